@@ -21,7 +21,7 @@ SCALED := tests/rooms/test_properties.py tests/ledger/test_properties.py \
   tests/handlers/webhooks/test_transfers.py \
   tests/realtime/test_wire*.py tests/realtime/test_fanout.py tests/test_schemathesis.py \
   tests/handlers/webhooks/test_payment_storm.py tests/handlers/test_mic.py tests/runtime/test_kill.py
-RULES := rooms/*,ledger/*,services/keeper.py,services/ledger.py,services/payments.py
+RULES := rooms/*,ledger/*,services/keeper.py,services/gold/ledger.py,services/payments/payments.py
 
 .PHONY: help setup run quick test test-long check lint bench chaos loadtest pictures lock clean
 

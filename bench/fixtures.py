@@ -13,12 +13,12 @@ from pymongo import AsyncMongoClient
 
 from rooms.members import Person
 from rooms.room import Room
+from storage.accounts.users import User
 from storage.database import Database
-from storage.members import MemberStore
-from storage.outbox import OutboxStore
-from storage.rooms import RoomStore
-from storage.tokens import token_id
-from storage.users import User
+from storage.field_cipher import token_id
+from storage.jobs.outbox import OutboxStore
+from storage.rooms.members import MemberStore
+from storage.rooms.rooms import RoomStore
 
 NOW = datetime.now(UTC)
 GOLD = 10**9

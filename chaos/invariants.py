@@ -14,7 +14,7 @@ from chaos.server_logs import unexpected_errors
 from chaos.timeline import content_of
 from ledger.gifts import gift_key
 from storage.database import Database
-from storage.ledger_reconciler import LedgerReconciler
+from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.room_screen import comparable
 
 SETTLE_SECONDS = 15.0

@@ -9,11 +9,11 @@ from handlers.base import Handler, endpoint
 from handlers.context import Context
 from handlers.ops.login import login_response
 from handlers.schemas.ops_responses import OperatorLoginResponse
-from services.operators import Login
-from services.roles import Operator, Role
-from storage.catalogue import GiftStore
+from services.operators.operators import Login
+from services.operators.roles import Operator, Role
 from storage.errors import OperatorExists
-from storage.operators import DEMO, OperatorAccount, OperatorStore
+from storage.gold.catalogue import GiftStore
+from storage.operators.operators import DEMO, OperatorAccount, OperatorStore
 
 MATCHMAKERS = ["hongniang1", "hongniang2"]
 MEN = ["建国", "志强", "文博", "浩然", "俊杰", "子轩", "宇航", "明远", "天佑", "思远"]

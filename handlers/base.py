@@ -30,8 +30,8 @@ from handlers.request_data import (
 )
 from handlers.schemas.responses import NoContentResponse, TextResponse
 from services.errors import AccountBanned, NotAuthenticated
-from services.roles import Access
-from storage.users import User
+from services.operators.roles import Access
+from storage.accounts.users import User
 
 BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""

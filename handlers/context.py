@@ -9,7 +9,7 @@ from handlers.limits import RequestLimits
 from realtime.bus import Bus
 from realtime.hub import Hub
 from services.keeper import Keeper
-from services.presence import Lease, Presence
+from services.rooms.presence import Lease, Presence
 from services.services import Services
 from storage.database import Database
 from storage.stores import Stores

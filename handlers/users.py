@@ -14,8 +14,8 @@ from handlers.schemas import requests, responses
 from handlers.schemas.names import clean_name
 from rooms.errors import GenderInUse
 from services.errors import AccountBanned, NotAuthenticated
+from storage.accounts.users import User
 from storage.errors import UserNotFound
-from storage.users import User
 from tencent.errors import (
     InvalidEncryptedData,
     InvalidWechatCode,

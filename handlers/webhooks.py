@@ -18,10 +18,10 @@ from handlers.base import BODY_BYTES, Handler, endpoint
 from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.request_data import limit_key
 from handlers.schemas.responses import NoContentResponse, Response, TextResponse
-from services import inbox
-from services.inbox import CallbackOutcome, refused
-from services.payment_notifications import message_of
-from storage.inbox import InboxMessage
+from services.jobs import inbox
+from services.jobs.inbox import CallbackOutcome, refused
+from services.payments.payment_notifications import message_of
+from storage.jobs.inbox import InboxMessage
 from tencent.callbacks import CallbackEvent, parse_css_callback, parse_im_callback
 from tencent.errors import ServiceUnavailable
 from tencent.json_reader import ParsedCallback

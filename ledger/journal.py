@@ -12,6 +12,8 @@ JsonObject = Mapping[str, Any]
 Unit = Literal["gold", "income"]
 Kind = Literal["recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"]
 HOUSE = "house"
+DEBTS: Mapping[Unit, str] = {"gold": "owed", "income": "owed_income"}
+"""Names of a user's debts."""
 
 
 class Posting(NamedTuple):

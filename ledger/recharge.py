@@ -25,6 +25,8 @@ OFFER_LIFETIME = timedelta(hours=2)
 OPEN_FOR = timedelta(minutes=105)
 """Maximum age of an open order. The 15 minutes that are left suffice to pay it, and cover clocks
 that differ."""
+CLOSE_AFTER = timedelta(hours=3)
+"""Age at which an open order is closed: a payment may be in flight when the offer ends."""
 MAX_OPEN_ORDERS = 5
 """Open orders of a user. People compare a few blocks before they pay for one; each order costs a
 call and several queries to the provider, so that a flood of them would delay all other payments."""

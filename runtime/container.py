@@ -9,10 +9,10 @@ from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
 from rooms.members import GracePolicy
-from services.im_relay import ImRelay
+from services.chat.im_relay import ImRelay
 from services.keeper import Keeper
-from services.presence import Lease, Presence
-from services.room_access import RoomAccess
+from services.rooms.presence import Lease, Presence
+from services.rooms.room_access import RoomAccess
 from services.services import Services
 from storage.database import CommandLatency, Database
 from storage.stores import Stores

@@ -13,9 +13,9 @@ from handlers.health import readiness
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
 from runtime.periodic import PeriodicTasks, run_all
-from services import socket_reconciler
-from services.claimed_jobs import JobRunner
-from services.socket_reconciler import SocketReconciler
+from services.jobs.claimed_jobs import JobRunner
+from services.rooms import socket_reconciler
+from services.rooms.socket_reconciler import SocketReconciler
 
 log = structlog.get_logger("qlive.jobs")
 

@@ -8,9 +8,9 @@ from typing import Any
 from handlers.context import Context
 from handlers.schemas.ops_requests import OPERATOR_NAME
 from runtime.commands import begin_entry, run
-from services.operators import ONE_TIME_HOURS
-from services.roles import ROLES
-from storage.operators import DEMO, OperatorAccount
+from services.operators.operators import ONE_TIME_HOURS
+from services.operators.roles import ROLES
+from storage.operators.operators import DEMO, OperatorAccount
 
 RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
 """The machine, the demo operator, and whom the journal and withdrawals name beside operators."""

@@ -19,7 +19,7 @@ from handlers.routes import application
 from runtime import container, jobs
 from runtime.figures import register_gauges, reporter
 from runtime.periodic import PeriodicTasks
-from storage.catalogue import DEFAULTS
+from storage.gold.catalogue import DEFAULTS
 from storage.replica_set import warn_of_mongodb_risks
 
 if TYPE_CHECKING:

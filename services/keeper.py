@@ -7,21 +7,18 @@ loaded room, and saved by one write. A change that finds the room idle waits for
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from core.batching import RequestBatcher
 from core.clock import now_ms, retry_on_conflict
 from core.errors import QLiveError, TryAgain
 from realtime.hub import Hub
 from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
-from rooms.events import LAST_EVENT_TYPE
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
-from storage.rooms import RoomStore
+from storage.rooms.rooms import RoomStore
 from storage.write_batch import WriteBatch
-
-if TYPE_CHECKING:
-    from services.im_relay import ImRelay  # which queues replacements through services/groups.py
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -71,13 +68,22 @@ class ChangeFailed(Exception):
         self.errors = dict.fromkeys(changes, error)
 
 
+class RoomListener(Protocol):
+    """Receives every saved change; neither method waits or raises."""
+
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None: ...
+
+    def mark_audience_changed(self, live_id: int) -> None:
+        """The number of people in the room may have changed."""
+
+
 class Keeper:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(self, storage: RoomStore, hub: Hub, im_relay: "ImRelay | None" = None) -> None:
+    def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
         self._storage = storage
         self._hub = hub
-        self._listeners: list[Hub | ImRelay] = [hub, im_relay] if im_relay else [hub]
+        self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
         self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
             self._change_batch, MAX_BATCH
         )

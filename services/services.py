@@ -6,36 +6,36 @@ from config.settings import Settings
 from core.locks import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
-from services.approvals import ApprovalService
-from services.callbacks import CallbackService
-from services.catalogue import CatalogueService
-from services.claimed_jobs import ClaimedJob
-from services.gifts import GiftService
-from services.groups import GROUP_KINDS, GroupService
-from services.im_relay import ImRelay
+from services.accounts.profiles import ProfileService
+from services.accounts.sessions import EvictionService, SessionService
+from services.accounts.sign_in import SignInService
+from services.accounts.token_cache import TokenCache
+from services.chat.groups import GROUP_KINDS, GroupService
+from services.chat.im_relay import ImRelay
+from services.chat.outbox_actions import CSS_KINDS, ImActions, css_actions
+from services.gold.catalogue import CatalogueService
+from services.gold.gifts import GiftService
+from services.gold.ledger import LedgerService
+from services.gold.ledger_audit import LedgerAudit
+from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.outbox_jobs import OutboxJob
 from services.keeper import Keeper
-from services.ledger import LedgerService
-from services.ledger_audit import LedgerAudit
-from services.live_rooms import LiveRoomService
-from services.moderation import ModerationService
-from services.operators import OperatorService
-from services.outbox_actions import CSS_KINDS, ImActions, css_actions
-from services.outbox_jobs import OutboxJob
-from services.payment_notifications import PaymentNotificationService
-from services.payments import PaymentService
-from services.presence import Presence
-from services.profiles import ProfileService
-from services.recharge import RechargeService
-from services.refund_cases import RefundCaseService
-from services.refund_sweep import RefundCaseSweep
-from services.room_access import RoomAccess
-from services.room_list import RoomList
-from services.sessions import EvictionService, SessionService
-from services.sign_in import SignInService
-from services.token_cache import TokenCache
-from services.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
-from services.unpaid_orders import UnpaidOrderSweep
-from services.withdrawals import WithdrawalService
+from services.operators.approvals import ApprovalService
+from services.operators.operators import OperatorService
+from services.payments.payment_notifications import PaymentNotificationService
+from services.payments.payments import PaymentService
+from services.payments.recharge import RechargeService
+from services.payments.unpaid_orders import UnpaidOrderSweep
+from services.payouts.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
+from services.payouts.withdrawals import WithdrawalService
+from services.refunds.refund_cases import RefundCaseService
+from services.refunds.refund_sweep import RefundCaseSweep
+from services.rooms.callbacks import CallbackService
+from services.rooms.live_rooms import LiveRoomService
+from services.rooms.moderation import ModerationService
+from services.rooms.presence import Presence
+from services.rooms.room_access import RoomAccess
+from services.rooms.room_list import RoomList
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
@@ -156,8 +156,8 @@ class Services:
             self.payments,
             stores.ledger,
             stores.spent_gold,
-            self.refund_cases,
-            self.transfers,
+            self.refund_cases.apply,
+            self.transfers.reprocess,
             tencent.jsapi,
             tencent.xpay,
         )

@@ -14,7 +14,7 @@ from pymongo import ReturnDocument, UpdateOne
 from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document
 from storage.documents import known_fields
-from storage.due import claim_unchanged
+from storage.jobs.due import claim_unchanged
 
 MAX_UPDATES = 100
 """Rows of claimed rooms that are updated by one command."""

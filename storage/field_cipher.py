@@ -1,4 +1,6 @@
-"""Encryption of stored secrets, so that a database dump does not reveal them."""
+"""Encryption and hashes of stored secrets, so that a database dump does not reveal them."""
+
+import hashlib
 
 from Crypto.Cipher import AES
 from Crypto.Hash import SHA256
@@ -32,3 +34,8 @@ class FieldCipher:
             return str(plaintext.decode())
         except ValueError:
             return None
+
+
+def token_id(token: str) -> str:
+    """Hash that identifies a token without granting access."""
+    return hashlib.sha256(token.encode()).hexdigest()

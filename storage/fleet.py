@@ -10,10 +10,10 @@ from bson import ObjectId
 
 from core.clock import day_interval
 from ledger.gifts import day_scope
+from storage.accounts.users import IS_DEBTOR
 from storage.database import Collection, Database, Document
 from storage.documents import known_fields
-from storage.ledger import IS_DEBTOR
-from storage.outbox import NORMAL, URGENT, OutboxStore
+from storage.jobs.outbox import NORMAL, URGENT, OutboxStore
 
 MAX_COUNT = 10_000
 """Longest queue that is counted: an outage of Tencent may leave more, and every look costs that."""

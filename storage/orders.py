@@ -19,7 +19,7 @@ from ledger.recharge import (
 )
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, known_fields, page, starts_with
-from storage.due import BEFORE_ANY, claim_due
+from storage.jobs.due import BEFORE_ANY, claim_due
 
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
 """Set on orders for which the provider has reported money, credited or not."""

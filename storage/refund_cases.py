@@ -15,8 +15,8 @@ from ledger.refund_cases import OPEN_STATES, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, fields_of, known_fields, page
-from storage.due import OpenFigures, claim_due, make_due_index, open_figures
 from storage.errors import OrderInRefund, RefundCaseNotFound
+from storage.jobs.due import OpenFigures, claim_due, make_due_index, open_figures
 
 G = TypeVar("G")
 Step = OrderStep | GiftStep | HostStep

@@ -4,30 +4,30 @@ from datetime import timedelta
 
 from config.settings import Settings
 from rooms.members import GracePolicy
-from storage.approvals import ApprovalStore
-from storage.audit import AuditStore
-from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
+from storage.accounts.tokens import EvictionStore, TokenStore
+from storage.accounts.users import LikeStore, UserStore
 from storage.chat import RelayCursorStore, RoomGroupStore
 from storage.database import Database
-from storage.due import JobLeaseStore
 from storage.field_cipher import FieldCipher
 from storage.fleet import FleetStore
-from storage.inbox import InboxStore
-from storage.ledger import LedgerStore
-from storage.ledger_reconciler import LedgerReconciler
-from storage.members import MemberStore
+from storage.gold.catalogue import ConfigStore, GiftStore, RechargeBlockStore
+from storage.gold.ledger import LedgerStore
+from storage.gold.ledger_reconciler import LedgerReconciler
+from storage.gold.rankings import RankingStore
+from storage.jobs.due import JobLeaseStore
+from storage.jobs.inbox import InboxStore
+from storage.jobs.outbox import OutboxStore
 from storage.migrations import Migrator
-from storage.operators import OperatorSessionStore, OperatorStore
+from storage.operators.approvals import ApprovalStore
+from storage.operators.audit import AuditStore
+from storage.operators.operators import OperatorSessionStore, OperatorStore
 from storage.orders import OrderStore
-from storage.outbox import OutboxStore
-from storage.presence import PresenceStore
-from storage.rankings import RankingStore
+from storage.payouts.withdrawal_reports import WithdrawalReportStore
+from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from storage.refund_cases import RefundCaseStore, SpentGoldStore
-from storage.rooms import RoomStore
-from storage.tokens import EvictionStore, TokenStore
-from storage.users import LikeStore, UserStore
-from storage.withdrawal_reports import WithdrawalReportStore
-from storage.withdrawals import PayeeStore, WithdrawalStore
+from storage.rooms.members import MemberStore
+from storage.rooms.presence import PresenceStore
+from storage.rooms.rooms import RoomStore
 
 
 class Stores:

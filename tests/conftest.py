@@ -15,7 +15,7 @@ from Crypto.PublicKey import RSA
 from tornado.ioloop import IOLoop
 
 import core.clock
-import services.operators
+import services.operators.operators
 import storage.database
 from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit
@@ -119,8 +119,8 @@ def quick_password_hashes() -> Iterator[None]:
     """Hashes passwords in a millisecond instead of 100; test_passwords.py tests real hashes."""
     hasher = functools.partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services.operators, "PasswordHasher", hasher)
-        patch.setattr(services.operators, "UNKNOWN", hasher().hash("no password"))
+        patch.setattr(services.operators.operators, "PasswordHasher", hasher)
+        patch.setattr(services.operators.operators, "UNKNOWN", hasher().hash("no password"))
         yield
 
 

@@ -7,8 +7,8 @@ from chaos.actors import GIFT_ID
 from chaos.crash.environment import CrashEnvironment, Send
 from chaos.crash.paths import RequestPath
 from ledger.gifts import gift_key
+from rooms.events import LOG_SIZE
 from storage.database import Document
-from storage.rooms import LOG_SIZE
 from tests.support.client import BASE, Reply, UserClient
 
 REPEATS = 2

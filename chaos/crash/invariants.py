@@ -9,7 +9,7 @@ from chaos.crash.environment import CrashEnvironment
 from chaos.crash.gifts import Gifts, RoomEvents
 from chaos.server_logs import unexpected_errors
 from ledger.recharge import recharge_key
-from storage.ledger_reconciler import LedgerReconciler
+from storage.gold.ledger_reconciler import LedgerReconciler
 
 Row = Mapping[str, Any]
 Found = Iterator[tuple[str, str]]

@@ -9,7 +9,7 @@ from chaos.crash.call_recorder import ON_PATH, CallRecorder
 from handlers.context import Context
 from runtime import jobs
 from runtime.periodic import PeriodicTasks
-from services.claimed_jobs import ClaimedJob, JobRunner
+from services.jobs.claimed_jobs import ClaimedJob, JobRunner
 
 DUE = datetime(2001, 1, 1, tzinfo=UTC)
 """Any time in the past: a document with this `due_at` is due."""

@@ -9,7 +9,7 @@ from handlers.base import CallDescription, Handler, Route, methods_of
 from handlers.health import ReadyResponse
 from handlers.schemas.ops_money import ApprovalResponse
 from handlers.schemas.responses import NoContentResponse, TextResponse
-from services.roles import Access
+from services.operators.roles import Access
 
 
 class Endpoint(NamedTuple):

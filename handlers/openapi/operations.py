@@ -14,7 +14,7 @@ from handlers.ops.base import OperatorHandler
 from handlers.schemas.responses import NoContentResponse, TextResponse
 from handlers.users import LogoutHandler
 from handlers.websocket.handshake import RoomSocketHandler
-from services.roles import Access, roles_with
+from services.operators.roles import Access, roles_with
 
 TOKEN, BEARER = "QLiveToken", "operator"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"

@@ -17,9 +17,9 @@ from handlers.errors import InvalidOperatorToken, RoleRequired
 from handlers.request_data import limit_key
 from handlers.schemas import ops_money
 from handlers.schemas.responses import TextResponse
-from services.roles import Operator
-from storage.approvals import Approval
-from storage.operators import SESSION_TOKEN
+from services.operators.roles import Operator
+from storage.operators.approvals import Approval
+from storage.operators.operators import SESSION_TOKEN
 
 Changed = TypeVar("Changed")
 View = TypeVar("View")

@@ -10,10 +10,10 @@ from handlers.ops.base import OperatorHandler
 from handlers.schemas import ops_money, ops_requests, ops_responses, responses
 from handlers.schemas.responses import OkResponse, Page
 from services.errors import RateRequired
-from storage.approvals import Approval
-from storage.catalogue import RATE_KEYS
 from storage.database import Document
 from storage.errors import BlockNotFound, GiftNotFound
+from storage.gold.catalogue import RATE_KEYS
+from storage.operators.approvals import Approval
 
 
 class OpsGiftsHandler(OperatorHandler):

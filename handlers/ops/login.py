@@ -15,8 +15,8 @@ from handlers.schemas import ops_requests, ops_responses
 from handlers.schemas.ops_requests import OPERATOR_NAME
 from handlers.schemas.responses import OkResponse
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
-from services.operators import Login
-from services.roles import Operator
+from services.operators.operators import Login
+from services.operators.roles import Operator
 
 log = structlog.get_logger("qlive.http")
 

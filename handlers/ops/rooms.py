@@ -15,7 +15,7 @@ from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
 from rooms.room import Room
 from rooms.snapshot import snapshot
-from services.room_list import RoomMember, find_members
+from services.rooms.room_list import RoomMember, find_members
 from storage.errors import UserNotFound
 
 LATEST_EVENTS = 50

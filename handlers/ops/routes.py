@@ -15,7 +15,7 @@ from handlers.ops import (
     users,
     withdrawals,
 )
-from services.roles import INCLUDED, Access
+from services.operators.roles import INCLUDED, Access
 
 MACHINE: Access = "machine"
 VIEWER: Access = "viewer"

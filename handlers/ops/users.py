@@ -8,8 +8,8 @@ from handlers.ops.base import PAGE_SIZE, OperatorHandler
 from handlers.schemas import ops_money, ops_requests, ops_responses
 from handlers.schemas.responses import Page
 from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
+from storage.accounts.tokens import UserSession
 from storage.errors import UserNotFound
-from storage.tokens import UserSession
 
 AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed", "owed_income")
 """Fields that operators change."""

@@ -19,7 +19,7 @@ from handlers.schemas.responses import Page
 from ledger.errors import WithdrawalNotFound
 from services.errors import SecondPersonRequired
 from storage.errors import AlreadyDecided
-from storage.withdrawal_reports import DaySums, HostQuarter
+from storage.payouts.withdrawal_reports import DaySums, HostQuarter
 
 DAYS_PER_PAGE = 31
 

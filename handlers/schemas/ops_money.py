@@ -11,7 +11,7 @@ from ledger.journal import Unit
 from ledger.refund_cases import CaseState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from ledger.withdrawals import WithdrawalState
-from storage.approvals import ApprovalKind, ApprovalState
+from storage.operators.approvals import ApprovalKind, ApprovalState
 
 
 class BalanceResponse(Response):

@@ -9,7 +9,7 @@ from handlers.schemas.requests import Gender
 from handlers.schemas.responses import Response, pydantic_type
 from rooms.events import NumberedEvent
 from rooms.snapshot import Snapshot
-from services.roles import Access
+from services.operators.roles import Access
 
 
 class OperatorResponse(Response):

@@ -467,7 +467,7 @@ async def test_real_faults_fire_their_alerts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.catalogue.TTL_SECONDS", 0)
+    monkeypatch.setattr("services.gold.catalogue.TTL_SECONDS", 0)
     faults = Faults(api, server, db)
     scrapes = [await faults.scrape()]
     await faults.refuse()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.sections import RealtimeSettings
-from storage.tokens import USER_DIGITS
+from storage.accounts.tokens import USER_DIGITS
 from tests.support.api import BASE, ApiFixture
 from tests.support.nginx import DEPLOY, ClosingUpstream, NginxApi, nginx_in_front
 from tests.support.ports import free_port

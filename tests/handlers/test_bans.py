@@ -6,7 +6,7 @@ import pytest
 
 from core.clock import now_ms
 from runtime.process import ServerProcess
-from storage.users import User
+from storage.accounts.users import User
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 from tests.support.chat import KICKED, MUTED, OK, chat, commands, until_delivered, user_sig
 from tests.support.mic import take_seat

@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from runtime.process import ServerProcess
-from services import im_relay
+from services.chat import im_relay
 from tencent.errors import ImMisconfigured, ImRejected
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.callbacks import CallbackSender

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from runtime import jobs
 from runtime.process import ServerProcess
-from services.presence import Lease
+from services.rooms.presence import Lease
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT
 

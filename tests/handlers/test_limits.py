@@ -29,8 +29,8 @@ from handlers.routes import ROUTES
 from handlers.users import LogoutHandler
 from handlers.webhooks import WebhookHandler
 from handlers.websocket.handshake import RoomSocketHandler
+from rooms.events import LOG_SIZE
 from runtime.process import ServerProcess
-from storage.rooms import LOG_SIZE
 from telemetry.metrics import Metrics
 from tests.support import openapi_checks
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply

@@ -8,7 +8,7 @@ import pytest
 from rooms.members import Person
 from rooms.room import Room
 from runtime.process import ServerProcess
-from storage.users import User
+from storage.accounts.users import User
 from tests.support.api import ApiFixture
 from tests.support.waiting import until
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from storage.catalogue import RATE_KEYS
+from storage.gold.catalogue import RATE_KEYS
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 

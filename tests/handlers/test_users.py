@@ -7,7 +7,7 @@ import structlog
 
 from runtime.process import ServerProcess
 from services.keeper import Keeper
-from storage.users import User
+from storage.accounts.users import User
 from tests.support.api import BASE, ApiFixture
 from tests.support.mic import take_seat, user_type
 from tests.support.usersig import decode_usersig

@@ -30,8 +30,8 @@ from ledger.errors import (
 from ledger.gifts import BalanceChange, GiftTransfer
 from ledger.journal import EventReference, JournalEntry
 from ledger.recharge import Order, Payment, PaymentRefused, Refund
-from services.ledger import LedgerService
-from services.payments import PaymentService
+from services.gold.ledger import LedgerService
+from services.payments.payments import PaymentService
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
 

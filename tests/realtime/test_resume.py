@@ -15,7 +15,7 @@ from rooms.members import Person
 from rooms.room import Room
 from runtime.process import ServerProcess
 from services.keeper import Keeper
-from storage import rooms
+from storage.rooms import rooms
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.hub import no_data
 from tests.support.storage import StoresFixture

@@ -14,7 +14,7 @@ from core.errors import QLiveError
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
 from rooms.room import Admission, Room, Seat
 from rooms.snapshot import snapshot
-from storage.members import _add_count
+from storage.rooms.members import _add_count
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW
 from tests.support.room_fold import comparable, fold

@@ -12,7 +12,7 @@ from config.settings import Settings
 from core.errors import StartupError
 from runtime import commands
 from server import parse
-from services.ledger import LedgerService
+from services.gold.ledger import LedgerService
 from storage import stores
 from storage.database import Database
 from storage.errors import UserNotFound

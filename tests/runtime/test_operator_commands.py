@@ -10,10 +10,10 @@ from core.errors import TryAgain
 from runtime import container
 from runtime.process import ServerProcess
 from server import parse
-from services.operators import STEP_SECONDS, code_of
-from storage.audit import AuditStore
+from services.operators.operators import STEP_SECONDS, code_of
 from storage.errors import OperatorNotFound
-from storage.operators import DEMO, OperatorAccount
+from storage.operators.audit import AuditStore
+from storage.operators.operators import DEMO, OperatorAccount
 
 Configured = tuple[Settings, Any]
 

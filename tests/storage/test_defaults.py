@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from storage.catalogue import DEFAULTS, ConfigStore
+from storage.gold.catalogue import DEFAULTS, ConfigStore
 from tests.support.storage import StoresFixture
 
 gen_test = pytest.mark.gen_test(timeout=60)

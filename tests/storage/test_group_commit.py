@@ -9,9 +9,10 @@ import pytest
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
+from rooms.events import LOG_SIZE
 from storage import database, write_batch
 from storage.database import Database
-from storage.rooms import LOG_SIZE, _changes
+from storage.rooms.rooms import _changes
 from storage.write_batch import MAX_ALONE, MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
 from tests.support.commits import NAME, commit_in_flight
 from tests.support.room_builders import ANNA, BERT, live_room

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pymongo.errors import DuplicateKeyError
 
-from storage.tokens import EVICTION_TTL_SECONDS, OVERLAP
+from storage.accounts.tokens import EVICTION_TTL_SECONDS, OVERLAP
 from tests.support.room_builders import BERT, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import PROCESS

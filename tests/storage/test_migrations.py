@@ -9,7 +9,7 @@ from pymongo import MongoClient
 
 from storage.database import Database
 from storage.migrations import SCHEMA, Migration, Migrator, OlderServerRunning, SchemaTooNew
-from storage.presence import PresenceStore
+from storage.rooms.presence import PresenceStore
 from tests.support.killed_migration import CONVERTED, READY, ROWS, convert
 from tests.support.paths import ROOT
 from tests.support.room_builders import GRACE

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ledger.recharge import Order, Payment, Refund
-from storage.audit import AuditStore
 from storage.database import Session
+from storage.operators.audit import AuditStore
 from storage.orders import OrderStore, new_number
 from tests.support.storage import StoresFixture
 

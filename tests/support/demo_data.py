@@ -9,7 +9,7 @@ from pymongo import MongoClient
 from devtools import demo
 from handlers.context import Context
 from runtime.process import ServerProcess
-from services.ledger_audit import JOB_NAME as LEDGER_CHECK
+from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
 
 AN_HOUR = timedelta(hours=1)
 

@@ -12,10 +12,10 @@ from ledger.journal import EventReference, JsonObject
 from rooms.events import NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
-from services.gifts import GiftRequest, _event
+from services.gold.gifts import GiftRequest, _event
 from storage.database import Document
-from storage.ledger import BatchContext
-from storage.ledger_reconciler import LedgerReconciler
+from storage.gold.ledger import BatchContext
+from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.room_builders import HOST, NOW
 from tests.support.storage import ROSE, GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import change_room, open_room

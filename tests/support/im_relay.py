@@ -11,11 +11,11 @@ from config.sections import ImSettings
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Person
 from rooms.room import Room, Seat
-from services.claimed_jobs import JobRunner
-from services.im_relay import ImRelay
+from services.chat.im_relay import ImRelay
+from services.jobs.claimed_jobs import JobRunner
 from storage.chat import RelayCursorStore
 from storage.database import Database
-from storage.outbox import OutboxStore
+from storage.jobs.outbox import OutboxStore
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.tencent import Clock

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from ledger.gifts import GiftTransfer
 from ledger.recharge import Order, Payment
-from services.payments import PaymentService
+from services.payments.payments import PaymentService
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
 
 TRANSFER = GiftTransfer(

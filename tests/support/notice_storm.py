@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from services.inbox import CallbackOutcome, receive
+from services.jobs.inbox import CallbackOutcome, receive
 from storage.database import Database
-from storage.inbox import InboxMessage, InboxStore
+from storage.jobs.inbox import InboxMessage, InboxStore
 
 REPETITIONS = 100
 AT_ONCE = 8

@@ -3,8 +3,8 @@
 from typing import Any
 
 from runtime.process import ServerProcess
-from services.roles import Role
-from storage.operators import OperatorAccount
+from services.operators.roles import Role
+from storage.operators.operators import OperatorAccount
 from tests.support.api import ApiFixture, Reply
 
 GRANT = {"gold": 10, "reason": "birthday", "request_id": "one"}

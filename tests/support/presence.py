@@ -16,13 +16,13 @@ from rooms.events import NumberedEvent
 from rooms.members import Arrival, GracePolicy, Member, MemberSocket, Person
 from rooms.room import Room
 from services.keeper import Keeper
-from services.presence import Lease, Presence
-from services.socket_reconciler import SocketReconciler
+from services.rooms.presence import Lease, Presence
+from services.rooms.socket_reconciler import SocketReconciler
 from storage.database import Database
-from storage.members import MemberStore
-from storage.outbox import OutboxStore
-from storage.presence import PresenceStore
-from storage.rooms import RoomStore
+from storage.jobs.outbox import OutboxStore
+from storage.rooms.members import MemberStore
+from storage.rooms.presence import PresenceStore
+from storage.rooms.rooms import RoomStore
 from tests.support.database import clear_database
 
 NAME = "qlive_test_presence"

@@ -12,24 +12,24 @@ from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from realtime.bus import Bus
-from services.approvals import ApprovalService
-from services.catalogue import CatalogueService
-from services.inbox import CallbackOutcome
-from services.ledger import LedgerService
-from services.payment_notifications import PaymentNotificationService
-from services.payments import PaymentService
-from services.refund_cases import RefundCaseService
-from services.refund_sweep import RefundCaseSweep
-from services.transfers import TransferService, WithdrawalChanges
-from services.withdrawals import WithdrawalService
-from storage.approvals import ApprovalStore
-from storage.inbox import InboxStore
-from storage.ledger import LedgerStore
-from storage.ledger_reconciler import LedgerReconciler
-from storage.operators import OperatorAccount, OperatorStore
+from services.gold.catalogue import CatalogueService
+from services.gold.ledger import LedgerService
+from services.jobs.inbox import CallbackOutcome
+from services.operators.approvals import ApprovalService
+from services.payments.payment_notifications import PaymentNotificationService
+from services.payments.payments import PaymentService
+from services.payouts.transfers import TransferService, WithdrawalChanges
+from services.payouts.withdrawals import WithdrawalService
+from services.refunds.refund_cases import RefundCaseService
+from services.refunds.refund_sweep import RefundCaseSweep
+from storage.gold.ledger import LedgerStore
+from storage.gold.ledger_reconciler import LedgerReconciler
+from storage.jobs.inbox import InboxStore
+from storage.operators.approvals import ApprovalStore
+from storage.operators.operators import OperatorAccount, OperatorStore
 from storage.orders import new_number
+from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from storage.refund_cases import RefundCaseStore, SpentGoldStore
-from storage.withdrawals import PayeeStore, WithdrawalStore
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
 from tests.support.storage import CIPHER, GiftProcess, StoresFixture, rose
@@ -136,8 +136,8 @@ class RefundProcess:
             self.payments,
             stores.ledger,
             spent_gold,
-            self.service,
-            self.transfers,
+            self.service.apply,
+            self.transfers.reprocess,
             None,
             None,  # type: ignore[arg-type] - no pushes here
         )

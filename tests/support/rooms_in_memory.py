@@ -11,7 +11,7 @@ from core.errors import WriteConflict
 from rooms.events import NumberedEvent
 from rooms.members import Member
 from rooms.room import Room
-from storage.rooms import _changes, room_from
+from storage.rooms.rooms import _changes, room_from
 
 Document = dict[str, Any]
 AddWrites = Callable[[Any], None]

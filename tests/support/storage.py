@@ -18,24 +18,24 @@ from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import Bus
 from rooms.events import NumberedEvent
-from services.catalogue import CatalogueService
-from services.gifts import GiftRequest, GiftService
+from services.gold.catalogue import CatalogueService
+from services.gold.gifts import GiftRequest, GiftService
+from services.gold.ledger import LedgerService
 from services.keeper import MAX_BATCH, Keeper, Preparation
-from services.ledger import LedgerService
-from storage.catalogue import ConfigStore, GiftStore, RechargeBlockStore
+from storage.accounts.tokens import EvictionStore, TokenStore
+from storage.accounts.users import LikeStore, UserStore
 from storage.chat import RoomGroupStore
 from storage.database import CommandLatency, Database, Document, Session
 from storage.field_cipher import FieldCipher
-from storage.ledger import BatchContext, LedgerStore
-from storage.members import MemberStore
+from storage.gold.catalogue import ConfigStore, GiftStore, RechargeBlockStore
+from storage.gold.ledger import BatchContext, LedgerStore
+from storage.gold.rankings import RankingStore
+from storage.jobs.outbox import OutboxStore
 from storage.orders import OrderStore
-from storage.outbox import OutboxStore
-from storage.presence import PresenceStore
-from storage.rankings import RankingStore
-from storage.rooms import RoomStore
-from storage.tokens import EvictionStore, TokenStore
-from storage.users import LikeStore, UserStore
-from storage.withdrawals import WithdrawalStore
+from storage.payouts.withdrawals import WithdrawalStore
+from storage.rooms.members import MemberStore
+from storage.rooms.presence import PresenceStore
+from storage.rooms.rooms import RoomStore
 from storage.write_batch import WriteBatch
 from tests.support.database import clear_database
 from tests.support.room_builders import GRACE

@@ -10,13 +10,13 @@ from core.locks import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
-from services.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
-from services.withdrawals import WithdrawalService
+from services.payouts.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
+from services.payouts.withdrawals import WithdrawalService
 from storage.database import Database, Document, Session
-from storage.ledger import LedgerStore
-from storage.ledger_reconciler import LedgerReconciler
-from storage.rankings import RankingStore
-from storage.withdrawals import PayeeStore, WithdrawalStore
+from storage.gold.ledger import LedgerStore
+from storage.gold.ledger_reconciler import LedgerReconciler
+from storage.gold.rankings import RankingStore
+from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from tests.support.bank import BankInMemory
 from tests.support.storage import CIPHER, StoresFixture
 from tests.support.withdrawals import LIMITS

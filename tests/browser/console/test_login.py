@@ -8,8 +8,8 @@ from playwright.async_api import expect
 
 from handlers.ops.routes import permissions
 from runtime.process import ServerProcess
-from services.operators import STEP_SECONDS, code_of
-from services.roles import Access
+from services.operators.operators import STEP_SECONDS, code_of
+from services.operators.roles import Access
 from tests.browser.pages.accessibility import axe_violations
 from tests.browser.pages.console import PHONE, Console
 from tests.browser.pages.console_pages import ConsoleLoginPage

@@ -9,8 +9,8 @@ from handlers.openapi.endpoints import endpoints
 from handlers.ops.base import OperatorHandler
 from handlers.ops.routes import OPS_ROUTES
 from runtime.process import ServerProcess
-from services.roles import INCLUDED, ROLES, Access
-from storage.audit import MONEY_OUT
+from services.operators.roles import INCLUDED, ROLES, Access
+from storage.operators.audit import MONEY_OUT
 from tests.support.api import ApiFixture
 from tests.support.operators import operator_as
 

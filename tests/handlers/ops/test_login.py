@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from handlers.base import BODY_BYTES
 from handlers.limits import OPERATORS_AT_ADDRESS
 from runtime.process import ServerProcess
-from services.operators import STEP_SECONDS, code_of
-from services.roles import Role
-from storage.operators import MAX_WRONG_CODES
+from services.operators.operators import STEP_SECONDS, code_of
+from services.operators.roles import Role
+from storage.operators.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
 
 PASSWORD = "correct horse battery"

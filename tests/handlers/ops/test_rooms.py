@@ -153,7 +153,7 @@ async def test_room_members_are_found_by_id_prefix_or_part_of_the_nickname(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("handlers.ops.rooms.PAGE_SIZE", 2)
-    monkeypatch.setattr("services.room_list.SEARCH_BATCH", 2)
+    monkeypatch.setattr("services.rooms.room_list.SEARCH_BATCH", 2)
     host = await api.host()
     guests = [await api.guest(f"Guest {n}", 1 + n % 2, host.live_id) for n in range(5)]
     await api.user("Guest elsewhere", 1)

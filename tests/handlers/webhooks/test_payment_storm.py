@@ -22,7 +22,8 @@ from tests.support.payments import (
 )
 
 REPETITIONS = repetitions(1)
-"""Of each kind of notification for each order; tests/services/test_payment_notices.py has more."""
+"""Of each kind of notification for each order; tests/services/payments/test_payment_notices.py
+has more."""
 CONCURRENCY = 10
 UNVERIFIABLE = ("forged", "unsigned", "probe", "stale")
 MISMATCHED = ("wrong_amount", "wrong_payer", "wrong_app")

@@ -11,7 +11,7 @@ from core.errors import TryAgain
 from core.limits import Rate, TokenBuckets
 from runtime.process import ServerProcess
 from storage.database import Database
-from storage.inbox import InboxStore
+from storage.jobs.inbox import InboxStore
 from tests.support.api import BASE, ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender
 

@@ -23,7 +23,7 @@ from tests.support.income import (
 from tests.support.payments import notification_statuses
 
 REPETITIONS = repetitions(1)
-"""Of each kind for each transfer; tests/services/test_transfer_notices.py has more."""
+"""Of each kind for each transfer; tests/services/payouts/test_transfer_notices.py has more."""
 CONCURRENCY = 10
 UNVERIFIABLE = ("forged", "unsigned", "probe", "stale")
 MISMATCHED = ("wrong_amount", "wrong_merchant", "wrong_bill", "not_final")

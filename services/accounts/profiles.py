@@ -1,0 +1,52 @@
+"""Updates a user's profile, and publishes it to the room and to IM."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from realtime.hub import Hub
+from rooms.members import Person
+from rooms.room import Room
+from services.keeper import Keeper, Preparation
+from storage.accounts.users import User
+from storage.database import Session
+from storage.stores import Stores
+
+
+class ProfileService:
+    """Changes the profiles of users, where they are stored and where they are shown."""
+
+    def __init__(self, stores: Stores, keeper: Keeper, hub: Hub) -> None:
+        self._stores = stores
+        self._keeper = keeper
+        self._hub = hub
+
+    async def update(self, old: User, **changes: Any) -> User:
+        """Store the changes, then update the user's room and, if the face changed, IM.
+
+        The message to IM is stored with the changes, and its delivery updates the room as well, in
+        case that this process dies before.
+        """
+
+        async def add_message(session: Session, user: User) -> None:
+            if user.person().face() != old.person().face():
+                payload = {"user_id": user.user_id}
+                await self._stores.outbox.add("portrait_set", payload, session, key=user.user_id)
+
+        user = await self._stores.users.update_with(old.user_id, add_message, **changes)
+        await self.show_in_room(user.user_id)
+        return user
+
+    async def show_in_room(self, user_id: str) -> None:
+        """Show a user's profile in their room; no event if the room shows it already.
+
+        Reads the profile after the room has been loaded, so that the latest one wins.
+        """
+
+        async def read(_user_ids: Sequence[str]) -> Person:
+            return (await self._stores.users.get(user_id)).person()
+
+        if membership := await self._stores.members.get(user_id):
+            await self._keeper.change_prepared(
+                membership.live_id, Preparation(read), user_id, Room.update_profile, user_id
+            )
+            self._hub.mark_audience_changed(membership.live_id)

@@ -1,0 +1,104 @@
+"""Sessions of users, one for each token, and the sockets that end with them."""
+
+import asyncio
+
+from core.errors import QLiveError
+from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
+from services.errors import AccountBanned, NotAuthenticated
+from services.jobs.outbox_jobs import OutboxJob
+from storage.accounts.tokens import EvictionStore
+from storage.field_cipher import token_id
+from storage.stores import Stores
+
+
+class EvictionService:
+    """Sends and receives evictions.
+
+    An eviction reaches other processes at once over the bus, and within a second through the
+    database when the bus is down.
+    """
+
+    def __init__(self, evictions: EvictionStore, bus: Bus, process_id: str) -> None:
+        self._evictions = evictions
+        self._bus = bus
+        self._process_id = process_id
+
+    async def evict(self, message: UserEvicted | TokenRevoked) -> None:
+        """Close the sockets that the message names, on every process."""
+        self._bus.publish(message)
+        await self._evictions.append(pack(self._process_id, message))
+
+    async def receive(self) -> None:
+        """Apply the evictions that processes have stored since the last call."""
+        for packed in await self._evictions.poll():
+            if unpacked := unpack(packed):
+                self._bus.deliver(unpacked[1])
+
+
+class SessionService:
+    """Begins and ends sessions.
+
+    The socket of an ended session is closed on every process, and with the last session of a user
+    their UserSigs end at Tencent IM.
+    """
+
+    def __init__(
+        self, stores: Stores, evictions: EvictionService, im_safety_outbox: OutboxJob
+    ) -> None:
+        self._stores = stores
+        self._evictions = evictions
+        self._im_safety_outbox = im_safety_outbox
+
+    async def begin(self, user_id: str) -> str:
+        """Issue a token; above the limit per user, the oldest session ends.
+
+        Raises AccountBanned. The ban is looked up last: one that is stored later finds the token.
+        """
+        token, dropped = await self._stores.tokens.issue(user_id)
+        await self._close(dropped)
+        if (await self._stores.users.get(user_id)).banned:
+            await self.revoke(user_id)
+            raise AccountBanned
+        return token
+
+    async def end(self, user_id: str, session_id: str | None = None) -> int:
+        """End all sessions of a user, or one; returns how many were valid.
+
+        With all of them, or the last one, IM logs the user out even if they have logged in again
+        meanwhile: a UserSig in wrong hands must not survive.
+        """
+        ended = await self.revoke(user_id, session_id)
+        if session_id is None or not await self._stores.tokens.sessions(user_id):
+            await self._enqueue_kick(user_id, even_if_signed_in=True)
+        return len(ended)
+
+    async def end_own(self, token: str, user_id: str) -> None:
+        """End the session of this token, at its user's request; its logout can be repeated.
+
+        With the last session, IM logs the user out, unless they have logged in again by then.
+        """
+        await self._stores.tokens.revoke(token)
+        await self._close([token_id(token)])
+        if not await self._stores.tokens.sessions(user_id):
+            await self._enqueue_kick(user_id, even_if_signed_in=False)
+
+    async def revoke(self, user_id: str, session_id: str | None = None) -> list[str]:
+        """Revoke all tokens of a user, or one, and close their sockets; returns their ids."""
+        ids = await self._stores.tokens.end_sessions(user_id, session_id)
+        await self._close(ids)
+        return ids
+
+    async def refusal_of(self, token: str) -> QLiveError:
+        """Why a token that is not valid is refused: its owner is banned, or has to log in."""
+        owner_id = await self._stores.tokens.owner_of(token) if token.isascii() else None
+        owner = await self._stores.users.find(owner_id) if owner_id else None
+        return AccountBanned() if owner and owner.banned else NotAuthenticated()
+
+    async def _enqueue_kick(self, user_id: str, *, even_if_signed_in: bool) -> None:
+        payload = {"user_id": user_id, "even_if_signed_in": even_if_signed_in}
+        key = f"{user_id}:{even_if_signed_in}"
+        await self._stores.outbox.add("kick", payload, urgent=True, key=key)
+        self._im_safety_outbox.nudge()
+
+    async def _close(self, token_ids: list[str]) -> None:
+        await asyncio.gather(*(self._evictions.evict(TokenRevoked(id_)) for id_ in token_ids))

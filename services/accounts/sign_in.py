@@ -1,0 +1,83 @@
+"""Login, registration and logout of users."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from services.accounts.sessions import SessionService
+from services.errors import AccountBanned
+from services.keeper import Keeper
+from storage.accounts.users import User
+from storage.stores import Stores
+from tencent.errors import InvalidEncryptedData
+from tencent.wechat import WechatClient, WechatLogin, decrypt_profile, parse_profile
+
+
+class SignInService:
+    """Logs users of WeChat in and out."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        wechat: WechatClient,
+        keeper: Keeper,
+        sessions: SessionService,
+        *,
+        keeps_session_keys: bool,
+    ) -> None:
+        """`keeps_session_keys`: store WeChat's session keys; only virtual payment needs them."""
+        self._stores = stores
+        self._wechat = wechat
+        self._keeper = keeper
+        self._sessions = sessions
+        self._keeps_session_keys = keeps_session_keys
+
+    async def log_in(self, app_id: str, code: str) -> User | None:
+        """Log in with a WeChat account; None if it is not registered yet.
+
+        Raises AccountBanned.
+        """
+        login = await self._wechat.exchange(app_id, code)
+        user = await self._stores.users.by_openid(app_id, login.openid)
+        if user is None:
+            return None
+        if user.banned:
+            raise AccountBanned
+        await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
+        await self._keep_session_key(user.user_id, login)
+        return user
+
+    async def register(
+        self, app_id: str, code: str, encrypted: str, iv: str, clean_name: Callable[[str], str]
+    ) -> User:
+        """Create a user with the profile that WeChat encrypted, or return the existing one.
+
+        Raises AccountBanned.
+        """
+        login = await self._wechat.exchange(app_id, code)
+        data = decrypt_profile(login.session_key, encrypted, iv, app_id)
+        profile = parse_profile(data)
+        if profile.openid not in (None, login.openid):
+            raise InvalidEncryptedData
+        user, _ = await self._stores.users.create(
+            app_id,
+            login.openid,
+            nickname=clean_name(profile.nickname),
+            gender=profile.gender,
+            face_url=profile.face_url,
+            last_login_time=datetime.now(UTC),
+        )
+        if user.banned:
+            raise AccountBanned
+        await self._keep_session_key(user.user_id, login)
+        await self._stores.outbox.add("account_import", {"user_id": user.user_id})
+        return user
+
+    async def log_out(self, token: str, user_id: str) -> None:
+        """End the session and leave every room; a host's live ends. Idempotent."""
+        await self._sessions.end_own(token, user_id)
+        await self._keeper.leave_all(user_id)
+        await self._stores.tokens.mark_logout_complete(token)
+
+    async def _keep_session_key(self, user_id: str, login: WechatLogin) -> None:
+        if self._keeps_session_keys:
+            await self._stores.users.store_session_key(user_id, login.session_key)

@@ -1,0 +1,98 @@
+"""Creates the chat groups of rooms at Tencent IM, and replaces those that IM has dissolved."""
+
+import structlog
+
+from core.clock import now_ms
+from rooms.members import Person
+from services.keeper import Keeper
+from storage.chat import RoomGroupStore
+from storage.jobs.outbox import OutboxStore
+from tencent.errors import ImGroupMissing, ImGroupTaken
+from tencent.im import ImClient
+
+log = structlog.get_logger("qlive.chat")
+
+ENSURE, REPLACE = "ensure_group", "replace_group"
+MUTE_AGAIN = "mute_again"  # in a new group
+GROUP_KINDS = (ENSURE, REPLACE, MUTE_AGAIN)
+"""Message kinds of a lane of their own: starting lives must not delay what protects users."""
+
+
+async def queue_group_check(outbox: OutboxStore, live_id: int, group_id: str) -> None:
+    """Queue the creation of the group, should it not exist."""
+    payload = {"live_id": live_id, "group_id": group_id}
+    await outbox.add(ENSURE, payload, urgent=True, key=group_id)
+
+
+async def queue_group_replacement(outbox: OutboxStore, live_id: int, group_id: str) -> None:
+    """Queue the replacement of a dissolved group."""
+    payload = {"live_id": live_id, "group_id": group_id}
+    await outbox.add(REPLACE, payload, urgent=True, key=group_id)
+
+
+class GroupService:
+    """Creates, checks and replaces chat groups.
+
+    Every method is idempotent, across processes too.
+    """
+
+    def __init__(
+        self, groups: RoomGroupStore, keeper: Keeper, im: ImClient, outbox: OutboxStore
+    ) -> None:
+        self._groups = groups
+        self._keeper = keeper
+        self._im = im
+        self._outbox = outbox
+        self.replaced = 0
+        """Groups that this process has replaced."""
+
+    async def ensure(self, live_id: int, group_id: str) -> None:
+        """Create the group if it does not exist, unless the room has another one by now."""
+        room = await self._keeper.load(live_id)
+        if room.group_id == group_id:
+            await self.create(live_id, group_id, room.owner.person)
+
+    async def create(self, live_id: int, group_id: str, host: Person) -> None:
+        """Create the room's group, under another id if others use this one.
+
+        ServiceUnavailable, ImRejected.
+        """
+        try:
+            is_new = await self._create_at_im(group_id, host)
+        except (ImGroupTaken, ImGroupMissing):
+            await self.replace(live_id, group_id)
+        else:
+            if is_new:
+                await self._mute_removed(live_id)
+            await self._groups.mark_ready(live_id, group_id)
+
+    async def replace(self, live_id: int, dissolved: str) -> None:
+        """Give the room a new group, unless it no longer has the one that was dissolved.
+
+        The new id is stored before IM learns it, so that a repetition continues with the same.
+        ServiceUnavailable, ImRejected.
+        """
+        host = (await self._keeper.load(live_id)).owner.person
+        group_id = await self._groups.plan(live_id, dissolved)
+        if group_id is None:
+            return
+        await self._create_at_im(group_id, host)
+        if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
+            self.replaced += 1
+            log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
+        await self._mute_removed(live_id)
+        await self._groups.mark_ready(live_id, group_id)
+
+    async def _mute_removed(self, live_id: int) -> None:
+        """Order the mutes of the room's removed users in its new group.
+
+        A room may have thousands of them: they use the lane of the groups, so that they delay no
+        kick and no mute of another room.
+        """
+        for user_id in (await self._keeper.load(live_id)).active_bans(now_ms()):
+            payload, key = {"user_id": user_id, "live_id": live_id}, f"{live_id}:{user_id}"
+            await self._outbox.add(MUTE_AGAIN, payload, urgent=True, key=key)
+
+    async def _create_at_im(self, group_id: str, host: Person) -> bool:
+        """Whether the group is new."""
+        return await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)

@@ -1,0 +1,187 @@
+"""Relays every event of a room to Tencent IM, for clients that listen there.
+
+Durable, in order per room, never in the way of a request. The store keeps a cursor for each room;
+the events themselves are read from the room's own log.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from core.clock import backoff
+from core.errors import QLiveError
+from rooms.events import NumberedEvent
+from services.chat.im_messages import COUNT_EVENTS
+from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RecentEvents
+from services.jobs.claimed_jobs import ClaimedJob
+from storage.chat import RelayClaim, RelayCursorStore
+from storage.errors import storage_error
+from storage.jobs.outbox import OutboxStore
+from storage.rooms.members import MemberStore
+from storage.rooms.rooms import RoomStore
+from tencent.css import StreamUrls
+from tencent.im import ImClient
+
+log = structlog.get_logger("qlive.chat")
+
+CONCURRENCY = 32  # rooms; enough that one that waits for IM delays no other
+WAKES_AT_ONCE = 500  # in one command
+GATHER_SECONDS = 0.1  # wakes of one room within it become one write
+AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
+RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
+LONGEST_BACKOFF = 60.0  # seconds
+GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
+
+
+class ImRelay(ClaimedJob[RelayClaim]):
+    """Subscribes to the keeper with `publish` and `mark_audience_changed`.
+
+    Several processes may run a relay on the same store: a room is relayed by one of them.
+    """
+
+    def __init__(
+        self,
+        store: RelayCursorStore,
+        rooms: RoomStore,
+        members: MemberStore,
+        stream_urls: StreamUrls,
+        im: ImClient,
+        outbox: OutboxStore,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        idle: float = 1.0,
+    ) -> None:
+        """`clock` and `sleep` in seconds, `idle`: seconds between two looks for work."""
+        super().__init__(
+            "im_relay",
+            self._claim_due,
+            self._relay,
+            concurrency=CONCURRENCY,
+            idle=idle,
+            gather=GATHER_SECONDS,
+        )
+        self._now = now
+        self._store = store
+        self._rooms = rooms
+        self._recent = RecentEvents()
+        self._publisher = ImPublisher(
+            *(store, rooms, members, stream_urls, im, outbox, self._recent),
+            now=now,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._clock = clock
+        self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
+        self._audience_changed: set[int] = set()
+        self._storing = 0  # wakes being stored
+        self._audience_due = self._reconcile_due = clock()
+
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
+        """The room has saved these events. Never waits, never raises."""
+        if events:
+            self._recent.add(live_id, events)
+            self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
+            self.nudge()
+
+    def mark_audience_changed(self, live_id: int) -> None:
+        """The number of users in the room may have changed. Never waits, never raises."""
+        self._audience_changed.add(live_id)
+        self.nudge()
+
+    @property
+    def waiting(self) -> int:
+        """Rooms whose wake is not stored yet."""
+        return len(self._pending) + len(self._audience_changed) + self._storing
+
+    async def _claim_due(self, limit: int) -> list[RelayClaim]:
+        now = self._now()
+        return await self._store.claim(now, now + LEASE, limit)
+
+    async def _before_claims(self) -> None:
+        await self._store_wakes()
+        if self._clock() >= self._reconcile_due:
+            await self._reconcile()
+            self._reconcile_due = self._clock() + RECONCILE_SECONDS
+
+    async def _before_finish(self) -> None:
+        """Stores pending wakes first: a room in progress may take longer than the stop allows."""
+        self._audience_due = self._clock()
+        await self._store_wakes()
+
+    async def _store_wakes(self) -> None:
+        """Stores which rooms have something to relay; a wake stays pending until that worked."""
+        if self._clock() >= self._audience_due:
+            if self._audience_changed:
+                self._audience_due = self._clock() + AUDIENCE_SECONDS
+            while self._audience_changed:
+                self._add_wake(self._audience_changed.pop(), counts=True)
+        worked = True
+        while self._pending and worked:
+            wakes = dict(itertools.islice(self._pending.items(), WAKES_AT_ONCE))
+            for live_id in wakes:
+                del self._pending[live_id]
+            self._storing = len(wakes)
+            try:
+                worked = await self._store_some_wakes(wakes)
+            finally:
+                self._storing = 0
+
+    async def _store_some_wakes(self, wakes: Mapping[int, bool]) -> bool:
+        try:
+            await self._store.wake(wakes, self._now())
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
+            self._note_store(error)
+            for live_id, counts in wakes.items():
+                self._add_wake(live_id, counts=counts)
+            return False
+        return True
+
+    async def _reconcile(self) -> None:
+        """Wakes rooms whose log is ahead of their cursor, since a process died before a wake."""
+        cursors = await self._store.cursors()
+        versions = await self._rooms.versions(list(cursors))
+        if behind := [it for it, version in versions.items() if cursors[it] != version]:
+            await self._store.wake(dict.fromkeys(behind, False), self._now())
+
+    async def _relay(self, claim: RelayClaim) -> None:
+        why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
+        try:
+            await self._publisher.relay(claim)
+            self.nudge()  # it may have been woken meanwhile
+        except ClaimLost:
+            log.warning("relay_claim_lost", live_id=claim.live_id)  # another process continues
+        except GroupMissing:
+            why, seconds = "the group is being replaced", GROUP_RETRY_SECONDS
+        except (QLiveError, TimeoutError) as error:
+            why = f"{type(error).__name__}: {error}"
+        except asyncio.CancelledError:
+            await self._release(claim, 0.0)  # for another process, at once
+            raise
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
+            why = self._note_failure(claim, error)
+        if why:
+            log.info("relay_postponed", live_id=claim.live_id, seconds=round(seconds, 1), why=why)
+            await self._release(claim, seconds)
+
+    def _note_failure(self, claim: RelayClaim, error: Exception) -> str:
+        """Logs a bug with its trace, an outage of the database without."""
+        if storage_error(error):
+            self._note_store(error)
+        else:
+            log.error("relay_crashed", live_id=claim.live_id, exc_info=error)
+        return type(error).__name__
+
+    async def _release(self, claim: RelayClaim, seconds: float) -> None:
+        try:
+            await self._store.postpone(claim, self._now() + timedelta(seconds=seconds))
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
+            self._note_store(error)  # the lease expires, and the room is claimed again
+
+    def _add_wake(self, live_id: int, *, counts: bool) -> None:
+        self._pending[live_id] = counts or self._pending.get(live_id, False)

@@ -1,0 +1,123 @@
+"""Actions of the outbox by message kind. All are safe to repeat."""
+
+from collections.abc import Awaitable, Callable
+from math import ceil, inf
+
+from core.clock import now_ms
+from rooms.room import Room
+from services.chat.groups import ENSURE, MUTE_AGAIN, REPLACE, GroupService, queue_group_replacement
+from services.chat.im_messages import kickout_message
+from services.jobs.outbox_jobs import Actions, Payload
+from storage.accounts.users import User
+from storage.stores import Stores
+from tencent.css import CssClient
+from tencent.errors import ImGroupMissing
+from tencent.im import MUTED_FOR_EVER, ImClient
+
+CSS_KINDS = ("drop_stream",)
+"""Message kinds sent to CSS; all others go to IM."""
+
+
+class ImActions:
+    """Calls of IM.
+
+    Profiles, bans and sessions are read when a message is delivered, not when it was queued: a
+    later change may have overtaken it.
+    """
+
+    def __init__(
+        self,
+        im: ImClient,
+        stores: Stores,
+        groups: GroupService,
+        show_in_room: Callable[[str], Awaitable[None]],
+        enforce_ban: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`show_in_room` updates the room of a user with a new face, which may have been cut
+        short."""
+        self._im = im
+        self._stores = stores
+        self._groups = groups
+        self._show_in_room = show_in_room
+        self._enforce_ban = enforce_ban
+
+    @property
+    def by_kind(self) -> Actions:
+        return {
+            "account_import": self._import_account,
+            "portrait_set": self._set_portrait,
+            "destroy_group": lambda payload: self._im.destroy_group(payload["group_id"]),
+            "kick_out": self._kick_out,
+            ENSURE: lambda payload: self._groups.ensure(payload["live_id"], payload["group_id"]),
+            REPLACE: lambda payload: self._groups.replace(payload["live_id"], payload["group_id"]),
+            "ban": lambda payload: self._enforce_ban(payload["user_id"]),
+            "kick": self._kick,
+            "mute": self._mute,
+            MUTE_AGAIN: self._mute,
+        }
+
+    async def _import_account(self, payload: Payload) -> None:
+        user = await self._stores.users.get(payload["user_id"])
+        await self._im.account_import(user.user_id, user.nickname, user.face_url)
+
+    async def _set_portrait(self, payload: Payload) -> None:
+        await self._show_in_room(payload["user_id"])
+        user = await self._stores.users.get(payload["user_id"])
+        await self._im.portrait_set(user.user_id, user.nickname, user.face_url, user.gender)
+
+    async def _kick_out(self, payload: Payload) -> None:
+        if now_ms() > payload["n"]:
+            return  # the ban is over, and the user may be back
+        message = kickout_message(payload["user_id"], payload["group_id"], payload["n"])
+        await self._im.send_text(message.to, message.text, message.random, message.seconds)
+
+    async def _kick(self, payload: Payload) -> None:
+        """Ends the UserSigs of a user who is banned or has no session, or in any case."""
+        user_id = payload["user_id"]
+        user = await self._stores.users.find(user_id)
+        banned = user is not None and user.banned
+        must_end = payload["even_if_signed_in"] or banned
+        if must_end or not await self._stores.tokens.sessions(user_id):
+            await self._im.kick(user_id)
+
+    async def _mute(self, payload: Payload) -> None:
+        """Mutes or unmutes a user in a room's group; again if that has changed meanwhile, since
+        the message of the change may have been delivered first."""
+        users, rooms = self._stores.users, self._stores.rooms
+        sent: tuple[str, float] | None = None
+        while True:
+            user, room = await users.find(payload["user_id"]), await rooms.read(payload["live_id"])
+            if user is None or room is None:
+                return
+            until = muted_until(user, room, now_ms())
+            if sent == (room.group_id, until):
+                return
+            try:
+                await self._im.forbid_send_msg(room.group_id, [user.user_id], _seconds_to(until))
+            except ImGroupMissing:
+                # GroupService orders the mutes for the new group. A room that is not live gets its
+                # group, and the mutes with it, when its next live starts.
+                if room.live:
+                    await queue_group_replacement(self._stores.outbox, room.live_id, room.group_id)
+                return
+            sent = room.group_id, until
+
+
+def css_actions(css: CssClient) -> Actions:
+    async def drop_stream(payload: Payload) -> None:
+        # Newest first: it may still be pushed.
+        for stream in reversed(payload["streams"]):
+            await css.drop(stream)
+
+    return {"drop_stream": drop_stream}
+
+
+def muted_until(user: User, room: Room, now: int) -> float:
+    """When the user may chat in the room's group again: ms, 0 for now, infinite under a ban."""
+    if user.banned and user.muted_in == room.live_id:
+        return inf
+    return room.blocked[user.user_id] if room.is_banned(user.user_id, now) else 0
+
+
+def _seconds_to(until: float) -> int:
+    return MUTED_FOR_EVER if until == inf else max(0, ceil((until - now_ms()) / 1000))

@@ -1,0 +1,167 @@
+"""Gives gifts, inside and outside of rooms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from core.errors import QLiveError
+from ledger.errors import InsufficientGold
+from ledger.gifts import GiftTransfer
+from ledger.journal import EventReference, JsonObject
+from rooms.events import GiftEvent
+from rooms.members import Face
+from rooms.room import Room
+from services.errors import RateMissing
+from services.gold.catalogue import CatalogueService
+from services.gold.ledger import LockUsers
+from services.keeper import Keeper, Preparation
+from storage.errors import GiftNotFound, UserNotFound
+from storage.gold.ledger import BatchContext, LedgerStore
+from storage.rooms.members import MemberStore
+from storage.write_batch import WriteBatch
+
+
+@dataclass(frozen=True, slots=True)
+class GiftRequest:
+    """A transfer, and the gift as rooms display it: id, name, image, effect."""
+
+    transfer: GiftTransfer
+    gift: Mapping[str, Any]
+
+    @property
+    def user_ids(self) -> tuple[str, str]:
+        return self.transfer.sender, self.transfer.receiver
+
+
+class GiftService:
+    """Gives gifts, idempotently by request_id.
+
+    In a room, a gift is a change of the room, which the keeper batches with others. A repeated
+    request_id returns the stored answer.
+    """
+
+    def __init__(
+        self,
+        ledger: LedgerStore,
+        members: MemberStore,
+        keeper: Keeper,
+        hold: LockUsers,
+        catalogue: CatalogueService,
+    ) -> None:
+        """`hold` locks users within the process."""
+        self._ledger = ledger
+        self._members = members
+        self._keeper = keeper
+        self._hold = hold
+        self._catalogue = catalogue
+        self._preparation = Preparation(ledger.load_context, self._add_writes)
+
+    async def send(
+        self,
+        sender: str,
+        receiver: str,
+        gift_id: int,
+        num: int,
+        request_id: str,
+    ) -> JsonObject:
+        """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
+
+        A repeated request for a gift that cannot be given any more returns the stored answer.
+        Raises GiftNotFound, RateMissing, and as `give`.
+        """
+        catalogue = await self._catalogue.current()
+        gift, rate = catalogue.gifts.get(gift_id), catalogue.rate
+        price = gift["gold"] if gift else 0
+        transfer = GiftTransfer(
+            sender, receiver, gift_id, price, num, rate or Decimal(0), request_id
+        )
+        if gift and rate is not None:
+            return await self.give(GiftRequest(transfer, gift))
+        if earlier := await self.find_answer(transfer):
+            return earlier
+        raise RateMissing if gift else GiftNotFound
+
+    async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
+        """The stored answer to a repeated request, else None. Raises RequestIdReused."""
+        if not transfer.request_id:
+            return None
+        context = await self._ledger.load_context([transfer])
+        return _answer_of(context.batch.find_answer(transfer))
+
+    async def give(self, request: GiftRequest) -> JsonObject:
+        """Give a gift; returns the sender's {"status", "gold", "income"}.
+
+        Raises InsufficientGold, RequestIdReused, UserNotFound.
+        """
+        try:
+            return await self._give(request)
+        except InsufficientGold:
+            # A new primary may not show yet what the one before has acknowledged.
+            await self._ledger.confirm_primary()
+            return await self._give(request)
+
+    async def _give(self, request: GiftRequest) -> JsonObject:
+        answer: JsonObject | None = None
+        live_id = await self._members.shared(*request.user_ids)
+        if live_id is not None:
+            answer = await self._keeper.change_prepared(
+                live_id,
+                self._preparation,
+                request.transfer,
+                lambda room, context: _give_in_room(room, context, request),
+                *request.user_ids,
+            )
+        return answer or await self._give_outside(request)
+
+    def _add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
+        self._ledger.add_writes(writes, context.batch)
+
+    async def _give_outside(self, request: GiftRequest) -> JsonObject:
+        """Give a gift between users who share no room; publishes no event."""
+        transfer = request.transfer
+
+        async def work(tx: Any) -> JsonObject:
+            context = await self._ledger.load_context([transfer])
+            if not context.faces.keys() >= set(request.user_ids):
+                raise UserNotFound
+            batch = context.batch
+            answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
+            assert answer is not None
+            if batch.entries:
+                await self._ledger.write_gifts(tx, batch)
+            return answer
+
+        async with self._hold(*request.user_ids):
+            return await self._ledger.run_transaction(work)
+
+
+def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
+    """Give a gift with its room event; None if the two users are not both in the room."""
+    batch, transfer = context.batch, request.transfer
+    if earlier := _answer_of(batch.find_answer(transfer)):
+        return earlier
+    if not room.has(*request.user_ids):
+        return None
+    event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
+    answer = _answer_of(batch.give(transfer, event))
+    room.add_gift(_event(request, context.faces))
+    return answer
+
+
+def _event(request: GiftRequest, faces: Mapping[str, Face]) -> GiftEvent:
+    transfer, gift = request.transfer, request.gift
+    return {
+        "from": faces[transfer.sender],
+        "to": faces[transfer.receiver],
+        "gift": {key: gift[key] for key in ("id", "name", "image", "effect")},  # type: ignore[typeddict-item]
+        "num": transfer.num,
+        "gold": transfer.cost,
+        "request_id": transfer.request_id,
+    }
+
+
+def _answer_of(outcome: JsonObject | QLiveError | None) -> JsonObject | None:
+    if isinstance(outcome, QLiveError):
+        raise outcome
+    return outcome

@@ -1,0 +1,96 @@
+"""Delivers the messages of the outbox to Tencent, at least once each.
+
+A crash, an expired lease or a database failure between delivery and its acknowledgement repeats a
+delivery, so every action must be idempotent at the receiver.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from core.clock import backoff
+from core.errors import QLiveError
+from services.jobs.claimed_jobs import ClaimedJob
+from storage.errors import storage_error
+from storage.jobs.outbox import OutboxMessage, OutboxStore
+from tencent.errors import CssRejected, ImRejected
+
+Payload = dict[str, Any]
+Actions = Mapping[str, Callable[[Payload], Awaitable[None]]]
+"""What is done for each kind of message."""
+log = structlog.get_logger("qlive.outbox")
+
+CONCURRENCY = 4
+MAX_TRIES = 20  # with the backoff below: about two hours
+LONGEST_BACKOFF = 600.0  # seconds
+DELIVERY_SECONDS = 60.0
+LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
+
+
+class OutboxJob(ClaimedJob[OutboxMessage]):
+    """Runs the action for the kind of each message in `store`."""
+
+    def __init__(
+        self,
+        name: str,
+        store: OutboxStore,
+        actions: Actions,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        idle: float = 1.0,
+    ) -> None:
+        super().__init__(
+            name,
+            self._claim_due,
+            self._deliver,
+            concurrency=CONCURRENCY,
+            idle=idle,
+            in_batches=True,
+        )
+        self._now = now
+        self._store = store
+        self._actions = actions
+
+    async def _claim_due(self, limit: int) -> list[OutboxMessage]:
+        now = self._now()
+        return await self._store.claim(now, now + LEASE, limit)
+
+    async def _deliver(self, message: OutboxMessage) -> None:
+        why, is_final = await self._failure_of(message)
+        try:
+            if not why:
+                await self._store.mark_done(message.id)
+            elif is_final or message.tries >= MAX_TRIES:
+                log.error("outbox_message_failed", kind=message.kind, id=message.id, why=why)
+                await self._store.mark_failed(message.id, why)
+            else:
+                seconds = backoff(message.tries, LONGEST_BACKOFF)
+                await self._store.reschedule(
+                    message.id, self._now() + timedelta(seconds=seconds), why
+                )
+        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
+            self._note_store(error)  # the lease expires, and the message is delivered again
+
+    async def _failure_of(self, message: OutboxMessage) -> tuple[str, bool]:
+        """Runs the action: why it failed, "" if it did not, and whether the failure is final."""
+        if message.kind not in self._actions:
+            return f"no action for {message.kind}", True
+        if message.tries > MAX_TRIES:
+            # Delivering this message may be what kills the processes.
+            return "process died during every attempt", True
+        try:
+            async with asyncio.timeout(DELIVERY_SECONDS):
+                await self._actions[message.kind](message.payload)
+        except (ImRejected, CssRejected) as error:  # not tried again
+            return f"{type(error).__name__}: {error}", True
+        except (QLiveError, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}", False
+        except Exception as error:
+            if not storage_error(error):
+                # A bug. Its text may contain secrets: the store gets the type only.
+                log.exception("outbox_action_crashed", kind=message.kind, id=message.id)
+            return type(error).__name__, False
+        return "", False

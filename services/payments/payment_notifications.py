@@ -1,0 +1,244 @@
+"""Notifications of WeChat: payments and refunds, and events that move no gold."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from core.errors import InvalidParameter, NotFound, TryAgain
+from ledger.recharge import IOS, Order, Payment, PaymentRefused, Refund, RefusalReason
+from ledger.refund_advice import Credit, GoldGift, advise
+from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
+from services.payments.payments import PaymentService
+from storage.gold.ledger import LedgerStore
+from storage.jobs.inbox import InboxMessage, InboxStore
+from storage.orders import OrderStore
+from storage.refund_cases import SpentGoldStore
+from tencent.errors import NotVerified, Unreadable
+from tencent.json_reader import text
+from tencent.message_push import (
+    COIN_PAYMENT,
+    PLATFORM_EVENT_IDENTITIES,
+    REFUND_QUESTION,
+    MessagePush,
+    event_name,
+)
+from tencent.notifications import JSAPI, TRANSFER
+from tencent.pay import JsapiClient
+from tencent.xpay import DELIVERED, REFUNDED, XpayClient, parse_event
+from tencent.xpay import PROVIDER as XPAY
+
+SOURCES = (JSAPI, XPAY, TRANSFER)
+"""Sources of the inbox that report money."""
+BOOKED = DONE._replace(lasting=True)
+"""A report that is kept for good."""
+IDENTITY_FIELDS = {
+    DELIVERED: ("Event", "OutTradeNo"),
+    REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
+    **PLATFORM_EVENT_IDENTITIES,
+}
+PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
+"""Fields that may differ between deliveries of one event."""
+COIN_MODE = "coin_mode"
+"""Why a payment for WeChat's own coins is refused: gold is kept in our ledger only."""
+ENCRYPTED = "yes"
+"""Stored value of `encrypted` for an encrypted push."""
+
+
+class PaymentNotificationService:
+    """Credits payments and reverses refunds of which WeChat notifies us.
+
+    Gold is credited only by these notifications and by the order query.
+    """
+
+    def __init__(
+        self,
+        inbox: InboxStore,
+        orders: OrderStore,
+        payments: PaymentService,
+        ledger: LedgerStore,
+        spent_gold: SpentGoldStore,
+        apply_to_case: Callable[[Refund], Awaitable[bool]],
+        book_transfer: Callable[[str], Awaitable[CallbackOutcome]],
+        jsapi: JsapiClient | None,
+        xpay: XpayClient,
+    ) -> None:
+        """`apply_to_case` closes the step of a refund case that waits for this refund, and returns
+        whether there is one; `book_transfer` books a stored notice of a transfer again."""
+        self._inbox = inbox
+        self._orders = orders
+        self._payments = payments
+        self._ledger = ledger
+        self._spent_gold = spent_gold
+        self._apply_to_case = apply_to_case
+        self._book_transfer = book_transfer
+        self._jsapi = jsapi
+        self._xpay = xpay
+
+    async def book(
+        self, payment_event: Payment | Refund | None, ignore_reason: str
+    ) -> CallbackOutcome:
+        """Credit a payment or reverse a refund; None is ignored, with the reason `ignore_reason`.
+
+        A refund that a case has asked for was reversed before: it closes the step of the case.
+
+        Raises TryAgain for a refund whose payment is not credited yet.
+        """
+        try:
+            if isinstance(payment_event, Payment):
+                await self._payments.credit(payment_event)
+            elif isinstance(payment_event, Refund):
+                await self._payments.refund(payment_event)
+            else:
+                return ignored(ignore_reason)
+        except PaymentRefused as refusal:
+            reason = refusal.reason
+            if isinstance(payment_event, Refund):
+                if reason == RefusalReason.NOT_PAID:
+                    raise TryAgain from None  # the payment's notification may be on its way
+                # A refund case has taken all that was left of the order, so that nothing of the
+                # refund that it waits for can be booked.
+                if reason == RefusalReason.AMOUNT and await self._apply_to_case(payment_event):
+                    return BOOKED
+            known = reason != RefusalReason.ORDER
+            if known and payment_event:
+                await self._orders.mark_reported(payment_event.order)
+            return CallbackOutcome("refused", reason.value, lasting=known)
+        return BOOKED
+
+    async def process_push(self, push: MessagePush) -> CallbackOutcome:
+        """Process a verified push of the mini-program.
+
+        In plain mode the signature does not cover the content: a payment is confirmed by a query,
+        a refund is refused.
+        """
+        if event_name(push.content):
+            return await self.process_event(push.content, signed=push.encrypted)
+        try:
+            payment_event = parse_event(push.content)
+        except Unreadable:
+            return refused("unreadable")
+        if isinstance(payment_event, Refund) and not push.encrypted:
+            return refused("plain")
+        if isinstance(payment_event, Payment) and not push.encrypted:
+            order = await self._orders.find(payment_event.order)
+            if order is None or order.provider != XPAY:
+                return refused(RefusalReason.ORDER.value)
+            payment_event = await self._xpay.query(order)
+            if payment_event is None:
+                raise TryAgain  # the push may arrive before a query shows the payment
+        return await self.book(payment_event, "unknown_event")
+
+    async def process_event(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
+        """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
+
+        Those concern money, a penalty or the duty to delete a user's data. `signed`: the signature
+        covers the content, which is so in safe mode.
+        """
+        event = event_name(content)
+        if event == REFUND_QUESTION:
+            return await self._answer_apple(content, signed=signed)
+        if event == COIN_PAYMENT:
+            return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
+        return DONE._replace(lasting=True, event=event)
+
+    async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
+        """Advice from our own collections alone: no call to another service delays it.
+
+        The order then counts as one that only Apple refunds.
+        """
+        try:
+            number = text(content, "pay_order_id")
+        except Unreadable:
+            return refused("unreadable")
+        order = await self._orders.find(number)
+        if order is None or order.provider != XPAY:
+            return refused(RefusalReason.ORDER.value)
+        (credit, gifts), reversed_fen, _ = await asyncio.gather(
+            self._spending_since(number, order.user_id),
+            self._orders.refunded_fen(number),
+            self._note_apple(order, signed=signed),
+        )
+        advice = advise(number, credit, gifts, reversed_fen, order.fen)
+        return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
+
+    async def _note_apple(self, order: Order, *, signed: bool) -> None:
+        """Apple's word overrides what the client has named."""
+        if signed and order.platform != IOS:
+            await self._orders.store_platform(order.number, IOS)
+
+    async def _spending_since(
+        self, number: str, user_id: str
+    ) -> tuple[Credit | None, list[GoldGift]]:
+        """The credit of an order, and the user's gifts since then."""
+        credit = await self._ledger.credit_of(number)
+        return credit, await self._spent_gold.gold_gifts(user_id, credit.at) if credit else []
+
+    async def reprocess(self, message_id: str) -> CallbackOutcome:
+        """Process a stored, verified notification again. Raises NotFound, InvalidParameter."""
+        row = await self._inbox.find(message_id)
+        if row is None:
+            raise NotFound
+        is_payment = row["source"] in SOURCES and not _is_platform_event(row)
+        if not is_payment or not await self._inbox.reopen(message_id):
+            raise InvalidParameter({"id": "is no genuine report of money"})
+        message = _message(row)
+        outcome = await self._process(message)
+        await self._inbox.settle(message, **outcome._asdict())
+        return outcome
+
+    async def _process(self, message: InboxMessage) -> CallbackOutcome:
+        if message.source == XPAY:
+            return await self.process_push(push_of(message))
+        if message.source == TRANSFER:
+            return await self._book_transfer(message.raw)
+        try:
+            payment_event = (
+                self._jsapi.notifications.read_verified(message.raw.encode())
+                if self._jsapi
+                else None
+            )
+        except NotVerified:
+            return refused("decryption")  # the APIv3 key has changed since
+        return await self.book(payment_event, "unknown_event")
+
+
+def _is_platform_event(row: Mapping[str, Any]) -> bool:
+    """Also of one that was never settled: what it would be answered now, nobody has received."""
+    return row["genuine"] and row["source"] == XPAY and bool(event_name(json.loads(row["raw"])))
+
+
+def _message(row: Mapping[str, Any]) -> InboxMessage:
+    return InboxMessage(row["source"], row["_id"].partition(":")[2], row["query"], row["raw"])
+
+
+def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> InboxMessage:
+    """A push as it was received; its content is kept decrypted, signatures are left out."""
+    # `encrypted` overrides a parameter of that name in the request.
+    kept = {name: value for name, value in query.items() if "signature" not in name}
+    kept["encrypted"] = ENCRYPTED if push.encrypted else "no"
+    if push.refused:
+        message_id = raw = body.decode(errors="replace")
+    else:
+        message_id, raw = _message_id(push), json.dumps(push.content, ensure_ascii=False)
+    return InboxMessage(XPAY, message_id, urlencode(kept), raw)
+
+
+def push_of(message: InboxMessage) -> MessagePush:
+    """The verified push that was kept as `message`."""
+    encrypted = dict(parse_qsl(message.query)).get("encrypted") == ENCRYPTED
+    return MessagePush(json.loads(message.raw), encrypted=encrypted)
+
+
+def _message_id(push: MessagePush) -> str:
+    """Deduplication key, equal for every retry: WeChat's identity and a hash of the content.
+
+    With the hash, a message of other content cannot block the genuine one.
+    """
+    content = push.content
+    names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "FromUserName", "CreateTime"))
+    identity = ":".join(str(content.get(name, "")) for name in names)
+    lasting = {key: value for key, value in content.items() if key not in PER_DELIVERY_FIELDS}
+    return f"{identity}:{sha256(repr(lasting).encode()).hexdigest()}"

@@ -1,0 +1,93 @@
+"""The only path that credits a payment or reverses a refund."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from ledger.errors import EntryExists
+from ledger.journal import JsonObject
+from ledger.recharge import (
+    Order,
+    Payment,
+    PaymentRefused,
+    Refund,
+    RefusalReason,
+    check_payment,
+    check_refund,
+    gold_to_reverse,
+    recharge_entry,
+    recharge_key,
+    reversal_entry,
+)
+from services.gold.ledger import LockUsers
+from storage.gold.ledger import LedgerStore
+from storage.orders import OrderStore
+
+
+class PaymentService:
+    """Credits each payment once, even if notification and query arrive concurrently."""
+
+    def __init__(self, ledger: LedgerStore, orders: OrderStore, hold: LockUsers) -> None:
+        self._ledger = ledger
+        self._orders = orders
+        self._hold = hold
+
+    async def credit(self, payment: Payment) -> bool:
+        """Credit the order; False if that was done before. Idempotent.
+
+        Raises PaymentRefused when the payment does not match its order.
+        """
+        order = await self._order(payment.order)
+        check_payment(order, payment)
+        return await self._run_once(order, lambda tx: self._credit(tx, order, payment))
+
+    async def refund(self, refund: Refund) -> bool:
+        """Reverse a refunded payment; False if that was done before. Idempotent.
+
+        Raises PaymentRefused when the refund does not match its order, and with "not_paid" as long
+        as no payment was credited.
+        """
+        order = await self._order(refund.order)
+        return await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
+
+    async def _order(self, number: str) -> Order:
+        order = await self._orders.find(number)
+        if order is None:
+            raise PaymentRefused(RefusalReason.ORDER)
+        return order
+
+    async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> bool:
+        """False if an earlier transaction has done it."""
+        try:
+            async with self._hold(order.user_id):
+                await self._ledger.run_transaction(work)
+        except EntryExists as existing:
+            # Once acknowledged, the provider stops retrying: the entry must be durable.
+            await self._ledger.find_committed(existing.key)
+            return False
+        return True
+
+    async def _reverse(self, tx: Any, order: Order, refund: Refund) -> JsonObject:
+        key = reversal_entry(order, refund, 0, 0).key
+        if await self._ledger.find(key, tx):
+            raise EntryExists(key)
+        if await self._ledger.find(recharge_key(order.number), tx) is None:
+            raise PaymentRefused(RefusalReason.NOT_PAID)
+        before = await self._orders.refund(tx, order.number, refund)
+        check_refund(order, refund, before)
+        gold = gold_to_reverse(order, refund, before)
+        funds = await self._ledger.balance(tx, order.user_id)
+        entry = reversal_entry(order, refund, gold, funds.gold)
+        await self._ledger.move(tx, entry.lines)
+        answer = (await self._ledger.balance(tx, order.user_id))._asdict()
+        await self._ledger.write(tx, replace(entry, answer=answer), None)
+        return answer
+
+    async def _credit(self, tx: Any, order: Order, payment: Payment) -> JsonObject:
+        entry = recharge_entry(order, payment)
+        if await self._ledger.find(entry.key, tx):
+            raise EntryExists(entry.key)
+        answer = (await self._ledger.move(tx, entry.lines))[order.user_id]._asdict()
+        await self._ledger.write(tx, replace(entry, answer=answer), None)
+        await self._orders.pay(tx, order.number, payment)
+        return answer

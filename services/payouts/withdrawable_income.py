@@ -1,0 +1,159 @@
+"""Income that users can withdraw, and its move into the hold of a withdrawal."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from config.sections import WithdrawSettings
+from core.clock import day_interval, day_of
+from ledger.errors import EntryExists, WithdrawalsStopped
+from ledger.journal import JournalEntry
+from ledger.withdrawal_requests import (
+    Payee,
+    WithdrawalLimits,
+    accept_request,
+    matured_income,
+    request_entry,
+    request_withdrawal,
+)
+from ledger.withdrawals import Withdrawal
+from services.gold.ledger import LockUsers
+from storage.gold.catalogue import ConfigStore
+from storage.gold.ledger import LedgerStore
+from storage.payouts.withdrawals import PayeeStore, WithdrawalStore, new_id
+
+READ_IN_TRANSACTION = timedelta(minutes=1)
+"""Age up to which gifts are read inside the transaction. Their entries have a time before their
+commit, by the clock of a process: by far less than this."""
+THE_DAY = "withdrawals of the day"
+"""Name of the lock of the house's sum."""
+CACHED_SECONDS = 10.0
+"""Summing takes a second for the hundred thousand gifts of a popular host."""
+MAX_CACHED = 1_000
+
+
+class WithdrawableIncome:
+    """Mature income, less what the user owes; none while a refund case stops withdrawals."""
+
+    def __init__(
+        self,
+        withdrawals: WithdrawalStore,
+        payees: PayeeStore,
+        ledger: LedgerStore,
+        configs: ConfigStore,
+        hold: LockUsers,
+        settings: WithdrawSettings,
+    ) -> None:
+        self._withdrawals = withdrawals
+        self._payees = payees
+        self._ledger = ledger
+        self._configs = configs
+        self._hold = hold
+        self._maturity = timedelta(days=settings.maturity_days)
+        self._limits = WithdrawalLimits(
+            **settings.model_dump(include={*WithdrawalLimits.__slots__})
+        )
+        self._recent_income = RecentIncomeCache(payees, self._maturity)
+
+    async def shown(self, user_id: str) -> int:
+        """Income that the user could withdraw, before all limits; 0 while stopped.
+
+        For a list that is polled: the recent income may be a moment old.
+        """
+        funds = await self._payees.funds(user_id)
+        recent = await self._recent_income.of(user_id, funds.income)
+        matured = matured_income(funds.income, recent, funds.owed_income)
+        return 0 if funds.is_stopped else matured
+
+    async def hold(self, payee: Payee, income: int, request_id: str, real_name: str) -> Withdrawal:
+        """Write the request, and the name if there is one.
+
+        Raises TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured, WithdrawalsStopped, and
+        EntryExists for a request that was made meanwhile.
+        """
+        now, user_id = datetime.now(UTC), payee.user_id
+        rate = (await self._configs.rates())["WITHDRAW_RATE"] or Decimal(0)
+        withdrawal = request_withdrawal(
+            new_id(), payee, request_id, income, rate, self._limits, now
+        )
+        entry = request_entry(withdrawal, income)
+        has_name = bool(real_name or await self._payees.real_name(user_id))
+        since = now - self._maturity
+        read_from = max(since, now - READ_IN_TRANSACTION)
+        earlier = await self._payees.recent_income(user_id, since, read_until=read_from)
+
+        async def write(tx: Any) -> Withdrawal:
+            if await self._ledger.find(entry.key, tx):
+                raise EntryExists(entry.key)
+            late = await self._payees.recent_income(user_id, since, read_from=read_from, session=tx)
+            accepted = await self._accept(tx, withdrawal, earlier + late, has_real_name=has_name)
+            if real_name:
+                await self._payees.store_real_name(user_id, real_name, tx)
+            await self._write(tx, accepted, entry)
+            return accepted
+
+        # All requests change the house's sum of the day: without its lock they conflict.
+        async with self._hold(user_id, THE_DAY):
+            return await self._ledger.run_transaction(write)
+
+    async def _accept(
+        self, tx: Any, withdrawal: Withdrawal, recent: int, *, has_real_name: bool
+    ) -> Withdrawal:
+        user_id = withdrawal.user_id
+        funds = await self._payees.funds(user_id, tx)
+        if funds.is_stopped:
+            raise WithdrawalsStopped
+        today = day_interval(day_of(withdrawal.requested_at))[0]
+        return accept_request(
+            withdrawal,
+            self._limits,
+            await self._withdrawals.user_day(tx, user_id, today),
+            matured=matured_income(funds.income, recent, funds.owed_income),
+            has_real_name=has_real_name,
+        )
+
+    async def _write(self, tx: Any, withdrawal: Withdrawal, entry: JournalEntry) -> None:
+        await self._ledger.move(tx, entry.lines)
+        await self._ledger.write(tx, entry, None)
+        await self._withdrawals.add(tx, withdrawal)
+        await self._withdrawals.add_to_day(
+            tx, withdrawal.requested_at, withdrawal.fen, self._limits.day_fen
+        )
+
+
+class _Sum(NamedTuple):
+    at: float
+    income: int
+    recent: int
+
+
+class RecentIncomeCache:
+    """Income that has not matured, for display: summed at most every few seconds.
+
+    In memory, of this process; a full cache is cleared.
+    """
+
+    def __init__(
+        self,
+        payees: PayeeStore,
+        maturity: timedelta,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._payees = payees
+        self._maturity = maturity
+        self._clock = clock
+        self._sums: dict[str, _Sum] = {}
+
+    async def of(self, user_id: str, income: int) -> int:
+        """Recent income of a user with `income`; what came since it was summed is recent, too."""
+        now, cached = self._clock(), self._sums.get(user_id)
+        if cached and now - cached.at < CACHED_SECONDS:
+            return cached.recent + max(0, income - cached.income)
+        since = datetime.now(UTC) - self._maturity
+        recent = await self._payees.recent_income(user_id, since)
+        if len(self._sums) >= MAX_CACHED:
+            self._sums.clear()
+        self._sums[user_id] = _Sum(now, income, recent)
+        return recent

@@ -1,0 +1,222 @@
+"""Refund cases: opened with a preview, confirmed or dropped by operators, closed by WeChat."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from core.errors import TryAgain
+from ledger.errors import RequestIdReused
+from ledger.recharge import Refund, reversal_entry
+from ledger.refund_cases import RefundCase
+from ledger.refund_plan import GiftSelection, GiftStep, OrderStep, RefundPlan, make_plan, order_step
+from services.errors import NotRefundable, RefundChanged
+from services.gold.ledger import LockUsers
+from services.operators.approvals import ApprovalService
+from storage.errors import AlreadyDecided, OrderNotFound
+from storage.gold.ledger import LedgerStore
+from storage.orders import OrderStore
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore, SpentGoldStore, new_id
+
+SAVES = 20
+"""Times that a notice is saved again after the sweep was faster."""
+
+
+class _PlanChanged(Exception):
+    def __init__(self, plan: RefundPlan) -> None:
+        super().__init__()
+        self.plan = plan
+
+
+class RefundCaseService:
+    """Decisions and notices; services/refunds/refund_sweep.py carries confirmed cases on."""
+
+    def __init__(
+        self,
+        cases: RefundCaseStore,
+        orders: OrderStore,
+        ledger: LedgerStore,
+        spent_gold: SpentGoldStore,
+        approvals: ApprovalService,
+        hold: LockUsers,
+    ) -> None:
+        self._cases = cases
+        self._orders = orders
+        self._ledger = ledger
+        self._spent_gold = spent_gold
+        self._approvals = approvals
+        self._hold = hold
+
+    async def open(
+        self, user_id: str, orders: Sequence[str], reason: str, request_id: str, by: str
+    ) -> RefundCase:
+        """Open a case with its preview; nothing is moved. Repeated, the same case.
+
+        Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused.
+        """
+        numbers, id_ = list(dict.fromkeys(orders)), new_id()
+        case = await self._cases.find_request(request_id)
+        if case is None:
+            plan = await self._ledger.run_transaction(
+                lambda tx: self._plan(tx, id_, user_id, numbers)
+            )
+            new = RefundCase(
+                *(id_, request_id, user_id, reason, by, datetime.now(UTC)),
+                *(plan.orders, plan.gifts, plan.hosts, plan.unspent),
+            )
+            case = await self._cases.add(new)
+        if not case.asks_for(user_id, numbers):
+            raise RequestIdReused
+        return case
+
+    async def confirm(self, id_: str, by: str, reason: str) -> RefundCase:
+        """Take the gold of the orders back, and let the sweep do the rest. Idempotent.
+
+        Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed; and
+        RefundChanged if the preview no longer holds: the case then has a new one.
+        """
+        case = await self._cases.get(id_)
+        try:
+            async with self._hold(case.user_id):
+                return await self._ledger.run_transaction(
+                    lambda tx: self._confirm(tx, id_, by, reason)
+                )
+        except _PlanChanged as changed:
+            await self._save_decision(case, case.with_plan(changed.plan))
+            raise RefundChanged from None
+
+    async def drop(self, id_: str, by: str, reason: str) -> RefundCase:
+        """End a case that is not confirmed. Idempotent.
+
+        Raises RefundCaseNotFound, AlreadyDecided.
+        """
+        case = await self._cases.get(id_)
+        if (case.state, case.decided_by) == ("dropped", by):
+            return case
+        if case.state != "opened":
+            raise AlreadyDecided
+        return await self._save_decision(case, case.drop(by, reason, datetime.now(UTC)))
+
+    async def settle(self, id_: str, number: str, by: str, reason: str) -> RefundCase:
+        """End the step of an order that was refunded otherwise, or never will be. Idempotent.
+
+        Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, and
+        SecondPersonRequired as for `confirm`.
+        """
+        return await self._ledger.run_transaction(
+            lambda tx: self._settle(tx, id_, number, by, reason)
+        )
+
+    async def apply(self, refund: Refund) -> bool:
+        """Note a refund of which WeChat notified us; False if no case waits for it. Idempotent."""
+        for _ in range(SAVES):
+            cases = await self._cases.with_order(refund.order)
+            case = next((it for it in cases if it.waits_for(refund)), None)
+            if case is None:
+                return False
+            if any(it.provider_refund for it in case.orders if it.number == refund.order):
+                return True
+            now = datetime.now(UTC)
+            try:
+                await self._cases.save(None, case, case.apply(refund, now), now)
+            except RefundCaseChanged:
+                continue
+            return True
+        raise TryAgain
+
+    async def _confirm(self, tx: Any, id_: str, by: str, reason: str) -> RefundCase:
+        case = await self._cases.get(id_, tx)
+        if case.state not in ("opened", "dropped") and case.decided_by == by:
+            return case
+        if case.state != "opened":
+            raise AlreadyDecided
+        await self._approvals.authorize(tx, case.opened_by, by, case.gold)
+        numbers = [order.number for order in case.orders]
+        plan = await self._plan(tx, id_, case.user_id, numbers)
+        if case.differs_from(plan):
+            raise _PlanChanged(plan)
+        now = datetime.now(UTC)
+        confirmed = case.with_plan(plan).confirm(by, reason, now)
+        for order in confirmed.orders:
+            await self._take(tx, confirmed, order)
+        return await self._cases.save(tx, case, confirmed, now)
+
+    async def _plan(
+        self, tx: Any, case_id: str, user_id: str, numbers: Sequence[str]
+    ) -> RefundPlan:
+        """What refunding these orders of the user takes back, as of one moment.
+
+        Raises UserNotFound, OrderNotFound and NotRefundable.
+        """
+        available = (await self._ledger.balance(tx, user_id)).gold
+        found = [
+            await self._order_step(tx, user_id, number, f"{case_id}{position:02}")
+            for position, number in enumerate(numbers, 1)
+        ]
+        orders = [order for order, _ in found]
+        missing = sum(order.gold for order in orders) - available
+        gifts = await self._gifts(tx, user_id, min(at for _, at in found), missing)
+        hosts = sorted({gift.host for gift in gifts})
+        return make_plan(orders, available, gifts, await self._spent_gold.incomes(tx, hosts))
+
+    async def _order_step(
+        self, tx: Any, user_id: str, number: str, refund: str
+    ) -> tuple[OrderStep, datetime]:
+        """The step of an order, and when it was credited."""
+        order = await self._orders.find(number, tx)
+        if order is None or order.user_id != user_id:
+            raise OrderNotFound
+        credit = await self._ledger.credit_of(number)
+        step = order_step(order, await self._orders.refunded_fen(number, tx), refund)
+        if credit is None or step is None:
+            raise NotRefundable
+        return step, credit.at
+
+    async def _gifts(self, tx: Any, user_id: str, since: datetime, missing: int) -> list[GiftStep]:
+        """The newest gifts since then that cover the `missing` gold."""
+        if missing <= 0:
+            return []
+        selection = GiftSelection(missing, await self._cases.gifts_in_progress(user_id, tx))
+        async with aclosing(self._spent_gold.gifts(tx, user_id, since)) as gifts:
+            async for gift in gifts:
+                selection.offer(gift)
+                if selection.is_complete:
+                    break
+        return selection.chosen
+
+    async def _settle(self, tx: Any, id_: str, number: str, by: str, reason: str) -> RefundCase:
+        case, now = await self._cases.get(id_, tx), datetime.now(UTC)
+        order = case.order(number)
+        if order is None:
+            raise OrderNotFound
+        if order.state == "settled":
+            if order.settled_by == by:
+                return case
+            raise AlreadyDecided
+        settled = case.settle(number, by, reason, now)
+        if by == case.opened_by:
+            await self._approvals.authorize(tx, by, by, order.gold)
+        return await self._cases.save(tx, case, settled, now)
+
+    async def _take(self, tx: Any, case: RefundCase, step: OrderStep) -> None:
+        """Take the gold of an order back, before WeChat is asked to refund it."""
+        order = await self._orders.find(step.number, tx)
+        assert order is not None
+        refund = Refund(step.provider, step.number, step.refund, step.fen, own=step.refund)
+        await self._orders.refund(tx, step.number, refund)
+        available = (await self._ledger.balance(tx, case.user_id)).gold
+        entry = reversal_entry(order, refund, step.gold, available)
+        await self._ledger.move(tx, entry.lines)
+        answer = (await self._ledger.balance(tx, case.user_id))._asdict()
+        content = {**entry.content, "case": case.id}
+        written = replace(
+            entry, by=case.operators, content=content, answer=answer, note=case.reason
+        )
+        await self._ledger.write(tx, written, None)
+
+    async def _save_decision(self, before: RefundCase, after: RefundCase) -> RefundCase:
+        try:
+            return await self._cases.save(None, before, after)
+        except RefundCaseChanged:
+            raise AlreadyDecided from None

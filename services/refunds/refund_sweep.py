@@ -1,0 +1,194 @@
+"""Carries confirmed refund cases on: gifts, hosts' withdrawals, refunds at the providers."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from core.errors import RateLimited, TryAgain
+from ledger.journal import reversal_key
+from ledger.recharge import Order, RefundState
+from ledger.refund_cases import RefundCase
+from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
+from services.gold.ledger import LockUsers
+from services.jobs.claimed_jobs import ClaimedJob
+from services.payouts.withdrawals import WithdrawalService
+from storage.gold.ledger import LedgerStore
+from storage.orders import OrderStore
+from storage.payouts.withdrawals import PayeeStore
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore
+from tencent.clients import PaymentClient
+from tencent.errors import MerchantRefused, ServiceUnavailable
+
+log = structlog.get_logger("qlive.refunds")
+
+CLAIM_LEASE = timedelta(minutes=2)
+"""Renewed with every change; longer than a call to a provider takes with its retry. Two processes
+that work on one case do no harm: steps are guarded by its version, calls by our numbers."""
+IDLE_SECONDS = 2.0
+FOR_HOSTS = "refund_case"
+"""The reason of a withdrawal that is returned: a code, for hosts in their language."""
+FOR_USERS = "退款"
+"""Shown by WeChat to the user whose order is refunded."""
+NO_PROVIDER = "no_provider"
+CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
+"""After each of them the provider is asked again, under the same number."""
+
+
+class _IncomeMissing(Exception):
+    """The host has less free income than the gift gave, and may have open withdrawals."""
+
+
+class RefundCaseSweep(ClaimedJob[RefundCase]):
+    """Each step is one transaction with its journal entry: a dead process loses none."""
+
+    def __init__(
+        self,
+        cases: RefundCaseStore,
+        orders: OrderStore,
+        ledger: LedgerStore,
+        withdrawals: WithdrawalService,
+        payees: PayeeStore,
+        providers: Mapping[str, PaymentClient],
+        hold: LockUsers,
+    ) -> None:
+        """`providers` by name, as stored in orders."""
+        super().__init__(
+            "refund_cases", self._claim_next, self._carry_on, concurrency=1, idle=IDLE_SECONDS
+        )
+        self._cases = cases
+        self._orders = orders
+        self._ledger = ledger
+        self._withdrawals = withdrawals
+        self._payees = payees
+        self._providers = providers
+        self._hold = hold
+
+    async def _claim_next(self, _limit: int) -> list[RefundCase]:
+        case = await self._cases.claim(CLAIM_LEASE)
+        return [case] if case else []
+
+    async def _carry_on(self, case: RefundCase) -> None:
+        # Who has saved it meanwhile, a notice or another process, has set when it is due. After
+        # TryAgain it is when the lease lapses, unless another process has it by then.
+        with suppress(RefundCaseChanged, TryAgain):
+            case = await self._reverse_gifts(case)
+            case = await self._resume_hosts(case)
+            for order in case.orders_to_refund:
+                case = await self._refund(case, order)
+            waiting, due_at = case.next_check(_now())
+            await self._cases.save(None, case, waiting, due_at)
+            log.info("refund_case_carried_on", case=case.id, state=waiting.state)
+
+    async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        if after == before:  # the provider has answered the same as before
+            return before
+        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
+
+    # ---- gifts
+
+    async def _reverse_gifts(self, case: RefundCase) -> RefundCase:
+        """Reverse what can be reversed now; gifts to hosts with open withdrawals may wait."""
+        held_back, blocked = set[str](), set[str]()
+        for position in case.waiting_gifts:
+            host = case.gifts[position].host
+            if host in blocked:
+                continue
+            try:
+                case = await self._reverse(case, position, may_owe=host in held_back)
+                continue
+            except _IncomeMissing:
+                case = await self._stop(case, host)
+            if await self._hold_back(host):
+                held_back.add(host)
+                case = await self._reverse(case, position, may_owe=True)
+            else:
+                blocked.add(host)
+        return case
+
+    async def _reverse(self, case: RefundCase, position: int, *, may_owe: bool) -> RefundCase:
+        gift = case.gifts[position]
+
+        async def work(tx: Any) -> RefundCase:
+            if await self._ledger.find(reversal_key(gift.key), tx):
+                return await self._save(tx, case, case.skip_gift(position, _now()))
+            free = (await self._ledger.balance(tx, gift.host)).income
+            if free < gift.income and not may_owe:
+                raise _IncomeMissing
+            await self._book(tx, case, gift, free)
+            done = case.reverse_gift(position, min(free, gift.income), _now())
+            return await self._save(tx, case, done)
+
+        async with self._hold(case.user_id, gift.host):
+            return await self._ledger.run_transaction(work)
+
+    async def _book(self, tx: Any, case: RefundCase, gift: GiftStep, free: int) -> None:
+        """Write the reversal, with the balances, debts and rankings that it changes."""
+        entry = await self._ledger.entry(gift.key)
+        assert entry is not None
+        debt = await self._ledger.debt(tx, case.user_id)
+        reversal = gift_reversal(
+            entry, gift.host, by=case.id, reason=case.reason, debt=debt, free=free
+        )
+        await self._ledger.move(tx, reversal.lines)
+        await self._ledger.write(tx, reversal, None)
+        await self._ledger.subtract_from_rankings(tx, gift.key)
+
+    # ---- withdrawals of hosts
+
+    async def _stop(self, case: RefundCase, host: str) -> RefundCase:
+        """Stop new withdrawals of a host, together with the note that we have to resume them."""
+        if case.is_stopped(host):
+            return case
+
+        async def work(tx: Any) -> RefundCase:
+            await self._payees.stop(tx, host, case.id)
+            return await self._save(tx, case, case.stop_host(host, _now()))
+
+        return await self._ledger.run_transaction(work)
+
+    async def _hold_back(self, host: str) -> bool:
+        """Whether no withdrawal of the host is open any more; False if that is not known."""
+        with suppress(TryAgain, ServiceUnavailable):
+            return await self._withdrawals.hold_back(host, FOR_HOSTS)
+        return False
+
+    async def _resume_hosts(self, case: RefundCase) -> RefundCase:
+        hosts = case.hosts_to_resume
+        for host in hosts:
+            await self._payees.resume(host, case.id)
+        return await self._save(None, case, case.resume_hosts(hosts, _now())) if hosts else case
+
+    # ---- money
+
+    async def _refund(self, case: RefundCase, step: OrderStep) -> RefundCase:
+        """Ask the provider for a refund, or what has become of it."""
+        order, provider = await self._orders.find(step.number), self._providers.get(step.provider)
+        assert order is not None
+        if order.is_refunded_by_apple and step.state == "taken":
+            return await self._save(None, case, case.leave_to_apple(step.number, _now()))
+        if provider is None:
+            return await self._note_problem(case, step, NO_PROVIDER)
+        try:
+            answer = await _ask(provider, order, step)
+        except CALL_ERRORS as error:
+            return await self._note_problem(case, step, error.code)
+        log.info("refund_answered", case=case.id, order=step.number, answer=answer)
+        return await self._save(None, case, case.note_answer(step.number, answer, _now()))
+
+    async def _note_problem(self, case: RefundCase, step: OrderStep, problem: str) -> RefundCase:
+        log.warning("refund_postponed", case=case.id, order=step.number, problem=problem)
+        return await self._save(None, case, case.note_problem(step.number, problem, _now()))
+
+
+async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:
+    """What has become of a refund that was asked for; ask for it if the provider has none."""
+    if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
+        return state
+    return await provider.refund(order, step.refund, step.fen, FOR_USERS)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,82 @@
+"""Entering a live room, and starting one as its host."""
+
+import secrets
+
+import structlog
+
+from core.clock import now_ms
+from rooms.errors import NotMatchmaker
+from rooms.room import Room
+from services.chat.groups import GroupService, queue_group_check
+from services.errors import AccountBanned, NotAuthenticated
+from services.keeper import Keeper
+from services.rooms.presence import Presence
+from storage.accounts.users import User
+from storage.stores import Stores
+from tencent.css import StreamUrls
+
+log = structlog.get_logger("qlive.rooms")
+
+
+class LiveRoomService:
+    """Makes users members of live rooms, and starts lives."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        keeper: Keeper,
+        presence: Presence,
+        groups: GroupService,
+        stream_urls: StreamUrls,
+    ) -> None:
+        self._stores = stores
+        self._keeper = keeper
+        self._presence = presence
+        self._groups = groups
+        self._stream_urls = stream_urls
+
+    async def enter(self, live_id: int, user: User, token: str) -> Room:
+        """Make the user a member of the room."""
+        room = await self._keeper.enter(live_id, user.person())
+        await self._recheck(user.user_id, token)
+        await self._presence.seen(user.user_id, room)
+        return room
+
+    async def open(self, user: User, token: str) -> Room:
+        """Start a matchmaker's live, or resume the running one.
+
+        The first call creates the room's chat group; later the outbox checks that it still exists.
+        """
+        if not user.is_matchmaker:
+            raise NotMatchmaker
+        host = user.person()
+        live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
+        if not has_group:
+            await self._groups.create(live_id, group_id, host)
+        await self._keeper.leave_all(host.user_id, but=live_id)
+        stream = self._stream_urls.new_stream(host.user_id)
+
+        def start(room: Room) -> tuple[Room, bool]:
+            return room, room.open(host, secrets.token_hex(8), stream, now_ms())
+
+        room, started = await self._keeper.begin(live_id, start, host.user_id)
+        if started:
+            log.info("live_started", live_id=live_id)
+            if has_group:
+                await queue_group_check(self._stores.outbox, live_id, room.group_id)
+        if not (await self._recheck(host.user_id, token)).is_matchmaker:
+            await self._keeper.leave_all(host.user_id, "operator")
+            raise NotMatchmaker
+        await self._presence.seen(host.user_id, room)
+        return room
+
+    async def _recheck(self, user_id: str, token: str) -> User:
+        """Reload the user; one who was banned or logged out meanwhile is removed again."""
+        user = await self._stores.users.get(user_id)
+        if user.banned:
+            await self._keeper.leave_all(user_id, "banned")
+            raise AccountBanned
+        if await self._stores.tokens.user_id_of(token) is None:
+            await self._keeper.leave_all(user_id)
+            raise NotAuthenticated
+        return user

@@ -1,0 +1,145 @@
+"""Removes users from a room, from all rooms, or from hosting; on every process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from realtime.bus import UserEvicted
+from realtime.close_codes import CloseCode
+from rooms.room import Room
+from services.accounts.sessions import EvictionService, SessionService
+from services.jobs.outbox_jobs import OutboxJob
+from services.keeper import Keeper
+from storage.accounts.users import User
+from storage.database import Session
+from storage.stores import Stores
+
+
+class ModerationService:
+    """Removes and bans users: in the database first, then their sockets, then at Tencent."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        keeper: Keeper,
+        evictions: EvictionService,
+        sessions: SessionService,
+        im_safety_outbox: OutboxJob,
+        *,
+        has_im_relay: bool,
+    ) -> None:
+        self._stores = stores
+        self._keeper = keeper
+        self._evictions = evictions
+        self._sessions = sessions
+        self._im_safety_outbox = im_safety_outbox
+        self._has_im_relay = has_im_relay
+
+    async def remove_user(
+        self, live_id: int, user_id: str, until: int, rule: Callable[[Room], bool]
+    ) -> None:
+        """Remove a user from one room, and keep them out until then (unix ms).
+
+        That includes the mic, sockets and the chat group, in which the room's change mutes them.
+        """
+        on_mic = await self._keeper.remove_user(live_id, user_id, rule)
+        self._im_safety_outbox.nudge()
+        await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT))
+        if self._has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
+            group_id = (await self._keeper.load(live_id)).group_id
+            payload = {"user_id": user_id, "group_id": group_id, "n": until}
+            await self._stores.outbox.add("kick_out", payload, urgent=True)
+            self._im_safety_outbox.nudge()
+
+    async def lift_room_ban(self, live_id: int, user_id: str) -> None:
+        """Let a removed user enter and chat again; no error for one who is not banned there."""
+        await self._keeper.change(live_id, lambda room: room.lift_ban(user_id))
+        self._im_safety_outbox.nudge()
+
+    async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
+        """Store an operator's changes and apply their effects; returns the changed user.
+
+        A ban removes the user everywhere, a lifted ban clears its reason, and a user who is no
+        longer a matchmaker may no longer host. Raises UserNotFound.
+        """
+        user = await self._stores.users.get(user_id)
+        match changes.get("banned"):
+            case True:
+                user = await self._ban(user_id, changes)
+            case False:
+                user = await self._lift_ban(user_id, changes)
+            case None if changes:
+                user = await self._stores.users.update(user_id, **changes)
+        if changes.get("is_matchmaker") is False:
+            await self.retire_matchmaker(user_id)
+        return user
+
+    async def _ban(self, user_id: str, changes: Mapping[str, Any]) -> User:
+        """Store the ban, end all sessions, and remove the user from every room.
+
+        The outbox repeats all that follows the storing, in case that this process dies before.
+        The user keeps no way to chat: IM ends their UserSigs, and mutes them in the group of the
+        room in which they are. If the user is in no room, the room of an earlier ban
+        stays muted.
+        """
+        if member := await self._stores.members.get(user_id):
+            changes = {**changes, "muted_in": member.live_id}
+
+        async def enqueue(session: Session, user: User) -> None:
+            await self._enqueue_ban(user_id, session)
+            await self._enqueue_mute(user_id, user.muted_in, session)
+
+        user = await self._stores.users.update_with(user_id, enqueue, **changes)
+        self._im_safety_outbox.nudge()
+        await self._end_presence(user_id)  # at once, although the outbox repeats it
+        return user
+
+    async def enforce_ban(self, user_id: str) -> None:
+        """End all sessions of a banned user and remove them from every room; safe to repeat.
+
+        Does nothing for a user whose ban was lifted meanwhile.
+        """
+        user = await self._stores.users.find(user_id)
+        if user and user.banned:
+            await self._end_presence(user_id)
+
+    async def _end_presence(self, user_id: str) -> None:
+        # Before the tokens: sockets are to close with the code of a ban.
+        await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT))
+        await self._sessions.revoke(user_id)
+        await self._keeper.leave_all(user_id, "banned")
+
+    async def _lift_ban(self, user_id: str, changes: Mapping[str, Any]) -> User:
+        """Store the end of the ban and undo its mute; the user has to log in again."""
+
+        async def unmute(session: Session, user: User) -> None:
+            await self._enqueue_mute(user_id, user.muted_in, session)
+            await self._stores.users.update(user_id, session, muted_in=0)
+
+        changes = {**changes, "ban_reason": ""}
+        user = await self._stores.users.update_with(user_id, unmute, **changes)
+        self._im_safety_outbox.nudge()
+        return replace(user, muted_in=0)
+
+    async def retire_matchmaker(self, user_id: str) -> None:
+        """End the live of a user who may no longer host.
+
+        Also dissolves the room's chat group.
+        """
+        membership = await self._stores.members.get(user_id)
+        if membership and membership.role == "host":
+            await self._keeper.leave_all(user_id, "operator")
+        if group_id := await self._stores.room_groups.detach(user_id):
+            await self._stores.outbox.add("destroy_group", {"group_id": group_id})
+
+    async def _enqueue_ban(self, user_id: str, session: Session) -> None:
+        """Order `enforce_ban`, and the end of the UserSigs."""
+        add, payload = self._stores.outbox.add, {"user_id": user_id}
+        await add("ban", payload, session, urgent=True, key=user_id)
+        await add("kick", {**payload, "even_if_signed_in": False}, session, urgent=True)
+
+    async def _enqueue_mute(self, user_id: str, live_id: int, session: Session) -> None:
+        """Mute or unmute, as the database has it by the time of the delivery."""
+        if live_id:
+            payload = {"user_id": user_id, "live_id": live_id}
+            await self._stores.outbox.add("mute", payload, session, urgent=True)

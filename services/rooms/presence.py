@@ -1,0 +1,272 @@
+"""Member presence across processes: connections, disconnections and grace periods.
+
+Each stored membership names the process that serves it. A closed socket marks its member away; so
+does the end of a process, whose lease lapses. The consequences of an absence are a rule of the room
+(rooms/room.py); this module decides when to apply it.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from core.clock import now_ms
+from core.errors import TryAgain
+from rooms.errors import NotAMember, RoomNotFound
+from rooms.members import (
+    ON_MIC,
+    GracePolicy,
+    Member,
+    MemberSocket,
+    PendingAbsence,
+    apply_notification,
+    is_known_present,
+)
+from rooms.room import Room
+from services.keeper import Keeper
+from storage.rooms.members import MemberStore
+from storage.rooms.presence import PresenceStore
+
+log = structlog.get_logger("qlive.presence")
+
+SILENT_MS = 6 * 3_600_000
+"""Time without a request after which a member without a socket counts as absent."""
+ABSENCE_CONCURRENCY = 16
+"""Due absences processed concurrently."""
+CLOCK_SKEW_MS = 2_000
+"""Tolerated clock skew between Tencent and this server."""
+FLUSH_SIZE = 500
+"""Closed sockets written by one bulk command."""
+MAX_ATTEMPTS = 5
+"""Compare-and-swap attempts on a stored stream."""
+
+
+class Lease:
+    """This process's lease in MongoDB; `renew` and `sweep` run periodically."""
+
+    def __init__(self, store: PresenceStore, process: str, seconds: float) -> None:
+        """`process` is this process's id."""
+        self.process = process
+        self.seconds = seconds
+        self.lapses = 0
+        """Number of lapses: others may have marked the members that are served here as away."""
+        self._store = store
+        self._renewed_at: float | None = None
+        self._held_since = time.monotonic()
+
+    @property
+    def held_ms(self) -> int:
+        """Milliseconds the lease has been held without a gap; 0 if it may have lapsed.
+
+        During a gap MongoDB may have been down: clients could not reconnect, and processes whose
+        lease lapsed may be alive. Measured by this machine's monotonic clock.
+        """
+        now = time.monotonic()
+        if self._renewed_at is None or now - self._renewed_at > self.seconds:
+            return 0
+        return int((now - self._held_since) * 1000)
+
+    @property
+    def held_for_full_term(self) -> bool:
+        """Whether this process may judge others by their leases.
+
+        After a MongoDB outage all leases have lapsed, and the first process to recover must not
+        take the others for dead.
+        """
+        return self.held_ms >= self.seconds * 1000
+
+    async def renew(self) -> None:
+        requested_at = time.monotonic()  # conservative: the stored term starts later, at the write
+        held = await self._store.renew(self.process, self.seconds)
+        previous, self._renewed_at = self._renewed_at, requested_at
+        if previous is None or self._renewed_at - previous > self.seconds:
+            self._held_since = self._renewed_at
+        if previous is not None and not held:
+            log.warning("lease_lapsed", process=self.process)
+            self.lapses += 1
+
+    async def sweep(self) -> None:
+        """Mark the members of dead processes away, once the lease was held for a full term."""
+        if not self.held_for_full_term:
+            return
+        for process in await self._store.expired_processes():
+            if process != self.process:
+                count = await self._store.mark_members_away(process, now_ms())
+                log.warning("dead_process_swept", process=process, members=count)
+
+    async def end(self) -> None:
+        """Release the lease at shutdown and mark the members still served here away."""
+        await self._store.mark_members_away(self.process, now_ms())
+        await self._store.forget(self.process)
+
+
+class Presence:
+    """Tracks connected and absent members.
+
+    Sockets call `connect` and `disconnect`, HTTP requests `seen`, Tencent's callbacks `on_…`; the
+    other methods run periodically.
+    """
+
+    def __init__(
+        self,
+        store: PresenceStore,
+        members: MemberStore,
+        keeper: Keeper,
+        lease: Lease,
+        grace: GracePolicy,
+    ) -> None:
+        self._store = store
+        self._members = members
+        self._keeper = keeper
+        self._lease = lease
+        self._grace = grace
+        self._disconnected: list[MemberSocket] = []
+
+    # ---- sockets and HTTP calls
+
+    async def connect(self, user_id: str, live_id: int) -> MemberSocket:
+        """Store a member's new socket, numbered above all earlier ones. Raises NotAMember.
+
+        Call it as soon as the user is known: the number decides which of two sockets is newer.
+        """
+        arrival = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
+        if arrival is None:
+            raise NotAMember
+        if arrival.role in ON_MIC:
+            # Never raises: the caller needs the socket's number, to record its end later.
+            await self._mark_returned(live_id, user_id)
+        return MemberSocket(user_id, live_id, arrival.epoch, arrival.number)
+
+    def disconnect(self, socket: MemberSocket) -> None:
+        """Record a closed socket in memory; `flush` stores it, however long MongoDB is down."""
+        self._disconnected.append(socket)
+
+    async def seen(self, user_id: str, room: Room) -> None:
+        """Record that a user entered by an HTTP call, perhaps without any socket.
+
+        `room` is as loaded by the entry: usually it shows that there is nothing to store.
+        """
+        now, member = now_ms(), room.members.get(user_id)
+        if member and is_known_present(member, now):
+            return
+        if await self._store.seen(user_id, now):
+            await self._mark_returned(room.live_id, user_id)
+
+    # ---- periodic jobs
+
+    async def flush(self) -> None:
+        """Store closed sockets, FLUSH_SIZE at a time: an outage may leave a large backlog."""
+        while batch := self._disconnected[:FLUSH_SIZE]:
+            await self._store.mark_disconnected(batch)
+            del self._disconnected[: len(batch)]
+
+    async def process_absences(self) -> None:
+        """Apply the consequences of all absences that are due."""
+        while True:
+            claimed = await self._claim()
+            outcomes = await asyncio.gather(
+                *(self._process_absence(absence) for absence in claimed), return_exceptions=True
+            )
+            for outcome in outcomes:
+                if isinstance(outcome, Exception):
+                    raise outcome  # only after every claimed absence was processed
+            if len(claimed) < ABSENCE_CONCURRENCY:
+                return
+
+    async def mark_silent_away(self) -> None:
+        """Mark members without a socket away after SILENT_MS of inactivity."""
+        now = now_ms()
+        await self._store.mark_silent_away(now - SILENT_MS, now)
+
+    # ---- Tencent's callbacks; each returns "done" or why it was ignored
+
+    async def on_im_state(
+        self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
+    ) -> str:
+        """Apply an IM client's login or logout, in one group or (None) altogether."""
+        member = await self._members.get(user_id)
+        if member is None:
+            return "not_in_a_room"
+        if member.socket:  # presence then follows sockets, not callbacks
+            return "has_a_socket"
+        if group_id and group_id != (await self._keeper.load(member.live_id)).group_id:
+            return "other_group"
+        if not online and at_ms < member.entered_at - CLOCK_SKEW_MS:
+            return "old_event"  # the user entered later
+        if not await self._store.record_report(
+            member, present=online, now=now_ms(), reported_at=at_ms
+        ):
+            return "old_event"
+        if online and member.away_at is not None:
+            await self._mark_returned(member.live_id, user_id)
+        return "done"
+
+    async def on_stream_event(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
+        """Apply the start or end of a CSS push. Raises TryAgain after MAX_ATTEMPTS lost races."""
+        user_id = stream.partition("_")[0]
+        for _ in range(MAX_ATTEMPTS):
+            member = await self._members.get(user_id)
+            if member is None:
+                return "not_in_a_room"
+            room = await self._keeper.load(member.live_id, user_id)
+            if not _is_current_stream(room, user_id, stream):
+                return "not_the_current_stream"
+            state, valid = apply_notification(
+                member.stream, stream, on=on, sequence=sequence, at=at_s
+            )
+            if state is None:
+                return "old_sequence"
+            if await self._store.record_stream(member, state, now_ms()):
+                return await self._apply_stream(member, on=on) if valid else "old_sequence"
+        raise TryAgain
+
+    # ---- internals
+
+    async def _claim(self) -> list[PendingAbsence]:
+        claimed: list[PendingAbsence] = []
+        while len(claimed) < ABSENCE_CONCURRENCY and (absence := await self._store.claim(now_ms())):
+            claimed.append(absence)
+        return claimed
+
+    async def _process_absence(self, absence: PendingAbsence) -> None:
+        user_id, now = absence.user_id, now_ms()
+
+        def decide(room: Room) -> tuple[bool, int | None]:
+            ended = not room.live or room.epoch != absence.epoch
+            next_at = room.apply_absence(
+                user_id,
+                now,
+                self._grace,
+                since=now - self._lease.held_ms,
+                streams=absence.streams,
+            )
+            return ended, next_at
+
+        try:
+            ended, next_at = await self._keeper.change(absence.live_id, decide, user_id)
+        except RoomNotFound:
+            ended, next_at = True, None
+        if ended:
+            await self._store.delete_membership(absence)
+        else:
+            await self._store.reschedule(absence, next_at)
+
+    async def _apply_stream(self, member: Member, *, on: bool) -> str:
+        if member.socket:
+            return "done"  # the socket decides; a stream only extends the grace period
+        await self._store.record_report(member, present=on, now=now_ms())
+        if on and member.away_at is not None:
+            await self._mark_returned(member.live_id, member.user_id)
+        return "done"
+
+    async def _mark_returned(self, live_id: int, user_id: str) -> None:
+        """Show a member on mic as connected again; on failure `process_absences` retries."""
+        try:
+            await self._keeper.change(live_id, lambda room: room.mark_connected(user_id), user_id)
+        except Exception as error:  # noqa: BLE001 - `process_absences` retries
+            log.info("member_return_deferred", live_id=live_id, error=type(error).__name__)
+
+
+def _is_current_stream(room: Room, user_id: str, stream: str) -> bool:
+    seat = room.owner if user_id == room.host_id else room.seat_of(user_id)
+    return room.live and seat is not None and seat.stream == stream

@@ -1,0 +1,113 @@
+"""Lists of live rooms, and of the members of a room."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.batching import SingleFlight
+from rooms.members import Member, MemberCounts, Role
+from rooms.room import Room
+from storage.rooms.members import MemberStore
+from storage.rooms.rooms import RoomStore
+from storage.stores import Stores
+
+ListedRoom = tuple[Room, MemberCounts]
+Session = tuple[int, str]
+"""live_id and epoch."""
+
+COUNTS_TTL_SECONDS = 1.0
+"""Age from which a count is read again: the members of a room receive theirs once a second, too."""
+SEARCH_BATCH = 500
+"""Memberships read per batch while a search filters them by nickname."""
+
+
+class RoomList:
+    """Live rooms with their audience counts, largest audience first.
+
+    Every client requests the list when it starts: concurrent requests share one read of the rooms.
+    Counting reads an index key of every member of all rooms, so a
+    count is read again only when it is COUNTS_TTL_SECONDS old.
+    """
+
+    def __init__(
+        self,
+        rooms: RoomStore,
+        members: MemberStore,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rooms = rooms
+        self._members = members
+        self._clock = clock
+        self._reads = SingleFlight(self._read)
+        self._counts: dict[Session, tuple[MemberCounts, float]] = {}
+        """With the start of the read."""
+
+    async def get(self) -> list[ListedRoom]:
+        return await self._reads.get()
+
+    async def _read(self) -> list[ListedRoom]:
+        live = await self._rooms.live()
+        await self._update_counts([(room.live_id, room.epoch) for room in live])
+        listed = [(room, self._counts[room.live_id, room.epoch][0]) for room in live]
+        listed.sort(key=lambda it: -it[1].audience)  # stable: ties stay newest first
+        return listed
+
+    async def _update_counts(self, sessions: Sequence[Session]) -> None:
+        """Keep the counts of these live sessions only, and read those that are new or too old."""
+        now = self._clock()
+        kept = {
+            session: counted
+            for session in sessions
+            if (counted := self._counts.get(session)) and now - counted[1] < COUNTS_TTL_SECONDS
+        }
+        if missing := [session for session in sessions if session not in kept]:
+            counts = await self._members.counts(missing)
+            kept |= {session: (counts[session[0]], now) for session in missing}
+        self._counts = kept
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMember:
+    """A member with name and picture; `away_at` (ms) is null while the member is connected."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gender: int
+    role: Role
+    entered_at: int
+    away_at: int | None
+
+
+async def find_members(
+    stores: Stores, room: Room, query: str, after: str, limit: int
+) -> list[RoomMember]:
+    """Members by user_id, starting after the user_id `after`; at least `limit` unless they end.
+
+    `query` is the start of a user_id or part of a nickname in any case, "" for all members. Since
+    nicknames are in `users`, a search scans the members of the room.
+    """
+    found: list[RoomMember] = []
+    size = SEARCH_BATCH if query else limit
+    while len(found) < limit:
+        members = await stores.members.list_members(room.live_id, room.epoch, after, size)
+        found += [row for row in await _with_faces(stores, members) if _matches(row, query)]
+        if len(members) < size:
+            break
+        after = members[-1].user_id
+    return found
+
+
+async def _with_faces(stores: Stores, members: list[Member]) -> list[RoomMember]:
+    """Members whose user has been deleted meanwhile are left out."""
+    users = await stores.users.find_many([member.user_id for member in members])
+    faces = {user.user_id: user.person().face() for user in users}
+    return [
+        RoomMember(**faces[it.user_id], role=it.role, entered_at=it.entered_at, away_at=it.away_at)
+        for it in members
+        if it.user_id in faces
+    ]
+
+
+def _matches(row: RoomMember, query: str) -> bool:
+    return row.user_id.startswith(query) or query.casefold() in row.nickname.casefold()

@@ -1,0 +1,147 @@
+"""Keeps the sockets of this process in step with evictions, memberships and tokens."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+
+from core.clock import now_ms
+from realtime.bus import Bus
+from realtime.channel import Channel
+from realtime.close_codes import CloseCode
+from realtime.hub import Hub
+from realtime.outbox import Outbox
+from rooms.members import Member, MemberSocket
+from services.accounts.sessions import EvictionService
+from services.rooms.presence import Lease
+from services.rooms.room_access import RoomAccess
+from storage.stores import Stores
+
+INTERVAL = 0.5
+"""Seconds between two runs: an eviction is received within a second, also without the bus."""
+TOKEN_ROUND_SECONDS = 240
+"""Time in which every token is checked, without the time of the queries. A token may be the first
+of one round and the last of the next: twice this has to be less than ten minutes, also when a run
+takes a quarter of INTERVAL."""
+QUERY_SIZE = 500
+"""Tokens or memberships per query."""
+
+
+class SocketReconciler:
+    """Closes sockets that the database no longer permits; `run` is called every INTERVAL.
+
+    - Evictions that processes have stored are applied in every run.
+    - Memberships are compared in both directions: when the bus may have lost a message or the lease
+      has lapsed, and otherwise once per lease, or every third of a lease while the bus is down.
+    - Tokens are checked again in equal shares. A revocation closes sockets at once; this finds
+      those that it has missed, and tokens that end without one.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        hub: Hub,
+        lease: Lease,
+        stores: Stores,
+        evictions: EvictionService,
+        room_access: RoomAccess,
+    ) -> None:
+        self._bus = bus
+        self._hub = hub
+        self._lease = lease
+        self._stores = stores
+        self._evictions = evictions
+        self._room_access = room_access
+        self._gaps = (0, 0)
+        self._checked_at = self._compared_at = time.monotonic()
+        self._missing: set[MemberSocket] = set()
+        self._unchecked: list[str] = []
+        self._share = 0
+
+    async def run(self) -> None:
+        await self._evictions.receive()  # first: they carry the more specific close code
+        await self._check_tokens()  # an error with a single member must not keep it from its turn
+        await self._check_memberships()
+
+    async def _check_memberships(self) -> None:
+        """Compare sockets and stored memberships, and correct either, if that is due."""
+        now, seconds = time.monotonic(), self._lease.seconds
+        # While its lease had lapsed, other processes may have marked the members served here away.
+        gaps = self._bus.gaps, self._lease.lapses
+        interval = seconds if self._bus.healthy else seconds / 3
+        if gaps == self._gaps and now - self._checked_at < interval:
+            return
+        self._hub.mark_all_audiences_changed()
+        joined = self._hub.members
+        for start in range(0, len(joined), QUERY_SIZE):
+            await self._compare_joined(joined[start : start + QUERY_SIZE])
+        self._gaps, self._checked_at = gaps, now
+        if now - self._compared_at >= seconds:
+            await self._compare_stored()
+            self._compared_at = now
+
+    async def _compare_joined(self, joined: Sequence[tuple[Channel, Outbox]]) -> None:
+        """Close sockets that disagree with the memberships, and store those served here as such."""
+        await self._evictions.receive()  # again: thousands of sockets take a while
+        members = await self._stores.members.get_many([outbox.user_id for _, outbox in joined])
+        misattributed: list[Outbox] = []
+        for (channel, outbox), member in zip(joined, members, strict=True):
+            if member and (member.live_id, member.epoch) == (channel.live_id, channel.epoch):
+                if member.socket != outbox.number:
+                    channel.close(outbox, _mismatch_code(member, outbox))
+                elif member.process != self._lease.process:
+                    misattributed.append(outbox)
+            elif not outbox.closed:
+                await self._close_unauthorized(channel, outbox)
+            self._hub.drop_if_idle(channel)
+        sockets = [it.connection for it in misattributed if it.connection and not it.closed]
+        await self._stores.presence.claim_members(sockets, self._lease.process, now_ms())
+
+    async def _close_unauthorized(self, channel: Channel, outbox: Outbox) -> None:
+        """Close the socket of a user without a membership here, unless access is valid again."""
+        code = await self._room_access.reason_to_close(channel.live_id, outbox.user_id)
+        if code == CloseCode.ENDED:
+            await self._hub.backfill(channel)  # delivers `live_end` before the close
+        elif code:
+            channel.close(outbox, code)
+
+    async def _compare_stored(self) -> None:
+        """Mark members away whose stored socket is missing here twice in a row.
+
+        Such entries remain when a connect or disconnect was interrupted before its result was
+        stored. A socket that is missing once may be joining.
+        """
+        here = {(socket.user_id, socket.number) for socket in self._hub.here}
+        served = await self._stores.presence.served(self._lease.process)
+        missing = {socket for socket in served if (socket.user_id, socket.number) not in here}
+        closed = [replace(socket, at=now_ms()) for socket in missing & self._missing]
+        await self._stores.presence.mark_disconnected(closed)
+        self._missing = missing
+
+    async def _check_tokens(self) -> None:
+        """Check the next share; after a failure the same one again."""
+        if not self._unchecked:
+            self._unchecked = list({outbox.token_id for outbox in self._hub.with_token})
+            self._share = ceil(len(self._unchecked) * INTERVAL / TOKEN_ROUND_SECONDS)
+        share = self._unchecked[: self._share]
+        for start in range(0, len(share), QUERY_SIZE):
+            await self._close_invalid(share[start : start + QUERY_SIZE])
+        del self._unchecked[: self._share]
+
+    async def _close_invalid(self, token_ids: list[str]) -> None:
+        invalid = await self._stores.tokens.invalid(token_ids)
+        owners = await self._stores.users.find_many([owner for owner in invalid.values() if owner])
+        banned = {user.user_id for user in owners if user.banned}
+        self._hub.end_sessions(
+            {
+                token_id: CloseCode.PUT_OUT if owner in banned else CloseCode.TOKEN
+                for token_id, owner in invalid.items()
+            }
+        )
+
+
+def _mismatch_code(member: Member, outbox: Outbox) -> CloseCode:
+    """Close code of a socket whose number differs from the stored one."""
+    is_older = member.socket > outbox.number
+    # RESTART allows a reconnect: the newer socket is gone, or the user left and re-entered.
+    return CloseCode.REPLACED if is_older and member.process else CloseCode.RESTART

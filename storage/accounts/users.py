@@ -1,0 +1,190 @@
+"""users: one document per user; `_id` is the 8-digit user_id. likes: who likes whom."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from ledger.journal import DEBTS
+from rooms.members import Person
+from storage.database import Collection, Database, Document, Session
+from storage.documents import document_of, documents_by_id, known_fields, starts_with
+from storage.errors import UserNotFound
+from storage.field_cipher import FieldCipher
+from storage.rooms.members import MemberStore
+
+IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
+"""Users who owe gold or income."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user's document; `gold` and `income` are ledger balances, changed only with an entry."""
+
+    user_id: str
+    app_id: str
+    openid: str
+    create_time: datetime
+    nickname: str = ""
+    face_url: str = ""
+    gender: int = 0
+    area: str = ""
+    age: int = 0
+    height: int = 0
+    gold: int = 0
+    income: int = 0
+    owed: int = 0
+    """Gold still to be recovered for refunds, because the balance was too low."""
+    owed_income: int = 0
+    """Income still to be recovered for refunds; it cannot be withdrawn."""
+    is_matchmaker: bool = False
+    banned: bool = False
+    ban_reason: str = ""
+    muted_in: int = 0
+    """live_id of the room in whose chat group a ban has muted the user; 0 for none."""
+    show_in_ranking: bool = False
+    """Whether the user agreed to be shown in rankings."""
+    last_login_time: datetime | None = None
+    continuous_time: int = 0
+    """Total seconds of live sessions hosted."""
+
+    def person(self) -> Person:
+        return Person(self.user_id, self.nickname, self.face_url, self.gender, self.area, self.age)
+
+
+class UserStore:
+    """Users by user_id, and by app and openid; concurrent reads share one query."""
+
+    def __init__(self, database: Database, members: MemberStore, cipher: FieldCipher) -> None:
+        """`cipher` encrypts WeChat's session keys."""
+        self._database = database
+        self._members = members
+        self._cipher = cipher
+        self._users: Collection = database.collection("users")
+        self._by_id = documents_by_id(self._users, user_from)
+
+    async def make_indexes(self) -> None:
+        await self._users.create_index([("app_id", 1), ("openid", 1)], unique=True)
+        await self._users.create_index("nickname")
+        for debt in DEBTS.values():
+            await self._users.create_index(debt, partialFilterExpression={debt: {"$gt": 0}})
+
+    async def create(self, app_id: str, openid: str, **fields: Any) -> tuple[User, bool]:
+        """Insert the user of (app_id, openid), or return the existing one; True if inserted."""
+        while True:
+            user_id = str(secrets.randbelow(90_000_000) + 10_000_000)
+            user = User(user_id, app_id, openid, datetime.now(UTC), **fields)
+            try:
+                await self._users.insert_one(document_of(user, "user_id"))
+                return user, True
+            except DuplicateKeyError:  # (app_id, openid) exists, or the random user_id is taken
+                if found := await self.by_openid(app_id, openid):
+                    return found, False
+
+    async def store_session_key(self, user_id: str, key: str) -> None:
+        """Store WeChat's session key of the latest login, encrypted."""
+        encrypted = self._cipher.encrypt(key, user_id)
+        await self._users.update_one({"_id": user_id}, {"$set": {"session_key": encrypted}})
+
+    async def session_key(self, user_id: str) -> str | None:
+        """The session key; None if none is stored, or `auth.encryption_key` has changed."""
+        row = await self._users.find_one({"_id": user_id}, {"session_key": 1})
+        return self._cipher.decrypt((row or {}).get("session_key", b""), user_id)
+
+    async def by_openid(self, app_id: str, openid: str) -> User | None:
+        row = await self._users.find_one({"app_id": app_id, "openid": openid})
+        return user_from(row) if row else None
+
+    def find(self, user_id: str) -> Awaitable[User | None]:
+        return self._by_id.get(user_id)
+
+    async def get(self, user_id: str) -> User:
+        """The user; raises UserNotFound."""
+        if user := await self.find(user_id):
+            return user
+        raise UserNotFound
+
+    async def find_many(self, user_ids: list[str]) -> list[User]:
+        """The existing users among `user_ids`, in the same order."""
+        return [user for user in await self._by_id.get_many(user_ids) if user]
+
+    async def shown_in_rankings(self, user_ids: list[str]) -> list[User]:
+        """The users among `user_ids` who agreed to be shown, in the same order."""
+        where = {"_id": {"$in": user_ids}, "show_in_ranking": True}
+        shown = {row["_id"]: user_from(row) async for row in self._users.find(where)}
+        return [shown[user_id] for user_id in user_ids if user_id in shown]
+
+    async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
+        """Users whose user_id or nickname starts with `text`, by user_id, after `after`.
+
+        `owing` limits them to users who owe gold or income.
+        """
+        where: Document = {"$and": [{"_id": {"$gt": after}}]}
+        if owing:
+            where["$and"].append(IS_DEBTOR)
+        if text:
+            where["$or"] = [{"_id": starts_with(text)}, {"nickname": starts_with(text)}]
+        rows = await self._users.find(where).sort("_id", 1).limit(limit).to_list()
+        return [user_from(row) for row in rows]
+
+    async def update_with(
+        self,
+        user_id: str,
+        in_transaction: Callable[[Session, User], Awaitable[None]],
+        **fields: Any,
+    ) -> User:
+        """As `update`, together with what `in_transaction` writes, atomically.
+
+        It is given the updated user, whose other fields are those of the transaction. GenderInUse
+        to change the gender while applied, invited or on mic.
+        """
+
+        async def work(session: Session) -> User:
+            if "gender" in fields:
+                await self._members.set_gender(user_id, fields["gender"], session)
+            user = await self.update(user_id, session, **fields)
+            await in_transaction(session, user)
+            return user
+
+        return await self._database.transaction_with_retry(work)
+
+    async def update(self, user_id: str, session: Session | None = None, **fields: Any) -> User:
+        """Set fields (never gold or income) and return the updated user; raises UserNotFound."""
+        row = await self._users.find_one_and_update(
+            {"_id": user_id},
+            {"$set": fields},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if row is None:
+            raise UserNotFound
+        return user_from(row)
+
+
+def user_from(row: Document) -> User:
+    return User(**{**known_fields(User, row), "user_id": row["_id"]})
+
+
+class LikeStore:
+    """One document per pair of a user and a liked user."""
+
+    def __init__(self, database: Database) -> None:
+        self._likes: Collection = database.collection("likes")
+
+    async def make_indexes(self) -> None:
+        await self._likes.create_index([("by", 1), ("of", 1)], unique=True)
+
+    async def put(self, by: str, of: str) -> None:
+        pair = {"by": by, "of": of}
+        made = {"$setOnInsert": {"at": datetime.now(UTC)}}
+        await self._likes.update_one(pair, made, upsert=True)
+
+    async def drop(self, by: str, of: str) -> None:
+        await self._likes.delete_one({"by": by, "of": of})
+
+    async def has(self, by: str, of: str) -> bool:
+        return await self._likes.find_one({"by": by, "of": of}, {"_id": 1}) is not None

@@ -1,0 +1,318 @@
+"""ledger: one immutable document per journal entry; `_id` is its idempotency key."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
+
+from core.batching import SingleFlight
+from core.clock import retry_on_conflict
+from core.errors import WriteConflict
+from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
+from ledger.gifts import (
+    BalanceChange,
+    GiftBatch,
+    GiftTransfer,
+    RankingChange,
+    StoredEntry,
+    ranking_changes,
+)
+from ledger.journal import (
+    DEBTS,
+    Balance,
+    EventReference,
+    JournalEntry,
+    JsonObject,
+    Posting,
+    debt_account,
+    user_account,
+)
+from ledger.recharge import recharge_key
+from ledger.refund_advice import Credit
+from rooms.members import Face, Person
+from storage.database import Collection, Database, Document, Session
+from storage.documents import page, starts_with
+from storage.errors import UserNotFound
+from storage.gold.rankings import RankingStore
+from storage.write_batch import WriteBatch
+
+T = TypeVar("T")
+MONEY_OUT: Sequence[Document] = (
+    {"kind": {"$in": ["withdrawal", "payout", "return"]}},
+    {"kind": "reversal", "content.fen": {"$exists": True}},
+    {"kind": "reversal", "by": starts_with("R")},
+)
+"""Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
+LINEARIZABLE = ReadConcern("linearizable")
+USER_FIELDS = {"gold": 1, "income": 1, "nickname": 1, "face_url": 1, "gender": 1}
+
+
+class BatchContext(NamedTuple):
+    """Data read to decide on a batch; `faces` has the users who exist."""
+
+    batch: GiftBatch
+    faces: dict[str, Face]
+
+
+class LedgerStore:
+    """Journal entries, and the balances in `users`, which change only with an entry."""
+
+    def __init__(self, database: Database, rankings: RankingStore) -> None:
+        self._database = database
+        self._rankings = rankings
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+        self._confirmation = SingleFlight(self._read_linearizable)
+
+    async def make_indexes(self) -> None:
+        newest = [("at", -1), ("_id", -1)]
+        await self._ledger.create_index([("lines.account", 1), *newest])
+        await self._ledger.create_index([("by", 1), ("kind", 1), ("at", -1)])
+        await self._ledger.create_index(newest)
+        await self._ledger.create_index(
+            [("live_id", 1), ("epoch", 1), ("seq", 1)],
+            unique=True,
+            partialFilterExpression={"seq": {"$gt": 0}},
+        )
+
+    async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        return await self._database.transaction_with_retry(work)
+
+    async def find(
+        self, key: str, session: Session | None = None
+    ) -> tuple[JsonObject, JsonObject] | None:
+        """(content, answer) of the entry with this key, or None."""
+        projection = {"content": 1, "answer": 1}
+        row = await self._ledger.find_one({"_id": key}, projection, session=session)
+        return (row["content"], row["answer"]) if row else None
+
+    async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
+        """As `find`, for an entry that raised EntryExists: waits for its commit, else TryAgain."""
+
+        async def find() -> tuple[JsonObject, JsonObject]:
+            if found := await self.find(key):
+                return found
+            raise WriteConflict
+
+        return await retry_on_conflict(find)
+
+    async def entry(self, key: str) -> JournalEntry | None:
+        row = await self._ledger.find_one({"_id": key})
+        return _entry_from(row) if row else None
+
+    async def credit_of(self, order_number: str) -> Credit | None:
+        """The recharge of an order, None if it was never credited."""
+        row = await self._ledger.find_one({"_id": recharge_key(order_number)})
+        if row is None:
+            return None
+        gold = row["content"]["gold"]
+        return Credit(order_number, gold, row["at"], row["answer"]["gold"] - gold)
+
+    async def page(
+        self,
+        user_id: str,
+        kind: str,
+        after: str,
+        limit: int,
+        *,
+        search: str = "",
+        money_out: bool = True,
+    ) -> tuple[list[Document], str | None]:
+        """Entries for operators, newest first, and the next cursor; raises InvalidCursor.
+
+        `search` matches a whole user_id, or the start of a key or of the paid order's number.
+        Without `money_out`, the entries of withdrawals and refunds are left out.
+        """
+        where: Document = {"lines.account": user_account(user_id)} if user_id else {}
+        if not money_out:
+            where["$nor"] = MONEY_OUT
+        if kind:
+            where["kind"] = kind
+        if search:
+            keys = (search, recharge_key(search))
+            where["$or"] = [
+                {"lines.account": user_account(search)},
+                *({"_id": starts_with(key)} for key in keys),
+            ]
+        return await page(self._ledger, where, "at", after, limit)
+
+    async def moved_by(
+        self, by: str, kinds: Sequence[str], since: datetime, session: Session
+    ) -> int:
+        """The sum of the largest amounts of the entries of these kinds that `by` has made."""
+        where = {"by": by, "kind": {"$in": [*kinds]}, "at": {"$gte": since}}
+        amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
+        total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
+        steps: list[Document] = [{"$match": where}, {"$group": total}]
+        cursor = await self._ledger.aggregate(steps, session=session)
+        return sum([row["total"] async for row in cursor])
+
+    async def balance(self, session: Session, user_id: str) -> Balance:
+        row = await self._users.find_one(
+            {"_id": user_id}, {"gold": 1, "income": 1}, session=session
+        )
+        if row is None:
+            raise UserNotFound
+        return Balance(row["gold"], row["income"])
+
+    async def debt(self, session: Session, user_id: str) -> int:
+        """Gold that the user owes."""
+        row = await self._users.find_one({"_id": user_id}, {"owed": 1}, session=session)
+        return int(row["owed"]) if row else 0
+
+    async def move(self, session: Session, lines: tuple[Posting, ...]) -> dict[str, Balance]:
+        """Apply the lines to balances and debts, each guarded against falling below zero.
+
+        Returns the new balances by user_id; raises InsufficientGold, UserNotFound or DebtExceeded.
+        """
+        deltas: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
+        for line in lines:
+            if line.account.startswith(user_account("")):
+                deltas[line.account.removeprefix(user_account(""))][line.unit] += line.amount
+            elif line.account.startswith(debt_account("")):
+                user_id = line.account.removeprefix(debt_account(""))
+                await self._add_debt(session, user_id, DEBTS[line.unit], -line.amount)
+        return {
+            user_id: await self._add_balance(session, user_id, amounts)
+            for user_id, amounts in sorted(deltas.items())
+        }
+
+    async def write(
+        self, session: Session, entry: JournalEntry, event: EventReference | None
+    ) -> None:
+        """Insert the entry with its room event; EntryExists if its key is taken."""
+        try:
+            await self._ledger.insert_one(
+                entry_document(entry, event, datetime.now(UTC)), session=session
+            )
+        except DuplicateKeyError:
+            raise EntryExists(entry.key) from None
+
+    async def subtract_from_rankings(self, session: Session, key: str) -> None:
+        """Subtract a gift from the rankings; does nothing for an entry of another kind."""
+        row = await self._ledger.find_one({"_id": key}, session=session)
+        assert row is not None
+        await self._rankings.add(map(RankingChange.negated, ranking_changes_in(row)), session)
+
+    # ---- batches of gifts
+
+    async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
+        """Read the context of a batch in two queries.
+
+        Balances are read first, so that an entry that has changed one of them is found, too. The
+        batch is decided on it before its transaction, and is written only if every balance is
+        unchanged and every key is free; else WriteConflict, and the caller reads and decides again.
+        """
+        user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
+        rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
+        balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
+        faces = {row["_id"]: _face_of(row) for row in rows}
+        at = datetime.now(UTC)
+        written = await self._written([it.key for it in transfers if it.request_id])
+        return BatchContext(GiftBatch(at, balances, written), faces)
+
+    async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
+        if not keys:
+            return {}
+        rows = self._ledger.find({"_id": {"$in": [*keys]}}, {"content": 1, "answer": 1})
+        return {row["_id"]: StoredEntry(row["content"], row["answer"]) async for row in rows}
+
+    async def confirm_primary(self) -> None:
+        """Wait until reads show everything that was acknowledged before the call.
+
+        A new primary may answer from an older state, until it has learned which of its data a
+        majority has. A read with read concern linearizable has it write to a majority; concurrent
+        callers share one. Raises TryAgain or StorageUnavailable if no majority answers.
+        """
+        await self._confirmation.get()
+
+    async def _read_linearizable(self) -> None:
+        await self._users.with_options(read_concern=LINEARIZABLE).find_one({"_id": ""}, {"_id": 1})
+
+    def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
+        """Add everything that the batch of gifts has to write, guarded by what it has read."""
+        rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
+        writes.insert("ledger", *rows)
+        for change in batch.balance_changes:
+            writes.update("users", *_balance_update(change))
+        self._rankings.add_writes(batch.ranking_changes, writes)
+
+    async def write_gifts(self, session: Session, batch: GiftBatch) -> None:
+        """Write the whole batch, or raise WriteConflict."""
+        writes = WriteBatch()
+        self.add_writes(writes, batch)
+        await writes.execute(self._database, session)
+
+    async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
+        """Change a debt by `amount`; DebtExceeded if it would fall below zero."""
+        guard = {field: {"$gte": -amount}} if amount < 0 else {}
+        result = await self._users.update_one(
+            {"_id": user_id, **guard}, {"$inc": {field: amount}}, session=session
+        )
+        if not result.matched_count:
+            raise DebtExceeded
+
+    async def _add_balance(
+        self, session: Session, user_id: str, amounts: Mapping[str, int]
+    ) -> Balance:
+        guard = {unit: {"$gte": -amount} for unit, amount in amounts.items() if amount < 0}
+        row = await self._users.find_one_and_update(
+            {"_id": user_id, **guard},
+            {"$inc": dict(amounts)},
+            projection={"gold": 1, "income": 1},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if row is None:
+            raise InsufficientGold if guard else UserNotFound
+        return Balance(row["gold"], row["income"])
+
+
+def entry_document(entry: JournalEntry, event: EventReference | None, at: datetime) -> Document:
+    row: Document = {
+        "_id": entry.key,
+        "kind": entry.kind,
+        "at": at,
+        "by": entry.by,
+        "lines": [line._asdict() for line in entry.lines],
+        "content": dict(entry.content),
+        "answer": dict(entry.answer),
+        "note": entry.note,
+    }
+    if event:
+        row |= {"live_id": event.live_id, "epoch": event.epoch, "seq": event.seq}
+    return row
+
+
+def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
+    """What this entry adds to the rankings."""
+    event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
+    return ranking_changes(_entry_from(row), row["at"], event)
+
+
+def _entry_from(row: Document) -> JournalEntry:
+    return JournalEntry(
+        row["_id"],
+        row["kind"],
+        row["by"],
+        tuple(Posting(**line) for line in row["lines"]),
+        row["content"],
+        row["answer"],
+        row["note"],
+    )
+
+
+def _face_of(row: Document) -> Face:
+    return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).face()
+
+
+def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
+    """Compare-and-swap on the balance, so that it cannot fall below 0."""
+    before, after = change.before, change.after
+    amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
+    return {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}

@@ -1,0 +1,370 @@
+"""Compares the journal with balances, orders, withdrawals, room events and rankings."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ledger.journal import DEBTS, HOUSE, Unit, debt_account, held_account, user_account
+from ledger.recharge import recharge_key
+from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState, payout_key
+from rooms.events import LOG_SIZE
+from storage.database import Collection, Database, Document, Session
+from storage.documents import stream
+from storage.gold.rankings import OWNER_OF_LINE, RankingStore
+
+MAX_PROBLEMS = 100
+"""Maximum problems reported per comparison; with more, the exact number does not matter."""
+OWNERS_PER_QUERY = 500
+"""Users and withdrawals whose accounts are compared in one query."""
+UNITS: tuple[Unit, ...] = ("gold", "income")
+USER_SUMS = (*UNITS, *DEBTS.values())
+"""Amounts of a user that are sums of postings."""
+OPEN_WITHDRAWALS: Document = {"state": {"$in": [state.value for state in OPEN_STATES]}}
+GIFT_ROWS = {
+    "$filter": {"input": {"$objectToArray": "$log"}, "cond": {"$eq": ["$$this.v.type", "gift"]}}
+}
+GIFTS_OF_ROOM: Document = {
+    "epoch": 1,
+    "version": 1,
+    "gifts": {"$map": {"input": GIFT_ROWS, "in": "$$this.v.seq"}},
+}
+"""Projection of a room: the numbers of the gift events in its log, a hundredth of its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerProblem:
+    """A discrepancy; `what` names the entry, account, document, room event or ranking."""
+
+    kind: str
+    what: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.what}" + (f" ({self.detail})" if self.detail else "")
+
+
+class LedgerReconciler:
+    """Reads from snapshots, which do not block concurrent gifts.
+
+    MongoDB compares, which can sort and group more than fits into its memory, and sends only what
+    differs: neither memory nor pauses of the event loop grow with the ledger.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ledger: Collection = database.collection("ledger")
+        self._rankings = RankingStore(database)
+
+    async def problems(self, since: datetime | None = None) -> list[LedgerProblem]:
+        """Differences between the ledger and other collections; empty if all is consistent.
+
+        With `since`, only data related to entries written from then on is checked: all postings of
+        the users and withdrawals that they concern, and their live sessions and days.
+        """
+        return [
+            *await self._unbalanced(since),
+            *await self._account_problems(since),
+            *await self._wrong_orders(since),
+            *await self._wrong_payouts(since),
+            *await self._events(since),
+            *await self._ranking_problems(since),
+        ]
+
+    async def totals(self) -> dict[str, int]:
+        """Sums over all users, orders and withdrawals.
+
+        {"gold", "income", "owed", "owed_income"}, "fen" paid less refunds, the income "held" for
+        withdrawals, and the "withdrawn_fen" paid by them. An order of a confirmed refund case
+        counts as refunded, also if an operator has settled it.
+        """
+        net = {"$subtract": ["$fen", {"$ifNull": ["$refunded", 0]}]}
+        sold = {"state": "paid", "sandbox": {"$ne": True}}
+        withdrawn = {"state": WithdrawalState.PAID.value}
+        return {
+            **await self._sums("users", {}, {name: f"${name}" for name in USER_SUMS}),
+            **await self._sums("orders", sold, {"fen": net}),
+            **await self._sums("withdrawals", OPEN_WITHDRAWALS, {"held": "$income"}),
+            **await self._sums("withdrawals", withdrawn, {"withdrawn_fen": "$fen"}),
+        }
+
+    async def _sums(self, collection: str, where: Document, fields: Document) -> dict[str, int]:
+        sums = {name: {"$sum": amount} for name, amount in fields.items()}
+        steps: list[Document] = [{"$match": where}, {"$group": {"_id": None, **sums}}]
+        with self._database.slow_operation_timeout():
+            async for row in stream(self._database.collection(collection), steps):
+                return {name: int(row[name]) for name in fields}
+        return dict.fromkeys(fields, 0)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncGenerator[Session]:
+        """Session for the reads of one comparison; none is held open for longer than that."""
+        with self._database.slow_operation_timeout():
+            async with self._database.client.start_session(snapshot=True) as session:
+                yield session
+
+    async def _unbalanced(self, since: datetime | None) -> list[LedgerProblem]:
+        """Entries whose postings do not sum to zero per unit, or have an unknown unit."""
+        sums = [
+            {"$sum": {"$map": {"input": "$lines", "in": _amount_of("$$this", unit)}}}
+            for unit in UNITS
+        ]
+        unknown = {"$setDifference": ["$lines.unit", UNITS]}
+        wrong = {"$or": [*({"$ne": [total, 0]} for total in sums), {"$ne": [unknown, []]}]}
+        steps: list[Document] = [
+            {"$match": {**_newer("at", since), "$expr": wrong}},
+            {"$limit": MAX_PROBLEMS},
+            {"$project": {"sums": sums}},
+        ]
+        async with self._snapshot() as session:
+            return [
+                LedgerProblem("unbalanced", row["_id"], f"sums {row['sums']}")
+                async for row in stream(self._ledger, steps, session)
+            ]
+
+    # ---- orders and withdrawals
+
+    async def _wrong_orders(self, since: datetime | None) -> list[LedgerProblem]:
+        """Paid orders without an entry of the same money, and entries without a paid order."""
+        paid = {"state": "paid", **_newer("paid_at", since)}
+        recharges = {"kind": "recharge", **_newer("at", since)}
+        unbooked, unpaid = await self._unpaired("orders", paid, recharges, recharge_key(""))
+        return [
+            *(LedgerProblem("unbooked_order", id_, detail) for id_, detail in unbooked),
+            *(LedgerProblem("unpaid_entry", key) for key in unpaid),
+        ]
+
+    async def _wrong_payouts(self, since: datetime | None) -> list[LedgerProblem]:
+        """Paid withdrawals without an entry of the same money, and entries without one."""
+        paid = {"state": "paid", **_newer("finished_at", since)}
+        payouts = {"by": WECHAT, "kind": "payout", **_newer("at", since)}
+        unbooked, unpaid = await self._unpaired("withdrawals", paid, payouts, payout_key(""))
+        return [
+            *(LedgerProblem("payout", id_, detail) for id_, detail in unbooked),
+            *(LedgerProblem("payout", key) for key in unpaid),
+        ]
+
+    async def _unpaired(
+        self, collection: str, paid: Document, entries: Document, prefix: str
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """Documents without their entry, each with what is wrong, and entries without one.
+
+        The key of an entry is `prefix` and the `_id` of the document.
+        """
+        no_entry: list[Document] = [
+            {"$match": paid},
+            *_look_up("ledger", {"$concat": [prefix, "$_id"]}),
+            {"$match": {"$expr": {"$ne": ["$found.content.fen", ["$fen"]]}}},
+            {"$limit": MAX_PROBLEMS},
+        ]
+        no_document: list[Document] = [
+            {"$match": entries},
+            *_look_up(collection, {"$substrCP": ["$_id", len(prefix), 64]}),
+            {"$match": {"found.state": {"$ne": "paid"}}},
+            {"$limit": MAX_PROBLEMS},
+        ]
+        documents = self._database.collection(collection)
+        async with self._snapshot() as session:
+            unbooked = [
+                (row["_id"], _booked(row)) async for row in stream(documents, no_entry, session)
+            ]
+            rows = stream(self._ledger, no_document, session)
+            return unbooked, [row["_id"] async for row in rows]
+
+    # ---- accounts
+
+    async def _account_problems(self, since: datetime | None) -> list[LedgerProblem]:
+        problems: list[LedgerProblem] = []
+        async with aclosing(self._owners(since)) as chunks:
+            async for owners in chunks:
+                async with self._snapshot() as session:
+                    async for row in stream(self._ledger, _different_accounts(owners), session):
+                        problems += _problems_of_account(row)
+                if len(problems) >= MAX_PROBLEMS:
+                    break
+        return sorted(problems, key=str)[:MAX_PROBLEMS]
+
+    async def _owners(self, since: datetime | None) -> AsyncGenerator[list[str] | None]:
+        """Users and withdrawals with postings since then, OWNERS_PER_QUERY at a time; None: all."""
+        if since is None:
+            yield None
+            return
+        steps: list[Document] = [
+            {"$match": _newer("at", since)},
+            {"$unwind": "$lines"},
+            {"$match": {"lines.account": {"$ne": HOUSE}}},
+            {"$group": {"_id": OWNER_OF_LINE}},
+        ]
+        with self._database.slow_operation_timeout():
+            found = await self._ledger.aggregate(
+                steps, allowDiskUse=True, batchSize=OWNERS_PER_QUERY
+            )
+        async with found:
+            while owners := [row["_id"] for row in await found.to_list(OWNERS_PER_QUERY)]:
+                yield owners
+
+    # ---- room events
+
+    async def _events(self, since: datetime | None) -> list[LedgerProblem]:
+        """Gift entries without an event in their room's log, and gift events without an entry.
+
+        Only the events that the log of the current live session still holds are compared. An index
+        excludes two entries of one event.
+        """
+        where: Document = {}
+        if since:
+            gifts = {"seq": {"$gt": 0}, **_newer("at", since)}
+            with self._database.slow_operation_timeout():
+                where = {"_id": {"$in": await self._ledger.distinct("live_id", gifts)}}
+        steps = [{"$match": where}, {"$project": GIFTS_OF_ROOM}]
+        problems: list[LedgerProblem] = []
+        async with (
+            self._snapshot() as session,
+            aclosing(stream(self._database.collection("rooms"), steps, session)) as rooms,
+        ):
+            async for room in rooms:
+                problems += await self._event_problems(room, session)
+                if len(problems) >= MAX_PROBLEMS:
+                    break
+        return problems[:MAX_PROBLEMS]
+
+    async def _event_problems(self, room: Document, session: Session) -> list[LedgerProblem]:
+        logged = {*room["gifts"]}
+        after = room["version"] - min(room["version"], LOG_SIZE)
+        where = {"live_id": room["_id"], "epoch": room["epoch"], "seq": {"$gt": after}}
+        rows = self._ledger.find(where, {"seq": 1}, session=session)
+        entries = {row["seq"]: row["_id"] async for row in rows}
+        missing = sorted(entries[seq] for seq in entries.keys() - logged)
+        unbooked = sorted(logged - entries.keys())
+        return [
+            *(LedgerProblem("missing_event", entry) for entry in missing),
+            *(LedgerProblem("unbooked_event", f"{room['_id']}/{seq}") for seq in unbooked),
+        ]
+
+    # ---- rankings
+
+    async def _ranking_problems(self, since: datetime | None) -> list[LedgerProblem]:
+        """Rankings that differ from the sums of their gifts."""
+        problems: list[LedgerProblem] = []
+        async with self._snapshot() as session:
+            scopes = await self._rankings.scopes(since, session)
+        for scope in sorted(scopes):
+            async with self._snapshot() as session:
+                found = await self._rankings.differences(scope, session)
+            problems += [
+                LedgerProblem("rank", f"{scope}:{user_id}", text) for user_id, text in found
+            ]
+            if len(problems) >= MAX_PROBLEMS:
+                break
+        return problems[:MAX_PROBLEMS]
+
+
+def _different_accounts(owners: Sequence[str] | None) -> list[Document]:
+    """Steps on `ledger`: accounts whose postings are not what is stored, or that are negative.
+
+    One pass over the postings, users and open withdrawals of these owners, or of all.
+    """
+    lines: Document = {"lines.account": {"$ne": HOUSE}}
+    stored: Document = {}
+    first: list[Document] = []
+    if owners is not None:
+        kinds = (user_account, debt_account, held_account)
+        accounts = sorted(account(owner) for owner in owners for account in kinds)
+        lines, stored = {"lines.account": {"$in": accounts}}, {"_id": {"$in": [*owners]}}
+        first = [{"$match": lines}]
+    debts = {unit: {"$ifNull": [f"${DEBTS[unit]}", 0]} for unit in UNITS}
+    owing = {"$or": [{name: {"$nin": [0, None]}} for name in DEBTS.values()]}
+    balance = {
+        **_account(user_account("")),
+        **{f"stored_{unit}": f"${unit}" for unit in UNITS},
+        "is_stored": {"$literal": True},
+        "lowest": {"$min": [*(f"${unit}" for unit in UNITS), *debts.values()]},
+    }
+    owed = {f"stored_{unit}": {"$multiply": [debts[unit], -1]} for unit in UNITS}
+    held = {**_account(held_account("")), "stored_income": "$income"}
+    sums = (*UNITS, *(f"stored_{unit}" for unit in UNITS), "other")
+    differs = [{"$ne": [f"${unit}", f"$stored_{unit}"]} for unit in UNITS]
+    return [
+        *first,
+        {"$unwind": "$lines"},
+        {"$match": lines},
+        {
+            "$project": {
+                "_id": "$lines.account",
+                **{unit: _amount_of("$lines", unit) for unit in UNITS},
+                "other": {"$cond": [{"$in": ["$lines.unit", UNITS]}, 0, "$lines.amount"]},
+            }
+        },
+        _union("users", stored, balance),
+        _union("users", {**stored, **owing}, {**_account(debt_account("")), **owed}),
+        _union("withdrawals", {**stored, **OPEN_WITHDRAWALS}, held),
+        {
+            "$group": {
+                "_id": "$_id",
+                **{name: {"$sum": f"${name}"} for name in sums},
+                "is_stored": {"$max": "$is_stored"},
+                "lowest": {"$min": "$lowest"},
+            }
+        },
+        {
+            "$match": {
+                "$or": [
+                    {"$expr": {"$or": differs}},
+                    {"other": {"$ne": 0}},
+                    {"lowest": {"$lt": 0}},
+                ]
+            }
+        },
+        {"$limit": MAX_PROBLEMS},
+    ]
+
+
+def _problems_of_account(row: Document) -> list[LedgerProblem]:
+    account = row["_id"]
+    details = [
+        f"{unit}: stored {row[f'stored_{unit}']}, journal {row[unit]}"
+        for unit in UNITS
+        if row[unit] != row[f"stored_{unit}"]
+    ]
+    if row["other"]:
+        details.append(f"unknown unit: {row['other']}")
+    problems = [LedgerProblem(_kind_of(row), account, detail) for detail in details]
+    if (row["lowest"] or 0) < 0:
+        problems.append(LedgerProblem("negative", account))
+    return problems
+
+
+def _kind_of(row: Document) -> str:
+    """Debts are stored only while there are any, with a user who has a row of their own."""
+    if row["_id"].startswith(held_account("")):
+        return "held"
+    return "balance" if row["is_stored"] or row["_id"].startswith(debt_account("")) else "stranger"
+
+
+def _newer(field: str, since: datetime | None) -> Document:
+    return {field: {"$gte": since}} if since else {}
+
+
+def _amount_of(line: str, unit: str) -> Document:
+    return {"$cond": [{"$eq": [f"{line}.unit", unit]}, f"{line}.amount", 0]}
+
+
+def _account(prefix: str) -> Document:
+    return {"_id": {"$concat": [prefix, "$_id"]}}
+
+
+def _union(collection: str, where: Document, fields: Document) -> Document:
+    steps = [{"$match": where}, {"$project": fields}]
+    return {"$unionWith": {"coll": collection, "pipeline": steps}}
+
+
+def _look_up(collection: str, key: Document) -> list[Document]:
+    """Join the document with this `_id` as an array `found`."""
+    joined = {"from": collection, "localField": "key", "foreignField": "_id", "as": "found"}
+    return [{"$set": {"key": key}}, {"$lookup": joined}]
+
+
+def _booked(row: dict[str, Any]) -> str:
+    booked = [entry["content"].get("fen") for entry in row["found"]]
+    return f"paid {row.get('fen')} fen, journal {booked[0]}" if booked else "no entry"

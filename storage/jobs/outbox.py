@@ -1,0 +1,180 @@
+"""outbox: the persistent outbox of calls to Tencent that no request waits for."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any, Self
+
+from bson import ObjectId
+
+from core.batching import RequestBatcher
+from storage.database import Collection, Database, Document, Session
+from storage.jobs.due import claim_unchanged
+from storage.write_batch import WriteBatch
+
+NORMAL, URGENT = "due", "urgent"
+"""`state` of a waiting message, which is its lane: a full one does not delay the other."""
+NEWEST = 8
+"""Values that a message keeps of each of its lists."""
+LOOKAHEAD = 100
+"""Due messages that a claim reads, to join those of one key."""
+FAILED_KEPT = timedelta(days=30)
+"""Time to find out why Tencent has rejected a call."""
+MAX_DONE = 100
+"""Messages deleted by one command."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A claimed message; `tries` counts its claims, this one included."""
+
+    id: str
+    kind: str
+    payload: dict[str, Any]
+    tries: int
+
+
+class OutboxStore:
+    """Durable at-least-once queue: a message is leased, then done, rescheduled or failed."""
+
+    def __init__(self, database: Database, where: Document | None = None) -> None:
+        """`where`: which messages `claim` takes."""
+        self._database = database
+        self._messages: Collection = database.collection("outbox")
+        self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
+        self._where = where or {"state": NORMAL}
+
+    def view(
+        self, *, urgent: bool = False, only: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> Self:
+        """View of the queue that claims messages of one lane, and only some kinds.
+
+        An unresponsive service then does not delay the messages of another.
+        """
+        kinds: Document = {"$in": [*only]} if only else {"$nin": [*without]}
+        where = {"state": URGENT if urgent else NORMAL, "kind": kinds}
+        return type(self)(self._database, where)
+
+    async def make_indexes(self) -> None:
+        await self._messages.create_index([("state", 1), ("due_at", 1)])
+        await self._messages.create_index("expires_at", expireAfterSeconds=0)
+
+    async def add(
+        self,
+        kind: str,
+        payload: dict[str, Any],
+        session: Session | None = None,
+        *,
+        urgent: bool = False,
+        key: str = "",
+    ) -> None:
+        """Queue a message for the urgent or for the normal lane.
+
+        Messages of one kind, key and lane are joined when the first of them is claimed, unless they
+        have no `key`. A message that exists is not written to, which could conflict with its claim.
+        """
+        row = _new_row(kind, payload, urgent=urgent, key=key)
+        await self._messages.insert_one(row, session=session)
+
+    def add_to(
+        self,
+        batch: WriteBatch,
+        kind: str,
+        payload: dict[str, Any],
+        *,
+        urgent: bool = False,
+        key: str = "",
+    ) -> None:
+        """As `add`, with writes that are committed together."""
+        batch.insert("outbox", _new_row(kind, payload, urgent=urgent, key=key))
+
+    async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
+        """Lease at most `limit` messages that are due until `until`, the earliest first, and count
+        the try. Messages of one kind and key that wait for their first claim become one, with the
+        payload of the last, and of lists the NEWEST last values of all."""
+        where = {**self._where, "due_at": {"$lte": now}}
+        rows = await self._messages.find(where).sort("due_at", 1).limit(LOOKAHEAD).to_list()
+        joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]
+        if not joined:
+            return []
+        updates = [_claim_update(rows, until) for rows in joined]
+        claimed = await claim_unchanged(self._messages, updates)
+        joined = [rows for rows in joined if rows[0]["_id"] in claimed]
+        if others := [row["_id"] for rows in joined for row in rows[1:]]:
+            # Unless another process has claimed it after it was read.
+            await self._messages.delete_many({"_id": {"$in": others}, "tries": 0})
+        return [_message_from(rows) for rows in joined]
+
+    async def mark_done(self, message_id: str) -> None:
+        await self._done.submit(0, message_id)
+
+    async def reschedule(self, message_id: str, at: datetime, why: str) -> None:
+        await self._set(message_id, due_at=at, why=why)
+
+    async def mark_failed(self, message_id: str, why: str) -> None:
+        """Keep the message for inspection, for FAILED_KEPT; it is never tried again."""
+        expires_at = datetime.now(UTC) + FAILED_KEPT
+        await self._set(message_id, state="failed", why=why, expires_at=expires_at)
+
+    async def waiting(self) -> int:
+        """Number of messages in both lanes, claimed ones included."""
+        return await self._messages.count_documents({"state": {"$in": [NORMAL, URGENT]}})
+
+    async def oldest(self) -> datetime | None:
+        """When the oldest message of both lanes was added, a claimed one included."""
+        waiting = {"state": {"$in": [NORMAL, URGENT]}}
+        row = await self._messages.find_one(waiting, {"_id": 1}, sort=[("_id", 1)])
+        return row["_id"].generation_time if row else None
+
+    async def _delete(self, _name: int, message_ids: Sequence[str]) -> list[None]:
+        await self._messages.delete_many({"_id": {"$in": [*map(ObjectId, message_ids)]}})
+        return [None] * len(message_ids)
+
+    async def _set(self, message_id: str, **fields: Any) -> None:
+        await self._messages.update_one({"_id": ObjectId(message_id)}, {"$set": fields})
+
+
+def _new_row(kind: str, payload: Document, *, urgent: bool, key: str) -> Document:
+    row = {"kind": kind, "state": URGENT if urgent else NORMAL, "tries": 0, "payload": payload}
+    row |= {"due_at": datetime.now(UTC)}
+    return {**row, "key": key} if key else row
+
+
+def _joined(rows: Iterable[Document]) -> list[list[Document]]:
+    """Messages in their order, each with those that it is to be joined with."""
+    joined: dict[Any, list[Document]] = {}
+    for row in rows:
+        alone = row["tries"] or "key" not in row
+        name = row["_id"] if alone else (row["kind"], row["key"])
+        joined.setdefault(name, []).append(row)
+    return [*joined.values()]
+
+
+def _claim_update(rows: Sequence[Document], until: datetime) -> tuple[Document, Document]:
+    """Claims the first message, as it was read, with the payload of all."""
+    first = rows[0]
+    where = {
+        "_id": first["_id"],
+        **{name: first[name] for name in ("state", "due_at", "tries")},
+    }
+    fields: Document = {"due_at": until}
+    if len(rows) > 1:
+        fields["payload"] = _payload(rows)
+    return where, {"$set": fields, "$inc": {"tries": 1}}
+
+
+def _payload(rows: Iterable[Document]) -> Document:
+    """The payload of the last message, with the lists of all."""
+    payload: Document = {}
+    for row in rows:
+        for name, value in row["payload"].items():
+            values = [*payload.get(name, ()), *value] if isinstance(value, list) else ()
+            payload[name] = [*dict.fromkeys(values)][-NEWEST:] if values else value
+    return payload
+
+
+def _message_from(rows: Sequence[Document]) -> OutboxMessage:
+    first = rows[0]
+    payload = _payload(rows) if len(rows) > 1 else first["payload"]
+    return OutboxMessage(str(first["_id"]), first["kind"], payload, first["tries"] + 1)

@@ -1,0 +1,215 @@
+"""operators: one document per operator, keyed by name.
+
+operator_sessions: their logins, keyed by the hash of their token.
+"""
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from storage.database import Collection, Database, Document, Session
+from storage.errors import OperatorExists, OperatorNotFound
+from storage.field_cipher import FieldCipher, token_id
+
+DEMO = "demo"
+"""The operator of development, who logs in without a password."""
+MAX_WRONG_CODES = 10
+"""Codes that may be tried with the right password; all of them together hit once in 33,000."""
+SESSION_TOKEN = re.compile("[0-9a-f]{64}")
+RENEW_AFTER = timedelta(minutes=1)
+"""A use is stored at most so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAccount:
+    """An operator with what proves who they are.
+
+    Until the first login, `password_hash` is that of a one-time password, which is valid until
+    `one_time_until`. `credential` is random and changes with every new password and second factor,
+    which ends the sessions of the old ones. `wrong_codes` followed a right password since the last
+    login. `totp_secret` is None if `auth.encryption_key` has changed: then reset the operator.
+    """
+
+    name: str
+    role: str
+    password_hash: str = field(repr=False)
+    totp_secret: str | None = field(repr=False)
+    credential: str = field(repr=False)
+    one_time_until: datetime | None
+    disabled: bool = False
+    made_at: datetime | None = None
+    last_login_at: datetime | None = None
+    wrong_codes: int = 0
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether too many wrong codes were tried; a reset permits logins again."""
+        return self.wrong_codes >= MAX_WRONG_CODES
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the first login is to come."""
+        return self.one_time_until is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSession:
+    """`credential` is that of the password with which the operator has logged in."""
+
+    name: str
+    credential: str
+    expires_at: datetime
+
+
+class OperatorStore:
+    """Operators of the console; the demo operator counts as disabled unless it is admitted."""
+
+    def __init__(
+        self, database: Database, cipher: FieldCipher, *, admits_demo: bool = False
+    ) -> None:
+        """`cipher` encrypts the secrets of authenticator apps."""
+        self._operators: Collection = database.collection("operators")
+        self._cipher = cipher
+        self._admits_demo = admits_demo
+
+    async def add(self, account: OperatorAccount) -> None:
+        """Raises OperatorExists."""
+        fields = {"role": account.role, "disabled": False, "made_at": datetime.now(UTC)}
+        try:
+            await self._operators.insert_one(
+                {"_id": account.name, **fields, **self._proofs(account)}
+            )
+        except DuplicateKeyError:
+            raise OperatorExists from None
+
+    async def find(self, name: str) -> OperatorAccount | None:
+        row = await self._operators.find_one({"_id": name})
+        return self._account_from(row) if row else None
+
+    async def get(self, name: str) -> OperatorAccount:
+        """Raises OperatorNotFound."""
+        if account := await self.find(name):
+            return account
+        raise OperatorNotFound
+
+    async def all(self) -> list[OperatorAccount]:
+        rows = await self._operators.find().sort("_id").to_list()
+        return [self._account_from(row) for row in rows]
+
+    async def update(self, name: str, **fields: Any) -> None:
+        """Set `role` or `disabled`; raises OperatorNotFound."""
+        result = await self._operators.update_one({"_id": name}, {"$set": fields})
+        if not result.matched_count:
+            raise OperatorNotFound
+
+    async def mark_booking(self, name: str, session: Session) -> None:
+        """Write to the operator's document, so that their bookings conflict and follow each other.
+
+        Begin the transaction with it: what it reads afterwards has all earlier bookings.
+        """
+        change = {"$inc": {"bookings": 1}}
+        await self._operators.update_one({"_id": name}, change, session=session)
+
+    async def replace_proofs(self, account: OperatorAccount, credential: str = "") -> bool:
+        """Store the password, second factor and credential of `account`.
+
+        With `credential`, only if it is still the stored one; returns whether they were stored.
+        """
+        where = {"_id": account.name, **({"credential": credential} if credential else {})}
+        result = await self._operators.update_one(where, {"$set": self._proofs(account)})
+        return result.matched_count > 0
+
+    async def count_code(self, account: OperatorAccount) -> bool:
+        """Count a code as wrong before it is looked at; False if too many were wrong already."""
+        where = {"_id": account.name, "wrong_codes": {"$not": {"$gte": MAX_WRONG_CODES}}}
+        result = await self._operators.update_one(where, {"$inc": {"wrong_codes": 1}})
+        return result.matched_count > 0
+
+    async def use_code(self, account: OperatorAccount, step: int) -> bool:
+        """Record the login with the code of this time step; False if it is not newer than the last.
+
+        False as well if the password has changed meanwhile, or the operator was disabled. The codes
+        before it count as wrong no longer.
+        """
+        where = {
+            "_id": account.name,
+            "credential": account.credential,
+            "disabled": False,
+            "totp_step": {"$lt": step},
+        }
+        used = {"totp_step": step, "wrong_codes": 0, "last_login_at": datetime.now(UTC)}
+        result = await self._operators.update_one(where, {"$set": used})
+        return result.matched_count > 0
+
+    def _account_from(self, row: Document) -> OperatorAccount:
+        return OperatorAccount(
+            name=row["_id"],
+            role=row["role"],
+            password_hash=row["password_hash"],
+            totp_secret=self._cipher.decrypt(row["totp_secret"], row["_id"]),
+            credential=row["credential"],
+            one_time_until=row["one_time_until"],
+            disabled=row["disabled"] or (row["_id"] == DEMO and not self._admits_demo),
+            made_at=row["made_at"],
+            last_login_at=row["last_login_at"],
+            wrong_codes=row["wrong_codes"],
+        )
+
+    def _proofs(self, account: OperatorAccount) -> Document:
+        return {
+            "password_hash": account.password_hash,
+            "totp_secret": self._cipher.encrypt(account.totp_secret or "", account.name),
+            "totp_step": 0,
+            "wrong_codes": 0,
+            "last_login_at": None,
+            "credential": account.credential,
+            "one_time_until": account.one_time_until,
+        }
+
+
+class OperatorSessionStore:
+    """Sessions that expire `idle` after their last use, at latest `lifetime` after the login."""
+
+    def __init__(self, database: Database, idle: timedelta, lifetime: timedelta) -> None:
+        self._sessions: Collection = database.collection("operator_sessions")
+        self._idle = idle
+        self._lifetime = lifetime
+
+    async def make_indexes(self) -> None:
+        await self._sessions.create_index("name")
+        await self._sessions.create_index("expires_at", expireAfterSeconds=0)
+
+    async def issue(self, name: str, credential: str) -> tuple[str, OperatorSession]:
+        """A new token of 64 hex digits, and its session."""
+        token, now = secrets.token_hex(32), datetime.now(UTC)
+        row: Document = {"name": name, "credential": credential, "made_at": now}
+        row |= {"used_at": now, "expires_at": self._expiry(now, now)}
+        await self._sessions.insert_one({"_id": token_id(token), **row})
+        return token, OperatorSession(name, credential, row["expires_at"])
+
+    async def find(self, token: str, *, in_use: bool) -> OperatorSession | None:
+        """The session, or None if it is unknown, ended or expired.
+
+        `in_use`: a person is at the keyboard, which defers the expiry.
+        """
+        id_, now = token_id(token), datetime.now(UTC)
+        row = await self._sessions.find_one({"_id": id_})
+        if row is None or min(row["expires_at"], self._expiry(row["made_at"], now)) <= now:
+            return None
+        if in_use and row["used_at"] <= now - min(RENEW_AFTER, self._idle / 10):
+            used = {"used_at": now, "expires_at": self._expiry(row["made_at"], now)}
+            await self._sessions.update_one({"_id": id_}, {"$set": used})
+        return OperatorSession(row["name"], row["credential"], row["expires_at"])
+
+    async def end(self, token: str) -> None:
+        await self._sessions.delete_one({"_id": token_id(token)})
+
+    async def end_all(self, name: str) -> None:
+        await self._sessions.delete_many({"name": name})
+
+    def _expiry(self, made_at: datetime, used_at: datetime) -> datetime:
+        return min(used_at + self._idle, made_at + self._lifetime)

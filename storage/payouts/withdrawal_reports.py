@@ -1,0 +1,158 @@
+"""Sums of withdrawals, per day in China, and per host for the tax report of a quarter."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from core.clock import day_interval
+from ledger.withdrawals import OPEN_STATES
+from storage.database import Collection, Database, Document
+from storage.documents import stream
+from storage.field_cipher import FieldCipher
+from storage.gold.rankings import OWNER_OF_LINE
+from storage.jobs.due import OpenFigures, open_figures
+
+REVERSED_GIFT = r"^gift:"
+
+
+@dataclass(frozen=True, slots=True)
+class DaySums:
+    """What was requested, paid and returned on one day, each counted on its own day."""
+
+    day: date
+    requested_fen: int = 0
+    requested: int = 0
+    paid_fen: int = 0
+    paid: int = 0
+    returned_fen: int = 0
+    returned: int = 0
+
+
+class HostQuarter(NamedTuple):
+    """Income and payouts of a user in a quarter.
+
+    `gross_income` is that of the gifts of the quarter, `reversed_income` of the gifts reversed in
+    it, of whatever quarter. `real_name` is "" if none is known.
+    """
+
+    user_id: str
+    nickname: str
+    real_name: str
+    gross_income: int
+    reversed_income: int
+    withdrawn_income: int
+    paid_fen: int
+
+
+class WithdrawalReportStore:
+    """Read-only; each report is computed in the database."""
+
+    def __init__(self, database: Database, cipher: FieldCipher) -> None:
+        self._database = database
+        self._cipher = cipher
+        self._withdrawals: Collection = database.collection("withdrawals")
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+
+    # ---- days
+
+    async def days(self, before: date, count: int) -> tuple[list[DaySums], date | None]:
+        """The `count` days before a day, newest first, without empty ones.
+
+        Also the day to continue before; None when nothing is older.
+        """
+        first = before - timedelta(days=count)
+        start, end = day_interval(first)[0], day_interval(before)[0]
+        sums: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        at = {"$gte": start, "$lt": end}
+        groups = {
+            "requested": ("requested_at", {}),
+            "paid": ("finished_at", {"state": "paid"}),
+            "returned": ("finished_at", {"state": "returned"}),
+        }
+        for kind, (time, where) in groups.items():
+            async for row in stream(self._withdrawals, _by_day(time, {**where, time: at})):
+                sums[row["_id"]] |= {f"{kind}_fen": row["fen"], kind: row["n"]}
+        older = await self._withdrawals.find_one({"requested_at": {"$lt": start}}, {"_id": 1})
+        days = [DaySums(date.fromisoformat(day), **sums[day]) for day in sorted(sums, reverse=True)]
+        return days, first if older else None
+
+    # ---- a quarter
+
+    async def quarter(self, name: str) -> list[HostQuarter]:
+        """Every user with income from gifts, a reversal or a payout in a quarter in China, by id.
+
+        `name`: as 2026Q4.
+        """
+        start, end = quarter_interval(name)
+        with self._database.slow_operation_timeout():
+            within = {"at": {"$gte": start, "$lt": end}}
+            gross = await self._income({"kind": "gift", **within}, 1)
+            reversals = {"kind": "reversal", "content.reverses": {"$regex": REVERSED_GIFT}}
+            back = await self._income({**reversals, **within}, -1)
+            paid = await self._paid(start, end)
+            users = await self._names({*gross, *back, *paid})
+        return [
+            HostQuarter(
+                user_id,
+                *users.get(user_id, ("", "")),
+                gross.get(user_id, 0),
+                back.get(user_id, 0),
+                *paid.get(user_id, (0, 0)),
+            )
+            for user_id in sorted({*gross, *back, *paid})
+        ]
+
+    async def _income(self, where: Document, sign: int) -> dict[str, int]:
+        """Income by user that entries credit (sign 1) or take back (sign -1, debts included)."""
+        amount = {"$multiply": ["$lines.amount", sign]}
+        steps: list[Document] = [
+            {"$match": where},
+            {"$unwind": "$lines"},
+            {"$match": {"lines.unit": "income", "lines.account": {"$regex": "^(user|owed):"}}},
+            {"$project": {"user": OWNER_OF_LINE, "amount": amount}},
+            {"$match": {"amount": {"$gt": 0}}},
+            {"$group": {"_id": "$user", "income": {"$sum": "$amount"}}},
+        ]
+        return {row["_id"]: int(row["income"]) async for row in stream(self._ledger, steps)}
+
+    async def _paid(self, start: datetime, end: datetime) -> dict[str, tuple[int, int]]:
+        """(income, fen) paid by user."""
+        paid = {"state": "paid", "finished_at": {"$gte": start, "$lt": end}}
+        sums = {"income": {"$sum": "$income"}, "fen": {"$sum": "$fen"}}
+        steps: list[Document] = [{"$match": paid}, {"$group": {"_id": "$user_id", **sums}}]
+        rows = stream(self._withdrawals, steps)
+        return {row["_id"]: (int(row["income"]), int(row["fen"])) async for row in rows}
+
+    async def _names(self, user_ids: set[str]) -> dict[str, tuple[str, str]]:
+        """Nickname and real name by user."""
+        decrypt = self._cipher.decrypt
+        rows = self._users.find({"_id": {"$in": [*user_ids]}}, {"nickname": 1, "real_name": 1})
+        return {
+            row["_id"]: (row["nickname"], decrypt(row.get("real_name", b""), row["_id"]) or "")
+            async for row in rows
+        }
+
+    # ---- metrics
+
+    async def open_withdrawals(self) -> OpenFigures:
+        """Counts for the metrics; `oldest`: since when a withdrawal is in its state."""
+        since = {"$ifNull": ["$state_since", "$requested_at"]}
+        return await open_figures(self._withdrawals, OPEN_STATES, since, [], "problem")
+
+
+def quarter_interval(name: str) -> tuple[datetime, datetime]:
+    """Start (inclusive) and end (exclusive) of a quarter in China, as 2026Q4."""
+    year, quarter = int(name[:4]), int(name[-1])
+    following = date(year + 1, 1, 1) if quarter == 4 else date(year, 3 * quarter + 1, 1)
+    return day_interval(date(year, 3 * quarter - 2, 1))[0], day_interval(following)[0]
+
+
+def _by_day(time: str, where: Document) -> list[Document]:
+    """Sums by the day in China of the field `time`."""
+    day = {"$dateToString": {"date": f"${time}", "format": "%Y-%m-%d", "timezone": "+08"}}
+    return [
+        {"$match": where},
+        {"$group": {"_id": day, "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}},
+    ]

@@ -1,0 +1,198 @@
+"""members: one document per user who is in a room; `_id` is the user_id."""
+
+from collections.abc import Awaitable, Hashable, Iterable, Sequence
+from typing import Any
+
+from core.batching import BatchLoader
+from core.clock import now_ms
+from rooms.errors import GenderInUse
+from rooms.members import Member, MemberCounts
+from rooms.room import Room
+from storage.database import Collection, Database, Document, Session
+from storage.documents import document_of, documents_by_id, known_fields
+from storage.write_batch import WriteBatch
+
+PAGES_PER_QUERY = 100
+"""Pages of viewers in one query; MongoDB allows 1,000 stages."""
+
+
+class MemberStore:
+    """Memberships; user counts are computed from them and never stored."""
+
+    def __init__(self, database: Database) -> None:
+        self._members: Collection = database.collection("members")
+        self._rooms: Collection = database.collection("rooms")
+        self._by_id = documents_by_id(self._members, member_from)
+        self._viewers = BatchLoader(self._load_viewers)
+        self._counts: BatchLoader[MemberCounts] = BatchLoader(self._count)
+
+    async def make_indexes(self) -> None:
+        await self._members.create_index(
+            [("live_id", 1), ("epoch", 1), ("gender", 1), ("role", 1), ("entered_at", 1)]
+        )
+
+    def get(self, user_id: str) -> Awaitable[Member | None]:
+        return self._by_id.get(user_id)
+
+    def get_many(self, user_ids: Sequence[str]) -> Awaitable[list[Member | None]]:
+        return self._by_id.get_many(user_ids)
+
+    async def shared(self, *user_ids: str) -> int | None:
+        """live_id of the room that all these users are in, in one live session; else None."""
+        members = await self._by_id.get_many(user_ids)
+        sessions = {(member.live_id, member.epoch) if member else None for member in members}
+        session = sessions.pop()
+        return session[0] if session and not sessions else None
+
+    def add_writes(self, room: Room, batch: WriteBatch) -> None:
+        """Add the membership changes of `room`, guarded by the memberships as it was loaded."""
+        for member in room.joined.values():
+            self._add_joined(room, member, batch)
+        for user_id in room.gone:
+            seen = room.seen[user_id]
+            batch.delete("members", {"_id": user_id, "epoch": seen.epoch, "v": seen.v})
+        for user_id in (room.guarded | room.roles.keys()) - room.gone - room.joined.keys():
+            self._touch(room, user_id, batch)
+
+    async def clear(self, live_id: int, epoch: str) -> None:
+        await self._members.delete_many({"live_id": live_id, "epoch": epoch})
+
+    async def set_gender(self, user_id: str, gender: int, session: Session) -> None:
+        """Change the gender; GenderInUse while on mic, applied or invited in a live room."""
+        member = await self._members.find_one({"_id": user_id}, session=session)
+        if member is None or member["gender"] == gender:
+            return
+        if await self._needs_gender(member, session):
+            raise GenderInUse
+        change = {"$set": {"gender": gender}, "$inc": {"v": 1}}
+        await self._members.update_one({"_id": user_id}, change, session=session)
+
+    async def viewers(
+        self, live_id: int, epoch: str, gender: int, skip: int, limit: int
+    ) -> list[str]:
+        """user_ids of the viewers of one gender, by time of entry."""
+        return await self._viewers.get((live_id, epoch, gender, skip, limit)) or []
+
+    async def _load_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str] | Exception]:
+        found: dict[Hashable, list[str] | Exception] = {}
+        for start in range(0, len(pages), PAGES_PER_QUERY):
+            found |= await self._read_viewers(pages[start : start + PAGES_PER_QUERY])
+        return found
+
+    async def _read_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str]]:
+        """One query for pages of several rooms."""
+        first, *others = (_viewers_steps(number, *page) for number, page in enumerate(pages))
+        unions = [{"$unionWith": {"coll": "members", "pipeline": steps}} for steps in others]
+        found: dict[Hashable, list[str]] = {page: [] for page in pages}
+        async for row in await self._members.aggregate([*first, *unions]):
+            found[pages[row["page"]]].append(row["_id"])
+        return found
+
+    async def list_members(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
+        """Members by user_id, starting after the user_id `after`."""
+        where = {"live_id": live_id, "epoch": epoch, "_id": {"$gt": after}}
+        rows = await self._members.find(where).sort("_id", 1).to_list(limit)
+        return [member_from(row) for row in rows]
+
+    async def count(self, live_id: int, epoch: str) -> MemberCounts:
+        """User counts of a live session, read after the call; concurrent calls share the query."""
+        counts = await self._counts.get((live_id, epoch))
+        assert counts is not None
+        return counts
+
+    async def counts(self, sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
+        """User counts of the live sessions (live_id, epoch), by live_id, in one query."""
+        counts = await self._count([*sessions])
+        return {live_id: numbers for (live_id, _), numbers in counts.items()}
+
+    async def _count(self, sessions: Sequence[Any]) -> dict[Any, MemberCounts]:
+        rooms = {
+            "live_id": {"$in": [live_id for live_id, _ in sessions]},
+            "epoch": {"$in": [epoch for _, epoch in sessions]},
+        }
+        key = {"live_id": "$live_id", "epoch": "$epoch", "gender": "$gender", "role": "$role"}
+        rows = await self._members.aggregate(
+            [{"$match": rooms}, {"$group": {"_id": key, "n": {"$sum": 1}}}]
+        )
+        tally: dict[tuple[int, str], dict[str, int]] = {session: {} for session in sessions}
+        async for row in rows:
+            group = row["_id"]
+            # With several sessions, pairs that were not asked for may match, too.
+            if (session := (group["live_id"], group["epoch"])) in tally:
+                _add_count(tally[session], group, row["n"])
+        return {session: MemberCounts(**numbers) for session, numbers in tally.items()}
+
+    async def _needs_gender(self, member: Document, session: Session) -> bool:
+        """Whether the current live session uses the gender: on mic, applied or invited.
+
+        An invitation increments the membership's version, so a concurrent one conflicts with this
+        transaction.
+        """
+        where = {"_id": member["live_id"], "epoch": member["epoch"], "status": {"$ne": "ended"}}
+        application = f"applications.{member['_id']}"
+        room = await self._rooms.find_one(where, {application: 1}, session=session)
+        return room is not None and (member["role"] != "viewer" or bool(room["applications"]))
+
+    def _add_joined(self, room: Room, member: Member, batch: WriteBatch) -> None:
+        """Insert a membership, or replace one from an earlier live session of the same room."""
+        document = document_of(member, "user_id")
+        document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/rooms/presence.py
+        old = room.seen.get(member.user_id)
+        if old and old.live_id == room.live_id:
+            where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}
+            batch.replace("members", where, document)
+        else:
+            batch.insert("members", document)
+
+    def _touch(self, room: Room, user_id: str, batch: WriteBatch) -> None:
+        where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
+        change: Document = {"$inc": {"v": 1}}
+        if user_id in room.roles:
+            change |= _new_role(room, user_id, now_ms())
+        if user_id in room.seen:
+            batch.update("members", {**where, "v": room.seen[user_id].v}, change)
+        else:
+            batch.update_if_present("members", where, change)
+
+
+def _new_role(room: Room, user_id: str, now: int) -> Document:
+    """Update to the new role; due at once, since its grace period differs.
+
+    Applying for or taking a seat restarts the grace period of an absent member. The state of an
+    earlier stream is cleared.
+    """
+    role, seen = room.roles[user_id], room.seen.get(user_id)
+    fields: Document = {"role": role, "stream": None}
+    if role == "viewer" or seen is None or seen.away_at is None:
+        return {"$set": fields, "$min": {"due_at": now}}
+    return {"$set": {**fields, "away_at": now, "due_at": now}}
+
+
+def _viewers_steps(
+    number: int, live_id: int, epoch: str, gender: int, skip: int, limit: int
+) -> list[Document]:
+    """Stages that read a page of viewers, each with the number of the page."""
+    where = {"live_id": live_id, "epoch": epoch, "gender": gender, "role": "viewer"}
+    return [
+        {"$match": where},
+        {"$sort": {"entered_at": 1, "_id": 1}},
+        {"$skip": skip},
+        {"$limit": limit},
+        {"$project": {"page": {"$literal": number}}},
+    ]
+
+
+def member_from(document: Document) -> Member:
+    return Member(**{**known_fields(Member, document), "user_id": document["_id"]})
+
+
+_COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}
+
+
+def _add_count(numbers: dict[str, int], key: Document, n: int) -> None:
+    if key["role"] == "host":
+        return
+    total, applying = _COLUMNS.get(key["gender"], ("others", ""))
+    numbers[total] = numbers.get(total, 0) + n
+    if key["role"] == "applied":
+        numbers[applying] = numbers.get(applying, 0) + n

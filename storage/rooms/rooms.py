@@ -1,0 +1,314 @@
+"""rooms: one document per room, with its state, version and last 256 events."""
+
+import itertools
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any
+
+import structlog
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from core.batching import BatchLoader, SingleFlight
+from core.errors import TryAgain
+from core.limits import ConcurrencyLimit
+from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
+from rooms.members import Member, Person
+from rooms.room import Application, Room, Seat
+from storage.chat import new_group_id
+from storage.database import Collection, Database, Document
+from storage.documents import documents_by_id, fields_of, known_fields, parsed
+from storage.errors import StorageUnavailable
+from storage.jobs.outbox import OutboxStore
+from storage.rooms.members import MemberStore, member_from
+from storage.write_batch import GroupCommit, WriteBatch
+
+log = structlog.get_logger("qlive.storage")
+
+CONCURRENT_LOG_READS = 16
+"""Logs read at the same time. After a kill, clients of hundreds of rooms ask for them at once, more
+than the connections that there may be (storage/database.py)."""
+LOG_QUEUE_SECONDS = 2.5
+"""Longest wait of such a read for others; the relay to IM renews its lease after two messages and
+the reads before them (services/chat/im_publisher.py)."""
+TAIL_EVENTS = 16
+"""Events read without the rest of the log (measured: 300 rooms in 0.10 s instead of 0.37 s)."""
+
+
+class RoomStore:
+    """Rooms, and the memberships that a change concerns, under an optimistic lock."""
+
+    def __init__(
+        self,
+        database: Database,
+        members: MemberStore,
+        outbox: OutboxStore,
+    ) -> None:
+        self._database = database
+        self._rooms: Collection = database.collection("rooms")
+        self._members = members
+        self._outbox = outbox
+        self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
+        self._loads: BatchLoader[Room] = BatchLoader(self._load_many)
+        self._load_numbers = itertools.count()
+        self._log_reads = SingleFlight(self._read_events_since)
+        self._log_readers = ConcurrencyLimit(CONCURRENT_LOG_READS, LOG_QUEUE_SECONDS)
+        self._commits = GroupCommit(database)
+
+    async def make_indexes(self) -> None:
+        await self._rooms.create_index("host_id", unique=True)
+        await self._rooms.create_index([("status", 1), ("started_at", -1)])
+        await self._rooms.create_index("due_at", sparse=True)
+
+    async def get_or_create(self, host: Person) -> tuple[int, str, bool]:
+        """The host's only room, created if missing: (live_id, group_id, IM group exists)."""
+        document = await self._rooms.find_one({"host_id": host.user_id}, {"log": 0})
+        if document is None:
+            document = await self._create(host)
+        return document["_id"], document["group_id"], document["group_ready"]
+
+    def read(self, live_id: int) -> Awaitable[Room | None]:
+        """The room without memberships, read-only: concurrent callers share the object."""
+        return self._by_id.get(live_id)
+
+    async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
+        """The room without its log, with the memberships of `user_ids`.
+
+        Loads that are asked for at the same time are one query.
+        """
+        return await self._loads.get((live_id, tuple(user_ids), next(self._load_numbers)))
+
+    async def _load_many(self, keys: Sequence[Any]) -> dict[Hashable, Room | Exception]:
+        live_ids = [*{live_id for live_id, _, _ in keys}]
+        steps: list[Document] = [
+            {"$match": {"_id": {"$in": live_ids}}},
+            {"$unset": "log"},
+            {"$set": {"read_at": {"$toLong": "$$NOW"}}},
+        ]
+        if user_ids := [*{user_id for _, ids, _ in keys for user_id in ids}]:
+            members = [{"$match": {"_id": {"$in": user_ids}}}]
+            steps.append({"$unionWith": {"coll": "members", "pipeline": members}})
+        rooms: dict[int, Document] = {}
+        members_by_id: dict[str, Document] = {}
+        async for row in await self._rooms.aggregate(steps):
+            (members_by_id if isinstance(row["_id"], str) else rooms)[row["_id"]] = row
+        loaded: dict[Hashable, Room | Exception] = {}
+        for key in keys:
+            live_id, ids, _ = key
+            if live_id in rooms:
+                found = [members_by_id[user_id] for user_id in ids if user_id in members_by_id]
+                loaded[key] = parsed({**rooms[live_id], "members": found}, room_from)
+        return loaded
+
+    async def save(
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        add_writes: Sequence[Callable[[WriteBatch], None]] = (),
+    ) -> None:
+        """Save state, events and memberships, and what `add_writes` add, atomically.
+
+        Raises WriteConflict if the room or a membership has changed since it was loaded. Rooms that
+        are saved at the same time share a transaction; a single write needs none.
+        """
+        batch = WriteBatch()
+        if changes := _changes(room, events):
+            batch.update("rooms", _guard(room), changes)
+        self._members.add_writes(room, batch)
+        if events and events[-1].type == LAST_EVENT_TYPE:
+            lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
+            batch.update_if_present("users", {"_id": room.host_id}, lived)
+        self._drop_streams(room, batch)
+        for user_id in _changed_bans(room):
+            mute = {"user_id": user_id, "live_id": room.live_id}
+            self._outbox.add_to(batch, "mute", mute, urgent=True)
+        for add in add_writes:
+            add(batch)
+        await self._commits.commit(batch)
+
+    async def clear(self, live_id: int, epoch: str) -> None:
+        """Delete the memberships of an ended live session.
+
+        A failure is only logged: since their epoch has ended, they are already invalid.
+        """
+        try:
+            await self._members.clear(live_id, epoch)
+        except PyMongoError as error:
+            log.warning("memberships_cleanup_failed", live_id=live_id, error=type(error).__name__)
+
+    async def membership_of(self, user_id: str) -> Member | None:
+        return await self._members.get(user_id)
+
+    async def log_since(self, live_id: int, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
+        """All events of a live session after `seq`, in order; None if the log lacks some.
+
+        Callers at the same time share a read that begins after their calls: clients that reconnect
+        together have mostly missed the same events. Raises StorageUnavailable after
+        LOG_QUEUE_SECONDS in which CONCURRENT_LOG_READS others have not ended.
+        """
+        return await self._log_reads.get(live_id, epoch, seq)
+
+    async def _read_events_since(
+        self, live_id: int, epoch: str, seq: int
+    ) -> Sequence[NumberedEvent] | None:
+        try:
+            async with self._log_readers.slot():
+                return await self._find_events_since(live_id, epoch, seq)
+        except TryAgain:
+            raise StorageUnavailable from None  # MongoDB does not answer those before this read
+
+    async def _find_events_since(
+        self, live_id: int, epoch: str, seq: int
+    ) -> Sequence[NumberedEvent] | None:
+        slots = [f"log.{n % LOG_SIZE}" for n in range(seq + 1, seq + 1 + TAIL_EVENTS)]
+        room = await self._read_log(live_id, *slots)  # usually only one or two events are missing
+        if room and room["epoch"] == epoch and seq + TAIL_EVENTS < room["version"]:
+            room = await self._read_log(live_id, "log")
+        if room is None or room["epoch"] != epoch:
+            return None
+        oldest = room["version"] - min(room["version"], LOG_SIZE)
+        if not oldest <= seq <= room["version"]:
+            return None
+        numbers = range(seq + 1, room["version"] + 1)
+        rows = [room["log"][str(n % LOG_SIZE)] for n in numbers]
+        return [NumberedEvent(epoch, it["seq"], it["ts"], it["type"], it["data"]) for it in rows]
+
+    async def _read_log(self, live_id: int, *fields: str) -> Document | None:
+        projection = {"epoch": 1, "version": 1, **dict.fromkeys(fields, 1)}
+        return await self._rooms.find_one({"_id": live_id}, projection)
+
+    async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
+        """(epoch, version) by live_id, in one query."""
+        found = self._rooms.find({"_id": {"$in": list(live_ids)}}, {"epoch": 1, "version": 1})
+        return {row["_id"]: (row["epoch"], row["version"]) async for row in found}
+
+    async def due(self, now: int) -> list[int]:
+        """Rooms with an expired application or invitation; `now` in ms."""
+        found = self._rooms.find({"due_at": {"$lte": now}}, {"_id": 1})
+        return [row["_id"] async for row in found]
+
+    async def live(self) -> list[Room]:
+        """All live or paused rooms, the most recently started first."""
+        found = self._rooms.find({"status": {"$in": ["live", "paused"]}}, {"log": 0})
+        return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
+
+    async def _create(self, host: Person) -> Document:
+        live_id = await self._database.next_number("live_id")
+        document: Document = {
+            "group_id": new_group_id(),
+            "group_ready": False,
+            "cover": "",
+            "epoch": "",
+            "version": 0,
+            "status": "ended",
+            "started_at": 0,
+            "owner": _stored(Seat(host, "")),
+            "male": None,
+            "female": None,
+            "applications": {},
+            "blocked": {},
+            "removed": {},
+            "log": {},
+        }
+        try:
+            created = await self._rooms.find_one_and_update(
+                {"host_id": host.user_id},
+                {"$setOnInsert": {"_id": live_id, **document}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        except DuplicateKeyError:  # created by a concurrent request
+            created = await self._rooms.find_one({"host_id": host.user_id})
+        assert created is not None
+        return created
+
+    def _drop_streams(self, room: Room, batch: WriteBatch) -> None:
+        """Streams that were taken away are cut first; given up ones, which their users stop by
+        themselves, are joined to one message per user when they are sent."""
+        for stream in room.dropped:
+            user_id, payload = room.given_up.get(stream, ""), {"streams": [stream]}
+            self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
+
+
+def room_from(document: Document) -> Room:
+    applications = document["applications"].items()
+    return Room(
+        live_id=document["_id"],
+        group_id=document["group_id"],
+        cover=document["cover"],
+        owner=_with_person(Seat, document["owner"]),
+        epoch=document["epoch"],
+        version=document["version"],
+        status=document["status"],
+        started_at=document["started_at"],
+        applications={key: _with_person(Application, it) for key, it in applications},
+        blocked={**document["blocked"]},  # rooms of one query share the document
+        members={row["_id"]: member_from(row) for row in document.get("members", ())},
+        removed={**document["removed"]},
+        read_at=int(document.get("read_at", 0)),
+        male=_with_person(Seat, document["male"]),
+        female=_with_person(Seat, document["female"]),
+    )
+
+
+def _guard(room: Room) -> Document:
+    """The room as it was loaded. A new chat group of a room that is not live changes neither epoch
+    nor version."""
+    epoch, version = room.loaded
+    return {
+        "_id": room.live_id,
+        "epoch": epoch,
+        "version": version,
+        "group_id": room.loaded_group,
+    }
+
+
+def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
+    """The update from the stored room to this one, {} if nothing changed."""
+    sets: Document = {}
+    unsets: Document = {}
+    for name in room.touched:
+        head, _, user_id = name.partition(".")
+        if user_id and head in room.touched:
+            continue  # the whole field is written
+        value = getattr(room, head)
+        if not user_id:
+            sets[name] = _stored(value)
+        elif user_id in value:
+            sets[name] = _stored(value[user_id])
+        else:
+            unsets[name] = ""
+    if not (sets or unsets or events):
+        return {}
+    if "epoch" in room.touched:
+        sets["log"] = {}
+    sets["version"] = room.version + len(events)
+    for event in events:
+        sets[f"log.{event.seq % LOG_SIZE}"] = _log_row(event)
+    sets["due_at"] = min((it.expires_at for it in room.applications.values()), default=None)
+    return {"$set": sets, **({"$unset": unsets} if unsets else {})}
+
+
+def _changed_bans(room: Room) -> list[str]:
+    """Users to mute or unmute in the chat group: whose ban was set or lifted."""
+    return sorted(name[len("blocked.") :] for name in room.touched if name.startswith("blocked."))
+
+
+def _log_row(event: NumberedEvent) -> Document:
+    return {"seq": event.seq, "ts": event.ts, "type": event.type, "data": event.data}
+
+
+def _stored(value: Any) -> Any:
+    """A field of a room as stored."""
+    if isinstance(value, dict):
+        return {user_id: _stored(it) for user_id, it in value.items()}
+    if isinstance(value, Seat | Application):
+        return {**fields_of(value), "person": fields_of(value.person)}
+    return value
+
+
+def _with_person(kind: type[Any], document: Document | None) -> Any:
+    """A seat or an application; None for an empty seat."""
+    if document is None:
+        return None
+    person = Person(**known_fields(Person, document["person"]))
+    return kind(**{**known_fields(kind, document), "person": person})

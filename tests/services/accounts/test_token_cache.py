@@ -1,0 +1,161 @@
+import asyncio
+from typing import cast
+
+import pytest
+
+from handlers.routes import API_ROUTES
+from realtime.bus import Bus, TokenRevoked
+from runtime.process import ServerProcess
+from services.accounts import token_cache as module
+from services.accounts.token_cache import TokenCache
+from storage.accounts.tokens import TokenStore
+from storage.field_cipher import token_id
+from tests.support.api import ApiFixture
+
+gen_test = pytest.mark.gen_test(timeout=10)
+
+
+class FakeTokenStore:
+    """Token owners; a read waits until `released` is set, after it has found the owner."""
+
+    def __init__(self) -> None:
+        self.owners = {"a": "10000001"}
+        self.reads = 0
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def user_id_of(self, token: str) -> str | None:
+        self.reads += 1
+        found = self.owners.get(token)
+        await self.released.wait()
+        return found
+
+
+class TokenCacheFixture:
+    def __init__(self) -> None:
+        self.store, self.bus = FakeTokenStore(), Bus()
+        self.cache = TokenCache(cast("TokenStore", self.store), self.bus)
+
+    def revoke(self, token: str) -> None:
+        del self.store.owners[token]
+        self.bus.publish(TokenRevoked(token_id(token)))
+
+
+@gen_test
+async def test_a_cached_token_is_not_read_again() -> None:
+    fixture = TokenCacheFixture()
+    assert [await fixture.cache.user_id_of("a") for _ in range(3)] == ["10000001"] * 3
+    assert fixture.store.reads == 1
+
+
+@gen_test
+async def test_a_revoked_token_is_invalid_at_once() -> None:
+    fixture = TokenCacheFixture()
+    await fixture.cache.user_id_of("a")
+    fixture.revoke("a")
+    assert await fixture.cache.user_id_of("a") is None
+
+
+@gen_test
+async def test_a_token_revoked_during_its_read_is_not_cached() -> None:
+    fixture = TokenCacheFixture()
+    fixture.store.released.clear()
+    reading = asyncio.ensure_future(fixture.cache.user_id_of("a"))
+    await asyncio.sleep(0)
+    fixture.revoke("a")
+    fixture.store.released.set()
+    assert await reading == "10000001", "read before the revocation"
+    assert await fixture.cache.user_id_of("a") is None
+
+
+@gen_test
+async def test_unknown_tokens_are_not_cached() -> None:
+    fixture = TokenCacheFixture()
+    assert await fixture.cache.user_id_of("b") is None
+    fixture.store.owners["b"] = "10000002"
+    assert await fixture.cache.user_id_of("b") == "10000002"
+
+
+@gen_test
+async def test_a_gap_of_the_bus_clears_the_cache() -> None:
+    fixture = TokenCacheFixture()
+    await fixture.cache.user_id_of("a")
+    fixture.bus.gaps += 1
+    await fixture.cache.user_id_of("a")
+    assert fixture.store.reads == 2
+    await fixture.cache.user_id_of("a")
+    assert fixture.store.reads == 2
+
+
+@gen_test
+async def test_tokens_are_not_cached_while_the_bus_is_down() -> None:
+    fixture = TokenCacheFixture()
+    await fixture.cache.user_id_of("a")
+    fixture.bus.healthy = False
+    for _ in range(2):
+        await fixture.cache.user_id_of("a")
+    assert fixture.store.reads == 3
+    fixture.bus.healthy = True
+    await fixture.cache.user_id_of("a")
+    assert fixture.store.reads == 4
+
+
+@gen_test
+async def test_cached_tokens_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TTL_SECONDS", 0.0)
+    fixture = TokenCacheFixture()
+    for _ in range(2):
+        await fixture.cache.user_id_of("a")
+    assert fixture.store.reads == 2
+
+
+@gen_test
+async def test_a_full_cache_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
+    fixture = TokenCacheFixture()
+    fixture.store.owners = {name: name for name in "abc"}
+    for name in "abc":
+        await fixture.cache.user_id_of(name)
+    assert len(fixture.cache._owners) == 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_read_only_endpoints_refuse_logged_out_and_banned_users(
+    api: ApiFixture,
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    for client in (anna, bert):
+        (await client.get("get_livelist/")).ok()
+    (await anna.get("qlive_user/logout/")).ok()
+    (await api.ops("PATCH", f"users/{bert.id}", banned=True, ban_reason="x")).ok()
+    assert (await anna.get("get_livelist/")).refusal == (401, "token")
+    assert (await anna.get("qlive_user/get_userinfo/")).refusal == (401, "token")
+    assert (await bert.get("get_livelist/")).refusal == (403, "banned")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_endpoints_that_change_data_read_the_token_from_the_database(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    """A revocation lost by the bus permits no change."""
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    (await anna.get("get_livelist/")).ok()
+    await server.context.stores.tokens.revoke(anna.token)
+    (await anna.get("get_livelist/")).ok()
+    applied = await anna.post("qlive_room/apply_micro/", live_id=host.live_id)
+    assert applied.refusal == (401, "token")
+
+
+def test_the_read_only_endpoints_are_the_expected_ones() -> None:
+    paths = {path for path, handler, *_ in API_ROUTES if getattr(handler, "read_only", False)}
+    assert paths == {
+        "qlive_user/get_userinfo/",
+        "qlive_user/get_user_state/",
+        "qlive_user/get_users_info/",
+        "get_livelist/",
+        "get_configs/",
+        "qlive_gift/",
+        "qlive_room/rank/",
+        "qlive_room/day_rank/",
+    }

@@ -1,0 +1,281 @@
+"""The IM relay: recipients, positions in the log and pacing."""
+
+import pytest
+
+from rooms.events import NumberedEvent
+from rooms.room import Room
+from services.chat import im_relay as module
+from services.chat.im_publisher import PER_SECOND
+from tests.support.im_relay import GUEST, HOST, LOG_SIZE, RelayFixture, face, guest_payload
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+# ---- recipients
+
+
+@gen_test
+async def test_events_are_sent_in_order_to_their_recipients(relays: RelayFixture) -> None:
+    soon = int(relays.clock() * 1000) + 60_000
+    async with relays.running() as relay:
+        relay.publish(
+            1, relays.rooms.add_event(1, "micro_invite", {**face(GUEST), "expires_at": soon})
+        )
+        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        relay.publish(
+            1, relays.rooms.add_event(1, "micro_leave", {**face(GUEST), "reason": "host"})
+        )
+        relay.publish(1, relays.rooms.add_event(1, "live_end", {**face(HOST), "reason": "host"}))
+        await relays.until_idle(relay)
+    recipients = [(m.get("group") or m.get("to"), m.get("priority")) for m in relays.messages]
+    assert list(zip(relays.types, recipients, strict=True)) == [
+        ("invite", (GUEST, None)),
+        ("reset", ("qlive1", "High")),
+        ("gift", ("qlive1", "Normal")),
+        ("reset", ("qlive1", "High")),
+        ("kickout", (GUEST, None)),
+        ("over", ("qlive1", "High")),
+    ]
+
+
+@gen_test
+async def test_the_host_receives_the_counts_after_an_application(relays: RelayFixture) -> None:
+    relays.rooms.counts = [1, 2, 0, 0]
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
+        await relays.until_idle(relay)
+    assert [m["to"] for m in relays.messages] == [HOST]
+    content = {"group_id": "qlive1", "num_list": [1, 2, 0, 0]}
+    assert relays.texts == [{"type": "num", "content": content}]
+
+
+@gen_test
+async def test_the_host_receives_the_latest_counts_at_most_once_a_second(
+    relays: RelayFixture,
+) -> None:
+    relays.rooms.open(1, "e1")
+    async with relays.running() as relay:
+        relay.mark_audience_changed(1)
+        await relays.until_sent(1)
+        for n in range(1, 5):
+            relays.rooms.counts = [0, n, 0, 0]
+            relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
+            await relays.until_only_counts_wait(relay)
+        assert len(relays.texts) == 1
+        relays.clock.now += 1
+        await relays.until_idle(relay)
+    assert [text["content"]["num_list"][1] for text in relays.texts] == [0, 4]
+
+
+@gen_test
+async def test_equal_counts_are_sent_again(relays: RelayFixture) -> None:
+    relays.rooms.open(1, "e1")
+    async with relays.running() as relay:
+        for n in (1, 2, 1):
+            relays.rooms.counts = [0, n, 0, 0]
+            relay.mark_audience_changed(1)
+            await relays.until_idle(relay)
+            relays.clock.now += 1
+    assert [text["content"]["num_list"][1] for text in relays.texts] == [1, 2, 1]
+    assert len({message["random"] for message in relays.messages}) == 3
+
+
+@gen_test
+async def test_no_counts_are_sent_after_the_end_of_the_live(relays: RelayFixture) -> None:
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        relay.mark_audience_changed(1)
+        await relays.until_idle(relay)
+    assert relays.types == ["over"]
+
+
+@gen_test
+async def test_an_unknown_room_is_ignored(relays: RelayFixture) -> None:
+    async with relays.running() as relay:
+        relay.mark_audience_changed(99)
+        await relays.until_idle(relay)
+    assert relays.texts == []
+
+
+# ---- positions in the log
+
+
+@gen_test
+async def test_events_from_before_the_relay_are_not_sent(relays: RelayFixture) -> None:
+    relays.rooms.add_gifts(1, 40)
+    relays.clock.now += 60
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+    assert [text["content"]["gift_id"] for text in relays.texts] == [41]
+
+
+@gen_test
+async def test_a_late_first_wake_loses_no_event(relays: RelayFixture) -> None:
+    first, second = relays.rooms.add_gifts(1, 1), relays.rooms.add_gifts(1, 1)
+    async with relays.running() as relay:
+        relay.publish(1, second)
+        await relays.until_idle(relay)
+        relay.publish(1, first)
+        await relays.until_idle(relay)
+    assert [text["content"]["gift_id"] for text in relays.texts] == [1, 2]
+
+
+@gen_test
+async def test_a_new_live_is_sent_from_its_first_event(relays: RelayFixture) -> None:
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 3))
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        await relays.until_idle(relay)
+        relays.rooms.open(1, "e2")
+        relay.publish(1, relays.rooms.add_gifts(1, 2))
+        await relays.until_idle(relay)
+    assert relays.types == ["gift"] * 3 + ["over"] + ["gift"] * 2
+
+
+@gen_test
+async def test_after_a_log_gap_current_guests_and_latest_events_are_sent(
+    relays: RelayFixture,
+) -> None:
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+        relays.rooms.add_gifts(1, LOG_SIZE)
+        relays.rooms.add_event(1, "micro_leave", {**face("3"), "reason": "left"})
+        relays.rooms.guests = ["1", "2"]
+        relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
+        await relays.until_idle(relay)
+        assert relays.types == ["gift", "reset", "reset", "num", *["gift"] * 29, "reset"]
+        seats = [text["content"] for text in relays.texts if text["type"] == "reset"]
+        changes = [(seat["content_type"], seat["user_id"]) for seat in seats]
+        assert changes == [("on", "1"), ("on", "2"), ("off", "3")]
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+    assert relays.types[-1] == "gift"
+
+
+@gen_test
+async def test_events_during_a_reset_are_not_lost(
+    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events between the load of the room and the read of its log."""
+    read = relays.rooms.read
+
+    async def read_then_leave(live_id: int) -> Room | None:
+        room = await read(live_id)
+        if room and room.version == LOG_SIZE + 1:
+            relays.rooms.add_event(1, "micro_leave", {**face("1"), "reason": "left"})
+        return room
+
+    monkeypatch.setattr(relays.rooms, "read", read_then_leave)
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload("1")))
+        await relays.until_idle(relay)
+        relays.rooms.add_gifts(1, LOG_SIZE - 1)  # by another process
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+    seats = [text["content"] for text in relays.texts if text["type"] == "reset"]
+    assert (seats[-1]["content_type"], seats[-1]["user_id"]) == ("off", "1")
+
+
+@gen_test
+async def test_after_a_log_gap_the_end_of_the_live_is_sent(relays: RelayFixture) -> None:
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+        relays.rooms.add_gifts(1, LOG_SIZE)
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        await relays.until_idle(relay)
+        assert await relays.store.cursors() == {}
+    assert relays.types == ["gift", "over"]
+
+
+@gen_test
+async def test_an_event_without_a_stored_wake_is_found(relays: RelayFixture) -> None:
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+        relays.rooms.add_event(1, "live_end")
+        relays.clock.now += module.RECONCILE_SECONDS
+        await relays.until_sent(2)
+    assert relays.types == ["gift", "over"]
+
+
+@gen_test
+async def test_events_that_this_process_has_saved_are_not_read_again(
+    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    log_since = relays.rooms.log_since
+
+    async def read(live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
+        reads.append(seq)
+        return await log_since(live_id, epoch, seq)
+
+    monkeypatch.setattr(relays.rooms, "log_since", read)
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 2))
+        await relays.until_idle(relay)
+        relays.rooms.add_gifts(1, 1)  # by another process
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+    assert [text["content"]["gift_id"] for text in relays.texts] == [1, 2, 3, 4]
+    assert reads == [2]
+
+
+# ---- pacing
+
+
+@gen_test
+async def test_a_group_receives_at_most_thirty_messages_a_second(relays: RelayFixture) -> None:
+    times = []
+    send_group_msg = relays.im.send_group_msg
+
+    async def send(*message) -> None:
+        times.append(relays.clock())
+        await send_group_msg(*message)
+
+    relays.im.send_group_msg = send
+    async with relays.running() as relay:
+        for n in range(90):
+            relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n))))
+        await relays.until_idle(relay)
+    assert [text["content"].get("user_id") for text in relays.texts if text["type"] == "reset"] == [
+        str(n) for n in range(90)
+    ]
+    for first, last in zip(times, times[PER_SECOND:], strict=False):
+        assert last - first > 0.999
+    assert "10023" not in {entry["outcome"] for entry in relays.simulator.log}
+
+
+@gen_test
+async def test_only_the_oldest_gifts_of_a_backlog_are_dropped(relays: RelayFixture) -> None:
+    relays.rooms.add_gifts(1, 20)
+    relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST))
+    relays.rooms.add_gifts(1, 100)
+    relays.rooms.add_event(1, "live_end")
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.logs[1])
+        await relays.until_idle(relay)
+    assert relays.types == ["reset"] + ["gift"] * 28 + ["over"]
+    assert [t["content"]["gift_id"] for t in relays.texts[1:-1]] == list(range(94, 122))
+
+
+@gen_test
+async def test_events_during_a_backlog_are_sent_after_it(relays: RelayFixture) -> None:
+    async with relays.running() as relay:
+        for n in range(60):
+            relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n))))
+        await relays.until_sent(20)
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        await relays.until_idle(relay)
+    assert [type_ for type_ in relays.types if type_ != "num"] == ["reset"] * 60 + ["over"]
+
+
+@gen_test
+async def test_a_backlog_is_sent_without_waiting_for_the_next_poll(relays: RelayFixture) -> None:
+    async with relays.running(idle=3600) as relay:
+        for n in range(80):
+            relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n))))
+        await relays.until_sent(80)

@@ -1,0 +1,369 @@
+"""The IM relay when IM, a process or the database fails."""
+
+import asyncio
+import json
+import time
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from pymongo.errors import ServerSelectionTimeoutError
+from structlog.testing import capture_logs
+
+from core.clock import backoff
+from services.chat.im_publisher import GROUP_TRIES, LEASE
+from services.chat.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
+from services.jobs.claimed_jobs import JobRunner
+from storage.chat import RelayCursorStore
+from tencent.errors import ImRejected, ServiceUnavailable
+from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
+from tests.support.waiting import until
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+async def cancel(task: asyncio.Task) -> None:
+    """Cancel until it is done: PyMongo may turn a cancellation into an error."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+
+
+# ---- failures of IM
+
+
+@gen_test
+async def test_an_im_outage_delays_messages_and_keeps_their_order(relays: RelayFixture) -> None:
+    relays.simulator.outage["im"] = 503
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
+        await relays.until_postponed()
+        relay.publish(1, relays.rooms.add_gifts(1, 2))
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        await asyncio.sleep(0)
+        assert relays.texts == []
+        del relays.simulator.outage["im"]
+        relays.clock.now += 60
+        await relays.until_idle(relay)
+    assert relays.types == ["reset", "gift", "gift", "over"]
+
+
+@gen_test
+async def test_a_failing_room_is_retried_with_growing_delays(relays: RelayFixture) -> None:
+    relays.simulator.outage["im"] = 503
+    waits = []
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        for tries in range(1, 5):
+            await relays.until_postponed(tries)
+            row = await relays.cursors.find_one({"_id": 1})
+            waits.append((row["claimed_until"] - relays.now()).total_seconds())
+            relays.clock.now += waits[-1] + 0.001
+    for wait, longest in zip(waits, (1.5, 3, 6, 12), strict=True):
+        assert longest / 3 - 0.01 <= wait <= longest
+
+
+@gen_test
+async def test_a_room_that_waits_for_im_does_not_delay_others(relays: RelayFixture) -> None:
+    stuck = asyncio.Event()
+    send_group_msg = relays.im.send_group_msg
+
+    async def send(group_id: str, *message) -> None:
+        if group_id == "qlive1":
+            await stuck.wait()
+        await send_group_msg(group_id, *message)
+
+    relays.im.send_group_msg = send
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        await relays.until_claimed(1)
+        for live_id in range(2, 40):
+            relay.publish(live_id, relays.rooms.add_event(live_id, "live_end"))
+        await relays.until_sent(38)
+        assert "qlive1" not in [m["group"] for m in relays.messages]
+        stuck.set()
+        await relays.until_idle(relay)
+
+
+@gen_test
+async def test_a_request_without_answer_times_out(
+    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chat.im_publisher.SEND_SECONDS", 0.01)
+    relays.simulator.outage["im"] = 3.0
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        await relays.until_postponed()
+    assert relays.texts == []
+
+
+@gen_test
+async def test_publishing_never_waits_and_a_room_has_one_pending_wake(
+    relays: RelayFixture,
+) -> None:
+    relay = relays.relay()  # not running
+    gift = relays.rooms.add_gifts(1, 1)
+    began = time.perf_counter()
+    for n in range(10_000):
+        relay.publish(n, gift)
+        relay.publish(1, gift)
+    assert relay.waiting == 10_000
+    assert time.perf_counter() - began < 5
+    relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
+    assert relay._pending[1]
+
+
+@gen_test
+async def test_counts_that_fail_repeat_no_event(relays: RelayFixture) -> None:
+    send_text, failures = relays.im.send_text, [ServiceUnavailable("im")]
+
+    async def fail_once(*message) -> None:
+        if failures:
+            raise failures.pop()
+        await send_text(*message)
+
+    relays.im.send_text = fail_once
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
+        await relays.until_postponed()
+        relays.clock.now += 60
+        await relays.until_idle(relay)
+    assert relays.types == ["reset", "num"]
+    assert len(relays.simulator.log) == 2
+
+
+@gen_test
+async def test_a_rejected_message_is_skipped_and_logged(relays: RelayFixture) -> None:
+    send_group_msg = relays.im.send_group_msg
+
+    async def reject_gifts(group_id: str, text: str, *message) -> None:
+        if '"gift"' in text:
+            raise ImRejected(80001, "dirty words")
+        await send_group_msg(group_id, text, *message)
+
+    relays.im.send_group_msg = reject_gifts
+    with capture_logs() as logs:
+        async with relays.running() as relay:
+            relay.publish(1, relays.rooms.add_gifts(1, 1))
+            relay.publish(1, relays.rooms.add_event(1, "live_end"))
+            await relays.until_idle(relay)
+    assert relays.types == ["over"]
+    refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
+    assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 80001)]
+    assert await relays.ordered_replacements() == []
+
+
+@gen_test
+async def test_messages_wait_for_the_replacement_of_a_dissolved_group(
+    relays: RelayFixture,
+) -> None:
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_sent(1)
+        relays.dissolve_group(1)
+        relay.publish(1, relays.rooms.add_gifts(1, 2))
+        await relays.until_postponed()
+        assert await relays.ordered_replacements() == [(1, "qlive1")]
+        relay.publish(1, relays.replace_group(1, "qlive_new"))
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        relays.clock.now += GROUP_RETRY_SECONDS
+        await relays.until_idle(relay)
+    sent = [(m["group"], json.loads(m["text"])["type"]) for m in relays.messages]
+    assert sent == [("qlive1", "gift"), *[("qlive_new", "gift")] * 2, ("qlive_new", "over")]
+    row = await relays.cursors.find_one({"_id": 1})
+    assert (row["seq"], row["over"]) == (5, True)
+
+
+@gen_test
+async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixture) -> None:
+    relays.dissolve_group(1)
+    soon = int(relays.clock() * 1000) + 600_000
+    invitation = {**face(GUEST), "expires_at": soon}
+    with capture_logs() as logs:
+        async with relays.running() as relay:
+            relay.publish(1, relays.rooms.add_gifts(1, 1))
+            relay.publish(1, relays.rooms.add_event(1, "micro_invite", invitation))
+            await relays.until_postponed()
+            await relays.cursors.update_one({"_id": 1}, {"$set": {"tries": GROUP_TRIES}})
+            relays.clock.now += GROUP_RETRY_SECONDS
+            await relays.until_idle(relay)
+    assert relays.types == ["invite"]
+    refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
+    assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)]
+
+
+@gen_test
+async def test_a_recipient_unknown_to_im_is_imported(relays: RelayFixture) -> None:
+    del relays.simulator.im.accounts[HOST]
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
+        await relays.until_idle(relay)
+    assert HOST in relays.simulator.im.accounts
+    assert relays.types == ["num"]
+
+
+@gen_test
+async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -> None:
+    with capture_logs() as logs:
+        async with relays.running() as relay:
+            relay.publish(1, relays.rooms.add_event(1, "gift", {"nothing": "of a gift"}))
+            await relays.until_postponed()
+            relay.publish(2, relays.rooms.add_gifts(2, 1))
+            await relays.until_sent(1)
+    assert [e["live_id"] for e in logs if e["event"] == "relay_crashed"] == [1]
+
+
+# ---- processes, crashes and database outages
+
+
+@gen_test
+async def test_another_process_continues_after_a_crash_without_duplicates(
+    relays: RelayFixture,
+) -> None:
+    sent = asyncio.Event()
+    advance = relays.store.advance
+
+    async def hang_before_the_third(claim, position, until) -> bool:
+        if position.seq == 3:
+            sent.set()
+            await asyncio.Event().wait()
+        return await advance(claim, position, until)
+
+    async def fail(*_args) -> None:
+        raise ConnectionError("killed")
+
+    dying = RelayCursorStore(relays.database)
+    dying.advance, dying.postpone = hang_before_the_third, fail
+    relay = relays.relay(store=dying)
+    relay.publish(1, relays.rooms.add_gifts(1, 5))
+    killed = asyncio.ensure_future(JobRunner(relay).run(asyncio.Event()))
+    await sent.wait()
+    await cancel(killed)
+    assert len(relays.texts) == 3
+    requests = len(relays.simulator.log)
+    async with relays.running() as survivor:
+        relays.clock.now += LEASE.total_seconds()
+        await relays.until_idle(survivor)
+    assert [text["content"]["gift_id"] for text in relays.texts] == [1, 2, 3, 4, 5]
+    assert len(relays.simulator.log) - requests == 3  # the third is sent again
+
+
+@gen_test
+async def test_a_relay_stops_when_its_claim_is_lost(relays: RelayFixture) -> None:
+    lost = asyncio.Event()
+    send_group_msg = relays.im.send_group_msg
+
+    async def send(*message) -> None:
+        await send_group_msg(*message)
+        if not lost.is_set():
+            lost.set()
+            relays.clock.now += LEASE.total_seconds()  # outlasts the lease
+            await relays.store.claim(relays.now(), relays.now() + timedelta(hours=1), 1)
+
+    relays.im.send_group_msg = send
+    with capture_logs() as logs:
+        async with relays.running() as relay:
+            relay.publish(1, relays.rooms.add_gifts(1, 5))
+            await until(lambda: any(entry["event"] == "relay_claim_lost" for entry in logs))
+    assert len(relays.texts) == 1
+
+
+@gen_test
+async def test_two_relays_never_send_for_one_room_at_once(relays: RelayFixture) -> None:
+    sending: set[str] = set()
+    senders: list[str] = []
+
+    def im_for(name: str):
+        async def send(group_id: str, *message) -> None:
+            assert not sending
+            sending.add(name)
+            senders.append(name)
+            await asyncio.sleep(0.001)
+            await relays.im.send_group_msg(group_id, *message)
+            sending.discard(name)
+
+        return SimpleNamespace(send_group_msg=send, send_text=relays.im.send_text)
+
+    async with relays.running(im=im_for("a")) as a, relays.running(im=im_for("b")) as b:
+        for n in range(40):
+            (a, b)[n % 2].publish(
+                1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n)))
+            )
+            await asyncio.sleep(0.003)
+        await relays.until_idle(a)
+        await relays.until_idle(b)
+    user_ids = [t["content"]["user_id"] for t in relays.texts if t["type"] == "reset"]
+    assert user_ids == [str(n) for n in range(40)]
+    assert len(senders) == 40
+
+
+@gen_test
+async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
+    class FlakyCursorStore(RelayCursorStore):
+        is_down = True
+        failures = 0
+
+        async def wake(self, wakes, now):
+            if self.is_down:
+                self.failures += 1
+                raise ServerSelectionTimeoutError("no primary")
+            await super().wake(wakes, now)
+
+        async def claim(self, now, until, limit):
+            if self.is_down:
+                raise ServerSelectionTimeoutError("no primary")
+            return await super().claim(now, until, limit)
+
+    store = FlakyCursorStore(relays.database)
+    with capture_logs() as logs:
+        async with relays.running(store=store) as relay:
+            relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
+            relay.publish(1, relays.rooms.add_gifts(1, 1))
+            relay.mark_audience_changed(2)
+            relays.rooms.open(2, "e1")
+            await until(lambda: store.failures >= 6)
+            await until(lambda: relay.waiting == 2)  # more while a wake is retried
+            store.is_down = False
+            await relays.until_idle(relay)
+    assert sorted(relays.types) == ["gift", "num", "num"]
+    outages = [e["event"] for e in logs if e.get("job") == "im_relay"]
+    assert outages == ["job_store_down", "job_store_back"]
+
+
+@gen_test
+async def test_stopping_finishes_claimed_rooms_and_stores_pending_wakes(
+    relays: RelayFixture,
+) -> None:
+    async with relays.running(idle=3600) as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 3))
+        await relays.until_sent(1)
+        relay.publish(2, relays.rooms.add_gifts(2, 1))
+    row = await relays.cursors.find_one({"_id": 1})
+    assert row["seq"] == len([m for m in relays.messages if m["group"] == "qlive1"]) == 3
+    assert await relays.cursors.count_documents({"_id": 2}) == 1
+
+
+@gen_test
+async def test_a_cancelled_claim_is_released_at_once(relays: RelayFixture) -> None:
+    stuck = asyncio.Event()
+
+    async def send(*_message) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    im = SimpleNamespace(send_group_msg=send)
+    relay = relays.relay(im=im)
+    relay.publish(1, relays.rooms.add_gifts(1, 1))
+    task = asyncio.ensure_future(JobRunner(relay).run(asyncio.Event()))
+    await stuck.wait()
+    await cancel(task)
+    async with relays.running() as other:
+        await relays.until_idle(other)
+    assert relays.types == ["gift"]
+
+
+def test_the_backoff_is_between_a_second_and_a_minute_with_jitter() -> None:
+    waits = [backoff(tries, LONGEST_BACKOFF) for tries in range(1, 2000)]
+    assert min(waits) >= 1
+    assert max(waits) <= 60
+    assert len({backoff(4, LONGEST_BACKOFF) for _ in range(10)}) > 1

@@ -1,0 +1,175 @@
+"""A server whose IM and CSS hold back some answers: a lane of the outbox delays no other."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from runtime.process import ServerProcess
+from services.jobs.outbox_jobs import CONCURRENCY
+from storage.jobs.outbox import OutboxStore
+from storage.write_batch import GroupCommit, WriteBatch
+from tests.support.api import ApiFixture
+from tests.support.mic import take_seat
+from tests.support.tencent import Serve
+from tests.support.waiting import until
+
+server_test = pytest.mark.gen_test(timeout=30)
+
+BACKLOG = 5 * CONCURRENCY
+
+
+class SlowTencent:
+    """IM and CSS, which hold back the answer to a call with one of the words in `holds`."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        """Path and body of each call, in order of arrival."""
+        self.holds: set[str] = set()
+        self._released = asyncio.Event()
+
+    async def __call__(self, request: SimulatorRequest) -> SimulatorReply:
+        call = f"{request.path} {request.body.decode()}"
+        self.calls.append(call)
+        if any(word in call for word in self.holds):
+            await self._released.wait()
+        is_css = not request.path.startswith("/v4/")
+        body = (
+            b'{"Response":{"RequestId":"1"}}' if is_css else b'{"ActionStatus":"OK","ErrorCode":0}'
+        )
+        return SimulatorReply(200, {"Content-Type": "application/json"}, body)
+
+    def release(self) -> None:
+        self.holds.clear()
+        self._released.set()
+
+    def received(self, *words: str) -> list[str]:
+        """The calls that contain these words."""
+        return [call for call in self.calls if all(word in call for word in words)]
+
+
+@pytest.fixture
+def tencent() -> Iterator[SlowTencent]:
+    tencent = SlowTencent()
+    yield tencent
+    tencent.release()
+
+
+@pytest.fixture
+def changes(serve: Serve, tencent: SlowTencent) -> dict[str, Any]:
+    url = serve(tencent)
+    return {"live": {"api_base": url}, "im": {"api_base": url}}
+
+
+async def fill_normal_lanes(
+    server: ServerProcess, tencent: SlowTencent, messages: int = BACKLOG
+) -> None:
+    """Queue drops and profile updates, the first of which are in progress and get no answer."""
+    tencent.holds = {"flood", "portrait_set"}
+    stores, services = server.context.stores, server.context.services
+    user, _ = await stores.users.create("app", "flood")
+    for n in range(messages):
+        await stores.outbox.add("drop_stream", {"streams": [f"flood-{n}"]})
+        await stores.outbox.add("portrait_set", {"user_id": user.user_id})
+    services.im_outbox.nudge()
+    services.css_outbox.nudge()
+    await until(lambda: len(tencent.received("flood-")) >= CONCURRENCY)
+    await until(lambda: len(tencent.received("portrait_set")) >= CONCURRENCY)
+
+
+async def is_empty(outbox: OutboxStore) -> bool:
+    return await outbox.waiting() == 0
+
+
+def stream_names(tencent: SlowTencent) -> list[str]:
+    """The streams that CSS was to drop, in order."""
+    bodies = (call.partition(" ")[2] for call in tencent.received("StreamName"))
+    return [json.loads(body)["StreamName"] for body in bodies]
+
+
+@server_test
+async def test_removed_guest_is_cut_and_kicked_before_the_backlog_is_delivered(
+    api: ApiFixture, server: ServerProcess, tencent: SlowTencent
+) -> None:
+    host = await api.host()
+    guest = await api.guest("bert", 1, host.live_id)
+    viewer = await api.guest("carl", 1, host.live_id)
+    await take_seat(guest)
+    await fill_normal_lanes(server, tencent)
+    for user in (guest, viewer):
+        put_out = {"live_id": host.live_id, "user_id": user.id}
+        (await host.post("qlive_room/put_out/", **put_out)).ok()
+    await until(lambda: tencent.received("StreamName", f"{guest.id}_"))
+    await until(lambda: tencent.received("kickout", viewer.id))
+    assert len(tencent.received("flood-")) < BACKLOG
+    assert len(tencent.received("portrait_set")) < BACKLOG
+    tencent.release()
+
+
+@server_test
+async def test_urgent_calls_without_an_answer_do_not_delay_the_others(
+    server: ServerProcess, tencent: SlowTencent
+) -> None:
+    tencent.holds = {"urgent"}
+    stores, services = server.context.stores, server.context.services
+    for n in range(BACKLOG):
+        await stores.outbox.add("drop_stream", {"streams": [f"urgent-{n}"]}, urgent=True)
+    services.css_safety_outbox.nudge()
+    await until(lambda: len(tencent.received("urgent-")) >= CONCURRENCY)
+    await stores.outbox.add("drop_stream", {"streams": ["normal"]})
+    await stores.outbox.add("destroy_group", {"group_id": "qlive1"})
+    await until(lambda: tencent.received("normal"))
+    await until(lambda: tencent.received("destroy_group"))
+    assert len(tencent.received("urgent-")) < BACKLOG
+    tencent.release()
+
+
+@server_test
+async def test_profile_changes_that_wait_become_one_call_with_the_latest_name(
+    server: ServerProcess, tencent: SlowTencent
+) -> None:
+    await fill_normal_lanes(server, tencent, CONCURRENCY)
+    stores, profiles = server.context.stores, server.context.services.profiles
+    user, _ = await stores.users.create("app", "anna", nickname="anna")
+    for n in range(30):
+        user = await profiles.update(user, nickname=f"anna-{n}")
+    tencent.release()
+    await until(lambda: is_empty(stores.outbox))
+    (call,) = tencent.received("portrait_set", user.user_id)
+    assert "anna-29" in call
+
+
+@server_test
+async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
+    server: ServerProcess, tencent: SlowTencent
+) -> None:
+    await fill_normal_lanes(server, tencent, CONCURRENCY)
+    outbox, streams = server.context.stores.outbox, ["first", "second", "third"]
+    batch = WriteBatch()
+    for stream in streams:
+        outbox.add_to(batch, "drop_stream", {"streams": [stream]}, key="1")
+    await GroupCommit(server.context.database).commit(batch)
+    tencent.release()
+    await until(lambda: is_empty(outbox))
+    assert stream_names(tencent)[CONCURRENCY:] == streams[::-1]
+
+
+@server_test
+async def test_mute_of_a_removed_user_does_not_wait_for_the_mutes_of_a_new_group(
+    server: ServerProcess, api: ApiFixture, tencent: SlowTencent
+) -> None:
+    host = await api.host()
+    guest, other = await api.guest("bert", 1, host.live_id), await api.user("carl", 1)
+    tencent.holds = {other.id}
+    outbox = server.context.stores.outbox
+    for _ in range(BACKLOG):
+        again = {"user_id": other.id, "live_id": host.live_id}
+        await outbox.add("mute_again", again, urgent=True)
+    server.context.services.group_outbox.nudge()
+    await until(lambda: len(tencent.received("forbid_send_msg", other.id)) >= CONCURRENCY)
+    (await host.post("qlive_room/put_out/", live_id=host.live_id, user_id=guest.id)).ok()
+    await until(lambda: tencent.received("forbid_send_msg", guest.id))
+    tencent.release()

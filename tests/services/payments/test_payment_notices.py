@@ -1,0 +1,303 @@
+"""Notices about payments, refunds and WeChat itself, 100 times each, shuffled: one effect."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
+from devtools.simulator.platform_events import SimulatedPlatformEvents
+from devtools.simulator.simulator import Simulator
+from ledger.recharge import Order
+from ledger.refund_plan import OrderStep
+from services.errors import RefundChanged
+from services.payments.payment_notifications import message_of
+from storage.jobs.inbox import InboxMessage
+from tencent.merchant import read_key
+from tencent.message_push import (
+    COIN_PAYMENT,
+    PLATFORM_EVENTS,
+    REFUND_QUESTION,
+    MessagePush,
+    MessagePushReader,
+)
+from tencent.notifications import JSAPI, PAYMENTS, MerchantNotifications
+from tencent.xpay import DELIVERED, REFUNDED
+from tencent.xpay import PROVIDER as XPAY
+from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
+from tests.support.refunds import RefundFixture
+from tests.support.tencent import Clock
+
+gen_test = pytest.mark.gen_test(timeout=60)
+TOKEN, AES_KEY, APP, OTHER_APP = "push-token", "A" * 43, "wx1", "wx2"
+OTHER_ORDER = "Q202603011200000a1b2c3d4e5f6071"
+Content = Mapping[str, Any]
+NOT_GENUINE = {"forged": "sign", "unsigned": "sign", "stale": "stale"}
+"""Reasons of the refusals."""
+ByReason = Iterable[tuple[str, Notice]]
+"""Notices, each with the reason of its refusal; "" for a genuine one."""
+
+
+class WechatPayNotices(NoticeStorm):
+    """Notices of WeChat Pay about orders of the provider jsapi."""
+
+    def __init__(
+        self, refunds: RefundFixture, simulator: Simulator, keys: dict[str, Any], now: Clock
+    ) -> None:
+        super().__init__(refunds.stores.database)
+        self._book = refunds.process.notifications.book
+        self._mchid, self._now = keys["mchid"], now
+        self._sent = simulator.merchant_api
+        platform = keys["platform"]
+        platform_keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
+        self._received = MerchantNotifications(
+            self._mchid, platform_keys, keys["apiv3_key"], PAYMENTS
+        )
+
+    def payments(self, order: Order) -> ByReason:
+        content = {
+            "mchid": self._mchid,
+            "appid": order.app_id,
+            "out_trade_no": order.number,
+            "transaction_id": f"42{order.number}",
+            "trade_state": "SUCCESS",
+            "amount": {"total": order.fen, "currency": "CNY"},
+            "payer": {"openid": order.openid},
+        }
+        wrong = {"amount": {"amount": {"total": order.fen + 1, "currency": "CNY"}}}
+        yield from self._by_reason("TRANSACTION.SUCCESS", content, wrong)
+
+    def refunds(self, step: OrderStep) -> ByReason:
+        content = {
+            "mchid": self._mchid,
+            "out_trade_no": step.number,
+            "out_refund_no": step.refund,
+            "refund_id": f"50{step.number}",
+            "refund_status": "SUCCESS",
+            "amount": {"refund": step.fen, "total": step.fen},
+        }
+        wrong = {"amount": {"amount": {"refund": step.fen - 1, "total": step.fen}}}
+        yield from self._by_reason("REFUND.SUCCESS", content, wrong)
+
+    def _by_reason(self, event: str, content: Content, wrong: Mapping[str, Content]) -> ByReason:
+        """A genuine notice first, and one of each kind that must have no effect."""
+        yield "", self._notice(event, content)
+        for kind, reason in NOT_GENUINE.items():
+            yield reason, self._notice(event, content, kind)
+        others = {"order": {"out_trade_no": OTHER_ORDER}, "merchant": {"mchid": "1900000999"}}
+        for reason, changes in {**wrong, **others}.items():
+            yield reason, self._notice(event, {**content, **changes})
+
+    def _notice(self, event: str, content: Content, kind: str = "once") -> Notice:
+        sent = self._sent.notification("", event, content, kind, original="refund")
+        parsed = self._received.read(sent.headers, sent.body, self._now())
+        message = InboxMessage(JSAPI, parsed.id, "", sent.body.decode())
+        return Notice(message, parsed.refused, partial(self._book, parsed.event, parsed.ignored))
+
+
+class PushNotices(NoticeStorm):
+    """Message pushes in safe mode: of virtual payment (xpay), and of WeChat itself."""
+
+    def __init__(self, refunds: RefundFixture, now: Clock) -> None:
+        super().__init__(refunds.stores.database)
+        self._process_push, self._now = refunds.process.notifications.process_push, now
+        self.sent = {app: SimulatedPushes("", TOKEN, AES_KEY, app, now) for app in (APP, OTHER_APP)}
+        self._received = MessagePushReader(TOKEN, AES_KEY, APP)
+
+    def payments(self, order: Order) -> ByReason:
+        content = self.delivery(order)
+        wrong: dict[str, Content] = {
+            "amount": {"GoodsInfo": {**content["GoodsInfo"], "OrigPrice": order.fen + 1}},
+            "order": {"OutTradeNo": OTHER_ORDER},
+        }
+        yield from self.by_reason(content, wrong)
+
+    def delivery(self, order: Order) -> Content:
+        return {
+            "Event": DELIVERED,
+            "OpenId": order.openid,
+            "OutTradeNo": order.number,
+            "Env": 0,
+            "GoodsInfo": {"ProductId": order.product, "Quantity": 1, "OrigPrice": order.fen},
+            "WeChatPayInfo": {"TransactionId": f"42{order.number}"},
+        }
+
+    def refunds(self, step: OrderStep) -> ByReason:
+        content = {
+            "Event": REFUNDED,
+            "WxRefundId": f"50{step.number}",
+            "MchRefundId": step.refund,
+            "MchOrderId": step.number,
+            "RefundFee": step.fen,
+            "RetCode": 0,
+        }
+        wrong = {"amount": {"RefundFee": step.fen - 1}, "order": {"MchOrderId": OTHER_ORDER}}
+        yield from self.by_reason(content, wrong)
+
+    def by_reason(self, content: Content, wrong: Mapping[str, Content]) -> ByReason:
+        """A genuine push first, and one of each kind that must have no effect."""
+        yield "", self.push(content)
+        for kind, reason in NOT_GENUINE.items():
+            yield reason, self.push(content, kind)
+        yield "app", self.push(content, app=OTHER_APP)
+        for reason, changes in wrong.items():
+            yield reason, self.push({**content, **changes})
+
+    def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
+        sent = self.sent[app].report(content, kind)
+        query = dict(parse_qsl(urlsplit(sent.address).query))
+        push = self._received.open(query, sent.body, self._now())
+        message = message_of(push, query, sent.body)
+        return Notice(message, push.refused, partial(self._process_push, push))
+
+
+Notices = WechatPayNotices | PushNotices
+
+
+@pytest.fixture(params=[JSAPI, XPAY])
+def provider(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def notices(
+    provider: str,
+    refunds: RefundFixture,
+    simulator: Simulator,
+    merchant: dict[str, Any],
+    clock: Clock,
+) -> Notices:
+    if provider == JSAPI:
+        return WechatPayNotices(refunds, simulator, merchant, clock)
+    return PushNotices(refunds, clock)
+
+
+async def receive_and_count(notices: NoticeStorm, by_reason: ByReason) -> set[str]:
+    """Receive them all, check the reason of each refusal, and return the reasons."""
+    sent = [*by_reason]
+    await notices.receive_all(notice for _, notice in sent)
+    expected = Counter(reason for reason, _ in sent)
+    assert notices.outcomes == {reason: n * REPETITIONS for reason, n in expected.items()}
+    return {*expected}
+
+
+@gen_test
+async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once(
+    refunds: RefundFixture, provider: str, notices: Notices
+) -> None:
+    """An order of a confirmed case, and one whose refund was made in WeChat's console."""
+    numbers = [await refunds.recharge(60, provider=provider) for _ in range(2)]
+    case = await refunds.confirm(await refunds.open(numbers[0]))
+    await refunds.sweep()
+    (step,) = (await refunds.get(case)).orders
+    by_hand = replace(step, number=numbers[1], refund="")
+    genuine, *_ = notices.refunds(by_hand)
+    reasons = await receive_and_count(notices, [*notices.refunds(step), genuine])
+    assert reasons >= {"", "sign", "stale", "amount", "order"}
+    assert ("merchant" if provider == JSAPI else "app") in reasons
+    closed = await refunds.get(case)
+    assert (closed.state, [it.state for it in closed.orders]) == ("closed", ["refunded"])
+    reversals = await refunds.stores.entries(kind="reversal")
+    assert sorted(it["content"]["reverses"] for it in reversals) == sorted(
+        f"recharge:{number}" for number in numbers
+    )
+    assert (await refunds.balances())[0] == (0, 0, 0, 0)
+    await refunds.check()
+
+
+@gen_test
+async def test_a_payment_notice_credits_each_order_once(
+    refunds: RefundFixture, provider: str, notices: Notices
+) -> None:
+    order = await refunds.order(60, provider=provider)
+    reasons = await receive_and_count(notices, notices.payments(order))
+    assert reasons >= {"", "sign", "stale", "amount", "order"}
+    assert [it["kind"] for it in await refunds.stores.entries()] == ["recharge"]
+    assert (await refunds.balances())[0] == (60, 0, 0, 0)
+    await refunds.check()
+
+
+@gen_test
+async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
+    refunds: RefundFixture, clock: Clock
+) -> None:
+    """Apple's question is answered the same each time, although gold is spent meanwhile."""
+    number = await refunds.recharge()
+    notices = PushNotices(refunds, clock)
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    events = wechat.contents(number, "oAnna")
+    assert events.keys() == PLATFORM_EVENTS
+    await notices.receive_all(
+        notices.push(content, kind)
+        for content in events.values()
+        for kind in ("once", "forged", "stale")
+    )
+    question = notices.push(events[REFUND_QUESTION])
+    first = (await notices.inbox.stored(question.message))["answer"]
+    await refunds.give(refunds.hosts[0], 40)
+    await notices.receive_all([question])
+    assert first
+    assert (await notices.inbox.stored(question.message))["answer"] == first
+    inbox = refunds.stores.database.collection("inbox")
+    rows = await inbox.find({"genuine": True}).to_list()
+    assert sorted(row["event"] for row in rows) == sorted(PLATFORM_EVENTS)
+    outcomes = {row["event"]: row["outcome"] for row in rows}
+    assert outcomes == dict.fromkeys(PLATFORM_EVENTS, "done") | {COIN_PAYMENT: "refused"}
+    of_each = len(PLATFORM_EVENTS) * REPETITIONS
+    assert notices.outcomes == {
+        "": of_each,  # without the payment for coins, but with the question asked again
+        "coin_mode": REPETITIONS,
+        "sign": of_each,
+        "stale": of_each,
+    }
+    assert [it["kind"] for it in await refunds.stores.entries()] == ["recharge", "gift"]
+    await refunds.check()
+
+
+# ---- orders about which Apple asks
+
+
+@pytest.mark.parametrize("named", ["", "android"])
+@gen_test
+async def test_an_order_about_which_apple_asks_is_left_to_apple(
+    refunds: RefundFixture, clock: Clock, named: str
+) -> None:
+    number = await refunds.recharge(platform=named)
+    notices = PushNotices(refunds, clock)
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    question = wechat.contents(number)[REFUND_QUESTION]
+    await notices.receive(notices.push(question, "forged"))
+    await refunds.process.notifications.process_push(MessagePush(question))  # not signed
+    assert await platform_of(refunds, number) == named
+    before = await refunds.open(number)
+    assert not before.orders[0].by_apple
+    await notices.receive(notices.push(question))
+    assert await platform_of(refunds, number) == "ios"
+    with pytest.raises(RefundChanged):  # the operator has seen that we refund it
+        await refunds.confirm(before)
+    confirmed = await refunds.confirm(await refunds.get(before))
+    assert confirmed.orders[0].by_apple
+
+
+@gen_test
+async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
+    refunds: RefundFixture, clock: Clock
+) -> None:
+    number = await refunds.recharge()
+    notices = PushNotices(refunds, clock)
+    case = await refunds.confirm(await refunds.open(number))
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    await notices.receive(notices.push(wechat.contents(number)[REFUND_QUESTION]))
+    await refunds.sweep()
+    (order,) = (await refunds.get(case)).orders
+    assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])
+
+
+async def platform_of(refunds: RefundFixture, number: str) -> str:
+    order = await refunds.stores.orders.find(number)
+    assert order
+    return order.platform

@@ -1,0 +1,160 @@
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pytest
+
+from config.sections import PaySettings
+from core.locks import NamedLocks
+from ledger.recharge import MAX_OPEN_ORDERS, OPEN_FOR, Order
+from services.errors import TooManyOrders
+from services.payments.recharge import RechargeService
+from storage.accounts.users import User
+from tencent.errors import ServiceUnavailable
+from tests.support.storage import StoresFixture
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+@dataclass
+class FakeProvider:
+    """Registers every order; payment calls show how they were made."""
+
+    registered: list[tuple[str, datetime]] = field(default_factory=list)
+    fails: bool = False
+
+    async def register(self, order: Order, expires_at: datetime) -> str:
+        self.registered.append((order.number, expires_at))
+        if self.fails:
+            raise ServiceUnavailable("pay")
+        return f"prepay-{order.number}"
+
+    def payment_call(self, order: Order, prepay_id: str, session_key: str = "") -> dict[str, str]:
+        return {"order": order.number, "prepay_id": prepay_id, "key": session_key}
+
+
+class RechargeFixture:
+    """One user and the recharge services of two processes, with one provider."""
+
+    def __init__(self, stores: StoresFixture, user: User) -> None:
+        self.stores, self.user = stores, user
+        self.provider = FakeProvider()
+        self.processes = [self._service("jsapi") for _ in range(2)]
+        self.xpay = self._service("xpay")
+
+    async def block(self, fen: int = 600) -> int:
+        return int((await self.stores.blocks.add(gold=60, fen=fen))["id"])
+
+    async def order(self, block_id: int, process: int = 0) -> str:
+        """The number of the order that is answered."""
+        return await self.order_through(self.processes[process], block_id)
+
+    async def order_through(self, service: RechargeService, block_id: int) -> str:
+        prepared = await service.order(self.user, block_id)
+        return str(json.loads(prepared.content)["order"])
+
+    async def change_orders(self, **fields: Any) -> None:
+        await self.stores.database.collection("orders").update_many({}, {"$set": fields})
+
+    def _service(self, provider: Literal["jsapi", "xpay"]) -> RechargeService:
+        return RechargeService(
+            self.stores.orders,
+            self.stores.blocks,
+            self.stores.users,
+            {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
+            NamedLocks().hold,
+            PaySettings(provider=provider, content_key="content"),
+        )
+
+
+@pytest.fixture
+def recharge(stores: StoresFixture, io_loop: Any) -> RechargeFixture:
+    user, _ = io_loop.run_sync(lambda: stores.users.create("wx1", "o1"))
+    return RechargeFixture(stores, user)
+
+
+@gen_test
+async def test_orders_of_one_block_at_once_in_two_processes_are_one_order(
+    recharge: RechargeFixture,
+) -> None:
+    block_id = await recharge.block()
+    numbers = await asyncio.gather(*(recharge.order(block_id, n % 2) for n in range(20)))
+    assert len(set(numbers)) == 1
+    assert await recharge.stores.database.collection("orders").count_documents({}) == 1
+    assert len(recharge.provider.registered) <= 2, "one call of each process"
+
+
+@gen_test
+async def test_orders_of_many_blocks_at_once_in_two_processes_stay_within_the_limit(
+    recharge: RechargeFixture,
+) -> None:
+    blocks = [await recharge.block(fen) for fen in range(100, 100 + MAX_OPEN_ORDERS + 2)]
+    orders = [recharge.order(block_id, n % 2) for n, block_id in enumerate(blocks * 2)]
+    results = await asyncio.gather(*orders, return_exceptions=True)
+    assert {type(result) for result in results} == {str, TooManyOrders}
+    assert len({result for result in results if isinstance(result, str)}) == MAX_OPEN_ORDERS
+    stored = recharge.stores.database.collection("orders")
+    assert await stored.count_documents({}) == MAX_OPEN_ORDERS
+
+
+@gen_test
+async def test_another_order_is_possible_once_one_has_expired_or_is_closed(
+    recharge: RechargeFixture,
+) -> None:
+    blocks = [await recharge.block(fen) for fen in range(100, 101 + MAX_OPEN_ORDERS)]
+    numbers = [await recharge.order(block_id) for block_id in blocks[:MAX_OPEN_ORDERS]]
+    with pytest.raises(TooManyOrders):
+        await recharge.order(blocks[-1])
+    await recharge.stores.orders.close(numbers[2])
+    await recharge.order(blocks[-1])
+    with pytest.raises(TooManyOrders):
+        await recharge.order(blocks[2])
+    await recharge.change_orders(created_at=datetime.now(UTC) - OPEN_FOR)
+    assert await recharge.order(blocks[2]) not in numbers
+
+
+@gen_test
+async def test_a_failed_registration_is_repeated_for_the_same_order_with_the_same_end(
+    recharge: RechargeFixture,
+) -> None:
+    block_id = await recharge.block()
+    recharge.provider.fails = True
+    with pytest.raises(ServiceUnavailable):
+        await recharge.order(block_id)
+    recharge.provider.fails = False
+    number = await recharge.order(block_id, process=1)
+    (first, ends), (second, ends_again) = recharge.provider.registered
+    assert first == second == number
+    # WeChat Pay refuses a repeated order that differs; it gets whole seconds.
+    assert ends.replace(microsecond=0) == ends_again.replace(microsecond=0)
+
+
+@gen_test
+async def test_an_order_of_another_provider_is_not_repeated(recharge: RechargeFixture) -> None:
+    block_id = await recharge.block()
+    number = await recharge.order(block_id)
+    await recharge.stores.users.store_session_key(recharge.user.user_id, "the session key")
+    assert await recharge.order_through(recharge.xpay, block_id) != number
+    assert await recharge.order(block_id) == number
+
+
+@gen_test
+async def test_a_repeated_order_is_signed_with_the_session_key_of_the_latest_login(
+    recharge: RechargeFixture,
+) -> None:
+    block_id, calls = await recharge.block(), []
+    for key in ("first", "second"):
+        await recharge.stores.users.store_session_key(recharge.user.user_id, key)
+        calls.append(json.loads((await recharge.xpay.order(recharge.user, block_id)).content))
+    assert [call["key"] for call in calls] == ["first", "second"]
+    assert calls[0]["order"] == calls[1]["order"]
+
+
+@gen_test
+async def test_orders_of_two_users_are_two_orders(recharge: RechargeFixture) -> None:
+    block_id = await recharge.block()
+    number = await recharge.order(block_id)
+    recharge.user = replace(recharge.user, user_id="10000000")
+    assert await recharge.order(block_id) != number

@@ -1,0 +1,147 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger.recharge import ClaimedOrder, Order, Payment
+from services.payments.unpaid_orders import (
+    CLOSE_AFTER,
+    GIVE_UP_AFTER,
+    UnpaidOrderSweep,
+    next_check_at,
+)
+from tests.support.ledger import ORDER, PAYMENT, PaymentFixture
+
+gen_test = pytest.mark.gen_test(timeout=20)
+CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class SweepFixture:
+    """A sweep with a fake provider; stands in for the order store and records calls."""
+
+    def __init__(self, *payments: Payment | None) -> None:
+        self.payments = list(payments)
+        self.calls: list[str] = []
+        self.due: datetime | None = None
+        self.credit = PaymentFixture()
+        self.sweep = UnpaidOrderSweep(self, self.credit.service, {"xpay": FakeProvider(self)})
+
+    async def claim(self, provider: object, lease: timedelta) -> ClaimedOrder | None:
+        raise NotImplementedError
+
+    async def postpone(self, number: str, at: datetime) -> None:
+        assert number == "Q1"
+        self.due = at
+
+    async def close(self, number: str) -> None:
+        self.calls.append(f"{number} closed")
+
+    async def delivered(self, number: str) -> None:
+        self.calls.append(f"{number} delivered")
+
+    async def dispute(self, number: str, reason: str) -> None:
+        self.calls.append(f"{number}: {reason}")
+
+    async def check(self, age: timedelta, order: Order = ORDER) -> str:
+        return await self.sweep.check(ClaimedOrder(order, CREATED_AT), CREATED_AT + age)
+
+
+class FakeProvider:
+    def __init__(self, fixture: SweepFixture) -> None:
+        self.fixture = fixture
+
+    async def query(self, order: Order) -> Payment | None:
+        self._record("query", order)
+        return self.fixture.payments.pop(0)
+
+    async def close(self, order: Order) -> None:
+        self._record("close", order)
+
+    async def deliver(self, order: Order) -> None:
+        self._record("deliver", order)
+
+    def _record(self, call: str, order: Order) -> None:
+        assert order.number == "Q1"
+        self.fixture.calls.append(call)
+
+
+@gen_test
+async def test_a_payment_is_credited_and_its_delivery_left_for_later() -> None:
+    fixture = SweepFixture(PAYMENT, PAYMENT)
+    for _ in range(2):
+        assert await fixture.check(timedelta(minutes=1)) == "paid"
+    assert fixture.calls == ["query", "query"]
+    assert fixture.credit.ledger.balances["anna"].gold == 61
+
+
+@gen_test
+async def test_a_paid_order_is_delivered_at_any_age() -> None:
+    fixture = SweepFixture()
+    paid = replace(ORDER, state="paid")
+    assert await fixture.check(2 * GIVE_UP_AFTER, order=paid) == "delivered"
+    assert fixture.calls == ["deliver", "Q1 delivered"]
+
+
+@gen_test
+async def test_an_unpaid_order_is_checked_again_and_finally_closed() -> None:
+    fixture = SweepFixture(None, None, None)
+    assert await fixture.check(timedelta(minutes=1)) == "later"
+    assert fixture.due == CREATED_AT + timedelta(minutes=5)
+    assert await fixture.check(CLOSE_AFTER - timedelta(seconds=1)) == "later"
+    assert fixture.due == CREATED_AT + CLOSE_AFTER
+    assert await fixture.check(CLOSE_AFTER) == "closed"
+    assert fixture.calls == ["query", "query", "close", "query", "Q1 closed"]
+
+
+@gen_test
+async def test_a_payment_right_before_closing_is_credited_at_any_age() -> None:
+    for age in (CLOSE_AFTER, 3 * GIVE_UP_AFTER):
+        fixture = SweepFixture(PAYMENT)
+        assert await fixture.check(age) == "paid"
+        assert fixture.calls == ["close", "query"]
+
+
+@gen_test
+async def test_a_payment_that_does_not_match_becomes_a_dispute() -> None:
+    fixture = SweepFixture(replace(PAYMENT, fen=1))
+    assert await fixture.check(timedelta(minutes=1)) == "amount"
+    assert fixture.calls == ["query", "Q1: amount"]
+    assert fixture.credit.ledger.entries == {}
+
+
+@gen_test
+async def test_an_order_of_an_unknown_provider_is_closed() -> None:
+    fixture = SweepFixture()
+    assert await fixture.check(timedelta(0), order=replace(ORDER, provider="unknown")) == "closed"
+    assert fixture.calls == ["Q1 closed"]
+
+
+@gen_test
+async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
+    fixture = SweepFixture()
+    for age, due in (
+        (timedelta(minutes=1), timedelta(minutes=5)),
+        (timedelta(hours=4), timedelta(hours=5)),
+    ):
+        assert (
+            await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT), CREATED_AT + age)
+            == "later"
+        )
+        assert fixture.due == CREATED_AT + due
+    assert (
+        await fixture.sweep.postpone(ClaimedOrder(ORDER, CREATED_AT), CREATED_AT + GIVE_UP_AFTER)
+        == "closed"
+    )
+    paid = ClaimedOrder(replace(ORDER, state="paid"), CREATED_AT)
+    assert await fixture.sweep.postpone(paid, CREATED_AT + timedelta(hours=4)) == "later"
+    assert await fixture.sweep.postpone(paid, CREATED_AT + GIVE_UP_AFTER) == "closed"
+    assert fixture.calls == ["Q1 closed", "Q1 delivered"]
+
+
+def test_an_order_is_checked_after_1_5_15_and_60_minutes_and_before_closing() -> None:
+    checks, age = [], timedelta(0)
+    for _ in range(6):
+        age = next_check_at(ClaimedOrder(ORDER, CREATED_AT), CREATED_AT + age) - CREATED_AT
+        checks.append(age)
+    minutes = [1, 5, 15, 60, 180, 240]
+    assert checks == [timedelta(minutes=n) for n in minutes]

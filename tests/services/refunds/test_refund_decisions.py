@@ -1,0 +1,183 @@
+"""Who opens, confirms and drops refund cases, and when, on a real MongoDB."""
+
+import asyncio
+
+import pytest
+
+from core.errors import TryAgain
+from ledger.errors import RequestIdReused
+from ledger.recharge import Refund
+from ledger.refund_cases import RefundCase
+from services.errors import (
+    NotRefundable,
+    RefundChanged,
+    RequesterNotAllowed,
+    SecondPersonRequired,
+)
+from storage.errors import AlreadyDecided, OrderInRefund, OrderNotFound, UserNotFound
+from tests.support.refunds import LIMIT, RefundFixture
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+@gen_test
+async def test_a_repeated_request_returns_the_same_case(refunds: RefundFixture) -> None:
+    first, second = await refunds.recharge(), await refunds.recharge()
+    case = await refunds.open(first, second, first)
+    assert [order.number for order in case.orders] == [first, second]
+    assert await refunds.open(second, first) == case
+    with pytest.raises(RequestIdReused):
+        await refunds.open(first)
+    with pytest.raises(OrderInRefund):
+        await refunds.open(second, request_id="two")
+    opened = await asyncio.gather(
+        *(refunds.process.service.drop(case.id, "olga", "no") for _ in range(2)),
+        return_exceptions=True,
+    )
+    assert any(getattr(it, "state", "") == "dropped" for it in opened)
+    again = await asyncio.gather(*(refunds.open(second, request_id="two") for _ in range(3)))
+    assert len({it.id for it in again}) == 1
+
+
+@gen_test
+async def test_only_paid_orders_of_the_user_that_are_not_refunded_can_be_refunded(
+    refunds: RefundFixture,
+) -> None:
+    number, other = await refunds.recharge(60), await refunds.recharge(60)
+    with pytest.raises(UserNotFound):
+        await refunds.process.service.open("0", [number], "x", "x", "olga")
+    for user_id, order in ((refunds.hosts[0], number), (refunds.giver, "Q0")):
+        with pytest.raises(OrderNotFound):
+            await refunds.process.service.open(user_id, [order], "x", "x", "olga")
+    await refunds.process.payments.refund(Refund("xpay", number, "wx-1", 600))
+    with pytest.raises(NotRefundable):
+        await refunds.open(number)
+    await refunds.process.payments.refund(Refund("xpay", other, "wx-2", 100))
+    case = await refunds.open(other)
+    assert (case.fen, case.gold) == (500, 50)
+    await refunds.process.payments.refund(Refund("xpay", other, "wx-3", 500))
+    with pytest.raises(NotRefundable):
+        await refunds.confirm(case)
+    await refunds.check()
+
+
+@gen_test
+async def test_confirming_above_the_limit_of_a_day_needs_another_operator(
+    refunds: RefundFixture,
+) -> None:
+    small = await refunds.open(await refunds.recharge(LIMIT - 10))
+    assert (await refunds.confirm(small, "olga")).state == "confirmed"
+    [entry] = await refunds.stores.entries(kind="reversal")
+    assert entry["by"] == "olga"
+    second = await refunds.open(await refunds.recharge(20), request_id="two")
+    with pytest.raises(SecondPersonRequired):
+        await refunds.confirm(second, "olga")
+    assert (await refunds.get(second)).state == "opened"
+    assert (await refunds.confirm(second)).operators == "olga+pavel"
+    third = await refunds.open(await refunds.recharge(20), request_id="three", by="nobody")
+    with pytest.raises(RequesterNotAllowed):
+        await refunds.confirm(third)
+
+
+@gen_test
+async def test_a_case_is_decided_once(refunds: RefundFixture) -> None:
+    case = await refunds.open(await refunds.recharge())
+    results = await asyncio.gather(*(refunds.confirm(case) for _ in range(3)))
+    assert len({it.state for it in results}) == 1
+    assert len(await refunds.stores.entries(kind="reversal")) == 1
+    assert (await refunds.confirm(case)).decided_by == "pavel"
+    with pytest.raises(AlreadyDecided):
+        await refunds.confirm(case, "olga")
+    with pytest.raises(AlreadyDecided):
+        await refunds.process.service.drop(case.id, "pavel", "too late")
+    dropped = await refunds.open(await refunds.recharge(), request_id="two")
+    await refunds.process.service.drop(dropped.id, "pavel", "no papers")
+    assert (await refunds.process.service.drop(dropped.id, "pavel", "again")).state == "dropped"
+    for by in ("pavel", "olga"):
+        with pytest.raises(AlreadyDecided):
+            await refunds.confirm(dropped, by)
+    await refunds.sweep()
+    assert (await refunds.get(dropped)).state == "dropped"
+
+
+@gen_test
+async def test_an_order_that_its_provider_cannot_refund_is_settled(
+    refunds: RefundFixture,
+) -> None:
+    number = await refunds.recharge(LIMIT + 10)
+    case = await refunds.open(number, await refunds.recharge(10, platform="ios"))
+    settle, apple = refunds.process.service.settle, case.orders[1].number
+    with pytest.raises(OrderNotFound):
+        await settle(case.id, "Q0", "pavel", "?")
+    await refunds.confirm(case)
+    refunds.desk.refusal = "ORDER_CLOSED"
+    await refunds.sweep()
+    with pytest.raises(SecondPersonRequired):  # olga has opened the case
+        await settle(case.id, number, "olga", "by bank transfer")
+    for _ in range(2):
+        settled = await settle(case.id, number, "pavel", "by bank transfer")
+        assert (settled.state, settled.orders[0].state) == ("refunding", "settled")
+    with pytest.raises(AlreadyDecided):
+        await settle(case.id, number, "olga", "again")
+    await refunds.sweep()
+    assert refunds.desk.calls == ["refund"]
+    assert (await settle(case.id, apple, "olga", "Apple has declined")).state == "closed"
+    assert (await refunds.notice(case)).outcome == "done"
+    late = await refunds.get(case)
+    assert [it.state for it in late.orders] == ["refunded", "settled"]
+    assert len(await refunds.stores.entries(kind="reversal")) == 2
+    await refunds.check()
+
+
+@gen_test
+async def test_a_preview_that_no_longer_holds_is_shown_again(refunds: RefundFixture) -> None:
+    bert, *_ = refunds.hosts
+    case = await refunds.open(await refunds.recharge(60))
+    gift = await refunds.give(bert, 60)
+    with pytest.raises(RefundChanged):
+        await refunds.confirm(case)
+    again = await refunds.get(case)
+    assert (again.state, [it.key for it in again.gifts]) == ("opened", [gift])
+    assert (await refunds.confirm(again)).state == "confirmed"
+    await refunds.check()
+
+
+@gen_test
+async def test_a_notice_that_loses_a_race_is_saved_on_the_changed_case(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = await refunds.open(await refunds.recharge())
+    await refunds.confirm(case)
+    with_order = refunds.process.cases.with_order
+
+    async def found_before_a_change(number: str) -> list[RefundCase]:
+        found = await with_order(number)
+        monkeypatch.setattr(refunds.process.cases, "with_order", with_order)
+        await refunds.sweep()
+        return found
+
+    monkeypatch.setattr(refunds.process.cases, "with_order", found_before_a_change)
+    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.get(case)).state == "closed"
+    monkeypatch.setattr("services.refunds.refund_cases.SAVES", 0)
+    with pytest.raises(TryAgain):
+        await refunds.notice(case)
+
+
+@gen_test
+async def test_a_case_that_is_decided_meanwhile_is_not_dropped(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = await refunds.open(await refunds.recharge())
+    get = refunds.process.cases.get
+
+    async def read_before_the_decision(id_: str) -> RefundCase:
+        found = await get(id_)
+        monkeypatch.setattr(refunds.process.cases, "get", get)
+        await refunds.confirm(case)
+        return found
+
+    monkeypatch.setattr(refunds.process.cases, "get", read_before_the_decision)
+    with pytest.raises(AlreadyDecided):
+        await refunds.process.service.drop(case.id, "olga", "no papers")
+    assert (await refunds.get(case)).state == "confirmed"

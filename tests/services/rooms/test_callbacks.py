@@ -1,0 +1,140 @@
+from typing import Any
+
+import pytest
+
+from services.jobs.inbox import DONE, ignored
+from services.rooms.callbacks import CallbackService
+from tencent.callbacks import (
+    CallbackEvent,
+    GroupDestroyed,
+    GroupMembers,
+    StateChange,
+    StreamEvent,
+)
+from tencent.json_reader import ParsedCallback
+
+gen_test = pytest.mark.gen_test(timeout=20)
+
+STREAM = "10000001_0123456789abcdef01234567"
+STATE_CHANGE = StateChange("anna", online=False, at_ms=5)
+DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM})]
+
+
+class CallbackFixture:
+    """A service whose presence returns `results` in turn; stands in for all its parts.
+
+    `rooms`: the room of each group in use.
+    """
+
+    def __init__(self, *results: str) -> None:
+        self.results = list(results)
+        self.applied: list[tuple[Any, ...]] = []
+        self.outbox: list[Any] = []
+        self.rooms: dict[str, int] = {}
+        fakes: Any = self
+        self.service = CallbackService(fakes, fakes, fakes)
+
+    async def process(self, event: CallbackEvent) -> str:
+        """ "done", or the reason why the event is ignored."""
+        outcome = await self.service.carry_out(ParsedCallback("1", event))
+        return outcome.reason or outcome.outcome
+
+    async def on_im_state(
+        self, user_id: str, *, online: bool, at_ms: int, group_id: str | None = None
+    ) -> str:
+        self.applied.append((user_id, online, at_ms, group_id))
+        return self.results.pop(0)
+
+    async def on_stream_event(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
+        self.applied.append((stream, on, sequence, at_s))
+        return self.results.pop(0)
+
+    async def add(self, kind: str, payload: dict[str, Any], **lane: Any) -> None:
+        self.outbox.append((kind, payload, lane))
+
+    async def room_of(self, group_id: str) -> int | None:
+        return self.rooms.get(group_id)
+
+
+def stream_event(stream: str = STREAM, *, on: bool = True) -> StreamEvent:
+    return StreamEvent(stream, on, "66", 5)
+
+
+@pytest.mark.parametrize(
+    ("event", "applied"),
+    [
+        (STATE_CHANGE, ("anna", False, 5, None)),
+        (GroupMembers("g", ("anna",), online=True, at_ms=5), ("anna", True, 5, "g")),
+        (stream_event(), (STREAM, True, "66", 5)),
+    ],
+)
+@gen_test
+async def test_an_event_is_applied_to_presence(
+    event: CallbackEvent, applied: tuple[Any, ...]
+) -> None:
+    fixture = CallbackFixture("old_event")
+    assert await fixture.process(event) == "old_event"
+    assert (fixture.applied, fixture.outbox) == ([applied], [])
+
+
+@pytest.mark.parametrize(
+    ("results", "outcome"),
+    [
+        (["other_group", "done"], "done"),
+        (["has_a_socket", "not_in_a_room"], "has_a_socket"),
+        ([], "nobody"),
+    ],
+)
+@gen_test
+async def test_an_event_of_many_members_is_done_if_it_was_for_one(
+    results: list[str], outcome: str
+) -> None:
+    fixture = CallbackFixture(*results)
+    user_ids = tuple(str(n) for n in range(len(results)))
+    event = GroupMembers("g", user_ids, online=False, at_ms=5)
+    assert await fixture.process(event) == outcome
+    assert len(fixture.applied) == len(user_ids)
+
+
+@pytest.mark.parametrize("outcome", ["not_in_a_room", "not_the_current_stream"])
+@gen_test
+async def test_a_pushed_stream_that_belongs_to_no_seat_is_dropped(outcome: str) -> None:
+    fixture = CallbackFixture(outcome)
+    assert await fixture.process(stream_event()) == outcome
+    assert fixture.outbox == DROPPED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "event"),
+    [
+        ("done", stream_event()),
+        ("not_in_a_room", stream_event(on=False)),
+        ("not_in_a_room", stream_event("room_1")),
+    ],
+)
+@gen_test
+async def test_other_streams_are_not_dropped(outcome: str, event: StreamEvent) -> None:
+    fixture = CallbackFixture(outcome)
+    assert await fixture.process(event) == outcome
+    assert fixture.outbox == []
+
+
+@gen_test
+async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:
+    fixture = CallbackFixture()
+    fixture.rooms = {"qlive_a": 3}
+    assert await fixture.process(GroupDestroyed("qlive_a")) == "done"
+    assert await fixture.process(GroupDestroyed("qlive_b")) == "unknown_group"
+    payload, lane = {"live_id": 3, "group_id": "qlive_a"}, {"urgent": True, "key": "qlive_a"}
+    assert fixture.outbox == [("replace_group", payload, lane)]
+
+
+@gen_test
+async def test_a_callback_is_done_or_ignored_with_a_reason() -> None:
+    service = CallbackFixture("done", "not_in_a_room").service
+    callback = ParsedCallback("1", STATE_CHANGE)
+    assert await service.carry_out(callback) == DONE
+    assert await service.carry_out(callback) == ignored("not_in_a_room")
+    unknown = ParsedCallback("1", ignored="unknown_command")
+    assert await service.carry_out(unknown) == ignored("unknown_command")
+    assert await service.carry_out(ParsedCallback("1")) == ignored("no_event")

@@ -1,0 +1,367 @@
+"""Concurrent changes of two rooms through the keeper have the effect of some order one by one.
+
+Among them are refusals, bugs, gifts that spend the same gold, starts of lives, users who enter from
+the other room, and changes by other processes.
+"""
+
+import asyncio
+import copy
+import itertools
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+from tests.services.rooms.test_batches import ACTIONS, PEOPLE, BatchModel, shown, steps_of
+
+from core.errors import QLiveError, TryAgain, WriteConflict
+from rooms.errors import QueueFull
+from rooms.events import NumberedEvent
+from rooms.members import Member
+from rooms.room import Room
+from services import keeper as keeper_module
+from services.keeper import Change, Keeper, Preparation
+from tests.rooms.test_properties import HOSTS, MING, Step
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.keeper import RecordingListener
+from tests.support.room_builders import ANNA, BERT, CARL
+from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore
+
+GOLD = 3
+MAX_BATCH = 4
+MAX_TRIALS = 2_000
+"""Changes that the search for an order makes."""
+
+
+@dataclass
+class Purse:
+    """Gold that all gifts of a batch share, as it was read."""
+
+    before: int
+    gold: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that is sent after `job_leases` of the event loop."""
+
+    step: Step
+    turns: int
+    has_bug: bool
+
+
+@dataclass(eq=False)
+class RoomChange:
+    """A change of a room, made between the times `began` and `ended`."""
+
+    live_id: int
+    change: Change[Any, Any, Any]
+    began: int
+    decided: int = 0
+    """The last time that it was decided."""
+    ended: int = 0
+    by_rival: bool = False
+    """Whether another process made it."""
+    outcome: Any = None
+    """What it returned or raised."""
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether it may have changed the room, or refused on account of it."""
+        return not isinstance(self.outcome, ZeroDivisionError | TryAgain)
+
+
+class RacingStore(MemoryRoomStore):
+    """Before each write, another process may change a room and add gold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gold = GOLD
+        self.rivals: Iterator[Callable[[], None] | None] = iter(())
+        self.saved: list[tuple[int, int, str]] = []
+        """Room, number and type of the events of the keeper's writes."""
+
+    def copy(self) -> "RacingStore":
+        other = RacingStore()
+        other.documents, other.members = copy.deepcopy(self.documents), dict(self.members)
+        other.gold = self.gold
+        return other
+
+    async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
+        await asyncio.sleep(0)
+        return await super().load(live_id, user_ids)
+
+    async def membership_of(self, user_id: str) -> Member | None:
+        await asyncio.sleep(0)
+        return await super().membership_of(user_id)
+
+    async def save(
+        self,
+        room: Room,
+        events: Sequence[NumberedEvent],
+        add_writes: Sequence[AddWrites] = (),
+    ) -> None:
+        await asyncio.sleep(0)
+        if rival := next(self.rivals, None):
+            rival()
+        purses: list[Purse] = []
+        for add in add_writes:
+            add(purses)
+        if any(purse.before != self.gold for purse in purses):
+            raise WriteConflict
+        self.write(room, events)
+        for purse in purses:
+            self.gold = purse.gold
+        self.saved += [(room.live_id, event.seq, event.type) for event in events]
+
+
+@dataclass
+class Recording:
+    """The changes that were made, with their times."""
+
+    changes: list[RoomChange] = field(default_factory=list)
+    clock: Iterator[int] = field(default_factory=itertools.count)
+
+    def begin(self, live_id: int, change: Change[Any, Any, Any]) -> RoomChange:
+        self.changes.append(RoomChange(live_id, change, next(self.clock)))
+        return self.changes[-1]
+
+    async def answer(self, made: RoomChange, answer: Awaitable[Any]) -> Any:
+        try:
+            made.outcome = await answer
+        except Exception as error:
+            made.outcome = error
+            raise
+        finally:
+            made.ended = next(self.clock)
+        return made.outcome
+
+    def decide(self, made: RoomChange, room: Room, context: Any) -> Any:
+        made.decided = next(self.clock)
+        return made.change.rule(room, context)
+
+
+class RecordingKeeper(Keeper):
+    """Records the changes that each call consists of."""
+
+    recording: Recording
+
+    async def change(self, live_id: int, rule: Callable[[Room], Any], *user_ids: str) -> Any:
+        return await self._record(super().change, live_id, rule, *user_ids)
+
+    async def begin(self, live_id: int, rule: Callable[[Room], Any], *user_ids: str) -> Any:
+        return await self._record(super().begin, live_id, rule, *user_ids)
+
+    async def _record(
+        self,
+        change: Callable[..., Awaitable[Any]],
+        live_id: int,
+        rule: Callable[[Room], Any],
+        *user_ids: str,
+    ) -> Any:
+        made = self.recording.begin(live_id, Change(lambda room, _: rule(room), user_ids))
+        changing = change(live_id, lambda room: self.recording.decide(made, room, None), *user_ids)
+        return await self.recording.answer(made, changing)
+
+    async def change_prepared(
+        self,
+        live_id: int,
+        preparation: Preparation[Any, Any],
+        request: Any,
+        rule: Callable[[Room, Any], Any],
+        *user_ids: str,
+    ) -> Any:
+        made = self.recording.begin(live_id, Change(rule, user_ids, preparation))
+        changing = super().change_prepared(
+            live_id,
+            preparation,
+            request,
+            lambda room, purse: self.recording.decide(made, room, purse),
+            *user_ids,
+        )
+        return await self.recording.answer(made, changing)
+
+
+class ConcurrentModel(BatchModel):
+    """Sends calls to a keeper, or makes their changes one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.racing = RacingStore()
+        self.racing.documents = self.store.documents
+        self.store = self.racing
+        self.preparation: Preparation[None, Purse] = Preparation(
+            self._read, lambda purse, purses: purses.append(purse)
+        )
+        self.recording = Recording()
+
+    def copy(self) -> "ConcurrentModel":
+        other = copy.copy(self)
+        other.racing = other.store = self.racing.copy()
+        return other
+
+    def state(self) -> Any:
+        return super().state(), self.racing.gold
+
+    # ---- through the keeper
+
+    def rival(self, step: Step) -> Callable[[], None]:
+        """A change by another process."""
+        change = self.make_change(step)
+
+        def make() -> None:
+            made = self.recording.begin(step.live_id, change)
+            made.by_rival, made.decided, made.ended = True, made.began, made.began
+            self.make_by_rival(made)
+
+        return make
+
+    async def send(self, calls: Sequence[Call]) -> RecordingListener:
+        listener = RecordingListener()
+        keeper = RecordingKeeper(self.racing, listener)
+        keeper._batcher._max_batch = MAX_BATCH
+        keeper.recording = self.recording
+        await asyncio.gather(*[self._send(keeper, it, self._change_of(it)) for it in calls])
+        return listener
+
+    async def _send(self, keeper: Keeper, call: Call, change: Change[Any, Any, Any]) -> None:
+        for _ in range(call.turns):
+            await asyncio.sleep(0)
+        step = call.step
+        with suppress(QLiveError, ZeroDivisionError):  # recorded with the change
+            if step.action == "enter":
+                await keeper.enter(step.live_id, step.actor)
+            elif change.preparation:
+                await keeper.change_prepared(
+                    step.live_id, change.preparation, None, change.rule, *change.user_ids
+                )
+            else:
+                begins = step.action == "open"
+                if begins:
+                    await keeper.leave_all(*change.user_ids, but=step.live_id)
+                make = keeper.begin if begins else keeper.change
+                await make(step.live_id, lambda room: change.rule(room, None), *change.user_ids)
+
+    def _change_of(self, call: Call) -> Change[Any, Any, Any]:
+        change = self.make_change(call.step)
+        is_gift = call.step.action == "gift"
+        decide = self._give(change) if is_gift else change.rule
+
+        def rule(room: Room, purse: Any) -> Any:
+            result = decide(room, purse)
+            if call.has_bug:
+                raise ZeroDivisionError
+            return result
+
+        return Change(rule, change.user_ids, self.preparation if is_gift else None)
+
+    def _give(self, change: Change[None, None, Any]) -> Callable[[Room, Purse], int]:
+        """A gift that costs a piece of gold; returns what is left."""
+
+        def rule(room: Room, purse: Purse) -> int:
+            if not purse.gold:
+                raise QueueFull
+            before = len(room.events)
+            change.rule(room, None)
+            purse.gold -= len(room.events) - before
+            return purse.gold
+
+        return rule
+
+    async def _read(self, _requests: Sequence[None]) -> Purse:
+        await asyncio.sleep(0)
+        return Purse(self.racing.gold, self.racing.gold)
+
+    # ---- one by one
+
+    def make_by_rival(self, made: RoomChange) -> None:
+        self.save_together([made.change], made.live_id)
+        self.racing.gold += 1
+
+    def make(self, made: RoomChange) -> bool:
+        """Whether the change has the same answer."""
+        if made.by_rival:
+            self.make_by_rival(made)
+            return True
+        room = self.load(made.live_id, *made.change.user_ids)
+        room.expire(self.now)
+        purse = Purse(self.racing.gold, self.racing.gold)
+        try:
+            outcome = made.change.rule(room, purse)
+        except (QLiveError, ZeroDivisionError) as error:
+            outcome = error
+        if room.split or shown(outcome) != shown(made.outcome):
+            return False
+        self.save(room)
+        self.racing.gold = purse.gold
+        return True
+
+
+class OrderSearch:
+    """Looks for an order of changes with the same answers, and with `state` at the end.
+
+    A change that had ended before another began comes before it.
+    """
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+        self._trials = 0
+
+    def finds(self, model: ConcurrentModel, changes: Sequence[RoomChange]) -> bool:
+        """`changes` are in the order in which they were decided, which is nearly always one."""
+        if not changes:
+            return bool(model.state() == self._state)
+        first_end = min(made.ended for made in changes)
+        for n, made in enumerate(changes):
+            if made.began > first_end:
+                continue
+            self._trials += 1
+            assert self._trials < MAX_TRIALS
+            trial = model.copy()
+            if trial.make(made) and self.finds(trial, [*changes[:n], *changes[n + 1 :]]):
+                return True
+        return False
+
+
+LIVE_IDS = (1, 1, 2)
+ALL_ACTIONS = [*ACTIONS, *["gift"] * 6, *["enter"] * 4, *["open", "close"] * 4]
+CALLS = st.builds(
+    Call,
+    step=steps_of(ALL_ACTIONS, LIVE_IDS, [*PEOPLE, MING]),
+    turns=st.integers(0, 12),
+    has_bug=st.sampled_from([False] * 7 + [True]),
+)
+RIVALS = st.none() | steps_of([*ACTIONS, *["nothing"] * 3, "open"], LIVE_IDS, [*PEOPLE, MING])
+
+
+@example_settings(150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.booleans(), st.lists(CALLS, min_size=2, max_size=12), st.lists(RIVALS, max_size=6))
+def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
+    both_live: bool, calls: list[Call], rivals: list[Step | None]
+) -> None:
+    model = ConcurrentModel()
+    for live_id in (1, 2) if both_live else (1,):
+        model.open(live_id)
+    for person in (BERT, ANNA):
+        model.enter(1, person)
+    model.enter(2, CARL)
+    start = model.copy()
+    model.racing.rivals = iter([model.rival(step) if step else None for step in rivals])
+    with (
+        patch.object(keeper_module, "now_ms", lambda: model.now),
+        patch.object(random, "uniform", lambda _low, _high: 0),
+    ):
+        listener = asyncio.run(model.send(calls))
+        changes = [made for made in model.recording.changes if made.has_effect]
+        changes.sort(key=lambda made: made.decided)
+        assert OrderSearch(model.state()).finds(start, changes)
+    published = [
+        (call[1], *event) for call in listener.calls if call[0] == "publish" for event in call[2:]
+    ]
+    assert published == model.racing.saved
+    for live_id in HOSTS:
+        model.check_log(live_id)

@@ -1,0 +1,88 @@
+"""An operator's changes of a user and their effects."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from runtime.process import ServerProcess
+from services.accounts.sessions import EvictionService
+from storage.errors import UserNotFound
+from tests.support.api import ApiFixture
+from tests.support.chat import until_delivered
+from tests.support.mic import take_seat
+from tests.support.websockets import close_code_of
+
+server_test = pytest.mark.gen_test(timeout=20)
+
+
+@server_test
+async def test_banned_user_leaves_the_room_and_the_reason_ends_with_the_ban(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    moderation, stores = server.context.services.moderation, server.context.stores
+    banned = await moderation.change_user(bert.id, {"banned": True, "ban_reason": "rude"})
+    assert (banned.banned, banned.ban_reason) == (True, "rude")
+    assert await stores.members.get(bert.id) is None
+    free = await moderation.change_user(bert.id, {"banned": False})
+    assert (free.banned, free.ban_reason) == (False, "")
+
+
+@server_test
+async def test_ban_is_completed_when_its_process_dies_after_storing_it(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    await take_seat(anna)
+    socket = await anna.connect()
+    await socket.next("snapshot")
+    moderation, stores = server.context.services.moderation, server.context.stores
+    evict, operator = EvictionService.evict, asyncio.current_task()
+
+    async def die_in_request(self: EvictionService, message: Any) -> None:
+        if asyncio.current_task() is operator:
+            raise ConnectionError
+        await evict(self, message)
+
+    monkeypatch.setattr(EvictionService, "evict", die_in_request)
+    with pytest.raises(ConnectionError):
+        await moderation.change_user(anna.id, {"banned": True})
+    await until_delivered(server)
+    assert await stores.tokens.sessions(anna.id) == []
+    assert await stores.members.get(anna.id) is None
+    assert await close_code_of(socket) == 4503
+
+
+@server_test
+async def test_ban_that_was_lifted_is_not_enforced_any_more(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    await server.context.services.moderation.enforce_ban(anna.id)
+    assert len(await server.context.stores.tokens.sessions(anna.id)) == 1
+    assert await server.context.stores.members.get(anna.id)
+
+
+@server_test
+async def test_matchmaker_who_loses_the_role_stops_hosting(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    moderation, stores = server.context.services.moderation, server.context.stores
+    assert not (await moderation.change_user(host.id, {"is_matchmaker": False})).is_matchmaker
+    assert await stores.members.get(host.id) is None
+    room = await server.context.keeper.load(host.live_id)
+    assert not room.live
+
+
+@server_test
+async def test_no_changes_return_the_stored_user(api: ApiFixture, server: ServerProcess) -> None:
+    anna = await api.user("anna", 2)
+    moderation = server.context.services.moderation
+    assert (await moderation.change_user(anna.id, {})).nickname == "anna"
+    with pytest.raises(UserNotFound):
+        await moderation.change_user("10000000", {})

@@ -1,0 +1,265 @@
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from storage.accounts.tokens import MAX_PER_USER, USER_DIGITS
+from storage.field_cipher import token_id
+from tests.support.database import blocked_writes
+from tests.support.storage import NAME, StoresFixture
+from tests.support.waiting import until
+
+gen_test = pytest.mark.gen_test(timeout=60)
+
+
+async def rows(stores: StoresFixture) -> list[dict[str, Any]]:
+    return await stores.database.collection("tokens").find().sort("made_at", 1).to_list()
+
+
+async def issue(stores: StoresFixture, user_id: str) -> str:
+    token, _ = await stores.tokens.issue(user_id)
+    return token
+
+
+async def shift(stores: StoresFixture, **times: timedelta) -> None:
+    """Shift these times of every token."""
+    for row in await rows(stores):
+        shifted = {name: row[name] + delta for name, delta in times.items()}
+        await stores.database.collection("tokens").update_one(
+            {"_id": row["_id"]}, {"$set": shifted}
+        )
+
+
+@gen_test
+async def test_token_identifies_its_user(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    assert re.fullmatch("[0-9a-f]{40}", token)
+    assert await stores.tokens.user_id_of(token) == "anna"
+
+
+@gen_test
+async def test_tokens_of_a_user_share_their_first_digits_and_no_others(
+    stores: StoresFixture,
+) -> None:
+    first, second = await issue(stores, "anna"), await issue(stores, "anna")
+    assert first[:USER_DIGITS] == second[:USER_DIGITS]
+    assert first[USER_DIGITS:] != second[USER_DIGITS:]
+    assert (await issue(stores, "bert"))[:USER_DIGITS] != first[:USER_DIGITS]
+
+
+@gen_test
+async def test_stored_token_id_is_not_accepted_as_a_token(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    (row,) = await rows(stores)
+    assert token not in str(row)
+    assert await stores.tokens.user_id_of(row["_id"]) is None
+
+
+@gen_test
+async def test_unknown_token_has_no_user(stores: StoresFixture) -> None:
+    await issue(stores, "anna")
+    for token in ("", "0" * 40):
+        assert await stores.tokens.user_id_of(token) is None
+
+
+@gen_test
+async def test_revoked_token_is_invalid_and_other_tokens_stay_valid(stores: StoresFixture) -> None:
+    first, second = await issue(stores, "anna"), await issue(stores, "anna")
+    for _ in range(2):
+        await stores.tokens.revoke(first)
+    assert await stores.tokens.user_id_of(first) is None
+    assert await stores.tokens.user_id_of(second) == "anna"
+    assert await stores.tokens.revoked_owner(first) == ("anna", False)
+    await stores.tokens.mark_logout_complete(first)
+    assert await stores.tokens.revoked_owner(first) == ("anna", True)
+    for token in (second, "0" * 40):
+        assert await stores.tokens.revoked_owner(token) is None
+
+
+@gen_test
+async def test_sessions_are_the_valid_tokens_with_their_last_use(stores: StoresFixture) -> None:
+    first = await issue(stores, "anna")
+    await shift(
+        stores,
+        made_at=timedelta(days=-2),
+        used_at=timedelta(days=-1),
+        expires_at=timedelta(days=-1),
+    )
+    second, revoked = await issue(stores, "anna"), await issue(stores, "anna")
+    await issue(stores, "bert")
+    await stores.tokens.revoke(revoked)
+    newest, oldest = await stores.tokens.sessions("anna")
+    assert (newest.id, oldest.id) == (token_id(second), token_id(first))
+    assert newest.used_at == newest.made_at
+    assert oldest.used_at - oldest.made_at == timedelta(days=1)
+    await stores.tokens.user_id_of(first)
+    assert (await stores.tokens.sessions("anna"))[1].used_at > newest.made_at - timedelta(minutes=1)
+
+
+@gen_test
+async def test_ended_sessions_are_invalid_and_keep_their_owner(stores: StoresFixture) -> None:
+    tokens = [await issue(stores, "anna") for _ in range(3)]
+    ids = [token_id(token) for token in tokens]
+    bert = await issue(stores, "bert")
+    assert await stores.tokens.end_sessions("bert", ids[0]) == [], "not a session of this user"
+    assert await stores.tokens.end_sessions("anna", ids[0]) == [ids[0]]
+    assert await stores.tokens.end_sessions("anna", ids[0]) == []
+    assert [await stores.tokens.user_id_of(token) for token in tokens] == [None, "anna", "anna"]
+    assert set(await stores.tokens.end_sessions("anna")) == set(ids[1:])
+    assert [await stores.tokens.owner_of(token) for token in tokens] == ["anna"] * 3
+    assert await stores.tokens.revoked_owner(tokens[0]) == ("anna", True), "no logout to complete"
+    assert await stores.tokens.user_id_of(bert) == "bert"
+    assert await stores.tokens.owner_of("0" * 40) is None
+
+
+@gen_test
+async def test_invalid_tokens_are_found_in_one_query(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    valid, revoked = await issue(stores, "anna"), await issue(stores, "anna")
+    expired = await issue(stores, "bert")
+    await stores.tokens.revoke(revoked)
+    tokens = stores.database.collection("tokens")
+    await tokens.update_one({"_id": token_id(expired)}, {"$set": {"expires_at": datetime.now(UTC)}})
+    commands.clear()
+    ids = [token_id(token) for token in (valid, revoked, expired, "deleted")]
+    assert await stores.tokens.invalid(ids) == {ids[1]: "anna", ids[2]: "bert", ids[3]: None}
+    assert commands == ["find"]
+
+
+@gen_test
+async def test_revoked_token_does_not_count_towards_the_limit(stores: StoresFixture) -> None:
+    valid = [await issue(stores, "anna") for _ in range(MAX_PER_USER - 1)]
+    revoked = await issue(stores, "anna")
+    await stores.tokens.revoke(revoked)
+    valid.append(await issue(stores, "anna"))
+    assert [await stores.tokens.user_id_of(token) for token in valid] == ["anna"] * MAX_PER_USER
+    assert await stores.tokens.revoked_owner(revoked) == ("anna", False)
+
+
+@gen_test
+async def test_oldest_token_is_dropped_above_the_limit(stores: StoresFixture) -> None:
+    tokens, dropped = [], []
+    for _ in range(MAX_PER_USER + 1):
+        await shift(stores, made_at=timedelta(minutes=-1))
+        token, old = await stores.tokens.issue("anna")
+        tokens.append(token)
+        dropped.append(old)
+    assert dropped == [*[[]] * MAX_PER_USER, [token_id(tokens[0])]]
+    bert = await issue(stores, "bert")
+    owners = [await stores.tokens.user_id_of(token) for token in tokens]
+    assert owners == [None, *["anna"] * MAX_PER_USER]
+    assert await stores.tokens.user_id_of(bert) == "bert"
+
+
+@gen_test
+async def test_use_of_a_token_extends_its_lifetime(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, expires_at=timedelta(days=-29))
+    assert await stores.tokens.user_id_of(token) == "anna"
+    (row,) = await rows(stores)
+    assert row["expires_at"] > datetime.now(UTC) + timedelta(days=29, hours=23)
+
+
+@gen_test
+async def test_use_of_a_fresh_token_writes_nothing(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    before = await rows(stores)
+    await stores.tokens.user_id_of(token)
+    assert await rows(stores) == before
+
+
+@gen_test
+async def test_uses_at_the_same_time_are_stored_together(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    """The clients of a killed process reconnect within seconds."""
+    user_ids = [f"user{n}" for n in range(50)]
+    tokens = [await issue(stores, user_id) for user_id in user_ids]
+    past = datetime.now(UTC) - timedelta(hours=2)
+    aged = {"$set": {"used_at": past, "expires_at": past + timedelta(days=30)}}
+    await stores.database.collection("tokens").update_many({}, aged)
+    commands.clear()
+    assert await asyncio.gather(*map(stores.tokens.user_id_of, tokens)) == user_ids
+    assert commands.count("update") <= 2
+    assert all(
+        row["used_at"] > past and row["expires_at"] > past + timedelta(days=30)
+        for row in await rows(stores)
+    )
+
+
+@gen_test
+async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_extended(
+    stores: StoresFixture, mongo: MongoClient[Any]
+) -> None:
+    valid, waiting, revoked = [await issue(stores, name) for name in ("anna", "bert", "carl")]
+    await shift(stores, used_at=-timedelta(hours=2))
+    with blocked_writes(mongo[NAME].tokens, token_id(valid)):
+        uses = [asyncio.ensure_future(stores.tokens.user_id_of(valid))]
+        await until(lambda: stores.tokens._uses._queues)
+        uses += [asyncio.ensure_future(stores.tokens.user_id_of(it)) for it in (waiting, revoked)]
+        await until(lambda: len(stores.tokens._uses._queues[0]) == 2)
+        await stores.tokens.revoke(revoked)
+    assert await asyncio.gather(*uses) == ["anna", "bert", None]
+    ends = {row["user_id"]: row["expires_at"] for row in await rows(stores)}
+    assert ends["carl"] < datetime.now(UTC) + timedelta(days=1, minutes=1) < ends["bert"]
+
+
+@gen_test
+async def test_use_does_not_extend_a_token_beyond_its_absolute_lifetime(
+    stores: StoresFixture,
+) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, made_at=timedelta(days=-170), expires_at=timedelta(days=-29))
+    assert await stores.tokens.user_id_of(token) == "anna"
+    (row,) = await rows(stores)
+    assert row["expires_at"] == row["made_at"] + timedelta(days=180)
+    assert await stores.tokens.user_id_of(token) == "anna"
+    assert await rows(stores) == [row], "nothing is left to extend"
+
+
+@gen_test
+async def test_token_ends_after_its_absolute_lifetime_though_an_earlier_version_renewed_it(
+    stores: StoresFixture,
+) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, made_at=timedelta(days=-180))
+    assert await stores.tokens.user_id_of(token) is None
+    assert await stores.tokens.sessions("anna") == []
+    assert await stores.tokens.invalid([token_id(token)]) == {token_id(token): "anna"}
+
+
+@gen_test
+async def test_expired_token_is_invalid_before_it_is_deleted(stores: StoresFixture) -> None:
+    token = await issue(stores, "anna")
+    await shift(stores, expires_at=timedelta(days=-30, seconds=-1))
+    assert await stores.tokens.user_id_of(token) is None
+
+
+# ---- with the user
+
+
+@gen_test
+async def test_token_and_its_user_are_read_together(stores: StoresFixture) -> None:
+    anna, _ = await stores.users.create("wx", "anna")
+    token, other = await issue(stores, anna.user_id), await issue(stores, "99999999")
+    assert await stores.tokens.user_of(token) == await stores.users.get(anna.user_id)
+    assert await stores.tokens.user_of("0" * 40) is None
+    assert await stores.tokens.user_of(other) is None, "there is no such user"
+    await stores.tokens.revoke(token)
+    assert await stores.tokens.user_of(token) is None
+
+
+@gen_test
+async def test_reading_a_user_by_token_stores_its_use(stores: StoresFixture) -> None:
+    anna, _ = await stores.users.create("wx", "anna")
+    token = await issue(stores, anna.user_id)
+    await shift(stores, used_at=-timedelta(hours=2), expires_at=-timedelta(hours=2))
+    (before,) = await rows(stores)
+    await stores.tokens.user_of(token)
+    (after,) = await rows(stores)
+    assert after["used_at"] > before["used_at"]
+    assert after["expires_at"] > before["expires_at"]

@@ -1,0 +1,195 @@
+"""Reconciliation of the ledger on a real MongoDB: finds every kind of damage and nothing else."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.errors import DuplicateKeyError
+from tornado.ioloop import IOLoop
+
+from core.locks import NamedLocks
+from ledger.recharge import Order, Payment, Refund
+from rooms.members import Person
+from services.payments.payments import PaymentService
+from storage.gold import ledger_reconciler as module
+from storage.gold.ledger_reconciler import LedgerReconciler
+from storage.orders import new_number
+from tests.support.storage import GiftProcess, StoresFixture, rose
+from tests.support.stored_rooms import open_room
+
+gen_test = pytest.mark.gen_test(timeout=60)
+HOUR = timedelta(hours=1)
+
+
+class LedgerFixture:
+    """Two users with a partly refunded order and gifts in a live room."""
+
+    def __init__(self, stores: StoresFixture) -> None:
+        self.stores = stores
+        self.reconciler = LedgerReconciler(stores.database)
+        self.process = GiftProcess(stores)
+        self.users: list[str] = []
+        self.order = ""
+
+    async def populate(self) -> None:
+        for name in ("anna", "bert"):
+            user, _ = await self.stores.users.create("app", name)
+            self.users.append(user.user_id)
+        anna, bert = self.users
+        await self.process.ledger_service.grant(anna, 100, "a test", "g1", "ops")
+        await self._recharge(bert)
+        live_id = await open_room(self.stores, Person(anna), Person(bert))
+        transfers = [rose(anna, bert, f"{number}") for number in range(3)]
+        await self.process.give_while_busy(live_id, *transfers)
+
+    async def _recharge(self, user_id: str) -> None:
+        payments = PaymentService(self.stores.ledger, self.stores.orders, NamedLocks().hold)
+        self.order = new_number()
+        order = Order(self.order, user_id, "xpay", "wx1", "o1", "", fen=600, gold=60)
+        await self.stores.orders.add(order, 1, 0)
+        await payments.credit(Payment("xpay", self.order, "42", 600))
+        await payments.refund(Refund("xpay", self.order, "R1", 300))
+
+    async def kinds(self, since: datetime | None = None) -> list[str]:
+        return sorted(problem.kind for problem in await self.reconciler.problems(since))
+
+    async def damage(self, kind: str) -> None:
+        collection, where, update = DAMAGES[kind]
+        rows = self.stores.database.collection(collection)
+        if kind == "unbooked_order":
+            await rows.insert_one({"_id": "Q0", "state": "paid", "paid_at": datetime.now(UTC)})
+        else:
+            result = await rows.update_many(where, update)
+            assert result.modified_count
+
+
+@pytest.fixture
+def ledger(io_loop: IOLoop, stores: StoresFixture) -> LedgerFixture:
+    ledger = LedgerFixture(stores)
+    io_loop.run_sync(ledger.populate)
+    return ledger
+
+
+FIRST_GIFT = {"_id": {"$regex": "^gift:.*:0$"}}
+WITH_EVENT = {"seq": {"$gt": 0}}
+DAMAGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    # kind of problem: collection, filter, update
+    "balance": ("users", {}, {"$inc": {"gold": 1}}),
+    "negative": ("users", {}, {"$set": {"income": -1}}),
+    "stranger": ("ledger", {"kind": "grant"}, {"$set": {"lines.0.account": "user:unknown"}}),
+    "unbalanced": ("ledger", {"kind": "gift"}, {"$inc": {"lines.1.amount": 1}}),
+    "unbooked_order": ("orders", {}, {}),  # inserted, see `damage`
+    "unpaid_entry": ("orders", {}, {"$set": {"state": "created"}}),
+    "missing_event": ("ledger", WITH_EVENT, {"$inc": {"seq": 100}}),
+    "unbooked_event": ("ledger", FIRST_GIFT, {"$unset": {"seq": 1}}),
+    "rank": ("rankings", {}, {"$inc": {"gold": 1}}),
+}
+in_both_checks = pytest.mark.parametrize("ago", [None, HOUR], ids=["full", "last_hour"])
+
+
+def start_of(ago: timedelta | None) -> datetime | None:
+    return datetime.now(UTC) - ago if ago else None
+
+
+@in_both_checks
+@gen_test
+async def test_consistent_ledger_has_no_problems(
+    ledger: LedgerFixture, ago: timedelta | None
+) -> None:
+    assert await ledger.kinds(start_of(ago)) == []
+    (first,) = await ledger.stores.entries(**FIRST_GIFT)
+    await ledger.process.ledger_service.reverse(first["_id"], "by mistake", "ops")
+    assert await ledger.kinds(start_of(ago)) == []
+
+
+@in_both_checks
+@pytest.mark.parametrize("kind", DAMAGES)
+@gen_test
+async def test_every_kind_of_damage_is_found(
+    ledger: LedgerFixture, kind: str, ago: timedelta | None
+) -> None:
+    await ledger.damage(kind)
+    assert kind in await ledger.kinds(start_of(ago))
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@gen_test
+async def test_data_older_than_the_interval_is_not_checked(
+    ledger: LedgerFixture, kind: str
+) -> None:
+    await ledger.damage(kind)
+    assert await ledger.kinds(datetime.now(UTC) + HOUR) == []
+
+
+@gen_test
+async def test_users_are_checked_in_chunks(
+    ledger: LedgerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OWNERS_PER_QUERY", 1)
+    assert await ledger.kinds(start_of(HOUR)) == []
+    await ledger.damage("balance")
+    assert await ledger.kinds(start_of(HOUR)) == ["balance"] * 2
+
+
+@gen_test
+async def test_totals_sum_balances_and_payments(ledger: LedgerFixture) -> None:
+    totals = await ledger.reconciler.totals()
+    users = {"gold": 100 + 30 - 30, "income": 15, "owed": 0, "owed_income": 0}
+    assert totals == {**users, "fen": 300, "held": 0, "withdrawn_fen": 0}
+
+
+@in_both_checks
+@gen_test
+async def test_every_wrong_account_is_reported(
+    ledger: LedgerFixture, ago: timedelta | None
+) -> None:
+    anna, bert = ledger.users
+    users = ledger.stores.database.collection("users")
+    journal = ledger.stores.database.collection("ledger")
+    await users.update_one({"_id": anna}, {"$inc": {"gold": 5}, "$set": {"owed": 2}})
+    await users.update_one({"_id": bert}, {"$inc": {"income": 1}, "$set": {"owed_income": -3}})
+    lines = [{"account": "user:gone", "unit": "gold", "amount": 4}]
+    lines += [{"account": f"user:{anna}", "unit": "silver", "amount": 7}]
+    lines += [{"account": "house", "unit": "gold", "amount": -4}]
+    await journal.insert_one({"_id": "x", "kind": "grant", "at": datetime.now(UTC), "lines": lines})
+    problems = await ledger.reconciler.problems(start_of(ago))
+    assert {str(problem) for problem in problems} == {
+        "unbalanced: x (sums [0, 0])",
+        f"balance: owed:{anna} (gold: stored -2, journal 0)",
+        f"balance: owed:{bert} (income: stored 3, journal 0)",
+        f"balance: user:{anna} (gold: stored 75, journal 70)",
+        f"balance: user:{anna} (unknown unit: 7)",
+        f"balance: user:{bert} (income: stored 16, journal 15)",
+        f"negative: user:{bert}",
+        "stranger: user:gone (gold: stored 0, journal 4)",
+    }
+
+
+@gen_test
+async def test_incremental_check_covers_rankings_of_reversed_gifts(ledger: LedgerFixture) -> None:
+    anna = ledger.users[0]
+    collection = ledger.stores.database.collection("ledger")
+    gift = await collection.find_one({"kind": "gift"})
+    assert gift
+    await ledger.process.ledger_service.reverse(gift["_id"], "x", "ops")
+    long_ago = datetime.now(UTC) - 2 * HOUR
+    await collection.update_many({"kind": "gift"}, {"$set": {"at": long_ago}})
+    live = {"scope": f"live:{gift['live_id']}:{gift['epoch']}", "user_id": anna}
+    await ledger.stores.database.collection("rankings").update_one(live, {"$inc": {"gold": 1}})
+    found = await ledger.reconciler.problems(datetime.now(UTC) - HOUR)
+    assert [problem.kind for problem in found if problem.what.startswith("live:")] == ["rank"]
+
+
+@gen_test
+async def test_two_entries_cannot_have_the_same_room_event(ledger: LedgerFixture) -> None:
+    collection = ledger.stores.database.collection("ledger")
+    first, second, *_ = await collection.find({"kind": "gift"}).sort("seq", 1).to_list()
+    with pytest.raises(DuplicateKeyError):
+        await collection.update_one({"_id": second["_id"]}, {"$set": {"seq": first["seq"]}})
+
+
+@gen_test
+async def test_invalid_ranking_scopes_are_reported_and_skipped(ledger: LedgerFixture) -> None:
+    rankings = ledger.stores.database.collection("rankings")
+    await rankings.insert_many([{"_id": 1, "scope": None}, {"_id": 2, "scope": "live:x"}])
+    assert await ledger.kinds() == ["rank", "rank"]
