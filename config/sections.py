@@ -25,7 +25,7 @@ def _from_json(value: object) -> object:
 
 
 def _matching(pattern: str, what: str) -> AfterValidator:
-    """Refuses text that does not match as a whole; `what` it must be or do."""
+    """Refuses text that does not match as a whole; the error says "must " and `what`."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):

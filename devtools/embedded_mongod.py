@@ -112,7 +112,7 @@ class EmbeddedMongod:
         return True
 
     def _join(self) -> bool:
-        """Whether the owner's mongod accepts writes.
+        """Whether the owner's mongod is to be joined: it has accepted writes, and does not end.
 
         A server does not join the mongod of a command, which ends in a moment.
         """
@@ -138,6 +138,8 @@ class EmbeddedMongod:
     async def stop(self) -> None:
         """Lets mongod close its files (1 s) and releases the data directory. Idempotent."""
         process, self._process = self._process, None
+        if self._ownership:
+            self._ownership.truncate(0)  # nobody joins a mongod that ends
         if process:
             await _terminate(process)
         if self._ownership:

@@ -28,7 +28,7 @@ TAGS = {
     "withdrawals": "Pay out income to the user's WeChat balance.",
     "configs": "Configuration of the mini-program.",
     "socket": "WebSocket with the events of a room in real time.",
-    "callbacks": "Webhooks of Tencent and WeChat, which document the requests; those without their "
+    "callbacks": "Webhooks, whose requests Tencent and WeChat document; those without their "
     "signature are refused.",
     "login": "Login of operators.",
     "operators": "The operators' API; every change is written to the audit log.",

@@ -49,7 +49,7 @@ class OpsAuditHandler(AuditSearchHandler):
     """Audit log of operators' changes, newest first.
 
     `q` is one or more words: user or room ids, names, addresses, actions, words of the reason or of
-    the request. An entry has all of them; a word may be a part of a longer one.
+    the request. An entry has all of them; a word may be the start of a longer one.
     """
 
     @endpoint()

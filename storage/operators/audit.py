@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -12,15 +12,21 @@ import structlog
 from bson import ObjectId
 
 from storage.database import Collection, Database, Document
+from storage.documents import starts_with
 
 ENTRY_BYTES = 4096
-"""Most that an entry has with its outcome: longer values are cut."""
+"""Most that an entry has with its search terms and its outcome: longer values are cut."""
 OUTCOME_BYTES = 600
 """What of it is left to the outcome, whatever the request was."""
+TERMS_BYTES = 800
 MAX_FIELDS = 40
 """Fields of a request, or of a state, of which an entry has the values."""
+WORD = re.compile(r"\w+(?:[.-]\w+)*")
+"""An id, an address, a word; `ops@10.0.0.1` and `POST OneUser` are two each."""
+CHINESE = re.compile(r"[\u3400-\u9fff]")
+"""Chinese has no spaces between words: a term begins at each of these characters, too."""
+TERM_LENGTH = 24
 MAX_QUERY_WORDS = 8
-SEARCHED = ("who", "role", "address", "what", "on", "reason", "parameters")
 MONEY_OUT = "Withdrawal|Refund|RetryMessage"
 """In the name of each operation on withdrawals, refund cases and reports of money."""
 log = structlog.get_logger("qlive.audit")
@@ -40,6 +46,7 @@ class AuditStore:
 
     async def make_indexes(self) -> None:
         await self._audit.create_index("expires_at", expireAfterSeconds=0)
+        await self._audit.create_index([("terms", 1), ("_id", -1)])
 
     async def begin(
         self,
@@ -56,14 +63,15 @@ class AuditStore:
         now = datetime.now(UTC)
         entry: Document = {"_id": ObjectId(), "at": now, "who": who, "role": role}
         entry |= {"address": address, "what": what, "on": on[:100], "reason": reason[:500]}
-        entry |= {"done": False, "parameters": ""}
+        entry |= {"done": False, "terms": [], "parameters": ""}
         if self._days:
             entry["expires_at"] = now + timedelta(days=self._days)
-        left = ENTRY_BYTES - OUTCOME_BYTES - len(bson.encode(entry))
+        left = ENTRY_BYTES - OUTCOME_BYTES - TERMS_BYTES - len(bson.encode(entry))
         entry["parameters"] = _fitted(parameters, left)
         log.info(
             "audit_entry", entry=str(entry["_id"]), **_texts(entry), parameters=entry["parameters"]
         )
+        entry["terms"] = [*_terms(what, on, f"{who} {address} {role}", entry["parameters"], reason)]
         await self._audit.insert_one(entry)
         return entry
 
@@ -92,17 +100,20 @@ class AuditStore:
     ) -> list[Document]:
         """Entries older than the entry `before`, newest first.
 
-        `search` finds entries with all its words, each somewhere in one of the fields SEARCHED;
+        `search` finds entries with all its words, each the start of one of the entry's terms;
         `what` those of one action; without `money_out`, those of withdrawals and refunds are left
-        out. A search reads entries until it has found enough.
+        out.
         """
         where: list[Document] = [{"what": what}] if what else []
         if before and ObjectId.is_valid(before):
             where.append({"_id": {"$lt": ObjectId(before)}})
         if not money_out:
             where.append({"what": {"$not": {"$regex": MONEY_OUT}}})
-        where += [_has_word(word) for word in search.split()[:MAX_QUERY_WORDS]]
-        found = self._audit.find({"$and": where} if where else {})
+        words = _query_words(f"{search} {what}")  # the action's words narrow the index scan
+        if search and not words:
+            return []
+        where += [_has_term(word) for word in words]
+        found = self._audit.find({"$and": where} if where else {}, {"terms": 0})
         return [_entry(row) for row in await found.sort("_id", -1).limit(limit).to_list()]
 
 
@@ -144,6 +155,30 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _has_word(word: str) -> Document:
-    pattern = {"$regex": re.escape(word), "$options": "i"}
-    return {"$or": [{name: pattern} for name in SEARCHED]}
+def _has_term(start: str) -> Document:
+    """`$elemMatch`: the same term satisfies both ends of the range, which bounds the index scan."""
+    return {"terms": {"$elemMatch": starts_with(start)}}
+
+
+def _query_words(text: str) -> list[str]:
+    """The words of a search, each the start of a term."""
+    return [word[:TERM_LENGTH] for word in WORD.findall(text.casefold())[:MAX_QUERY_WORDS]]
+
+
+def _terms(*texts: str) -> Iterator[str]:
+    """What an index finds an entry by; its ids come first, its reason, which may be long, last."""
+    left = TERMS_BYTES
+    for term in dict.fromkeys(_words(texts)):
+        left -= len(term.encode()) + len(b"\x02999\0....\0")  # as BSON has it in an array
+        if left < 0:
+            return
+        yield term
+
+
+def _words(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        for word in WORD.findall(text.casefold()):
+            yield word[:TERM_LENGTH]
+            for character in CHINESE.finditer(word):
+                start = character.start()
+                yield word[start : start + TERM_LENGTH]

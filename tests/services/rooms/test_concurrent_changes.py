@@ -16,7 +16,6 @@ from unittest.mock import patch
 
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from tests.services.rooms.test_batches import ACTIONS, PEOPLE, BatchModel, shown, steps_of
 
 from core.errors import QLiveError, TryAgain, WriteConflict
 from rooms.errors import QueueFull
@@ -26,6 +25,7 @@ from rooms.room import Room
 from services import keeper as keeper_module
 from services.keeper import Change, Keeper, Preparation
 from tests.rooms.test_properties import HOSTS, MING, Step
+from tests.services.rooms.test_batches import ACTIONS, PEOPLE, BatchModel, shown, steps_of
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL
