@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from core.batching import RequestBatcher
-from core.clock import now_ms, retry_on_conflict
+from core.clock import now_ms
 from core.errors import QLiveError, TryAgain
+from core.retry import retry_on_conflict
 from realtime.hub import Hub
 from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent

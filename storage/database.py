@@ -21,8 +21,8 @@ from pymongo.monitoring import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from core.clock import retry_on_conflict
 from core.errors import StartupError, WriteConflict
+from core.retry import retry_on_conflict
 
 T = TypeVar("T")
 Document = dict[str, Any]

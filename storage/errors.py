@@ -11,7 +11,8 @@ NotFound
 StateConflict
 ├── OperatorExists       operator_exists
 ├── AlreadyDecided       decided
-└── OrderInRefund        order_in_refund: another refund case has the order
+├── OrderInRefund        order_in_refund: another refund case has the order
+└── SocketOvertaken      not_now: another process has a newer socket; only a close code reports it
 Unavailable
 └── StorageUnavailable   storage_away
 """
@@ -67,6 +68,10 @@ class AlreadyDecided(StateConflict):
 
 class OperatorExists(StateConflict):
     code, detail = "operator_exists", "An operator of this name exists already."
+
+
+class SocketOvertaken(StateConflict):
+    """Another process has registered a newer socket of the member meanwhile."""
 
 
 class StorageUnavailable(Unavailable):

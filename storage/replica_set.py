@@ -101,6 +101,9 @@ async def warn_of_mongodb_risks(database: Database, *, production: bool) -> None
         members = [*hello.get("hosts", []), *hello.get("passives", [])]
         if hello.get("setName") and len(members) < MEMBERS:
             log.warning("mongodb_members_few", members=len(members), needed=MEMBERS)
+        config = (await _ask(database, "replSetGetConfig")).get("config", {})
+        if not config.get("writeConcernMajorityJournalDefault", True):
+            log.warning("mongodb_journal_off")
 
 
 async def _ask(database: Database, command: str, **options: Any) -> Document:

@@ -13,7 +13,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from core.clock import jittered
+from core.retry import jittered
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("tencent.service_client")

@@ -11,8 +11,8 @@ import structlog
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import unpad
 
-from core.clock import jittered
 from core.errors import QLiveError, RateLimited
+from core.retry import jittered
 from tencent.errors import (
     InvalidEncryptedData,
     InvalidWechatCode,

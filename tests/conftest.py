@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from Crypto.PublicKey import RSA
 from tornado.ioloop import IOLoop
 
-import core.clock
+import core.retry
 import services.operators.operators
 import storage.database
 from core.batching import RequestBatcher
@@ -129,7 +129,7 @@ def long_retries() -> Iterator[None]:
     """A busy machine must not cause `try_again`; tests of that error set their own timeouts, or
     have a server in a program of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(core.clock, "CONFLICT_SECONDS", RETRY_SECONDS)
+        patch.setattr(core.retry, "CONFLICT_SECONDS", RETRY_SECONDS)
         patch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from math import inf
 
 import structlog
 
@@ -34,7 +35,9 @@ STRETCH_SECONDS = 1.0  # then the log is read again, since more may have piled u
 COUNTS_EVERY = timedelta(seconds=1)
 SEND_SECONDS = 12.0  # for one message; a call that is repeated once may take 10.4
 LEASE = timedelta(seconds=40)  # outlives two messages and the reads before them
-GROUP_TRIES = 20  # a second apart; then a message to a group that is not replaced is skipped
+REPEAT_SECONDS = 60.0  # for one room, in case that IM does not have the new group either
+EXPECTED_SECONDS = 15.0  # usually a replacement takes one or two
+MAX_ROOMS = 1_000  # remembered; for others a replacement may be ordered earlier
 
 # A room without a cursor is relayed from now on. Another process may be a little late with the
 # wake of an earlier event, so the start is earlier, without events that are too old.
@@ -107,6 +110,7 @@ class ImPublisher:
         self._im = im
         self._outbox = outbox
         self._recent = recent
+        self._replacement_ordered_at: dict[int, float] = {}  # by live_id, the earliest first
         self._now = now
         self._clock = clock
         self._sleep = sleep
@@ -227,8 +231,9 @@ class ImPublisher:
                         room.group_id, message.text, message.random, message.priority
                     )
         except ImRejected as error:
-            if isinstance(error, ImGroupMissing) and claim.tries < GROUP_TRIES:
-                await queue_group_replacement(self._outbox, claim.live_id, room.group_id)
+            if isinstance(error, ImGroupMissing) and await self._expects_replacement(
+                claim.live_id, room.group_id
+            ):
                 raise GroupMissing from error
             log.warning(
                 "relay_message_rejected",
@@ -238,6 +243,21 @@ class ImPublisher:
             )
         if not message.to:
             await self._sleep(max(0.0, started + SPACING - self._clock()))
+
+    async def _expects_replacement(self, live_id: int, group_id: str) -> bool:
+        """Order the replacement of a dissolved group, for one room at most once a minute.
+
+        True in the first seconds after that, while the replacement is to be expected.
+        """
+        now, ordered_at = self._clock(), self._replacement_ordered_at
+        if (since := now - ordered_at.get(live_id, -inf)) < REPEAT_SECONDS:
+            return since < EXPECTED_SECONDS
+        await queue_group_replacement(self._outbox, live_id, group_id)
+        ordered_at.pop(live_id, None)
+        ordered_at[live_id] = now
+        if len(ordered_at) > MAX_ROOMS:
+            del ordered_at[next(iter(ordered_at))]
+        return True
 
     async def _move(self, claim: RelayClaim, position: RelayPosition) -> None:
         if not await self._store.advance(claim, position, self._now() + LEASE):

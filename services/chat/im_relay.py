@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from core.clock import backoff
 from core.errors import QLiveError
+from core.retry import backoff
 from rooms.events import NumberedEvent
 from services.chat.im_messages import COUNT_EVENTS
 from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RecentEvents

@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from core.clock import backoff
 from core.errors import QLiveError
+from core.retry import backoff
 from services.jobs.claimed_jobs import ClaimedJob
 from storage.errors import storage_error
 from storage.jobs.outbox import OutboxMessage, OutboxStore

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from config.sections import PaySettings
-from core.clock import CHINA_TZ, retry_on_conflict
+from core.clock import CHINA_TZ
+from core.retry import retry_on_conflict
 from ledger.recharge import OpenOrder, Order, find_repeated, free_slot
 from services.errors import SessionKeyMissing, TooManyOrders
 from services.gold.ledger import LockUsers

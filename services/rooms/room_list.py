@@ -25,8 +25,8 @@ class RoomList:
     """Live rooms with their audience counts, largest audience first.
 
     Every client requests the list when it starts: concurrent requests share one read of the rooms.
-    Counting reads an index key of every member of all rooms, so a
-    count is read again only when it is COUNTS_TTL_SECONDS old.
+    Counting reads an index key of every member of all rooms, so a count is read again only when it
+    is COUNTS_TTL_SECONDS old.
     """
 
     def __init__(

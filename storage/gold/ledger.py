@@ -10,8 +10,8 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from core.batching import SingleFlight
-from core.clock import retry_on_conflict
 from core.errors import WriteConflict
+from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
 from ledger.gifts import (
     BalanceChange,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pymongo import ReturnDocument, UpdateOne
 
 from core.batching import BatchLoader, RequestBatcher
+from core.errors import TryAgain
 from rooms.members import (
     ACTIVITY_INTERVAL_MS,
     ON_MIC,
@@ -23,6 +24,7 @@ from rooms.members import (
     StreamState,
 )
 from storage.database import Collection, Database, Document
+from storage.errors import SocketOvertaken
 from storage.migrations import SCHEMA
 
 CLAIM_MS = 5_000
@@ -74,6 +76,8 @@ class PresenceStore:
     ) -> Arrival | None:
         """Register a member's new socket; None if the user is not a member of this room.
 
+        Raises SocketOvertaken or TryAgain if the membership changes meanwhile.
+
         The number of a member's newest socket is at least the database's time in ms, and so higher
         than that of any earlier socket of the user in this room, even from before the user left and
         re-entered. Sockets that arrive while others are being registered share a bulk write,
@@ -83,11 +87,10 @@ class PresenceStore:
 
     async def _register_sockets(
         self, _queue: int, registrations: Sequence[Registration]
-    ) -> list[Arrival | None]:
+    ) -> list[Arrival | Exception | None]:
         """Register sockets in order, those of one member and process by one update.
 
-        That has the number of the newest, and leaves lower ones for the others. A socket that
-        another process has overtaken before the numbers are read is an older one of the member.
+        That has the number of the newest, and leaves lower ones for the others.
         """
         sockets = Counter(it.key for it in registrations)
         newest = {it.key: it for it in registrations}.values()
@@ -96,7 +99,7 @@ class PresenceStore:
         user_ids = {it.user_id for it in registrations}
         rows = await self._members.find({"_id": {"$in": [*user_ids]}}, ARRIVAL_FIELDS).to_list()
         members = {(row["_id"], row["live_id"]): row for row in rows}
-        arrivals: list[Arrival | None] = []
+        arrivals: list[Arrival | Exception | None] = []
         for it in registrations:
             sockets[it.key] -= 1
             row = members.get((it.user_id, it.live_id))
@@ -292,10 +295,14 @@ class PresenceStore:
         return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
 
 
-def _arrival(row: Document, process: str, *, newer: int) -> Arrival:
-    """The member's newest socket, or an older one: that many have been registered after it."""
+def _arrival(row: Document, process: str, *, newer: int) -> Arrival | Exception:
+    """The member's newest socket, or an older one: that many have been registered after it.
+
+    An error if the membership was written again before it was read: another process has registered
+    a newer socket, which may have been announced already, or the user has left and re-entered.
+    """
     if row["process"] != process:
-        newer += 1
+        return SocketOvertaken() if row["process"] else TryAgain()
     return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer)
 
 

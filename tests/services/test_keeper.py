@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-import core.clock
+import core.retry
 from core.errors import TryAgain
 from rooms.errors import NotHost, RoomNotFound, SeatTaken
 from rooms.members import Person
@@ -381,7 +381,7 @@ async def test_a_change_that_needed_three_attempts_is_published_once() -> None:
 async def test_endless_write_conflicts_end_in_try_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(core.clock, "CONFLICT_SECONDS", 0.05)
+    monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     fixture = KeeperFixture(BERT)
     fixture.store.conflicts = 10**6
     with pytest.raises(TryAgain):

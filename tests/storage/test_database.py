@@ -19,7 +19,7 @@ from pymongo.errors import (
 )
 from pymongo.monitoring import ConnectionCreatedEvent, ConnectionPoolListener, ConnectionReadyEvent
 
-import core.clock
+import core.retry
 from core.errors import TryAgain, WriteConflict
 from storage import database as module
 from storage.database import Collection, CommandLatency, Database, NotAReplicaSet, Session
@@ -201,7 +201,7 @@ async def test_retried_transactions_apply_every_effect(
 async def test_retries_end_with_try_again_after_the_timeout(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core.clock, "CONFLICT_SECONDS", 0.05)
+    monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     attempts = 0
 
     async def work(session: Session) -> None:

@@ -32,9 +32,30 @@ def parameters(mongo: MongoClient[Any], **values: Any) -> Iterator[None]:
         mongo.admin.command("setParameter", 1, **before)
 
 
+@pytest.fixture
+def journal_default(mongo: MongoClient[Any]) -> Iterator[None]:
+    """The tests' MongoDB does not wait for the journal; here it has MongoDB's default."""
+    config = mongo.admin.command("replSetGetConfig")["config"]
+    for value in (True, False):
+        config["version"] += 1
+        config["writeConcernMajorityJournalDefault"] = value
+        mongo.admin.command("replSetReconfig", config)
+        if value:
+            yield
+
+
+@pytest.mark.usefixtures("journal_default")
 @gen_test
 async def test_a_sound_mongodb_causes_no_warning(database: Database) -> None:
     assert await warnings(database) == {}
+
+
+@gen_test
+async def test_majority_writes_that_do_not_wait_for_the_journal_are_warned_of(
+    database: Database,
+) -> None:
+    found = await warnings(database)
+    assert found.keys() == {"mongodb_journal_off"}
 
 
 @gen_test
@@ -56,7 +77,7 @@ async def test_an_old_version_is_warned_of(
 @gen_test
 async def test_a_single_member_is_warned_of_in_production(database: Database) -> None:
     found = await warnings(database, production=True)
-    assert found.keys() == {"mongodb_members_few"}
+    assert found.keys() == {"mongodb_members_few", "mongodb_journal_off"}
     assert found["mongodb_members_few"]["members"] == 1
 
 

@@ -213,8 +213,8 @@ class RelayFixture:
     async def until_sent(self, count: int) -> None:
         await until(lambda: len(self.messages) >= count)
 
-    async def until_postponed(self, tries: int = 1) -> None:
-        await self._until_cursor({"tries": {"$gte": tries}})
+    async def until_postponed(self, tries: int = 1, live_id: int = 1) -> None:
+        await self._until_cursor({"_id": live_id, "tries": {"$gte": tries}})
 
     async def until_claimed(self, live_id: int) -> None:
         await self._until_cursor({"_id": live_id, "claims": {"$gt": 0}})

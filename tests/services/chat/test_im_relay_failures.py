@@ -10,8 +10,8 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from core.clock import backoff
-from services.chat.im_publisher import GROUP_TRIES, LEASE
+from core.retry import backoff
+from services.chat.im_publisher import EXPECTED_SECONDS, LEASE, REPEAT_SECONDS
 from services.chat.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
 from services.jobs.claimed_jobs import JobRunner
 from storage.chat import RelayCursorStore
@@ -160,9 +160,10 @@ async def test_messages_wait_for_the_replacement_of_a_dissolved_group(
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_sent(1)
+        await relays.cursors.update_one({"_id": 1}, {"$set": {"tries": 50}})  # an outage of IM
         relays.dissolve_group(1)
         relay.publish(1, relays.rooms.add_gifts(1, 2))
-        await relays.until_postponed()
+        await relays.until_postponed(51)
         assert await relays.ordered_replacements() == [(1, "qlive1")]
         relay.publish(1, relays.replace_group(1, "qlive_new"))
         relay.publish(1, relays.rooms.add_event(1, "live_end"))
@@ -184,12 +185,44 @@ async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixtur
             relay.publish(1, relays.rooms.add_gifts(1, 1))
             relay.publish(1, relays.rooms.add_event(1, "micro_invite", invitation))
             await relays.until_postponed()
-            await relays.cursors.update_one({"_id": 1}, {"$set": {"tries": GROUP_TRIES}})
-            relays.clock.now += GROUP_RETRY_SECONDS
+            relays.clock.now += EXPECTED_SECONDS
             await relays.until_idle(relay)
     assert relays.types == ["invite"]
     refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
     assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)]
+
+
+@gen_test
+async def test_a_replacement_is_ordered_at_most_once_a_minute(relays: RelayFixture) -> None:
+    relays.dissolve_group(1)
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_postponed()
+        relays.clock.now += EXPECTED_SECONDS
+        relay.publish(1, relays.rooms.add_gifts(1, 9))
+        await relays.until_idle(relay)
+        await relays.orders.update_many({}, {"$set": {"state": "failed"}})
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+        assert len(await relays.ordered_replacements()) == 1
+        relays.clock.now += REPEAT_SECONDS
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_postponed()
+    assert await relays.ordered_replacements() == [(1, "qlive1")] * 2
+
+
+@gen_test
+async def test_a_bounded_number_of_ordered_replacements_is_remembered(
+    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chat.im_publisher.MAX_ROOMS", 2)
+    async with relays.running() as relay:
+        for live_id in (1, 2, 3):
+            relays.dissolve_group(live_id)
+            relay.publish(live_id, relays.rooms.add_gifts(live_id, 1))
+            await relays.until_postponed(live_id=live_id)
+    assert await relays.ordered_replacements() == [(n, f"qlive{n}") for n in (1, 2, 3)]
+    assert list(relay._publisher._replacement_ordered_at) == [2, 3]
 
 
 @gen_test

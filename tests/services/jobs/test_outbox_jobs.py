@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from core.clock import backoff
+from core.retry import backoff
 from services.jobs import outbox_jobs
 from services.jobs.claimed_jobs import JobRunner
 from services.jobs.outbox_jobs import (

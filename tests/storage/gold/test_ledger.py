@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import core.clock
+import core.retry
 from core.errors import TryAgain
 from core.locks import NamedLocks
 from ledger.errors import EntryExists, InsufficientGold, RequestIdReused
@@ -141,7 +141,7 @@ async def test_find_committed_waits_until_the_entry_is_committed(
 async def test_find_committed_times_out_with_try_again(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core.clock, "CONFLICT_SECONDS", 0.05)
+    monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     with pytest.raises(TryAgain):
         await stores.ledger.find_committed("key")
 

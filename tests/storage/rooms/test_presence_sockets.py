@@ -7,9 +7,10 @@ import pytest
 from pymongo import MongoClient
 
 from core.clock import now_ms
-from core.errors import WriteConflict
+from core.errors import TryAgain, WriteConflict
 from rooms.members import Person
 from services.keeper import Keeper
+from storage.errors import SocketOvertaken
 from tests.support.database import blocked_writes
 from tests.support.keeper import RecordingListener
 from tests.support.query_profile import profile_queries
@@ -143,17 +144,36 @@ async def test_sockets_that_arrive_during_a_registration_share_the_next_one(
 
 
 @gen_test
-async def test_sockets_that_another_process_overtakes_get_lower_numbers(
-    stores: StoresFixture,
-) -> None:
+async def test_sockets_that_another_process_overtakes_are_refused(stores: StoresFixture) -> None:
+    """The newer one may have been announced before the older ones join, which would stay open."""
     live_id = await open_room(stores, BERT, ANNA)
     opened = [(BERT, PROCESS), (BERT, PROCESS), (ANNA, PROCESS), (BERT, OTHER_PROCESS)]
-    first, second, _, overtaking = await asyncio.gather(
-        *(register_socket(stores, person, live_id, process) for person, process in opened)
+    *older, anna, newest = await asyncio.gather(
+        *(register_socket(stores, person, live_id, process) for person, process in opened),
+        return_exceptions=True,
     )
-    assert first.number < second.number < overtaking.number
-    stored = await member_fields(stores, BERT, "process", "socket")
-    assert stored == (OTHER_PROCESS, overtaking.number)
+    assert [type(it) for it in older] == [SocketOvertaken] * 2
+    assert await stores.presence.served(PROCESS) == [anna]
+    assert await stores.presence.served(OTHER_PROCESS) == [newest]
+
+
+@gen_test
+async def test_socket_of_a_user_who_reenters_during_its_registration_is_to_try_again(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other socket has replaced it: the client is to connect again."""
+    live_id = await open_room(stores, BERT)
+    collection = stores.presence._members
+    bulk_write = collection.bulk_write
+
+    async def reenter_after_write(*updates: Any, **options: Any) -> None:
+        await bulk_write(*updates, **options)
+        await change_room(stores, live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+        await change_room(stores, live_id, lambda room: room.enter(BERT, NOW), BERT.user_id)
+
+    monkeypatch.setattr(collection, "bulk_write", reenter_after_write)
+    with pytest.raises(TryAgain):
+        await register_socket(stores, BERT, live_id)
 
 
 @gen_test
