@@ -117,7 +117,8 @@ async def _measure_figures(context: Context) -> None:
     await run_all(
         _watch_dependencies(context),
         _measure_outbox(context),
-        _measure_open_work(context),
+        _measure_withdrawals(context),
+        _measure_refunds(context),
     )
 
 
@@ -138,10 +139,13 @@ async def _watch_dependencies(context: Context) -> None:
             gauge.labels(name).set(dependency.state == "ok")
 
 
-async def _measure_open_work(context: Context) -> None:
-    stores, metrics = context.stores, context.metrics
-    metrics.withdrawals.show(*await stores.withdrawal_reports.open_withdrawals())
-    metrics.refunds.show(*await stores.refund_cases.figures())
+async def _measure_withdrawals(context: Context) -> None:
+    figures = await context.stores.withdrawal_reports.open_withdrawals()
+    context.metrics.withdrawals.show(*figures)
+
+
+async def _measure_refunds(context: Context) -> None:
+    context.metrics.refunds.show(*await context.stores.refund_cases.figures())
 
 
 async def _measure_outbox(context: Context) -> None:

@@ -23,8 +23,8 @@ from storage.jobs.due import BEFORE_ANY, claim_due
 
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
 """Set on orders for which the provider has reported money, credited or not."""
-KEPT = {"open_keys": "", "expires_at": ""}
-"""Fields that an order loses when the provider reports money: it is kept for ever."""
+UNTIL_MONEY = {"open_keys": "", "expires_at": ""}
+"""Fields that an order has until the provider reports money; it is then kept for ever."""
 USER_ID_DIGITS = 8
 """Digits of a user_id. WeChat's transaction numbers are digits, too, and share a prefix for years:
 they are searched only for longer texts."""
@@ -116,7 +116,7 @@ class OrderStore:
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
         await self._orders.update_one(
             {"_id": number, "state": {"$ne": "paid"}},
-            {"$set": paid, "$unset": KEPT},
+            {"$set": paid, "$unset": UNTIL_MONEY},
             session=session,
         )
 
@@ -154,17 +154,15 @@ class OrderStore:
     async def close(self, number: str) -> None:
         """Close an order that was not paid; without money it is deleted after `unpaid_days`."""
         now = datetime.now(UTC)
-        await self._orders.update_one(
-            {"_id": number, "state": "created"},
-            {
-                "$set": {"state": "closed", "closed_at": now, "due_at": None},
-                "$unset": {"open_keys": ""},
-            },
-        )
+        is_open = {"_id": number, "state": "created"}
+        closed = {"state": "closed", "closed_at": now, "due_at": None}
         if self._unpaid_days:
-            without_money = {"_id": number, "state": "closed", **dict.fromkeys(MONEY_FIELDS)}
             expiry = {"expires_at": now + timedelta(days=self._unpaid_days)}
-            await self._orders.update_one(without_money, {"$set": expiry})
+            await self._orders.update_one(
+                {**is_open, **dict.fromkeys(MONEY_FIELDS)},
+                {"$set": {**closed, **expiry}, "$unset": {"open_keys": ""}},
+            )
+        await self._orders.update_one(is_open, {"$set": closed, "$unset": {"open_keys": ""}})
 
     async def delivered(self, number: str) -> None:
         await self._orders.update_one({"_id": number}, {"$set": {"due_at": None}})
@@ -173,12 +171,14 @@ class OrderStore:
         """The payment does not match the order: stop querying and leave it to operators."""
         await self._orders.update_one(
             {"_id": number},
-            {"$set": {"refused": reason, "due_at": None}, "$unset": KEPT},
+            {"$set": {"refused": reason, "due_at": None}, "$unset": UNTIL_MONEY},
         )
 
     async def mark_reported(self, number: str) -> None:
         """The provider reported money that does not match the order: it is kept for operators."""
-        await self._orders.update_one({"_id": number}, {"$set": {"reported": True}, "$unset": KEPT})
+        await self._orders.update_one(
+            {"_id": number}, {"$set": {"reported": True}, "$unset": UNTIL_MONEY}
+        )
 
     async def oldest_unpaid(self, provider: str, since: datetime = BEFORE_ANY) -> datetime | None:
         """Creation time of a provider's oldest unpaid order created at `since` or later, or None.

@@ -78,9 +78,10 @@ class ServiceClient:
         self._last_ended: float | None = None
         """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
+        self._timeout = timeout
         self._in_flight = 0
-        self._kept = _open_session(timeout, keepalive_timeout=IDLE_SECONDS)
-        self._single = _open_session(timeout, force_close=True)
+        self._kept = _open_session(keepalive_timeout=IDLE_SECONDS)
+        self._single = _open_session(force_close=True)
 
     @property
     def is_fresh(self) -> bool:
@@ -110,8 +111,9 @@ class ServiceClient:
         # Encoded by us: signatures cover the query.
         suffix = "?" + urlencode(query) if query else ""
         url = URL(self._base_url + path + suffix, encoded=True)
+        fetch: Callable[..., Awaitable[ServiceResponse]] = _fetch_kept if safe_to_repeat else _fetch
         session = self._kept if safe_to_repeat else self._single
-        send = partial(_fetch, session, method, url, headers, body)
+        send = partial(fetch, session, method, url, headers, body)
         response = await self._attempt(send, path)
         if response is None and safe_to_repeat:
             await asyncio.sleep(jittered(PAUSE_SECONDS))
@@ -130,7 +132,8 @@ class ServiceClient:
         self._in_flight += 1
         started = monotonic()
         try:
-            response = await send()
+            async with asyncio.timeout(self._timeout):
+                response = await send()
         except (aiohttp.ClientError, OSError) as error:
             self._record("down", started, path, type(error).__name__)
             return None
@@ -166,14 +169,22 @@ async def _once(
         raise ConnectionLost(str(error)) from error
 
 
-def _open_session(timeout: float, **connections: Any) -> aiohttp.ClientSession:
+def _open_session(**connections: Any) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=MAX_CLIENTS, **connections),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=HEADERS,
-        timeout=aiohttp.ClientTimeout(total=timeout),  # with the wait for a connection
+        timeout=aiohttp.ClientTimeout(total=None),  # an attempt has one, with its waits
         middlewares=(_once,),
     )
+
+
+async def _fetch_kept(session: aiohttp.ClientSession, *request: Any) -> ServiceResponse:
+    """Sends again at once if the service was closing a connection, which shows no failure."""
+    try:
+        return await _fetch(session, *request)
+    except ConnectionLost:
+        return await _fetch(session, *request)
 
 
 async def _fetch(

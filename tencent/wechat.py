@@ -149,8 +149,15 @@ def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
 
 
 def _base64(text: str) -> bytes:
-    """Decodes; a form has turned each "+" into a space, and line breaks are ignored."""
-    return base64.b64decode(text.replace(" ", "+"))
+    """Decodes without layout: wrapped lines, and whitespace at the ends, which the length shows.
+
+    Any other space was a "+" until a form turned it into one.
+    """
+    if "\n" in text or "\r" in text:
+        text = "".join(text.split())
+    elif len(text) % 4:
+        text = text.strip()
+    return base64.b64decode(text.replace(" ", "+"), validate=True)
 
 
 def _text(value: object) -> str:

@@ -51,4 +51,4 @@ async def receive(
         if await inbox.settle(message, **outcome._asdict()):
             return outcome
     first = await inbox.stored(message)  # by the delivery that was first
-    return refused(first["reason"]) if first["outcome"] == "refused" else None
+    return refused(first["reason"]) if first.get("outcome") == "refused" else None

@@ -42,7 +42,7 @@ class UnpaidOrderSweep:
         orders: OrderStore,
         payments: PaymentService,
         providers: Mapping[str, PaymentClient],
-        refused: Counter | None = None,
+        refused: Counter,
     ) -> None:
         """`providers` by name, as stored in orders; `refused` counts refused payments."""
         self._orders = orders
@@ -77,7 +77,7 @@ class UnpaidOrderSweep:
         except (ServiceUnavailable, TimeoutError):
             outcome = await self.postpone(claimed, now)
         log.info("order_checked", order=claimed.order.number, outcome=outcome)
-        if self._refused and outcome not in NORMAL_OUTCOMES:
+        if outcome not in NORMAL_OUTCOMES:
             self._refused.labels(f"{claimed.order.provider}_query", outcome).inc()
 
     async def check(self, claimed: ClaimedOrder, now: datetime) -> str:

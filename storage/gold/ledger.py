@@ -227,7 +227,8 @@ class LedgerStore:
 
         A new primary may answer from an older state, until it has learned which of its data a
         majority has. A read with read concern linearizable has it write to a majority; concurrent
-        callers share one. Raises TryAgain or StorageUnavailable if no majority answers.
+        callers share one. If no majority answers, raises TryAgain or the driver's error, which
+        handlers map to storage_away.
         """
         await self._confirmation.get()
 

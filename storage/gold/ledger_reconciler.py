@@ -18,6 +18,8 @@ MAX_PROBLEMS = 100
 """Maximum problems reported per comparison; with more, the exact number does not matter."""
 OWNERS_PER_QUERY = 500
 """Users and withdrawals whose accounts are compared in one query."""
+ROOMS_PER_QUERY = 200
+"""Rooms whose events are compared on one snapshot, which MongoDB keeps for 300 s."""
 UNITS: tuple[Unit, ...] = ("gold", "income")
 USER_SUMS = (*UNITS, *DEBTS.values())
 """Amounts of a user that are sums of postings."""
@@ -212,21 +214,22 @@ class LedgerReconciler:
         Only the events that the log of the current live session still holds are compared. An index
         excludes two entries of one event.
         """
-        where: Document = {}
+        where: Document = {"_id": {"$gt": 0}}
         if since:
             gifts = {"seq": {"$gt": 0}, **_newer("at", since)}
             with self._database.slow_operation_timeout():
-                where = {"_id": {"$in": await self._ledger.distinct("live_id", gifts)}}
-        steps = [{"$match": where}, {"$project": GIFTS_OF_ROOM}]
+                where["_id"]["$in"] = await self._ledger.distinct("live_id", gifts)
+        collection = self._database.collection("rooms")
         problems: list[LedgerProblem] = []
-        async with (
-            self._snapshot() as session,
-            aclosing(stream(self._database.collection("rooms"), steps, session)) as rooms,
-        ):
-            async for room in rooms:
-                problems += await self._event_problems(room, session)
-                if len(problems) >= MAX_PROBLEMS:
-                    break
+        while len(problems) < MAX_PROBLEMS:
+            async with self._snapshot() as session:
+                found = collection.find(where, GIFTS_OF_ROOM, session=session)
+                rooms = await found.sort("_id", 1).limit(ROOMS_PER_QUERY).to_list()
+                for room in rooms:
+                    problems += await self._event_problems(room, session)
+            if len(rooms) < ROOMS_PER_QUERY:
+                break
+            where["_id"]["$gt"] = rooms[-1]["_id"]
         return problems[:MAX_PROBLEMS]
 
     async def _event_problems(self, room: Document, session: Session) -> list[LedgerProblem]:

@@ -1,4 +1,4 @@
-"""Claims of documents that are due at a time of their own, `due_at`, and job_leases.
+"""Claims of documents that are due at their `due_at`, figures of open ones, and job_leases.
 
 "Due" is by the database's clock, which all processes share. The partial index of `due_at` leaves
 out documents without one.

@@ -127,7 +127,7 @@ class RefundProcess:
             ledger,
             self.withdrawals,
             self.payees,
-            {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item]
+            {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item] - refunds alone
             hold,
         )
         self.notifications = PaymentNotificationService(

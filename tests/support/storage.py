@@ -43,8 +43,8 @@ from tests.support.waiting import until
 
 NAME = "qlive_test_storage"
 START = "the start of the test"
-CIPHER = FieldCipher("key of the tests")
 """`by` of the entries that fill the balances."""
+CIPHER = FieldCipher("key of the tests")
 
 
 @dataclass(frozen=True, slots=True)

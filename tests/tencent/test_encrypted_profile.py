@@ -58,8 +58,8 @@ def test_line_breaks_and_spaces_in_base64_are_repaired(cases):
     case = dict(cases[0])
     data = case["encryptedData"]
     assert "+" in data
-    wrapped = "\r\n".join(data[at : at + 76] for at in range(0, len(data), 76)) + "\n"
-    for text in (wrapped, data.replace("+", " "), f"\t{data}"):
+    wrapped = "\r\n  ".join(data[at : at + 76] for at in range(0, len(data), 76)) + "\n"
+    for text in (wrapped, data.replace("+", " "), f" {data} ", f"\t{data}"):
         assert decrypt_case({**case, "encryptedData": text}) == decrypt_case(case)
     assert decrypt_case({**case, "iv": case["iv"] + "\n"}) == decrypt_case(case)
 
@@ -79,6 +79,7 @@ def test_leading_plus_decoded_as_a_space_is_repaired():
         "",
         "=",
         "not base64!",
+        "!" + encrypt(with_watermark()),
         "é",
         encrypt(b""),
         encrypt(b"no json"),

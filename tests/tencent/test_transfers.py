@@ -12,7 +12,9 @@ from structlog.testing import capture_logs
 
 from config.sections import PaySettings, WithdrawSettings
 from core.errors import RateLimited
-from devtools.simulator.wire import SimulatorReply
+from devtools.development_secrets import DevSecrets
+from devtools.simulator.merchant import SimulatedMerchantApi
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferState
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.merchant import MerchantClient, read_key, sign
@@ -103,7 +105,37 @@ def test_name_is_left_out_where_wechat_takes_none(transfers_at: BuildClient) -> 
     assert None not in bodies[0].values()
 
 
+@async_test
+async def test_authorization_of_a_request_equals_the_vector(
+    serve: Serve,
+    scripted_service: Any,
+    transfers_at: BuildClient,
+    transfer_vectors: Vectors,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = scripted_service(reply_of(transfer_vectors["responses"][1]))
+    client = transfers_at(serve(service))
+    case = case_named(transfer_vectors["requests"], "query by out_bill_no")
+    clock.now = int(case["timestamp"])
+    monkeypatch.setattr("tencent.merchant.secrets.token_hex", lambda _: case["nonce_str"])
+    assert await client.query(NUMBER)
+    assert service.requests[0].header("Authorization") == case["authorization"]
+
+
 # ---- encryption of the name
+
+
+def test_simulator_decrypts_the_vectors_and_refuses_others(transfer_vectors: Vectors) -> None:
+    cases = transfer_vectors["oaep"]["cases"]
+    assert len(cases) == 10
+    pay = PaySettings(private_key=transfer_vectors["merchant"]["private_key_pem"])
+    request = SimulatorRequest("POST", BILLS, {}, {"Wechatpay-Serial": ""}, b"")
+    for case in cases:
+        dev = DevSecrets(transfer_vectors[case["encrypted_for"]]["private_key_pem"])
+        api = SimulatedMerchantApi((), pay, dev, lambda: 0.0)
+        expected = case["plaintext"] if case["expect"] == "ok" else None
+        assert api.decrypt(request, case["ciphertext"]) == expected, case["name"]
 
 
 def test_more_than_214_bytes_cannot_be_encrypted(transfers_at: BuildClient) -> None:

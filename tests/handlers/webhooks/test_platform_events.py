@@ -123,6 +123,10 @@ async def test_question_about_an_uncredited_or_unknown_order(
     for number in ("Q0", ""):
         (unknown,) = await send_event(api, wechat, REFUND_QUESTION, order=number)
         assert (unknown.status, unknown.answer) == (403, None)
+    for wrong in ({"pay_order_id": 1}, {"pay_order_id": None}):
+        await wechat._send_as({**wechat.contents()[REFUND_QUESTION], **wrong}, "once")
+        assert (wechat.sent[-1].status, wechat.sent[-1].answer) == (403, None)
+    assert db.inbox.count_documents({"reason": "unreadable"}) == 3
     reasons = {row["reason"] for row in db.inbox.find({"outcome": "refused"})}
     assert reasons == {"order", "unreadable"}
 

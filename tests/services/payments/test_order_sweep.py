@@ -19,6 +19,7 @@ from services.payments.unpaid_orders import (
 )
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.due import JobLeaseStore
+from telemetry.metrics import Metrics
 from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture
 from tests.support.waiting import until
@@ -71,7 +72,9 @@ class SweepFixture:
         self.xpay, self.jsapi = GatedProvider(), GatedProvider()
         payments = PaymentService(stores.ledger, stores.orders, NamedLocks().hold)
         providers = {"xpay": self.xpay, "jsapi": self.jsapi}
-        self.sweep = UnpaidOrderSweep(stores.orders, payments, providers)
+        self.sweep = UnpaidOrderSweep(
+            stores.orders, payments, providers, Metrics().callbacks_refused
+        )
         self.outcomes: list[tuple[str, str]] = []
         """Number and outcome of each check."""
 

@@ -10,6 +10,7 @@ from services.payments.unpaid_orders import (
     UnpaidOrderSweep,
     next_check_at,
 )
+from telemetry.metrics import Metrics
 from tests.support.ledger import ORDER, PAYMENT, PaymentFixture
 
 gen_test = pytest.mark.gen_test(timeout=20)
@@ -24,7 +25,9 @@ class SweepFixture:
         self.calls: list[str] = []
         self.due: datetime | None = None
         self.credit = PaymentFixture()
-        self.sweep = UnpaidOrderSweep(self, self.credit.service, {"xpay": FakeProvider(self)})
+        self.sweep = UnpaidOrderSweep(
+            self, self.credit.service, {"xpay": FakeProvider(self)}, Metrics().callbacks_refused
+        )
 
     async def claim(self, provider: object, lease: timedelta) -> ClaimedOrder | None:
         raise NotImplementedError

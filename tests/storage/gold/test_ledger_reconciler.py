@@ -131,6 +131,21 @@ async def test_users_are_checked_in_chunks(
     assert await ledger.kinds(start_of(HOUR)) == ["balance"] * 2
 
 
+@in_both_checks
+@gen_test
+async def test_rooms_are_checked_in_chunks(
+    ledger: LedgerFixture, monkeypatch: pytest.MonkeyPatch, ago: timedelta | None
+) -> None:
+    monkeypatch.setattr(module, "ROOMS_PER_QUERY", 1)
+    for _ in range(2):
+        giver, host = await ledger.stores.create_users((10, 0), (0, 0))
+        live_id = await open_room(ledger.stores, Person(giver), host=Person(host))
+        await ledger.process.give_while_busy(live_id, rose(giver, host, "0"))
+    assert await ledger.kinds(start_of(ago)) == []
+    await ledger.damage("missing_event")
+    assert await ledger.kinds(start_of(ago)) == ["missing_event"] * 5 + ["unbooked_event"] * 5
+
+
 @gen_test
 async def test_totals_sum_balances_and_payments(ledger: LedgerFixture) -> None:
     totals = await ledger.reconciler.totals()
