@@ -91,6 +91,27 @@ async def test_closed_orders_are_deleted_unless_money_came(stores: StoresFixture
 
 
 @gen_test
+async def test_an_order_whose_close_is_interrupted_is_deleted_too(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = OrderStore(stores.database, 90)
+    await orders.add(replace(UNPAID, number="1"), 1, 0)
+    rows, first = orders._orders, [orders._orders.update_one]
+
+    async def update_one(*args: Any) -> None:
+        if not first:
+            raise ConnectionError
+        await first.pop()(*args)
+
+    monkeypatch.setattr(rows, "update_one", update_one)
+    with pytest.raises(ConnectionError):
+        await orders.close("1")
+    row = await rows.find_one()
+    assert row
+    assert (row["state"], days_until(row["expires_at"])) == ("closed", 90)
+
+
+@gen_test
 async def test_zero_days_keep_closed_orders_for_ever(stores: StoresFixture) -> None:
     orders = OrderStore(stores.database, 0)
     await orders.add(replace(UNPAID, number="1"), 1, 0)
