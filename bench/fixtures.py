@@ -15,7 +15,7 @@ from rooms.members import Person
 from rooms.room import Room
 from storage.accounts.users import User
 from storage.database import Database
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from storage.jobs.outbox import OutboxStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore

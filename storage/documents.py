@@ -1,5 +1,6 @@
 """Reads documents in batches, streams and pages."""
 
+import hashlib
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -15,6 +16,11 @@ MAX_CHARACTER = "\U0010ffff"
 """The highest Unicode code point: the upper bound of a prefix range."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+
+
+def token_id(token: str) -> str:
+    """Id under which a token is stored: a hash, so that a database dump grants no access."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def documents_by_id(

@@ -1,6 +1,4 @@
-"""Encryption and hashes of stored secrets, so that a database dump does not reveal them."""
-
-import hashlib
+"""Encryption of stored secrets, so that a database dump does not reveal them."""
 
 from Crypto.Cipher import AES
 from Crypto.Hash import SHA256
@@ -34,8 +32,3 @@ class FieldCipher:
             return str(plaintext.decode())
         except ValueError:
             return None
-
-
-def token_id(token: str) -> str:
-    """Hash that identifies a token without granting access."""
-    return hashlib.sha256(token.encode()).hexdigest()

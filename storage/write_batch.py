@@ -173,14 +173,16 @@ class GroupCommit:
             self._start()
 
     async def _commit_group(self, group: list[Waiting]) -> None:
-        error: Exception | None = StorageUnavailable()
+        error: Exception | None = None
         try:
             await self._commit_together([it.batch for it in group])
-            error = None
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
             if len(group) > 1 and _may_be_repeated(raised):
                 await self._commit_each(group)
+        except BaseException:
+            error = StorageUnavailable()
+            raise
         finally:
             for _, committed in group:
                 if committed.done():

@@ -22,7 +22,7 @@ from realtime.resume import ResumePosition
 from rooms.errors import NotAMember
 from rooms.members import MemberSocket
 from services.rooms.room_access import close_code_for
-from storage.field_cipher import token_id
+from storage.documents import token_id
 
 AUTH_SECONDS = 5
 """Time limit for the `auth` frame of a connection opened without a token."""

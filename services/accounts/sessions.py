@@ -7,7 +7,7 @@ from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
 from services.errors import AccountBanned, NotAuthenticated
 from services.jobs.outbox_jobs import OutboxJob
 from storage.accounts.tokens import EvictionStore
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from storage.stores import Stores
 
 

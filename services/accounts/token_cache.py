@@ -4,7 +4,7 @@ import time
 
 from realtime.bus import Bus, TokenRevoked
 from storage.accounts.tokens import TokenStore
-from storage.field_cipher import token_id
+from storage.documents import token_id
 
 TTL_SECONDS = 30.0
 """TTL of an entry, in case its revocation is never received."""

@@ -16,8 +16,7 @@ from pymongo import UpdateOne
 from core.batching import BatchLoader, RequestBatcher
 from storage.accounts.users import User, user_from
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id, parsed
-from storage.field_cipher import token_id
+from storage.documents import documents_by_id, parsed, token_id
 
 MAX_PER_USER = 5
 USER_DIGITS = 8

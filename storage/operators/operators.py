@@ -12,8 +12,9 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from storage.database import Collection, Database, Document, Session
+from storage.documents import token_id
 from storage.errors import OperatorExists, OperatorNotFound
-from storage.field_cipher import FieldCipher, token_id
+from storage.field_cipher import FieldCipher
 
 DEMO = "demo"
 """The operator of development, who logs in without a password."""

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Route, expect
 from pymongo.database import Database
 
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from tests.browser.console.conftest import LiveRoom
 from tests.browser.pages.console import Console
 from tests.support.api import ApiFixture

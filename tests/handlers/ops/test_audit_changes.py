@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from tests.support.api import ApiFixture
 from tests.support.operators import GRANT
 from tests.support.payments import create_order, notification_statuses, pay_order

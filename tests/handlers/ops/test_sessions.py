@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from tests.support.api import ApiFixture
 from tests.support.chat import KICKED, OK, chat, until_delivered, user_sig
 from tests.support.operators import operator_request

@@ -9,7 +9,7 @@ from runtime.process import ServerProcess
 from services.accounts import token_cache as module
 from services.accounts.token_cache import TokenCache
 from storage.accounts.tokens import TokenStore
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from tests.support.api import ApiFixture
 
 gen_test = pytest.mark.gen_test(timeout=10)

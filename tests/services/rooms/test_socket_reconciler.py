@@ -13,7 +13,7 @@ from services.rooms import socket_reconciler
 from services.rooms.presence import Lease
 from services.rooms.socket_reconciler import INTERVAL, TOKEN_ROUND_SECONDS, SocketReconciler
 from storage.accounts.tokens import EvictionStore
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, OutboxSpy
 from tests.support.storage import StoresFixture
 

@@ -7,7 +7,7 @@ import pytest
 from pymongo import MongoClient
 
 from storage.accounts.tokens import MAX_PER_USER, USER_DIGITS
-from storage.field_cipher import token_id
+from storage.documents import token_id
 from tests.support.database import blocked_writes
 from tests.support.storage import NAME, StoresFixture
 from tests.support.waiting import until
