@@ -2,7 +2,7 @@
 
 from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
-from handlers.rooms import on_mic_response, play_url, push_url
+from handlers.context import Context
 from handlers.schemas import requests, responses
 from rooms.errors import (
     AlreadyOnMic,
@@ -15,6 +15,7 @@ from rooms.errors import (
     RoomNotFound,
     SeatTaken,
 )
+from rooms.state import Seat
 from storage.errors import UserNotFound
 
 
@@ -114,3 +115,16 @@ class LeaveMicroHandler(ActiveUserHandler):
             target,
         )
         return responses.OkResponse()
+
+
+def on_mic_response(context: Context, seat: Seat) -> responses.OnMicResponse:
+    answer = responses.OnMicResponse.model_validate(seat.person)
+    return answer.model_copy(update={"play_url": play_url(context, seat.stream)})
+
+
+def play_url(context: Context, stream: str) -> str:
+    return context.tencent.stream_urls.play(stream, now_ms() // 1000)
+
+
+def push_url(context: Context, stream: str) -> str:
+    return context.tencent.stream_urls.push(stream, now_ms() // 1000)

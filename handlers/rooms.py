@@ -7,6 +7,7 @@ from core.clock import now_ms
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
+from handlers.mic import on_mic_response, play_url, push_url
 from handlers.schemas import requests, responses
 from rooms.errors import (
     HostIsLive,
@@ -172,23 +173,10 @@ async def current_room(context: Context, user_id: str) -> dict[str, Any]:
     }
 
 
-def on_mic_response(context: Context, seat: Seat) -> responses.OnMicResponse:
-    answer = responses.OnMicResponse.model_validate(seat.person)
-    return answer.model_copy(update={"play_url": play_url(context, seat.stream)})
-
-
 def _seat(
     context: Context, seat: Seat | None
 ) -> responses.OnMicResponse | responses.EmptySeatResponse:
     return on_mic_response(context, seat) if seat else responses.EmptySeatResponse()
-
-
-def play_url(context: Context, stream: str) -> str:
-    return context.tencent.stream_urls.play(stream, now_ms() // 1000)
-
-
-def push_url(context: Context, stream: str) -> str:
-    return context.tencent.stream_urls.push(stream, now_ms() // 1000)
 
 
 def _live_room(room: Room, counts: MemberCounts) -> responses.LiveRoomResponse:

@@ -6,8 +6,8 @@ from typing import Any
 from core.clock import now_ms
 from handlers.base import endpoint
 from handlers.context import Context
+from handlers.mic import play_url
 from handlers.ops.base import PAGE_SIZE, OperatorHandler
-from handlers.rooms import play_url
 from handlers.schemas import ops_requests, ops_responses
 from handlers.schemas.responses import OkResponse, Page
 from rooms.errors import NotLive, RoomNotFound
