@@ -413,8 +413,8 @@ def test_development_on_this_machine_is_allowed(name: str, value: str) -> None:
     load(FILE, {name: value})
 
 
-def test_production_refuses_every_generated_development_secret(tmp_path: Path) -> None:
-    generated, _ = fill_in_secrets(load(FILE, {}), tmp_path / "secrets.json")
+def test_production_refuses_every_generated_development_secret(secrets_file: Path) -> None:
+    generated, _ = fill_in_secrets(load(FILE, {}), secrets_file)
     settings = load(FILE, PRODUCTION).model_copy(
         update={
             "wechat": generated.wechat,
@@ -431,11 +431,13 @@ def test_production_refuses_every_generated_development_secret(tmp_path: Path) -
     }
 
 
-def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> None:
+def test_development_secrets_are_generated_once_and_stored(
+    tmp_path: Path, secrets_file: Path
+) -> None:
     file = tmp_path / "var" / "dev-secrets.json"
     first, simulator = fill_in_secrets(load(FILE, {}), file)
     assert (first, simulator) == fill_in_secrets(load(FILE, {}), file)
-    other, _ = fill_in_secrets(load(FILE, {}), tmp_path / "other.json")
+    other, _ = fill_in_secrets(load(FILE, {}), secrets_file)
     assert first.im.callback_token != other.im.callback_token
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
@@ -456,8 +458,8 @@ def test_development_secrets_are_generated_once_and_stored(tmp_path: Path) -> No
     assert all(app.secret for app in first.wechat.apps.values())
 
 
-def test_generated_rsa_keys_match(tmp_path: Path) -> None:
-    settings, simulator = fill_in_secrets(load(FILE, {}), tmp_path / "secrets.json")
+def test_generated_rsa_keys_match(secrets_file: Path) -> None:
+    settings, simulator = fill_in_secrets(load(FILE, {}), secrets_file)
     merchant_key = RSA.import_key(settings.pay.private_key)
     platform_key = RSA.import_key(simulator.platform_private_key)
     assert merchant_key.size_in_bits() == platform_key.size_in_bits() == 2048
@@ -465,35 +467,33 @@ def test_generated_rsa_keys_match(tmp_path: Path) -> None:
     assert merchant_key != platform_key
 
 
-def test_configured_secrets_are_not_replaced(tmp_path: Path) -> None:
+def test_configured_secrets_are_not_replaced(secrets_file: Path) -> None:
     env = {
         "QLIVE_OPS__TOKEN": "mine",
         "QLIVE_IM__SDK_APP_ID": "1400000002",
         "QLIVE_WECHAT__APPS": '{"wx1": {"secret": "mine"}, "wx2": {}}',
     }
-    settings, _ = fill_in_secrets(load(FILE, env), tmp_path / "secrets.json")
+    settings, _ = fill_in_secrets(load(FILE, env), secrets_file)
     assert (settings.ops.token, settings.im.sdk_app_id) == ("mine", 1400000002)
     assert settings.wechat.apps["wx1"].secret == "mine"
     assert settings.wechat.apps["wx2"].secret
 
 
-def test_app_added_later_gets_a_secret_and_other_secrets_stay(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "secrets.json"
-    first, _ = fill_in_secrets(load(FILE, {"QLIVE_WECHAT__APPS": '{"wx1": {}}'}), file)
-    second, _ = fill_in_secrets(load(FILE, {"QLIVE_WECHAT__APPS": '{"wx1": {}, "wx2": {}}'}), file)
+def test_app_added_later_gets_a_secret_and_other_secrets_stay(secrets_file: Path) -> None:
+    one, two = ({"QLIVE_WECHAT__APPS": apps} for apps in ('{"wx1": {}}', '{"wx1": {}, "wx2": {}}'))
+    first, _ = fill_in_secrets(load(FILE, one), secrets_file)
+    second, _ = fill_in_secrets(load(FILE, two), secrets_file)
     assert second.wechat.apps["wx1"] == first.wechat.apps["wx1"]
     assert second.wechat.apps["wx2"].secret not in ("", first.wechat.apps["wx1"].secret)
     assert second.pay == first.pay
 
 
-def test_repr_and_str_of_settings_contain_no_secrets(tmp_path: Path) -> None:
+def test_repr_and_str_of_settings_contain_no_secrets(secrets_file: Path) -> None:
     env = {
         "QLIVE_MONGODB__URI": "mongodb://user:password@127.0.0.1/",
         "QLIVE_REDIS__URL": "redis://:password@redis/",
     }
-    settings, simulator = fill_in_secrets(load(FILE, env), tmp_path / "secrets.json")
+    settings, simulator = fill_in_secrets(load(FILE, env), secrets_file)
     text = f"{settings!r} {settings} {simulator!r}"
     assert "dev-" not in text
     assert "PRIVATE KEY" not in text

@@ -271,25 +271,25 @@ async def test_rebuild_all_returns_the_number_of_wrong_rows(rankings: RankingFix
 
 @gen_test
 async def test_snapshots_during_gifts_show_no_difference(rankings: RankingFixture) -> None:
-    giving = asyncio.ensure_future(rankings.give_one_by_one(60))
+    giving = asyncio.ensure_future(rankings.give_one_by_one(30))
     checks = 0
     while not giving.done():
         assert await rankings.is_consistent()
         checks += 1
     await giving
     assert checks > 1
-    assert (await rankings.stored(rankings.live))["gold"][rankings.user_ids[0]] == 20 + 60 * 10
+    assert (await rankings.stored(rankings.live))["gold"][rankings.user_ids[0]] == 20 + 30 * 10
 
 
 @gen_test
 async def test_rebuild_during_gifts_is_correct(rankings: RankingFixture) -> None:
-    giving = asyncio.ensure_future(rankings.give_one_by_one(60))
+    giving = asyncio.ensure_future(rankings.give_one_by_one(12))
     while not giving.done():
         await rankings.rows.update_many({}, {"$inc": {"gold": 1}})
         assert await rankings.reconciler.rebuild_all() > 0
     await giving
     assert await rankings.is_consistent()
-    assert (await rankings.stored(rankings.live))["gold"][rankings.user_ids[0]] == 20 + 60 * 10
+    assert (await rankings.stored(rankings.live))["gold"][rankings.user_ids[0]] == 20 + 12 * 10
 
 
 @pytest.mark.parametrize("kind", ["altered", "missing"])
