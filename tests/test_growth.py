@@ -9,7 +9,7 @@ NAME = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)? = "(\w+)"', re.M
 
 
 def test_documentation_has_a_row_for_every_collection() -> None:
-    text = "".join(path.read_text() for path in (ROOT / "storage").glob("*.py"))
+    text = "".join(path.read_text() for path in (ROOT / "storage").rglob("*.py"))
     collections = {first or second for first, second in NAME.findall(text)}
     found = (ROOT / "docs" / "operations.md").read_text().partition(f"{SECTION}\n")[2]
     table = re.split(r"\n#{2,3} ", found)[0]

@@ -133,6 +133,7 @@ async def test_start_checks_without_their_role_are_skipped(member: Member) -> No
     await database.close()
     assert {(line["event"], line.get("command"), line.get("why")) for line in logs} == {
         ("mongodb_check_skipped", "getParameter", "Unauthorized"),
+        ("mongodb_check_skipped", "replSetGetConfig", "Unauthorized"),
         ("mongodb_members_few", None, None),
     }
 
