@@ -20,7 +20,8 @@ SCALED := tests/rooms/test_properties.py tests/ledger/test_properties.py \
   tests/ledger/test_withdrawal_properties.py tests/ledger/test_refund_properties.py \
   tests/handlers/webhooks/test_transfers.py \
   tests/realtime/test_wire*.py tests/realtime/test_fanout.py tests/test_schemathesis.py \
-  tests/handlers/webhooks/test_payment_storm.py tests/handlers/test_mic.py tests/runtime/test_kill.py
+  tests/handlers/webhooks/test_payment_storm.py tests/handlers/test_mic.py tests/runtime/test_kill.py \
+  tests/services/payments/test_payment_notices.py tests/services/payouts/test_transfer_notices.py
 RULES := rooms/*,ledger/*,services/keeper.py,services/gold/ledger.py,services/payments/payments.py
 
 .PHONY: help setup run quick test test-long check lint bench chaos loadtest pictures lock clean

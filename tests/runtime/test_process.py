@@ -106,17 +106,8 @@ def parsed_lines(text: str) -> list[dict[str, Any]]:
 
 
 @server_test
-async def test_unknown_setting_is_reported(data_folder: Path) -> None:
+async def test_unknown_setting_is_reported_as_json_outside_a_terminal(data_folder: Path) -> None:
     status, output, errors = await ServerProgram(data_folder, server__prot="1").run()
-    assert (status, output) == (2, "")
-    assert "QLIVE_SERVER__PROT: unknown setting" in errors
-    assert "Traceback" not in errors
-
-
-@server_test
-async def test_unknown_setting_is_reported_as_json_with_json_logging(data_folder: Path) -> None:
-    program = ServerProgram(data_folder, server__prot="1", logging__json="true")
-    status, output, errors = await program.run()
     assert (status, output) == (2, "")
     (failure,) = parsed_lines(errors)
     assert failure["event"] == "settings_invalid"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from services.jobs.inbox import CallbackOutcome, receive
 from storage.database import Database
 from storage.jobs.inbox import InboxMessage, InboxStore
+from tests.support.hypothesis_profiles import LONG_PROFILE
 
-REPETITIONS = 100
+REPETITIONS = 100 if LONG_PROFILE else 12
 AT_ONCE = 8
 
 

@@ -1,4 +1,4 @@
-"""Notices about payments, refunds and WeChat itself, 100 times each, shuffled: one effect."""
+"""Notices about payments, refunds and WeChat itself, many times each, shuffled: one effect."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Notices of WeChat Pay about transfers, 100 times each and in any order: one effect."""
+"""Notices of WeChat Pay about transfers, many times each and in any order: one effect."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
