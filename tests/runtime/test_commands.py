@@ -58,14 +58,44 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
     assert db.audit.count_documents({"done": True}) == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        ("check-ledger", "Every unit of gold and income is accounted for.\n"),
+        ("rebuild-ranks", "Every ranking matches the ledger.\n"),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_a_command_that_finds_nothing_wrong_says_so(
+    api: ApiFixture,
+    settings: Configured,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    result: str,
+) -> None:
+    await api.user("anna", 2, gold=70)
+    capsys.readouterr()
+    args = parse([command])
+    assert await args.run(*settings, args) == 0
+    assert capsys.readouterr().out.endswith(result)
+
+
 @pytest.mark.gen_test(timeout=20)
 async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
-    api: ApiFixture, settings: Configured, db: Any, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture,
+    settings: Configured,
+    db: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     anna = await api.user("anna", 2)
+    reply = await anna.post("qlive_room/matchmaker_enter/")
+    assert reply.refusal == (403, "not_matchmaker")
     monkeypatch.setenv("SUDO_USER", "olga")
     args = parse(["matchmaker", anna.id])
-    assert await commands.run(*settings, args) == 0
+    assert await args.run(*settings, args) == 0
+    assert capsys.readouterr().out.endswith(f"{anna.id} is now a matchmaker.\n")
+    assert (await anna.post("qlive_room/matchmaker_enter/")).ok()["live_id"]
     [entry] = db.audit.find()
     assert (entry["what"], entry["on"], entry["who"]) == ("matchmaker", anna.id, "command line")
     assert entry["address"] == f"olga@{socket.gethostname()}"[:64]
