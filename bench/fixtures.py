@@ -46,6 +46,8 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
         assert room is not None
         room.update_profile(replace(host, nickname="renamed"))
         await store.save(room, room.numbered(now))
+        room = await store.load(live_id)
+        assert room is not None
         rooms.append(room)
     await database.close()
     return rooms

@@ -24,7 +24,8 @@ async def test_a_live_room_and_its_viewer_are_read_as_those_of_the_server(
     assert loaded
     assert loaded.live
     assert loaded.role_of(viewer.user_id) == "viewer"
-    assert (await stores.members.get(viewer.user_id)) is not None
+    [event] = await stores.rooms.log_since(room.live_id, room.epoch, room.version - 1) or []
+    assert event.type == "profile"
 
 
 def test_the_servers_of_the_benchmarks_accept_their_settings() -> None:
