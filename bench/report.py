@@ -53,11 +53,11 @@ class BenchmarkReport:
             print(f"  {name}: {seconds:.0f} s", flush=True)
 
     def durations(self) -> None:
-        """Add the section with all recorded wall times."""
-        total = sum(seconds for name, seconds in self._durations if ":" not in name)
-        self.section("Duration", f"{total / 60:.1f} minutes in total.")
-        rows = [(name, f"{seconds:.0f}") for name, seconds in self._durations]
-        self.table(["", "seconds"], rows)
+        """Add the section with the recorded wall times of the parts."""
+        parts = [(name, seconds) for name, seconds in self._durations if ":" not in name]
+        total = sum(seconds for _, seconds in parts)
+        shares = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in parts)
+        self.section("Duration", f"{total / 60:.1f} minutes in total: {shares}.")
 
     def section(self, title: str, text: str) -> None:
         self._add("", f"## {title}", "", text)
