@@ -23,8 +23,6 @@ from storage.rooms.rooms import RoomStore
 NOW = datetime.now(UTC)
 GOLD = 10**9
 """Balance of a viewer, without a journal entry: enough for all gifts."""
-
-
 TOKEN_AGE = timedelta(hours=2)
 """Time since the last stored use of a client's token; after an hour, the next use is stored."""
 
