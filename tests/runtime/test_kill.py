@@ -13,6 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from config.settings import Settings
+from realtime.close_codes import CloseCode
 from tests.support.api import ApiFixture
 from tests.support.hypothesis_profiles import repetitions
 from tests.support.ports import free_port
@@ -59,7 +60,9 @@ async def _kill_repeatedly(server: RestartableServer, api: ApiFixture) -> None:
     bert, carl = [await api.guest(name, 1, host.live_id, gold=GOLD) for name in ("bert", "carl")]
     gifts = (await host.get("qlive_gift/")).ok()["results"]
     gift = min(gifts, key=lambda row: row["gold"])
-    listeners = [Listener(client) for client in (host, anna, bert, carl)]
+    # A process that is killed within a transaction leaves its locks for up to 7 s, longer than a
+    # command may take: a socket is then told to connect again.
+    listeners = [Listener(client, CloseCode.RESTART) for client in (host, anna, bert, carl)]
     givers = [RepeatingGiver(bert, host, gift["id"]), RepeatingGiver(carl, anna, gift["id"])]
     hopper = SeatHopper(anna)
 
