@@ -17,7 +17,9 @@ async def test_operator_lists_live_rooms_and_reads_a_room(api: ApiFixture) -> No
     assert [row["id"] for row in rows] == [second_host.live_id, first_host.live_id]
     row = (await api.ops("GET", f"rooms/{first_host.live_id}")).ok()
     assert (row.pop("put_out"), row.pop("events")) == ([], [])
-    assert row in rows
+    for owner in (row["room"]["owner"], rows[1]["room"]["owner"]):
+        owner["play_url"] = owner["play_url"].partition("?")[0]  # the signature has the time
+    assert row == rows[1]
     socket = await first_host.connect()
     assert (await socket.next("snapshot"))["data"]["owner"].keys() == row["room"]["owner"].keys()
     (await first_host.post("qlive_room/live_end/", live_id=first_host.live_id)).ok()
