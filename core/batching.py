@@ -86,15 +86,16 @@ class BatchLoader(Generic[T]):
     async def _answer(self, requested: Sequence["_Request"]) -> None:
         error: Exception | None = None
         try:
-            loaded = await self._load([*{key: None for it in requested for key in it.keys}])
-            for it in requested:
-                values = [loaded.get(key) for key in it.keys]
+            keys = {key: None for request in requested for key in request.keys}
+            loaded = await self._load([*keys])
+            for request in requested:
+                values = [loaded.get(key) for key in request.keys]
                 failed = [value for value in values if isinstance(value, Exception)]
-                _settle(it.answer, failed[0] if failed else it.select(values))
+                _settle(request.answer, failed[0] if failed else request.select(values))
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
-            _fail_unanswered([it.answer for it in requested], error)
+            _fail_unanswered([request.answer for request in requested], error)
 
 
 class _Request(NamedTuple):

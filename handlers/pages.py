@@ -124,7 +124,8 @@ def openapi_text(routes: tuple[Route, ...], intro: str = "") -> str:
 def asyncapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
     from handlers.openapi import asyncapi
 
-    return asyncapi.document(next(it.path for it in routes if it.handler is RoomSocketHandler))
+    path = next(route.path for route in routes if route.handler is RoomSocketHandler)
+    return asyncapi.document(path)
 
 
 def socket_text(routes: tuple[Route, ...]) -> str:

@@ -88,7 +88,7 @@ class GetUsersInfoHandler(ActiveUserHandler):
             raise NotAMember
         offset = (params.page - 1) * size
         applicants = room.applicants(params.gender)
-        users = [{**it.face(), "state": 1} for it in applicants[offset : offset + size]]
+        users = [{**person.face(), "state": 1} for person in applicants[offset : offset + size]]
         if remaining := size - len(users):
             skip = max(0, offset - len(applicants))
             ids = await stores.members.viewers(

@@ -219,10 +219,11 @@ def find_repeated(
 ) -> OpenOrder | None:
     """The open order that a new one would repeat."""
     key = offer_key(order, block_id)
-    return next((it for it in open_orders if offer_key(it.order, it.block_id) == key), None)
+    same = (earlier for earlier in open_orders if offer_key(earlier.order, earlier.block_id) == key)
+    return next(same, None)
 
 
 def free_slot(open_orders: Sequence[OpenOrder]) -> int | None:
     """The user's lowest free slot; None if all are occupied."""
-    occupied = {it.slot for it in open_orders}
+    occupied = {order.slot for order in open_orders}
     return next((slot for slot in range(MAX_OPEN_ORDERS) if slot not in occupied), None)

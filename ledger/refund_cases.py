@@ -68,7 +68,7 @@ class RefundCase:
         return (self.user_id, {order.number for order in self.orders}) == (user_id, {*numbers})
 
     def order(self, number: str) -> OrderStep | None:
-        return next((it for it in self.orders if it.number == number), None)
+        return next((order for order in self.orders if order.number == number), None)
 
     # ---- the decision
 
@@ -103,7 +103,7 @@ class RefundCase:
         """The state of a confirmed case, by its steps."""
         if self.has_waiting_gifts:
             return "reversing"
-        if self.hosts_to_resume or not all(it.is_final for it in self.orders):
+        if self.hosts_to_resume or not all(order.is_final for order in self.orders):
             return "refunding"
         return "closed"
 
@@ -129,7 +129,7 @@ class RefundCase:
         return self._with_gift(position, done, at)
 
     def is_stopped(self, host: str) -> bool:
-        return any(it.stopped for it in self.hosts if it.user_id == host)
+        return any(step.stopped for step in self.hosts if step.user_id == host)
 
     def stop_host(self, host: str, at: datetime) -> "RefundCase":
         """From now on this case stops the host's withdrawals."""
@@ -142,7 +142,7 @@ class RefundCase:
     def hosts_to_resume(self) -> list[str]:
         """Hosts whose withdrawals are stopped although all their gifts are reversed."""
         waiting = {gift.host for gift in self.gifts if gift.state == "waiting"}
-        return [it.user_id for it in self.hosts if it.stopped and it.user_id not in waiting]
+        return [host.user_id for host in self.hosts if host.stopped and host.user_id not in waiting]
 
     # ---- the money
 
@@ -151,21 +151,24 @@ class RefundCase:
         """Orders whose provider has to be asked; none while gifts wait."""
         if self.has_waiting_gifts:
             return []
-        return [it for it in self.orders if not it.by_apple and it.state in ("taken", "requested")]
+        unrefunded = [order for order in self.orders if order.state in ("taken", "requested")]
+        return [order for order in unrefunded if not order.by_apple]
 
     def note_answer(self, number: str, answer: RefundState, at: datetime) -> "RefundCase":
         """The provider has answered our request for a refund."""
         state: Literal["requested", "refunded"] = "refunded" if answer == "done" else "requested"
         problem = "refund_failed" if answer == "failed" else ""
-        return self._with_order(number, lambda it: replace(it, state=state, problem=problem), at)
+        return self._with_order(
+            number, lambda step: replace(step, state=state, problem=problem), at
+        )
 
     def leave_to_apple(self, number: str, at: datetime) -> "RefundCase":
         """Apple has asked about the order since the case was opened."""
-        return self._with_order(number, lambda it: replace(it, by_apple=True, problem=""), at)
+        return self._with_order(number, lambda step: replace(step, by_apple=True, problem=""), at)
 
     def note_problem(self, number: str, problem: str, at: datetime) -> "RefundCase":
         """The provider has not answered, so that it has to be asked again."""
-        return self._with_order(number, lambda it: replace(it, problem=problem), at)
+        return self._with_order(number, lambda step: replace(step, problem=problem), at)
 
     def waits_for(self, refund: Refund) -> bool:
         """Whether one of its orders waits for this refund, or has had it."""
@@ -175,7 +178,7 @@ class RefundCase:
         """WeChat has notified us of the refund of an order that waits for it."""
         return self._with_order(
             refund.order,
-            lambda it: replace(it, state="refunded", problem="", provider_refund=refund.refund),
+            lambda step: replace(step, state="refunded", problem="", provider_refund=refund.refund),
             at,
         )
 
@@ -204,14 +207,14 @@ class RefundCase:
 
     def _with_hosts(self, users: set[str], at: datetime, *, stopped: bool) -> "RefundCase":
         hosts = tuple(
-            replace(it, stopped=stopped) if it.user_id in users else it for it in self.hosts
+            replace(host, stopped=stopped) if host.user_id in users else host for host in self.hosts
         )
         return self._moved(at, hosts=hosts)
 
     def _with_order(
         self, number: str, change: Callable[[OrderStep], OrderStep], at: datetime
     ) -> "RefundCase":
-        orders = tuple(change(it) if it.number == number else it for it in self.orders)
+        orders = tuple(change(step) if step.number == number else step for step in self.orders)
         return self._moved(at, orders=orders)
 
     def _moved(self, at: datetime, **changes: Any) -> "RefundCase":
@@ -226,5 +229,5 @@ class RefundCase:
 def _content(
     orders: Sequence[OrderStep], gifts: Sequence[GiftStep]
 ) -> tuple[list[tuple[str, int, int, bool]], list[str]]:
-    shown = [(it.number, it.fen, it.gold, it.by_apple) for it in orders]
+    shown = [(order.number, order.fen, order.gold, order.by_apple) for order in orders]
     return shown, [gift.key for gift in gifts]

@@ -178,7 +178,7 @@ class Withdrawal:
 
     def drop_approvals(self, names: Collection[str]) -> "Withdrawal":
         """Forget approvals of these operators; only for one that is requested."""
-        return replace(self, approvals=tuple(it for it in self.approvals if it not in names))
+        return replace(self, approvals=tuple(name for name in self.approvals if name not in names))
 
     def give_back(self, by: str, reason: str, now: datetime) -> WithdrawalChange:
         """Decline or cancel it: return it, unless it is submitted.

@@ -238,7 +238,8 @@ class RoomState:
                 self.touched.add("removed")
 
     def _invitations(self, gender: int) -> int:
-        return sum(it.invited and it.person.gender == gender for it in self.applications.values())
+        invited = [application for application in self.applications.values() if application.invited]
+        return sum(application.person.gender == gender for application in invited)
 
     def _new_application(self, person: Person, expires_at: int) -> Application:
         return Application(person, self._next_seq, None, invited=False, expires_at=expires_at)

@@ -48,25 +48,25 @@ class FleetReport:
     @property
     def versions(self) -> list[str]:
         """Versions of the processes that hold a lease."""
-        return sorted({it.version for it in self.processes if it.has_lease})
+        return sorted({process.version for process in self.processes if process.has_lease})
 
     @property
     def missing(self) -> int:
-        return sum(it.state == "missing" for it in self.processes)
+        return sum(process.state == "missing" for process in self.processes)
 
 
 def fleet_of(stored: Sequence[StoredProcess], now: datetime) -> FleetReport:
     """`now` by the clock of the leases, which is the database's."""
-    newest = _newest_starts(it.report for it in stored if it.lease_until >= now)
+    newest = _newest_starts(process.report for process in stored if process.lease_until >= now)
     found = [
         FleetProcess(
-            **fields_of(it.report),
-            id=it.id,
-            state=_state(it, now, newest),
-            lease_until=it.lease_until,
-            lease_age_seconds=max(0.0, (now - it.renewed_at).total_seconds()),
+            **fields_of(process.report),
+            id=process.id,
+            state=_state(process, now, newest),
+            lease_until=process.lease_until,
+            lease_age_seconds=max(0.0, (now - process.renewed_at).total_seconds()),
         )
-        for it in stored
+        for process in stored
     ]
     found.sort(key=_order)
     machines = groupby(found, lambda process: process.machine)

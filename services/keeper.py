@@ -210,7 +210,11 @@ class Keeper:
         contexts = await _prepare(changes)
         outcomes, writing = decide(room, changes, contexts)
         if room.changed:
-            writes = [partial(it.write, contexts[it]) for it in writing if it.write]
+            writes = [
+                partial(preparation.write, contexts[preparation])
+                for preparation in writing
+                if preparation.write
+            ]
             await self._save(room, writes)
         else:
             self._evict(room)
@@ -272,7 +276,7 @@ async def _prepare(changes: Sequence[AnyChange]) -> Contexts:
             groups.setdefault(change.preparation, []).append(change)
     for preparation, group in groups.items():
         try:
-            contexts[preparation] = await preparation.read([it.request for it in group])
+            contexts[preparation] = await preparation.read([change.request for change in group])
         except Exception as error:
             raise ChangeFailed(group, error) from error
     return contexts

@@ -133,7 +133,7 @@ class RelayCursorStore:
         result = await self._relays.bulk_write(updates)
         if result.matched_count == len(updates):
             return [True] * len(updates)
-        return [(await self._relays.bulk_write([it])).matched_count == 1 for it in updates]
+        return [(await self._relays.bulk_write([update])).matched_count == 1 for update in updates]
 
 
 class RoomGroupStore:

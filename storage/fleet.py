@@ -135,7 +135,7 @@ class FleetStore:
         """All leases, of which there are few, with the last report of each process."""
         leases = await self._processes.find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
         reports = await asyncio.gather(
-            *(self._reports.find_one({"process": it["_id"]}, sort=[("at", -1)]) for it in leases)
+            *(self._reports.find_one({"process": row["_id"]}, sort=[("at", -1)]) for row in leases)
         )
         return [
             StoredProcess(

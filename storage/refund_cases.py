@@ -209,8 +209,8 @@ class SpentGoldStore:
             },
         ]
         withdrawn: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        async for it in await self._withdrawals.aggregate(steps, session=session):
-            withdrawn[it["_id"]["user"]][it["_id"]["state"]] = it["income"]
+        async for row in await self._withdrawals.aggregate(steps, session=session):
+            withdrawn[row["_id"]["user"]][row["_id"]["state"]] = row["income"]
         return {row["_id"]: _income_from(row, withdrawn[row["_id"]]) for row in rows}
 
     async def _reversed(self, keys: Sequence[str], session: Session | None) -> set[str]:
@@ -235,14 +235,14 @@ def _changes(before: RefundCase, after: RefundCase) -> Document:
             replaced = [n for n, (step, other) in pairs if step is not other and step != other]
             changes |= {f"{name}.{n}": fields_of(new[n]) for n in replaced}
         else:
-            changes[name] = [fields_of(it) for it in new]
+            changes[name] = [fields_of(step) for step in new]
     return changes
 
 
 def _case_from(row: Document) -> RefundCase:
     """Parse a case, without steps that were not read."""
     steps = {
-        name: tuple(kind(**known_fields(kind, it)) for it in row.get(name, ()))
+        name: tuple(kind(**known_fields(kind, step)) for step in row.get(name, ()))
         for name, kind in STEPS.items()
     }
     return RefundCase(**{**known_fields(RefundCase, row), "id": row["_id"], **steps})
@@ -256,8 +256,8 @@ def new_id() -> str:
 def _gold_of(gift: Document) -> int:
     """Gold that a gift took from its giver."""
     giver = user_account(gift["by"])
-    lines = (it for it in gift["lines"] if (it["account"], it["unit"]) == (giver, "gold"))
-    return -sum(int(it["amount"]) for it in lines)
+    lines = (line for line in gift["lines"] if (line["account"], line["unit"]) == (giver, "gold"))
+    return -sum(int(line["amount"]) for line in lines)
 
 
 def _gold_gift_from(row: Document) -> GoldGift:
@@ -266,7 +266,8 @@ def _gold_gift_from(row: Document) -> GoldGift:
 
 def _gift_from(row: Document) -> GiftStep:
     host = user_account(row["content"]["to"])
-    income = sum(it["amount"] for it in row["lines"] if it["account"] == host and it["amount"] > 0)
+    amounts = [line["amount"] for line in row["lines"] if line["account"] == host]
+    income = sum(amount for amount in amounts if amount > 0)
     return GiftStep(row["_id"], row["at"], row["content"]["to"], _gold_of(row), income)
 
 

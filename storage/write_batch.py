@@ -175,7 +175,7 @@ class GroupCommit:
     async def _commit_group(self, group: list[Waiting]) -> None:
         error: Exception | None = None
         try:
-            await self._commit_together([it.batch for it in group])
+            await self._commit_together([waiting.batch for waiting in group])
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
             if len(group) > 1 and _may_be_repeated(raised):

@@ -54,8 +54,8 @@ def document(routes: Iterable[Route], intro: str) -> Json:
     """OpenAPI 3.1 document of the routes; `intro` is the end of its description."""
     found = list(endpoints(routes))
     schemas = SchemaRegistry(
-        [it.call.request for it in found if it.call.request],
-        [ErrorResponse, *(model for it in found for model in it.responses.values())],
+        [endpoint.call.request for endpoint in found if endpoint.call.request],
+        [ErrorResponse, *(model for endpoint in found for model in endpoint.responses.values())],
     )
     responses = errors.ErrorResponses(schemas.of(ErrorResponse, "serialization"))
     paths: dict[str, Json] = {}

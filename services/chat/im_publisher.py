@@ -186,7 +186,7 @@ class ImPublisher:
     def _on_mic(self, room: Room) -> list[MicroAccept]:
         """The payload of micro_accept of each guest."""
         now, seats = now_ms() // 1000, (room.male, room.female)
-        return [_accepted(it, self._stream_urls.play(it.stream, now)) for it in seats if it]
+        return [_accepted(seat, self._stream_urls.play(seat.stream, now)) for seat in seats if seat]
 
     async def _finish(
         self,

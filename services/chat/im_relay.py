@@ -146,7 +146,8 @@ class ImRelay(ClaimedJob[RelayClaim]):
         """Wakes rooms whose log is ahead of their cursor, since a process died before a wake."""
         cursors = await self._store.cursors()
         versions = await self._rooms.versions(list(cursors))
-        if behind := [it for it, version in versions.items() if cursors[it] != version]:
+        behind = [live_id for live_id, version in versions.items() if cursors[live_id] != version]
+        if behind:
             await self._store.wake(dict.fromkeys(behind, False), self._now())
 
     async def _relay(self, claim: RelayClaim) -> None:

@@ -59,7 +59,7 @@ class LedgerAudit:
             await self.orders.oldest_unpaid("jsapi"),
             await self.orders.oldest_unpaid("xpay", now - CLOSE_AFTER),
         )
-        return max(((now - it).total_seconds() for it in found if it), default=0.0)
+        return max(((now - oldest).total_seconds() for oldest in found if oldest), default=0.0)
 
     async def check(self, since: datetime | None = None) -> list[str]:
         """Every problem as a sentence; with `since`, only those that newer entries may cause."""

@@ -100,7 +100,7 @@ class ApprovalService:
         worth = _fields_of_worth(before, after) if self._limit else ()
         if all(before.get(name) == after.get(name) for name in worth):
             # Without them: another change may have been confirmed since `before` was read.
-            rest = fields and {name: it for name, it in fields.items() if name not in worth}
+            rest = fields and {name: value for name, value in fields.items() if name not in worth}
             return await self._catalogue.change(store, before, rest)
         await self._catalogue.check_rate_stays(before, fields)
         rows = {"before": json.dumps(before), "after": json.dumps(after)}

@@ -119,7 +119,7 @@ class TransferService:
     async def apply(self, transfer: Transfer) -> Withdrawal:
         """Apply a verified statement of WeChat Pay. Raises TransferMismatch, WithdrawalNotFound."""
         now = datetime.now(UTC)
-        return await self._changes.change(transfer.number, lambda it: it.apply(transfer, now))
+        return await self._changes.change(transfer.number, lambda saved: saved.apply(transfer, now))
 
     async def book(self, transfer: Transfer | None, ignore_reason: str) -> CallbackOutcome:
         """Apply a verified notice; None is ignored, with the reason `ignore_reason`."""
@@ -147,9 +147,9 @@ class TransferService:
         """Store the body with the state, then send it; a crash in between is like a time-out."""
         body, now = transfers.body(await self._request(withdrawal)), datetime.now(UTC)
 
-        def submit(it: Withdrawal) -> WithdrawalChange:
-            is_approved = it.state == WithdrawalState.APPROVED
-            return WithdrawalChange(it.submit(body, now) if is_approved else it)
+        def submit(saved: Withdrawal) -> WithdrawalChange:
+            is_approved = saved.state == WithdrawalState.APPROVED
+            return WithdrawalChange(saved.submit(body, now) if is_approved else saved)
 
         withdrawal = await self._changes.change(withdrawal.id, submit)
         if withdrawal.sent_at != now:  # returned, or submitted by another process
@@ -194,10 +194,10 @@ class TransferService:
         """Count a query that did not find the transfer; return one that WeChat Pay cannot have."""
         now = datetime.now(UTC)
 
-        def miss(it: Withdrawal) -> WithdrawalChange:
-            if counts_as_missing(it, now):
-                it = it.note_missing(now)
-            return it.return_missing(now) if must_return(it, now) else WithdrawalChange(it)
+        def miss(saved: Withdrawal) -> WithdrawalChange:
+            if counts_as_missing(saved, now):
+                saved = saved.note_missing(now)
+            return saved.return_missing(now) if must_return(saved, now) else WithdrawalChange(saved)
 
         return await self._changes.change(withdrawal.id, miss)
 
@@ -210,7 +210,7 @@ class TransferService:
             body = transfers.body(await self._request(withdrawal))
         now = datetime.now(UTC)
         withdrawal = await self._changes.change(
-            withdrawal.id, lambda it: WithdrawalChange(it.resend(body, now))
+            withdrawal.id, lambda saved: WithdrawalChange(saved.resend(body, now))
         )
         return await self._send(withdrawal, transfers)
 
@@ -236,13 +236,13 @@ class TransferService:
             return await self._note_problem(withdrawal, problem)
         log.warning("transfer_call_failed", withdrawal=withdrawal.id, problem=problem)
         return await self._changes.change(
-            withdrawal.id, lambda it: WithdrawalChange(it.note_refusal(problem))
+            withdrawal.id, lambda saved: WithdrawalChange(saved.note_refusal(problem))
         )
 
     async def _note_problem(self, withdrawal: Withdrawal, problem: str) -> Withdrawal:
         log.warning("transfer_call_failed", withdrawal=withdrawal.id, problem=problem)
         return await self._changes.change(
-            withdrawal.id, lambda it: WithdrawalChange(it.note_problem(problem))
+            withdrawal.id, lambda saved: WithdrawalChange(saved.note_problem(problem))
         )
 
 

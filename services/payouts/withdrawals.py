@@ -124,15 +124,15 @@ class WithdrawalService:
         earlier = {*found.approvals} - {by} if found else set()
         left = {name for name in earlier if not await self._is_permitted(name)}
 
-        def approve(it: Withdrawal) -> WithdrawalChange:
-            if it.state == WithdrawalState.REQUESTED:
-                it = it.drop_approvals(left)
-                if by in it.approvals:
+        def approve(withdrawal: Withdrawal) -> WithdrawalChange:
+            if withdrawal.state == WithdrawalState.REQUESTED:
+                withdrawal = withdrawal.drop_approvals(left)
+                if by in withdrawal.approvals:
                     raise SecondPersonRequired
-                return WithdrawalChange(it.approve(by))
-            if by not in it.approvals:
+                return WithdrawalChange(withdrawal.approve(by))
+            if by not in withdrawal.approvals:
                 raise AlreadyDecided
-            return WithdrawalChange(it)
+            return WithdrawalChange(withdrawal)
 
         return await self._changes.change(id_, approve)
 
@@ -144,12 +144,12 @@ class WithdrawalService:
         """
         now = datetime.now(UTC)
 
-        def decline(it: Withdrawal) -> WithdrawalChange:
-            if it.is_open and not it.decided_by:
-                return it.give_back(by, reason, now)
-            if it.decided_by != by:
+        def decline(withdrawal: Withdrawal) -> WithdrawalChange:
+            if withdrawal.is_open and not withdrawal.decided_by:
+                return withdrawal.give_back(by, reason, now)
+            if withdrawal.decided_by != by:
                 raise AlreadyDecided
-            return WithdrawalChange(it)
+            return WithdrawalChange(withdrawal)
 
         return await self._advance_in_time(await self._changes.change(id_, decline))
 
@@ -173,7 +173,7 @@ class WithdrawalService:
 
     async def _take_back(self, id_: str, by: str, reason: str) -> Withdrawal:
         now = datetime.now(UTC)
-        withdrawal = await self._changes.change(id_, lambda it: it.give_back(by, reason, now))
+        withdrawal = await self._changes.change(id_, lambda saved: saved.give_back(by, reason, now))
         return await self._advance_in_time(withdrawal)
 
     async def _advance_in_time(self, withdrawal: Withdrawal) -> Withdrawal:

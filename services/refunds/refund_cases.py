@@ -112,10 +112,10 @@ class RefundCaseService:
         """Note a refund of which WeChat notified us; False if no case waits for it. Idempotent."""
         for _ in range(SAVES):
             cases = await self._cases.with_order(refund.order)
-            case = next((it for it in cases if it.waits_for(refund)), None)
+            case = next((case for case in cases if case.waits_for(refund)), None)
             if case is None:
                 return False
-            if any(it.provider_refund for it in case.orders if it.number == refund.order):
+            if any(order.provider_refund for order in case.orders if order.number == refund.order):
                 return True
             now = datetime.now(UTC)
             try:

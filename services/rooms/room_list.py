@@ -49,7 +49,7 @@ class RoomList:
         live = await self._rooms.live()
         await self._update_counts([(room.live_id, room.epoch) for room in live])
         listed = [(room, self._counts[room.live_id, room.epoch][0]) for room in live]
-        listed.sort(key=lambda it: -it[1].audience)  # stable: ties stay newest first
+        listed.sort(key=lambda row: -row[1].audience)  # stable: ties stay newest first
         return listed
 
     async def _update_counts(self, sessions: Sequence[Session]) -> None:
@@ -103,9 +103,14 @@ async def _with_faces(stores: Stores, members: list[Member]) -> list[RoomMember]
     users = await stores.users.find_many([member.user_id for member in members])
     faces = {user.user_id: user.person().face() for user in users}
     return [
-        RoomMember(**faces[it.user_id], role=it.role, entered_at=it.entered_at, away_at=it.away_at)
-        for it in members
-        if it.user_id in faces
+        RoomMember(
+            **faces[member.user_id],
+            role=member.role,
+            entered_at=member.entered_at,
+            away_at=member.away_at,
+        )
+        for member in members
+        if member.user_id in faces
     ]
 
 

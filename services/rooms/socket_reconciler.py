@@ -94,7 +94,8 @@ class SocketReconciler:
             elif not outbox.closed:
                 await self._close_unauthorized(channel, outbox)
             self._hub.drop_if_idle(channel)
-        sockets = [it.connection for it in misattributed if it.connection and not it.closed]
+        served = [outbox for outbox in misattributed if not outbox.closed]
+        sockets = [outbox.connection for outbox in served if outbox.connection]
         await self._stores.presence.claim_members(sockets, self._lease.process, now_ms())
 
     async def _close_unauthorized(self, channel: Channel, outbox: Outbox) -> None:

@@ -208,12 +208,12 @@ class LedgerStore:
         batch is decided on it before its transaction, and is written only if every balance is
         unchanged and every key is free; else WriteConflict, and the caller reads and decides again.
         """
-        user_ids = {user_id for it in transfers for user_id in (it.sender, it.receiver)}
+        user_ids = {user_id for gift in transfers for user_id in (gift.sender, gift.receiver)}
         rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
         faces = {row["_id"]: _face_of(row) for row in rows}
         at = datetime.now(UTC)
-        written = await self._written([it.key for it in transfers if it.request_id])
+        written = await self._written([gift.key for gift in transfers if gift.request_id])
         return BatchContext(GiftBatch(at, balances, written), faces)
 
     async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:

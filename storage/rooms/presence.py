@@ -92,18 +92,19 @@ class PresenceStore:
 
         That has the number of the newest, and leaves lower ones for the others.
         """
-        sockets = Counter(it.key for it in registrations)
-        newest = {it.key: it for it in registrations}.values()
-        updates = [self._registration(it, sockets[it.key]) for it in newest]
+        sockets = Counter(registration.key for registration in registrations)
+        newest = {registration.key: registration for registration in registrations}
+        updates = [self._registration(last, sockets[key]) for key, last in newest.items()]
         await self._members.bulk_write(updates, ordered=False)
-        user_ids = {it.user_id for it in registrations}
+        user_ids = {registration.user_id for registration in registrations}
         rows = await self._members.find({"_id": {"$in": [*user_ids]}}, ARRIVAL_FIELDS).to_list()
         members = {(row["_id"], row["live_id"]): row for row in rows}
         arrivals: list[Arrival | Exception | None] = []
-        for it in registrations:
-            sockets[it.key] -= 1
-            row = members.get((it.user_id, it.live_id))
-            arrivals.append(_arrival(row, it.process, newer=sockets[it.key]) if row else None)
+        for registration in registrations:
+            sockets[registration.key] -= 1
+            row = members.get((registration.user_id, registration.live_id))
+            process, newer = registration.process, sockets[registration.key]
+            arrivals.append(_arrival(row, process, newer=newer) if row else None)
         return arrivals
 
     def _registration(self, newest: Registration, sockets: int) -> UpdateOne:
@@ -115,7 +116,10 @@ class PresenceStore:
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
         """Mark members whose newest socket has closed as away; older sockets are ignored."""
         if sockets:
-            updates = [UpdateOne(_socket_filter(it), self._disconnected(it.at)) for it in sockets]
+            updates = [
+                UpdateOne(_socket_filter(socket), self._disconnected(socket.at))
+                for socket in sockets
+            ]
             await self._members.bulk_write(updates, ordered=False)
 
     async def claim_members(self, sockets: Sequence[MemberSocket], process: str, now: int) -> None:
@@ -123,15 +127,18 @@ class PresenceStore:
         for start in range(0, len(sockets), BULK_SIZE):
             change = [{"$set": self._connected(process, now)}]
             updates = [
-                UpdateOne(_socket_filter(it), change) for it in sockets[start : start + BULK_SIZE]
+                UpdateOne(_socket_filter(socket), change)
+                for socket in sockets[start : start + BULK_SIZE]
             ]
             await self._members.bulk_write(updates, ordered=False)
 
     async def served(self, process: str) -> list[MemberSocket]:
         """The sockets stored as served by this process."""
         found = self._members.find({"process": process}, {"live_id": 1, "epoch": 1, "socket": 1})
-        rows = [(it["_id"], it["live_id"], it["epoch"], int(it["socket"])) async for it in found]
-        return [MemberSocket(*row) for row in rows]
+        return [
+            MemberSocket(row["_id"], row["live_id"], row["epoch"], int(row["socket"]))
+            async for row in found
+        ]
 
     async def seen(self, user_id: str, now: int) -> bool:
         """Store a sign of life of a user without a connection; True if that ends an absence.

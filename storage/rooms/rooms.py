@@ -168,9 +168,10 @@ class RoomStore:
         oldest = room["version"] - min(room["version"], LOG_SIZE)
         if not oldest <= seq <= room["version"]:
             return None
-        numbers = range(seq + 1, room["version"] + 1)
-        rows = [room["log"][str(n % LOG_SIZE)] for n in numbers]
-        return [NumberedEvent(epoch, it["seq"], it["ts"], it["type"], it["data"]) for it in rows]
+        rows = [room["log"][str(n % LOG_SIZE)] for n in range(seq + 1, room["version"] + 1)]
+        return [
+            NumberedEvent(epoch, row["seq"], row["ts"], row["type"], row["data"]) for row in rows
+        ]
 
     async def _read_log(self, live_id: int, *fields: str) -> Document | None:
         projection = {"epoch": 1, "version": 1, **dict.fromkeys(fields, 1)}
@@ -240,7 +241,7 @@ def room_from(document: Document) -> Room:
         version=document["version"],
         status=document["status"],
         started_at=document["started_at"],
-        applications={key: _with_person(Application, it) for key, it in applications},
+        applications={key: _with_person(Application, row) for key, row in applications},
         blocked={**document["blocked"]},  # rooms of one query share the document
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         removed={**document["removed"]},
@@ -284,7 +285,8 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     sets["version"] = room.version + len(events)
     for event in events:
         sets[f"log.{event.seq % LOG_SIZE}"] = _log_row(event)
-    sets["due_at"] = min((it.expires_at for it in room.applications.values()), default=None)
+    expiries = [application.expires_at for application in room.applications.values()]
+    sets["due_at"] = min(expiries, default=None)
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 
 
@@ -300,7 +302,7 @@ def _log_row(event: NumberedEvent) -> Document:
 def _stored(value: Any) -> Any:
     """A field of a room as stored."""
     if isinstance(value, dict):
-        return {user_id: _stored(it) for user_id, it in value.items()}
+        return {user_id: _stored(entry) for user_id, entry in value.items()}
     if isinstance(value, Seat | Application):
         return {**fields_of(value), "person": fields_of(value.person)}
     return value
