@@ -17,7 +17,7 @@ from rooms.events import NumberedEvent
 log = structlog.get_logger(__name__)
 
 MAX_READS = 20
-"""Attempts of a join to read a room that keeps changing meanwhile."""
+"""Maximum number of times that a join reads a room that keeps changing."""
 
 
 class EventLog(Protocol):
@@ -33,8 +33,8 @@ class EventLog(Protocol):
 class RoomView:
     """A room as its members see it, at one version of one live session.
 
-    Joins at the same time share a view: its snapshot is read and encoded once, and only if one of
-    them cannot resume.
+    Concurrent joins share a view: its snapshot is read and encoded once, and only if a client
+    cannot resume.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RoomView:
         self._frames: dict[str | None, bytes] = {}
 
     async def snapshot(self, live_id: int, reset: str | None) -> bytes:
-        """The snapshot's frame; `reset` tells a client that resumes why it cannot."""
+        """Return the snapshot frame; `reset` is the reason sent to a client that cannot resume."""
         if self._data is None:
             self._data = asyncio.ensure_future(self._read_data())
         data = await asyncio.shield(self._data)
@@ -63,7 +63,7 @@ LoadRoom = Callable[[int], Awaitable[RoomView | None]]
 
 @dataclass(frozen=True, slots=True)
 class ResumePosition:
-    """The last event that a reconnecting client has."""
+    """Position of the last event that a reconnecting client received."""
 
     epoch: str
     seq: int
@@ -81,7 +81,7 @@ class Resume:
     _doubted: str | None = None
 
     async def read(self, load_view: Callable[[], Awaitable[RoomView]]) -> list[bytes]:
-        """Frames that bring the socket exactly to the channel's position.
+        """Return frames that bring the socket exactly to the channel's position.
 
         Returns without an await after its last read, so that the caller can add the socket before
         another event is delivered. Raises TryAgain when the room changes faster than it is read.
@@ -97,10 +97,10 @@ class Resume:
         raise TryAgain
 
     async def _advance_channel(self, view: RoomView) -> bool:
-        """Bring the channel at least to the view's version; False to read the room again."""
+        """Bring the channel at least to the view's version; return False to read the room again."""
         channel = self.channel
         if channel.epoch not in (None, view.epoch):
-            # Either may be the older epoch; a second read is newer than the channel.
+            # Either epoch may be the older one; a second read is newer than the channel.
             if self._doubted != view.epoch:
                 self._doubted = view.epoch
                 return False
@@ -112,7 +112,7 @@ class Resume:
         return channel.epoch == view.epoch and channel.last_seq >= view.version
 
     async def _first_frames(self, view: RoomView) -> list[bytes] | None:
-        """`resumed` and the missed events, or a snapshot and later events; None to read again."""
+        """Return `resumed` and missed events, or a snapshot and later ones; None to read again."""
         channel, since = self.channel, self.since
         reset = _reset_reason(channel, since)
         if since and not reset:
@@ -141,9 +141,9 @@ class Resume:
 async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -> int:
     """Deliver the logged events that the channel lacks, and those that it has buffered.
 
-    Returns their number, without events that the bus has brought in order during the read. If the
-    log no longer has all of them, the sockets get a snapshot instead. If the live has ended
-    meanwhile, or another epoch has begun, they are closed.
+    Returns their number, excluding events that the bus delivered in order during the read. If the
+    log no longer has all of them, the sockets get a snapshot instead. If the live has ended or
+    another epoch has begun, the sockets are closed.
     """
     epoch = channel.epoch
     if epoch is None:
@@ -165,7 +165,7 @@ async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None
     view = await load_room(channel.live_id)
     snapshot = await view.snapshot(channel.live_id, "too_old") if view else b""
     if (channel.epoch, channel.last_seq) != (epoch, start):
-        return  # another task has brought the channel forward meanwhile
+        return  # another task has advanced the channel meanwhile
     if view is None:
         channel.reset(CloseCode.ENDED)
     elif view.epoch != epoch or view.version <= start:

@@ -1,7 +1,7 @@
-"""Rules of a live room: who may sit, apply, invite, leave, end.
+"""Rules of a live room: membership, seats, applications, invitations and bans.
 
-Every rule is one method. It checks everything first and changes afterwards, so an error leaves
-the room unchanged; the keeper saves its changes and events in one write. Times are in ms.
+Every rule is one method. It checks everything before it changes the room, so an error leaves the
+room unchanged; the keeper saves the changes and events in one write. Times are in ms.
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 Admission = Literal["applied", "invited", "open"]
 
 QUEUE_SIZE = 200
-"""Applications, and apart from them invitations, per gender. Every change of a room reads the
+"""Maximum number of applications per gender, and of invitations. Every change of a room reads both
 queues: 200 entries are hours of waiting and at most 300 KB."""
 
 
@@ -54,7 +54,7 @@ class Room(RoomState):
     # ---- opening and ending
 
     def open(self, host: Person, epoch: str, stream: str, now: int) -> bool:
-        """Start a live; False and no change if one is in progress.
+        """Start a live; returns False without a change if the room is already live.
 
         There is no event, because no user is in the room yet.
         """
@@ -71,13 +71,13 @@ class Room(RoomState):
         return True
 
     def end(self, user_id: str) -> bool:
-        """End the live at the host's request; False if already ended."""
+        """End the live at the host's request; returns False if it has already ended."""
         if user_id != self.host_id:
             raise NotHost
         return self.close("host")
 
     def close(self, reason: EndReason) -> bool:
-        """End the live without a permission check; False if already ended."""
+        """End the live without a permission check; returns False if it has already ended."""
         if not self.live:
             return False
         seats = (self.owner, self.male, self.female)
@@ -145,7 +145,7 @@ class Room(RoomState):
         if not self.live:
             raise NotLive
         self._add_ban(user_id, until)
-        self._unmark_removed(user_id)  # the ban is stronger; when it is lifted, nothing is left
+        self._unmark_removed(user_id)  # the ban replaces it; lifting the ban lifts both
         on_mic = self.seat_of(user_id) is not None
         self.remove_banned(user_id, reason)
         return on_mic
@@ -158,7 +158,7 @@ class Room(RoomState):
     # ---- lost and restored connections
 
     def mark_connected(self, user_id: str) -> None:
-        """Show a user on mic as reconnected; the host resumes the live."""
+        """Show a user on mic as reconnected; if it is the host, the live resumes."""
         self._set_away(user_id, away=False)
 
     def apply_absence(
@@ -169,13 +169,13 @@ class Room(RoomState):
         A user on mic is shown as away after `grace.shown`; the live ends after `grace.host`, a
         viewer leaves after `grace.viewer`. A guest loses the seat after `grace.guest`, twice that
         while their video stream still arrives (`streams`), and leaves the room after
-        `grace.viewer`, but not before losing the seat. By default: 45 s and 60 s without a stream,
-        both after 90 s with one.
+        `grace.viewer`, but not before losing the seat. By default a guest loses the seat after 45 s
+        and leaves after 60 s; both happen after 90 s while the stream arrives.
 
         Except for `grace.shown`, a connection lost before `since` (ms) counts as lost at `since`.
         The caller passes now minus the time for which its process has held its lease without a
         gap: before that, MongoDB may have been down, and no client could have reconnected.
-        Returns when (ms) to check again, None if there is nothing to wait for.
+        Returns the time (ms) of the next check, or None if no check is needed.
         """
         member = self._member(user_id)
         if member is None:
@@ -200,7 +200,7 @@ class Room(RoomState):
     def apply(self, person: Person, now: int, seconds: float) -> None:
         """Apply for the seat of the user's gender; applying again changes nothing.
 
-        QueueFull beyond QUEUE_SIZE applicants of this gender.
+        Raises QueueFull if QUEUE_SIZE users of this gender have already applied.
         """
         person = self._candidate(person)
         application = self.applications.get(person.user_id)
@@ -223,8 +223,8 @@ class Room(RoomState):
     def invite(self, host_id: str, person: Person, now: int, seconds: float) -> None:
         """The host offers a viewer or applicant the seat of their gender for `seconds`.
 
-        Invitations are counted apart from applications, so that a full queue does not keep the host
-        from inviting. QueueFull beyond QUEUE_SIZE of this gender; inviting again is possible.
+        Invitations and applications are counted separately, so the host can invite while the queue
+        is full. Raises QueueFull beyond QUEUE_SIZE invited users of this gender.
         """
         if host_id != self.host_id:
             raise NotHost
@@ -281,10 +281,10 @@ class Room(RoomState):
     ) -> None:
         """Vacate the seat of `target`, who is the user or, for the host, any user.
 
-        For the host it also ends the target's application or invitation, and a guest needs a new
-        invitation to be back before `removed_until` (ms; 0: needs none). `gender`, a redundant
-        parameter of the API's contract, must be the target's if given. No error if the target has
-        neither seat nor application.
+        A call by the host also ends the target's application or invitation, and a guest then needs
+        a new invitation to return before `removed_until` (ms; 0 requires none). `gender`, a
+        redundant parameter of the API's contract, must be the target's if given. A target without
+        seat or application causes no error.
         """
         by_host = user_id == self.host_id
         if user_id != target and not by_host:
@@ -326,7 +326,7 @@ class Room(RoomState):
         self._add_event("profile", data)
 
     def change_group(self, old: str, new: str) -> bool:
-        """Replace the chat group `old`; False and no change if the room has another one by now."""
+        """Replace the chat group `old`; returns False if the room now has another group."""
         if self.group_id != old:
             return False
         self.group_id = new
@@ -337,7 +337,7 @@ class Room(RoomState):
         return True
 
     def add_gift(self, gift: GiftEvent) -> None:
-        """Add the event of a gift between users whom the room `has`."""
+        """Add the event of a gift between two users for whom `has` is true."""
         self._add_event("gift", gift)
 
     # ---- steps of the rules
@@ -372,7 +372,7 @@ class Room(RoomState):
             self._add_event("live_pause" if away else "live_resume", pause)
 
     def _candidate(self, person: Person) -> Person:
-        """The person with the membership's gender, if they may go on mic."""
+        """Check that a person may go on mic; returns them with the membership's gender."""
         if not self.live:
             raise NotLive
         member = self._member(person.user_id)

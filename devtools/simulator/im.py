@@ -1,4 +1,4 @@
-"""Simulated Tencent IM: its REST API, and chat clients; accounts and groups are in memory."""
+"""Simulated REST API and chat clients of Tencent IM, with accounts and groups in memory."""
 
 import secrets
 from collections.abc import Callable
@@ -17,9 +17,9 @@ MUTED, KICKED = 10017, 70052
 
 
 class SimulatedIm:
-    """Accounts, groups and messages of one IM application.
+    """Keeps accounts, groups and messages of one IM application.
 
-    For tests: `accounts` (UserID -> profile), `groups` (GroupId -> create_group request),
+    Tests use `accounts` (UserID -> profile), `groups` (GroupId -> create_group request),
     `messages` (SimulatedMessages.sent) and `sanctions`.
     """
 
@@ -44,13 +44,13 @@ class SimulatedIm:
         }
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Always HTTP 200, the result in ErrorCode."""
+        """Answers every request with HTTP 200; ErrorCode has the result."""
         return self._envelope(*self._outcome(request))
 
     def chat(self, request: SimulatorRequest) -> SimulatorReply:
-        """A chat client: `{user_id, user_sig, group_id?}` logs in, and sends to the group.
+        """Logs a chat client in with `{user_id, user_sig, group_id?}` and sends to the group.
 
-        Only the envelope is IM's: the protocol of the real client is not public.
+        Only the envelope is that of IM, since the protocol of the real client is not public.
         """
         content = request.json_object()
         return self._envelope(NOT_JSON if content is None else self._chat_error(content), {})
@@ -71,7 +71,7 @@ class SimulatedIm:
             return NOT_JSON, {}
         try:
             return command(content)
-        except (KeyError, TypeError, ValueError):  # a field is missing, or of another type
+        except (KeyError, TypeError, ValueError):  # a field is missing or has another type
             return BAD_PARAMETER, {}
 
     def _auth_error(self, request: SimulatorRequest) -> int:
@@ -124,7 +124,7 @@ class SimulatedIm:
             same_owner = group.get("Owner_Account") == owner
             return (USED_BY_OWNER if same_owner else USED_BY_ANOTHER), {}
         self.groups[group_id] = content
-        self.sanctions.forget_group(group_id)  # it may have been dissolved by other means
+        self.sanctions.forget_group(group_id)  # it may have been removed without destroy_group
         return 0, {"GroupId": group_id}
 
     def _get_group_info(self, content: dict[str, Any]) -> Outcome:

@@ -17,9 +17,9 @@ ONE_ORDER = re.compile(r"/v3/pay/transactions/out-trade-no/([^/]+)(/close)?")
 
 
 class SimulatedPay:
-    """Orders and payments of one merchant.
+    """Keeps the orders and payments of one merchant.
 
-    For tests: `orders` (out_trade_no -> order request), `prepaid` (-> prepay_id), `paid` (->
+    Tests use `orders` (out_trade_no -> order request), `prepaid` (-> prepay_id), `paid` (->
     transaction) and `closed`.
     """
 
@@ -34,11 +34,11 @@ class SimulatedPay:
     # ---- merchant API
 
     def jsapi(self, request: SimulatorRequest) -> SimulatorReply:
-        """200 with a prepay_id, or `{code, message}`; every answer is signed."""
+        """Answers 200 with a prepay_id, or `{code, message}`; every answer is signed."""
         return self._api.answer(request, lambda: self._order(request))
 
     def query_or_close(self, request: SimulatorRequest) -> SimulatorReply:
-        """Query an order, or close it (204); every answer is signed."""
+        """Queries an order, or closes it (204); every answer is signed."""
         found = ONE_ORDER.fullmatch(request.path)
         number, close = found.groups() if found else ("", None)
         if close:
@@ -55,7 +55,7 @@ class SimulatedPay:
     # ---- phone
 
     def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
-        """Pays by a phone's payment call: order number and notification, or why it cannot."""
+        """Pays by a phone's call; returns order number and notification, or the wrong field."""
         number = self._order_number(call)
         paid = self.take(number) if number else None
         if number is None or paid is None:
@@ -64,7 +64,7 @@ class SimulatedPay:
         return number, self._api.notification(address, "TRANSACTION.SUCCESS", content, mode)
 
     def take(self, number: str) -> dict[str, Any] | None:
-        """Pay the order; its transaction as in notifications, None if unknown or closed."""
+        """Pays the order; returns its transaction as notified, None if unknown or closed."""
         order = self.orders.get(number)
         if order is None or number in self.closed:
             return None
@@ -86,7 +86,7 @@ class SimulatedPay:
         )
 
     def _order_number(self, call: Mapping[str, Any]) -> str | None:
-        """Order number of a phone's payment call; None if unknown or not signed by the merchant."""
+        """Finds a payment call's order number; None if unknown or not signed by the merchant."""
         prepay_id = str(call.get("package", "")).removeprefix("prepay_id=")
         number = next((key for key, value in self.prepaid.items() if value == prepay_id), None)
         if number is None:

@@ -1,4 +1,4 @@
-"""Simulated transfers of WeChat Pay to users, as the merchant's API has them."""
+"""Simulated merchant API of WeChat Pay for transfers to users."""
 
 import asyncio
 import copy
@@ -25,10 +25,10 @@ ONE_BILL = re.compile(r".*/out-bill-no/(?P<number>[^/]+)(?P<cancel>/cancel)?")
 EVENT = "MCHTRANSFER.BILL.FINISHED"
 CANCEL_SECONDS = 0.5
 STATES = {"success": "SUCCESS", "pending": "TRANSFERING", "failed": "FAIL"}
-"""By the outcome of a confirmation."""
+"""State of a bill for each outcome of a confirmation."""
 MIN_FEN, MIN_NAMED_FEN, NAME_FROM_FEN = 10, 30, 200_000
 OPEN = frozenset({"ACCEPTED", "PROCESSING", "WAIT_USER_CONFIRM"})
-"""The user has not confirmed: such a bill can be cancelled, and WeChat closes it after a day."""
+"""States before the user confirms. The bill can be cancelled, and WeChat closes it after a day."""
 FINAL = frozenset({"SUCCESS", "FAIL", "CANCELLED"})
 
 
@@ -61,10 +61,10 @@ class SimulatedBill:
 
 
 class SimulatedTransfers:
-    """Bills of one merchant; `bills` (by out_bill_no) and `faults` are for tests.
+    """Keeps the bills of one merchant; tests use `bills` (by out_bill_no) and `faults`.
 
-    `faults` counts the next requests that get each: NOT_ENOUGH keeps the bill until the same
-    request comes again, FREQUENCY_LIMITED takes nothing, `lost` takes the bill without an answer,
+    `faults` counts the next requests that get each fault: NOT_ENOUGH holds the bill until the
+    request is repeated, FREQUENCY_LIMITED rejects it, `lost` accepts it but answers with an error,
     `accepted` answers before the money is locked.
     """
 
@@ -72,18 +72,18 @@ class SimulatedTransfers:
         self.bills: dict[str, SimulatedBill] = {}
         self.faults: Counter[str] = Counter()
         self.close_mode: Report = "once"
-        """How cancelled bills are notified."""
+        """How the notifications of cancelled bills are sent."""
         self._api = api
         self._delivery = delivery
 
     # ---- merchant API
 
     def create(self, request: SimulatorRequest) -> SimulatorReply:
-        """200 with the bill's state, or `{code, message}`; every answer is signed."""
+        """Answers 200 with the bill's state, or `{code, message}`; every answer is signed."""
         return self._api.answer(request, lambda: self._create(request))
 
     def query_or_cancel(self, request: SimulatorRequest) -> SimulatorReply:
-        """Query a bill by our number, or cancel it; every answer is signed."""
+        """Queries a bill by our number, or cancels it; every answer is signed."""
         found = ONE_BILL.fullmatch(request.path)
         bill = self.bills.get(found["number"]) if found else None
         if found and found["cancel"]:
@@ -93,7 +93,7 @@ class SimulatedTransfers:
     # ---- phone and tests
 
     def confirm(self, request: ConfirmTransferRequest) -> dict[str, Any]:
-        """The user's confirmation; a failed one names what is wrong, or the bill's fail_reason."""
+        """Confirms as the user; `why` is the wrong parameter or the bill's fail_reason."""
         bill = self._find(request)
         if bill is None or bill.state not in ("WAIT_USER_CONFIRM", "TRANSFERING"):
             return {"outcome": "failed", "bill": None, "why": "package"}
@@ -104,7 +104,7 @@ class SimulatedTransfers:
         return {"outcome": request.outcome, "bill": bill.number, "why": reason}
 
     def expire(self, request: ChosenTransferRequest) -> dict[str, Any]:
-        """Closes an open bill as after a day without confirmation; ValueError for another one."""
+        """Closes an open bill, as WeChat does after a day; raises ValueError for other bills."""
         bill = self._find(request)
         if bill is None or bill.state not in OPEN:
             raise ValueError("package or bill: of a transfer that is open")
@@ -112,7 +112,7 @@ class SimulatedTransfers:
         return {"outcome": "success", "bill": bill.number}
 
     def notify_again(self, request: ChosenTransferRequest) -> dict[str, Any]:
-        """Sends the notification of a finished bill once more; ValueError for another one."""
+        """Repeats the notification of a finished bill; raises ValueError for other bills."""
         bill = self._find(request)
         if bill is None or bill.state not in FINAL:
             raise ValueError("package or bill: of a transfer that is finished")
@@ -124,14 +124,14 @@ class SimulatedTransfers:
         return {"faults": +self.faults}
 
     def show(self, _request: EmptyRequest) -> dict[str, Any]:
-        """Every bill, and the sum that was paid."""
+        """Lists all bills and the total that was paid."""
         names = ("number", "state", "fen", "openid", "package", "fail_reason")
         items = [{name: getattr(bill, name) for name in names} for bill in self.bills.values()]
         paid = sum(bill.fen for bill in self.bills.values() if bill.state == "SUCCESS")
         return {"items": items, "paid_fen": paid}
 
     def notice(self, bill: SimulatedBill, mode: str) -> SimulatedNotification:
-        """A new notification of a finished bill, to be sent to its notify_url."""
+        """Makes a new notification of a finished bill for its notify_url."""
         content = {
             **self._statement(bill),
             "mch_id": self._api.mchid,
@@ -150,7 +150,7 @@ class SimulatedTransfers:
         return self.bills.get(request.bill) or next(found, None)
 
     def _move(self, bill: SimulatedBill, state: str, mode: Report, fail_reason: str = "") -> None:
-        """Brings a bill into a state; a final one is notified as `mode` says."""
+        """Changes a bill's state; for a final state, sends a notification in this `mode`."""
         bill.state, bill.fail_reason = state, fail_reason
         bill.updated_at = self._api.now()
         if state in FINAL:
@@ -229,7 +229,7 @@ class SimulatedTransfers:
         }
 
     def _next(self, fault: str) -> bool:
-        """Whether this request gets the fault."""
+        """Whether this request gets the fault, which then counts down."""
         if not self.faults[fault]:
             return False
         self.faults[fault] -= 1
@@ -237,7 +237,7 @@ class SimulatedTransfers:
 
 
 def _is_name_wrong(bill: Mapping[str, Any]) -> bool:
-    """Whether the amount needs the user's real name, or is too small for one."""
+    """Whether a required real name is missing, or is given for too small an amount."""
     fen, is_named = bill["transfer_amount"], "user_name" in bill
     return (fen >= NAME_FROM_FEN and not is_named) or (fen < MIN_NAMED_FEN and is_named)
 

@@ -33,7 +33,7 @@ from tencent.xpay import PROVIDER as XPAY
 SOURCES = (JSAPI, XPAY, TRANSFER)
 """Sources of the inbox that report money."""
 BOOKED = DONE._replace(lasting=True)
-"""A report that is kept for good."""
+"""Outcome of a report of money that is kept permanently."""
 IDENTITY_FIELDS = {
     DELIVERED: ("Event", "OutTradeNo"),
     REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
@@ -42,13 +42,13 @@ IDENTITY_FIELDS = {
 PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
 """Fields that may differ between deliveries of one event."""
 COIN_MODE = "coin_mode"
-"""Why a payment for WeChat's own coins is refused: gold is kept in our ledger only."""
+"""Refusal reason of a payment for WeChat's own coins, since only our ledger keeps gold."""
 ENCRYPTED = "yes"
 """Stored value of `encrypted` for an encrypted push."""
 
 
 class PaymentNotificationService:
-    """Credits payments and reverses refunds of which WeChat notifies us.
+    """Credits payments and reverses refunds that WeChat reports.
 
     Gold is credited only by these notifications and by the order query.
     """
@@ -82,7 +82,7 @@ class PaymentNotificationService:
     ) -> CallbackOutcome:
         """Credit a payment or reverse a refund; None is ignored, with the reason `ignore_reason`.
 
-        A refund that a case has asked for was reversed before: it closes the step of the case.
+        A refund that a case requested was reversed before; it closes the step of the case.
 
         Raises TryAgain for a refund whose payment is not credited yet.
         """
@@ -98,8 +98,8 @@ class PaymentNotificationService:
             if isinstance(payment_event, Refund):
                 if reason == RefusalReason.NOT_PAID:
                     raise TryAgain from None  # the payment's notification may be on its way
-                # A refund case has taken all that was left of the order, so that nothing of the
-                # refund that it waits for can be booked.
+                # A refund case has already taken back the rest of the order, so its own refund
+                # exceeds what can still be booked.
                 if reason == RefusalReason.AMOUNT and await self._apply_to_case(payment_event):
                     return BOOKED
             known = reason != RefusalReason.ORDER
@@ -132,10 +132,10 @@ class PaymentNotificationService:
         return await self.book(payment_event, "unknown_event")
 
     async def process_event(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
-        """The outcome of an event of PLATFORM_EVENTS; all but Apple's question are kept for good.
+        """Process an event of PLATFORM_EVENTS; a refused question of Apple is not kept permanently.
 
-        Those concern money, a penalty or the duty to delete a user's data. `signed`: the signature
-        covers the content, which is so in safe mode.
+        The other events concern money, a penalty or the duty to delete a user's data. `signed` says
+        whether the signature covers the content, as it does in safe mode.
         """
         event = event_name(content)
         if event == REFUND_QUESTION:
@@ -145,9 +145,9 @@ class PaymentNotificationService:
         return DONE._replace(lasting=True, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
-        """Advice from our own collections alone: no call to another service delays it.
+        """Advise Apple from our own collections, so that no call to another service delays it.
 
-        The order then counts as one that only Apple refunds.
+        A signed question marks the order as one that only Apple refunds.
         """
         try:
             number = text(content, "pay_order_id")
@@ -165,7 +165,7 @@ class PaymentNotificationService:
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def _note_apple(self, order: Order, *, signed: bool) -> None:
-        """Apple's word overrides what the client has named."""
+        """If the question is signed, store iOS in place of the platform that the client sent."""
         if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
 
@@ -206,7 +206,7 @@ class PaymentNotificationService:
 
 
 def _is_platform_event(row: Mapping[str, Any]) -> bool:
-    """Also of one that was never settled: what it would be answered now, nobody has received."""
+    """Whether this is a platform event, whose answer could no longer reach WeChat."""
     return row["genuine"] and row["source"] == XPAY and bool(event_name(json.loads(row["raw"])))
 
 
@@ -215,7 +215,7 @@ def _message(row: Mapping[str, Any]) -> InboxMessage:
 
 
 def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> InboxMessage:
-    """A push as it was received; its content is kept decrypted, signatures are left out."""
+    """Convert a push into an inbox message with decrypted content and without signatures."""
     # `encrypted` overrides a parameter of that name in the request.
     kept = {name: value for name, value in query.items() if "signature" not in name}
     kept["encrypted"] = ENCRYPTED if push.encrypted else "no"
@@ -227,7 +227,7 @@ def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> Inbo
 
 
 def push_of(message: InboxMessage) -> MessagePush:
-    """The verified push that was kept as `message`."""
+    """Restore the verified push that was stored as `message`."""
     encrypted = dict(parse_qsl(message.query)).get("encrypted") == ENCRYPTED
     return MessagePush(json.loads(message.raw), encrypted=encrypted)
 

@@ -20,7 +20,7 @@ from storage.orders import OrderStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, SpentGoldStore, new_id
 
 SAVES = 20
-"""Times that a notice is saved again after the sweep was faster."""
+"""Maximum attempts to save a notice while the sweep changes the case."""
 
 
 class _PlanChanged(Exception):
@@ -30,7 +30,7 @@ class _PlanChanged(Exception):
 
 
 class RefundCaseService:
-    """Decisions and notices; services/refunds/refund_sweep.py carries confirmed cases on."""
+    """Applies decisions and notices; services/refunds/refund_sweep.py continues confirmed cases."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class RefundCaseService:
     async def open(
         self, user_id: str, orders: Sequence[str], reason: str, request_id: str, by: str
     ) -> RefundCase:
-        """Open a case with its preview; nothing is moved. Repeated, the same case.
+        """Open a case with its preview, moving no gold. A repeated request returns the same case.
 
         Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused.
         """
@@ -74,7 +74,7 @@ class RefundCaseService:
         """Take the gold of the orders back, and let the sweep do the rest. Idempotent.
 
         Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed; and
-        RefundChanged if the preview no longer holds: the case then has a new one.
+        RefundChanged if the preview is out of date: the case then has a new preview.
         """
         case = await self._cases.get(id_)
         try:
@@ -99,7 +99,7 @@ class RefundCaseService:
         return await self._save_decision(case, case.drop(by, reason, datetime.now(UTC)))
 
     async def settle(self, id_: str, number: str, by: str, reason: str) -> RefundCase:
-        """End the step of an order that was refunded otherwise, or never will be. Idempotent.
+        """End the step of an order that was refunded elsewhere or never will be. Idempotent.
 
         Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, and
         SecondPersonRequired as for `confirm`.
@@ -109,7 +109,7 @@ class RefundCaseService:
         )
 
     async def apply(self, refund: Refund) -> bool:
-        """Note a refund of which WeChat notified us; False if no case waits for it. Idempotent."""
+        """Record a refund notice of WeChat; returns False if no case waits for it. Idempotent."""
         for _ in range(SAVES):
             cases = await self._cases.with_order(refund.order)
             case = next((case for case in cases if case.waits_for(refund)), None)
@@ -145,7 +145,7 @@ class RefundCaseService:
     async def _plan(
         self, tx: Any, case_id: str, user_id: str, numbers: Sequence[str]
     ) -> RefundPlan:
-        """What refunding these orders of the user takes back, as of one moment.
+        """Plan what refunding these orders of the user takes back, from one consistent read.
 
         Raises UserNotFound, OrderNotFound and NotRefundable.
         """
@@ -163,7 +163,7 @@ class RefundCaseService:
     async def _order_step(
         self, tx: Any, user_id: str, number: str, refund: str
     ) -> tuple[OrderStep, datetime]:
-        """The step of an order, and when it was credited."""
+        """Return the step of an order and the time of its credit."""
         order = await self._orders.find(number, tx)
         if order is None or order.user_id != user_id:
             raise OrderNotFound
@@ -174,7 +174,7 @@ class RefundCaseService:
         return step, credit.at
 
     async def _gifts(self, tx: Any, user_id: str, since: datetime, missing: int) -> list[GiftStep]:
-        """The newest gifts since then that cover the `missing` gold."""
+        """Select the newest gifts from `since` on that together cover the `missing` gold."""
         if missing <= 0:
             return []
         selection = GiftSelection(missing, await self._cases.gifts_in_progress(user_id, tx))
@@ -200,7 +200,7 @@ class RefundCaseService:
         return await self._cases.save(tx, case, settled, now)
 
     async def _take(self, tx: Any, case: RefundCase, step: OrderStep) -> None:
-        """Take the gold of an order back, before WeChat is asked to refund it."""
+        """Take the gold of an order back, before the refund is requested from WeChat."""
         order = await self._orders.find(step.number, tx)
         assert order is not None
         refund = Refund(step.provider, step.number, step.refund, step.fen, own=step.refund)

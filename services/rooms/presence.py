@@ -1,8 +1,8 @@
 """Member presence across processes: connections, disconnections and grace periods.
 
-Each stored membership names the process that serves it. A closed socket marks its member away; so
-does the end of a process, whose lease lapses. The consequences of an absence are a rule of the room
-(rooms/room.py); this module decides when to apply it.
+Each stored membership names the process that serves it. A member is marked away when the socket
+closes, when that process ends, or when its lease lapses. The consequences of an absence are a rule
+of the room (rooms/room.py); this module decides when to apply it.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Lease:
         self.process = process
         self.seconds = seconds
         self.lapses = 0
-        """Number of lapses: others may have marked the members that are served here as away."""
+        """Number of lapses; after one, other processes may have marked members served here away."""
         self._store = store
         self._renewed_at: float | None = None
         self._held_since = time.monotonic()
@@ -59,7 +59,7 @@ class Lease:
         """Milliseconds the lease has been held without a gap; 0 if it may have lapsed.
 
         During a gap MongoDB may have been down: clients could not reconnect, and processes whose
-        lease lapsed may be alive. Measured by this machine's monotonic clock.
+        lease lapsed may be alive. The time is that of this machine's monotonic clock.
         """
         now = time.monotonic()
         if self._renewed_at is None or now - self._renewed_at > self.seconds:
@@ -68,10 +68,10 @@ class Lease:
 
     @property
     def held_for_full_term(self) -> bool:
-        """Whether this process may judge others by their leases.
+        """Whether this process may treat processes with a lapsed lease as dead.
 
         After a MongoDB outage all leases have lapsed, and the first process to recover must not
-        take the others for dead.
+        mistake the others for dead ones.
         """
         return self.held_ms >= self.seconds * 1000
 
@@ -133,7 +133,7 @@ class Presence:
         if arrival is None:
             raise NotAMember
         if arrival.role in ON_MIC:
-            # Never raises: the caller needs the socket's number, to record its end later.
+            # This never raises: the caller needs the socket's number to record its end later.
             await self._mark_returned(live_id, user_id)
         return MemberSocket(user_id, live_id, arrival.epoch, arrival.number)
 
@@ -144,7 +144,7 @@ class Presence:
     async def seen(self, user_id: str, room: Room) -> None:
         """Record that a user entered by an HTTP call, perhaps without any socket.
 
-        `room` is as loaded by the entry: usually it shows that there is nothing to store.
+        `room` was loaded by the entry, and usually shows that there is nothing to store.
         """
         now, member = now_ms(), room.members.get(user_id)
         if member and is_known_present(member, now):
