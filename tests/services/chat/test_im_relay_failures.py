@@ -159,7 +159,7 @@ async def test_messages_wait_for_the_replacement_of_a_dissolved_group(
 ) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_sent(1)
+        await relays.until_idle(relay)
         await relays.cursors.update_one({"_id": 1}, {"$set": {"tries": 50}})  # an outage of IM
         relays.dissolve_group(1)
         relay.publish(1, relays.rooms.add_gifts(1, 2))
