@@ -18,7 +18,7 @@ from core.errors import TryAgain
 QUEUE_SECONDS = 5.0
 """Longest wait in a RequestBatcher's queue; the same as for a lock."""
 READ_QUEUE_SECONDS = 60.0
-"""Longest wait for a SingleFlight's read under way: longer than any read may take."""
+"""Longest wait of a SingleFlight's caller for the read in flight; every read is shorter."""
 CONCURRENT_LOADS = 2
 """Queries of one BatchLoader in flight: while one is answered, the other is prepared."""
 A = TypeVar("A")
@@ -209,7 +209,7 @@ def _settle(answer: asyncio.Future[T], value: T | Exception) -> None:
 def _fail_unanswered(
     answers: Iterable[asyncio.Future[Any]], error: Exception | None = None
 ) -> None:
-    """Let none be awaited for ever; without an error, its task was cancelled."""
+    """Fail the open answers; without an `error`, the task that served them was cancelled."""
     for answer in answers:
         if not answer.done():
             answer.set_exception(error or TryAgain())

@@ -11,10 +11,9 @@ LOCK_TIMEOUT_SECONDS = 5.0
 
 
 class NamedLocks:
-    """Serialises work on the same name within this process.
+    """Serialises work on the same user within this process.
 
-    Correctness does not depend on it (the guarded write ensures it), but without it all changes
-    of a busy room conflict with each other and most of the work is thrown away.
+    Correctness does not depend on it, since transactions detect conflicts. It saves repeating them.
     """
 
     def __init__(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> None:

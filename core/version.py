@@ -19,8 +19,8 @@ BUILD_DIGITS = 8
 def build() -> str:
     """The version and a digest of the program, like "1.0.0+7c0141fc".
 
-    Differs between any two programs, also if nobody has raised the number. Reads about a megabyte
-    from disk, in 10 to 30 ms, once.
+    Differs between any two programs, even with the same version number. Reads about a megabyte from
+    disk, in 10 to 30 ms, once.
     """
     digest = hashlib.sha256()
     for path in sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")):

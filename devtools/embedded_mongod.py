@@ -139,7 +139,7 @@ class EmbeddedMongod:
         """Lets mongod close its files (1 s) and releases the data directory. Idempotent."""
         process, self._process = self._process, None
         if self._ownership:
-            self._ownership.truncate(0)  # nobody joins a mongod that ends
+            self._ownership.truncate(0)  # no other process joins a mongod that ends
         if process:
             await _terminate(process)
         if self._ownership:

@@ -23,7 +23,7 @@ from services.errors import RateMissing, SessionKeyMissing, TooManyOrders
 from storage.errors import BlockNotFound, GiftNotFound, UserNotFound
 from tencent.errors import ServiceUnavailable
 
-LENGTH = 50
+MAX_SHOWN = 50
 """Longest list that is shown."""
 CANDIDATES = 500
 """Users at the top of a ranking who are considered; bounds the two queries."""
@@ -137,7 +137,7 @@ async def _shown(context: Context, scope: str, unit: str) -> list[Face]:
     """Those who agreed among the first of the ranking, highest first."""
     ranked = await context.stores.rankings.top(scope, unit, CANDIDATES)
     shown = await context.stores.users.shown_in_rankings([user_id for user_id, _ in ranked])
-    return [user.person().face() for user in shown[:LENGTH]]
+    return [user.person().face() for user in shown[:MAX_SHOWN]]
 
 
 class GetConfigsHandler(ActiveUserHandler):

@@ -81,9 +81,13 @@ class RequestLimits:
         if not self._in_progress[user_id]:
             del self._in_progress[user_id]
 
+    def take_from_address(self, limit: LimitClass, address: str) -> float:
+        """As `take_from_user`, for an address, which is the key of `limit_key`."""
+        return self._take(self._buckets[limit], limit, "address", address)
+
     def count_address(self, limit: LimitClass, address: str) -> None:
-        """Take a token of an address, the key of `limit_key`; RateLimited without one."""
-        _refuse_for(self._take(self._buckets[limit], limit, "address", address))
+        """Take a token of an address; RateLimited without one."""
+        _refuse_for(self.take_from_address(limit, address))
 
     def count_operator_login(self, name: str, address: str) -> None:
         """Take a token of the name at this address, and one of the address; RateLimited without.

@@ -111,7 +111,7 @@ class CssAckResponse(Response):
 
 
 class TencentWebhookHandler(WebhookHandler):
-    """Base of both webhooks."""
+    """Base of the webhooks of IM and CSS."""
 
     async def receive_callback(self, source: str, callback: ParsedCallback[CallbackEvent]) -> None:
         """Store a callback and carry it out; CallbackRefused if it is not verified."""
@@ -167,7 +167,7 @@ class RefundAdviceResponse(Response):
 class EncryptedReplyResponse(Response):
     """An answer in safe mode."""
 
-    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_pascal)
 
     encrypt: str
     msg_signature: str

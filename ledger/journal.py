@@ -91,6 +91,16 @@ def negate(lines: tuple[Posting, ...]) -> tuple[Posting, ...]:
     return tuple(line._replace(amount=-line.amount) for line in lines)
 
 
+def grant_key(request_id: str) -> str:
+    """Idempotency key of a grant by the house."""
+    return f"grant:{request_id}"
+
+
+def settle_key(request_id: str) -> str:
+    """Idempotency key of the settlement of a debt."""
+    return f"settle:{request_id}"
+
+
 def reversal_key(entry_key: str) -> str:
     """Idempotency key of the only reversal of a gift or grant."""
     return f"reversal:{entry_key}"

@@ -6,20 +6,20 @@ from ledger.transfers import Transfer, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
 
 PROBLEM_CHECK_EVERY = timedelta(minutes=5)
-"""Longest interval after a problem, so that one failed query is not one for an hour."""
+"""Longest interval between queries after a problem, so that one failure does not cost an hour."""
 SUBMIT_AFTER = timedelta(seconds=2)
-"""When the sweep submits an approved withdrawal: the request for it may be doing so."""
+"""Delay before the sweep submits an approved withdrawal, which the approval submits first."""
 CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
-"""Times after a transfer was sent, or its cancellation requested, at which it is queried."""
+"""Delays of the first queries, after a transfer was sent or its cancellation was requested."""
 CHECK_EVERY = timedelta(hours=1)
 """Interval of the queries after that; WeChat Pay closes a transfer after 24 hours, or later."""
 MISSING_BEFORE_RESEND = 2
-"""Queries that do not find a transfer until it is sent again: it may be missing *yet*."""
+"""Queries without a result before a transfer is sent again; WeChat Pay may not list it yet."""
 STUCK_AFTER = CHECK_AFTER[-1]
 """Time in which WeChat Pay locks the funds; the transfer is sent again if they were too low."""
 NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
 NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
-"""Refusals after which the same request is sent again, unless a query shows that it arrived."""
+"""Refusals after which the same request is sent again, unless a query finds the transfer."""
 SETTING_REFUSALS = ("PARAM_ERROR", "INVALID_REQUEST", "NO_AUTH")
 """Refusals until a setting is corrected, here or at WeChat Pay. The transfer then gets a new body,
 under the same number."""
@@ -27,15 +27,15 @@ CLEAR_REFUSALS = (*SETTING_REFUSALS, *NOT_TAKEN, "SIGN_ERROR")
 """Answers that prove that WeChat Pay has not accepted a transfer; others prove nothing."""
 MISSING_BEFORE_RETURN = 3
 RETURN_AFTER = timedelta(days=1)
-"""Time since a cancelled transfer was last sent, in which no query found it, until it is returned:
-WeChat Pay closes the transfers that it has within it."""
+"""Age at which a cancelled transfer that no query has found is returned. WeChat Pay closes every
+transfer that it has within this time."""
 QUERYABLE_FOR = timedelta(days=30)
-"""Age up to which WeChat Pay answers queries: later, "not found" proves nothing."""
+"""Age up to which WeChat Pay answers queries; "not found" proves nothing about older ones."""
 MISS_INTERVAL = timedelta(seconds=45)
 """Queries within this period count as one that did not find the transfer. It is shorter than the
 shortest interval between checks."""
 UNCLEAR = "UNCLEAR"
-"""Problem of a call without an answer that can be trusted."""
+"""Problem of a call that failed or whose answer is not trusted."""
 
 
 def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
@@ -51,7 +51,7 @@ def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
 
 
 def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:
-    """Whether a query that does not find the transfer is another one, not the last one repeated."""
+    """Whether a query without a result counts, since the last one that counted is old enough."""
     return withdrawal.missed_at is None or now - withdrawal.missed_at >= MISS_INTERVAL
 
 
@@ -60,7 +60,7 @@ def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) 
 
     This is also the only way to get the package, which no query returns, if the first answer was
     lost or came before the funds were locked. A transfer that is to be cancelled is sent again only
-    while it is unknown whether WeChat Pay has it.
+    while it is unknown whether WeChat Pay accepted it.
     """
     if withdrawal.is_cancelling and (stated is not None or withdrawal.refusal):
         return False

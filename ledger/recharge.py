@@ -200,7 +200,7 @@ class OpenOrder:
     slot: int
     created_at: datetime
     prepay_id: str = ""
-    """The provider's id of the prepared payment; "" if there is none yet, or never."""
+    """The provider's id of the prepared payment; "" before it, and for virtual payment."""
 
     @property
     def expires_at(self) -> datetime:

@@ -14,7 +14,7 @@ from core.clock import CHINA_TZ
 SUGGEST_REFUND, SUGGEST_REFUSAL = 0, 1
 """`result_code` of the answer. Source: WeChat, "virtual payment on iOS"."""
 NAMED_LIVES = 5
-"""Lives that the evidence names; a text without end helps nobody who has to read it."""
+"""Maximum number of lives that the evidence names, which keeps it readable."""
 
 
 @dataclass(frozen=True, slots=True)

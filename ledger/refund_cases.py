@@ -14,7 +14,8 @@ from ledger.recharge import Refund, RefundState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
 
 CaseState = Literal["opened", "confirmed", "reversing", "refunding", "closed", "dropped"]
-OPEN_STATES: tuple[CaseState, ...] = ("opened", "confirmed", "reversing", "refunding")
+IN_PROGRESS: tuple[CaseState, ...] = ("confirmed", "reversing", "refunding")
+OPEN_STATES: tuple[CaseState, ...] = ("opened", *IN_PROGRESS)
 CHECK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
 HOURLY = timedelta(hours=1)
 

@@ -97,7 +97,7 @@ class Withdrawal:
     approvals: tuple[str, ...] = ()
     """Operators who have approved it."""
     decided_by: str = ""
-    """Who declined or cancelled it; "" for nobody."""
+    """Operator or user who declined or cancelled it; "" if it was neither."""
     decided_at: datetime | None = None
     reason: str = ""
     """Why it was declined or cancelled."""

@@ -17,7 +17,7 @@ from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
 from realtime.outbox import Outbox
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("qlive.hub")
 
 RECENT_FRAMES = 256
 """Frames kept in memory for resuming clients."""

@@ -31,7 +31,7 @@ from realtime.resume import (
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import MemberCounts, MemberSocket
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("qlive.hub")
 
 BACKFILL_CONCURRENCY = 16
 """Rooms backfilled concurrently."""

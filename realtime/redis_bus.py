@@ -142,7 +142,7 @@ class RedisBus(Bus):
                     pinged_at = now
                     self._enqueue(self._ping_channel, str(now).encode())
                 if now - self._ping_received_at > PING_TIMEOUT_SECONDS:
-                    raise TimeoutError("the subscriber does not hear its own ping")
+                    raise TimeoutError("the subscriber does not receive its own ping")
                 if received := await pubsub.get_message(timeout=PING_SECONDS):
                     self._handle(received)
         finally:

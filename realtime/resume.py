@@ -14,7 +14,7 @@ from realtime.channel import Channel
 from realtime.close_codes import CloseCode
 from rooms.events import NumberedEvent
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("qlive.hub")
 
 MAX_READS = 20
 """Maximum number of times that a join reads a room that keeps changing."""

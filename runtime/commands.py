@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runtime.development import DevSecrets
 
 COMMAND_LINE = "command line"
-"""Who journal and audit log name."""
+"""Name of the command line in the journal and the audit log."""
 MAX_REQUEST_ID = 64
 """As in the operators' API, whose ids are the same."""
 

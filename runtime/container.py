@@ -9,6 +9,7 @@ from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
 from rooms.members import GracePolicy
+from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
 from services.keeper import Keeper
 from services.rooms.presence import Lease, Presence
@@ -44,7 +45,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     hub = Hub(stores.rooms, room_access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
     im_relay = None
     if settings.im.relay:
-        im_relay = ImRelay(
+        publisher = ImPublisher(
             stores.relay_cursors,
             stores.rooms,
             stores.members,
@@ -52,6 +53,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
             tencent.im,
             stores.outbox,
         )
+        im_relay = ImRelay(stores.relay_cursors, stores.rooms, publisher)
     keeper = Keeper(stores.rooms, hub, im_relay)
     lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
     presence = Presence(stores.presence, stores.members, keeper, lease, grace)

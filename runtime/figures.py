@@ -16,7 +16,7 @@ LEDGER_FIGURES = {
     "gold_owed": ("owed", "Gold that users owe for refunds."),
     "income_owed": ("owed_income", "Income that users owe for refunds."),
     "paid_fen": ("fen", "Payments minus refunds, in fen."),
-    "income_held": ("held", "Income held for withdrawals, which is in the balance of nobody."),
+    "income_held": ("held", "Income held for withdrawals, which is in no balance."),
     "withdrawn_fen": ("withdrawn_fen", "Withdrawals paid, in fen."),
     "ledger_problems": ("problems", "Problems found by the last check-ledger; -1 if unknown."),
     "ledger_checked_at": ("at", "Start of the last check-ledger in Unix seconds."),

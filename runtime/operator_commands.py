@@ -74,7 +74,7 @@ async def list_all(context: Context, _args: argparse.Namespace) -> int:
 
 
 async def _public_state(context: Context, name: str) -> dict[str, Any]:
-    """What the audit log shows of an operator; {} if there is none."""
+    """State and role of an operator, for the audit log; {} for an unknown name."""
     account = await context.stores.operators.find(name)
     return {"role": account.role, "state": _state(account)} if account else {}
 
@@ -88,7 +88,7 @@ def _state(account: OperatorAccount) -> str:
 
 
 async def _carry_out(context: Context, args: argparse.Namespace) -> str:
-    """Returns what the action has to say."""
+    """Carry out the action; returns the text to print."""
     operators, name = context.services.operators, args.name
     match args.action:
         case "add":

@@ -62,7 +62,7 @@ Contexts = Mapping[Preparation[Any, Any] | None, Any]
 
 
 class ChangeFailed(Exception):
-    """These changes of a batch cannot be decided; the others are, on a room loaded again."""
+    """Some changes of a batch failed; the others are decided on a room that is loaded again."""
 
     def __init__(self, changes: Iterable[AnyChange], error: Exception) -> None:
         super().__init__(error)
@@ -101,7 +101,10 @@ class Keeper:
         return result
 
     async def begin(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
-        """As `change`, for a rule that begins a live session, which no batch can contain."""
+        """As `change`, for a rule that begins a live session.
+
+        It is saved alone, since it empties the log of events.
+        """
         (result,) = await self._change_batch(live_id, [_without_context(rule, user_ids)])
         if isinstance(result, Exception):
             raise result
@@ -246,8 +249,8 @@ def decide(
     """Apply the rules in order.
 
     Returns what each rule returned or its refusal, which leaves the room as it was, and the
-    preparations with something to write. After any other error the room may be half changed:
-    ChangeFailed.
+    preparations with something to write. Raises ChangeFailed after any other error, since the room
+    may be half changed.
     """
     outcomes: dict[AnyChange, Any] = {}
     writing: set[Preparation[Any, Any]] = set()

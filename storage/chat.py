@@ -65,7 +65,7 @@ class RelayCursorStore:
         await self._relays.create_index("over")
 
     async def wake(self, wakes: Mapping[int, bool], now: datetime) -> None:
-        """Make rooms due by one command: they have events to relay, or (True) also user counts."""
+        """Make rooms due by one command; True: their user counts may have changed, too."""
         updates = [_wake(live_id, now, counts=counts) for live_id, counts in wakes.items()]
         await self._relays.bulk_write(updates, ordered=False)
 
@@ -198,8 +198,10 @@ def _wake(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
 
 
 def _unmoved(row: Document) -> Document:
-    """Filter that matches while nobody has claimed the room or moved its cursor. A wake may be
-    missed: the room then stays due when the claim is released."""
+    """Filter that matches until a process claims the room or moves its cursor.
+
+    A wake in between does not prevent the claim; the room then stays due after its release.
+    """
     return {name: row[name] for name in ("_id", "claims", "claimed_until", "epoch", "seq")}
 
 

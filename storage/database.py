@@ -30,8 +30,8 @@ Collection = AsyncCollection[Document]
 Session = AsyncClientSession
 
 OPERATION_MS = 3_000
-"""Timeout of one operation, server selection included. Less than the timeout of a room's lock
-(core/locks.py), so that requests queued behind it also fail with the error of the database."""
+"""Timeout of one operation, server selection included. Less than QUEUE_SECONDS (core/batching.py)
+and the timeout of a lock, so that requests queued behind it also fail with the database's error."""
 CONNECT_MS = 2_000
 CONNECTING = 50
 """Connections to one member that may be opened at the same time; PyMongo's default is two. Commands
@@ -39,7 +39,7 @@ that wait for a connection keep the others from the pool on Python 3.11: docs/pe
 "Waits for a connection". Overrides `maxConnecting` of the URI."""
 HEARTBEAT_MS = 1_000
 """Interval of monitoring. A frozen primary is given up CONNECT_MS after a missed heartbeat (3 s in
-all), before another member is elected (4 s, docs/deploy.md), so that the locks of rooms are free by
+all), before another member is elected (4 s, docs/deploy.md), so that queued changes have failed by
 then."""
 SLOW_OPERATION_SECONDS = 600
 PING_SECONDS = 2.0

@@ -102,6 +102,11 @@ async def page(
     return found[:limit], _cursor(last, by) if last else None
 
 
+def day_in_china(field: str) -> Document:
+    """Expression for the day in China of a time, as YYYY-MM-DD."""
+    return {"$dateToString": {"date": f"${field}", "format": "%Y-%m-%d", "timezone": "+08"}}
+
+
 def starts_with(text: str) -> Document:
     """Condition for a field with this prefix; a range, so it can use an index."""
     return {"$gte": text, "$lt": text + MAX_CHARACTER}

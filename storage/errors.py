@@ -11,8 +11,7 @@ NotFound
 StateConflict
 ├── OperatorExists       operator_exists
 ├── AlreadyDecided       decided
-├── OrderInRefund        order_in_refund: another refund case has the order
-└── SocketOvertaken      not_now: another process has a newer socket; only a close code reports it
+└── OrderInRefund        order_in_refund: another refund case has the order
 Unavailable
 └── StorageUnavailable   storage_away
 """
@@ -68,10 +67,6 @@ class AlreadyDecided(StateConflict):
 
 class OperatorExists(StateConflict):
     code, detail = "operator_exists", "An operator of this name exists already."
-
-
-class SocketOvertaken(StateConflict):
-    """Another process has registered a newer socket of the member meanwhile."""
 
 
 class StorageUnavailable(Unavailable):

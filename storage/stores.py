@@ -14,6 +14,7 @@ from storage.gold.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
+from storage.gold.spent_gold import SpentGoldStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -24,7 +25,7 @@ from storage.operators.operators import OperatorSessionStore, OperatorStore
 from storage.orders import OrderStore
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
-from storage.refund_cases import RefundCaseStore, SpentGoldStore
+from storage.refund_cases import RefundCaseStore
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore

@@ -87,13 +87,29 @@ class Metrics:
         )
         self.withdrawals = OpenWork(
             gauge("withdrawals_open", "Withdrawals that are neither paid nor returned.", STATE),
-            gauge("oldest_withdrawal_seconds", "Longest time of one in its state.", STATE),
-            gauge("transfer_problems", "Those whose last call to WeChat Pay failed.", ("code",)),
+            gauge(
+                "oldest_withdrawal_seconds",
+                "Longest time that an open withdrawal has been in its state.",
+                STATE,
+            ),
+            gauge(
+                "transfer_problems",
+                "Open withdrawals whose last call to WeChat Pay failed, by code.",
+                ("code",),
+            ),
         )
         self.refunds = OpenWork(
             gauge("refunds_open", "Refund cases that are neither closed nor dropped.", STATE),
-            gauge("oldest_refund_seconds", "Time since the oldest was confirmed.", STATE),
-            gauge("refund_problems", "Orders of which the provider is asked again.", ("problem",)),
+            gauge(
+                "oldest_refund_seconds",
+                "Time since the oldest open refund case was confirmed.",
+                STATE,
+            ),
+            gauge(
+                "refund_problems",
+                "Orders of refund cases whose provider is asked again, by problem.",
+                ("problem",),
+            ),
         )
         self.handshakes = counter("handshakes", "WebSocket handshakes accepted.")
         self.closes = counter("closes", "Closed sockets, by close code.", ("code",))

@@ -20,7 +20,7 @@ verification of an incoming message, for a Reason.
 
 from enum import StrEnum
 
-from core.errors import PermissionDenied, QLiveError, Unavailable
+from core.errors import PermissionDenied, QLiveError, RateLimited, Unavailable
 
 
 class UnknownApp(QLiveError):
@@ -124,3 +124,7 @@ class Unreadable(NotVerified):
 
     def __init__(self) -> None:
         super().__init__(Reason.UNREADABLE)
+
+
+CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
+"""Errors of a call about a refund or transfer after which only a query shows what became of it."""

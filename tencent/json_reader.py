@@ -43,7 +43,7 @@ def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
 
 
 def object_or_none(body: bytes) -> dict[str, Any] | None:
-    """As `read_object`, for an answer whose HTTP status says enough."""
+    """As `read_object`, but returns None instead of raising Unreadable."""
     try:
         return read_object(body)
     except Unreadable:

@@ -33,8 +33,8 @@ TAG_BYTES = 16
 class MerchantClient:
     """What every WeChat Pay call of one merchant has in common.
 
-    An unreadable PEM text raises ValueError in the constructor, at startup rather than at the first
-    payment.
+    An unreadable PEM text, or none of WeChat Pay's keys, raises ValueError in the constructor: at
+    startup rather than at the first payment.
     """
 
     def __init__(
@@ -42,20 +42,19 @@ class MerchantClient:
     ) -> None:
         self.service = client.service
         self.mchid, self.apiv3_key = pay.mchid, pay.apiv3_key
+        self._key = read_key(pay.private_key)
         pems = {pay.public_key_id: pay.public_key, **pay.platform_keys}
         self.keys = {serial: read_key(pem) for serial, pem in pems.items() if pem}
         """WeChat Pay's public keys, by PUB_KEY_ID, and its certificates', by serial."""
+        if not self.keys:
+            raise ValueError("set pay.public_key or pay.platform_keys to WeChat Pay's key")
         self.now = now
         self._client = client
         self._serial_no = pay.serial_no
-        self._key = read_key(pay.private_key)
 
     @property
     def encryption_serial(self) -> str:
-        """Names the key that encrypts fields sent to WeChat Pay: the public key, if there is one.
-
-        StopIteration without any key.
-        """
+        """Names the key that encrypts fields for WeChat Pay: the public key, if there is one."""
         public = (serial for serial in self.keys if serial.startswith(PUBLIC_KEY_PREFIX))
         return next(public, None) or next(iter(self.keys))
 
@@ -97,7 +96,7 @@ class MerchantClient:
             raise ServiceUnavailable(self.service) from None
 
     def refusal(self, response: ServiceResponse) -> str:
-        """The error code of a refusal, "" if it is none.
+        """The error code of a refusal, "" for a success.
 
         WeChat Pay promises a signature on successes only, so that a refusal without one counts as
         well: it never says that money was moved. RateLimited for an answer that the request came

@@ -120,7 +120,7 @@ def quick_password_hashes() -> Iterator[None]:
     hasher = functools.partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(services.operators.operators, "PasswordHasher", hasher)
-        patch.setattr(services.operators.operators, "UNKNOWN", hasher().hash("no password"))
+        patch.setattr(services.operators.operators, "UNMATCHED_HASH", hasher().hash("no password"))
         yield
 
 

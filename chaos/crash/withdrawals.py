@@ -51,7 +51,7 @@ class Payees:
         return self._payee
 
     async def give(self, payee: UserClient, gift_id: int) -> None:
-        """A gift of somebody with much gold."""
+        """A gift of a user with much gold."""
         if self._giver is None:
             self._giver = await self._env.create_user("giver of payees", 1)
             grant = {"gold": 10 * GOLD, "reason": "chaos", "request_id": self._giver.id}

@@ -36,9 +36,9 @@ class SimulatedRefund:
 class SimulatedRefunds:
     """`refunds` (by our number), `outcome`, `mode` and `fault` are for tests.
 
-    A refund ends after a moment with `outcome`, and is notified as `mode` says; one that is `held`
-    ends when it is told to. The next request gets `fault`: NOT_ENOUGH refuses it, `lost` takes it
-    without an answer.
+    A refund ends after a moment with `outcome`, and its notification is sent as `mode` says; a
+    `held` refund ends on request. `fault` applies to the next request: NOT_ENOUGH refuses it,
+    `lost` accepts it without an answer.
     """
 
     def __init__(self, delivery: SimulatedDelivery) -> None:

@@ -30,7 +30,7 @@ BYTE_ORDER_MARK = "\ufeff"
 """Without it, Excel reads UTF-8 as the code page of the system."""
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 """Beginning of a cell that a spreadsheet program may execute, in full width, too."""
-MACHINE = Operator("ops.token", "machine")
+TOKEN_OPERATOR = Operator("ops.token", "machine")
 log = structlog.get_logger("qlive.http")
 
 
@@ -110,7 +110,7 @@ class OperatorHandler(Handler):
             return None
         machine = self.context.settings.ops.token
         if machine and hmac.compare_digest(token.encode(), machine.encode()):
-            return MACHINE
+            return TOKEN_OPERATOR
         in_use = IDLE_HEADER not in self.request.headers
         return await self.context.services.operators.operator_of(token, in_use=in_use)
 
@@ -140,7 +140,7 @@ class OperatorHandler(Handler):
 
 
 class CsvFileResponse(TextResponse):
-    """The file, or what is not sent of it yet."""
+    """A CSV file."""
 
     media_type = "text/csv; charset=utf-8"
 

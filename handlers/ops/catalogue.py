@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import InvalidParameter, NotFound
+from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.gold import block_response
 from handlers.ops.base import OperatorHandler
@@ -12,7 +12,6 @@ from handlers.schemas.responses import OkResponse, Page
 from services.errors import RateRequired
 from storage.database import Document
 from storage.errors import BlockNotFound, GiftNotFound
-from storage.gold.catalogue import RATE_KEYS
 from storage.operators.approvals import Approval
 
 
@@ -111,7 +110,6 @@ class OpsConfigsHandler(OperatorHandler):
         self, params: ops_requests.NewConfigRequest
     ) -> ops_responses.ConfigResponse | ops_money.ApprovalResponse:
         """Add a config; one of a rate waits for another operator."""
-        _check_rate(params.key, params.value)
         answer = await self.context.services.approvals.change_catalogue(
             "config", None, params.model_dump(), self.operator.name
         )
@@ -131,8 +129,6 @@ class OpsConfigHandler(OperatorHandler):
         changes = params.model_dump(exclude_none=True)
         if "value" in params.model_fields_set:  # null is a valid value
             changes["value"] = params.value
-        old = await self.context.stores.configs.get(int(number))
-        _check_rate(str(changes.get("key", old["key"])), changes.get("value", old["value"]))
         answer = await self.context.services.approvals.change_catalogue(
             "config", int(number), changes, self.operator.name
         )
@@ -145,8 +141,3 @@ class OpsConfigHandler(OperatorHandler):
             "config", int(number), None, self.operator.name
         )
         return self.unless_waiting(answer, lambda _removed: OkResponse())
-
-
-def _check_rate(key: str, value: Any) -> None:
-    if key in RATE_KEYS and not ops_requests.is_rate(value):
-        raise InvalidParameter({"value": "a rate is a number above 0 and at most 1"})

@@ -1,6 +1,6 @@
 """The operators' API: every path with its handler, its public name, and who may read and change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from handlers.base import Route, methods_of
 from handlers.ops import (
@@ -105,11 +105,11 @@ OPS_ROUTES: list[Route] = [
 ]
 
 
-def permissions(routes: Sequence[Route] = OPS_ROUTES) -> Mapping[Access, list[str]]:
+def permissions() -> Mapping[Access, list[str]]:
     """The operations that each role may use, as the audit log calls them: `PATCH OneUser`."""
     operations = [
         (f"{method.upper()} {route.label}", access)
-        for route in routes
+        for route in OPS_ROUTES
         for method in methods_of(route.handler)
         if (access := route.access(method))
     ]

@@ -2,15 +2,17 @@
 
 import re
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from handlers.schemas.requests import Request, UserId, Whole
+from handlers.schemas.requests import BanMinutes, Request, RequestId, UserId, Whole
 from ledger.journal import Kind, Unit
 from ledger.recharge import OrderState
 from ledger.refund_cases import CaseState
+from ledger.withdrawals import WithdrawalState
+from storage.jobs.inbox import Outcome
 
 OPERATOR_NAME = "[a-z][a-z0-9._-]{1,31}"
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -33,14 +35,6 @@ Price = Annotated[int, BeforeValidator(_fen), Field(ge=1), WithJsonSchema(_YUAN)
 
 
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,59}$")]
-
-
-def is_rate(value: Any) -> bool:
-    """Whether this JSON value is a number above 0 and at most 1."""
-    try:
-        return not isinstance(value, bool) and 0 < Decimal(str(value)) <= 1
-    except InvalidOperation:
-        return False
 
 
 class LoginSetupRequest(Request):
@@ -106,8 +100,8 @@ class EndSessionsRequest(ReasonRequest):
 
 
 class GrantRequest(ReasonRequest):
-    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
-    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    gold: Annotated[Gold, Field(ge=1)]
+    request_id: RequestId
 
 
 class SettleRequest(GrantRequest):
@@ -133,7 +127,7 @@ class LiftRoomBanRequest(ReasonRequest):
 class OpsRemoveUserRequest(LiftRoomBanRequest):
     """`minutes`: how long the user is banned from the room."""
 
-    minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
+    minutes: BanMinutes = 60
 
 
 class NewGiftRequest(Request):
@@ -152,12 +146,12 @@ class GiftChangeRequest(Request):
 
 
 class NewBlockRequest(Request):
-    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
+    gold: Annotated[Gold, Field(ge=1)]
     price: Price
 
 
 class BlockChangeRequest(Request):
-    gold: Annotated[Whole, Field(ge=1, le=1_000_000_000, examples=[60])] | None = None
+    gold: Annotated[Gold, Field(ge=1, examples=[60])] | None = None
     price: Price | None = None
 
 
@@ -201,9 +195,7 @@ class LedgerSearchRequest(IdSearchRequest):
 
 class WithdrawalSearchRequest(CursorRequest):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
-    state: Literal[
-        "", "requested", "approved", "submitted", "awaiting_user", "paid", "returned"
-    ] = ""
+    state: Literal[""] | WithdrawalState = ""
 
 
 def _check_day(text: str) -> str:
@@ -232,7 +224,7 @@ class QuarterRequest(Request):
 
 class InboxSearchRequest(IdSearchRequest):
     source: Literal["", "im", "live", "jsapi", "xpay", "transfer"] = ""
-    outcome: Literal["", "received", "done", "ignored", "refused"] = ""
+    outcome: Literal["", "received", Outcome] = ""
     event: Annotated[str, StringConstraints(max_length=64)] = ""
 
 
@@ -248,7 +240,7 @@ class RefundRequest(ReasonRequest):
 
     user_id: UserId
     orders: Annotated[list[OrderNumber], Field(min_length=1, max_length=20)]
-    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    request_id: RequestId
 
 
 class SettleRefundRequest(ReasonRequest):

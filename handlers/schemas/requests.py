@@ -35,6 +35,8 @@ Whole = Annotated[int, BeforeValidator(_check_integer)]
 Number = Annotated[Whole, Field(ge=1, le=2**53)]
 UserId = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
 Text = Annotated[str, StringConstraints(max_length=512)]
+RequestId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+BanMinutes = Annotated[Whole, Field(ge=1, le=1440)]
 Gender = Annotated[Whole, Field(ge=1, le=2, description="1: man, 2: woman")]
 
 
@@ -111,7 +113,7 @@ class InviteMicroRequest(LiveRequest):
 class RemoveUserRequest(InviteMicroRequest):
     """`minutes`: how long the user is banned from the room."""
 
-    minutes: Annotated[Whole, Field(ge=1, le=1440)] = 60
+    minutes: BanMinutes = 60
 
 
 class PushGiftRequest(Request):
@@ -137,7 +139,7 @@ class NewWithdrawalRequest(Request):
     """
 
     income: Number
-    request_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    request_id: RequestId
     real_name: Annotated[
         str,
         StringConstraints(max_length=50, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$"),

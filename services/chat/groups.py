@@ -18,16 +18,10 @@ GROUP_KINDS = (ENSURE, REPLACE, MUTE_AGAIN)
 """Message kinds of a lane of their own: starting lives must not delay what protects users."""
 
 
-async def queue_group_check(outbox: OutboxStore, live_id: int, group_id: str) -> None:
-    """Queue the creation of the group, should it not exist."""
+async def queue_group_message(outbox: OutboxStore, kind: str, live_id: int, group_id: str) -> None:
+    """Queue the creation of a missing group (ENSURE), or the replacement of a dissolved one."""
     payload = {"live_id": live_id, "group_id": group_id}
-    await outbox.add(ENSURE, payload, urgent=True, key=group_id)
-
-
-async def queue_group_replacement(outbox: OutboxStore, live_id: int, group_id: str) -> None:
-    """Queue the replacement of a dissolved group."""
-    payload = {"live_id": live_id, "group_id": group_id}
-    await outbox.add(REPLACE, payload, urgent=True, key=group_id)
+    await outbox.add(kind, payload, urgent=True, key=group_id)
 
 
 class GroupService:
@@ -84,14 +78,16 @@ class GroupService:
         await self._groups.mark_ready(live_id, group_id)
 
     async def _mute_removed(self, live_id: int) -> None:
-        """Order the mutes of the room's removed users in its new group.
+        """Order the mutes of the room's removed users in its new group, by one write.
 
         A room may have thousands of them: they use the lane of the groups, so that they delay no
         kick and no mute of another room.
         """
-        for user_id in (await self._keeper.load(live_id)).active_bans(now_ms()):
-            payload, key = {"user_id": user_id, "live_id": live_id}, f"{live_id}:{user_id}"
-            await self._outbox.add(MUTE_AGAIN, payload, urgent=True, key=key)
+        banned = (await self._keeper.load(live_id)).active_bans(now_ms())
+        mutes = {
+            f"{live_id}:{user_id}": {"user_id": user_id, "live_id": live_id} for user_id in banned
+        }
+        await self._outbox.add_urgent(MUTE_AGAIN, mutes)
 
     async def _create_at_im(self, group_id: str, host: Person) -> bool:
         """Whether the group is new."""

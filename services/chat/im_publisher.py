@@ -1,8 +1,9 @@
 """Publishes one room's events to Tencent IM while its claim lasts."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import inf
 
 import structlog
@@ -10,7 +11,7 @@ import structlog
 from core.clock import now_ms
 from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
 from rooms.room import Room, Seat
-from services.chat.groups import queue_group_replacement
+from services.chat.groups import REPLACE, queue_group_message
 from services.chat.im_messages import (
     ImMessage,
     counts_message,
@@ -39,15 +40,15 @@ REPEAT_SECONDS = 60.0  # for one room, in case that IM does not have the new gro
 EXPECTED_SECONDS = 15.0  # usually a replacement takes one or two
 MAX_ROOMS = 1_000  # remembered; for others a replacement may be ordered earlier
 
-# A room without a cursor is relayed from now on. Another process may be a little late with the
-# wake of an earlier event, so the start is earlier, without events that are too old.
+# A room without a cursor is relayed from now on. Another process may store the wake of an earlier
+# event late, so the relay starts up to FIRST_EVENTS earlier and skips events older than FIRST_AGE.
 FIRST_EVENTS = 200  # less than the log keeps
 FIRST_AGE = timedelta(seconds=5)
 MAX_RECENT = 5_000  # events, about 5 MB; then all are forgotten, and read from the rooms' logs
 
 
 class RecentEvents:
-    """Events that this process has saved and is about to relay, by room: none is read again."""
+    """Events that this process saved and will relay, by room; reads them from memory once."""
 
     def __init__(self) -> None:
         self._by_room: dict[int, list[NumberedEvent]] = {}
@@ -96,20 +97,19 @@ class ImPublisher:
         stream_urls: StreamUrls,
         im: ImClient,
         outbox: OutboxStore,
-        recent: RecentEvents,
         *,
-        now: Callable[[], datetime],
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`recent`: what this process has saved; `clock` and `sleep` in seconds."""
+        """`clock` and `sleep` in seconds."""
         self._store = store
         self._rooms = rooms
         self._members = members
         self._stream_urls = stream_urls
         self._im = im
         self._outbox = outbox
-        self._recent = recent
+        self.recent = RecentEvents()
         self._replacement_ordered_at: dict[int, float] = {}  # by live_id, the earliest first
         self._now = now
         self._clock = clock
@@ -139,7 +139,7 @@ class ImPublisher:
     ) -> Sequence[NumberedEvent] | None:
         if seq == room.version:
             return []
-        recent = self._recent.take(claim.live_id, room.epoch, seq, room.version)
+        recent = self.recent.take(claim.live_id, room.epoch, seq, room.version)
         return recent or await self._rooms.log_since(claim.live_id, room.epoch, seq)
 
     async def _backfill(
@@ -252,7 +252,7 @@ class ImPublisher:
         now, ordered_at = self._clock(), self._replacement_ordered_at
         if (since := now - ordered_at.get(live_id, -inf)) < REPEAT_SECONDS:
             return since < EXPECTED_SECONDS
-        await queue_group_replacement(self._outbox, live_id, group_id)
+        await queue_group_message(self._outbox, REPLACE, live_id, group_id)
         ordered_at.pop(live_id, None)
         ordered_at[live_id] = now
         if len(ordered_at) > MAX_ROOMS:

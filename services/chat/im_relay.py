@@ -7,7 +7,7 @@ the events themselves are read from the room's own log.
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -16,15 +16,11 @@ from core.errors import QLiveError
 from core.retry import backoff
 from rooms.events import NumberedEvent
 from services.chat.im_messages import COUNT_EVENTS
-from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher, RecentEvents
+from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher
 from services.jobs.claimed_jobs import ClaimedJob
 from storage.chat import RelayClaim, RelayCursorStore
 from storage.errors import storage_error
-from storage.jobs.outbox import OutboxStore
-from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
-from tencent.css import StreamUrls
-from tencent.im import ImClient
 
 log = structlog.get_logger("qlive.chat")
 
@@ -47,17 +43,13 @@ class ImRelay(ClaimedJob[RelayClaim]):
         self,
         store: RelayCursorStore,
         rooms: RoomStore,
-        members: MemberStore,
-        stream_urls: StreamUrls,
-        im: ImClient,
-        outbox: OutboxStore,
+        publisher: ImPublisher,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         idle: float = 1.0,
     ) -> None:
-        """`clock` and `sleep` in seconds, `idle`: seconds between two looks for work."""
+        """`clock` in seconds, `idle`: seconds between two looks for work."""
         super().__init__(
             "im_relay",
             self._claim_due,
@@ -69,13 +61,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
         self._now = now
         self._store = store
         self._rooms = rooms
-        self._recent = RecentEvents()
-        self._publisher = ImPublisher(
-            *(store, rooms, members, stream_urls, im, outbox, self._recent),
-            now=now,
-            clock=clock,
-            sleep=sleep,
-        )
+        self._publisher = publisher
         self._clock = clock
         self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
         self._audience_changed: set[int] = set()
@@ -85,7 +71,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
         """The room has saved these events. Never waits, never raises."""
         if events:
-            self._recent.add(live_id, events)
+            self._publisher.recent.add(live_id, events)
             self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
             self.nudge()
 

@@ -5,7 +5,7 @@ from math import ceil, inf
 
 from core.clock import now_ms
 from rooms.room import Room
-from services.chat.groups import ENSURE, MUTE_AGAIN, REPLACE, GroupService, queue_group_replacement
+from services.chat.groups import ENSURE, MUTE_AGAIN, REPLACE, GroupService, queue_group_message
 from services.chat.im_messages import kickout_message
 from services.jobs.outbox_jobs import Actions, Payload
 from storage.accounts.users import User
@@ -98,7 +98,9 @@ class ImActions:
                 # GroupService orders the mutes for the new group. A room that is not live gets its
                 # group, and the mutes with it, when its next live starts.
                 if room.live:
-                    await queue_group_replacement(self._stores.outbox, room.live_id, room.group_id)
+                    await queue_group_message(
+                        self._stores.outbox, REPLACE, room.live_id, room.group_id
+                    )
                 return
             sent = room.group_id, until
 

@@ -6,10 +6,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from core.batching import SingleFlight
+from core.errors import InvalidParameter
+from ledger.rates import RATE_KEYS, rate_from
 from realtime.bus import Bus, CatalogueChanged
 from services.errors import RateRequired
 from storage.database import Document
-from storage.gold.catalogue import RATE_KEYS, CatalogueStore, ConfigStore, GiftStore
+from storage.gold.catalogue import CatalogueStore, ConfigStore, GiftStore
 
 TTL_SECONDS = 30.0
 """TTL of the cache, in case a change is never received."""
@@ -51,7 +53,7 @@ class CatalogueService:
     async def change(
         self, store: CatalogueStore, before: Document, fields: Document | None
     ) -> Document:
-        """As `write`, by itself."""
+        """As `write`, without a transaction; invalidates the cache."""
         row = await self.write(store, before, fields)
         self.invalidate()
         return row
@@ -66,9 +68,9 @@ class CatalogueService:
         """Add a row, if there was none before; set its `fields`, or remove it if they are None.
 
         Returns the row, {} if it was removed. Raises NotFound, also if its key has changed since
-        `before`, and RateRequired. `invalidate` once the change is committed.
+        `before`, and RateRequired. Call `invalidate` once the change is committed.
         """
-        await self.check_rate_stays(before, fields)
+        await self.check_rate(before, fields)
         if not before:
             return await store.add(session=session, **(fields or {}))
         expected = {"key": before["key"]} if "key" in before else {}
@@ -77,9 +79,14 @@ class CatalogueService:
             return {}
         return await store.edit(before["id"], expected=expected, session=session, **fields)
 
-    async def check_rate_stays(self, before: Document, fields: Document | None) -> None:
-        """Raise RateRequired if the change takes away the only enabled row of a rate."""
+    async def check_rate(self, before: Document, fields: Document | None) -> None:
+        """Check a change of a config: each rate keeps an enabled row, and each row a valid value.
+
+        Raises RateRequired or InvalidParameter.
+        """
         after = {**before, **({"enabled": False} if fields is None else fields)}
+        if fields and after.get("key") in RATE_KEYS and rate_from(after["value"]) is None:
+            raise InvalidParameter({"value": "a rate is a number above 0 and at most 1"})
         if before.get("key") not in RATE_KEYS:
             return
         stays = after["enabled"] and after["key"] == before["key"]

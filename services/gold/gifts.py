@@ -97,7 +97,7 @@ class GiftService:
         try:
             return await self._give(request)
         except InsufficientGold:
-            # A new primary may not show yet what the one before has acknowledged.
+            # A new primary may not yet show a change that the previous one has acknowledged.
             await self._ledger.confirm_primary()
             return await self._give(request)
 

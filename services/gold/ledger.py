@@ -16,9 +16,11 @@ from ledger.journal import (
     Unit,
     affected_users,
     debt_account,
+    grant_key,
     negate,
     postings_for,
     reversal_key,
+    settle_key,
     user_account,
 )
 from storage.gold.ledger import LedgerStore
@@ -56,7 +58,7 @@ class LedgerService:
 
         Raises RequestIdReused, UserNotFound.
         """
-        key = f"grant:{request_id}"
+        key = grant_key(request_id)
         content = {"to": user_id, "gold": gold}
         entry = JournalEntry(key, "grant", by, postings_for(user_id, gold), content, note=reason)
 
@@ -90,7 +92,7 @@ class LedgerService:
         lines = (Posting(payer, unit, -gold), Posting(debt_account(user_id), unit, gold))
         content = {"owed_by": user_id, unit: gold, "by_house": by_house}
         kind: Kind = "grant" if by_house else "reversal"
-        entry = JournalEntry(f"settle:{request_id}", kind, by, lines, content, note=reason)
+        entry = JournalEntry(settle_key(request_id), kind, by, lines, content, note=reason)
 
         async def write(tx: Any) -> JsonObject:
             await self._must_be_new(tx, entry.key)

@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from ledger.errors import RequestIdReused
-from ledger.journal import JsonObject, Unit
+from ledger.journal import JsonObject, Unit, grant_key, reversal_key, settle_key
+from ledger.rates import RATE_KEYS
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import InTransaction, LedgerService
 from services.operators.roles import Access, Operator, Role
 from storage.database import Document
 from storage.errors import AlreadyDecided
-from storage.gold.catalogue import RATE_KEYS, CatalogueStore
+from storage.gold.catalogue import CatalogueStore
 from storage.operators.approvals import Approval, ApprovalKind, ApprovalStore
 from storage.operators.operators import OperatorStore
 
@@ -30,9 +31,9 @@ class ApprovalService:
 
     A change of a rate, or of what a recharge block gives for its price, always waits.
 
-    A request counts with what its operator has moved alone in the last 24 hours, in every process:
-    an operator's entries are booked one after another. The decision and the entry are one
-    transaction: a request that was confirmed is booked, once.
+    The limit counts all that the operator has moved alone in the last 24 hours, in every process,
+    because bookings of one operator follow each other. The decision and the entry are one
+    transaction, so a confirmed request is booked exactly once.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class ApprovalService:
     ) -> JsonObject | Approval:
         """As LedgerService.grant; the request, if a second operator has to confirm it."""
         arguments = {"request_id": request_id}
-        request = _request("grant", f"grant:{request_id}", user_id, gold, reason, by, arguments)
+        request = _request("grant", grant_key(request_id), user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def settle_debt(
@@ -73,7 +74,7 @@ class ApprovalService:
     ) -> JsonObject | Approval:
         """As LedgerService.settle_debt; the request, if a second operator has to confirm it."""
         arguments = {"request_id": request_id, "by_house": by_house, "unit": unit}
-        request = _request("settle", f"settle:{request_id}", user_id, gold, reason, by, arguments)
+        request = _request("settle", settle_key(request_id), user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
@@ -82,7 +83,7 @@ class ApprovalService:
         A declined or expired request may be made again.
         """
         gold = await self._ledger.reversible_amount(key)
-        request = _request("reverse", f"reversal:{key}", key, gold, reason, by, {})
+        request = _request("reverse", reversal_key(key), key, gold, reason, by, {})
         await self._approvals.set_aside(request.key)
         return await self._book_or_ask(request)
 
@@ -102,7 +103,7 @@ class ApprovalService:
             # Without them: another change may have been confirmed since `before` was read.
             rest = fields and {name: value for name, value in fields.items() if name not in worth}
             return await self._catalogue.change(store, before, rest)
-        await self._catalogue.check_rate_stays(before, fields)
+        await self._catalogue.check_rate(before, fields)
         rows = {"before": json.dumps(before), "after": json.dumps(after)}
         row = after or before
         on, gold = str(row.get("key", row.get("id", ""))), row.get("gold", 0)

@@ -28,9 +28,9 @@ STEP_SECONDS = 30
 TOLERATED_STEPS = (-1, 0, 1)
 """A phone's clock may be half a minute off, and typing takes time."""
 ISSUER = "QLive"
-AT_ONCE = 2
+CONCURRENT_HASHES = 2
 """Hashes at a time; each takes 64 MiB and about 50 ms on up to four cores."""
-UNKNOWN = (
+UNMATCHED_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$zx729fwBCuyqSb0oABXpnQ"
     "$qbEhhPANWjRv7qKbyLvId29n2FDO8JCNAxG44+Vfa7A"
 )
@@ -60,7 +60,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
-        self._limit = ConcurrencyLimit(AT_ONCE)
+        self._limit = ConcurrencyLimit(CONCURRENT_HASHES)
 
     async def hash(self, password: str) -> str:
         async with self._limit.slot():
@@ -69,7 +69,7 @@ class Passwords:
     async def matches(self, stored: str | None, password: str) -> bool:
         """Whether `stored` is a hash of the password; takes as long for None, which none has."""
         async with self._limit.slot():
-            matches = await asyncio.to_thread(self._verify, stored or UNKNOWN, password)
+            matches = await asyncio.to_thread(self._verify, stored or UNMATCHED_HASH, password)
         return matches and stored is not None
 
     def _verify(self, stored: str, password: str) -> bool:

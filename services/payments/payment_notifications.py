@@ -13,9 +13,9 @@ from ledger.refund_advice import Credit, GoldGift, advise
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.payments.payments import PaymentService
 from storage.gold.ledger import LedgerStore
+from storage.gold.spent_gold import SpentGoldStore
 from storage.jobs.inbox import InboxMessage, InboxStore
 from storage.orders import OrderStore
-from storage.refund_cases import SpentGoldStore
 from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
 from tencent.message_push import (

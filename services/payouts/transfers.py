@@ -27,13 +27,11 @@ from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.gold.ledger import LedgerStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
-from tencent.errors import MerchantRefused, NotVerified, Reason, ServiceUnavailable
+from tencent.errors import CALL_ERRORS, MerchantRefused, NotVerified, Reason, ServiceUnavailable
 from tencent.transfers import TransferClient
 
 log = structlog.get_logger("qlive.withdrawals")
 
-CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
-"""After each of them the transfer is queried before anything else happens."""
 CONCURRENCY = 8
 """Withdrawals that a process carries on at once: WeChat Pay takes 100 calls a second."""
 IDLE_SECONDS = 2.0

@@ -25,12 +25,12 @@ from storage.gold.ledger import LedgerStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore, new_id
 
 READ_IN_TRANSACTION = timedelta(minutes=1)
-"""Age up to which gifts are read inside the transaction. Their entries have a time before their
-commit, by the clock of a process: by far less than this."""
-THE_DAY = "withdrawals of the day"
+"""Age up to which gifts are read inside the transaction. The time of an entry is earlier than its
+commit, by far less than this."""
+DAY_LOCK = "withdrawals of the day"
 """Name of the lock of the house's sum."""
 CACHED_SECONDS = 10.0
-"""Summing takes a second for the hundred thousand gifts of a popular host."""
+"""How long a sum is kept; adding the 100,000 gifts of a popular host takes a second."""
 MAX_CACHED = 1_000
 
 
@@ -43,14 +43,14 @@ class WithdrawableIncome:
         payees: PayeeStore,
         ledger: LedgerStore,
         configs: ConfigStore,
-        hold: LockUsers,
+        lock_users: LockUsers,
         settings: WithdrawSettings,
     ) -> None:
         self._withdrawals = withdrawals
         self._payees = payees
         self._ledger = ledger
         self._configs = configs
-        self._hold = hold
+        self._lock_users = lock_users
         self._maturity = timedelta(days=settings.maturity_days)
         self._limits = WithdrawalLimits(
             **settings.model_dump(include={*WithdrawalLimits.__slots__})
@@ -95,7 +95,7 @@ class WithdrawableIncome:
             return accepted
 
         # All requests change the house's sum of the day: without its lock they conflict.
-        async with self._hold(user_id, THE_DAY):
+        async with self._lock_users(user_id, DAY_LOCK):
             return await self._ledger.run_transaction(write)
 
     async def _accept(

@@ -16,10 +16,11 @@ from services.gold.ledger import LockUsers
 from services.operators.approvals import ApprovalService
 from storage.errors import AlreadyDecided, OrderNotFound
 from storage.gold.ledger import LedgerStore
+from storage.gold.spent_gold import SpentGoldStore
 from storage.orders import OrderStore
-from storage.refund_cases import RefundCaseChanged, RefundCaseStore, SpentGoldStore, new_id
+from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
 
-SAVES = 20
+MAX_SAVE_ATTEMPTS = 20
 """Maximum attempts to save a notice while the sweep changes the case."""
 
 
@@ -110,7 +111,7 @@ class RefundCaseService:
 
     async def apply(self, refund: Refund) -> bool:
         """Record a refund notice of WeChat; returns False if no case waits for it. Idempotent."""
-        for _ in range(SAVES):
+        for _ in range(MAX_SAVE_ATTEMPTS):
             cases = await self._cases.with_order(refund.order)
             case = next((case for case in cases if case.waits_for(refund)), None)
             if case is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from core.errors import RateLimited, TryAgain
+from core.errors import TryAgain
 from ledger.journal import reversal_key
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
@@ -20,7 +20,7 @@ from storage.orders import OrderStore
 from storage.payouts.withdrawals import PayeeStore
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore
 from tencent.clients import PaymentClient
-from tencent.errors import MerchantRefused, ServiceUnavailable
+from tencent.errors import CALL_ERRORS, ServiceUnavailable
 
 log = structlog.get_logger("qlive.refunds")
 
@@ -33,8 +33,6 @@ FOR_HOSTS = "refund_case"
 FOR_USERS = "退款"
 """Shown by WeChat to the user whose order is refunded."""
 NO_PROVIDER = "no_provider"
-CALL_ERRORS = (MerchantRefused, RateLimited, ServiceUnavailable)
-"""After each of them the provider is asked again, under the same number."""
 
 
 class _IncomeMissing(Exception):
@@ -71,8 +69,8 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         return [case] if case else []
 
     async def _carry_on(self, case: RefundCase) -> None:
-        # Who has saved it meanwhile, a notice or another process, has set when it is due. After
-        # TryAgain it is when the lease lapses, unless another process has it by then.
+        # A notice or another process that saved the case meanwhile has set its due time, too.
+        # After TryAgain the case is due when its lease lapses.
         with suppress(RefundCaseChanged, TryAgain):
             case = await self._reverse_gifts(case)
             case = await self._resume_hosts(case)

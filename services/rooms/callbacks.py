@@ -5,7 +5,7 @@ Applies them to presence, drops stray streams, and has dissolved chat groups rep
 
 import re
 
-from services.chat.groups import queue_group_replacement
+from services.chat.groups import REPLACE, queue_group_message
 from services.jobs.inbox import DONE, CallbackOutcome, ignored
 from services.rooms.presence import Presence
 from storage.chat import RoomGroupStore
@@ -72,7 +72,7 @@ class CallbackService:
         live_id = await self._groups.room_of(group_id)
         if live_id is None:  # also a group that we have dissolved
             return "unknown_group"
-        await queue_group_replacement(self._outbox, live_id, group_id)
+        await queue_group_message(self._outbox, REPLACE, live_id, group_id)
         return DONE.outcome
 
     async def _drop_stream(self, stream: str) -> None:

@@ -7,7 +7,7 @@ import structlog
 from core.clock import now_ms
 from rooms.errors import NotMatchmaker
 from rooms.room import Room
-from services.chat.groups import GroupService, queue_group_check
+from services.chat.groups import ENSURE, GroupService, queue_group_message
 from services.errors import AccountBanned, NotAuthenticated
 from services.keeper import Keeper
 from services.rooms.presence import Presence
@@ -63,7 +63,7 @@ class LiveRoomService:
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:
-                await queue_group_check(self._stores.outbox, live_id, room.group_id)
+                await queue_group_message(self._stores.outbox, ENSURE, live_id, room.group_id)
         if not (await self._recheck(host.user_id, token)).is_matchmaker:
             await self._keeper.leave_all(host.user_id, "operator")
             raise NotMatchmaker

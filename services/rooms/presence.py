@@ -125,8 +125,9 @@ class Presence:
     # ---- sockets and HTTP calls
 
     async def connect(self, user_id: str, live_id: int) -> MemberSocket:
-        """Store a member's new socket, numbered above all earlier ones. Raises NotAMember.
+        """Store a member's new socket, numbered above all earlier ones.
 
+        Raises NotAMember, or TryAgain if the membership changes meanwhile.
         Call it as soon as the user is known: the number decides which of two sockets is newer.
         """
         arrival = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())

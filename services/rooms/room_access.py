@@ -13,7 +13,7 @@ from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.room import Room
 from rooms.snapshot import Snapshot, snapshot
 from services.errors import AccountBanned, NotAuthenticated
-from storage.errors import SocketOvertaken, UserNotFound, storage_error
+from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
 from tencent.css import StreamUrls
 
@@ -101,8 +101,6 @@ def close_code_for(error: Exception) -> CloseCode:
             return CloseCode.ENDED
         case NotAMember() | RoomNotFound():
             return CloseCode.NOT_A_MEMBER
-        case SocketOvertaken():
-            return CloseCode.REPLACED
         case None:
             log.error("request_failed", exc_info=error)
     return CloseCode.RESTART

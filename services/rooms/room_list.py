@@ -40,7 +40,7 @@ class RoomList:
         self._clock = clock
         self._reads = SingleFlight(self._read)
         self._counts: dict[Session, tuple[MemberCounts, float]] = {}
-        """With the start of the read."""
+        """User counts, each with the time at which its read began."""
 
     async def get(self) -> list[ListedRoom]:
         return await self._reads.get()

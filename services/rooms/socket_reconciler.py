@@ -81,7 +81,7 @@ class SocketReconciler:
             self._compared_at = now
 
     async def _compare_joined(self, joined: Sequence[tuple[Channel, Outbox]]) -> None:
-        """Close sockets that disagree with the memberships, and store those served here as such."""
+        """Close sockets that disagree with the memberships; store the others as served here."""
         await self._evictions.receive()  # again: thousands of sockets take a while
         members = await self._stores.members.get_many([outbox.user_id for _, outbox in joined])
         misattributed: list[Outbox] = []

@@ -8,19 +8,19 @@ rates.
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import NotFound
+from ledger.rates import RATE_KEYS, rate_from
 from storage.database import Collection, Database, Document, Session
 from storage.errors import BlockNotFound, GiftNotFound
 
 LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
 """Keys with a list of values, each a document of its own."""
-RATE_KEYS = ("EXCHANGE_RATE", "WITHDRAW_RATE")
 _IMAGES = "https://images.daqinjia.cn/qlive/"
 _COUPLE = "7a4d1e70-ba76-11e9-8d1e-8c89a53fe892.png"
 
@@ -83,7 +83,7 @@ class CatalogueStore:
         session: Session | None = None,
         **fields: Any,
     ) -> Document:
-        """Set the fields of the row, which counts as unknown if others are not as expected."""
+        """Set fields of a row; raises `not_found_error` also if a field is not as `expected`."""
         if not fields:
             return await self.get(number)
         row = await self._rows.find_one_and_update(
@@ -103,7 +103,7 @@ class CatalogueStore:
         expected: Mapping[str, str] | None = None,
         session: Session | None = None,
     ) -> None:
-        """Delete the row, which counts as unknown if others are not as expected."""
+        """Delete a row; raises `not_found_error` also if a field is not as `expected`."""
         result = await self._rows.delete_one({"_id": number, **(expected or {})}, session=session)
         if not result.deleted_count:
             raise self.not_found_error
@@ -180,10 +180,12 @@ class ConfigStore(CatalogueStore):
         return configs
 
     async def rates(self) -> dict[str, Decimal | None]:
-        """The RATE_KEYS; None for one that is missing, disabled, or no number from 0."""
+        """The RATE_KEYS; None for one that is missing, disabled or no rate."""
         found = self._rows.find({"key": {"$in": [*RATE_KEYS]}, "enabled": True}).sort("_id", 1)
         newest = {row["key"]: row["value"] async for row in found}
-        return {key: _rate_from(newest[key]) if key in newest else None for key in RATE_KEYS}
+        return {
+            key: rate_from(json.loads(newest[key])) if key in newest else None for key in RATE_KEYS
+        }
 
     async def is_only_rate(self, config: Document) -> bool:
         """Whether this config of a rate is its only enabled one."""
@@ -191,11 +193,3 @@ class ConfigStore(CatalogueStore):
             return False
         other = {"key": config["key"], "enabled": True, "_id": {"$ne": config["id"]}}
         return await self._rows.find_one(other, {"_id": 1}) is None
-
-
-def _rate_from(value: str) -> Decimal | None:
-    try:
-        rate = Decimal(str(json.loads(value)))
-    except (InvalidOperation, ValueError):
-        return None
-    return rate if rate.is_finite() and rate >= 0 else None

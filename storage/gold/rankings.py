@@ -11,14 +11,13 @@ from core.clock import day_interval
 from ledger.gifts import RankingChange, day_scope, live_scope
 from ledger.journal import HOUSE
 from storage.database import Collection, Database, Document, Session
-from storage.documents import starts_with, stream
+from storage.documents import day_in_china, starts_with, stream
 from storage.write_batch import WriteBatch
 
 MAX_DIFFERENCES = 100
 """Differences reported of one ranking."""
 REVERSAL_PREFIX = "reversal:gift:"
 SCOPE_PATTERN = re.compile(r"live:[0-9]+:.+|day:[0-9]{4}-[0-9]{2}-[0-9]{2}")
-DAY_IN_CHINA = {"$dateToString": {"date": "$at", "format": "%Y-%m-%d", "timezone": "+08"}}
 OWNER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
 """The user, or the withdrawal, to whose account an unwound posting belongs."""
 
@@ -81,7 +80,7 @@ class RankingStore:
         return found
 
     async def _add_scopes_of(self, gifts: Document, session: Session, found: set[str]) -> None:
-        key = {"day": DAY_IN_CHINA, "live_id": "$live_id", "epoch": "$epoch"}
+        key = {"day": day_in_china("at"), "live_id": "$live_id", "epoch": "$epoch"}
         async for row in stream(
             self._ledger, [{"$match": gifts}, {"$group": {"_id": key}}], session
         ):

@@ -18,7 +18,7 @@ from storage.database import Collection, Database, Document
 BEFORE_ANY = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier than any document: lower bound in the partial index, which leaves out unset times."""
 CLOCKS_DIFFER = timedelta(minutes=1)
-"""By at most this, the clock of a process and that of the database."""
+"""Largest expected difference between the clocks of a process and of the database."""
 
 
 async def make_due_index(collection: Collection) -> None:
@@ -49,8 +49,10 @@ async def claim_due(
 async def claim_unchanged(
     collection: Collection, claims: Sequence[tuple[Document, Document]]
 ) -> set[object]:
-    """Apply updates to documents as they were read, given by filter and update, in one command;
-    the ids of those that no other process has claimed meanwhile."""
+    """Claim documents that are unchanged since they were read, in one command; returns their ids.
+
+    `claims` has a filter and an update for each.
+    """
     token = secrets.token_bytes(8)
     updates = [
         UpdateOne(where, {**update, "$set": {**update["$set"], "claim": token}})
@@ -67,7 +69,7 @@ async def claim_unchanged(
 def due_now() -> Document:
     """Condition on documents that are due.
 
-    $$NOW is no bound in an index: the others are bounded by the clock of this process.
+    An index cannot be bounded by $$NOW, so the clock of this process bounds the scan.
     """
     bounds = {"$gt": BEFORE_ANY, "$lt": datetime.now(UTC) + CLOCKS_DIFFER}
     return {"due_at": bounds, "$expr": {"$lte": ["$due_at", "$$NOW"]}}

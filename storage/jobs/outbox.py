@@ -1,6 +1,6 @@
 """outbox: the persistent outbox of calls to Tencent that no request waits for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -71,11 +71,18 @@ class OutboxStore:
     ) -> None:
         """Queue a message for the urgent or for the normal lane.
 
-        Messages of one kind, key and lane are joined when the first of them is claimed, unless they
-        have no `key`. A message that exists is not written to, which could conflict with its claim.
+        Messages of one kind, key and lane are joined at their first claim, if they are among the
+        first LOOKAHEAD due ones and have a `key`. A message that exists is not written to, which
+        could conflict with its claim.
         """
         row = _new_row(kind, payload, urgent=urgent, key=key)
         await self._messages.insert_one(row, session=session)
+
+    async def add_urgent(self, kind: str, payloads: Mapping[str, dict[str, Any]]) -> None:
+        """Queue many messages for the urgent lane, by their keys."""
+        rows = [_new_row(kind, payloads[key], urgent=True, key=key) for key in payloads]
+        if rows:
+            await self._messages.insert_many(rows)
 
     def add_to(
         self,
@@ -90,9 +97,11 @@ class OutboxStore:
         batch.insert("outbox", _new_row(kind, payload, urgent=urgent, key=key))
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
-        """Lease at most `limit` messages that are due until `until`, the earliest first, and count
-        the try. Messages of one kind and key that wait for their first claim become one, with the
-        payload of the last, and of lists the NEWEST last values of all."""
+        """Lease at most `limit` due messages until `until`, the earliest first, and count the try.
+
+        Messages of one kind and key that wait for their first claim become one, with the payload of
+        the last, and of lists the NEWEST last values of all.
+        """
         where = {**self._where, "due_at": {"$lte": now}}
         rows = await self._messages.find(where).sort("due_at", 1).limit(LOOKAHEAD).to_list()
         joined = _joined(sorted(rows, key=itemgetter("due_at", "_id")))[:limit]

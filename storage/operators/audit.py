@@ -15,12 +15,12 @@ from storage.database import Collection, Database, Document
 from storage.documents import starts_with
 
 ENTRY_BYTES = 4096
-"""Most that an entry has with its search terms and its outcome: longer values are cut."""
+"""Maximum size of an entry with its search terms and outcome; longer values are cut."""
 OUTCOME_BYTES = 600
-"""What of it is left to the outcome, whatever the request was."""
+"""Bytes of an entry that are reserved for its outcome."""
 TERMS_BYTES = 800
 MAX_FIELDS = 40
-"""Fields of a request, or of a state, of which an entry has the values."""
+"""Maximum number of fields of a request or state that an entry stores."""
 WORD = re.compile(r"\w+(?:[.-]\w+)*")
 """An id, an address, a word; `ops@10.0.0.1` and `POST OneUser` are two each."""
 CHINESE = re.compile(r"[\u3400-\u9fff]")
@@ -36,7 +36,7 @@ class AuditStore:
     """One document for each change, written before the action; completed by its outcome.
 
     The outcome of an action that has succeeded is added afterwards. Entry and outcome are log
-    lines, too, which leave the machine: whoever can write to the database cannot change those.
+    lines, too, which leave the machine, so that a user of the database cannot change them.
     """
 
     def __init__(self, database: Database, days: int = 0) -> None:
@@ -166,7 +166,7 @@ def _query_words(text: str) -> list[str]:
 
 
 def _terms(*texts: str) -> Iterator[str]:
-    """What an index finds an entry by; its ids come first, its reason, which may be long, last."""
+    """Search terms of an entry: its ids first; the reason, which may be long, last."""
     left = TERMS_BYTES
     for term in dict.fromkeys(_words(texts)):
         left -= len(term.encode()) + len(b"\x02999\0....\0")  # as BSON has it in an array

@@ -22,7 +22,7 @@ MAX_WRONG_CODES = 10
 """Codes that may be tried with the right password; all of them together hit once in 33,000."""
 SESSION_TOKEN = re.compile("[0-9a-f]{64}")
 RENEW_AFTER = timedelta(minutes=1)
-"""A use is stored at most so often."""
+"""Minimum interval between two stored uses of a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,9 @@ class OperatorAccount:
 
     Until the first login, `password_hash` is that of a one-time password, which is valid until
     `one_time_until`. `credential` is random and changes with every new password and second factor,
-    which ends the sessions of the old ones. `wrong_codes` followed a right password since the last
-    login. `totp_secret` is None if `auth.encryption_key` has changed: then reset the operator.
+    which ends the sessions of the old ones. `wrong_codes` counts the wrong codes after a right
+    password since the last login. `totp_secret` is None if `auth.encryption_key` has changed; the
+    operator then needs a reset.
     """
 
     name: str

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from core.clock import day_interval
 from ledger.withdrawals import OPEN_STATES
 from storage.database import Collection, Database, Document
-from storage.documents import stream
+from storage.documents import day_in_china, stream
 from storage.field_cipher import FieldCipher
 from storage.gold.rankings import OWNER_OF_LINE
 from storage.jobs.due import OpenFigures, open_figures
@@ -151,8 +151,7 @@ def quarter_interval(name: str) -> tuple[datetime, datetime]:
 
 def _by_day(time: str, where: Document) -> list[Document]:
     """Sums by the day in China of the field `time`."""
-    day = {"$dateToString": {"date": f"${time}", "format": "%Y-%m-%d", "timezone": "+08"}}
     return [
         {"$match": where},
-        {"$group": {"_id": day, "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}},
+        {"$group": {"_id": day_in_china(time), "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}},
     ]

@@ -53,7 +53,7 @@ class WithdrawalStore:
         await self._withdrawals.insert_one(_document_of(withdrawal), session=session)
 
     async def save(self, session: Session, withdrawal: Withdrawal) -> None:
-        """Replace the stored one if nobody saved since it was read, else raise WriteConflict.
+        """Replace the stored withdrawal; raises WriteConflict if it was saved since it was read.
 
         It is due when `next_check_at` says so.
         """

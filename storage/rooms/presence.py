@@ -24,7 +24,6 @@ from rooms.members import (
     StreamState,
 )
 from storage.database import Collection, Database, Document
-from storage.errors import SocketOvertaken
 from storage.migrations import SCHEMA
 
 CLAIM_MS = 5_000
@@ -76,7 +75,7 @@ class PresenceStore:
     ) -> Arrival | None:
         """Register a member's new socket; None if the user is not a member of this room.
 
-        Raises SocketOvertaken or TryAgain if the membership changes meanwhile.
+        Raises TryAgain if the membership changes meanwhile.
 
         The number of a member's newest socket is at least the database's time in ms, and so higher
         than that of any earlier socket of the user in this room, even from before the user left and
@@ -90,7 +89,7 @@ class PresenceStore:
     ) -> list[Arrival | Exception | None]:
         """Register sockets in order, those of one member and process by one update.
 
-        That has the number of the newest, and leaves lower ones for the others.
+        The update stores the newest number; the other sockets get the numbers just below it.
         """
         sockets = Counter(registration.key for registration in registrations)
         newest = {registration.key: registration for registration in registrations}
@@ -223,8 +222,8 @@ class PresenceStore:
         where: Document = {**_session(member), "socket": 0}
         fields: Document = {"seen_at": now, "v": {"$add": ["$v", 1]}}
         if reported_at is not None:
-            where["$or"] = [{"heard_at": None}, {"heard_at": {"$lt": reported_at}}]
-            fields["heard_at"] = reported_at
+            where["$or"] = [{"reported_at": None}, {"reported_at": {"$lt": reported_at}}]
+            fields["reported_at"] = reported_at
         if present:
             fields |= {"away_at": None, "due_at": _due_on_mic(now)}
         elif member.away_at is None:
@@ -303,13 +302,14 @@ class PresenceStore:
 
 
 def _arrival(row: Document, process: str, *, newer: int) -> Arrival | Exception:
-    """The member's newest socket, or an older one: that many have been registered after it.
+    """The registered socket: the newest, or the one with `newer` later ones in the same batch.
 
-    An error if the membership was written again before it was read: another process has registered
-    a newer socket, which may have been announced already, or the user has left and re-entered.
+    TryAgain if the membership was written again before it was read: the user has re-entered, or a
+    socket of another process was registered. Which of the two clients is still connected is
+    unknown, so this one connects again instead of being told that it was replaced.
     """
     if row["process"] != process:
-        return SocketOvertaken() if row["process"] else TryAgain()
+        return TryAgain()
     return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer)
 
 

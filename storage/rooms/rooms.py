@@ -286,7 +286,7 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     for event in events:
         sets[f"log.{event.seq % LOG_SIZE}"] = _log_row(event)
     expiries = [application.expires_at for application in room.applications.values()]
-    sets["due_at"] = min(expiries, default=None)
+    (sets if expiries else unsets)["due_at"] = min(expiries, default="")  # the index is sparse
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 
 

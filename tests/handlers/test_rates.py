@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from ledger.rates import RATE_KEYS
 from runtime.process import ServerProcess
-from storage.gold.catalogue import RATE_KEYS
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 

@@ -19,11 +19,10 @@ from structlog.testing import capture_logs
 from core.errors import QLiveError
 from ledger.journal import JournalEntry
 from ledger.recharge import Order, Payment, Refund, recharge_entry
-from ledger.refund_cases import RefundCase
+from ledger.refund_cases import IN_PROGRESS, RefundCase
 from ledger.withdrawals import WithdrawalState
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
-from storage.refund_cases import IN_PROGRESS
 from tests.ledger.test_withdrawal_properties import PICK, USER, USERS, State, WithdrawalMachine
 from tests.support.hypothesis_profiles import LONG_PROFILE, example_settings
 from tests.support.ledger_in_memory import MemoryLocks

@@ -11,6 +11,7 @@ from config.sections import ImSettings
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Person
 from rooms.room import Room, Seat
+from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
 from services.jobs.claimed_jobs import JobRunner
 from storage.chat import RelayCursorStore
@@ -129,18 +130,17 @@ class RelayFixture:
         self.clock.now += seconds
         await asyncio.sleep(0)
 
-    def relay(self, **replaced: Any) -> ImRelay:
+    def relay(self, store: Any = None, im: Any = None, idle: float = 0.01) -> ImRelay:
         """The relay of one process."""
-        parts: dict[str, Any] = {
-            "store": self.store,
-            "rooms": self.rooms,
-            "members": self.rooms,
-            "stream_urls": self.rooms,
-            "im": self.im,
-            "outbox": OutboxStore(self.database),
-        }
-        times = {"now": self.now, "clock": self.clock, "sleep": self.sleep, "idle": 0.01}
-        return ImRelay(**{**parts, **times, **replaced})
+        rooms: Any = self.rooms
+        store, outbox = store or self.store, OutboxStore(self.database)
+        publisher = ImPublisher(
+            *(store, rooms, rooms, rooms, im or self.im, outbox),
+            now=self.now,
+            clock=self.clock,
+            sleep=self.sleep,
+        )
+        return ImRelay(store, rooms, publisher, now=self.now, clock=self.clock, idle=idle)
 
     @asynccontextmanager
     async def running(self, **replaced: Any) -> AsyncIterator[ImRelay]:

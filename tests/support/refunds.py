@@ -24,12 +24,13 @@ from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
 from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
+from storage.gold.spent_gold import SpentGoldStore
 from storage.jobs.inbox import InboxStore
 from storage.operators.approvals import ApprovalStore
 from storage.operators.operators import OperatorAccount, OperatorStore
 from storage.orders import new_number
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
-from storage.refund_cases import RefundCaseStore, SpentGoldStore
+from storage.refund_cases import RefundCaseStore
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
 from tests.support.storage import CIPHER, GiftProcess, StoresFixture, rose

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from ledger.journal import Balance, JournalEntry, reversal_key, user_account
 from ledger.recharge import Order, Refund, RefundState, recharge_key
 from ledger.refund_advice import Credit
-from ledger.refund_cases import RefundCase
+from ledger.refund_cases import IN_PROGRESS, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome
 from ledger.withdrawals import Withdrawal, WithdrawalState
 from storage.errors import OrderInRefund
-from storage.refund_cases import IN_PROGRESS, RefundCaseChanged
+from storage.refund_cases import RefundCaseChanged
 
 T = TypeVar("T")
 

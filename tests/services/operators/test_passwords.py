@@ -4,7 +4,7 @@ import time
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from services.operators.operators import AT_ONCE, UNKNOWN, Passwords
+from services.operators.operators import CONCURRENT_HASHES, UNMATCHED_HASH, Passwords
 
 
 @pytest.mark.gen_test
@@ -18,7 +18,7 @@ async def test_only_the_password_matches_its_hash() -> None:
 
 
 def test_a_comparison_for_an_unknown_name_costs_as_much_as_any() -> None:
-    assert extract_parameters(UNKNOWN) == extract_parameters(PasswordHasher().hash("x"))
+    assert extract_parameters(UNMATCHED_HASH) == extract_parameters(PasswordHasher().hash("x"))
 
 
 @pytest.mark.gen_test
@@ -36,11 +36,13 @@ async def test_hashing_is_bounded_and_leaves_the_event_loop_free(
         return True
 
     monkeypatch.setattr(passwords, "_verify", verify)
-    comparing = asyncio.gather(*(passwords.matches("stored", "x") for _ in range(3 * AT_ONCE)))
+    comparing = asyncio.gather(
+        *(passwords.matches("stored", "x") for _ in range(3 * CONCURRENT_HASHES))
+    )
     turns = 0
     while not comparing.done():
         await asyncio.sleep(0)
         turns += 1
     assert all(await comparing)
-    assert most == AT_ONCE
-    assert turns > 3 * AT_ONCE
+    assert most == CONCURRENT_HASHES
+    assert turns > 3 * CONCURRENT_HASHES

@@ -159,7 +159,7 @@ async def test_a_notice_that_loses_a_race_is_saved_on_the_changed_case(
     monkeypatch.setattr(refunds.process.cases, "with_order", found_before_a_change)
     assert (await refunds.notice(case)).outcome == "done"
     assert (await refunds.get(case)).state == "closed"
-    monkeypatch.setattr("services.refunds.refund_cases.SAVES", 0)
+    monkeypatch.setattr("services.refunds.refund_cases.MAX_SAVE_ATTEMPTS", 0)
     with pytest.raises(TryAgain):
         await refunds.notice(case)
 

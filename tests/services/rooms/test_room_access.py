@@ -11,7 +11,7 @@ from rooms.errors import RemovedFromRoom
 from rooms.room import Room
 from runtime.process import ServerProcess
 from services.rooms.room_access import close_code_for
-from storage.errors import SocketOvertaken, StorageUnavailable
+from storage.errors import StorageUnavailable
 from tests.support.api import ApiFixture
 from tests.support.room_fold import comparable
 
@@ -96,7 +96,3 @@ async def test_storage_failure_closes_no_socket(
 )
 def test_server_side_error_lets_the_client_reconnect(error: Exception) -> None:
     assert close_code_for(error) == CloseCode.RESTART
-
-
-def test_socket_that_another_process_has_overtaken_is_replaced() -> None:
-    assert close_code_for(SocketOvertaken()) == CloseCode.REPLACED

@@ -44,7 +44,7 @@ async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture
         (0.1, "0.1"),
         ("0.25", "0.25"),
         (1, "1"),
-        (0, "0"),
+        (0, None),
         ("half", None),
         (-1, None),
         ("NaN", None),

@@ -16,7 +16,7 @@ from services.gold.ledger import LedgerService
 from storage.database import Document, Session
 from storage.errors import UserNotFound
 from storage.gold.ledger import ranking_changes_in
-from storage.refund_cases import SpentGoldStore
+from storage.gold.spent_gold import SpentGoldStore
 from tests.support.query_profile import profile_queries
 from tests.support.storage import GiftProcess, StoresFixture, rose
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from storage.database import Session
-from storage.refund_cases import SpentGoldStore
+from storage.gold.spent_gold import SpentGoldStore
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
 gen_test = pytest.mark.gen_test(timeout=30)
@@ -28,6 +28,6 @@ async def test_only_so_many_of_the_newest_gifts_are_read(
 
     newest_first = [gift.key for gift in reversed(gifts)]
     assert await stores.ledger.run_transaction(read) == newest_first
-    monkeypatch.setattr("storage.refund_cases.MAX_READ", 3)
-    monkeypatch.setattr("storage.refund_cases.GIFTS_PER_QUERY", 2)
+    monkeypatch.setattr("storage.gold.spent_gold.MAX_READ", 3)
+    monkeypatch.setattr("storage.gold.spent_gold.GIFTS_PER_QUERY", 2)
     assert await stores.ledger.run_transaction(read) == newest_first[:3]

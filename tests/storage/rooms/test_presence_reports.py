@@ -147,7 +147,7 @@ async def test_reports_mark_a_user_without_a_socket_away_and_back(stores: Stores
     await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
     assert await stores.presence.record_report(present, present=False, now=LATER, reported_at=500)
-    names = ("away_at", "due_at", "seen_at", "heard_at", "v")
+    names = ("away_at", "due_at", "seen_at", "reported_at", "v")
     assert await member_fields(stores, BERT, *names) == (
         *(LATER, LATER + GRACE.viewer, LATER),
         *(500, 1),
@@ -177,7 +177,7 @@ async def test_report_without_a_time_is_always_stored(stores: StoresFixture) -> 
     present = await find_membership(stores, BERT)
     await stores.presence.record_report(present, present=True, now=NOW, reported_at=500)
     assert await stores.presence.record_report(present, present=False, now=LATER)
-    assert await member_fields(stores, BERT, "away_at", "heard_at") == (LATER, 500)
+    assert await member_fields(stores, BERT, "away_at", "reported_at") == (LATER, 500)
 
 
 @gen_test
