@@ -21,6 +21,7 @@ from devtools.embedded_mongod import EmbeddedMongod, MongodStartFailed
 from storage import replica_set
 from tests.support.database import MEMORY
 from tests.support.paths import ROOT
+from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -199,7 +200,7 @@ async def test_second_process_on_the_same_data_uses_the_running_mongod(
     uri, folder = shared
     joining = EmbeddedMongod(folder)
     assert await joining.start() == uri
-    await asyncio.wait_for(joining.stop(), 1)
+    await asyncio.wait_for(joining.stop(), 20)
     async with connect(uri) as client:
         assert (await client.admin.command("ping"))["ok"]
 
@@ -227,14 +228,18 @@ async def test_failed_start_releases_the_data_folder(data_dir: Path) -> None:
 async def test_mongod_that_never_listens_is_killed(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "READY_SECONDS", 0.5)
     monkeypatch.setattr(module, "STOP_SECONDS", 0.1)
+    limits = recorded_timeouts(monkeypatch, module)
     data_dir.mkdir()
-    script = (f"echo $$ >{data_dir}/pid", "trap '' TERM", "while :; do sleep 0.1; done")
+    pid_file = data_dir / "pid"
+    script = ("trap '' TERM", f"echo $$ >{pid_file}", "while :; do sleep 0.1; done")
     stuck = write_program(data_dir / "stuck", *script)
-    with pytest.raises(MongodStartFailed, match="was not ready within 0.5 s: see .*mongod.log"):
-        await EmbeddedMongod(data_dir, stuck).start()
-    await until_exited(int((data_dir / "pid").read_text()))
+    starting = asyncio.create_task(EmbeddedMongod(data_dir, stuck).start())
+    await until(lambda: pid_file.exists() and pid_file.read_text())
+    limits[0].reschedule(0)
+    with pytest.raises(MongodStartFailed, match="was not ready within 60.0 s: see .*mongod.log"):
+        await starting
+    await until_exited(int(pid_file.read_text()))
 
 
 @pytest.mark.parametrize("has_package", [True, False])

@@ -4,7 +4,6 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,6 +13,7 @@ from ledger.withdrawals import Withdrawal, WithdrawalState
 from services.payouts import transfers as module
 from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
+from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
@@ -346,13 +346,7 @@ async def test_a_withdrawal_that_takes_too_long_is_continued_later(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
-    fixture.bank.answers, limits = asyncio.Event(), list[asyncio.Timeout]()
-
-    def timeout(seconds: float) -> asyncio.Timeout:
-        limits.append(asyncio.timeout(seconds))
-        return limits[-1]
-
-    monkeypatch.setattr(module, "asyncio", SimpleNamespace(timeout=timeout))
+    fixture.bank.answers, limits = asyncio.Event(), recorded_timeouts(monkeypatch, module)
     submitting = asyncio.create_task(fixture.submitted())
     await until(lambda: fixture.bank.sent)
     limits[0].reschedule(0)  # not before: what is cancelled is the wait for WeChat Pay

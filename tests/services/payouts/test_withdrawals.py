@@ -3,6 +3,8 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from services.payouts import withdrawals
 from storage.errors import AlreadyDecided
 from tests.support.bank import UNCLEAR
 from tests.support.storage import StoresFixture
+from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
@@ -124,9 +127,16 @@ async def test_an_unclear_answer_leaves_the_withdrawal_submitted(stores: StoresF
 async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(withdrawals, "SUBMIT_SECONDS", 0.05)
     fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
     fixture.bank.answers = asyncio.Event()
+
+    async def wait(steps: list[asyncio.Task[Any]], timeout: float) -> Any:
+        assert timeout == withdrawals.SUBMIT_SECONDS
+        await until(lambda: fixture.bank.sent)
+        return await asyncio.wait(steps, timeout=0)
+
+    patched = SimpleNamespace(**vars(asyncio) | {"wait": wait})
+    monkeypatch.setattr(withdrawals, "asyncio", patched)
     assert (await fixture.request(100)).state == "submitted"
     assert len(fixture.bank.sent) == 1
     fixture.bank.answers.set()
@@ -142,10 +152,13 @@ async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
 async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(withdrawals, "STEP_SECONDS", 0.05)
+    monkeypatch.setattr(withdrawals, "SUBMIT_SECONDS", 60)  # the step ends before
     fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
-    fixture.bank.answers = asyncio.Event()
-    assert (await fixture.request(100)).state == "submitted"
+    fixture.bank.answers, limits = asyncio.Event(), recorded_timeouts(monkeypatch, withdrawals)
+    requesting = asyncio.create_task(fixture.request(100))
+    await until(lambda: fixture.bank.sent)
+    limits[0].reschedule(0)
+    assert (await requesting).state == "submitted"
     fixture.bank.answers = None
     await fixture.sweep()
     assert (await fixture.stored((await fixture.request(100)).id)).package
