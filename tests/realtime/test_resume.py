@@ -136,12 +136,15 @@ async def test_resume_works_after_an_hour_without_events(
     scenario = await open_scenario(api)
     socket = await scenario.anna.connect()
     await next_events(socket, 1)
+    hub = server.context.hub
+    await hub.send_audience_counts(server.context.stores.members.counts)
+    await socket.audience()  # not between the heartbeats
     hour = time.monotonic() + 3600
     for seconds in (0, 60, 120):
-        server.context.hub.send_heartbeats(hour + seconds, every=25, silent=1e9)
+        hub.send_heartbeats(hour + seconds, every=25, silent=1e9)
     assert [(await socket.frame())["type"] for _ in range(2)] == ["heartbeat"] * 2
     await socket.connection.close()
-    await until(lambda: not server.context.hub.channels)
+    await until(lambda: not hub.channels)
     reconnected = await scenario.reconnect(scenario.anna, 0)
     assert (await reconnected.frame())["replayed"] == 0
     await invite_repeatedly(scenario.host, scenario.bert, 1)

@@ -36,7 +36,8 @@ def mongo_uri() -> Iterator[str]:
 
 def _configure(uri: str) -> None:
     """Majority writes do not wait for the journal, which would halve the throughput; no test kills
-    this mongod. Diagnostic data are not collected."""
+    this mongod. Diagnostic data are not collected, and no document is deleted because it expires:
+    some tests expect to find one that has expired."""
     with MongoClient[Any](uri) as client:
         config = client.admin.command("replSetGetConfig")["config"]
         changes = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}
@@ -45,6 +46,7 @@ def _configure(uri: str) -> None:
         # nothing would wait.
         client.admin.command("appendOplogNote", data={"configured": True})
         client.admin.command("setParameter", 1, diagnosticDataCollectionEnabled=False)
+        client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 from pymongo.database import Database
 
+from runtime import jobs
 from runtime.process import ServerProcess
 from tests.browser.console.conftest import LiveRoom
 from tests.browser.pages.console import Console
@@ -15,6 +16,12 @@ from tests.support.api import BASE, ApiFixture
 from tests.support.platform_events import event_sender, send_event
 
 pytestmark = pytest.mark.programs
+
+
+@pytest.fixture(autouse=True)
+def one_own_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server stores a report when it starts, and none beside those of the test."""
+    monkeypatch.setattr(jobs, "REPORT_SECONDS", 3_600)
 
 
 def store_earlier_reports(db: Database[dict[str, Any]]) -> None:
