@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import Browser, Error, Playwright, async_playwright
+from playwright.async_api import Browser, Error, Playwright, async_playwright, expect
 from tornado.ioloop import IOLoop
 
 from tests.support.event_loops import CANCEL_SECONDS, new_loop
@@ -23,6 +23,8 @@ FLAGS = [
     "--enable-features=NetworkServiceInProcess2",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+
+expect.set_options(timeout=30_000)  # by default 5 s, which a busy machine may need
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from tests.support.mic import take_seat
 from tests.support.waiting import until
 
 Db = Database[dict[str, Any]]
+SHOWN_SOON: dict[str, Any] = {"presence": {"shown_after_seconds": 0.2}}
+"""Absences are shown soon, and users have the time of the defaults to return."""
 
 
 @pytest.fixture
@@ -52,6 +54,7 @@ async def test_disconnected_guest_is_shown_away_and_then_loses_the_seat(api: Api
     assert (left["data"]["user_id"], left["data"]["reason"]) == (guest.id, "offline")
 
 
+@pytest.mark.parametrize("changes", [SHOWN_SOON])
 @pytest.mark.gen_test(timeout=20)
 async def test_guest_reconnecting_within_the_grace_period_keeps_the_seat(api: ApiFixture) -> None:
     host = await api.host()
@@ -81,6 +84,7 @@ async def test_replaced_connection_publishes_no_away_event(api: ApiFixture) -> N
     await read_events(observer, "micro_leave")
 
 
+@pytest.mark.parametrize("changes", [SHOWN_SOON])
 @pytest.mark.gen_test(timeout=20)
 async def test_room_pauses_without_the_host_and_resumes_on_reconnect(api: ApiFixture) -> None:
     host = await api.host()

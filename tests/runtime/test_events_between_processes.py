@@ -61,12 +61,24 @@ def check_seconds() -> float:
 
 
 @pytest.fixture
-def changes(redis_server: RedisServer, check_seconds: float) -> dict[str, Any]:
+def lease_seconds() -> float:
+    """As by default; tests of lost processes make it short."""
+    return 15
+
+
+@pytest.fixture
+def changes(
+    redis_server: RedisServer, check_seconds: float, lease_seconds: float
+) -> dict[str, Any]:
     return {
         "realtime": {"check_seconds": check_seconds},
         "im": {"relay": False},  # each server has its own IM simulator
         "redis": {"url": redis_server.url},
-        "presence": {"lease_seconds": 1.5, "shown_after_seconds": 0.2, "viewer_seconds": 4},
+        "presence": {
+            "lease_seconds": lease_seconds,
+            "shown_after_seconds": 0.2,
+            "viewer_seconds": 4,
+        },
     }
 
 
@@ -227,6 +239,7 @@ async def test_events_arrive_by_version_check_without_redis_and_by_bus_afterward
     assert (await pair.apis[0].request("GET", "/readyz")).json["status"] == "ok"
 
 
+@pytest.mark.parametrize("lease_seconds", [1.5])
 @pytest.mark.gen_test(timeout=TIMEOUT)
 async def test_members_of_a_lost_process_become_absent_and_are_removed(
     pair: ServerPair, mongo_uri: str
@@ -247,6 +260,7 @@ async def test_members_of_a_lost_process_become_absent_and_are_removed(
         assert db.members.count_documents({"_id": guest.id}) == 0
 
 
+@pytest.mark.parametrize("lease_seconds", [1.5])
 @pytest.mark.gen_test(timeout=TIMEOUT)
 async def test_live_process_that_was_declared_lost_restores_its_members(pair: ServerPair) -> None:
     host = await pair.apis[0].host()

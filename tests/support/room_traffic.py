@@ -83,7 +83,8 @@ class RoomTraffic:
                 yield
                 await self.wait_for_progress(3)
                 self.giver.active = self.hopper.active = False
-                await asyncio.wait(act_tasks, timeout=PATIENCE)
+                _, unfinished = await asyncio.wait(act_tasks, timeout=PATIENCE)
+                assert not unfinished
             last_seq = (await room_state(self.host.api, self.host.live_id))["seq"]
             await until(
                 lambda: all(listener.screen.seq >= last_seq for listener in self.listeners),

@@ -145,7 +145,7 @@ async def test_page_stops_looking_for_a_payment_after_signing_out(demo: DemoBrow
     await woman.recharge.pay("never")
     await woman.recharge.expect_text("正在等服务器入账")
     await woman.page.clock.run_for(10_000)
-    await expect(woman.recharge.root).to_contain_text("没有到账：通知没有来", timeout=10_000)
+    await expect(woman.recharge.root).to_contain_text("没有到账：通知没有来")
     await woman.recharge.close()
     await woman.room_list.sign_out()
     name = woman.entry.name_field("woman")
