@@ -160,6 +160,14 @@ class PresenceFixture:
         process.sockets.append(await process.presence.connect(person.user_id, self.live_id))
         return process.sockets[-1]
 
+    async def connected(
+        self, person: Person, *, seated: bool = False
+    ) -> tuple[Process, MemberSocket]:
+        """Let a person enter or take a seat; returns the process "one" and their socket there."""
+        await (self.seat(person) if seated else self.enter(person))
+        process = await self.process("one")
+        return process, await self.connect(process, person)
+
     async def see(self, process: Process, person: Person) -> None:
         """A sign of life by an HTTP call, which has just loaded the room."""
         await process.presence.seen(person.user_id, await self.load(person))

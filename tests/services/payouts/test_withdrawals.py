@@ -52,9 +52,10 @@ async def test_a_request_holds_the_income_until_an_operator_has_approved(
 async def test_a_withdrawal_is_paid_after_approval_and_confirmation(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    number = withdrawal.id
-    assert (withdrawal.state, withdrawal.package) == ("awaiting_user", f"package of {number}")
-    assert await fixture.notice(fixture.bank.finish(number, TransferState.SUCCESS)) == "done"
+    package = f"package of {withdrawal.id}"
+    assert (withdrawal.state, withdrawal.package) == ("awaiting_user", package)
+    paid = fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
+    assert await fixture.notice(paid) == "done"
     assert (await fixture.stored(withdrawal.id)).state == "paid"
     assert await fixture.kinds() == ["withdrawal", "payout"]
     assert await fixture.income() == 900
@@ -65,8 +66,7 @@ async def test_a_withdrawal_is_paid_after_approval_and_confirmation(stores: Stor
 async def test_a_withdrawal_that_the_user_ignores_goes_back(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
-    number = withdrawal.id
-    closed = fixture.bank.finish(number, TransferState.FAIL, "OVERDUE_CLOSE")
+    closed = fixture.bank.finish(withdrawal.id, TransferState.FAIL, "OVERDUE_CLOSE")
     assert await fixture.notice(closed) == "done"
     stored = await fixture.stored(withdrawal.id)
     assert (stored.state, stored.fail_reason) == ("returned", "OVERDUE_CLOSE")

@@ -74,9 +74,7 @@ async def test_lease_renewed_in_time_is_held_without_a_gap(
 
 @lease_test
 async def test_process_does_not_sweep_its_own_members(presence_fixture: PresenceFixture) -> None:
-    await presence_fixture.enter(BERT)
-    process = await presence_fixture.process("one")
-    await presence_fixture.connect(process, BERT)
+    process, _ = await presence_fixture.connected(BERT)
     await presence_fixture.expire_lease(process)
     await process.lease.sweep()
     assert not await presence_fixture.is_away(BERT)
@@ -100,9 +98,8 @@ async def test_member_without_a_local_socket_in_two_comparisons_is_marked_away(
     presence_fixture: PresenceFixture,
 ) -> None:
     """The process died before opening the socket, or the answer of MongoDB was lost."""
-    await presence_fixture.enter(BERT, ANNA)
-    process = await presence_fixture.process("one")
-    await presence_fixture.connect(process, ANNA)
+    await presence_fixture.enter(BERT)
+    process, _ = await presence_fixture.connected(ANNA)
     presence_fixture.presence_store.reply_lost = True
     with pytest.raises(AutoReconnect):
         await presence_fixture.connect(process, BERT)
@@ -121,9 +118,7 @@ async def test_member_without_a_local_socket_in_two_comparisons_is_marked_away(
 async def test_member_missing_in_nonconsecutive_comparisons_is_not_marked_away(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT)
-    process = await presence_fixture.process("one")
-    bert = await presence_fixture.connect(process, BERT)
+    process, bert = await presence_fixture.connected(BERT)
     process.sockets.clear()
     await process.reconciler._compare_stored()
     process.sockets.append(bert)
@@ -137,9 +132,9 @@ async def test_member_missing_in_nonconsecutive_comparisons_is_not_marked_away(
 async def test_ending_a_lease_marks_its_remaining_members_away(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT, ANNA)
-    first, second = await presence_fixture.process("one"), await presence_fixture.process("two")
-    socket = await presence_fixture.connect(first, BERT)
+    await presence_fixture.enter(ANNA)
+    first, socket = await presence_fixture.connected(BERT)
+    second = await presence_fixture.process("two")
     await presence_fixture.connect(first, HOST)
     await presence_fixture.connect(second, ANNA)
     first.presence.disconnect(replace(socket, at=1_000))

@@ -53,12 +53,9 @@ async def test_non_member_cannot_register_a_socket(presence_fixture: PresenceFix
 async def test_closing_an_older_socket_does_not_mark_the_user_away(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT)
-    first, second = await presence_fixture.process("one"), await presence_fixture.process("two")
-    older, newer = (
-        await presence_fixture.connect(first, BERT),
-        await presence_fixture.connect(second, BERT),
-    )
+    first, older = await presence_fixture.connected(BERT)
+    second = await presence_fixture.process("two")
+    newer = await presence_fixture.connect(second, BERT)
     await disconnect_ago(first, older, 0)
     assert not await presence_fixture.is_away(BERT)
     await disconnect_ago(second, newer, 0)
@@ -108,9 +105,8 @@ async def test_brief_host_disconnect_is_not_published(presence_fixture: Presence
 
 @pytest.mark.gen_test(timeout=20)
 async def test_returning_member_is_published_as_back(presence_fixture: PresenceFixture) -> None:
-    await presence_fixture.seat(BERT)
-    first, second = await presence_fixture.process("one"), await presence_fixture.process("two")
-    socket = await presence_fixture.connect(first, BERT)
+    first, socket = await presence_fixture.connected(BERT, seated=True)
+    second = await presence_fixture.process("two")
     await disconnect_ago(first, socket, 5_000)
     await second.presence.process_absences()
     assert second.listener.event_types == ["member_away"]
@@ -139,9 +135,7 @@ async def test_absent_host_pauses_and_then_ends_the_live(
 async def test_grace_period_does_not_end_until_the_lease_was_held_long_enough(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT)
-    process = await presence_fixture.process("one")
-    socket = await presence_fixture.connect(process, BERT)
+    process, socket = await presence_fixture.connected(BERT)
     await disconnect_ago(process, socket, 3_600_000)
     process.held_for(1)
     await process.presence.process_absences()
@@ -198,9 +192,8 @@ async def test_membership_of_an_ended_epoch_is_deleted(presence_fixture: Presenc
 async def test_inactive_member_without_a_socket_is_marked_away(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT, ANNA)
-    process = await presence_fixture.process("one")
-    await presence_fixture.connect(process, ANNA)
+    await presence_fixture.enter(BERT)
+    process, _ = await presence_fixture.connected(ANNA)
     for person in (BERT, ANNA):
         await presence_fixture.set(person, seen_at=now_ms() - SILENT_MS - 100_000)
     await process.presence.mark_silent_away()
@@ -216,9 +209,7 @@ async def test_inactive_member_without_a_socket_is_marked_away(
 async def test_entry_by_http_restarts_the_grace_period_of_a_lost_socket(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT)
-    process = await presence_fixture.process("one")
-    socket = await presence_fixture.connect(process, BERT)
+    process, socket = await presence_fixture.connected(BERT)
     await presence_fixture.see(process, BERT)
     assert not await presence_fixture.is_away(BERT)
     await disconnect_ago(process, socket, 50_000)
@@ -233,9 +224,7 @@ async def test_entry_by_http_restarts_the_grace_period_of_a_lost_socket(
 async def test_socket_lost_after_the_entry_has_loaded_the_room_starts_its_own_grace_period(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT)
-    process = await presence_fixture.process("one")
-    socket = await presence_fixture.connect(process, BERT)
+    process, socket = await presence_fixture.connected(BERT)
     loaded = await presence_fixture.load(BERT)
     closed = closed_ago(socket, 0)
     process.presence.disconnect(closed)
@@ -300,9 +289,7 @@ async def test_im_state_of_another_rooms_group_is_ignored(
 async def test_im_state_is_ignored_for_users_with_a_socket_or_without_a_room(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.enter(BERT)
-    process = await presence_fixture.process("one")
-    await presence_fixture.connect(process, BERT)
+    process, _ = await presence_fixture.connected(BERT)
     on_im_state = process.presence.on_im_state
     assert await on_im_state(BERT.user_id, online=False, at_ms=1) == "has_a_socket"
     assert not await presence_fixture.is_away(BERT)
@@ -345,10 +332,8 @@ async def test_events_of_other_streams_are_ignored(
 async def test_live_stream_doubles_the_grace_period_of_a_disconnected_guest(
     presence_fixture: PresenceFixture,
 ) -> None:
-    await presence_fixture.seat(BERT)
-    process = await presence_fixture.process("one")
+    process, socket = await presence_fixture.connected(BERT, seated=True)
     on_stream_event, stream = process.presence.on_stream_event, f"{BERT.user_id}_s"
-    socket = await presence_fixture.connect(process, BERT)
     assert await on_stream_event(stream, on=True, sequence="5", at_s=100) == "done"
     await disconnect_ago(process, socket, 50_000)
     await process.presence.process_absences()
