@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import resource
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +18,12 @@ from devtools.development_secrets import fill_in_secrets
 from storage.replica_set import uri_of
 from tests.support.client import HttpClient
 from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
+from tests.support.ports import free_ports
 from tests.support.redis_program import find_redis
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 60.0
 REQUEST_SECONDS = 3.0
-PORTS = range(20_000, 32_000)
-"""Below the ephemeral ports: the kernel never assigns the port of a server that is down."""
 
 
 class Node:
@@ -65,16 +63,17 @@ class Fleet:
         """`extra`: additional environment variables of the servers; `proxied`: with proxies before
         servers, MongoDB and Redis; `replicated`: MongoDB has three members, without a proxy."""
         self.folder = folder
-        mongo_port, redis_port, *ports = free_ports(processes + 2)
+        mongo_port, redis_port, *ports = free_ports(2 + processes + MEMBERS)
+        server_ports, member_ports = ports[:processes], ports[processes:]
         self.mongod = KillableMongod(folder / "mongo", mongo_port)
-        self.replica_set = ReplicaSet(folder, free_ports(MEMBERS)) if replicated else None
+        self.replica_set = ReplicaSet(folder, member_ports) if replicated else None
         self.mongo_proxy = Proxy(mongo_port, f"{seed}:mongodb")
         self.redis = _redis(folder, redis_port)
         self._redis_own_port = redis_port
         self.redis_proxy = Proxy(redis_port, f"{seed}:redis")
         self.nodes = [
             Node(n, Program([], folder, {}, folder), Proxy(port, f"{seed}:{n}"), port)
-            for n, port in enumerate(ports)
+            for n, port in enumerate(server_ports)
         ]
         self.ops_token = self.database = ""
         self._extra = extra
@@ -186,21 +185,6 @@ class Fleet:
 
     def _redis_port(self) -> int:
         return self.redis_proxy.port if self._proxied else self._redis_own_port
-
-
-def free_ports(count: int) -> list[int]:
-    """Distinct ports on which no program listens."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            break
-    return found
 
 
 def raise_file_limit(needed: int) -> str | None:

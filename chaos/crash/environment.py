@@ -13,7 +13,6 @@ from typing import Any
 
 from chaos.crash.children import ForkServer
 from chaos.crash.exit_plans import MARK, ExitPlan
-from chaos.fleet import free_ports
 from chaos.mongod import KillableMongod
 from chaos.tencent import SharedTencent
 from chaos.violations import Violations
@@ -24,6 +23,7 @@ from storage.database import Database
 from storage.replica_set import uri_of
 from tests.support.client import BASE, HttpClient, Reply, UserClient
 from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
+from tests.support.ports import free_ports
 
 SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
 MEMORY = SHM if SHM.is_dir() else None

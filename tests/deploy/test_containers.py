@@ -22,7 +22,7 @@ from tests.support.api import ApiClient, ApiFixture
 from tests.support.filled_settings import fill_in, filled_secrets
 from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
-from tests.support.ports import free_port, is_open
+from tests.support.ports import free_ports, is_open
 from tests.support.production_settings import PRODUCTION
 from tests.support.redis_program import find_redis
 from tests.support.server_program import ServerProgram, exit_status
@@ -93,7 +93,7 @@ class ComposedServices:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.ports = {name: free_port() for name in SERVICES}
+        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         hosts = {"qlive1": 8000, "qlive2": 8000, "mongodb": 27017, "redis": 6379}
         self._addresses = {
             f"{name}:{port}": f"127.0.0.1:{self.ports[name]}" for name, port in hosts.items()

@@ -2,6 +2,7 @@ import asyncio
 import json
 import re
 import secrets
+import socket
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from config.sections import RealtimeSettings
 from storage.accounts.tokens import USER_DIGITS
 from tests.support.api import BASE, ApiFixture
 from tests.support.nginx import DEPLOY, ClosingUpstream, NginxApi, nginx_in_front
-from tests.support.ports import free_port
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -112,6 +113,8 @@ async def test_only_repeatable_requests_are_retried_on_the_other_server(
             reply = await front_api.request(*line.split(), json={})
             assert reply.refusal == (503, "try_again")
             assert reply.headers["Retry-After"] == "2"
+        access_log = tmp_path / "nginx" / "access.log"  # written after the answer
+        await until(lambda: len(access_log.read_text().splitlines()) >= len(REPEATED))
     attempts = Counter(upstream.request_lines)
     assert {line: attempts[line] > 1 for line in attempts} == REPEATED
     logs = [(tmp_path / "nginx" / name).read_text() for name in ("access.log", "error.log")]
@@ -124,15 +127,18 @@ async def test_any_request_is_retried_on_the_other_server_after_a_refused_connec
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream, line = ClosingUpstream(OK), f"POST {BASE}qlive_like/"
-    async with (
-        upstream.running() as port,
-        nginx_in_front(tmp_path, port, free_port(), monkeypatch) as (_, front_api),
-    ):
-        for _ in range(6):
-            response = await front_api.send_raw(
-                f"{line} HTTP/1.1", "Host: qlive", "Connection: close", "Content-Length: 0"
-            )
-            assert response.startswith(b"HTTP/1.1 200 "), response
+    with socket.socket() as refusing:
+        refusing.bind(("127.0.0.1", 0))  # nobody else takes its port, and it does not listen
+        second = refusing.getsockname()[1]
+        async with (
+            upstream.running() as first,
+            nginx_in_front(tmp_path, first, second, monkeypatch) as (_, front_api),
+        ):
+            for _ in range(6):
+                response = await front_api.send_raw(
+                    f"{line} HTTP/1.1", "Host: qlive", "Connection: close", "Content-Length: 0"
+                )
+                assert response.startswith(b"HTTP/1.1 200 "), response
     assert upstream.request_lines == [line] * 6
 
 

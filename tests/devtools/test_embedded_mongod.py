@@ -21,6 +21,7 @@ from devtools.embedded_mongod import EmbeddedMongod, MongodStartFailed
 from storage import replica_set
 from tests.support.database import MEMORY
 from tests.support.paths import ROOT
+from tests.support.ports import prefer_free_port
 from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 
@@ -39,6 +40,8 @@ def data_dir() -> Iterator[Path]:
 
 @asynccontextmanager
 async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedMongod, str]]:
+    if not data_dir.exists():
+        prefer_free_port(data_dir)
     mongod = EmbeddedMongod(data_dir)
     try:
         yield mongod, await mongod.start()
@@ -172,6 +175,7 @@ asyncio.run(serve())
 async def test_mongod_dies_with_a_killed_server_and_the_next_one_starts(
     data_dir: Path,
 ) -> None:
+    prefer_free_port(data_dir)
     command = (sys.executable, "-c", SERVER, str(data_dir))
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
         assert server.stdout

@@ -17,6 +17,7 @@ from devtools.embedded_mongod import EmbeddedMongod
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.no_limits import NO_LIMITS
+from tests.support.ports import prefer_free_port
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -27,6 +28,7 @@ OPERATION_MS = 3_000
 
 @pytest.fixture
 def mongod(io_loop: IOLoop, tmp_path: Path) -> Iterator[EmbeddedMongod]:
+    prefer_free_port(tmp_path / "mongo")
     mongod = EmbeddedMongod(tmp_path / "mongo")
     io_loop.run_sync(mongod.start)
     yield mongod

@@ -15,6 +15,7 @@ from pymongo.database import Database
 
 from devtools.embedded_mongod import EmbeddedMongod
 from runtime.process import ServerProcess
+from tests.support.ports import prefer_free_port
 
 MEMORY = Path("/dev/shm")
 
@@ -23,6 +24,7 @@ MEMORY = Path("/dev/shm")
 def mongo_uri() -> Iterator[str]:
     """URI of one mongod for all tests of a worker, with its data in memory where possible."""
     folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
+    prefer_free_port(folder)
     mongod, loop = EmbeddedMongod(folder), asyncio.new_event_loop()
     try:
         uri = loop.run_until_complete(mongod.start())
@@ -36,8 +38,8 @@ def mongo_uri() -> Iterator[str]:
 
 def _configure(uri: str) -> None:
     """Majority writes do not wait for the journal, which would halve the throughput; no test kills
-    this mongod. Diagnostic data are not collected, and no document is deleted because it expires:
-    some tests expect to find one that has expired."""
+    this mongod. Diagnostic data are not collected, and expired documents stay: MongoDB would
+    delete them every minute, in the middle of a test."""
     with MongoClient[Any](uri) as client:
         config = client.admin.command("replSetGetConfig")["config"]
         changes = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}

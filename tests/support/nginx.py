@@ -18,8 +18,8 @@ import pytest
 from tests.support.api import ApiClient, ApiFixture, Reply
 from tests.support.client import HttpClient
 from tests.support.paths import ROOT
-from tests.support.ports import free_port, is_open
-from tests.support.waiting import until
+from tests.support.ports import free_ports, is_open
+from tests.support.waiting import run_ready_tasks, until
 
 DEPLOY = ROOT / "deploy"
 
@@ -42,7 +42,7 @@ class Nginx:
         self._program = program
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port, self.plain_port = free_port(), free_port()
+        self.port, self.plain_port = free_ports(2)
         self.address = f"https://127.0.0.1:{self.port}"
         self.certificate = folder / "fullchain.pem"
         names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -72,7 +72,7 @@ class Nginx:
             "ec_paramgen_curve:P-256",
         ]
         openssl += ["-nodes", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-        # Python 3.13 demands it of an authority, which a self-signed certificate is its own.
+        # Python 3.13 requires it of an authority; a self-signed certificate is its own.
         openssl += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
         openssl += ["-keyout", str(self._folder / "privkey.pem"), "-out", str(self.certificate)]
         subprocess.run(openssl, check=True, capture_output=True)
@@ -81,10 +81,23 @@ class Nginx:
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     async def reload(self) -> None:
+        """Returns when only new worker processes accept connections."""
         self.check()
         assert self._process
+        replaced = self._workers()
         self._process.send_signal(signal.SIGHUP)
-        await asyncio.sleep(1)  # until the new worker processes serve
+        await until(lambda: not replaced & self._workers())
+
+    def _workers(self) -> set[int]:
+        """The ids of the worker processes that accept connections."""
+        assert self._process
+        master = self._process.pid
+        found = set()
+        for child in Path(f"/proc/{master}/task/{master}/children").read_text().split():
+            with suppress(OSError):  # it has just ended
+                if b"shutting down" not in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.add(int(child))
+        return found
 
     def check(self) -> None:
         result = subprocess.run([*self._command, "-t"], capture_output=True, text=True)
@@ -146,10 +159,6 @@ class NginxApi(ApiFixture):
             await writer.wait_closed()
         return response
 
-    async def close(self) -> None:
-        await super().close()
-        await asyncio.sleep(0.2)  # aiohttp does not wait for the TLS shutdown
-
     def via_nginx(self, client: ApiClient) -> ApiClient:
         """A client of the same user, whose requests go through nginx."""
         copy = ApiClient(self, client.name, {"token": client.token, "user_id": client.id})
@@ -171,13 +180,14 @@ async def nginx_in_front(
     nginx.changes |= changes or {}
     try:
         nginx.start()
-        await until(lambda: is_open(nginx.port), 10)
+        await until(lambda: is_open(nginx.port))
         patch.setenv("SSL_CERT_FILE", str(nginx.certificate))  # for the sockets
         front = NginxApi(nginx)
         yield nginx, front
         await front.close()
     finally:
         nginx.stop()
+        await run_ready_tasks()  # the client's last connection ends
 
 
 class ClosingUpstream:

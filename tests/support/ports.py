@@ -2,27 +2,37 @@
 
 import random
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from pathlib import Path
 
-UNASSIGNED = (20_000, 30_000)
+PORTS = range(20_000, 32_000)
+"""Below the ports that the system assigns: it never gives away that of a program that is down."""
 
 
 def free_port() -> int:
-    """A port that is free at the moment, and that the system gives to nobody."""
-    return free_ports(1)
+    """A free port outside the range from which the system assigns ports."""
+    return free_ports(1)[0]
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that are free at the moment.
+def free_ports(count: int) -> list[int]:
+    """Distinct free ports.
 
-    From below the ports that the system chooses, of which one may be taken at any time.
+    They are below the system's ephemeral range, whose ports may be given to another program at any
+    time.
     """
-    while True:
-        first = random.randrange(*UNASSIGNED, count)
-        with suppress(OSError), ExitStack() as stack:
-            for port in range(first, first + count):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
+
+
+def prefer_free_port(data_dir: Path) -> None:
+    """Let the first embedded mongod on `data_dir` use a free port of ours."""
+    data_dir.mkdir(exist_ok=True)
+    (data_dir / "port").write_text(f"{free_port()}\n")
 
 
 def is_open(port: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.nginx import NginxApi
-from tests.support.ports import free_port
+from tests.support.ports import free_ports
 from tests.support.server_program import RestartableServer, ServerProgram
 from tests.support.users import Listener, RepeatingGiver, SeatHopper, room_state, run_concurrently
 from tests.support.waiting import until
@@ -22,18 +22,19 @@ START_GOLD = 100_000
 class Machine(RestartableServer):
     """A server that keeps its port when it is stopped and started again."""
 
-    def __init__(self, folder: Path, name: str, **settings: str) -> None:
+    def __init__(self, folder: Path, name: str, port: int, **settings: str) -> None:
         own_folder = folder / name
         own_folder.mkdir()
         shutil.copy(folder / "dev-secrets.json", own_folder)
-        self.port = free_port()
+        self.port = port
         self.address = f"http://127.0.0.1:{self.port}"
-        super().__init__(ServerProgram(own_folder, server__port=str(self.port), **settings))
+        super().__init__(ServerProgram(own_folder, server__port=str(port), **settings))
 
 
 @asynccontextmanager
 async def two_machines(folder: Path, settings: dict[str, str]) -> AsyncIterator[list[Machine]]:
-    machines = [Machine(folder, name, **settings) for name in ("one", "two")]
+    ports = zip(("one", "two"), free_ports(2), strict=True)
+    machines = [Machine(folder, name, port, **settings) for name, port in ports]
     try:
         for machine in machines:
             await machine.start()

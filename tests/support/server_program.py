@@ -17,6 +17,7 @@ import pytest
 from tests.support.database import MEMORY
 from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
 from tests.support.paths import ROOT
+from tests.support.ports import prefer_free_port
 
 EXIT_SECONDS = 60.0
 START_SECONDS = 120.0
@@ -125,5 +126,6 @@ def data_folder(secrets_file: Path, settings: Any) -> Iterator[Path]:
     """A folder for data, in memory where possible, with the development secrets in it."""
     folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
     shutil.copy(secrets_file, folder / "dev-secrets.json")
+    prefer_free_port(folder / "mongo")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

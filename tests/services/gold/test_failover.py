@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from chaos.fleet import free_ports
 from chaos.replica_set import MEMBERS, ReplicaSet, command
 from storage.database import Database
 from tests.support.gift_fixture import GiftFixture
+from tests.support.ports import free_ports
 from tests.support.storage import NAME, build
 from tests.support.waiting import until
 
