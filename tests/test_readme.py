@@ -58,7 +58,7 @@ async def test_the_tour_of_the_readme_seats_a_guest_who_receives_every_event(
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
         )
-        output = (await asyncio.wait_for(bash.communicate(), 25))[0].decode()
+        output = (await asyncio.wait_for(bash.communicate(), 60))[0].decode()
         assert bash.returncode == 0
         answers = [json.loads(line) for line in output.splitlines()]
         assert answers[1] == {"detail": "OK"}

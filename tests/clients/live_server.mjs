@@ -6,7 +6,7 @@ import { socketOver } from "../../clients/miniprogram/src/platform-browser.js";
 export const ADDRESS = process.env.QLIVE_ADDRESS;
 const OPS_TOKEN = process.env.QLIVE_OPS_TOKEN;
 const BASE_PATH = "/wx/api/qlive";
-const WAIT_MS = 8000;
+const WAIT_MS = 60_000;
 
 if (!ADDRESS || !OPS_TOKEN) {
   throw new Error(

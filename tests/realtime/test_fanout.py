@@ -14,7 +14,7 @@ from realtime.close_codes import CloseCode
 from realtime.outbox import Outbox
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.outbox_sockets import OutboxPair
-from tests.support.waiting import until
+from tests.support.waiting import run_ready_tasks, until
 
 FRAME_BYTES = 4
 BYE = -1
@@ -338,7 +338,8 @@ async def test_socket_removed_between_batches_receives_no_frame_twice() -> None:
     room.send_event()
     await asyncio.sleep(0)
     room.send_event()
-    await until(lambda: last.received == [1])
+    await run_ready_tasks()
+    assert last.received == [1]
     assert room.fanout.busy, "the second batch is being collected"
     room.fanout.remove("last")
     last.close()

@@ -345,7 +345,7 @@ async def test_unreachable_mongodb_is_reported_in_time(short_timeouts: None) -> 
     await database.close()
     assert_unavailable(failures)
     assert latency is None
-    assert taken < 4
+    assert taken < 20, "PyMongo itself would wait for a server for 30 s each time"
 
 
 class UnresponsiveDatabase:

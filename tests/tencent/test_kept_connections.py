@@ -61,7 +61,7 @@ def server(io_loop: IOLoop) -> Iterator[LineServer]:
 
 @pytest.fixture
 def client(server: LineServer, make_service_client: Any) -> ServiceClient:
-    client: ServiceClient = make_service_client("im", f"http://127.0.0.1:{server.port}", timeout=2)
+    client: ServiceClient = make_service_client("im", f"http://127.0.0.1:{server.port}", timeout=60)
     return client
 
 

@@ -76,7 +76,7 @@ async def test_unreported_payment_is_found_by_querying_the_provider(
     db.orders.update_one(
         {"_id": order_id}, {"$min": {"due_at": db.orders.find_one()["created_at"]}}
     )
-    await until(lambda: gold_of(db, anna) == 60, 20)
+    await until(lambda: gold_of(db, anna) == 60)
     assert db.ledger.count_documents({}) == 1
     await pay_order(api, "{}", "once")  # no such order
     assert db.orders.find_one({"_id": order_id})["state"] == "paid"
@@ -115,7 +115,7 @@ async def test_provider_is_notified_of_the_delivery(
     anna = await api.user("anna", 2)
     order_id = (await pay_order(api, await create_order(anna)))["order"]
     await notification_statuses(server)
-    await until(lambda: db.orders.find_one({"_id": order_id})["due_at"] is None, 20)
+    await until(lambda: db.orders.find_one({"_id": order_id})["due_at"] is None)
     if provider == "xpay":
         order = server.simulator.xpay.orders[order_id]  # type: ignore[union-attr]
         assert order["status"] == 4
