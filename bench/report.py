@@ -71,12 +71,10 @@ class BenchmarkReport:
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         self._add("", _row(header), _row(["---"] * len(header)), *map(_row, rows))
 
-    def spread_table(
-        self, rows: Sequence[tuple[str, Sequence[float], int]], column: str = "result"
-    ) -> None:
+    def spread_table(self, rows: Sequence[tuple[str, Sequence[float], int]]) -> None:
         """Add a table of (label, values of the runs, digits)."""
         self.table(
-            ["", column], [(label, spread(values, digits)) for label, values, digits in rows]
+            ["", "result"], [(label, spread(values, digits)) for label, values, digits in rows]
         )
 
     def picture(self, name: str, alt_text: str) -> None:

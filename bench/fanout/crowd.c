@@ -17,8 +17,8 @@
  * JSON has the number of sockets whose first message says that they resumed, and a socket that is
  * refused by a `bye` ends the crowd.
  *
- * The result of a command is one line of JSON with two times in ms per event: from its request to
- * its receipt by the last socket (latencies_ms), and from the first receipt to the last (skews_ms).
+ * The result of a command is one line of JSON, with the time in ms of each event from its request
+ * to its receipt by the last socket (latencies_ms).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -60,9 +60,9 @@ static char event_byte;
 static const char *path = "/", *greeting;
 static char **tokens, **path_suffixes;
 
-/* By event: number of sockets that have it; time of its request, of its first and last receipt. */
+/* By event: number of sockets that have it; times of its request and last receipt. */
 static uint32_t event_count, completed, *receipts;
-static double *requested_at, *first_at, *last_at;
+static double *requested_at, *last_at;
 
 static void fail(const char *what) {
     perror(what);
@@ -128,8 +128,7 @@ static void send_greeting(struct client *c) {
 static void count_event(struct client *c, double now) {
     uint32_t n = c->events++;
     if (n >= event_count) return;
-    if (!receipts[n]++) first_at[n] = now;
-    if (receipts[n] == (uint32_t)client_count) last_at[n] = now, completed++;
+    if (++receipts[n] == (uint32_t)client_count) last_at[n] = now, completed++;
 }
 
 /* Skips the head of the upgrade response; returns how many bytes of `data` belong to it. */
@@ -200,11 +199,11 @@ static void receive_for(int timeout_ms) {
     }
 }
 
-/* The time from `since` to the last receipt, of all events in order of their requests. */
-static void print_times(const char *name, const double *since) {
-    printf(", \"%s\": [", name);
+/* The times of all events, in the order of their requests. */
+static void print_latencies(void) {
+    printf(", \"latencies_ms\": [");
     for (uint32_t i = 0; i < event_count; i++)
-        printf("%s%.3f", i ? ", " : "", last_at[i] - since[i]);
+        printf("%s%.3f", i ? ", " : "", last_at[i] - requested_at[i]);
     printf("]");
 }
 
@@ -216,8 +215,7 @@ static void print_result(double started_at, double cpu_before) {
     printf("{\"seconds\": %.6f, \"deliveries\": %llu, \"crowd_cpu\": %.6f",
            (ended_at - started_at) / 1e3, (unsigned long long)event_count * client_count,
            (cpu_ms() - cpu_before) / 1e3);
-    print_times("latencies_ms", requested_at);
-    print_times("skews_ms", first_at);
+    print_latencies();
     printf("}\n");
     fflush(stdout);
 }
@@ -232,7 +230,6 @@ static void reset(uint32_t events) {
     event_count = events, completed = 0;
     receipts = realloc(receipts, event_count * sizeof *receipts);
     requested_at = realloc(requested_at, event_count * sizeof *requested_at);
-    first_at = realloc(first_at, event_count * sizeof *first_at);
     last_at = realloc(last_at, event_count * sizeof *last_at);
     memset(receipts, 0, event_count * sizeof *receipts);
 }

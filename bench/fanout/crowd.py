@@ -49,8 +49,6 @@ class RunFigures:
     deliveries: int
     latencies_ms: list[float]
     """By event: milliseconds from its request to its receipt by the last socket."""
-    skews_ms: list[float]
-    """By event: milliseconds from its first receipt to its last."""
     cpu_seconds: float
     """CPU time of the server."""
     blocked_ms: float

@@ -52,12 +52,12 @@ class ForkServer:
         message = await self._read()
         self._report = None if message == READY else message
 
-    async def wait_exit(self, seconds: float = EXIT_SECONDS) -> ExitReport:
-        """Wait for the child's exit; kill it after `seconds`."""
+    async def wait_exit(self) -> ExitReport:
+        """Wait for the child's exit; kill it after EXIT_SECONDS."""
         fields, self._report = self._report, None
         if fields is None:
             message = asyncio.ensure_future(self._read())
-            await asyncio.wait([message], timeout=seconds)
+            await asyncio.wait([message], timeout=EXIT_SECONDS)
             if not message.done():
                 self._kill()
             fields = await message

@@ -42,8 +42,8 @@ CRASHES = (
 """Path, moment and call."""
 
 
-def withdrawal(state: str, request_id: str = "r1") -> dict[str, Any]:
-    return {"_id": "W1", "request_id": request_id, "state": state}
+def withdrawal(state: str) -> dict[str, Any]:
+    return {"_id": "W1", "request_id": "r1", "state": state}
 
 
 def kinds(found: Any) -> list[str]:

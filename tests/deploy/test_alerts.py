@@ -22,7 +22,7 @@ from tencent.errors import ServiceUnavailable
 from tencent.message_push import ATTENTION, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
-from tests.support.income import NO_MATURITY, next_transfers_fail, payee, withdraw
+from tests.support.income import NO_MATURITY, next_transfer_fails, payee, withdraw
 from tests.support.mic import take_seat
 from tests.support.paths import ROOT
 from tests.support.payments import create_order, notification_statuses, pay_order
@@ -414,7 +414,7 @@ class Faults:
         """WeChat Pay has no money, answers nothing, goes on with nothing; nobody approves."""
         host = await payee(self.api)
         for fault in ("NOT_ENOUGH", "lost", "accepted"):
-            await next_transfers_fail(self.api, fault)
+            await next_transfer_fails(self.api, fault)
             await withdraw(host, AUTO_INCOME, fault)
         await withdraw(host, AUTO_INCOME + 1, "to approve")
         for state, since in {"submitted": LONG_AGO.generation_time, "requested": DAYS_AGO}.items():

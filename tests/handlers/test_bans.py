@@ -8,7 +8,16 @@ from core.clock import now_ms
 from runtime.process import ServerProcess
 from storage.accounts.users import User
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
-from tests.support.chat import KICKED, MUTED, OK, chat, commands, until_delivered, user_sig
+from tests.support.chat import (
+    KICKED,
+    MUTED,
+    OK,
+    chat,
+    commands,
+    group_of,
+    until_delivered,
+    user_sig,
+)
 from tests.support.mic import take_seat
 from tests.support.waiting import until
 from tests.support.websockets import close_code_of
@@ -27,12 +36,6 @@ async def log_in(api: ApiFixture, name: str) -> Reply:
 
 async def ban(api: ApiFixture, client: ApiClient, *, banned: bool = True) -> None:
     (await api.ops("PATCH", f"users/{client.id}", banned=banned)).ok()
-
-
-async def group_of(client: ApiClient) -> str:
-    """The chat group of the client's room."""
-    group_id: str = (await client.get("qlive_user/get_user_state/")).ok()["group_id"]
-    return group_id
 
 
 def muted(server: ServerProcess, group_id: str) -> dict[str, float]:

@@ -9,8 +9,9 @@ import pytest
 from runtime.process import ServerProcess
 from services.chat import im_relay
 from tencent.errors import ImMisconfigured, ImRejected
-from tests.support.api import ApiClient, ApiFixture
+from tests.support.api import ApiFixture
 from tests.support.callbacks import CallbackSender
+from tests.support.chat import group_of
 from tests.support.waiting import until
 
 server_test = pytest.mark.gen_test(timeout=30)
@@ -52,17 +53,6 @@ def im(api: ApiFixture, server: ServerProcess) -> ImFixture:
     return ImFixture(api, server)
 
 
-async def group_of(host: ApiClient) -> str:
-    group_id: str = (await host.get("qlive_user/get_user_state/")).ok()["group_id"]
-    return group_id
-
-
-async def matchmaker(api: ApiFixture) -> ApiClient:
-    host = await api.user("红娘", 2)
-    (await api.ops("PATCH", f"users/{host.id}", is_matchmaker=True)).ok()
-    return host
-
-
 # ---- creation
 
 
@@ -70,7 +60,7 @@ async def matchmaker(api: ApiFixture) -> ApiClient:
 async def test_first_entry_creates_a_group_under_an_id_that_cannot_be_guessed(
     api: ApiFixture, im: ImFixture
 ) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     group_id = (await host.post(ENTER)).ok()["group_id"]
     assert re.fullmatch("qlive_[0-9a-f]{24}", group_id)
     assert im.groups == [group_id]
@@ -80,7 +70,7 @@ async def test_first_entry_creates_a_group_under_an_id_that_cannot_be_guessed(
 async def test_host_enters_with_another_group_if_others_have_its_id(
     api: ApiFixture, im: ImFixture, db: Any
 ) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     await api.outage("im", status=500)
     assert (await host.post(ENTER)).refusal == (503, "im_away")
     await api.outage("im")
@@ -96,7 +86,7 @@ async def test_host_enters_with_another_group_if_others_have_its_id(
 async def test_refusal_by_im_is_not_answered_like_an_outage(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     for error in (ImRejected(10036, "quota"), ImMisconfigured()):
         refuse = AsyncMock(side_effect=error)
         monkeypatch.setattr(server.context.tencent.im, "create_group", refuse)

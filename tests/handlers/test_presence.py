@@ -28,10 +28,8 @@ def changes() -> dict[str, Any]:
     }
 
 
-async def guest_on_mic(
-    api: ApiFixture, host: ApiClient, name: str = "bert", gender: int = 1
-) -> ApiClient:
-    guest = await api.guest(name, gender, host.live_id)
+async def guest_on_mic(api: ApiFixture, host: ApiClient) -> ApiClient:
+    guest = await api.guest("bert", 1, host.live_id)
     await take_seat(guest)
     return guest
 

@@ -12,13 +12,6 @@ from tests.support.waiting import until
 ENTER = "qlive_room/matchmaker_enter/"
 
 
-async def matchmaker(api: ApiFixture, name: str = "红娘") -> ApiClient:
-    """A matchmaker without a room."""
-    client = await api.user(name, 2)
-    (await api.ops("PATCH", f"users/{client.id}", is_matchmaker=True)).ok()
-    return client
-
-
 async def room_and_role(client: ApiClient) -> tuple[Any, int]:
     user_state = (await client.get("qlive_user/get_user_state/")).ok()
     return user_state["live_id"], user_state["user_type"]
@@ -31,7 +24,7 @@ async def room_and_role(client: ApiClient) -> tuple[Any, int]:
 async def test_matchmaker_opens_a_room_with_an_im_group(
     api: ApiFixture, server: ServerProcess
 ) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     opened = (await host.post(ENTER)).ok()
     assert opened["status"] == "ok"
     assert (opened["user_id"], opened["nickname"], opened["face_url"]) == (host.id, "红娘", "")
@@ -45,7 +38,7 @@ async def test_matchmaker_opens_a_room_with_an_im_group(
 
 @pytest.mark.gen_test(timeout=20)
 async def test_entering_again_resumes_the_same_live(api: ApiFixture) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     first = (await host.post(ENTER)).ok()
     anna = await api.guest("anna", 2, first["live_id"])
     await take_seat(anna)
@@ -59,7 +52,7 @@ async def test_entering_again_resumes_the_same_live(api: ApiFixture) -> None:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_new_live_keeps_the_room_and_gets_a_new_stream(api: ApiFixture) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     first = (await host.post(ENTER)).ok()
     (await host.post("qlive_room/live_end/", live_id=first["live_id"])).ok()
     second = (await host.post(ENTER)).ok()
@@ -69,7 +62,7 @@ async def test_new_live_keeps_the_room_and_gets_a_new_stream(api: ApiFixture) ->
 
 @pytest.mark.gen_test(timeout=20)
 async def test_concurrent_entries_create_one_room(api: ApiFixture, db: Any) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     replies = await asyncio.gather(*(host.post(ENTER) for _ in range(10)))
     opened = [reply.ok() for reply in replies]
     assert len({(row["live_id"], row["push_url"].split("?")[0]) for row in opened}) == 1
@@ -85,7 +78,7 @@ async def test_only_matchmakers_may_open_a_room(api: ApiFixture) -> None:
 
 @pytest.mark.gen_test(timeout=20)
 async def test_banned_matchmaker_gets_the_failed_status_of_the_contract(api: ApiFixture) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     (await api.ops("PATCH", f"users/{host.id}", banned=True)).ok()
     reply = (await host.post(ENTER)).ok()
     assert (reply["status"], reply["code"]) == ("failed", "banned")
@@ -95,7 +88,7 @@ async def test_banned_matchmaker_gets_the_failed_status_of_the_contract(api: Api
 
 @pytest.mark.gen_test(timeout=20)
 async def test_first_entry_requires_im_and_later_entries_do_not(api: ApiFixture) -> None:
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     await api.outage("im", status=500)
     unavailable = await host.post(ENTER)
     assert unavailable.refusal == (503, "im_away")
@@ -111,7 +104,7 @@ async def test_first_entry_requires_im_and_later_entries_do_not(api: ApiFixture)
 @pytest.mark.gen_test(timeout=20)
 async def test_opening_a_room_leaves_the_room_the_matchmaker_was_watching(api: ApiFixture) -> None:
     other = await api.host("other")
-    host = await matchmaker(api)
+    host = await api.matchmaker()
     (await host.get("get_playurl/", live_id=other.live_id)).ok()
     (await host.post("qlive_room/apply_micro/", live_id=other.live_id)).ok()
     socket = await other.connect()

@@ -12,7 +12,7 @@ from tests.support.income import (
     NO_MATURITY,
     confirm,
     income_of,
-    next_transfers_fail,
+    next_transfer_fails,
     payee,
     transfers_at_bank,
     withdraw,
@@ -191,7 +191,7 @@ async def test_an_unclear_answer_is_resolved_by_a_query(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     host = await payee(api)
-    await next_transfers_fail(api, "lost")
+    await next_transfer_fails(api, "lost")
     withdrawal = await withdraw(host, 100)
     assert (withdrawal["state"], withdrawal["package_info"]) == ("submitted", "")
     (bill,) = await transfers_at_bank(api)

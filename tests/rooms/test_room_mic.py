@@ -39,8 +39,8 @@ from tests.support.room_builders import (
 IN_A_MINUTE = NOW + 60_000
 
 
-def invited(person: Person, room: Room | None = None) -> Room:
-    room = room or live_room(person)
+def invited(person: Person) -> Room:
+    room = live_room(person)
     room.invite(HOST.user_id, person, NOW, 60)
     return reloaded(room)
 

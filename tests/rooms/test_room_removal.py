@@ -25,10 +25,10 @@ UNTIL = NOW + 60_000
 ADMISSIONS: tuple[Admission, ...] = ("applied", "invited", "open")
 
 
-def room_after_removal(until: int = UNTIL) -> Room:
+def room_after_removal() -> Room:
     """A live whose host has taken BERT off the mic."""
     room = room_with_guests(BERT, watching=(CARL,))
-    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=until)
+    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
     return reloaded(room)
 
 

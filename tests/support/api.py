@@ -93,10 +93,15 @@ class ApiFixture:
     async def make_matchmaker(self, client: "ApiClient") -> None:
         (await self.ops("PATCH", f"users/{client.id}", is_matchmaker=True)).ok()
 
-    async def host(self, name: str = "红娘") -> "ApiClient":
-        """A matchmaker whose room `client.live_id` is live."""
+    async def matchmaker(self, name: str = "红娘") -> "ApiClient":
+        """A matchmaker without a room."""
         client = await self.user(name, 2)
         await self.make_matchmaker(client)
+        return client
+
+    async def host(self, name: str = "红娘") -> "ApiClient":
+        """A matchmaker whose room `client.live_id` is live."""
+        client = await self.matchmaker(name)
         entered = (await client.post("qlive_room/matchmaker_enter/")).ok()
         client.live_id = entered["live_id"]
         return client

@@ -15,6 +15,12 @@ async def user_sig(client: ApiClient) -> str:
     return sig
 
 
+async def group_of(client: ApiClient) -> str:
+    """The chat group of the client's room."""
+    group_id: str = (await client.get("qlive_user/get_user_state/")).ok()["group_id"]
+    return group_id
+
+
 async def chat(api: ApiFixture, user_id: str, sig: str, group_id: str | None = None) -> int:
     """Log in to IM and, if there is a group, send to it; IM's error code."""
     body = {"user_id": user_id, "user_sig": sig, "group_id": group_id}

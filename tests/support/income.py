@@ -47,8 +47,9 @@ async def notify_again(api: ApiFixture, bill: str, report: str) -> None:
     (await api.request("POST", "/sim/transfer/notify", json=body)).ok()
 
 
-async def next_transfers_fail(api: ApiFixture, fault: str, times: int = 1) -> None:
-    body = {"fault": fault, "times": times}
+async def next_transfer_fails(api: ApiFixture, fault: str) -> None:
+    """The next transfer fails in this way."""
+    body = {"fault": fault, "times": 1}
     (await api.request("POST", "/sim/transfer/fault", json=body)).ok()
 
 

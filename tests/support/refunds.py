@@ -172,16 +172,14 @@ class RefundFixture:
 
     # ---- before the case
 
-    async def order(
-        self, gold: int = 60, platform: str = "", provider: str = "xpay", slot: int = 0
-    ) -> Order:
+    async def order(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> Order:
         """An unpaid order of ten fen for each gold."""
         order = Order(
             *(new_number(), self.giver, provider, "wx1", "o1", "gold"),
             *(gold * 10, gold),
             platform=platform,
         )
-        await self.stores.orders.add(order, slot + 1, slot)
+        await self.stores.orders.add(order, 1, 0)
         return order
 
     async def recharge(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> str:
@@ -221,7 +219,7 @@ class RefundFixture:
         return await self.process.service.confirm(case.id, by, "seen the papers")
 
     async def sweep(self) -> None:
-        """As if every case in progress were due, and no lease held."""
+        """Run the sweep as if every open case were due."""
         due = {"$set": {"due_at": datetime.now(UTC)}}
         cases = self.stores.database.collection("refund_cases")
         await cases.update_many({"due_at": {"$ne": None}}, due)

@@ -42,11 +42,11 @@ def room_with_guests(*guests: Person, watching: tuple[Person, ...] = ()) -> Room
     return reloaded(room)
 
 
-def room_with_applicants(*people: Person, seconds: float = 600) -> Room:
+def room_with_applicants(*people: Person) -> Room:
     """A live in which these users have applied, one second after another."""
     room = live_room(*people)
     for n, person in enumerate(people):
-        room.apply(person, NOW + n * 1000, seconds)
+        room.apply(person, NOW + n * 1000, 600)
     return reloaded(room)
 
 

@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from devtools.simulator import notifications
 from runtime.process import ServerProcess
-from tests.browser.pages.demo_window import DemoBrowser
+from tests.browser.pages.demo_window import DemoBrowser, lose_response
 from tests.support.api import ApiFixture
 from tests.support.waiting import until
 
@@ -75,7 +75,7 @@ async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once
     await woman.recharge.pay("once", gold=300)
     await woman.bar.expect_gold(300)
     await woman.recharge.close()
-    await woman.page.route("**/push_gift/**", _lose_response)
+    await woman.page.route("**/push_gift/**", lose_response)
     await woman.room.open_gifts()
     await woman.gifts.choose("香吻")
     await woman.gifts.give()
@@ -96,12 +96,6 @@ async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once
     await expect(woman.room.feed).to_contain_text("秀英 送给 红娘 玫瑰 ×1")
     await woman.bar.expect_gold(247)
     await expect(woman.room.feed.get_by_text("香吻")).to_have_count(1)
-
-
-async def _lose_response(route: Route) -> None:
-    """The server handles the request; the page gets a network error."""
-    await route.fetch()
-    await route.abort("internetdisconnected")
 
 
 @pytest.mark.gen_test(timeout=60)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 from pymongo.database import Database
 
 from runtime.process import ServerProcess
@@ -12,7 +12,7 @@ from tests.browser.pages.accessibility import (
     press_enter_on,
     wait_for_animations,
 )
-from tests.browser.pages.demo_window import NARROW, PHONE, DemoBrowser, DemoWindow
+from tests.browser.pages.demo_window import NARROW, PHONE, DemoBrowser, DemoWindow, lose_response
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.income import NO_MATURITY
@@ -132,19 +132,13 @@ async def test_a_large_withdrawal_asks_for_the_name_and_without_an_answer_is_not
     await expect(host.notice).to_have_text("这笔金额需要真实姓名")
     await expect(wallet.name_field).to_be_focused()
     await wallet.name_field.fill("张三")
-    await host.page.route("**/qlive_pay/withdraw/", _lose_response)
+    await host.page.route("**/qlive_pay/withdraw/", lose_response)
     await wallet.withdraw_button.click()
     await expect(host.notice).to_have_text("没有网络，服务器没有回应")
     await host.page.unroute_all(behavior="wait")
     await wallet.withdraw_button.click()
     await expect(wallet.items).to_contain_text(["¥2000.00待审核"])
     assert db.withdrawals.count_documents({}) == 1
-
-
-async def _lose_response(route: Route) -> None:
-    """The server handles the request; the page gets a network error."""
-    await route.fetch()
-    await route.abort("internetdisconnected")
 
 
 @pytest.mark.gen_test(timeout=90)

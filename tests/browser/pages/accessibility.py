@@ -10,15 +10,13 @@ COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 MAX_TABS = 60
 
 
-async def axe_violations(page: Page, *, colours: bool = True, structure: bool = True) -> list[Any]:
+async def axe_violations(page: Page, *, structure: bool = True) -> list[Any]:
     """Serious and critical findings of axe, as [rule, element, reason]."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(Axe().axe_script)
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if not structure:
         options["runOnly"] = {"type": "rule", "values": COLOUR_RULES}
-    if not colours:
-        options["rules"] = {rule: {"enabled": False} for rule in COLOUR_RULES}
     found: list[Any] = await page.evaluate(
         """async (options) => {
             const { violations } = await axe.run(options);

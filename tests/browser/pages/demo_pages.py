@@ -68,9 +68,9 @@ class DemoBar(DemoPart):
     def recharge_button(self, gold: int, income: int = 0) -> Locator:
         return self.button(f"{gold} 金币、{income} 收益，充值" if income else f"{gold} 金币，充值")
 
-    async def open_recharge(self, gold: int = 0) -> None:
-        """Opens the recharge dialog from a balance of `gold`."""
-        await self.recharge_button(gold).click()
+    async def open_recharge(self) -> None:
+        """Opens the recharge dialog from an empty balance."""
+        await self.recharge_button(0).click()
 
     async def expect_gold(self, amount: int) -> None:
         await expect(self.balance.locator("b")).to_have_text(str(amount))

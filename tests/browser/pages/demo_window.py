@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.async_api import BrowserContext, Page, ViewportSize, expect
+from playwright.async_api import BrowserContext, Page, Route, ViewportSize, expect
 
 from tests.browser.pages.accessibility import wait_for_animations
 from tests.browser.pages.browser_log import BrowserLog
@@ -38,6 +38,12 @@ OVERFLOWING_ELEMENTS = """() => {
     return [...wide, ...covered].map((node) => node.outerHTML.slice(0, 200));
 }"""
 """Elements wider than their container, and buttons that cover text."""
+
+
+async def lose_response(route: Route) -> None:
+    """The server handles the request; the page gets a network error."""
+    await route.fetch()
+    await route.abort("internetdisconnected")
 
 
 class DemoWindow:

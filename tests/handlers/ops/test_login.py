@@ -11,7 +11,6 @@ from handlers.base import BODY_BYTES
 from handlers.limits import OPERATORS_AT_ADDRESS
 from runtime.process import ServerProcess
 from services.operators.operators import STEP_SECONDS, code_of
-from services.operators.roles import Role
 from storage.operators.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
 
@@ -34,12 +33,10 @@ async def log_in(api: ApiFixture, name: str, password: str, code: str = "", **mo
     return await api.request("POST", "/ops/api/login", json=body, **more)
 
 
-async def first_login(
-    api: ApiFixture, server: ServerProcess, name: str = "anna", role: Role = "moderator"
-) -> tuple[dict[str, Any], str]:
-    """The login of a new operator, and the secret of their second factor."""
-    once = await server.context.services.operators.add(name, role)
-    known = {"name": name, "password": once}
+async def first_login(api: ApiFixture, server: ServerProcess) -> tuple[dict[str, Any], str]:
+    """The login of the new operator anna, and the secret of her second factor."""
+    once = await server.context.services.operators.add("anna", "moderator")
+    known = {"name": "anna", "password": once}
     factor = (await api.request("POST", "/ops/api/login/setup", json=known)).ok()
     first = {**known, "new_password": PASSWORD, "code": current_code(factor["secret"])}
     login = (await api.request("POST", "/ops/api/login/first", json=first)).ok()
