@@ -27,7 +27,7 @@ def changes() -> dict[str, Any]:
 async def test_lease_is_renewed_while_requests_are_being_finished(
     server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
-    """Otherwise other servers would presume it dead, and end its transactions."""
+    """Otherwise other servers would presume it dead, and mark its members away."""
     lifecycle = server.context.lifecycle
 
     def expiry() -> datetime:

@@ -32,9 +32,10 @@ class BankBill:
 
 @dataclass(slots=True)
 class BankInMemory:
-    """Takes a number once and pays it once; `failures` are those of the next calls to create.
+    """Accepts each number once and pays it once.
 
-    A failure that is none of the above is the code of a refusal, after which there is no bill.
+    `failures` apply to the next calls of `create`: UNCLEAR, LOST, TOO_FAST, or an error code of
+    WeChat Pay, after which there is no bill.
     """
 
     bills: dict[str, BankBill] = field(default_factory=dict)

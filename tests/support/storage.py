@@ -157,7 +157,7 @@ def rose(sender: str, receiver: str, request_id: str = "", **more: Any) -> GiftT
 class RecordingLedgerStore(LedgerStore):
     """Records the keys of each written batch.
 
-    After each load, before its write, the next of `before_write` runs.
+    `before_write`: actions of which one runs between each load and its write.
     """
 
     def __init__(self, database: Database, rankings: RankingStore) -> None:

@@ -100,7 +100,7 @@ class WithdrawalFixture:
         return await self.stored(requested.id)
 
     async def sweep(self) -> None:
-        """The sweep, when everything that is open is due, a minute after the last queries."""
+        """Run the sweep as if all open withdrawals were due and last queried a minute ago."""
         open_, now = {"due_at": {"$ne": None}}, datetime.now(UTC)
         earlier = {"$set": {"missed_at": now - timedelta(minutes=1)}}
         await self._withdrawals.update_many({**open_, "missed_at": {"$ne": None}}, earlier)
@@ -147,7 +147,7 @@ class WithdrawalFixture:
         return found
 
     async def matured(self) -> int:
-        """Income that a process shows for the first time, and so without its cache."""
+        """Matured income as a new process shows it, whose cache is empty."""
         return (await self.new_process().service.page(self.user.user_id, 1, 1)).matured
 
     async def income(self) -> int:

@@ -47,7 +47,7 @@ class Purse:
 
 @dataclass(frozen=True)
 class Call:
-    """A call that is sent after `job_leases` of the event loop."""
+    """A call that is sent after `turns` turns of the event loop."""
 
     step: Step
     turns: int
