@@ -128,7 +128,7 @@ async def test_any_request_is_retried_on_the_other_server_after_a_refused_connec
 ) -> None:
     upstream, line = ClosingUpstream(OK), f"POST {BASE}qlive_like/"
     with socket.socket() as refusing:
-        refusing.bind(("127.0.0.1", 0))  # nobody else takes its port, and it does not listen
+        refusing.bind(("127.0.0.1", 0))  # it holds its port and does not listen
         second = refusing.getsockname()[1]
         async with (
             upstream.running() as first,
