@@ -20,6 +20,7 @@ from handlers.errors import (
     status_of,
 )
 from handlers.limits import LimitClass
+from handlers.models import NoContentResponse, TextResponse
 from handlers.request_data import (
     bearer_token,
     limit_key,
@@ -28,7 +29,6 @@ from handlers.request_data import (
     remote_ip,
     request_id,
 )
-from handlers.schemas.responses import NoContentResponse, TextResponse
 from services.errors import AccountBanned, NotAuthenticated
 from services.operators.roles import Access
 from storage.accounts.users import User

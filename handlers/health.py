@@ -5,7 +5,7 @@ from typing import Literal
 
 from handlers.base import Handler, endpoint
 from handlers.context import Context
-from handlers.schemas.responses import Response, TextResponse
+from handlers.models import Response, TextResponse
 from tencent.service_client import State
 
 

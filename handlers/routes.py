@@ -1,6 +1,6 @@
 """The routing table: every path with its handler and its public name.
 
-Those of the operators' API are in handlers/ops/routes.py.
+Those of the operators' API are in handlers/operator_routes.py.
 """
 
 from collections.abc import Sequence
@@ -10,26 +10,31 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
 from core.errors import NotFound
-from handlers import gold, health, mic, rooms, users, webhooks, withdrawals
+from handlers import health
+from handlers.accounts import profiles, sign_in
 from handlers.base import Handler, Route
 from handlers.context import Context
-from handlers.ops.routes import OPS_ROUTES, permissions
+from handlers.gold import gifts
+from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
+from handlers.payments import recharge, webhooks
+from handlers.payouts import withdrawals
+from handlers.rooms import callbacks, mic, rooms
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
 
 API_ROUTES: list[Route] = [
-    Route("qlive_user/", users.CreateUserHandler, "users.CreateUser"),
-    Route("qlive_user/login/", users.LoginHandler, "users.Login"),
-    Route("qlive_user/update_userinfo/", users.UpdateUserinfoHandler, "users.UpdateUserinfo"),
-    Route("qlive_user/get_userinfo/", users.GetUserinfoHandler, "users.GetUserinfo"),
-    Route("qlive_user/get_user_state/", users.GetUserStateHandler, "users.GetUserState"),
+    Route("qlive_user/", sign_in.CreateUserHandler, "users.CreateUser"),
+    Route("qlive_user/login/", sign_in.LoginHandler, "users.Login"),
+    Route("qlive_user/update_userinfo/", profiles.UpdateUserinfoHandler, "users.UpdateUserinfo"),
+    Route("qlive_user/get_userinfo/", profiles.GetUserinfoHandler, "users.GetUserinfo"),
+    Route("qlive_user/get_user_state/", profiles.GetUserStateHandler, "users.GetUserState"),
     Route("qlive_user/get_users_info/", rooms.GetUsersInfoHandler, "rooms.GetUsersInfo"),
-    Route("qlive_user/logout/", users.LogoutHandler, "users.Logout"),
+    Route("qlive_user/logout/", sign_in.LogoutHandler, "users.Logout"),
     Route("get_livelist/", rooms.GetLivelistHandler, "rooms.GetLivelist"),
     Route("get_playurl/", rooms.GetPlayurlHandler, "rooms.GetPlayurl"),
-    Route("get_configs/", gold.GetConfigsHandler, "configs.GetConfigs"),
+    Route("get_configs/", gifts.GetConfigsHandler, "configs.GetConfigs"),
     Route("qlive_room/matchmaker_enter/", rooms.MatchmakerEnterHandler, "rooms.MatchmakerEnter"),
     Route("qlive_room/apply_micro/", mic.ApplyMicroHandler, "mic.ApplyMicro"),
     Route("qlive_room/invite_micro/", mic.InviteMicroHandler, "mic.InviteMicro"),
@@ -39,11 +44,11 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/leave_room/", rooms.LeaveRoomHandler, "rooms.LeaveRoom"),
     Route("qlive_room/put_out/", rooms.RemoveUserHandler, "rooms.PutOut"),
     Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
-    Route("qlive_room/rank/", gold.RankHandler, "rooms.Rank"),
-    Route("qlive_room/day_rank/", gold.DayRankHandler, "rooms.DayRank"),
-    Route("qlive_gift/", gold.GiftListHandler, "gifts.GiftList"),
-    Route("qlive_gift/push_gift/", gold.PushGiftHandler, "gifts.PushGift"),
-    Route("qlive_pay/", gold.PayHandler, "pay.Pay"),
+    Route("qlive_room/rank/", gifts.RankHandler, "rooms.Rank"),
+    Route("qlive_room/day_rank/", gifts.DayRankHandler, "rooms.DayRank"),
+    Route("qlive_gift/", gifts.GiftListHandler, "gifts.GiftList"),
+    Route("qlive_gift/push_gift/", gifts.PushGiftHandler, "gifts.PushGift"),
+    Route("qlive_pay/", recharge.PayHandler, "pay.Pay"),
     Route("qlive_pay/notify/", webhooks.JsapiWebhookHandler, "callbacks.JsapiNotice"),
     Route("qlive_pay/withdraw/", withdrawals.WithdrawHandler, "withdrawals.Withdraw"),
     Route(
@@ -53,12 +58,12 @@ API_ROUTES: list[Route] = [
     ),
     Route("qlive_pay/withdrawals/", withdrawals.WithdrawalsHandler, "withdrawals.Withdrawals"),
     Route(
-        "qlive_pay/transfer_notify/", webhooks.TransferWebhookHandler, "callbacks.TransferNotice"
+        "qlive_pay/transfer_notify/", withdrawals.TransferWebhookHandler, "callbacks.TransferNotice"
     ),
     Route("qlive_pay/xpay_notify/", webhooks.XpayWebhookHandler, "callbacks.XpayNotice"),
-    Route("qlive_like/", users.LikeHandler, "users.Like"),
-    Route("im/callback/", webhooks.ImWebhookHandler, "callbacks.ImCallback"),
-    Route("live/callback/", webhooks.CssWebhookHandler, "callbacks.LiveCallback"),
+    Route("qlive_like/", profiles.LikeHandler, "users.Like"),
+    Route("im/callback/", callbacks.ImWebhookHandler, "callbacks.ImCallback"),
+    Route("live/callback/", callbacks.CssWebhookHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),
 ]
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from core.version import VERSION
+from handlers.models import pydantic_type, typed_dict
 from handlers.openapi.operations import SOCKET_QUERY, TOKEN
 from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json, SchemaRegistry
-from handlers.schemas.responses import pydantic_type, typed_dict
 from realtime.close_codes import CloseCode
 from rooms.events import EVENT_PAYLOADS
 from rooms.snapshot import Snapshot

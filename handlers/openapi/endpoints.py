@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, NoReturn, get_args
 
 from handlers.base import CallDescription, Handler, Route, methods_of
 from handlers.health import ReadyResponse
-from handlers.schemas.ops_money import ApprovalResponse
-from handlers.schemas.responses import NoContentResponse, TextResponse
+from handlers.models import NoContentResponse, TextResponse
+from handlers.operator_base import ApprovalResponse
 from services.operators.roles import Access
 
 

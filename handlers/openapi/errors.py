@@ -7,7 +7,7 @@ from core.errors import InvalidParameter, NotFound, QLiveError, RateLimited, Try
 from handlers.errors import BadRequest, MethodNotAllowed, PayloadTooLarge, status_of
 from handlers.openapi.endpoints import Endpoint
 from handlers.openapi.schemas import Json
-from handlers.webhooks import WebhookHandler
+from handlers.webhook_base import WebhookHandler
 from storage.errors import StorageUnavailable
 
 _HEADERS = {

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from core.version import VERSION
 from handlers.base import Route
+from handlers.models import ErrorResponse
 from handlers.openapi import errors
 from handlers.openapi.endpoints import endpoints
 from handlers.openapi.operations import BEARER, TOKEN, operation
 from handlers.openapi.schemas import Json, SchemaRegistry
-from handlers.schemas.responses import ErrorResponse
 
 ABOUT = """\
 Parameters are read from the query string and from a JSON or form body; the body takes precedence.

@@ -3,16 +3,16 @@
 from typing import Any, NoReturn
 
 from config.sections import LimitsSettings
+from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import ActiveUserHandler
 from handlers.limits import owner_of, rate_of
+from handlers.models import NoContentResponse, TextResponse
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
 from handlers.openapi.errors import ErrorResponses
 from handlers.openapi.examples import example
 from handlers.openapi.schemas import Json, SchemaRegistry
-from handlers.ops.base import OperatorHandler
-from handlers.schemas.responses import NoContentResponse, TextResponse
-from handlers.users import LogoutHandler
+from handlers.operator_base import OperatorHandler
 from handlers.websocket.handshake import RoomSocketHandler
 from services.operators.roles import Access, roles_with
 

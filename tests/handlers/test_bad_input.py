@@ -11,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import ActiveUserHandler, Handler
 from handlers.pages import WEB
 from handlers.routes import API_ROUTES, HEALTH_ROUTES, OPS_ROUTES
-from handlers.users import LogoutHandler
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 
 METHODS = ("GET", "POST", "PATCH", "DELETE")

@@ -12,6 +12,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from config.sections import LimitsSettings
 from core.errors import RateLimited
 from core.limits import TokenBuckets
+from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import BODY_BYTES, LOGGED_PATH, ActiveUserHandler
 from handlers.limits import (
     ADDRESS_FACTOR,
@@ -22,12 +23,11 @@ from handlers.limits import (
     rate_of,
 )
 from handlers.openapi.endpoints import endpoints
-from handlers.ops.base import OperatorHandler
-from handlers.ops.login import LoginAttemptHandler
+from handlers.operator_base import OperatorHandler
+from handlers.operators.login import LoginAttemptHandler
 from handlers.request_data import limit_key, remote_ip
 from handlers.routes import ROUTES
-from handlers.users import LogoutHandler
-from handlers.webhooks import WebhookHandler
+from handlers.webhook_base import WebhookHandler
 from handlers.websocket.handshake import RoomSocketHandler
 from rooms.events import LOG_SIZE
 from runtime.process import ServerProcess

@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.async_api import expect
 
-from handlers.ops.routes import permissions
+from handlers.operator_routes import permissions
 from runtime.process import ServerProcess
 from services.operators.operators import STEP_SECONDS, code_of
 from services.operators.roles import Access

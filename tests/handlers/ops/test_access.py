@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from handlers.openapi.endpoints import endpoints
-from handlers.ops.base import OperatorHandler
-from handlers.ops.routes import OPS_ROUTES
+from handlers.operator_base import OperatorHandler
+from handlers.operator_routes import OPS_ROUTES
 from runtime.process import ServerProcess
 from services.operators.roles import INCLUDED, ROLES, Access
 from storage.operators.audit import MONEY_OUT

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from handlers.ops.routes import OPS_ROUTES
+from handlers.operator_routes import OPS_ROUTES
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.operators import GRANT, operator_request
@@ -77,7 +77,7 @@ async def test_audit_records_the_client_address_behind_a_trusted_proxy(api: ApiF
 async def test_audit_is_paged_with_a_cursor(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.ops.audit.PAGE_SIZE", 3)
+    monkeypatch.setattr("handlers.operators.audit.PAGE_SIZE", 3)
     for _ in range(5):
         await api.ops("POST", "gifts")
     first = (await operator_request(api, "GET", "audit")).ok()

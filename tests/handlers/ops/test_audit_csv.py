@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handlers.ops import audit
+from handlers.operators import audit
 from tests.support.api import ApiFixture
 from tests.support.operators import GRANT, operator_request
 

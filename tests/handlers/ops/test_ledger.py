@@ -68,7 +68,7 @@ async def test_orders_entries_and_notifications_are_found_by_id_or_user(
 async def test_ledger_is_paged_with_a_cursor(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.ops.ledger.PAGE_SIZE", 3)
+    monkeypatch.setattr("handlers.gold.console.PAGE_SIZE", 3)
     anna = await api.user("anna", 2)
     for n in range(5):
         grant = {"gold": 1, "reason": "test", "request_id": f"g{n}"}

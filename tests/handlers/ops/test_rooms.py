@@ -56,7 +56,7 @@ async def test_room_detail_returns_the_events_since_a_sequence_number(
     assert await read_events(api, host.live_id, **since) == last_two
     assert await read_events(api, host.live_id, since=1) == last_two
     assert await read_events(api, host.live_id, **since | {"since": 3}) == []
-    monkeypatch.setattr("handlers.ops.rooms.LATEST_EVENTS", 2)
+    monkeypatch.setattr("handlers.rooms.console.LATEST_EVENTS", 2)
     for query in ({}, {"since": 99}, {"epoch": "another", "since": 3}):
         assert await read_events(api, host.live_id, **query) == last_two, query
     for invalid in ({"since": -1}, {"since": "x"}, {"since": ""}):
@@ -136,7 +136,7 @@ async def test_invalid_removals_are_rejected(api: ApiFixture) -> None:
 async def test_room_members_are_listed_with_their_roles(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.ops.rooms.PAGE_SIZE", 2)
+    monkeypatch.setattr("handlers.rooms.console.PAGE_SIZE", 2)
     host = await api.host()
     bert = await api.guest("bert", 1, host.live_id)
     anna = await api.guest("anna", 2, host.live_id)
@@ -154,7 +154,7 @@ async def test_room_members_are_listed_with_their_roles(
 async def test_room_members_are_found_by_id_prefix_or_part_of_the_nickname(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.ops.rooms.PAGE_SIZE", 2)
+    monkeypatch.setattr("handlers.rooms.console.PAGE_SIZE", 2)
     monkeypatch.setattr("services.rooms.room_list.SEARCH_BATCH", 2)
     host = await api.host()
     guests = [await api.guest(f"Guest {n}", 1 + n % 2, host.live_id) for n in range(5)]

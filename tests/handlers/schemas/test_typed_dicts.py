@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from handlers.schemas.responses import pydantic_type
+from handlers.models import pydantic_type
 
 
 class Seat(TypedDict):

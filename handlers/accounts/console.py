@@ -1,0 +1,120 @@
+"""Operators' endpoints for users: search, edit, ban, grant gold, settle debts, end sessions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.accounts.models import (
+    BalanceResponse,
+    EndSessionsRequest,
+    GrantRequest,
+    OpsUserResponse,
+    SessionsEndedResponse,
+    SettleRequest,
+    UserChangeRequest,
+    UserSearchRequest,
+)
+from handlers.base import endpoint
+from handlers.models import Page
+from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
+from ledger.errors import DebtExceeded, InsufficientGold, RequestIdReused
+from storage.accounts.tokens import UserSession
+from storage.errors import UserNotFound
+
+AUDITED = ("is_matchmaker", "banned", "ban_reason", "gold", "income", "owed", "owed_income")
+"""Fields that operators change."""
+
+
+class OpsUsersHandler(OperatorHandler):
+    """Users by user_id or nickname."""
+
+    @endpoint()
+    async def get(self, params: UserSearchRequest) -> Page[OpsUserResponse]:
+        found = await self.context.stores.users.search(
+            params.q, params.after, PAGE_SIZE, owing=params.owing
+        )
+        cursor = found[-1].user_id if len(found) == PAGE_SIZE else None
+        return Page[OpsUserResponse].of(found, cursor)
+
+
+class UserTargetHandler(OperatorHandler):
+    """Base of the changes of one user."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        user = await self.context.stores.users.find(self.path_args[0])
+        return {name: getattr(user, name) for name in AUDITED} if user else {}
+
+
+class OpsUserHandler(UserTargetHandler):
+    @endpoint(errors=[UserNotFound])
+    async def get(self, user_id: str) -> OpsUserResponse:
+        """Read one user."""
+        user = await self.context.stores.users.get(user_id)
+        return OpsUserResponse.model_validate(user)
+
+    @endpoint(errors=[UserNotFound])
+    async def patch(self, user_id: str, params: UserChangeRequest) -> OpsUserResponse:
+        """Ban or readmit a user, or make them a matchmaker."""
+        changes = params.model_dump(exclude_none=True)
+        user = await self.context.services.moderation.change_user(user_id, changes)
+        return OpsUserResponse.model_validate(user)
+
+
+class OpsGrantHandler(UserTargetHandler):
+    """Grant gold from the house; idempotent by `request_id`.
+
+    More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
+    """
+
+    @endpoint(errors=[UserNotFound, RequestIdReused])
+    async def post(self, user_id: str, params: GrantRequest) -> BalanceResponse | ApprovalResponse:
+        await self.context.stores.users.get(user_id)
+        answer = await self.context.services.approvals.grant(
+            user_id, params.gold, params.reason, params.request_id, by=self.operator.name
+        )
+        return self.unless_waiting(answer, BalanceResponse.model_validate)
+
+
+class OpsDebtHandler(UserTargetHandler):
+    """Settle gold or income that a user owes; idempotent by `request_id`.
+
+    More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
+    """
+
+    @endpoint(
+        errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded],
+    )
+    async def post(self, user_id: str, params: SettleRequest) -> BalanceResponse | ApprovalResponse:
+        await self.context.stores.users.get(user_id)
+        answer = await self.context.services.approvals.settle_debt(
+            user_id,
+            params.gold,
+            params.reason,
+            params.request_id,
+            by=self.operator.name,
+            by_house=params.paid_by == "house",
+            unit=params.unit,
+        )
+        return self.unless_waiting(answer, BalanceResponse.model_validate)
+
+
+class OpsSessionsHandler(OperatorHandler):
+    async def target_state(self) -> Mapping[str, Any]:
+        sessions = await self.context.stores.tokens.sessions(self.path_args[0])
+        return {"sessions": [session.id for session in sessions]}
+
+    @endpoint(errors=[UserNotFound])
+    async def get(self, user_id: str) -> Page[UserSession]:
+        """Sessions of a user: one for each login that has not ended, newest first."""
+        await self.context.stores.users.get(user_id)
+        sessions = await self.context.stores.tokens.sessions(user_id)
+        return Page[UserSession].of(sessions)
+
+    @endpoint(errors=[UserNotFound])
+    async def delete(self, user_id: str, params: EndSessionsRequest) -> SessionsEndedResponse:
+        """End the session `id`, or all of the user's.
+
+        Their sockets close with 4401. With the last session, IM logs the user out. Safe to repeat.
+        """
+        await self.context.stores.users.get(user_id)
+        ended = await self.context.services.sessions.end(user_id, params.id)
+        return SessionsEndedResponse(ended=ended)

@@ -1,0 +1,194 @@
+"""Requests and responses about users, and about their sessions."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from handlers.accounts.names import Name
+from handlers.models import (
+    Gender,
+    Gold,
+    ReasonRequest,
+    Request,
+    RequestId,
+    Response,
+    SearchRequest,
+    Text,
+    Time,
+    UserId,
+    Whole,
+)
+from ledger.journal import Unit
+
+
+class LoginRequest(Request):
+    appId: Text
+    code: Text
+
+
+class CreateUserRequest(LoginRequest):
+    encryptedData: Annotated[str, StringConstraints(max_length=16_384)]
+    iv: Text
+
+
+class UpdateUserinfoRequest(Request):
+    """Any subset of the fields; `show_in_ranking` agrees to be shown in rankings, or withdraws."""
+
+    nickname: Name | None = None
+    gender: Gender | None = None
+    age: Annotated[Whole, Field(ge=1, le=120)] | None = None
+    area: Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")] | None = None
+    face_url: (
+        Annotated[
+            str, StringConstraints(max_length=512, pattern=r"^https?://[^\s\x00-\x1f\"'<>]+$")
+        ]
+        | None
+    ) = None
+    show_in_ranking: bool | None = None
+
+
+class OptionalUserRequest(Request):
+    user_id: UserId | None = None
+
+
+class UserRequest(Request):
+    user_id: UserId
+
+
+class LikeRequest(Request):
+    user_id: UserId
+    like_state: Annotated[Whole, Field(ge=0, le=1)]
+
+
+SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class UserSearchRequest(SearchRequest):
+    """`owing`: only users who owe gold or income for a refund."""
+
+    owing: bool = False
+
+
+class UserChangeRequest(Request):
+    is_matchmaker: bool | None = None
+    banned: Annotated[bool, Field(examples=[False])] | None = None
+    ban_reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+
+class EndSessionsRequest(ReasonRequest):
+    """`id`: of one session; without it, all sessions of the user end."""
+
+    id: Annotated[SessionId, Field(examples=["0" * 64])] | None = None
+
+
+class GrantRequest(ReasonRequest):
+    gold: Annotated[Gold, Field(ge=1)]
+    request_id: RequestId
+
+
+class SettleRequest(GrantRequest):
+    """Payment of what a user owes, from the user's balance or by the house.
+
+    `gold` is the amount, of income if that is the `unit`.
+    """
+
+    paid_by: Literal["user", "house"]
+    unit: Unit = "gold"
+
+
+class LoginResponse(Response):
+    """`status` 0: signed in, 1: not registered yet (all other fields are empty)."""
+
+    status: Literal[0, 1]
+    token: str = ""
+    user_id: str = ""
+    user_sign: str = ""
+    sdk_app_id: str = ""
+    login_type: Literal[0, 1] = 0
+
+
+class LoginIntoRoomResponse(LoginResponse):
+    """`login_type` 1: the user is still in a room."""
+
+    user_type: int
+    live_room_name: str
+    live_id: int
+    group_id: str
+
+
+class NewUserResponse(Response):
+    token: str
+    user_id: str
+    user_sign: str
+    sdk_app_id: str
+
+
+class UserInfoResponse(Response):
+    """For another user, `user_sig` is "" and private fields are null.
+
+    `show_in_ranking`: whether the user agreed to be shown in rankings.
+    """
+
+    user_id: str
+    user_sig: str = ""
+    user_sig_expired: Time | None = None
+    nickname: str
+    gender: int
+    age: int
+    face_url: str
+    area: str
+    gold: int | None
+    height: int
+    is_matchmaker: bool
+    income: int | None
+    last_login_time: Time | None
+    create_time: Time
+    show_in_ranking: bool | None
+
+
+class UserInfoWithRateResponse(UserInfoResponse):
+    rate: str = ""
+
+
+class UserStateResponse(Response):
+    live_room_name: str = ""
+    live_id: int | Literal[""] = ""
+    group_id: str = ""
+    user_type: int = 0
+
+
+class LikeStateResponse(Response):
+    like_state: Literal[0, 1]
+
+
+class OpsUserResponse(Response):
+    """A user; times are UTC in RFC 3339."""
+
+    id: Annotated[str, Field(validation_alias="user_id")]
+    nickname: str
+    gender: Gender | int
+    age: int
+    area: str
+    face_url: str
+    gold: int
+    income: int
+    owed: int
+    owed_income: int
+    is_matchmaker: bool
+    banned: bool
+    ban_reason: str
+    continuous_time: int
+    create_time: datetime
+    last_login_time: datetime | None
+
+
+class SessionsEndedResponse(Response):
+    """How many valid sessions have ended."""
+
+    ended: int
+
+
+class BalanceResponse(Response):
+    gold: int
+    income: int

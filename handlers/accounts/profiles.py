@@ -1,0 +1,138 @@
+"""Profiles, the room that a user is in, and likes."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from core.errors import InvalidParameter
+from handlers.accounts.models import (
+    LikeRequest,
+    LikeStateResponse,
+    OptionalUserRequest,
+    UpdateUserinfoRequest,
+    UserInfoResponse,
+    UserInfoWithRateResponse,
+    UserRequest,
+    UserStateResponse,
+)
+from handlers.base import ActiveUserHandler, Handler, endpoint
+from handlers.context import Context
+from handlers.models import USER_TYPE, OkResponse
+from rooms.errors import GenderInUse
+from services.errors import AccountBanned
+from storage.accounts.users import User
+from storage.errors import UserNotFound
+
+
+async def current_room(context: Context, user_id: str) -> dict[str, Any]:
+    """Fields of the live room the user is in, and their role there; {} if in none."""
+    member = await context.stores.members.get(user_id)
+    room = await context.stores.rooms.read(member.live_id) if member else None
+    role = room.role_in(member) if member and room else None
+    if room is None or role is None:
+        return {}
+    return {
+        "live_room_name": room.name,
+        "live_id": room.live_id,
+        "group_id": room.group_id,
+        "user_type": USER_TYPE[role],
+    }
+
+
+class UpdateUserinfoHandler(ActiveUserHandler):
+    """Update the profile; the room is notified when a visible user's name or face changes."""
+
+    @endpoint(limit="profile", errors=[GenderInUse])
+    async def post(self, params: UpdateUserinfoRequest) -> UserInfoResponse:
+        changes = params.model_dump(exclude_none=True)
+        user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
+        if changes:
+            user = await self.context.services.profiles.update(user, **changes)
+            if user.banned:
+                raise AccountBanned
+        else:
+            user = await self.active(await self.context.stores.tokens.user_of(self.token))
+        return UserInfoResponse.model_validate(user).model_copy(update=signed)
+
+
+class GetUserinfoHandler(ActiveUserHandler):
+    """Own profile including credentials, or another user's public profile."""
+
+    read_only = True
+
+    async def admit(self) -> None:
+        """Leaves the user to `get`, which reads it once."""
+        await self.admit_cached_token()
+
+    @endpoint(limit="read", errors=[UserNotFound])
+    async def get(self, params: OptionalUserRequest) -> UserInfoWithRateResponse:
+        # Without the rate "0", not a refusal: a client cannot start without its profile.
+        rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
+        is_own = params.user_id in (None, self.user_id)
+        user, changes = await (self._own() if is_own else self._other(params.user_id or ""))
+        answer = UserInfoWithRateResponse.model_validate(user)
+        return answer.model_copy(update={**changes, "rate": rate})
+
+    async def _own(self) -> tuple[User, dict[str, Any]]:
+        """Signs a UserSig, then reads session and user, both in the database.
+
+        A kick that IM has carried out before does not end it; one that comes later does.
+        """
+        signed = sign_own(self)
+        return await self.active(await self.context.stores.tokens.user_of(self.token)), signed
+
+    async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
+        users = self.context.stores.users
+        own, user = await asyncio.gather(users.find(self.user_id), users.find(user_id))
+        await self.active(own)
+        if user is None:
+            raise UserNotFound
+        return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
+
+
+class GetUserStateHandler(ActiveUserHandler):
+    """The user's current room and role in it."""
+
+    read_only = True
+
+    @endpoint(limit="read")
+    async def get(self) -> UserStateResponse:
+        room = await current_room(self.context, self.user.user_id)
+        return UserStateResponse.model_validate(room)
+
+
+class LikeHandler(ActiveUserHandler):
+    @endpoint(limit="like", errors=[UserNotFound])
+    async def post(self, params: LikeRequest) -> OkResponse:
+        """Like a user, or remove the like."""
+        await self._check_target(params.user_id)
+        change = (
+            self.context.stores.likes.put if params.like_state else self.context.stores.likes.drop
+        )
+        await change(self.user.user_id, params.user_id)
+        return OkResponse(detail="ok")
+
+    @endpoint(limit="read", errors=[UserNotFound])
+    async def get(self, params: UserRequest) -> LikeStateResponse:
+        """Read whether the caller likes a user."""
+        await self._check_target(params.user_id)
+        liked = await self.context.stores.likes.has(self.user.user_id, params.user_id)
+        return LikeStateResponse(like_state=1 if liked else 0)
+
+    async def _check_target(self, user_id: str) -> None:
+        if user_id == self.user.user_id:
+            raise InvalidParameter({"user_id": "you cannot like yourself"})
+        await self.context.stores.users.get(user_id)
+
+
+def sign_own(handler: ActiveUserHandler) -> dict[str, Any]:
+    """Fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
+    seconds = sig_seconds(handler)
+    sig = handler.context.tencent.im.user_sig(handler.user_id, seconds)
+    expiry = datetime.now(UTC) + timedelta(seconds=seconds)
+    return {"user_sig": sig, "user_sig_expired": expiry}
+
+
+def sig_seconds(handler: Handler) -> int:
+    """Lifetime of a UserSig in seconds."""
+    return handler.context.settings.auth.sig_hours * 3600

@@ -1,0 +1,145 @@
+"""Operators' endpoints of gifts, configs and the ledger."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import NotFound
+from handlers.base import endpoint
+from handlers.gold.models import (
+    ConfigChangeRequest,
+    ConfigResponse,
+    EntryResponse,
+    GiftChangeRequest,
+    GiftResponse,
+    LedgerSearchRequest,
+    NewConfigRequest,
+    NewGiftRequest,
+    ReversalRequest,
+    ReversedResponse,
+)
+from handlers.models import OkResponse, Page
+from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
+from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
+from ledger.journal import reversal_key
+from services.errors import RateRequired
+from storage.database import Document
+from storage.errors import GiftNotFound
+from storage.operators.approvals import Approval
+
+
+class OpsGiftsHandler(OperatorHandler):
+    @endpoint()
+    async def get(self) -> Page[GiftResponse]:
+        """All gifts."""
+        return Page[GiftResponse].of(await self.context.stores.gifts.all())
+
+    @endpoint()
+    async def post(self, params: NewGiftRequest) -> GiftResponse:
+        """Add a gift."""
+        self.created = row = await self.context.services.catalogue.change(
+            self.context.stores.gifts, {}, params.model_dump()
+        )
+        return GiftResponse.model_validate(row)
+
+
+class OpsGiftHandler(OperatorHandler):
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.gifts.find(int(self.path_args[0])) or {}
+
+    @endpoint(errors=[GiftNotFound])
+    async def patch(self, number: str, params: GiftChangeRequest) -> GiftResponse:
+        """Change a gift."""
+        row = await self._change_gift(int(number), params.model_dump(exclude_none=True))
+        return GiftResponse.model_validate(row)
+
+    @endpoint(errors=[GiftNotFound])
+    async def delete(self, number: str) -> OkResponse:
+        """Remove a gift."""
+        await self._change_gift(int(number), None)
+        return OkResponse()
+
+    async def _change_gift(self, number: int, fields: Document | None) -> Document:
+        gifts = self.context.stores.gifts
+        return await self.context.services.catalogue.change(gifts, await gifts.get(number), fields)
+
+
+class OpsConfigsHandler(OperatorHandler):
+    @endpoint()
+    async def get(self) -> Page[ConfigResponse]:
+        """All configs, including the exchange rate and the withdrawal rate."""
+        return Page[ConfigResponse].of(await self.context.stores.configs.all())
+
+    @endpoint()
+    async def post(self, params: NewConfigRequest) -> ConfigResponse | ApprovalResponse:
+        """Add a config; one of a rate waits for another operator."""
+        answer = await self.context.services.approvals.change_catalogue(
+            "config", None, params.model_dump(), self.operator.name
+        )
+        self.created = None if isinstance(answer, Approval) else answer
+        return self.unless_waiting(answer, ConfigResponse.model_validate)
+
+
+class OpsConfigHandler(OperatorHandler):
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.configs.find(int(self.path_args[0])) or {}
+
+    @endpoint(errors=[NotFound, RateRequired])
+    async def patch(
+        self, number: str, params: ConfigChangeRequest
+    ) -> ConfigResponse | ApprovalResponse:
+        """Change a config; of a rate, all but its remark waits for another operator."""
+        changes = params.model_dump(exclude_none=True)
+        if "value" in params.model_fields_set:  # null is a valid value
+            changes["value"] = params.value
+        answer = await self.context.services.approvals.change_catalogue(
+            "config", int(number), changes, self.operator.name
+        )
+        return self.unless_waiting(answer, ConfigResponse.model_validate)
+
+    @endpoint(errors=[NotFound, RateRequired])
+    async def delete(self, number: str) -> OkResponse | ApprovalResponse:
+        """Remove a config; that of a rate waits for another operator."""
+        answer = await self.context.services.approvals.change_catalogue(
+            "config", int(number), None, self.operator.name
+        )
+        return self.unless_waiting(answer, lambda _removed: OkResponse())
+
+
+class OpsLedgerHandler(OperatorHandler):
+    """Ledger entries, newest first.
+
+    `q` is a user id, or the start of an entry id or order number. Entries of withdrawals and
+    refunds are only for the role finance.
+    """
+
+    @endpoint()
+    async def get(self, params: LedgerSearchRequest) -> Page[EntryResponse]:
+        rows, cursor = await self.context.stores.ledger.page(
+            params.user_id,
+            params.kind,
+            params.after,
+            PAGE_SIZE,
+            search=params.q,
+            money_out=self.operator.may("finance"),
+        )
+        return Page[EntryResponse].of(rows, cursor)
+
+
+class OpsReversalHandler(OperatorHandler):
+    """Reverse a gift or a grant; idempotent per entry.
+
+    More than `ops.second_person_gold` of one operator in 24 hours waits for another operator.
+    """
+
+    async def target_state(self) -> Mapping[str, Any]:
+        reversal = reversal_key(str(self.parameters().get("entry")))
+        return {"reversed": await self.context.stores.ledger.find(reversal) is not None}
+
+    @endpoint(
+        errors=[EntryNotFound, InsufficientGold, NotReversible],
+    )
+    async def post(self, params: ReversalRequest) -> ReversedResponse | ApprovalResponse:
+        answer = await self.context.services.approvals.reverse(
+            params.entry, params.reason, by=self.operator.name
+        )
+        return self.unless_waiting(answer, ReversedResponse.model_validate)

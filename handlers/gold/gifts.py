@@ -1,0 +1,127 @@
+"""Gifts: the list, giving one, and rankings; the configs of the mini-program.
+
+China's rules on live tipping forbid rankings by gifts alone, and the display of a user's spending
+without consent: rankings show who agreed, without any sum. Production shows none unless
+`ranking.public` says so.
+"""
+
+from datetime import UTC, datetime
+
+from core.clock import day_of
+from core.errors import InvalidParameter
+from handlers.base import ActiveUserHandler, endpoint
+from handlers.context import Context
+from handlers.errors import PageNotFound
+from handlers.gold.models import (
+    ConfigsResponse,
+    DayRequest,
+    GiftGivenResponse,
+    GiftPageResponse,
+    GiftResponse,
+    PushGiftRequest,
+    RankResponse,
+)
+from handlers.models import LiveRequest, PageRequest
+from ledger.errors import InsufficientGold, RequestIdReused
+from ledger.gifts import day_scope, live_scope
+from rooms.errors import RoomNotFound
+from rooms.members import Face
+from services.errors import RateMissing
+from storage.errors import GiftNotFound, UserNotFound
+
+
+class GiftListHandler(ActiveUserHandler):
+    """One page of gifts, with the URLs of the next and previous page."""
+
+    read_only = True
+
+    @endpoint(limit="read", errors=[PageNotFound])
+    async def get(self, params: PageRequest) -> GiftPageResponse:
+        size = self.context.settings.pages.size
+        gifts = [*(await self.context.services.catalogue.current()).gifts.values()]
+        count, rows = len(gifts), gifts[(params.page - 1) * size : params.page * size]
+        if not rows and params.page > 1:
+            raise PageNotFound
+        return GiftPageResponse(
+            count=count,
+            next=self._page_url(params.page + 1) if params.page * size < count else None,
+            previous=self._page_url(params.page - 1) if params.page > 1 else None,
+            results=[GiftResponse.model_validate(row) for row in rows],
+        )
+
+    def _page_url(self, page: int) -> str:
+        return f"{self.scheme}://{self.request.host}{self.request.path}?page={page}"
+
+
+class PushGiftHandler(ActiveUserHandler):
+    """Give a user a gift; the room that both are in receives an event."""
+
+    soft_errors = {InsufficientGold: "status"}
+
+    @endpoint(
+        limit="gift",
+        errors=[UserNotFound, GiftNotFound, InsufficientGold, RequestIdReused, RateMissing],
+    )
+    async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
+        if params.user_id == self.user.user_id:
+            raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
+        result = await self.context.services.gifts.send(
+            self.user.user_id,
+            params.user_id,
+            params.gift_id,
+            params.num,
+            params.request_id,
+        )
+        return GiftGivenResponse.model_validate(result)
+
+
+MAX_SHOWN = 50
+"""Longest list that is shown."""
+CANDIDATES = 500
+"""Users at the top of a ranking who are considered; bounds the two queries."""
+
+
+class RankHandler(ActiveUserHandler):
+    """Gift ranking of the room's current live, or of the last one until the next starts."""
+
+    read_only = True
+
+    @endpoint(limit="read", errors=[RoomNotFound])
+    async def get(self, params: LiveRequest) -> RankResponse:
+        room = await self.context.keeper.load(params.live_id)
+        return await _ranking(self.context, live_scope(room.live_id, room.epoch))
+
+
+class DayRankHandler(ActiveUserHandler):
+    """Ranking of all gifts of one day in China (UTC+8), today by default."""
+
+    read_only = True
+
+    @endpoint(limit="read")
+    async def get(self, params: DayRequest) -> RankResponse:
+        return await _ranking(self.context, day_scope(params.day or day_of(datetime.now(UTC))))
+
+
+async def _ranking(context: Context, scope: str) -> RankResponse:
+    if not context.settings.rankings_are_public:
+        return RankResponse(senders=[], takings=[])
+    senders = await _shown(context, scope, "gold")
+    receivers = await _shown(context, scope, "income")
+    return RankResponse.model_validate({"senders": senders, "takings": receivers})
+
+
+async def _shown(context: Context, scope: str, unit: str) -> list[Face]:
+    """Those who agreed among the first of the ranking, highest first."""
+    ranked = await context.stores.rankings.top(scope, unit, CANDIDATES)
+    shown = await context.stores.users.shown_in_rankings([user_id for user_id, _ in ranked])
+    return [user.person().face() for user in shown[:MAX_SHOWN]]
+
+
+class GetConfigsHandler(ActiveUserHandler):
+    """All enabled configs except the exchange and withdraw rates."""
+
+    read_only = True
+
+    @endpoint(limit="read")
+    async def get(self) -> ConfigsResponse:
+        return ConfigsResponse(await self.context.stores.configs.public_values())

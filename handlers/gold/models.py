@@ -1,0 +1,169 @@
+"""Requests and responses about gifts, rankings, configs and the ledger."""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, RootModel, StringConstraints
+
+from handlers.models import (
+    Gold,
+    IdSearchRequest,
+    Number,
+    ReasonRequest,
+    Request,
+    Response,
+    UserId,
+    Whole,
+)
+from ledger.journal import Kind
+
+
+def _parse_day(value: Any) -> date:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("a day is YYYY-MM-DD")
+    return date.fromisoformat(value)
+
+
+class DayRequest(Request):
+    """`day`: YYYY-MM-DD in China time (UTC+8)."""
+
+    day: Annotated[date, BeforeValidator(_parse_day)] | None = None
+
+
+class PushGiftRequest(Request):
+    user_id: UserId
+    gift_id: Number
+    num: Annotated[Whole, Field(ge=1, le=9999)] = 1
+    request_id: Annotated[str, StringConstraints(max_length=64)] = ""
+
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
+Remark = Annotated[str, StringConstraints(max_length=200)]
+ImageUrl = Annotated[str, StringConstraints(max_length=512, pattern=r"^(https?://\S+)?$")]
+
+
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,59}$")]
+
+
+class NewGiftRequest(Request):
+    name: Annotated[Label, Field(examples=["满天星"])]
+    gold: Gold
+    image: ImageUrl = ""
+    effect: Annotated[str, StringConstraints(max_length=512)] = ""
+
+
+# Examples of changes equal the demo's data: executing them there changes nothing.
+class GiftChangeRequest(Request):
+    name: Annotated[Label, Field(examples=["玫瑰"])] | None = None
+    gold: Annotated[Gold, Field(examples=[1])] | None = None
+    image: ImageUrl | None = None
+    effect: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class NewConfigRequest(Request):
+    key: Key
+    value: Annotated[Any, Field(examples=[1])]
+    enabled: bool = True
+    remark: Remark = ""
+
+
+class ConfigChangeRequest(Request):
+    key: Key | None = None
+    value: Any = None
+    enabled: bool | None = None
+    remark: Annotated[Remark, Field(examples=["a try"])] | None = None
+
+
+class LedgerSearchRequest(IdSearchRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    kind: Literal["", Kind] = ""
+
+
+class ReversalRequest(ReasonRequest):
+    entry: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class GiftResponse(Response):
+    id: int
+    name: str
+    image: str
+    gold: int
+    effect: str
+
+
+class GiftPageResponse(Response):
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[GiftResponse]
+
+
+class GiftGivenResponse(Response):
+    status: Literal["success"]
+    gold: int
+    income: int
+
+
+class SenderResponse(Response):
+    """`gold` is always 0: what a user spends is not shown."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gold: int = 0
+
+
+class ReceiverResponse(Response):
+    """`income` is always 0, as `gold` of a sender."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    income: int = 0
+
+
+class RankResponse(Response):
+    """Users who agreed (`show_in_ranking`), highest first, at most 50 in each list.
+
+    Empty where rankings are not public, as by default in production.
+    """
+
+    senders: list[SenderResponse]
+    takings: list[ReceiverResponse]
+
+
+class ConfigsResponse(RootModel[dict[str, Any]]):
+    pass
+
+
+class ConfigResponse(Response):
+    id: int
+    key: str
+    value: Any
+    enabled: bool
+    remark: str
+
+
+class PostingResponse(Response):
+    account: str
+    unit: str
+    amount: int
+
+
+class EntryResponse(Response):
+    id: Annotated[str, Field(validation_alias="_id")]
+    kind: str
+    at: datetime
+    by: str
+    lines: list[PostingResponse]
+    content: dict[str, Any]
+    answer: dict[str, Any]
+    note: str
+    live_id: int | None = None
+    epoch: str | None = None
+    seq: int | None = None
+
+
+class ReversedResponse(Response):
+    reverses: str

@@ -1,0 +1,172 @@
+"""Models that several nouns share: the bases of requests and responses, and fields.
+
+The models are the only source for validation and for the OpenAPI document.
+"""
+
+import functools
+import re
+import types
+from collections.abc import Iterable
+from datetime import datetime
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    NotRequired,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from core.clock import CHINA_TZ
+from rooms.members import Role
+
+
+def _check_integer(value: Any) -> Any:
+    """An integer or its decimal string; Python would also accept True, "1_0" and " 2"."""
+    if isinstance(value, bool) or (
+        isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value)
+    ):
+        raise PydanticCustomError("int_parsing", "not a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_check_integer)]
+Number = Annotated[Whole, Field(ge=1, le=2**53)]
+UserId = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
+Text = Annotated[str, StringConstraints(max_length=512)]
+RequestId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+BanMinutes = Annotated[Whole, Field(ge=1, le=1440)]
+Gender = Annotated[Whole, Field(ge=1, le=2, description="1: man, 2: woman")]
+
+
+class Request(BaseModel):
+    """Numbers may be sent as strings and ids as numbers; unknown fields are ignored."""
+
+    model_config = ConfigDict(
+        extra="ignore", coerce_numbers_to_str=True, frozen=True, defer_build=True
+    )
+
+
+class PageRequest(Request):
+    page: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
+
+
+class LiveRequest(Request):
+    live_id: Number
+
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Gold = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
+
+
+class ReasonRequest(Request):
+    reason: Reason
+
+
+class CursorRequest(Request):
+    after: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class SearchRequest(CursorRequest):
+    q: Annotated[str, StringConstraints(max_length=100)] = ""
+
+
+class IdSearchRequest(CursorRequest):
+    """`q`: a full user id, or the start of a number; report numbers are the longest."""
+
+    q: Annotated[str, StringConstraints(max_length=400)] = ""
+
+
+Item = TypeVar("Item")
+Time = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.astimezone(CHINA_TZ).isoformat(timespec="seconds")[:19], str),
+]
+"""Local time in China (UTC+8 all year) without an offset, as the API contract requires."""
+
+
+class Response(BaseModel):
+    """Base of all responses; fields left at their default are written as well."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        frozen=True,
+        json_schema_serialization_defaults_required=True,
+        use_attribute_docstrings=True,
+        defer_build=True,
+    )
+
+
+class Page(Response, Generic[Item]):
+    """A page of a list; `next` is the `after` of the following page, null on the last one."""
+
+    items: list[Item]
+    next: str | None
+
+    @classmethod
+    def of(cls, rows: Iterable[Any], cursor: str | None = None) -> Self:
+        """Objects or documents with the fields of an item."""
+        return cls.model_validate({"items": [*rows], "next": cursor})
+
+
+class TextResponse(Response):
+    """A body that is not JSON."""
+
+    media_type: ClassVar[str] = "text/plain; charset=utf-8"
+    text: str
+
+
+class NoContentResponse(Response):
+    """HTTP 204 without a body."""
+
+
+class OkResponse(Response):
+    detail: str = "OK"
+
+
+class ErrorResponse(TypedDict):
+    """Envelope of every error response."""
+
+    detail: str
+    code: str
+    fields: NotRequired[Annotated[dict[str, str], Field(description="Reason by parameter.")]]
+
+
+@functools.cache
+def pydantic_type(hint: Any) -> Any:
+    """The same type with every TypedDict in it rebuilt as one that pydantic accepts."""
+    if is_typeddict(hint):
+        fields = {name: pydantic_type(part) for name, part in get_type_hints(hint).items()}
+        return typed_dict(hint.__name__, fields, hint.__doc__)
+    if get_origin(hint) is list:
+        return types.GenericAlias(list, (pydantic_type(get_args(hint)[0]),))
+    if get_origin(hint) is types.UnionType:
+        parts = map(pydantic_type, get_args(hint))
+        return functools.reduce(lambda left, right: left | right, parts)
+    return hint
+
+
+def typed_dict(name: str, fields: dict[str, Any], doc: str | None) -> Any:
+    """A TypedDict of typing_extensions with these fields and this docstring."""
+    result: Any = TypedDict(name, fields)  # type: ignore[misc]  # the names are data here
+    result.__doc__ = doc
+    return result
+
+
+USER_TYPE: dict[Role, int] = {"viewer": 1, "applied": 2, "male": 3, "female": 4, "host": 5}

@@ -1,0 +1,188 @@
+"""Operators' API: authentication, roles, an audit entry per change, a count of reads."""
+
+import csv
+import hmac
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from core.errors import RateLimited
+from handlers.base import Handler
+from handlers.errors import InvalidOperatorToken, RoleRequired
+from handlers.models import Response, TextResponse
+from handlers.request_data import limit_key
+from ledger.journal import Unit
+from services.operators.roles import Operator
+from storage.operators.approvals import Approval, ApprovalKind, ApprovalState
+from storage.operators.operators import SESSION_TOKEN
+
+
+class ApprovalResponse(Response):
+    """A request that waits for another operator until `expires_at`.
+
+    `on` is a user, an entry, a config's key or a block's number. `gold` is the amount, of income if
+    that is the `unit`. `before` and `after` are the row of a config or block; {}: there is none.
+    """
+
+    id: str
+    kind: ApprovalKind
+    on: str
+    gold: int
+    unit: Unit
+    before: dict[str, Any]
+    after: dict[str, Any]
+    reason: str
+    by: str
+    made_at: datetime
+    expires_at: datetime
+    state: ApprovalState
+    decided_by: str
+    decision_reason: str
+    decided_at: datetime | None
+
+
+Changed = TypeVar("Changed")
+View = TypeVar("View")
+PAGE_SIZE = 50
+IDLE_HEADER = "X-QLive-Idle"
+"""Header of the requests that the console sends by itself while its operator is idle."""
+BYTE_ORDER_MARK = "\ufeff"
+"""Without it, Excel reads UTF-8 as the code page of the system."""
+FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+"""Beginning of a cell that a spreadsheet program may execute, in full width, too."""
+TOKEN_OPERATOR = Operator("ops.token", "machine")
+log = structlog.get_logger("qlive.http")
+
+
+class OperatorHandler(Handler):
+    """Authenticates the operator, and writes an audit entry before a change is processed.
+
+    After a change that succeeded, its outcome is written: what `target_state` returns that differs
+    from before. Without an outcome the change was refused or interrupted. Reads are counted: the
+    console alone sends several a second, and their entries would hide the changes; only those with
+    `audits_reads` are audited as well. Requests with a wrong token are logged and not audited;
+    changes that the role does not permit are, without their body.
+    """
+
+    created: Mapping[str, Any] | None = None
+    """What a POST has created, for its outcome; it had no state before."""
+    requested: Mapping[str, Any] | None = None
+    """The request for a second operator, for the outcome of a change that waits for one."""
+    audits_reads = False
+    """Whether a GET is audited like a change: of what leaves the system with personal data."""
+    admission_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
+    keep_blank_values = True
+
+    operator: Operator
+    """Who sends the request; set before it is processed."""
+
+    async def admit(self) -> None:
+        self.operator = await self._authenticated()
+        self._entry: Any = None
+        is_read = self.request.method == "GET"
+        access = self.route.access(self.request.method or "") if self.route else None
+        is_permitted = access is not None and self.operator.may(access)
+        if is_read:
+            self.context.metrics.operator_reads.labels(self.label).inc()
+        if self.audits_reads or not is_read:
+            await self._begin_audit(is_permitted=is_permitted)
+        if not is_permitted:
+            raise RoleRequired
+
+    async def done(self) -> None:
+        if self._entry is None:
+            return
+        before, after = self._before, self.created
+        if self.requested:
+            before, after = {}, self.requested
+        await self.context.stores.audit.done(
+            self._entry, before, after or await self.target_state()
+        )
+
+    def unless_waiting(
+        self, outcome: Changed | Approval, view: Callable[[Changed], View]
+    ) -> View | ApprovalResponse:
+        """The answer to a change; 202 with the request if it waits for a second operator."""
+        if not isinstance(outcome, Approval):
+            return view(outcome)
+        self.set_status(202)
+        self.requested = {"approval": outcome.id, "state": outcome.state}
+        return ApprovalResponse.model_validate(outcome)
+
+    @property
+    def token(self) -> str:
+        """The token of `Authorization: Bearer <token>`, or ""."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+    async def _authenticated(self) -> Operator:
+        """Who sends the token; a wrong one counts for the address, as a session does not."""
+        if operator := await self._owner_of(self.token):
+            return operator
+        self.limit_address("anonymous")
+        if not SESSION_TOKEN.fullmatch(self.token):  # probably that of a session that has ended
+            self.context.metrics.operator_tokens_refused.inc()
+        log.warning("operator_token_refused", address=limit_key(self.remote_ip))
+        raise InvalidOperatorToken
+
+    async def _owner_of(self, token: str) -> Operator | None:
+        if not token:
+            return None
+        machine = self.context.settings.ops.token
+        if machine and hmac.compare_digest(token.encode(), machine.encode()):
+            return TOKEN_OPERATOR
+        in_use = IDLE_HEADER not in self.request.headers
+        return await self.context.services.operators.operator_of(token, in_use=in_use)
+
+    async def _begin_audit(self, *, is_permitted: bool) -> None:
+        """Without the body, and without a look at the target, if the role does not permit it."""
+        parameters = self.parameters() if is_permitted else {}
+        reason = str(parameters.pop("reason", "") or parameters.pop("ban_reason", ""))
+        details = await self.target_details() if is_permitted else {}
+        self._entry = await self.context.stores.audit.begin(
+            who=self.operator.name,
+            what=f"{self.request.method} {self.label}",
+            on="/".join(str(part) for part in self.path_args),
+            reason=reason,
+            parameters={**parameters, **details},
+            role=self.operator.role,
+            address=self.remote_ip[:64],
+        )
+        self._before = await self.target_state() if is_permitted else {}
+
+    async def target_details(self) -> Mapping[str, Any]:
+        """Fields stored with the parameters; they find the entry after its target is deleted."""
+        return {}
+
+    async def target_state(self) -> Mapping[str, Any]:
+        """State that the change may alter, as JSON and without secrets; {} if nothing exists."""
+        return {}
+
+
+class CsvFileResponse(TextResponse):
+    """A CSV file."""
+
+    media_type = "text/csv; charset=utf-8"
+
+
+def cell(value: Any) -> str:
+    """Text that no program takes for a formula."""
+    match value:
+        case datetime():
+            return value.isoformat(timespec="milliseconds")
+        case str():
+            return f"'{value}" if FORMULA.match(value) else value
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def csv_lines(rows: Iterable[Iterable[str]]) -> str:
+    """All cells are quoted: some programs separate columns by `;` as well."""
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,83 @@
+"""Operators' endpoints for the audit log."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from handlers.base import endpoint
+from handlers.models import Page
+from handlers.operator_base import (
+    BYTE_ORDER_MARK,
+    PAGE_SIZE,
+    CsvFileResponse,
+    OperatorHandler,
+    cell,
+    csv_lines,
+)
+from handlers.operators.models import AuditEntryResponse, AuditSearchRequest
+from storage.database import Document
+
+EXPORT_PAGE, EXPORT_PAGES = 100, 100
+"""Entries per query of an export, between which other requests are served, and the maximum number
+of queries. All entries of an export are in memory, with at most 4 KB each."""
+CSV_FIELDS = (
+    *("id", "at", "who", "role", "address", "what", "on", "reason"),
+    *("parameters", "before", "after", "done"),
+)
+
+
+class AuditSearchHandler(OperatorHandler):
+    """Base of the endpoints that search the audit log.
+
+    Entries of withdrawals, refund cases and reports of money are only for the role finance.
+    """
+
+    async def find(
+        self, params: AuditSearchRequest, after: str, limit: int
+    ) -> tuple[list[Document], str | None]:
+        """Entries after the cursor, and the next cursor; None at the end."""
+        rows = await self.context.stores.audit.page(
+            after or None,
+            limit,
+            search=params.q,
+            what=params.what,
+            money_out=self.operator.may("finance"),
+        )
+        return rows, rows[-1]["id"] if len(rows) == limit else None
+
+
+class OpsAuditHandler(AuditSearchHandler):
+    """Audit log of operators' changes, newest first.
+
+    `q` is one or more words: user or room ids, names, addresses, actions, words of the reason or of
+    the request. An entry has all of them; a word may be the start of a longer one.
+    """
+
+    @endpoint()
+    async def get(self, params: AuditSearchRequest) -> Page[AuditEntryResponse]:
+        rows, cursor = await self.find(params, params.after, PAGE_SIZE)
+        return Page[AuditEntryResponse].of(rows, cursor)
+
+
+class OpsAuditCsvHandler(AuditSearchHandler):
+    """Audit log as a CSV file, newest first, with the parameters of the audit log.
+
+    UTF-8 with a byte order mark. `'` precedes a cell that a spreadsheet program could take for a
+    formula. After 10,000 entries the last line says `more` and the `after` of the next file.
+    """
+
+    @endpoint()
+    async def get(self, params: AuditSearchRequest) -> CsvFileResponse:
+        self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
+        cursor: str | None = params.after
+        text = BYTE_ORDER_MARK + csv_lines([CSV_FIELDS])
+        for _ in range(EXPORT_PAGES):
+            rows, cursor = await self.find(params, cursor or "", EXPORT_PAGE)
+            text += entry_lines(rows)
+            if cursor is None:
+                return CsvFileResponse(text=text)
+        return CsvFileResponse(text=text + csv_lines([("more", f"after={cursor}")]))
+
+
+def entry_lines(entries: Iterable[Mapping[str, Any]]) -> str:
+    """A line for each entry."""
+    return csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in entries)

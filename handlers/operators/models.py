@@ -1,0 +1,96 @@
+"""Requests and responses about operators, approvals and the audit log."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from handlers.models import CursorRequest, Request, Response, SearchRequest
+from services.operators.roles import Access
+
+OPERATOR_NAME = "[a-z][a-z0-9._-]{1,31}"
+
+
+class LoginSetupRequest(Request):
+    name: Annotated[str, StringConstraints(pattern=f"^{OPERATOR_NAME}$"), Field(examples=["anna"])]
+    password: Annotated[
+        str, StringConstraints(min_length=1, max_length=128), Field(examples=["one-time"])
+    ]
+
+
+class LoginAttemptRequest(LoginSetupRequest):
+    """`code`: six digits of the authenticator app; without one before the first login."""
+
+    code: Annotated[
+        str, StringConstraints(pattern=r"^([0-9]{6})?$"), Field(examples=["123456"])
+    ] = ""
+
+
+class FirstLoginRequest(LoginSetupRequest):
+    """`password` is the one-time password, `new_password` has at least 12 characters."""
+
+    new_password: Annotated[
+        str,
+        StringConstraints(min_length=12, max_length=128),
+        Field(examples=["correct horse battery"]),
+    ]
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["123456"])]
+
+
+class AuditSearchRequest(SearchRequest):
+    """`what`: one action, as in the entries."""
+
+    what: Annotated[str, StringConstraints(max_length=100)] = ""
+
+
+class ApprovalSearchRequest(CursorRequest):
+    """`waiting`: only requests that can be decided."""
+
+    waiting: bool = False
+
+
+class OperatorResponse(Response):
+    """An operator; `may` are the permitted operations as in the audit log: `PATCH OneUser`."""
+
+    name: str
+    role: Access
+    may: list[str]
+
+
+class OperatorLoginResponse(OperatorResponse):
+    """`token` goes into `Authorization: Bearer <token>`."""
+
+    token: str
+    expires_at: datetime
+
+
+class LoginOptionsResponse(Response):
+    demo: bool
+
+
+class SecondFactorResponse(Response):
+    """What an authenticator app is set up with; `qr` is a data URI of `uri` as QR code."""
+
+    secret: str
+    uri: str
+    qr: str
+
+
+class AuditEntryResponse(Response):
+    """`done` is false for requests that were refused or interrupted.
+
+    `before` and `after` have the fields that the change has altered. Long values are cut.
+    """
+
+    id: str
+    at: datetime
+    who: str
+    role: str
+    address: str
+    what: str
+    on: str
+    reason: str
+    parameters: Any
+    before: dict[str, Any]
+    after: dict[str, Any]
+    done: bool

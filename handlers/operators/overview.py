@@ -1,0 +1,170 @@
+"""Operators' overview: dependencies, rooms, money and refused callbacks; processes and queues."""
+
+from datetime import UTC, datetime
+
+from core.clock import day_of
+from handlers.base import endpoint
+from handlers.health import DependencyResponse, readiness
+from handlers.models import Response
+from handlers.operator_base import OperatorHandler
+from services.fleet import Machine, fleet_of
+from storage.fleet import Queues
+from tencent.message_push import ATTENTION
+
+
+class PaidOrdersResponse(Response):
+    orders: int
+    fen: int
+    gold: int
+
+
+class GiftTotalsResponse(Response):
+    gold: int
+    income: int
+
+
+class TodayResponse(Response):
+    """Paid orders and gifts of the current day in China."""
+
+    sold: PaidOrdersResponse
+    given: GiftTotalsResponse
+
+
+class LedgerCheckResponse(Response):
+    """Result of the last ledger check.
+
+    `problems` is null before the first check and -1 when the check failed. `at` and `full_at` are
+    unix seconds: the start of the last check, and of the last one that covered the whole ledger.
+    """
+
+    problems: int | None = None
+    at: float | None = None
+    full_at: float | None = None
+    gold: int = 0
+    income: int = 0
+    owed: int = 0
+    owed_income: int = 0
+    fen: int = 0
+    oldest_unpaid_seconds: float
+
+
+class RefusedCallbacksResponse(Response):
+    source: str
+    reason: str
+    times: int
+
+
+class PlatformEventsResponse(Response):
+    """An event of WeChat on which a person has to act, such as a complaint or a penalty."""
+
+    event: str
+    times: int
+    latest_at: datetime
+
+
+class OverviewResponse(Response):
+    """Current state and the totals of today.
+
+    `people` counts room memberships, `sockets_here` the sockets of this process, `refused` the
+    distinct callbacks refused in the last day, by source and reason, and `attention` the events of
+    WeChat in the last week on which a person has to act.
+    """
+
+    at: datetime
+    status: str
+    dependencies: dict[str, DependencyResponse]
+    rooms: int
+    people: int
+    sockets_here: int
+    today: TodayResponse
+    book: LedgerCheckResponse
+    debtors: int
+    refused: list[RefusedCallbacksResponse]
+    attention: list[PlatformEventsResponse]
+
+
+class OpsOverviewHandler(OperatorHandler):
+    """States and daily totals; live gauges are on /metrics."""
+
+    @endpoint()
+    async def get(self) -> OverviewResponse:
+        context, now = self.context, datetime.now(UTC)
+        ready = await readiness(context)
+        found = await context.stores.fleet.figures(day_of(now), ATTENTION)
+        audit = context.services.ledger_audit
+        return OverviewResponse.model_validate(
+            {
+                **found,
+                "at": now,
+                "status": ready.status,
+                "dependencies": ready.dependencies,
+                "sockets_here": context.hub.sockets,
+                "today": {"sold": found["orders_paid"], "given": found["given"]},
+                "book": {**audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid},
+            }
+        )
+
+
+class FleetResponse(Response):
+    """`at` and all ages are by the clock of the database; `versions` are those that serve."""
+
+    at: datetime
+    versions: list[str]
+    missing: int
+    machines: list[Machine]
+    queues: Queues
+
+
+class ChartPointResponse(Response):
+    """Sums over all processes within 15 s, and the maxima of the three durations."""
+
+    at: datetime
+    processes: int
+    sockets: float
+    requests_rate: float
+    """Requests answered per second, as are the other rates."""
+    refused_rate: float
+    """Requests answered with 4xx."""
+    failed_rate: float
+    """Requests answered with 5xx."""
+    events_rate: float
+    """Events delivered to rooms, each counted once for each process with a socket of its room."""
+    loop_lag_ms: float
+    """Delay of the event loop."""
+    slowest_request_ms: float
+    slowest_delivery_ms: float
+    """Longest time from saving an event to its delivery."""
+
+
+class ChartsResponse(Response):
+    """The last half hour, from the oldest point to the newest."""
+
+    points: list[ChartPointResponse]
+
+
+class OpsFleetHandler(OperatorHandler):
+    """Every process of the deployment, also those of other machines, as of its last report."""
+
+    @endpoint()
+    async def get(self) -> FleetResponse:
+        stores = self.context.stores
+        now = await self.context.database.now()
+        fleet = fleet_of(await stores.fleet.processes(), now)
+        return FleetResponse(
+            at=now,
+            versions=fleet.versions,
+            missing=fleet.missing,
+            machines=fleet.machines,
+            queues=await stores.fleet.queues(now),
+        )
+
+
+class OpsChartsHandler(OperatorHandler):
+    """Figures of all processes over the last half hour, from their reports."""
+
+    @endpoint()
+    async def get(self) -> ChartsResponse:
+        points = await self.context.stores.fleet.chart_points(await self.context.database.now())
+        return ChartsResponse.model_validate(
+            {"points": [{**point, "at": point["_id"]} for point in points]}
+        )

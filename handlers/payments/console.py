@@ -1,0 +1,115 @@
+"""Operators' endpoints of recharge blocks, orders and the inbox of callbacks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import NotFound
+from handlers.base import endpoint
+from handlers.models import OkResponse, Page
+from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
+from handlers.payments.models import (
+    BlockChangeRequest,
+    BlockResponse,
+    InboxMessageResponse,
+    InboxSearchRequest,
+    NewBlockRequest,
+    OpsOrderResponse,
+    OrderSearchRequest,
+    OutcomeResponse,
+    RetryRequest,
+)
+from handlers.payments.recharge import block_response
+from storage.errors import BlockNotFound
+from storage.operators.approvals import Approval
+from tencent.errors import ServiceUnavailable
+
+
+class OpsBlocksHandler(OperatorHandler):
+    @endpoint()
+    async def get(self) -> Page[BlockResponse]:
+        """All recharge blocks, cheapest first."""
+        rows = await self.context.stores.blocks.all()
+        return Page[BlockResponse].of(map(block_response, rows))
+
+    @endpoint()
+    async def post(self, params: NewBlockRequest) -> BlockResponse | ApprovalResponse:
+        """Add a recharge block, which waits for another operator."""
+        fields = {"gold": params.gold, "fen": params.price}
+        answer = await self.context.services.approvals.change_catalogue(
+            "block", None, fields, self.operator.name
+        )
+        self.created = None if isinstance(answer, Approval) else answer
+        return self.unless_waiting(answer, block_response)
+
+
+class OpsBlockHandler(OperatorHandler):
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
+
+    @endpoint(errors=[BlockNotFound])
+    async def patch(
+        self, number: str, params: BlockChangeRequest
+    ) -> BlockResponse | ApprovalResponse:
+        """Change a recharge block; of its gold or price, that waits for another operator."""
+        changes = params.model_dump(exclude_none=True)
+        if "price" in changes:
+            changes["fen"] = changes.pop("price")
+        answer = await self.context.services.approvals.change_catalogue(
+            "block", int(number), changes, self.operator.name
+        )
+        return self.unless_waiting(answer, block_response)
+
+    @endpoint(errors=[BlockNotFound])
+    async def delete(self, number: str) -> OkResponse:
+        """Remove a recharge block."""
+        await self.context.services.approvals.change_catalogue(
+            "block", int(number), None, self.operator.name
+        )
+        return OkResponse()
+
+
+class OpsOrdersHandler(OperatorHandler):
+    """Orders, newest first.
+
+    `q` is a user id, or the start of an order number or transaction id.
+    """
+
+    @endpoint()
+    async def get(self, params: OrderSearchRequest) -> Page[OpsOrderResponse]:
+        rows, cursor = await self.context.stores.orders.page(
+            params.user_id, params.state, params.after, PAGE_SIZE, search=params.q
+        )
+        return Page[OpsOrderResponse].of(rows, cursor)
+
+
+class OpsInboxHandler(OperatorHandler):
+    """Callbacks received from Tencent and WeChat, newest first.
+
+    `q` is the start of a callback id or order number, `event` the name of an event of WeChat that
+    moves no gold.
+    """
+
+    @endpoint()
+    async def get(self, params: InboxSearchRequest) -> Page[InboxMessageResponse]:
+        rows, cursor = await self.context.stores.inbox.page(
+            params.source,
+            params.outcome,
+            params.after,
+            PAGE_SIZE,
+            search=params.q,
+            event=params.event,
+        )
+        return Page[InboxMessageResponse].of(rows, cursor)
+
+
+class OpsInboxRetryHandler(OperatorHandler):
+    """Process a verified payment notification again, e.g. after correcting its order."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        message = await self.context.stores.inbox.find(str(self.parameters().get("id")))
+        return {"outcome": message["outcome"], "reason": message["reason"]} if message else {}
+
+    @endpoint(errors=[NotFound, ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
+    async def post(self, params: RetryRequest) -> OutcomeResponse:
+        result = await self.context.services.payment_notifications.reprocess(params.id)
+        return OutcomeResponse(outcome=result.outcome, reason=result.reason)

@@ -1,0 +1,117 @@
+"""Operators' endpoints for refund cases: from the recharge over gifts to the hosts' income."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.base import endpoint
+from handlers.models import Page, ReasonRequest
+from handlers.operator_base import PAGE_SIZE, OperatorHandler
+from handlers.refunds.models import (
+    RefundCaseResponse,
+    RefundRequest,
+    RefundRowResponse,
+    RefundSearchRequest,
+    SettleRefundRequest,
+)
+from ledger.errors import OrderNotSettleable, RequestIdReused
+from services.errors import NotRefundable, RefundChanged, RequesterNotAllowed, SecondPersonRequired
+from storage.errors import (
+    AlreadyDecided,
+    OrderInRefund,
+    OrderNotFound,
+    RefundCaseNotFound,
+    UserNotFound,
+)
+
+
+class OpsRefundsHandler(OperatorHandler):
+    @endpoint()
+    async def get(self, params: RefundSearchRequest) -> Page[RefundRowResponse]:
+        """Refund cases, newest first."""
+        found, cursor = await self.context.stores.refund_cases.page(
+            params.user_id, params.state, params.after, PAGE_SIZE
+        )
+        return Page[RefundRowResponse].of(found, cursor)
+
+    @endpoint(errors=[UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused])
+    async def post(self, params: RefundRequest) -> RefundCaseResponse:
+        """Open a refund case, which shows what it would take back, and moves nothing."""
+        case = await self.context.services.refund_cases.open(
+            params.user_id, params.orders, params.reason, params.request_id, by=self.operator.name
+        )
+        self.created = {"refund": case.id, "state": case.state}
+        return RefundCaseResponse.model_validate(case)
+
+
+class OpsRefundHandler(OperatorHandler):
+    """One refund case with every step."""
+
+    @endpoint(errors=[RefundCaseNotFound])
+    async def get(self, case_id: str) -> RefundCaseResponse:
+        case = await self.context.stores.refund_cases.get(case_id)
+        return RefundCaseResponse.model_validate(case)
+
+
+class RefundTargetHandler(OperatorHandler):
+    """Base of the endpoints that decide a case."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.refund_cases.fields(str(self.path_args[0]), "state")
+
+    async def target_details(self) -> Mapping[str, Any]:
+        """The case, so that the entry is found by its user and its orders."""
+        cases = self.context.stores.refund_cases
+        found = await cases.fields(str(self.path_args[0]), "user_id", "orders.number")
+        return {"refund": found}
+
+
+class OpsRefundConfirmHandler(RefundTargetHandler):
+    """Confirm a case, which is then carried out, once; nothing of it can be taken back.
+
+    Above `ops.second_person_gold` of one operator in 24 hours another one has to confirm. If the
+    preview no longer holds, the case gets a new one to look at.
+    """
+
+    @endpoint(
+        errors=[
+            *(RefundCaseNotFound, UserNotFound, OrderNotFound, AlreadyDecided),
+            *(SecondPersonRequired, RequesterNotAllowed, RefundChanged, NotRefundable),
+        ]
+    )
+    async def post(self, case_id: str, params: ReasonRequest) -> RefundCaseResponse:
+        case = await self.context.services.refund_cases.confirm(
+            case_id, self.operator.name, params.reason
+        )
+        return RefundCaseResponse.model_validate(case)
+
+
+class OpsRefundDropHandler(RefundTargetHandler):
+    """Drop a case that is not confirmed; its orders may get another one."""
+
+    @endpoint(errors=[RefundCaseNotFound, AlreadyDecided])
+    async def post(self, case_id: str, params: ReasonRequest) -> RefundCaseResponse:
+        case = await self.context.services.refund_cases.drop(
+            case_id, self.operator.name, params.reason
+        )
+        return RefundCaseResponse.model_validate(case)
+
+
+class OpsRefundSettleHandler(RefundTargetHandler):
+    """End the step of an order that was refunded otherwise, or that is finally not refunded.
+
+    Only while its provider needs a person: it is left to Apple, or has a `problem`. Its gold
+    stays taken back. Above `ops.second_person_gold` of one operator in 24 hours another one than
+    who has opened the case has to.
+    """
+
+    @endpoint(
+        errors=[
+            *(RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided),
+            SecondPersonRequired,
+        ]
+    )
+    async def post(self, case_id: str, params: SettleRefundRequest) -> RefundCaseResponse:
+        case = await self.context.services.refund_cases.settle(
+            case_id, params.order, self.operator.name, params.reason
+        )
+        return RefundCaseResponse.model_validate(case)

@@ -1,0 +1,63 @@
+"""Webhooks of Tencent: presence in IM, and streams of CSS."""
+
+import time
+from functools import partial
+from urllib.parse import urlencode
+
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_pascal
+
+from handlers.base import endpoint
+from handlers.models import Response
+from handlers.webhook_base import WebhookHandler
+from tencent.callbacks import CallbackEvent, parse_css_callback, parse_im_callback
+from tencent.json_reader import ParsedCallback
+
+
+class ImAckResponse(Response):
+    """The reply that IM requires; it treats any other as a failure."""
+
+    model_config = ConfigDict(alias_generator=to_pascal)
+
+    action_status: str = "OK"
+    error_info: str = ""
+    error_code: int = 0
+
+
+class CssAckResponse(Response):
+    code: int = 0
+
+
+class TencentWebhookHandler(WebhookHandler):
+    """Base of the webhooks of IM and CSS."""
+
+    async def receive_callback(self, source: str, callback: ParsedCallback[CallbackEvent]) -> None:
+        """Store a callback and carry it out; CallbackRefused if it is not verified."""
+        unsigned = {name: value for name, value in self.query.items() if name != "Sign"}
+        message = self.message(source, callback.id, urlencode(unsigned))
+        carry_out = partial(self.context.services.callbacks.carry_out, callback)
+        await self.receive(message, callback.refused, carry_out)
+
+
+class ImWebhookHandler(TencentWebhookHandler):
+    """Webhook of IM; enter this URL in its console, as https and with authentication on, for user
+    status, and for members and dissolution of groups."""
+
+    @endpoint()
+    async def post(self) -> ImAckResponse:
+        im = self.context.settings.im
+        now = time.time()
+        await self.receive_callback(
+            "im", parse_im_callback(self.query, self.body, im.callback_token, im.sdk_app_id, now)
+        )
+        return ImAckResponse()
+
+
+class CssWebhookHandler(TencentWebhookHandler):
+    """Webhook of CSS; enter this URL in a callback template, for stream start and stream end."""
+
+    @endpoint()
+    async def post(self) -> CssAckResponse:
+        key = self.context.settings.live.callback_key
+        await self.receive_callback("live", parse_css_callback(self.body, key, time.time()))
+        return CssAckResponse()

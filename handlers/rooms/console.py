@@ -1,0 +1,140 @@
+"""Operators' endpoints for rooms: list, inspect, end a live, remove and readmit users."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.clock import now_ms
+from handlers.base import endpoint
+from handlers.context import Context
+from handlers.models import OkResponse, Page, ReasonRequest, SearchRequest
+from handlers.operator_base import PAGE_SIZE, OperatorHandler
+from handlers.rooms.mic import play_url
+from handlers.rooms.models import (
+    LiftRoomBanRequest,
+    OpsRemoveUserRequest,
+    RoomBanView,
+    RoomDetailRequest,
+    RoomDetailResponse,
+    RoomRowResponse,
+)
+from rooms.errors import NotLive, RoomNotFound
+from rooms.events import NumberedEvent
+from rooms.members import MemberCounts
+from rooms.room import Room
+from rooms.snapshot import snapshot
+from services.rooms.room_list import RoomMember, find_members
+from storage.errors import UserNotFound
+
+LATEST_EVENTS = 50
+"""Events returned without a usable `since`; the room keeps the last 256."""
+
+
+class OpsRoomsHandler(OperatorHandler):
+    """All live rooms, newest first."""
+
+    @endpoint()
+    async def get(self) -> Page[RoomRowResponse]:
+        rooms = await self.context.stores.rooms.live()
+        counts = await self.context.stores.members.counts(
+            (room.live_id, room.epoch) for room in rooms
+        )
+        rows = [_row(self, room, counts[room.live_id]) for room in rooms]
+        return Page[RoomRowResponse].of(rows)
+
+
+class OpsRoomHandler(OperatorHandler):
+    """One room, live or not, with its events and its active bans."""
+
+    @endpoint(errors=[RoomNotFound])
+    async def get(self, live_id: str, params: RoomDetailRequest) -> RoomDetailResponse:
+        context = self.context
+        room = await context.keeper.load(int(live_id))
+        counts = await context.stores.members.counts([(room.live_id, room.epoch)])
+        bans = room.active_bans(now_ms())
+        faces = [user.person().face() for user in await context.stores.users.find_many(list(bans))]
+        return RoomDetailResponse(
+            **dict(_row(self, room, counts[room.live_id])),
+            put_out=[
+                RoomBanView.model_validate({**face, "until": bans[face["user_id"]]})
+                for face in faces
+            ],
+            events=await _events(context, room, params),
+        )
+
+
+class OpsRoomMembersHandler(OperatorHandler):
+    """Members of a room.
+
+    `q` is the start of a user id, or part of a nickname.
+    """
+
+    @endpoint(errors=[RoomNotFound])
+    async def get(self, live_id: str, params: SearchRequest) -> Page[RoomMember]:
+        room = await self.context.keeper.load(int(live_id))
+        found = await find_members(self.context.stores, room, params.q, params.after, PAGE_SIZE + 1)
+        cursor = found[PAGE_SIZE - 1].user_id if len(found) > PAGE_SIZE else None
+        return Page[RoomMember].of(found[:PAGE_SIZE], cursor)
+
+
+class OpsEndLiveHandler(OperatorHandler):
+    """End a live; its clients receive `live_end` with the reason `operator`."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        room = await self.context.stores.rooms.read(int(self.path_args[0]))
+        return {"live": room.live, "epoch": room.epoch} if room else {}
+
+    @endpoint(errors=[RoomNotFound])
+    async def post(self, live_id: str, params: ReasonRequest) -> OkResponse:
+        del params  # the reason is in the audit log
+        await self.context.keeper.change(int(live_id), lambda room: room.close("operator"))
+        return OkResponse()
+
+
+class RoomBanTargetHandler(OperatorHandler):
+    """Base of the changes of a user's room ban."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        room = await self.context.stores.rooms.read(int(self.path_args[0]))
+        bans = room.active_bans(now_ms()) if room else {}
+        return {"banned_until": bans.get(str(self.parameters().get("user_id")))}
+
+
+class OpsRemoveUserHandler(RoomBanTargetHandler):
+    """Remove a user, except the host, from a room and ban them for `minutes`."""
+
+    @endpoint(errors=[RoomNotFound, UserNotFound, NotLive])
+    async def post(self, live_id: str, params: OpsRemoveUserRequest) -> OkResponse:
+        user_id = (await self.context.stores.users.get(params.user_id)).user_id
+        until = now_ms() + params.minutes * 60_000
+        await self.context.services.moderation.remove_user(
+            int(live_id), user_id, until, lambda room: room.ban_user(user_id, until, "banned")
+        )
+        return OkResponse()
+
+
+class OpsLiftRoomBanHandler(RoomBanTargetHandler):
+    """Lift a user's room ban, whether set by host or operator."""
+
+    @endpoint(errors=[RoomNotFound])
+    async def post(self, live_id: str, params: LiftRoomBanRequest) -> OkResponse:
+        await self.context.services.moderation.lift_room_ban(int(live_id), params.user_id)
+        return OkResponse()
+
+
+async def _events(context: Context, room: Room, params: RoomDetailRequest) -> list[NumberedEvent]:
+    read, events = context.stores.rooms.log_since, None
+    if params.since is not None and params.epoch in ("", room.epoch):
+        events = await read(room.live_id, room.epoch, params.since)
+    if events is None:
+        events = await read(room.live_id, room.epoch, max(0, room.version - LATEST_EVENTS))
+    return [*(events or ())]  # None if a new live has begun since the room was read
+
+
+def _row(handler: OperatorHandler, room: Room, counts: MemberCounts) -> RoomRowResponse:
+    return RoomRowResponse(
+        id=room.live_id,
+        epoch=room.epoch,
+        seq=room.version,
+        started_at=room.started_at,
+        room=dict(snapshot(room, counts, lambda stream: play_url(handler.context, stream))),
+    )

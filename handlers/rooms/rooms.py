@@ -1,0 +1,186 @@
+"""Rooms: list, enter, members, open, remove a user, end, leave."""
+
+import asyncio
+
+from core.clock import now_ms
+from handlers.base import ActiveUserHandler, endpoint
+from handlers.context import Context
+from handlers.errors import ImRefused
+from handlers.models import USER_TYPE, LiveRequest, OkResponse, PageRequest
+from handlers.rooms.mic import on_mic_response, play_url, push_url
+from handlers.rooms.models import (
+    AnchorInfoResponse,
+    EmptySeatResponse,
+    LiveListResponse,
+    LiveRoomResponse,
+    MatchmakerEnterResponse,
+    OnMicResponse,
+    PlayerResponse,
+    PlayUrlResponse,
+    RemoveUserRequest,
+    UsersInfoRequest,
+    UsersInRoomResponse,
+)
+from rooms.errors import (
+    HostIsLive,
+    HostMustEnd,
+    NotAMember,
+    NotHost,
+    NotLive,
+    NotMatchmaker,
+    RemovedFromRoom,
+    RoomNotFound,
+)
+from rooms.members import MemberCounts
+from rooms.room import Room, Seat
+from services.errors import AccountBanned
+from storage.errors import UserNotFound
+from tencent.errors import ServiceUnavailable
+
+
+class GetLivelistHandler(ActiveUserHandler):
+    """The live rooms, largest audience first."""
+
+    read_only = True
+
+    @endpoint(limit="read")
+    async def get(self, params: PageRequest) -> LiveListResponse:
+        size = self.context.settings.pages.size
+        page = (await self.context.services.room_list.get())[
+            (params.page - 1) * size : params.page * size
+        ]
+        return LiveListResponse([_live_room(room, counts) for room, counts in page])
+
+
+class GetPlayurlHandler(ActiveUserHandler):
+    """Enter a room; returns the users on mic and the URLs to play and push video."""
+
+    @endpoint(limit="room_change", errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
+    async def get(self, params: LiveRequest) -> PlayUrlResponse:
+        context, user_id = self.context, self.user.user_id
+        room = await context.services.live_rooms.enter(params.live_id, self.user, self.token)
+        counts = await context.stores.members.count(room.live_id, room.epoch)
+        owner = room.owner.person
+        own_seat = room.owner if user_id == owner.user_id else room.seat_of(user_id)
+        return PlayUrlResponse(
+            anchor_info=AnchorInfoResponse.model_validate(owner),
+            owner=on_mic_response(context, room.owner),
+            male=_seat(context, room.male),
+            female=_seat(context, room.female),
+            user_type=USER_TYPE[room.role_of(user_id) or "viewer"],
+            push_url=push_url(context, own_seat.stream) if own_seat else "",
+            num_list=counts.num_list,
+        )
+
+
+class GetUsersInfoHandler(ActiveUserHandler):
+    """The men or the women in the room who are not on mic: applicants first, then viewers."""
+
+    read_only = True
+
+    async def admit(self) -> None:
+        """`get` reads the user together with the room, so that wrong parameters are refused before
+        a banned user is."""
+        await self.admit_cached_token()
+
+    @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
+    async def get(self, params: UsersInfoRequest) -> UsersInRoomResponse:
+        stores, size = self.context.stores, self.context.settings.pages.size
+        user, member, room = await asyncio.gather(
+            stores.users.find(self.user_id),
+            stores.members.get(self.user_id),
+            stores.rooms.read(params.live_id),
+        )
+        await self.active(user)
+        if room is None:
+            raise RoomNotFound
+        if member is None or room.role_in(member) is None:
+            raise NotAMember
+        offset = (params.page - 1) * size
+        applicants = room.applicants(params.gender)
+        users = [{**person.face(), "state": 1} for person in applicants[offset : offset + size]]
+        if remaining := size - len(users):
+            skip = max(0, offset - len(applicants))
+            ids = await stores.members.viewers(
+                room.live_id, room.epoch, params.gender, skip, remaining
+            )
+            found = await stores.users.find_many(ids)
+            users += [{**user.person().face(), "state": 0} for user in found]
+        return UsersInRoomResponse.model_validate(users)
+
+
+class MatchmakerEnterHandler(ActiveUserHandler):
+    """Open the host's room, or return to the live in progress."""
+
+    soft_errors = {AccountBanned: "status"}
+
+    @endpoint(limit="room_change", errors=[NotMatchmaker, ImRefused, ServiceUnavailable("im")])
+    async def post(self) -> MatchmakerEnterResponse:
+        context = self.context
+        room = await context.services.live_rooms.open(self.user, self.token)
+        host = self.user.person()
+        return MatchmakerEnterResponse(
+            user_id=host.user_id,
+            live_id=room.live_id,
+            nickname=host.nickname,
+            face_url=host.face_url,
+            push_url=push_url(context, room.owner.stream),
+            play_url=play_url(context, room.owner.stream),
+            group_id=room.group_id,
+        )
+
+
+class RemoveUserHandler(ActiveUserHandler):
+    """Remove a user from the room, as its host, and ban them from it for `minutes`."""
+
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
+    async def post(self, params: RemoveUserRequest) -> OkResponse:
+        target_id = (await self.context.stores.users.get(params.user_id)).user_id
+        until = now_ms() + params.minutes * 60_000
+        host_id = self.user.user_id
+        await self.context.services.moderation.remove_user(
+            params.live_id,
+            target_id,
+            until,
+            lambda room: room.remove_user(host_id, target_id, until),
+        )
+        return OkResponse()
+
+
+class LiveEndHandler(ActiveUserHandler):
+    """End the live, as its host; all members are removed."""
+
+    # Not room_change: a host can end the live whatever they did before, and it ends only once.
+    @endpoint(limit="read", errors=[NotHost, RoomNotFound])
+    async def post(self, params: LiveRequest) -> OkResponse:
+        user_id = self.user.user_id
+        await self.context.keeper.change(params.live_id, lambda room: room.end(user_id), user_id)
+        return OkResponse()
+
+
+class LeaveRoomHandler(ActiveUserHandler):
+    """Leave the room, giving up seat and application."""
+
+    @endpoint(limit="room_change", errors=[RoomNotFound, HostMustEnd])
+    async def get(self, params: LiveRequest) -> OkResponse:
+        user_id = self.user.user_id
+        await self.context.keeper.change(params.live_id, lambda room: room.leave(user_id), user_id)
+        return OkResponse()
+
+
+def _seat(context: Context, seat: Seat | None) -> OnMicResponse | EmptySeatResponse:
+    return on_mic_response(context, seat) if seat else EmptySeatResponse()
+
+
+def _live_room(room: Room, counts: MemberCounts) -> LiveRoomResponse:
+    return LiveRoomResponse(
+        id=room.live_id,
+        group_id=room.group_id,
+        room_name=room.name,
+        room_image=room.image,
+        player=PlayerResponse(
+            boy=room.male.person.face_url if room.male else "",
+            girl=room.female.person.face_url if room.female else "",
+        ),
+        audience_count=counts.audience,
+    )

@@ -1,0 +1,105 @@
+"""Bases of the webhooks: each message is stored before it is processed."""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+import structlog
+
+from core.errors import RateLimited
+from handlers.base import BODY_BYTES, Handler
+from handlers.errors import CallbackRefused, PayloadTooLarge
+from handlers.models import NoContentResponse
+from handlers.request_data import limit_key
+from services.jobs import inbox
+from services.jobs.inbox import CallbackOutcome, refused
+from storage.jobs.inbox import InboxMessage
+from tencent.message_push import ATTENTION
+from tencent.notifications import MerchantNotifications
+
+log = structlog.get_logger("qlive.webhooks")
+
+
+class WebhookHandler(Handler):
+    """Base of all webhooks; answers 503 while MongoDB is down, so that the sender retries."""
+
+    admission_errors = (CallbackRefused, RateLimited)
+
+    def parameters(self) -> dict[str, Any]:
+        """Empty: the raw body is stored even if it cannot be parsed. Raises PayloadTooLarge."""
+        if self._body_size > BODY_BYTES:
+            self.limit_address("anonymous")
+            raise PayloadTooLarge
+        return {}
+
+    def refuse(self) -> NoReturn:
+        """Refuse a callback of a service that is not configured here."""
+        self.limit_address("anonymous")
+        raise CallbackRefused
+
+    async def receive(
+        self,
+        message: InboxMessage,
+        rejection: str,
+        carry_out: Callable[[], Awaitable[CallbackOutcome]],
+    ) -> None:
+        """Store the message and carry it out, unless that was done; CallbackRefused if refused.
+
+        `rejection` is the reason code of a message that failed verification, otherwise "". Such
+        messages count for their address, which limits how many of them are stored. The metrics
+        count refusals by source and reason.
+        """
+        address = limit_key(self.remote_ip)
+        if rejection:
+            self.limit_address("anonymous")
+        limit = self.context.refused_callback_limit
+        if rejection and limit.take(address, time.monotonic()):
+            result: CallbackOutcome | None = refused(rejection)
+        else:
+            result = await inbox.receive(self.context.stores.inbox, message, rejection, carry_out)
+        if result is None:
+            return
+        if result.event:
+            self._report_event(result.event)
+        structlog.contextvars.bind_contextvars(callback=result.reason or result.outcome)
+        if result.outcome == "refused":
+            self.context.metrics.callbacks_refused.labels(message.source, result.reason).inc()
+            raise CallbackRefused
+
+    def _report_event(self, event: str) -> None:
+        """Count an event of WeChat; one on which a person has to act is an error in the log."""
+        self.context.metrics.platform_events.labels(event).inc()
+        report = log.error if event in ATTENTION else log.info
+        report("platform_event_received", platform_event=event)
+
+    def message(self, source: str, id_: str, query: str = "") -> InboxMessage:
+        return InboxMessage(source, id_, query, self.body.decode(errors="replace"))
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Decoded query; bytes that are not UTF-8 become U+FFFD, which matches no signature."""
+        return dict(parse_qsl(self.request.query, keep_blank_values=True))
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._body)
+
+
+class MerchantWebhookHandler(WebhookHandler):
+    """Base of the webhooks of WeChat Pay API v3; any other answer than 204 makes it retry."""
+
+    async def receive_notification(
+        self,
+        source: str,
+        notifications: MerchantNotifications[Any] | None,
+        book: Callable[[Any, str], Awaitable[CallbackOutcome]],
+    ) -> NoContentResponse:
+        """Store a notification and book its event; refused if no merchant is configured."""
+        if notifications is None:
+            self.refuse()
+        found = notifications.read(self.request.headers, self.body, time.time())
+        message = self.message(source, found.id)
+        await self.receive(message, found.refused, partial(book, found.event, found.ignored))
+        return NoContentResponse()
