@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import inspect
 import os
 import shlex
 import sys
@@ -68,11 +69,15 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sets timeouts, deselects tests of other systems, and orders tests for the workers."""
+    """Runs coroutines as tests, deselects tests of other systems, and orders tests for workers.
+
+    A test needs the mark `gen_test` only for a longer timeout.
+    """
     for item in items:
         # A timeout ends a test that hangs; it must not fail one on a busy machine.
-        if mark := item.get_closest_marker("gen_test"):
-            timeout = max(TIMEOUT_SECONDS, mark.kwargs.get("timeout", 0))
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+            mark = item.get_closest_marker("gen_test")
+            timeout = max(TIMEOUT_SECONDS, mark.kwargs.get("timeout", 0) if mark else 0)
             item.add_marker(pytest.mark.gen_test(timeout=timeout), append=False)
     if sys.platform != "linux":
         unsupported = [item for item in items if item.get_closest_marker("linux")]

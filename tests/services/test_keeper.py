@@ -14,8 +14,6 @@ from services.keeper import Preparation
 from tests.support.keeper import KeeperFixture
 from tests.support.room_builders import BERT, CARL, HOST, NOW
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 
 def apply(person: Person) -> Callable[[Room], None]:
     return lambda room: room.apply(person, keeper_module.now_ms(), 600)
@@ -24,7 +22,6 @@ def apply(person: Person) -> Callable[[Room], None]:
 # ---- change
 
 
-@gen_test
 async def test_a_change_is_saved_before_it_is_published() -> None:
     fixture = KeeperFixture(BERT)
     await fixture.keeper.change(1, apply(BERT), BERT.user_id)
@@ -35,7 +32,6 @@ async def test_a_change_is_saved_before_it_is_published() -> None:
     ]
 
 
-@gen_test
 async def test_change_returns_the_result_of_the_rule() -> None:
     fixture = KeeperFixture(BERT)
     seat = await fixture.keeper.change(
@@ -44,7 +40,6 @@ async def test_change_returns_the_result_of_the_rule() -> None:
     assert seat == Seat(BERT, "s") == fixture.room().male
 
 
-@gen_test
 async def test_a_refused_change_saves_and_publishes_nothing() -> None:
     fixture = KeeperFixture(BERT)
     with pytest.raises(NotHost):
@@ -53,14 +48,12 @@ async def test_a_refused_change_saves_and_publishes_nothing() -> None:
     assert fixture.room().live
 
 
-@gen_test
 async def test_an_unchanged_room_is_not_saved() -> None:
     fixture = KeeperFixture(BERT)
     assert await fixture.keeper.change(1, lambda room: room.enter(BERT, NOW), BERT.user_id)
     assert fixture.take_calls() == []
 
 
-@gen_test
 async def test_a_departure_without_events_marks_the_audience_as_changed() -> None:
     fixture = KeeperFixture(BERT)
     await fixture.keeper.change(1, lambda room: room.leave(BERT.user_id), BERT.user_id)
@@ -73,7 +66,6 @@ async def test_a_departure_without_events_marks_the_audience_as_changed() -> Non
     assert BERT.user_id not in fixture.store.members
 
 
-@gen_test
 async def test_a_change_without_memberships_leaves_the_audience_unmarked() -> None:
     fixture = KeeperFixture()
     renamed = Person(HOST.user_id, "new")
@@ -81,7 +73,6 @@ async def test_a_change_without_memberships_leaves_the_audience_unmarked() -> No
     assert fixture.take_calls() == [("save", 1, 1), ("publish", 1, (1, "profile"))]
 
 
-@gen_test
 async def test_every_retry_prepares_again_with_current_data() -> None:
     """A concurrent newer profile wins, and is not overwritten by an older one."""
     fixture, names = KeeperFixture(), iter(["old", "new"])
@@ -98,7 +89,6 @@ async def test_every_retry_prepares_again_with_current_data() -> None:
     assert fixture.room().name == "new"
 
 
-@gen_test
 async def test_an_unknown_room_can_be_neither_changed_nor_loaded() -> None:
     fixture = KeeperFixture()
     for action in (fixture.keeper.change(9, lambda room: None), fixture.keeper.load(9)):
@@ -106,7 +96,6 @@ async def test_an_unknown_room_can_be_neither_changed_nor_loaded() -> None:
             await action
 
 
-@gen_test
 async def test_expired_applications_end_before_the_rule_runs() -> None:
     fixture = KeeperFixture(BERT, CARL)
     fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
@@ -115,7 +104,6 @@ async def test_expired_applications_end_before_the_rule_runs() -> None:
     assert list(fixture.room().applications) == [CARL.user_id]
 
 
-@gen_test
 async def test_a_change_without_effect_saves_expired_applications_once() -> None:
     fixture = KeeperFixture(BERT)
     fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
@@ -145,7 +133,6 @@ class Recorder:
         self.writes.append((batch, context))
 
 
-@gen_test
 async def test_writes_in_the_transaction_receive_the_prepared_data() -> None:
     fixture, recorder = KeeperFixture(BERT), Recorder()
     await fixture.keeper.change_prepared(
@@ -155,7 +142,6 @@ async def test_writes_in_the_transaction_receive_the_prepared_data() -> None:
     assert recorder.writes == [("transaction", "prepared 1")]
 
 
-@gen_test
 async def test_expiry_alone_writes_nothing_in_the_transaction() -> None:
     fixture, recorder = KeeperFixture(BERT), Recorder()
     fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
@@ -165,7 +151,6 @@ async def test_expiry_alone_writes_nothing_in_the_transaction() -> None:
     assert recorder.writes == []
 
 
-@gen_test
 async def test_a_failed_preparation_changes_nothing() -> None:
     fixture = KeeperFixture(BERT)
 
@@ -201,7 +186,6 @@ async def change_together(
     return (await asyncio.gather(*tasks, return_exceptions=True))[1:]
 
 
-@gen_test
 async def test_changes_that_queue_up_are_saved_by_one_write_in_order() -> None:
     fixture = KeeperFixture(BERT, CARL)
     keeper = fixture.keeper
@@ -217,7 +201,6 @@ async def test_changes_that_queue_up_are_saved_by_one_write_in_order() -> None:
     assert fixture.room().applications.keys() == {BERT.user_id, CARL.user_id}
 
 
-@gen_test
 async def test_every_change_of_a_batch_has_its_own_answer_or_refusal() -> None:
     fixture = KeeperFixture(BERT, CARL)
     keeper = fixture.keeper
@@ -234,7 +217,6 @@ async def test_every_change_of_a_batch_has_its_own_answer_or_refusal() -> None:
     assert CARL.user_id not in fixture.store.members
 
 
-@gen_test
 async def test_a_bug_in_a_rule_fails_its_caller_only() -> None:
     fixture = KeeperFixture(BERT, CARL)
     keeper = fixture.keeper
@@ -254,7 +236,6 @@ async def test_a_bug_in_a_rule_fails_its_caller_only() -> None:
     assert len(fixture.room().applications) == 2
 
 
-@gen_test
 async def test_a_failed_preparation_fails_its_own_changes_only() -> None:
     fixture = KeeperFixture(BERT, CARL)
     keeper = fixture.keeper
@@ -273,7 +254,6 @@ async def test_a_failed_preparation_fails_its_own_changes_only() -> None:
     assert len(fixture.room().applications) == 2
 
 
-@gen_test
 async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
     fixture, recorder = KeeperFixture(BERT, CARL), Recorder()
     keeper = fixture.keeper
@@ -294,7 +274,6 @@ async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
     ]
 
 
-@gen_test
 async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
     """A refusal may rest on a change of the same batch that was not saved either."""
     fixture = KeeperFixture(BERT, CARL)
@@ -312,7 +291,6 @@ async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
     assert [type(result) for result in results] == [TryAgain, TryAgain]
 
 
-@gen_test
 async def test_a_new_live_session_is_begun_apart_from_the_batch_of_the_time() -> None:
     fixture = KeeperFixture(BERT)
     keeper = fixture.keeper
@@ -327,14 +305,12 @@ async def test_a_new_live_session_is_begun_apart_from_the_batch_of_the_time() ->
     assert (fixture.room().epoch, fixture.room().version) == ("e2", 0)
 
 
-@gen_test
 async def test_an_error_of_a_rule_that_begins_a_session_is_raised() -> None:
     fixture = KeeperFixture()
     with pytest.raises(NotHost):
         await fixture.keeper.begin(1, lambda room: room.end(BERT.user_id))
 
 
-@gen_test
 async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> None:
     fixture = KeeperFixture(BERT)
     fixture.enter(CARL, live_id=2)
@@ -351,7 +327,6 @@ async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> No
 # ---- races
 
 
-@gen_test
 async def test_a_write_conflict_repeats_the_rule_on_the_new_state() -> None:
     fixture = KeeperFixture(BERT, CARL)
 
@@ -364,7 +339,6 @@ async def test_a_write_conflict_repeats_the_rule_on_the_new_state() -> None:
     assert fixture.room().male == Seat(CARL, "c")
 
 
-@gen_test
 async def test_a_change_that_needed_three_attempts_is_published_once() -> None:
     fixture = KeeperFixture(BERT)
     fixture.store.conflicts = 2
@@ -377,7 +351,6 @@ async def test_a_change_that_needed_three_attempts_is_published_once() -> None:
     assert fixture.store.loads == 3
 
 
-@gen_test
 async def test_endless_write_conflicts_end_in_try_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -390,7 +363,6 @@ async def test_endless_write_conflicts_end_in_try_again(
     assert fixture.take_calls() == []
 
 
-@gen_test
 async def test_a_change_that_waits_too_long_for_its_turn_ends_in_try_again() -> None:
     fixture = KeeperFixture(BERT)
     fixture.keeper._batcher._timeout = 0.01

@@ -12,13 +12,9 @@ from services import keeper as keeper_module
 from tests.support.keeper import OTHER_HOST, KeeperFixture
 from tests.support.room_builders import ANNA, BERT, CARL, HOST
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
-
 # ---- enter, leave_all
 
 
-@gen_test
 async def test_entering_returns_the_room_with_the_new_member() -> None:
     fixture = KeeperFixture()
     room = await fixture.keeper.enter(1, BERT)
@@ -28,7 +24,6 @@ async def test_entering_returns_the_room_with_the_new_member() -> None:
     assert fixture.take_calls() == []
 
 
-@gen_test
 async def test_entering_another_room_frees_the_seat_in_the_first() -> None:
     fixture = KeeperFixture(BERT)
     fixture.seat(BERT)
@@ -46,7 +41,6 @@ async def test_entering_another_room_frees_the_seat_in_the_first() -> None:
     assert fixture.store.members[BERT.user_id].live_id == 2
 
 
-@gen_test
 async def test_a_failed_entry_keeps_the_membership_of_the_other_room() -> None:
     fixture = KeeperFixture(BERT)
     fixture.store.change(2, lambda room: room.close("host"))
@@ -57,7 +51,6 @@ async def test_a_failed_entry_keeps_the_membership_of_the_other_room() -> None:
     assert fixture.take_calls() == []
 
 
-@gen_test
 async def test_a_host_cannot_enter_another_room_while_live() -> None:
     fixture = KeeperFixture()
     with pytest.raises(HostIsLive):
@@ -66,14 +59,12 @@ async def test_a_host_cannot_enter_another_room_while_live() -> None:
     assert fixture.room().live
 
 
-@gen_test
 async def test_a_host_reenters_the_own_room_as_host() -> None:
     fixture = KeeperFixture()
     assert (await fixture.keeper.enter(1, HOST)).role_of(HOST.user_id) == "host"
     assert fixture.take_calls() == []
 
 
-@gen_test
 async def test_a_membership_of_an_ended_live_does_not_prevent_entry() -> None:
     fixture = KeeperFixture(BERT)
     fixture.store.change(1, lambda room: room.close("host"))
@@ -82,7 +73,6 @@ async def test_a_membership_of_an_ended_live_does_not_prevent_entry() -> None:
         assert fixture.store.members[person.user_id].live_id == 2
 
 
-@gen_test
 async def test_a_concurrent_entry_into_another_room_ends_in_try_again_at_once() -> None:
     fixture = KeeperFixture()
     fixture.store.conflicts = 1
@@ -94,7 +84,6 @@ async def test_a_concurrent_entry_into_another_room_ends_in_try_again_at_once() 
     assert (await fixture.keeper.enter(1, BERT)).role_of(BERT.user_id) == "viewer"
 
 
-@gen_test
 async def test_removing_a_host_ends_the_live_and_clears_its_memberships() -> None:
     fixture = KeeperFixture(BERT, ANNA)
     await fixture.keeper.leave_all(HOST.user_id)
@@ -107,7 +96,6 @@ async def test_removing_a_host_ends_the_live_and_clears_its_memberships() -> Non
     assert fixture.store.members.keys() == {OTHER_HOST.user_id}
 
 
-@gen_test
 async def test_removing_a_user_publishes_the_reason() -> None:
     fixture = KeeperFixture(BERT)
     fixture.seat(BERT)
@@ -117,14 +105,12 @@ async def test_removing_a_user_publishes_the_reason() -> None:
     assert [(event.type, event.data["reason"]) for event in received] == [("micro_leave", "banned")]
 
 
-@gen_test
 async def test_removing_a_user_without_membership_changes_nothing() -> None:
     fixture = KeeperFixture()
     await fixture.keeper.leave_all(BERT.user_id)
     assert fixture.take_calls() == []
 
 
-@gen_test
 async def test_leave_all_spares_the_named_room() -> None:
     fixture = KeeperFixture(BERT)
     await fixture.keeper.leave_all(BERT.user_id, but=1)
@@ -133,7 +119,6 @@ async def test_leave_all_spares_the_named_room() -> None:
     assert BERT.user_id not in fixture.store.members
 
 
-@gen_test
 async def test_leave_all_gives_up_on_a_user_who_keeps_entering_rooms() -> None:
     fixture = KeeperFixture(BERT)
     stored_membership = fixture.store.membership_of
@@ -163,7 +148,6 @@ async def remove_user(fixture: KeeperFixture, by: Person, person: Person) -> boo
     )
 
 
-@gen_test
 async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> None:
     fixture = KeeperFixture(BERT)
     fixture.seat(BERT)
@@ -180,7 +164,6 @@ async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> N
     assert fixture.take_calls() == []
 
 
-@gen_test
 async def test_removing_a_user_who_is_not_in_the_room_bans_them_too() -> None:
     fixture = KeeperFixture()
     await remove_user(fixture, HOST, BERT)
@@ -190,7 +173,6 @@ async def test_removing_a_user_who_is_not_in_the_room_bans_them_too() -> None:
         await fixture.keeper.enter(1, BERT)
 
 
-@gen_test
 async def test_a_user_removed_from_one_room_stays_in_another() -> None:
     fixture = KeeperFixture()
     await fixture.keeper.enter(2, BERT)
@@ -204,7 +186,6 @@ async def test_a_user_removed_from_one_room_stays_in_another() -> None:
     assert fixture.store.members[BERT.user_id].live_id == 2
 
 
-@gen_test
 async def test_a_refused_removal_removes_no_user() -> None:
     fixture = KeeperFixture(BERT, CARL)
     with pytest.raises(NotHost):
@@ -213,7 +194,6 @@ async def test_a_refused_removal_removes_no_user() -> None:
     assert fixture.room().role_of(CARL.user_id) == "viewer"
 
 
-@gen_test
 async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_last() -> None:
     fixture = KeeperFixture()
     fixture.store.before_save = [
@@ -227,7 +207,6 @@ async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_last
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 0, "banned")
 
 
-@gen_test
 async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_first() -> None:
     fixture = KeeperFixture()
     fixture.store.before_save = [lambda: fixture.enter(BERT)]
@@ -237,7 +216,6 @@ async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_firs
     assert fixture.room().is_banned(BERT.user_id, keeper_module.now_ms())
 
 
-@gen_test
 async def test_concurrent_entry_and_removal_leave_the_user_outside_in_any_order() -> None:
     for order in range(2):
         fixture = KeeperFixture()
@@ -247,7 +225,6 @@ async def test_concurrent_entry_and_removal_leave_the_user_outside_in_any_order(
         assert BERT.user_id not in fixture.store.members
 
 
-@gen_test
 async def test_reentry_of_a_member_needs_no_second_ban_check() -> None:
     fixture = KeeperFixture(BERT)
     fixture.store.loads = 0
@@ -255,14 +232,12 @@ async def test_reentry_of_a_member_needs_no_second_ban_check() -> None:
     assert fixture.store.loads == 1
 
 
-@gen_test
 async def test_leave_all_evicts_without_a_ban() -> None:
     fixture = KeeperFixture(BERT)
     await fixture.keeper.leave_all(BERT.user_id, "banned")
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 0)
 
 
-@gen_test
 async def test_an_eviction_names_the_last_socket_of_the_member() -> None:
     """An eviction may arrive after the user has reconnected with a newer socket."""
     fixture = KeeperFixture(BERT)
@@ -273,7 +248,6 @@ async def test_an_eviction_names_the_last_socket_of_the_member() -> None:
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 41)
 
 
-@gen_test
 async def test_evicting_a_user_who_is_not_in_the_room_covers_all_earlier_sockets() -> None:
     """Sockets are numbered by time, and newer ones stay open."""
     fixture, before = KeeperFixture(), keeper_module.now_ms()
@@ -285,7 +259,6 @@ async def test_evicting_a_user_who_is_not_in_the_room_covers_all_earlier_sockets
     assert before <= number <= keeper_module.now_ms()
 
 
-@gen_test
 async def test_removal_returns_whether_the_user_was_on_mic() -> None:
     fixture = KeeperFixture(BERT, CARL)
     fixture.seat(BERT)

@@ -12,8 +12,6 @@ from storage.accounts.tokens import TokenStore
 from storage.documents import token_id
 from tests.support.api import ApiFixture
 
-gen_test = pytest.mark.gen_test(timeout=10)
-
 
 class FakeTokenStore:
     """Token owners; a read waits until `released` is set, after it has found the owner."""
@@ -41,14 +39,12 @@ class TokenCacheFixture:
         self.bus.publish(TokenRevoked(token_id(token)))
 
 
-@gen_test
 async def test_a_cached_token_is_not_read_again() -> None:
     fixture = TokenCacheFixture()
     assert [await fixture.cache.user_id_of("a") for _ in range(3)] == ["10000001"] * 3
     assert fixture.store.reads == 1
 
 
-@gen_test
 async def test_a_revoked_token_is_invalid_at_once() -> None:
     fixture = TokenCacheFixture()
     await fixture.cache.user_id_of("a")
@@ -56,7 +52,6 @@ async def test_a_revoked_token_is_invalid_at_once() -> None:
     assert await fixture.cache.user_id_of("a") is None
 
 
-@gen_test
 async def test_a_token_revoked_during_its_read_is_not_cached() -> None:
     fixture = TokenCacheFixture()
     fixture.store.released.clear()
@@ -68,7 +63,6 @@ async def test_a_token_revoked_during_its_read_is_not_cached() -> None:
     assert await fixture.cache.user_id_of("a") is None
 
 
-@gen_test
 async def test_unknown_tokens_are_not_cached() -> None:
     fixture = TokenCacheFixture()
     assert await fixture.cache.user_id_of("b") is None
@@ -76,7 +70,6 @@ async def test_unknown_tokens_are_not_cached() -> None:
     assert await fixture.cache.user_id_of("b") == "10000002"
 
 
-@gen_test
 async def test_a_gap_of_the_bus_clears_the_cache() -> None:
     fixture = TokenCacheFixture()
     await fixture.cache.user_id_of("a")
@@ -87,7 +80,6 @@ async def test_a_gap_of_the_bus_clears_the_cache() -> None:
     assert fixture.store.reads == 2
 
 
-@gen_test
 async def test_tokens_are_not_cached_while_the_bus_is_down() -> None:
     fixture = TokenCacheFixture()
     await fixture.cache.user_id_of("a")
@@ -100,7 +92,6 @@ async def test_tokens_are_not_cached_while_the_bus_is_down() -> None:
     assert fixture.store.reads == 4
 
 
-@gen_test
 async def test_cached_tokens_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TTL_SECONDS", 0.0)
     fixture = TokenCacheFixture()
@@ -109,7 +100,6 @@ async def test_cached_tokens_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fixture.store.reads == 2
 
 
-@gen_test
 async def test_a_full_cache_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ENTRIES", 2)
     fixture = TokenCacheFixture()
@@ -119,7 +109,6 @@ async def test_a_full_cache_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(fixture.cache._owners) == 1
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_read_only_endpoints_refuse_logged_out_and_banned_users(
     api: ApiFixture,
 ) -> None:
@@ -133,7 +122,6 @@ async def test_read_only_endpoints_refuse_logged_out_and_banned_users(
     assert (await bert.get("get_livelist/")).refusal == (403, "banned")
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_endpoints_that_change_data_read_the_token_from_the_database(
     api: ApiFixture, server: ServerProcess
 ) -> None:

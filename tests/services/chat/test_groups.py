@@ -21,7 +21,6 @@ from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room, remove_user
 from tests.support.tencent import Clock
 
-gen_test = pytest.mark.gen_test(timeout=30)
 OTHERS = {"Owner_Account": "other_owner"}
 
 
@@ -80,7 +79,6 @@ def groups(
 # ---- creation
 
 
-@gen_test
 async def test_group_is_created_for_the_host_and_marked_ready(groups: GroupFixture) -> None:
     live_id, group_id, _ = await groups.stores.rooms.get_or_create(HOST)
     await groups.service.create(live_id, group_id, HOST)
@@ -88,7 +86,6 @@ async def test_group_is_created_for_the_host_and_marked_ready(groups: GroupFixtu
     assert await groups.stores.rooms.get_or_create(HOST) == (live_id, group_id, True)
 
 
-@gen_test
 async def test_creating_a_group_that_exists_already_succeeds(groups: GroupFixture) -> None:
     live_id, group_id = await groups.live()
     await groups.process().ensure(live_id, group_id)
@@ -96,7 +93,6 @@ async def test_creating_a_group_that_exists_already_succeeds(groups: GroupFixtur
     assert await groups.group_of(live_id) == group_id
 
 
-@gen_test
 async def test_id_in_use_by_others_is_replaced_before_the_group_is_created(
     groups: GroupFixture,
 ) -> None:
@@ -110,7 +106,6 @@ async def test_id_in_use_by_others_is_replaced_before_the_group_is_created(
     assert await groups.is_ready()
 
 
-@gen_test
 async def test_failures_of_im_reach_the_caller(groups: GroupFixture) -> None:
     live_id, group_id, _ = await groups.stores.rooms.get_or_create(HOST)
     groups.simulator.outage["im"] = 503
@@ -129,7 +124,6 @@ async def test_failures_of_im_reach_the_caller(groups: GroupFixture) -> None:
 # ---- replacement
 
 
-@gen_test
 async def test_room_gets_a_new_group_for_one_that_was_dissolved(groups: GroupFixture) -> None:
     live_id, dissolved = await groups.live()
     del groups.at_im[dissolved]
@@ -142,7 +136,6 @@ async def test_room_gets_a_new_group_for_one_that_was_dissolved(groups: GroupFix
     assert groups.listener.calls == [("publish", live_id, (1, "group"))]
 
 
-@gen_test
 async def test_users_removed_from_the_room_are_muted_in_a_new_group(groups: GroupFixture) -> None:
     live_id, group_id = await groups.live()
     for person, until in ((BERT, now_ms() + 60_000), (CARL, now_ms() - 1)):
@@ -156,7 +149,6 @@ async def test_users_removed_from_the_room_are_muted_in_a_new_group(groups: Grou
     assert message["payload"] == {"user_id": BERT.user_id, "live_id": live_id}
 
 
-@gen_test
 @pytest.mark.parametrize("dissolved", [False, True])
 async def test_next_live_mutes_removed_users_only_if_the_group_had_to_be_created(
     groups: GroupFixture, *, dissolved: bool
@@ -172,7 +164,6 @@ async def test_next_live_mutes_removed_users_only_if_the_group_had_to_be_created
     assert kinds == ["mute_again"] * dissolved
 
 
-@gen_test
 async def test_processes_that_notice_at_once_make_one_new_group(groups: GroupFixture) -> None:
     live_id, dissolved = await groups.live()
     del groups.at_im[dissolved]
@@ -181,7 +172,6 @@ async def test_processes_that_notice_at_once_make_one_new_group(groups: GroupFix
     assert len(await groups.events(live_id)) == 1
 
 
-@gen_test
 async def test_late_report_of_an_earlier_group_changes_nothing(groups: GroupFixture) -> None:
     live_id, dissolved = await groups.live()
     await groups.service.replace(live_id, dissolved)
@@ -192,7 +182,6 @@ async def test_late_report_of_an_earlier_group_changes_nothing(groups: GroupFixt
     assert len(await groups.events(live_id)) == 1
 
 
-@gen_test
 async def test_replacement_cut_short_after_the_creation_is_completed_with_the_same_id(
     groups: GroupFixture,
 ) -> None:
@@ -215,7 +204,6 @@ async def test_replacement_cut_short_after_the_creation_is_completed_with_the_sa
     assert list(groups.at_im) == [created]
 
 
-@gen_test
 async def test_group_dissolved_between_two_lives_is_created_again_with_its_id(
     groups: GroupFixture,
 ) -> None:
@@ -227,7 +215,6 @@ async def test_group_dissolved_between_two_lives_is_created_again_with_its_id(
     assert list(groups.at_im) == [group_id]
 
 
-@gen_test
 async def test_id_taken_between_two_lives_is_replaced_and_the_room_is_notified(
     groups: GroupFixture,
 ) -> None:
@@ -239,7 +226,6 @@ async def test_id_taken_between_two_lives_is_replaced_and_the_room_is_notified(
     assert await groups.events(live_id) == [("group", {"group_id": replacement})]
 
 
-@gen_test
 async def test_room_that_is_not_live_gets_a_new_group_too(groups: GroupFixture) -> None:
     live_id, dissolved = await groups.live()
     await change_room(groups.stores, live_id, lambda room: room.close("host"))

@@ -8,13 +8,9 @@ from services.chat import im_relay as module
 from services.chat.im_publisher import PER_SECOND
 from tests.support.im_relay import GUEST, HOST, LOG_SIZE, RelayFixture, face, guest_payload
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
-
 # ---- recipients
 
 
-@gen_test
 async def test_events_are_sent_in_order_to_their_recipients(relays: RelayFixture) -> None:
     soon = int(relays.clock() * 1000) + 60_000
     async with relays.running() as relay:
@@ -39,7 +35,6 @@ async def test_events_are_sent_in_order_to_their_recipients(relays: RelayFixture
     ]
 
 
-@gen_test
 async def test_the_host_receives_the_counts_after_an_application(relays: RelayFixture) -> None:
     relays.rooms.counts = [1, 2, 0, 0]
     async with relays.running() as relay:
@@ -50,7 +45,6 @@ async def test_the_host_receives_the_counts_after_an_application(relays: RelayFi
     assert relays.texts == [{"type": "num", "content": content}]
 
 
-@gen_test
 async def test_the_host_receives_the_latest_counts_at_most_once_a_second(
     relays: RelayFixture,
 ) -> None:
@@ -68,7 +62,6 @@ async def test_the_host_receives_the_latest_counts_at_most_once_a_second(
     assert [text["content"]["num_list"][1] for text in relays.texts] == [0, 4]
 
 
-@gen_test
 async def test_equal_counts_are_sent_again(relays: RelayFixture) -> None:
     relays.rooms.open(1, "e1")
     async with relays.running() as relay:
@@ -81,7 +74,6 @@ async def test_equal_counts_are_sent_again(relays: RelayFixture) -> None:
     assert len({message["random"] for message in relays.messages}) == 3
 
 
-@gen_test
 async def test_no_counts_are_sent_after_the_end_of_the_live(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_event(1, "live_end"))
@@ -90,7 +82,6 @@ async def test_no_counts_are_sent_after_the_end_of_the_live(relays: RelayFixture
     assert relays.types == ["over"]
 
 
-@gen_test
 async def test_an_unknown_room_is_ignored(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.mark_audience_changed(99)
@@ -101,7 +92,6 @@ async def test_an_unknown_room_is_ignored(relays: RelayFixture) -> None:
 # ---- positions in the log
 
 
-@gen_test
 async def test_events_from_before_the_relay_are_not_sent(relays: RelayFixture) -> None:
     relays.rooms.add_gifts(1, 40)
     relays.clock.now += 60
@@ -111,7 +101,6 @@ async def test_events_from_before_the_relay_are_not_sent(relays: RelayFixture) -
     assert [text["content"]["gift_id"] for text in relays.texts] == [41]
 
 
-@gen_test
 async def test_a_late_first_wake_loses_no_event(relays: RelayFixture) -> None:
     first, second = relays.rooms.add_gifts(1, 1), relays.rooms.add_gifts(1, 1)
     async with relays.running() as relay:
@@ -122,7 +111,6 @@ async def test_a_late_first_wake_loses_no_event(relays: RelayFixture) -> None:
     assert [text["content"]["gift_id"] for text in relays.texts] == [1, 2]
 
 
-@gen_test
 async def test_a_new_live_is_sent_from_its_first_event(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 3))
@@ -134,7 +122,6 @@ async def test_a_new_live_is_sent_from_its_first_event(relays: RelayFixture) -> 
     assert relays.types == ["gift"] * 3 + ["over"] + ["gift"] * 2
 
 
-@gen_test
 async def test_after_a_log_gap_current_guests_and_latest_events_are_sent(
     relays: RelayFixture,
 ) -> None:
@@ -155,7 +142,6 @@ async def test_after_a_log_gap_current_guests_and_latest_events_are_sent(
     assert relays.types[-1] == "gift"
 
 
-@gen_test
 async def test_events_during_a_reset_are_not_lost(
     relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +165,6 @@ async def test_events_during_a_reset_are_not_lost(
     assert (seats[-1]["content_type"], seats[-1]["user_id"]) == ("off", "1")
 
 
-@gen_test
 async def test_after_a_log_gap_the_end_of_the_live_is_sent(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 1))
@@ -191,7 +176,6 @@ async def test_after_a_log_gap_the_end_of_the_live_is_sent(relays: RelayFixture)
     assert relays.types == ["gift", "over"]
 
 
-@gen_test
 async def test_an_event_without_a_stored_wake_is_found(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 1))
@@ -202,7 +186,6 @@ async def test_an_event_without_a_stored_wake_is_found(relays: RelayFixture) -> 
     assert relays.types == ["gift", "over"]
 
 
-@gen_test
 async def test_events_that_this_process_has_saved_are_not_read_again(
     relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +210,6 @@ async def test_events_that_this_process_has_saved_are_not_read_again(
 # ---- pacing
 
 
-@gen_test
 async def test_a_group_receives_at_most_thirty_messages_a_second(relays: RelayFixture) -> None:
     times = []
     send_group_msg = relays.im.send_group_msg
@@ -249,7 +231,6 @@ async def test_a_group_receives_at_most_thirty_messages_a_second(relays: RelayFi
     assert "10023" not in {entry["outcome"] for entry in relays.simulator.log}
 
 
-@gen_test
 async def test_only_the_oldest_gifts_of_a_backlog_are_dropped(relays: RelayFixture) -> None:
     relays.rooms.add_gifts(1, 20)
     relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST))
@@ -262,7 +243,6 @@ async def test_only_the_oldest_gifts_of_a_backlog_are_dropped(relays: RelayFixtu
     assert [t["content"]["gift_id"] for t in relays.texts[1:-1]] == list(range(94, 122))
 
 
-@gen_test
 async def test_events_during_a_backlog_are_sent_after_it(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         for n in range(60):
@@ -273,7 +253,6 @@ async def test_events_during_a_backlog_are_sent_after_it(relays: RelayFixture) -
     assert [type_ for type_ in relays.types if type_ != "num"] == ["reset"] * 60 + ["over"]
 
 
-@gen_test
 async def test_a_backlog_is_sent_without_waiting_for_the_next_poll(relays: RelayFixture) -> None:
     async with relays.running(idle=3600) as relay:
         for n in range(80):

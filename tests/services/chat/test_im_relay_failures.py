@@ -19,8 +19,6 @@ from tencent.errors import ImRejected, ServiceUnavailable
 from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
 from tests.support.waiting import until
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
 
 async def cancel(task: asyncio.Task) -> None:
     """Cancel until it is done: PyMongo may turn a cancellation into an error."""
@@ -32,7 +30,6 @@ async def cancel(task: asyncio.Task) -> None:
 # ---- failures of IM
 
 
-@gen_test
 async def test_an_im_outage_delays_messages_and_keeps_their_order(relays: RelayFixture) -> None:
     relays.simulator.outage["im"] = 503
     async with relays.running() as relay:
@@ -48,7 +45,6 @@ async def test_an_im_outage_delays_messages_and_keeps_their_order(relays: RelayF
     assert relays.types == ["reset", "gift", "gift", "over"]
 
 
-@gen_test
 async def test_a_failing_room_is_retried_with_growing_delays(relays: RelayFixture) -> None:
     relays.simulator.outage["im"] = 503
     waits = []
@@ -63,7 +59,6 @@ async def test_a_failing_room_is_retried_with_growing_delays(relays: RelayFixtur
         assert longest / 3 - 0.01 <= wait <= longest
 
 
-@gen_test
 async def test_a_room_that_waits_for_im_does_not_delay_others(relays: RelayFixture) -> None:
     stuck = asyncio.Event()
     send_group_msg = relays.im.send_group_msg
@@ -85,7 +80,6 @@ async def test_a_room_that_waits_for_im_does_not_delay_others(relays: RelayFixtu
         await relays.until_idle(relay)
 
 
-@gen_test
 async def test_a_request_without_answer_times_out(
     relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +91,6 @@ async def test_a_request_without_answer_times_out(
     assert relays.texts == []
 
 
-@gen_test
 async def test_publishing_never_waits_and_a_room_has_one_pending_wake(
     relays: RelayFixture,
 ) -> None:
@@ -113,7 +106,6 @@ async def test_publishing_never_waits_and_a_room_has_one_pending_wake(
     assert relay._pending[1]
 
 
-@gen_test
 async def test_counts_that_fail_repeat_no_event(relays: RelayFixture) -> None:
     send_text, failures = relays.im.send_text, [ServiceUnavailable("im")]
 
@@ -132,7 +124,6 @@ async def test_counts_that_fail_repeat_no_event(relays: RelayFixture) -> None:
     assert len(relays.simulator.log) == 2
 
 
-@gen_test
 async def test_a_rejected_message_is_skipped_and_logged(relays: RelayFixture) -> None:
     send_group_msg = relays.im.send_group_msg
 
@@ -153,7 +144,6 @@ async def test_a_rejected_message_is_skipped_and_logged(relays: RelayFixture) ->
     assert await relays.ordered_replacements() == []
 
 
-@gen_test
 async def test_messages_wait_for_the_replacement_of_a_dissolved_group(
     relays: RelayFixture,
 ) -> None:
@@ -175,7 +165,6 @@ async def test_messages_wait_for_the_replacement_of_a_dissolved_group(
     assert (row["seq"], row["over"]) == (5, True)
 
 
-@gen_test
 async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixture) -> None:
     relays.dissolve_group(1)
     soon = int(relays.clock() * 1000) + 600_000
@@ -192,7 +181,6 @@ async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixtur
     assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)]
 
 
-@gen_test
 async def test_a_replacement_is_ordered_at_most_once_a_minute(relays: RelayFixture) -> None:
     relays.dissolve_group(1)
     async with relays.running() as relay:
@@ -211,7 +199,6 @@ async def test_a_replacement_is_ordered_at_most_once_a_minute(relays: RelayFixtu
     assert await relays.ordered_replacements() == [(1, "qlive1")] * 2
 
 
-@gen_test
 async def test_a_bounded_number_of_ordered_replacements_is_remembered(
     relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +212,6 @@ async def test_a_bounded_number_of_ordered_replacements_is_remembered(
     assert list(relay._publisher._replacement_ordered_at) == [2, 3]
 
 
-@gen_test
 async def test_a_recipient_unknown_to_im_is_imported(relays: RelayFixture) -> None:
     del relays.simulator.im.accounts[HOST]
     async with relays.running() as relay:
@@ -235,7 +221,6 @@ async def test_a_recipient_unknown_to_im_is_imported(relays: RelayFixture) -> No
     assert relays.types == ["num"]
 
 
-@gen_test
 async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -> None:
     with capture_logs() as logs:
         async with relays.running() as relay:
@@ -249,7 +234,6 @@ async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -
 # ---- processes, crashes and database outages
 
 
-@gen_test
 async def test_another_process_continues_after_a_crash_without_duplicates(
     relays: RelayFixture,
 ) -> None:
@@ -281,7 +265,6 @@ async def test_another_process_continues_after_a_crash_without_duplicates(
     assert len(relays.simulator.log) - requests == 3  # the third is sent again
 
 
-@gen_test
 async def test_a_relay_stops_when_its_claim_is_lost(relays: RelayFixture) -> None:
     lost = asyncio.Event()
     send_group_msg = relays.im.send_group_msg
@@ -301,7 +284,6 @@ async def test_a_relay_stops_when_its_claim_is_lost(relays: RelayFixture) -> Non
     assert len(relays.texts) == 1
 
 
-@gen_test
 async def test_two_relays_never_send_for_one_room_at_once(relays: RelayFixture) -> None:
     sending: set[str] = set()
     senders: list[str] = []
@@ -330,7 +312,6 @@ async def test_two_relays_never_send_for_one_room_at_once(relays: RelayFixture) 
     assert len(senders) == 40
 
 
-@gen_test
 async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
     class FlakyCursorStore(RelayCursorStore):
         is_down = True
@@ -363,7 +344,6 @@ async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
     assert outages == ["job_store_down", "job_store_back"]
 
 
-@gen_test
 async def test_stopping_finishes_claimed_rooms_and_stores_pending_wakes(
     relays: RelayFixture,
 ) -> None:
@@ -376,7 +356,6 @@ async def test_stopping_finishes_claimed_rooms_and_stores_pending_wakes(
     assert await relays.cursors.count_documents({"_id": 2}) == 1
 
 
-@gen_test
 async def test_a_cancelled_claim_is_released_at_once(relays: RelayFixture) -> None:
     stuck = asyncio.Event()
 

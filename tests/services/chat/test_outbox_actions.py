@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import pytest
-
 from core.clock import now_ms
 from services.chat.outbox_actions import ImActions
 from tencent.errors import ImGroupMissing
@@ -12,8 +10,6 @@ from tencent.im import MUTED_FOR_EVER, ImClient
 from tests.support.room_builders import ANNA
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room
-
-gen_test = pytest.mark.gen_test(timeout=20)
 
 
 class FakeIm:
@@ -76,13 +72,11 @@ class SanctionsFixture:
 # ---- kick
 
 
-@gen_test
 async def test_user_without_a_session_is_kicked(stores: StoresFixture) -> None:
     fixture = await SanctionsFixture(stores).create()
     assert await fixture.kick() == [("kick", fixture.user_id)]
 
 
-@gen_test
 async def test_user_who_has_logged_in_again_is_kicked_only_if_banned_or_forced(
     stores: StoresFixture,
 ) -> None:
@@ -97,14 +91,12 @@ async def test_user_who_has_logged_in_again_is_kicked_only_if_banned_or_forced(
 # ---- mute
 
 
-@gen_test
 async def test_removed_user_is_muted_for_the_rest_of_the_time(stores: StoresFixture) -> None:
     fixture = await SanctionsFixture(stores).create()
     await fixture.remove_until(now_ms() + 60_000)
     assert await fixture.mute() in ([60], [59])
 
 
-@gen_test
 async def test_mute_is_lifted_when_the_removal_is_over_or_was_lifted(
     stores: StoresFixture,
 ) -> None:
@@ -115,7 +107,6 @@ async def test_mute_is_lifted_when_the_removal_is_over_or_was_lifted(
     assert await fixture.mute() == [0, 0]
 
 
-@gen_test
 async def test_banned_user_is_muted_for_ever_in_the_room_of_the_ban(stores: StoresFixture) -> None:
     fixture = await SanctionsFixture(stores).create()
     await fixture.set_user(banned=True, muted_in=fixture.live_id)
@@ -125,7 +116,6 @@ async def test_banned_user_is_muted_for_ever_in_the_room_of_the_ban(stores: Stor
     assert (await fixture.mute())[-1] in (60, 59)
 
 
-@gen_test
 async def test_ban_that_is_lifted_during_the_command_is_undone_by_the_same_message(
     stores: StoresFixture,
 ) -> None:
@@ -140,7 +130,6 @@ async def test_ban_that_is_lifted_during_the_command_is_undone_by_the_same_messa
     assert await fixture.mute() == [MUTED_FOR_EVER, 0]
 
 
-@gen_test
 async def test_unknown_user_or_room_is_not_muted(stores: StoresFixture) -> None:
     fixture = await SanctionsFixture(stores).create()
     fixture.user_id, known = ANNA.user_id, fixture.user_id
@@ -149,7 +138,6 @@ async def test_unknown_user_or_room_is_not_muted(stores: StoresFixture) -> None:
     assert await fixture.mute() == []
 
 
-@gen_test
 async def test_dissolved_group_is_replaced_if_its_room_is_live(stores: StoresFixture) -> None:
     fixture = await SanctionsFixture(stores).create()
     await fixture.remove_until(now_ms() + 60_000)
@@ -164,7 +152,6 @@ async def test_dissolved_group_is_replaced_if_its_room_is_live(stores: StoresFix
     assert [row["payload"] for row in await orders.to_list()] == [payload]
 
 
-@gen_test
 async def test_group_of_a_room_that_is_not_live_is_left_to_its_next_live(
     stores: StoresFixture,
 ) -> None:

@@ -19,7 +19,6 @@ from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import give
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=20)
 ROSE: dict[str, Any] = {"name": "rose", "image": "https://gifts/rose", "gold": 1, "effect": ""}
 
 
@@ -93,7 +92,6 @@ class Clock:
 # ---- reading
 
 
-@gen_test
 async def test_gifts_are_read_in_display_order(catalogues: CatalogueFixture) -> None:
     catalogue = await catalogues.service.current()
     assert [*catalogue.gifts] == [1, 2]
@@ -101,12 +99,10 @@ async def test_gifts_are_read_in_display_order(catalogues: CatalogueFixture) -> 
     assert catalogue.rate == Decimal("0.5")
 
 
-@gen_test
 async def test_the_catalogue_is_read_once(catalogues: CatalogueFixture) -> None:
     assert [await catalogues.reads_database() for _ in range(3)] == [True, False, False]
 
 
-@gen_test
 async def test_an_empty_catalogue_is_cached_too(catalogues: CatalogueFixture) -> None:
     for number in (1, 2):
         await catalogues.gifts_store.remove(number)
@@ -114,7 +110,6 @@ async def test_an_empty_catalogue_is_cached_too(catalogues: CatalogueFixture) ->
     assert not await catalogues.reads_database()
 
 
-@gen_test
 async def test_concurrent_callers_share_a_read_while_the_bus_is_unhealthy(
     catalogues: CatalogueFixture, commands: list[str]
 ) -> None:
@@ -124,7 +119,6 @@ async def test_concurrent_callers_share_a_read_while_the_bus_is_unhealthy(
     assert commands == ["find"] * 2
 
 
-@gen_test
 async def test_callers_during_a_read_use_its_result_while_the_bus_is_healthy(
     catalogues: CatalogueFixture, commands: list[str]
 ) -> None:
@@ -141,7 +135,6 @@ async def test_callers_during_a_read_use_its_result_while_the_bus_is_healthy(
     assert commands == ["find"] * 2
 
 
-@gen_test
 async def test_callers_during_a_read_share_the_next_while_the_bus_is_unhealthy(
     catalogues: CatalogueFixture, commands: list[str]
 ) -> None:
@@ -164,7 +157,6 @@ async def test_callers_during_a_read_share_the_next_while_the_bus_is_unhealthy(
 # ---- invalidation
 
 
-@gen_test
 async def test_after_an_edit_every_process_reads_once(catalogues: CatalogueFixture) -> None:
     both = (catalogues.service, catalogues.other_service)
     assert [await catalogues.price(it) for it in both] == [1, 1]
@@ -173,7 +165,6 @@ async def test_after_an_edit_every_process_reads_once(catalogues: CatalogueFixtu
     assert [await catalogues.reads_database(it) for it in both] == [False, False]
 
 
-@gen_test
 async def test_a_changed_exchange_rate_is_read_again(catalogues: CatalogueFixture) -> None:
     assert (await catalogues.service.current()).rate == Decimal("0.5")
     rate = await catalogues.stores.configs.get(1)
@@ -192,7 +183,6 @@ async def test_a_changed_exchange_rate_is_read_again(catalogues: CatalogueFixtur
         ("configs", {"id": 2, "key": "NOTICE"}, None, [1, 2]),
     ],
 )
-@gen_test
 async def test_every_kind_of_change_is_stored_and_invalidates(
     catalogues: CatalogueFixture,
     store: str,
@@ -206,7 +196,6 @@ async def test_every_kind_of_change_is_stored_and_invalidates(
     assert [*(await catalogues.other_service.current()).gifts] == gift_ids
 
 
-@gen_test
 async def test_a_refused_change_does_not_invalidate(catalogues: CatalogueFixture) -> None:
     await catalogues.service.current()
     with pytest.raises(GiftNotFound):
@@ -221,7 +210,6 @@ async def test_a_refused_change_does_not_invalidate(catalogues: CatalogueFixture
 @pytest.mark.parametrize(
     "message", [AudienceChanged(1), TokenRevoked("hash"), ConnectionOpened(1, "e", "2", 3)]
 )
-@gen_test
 async def test_other_bus_messages_do_not_invalidate(
     catalogues: CatalogueFixture, message: Any
 ) -> None:
@@ -230,7 +218,6 @@ async def test_other_bus_messages_do_not_invalidate(
     assert not await catalogues.reads_database()
 
 
-@gen_test
 async def test_a_gap_of_the_bus_invalidates(catalogues: CatalogueFixture) -> None:
     assert await catalogues.price() == 1
     await catalogues.edit(7)
@@ -240,7 +227,6 @@ async def test_a_gap_of_the_bus_invalidates(catalogues: CatalogueFixture) -> Non
     assert not await catalogues.reads_database()
 
 
-@gen_test
 async def test_the_catalogue_is_not_cached_while_the_bus_is_unhealthy(
     catalogues: CatalogueFixture,
 ) -> None:
@@ -254,7 +240,6 @@ async def test_the_catalogue_is_not_cached_while_the_bus_is_unhealthy(
     assert not await catalogues.reads_database()
 
 
-@gen_test
 async def test_the_cache_expires_without_any_message(
     catalogues: CatalogueFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +257,6 @@ async def test_the_cache_expires_without_any_message(
 # ---- changes during a read
 
 
-@gen_test
 async def test_an_edit_during_a_read_is_not_lost(catalogues: CatalogueFixture) -> None:
     async def edit() -> None:
         await catalogues.change_gift(catalogues.other_service)
@@ -283,7 +267,6 @@ async def test_an_edit_during_a_read_is_not_lost(catalogues: CatalogueFixture) -
     assert not await catalogues.reads_database()
 
 
-@gen_test
 async def test_a_gap_during_a_read_is_not_lost(catalogues: CatalogueFixture) -> None:
     async def miss() -> None:
         await catalogues.edit(7)
@@ -293,7 +276,6 @@ async def test_a_gap_during_a_read_is_not_lost(catalogues: CatalogueFixture) -> 
     assert [await catalogues.price() for _ in range(2)] == [1, 7]
 
 
-@gen_test
 async def test_a_slow_read_does_not_replace_a_newer_one(catalogues: CatalogueFixture) -> None:
     async def edit_and_read() -> None:
         await catalogues.change_gift(catalogues.other_service)
@@ -303,7 +285,6 @@ async def test_a_slow_read_does_not_replace_a_newer_one(catalogues: CatalogueFix
     assert [await catalogues.price() for _ in range(2)] == [1, 7]
 
 
-@gen_test
 async def test_the_cache_age_counts_from_the_start_of_the_read(
     catalogues: CatalogueFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +307,6 @@ async def prices(client: ApiClient) -> dict[int, int]:
     return {gift["id"]: gift["gold"] for page in pages for gift in page["results"]}
 
 
-@gen_test
 async def test_a_new_price_applies_to_the_next_gift(api: ApiFixture) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     assert (await give(anna, bert.id, 1)).ok()["gold"] == 99
@@ -335,7 +315,6 @@ async def test_a_new_price_applies_to_the_next_gift(api: ApiFixture) -> None:
     assert (await prices(anna))[1] == 20
 
 
-@gen_test
 async def test_a_new_gift_can_be_given_at_once_and_a_removed_one_cannot(
     api: ApiFixture,
 ) -> None:
@@ -349,7 +328,6 @@ async def test_a_new_gift_can_be_given_at_once_and_a_removed_one_cannot(
     assert (await give(anna, bert.id, new)).refusal == (404, "no_such_gift")
 
 
-@gen_test
 async def test_a_repeated_request_for_a_removed_gift_gets_the_same_answer(
     api: ApiFixture,
 ) -> None:
@@ -362,7 +340,6 @@ async def test_a_repeated_request_for_a_removed_gift_gets_the_same_answer(
     assert other_service.refusal == (409, "request_id_reused")
 
 
-@gen_test
 async def test_a_new_exchange_rate_applies_to_the_next_gift(api: ApiFixture) -> None:
     configs = (await api.ops("GET", "configs")).ok()["items"]
     rate = next(row["id"] for row in configs if row["key"] == "EXCHANGE_RATE")

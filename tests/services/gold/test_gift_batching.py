@@ -19,10 +19,7 @@ from tests.support.room_builders import HOST, NOW
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import load_room, save_room
 
-gen_test = pytest.mark.gen_test(timeout=60)
 
-
-@gen_test
 async def test_queued_gifts_share_one_transaction(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -37,7 +34,6 @@ async def test_queued_gifts_share_one_transaction(
     await fixture.check()
 
 
-@gen_test
 async def test_a_batch_has_at_most_the_configured_number_of_gifts(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -50,7 +46,6 @@ async def test_a_batch_has_at_most_the_configured_number_of_gifts(
     await fixture.check()
 
 
-@gen_test
 async def test_every_gift_has_an_event_in_order_that_its_entry_names(
     stores: StoresFixture,
 ) -> None:
@@ -70,7 +65,6 @@ async def test_every_gift_has_an_event_in_order_that_its_entry_names(
     await fixture.check()
 
 
-@gen_test
 async def test_one_sender_without_gold_does_not_affect_the_others(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (9, 0), (0, 0))
     anna, bert, carl = fixture.user_ids
@@ -86,7 +80,6 @@ async def test_one_sender_without_gold_does_not_affect_the_others(stores: Stores
     await fixture.check()
 
 
-@gen_test
 async def test_income_from_earlier_gifts_of_a_batch_can_be_spent(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0), (0, 0))
     anna, bert, carl = fixture.user_ids
@@ -98,7 +91,6 @@ async def test_income_from_earlier_gifts_of_a_batch_can_be_spent(stores: StoresF
     await fixture.check()
 
 
-@gen_test
 async def test_a_request_repeated_in_a_batch_has_one_effect_and_equal_answers(
     stores: StoresFixture,
 ) -> None:
@@ -112,7 +104,6 @@ async def test_a_request_repeated_in_a_batch_has_one_effect_and_equal_answers(
     await fixture.check()
 
 
-@gen_test
 async def test_only_the_reused_request_ids_of_a_batch_are_refused(
     stores: StoresFixture,
 ) -> None:
@@ -126,7 +117,6 @@ async def test_only_the_reused_request_ids_of_a_batch_are_refused(
     await fixture.check()
 
 
-@gen_test
 async def test_gifts_of_a_sender_who_left_have_no_event(
     stores: StoresFixture,
 ) -> None:
@@ -143,7 +133,6 @@ async def test_gifts_of_a_sender_who_left_have_no_event(
     await fixture.check()
 
 
-@gen_test
 async def test_a_repeated_request_of_a_sender_who_left_has_one_effect(
     stores: StoresFixture,
 ) -> None:
@@ -157,7 +146,6 @@ async def test_a_repeated_request_of_a_sender_who_left_has_one_effect(
     await fixture.check()
 
 
-@gen_test
 async def test_gifts_queued_when_the_live_ends_are_given_without_events(
     stores: StoresFixture,
 ) -> None:
@@ -174,7 +162,6 @@ async def test_gifts_queued_when_the_live_ends_are_given_without_events(
     await fixture.check()
 
 
-@gen_test
 async def test_gifts_written_while_the_live_ends_have_no_event_after_the_end(
     stores: StoresFixture,
 ) -> None:
@@ -187,7 +174,6 @@ async def test_gifts_written_while_the_live_ends_have_no_event_after_the_end(
     await fixture.check()
 
 
-@gen_test
 async def test_gifts_that_race_the_end_have_an_event_before_it_or_none(
     stores: StoresFixture,
 ) -> None:
@@ -209,7 +195,6 @@ async def test_gifts_that_race_the_end_have_an_event_before_it_or_none(
     await fixture.check()
 
 
-@gen_test
 async def test_expired_applications_are_published_before_gifts(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
     anna, bert = fixture.user_ids
@@ -227,7 +212,6 @@ async def test_expired_applications_are_published_before_gifts(stores: StoresFix
 # ---- failures
 
 
-@gen_test
 async def test_a_failed_write_fails_every_gift_of_the_batch_and_leaves_nothing(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +237,6 @@ async def test_a_failed_write_fails_every_gift_of_the_batch_and_leaves_nothing(
     await fixture.check()
 
 
-@gen_test
 async def test_a_cancelled_request_is_given_anyway_and_affects_no_other(
     stores: StoresFixture,
 ) -> None:

@@ -17,14 +17,10 @@ from tests.support.gift_fixture import (
 )
 from tests.support.storage import StoresFixture, rose
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
-
 # ---- concurrent gifts
 
 
 @in_room_or_not
-@gen_test
 async def test_concurrent_gifts_never_overdraw_a_balance(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -40,7 +36,6 @@ async def test_concurrent_gifts_never_overdraw_a_balance(
 
 
 @in_room_or_not
-@gen_test
 async def test_concurrent_gifts_in_both_directions_lose_nothing(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -54,7 +49,6 @@ async def test_concurrent_gifts_in_both_directions_lose_nothing(
     await fixture.check()
 
 
-@gen_test
 async def test_two_processes_give_every_gift_of_a_busy_room_once(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, *[(100, 0)] * 5)
     pairs = [*permutations(fixture.user_ids, 2)]
@@ -72,7 +66,6 @@ async def test_two_processes_give_every_gift_of_a_busy_room_once(stores: StoresF
     await fixture.check()
 
 
-@gen_test
 async def test_gifts_of_two_processes_in_a_busy_room_are_published_once(
     stores: StoresFixture,
 ) -> None:
@@ -97,7 +90,6 @@ async def test_gifts_of_two_processes_in_a_busy_room_are_published_once(
 
 
 @in_room_or_not
-@gen_test
 async def test_a_concurrent_grant_is_not_lost(stores: StoresFixture, in_room: bool) -> None:
     fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
     anna, bert = fixture.user_ids
@@ -113,7 +105,6 @@ async def test_a_concurrent_grant_is_not_lost(stores: StoresFixture, in_room: bo
     await fixture.check()
 
 
-@gen_test
 async def test_concurrent_grants_to_users_of_a_batch_are_not_lost(
     stores: StoresFixture,
 ) -> None:
@@ -133,7 +124,6 @@ async def test_concurrent_grants_to_users_of_a_batch_are_not_lost(
 
 
 @in_room_or_not
-@gen_test
 async def test_gold_spent_concurrently_cannot_be_spent_again(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -149,7 +139,6 @@ async def test_gold_spent_concurrently_cannot_be_spent_again(
 
 @in_room_or_not
 @pytest.mark.parametrize("gold", [0, 10])
-@gen_test
 async def test_a_concurrent_gift_with_the_same_id_is_the_answer(
     stores: StoresFixture, in_room: bool, gold: int
 ) -> None:
@@ -169,7 +158,6 @@ async def test_a_concurrent_gift_with_the_same_id_is_the_answer(
 
 @in_room_or_not
 @pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
-@gen_test
 async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, in_room: bool, early: bool
 ) -> None:
@@ -195,7 +183,6 @@ async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
 
 
 @in_room_or_not
-@gen_test
 async def test_a_concurrent_gift_with_the_same_id_and_other_content_refuses(
     stores: StoresFixture, in_room: bool
 ) -> None:

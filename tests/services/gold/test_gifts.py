@@ -16,14 +16,10 @@ from tests.support.gift_fixture import (
 )
 from tests.support.storage import ROSE, StoresFixture, rose
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
-
 # ---- one gift
 
 
 @in_room_or_not
-@gen_test
 async def test_a_gift_moves_gold_and_writes_an_entry(stores: StoresFixture, in_room: bool) -> None:
     fixture = await GiftFixture.create(stores, (15, 3), (0, 0), in_room=in_room)
     anna, bert = fixture.user_ids
@@ -39,7 +35,6 @@ async def test_a_gift_moves_gold_and_writes_an_entry(stores: StoresFixture, in_r
     await fixture.check()
 
 
-@gen_test
 async def test_the_event_of_a_gift_names_sender_receiver_and_gift(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
     anna, bert = fixture.user_ids
@@ -58,7 +53,6 @@ async def test_the_event_of_a_gift_names_sender_receiver_and_gift(stores: Stores
 
 
 @in_room_or_not
-@gen_test
 async def test_gold_is_spent_before_income(stores: StoresFixture, in_room: bool) -> None:
     fixture = await GiftFixture.create(stores, (4, 10), (0, 0), in_room=in_room)
     answer = await fixture.process.give(fixture.rose())
@@ -68,7 +62,6 @@ async def test_gold_is_spent_before_income(stores: StoresFixture, in_room: bool)
 
 
 @in_room_or_not
-@gen_test
 async def test_a_free_gift_can_be_given(stores: StoresFixture, in_room: bool) -> None:
     fixture = await GiftFixture.create(stores, (0, 0), (0, 0), in_room=in_room)
     answer = await fixture.process.give(fixture.rose("r", gold=0))
@@ -79,7 +72,6 @@ async def test_a_free_gift_can_be_given(stores: StoresFixture, in_room: bool) ->
 
 
 @in_room_or_not
-@gen_test
 async def test_a_gift_without_sufficient_gold_changes_nothing(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -92,7 +84,6 @@ async def test_a_gift_without_sufficient_gold_changes_nothing(
 
 
 @in_room_or_not
-@gen_test
 async def test_gold_that_a_new_primary_does_not_show_yet_can_be_spent(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -105,7 +96,6 @@ async def test_gold_that_a_new_primary_does_not_show_yet_can_be_spent(
 
 
 @in_room_or_not
-@gen_test
 async def test_repeated_gift_that_a_new_primary_does_not_show_yet_gets_its_answer(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -121,7 +111,6 @@ async def test_repeated_gift_that_a_new_primary_does_not_show_yet_gets_its_answe
 
 
 @in_room_or_not
-@gen_test
 async def test_only_refusals_for_lack_of_gold_are_confirmed(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -138,7 +127,6 @@ async def test_only_refusals_for_lack_of_gold_are_confirmed(
 
 
 @in_room_or_not
-@gen_test
 async def test_a_refused_request_can_be_repeated(stores: StoresFixture, in_room: bool) -> None:
     fixture = await GiftFixture.create(stores, (9, 0), (0, 0), in_room=in_room)
     anna, bert = fixture.user_ids
@@ -149,7 +137,6 @@ async def test_a_refused_request_can_be_repeated(stores: StoresFixture, in_room:
     await fixture.check()
 
 
-@gen_test
 async def test_gifts_from_or_to_unknown_users_are_refused(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), in_room=False)
     (anna,) = fixture.user_ids
@@ -164,7 +151,6 @@ async def test_gifts_from_or_to_unknown_users_are_refused(stores: StoresFixture)
 
 
 @in_room_or_not
-@gen_test
 async def test_a_repeated_request_always_gets_the_same_answer(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -179,7 +165,6 @@ async def test_a_repeated_request_always_gets_the_same_answer(
 
 @in_room_or_not
 @pytest.mark.parametrize("other", [{"num": 2}, {"gift_id": 2}])
-@gen_test
 async def test_a_request_id_reused_with_other_content_is_refused(
     stores: StoresFixture, in_room: bool, other: dict[str, int]
 ) -> None:
@@ -190,7 +175,6 @@ async def test_a_request_id_reused_with_other_content_is_refused(
     assert await fixture.balances() == [(90, 0), (0, 5)]
 
 
-@gen_test
 async def test_request_ids_are_scoped_by_sender(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (100, 0))
     anna, bert = fixture.user_ids
@@ -199,7 +183,6 @@ async def test_request_ids_are_scoped_by_sender(stores: StoresFixture) -> None:
     assert await fixture.balances() == [(90, 5), (90, 5)]
 
 
-@gen_test
 async def test_the_answer_to_a_given_gift_can_be_found(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
     anna, bert = fixture.user_ids
@@ -214,7 +197,6 @@ async def test_the_answer_to_a_given_gift_can_be_found(stores: StoresFixture) ->
 
 
 @in_room_or_not
-@gen_test
 async def test_one_request_in_many_processes_has_one_effect_and_equal_answers(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -230,7 +212,6 @@ async def test_one_request_in_many_processes_has_one_effect_and_equal_answers(
 
 
 @in_room_or_not
-@gen_test
 async def test_a_request_that_empties_the_balance_gets_equal_answers_in_many_processes(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -242,7 +223,6 @@ async def test_a_request_that_empties_the_balance_gets_equal_answers_in_many_pro
 
 
 @in_room_or_not
-@gen_test
 async def test_concurrent_gifts_with_one_request_id_succeed_once(
     stores: StoresFixture, in_room: bool
 ) -> None:
@@ -260,7 +240,6 @@ async def test_concurrent_gifts_with_one_request_id_succeed_once(
     await fixture.check()
 
 
-@gen_test
 async def test_every_gift_without_a_request_id_is_new(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
     golds = [(await fixture.process.give(fixture.rose()))["gold"] for _ in range(2)]

@@ -15,8 +15,6 @@ from services.gold.ledger import LedgerService
 from tests.support.ledger import TRANSFER
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 
 class LedgerFixture:
     """A ledger service on an in-memory store."""
@@ -60,7 +58,6 @@ class LedgerFixture:
 # ---- grants
 
 
-@gen_test
 async def test_granted_gold_comes_from_the_house() -> None:
     fixture = LedgerFixture()
     assert await fixture.grant() == {"gold": 50, "income": 0}
@@ -79,7 +76,6 @@ async def test_granted_gold_comes_from_the_house() -> None:
     assert fixture.locks.names == [("bert",)]
 
 
-@gen_test
 async def test_a_grant_happens_once_and_its_id_cannot_be_reused() -> None:
     fixture = LedgerFixture()
     race_next_find = await fixture.grant()
@@ -90,7 +86,6 @@ async def test_a_grant_happens_once_and_its_id_cannot_be_reused() -> None:
     assert fixture.store.balances["bert"] == Balance(100, 0)
 
 
-@gen_test
 async def test_concurrent_identical_grants_get_the_same_answer() -> None:
     fixture = LedgerFixture()
     answers = fixture.race_next_find(fixture.grant)
@@ -99,7 +94,6 @@ async def test_concurrent_identical_grants_get_the_same_answer() -> None:
     assert len(fixture.store.entries) == 1
 
 
-@gen_test
 async def test_concurrent_grants_with_one_id_and_other_content_are_refused() -> None:
     fixture = LedgerFixture()
     fixture.race_next_find(lambda: fixture.grant(gold=51))
@@ -111,7 +105,6 @@ async def test_concurrent_grants_with_one_id_and_other_content_are_refused() -> 
 # ---- reversals
 
 
-@gen_test
 async def test_a_reversal_restores_the_balances_once() -> None:
     fixture = LedgerFixture(anna=(15, 10), bert=(0, 0))
     fixture.give()
@@ -124,7 +117,6 @@ async def test_a_reversal_restores_the_balances_once() -> None:
     assert fixture.locks.names[-1] == ("anna", "bert")
 
 
-@gen_test
 async def test_a_reversed_gift_is_removed_from_rankings_and_others_stay() -> None:
     fixture = LedgerFixture()
     fixture.store.rankings["day:2026-03-01", "anna"] = (7, 8)
@@ -140,7 +132,6 @@ async def test_a_reversed_gift_is_removed_from_rankings_and_others_stay() -> Non
     assert fixture.store.rankings == {("day:2026-03-01", "anna"): (7, 8)}
 
 
-@gen_test
 async def test_a_reversal_changes_the_ranking_of_the_day_of_the_gift() -> None:
     fixture = LedgerFixture()
     fixture.give()
@@ -149,7 +140,6 @@ async def test_a_reversal_changes_the_ranking_of_the_day_of_the_gift() -> None:
     assert fixture.store.rankings == {}
 
 
-@gen_test
 async def test_concurrent_identical_reversals_take_effect_once() -> None:
     fixture = LedgerFixture(anna=(100, 10), bert=(0, 10))
     fixture.give()
@@ -159,7 +149,6 @@ async def test_concurrent_identical_reversals_take_effect_once() -> None:
     assert len(fixture.store.entries) == 2
 
 
-@gen_test
 async def test_concurrent_identical_reversals_succeed_when_nothing_is_left() -> None:
     fixture = LedgerFixture()
     fixture.give()
@@ -167,7 +156,6 @@ async def test_concurrent_identical_reversals_succeed_when_nothing_is_left() -> 
     assert [await fixture.reverse("gift:anna:r1")] == answers
 
 
-@gen_test
 async def test_a_reversal_is_refused_when_the_receiver_has_spent_the_amount() -> None:
     fixture = LedgerFixture()
     fixture.give()
@@ -179,7 +167,6 @@ async def test_a_reversal_is_refused_when_the_receiver_has_spent_the_amount() ->
     assert (fixture.store.rankings, len(fixture.store.entries)) == (rankings, 1)
 
 
-@gen_test
 async def test_reversals_and_recharges_and_unknown_entries_cannot_be_reversed() -> None:
     fixture = LedgerFixture()
     await fixture.grant(50)
@@ -195,7 +182,6 @@ async def test_reversals_and_recharges_and_unknown_entries_cannot_be_reversed() 
 # ---- debts
 
 
-@gen_test
 async def test_a_user_settles_a_debt() -> None:
     fixture = LedgerFixture(bert=(30, 5))
     fixture.store.owed["bert"] = 20
@@ -216,7 +202,6 @@ async def test_a_user_settles_a_debt() -> None:
     assert fixture.locks.names == [("bert",)]
 
 
-@gen_test
 async def test_the_house_settles_a_debt_and_can_reverse_that() -> None:
     fixture = LedgerFixture(bert=(3, 5))
     fixture.store.owed["bert"] = 20
@@ -229,7 +214,6 @@ async def test_the_house_settles_a_debt_and_can_reverse_that() -> None:
     assert (fixture.store.balances["bert"], fixture.store.owed["bert"]) == (Balance(3, 5), 20)
 
 
-@gen_test
 async def test_income_that_is_owed_is_settled_in_the_same_way() -> None:
     fixture = LedgerFixture(bert=(3, 30))
     fixture.store.owed["bert"], fixture.store.owed_income["bert"] = 9, 20
@@ -249,7 +233,6 @@ async def test_income_that_is_owed_is_settled_in_the_same_way() -> None:
     ("gold", "by_house", "error"),
     [(21, False, DebtExceeded), (21, True, DebtExceeded), (20, False, InsufficientGold)],
 )
-@gen_test
 async def test_settling_more_than_the_debt_or_the_balance_is_refused(
     gold: int, by_house: bool, error: type[Exception]
 ) -> None:
@@ -261,7 +244,6 @@ async def test_settling_more_than_the_debt_or_the_balance_is_refused(
     assert fixture.store.entries == {}
 
 
-@gen_test
 async def test_the_id_of_a_settlement_cannot_be_reused() -> None:
     fixture = LedgerFixture(bert=(30, 5))
     fixture.store.owed["bert"] = 20
@@ -275,7 +257,6 @@ async def test_the_id_of_a_settlement_cannot_be_reused() -> None:
     assert fixture.store.owed["bert"] == 10
 
 
-@gen_test
 async def test_concurrent_identical_settlements_succeed_when_nothing_is_owed() -> None:
     fixture = LedgerFixture(bert=(30, 5))
     fixture.store.owed["bert"] = 20

@@ -23,7 +23,6 @@ from tests.support.gifts import give
 from tests.support.waiting import until
 
 Db = Database[dict[str, Any]]
-gen_test = pytest.mark.gen_test(timeout=30)
 
 
 @pytest.fixture
@@ -87,7 +86,6 @@ async def run_check(audit: LedgerAudit) -> dict[str, Any]:
     return audit.last
 
 
-@gen_test
 async def test_a_problem_of_any_age_is_reported_until_it_is_fixed(
     api: ApiFixture, server: ServerProcess, db: Db
 ) -> None:
@@ -107,7 +105,6 @@ async def test_a_problem_of_any_age_is_reported_until_it_is_fixed(
     assert (result["problems"], result["gold"]) == (0, 95)
 
 
-@gen_test
 async def test_an_incremental_check_covers_only_changed_balances(
     api: ApiFixture, server: ServerProcess, db: Db
 ) -> None:
@@ -125,7 +122,6 @@ async def test_an_incremental_check_covers_only_changed_balances(
     assert len(await server.context.services.ledger_audit.reconciler.problems()) == 2
 
 
-@gen_test
 async def test_a_failed_check_is_stored_as_unknown(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +135,6 @@ async def test_a_failed_check_is_stored_as_unknown(
     assert (await audit.job_leases.last_result(JOB_NAME))["problems"] == UNKNOWN
 
 
-@gen_test
 async def test_an_earlier_result_does_not_hide_problems_found_later(
     api: ApiFixture, server: ServerProcess, db: Db
 ) -> None:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from structlog.testing import capture_logs
 
 from services.jobs.claimed_jobs import ClaimedJob, JobRunner
@@ -51,7 +50,6 @@ async def running(*jobs: Job) -> AsyncIterator[asyncio.Event]:
         await asyncio.wait([task])
 
 
-@pytest.mark.gen_test
 async def test_finished_claim_makes_room_for_the_next_one() -> None:
     job = Job(["a", "b", "c"])
     async with running(job):
@@ -60,7 +58,6 @@ async def test_finished_claim_makes_room_for_the_next_one() -> None:
         await until(lambda: job.started == ["a", "b", "c"])
 
 
-@pytest.mark.gen_test
 async def test_batch_ends_before_the_next_claim() -> None:
     job = Job(["a", "b", "c"], in_batches=True)
     async with running(job):
@@ -74,7 +71,6 @@ async def test_batch_ends_before_the_next_claim() -> None:
         await until(lambda: job.started == ["a", "b", "c"])
 
 
-@pytest.mark.gen_test
 async def test_stop_runs_the_last_step_while_a_claim_is_still_in_progress() -> None:
     job = Job(["a"])
     async with running(job) as stopping:
@@ -96,7 +92,6 @@ class SlowToEnd(Job):
             await self.released["end"].wait()
 
 
-@pytest.mark.gen_test
 async def test_stop_cancels_the_claims_of_all_jobs_even_if_it_is_cancelled_again() -> None:
     jobs = [SlowToEnd(["a"]), SlowToEnd(["a"])]
     for job in jobs:
@@ -110,7 +105,6 @@ async def test_stop_cancels_the_claims_of_all_jobs_even_if_it_is_cancelled_again
     assert [job.ended for job in jobs] == [True, True]
 
 
-@pytest.mark.gen_test
 async def test_failure_before_claims_is_an_outage_of_the_store_and_logged_once() -> None:
     job = Job(["a"])
     job.store_down = True
@@ -125,7 +119,6 @@ async def test_failure_before_claims_is_an_outage_of_the_store_and_logged_once()
     assert [entry["event"] for entry in logs] == ["job_store_down", "job_store_back"]
 
 
-@pytest.mark.gen_test
 async def test_job_whose_claims_take_long_delays_no_other_job() -> None:
     stuck, other = Job("abc"), Job(["other"])
     async with running(stuck, other):
@@ -137,7 +130,6 @@ async def test_job_whose_claims_take_long_delays_no_other_job() -> None:
         await until(lambda: other.started == ["other", "next"])
 
 
-@pytest.mark.gen_test
 async def test_nudge_of_one_job_causes_no_claim_of_another() -> None:
     nudged, idle = Job([], idle=3600), Job([], idle=3600)
     async with running(nudged, idle):
@@ -149,7 +141,6 @@ async def test_nudge_of_one_job_causes_no_claim_of_another() -> None:
     assert idle.started == []
 
 
-@pytest.mark.gen_test
 async def test_unexpected_error_is_logged_and_the_next_claim_is_processed() -> None:
     job = Job(["a", "b"], concurrency=1)
     del job.released["a"]

@@ -4,7 +4,6 @@ from services.jobs.inbox import DONE, CallbackOutcome, ignored, receive, refused
 from storage.database import Database
 from storage.jobs.inbox import InboxMessage, InboxStore
 
-gen_test = pytest.mark.gen_test(timeout=20)
 MESSAGE = InboxMessage("jsapi", "1", "", "{}")
 
 
@@ -30,7 +29,6 @@ class InboxFixture:
 
 
 @pytest.mark.parametrize("outcome", [DONE, ignored("unknown_event")])
-@gen_test
 async def test_a_repeated_message_is_not_carried_out_and_has_no_outcome(
     database: Database, outcome: CallbackOutcome
 ) -> None:
@@ -40,7 +38,6 @@ async def test_a_repeated_message_is_not_carried_out_and_has_no_outcome(
     assert await fixture.stored() == [(outcome.outcome, outcome.reason, 2)]
 
 
-@gen_test
 async def test_a_repeated_refused_message_is_refused_for_the_stored_reason(
     database: Database,
 ) -> None:
@@ -50,7 +47,6 @@ async def test_a_repeated_refused_message_is_refused_for_the_stored_reason(
     assert await fixture.stored() == [("refused", "amount", 2)]
 
 
-@gen_test
 async def test_concurrent_deliveries_are_refused_for_the_reason_that_was_stored(
     database: Database,
 ) -> None:
@@ -64,7 +60,6 @@ async def test_concurrent_deliveries_are_refused_for_the_reason_that_was_stored(
     assert await fixture.stored() == [("refused", "amount", 2)]
 
 
-@gen_test
 async def test_a_message_that_is_not_verified_is_refused_each_time(database: Database) -> None:
     fixture = InboxFixture(database, DONE)
     assert [await fixture.receive("sign"), await fixture.receive("sign")] == [refused("sign")] * 2

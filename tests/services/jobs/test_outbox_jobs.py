@@ -22,8 +22,6 @@ from services.jobs.outbox_jobs import (
 from storage.jobs.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -109,7 +107,6 @@ async def crash(_payload: dict) -> None:
     raise KeyError("a secret text")
 
 
-@gen_test
 async def test_the_action_receives_the_payload():
     store, payloads = MemoryOutboxStore(), []
 
@@ -122,7 +119,6 @@ async def test_the_action_receives_the_payload():
     assert payloads == [{"n": 7}]
 
 
-@gen_test
 async def test_a_nudge_ends_the_wait_for_the_next_claim():
     store = MemoryOutboxStore()
     async with running(store, {"import": succeed}, idle=3600) as job:
@@ -132,7 +128,6 @@ async def test_a_nudge_ends_the_wait_for_the_next_claim():
         assert await store.calls.get() == ("done", "import")
 
 
-@gen_test
 async def test_a_nudge_causes_one_claim():
     store = MemoryOutboxStore()
     async with running(store, {}, idle=3600) as job:
@@ -143,7 +138,6 @@ async def test_a_nudge_causes_one_claim():
         assert store.claims == 2
 
 
-@gen_test
 async def test_nudges_during_an_outage_do_not_cause_a_busy_loop():
     store = MemoryOutboxStore()
     store.is_down = True
@@ -155,7 +149,6 @@ async def test_nudges_during_an_outage_do_not_cause_a_busy_loop():
         assert store.claims == 1
 
 
-@gen_test
 async def test_messages_are_found_without_a_nudge():
     store = MemoryOutboxStore()
     async with running(store, {"import": succeed}):
@@ -164,7 +157,6 @@ async def test_messages_are_found_without_a_nudge():
         assert await store.calls.get() == ("done", "import")
 
 
-@gen_test
 async def test_several_messages_are_delivered_concurrently():
     store, both = MemoryOutboxStore(), asyncio.Barrier(2)
 
@@ -177,7 +169,6 @@ async def test_several_messages_are_delivered_concurrently():
         assert {await store.calls.get(), await store.calls.get()} == {("done", "a"), ("done", "b")}
 
 
-@gen_test
 async def test_a_backlog_is_delivered_without_waiting():
     store, kinds = MemoryOutboxStore(), [str(number) for number in range(3 * CONCURRENCY)]
     for kind in kinds:
@@ -187,7 +178,6 @@ async def test_a_backlog_is_delivered_without_waiting():
     assert sorted(calls) == sorted(("done", kind) for kind in kinds)
 
 
-@gen_test
 async def test_a_failed_delivery_is_retried_with_growing_delays():
     store, outcomes = MemoryOutboxStore(), iter([fail_temporarily] * 3 + [succeed])
 
@@ -209,7 +199,6 @@ async def test_a_failed_delivery_is_retried_with_growing_delays():
     assert 2 <= waits[2] <= 6
 
 
-@gen_test
 async def test_a_message_is_not_retried_before_it_is_due():
     store = MemoryOutboxStore()
     store.add("late")
@@ -220,7 +209,6 @@ async def test_a_message_is_not_retried_before_it_is_due():
         assert store.messages["late"].tries == 1
 
 
-@gen_test
 async def test_a_message_fails_after_the_last_try():
     store = MemoryOutboxStore()
     store.add("import", tries=MAX_TRIES - 2)
@@ -233,7 +221,6 @@ async def test_a_message_fails_after_the_last_try():
     assert reason.startswith("ServiceUnavailable")
 
 
-@gen_test
 async def test_a_permanent_error_fails_at_once_and_is_logged():
     store = MemoryOutboxStore()
     store.add("import")
@@ -247,7 +234,6 @@ async def test_a_permanent_error_fails_at_once_and_is_logged():
     assert [entry["why"] for entry in logs] == ["ImRejected: 10004 bad parameter"]
 
 
-@gen_test
 async def test_a_message_of_unknown_kind_fails():
     store = MemoryOutboxStore()
     store.add("unknown")
@@ -255,7 +241,6 @@ async def test_a_message_of_unknown_kind_fails():
         assert await store.calls.get() == ("failed", "unknown", "no action for unknown")
 
 
-@gen_test
 async def test_a_crash_is_retried_and_its_text_is_not_stored():
     store = MemoryOutboxStore()
     store.add("import")
@@ -267,7 +252,6 @@ async def test_a_crash_is_retried_and_its_text_is_not_stored():
     assert again[3] == "KeyError"
 
 
-@gen_test
 async def test_an_outage_of_the_database_during_an_action_is_not_logged_as_a_crash():
     async def read_a_user(_payload: dict) -> None:
         raise ServerSelectionTimeoutError("no primary")
@@ -281,7 +265,6 @@ async def test_an_outage_of_the_database_during_an_action_is_not_logged_as_a_cra
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
-@gen_test
 async def test_a_hanging_delivery_times_out(monkeypatch):
     monkeypatch.setattr(outbox_jobs, "DELIVERY_SECONDS", 0.01)
     store = MemoryOutboxStore()
@@ -296,7 +279,6 @@ async def test_a_hanging_delivery_times_out(monkeypatch):
     assert reason.startswith("TimeoutError")
 
 
-@gen_test
 async def test_a_message_that_kills_its_workers_fails_in_the_end():
     store, runs = MemoryOutboxStore(), []
 
@@ -309,7 +291,6 @@ async def test_a_message_that_kills_its_workers_fails_in_the_end():
     assert runs == []
 
 
-@gen_test
 async def test_an_outage_of_the_store_is_survived_and_logged_once():
     store = MemoryOutboxStore()
     store.is_down = True
@@ -328,7 +309,6 @@ async def test_an_outage_of_the_store_is_survived_and_logged_once():
     ]
 
 
-@gen_test
 async def test_a_message_that_was_not_marked_runs_again_after_its_lease():
     store, runs = MemoryOutboxStore(), []
 

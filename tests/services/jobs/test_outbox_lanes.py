@@ -17,8 +17,6 @@ from tests.support.mic import take_seat
 from tests.support.tencent import Serve
 from tests.support.waiting import until
 
-server_test = pytest.mark.gen_test(timeout=30)
-
 BACKLOG = 5 * CONCURRENCY
 
 
@@ -90,7 +88,6 @@ def stream_names(tencent: SlowTencent) -> list[str]:
     return [json.loads(body)["StreamName"] for body in bodies]
 
 
-@server_test
 async def test_removed_guest_is_cut_and_kicked_before_the_backlog_is_delivered(
     api: ApiFixture, server: ServerProcess, tencent: SlowTencent
 ) -> None:
@@ -109,7 +106,6 @@ async def test_removed_guest_is_cut_and_kicked_before_the_backlog_is_delivered(
     tencent.release()
 
 
-@server_test
 async def test_urgent_calls_without_an_answer_do_not_delay_the_others(
     server: ServerProcess, tencent: SlowTencent
 ) -> None:
@@ -127,7 +123,6 @@ async def test_urgent_calls_without_an_answer_do_not_delay_the_others(
     tencent.release()
 
 
-@server_test
 async def test_profile_changes_that_wait_become_one_call_with_the_latest_name(
     server: ServerProcess, tencent: SlowTencent
 ) -> None:
@@ -142,7 +137,6 @@ async def test_profile_changes_that_wait_become_one_call_with_the_latest_name(
     assert "anna-29" in call
 
 
-@server_test
 async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
     server: ServerProcess, tencent: SlowTencent
 ) -> None:
@@ -157,7 +151,6 @@ async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
     assert stream_names(tencent)[CONCURRENCY:] == streams[::-1]
 
 
-@server_test
 async def test_mute_of_a_removed_user_does_not_wait_for_the_mutes_of_a_new_group(
     server: ServerProcess, api: ApiFixture, tencent: SlowTencent
 ) -> None:

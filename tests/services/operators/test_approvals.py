@@ -63,7 +63,6 @@ async def expire(stores: StoresFixture) -> None:
     await stores.database.collection("approvals").update_many({}, past)
 
 
-@pytest.mark.gen_test
 async def test_up_to_the_limit_one_operator_is_enough(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -76,7 +75,6 @@ async def test_up_to_the_limit_one_operator_is_enough(
     assert entry["by"] == "olga"
 
 
-@pytest.mark.gen_test
 async def test_a_confirmed_grant_is_booked_in_the_name_of_both(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -95,7 +93,6 @@ async def test_a_confirmed_grant_is_booked_in_the_name_of_both(
     assert (await stores.balance(anna)).gold == LIMIT + 1
 
 
-@pytest.mark.gen_test
 async def test_nobody_confirms_their_own_request(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -109,7 +106,6 @@ async def test_nobody_confirms_their_own_request(
     assert await stores.entries() == []
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("change", [{"disabled": True}, {"role": "moderator"}])
 async def test_a_request_of_who_may_no_longer_make_it_can_only_be_declined(
     approvals: ApprovalService, stores: StoresFixture, change: dict[str, Any]
@@ -123,7 +119,6 @@ async def test_a_request_of_who_may_no_longer_make_it_can_only_be_declined(
     assert (await approvals.decline(waiting.id, "pavel", "left")).state == "declined"
 
 
-@pytest.mark.gen_test
 async def test_small_amounts_of_one_operator_add_up_for_a_day(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -148,7 +143,6 @@ async def test_small_amounts_of_one_operator_add_up_for_a_day(
     assert await grant(11, "three") == waiting, "what was asked for is not booked alone"
 
 
-@pytest.mark.gen_test
 async def test_requests_at_once_in_two_processes_stay_within_the_limit_together(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -163,7 +157,6 @@ async def test_requests_at_once_in_two_processes_stay_within_the_limit_together(
     assert sum([(await stores.balance(user)).gold for user in users]) == LIMIT
 
 
-@pytest.mark.gen_test
 async def test_a_repeated_request_is_one_request(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -178,7 +171,6 @@ async def test_a_repeated_request_is_one_request(
     assert (declined.id, declined.state) == (first.id, "declined")
 
 
-@pytest.mark.gen_test
 async def test_two_confirmations_at_once_book_once(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -195,7 +187,6 @@ async def test_two_confirmations_at_once_book_once(
     assert (await stores.balance(anna)).gold == LIMIT + 1
 
 
-@pytest.mark.gen_test
 async def test_a_confirmation_killed_before_its_commit_leaves_the_request_waiting(
     approvals: ApprovalService, stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +206,6 @@ async def test_a_confirmation_killed_before_its_commit_leaves_the_request_waitin
     assert (await stores.balance(anna)).gold == LIMIT + 1
 
 
-@pytest.mark.gen_test
 async def test_a_request_expires_after_a_day(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -231,7 +221,6 @@ async def test_a_request_expires_after_a_day(
     assert [it.id for it in (await store.page("", 10, waiting=False))[0]] == [waiting.id]
 
 
-@pytest.mark.gen_test
 async def test_a_settlement_waits_and_is_refused_if_the_gold_was_spent_meanwhile(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -252,7 +241,6 @@ async def test_a_settlement_waits_and_is_refused_if_the_gold_was_spent_meanwhile
     assert {line["account"] for line in entry["lines"]} == {user_account(anna), debt_account(anna)}
 
 
-@pytest.mark.gen_test
 async def test_a_reversal_that_was_declined_may_be_requested_again(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -272,7 +260,6 @@ async def test_a_reversal_that_was_declined_may_be_requested_again(
         await approvals.reverse("reversal:grant:one", "no", by="olga")
 
 
-@pytest.mark.gen_test
 async def test_a_request_whose_entry_was_booked_without_it_can_be_confirmed(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -299,7 +286,6 @@ async def stored_catalogue(stores: StoresFixture) -> None:
     await stores.blocks.add(**BLOCK)
 
 
-@pytest.mark.gen_test
 async def test_an_admin_alone_does_not_raise_the_rate_of_payouts(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -336,7 +322,6 @@ async def test_an_admin_alone_does_not_raise_the_rate_of_payouts(
         ("block", None, {"gold": 10**9, "fen": 1}, True),
     ],
 )
-@pytest.mark.gen_test
 async def test_what_alters_the_worth_of_gold_or_income_waits(
     approvals: ApprovalService,
     stores: StoresFixture,
@@ -357,7 +342,6 @@ async def test_what_alters_the_worth_of_gold_or_income_waits(
         assert await store.all() != before
 
 
-@pytest.mark.gen_test
 async def test_without_a_limit_one_admin_changes_rates_and_blocks(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -368,7 +352,6 @@ async def test_without_a_limit_one_admin_changes_rates_and_blocks(
     assert await alone.change_catalogue("block", 1, None, by="ada") == {}
 
 
-@pytest.mark.gen_test
 async def test_what_was_confirmed_is_what_is_stored(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -389,7 +372,6 @@ async def test_what_was_confirmed_is_what_is_stored(
         ("block", {"fen": 700}, {"gold": 60, "fen": 600}),
     ],
 )
-@pytest.mark.gen_test
 async def test_a_change_by_one_admin_does_not_undo_one_confirmed_meanwhile(
     approvals: ApprovalService,
     stores: StoresFixture,
@@ -410,7 +392,6 @@ async def test_a_change_by_one_admin_does_not_undo_one_confirmed_meanwhile(
     assert stored.get("remark") == change.get("remark")
 
 
-@pytest.mark.gen_test
 async def test_a_config_that_became_a_rate_meanwhile_is_not_removed_alone(
     approvals: ApprovalService, stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,7 +405,6 @@ async def test_a_config_that_became_a_rate_meanwhile_is_not_removed_alone(
     assert await stores.configs.get(2) == renamed
 
 
-@pytest.mark.gen_test
 async def test_a_change_of_nothing_leaves_the_only_rate_as_it_is(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -434,7 +414,6 @@ async def test_a_change_of_nothing_leaves_the_only_rate_as_it_is(
         assert unchanged == await stores.configs.get(1) == {"id": 1, **RATE}
 
 
-@pytest.mark.gen_test
 async def test_a_change_of_a_rate_needs_an_admin_until_it_is_confirmed(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:
@@ -448,7 +427,6 @@ async def test_a_change_of_a_rate_needs_an_admin_until_it_is_confirmed(
     assert await stores.blocks.get(1) == {"id": 1, **BLOCK}
 
 
-@pytest.mark.gen_test
 async def test_the_only_rate_stays_also_if_its_end_is_confirmed(
     approvals: ApprovalService, stores: StoresFixture
 ) -> None:

@@ -61,7 +61,6 @@ async def enrol(operators: OperatorService, own_stores: OperatorStores) -> tuple
     return login.token, code_of(secret, step + 1)
 
 
-@pytest.mark.gen_test
 async def test_a_code_works_once_even_at_the_same_time(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -71,7 +70,6 @@ async def test_a_code_works_once_even_at_the_same_time(
     assert [type(it) for it in results if isinstance(it, Exception)] == [LoginRefused] * 3
 
 
-@pytest.mark.gen_test
 async def test_the_demo_operator_and_its_sessions_are_refused_unless_admitted(
     database: Database, own_stores: OperatorStores
 ) -> None:
@@ -89,7 +87,6 @@ async def test_the_demo_operator_and_its_sessions_are_refused_unless_admitted(
         token, _ = await sessions.issue(DEMO, (await development.get(DEMO)).credential)
 
 
-@pytest.mark.gen_test
 async def test_an_unknown_name_and_a_wrong_code_are_refused_alike(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -105,7 +102,6 @@ async def test_an_unknown_name_and_a_wrong_code_are_refused_alike(
     assert await operators.log_in("anna", PASSWORD, code)
 
 
-@pytest.mark.gen_test
 async def test_wrong_codes_after_the_right_password_lock_until_a_reset(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -130,7 +126,6 @@ async def test_wrong_codes_after_the_right_password_lock_until_a_reset(
     assert not (await own_stores.operators.get("anna")).is_locked
 
 
-@pytest.mark.gen_test
 async def test_each_setup_has_a_new_secret_and_the_last_one_counts(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -146,7 +141,6 @@ async def test_each_setup_has_a_new_secret_and_the_last_one_counts(
         await operators.second_factor("anna", PASSWORD)
 
 
-@pytest.mark.gen_test
 async def test_secrets_are_encrypted_and_no_code_is_right_under_another_key(
     database: Database, operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -164,7 +158,6 @@ async def test_secrets_are_encrypted_and_no_code_is_right_under_another_key(
     assert await operators.log_in("bert", PASSWORD, code_of(secret, step + 1))
 
 
-@pytest.mark.gen_test
 async def test_setups_at_once_leave_one_secret_that_counts(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -177,7 +170,6 @@ async def test_setups_at_once_leave_one_secret_that_counts(
     assert {type(it) for it in results if isinstance(it, Exception)} <= {LoginRefused}
 
 
-@pytest.mark.gen_test
 async def test_the_one_time_password_is_no_new_password(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -189,7 +181,6 @@ async def test_the_one_time_password_is_no_new_password(
     assert list(refused.value.fields) == ["new_password"]
 
 
-@pytest.mark.gen_test
 async def test_disable_stops_a_login_in_progress(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -204,7 +195,6 @@ async def test_disable_stops_a_login_in_progress(
     assert await own_stores.operators.use_code(account, step)
 
 
-@pytest.mark.gen_test
 async def test_a_reset_ends_sessions_password_and_second_factor(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -219,7 +209,6 @@ async def test_a_reset_ends_sessions_password_and_second_factor(
     assert (await own_stores.operators.get("anna")).totp_secret != before.totp_secret
 
 
-@pytest.mark.gen_test
 async def test_a_disabled_operator_is_logged_out_and_cannot_log_in_until_enabled(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -232,7 +221,6 @@ async def test_a_disabled_operator_is_logged_out_and_cannot_log_in_until_enabled
     assert await operators.operator_of(token, in_use=True) == ("anna", "finance")
 
 
-@pytest.mark.gen_test
 async def test_a_new_role_counts_from_the_next_request(
     operators: OperatorService, own_stores: OperatorStores
 ) -> None:
@@ -241,7 +229,6 @@ async def test_a_new_role_counts_from_the_next_request(
     assert await operators.operator_of(token, in_use=True) == ("anna", "viewer")
 
 
-@pytest.mark.gen_test
 async def test_a_one_time_password_expires(
     operators: OperatorService, own_stores: OperatorStores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +243,6 @@ async def test_a_one_time_password_expires(
             await operators.second_factor("anna", password)
 
 
-@pytest.mark.gen_test
 async def test_a_second_operator_of_the_same_name_is_refused(operators: OperatorService) -> None:
     await operators.add("anna", "admin")
     with pytest.raises(OperatorExists):

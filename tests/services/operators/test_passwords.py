@@ -7,7 +7,6 @@ from argon2 import PasswordHasher, extract_parameters
 from services.operators.operators import CONCURRENT_HASHES, UNMATCHED_HASH, Passwords
 
 
-@pytest.mark.gen_test
 async def test_only_the_password_matches_its_hash() -> None:
     passwords = Passwords()
     stored = await passwords.hash("correct horse")
@@ -21,7 +20,6 @@ def test_a_comparison_for_an_unknown_name_costs_as_much_as_any() -> None:
     assert extract_parameters(UNMATCHED_HASH) == extract_parameters(PasswordHasher().hash("x"))
 
 
-@pytest.mark.gen_test
 async def test_hashing_is_bounded_and_leaves_the_event_loop_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -24,8 +24,6 @@ from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture
 from tests.support.waiting import until
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
 
 class GatedProvider:
     """Answers that no order is paid, while `gate` is open; `broken` orders are errors.
@@ -106,7 +104,6 @@ def fixture(stores: StoresFixture) -> SweepFixture:
     return SweepFixture(stores)
 
 
-@gen_test
 async def test_orders_are_checked_in_parallel_up_to_the_limit_and_each_once(
     fixture: SweepFixture,
 ) -> None:
@@ -121,7 +118,6 @@ async def test_orders_are_checked_in_parallel_up_to_the_limit_and_each_once(
     assert sorted(fixture.outcomes) == [(number, "later") for number in numbers]
 
 
-@gen_test
 async def test_a_flood_of_new_orders_does_not_delay_an_older_one(fixture: SweepFixture) -> None:
     numbers = await fixture.add(2 * CONCURRENCY)
     fixture.xpay.gate.clear()
@@ -133,7 +129,6 @@ async def test_a_flood_of_new_orders_does_not_delay_an_older_one(fixture: SweepF
     assert sorted(fixture.xpay.started) == numbers
 
 
-@gen_test
 async def test_a_provider_that_does_not_answer_delays_only_its_own_orders(
     fixture: SweepFixture,
 ) -> None:
@@ -148,7 +143,6 @@ async def test_a_provider_that_does_not_answer_delays_only_its_own_orders(
     await stuck
 
 
-@gen_test
 async def test_a_check_ends_before_its_lease_does(
     fixture: SweepFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +156,6 @@ async def test_a_check_ends_before_its_lease_does(
     assert fixture.xpay.in_progress == []
 
 
-@gen_test
 async def test_an_order_that_cannot_be_checked_does_not_stop_the_others(
     fixture: SweepFixture,
 ) -> None:
@@ -172,7 +165,6 @@ async def test_an_order_that_cannot_be_checked_does_not_stop_the_others(
     assert sorted(fixture.outcomes) == [(number, "later") for number in numbers[2:]]
 
 
-@gen_test
 async def test_a_failure_of_the_store_does_not_interrupt_the_checks_in_progress(
     fixture: SweepFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +185,6 @@ async def test_a_failure_of_the_store_does_not_interrupt_the_checks_in_progress(
     assert fixture.outcomes == [(number, "later")]
 
 
-@gen_test
 async def test_orders_of_a_provider_that_is_not_configured_are_closed(
     fixture: SweepFixture,
 ) -> None:
@@ -205,7 +196,6 @@ async def test_orders_of_a_provider_that_is_not_configured_are_closed(
     assert row["state"] == "closed"
 
 
-@gen_test
 async def test_an_abandoned_order_of_xpay_fires_no_alert_and_one_of_wechat_pay_does(
     fixture: SweepFixture, stores: StoresFixture
 ) -> None:

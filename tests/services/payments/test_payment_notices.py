@@ -32,7 +32,6 @@ from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.refunds import RefundFixture
 from tests.support.tencent import Clock
 
-gen_test = pytest.mark.gen_test(timeout=60)
 TOKEN, AES_KEY, APP, OTHER_APP = "push-token", "A" * 43, "wx1", "wx2"
 OTHER_ORDER = "Q202603011200000a1b2c3d4e5f6071"
 Content = Mapping[str, Any]
@@ -185,7 +184,6 @@ async def receive_and_count(notices: NoticeStorm, by_reason: ByReason) -> set[st
     return {*expected}
 
 
-@gen_test
 async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once(
     refunds: RefundFixture, provider: str, notices: Notices
 ) -> None:
@@ -209,7 +207,6 @@ async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once
     await refunds.check()
 
 
-@gen_test
 async def test_a_payment_notice_credits_each_order_once(
     refunds: RefundFixture, provider: str, notices: Notices
 ) -> None:
@@ -221,7 +218,6 @@ async def test_a_payment_notice_credits_each_order_once(
     await refunds.check()
 
 
-@gen_test
 async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
     refunds: RefundFixture, clock: Clock
 ) -> None:
@@ -262,7 +258,6 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
 
 
 @pytest.mark.parametrize("named", ["", "android"])
-@gen_test
 async def test_an_order_about_which_apple_asks_is_left_to_apple(
     refunds: RefundFixture, clock: Clock, named: str
 ) -> None:
@@ -283,7 +278,6 @@ async def test_an_order_about_which_apple_asks_is_left_to_apple(
     assert confirmed.orders[0].by_apple
 
 
-@gen_test
 async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
     refunds: RefundFixture, clock: Clock
 ) -> None:

@@ -7,10 +7,7 @@ from ledger.journal import Balance
 from ledger.recharge import PaymentRefused, Refund
 from tests.support.ledger import ORDER, PAYMENT, PaymentFixture
 
-gen_test = pytest.mark.gen_test(timeout=20)
 
-
-@gen_test
 async def test_a_payment_is_credited_once() -> None:
     fixture = PaymentFixture()
     assert await fixture.service.credit(PAYMENT)
@@ -21,7 +18,6 @@ async def test_a_payment_is_credited_once() -> None:
     assert fixture.locks.names[0] == ("anna",)
 
 
-@gen_test
 async def test_concurrent_notifications_credit_once() -> None:
     fixture = PaymentFixture()
     credited = await asyncio.gather(*(fixture.service.credit(PAYMENT) for _ in range(20)))
@@ -29,7 +25,6 @@ async def test_concurrent_notifications_credit_once() -> None:
     assert fixture.ledger.balances["anna"] == Balance(61, 2)
 
 
-@gen_test
 async def test_a_payment_that_does_not_match_moves_nothing() -> None:
     fixture = PaymentFixture()
     for reason, other in (("amount", {"fen": 1}), ("order", {"order": "Q2"})):
@@ -39,7 +34,6 @@ async def test_a_payment_that_does_not_match_moves_nothing() -> None:
     assert fixture.orders.orders["Q1"].state == "created"
 
 
-@gen_test
 async def test_a_failed_order_update_rolls_back_the_credit() -> None:
     fixture = PaymentFixture()
     fixture.orders.fails = True
@@ -50,7 +44,6 @@ async def test_a_failed_order_update_rolls_back_the_credit() -> None:
     assert await fixture.service.credit(PAYMENT)
 
 
-@gen_test
 async def test_a_payment_for_a_closed_order_is_credited() -> None:
     fixture = PaymentFixture()
     fixture.orders.orders["Q1"] = replace(ORDER, state="closed")
@@ -61,7 +54,6 @@ async def test_a_payment_for_a_closed_order_is_credited() -> None:
 # ---- refunds
 
 
-@gen_test
 async def test_a_refund_takes_gold_back_once_and_records_the_rest_as_debt() -> None:
     fixture = PaymentFixture()
     await fixture.service.credit(PAYMENT)
@@ -77,7 +69,6 @@ async def test_a_refund_takes_gold_back_once_and_records_the_rest_as_debt() -> N
     assert answers == [{"gold": 10, "income": 5}, {"gold": 0, "income": 5}]
 
 
-@gen_test
 async def test_a_refused_refund_moves_nothing() -> None:
     fixture = PaymentFixture()
     refund = Refund("xpay", "Q1", "R1", 600)

@@ -15,8 +15,6 @@ from storage.accounts.users import User
 from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
 
 @dataclass
 class FakeProvider:
@@ -75,7 +73,6 @@ def recharge(stores: StoresFixture, io_loop: Any) -> RechargeFixture:
     return RechargeFixture(stores, user)
 
 
-@gen_test
 async def test_orders_of_one_block_at_once_in_two_processes_are_one_order(
     recharge: RechargeFixture,
 ) -> None:
@@ -86,7 +83,6 @@ async def test_orders_of_one_block_at_once_in_two_processes_are_one_order(
     assert len(recharge.provider.registered) <= 2, "one call of each process"
 
 
-@gen_test
 async def test_orders_of_many_blocks_at_once_in_two_processes_stay_within_the_limit(
     recharge: RechargeFixture,
 ) -> None:
@@ -99,7 +95,6 @@ async def test_orders_of_many_blocks_at_once_in_two_processes_stay_within_the_li
     assert await stored.count_documents({}) == MAX_OPEN_ORDERS
 
 
-@gen_test
 async def test_another_order_is_possible_once_one_has_expired_or_is_closed(
     recharge: RechargeFixture,
 ) -> None:
@@ -115,7 +110,6 @@ async def test_another_order_is_possible_once_one_has_expired_or_is_closed(
     assert await recharge.order(blocks[2]) not in numbers
 
 
-@gen_test
 async def test_a_failed_registration_is_repeated_for_the_same_order_with_the_same_end(
     recharge: RechargeFixture,
 ) -> None:
@@ -131,7 +125,6 @@ async def test_a_failed_registration_is_repeated_for_the_same_order_with_the_sam
     assert ends.replace(microsecond=0) == ends_again.replace(microsecond=0)
 
 
-@gen_test
 async def test_an_order_of_another_provider_is_not_repeated(recharge: RechargeFixture) -> None:
     block_id = await recharge.block()
     number = await recharge.order(block_id)
@@ -140,7 +133,6 @@ async def test_an_order_of_another_provider_is_not_repeated(recharge: RechargeFi
     assert await recharge.order(block_id) == number
 
 
-@gen_test
 async def test_a_repeated_order_is_signed_with_the_session_key_of_the_latest_login(
     recharge: RechargeFixture,
 ) -> None:
@@ -152,7 +144,6 @@ async def test_a_repeated_order_is_signed_with_the_session_key_of_the_latest_log
     assert calls[0]["order"] == calls[1]["order"]
 
 
-@gen_test
 async def test_orders_of_two_users_are_two_orders(recharge: RechargeFixture) -> None:
     block_id = await recharge.block()
     number = await recharge.order(block_id)

@@ -1,8 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from ledger.recharge import ClaimedOrder, Order, Payment
 from services.payments.unpaid_orders import (
     CLOSE_AFTER,
@@ -13,7 +11,6 @@ from services.payments.unpaid_orders import (
 from telemetry.metrics import Metrics
 from tests.support.ledger import ORDER, PAYMENT, PaymentFixture
 
-gen_test = pytest.mark.gen_test(timeout=20)
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -68,7 +65,6 @@ class FakeProvider:
         self.fixture.calls.append(call)
 
 
-@gen_test
 async def test_a_payment_is_credited_and_its_delivery_left_for_later() -> None:
     fixture = SweepFixture(PAYMENT, PAYMENT)
     for _ in range(2):
@@ -77,7 +73,6 @@ async def test_a_payment_is_credited_and_its_delivery_left_for_later() -> None:
     assert fixture.credit.ledger.balances["anna"].gold == 61
 
 
-@gen_test
 async def test_a_paid_order_is_delivered_at_any_age() -> None:
     fixture = SweepFixture()
     paid = replace(ORDER, state="paid")
@@ -85,7 +80,6 @@ async def test_a_paid_order_is_delivered_at_any_age() -> None:
     assert fixture.calls == ["deliver", "Q1 delivered"]
 
 
-@gen_test
 async def test_an_unpaid_order_is_checked_again_and_finally_closed() -> None:
     fixture = SweepFixture(None, None, None)
     assert await fixture.check(timedelta(minutes=1)) == "later"
@@ -96,7 +90,6 @@ async def test_an_unpaid_order_is_checked_again_and_finally_closed() -> None:
     assert fixture.calls == ["query", "query", "close", "query", "Q1 closed"]
 
 
-@gen_test
 async def test_a_payment_right_before_closing_is_credited_at_any_age() -> None:
     for age in (CLOSE_AFTER, 3 * GIVE_UP_AFTER):
         fixture = SweepFixture(PAYMENT)
@@ -104,7 +97,6 @@ async def test_a_payment_right_before_closing_is_credited_at_any_age() -> None:
         assert fixture.calls == ["close", "query"]
 
 
-@gen_test
 async def test_a_payment_that_does_not_match_becomes_a_dispute() -> None:
     fixture = SweepFixture(replace(PAYMENT, fen=1))
     assert await fixture.check(timedelta(minutes=1)) == "amount"
@@ -112,14 +104,12 @@ async def test_a_payment_that_does_not_match_becomes_a_dispute() -> None:
     assert fixture.credit.ledger.entries == {}
 
 
-@gen_test
 async def test_an_order_of_an_unknown_provider_is_closed() -> None:
     fixture = SweepFixture()
     assert await fixture.check(timedelta(0), order=replace(ORDER, provider="unknown")) == "closed"
     assert fixture.calls == ["Q1 closed"]
 
 
-@gen_test
 async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
     fixture = SweepFixture()
     for age, due in (

@@ -17,10 +17,7 @@ from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
-gen_test = pytest.mark.gen_test(timeout=30)
 
-
-@gen_test
 async def test_a_transfer_after_an_unclear_answer_is_queried_and_then_sent_for_its_package(
     stores: StoresFixture,
 ) -> None:
@@ -39,7 +36,6 @@ async def test_a_transfer_after_an_unclear_answer_is_queried_and_then_sent_for_i
 
 
 @pytest.mark.parametrize("failure", [LOST, "SYSTEM_ERROR"])
-@gen_test
 async def test_a_transfer_that_stays_missing_is_sent_again_with_the_same_body(
     stores: StoresFixture, failure: str
 ) -> None:
@@ -56,7 +52,6 @@ async def test_a_transfer_that_stays_missing_is_sent_again_with_the_same_body(
 
 
 @pytest.mark.parametrize("failure", ["NOT_ENOUGH", TOO_FAST])
-@gen_test
 async def test_a_refused_transfer_is_sent_again_under_its_number(
     stores: StoresFixture, failure: str
 ) -> None:
@@ -70,7 +65,6 @@ async def test_a_refused_transfer_is_sent_again_under_its_number(
     assert len({*fixture.bank.sent}) == 1
 
 
-@gen_test
 async def test_a_transfer_is_sent_again_with_the_serial_that_its_name_was_encrypted_for(
     stores: StoresFixture,
 ) -> None:
@@ -88,7 +82,6 @@ async def test_a_transfer_is_sent_again_with_the_serial_that_its_name_was_encryp
     ]
 
 
-@gen_test
 async def test_a_transfer_that_wechat_pay_keeps_refusing_is_returned_a_day_after_it_was_declined(
     stores: StoresFixture,
 ) -> None:
@@ -109,7 +102,6 @@ async def test_a_transfer_that_wechat_pay_keeps_refusing_is_returned_a_day_after
     await fixture.check()
 
 
-@gen_test
 async def test_a_lost_transfer_that_is_cancelled_is_sent_again_and_cancelled_at_once(
     stores: StoresFixture,
 ) -> None:
@@ -127,7 +119,6 @@ async def test_a_lost_transfer_that_is_cancelled_is_sent_again_and_cancelled_at_
     await fixture.check()
 
 
-@gen_test
 async def test_a_transfer_that_is_cancelled_while_it_is_sent_is_cancelled_after_the_answer(
     stores: StoresFixture,
 ) -> None:
@@ -146,7 +137,6 @@ async def test_a_transfer_that_is_cancelled_while_it_is_sent_is_cancelled_after_
 
 
 @pytest.mark.parametrize("refusal", ["PARAM_ERROR", "INVALID_REQUEST", "NO_AUTH"])
-@gen_test
 async def test_a_refused_body_is_replaced_under_the_same_number(
     stores: StoresFixture, refusal: str
 ) -> None:
@@ -160,7 +150,6 @@ async def test_a_refused_body_is_replaced_under_the_same_number(
     assert len({*fixture.bank.sent}) == 2
 
 
-@gen_test
 async def test_a_transfer_whose_funds_are_not_locked_is_sent_again_after_a_while(
     stores: StoresFixture,
 ) -> None:
@@ -175,7 +164,6 @@ async def test_a_transfer_whose_funds_are_not_locked_is_sent_again_after_a_while
     assert len({*fixture.bank.sent}) == 1
 
 
-@gen_test
 async def test_a_lost_notice_is_made_up_for_by_a_query(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     paid, returned = await fixture.submitted(), await fixture.submitted(50, "r2")
@@ -190,7 +178,6 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(stores: StoresFixture) ->
     await fixture.check()
 
 
-@gen_test
 async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
     stores: StoresFixture,
 ) -> None:
@@ -217,7 +204,6 @@ async def test_notices_in_any_number_have_one_effect_and_wrong_ones_none(
     await fixture.check()
 
 
-@gen_test
 async def test_a_stored_notice_that_can_no_longer_be_read_is_refused(
     stores: StoresFixture,
 ) -> None:
@@ -228,7 +214,6 @@ async def test_a_stored_notice_that_can_no_longer_be_read_is_refused(
         assert (outcome.outcome, outcome.reason) == ("refused", reason)
 
 
-@gen_test
 async def test_a_notice_before_the_submission_is_refused(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
@@ -240,7 +225,6 @@ async def test_a_notice_before_the_submission_is_refused(stores: StoresFixture) 
     assert await fixture.income() == 900
 
 
-@gen_test
 async def test_several_processes_submit_a_withdrawal_once(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
@@ -255,7 +239,6 @@ async def test_several_processes_submit_a_withdrawal_once(stores: StoresFixture)
     assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
 
 
-@gen_test
 async def test_a_withdrawal_in_progress_is_not_claimed_again(stores: StoresFixture) -> None:
     """During a query, since nothing is saved before its answer: only the lease says so."""
     fixture = await WithdrawalFixture.create(stores)
@@ -270,7 +253,6 @@ async def test_a_withdrawal_in_progress_is_not_claimed_again(stores: StoresFixtu
     assert (fixture.bank.queries, len(fixture.bank.sent)) == (1, 1)
 
 
-@gen_test
 async def test_a_cancellation_that_wechat_pay_refuses_is_a_problem_of_the_withdrawal(
     stores: StoresFixture,
 ) -> None:
@@ -286,7 +268,6 @@ async def test_a_cancellation_that_wechat_pay_refuses_is_a_problem_of_the_withdr
     await fixture.check()
 
 
-@gen_test
 async def test_an_answer_that_does_not_match_is_a_problem_of_the_withdrawal(
     stores: StoresFixture,
 ) -> None:
@@ -300,7 +281,6 @@ async def test_an_answer_that_does_not_match_is_a_problem_of_the_withdrawal(
     assert (stored.state, stored.problem) == ("awaiting_user", "MISMATCH_AMOUNT")
 
 
-@gen_test
 async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     first, second = await fixture.submitted(), await fixture.submitted(50, "r2")
@@ -319,7 +299,6 @@ async def test_an_error_of_one_withdrawal_does_not_keep_the_others(stores: Store
     assert (await fixture.stored(second.id)).state == WithdrawalState.PAID
 
 
-@gen_test
 async def test_a_failed_claim_does_not_interrupt_those_in_progress(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +320,6 @@ async def test_a_failed_claim_does_not_interrupt_those_in_progress(
     assert (await fixture.stored(withdrawal.id)).package
 
 
-@gen_test
 async def test_a_withdrawal_that_takes_too_long_is_continued_later(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,7 +335,6 @@ async def test_a_withdrawal_that_takes_too_long_is_continued_later(
     assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
 
 
-@gen_test
 async def test_without_a_merchant_open_withdrawals_stay(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()

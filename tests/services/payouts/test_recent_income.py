@@ -9,8 +9,6 @@ from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 from tests.support.withdrawal_fixture import WithdrawalFixture
 
-gen_test = pytest.mark.gen_test(timeout=30)
-
 
 @pytest.fixture
 def cache_of() -> Callable[[WithdrawalFixture, Clock], RecentIncomeCache]:
@@ -20,7 +18,6 @@ def cache_of() -> Callable[[WithdrawalFixture, Clock], RecentIncomeCache]:
     return build
 
 
-@gen_test
 async def test_income_that_came_since_it_was_summed_counts_as_recent(
     stores: StoresFixture, cache_of: Callable[[WithdrawalFixture, Clock], RecentIncomeCache]
 ) -> None:
@@ -36,7 +33,6 @@ async def test_income_that_came_since_it_was_summed_counts_as_recent(
     assert await cache.of(user_id, 148) == 45
 
 
-@gen_test
 async def test_only_so_many_sums_are_kept(
     stores: StoresFixture,
     cache_of: Callable[[WithdrawalFixture, Clock], RecentIncomeCache],

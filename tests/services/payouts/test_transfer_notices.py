@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-import pytest
-
 from devtools.simulator.simulator import Simulator
 from ledger.transfers import TransferState
 from storage.jobs.inbox import InboxMessage
@@ -71,7 +69,6 @@ class NoticeFixture(NoticeStorm):
         yield from (self.notice(bill, state, changes=changes) for changes in ALTERED.values())
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
     stores: StoresFixture, simulator: Simulator, merchant: dict[str, Any], clock: Clock
 ) -> None:
@@ -95,7 +92,6 @@ async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
     await fixture.check()
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_notices_that_contradict_each_other_have_one_effect(
     stores: StoresFixture, simulator: Simulator, merchant: dict[str, Any], clock: Clock
 ) -> None:

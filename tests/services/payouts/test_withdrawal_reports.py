@@ -3,13 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from tests.support.storage import CIPHER, StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
 
-gen_test = pytest.mark.gen_test(timeout=30)
 HOUR = 3_600.0
 
 
@@ -26,7 +23,6 @@ def ago(hours: int) -> datetime:
     return datetime.now(UTC) - timedelta(hours=hours)
 
 
-@gen_test
 async def test_the_age_of_a_withdrawal_is_the_time_in_its_state(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
@@ -40,7 +36,6 @@ async def test_the_age_of_a_withdrawal_is_the_time_in_its_state(stores: StoresFi
     assert await ages(fixture, state_since=ago(20)) == {"awaiting_user": 20}
 
 
-@gen_test
 async def test_an_approval_that_does_not_suffice_is_no_new_state(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, second_person_fen=500)
     withdrawal = await fixture.request()

@@ -29,13 +29,9 @@ from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
-gen_test = pytest.mark.gen_test(timeout=30)
-
-
 # ---- request
 
 
-@gen_test
 async def test_a_request_holds_the_income_until_an_operator_has_approved(
     stores: StoresFixture,
 ) -> None:
@@ -48,7 +44,6 @@ async def test_a_request_holds_the_income_until_an_operator_has_approved(
     await fixture.check()
 
 
-@gen_test
 async def test_a_withdrawal_is_paid_after_approval_and_confirmation(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
@@ -62,7 +57,6 @@ async def test_a_withdrawal_is_paid_after_approval_and_confirmation(stores: Stor
     await fixture.check()
 
 
-@gen_test
 async def test_a_withdrawal_that_the_user_ignores_goes_back(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
@@ -75,7 +69,6 @@ async def test_a_withdrawal_that_the_user_ignores_goes_back(stores: StoresFixtur
     await fixture.check()
 
 
-@gen_test
 async def test_repeated_requests_in_several_processes_are_one_withdrawal(
     stores: StoresFixture,
 ) -> None:
@@ -95,7 +88,6 @@ async def test_repeated_requests_in_several_processes_are_one_withdrawal(
     await fixture.check()
 
 
-@gen_test
 async def test_a_request_id_cannot_be_used_for_another_amount(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     await fixture.request(100)
@@ -104,7 +96,6 @@ async def test_a_request_id_cannot_be_used_for_another_amount(stores: StoresFixt
     assert (await fixture.request(100)).income == 100
 
 
-@gen_test
 async def test_a_small_withdrawal_is_submitted_by_the_request_itself(
     stores: StoresFixture,
 ) -> None:
@@ -114,7 +105,6 @@ async def test_a_small_withdrawal_is_submitted_by_the_request_itself(
     assert await fixture.request(100) == await fixture.stored(withdrawal.id)
 
 
-@gen_test
 async def test_an_unclear_answer_leaves_the_withdrawal_submitted(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
     fixture.bank.failures = [UNCLEAR]
@@ -123,7 +113,6 @@ async def test_an_unclear_answer_leaves_the_withdrawal_submitted(stores: StoresF
     await fixture.check()
 
 
-@gen_test
 async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +137,6 @@ async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
     assert len(fixture.bank.sent) == 1, "the answer that came late was kept"
 
 
-@gen_test
 async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +152,6 @@ async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
     assert (await fixture.stored((await fixture.request(100)).id)).package
 
 
-@gen_test
 async def test_withdrawals_that_are_off_are_refused(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, enabled=False)
     with pytest.raises(WithdrawOff):
@@ -172,7 +159,6 @@ async def test_withdrawals_that_are_off_are_refused(stores: StoresFixture) -> No
     assert not await fixture.process.payees.real_name(fixture.user.user_id)
 
 
-@gen_test
 async def test_a_repeated_request_is_answered_after_withdrawals_were_switched_off(
     stores: StoresFixture,
 ) -> None:
@@ -182,7 +168,6 @@ async def test_a_repeated_request_is_answered_after_withdrawals_were_switched_of
     assert (await off.service.request(fixture.user, 100, "r1")).id == withdrawal.id
 
 
-@gen_test
 async def test_a_refused_request_does_not_store_the_name(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     for income, refusal in ((1, TooLittle), (1_001, IncomeNotMatured)):
@@ -191,7 +176,6 @@ async def test_a_refused_request_does_not_store_the_name(stores: StoresFixture) 
     assert not await fixture.process.payees.real_name(fixture.user.user_id)
 
 
-@gen_test
 async def test_only_matured_income_can_be_withdrawn(stores: StoresFixture) -> None:
     fixture, now = await WithdrawalFixture.create(stores, 100), datetime.now(UTC)
     await fixture.gift(40, now - timedelta(days=7, minutes=1), "gift:a:1")
@@ -204,7 +188,6 @@ async def test_only_matured_income_can_be_withdrawn(stores: StoresFixture) -> No
     assert await fixture.income() == 110
 
 
-@gen_test
 async def test_income_of_a_reversed_gift_counts_neither_as_recent_nor_as_matured(
     stores: StoresFixture,
 ) -> None:
@@ -221,7 +204,6 @@ async def test_income_of_a_reversed_gift_counts_neither_as_recent_nor_as_matured
     await fixture.request(150)
 
 
-@gen_test
 async def test_a_debt_of_income_reduces_what_can_be_withdrawn(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, 100)
     users = fixture.database.collection("users")
@@ -231,7 +213,6 @@ async def test_a_debt_of_income_reduces_what_can_be_withdrawn(stores: StoresFixt
         await fixture.request(71)
 
 
-@gen_test
 async def test_limits_of_the_day_count_what_was_not_returned(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, user_day_fen=1_500, day_fen=1_200)
     first = await fixture.request(100)
@@ -247,7 +228,6 @@ async def test_limits_of_the_day_count_what_was_not_returned(stores: StoresFixtu
         await fixture.request(9, "r5")
 
 
-@gen_test
 async def test_two_requests_of_a_user_at_once_keep_the_limit_of_the_day(
     stores: StoresFixture,
 ) -> None:
@@ -260,7 +240,6 @@ async def test_two_requests_of_a_user_at_once_keep_the_limit_of_the_day(
     assert await fixture.income() == 900
 
 
-@gen_test
 async def test_a_user_makes_at_most_twenty_requests_a_day(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     user_id = fixture.user.user_id
@@ -276,7 +255,6 @@ async def test_a_user_makes_at_most_twenty_requests_a_day(stores: StoresFixture)
     assert (await fixture.request(10, "one more")).state == "requested"
 
 
-@gen_test
 async def test_the_name_and_the_second_operator_go_by_the_sum_of_the_day(
     stores: StoresFixture,
 ) -> None:
@@ -304,7 +282,6 @@ async def test_the_name_and_the_second_operator_go_by_the_sum_of_the_day(
 # ---- decisions
 
 
-@gen_test
 async def test_a_large_withdrawal_needs_two_different_operators(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, second_person_fen=500)
     withdrawal = await fixture.request()
@@ -318,7 +295,6 @@ async def test_a_large_withdrawal_needs_two_different_operators(stores: StoresFi
         await fixture.service.approve(withdrawal.id, "mona")
 
 
-@gen_test
 async def test_an_approval_of_an_operator_who_has_left_does_not_count(
     stores: StoresFixture,
 ) -> None:
@@ -331,7 +307,6 @@ async def test_an_approval_of_an_operator_who_has_left_does_not_count(
     assert (await fixture.service.approve(withdrawal.id, "mona")).state == "approved"
 
 
-@gen_test
 async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
@@ -347,7 +322,6 @@ async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresF
     await fixture.check()
 
 
-@gen_test
 async def test_a_declined_withdrawal_that_is_submitted_is_cancelled_at_wechat_pay(
     stores: StoresFixture,
 ) -> None:
@@ -359,7 +333,6 @@ async def test_a_declined_withdrawal_that_is_submitted_is_cancelled_at_wechat_pa
     await fixture.check()
 
 
-@gen_test
 async def test_a_paid_withdrawal_cannot_be_declined(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
@@ -372,7 +345,6 @@ async def test_a_paid_withdrawal_cannot_be_declined(stores: StoresFixture) -> No
             await decide("W0", "finn")
 
 
-@gen_test
 async def test_approval_and_decline_at_once_have_one_outcome(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
@@ -390,7 +362,6 @@ async def test_approval_and_decline_at_once_have_one_outcome(stores: StoresFixtu
 # ---- cancel
 
 
-@gen_test
 async def test_an_unsubmitted_withdrawal_is_cancelled_at_once(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
@@ -403,7 +374,6 @@ async def test_an_unsubmitted_withdrawal_is_cancelled_at_once(stores: StoresFixt
     assert fixture.bank.sent == fixture.bank.cancelled == []
 
 
-@gen_test
 async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
@@ -414,7 +384,6 @@ async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay(stores: StoresF
     await fixture.check()
 
 
-@gen_test
 async def test_a_confirmation_before_the_cancellation_pays(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
@@ -427,7 +396,6 @@ async def test_a_confirmation_before_the_cancellation_pays(stores: StoresFixture
 # ---- refund cases
 
 
-@gen_test
 async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(
     stores: StoresFixture,
 ) -> None:
@@ -445,7 +413,6 @@ async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(
     assert (await fixture.request()).state == "requested"
 
 
-@gen_test
 async def test_open_withdrawals_are_held_back_until_none_is_open(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     user_id = fixture.user.user_id
@@ -465,7 +432,6 @@ async def test_open_withdrawals_are_held_back_until_none_is_open(stores: StoresF
 # ---- lists
 
 
-@gen_test
 async def test_a_user_sees_the_newest_withdrawals_first(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     ids = [(await fixture.request(100, f"r{n}")).id for n in range(3)]

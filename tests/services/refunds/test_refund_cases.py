@@ -12,13 +12,9 @@ from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
 from tests.support.refunds import RefundFixture, RefundProcess
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
-
 # ---- unspent gold
 
 
-@gen_test
 async def test_unspent_gold_is_taken_back_before_wechat_is_asked(refunds: RefundFixture) -> None:
     number = await refunds.recharge(60)
     case = await refunds.open(number)
@@ -42,7 +38,6 @@ async def test_unspent_gold_is_taken_back_before_wechat_is_asked(refunds: Refund
     await refunds.check()
 
 
-@gen_test
 async def test_notices_may_be_doubled_late_and_different(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge(), await refunds.recharge())
     await refunds.confirm(case)
@@ -61,7 +56,6 @@ async def test_notices_may_be_doubled_late_and_different(refunds: RefundFixture)
     await refunds.check()
 
 
-@gen_test
 async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge())
     await refunds.confirm(case)
@@ -78,7 +72,6 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -
     assert (late.state, late.orders[0].provider_refund) == ("closed", "wx-0")
 
 
-@gen_test
 async def test_a_provider_that_is_away_or_refuses_is_asked_again(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge())
     await refunds.confirm(case)
@@ -99,7 +92,6 @@ async def test_a_provider_that_is_away_or_refuses_is_asked_again(refunds: Refund
     assert (await refunds.get(case)).state == "closed"
 
 
-@gen_test
 async def test_a_refund_that_the_provider_does_not_know_is_asked_for_again(
     refunds: RefundFixture,
 ) -> None:
@@ -112,7 +104,6 @@ async def test_a_refund_that_the_provider_does_not_know_is_asked_for_again(
     assert [*refunds.desk.refunds] == [f"{case.id}01"]
 
 
-@gen_test
 async def test_an_order_of_ios_waits_for_apple(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge(platform="ios"), await refunds.recharge())
     assert [order.by_apple for order in case.orders] == [True, False]
@@ -129,7 +120,6 @@ async def test_an_order_of_ios_waits_for_apple(refunds: RefundFixture) -> None:
     assert (await refunds.get(case)).state == "closed"
 
 
-@gen_test
 async def test_a_case_of_ios_alone_with_unspent_gold_waits_for_apple(
     refunds: RefundFixture,
 ) -> None:
@@ -141,7 +131,6 @@ async def test_a_case_of_ios_alone_with_unspent_gold_waits_for_apple(
     assert (await refunds.get(case)).state == "closed"
 
 
-@gen_test
 async def test_an_order_without_a_client_of_its_provider_waits(refunds: RefundFixture) -> None:
     number = await refunds.recharge()
     orders = refunds.stores.database.collection("orders")
@@ -155,7 +144,6 @@ async def test_an_order_without_a_client_of_its_provider_waits(refunds: RefundFi
 # ---- gifts
 
 
-@gen_test
 async def test_the_newest_gifts_are_reversed_and_leave_the_rankings(
     refunds: RefundFixture,
 ) -> None:
@@ -178,7 +166,6 @@ async def test_the_newest_gifts_are_reversed_and_leave_the_rankings(
     await refunds.check()
 
 
-@gen_test
 async def test_whole_gifts_are_reversed_and_the_rest_stays_the_users_gold(
     refunds: RefundFixture,
 ) -> None:
@@ -195,7 +182,6 @@ async def test_whole_gifts_are_reversed_and_the_rest_stays_the_users_gold(
     await refunds.check()
 
 
-@gen_test
 async def test_gold_that_is_not_covered_is_owed(refunds: RefundFixture) -> None:
     """A grant was spent before the recharge, and reversed at its expense."""
     ledger = refunds.process.ledger_service
@@ -213,7 +199,6 @@ async def test_gold_that_is_not_covered_is_owed(refunds: RefundFixture) -> None:
 # ---- hosts' income
 
 
-@gen_test
 async def test_income_that_is_held_comes_back_and_income_that_is_paid_is_owed(
     refunds: RefundFixture,
 ) -> None:
@@ -247,7 +232,6 @@ async def test_income_that_is_held_comes_back_and_income_that_is_paid_is_owed(
     await refunds.check()
 
 
-@gen_test
 async def test_a_host_whose_transfer_cannot_be_cancelled_yet_delays_only_those_gifts(
     refunds: RefundFixture,
 ) -> None:
@@ -273,7 +257,6 @@ async def test_a_host_whose_transfer_cannot_be_cancelled_yet_delays_only_those_g
     await refunds.check()
 
 
-@gen_test
 async def test_a_host_with_enough_free_income_keeps_open_withdrawals(
     refunds: RefundFixture,
 ) -> None:
@@ -295,7 +278,6 @@ async def test_a_host_with_enough_free_income_keeps_open_withdrawals(
 # ---- several cases, and other reversals
 
 
-@gen_test
 async def test_two_cases_at_once_share_no_gift(refunds: RefundFixture) -> None:
     bert, *_ = refunds.hosts
     numbers = [await refunds.recharge(60) for _ in range(2)]
@@ -324,7 +306,6 @@ async def test_two_cases_at_once_share_no_gift(refunds: RefundFixture) -> None:
     await refunds.check()
 
 
-@gen_test
 async def test_a_gift_reversed_by_an_operator_meanwhile_is_skipped(
     refunds: RefundFixture,
 ) -> None:

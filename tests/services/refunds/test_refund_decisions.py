@@ -17,10 +17,7 @@ from services.errors import (
 from storage.errors import AlreadyDecided, OrderInRefund, OrderNotFound, UserNotFound
 from tests.support.refunds import LIMIT, RefundFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
 
-
-@gen_test
 async def test_a_repeated_request_returns_the_same_case(refunds: RefundFixture) -> None:
     first, second = await refunds.recharge(), await refunds.recharge()
     case = await refunds.open(first, second, first)
@@ -39,7 +36,6 @@ async def test_a_repeated_request_returns_the_same_case(refunds: RefundFixture) 
     assert len({it.id for it in again}) == 1
 
 
-@gen_test
 async def test_only_paid_orders_of_the_user_that_are_not_refunded_can_be_refunded(
     refunds: RefundFixture,
 ) -> None:
@@ -61,7 +57,6 @@ async def test_only_paid_orders_of_the_user_that_are_not_refunded_can_be_refunde
     await refunds.check()
 
 
-@gen_test
 async def test_confirming_above_the_limit_of_a_day_needs_another_operator(
     refunds: RefundFixture,
 ) -> None:
@@ -79,7 +74,6 @@ async def test_confirming_above_the_limit_of_a_day_needs_another_operator(
         await refunds.confirm(third)
 
 
-@gen_test
 async def test_a_case_is_decided_once(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge())
     results = await asyncio.gather(*(refunds.confirm(case) for _ in range(3)))
@@ -100,7 +94,6 @@ async def test_a_case_is_decided_once(refunds: RefundFixture) -> None:
     assert (await refunds.get(dropped)).state == "dropped"
 
 
-@gen_test
 async def test_an_order_that_its_provider_cannot_refund_is_settled(
     refunds: RefundFixture,
 ) -> None:
@@ -129,7 +122,6 @@ async def test_an_order_that_its_provider_cannot_refund_is_settled(
     await refunds.check()
 
 
-@gen_test
 async def test_a_preview_that_no_longer_holds_is_shown_again(refunds: RefundFixture) -> None:
     bert, *_ = refunds.hosts
     case = await refunds.open(await refunds.recharge(60))
@@ -142,7 +134,6 @@ async def test_a_preview_that_no_longer_holds_is_shown_again(refunds: RefundFixt
     await refunds.check()
 
 
-@gen_test
 async def test_a_notice_that_loses_a_race_is_saved_on_the_changed_case(
     refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +155,6 @@ async def test_a_notice_that_loses_a_race_is_saved_on_the_changed_case(
         await refunds.notice(case)
 
 
-@gen_test
 async def test_a_case_that_is_decided_meanwhile_is_not_dropped(
     refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ from tests.support.refunds import Desk, RefundFixture, RefundProcess
 from tests.support.storage import StoresFixture
 
 T = TypeVar("T")
-gen_test = pytest.mark.gen_test(timeout=60)
 MOST_STEPS = 60
 
 
@@ -130,7 +129,6 @@ async def _shape(row: Document, refunds: RefundFixture) -> tuple[str, list[tuple
     return row["kind"], lines
 
 
-@gen_test
 async def test_a_process_that_dies_after_each_step_leaves_the_same_end(
     refunds: RefundFixture, stores: StoresFixture
 ) -> None:
@@ -168,7 +166,6 @@ async def test_a_process_that_dies_after_each_step_leaves_the_same_end(
     assert await outcome(refunds, case) == expected
 
 
-@gen_test
 async def test_a_case_that_was_saved_meanwhile_is_looked_at_again(
     refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +183,6 @@ async def test_a_case_that_was_saved_meanwhile_is_looked_at_again(
     assert (await refunds.get(case)).state == "closed"
 
 
-@gen_test
 async def test_a_claimed_case_is_left_to_its_process(refunds: RefundFixture) -> None:
     await refunds.confirm(await refunds.open(await refunds.recharge()))
     claimed = await refunds.process.cases.claim(timedelta(minutes=1))
@@ -200,7 +196,6 @@ async def test_a_claimed_case_is_left_to_its_process(refunds: RefundFixture) -> 
     assert refunds.desk.calls == ["refund"]
 
 
-@gen_test
 async def test_a_process_that_was_overtaken_leaves_the_case_alone(
     refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +215,6 @@ async def test_a_process_that_was_overtaken_leaves_the_case_alone(
 
 
 @pytest.mark.parametrize("error", [TryAgain(), ServiceUnavailable("pay")])
-@gen_test
 async def test_gifts_wait_while_withdrawals_cannot_be_held_back(
     refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -246,7 +240,6 @@ async def test_gifts_wait_while_withdrawals_cannot_be_held_back(
     assert len(attempts) == 2
 
 
-@gen_test
 async def test_figures_are_measured(refunds: RefundFixture) -> None:
     assert await refunds.process.cases.figures() == ({}, {}, {})
     await refunds.confirm(await refunds.open(await refunds.recharge()))

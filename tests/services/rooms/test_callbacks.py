@@ -13,8 +13,6 @@ from tencent.callbacks import (
 )
 from tencent.json_reader import ParsedCallback
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 STREAM = "10000001_0123456789abcdef01234567"
 STATE_CHANGE = StateChange("anna", online=False, at_ms=5)
 DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM})]
@@ -68,7 +66,6 @@ def stream_event(stream: str = STREAM, *, on: bool = True) -> StreamEvent:
         (stream_event(), (STREAM, True, "66", 5)),
     ],
 )
-@gen_test
 async def test_an_event_is_applied_to_presence(
     event: CallbackEvent, applied: tuple[Any, ...]
 ) -> None:
@@ -85,7 +82,6 @@ async def test_an_event_is_applied_to_presence(
         ([], "nobody"),
     ],
 )
-@gen_test
 async def test_an_event_of_many_members_is_done_if_it_was_for_one(
     results: list[str], outcome: str
 ) -> None:
@@ -97,7 +93,6 @@ async def test_an_event_of_many_members_is_done_if_it_was_for_one(
 
 
 @pytest.mark.parametrize("outcome", ["not_in_a_room", "not_the_current_stream"])
-@gen_test
 async def test_a_pushed_stream_that_belongs_to_no_seat_is_dropped(outcome: str) -> None:
     fixture = CallbackFixture(outcome)
     assert await fixture.process(stream_event()) == outcome
@@ -112,14 +107,12 @@ async def test_a_pushed_stream_that_belongs_to_no_seat_is_dropped(outcome: str) 
         ("not_in_a_room", stream_event("room_1")),
     ],
 )
-@gen_test
 async def test_other_streams_are_not_dropped(outcome: str, event: StreamEvent) -> None:
     fixture = CallbackFixture(outcome)
     assert await fixture.process(event) == outcome
     assert fixture.outbox == []
 
 
-@gen_test
 async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:
     fixture = CallbackFixture()
     fixture.rooms = {"qlive_a": 3}
@@ -129,7 +122,6 @@ async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:
     assert fixture.outbox == [("replace_group", payload, lane)]
 
 
-@gen_test
 async def test_a_callback_is_done_or_ignored_with_a_reason() -> None:
     service = CallbackFixture("done", "not_in_a_room").service
     callback = ParsedCallback("1", STATE_CHANGE)

@@ -5,10 +5,7 @@ from pymongo.errors import AutoReconnect
 
 from tests.support.presence import ANNA, BERT, HOST, PresenceFixture
 
-lease_test = pytest.mark.gen_test(timeout=20)
 
-
-@lease_test
 async def test_members_of_a_process_with_a_lapsed_lease_are_marked_away(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -27,7 +24,6 @@ async def test_members_of_a_process_with_a_lapsed_lease_are_marked_away(
     assert (await presence_fixture.row(BERT))["process"] is None
 
 
-@lease_test
 async def test_process_does_not_sweep_until_its_lease_was_held_long_enough(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -47,7 +43,6 @@ async def test_process_does_not_sweep_until_its_lease_was_held_long_enough(
     assert await presence_fixture.is_away(BERT)
 
 
-@lease_test
 async def test_lease_held_time_is_zero_before_the_first_renewal_and_after_a_lapse(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -62,7 +57,6 @@ async def test_lease_held_time_is_zero_before_the_first_renewal_and_after_a_laps
     assert process.lease.held_ms < 15_000, "it is counted from the renewal"
 
 
-@lease_test
 async def test_lease_renewed_in_time_is_held_without_a_gap(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -72,7 +66,6 @@ async def test_lease_renewed_in_time_is_held_without_a_gap(
     assert process.lease.held_ms >= 3_600_000
 
 
-@lease_test
 async def test_process_does_not_sweep_its_own_members(presence_fixture: PresenceFixture) -> None:
     process, _ = await presence_fixture.connected(BERT)
     await presence_fixture.expire_lease(process)
@@ -80,7 +73,6 @@ async def test_process_does_not_sweep_its_own_members(presence_fixture: Presence
     assert not await presence_fixture.is_away(BERT)
 
 
-@lease_test
 async def test_renewal_after_the_stored_lease_has_expired_counts_as_a_lapse(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -93,7 +85,6 @@ async def test_renewal_after_the_stored_lease_has_expired_counts_as_a_lapse(
     assert process.lease.lapses == 1
 
 
-@lease_test
 async def test_member_without_a_local_socket_in_two_comparisons_is_marked_away(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -114,7 +105,6 @@ async def test_member_without_a_local_socket_in_two_comparisons_is_marked_away(
     )
 
 
-@lease_test
 async def test_member_missing_in_nonconsecutive_comparisons_is_not_marked_away(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -128,7 +118,6 @@ async def test_member_missing_in_nonconsecutive_comparisons_is_not_marked_away(
     assert not await presence_fixture.is_away(BERT)
 
 
-@lease_test
 async def test_ending_a_lease_marks_its_remaining_members_away(
     presence_fixture: PresenceFixture,
 ) -> None:

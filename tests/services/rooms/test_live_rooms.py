@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-import pytest
-
 from services.keeper import Keeper
 from services.rooms.live_rooms import LiveRoomService
 from services.rooms.presence import Lease, Presence
@@ -24,7 +22,6 @@ def live_rooms(stores: StoresFixture) -> LiveRoomService:
     return LiveRoomService(has_stores, keeper, presence, NOT_USED, NOT_USED)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_entries_of_present_members_store_nothing(
     stores: StoresFixture, commands: list[str]
 ) -> None:

@@ -74,7 +74,6 @@ def hub_fixture() -> HubFixture:
     return HubFixture()
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_reconciliation_closes_users_without_a_membership_with_the_matching_code(
     hub_fixture: HubFixture,
 ) -> None:
@@ -94,7 +93,6 @@ async def test_reconciliation_closes_users_without_a_membership_with_the_matchin
     assert [outbox.user_id for _, outbox in hub_fixture.hub.members] == ["stays"]
 
 
-@pytest.mark.gen_test(timeout=10)
 @pytest.mark.parametrize(
     ("stored", "code"),
     [
@@ -114,7 +112,6 @@ async def test_reconciliation_closes_a_socket_whose_number_is_not_the_stored_one
     assert hub_fixture.hub.channels == []
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_live_end_is_delivered_before_reconciliation_closes_the_sockets(
     hub_fixture: HubFixture,
 ) -> None:
@@ -130,7 +127,6 @@ async def test_live_end_is_delivered_before_reconciliation_closes_the_sockets(
     assert memberships.checked == [(ROOM, "1")], "the end has closed the second socket"
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_user_without_a_session_but_with_access_stays_connected(
     hub_fixture: HubFixture,
 ) -> None:
@@ -141,7 +137,6 @@ async def test_user_without_a_session_but_with_access_stays_connected(
     assert (memberships.checked, outbox.code) == ([(ROOM, "1")], None)
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_failed_reconciliation_closes_no_socket_and_the_next_one_works(
     hub_fixture: HubFixture,
 ) -> None:
@@ -157,7 +152,6 @@ async def test_failed_reconciliation_closes_no_socket_and_the_next_one_works(
     assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_user_reconnecting_during_reconciliation_keeps_the_new_socket(
     hub_fixture: HubFixture,
 ) -> None:
@@ -185,7 +179,6 @@ async def test_user_reconnecting_during_reconciliation_keeps_the_new_socket(
     assert (older.code, newer.code) == (CloseCode.REPLACED, None)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_reconciliation_queries_sessions_in_batches(hub_fixture: HubFixture) -> None:
     user_ids = [f"{n:04d}" for n in range(QUERY_SIZE + 3)]
     for user_id in user_ids:
@@ -196,7 +189,6 @@ async def test_reconciliation_queries_sessions_in_batches(hub_fixture: HubFixtur
     assert memberships.checked == []
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_sockets_not_stored_as_served_here_are_stored_as_such(
     hub_fixture: HubFixture,
 ) -> None:
@@ -218,7 +210,6 @@ async def test_sockets_not_stored_as_served_here_are_stored_as_such(
     assert [outbox.code for outbox in outboxes.values()] == [None] * 3
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_sockets_that_are_closed_are_not_stored_as_served_here(
     hub_fixture: HubFixture,
 ) -> None:

@@ -13,10 +13,7 @@ from tests.support.chat import until_delivered
 from tests.support.mic import take_seat
 from tests.support.websockets import close_code_of
 
-server_test = pytest.mark.gen_test(timeout=20)
 
-
-@server_test
 async def test_banned_user_leaves_the_room_and_the_reason_ends_with_the_ban(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -30,7 +27,6 @@ async def test_banned_user_leaves_the_room_and_the_reason_ends_with_the_ban(
     assert (free.banned, free.ban_reason) == (False, "")
 
 
-@server_test
 async def test_ban_is_completed_when_its_process_dies_after_storing_it(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +52,6 @@ async def test_ban_is_completed_when_its_process_dies_after_storing_it(
     assert await close_code_of(socket) == 4503
 
 
-@server_test
 async def test_ban_that_was_lifted_is_not_enforced_any_more(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -67,7 +62,6 @@ async def test_ban_that_was_lifted_is_not_enforced_any_more(
     assert await server.context.stores.members.get(anna.id)
 
 
-@server_test
 async def test_matchmaker_who_loses_the_role_stops_hosting(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -79,7 +73,6 @@ async def test_matchmaker_who_loses_the_role_stops_hosting(
     assert not room.live
 
 
-@server_test
 async def test_no_changes_return_the_stored_user(api: ApiFixture, server: ServerProcess) -> None:
     anna = await api.user("anna", 2)
     moderation = server.context.services.moderation

@@ -26,7 +26,6 @@ async def disconnect_ago(process: Process, socket: MemberSocket, ms: int) -> Non
 # ---- sockets
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_each_new_socket_of_a_user_has_a_higher_number(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -39,7 +38,6 @@ async def test_each_new_socket_of_a_user_has_a_higher_number(
     assert (await presence_fixture.row(BERT))["process"] == "one"
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_non_member_cannot_register_a_socket(presence_fixture: PresenceFixture) -> None:
     presence = (await presence_fixture.process("one")).presence
     with pytest.raises(NotAMember):
@@ -49,7 +47,6 @@ async def test_non_member_cannot_register_a_socket(presence_fixture: PresenceFix
         await presence.connect(BERT.user_id, presence_fixture.live_id + 1)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_closing_an_older_socket_does_not_mark_the_user_away(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -62,7 +59,6 @@ async def test_closing_an_older_socket_does_not_mark_the_user_away(
     assert await presence_fixture.is_away(BERT)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_disconnects_during_an_outage_are_stored_later_with_their_own_time(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -92,7 +88,6 @@ async def test_disconnects_during_an_outage_are_stored_later_with_their_own_time
 # ---- absences
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_brief_host_disconnect_is_not_published(presence_fixture: PresenceFixture) -> None:
     process = await presence_fixture.process("one")
     socket = await presence_fixture.connect(process, HOST)
@@ -103,7 +98,6 @@ async def test_brief_host_disconnect_is_not_published(presence_fixture: Presence
     assert process.listener.event_types == []
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_returning_member_is_published_as_back(presence_fixture: PresenceFixture) -> None:
     first, socket = await presence_fixture.connected(BERT, seated=True)
     second = await presence_fixture.process("two")
@@ -116,7 +110,6 @@ async def test_returning_member_is_published_as_back(presence_fixture: PresenceF
     assert second.listener.event_types == ["member_away"], "the absence is no longer due"
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_absent_host_pauses_and_then_ends_the_live(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -131,7 +124,6 @@ async def test_absent_host_pauses_and_then_ends_the_live(
     assert process.listener.published[-1][1]["reason"] == "offline"
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_grace_period_does_not_end_until_the_lease_was_held_long_enough(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -147,7 +139,6 @@ async def test_grace_period_does_not_end_until_the_lease_was_held_long_enough(
     assert await presence_fixture.row(BERT) == {}
 
 
-@pytest.mark.gen_test(timeout=120)
 async def test_more_absences_than_the_concurrency_limit_are_all_processed(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -166,7 +157,6 @@ async def test_more_absences_than_the_concurrency_limit_are_all_processed(
     assert [row["_id"] async for row in remaining] == [HOST.user_id]
 
 
-@pytest.mark.gen_test(timeout=30)
 async def test_absence_in_a_missing_room_does_not_block_others(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -180,7 +170,6 @@ async def test_absence_in_a_missing_room_does_not_block_others(
     assert [await presence_fixture.row(person) for person in (BERT, ANNA)] == [{}, {}]
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_membership_of_an_ended_epoch_is_deleted(presence_fixture: PresenceFixture) -> None:
     await presence_fixture.enter(BERT)
     await presence_fixture.set(BERT, epoch="epoch-0", away_at=1, due_at=1)
@@ -188,7 +177,6 @@ async def test_membership_of_an_ended_epoch_is_deleted(presence_fixture: Presenc
     assert await presence_fixture.row(BERT) == {}
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_inactive_member_without_a_socket_is_marked_away(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -205,7 +193,6 @@ async def test_inactive_member_without_a_socket_is_marked_away(
     assert not await presence_fixture.is_away(BERT)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_entry_by_http_restarts_the_grace_period_of_a_lost_socket(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -220,7 +207,6 @@ async def test_entry_by_http_restarts_the_grace_period_of_a_lost_socket(
     assert row["due_at"] == row["away_at"] + GRACE.viewer
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_socket_lost_after_the_entry_has_loaded_the_room_starts_its_own_grace_period(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -237,7 +223,6 @@ async def test_socket_lost_after_the_entry_has_loaded_the_room_starts_its_own_gr
 # ---- reports from Tencent; the return value is the outcome
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_im_state_sets_the_presence_of_a_member_without_a_socket(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -255,7 +240,6 @@ async def test_im_state_sets_the_presence_of_a_member_without_a_socket(
     assert process.listener.event_types == ["member_away", "member_back"]
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_im_state_from_before_the_user_entered_is_ignored(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -271,7 +255,6 @@ async def test_im_state_from_before_the_user_entered_is_ignored(
     assert await presence_fixture.is_away(BERT)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_im_state_of_another_rooms_group_is_ignored(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -285,7 +268,6 @@ async def test_im_state_of_another_rooms_group_is_ignored(
     assert await presence_fixture.is_away(BERT)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_im_state_is_ignored_for_users_with_a_socket_or_without_a_room(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -296,7 +278,6 @@ async def test_im_state_is_ignored_for_users_with_a_socket_or_without_a_room(
     assert await on_im_state("99999999", online=False, at_ms=1) == "not_in_a_room"
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_stream_end_marks_a_guest_without_a_socket_away(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -314,7 +295,6 @@ async def test_stream_end_marks_a_guest_without_a_socket_away(
     assert not await presence_fixture.is_away(BERT)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_events_of_other_streams_are_ignored(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -328,7 +308,6 @@ async def test_events_of_other_streams_are_ignored(
     assert not await presence_fixture.is_away(BERT)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_live_stream_doubles_the_grace_period_of_a_disconnected_guest(
     presence_fixture: PresenceFixture,
 ) -> None:
@@ -343,7 +322,6 @@ async def test_live_stream_doubles_the_grace_period_of_a_disconnected_guest(
     assert process.listener.event_types == ["member_away", "micro_leave"]
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_stream_event_gives_up_after_repeated_write_conflicts(
     presence_fixture: PresenceFixture,
 ) -> None:

@@ -15,10 +15,7 @@ from storage.errors import StorageUnavailable
 from tests.support.api import ApiFixture
 from tests.support.room_fold import comparable
 
-server_test = pytest.mark.gen_test(timeout=20)
 
-
-@server_test
 async def test_each_reason_to_close_a_socket_has_its_code(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -42,7 +39,6 @@ async def test_each_reason_to_close_a_socket_has_its_code(
     assert await code(member.id) == CloseCode.ENDED
 
 
-@server_test
 async def test_user_removed_during_authorization_is_rejected(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +57,6 @@ async def test_user_removed_during_authorization_is_rejected(
         await server.context.services.room_access.authorize(host.live_id, removed.id)
 
 
-@server_test
 async def test_a_room_is_loaded_for_all_its_sockets_while_it_is_live(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -78,7 +73,6 @@ async def test_a_room_is_loaded_for_all_its_sockets_while_it_is_live(
     assert await access.load_room(999) is None
 
 
-@server_test
 async def test_storage_failure_closes_no_socket(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,6 @@ from tests.support.room_builders import ANNA, BERT, CARL, DORA, HOST, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 
 class RacingMemberStore(MemberStore):
     """Each count is followed by one of `after_count`."""
@@ -59,7 +57,6 @@ def listing(io_loop: IOLoop, stores: StoresFixture) -> RoomListFixture:
     return listing
 
 
-@gen_test
 async def test_counts_are_read_again_after_a_second(
     listing: RoomListFixture, commands: list[str]
 ) -> None:
@@ -73,7 +70,6 @@ async def test_counts_are_read_again_after_a_second(
     assert await listing.audiences() == [(listing.live_id, 3)]
 
 
-@gen_test
 async def test_age_of_a_count_is_from_the_start_of_its_read(
     listing: RoomListFixture,
 ) -> None:
@@ -86,7 +82,6 @@ async def test_age_of_a_count_is_from_the_start_of_its_read(
     assert await listing.audiences() == [(listing.live_id, 3)]
 
 
-@gen_test
 async def test_new_live_is_listed_at_once_and_an_ended_one_is_not(
     listing: RoomListFixture,
 ) -> None:
@@ -99,7 +94,6 @@ async def test_new_live_is_listed_at_once_and_an_ended_one_is_not(
     assert await listing.audiences() == [(other, 3), (listing.live_id, 1)]
 
 
-@gen_test
 async def test_concurrent_requests_share_both_queries(
     listing: RoomListFixture, commands: list[str]
 ) -> None:

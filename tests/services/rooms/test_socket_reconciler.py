@@ -17,7 +17,6 @@ from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, OutboxSpy
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=20)
 LEASE_SECONDS = 15.0
 RUNS = int(TOKEN_ROUND_SECONDS / INTERVAL)
 
@@ -74,7 +73,6 @@ async def fail(*_: object) -> None:
 # ---- evictions
 
 
-@gen_test
 async def test_eviction_of_another_process_is_applied_in_the_next_run(
     stores: StoresFixture,
 ) -> None:
@@ -91,7 +89,6 @@ async def test_eviction_of_another_process_is_applied_in_the_next_run(
 
 
 @pytest.mark.parametrize(("healthy", "seconds"), [(True, 15), (False, 5)])
-@gen_test
 async def test_memberships_are_compared_once_per_lease_and_thrice_without_the_bus(
     stores: StoresFixture, healthy: bool, seconds: float
 ) -> None:
@@ -106,7 +103,6 @@ async def test_memberships_are_compared_once_per_lease_and_thrice_without_the_bu
     assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
-@gen_test
 async def test_memberships_are_compared_at_once_after_a_gap_of_the_bus(
     stores: StoresFixture,
 ) -> None:
@@ -118,7 +114,6 @@ async def test_memberships_are_compared_at_once_after_a_gap_of_the_bus(
     assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
-@gen_test
 async def test_members_marked_away_while_the_lease_had_lapsed_are_stored_as_served_here(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +138,6 @@ async def test_members_marked_away_while_the_lease_had_lapsed_are_stored_as_serv
 # ---- tokens
 
 
-@gen_test
 async def test_tokens_are_checked_while_a_membership_cannot_be_compared(
     stores: StoresFixture,
 ) -> None:
@@ -162,7 +156,6 @@ def test_every_socket_is_checked_at_least_every_ten_minutes() -> None:
     assert 2 * TOKEN_ROUND_SECONDS < 600
 
 
-@gen_test
 async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     stores: StoresFixture,
 ) -> None:
@@ -179,7 +172,6 @@ async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     assert list(fixture.hub_fixture.hub.channels[0].sockets) == [valid.user_id]
 
 
-@gen_test
 async def test_socket_of_a_session_at_the_end_of_its_lifetime_is_closed(
     stores: StoresFixture,
 ) -> None:
@@ -190,7 +182,6 @@ async def test_socket_of_a_session_at_the_end_of_its_lifetime_is_closed(
     assert outbox.code == CloseCode.TOKEN
 
 
-@gen_test
 async def test_each_run_checks_an_equal_share_in_queries_of_limited_size(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +205,6 @@ async def test_each_run_checks_an_equal_share_in_queries_of_limited_size(
     assert len(queries) == 6, "the next round"
 
 
-@gen_test
 async def test_share_whose_check_failed_is_checked_again(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +220,6 @@ async def test_share_whose_check_failed_is_checked_again(
     assert outbox.code == CloseCode.TOKEN
 
 
-@gen_test
 async def test_process_without_sockets_checks_no_tokens(
     stores: StoresFixture, commands: list[str]
 ) -> None:
