@@ -1,25 +1,18 @@
 """Memberships on a real MongoDB."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from core.errors import WriteConflict
 from rooms.errors import GenderInUse
-from rooms.members import MemberCounts, Person
+from rooms.members import Member, MemberCounts, Person
 from storage.rooms import members as members_module
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
-from tests.support.stored_rooms import accept_user, change_room, load_room, open_room, save_room
+from tests.support.stored_members import find_membership, member_fields
+from tests.support.stored_rooms import accept_user, change_room, open_room
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
-
-async def stored_member(stores: StoresFixture, person: Person) -> Any:
-    found = await stores.members.get(person.user_id)
-    assert found is not None
-    return found
+gen_test = pytest.mark.gen_test
 
 
 async def set_gender(stores: StoresFixture, person: Person, gender: int) -> None:
@@ -28,98 +21,18 @@ async def set_gender(stores: StoresFixture, person: Person, gender: int) -> None
     )
 
 
+async def apply(stores: StoresFixture, live_id: int, person: Person, seconds: int = 600) -> None:
+    await change_room(stores, live_id, lambda r: r.apply(person, NOW, seconds), person.user_id)
+
+
 @gen_test
-async def test_membership_is_stored_with_all_fields(stores: StoresFixture) -> None:
+async def test_a_new_member_is_present_without_a_socket(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
-    stored = await stored_member(stores, BERT)
-    assert (stored.user_id, stored.live_id, stored.epoch) == (BERT.user_id, live_id, "e1")
-    assert (stored.gender, stored.role, stored.entered_at, stored.v) == (1, "viewer", NOW, 0)
+    assert await find_membership(stores, BERT) == Member(
+        BERT.user_id, live_id, "e1", 1, "viewer", NOW
+    )
+    assert await member_fields(stores, BERT, "due_at", "seen_at") == (None, NOW)
     assert await stores.members.get("unknown") is None
-
-
-@gen_test
-async def test_every_membership_change_increments_its_version(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT)
-    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
-    assert ((await stored_member(stores, BERT)).role, (await stored_member(stores, BERT)).v) == (
-        "applied",
-        1,
-    )
-    await change_room(
-        stores, live_id, lambda room: room.invite(HOST.user_id, BERT, NOW, 60), BERT.user_id
-    )
-    assert ((await stored_member(stores, BERT)).role, (await stored_member(stores, BERT)).v) == (
-        "applied",
-        2,
-    )
-
-
-@gen_test
-async def test_concurrent_entries_into_two_rooms_give_one_membership(stores: StoresFixture) -> None:
-    first, second = await open_room(stores), await open_room(stores, host=ANNA)
-    rooms = [await load_room(stores, live_id, BERT.user_id) for live_id in (first, second)]
-    for room in rooms:
-        room.enter(BERT, NOW)
-    results = await asyncio.gather(
-        *(save_room(stores, room) for room in rooms), return_exceptions=True
-    )
-    assert sorted(map(repr, results)) == sorted([repr(None), repr(WriteConflict())])
-    assert (await stored_member(stores, BERT)).live_id in (first, second)
-
-
-@gen_test
-async def test_membership_in_another_live_room_is_not_overwritten(stores: StoresFixture) -> None:
-    first, second = await open_room(stores, BERT), await open_room(stores, host=ANNA)
-    room = await load_room(stores, second, BERT.user_id)
-    room.enter(BERT, NOW)
-    with pytest.raises(WriteConflict):
-        await save_room(stores, room)
-    assert (await stored_member(stores, BERT)).live_id == first
-
-
-@gen_test
-async def test_membership_of_an_earlier_live_is_overwritten(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT)
-    await change_room(stores, live_id, lambda room: room.close("host"))
-    await open_room(stores, epoch="e2")
-    rooms = [await load_room(stores, live_id, BERT.user_id) for _ in range(2)]
-    for room in rooms:
-        room.enter(BERT, NOW + 5)
-    await save_room(stores, rooms[0])
-    assert (await stored_member(stores, BERT)).epoch == "e2"
-    with pytest.raises(WriteConflict):
-        await save_room(stores, rooms[1])
-
-
-@gen_test
-async def test_concurrent_accept_and_leave_keep_seat_and_membership_consistent(
-    stores: StoresFixture,
-) -> None:
-    live_id = await open_room(stores, BERT)
-    accepting, leaving = [await load_room(stores, live_id, BERT.user_id) for _ in range(2)]
-    accepting.accept(BERT, "open", "s", "")
-    leaving.leave(BERT.user_id)
-    results = await asyncio.gather(
-        save_room(stores, accepting), save_room(stores, leaving), return_exceptions=True
-    )
-    assert sum(isinstance(it, WriteConflict) for it in results) == 1
-    room = await load_room(stores, live_id, BERT.user_id)
-    assert (room.male is None) == (room.role_of(BERT.user_id) is None)
-
-
-@pytest.mark.parametrize("first", ["leave", "invitation"])
-@gen_test
-async def test_concurrent_invitation_and_leave_conflict(stores: StoresFixture, first: str) -> None:
-    live_id = await open_room(stores, BERT)
-    invited, left = [await load_room(stores, live_id, BERT.user_id) for _ in range(2)]
-    invited.invite(HOST.user_id, BERT, NOW, 60)
-    left.leave(BERT.user_id)
-    order = [left, invited] if first == "leave" else [invited, left]
-    await save_room(stores, order[0])
-    with pytest.raises(WriteConflict):
-        await save_room(stores, order[1])
-    room = await load_room(stores, live_id, BERT.user_id)
-    assert (BERT.user_id in room.applications) == (room.role_of(BERT.user_id) is not None)
 
 
 @gen_test
@@ -127,53 +40,48 @@ async def test_expiry_resets_the_role_of_a_member_that_was_not_loaded(
     stores: StoresFixture,
 ) -> None:
     live_id = await open_room(stores, BERT)
-    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 1), BERT.user_id)
+    await apply(stores, live_id, BERT, seconds=1)
     await change_room(stores, live_id, lambda room: room.expire(NOW + 1_000))
-    assert (await stored_member(stores, BERT)).role == "viewer"
+    assert await member_fields(stores, BERT, "role", "v") == ("viewer", 2)
 
 
 @gen_test
 async def test_counts_by_gender_and_role_exclude_the_host(stores: StoresFixture) -> None:
     viewer = Person("30000001", "m", "", 1)
     live_id = await open_room(stores, BERT, CARL, viewer, ANNA, DORA, KIM)
-    await change_room(stores, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
     await accept_user(stores, live_id, CARL, "s")
-    await change_room(stores, live_id, lambda r: r.apply(ANNA, NOW, 600), ANNA.user_id)
-    await change_room(stores, live_id, lambda r: r.apply(DORA, NOW, 600), DORA.user_id)
-    counts = (await stores.members.counts([(live_id, "e1")]))[live_id]
+    for person in (BERT, ANNA, DORA):
+        await apply(stores, live_id, person)
+    counts = await stores.members.count(live_id, "e1")
     assert counts == MemberCounts(men_applying=1, men=3, women_applying=2, women=2, others=1)
     assert counts.num_list == [1, 3, 2, 2]
     assert counts.audience == 7
 
 
 @gen_test
-async def test_counts_are_limited_to_the_requested_live(stores: StoresFixture) -> None:
-    first = await open_room(stores, BERT)
-    await change_room(stores, first, lambda room: room.close("host"))
-    await open_room(stores, epoch="e2")
-    second = await open_room(stores, CARL, host=ANNA, epoch="a1")
-    counts = await stores.members.counts(it for it in [(first, "e2"), (second, "a1"), (99, "x")])
-    assert counts == {first: MemberCounts(), second: MemberCounts(men=1), 99: MemberCounts()}
+async def test_counts_are_those_of_the_requested_lives(stores: StoresFixture) -> None:
+    first, second = await open_room(stores, BERT), await open_room(stores, CARL, host=ANNA)
+    await change_room(stores, second, lambda room: room.close("host"))
+    await open_room(stores, KIM, host=ANNA, epoch="e2")
+    lives = [(first, "e1"), (first, "e2"), (second, "e1"), (second, "e2"), (99, "e1")]
+    one, none, other = MemberCounts(men=1), MemberCounts(), MemberCounts(others=1)
+    found = await asyncio.gather(*(stores.members.count(*live) for live in lives))
+    assert found == [one, none, one, other, none]
+    counts = await stores.members.counts(live for live in [(first, "e2"), (second, "e2")])
+    assert counts == {first: none, second: other}
     assert await stores.members.counts([]) == {}
 
 
 @gen_test
 async def test_viewers_are_sorted_by_entry_and_exclude_other_roles(stores: StoresFixture) -> None:
     live_id = await open_room(stores, ANNA)
-    viewers = [Person(f"3000000{n}", f"m{n}", "", 1) for n in range(6)]
+    viewers = [Person(f"3000000{n}", f"m{n}", "", 1) for n in range(5)]
     for n, viewer in enumerate(viewers):
         await change_room(
             stores, live_id, lambda r, p=viewer, n=n: r.enter(p, NOW - n), viewer.user_id
         )
-    await change_room(stores, live_id, lambda r: r.apply(viewers[0], NOW, 600), viewers[0].user_id)
-    await change_room(
-        stores, live_id, lambda r: r.accept(viewers[1], "open", "s", ""), viewers[1].user_id
-    )
-    await change_room(
-        stores,
-        live_id,
-        lambda r: r.invite(HOST.user_id, viewers[2], NOW, 60) if not r.male else None,
-    )
+    await apply(stores, live_id, viewers[0])
+    await accept_user(stores, live_id, viewers[1])
     ids = [viewer.user_id for viewer in reversed(viewers[2:])]
     assert await stores.members.viewers(live_id, "e1", 1, 0, 10) == ids
     assert await stores.members.viewers(live_id, "e1", 1, 1, 2) == ids[1:3]
@@ -181,64 +89,38 @@ async def test_viewers_are_sorted_by_entry_and_exclude_other_roles(stores: Store
     assert await stores.members.viewers(live_id, "e0", 1, 0, 10) == []
 
 
-@pytest.mark.parametrize("pages_per_query", [1, 2, 100])
 @gen_test
 async def test_pages_of_viewers_requested_at_once_are_read_for_each_room(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, pages_per_query: int
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(members_module, "PAGES_PER_QUERY", pages_per_query)
     first, second = await open_room(stores, BERT), await open_room(stores, CARL, host=ANNA)
     pages = [(first, "e1", 1, 0, 8), (second, "e1", 1, 0, 8), (first, "e1", 1, 1, 8)]
-    found = await asyncio.gather(*(stores.members.viewers(*page) for page in [*pages, pages[0]]))
-    assert found == [[BERT.user_id], [CARL.user_id], [], [BERT.user_id]]
+    pages.append(pages[0])
+    for pages_per_query in (2, 100):
+        monkeypatch.setattr(members_module, "PAGES_PER_QUERY", pages_per_query)
+        found = await asyncio.gather(*(stores.members.viewers(*page) for page in pages))
+        assert found == [[BERT.user_id], [CARL.user_id], [], [BERT.user_id]]
 
 
 @gen_test
-async def test_gender_change_updates_the_viewers_membership(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, KIM)
-    outdated = await load_room(stores, live_id, KIM.user_id)
-    await set_gender(stores, KIM, 2)
-    stored = await stored_member(stores, KIM)
-    assert (stored.gender, stored.v) == (2, 1)
-    outdated.leave(KIM.user_id)
-    with pytest.raises(WriteConflict):
-        await save_room(stores, outdated)
-
-
-@gen_test
-async def test_gender_is_in_use_while_applied_or_on_mic(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT, CARL)
-    await change_room(stores, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
-    await accept_user(stores, live_id, CARL, "s")
-    for person in (BERT, CARL):
-        with pytest.raises(GenderInUse):
-            await set_gender(stores, person, 2)
-        await set_gender(stores, person, 1)
-        assert (await stored_member(stores, person)).gender == 1
-
-
-@gen_test
-async def test_gender_is_not_in_use_after_the_live_has_ended(stores: StoresFixture) -> None:
-    """Memberships are deleted after the live has ended; a crash may leave some behind."""
-    live_id = await open_room(stores, BERT)
-    await change_room(stores, live_id, lambda r: r.apply(BERT, NOW, 600), BERT.user_id)
-    await change_room(stores, live_id, lambda room: room.close("host"))
-    await set_gender(stores, BERT, 2)
-    await open_room(stores, epoch="e2")
-    await set_gender(stores, BERT, 1)
-
-
-@gen_test
-async def test_user_in_no_room_may_change_gender(stores: StoresFixture) -> None:
-    await set_gender(stores, BERT, 2)
-    assert await stores.members.get(BERT.user_id) is None
-
-
-@gen_test
-async def test_two_lives_of_a_room_counted_at_once_are_not_added_up(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT)
-    other = await open_room(stores, CARL, host=ANNA, epoch="e2")
-    counts = await asyncio.gather(
-        *(stores.members.count(*it) for it in [(live_id, "e1"), (live_id, "e2"), (other, "e2")])
+async def test_gender_is_in_use_while_invited_applied_or_on_mic_in_a_live_room(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT, CARL, DORA, KIM)
+    await change_room(
+        stores, live_id, lambda r: r.invite(HOST.user_id, DORA, NOW, 60), DORA.user_id
     )
-    assert counts == [MemberCounts(men=1), MemberCounts(), MemberCounts(men=1)]
+    await apply(stores, live_id, BERT)
+    await accept_user(stores, live_id, CARL)
+    for person in (BERT, CARL, DORA):
+        with pytest.raises(GenderInUse):
+            await set_gender(stores, person, 0)
+        await set_gender(stores, person, person.gender)
+    await set_gender(stores, KIM, 2)
+    await set_gender(stores, Person("unknown"), 2)
+    assert await member_fields(stores, KIM, "gender", "v") == (2, 1)
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    await set_gender(stores, BERT, 2)  # memberships are deleted after the end, unless by a crash
+    await open_room(stores, epoch="e2")
+    await set_gender(stores, CARL, 2)
+    assert await stores.members.get("unknown") is None

@@ -1,0 +1,220 @@
+"""Guarded writes of rooms, and what is committed with them, on a real MongoDB."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from core.errors import WriteConflict
+from rooms.members import Person
+from rooms.room import Room
+from storage.write_batch import WriteBatch
+from tests.support.room_builders import ANNA, BERT, CARL, HOST, NOW
+from tests.support.storage import StoresFixture
+from tests.support.stored_members import register_socket
+from tests.support.stored_rooms import (
+    accept_user,
+    change_room,
+    load_room,
+    open_room,
+    remove_user,
+    room_document,
+    save_room,
+)
+
+gen_test = pytest.mark.gen_test
+BERT_ID = BERT.user_id
+
+
+async def documents(stores: StoresFixture) -> list[Any]:
+    names = ("rooms", "members", "outbox", "users")
+    rows = [stores.database.collection(name).find().sort("_id", 1) for name in names]
+    return [await found.to_list() for found in rows]
+
+
+async def messages(stores: StoresFixture, kind: str) -> list[dict[str, Any]]:
+    """Lane, key and payload of each message of this kind, the oldest first."""
+    rows = await stores.database.collection("outbox").find({"kind": kind}).sort("_id", 1).to_list()
+    return [{"lane": row["state"], "key": row.get("key"), **row["payload"]} for row in rows]
+
+
+# ---- conflicts
+
+
+async def begin_the_next_live(stores: StoresFixture, live_id: int) -> None:
+    """Of the same version as the one before."""
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    await open_room(stores, epoch="e2")
+    assert (await room_document(stores, live_id))["version"] == 0
+
+
+async def invite(stores: StoresFixture, live_id: int) -> None:
+    await change_room(stores, live_id, lambda r: r.invite(HOST.user_id, BERT, NOW, 60), BERT_ID)
+
+
+async def change_gender(stores: StoresFixture, _live_id: int) -> None:
+    await stores.database.transaction(lambda tx: stores.members.set_gender(BERT_ID, 2, tx))
+
+
+async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
+    await change_room(stores, live_id, lambda room: room.leave(BERT_ID), BERT_ID)
+    await open_room(stores, BERT, host=ANNA)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "rule"),
+    [
+        (lambda s, id_: accept_user(s, id_, CARL), lambda room: room.accept(BERT, "open", "b", "")),
+        (begin_the_next_live, lambda room: room.update_profile(Person(HOST.user_id, "late"))),
+        (lambda s, id_: accept_user(s, id_, CARL), lambda room: room.close("host")),
+        (
+            lambda s, id_: remove_user(s, id_, BERT, NOW + 5),
+            lambda room: room.remove_user(HOST.user_id, BERT_ID, NOW + 9),
+        ),
+        (
+            lambda s, id_: accept_user(s, id_, CARL),
+            lambda room: room.ban_user("unknown", NOW + 5, "host"),
+        ),
+        (
+            lambda s, id_: change_room(s, id_, lambda room: room.leave(BERT_ID), BERT_ID),
+            lambda room: room.invite(HOST.user_id, BERT, NOW, 60),
+        ),
+        (invite, lambda room: room.leave(BERT_ID)),
+        (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.leave(BERT_ID)),
+        (change_gender, lambda room: room.leave(BERT_ID)),
+        (enter_another_room, lambda room: room.apply(BERT, NOW, 600)),
+    ],
+    ids=[
+        *("seat_taken", "next_live", "live_ended", "removed_before", "absent_user_banned"),
+        *("left", "invited", "connected", "gender_changed", "entered_another_room"),
+    ],
+)
+@gen_test
+async def test_a_change_of_what_has_changed_since_it_was_loaded_writes_nothing(
+    stores: StoresFixture,
+    meanwhile: Callable[[StoresFixture, int], Awaitable[object]],
+    rule: Callable[[Room], object],
+) -> None:
+    live_id = await open_room(stores, BERT, CARL)
+    outdated = await load_room(stores, live_id, BERT_ID)
+    await meanwhile(stores, live_id)
+    before = await documents(stores)
+    rule(outdated)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, outdated)
+    assert await documents(stores) == before
+
+
+@gen_test
+async def test_a_live_does_not_start_with_a_group_that_was_replaced_meanwhile(
+    stores: StoresFixture,
+) -> None:
+    live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
+    opening = await load_room(stores, live_id, HOST.user_id)
+    await change_room(stores, live_id, lambda room: room.change_group(group_id, "qlive_new"))
+    opening.open(HOST, "e1", "s", NOW)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, opening)
+
+
+@gen_test
+async def test_a_user_enters_one_room_and_replaces_only_a_membership_of_an_earlier_live(
+    stores: StoresFixture,
+) -> None:
+    live_id, other_id = await open_room(stores, BERT), await open_room(stores, host=ANNA)
+    other = await load_room(stores, other_id, BERT_ID)
+    other.enter(BERT, NOW)
+    with pytest.raises(WriteConflict):
+        await save_room(stores, other)
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    await open_room(stores, epoch="e2")
+    rooms = [await load_room(stores, live_id, BERT_ID) for _ in range(2)]
+    for room in rooms:
+        room.enter(BERT, NOW + 5)
+    await save_room(stores, rooms[0])
+    with pytest.raises(WriteConflict):
+        await save_room(stores, rooms[1])
+    member = await stores.members.get(BERT_ID)
+    assert member is not None
+    assert (member.live_id, member.epoch, member.entered_at) == (live_id, "e2", NOW + 5)
+
+
+# ---- what is committed with the change
+
+
+@gen_test
+async def test_a_change_is_committed_with_its_other_writes_or_not_at_all(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    await accept_user(stores, live_id, BERT)
+    before = await documents(stores)
+
+    async def leave(guard: str) -> None:
+        room = await load_room(stores, live_id, BERT_ID)
+        room.leave(BERT_ID)
+
+        def add(batch: WriteBatch) -> None:
+            batch.insert("users", {"_id": "x"})
+            batch.update("rooms", {"_id": live_id, guard: "e1"}, {"$set": {"noted": True}})
+
+        await save_room(stores, room, add_writes=[add])
+
+    with pytest.raises(WriteConflict):
+        await leave(guard="unknown")
+    assert await documents(stores) == before
+    await leave(guard="epoch")
+    room = await room_document(stores, live_id)
+    assert (room["male"], room["noted"]) == (None, True)
+    assert await stores.database.collection("users").find_one({"_id": "x"})
+
+
+@gen_test
+async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    mute = {"lane": "urgent", "key": None, "user_id": BERT_ID, "live_id": live_id}
+    await remove_user(stores, live_id, BERT, NOW + 5)
+    assert await messages(stores, "mute") == [mute]
+    for _ in range(2):  # the second time there is nothing to lift
+        await change_room(stores, live_id, lambda room: room.lift_ban(BERT_ID))
+        assert await messages(stores, "mute") == [mute] * 2
+
+
+@gen_test
+async def test_streams_that_were_taken_away_are_urgent_and_given_up_ones_have_their_user_as_key(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT, ANNA)
+    await accept_user(stores, live_id, BERT, "bert")
+    await accept_user(stores, live_id, ANNA, "anna")
+    assert await messages(stores, "drop_stream") == []
+    await change_room(stores, live_id, lambda r: r.leave_mic(ANNA.user_id, ANNA.user_id))
+    await remove_user(stores, live_id, BERT, NOW + 1)
+    await change_room(stores, live_id, lambda room: room.close("offline"))
+    assert await messages(stores, "drop_stream") == [
+        {"lane": "due", "key": ANNA.user_id, "streams": ["anna"]},
+        {"lane": "urgent", "key": None, "streams": ["bert"]},
+        {"lane": "urgent", "key": None, "streams": ["s"]},
+    ]
+
+
+# ---- end of a live
+
+
+@gen_test
+async def test_live_end_adds_to_host_time_and_clear_deletes_the_memberships_of_that_live(
+    stores: StoresFixture,
+) -> None:
+    user, _ = await stores.users.create("app", "host")
+    host = Person(user.user_id, "hong", "", 2)
+    live_id = await open_room(stores, BERT, host=host)
+    for seconds, epoch in ((61, "e2"), (30, "e3")):
+        room = await load_room(stores, live_id)
+        room.close("host")
+        await save_room(stores, room, now=NOW + seconds * 1000 + 999)
+        await open_room(stores, CARL, host=host, epoch=epoch)
+        await stores.rooms.clear(live_id, room.epoch)
+        assert await stores.rooms.membership_of(BERT_ID) is None
+        room = await load_room(stores, live_id, host.user_id, CARL.user_id)
+        assert [room.role_of(it.user_id) for it in (host, CARL)] == ["host", "viewer"]
+    assert (await stores.users.get(host.user_id)).continuous_time == 91
