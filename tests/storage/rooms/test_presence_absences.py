@@ -30,12 +30,12 @@ async def test_the_member_that_is_due_the_longest_is_claimed_by_one_process_at_a
     for person, at in ((BERT, LATER + 2), (ANNA, LATER), (CARL, LATER + 3)):
         await disconnect(stores, person, live_id, at)
     now = LATER + 2 + GRACE.viewer
+    assert await stores.presence.claim(now) == pending_absence(ANNA, live_id)
     claims = await asyncio.gather(*(stores.presence.claim(now) for _ in range(6)))
-    assert sorted(it.user_id for it in claims if it) == [BERT.user_id, ANNA.user_id]
-    assert await stores.presence.claim(now) is None
-    assert await stores.presence.claim(now + CLAIM_MS - 1) is not None, "CARL, who is due by now"
+    assert [it for it in claims if it] == [pending_absence(BERT, live_id)]
+    assert await stores.presence.claim(now + CLAIM_MS - 1) == pending_absence(CARL, live_id)
     assert await stores.presence.claim(now + CLAIM_MS - 1) is None
-    assert await stores.presence.claim(now + CLAIM_MS) is not None
+    assert await stores.presence.claim(now + CLAIM_MS) is not None, "both claims have lapsed"
 
 
 @gen_test
