@@ -272,7 +272,7 @@ def lives(io_loop: IOLoop, stores: StoresFixture, mongo_uri: str) -> Iterator[Li
 
 
 @example_settings(
-    25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(calls=st.lists(CALLS, min_size=6, max_size=24), faults=FAULTS)
 def test_a_conflict_at_any_command_of_a_batch_loses_and_doubles_nothing(

@@ -1,36 +1,39 @@
+"""Catalogues of gifts, recharge blocks and configs on a real MongoDB."""
+
 import asyncio
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from storage.errors import BlockNotFound, GiftNotFound
+from storage.gold.catalogue import DEFAULTS, ConfigStore
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
+gen_test = pytest.mark.gen_test
+FEW = DEFAULTS[-3:]
+
+
+# ---- items
 
 
 @gen_test
-async def test_items_are_numbered_from_one_and_read_back(stores: StoresFixture) -> None:
+async def test_items_are_numbered_from_one_and_no_number_is_used_again(
+    stores: StoresFixture,
+) -> None:
     rose = await stores.gifts.add(name="rose", gold=1)
-    assert rose == {"id": 1, "name": "rose", "gold": 1}
-    assert (await stores.gifts.add(name="car", gold=9))["id"] == 2
-    assert await stores.gifts.get(1) == rose
-
-
-@gen_test
-async def test_item_ids_are_never_reused(stores: StoresFixture) -> None:
-    await stores.gifts.add(name="rose")
+    assert rose == await stores.gifts.get(1) == {"id": 1, "name": "rose", "gold": 1}
     await stores.gifts.remove(1)
-    assert (await stores.gifts.add(name="car"))["id"] == 2
     many = await asyncio.gather(*(stores.gifts.add(name="x") for _ in range(10)))
-    assert sorted(row["id"] for row in many) == list(range(3, 13))
+    assert sorted(row["id"] for row in many) == list(range(2, 12))
 
 
 @gen_test
 async def test_edit_changes_only_the_given_fields(stores: StoresFixture) -> None:
     await stores.gifts.add(name="rose", gold=1)
-    assert await stores.gifts.edit(1, gold=2) == {"id": 1, "name": "rose", "gold": 2}
-    assert await stores.gifts.edit(1) == {"id": 1, "name": "rose", "gold": 2}
-    assert await stores.gifts.get(1) == {"id": 1, "name": "rose", "gold": 2}
+    edited = {"id": 1, "name": "rose", "gold": 2}
+    assert await stores.gifts.edit(1, gold=2) == edited
+    assert await stores.gifts.edit(1) == await stores.gifts.get(1) == edited
 
 
 @gen_test
@@ -46,3 +49,99 @@ async def test_recharge_blocks_are_sorted_by_price(stores: StoresFixture) -> Non
     for fen in (600, 100, 600):
         await stores.blocks.add(fen=fen, gold=fen)
     assert [row["id"] for row in await stores.blocks.all()] == [2, 1, 3]
+
+
+# ---- configs
+
+
+async def add(stores: StoresFixture, key: str, value: Any, *, enabled: bool = True) -> int:
+    row = await stores.configs.add(key=key, value=value, enabled=enabled, remark="")
+    return int(row["id"])
+
+
+@gen_test
+async def test_json_values_are_stored_unchanged(stores: StoresFixture) -> None:
+    for value in ("text", 1, 1.5, None, True, ["a"], {"a.b": {"$c": 2**70}}):
+        number = await add(stores, "KEY", value)
+        assert (await stores.configs.get(number))["value"] == value
+        assert (await stores.configs.edit(number, value=[value]))["value"] == [value]
+        assert (await stores.configs.edit(number, remark="r"))["value"] == [value]
+
+
+@gen_test
+async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture) -> None:
+    await add(stores, "INDEX_BANNER", "old")
+    await add(stores, "INDEX_BANNER", "new")
+    await add(stores, "HIDDEN", 1, enabled=False)
+    await add(stores, "EXCHANGE_RATE", 0.5)
+    for n in range(2):
+        await add(stores, "PROGRAM_SHARE", {"n": n})
+    await add(stores, "LIVEROOM_SHARE", {"n": 9})
+    assert await stores.configs.public_values() == {
+        "INDEX_BANNER": "new",
+        "PROGRAM_SHARE": [{"n": 0}, {"n": 1}],
+        "LIVEROOM_SHARE": [{"n": 9}],
+    }
+
+
+@gen_test
+async def test_newest_enabled_rate_applies_and_is_missing_if_invalid(stores: StoresFixture) -> None:
+    assert await stores.configs.rates() == {"EXCHANGE_RATE": None, "WITHDRAW_RATE": None}
+    await add(stores, "WITHDRAW_RATE", 0.1)
+    await add(stores, "EXCHANGE_RATE", 0.3)
+    await add(stores, "EXCHANGE_RATE", 0.4)
+    await add(stores, "EXCHANGE_RATE", 0.5, enabled=False)
+    rates = {"EXCHANGE_RATE": Decimal("0.4"), "WITHDRAW_RATE": Decimal("0.1")}
+    assert await stores.configs.rates() == rates
+    await add(stores, "WITHDRAW_RATE", "half")
+    assert await stores.configs.rates() == rates | {"WITHDRAW_RATE": None}
+
+
+# ---- defaults
+
+
+class KilledStart(Exception):
+    """Ends a start, as SIGKILL would."""
+
+
+class DyingCollection:
+    """A collection whose process is killed after `calls` calls."""
+
+    def __init__(self, collection: Any, calls: int) -> None:
+        self._collection = collection
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        if not self._calls:
+            raise KilledStart
+        self._calls -= 1
+        return getattr(self._collection, name)
+
+
+@pytest.mark.parametrize("calls", range(len(FEW)))
+@gen_test
+async def test_a_start_killed_after_any_row_is_completed_by_the_next(
+    stores: StoresFixture, calls: int
+) -> None:
+    killed: Any = ConfigStore(stores.database)
+    killed._rows = DyingCollection(killed._rows, calls)
+    with pytest.raises(KilledStart):
+        await killed.store_defaults(FEW)
+    await stores.configs.store_defaults(FEW)
+    assert [row["key"] for row in await stores.configs.all()] == [row["key"] for row in FEW]
+    assert (await stores.configs.add(**FEW[0]))["id"] == len(FEW) + 1
+
+
+@gen_test
+async def test_starts_at_once_store_each_default_once_and_later_ones_change_nothing(
+    stores: StoresFixture,
+) -> None:
+    await asyncio.gather(*(stores.configs.store_defaults(DEFAULTS) for _ in range(4)))
+    assert [(row["key"], row["value"]) for row in await stores.configs.all()] == [
+        (row["key"], row["value"]) for row in DEFAULTS
+    ]
+    await stores.configs.edit(1, value="mine")
+    await stores.configs.remove(3)
+    before = await stores.configs.all()
+    await stores.configs.store_defaults(DEFAULTS)
+    assert await stores.configs.all() == before

@@ -10,17 +10,15 @@ import core.retry
 from core.errors import TryAgain
 from core.locks import NamedLocks
 from ledger.errors import EntryExists, InsufficientGold, RequestIdReused
-from ledger.journal import Balance, EventReference, JournalEntry, postings_for, user_account
-from ledger.refund_plan import gift_reversal
+from ledger.journal import Balance, EventReference, JournalEntry, postings_for
 from services.gold.ledger import LedgerService
 from storage.database import Document, Session
 from storage.errors import UserNotFound
 from storage.gold.ledger import ranking_changes_in
-from storage.gold.spent_gold import SpentGoldStore
 from tests.support.query_profile import profile_queries
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
-gen_test = pytest.mark.gen_test(timeout=60)
+gen_test = pytest.mark.gen_test
 
 
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
@@ -28,33 +26,30 @@ def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
     return [LedgerService(stores.ledger, NamedLocks().hold) for _ in range(n)]
 
 
+async def write(
+    stores: StoresFixture, entry: JournalEntry, event: EventReference | None = None
+) -> None:
+    await stores.ledger.run_transaction(lambda session: stores.ledger.write(session, entry, event))
+
+
+# ---- entries and balances
+
+
 @gen_test
-async def test_gold_is_granted_once(stores: StoresFixture) -> None:
+async def test_gold_is_granted_once_by_any_number_of_processes(stores: StoresFixture) -> None:
     (anna,) = await stores.create_users((1, 2))
-    answers = await asyncio.gather(
-        *(service.grant(anna, 50, "prize", "g", "ops") for service in ledger_services(stores, 5))
-    )
-    assert answers == [{"gold": 51, "income": 2}] * 5
+    services = ledger_services(stores, 4)
+    grants = [service.grant(anna, 50, "prize", "g", "ops") for service in services]
+    assert await asyncio.gather(*grants) == [{"gold": 51, "income": 2}] * 4
     (entry,) = await stores.entries()
     assert (entry["_id"], entry["note"], entry["by"]) == ("grant:g", "prize", "ops")
+    others = [service.grant(anna, 7 + n, "x", "h", "ops") for n, service in enumerate(services)]
+    results = await asyncio.gather(*others, return_exceptions=True)
+    assert [type(result) for result in results].count(RequestIdReused) == 3
+    (_, entry) = await stores.entries()
+    assert await stores.balance(anna) == (51 + entry["content"]["gold"], 2)
     with pytest.raises(UserNotFound):
-        await ledger_services(stores, 1)[0].grant("unknown", 50, "prize", "h", "ops")
-
-
-@gen_test
-async def test_concurrent_grants_with_the_same_request_id_apply_one(stores: StoresFixture) -> None:
-    (anna,) = await stores.create_users((0, 0))
-    results = await asyncio.gather(
-        *(
-            service.grant(anna, 50 + n, "prize", "g", "ops")
-            for n, service in enumerate(ledger_services(stores, 2))
-        ),
-        return_exceptions=True,
-    )
-    (error,) = [it for it in results if isinstance(it, BaseException)]
-    assert isinstance(error, RequestIdReused)
-    (entry,) = await stores.entries()
-    assert await stores.balance(anna) == (entry["content"]["gold"], 0)
+        await services[0].grant("unknown", 50, "prize", "i", "ops")
 
 
 @gen_test
@@ -73,33 +68,18 @@ async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture)
     assert await stores.balance(anna) == (5, 0)
 
 
-async def write(
-    stores: StoresFixture, entry: JournalEntry, event: EventReference | None = None
+@gen_test
+async def test_entry_is_read_as_it_was_written_and_names_its_room_event(
+    stores: StoresFixture,
 ) -> None:
-    await stores.ledger.run_transaction(lambda session: stores.ledger.write(session, entry, event))
-
-
-@gen_test
-async def test_entry_published_in_a_room_refers_to_its_event(stores: StoresFixture) -> None:
-    await write(
-        stores,
-        JournalEntry("key", "gift", "anna", (), {"a": 1}, {"b": 2}),
-        EventReference(7, "e", 42),
-    )
-    (entry,) = await stores.entries()
-    assert (entry["live_id"], entry["epoch"], entry["seq"]) == (7, "e", 42)
-    assert await stores.ledger.find("key") == ({"a": 1}, {"b": 2})
-    assert await stores.ledger.find("other") is None
-
-
-@gen_test
-async def test_entry_is_read_as_it_was_written(stores: StoresFixture) -> None:
-    entry = JournalEntry(
-        "key", "grant", "ops", postings_for("anna", 5), {"a": 1}, {"b": 2}, "a note"
-    )
-    await write(stores, entry)
+    entry = JournalEntry("key", "grant", "ops", postings_for("anna", 5), {"a": 1}, {"b": 2}, "note")
+    await write(stores, entry, EventReference(7, "e", 42))
+    (row,) = await stores.entries()
+    assert (row["live_id"], row["epoch"], row["seq"]) == (7, "e", 42)
     assert await stores.ledger.entry("key") == entry
+    assert await stores.ledger.find("key") == ({"a": 1}, {"b": 2})
     assert await stores.ledger.entry("other") is None
+    assert await stores.ledger.find("other") is None
 
 
 @gen_test
@@ -117,11 +97,8 @@ async def test_balances_move_together_or_not_at_all(stores: StoresFixture) -> No
     assert balances == {anna: Balance(5, 0), bert: Balance(3, 0)}
 
 
-# ---- uncommitted entries
-
-
 @gen_test
-async def test_find_committed_waits_until_the_entry_is_committed(
+async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waited_too_long(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find, lookups = stores.ledger.find, []
@@ -135,34 +112,21 @@ async def test_find_committed_waits_until_the_entry_is_committed(
     monkeypatch.setattr(stores.ledger, "find", find_late)
     assert await stores.ledger.find_committed("key") == ({"a": 1}, {"b": 2})
     assert lookups == ["key"] * 3
-
-
-@gen_test
-async def test_find_committed_times_out_with_try_again(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     with pytest.raises(TryAgain):
-        await stores.ledger.find_committed("key")
-
-
-# ---- rankings
+        await stores.ledger.find_committed("other")
 
 
 @gen_test
 async def test_concurrent_reversals_return_a_gift_once_and_unrank_it(stores: StoresFixture) -> None:
     anna, bert = await stores.create_users((100, 0), (0, 0))
+    services = ledger_services(stores, 4)
     await GiftProcess(stores).give(rose(anna, bert, "r"))
     (gift,) = await stores.entries()
     scopes = {change.scope for change in ranking_changes_in(gift)}
     assert [await stores.rankings.top(scope, "gold", 50) for scope in scopes] == [[(anna, 10)]]
-    answers = await asyncio.gather(
-        *(
-            service.reverse(gift["_id"], "by mistake", "ops")
-            for service in ledger_services(stores, 4)
-        )
-    )
-    assert answers == [{"reverses": gift["_id"]}] * 4
+    reversals = [service.reverse(gift["_id"], "by mistake", "ops") for service in services]
+    assert await asyncio.gather(*reversals) == [{"reverses": gift["_id"]}] * 4
     assert (await stores.balance(anna), await stores.balance(bert)) == ((100, 0), (0, 0))
     assert [await stores.rankings.top(scope, "gold", 50) for scope in scopes] == [[]]
 
@@ -174,28 +138,6 @@ async def test_reversed_grant_changes_no_ranking(stores: StoresFixture) -> None:
     await ledger_service.grant(anna, 50, "prize", "g", "ops")
     await ledger_service.reverse("grant:g", "by mistake", "ops")
     assert await stores.database.collection("rankings").count_documents({}) == 0
-    entries = await stores.entries()
-    assert [change for entry in entries for change in ranking_changes_in(entry)] == []
-
-
-@gen_test
-async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: StoresFixture) -> None:
-    anna, bert = await stores.create_users((40, 30), (0, 0))
-    process = GiftProcess(stores)
-    for request_id in ("to anna", "to her debt", "kept", "half of income", "of income"):
-        gold = 20 if request_id == "half of income" else 10
-        await process.give(rose(anna, bert, request_id, gold=gold))
-    (ledger_service,) = ledger_services(stores, 1)
-    await ledger_service.reverse(f"gift:{anna}:to anna", "by mistake", "ops")
-    gift = await stores.ledger.entry(f"gift:{anna}:to her debt")
-    assert gift
-    reversal = gift_reversal(gift, bert, "ops", "refund", debt=10, free=5)
-    assert user_account(anna) not in {line.account for line in reversal.lines}
-    await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, reversal, None))
-    spent_gold = SpentGoldStore(stores.database)
-    found = await spent_gold.gold_gifts(anna, datetime(2026, 1, 1, tzinfo=UTC))
-    assert [(gift.gold, gift.live_id) for gift in found] == [(10, 0), (10, 0)]
-    assert await spent_gold.gold_gifts(anna, datetime.now(UTC) + timedelta(days=1)) == []
 
 
 # ---- search
@@ -226,7 +168,6 @@ async def test_search_finds_an_entry_by_key_prefix_order_or_user(stores: StoresF
         (gift, gift),
         (gift[:13], gift),
         ("20000020", gift),
-        (recharge, recharge),
         ("Q00021", recharge),
         ("20000021", recharge),
     ):
@@ -237,15 +178,16 @@ async def test_search_finds_an_entry_by_key_prefix_order_or_user(stores: StoresF
     assert await stores.ledger.page("", "gift", "", 10, search="Q00021") == ([], None)
 
 
-@pytest.mark.gen_test
+@gen_test
 async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFixture) -> None:
-    rows = stores.database.collection("ledger")
-    shown = {"at": datetime.now(UTC), "by": "olga", "lines": [], "content": {}}
     of_refund = {"kind": "reversal", "content": {"fen": 600}}
     of_case = {"kind": "reversal", "by": "R2026"}
     hidden = [*({"kind": kind} for kind in ("withdrawal", "payout", "return")), of_refund, of_case]
-    for row in (*hidden, {"kind": "reversal"}, {"kind": "recharge", "content": {"fen": 600}}):
-        await rows.insert_one({"_id": f"entry:{await rows.count_documents({})}", **shown, **row})
+    shown = [{"kind": "reversal"}, {"kind": "recharge", "content": {"fen": 600}}]
+    fields = {"at": datetime.now(UTC), "by": "olga", "lines": [], "content": {}}
+    await stores.database.collection("ledger").insert_many(
+        [{"_id": f"entry:{n}", **fields, **row} for n, row in enumerate([*hidden, *shown])]
+    )
     found, _ = await stores.ledger.page("", "", "", 10, money_out=False)
     assert [row["kind"] for row in found] == ["recharge", "reversal"]
     assert await stores.ledger.page("", "payout", "", 10, money_out=False) == ([], None)
@@ -254,11 +196,11 @@ async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFix
 
 @gen_test
 async def test_ledger_pages_and_searches_read_few_documents(stores: StoresFixture) -> None:
-    rows = await insert_entries(stores, 3000)
-    middle = rows[1500]
+    rows = await insert_entries(stores, 1000)
+    middle = rows[500]
     cursor = f"{int(middle['at'].timestamp() * 1000)}.{middle['_id']}"
     async with profile_queries(stores.database, "ledger") as examined:
-        for search in (middle["_id"], "20001500", "Q01501"):
+        for search in (middle["_id"], "20000500", "Q00501"):
             found, _ = await stores.ledger.page("", "", "", 10, search=search)
             assert len(found) == 1
         await stores.ledger.page("", "", cursor, 10)

@@ -1,15 +1,40 @@
-"""The gifts of a plan on a real MongoDB."""
+"""What became of a user's gold, read from a real MongoDB."""
 
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.locks import NamedLocks
+from ledger.journal import user_account
+from ledger.refund_plan import gift_reversal
+from services.gold.ledger import LedgerService
 from storage.database import Session
 from storage.gold.spent_gold import SpentGoldStore
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
-gen_test = pytest.mark.gen_test(timeout=30)
+gen_test = pytest.mark.gen_test
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@gen_test
+async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: StoresFixture) -> None:
+    anna, bert = await stores.create_users((40, 30), (0, 0))
+    process = GiftProcess(stores)
+    for request_id in ("to anna", "to her debt", "kept", "half of income", "of income"):
+        gold = 20 if request_id == "half of income" else 10
+        await process.give(rose(anna, bert, request_id, gold=gold))
+    ledger_service = LedgerService(stores.ledger, NamedLocks().hold)
+    await ledger_service.reverse(f"gift:{anna}:to anna", "by mistake", "ops")
+    gift = await stores.ledger.entry(f"gift:{anna}:to her debt")
+    assert gift
+    reversal = gift_reversal(gift, bert, "ops", "refund", debt=10, free=5)
+    assert user_account(anna) not in {line.account for line in reversal.lines}
+    await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, reversal, None))
+    spent_gold = SpentGoldStore(stores.database)
+    found = await spent_gold.gold_gifts(anna, SINCE)
+    assert [(gift.gold, gift.live_id) for gift in found] == [(10, 0), (10, 0)]
+    assert await spent_gold.gold_gifts(anna, datetime.now(UTC) + timedelta(days=1)) == []
 
 
 @gen_test
@@ -20,10 +45,10 @@ async def test_only_so_many_of_the_newest_gifts_are_read(
     gifts = [rose(anna, bert, f"g{number}", gold=10) for number in range(4)]
     for gift in gifts:
         await GiftProcess(stores).give(gift)
-    since, store = datetime.now(UTC) - timedelta(hours=1), SpentGoldStore(stores.database)
+    store = SpentGoldStore(stores.database)
 
     async def read(session: Session) -> list[str]:
-        async with aclosing(store.gifts(session, anna, since)) as found:
+        async with aclosing(store.gifts(session, anna, SINCE)) as found:
             return [gift.key async for gift in found]
 
     newest_first = [gift.key for gift in reversed(gifts)]
