@@ -1,133 +1,134 @@
-"""Unique and TTL indexes, and the indexes of frequent queries."""
+"""Indexes of all stores: unique keys, expiry by MongoDB, and the plans of frequent queries."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pymongo.errors import DuplicateKeyError
+from tornado.ioloop import IOLoop
 
+from config.settings import Settings
 from storage.accounts.tokens import EVICTION_TTL_SECONDS, OVERLAP
-from tests.support.room_builders import BERT, NOW
-from tests.support.storage import StoresFixture
-from tests.support.stored_members import PROCESS
-from tests.support.stored_rooms import open_room
+from storage.database import Database
+from storage.fleet import REPORT_TTL_SECONDS
+from storage.jobs.due import BEFORE_ANY
+from storage.rooms.presence import LEASE_TTL_SECONDS
+from storage.stores import Stores
+from tests.support.room_builders import GRACE
 
-gen_test = pytest.mark.gen_test(timeout=60)
+gen_test = pytest.mark.gen_test
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+SINCE: Mapping[str, Any] = {"$gte": AT}
+DUE: Mapping[str, Any] = {"$gt": BEFORE_ANY, "$lt": AT}
+UNIQUE: list[tuple[str, dict[str, Any]]] = [
+    ("users", {"app_id": "same", "openid": "same"}),
+    ("likes", {"by": "same", "of": "same"}),
+    ("rooms", {"host_id": "same"}),
+    ("orders", {"open_keys": ["same"]}),
+    ("ledger", {"live_id": 1, "epoch": "e", "seq": 1}),
+    ("approvals", {"key": "same"}),
+    ("refund_cases", {"request_id": "same"}),
+    ("withdrawals", {"user_id": "same", "request_id": "same"}),
+]
 
-
-async def index(stores: StoresFixture, collection: str, *keys: str) -> dict[str, Any]:
-    found = await stores.database.collection(collection).index_information()
-    return next(it for it in found.values() if [key for key, _ in it["key"]] == list(keys))
-
-
-async def all_indexes(stores: StoresFixture) -> dict[str, Any]:
-    names = await stores.database._db.list_collection_names()
-    return {name: await stores.database.collection(name).index_information() for name in names}
-
-
-@pytest.mark.parametrize(
-    ("collection", "keys"),
-    [("users", ("app_id", "openid")), ("likes", ("by", "of")), ("rooms", ("host_id",))],
-)
-@gen_test
-async def test_unique_index_rejects_a_duplicate(
-    stores: StoresFixture, collection: str, keys: tuple[str, ...]
-) -> None:
-    assert (await index(stores, collection, *keys))["unique"] is True
-    rows = stores.database.collection(collection)
-    duplicate = dict.fromkeys(keys, "same")
-    await rows.insert_one({"_id": 1, **duplicate})
-    with pytest.raises(DuplicateKeyError):
-        await rows.insert_one({"_id": 2, **duplicate})
-
-
-@gen_test
-async def test_tokens_expire_at_their_own_time(stores: StoresFixture) -> None:
-    assert (await index(stores, "tokens", "expires_at"))["expireAfterSeconds"] == 0
-
-
-@gen_test
-async def test_evictions_are_kept_much_longer_than_the_poll_overlap(stores: StoresFixture) -> None:
-    lifetime = timedelta(seconds=(await index(stores, "evictions", "at"))["expireAfterSeconds"])
-    assert lifetime.total_seconds() == EVICTION_TTL_SECONDS
-    assert lifetime > 10 * OVERLAP
-
-
-@gen_test
-async def test_due_index_holds_only_due_members(stores: StoresFixture) -> None:
-    filter_expression = (await index(stores, "members", "due_at"))["partialFilterExpression"]
-    assert filter_expression == {"due_at": {"$gt": 0}}
-
-
-@pytest.mark.parametrize(
-    ("collection", "keys"),
-    [
-        ("tokens", ("user_id",)),
-        ("users", ("nickname",)),
-        ("rooms", ("status", "started_at")),
-        ("rooms", ("due_at",)),
-        ("rooms", ("group_id",)),
-        ("members", ("live_id", "epoch", "gender", "role", "entered_at")),
-        ("members", ("due_at",)),
-        ("members", ("process", "seen_at")),
-        ("outbox", ("state", "due_at")),
-        ("ledger", ("lines.account", "at", "_id")),
-        ("ledger", ("by", "kind", "at")),
-        ("orders", ("user_id", "created_at", "_id")),
-        ("orders", ("state", "created_at", "_id")),
-        ("blocks", ("fen", "_id")),
-    ],
-)
-@gen_test
-async def test_frequent_query_has_an_index(
-    stores: StoresFixture, collection: str, keys: tuple[str, ...]
-) -> None:
-    assert await index(stores, collection, *keys)
+NEWEST_ORDER = {"created_at": -1, "_id": -1}
+NEWEST_RECEIVED = {"received_at": -1, "_id": -1}
+NEWEST_REQUESTED = {"requested_at": -1, "_id": -1}
+NEWEST_OPENED = {"opened_at": -1, "_id": -1}
+QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
+    ("tokens", {"user_id": "1"}, {}),
+    ("users", {"nickname": {"$gte": "a", "$lt": "b"}}, {}),
+    ("users", {"owed_income": {"$gt": 0}}, {}),
+    ("rooms", {"status": {"$in": ["live", "paused"]}}, {"started_at": -1}),
+    ("rooms", {"due_at": {"$lte": 1}}, {}),
+    ("rooms", {"group_id": "g"}, {}),
+    (
+        "members",
+        {"live_id": 1, "epoch": "e", "gender": 1, "role": "viewer"},
+        {"entered_at": 1},
+    ),
+    ("members", {"due_at": {"$gt": 0, "$lte": 1}}, {"due_at": 1}),
+    ("members", {"process": "p"}, {}),
+    ("members", {"process": None, "away_at": None, "seen_at": {"$lte": 1}}, {}),
+    ("relay_cursors", {"due_at": {"$lte": AT}}, {"due_at": 1}),
+    ("relay_cursors", {"over": False}, {}),
+    ("outbox", {"state": "due", "due_at": {"$lte": AT}}, {"due_at": 1}),
+    ("inbox", {"event": "asked"}, NEWEST_RECEIVED),
+    ("inbox", {"event": {"$gt": ""}, "received_at": SINCE}, {}),
+    ("inbox", {"outcome": "done"}, NEWEST_RECEIVED),
+    ("ledger", {"lines.account": "user:1"}, {"at": -1, "_id": -1}),
+    ("ledger", {"by": "1", "kind": "gift", "at": SINCE}, {"at": 1}),
+    ("rankings", {"scope": "s", "gold": {"$gt": 0}}, {"gold": -1, "user_id": 1}),
+    ("orders", {"user_id": "1"}, NEWEST_ORDER),
+    ("orders", {"state": "paid"}, NEWEST_ORDER),
+    ("orders", {"provider": "xpay", "due_at": DUE}, {"created_at": 1}),
+    ("orders", {"paid_at": SINCE}, {}),
+    ("blocks", {}, {"fen": 1, "_id": 1}),
+    ("withdrawals", {"due_at": DUE}, {"due_at": 1}),
+    ("withdrawals", {"user_id": "1"}, NEWEST_REQUESTED),
+    ("withdrawals", {"state": "requested"}, NEWEST_REQUESTED),
+    ("withdrawals", {"finished_at": SINCE}, {}),
+    ("refund_cases", {"due_at": DUE}, {"due_at": 1}),
+    ("refund_cases", {"orders.number": "Q1"}, {}),
+    ("refund_cases", {"state": "opened"}, NEWEST_OPENED),
+    ("process_reports", {"process": "p"}, {"at": -1}),
+]
+"""Collection, filter and order."""
 
 
-@gen_test
-async def test_make_indexes_is_idempotent(stores: StoresFixture) -> None:
-    before = await all_indexes(stores)
-    await stores.make_indexes()
-    assert await all_indexes(stores) == before
+@pytest.fixture
+def indexed(io_loop: IOLoop, database: Database) -> Database:
+    stores = Stores(database, Settings(), GRACE)
+    io_loop.run_sync(stores.make_indexes)
+    io_loop.run_sync(stores.make_indexes)  # every start does
+    return database
 
 
-def plan_stages(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    inner = [plan["inputStage"]] if "inputStage" in plan else plan.get("inputStages", [])
-    return [plan, *(stage for it in inner for stage in plan_stages(it))]
+def plan_stages(explained: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages of the winning plan."""
+
+    def stages(plan: dict[str, Any]) -> list[dict[str, Any]]:
+        inner = [plan["inputStage"]] if "inputStage" in plan else plan.get("inputStages", [])
+        return [plan, *(stage for it in inner for stage in stages(it))]
+
+    return stages(explained["queryPlanner"]["winningPlan"])
 
 
 @gen_test
-async def test_gifts_since_a_recharge_are_found_by_an_index(stores: StoresFixture) -> None:
-    query = {"by": "10000001", "kind": "gift", "at": {"$gte": datetime(2026, 1, 1, tzinfo=UTC)}}
-    explained = await stores.database._db.command(
-        {"explain": {"find": "ledger", "filter": query, "sort": {"at": 1}}}
-    )
-    stages = plan_stages(explained["queryPlanner"]["winningPlan"])
-    assert not {"COLLSCAN", "SORT"} & {stage["stage"] for stage in stages}
-    found = next(it["keyPattern"] for it in stages if it["stage"] == "IXSCAN")
-    assert list(found) == ["by", "kind", "at"]
+async def test_unique_indexes_reject_duplicates(indexed: Database) -> None:
+    for collection, key in UNIQUE:
+        rows = indexed.collection(collection)
+        await rows.insert_one({"_id": 1, **key})
+        with pytest.raises(DuplicateKeyError):
+            await rows.insert_one({"_id": 2, **key})
 
 
-@pytest.mark.parametrize(
-    ("query", "order", "index"),
-    [
-        ({"due_at": {"$gt": 0, "$lte": NOW}}, {"due_at": 1}, "due_at"),
-        ({"process": PROCESS}, {}, "process"),
-        ({"process": None, "away_at": None, "seen_at": {"$lte": NOW}}, {}, "process"),
-    ],
-    ids=["claim", "mark_members_away", "mark_silent_away"],
-)
 @gen_test
-async def test_periodic_query_uses_an_index(
-    stores: StoresFixture, query: dict[str, Any], order: dict[str, int], index: str
-) -> None:
-    await open_room(stores, BERT)
-    explained = await stores.database._db.command(
-        {"explain": {"find": "members", "filter": query, "sort": order}}
-    )
-    stages = plan_stages(explained["queryPlanner"]["winningPlan"])
-    names = [stage["stage"] for stage in stages]
-    assert "IXSCAN" in names
-    assert not {"COLLSCAN", "SORT"} & set(names)
-    assert next(it["keyPattern"] for it in stages if it["stage"] == "IXSCAN").get(index) == 1
+async def test_mongodb_deletes_what_has_expired(indexed: Database) -> None:
+    expiries = {
+        **{(name, "expires_at"): 0 for name in ("tokens", "audit", "orders", "outbox", "inbox")},
+        ("operator_sessions", "expires_at"): 0,
+        ("approvals", "delete_at"): 0,
+        ("evictions", "at"): EVICTION_TTL_SECONDS,
+        ("processes", "expires_at"): LEASE_TTL_SECONDS,
+        ("process_reports", "at"): REPORT_TTL_SECONDS,
+    }
+    found = {
+        (name, index["key"][0][0]): index["expireAfterSeconds"]
+        for name in {name for name, _ in expiries}
+        for index in (await indexed.collection(name).index_information()).values()
+        if "expireAfterSeconds" in index
+    }
+    assert found == expiries
+    assert timedelta(seconds=EVICTION_TTL_SECONDS) > 10 * OVERLAP
+
+
+@gen_test
+async def test_frequent_queries_are_answered_by_indexes(indexed: Database) -> None:
+    for collection, query, order in QUERIES:
+        find = {"find": collection, "filter": query, "sort": order}
+        plan = plan_stages(await indexed._db.command({"explain": find}))
+        stages = {stage["stage"] for stage in plan}
+        assert "IXSCAN" in stages, find
+        assert not {"COLLSCAN", "SORT"} & stages, find

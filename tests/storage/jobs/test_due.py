@@ -1,52 +1,69 @@
-"""The query of what is due, on the collections that have it."""
+"""Claims of what is due, and leases of jobs, on a real MongoDB."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tornado.ioloop import IOLoop
 
-from storage.database import Document
-from storage.jobs.due import claim_due, due_now
-from storage.payouts.withdrawals import WithdrawalStore
-from storage.refund_cases import RefundCaseStore
+from storage.database import Database
+from storage.jobs.due import JobLeaseStore, claim_due, due_now, make_due_index
 from tests.storage.test_indexes import plan_stages
-from tests.support.storage import StoresFixture, build_indexes
 
-gen_test = pytest.mark.gen_test(timeout=30)
+gen_test = pytest.mark.gen_test
 HOUR = timedelta(hours=1)
 OPEN = 200
 
 
-@pytest.fixture(params=["refund_cases", "withdrawals"])
-def collection(request: pytest.FixtureRequest, io_loop: IOLoop, stores: StoresFixture) -> str:
-    name = str(request.param)
-    store = RefundCaseStore if name == "refund_cases" else WithdrawalStore
-    build_indexes(io_loop, stores.database, store(stores.database))
-    return name
+@gen_test
+async def test_what_is_due_is_found_among_many_that_are_not_by_one_key(database: Database) -> None:
+    rows = database.collection("due_things")
+    await make_due_index(rows)
+    now = datetime.now(UTC)
+    open_ = [{"_id": f"{n}", "due_at": now + HOUR} for n in range(OPEN)]
+    closed = [{"_id": f"-{n}", "due_at": None} for n in range(OPEN)]
+    await rows.insert_many([*open_, *closed])
+
+    async def examined() -> list[int]:
+        query = {"find": rows.name, "filter": due_now(), "sort": {"due_at": 1}, "limit": 1}
+        explained = await database._db.command({"explain": query, "verbosity": "executionStats"})
+        assert not {"COLLSCAN", "SORT"} & {stage["stage"] for stage in plan_stages(explained)}
+        stats = explained["executionStats"]
+        return [stats["nReturned"], stats["totalKeysExamined"], stats["totalDocsExamined"]]
+
+    assert await examined() <= [0, 1, 1]
+    await rows.update_one({"_id": "7"}, {"$set": {"due_at": now - HOUR}})
+    assert await examined() == [1, 1, 1]
+    claimed = await asyncio.gather(*(claim_due(rows, HOUR) for _ in range(4)))
+    assert [row["_id"] for row in claimed if row] == ["7"]
+
+
+# ---- jobs
+
+
+@pytest.fixture
+def leases(io_loop: IOLoop, database: Database) -> JobLeaseStore:
+    return JobLeaseStore(database)
+
+
+async def acquire_at_once(leases: JobLeaseStore) -> list[bool]:
+    return sorted(await asyncio.gather(*(leases.acquire("check", 3600) for _ in range(12))))
 
 
 @gen_test
-async def test_what_is_due_is_found_among_many_that_are_not_by_one_key(
-    stores: StoresFixture, collection: str
-) -> None:
-    rows = stores.database.collection(collection)
-    now = datetime.now(UTC)
-    open_ = [{"_id": f"{n}", "request_id": f"{n}", "due_at": now + HOUR} for n in range(OPEN)]
-    closed = [{"_id": f"-{n}", "request_id": f"-{n}", "due_at": None} for n in range(OPEN)]
-    await rows.insert_many([*open_, *closed])
+async def test_job_is_acquired_once_until_it_is_due_again(leases: JobLeaseStore) -> None:
+    assert await acquire_at_once(leases) == [False] * 11 + [True]
+    assert await leases.acquire("another", 3600)
+    await leases.release("check", -1)
+    assert await acquire_at_once(leases) == [False] * 11 + [True]
+    await leases.release("check", 3600)
+    assert not await leases.acquire("check", 3600)
 
-    async def examined() -> Document:
-        query = {"find": collection, "filter": due_now(), "sort": {"due_at": 1}, "limit": 1}
-        explained = await stores.database._db.command(
-            {"explain": query, "verbosity": "executionStats"}
-        )
-        stages = plan_stages(explained["queryPlanner"]["winningPlan"])
-        assert not {"COLLSCAN", "SORT"} & {stage["stage"] for stage in stages}
-        return dict(explained["executionStats"])
 
-    assert (await examined())["totalKeysExamined"] <= 1
-    await rows.update_one({"_id": "7"}, {"$set": {"due_at": now - HOUR}})
-    stats = await examined()
-    assert (stats["nReturned"], stats["totalKeysExamined"], stats["totalDocsExamined"]) == (1, 1, 1)
-    claimed = [await claim_due(rows, HOUR) for _ in range(2)]
-    assert [row and row["_id"] for row in claimed] == ["7", None]
+@gen_test
+async def test_the_result_of_the_latest_start_is_stored(leases: JobLeaseStore) -> None:
+    assert await leases.last_result("check") == {}
+    for at, stored in ((2.0, 2.0), (1.0, 2.0), (3.0, 3.0)):
+        await leases.store_result("check", {"problems": 1, "at": at})
+        assert await leases.last_result("check") == {"problems": 1, "at": stored}
+    assert await leases.acquire("check", 3600), "a result is no lease"

@@ -80,7 +80,7 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
             lambda room: room.invite(HOST.user_id, BERT, NOW, 60),
         ),
         (invite, lambda room: room.leave(BERT_ID)),
-        (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.leave(BERT_ID)),
+        (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.apply(BERT, NOW, 600)),
         (change_gender, lambda room: room.leave(BERT_ID)),
         (enter_another_room, lambda room: room.apply(BERT, NOW, 600)),
     ],
