@@ -211,7 +211,6 @@ def test_address_and_simulator_stand_in_for_urls_that_are_not_set() -> None:
     assert production.at("http://127.0.0.1:8000", "") == production
 
 
-@pytest.mark.gen_test
 async def test_virtual_payment_needs_no_merchant_key() -> None:
     context = container.build(load(FILE, XPAY), "mongodb://127.0.0.1:9/", "https://qlive.cn")
     assert context.tencent.jsapi is None

@@ -6,7 +6,6 @@ from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_limited_number_of_tasks_run_and_the_next_starts_when_a_slot_is_free() -> None:
     limit, started, finish = ConcurrencyLimit(limit=2), asyncio.Queue[int](), asyncio.Event()
 
@@ -23,7 +22,6 @@ async def test_limited_number_of_tasks_run_and_the_next_starts_when_a_slot_is_fr
     await asyncio.gather(*tasks)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_waiter_that_times_out_takes_no_slot() -> None:
     limit = ConcurrencyLimit(limit=1, timeout=0.05)
     async with limit.slot():
@@ -34,7 +32,6 @@ async def test_waiter_that_times_out_takes_no_slot() -> None:
         pass
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_slot_is_released_after_an_exception() -> None:
     limit = ConcurrencyLimit(limit=1, timeout=0.05)
     with pytest.raises(ZeroDivisionError):

@@ -6,8 +6,6 @@ from core.errors import TryAgain
 from core.locks import NamedLocks
 from tests.support.waiting import run_ready_tasks
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 
 class LockLog:
     """Records who entered and left locked sections, in order."""
@@ -24,7 +22,6 @@ class LockLog:
             self.entries.append(f"{user} out")
 
 
-@gen_test
 async def test_tasks_hold_a_name_one_at_a_time_in_order_of_arrival() -> None:
     log, gate = LockLog(NamedLocks()), asyncio.Event()
     first = asyncio.create_task(log.enter("a", "room", gate=gate))
@@ -36,7 +33,6 @@ async def test_tasks_hold_a_name_one_at_a_time_in_order_of_arrival() -> None:
     assert log.entries == ["a in", "a out", "b in", "b out", "c in", "c out"]
 
 
-@gen_test
 async def test_other_names_do_not_wait() -> None:
     log, gate = LockLog(NamedLocks()), asyncio.Event()
     first = asyncio.create_task(log.enter("a", "one", gate=gate))
@@ -47,7 +43,6 @@ async def test_other_names_do_not_wait() -> None:
     await first
 
 
-@gen_test
 async def test_several_names_are_locked_in_one_order_without_deadlock() -> None:
     log = LockLog(NamedLocks())
     await asyncio.gather(
@@ -61,14 +56,12 @@ async def test_several_names_are_locked_in_one_order_without_deadlock() -> None:
     )
 
 
-@gen_test
 async def test_repeated_name_is_locked_once() -> None:
     log = LockLog(NamedLocks(timeout=1))
     await log.enter("a", "x", "x")
     assert log.entries == ["a in", "a out"]
 
 
-@gen_test
 async def test_wait_for_a_lock_times_out_with_try_again() -> None:
     log, gate = LockLog(NamedLocks(timeout=0.01)), asyncio.Event()
     first = asyncio.create_task(log.enter("a", "y", gate=gate))
@@ -83,7 +76,6 @@ async def test_wait_for_a_lock_times_out_with_try_again() -> None:
     assert log.entries == ["a in", "c in", "c out", "a out", "d in", "d out"]
 
 
-@gen_test
 async def test_lock_is_released_after_an_exception() -> None:
     locks = NamedLocks(timeout=1)
     with pytest.raises(ValueError, match="inside"):
@@ -92,7 +84,6 @@ async def test_lock_is_released_after_an_exception() -> None:
     await LockLog(locks).enter("a", "x")
 
 
-@gen_test
 async def test_waiter_that_is_cancelled_passes_the_lock_on() -> None:
     log, gate = LockLog(NamedLocks(timeout=5)), asyncio.Event()
     first = asyncio.create_task(log.enter("a", "x", gate=gate))
@@ -107,7 +98,6 @@ async def test_waiter_that_is_cancelled_passes_the_lock_on() -> None:
         await second
 
 
-@gen_test
 async def test_unused_locks_are_removed() -> None:
     locks = NamedLocks()
     for n in range(100):

@@ -9,7 +9,6 @@ from core.batching import RequestBatcher
 from core.errors import TryAgain
 from tests.support.waiting import run_ready_tasks
 
-gen_test = pytest.mark.gen_test(timeout=20)
 ROOM, OTHER = 1, 2
 
 
@@ -46,7 +45,6 @@ class FakeServer:
         return [batch for _, batch in self.served]
 
 
-@gen_test
 async def test_single_request_is_served_alone() -> None:
     server = FakeServer()
     server.open()
@@ -55,7 +53,6 @@ async def test_single_request_is_served_alone() -> None:
     assert server.batches == [["a"], ["b"]]
 
 
-@gen_test
 async def test_requests_during_a_batch_form_the_next_batch_in_order() -> None:
     server = FakeServer()
     tasks = await server.submit("a", "b", "c", "d")
@@ -65,7 +62,6 @@ async def test_requests_during_a_batch_form_the_next_batch_in_order() -> None:
     assert server.batches == [["a"], ["b", "c", "d"]]
 
 
-@gen_test
 async def test_requests_of_one_loop_turn_form_a_batch_at_once() -> None:
     server = FakeServer()
     server.open()
@@ -74,7 +70,6 @@ async def test_requests_of_one_loop_turn_form_a_batch_at_once() -> None:
     assert server.batches == [["a", "b", "c"]]
 
 
-@gen_test
 async def test_batch_size_is_limited() -> None:
     server = FakeServer(max_batch=3)
     tasks = await server.submit(*"abcdefgh")
@@ -83,7 +78,6 @@ async def test_batch_size_is_limited() -> None:
     assert server.batches == [["a"], [*"bcd"], [*"efg"], ["h"]]
 
 
-@gen_test
 async def test_equal_requests_get_their_own_answers() -> None:
     server = FakeServer()
     tasks = await server.submit("a", "b", "b", "a")
@@ -91,7 +85,6 @@ async def test_equal_requests_get_their_own_answers() -> None:
     assert await asyncio.gather(*tasks) == ["A", "B", "B", "A"]
 
 
-@gen_test
 async def test_keys_do_not_wait_for_each_other() -> None:
     server = FakeServer()
     tasks, other_tasks = await server.submit("a", "b"), await server.submit("c", "d", room=OTHER)
@@ -103,7 +96,6 @@ async def test_keys_do_not_wait_for_each_other() -> None:
     assert server.served == [(ROOM, ["a"]), (OTHER, ["c"]), (OTHER, ["d"]), (ROOM, ["b"])]
 
 
-@gen_test
 async def test_exception_reaches_all_requests_of_its_batch_only() -> None:
     server = FakeServer(max_batch=2)
     tasks = await server.submit("a", "broken", "c", "d")
@@ -120,7 +112,6 @@ async def test_exception_reaches_all_requests_of_its_batch_only() -> None:
     ]
 
 
-@gen_test
 async def test_cancelled_requests_do_not_affect_others() -> None:
     server = FakeServer()
     tasks = await server.submit("a", "b", "c")
@@ -132,7 +123,6 @@ async def test_cancelled_requests_do_not_affect_others() -> None:
     assert server.batches == [["a"], ["b", "c"]], "cancelled requests are executed anyway"
 
 
-@gen_test
 async def test_exception_of_a_cancelled_request_is_ignored() -> None:
     server = FakeServer()
     (task,) = await server.submit("broken")
@@ -143,7 +133,6 @@ async def test_exception_of_a_cancelled_request_is_ignored() -> None:
     assert await server.batcher.submit(ROOM, "b") == "B"
 
 
-@gen_test
 async def test_empty_queues_are_removed() -> None:
     server = FakeServer()
     tasks = [*await server.submit("a", "b"), *await server.submit("c", room=OTHER)]
@@ -157,7 +146,6 @@ async def test_empty_queues_are_removed() -> None:
     assert await server.batcher.submit(ROOM, "d") == "D"
 
 
-@gen_test
 async def test_queued_request_times_out_and_one_in_flight_does_not() -> None:
     server = FakeServer(patience=0.05)
     in_flight, queued = await server.submit("a", "b")
@@ -169,7 +157,6 @@ async def test_queued_request_times_out_and_one_in_flight_does_not() -> None:
     assert server.batches == [["a"]], "the request that timed out is not executed"
 
 
-@gen_test
 async def test_cancelled_serving_task_fails_its_requests_with_try_again() -> None:
     server = FakeServer()
     tasks = await server.submit("a", "b")

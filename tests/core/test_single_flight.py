@@ -1,12 +1,8 @@
 import asyncio
 from collections.abc import Hashable
 
-import pytest
-
 from core.batching import SingleFlight
 from tests.support.waiting import run_ready_tasks
-
-gen_test = pytest.mark.gen_test(timeout=10)
 
 
 class SlowSource:
@@ -33,7 +29,6 @@ def get_many(
     return [asyncio.ensure_future(single_flight.get(*key)) for _ in range(count)]
 
 
-@gen_test
 async def test_calls_of_one_loop_turn_share_one_read() -> None:
     source = SlowSource()
     tasks = get_many(SingleFlight(source.read), 5)
@@ -42,7 +37,6 @@ async def test_calls_of_one_loop_turn_share_one_read() -> None:
     assert len(source.reads) == 1
 
 
-@gen_test
 async def test_calls_during_a_read_share_a_later_read() -> None:
     source = SlowSource()
     single_flight = SingleFlight(source.read)
@@ -57,7 +51,6 @@ async def test_calls_during_a_read_share_a_later_read() -> None:
     assert len(source.reads) == 2
 
 
-@gen_test
 async def test_keys_are_read_separately_and_results_are_not_cached() -> None:
     source = SlowSource()
     source.gate.set()
@@ -69,7 +62,6 @@ async def test_keys_are_read_separately_and_results_are_not_cached() -> None:
     assert not single_flight._callers._queues
 
 
-@gen_test
 async def test_error_reaches_all_callers_and_the_next_call_reads_again() -> None:
     source = SlowSource()
     source.gate.set()
@@ -81,7 +73,6 @@ async def test_error_reaches_all_callers_and_the_next_call_reads_again() -> None
     assert await single_flight.get() == 1
 
 
-@gen_test
 async def test_cancelled_caller_does_not_affect_others() -> None:
     source = SlowSource()
     single_flight = SingleFlight(source.read)

@@ -27,8 +27,6 @@ from storage.errors import StorageUnavailable, UserNotFound, storage_error
 from tests.support.ports import free_port
 from tests.support.storage import NAME
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
 
 @pytest.fixture
 def documents(database: Database) -> Collection:
@@ -44,7 +42,6 @@ def labelled(label: str) -> PyMongoError:
 TO_BE_REPEATED = OperationFailure("lost", 1, {"errorLabels": ["TransientTransactionError"]})
 
 
-@gen_test
 async def test_latency_is_measured_in_milliseconds(database: Database) -> None:
     started = time.perf_counter()
     taken = await database.latency_ms()
@@ -72,7 +69,6 @@ class ConnectionsBeingOpened(ConnectionPoolListener):
     connection_checked_out = connection_checked_in = _ignored
 
 
-@gen_test
 async def test_a_burst_of_commands_opens_its_connections_at_the_same_time(mongo_uri: str) -> None:
     opening = ConnectionsBeingOpened()
     database = Database(mongo_uri, "burst", [opening])  # type: ignore[list-item]
@@ -95,7 +91,6 @@ class HelloDatabase:
         return self.answer
 
 
-@gen_test
 async def test_check_requires_a_replica_set_or_mongos(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +104,6 @@ async def test_check_requires_a_replica_set_or_mongos(
     assert "replica set" in str(error.value)
 
 
-@gen_test
 async def test_transaction_commits_all_its_writes(
     database: Database, documents: Collection
 ) -> None:
@@ -125,7 +119,6 @@ async def test_transaction_commits_all_its_writes(
 
 
 @pytest.mark.parametrize("failure", [ValueError("ours"), UserNotFound(), asyncio.CancelledError()])
-@gen_test
 async def test_failed_transaction_leaves_no_writes_or_locks(
     database: Database, documents: Collection, failure: BaseException
 ) -> None:
@@ -141,7 +134,6 @@ async def test_failed_transaction_leaves_no_writes_or_locks(
     await documents.update_one({"_id": 0}, {"$set": {"free": True}})
 
 
-@gen_test
 async def test_database_error_other_than_a_conflict_is_raised_unchanged(
     database: Database, documents: Collection
 ) -> None:
@@ -156,7 +148,6 @@ async def test_database_error_other_than_a_conflict_is_raised_unchanged(
     assert await documents.count_documents({}) == 1
 
 
-@gen_test
 async def test_concurrent_transactions_on_the_same_document_conflict(
     database: Database, documents: Collection
 ) -> None:
@@ -176,7 +167,6 @@ async def test_concurrent_transactions_on_the_same_document_conflict(
     assert await documents.find_one({"_id": 0}) == {"_id": 0, "n": 1}
 
 
-@gen_test
 async def test_retried_transactions_apply_every_effect(
     database: Database, documents: Collection
 ) -> None:
@@ -197,7 +187,6 @@ async def test_retried_transactions_apply_every_effect(
     assert attempts >= 8
 
 
-@gen_test
 async def test_retries_end_with_try_again_after_the_timeout(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +203,6 @@ async def test_retries_end_with_try_again_after_the_timeout(
     assert attempts > 1
 
 
-@gen_test
 async def test_transaction_that_mongodb_aborts_is_repeated(
     database: Database, documents: Collection
 ) -> None:
@@ -233,7 +221,6 @@ async def test_transaction_that_mongodb_aborts_is_repeated(
     assert await documents.count_documents({}) == 1
 
 
-@gen_test
 async def test_documents_of_an_abandoned_transaction_are_free_after_the_limit(
     database: Database, documents: Collection, mongo: MongoClient[Any]
 ) -> None:
@@ -270,14 +257,12 @@ class FailingCommits:
             raise self.failures.pop(0)
 
 
-@gen_test
 async def test_commit_with_unknown_outcome_is_repeated() -> None:
     session = FailingCommits(*(labelled("UnknownTransactionCommitResult") for _ in range(2)))
     await module._commit(session)  # type: ignore[arg-type]
     assert session.attempts == 3
 
 
-@gen_test
 async def test_commit_with_unknown_outcome_is_given_up_at_the_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -296,7 +281,6 @@ async def test_commit_with_unknown_outcome_is_given_up_at_the_timeout(
         (labelled("TransientTransactionError"), PyMongoError),
     ],
 )
-@gen_test
 async def test_conflict_on_commit_is_a_write_conflict(
     failure: PyMongoError, expected: type[Exception]
 ) -> None:
@@ -335,7 +319,6 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PING_SECONDS", 0.1)
 
 
-@gen_test
 async def test_unreachable_mongodb_is_reported_in_time(short_timeouts: None) -> None:
     database = Database(f"mongodb://127.0.0.1:{free_port()}", "away")
     started = time.monotonic()
@@ -358,7 +341,6 @@ class UnresponsiveDatabase:
         await asyncio.Event().wait()
 
 
-@gen_test
 async def test_unresponsive_mongodb_has_no_latency(
     database: Database, short_timeouts: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,7 +367,6 @@ def test_driver_errors_map_to_storage_errors(error: Exception, expected: type) -
     assert type(storage_error(error)) is expected
 
 
-@gen_test
 async def test_a_closed_database_is_unavailable(mongo_uri: str) -> None:
     """A request may outlast the drain, and is answered like others that are refused."""
     database = Database(mongo_uri, NAME)
@@ -401,7 +382,6 @@ async def test_a_closed_database_is_unavailable(mongo_uri: str) -> None:
         assert isinstance(storage_error(error.value), StorageUnavailable)
 
 
-@gen_test
 async def test_every_command_is_reported_with_outcome_and_seconds(mongo_uri: str) -> None:
     reports: list[tuple[str, str, float]] = []
     database = Database(mongo_uri, NAME, [CommandLatency(lambda *it: reports.append(it))])

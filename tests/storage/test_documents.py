@@ -11,8 +11,6 @@ from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id
 from tests.support.waiting import until
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
 
 @dataclass(frozen=True)
 class LoaderFixture:
@@ -47,19 +45,16 @@ def names(rows: list[Document | None]) -> list[Any]:
     return [row and row["name"] for row in rows]
 
 
-@gen_test
 async def test_requests_of_one_loop_turn_share_a_query(fixture: LoaderFixture) -> None:
     requests = fixture.request(1, 2, 3, 1)
     assert names(await asyncio.gather(*requests)) == ["one", "two", None, "one"]
     assert fixture.commands == ["find"]
 
 
-@gen_test
 async def test_document_has_all_its_fields(fixture: LoaderFixture) -> None:
     assert await fixture.loader.get(1) == {"_id": 1, "name": "one"}
 
 
-@gen_test
 async def test_request_of_a_later_turn_reads_again(fixture: LoaderFixture) -> None:
     assert names(await asyncio.gather(*fixture.request(1))) == ["one"]
     await fixture.collection.update_one({"_id": 1}, {"$set": {"name": "another"}})
@@ -67,7 +62,6 @@ async def test_request_of_a_later_turn_reads_again(fixture: LoaderFixture) -> No
     assert fixture.finds == 2
 
 
-@gen_test
 async def test_request_during_a_query_does_not_share_its_result(
     fixture: LoaderFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +84,6 @@ async def test_request_during_a_query_does_not_share_its_result(
     assert fixture.finds == 2
 
 
-@gen_test
 async def test_requests_during_two_queries_wait_and_share_the_third(
     fixture: LoaderFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +105,6 @@ async def test_requests_during_two_queries_wait_and_share_the_third(
     assert fixture.finds == 3
 
 
-@gen_test
 async def test_query_error_reaches_only_the_requests_of_its_batch(fixture: LoaderFixture) -> None:
     results = await asyncio.gather(*fixture.request(1, object(), 2), return_exceptions=True)
     assert [type(it) for it in results] == [InvalidDocument] * 3
@@ -120,7 +112,6 @@ async def test_query_error_reaches_only_the_requests_of_its_batch(fixture: Loade
 
 
 @pytest.mark.parametrize("key", [1, object()], ids=["a document", "an error"])
-@gen_test
 async def test_cancelled_request_does_not_affect_others(
     fixture: LoaderFixture, key: object
 ) -> None:
@@ -132,7 +123,6 @@ async def test_cancelled_request_does_not_affect_others(
     assert cancelled.cancelled()
 
 
-@gen_test
 async def test_request_after_a_fully_cancelled_batch_is_answered(fixture: LoaderFixture) -> None:
     cancelled = fixture.request(1, 2)
     await asyncio.sleep(0)
@@ -142,7 +132,6 @@ async def test_request_after_a_fully_cancelled_batch_is_answered(fixture: Loader
     await until(lambda: not fixture.loader._loading)
 
 
-@gen_test
 async def test_conversion_error_reaches_only_requests_for_that_document(
     fixture: LoaderFixture,
 ) -> None:
@@ -157,7 +146,6 @@ async def test_conversion_error_reaches_only_requests_for_that_document(
     assert [type(it) for it in results] == [str, KeyError, type(None), KeyError, str]
 
 
-@gen_test
 async def test_several_documents_are_read_in_order_with_those_of_others(
     fixture: LoaderFixture,
 ) -> None:
@@ -171,13 +159,11 @@ async def test_several_documents_are_read_in_order_with_those_of_others(
     assert fixture.commands == ["find"]
 
 
-@gen_test
 async def test_no_document_needs_no_query(fixture: LoaderFixture) -> None:
     assert await fixture.loader.get_many([]) == []
     assert fixture.commands == []
 
 
-@gen_test
 async def test_conversion_error_of_one_document_fails_those_who_read_it_with_others(
     fixture: LoaderFixture,
 ) -> None:

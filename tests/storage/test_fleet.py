@@ -9,7 +9,6 @@ import pytest
 from storage.fleet import POINT_SECONDS, FleetStore, ProcessReport, Queues, Readings
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
 NOW = datetime(2026, 11, 26, 20, tzinfo=UTC)
 REPORT = ProcessReport(
     machine="$qlive.a",
@@ -43,7 +42,6 @@ def fleet(stores: StoresFixture) -> FleetStore:
     return FleetStore(stores.database, stores.outbox)
 
 
-@gen_test
 async def test_a_process_has_its_lease_and_its_last_report(
     stores: StoresFixture, fleet: FleetStore
 ) -> None:
@@ -61,7 +59,6 @@ async def test_a_process_has_its_lease_and_its_last_report(
     assert found.lease_until == found.renewed_at + timedelta(seconds=60)
 
 
-@gen_test
 async def test_a_released_lease_is_gone(stores: StoresFixture, fleet: FleetStore) -> None:
     await fleet.add_report("one", REPORT)
     await stores.presence.renew("one", 60)
@@ -69,7 +66,6 @@ async def test_a_released_lease_is_gone(stores: StoresFixture, fleet: FleetStore
     assert await fleet.processes() == []
 
 
-@gen_test
 async def test_a_point_of_a_chart_has_the_sum_of_all_processes_and_the_longest_time(
     stores: StoresFixture, fleet: FleetStore
 ) -> None:
@@ -94,7 +90,6 @@ async def test_a_point_of_a_chart_has_the_sum_of_all_processes_and_the_longest_t
     assert (newer["processes"], newer["failed_rate"]) == (1, 0.5)
 
 
-@gen_test
 async def test_queues_are_counted_by_lane_with_the_age_of_their_oldest_entry(
     stores: StoresFixture, fleet: FleetStore
 ) -> None:
@@ -118,7 +113,6 @@ async def test_queues_are_counted_by_lane_with_the_age_of_their_oldest_entry(
     assert found.outbox_oldest_seconds == max(0, (now - oldest).total_seconds())
 
 
-@gen_test
 async def test_a_long_queue_is_not_counted_to_its_end(
     stores: StoresFixture, fleet: FleetStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

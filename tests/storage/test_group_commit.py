@@ -18,7 +18,6 @@ from tests.support.commits import NAME, commit_in_flight
 from tests.support.room_builders import ANNA, BERT, live_room
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
 UNKNOWN_RESULT = OperationFailure(
     "no majority in time", 64, {"errorLabels": ["UnknownTransactionCommitResult"]}
 )
@@ -44,7 +43,6 @@ class CommitFixture:
         return [row["_id"] for row in await self.rows.find({"_id": {"$gt": 0}}).to_list()]
 
 
-@gen_test
 async def test_commits_behind_one_in_flight_share_a_transaction(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
 ) -> None:
@@ -59,7 +57,6 @@ async def test_commits_behind_one_in_flight_share_a_transaction(
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["many", "few"])
-@gen_test
 async def test_many_commits_begin_while_those_before_are_committed(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str], early: bool
 ) -> None:
@@ -89,7 +86,6 @@ async def test_many_commits_begin_while_those_before_are_committed(
 
 
 @pytest.mark.parametrize("conflicting", [0, 1, 2])
-@gen_test
 async def test_a_conflict_fails_only_its_own_commit(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, conflicting: int
 ) -> None:
@@ -103,7 +99,6 @@ async def test_a_conflict_fails_only_its_own_commit(
     assert sorted(await fixture.ids()) == sorted({1, 2, 3, 4} - {2 + conflicting})
 
 
-@gen_test
 async def test_a_write_that_the_database_refuses_fails_only_its_own_commit(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +115,6 @@ async def test_a_write_that_the_database_refuses_fails_only_its_own_commit(
 
 
 @pytest.mark.parametrize("error", [AutoReconnect("gone"), UNKNOWN_RESULT], ids=["gone", "unknown"])
-@gen_test
 async def test_an_outage_fails_every_commit_without_a_retry(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, error: PyMongoError
 ) -> None:
@@ -140,7 +134,6 @@ async def test_an_outage_fails_every_commit_without_a_retry(
     assert len(tries) == 1
 
 
-@gen_test
 async def test_a_lone_single_write_needs_no_transaction(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -151,7 +144,6 @@ async def test_a_lone_single_write_needs_no_transaction(
     assert commands == ["insert"]
 
 
-@gen_test
 async def test_a_transaction_has_a_limited_number_of_writes(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
 ) -> None:
@@ -165,7 +157,6 @@ async def test_a_transaction_has_a_limited_number_of_writes(
     assert commands.count("commitTransaction") == 3, "the first, and two with two commits each"
 
 
-@gen_test
 async def test_a_transaction_updates_a_limited_number_of_fields(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
 ) -> None:
@@ -199,7 +190,6 @@ def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
     assert MAX_FIELDS * 10_000 + size < 48_000_000
 
 
-@gen_test
 async def test_few_commits_of_a_group_that_failed_run_at_once(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +217,6 @@ async def test_few_commits_of_a_group_that_failed_run_at_once(
     assert max(at_once) == MAX_ALONE
 
 
-@gen_test
 async def test_a_cancelled_caller_affects_no_other(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +229,6 @@ async def test_a_cancelled_caller_affects_no_other(
     assert sorted(await fixture.ids()) == [1, 2, 3]
 
 
-@gen_test
 async def test_write_that_waits_for_a_locked_document_holds_up_no_other(
     stores: StoresFixture,
 ) -> None:

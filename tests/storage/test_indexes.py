@@ -17,7 +17,6 @@ from storage.rooms.presence import LEASE_TTL_SECONDS
 from storage.stores import Stores
 from tests.support.room_builders import GRACE
 
-gen_test = pytest.mark.gen_test
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SINCE: Mapping[str, Any] = {"$gte": AT}
 DUE: Mapping[str, Any] = {"$gt": BEFORE_ANY, "$lt": AT}
@@ -95,7 +94,6 @@ def plan_stages(explained: Mapping[str, Any]) -> list[dict[str, Any]]:
     return stages(explained["queryPlanner"]["winningPlan"])
 
 
-@gen_test
 async def test_unique_indexes_reject_duplicates(indexed: Database) -> None:
     for collection, key in UNIQUE:
         rows = indexed.collection(collection)
@@ -104,7 +102,6 @@ async def test_unique_indexes_reject_duplicates(indexed: Database) -> None:
             await rows.insert_one({"_id": 2, **key})
 
 
-@gen_test
 async def test_mongodb_deletes_what_has_expired(indexed: Database) -> None:
     expiries = {
         **{(name, "expires_at"): 0 for name in ("tokens", "audit", "orders", "outbox", "inbox")},
@@ -124,7 +121,6 @@ async def test_mongodb_deletes_what_has_expired(indexed: Database) -> None:
     assert timedelta(seconds=EVICTION_TTL_SECONDS) > 10 * OVERLAP
 
 
-@gen_test
 async def test_frequent_queries_are_answered_by_indexes(indexed: Database) -> None:
     for collection, query, order in QUERIES:
         find = {"find": collection, "filter": query, "sort": order}

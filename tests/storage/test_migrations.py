@@ -15,7 +15,6 @@ from tests.support.paths import ROOT
 from tests.support.room_builders import GRACE
 from tests.support.storage import NAME
 
-gen_test = pytest.mark.gen_test(timeout=60)
 LONG = 3_600.0
 
 
@@ -51,7 +50,6 @@ async def stored(database: Database) -> tuple[int, int]:
     return row["version"], row["oldest"]
 
 
-@gen_test
 async def test_each_migration_is_applied_once_in_order(old_database: Database) -> None:
     steps = Steps()
     migrations = [steps.step(2), steps.step(3)]
@@ -63,7 +61,6 @@ async def test_each_migration_is_applied_once_in_order(old_database: Database) -
     assert steps.applied == [2, 3, 4]
 
 
-@gen_test
 async def test_two_processes_that_migrate_at_once_change_each_document_once(
     old_database: Database,
 ) -> None:
@@ -81,7 +78,6 @@ async def test_two_processes_that_migrate_at_once_change_each_document_once(
     assert await stored(old_database) == (2, 1)
 
 
-@gen_test
 async def test_a_migration_killed_halfway_is_completed_by_another_process(
     old_database: Database, mongo_uri: str
 ) -> None:
@@ -102,7 +98,6 @@ async def test_a_migration_killed_halfway_is_completed_by_another_process(
     assert await stored(old_database) == (2, 1)
 
 
-@gen_test
 async def test_a_migration_that_fails_is_repeated_by_the_next_start(old_database: Database) -> None:
     steps = Steps()
 
@@ -116,7 +111,6 @@ async def test_a_migration_that_fails_is_repeated_by_the_next_start(old_database
     assert steps.applied == [2, 3]
 
 
-@gen_test
 async def test_a_server_runs_on_a_newer_schema_unless_that_excludes_it(
     old_database: Database,
 ) -> None:
@@ -132,7 +126,6 @@ async def test_a_server_runs_on_a_newer_schema_unless_that_excludes_it(
     )
 
 
-@gen_test
 async def test_a_migration_that_older_servers_cannot_bear_is_not_applied_beside_one(
     old_database: Database,
 ) -> None:
@@ -151,7 +144,6 @@ async def test_a_migration_that_older_servers_cannot_bear_is_not_applied_beside_
     assert await stored(old_database) == (3, 2)
 
 
-@gen_test
 async def test_a_new_database_has_the_newest_schema_without_migrations(
     mongo_uri: str, mongo: MongoClient[Any]
 ) -> None:
@@ -165,7 +157,6 @@ async def test_a_new_database_has_the_newest_schema_without_migrations(
     mongo.drop_database(name)
 
 
-@gen_test
 async def test_leases_name_the_schema_of_their_process(old_database: Database) -> None:
     await PresenceStore(old_database, GRACE).renew("p", LONG)
     row = await old_database.collection("processes").find_one({"_id": "p"})

@@ -12,8 +12,6 @@ from storage import replica_set
 from storage.database import Database
 from storage.replica_set import warn_of_mongodb_risks
 
-gen_test = pytest.mark.gen_test(timeout=20)
-
 
 async def warnings(database: Database, *, production: bool = False) -> dict[str, dict[str, Any]]:
     with capture_logs() as logs:
@@ -45,12 +43,10 @@ def journal_default(mongo: MongoClient[Any]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("journal_default")
-@gen_test
 async def test_a_sound_mongodb_causes_no_warning(database: Database) -> None:
     assert await warnings(database) == {}
 
 
-@gen_test
 async def test_majority_writes_that_do_not_wait_for_the_journal_are_warned_of(
     database: Database,
 ) -> None:
@@ -58,14 +54,12 @@ async def test_majority_writes_that_do_not_wait_for_the_journal_are_warned_of(
     assert found.keys() == {"mongodb_journal_off"}
 
 
-@gen_test
 async def test_long_transactions_are_warned_of(database: Database, mongo: MongoClient[Any]) -> None:
     with parameters(mongo, transactionLifetimeLimitSeconds=6):
         found = (await warnings(database))["mongodb_transactions_long"]
     assert (found["seconds"], found["log_level"]) == (6, "warning")
 
 
-@gen_test
 async def test_an_old_version_is_warned_of(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,14 +68,12 @@ async def test_an_old_version_is_warned_of(
     assert found["oldest"] == "99.0"
 
 
-@gen_test
 async def test_a_single_member_is_warned_of_in_production(database: Database) -> None:
     found = await warnings(database, production=True)
     assert found.keys() == {"mongodb_members_few", "mongodb_journal_off"}
     assert found["mongodb_members_few"]["members"] == 1
 
 
-@gen_test
 async def test_a_mongodb_that_does_not_answer_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_set, "CHECK_SECONDS", 0.05)
     database = Database("mongodb://127.0.0.1:1/", "none")

@@ -12,7 +12,6 @@ from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
 from tests.support.storage import StoresFixture, build_indexes
 
-gen_test = pytest.mark.gen_test(timeout=60)
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
@@ -35,7 +34,6 @@ def cases(io_loop: IOLoop, stores: StoresFixture) -> RefundCaseStore:
     return store
 
 
-@gen_test
 async def test_a_case_is_read_as_it_was_stored(cases: RefundCaseStore) -> None:
     case = new_case(1, "Q1", "Q2")
     assert await cases.add(case) == case
@@ -47,7 +45,6 @@ async def test_a_case_is_read_as_it_was_stored(cases: RefundCaseStore) -> None:
         await cases.get("R2")
 
 
-@gen_test
 async def test_an_order_is_in_one_open_case(cases: RefundCaseStore) -> None:
     first = await cases.add(new_case(1, "Q1", "Q2"))
     with pytest.raises(OrderInRefund):
@@ -63,7 +60,6 @@ async def test_an_order_is_in_one_open_case(cases: RefundCaseStore) -> None:
     assert await cases.with_order("Q2") == [third, closed]
 
 
-@gen_test
 async def test_only_the_steps_that_changed_are_written(
     cases: RefundCaseStore, stores: StoresFixture
 ) -> None:
@@ -88,7 +84,6 @@ async def test_only_the_steps_that_changed_are_written(
     assert (await cases.get("R1")).gifts == fewer.gifts
 
 
-@gen_test
 async def test_a_case_in_progress_is_claimed_when_it_is_due(cases: RefundCaseStore) -> None:
     case = await cases.add(new_case(1, "Q1"))
     now = datetime.now(UTC)
@@ -102,7 +97,6 @@ async def test_a_case_in_progress_is_claimed_when_it_is_due(cases: RefundCaseSto
     assert await cases.claim(MINUTE) is None
 
 
-@gen_test
 async def test_details_for_the_audit_log_are_the_user_and_the_orders(
     cases: RefundCaseStore,
 ) -> None:
@@ -115,7 +109,6 @@ async def test_details_for_the_audit_log_are_the_user_and_the_orders(
     assert await cases.fields("R2", "user_id") == {}
 
 
-@gen_test
 async def test_gifts_of_cases_in_progress_are_known(
     cases: RefundCaseStore, stores: StoresFixture
 ) -> None:
@@ -130,7 +123,6 @@ async def test_gifts_of_cases_in_progress_are_known(
     assert await known("bert") == set()
 
 
-@gen_test
 async def test_cases_are_listed_newest_first(cases: RefundCaseStore) -> None:
     for number, user_id in enumerate(("anna", "bert", "anna"), 1):
         await cases.add(new_case(number, f"Q{number}", user_id=user_id))
@@ -148,7 +140,6 @@ async def test_cases_are_listed_newest_first(cases: RefundCaseStore) -> None:
     assert ([case.id for case in (*first, *rest)], end) == (["R3", "R2", "R1"], None)
 
 
-@gen_test
 async def test_figures_count_open_cases_and_problems(cases: RefundCaseStore) -> None:
     assert await cases.figures() == ({}, {}, {})
     for number, days in ((1, 3), (2, 2), (3, 1)):

@@ -7,8 +7,6 @@ from tornado.ioloop import IOLoop
 from storage.chat import RelayClaim, RelayCursorStore, RelayPosition
 from storage.database import Database
 
-gen_test = pytest.mark.gen_test(timeout=60)
-
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=40)
 A_SECOND = timedelta(seconds=1)
@@ -38,7 +36,6 @@ async def release(
     await cursors.release(claimed, None, NOW, claimed.counts_at, due_at, counts_due=False)
 
 
-@gen_test
 async def test_first_wake_creates_a_cursor_before_the_first_event(
     cursors: RelayCursorStore,
 ) -> None:
@@ -56,7 +53,6 @@ async def test_first_wake_creates_a_cursor_before_the_first_event(
     )
 
 
-@gen_test
 async def test_room_is_claimed_once_until_the_lease_expires(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: False}, NOW)
     await claim_due(cursors)
@@ -65,7 +61,6 @@ async def test_room_is_claimed_once_until_the_lease_expires(cursors: RelayCursor
     assert (await claim_due(cursors, NOW + LEASE)).claims == 2
 
 
-@gen_test
 async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
     for live_id in range(10):
         await cursors.wake({live_id: False}, NOW)
@@ -76,7 +71,6 @@ async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) 
     assert sorted(it.live_id for some in claims for it in some) == list(range(10))
 
 
-@gen_test
 async def test_longest_waiting_room_is_claimed_first(cursors: RelayCursorStore) -> None:
     for live_id, seconds in ((1, 3), (2, 1), (3, 2)):
         await cursors.wake({live_id: False}, NOW + seconds * A_SECOND)
@@ -85,7 +79,6 @@ async def test_longest_waiting_room_is_claimed_first(cursors: RelayCursorStore) 
     assert [(await claim_due(cursors, later)).live_id for _ in range(3)] == [2, 3, 1]
 
 
-@gen_test
 async def test_concurrent_first_wakes_make_one_row(cursors: RelayCursorStore) -> None:
     await asyncio.gather(*(cursors.wake({7: n == 3}, NOW) for n in range(10)))
     claimed = await claim_due(cursors)
@@ -93,14 +86,12 @@ async def test_concurrent_first_wakes_make_one_row(cursors: RelayCursorStore) ->
     assert await claim(cursors) is None
 
 
-@gen_test
 async def test_counts_stay_due_after_a_wake_without_counts(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: True}, NOW)
     await cursors.wake({7: False}, NOW)
     assert (await claim_due(cursors)).counts_due
 
 
-@gen_test
 async def test_released_room_is_not_claimed_until_it_is_woken(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: True}, NOW)
     claimed = await claim_due(cursors)
@@ -112,7 +103,6 @@ async def test_released_room_is_not_claimed_until_it_is_woken(cursors: RelayCurs
     assert (claimed.epoch, claimed.seq, claimed.counts_due) == ("e1", 5, False)
 
 
-@gen_test
 async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: False}, NOW)
     claimed = await claim_due(cursors)
@@ -125,7 +115,6 @@ async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> Non
     assert await claim(cursors) is None
 
 
-@gen_test
 async def test_released_room_is_claimed_when_its_counts_are_due(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: True}, NOW)
     claimed, soon = await claim_due(cursors), NOW + A_SECOND
@@ -135,7 +124,6 @@ async def test_released_room_is_claimed_when_its_counts_are_due(cursors: RelayCu
     assert (again.counts_due, again.counts_at) == (True, soon)
 
 
-@gen_test
 async def test_wake_does_not_shorten_a_postponement(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: False}, NOW)
     await cursors.postpone(await claim_due(cursors), NOW + 5 * A_SECOND)
@@ -147,7 +135,6 @@ async def test_wake_does_not_shorten_a_postponement(cursors: RelayCursorStore) -
     assert (await claim_due(cursors)).tries == 2
 
 
-@gen_test
 async def test_progress_resets_the_failure_count(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: False}, NOW)
     await cursors.postpone(await claim_due(cursors), NOW)
@@ -156,7 +143,6 @@ async def test_progress_resets_the_failure_count(cursors: RelayCursorStore) -> N
     assert (await claim_due(cursors)).tries == 0
 
 
-@gen_test
 async def test_advance_extends_the_lease(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: False}, NOW)
     claimed = await claim_due(cursors)
@@ -165,7 +151,6 @@ async def test_advance_extends_the_lease(cursors: RelayCursorStore) -> None:
     assert (await claim_due(cursors, NOW + 2 * LEASE)).seq == 1
 
 
-@gen_test
 async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: False}, NOW)
     slow = await claim_due(cursors)
@@ -179,7 +164,6 @@ async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorSto
     assert (await claim_due(cursors, later + LEASE)).seq == 4
 
 
-@gen_test
 async def test_cursors_leave_out_finished_rooms(cursors: RelayCursorStore) -> None:
     for live_id, over in ((1, False), (2, True)):
         await cursors.wake({live_id: False}, NOW)
@@ -189,14 +173,12 @@ async def test_cursors_leave_out_finished_rooms(cursors: RelayCursorStore) -> No
     assert await cursors.cursors() == {1: ("e1", 3), 3: ("", 0)}
 
 
-@gen_test
 async def test_polled_fields_are_indexed(cursors: RelayCursorStore, database: Database) -> None:
     await cursors.make_indexes()  # idempotent
     found = await database.collection("relay_cursors").index_information()
     assert {index["key"][0][0] for index in found.values()} == {"_id", "due_at", "over"}
 
 
-@gen_test
 async def test_release_moves_the_cursor(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: True}, NOW)
     claimed, position = await claim_due(cursors), RelayPosition("e1", 5, over=False)
@@ -206,7 +188,6 @@ async def test_release_moves_the_cursor(cursors: RelayCursorStore) -> None:
     assert (again.epoch, again.seq, again.counts_due) == ("e1", 5, True)
 
 
-@gen_test
 async def test_of_cursors_that_are_moved_together_lost_claims_stay(
     cursors: RelayCursorStore,
 ) -> None:
@@ -223,7 +204,6 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay(
     }
 
 
-@gen_test
 async def test_postponement_ends_the_claim(cursors: RelayCursorStore) -> None:
     await cursors.wake({7: False}, NOW)
     claimed = await claim_due(cursors)

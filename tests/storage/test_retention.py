@@ -12,7 +12,6 @@ from storage.operators.audit import AuditStore
 from storage.orders import OrderStore, new_number
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
 UNPAID = Order("", "1", "xpay", "wx1", "o1", "gold_60", fen=600, gold=60)
 
 
@@ -27,7 +26,6 @@ def days_until(at: datetime | None) -> int | None:
 
 
 @pytest.mark.parametrize("collection", ["audit", "orders", "outbox"])
-@gen_test
 async def test_documents_are_deleted_when_they_expire(
     stores: StoresFixture, collection: str
 ) -> None:
@@ -36,7 +34,6 @@ async def test_documents_are_deleted_when_they_expire(
     assert indexes["expires_at_1"]["expireAfterSeconds"] == 0
 
 
-@gen_test
 async def test_audit_entries_are_kept_for_their_days(stores: StoresFixture) -> None:
     for days in (400, 0):
         audit = AuditStore(stores.database, days)
@@ -44,7 +41,6 @@ async def test_audit_entries_are_kept_for_their_days(stores: StoresFixture) -> N
     assert await kept_days(stores, "audit") == [400, None]
 
 
-@gen_test
 async def test_failed_messages_are_kept_for_30_days(stores: StoresFixture) -> None:
     now, outbox = datetime.now(UTC), stores.outbox
     for _ in range(2):
@@ -54,7 +50,6 @@ async def test_failed_messages_are_kept_for_30_days(stores: StoresFixture) -> No
     assert sorted(await kept_days(stores, "outbox"), key=str) == [30, None]
 
 
-@gen_test
 async def test_closed_orders_are_deleted_unless_money_came(stores: StoresFixture) -> None:
     orders = OrderStore(stores.database, 90)
 
@@ -90,7 +85,6 @@ async def test_closed_orders_are_deleted_unless_money_came(stores: StoresFixture
     assert (await kept_days(stores, "orders"))[-1] == 90
 
 
-@gen_test
 async def test_an_order_whose_close_is_interrupted_is_deleted_too(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +105,6 @@ async def test_an_order_whose_close_is_interrupted_is_deleted_too(
     assert (row["state"], days_until(row["expires_at"])) == ("closed", 90)
 
 
-@gen_test
 async def test_zero_days_keep_closed_orders_for_ever(stores: StoresFixture) -> None:
     orders = OrderStore(stores.database, 0)
     await orders.add(replace(UNPAID, number="1"), 1, 0)

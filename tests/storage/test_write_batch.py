@@ -8,7 +8,6 @@ from core.errors import WriteConflict
 from storage.write_batch import WriteBatch
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
 NAME = "plain"
 
 
@@ -25,7 +24,6 @@ async def fill(stores: StoresFixture, *rows: dict[str, Any]) -> None:
     await stores.database.collection(NAME).insert_many([*rows])
 
 
-@gen_test
 async def test_all_writes_to_a_collection_take_one_command_of_each_kind(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -51,7 +49,6 @@ async def test_all_writes_to_a_collection_take_one_command_of_each_kind(
 
 
 @pytest.mark.parametrize("kind", ["insert", "update", "replace", "delete"])
-@gen_test
 async def test_a_write_whose_guard_fails_undoes_the_others(
     stores: StoresFixture, kind: str
 ) -> None:
@@ -75,7 +72,6 @@ async def test_a_write_whose_guard_fails_undoes_the_others(
     assert await stores.database.collection("rankings").find_one({}) is None
 
 
-@gen_test
 async def test_joined_batches_have_the_writes_of_all(stores: StoresFixture) -> None:
     await fill(stores, {"_id": 1})
     one, two = WriteBatch(), WriteBatch()

@@ -3,13 +3,10 @@
 import asyncio
 from datetime import timedelta
 
-import pytest
 from bson import ObjectId
 
 from storage.accounts.tokens import OVERLAP, EvictionStore
 from tests.support.storage import StoresFixture
-
-gen_test = pytest.mark.gen_test
 
 
 async def polled_store(stores: StoresFixture) -> EvictionStore:
@@ -26,7 +23,6 @@ async def insert_message(stores: StoresFixture, message: bytes, ago: timedelta) 
     await rows.insert_one({"_id": ObjectId(), "message": message, "at": at})
 
 
-@gen_test
 async def test_every_process_reads_every_message_since_its_start_once_including_its_own(
     stores: StoresFixture,
 ) -> None:
@@ -43,7 +39,6 @@ async def test_every_process_reads_every_message_since_its_start_once_including_
         assert await store.poll() == []
 
 
-@gen_test
 async def test_message_that_becomes_visible_within_the_overlap_is_read_in_its_order(
     stores: StoresFixture,
 ) -> None:
@@ -58,7 +53,6 @@ async def test_message_that_becomes_visible_within_the_overlap_is_read_in_its_or
     assert await store.poll() == []
 
 
-@gen_test
 async def test_overlap_is_counted_back_from_the_latest_message(stores: StoresFixture) -> None:
     store = await polled_store(stores)
     await insert_message(stores, b"last", -OVERLAP * 4)
@@ -68,7 +62,6 @@ async def test_overlap_is_counted_back_from_the_latest_message(stores: StoresFix
     assert await store.poll() == [b"shortly before it"]
 
 
-@gen_test
 async def test_messages_are_stamped_by_the_databases_clock(stores: StoresFixture) -> None:
     before = await stores.database.now()
     await stores.evictions.append(b"now")

@@ -5,7 +5,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from pymongo import MongoClient
 
 from storage.accounts.tokens import MAX_PER_USER, USER_DIGITS
@@ -13,8 +12,6 @@ from storage.documents import token_id
 from tests.support.database import blocked_writes
 from tests.support.storage import NAME, StoresFixture
 from tests.support.waiting import until
-
-gen_test = pytest.mark.gen_test
 
 
 async def rows(stores: StoresFixture) -> list[dict[str, Any]]:
@@ -35,7 +32,6 @@ async def shift(stores: StoresFixture, **times: timedelta) -> None:
         )
 
 
-@gen_test
 async def test_token_identifies_its_user_and_is_not_in_the_database(stores: StoresFixture) -> None:
     token = await issue(stores, "anna")
     assert re.fullmatch("[0-9a-f]{40}", token)
@@ -47,7 +43,6 @@ async def test_token_identifies_its_user_and_is_not_in_the_database(stores: Stor
         assert await stores.tokens.owner_of(other) is None
 
 
-@gen_test
 async def test_tokens_of_a_user_share_their_first_digits_and_no_others(
     stores: StoresFixture,
 ) -> None:
@@ -60,7 +55,6 @@ async def test_tokens_of_a_user_share_their_first_digits_and_no_others(
 # ---- ends of sessions
 
 
-@gen_test
 async def test_revoked_token_is_invalid_and_other_tokens_stay_valid(stores: StoresFixture) -> None:
     first, second = await issue(stores, "anna"), await issue(stores, "anna")
     for _ in range(2):
@@ -74,7 +68,6 @@ async def test_revoked_token_is_invalid_and_other_tokens_stay_valid(stores: Stor
         assert await stores.tokens.revoked_owner(token) is None
 
 
-@gen_test
 async def test_sessions_are_the_valid_tokens_with_their_last_use(stores: StoresFixture) -> None:
     first = await issue(stores, "anna")
     yesterday = {"used_at": timedelta(days=-1), "expires_at": timedelta(days=-1)}
@@ -90,7 +83,6 @@ async def test_sessions_are_the_valid_tokens_with_their_last_use(stores: StoresF
     assert (await stores.tokens.sessions("anna"))[1].used_at > newest.made_at - timedelta(minutes=1)
 
 
-@gen_test
 async def test_ended_sessions_are_invalid_and_keep_their_owner(stores: StoresFixture) -> None:
     tokens = [await issue(stores, "anna") for _ in range(3)]
     ids = [token_id(token) for token in tokens]
@@ -105,7 +97,6 @@ async def test_ended_sessions_are_invalid_and_keep_their_owner(stores: StoresFix
     assert await stores.tokens.user_id_of(bert) == "bert"
 
 
-@gen_test
 async def test_oldest_token_is_dropped_above_the_limit_to_which_revoked_ones_do_not_count(
     stores: StoresFixture,
 ) -> None:
@@ -127,7 +118,6 @@ async def test_oldest_token_is_dropped_above_the_limit_to_which_revoked_ones_do_
 # ---- lifetime
 
 
-@gen_test
 async def test_token_ends_when_unused_or_after_its_absolute_lifetime(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -148,7 +138,6 @@ async def test_token_ends_when_unused_or_after_its_absolute_lifetime(
     assert commands == ["find"]
 
 
-@gen_test
 async def test_use_extends_a_token_that_is_not_fresh_within_its_absolute_lifetime(
     stores: StoresFixture,
 ) -> None:
@@ -167,7 +156,6 @@ async def test_use_extends_a_token_that_is_not_fresh_within_its_absolute_lifetim
         assert row["expires_at"] == row["made_at"] + timedelta(days=180)
 
 
-@gen_test
 async def test_uses_at_the_same_time_are_stored_together(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -186,7 +174,6 @@ async def test_uses_at_the_same_time_are_stored_together(
     )
 
 
-@gen_test
 async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_extended(
     stores: StoresFixture, mongo: MongoClient[Any]
 ) -> None:
@@ -203,7 +190,6 @@ async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_exten
     assert ends["carl"] < datetime.now(UTC) + timedelta(days=1, minutes=1) < ends["bert"]
 
 
-@gen_test
 async def test_token_and_its_user_are_read_together_and_its_use_is_stored(
     stores: StoresFixture,
 ) -> None:

@@ -16,8 +16,6 @@ from tests.support.room_builders import NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room
 
-gen_test = pytest.mark.gen_test
-
 
 async def create(stores: StoresFixture, openid: str, **fields: object) -> User:
     user, new = await stores.users.create("app", openid, **fields)
@@ -32,7 +30,6 @@ async def update_profile(stores: StoresFixture, user_id: str, **fields: object) 
     return await stores.users.update_with(user_id, write_nothing_else, **fields)
 
 
-@gen_test
 async def test_user_is_created_once_per_app_and_openid(stores: StoresFixture) -> None:
     created = await asyncio.gather(
         *(stores.users.create("app", "o", nickname=f"n{n}", gender=2) for n in range(8))
@@ -50,7 +47,6 @@ async def test_user_is_created_once_per_app_and_openid(stores: StoresFixture) ->
     assert other.user_id != user_id
 
 
-@gen_test
 async def test_taken_user_id_is_not_assigned_again(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +56,6 @@ async def test_taken_user_id_is_not_assigned_again(
     assert (await create(stores, "two")).user_id == "10000008"
 
 
-@gen_test
 async def test_users_are_found_by_id_or_openid(stores: StoresFixture) -> None:
     ids = [(await create(stores, f"o{n}")).user_id for n in range(3)]
     user = await stores.users.get(ids[0])
@@ -73,7 +68,6 @@ async def test_users_are_found_by_id_or_openid(stores: StoresFixture) -> None:
         await stores.users.get("unknown")
 
 
-@gen_test
 async def test_search_matches_the_prefix_of_id_or_nickname(stores: StoresFixture) -> None:
     anna = await create(stores, "1", nickname="anna")
     annika = await create(stores, "2", nickname="annika")
@@ -95,7 +89,6 @@ async def test_search_matches_the_prefix_of_id_or_nickname(stores: StoresFixture
     assert await found("", after=all_ids[1]) == all_ids[2:]
 
 
-@gen_test
 async def test_profile_update_keeps_the_other_fields(stores: StoresFixture) -> None:
     user = await create(stores, "o", nickname="anna", age=20)
     updated = await update_profile(stores, user.user_id, nickname="new", gender=2)
@@ -106,7 +99,6 @@ async def test_profile_update_keeps_the_other_fields(stores: StoresFixture) -> N
             await update
 
 
-@gen_test
 async def test_new_gender_changes_the_membership_or_the_profile_stays_unchanged(
     stores: StoresFixture,
 ) -> None:
@@ -125,7 +117,6 @@ async def test_new_gender_changes_the_membership_or_the_profile_stays_unchanged(
 # ---- likes
 
 
-@gen_test
 async def test_like_is_one_way_stored_once_and_lasts_until_removed(stores: StoresFixture) -> None:
     assert not await stores.likes.has("anna", "bert")
     await asyncio.gather(*(stores.likes.put("anna", "bert") for _ in range(10)))

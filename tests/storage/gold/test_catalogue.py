@@ -10,14 +10,12 @@ from storage.errors import BlockNotFound, GiftNotFound
 from storage.gold.catalogue import DEFAULTS, ConfigStore
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test
 FEW = DEFAULTS[-3:]
 
 
 # ---- items
 
 
-@gen_test
 async def test_items_are_numbered_from_one_and_no_number_is_used_again(
     stores: StoresFixture,
 ) -> None:
@@ -28,7 +26,6 @@ async def test_items_are_numbered_from_one_and_no_number_is_used_again(
     assert sorted(row["id"] for row in many) == list(range(2, 12))
 
 
-@gen_test
 async def test_edit_changes_only_the_given_fields(stores: StoresFixture) -> None:
     await stores.gifts.add(name="rose", gold=1)
     edited = {"id": 1, "name": "rose", "gold": 2}
@@ -36,7 +33,6 @@ async def test_edit_changes_only_the_given_fields(stores: StoresFixture) -> None
     assert await stores.gifts.edit(1) == await stores.gifts.get(1) == edited
 
 
-@gen_test
 async def test_missing_item_raises_the_error_of_its_kind(stores: StoresFixture) -> None:
     for store, missing in ((stores.gifts, GiftNotFound), (stores.blocks, BlockNotFound)):
         for action in (store.get(9), store.edit(9, gold=1), store.edit(9), store.remove(9)):
@@ -44,7 +40,6 @@ async def test_missing_item_raises_the_error_of_its_kind(stores: StoresFixture) 
                 await action
 
 
-@gen_test
 async def test_recharge_blocks_are_sorted_by_price(stores: StoresFixture) -> None:
     for fen in (600, 100, 600):
         await stores.blocks.add(fen=fen, gold=fen)
@@ -59,7 +54,6 @@ async def add(stores: StoresFixture, key: str, value: Any, *, enabled: bool = Tr
     return int(row["id"])
 
 
-@gen_test
 async def test_json_values_are_stored_unchanged(stores: StoresFixture) -> None:
     for value in ("text", 1, 1.5, None, True, ["a"], {"a.b": {"$c": 2**70}}):
         number = await add(stores, "KEY", value)
@@ -68,7 +62,6 @@ async def test_json_values_are_stored_unchanged(stores: StoresFixture) -> None:
         assert (await stores.configs.edit(number, remark="r"))["value"] == [value]
 
 
-@gen_test
 async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture) -> None:
     await add(stores, "INDEX_BANNER", "old")
     await add(stores, "INDEX_BANNER", "new")
@@ -84,7 +77,6 @@ async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture
     }
 
 
-@gen_test
 async def test_newest_enabled_rate_applies_and_is_missing_if_invalid(stores: StoresFixture) -> None:
     assert await stores.configs.rates() == {"EXCHANGE_RATE": None, "WITHDRAW_RATE": None}
     await add(stores, "WITHDRAW_RATE", 0.1)
@@ -119,7 +111,6 @@ class DyingCollection:
 
 
 @pytest.mark.parametrize("calls", range(len(FEW)))
-@gen_test
 async def test_a_start_killed_after_any_row_is_completed_by_the_next(
     stores: StoresFixture, calls: int
 ) -> None:
@@ -132,7 +123,6 @@ async def test_a_start_killed_after_any_row_is_completed_by_the_next(
     assert (await stores.configs.add(**FEW[0]))["id"] == len(FEW) + 1
 
 
-@gen_test
 async def test_starts_at_once_store_each_default_once_and_later_ones_change_nothing(
     stores: StoresFixture,
 ) -> None:

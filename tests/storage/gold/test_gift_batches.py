@@ -17,8 +17,6 @@ from storage.gold.ledger import BatchContext, LedgerStore
 from storage.gold.rankings import RankingStore
 from tests.support.storage import NAME, StoresFixture, rose
 
-gen_test = pytest.mark.gen_test
-
 
 class BatchFixture:
     """Reads, decides and writes gift batches step by step."""
@@ -58,7 +56,6 @@ class BatchFixture:
 # ---- context
 
 
-@gen_test
 async def test_context_has_balances_and_faces_of_existing_users(stores: StoresFixture) -> None:
     anna, bert = await stores.create_users((15, 3), (0, 7))
     await stores.users.update(anna, nickname="Anna", face_url="https://faces/a", gender=2)
@@ -71,7 +68,6 @@ async def test_context_has_balances_and_faces_of_existing_users(stores: StoresFi
     assert (context.batch.written, context.batch.entries) == ({}, [])
 
 
-@gen_test
 async def test_context_has_stored_gifts_with_the_same_request_ids(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -92,7 +88,6 @@ async def test_context_has_stored_gifts_with_the_same_request_ids(
 # ---- write
 
 
-@gen_test
 async def test_batch_moves_balances_and_writes_entries_and_rankings(stores: StoresFixture) -> None:
     batches = BatchFixture(stores)
     anna, bert, carl = await stores.create_users((15, 3), (0, 5), (10, 0))
@@ -135,7 +130,6 @@ class ConflictWithoutWrites:
         return True
 
 
-@gen_test
 async def test_batch_conflicts_when_any_balance_has_changed_and_succeeds_on_fresh_data(
     stores: StoresFixture,
 ) -> None:
@@ -152,7 +146,6 @@ async def test_batch_conflicts_when_any_balance_has_changed_and_succeeds_on_fres
     assert balances == [(55, 5), (15, 60), (55, 5), (65, 10)]
 
 
-@gen_test
 async def test_balance_with_zero_net_change_is_guarded(stores: StoresFixture) -> None:
     batches = BatchFixture(stores)
     anna, bert, carl = await stores.create_users((100, 0), (0, 5), (0, 0))
@@ -162,7 +155,6 @@ async def test_balance_with_zero_net_change_is_guarded(stores: StoresFixture) ->
         await batches.write(context)
 
 
-@gen_test
 async def test_batch_conflicts_when_a_key_is_taken(stores: StoresFixture) -> None:
     batches = BatchFixture(stores)
     anna, bert, carl = await stores.create_users((100, 0), (0, 0), (100, 0))
@@ -175,7 +167,6 @@ async def test_batch_conflicts_when_a_key_is_taken(stores: StoresFixture) -> Non
 @pytest.mark.parametrize(
     ("request_ids", "gold"), [(("r", "r"), 0), (("r", "r"), 10), (("", ""), 10)]
 )
-@gen_test
 async def test_two_concurrent_batches_with_the_same_key_or_balance_write_one(
     stores: StoresFixture, request_ids: tuple[str, str], gold: int
 ) -> None:
@@ -187,7 +178,6 @@ async def test_two_concurrent_batches_with_the_same_key_or_balance_write_one(
     assert await stores.balance(anna) == (15 - gold, 0)
 
 
-@gen_test
 async def test_run_transaction_undoes_and_retries_until_it_commits(stores: StoresFixture) -> None:
     batches, (anna, bert) = BatchFixture(stores), await stores.create_users((15, 0), (0, 0))
     rows, attempts = stores.database.collection("things"), 0
@@ -224,7 +214,6 @@ class ReadConcernSpy(CommandListener):
         pass
 
 
-@gen_test
 async def test_a_primary_is_confirmed_once_for_all_who_ask_at_a_time(mongo_uri: str) -> None:
     spy = ReadConcernSpy()
     database = Database(mongo_uri, NAME, [spy])

@@ -20,7 +20,6 @@ from storage.gold.rankings import RankingStore
 from tests.support.batch_sizes import BatchSizes
 from tests.support.storage import NAME, StoresFixture
 
-gen_test = pytest.mark.gen_test
 USERS = 1_200
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -65,7 +64,6 @@ async def measured(mongo_uri: str) -> AsyncIterator[tuple[Database, BatchSizes]]
 
 
 @pytest.mark.usefixtures("many_users")
-@gen_test
 async def test_a_check_of_a_consistent_ledger_reads_nothing_or_small_batches(
     mongo_uri: str,
 ) -> None:
@@ -78,7 +76,6 @@ async def test_a_check_of_a_consistent_ledger_reads_nothing_or_small_batches(
 
 
 @pytest.mark.usefixtures("many_users")
-@gen_test
 async def test_checks_and_rebuilds_read_few_of_many_problems(
     mongo_uri: str, stores: StoresFixture
 ) -> None:

@@ -18,8 +18,6 @@ from storage.gold.ledger import ranking_changes_in
 from tests.support.query_profile import profile_queries
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
-gen_test = pytest.mark.gen_test
-
 
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
     """Services of `n` processes, each with its own locks."""
@@ -35,7 +33,6 @@ async def write(
 # ---- entries and balances
 
 
-@gen_test
 async def test_gold_is_granted_once_by_any_number_of_processes(stores: StoresFixture) -> None:
     (anna,) = await stores.create_users((1, 2))
     services = ledger_services(stores, 4)
@@ -52,7 +49,6 @@ async def test_gold_is_granted_once_by_any_number_of_processes(stores: StoresFix
         await services[0].grant("unknown", 50, "prize", "i", "ops")
 
 
-@gen_test
 async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture) -> None:
     (anna,) = await stores.create_users((0, 0))
     lines = postings_for(anna, 5)
@@ -68,7 +64,6 @@ async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture)
     assert await stores.balance(anna) == (5, 0)
 
 
-@gen_test
 async def test_entry_is_read_as_it_was_written_and_names_its_room_event(
     stores: StoresFixture,
 ) -> None:
@@ -82,7 +77,6 @@ async def test_entry_is_read_as_it_was_written_and_names_its_room_event(
     assert await stores.ledger.find("other") is None
 
 
-@gen_test
 async def test_balances_move_together_or_not_at_all(stores: StoresFixture) -> None:
     anna, bert = await stores.create_users((0, 10), (0, 0))
     lines = postings_for(anna, 5, -11) + postings_for(bert, 3)
@@ -97,7 +91,6 @@ async def test_balances_move_together_or_not_at_all(stores: StoresFixture) -> No
     assert balances == {anna: Balance(5, 0), bert: Balance(3, 0)}
 
 
-@gen_test
 async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waited_too_long(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +110,6 @@ async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waite
         await stores.ledger.find_committed("other")
 
 
-@gen_test
 async def test_concurrent_reversals_return_a_gift_once_and_unrank_it(stores: StoresFixture) -> None:
     anna, bert = await stores.create_users((100, 0), (0, 0))
     services = ledger_services(stores, 4)
@@ -131,7 +123,6 @@ async def test_concurrent_reversals_return_a_gift_once_and_unrank_it(stores: Sto
     assert [await stores.rankings.top(scope, "gold", 50) for scope in scopes] == [[]]
 
 
-@gen_test
 async def test_reversed_grant_changes_no_ranking(stores: StoresFixture) -> None:
     (anna,) = await stores.create_users((0, 0))
     (ledger_service,) = ledger_services(stores, 1)
@@ -160,7 +151,6 @@ async def insert_entries(stores: StoresFixture, count: int) -> list[Document]:
     return rows
 
 
-@gen_test
 async def test_search_finds_an_entry_by_key_prefix_order_or_user(stores: StoresFixture) -> None:
     rows = await insert_entries(stores, 40)
     gift, recharge = rows[20]["_id"], rows[21]["_id"]
@@ -178,7 +168,6 @@ async def test_search_finds_an_entry_by_key_prefix_order_or_user(stores: StoresF
     assert await stores.ledger.page("", "gift", "", 10, search="Q00021") == ([], None)
 
 
-@gen_test
 async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFixture) -> None:
     of_refund = {"kind": "reversal", "content": {"fen": 600}}
     of_case = {"kind": "reversal", "by": "R2026"}
@@ -194,7 +183,6 @@ async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFix
     assert len((await stores.ledger.page("", "", "", 10))[0]) == 7
 
 
-@gen_test
 async def test_ledger_pages_and_searches_read_few_documents(stores: StoresFixture) -> None:
     rows = await insert_entries(stores, 1000)
     middle = rows[500]

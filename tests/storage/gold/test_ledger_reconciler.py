@@ -17,7 +17,6 @@ from storage.orders import new_number
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import open_room
 
-gen_test = pytest.mark.gen_test
 HOUR = timedelta(hours=1)
 
 
@@ -86,7 +85,6 @@ DAMAGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@gen_test
 async def test_consistent_ledger_has_no_problems(ledger: LedgerFixture) -> None:
     (first,) = await ledger.stores.entries(**FIRST_GIFT)
     assert await ledger.kinds() == await ledger.kinds(HOUR) == []
@@ -98,7 +96,6 @@ async def test_consistent_ledger_has_no_problems(ledger: LedgerFixture) -> None:
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-@gen_test
 async def test_every_kind_of_damage_is_found_unless_it_is_older_than_the_interval(
     ledger: LedgerFixture, kind: str
 ) -> None:
@@ -108,7 +105,6 @@ async def test_every_kind_of_damage_is_found_unless_it_is_older_than_the_interva
     assert await ledger.kinds(-HOUR) == []
 
 
-@gen_test
 async def test_users_and_rooms_are_checked_in_chunks(
     ledger: LedgerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +121,6 @@ async def test_users_and_rooms_are_checked_in_chunks(
         assert (await ledger.kinds(ago)).count("balance") == 6
 
 
-@gen_test
 async def test_every_wrong_account_is_reported(ledger: LedgerFixture) -> None:
     anna, bert = ledger.users
     users = ledger.stores.database.collection("users")
@@ -150,7 +145,6 @@ async def test_every_wrong_account_is_reported(ledger: LedgerFixture) -> None:
         }
 
 
-@gen_test
 async def test_incremental_check_covers_rankings_of_reversed_gifts(ledger: LedgerFixture) -> None:
     anna = ledger.users[0]
     collection = ledger.stores.database.collection("ledger")
@@ -165,7 +159,6 @@ async def test_incremental_check_covers_rankings_of_reversed_gifts(ledger: Ledge
     assert [problem.kind for problem in found if problem.what.startswith("live:")] == ["rank"]
 
 
-@gen_test
 async def test_two_entries_cannot_have_the_same_room_event(ledger: LedgerFixture) -> None:
     collection = ledger.stores.database.collection("ledger")
     first, second, *_ = await collection.find({"kind": "gift"}).sort("seq", 1).to_list()
@@ -173,7 +166,6 @@ async def test_two_entries_cannot_have_the_same_room_event(ledger: LedgerFixture
         await collection.update_one({"_id": second["_id"]}, {"$set": {"seq": first["seq"]}})
 
 
-@gen_test
 async def test_invalid_ranking_scopes_are_reported_and_skipped(ledger: LedgerFixture) -> None:
     rankings = ledger.stores.database.collection("rankings")
     await rankings.insert_many([{"_id": 1, "scope": None}, {"_id": 2, "scope": "live:x"}])

@@ -15,7 +15,6 @@ from tests.support.room_builders import HOST
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import change_room, open_room
 
-gen_test = pytest.mark.gen_test
 HOUR = timedelta(hours=1)
 FIRST_GIFT = {"_id": {"$regex": "^gift:.*:first$"}}
 
@@ -105,7 +104,6 @@ def rankings(io_loop: IOLoop, stores: StoresFixture) -> RankingFixture:
 # ---- sums
 
 
-@gen_test
 async def test_each_live_and_each_day_has_its_own_ranking_which_matches_the_ledger(
     rankings: RankingFixture,
 ) -> None:
@@ -131,7 +129,6 @@ async def test_each_live_and_each_day_has_its_own_ranking_which_matches_the_ledg
     assert await rankings.is_consistent()
 
 
-@gen_test
 async def test_day_ranking_follows_china_time(rankings: RankingFixture) -> None:
     anna, bert, carl, _ = rankings.user_ids
     midnight = datetime(2026, 1, 1, 16, tzinfo=UTC)
@@ -144,7 +141,6 @@ async def test_day_ranking_follows_china_time(rankings: RankingFixture) -> None:
     assert await rankings.is_consistent()
 
 
-@gen_test
 async def test_reversed_gift_is_in_no_stored_or_rebuilt_ranking(rankings: RankingFixture) -> None:
     anna, bert, carl, dora = rankings.user_ids
     live = {"gold": {anna: 10, bert: 10}, "income": {carl: 10}}
@@ -159,7 +155,6 @@ async def test_reversed_gift_is_in_no_stored_or_rebuilt_ranking(rankings: Rankin
     assert await rankings.stored(rankings.day) == day
 
 
-@gen_test
 async def test_scopes_are_those_of_stored_rows_and_of_gifts_since_a_time(
     rankings: RankingFixture,
 ) -> None:
@@ -184,7 +179,6 @@ async def test_scopes_are_those_of_stored_rows_and_of_gifts_since_a_time(
         ("invented", "stored (1, 0), journal (0, 0)"),
     ],
 )
-@gen_test
 async def test_wrong_row_is_reported_and_repaired_and_keeps_counting(
     rankings: RankingFixture, kind: str, description: str
 ) -> None:
@@ -208,7 +202,6 @@ async def test_wrong_row_is_reported_and_repaired_and_keeps_counting(
 # ---- concurrency
 
 
-@gen_test
 async def test_snapshots_and_rebuilds_during_gifts_are_correct(rankings: RankingFixture) -> None:
     anna, bert, carl, _ = rankings.user_ids
     other, damaged = GiftProcess(rankings.stores), 0
@@ -231,7 +224,6 @@ async def test_snapshots_and_rebuilds_during_gifts_are_correct(rankings: Ranking
 
 @pytest.mark.parametrize("kind", ["altered", "missing"])
 @pytest.mark.parametrize("sender", [0, 1], ids=["sender_of_wrong_row", "other_sender"])
-@gen_test
 async def test_gift_between_snapshot_and_repair_is_not_lost(
     rankings: RankingFixture, monkeypatch: pytest.MonkeyPatch, kind: str, sender: int
 ) -> None:
@@ -250,7 +242,6 @@ async def test_gift_between_snapshot_and_repair_is_not_lost(
     assert sum(gold.values()) == 30 + 10
 
 
-@gen_test
 async def test_gift_reversed_during_a_rebuild_is_not_ranked(rankings: RankingFixture) -> None:
     await rankings.rows.delete_many({})
     await asyncio.gather(rankings.reconciler.rebuild_all(), rankings.reverse_first_gift())
@@ -259,7 +250,6 @@ async def test_gift_reversed_during_a_rebuild_is_not_ranked(rankings: RankingFix
     assert rankings.user_ids[0] in (await rankings.stored(rankings.live))["gold"]
 
 
-@gen_test
 async def test_concurrent_rebuilds_repair_a_ranking_once(rankings: RankingFixture) -> None:
     await rankings.rows.update_many({}, {"$inc": {"gold": 1}})
     await rankings.rows.delete_many({"user_id": rankings.user_ids[0]})

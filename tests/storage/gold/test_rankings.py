@@ -6,7 +6,6 @@ from ledger.gifts import RankingChange
 from storage.database import Session
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test
 LIVE, DAY = "live:1:e", "day:2026-01-02"
 
 
@@ -14,7 +13,6 @@ async def add(stores: StoresFixture, *changes: RankingChange) -> None:
     await stores.database.transaction(lambda session: stores.rankings.add(changes, session))
 
 
-@gen_test
 async def test_givers_and_receivers_are_ranked_by_their_sums_then_by_user_id(
     stores: StoresFixture,
 ) -> None:
@@ -36,14 +34,12 @@ async def test_givers_and_receivers_are_ranked_by_their_sums_then_by_user_id(
     assert await stores.rankings.top("live:1:f", "gold", 50) == []
 
 
-@gen_test
 async def test_empty_change_sends_no_command(stores: StoresFixture, commands: list[str]) -> None:
     commands.clear()
     await add(stores)
     assert commands == []
 
 
-@gen_test
 async def test_change_of_an_aborted_transaction_is_not_stored(stores: StoresFixture) -> None:
     async def work(session: Session) -> None:
         await stores.rankings.add([RankingChange(LIVE, "1", 5, 0)], session)

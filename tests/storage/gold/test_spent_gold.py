@@ -13,11 +13,9 @@ from storage.database import Session
 from storage.gold.spent_gold import SpentGoldStore
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
-gen_test = pytest.mark.gen_test
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@gen_test
 async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: StoresFixture) -> None:
     anna, bert = await stores.create_users((40, 30), (0, 0))
     process = GiftProcess(stores)
@@ -37,7 +35,6 @@ async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: Stor
     assert await spent_gold.gold_gifts(anna, datetime.now(UTC) + timedelta(days=1)) == []
 
 
-@gen_test
 async def test_only_so_many_of_the_newest_gifts_are_read(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

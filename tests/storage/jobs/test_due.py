@@ -10,12 +10,10 @@ from storage.database import Database
 from storage.jobs.due import JobLeaseStore, claim_due, due_now, make_due_index
 from tests.storage.test_indexes import plan_stages
 
-gen_test = pytest.mark.gen_test
 HOUR = timedelta(hours=1)
 OPEN = 200
 
 
-@gen_test
 async def test_what_is_due_is_found_among_many_that_are_not_by_one_key(database: Database) -> None:
     rows = database.collection("due_things")
     await make_due_index(rows)
@@ -50,7 +48,6 @@ async def acquire_at_once(leases: JobLeaseStore) -> list[bool]:
     return sorted(await asyncio.gather(*(leases.acquire("check", 3600) for _ in range(12))))
 
 
-@gen_test
 async def test_job_is_acquired_once_until_it_is_due_again(leases: JobLeaseStore) -> None:
     assert await acquire_at_once(leases) == [False] * 11 + [True]
     assert await leases.acquire("another", 3600)
@@ -60,7 +57,6 @@ async def test_job_is_acquired_once_until_it_is_due_again(leases: JobLeaseStore)
     assert not await leases.acquire("check", 3600)
 
 
-@gen_test
 async def test_the_result_of_the_latest_start_is_stored(leases: JobLeaseStore) -> None:
     assert await leases.last_result("check") == {}
     for at, stored in ((2.0, 2.0), (1.0, 2.0), (3.0, 3.0)):

@@ -21,7 +21,6 @@ from storage.jobs.inbox import (
 )
 from tests.support.query_profile import profile_queries
 
-gen_test = pytest.mark.gen_test
 MESSAGE = InboxMessage(
     "im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}'
 )
@@ -50,7 +49,6 @@ def is_close(actual: datetime, expected: datetime) -> bool:
 # ---- genuine messages
 
 
-@gen_test
 async def test_message_is_stored_as_received_and_then_settled(
     inbox: InboxStore, database: Database
 ) -> None:
@@ -82,7 +80,6 @@ async def test_message_is_stored_as_received_and_then_settled(
     assert (await row(database))["expires_at"] is None
 
 
-@gen_test
 async def test_message_is_processed_until_it_is_settled_and_then_only_counted(
     inbox: InboxStore, database: Database
 ) -> None:
@@ -95,7 +92,6 @@ async def test_message_is_processed_until_it_is_settled_and_then_only_counted(
     assert await inbox.receive(replace(MESSAGE, source="live")) == "received", "another source"
 
 
-@gen_test
 async def test_refusal_of_a_genuine_message_lasts_until_it_is_reopened(inbox: InboxStore) -> None:
     await inbox.receive(MESSAGE)
     await inbox.settle(MESSAGE, "refused", "amount")
@@ -110,7 +106,6 @@ async def test_refusal_of_a_genuine_message_lasts_until_it_is_reopened(inbox: In
 # ---- forged messages
 
 
-@gen_test
 async def test_forged_message_is_kept_with_its_reason_for_a_week_and_blocks_no_genuine_one(
     inbox: InboxStore, database: Database
 ) -> None:
@@ -130,7 +125,6 @@ async def test_forged_message_is_kept_with_its_reason_for_a_week_and_blocks_no_g
     assert await inbox.find("im:0") is None
 
 
-@gen_test
 async def test_forged_messages_take_few_slots_and_are_counted_for_their_own_reasons(
     inbox: InboxStore, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +142,6 @@ async def test_forged_messages_take_few_slots_and_are_counted_for_their_own_reas
     assert times == {"sign": 13, "probe": 7}
 
 
-@gen_test
 async def test_long_message_is_truncated(inbox: InboxStore, database: Database) -> None:
     long_message = replace(MESSAGE, query="q" * 100_000, raw="名" * 100_000)
     await inbox.receive(long_message)
@@ -166,7 +159,6 @@ async def test_long_message_is_truncated(inbox: InboxStore, database: Database) 
 # ---- search
 
 
-@gen_test
 async def test_page_is_filtered_by_source_outcome_and_event(inbox: InboxStore) -> None:
     for number in range(3):
         await inbox.receive(replace(MESSAGE, id=str(number)))
@@ -180,7 +172,6 @@ async def test_page_is_filtered_by_source_outcome_and_event(inbox: InboxStore) -
     assert await inbox.page("", "", "", 10, event="other") == ([], None)
 
 
-@gen_test
 async def test_search_finds_a_message_by_id_prefix_source_or_order_and_reads_few(
     inbox: InboxStore, database: Database
 ) -> None:

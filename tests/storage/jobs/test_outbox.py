@@ -10,7 +10,6 @@ from storage.jobs.outbox import FAILED_KEPT, LOOKAHEAD, NEWEST, OutboxMessage, O
 from storage.write_batch import GroupCommit, WriteBatch
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test
 LEASE = timedelta(minutes=1)
 A_SECOND = timedelta(seconds=1)
 
@@ -36,7 +35,6 @@ async def add_stream(stores: StoresFixture, stream: str, key: str) -> None:
 # ---- claims
 
 
-@gen_test
 async def test_message_is_claimed_as_it_was_added_once_in_each_lease(stores: StoresFixture) -> None:
     await stores.outbox.add("import", {"user_id": "1"})
     now = datetime.now(UTC)
@@ -48,7 +46,6 @@ async def test_message_is_claimed_as_it_was_added_once_in_each_lease(stores: Sto
     assert (again.id, again.tries) == (message.id, 2)
 
 
-@gen_test
 async def test_concurrent_claims_get_different_messages_the_earliest_first(
     stores: StoresFixture,
 ) -> None:
@@ -67,7 +64,6 @@ async def test_concurrent_claims_get_different_messages_the_earliest_first(
     assert sorted(numbers) == list(range(2, 10))
 
 
-@gen_test
 async def test_message_of_an_aborted_transaction_is_not_added(stores: StoresFixture) -> None:
     async def work(session: Any) -> None:
         await stores.outbox.add("b", {}, session)
@@ -78,7 +74,6 @@ async def test_message_of_an_aborted_transaction_is_not_added(stores: StoresFixt
     assert await stores.outbox.waiting() == 0
 
 
-@gen_test
 async def test_urgent_messages_are_claimed_apart_and_stay_urgent(stores: StoresFixture) -> None:
     await stores.outbox.add("a", {})
     await stores.outbox.add_urgent("b", {"1": {"n": 1}, "2": {"n": 2}})
@@ -98,7 +93,6 @@ async def test_urgent_messages_are_claimed_apart_and_stay_urgent(stores: StoresF
 # ---- outcomes
 
 
-@gen_test
 async def test_message_waits_if_rescheduled_and_is_deleted_when_done(stores: StoresFixture) -> None:
     await stores.outbox.add("a", {})
     message, later = await claim_due(stores.outbox), datetime.now(UTC) + timedelta(hours=1)
@@ -110,7 +104,6 @@ async def test_message_waits_if_rescheduled_and_is_deleted_when_done(stores: Sto
     assert await stores.outbox.waiting() == 0
 
 
-@gen_test
 async def test_failed_message_is_kept_for_its_time_and_never_retried(stores: StoresFixture) -> None:
     await stores.outbox.add("a", {})
     await stores.outbox.mark_failed((await claim_due(stores.outbox)).id, "no such user")
@@ -125,7 +118,6 @@ async def test_failed_message_is_kept_for_its_time_and_never_retried(stores: Sto
 # ---- messages of one key
 
 
-@gen_test
 async def test_messages_with_a_key_are_one_until_it_is_claimed(stores: StoresFixture) -> None:
     rows = [
         {"kind": "a", "state": "due", "tries": 0, "payload": {"n": n}, "key": "1"}
@@ -142,7 +134,6 @@ async def test_messages_with_a_key_are_one_until_it_is_claimed(stores: StoresFix
     assert (await claim_due(stores.outbox)).id != message.id, "a claimed one may have been sent"
 
 
-@gen_test
 async def test_only_messages_of_one_kind_key_and_lane_are_merged(stores: StoresFixture) -> None:
     for kind, key in (("a", "1"), ("b", "1"), ("a", "2"), ("a", ""), ("a", "")):
         await stores.outbox.add(kind, {}, key=key)
@@ -152,7 +143,6 @@ async def test_only_messages_of_one_kind_key_and_lane_are_merged(stores: StoresF
     assert len(await stores.outbox.view(urgent=True).claim(now, now + LEASE, 10)) == 1
 
 
-@gen_test
 async def test_values_are_collected_in_one_message_that_keeps_the_newest(
     stores: StoresFixture,
 ) -> None:
@@ -169,7 +159,6 @@ async def test_values_are_collected_in_one_message_that_keeps_the_newest(
     assert (again.id, again.payload, again.tries) == (message.id, payload, 2)
 
 
-@gen_test
 async def test_no_value_is_lost_to_concurrent_claims(stores: StoresFixture) -> None:
     """Neither one that is added to a message while it is claimed, nor one that is joined."""
     values = [f"{key}{n}" for n in range(NEWEST) for key in "abc"]

@@ -1,8 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from storage.database import Database
 from storage.operators.approvals import KEPT, Approval, ApprovalStore
 
@@ -20,7 +18,6 @@ REQUEST = Approval(
 )
 
 
-@pytest.mark.gen_test
 async def test_requests_are_listed_newest_first_in_pages(database: Database) -> None:
     approvals = ApprovalStore(database)
     for n in range(5):
@@ -33,7 +30,6 @@ async def test_requests_are_listed_newest_first_in_pages(database: Database) -> 
     assert end is None
 
 
-@pytest.mark.gen_test
 async def test_only_what_was_declined_or_has_expired_is_set_aside_and_stays_listed(
     database: Database,
 ) -> None:
@@ -52,7 +48,6 @@ async def test_only_what_was_declined_or_has_expired_is_set_aside_and_stays_list
     assert sorted(it.state for it in listed) == ["declined", "done", "expired", "waiting"]
 
 
-@pytest.mark.gen_test
 async def test_mongodb_deletes_requests_after_their_time(database: Database) -> None:
     approvals = ApprovalStore(database)
     await approvals.make_indexes()

@@ -1,15 +1,11 @@
 import bson
-import pytest
 from structlog.testing import capture_logs
 
 from storage.operators.audit import AuditStore
 from tests.support.query_profile import profile_queries
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
 
-
-@gen_test
 async def test_request_is_recorded_before_it_is_executed(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
     sent = {"banned": True}
@@ -36,7 +32,6 @@ async def test_request_is_recorded_before_it_is_executed(stores: StoresFixture) 
     assert row == {**requested, **outcome, "at": row["at"]}
 
 
-@gen_test
 async def test_outcome_has_the_fields_that_differ_also_in_type_or_existence(
     stores: StoresFixture,
 ) -> None:
@@ -56,7 +51,6 @@ async def test_outcome_has_the_fields_that_differ_also_in_type_or_existence(
     assert isinstance(rows[-1][0]["value"], int)
 
 
-@gen_test
 async def test_pages_run_from_newest_to_oldest(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
     ids = []
@@ -70,7 +64,6 @@ async def test_pages_run_from_newest_to_oldest(stores: StoresFixture) -> None:
     assert len(await audit.page("no id", 10)) == 5
 
 
-@gen_test
 async def test_an_entry_is_found_by_the_starts_of_its_words(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
     await audit.begin("ops@10.0.0.1", "PATCH OneUser", "10000001", "Spam.", {"banned": True})
@@ -90,7 +83,6 @@ async def test_an_entry_is_found_by_the_starts_of_its_words(stores: StoresFixtur
     assert await found("spam 7") == await found("pam") == await found("...") == []
 
 
-@gen_test
 async def test_an_entry_is_at_most_4_kb_and_is_found_by_its_ids(stores: StoresFixture) -> None:
     audit, long = AuditStore(stores.database), "字" * 500
     many = {f'{n}"': n for n in range(5_000)}
@@ -107,7 +99,6 @@ async def test_an_entry_is_at_most_4_kb_and_is_found_by_its_ids(stores: StoresFi
     assert found["after"]["value"].startswith('["字字')
 
 
-@gen_test
 async def test_an_entry_and_its_outcome_are_log_lines(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
     with capture_logs() as lines:
@@ -121,7 +112,6 @@ async def test_an_entry_and_its_outcome_are_log_lines(stores: StoresFixture) -> 
     ]
 
 
-@gen_test
 async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFixture) -> None:
     audit = AuditStore(stores.database)
     money_out = ("POST ApproveWithdrawal", "POST ConfirmRefund", "POST RetryMessage")
@@ -133,7 +123,6 @@ async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFix
     assert len(await audit.page(None, 9)) == 4
 
 
-@gen_test
 async def test_a_search_examines_few_entries_of_many(stores: StoresFixture) -> None:
     audit, rows = AuditStore(stores.database), stores.database.collection("audit")
     await audit.make_indexes()

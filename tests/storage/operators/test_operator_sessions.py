@@ -23,7 +23,6 @@ async def age(database: Database, *, used: timedelta, made: timedelta) -> None:
     await database.collection("operator_sessions").update_one({}, {"$set": times})
 
 
-@pytest.mark.gen_test
 async def test_a_session_ends_without_use(
     database: Database, sessions: OperatorSessionStore
 ) -> None:
@@ -34,7 +33,6 @@ async def test_a_session_ends_without_use(
     assert await sessions.find(token, in_use=True) is None
 
 
-@pytest.mark.gen_test
 async def test_use_defers_the_end_and_the_console_by_itself_does_not(
     database: Database, sessions: OperatorSessionStore
 ) -> None:
@@ -49,7 +47,6 @@ async def test_use_defers_the_end_and_the_console_by_itself_does_not(
     assert after.expires_at - before.expires_at >= timedelta(minutes=20)
 
 
-@pytest.mark.gen_test
 async def test_a_session_ends_at_latest_after_its_lifetime_however_often_it_is_used(
     database: Database, sessions: OperatorSessionStore
 ) -> None:
@@ -62,7 +59,6 @@ async def test_a_session_ends_at_latest_after_its_lifetime_however_often_it_is_u
     assert await sessions.find(token, in_use=True) is None
 
 
-@pytest.mark.gen_test
 async def test_a_shorter_setting_ends_older_sessions_too(
     database: Database, sessions: OperatorSessionStore
 ) -> None:
@@ -72,7 +68,6 @@ async def test_a_shorter_setting_ends_older_sessions_too(
     assert await shorter.find(token, in_use=False) is None
 
 
-@pytest.mark.gen_test
 async def test_the_database_reveals_no_token(
     database: Database, sessions: OperatorSessionStore
 ) -> None:
@@ -82,7 +77,6 @@ async def test_the_database_reveals_no_token(
     assert await sessions.find(token, in_use=True) is None
 
 
-@pytest.mark.gen_test
 async def test_mongodb_deletes_ended_sessions(
     database: Database, sessions: OperatorSessionStore
 ) -> None:

@@ -9,7 +9,6 @@ from storage.orders import new_number
 from tests.support.storage import StoresFixture
 
 LONG_AGO = datetime.now(UTC) - OPEN_FOR
-gen_test = pytest.mark.gen_test(timeout=60)
 
 
 def new_order(fen: int = 600) -> Order:
@@ -20,7 +19,6 @@ async def open_numbers(stores: StoresFixture) -> list[str]:
     return [it.order.number for it in await stores.orders.open_orders("anna")]
 
 
-@gen_test
 async def test_an_open_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
     order = new_order()
     added = await stores.orders.add(order, 7, 3)
@@ -32,7 +30,6 @@ async def test_an_open_order_is_read_as_it_was_added(stores: StoresFixture) -> N
     assert await stores.orders.open_orders("bert") == []
 
 
-@gen_test
 async def test_a_slot_and_an_offer_each_have_one_open_order(stores: StoresFixture) -> None:
     order = new_order()
     await stores.orders.add(order, 1, 0)
@@ -43,7 +40,6 @@ async def test_a_slot_and_an_offer_each_have_one_open_order(stores: StoresFixtur
     assert len(await open_numbers(stores)) == 2
 
 
-@gen_test
 async def test_an_order_is_no_longer_open_once_paid_closed_disputed_or_reported(
     stores: StoresFixture,
 ) -> None:
@@ -64,7 +60,6 @@ async def test_an_order_is_no_longer_open_once_paid_closed_disputed_or_reported(
         await stores.orders.add(new_order(), slot, slot)
 
 
-@gen_test
 async def test_the_slot_of_an_order_that_is_too_old_becomes_free(stores: StoresFixture) -> None:
     order, other = new_order(), new_order()
     await stores.orders.add(order, 1, 0)

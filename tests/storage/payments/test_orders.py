@@ -14,7 +14,6 @@ from storage.orders import new_number
 from tests.support.query_profile import profile_queries
 from tests.support.storage import StoresFixture
 
-gen_test = pytest.mark.gen_test(timeout=60)
 DAY = timedelta(days=1)
 SEQUENCE = count()
 
@@ -50,14 +49,12 @@ def test_order_numbers_are_unique_and_valid_for_wechat() -> None:
     assert all(re.fullmatch("[0-9A-Za-z]{8,32}", number) for number in numbers)
 
 
-@gen_test
 async def test_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
     order = await add_order(stores, sandbox=True)
     assert await stores.orders.find(order.number) == order
     assert await stores.orders.find("Q0") is None
 
 
-@gen_test
 async def test_order_is_paid_once_and_stays_paid(stores: StoresFixture) -> None:
     order = await add_order(stores)
 
@@ -74,7 +71,6 @@ async def test_order_is_paid_once_and_stays_paid(stores: StoresFixture) -> None:
     assert await stores.orders.oldest_unpaid("xpay") is None
 
 
-@gen_test
 async def test_refunds_of_an_order_are_summed(stores: StoresFixture) -> None:
     order = await add_order(stores)
     refund = Refund("xpay", order.number, "R1", 200)
@@ -85,7 +81,6 @@ async def test_refunds_of_an_order_are_summed(stores: StoresFixture) -> None:
     assert [await stores.database.transaction(refund_once) for _ in range(3)] == [0, 200, 400]
 
 
-@gen_test
 async def test_due_order_is_claimed_once_per_lease(stores: StoresFixture) -> None:
     order = await add_order(stores)
     assert await claim(stores) is None
@@ -102,7 +97,6 @@ async def test_due_order_is_claimed_once_per_lease(stores: StoresFixture) -> Non
     assert await claim(stores) is not None
 
 
-@gen_test
 async def test_a_process_whose_clock_is_ahead_respects_the_lease_of_another(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +114,6 @@ async def test_a_process_whose_clock_is_ahead_respects_the_lease_of_another(
     assert await claim(stores) is None
 
 
-@gen_test
 async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: StoresFixture) -> None:
     oldest, newest, other = [
         await add_order(stores, provider=name) for name in ("xpay", "xpay", "jsapi")
@@ -136,7 +129,6 @@ async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: Store
     assert [it and it.order for it in claims] == [other, None]
 
 
-@gen_test
 async def test_a_claim_among_many_waiting_orders_reads_one_document(stores: StoresFixture) -> None:
     start = datetime.now(UTC) - DAY
     rows: list[Document] = [
@@ -162,7 +154,6 @@ async def test_a_claim_among_many_waiting_orders_reads_one_document(stores: Stor
     assert explained["executionStats"]["totalDocsExamined"] == 1
 
 
-@gen_test
 async def test_closed_order_is_never_claimed(stores: StoresFixture) -> None:
     order = await add_order(stores)
     assert await stores.orders.oldest_unpaid("xpay") is not None
@@ -177,7 +168,6 @@ async def test_closed_order_is_never_claimed(stores: StoresFixture) -> None:
     assert found.state == "closed"
 
 
-@gen_test
 async def test_paid_order_is_claimed_until_it_is_delivered(stores: StoresFixture) -> None:
     order = await add_order(stores)
     assert await claim(stores) is None, "it is neither paid nor due"
@@ -196,7 +186,6 @@ async def test_paid_order_is_claimed_until_it_is_delivered(stores: StoresFixture
     assert await claim(stores) is None
 
 
-@gen_test
 async def test_disputed_order_is_listed_but_never_claimed(stores: StoresFixture) -> None:
     order = await add_order(stores)
     await stores.orders.dispute(order.number, "amount")
@@ -206,7 +195,6 @@ async def test_disputed_order_is_listed_but_never_claimed(stores: StoresFixture)
     assert (row["refused"], row["state"]) == ("amount", "created")
 
 
-@gen_test
 async def test_orders_are_listed_newest_first(stores: StoresFixture) -> None:
     anna = [(await add_order(stores)).number for _ in range(3)]
     earlier = [{"$set": {"created_at": {"$subtract": ["$created_at", 1000]}}}]
@@ -238,7 +226,6 @@ async def insert_orders(stores: StoresFixture, count: int) -> list[Document]:
     return rows
 
 
-@gen_test
 async def test_search_finds_an_order_by_number_prefix_transaction_or_user(
     stores: StoresFixture,
 ) -> None:
@@ -261,7 +248,6 @@ async def test_search_finds_an_order_by_number_prefix_transaction_or_user(
     assert {row["user_id"] for row in found} <= {user}
 
 
-@gen_test
 async def test_order_pages_and_searches_read_few_documents(stores: StoresFixture) -> None:
     rows = await insert_orders(stores, 3000)
     wanted, middle = rows[1500], rows[1000]

@@ -10,8 +10,6 @@ from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
 
-gen_test = pytest.mark.gen_test(timeout=30)
-
 
 async def found(fixture: WithdrawalFixture, since: datetime | None = None) -> list[tuple[str, str]]:
     problems = await LedgerReconciler(fixture.database).problems(since)
@@ -26,7 +24,6 @@ async def paid(fixture: WithdrawalFixture) -> str:
 
 
 @pytest.mark.parametrize("is_incremental", [False, True])
-@gen_test
 async def test_a_withdrawal_changed_by_hand_is_found(
     stores: StoresFixture, is_incremental: bool
 ) -> None:
@@ -55,7 +52,6 @@ async def test_a_withdrawal_changed_by_hand_is_found(
     assert await found(fixture, since) == [("payout", f"payout:{id_}")]
 
 
-@gen_test
 async def test_entries_changed_by_hand_are_found(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     id_ = await paid(fixture)
@@ -68,7 +64,6 @@ async def test_entries_changed_by_hand_are_found(stores: StoresFixture) -> None:
     assert await found(fixture) == [("payout", id_)]
 
 
-@gen_test
 async def test_totals_have_what_is_held_and_paid(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     reconciler = LedgerReconciler(fixture.database)

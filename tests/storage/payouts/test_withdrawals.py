@@ -14,7 +14,6 @@ from tests.storage.test_indexes import plan_stages
 from tests.support.storage import StoresFixture
 from tests.support.withdrawals import ID, NOW, requested, submitted
 
-gen_test = pytest.mark.gen_test(timeout=20)
 LEASE = timedelta(minutes=1)
 
 
@@ -26,7 +25,6 @@ async def add(stores: StoresFixture, *withdrawals: object) -> None:
     await stores.ledger.run_transaction(work)
 
 
-@gen_test
 async def test_a_withdrawal_is_stored_as_it_is(stores: StoresFixture) -> None:
     withdrawal = replace(submitted(), rate=Decimal("0.123"), decided_by="user", decided_at=NOW)
     await add(stores, withdrawal)
@@ -36,7 +34,6 @@ async def test_a_withdrawal_is_stored_as_it_is(stores: StoresFixture) -> None:
     assert await stores.withdrawals.find("W1") is None
 
 
-@gen_test
 async def test_a_withdrawal_is_saved_only_by_who_read_the_latest(stores: StoresFixture) -> None:
     withdrawal = requested()
     await add(stores, withdrawal)
@@ -51,7 +48,6 @@ async def test_a_withdrawal_is_saved_only_by_who_read_the_latest(stores: StoresF
         await stores.database.transaction(save)
 
 
-@gen_test
 async def test_a_request_id_is_stored_once_for_each_user(stores: StoresFixture) -> None:
     await add(stores, requested())
     await add(stores, replace(requested(), id="W2", user_id="bert"))
@@ -59,7 +55,6 @@ async def test_a_request_id_is_stored_once_for_each_user(stores: StoresFixture) 
         await add(stores, replace(requested(), id="W3"))
 
 
-@gen_test
 async def test_due_withdrawals_are_leased_the_one_that_waits_longest_first(
     stores: StoresFixture,
 ) -> None:
@@ -91,7 +86,6 @@ async def test_due_withdrawals_are_leased_the_one_that_waits_longest_first(
         ({"finished_at": {"$gt": NOW}}, {}, "finished_at"),
     ],
 )
-@gen_test
 async def test_frequent_queries_use_an_index(
     stores: StoresFixture, query: dict[str, object], order: dict[str, int], index: str
 ) -> None:

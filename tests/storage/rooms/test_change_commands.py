@@ -19,7 +19,6 @@ from tests.support.room_builders import ANNA, BERT, HOST, NOW
 from tests.support.storage import NAME, StoresFixture, build, rose
 from tests.support.stored_rooms import accept_user, open_room, save_room
 
-gen_test = pytest.mark.gen_test(timeout=60)
 ROOMS = 8
 LATER = NOW + 10**12
 
@@ -66,7 +65,6 @@ async def change_busy_room(
     await save_room(stores, room, add_writes=[lambda batch: gifts.add_writes(batch, context.batch)])
 
 
-@gen_test
 async def test_rooms_that_change_at_once_share_a_commit_with_a_command_of_each_kind(
     stores: StoresFixture, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +124,6 @@ async def test_rooms_that_change_at_once_share_a_commit_with_a_command_of_each_k
     ],
     ids=["none", "refused", "profile", "enter", "leave", "apply"],
 )
-@gen_test
 async def test_a_lone_change_takes_one_read_and_one_write_or_transaction(
     stores: StoresFixture,
     commands: list[str],

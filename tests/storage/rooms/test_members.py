@@ -12,8 +12,6 @@ from tests.support.storage import StoresFixture
 from tests.support.stored_members import find_membership, member_fields
 from tests.support.stored_rooms import accept_user, change_room, open_room
 
-gen_test = pytest.mark.gen_test
-
 
 async def set_gender(stores: StoresFixture, person: Person, gender: int) -> None:
     await stores.database.transaction(
@@ -25,7 +23,6 @@ async def apply(stores: StoresFixture, live_id: int, person: Person, seconds: in
     await change_room(stores, live_id, lambda r: r.apply(person, NOW, seconds), person.user_id)
 
 
-@gen_test
 async def test_a_new_member_is_present_without_a_socket(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     assert await find_membership(stores, BERT) == Member(
@@ -35,7 +32,6 @@ async def test_a_new_member_is_present_without_a_socket(stores: StoresFixture) -
     assert await stores.members.get("unknown") is None
 
 
-@gen_test
 async def test_expiry_resets_the_role_of_a_member_that_was_not_loaded(
     stores: StoresFixture,
 ) -> None:
@@ -45,7 +41,6 @@ async def test_expiry_resets_the_role_of_a_member_that_was_not_loaded(
     assert await member_fields(stores, BERT, "role", "v") == ("viewer", 2)
 
 
-@gen_test
 async def test_counts_by_gender_and_role_exclude_the_host(stores: StoresFixture) -> None:
     viewer = Person("30000001", "m", "", 1)
     live_id = await open_room(stores, BERT, CARL, viewer, ANNA, DORA, KIM)
@@ -58,7 +53,6 @@ async def test_counts_by_gender_and_role_exclude_the_host(stores: StoresFixture)
     assert counts.audience == 7
 
 
-@gen_test
 async def test_counts_are_those_of_the_requested_lives(stores: StoresFixture) -> None:
     first, second = await open_room(stores, BERT), await open_room(stores, CARL, host=ANNA)
     await change_room(stores, second, lambda room: room.close("host"))
@@ -72,7 +66,6 @@ async def test_counts_are_those_of_the_requested_lives(stores: StoresFixture) ->
     assert await stores.members.counts([]) == {}
 
 
-@gen_test
 async def test_viewers_are_sorted_by_entry_and_exclude_other_roles(stores: StoresFixture) -> None:
     live_id = await open_room(stores, ANNA)
     viewers = [Person(f"3000000{n}", f"m{n}", "", 1) for n in range(5)]
@@ -89,7 +82,6 @@ async def test_viewers_are_sorted_by_entry_and_exclude_other_roles(stores: Store
     assert await stores.members.viewers(live_id, "e0", 1, 0, 10) == []
 
 
-@gen_test
 async def test_pages_of_viewers_requested_at_once_are_read_for_each_room(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +94,6 @@ async def test_pages_of_viewers_requested_at_once_are_read_for_each_room(
         assert found == [[BERT.user_id], [CARL.user_id], [], [BERT.user_id]]
 
 
-@gen_test
 async def test_gender_is_in_use_while_invited_applied_or_on_mic_in_a_live_room(
     stores: StoresFixture,
 ) -> None:

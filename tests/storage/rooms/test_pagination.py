@@ -5,11 +5,9 @@ import pytest
 from storage.database import Database
 from storage.documents import InvalidCursor, page, starts_with
 
-gen_test = pytest.mark.gen_test(timeout=60)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@gen_test
 async def test_pages_show_rows_with_equal_times_once(database: Database) -> None:
     rows = database.collection("pages")
     await rows.delete_many({})
@@ -28,13 +26,11 @@ async def test_pages_show_rows_with_equal_times_once(database: Database) -> None
 
 
 @pytest.mark.parametrize("after", ["x", "-5.a", "1" * 15, ".a", "٣.a"])
-@gen_test
 async def test_malformed_cursor_is_rejected(database: Database, after: str) -> None:
     with pytest.raises(InvalidCursor):
         await page(database.collection("pages"), {}, "at", after, 4)
 
 
-@gen_test
 async def test_or_filter_is_paginated(database: Database) -> None:
     rows = database.collection("pages")
     await rows.delete_many({})
@@ -49,7 +45,6 @@ async def test_or_filter_is_paginated(database: Database) -> None:
     assert end is None
 
 
-@gen_test
 async def test_starts_with_matches_the_prefix_literally(database: Database) -> None:
     rows = database.collection("pages")
     await rows.delete_many({})

@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from core.clock import now_ms
 from storage.rooms.presence import CLAIM_MS
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, NOW
@@ -19,10 +17,7 @@ from tests.support.stored_members import (
 )
 from tests.support.stored_rooms import accept_user, change_room, open_room
 
-gen_test = pytest.mark.gen_test
 
-
-@gen_test
 async def test_the_member_that_is_due_the_longest_is_claimed_by_one_process_at_a_time(
     stores: StoresFixture,
 ) -> None:
@@ -38,7 +33,6 @@ async def test_the_member_that_is_due_the_longest_is_claimed_by_one_process_at_a
     assert await stores.presence.claim(now + CLAIM_MS) is not None, "both claims have lapsed"
 
 
-@gen_test
 async def test_a_claim_is_rescheduled_unless_the_member_has_returned_since(
     stores: StoresFixture,
 ) -> None:
@@ -59,7 +53,6 @@ async def test_a_claim_is_rescheduled_unless_the_member_has_returned_since(
         assert await member_fields(stores, BERT, "due_at") == (now + GRACE.viewer,)
 
 
-@gen_test
 async def test_an_absence_is_of_its_live_session(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await disconnect(stores, BERT, live_id)
@@ -78,7 +71,6 @@ async def test_an_absence_is_of_its_live_session(stores: StoresFixture) -> None:
 # ---- room changes while away
 
 
-@gen_test
 async def test_a_role_taken_while_away_restarts_the_grace_period(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL)
     for person in (BERT, ANNA):
@@ -96,7 +88,6 @@ async def test_a_role_taken_while_away_restarts_the_grace_period(stores: StoresF
     assert await member_fields(stores, CARL, "role", "away_at") == ("male", None)
 
 
-@gen_test
 async def test_a_role_lost_while_away_keeps_the_start_and_an_invitation_the_due_time(
     stores: StoresFixture,
 ) -> None:

@@ -20,7 +20,6 @@ from tests.support.stored_members import (
 )
 from tests.support.stored_rooms import accept_user, load_room, open_room
 
-gen_test = pytest.mark.gen_test
 TIMES = ("away_at", "due_at", "seen_at")
 
 
@@ -37,7 +36,6 @@ async def report(
 # ---- signs of life
 
 
-@gen_test
 async def test_sign_of_life_ends_an_absence_or_restarts_its_grace_period_after_a_lost_socket(
     stores: StoresFixture,
 ) -> None:
@@ -80,7 +78,6 @@ async def take_step(stores: StoresFixture, live_id: int, step: str) -> None:
         (["report_away", "report_back"], ACTIVITY_INTERVAL_MS, True),
     ],
 )
-@gen_test
 async def test_sign_of_life_of_a_known_present_user_would_write_nothing(
     stores: StoresFixture, steps: list[str], silent_ms: int, is_known: bool
 ) -> None:
@@ -94,7 +91,6 @@ async def test_sign_of_life_of_a_known_present_user_would_write_nothing(
     assert (await member_row(stores, BERT) == before) == is_known
 
 
-@gen_test
 async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL, DORA)
     await register_socket(stores, ANNA, live_id)
@@ -112,7 +108,6 @@ async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture
 # ---- reports on users
 
 
-@gen_test
 async def test_newer_reports_mark_a_user_without_a_socket_away_and_back(
     stores: StoresFixture,
 ) -> None:
@@ -128,7 +123,6 @@ async def test_newer_reports_mark_a_user_without_a_socket_away_and_back(
     assert await member_fields(stores, BERT, *names) == (None, None, LATER + 9, 501, 2)
 
 
-@gen_test
 async def test_report_without_a_time_is_always_stored_and_a_second_one_restarts_no_grace_period(
     stores: StoresFixture,
 ) -> None:
@@ -140,7 +134,6 @@ async def test_report_without_a_time_is_always_stored_and_a_second_one_restarts_
     assert await member_fields(stores, BERT, *TIMES, "reported_at") == stored
 
 
-@gen_test
 async def test_report_on_another_membership_or_a_user_with_a_socket_is_ignored(
     stores: StoresFixture,
 ) -> None:
@@ -161,7 +154,6 @@ async def test_report_on_another_membership_or_a_user_with_a_socket_is_ignored(
 # ---- reports on streams
 
 
-@gen_test
 async def test_stream_is_recorded_by_compare_and_swap_in_its_live(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     membership = await find_membership(stores, BERT)
@@ -176,7 +168,6 @@ async def test_stream_is_recorded_by_compare_and_swap_in_its_live(stores: Stores
     assert (await find_membership(stores, BERT)).stream == off
 
 
-@gen_test
 async def test_stream_start_keeps_the_due_time_and_its_end_makes_an_away_user_due_at_once(
     stores: StoresFixture,
 ) -> None:

@@ -27,7 +27,6 @@ from tests.support.stored_members import (
 )
 from tests.support.stored_rooms import accept_user, change_room, open_room
 
-gen_test = pytest.mark.gen_test
 VIEWERS = [Person(f"2000000{n}", f"viewer {n}", gender=1) for n in range(8)]
 
 
@@ -46,7 +45,6 @@ async def enter(stores: StoresFixture, live_id: int, person: Person) -> None:
 # ---- numbers
 
 
-@gen_test
 async def test_socket_numbers_increase_and_are_at_least_the_database_time(
     stores: StoresFixture,
 ) -> None:
@@ -64,7 +62,6 @@ async def test_socket_numbers_increase_and_are_at_least_the_database_time(
     assert (await register_socket(stores, BERT, live_id)).number == times[-1] + 3_600_001
 
 
-@gen_test
 async def test_socket_numbers_keep_increasing_after_leaving_and_reentering(
     stores: StoresFixture,
 ) -> None:
@@ -79,7 +76,6 @@ async def test_socket_numbers_keep_increasing_after_leaving_and_reentering(
     assert await member_fields(stores, BERT, "process", "away_at") == (PROCESS, None)
 
 
-@gen_test
 async def test_sockets_of_a_batch_are_registered_by_one_bulk_write(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -96,7 +92,6 @@ async def test_sockets_of_a_batch_are_registered_by_one_bulk_write(
         assert await member_fields(stores, person, "socket") == (newer.number,)
 
 
-@gen_test
 async def test_sockets_that_another_process_overtakes_are_to_try_again(
     stores: StoresFixture,
 ) -> None:
@@ -116,7 +111,6 @@ async def test_sockets_that_another_process_overtakes_are_to_try_again(
     assert await stores.presence.served(OTHER_PROCESS) == [newest]
 
 
-@gen_test
 async def test_socket_of_a_non_member_is_not_registered(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     before = await member_row(stores, BERT)
@@ -127,7 +121,6 @@ async def test_socket_of_a_non_member_is_not_registered(stores: StoresFixture) -
 
 
 @pytest.mark.parametrize("skew_ms", [-3_600_000, 3_600_000])
-@gen_test
 async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_the_process(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, skew_ms: int
 ) -> None:
@@ -149,7 +142,6 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
 # ---- disconnecting and reconnecting
 
 
-@gen_test
 async def test_an_absence_begins_when_the_socket_closed_and_is_first_due_depending_on_the_role(
     stores: StoresFixture,
 ) -> None:
@@ -169,7 +161,6 @@ async def test_an_absence_begins_when_the_socket_closed_and_is_first_due_dependi
     await stores.presence.mark_disconnected([])
 
 
-@gen_test
 async def test_only_the_newest_socket_of_the_present_live_ends_a_connection(
     stores: StoresFixture,
 ) -> None:
@@ -189,7 +180,6 @@ async def test_only_the_newest_socket_of_the_present_live_ends_a_connection(
     assert await member_fields(stores, BERT, *names) == (None, LATER, before["v"] + 1)
 
 
-@gen_test
 async def test_open_sockets_are_reclaimed_after_their_process_was_presumed_dead(
     stores: StoresFixture,
 ) -> None:
@@ -228,7 +218,6 @@ async def send_sign_of_life(stores: StoresFixture, person: Person, _live_id: int
     ],
     ids=["new_socket", "claim", "report", "sign_of_life"],
 )
-@gen_test
 async def test_a_returning_user_is_due_at_once_on_mic_and_not_due_as_a_viewer(
     stores: StoresFixture,
     come_back: Callable[[StoresFixture, Person, int], Coroutine[Any, Any, object]],
@@ -251,7 +240,6 @@ async def test_a_returning_user_is_due_at_once_on_mic_and_not_due_as_a_viewer(
 # ---- queries
 
 
-@gen_test
 async def test_age_of_a_socket_is_by_the_database_clock(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     assert await stores.presence.socket_age_ms(BERT.user_id) is None
@@ -268,7 +256,6 @@ async def test_age_of_a_socket_is_by_the_database_clock(stores: StoresFixture) -
     assert len(examined) == 1, "thousands are asked for while clients of a killed process reconnect"
 
 
-@gen_test
 async def test_served_and_on_mic_list_the_sockets_of_a_process(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL)
     await accept_user(stores, live_id, BERT)

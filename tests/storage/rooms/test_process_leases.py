@@ -2,15 +2,12 @@
 
 import uuid
 
-import pytest
-
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import LATER, member_fields, member_row, register_socket
 from tests.support.stored_rooms import accept_user, open_room
 from tests.support.waiting import until
 
-gen_test = pytest.mark.gen_test
 LEASE_SECONDS = 3_600.0
 
 
@@ -18,7 +15,6 @@ def new_process() -> str:
     return uuid.uuid4().hex
 
 
-@gen_test
 async def test_process_expires_when_its_lease_is_not_renewed(stores: StoresFixture) -> None:
     """Leases expire by the database's clock, so the test waits for the shortest lease."""
     live_id = await open_room(stores, BERT, ANNA)
@@ -35,7 +31,6 @@ async def test_process_expires_when_its_lease_is_not_renewed(stores: StoresFixtu
     assert await stores.presence.expired_processes() == []
 
 
-@gen_test
 async def test_process_that_serves_members_without_a_lease_is_expired(
     stores: StoresFixture,
 ) -> None:
@@ -49,7 +44,6 @@ async def test_process_that_serves_members_without_a_lease_is_expired(
     assert sorted(await stores.presence.expired_processes()) == sorted([first, second])
 
 
-@gen_test
 async def test_members_of_a_dead_process_are_marked_away_once(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL)
     await accept_user(stores, live_id, BERT)

@@ -3,18 +3,14 @@
 import asyncio
 import re
 
-import pytest
-
 from tests.support.room_builders import ANNA, BERT, HOST
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room
 
-gen_test = pytest.mark.gen_test
 RANDOM_ID = re.compile("qlive_[0-9a-f]{24}")
 """IM allows 48 bytes of ASCII."""
 
 
-@gen_test
 async def test_each_group_has_an_id_that_cannot_be_guessed(stores: StoresFixture) -> None:
     live_id, group_id, ready = await stores.rooms.get_or_create(HOST)
     assert not ready
@@ -32,7 +28,6 @@ async def test_each_group_has_an_id_that_cannot_be_guessed(stores: StoresFixture
     assert await stores.room_groups.detach("unknown") is None
 
 
-@gen_test
 async def test_all_who_plan_a_replacement_get_the_same_id_until_the_group_is_replaced(
     stores: StoresFixture,
 ) -> None:
@@ -49,7 +44,6 @@ async def test_all_who_plan_a_replacement_get_the_same_id_until_the_group_is_rep
     assert await stores.room_groups.plan(99, old) is None
 
 
-@gen_test
 async def test_room_is_found_by_its_group_while_live_or_ready(stores: StoresFixture) -> None:
     live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
     assert await stores.room_groups.room_of(group_id) is None

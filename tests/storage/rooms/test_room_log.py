@@ -23,10 +23,7 @@ from tests.support.stored_rooms import (
 )
 from tests.support.waiting import run_ready_tasks
 
-gen_test = pytest.mark.gen_test
 
-
-@gen_test
 async def test_log_returns_missed_events_in_order_or_none_if_it_lacks_some(
     stores: StoresFixture,
 ) -> None:
@@ -44,7 +41,6 @@ async def test_log_returns_missed_events_in_order_or_none_if_it_lacks_some(
         assert await stores.rooms.log_since(room_id, epoch, seq) is None
 
 
-@gen_test
 async def test_reads_of_the_same_events_at_the_same_time_are_one_query(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -57,7 +53,6 @@ async def test_reads_of_the_same_events_at_the_same_time_are_one_query(
     assert commands == ["find", "find"], "one for each position"
 
 
-@gen_test
 async def test_only_some_logs_are_read_at_once_and_one_that_waits_too_long_fails_like_mongodb(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +79,6 @@ async def test_only_some_logs_are_read_at_once_and_one_that_waits_too_long_fails
     assert await stores.rooms.log_since(live_id, "e1", 0) is not None
 
 
-@gen_test
 async def test_log_keeps_only_the_last_events_of_any_number(stores: StoresFixture) -> None:
     live_id = await open_room(stores)
     await stores.database.collection("rooms").update_one(
@@ -105,7 +99,6 @@ async def test_log_keeps_only_the_last_events_of_any_number(stores: StoresFixtur
     assert len((await room_document(stores, live_id))["log"]) == LOG_SIZE
 
 
-@gen_test
 async def test_new_live_starts_with_an_empty_log(stores: StoresFixture) -> None:
     live_id = await open_room(stores)
     await change_profile(stores, live_id, 3)
@@ -118,7 +111,6 @@ async def test_new_live_starts_with_an_empty_log(stores: StoresFixture) -> None:
     assert await stores.rooms.log_since(live_id, "e2", 0) == []
 
 
-@gen_test
 async def test_state_and_log_agree_under_concurrent_changes(stores: StoresFixture) -> None:
     """The keepers share no lock, as in several processes."""
     users = [Person(f"3000000{n}", f"user{n}", "", 1) for n in range(3)]

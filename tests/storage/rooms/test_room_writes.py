@@ -22,7 +22,6 @@ from tests.support.stored_rooms import (
     save_room,
 )
 
-gen_test = pytest.mark.gen_test
 BERT_ID = BERT.user_id
 
 
@@ -89,7 +88,6 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         *("left", "invited", "connected", "gender_changed", "entered_another_room"),
     ],
 )
-@gen_test
 async def test_a_change_of_what_has_changed_since_it_was_loaded_writes_nothing(
     stores: StoresFixture,
     meanwhile: Callable[[StoresFixture, int], Awaitable[object]],
@@ -105,7 +103,6 @@ async def test_a_change_of_what_has_changed_since_it_was_loaded_writes_nothing(
     assert await documents(stores) == before
 
 
-@gen_test
 async def test_a_live_does_not_start_with_a_group_that_was_replaced_meanwhile(
     stores: StoresFixture,
 ) -> None:
@@ -117,7 +114,6 @@ async def test_a_live_does_not_start_with_a_group_that_was_replaced_meanwhile(
         await save_room(stores, opening)
 
 
-@gen_test
 async def test_a_user_enters_one_room_and_replaces_only_a_membership_of_an_earlier_live(
     stores: StoresFixture,
 ) -> None:
@@ -142,7 +138,6 @@ async def test_a_user_enters_one_room_and_replaces_only_a_membership_of_an_earli
 # ---- what is committed with the change
 
 
-@gen_test
 async def test_a_change_is_committed_with_its_other_writes_or_not_at_all(
     stores: StoresFixture,
 ) -> None:
@@ -169,7 +164,6 @@ async def test_a_change_is_committed_with_its_other_writes_or_not_at_all(
     assert await stores.database.collection("users").find_one({"_id": "x"})
 
 
-@gen_test
 async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     mute = {"lane": "urgent", "key": None, "user_id": BERT_ID, "live_id": live_id}
@@ -180,7 +174,6 @@ async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None
         assert await messages(stores, "mute") == [mute] * 2
 
 
-@gen_test
 async def test_streams_that_were_taken_away_are_urgent_and_given_up_ones_have_their_user_as_key(
     stores: StoresFixture,
 ) -> None:
@@ -201,7 +194,6 @@ async def test_streams_that_were_taken_away_are_urgent_and_given_up_ones_have_th
 # ---- end of a live
 
 
-@gen_test
 async def test_live_end_adds_to_host_time_and_clear_deletes_the_memberships_of_that_live(
     stores: StoresFixture,
 ) -> None:

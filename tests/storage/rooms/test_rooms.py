@@ -22,13 +22,9 @@ from tests.support.stored_rooms import (
     save_room,
 )
 
-gen_test = pytest.mark.gen_test
-
-
 # ---- rooms of hosts
 
 
-@gen_test
 async def test_host_has_one_permanent_room_however_many_requests_create_it(
     stores: StoresFixture,
 ) -> None:
@@ -42,7 +38,6 @@ async def test_host_has_one_permanent_room_however_many_requests_create_it(
     assert (room.owner, room.epoch, room.version) == (Seat(HOST, ""), "", 0)
 
 
-@gen_test
 async def test_get_or_create_returns_the_room_of_a_concurrent_process(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +59,6 @@ async def test_get_or_create_returns_the_room_of_a_concurrent_process(
 # ---- save and load
 
 
-@gen_test
 async def test_room_is_loaded_as_it_was_saved(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL)
     user_ids = [person.user_id for person in (HOST, BERT, ANNA, CARL)]
@@ -82,7 +76,6 @@ async def test_room_is_loaded_as_it_was_saved(stores: StoresFixture) -> None:
     assert [loaded.role_of(p) for p in user_ids] == ["host", "male", "applied", "viewer"]
 
 
-@gen_test
 async def test_a_room_is_loaded_with_the_requested_memberships_in_any_room(
     stores: StoresFixture,
 ) -> None:
@@ -96,7 +89,6 @@ async def test_a_room_is_loaded_with_the_requested_memberships_in_any_room(
     assert await stores.rooms.load(99, [BERT.user_id]) is None
 
 
-@gen_test
 async def test_rooms_that_are_loaded_at_once_are_one_query_and_share_nothing(
     stores: StoresFixture, commands: list[str]
 ) -> None:
@@ -116,7 +108,6 @@ async def test_rooms_that_are_loaded_at_once_are_one_query_and_share_nothing(
     assert two == before
 
 
-@gen_test
 async def test_applications_end_one_by_one_or_with_the_live(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, CARL)
     for person, seconds in ((BERT, 1), (CARL, 600)):
@@ -135,7 +126,6 @@ async def test_applications_end_one_by_one_or_with_the_live(stores: StoresFixtur
     assert [event.type for event in log or ()] == ["micro_refuse", "live_end"]
 
 
-@gen_test
 async def test_bans_last_into_the_next_live_and_removals_from_the_mic_do_not(
     stores: StoresFixture,
 ) -> None:
@@ -159,7 +149,6 @@ async def test_bans_last_into_the_next_live_and_removals_from_the_mic_do_not(
 # ---- queries over many rooms
 
 
-@gen_test
 async def test_room_is_due_when_its_first_application_expires_unless_it_has_ended(
     stores: StoresFixture,
 ) -> None:
@@ -175,7 +164,6 @@ async def test_room_is_due_when_its_first_application_expires_unless_it_has_ende
     assert await stores.rooms.due(NOW + 10**9) == []
 
 
-@gen_test
 async def test_live_rooms_are_listed_newest_first_and_versions_are_read_of_any(
     stores: StoresFixture,
 ) -> None:
