@@ -1,23 +1,35 @@
+"""Login, registration, tokens and logout."""
+
 import asyncio
 import hashlib
 import json
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from rooms.members import Person
+from rooms.room import Room
 from runtime.process import ServerProcess
 from tencent.wechat import WechatLogin
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
+from tests.support.mic import take_seat, user_type
 from tests.support.usersig import decode_usersig
 
 APP = "wxca891295c56f2c79"
 OTHER_APP = "wx0123456789abcdef"
+LOGOUT = "qlive_user/logout/"
 
 
-async def login(api: ApiFixture, name: str, **options: Any) -> Reply:
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"wechat": {"apps": {APP: {}, OTHER_APP: {}}}}
+
+
+async def log_in(api: ApiFixture, name: str, **options: Any) -> Reply:
     wechat_login = await api.wechat(name, **options)
     body = {"appId": wechat_login["appId"], "code": wechat_login["code"]}
     return await api.request("POST", f"{BASE}qlive_user/login/", json=body)
@@ -27,9 +39,13 @@ async def create(api: ApiFixture, wechat_login: dict[str, str]) -> Reply:
     return await api.request("POST", f"{BASE}qlive_user/", json=wechat_login)
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_login_without_an_account_returns_status_1(api: ApiFixture) -> None:
-    assert (await login(api, "anna")).ok() == {
+# ---- login
+
+
+async def test_login_returns_status_1_before_and_a_token_after_the_registration(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert (await log_in(api, "anna")).ok() == {
         "status": 1,
         "token": "",
         "user_id": "",
@@ -37,12 +53,8 @@ async def test_login_without_an_account_returns_status_1(api: ApiFixture) -> Non
         "sdk_app_id": "",
         "login_type": 0,
     }
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_login_returns_a_token_and_user_sign(api: ApiFixture, server: ServerProcess) -> None:
     anna = await api.user("anna", 2)
-    reply = (await login(api, "anna")).ok()
+    reply = (await log_in(api, "anna")).ok()
     assert (reply["status"], reply["login_type"]) == (0, 0)
     assert re.fullmatch(r"[0-9a-f]{40}", reply["token"])
     assert reply["token"] != anna.token
@@ -55,47 +67,29 @@ async def test_login_returns_a_token_and_user_sign(api: ApiFixture, server: Serv
     assert (await client.get("qlive_user/get_userinfo/")).ok()["user_id"] == anna.id
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_login_returns_the_room_the_user_is_still_in(api: ApiFixture) -> None:
+async def test_login_returns_the_room_in_which_the_user_still_is(api: ApiFixture) -> None:
     host = await api.host()
     await api.guest("anna", 2, host.live_id)
-    anna = (await login(api, "anna")).ok()
+    anna = (await log_in(api, "anna")).ok()
     state = (await host.get("qlive_user/get_user_state/")).ok()
-    assert anna["login_type"] == 1
-    assert anna["user_type"] == 1
-    assert anna["live_room_name"] == "红娘"
-    assert anna["live_id"] == host.live_id
+    assert (anna["login_type"], anna["user_type"]) == (1, 1)
+    assert (anna["live_id"], anna["live_room_name"]) == (host.live_id, "红娘")
     assert anna["group_id"] == state["group_id"] != ""
-    assert (await login(api, "红娘")).ok()["user_type"] == 5
+    assert (await log_in(api, "红娘")).ok()["user_type"] == 5
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    assert (await login(api, "anna")).ok()["login_type"] == 0
+    assert (await log_in(api, "anna")).ok()["login_type"] == 0
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_wechat_code_works_once(api: ApiFixture) -> None:
+async def test_refused_logins_have_a_status_and_a_code_for_each_reason(api: ApiFixture) -> None:
     await api.user("anna", 2)
-    wechat_login = await api.wechat("anna")
-    body = {"appId": wechat_login["appId"], "code": wechat_login["code"]}
-    assert (await api.request("POST", f"{BASE}qlive_user/login/", json=body)).ok()["status"] == 0
-    used = await api.request("POST", f"{BASE}qlive_user/login/", json=body)
-    assert used.refusal == (401, "wechat_code")
-    assert used.headers["WWW-Authenticate"] == "QLiveToken"
-    assert (await create(api, wechat_login)).refusal == (401, "wechat_code")
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_unknown_app_is_refused_without_calling_wechat(api: ApiFixture) -> None:
     wechat_login = {**await api.wechat("anna"), "appId": "wx0000000000000000"}
-    assert (await create(api, wechat_login)).refusal == (400, "unknown_app")
     body = {"appId": wechat_login["appId"], "code": wechat_login["code"]}
-    reply = await api.request("POST", f"{BASE}qlive_user/login/", json=body)
-    assert reply.refusal == (400, "unknown_app")
+    for reply in (
+        await create(api, wechat_login),
+        await api.request("POST", f"{BASE}qlive_user/login/", json=body),
+    ):
+        assert reply.refusal == (400, "unknown_app")
     assert (await api.request("GET", "/sim/log")).ok()["items"] == []
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_wechat_errors_are_mapped_to_status_and_code(api: ApiFixture) -> None:
-    await api.user("anna", 2)
     for errcode, status, code in (
         (45011, 429, "too_many"),
         (40226, 403, "wechat_blocked"),
@@ -104,163 +98,113 @@ async def test_wechat_errors_are_mapped_to_status_and_code(api: ApiFixture) -> N
         (40013, 503, "wechat_away"),
     ):
         for reply in (
-            await login(api, "anna", errcode=errcode),
+            await log_in(api, "anna", errcode=errcode),
             await create(api, await api.wechat("anna", errcode=errcode)),
         ):
             assert reply.refusal == (status, code), errcode
             assert ("Retry-After" in reply.headers) == (status in (429, 503)), errcode
+            assert ("WWW-Authenticate" in reply.headers) == (status == 401), errcode
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_wechat_outage_does_not_consume_the_code(api: ApiFixture) -> None:
+async def test_wechat_code_works_once_but_is_not_consumed_by_an_outage(api: ApiFixture) -> None:
     wechat_login = await api.wechat("anna", 2)
     await api.outage("wechat", status=500)
     reply = await create(api, wechat_login)
     assert reply.refusal == (503, "wechat_away")
     assert int(reply.headers["Retry-After"]) > 0
-    assert (await login(api, "anna")).refusal == (503, "wechat_away")
     await api.outage("wechat")
     (await create(api, wechat_login)).ok()
+    assert (await create(api, wechat_login)).refusal == (401, "wechat_code")
 
 
-# ---- account creation
+# ---- registration
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_new_user_gets_the_wechat_profile(api: ApiFixture) -> None:
-    wechat_login = await api.wechat("bert", 1, face_url="https://example.com/bert.jpg")
-    reply = (await create(api, wechat_login)).ok()
-    assert reply.keys() == {"token", "user_id", "user_sign", "sdk_app_id"}
-    info = (await ApiClient(api, "bert", reply).get("qlive_user/get_userinfo/")).ok()
-    assert (info["nickname"], info["gender"]) == ("bert", 1)
-    assert info["face_url"] == "https://example.com/bert.jpg"
-    assert (info["gold"], info["income"], info["is_matchmaker"]) == (0, 0, False)
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_new_user_without_a_wechat_profile_starts_with_empty_fields(api: ApiFixture) -> None:
-    reply = (await create(api, await api.wechat("bert", 1, modern=True))).ok()
-    client = ApiClient(api, "bert", reply)
-    info = (await client.get("qlive_user/get_userinfo/")).ok()
-    assert (info["nickname"], info["gender"], info["face_url"]) == ("", 0, "")
-    (await client.post("qlive_user/update_userinfo/", nickname="贝特", gender=1)).ok()
-    info = (await client.get("qlive_user/get_userinfo/")).ok()
-    assert (info["nickname"], info["gender"]) == ("贝特", 1)
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_same_openid_returns_the_same_user(api: ApiFixture) -> None:
-    first = await api.user("anna", 2)
-    (await first.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
-    again = await api.user("anna", 1)
-    assert (again.id, again.token) != (first.id, first.token)
-    assert again.id == first.id
-    info = (await again.get("qlive_user/get_userinfo/")).ok()
-    assert (info["nickname"], info["gender"]) == ("安娜", 2)
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_twenty_concurrent_creations_create_one_user(api: ApiFixture, db: Any) -> None:
-    logins = [await api.wechat("anna", 2) for _ in range(20)]
-    replies = await asyncio.gather(*(create(api, wechat_login) for wechat_login in logins))
-    assert len({reply.ok()["user_id"] for reply in replies}) == 1
-    assert db.users.count_documents({"nickname": "anna"}) == 1
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_same_wechat_user_in_another_app_is_another_user(api: ApiFixture) -> None:
-    first = (await create(api, await api.wechat("anna", 2, appId=APP))).ok()
-    second = (await create(api, await api.wechat("anna", 2, appId=OTHER_APP))).ok()
-    assert first["user_id"] != second["user_id"]
-
-
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"wechat": {"apps": {APP: {}, OTHER_APP: {}}}}
-
-
-def _change_first_character(text: str) -> str:
-    return ("B" if text[0] != "B" else "C") + text[1:]
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_invalid_encrypted_data_creates_no_user(api: ApiFixture, db: Any) -> None:
-    users_before = db.users.count_documents({})
-    other = await api.wechat("other", 1)
-    for invalid in (
-        {"encryptedData": "no base64 at all!"},
-        {"encryptedData": "AAAA"},
-        {"encryptedData": other["encryptedData"]},
-        {"encryptedData": other["encryptedData"], "iv": other["iv"]},
-        {"iv": "AAAA"},
-        {"iv": "???"},
+async def test_new_user_has_the_wechat_profile_or_empty_fields(api: ApiFixture) -> None:
+    face = "https://example.com/bert.jpg"
+    for profile, expected in (
+        ({"gender": 1, "face_url": face}, ("bert", 1, face)),
+        ({"gender": 1, "modern": True, "appId": OTHER_APP}, ("", 0, "")),
     ):
-        wechat_login = {**await api.wechat("anna", 2), **invalid}
-        assert (await create(api, wechat_login)).refusal == (400, "encrypted_data"), invalid
-    wechat_login = await api.wechat("anna", 2)
-    encrypted = wechat_login["encryptedData"]
-    wechat_login["encryptedData"] = encrypted[:-24] + _change_first_character(encrypted[-24:])
-    assert (await create(api, wechat_login)).refusal == (400, "encrypted_data")
-    assert db.users.count_documents({}) == users_before
+        reply = (await create(api, await api.wechat("bert", **profile))).ok()
+        assert reply.keys() == {"token", "user_id", "user_sign", "sdk_app_id"}
+        info = (await ApiClient(api, "bert", reply).get("qlive_user/get_userinfo/")).ok()
+        assert (info["nickname"], info["gender"], info["face_url"]) == expected
+        assert (info["gold"], info["income"], info["is_matchmaker"]) == (0, 0, False)
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_encrypted_profile_of_another_user_is_rejected(
-    api: ApiFixture, server: ServerProcess
+async def test_registrations_with_one_openid_are_one_user_in_each_app(
+    api: ApiFixture, db: Any
 ) -> None:
-    wechat = server.context.tencent.wechat
+    logins = [await api.wechat("anna", 2) for _ in range(5)]
+    replies = await asyncio.gather(*(create(api, wechat_login) for wechat_login in logins))
+    [user_id] = {reply.ok()["user_id"] for reply in replies}
+    elsewhere = (await create(api, await api.wechat("anna", 2, appId=OTHER_APP))).ok()
+    assert elsewhere["user_id"] != user_id
+    anna = ApiClient(api, "anna", replies[0].ok())
+    (await anna.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
+    again = (await create(api, await api.wechat("anna", 1))).ok()
+    assert (again["user_id"], again["token"] != anna.token) == (user_id, True)
+    [stored] = db.users.find({"_id": user_id})
+    assert (stored["nickname"], stored["gender"]) == ("安娜", 2), "the profile is kept"
+
+
+async def test_encrypted_data_that_is_invalid_or_of_another_user_or_app_creates_no_user(
+    api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wechat, users_before = server.context.tencent.wechat, db.users.count_documents({})
     exchange = wechat.exchange
 
     async def exchange_as_another_user(app_id: str, code: str) -> WechatLogin:
         return replace(await exchange(app_id, code), openid="another-openid")
 
-    wechat.exchange = exchange_as_another_user  # type: ignore[method-assign]
-    wechat_login = await api.wechat("anna", 2)
-    assert (await create(api, wechat_login)).refusal == (400, "encrypted_data")
-    (await create(api, await api.wechat("anna", 2, modern=True))).ok()
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_encrypted_profile_of_another_app_is_rejected(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    wechat = server.context.tencent.wechat
-    exchange = wechat.exchange
-
     async def exchange_at_the_other_app(_app_id: str, code: str) -> WechatLogin:
         return await exchange(OTHER_APP, code)
 
-    wechat.exchange = exchange_at_the_other_app  # type: ignore[method-assign]
+    other = await api.wechat("other", 1)
+    for invalid in ({"encryptedData": "AAAA"}, {"encryptedData": other["encryptedData"]}):
+        wechat_login = {**await api.wechat("anna", 2), **invalid}
+        assert (await create(api, wechat_login)).refusal == (400, "encrypted_data"), invalid
+    monkeypatch.setattr(wechat, "exchange", exchange_as_another_user)
+    assert (await create(api, await api.wechat("anna", 2))).refusal == (400, "encrypted_data")
+    monkeypatch.setattr(wechat, "exchange", exchange_at_the_other_app)
     wechat_login = await api.wechat("anna", 2, appId=OTHER_APP)
     assert (await create(api, wechat_login | {"appId": APP})).refusal == (400, "encrypted_data")
+    assert db.users.count_documents({}) == users_before
 
 
 # ---- tokens
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_sixth_login_revokes_the_oldest_token(api: ApiFixture) -> None:
+async def test_only_a_known_token_with_the_qlivetoken_scheme_is_accepted(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
-    accounts = [(await login(api, "anna")).ok() for _ in range(5)]
-    clients = [anna, *(ApiClient(api, "anna", account) for account in accounts)]
-    oldest, *others = [await client.get("get_configs/") for client in clients]
-    assert oldest.refusal == (401, "token")
-    assert [reply.status for reply in others] == [200] * 5
+    path = f"{BASE}get_configs/"
+    for header in (
+        "",
+        "QLiveToken",
+        "QLiveToken " + "0" * 40,
+        f"Bearer {anna.token}",
+        anna.token,
+        f"QLiveToken {anna.token[:-1]}",
+        f"QLiveToken {anna.token}0",
+        "QLiveToken ключ",
+    ):
+        reply = await api.request("GET", path, headers={"Authorization": header})
+        assert reply.refusal == (401, "token"), header
+        assert reply.headers["WWW-Authenticate"] == "QLiveToken"
+    headers = {"Authorization": f"QLiveToken {anna.token}"}
+    assert (await api.request("GET", path, headers=headers)).status == 200
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_tokens_are_stored_only_as_hashes(api: ApiFixture, db: Any) -> None:
+async def test_token_is_stored_as_a_hash_and_expires_thirty_days_after_its_last_use(
+    api: ApiFixture, db: Any
+) -> None:
     anna = await api.user("anna", 2)
     stored = json.dumps(
         {name: list(db[name].find()) for name in db.list_collection_names()}, default=str
     )
     assert hashlib.sha256(anna.token.encode()).hexdigest() in stored
     assert anna.token not in stored
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_token_expires_thirty_days_after_its_last_use(api: ApiFixture, db: Any) -> None:
-    anna = await api.user("anna", 2)
     now = datetime.now(UTC)
     db.tokens.update_many({}, {"$set": {"expires_at": now + timedelta(minutes=5)}})
     (await anna.post("qlive_user/update_userinfo/")).ok()
@@ -268,3 +212,83 @@ async def test_token_expires_thirty_days_after_its_last_use(api: ApiFixture, db:
     assert timedelta(days=29, hours=23) < expires - now < timedelta(days=30, hours=1)
     db.tokens.update_many({}, {"$set": {"expires_at": now - timedelta(seconds=1)}})
     assert (await anna.post("qlive_user/update_userinfo/")).refusal == (401, "token")
+
+
+# ---- logout
+
+
+async def test_logout_revokes_its_own_token_and_leaves_the_room_and_can_be_repeated(
+    api: ApiFixture,
+) -> None:
+    host = await api.host()
+    other, anna = await api.user("anna", 2), await api.guest("anna", 2, host.live_id)
+    await take_seat(anna)
+    socket = await (await api.guest("viewer", 1, host.live_id)).connect()
+    await socket.next("snapshot")
+    for _ in range(2):
+        assert (await anna.get(LOGOUT)).ok() == {"detail": "OK"}
+    assert (await anna.get("get_configs/")).refusal == (401, "token")
+    assert (await other.get("get_configs/")).status == 200
+    event = (await socket.next("micro_leave"))["data"]
+    assert (event["user_id"], event["reason"]) == (anna.id, "left")
+    assert await user_type(other) == 0
+    anna.token = "0" * 40
+    assert (await anna.get(LOGOUT)).refusal == (401, "token")
+    (await host.get(LOGOUT)).ok()
+    assert (await socket.next("live_end"))["data"]["reason"] == "host"
+
+
+async def test_repeated_logout_completes_one_that_was_interrupted(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    await server.context.stores.tokens.revoke(bert.token)  # as if the process had died here
+    assert await server.context.stores.members.get(bert.id) is not None
+    (await bert.get(LOGOUT)).ok()
+    assert await server.context.stores.members.get(bert.id) is None
+
+
+@pytest.mark.parametrize("ended_by", ["logout", "ban"])
+async def test_late_logout_with_an_earlier_token_does_not_affect_a_newer_login(
+    api: ApiFixture, ended_by: str
+) -> None:
+    host = await api.host()
+    old = await api.guest("bert", 1, host.live_id)
+    if ended_by == "logout":
+        (await old.get(LOGOUT)).ok()
+    else:
+        for banned in (True, False):
+            (await api.ops("PATCH", f"users/{old.id}", banned=banned)).ok()
+    bert = await api.guest("bert", 1, host.live_id)
+    socket = await bert.connect()
+    await socket.next("snapshot")
+    assert (await old.get(LOGOUT)).ok() == {"detail": "OK"}
+    (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    await socket.next("micro_apply")
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "refusal"), [("logout", (401, "token")), ("ban", (403, "banned"))]
+)
+async def test_logout_or_ban_during_room_entry_is_enforced(
+    api: ApiFixture,
+    server: ServerProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    ended_by: str,
+    refusal: tuple[int, str],
+) -> None:
+    host, bert = await api.host(), await api.user("bert", 1)
+    context, enter = server.context, server.context.keeper.enter
+    end: dict[str, Callable[[], Awaitable[object]]] = {
+        "logout": lambda: bert.get(LOGOUT),
+        "ban": lambda: context.stores.users.update(bert.id, banned=True),
+    }
+
+    async def enter_while_it_ends(live_id: int, person: Person) -> Room:
+        await end[ended_by]()
+        return await enter(live_id, person)
+
+    monkeypatch.setattr(context.keeper, "enter", enter_while_it_ends)
+    assert (await bert.get("get_playurl/", live_id=host.live_id)).refusal == refusal
+    assert await context.stores.members.get(bert.id) is None

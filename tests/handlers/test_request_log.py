@@ -73,7 +73,6 @@ async def exercise_api(api: ApiFixture, database: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("as_json", ["true", "false"], ids=["json", "console"])
-@pytest.mark.gen_test(timeout=60)
 async def test_secrets_are_never_logged(
     mongo_uri: str, secrets_file: Path, tmp_path: Path, as_json: str
 ) -> None:

@@ -74,7 +74,6 @@ def test_shape_comparison_detects_differences() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"pages": {"size": 3}}])
-@pytest.mark.gen_test(timeout=20)
 async def test_every_response_matches_the_shape_of_the_contract_example(api: ApiFixture) -> None:
     responses = dict(await call_every_endpoint(api))
     assert responses.keys() == SHAPES.keys()
@@ -130,7 +129,6 @@ async def _login(api: ApiFixture, name: str) -> Any:
     return await api.request("POST", f"{BASE}qlive_user/login/", json=body)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_empty_seat_is_an_empty_object_and_missing_room_an_empty_string(
     api: ApiFixture,
 ) -> None:

@@ -1,9 +1,13 @@
+"""The lists of rooms and of the users of a room."""
+
 from typing import Any
 
 import pytest
 
-from tests.support.api import ApiFixture
+from tests.support.api import ApiClient, ApiFixture
 from tests.support.mic import take_seat
+
+FACE = "https://example.com/a.png"
 
 
 @pytest.fixture
@@ -17,23 +21,21 @@ async def list_rooms(api: ApiFixture, page: object = 1) -> list[dict[str, Any]]:
     return rooms
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_rooms_are_listed_by_audience_size_then_newest_first(api: ApiFixture) -> None:
-    hosts = [await api.host(f"host{n}") for n in range(3)]
+async def test_live_rooms_are_listed_by_audience_size_then_newest_first(api: ApiFixture) -> None:
+    hosts = [await api.host(f"host{n}") for n in range(4)]
     await api.guest("without a gender", 0, hosts[0].live_id)
+    (await hosts[3].post("qlive_room/live_end/", live_id=hosts[3].live_id)).ok()
     pages = [await list_rooms(api, page) for page in (1, 2, 3)]
     ids = [[room["id"] for room in page] for page in pages]
     assert ids == [[hosts[0].live_id, hosts[2].live_id], [hosts[1].live_id], []]
     assert [room["audience_count"] for room in pages[0]] == [2, 1]
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_listed_room_has_host_details_and_faces_of_guests_on_mic(api: ApiFixture) -> None:
     host = await api.host()
-    (await host.post("qlive_user/update_userinfo/", face_url="https://example.com/h.png")).ok()
     anna = await api.guest("anna", 2, host.live_id)
-    face = "https://example.com/a.png"
-    (await anna.post("qlive_user/update_userinfo/", face_url=face)).ok()
+    for client in (host, anna):
+        (await client.post("qlive_user/update_userinfo/", face_url=f"{FACE}?{client.id}")).ok()
     await take_seat(anna)
     (room,) = await list_rooms(api)
     group_id = (await host.get("qlive_user/get_user_state/")).ok()["group_id"]
@@ -41,29 +43,57 @@ async def test_listed_room_has_host_details_and_faces_of_guests_on_mic(api: ApiF
         "id": host.live_id,
         "group_id": group_id,
         "room_name": "红娘",
-        "room_image": "https://example.com/h.png",
-        "player": {"boy": "", "girl": face},
+        "room_image": f"{FACE}?{host.id}",
+        "player": {"boy": "", "girl": f"{FACE}?{anna.id}"},
         "audience_count": 2,
     }
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_only_live_rooms_are_listed(api: ApiFixture) -> None:
-    host = await api.host()
-    assert len(await list_rooms(api)) == 1
-    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    assert await list_rooms(api) == []
-    (await host.post("qlive_room/matchmaker_enter/")).ok()
-    assert [room["audience_count"] for room in await list_rooms(api)] == [1]
-
-
-@pytest.mark.gen_test(timeout=20)
 async def test_page_number_must_be_a_positive_integer(api: ApiFixture) -> None:
-    await api.host()
     anna = await api.user("anna", 2)
-    assert len((await anna.get("get_livelist/")).ok()) == 1
-    assert len((await anna.get("get_livelist/", page="")).ok()) == 1
     for page in ("0", "-1", "one", "1.5", "1e3", "99999999999999999999"):
         reply = await anna.get("get_livelist/", page=page)
         assert reply.refusal == (400, "bad_parameter"), page
         assert reply.json["fields"].keys() == {"page"}
+
+
+async def list_women(client: ApiClient, live_id: int, page: int = 1) -> list[tuple[str, int]]:
+    reply = await client.get("qlive_user/get_users_info/", live_id=live_id, gender=2, page=page)
+    return [(row["nickname"], row["state"]) for row in reply.ok()]
+
+
+async def test_applicants_precede_viewers_each_in_order_of_time(api: ApiFixture) -> None:
+    host = await api.host()
+    clients = {name: await api.guest(name, 2, host.live_id) for name in ("a", "b", "c", "d", "e")}
+    man = await api.guest("man", 1, host.live_id)
+    for name in ("e", "b", "d"):
+        (await clients[name].post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    (await clients["d"].post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
+    (await host.post("qlive_room/invite_micro/", live_id=host.live_id, user_id=man.id)).ok()
+    pages = [await list_women(host, host.live_id, page) for page in (1, 2, 3)]
+    assert pages == [[("e", 1), ("b", 1)], [("a", 0), ("c", 0)], []]
+    (await man.post("qlive_user/update_userinfo/", face_url=FACE)).ok()
+    men = await host.get("qlive_user/get_users_info/", live_id=host.live_id, gender="1")
+    invited = {"user_id": man.id, "face_url": FACE, "nickname": "man", "state": 0}
+    assert men.ok() == [invited]
+
+
+async def test_only_room_members_may_list_its_users(api: ApiFixture) -> None:
+    host, anna = await api.host(), await api.user("anna", 2)
+    valid = {"live_id": host.live_id, "gender": 2, "page": 1}
+    for client, change, refusal in (
+        (anna, {}, (403, "not_in_room")),
+        (host, {"live_id": 4711}, (404, "no_such_room")),
+        (host, {"live_id": ""}, (400, "bad_parameter")),
+        (host, {"gender": 3}, (400, "bad_parameter")),
+        (host, {"gender": ""}, (400, "bad_parameter")),
+        (host, {"page": 0}, (400, "bad_parameter")),
+    ):
+        reply = await client.get("qlive_user/get_users_info/", **{**valid, **change})
+        assert reply.refusal == refusal, change
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    ended = await host.get("qlive_user/get_users_info/", **valid)
+    assert ended.refusal == (403, "not_in_room")
+    (await api.ops("PATCH", f"users/{host.id}", banned=True)).ok()
+    banned = await host.get("qlive_user/get_users_info/", **valid)
+    assert banned.refusal == (403, "banned")

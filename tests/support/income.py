@@ -41,12 +41,6 @@ async def confirm(api: ApiFixture, package: str, **more: Any) -> Any:
     return (await api.request("POST", "/sim/transfer/confirm", json=body)).ok()
 
 
-async def notify_again(api: ApiFixture, bill: str, report: str) -> None:
-    """WeChat Pay sends the notification of a finished transfer once more, as `report` says."""
-    body = {"bill": bill, "report": report}
-    (await api.request("POST", "/sim/transfer/notify", json=body)).ok()
-
-
 async def next_transfer_fails(api: ApiFixture, fault: str) -> None:
     """The next transfer fails in this way."""
     body = {"fault": fault, "times": 1}

@@ -150,12 +150,10 @@ def test_frame_check_rejects_undocumented_frames(frame: dict[str, Any]) -> None:
         openapi_checks.check_frame(json.dumps(frame))
 
 
-@pytest.mark.gen_test
 async def test_asyncapi_document_is_served(api: ApiFixture, document: dict[str, Any]) -> None:
     assert (await api.request("GET", "/docs/asyncapi.json")).ok() == document
 
 
-@pytest.mark.gen_test
 async def test_socket_page_shows_every_message_and_loads_nothing(
     api: ApiFixture, document: dict[str, Any]
 ) -> None:

@@ -42,7 +42,6 @@ def document() -> dict[str, Any]:
     return openapi_checks.document()
 
 
-@pytest.mark.gen_test
 async def test_every_method_of_every_route_is_documented(
     server: ServerProcess, document: dict[str, Any]
 ) -> None:
@@ -192,7 +191,6 @@ def demo_users() -> bool:
     return True
 
 
-@pytest.mark.gen_test
 async def test_documented_login_returns_a_working_token(
     api: ApiFixture, document: dict[str, Any]
 ) -> None:
@@ -232,7 +230,6 @@ EXPECTED_REFUSALS = {
 }
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_every_example_can_be_executed_by_host_guest_or_operator(
     api: ApiFixture, document: dict[str, Any]
 ) -> None:
@@ -338,7 +335,6 @@ def test_every_required_parameter_has_an_example(document: dict[str, Any]) -> No
                 assert "example" in content, path
 
 
-@pytest.mark.gen_test
 async def test_docs_page_loads_only_local_resources(api: ApiFixture) -> None:
     page = await api.request("GET", "/docs/")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -357,27 +353,23 @@ async def test_docs_page_loads_only_local_resources(api: ApiFixture) -> None:
     assert "validatorUrl: null" in script.text
 
 
-@pytest.mark.gen_test
 async def test_pages_are_served_with_and_without_a_trailing_slash(api: ApiFixture) -> None:
     for path in ("/docs", "/docs/", "/docs/socket", "/docs/socket/"):
         assert (await api.request("GET", path)).status == 200, path
 
 
-@pytest.mark.gen_test
 async def test_other_files_of_the_swagger_package_are_not_served(api: ApiFixture) -> None:
     for name in ("index.html", "swagger-ui.js", "../flask_swagger_ui.py", "x"):
         reply = await api.request("GET", f"/docs/{name}")
         assert reply.refusal == (404, "no_such_thing"), name
 
 
-@pytest.mark.gen_test
 async def test_openapi_document_is_served(api: ApiFixture, document: dict[str, Any]) -> None:
     reply = await api.request("GET", "/docs/openapi.json")
     assert reply.headers["Content-Type"].startswith("application/json")
     assert reply.ok() == document
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_command_line_prints_the_document(document: dict[str, Any], tmp_path: Path) -> None:
     status, output, stderr = await ServerProgram(tmp_path).run("openapi")
     assert (status, stderr) == (0, "")
@@ -414,7 +406,6 @@ def test_response_check_accepts_documented_responses() -> None:
     openapi_checks.check_response("PUT", "/nowhere", 404, "application/json", "{}")
 
 
-@pytest.mark.gen_test
 async def test_responses_and_frames_are_checked_for_every_http_client(
     server: ServerProcess, openapi_violations: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,6 @@ async def fleet(api: ApiFixture, server: ServerProcess) -> Any:
     return (await api.ops("GET", "fleet")).ok()
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_a_process_is_shown_with_what_it_is_and_its_readings(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -49,7 +48,6 @@ async def test_a_process_is_shown_with_what_it_is_and_its_readings(
     assert (process["state"], process["readings"]["loop_lag_ms"]) == ("draining", 250)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_processes_of_other_machines_and_releases_are_shown_beside_it(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
@@ -60,14 +58,13 @@ async def test_processes_of_other_machines_and_releases_are_shown_beside_it(
     later = {"machine": "qlive-b", "readings": own["readings"] | {"later": 1}, "also": True}
     db.process_reports.insert_one({**own, "_id": "gone", "process": "gone", **later})
     found = await fleet(api, server)
-    assert [it["machine"] for it in found["machines"]] == ["qlive-a", "qlive-b"]
+    assert [machine["machine"] for machine in found["machines"]] == ["qlive-a", "qlive-b"]
     assert (found["versions"], found["missing"]) == ([build()], 1)
     [gone] = found["machines"][1]["processes"]
     assert (gone["id"], gone["state"]) == ("gone", "missing")
     assert gone["lease_age_seconds"] >= 3000
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_charts_have_the_rates_of_what_was_done_between_two_reports(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
@@ -79,18 +76,15 @@ async def test_charts_have_the_rates_of_what_was_done_between_two_reports(
     metrics.observe_delivery(0.25)
     await reporter(server.context, server.address)()
     db.process_reports.update_many({}, [{"$set": {"at": {"$add": ["$at", -30_000]}}}])
-    [point] = (await api.ops("GET", "charts")).ok()["points"]
+    as_machine = {"Authorization": f"Bearer {MACHINE_TOKEN}"}
+    [point] = (await api.request("GET", "/ops/api/charts", headers=as_machine)).ok()["points"]
     assert (point["processes"], point["sockets"]) == (1, 0)
     assert point["failed_rate"] > 0
     assert point["requests_rate"] >= 4 * point["failed_rate"]
     assert point["refused_rate"] == pytest.approx(2 * point["failed_rate"])
     assert (point["slowest_request_ms"], point["slowest_delivery_ms"]) == (60_000, 250)
-    db.process_reports.delete_many({})
-    await reporter(server.context, server.address)()
-    assert db.process_reports.find_one({"readings.failed_rate": 0})
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_queues_of_the_database_are_shown_once_for_all_processes(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
@@ -101,10 +95,3 @@ async def test_queues_of_the_database_are_shown_once_for_all_processes(
     assert (queues["outbox_urgent"], queues["outbox_normal"]) == (1, 0)
     assert 0 <= queues["outbox_oldest_seconds"] < 20
     assert (queues["relay_rooms"], queues["relay_oldest_seconds"]) == (0, 0)
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_a_machine_that_watches_reads_the_fleet(api: ApiFixture) -> None:
-    headers = {"Authorization": f"Bearer {MACHINE_TOKEN}"}
-    found = (await api.request("GET", "/ops/api/fleet", headers=headers)).ok()
-    assert found["machines"]

@@ -1,51 +1,44 @@
-"""Operators' endpoints for users: search, changes, grants, bans."""
+"""Operators' endpoints for users: search, changes, grants, sessions."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from rooms.members import Person
-from rooms.room import Room
 from runtime.process import ServerProcess
+from storage.documents import token_id
 from tests.support.api import ApiFixture
-from tests.support.mic import take_seat
+from tests.support.chat import KICKED, OK, chat, until_delivered, user_sig
 from tests.support.operators import GRANT, operator_request
+from tests.support.websockets import close_code_of
+
+REASON = {"reason": "the phone was stolen"}
+
 
 # ---- users and grants
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_users_are_found_by_id_prefix_or_nickname_prefix(api: ApiFixture) -> None:
+async def test_users_are_found_by_prefix_and_paged_with_a_cursor(api: ApiFixture, db: Any) -> None:
     anna = await api.user("anna", 2)
-    for query in (anna.id, anna.id[:7], "an", "anna"):
-        found = (await operator_request(api, "GET", "users", params={"q": query})).ok()["items"]
-        assert anna.id in [row["id"] for row in found], query
-    empty = (await operator_request(api, "GET", "users", params={"q": "unknown nickname"})).ok()
-    assert empty == {"items": [], "next": None}
-    for query in (".*", "$ne", "\x00", "(", "😀"):
-        found = (await operator_request(api, "GET", "users", params={"q": query})).ok()["items"]
-        assert found == [], query
 
+    async def search(query: str) -> list[str]:
+        reply = await operator_request(api, "GET", "users", params={"q": query})
+        return [row["id"] for row in reply.ok()["items"]]
 
-@pytest.mark.gen_test(timeout=30)
-async def test_users_are_paged_with_a_cursor(api: ApiFixture, db: Any) -> None:
-    await api.user("anna", 2)
+    for query in (anna.id[:7], "an"):
+        assert await search(query) == [anna.id], query
+    for query in ("unknown nickname", ".*", "$ne", "\x00", "(", "😀"):
+        assert await search(query) == [], query
     row = db.users.find_one()
-    rows = [{**row, "_id": str(20_000_000 + n), "openid": f"o{n}"} for n in range(120)]
+    rows = [{**row, "_id": str(20_000_000 + n), "openid": f"o{n}"} for n in range(60)]
     db.users.insert_many(rows)
-    pages: list[list[str]] = []
-    cursor = ""
-    while cursor is not None:
-        page = (await operator_request(api, "GET", "users", params={"after": cursor})).ok()
-        pages.append([item["id"] for item in page["items"]])
-        cursor = page["next"]
-    assert [len(page) for page in pages] == [50, 50, 21]
-    assert [user_id for page in pages for user_id in page] == sorted(
-        row["_id"] for row in db.users.find()
-    )
+    first = (await api.ops("GET", "users")).ok()
+    second = (await api.ops("GET", f"users?after={first['next']}")).ok()
+    assert (len(first["items"]), len(second["items"]), second["next"]) == (50, 11, None)
+    ids = [item["id"] for item in first["items"] + second["items"]]
+    assert ids == sorted(stored["_id"] for stored in db.users.find())
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_operator_reads_and_changes_a_user(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
     user = (await api.ops("GET", f"users/{anna.id}")).ok()
@@ -59,26 +52,23 @@ async def test_operator_reads_and_changes_a_user(api: ApiFixture) -> None:
         assert unknown.refusal == (404, "no_such_user")
     invalid = await api.ops("PATCH", f"users/{anna.id}", banned="perhaps")
     assert invalid.refusal == (400, "bad_parameter")
+    for banned in (True, False):
+        user = (await api.ops("PATCH", f"users/{anna.id}", banned=banned, ban_reason="rude")).ok()
+        assert (user["banned"], user["ban_reason"]) == (banned, "rude" if banned else "")
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_grant_with_the_same_request_id_is_applied_once(api: ApiFixture) -> None:
-    anna = await api.user("anna", 2)
+async def test_grant_is_applied_once_for_a_request_id_and_refused_if_it_is_invalid(
+    api: ApiFixture,
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
     path = f"users/{anna.id}/grant"
-    for _ in range(3):
+    for _ in range(2):
         assert (await api.ops("POST", path, **GRANT)).ok() == {"gold": 10, "income": 0}
-    changed = await api.ops("POST", path, **GRANT | {"gold": 11})
-    assert changed.refusal == (409, "request_id_reused")
-    second = await api.ops("POST", path, **GRANT | {"request_id": "two"})
-    assert second.ok() == {"gold": 20, "income": 0}
-    bert = await api.user("bert", 1)
-    other_user = await api.ops("POST", f"users/{bert.id}/grant", **GRANT)
-    assert other_user.refusal == (409, "request_id_reused")
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_grant_requires_gold_a_reason_and_a_request_id(api: ApiFixture) -> None:
-    anna = await api.user("anna", 2)
+    for reused in (
+        await api.ops("POST", path, **GRANT | {"gold": 11}),
+        await api.ops("POST", f"users/{bert.id}/grant", **GRANT),
+    ):
+        assert reused.refusal == (409, "request_id_reused")
     for field, value in (
         ("gold", 0),
         ("gold", -5),
@@ -88,84 +78,111 @@ async def test_grant_requires_gold_a_reason_and_a_request_id(api: ApiFixture) ->
         ("request_id", ""),
         ("request_id", "x" * 65),
     ):
-        reply = await api.ops("POST", f"users/{anna.id}/grant", **GRANT | {field: value})
+        reply = await api.ops("POST", path, **GRANT | {field: value})
         assert reply.refusal == (400, "bad_parameter"), (field, value)
         assert reply.json["fields"].keys() == {field}
     unknown = await api.ops("POST", "users/10000000/grant", **GRANT)
     assert unknown.refusal == (404, "no_such_user")
-    assert (await anna.get("qlive_user/get_userinfo/")).ok()["gold"] == 0
+    second = await api.ops("POST", path, **GRANT | {"request_id": "two"})
+    assert second.ok() == {"gold": 20, "income": 0}
 
 
-# ---- bans
+# ---- hosts
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_banning_a_host_ends_the_live_and_closes_the_socket(api: ApiFixture) -> None:
+@pytest.mark.parametrize(
+    ("change", "reason", "code"),
+    [
+        ({"banned": True, "ban_reason": "fraud"}, "banned", 4503),
+        ({"is_matchmaker": False}, "operator", 4510),
+    ],
+    ids=["banned", "no matchmaker any more"],
+)
+async def test_live_ends_when_its_host_loses_the_right_to_it(
+    api: ApiFixture, change: dict[str, Any], reason: str, code: int
+) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     socket, host_socket = await anna.connect(), await host.connect()
     await socket.next("snapshot")
-    (await api.ops("PATCH", f"users/{host.id}", banned=True, ban_reason="fraud")).ok()
-    assert (await socket.next("live_end"))["data"]["reason"] == "banned"
-    assert await host_socket.close_code() == 4503
+    (await api.ops("PATCH", f"users/{host.id}", **change)).ok()
+    assert (await socket.next("live_end"))["data"]["reason"] == reason
+    assert await host_socket.close_code() == code
     assert (await anna.get("get_livelist/")).ok() == []
-    reply = await host.post("qlive_room/live_end/", live_id=host.live_id)
-    assert reply.refusal == (403, "banned")
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_banning_a_guest_frees_the_seat_and_closes_the_socket(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    await take_seat(anna)
-    socket, guest_socket = await host.connect(), await anna.connect()
+# ---- sessions
+
+
+async def test_sessions_are_listed_without_their_tokens(api: ApiFixture) -> None:
+    phone, tablet = await api.user("anna", 2), await api.user("anna", 2)
+    await api.user("bert", 1)
+    reply = await api.ops("GET", f"users/{phone.id}/sessions")
+    rows = reply.ok()["items"]
+    assert [row["id"] for row in rows] == [token_id(tablet.token), token_id(phone.token)]
+    assert phone.token not in reply.text
+    for row in rows:
+        made, used, expires = (
+            datetime.fromisoformat(row[name]) for name in ("made_at", "used_at", "expires_at")
+        )
+        assert made == used
+        assert expires - made == timedelta(days=30)
+
+
+async def test_operator_ends_one_session_and_its_socket_or_all_with_the_user_sigs(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host, bert = await api.host(), await api.user("bert", 1)
+    phone = await api.guest("anna", 2, host.live_id)
+    socket, tablet = await phone.connect(), await api.user("anna", 2)
     await socket.next("snapshot")
-    (await api.ops("PATCH", f"users/{anna.id}", banned=True)).ok()
-    event = (await socket.next("micro_leave"))["data"]
-    assert (event["user_id"], event["reason"]) == (anna.id, "banned")
-    assert await guest_socket.close_code() == 4503
-    room = (await host.get("get_playurl/", live_id=host.live_id)).ok()
-    assert (room["female"], room["num_list"]) == ({}, [0, 0, 0, 0])
-    reply = await anna.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, num=1)
-    assert reply.refusal == (403, "banned")
+    sig, path = await user_sig(tablet), f"users/{phone.id}/sessions"
+    for token, ended in ((phone.token, 1), (phone.token, 0), (bert.token, 0)):
+        reply = await api.ops("DELETE", path, id=token_id(token), **REASON)
+        assert reply.ok() == {"ended": ended}
+    assert await close_code_of(socket) == 4401
+    for _ in range(2):
+        assert (await phone.get("qlive_user/get_userinfo/")).refusal == (401, "token")
+    state = (await tablet.get("qlive_user/get_user_state/")).ok()
+    assert state["live_id"] == host.live_id, "to be resumed after the next login"
+    await until_delivered(server)
+    assert await chat(api, phone.id, sig) == OK
+    assert (await api.ops("DELETE", path, **REASON)).ok() == {"ended": 1}
+    assert (await tablet.get("get_configs/")).refusal == (401, "token")
+    (await tablet.get("qlive_user/logout/")).ok()
+    (await bert.get("get_configs/")).ok()
+    assert (await api.ops("GET", path)).ok() == {"items": [], "next": None}
+    await until_delivered(server)
+    assert await chat(api, phone.id, sig) == KICKED
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_lifting_a_ban_lets_the_user_log_in_and_enter_again(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    banned = await api.ops("PATCH", f"users/{anna.id}", banned=True, ban_reason="rude")
-    assert (banned.ok()["banned"], banned.ok()["ban_reason"]) == (True, "rude")
-    lifted = (await api.ops("PATCH", f"users/{anna.id}", banned=False)).ok()
-    assert (lifted["banned"], lifted["ban_reason"]) == (False, "")
+async def test_user_sigs_end_although_the_user_logs_in_again_at_once(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await api.user("anna", 2)
+    sig, tokens = await user_sig(phone), server.context.stores.tokens
+    end_sessions = tokens.end_sessions
+
+    async def end_and_log_in(user_id: str, id_: str | None = None) -> list[str]:
+        ids = await end_sessions(user_id, id_)
+        await api.user("anna", 2)
+        return ids
+
+    monkeypatch.setattr(tokens, "end_sessions", end_and_log_in)
+    (await api.ops("DELETE", f"users/{phone.id}/sessions", **REASON)).ok()
+    await until_delivered(server)
+    assert await chat(api, phone.id, sig) == KICKED
+
+
+async def test_ending_sessions_requires_a_reason_and_a_known_user(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
-    assert (await anna.get("get_playurl/", live_id=host.live_id)).ok()["user_type"] == 1
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_revoking_the_matchmaker_role_ends_the_live(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    socket = await anna.connect()
-    await socket.next("snapshot")
-    (await api.ops("PATCH", f"users/{host.id}", is_matchmaker=False)).ok()
-    assert (await socket.next("live_end"))["data"]["reason"] == "operator"
-    reply = await host.post("qlive_room/matchmaker_enter/")
-    assert reply.refusal == (403, "not_matchmaker")
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_ban_during_room_entry_is_enforced(api: ApiFixture, server: ServerProcess) -> None:
-    host = await api.host()
-    bert = await api.user("bert", 1)
-    enter = server.context.keeper.enter
-
-    async def enter_then_ban(live_id: int, person: Person) -> Room:
-        room = await enter(live_id, person)
-        await server.context.stores.users.update(bert.id, banned=True)
-        return room
-
-    server.context.keeper.enter = enter_then_ban  # type: ignore[method-assign]
-    entered = await bert.get("get_playurl/", live_id=host.live_id)
-    assert entered.refusal == (403, "banned")
-    assert await server.context.stores.members.get(bert.id) is None
+    path = f"users/{anna.id}/sessions"
+    for body in ({}, {"reason": ""}, {**REASON, "id": ""}, {**REASON, "id": "everything"}):
+        assert (await api.ops("DELETE", path, **body)).refusal == (400, "bad_parameter"), body
+    for method in ("GET", "DELETE"):
+        unknown = await api.ops(method, "users/10000000/sessions", **REASON)
+        assert unknown.refusal == (404, "no_such_user")
+    (await anna.get("get_configs/")).ok()
+    query: dict[str, Any] = {**REASON, "id": token_id(anna.token)}
+    ended = await operator_request(api, "DELETE", path, params=query)
+    assert ended.ok() == {"ended": 1}, "parameters may be in the query"

@@ -48,7 +48,6 @@ def refused_counts(metrics: str) -> dict[tuple[str, str], int]:
     }
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_paid_orders_are_credited_once_and_invalid_notifications_stored_and_counted(
     api: ApiFixture,
     server: ServerProcess,

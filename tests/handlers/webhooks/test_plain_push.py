@@ -13,8 +13,6 @@ from tencent.message_push import MessagePushReader
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 from tests.support.payments import create_order, gold_of, notification_statuses, pay_order
 
-async_test = pytest.mark.gen_test(timeout=30)
-
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
@@ -53,24 +51,24 @@ async def delivery_notification(
     }
 
 
-@async_test
 async def test_payment_is_credited_only_after_wechat_confirms_the_order(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     anna = await api.user("anna", 2)
     notification = await delivery_notification(anna, server, db)
+    order_id = notification["OutTradeNo"]
+    malformed = {"Event": "xpay_goods_deliver_notify", "OutTradeNo": order_id}
+    assert (await push(api, server, malformed)).status == 403
     reply = await push(api, server, notification)
     assert reply.refusal[0] == 503, "WeChat should retry"
     assert gold_of(db, anna) == 0
-    await pay_order(api, await create_order(anna), "never")
+    assert (await pay_order(api, await create_order(anna), "never"))["order"] == order_id
     await notification_statuses(server)
-    order_id = next(iter(server.simulator.xpay.orders))  # type: ignore[union-attr]
-    assert (await push(api, server, {**notification, "OutTradeNo": order_id})).ok()["ErrCode"] == 0
+    assert (await push(api, server, notification)).ok()["ErrCode"] == 0
     assert gold_of(db, anna) == 60
 
 
-@async_test
-async def test_operator_retry_does_not_credit_a_forged_notification(
+async def test_retry_by_an_operator_does_not_credit_a_forged_notification(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     for params in ({}, {"encrypt_type": "aes"}, {"encrypted": "yes"}):
@@ -84,7 +82,6 @@ async def test_operator_retry_does_not_credit_a_forged_notification(
         assert gold_of(db, client) == 0, params
 
 
-@async_test
 async def test_refund_notification_and_unknown_order_are_refused(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
@@ -96,19 +93,3 @@ async def test_refund_notification_and_unknown_order_are_refused(
     assert (await push(api, server, {**notification, "OutTradeNo": "Q0"})).status == 403
     reasons = {stored["reason"] for stored in db.inbox.find({"source": "xpay"})}
     assert reasons == {"plain", "order"}
-
-
-@async_test
-async def test_malformed_notification_does_not_block_the_payment_of_its_order(
-    api: ApiFixture, server: ServerProcess, db: Any
-) -> None:
-    anna = await api.user("anna", 2)
-    content = await create_order(anna)
-    order_id = db.orders.find_one({"user_id": anna.id})["_id"]
-    malformed = {"Event": "xpay_goods_deliver_notify", "OutTradeNo": order_id}
-    assert (await push(api, server, malformed)).status == 403
-    assert (await pay_order(api, content, "never"))["order"] == order_id
-    simulator = server.simulator
-    notification = simulator.xpay.delivery(simulator.xpay.orders[order_id])  # type: ignore[union-attr]
-    assert (await push(api, server, notification)).ok()["ErrCode"] == 0
-    assert gold_of(db, anna) == 60

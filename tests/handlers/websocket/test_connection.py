@@ -88,13 +88,11 @@ def is_goodbye(code: int, answers: list[tuple[int, bytes]]) -> bool:
     return (json.loads(bye)["code"], int.from_bytes(closing[:2], "big")) == (code, code)
 
 
-@pytest.mark.gen_test(timeout=10)
 @pytest.mark.parametrize("n", [0, 7, -1, 1690000000123])
 async def test_ping_is_answered_with_its_number(connection: ConnectionFixture, n: int) -> None:
     assert connection.send(ping(n)) == [pong(n)]
 
 
-@pytest.mark.gen_test(timeout=10)
 @pytest.mark.parametrize("bad", BAD_FRAMES)
 async def test_third_bad_frame_closes_the_connection(
     connection: ConnectionFixture, bad: str | bytes
@@ -104,7 +102,6 @@ async def test_third_bad_frame_closes_the_connection(
     assert is_goodbye(4500, connection.send(frame))
 
 
-@pytest.mark.gen_test(timeout=10)
 @pytest.mark.parametrize(
     ("invalid", "code"),
     [
@@ -124,7 +121,6 @@ async def test_invalid_bytes_close_the_connection_after_earlier_frames_are_answe
     assert connection.send(ping(3)) == []
 
 
-@pytest.mark.gen_test(timeout=10)
 @pytest.mark.parametrize(
     ("sent", "answered_code"),
     [(b"", 1000), (b"\x03\xe8", 1000), (b"\x03\xe9bye", 1001), (b"\x0f\xa0", 4000)],
@@ -136,7 +132,6 @@ async def test_close_frame_is_answered_and_the_connection_ends(
     assert connection.stream.closed()
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_frames_within_the_rate_limit_are_answered_in_every_second(
     connection: ConnectionFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +140,6 @@ async def test_frames_within_the_rate_limit_are_answered_in_every_second(
         assert connection.send(*map(ping, range(PER_SECOND))) == [*map(pong, range(PER_SECOND))]
 
 
-@pytest.mark.gen_test(timeout=10)
 @pytest.mark.parametrize("opcode", [PING, PONG, TEXT])
 async def test_frame_of_any_kind_over_the_rate_limit_closes_the_connection(
     connection: ConnectionFixture, opcode: int
@@ -159,7 +153,6 @@ async def test_frame_of_any_kind_over_the_rate_limit_closes_the_connection(
     assert connection.send(ping(1)) == []
 
 
-@pytest.mark.gen_test(timeout=20)
 @pytest.mark.parametrize("first_frame", ["snapshot", "resumed"])
 async def test_client_receives_nothing_of_the_room_before_its_registration_is_stored(
     api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]], first_frame: str
@@ -179,7 +172,6 @@ async def test_client_receives_nothing_of_the_room_before_its_registration_is_st
 
 
 @pytest.mark.parametrize(("banned", "code"), [(False, 4401), (True, 4503)])
-@pytest.mark.gen_test(timeout=20)
 async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch, banned: bool, code: int
 ) -> None:
@@ -201,7 +193,6 @@ async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
     assert (frame["type"], frame.get("code")) == ("bye", code)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +213,6 @@ async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     assert (await newer.next("pong"))["n"] == 1
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_socket_that_waited_for_a_slot_is_not_restarted_by_a_clock_that_is_behind(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

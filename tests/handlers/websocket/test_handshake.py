@@ -174,7 +174,6 @@ def test_resume_position_has_epoch_and_sequence_number() -> None:
 # ---- over HTTP
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_handshakes_over_the_rate_limit_get_429_and_succeed_later(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +191,6 @@ async def test_handshakes_over_the_rate_limit_get_429_and_succeed_later(
     assert (await send_handshake(api)).startswith("HTTP/1.1 101 ")
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_rejected_handshakes_get_the_error_envelope(
     api: ApiFixture, server: ServerProcess
 ) -> None:
@@ -214,7 +212,6 @@ async def test_rejected_handshakes_get_the_error_envelope(
     assert await refusal_of() == (503, "away")
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_frames_sent_together_with_the_handshake_are_processed(api: ApiFixture) -> None:
     host = await api.host()
     client = await connect_raw(host, pipelined=[(TEXT, b'{"type":"ping","n":9}'), (PING, b"hi")])
@@ -225,7 +222,6 @@ async def test_frames_sent_together_with_the_handshake_are_processed(api: ApiFix
     await client.close()
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_keep_alive_connection_can_be_upgraded(api: ApiFixture) -> None:
     offered = {"Sec-WebSocket-Extensions": "permessage-deflate"}
     answer = await send_handshake(api, first_path="/healthz", **offered)
@@ -233,7 +229,6 @@ async def test_keep_alive_connection_can_be_upgraded(api: ApiFixture) -> None:
     assert "extensions" not in answer.lower(), "no extension is accepted"
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_socket_log_lines_have_the_request_id_of_the_handshake(api: ApiFixture) -> None:
     host = await api.host()
     with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
@@ -249,7 +244,6 @@ async def test_socket_log_lines_have_the_request_id_of_the_handshake(api: ApiFix
     assert [line["request_id"] for line in joins] == ["client-7"]
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_rate_limit_counts_each_address_behind_the_proxy_separately(api: ApiFixture) -> None:
     attempts = [
         send_handshake(api, **{"X-Forwarded-For": f"10.0.0.{n}"}) for n in range(4 * PER_SECOND)
@@ -257,7 +251,6 @@ async def test_rate_limit_counts_each_address_behind_the_proxy_separately(api: A
     assert all(text.startswith("HTTP/1.1 101 ") for text in await asyncio.gather(*attempts))
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_client_disconnecting_during_the_handshake_logs_no_error(
     api: ApiFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
