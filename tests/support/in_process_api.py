@@ -11,7 +11,7 @@ from tests.support.api import ApiClient, ApiFixture
 class InProcessApi(ApiFixture):
     """Creates users by the services of the server: four requests for each take 0.1 s.
 
-    tests/handlers/test_login.py and ops/test_users.py show these requests.
+    tests/handlers/accounts shows these requests.
     """
 
     def __init__(self, server: ServerProcess) -> None:
