@@ -1,10 +1,7 @@
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from config.sections import (
     AppSettings,
@@ -14,16 +11,16 @@ from config.sections import (
     WechatSettings,
     WithdrawSettings,
 )
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order
 from ledger.transfers import TransferRequest
 from tencent import service_client
 from tencent.clients import TencentClients
 from tencent.errors import ServiceUnavailable
-from tests.support.tencent import Serve
 
 APP = "wx1"
 ORDER = Order("Q1", "anna", "xpay", APP, "o1", "gold_60", fen=600, gold=60)
+clients_test = pytest.mark.gen_test(timeout=20)
 
 
 class SlowLogins:
@@ -33,8 +30,8 @@ class SlowLogins:
         self.logins = 0
         self.release = asyncio.Event()
 
-    async def __call__(self, request: SimulatorRequest) -> SimulatorReply:
-        content: dict[str, Any] = {"access_token": "token", "expires_in": 7200}
+    async def __call__(self, request):
+        content = {"access_token": "token", "expires_in": 7200}
         if request.path == "/sns/jscode2session":
             self.logins += 1
             await self.release.wait()
@@ -45,10 +42,10 @@ class SlowLogins:
 
 
 @pytest.fixture
-def make_clients(io_loop: IOLoop) -> Iterator[Callable[..., TencentClients]]:
-    made: list[TencentClients] = []
+def make_clients(io_loop):
+    made = []
 
-    def build(url: str, **pay: Any) -> TencentClients:
+    def build(url="http://127.0.0.1:9", **pay):
         clients = TencentClients(
             WechatSettings(api_base=url, apps={APP: AppSettings(secret="secret")}),
             ImSettings(api_base=url, sdk_app_id=1, secret_key="key"),
@@ -66,41 +63,39 @@ def make_clients(io_loop: IOLoop) -> Iterator[Callable[..., TencentClients]]:
         io_loop.run_sync(clients.close)
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_a_flood_of_logins_does_not_delay_a_payment(
-    serve: Serve, make_clients: Callable[..., TencentClients], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@clients_test
+async def test_a_flood_of_logins_does_not_delay_a_payment(serve, make_clients, monkeypatch):
     monkeypatch.setattr(service_client, "MAX_CLIENTS", 3)
     monkeypatch.setattr(service_client, "MAX_QUEUED", 3)
     wechat = SlowLogins()
     clients = make_clients(serve(wechat))
     logins = [asyncio.create_task(clients.wechat.exchange(APP, f"{n}")) for n in range(10)]
-    payment = await clients.xpay.query(ORDER)
-    assert payment
-    assert payment.fen == 600
+    assert (await clients.xpay.query(ORDER)).fen == 600
     wechat.release.set()
     results = await asyncio.gather(*logins, return_exceptions=True)
     assert sum(isinstance(result, ServiceUnavailable) for result in results) == 4
     assert wechat.logins == 6
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_every_client_has_a_name_of_its_own(
-    make_clients: Callable[..., TencentClients],
-) -> None:
-    clients = make_clients("http://127.0.0.1:9")
+@clients_test
+async def test_every_client_has_a_name_and_virtual_payment_is_named_as_wechat_in_errors(
+    serve, scripted_service, make_clients
+):
+    clients = make_clients(serve(scripted_service({"errcode": -1})))
     assert [service.name for service in clients.services] == ["wechat", "im", "pay", "xpay"]
+    with pytest.raises(ServiceUnavailable) as failure:
+        await clients.xpay.query(ORDER)
+    assert failure.value.code == "wechat_away"
 
 
-@pytest.mark.gen_test(timeout=20)
+@clients_test
 async def test_a_merchant_sells_and_transfers_and_without_one_neither_is_possible(
-    make_clients: Callable[..., TencentClients], transfer_vectors: dict[str, Any]
-) -> None:
-    without = make_clients("http://127.0.0.1:9")
+    make_clients, transfer_vectors
+):
+    without = make_clients()
     assert (without.jsapi, without.transfers) == (None, None)
     own, platform = transfer_vectors["merchant"], transfer_vectors["platform"]
     clients = make_clients(
-        "http://127.0.0.1:9",
         mchid=transfer_vectors["mchid"],
         serial_no=own["serial_no"],
         public_key_id=platform["public_key_id"],
@@ -109,22 +104,7 @@ async def test_a_merchant_sells_and_transfers_and_without_one_neither_is_possibl
         apiv3_key=transfer_vectors["apiv3_key"],
     )
     assert clients.jsapi
-    assert clients.transfers
     assert clients.transfers.mchid == transfer_vectors["client_call"]["mchId"]
     body = json.loads(clients.transfers.body(TransferRequest("W1", APP, "o1", 100)).text)
-    assert (body["notify_url"], body["transfer_scene_id"]) == (
-        "http://n/qlive_pay/transfer_notify/",
-        "1005",
-    )
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_virtual_payment_is_named_as_wechat_in_errors(
-    serve: Serve,
-    scripted_service: Callable[..., Any],
-    make_clients: Callable[..., TencentClients],
-) -> None:
-    clients = make_clients(serve(scripted_service({"errcode": -1})))
-    with pytest.raises(ServiceUnavailable) as failure:
-        await clients.xpay.query(ORDER)
-    assert failure.value.code == "wechat_away"
+    assert body["notify_url"] == "http://n/qlive_pay/transfer_notify/"
+    assert body["transfer_scene_id"] == "1005"

@@ -1,36 +1,242 @@
-from collections.abc import Callable
-from typing import Any
+"""What WeChat Pay signs and encrypts, and how its answers are understood."""
+
+import json
+from types import SimpleNamespace
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from config.sections import PaySettings
-from tencent.merchant import MerchantClient
-from tencent.service_client import ServiceClient
+from core.errors import RateLimited
+from tencent.errors import NotVerified
+from tencent.merchant import MerchantClient, decrypt_resource, read_key, sign, verify
+from tencent.service_client import ServiceResponse
 
-BuildService = Callable[..., ServiceClient]
-
-
-def test_unreadable_private_key_raises_at_construction(
-    make_service_client: BuildService, io_loop: IOLoop
-) -> None:
-    with pytest.raises(ValueError, match="RSA key"):
-        MerchantClient(make_service_client("pay", "http://x"), PaySettings(private_key="no key"))
+NOW = 1_700_000_006
 
 
-def test_fields_are_encrypted_with_the_public_key_before_a_certificate(
-    merchant: dict[str, Any], make_service_client: BuildService, io_loop: IOLoop
-) -> None:
-    platform, service = merchant["platform"], make_service_client("pay", "http://x")
-    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
+@pytest.fixture
+def merchant_key(merchant):
+    return read_key(merchant["merchant"]["private_key_pem"])
+
+
+@pytest.fixture
+def platform_keys(merchant):
+    platform = merchant["platform"]
+    return {
+        platform["public_key_id"]: read_key(platform["public_key_pem"]),
+        platform["certificate_serial"]: read_key(platform["certificate_pem"]),
+    }
+
+
+@pytest.fixture
+def answer(merchant):
+    """A signed answer."""
+    return merchant["responses"][0]
+
+
+# ---- signatures
+
+
+def test_signatures_of_requests_and_payment_calls_equal_the_vectors(merchant, merchant_key):
+    assert len(merchant["requests"]) == 5
+    for case in merchant["requests"]:
+        names = ("method", "url_path_and_query", "timestamp", "nonce_str", "body")
+        signature = sign(merchant_key, *(case[name] for name in names))
+        assert f'signature="{signature}"' in case["authorization"]
+    case = merchant["client_pay"][0]
+    lines = (case[name] for name in ("appId", "timeStamp", "nonceStr", "package"))
+    assert sign(merchant_key, *lines) == case["paySign"]
+
+
+def test_answer_vectors_verify_and_changed_bytes_do_not(merchant, platform_keys):
+    assert len(merchant["responses"]) == 3
+    for case in merchant["responses"]:
+        body = case["body"].encode()
+        verify(case["headers"], body, platform_keys, NOW)
+        with pytest.raises(NotVerified, match="wrong signature"):
+            verify(case["headers"], body + b" ", platform_keys, NOW)
+
+
+def test_an_answer_is_fresh_for_five_minutes_in_either_direction(answer, platform_keys):
+    body, timestamp = answer["body"].encode(), int(answer["headers"]["Wechatpay-Timestamp"])
+    for now in (timestamp - 300, timestamp + 300):
+        verify(answer["headers"], body, platform_keys, now)
+    for now in (timestamp - 301, timestamp + 301):
+        with pytest.raises(NotVerified, match="stale"):
+            verify(answer["headers"], body, platform_keys, now)
+
+
+def test_names_of_headers_are_case_insensitive(answer, platform_keys):
+    lower_case = {name.lower(): value for name, value in answer["headers"].items()}
+    verify(lower_case, answer["body"].encode(), platform_keys, NOW)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "reason"),
+    [
+        ("Wechatpay-Timestamp", None, "unreadable"),
+        ("Wechatpay-Timestamp", "+1700000001", "unreadable"),
+        ("Wechatpay-Timestamp", "1700000002", "wrong signature"),
+        ("Wechatpay-Nonce", None, "wrong signature"),
+        ("Wechatpay-Nonce", "another", "wrong signature"),
+        ("Wechatpay-Serial", None, "unknown serial"),
+        ("Wechatpay-Serial", "7777777777777777777777777777777777777777", "unknown serial"),
+        ("Wechatpay-Signature", None, "wrong signature"),
+        ("Wechatpay-Signature", "not base64!", "wrong signature"),
+        ("Wechatpay-Signature", "AAAA", "wrong signature"),
+        ("Wechatpay-Signature", "WECHATPAY/SIGNTEST/AAECAwQ=", "probe"),
+    ],
+)
+def test_missing_or_changed_header_is_refused(answer, platform_keys, header, value, reason):
+    headers = {**answer["headers"], header: value}
+    headers = {name: text for name, text in headers.items() if text is not None}
+    with pytest.raises(NotVerified, match=reason):
+        verify(headers, answer["body"].encode(), platform_keys, NOW)
+
+
+def test_signature_by_another_known_key_is_refused(answer, merchant_key):
+    keys = {answer["headers"]["Wechatpay-Serial"]: merchant_key.public_key()}
+    with pytest.raises(NotVerified, match="wrong signature"):
+        verify(answer["headers"], answer["body"].encode(), keys, NOW)
+
+
+def test_official_fixtures_verify_and_decrypt(merchant):
+    go = merchant["official_go_fixture"]
+    keys = {go["certificate_serial"]: read_key(go["certificate_pem"])}
+    verify(go["headers"], go["body"].encode(), keys, 1624523846)
+    resource = json.loads(go["body"])["resource"]
+    assert decrypt_resource(go["apiv3_key"], resource) == json.loads(go["plaintext"])
+
+
+# ---- encrypted resources
+
+
+def test_resources_of_notifications_decrypt_to_their_plaintext(merchant):
+    assert len(merchant["notifications"]) == 9
+    for case in merchant["notifications"]:
+        resource = json.loads(case["body"])["resource"]
+        assert decrypt_resource(merchant["apiv3_key"], resource) == json.loads(case["plaintext"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ciphertext": "AAAA" * 20},
+        {"ciphertext": "not base64!"},
+        {"ciphertext": ""},
+        {"ciphertext": None},
+        {"nonce": "another-nonc"},
+        {"nonce": ""},
+        {"associated_data": "refund"},
+        {"algorithm": "AEAD_SM4_GCM"},
+    ],
+)
+def test_changed_field_of_a_resource_is_refused(merchant, change):
+    resource = json.loads(merchant["notifications"][0]["body"])["resource"]
+    with pytest.raises(NotVerified):
+        decrypt_resource(merchant["apiv3_key"], {**resource, **change})
+
+
+def test_resource_of_another_key_or_without_an_object_is_refused(merchant):
+    resource = json.loads(merchant["notifications"][0]["body"])["resource"]
+    for key in ("x" * 32, "short", ""):
+        with pytest.raises(NotVerified):
+            decrypt_resource(key, resource)
+    encrypted = {"algorithm": "AEAD_AES_256_GCM", **merchant["official_go_fixture"]["aes_gcm"]}
+    with pytest.raises(NotVerified, match="unreadable"):
+        decrypt_resource(encrypted["key"], encrypted)
+
+
+# ---- keys
+
+
+def test_unreadable_keys_and_missing_keys_raise_at_construction(merchant):
+    for text in ("", "no key", "-----BEGIN NOTHING-----", "-----BEGIN PUBLIC KEY-----\n"):
+        with pytest.raises(ValueError, match="RSA key"):
+            read_key(text)
+    own = merchant["merchant"]["private_key_pem"]
+    for pay in (PaySettings(private_key="no key"), PaySettings(private_key=own)):
+        with pytest.raises(ValueError, match=r"RSA key|WeChat Pay's key"):
+            MerchantClient(SimpleNamespace(service="pay"), pay)
+
+
+def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant, client_with):
+    platform = merchant["platform"]
     public = {
         "public_key_id": platform["public_key_id"],
         "public_key": platform["public_key_pem"],
     }
-    private_key = merchant["merchant"]["private_key_pem"]
+    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
     for keys, serial in (
         ({}, platform["certificate_serial"]),
         (public, platform["public_key_id"]),
     ):
-        pay = PaySettings(private_key=private_key, platform_keys=certificates, **keys)
-        assert MerchantClient(service, pay).encryption_serial == serial
+        client = client_with(platform_keys=certificates, **keys)
+        assert client.encryption_serial == serial
+
+
+# ---- answers
+
+
+@pytest.fixture
+def client_with(merchant):
+    def build(**keys):
+        pay = PaySettings(private_key=merchant["merchant"]["private_key_pem"], **keys)
+        return MerchantClient(SimpleNamespace(service="pay"), pay, now=lambda: NOW)
+
+    return build
+
+
+@pytest.fixture
+def client(client_with, merchant):
+    platform = merchant["platform"]
+    return client_with(
+        public_key_id=platform["public_key_id"], public_key=platform["public_key_pem"]
+    )
+
+
+@pytest.fixture
+def signed(merchant):
+    """An answer signed by WeChat Pay, or wrongly."""
+
+    def build(status, body, signature=None):
+        key, platform = read_key(merchant["platform"]["private_key_pem"]), merchant["platform"]
+        headers = {
+            "Wechatpay-Timestamp": str(NOW),
+            "Wechatpay-Nonce": "nonce",
+            "Wechatpay-Serial": platform["public_key_id"],
+            "Wechatpay-Signature": signature or sign(key, str(NOW), "nonce", body),
+        }
+        return ServiceResponse(status, headers, body.encode())
+
+    return build
+
+
+CODE = '{"code":"NOT_ENOUGH"}'
+
+
+def test_only_a_signed_answer_with_status_200_has_content(client, signed):
+    assert client.check(signed(200, '{"a": 1}')) == {"a": 1}
+    for response in (
+        signed(200, '{"a": 1}', "AAAA"),
+        ServiceResponse(200, {}, b'{"a": 1}'),
+        *(signed(status, '{"a": 1}') for status in (201, 204, 400, 404)),
+    ):
+        with pytest.raises(NotVerified):
+            client.check(response)
+
+
+def test_a_refusal_has_its_code_also_without_a_signature_but_not_with_a_wrong_one(client, signed):
+    assert client.refusal(signed(403, CODE)) == "NOT_ENOUGH"
+    assert client.refusal(ServiceResponse(403, {}, CODE.encode())) == "NOT_ENOUGH"
+    with pytest.raises(NotVerified, match="HTTP 403 NOT_ENOUGH, wrong signature"):
+        client.refusal(signed(403, CODE, "AAAA"))
+    with pytest.raises(RateLimited):
+        client.refusal(ServiceResponse(429, {}, CODE.encode()))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, CODE), (302, CODE), (404, "<html>"), (404, "{}")]
+)
+def test_an_answer_without_a_code_or_below_400_is_no_refusal(client, status, body):
+    assert client.refusal(ServiceResponse(status, {}, body.encode())) == ""

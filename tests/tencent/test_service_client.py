@@ -1,13 +1,15 @@
+"""Requests to a service: what is sent, repeated, refused and logged, and on which connection."""
+
 import asyncio
 import socket
 
 import pytest
 from structlog.testing import capture_logs
-from tornado.iostream import IOStream
+from tornado.iostream import StreamClosedError
 from tornado.tcpserver import TCPServer
 from tornado.testing import bind_unused_port
 
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from devtools.simulator.wire import SimulatorReply
 from tencent import service_client as module
 from tencent.errors import ServiceUnavailable
 
@@ -17,48 +19,71 @@ SUCCESS = SimulatorReply(200, {"X-Word": "hello"}, b"fine")
 BROKEN = SimulatorReply(502, {}, b"bad gateway")
 
 
+@pytest.fixture
+def scripted(serve, scripted_service, make_service_client):
+    def build(*replies):
+        service = scripted_service(*replies)
+        return make_service_client("im", serve(service)), service
+
+    return build
+
+
+# ---- one request
+
+
 @async_test
-async def test_get_returns_status_headers_and_raw_body(
-    serve, make_service_client, scripted_service
-):
-    service = scripted_service(SimulatorReply(404, {"X-Word": "hello"}, b"\x00\xff"))
-    answer = await make_service_client("im", serve(service)).request(
-        "GET", "/a/b", {"q": "x&=* é"}, headers={"X-Ours": "1"}
-    )
+async def test_a_request_is_sent_as_it_is_and_its_answer_returned_raw(scripted):
+    client, service = scripted(SimulatorReply(404, {"X-Word": "hello"}, b"\x00\xff"))
+    headers = {"X-Ours": "1", "Content-Type": "text/x"}
+    answer = await client.request("GET", "/a/b", {"q": "x&=* é"}, headers=headers)
     assert (answer.status, answer.body) == (404, b"\x00\xff")
     assert answer.headers["x-word"] == "hello"
-    request = service.requests[0]
-    assert (request.method, request.path, request.query["q"]) == ("GET", "/a/b", "x&=* é")
-    assert request.header("x-ours") == "1"
+    await client.request("POST", "/a", {}, b'{"a":  1}', headers)
+    get, post = service.requests
+    assert (get.method, get.path, get.query["q"]) == ("GET", "/a/b", "x&=* é")
+    assert get.header("x-ours") == "1"
+    assert (post.method, post.body) == ("POST", b'{"a":  1}')
+    assert post.header("Content-Type") == "text/x"
 
 
 @async_test
-async def test_post_sends_its_bytes_unchanged(serve, make_service_client, scripted_service):
-    service = scripted_service(SUCCESS)
-    await make_service_client("im", serve(service)).request(
-        "POST", "/a", {}, b'{"a":  1}', {"Content-Type": "text/x"}
-    )
-    assert service.requests[0].method == "POST"
-    assert service.requests[0].body == b'{"a":  1}'
-    assert service.requests[0].header("Content-Type") == "text/x"
-
-
-@async_test
-@pytest.mark.parametrize("status", [500, 502, 503])
-async def test_server_error_is_unavailable(serve, make_service_client, scripted_service, status):
-    service = scripted_service(SimulatorReply(status, {}, b""))
-    with pytest.raises(ServiceUnavailable) as failure:
-        await make_service_client("pay", serve(service)).request("GET", "/a")
-    assert failure.value.code == "pay_away"
+async def test_redirect_is_not_followed(scripted):
+    client, service = scripted(SimulatorReply(302, {"Location": "/elsewhere"}, b""))
+    assert (await client.request("GET", "/a")).status == 302
     assert len(service.requests) == 1
 
 
 @async_test
-async def test_refused_connection_is_unavailable(make_service_client):
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_error_of_the_server_is_unavailable_and_logged_without_secrets(scripted, status):
+    client, service = scripted(SimulatorReply(status, {}, b""))
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable) as failure:
+        await client.request("POST", "/a", {"usersig": "hush"}, b"hush", {"Authorization": "hush"})
+    assert failure.value.code == "im_away"
+    assert len(service.requests) == 1
+    assert [entry["why"] for entry in logs if "why" in entry] == [f"HTTP {status}"]
+    assert "hush" not in repr(logs)
+
+
+class SshServer(TCPServer):
+    async def handle_stream(self, stream, _address):
+        await stream.write(b"SSH-2.0-not-http\r\n\r\n")
+        stream.close()
+
+
+@async_test
+async def test_answer_that_is_not_http_and_a_refused_connection_are_unavailable(
+    make_service_client,
+):
     listener, port = bind_unused_port()
-    listener.close()
+    server = SshServer()
+    server.add_socket(listener)
+    client = make_service_client("im", f"http://127.0.0.1:{port}")
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", f"http://127.0.0.1:{port}").request("GET", "/a")
+        await client.request("GET", "/a")
+    server.stop()
+    with pytest.raises(ServiceUnavailable):
+        await client.request("GET", "/a")
 
 
 @async_test
@@ -75,7 +100,7 @@ async def test_unresolvable_host_name_is_unavailable(make_service_client, monkey
 async def test_silent_service_is_unavailable_after_the_timeout(serve, make_service_client):
     release = asyncio.Event()
 
-    async def silent(_request: SimulatorRequest) -> SimulatorReply:
+    async def silent(_request):
         await release.wait()
         return SUCCESS
 
@@ -86,70 +111,46 @@ async def test_silent_service_is_unavailable_after_the_timeout(serve, make_servi
         release.set()
 
 
-class SshServer(TCPServer):
-    async def handle_stream(self, stream: IOStream, _address: object) -> None:
-        await stream.write(b"SSH-2.0-not-http\r\n\r\n")
-        stream.close()
-
-
 @async_test
-async def test_answer_that_is_not_http_is_unavailable(make_service_client):
-    listener, port = bind_unused_port()
-    server = SshServer()
-    server.add_socket(listener)
+async def test_a_failed_request_is_repeated_once_and_only_where_that_is_safe(scripted):
+    client, service = scripted(BROKEN, SUCCESS)
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", f"http://127.0.0.1:{port}").request("GET", "/a")
-    server.stop()
-
-
-@async_test
-async def test_post_is_repeated_only_when_marked_safe(serve, make_service_client, scripted_service):
-    unsafe, safe = scripted_service(BROKEN, SUCCESS), scripted_service(BROKEN, SUCCESS)
-    with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", serve(unsafe)).request("POST", "/a", {}, b"{}")
-    answer = await make_service_client("im", serve(safe)).request(
-        "POST", "/a", {}, b"{}", safe_to_repeat=True
-    )
+        await client.request("POST", "/a", {}, b"{}")
+    assert len(service.requests) == 1
+    client, service = scripted(BROKEN, SUCCESS)
+    answer = await client.request("POST", "/a", {}, b"{}", safe_to_repeat=True)
     assert answer.body == b"fine"
-    assert (len(unsafe.requests), len(safe.requests)) == (1, 2)
-
-
-@async_test
-async def test_request_is_repeated_once_only(serve, make_service_client, scripted_service):
-    service = scripted_service(BROKEN, BROKEN, SUCCESS)
+    client, service = scripted(BROKEN, BROKEN, SUCCESS)
     with pytest.raises(ServiceUnavailable):
-        await make_service_client("im", serve(service)).request("GET", "/a", safe_to_repeat=True)
+        await client.request("GET", "/a", safe_to_repeat=True)
     assert len(service.requests) == 2
 
 
-@async_test
-async def test_redirect_is_not_followed(serve, make_service_client, scripted_service):
-    service = scripted_service(SimulatorReply(302, {"Location": "/elsewhere"}, b""))
-    assert (await make_service_client("im", serve(service)).request("GET", "/a")).status == 302
-    assert len(service.requests) == 1
+# ---- state
 
 
 @async_test
-async def test_state_follows_the_last_call(serve, make_service_client, scripted_service):
-    client = make_service_client(
-        "im", serve(scripted_service(SUCCESS, BROKEN, SimulatorReply(404, {}, b"")))
-    )
-    assert (client.state, client.latency_ms) == ("unknown", None)
+async def test_state_follows_the_last_call_and_is_fresh_for_a_while(scripted, monkeypatch):
+    client, _ = scripted(SUCCESS, BROKEN, SimulatorReply(404, {}, b""))
+    assert (client.state, client.latency_ms, client.is_fresh) == ("unknown", None, False)
     changes = [client.since]
     await client.request("GET", "/a")
-    assert client.state == "ok"
+    assert (client.state, client.is_fresh) == ("ok", True)
     assert client.latency_ms > 0
     changes.append(client.since)
+    with monkeypatch.context() as later:
+        later.setattr(module, "FRESH_SECONDS", 0.0)
+        assert (client.state, client.is_fresh) == ("ok", False)
     with pytest.raises(ServiceUnavailable):
         await client.request("GET", "/a")
-    assert client.state == "down"
+    assert (client.state, client.is_fresh) == ("down", True)
     changes.append(client.since)
     await client.request("GET", "/a")
     assert client.state == "ok"
-    last_change = client.since
+    changes.append(client.since)
     await client.request("GET", "/a")
-    assert client.since == last_change
-    assert [*changes, last_change] == sorted({*changes, last_change})
+    assert client.since == changes[-1]
+    assert changes == sorted({*changes})
 
 
 @async_test
@@ -160,7 +161,7 @@ async def test_full_queue_is_refused_at_once_and_leaves_the_state_unknown(
     monkeypatch.setattr(module, "MAX_QUEUED", 0)
     received, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(_request: SimulatorRequest) -> SimulatorReply:
+    async def slow(_request):
         received.set()
         await release.wait()
         return SUCCESS
@@ -176,26 +177,156 @@ async def test_full_queue_is_refused_at_once_and_leaves_the_state_unknown(
     assert (await client.request("GET", "/a")).body == b"fine"
 
 
-@async_test
-async def test_log_contains_no_query_headers_or_body(serve, make_service_client, scripted_service):
-    client = make_service_client("im", serve(scripted_service(BROKEN)))
-    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await client.request("POST", "/a", {"usersig": "hush"}, b"hush", {"Authorization": "hush"})
-    assert [entry["why"] for entry in logs if "why" in entry] == ["HTTP 502"]
-    assert "hush" not in repr(logs)
+# ---- connections
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+class LineServer(TCPServer):
+    """Answers each request with its target, after `answering` is set; counts connections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams = []
+        self.requests = []
+        self.headers = OK
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.received = asyncio.Condition()
+
+    async def handle_stream(self, stream, _address):
+        self.streams.append(stream)
+        try:
+            while True:
+                self.requests.append(await stream.read_until(b"\r\n\r\n"))
+                async with self.received:
+                    self.received.notify_all()
+                await self.answering.wait()
+                await stream.write(self.headers + self.requests[-1].split()[1])
+        except StreamClosedError:
+            pass
+
+    async def wait_for_requests(self, count):
+        async with self.received:
+            await self.received.wait_for(lambda: len(self.requests) >= count)
+
+    def close_all(self):
+        for stream in self.streams:
+            stream.close()
+
+
+@pytest.fixture
+def server(io_loop):
+    server = LineServer()
+    listener, server.port = bind_unused_port()
+    server.add_socket(listener)
+    yield server
+    server.stop()
+    server.close_all()
+    io_loop.run_sync(lambda: asyncio.sleep(0))
+
+
+@pytest.fixture
+def client(server, make_service_client):
+    return make_service_client("im", f"http://127.0.0.1:{server.port}", timeout=60)
+
+
+async def body_of(client, target, *, safe_to_repeat=True):
+    return (await client.request("POST", target, safe_to_repeat=safe_to_repeat)).body.decode()
 
 
 @async_test
-async def test_a_state_is_fresh_for_a_while_after_each_request(
-    serve, make_service_client, scripted_service, monkeypatch
+async def test_requests_in_turn_share_a_connection_and_those_at_once_have_one_each(server, client):
+    assert [await body_of(client, target) for target in ("/1", "/2", "/3")] == ["/1", "/2", "/3"]
+    assert len(server.streams) == 1
+    server.answering.clear()
+    requests = asyncio.gather(*(body_of(client, "/4") for _ in range(4)))
+    await server.wait_for_requests(7)
+    server.answering.set()
+    assert await requests == ["/4"] * 4
+    assert len(server.streams) == 4
+
+
+@async_test
+async def test_requests_that_must_not_be_repeated_have_a_connection_each(server, client):
+    for target in ("/1", "/2"):
+        assert await body_of(client, target, safe_to_repeat=False) == target
+    assert len(server.streams) == 2
+    assert all(b"Connection: close" in request for request in server.requests)
+
+
+@async_test
+async def test_a_request_on_a_closed_connection_is_sent_on_a_new_one(server, client):
+    await body_of(client, "/1")
+    server.close_all()  # the client has not noticed yet
+    with capture_logs() as logs:
+        assert await body_of(client, "/2") == "/2"
+    assert (len(server.streams), logs) == (2, [])
+    assert client.state == "ok"
+
+
+@async_test
+async def test_a_service_that_closes_the_connection_meanwhile_gets_the_request_again(
+    server, client
 ):
-    client = make_service_client("im", serve(scripted_service(SUCCESS, BROKEN, SUCCESS)))
-    assert not client.is_fresh
-    await client.request("GET", "/a")
-    assert (client.state, client.is_fresh) == ("ok", True)
-    with monkeypatch.context() as later:
-        later.setattr(module, "FRESH_SECONDS", 0.0)
-        assert (client.state, client.is_fresh) == ("ok", False)
+    await body_of(client, "/1")
+    server.answering.clear()
+    request = asyncio.ensure_future(body_of(client, "/2"))
+    await server.wait_for_requests(2)
+    server.close_all()
+    server.answering.set()
+    with capture_logs() as logs:
+        assert await request == "/2"
+    assert (len(server.requests), client.state) == (3, "ok")
+    assert logs == []  # one attempt, which has not failed
+
+
+@async_test
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_that_must_not_be_repeated_is_sent_once(server, client, method):
+    server.answering.clear()
+    request = asyncio.ensure_future(client.request(method, "/1"))
+    await server.wait_for_requests(1)
+    server.close_all()
+    server.answering.set()
     with pytest.raises(ServiceUnavailable):
-        await client.request("GET", "/a")
-    assert (client.state, client.is_fresh) == ("down", True)
+        await request
+    assert len(server.requests) == 1
+
+
+@async_test
+async def test_a_service_that_closes_every_connection_is_unavailable(server, client):
+    await body_of(client, "/1")
+    server.answering.clear()
+    request = asyncio.ensure_future(body_of(client, "/2"))
+    while not request.done():
+        server.close_all()
+        await asyncio.sleep(0.001)
+    with pytest.raises(ServiceUnavailable):
+        await request
+
+
+@async_test
+async def test_a_connection_that_the_service_ends_or_a_cancellation_is_not_used_again(
+    server, client
+):
+    server.headers = OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n")
+    assert [await body_of(client, target) for target in ("/1", "/2")] == ["/1", "/2"]
+    assert len(server.streams) == 2
+    server.headers = OK
+    await body_of(client, "/3")
+    server.answering.clear()
+    cancelled = asyncio.ensure_future(body_of(client, "/4"))
+    await server.wait_for_requests(4)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    server.answering.set()
+    assert await body_of(client, "/5") == "/5"
+    assert len(server.streams) == 4
+
+
+@async_test
+async def test_too_long_a_body_is_unavailable(server, client, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BODY_BYTES", 1)
+    with pytest.raises(ServiceUnavailable):
+        await body_of(client, "/1")

@@ -1,8 +1,6 @@
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,58 +8,78 @@ from structlog.testing import capture_logs
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order, Payment, Refund
-from tencent.errors import ServiceUnavailable, Unreadable
-from tencent.xpay import AccessTokenCache, XpayClient, parse_event
+from tencent.errors import MerchantRefused, ServiceUnavailable, Unreadable
+from tencent.xpay import CLIENT_CALL, AccessTokenCache, parse_event, pay_sig, user_signature
 
 async_test = pytest.mark.gen_test(timeout=20)
 
 APP = "wxd678efh567hg6787"
 ORDER = Order("Q20231115000000abc", "12345678", "xpay", APP, openid_of("alice"), "gold_60", 600, 60)
+REFUND = "R20231115000000abc"
 APPS = {APP: "s3cret"}
-BuildClient = Callable[..., XpayClient]
+TOKEN = {"access_token": "t", "expires_in": 7200}
+UNKNOWN = {"errcode": 268490002, "errmsg": "order_id"}
+PAID = {"errcode": 0, "order": {"order_id": ORDER.number, "status": 4, "left_fee": 600}}
 
 
-def session_key(simulator: Any) -> str:
+@pytest.fixture
+def xpay(sim_url, build_xpay):
+    return build_xpay(sim_url)
+
+
+@pytest.fixture
+def scripted(serve, scripted_service, build_xpay):
+    """A client, and the service that answers its calls after one for an access token."""
+
+    def build(*replies):
+        service = scripted_service(TOKEN, *replies)
+        return build_xpay(serve(service)), service
+
+    return build
+
+
+@pytest.fixture
+def tokens(sim_url, make_service_client, clock):
+    return AccessTokenCache(make_service_client("wechat", sim_url), APPS, clock)
+
+
+def session_key(simulator):
     """The session key of a new login."""
-    return str(simulator.wechat.issue(APP, "alice").session_key)
+    return simulator.wechat.issue(APP, "alice").session_key
 
 
-# ---- payment call
+def test_signature_vectors_match(vectors):
+    cases = vectors("xpay")["server_signatures"]
+    for case in cases:
+        assert pay_sig(case["app_key"], case["uri"], case["body"]) == case["pay_sig"]
+        if "signature" in case:
+            assert user_signature(case["session_key"], case["body"]) == case["signature"]
+    assert any(case["origin"] == "official" for case in cases)
+    for case in vectors("xpay")["client_signatures"]:
+        assert pay_sig(case["app_key"], CLIENT_CALL, case["signData"]) == case["paySig"]
+        assert user_signature(case["session_key"], case["signData"]) == case["signature"]
+
+
+# ---- orders
 
 
 @async_test
-async def test_payment_call_pays_the_order(
-    simulator: Any, sim_url: str, build_xpay: BuildClient
-) -> None:
-    call = build_xpay(sim_url).payment_call(ORDER, "", session_key(simulator))
+async def test_payment_call_pays_the_order_unless_it_was_changed(simulator, xpay):
+    call = xpay.payment_call(ORDER, "", session_key(simulator))
     assert call.keys() == {"signData", "mode", "paySig", "signature"}
     assert call["mode"] == "short_series_goods"
-    bought = simulator.xpay.buy(call)
-    assert (bought["order_id"], bought["order_fee"]) == (ORDER.number, 600)
-
-
-@async_test
-async def test_tampered_payment_parameters_are_refused(
-    simulator: Any, sim_url: str, build_xpay: BuildClient
-) -> None:
-    xpay, key = build_xpay(sim_url), session_key(simulator)
-    call = xpay.payment_call(ORDER, "", key)
     cheaper = call["signData"].replace("600", "1")
     assert simulator.xpay.buy({**call, "signData": cheaper}) == "paySig"
     assert simulator.xpay.buy({**call, "signature": "0" * 64}) == "signature"
+    assert simulator.xpay.orders == {}
+    bought = simulator.xpay.buy(call)
+    assert (bought["order_id"], bought["order_fee"]) == (ORDER.number, 600)
     session_key(simulator)  # a later login invalidates the session key
     assert simulator.xpay.buy(call) == "signature"
-    assert simulator.xpay.orders == {}
-
-
-# ---- query and deliver
 
 
 @async_test
-async def test_order_is_queried_and_delivered(
-    simulator: Any, sim_url: str, build_xpay: BuildClient
-) -> None:
-    xpay = build_xpay(sim_url)
+async def test_order_is_queried_and_delivered(simulator, xpay):
     simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     order = simulator.xpay.orders[ORDER.number]
     paid = Payment("xpay", ORDER.number, order["wxpay_order_id"], 600, sandbox=True)
@@ -69,8 +87,7 @@ async def test_order_is_queried_and_delivered(
     for _ in range(2):
         await xpay.deliver(ORDER)
     assert order["status"] == 4
-    assert await xpay.query(ORDER) == paid
-    for status in (5, 8):  # refunded; the refund event reports that
+    for status in (4, 5, 8):  # delivered; refunded, which the refund event reports
         order["status"] = status
         assert await xpay.query(ORDER) == paid
     for status in (0, 1, 6, 7):
@@ -81,26 +98,20 @@ async def test_order_is_queried_and_delivered(
 
 
 @async_test
-async def test_unknown_order_is_unavailable(
-    simulator: Any, sim_url: str, build_xpay: BuildClient
-) -> None:
-    counted: list[tuple[str, str]] = []
+async def test_unknown_order_is_unavailable_and_counted(sim_url, build_xpay):
+    counted = []
     xpay = build_xpay(sim_url, on_rejection=lambda *rejection: counted.append(rejection))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
         await xpay.query(ORDER)
-    assert [entry["errcode"] for entry in logs if entry["event"] == "xpay_request_rejected"] == [
-        268490002
-    ]
+    rejected = [entry["errcode"] for entry in logs if entry["event"] == "xpay_request_rejected"]
+    assert rejected == [268490002]
     with pytest.raises(ServiceUnavailable):
         await xpay.deliver(ORDER)
     assert counted == [("query_order", "268490002"), ("notify_provide_goods", "268490002")]
 
 
 @async_test
-async def test_expired_access_token_is_renewed_once(
-    simulator: Any, sim_url: str, build_xpay: BuildClient
-) -> None:
-    xpay = build_xpay(sim_url)
+async def test_expired_access_token_is_renewed_once(simulator, xpay):
     simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     await xpay.query(ORDER)
     simulator.wechat._tokens.clear()
@@ -114,61 +125,52 @@ async def test_expired_access_token_is_renewed_once(
 
 
 @async_test
+@pytest.mark.parametrize(
+    ("wrong", "errcode"), [({"app_key": "other"}, 268490003), ({"secret": "other"}, 40125)]
+)
 async def test_wrong_key_or_secret_is_unavailable_and_logged_as_an_error(
-    simulator: Any, sim_url: str, build_xpay: BuildClient
-) -> None:
-    simulator.xpay.buy(build_xpay(sim_url).payment_call(ORDER, "", session_key(simulator)))
-    for xpay in (build_xpay(sim_url, app_key="other"), build_xpay(sim_url, secret="other")):
-        with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-            await xpay.query(ORDER)
-        errors = [entry for entry in logs if entry["log_level"] == "error"]
-        assert [entry["errcode"] for entry in errors] in ([268490003], [40125])
+    simulator, sim_url, xpay, build_xpay, wrong, errcode
+):
+    simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
+        await build_xpay(sim_url, **wrong).query(ORDER)
+    errors = [entry["errcode"] for entry in logs if entry["log_level"] == "error"]
+    assert errors == [errcode]
 
 
+@async_test
 @pytest.mark.parametrize(
     "body",
     [
         b"",
-        b"[]",
-        b"{}",
         b'{"errcode": 0}',
         b'{"errcode": 0, "order": {"order_id": "other", "order_fee": 600, "status": 2}}',
         json.dumps({"errcode": 0, "order": {"order_id": ORDER.number, "status": 2}}).encode(),
     ],
 )
-@async_test
-async def test_unreadable_answer_is_unavailable(
-    serve: Any, scripted_service: Any, build_xpay: BuildClient, body: bytes
-) -> None:
-    token = SimulatorReply(200, {}, b'{"access_token": "t", "expires_in": 7200}')
-    service = scripted_service(token, SimulatorReply(200, {}, body))
+async def test_unreadable_answer_is_unavailable(scripted, body):
+    xpay, _ = scripted(SimulatorReply(200, {}, body))
     with pytest.raises(ServiceUnavailable):
-        await build_xpay(serve(service)).query(ORDER)
+        await xpay.query(ORDER)
 
 
 # ---- access tokens
 
 
 @async_test
-async def test_concurrent_callers_share_one_access_token(
-    simulator: Any, sim_url: str, make_service_client: Any, clock: Any
-) -> None:
-    tokens = AccessTokenCache(make_service_client("wechat", sim_url), APPS, clock)
-    tokens_received = await asyncio.gather(*(tokens.get(APP) for _ in range(20)))
-    assert len(set(tokens_received)) == 1
+async def test_concurrent_callers_share_one_access_token(simulator, tokens, clock):
+    received = await asyncio.gather(*(tokens.get(APP) for _ in range(20)))
+    assert len(set(received)) == 1
     assert len(simulator.log) == 1
     clock.now += 7200 - 301
-    assert await tokens.get(APP) == tokens_received[0]
+    assert await tokens.get(APP) == received[0]
     clock.now += 1
-    assert await tokens.get(APP) != tokens_received[0]
+    assert await tokens.get(APP) != received[0]
     assert len(simulator.log) == 2
 
 
 @async_test
-async def test_only_the_failed_token_is_dropped_from_the_cache(
-    simulator: Any, sim_url: str, make_service_client: Any, clock: Any
-) -> None:
-    tokens = AccessTokenCache(make_service_client("wechat", sim_url), APPS, clock)
+async def test_only_the_failed_token_is_dropped_from_the_cache(simulator, tokens):
     token = await tokens.get(APP)
     tokens.drop(APP, "an older one")
     tokens.drop("wxother", token)
@@ -176,24 +178,84 @@ async def test_only_the_failed_token_is_dropped_from_the_cache(
     assert len(simulator.log) == 1
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"access_token": "", "expires_in": 5}', b'{"access_token": "t"}']
-)
 @async_test
+@pytest.mark.parametrize("answer", [[], {}, TOKEN | {"access_token": ""}, {"access_token": "t"}])
 async def test_answer_without_an_access_token_is_unavailable(
-    serve: Any, scripted_service: Any, make_service_client: Any, clock: Any, body: bytes
-) -> None:
-    service = scripted_service(SimulatorReply(200, {}, body))
+    serve, scripted_service, make_service_client, clock, answer
+):
+    service = make_service_client("wechat", serve(scripted_service(answer)))
     with pytest.raises(ServiceUnavailable):
-        await AccessTokenCache(make_service_client("wechat", serve(service)), APPS, clock).get(APP)
+        await AccessTokenCache(service, APPS, clock).get(APP)
+
+
+# ---- refunds
+
+
+@async_test
+async def test_a_refund_is_taken_from_what_is_left_and_a_duplicate_is_pending(scripted):
+    xpay, service = scripted(UNKNOWN, PAID, {"errcode": 0})
+    assert await xpay.refund(ORDER, REFUND, 300, "孩子") == "pending"
+    sent = service.requests[-1]
+    assert sent.path == "/xpay/refund_order"
+    assert json.loads(sent.body) == {
+        "openid": ORDER.openid,
+        "order_id": ORDER.number,
+        "refund_order_id": REFUND,
+        "left_fee": 600,
+        "refund_fee": 300,
+        "biz_meta": "孩子",
+        "refund_reason": "5",
+        "req_from": "1",
+        "env": 1,
+    }
+    xpay, _ = scripted(UNKNOWN, PAID, {"errcode": 268490004})
+    assert await xpay.refund(ORDER, REFUND, 300, "") == "pending"
+
+
+@async_test
+@pytest.mark.parametrize(
+    ("status", "state"), [(0, "pending"), (1, "pending"), (5, "done"), (8, "done"), (7, "failed")]
+)
+async def test_known_refund_is_not_requested_again(scripted, status, state):
+    order = {"order_id": REFUND, "order_type": 1, "status": status}
+    xpay, service = scripted({"errcode": 0, "order": order})
+    assert await xpay.refund(ORDER, REFUND, 300, "") == state
+    assert [request.path for request in service.requests[1:]] == ["/xpay/query_order"]
+
+
+@async_test
+@pytest.mark.parametrize("before", [[UNKNOWN], [UNKNOWN, PAID]], ids=["query", "refund"])
+async def test_refused_refund_has_the_code(scripted, before):
+    xpay, _ = scripted(*before, {"errcode": 268490006})
+    with pytest.raises(MerchantRefused, match="268490006"):
+        await xpay.refund(ORDER, REFUND, 300, "")
+
+
+UNCLEAR = [
+    *([{"errcode": code}] for code in (-1, 268490003, 268490011, 268490012, 268490015, "x")),
+    [UNKNOWN, {"errcode": -1}],
+    [UNKNOWN, PAID, {"errcode": -1}],
+    [{"errcode": 0}],
+    [{"errcode": 0, "order": {"order_id": "another one", "status": 5}}],
+    [UNKNOWN, {"errcode": 0, "order": {"order_id": ORDER.number}}],
+    [UNKNOWN, {"errcode": 0}],
+]
+
+
+@async_test
+@pytest.mark.parametrize("answers", UNCLEAR)
+async def test_busy_or_unreadable_answer_to_a_refund_is_unclear(scripted, answers):
+    xpay, _ = scripted(*answers)
+    with pytest.raises(ServiceUnavailable):
+        await xpay.refund(ORDER, REFUND, 300, "")
 
 
 # ---- pushed events
 
 
-def test_payment_and_refund_events_are_parsed(vectors: Any) -> None:
+def test_payment_and_refund_events_are_parsed(vectors):
     events = vectors("xpay")["events"]
-    assert parse_event(events["goods"]) == Payment(
+    payment = Payment(
         "xpay",
         "order12345",
         "4200000001202404260000000001",
@@ -201,6 +263,9 @@ def test_payment_and_refund_events_are_parsed(vectors: Any) -> None:
         openid="oUser1",
         product="gold_100",
     )
+    assert parse_event(events["goods"]) == payment
+    by_apple = {name: value for name, value in events["goods"].items() if name != "WeChatPayInfo"}
+    assert parse_event(by_apple) == replace(payment, transaction="")
     refund = Refund("xpay", "XG_20231115_000001", "W1", 1000, own="RF0001")
     assert parse_event(events["refund"]) == refund
     assert parse_event({**events["refund"], "MchRefundId": None}) == replace(refund, own="")
@@ -210,30 +275,15 @@ def test_payment_and_refund_events_are_parsed(vectors: Any) -> None:
     assert parse_event({"Event": "debug_demo"}) is None
 
 
-def test_delivery_event_without_wechat_payment_is_parsed(vectors: Any) -> None:
-    # Apple payments have none.
-    goods = dict(vectors("xpay")["events"]["goods"])
-    del goods["WeChatPayInfo"]
-    payment = parse_event(goods)
-    assert isinstance(payment, Payment)
-    assert payment.transaction == ""
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"OutTradeNo": None},
-        {"OpenId": ""},
-        {"Env": "0"},
-        {"GoodsInfo": None},
-        {"GoodsInfo": {"ProductId": "p", "Quantity": 1}},
-        {"GoodsInfo": {"ProductId": "p", "Quantity": True, "OrigPrice": 100}},
-        {"GoodsInfo": {"ProductId": 5, "Quantity": 1, "OrigPrice": 100}},
-        {"GoodsInfo": {"ProductId": "p", "Quantity": -1, "OrigPrice": 100}},
-    ],
-)
-def test_delivery_event_with_an_invalid_field_is_unreadable(
-    vectors: Any, change: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("name", ["OutTradeNo", "OpenId", "Env", "GoodsInfo"])
+def test_delivery_event_without_a_field_is_unreadable(vectors, name):
+    goods = vectors("xpay")["events"]["goods"]
     with pytest.raises(Unreadable):
-        parse_event({**vectors("xpay")["events"]["goods"], **change})
+        parse_event({**goods, name: None})
+
+
+@pytest.mark.parametrize("name", ["ProductId", "Quantity", "OrigPrice"])
+def test_delivery_event_without_a_field_of_its_goods_is_unreadable(vectors, name):
+    goods = vectors("xpay")["events"]["goods"]
+    with pytest.raises(Unreadable):
+        parse_event({**goods, "GoodsInfo": {**goods["GoodsInfo"], name: None}})
