@@ -1,41 +1,50 @@
-import argparse
+"""Operators' commands, each in this process, and the failures that end one."""
+
 import re
 import socket
+import time
 from functools import partial
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
+from structlog.testing import capture_logs
 
-from config.settings import Settings
-from core.errors import StartupError
-from runtime import commands
+import server as program
+from core.errors import StartupError, TryAgain
+from runtime import commands, container
 from server import parse
 from services.gold.ledger import LedgerService
+from services.operators.operators import STEP_SECONDS, code_of
 from storage import stores
-from storage.database import Database
-from storage.errors import UserNotFound
+from storage.errors import OperatorNotFound, UserNotFound
 from storage.migrations import MIGRATIONS, SCHEMA, Migration, Migrator
-from tests.support.api import ApiFixture
+from storage.operators.audit import AuditStore
+from storage.operators.operators import DEMO, OperatorAccount
 
-Configured = tuple[Settings, Any]
-
-
-def grant_args(*more: str) -> argparse.Namespace:
-    return parse(["grant", *more, "--reason", "test"])
+command_test = pytest.mark.gen_test(timeout=30)
 
 
-@pytest.mark.gen_test(timeout=20)
+@pytest.fixture
+def run(settings, capsys):
+    """Runs a command that succeeds; returns what it has printed."""
+
+    async def run_command(*arguments: str) -> str:
+        args = parse([*arguments])
+        with capture_logs():  # else they are printed
+            assert await args.run(*settings, args) == 0
+        return capsys.readouterr().out
+
+    return run_command
+
+
+@command_test
 async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed(
-    api: ApiFixture,
-    settings: Configured,
-    db: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    api, settings, db, run, monkeypatch, capsys
+):
     anna = await api.user("anna", 2)
     original = LedgerService.grant
+    grant = ("grant", anna.id, "70", "--reason", "test")
 
     async def grant_without_answer(*args: Any, **more: Any) -> Any:
         await original(*args, **more)
@@ -44,13 +53,10 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
     with monkeypatch.context() as patch:
         patch.setattr(LedgerService, "grant", grant_without_answer)
         with pytest.raises(AutoReconnect):
-            await commands.run(*settings, grant_args(anna.id, "70"))
+            await commands.run(*settings, parse([*grant]))
     printed = re.search(r"--request-id ([0-9a-f]{32})", capsys.readouterr().err)
-    assert printed
     for _ in range(2):
-        repeated = grant_args(anna.id, "70", "--request-id", printed[1])
-        assert await commands.run(*settings, repeated) == 0
-        assert "now has 70 gold" in capsys.readouterr().out
+        assert "now has 70 gold" in await run(*grant, "--request-id", printed[1])
     assert db.users.find_one({"_id": anna.id})["gold"] == 70
     assert db.ledger.count_documents({"kind": "grant", "by": "command line"}) == 1
     entries = [(row["who"], row["what"], row["address"]) for row in db.audit.find()]
@@ -58,43 +64,25 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
     assert db.audit.count_documents({"done": True}) == 2
 
 
-@pytest.mark.parametrize(
-    ("command", "result"),
-    [
-        ("check-ledger", "Every unit of gold and income is accounted for.\n"),
-        ("rebuild-ranks", "Every ranking matches the ledger.\n"),
-    ],
-)
-@pytest.mark.gen_test(timeout=20)
-async def test_a_command_that_finds_nothing_wrong_says_so(
-    api: ApiFixture,
-    settings: Configured,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-    result: str,
-) -> None:
+@command_test
+async def test_a_command_that_finds_nothing_wrong_says_so(api, run):
     await api.user("anna", 2, gold=70)
-    capsys.readouterr()
-    args = parse([command])
-    assert await args.run(*settings, args) == 0
-    assert capsys.readouterr().out.endswith(result)
+    for command, result in {
+        "check-ledger": "Every unit of gold and income is accounted for.\n",
+        "rebuild-ranks": "Every ranking matches the ledger.\n",
+    }.items():
+        assert (await run(command)).endswith(result)
 
 
-@pytest.mark.gen_test(timeout=20)
+@command_test
 async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
-    api: ApiFixture,
-    settings: Configured,
-    db: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    api, db, run, monkeypatch
+):
     anna = await api.user("anna", 2)
     reply = await anna.post("qlive_room/matchmaker_enter/")
     assert reply.refusal == (403, "not_matchmaker")
     monkeypatch.setenv("SUDO_USER", "olga")
-    args = parse(["matchmaker", anna.id])
-    assert await args.run(*settings, args) == 0
-    assert capsys.readouterr().out.endswith(f"{anna.id} is now a matchmaker.\n")
+    assert (await run("matchmaker", anna.id)).endswith(f"{anna.id} is now a matchmaker.\n")
     assert (await anna.post("qlive_room/matchmaker_enter/")).ok()["live_id"]
     [entry] = db.audit.find()
     assert (entry["what"], entry["on"], entry["who"]) == ("matchmaker", anna.id, "command line")
@@ -103,74 +91,117 @@ async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
     assert (entry["before"], entry["after"]) == changed
 
 
-def test_the_invoker_without_sudo_is_the_login_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_invoker_without_sudo_is_the_login_name(monkeypatch):
     monkeypatch.delenv("SUDO_USER", raising=False)
     monkeypatch.setenv("LOGNAME", "rita")
     assert commands.invoker().startswith("rita@")
 
 
+@command_test
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("grant", "10000000", "5", "--reason", "nobody"),
+        ("grant", "10000000", "5", "--reason", "test"),
         ("matchmaker", "10000000"),
         ("matchmaker", "10000000", "--off"),
     ],
 )
-@pytest.mark.gen_test(timeout=20)
-async def test_a_command_for_an_unknown_user_is_refused_in_one_line(
-    settings: Configured, arguments: tuple[str, ...]
-) -> None:
+async def test_a_command_for_an_unknown_user_is_refused_in_one_line(settings, arguments):
     args = parse([*arguments])
     with pytest.raises(UserNotFound) as refused:
         await args.run(*settings, args)
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_grant_of_no_gold_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
+GRANT = ("grant", "10000000", "5", "--reason", "test")
+ADD = ("operator", "add")
+RESERVED = ("demo", "user", "wechat", "refund_case", "jsapi", "xpay")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*GRANT[:2], "0", *GRANT[3:]),
+        (*GRANT, "--request-id", ""),
+        (*GRANT, "--request-id", "x" * 65),
+        *(
+            (*ADD, name, "--role", "viewer")
+            for name in ("Anna", "a", "1anna", "anna anna", "a" * 33, "ops.token", *RESERVED)
+        ),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_argument_ends_with_status_2_and_a_sentence(capsys, arguments):
     with pytest.raises(SystemExit) as ended:
-        grant_args("10000000", "0")
-    assert ended.value.code == 2
+        parse([*arguments])
     printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.endswith("error: argument gold: GOLD must be at least 1.\n")
+    assert (ended.value.code, printed.out) == (2, "")
+    assert "error: argument " in printed.err.splitlines()[-1]
 
 
-def test_an_empty_or_long_request_id_is_a_wrong_argument() -> None:
-    for invalid in ("", "x" * 65):
-        with pytest.raises(SystemExit):
-            grant_args("10000000", "5", "--request-id", invalid)
+# ---- failures of the program
+
+
+@pytest.fixture
+def main(data_folder, mongo_uri, monkeypatch, capsys):
+    """Runs the program in this process; returns its status and the lines of its failure."""
+    monkeypatch.setattr(program, "configure_logging", lambda *_, **__: None)
+    monkeypatch.setenv("QLIVE_MONGODB__URI", mongo_uri)
+    monkeypatch.setenv("QLIVE_MONGODB__DATABASE", "qlive_test_program")
+    monkeypatch.setenv("QLIVE_MONGODB__DATA_DIR", str(data_folder / "mongo"))
+
+    def run_program(*arguments: str) -> tuple[int, list[str], list[str]]:
+        """The status, the lines printed and those logged."""
+        with capture_logs() as logs:
+            status = program.main([*arguments])
+        printed = capsys.readouterr().err.splitlines()
+        logged = [entry["why"] for entry in logs if entry["event"] == "command_failed"]
+        for entry in logs:
+            logged += entry["problems"] if entry["event"] == "settings_invalid" else []
+        return status, printed, logged
+
+    return run_program
+
+
+def test_a_failed_command_is_one_line_which_is_logged_where_the_log_is_json(main, monkeypatch):
+    unknown = str(UserNotFound())
+    assert main(*GRANT) == (1, [unknown], [])
+    monkeypatch.setenv("QLIVE_LOGGING__JSON", "true")
+    assert main(*GRANT) == (1, [], [unknown])
+
+
+def test_an_unavailable_mongodb_is_one_line(main, monkeypatch):
+    async def unavailable(_context: Any) -> None:
+        raise ServerSelectionTimeoutError
+
+    monkeypatch.setattr(commands, "_prepare", unavailable)
+    assert main(*GRANT) == (1, ["MongoDB is unavailable; check mongodb.uri."], [])
+
+
+def test_unknown_settings_are_logged_outside_a_terminal(main, monkeypatch):
+    monkeypatch.setenv("QLIVE_SERVER__PROT", "1")
+    assert main() == (2, [], ["QLIVE_SERVER__PROT: unknown setting"])
 
 
 # ---- schema
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_migrate_prints_what_it_applied(
-    settings: Configured,
-    mongo: MongoClient[Any],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    async def apply(_database: Database) -> int:
+@command_test
+async def test_migrate_prints_what_it_applied(settings, mongo, run, monkeypatch):
+    async def apply(_database: Any) -> int:
         return 3
 
-    args = parse(["migrate"])
     ready = f"The database is ready for servers of schema {SCHEMA}.\n"
-    assert await args.run(*settings, args) == 0
-    assert capsys.readouterr().out == ready
+    assert await run("migrate") == ready
     steps = [*MIGRATIONS, Migration(SCHEMA + 1, "made_up", apply, oldest=1)]
     monkeypatch.setattr(stores, "Migrator", partial(Migrator, migrations=steps))
-    assert await args.run(*settings, args) == 0
     applied = f"Applied migration {SCHEMA + 1} (made_up): 3 documents changed.\n"
-    assert capsys.readouterr().out.endswith(applied + ready)
+    assert (await run("migrate")).endswith(applied + ready)
     mongo[settings[0].mongodb.database].schema.delete_many({})
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_no_command_runs_on_a_schema_that_excludes_it(
-    settings: Configured, mongo: MongoClient[Any]
-) -> None:
+@command_test
+async def test_no_command_runs_on_a_schema_that_excludes_it(settings, mongo):
     name = "qlive_test_newer_schema"
     mongo.drop_database(name)
     newer = {"_id": "schema", "version": SCHEMA + 2, "oldest": SCHEMA + 1}
@@ -182,3 +213,68 @@ async def test_no_command_runs_on_a_schema_that_excludes_it(
     assert mongo[name].list_collection_names() == ["schema"]
     assert mongo[name].schema.find_one() == newer
     mongo.drop_database(name)
+
+
+# ---- operators
+
+
+@command_test
+async def test_an_operator_is_added_listed_reset_disabled_and_enabled(settings, server, db, run):
+    async def operator(*arguments: str) -> str:
+        return await run("operator", *arguments)
+
+    def one_time(text: str) -> str:
+        return re.search(r"One-time password of anna: (\S{16})\n", text)[1]
+
+    operators = server.context.services.operators
+    assert "There are no operators" in await operator("list")
+    first = one_time(await operator("add", "anna", "--role", "viewer"))
+    waits = r"anna +viewer +waits for first login +never logged in\n"
+    assert re.fullmatch(waits, await operator("list"))
+    second = one_time(await operator("reset", "anna"))
+    assert first != second
+    factor = await operators.second_factor("anna", second)
+    code = code_of(factor.secret, int(time.time()) // STEP_SECONDS)
+    login = await operators.first_log_in("anna", second, "correct horse battery", code)
+    assert await operator("role", "anna", "finance") == "anna is now finance.\n"
+    assert await operators.operator_of(login.token, in_use=True) == ("anna", "finance")
+    active = r"anna +finance +active +last login 20\d\d-.* UTC\n"
+    assert re.fullmatch(active, await operator("list"))
+    assert "can no longer log in" in await operator("disable", "anna")
+    assert await operators.operator_of(login.token, in_use=True) is None
+    assert "disabled" in await operator("list")
+    assert await operator("enable", "anna") == "anna can log in.\n"
+    audited = [(row["who"], row["what"], row["on"], row["done"]) for row in db.audit.find()]
+    actions = ("add", "reset", "role", "disable", "enable")
+    assert audited == [("command line", f"operator {name}", "anna", True) for name in actions]
+    with pytest.raises(OperatorNotFound):
+        await operator("reset", "bert")
+
+
+@command_test
+async def test_a_one_time_password_is_printed_although_its_outcome_cannot_be_audited(
+    settings, capsys, monkeypatch
+):
+    async def unavailable(*_: Any) -> None:
+        raise TryAgain
+
+    monkeypatch.setattr(AuditStore, "done", unavailable)
+    args = parse([*ADD, "anna", "--role", "viewer"])
+    with pytest.raises(TryAgain):
+        await args.run(*settings, args)
+    assert "One-time password of anna: " in capsys.readouterr().out
+
+
+@command_test
+async def test_production_refuses_the_demo_operator(settings):
+    development, _ = settings
+    production = development.model_copy(update={"environment": "production"})
+    refused = []
+    for own in (development, production):
+        context = container.build(own, own.mongodb.uri, "https://live.qlive.cn")
+        operators = context.stores.operators
+        if own is development:
+            await operators.add(OperatorAccount(DEMO, "admin", "-", "", "credential", None))
+        refused.append((await operators.get(DEMO)).disabled)
+        await container.close(context)
+    assert refused == [False, True]

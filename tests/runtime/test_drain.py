@@ -1,26 +1,28 @@
-"""A server that stops answers what it has accepted, and keeps its lease meanwhile."""
+"""How a server accepts connections, hears a signal to stop, and answers what it has accepted."""
 
 import asyncio
+import signal
+import socket
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
 from pymongo.database import Database
+from tornado.ioloop import IOLoop
 
 from runtime import process as process_module
-from runtime.process import ServerProcess
+from runtime.process import ACCEPTS_AT_ONCE, PacedListener, ServerProcess, listen
+from server import _stop_on_signal
 from tests.support.api import ApiFixture
 from tests.support.waiting import until
 
-LEASE_SECONDS = 0.6
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    return {
-        "presence": {"lease_seconds": LEASE_SECONDS},
-        "server": {"port": 0, "drain_seconds": 60},
-    }
+    return {"presence": {"lease_seconds": 0.6}, "server": {"port": 0, "drain_seconds": 60}}
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -28,10 +30,10 @@ async def test_lease_is_renewed_while_requests_are_being_finished(
     server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
     """Otherwise other servers would presume it dead, and mark its members away."""
-    lifecycle = server.context.lifecycle
+    lifecycle, own = server.context.lifecycle, {"_id": server.context.process_id}
 
     def expiry() -> datetime:
-        lease = db["processes"].find_one({"_id": server.context.process_id})
+        lease = db["processes"].find_one(own)
         assert lease
         at: datetime = lease["expires_at"]
         return at
@@ -43,7 +45,7 @@ async def test_lease_is_renewed_while_requests_are_being_finished(
     await until(lambda: expiry() > first)
     lifecycle.requests -= 1
     await draining
-    assert not db["processes"].find_one({"_id": server.context.process_id})
+    assert not db["processes"].find_one(own)
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -63,3 +65,56 @@ async def test_a_server_that_stops_listening_answers_connections_it_has_accepted
     assert not stopping.done()
     stopping.cancel()
     writer.close()
+
+
+def accept_all(listener: PacedListener) -> int:
+    """Accepts as the event loop does: until there is nothing to accept."""
+    accepted = 0
+    while True:
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return accepted
+        accepted += 1
+
+
+def test_connections_are_accepted_in_portions() -> None:
+    bound = listen("127.0.0.1", 0)[0]
+    with PacedListener.over(bound) as listener:
+        assert bound.fileno() == -1
+        address = listener.getsockname()
+        clients = [socket.create_connection(address) for _ in range(ACCEPTS_AT_ONCE + 1)]
+        assert [accept_all(listener) for _ in range(3)] == [ACCEPTS_AT_ONCE, 1, 0]
+        clients += [socket.create_connection(address) for _ in range(ACCEPTS_AT_ONCE)]
+        assert accept_all(listener) == ACCEPTS_AT_ONCE, "a new portion"
+        for client in clients:
+            client.close()
+
+
+@pytest.fixture
+def default_handlers(io_loop: IOLoop) -> Iterator[None]:
+    """The handlers of a new program; those of pytest, perhaps under nohup, are put back."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        io_loop.asyncio_loop.remove_signal_handler(number)  # type: ignore[attr-defined]
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("default_handlers")
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+@pytest.mark.gen_test(timeout=10)
+async def test_a_stop_signal_is_left_to_the_serving_process(number: signal.Signals) -> None:
+    stopping = asyncio.Event()
+    _stop_on_signal(stopping)
+    assert signal.getsignal(number) is not signal.SIG_DFL, "it would end the process"
+    signal.raise_signal(number)
+    await asyncio.wait_for(stopping.wait(), 10)
+
+
+@pytest.mark.usefixtures("default_handlers")
+@pytest.mark.gen_test(timeout=10)
+async def test_a_process_under_nohup_ignores_the_end_of_its_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _stop_on_signal(asyncio.Event())
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

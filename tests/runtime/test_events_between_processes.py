@@ -3,7 +3,7 @@
 Also while Redis or one of the servers is lost.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,7 +19,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
-TIMEOUT = 40
+pair_test = pytest.mark.gen_test(timeout=60)
 
 
 class ServerPair:
@@ -33,6 +33,7 @@ class ServerPair:
         for server in self.servers:
             await server.start()
             self.apis.append(ApiFixture(server.address))
+        await self.wait_for_bus()
 
     async def stop(self) -> None:
         for api in self.apis:
@@ -56,13 +57,13 @@ class ServerPair:
 
 @pytest.fixture
 def check_seconds() -> float:
-    """Interval of the check for missed events; tests of the bus alone make it long."""
+    """Interval of the check for missed events; a test of the bus alone makes it long."""
     return 1
 
 
 @pytest.fixture
 def lease_seconds() -> float:
-    """As by default; tests of lost processes make it short."""
+    """As by default; a test of lost processes makes it short."""
     return 15
 
 
@@ -86,7 +87,6 @@ def changes(
 def pair(io_loop: IOLoop, settings: tuple[Settings, DevSecrets]) -> Iterator[ServerPair]:
     pair = ServerPair(*settings)
     io_loop.run_sync(pair.start)
-    io_loop.run_sync(pair.wait_for_bus)
     yield pair
     io_loop.run_sync(pair.stop)
 
@@ -97,43 +97,14 @@ async def connect(client: ApiClient) -> Socket:
     return socket
 
 
-@pytest.mark.parametrize("check_seconds", [120])
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_events_of_a_process_reach_sockets_of_the_other(pair: ServerPair) -> None:
-    host = await pair.apis[0].host()
-    listener = await connect(pair.on_second(host))
-    hub = pair.servers[1].context.hub
-    backfilled = hub.events_backfilled
-    guest = await pair.apis[0].guest("bert", 1, host.live_id)
-    for _ in range(10):
-        (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-        await listener.next("micro_apply")
-        (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
-        await listener.next("micro_refuse")
-    assert hub.events_backfilled == backfilled, "no gap between the events of the bus"
+async def apply_and_refuse(guest: ApiClient, listener: Socket) -> None:
+    (await guest.post("qlive_room/apply_micro/", live_id=guest.live_id)).ok()
+    await listener.next("micro_apply")
+    (await guest.post("qlive_room/refuse_micro/", live_id=guest.live_id)).ok()
+    await listener.next("micro_refuse")
 
 
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_audience_counts_reach_sockets_of_the_other_process(pair: ServerPair) -> None:
-    host = await pair.apis[0].host()
-    listener = await connect(pair.on_second(host))
-    await pair.apis[0].guest("bert", 1, host.live_id)
-    while (await listener.audience())["num_list"] != [0, 1, 0, 0]:
-        pass
-
-
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_newer_socket_replaces_an_older_one_on_the_other_process(pair: ServerPair) -> None:
-    host = await pair.apis[0].host()
-    older = await connect(host)
-    newer = await connect(pair.on_second(host))
-    assert await older.close_code() == 4509
-    guest = await pair.apis[0].guest("bert", 1, host.live_id)
-    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    await newer.next("micro_apply")  # and no member_away before it
-
-
-Removal = Callable[[ServerPair, ApiClient, ApiClient], Awaitable[None]]
+# ---- users who are removed
 
 
 async def put_out(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> None:
@@ -157,7 +128,7 @@ async def end(_pair: ServerPair, host: ApiClient, _guest: ApiClient) -> None:
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
 
 
-CLOSE_CODES: dict[Removal, int] = {put_out: 4503, ban: 4503, leave: 4504, log_out: 4401, end: 4510}
+CLOSE_CODES = {put_out: 4503, ban: 4503, leave: 4504, log_out: 4401, end: 4510}
 """`end` is the last one: it ends the room of all."""
 
 
@@ -177,12 +148,28 @@ async def enter(pair: ServerPair, host: ApiClient, name: str) -> RemoteGuest:
     return RemoteGuest(first, second, await connect(second))
 
 
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_removed_users_are_disconnected_and_refused_on_the_other_process(
+# ---- tests
+
+
+@pytest.mark.parametrize("check_seconds", [120])
+@pair_test
+async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other_process(
     pair: ServerPair,
 ) -> None:
     host = await pair.apis[0].host()
-    guests = {it: await enter(pair, host, it.__name__) for it in CLOSE_CODES}
+    older = await connect(host)
+    listener = await connect(pair.on_second(host))
+    assert await older.close_code() == 4509  # replaced by the newer one
+    hub = pair.servers[1].context.hub
+    backfilled = hub.events_backfilled
+    bert = await pair.apis[0].guest("bert", 1, host.live_id)
+    while (await listener.audience())["num_list"] != [0, 1, 0, 0]:
+        pass
+    for _ in range(10):
+        await apply_and_refuse(bert, listener)
+    assert hub.events_backfilled == backfilled, "no gap between the events of the bus"
+
+    guests = {remove: await enter(pair, host, remove.__name__) for remove in CLOSE_CODES}
     for remove, code in CLOSE_CODES.items():
         guest = guests[remove]
         await remove(pair, host, guest.first)
@@ -192,36 +179,26 @@ async def test_removed_users_are_disconnected_and_refused_on_the_other_process(
     assert (await guests[log_out].second.get("get_livelist/")).refusal == (401, "token")
 
 
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_removals_reach_the_other_process_without_redis(
+@pair_test
+async def test_without_redis_events_and_removals_arrive_by_the_checks_and_by_the_bus_afterwards(
     pair: ServerPair, redis_server: RedisServer
 ) -> None:
     host = await pair.apis[0].host()
+    bert = await pair.apis[0].guest("bert", 1, host.live_id)
     removals = (put_out, ban, log_out)
-    guests = [await enter(pair, host, it.__name__) for it in removals]
+    guests = [await enter(pair, host, remove.__name__) for remove in removals]
+    listener = await connect(pair.on_second(host))
     redis_server.kill()
+    await apply_and_refuse(bert, listener)
     for remove, guest in zip(removals, guests, strict=True):
         await remove(pair, host, guest.first)
     codes = [await guest.socket.close_code() for guest in guests]
-    assert codes == [CLOSE_CODES[it] for it in removals]
+    assert codes == [CLOSE_CODES[remove] for remove in removals]
     assert (await guests[-1].second.get("get_livelist/")).refusal == (401, "token")
-
-
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_events_arrive_by_version_check_without_redis_and_by_bus_afterwards(
-    pair: ServerPair, redis_server: RedisServer
-) -> None:
-    host = await pair.apis[0].host()
-    guest = await pair.apis[0].guest("bert", 1, host.live_id)
-    listener = await connect(pair.on_second(host))
-    redis_server.kill()
-    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    await listener.next("micro_apply")
     await pair.wait_for_bus(healthy=False)
     for api in pair.apis:
         ready = await api.request("GET", "/readyz")
-        assert ready.status == 200
-        assert ready.json["status"] == "degraded"
+        assert (ready.status, ready.json["status"]) == (200, "degraded")
         assert ready.json["dependencies"]["redis"]["state"] == "down"
         assert (await api.request("GET", "/healthz")).status == 200
     redis_server.start()
@@ -229,10 +206,7 @@ async def test_events_arrive_by_version_check_without_redis_and_by_bus_afterward
     hub = pair.servers[1].context.hub
     for _ in range(10):  # the check for missed events may read one before the bus brings it
         backfilled = hub.events_backfilled
-        (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
-        await listener.next("micro_refuse")
-        (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-        await listener.next("micro_apply")
+        await apply_and_refuse(bert, listener)
         if hub.events_backfilled == backfilled:
             break
     assert hub.events_backfilled == backfilled, "the bus brings events again"
@@ -240,34 +214,27 @@ async def test_events_arrive_by_version_check_without_redis_and_by_bus_afterward
 
 
 @pytest.mark.parametrize("lease_seconds", [1.5])
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_members_of_a_lost_process_become_absent_and_are_removed(
-    pair: ServerPair, mongo_uri: str
+@pair_test
+async def test_members_of_a_lost_process_are_removed_and_those_of_a_live_one_restored(
+    pair: ServerPair, mongo: MongoClient[Any]
 ) -> None:
+    first, second = (server.context for server in pair.servers)
     host = await pair.apis[0].host()
     guest = await pair.apis[0].guest("bert", 1, host.live_id)
     listener = await connect(host)
-    with MongoClient[dict[str, Any]](mongo_uri) as client:
-        db = client[pair.servers[0].settings.mongodb.database]
-        # A killed process leaves its name on its members and a lease that runs out.
-        fields = {"process": "killed", "socket": 1, "seen_at": 0}
-        db.members.update_one({"_id": guest.id}, {"$set": fields})
-        await pair.servers[0].context.stores.presence.renew("killed", 0.1)
-        (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-        await listener.next("micro_apply")
-        refusal = await listener.next("micro_refuse")
-        assert refusal["data"]["reason"] == "offline"
-        assert db.members.count_documents({"_id": guest.id}) == 0
-
-
-@pytest.mark.parametrize("lease_seconds", [1.5])
-@pytest.mark.gen_test(timeout=TIMEOUT)
-async def test_live_process_that_was_declared_lost_restores_its_members(pair: ServerPair) -> None:
-    host = await pair.apis[0].host()
-    listener = await connect(host)
-    first, second = (server.context for server in pair.servers)
+    # A killed process leaves its name on its members and a lease that runs out.
+    members = mongo[pair.servers[0].settings.mongodb.database].members
+    fields = {"process": "killed", "socket": 1, "seen_at": 0}
+    members.update_one({"_id": guest.id}, {"$set": fields})
+    await first.stores.presence.renew("killed", 0.1)
+    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    await listener.next("micro_apply")
+    refusal = await listener.next("micro_refuse")
+    assert refusal["data"]["reason"] == "offline"
+    assert members.count_documents({"_id": guest.id}) == 0
 
     async def has_paused() -> bool:
+        """The second process declares the first, which lives, as lost."""
         await second.stores.presence.mark_members_away(first.process_id, 1)
         await second.presence.process_absences()
         return (await second.keeper.load(host.live_id)).status == "paused"

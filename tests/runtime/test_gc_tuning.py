@@ -1,6 +1,5 @@
 import gc
 import weakref
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,7 +15,7 @@ class Cycle:
 
 
 @pytest.fixture(autouse=True)
-def restored_gc() -> Iterator[None]:
+def restored_gc():
     before = gc.get_threshold()
     gc.disable()  # only the code under test collects
     yield
@@ -25,12 +24,7 @@ def restored_gc() -> Iterator[None]:
     gc.enable()
 
 
-def new_cycle() -> tuple[Cycle, "weakref.ref[Cycle]"]:
-    cycle = Cycle()
-    return cycle, weakref.ref(cycle)
-
-
-def test_objects_are_frozen_when_many_sockets_have_connected() -> None:
+def test_objects_are_frozen_once_when_many_sockets_have_connected(monkeypatch):
     sockets = FREEZE_THRESHOLD - 1
     tuner = GcTuner(lambda: sockets)
     gc.unfreeze()
@@ -39,43 +33,29 @@ def test_objects_are_frozen_when_many_sockets_have_connected() -> None:
     sockets += 1
     tuner.run()
     assert gc.get_freeze_count() > 0
-
-
-def test_garbage_is_not_frozen() -> None:
-    cycle, ref = new_cycle()
-    del cycle
-    GcTuner(lambda: FREEZE_THRESHOLD).run()
-    assert ref() is None
-
-
-def test_frozen_garbage_is_freed_by_the_next_full_collection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cycle, ref = new_cycle()
-    tuner = GcTuner(lambda: FREEZE_THRESHOLD)
-    tuner.run()
-    del cycle
-    tuner.run()
-    assert ref() is not None, "full collections are rare"
-    monkeypatch.setattr(gc_tuning, "FULL_COLLECT_SECONDS", 0.0)
-    tuner.run()
-    assert ref() is None
-
-
-def test_fluctuating_sockets_do_not_trigger_repeated_freezes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sockets = FREEZE_THRESHOLD
-    tuner = GcTuner(lambda: sockets)
-    tuner.run()
-    collected: list[int] = []
+    collected = []
     monkeypatch.setattr(gc, "collect", lambda: collected.append(1))
     for sockets in (0, FREEZE_THRESHOLD, 0, FREEZE_THRESHOLD):  # noqa: B007 - the lambda reads it
         tuner.run()
     assert collected == []
 
 
-def test_startup_freezes_objects_and_raises_the_first_threshold() -> None:
+def test_garbage_is_not_frozen_and_frozen_garbage_freed_by_the_next_full_collection(monkeypatch):
+    before, after = Cycle(), Cycle()
+    refs = weakref.ref(before), weakref.ref(after)
+    del before
+    tuner = GcTuner(lambda: FREEZE_THRESHOLD)
+    tuner.run()
+    assert refs[0]() is None
+    del after
+    tuner.run()
+    assert refs[1]() is not None, "full collections are rare"
+    monkeypatch.setattr(gc_tuning, "FULL_COLLECT_SECONDS", 0.0)
+    tuner.run()
+    assert refs[1]() is None
+
+
+def test_startup_freezes_objects_and_raises_the_first_threshold():
     gc_tuning.freeze_startup_objects()
     assert gc.get_threshold()[0] == gc_tuning.GEN0_THRESHOLD
     assert gc.get_freeze_count() > 0

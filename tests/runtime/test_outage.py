@@ -1,4 +1,4 @@
-"""Outages of MongoDB, from the client's view."""
+"""An outage of MongoDB, from the client's view; chaos/ kills it, too."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ async def is_ready(api: ApiFixture) -> bool:
 
 
 @pytest.mark.gen_test(timeout=90)
-async def test_suspended_or_killed_mongodb_is_503_in_bounded_time_and_loses_no_change(
+async def test_suspended_mongodb_is_503_in_bounded_time_and_no_change_is_lost(
     api: ApiFixture, mongod: EmbeddedMongod
 ) -> None:
     host = await api.host()
@@ -87,12 +87,6 @@ async def test_suspended_or_killed_mongodb_is_503_in_bounded_time_and_loses_no_c
     await until(lambda: is_ready(api))
     (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     assert (await socket.next("micro_apply"))["seq"] == 1
-    os.kill(pid_of(mongod), signal.SIGKILL)
-    reply = await guest.post("qlive_room/accept_micro/", live_id=host.live_id)
-    assert reply.status in {200, 503}, reply.text
-    await mongod.stop()
-    await mongod.start()
-    await until(lambda: is_ready(api))
     (await guest.post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
     socket = await guest.connect(since=0, epoch="another")
     snapshot = await socket.next("snapshot")

@@ -3,62 +3,45 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from runtime import jobs
 from runtime import periodic as module
 from runtime.periodic import PeriodicTasks
+from tencent import service_client
+
+periodic_test = pytest.mark.gen_test(timeout=20)
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_repeated_failure_is_logged_once_and_the_job_goes_on() -> None:
-    outcomes = iter([ValueError("no"), ValueError("no"), None])
-    done = asyncio.Event()
-
-    async def work() -> None:
-        failure = next(outcomes, None)
-        if failure:
-            raise failure
-        done.set()
-
-    tasks = PeriodicTasks()
-    with capture_logs() as logs:
-        tasks.every(0.001, "work", work)
-        await done.wait()
-        await tasks.stop()
-    assert [entry["event"] for entry in logs][:1] == ["job_failed"]
-    assert sum(entry["event"] == "job_failed" for entry in logs) == 1
-
-
-@pytest.mark.gen_test(timeout=20)
-async def test_failed_job_is_retried_after_its_retry_interval(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@periodic_test
+async def test_failed_job_is_logged_once_and_retried_after_its_retry_interval(monkeypatch):
     """A lease is renewed every third of its duration and must survive one failure."""
-    pauses: list[float] = []
+    pauses = []
     outcomes = iter([None, ValueError("no"), ValueError("no"), None])
     tasks, done = PeriodicTasks(), asyncio.Event()
 
-    async def work() -> None:
-        failure = next(outcomes, None)
-        if failure:
+    async def work():
+        if failure := next(outcomes, None):
             raise failure
 
-    async def pause(seconds: float) -> None:
+    async def pause(seconds):
         pauses.append(seconds)
         if len(pauses) == 5:
             done.set()
         await asyncio.sleep(0)
 
     monkeypatch.setattr(tasks, "_pause", pause)
-    tasks.every(5, "work", work, retry=1)
-    await done.wait()
-    await tasks.stop()
+    with capture_logs() as logs:
+        tasks.every(5, "work", work, retry=1)
+        await done.wait()
+        await tasks.stop()
     assert pauses[:5] == [5, 1, 1, 5, 5]
+    assert [entry["event"] for entry in logs].count("job_failed") == 1
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_stop_waits_for_the_running_job() -> None:
+@periodic_test
+async def test_stop_waits_for_the_running_job():
     started, finish, finished = asyncio.Event(), asyncio.Event(), []
 
-    async def work() -> None:
+    async def work():
         started.set()
         await finish.wait()
         finished.append(True)
@@ -73,14 +56,12 @@ async def test_stop_waits_for_the_running_job() -> None:
     assert finished == [True]
 
 
-@pytest.mark.gen_test(timeout=20)
-async def test_task_that_suppresses_cancellation_is_cancelled_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@periodic_test
+async def test_task_that_suppresses_cancellation_is_cancelled_again(monkeypatch):
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.01)
     started, cancellations = asyncio.Event(), 0
 
-    async def stubborn(_stopping: asyncio.Event) -> None:
+    async def stubborn(_stopping):
         nonlocal cancellations
         while cancellations < 3:
             started.set()
@@ -94,3 +75,16 @@ async def test_task_that_suppresses_cancellation_is_cancelled_again(
     await started.wait()
     await tasks.stop()
     assert cancellations == 3
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_an_idle_service_is_unknown_in_the_metrics(server, api, monkeypatch):
+    context = server.context
+    await api.host()
+    await jobs._watch_dependencies(context)
+    assert 'qlive_dependency_up{dependency="im"} 1.0' in context.metrics.text().decode()
+    monkeypatch.setattr(service_client, "FRESH_SECONDS", 0.0)
+    await jobs._watch_dependencies(context)
+    text = context.metrics.text().decode()
+    assert 'dependency="im"' not in text
+    assert 'qlive_dependency_up{dependency="mongodb"} 1.0' in text
