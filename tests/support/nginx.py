@@ -6,6 +6,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from tests.support.api import ApiClient, ApiFixture, Reply
 from tests.support.client import HttpClient
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports, is_open
-from tests.support.waiting import run_ready_tasks, until
+from tests.support.waiting import WAIT_SECONDS, run_ready_tasks, until
 
 DEPLOY = ROOT / "deploy"
 
@@ -36,12 +37,16 @@ def deploy_file(name: str, changes: dict[str, str]) -> str:
 class Nginx:
     """nginx on free ports, in front of two servers on this machine."""
 
-    def __init__(self, folder: Path, first: int, second: int) -> None:
+    def __init__(
+        self, folder: Path, first: int, second: int, changes: Mapping[str, str] | None = None
+    ) -> None:
+        """`changes`: further replacements in the configuration."""
         program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         assert program, "nginx is not installed; run `make setup`."
         self._program = program
-        self._folder = folder
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self.upstream_ports = first, second
         self.port, self.plain_port = free_ports(2)
         self.address = f"https://127.0.0.1:{self.port}"
         self.certificate = folder / "fullchain.pem"
@@ -59,9 +64,11 @@ class Nginx:
             # Both machines with all their processes.
             **{f"10.0.0.11:{port}": f"127.0.0.1:{first}" for port in range(8001, 8005)},
             **{f"10.0.0.12:{port}": f"127.0.0.1:{second}" for port in range(8001, 8005)},
+            **(changes or {}),
         }
 
     def start(self) -> None:
+        """Returns when it accepts connections."""
         openssl = [
             "openssl",
             "req",
@@ -74,11 +81,15 @@ class Nginx:
         openssl += ["-nodes", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
         # Python 3.13 requires it of an authority; a self-signed certificate is its own.
         openssl += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-        openssl += ["-keyout", str(self._folder / "privkey.pem"), "-out", str(self.certificate)]
+        openssl += ["-keyout", str(self.folder / "privkey.pem"), "-out", str(self.certificate)]
         subprocess.run(openssl, check=True, capture_output=True)
-        (self._folder / "nginx.conf").write_text(deploy_file("nginx.conf", self.changes))
+        (self.folder / "nginx.conf").write_text(deploy_file("nginx.conf", self.changes))
         command = [*self._command, "-g", "daemon off;"]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not is_open(self.port):
+            assert time.monotonic() < deadline, "nginx accepts no connections"
+            time.sleep(0.01)
 
     async def reload(self) -> None:
         """Returns when only new worker processes accept connections."""
@@ -111,7 +122,7 @@ class Nginx:
 
     @property
     def _command(self) -> list[str]:
-        return [self._program, "-p", str(self._folder), "-c", str(self._folder / "nginx.conf")]
+        return [self._program, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
 
 
 class NginxHttpClient(HttpClient):
@@ -152,12 +163,13 @@ class NginxApi(ApiFixture):
     async def send_raw(self, *lines: str) -> bytes:
         """The complete response to a request of these lines, on a new connection."""
         reader, writer = await self.connect()
-        writer.write("\r\n".join((*lines, "", "")).encode())
-        response = await reader.read()
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-        return response
+        try:
+            writer.write("\r\n".join((*lines, "", "")).encode())
+            return await reader.read()
+        finally:
+            writer.transport.abort()  # nginx may not answer a cancelled request for long
+            with suppress(OSError):
+                await writer.wait_closed()
 
     def via_nginx(self, client: ApiClient) -> ApiClient:
         """A client of the same user, whose requests go through nginx."""
@@ -176,11 +188,9 @@ async def nginx_in_front(
 ) -> AsyncIterator[tuple[Nginx, NginxApi]]:
     nginx_folder = folder / "nginx"
     nginx_folder.mkdir()
-    nginx = Nginx(nginx_folder, first, second)
-    nginx.changes |= changes or {}
+    nginx = Nginx(nginx_folder, first, second, changes)
     try:
         nginx.start()
-        await until(lambda: is_open(nginx.port))
         patch.setenv("SSL_CERT_FILE", str(nginx.certificate))  # for the sockets
         front = NginxApi(nginx)
         yield nginx, front
@@ -196,19 +206,26 @@ class ClosingUpstream:
     def __init__(self, response: bytes = b"") -> None:
         self.heads: list[str] = []
         self._response = response
+        self._connections = 0
 
     @property
     def request_lines(self) -> list[str]:
         return [head.partition(" HTTP/")[0] for head in self.heads]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[int]:
-        server = await asyncio.start_server(self._on_connect, "127.0.0.1", 0)
+    async def running(self, port: int) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._on_connect, "127.0.0.1", port)
         async with server:
-            yield server.sockets[0].getsockname()[1]
+            yield
+        await until(lambda: not self._connections)
 
     async def _on_connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        self.heads.append(head.decode())
-        writer.write(self._response)
+        self._connections += 1
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head.decode())
+            writer.write(self._response)
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        self._connections -= 1
