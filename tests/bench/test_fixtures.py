@@ -1,7 +1,5 @@
 """What the benchmarks write to MongoDB directly, and the settings of their servers, are valid."""
 
-import pytest
-
 from bench.fixtures import age_tokens, create_live_rooms, create_viewers, disconnect_members
 from bench.joins import storm
 from config.loading import load
@@ -10,7 +8,6 @@ from tests.support.paths import ROOT
 from tests.support.storage import NAME, StoresFixture
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_a_live_room_and_its_viewer_are_read_as_those_of_the_server(
     stores: StoresFixture, mongo_uri: str
 ) -> None:

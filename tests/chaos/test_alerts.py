@@ -36,7 +36,6 @@ def test_the_operations_page_has_the_scenario_and_the_fault_of_each_alert() -> N
 
 
 @pytest.mark.programs
-@pytest.mark.gen_test(timeout=20)
 async def test_alerts_that_fired_are_found_whichever_others_did() -> None:
     other = 'qlive_ledger_problems{job="qlive",instance="0"}'
     assert await fired_by({UP: "0x10", other: "2x10"}, 150) == {"QLiveDown", "QLiveLedgerProblem"}
@@ -44,7 +43,6 @@ async def test_alerts_that_fired_are_found_whichever_others_did() -> None:
 
 
 @pytest.mark.programs
-@pytest.mark.gen_test(timeout=20)
 async def test_unreadable_series_are_no_silence() -> None:
     with pytest.raises(RuntimeError, match="parse"):
         await fired_by({UP + "{": "0x10"}, 150)
@@ -62,7 +60,6 @@ def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
 
 
 @pytest.mark.programs
-@pytest.mark.gen_test(timeout=60)
 async def test_an_alert_that_was_expected_and_did_not_fire_fails_the_run() -> None:
     async with alerts_checked(fleet_of(1), 0.01) as check:  # nothing listens there
         await until(lambda: len(check._scrapes) > 6)

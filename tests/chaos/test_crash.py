@@ -235,7 +235,6 @@ def test_orders_that_are_not_credited_exactly_once_are_found() -> None:
         (["after", "during"], 0, {"step_not_reached": 1}),
     ],
 )
-@pytest.mark.gen_test
 async def test_crash_is_repeated_if_the_path_has_ended_before(
     monkeypatch: pytest.MonkeyPatch,
     moments: list[ExitMoment],
@@ -258,7 +257,6 @@ async def test_crash_is_repeated_if_the_path_has_ended_before(
 # ---- a few real crashes
 
 
-@pytest.mark.gen_test(timeout=90)
 async def test_gifts_and_orders_are_booked_once_wherever_their_server_crashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

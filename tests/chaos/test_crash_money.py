@@ -110,7 +110,6 @@ def test_a_server_crashes_on_each_path_of_money() -> None:
     assert {path for path, _, _ in CRASHES} == {*MONEY_PATHS}
 
 
-@pytest.mark.gen_test(timeout=120)
 async def test_money_is_paid_and_refunded_once_wherever_a_server_crashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,8 +21,6 @@ from tests.support.api import ApiFixture
 from tests.support.client import Reply
 from tests.support.gifts import CANDY, give
 
-invariant_test = pytest.mark.gen_test
-
 
 def event(seq: int, gold: int = 5) -> Frame:
     gift = {"from": {"user_id": "2"}, "gold": gold, "request_id": str(seq)}
@@ -61,12 +59,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-@invariant_test
 async def test_a_balance_reduced_by_the_delivered_gifts_passes(run: Any) -> None:
     assert await _wrong_balances(run) == []
 
 
-@invariant_test
 @pytest.mark.parametrize("gold", [GOLD - 20, GOLD - 10])
 async def test_a_balance_that_does_not_match_the_gifts_is_found(run: Any, gold: int) -> None:
     run.gold = gold
@@ -74,20 +70,17 @@ async def test_a_balance_that_does_not_match_the_gifts_is_found(run: Any, gold: 
     assert await _wrong_balances(run) == [("wrong_balance", words)]
 
 
-@invariant_test
 async def test_stored_events_equal_to_the_delivered_ones_pass(run: Any) -> None:
     await _check_room_logs(run)
     assert not run.violations
 
 
-@invariant_test
 async def test_a_stored_event_that_differs_from_the_delivered_one_is_found(run: Any) -> None:
     run.log[1] = stored(event(3, gold=6))
     await _check_room_logs(run)
     assert dict(run.violations.counts) == {"conflicting_event": 1}
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_a_missing_gift_and_a_wrong_balance_are_found(
     api: ApiFixture, server: ServerProcess, mongo_uri: str
 ) -> None:

@@ -40,7 +40,6 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership_changes, "asyncio", patched)
 
 
-@pytest.mark.gen_test
 async def test_a_live_session_restarts_after_retried_requests() -> None:
     host = FakeUser(0, 200, 503, 200)
     room = room_of(host)
@@ -50,7 +49,6 @@ async def test_a_live_session_restarts_after_retried_requests() -> None:
     assert not room.violations
 
 
-@pytest.mark.gen_test
 @pytest.mark.parametrize("status", [0, 409, 503])
 async def test_a_live_session_that_cannot_be_ended_is_a_violation(status: int) -> None:
     host = FakeUser(status)

@@ -9,7 +9,6 @@ from chaos import program as program_module
 from chaos.program import Program
 from tests.support.waiting import until
 
-program_test = pytest.mark.gen_test(timeout=30)
 WAIT_FOREVER = "while :; do sleep 0.05; done"
 
 
@@ -23,7 +22,6 @@ async def ready(program: Program) -> None:
     await until(lambda: b"ready" in program.log.read_bytes() if program.log.exists() else False)
 
 
-@program_test
 async def test_an_unexpected_exit_is_recorded_and_the_program_restarted(tmp_path: Path) -> None:
     program = shell("echo ready; exit 3", tmp_path)
     program.start()
@@ -32,7 +30,6 @@ async def test_an_unexpected_exit_is_recorded_and_the_program_restarted(tmp_path
     assert program.bad_exits[0] == ("unexpected_exit", "exit status 3")
 
 
-@program_test
 async def test_an_exit_before_it_is_ready_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("ready, in an earlier run\n")
     program = shell("exit 1", tmp_path)
@@ -42,7 +39,6 @@ async def test_an_exit_before_it_is_ready_is_allowed(tmp_path: Path) -> None:
     assert program.bad_exits == []
 
 
-@program_test
 async def test_a_requested_kill_does_not_excuse_the_next_exit(tmp_path: Path) -> None:
     program = shell(f"echo ready; test -e again && exit 3; touch again; {WAIT_FOREVER}", tmp_path)
     program.start()
@@ -54,7 +50,6 @@ async def test_a_requested_kill_does_not_excuse_the_next_exit(tmp_path: Path) ->
     assert set(program.bad_exits) == {("unexpected_exit", "exit status 3")}
 
 
-@program_test
 @pytest.mark.parametrize(("status", "bad"), [(0, []), (1, [("drain_failed", "exit status 1")])])
 async def test_a_requested_exit_must_have_status_zero(
     tmp_path: Path, status: int, bad: object
@@ -68,7 +63,6 @@ async def test_a_requested_exit_must_have_status_zero(
     await program.stop()
 
 
-@program_test
 async def test_a_program_that_ignores_sigterm_is_killed_and_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

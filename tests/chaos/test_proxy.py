@@ -13,7 +13,6 @@ from tests.support.waiting import until
 
 WAIT = 10.0
 QUIET = 0.3
-proxy_test = pytest.mark.gen_test(timeout=30)
 
 
 class EchoServer(StubServer):
@@ -83,7 +82,6 @@ async def is_reset(reader: asyncio.StreamReader) -> bool:
     return False
 
 
-@proxy_test
 async def test_without_faults_data_and_eof_pass_in_both_directions(
     proxy: Proxy, echo: EchoServer
 ) -> None:
@@ -96,7 +94,6 @@ async def test_without_faults_data_and_eof_pass_in_both_directions(
     await until(lambda: not proxy.connections)
 
 
-@proxy_test
 async def test_a_reset_reaches_both_sides(proxy: Proxy, echo: EchoServer) -> None:
     async with connect(proxy) as (reader, writer):
         writer.write(b"x")
@@ -109,7 +106,6 @@ async def test_a_reset_reaches_both_sides(proxy: Proxy, echo: EchoServer) -> Non
         assert await receive(reader, 1) == b"y"
 
 
-@proxy_test
 async def test_a_half_open_connection_stays_open_and_silent_after_heal(
     proxy: Proxy, echo: EchoServer
 ) -> None:
@@ -131,7 +127,6 @@ async def test_a_half_open_connection_stays_open_and_silent_after_heal(
         assert await receive(reader, 1) == b"y"
 
 
-@proxy_test
 async def test_a_connection_made_while_half_open_does_not_reach_the_server(
     proxy: Proxy, echo: EchoServer
 ) -> None:
@@ -142,7 +137,6 @@ async def test_a_connection_made_while_half_open_does_not_reach_the_server(
     assert echo.received == b""
 
 
-@proxy_test
 async def test_slow_data_arrives_late_and_in_order(proxy: Proxy) -> None:
     async with connect(proxy) as (reader, writer):
         writer.write(b"x")
@@ -156,7 +150,6 @@ async def test_slow_data_arrives_late_and_in_order(proxy: Proxy) -> None:
         assert time.monotonic() - started >= 0.2
 
 
-@proxy_test
 async def test_held_data_arrives_after_heal(proxy: Proxy) -> None:
     async with connect(proxy) as (reader, writer):
         proxy.hold()
@@ -166,7 +159,6 @@ async def test_held_data_arrives_after_heal(proxy: Proxy) -> None:
         assert await receive(reader, 1) == b"x"
 
 
-@proxy_test
 async def test_a_lossy_network_resets_whole_connections(proxy: Proxy) -> None:
     proxy.lossy(1.0)
     async with connect(proxy) as (reader, writer):
@@ -174,7 +166,6 @@ async def test_a_lossy_network_resets_whole_connections(proxy: Proxy) -> None:
         assert await is_reset(reader)
 
 
-@proxy_test
 async def test_refusing_connections_keeps_open_ones_and_the_port(proxy: Proxy) -> None:
     async with connect(proxy) as (reader, writer):
         writer.write(b"x")
@@ -192,7 +183,6 @@ async def test_refusing_connections_keeps_open_ones_and_the_port(proxy: Proxy) -
         assert await receive(reader, 1) == b"z"
 
 
-@proxy_test
 async def test_a_connection_is_reset_if_the_target_does_not_listen(
     proxy: Proxy, echo: EchoServer
 ) -> None:

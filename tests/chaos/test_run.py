@@ -1,11 +1,8 @@
 from pathlib import Path
 
-import pytest
-
 from chaos.run import Run, RunSize
 
 
-@pytest.mark.gen_test
 async def test_random_generators_are_independent_and_reproducible(tmp_path: Path) -> None:
     runs = [Run(tmp_path, RunSize(), seed) for seed in (1, 1, 2)]
     first, same, other = runs

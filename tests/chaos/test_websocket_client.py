@@ -22,7 +22,6 @@ from chaos.websocket_client import MAX_BACKOFF, MIN_BACKOFF, RoomClient
 from tests.support.waiting import until
 
 WAIT = 10.0
-client_test = pytest.mark.gen_test(timeout=30)
 Behaviour = Callable[[ServerConnection], Awaitable[None]]
 
 
@@ -139,7 +138,6 @@ def client(
     io_loop.run_sync(stop)
 
 
-@client_test
 async def test_a_client_resumes_with_since_and_counts_its_deliveries(
     client: RoomClient, server: FakeServer, metrics: RunMetrics, violations: Violations
 ) -> None:
@@ -151,7 +149,6 @@ async def test_a_client_resumes_with_since_and_counts_its_deliveries(
     assert not violations
 
 
-@client_test
 async def test_a_client_reconnects_after_a_gap(
     client: RoomClient, server: FakeServer, violations: Violations
 ) -> None:
@@ -161,7 +158,6 @@ async def test_a_client_reconnects_after_a_gap(
     assert dict(violations.counts) == {"gap": 1}
 
 
-@client_test
 @pytest.mark.parametrize("code", [4401, 4503])
 async def test_a_client_does_not_reconnect_after_a_final_close_code(
     client: RoomClient, server: FakeServer, code: int
@@ -173,7 +169,6 @@ async def test_a_client_does_not_reconnect_after_a_final_close_code(
     assert len(server.queries) == 1
 
 
-@client_test
 async def test_a_client_reconnects_after_the_retry_time_of_a_bye(
     client: RoomClient, server: FakeServer
 ) -> None:
@@ -185,7 +180,6 @@ async def test_a_client_reconnects_after_the_retry_time_of_a_bye(
     assert len(server.queries) == 2
 
 
-@client_test
 async def test_a_client_drops_a_silent_connection(
     client: RoomClient, server: FakeServer, metrics: RunMetrics
 ) -> None:
@@ -200,7 +194,6 @@ async def test_a_client_drops_a_silent_connection(
     assert metrics.silence_timeouts == 1
 
 
-@client_test
 @pytest.mark.parametrize("frame", ["{}}", '{"type":"gift"}', '{"seq":6}', b""])
 async def test_an_unreadable_frame_is_a_violation_and_the_client_reconnects(
     client: RoomClient, server: FakeServer, violations: Violations, frame: str | bytes
@@ -216,7 +209,6 @@ async def test_an_unreadable_frame_is_a_violation_and_the_client_reconnects(
     assert dict(violations.counts) == {"unreadable_frame": 1}
 
 
-@client_test
 async def test_a_client_tries_the_next_node_after_a_refused_connection(
     client: RoomClient, server: FakeServer, metrics: RunMetrics
 ) -> None:

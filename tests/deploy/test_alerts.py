@@ -307,7 +307,6 @@ def test_every_alert_is_in_the_group_of_its_severity() -> None:
                 assert group["name"] == f"qlive-{rule['labels']['severity']}", rule["alert"]
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_each_query_of_the_dashboard_is_about_exported_metrics(
     http_api: ApiFixture, tmp_path: Path
 ) -> None:
@@ -336,7 +335,6 @@ def test_every_alert_has_a_section_in_the_operations_page() -> None:
     assert sorted(rows) == sorted(sections), "what fires each of them"
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_a_quiet_evening_fires_no_alert(http_api: ApiFixture, tmp_path: Path) -> None:
     scrapes = []
     for number in range(2):
@@ -459,7 +457,6 @@ def changes() -> dict[str, Any]:
     return {"withdraw": {**NO_MATURITY, "auto_fen": 10 * AUTO_INCOME}}
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_real_faults_fire_their_alerts(
     api: ApiFixture,
     server: ServerProcess,

@@ -215,7 +215,6 @@ class ComposedServices:
             await container.close(context)
 
 
-@pytest.mark.gen_test(timeout=120)
 async def test_composed_services_bring_an_event_of_one_process_to_a_client_of_the_other(
     data_folder: Path,
 ) -> None:

@@ -93,7 +93,6 @@ def member(running_member: Member) -> Member:
     return running_member
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
     data_folder: Path, member: Member
 ) -> None:
@@ -125,7 +124,6 @@ async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
             client.qlive.ledger.delete_many({})
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_start_checks_without_their_role_are_skipped(member: Member) -> None:
     database = Database(member.uri("plain:secret", QLIVE), "qlive")
     with capture_logs() as logs:
@@ -168,7 +166,6 @@ def replayed_until_refused(member: Member, user: str, entries: list[dict[str, An
     return applied
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_documented_counter_update_keeps_new_rooms_off_lost_group_ids(
     api: ApiFixture, settings: tuple[Settings, Any]
 ) -> None:
@@ -271,7 +268,6 @@ def test_redis_passwords_overlap_during_rotation_and_come_from_the_file(
 # ---- TLS
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_bus_uses_a_redis_with_tls_as_in_the_example_settings(own_redis: OwnRedis) -> None:
     url = own_redis.url("qlive:CHANGE-ME@")
     shipped = shipped_secrets()["QLIVE_REDIS__URL"]

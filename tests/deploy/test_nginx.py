@@ -20,8 +20,6 @@ from tests.support.ports import free_ports
 from tests.support.waiting import run_ready_tasks, until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
-nginx_test = pytest.mark.gen_test(timeout=60)
-
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n"
 GIFT = f"{BASE}qlive_gift/push_gift/?gift_id=1&user_id=10000001"
@@ -114,7 +112,6 @@ async def serving(nginx: Nginx, *upstreams: ClosingUpstream) -> AsyncIterator[As
 # ---- as shipped
 
 
-@nginx_test
 async def test_server_behind_nginx_is_reached_over_https(
     api: ApiFixture, nginx: Nginx, front_api: NginxApi
 ) -> None:
@@ -183,7 +180,6 @@ REPEATED = {
 }
 
 
-@nginx_test
 async def test_only_repeatable_requests_are_sent_to_the_other_server_if_one_gives_no_answer(
     nginx: Nginx, front_api: NginxApi
 ) -> None:
@@ -204,7 +200,6 @@ async def test_only_repeatable_requests_are_sent_to_the_other_server_if_one_give
     assert not any("request_id" in log or "user_id" in log for log in logs), logs
 
 
-@nginx_test
 async def test_any_request_is_sent_to_the_other_server_after_a_refused_connection(
     nginx: Nginx, front_api: NginxApi
 ) -> None:
@@ -229,7 +224,6 @@ def rooms_of(upstream: ClosingUpstream) -> list[int]:
     return [int(line.partition("live_id=")[2]) for line in upstream.request_lines]
 
 
-@nginx_test
 async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(
     nginx: Nginx, front_api: NginxApi
 ) -> None:
@@ -242,7 +236,6 @@ async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(
     assert 0 < len({*rooms_of(draining)}) < len(ROOMS)
 
 
-@nginx_test
 async def test_sockets_of_a_room_share_a_server_and_move_together_when_it_is_lost(
     nginx: Nginx, front_api: NginxApi
 ) -> None:
@@ -278,7 +271,6 @@ def users_of(upstream: ClosingUpstream) -> set[int]:
     return {int(line.partition("user=")[2]) for line in upstream.request_lines}
 
 
-@nginx_test
 async def test_requests_of_a_user_go_to_one_server_and_to_the_other_when_it_is_lost(
     nginx: Nginx, front_api: NginxApi
 ) -> None:
@@ -299,7 +291,6 @@ async def test_requests_of_a_user_go_to_one_server_and_to_the_other_when_it_is_l
         assert users_of(second) == {*USERS}
 
 
-@nginx_test
 async def test_tokens_of_other_forms_go_to_one_server(nginx: Nginx, front_api: NginxApi) -> None:
     first, second = ClosingUpstream(OK), ClosingUpstream(OK)
     async with serving(nginx, first, second):
@@ -308,7 +299,6 @@ async def test_tokens_of_other_forms_go_to_one_server(nginx: Nginx, front_api: N
     assert {len(users_of(first)), len(users_of(second))} == {0, len(USERS)}
 
 
-@nginx_test
 async def test_only_the_websocket_path_can_be_upgraded(nginx: Nginx, front_api: NginxApi) -> None:
     upstream = ClosingUpstream(b"HTTP/1.1 204 No Content\r\n\r\n")
     async with serving(nginx, upstream, upstream):
@@ -327,7 +317,6 @@ async def test_only_the_websocket_path_can_be_upgraded(nginx: Nginx, front_api: 
         assert received["x-request-id"]
 
 
-@nginx_test
 async def test_requests_refused_by_nginx_get_an_html_page_and_reach_no_server(
     nginx: Nginx, front_api: NginxApi
 ) -> None:
@@ -393,7 +382,6 @@ LIVES, LOGIN, SOCKET = f"{BASE}get_livelist/", f"{BASE}qlive_user/login/", f"{BA
         (60, SOCKET, LIVES),
     ],
 )
-@nginx_test
 async def test_a_flood_from_one_address_gets_429_and_no_other_address_or_path_does(
     with_few: Nginx, few_api: NginxApi, address: int, path: str, other_path: str
 ) -> None:
@@ -410,7 +398,6 @@ ANNA, OTHER_OF_ANNA, BERT = (
 )
 
 
-@nginx_test
 async def test_a_flood_with_one_token_is_delayed_then_gets_429_and_other_tokens_do_not(
     with_few: Nginx, few_api: NginxApi
 ) -> None:
@@ -436,7 +423,6 @@ async def test_a_flood_with_one_token_is_delayed_then_gets_429_and_other_tokens_
             assert await statuses(few_api, LIVES, address, *headers, count=3) == [200] * 3
 
 
-@nginx_test
 async def test_operators_may_send_51_requests_at_once(with_few: Nginx, few_api: NginxApi) -> None:
     upstream = ClosingUpstream(OK)
     async with serving(with_few, upstream, upstream):
@@ -446,7 +432,6 @@ async def test_operators_may_send_51_requests_at_once(with_few: Nginx, few_api: 
         assert await statuses(few_api, "/ops/api/overview", 71, count=3) == [200] * 3
 
 
-@nginx_test
 async def test_sockets_of_one_address_are_counted_while_they_are_open(
     with_few: Nginx, few_api: NginxApi
 ) -> None:
@@ -475,7 +460,6 @@ SLOW = {
 }
 
 
-@nginx_test
 async def test_a_request_that_is_sent_too_slowly_is_cut_off(start_nginx: Any) -> None:
     impatient = start_nginx(SLOW)
     api, upstream = NginxApi(impatient), ClosingUpstream()

@@ -11,7 +11,6 @@ FAST = {"zone=token burst=20": "zone=token burst=5000"}
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 
-@pytest.mark.gen_test(timeout=180)
 async def test_restart_of_one_process_after_the_other_loses_nothing(
     data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,6 @@ class SandboxedProgram(ServerProgram):
         self._command = (sys.executable, sandbox, str(calls), sys.executable, "server.py")
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_server_works_under_the_system_call_filter_of_the_unit(
     data_folder: Path, shared_settings: dict[str, str]
 ) -> None:

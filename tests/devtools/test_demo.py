@@ -12,7 +12,6 @@ def demo_users() -> bool:
     return True
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_do_not(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -35,7 +34,6 @@ async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_d
     assert all(face.startswith(f"{public_url}/static/faces/") for face in faces.values())
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_demo_data_of_a_killed_start_are_completed_and_deleted_ones_stay_deleted(
     server: ServerProcess, db: Any
 ) -> None:
@@ -54,7 +52,6 @@ async def test_demo_data_of_a_killed_start_are_completed_and_deleted_ones_stay_d
     assert await start() == (everything[0][1:], everything[1][:1] + everything[1][2:])
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_all_demo_pictures_are_served(api: ApiFixture, server: ServerProcess) -> None:
     pictures = [gift["image"] for gift in await server.context.stores.gifts.all()]
     pictures += [

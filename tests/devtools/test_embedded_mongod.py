@@ -27,8 +27,6 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
-mongod_test = pytest.mark.gen_test(timeout=60)
-
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
@@ -86,7 +84,6 @@ def shared(mongo_uri: str) -> tuple[str, Path]:
     return mongo_uri, Path(options["storage"]["dbPath"])
 
 
-@mongod_test
 async def test_restart_keeps_the_data_and_reuses_the_port_while_it_is_free(
     data_dir: Path,
 ) -> None:
@@ -110,7 +107,6 @@ async def test_restart_keeps_the_data_and_reuses_the_port_while_it_is_free(
             assert await client.app.things.count_documents({}) == 2
 
 
-@mongod_test
 async def test_mongod_listens_on_localhost_in_its_own_process_group(
     shared: tuple[str, Path],
 ) -> None:
@@ -121,7 +117,6 @@ async def test_mongod_listens_on_localhost_in_its_own_process_group(
     assert os.getpgid(pid_in(folder)) != os.getpgid(0)
 
 
-@mongod_test
 async def test_end_of_mongod_is_reported_with_its_server(data_dir: Path) -> None:
     async with running(data_dir) as (mongod, _):
         watching = asyncio.create_task(mongod.watch())
@@ -131,7 +126,6 @@ async def test_end_of_mongod_is_reported_with_its_server(data_dir: Path) -> None
     assert [(line["event"], line["owner"]) for line in lines] == [("mongod_ended", "a command")]
 
 
-@mongod_test
 async def test_cancelled_wait_for_a_primary_closes_its_client(
     shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +165,6 @@ asyncio.run(serve())
 
 
 @pytest.mark.linux
-@mongod_test
 async def test_mongod_dies_with_a_killed_server_and_the_next_one_starts(
     data_dir: Path,
 ) -> None:
@@ -188,7 +181,6 @@ async def test_mongod_dies_with_a_killed_server_and_the_next_one_starts(
     await until_exited(pid)
 
 
-@mongod_test
 async def test_mongod_does_not_start_if_its_parent_has_exited(data_dir: Path) -> None:
     other_parent = "0"
     wrapper = (sys.executable, "-c", module._DIE_WITH_PARENT, other_parent, "/bin/echo", "began")
@@ -197,7 +189,6 @@ async def test_mongod_does_not_start_if_its_parent_has_exited(data_dir: Path) ->
     assert "began\n" not in result.stdout
 
 
-@mongod_test
 async def test_second_process_on_the_same_data_uses_the_running_mongod(
     shared: tuple[str, Path],
 ) -> None:
@@ -209,7 +200,6 @@ async def test_second_process_on_the_same_data_uses_the_running_mongod(
         assert (await client.admin.command("ping"))["ok"]
 
 
-@mongod_test
 async def test_second_server_does_not_use_the_mongod_of_a_command(
     shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +208,6 @@ async def test_second_server_does_not_use_the_mongod_of_a_command(
         await EmbeddedMongod(shared[1], address="http://127.0.0.1:8001").start()
 
 
-@mongod_test
 async def test_failed_start_releases_the_data_folder(data_dir: Path) -> None:
     data_dir.mkdir()
     broken = write_program(data_dir / "broken", "exit 9")
@@ -228,7 +217,6 @@ async def test_failed_start_releases_the_data_folder(data_dir: Path) -> None:
     assert not module.is_locked(data_dir / "mongod.lock")
 
 
-@mongod_test
 async def test_mongod_that_never_listens_is_killed(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,6 @@ from tests.support.tencent import responder_application
 
 LOCAL, REMOTE = "local", "remote"
 local_and_remote = pytest.mark.parametrize("location", [LOCAL, REMOTE])
-async_test = pytest.mark.gen_test(timeout=20)
 
 
 def relay_to(server: ServerProcess, address: str) -> None:
@@ -42,7 +41,6 @@ async def simulator_at(server: ServerProcess, location: str) -> AsyncIterator[No
     await remote.close_all_connections()
 
 
-@async_test
 @local_and_remote
 async def test_login_returns_the_fields_of_wx_login(
     server: ServerProcess, api: ApiFixture, location: str
@@ -52,7 +50,6 @@ async def test_login_returns_the_fields_of_wx_login(
         assert set(login) == {"appId", "code", "encryptedData", "iv"}
 
 
-@async_test
 @local_and_remote
 async def test_query_and_path_are_relayed_unchanged(
     server: ServerProcess, api: ApiFixture, location: str
@@ -69,7 +66,6 @@ async def test_query_and_path_are_relayed_unchanged(
         assert again.json["errcode"] == 40163
 
 
-@async_test
 @local_and_remote
 async def test_simulated_outage_has_the_requested_status(
     server: ServerProcess, api: ApiFixture, location: str
@@ -81,7 +77,6 @@ async def test_simulated_outage_has_the_requested_status(
             assert reply.status == status
 
 
-@async_test
 @local_and_remote
 async def test_unknown_path_is_404(server: ServerProcess, api: ApiFixture, location: str) -> None:
     async with simulator_at(server, location):
@@ -92,7 +87,6 @@ async def test_unknown_path_is_404(server: ServerProcess, api: ApiFixture, locat
         )
 
 
-@async_test
 @local_and_remote
 async def test_oversized_body_is_413(server: ServerProcess, api: ApiFixture, location: str) -> None:
     async with simulator_at(server, location):
@@ -100,7 +94,6 @@ async def test_oversized_body_is_413(server: ServerProcess, api: ApiFixture, loc
         assert refused.refusal == (413, "too_large")
 
 
-@async_test
 async def test_unreachable_simulator_is_503(server: ServerProcess, api: ApiFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         relay_to(server, f"http://127.0.0.1:{free.getsockname()[1]}")
@@ -109,7 +102,6 @@ async def test_unreachable_simulator_is_503(server: ServerProcess, api: ApiFixtu
     assert reply.headers["Retry-After"] == "2"
 
 
-@async_test
 async def test_silent_simulator_is_503_after_a_timeout(
     server: ServerProcess, api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,8 +22,6 @@ from storage.migrations import MIGRATIONS, SCHEMA, Migration, Migrator
 from storage.operators.audit import AuditStore
 from storage.operators.operators import DEMO, OperatorAccount
 
-command_test = pytest.mark.gen_test(timeout=30)
-
 
 @pytest.fixture
 def run(settings, capsys):
@@ -38,7 +36,6 @@ def run(settings, capsys):
     return run_command
 
 
-@command_test
 async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed(
     api, settings, db, run, monkeypatch, capsys
 ):
@@ -64,7 +61,6 @@ async def test_a_grant_that_failed_is_repeated_once_with_the_id_that_was_printed
     assert db.audit.count_documents({"done": True}) == 2
 
 
-@command_test
 async def test_a_command_that_finds_nothing_wrong_says_so(api, run):
     await api.user("anna", 2, gold=70)
     for command, result in {
@@ -74,7 +70,6 @@ async def test_a_command_that_finds_nothing_wrong_says_so(api, run):
         assert (await run(command)).endswith(result)
 
 
-@command_test
 async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
     api, db, run, monkeypatch
 ):
@@ -97,7 +92,6 @@ def test_the_invoker_without_sudo_is_the_login_name(monkeypatch):
     assert commands.invoker().startswith("rita@")
 
 
-@command_test
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -186,7 +180,6 @@ def test_unknown_settings_are_logged_outside_a_terminal(main, monkeypatch):
 # ---- schema
 
 
-@command_test
 async def test_migrate_prints_what_it_applied(settings, mongo, run, monkeypatch):
     async def apply(_database: Any) -> int:
         return 3
@@ -200,7 +193,6 @@ async def test_migrate_prints_what_it_applied(settings, mongo, run, monkeypatch)
     mongo[settings[0].mongodb.database].schema.delete_many({})
 
 
-@command_test
 async def test_no_command_runs_on_a_schema_that_excludes_it(settings, mongo):
     name = "qlive_test_newer_schema"
     mongo.drop_database(name)
@@ -218,7 +210,6 @@ async def test_no_command_runs_on_a_schema_that_excludes_it(settings, mongo):
 # ---- operators
 
 
-@command_test
 async def test_an_operator_is_added_listed_reset_disabled_and_enabled(settings, server, db, run):
     async def operator(*arguments: str) -> str:
         return await run("operator", *arguments)
@@ -251,7 +242,6 @@ async def test_an_operator_is_added_listed_reset_disabled_and_enabled(settings, 
         await operator("reset", "bert")
 
 
-@command_test
 async def test_a_one_time_password_is_printed_although_its_outcome_cannot_be_audited(
     settings, capsys, monkeypatch
 ):
@@ -265,7 +255,6 @@ async def test_a_one_time_password_is_printed_although_its_outcome_cannot_be_aud
     assert "One-time password of anna: " in capsys.readouterr().out
 
 
-@command_test
 async def test_production_refuses_the_demo_operator(settings):
     development, _ = settings
     production = development.model_copy(update={"environment": "production"})

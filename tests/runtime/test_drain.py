@@ -25,7 +25,6 @@ def changes() -> dict[str, Any]:
     return {"presence": {"lease_seconds": 0.6}, "server": {"port": 0, "drain_seconds": 60}}
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_lease_is_renewed_while_requests_are_being_finished(
     server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
@@ -48,7 +47,6 @@ async def test_lease_is_renewed_while_requests_are_being_finished(
     assert not db["processes"].find_one(own)
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_a_server_that_stops_listening_answers_connections_it_has_accepted(
     server: ServerProcess, http_api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +101,6 @@ def default_handlers(io_loop: IOLoop) -> Iterator[None]:
 
 @pytest.mark.usefixtures("default_handlers")
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-@pytest.mark.gen_test(timeout=10)
 async def test_a_stop_signal_is_left_to_the_serving_process(number: signal.Signals) -> None:
     stopping = asyncio.Event()
     _stop_on_signal(stopping)
@@ -113,7 +110,6 @@ async def test_a_stop_signal_is_left_to_the_serving_process(number: signal.Signa
 
 
 @pytest.mark.usefixtures("default_handlers")
-@pytest.mark.gen_test(timeout=10)
 async def test_a_process_under_nohup_ignores_the_end_of_its_terminal() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _stop_on_signal(asyncio.Event())

@@ -19,8 +19,6 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
-pair_test = pytest.mark.gen_test(timeout=60)
-
 
 class ServerPair:
     """Two servers in this process, and an ApiFixture for each."""
@@ -152,7 +150,6 @@ async def enter(pair: ServerPair, host: ApiClient, name: str) -> RemoteGuest:
 
 
 @pytest.mark.parametrize("check_seconds", [120])
-@pair_test
 async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other_process(
     pair: ServerPair,
 ) -> None:
@@ -179,7 +176,6 @@ async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other
     assert (await guests[log_out].second.get("get_livelist/")).refusal == (401, "token")
 
 
-@pair_test
 async def test_without_redis_events_and_removals_arrive_by_the_checks_and_by_the_bus_afterwards(
     pair: ServerPair, redis_server: RedisServer
 ) -> None:
@@ -214,7 +210,6 @@ async def test_without_redis_events_and_removals_arrive_by_the_checks_and_by_the
 
 
 @pytest.mark.parametrize("lease_seconds", [1.5])
-@pair_test
 async def test_members_of_a_lost_process_are_removed_and_those_of_a_live_one_restored(
     pair: ServerPair, mongo: MongoClient[Any]
 ) -> None:

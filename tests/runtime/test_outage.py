@@ -64,7 +64,6 @@ async def is_ready(api: ApiFixture) -> bool:
     return (await api.request("GET", "/readyz")).status == 200
 
 
-@pytest.mark.gen_test(timeout=90)
 async def test_suspended_mongodb_is_503_in_bounded_time_and_no_change_is_lost(
     api: ApiFixture, mongod: EmbeddedMongod
 ) -> None:

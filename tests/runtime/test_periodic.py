@@ -1,6 +1,5 @@
 import asyncio
 
-import pytest
 from structlog.testing import capture_logs
 
 from runtime import jobs
@@ -8,10 +7,7 @@ from runtime import periodic as module
 from runtime.periodic import PeriodicTasks
 from tencent import service_client
 
-periodic_test = pytest.mark.gen_test(timeout=20)
 
-
-@periodic_test
 async def test_failed_job_is_logged_once_and_retried_after_its_retry_interval(monkeypatch):
     """A lease is renewed every third of its duration and must survive one failure."""
     pauses = []
@@ -37,7 +33,6 @@ async def test_failed_job_is_logged_once_and_retried_after_its_retry_interval(mo
     assert [entry["event"] for entry in logs].count("job_failed") == 1
 
 
-@periodic_test
 async def test_stop_waits_for_the_running_job():
     started, finish, finished = asyncio.Event(), asyncio.Event(), []
 
@@ -56,7 +51,6 @@ async def test_stop_waits_for_the_running_job():
     assert finished == [True]
 
 
-@periodic_test
 async def test_task_that_suppresses_cancellation_is_cancelled_again(monkeypatch):
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.01)
     started, cancellations = asyncio.Event(), 0
@@ -77,7 +71,6 @@ async def test_task_that_suppresses_cancellation_is_cancelled_again(monkeypatch)
     assert cancellations == 3
 
 
-@pytest.mark.gen_test(timeout=30)
 async def test_an_idle_service_is_unknown_in_the_metrics(server, api, monkeypatch):
     context = server.context
     await api.host()

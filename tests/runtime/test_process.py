@@ -16,8 +16,6 @@ from tests.support.websockets import read_close
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
-server_test = pytest.mark.gen_test(timeout=90)
-
 
 @pytest.fixture
 def embedded(data_folder: Path) -> ServerProgram:
@@ -34,7 +32,6 @@ def events(program: ServerProgram) -> list[str]:
     return [line["event"] for line in log_of(program)]
 
 
-@server_test
 async def test_server_drains_at_sigterm_and_commands_work_with_and_without_it(
     embedded: ServerProgram,
 ) -> None:
@@ -63,7 +60,6 @@ async def test_server_drains_at_sigterm_and_commands_work_with_and_without_it(
     assert embedded.processes() == []
 
 
-@server_test
 async def test_a_signal_during_the_start_leaves_no_process(embedded: ServerProgram) -> None:
     process = await embedded.serve()
     await until(lambda: any("mongod" in line for line in embedded.processes()))
@@ -73,7 +69,6 @@ async def test_a_signal_during_the_start_leaves_no_process(embedded: ServerProgr
     assert embedded.processes() == []
 
 
-@server_test
 async def test_port_in_use_is_reported(data_folder: Path, mongo_uri: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
@@ -83,7 +78,6 @@ async def test_port_in_use_is_reported(data_folder: Path, mongo_uri: str) -> Non
     assert errors == f"127.0.0.1:{port}: Address already in use; see server.port.\n"
 
 
-@server_test
 async def test_second_process_joins_mongodb_and_simulator_of_the_first_until_ctrl_c_ends_it(
     embedded: ServerProgram,
 ) -> None:

@@ -20,7 +20,6 @@ from tencent.errors import ServiceUnavailable
 
 APP = "wx1"
 ORDER = Order("Q1", "anna", "xpay", APP, "o1", "gold_60", fen=600, gold=60)
-clients_test = pytest.mark.gen_test(timeout=20)
 
 
 class SlowLogins:
@@ -63,7 +62,6 @@ def make_clients(io_loop):
         io_loop.run_sync(clients.close)
 
 
-@clients_test
 async def test_a_flood_of_logins_does_not_delay_a_payment(serve, make_clients, monkeypatch):
     monkeypatch.setattr(service_client, "MAX_CLIENTS", 3)
     monkeypatch.setattr(service_client, "MAX_QUEUED", 3)
@@ -77,7 +75,6 @@ async def test_a_flood_of_logins_does_not_delay_a_payment(serve, make_clients, m
     assert wechat.logins == 6
 
 
-@clients_test
 async def test_every_client_has_a_name_and_virtual_payment_is_named_as_wechat_in_errors(
     serve, scripted_service, make_clients
 ):
@@ -88,7 +85,6 @@ async def test_every_client_has_a_name_and_virtual_payment_is_named_as_wechat_in
     assert failure.value.code == "wechat_away"
 
 
-@clients_test
 async def test_a_merchant_sells_and_transfers_and_without_one_neither_is_possible(
     make_clients, transfer_vectors
 ):

@@ -18,8 +18,6 @@ from tencent.css import (
 )
 from tencent.errors import CssRejected, ServiceUnavailable
 
-async_test = pytest.mark.gen_test(timeout=30)
-
 SUCCESS = {"Response": {"RequestId": "1"}}
 
 
@@ -67,7 +65,6 @@ def test_signature_matches_the_vectors_of_tencent(vectors, number):
     assert signature == case["signature"]
 
 
-@async_test
 async def test_concurrent_and_repeated_drops_all_succeed(css, simulator):
     names = [f"room_{number}" for number in (*range(20), 0)]
     await asyncio.gather(*(css.drop(name) for name in names))
@@ -76,7 +73,6 @@ async def test_concurrent_and_repeated_drops_all_succeed(css, simulator):
     assert outcomes == {("live", "ok")}
 
 
-@async_test
 async def test_drop_request_is_as_documented_and_signs_the_root_path(scripted):
     css, service = scripted(SUCCESS)
     await css.drop("room_1")
@@ -95,7 +91,6 @@ async def test_drop_request_is_as_documented_and_signs_the_root_path(scripted):
     assert request.header("Authorization").endswith(expected)
 
 
-@async_test
 @pytest.mark.parametrize("code", sorted(STREAM_NOT_LIVE_CODES))
 async def test_unknown_stream_counts_as_dropped(scripted, code):
     css, service = scripted(failed(code))
@@ -103,7 +98,6 @@ async def test_unknown_stream_counts_as_dropped(scripted, code):
     assert len(service.requests) == 1
 
 
-@async_test
 @pytest.mark.parametrize("code", [*PERMANENT_ERROR_CODES, "InvalidParameter.InvalidStreamName"])
 async def test_permanent_error_codes_raise_css_rejected(scripted, code):
     css, service = scripted(failed(code))
@@ -113,7 +107,6 @@ async def test_permanent_error_codes_raise_css_rejected(scripted, code):
     assert len(service.requests) == 1
 
 
-@async_test
 @pytest.mark.parametrize(
     "answer",
     [
@@ -134,7 +127,6 @@ async def test_temporary_and_unreadable_answers_raise_service_unavailable(script
     assert failure.value.code == "live_away"
 
 
-@async_test
 @pytest.mark.parametrize("status", [302, 404, 503])
 async def test_http_status_other_than_200_is_unavailable(css, simulator, status):
     simulator.outage["live"] = status
@@ -142,7 +134,6 @@ async def test_http_status_other_than_200_is_unavailable(css, simulator, status)
         await css.drop("room_1")
 
 
-@async_test
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -28,8 +28,6 @@ from tencent.im import (
 )
 from tests.support.usersig import decode_usersig
 
-async_test = pytest.mark.gen_test(timeout=20)
-
 SUCCESS = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
 ACCOUNT, GROUP = "/v4/im_open_login_svc/account_import", "/v4/group_open_http_svc"
 
@@ -67,7 +65,6 @@ def sent(service):
 # ---- requests
 
 
-@async_test
 async def test_query_of_a_command_is_as_documented_with_a_new_usersig(scripted, monkeypatch):
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=count(1_700_000_000).__next__))
     im, service = scripted(SUCCESS)
@@ -165,7 +162,6 @@ REQUESTS = {
 }
 
 
-@async_test
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_request_is_as_documented(scripted, name):
     call, path, body = REQUESTS[name]
@@ -174,7 +170,6 @@ async def test_request_is_as_documented(scripted, name):
     assert sent(service) == [(path, body)]
 
 
-@async_test
 async def test_more_than_500_users_are_muted_in_several_commands(scripted):
     im, service = scripted(SUCCESS)
     users = [str(10_000_000 + n) for n in range(1001)]
@@ -185,7 +180,6 @@ async def test_more_than_500_users_are_muted_in_several_commands(scripted):
     assert {body["MuteTime"] for body in bodies} == {4294967295}
 
 
-@async_test
 async def test_message_over_8_kb_is_not_sent(scripted):
     im, service = scripted(SUCCESS)
     text = "红" * 2700
@@ -214,7 +208,6 @@ def test_url_is_kept_whole_or_dropped():
 # ---- groups and accounts
 
 
-@async_test
 async def test_the_simulator_accepts_every_command(im, simulator):
     simulated = simulator.im
     await im.portrait_set("12345678", "小红", "https://a/b", 2)  # of an unknown account
@@ -246,7 +239,6 @@ async def test_the_simulator_accepts_every_command(im, simulator):
     assert [entry["outcome"] for entry in simulator.log][-2:] == ["ok", "10010"]
 
 
-@async_test
 async def test_a_group_in_use_is_ours_if_it_belongs_to_the_host(scripted):
     info = {"GroupId": "room_1", "ErrorCode": 0, "Owner_Account": "host1"}
     im, service = scripted(failed(10021), {**SUCCESS, "GroupInfo": [info]})
@@ -254,7 +246,6 @@ async def test_a_group_in_use_is_ours_if_it_belongs_to_the_host(scripted):
     assert sent(service)[1] == (f"{GROUP}/get_group_info", {"GroupIdList": ["room_1"]})
 
 
-@async_test
 @pytest.mark.parametrize("infos", [None, [], ["?"], [{"GroupId": "room_1", "ErrorCode": 10010}]])
 async def test_a_group_in_use_without_a_known_owner_is_taken(scripted, infos):
     im, _ = scripted(failed(10021), {**SUCCESS, "GroupInfo": infos})
@@ -262,7 +253,6 @@ async def test_a_group_in_use_without_a_known_owner_is_taken(scripted, infos):
         await im.create_group("room_1", "a", "host1", "")
 
 
-@async_test
 @pytest.mark.parametrize("code", [20003, 90012, 90048])
 async def test_unknown_recipient_is_imported_and_the_message_resent(scripted, code):
     im, service = scripted(failed(code), SUCCESS, SUCCESS)
@@ -272,7 +262,6 @@ async def test_unknown_recipient_is_imported_and_the_message_resent(scripted, co
     assert first == second
 
 
-@async_test
 async def test_a_command_is_sent_again_only_once_and_only_for_an_unknown_account(scripted):
     for answers, calls in (([failed(20003), SUCCESS, failed(20003)], 3), ([failed(90002)], 1)):
         im, service = scripted(*answers)
@@ -281,7 +270,6 @@ async def test_a_command_is_sent_again_only_once_and_only_for_an_unknown_account
         assert len(service.requests) == calls
 
 
-@async_test
 @pytest.mark.parametrize("code", [10010, 10015])
 async def test_a_dissolved_group_is_missing_for_messages_and_mutes_and_need_not_be_destroyed(
     scripted, code
@@ -294,7 +282,6 @@ async def test_a_dissolved_group_is_missing_for_messages_and_mutes_and_need_not_
     await im.destroy_group("room_1")
 
 
-@async_test
 async def test_sanctions_of_an_unknown_account_are_done(scripted):
     im, service = scripted(failed(70107))
     await im.kick("12345678")
@@ -305,7 +292,6 @@ async def test_sanctions_of_an_unknown_account_are_done(scripted):
 # ---- failures
 
 
-@async_test
 @pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
 async def test_temporary_error_codes_raise_service_unavailable(scripted, code):
     im, service = scripted(failed(code))
@@ -315,7 +301,6 @@ async def test_temporary_error_codes_raise_service_unavailable(scripted, code):
     assert len(service.requests) == 1
 
 
-@async_test
 @pytest.mark.parametrize("code", sorted(MISCONFIGURATION_CODES))
 async def test_misconfiguration_codes_are_unavailable_and_logged_as_errors(scripted, code):
     im, service = scripted(failed(code))
@@ -329,7 +314,6 @@ async def test_misconfiguration_codes_are_unavailable_and_logged_as_errors(scrip
     ]
 
 
-@async_test
 @pytest.mark.parametrize("code", [60002, 60003, 60009, 10004, 10007, 10036, 80001])
 async def test_permanent_error_codes_raise_im_rejected_and_are_logged_without_secrets(
     scripted, code
@@ -346,7 +330,6 @@ async def test_permanent_error_codes_raise_im_rejected_and_are_logged_without_se
     assert errors == (["im_group_quota_exceeded"] if code == 10036 else [])
 
 
-@async_test
 async def test_usersig_from_a_clock_a_day_behind_is_unavailable(im, simulator, clock):
     await im.account_import("a", "", "")
     simulator.im._now = lambda: clock.now + 86401
@@ -355,7 +338,6 @@ async def test_usersig_from_a_clock_a_day_behind_is_unavailable(im, simulator, c
     assert [entry["outcome"] for entry in simulator.log] == ["ok", "70001"]
 
 
-@async_test
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"ErrorCode": "0"}', b'{"ErrorCode": null}'])
 async def test_unreadable_answer_is_unavailable(scripted, body):
     im, _ = scripted(SimulatorReply(200, {}, body))
@@ -363,7 +345,6 @@ async def test_unreadable_answer_is_unavailable(scripted, body):
         await im.destroy_group("room_1")
 
 
-@async_test
 async def test_request_is_repeated_once_after_a_gateway_error(scripted):
     im, service = scripted(SimulatorReply(502, {}, b""), SUCCESS)
     await im.destroy_group("room_1")

@@ -19,8 +19,6 @@ from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.merchant import MerchantClient
 from tencent.pay import JsapiClient
 
-async_test = pytest.mark.gen_test(timeout=20)
-
 APP, OPENID = "wxd678efh567hg6787", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 NOTIFY_URL = "https://pay.example.com/wechat/notify"
 ORDER_NUMBER, REFUND = "T20231115061320001", "R20231115000000abc"
@@ -68,7 +66,6 @@ def prepared(merchant):
 # ---- orders
 
 
-@async_test
 async def test_an_order_is_sent_as_documented_and_its_parameters_are_signed(
     simulator, pay, merchant
 ):
@@ -91,7 +88,6 @@ async def test_an_order_is_sent_as_documented_and_its_parameters_are_signed(
     pkcs1_15.new(key).verify(SHA256.new(signed_text.encode()), base64.b64decode(call["paySign"]))
 
 
-@async_test
 async def test_prepay_vector_is_accepted(scripted, prepared, merchant):
     pay, service = scripted(prepared)
     call = await prepare(pay)
@@ -103,7 +99,6 @@ async def test_prepay_vector_is_accepted(scripted, prepared, merchant):
     assert request.header("Authorization").startswith("WECHATPAY2-SHA256-RSA2048 mchid=")
 
 
-@async_test
 async def test_serial_of_a_certificate_is_not_sent_as_that_of_a_public_key(
     serve, scripted_service, prepared, merchant, make_service_client
 ):
@@ -120,7 +115,6 @@ async def test_serial_of_a_certificate_is_not_sent_as_that_of_a_public_key(
     assert service.requests[0].header("Wechatpay-Serial") == ""
 
 
-@async_test
 @pytest.mark.parametrize("content", [{}, [], {"prepay_id": 1}, {"prepay_id": ""}])
 async def test_a_signed_answer_without_prepay_id_is_unavailable(scripted, signed, content):
     pay, _ = scripted(signed(content))
@@ -128,7 +122,6 @@ async def test_a_signed_answer_without_prepay_id_is_unavailable(scripted, signed
         await prepare(pay)
 
 
-@async_test
 async def test_an_unverified_answer_is_unavailable_and_logged_without_secrets(scripted, merchant):
     pay, service = scripted(SimulatorReply(401, {}, b'{"code":"SIGN_ERROR"}'))
     with capture_logs() as logs, pytest.raises(ServiceUnavailable) as failure:
@@ -141,14 +134,12 @@ async def test_an_unverified_answer_is_unavailable_and_logged_without_secrets(sc
         assert secret not in repr(logs)
 
 
-@async_test
 async def test_an_order_that_comes_too_fast_is_rate_limited(scripted):
     pay, _ = scripted(SimulatorReply(429, {}, b'{"code":"FREQUENCY_LIMITED"}'))
     with pytest.raises(RateLimited):
         await prepare(pay)
 
 
-@async_test
 async def test_an_order_is_sent_again_with_the_same_body_after_an_error_of_the_server(
     scripted, prepared
 ):
@@ -158,7 +149,6 @@ async def test_an_order_is_sent_again_with_the_same_body_after_an_error_of_the_s
     assert first.body == second.body
 
 
-@async_test
 async def test_same_order_gets_the_same_prepay_id_and_changed_content_none(simulator, pay):
     first, second = await prepare(pay), await prepare(pay)
     assert first["package"] == second["package"]
@@ -168,7 +158,6 @@ async def test_same_order_gets_the_same_prepay_id_and_changed_content_none(simul
     assert simulator.log[-1]["outcome"] == "OUT_TRADE_NO_USED"
 
 
-@async_test
 async def test_query_returns_the_payment_once_the_order_is_paid(simulator, pay):
     assert await pay.query(ORDER) is None
     await prepare(pay)
@@ -181,7 +170,6 @@ async def test_query_returns_the_payment_once_the_order_is_paid(simulator, pay):
     assert paths[0] == f"/v3/pay/transactions/out-trade-no/{ORDER_NUMBER}"
 
 
-@async_test
 async def test_only_an_unpaid_order_is_closed_and_then_cannot_be_paid(simulator, pay):
     await pay.close(ORDER)  # no such order yet
     await prepare(pay)
@@ -197,7 +185,6 @@ async def test_only_an_unpaid_order_is_closed_and_then_cannot_be_paid(simulator,
     assert await pay.query(ORDER) is None
 
 
-@async_test
 @pytest.mark.parametrize("outage", [401, 404, 429, 503])
 async def test_query_and_close_are_unavailable_during_an_outage(simulator, pay, outage):
     simulator.outage["pay"] = outage
@@ -206,7 +193,6 @@ async def test_query_and_close_are_unavailable_during_an_outage(simulator, pay, 
             await call
 
 
-@async_test
 @pytest.mark.parametrize(
     "changes", [{"mchid": "1"}, {"out_trade_no": "Q2"}, {"trade_state": "SUCCESS", "amount": 5}]
 )
@@ -220,7 +206,6 @@ async def test_query_answer_about_another_order_is_unavailable(simulator, pay, c
 # ---- refunds
 
 
-@async_test
 @pytest.mark.parametrize(
     ("status", "state"),
     [("SUCCESS", "done"), ("PROCESSING", "pending"), ("CLOSED", "failed"), ("ABNORMAL", "failed")],
@@ -243,7 +228,6 @@ async def test_a_refund_is_sent_as_documented_and_its_state_read(scripted, signe
     assert "reason" not in json.loads(service.requests[-1].body)
 
 
-@async_test
 async def test_a_refusal_has_the_code_and_an_unknown_refund_no_state(scripted, signed):
     missing, refused = signed({"code": "RESOURCE_NOT_EXISTS"}, 404), signed({"code": "NO"}, 403)
     too_fast = SimulatorReply(429, {}, b'{"code":"FREQUENCY_LIMITED"}')
@@ -258,7 +242,6 @@ async def test_a_refusal_has_the_code_and_an_unknown_refund_no_state(scripted, s
         await pay.refund(ORDER, REFUND, 300, "")
 
 
-@async_test
 @pytest.mark.parametrize(
     "content",
     [
@@ -274,7 +257,6 @@ async def test_an_answer_about_another_refund_is_unclear(scripted, signed, conte
             await call
 
 
-@async_test
 async def test_an_unsigned_answer_shows_no_payment_and_no_refund(scripted):
     content = {"trade_state": "NOTPAY", "out_refund_no": REFUND, "status": "SUCCESS"}
     pay, _ = scripted(SimulatorReply(200, {}, json.dumps(content).encode()))

@@ -13,8 +13,6 @@ from devtools.simulator.wire import SimulatorReply
 from tencent import service_client as module
 from tencent.errors import ServiceUnavailable
 
-async_test = pytest.mark.gen_test(timeout=20)
-
 SUCCESS = SimulatorReply(200, {"X-Word": "hello"}, b"fine")
 BROKEN = SimulatorReply(502, {}, b"bad gateway")
 
@@ -31,7 +29,6 @@ def scripted(serve, scripted_service, make_service_client):
 # ---- one request
 
 
-@async_test
 async def test_a_request_is_sent_as_it_is_and_its_answer_returned_raw(scripted):
     client, service = scripted(SimulatorReply(404, {"X-Word": "hello"}, b"\x00\xff"))
     headers = {"X-Ours": "1", "Content-Type": "text/x"}
@@ -46,14 +43,12 @@ async def test_a_request_is_sent_as_it_is_and_its_answer_returned_raw(scripted):
     assert post.header("Content-Type") == "text/x"
 
 
-@async_test
 async def test_redirect_is_not_followed(scripted):
     client, service = scripted(SimulatorReply(302, {"Location": "/elsewhere"}, b""))
     assert (await client.request("GET", "/a")).status == 302
     assert len(service.requests) == 1
 
 
-@async_test
 @pytest.mark.parametrize("status", [500, 502, 503])
 async def test_error_of_the_server_is_unavailable_and_logged_without_secrets(scripted, status):
     client, service = scripted(SimulatorReply(status, {}, b""))
@@ -71,7 +66,6 @@ class SshServer(TCPServer):
         stream.close()
 
 
-@async_test
 async def test_answer_that_is_not_http_and_a_refused_connection_are_unavailable(
     make_service_client,
 ):
@@ -86,7 +80,6 @@ async def test_answer_that_is_not_http_and_a_refused_connection_are_unavailable(
         await client.request("GET", "/a")
 
 
-@async_test
 async def test_unresolvable_host_name_is_unavailable(make_service_client, monkeypatch):
     def no_such_name(*_args, **_named):
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
@@ -96,7 +89,6 @@ async def test_unresolvable_host_name_is_unavailable(make_service_client, monkey
         await make_service_client("im", "http://im.invalid").request("GET", "/a")
 
 
-@async_test
 async def test_silent_service_is_unavailable_after_the_timeout(serve, make_service_client):
     release = asyncio.Event()
 
@@ -111,7 +103,6 @@ async def test_silent_service_is_unavailable_after_the_timeout(serve, make_servi
         release.set()
 
 
-@async_test
 async def test_a_failed_request_is_repeated_once_and_only_where_that_is_safe(scripted):
     client, service = scripted(BROKEN, SUCCESS)
     with pytest.raises(ServiceUnavailable):
@@ -129,7 +120,6 @@ async def test_a_failed_request_is_repeated_once_and_only_where_that_is_safe(scr
 # ---- state
 
 
-@async_test
 async def test_state_follows_the_last_call_and_is_fresh_for_a_while(scripted, monkeypatch):
     client, _ = scripted(SUCCESS, BROKEN, SimulatorReply(404, {}, b""))
     assert (client.state, client.latency_ms, client.is_fresh) == ("unknown", None, False)
@@ -153,7 +143,6 @@ async def test_state_follows_the_last_call_and_is_fresh_for_a_while(scripted, mo
     assert changes == sorted({*changes})
 
 
-@async_test
 async def test_full_queue_is_refused_at_once_and_leaves_the_state_unknown(
     serve, make_service_client, monkeypatch
 ):
@@ -235,7 +224,6 @@ async def body_of(client, target, *, safe_to_repeat=True):
     return (await client.request("POST", target, safe_to_repeat=safe_to_repeat)).body.decode()
 
 
-@async_test
 async def test_requests_in_turn_share_a_connection_and_those_at_once_have_one_each(server, client):
     assert [await body_of(client, target) for target in ("/1", "/2", "/3")] == ["/1", "/2", "/3"]
     assert len(server.streams) == 1
@@ -247,7 +235,6 @@ async def test_requests_in_turn_share_a_connection_and_those_at_once_have_one_ea
     assert len(server.streams) == 4
 
 
-@async_test
 async def test_requests_that_must_not_be_repeated_have_a_connection_each(server, client):
     for target in ("/1", "/2"):
         assert await body_of(client, target, safe_to_repeat=False) == target
@@ -255,7 +242,6 @@ async def test_requests_that_must_not_be_repeated_have_a_connection_each(server,
     assert all(b"Connection: close" in request for request in server.requests)
 
 
-@async_test
 async def test_a_request_on_a_closed_connection_is_sent_on_a_new_one(server, client):
     await body_of(client, "/1")
     server.close_all()  # the client has not noticed yet
@@ -265,7 +251,6 @@ async def test_a_request_on_a_closed_connection_is_sent_on_a_new_one(server, cli
     assert client.state == "ok"
 
 
-@async_test
 async def test_a_service_that_closes_the_connection_meanwhile_gets_the_request_again(
     server, client
 ):
@@ -281,7 +266,6 @@ async def test_a_service_that_closes_the_connection_meanwhile_gets_the_request_a
     assert logs == []  # one attempt, which has not failed
 
 
-@async_test
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_request_that_must_not_be_repeated_is_sent_once(server, client, method):
     server.answering.clear()
@@ -294,7 +278,6 @@ async def test_a_request_that_must_not_be_repeated_is_sent_once(server, client, 
     assert len(server.requests) == 1
 
 
-@async_test
 async def test_a_service_that_closes_every_connection_is_unavailable(server, client):
     await body_of(client, "/1")
     server.answering.clear()
@@ -306,7 +289,6 @@ async def test_a_service_that_closes_every_connection_is_unavailable(server, cli
         await request
 
 
-@async_test
 async def test_a_connection_that_the_service_ends_or_a_cancellation_is_not_used_again(
     server, client
 ):
@@ -325,7 +307,6 @@ async def test_a_connection_that_the_service_ends_or_a_cancellation_is_not_used_
     assert len(server.streams) == 4
 
 
-@async_test
 async def test_too_long_a_body_is_unavailable(server, client, monkeypatch):
     monkeypatch.setattr(module, "MAX_BODY_BYTES", 1)
     with pytest.raises(ServiceUnavailable):

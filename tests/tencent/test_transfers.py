@@ -17,8 +17,6 @@ from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.merchant import MerchantClient, read_key, sign
 from tencent.transfers import TransferClient
 
-async_test = pytest.mark.gen_test(timeout=20)
-
 NUMBER, WECHAT_NUMBER = "W20250615230640001", "1330001900010932506150083551658036"
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 REQUEST = TransferRequest(NUMBER, "wxd678efh567hg6787", OPENID, 15_000, "张三")
@@ -156,7 +154,6 @@ def test_simulator_decrypts_the_vectors_and_refuses_others(transfer_vectors):
 # ---- calls
 
 
-@async_test
 async def test_bill_is_sent_as_stored_and_its_package_returned(scripted, replies, transfer_vectors):
     client, service = scripted(replies[0])
     body = client.body(REQUEST)
@@ -169,7 +166,6 @@ async def test_bill_is_sent_as_stored_and_its_package_returned(scripted, replies
     assert request.header("Wechatpay-Serial") == transfer_vectors["platform"]["public_key_id"]
 
 
-@async_test
 async def test_bill_is_sent_with_the_serial_of_the_key_that_encrypted_its_name(
     scripted, replies, transfer_vectors
 ):
@@ -184,7 +180,6 @@ async def test_bill_is_sent_with_the_serial_of_the_key_that_encrypted_its_name(
     assert sent == ["PUB_KEY_ID_0", current, current]
 
 
-@async_test
 async def test_query_reads_amount_user_and_state(
     scripted, replies, transfer_vectors, clock, monkeypatch
 ):
@@ -200,7 +195,6 @@ async def test_query_reads_amount_user_and_state(
     assert request.header("Authorization") == case["authorization"]
 
 
-@async_test
 async def test_cancel_has_no_body(scripted, replies, transfer_vectors):
     client, service = scripted(replies[2])
     transfer = await client.cancel("W20250615230640002")
@@ -210,7 +204,6 @@ async def test_cancel_has_no_body(scripted, replies, transfer_vectors):
     assert (request.path, request.body) == (case["url_path_and_query"], b"")
 
 
-@async_test
 async def test_refusals_of_every_call_have_their_code_and_too_many_are_rate_limited(
     scripted, replies
 ):
@@ -224,7 +217,6 @@ async def test_refusals_of_every_call_have_their_code_and_too_many_are_rate_limi
             await call
 
 
-@async_test
 @pytest.mark.parametrize("headers", [{}, {"Wechatpay-Signature": "AAAA"}], ids=["none", "wrong"])
 async def test_success_with_no_signature_or_a_wrong_one_is_unclear(scripted, replies, headers):
     unclear = replies[0].headers | headers if headers else {}
@@ -235,7 +227,6 @@ async def test_success_with_no_signature_or_a_wrong_one_is_unclear(scripted, rep
         assert failure.value.code == "pay_away"
 
 
-@async_test
 @pytest.mark.parametrize("status", [204, 302, 404, 503])
 async def test_answer_without_a_code_is_unclear(scripted, status):
     client, _ = scripted(SimulatorReply(status, {}, b"<html>"))
@@ -244,7 +235,6 @@ async def test_answer_without_a_code_is_unclear(scripted, status):
             await call
 
 
-@async_test
 async def test_bill_is_sent_once_also_if_the_answer_is_unclear(scripted):
     client, service = scripted(SimulatorReply(500, {}, b'{"code":"SYSTEM_ERROR"}'))
     with pytest.raises(ServiceUnavailable):
@@ -252,7 +242,6 @@ async def test_bill_is_sent_once_also_if_the_answer_is_unclear(scripted):
     assert len(service.requests) == 1
 
 
-@async_test
 async def test_code_of_an_unverified_refusal_is_logged(scripted):
     wrong = {"Wechatpay-Signature": "AAAA"}
     client, _ = scripted(SimulatorReply(401, wrong, b'{"code":"SIGN_ERROR"}'))
@@ -263,7 +252,6 @@ async def test_code_of_an_unverified_refusal_is_logged(scripted):
     assert entry["why"].startswith("HTTP 401 SIGN_ERROR, ")
 
 
-@async_test
 @pytest.mark.parametrize("is_signed", [True, False])
 async def test_unknown_bill_is_none_and_only_for_a_query(scripted, signed, is_signed):
     missing = signed({"code": "NOT_FOUND", "message": ""}, 404)
@@ -283,14 +271,12 @@ ANSWER = {
 }
 
 
-@async_test
 async def test_reason_of_a_failed_bill_is_read(scripted, signed):
     client, _ = scripted(signed(ANSWER))
     transfer = await client.query(NUMBER)
     assert (transfer.state, transfer.fail_reason) == (TransferState.FAIL, "OVERDUE_CLOSE")
 
 
-@async_test
 @pytest.mark.parametrize(
     "change", [{"mchid": "1900000999"}, {"mchid": None}, {"out_bill_no": "W2"}, {"state": "PAID"}]
 )

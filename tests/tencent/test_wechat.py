@@ -30,8 +30,6 @@ from tencent.wechat import (
     parse_profile,
 )
 
-async_test = pytest.mark.gen_test(timeout=20)
-
 APP = "wxd678efh567hg6787"
 APPS = {APP: "s3cret"}
 SUCCESS = {"openid": "o1", "session_key": "tiihtNczf5v6AKRyjwEUhQ=="}
@@ -59,7 +57,6 @@ def wechat(serve, make_service_client, scripted_service, monkeypatch):
     return build
 
 
-@async_test
 async def test_code_is_exchanged_for_openid_and_session_key(wechat):
     client, service = wechat(SUCCESS)
     login = await client.exchange(APP, "c0de")
@@ -75,7 +72,6 @@ async def test_code_is_exchanged_for_openid_and_session_key(wechat):
     }
 
 
-@async_test
 async def test_documented_answers_map_to_logins_or_errors(wechat, vectors):
     for case in vectors("wechat_login")["jscode2session"]["responses"]:
         client, _ = wechat(case["body"])
@@ -87,7 +83,6 @@ async def test_documented_answers_map_to_logins_or_errors(wechat, vectors):
                 await client.exchange(APP, "c0de")
 
 
-@async_test
 async def test_unknown_app_is_refused_without_a_request(wechat):
     client, service = wechat(SUCCESS)
     with pytest.raises(UnknownApp):
@@ -95,7 +90,6 @@ async def test_unknown_app_is_refused_without_a_request(wechat):
     assert service.requests == []
 
 
-@async_test
 async def test_busy_answer_is_retried_once(wechat):
     busy = {"errcode": -1, "errmsg": "system error"}
     client, service = wechat(busy, SUCCESS)
@@ -106,7 +100,6 @@ async def test_busy_answer_is_retried_once(wechat):
     assert len(service.requests) == 2
 
 
-@async_test
 async def test_gateway_error_is_not_retried_because_the_code_is_used_up(wechat):
     client, service = wechat(SimulatorReply(502, {}, b""))
     with pytest.raises(ServiceUnavailable) as failure:
@@ -115,7 +108,6 @@ async def test_gateway_error_is_not_retried_because_the_code_is_used_up(wechat):
     assert len(service.requests) == 1
 
 
-@async_test
 @pytest.mark.parametrize(
     "body", [b"<html>", b"{}", b'{"openid":"o1"}', b'{"openid":1,"session_key":"k"}']
 )
@@ -125,7 +117,6 @@ async def test_unreadable_answer_is_unavailable(wechat, body):
         await client.exchange(APP, "c0de")
 
 
-@async_test
 @pytest.mark.parametrize(
     ("errcode", "level"),
     [*((code, "error") for code in (40013, 41002, 41004, 40125)), (99999, "warning")],
@@ -140,7 +131,6 @@ async def test_misconfiguration_is_logged_as_an_error_without_the_secret(wechat,
     assert "c0de" not in repr(logs)
 
 
-@async_test
 async def test_a_code_of_the_simulator_works_once(simulator, sim_url, make_service_client):
     client = WechatClient(make_service_client("wechat", sim_url), APPS)
     code = simulator.wechat.issue(APP, "alice").text

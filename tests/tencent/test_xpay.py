@@ -11,8 +11,6 @@ from ledger.recharge import Order, Payment, Refund
 from tencent.errors import MerchantRefused, ServiceUnavailable, Unreadable
 from tencent.xpay import CLIENT_CALL, AccessTokenCache, parse_event, pay_sig, user_signature
 
-async_test = pytest.mark.gen_test(timeout=20)
-
 APP = "wxd678efh567hg6787"
 ORDER = Order("Q20231115000000abc", "12345678", "xpay", APP, openid_of("alice"), "gold_60", 600, 60)
 REFUND = "R20231115000000abc"
@@ -63,7 +61,6 @@ def test_signature_vectors_match(vectors):
 # ---- orders
 
 
-@async_test
 async def test_payment_call_pays_the_order_unless_it_was_changed(simulator, xpay):
     call = xpay.payment_call(ORDER, "", session_key(simulator))
     assert call.keys() == {"signData", "mode", "paySig", "signature"}
@@ -78,7 +75,6 @@ async def test_payment_call_pays_the_order_unless_it_was_changed(simulator, xpay
     assert simulator.xpay.buy(call) == "signature"
 
 
-@async_test
 async def test_order_is_queried_and_delivered(simulator, xpay):
     simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     order = simulator.xpay.orders[ORDER.number]
@@ -97,7 +93,6 @@ async def test_order_is_queried_and_delivered(simulator, xpay):
     assert paths.count("/cgi-bin/stable_token") == 1
 
 
-@async_test
 async def test_unknown_order_is_unavailable_and_counted(sim_url, build_xpay):
     counted = []
     xpay = build_xpay(sim_url, on_rejection=lambda *rejection: counted.append(rejection))
@@ -110,7 +105,6 @@ async def test_unknown_order_is_unavailable_and_counted(sim_url, build_xpay):
     assert counted == [("query_order", "268490002"), ("notify_provide_goods", "268490002")]
 
 
-@async_test
 async def test_expired_access_token_is_renewed_once(simulator, xpay):
     simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     await xpay.query(ORDER)
@@ -124,7 +118,6 @@ async def test_expired_access_token_is_renewed_once(simulator, xpay):
     ]
 
 
-@async_test
 @pytest.mark.parametrize(
     ("wrong", "errcode"), [({"app_key": "other"}, 268490003), ({"secret": "other"}, 40125)]
 )
@@ -138,7 +131,6 @@ async def test_wrong_key_or_secret_is_unavailable_and_logged_as_an_error(
     assert errors == [errcode]
 
 
-@async_test
 @pytest.mark.parametrize(
     "body",
     [
@@ -157,7 +149,6 @@ async def test_unreadable_answer_is_unavailable(scripted, body):
 # ---- access tokens
 
 
-@async_test
 async def test_concurrent_callers_share_one_access_token(simulator, tokens, clock):
     received = await asyncio.gather(*(tokens.get(APP) for _ in range(20)))
     assert len(set(received)) == 1
@@ -169,7 +160,6 @@ async def test_concurrent_callers_share_one_access_token(simulator, tokens, cloc
     assert len(simulator.log) == 2
 
 
-@async_test
 async def test_only_the_failed_token_is_dropped_from_the_cache(simulator, tokens):
     token = await tokens.get(APP)
     tokens.drop(APP, "an older one")
@@ -178,7 +168,6 @@ async def test_only_the_failed_token_is_dropped_from_the_cache(simulator, tokens
     assert len(simulator.log) == 1
 
 
-@async_test
 @pytest.mark.parametrize("answer", [[], {}, TOKEN | {"access_token": ""}, {"access_token": "t"}])
 async def test_answer_without_an_access_token_is_unavailable(
     serve, scripted_service, make_service_client, clock, answer
@@ -191,7 +180,6 @@ async def test_answer_without_an_access_token_is_unavailable(
 # ---- refunds
 
 
-@async_test
 async def test_a_refund_is_taken_from_what_is_left_and_a_duplicate_is_pending(scripted):
     xpay, service = scripted(UNKNOWN, PAID, {"errcode": 0})
     assert await xpay.refund(ORDER, REFUND, 300, "孩子") == "pending"
@@ -212,7 +200,6 @@ async def test_a_refund_is_taken_from_what_is_left_and_a_duplicate_is_pending(sc
     assert await xpay.refund(ORDER, REFUND, 300, "") == "pending"
 
 
-@async_test
 @pytest.mark.parametrize(
     ("status", "state"), [(0, "pending"), (1, "pending"), (5, "done"), (8, "done"), (7, "failed")]
 )
@@ -223,7 +210,6 @@ async def test_known_refund_is_not_requested_again(scripted, status, state):
     assert [request.path for request in service.requests[1:]] == ["/xpay/query_order"]
 
 
-@async_test
 @pytest.mark.parametrize("before", [[UNKNOWN], [UNKNOWN, PAID]], ids=["query", "refund"])
 async def test_refused_refund_has_the_code(scripted, before):
     xpay, _ = scripted(*before, {"errcode": 268490006})
@@ -242,7 +228,6 @@ UNCLEAR = [
 ]
 
 
-@async_test
 @pytest.mark.parametrize("answers", UNCLEAR)
 async def test_busy_or_unreadable_answer_to_a_refund_is_unclear(scripted, answers):
     xpay, _ = scripted(*answers)

@@ -17,7 +17,6 @@ from tencent.pay import JsapiClient
 from tencent.xpay import XpayClient, parse_event
 from tests.support.tencent import Clock, ScriptedService, Serve
 
-async_test = pytest.mark.gen_test(timeout=20)
 both = pytest.mark.parametrize("provider", ["jsapi", "xpay"])
 
 APP = "wxd678efh567hg6787"
@@ -88,7 +87,6 @@ def open_shop(
     return build
 
 
-@async_test
 @both
 async def test_refund_is_done_a_moment_later_and_notified(
     open_shop: Any, clock: Clock, provider: str
@@ -113,7 +111,6 @@ async def test_refund_is_done_a_moment_later_and_notified(
     ]
 
 
-@async_test
 @both
 async def test_no_more_is_refunded_than_was_paid(open_shop: Any, provider: str) -> None:
     shop = await open_shop(provider)
@@ -125,7 +122,6 @@ async def test_no_more_is_refunded_than_was_paid(open_shop: Any, provider: str) 
     assert await shop.state(f"{NUMBER}2") == "done"
 
 
-@async_test
 @both
 async def test_held_refund_ends_on_demand_and_is_notified_again(
     open_shop: Any, clock: Clock, provider: str
@@ -144,7 +140,6 @@ async def test_held_refund_ends_on_demand_and_is_notified_again(
     assert "detail" in await shop.call("end", refund="R2")
 
 
-@async_test
 @both
 async def test_failed_refund_returns_no_money_and_may_be_tried_under_another_number(
     open_shop: Any, clock: Clock, provider: str
@@ -161,7 +156,6 @@ async def test_failed_refund_returns_no_money_and_may_be_tried_under_another_num
     assert await shop.state(f"{NUMBER}2") == "done"
 
 
-@async_test
 @both
 async def test_refund_is_refused_without_money_and_taken_without_an_answer(
     open_shop: Any, provider: str
@@ -179,7 +173,6 @@ async def test_refund_is_refused_without_money_and_taken_without_an_answer(
     assert len(shop.simulator.refunds.refunds) == 1
 
 
-@async_test
 @both
 @pytest.mark.parametrize("mode", ["forged", "stale", "never", "wrong_amount"])
 async def test_notification_comes_as_the_mode_says(
@@ -196,7 +189,6 @@ async def test_notification_comes_as_the_mode_says(
         assert notices == expected[mode]
 
 
-@async_test
 @pytest.mark.parametrize(
     "params", [{"outcome": "perhaps"}, {"report": "loudly"}, {"fault": "fire"}]
 )
@@ -205,7 +197,6 @@ async def test_unknown_words_are_refused(open_shop: Any, params: dict[str, Any])
     assert "detail" in await shop.call("next", **params)
 
 
-@async_test
 async def test_changed_refund_of_the_same_number_is_refused(open_shop: Any) -> None:
     shop = await open_shop("jsapi")
     await shop.refund(300)
@@ -213,7 +204,6 @@ async def test_changed_refund_of_the_same_number_is_refused(open_shop: Any) -> N
         await shop.refund(301)
 
 
-@async_test
 async def test_invalid_refunds_are_refused(open_shop: Any) -> None:
     shop = await open_shop("jsapi")
     for fen, number in ((0, NUMBER), (300, "short"), (300, "with space")):

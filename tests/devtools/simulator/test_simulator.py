@@ -5,8 +5,6 @@ from tornado.httpclient import AsyncHTTPClient
 
 from devtools.simulator.wire import SimulatorRequest
 
-async_test = pytest.mark.gen_test(timeout=20)
-
 
 @pytest.fixture
 def call(simulator):
@@ -28,7 +26,6 @@ def exchange_query(code: str) -> dict[str, str]:
     }
 
 
-@async_test
 async def test_login_code_is_exchanged_over_http(call, sim_url):
     _, answer = await call("POST", "/phone/login", {"name": "alice"})
     query = "&".join(f"{name}={value}" for name, value in exchange_query(answer["code"]).items())
@@ -38,7 +35,6 @@ async def test_login_code_is_exchanged_over_http(call, sim_url):
     assert json.loads(reply.body).keys() == {"openid", "session_key"}
 
 
-@async_test
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/"), ("POST", "/v3/pay/unknown")],
@@ -49,7 +45,6 @@ async def test_unknown_path_is_404_json(call, method, path):
     assert answer["detail"]
 
 
-@async_test
 async def test_log_lists_calls_and_outcomes(call):
     _, answer = await call("POST", "/phone/login", {"name": "alice"})
     await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
@@ -66,7 +61,6 @@ async def test_log_lists_calls_and_outcomes(call):
     ]
 
 
-@async_test
 async def test_log_contains_no_secrets(call, simulator):
     _, answer = await call("POST", "/phone/login", {"name": "alice"})
     _, login = await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
@@ -76,7 +70,6 @@ async def test_log_contains_no_secrets(call, simulator):
         assert secret not in json.dumps(log)
 
 
-@async_test
 async def test_log_keeps_the_last_200_calls(call):
     for number in range(201):
         await call("POST", f"/v4/{number}", {})
@@ -85,7 +78,6 @@ async def test_log_keeps_the_last_200_calls(call):
     assert (len(paths), paths[0], paths[-1]) == (200, "/v4/1", "/v4/200")
 
 
-@async_test
 async def test_outage_answers_with_its_status_until_it_ends(call):
     assert await call("POST", "/outage", {"service": "im", "status": 503}) == (
         200,
@@ -99,7 +91,6 @@ async def test_outage_answers_with_its_status_until_it_ends(call):
     assert [entry["outcome"] for entry in log["items"]] == ["HTTP 503", "40013", "60009"]
 
 
-@async_test
 async def test_outage_of_seconds_delays_the_answer(call, monkeypatch):
     delays = []
 
@@ -112,7 +103,6 @@ async def test_outage_of_seconds_delays_the_answer(call, monkeypatch):
     assert (status, answer["errcode"], delays) == (200, 40013, [10.0])
 
 
-@async_test
 @pytest.mark.parametrize(
     "outage",
     [

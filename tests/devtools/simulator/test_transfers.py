@@ -23,7 +23,6 @@ from tencent.merchant import MerchantClient
 from tencent.transfers import TransferClient
 from tests.support.tencent import Clock, ScriptedService, Serve
 
-async_test = pytest.mark.gen_test(timeout=20)
 NUMBER = "W20231115000000a00"
 REQUEST = TransferRequest(NUMBER, "wxd678efh567hg6787", openid_of("hongniang1"), 15_000)
 
@@ -93,7 +92,6 @@ def wallet(make_wallet: Callable[..., Wallet]) -> Wallet:
     return make_wallet()
 
 
-@async_test
 async def test_confirmed_bill_is_paid_once_and_notified(wallet: Wallet) -> None:
     client = wallet.client
     created = await client.create(client.body(REQUEST))
@@ -115,7 +113,6 @@ async def test_confirmed_bill_is_paid_once_and_notified(wallet: Wallet) -> None:
     assert shown["items"][0]["openid"] == REQUEST.openid
 
 
-@async_test
 async def test_same_body_gets_the_same_answer_and_another_body_none(wallet: Wallet) -> None:
     client = wallet.client
     body = client.body(REQUEST)
@@ -129,7 +126,6 @@ async def test_same_body_gets_the_same_answer_and_another_body_none(wallet: Wall
     assert len(wallet.simulator.transfers.bills) == 1
 
 
-@async_test
 async def test_refusals_without_a_signature_are_understood(wallet: Wallet) -> None:
     wallet.simulator.merchant_api.signs_refusals = False
     wallet.simulator.transfers.faults["NOT_ENOUGH"] = 1
@@ -140,7 +136,6 @@ async def test_refusals_without_a_signature_are_understood(wallet: Wallet) -> No
     assert (await wallet.client.create(body)).state == TransferState.WAIT_USER_CONFIRM
 
 
-@async_test
 async def test_only_the_payee_confirms(wallet: Wallet) -> None:
     created = await wallet.client.create(wallet.client.body(REQUEST))
     refused = await wallet.call("confirm", package=created.package, openid=openid_of("bert"))
@@ -149,7 +144,6 @@ async def test_only_the_payee_confirms(wallet: Wallet) -> None:
     assert accepted["outcome"] == "success"
 
 
-@async_test
 async def test_unclear_confirmation_is_confirmed_again_or_fails(wallet: Wallet) -> None:
     client = wallet.client
     await client.create(client.body(REQUEST))
@@ -169,7 +163,6 @@ async def test_unclear_confirmation_is_confirmed_again_or_fails(wallet: Wallet) 
 # ---- cancelled and expired
 
 
-@async_test
 async def test_cancelled_bill_is_cancelled_a_moment_later(wallet: Wallet) -> None:
     client = wallet.client
     created = await client.create(client.body(REQUEST))
@@ -185,7 +178,6 @@ async def test_cancelled_bill_is_cancelled_a_moment_later(wallet: Wallet) -> Non
         await client.cancel("W2")
 
 
-@async_test
 async def test_bill_expires_at_once_on_demand(wallet: Wallet) -> None:
     client = wallet.client
     await client.create(client.body(REQUEST))
@@ -200,7 +192,6 @@ async def test_bill_expires_at_once_on_demand(wallet: Wallet) -> None:
 # ---- faults
 
 
-@async_test
 async def test_bill_without_money_is_kept_until_the_same_request_comes_again(
     wallet: Wallet,
 ) -> None:
@@ -216,7 +207,6 @@ async def test_bill_without_money_is_kept_until_the_same_request_comes_again(
     assert (await client.create(body)).state == TransferState.WAIT_USER_CONFIRM
 
 
-@async_test
 async def test_request_that_comes_too_fast_is_not_taken(wallet: Wallet) -> None:
     client = wallet.client
     await wallet.call("fault", fault="FREQUENCY_LIMITED", times=2)
@@ -227,7 +217,6 @@ async def test_request_that_comes_too_fast_is_not_taken(wallet: Wallet) -> None:
     assert await client.query(NUMBER) is None
 
 
-@async_test
 async def test_bill_is_taken_though_its_answer_is_lost(wallet: Wallet) -> None:
     client = wallet.client
     await wallet.call("fault", fault="lost")
@@ -241,7 +230,6 @@ async def test_bill_is_taken_though_its_answer_is_lost(wallet: Wallet) -> None:
     assert len(wallet.simulator.transfers.bills) == 1
 
 
-@async_test
 async def test_bill_may_be_accepted_first(wallet: Wallet) -> None:
     client = wallet.client
     body = client.body(REQUEST)
@@ -258,7 +246,6 @@ def body_of(content: dict[str, Any]) -> TransferBody:
     return TransferBody(json.dumps(content))
 
 
-@async_test
 async def test_real_name_is_checked(wallet: Wallet, merchant: dict[str, Any]) -> None:
     client = wallet.client
     named = replace(REQUEST, fen=200_000, real_name="张三")
@@ -275,7 +262,6 @@ async def test_real_name_is_checked(wallet: Wallet, merchant: dict[str, Any]) ->
     assert wallet.simulator.transfers.bills[NUMBER].name == "张三"
 
 
-@async_test
 @pytest.mark.parametrize(
     "change",
     [
@@ -294,7 +280,6 @@ async def test_invalid_field_is_a_parameter_error(wallet: Wallet, change: dict[s
 # ---- notifications
 
 
-@async_test
 @pytest.mark.parametrize(
     ("mode", "refused"),
     [
@@ -325,7 +310,6 @@ async def test_notification_comes_as_the_mode_says(
         assert (transfer.number != NUMBER) == (mode == "wrong_bill")
 
 
-@async_test
 async def test_failed_delivery_is_repeated_and_a_finished_bill_notified_again(
     make_wallet: Callable[..., Wallet],
 ) -> None:
@@ -340,7 +324,6 @@ async def test_failed_delivery_is_repeated_and_a_finished_bill_notified_again(
     assert len(await wallet.notices()) == 5
 
 
-@async_test
 @pytest.mark.parametrize(
     ("path", "params"),
     [
