@@ -69,235 +69,183 @@ LATER = datetime.now(UTC) + timedelta(hours=1)
 LONG_AGO = ObjectId.from_datetime(datetime.now(UTC) - timedelta(hours=5))
 DAYS_AGO = datetime.now(UTC) - timedelta(days=4)
 Document = dict[str, Any]
-TARGET = 'job="qlive",instance="a"'
+Series = dict[str, str]
+UP = 'up{job="qlive",instance="a"}'
 
 
-def dependency(name: str) -> str:
-    return f'qlive_dependency_up{{{TARGET},dependency="{name}"}}'
+def qlive(name: str, **labels: str) -> str:
+    """A series of the process "a"."""
+    more = "".join(f',{label}="{value}"' for label, value in labels.items())
+    return f'qlive_{name}{{job="qlive",instance="a"{more}}}'
 
 
-def oldest_withdrawal(state: str) -> str:
-    return f'qlive_oldest_withdrawal_seconds{{{TARGET},state="{state}"}}'
+def up(dependency: str) -> str:
+    return qlive("dependency_up", dependency=dependency)
 
 
-def buckets(fast: str, slow: str) -> dict[str, str]:
-    name = f"qlive_published_seconds_bucket{{{TARGET},le="
-    return {f'{name}"1"}}': fast, f'{name}"2.5"}}': slow, f'{name}"+Inf"}}': slow}
+def oldest(what: str, state: str) -> str:
+    return qlive(f"oldest_{what}_seconds", state=state)
 
 
-CASES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
-    # a fault, when its alert fires, and what is not one; a sample every 15 s
-    "QLiveDown": ({f"up{{{TARGET}}}": "1x3 0x20"}, "3m", {f"up{{{TARGET}}}": "1 0x3 1x20"}),
-    "QLiveMongoDBDown": (
-        {dependency("mongodb"): "1x3 0x20"},
-        "3m",
-        {dependency("mongodb"): "1x3 0x3 1x20"},
-    ),
-    "QLiveRatesMissing": (
-        {dependency("rates"): "1x3 0x20"},
-        "3m",
-        {dependency("rates"): "1x3 0x2 1x20"},
-    ),
+def event(name: str) -> Series:
+    """Its counter begins with 1 at the first event, five minutes after the start."""
+    return first(qlive("platform_events_total", event=name))
+
+
+def first(counter: str, values: str = "_x20 1x20") -> Series:
+    return {qlive("started_at"): "1x40", counter: values}
+
+
+def published(fast: str, slow: str) -> Series:
+    shares = {"1": fast, "2.5": slow, "+Inf": slow}
+    return {qlive("published_seconds_bucket", le=le): values for le, values in shares.items()}
+
+
+FAILED = qlive("requests_total", status="500", route="A")
+REJECTED = qlive("xpay_rejections_total", call="notify_provide_goods", errcode="-1")
+CASES: dict[str, tuple[Series, str, Series]] = {
+    # a fault, when its alert has fired, and what is not one; a sample every 15 s
+    "QLiveDown": ({UP: "1x3 0x20"}, "3m", {UP: "1 0x3 1x20"}),
+    "QLiveMongoDBDown": ({up("mongodb"): "1x3 0x20"}, "3m", {up("mongodb"): "1x3 0x3 1x20"}),
+    "QLiveRatesMissing": ({up("rates"): "1x3 0x20"}, "3m", {up("rates"): "1x3 0x2 1x20"}),
     "QLiveLedgerProblem": (
-        {f"qlive_ledger_problems{{{TARGET}}}": "0 1"},
+        {qlive("ledger_problems"): "0 1"},
         "1m",
-        {f"qlive_ledger_problems{{{TARGET}}}": "0 -1 0x20"},
+        {qlive("ledger_problems"): "0 -1 0x20"},
     ),
     "QLiveLedgerUnchecked": (
-        {f"qlive_ledger_checked_at{{{TARGET}}}": "0x400"},
+        {qlive("ledger_checked_at"): "0x400"},
         "45m",
-        {f"qlive_ledger_checked_at{{{TARGET}}}": "0+15x400"},
+        {qlive("ledger_checked_at"): "0+15x400"},
     ),
     "QLiveOrdersUnqueried": (
-        {f"qlive_oldest_unpaid_order_seconds{{{TARGET}}}": "14000+15x100"},
+        {qlive("oldest_unpaid_order_seconds"): "14000+15x100"},
         "20m",
-        {f"qlive_oldest_unpaid_order_seconds{{{TARGET}}}": "0+15x400"},
+        {qlive("oldest_unpaid_order_seconds"): "0+15x400"},
     ),
     "QLiveRefundStuck": (
-        {f'qlive_refund_problems{{{TARGET},problem="NOT_ENOUGH"}}': "_x5 1x400"},
+        {qlive("refund_problems", problem="NOT_ENOUGH"): "_x5 1x400"},
         "30m",
         {
-            f'qlive_refund_problems{{{TARGET},problem="pay_away"}}': "1x400",
-            f'qlive_oldest_refund_seconds{{{TARGET},state="refunding"}}': "200000+15x400",
-            f'qlive_oldest_refund_seconds{{{TARGET},state="reversing"}}': "0+15x400",
+            qlive("refund_problems", problem="pay_away"): "1x400",
+            oldest("refund", "refunding"): "200000+15x400",
+            oldest("refund", "reversing"): "0+15x400",
         },
     ),
     "QLiveRefundUnfinished": (
-        {f'qlive_oldest_refund_seconds{{{TARGET},state="refunding"}}': "259000+15x200"},
+        {oldest("refund", "refunding"): "259000+15x200"},
         "25m",
-        {
-            f'qlive_oldest_refund_seconds{{{TARGET},state="refunding"}}': "200000+15x200",
-            f'qlive_oldest_refund_seconds{{{TARGET},state="opened"}}': "300000+15x200",
-        },
+        {oldest("refund", "opened"): "300000+15x200"},
     ),
     "QLiveRequestsFail": (
-        {
-            f"qlive_started_at{{{TARGET}}}": "1x40",
-            f'qlive_requests_total{{{TARGET},status="500",route="A"}}': "_x20 1x20",
-        },
+        first(FAILED),
         "8m",
+        # Scrapes fail for a minute, then the unit is restarted.
         {
-            # scrapes fail for a minute, then the unit is restarted
-            f"qlive_started_at{{{TARGET}}}": "1x20 stale _x3 2x80",
-            f'qlive_requests_total{{{TARGET},status="500",route="A"}}': "7x20 stale _x3 7x20 stale",
+            qlive("started_at"): "1x20 stale _x3 2x80",
+            FAILED: "7x20 stale _x3 7x20 stale",
         },
     ),
-    "QLivePlatformEvent": (
-        {
-            f"qlive_started_at{{{TARGET}}}": "1x40",
-            f'qlive_platform_events_total{{{TARGET},event="wxa_punish_event"}}': "_x20 1x20",
-        },
-        "8m",
-        {
-            f"qlive_started_at{{{TARGET}}}": "1x40",
-            f'qlive_platform_events_total{{{TARGET},event="{REFUND_QUESTION}"}}': "_x20 1x20",
-        },
-    ),
+    "QLivePlatformEvent": (event("wxa_punish_event"), "8m", event(REFUND_QUESTION)),
     "QLiveTransfersUnfunded": (
-        {f'qlive_transfer_problems{{{TARGET},code="NOT_ENOUGH"}}': "0x4 1x20"},
+        {qlive("transfer_problems", code="NOT_ENOUGH"): "0x4 1x20"},
         "4m",
-        {f'qlive_transfer_problems{{{TARGET},code="NOT_ENOUGH"}}': "0x4 1x4 0x20"},
+        {qlive("transfer_problems", code="NOT_ENOUGH"): "0x4 1x4 0x20"},
     ),
     "QLiveTransferProblem": (
-        {f'qlive_transfer_problems{{{TARGET},code="NO_AUTH"}}': "1x100"},
+        {qlive("transfer_problems", code="NO_AUTH"): "1x100"},
         "21m",
         {
-            f'qlive_transfer_problems{{{TARGET},code="UNCLEAR"}}': "1x40 0x60",
-            f'qlive_transfer_problems{{{TARGET},code="FREQUENCY_LIMITED"}}': "1x100",
+            qlive("transfer_problems", code="UNCLEAR"): "1x40 0x60",
+            qlive("transfer_problems", code="FREQUENCY_LIMITED"): "1x100",
         },
     ),
     "QLiveWithdrawalStuck": (
-        {oldest_withdrawal("submitted"): "7300x100"},
+        {oldest("withdrawal", "submitted"): "7300x100"},
         "17m",
         {
-            oldest_withdrawal("submitted"): "0+15x100",
-            oldest_withdrawal("awaiting_user"): "90000+15x100",
+            oldest("withdrawal", "submitted"): "0+15x100",
+            oldest("withdrawal", "awaiting_user"): "90000+15x100",
             # a steady queue, each of them for a few seconds
-            oldest_withdrawal("approved"): "5x100",
-            f'qlive_withdrawals_open{{{TARGET},state="approved"}}': "3x100",
+            oldest("withdrawal", "approved"): "5x100",
+            qlive("withdrawals_open", state="approved"): "3x100",
         },
     ),
     "QLiveWithdrawalsWait": (
-        {oldest_withdrawal("requested"): "259000+15x100"},
+        {oldest("withdrawal", "requested"): "259000+15x100"},
         "20m",
-        {oldest_withdrawal("requested"): "100000+15x100"},
+        {oldest("withdrawal", "requested"): "100000+15x100"},
     ),
     "QLivePaymentsRefused": (
-        {
-            f"qlive_started_at{{{TARGET}}}": "1x40",
-            f'qlive_callbacks_refused_total{{{TARGET},source="jsapi",reason="sign"}}': "_x20 1x20",
-        },
+        first(qlive("callbacks_refused_total", source="jsapi", reason="sign")),
         "8m",
-        {
-            f"qlive_started_at{{{TARGET}}}": "1x40",
-            f'qlive_callbacks_refused_total{{{TARGET},source="im",reason="sign"}}': "_x20 1x20",
-        },
+        first(qlive("callbacks_refused_total", source="im", reason="sign")),
     ),
     "QLiveXpayRejected": (
-        {
-            f"qlive_started_at{{{TARGET}}}": "1x40",
-            f'qlive_xpay_rejections_total{{{TARGET},call="notify_provide_goods",errcode="-1"}}': (
-                "_x20 4x20"
-            ),
-        },
+        first(REJECTED, "_x20 4x20"),
         "8m",
-        {
-            f"qlive_started_at{{{TARGET}}}": "1x40",
-            # an abandoned order, and a notice that was repeated once
-            f'qlive_xpay_rejections_total{{{TARGET},call="query_order",errcode="268490002"}}': (
-                "_x20 50x20"
-            ),
-            f'qlive_xpay_rejections_total{{{TARGET},call="notify_provide_goods",errcode="-1"}}': (
-                "_x20 1x20"
-            ),
-        },
+        # An abandoned order, and a notice that was repeated once.
+        first(qlive("xpay_rejections_total", call="query_order", errcode="268490002"), "_x20 50x20")
+        | first(REJECTED),
     ),
-    "QLiveRedisDown": (
-        {dependency("redis"): "1x3 0x20"},
-        "4m",
-        {dependency("redis"): "1x3 0x6 1x20"},
-    ),
-    "QLiveServiceDown": ({dependency("im"): "0x40"}, "6m", {dependency("im"): "1x3 0x18 1x20"}),
+    "QLiveRedisDown": ({up("redis"): "1x3 0x20"}, "4m", {up("redis"): "1x3 0x6 1x20"}),
+    "QLiveServiceDown": ({up("im"): "0x40"}, "6m", {up("im"): "1x3 0x18 1x20"}),
     "QLiveOutboxOld": (
-        {f"qlive_outbox_oldest_seconds{{{TARGET}}}": "0+15x40"},
+        {qlive("outbox_oldest_seconds"): "0+15x40"},
         "9m",
-        {f"qlive_outbox_oldest_seconds{{{TARGET}}}": "0+15x20 0x20"},
+        {qlive("outbox_oldest_seconds"): "0+15x20 0x20"},
     ),
     "QLiveEventsSlow": (
-        buckets("0+97x60", "0+100x60"),
+        published("0+97x60", "0+100x60"),
         "8m",
-        buckets("0+995x60", "0+1000x60"),
+        published("0+995x60", "0+1000x60"),
     ),
     "QLiveLoopBusy": (
-        {f"qlive_loop_lag_seconds{{{TARGET}}}": "0.2x60"},
+        {qlive("loop_lag_seconds"): "0.2x60"},
         "13m",
-        {f"qlive_loop_lag_seconds{{{TARGET}}}": "0.01x20 2 0.01x60"},
+        {qlive("loop_lag_seconds"): "0.01x20 2 0.01x60"},
     ),
     "QLiveRestarted": (
-        {f"qlive_started_at{{{TARGET}}}": "1x20 100x3 200x20"},
+        {qlive("started_at"): "1x20 100x3 200x20"},
         "8m",
-        {f"qlive_started_at{{{TARGET}}}": "1x20 100x60"},
+        {qlive("started_at"): "1x20 100x60"},
     ),
     "QLiveFlood": (
-        {f'qlive_requests_limited_total{{{TARGET},class="read",by="user"}}': "0+150x40"},
+        {qlive("requests_limited_total", by="user"): "0+150x40"},
         "6m",
-        {f'qlive_requests_limited_total{{{TARGET},class="read",by="user"}}': "0+5x40"},
+        {qlive("requests_limited_total", by="user"): "0+5x40"},
     ),
-    "QLiveGroupsReplaced": (
-        {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 5x20"},
-        "8m",
-        {f"qlive_groups_replaced_total{{{TARGET}}}": "0x20 2x20"},
-    ),
-    "QLiveOperatorLoginsRefused": (
-        {f"qlive_operator_logins_refused_total{{{TARGET}}}": "0x20 15x20"},
-        "8m",
-        {f"qlive_operator_logins_refused_total{{{TARGET}}}": "0x20 6x20"},
-    ),
-    "QLiveOperatorTokensRefused": (
-        {f"qlive_operator_tokens_refused_total{{{TARGET}}}": "0x20 9x20"},
-        "8m",
-        {f"qlive_operator_tokens_refused_total{{{TARGET}}}": "0x20 4x20"},
-    ),
+    **{
+        alert: ({qlive(counter): f"0x20 {many}x20"}, "8m", {qlive(counter): f"0x20 {few}x20"})
+        for alert, counter, many, few in (
+            ("QLiveGroupsReplaced", "groups_replaced_total", 5, 2),
+            ("QLiveOperatorLoginsRefused", "operator_logins_refused_total", 15, 6),
+            ("QLiveOperatorTokensRefused", "operator_tokens_refused_total", 9, 4),
+        )
+    },
 }
+STUCK = {"approved": "0+15x100", "awaiting_user": "108100x100"}
+"""A withdrawal is stuck in each state after a time of its own."""
 
 
 def test_promtool_accepts_the_rules() -> None:
     assert f"SUCCESS: {len(alert_names()) + 4} rules found" in promtool("check", "rules", RULES)
 
 
-def test_every_alert_fires_for_its_fault_and_not_for_less(tmp_path: Path) -> None:
+def test_every_alert_fires_for_its_faults_and_not_for_less(tmp_path: Path) -> None:
     assert CASES.keys() == set(alert_names())
     tests = {name: rule_test(fault, at, [name]) for name, (fault, at, _) in CASES.items()}
+    for state, values in STUCK.items():
+        series = {oldest("withdrawal", state): values}
+        tests[state] = rule_test(series, "21m", ["QLiveWithdrawalStuck"])
+    for name in sorted(ATTENTION):
+        tests[name] = rule_test(event(name), "6m", ["QLivePlatformEvent"])
     less = {
         series.replace('instance="a"', f'instance="{name}"'): values
         for name, (_, _, harmless) in CASES.items()
         for series, values in harmless.items()
     }
     check_rule_tests(tmp_path, {**tests, "less": rule_test(less, "25m", [])})
-
-
-def test_a_withdrawal_is_stuck_in_each_state_after_a_time_of_its_own(tmp_path: Path) -> None:
-    stuck = {"approved": "0+15x100", "submitted": "7300x100", "awaiting_user": "108100x100"}
-    tests = {
-        state: rule_test({oldest_withdrawal(state): values}, "21m", ["QLiveWithdrawalStuck"])
-        for state, values in stuck.items()
-    }
-    check_rule_tests(tmp_path, tests)
-
-
-def test_each_event_on_which_a_person_has_to_act_fires_an_alert(tmp_path: Path) -> None:
-    tests = {
-        event: rule_test(
-            {
-                f"qlive_started_at{{{TARGET}}}": "1x40",
-                f'qlive_platform_events_total{{{TARGET},event="{event}"}}': "_x20 1x20",
-            },
-            "8m",
-            ["QLivePlatformEvent"],
-        )
-        for event in sorted(ATTENTION)
-    }
-    check_rule_tests(tmp_path, tests)
 
 
 def test_every_alert_is_in_the_group_of_its_severity() -> None:
@@ -316,7 +264,7 @@ async def test_each_query_of_the_dashboard_is_about_exported_metrics(
     exported = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     for query in module["queries"]():
         assert set(re.findall(r"qlive_\w+?(?=_bucket|\b)", query)) <= exported, query
-    rules = [{"record": f"query{n}", "expr": it} for n, it in enumerate(module["queries"]())]
+    rules = [{"record": f"query{n}", "expr": query} for n, query in enumerate(module["queries"]())]
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     promtool("check", "rules", file)
@@ -344,7 +292,7 @@ async def test_a_quiet_evening_fires_no_alert(http_api: ApiFixture, tmp_path: Pa
     # Two samples tell how busy the machine of the test was just then.
     series = {name: row for name, row in series.items() if "qlive_loop_lag" not in name}
     assert sum("qlive_requests_total" in name for name in series) > 8
-    check_rule_tests(tmp_path, {"quiet": rule_test(series, "2h", [])})
+    check_rule_tests(tmp_path, {"quiet": rule_test(series, "65m", [])})
 
 
 async def quiet_live(api: ApiFixture, number: int) -> None:
@@ -481,7 +429,7 @@ async def test_real_faults_fire_their_alerts(
 
 def held(scrapes: list[Sample]) -> Iterator[tuple[str, str]]:
     """The values of each scrape for a quarter of an hour."""
-    yield f"up{{{TARGET}}}", "1x180"
+    yield UP, "1x180"
     for name in scrapes[-1]:
         if name != "qlive_ledger_checked_at":  # promtool's time begins at 0
             values = " ".join(f"{scrape.get(name, '_')}x59" for scrape in scrapes)
@@ -489,11 +437,11 @@ def held(scrapes: list[Sample]) -> Iterator[tuple[str, str]]:
 
 
 def continued(first: Sample, second: Sample, rising: set[str]) -> Iterator[tuple[str, str]]:
-    """Both scrapes, then two hours in which counters rise every 15 s as between them."""
-    yield f"up{{{TARGET}}}", "1x480"
+    """Both scrapes, then an hour in which counters rise every 15 s as between them."""
+    yield UP, "1x260"
     for name, value in second.items():
         start = first.get(name, value)
         step = value - start if name.partition("{")[0] in rising else 0
         if name == "qlive_ledger_checked_at":  # promtool's time begins at 0
             start, step = 0, INTERVAL
-        yield with_labels(name, job="qlive", instance="a"), f"{start:.9f}+{step:.9f}x480"
+        yield with_labels(name, job="qlive", instance="a"), f"{start:.9f}+{step:.9f}x260"
