@@ -1,11 +1,11 @@
-"""State of a room, and private steps that record changes to it.
+"""State of a room, its snapshot for clients, and private steps that record changes to it.
 
 The rules that use these steps are in rooms/room.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from rooms.events import (
     GIVEN_UP_REASONS,
@@ -16,15 +16,55 @@ from rooms.events import (
     RefuseReason,
     RoomEvent,
 )
-from rooms.members import SEAT_OF_GENDER, Member, Person, Role, SeatName
+from rooms.members import (
+    SEAT_OF_GENDER,
+    Face,
+    Member,
+    MemberCounts,
+    Person,
+    Role,
+    SeatName,
+)
 
 Status = Literal["live", "paused", "ended"]
+PlayUrl = Callable[[str], str]
+"""Returns the signed play URL of a stream."""
 MAX_BANS = 2_000
 """Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
 dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
 MAX_REMOVED = 100
 """Guests that a room remembers as taken off the mic. With more, the one that ends first is dropped;
 only a host who plays with many accounts has more."""
+
+
+class SeatShown(Face):
+    area: str
+    age: int
+    play_url: str
+    away: bool
+
+
+class Applicant(Face):
+    """A user who applied or was invited; `applied_at` is null if only invited."""
+
+    applied_at: int | None
+    invited: bool
+    expires_at: int
+
+
+class Snapshot(TypedDict):
+    """State of a room when the socket opens; the events that follow change it."""
+
+    status: Status
+    room_name: str
+    room_image: str
+    group_id: str
+    owner: SeatShown
+    male: SeatShown | None
+    female: SeatShown | None
+    applicants: list[Applicant]
+    audience_count: int
+    num_list: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +75,15 @@ class Seat:
     stream: str
     away: bool = False
     """Whether the room has been notified that the user's connection is lost."""
+
+    def shown(self, play_url: PlayUrl) -> SeatShown:
+        return {
+            **self.person.face(),
+            "area": self.person.area,
+            "age": self.person.age,
+            "play_url": play_url(self.stream),
+            "away": self.away,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +98,14 @@ class Application:
     applied_at: int | None
     invited: bool
     expires_at: int
+
+    def shown(self) -> Applicant:
+        return {
+            **self.person.face(),
+            "applied_at": self.applied_at,
+            "invited": self.invited,
+            "expires_at": self.expires_at,
+        }
 
 
 @dataclass(slots=True)
@@ -170,6 +227,22 @@ class RoomState:
         return next(
             (s for s in (self.male, self.female) if s and s.person.user_id == user_id), None
         )
+
+    def snapshot(self, counts: MemberCounts, play_url: PlayUrl) -> Snapshot:
+        """The first frame of a socket that does not resume."""
+        queue = sorted(self.applications.values(), key=lambda application: application.n)
+        return {
+            "status": self.status,
+            "room_name": self.name,
+            "room_image": self.image,
+            "group_id": self.group_id,
+            "owner": self.owner.shown(play_url),
+            "male": self.male.shown(play_url) if self.male else None,
+            "female": self.female.shown(play_url) if self.female else None,
+            "applicants": [application.shown() for application in queue],
+            "audience_count": counts.audience if self.live else 0,
+            "num_list": counts.num_list,
+        }
 
     # ---- saving
 

@@ -18,15 +18,16 @@ from handlers.openapi.operations import SOCKET_QUERY, TOKEN
 from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json, SchemaRegistry
 from realtime.close_codes import CloseCode
 from rooms.events import EVENT_PAYLOADS
-from rooms.snapshot import Snapshot
+from rooms.state import Snapshot
 
 CHANNEL = "#/channels/room"
 
 ABOUT = """\
 One socket is one member's connection to one room. The first frame is `snapshot`, or `resumed` for a
 client that reconnects with `epoch` and `since`; then every event follows, numbered by `seq` without
-a gap. Frames are JSON text. Times are milliseconds since 1970. Without an Authorization header the
-client's first frame must be `auth`.
+a gap. A field of an event's data that the snapshot has as well replaces the snapshot's. Frames are
+JSON text. Times are milliseconds since 1970. Without an Authorization header the client's first
+frame must be `auth`.
 
 A `snapshot` with `reset` `too_old` may also come between events, if the server itself missed more
 of them than are stored. It replaces the client's room; the next event has the number after its

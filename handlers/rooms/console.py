@@ -21,7 +21,6 @@ from rooms.errors import NotLive, RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
 from rooms.room import Room
-from rooms.snapshot import snapshot
 from services.rooms.room_list import RoomMember, find_members
 from storage.errors import UserNotFound
 
@@ -136,5 +135,5 @@ def _row(handler: OperatorHandler, room: Room, counts: MemberCounts) -> RoomRowR
         epoch=room.epoch,
         seq=room.version,
         started_at=room.started_at,
-        room=dict(snapshot(room, counts, lambda stream: play_url(handler.context, stream))),
+        room=dict(room.snapshot(counts, lambda stream: play_url(handler.context, stream))),
     )

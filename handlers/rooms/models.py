@@ -18,7 +18,7 @@ from handlers.models import (
     pydantic_type,
 )
 from rooms.events import NumberedEvent
-from rooms.snapshot import Snapshot
+from rooms.state import Snapshot
 
 
 class UsersInfoRequest(PageRequest):

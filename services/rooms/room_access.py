@@ -11,7 +11,7 @@ from realtime.close_codes import CloseCode
 from realtime.resume import RoomView
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.room import Room
-from rooms.snapshot import Snapshot, snapshot
+from rooms.state import Snapshot
 from services.errors import AccountBanned, NotAuthenticated
 from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
@@ -81,7 +81,7 @@ class RoomAccess:
 
         async def read_data() -> Snapshot:
             counts = await self._stores.members.count(live_id, room.epoch)
-            return snapshot(room, counts, self._play_url)
+            return room.snapshot(counts, self._play_url)
 
         return room, RoomView(room.epoch, room.version, read_data)
 

@@ -131,10 +131,10 @@ test("audience counts are applied without a sequence number", () => {
   assert.deepEqual(next.room.num_list, [0, 5, 1, 3]);
 });
 
-test("an unknown event advances the sequence number only", () => {
-  const next = fold(begin(snapshot(7)), event(8, "constructor", { anything: 1 }));
+test("an unknown event replaces the fields of the room that it names", () => {
+  const next = fold(begin(snapshot(7)), event(8, "constructor", { anything: 1, room_name: "new" }));
   assert.equal(next.seq, 8);
-  assert.deepEqual(next.room, snapshot().data);
+  assert.deepEqual(next.room, { ...snapshot().data, room_name: "new" });
   const state = begin(snapshot(7));
   assert.equal(fold(state, { type: "fireworks", data: {} }), state);
 });

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from core.errors import QLiveError
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
 from rooms.room import Admission, Room, Seat
-from rooms.snapshot import snapshot
 from storage.rooms.members import _add_count
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW
-from tests.support.room_fold import comparable, fold
+from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW, STORED
+from tests.support.room_screen import comparable, fold
 from tests.support.rooms_in_memory import MemoryRoomStore
 
 MING = Person("20000000", "ming", "https://faces/ming", 1, "150000", 50)
@@ -225,18 +224,8 @@ class RoomModel:
         self.store.members = keep
 
     def check_saved(self, room: Room, after: Room) -> None:
-        names = (
-            "group_id",
-            "owner",
-            "epoch",
-            "status",
-            "started_at",
-            "male",
-            "female",
-            "applications",
-        )
-        for name in (*names, "blocked", "removed"):
-            assert getattr(after, name) == getattr(room, name)
+        for name in STORED - {"version", "members"}:
+            assert getattr(after, name) == getattr(room, name), name
         assert after.version == room.version + len(room.events)
         roles = {user_id: member.role for user_id, member in after.members.items()}
         assert roles == {w: m.role for w, m in room.members.items() if w not in room.gone}
@@ -246,8 +235,8 @@ class RoomModel:
             assert room.events == []
             return
         events = [(event.type, event.data) for event in room.events]
-        views = [snapshot(state, MemberCounts(), play_url) for state in (before, after)]
-        assert comparable(fold(views[0], events)) == comparable(views[1])
+        views = [state.snapshot(MemberCounts(), play_url) for state in (before, after)]
+        assert fold(views[0], events) == comparable(views[1])
 
     def check_log(self, live_id: int) -> None:
         stored = self.store.documents[live_id]

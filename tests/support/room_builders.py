@@ -1,14 +1,21 @@
 """Users, and rooms with some of them inside, without a database."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import fields, replace
+from itertools import takewhile
+from typing import Any, get_type_hints
 
+from rooms.events import EVENT_PAYLOADS, NumberedEvent, RoomEvent
 from rooms.members import GracePolicy, Member, Person, Role
 from rooms.room import Room, Seat
 
 NOW = 1_690_000_000_000
 EPOCH = "epoch-1"
+STORED = frozenset(
+    field.name for field in takewhile(lambda field: field.name != "loaded", fields(Room))
+)
+"""The fields of a room that are read from the database, without those that record changes."""
 GRACE = GracePolicy(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
 
 HOST = Person("10000000", "hong", "https://faces/host", 2, "310000", 40)
@@ -52,23 +59,11 @@ def room_with_applicants(*people: Person) -> Room:
 
 def reloaded(room: Room) -> Room:
     """The room as it is loaded after its changes were saved."""
-    members = {user: member for user, member in room.members.items() if user not in room.gone}
-    return Room(
-        room.live_id,
-        room.group_id,
-        room.owner,
-        room.epoch,
-        room.version + len(room.events),
-        room.status,
-        room.started_at,
-        room.cover,
-        room.male,
-        room.female,
-        dict(room.applications),
-        dict(room.blocked),
-        members,
-        dict(room.removed),
-    )
+    stored = {name: copy(getattr(room, name)) for name in STORED}
+    stored["members"] = {
+        user: member for user, member in room.members.items() if user not in room.gone
+    }
+    return Room(**{**stored, "version": room.version + len(room.events)})
 
 
 def room_with_away(room: Room, person: Person, at: int = NOW) -> Room:
@@ -94,4 +89,11 @@ def membership(
 
 
 def events_of(room: Room) -> list[tuple[str, Mapping[str, Any]]]:
+    check_payloads(room.events)
     return [(event.type, event.data) for event in room.events]
+
+
+def check_payloads(events: Iterable[RoomEvent | NumberedEvent]) -> None:
+    """Every event has exactly the fields that its type declares."""
+    for event in events:
+        assert event.data.keys() == get_type_hints(EVENT_PAYLOADS[event.type]).keys(), event

@@ -1,5 +1,6 @@
 """A client's view of a room, from a snapshot and the events after it."""
 
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -20,7 +21,7 @@ class Screen:
     def hear(self, frame: Frame) -> None:
         assert (frame["epoch"], frame["seq"]) == (self.epoch, self.seq + 1), frame
         self.seq += 1
-        getattr(self, "_" + frame["type"])(frame["data"])
+        getattr(self, "_" + frame["type"], self._replace_fields)(frame["data"])
 
     @property
     def shown(self) -> Frame:
@@ -69,16 +70,17 @@ class Screen:
         assert len(users) == 1, data
         users[0].update(_face(data))
 
-    def _group(self, data: Frame) -> None:
-        assert self._room["group_id"] != data["group_id"], data
-        self._room["group_id"] = data["group_id"]
-
     def _gift(self, data: Frame) -> None:
         assert data["from"]["user_id"] != data["to"]["user_id"]
 
     def _live_end(self, data: Frame) -> None:
         assert data["user_id"] == self._room["owner"]["user_id"]
         self._room.update(status="ended", male=None, female=None, applicants=[])
+
+    def _replace_fields(self, data: Frame) -> None:
+        changed = {name: data[name] for name in data.keys() & self._room.keys()}
+        assert changed != {name: self._room[name] for name in changed}, data
+        self._room.update(changed)
 
     def _set_away(self, data: Frame, *, away: bool) -> None:
         seat = self._room["owner" if data["role"] == "host" else data["role"]]
@@ -103,13 +105,21 @@ class Screen:
         self._room["applicants"] = [row for row in rows if row["user_id"] != user_id]
 
 
-def comparable(room: Frame) -> Frame:
+def fold(room: Mapping[str, Any], events: Iterable[tuple[str, Mapping[str, Any]]]) -> Frame:
+    """The data of a snapshot after `events`, (type, data) each, as `comparable`."""
+    screen = Screen({"type": "snapshot", "epoch": "", "seq": 0, "data": dict(room)})
+    for seq, (type_, data) in enumerate(events, 1):
+        screen.hear({"type": type_, "epoch": "", "seq": seq, "data": dict(data)})
+    return screen.shown
+
+
+def comparable(room: Mapping[str, Any]) -> Frame:
     """A snapshot's data without counts, which are not events, and without URL signatures."""
-    room = {name: room[name] for name in room if name not in ("audience_count", "num_list")}
+    shown = {name: room[name] for name in room if name not in ("audience_count", "num_list")}
     for name in ("owner", "male", "female"):
-        if seat := room[name]:
-            room[name] = {**seat, "play_url": seat["play_url"].partition("?")[0]}
-    return deepcopy(room)
+        if seat := shown[name]:
+            shown[name] = {**seat, "play_url": seat["play_url"].partition("?")[0]}
+    return deepcopy(shown)
 
 
 def _face(data: Frame) -> Frame:

@@ -1,7 +1,7 @@
 """RoomStore and MemberStore in memory, with documents as MongoDB stores them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import bson
@@ -11,7 +11,8 @@ from core.errors import WriteConflict
 from rooms.events import NumberedEvent
 from rooms.members import Member
 from rooms.room import Room
-from storage.rooms.rooms import _changes, room_from
+from storage.rooms.rooms import _changes, _stored, room_from
+from tests.support.room_builders import STORED, check_payloads
 
 Document = dict[str, Any]
 AddWrites = Callable[[Any], None]
@@ -25,10 +26,9 @@ class MemoryRoomStore:
         self.members: dict[str, Member] = {}
 
     def add(self, room: Room) -> None:
-        names = ("group_id", "cover", "epoch", "version", "status", "started_at", "applications")
-        document = {name: getattr(room, name) for name in (*names, "blocked", "removed")}
-        document |= {"_id": room.live_id, "owner": asdict(room.owner), "log": {}}
-        self.documents[room.live_id] = document | {"male": None, "female": None}
+        names = STORED - {"live_id", "members"}
+        document = {name: _stored(getattr(room, name)) for name in names}
+        self.documents[room.live_id] = document | {"_id": room.live_id, "log": {}}
 
     def read(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         """The room with the memberships of `user_ids` only."""
@@ -42,6 +42,7 @@ class MemoryRoomStore:
         return replace(room, members=members)
 
     def write(self, room: Room, events: Sequence[NumberedEvent]) -> None:
+        check_payloads(events)
         document = self.documents[room.live_id]
         changes = bson.decode(bson.encode(_changes(room, events)))
         stored = (document["epoch"], document["version"], document["group_id"])

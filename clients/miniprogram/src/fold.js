@@ -15,7 +15,8 @@ export function begin(frame) {
 /**
  * State after one more frame; the same object if the frame is old or changes nothing.
  *
- * Throws Gap if a frame is missing before it. Unknown events advance the sequence number only.
+ * Throws Gap if a frame is missing before it. An event without an entry in CHANGES replaces the
+ * fields of the room that it names, so the next server's events need no new client.
  */
 export function fold(state, frame) {
   if (frame.type === "audience") {
@@ -33,9 +34,9 @@ export function fold(state, frame) {
   if (frame.epoch !== state.epoch || frame.seq !== state.seq + 1) {
     throw new Gap(state.epoch + "/" + state.seq, frame.epoch + "/" + frame.seq);
   }
-  const change = Object.prototype.hasOwnProperty.call(CHANGES, frame.type)
+  const change = has(CHANGES, frame.type)
     ? CHANGES[frame.type](state.room, frame.data)
-    : {};
+    : namedFields(state.room, frame.data);
   const room = Object.assign({}, state.room, change);
   return Object.assign({}, state, { seq: frame.seq, room });
 }
@@ -73,9 +74,18 @@ const CHANGES = {
   live_pause: () => ({ status: "paused" }),
   live_resume: () => ({ status: "live" }),
   profile: updateProfile,
-  group: (room, data) => ({ group_id: data.group_id }),
   live_end: () => ({ status: "ended", male: null, female: null, applicants: [] }),
 };
+
+function has(object, name) {
+  return Object.prototype.hasOwnProperty.call(object, name);
+}
+
+function namedFields(room, data) {
+  const fields = {};
+  for (const name of Object.keys(data)) if (has(room, name)) fields[name] = data[name];
+  return fields;
+}
 
 function putApplicant(room, data, change) {
   const rows = room.applicants;

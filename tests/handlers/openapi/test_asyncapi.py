@@ -12,24 +12,14 @@ from handlers.routes import BASE
 from realtime import frames
 from realtime.close_codes import CloseCode
 from rooms.events import EVENT_PAYLOADS, NumberedEvent
+from rooms.members import MemberCounts
 from tests.support import openapi_checks
 from tests.support.api import ApiFixture
 from tests.support.json_references import references, resolve
+from tests.support.room_builders import BERT, room_with_guests
 
 PROFILE = {"user_id": "12345678", "nickname": "", "face_url": "", "gender": 0}
-SEAT = {**PROFILE, "area": "", "age": 0, "play_url": "", "away": False}
-ROOM = {
-    "status": "live",
-    "room_name": "",
-    "room_image": "",
-    "group_id": "",
-    "owner": SEAT,
-    "male": None,
-    "female": SEAT,
-    "applicants": [{**PROFILE, "applied_at": None, "invited": True, "expires_at": 1}],
-    "audience_count": 1,
-    "num_list": [0, 0, 0, 0],
-}
+ROOM = room_with_guests(BERT).snapshot(MemberCounts(), "rtmp://{}".format)
 
 
 @pytest.fixture

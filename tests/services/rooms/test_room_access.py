@@ -13,7 +13,7 @@ from runtime.process import ServerProcess
 from services.rooms.room_access import close_code_for
 from storage.errors import StorageUnavailable
 from tests.support.api import ApiFixture
-from tests.support.room_fold import comparable
+from tests.support.room_screen import comparable
 
 
 async def test_each_reason_to_close_a_socket_has_its_code(

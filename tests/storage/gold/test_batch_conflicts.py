@@ -18,7 +18,7 @@ from ledger.gifts import GiftTransfer
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Person
 from rooms.room import Room
-from rooms.snapshot import Snapshot, snapshot
+from rooms.state import Snapshot
 from services.keeper import Keeper, Preparation
 from storage.database import Database, Document, Session
 from storage.gold.ledger import BatchContext, LedgerStore
@@ -27,7 +27,7 @@ from tests.rooms.test_properties import RoomModel
 from tests.support.gift_fixture import give_in_any_room
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.keeper import RecordingListener
-from tests.support.room_fold import comparable, fold
+from tests.support.room_screen import comparable, fold
 from tests.support.storage import NAME, StoresFixture, build, rose
 from tests.support.stored_rooms import change_room, load_room, open_room
 
@@ -148,7 +148,7 @@ class LivesFixture:
         return [await load_room(self.stores, live_id, *users) for live_id in self.live_ids]
 
     def shown(self, room: Room) -> Snapshot:
-        return snapshot(room, MemberCounts(), lambda stream: stream)
+        return room.snapshot(MemberCounts(), lambda stream: stream)
 
     async def _send(self, name: str, call: RoomCall) -> Any:
         """`name` is of a nickname, stream or gift that only this call makes."""
@@ -222,7 +222,7 @@ class ExampleResult:
             assert [event.seq for event in log] == [*range(1, room.version + 1)]
             RoomModel().check_room(room)
             after = fold(before, [(event.type, event.data) for event in log])
-            assert comparable(after) == comparable(self.lives.shown(room))
+            assert after == comparable(self.lives.shown(room))
             mine = [call for call in published if call[:2] == ("publish", room.live_id)]
             assert [event for call in mine for event in call[2:]] == [
                 (event.seq, event.type) for event in log
