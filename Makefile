@@ -23,7 +23,7 @@ SCALED := tests/rooms/test_properties.py tests/ledger/test_properties.py \
   tests/services/payments/test_payment_notices.py tests/services/payouts/test_transfer_notices.py
 RULES := rooms/*,ledger/*,services/keeper.py,services/gold/ledger.py,services/payments/payments.py
 
-.PHONY: help setup run quick test test-long check lint bench chaos loadtest pictures lock clean
+.PHONY: help setup run quick test test-long check lint bench chaos loadtest pictures sdk lock clean
 
 help:
 	@echo "make run        start the server on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
@@ -44,6 +44,7 @@ help:
 	@echo "make loadtest URL=http://127.0.0.1:8000  send load to your own deployment with Locust"
 	@echo "  USERS=60 SECONDS=60 HOSTS=1 TOKENS=file  a file of tokens, without the simulator"
 	@echo "make setup      install what is missing; run, quick and test do this themselves"
+	@echo "make sdk        write the calls of the client SDK and their types, which follow from the server"
 	@echo "make lock       generate locks/ from requirements*.txt; UPGRADE=1 takes newer releases"
 	@echo "make pictures   retake the screenshots of the README"
 	@echo "make clean      remove .venv, build output and caches; data in var/ is kept"
@@ -84,6 +85,10 @@ lint:
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	scripts/lock --check
+
+sdk:
+	@scripts/setup quick
+	$(BIN)/python scripts/sdk
 
 lock:
 	@scripts/setup quick

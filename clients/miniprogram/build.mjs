@@ -3,7 +3,7 @@
 // Not a general bundler: supports only the named imports and exports that these modules use, and
 // throws on anything else. Each module becomes a function that returns its exports.
 
-import { copyFileSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -54,14 +54,20 @@ function moduleId(path) {
   return `$${basename(path, ".js").replace(/-/g, "_")}`;
 }
 
+/** The declarations as one file. */
+function types() {
+  const [api, index] = ["api.d.ts", "index.d.ts"].map((name) => readFileSync(join(HERE, name), "utf8"));
+  return api + index.replace(/^.* from "\.\/api\.js";\n/gm, "");
+}
+
 /** Writes dist/qlive.cjs for require() and dist/wx/index.js: mini-programs pack .js files only. */
 export function build(folder) {
   const text = bundle();
   mkdirSync(join(folder, "wx"), { recursive: true });
   writeFileSync(join(folder, "qlive.cjs"), text);
   writeFileSync(join(folder, "wx", "index.js"), text);
-  copyFileSync(join(HERE, "index.d.ts"), join(folder, "qlive.d.cts"));
-  copyFileSync(join(HERE, "index.d.ts"), join(folder, "wx", "index.d.ts"));
+  writeFileSync(join(folder, "qlive.d.cts"), types());
+  writeFileSync(join(folder, "wx", "index.d.ts"), types());
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {

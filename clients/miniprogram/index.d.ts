@@ -1,7 +1,8 @@
-// Type declarations of the QLive client SDK and of the server's responses.
+// Type declarations of the QLive client SDK; api.d.ts has those of the server's calls and events.
 
-export type Gender = 0 | 1 | 2;
-export type UserType = 0 | 1 | 2 | 3 | 4 | 5;
+import type { Applicant, Calls, EventData, GiftGiven, Snapshot, Withdrawal, Withdrawals } from "./api.js";
+export * from "./api.js";
+
 export type Id = number | string;
 
 // ---- platform
@@ -85,40 +86,11 @@ export class Gap extends Error {
 
 // ---- room
 
-export interface Face {
-  user_id: string;
-  nickname: string;
-  face_url: string;
-  gender: Gender;
-}
-export interface Seat extends Face {
-  area: string;
-  age: number;
-  play_url: string;
-  away: boolean;
-}
-export interface Applicant extends Face {
-  applied_at: number | null;
-  invited: boolean;
-  expires_at: number;
-}
-export interface RoomShown {
-  status: "live" | "paused" | "ended";
-  room_name: string;
-  room_image: string;
-  group_id: string;
-  owner: Seat;
-  male: Seat | null;
-  female: Seat | null;
-  applicants: Applicant[];
-  audience_count: number;
-  num_list: [number, number, number, number];
-}
 export interface RoomState {
   live_id: number;
   epoch: string;
   seq: number;
-  room: RoomShown;
+  room: Snapshot;
 }
 export interface Frame {
   type: string;
@@ -146,15 +118,15 @@ export type Connection =
   | { phase: "closed"; code: number; reason: string };
 
 export interface RoomEvents {
-  state: (room: RoomShown, frame: Frame) => void;
+  state: (room: Snapshot, frame: Frame) => void;
   frame: (frame: Frame) => void;
   connection: (connection: Connection) => void;
-  audience: (counts: { audience_count: number; num_list: number[] }) => void;
+  audience: (counts: Pick<Snapshot, "audience_count" | "num_list">) => void;
   /** About the current user: */
   invited: (invitation: Applicant) => void;
-  seated: (seat: Face & { play_url: string; area: string; age: number }) => void;
-  refused: (event: Face & { reason: string }) => void;
-  offMic: (event: Face & { reason: string }) => void;
+  seated: (event: EventData["micro_accept"]) => void;
+  refused: (event: EventData["micro_refuse"]) => void;
+  offMic: (event: EventData["micro_leave"]) => void;
 }
 
 export class RoomSocket {
@@ -177,11 +149,6 @@ export interface PendingGift {
   gift_id: Id;
   num: number;
 }
-export interface GiftGiven {
-  status: "success";
-  gold: number;
-  income: number;
-}
 export interface Gifts {
   push(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
   pending(): PendingGift[];
@@ -190,145 +157,9 @@ export interface Gifts {
   forget(request_id: string): void;
 }
 
-// ---- API
+// ---- client
 
-export interface Ok {
-  detail: string;
-}
-export interface Login {
-  status: 0 | 1;
-  token: string;
-  user_id: string;
-  user_sign: string;
-  sdk_app_id: string;
-  login_type: 0 | 1;
-  user_type?: UserType;
-  live_room_name?: string;
-  live_id?: number;
-  group_id?: string;
-}
-export interface NewUser {
-  token: string;
-  user_id: string;
-  user_sign: string;
-  sdk_app_id: string;
-}
-export interface UserInfo {
-  user_id: string;
-  user_sig: string;
-  user_sig_expired: string | null;
-  nickname: string;
-  gender: Gender;
-  age: number;
-  face_url: string;
-  area: string;
-  gold: number | null;
-  height: number;
-  is_matchmaker: boolean;
-  income: number | null;
-  last_login_time: string | null;
-  create_time: string;
-  /** Whether the user agreed to be shown in rankings; null for others. */
-  show_in_ranking: boolean | null;
-}
-export interface UserState {
-  live_room_name: string;
-  live_id: number | "";
-  group_id: string;
-  user_type: UserType;
-}
-export interface OnMic {
-  play_url: string;
-  nickname: string;
-  area: string;
-  age: number;
-  user_id: string;
-  face_url: string;
-}
-export interface PlayUrl {
-  anchor_info: { nickname: string; face_url: string };
-  owner: OnMic;
-  male: OnMic | Record<string, never>;
-  female: OnMic | Record<string, never>;
-  user_type: UserType;
-  push_url: string;
-  num_list: number[];
-}
-export interface LiveRoom {
-  id: number;
-  group_id: string;
-  room_name: string;
-  room_image: string;
-  player: { boy: string; girl: string };
-  audience_count: number;
-}
-export interface MatchmakerEnter {
-  status: "ok";
-  user_id: string;
-  live_id: number;
-  nickname: string;
-  face_url: string;
-  push_url: string;
-  play_url: string;
-  group_id: string;
-}
-export interface Gift {
-  id: number;
-  name: string;
-  image: string;
-  gold: number;
-  effect: string;
-}
-export interface GiftPage {
-  count: number;
-  next: string | null;
-  previous: string | null;
-  results: Gift[];
-}
-export interface Rank {
-  /** Users who agreed, highest first; sums are private: `gold` and `income` are always 0. */
-  senders: Array<{ user_id: string; nickname: string; face_url: string; gold: number }>;
-  takings: Array<{ user_id: string; nickname: string; face_url: string; income: number }>;
-}
-export interface Order {
-  success: "success";
-  timestamp: string;
-  sign: string;
-  content: string;
-}
-export type WithdrawalState =
-  | "requested"
-  | "approved"
-  | "submitted"
-  | "awaiting_user"
-  | "paid"
-  | "returned";
-export interface Withdrawal {
-  withdrawal_id: string;
-  state: WithdrawalState;
-  income: number;
-  fen: number;
-  paid_fen: number;
-  requested_at: string;
-  /** Why it was declined or cancelled. */
-  reason: string;
-  /** Why WeChat Pay did not pay, in its words. */
-  fail_reason: string;
-  mch_id: string;
-  app_id: string;
-  /** For `confirmWithdrawal`; "" unless the user has to confirm. */
-  package_info: string;
-}
-export interface Withdrawals {
-  /** Income that can be withdrawn now. */
-  matured: number;
-  items: Withdrawal[];
-  page: number;
-  has_more: boolean;
-}
-type InRoom = { live_id: Id };
-
-export interface Client {
+export interface Client extends Omit<Calls, "pushGift"> {
   readonly token: string;
   readonly userId: string;
   readonly gifts: Gifts;
@@ -336,63 +167,12 @@ export interface Client {
   on(name: "signedOut", listener: (reason: { status: number; code: string }) => void): () => void;
   room(live_id: Id): RoomSocket;
 
-  login(params: { appId: string; code: string }): Promise<Login>;
-  createUser(params: {
-    appId: string;
-    code: string;
-    encryptedData: string;
-    iv: string;
-  }): Promise<NewUser>;
-  logout(): Promise<Ok>;
-  updateUserinfo(
-    params: Partial<{
-      nickname: string;
-      gender: 1 | 2;
-      age: number;
-      area: string;
-      face_url: string;
-      show_in_ranking: boolean;
-    }>,
-  ): Promise<UserInfo>;
-  getUserinfo(params?: { user_id?: string }): Promise<UserInfo & { rate: string }>;
-  getUserState(): Promise<UserState>;
-  getUsersInfo(
-    params: InRoom & { gender: 1 | 2; page?: number },
-  ): Promise<Array<{ user_id: string; face_url: string; nickname: string; state: 0 | 1 }>>;
-  getLivelist(params?: { page?: number }): Promise<LiveRoom[]>;
-  getPlayurl(params: InRoom): Promise<PlayUrl>;
-  getConfigs(): Promise<Record<string, any>>;
-  matchmakerEnter(): Promise<MatchmakerEnter>;
-  applyMicro(params: InRoom): Promise<Ok>;
-  inviteMicro(params: InRoom & { user_id: string }): Promise<Ok>;
-  acceptMicro(params: InRoom): Promise<OnMic & { push_url: string; gender: Gender }>;
-  refuseMicro(params: InRoom): Promise<Ok>;
-  leaveMicro(params: InRoom & { user_id?: string; gender?: 1 | 2 }): Promise<Ok>;
-  leaveRoom(params: InRoom): Promise<Ok>;
-  putOut(params: InRoom & { user_id: string; minutes?: number }): Promise<Ok>;
-  liveEnd(params: InRoom): Promise<Ok>;
-  rank(params: InRoom): Promise<Rank>;
-  dayRank(params?: { day?: string }): Promise<Rank>;
-  getGifts(params?: { page?: number }): Promise<GiftPage>;
+  /** Sent with a request_id of its own until there is an answer. */
   pushGift(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
-  getBlocks(): Promise<Array<{ id: number; gold: number; price: string }>>;
-  pay(params: { block_id: Id; platform?: string }): Promise<Order>;
-  /** Keep the request_id until there is an answer: repeated, it is the same withdrawal. */
-  withdraw(params: {
-    income: number;
-    request_id: string;
-    real_name?: string;
-  }): Promise<Withdrawal & { status: "success"; detail: string }>;
-  withdrawals(params?: { page?: number }): Promise<Withdrawals>;
-  cancelWithdrawal(params: {
-    withdrawal_id: string;
-  }): Promise<Withdrawal & { status: "success"; detail: string }>;
   /** WeChat's page for a withdrawal that awaits its user, then the withdrawals as they are now. */
   confirmWithdrawal(
     withdrawal: Pick<Withdrawal, "mch_id" | "app_id" | "package_info">,
   ): Promise<Withdrawals>;
-  like(params: { user_id: string; like_state: 0 | 1 }): Promise<Ok>;
-  getLike(params: { user_id: string }): Promise<{ like_state: 0 | 1 }>;
 }
 
 /** Every endpoint: client method name, HTTP method and path. */

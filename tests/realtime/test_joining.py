@@ -5,6 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from rooms.state import Snapshot
 from tests.support.api import BASE, ApiClient, ApiFixture
 from tests.support.room_screen import Screen, comparable
 from tests.support.waiting import until
@@ -41,10 +42,7 @@ async def test_first_frame_is_a_complete_snapshot(api: ApiFixture) -> None:
     assert (frame["type"], frame["live_id"]) == ("snapshot", host.live_id)
     assert frame["seq"] == 7
     room = frame["data"]
-    assert room.keys() == {
-        *("status", "room_name", "room_image", "group_id", "owner", "male", "female"),
-        *("applicants", "audience_count", "num_list"),
-    }
+    assert room.keys() == Snapshot.__annotations__.keys()
     assert (room["status"], room["room_name"]) == ("live", "hong")
     assert room["room_image"] == room["owner"]["face_url"]
     assert room["group_id"].startswith("qlive")

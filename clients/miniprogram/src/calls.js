@@ -1,4 +1,5 @@
-// Every API endpoint: client method name, HTTP method and path.
+// Generated from the server's routes and models by `make sdk`; do not edit.
+// Every call of the API: method of the client, HTTP method and path.
 
 export const CALLS = {
   createUser: ["POST", "qlive_user/"],
@@ -27,14 +28,8 @@ export const CALLS = {
   getBlocks: ["GET", "qlive_pay/"],
   pay: ["POST", "qlive_pay/"],
   withdraw: ["POST", "qlive_pay/withdraw/"],
-  withdrawals: ["GET", "qlive_pay/withdrawals/"],
   cancelWithdrawal: ["POST", "qlive_pay/withdraw/cancel/"],
-  like: ["POST", "qlive_like/"],
+  withdrawals: ["GET", "qlive_pay/withdrawals/"],
   getLike: ["GET", "qlive_like/"],
+  like: ["POST", "qlive_like/"],
 };
-
-// Not to be repeated after a refusal that says when to try again: a WeChat code works once, each
-// order is a new one, and gifts.js has its own retries.
-const NOT_REPEATABLE = ["createUser", "login", "pay", "pushGift"];
-
-export const isRepeatable = (name) => !NOT_REPEATABLE.includes(name);

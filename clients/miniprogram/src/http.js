@@ -1,11 +1,15 @@
 // HTTP requests to the API and their errors.
 
-import { CALLS, isRepeatable } from "./calls.js";
+import { CALLS } from "./calls.js";
 import { Refused, Unreachable } from "./errors.js";
 
 const RETRIES = 2;
 const MAX_RETRY_AFTER_S = 5; // a user waits so long; a longer delay is left to the page
 const JITTER_MS = 500; // clients that were refused together do not return together
+
+// Not to be repeated after a refusal that says when to try again: a WeChat code works once, each
+// order is a new one, and gifts.js has its own retries.
+const NOT_REPEATABLE = ["createUser", "login", "pay", "pushGift"];
 
 export class Http {
   constructor(platform, base, session) {
@@ -22,7 +26,7 @@ export class Http {
    */
   async call(name, params) {
     const { token } = this._session;
-    for (let retries = isRepeatable(name) ? RETRIES : 0; ; retries--) {
+    for (let retries = NOT_REPEATABLE.includes(name) ? 0 : RETRIES; ; retries--) {
       try {
         return await this._call(name, params);
       } catch (error) {
