@@ -1,175 +1,94 @@
+"""Documents read by key and in pages, on a real MongoDB."""
+
 import asyncio
-from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from bson.errors import InvalidDocument
-from tornado.ioloop import IOLoop
 
-from core.batching import BatchLoader
 from storage.database import Collection, Database, Document
-from storage.documents import documents_by_id
-from tests.support.waiting import until
+from storage.documents import InvalidCursor, documents_by_id, page, starts_with
 
-
-@dataclass(frozen=True)
-class LoaderFixture:
-    """A collection of two documents, its loader, and the commands sent to MongoDB."""
-
-    collection: Collection
-    loader: BatchLoader[Document]
-    commands: list[str]
-
-    async def fill(self) -> None:
-        await self.collection.insert_many([{"_id": 1, "name": "one"}, {"_id": 2, "name": "two"}])
-        self.commands.clear()
-
-    def request(self, *keys: object) -> list[asyncio.Future[Document | None]]:
-        """Requests all keys in the same turn of the event loop."""
-        return [asyncio.ensure_future(self.loader.get(key)) for key in keys]
-
-    @property
-    def finds(self) -> int:
-        return self.commands.count("find")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def fixture(io_loop: IOLoop, database: Database, commands: list[str]) -> LoaderFixture:
-    collection = database.collection("things")
-    fixture = LoaderFixture(collection, documents_by_id(collection, dict), commands)
-    io_loop.run_sync(fixture.fill)
-    return fixture
+def rows(database: Database) -> Collection:
+    return database.collection("things")
 
 
-def names(rows: list[Document | None]) -> list[Any]:
-    return [row and row["name"] for row in rows]
+# ---- by key
 
 
-async def test_requests_of_one_loop_turn_share_a_query(fixture: LoaderFixture) -> None:
-    requests = fixture.request(1, 2, 3, 1)
-    assert names(await asyncio.gather(*requests)) == ["one", "two", None, "one"]
-    assert fixture.commands == ["find"]
-
-
-async def test_document_has_all_its_fields(fixture: LoaderFixture) -> None:
-    assert await fixture.loader.get(1) == {"_id": 1, "name": "one"}
-
-
-async def test_request_of_a_later_turn_reads_again(fixture: LoaderFixture) -> None:
-    assert names(await asyncio.gather(*fixture.request(1))) == ["one"]
-    await fixture.collection.update_one({"_id": 1}, {"$set": {"name": "another"}})
-    assert names(await asyncio.gather(*fixture.request(1))) == ["another"]
-    assert fixture.finds == 2
-
-
-async def test_request_during_a_query_does_not_share_its_result(
-    fixture: LoaderFixture, monkeypatch: pytest.MonkeyPatch
+async def test_documents_requested_at_once_are_one_query_without_the_excluded_field(
+    rows: Collection, commands: list[str]
 ) -> None:
-    reading, proceed = asyncio.Event(), asyncio.Event()
-    read = fixture.loader._answer
-
-    async def read_slowly(requests: Any) -> None:
-        reading.set()
-        await proceed.wait()
-        await read(requests)
-
-    monkeypatch.setattr(fixture.loader, "_answer", read_slowly)
-    (early,) = fixture.request(1)
-    await reading.wait()
-    monkeypatch.undo()
-    assert names(await asyncio.gather(*fixture.request(1))) == ["one"]
-    assert not early.done()
-    proceed.set()
-    assert names([await early]) == ["one"]
-    assert fixture.finds == 2
+    await rows.insert_many([{"_id": n, "name": f"n{n}", "log": [n]} for n in (1, 2)])
+    commands.clear()
+    loader = documents_by_id(rows, dict, exclude="log")
+    one, two = {"_id": 1, "name": "n1"}, {"_id": 2, "name": "n2"}
+    found = await asyncio.gather(loader.get(2), loader.get(3), loader.get_many([3, 1]))
+    assert found == [two, None, [None, one]]
+    assert commands == ["find"]
 
 
-async def test_requests_during_two_queries_wait_and_share_the_third(
-    fixture: LoaderFixture, monkeypatch: pytest.MonkeyPatch
+async def test_errors_reach_the_requests_of_their_query_or_of_their_document(
+    rows: Collection,
 ) -> None:
-    proceed = asyncio.Event()
-    read = fixture.loader._answer
+    await rows.insert_many([{"_id": 1, "name": "one"}, {"_id": 2}])
 
-    async def read_slowly(requests: Any) -> None:
-        await proceed.wait()
-        await read(requests)
-
-    monkeypatch.setattr(fixture.loader, "_answer", read_slowly)
-    requests: list[asyncio.Future[Document | None]] = []
-    for key in (1, 2, 1, 3, 2):  # each in a turn of the loop of its own
-        requests += fixture.request(key)
-        for _ in range(3):
-            await asyncio.sleep(0)
-    proceed.set()
-    assert names(await asyncio.gather(*requests)) == ["one", "two", "one", None, "two"]
-    assert fixture.finds == 3
-
-
-async def test_query_error_reaches_only_the_requests_of_its_batch(fixture: LoaderFixture) -> None:
-    results = await asyncio.gather(*fixture.request(1, object(), 2), return_exceptions=True)
-    assert [type(it) for it in results] == [InvalidDocument] * 3
-    assert names(await asyncio.gather(*fixture.request(1, 2))) == ["one", "two"]
-
-
-@pytest.mark.parametrize("key", [1, object()], ids=["a document", "an error"])
-async def test_cancelled_request_does_not_affect_others(
-    fixture: LoaderFixture, key: object
-) -> None:
-    cancelled, other = fixture.request(key, key)
-    await asyncio.sleep(0)
-    cancelled.cancel()
-    (answer,) = await asyncio.gather(other, return_exceptions=True)
-    assert isinstance(answer, dict if key == 1 else InvalidDocument)
-    assert cancelled.cancelled()
-
-
-async def test_request_after_a_fully_cancelled_batch_is_answered(fixture: LoaderFixture) -> None:
-    cancelled = fixture.request(1, 2)
-    await asyncio.sleep(0)
-    for task in cancelled:
-        task.cancel()
-    assert names(await asyncio.gather(*fixture.request(2))) == ["two"]
-    await until(lambda: not fixture.loader._loading)
-
-
-async def test_conversion_error_reaches_only_requests_for_that_document(
-    fixture: LoaderFixture,
-) -> None:
-    def convert(row: Document) -> str:
-        if row["_id"] == 2:
-            raise KeyError("name")
+    def name_of(row: Document) -> str:
         return str(row["name"])
 
-    loader = documents_by_id(fixture.collection, convert)
-    requests = [asyncio.ensure_future(loader.get(key)) for key in (1, 2, 3, 2, 1)]
-    results = await asyncio.gather(*requests, return_exceptions=True)
-    assert [type(it) for it in results] == [str, KeyError, type(None), KeyError, str]
+    loader = documents_by_id(rows, name_of)
+    wrong = [loader.get(1), loader.get(object())]
+    results = await asyncio.gather(*wrong, return_exceptions=True)
+    assert [type(result) for result in results] == [InvalidDocument] * 2
+    requests = [loader.get(1), loader.get(2), loader.get_many([1, 2]), loader.get_many([1, 3])]
+    one, two, both, another = await asyncio.gather(*requests, return_exceptions=True)
+    assert (one, another) == ("one", ["one", None])
+    assert isinstance(two, KeyError)
+    assert isinstance(both, KeyError)
 
 
-async def test_several_documents_are_read_in_order_with_those_of_others(
-    fixture: LoaderFixture,
-) -> None:
-    answers = asyncio.gather(
-        fixture.loader.get_many([2, 3, 1]), fixture.loader.get(1), fixture.loader.get_many([])
+# ---- in pages
+
+
+async def test_pages_show_rows_with_equal_times_once(rows: Collection) -> None:
+    times = [NOW + timedelta(milliseconds=n // 5) for n in range(23)]
+    await rows.insert_many([{"_id": f"{n:02}", "at": at} for n, at in enumerate(times)])
+    seen, after, pages = [], "", 0
+    while True:
+        found, more = await page(rows, {}, "at", after, 4)
+        seen += [row["_id"] for row in found]
+        pages += 1
+        if more is None:
+            break
+        after = more
+    assert seen == [f"{n:02}" for n in range(22, -1, -1)]
+    assert pages == 6
+
+
+@pytest.mark.parametrize("after", ["x", "-5.a", "1" * 15, ".a", "٣.a"])
+async def test_malformed_cursor_is_rejected(rows: Collection, after: str) -> None:
+    with pytest.raises(InvalidCursor):
+        await page(rows, {}, "at", after, 4)
+
+
+async def test_a_filter_of_alternatives_is_paginated(rows: Collection) -> None:
+    await rows.insert_many(
+        [{"_id": f"{'ab'[n % 2]}{n:02}", "at": NOW, "who": n % 3} for n in range(12)]
     )
-    several, one, none = await answers
-    assert names(several) == ["two", None, "one"]
-    assert one is several[2]
-    assert none == []
-    assert fixture.commands == ["find"]
+    either = {"$or": [{"_id": starts_with("a")}, {"who": 0}]}
+    first, more = await page(rows, either, "at", "", 4)
+    second, end = await page(rows, either, "at", more or "", 4)
+    names = [row["_id"] for row in first + second]
+    assert names == ["b09", "b03", "a10", "a08", "a06", "a04", "a02", "a00"]
+    assert end is None
 
 
-async def test_no_document_needs_no_query(fixture: LoaderFixture) -> None:
-    assert await fixture.loader.get_many([]) == []
-    assert fixture.commands == []
-
-
-async def test_conversion_error_of_one_document_fails_those_who_read_it_with_others(
-    fixture: LoaderFixture,
-) -> None:
-    loader = documents_by_id(fixture.collection, lambda row: {1: "one"}[row["_id"]])
-    results = await asyncio.gather(
-        loader.get_many([1, 2]), loader.get_many([1, 3]), return_exceptions=True
-    )
-    assert isinstance(results[0], KeyError)
-    assert results[1] == ["one", None]
+async def test_starts_with_matches_the_prefix_literally(rows: Collection) -> None:
+    names = ["a", "a.b", "a.b\U0001f600", "a.b\uffff", "a.c", "axb", "b"]
+    await rows.insert_many([{"_id": name, "at": NOW} for name in names])
+    found, _ = await page(rows, {"_id": starts_with("a.b")}, "at", "", 10)
+    assert {row["_id"] for row in found} == {"a.b", "a.b\U0001f600", "a.b\uffff"}
