@@ -1,45 +1,76 @@
-"""Writes of one atomic change, on a real MongoDB."""
+"""Writes of one atomic change, and commits of several in one transaction, on a real MongoDB."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
+import bson
 import pytest
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
-from storage.write_batch import WriteBatch
+from rooms.events import LOG_SIZE
+from storage import database, write_batch
+from storage.database import Database
+from storage.rooms.rooms import _changes
+from storage.write_batch import MAX_ALONE, MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
+from tests.support.commits import NAME, commit_in_flight
+from tests.support.room_builders import ANNA, BERT, live_room
 from tests.support.storage import StoresFixture
 
-NAME = "plain"
+UNKNOWN_RESULT = OperationFailure(
+    "no majority in time", 64, {"errorLabels": ["UnknownTransactionCommitResult"]}
+)
 
 
-async def commit(stores: StoresFixture, batch: WriteBatch) -> None:
-    await stores.database.transaction(lambda session: batch.execute(stores.database, session))
+class CommitFixture:
+    """Commits of rows with these numbers; `commit_in_flight` has the row 1."""
+
+    def __init__(self, stores: StoresFixture) -> None:
+        self.stores = stores
+        self.commits = GroupCommit(stores.database)
+        self.rows = stores.database.collection(NAME)
+
+    def commit(self, *numbers: int, guard: int | None = None) -> "asyncio.Task[None]":
+        """Insert two rows for each number; `guard` is a row that must exist."""
+        batch = WriteBatch()
+        batch.insert(NAME, *({"_id": n} for n in numbers), *({"_id": -n} for n in numbers))
+        if guard is not None:
+            batch.update(NAME, {"_id": guard}, {"$set": {"seen": True}})
+        return self.commit_batch(batch)
+
+    def commit_batch(self, batch: WriteBatch) -> "asyncio.Task[None]":
+        return asyncio.ensure_future(self.commits.commit(batch))
+
+    async def ids(self) -> list[int]:
+        return sorted([row["_id"] async for row in self.rows.find({"_id": {"$gt": 0}})])
 
 
-async def documents(stores: StoresFixture) -> list[dict[str, Any]]:
-    return await stores.database.collection(NAME).find().sort("_id", 1).to_list()
+@pytest.fixture
+def fixture(stores: StoresFixture) -> CommitFixture:
+    return CommitFixture(stores)
 
 
-async def fill(stores: StoresFixture, *rows: dict[str, Any]) -> None:
-    await stores.database.collection(NAME).delete_many({})
-    await stores.database.collection(NAME).insert_many([*rows])
+# ---- one batch
 
 
 async def test_all_writes_to_a_collection_take_one_command_of_each_kind(
-    stores: StoresFixture, commands: list[str]
+    fixture: CommitFixture, commands: list[str]
 ) -> None:
-    await fill(stores, {"_id": 1}, {"_id": 2}, {"_id": 3})
-    batch = WriteBatch()
+    await fixture.rows.insert_many([{"_id": 1}, {"_id": 2}, {"_id": 3}])
+    batch, more = WriteBatch(), WriteBatch()
     batch.insert(NAME, {"_id": 4}, {"_id": 5})
     batch.update(NAME, {"_id": 1}, {"$set": {"n": 1}})
     batch.replace(NAME, {"_id": 2}, {"n": 2})
     batch.delete(NAME, {"_id": 3})
-    batch.upsert(NAME, {"_id": 6}, {"$inc": {"n": 6}})
-    batch.update_if_present(NAME, {"_id": 7}, {"$inc": {"n": 7}})
-    assert len(batch) == 7
+    more.upsert(NAME, {"_id": 6}, {"$inc": {"n": 6}})
+    more.update_if_present(NAME, {"_id": 7}, {"$inc": {"n": 7}})
+    joined = WriteBatch.joined([batch, more])
+    assert (len(batch), len(more), len(joined)) == (5, 2, 7)
     commands.clear()
-    await commit(stores, batch)
+    await fixture.commits.commit(joined)
     assert sorted(commands) == ["commitTransaction", "delete", "insert", "update", "update"]
-    assert await documents(stores) == [
+    assert await fixture.rows.find().sort("_id", 1).to_list() == [
         {"_id": 1, "n": 1},
         {"_id": 2, "n": 2},
         {"_id": 4},
@@ -50,34 +81,205 @@ async def test_all_writes_to_a_collection_take_one_command_of_each_kind(
 
 @pytest.mark.parametrize("kind", ["insert", "update", "replace", "delete"])
 async def test_a_write_whose_guard_fails_undoes_the_others(
-    stores: StoresFixture, kind: str
+    fixture: CommitFixture, kind: str
 ) -> None:
-    await fill(stores, {"_id": 1, "v": 1})
-    batch = WriteBatch()
+    def guarded() -> WriteBatch:
+        batch, other = WriteBatch(), {"_id": 1, "v": 0}
+        match kind:
+            case "insert":
+                batch.insert(NAME, {"_id": 1})
+            case "update":
+                batch.update(NAME, other, {"$set": {"v": 2}})
+            case "replace":
+                batch.replace(NAME, other, {"v": 2})
+            case "delete":
+                batch.delete(NAME, other)
+        return batch
+
+    await fixture.rows.insert_one({"_id": 1, "v": 1})
+    batch = guarded()
     batch.insert(NAME, {"_id": 2})
-    batch.upsert("rankings", {"_id": "x"}, {"$inc": {"gold": 1}})
-    other = {"_id": 1, "v": 0}
-    match kind:
-        case "insert":
-            batch.insert(NAME, {"_id": 1})
-        case "update":
-            batch.update(NAME, other, {"$set": {"v": 2}})
-        case "replace":
-            batch.replace(NAME, other, {"v": 2})
-        case "delete":
-            batch.delete(NAME, other)
-    with pytest.raises(WriteConflict):
-        await commit(stores, batch)
-    assert await documents(stores) == [{"_id": 1, "v": 1}]
-    assert await stores.database.collection("rankings").find_one({}) is None
+    batch.upsert(NAME, {"_id": 3}, {"$inc": {"gold": 1}})
+    for attempt in (batch, guarded()):
+        with pytest.raises(WriteConflict):
+            await fixture.commits.commit(attempt)
+        assert await fixture.rows.find().to_list() == [{"_id": 1, "v": 1}]
 
 
-async def test_joined_batches_have_the_writes_of_all(stores: StoresFixture) -> None:
-    await fill(stores, {"_id": 1})
-    one, two = WriteBatch(), WriteBatch()
-    one.update(NAME, {"_id": 1}, {"$set": {"n": 1}})
-    two.insert(NAME, {"_id": 2})
-    two.upsert(NAME, {"_id": 3}, {"$set": {"n": 3}})
-    await commit(stores, WriteBatch.joined([one, two]))
-    assert await documents(stores) == [{"_id": 1, "n": 1}, {"_id": 2}, {"_id": 3, "n": 3}]
-    assert (len(one), len(two)) == (1, 2)
+async def test_a_lone_single_write_needs_no_transaction(
+    fixture: CommitFixture, commands: list[str]
+) -> None:
+    batch = WriteBatch()
+    batch.insert(NAME, {"_id": 1})
+    commands.clear()
+    await fixture.commits.commit(batch)
+    assert commands == ["insert"]
+
+
+# ---- several batches
+
+
+async def test_commits_behind_one_in_flight_share_a_transaction_with_those_of_cancelled_callers(
+    fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str]
+) -> None:
+    commands.clear()
+    async with commit_in_flight(fixture.commits, monkeypatch):
+        tasks = [fixture.commit(n) for n in range(2, 12)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert commands.count("commitTransaction") == 2
+    assert await fixture.ids() == [*range(1, 12)]
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["many", "few"])
+async def test_many_commits_begin_while_those_before_are_committed(
+    fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str], early: bool
+) -> None:
+    commit, committing, over = database._commit, asyncio.Event(), asyncio.Event()
+
+    async def hold_the_first(session: Any) -> None:
+        if not committing.is_set():
+            committing.set()
+            await over.wait()
+        await commit(session)
+
+    monkeypatch.setattr(write_batch, "STALLED_SECONDS", 3600)
+    monkeypatch.setattr(database, "_commit", hold_the_first)
+    await fixture.rows.insert_one({"_id": 0})  # the collection exists
+    commands.clear()
+    first = fixture.commit(1)
+    others = [fixture.commit(2 + n) for n in range(MIN_EARLY - (not early))]
+    await committing.wait()
+    if early:
+        await asyncio.gather(*others)
+        assert not first.done()
+    over.set()
+    await asyncio.gather(first, *others)
+    in_turn = ["insert", "commitTransaction"] * 2
+    assert commands == (["insert"] * 2 + ["commitTransaction"] * 2 if early else in_turn)
+
+
+async def test_write_that_waits_for_a_locked_document_holds_up_no_other(
+    fixture: CommitFixture,
+) -> None:
+    await fixture.rows.insert_one({"_id": 7})
+    batch, locked = WriteBatch(), asyncio.Event()
+    batch.update(NAME, {"_id": 7}, {"$set": {"seen": True}})
+    other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def lock(session: Any) -> None:
+        await fixture.rows.update_one({"_id": 7}, {"$set": {"locked": True}}, session=session)
+        locked.set()
+        await other
+
+    holder = asyncio.ensure_future(fixture.stores.database.transaction(lock))
+    await locked.wait()
+    waiting = fixture.commit_batch(batch)
+    await fixture.commit(1)
+    assert not waiting.done()
+    other.set_result(None)
+    await asyncio.gather(holder, waiting)
+    assert (await fixture.rows.find_one({"_id": 7})) == {"_id": 7, "locked": True, "seen": True}
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_WRITES", 4), ("MAX_FIELDS", 6)])
+async def test_a_transaction_has_a_limited_number_of_writes_and_of_updated_fields(
+    fixture: CommitFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    commands: list[str],
+    limit: str,
+    value: int,
+) -> None:
+    monkeypatch.setattr(write_batch, limit, value)
+    await fixture.rows.insert_many([{"_id": n} for n in range(2, 6)])
+    commands.clear()
+    async with commit_in_flight(fixture.commits, monkeypatch):
+        tasks: list[asyncio.Task[None]] = []
+        for n in range(2, 6):
+            batch = WriteBatch()
+            batch.insert(NAME, {"_id": 10 + n})
+            batch.update(NAME, {"_id": n}, {"$set": {"a": n, "b": n}, "$unset": {"c": ""}})
+            tasks.append(fixture.commit_batch(batch))
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert commands.count("commitTransaction") == 3, "the first, and two with two commits each"
+
+
+def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
+    """MongoDB closes the connection at more than that, which all of the group would lose."""
+    long = "\U0001f339" * 512
+    anna, bert = (replace(it, nickname=long[:50], face_url=long) for it in (ANNA, BERT))
+    gift: Any = {"id": 1, "name": long[:60], "image": long, "effect": long}
+    faces: Any = {"from": anna.face(), "to": bert.face()}
+    room = live_room()
+    for _ in range(LOG_SIZE):
+        room.add_gift({**faces, "gift": gift, "num": 1, "gold": 10, "request_id": long[:64]})
+    update = _changes(room, room.numbered(0))
+    size, fields = len(bson.encode(update)), sum(map(len, update.values()))
+    assert size / fields < 10_000
+    assert MAX_FIELDS * 10_000 + size < 48_000_000
+
+
+# ---- failures of one of several
+
+
+@pytest.mark.parametrize("failing", [0, 2])
+async def test_a_conflict_or_refused_write_fails_only_its_own_commit(
+    fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    wrong = WriteBatch()
+    wrong.upsert(NAME, {"_id": 8}, {"$inc": {"n": "text"}})
+    wrong.insert(NAME, {"_id": 9})
+    async with commit_in_flight(fixture.commits, monkeypatch):
+        tasks = [fixture.commit(2 + n, guard=99 if n == failing else None) for n in range(3)]
+        tasks.append(fixture.commit_batch(wrong))
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    expected = [WriteConflict if n == failing else type(None) for n in range(3)]
+    assert [type(result) for result in results[:3]] == expected
+    assert isinstance(results[3], OperationFailure)
+    assert await fixture.ids() == sorted({1, 2, 3, 4} - {2 + failing})
+
+
+async def test_few_commits_of_a_group_that_failed_run_at_once(
+    fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction, running, at_once = Database.transaction, 0, list[int]()
+
+    async def count(self: Database, work: Any) -> None:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        try:
+            await transaction(self, work)
+        finally:
+            running -= 1
+
+    async with commit_in_flight(fixture.commits, monkeypatch):
+        monkeypatch.setattr(Database, "transaction", count)
+        tasks = [fixture.commit(2 + n, guard=99 if n == 3 else None) for n in range(MAX_ALONE + 4)]
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [n for n, result in enumerate(results) if result is not None] == [3]
+    assert len(at_once) == 1 + len(tasks)
+    assert max(at_once) == MAX_ALONE
+
+
+@pytest.mark.parametrize("error", [AutoReconnect("gone"), UNKNOWN_RESULT], ids=["gone", "unknown"])
+async def test_an_outage_fails_every_commit_without_a_retry(
+    fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch, error: PyMongoError
+) -> None:
+    """Each may have been committed: only its caller can tell by reading."""
+    tries = []
+
+    async def fail(_self: Database, _work: Any) -> None:
+        tries.append(1)
+        raise error
+
+    async with commit_in_flight(fixture.commits, monkeypatch):
+        monkeypatch.setattr(Database, "transaction", fail)
+        tasks = [fixture.commit(2), fixture.commit(3)]
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [error] * 2
+    assert len(tries) == 1
