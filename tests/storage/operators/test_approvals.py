@@ -1,7 +1,13 @@
+"""Requests that wait for a second operator, on a real MongoDB."""
+
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from tornado.ioloop import IOLoop
+
 from storage.database import Database
+from storage.errors import AlreadyDecided
 from storage.operators.approvals import KEPT, Approval, ApprovalStore
 
 NOW = datetime.now(UTC)
@@ -18,8 +24,16 @@ REQUEST = Approval(
 )
 
 
-async def test_requests_are_listed_newest_first_in_pages(database: Database) -> None:
+@pytest.fixture
+def approvals(io_loop: IOLoop, database: Database) -> ApprovalStore:
     approvals = ApprovalStore(database)
+    io_loop.run_sync(approvals.make_indexes)
+    return approvals
+
+
+async def test_requests_are_listed_newest_first_in_pages_and_kept_for_their_time(
+    approvals: ApprovalStore, database: Database
+) -> None:
     for n in range(5):
         earlier = {"made_at": NOW - timedelta(minutes=n), "key": f"grant:{n}"}
         await approvals.add(replace(REQUEST, **earlier))
@@ -28,17 +42,19 @@ async def test_requests_are_listed_newest_first_in_pages(database: Database) -> 
     second, end = await approvals.page(cursor, 3, waiting=True)
     assert [it.key for it in first + second] == [f"grant:{n}" for n in range(5)]
     assert end is None
+    rows = await database.collection("approvals").find().to_list()
+    assert {row["delete_at"] - row["made_at"] for row in rows} == {KEPT}
 
 
 async def test_only_what_was_declined_or_has_expired_is_set_aside_and_stays_listed(
-    database: Database,
+    approvals: ApprovalStore,
 ) -> None:
-    approvals = ApprovalStore(database)
-    await approvals.make_indexes()
     for state, is_kept in (("waiting", True), ("done", True), ("declined", False)):
         added = await approvals.add(replace(REQUEST, key=state))
         if state != "waiting":
             await approvals.decide(added.id, state, "pavel", "why")
+            with pytest.raises(AlreadyDecided):
+                await approvals.decide(added.id, "done", "olga", "again")
         await approvals.set_aside(state)
         assert (await approvals.find(state) is not None) == is_kept, state
     await approvals.add(replace(REQUEST, key="expired", expires_at=NOW))
@@ -46,14 +62,3 @@ async def test_only_what_was_declined_or_has_expired_is_set_aside_and_stays_list
     assert await approvals.find("expired") is None
     listed, _ = await approvals.page("", 9, waiting=False)
     assert sorted(it.state for it in listed) == ["declined", "done", "expired", "waiting"]
-
-
-async def test_mongodb_deletes_requests_after_their_time(database: Database) -> None:
-    approvals = ApprovalStore(database)
-    await approvals.make_indexes()
-    await approvals.add(REQUEST)
-    rows = database.collection("approvals")
-    assert (await rows.index_information())["delete_at_1"]["expireAfterSeconds"] == 0
-    row = await rows.find_one()
-    assert row
-    assert row["delete_at"] - row["made_at"] == KEPT

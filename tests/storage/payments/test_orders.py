@@ -1,16 +1,19 @@
+"""Orders on a real MongoDB: open ones in slots, claims of due ones, and what is kept of them."""
+
 import asyncio
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count
+from typing import Any
 
 import pytest
 
-from ledger.recharge import ClaimedOrder, Order, Payment, Refund
+from core.errors import WriteConflict
+from ledger.recharge import OPEN_FOR, ClaimedOrder, Order, Payment, Refund
 from services.payments.unpaid_orders import CLAIM_LEASE
-from storage.database import Document, Session
-from storage.jobs.due import due_now
-from storage.orders import new_number
+from storage.database import Document
+from storage.orders import OrderStore, new_number
 from tests.support.query_profile import profile_queries
 from tests.support.storage import StoresFixture
 
@@ -31,6 +34,19 @@ async def add_order(stores: StoresFixture, **fields: object) -> Order:
     return order
 
 
+async def pay(stores: StoresFixture, order: Order) -> None:
+    payment = Payment("xpay", order.number, "42", 600)
+    await stores.database.transaction(lambda tx: stores.orders.pay(tx, order.number, payment))
+
+
+async def refund(stores: StoresFixture, order: Order, fen: int = 200) -> int:
+    """The fen refunded before."""
+    refunded = Refund("xpay", order.number, "R1", fen)
+    return await stores.database.transaction(
+        lambda tx: stores.orders.refund(tx, order.number, refunded)
+    )
+
+
 async def claim(stores: StoresFixture, provider: object = "xpay") -> ClaimedOrder | None:
     return await stores.orders.claim(provider, CLAIM_LEASE)  # type: ignore[arg-type]
 
@@ -49,39 +65,68 @@ def test_order_numbers_are_unique_and_valid_for_wechat() -> None:
     assert all(re.fullmatch("[0-9A-Za-z]{8,32}", number) for number in numbers)
 
 
-async def test_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
-    order = await add_order(stores, sandbox=True)
+# ---- open orders
+
+
+async def open_numbers(stores: StoresFixture) -> list[str]:
+    return [it.order.number for it in await stores.orders.open_orders("anna")]
+
+
+async def test_an_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
+    order = new_order(sandbox=True)
+    added = await stores.orders.add(order, 7, 3)
     assert await stores.orders.find(order.number) == order
     assert await stores.orders.find("Q0") is None
+    (found,) = await stores.orders.open_orders("anna")
+    assert (found.order, found.block_id, found.slot, found.prepay_id) == (order, 7, 3, "")
+    assert abs(found.created_at - added.created_at) < timedelta(milliseconds=1)
+    await stores.orders.store_prepay_id(order.number, "wx1")
+    assert (await stores.orders.open_orders("anna"))[0].prepay_id == "wx1"
+    assert await stores.orders.open_orders("bert") == []
 
 
-async def test_order_is_paid_once_and_stays_paid(stores: StoresFixture) -> None:
-    order = await add_order(stores)
+async def test_a_slot_and_an_offer_each_have_one_open_order(stores: StoresFixture) -> None:
+    order = new_order()
+    await stores.orders.add(order, 1, 0)
+    for block_id, slot in ((2, 0), (1, 1)):
+        with pytest.raises(WriteConflict):
+            await stores.orders.add(new_order(), block_id, slot)
+    other = new_order(fen=601)
+    await stores.orders.add(other, 1, 1)
+    assert await open_numbers(stores) == [order.number, other.number]
+    too_old = {"$set": {"created_at": datetime.now(UTC) - OPEN_FOR}}
+    await stores.database.collection("orders").update_one({"_id": order.number}, too_old)
+    assert await open_numbers(stores) == [other.number]
+    await stores.orders.add(new_order(), 1, 0)
 
-    async def pay(session: Session) -> None:
-        await stores.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
 
-    for _ in range(2):
-        await stores.database.transaction(pay)
-        await stores.orders.delivered(order.number)
-    await stores.orders.close(order.number)
-    assert await stores.orders.find(order.number) == replace(order, state="paid")
-    await let_time_pass(stores, DAY)
-    assert await claim(stores) is None
-    assert await stores.orders.oldest_unpaid("xpay") is None
+async def test_an_order_is_no_longer_open_once_paid_closed_disputed_or_reported(
+    stores: StoresFixture,
+) -> None:
+    orders = paid, closed, disputed, reported = [new_order() for _ in range(4)]
+    for slot, order in enumerate(orders):
+        await stores.orders.add(order, slot, slot)
+    await pay(stores, paid)
+    await stores.orders.close(closed.number)
+    await stores.orders.dispute(disputed.number, "amount")
+    await stores.orders.mark_reported(reported.number)
+    assert await open_numbers(stores) == []
+    for slot in range(4):
+        await stores.orders.add(new_order(), slot, slot)
 
 
 async def test_refunds_of_an_order_are_summed(stores: StoresFixture) -> None:
     order = await add_order(stores)
-    refund = Refund("xpay", order.number, "R1", 200)
-
-    async def refund_once(session: Session) -> int:
-        return await stores.orders.refund(session, order.number, refund)
-
-    assert [await stores.database.transaction(refund_once) for _ in range(3)] == [0, 200, 400]
+    assert [await refund(stores, order) for _ in range(3)] == [0, 200, 400]
+    assert await stores.orders.refunded_fen(order.number) == 600
 
 
-async def test_due_order_is_claimed_once_per_lease(stores: StoresFixture) -> None:
+# ---- claims
+
+
+async def test_due_order_is_claimed_once_per_lease_whatever_the_clock_of_the_process(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order = await add_order(stores)
     assert await claim(stores) is None
     await let_time_pass(stores, timedelta(minutes=1, seconds=1))
@@ -93,31 +138,23 @@ async def test_due_order_is_claimed_once_per_lease(stores: StoresFixture) -> Non
     assert await claim(stores) is None
     await let_time_pass(stores, timedelta(seconds=11))
     assert await claim(stores), "the first claim has expired"
-    await stores.orders.postpone(order.number, datetime.now(UTC))
-    assert await claim(stores) is not None
-
-
-async def test_a_process_whose_clock_is_ahead_respects_the_lease_of_another(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await add_order(stores)
-    await let_time_pass(stores, timedelta(minutes=1, seconds=1))
-    assert await claim(stores)
 
     class FastClock(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) + DAY
 
-    monkeypatch.setattr("storage.orders.datetime", FastClock)
-    monkeypatch.setattr("services.payments.unpaid_orders.datetime", FastClock)
-    assert await claim(stores) is None
+    with monkeypatch.context() as ahead:
+        for module in ("storage.orders", "storage.jobs.due", "services.payments.unpaid_orders"):
+            ahead.setattr(f"{module}.datetime", FastClock)
+        assert await claim(stores) is None
+    await stores.orders.postpone(order.number, datetime.now(UTC))
+    assert await claim(stores) is not None
 
 
 async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: StoresFixture) -> None:
-    oldest, newest, other = [
-        await add_order(stores, provider=name) for name in ("xpay", "xpay", "jsapi")
-    ]
+    names = ("xpay", "xpay", "jsapi")
+    oldest, newest, other = [await add_order(stores, provider=name) for name in names]
     orders = stores.database.collection("orders")
     long_ago = datetime.now(UTC) - DAY
     await orders.update_many({}, {"$set": {"due_at": long_ago}})
@@ -129,70 +166,95 @@ async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: Store
     assert [it and it.order for it in claims] == [other, None]
 
 
-async def test_a_claim_among_many_waiting_orders_reads_one_document(stores: StoresFixture) -> None:
-    start = datetime.now(UTC) - DAY
-    rows: list[Document] = [
-        {
-            "_id": f"Q{n}",
-            "provider": "xpay",
-            "created_at": start + timedelta(seconds=n),
-            "due_at": datetime.now(UTC) + DAY,
-        }
-        for n in range(500)
-    ]
-    rows[-1]["due_at"] = start
-    await stores.database.collection("orders").insert_many(rows)
-    query = {
-        "find": "orders",
-        "filter": {"provider": "xpay", **due_now()},
-        "sort": {"created_at": 1},
-    }
-    explained = await stores.database._db.command(
-        {"explain": {**query, "limit": 1}, "verbosity": "executionStats"}
-    )
-    assert explained["executionStats"]["nReturned"] == 1
-    assert explained["executionStats"]["totalDocsExamined"] == 1
-
-
-async def test_closed_order_is_never_claimed(stores: StoresFixture) -> None:
-    order = await add_order(stores)
-    assert await stores.orders.oldest_unpaid("xpay") is not None
-    assert await stores.orders.oldest_unpaid("jsapi") is None
-    assert await stores.orders.oldest_unpaid("xpay", datetime.now(UTC)) is None
-    await stores.orders.close(order.number)
-    await stores.orders.postpone(order.number, datetime.now(UTC))
-    await let_time_pass(stores, DAY)
-    assert await claim(stores) is None
-    found = await stores.orders.find(order.number)
-    assert found
-    assert found.state == "closed"
-
-
-async def test_paid_order_is_claimed_until_it_is_delivered(stores: StoresFixture) -> None:
+async def test_paid_order_stays_paid_and_is_claimed_until_it_is_delivered(
+    stores: StoresFixture,
+) -> None:
     order = await add_order(stores)
     assert await claim(stores) is None, "it is neither paid nor due"
-
-    async def pay(session: Session) -> None:
-        await stores.orders.pay(session, order.number, Payment("xpay", order.number, "42", 600))
-
-    await stores.database.transaction(pay)
+    await pay(stores, order)
     claimed = await claim(stores)
     assert claimed
-    assert claimed.order.state == "paid"
+    assert claimed.order == replace(order, state="paid")
     await stores.orders.postpone(order.number, datetime.now(UTC))
     assert await claim(stores) is not None
     await stores.orders.delivered(order.number)
+    await pay(stores, order)
+    await stores.orders.close(order.number)
     await stores.orders.postpone(order.number, datetime.now(UTC))
+    assert await stores.orders.find(order.number) == replace(order, state="paid")
     assert await claim(stores) is None
+    assert await stores.orders.oldest_unpaid("xpay") is None
 
 
-async def test_disputed_order_is_listed_but_never_claimed(stores: StoresFixture) -> None:
-    order = await add_order(stores)
-    await stores.orders.dispute(order.number, "amount")
+async def test_closed_or_disputed_order_is_never_claimed(stores: StoresFixture) -> None:
+    closed, disputed = await add_order(stores), await add_order(stores)
+    assert await stores.orders.oldest_unpaid("jsapi") is None
+    assert await stores.orders.oldest_unpaid("xpay", datetime.now(UTC)) is None
+    await stores.orders.dispute(disputed.number, "amount")
+    assert await stores.orders.oldest_unpaid("xpay") is not None
+    await stores.orders.close(closed.number)
+    assert await stores.orders.oldest_unpaid("xpay") is None
+    for order in (closed, disputed):
+        await stores.orders.postpone(order.number, datetime.now(UTC))
     await let_time_pass(stores, DAY)
     assert await claim(stores) is None
-    (row,), _ = await stores.orders.page("", "", "", 10)
-    assert (row["refused"], row["state"]) == ("amount", "created")
+    rows, _ = await stores.orders.page("", "", "", 10)
+    states = {row["_id"]: (row.get("refused"), row["state"]) for row in rows}
+    assert states == {closed.number: (None, "closed"), disputed.number: ("amount", "created")}
+
+
+# ---- what is kept
+
+
+async def expiry_days(stores: StoresFixture, number: str) -> int | None:
+    row = await stores.database.collection("orders").find_one({"_id": number})
+    assert row
+    at = row.get("expires_at")
+    return round((at - datetime.now(UTC)) / DAY) if at else None
+
+
+async def test_closed_orders_are_deleted_after_their_days_unless_money_came(
+    stores: StoresFixture,
+) -> None:
+    orders = OrderStore(stores.database, 90)
+    paid, refunded, disputed, reported, before, open_, unpaid = [
+        await add_order(stores) for _ in range(7)
+    ]
+    await orders.mark_reported(before.number)
+    for order in (paid, refunded, disputed, reported, before, unpaid):
+        await orders.close(order.number)
+        assert await expiry_days(stores, order.number) == (None if order is before else 90)
+    await pay(stores, paid)
+    await refund(stores, refunded)
+    await orders.dispute(disputed.number, "amount")
+    await orders.mark_reported(reported.number)
+    for order in (paid, refunded, disputed, reported, before, open_):
+        assert await expiry_days(stores, order.number) is None
+    assert await expiry_days(stores, unpaid.number) == 90
+    await stores.orders.close(open_.number)
+    assert await expiry_days(stores, open_.number) is None, "zero days keep orders for ever"
+
+
+async def test_an_order_whose_close_is_interrupted_is_deleted_too(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders, order = OrderStore(stores.database, 90), await add_order(stores)
+    rows, first = orders._orders, [orders._orders.update_one]
+
+    async def update_one(*args: Any) -> None:
+        if not first:
+            raise ConnectionError
+        await first.pop()(*args)
+
+    monkeypatch.setattr(rows, "update_one", update_one)
+    with pytest.raises(ConnectionError):
+        await orders.close(order.number)
+    found = await orders.find(order.number)
+    assert found
+    assert (found.state, await expiry_days(stores, order.number)) == ("closed", 90)
+
+
+# ---- lists
 
 
 async def test_orders_are_listed_newest_first(stores: StoresFixture) -> None:
@@ -208,55 +270,34 @@ async def test_orders_are_listed_newest_first(stores: StoresFixture) -> None:
     assert {row["_id"] for row in created} == set(anna[1:])
 
 
-async def insert_orders(stores: StoresFixture, count: int) -> list[Document]:
-    """Insert orders one second apart, each with its own user and transaction."""
+async def test_search_finds_an_order_by_number_prefix_transaction_or_user_and_reads_few(
+    stores: StoresFixture,
+) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    times = [start + timedelta(seconds=n) for n in range(count)]
     rows: list[Document] = [
         {
-            "_id": f"Q{at:%Y%m%d%H%M%S}f{n:05}",
+            "_id": f"Q{start + timedelta(seconds=n):%Y%m%d%H%M%S}f{n:05}",
             "user_id": str(42_000_000 + n),
             "state": "paid",
             "transaction": f"4200000{n:09}",
-            "created_at": at,
+            "created_at": start + timedelta(seconds=n),
         }
-        for n, at in enumerate(times)
+        for n in range(1000)
     ]
     await stores.database.collection("orders").insert_many(rows)
-    return rows
-
-
-async def test_search_finds_an_order_by_number_prefix_transaction_or_user(
-    stores: StoresFixture,
-) -> None:
-    rows = await insert_orders(stores, 300)
-    wanted = rows[123]
-    for search in (
-        wanted["_id"],
-        wanted["_id"][:15],
-        wanted["user_id"],
-        wanted["transaction"],
-        wanted["transaction"][:-1],
-    ):
-        found, _ = await stores.orders.page("", "paid", "", 10, search=search)
-        assert wanted["_id"] in [row["_id"] for row in found], search
-        assert len(found) <= 10, search
-    for search in ("Q2026.", wanted["_id"][1:], wanted["user_id"][:7], "42000000x"):
-        assert await stores.orders.page("", "", "", 10, search=search) == ([], None), search
-    user = str(wanted["transaction"])[:8]  # the same digits
-    found, _ = await stores.orders.page("", "", "", 10, search=user)
-    assert {row["user_id"] for row in found} <= {user}
-
-
-async def test_order_pages_and_searches_read_few_documents(stores: StoresFixture) -> None:
-    rows = await insert_orders(stores, 3000)
-    wanted, middle = rows[1500], rows[1000]
-    cursor = f"{int(middle['created_at'].timestamp() * 1000)}.{middle['_id']}"
+    wanted, middle = rows[123], rows[500]
+    number, user_id, transaction = (wanted[name] for name in ("_id", "user_id", "transaction"))
     async with profile_queries(stores.database, "orders") as examined:
-        for search in (wanted["_id"], wanted["user_id"], wanted["transaction"]):
-            found, _ = await stores.orders.page("", "", "", 10, search=search)
-            assert len(found) == 1
+        for search in (number, number[:15], user_id, transaction, transaction[:-1]):
+            found, _ = await stores.orders.page("", "paid", "", 10, search=search)
+            assert number in [row["_id"] for row in found], search
+        for search in ("Q2026.", number[1:], user_id[:7], "42000000x"):
+            assert await stores.orders.page("", "", "", 10, search=search) == ([], None), search
         await stores.orders.page("", "", "", 10)
+        cursor = f"{int(middle['created_at'].timestamp() * 1000)}.{middle['_id']}"
         await stores.orders.page("", "paid", cursor, 10)
     assert all(count <= 30 for count in examined), examined
-    assert len(examined) == 5
+    assert len(examined) == 11
+    digits = str(transaction)[:8]  # those of a user, too
+    found, _ = await stores.orders.page("", "", "", 10, search=digits)
+    assert {row["user_id"] for row in found} <= {digits}

@@ -1,17 +1,20 @@
-"""The guard and the queries of the collection `withdrawals`."""
+"""Withdrawals on a real MongoDB: their guard, claims, and what check-ledger finds in them."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import WriteConflict
+from ledger.transfers import TransferState
 from storage.database import Session
+from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.payouts.withdrawals import new_id
-from tests.storage.test_indexes import plan_stages
 from tests.support.storage import StoresFixture
+from tests.support.withdrawal_fixture import WithdrawalFixture
 from tests.support.withdrawals import ID, NOW, requested, submitted
 
 LEASE = timedelta(minutes=1)
@@ -34,7 +37,7 @@ async def test_a_withdrawal_is_stored_as_it_is(stores: StoresFixture) -> None:
     assert await stores.withdrawals.find("W1") is None
 
 
-async def test_a_withdrawal_is_saved_only_by_who_read_the_latest(stores: StoresFixture) -> None:
+async def test_a_withdrawal_is_saved_only_as_it_was_read_last(stores: StoresFixture) -> None:
     withdrawal = requested()
     await add(stores, withdrawal)
 
@@ -61,11 +64,9 @@ async def test_due_withdrawals_are_leased_the_one_that_waits_longest_first(
     ids = [f"W{n}" for n in range(3)]
     await add(stores, *(replace(submitted(), id=id_, request_id=id_) for id_ in ids))
     rows = stores.database.collection("withdrawals")
-    for n, id_ in enumerate(ids[:2]):
-        at = datetime.now(UTC) - timedelta(minutes=5 - n)
+    for id_, minutes in zip(ids, (-5, -4, 60), strict=True):
+        at = datetime.now(UTC) + timedelta(minutes=minutes)
         await rows.update_one({"_id": id_}, {"$set": {"due_at": at}})
-    later = datetime.now(UTC) + timedelta(hours=1)
-    await rows.update_one({"_id": ids[2]}, {"$set": {"due_at": later}})
     claimed = [await stores.withdrawals.claim(LEASE) for _ in range(3)]
     assert [it.id if it else None for it in claimed] == [*ids[:2], None]
     assert claimed[0]
@@ -74,29 +75,69 @@ async def test_due_withdrawals_are_leased_the_one_that_waits_longest_first(
     assert row
     assert row["due_at"] == NOW + LEASE
     await stores.withdrawals.postpone(replace(claimed[0], version=7), NOW + LEASE)
-    assert await rows.find_one({"_id": ids[0]}) == row, "somebody saved it meanwhile"
-
-
-@pytest.mark.parametrize(
-    ("query", "order", "index"),
-    [
-        ({"due_at": {"$gt": NOW}}, {"due_at": 1}, "due_at"),
-        ({"user_id": "anna"}, {"requested_at": -1, "_id": -1}, "user_id"),
-        ({"state": "requested"}, {"requested_at": -1, "_id": -1}, "state"),
-        ({"finished_at": {"$gt": NOW}}, {}, "finished_at"),
-    ],
-)
-async def test_frequent_queries_use_an_index(
-    stores: StoresFixture, query: dict[str, object], order: dict[str, int], index: str
-) -> None:
-    explained = await stores.database._db.command(
-        {"explain": {"find": "withdrawals", "filter": query, "sort": order}}
-    )
-    stages = plan_stages(explained["queryPlanner"]["winningPlan"])
-    assert not {"COLLSCAN", "SORT"} & {stage["stage"] for stage in stages}
-    assert index in next(it["keyPattern"] for it in stages if it["stage"] == "IXSCAN")
+    assert await rows.find_one({"_id": ids[0]}) == row, "it was saved meanwhile"
 
 
 def test_numbers_fit_wechat_pay() -> None:
     assert len(new_id()) == len(ID) <= 32
     assert new_id().isalnum()
+
+
+# ---- changes by hand
+
+
+async def found(fixture: WithdrawalFixture, since: datetime | None = None) -> list[tuple[str, str]]:
+    problems = await LedgerReconciler(fixture.database).problems(since)
+    return [(it.kind, it.what) for it in problems]
+
+
+async def paid(fixture: WithdrawalFixture) -> str:
+    """Id of a paid withdrawal."""
+    withdrawal = await fixture.submitted()
+    await fixture.notice(fixture.bank.finish(withdrawal.id, TransferState.SUCCESS))
+    return withdrawal.id
+
+
+@pytest.mark.parametrize("is_incremental", [False, True])
+async def test_a_withdrawal_changed_by_hand_is_found(
+    stores: StoresFixture, is_incremental: bool
+) -> None:
+    since = datetime.now(UTC) - timedelta(minutes=1) if is_incremental else None
+    fixture = await WithdrawalFixture.create(stores)
+    id_ = await paid(fixture)
+    held = (await fixture.request(50, "r2")).id
+    assert await found(fixture, since) == []
+    rows = fixture.database.collection("withdrawals")
+
+    async def change(id_: str, **fields: Any) -> None:
+        await rows.update_one({"_id": id_}, {"$set": fields})
+
+    await change(held, income=51)
+    assert await found(fixture, since) == [("held", f"held:{held}")]
+    await change(held, income=50)
+    await change(id_, fen=999)
+    assert await found(fixture, since) == [("payout", id_)]
+    await change(id_, fen=1_000, state="returned")
+    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
+    await change(id_, state="submitted")
+    both = [("held", f"held:{id_}"), ("payout", f"payout:{id_}")]
+    assert await found(fixture, since) == both
+    await rows.delete_one({"_id": id_})
+    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
+
+
+async def test_entries_changed_by_hand_are_found_and_totals_have_what_is_held_and_paid(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores)
+    id_ = await paid(fixture)
+    await fixture.request(50, "r2")
+    totals = await LedgerReconciler(fixture.database).totals()
+    assert (totals["held"], totals["withdrawn_fen"], totals["income"]) == (50, 1_000, 850)
+    journal = fixture.database.collection("ledger")
+    entry = await journal.find_one({"kind": "payout"})
+    assert entry
+    await journal.delete_one({"_id": entry["_id"]})
+    assert await found(fixture) == [("held", f"held:{id_}"), ("payout", id_)]
+    await journal.insert_one({**entry, "content": {**entry["content"], "fen": 1}})
+    assert await found(fixture) == [("payout", id_)]
