@@ -20,26 +20,14 @@ class Table(TypedDict):
     free: Seat | None
 
 
-TABLE: dict[str, Any] = {"host": {"user_id": "1"}, "guests": [{"user_id": "2"}], "free": None}
-
-
-def test_nested_typed_dicts_are_validated() -> None:
-    table = TypeAdapter(pydantic_type(Table))
-    assert table.validate_python(TABLE) == TABLE
+def test_nested_typed_dicts_are_validated_and_keep_name_and_docstring() -> None:
+    adapter = TypeAdapter(pydantic_type(Table))
+    table: dict[str, Any] = {"host": {"user_id": "1"}, "guests": [{"user_id": "2"}], "free": None}
+    assert adapter.validate_python(table) == table
     for broken in ({"host": {}}, {"guests": [{}]}, {"free": {}}):
         with pytest.raises(ValidationError):
-            table.validate_python(TABLE | broken)
-
-
-def test_name_and_docstring_are_kept() -> None:
-    schema = TypeAdapter(pydantic_type(Table)).json_schema()
+            adapter.validate_python(table | broken)
+    schema = adapter.json_schema()
     assert (schema["title"], schema["description"]) == ("Table", "A table.")
     assert set(schema["$defs"]) == {"Seat"}
-
-
-def test_the_same_type_is_built_once() -> None:
-    assert pydantic_type(Seat) is pydantic_type(Seat)
-
-
-def test_other_types_stay_as_they_are() -> None:
-    assert pydantic_type(int) is int
+    assert pydantic_type(Seat) is pydantic_type(Seat), "the same type is built once"

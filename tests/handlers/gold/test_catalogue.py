@@ -9,7 +9,8 @@ from tests.support.api import ApiFixture
 from tests.support.operators import operator_request
 from tests.support.paths import ROOT
 
-CONTRACT_CONFIGS = json.loads((ROOT / "tests/shapes/get_configs.json").read_text())
+EXAMPLES = json.loads((ROOT / "tests/handlers/contract_examples.json").read_text())
+CONTRACT_CONFIGS = EXAMPLES["get_configs"]
 CATALOGUES = {
     "gifts": (
         {"name": "花", "gold": 3, "image": "https://example.com/f.png", "effect": "fly"},

@@ -93,8 +93,16 @@ async def test_host_takes_a_guest_off_the_mic_and_an_applicant_out_of_the_queue(
     assert "wait for an invitation" in refused.json["detail"]
 
 
-@pytest.mark.parametrize("changes", [{"micro": {"admission": "open", "removed_seconds": 0}}])
-async def test_settings_admit_viewers_without_an_application_also_after_a_removal(
+SETTINGS = {
+    "admission": "open",
+    "removed_seconds": 0,
+    "application_seconds": 0.2,
+    "invitation_seconds": 0.2,
+}
+
+
+@pytest.mark.parametrize("changes", [{"micro": SETTINGS}])
+async def test_settings_decide_who_is_admitted_and_when_applications_expire(
     api: ApiFixture,
 ) -> None:
     host = await api.host()
@@ -102,14 +110,6 @@ async def test_settings_admit_viewers_without_an_application_also_after_a_remova
     for _ in range(2):
         (await call(anna, "accept_micro")).ok()
         (await call(host, "leave_micro", user_id=anna.id)).ok()
-
-
-@pytest.mark.parametrize(
-    "changes", [{"micro": {"application_seconds": 0.2, "invitation_seconds": 0.2}}]
-)
-async def test_applications_and_invitations_expire(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
     socket = await connect_and_read_snapshot(host)
     for client, action, event_type in (
         (anna, "apply_micro", "micro_apply"),

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
 from urllib.parse import parse_qs, urlsplit
@@ -98,33 +97,6 @@ async def test_refused_entries_keep_the_current_room_and_seat(api: ApiFixture) -
         assert reply.refusal == refusal, live_id
     roles = [await room_and_role(client) for client in (anna, first_host)]
     assert roles == [(first_host.live_id, 4), (first_host.live_id, 5)]
-
-
-async def test_entering_a_second_room_leaves_the_first(api: ApiFixture) -> None:
-    first_host, second_host = await api.host("one"), await api.host("two")
-    anna = await api.guest("anna", 2, first_host.live_id)
-    await take_seat(anna)
-    socket = await first_host.connect()
-    await socket.next("snapshot")
-    assert (await enter(anna, second_host.live_id))["user_type"] == 1
-    event = (await socket.next("micro_leave"))["data"]
-    assert (event["user_id"], event["reason"]) == (anna.id, "left")
-    assert await room_and_role(anna) == (second_host.live_id, 1)
-    (await anna.get(LEAVE, live_id=first_host.live_id)).ok()
-    assert await room_and_role(anna) == (second_host.live_id, 1)
-
-
-async def test_concurrent_entries_into_two_rooms_end_in_one_room(api: ApiFixture) -> None:
-    hosts = [await api.host("one"), await api.host("two")]
-    anna = await api.user("anna", 2)
-    for _ in range(3):
-        replies = await asyncio.gather(
-            *(anna.get("get_playurl/", live_id=host.live_id) for host in hosts)
-        )
-        assert {reply.status for reply in replies} <= {200, 503}
-        viewer_counts = [(await enter(host, host.live_id))["num_list"][3] for host in hosts]
-        assert sum(viewer_counts) == 1
-        assert (await room_and_role(anna))[0] == hosts[viewer_counts.index(1)].live_id
 
 
 async def test_concurrent_entries_into_another_room_never_evict_the_user_from_it(
@@ -250,17 +222,6 @@ async def test_host_ends_the_live_for_all_members(api: ApiFixture) -> None:
     resumed = await anna.connect(since=0, epoch="e")
     assert (await resumed.frame())["reason"] == "ended"
     assert await resumed.close_code() == 4510
-
-
-async def test_live_time_is_accumulated(api: ApiFixture, db: Any) -> None:
-    host = await api.host()
-    for seconds in (100, 20):
-        (await host.post(ENTER)).ok()
-        started_at = int((datetime.now(UTC) - timedelta(seconds=seconds)).timestamp() * 1000)
-        db.rooms.update_one({"_id": host.live_id}, {"$set": {"started_at": started_at}})
-        (await host.post(END, live_id=host.live_id)).ok()
-    row = (await api.ops("GET", f"users/{host.id}")).ok()
-    assert 120 <= row["continuous_time"] < 240
 
 
 async def test_leaving_the_room_frees_the_seat_and_withdraws_the_application(

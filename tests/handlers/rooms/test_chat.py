@@ -1,12 +1,41 @@
-"""A chat group that Tencent IM has dissolved; tests/services/chat shows the other cases."""
+"""Tencent IM that is slow, or has dissolved a chat group; tests/services/chat has more."""
+
+import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from devtools.simulator import simulator
 from runtime.process import ServerProcess
 from services.chat import im_relay
 from tests.support.api import ApiFixture
 from tests.support.chat import group_of
+from tests.support.mic import take_seat
 from tests.support.waiting import until
+
+
+async def test_slow_im_delays_neither_mic_calls_nor_profile_changes(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = asyncio.Event()
+    monkeypatch.setattr(simulator, "asyncio", SimpleNamespace(sleep=lambda _seconds: over.wait()))
+    for service in server.context.tencent.services:
+        service._timeout = 120  # a call that waits for IM takes longer than all may
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    await api.outage("im", seconds=60)
+    async with asyncio.timeout(60):
+        (await anna.post("qlive_user/update_userinfo/", nickname="安娜")).ok()
+        await take_seat(anna)
+        (await anna.get("qlive_room/leave_micro/", live_id=host.live_id)).ok()
+        await api.user("new", 1)
+        (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+        (await host.post("qlive_room/matchmaker_enter/")).ok()
+    await api.outage("im")
+    over.set()
+    assert server.simulator
+    accounts = server.simulator.im.accounts
+    await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 
 async def test_room_receives_its_new_group_and_the_relay_continues_there(
