@@ -7,18 +7,15 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from tornado.ioloop import IOLoop
 
-from tests.browser.pages.browser_log import BrowserLog
-from tests.browser.pages.docs_pages import SwaggerPage, WebSocketDocsPage
-from tests.browser.pages.screenshots import take_screenshot
+from tests.browser.pages.docs_pages import SwaggerPage
+from tests.browser.pages.windows import BrowserLog
 from tests.support.api import ApiFixture
 
 pytestmark = pytest.mark.programs
 
-LOGIN, PAID = "POST /sim/phone/login", "POST /sim/phone/pay"
-CREATE, ENTER = "POST qlive_user/", "POST qlive_room/matchmaker_enter/"
-JOIN, ORDER, GIVE = "GET get_playurl/", "POST qlive_pay/", "GET qlive_gift/push_gift/"
+LOGIN, CREATE = "POST /sim/phone/login", "POST qlive_user/"
+ENTER, JOIN = "POST qlive_room/matchmaker_enter/", "GET get_playurl/"
 MEMBERS = "GET /ops/api/rooms/{live_id}/people"
-EXECUTED = (LOGIN, PAID, CREATE, ENTER, JOIN, ORDER, GIVE, MEMBERS)
 
 
 @pytest.fixture
@@ -37,42 +34,23 @@ def page(io_loop: IOLoop, browser: Browser, api: ApiFixture) -> Iterator[Page]:
     log.check(f"{api.address}/", "data:")
 
 
-@pytest.mark.gen_test(timeout=90)
 async def test_examples_execute_without_typing_using_values_of_earlier_responses(
     page: Page, api: ApiFixture
 ) -> None:
     await api.host("another")  # the room of the examples is not the first one
     swagger = SwaggerPage(page, api.address)
-    await swagger.keep_operations(*EXECUTED)
-    await swagger.open()
+    await swagger.open(LOGIN, CREATE, ENTER, JOIN, MEMBERS)
     await swagger.execute(LOGIN)
     host_id = (await swagger.execute(CREATE))["user_id"]
-    live_id = (await swagger.execute(ENTER))["live_id"]
-    assert live_id != 1
+    assert (await swagger.execute(ENTER))["live_id"] != 1
     await swagger.execute(LOGIN, json.dumps({"name": "秀英", "gender": 2}))
     guest_id = (await swagger.execute(CREATE))["user_id"]
     assert (await swagger.execute(JOIN))["owner"]["user_id"] == host_id
-    await swagger.execute(ORDER)
-    assert (await swagger.execute(PAID))["outcome"] == "success"
-    assert (await swagger.execute(GIVE))["status"] == "success"
     await swagger.authorize_operator(await api.operator_token())
     members = (await swagger.execute(MEMBERS))["items"]
     assert {member["user_id"] for member in members} == {host_id, guest_id}
-    await take_screenshot(page, "docs")
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_page_shows_every_operation_of_the_description(page: Page, api: ApiFixture) -> None:
-    paths = (await api.request("GET", "/docs/openapi.json")).json["paths"]
-    operations = [method for path in paths.values() for method in path if method != "parameters"]
-    swagger = SwaggerPage(page, api.address)
-    await swagger.open()
-    await expect(swagger.operations).to_have_count(len(operations))
-
-
-@pytest.mark.gen_test(timeout=60)
 async def test_websocket_page_is_readable(page: Page, api: ApiFixture) -> None:
-    docs = WebSocketDocsPage(page, api.address)
-    await docs.open()
-    assert await docs.event_heading("gift").is_visible()
-    await take_screenshot(page, "docs-socket")
+    await page.goto(f"{api.address}/docs/socket/")
+    await expect(page.locator("h3#gift")).to_be_visible()

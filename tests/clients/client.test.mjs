@@ -9,17 +9,28 @@ import { fileURLToPath } from "node:url";
 
 import { build } from "../../clients/miniprogram/build.mjs";
 import * as qlive from "../../clients/miniprogram/src/qlive.js";
-import { FakeDevice, flushPromises } from "./fakes.mjs";
+import { FakeDevice, flushPromises, settle } from "./fakes.mjs";
 import { ANNA, BERT, snapshot } from "./frames.mjs";
 
 const SDK = fileURLToPath(new URL("../../clients/miniprogram/", import.meta.url));
 const BASE = "https://example.com/wx/api/qlive/";
 const LOGGED_IN = { status: 200, json: { status: 0, token: "t", user_id: "10000000" } };
+const OK = { status: 200, json: { detail: "OK" } };
+
+const refused = (status, code) => ({ status, json: { code, detail: "!" } });
+const limited = (seconds, status = 429) => ({ ...refused(status, "too_many"), headers: { "Retry-After": String(seconds) } });
 
 function newDevice(...responses) {
   const device = new FakeDevice();
   device.responses.push(...responses);
   device.client = qlive.createClient({ base: BASE, platform: device.platform });
+  return device;
+}
+
+/** A device that is logged in, with further responses. */
+async function loggedIn(...responses) {
+  const device = newDevice(LOGGED_IN, ...responses);
+  await device.client.login({ appId: "a", code: "c" });
   return device;
 }
 
@@ -69,32 +80,24 @@ test("a withdrawal is confirmed on WeChat's page and then read from the server",
   assert.equal(device.requests.length, 1);
 });
 
-test("a login survives a restart and authorizes later requests", async () => {
-  const device = newDevice(LOGGED_IN, { status: 200, json: {} });
-  await device.client.login({ appId: "a", code: "c" });
+test("a login survives a restart and authorizes later requests until the logout", async () => {
+  const device = await loggedIn({ status: 200, json: {} }, OK);
   assert.equal(device.requests[0].headers.Authorization, undefined);
   const again = qlive.createClient({ base: BASE, platform: device.platform });
   assert.deepEqual([again.token, again.userId], ["t", "10000000"]);
   await again.getUserState();
   assert.equal(device.requests[1].headers.Authorization, "QLiveToken t");
+  await again.logout();
+  assert.deepEqual([again.token, device.stored.size], ["", 0]);
 });
 
 test("an unknown user has no token until createUser", async () => {
-  const device = newDevice({ status: 200, json: { status: 1, token: "", user_id: "" } }, {
-    status: 200,
-    json: { token: "n", user_id: "20000000" },
-  });
+  const created = { token: "n", user_id: "20000000" };
+  const device = newDevice({ status: 200, json: { status: 1, token: "", user_id: "" } }, { status: 200, json: created });
   assert.equal((await device.client.login({ appId: "a", code: "c" })).status, 1);
   assert.equal(device.client.token, "");
   await device.client.createUser({ appId: "a", code: "d", encryptedData: "e", iv: "i" });
   assert.equal(device.client.userId, "20000000");
-});
-
-test("a logout removes token and storage", async () => {
-  const device = newDevice(LOGGED_IN, { status: 200, json: { detail: "OK" } });
-  await device.client.login({ appId: "a", code: "c" });
-  await device.client.logout();
-  assert.deepEqual([device.client.token, device.stored.size], ["", 0]);
 });
 
 test("Refused carries code, fields and retryAfter", async () => {
@@ -110,22 +113,9 @@ test("Refused carries code, fields and retryAfter", async () => {
   await assert.rejects(device.client.pay({ block_id: 1 }), { status: 200, code: "why_not" });
 });
 
-const limited = (seconds, status = 429) => ({
-  status,
-  json: { detail: "slow", code: "too_many" },
-  headers: { "Retry-After": String(seconds) },
-});
-
-/** Records how the promise settles, without an unhandled rejection. */
-function settle(promise) {
-  const outcome = {};
-  promise.then((answer) => (outcome.answer = answer), (error) => (outcome.error = error));
-  return outcome;
-}
-
-test("a call that is refused for some seconds is sent again after them", async () => {
-  for (const status of [429, 503]) {
-    const device = newDevice(limited(4, status), limited(1, status), { status: 200, json: { detail: "OK" } });
+test("a call that is refused for some seconds is sent again after them, twice", async () => {
+  for (const [status, last] of [[429, OK], [503, OK], [429, limited(2)]]) {
+    const device = newDevice(limited(4, status), limited(1, status), last);
     const call = settle(device.client.applyMicro({ live_id: 7 }));
     await flushPromises();
     device.clock.advance(3999);
@@ -133,22 +123,12 @@ test("a call that is refused for some seconds is sent again after them", async (
     assert.equal(device.requests.length, 1);
     device.clock.advance(501);
     await flushPromises();
-    device.clock.advance(1500);
+    device.clock.advance(3000);
     await flushPromises();
-    assert.deepEqual(call.answer, { detail: "OK" });
     assert.deepEqual(device.requests.map(({ data }) => data), Array(3).fill({ live_id: 7 }));
+    assert.deepEqual(call.answer, last === OK ? OK.json : undefined);
+    assert.equal(call.error?.retryAfter, last === OK ? undefined : 2);
   }
-});
-
-test("a call that is still refused after two retries throws with retryAfter", async () => {
-  const device = newDevice(limited(1), limited(1), limited(2));
-  const call = settle(device.client.getConfigs());
-  for (let n = 0; n < 4; n++) {
-    await flushPromises();
-    device.clock.advance(1500);
-  }
-  assert.deepEqual([call.error.code, call.error.retryAfter], ["too_many", 2]);
-  assert.equal(device.requests.length, 3);
 });
 
 test("logins, orders and long delays are not retried", async () => {
@@ -160,8 +140,7 @@ test("logins, orders and long delays are not retried", async () => {
 });
 
 test("a call that waits is not sent as the user who has logged in meanwhile", async () => {
-  const device = newDevice(LOGGED_IN, limited(1), { status: 200, json: {} });
-  await device.client.login({ appId: "a", code: "c" });
+  const device = await loggedIn(limited(1), OK);
   const call = settle(device.client.applyMicro({ live_id: 7 }));
   await flushPromises();
   device.client._session.save({ token: "t2", user_id: "20000000" });
@@ -171,7 +150,8 @@ test("a call that waits is not sent as the user who has logged in meanwhile", as
   assert.equal(device.requests.length, 2);
 });
 
-test("no response or a body that is not JSON raises Unreachable", async () => {
+test("no response or a body that is not JSON raises Unreachable, and a base that is no URL TypeError", async () => {
+  assert.throws(() => qlive.createClient({ base: "example.com" }), TypeError);
   const device = newDevice({ status: 200, json: "<html>" }, { status: 502, json: null });
   await assert.rejects(device.client.getConfigs(), { name: "Unreachable", status: 200 });
   await assert.rejects(device.client.getConfigs(), { name: "Unreachable", status: 502 });
@@ -179,11 +159,10 @@ test("no response or a body that is not JSON raises Unreachable", async () => {
 });
 
 test("only a 401 for the token signs out", async () => {
-  const unauthorized = (code) => ({ status: 401, json: { code, detail: "!" } });
-  const device = newDevice(LOGGED_IN, unauthorized("wechat_code"), unauthorized("log_in_again"), unauthorized("token"));
+  const codes = ["wechat_code", "log_in_again", "token"];
+  const device = await loggedIn(...codes.map((code) => refused(401, code)));
   const events = [];
   device.client.on("signedOut", ({ code }) => events.push([code, device.client.token]));
-  await device.client.login({ appId: "a", code: "c" });
   await assert.rejects(device.client.login({ appId: "a", code: "c" }));
   await assert.rejects(device.client.pay({ block_id: 1 }));
   await assert.rejects(device.client.getUserState());
@@ -191,22 +170,17 @@ test("only a 401 for the token signs out", async () => {
 });
 
 test("a late 401 for an old token does not sign out a new session", async () => {
-  const device = newDevice(LOGGED_IN);
-  await device.client.login({ appId: "a", code: "c" });
+  const device = await loggedIn();
   let respond;
   device.platform.request = () => new Promise((resolve) => (respond = resolve));
   const response = device.client.getUserState();
   device.client._session.save({ token: "t2", user_id: "10000000" });
-  respond({ status: 401, json: { code: "token", detail: "!" } });
+  respond(refused(401, "token"));
   await assert.rejects(response);
   assert.equal(device.client.token, "t2");
 });
 
-test("createClient refuses a base that is not a URL", () => {
-  assert.throws(() => qlive.createClient({ base: "example.com" }), TypeError);
-});
-
-test("storage falls back to memory when it is full or missing", async () => {
+test("storage falls back to memory when it is full or missing", () => {
   const broken = () => {
     throw new Error("full");
   };
@@ -275,32 +249,20 @@ test("the wx platform opens sockets with wx.connectSocket and a token header", (
   assert.equal(listeners.onAppShow, undefined);
 });
 
-test("a socket that wx refuses counts as a lost connection and is retried", async () => {
-  const { wx, task } = miniProgram();
-  wx.connectSocket = ({ fail }) => (fail({ errMsg: "url not in domain list" }), task);
-  const client = qlive.createClient({ base: BASE, platform: qlive.wxPlatform(wx) });
-  const room = client.room(1);
-  const lost = new Promise((resolve) => {
-    room.on("connection", (now) => now.phase === "reconnecting" && resolve(now));
-  });
-  room.open();
-  const { code, reason } = await lost;
-  room.close();
-  assert.deepEqual([code, reason], [1006, "url not in domain list"]);
-});
-
-test("a missing socket at the wx limit counts as a lost connection and is retried", async () => {
-  const { wx } = miniProgram();
-  wx.connectSocket = () => undefined;
-  const client = qlive.createClient({ base: BASE, platform: qlive.wxPlatform(wx) });
-  const room = client.room(1);
-  const lost = new Promise((resolve) => {
-    room.on("connection", (now) => now.phase === "reconnecting" && resolve(now));
-  });
-  room.open();
-  const { code, reason } = await lost;
-  room.close();
-  assert.deepEqual([code, reason], [0, "wx.connectSocket returned no socket"]);
+test("a socket that wx refuses, or does not return, counts as a lost connection", async () => {
+  for (const [connectSocket, code, reason] of [
+    [({ fail }) => (fail({ errMsg: "not in domain list" }), miniProgram().task), 1006, "not in domain list"],
+    [() => undefined, 0, "wx.connectSocket returned no socket"],
+  ]) {
+    const platform = qlive.wxPlatform({ ...miniProgram().wx, connectSocket });
+    const room = qlive.createClient({ base: BASE, platform }).room(1);
+    const lost = new Promise((resolve) => {
+      room.on("connection", (now) => now.phase === "reconnecting" && resolve([now.code, now.reason]));
+    });
+    room.open();
+    assert.deepEqual(await lost, [code, reason]);
+    room.close();
+  }
 });
 
 // ---- package

@@ -113,6 +113,13 @@ export async function flushPromises() {
   for (let n = 0; n < 50; n++) await null;
 }
 
+/** Records how the promise settles, without an unhandled rejection. */
+export function settle(promise) {
+  const outcome = {};
+  promise.then((answer) => (outcome.answer = answer), (error) => (outcome.error = error));
+  return outcome;
+}
+
 /** A reproducible random generator (mulberry32). */
 export function seededRandom(seed) {
   return () => {

@@ -9,7 +9,7 @@ export class FaultyProxy {
     this._to = new URL(address);
     this._sockets = new Set();
     this.refusesSockets = false;
-    this.requestUrls = []; // forwarded requests
+    this.giftUrls = []; // of the requests that give gifts
     this.faults = []; // (response, forward) => handles the next push_gift
     this._server = createServer((request, response) => this._forward(request, response));
     this._server.on("upgrade", (request, socket, head) => this._tunnel(request, socket, head));
@@ -33,13 +33,14 @@ export class FaultyProxy {
   }
 
   _forward(request, response) {
-    this.requestUrls.push(request.url);
+    const isGift = request.url.includes("push_gift");
+    if (isGift) this.giftUrls.push(request.url);
     const forward = (reply) => {
       const { method, headers } = request;
       const { hostname, port } = this._to;
       request.pipe(forwardRequest({ hostname, port, path: request.url, method, headers }, reply));
     };
-    const fault = request.url.includes("push_gift") && this.faults.shift();
+    const fault = isGift && this.faults.shift();
     if (fault) fault(response, forward);
     else {
       forward((reply) => {

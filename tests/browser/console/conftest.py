@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from playwright.async_api import Browser, ViewportSize
+from playwright.async_api import Browser
 from tornado.ioloop import IOLoop
 
 from runtime.process import ServerProcess
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import VIEWPORT, Console
 from tests.support.api import ApiClient, ApiFixture
-
-VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 
 
 @pytest.fixture

@@ -4,18 +4,13 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.pages.console import Console
-from tests.support.api import ApiFixture
 
 pytestmark = pytest.mark.programs
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_gift_is_added_with_an_image_edited_and_deleted(
-    console: Console, api: ApiFixture
-) -> None:
+async def test_gift_is_added_with_an_image_edited_and_deleted(console: Console) -> None:
     dialog, gift = console.dialog, console.list.row("满天星")
     await console.open("gifts")
-    await console.screenshot("ops-gifts")
     await console.button("添加礼物").click()
     image = f"{console.address}/static/gifts/rose.svg"
     preview = dialog.root.locator(".preview")
@@ -28,7 +23,6 @@ async def test_gift_is_added_with_an_image_edited_and_deleted(
     await expect(dialog.input("价格")).to_have_attribute("aria-invalid", "true")
     await expect(dialog.input("价格")).to_be_focused()
     await dialog.expect_text("请填写整数，不带小数和符号")
-    await console.screenshot("ops-gift-form")
     await dialog.submit("添加", 价格="66")
     await console.expect_done("“满天星”已保存")
     await expect(gift).to_contain_text("66")
@@ -43,15 +37,12 @@ async def test_gift_is_added_with_an_image_edited_and_deleted(
     await dialog.submit("删除")
     await console.expect_done("“满天星”已删除")
     await expect(gift).to_have_count(0)
-    names = [gift["name"] for gift in (await api.ops("GET", "gifts")).ok()["items"]]
-    assert "满天星" not in names
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_invalid_price_or_rate_is_refused_with_a_message_at_its_field(
     console: Console,
 ) -> None:
-    dialog, rate = console.dialog, console.list.row("EXCHANGE_RATE")
+    dialog = console.dialog
     await console.open("blocks")
     await console.button("添加档位").click()
     for invalid in ("six", "5.001", "0.00", "-1"):
@@ -68,7 +59,6 @@ async def test_invalid_price_or_rate_is_refused_with_a_message_at_its_field(
     await expect(dialog.field("JSON")).to_contain_text("这不是 JSON")
     await dialog.submit("保存", 值="1.5")  # refused by the server
     await expect(dialog.field("JSON")).to_contain_text("比例是大于 0、至多为 1 的数")
-    await console.screenshot("ops-config-form")
     await dialog.submit("保存", 值="0.25")
     await console.expect_done("“EXCHANGE_RATE”已保存")
-    await expect(rate).to_contain_text("0.25")
+    await expect(console.list.row("EXCHANGE_RATE")).to_contain_text("0.25")

@@ -19,45 +19,54 @@ pytestmark = pytest.mark.programs
 
 FIRST_LOOKS_MS, LATER_LOOKS_MS = 7_000, 3_000
 """How long web/demo/recharge.js waits for gold, and its interval of later checks."""
+EMPTY_BALANCE = "0 金币，充值"
+NO_GIFTS: dict[str, Any] = {"count": 0, "next": None, "previous": None, "results": []}
 
 
-@pytest.mark.gen_test(timeout=90)
 async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_once(
     demo: DemoBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woman = await demo.open("/?as=woman")
+    await woman.page.route("**/qlive_pay/", lambda route: route.fulfill(json=[]))
+    await woman.bar.press(EMPTY_BALANCE)
+    await woman.dialog.expect_text("现在没有可以充值的档位")
+    await woman.dialog.dismiss()
+    await woman.page.unroute_all(behavior="wait")
+
     await woman.page.clock.install()
-    await woman.bar.open_recharge()
-    steps = woman.recharge.steps
-    await woman.recharge.pay("cancel")
+    await woman.bar.press(EMPTY_BALANCE)
+    steps = woman.dialog.root.get_by_role("status", name="支付经过")
+    await woman.dialog.pay("cancel")
     await expect(steps).to_contain_text("没有入账，余额仍是 0 金币")
-    await woman.recharge.pay("twice", gold=300)
+    await woman.dialog.pay("twice", gold=300)
     await expect(steps).to_contain_text("通知了两次，只入账一次：+300 金币，现有 300")
     monkeypatch.setattr(notifications, "LATE_SECONDS", 1.0)
-    await woman.recharge.pay("late")
+    await woman.dialog.pay("late")
     await expect(steps).to_contain_text("正在等服务器入账")
     await expect(steps).to_contain_text("到账 +60 金币，现有 360")
     for case, reason in (("forged", "被篡改的通知已被拒绝"), ("wrong_amount", "金额与订单不符")):
-        await woman.recharge.pay(case)
+        await woman.dialog.pay(case)
         await expect(steps).to_contain_text("正在等服务器入账")
         await woman.page.clock.run_for(FIRST_LOOKS_MS)
         await expect(steps).to_contain_text(reason)
         await woman.bar.expect_gold(360)
-    await woman.screenshot("demo-recharge-forged")
 
 
-@pytest.mark.gen_test(timeout=90)
-async def test_gold_with_a_lost_notification_arrives_after_the_dialog_was_closed(
+async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signing_out(
     demo: DemoBrowser, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
     woman = await demo.open("/?as=woman")
     await woman.page.clock.install()
-    await woman.bar.open_recharge()
-    await woman.recharge.pay("never")
-    await woman.recharge.expect_text("正在等服务器入账")
-    await woman.page.clock.run_for(FIRST_LOOKS_MS)
-    await woman.recharge.expect_text("没有到账：通知没有来")
-    await woman.page.keyboard.press("Escape")
+
+    async def pay_without_notification() -> None:
+        await woman.bar.balance.click()
+        await woman.dialog.pay("never")
+        await woman.dialog.expect_text("正在等服务器入账")
+        await woman.page.clock.run_for(FIRST_LOOKS_MS)
+        await woman.dialog.expect_text("没有到账：通知没有来")
+        await woman.dialog.dismiss()
+
+    await pay_without_notification()
     due = {"$set": {"due_at": datetime.now(UTC)}}  # as a minute later
     assert db.orders.update_one({"state": "created"}, due).modified_count == 1
     server.context.services.unpaid_orders.jobs["jsapi"].nudge()
@@ -65,83 +74,8 @@ async def test_gold_with_a_lost_notification_arrives_after_the_dialog_was_closed
     await woman.page.clock.run_for(LATER_LOOKS_MS)
     await expect(woman.notice).to_have_text("查单后到账 +60 金币，现有 60")
 
-
-@pytest.mark.gen_test(timeout=60)
-async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once(
-    demo: DemoBrowser, close_socket: Callable[[str], Awaitable[None]], api: ApiFixture
-) -> None:
-    woman = await demo.join((await api.host()).live_id, "woman")
-    await woman.bar.open_recharge()
-    await woman.recharge.pay("once", gold=300)
-    await woman.bar.expect_gold(300)
-    await woman.recharge.close()
-    await woman.page.route("**/push_gift/**", lose_response)
-    await woman.room.open_gifts()
-    await woman.gifts.choose("香吻")
-    await woman.gifts.give()
-    await woman.gifts.expect_text("1 件礼物还没有回音")
-    await expect(woman.gifts.give_button).to_have_count(0)
-    await woman.screenshot("demo-unanswered", settled=True)
-    await woman.page.keyboard.press("Escape")
-    await woman.room.open_gifts()
-    await woman.gifts.expect_text("1 件礼物还没有回音")
-    await expect(woman.gifts.give_button).to_have_count(0)
-
-    await woman.page.unroute_all(behavior="wait")
-    await close_socket(await woman.session("user_id"))
-    await expect(woman.notice).to_have_text("上次没等到回音的礼物已送达")
-    await expect(woman.gifts.give_button).to_be_visible()
-    await woman.bar.expect_gold(248)
-    await woman.gifts.give()  # a second gift, a rose
-    await expect(woman.room.feed).to_contain_text("秀英 送给 红娘 玫瑰 ×1")
-    await woman.bar.expect_gold(247)
-    await expect(woman.room.feed.get_by_text("香吻")).to_have_count(1)
-
-
-@pytest.mark.gen_test(timeout=60)
-async def test_burst_of_gifts_refreshes_the_balance_with_one_request_at_a_time(
-    demo: DemoBrowser, api: ApiFixture
-) -> None:
-    (host,) = await demo.start_live()
-    (room,) = (await api.ops("GET", "rooms")).ok()["items"]
-    giver = await api.guest("有钱人", 1, room["id"], gold=9000)
-    gifts = (await giver.get("qlive_gift/")).ok()["results"]
-    ring = next(gift for gift in gifts if gift["name"] == "钻戒")
-    params = {"user_id": await host.session("user_id"), "gift_id": ring["id"]}
-
-    async def give_rings(count: int) -> None:
-        for _ in range(count):
-            (await giver.get("qlive_gift/push_gift/", **params)).ok()
-
-    held: Queue[Route] = Queue()
-    await host.page.route("**/get_userinfo/**", held.put)
-    rings = host.room.feed.get_by_text("钻戒")
-    await give_rings(5)
-    await expect(rings).to_have_count(5)
-    async with host.page.expect_event("requestfailed"):
-        await (await held.get()).abort("internetdisconnected")  # causes no error message
-    assert held.empty()
-    await give_rings(3)
-    await expect(rings).to_have_count(8)
-    await (await held.get()).continue_()
-    await (await held.get()).continue_()  # one for all gifts during the first request
-    income = 8 * ring["gold"] // 2
-    await expect(host.bar.income).to_have_text(f"+{income}")
-    await expect(host.bar.recharge_button(0, income)).to_be_visible()
-    assert held.empty()
-
-
-@pytest.mark.gen_test(timeout=60)
-async def test_page_stops_looking_for_a_payment_after_signing_out(demo: DemoBrowser) -> None:
-    woman = await demo.open("/?as=woman")
-    await woman.page.clock.install()
-    await woman.bar.open_recharge()
-    await woman.recharge.pay("never")
-    await woman.recharge.expect_text("正在等服务器入账")
-    await woman.page.clock.run_for(10_000)
-    await expect(woman.recharge.root).to_contain_text("没有到账：通知没有来")
-    await woman.recharge.close()
-    await woman.room_list.sign_out()
+    await pay_without_notification()
+    await woman.room_list.press("退出登录")
     name = woman.entry.name_field("woman")
     await name.fill("小美")
     request_count = len(demo.log.urls)
@@ -151,16 +85,66 @@ async def test_page_stops_looking_for_a_payment_after_signing_out(demo: DemoBrow
     await expect(name).to_have_value("小美")
 
 
-@pytest.mark.gen_test(timeout=60)
-async def test_dialogs_without_gifts_or_recharge_blocks_say_so(
-    demo: DemoBrowser, api: ApiFixture
+async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once(
+    demo: DemoBrowser, close_socket: Callable[[str], Awaitable[None]], api: ApiFixture
 ) -> None:
     woman = await demo.join((await api.host()).live_id, "woman")
-    await woman.page.route("**/qlive_pay/", lambda route: route.fulfill(json=[]))
-    no_gifts: dict[str, Any] = {"count": 0, "next": None, "previous": None, "results": []}
-    await woman.page.route("**/qlive_gift/?*", lambda route: route.fulfill(json=no_gifts))
-    await woman.room.open_gifts()
-    await woman.gifts.expect_text("还没有上架的礼物")
-    await woman.page.keyboard.press("Escape")
-    await woman.bar.open_recharge()
-    await woman.recharge.expect_text("现在没有可以充值的档位")
+    await woman.page.route("**/qlive_gift/?*", lambda route: route.fulfill(json=NO_GIFTS))
+    await woman.room.press("送礼")
+    await woman.dialog.expect_text("还没有上架的礼物")
+    await woman.dialog.dismiss()
+    await woman.page.unroute_all(behavior="wait")
+
+    await woman.bar.press(EMPTY_BALANCE)
+    await woman.dialog.pay("once", gold=300)
+    await woman.bar.expect_gold(300)
+    await woman.dialog.dismiss()
+    await woman.page.route("**/push_gift/**", lose_response)
+    await woman.room.press("送礼")
+    await woman.dialog.choose("香吻")
+    await woman.dialog.press("赠送")
+    give_button = woman.dialog.button("赠送")
+    for _ in range(2):
+        await woman.dialog.expect_text("1 件礼物还没有回音")
+        await expect(give_button).to_have_count(0)
+        await woman.dialog.dismiss()
+        await woman.room.press("送礼")
+
+    await woman.page.unroute_all(behavior="wait")
+    await close_socket(await woman.session("user_id"))
+    await expect(woman.notice).to_have_text("上次没等到回音的礼物已送达")
+    await woman.bar.expect_gold(248)
+    await give_button.click()  # a second gift, a rose
+    await expect(woman.room.feed).to_contain_text("秀英 送给 红娘 玫瑰 ×1")
+    await woman.bar.expect_gold(247)
+    await expect(woman.room.feed.get_by_text("香吻")).to_have_count(1)
+
+
+async def test_burst_of_gifts_refreshes_the_balance_with_one_request_at_a_time(
+    demo: DemoBrowser, api: ApiFixture
+) -> None:
+    (host,) = await demo.start_live()
+    giver = await api.guest("有钱人", 1, await host.panel.live_id(), gold=9000)
+    gifts = (await giver.get("qlive_gift/")).ok()["results"]
+    ring = next(gift for gift in gifts if gift["name"] == "钻戒")
+    params = {"user_id": await host.session("user_id"), "gift_id": ring["id"]}
+    rings = host.room.feed.get_by_text("钻戒")
+
+    async def give_rings(count: int, total: int) -> None:
+        for _ in range(count):
+            (await giver.get("qlive_gift/push_gift/", **params)).ok()
+        await expect(rings).to_have_count(total)
+
+    held: Queue[Route] = Queue()
+    await host.page.route("**/get_userinfo/**", held.put)
+    await give_rings(5, total=5)
+    async with host.page.expect_event("requestfailed"):
+        await (await held.get()).abort("internetdisconnected")  # causes no error message
+    assert held.empty()
+    await give_rings(3, total=8)
+    await (await held.get()).continue_()
+    await (await held.get()).continue_()  # one for all gifts during the first request
+    income = 8 * ring["gold"] // 2
+    await expect(host.bar.income).to_have_text(f"+{income}")
+    await expect(host.bar.button(f"0 金币、{income} 收益，充值")).to_be_visible()
+    assert held.empty()

@@ -7,12 +7,8 @@ from playwright.async_api import expect
 from pymongo.database import Database
 
 from runtime.process import ServerProcess
-from tests.browser.pages.accessibility import (
-    axe_violations,
-    press_enter_on,
-    wait_for_animations,
-)
-from tests.browser.pages.demo_window import NARROW, PHONE, DemoBrowser, DemoWindow, lose_response
+from tests.browser.pages.accessibility import press_enter_on
+from tests.browser.pages.demo_window import DemoBrowser, DemoWindow, lose_response
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.income import NO_MATURITY
@@ -35,7 +31,7 @@ async def _host_with_income(
 ) -> DemoWindow:
     """The wallet of hongniang1, who was given candies: each is 2.5 income, 25 fen."""
     host = await demo.open("/?as=host")
-    await expect(host.wallet.open_button).to_be_visible()
+    await expect(host.room_list.button("钱包 · 提现")).to_be_visible()
     giver = await api.user("有钱人", 1)
     db.users.update_one({"_id": giver.id}, {"$set": {"gold": 5 * candies}})
     (await give(giver, await host.session("user_id"), CANDY, candies)).ok()
@@ -53,27 +49,30 @@ async def _approve_all(
     await server.context.services.open_transfers.sweep()
 
 
-@pytest.mark.gen_test(timeout=90)
 async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_alone(
     demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
     host = await _host_with_income(demo, api, db)
     page, wallet = host.page, host.wallet
+    confirm = wallet.confirm_button("100.00")
     await expect(wallet.funds).to_have_text(["1000", "1000"])
     await expect(page.locator(".funds")).to_contain_text("约 ¥100.00")
-    await press_enter_on(page, host.wallet.button("全部"))
+    await press_enter_on(page, wallet.button("全部"))
     await press_enter_on(page, wallet.amount_field)
     await expect(wallet.items).to_contain_text(["¥100.00待审核"])
     await expect(wallet.funds).to_have_text(["0", "0"])
     await _approve_all(api, server, db)
     await page.clock.run_for(POLL_MS)
     await expect(wallet.items).to_contain_text(["待收款"])
-    await press_enter_on(page, wallet.confirm_button("100.00"))
-    await host.transfer.expect_text("手机显示成功不算到账")
-    await host.transfer.dismiss()
+    await press_enter_on(page, confirm)
+    await host.dialog.expect_text("手机显示成功不算到账")
+    await host.dialog.dismiss()
 
-    await wallet.confirm_button("100.00").click()
-    await host.transfer.receive("forged")
+    await wallet.amount_field.fill("12")
+    await host.check_layout("wallet")
+    await expect(wallet.amount_field).to_have_value("12")  # kept by the switches of the language
+    await host.check_layout("transfer", lambda: wallet.confirm_button("100.00").click())
+    await host.dialog.confirm_transfer("forged")
     await expect(host.notice).to_have_text("手机已操作；是否到账，等服务器确认")
     await notification_statuses(server)
     await page.clock.run_for(POLL_MS)
@@ -84,7 +83,6 @@ async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_al
     await expect(wallet.items.get_by_role("button")).to_have_count(0)
 
 
-@pytest.mark.gen_test(timeout=90)
 async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not_paid(
     demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
@@ -96,22 +94,20 @@ async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not
         await wallet.withdraw(income)
         await expect(wallet.items.first).to_contain_text(f"¥{income / 10:.2f}")
     await expect(wallet.items).to_have_count(3)
-    await wallet.older_button.click()
+    await wallet.press("更早的提现")
     await expect(wallet.items).to_have_count(4)
-    await expect(wallet.older_button).to_have_count(0)
-    await wallet.cancel("10.00")
+    await expect(wallet.button("更早的提现")).to_have_count(0)
+    await wallet.press("取消提现 ¥10.00")
     await expect(wallet.items.last).to_contain_text("已退回")
-    declined = next(
-        item for item in (await api.ops("GET", "withdrawals")).ok()["items"] if item["fen"] == 2_000
-    )
-    path = f"withdrawals/{declined['id']}/decline"
-    (await api.ops("POST", path, reason="资料不全")).ok()
+    rows = (await api.ops("GET", "withdrawals")).ok()["items"]
+    declined = next(row["id"] for row in rows if row["fen"] == 2_000)
+    (await api.ops("POST", f"withdrawals/{declined}/decline", reason="资料不全")).ok()
     await _approve_all(api, server, db)
     await host.page.clock.run_for(2 * POLL_MS)
     for yuan, outcome in (("30.00", "wrong_name"), ("40.00", "expire")):
         await wallet.confirm_button(yuan).click()
-        await host.transfer.receive(outcome)
-        await expect(host.transfer.root).to_have_count(0)
+        await host.dialog.confirm_transfer(outcome)
+        await host.dialog.expect_closed()
     await notification_statuses(server)
     await host.page.clock.run_for(2 * POLL_MS)
     await expect(wallet.items).to_contain_text(
@@ -121,7 +117,6 @@ async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not
     await expect(wallet.funds).to_have_text(["1000", "1000"])
 
 
-@pytest.mark.gen_test(timeout=60)
 async def test_a_large_withdrawal_asks_for_the_name_and_without_an_answer_is_not_repeated(
     demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]]
 ) -> None:
@@ -133,39 +128,9 @@ async def test_a_large_withdrawal_asks_for_the_name_and_without_an_answer_is_not
     await expect(wallet.name_field).to_be_focused()
     await wallet.name_field.fill("张三")
     await host.page.route("**/qlive_pay/withdraw/", lose_response)
-    await wallet.withdraw_button.click()
+    await wallet.press("提现")
     await expect(host.notice).to_have_text("没有网络，服务器没有回应")
     await host.page.unroute_all(behavior="wait")
-    await wallet.withdraw_button.click()
+    await wallet.press("提现")
     await expect(wallet.items).to_contain_text(["¥2000.00待审核"])
     assert db.withdrawals.count_documents({}) == 1
-
-
-@pytest.mark.gen_test(timeout=90)
-async def test_the_wallet_fits_a_phone_and_passes_axe_in_both_languages(
-    demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
-) -> None:
-    host = await _host_with_income(demo, api, db)
-    await host.wallet.withdraw(1000)
-    await expect(host.wallet.items).to_have_count(1)
-    await _approve_all(api, server, db)
-    await host.page.clock.run_for(POLL_MS)
-    await expect(host.wallet.confirm_button("100.00")).to_be_visible()
-    await host.wallet.amount_field.fill("12")
-    for language, axe_size in (("en", PHONE), ("zh", NARROW)):
-        await host.bar.switch_language(language)
-        await expect(host.wallet.amount_field).to_have_value("12")
-        for size in (NARROW, PHONE):
-            await host.resize(size)
-            assert await host.overflowing_elements() == [], language
-            if size == axe_size:
-                assert await axe_violations(host.page) == [], language
-            await host.screenshot(f"demo-{size['width']}-wallet-{language}")
-        await host.wallet.confirm_button("100.00").click()
-        await wait_for_animations(host.page)
-        await host.resize(NARROW)
-        assert await host.overflowing_elements() == [], f"transfer in {language}"
-        await host.screenshot(f"demo-360-transfer-{language}")
-        if language == "zh":
-            assert await axe_violations(host.page) == [], "transfer"
-        await host.transfer.dismiss()

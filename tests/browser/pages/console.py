@@ -6,17 +6,16 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, ViewportSize, expect
 
-from tests.browser.pages.browser_log import BrowserLog
-from tests.browser.pages.console_list import ConsoleList
+from tests.browser.pages.accessibility import axe_violations
 from tests.browser.pages.console_pages import (
     ConsoleDialog,
+    ConsoleList,
     ConsoleLoginPage,
-    ConsoleOverviewPage,
     ConsoleRoomPage,
-    ConsoleUserPage,
 )
-from tests.browser.pages.screenshots import take_screenshot
+from tests.browser.pages.windows import BrowserLog, take_screenshot
 
+VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
 OVERFLOWING_ELEMENTS = """() => {
@@ -46,20 +45,15 @@ class Console:
         self.login = ConsoleLoginPage(page)
         self.dialog = ConsoleDialog(page)
         self.list = ConsoleList(page)
-        self.overview = ConsoleOverviewPage(page)
         self.room = ConsoleRoomPage(page)
-        self.user = ConsoleUserPage(page)
         self.heading = page.get_by_role("heading", level=1)
+        self.operator = page.locator(".operator")
+        self.user_head = page.locator(".person-head")
+        self.user_sessions = page.get_by_role("table", name="登录").locator("tbody tr")
         self.notice = page.locator("#said")
 
     async def open_login(self) -> None:
         await self.page.goto(f"{self.address}/ops/")
-
-    async def log_in(self) -> None:
-        """Opens the overview through the login page."""
-        await self.open_login()
-        await self.login.demo_button.click()
-        await expect(self.heading).to_have_text("概览")
 
     async def open(self, path: str) -> None:
         """Opens a page directly, as in a tab that is logged in."""
@@ -86,6 +80,13 @@ class Console:
     def link(self, name: str) -> Locator:
         return self.page.get_by_role("link", name=name)
 
+    def table(self, name: str) -> Locator:
+        """The rows of a table."""
+        return self.page.get_by_role("table", name=name).locator("tbody tr")
+
+    def tile(self, title: str) -> Locator:
+        return self.page.locator(".tile").filter(has_text=title)
+
     async def expect_done(self, notice: str) -> None:
         """The notice is shown and the dialog is closed."""
         await expect(self.notice).to_contain_text(notice)
@@ -97,9 +98,17 @@ class Console:
             async with self.page.expect_response(lambda response: path in response.url):
                 await self.page.clock.run_for(1_000)
 
-    async def overflowing_elements(self) -> list[str]:
-        found: list[str] = await self.page.evaluate(OVERFLOWING_ELEMENTS)
-        return found
+    async def check_colours(self, name: str) -> None:
+        """Axe finds nothing in light colours, and nothing about the colours in dark ones."""
+        await self.page.emulate_media(color_scheme="light")
+        assert await axe_violations(self.page) == [], f"{name} in light"
+        await self.page.emulate_media(color_scheme="dark")
+        assert await axe_violations(self.page, structure=False) == [], f"{name} in dark"
+        await take_screenshot(self.page, f"ops-dark-{name}")
 
-    async def screenshot(self, name: str, *, full_page: bool = False) -> None:
-        await take_screenshot(self.page, name, full_page=full_page)
+    async def check_phone(self, name: str) -> None:
+        """The page fits a phone."""
+        await self.page.set_viewport_size(PHONE)
+        await take_screenshot(self.page, f"ops-360-{name}")
+        assert await self.page.evaluate(OVERFLOWING_ELEMENTS) == [], name
+        await self.page.set_viewport_size(VIEWPORT)

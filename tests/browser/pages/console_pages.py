@@ -1,4 +1,4 @@
-"""Pages and dialogs of the operators' console."""
+"""Pages, lists and dialogs of the operators' console."""
 
 from playwright.async_api import Locator, Page, expect
 
@@ -26,12 +26,6 @@ class ConsoleLoginPage:
         await self.page.get_by_label("验证码").fill(code)
         await self.page.get_by_role("button", name="保存并登录").click()
 
-    async def expect_refusal(self) -> None:
-        await expect(self.alert).to_have_text("名字、密码或验证码不对。")
-
-    async def expect_ended_session(self) -> None:
-        await expect(self.alert).to_have_text("登录已结束，请重新登录。")
-
 
 class ConsoleDialog:
     """The form dialog that is open."""
@@ -47,14 +41,14 @@ class ConsoleDialog:
         """A label with its input and error message."""
         return self.root.locator(".field").filter(has_text=label)
 
-    def button(self, name: str, *, exact: bool = False) -> Locator:
-        return self.root.get_by_role("button", name=name, exact=exact)
+    def button(self, name: str) -> Locator:
+        return self.root.get_by_role("button", name=name, exact=True)
 
     async def submit(self, button: str, **inputs: str) -> None:
         """Fills in the inputs, by label, and presses the button."""
         for label, text in inputs.items():
             await self.input(label).fill(text)
-        await self.button(button, exact=True).click()
+        await self.button(button).click()
 
     async def expect_text(self, text: str) -> None:
         await expect(self.root).to_contain_text(text)
@@ -63,20 +57,34 @@ class ConsoleDialog:
         await expect(self.alert).to_have_text("服务器没有回应，请检查网络。")
 
 
-class ConsoleOverviewPage:
+class ConsoleList:
+    """The list of the current page: filters, rows and paging."""
+
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.facts = page.locator(".facts")
-        self.requests_chart = self.chart(page.get_by_text("请求", exact=True))
+        self.search = page.get_by_role("searchbox")
+        self.rows = page.locator("tbody tr")
+        self.status = page.locator(".count")
+        self.next_button = page.get_by_role("button", name="下一页", exact=True)
+        self.previous_button = page.get_by_role("button", name="上一页", exact=True)
 
-    def tile(self, title: str) -> Locator:
-        return self.page.locator(".tile").filter(has_text=title)
+    def row(self, text: str) -> Locator:
+        return self.page.get_by_role("row").filter(has_text=text)
 
-    def chart(self, title: str | Locator) -> Locator:
-        charts = self.page.locator("figure")
-        if isinstance(title, str):
-            return charts.filter(has_text=title)
-        return charts.filter(has=title)
+    def row_button(self, row: str, name: str) -> Locator:
+        return self.row(row).get_by_role("button", name=name)
+
+    async def open_link(self, row: str, name: str) -> None:
+        await self.row(row).get_by_role("link", name=name).click()
+
+    def filter(self, label: str) -> Locator:
+        return self.page.get_by_label(label, exact=True)
+
+    async def choose(self, filter_label: str, value: str) -> None:
+        await self.filter(filter_label).select_option(value)
+
+    async def expect_page(self, number: int, rows: int) -> None:
+        await expect(self.status).to_have_text(f"第 {number} 页，{rows} 条")
 
 
 class ConsoleRoomPage:
@@ -85,10 +93,8 @@ class ConsoleRoomPage:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.head = page.locator(".room-head")
-        self.counts = page.locator(".counts")
-        self.queue_section = page.locator(".queue")
         self.free_seats = page.locator(".seat.free")
-        self.queue = page.get_by_role("table", name="上麦队列").get_by_role("row")
+        self.queue = page.locator(".queue")
         self.users = page.get_by_role("region", name="房内的人").get_by_role("row")
         self.removed_users = page.get_by_role("table", name="被请出的人").get_by_role("row")
         self.events = page.get_by_role("list", name="刚刚发生").get_by_role("listitem")
@@ -96,17 +102,5 @@ class ConsoleRoomPage:
     def seat(self, text: str) -> Locator:
         return self.page.locator(".seat").filter(has_text=text)
 
-    def user(self, text: str) -> Locator:
-        return self.users.filter(has_text=text)
-
-    def removed_user(self, text: str) -> Locator:
-        return self.removed_users.filter(has_text=text)
-
     async def expect_event(self, text: str) -> None:
         await expect(self.events.filter(has_text=text)).to_have_count(1)
-
-
-class ConsoleUserPage:
-    def __init__(self, page: Page) -> None:
-        self.head = page.locator(".person-head")
-        self.sessions = page.get_by_role("table", name="登录").locator("tbody tr")

@@ -1,26 +1,22 @@
 """Windows of the demo room: each is one user."""
 
 import re
+from collections.abc import Awaitable, Callable
 
 from playwright.async_api import BrowserContext, Page, Route, ViewportSize, expect
 
-from tests.browser.pages.accessibility import wait_for_animations
-from tests.browser.pages.browser_log import BrowserLog
-from tests.browser.pages.demo_dialogs import (
-    AudienceDialog,
+from tests.browser.pages.accessibility import axe_violations, wait_for_animations
+from tests.browser.pages.demo_pages import (
+    DemoBar,
     DemoDialog,
-    EndLiveDialog,
-    GiftDialog,
-    InvitationDialog,
-    RankingDialog,
-    RechargeDialog,
+    DemoEntryPage,
+    DemoRoomListPage,
+    DemoRoomPage,
+    DemoWalletPage,
+    DeveloperPanel,
+    Language,
 )
-from tests.browser.pages.demo_pages import ROLES, DemoBar, DemoEntryPage, DemoRoomListPage
-from tests.browser.pages.demo_panel import DeveloperPanel
-from tests.browser.pages.demo_part import Language
-from tests.browser.pages.demo_room import DemoRoomPage
-from tests.browser.pages.demo_wallet import DemoWalletPage, TransferDialog
-from tests.browser.pages.screenshots import take_screenshot
+from tests.browser.pages.windows import BrowserLog, take_screenshot
 
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 360, "height": 740}
@@ -58,14 +54,7 @@ class DemoWindow:
         self.room = DemoRoomPage(page, language)
         self.panel = DeveloperPanel(page, language)
         self.dialog = DemoDialog(page, language)
-        self.invitation = InvitationDialog(page, language)
-        self.gifts = GiftDialog(page, language)
-        self.recharge = RechargeDialog(page, language)
-        self.audience = AudienceDialog(page, language)
-        self.ranking = RankingDialog(page, language)
-        self.end_live = EndLiveDialog(page, language)
         self.wallet = DemoWalletPage(page, language)
-        self.transfer = TransferDialog(page, language)
         self.notice = page.locator("#said")
 
     async def resize(self, size: ViewportSize) -> None:
@@ -81,15 +70,25 @@ class DemoWindow:
         value: str = await self.page.evaluate(script, key)
         return value
 
-    async def overflowing_elements(self) -> list[str]:
-        found: list[str] = await self.page.evaluate(OVERFLOWING_ELEMENTS)
-        return found
+    async def check_layout(
+        self, name: str, prepare: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Nothing overflows on a phone in either language, and axe finds nothing.
 
-    async def screenshot(self, name: str, *, settled: bool = False) -> None:
-        """Takes a screenshot; `settled` waits for animations first."""
-        if settled:
+        `prepare` opens a dialog, which keeps its language.
+        """
+        await self.resize(NARROW)
+        for language in ("en", "zh"):
+            if await self.dialog.root.count():
+                await self.dialog.dismiss()
+            await self.bar.switch_language(language)
+            if prepare:
+                await prepare()
             await wait_for_animations(self.page)
-        await take_screenshot(self.page, name)
+            await take_screenshot(self.page, f"demo-{name}-{language}")
+            overflowing = await self.page.evaluate(OVERFLOWING_ELEMENTS)
+            assert overflowing == [], f"{name} in {language}"
+        assert await axe_violations(self.page) == [], name
 
 
 class DemoBrowser:
@@ -111,7 +110,7 @@ class DemoBrowser:
     async def start_live(self, *roles: str) -> list[DemoWindow]:
         """A host in a live room and one window for each role: "man" is 建国, "woman" is 秀英."""
         host = await self.open("/?as=host")
-        await host.room_list.start_live()
+        await host.room_list.press("开播")
         await host.room.expect_connected()
         live_id = await host.panel.live_id()
         return [host, *[await self.join(live_id, role) for role in roles]]
@@ -124,7 +123,7 @@ class DemoBrowser:
     async def open_next_user(self, window: DemoWindow, role: str) -> DemoWindow:
         """Opens the next user's window with the link in the panel of `window`."""
         async with self.context.expect_page() as opened:
-            await window.panel.user_link(ROLES[role]).click()
+            await window.panel.user_link(role).click()
         opened_window = DemoWindow(await opened.value)
         await opened_window.room.expect_connected()
         return opened_window
@@ -132,8 +131,8 @@ class DemoBrowser:
 
 async def seat_guest(host: DemoWindow, guest: DemoWindow, name: str, seat: str) -> None:
     """Applies, invites and accepts."""
-    await guest.room.apply_for_mic()
+    await guest.room.press("申请上麦")
     await host.room.invite(name)
-    await guest.invitation.accept()
+    await guest.dialog.press("接受")
     await expect(host.room.seat(seat)).to_contain_text(name)
-    await guest.invitation.expect_closed()
+    await guest.dialog.expect_closed()

@@ -1,11 +1,10 @@
-"""The API documentation: Swagger UI and the page of the WebSocket."""
+"""The API documentation in Swagger UI."""
 
 from typing import Any
 
 from playwright.async_api import Locator, Page, Route
 
 from tests.support.api import BASE
-from tests.support.json_references import references
 
 
 class SwaggerPage:
@@ -13,14 +12,10 @@ class SwaggerPage:
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
-        self.operations = page.locator(".opblock")
         self._url = f"{address}/docs/"
 
-    async def open(self) -> None:
-        await self.page.goto(self._url)
-
-    async def keep_operations(self, *operations: str) -> None:
-        """Removes the other operations from the description before the page loads it.
+    async def open(self, *operations: str) -> None:
+        """Opens the page with these operations only, and without schemas.
 
         Swagger UI works through the whole description for every operation that is opened or
         executed: two seconds of CPU time each, if it holds all of them."""
@@ -28,9 +23,19 @@ class SwaggerPage:
 
         async def fulfil(route: Route) -> None:
             response = await route.fetch()
-            await route.fulfill(response=response, json=_reduced(await response.json(), paths))
+            document = await response.json()
+            document["paths"] = {path: document["paths"][path] for path in paths}
+            security_schemes = document["components"]["securitySchemes"]
+            document["components"] = {"securitySchemes": security_schemes}
+            for methods in document["paths"].values():
+                for operation in methods.values():
+                    operation["responses"] = {"200": {"description": "OK"}}
+                    for content in operation.get("requestBody", {}).get("content", {}).values():
+                        del content["schema"]
+            await route.fulfill(response=response, json=document)
 
         await self.page.route("**/docs/openapi.json", fulfil)
+        await self.page.goto(self._url)
 
     async def authorize_operator(self, token: str) -> None:
         await self.page.locator(".btn.authorize").first.click()
@@ -64,38 +69,6 @@ class SwaggerPage:
         return self.page.locator(f'.opblock-{method.lower()}:has([data-path="{path}"])')
 
 
-class WebSocketDocsPage:
-    def __init__(self, page: Page, address: str) -> None:
-        self.page = page
-        self._url = f"{address}/docs/socket/"
-
-    async def open(self) -> None:
-        await self.page.goto(self._url)
-
-    def event_heading(self, event_type: str) -> Locator:
-        return self.page.locator(f"h3#{event_type}")
-
-
 def _path(operation: str) -> str:
     path = operation.split()[1]
     return path if path.startswith("/") else BASE + path
-
-
-def _reduced(document: dict[str, Any], paths: set[str]) -> dict[str, Any]:
-    """The OpenAPI document with these paths, their 200 responses and the components they use."""
-    document["paths"] = {path: item for path, item in document["paths"].items() if path in paths}
-    for path_item in document["paths"].values():
-        for operation in path_item.values():
-            operation["responses"] = {"200": operation["responses"]["200"]}
-    components = document["components"]
-    kept: dict[str, Any] = {"securitySchemes": components["securitySchemes"]}
-    needed = set(references(document["paths"]))
-    while needed:
-        kind, name = needed.pop().removeprefix("#/components/").split("/")
-        component = kept.setdefault(kind, {})[name] = components[kind][name]
-        needed |= {
-            reference
-            for reference in references(component)
-            if reference.rpartition("/")[2] not in kept.get(reference.split("/")[2], ())
-        }
-    return document | {"components": kept}
