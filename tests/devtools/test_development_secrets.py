@@ -1,0 +1,60 @@
+"""Secrets of development: generated once, stored, and never instead of configured ones."""
+
+import stat
+from pathlib import Path
+
+from Crypto.PublicKey import RSA
+
+from config.loading import load
+from config.settings import Settings
+from devtools.development_secrets import fill_in_secrets
+from tests.support.paths import ROOT
+
+FILE = ROOT / "settings.yaml"
+
+
+def test_secrets_are_generated_once_and_stored(tmp_path: Path, secrets_file: Path) -> None:
+    file = tmp_path / "var" / "dev-secrets.json"
+    first, simulator = fill_in_secrets(Settings(), file)
+    assert (first, simulator) == fill_in_secrets(Settings(), file)
+    other, _ = fill_in_secrets(Settings(), secrets_file)
+    assert first.im.callback_token != other.im.callback_token
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+    assert len(first.pay.apiv3_key) == 32
+    sections = ("wechat", "im", "live", "pay", "auth", "ops")
+    empty = {
+        f"{section}.{name}"
+        for section in sections
+        for name, value in getattr(first, section).model_dump().items()
+        if value in ("", 0)
+    }
+    base_urls = {f"{section}.api_base" for section in ("wechat", "im", "live", "pay")}
+    assert empty == base_urls | {"ops.token", "pay.sandbox", "pay.jsapi_sells_goods_only"}
+    assert all(app.secret for app in first.wechat.apps.values())
+    merchant_key = RSA.import_key(first.pay.private_key)
+    platform_key = RSA.import_key(simulator.platform_private_key)
+    assert merchant_key.size_in_bits() == platform_key.size_in_bits() == 2048
+    assert RSA.import_key(first.pay.public_key) == platform_key.public_key()
+    assert merchant_key != platform_key
+
+
+def test_configured_secrets_are_not_replaced(secrets_file: Path) -> None:
+    env = {
+        "QLIVE_OPS__TOKEN": "mine",
+        "QLIVE_IM__SDK_APP_ID": "1400000002",
+        "QLIVE_WECHAT__APPS": '{"wx1": {"secret": "mine"}, "wx2": {}}',
+    }
+    settings, _ = fill_in_secrets(load(FILE, env), secrets_file)
+    assert (settings.ops.token, settings.im.sdk_app_id) == ("mine", 1400000002)
+    assert settings.wechat.apps["wx1"].secret == "mine"
+    assert settings.wechat.apps["wx2"].secret
+
+
+def test_app_added_later_gets_a_secret_and_other_secrets_stay(secrets_file: Path) -> None:
+    one, two = ({"QLIVE_WECHAT__APPS": apps} for apps in ('{"wx1": {}}', '{"wx1": {}, "wx2": {}}'))
+    first, _ = fill_in_secrets(load(FILE, one), secrets_file)
+    second, _ = fill_in_secrets(load(FILE, two), secrets_file)
+    assert second.wechat.apps["wx1"] == first.wechat.apps["wx1"]
+    assert second.wechat.apps["wx2"].secret not in ("", first.wechat.apps["wx1"].secret)
+    assert second.pay == first.pay
