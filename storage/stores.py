@@ -74,31 +74,7 @@ class Stores:
         self._database = database
 
     async def make_indexes(self) -> None:
-        indexed = (
-            self.users,
-            self.tokens,
-            self.rooms,
-            self.room_groups,
-            self.members,
-            self.presence,
-            self.evictions,
-            self.inbox,
-            self.relay_cursors,
-            self.gifts,
-            self.blocks,
-            self.configs,
-            self.likes,
-            self.orders,
-            self.operator_sessions,
-            self.approvals,
-            self.audit,
-            self.ledger,
-            self.withdrawals,
-            self.refund_cases,
-            self.rankings,
-            self.outbox,
-            self.fleet,
-        )
+        indexed = [store for store in vars(self).values() if hasattr(store, "make_indexes")]
         with self._database.slow_operation_timeout():
             for store in indexed:
                 await store.make_indexes()
