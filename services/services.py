@@ -12,7 +12,7 @@ from services.accounts.sign_in import SignInService
 from services.accounts.token_cache import TokenCache
 from services.chat.groups import GROUP_KINDS, GroupService
 from services.chat.im_relay import ImRelay
-from services.chat.outbox_actions import CSS_KINDS, ImActions, css_actions
+from services.chat.outbox_actions import ImActions, css_actions
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
 from services.gold.ledger import LedgerService
@@ -70,11 +70,12 @@ class Services:
             lambda user_id: self.moderation.enforce_ban(user_id),  # noqa: PLW0108 - built later
         ).by_kind
         to_css = css_actions(tencent.css)
-        other_kinds, css = (*CSS_KINDS, *GROUP_KINDS), outbox.view(only=CSS_KINDS)
+        css_kinds = (*to_css,)
+        other_kinds, css = (*css_kinds, *GROUP_KINDS), outbox.view(only=css_kinds)
         im_safety = outbox.view(urgent=True, without=other_kinds)
         group_queue = outbox.view(urgent=True, only=GROUP_KINDS)
-        css_safety = outbox.view(urgent=True, only=CSS_KINDS)
-        self.im_outbox = OutboxJob("im_outbox", outbox.view(without=CSS_KINDS), to_im)
+        css_safety = outbox.view(urgent=True, only=css_kinds)
+        self.im_outbox = OutboxJob("im_outbox", outbox.view(without=css_kinds), to_im)
         self.im_safety_outbox = OutboxJob("im_safety_outbox", im_safety, to_im)
         self.group_outbox = OutboxJob("group_outbox", group_queue, to_im)
         self.css_outbox = OutboxJob("css_outbox", css, to_css)

@@ -14,9 +14,6 @@ from tencent.css import CssClient
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
 
-CSS_KINDS = ("drop_stream",)
-"""Message kinds sent to CSS; all others go to IM."""
-
 
 class ImActions:
     """Calls of IM.
@@ -106,6 +103,8 @@ class ImActions:
 
 
 def css_actions(css: CssClient) -> Actions:
+    """The kinds of message that are sent to CSS; all others go to IM."""
+
     async def drop_stream(payload: Payload) -> None:
         # Newest first: it may still be pushed.
         for stream in reversed(payload["streams"]):
