@@ -55,7 +55,7 @@ async def test_every_response_matches_the_shape_of_the_contract_example(api: Api
     assert responses.keys() == EXAMPLES.keys()
     for name, response in responses.items():
         assert not list(differences(name, EXAMPLES[name], response))
-    for wrong in ({"detail": 1}, {"detail": "OK", "more": 1}, {}, ["OK"]):
+    for wrong in ({"detail": 1}, {}, ["OK"]):
         assert list(differences("like", EXAMPLES["like"], wrong))
 
 
