@@ -28,7 +28,11 @@ class Migration:
     name: str
     apply: Callable[[Database], Awaitable[int]]
     oldest: int
-    """The lowest schema whose servers can run on the database afterwards."""
+    """The lowest schema whose servers can run on the database afterwards.
+
+    A change of form takes two releases: the first reads both forms and writes the new one, the
+    second, whose `oldest` is the schema of the first, converts the rest.
+    """
 
 
 MIGRATIONS: tuple[Migration, ...] = ()
