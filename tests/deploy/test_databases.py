@@ -1,9 +1,9 @@
-import asyncio
 import json
 import re
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from structlog.testing import capture_logs
 
 from config.settings import Settings
-from realtime.redis_bus import RedisBus
 from storage.database import Database
 from storage.replica_set import warn_of_mongodb_risks
 from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets
-from tests.support.nginx import deploy_file
+from tests.support.gifts import give
+from tests.support.nginx import DEPLOY, deploy_file
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, is_open
 from tests.support.redis_program import find_redis
@@ -34,8 +34,8 @@ from tests.support.replica_set import (
     documented_user,
     replica_set_member,
 )
-from tests.support.server_program import ServerProgram
-from tests.support.waiting import until
+from tests.support.server_program import ServerProgram, exit_status
+from tests.support.unit_sandbox import allowed_calls
 
 START_SECONDS = 30.0
 QLIVE = "replicaSet=qlive&authSource=qlive"
@@ -48,6 +48,61 @@ def wait_for_port(port: int) -> None:
     while not is_open(port):
         assert time.monotonic() < deadline, f"port {port} does not accept connections"
         time.sleep(0.01)
+
+
+class OwnRedis:
+    """A Redis with deploy/redis.conf on a free port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.authority = make_certificates(folder)
+        self._folder = folder
+
+    @contextmanager
+    def running(self, password: str = ">CHANGE-ME") -> Iterator[None]:
+        """Runs Redis; `password` replaces the password rules of the ACL."""
+        changes = {
+            "bind 127.0.0.1 10.0.0.31": "bind 127.0.0.1",
+            "tls-port 6379": f"tls-port {self.port}",
+            "/etc/redis/redis.": f"{self._folder}/127.0.0.1.",
+            ">CHANGE-ME": password,
+        }
+        (self._folder / "redis.conf").write_text(deploy_file("redis.conf", changes))
+        command = [find_redis(), str(self._folder / "redis.conf")]
+        with subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL) as process:
+            try:
+                wait_for_port(self.port)
+                yield
+            finally:
+                process.kill()
+
+    def url(self, login: str, authority: Path | None = None) -> str:
+        """As in deploy/secrets.env; `login` is name:password@ or empty."""
+        options = self.options(authority or self.authority)
+        return f"rediss://{login}127.0.0.1:{self.port}/0?{options}"
+
+    @staticmethod
+    def options(authority: Path) -> str:
+        return f"ssl_ca_certs={authority}&ssl_check_hostname=true"
+
+    def client(self, password: str) -> "redis.Redis":
+        return redis.Redis.from_url(self.url(f"qlive:{password}@"))
+
+    def publishes(self, password: str) -> bool:
+        """Whether a user with this password may publish."""
+        with self.client(password) as client:
+            try:
+                return client.publish("channel", "message") == 0
+            except redis.exceptions.AuthenticationError:
+                return False
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
+    """As in deploy/redis.conf, for tests that do not stop it."""
+    own = OwnRedis(tmp_path_factory.mktemp("redis"))
+    with own.running():
+        yield own
 
 
 @pytest.fixture(scope="module")
@@ -93,28 +148,42 @@ def member(running_member: Member) -> Member:
     return running_member
 
 
-async def test_documented_mongodb_users_have_exactly_the_rights_they_need(
-    data_folder: Path, member: Member
+class SandboxedProgram(ServerProgram):
+    """A server under the system call filter and the memory rules of its unit."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        super().__init__(folder, logging__json="true", **settings)
+        calls = folder / "calls"
+        calls.write_text("\n".join(allowed_calls((DEPLOY / "qlive@.service").read_text())))
+        sandbox = str(ROOT / "tests" / "support" / "unit_sandbox.py")
+        self._command = (sys.executable, sandbox, str(calls), sys.executable, "server.py")
+
+
+async def test_server_runs_under_its_unit_with_the_documented_users_of_mongodb_and_redis(
+    data_folder: Path, member: Member, redis_server: OwnRedis
 ) -> None:
     with MongoClient[Any](member.uri("root:root")) as client:
         parameter = client.admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)
         assert parameter["transactionLifetimeLimitSeconds"] == 5
-    uri = member.uri("qlive:secret", QLIVE)
-    program = ServerProgram(data_folder, mongodb__uri=uri)
+    uri, redis_url = member.uri("qlive:secret", QLIVE), redis_server.url("qlive:CHANGE-ME@")
+    program = SandboxedProgram(data_folder, mongodb__uri=uri, redis__url=redis_url)
     async with program.serving() as (process, address):
         api = ApiFixture(address)
         host = await api.host()
         guest = await api.guest("bert", 1, host.live_id, gold=1000)
-        gift = (await guest.get("qlive_gift/")).ok()["results"][0]
-        await guest.get("qlive_gift/push_gift/", user_id=host.id, gift_id=gift["id"])
+        listener = await host.connect()
+        await listener.next("snapshot")
+        (await give(guest, host.id)).ok()
+        await listener.next("gift")
+        ready = (await api.request("GET", "/readyz")).ok()
+        assert ready["dependencies"]["redis"]["state"] == "ok"
         await api.close()
         process.terminate()
-        await process.wait()
-    status, output, errors = await program.run("check-ledger")
-    assert (status, output) == (0, "Every unit of gold and income is accounted for.\n"), errors
-    log = (data_folder / "server.log").read_text()
-    assert "not authorized" not in log
-    assert "mongodb_" not in log  # every check of a start was made, and none warns
+        assert await exit_status(process) == 0
+    log = [json.loads(line) for line in (data_folder / "server.log").read_text().splitlines()]
+    assert not [line for line in log if line["level"] in ("error", "critical")]
+    # Every check of a start was made, and none warns.
+    assert not [line for line in log if line["event"].startswith("mongodb_")]
     with MongoClient[Any](uri) as client, pytest.raises(OperationFailure, match="not authorized"):
         client.other.things.insert_one({})
     with MongoClient[Any](member.uri("backup:secret")) as client:
@@ -183,48 +252,11 @@ async def test_documented_counter_update_keeps_new_rooms_off_lost_group_ids(
     assert (await api.host("媒婆")).live_id == restored_live_id + 1001
 
 
-class OwnRedis:
-    """A Redis with deploy/redis.conf on a free port."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.authority = make_certificates(folder)
-        self._folder = folder
-
-    @contextmanager
-    def running(self, password: str = ">CHANGE-ME") -> Iterator[None]:
-        """Runs Redis; `password` replaces the password rules of the ACL."""
-        changes = {
-            "bind 127.0.0.1 10.0.0.31": "bind 127.0.0.1",
-            "tls-port 6379": f"tls-port {self.port}",
-            "/etc/redis/redis.": f"{self._folder}/127.0.0.1.",
-            ">CHANGE-ME": password,
-        }
-        (self._folder / "redis.conf").write_text(deploy_file("redis.conf", changes))
-        command = [find_redis(), str(self._folder / "redis.conf")]
-        with subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL) as process:
-            try:
-                wait_for_port(self.port)
-                yield
-            finally:
-                process.kill()
-
-    def url(self, login: str, authority: Path | None = None) -> str:
-        """As in deploy/secrets.env; `login` is name:password@ or empty."""
-        options = f"ssl_ca_certs={authority or self.authority}&ssl_check_hostname=true"
-        return f"rediss://{login}127.0.0.1:{self.port}/0?{options}"
-
-    def client(self, password: str) -> "redis.Redis":
-        return redis.Redis.from_url(self.url(f"qlive:{password}@"))
+# ---- Redis and TLS
 
 
-@pytest.fixture
-def own_redis(tmp_path: Path) -> OwnRedis:
-    return OwnRedis(tmp_path)
-
-
-def test_redis_user_may_publish_and_subscribe_but_not_store_keys(own_redis: OwnRedis) -> None:
-    with own_redis.running(), own_redis.client("CHANGE-ME") as client:
+def test_redis_user_may_publish_and_subscribe_and_nothing_else(redis_server: OwnRedis) -> None:
+    with redis_server.client("CHANGE-ME") as client:
         subscription = client.pubsub()
         subscription.subscribe("channel")
         assert subscription.get_message(timeout=5)
@@ -232,86 +264,57 @@ def test_redis_user_may_publish_and_subscribe_but_not_store_keys(own_redis: OwnR
         message = subscription.get_message(timeout=5)
         assert message
         assert message["data"] == b"message"
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            client.set("key", 1)
+        for refused in (
+            lambda: client.set("key", 1),
+            lambda: client.acl_setuser("qlive", passwords=["+NEW"]),
+        ):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                refused()
         subscription.close()
-        with (
-            redis.Redis.from_url(own_redis.url("")) as anonymous,
-            pytest.raises(redis.exceptions.AuthenticationError),
-        ):
-            anonymous.ping()
-
-
-def test_redis_passwords_overlap_during_rotation_and_come_from_the_file(
-    own_redis: OwnRedis,
-) -> None:
     with (
-        own_redis.running(">OLD"),
-        own_redis.client("OLD") as client,
-        pytest.raises(redis.exceptions.NoPermissionError),
+        redis.Redis.from_url(redis_server.url("")) as anonymous,
+        pytest.raises(redis.exceptions.AuthenticationError),
     ):
-        client.acl_setuser("qlive", passwords=["+NEW"])
+        anonymous.ping()
+
+
+def test_redis_passwords_overlap_during_rotation_and_come_from_the_file(tmp_path: Path) -> None:
+    own_redis = OwnRedis(tmp_path)
     with own_redis.running(">OLD >NEW"):
-        for password in ("OLD", "NEW"):
-            with own_redis.client(password) as client:
-                assert client.publish("channel", "message") == 0
+        assert (own_redis.publishes("OLD"), own_redis.publishes("NEW")) == (True, True)
     with own_redis.running(">NEW"):
-        with own_redis.client("NEW") as client:
-            assert client.publish("channel", "message") == 0
-        with (
-            own_redis.client("OLD") as client,
-            pytest.raises(redis.exceptions.AuthenticationError),
-        ):
-            client.ping()
+        assert (own_redis.publishes("OLD"), own_redis.publishes("NEW")) == (False, True)
 
 
-# ---- TLS
-
-
-async def test_bus_uses_a_redis_with_tls_as_in_the_example_settings(own_redis: OwnRedis) -> None:
-    url = own_redis.url("qlive:CHANGE-ME@")
+def test_the_shipped_url_of_redis_has_the_options_of_the_test() -> None:
     shipped = shipped_secrets()["QLIVE_REDIS__URL"]
     assert shipped.partition("?")[0].startswith("rediss://")
-    assert set(parse_qs(urlsplit(shipped).query)) == set(parse_qs(urlsplit(url).query))
-    with own_redis.running():
-        bus, stopping = RedisBus(load(url), "qlive", "one"), asyncio.Event()
-        receiving = asyncio.create_task(bus.receive(stopping))
-        await until(lambda: bus.healthy)
-        stopping.set()
-        await receiving
-        await bus.close()
-
-
-def load(url: str) -> str:
-    """The URL after the validation of the settings."""
-    return Settings.model_validate({"redis": {"url": url}}).redis.url
+    used = OwnRedis.options(Path("/etc/qlive/ca.pem"))
+    assert set(parse_qs(urlsplit(shipped).query)) == set(parse_qs(used))
 
 
 def test_certificates_pass_the_checks_that_python_3_13_makes_by_default(
-    own_redis: OwnRedis,
+    redis_server: OwnRedis,
 ) -> None:
-    context = ssl.create_default_context(cafile=own_redis.authority)
+    context = ssl.create_default_context(cafile=redis_server.authority)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     with (
-        own_redis.running(),
-        socket.create_connection(("127.0.0.1", own_redis.port)) as connection,
+        socket.create_connection(("127.0.0.1", redis_server.port)) as connection,
         context.wrap_socket(connection, server_hostname="127.0.0.1"),
     ):
         pass
 
 
 def test_databases_accept_only_tls_and_clients_only_their_certificate(
-    own_redis: OwnRedis, member: Member, tmp_path: Path
+    redis_server: OwnRedis, member: Member, tmp_path: Path
 ) -> None:
-    (tmp_path / "strange").mkdir()
-    stranger = make_certificates(tmp_path / "strange")
-    with own_redis.running():
-        for url in (
-            own_redis.url("qlive:CHANGE-ME@", stranger),
-            f"redis://qlive:CHANGE-ME@127.0.0.1:{own_redis.port}/0",
-        ):
-            with redis.Redis.from_url(url) as client, pytest.raises(redis.ConnectionError):
-                client.ping()
+    stranger = make_certificates(tmp_path)
+    for url in (
+        redis_server.url("qlive:CHANGE-ME@", stranger),
+        f"redis://qlive:CHANGE-ME@127.0.0.1:{redis_server.port}/0",
+    ):
+        with redis.Redis.from_url(url) as client, pytest.raises(redis.ConnectionError):
+            client.ping()
     for uri in (
         Member(member.address, stranger).uri("root:root"),
         f"mongodb://root:root@{member.address}/?replicaSet=qlive",

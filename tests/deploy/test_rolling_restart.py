@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from tests.support.api import ApiFixture
 from tests.support.nginx import nginx_in_front
@@ -12,12 +14,23 @@ pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 
 async def test_restart_of_one_process_after_the_other_loses_nothing(
-    data_folder: Path, shared_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    data_folder: Path,
+    mongo: MongoClient[Any],
+    mongo_uri: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The loop of docs/deploy.md, under gifts, changes of seat and sockets."""
+    mongo.drop_database("qlive_test_deploy")
+    shared_settings = {
+        "mongodb__uri": mongo_uri,
+        "mongodb__database": "qlive_test_deploy",
+        "redis__url": redis_url,
+        "im__relay": "false",  # each server has its own IM simulator
+    }
     async with (
         two_machines(data_folder, shared_settings) as machines,
-        nginx_in_front(data_folder, *(it.port for it in machines), monkeypatch, FAST) as (
+        nginx_in_front(data_folder, *(machine.port for machine in machines), monkeypatch, FAST) as (
             _,
             front_api,
         ),
