@@ -84,7 +84,7 @@ def shared(mongo_uri: str) -> tuple[str, Path]:
     return mongo_uri, Path(options["storage"]["dbPath"])
 
 
-async def test_restart_keeps_the_data_and_reuses_the_port_while_it_is_free(
+async def test_restarts_keep_the_data_also_after_a_kill_and_the_port_while_it_is_free(
     data_dir: Path,
 ) -> None:
     """The first start finds stale files, which it ignores."""
@@ -96,34 +96,21 @@ async def test_restart_keeps_the_data_and_reuses_the_port_while_it_is_free(
             await client.app.things.insert_one({"name": "ring"}, session=session)
         port = mongod.port
         assert (data_dir / "port").read_text() == f"{port}\n"
-    async with running(data_dir) as (mongod, uri), connect(uri) as client:
-        assert (await client.app.things.find_one({}, {"_id": 0})) == {"name": "ring"}
+    async with running(data_dir) as (mongod, uri):
+        async with connect(uri) as client:
+            assert (await client.app.things.find_one({}, {"_id": 0})) == {"name": "ring"}
         assert mongod.port == port
+        watching = asyncio.create_task(mongod.watch())
+        with capture_logs() as lines:
+            os.kill(pid_in(data_dir), signal.SIGKILL)
+            await watching
+    assert [(line["event"], line["owner"]) for line in lines] == [("mongod_ended", "a command")]
     other_server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
     async with other_server, running(data_dir) as (mongod, uri):
         assert mongod.port != port
         async with connect(uri) as client:
             await client.app.things.insert_one({"name": "fan"})
             assert await client.app.things.count_documents({}) == 2
-
-
-async def test_mongod_listens_on_localhost_in_its_own_process_group(
-    shared: tuple[str, Path],
-) -> None:
-    uri, folder = shared
-    async with connect(uri) as client:
-        options = (await client.admin.command("getCmdLineOpts"))["parsed"]
-    assert options["net"]["bindIp"] == "127.0.0.1"
-    assert os.getpgid(pid_in(folder)) != os.getpgid(0)
-
-
-async def test_end_of_mongod_is_reported_with_its_server(data_dir: Path) -> None:
-    async with running(data_dir) as (mongod, _):
-        watching = asyncio.create_task(mongod.watch())
-        with capture_logs() as lines:
-            os.kill(pid_in(data_dir), signal.SIGKILL)
-            await watching
-    assert [(line["event"], line["owner"]) for line in lines] == [("mongod_ended", "a command")]
 
 
 async def test_cancelled_wait_for_a_primary_closes_its_client(
@@ -189,23 +176,20 @@ async def test_mongod_does_not_start_if_its_parent_has_exited(data_dir: Path) ->
     assert "began\n" not in result.stdout
 
 
-async def test_second_process_on_the_same_data_uses_the_running_mongod(
-    shared: tuple[str, Path],
+async def test_second_process_uses_the_running_mongod_unless_it_serves_beside_a_command(
+    shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri, folder = shared
     joining = EmbeddedMongod(folder)
     assert await joining.start() == uri
     await asyncio.wait_for(joining.stop(), 20)
     async with connect(uri) as client:
-        assert (await client.admin.command("ping"))["ok"]
-
-
-async def test_second_server_does_not_use_the_mongod_of_a_command(
-    shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+        options = (await client.admin.command("getCmdLineOpts"))["parsed"]
+    assert options["net"]["bindIp"] == "127.0.0.1"
+    assert os.getpgid(pid_in(folder)) != os.getpgid(0), "Ctrl-C in the terminal leaves it running"
     monkeypatch.setattr(module, "READY_SECONDS", 0.1)
     with pytest.raises(MongodStartFailed, match="another process uses .*mongodb.data_dir"):
-        await EmbeddedMongod(shared[1], address="http://127.0.0.1:8001").start()
+        await EmbeddedMongod(folder, address="http://127.0.0.1:8001").start()
 
 
 async def test_failed_start_releases_the_data_folder(data_dir: Path) -> None:

@@ -1,14 +1,13 @@
 import json
 
 import pytest
-from tornado.httpclient import AsyncHTTPClient
 
 from devtools.simulator.wire import SimulatorRequest
 
 
 @pytest.fixture
 def call(simulator):
-    async def send(method: str, path: str, content: object = None, **query: str):
+    async def send(method, path, content=None, **query):
         body = b"" if content is None else json.dumps(content).encode()
         reply = await simulator.answer(SimulatorRequest(method, path, query, {}, body))
         assert "json" in reply.headers["Content-Type"] or path == "/sns/jscode2session"
@@ -17,37 +16,21 @@ def call(simulator):
     return send
 
 
-def exchange_query(code: str) -> dict[str, str]:
-    return {
-        "appid": "wxd678efh567hg6787",
-        "secret": "s3cret",
-        "js_code": code,
-        "grant_type": "authorization_code",
-    }
+def exchange_query(code):
+    query = {"appid": "wxd678efh567hg6787", "secret": "s3cret", "js_code": code}
+    return query | {"grant_type": "authorization_code"}
 
 
-async def test_login_code_is_exchanged_over_http(call, sim_url):
-    _, answer = await call("POST", "/phone/login", {"name": "alice"})
-    query = "&".join(f"{name}={value}" for name, value in exchange_query(answer["code"]).items())
-    client = AsyncHTTPClient(force_instance=True)
-    reply = await client.fetch(f"{sim_url}/sns/jscode2session?{query}")
-    client.close()
-    assert json.loads(reply.body).keys() == {"openid", "session_key"}
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/"), ("POST", "/v3/pay/unknown")],
-)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/v3/pay/unknown")])
 async def test_unknown_path_is_404_json(call, method, path):
     status, answer = await call(method, path, {})
     assert status == 404
     assert answer["detail"]
 
 
-async def test_log_lists_calls_and_outcomes(call):
+async def test_log_lists_calls_and_outcomes_without_secrets(call):
     _, answer = await call("POST", "/phone/login", {"name": "alice"})
-    await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
+    _, login = await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
     await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
     await call("POST", "/v4/profile/portrait_set", {})
     await call("POST", "/v3/pay/transactions/jsapi", {})
@@ -59,13 +42,6 @@ async def test_log_lists_calls_and_outcomes(call):
         ("im", "/v4/profile/portrait_set", "60006"),
         ("pay", "/v3/pay/transactions/jsapi", "SIGN_ERROR"),
     ]
-
-
-async def test_log_contains_no_secrets(call, simulator):
-    _, answer = await call("POST", "/phone/login", {"name": "alice"})
-    _, login = await call("GET", "/sns/jscode2session", **exchange_query(answer["code"]))
-    _, log = await call("GET", "/log")
-    assert len(log["items"]) == 1
     for secret in (answer["code"], "s3cret", login["session_key"]):
         assert secret not in json.dumps(log)
 
@@ -79,10 +55,8 @@ async def test_log_keeps_the_last_200_calls(call):
 
 
 async def test_outage_answers_with_its_status_until_it_ends(call):
-    assert await call("POST", "/outage", {"service": "im", "status": 503}) == (
-        200,
-        {"outage": {"im": 503}},
-    )
+    down = await call("POST", "/outage", {"service": "im", "status": 503})
+    assert down == (200, {"outage": {"im": 503}})
     assert (await call("POST", "/v4/x", {}))[0] == 503
     assert (await call("GET", "/sns/jscode2session"))[0] == 200
     assert await call("POST", "/outage", {"service": "im"}) == (200, {"outage": {}})
@@ -94,7 +68,7 @@ async def test_outage_answers_with_its_status_until_it_ends(call):
 async def test_outage_of_seconds_delays_the_answer(call, monkeypatch):
     delays = []
 
-    async def record_delay(seconds: float) -> None:
+    async def record_delay(seconds):
         delays.append(seconds)
 
     monkeypatch.setattr("devtools.simulator.simulator.asyncio.sleep", record_delay)
