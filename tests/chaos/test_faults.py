@@ -1,29 +1,250 @@
-from itertools import pairwise
+"""Faults of a network, and programs that are restarted."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from tornado.ioloop import IOLoop
 
-from chaos.faults import TRACKS, make_plan
+from chaos import program as program_module
+from chaos.program import Program
+from chaos.proxy import Proxy
+from tests.support.stub_server import StubServer
+from tests.support.waiting import until
 
-SECONDS, NODES = 60.0, 4
-
-
-def test_equal_seeds_give_equal_plans_and_other_seeds_other_plans() -> None:
-    assert make_plan(3, SECONDS, NODES) == make_plan(3, SECONDS, NODES)
-    assert make_plan(3, SECONDS, NODES) != make_plan(4, SECONDS, NODES)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_faults_end_within_the_storm_and_do_not_overlap_on_a_track(seed: int) -> None:
-    faults = make_plan(seed, SECONDS, NODES)
-    assert faults == sorted(faults, key=lambda fault: fault.at)
-    assert all(0 <= f.at <= f.at + f.duration <= SECONDS + 0.02 for f in faults)
-    assert all(f.node in range(NODES) for f in faults)
-    for track in TRACKS:
-        of_track = [f for f in faults if f.track == track]
-        for before, after in pairwise(of_track):
-            assert before.at + before.duration < after.at
+WAIT = 10.0
+QUIET = 0.2
 
 
-def test_twenty_seeds_cover_every_kind_of_fault() -> None:
-    covered = {(f.track, f.kind) for seed in range(20) for f in make_plan(seed, SECONDS, NODES)}
-    assert covered == {(track, kind) for track, kinds in TRACKS.items() for kind in kinds}
+class EchoServer(StubServer):
+    """Sends back what it receives, and records it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = b""
+        self.ended = 0
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                self.received += data
+                writer.write(data)
+        except ConnectionError:
+            pass
+        self.ended += 1
+
+
+@pytest.fixture
+def echo(io_loop: IOLoop) -> Iterator[EchoServer]:
+    echo = EchoServer()
+    io_loop.run_sync(echo.start)
+    yield echo
+    io_loop.run_sync(echo.stop)
+
+
+@pytest.fixture
+def proxy(io_loop: IOLoop, echo: EchoServer) -> Iterator[Proxy]:
+    proxy = Proxy(echo.port)
+    io_loop.run_sync(proxy.start)
+    yield proxy
+    io_loop.run_sync(proxy.stop)
+
+
+class Connection:
+    """A client's connection through the proxy."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def echoes(self, data: bytes) -> bool:
+        self.writer.write(data)
+        return await asyncio.wait_for(self.reader.readexactly(len(data)), WAIT) == data
+
+    async def is_silent(self) -> bool:
+        """Whether neither data nor EOF arrives."""
+        try:
+            await asyncio.wait_for(self.reader.read(1), QUIET)
+        except TimeoutError:
+            return True
+        return False
+
+    async def is_reset(self) -> bool:
+        try:
+            await asyncio.wait_for(self.reader.read(), WAIT)
+        except ConnectionResetError:
+            return True
+        return False
+
+
+@asynccontextmanager
+async def connect(proxy: Proxy) -> AsyncIterator[Connection]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    try:
+        yield Connection(reader, writer)
+    finally:
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def test_without_faults_data_and_eof_pass_in_both_directions(
+    proxy: Proxy, echo: EchoServer
+) -> None:
+    async with connect(proxy) as connection:
+        assert await connection.echoes(bytes(range(256)) * 20_000)
+        connection.writer.close()
+        await until(lambda: echo.ended == 1)
+    await until(lambda: not proxy.connections)
+
+
+async def test_a_reset_reaches_both_sides_and_the_next_connection_works(
+    proxy: Proxy, echo: EchoServer
+) -> None:
+    async with connect(proxy) as connection:
+        assert await connection.echoes(b"x")
+        proxy.reset_all()
+        assert await connection.is_reset()
+        await until(lambda: echo.ended == 1)
+    async with connect(proxy) as connection:
+        assert await connection.echoes(b"y")
+
+
+async def test_a_half_open_connection_stays_open_and_silent_and_a_new_one_reaches_no_server(
+    proxy: Proxy, echo: EchoServer
+) -> None:
+    async with connect(proxy) as connection:
+        assert await connection.echoes(b"x")
+        proxy.half_open()
+        connection.writer.write(b"lost")
+        async with connect(proxy) as made_meanwhile:
+            made_meanwhile.writer.write(b"x")
+            assert await made_meanwhile.is_silent()
+        await proxy.heal()
+        connection.writer.write(b"lost, too")
+        assert await connection.is_silent()
+    async with connect(proxy) as connection:
+        assert await connection.echoes(b"y")
+        assert echo.ended == 0, "the server receives no EOF of the first connection"
+    assert echo.received == b"xy"
+
+
+async def test_slow_data_arrives_late_and_in_order_and_held_data_after_heal(proxy: Proxy) -> None:
+    loop = asyncio.get_running_loop()
+    async with connect(proxy) as connection:
+        assert await connection.echoes(b"x")
+        proxy.slow(0.2)
+        started = loop.time()
+        for letter in (b"a", b"b", b"c"):
+            connection.writer.write(letter)
+            await asyncio.sleep(0.01)
+        assert await connection.reader.readexactly(3) == b"abc"
+        assert loop.time() - started >= 0.2
+    await proxy.heal()
+    async with connect(proxy) as connection:
+        proxy.hold()
+        connection.writer.write(b"x")
+        assert await connection.is_silent()
+        await proxy.heal()
+        assert await connection.reader.readexactly(1) == b"x"
+
+
+async def test_a_connection_is_reset_by_a_lossy_network_or_if_the_target_does_not_listen(
+    proxy: Proxy, echo: EchoServer
+) -> None:
+    proxy.lossy(1.0)
+    async with connect(proxy) as connection:
+        connection.writer.write(b"x")
+        assert await connection.is_reset()
+    await proxy.heal()
+    await echo.stop()
+    async with connect(proxy) as connection:
+        assert await connection.is_reset()
+    await until(lambda: not proxy.connections)
+    await echo.start()
+
+
+async def test_refusing_connections_keeps_open_ones_and_the_port(proxy: Proxy) -> None:
+    async with connect(proxy) as connection:
+        assert await connection.echoes(b"x")
+        proxy.refuse()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await connection.echoes(b"y")
+    with pytest.raises(OSError, match="in use"):  # the port stays reserved
+        socket.create_server(("127.0.0.1", proxy.port)).close()
+    await proxy.accept()
+    async with connect(proxy) as connection:
+        assert await connection.echoes(b"z")
+
+
+# ---- programs, each a line of shell
+
+WAIT_FOREVER = "while :; do sleep 0.05; done"
+
+
+def shell(script: str, folder: Path) -> Program:
+    environment = {"PATH": "/usr/bin:/bin"}
+    command = ["sh", "-c", script]
+    return Program(command, folder, environment, folder / "log", ready_marker=b"ready")
+
+
+async def ready(program: Program) -> None:
+    await until(lambda: b"ready" in program.log.read_bytes() if program.log.exists() else False)
+
+
+@pytest.mark.parametrize(
+    ("script", "bad_exits"),
+    [
+        ("echo ready; exit 3", {("unexpected_exit", "exit status 3")}),
+        ("exit 1", set()),  # before it is ready
+    ],
+)
+async def test_a_program_that_ends_is_restarted_and_its_exit_recorded(
+    tmp_path: Path, script: str, bad_exits: set[tuple[str, str]]
+) -> None:
+    (tmp_path / "log").write_text("ready, in an earlier run\n")
+    program = shell(script, tmp_path)
+    program.start()
+    await until(lambda: program.starts == 2)
+    await program.stop()
+    assert set(program.bad_exits) == bad_exits
+
+
+async def test_a_requested_kill_does_not_excuse_the_next_exit(tmp_path: Path) -> None:
+    program = shell(f"echo ready; test -e again && exit 3; touch again; {WAIT_FOREVER}", tmp_path)
+    program.start()
+    await until((tmp_path / "again").exists)
+    program.hold_down()
+    program.release()
+    await until(lambda: program.starts == 3)
+    await program.stop()
+    assert set(program.bad_exits) == {("unexpected_exit", "exit status 3")}
+
+
+@pytest.mark.parametrize(("status", "bad"), [(0, []), (1, [("drain_failed", "exit status 1")])])
+async def test_a_requested_exit_must_have_status_zero(
+    tmp_path: Path, status: int, bad: object
+) -> None:
+    program = shell(f"trap 'exit {status}' TERM; echo ready; {WAIT_FOREVER}", tmp_path)
+    program.start()
+    await ready(program)
+    await program.restart()
+    await until(lambda: program.starts == 2)
+    assert program.bad_exits == bad
+    await program.stop()
+
+
+async def test_a_program_that_ignores_sigterm_is_killed_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_module, "STOP_SECONDS", 0.1)
+    program = shell(f"trap '' TERM; echo ready; {WAIT_FOREVER}", tmp_path)
+    program.start()
+    await ready(program)
+    await program.restart()
+    program.send_signal(signal.SIGKILL)
+    await program.stop()
+    assert program.bad_exits[0] == ("drain_timeout", "no exit within 0.1 s")

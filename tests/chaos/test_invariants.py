@@ -1,4 +1,4 @@
-"""Invariants that need a database or a server, over a fake one."""
+"""The checks after a run can fail: lost and repeated operations, balances, rooms, logs."""
 
 import json
 from types import SimpleNamespace
@@ -6,29 +6,72 @@ from typing import Any
 
 import pytest
 
-from chaos.invariants import (
-    _check_room_logs,
-    _wrong_balances,
-    check_ledger,
-    room_state_violations,
-)
-from chaos.operations import Operation
+from chaos.invariants import _check_room_logs, _wrong_balances, check_ledger, room_state_violations
+from chaos.operations import Operation, check_duplicates, check_lost, gold_spent, key_of
 from chaos.run import GOLD
-from chaos.timeline import Frame, Timelines
+from chaos.server_logs import unexpected_errors
+from chaos.timeline import Frame, Timeline, Timelines
 from chaos.violations import Violations
-from runtime.process import ServerProcess
-from tests.support.api import ApiFixture
 from tests.support.client import Reply
 from tests.support.gifts import CANDY, give
 
-
-def event(seq: int, gold: int = 5) -> Frame:
-    gift = {"from": {"user_id": "2"}, "gold": gold, "request_id": str(seq)}
-    return {"type": "gift", "epoch": "a", "live_id": 1, "seq": seq, "ts": 9, "data": gift}
+NOW = 1_700_000_000.0
 
 
-def stored(frame: Frame) -> dict[str, Any]:
-    return {name: frame[name] for name in ("seq", "ts", "type", "data")}
+def event(seq: int, type_: str, after: float = 0.5, **data: Any) -> Frame:
+    at = int((NOW + after) * 1000)
+    return {"type": type_, "epoch": "a", "live_id": 1, "seq": seq, "ts": at, "data": data}
+
+
+def gift(seq: int, request_id: str = "", giver: str = "2", gold: int = 5) -> Frame:
+    from_, request_id = {"user_id": giver}, request_id or f"man-{seq}"
+    return event(seq, "gift", request_id=request_id, gold=gold, **{"from": from_})
+
+
+def timeline(*frames: Frame, epoch: str = "a") -> Timeline:
+    return Timeline(1, epoch, {frame["seq"]: frame for frame in frames})
+
+
+# ---- operations
+
+
+def lost_count(operation: Operation, *frames: Frame) -> int:
+    violations = Violations()
+    count = check_lost([operation], [timeline(*frames)], violations)
+    assert violations.counts["lost"] == count
+    return count
+
+
+def test_an_operation_without_its_event_is_lost() -> None:
+    given = Operation(1, "gift man-1", NOW, NOW + 1)
+    assert lost_count(given, gift(1)) == 0
+    assert lost_count(given) == 1
+    assert lost_count(given, gift(2)) == 1
+    applied = Operation(1, "micro_apply 2", NOW, NOW + 1)
+    earlier, now = (event(n, "micro_apply", after, user_id="2") for n, after in ((0, -5), (1, 0.5)))
+    assert lost_count(applied, earlier) == 1
+    assert lost_count(Operation(2, "micro_apply 2", NOW, NOW + 1), now) == 1  # another room
+    assert lost_count(applied, earlier, now) == 0
+
+
+def test_a_duplicate_effect_is_found_across_live_sessions() -> None:
+    violations = Violations()
+    applied = [event(seq, "micro_apply", user_id="2") for seq in (3, 4)]  # may be repeated
+    sessions = [timeline(gift(1), gift(2), *applied), timeline(gift(1), epoch="b")]
+    check_duplicates(sessions, violations)
+    assert violations.examples == {"duplicate_effect": ["gift man-1: 2 events"]}
+    assert gold_spent(sessions) == {"2": 15}
+
+
+def test_each_event_has_the_key_of_its_operation() -> None:
+    url = "rtmp://play/room?txSecret=1"
+    accepted = key_of(event(1, "micro_accept", user_id="2", play_url=url))
+    assert accepted == "micro_accept rtmp://play/room"
+    assert key_of(event(1, "micro_leave", user_id="2")) == "micro_leave 2"
+    assert key_of(event(1, "member_away", user_id="2")) == ""
+
+
+# ---- balances and stored events
 
 
 class FakeRun:
@@ -40,12 +83,16 @@ class FakeRun:
         self.api = self
         self.rooms = [SimpleNamespace(guests=[SimpleNamespace(name="giver", id="2")])]
         self.gold = GOLD - 15
-        self.log = [stored(event(seq)) for seq in (2, 3, 4)]
-        self.timelines.of(1, "a").events = {seq: event(seq) for seq in (1, 2, 3)}
+        self.log = [stored(gift(seq)) for seq in (2, 3, 4)]
+        self.timelines.of(1, "a").events = {seq: gift(seq) for seq in (1, 2, 3)}
 
     async def ops_request(self, _method: str, path: str) -> Reply:
         assert path == "users/2"
         return Reply(200, text=json.dumps({"gold": self.gold}))
+
+
+def stored(frame: Frame) -> dict[str, Any]:
+    return {name: frame[name] for name in ("seq", "ts", "type", "data")}
 
 
 @pytest.fixture
@@ -59,30 +106,23 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-async def test_a_balance_reduced_by_the_delivered_gifts_passes(run: Any) -> None:
+async def test_a_balance_that_does_not_match_the_gifts_is_found(run: Any) -> None:
     assert await _wrong_balances(run) == []
-
-
-@pytest.mark.parametrize("gold", [GOLD - 20, GOLD - 10])
-async def test_a_balance_that_does_not_match_the_gifts_is_found(run: Any, gold: int) -> None:
-    run.gold = gold
-    words = f"giver: {gold} instead of {GOLD - 15}"
-    assert await _wrong_balances(run) == [("wrong_balance", words)]
-
-
-async def test_stored_events_equal_to_the_delivered_ones_pass(run: Any) -> None:
-    await _check_room_logs(run)
-    assert not run.violations
+    for run.gold in (GOLD - 20, GOLD - 10):
+        words = f"giver: {run.gold} instead of {GOLD - 15}"
+        assert await _wrong_balances(run) == [("wrong_balance", words)]
 
 
 async def test_a_stored_event_that_differs_from_the_delivered_one_is_found(run: Any) -> None:
-    run.log[1] = stored(event(3, gold=6))
+    await _check_room_logs(run)
+    assert not run.violations
+    run.log[1] = stored(gift(3, gold=6))
     await _check_room_logs(run)
     assert dict(run.violations.counts) == {"conflicting_event": 1}
 
 
-async def test_a_missing_gift_and_a_wrong_balance_are_found(
-    api: ApiFixture, server: ServerProcess, mongo_uri: str
+async def test_a_missing_gift_and_a_wrong_ledger_are_found(
+    api: Any, server: Any, mongo_uri: str
 ) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     (await give(anna, bert.id, CANDY, request_id="anna-1")).ok()
@@ -99,6 +139,8 @@ async def test_a_missing_gift_and_a_wrong_balance_are_found(
     await check_ledger(run)
     assert run.violations.counts == {"ledger_problem": 1, "gift_lost": 1}
 
+
+# ---- rooms
 
 HOST = {"user_id": "1", "gender": 2, "away": False}
 MAN = {"user_id": "2", "gender": 1, "away": False}
@@ -117,35 +159,63 @@ VALID: dict[str, Any] = {
     "audience_count": 4,
     "num_list": [0, 2, 1, 1],
 }
-
-
-def found(**changes: Any) -> list[str]:
-    return [kind for kind, _ in room_state_violations(ROOM, {**VALID, **changes})]
-
-
-def test_a_room_with_all_members_present_is_valid() -> None:
-    assert found() == []
-    invited = {**APPLICANT, "applied_at": None}
-    assert found(applicants=[invited], num_list=[0, 2, 0, 1]) == []
+INVITED = {"applicants": [{**APPLICANT, "applied_at": None}], "num_list": [0, 2, 0, 1]}
 
 
 @pytest.mark.parametrize(
-    ("changes", "kinds"),
+    ("kinds", "changes"),
     [
-        ({"status": "paused"}, ["still_away"]),
-        ({"status": "ended"}, ["still_away"]),
-        ({"owner": {**HOST, "away": True}}, ["still_away"]),
-        ({"male": {**MAN, "away": True}}, ["still_away"]),
-        ({"male": {**MAN, "user_id": "9"}}, ["stale_user"]),
-        ({"applicants": [{**APPLICANT, "user_id": "9"}]}, ["stale_user"]),
-        ({"applicants": []}, ["wrong_counts"]),
-        ({"audience_count": 5}, ["wrong_counts"]),
-        ({"audience_count": 3}, ["wrong_counts"]),
-        ({"num_list": [0, 3, 1, 1]}, ["wrong_counts"]),
-        ({"num_list": [1, 2, 1, 1]}, ["wrong_counts"]),
+        ([], {}),
+        ([], INVITED),
+        (["still_away"], {"status": "paused"}),
+        (["still_away"], {"status": "ended"}),
+        (["still_away"], {"owner": {**HOST, "away": True}}),
+        (["still_away"], {"male": {**MAN, "away": True}}),
+        (["stale_user"], {"male": {**MAN, "user_id": "9"}}),
+        (["stale_user"], {"applicants": [{**APPLICANT, "user_id": "9"}]}),
+        (["wrong_counts"], {"applicants": []}),
+        (["wrong_counts"], {"audience_count": 5}),
+        (["wrong_counts"], {"audience_count": 3}),
+        (["wrong_counts"], {"num_list": [0, 3, 1, 1]}),
+        (["wrong_counts"], {"num_list": [1, 2, 1, 1]}),
     ],
 )
-def test_stale_absent_and_miscounted_users_are_found(
-    changes: dict[str, Any], kinds: list[str]
+def test_stale_absent_and_miscounted_users_are_found(kinds: list[str], changes: Any) -> None:
+    assert [kind for kind, _ in room_state_violations(ROOM, {**VALID, **changes})] == kinds
+
+
+# ---- logs of the servers
+
+
+def entry(**more: Any) -> str:
+    return json.dumps({"event": "failed", "level": "warning", **more})
+
+
+def with_traceback(exception: str) -> str:
+    return entry(exception=f"Traceback (most recent call last):\n  File …\n{exception}")
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("QLive serves on http://127.0.0.1:1", []),
+        (entry(error="AutoReconnect: a KeyError: it is not"), []),
+        (entry(error=None), []),
+        (entry(event="bus_disconnected", error="RuntimeError"), []),
+        (entry(why="TryAgain: KeyError"), []),
+        (with_traceback("pymongo.errors.AutoReconnect: connection closed"), []),
+        (with_traceback("KeyError: 'seq'")[:-5], []),
+        ('{"event": "failed", "le{"event": "listening"}', []),
+        (with_traceback("KeyError: 'seq'"), ["failed: KeyError: 'seq'"]),
+        ("Traceback (most recent call last):", ["Traceback (most recent call last):"]),
+        (entry(error="KeyError: 'seq'"), ["failed: KeyError: 'seq'"]),
+        (entry(error="RuntimeError"), ["failed: RuntimeError"]),
+        (entry(error="TimeoutError", why="ZeroDivisionError"), ["failed: ZeroDivisionError"]),
+    ],
+)
+def test_a_bug_is_found_in_a_log_and_an_expected_error_is_not(
+    tmp_path: Any, line: str, found: list[str]
 ) -> None:
-    assert found(**changes) == kinds
+    log = tmp_path / "server.log"
+    log.write_text("\n".join((entry(), line, entry())))
+    assert list(unexpected_errors(log)) == found

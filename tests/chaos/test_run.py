@@ -1,6 +1,148 @@
-from pathlib import Path
+"""The command line and its reports: each run can be repeated, whatever its outcome."""
 
+import asyncio
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chaos import __main__ as command
+from chaos import membership_changes
+from chaos.faults import TRACKS, make_plan
+from chaos.flood import Attacker, Flood, calls, encode
+from chaos.metrics import percentile
+from chaos.report import RunReport
+from chaos.room_load import RoomLoad
 from chaos.run import Run, RunSize
+from chaos.scenario import RunConfig, Scenario
+from chaos.scenarios.ban import stream_of
+from chaos.violations import Violations
+from tests.support.client import Reply
+
+SIZE = RunSize(clients=6, rooms=2, processes=1)
+
+
+# ---- command line
+
+
+async def passes(config: RunConfig) -> RunReport:
+    return RunReport("passes", config.seed, str(config.folder), 0.0)
+
+
+async def crashes(config: RunConfig) -> RunReport:
+    if config.seed == 1:
+        raise RuntimeError("no room")
+    return await passes(config)
+
+
+async def hangs(_config: RunConfig) -> RunReport:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.fixture
+def exit_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(command, "FOLDER", tmp_path)
+    monkeypatch.setattr(command.structlog, "configure", lambda **_: None)
+
+    def run(storm: Any, *arguments: str) -> int:
+        """The status of the command in a thread, since each run has an event loop of its own."""
+        monkeypatch.setitem(command.SCENARIOS, "storm", Scenario(storm, "", SIZE, 0.0))
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(command.main, list(arguments)).result()
+
+    return run
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
+
+
+def test_other_runs_continue_after_a_crashed_run_whose_command_is_printed(
+    exit_status: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status(crashes, "storms", "--seeds", "3", "--seconds", "2.5") == 1
+    assert [line["violations"] for line in lines(tmp_path)] == [{"crashed": 1}, {}, {}]
+    assert lines(tmp_path)[0]["requested_seconds"] == 2.5
+    printed = capsys.readouterr()
+    assert "storm 1: FAILED (crashed: 1)" in printed.out
+    assert "FAILED: python -m chaos storm --seed 1 --seconds 2.5\n" in printed.err
+
+
+def test_a_hanging_run_is_ended_and_reported(
+    exit_status: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "LIMIT_SECONDS", 0.05)
+    assert exit_status(hangs, "storm") == 1
+    assert lines(tmp_path)[0]["examples"] == {"crashed": ["TimeoutError()"]}
+
+
+def test_crash_paths_are_selected_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    config = RunConfig(Path(), SIZE, 2, 4, ("withdrawal", "refund_case"))
+    repeat = command.repeat_command("crash", config)
+    assert repeat.endswith(" --paths withdrawal,refund_case")
+    with pytest.raises(SystemExit):
+        command.main(["crash", "--paths", "withdrawal,refund"])
+    assert "refund: use gift, gift_outside" in capsys.readouterr().err
+
+
+# ---- reports
+
+
+def test_missed_goals_and_violations_fail_the_run_and_are_listed() -> None:
+    metrics = {"recovery": 9.0, "deliveries": 10, "unknown": None}
+    report = RunReport("storm", 7, "/folder", 60.0, metrics=metrics)
+    report.require("recovery", 10)
+    report.require("deliveries", 10, at_least=True)
+    assert report.passed
+    report.require("recovery", 8)
+    report.require("deliveries", 11, at_least=True)
+    report.require("unknown", 1)
+    missed = ["recovery 9.0, at most 8", "deliveries 10, at least 11", "unknown None, at most 1"]
+    assert (report.missed, report.passed) == (missed, False)
+    failed = RunReport("storm", 7, "/folder", 60.0, violations={"gap": 2})
+    assert not failed.passed
+    assert failed.summary.startswith("storm 7: FAILED (gap: 2), 60.0 s")
+    line = json.loads(failed.line())
+    assert (line["scenario"], line["seed"], line["passed"]) == ("storm", 7, False)
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        ([], 0.5, None),
+        ([3.0], 0.01, 3.0),
+        ([1.0, 2.0, 3.0, 4.0], 0.5, 2.0),
+        ([4.0, 1.0, 3.0, 2.0], 1, 4.0),
+        ([float(n) for n in range(1, 101)], 0.99, 99.0),
+    ],
+)
+def test_a_percentile_is_a_measured_value(values: Any, share: float, expected: Any) -> None:
+    assert percentile(values, share) == expected
+
+
+# ---- plans of faults, and random generators
+
+
+def test_faults_are_reproducible_of_every_kind_and_do_not_overlap_on_a_track() -> None:
+    seconds, nodes = 60.0, 4
+    plans = [make_plan(seed, seconds, nodes) for seed in range(20)]
+    assert plans[3] == make_plan(3, seconds, nodes) != plans[4]
+    kinds = {(fault.track, fault.kind) for plan in plans for fault in plan}
+    assert kinds == {(track, kind) for track, kinds in TRACKS.items() for kind in kinds}
+    for plan in plans:
+        assert plan == sorted(plan, key=lambda fault: fault.at)
+        assert all(0 <= f.at <= f.at + f.duration <= seconds + 0.02 for f in plan)
+        assert all(fault.node in range(nodes) for fault in plan)
+        for track in TRACKS:
+            of_track = [fault for fault in plan if fault.track == track]
+            for before, after in pairwise(of_track):
+                assert before.at + before.duration < after.at
 
 
 async def test_random_generators_are_independent_and_reproducible(tmp_path: Path) -> None:
@@ -15,3 +157,57 @@ async def test_random_generators_are_independent_and_reproducible(tmp_path: Path
     assert len(set(draws[0])) == len(draws[0])
     for run in runs:
         await run.api.close()
+
+
+# ---- load
+
+
+def test_a_flood_encodes_requests_of_every_kind() -> None:
+    flood = Flood(8000, [Attacker("t0", "10.0.0.1")], 7, "12345678", "wx1", 1.0)
+    assert Flood.from_json(flood.to_json().decode()) == flood
+    for kind, requests in calls(flood).items():
+        head, _, body = encode(next(requests), flood.attackers[0]).decode().partition("\r\n\r\n")
+        assert f"Content-Length: {len(body)}" in head, kind
+        assert ("Authorization: Bearer t0" in head) == (kind == "ops")
+
+
+def test_the_name_of_a_stream_is_the_last_part_of_its_path() -> None:
+    assert stream_of("rtmp://push.example.com/live/1_ab?txSecret=x&txTime=y") == "1_ab"
+
+
+class FakeHost:
+    """Answers with the statuses of its script; the last one repeats."""
+
+    id, name, live_id = "1", "host", 7
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses = list(statuses)
+        self.requests: list[str] = []
+
+    async def post(self, path: str, **_params: Any) -> Reply:
+        self.requests.append(path.strip("/").rpartition("/")[2])
+        return Reply(self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0])
+
+    get = post
+
+
+@pytest.mark.parametrize(
+    ("statuses", "requests", "violations"),
+    [
+        ((0, 200, 503, 200), ["live_end"] * 2 + ["matchmaker_enter"] * 2, {}),
+        ((409,), ["live_end"] * membership_changes.TRIES, {"unexpected_response": 1}),
+    ],
+    ids=["restarted", "refused"],
+)
+async def test_a_live_session_restarts_after_retried_requests_or_is_a_violation(
+    monkeypatch: pytest.MonkeyPatch, statuses: Any, requests: list[str], violations: Any
+) -> None:
+    async def sleep(_seconds: float) -> None: ...
+
+    patched = SimpleNamespace(**vars(asyncio) | {"sleep": sleep})
+    monkeypatch.setattr(membership_changes, "asyncio", patched)
+    host: Any = FakeHost(*statuses)
+    room = RoomLoad(host, [], Violations(), random.Random(1))
+    await membership_changes.restart_live(room)
+    assert (host.requests, dict(room.violations.counts)) == (requests, violations)
+    assert len(room.operations) == (not violations)
