@@ -156,24 +156,6 @@ async def test_use_extends_a_token_that_is_not_fresh_within_its_absolute_lifetim
         assert row["expires_at"] == row["made_at"] + timedelta(days=180)
 
 
-async def test_uses_at_the_same_time_are_stored_together(
-    stores: StoresFixture, commands: list[str]
-) -> None:
-    """The clients of a killed process reconnect within seconds."""
-    user_ids = [f"user{n}" for n in range(20)]
-    tokens = [await issue(stores, user_id) for user_id in user_ids]
-    past = datetime.now(UTC) - timedelta(hours=2)
-    aged = {"$set": {"used_at": past, "expires_at": past + timedelta(days=30)}}
-    await stores.database.collection("tokens").update_many({}, aged)
-    commands.clear()
-    assert await asyncio.gather(*map(stores.tokens.user_id_of, tokens)) == user_ids
-    assert commands.count("update") <= 2
-    assert all(
-        row["used_at"] > past and row["expires_at"] > past + timedelta(days=30)
-        for row in await rows(stores)
-    )
-
-
 async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_extended(
     stores: StoresFixture, mongo: MongoClient[Any]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage.errors import BlockNotFound, GiftNotFound
-from storage.gold.catalogue import DEFAULTS, ConfigStore
+from storage.gold.catalogue import DEFAULTS
 from tests.support.storage import StoresFixture
 
 FEW = DEFAULTS[-3:]
@@ -92,35 +92,24 @@ async def test_newest_enabled_rate_applies_and_is_missing_if_invalid(stores: Sto
 # ---- defaults
 
 
-class KilledStart(Exception):
-    """Ends a start, as SIGKILL would."""
-
-
-class DyingCollection:
-    """A collection whose process is killed after `calls` calls."""
-
-    def __init__(self, collection: Any, calls: int) -> None:
-        self._collection = collection
-        self._calls = calls
-
-    def __getattr__(self, name: str) -> Any:
-        if not self._calls:
-            raise KilledStart
-        self._calls -= 1
-        return getattr(self._collection, name)
-
-
-@pytest.mark.parametrize("calls", range(len(FEW)))
 async def test_a_start_killed_after_any_row_is_completed_by_the_next(
-    stores: StoresFixture, calls: int
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed: Any = ConfigStore(stores.database)
-    killed._rows = DyingCollection(killed._rows, calls)
-    with pytest.raises(KilledStart):
-        await killed.store_defaults(FEW)
-    await stores.configs.store_defaults(FEW)
-    assert [row["key"] for row in await stores.configs.all()] == [row["key"] for row in FEW]
-    assert (await stores.configs.add(**FEW[0]))["id"] == len(FEW) + 1
+    configs = stores.configs
+    insert_one = configs._rows.insert_one
+
+    async def insert_only_the_first(row: dict[str, Any]) -> None:
+        if row["_id"] > 1:
+            raise ConnectionError  # SIGKILL, say
+        await insert_one(row)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(configs._rows, "insert_one", insert_only_the_first)
+        with pytest.raises(ConnectionError):
+            await configs.store_defaults(FEW)
+    await configs.store_defaults(FEW)
+    assert [row["key"] for row in await configs.all()] == [row["key"] for row in FEW]
+    assert (await configs.add(**FEW[0]))["id"] == len(FEW) + 1
 
 
 async def test_starts_at_once_store_each_default_once_and_later_ones_change_nothing(

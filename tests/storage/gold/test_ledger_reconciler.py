@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pymongo.errors import DuplicateKeyError
 from tornado.ioloop import IOLoop
 
 from core.locks import NamedLocks
@@ -157,13 +156,6 @@ async def test_incremental_check_covers_rankings_of_reversed_gifts(ledger: Ledge
     await ledger.stores.database.collection("rankings").update_one(live, {"$inc": {"gold": 1}})
     found = await ledger.reconciler.problems(datetime.now(UTC) - HOUR)
     assert [problem.kind for problem in found if problem.what.startswith("live:")] == ["rank"]
-
-
-async def test_two_entries_cannot_have_the_same_room_event(ledger: LedgerFixture) -> None:
-    collection = ledger.stores.database.collection("ledger")
-    first, second, *_ = await collection.find({"kind": "gift"}).sort("seq", 1).to_list()
-    with pytest.raises(DuplicateKeyError):
-        await collection.update_one({"_id": second["_id"]}, {"$set": {"seq": first["seq"]}})
 
 
 async def test_invalid_ranking_scopes_are_reported_and_skipped(ledger: LedgerFixture) -> None:

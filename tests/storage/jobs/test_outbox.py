@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from storage.jobs.due import claim_unchanged
 from storage.jobs.outbox import FAILED_KEPT, LOOKAHEAD, NEWEST, OutboxMessage, OutboxStore
 from storage.write_batch import GroupCommit, WriteBatch
 from tests.support.storage import StoresFixture
@@ -149,33 +150,29 @@ async def test_values_are_collected_in_one_message_that_keeps_the_newest(
     for n in (0, *range(NEWEST + 1)):
         await add_stream(stores, f"s{n}", "1")
     payload = {"streams": [f"s{n}" for n in range(1, NEWEST + 1)]}
-    now = datetime.now(UTC)
-    message = await claim_due(stores.outbox, now)
+    message = await claim_due(stores.outbox)
     assert message.payload == payload
     assert await stores.outbox.waiting() == 1
     await add_stream(stores, "next", "1")
     assert (await claim_due(stores.outbox)).payload == {"streams": ["next"]}
-    again = await claim_due(stores.outbox, now + LEASE)
-    assert (again.id, again.payload, again.tries) == (message.id, payload, 2)
+    later = datetime.now(UTC) + LEASE
+    claimed = await stores.outbox.claim(later, later + LEASE, 10)
+    assert [it.payload for it in claimed] == [payload, {"streams": ["next"]}], "each was sent"
+    assert (claimed[0].id, claimed[0].tries) == (message.id, 2)
 
 
-async def test_no_value_is_lost_to_concurrent_claims(stores: StoresFixture) -> None:
-    """Neither one that is added to a message while it is claimed, nor one that is joined."""
-    values = [f"{key}{n}" for n in range(NEWEST) for key in "abc"]
-    claimed: list[str] = []
+async def test_joined_message_that_another_process_has_claimed_meanwhile_is_kept(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = stores.database.collection("outbox")
+    for stream in ("first", "second"):
+        await add_stream(stores, stream, "1")
 
-    async def claim_some() -> int:
-        now = datetime.now(UTC)
-        messages = await stores.outbox.claim(now, now + LEASE, 2)
-        for message in messages:
-            claimed.extend(message.payload["streams"])
-            await stores.outbox.mark_done(message.id)
-        return len(messages)
+    async def claim_late(*args: Any) -> set[object]:
+        claimed = await claim_unchanged(*args)
+        await rows.update_one({"tries": 0}, {"$inc": {"tries": 1}})
+        return claimed
 
-    await asyncio.gather(
-        *(add_stream(stores, value, value[0]) for value in values), *(claim_some() for _ in values)
-    )
-    while await claim_some():
-        pass
-    assert set(claimed) == set(values)
-    assert await stores.outbox.waiting() == 0
+    monkeypatch.setattr("storage.jobs.outbox.claim_unchanged", claim_late)
+    assert (await claim_due(stores.outbox)).payload == {"streams": ["first", "second"]}
+    assert await stores.outbox.waiting() == 2

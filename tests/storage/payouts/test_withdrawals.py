@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pymongo.errors import DuplicateKeyError
 
 from core.errors import WriteConflict
 from ledger.transfers import TransferState
@@ -49,13 +48,6 @@ async def test_a_withdrawal_is_saved_only_as_it_was_read_last(stores: StoresFixt
     assert stored == replace(withdrawal.approve("finn"), version=1)
     with pytest.raises(WriteConflict):
         await stores.database.transaction(save)
-
-
-async def test_a_request_id_is_stored_once_for_each_user(stores: StoresFixture) -> None:
-    await add(stores, requested())
-    await add(stores, replace(requested(), id="W2", user_id="bert"))
-    with pytest.raises(DuplicateKeyError):
-        await add(stores, replace(requested(), id="W3"))
 
 
 async def test_due_withdrawals_are_leased_the_one_that_waits_longest_first(

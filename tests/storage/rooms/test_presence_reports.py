@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
-
 from rooms.members import ACTIVITY_INTERVAL_MS, is_known_present
-from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, NOW
+from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import (
     LATER,
-    PROCESS,
+    OTHER_PROCESS,
     disconnect,
     find_membership,
     member_fields,
@@ -51,44 +49,32 @@ async def test_sign_of_life_ends_an_absence_or_restarts_its_grace_period_after_a
     assert not await stores.presence.seen("unknown", NOW)
 
 
-async def take_step(stores: StoresFixture, live_id: int, step: str) -> None:
-    match step:
-        case "connect":
-            await register_socket(stores, BERT, live_id)
-        case "lose_socket":
-            await disconnect(stores, BERT, live_id)
-        case "lose_process":
-            await stores.presence.mark_members_away(PROCESS, LATER)
-        case "accept":
-            await accept_user(stores, live_id, BERT)
-        case "report_away" | "report_back":
-            await report(stores, present=step == "report_back", now=LATER)
-
-
-@pytest.mark.parametrize(
-    ("steps", "silent_ms", "is_known"),
-    [
-        ([], ACTIVITY_INTERVAL_MS, True),
-        ([], ACTIVITY_INTERVAL_MS + 1, False),
-        (["accept", "connect"], 10**9, True),
-        (["lose_socket", "accept"], 0, False),
-        (["lose_socket", "connect"], 10**9, True),
-        (["connect", "lose_process"], 0, False),
-        (["report_away"], 0, False),
-        (["report_away", "report_back"], ACTIVITY_INTERVAL_MS, True),
-    ],
-)
-async def test_sign_of_life_of_a_known_present_user_would_write_nothing(
-    stores: StoresFixture, steps: list[str], silent_ms: int, is_known: bool
+async def test_sign_of_life_writes_nothing_for_a_user_whose_membership_shows_them_present(
+    stores: StoresFixture,
 ) -> None:
-    live_id = await open_room(stores, BERT)
-    for step in steps:
-        await take_step(stores, live_id, step)
-    before = await member_row(stores, BERT)
-    member = (await load_room(stores, live_id, BERT.user_id)).members[BERT.user_id]
-    assert is_known_present(member, NOW + silent_ms) == is_known
-    await stores.presence.seen(BERT.user_id, NOW + silent_ms)
-    assert (await member_row(stores, BERT) == before) == is_known
+    live_id = await open_room(stores, BERT, ANNA, CARL, DORA, KIM)
+    await accept_user(stores, live_id, ANNA)
+    await disconnect(stores, ANNA, live_id)
+    await register_socket(stores, ANNA, live_id)
+    await disconnect(stores, CARL, live_id)
+    await accept_user(stores, live_id, CARL)
+    await register_socket(stores, DORA, live_id, OTHER_PROCESS)
+    await stores.presence.mark_members_away(OTHER_PROCESS, LATER)
+    kim = await find_membership(stores, KIM)
+    assert await stores.presence.record_report(kim, present=False, now=LATER)
+    for person, silent_ms, is_present in (
+        (BERT, ACTIVITY_INTERVAL_MS, True),
+        (BERT, ACTIVITY_INTERVAL_MS + 1, False),
+        (ANNA, 10**9, True),
+        (CARL, 0, False),
+        (DORA, 0, False),
+        (KIM, 0, False),
+    ):
+        before = await member_row(stores, person)
+        member = (await load_room(stores, live_id, person.user_id)).members[person.user_id]
+        assert is_known_present(member, NOW + silent_ms) == is_present
+        await stores.presence.seen(person.user_id, NOW + silent_ms)
+        assert (await member_row(stores, person) == before) == is_present, person
 
 
 async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture) -> None:
