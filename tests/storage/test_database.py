@@ -56,9 +56,7 @@ async def test_latency_is_measured_in_milliseconds(database: Database) -> None:
     assert 0 < taken <= (time.perf_counter() - started) * 1000 + 0.01
 
 
-def test_a_burst_of_commands_may_open_its_connections_at_the_same_time(
-    database: Database,
-) -> None:
+def test_a_burst_of_commands_may_open_connections_at_once(database: Database) -> None:
     assert database.client.options.pool_options.max_connecting == CONNECTING > 2
 
 
@@ -116,7 +114,7 @@ async def test_transaction_commits_all_its_writes_or_leaves_no_writes_or_locks(
     await documents.update_one({"_id": 0}, {"$set": {"free": True}})
 
 
-async def test_concurrent_transactions_on_the_same_document_conflict(
+async def test_transactions_on_one_document_conflict(
     database: Database, documents: Collection
 ) -> None:
     await documents.insert_one({"_id": 0, "n": 0})
@@ -160,9 +158,7 @@ async def test_retried_transactions_apply_every_effect_or_end_with_try_again(
     assert database.conflict_retries > before + 1
 
 
-async def test_transaction_that_mongodb_aborts_is_repeated(
-    database: Database, documents: Collection
-) -> None:
+async def test_aborted_transaction_is_repeated(database: Database, documents: Collection) -> None:
     attempts = 0
 
     async def work(session: Session) -> None:
@@ -219,16 +215,12 @@ class FailingCommits:
         (labelled("TransientTransactionError"), PyMongoError),
     ],
 )
-async def test_conflict_on_commit_is_a_write_conflict(
-    failure: PyMongoError, raised: type[Exception]
-) -> None:
+async def test_conflict_on_commit_is_raised(failure: PyMongoError, raised: type[Exception]) -> None:
     with pytest.raises(raised):
         await module._commit(FailingCommits(failure))  # type: ignore[arg-type]
 
 
-async def test_commit_with_unknown_outcome_is_repeated_until_the_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_commit_with_unknown_outcome_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     session: Any = FailingCommits(UNKNOWN, UNKNOWN)
     await module._commit(session)
     assert session.failures == []

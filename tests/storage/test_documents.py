@@ -32,9 +32,7 @@ async def test_documents_requested_at_once_are_one_query_without_the_excluded_fi
     assert commands == ["find"]
 
 
-async def test_errors_reach_the_requests_of_their_query_or_of_their_document(
-    rows: Collection,
-) -> None:
+async def test_errors_reach_the_requests_of_their_query_or_document(rows: Collection) -> None:
     await rows.insert_many([{"_id": 1, "name": "one"}, {"_id": 2}])
 
     def name_of(row: Document) -> str:

@@ -58,9 +58,7 @@ async def assert_each_document_is_converted_once(database: Database) -> None:
     assert await stored(database) == (2, 1)
 
 
-async def test_each_migration_is_applied_once_in_order_and_after_a_failure_again(
-    old_database: Database,
-) -> None:
+async def test_migrations_are_applied_once_and_in_order(old_database: Database) -> None:
     steps = Steps()
 
     async def fail() -> None:
@@ -77,9 +75,7 @@ async def test_each_migration_is_applied_once_in_order_and_after_a_failure_again
     assert steps.applied == [2, 3, 4]
 
 
-async def test_two_processes_that_migrate_at_once_change_each_document_once(
-    old_database: Database,
-) -> None:
+async def test_two_processes_at_once_migrate_each_document_once(old_database: Database) -> None:
     both = asyncio.Barrier(2)
 
     async def convert_together(database: Database) -> int:
@@ -92,7 +88,7 @@ async def test_two_processes_that_migrate_at_once_change_each_document_once(
     await assert_each_document_is_converted_once(old_database)
 
 
-async def test_a_migration_killed_halfway_is_completed_by_another_process(
+async def test_migration_killed_halfway_is_completed(
     old_database: Database, mongo_uri: str
 ) -> None:
     arguments = ("-m", "tests.support.killed_migration", mongo_uri, NAME)
@@ -110,9 +106,7 @@ async def test_a_migration_killed_halfway_is_completed_by_another_process(
     await assert_each_document_is_converted_once(old_database)
 
 
-async def test_a_server_runs_on_a_newer_schema_unless_that_excludes_it(
-    old_database: Database,
-) -> None:
+async def test_server_runs_on_a_newer_schema_unless_excluded(old_database: Database) -> None:
     steps = Steps()
     newer = [steps.step(2), steps.step(3, oldest=2), steps.step(4, oldest=3)]
     await Migrator(old_database, newer).run()
@@ -125,9 +119,7 @@ async def test_a_server_runs_on_a_newer_schema_unless_that_excludes_it(
     )
 
 
-async def test_a_migration_that_older_servers_cannot_bear_is_not_applied_beside_one(
-    old_database: Database,
-) -> None:
+async def test_migration_waits_for_the_end_of_older_servers(old_database: Database) -> None:
     steps, processes = Steps(), old_database.collection("processes")
     presence = PresenceStore(old_database, GRACE)
     for process in ("current", "old"):
@@ -144,9 +136,7 @@ async def test_a_migration_that_older_servers_cannot_bear_is_not_applied_beside_
     assert await stored(old_database) == (3, 2)
 
 
-async def test_a_new_database_has_the_newest_schema_without_migrations(
-    mongo_uri: str, mongo: MongoClient[Any]
-) -> None:
+async def test_new_database_has_the_newest_schema(mongo_uri: str, mongo: MongoClient[Any]) -> None:
     name, steps = "qlive_test_new", Steps()
     mongo.drop_database(name)
     database = Database(mongo_uri, name)

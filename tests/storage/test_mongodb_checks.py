@@ -24,9 +24,7 @@ def set_journal_default(mongo: MongoClient[Any], *, value: bool) -> None:
     mongo.admin.command("replSetReconfig", config | changes)
 
 
-async def test_a_sound_mongodb_causes_no_warning(
-    database: Database, mongo: MongoClient[Any]
-) -> None:
+async def test_sound_mongodb_causes_no_warning(database: Database, mongo: MongoClient[Any]) -> None:
     set_journal_default(mongo, value=True)
     try:
         assert await warnings(database) == {}

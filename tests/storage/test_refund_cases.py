@@ -61,7 +61,7 @@ async def test_an_order_is_in_one_open_case(cases: RefundCaseStore) -> None:
     assert await cases.with_order("Q2") == [third, closed]
 
 
-async def test_only_the_steps_that_changed_are_written(
+async def test_only_changed_steps_are_written(
     cases: RefundCaseStore, stores: StoresFixture
 ) -> None:
     case = await cases.add(new_case(1, "Q1"))
@@ -95,9 +95,7 @@ async def test_a_case_in_progress_is_claimed_when_it_is_due(cases: RefundCaseSto
     assert await cases.claim(MINUTE) is None
 
 
-async def test_gifts_of_cases_in_progress_are_known(
-    cases: RefundCaseStore, stores: StoresFixture
-) -> None:
+async def test_gifts_of_open_cases_are_known(cases: RefundCaseStore, stores: StoresFixture) -> None:
     async def known(user_id: str = "anna") -> set[str]:
         return await stores.ledger.run_transaction(lambda tx: cases.gifts_in_progress(user_id, tx))
 
@@ -109,9 +107,7 @@ async def test_gifts_of_cases_in_progress_are_known(
     assert await known("bert") == set()
 
 
-async def test_cases_are_listed_newest_first_and_counted_with_their_problems(
-    cases: RefundCaseStore,
-) -> None:
+async def test_cases_are_listed_newest_first_and_counted(cases: RefundCaseStore) -> None:
     assert await cases.figures() == ({}, {}, {})
     for number, user_id in enumerate(("anna", "bert", "anna"), 1):
         case = new_case(number, f"Q{number}", user_id=user_id)

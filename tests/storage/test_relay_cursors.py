@@ -44,9 +44,7 @@ async def wake_and_claim(cursors: RelayCursorStore, *, counts: bool = False) -> 
 # ---- wakes and claims
 
 
-async def test_first_wakes_create_one_cursor_before_the_first_event(
-    cursors: RelayCursorStore,
-) -> None:
+async def test_first_wakes_create_one_cursor(cursors: RelayCursorStore) -> None:
     await asyncio.gather(*(cursors.wake({7: n == 3}, NOW) for n in range(10)))
     assert await claim_due(cursors) == RelayClaim(
         live_id=7,
@@ -62,9 +60,7 @@ async def test_first_wakes_create_one_cursor_before_the_first_event(
     assert await claim(cursors) is None
 
 
-async def test_room_that_waits_longest_is_claimed_first_and_once_until_its_lease_expires(
-    cursors: RelayCursorStore,
-) -> None:
+async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStore) -> None:
     for live_id, seconds in ((1, 3), (2, 1), (3, 2)):
         await cursors.wake({live_id: False}, NOW + seconds * A_SECOND)
     await cursors.wake({2: False}, NOW + 9 * A_SECOND)  # still waits since its first wake
@@ -111,9 +107,7 @@ async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> Non
     assert await claim(cursors) is None
 
 
-async def test_advance_moves_the_cursor_extends_the_lease_and_resets_the_failures(
-    cursors: RelayCursorStore,
-) -> None:
+async def test_advance_extends_the_lease_and_resets_failures(cursors: RelayCursorStore) -> None:
     await cursors.postpone(await wake_and_claim(cursors), NOW)
     claimed = await claim_due(cursors)
     assert claimed.tries == 1
@@ -123,9 +117,7 @@ async def test_advance_moves_the_cursor_extends_the_lease_and_resets_the_failure
     assert (claimed.seq, claimed.tries) == (1, 0)
 
 
-async def test_postponement_ends_the_claim_and_no_wake_shortens_it(
-    cursors: RelayCursorStore,
-) -> None:
+async def test_postponement_ends_the_claim_despite_a_wake(cursors: RelayCursorStore) -> None:
     claimed = await wake_and_claim(cursors)
     await cursors.postpone(claimed, NOW + 5 * A_SECOND)
     await cursors.wake({7: False}, NOW)

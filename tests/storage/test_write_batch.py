@@ -80,9 +80,7 @@ async def test_all_writes_to_a_collection_take_one_command_of_each_kind(
 
 
 @pytest.mark.parametrize("kind", ["insert", "update", "replace", "delete"])
-async def test_a_write_whose_guard_fails_undoes_the_others(
-    fixture: CommitFixture, kind: str
-) -> None:
+async def test_write_whose_guard_fails_undoes_the_others(fixture: CommitFixture, kind: str) -> None:
     def guarded() -> WriteBatch:
         batch, other = WriteBatch(), {"_id": 1, "v": 0}
         match kind:
@@ -106,7 +104,7 @@ async def test_a_write_whose_guard_fails_undoes_the_others(
         assert await fixture.rows.find().to_list() == [{"_id": 1, "v": 1}]
 
 
-async def test_a_lone_single_write_needs_no_transaction(
+async def test_single_write_needs_no_transaction(
     fixture: CommitFixture, commands: list[str]
 ) -> None:
     batch = WriteBatch()
@@ -160,9 +158,7 @@ async def test_many_commits_begin_while_those_before_are_committed(
     assert commands == (["insert"] * 2 + ["commitTransaction"] * 2 if early else in_turn)
 
 
-async def test_write_that_waits_for_a_locked_document_holds_up_no_other(
-    fixture: CommitFixture,
-) -> None:
+async def test_write_that_waits_for_a_document_holds_up_no_other(fixture: CommitFixture) -> None:
     await fixture.rows.insert_one({"_id": 7})
     batch, locked = WriteBatch(), asyncio.Event()
     batch.update(NAME, {"_id": 7}, {"$set": {"seen": True}})

@@ -43,9 +43,7 @@ async def test_token_identifies_its_user_and_is_not_in_the_database(stores: Stor
         assert await stores.tokens.owner_of(other) is None
 
 
-async def test_tokens_of_a_user_share_their_first_digits_and_no_others(
-    stores: StoresFixture,
-) -> None:
+async def test_tokens_of_a_user_share_their_first_digits_alone(stores: StoresFixture) -> None:
     first, second = await issue(stores, "anna"), await issue(stores, "anna")
     assert first[:USER_DIGITS] == second[:USER_DIGITS]
     assert first[USER_DIGITS:] != second[USER_DIGITS:]
@@ -97,9 +95,7 @@ async def test_ended_sessions_are_invalid_and_keep_their_owner(stores: StoresFix
     assert await stores.tokens.user_id_of(bert) == "bert"
 
 
-async def test_oldest_token_is_dropped_above_the_limit_to_which_revoked_ones_do_not_count(
-    stores: StoresFixture,
-) -> None:
+async def test_oldest_valid_token_is_dropped_above_the_limit(stores: StoresFixture) -> None:
     revoked = await issue(stores, "anna")
     await stores.tokens.revoke(revoked)
     bert = await issue(stores, "bert")
@@ -138,9 +134,7 @@ async def test_token_ends_when_unused_or_after_its_absolute_lifetime(
     assert commands == ["find"]
 
 
-async def test_use_extends_a_token_that_is_not_fresh_within_its_absolute_lifetime(
-    stores: StoresFixture,
-) -> None:
+async def test_use_extends_a_token_within_its_absolute_lifetime(stores: StoresFixture) -> None:
     token = await issue(stores, "anna")
     before = await rows(stores)
     assert await stores.tokens.user_id_of(token) == "anna"
@@ -172,9 +166,7 @@ async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_exten
     assert ends["carl"] < datetime.now(UTC) + timedelta(days=1, minutes=1) < ends["bert"]
 
 
-async def test_token_and_its_user_are_read_together_and_its_use_is_stored(
-    stores: StoresFixture,
-) -> None:
+async def test_token_is_read_with_its_user_and_its_use_is_stored(stores: StoresFixture) -> None:
     anna, _ = await stores.users.create("wx", "anna")
     token, other = await issue(stores, anna.user_id), await issue(stores, "99999999")
     await shift(stores, used_at=-timedelta(hours=2), expires_at=-timedelta(hours=2))

@@ -99,9 +99,7 @@ async def test_profile_update_keeps_the_other_fields(stores: StoresFixture) -> N
             await update
 
 
-async def test_new_gender_changes_the_membership_or_the_profile_stays_unchanged(
-    stores: StoresFixture,
-) -> None:
+async def test_new_gender_changes_profile_and_membership_or_neither(stores: StoresFixture) -> None:
     user = await create(stores, "o", nickname="anna", gender=2)
     person = user.person()
     live_id = await open_room(stores, person)

@@ -16,9 +16,7 @@ FEW = DEFAULTS[-3:]
 # ---- items
 
 
-async def test_items_are_numbered_from_one_and_no_number_is_used_again(
-    stores: StoresFixture,
-) -> None:
+async def test_items_are_numbered_from_one_and_no_number_is_reused(stores: StoresFixture) -> None:
     rose = await stores.gifts.add(name="rose", gold=1)
     assert rose == await stores.gifts.get(1) == {"id": 1, "name": "rose", "gold": 1}
     await stores.gifts.remove(1)
@@ -112,9 +110,7 @@ async def test_a_start_killed_after_any_row_is_completed_by_the_next(
     assert (await configs.add(**FEW[0]))["id"] == len(FEW) + 1
 
 
-async def test_starts_at_once_store_each_default_once_and_later_ones_change_nothing(
-    stores: StoresFixture,
-) -> None:
+async def test_each_default_is_stored_once_by_any_number_of_starts(stores: StoresFixture) -> None:
     await asyncio.gather(*(stores.configs.store_defaults(DEFAULTS) for _ in range(4)))
     assert [(row["key"], row["value"]) for row in await stores.configs.all()] == [
         (row["key"], row["value"]) for row in DEFAULTS

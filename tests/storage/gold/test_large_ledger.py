@@ -64,9 +64,7 @@ async def measured(mongo_uri: str) -> AsyncIterator[tuple[Database, BatchSizes]]
 
 
 @pytest.mark.usefixtures("many_users")
-async def test_a_check_of_a_consistent_ledger_reads_nothing_or_small_batches(
-    mongo_uri: str,
-) -> None:
+async def test_a_check_of_a_consistent_ledger_reads_small_batches(mongo_uri: str) -> None:
     async with measured(mongo_uri) as (database, sizes):
         assert await LedgerReconciler(database).problems() == []
         assert sizes.total <= 10
@@ -76,9 +74,7 @@ async def test_a_check_of_a_consistent_ledger_reads_nothing_or_small_batches(
 
 
 @pytest.mark.usefixtures("many_users")
-async def test_checks_and_rebuilds_read_few_of_many_problems(
-    mongo_uri: str, stores: StoresFixture
-) -> None:
+async def test_checks_and_rebuilds_read_few_problems(mongo_uri: str, stores: StoresFixture) -> None:
     rankings = stores.database.collection("rankings")
     await rankings.update_many({"user_id": {"$lt": "10000040"}}, {"$inc": {"gold": 1}})
     async with measured(mongo_uri) as (database, sizes):

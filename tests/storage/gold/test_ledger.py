@@ -64,9 +64,7 @@ async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture)
     assert await stores.balance(anna) == (5, 0)
 
 
-async def test_entry_is_read_as_it_was_written_and_names_its_room_event(
-    stores: StoresFixture,
-) -> None:
+async def test_entry_is_read_as_it_was_written_with_its_room_event(stores: StoresFixture) -> None:
     entry = JournalEntry("key", "grant", "ops", postings_for("anna", 5), {"a": 1}, {"b": 2}, "note")
     await write(stores, entry, EventReference(7, "e", 42))
     (row,) = await stores.entries()
@@ -134,9 +132,7 @@ async def test_reversed_grant_changes_no_ranking(stores: StoresFixture) -> None:
 # ---- search
 
 
-async def test_search_finds_an_entry_by_key_prefix_order_or_user_and_reads_few(
-    stores: StoresFixture,
-) -> None:
+async def test_search_by_key_prefix_order_or_user_reads_few_entries(stores: StoresFixture) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     rows: list[Document] = [
         {

@@ -104,9 +104,7 @@ def rankings(io_loop: IOLoop, stores: StoresFixture) -> RankingFixture:
 # ---- sums
 
 
-async def test_each_live_and_each_day_has_its_own_ranking_which_matches_the_ledger(
-    rankings: RankingFixture,
-) -> None:
+async def test_rankings_of_lives_and_days_match_the_ledger(rankings: RankingFixture) -> None:
     anna, bert, carl, dora = rankings.user_ids
     await change_room(
         rankings.stores, rankings.live_id, lambda room: room.close("host"), HOST.user_id
@@ -155,9 +153,7 @@ async def test_reversed_gift_is_in_no_stored_or_rebuilt_ranking(rankings: Rankin
     assert await rankings.stored(rankings.day) == day
 
 
-async def test_scopes_are_those_of_stored_rows_and_of_gifts_since_a_time(
-    rankings: RankingFixture,
-) -> None:
+async def test_scopes_are_those_of_rows_and_of_gifts_since_a_time(rankings: RankingFixture) -> None:
     anna, _, carl, _ = rankings.user_ids
     long_ago, now = datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)
     await rankings.give_at(long_ago, rose(anna, carl), EventReference(7, "e", 1))

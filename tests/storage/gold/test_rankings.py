@@ -13,9 +13,7 @@ async def add(stores: StoresFixture, *changes: RankingChange) -> None:
     await stores.database.transaction(lambda session: stores.rankings.add(changes, session))
 
 
-async def test_givers_and_receivers_are_ranked_by_their_sums_then_by_user_id(
-    stores: StoresFixture,
-) -> None:
+async def test_givers_and_receivers_are_ranked_by_sum_then_user_id(stores: StoresFixture) -> None:
     change = RankingChange(LIVE, "5", 5, 2)
     await add(
         stores,

@@ -49,9 +49,7 @@ def is_close(actual: datetime, expected: datetime) -> bool:
 # ---- genuine messages
 
 
-async def test_message_is_stored_as_received_and_then_settled(
-    inbox: InboxStore, database: Database
-) -> None:
+async def test_message_is_stored_and_then_settled(inbox: InboxStore, database: Database) -> None:
     assert await inbox.receive(MESSAGE) == "received"
     stored = await row(database)
     now = datetime.now(UTC)
@@ -80,9 +78,7 @@ async def test_message_is_stored_as_received_and_then_settled(
     assert (await row(database))["expires_at"] is None
 
 
-async def test_message_is_processed_until_it_is_settled_and_then_only_counted(
-    inbox: InboxStore, database: Database
-) -> None:
+async def test_settled_message_is_only_counted(inbox: InboxStore, database: Database) -> None:
     found = await asyncio.gather(*(inbox.receive(MESSAGE) for _ in range(12)))
     assert found == ["received"] * 12
     await inbox.settle(MESSAGE, "ignored", "not_in_a_room")

@@ -46,9 +46,7 @@ async def test_requests_are_listed_newest_first_in_pages_and_kept_for_their_time
     assert {row["delete_at"] - row["made_at"] for row in rows} == {KEPT}
 
 
-async def test_only_what_was_declined_or_has_expired_is_set_aside_and_stays_listed(
-    approvals: ApprovalStore,
-) -> None:
+async def test_declined_and_expired_requests_are_set_aside(approvals: ApprovalStore) -> None:
     for state, is_kept in (("waiting", True), ("done", True), ("declined", False)):
         added = await approvals.add(replace(REQUEST, key=state))
         if state != "waiting":

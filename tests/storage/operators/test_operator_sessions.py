@@ -56,7 +56,7 @@ async def test_a_session_ends_at_latest_after_its_lifetime_however_often_it_is_u
     assert await sessions.find(token, in_use=True) is None
 
 
-async def test_the_database_reveals_no_token(
+async def test_database_reveals_no_token(
     database: Database, sessions: OperatorSessionStore
 ) -> None:
     token, _ = await sessions.issue("anna", "c")

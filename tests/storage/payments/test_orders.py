@@ -100,9 +100,7 @@ async def test_a_slot_and_an_offer_each_have_one_open_order(stores: StoresFixtur
     await stores.orders.add(new_order(), 1, 0)
 
 
-async def test_an_order_is_no_longer_open_once_paid_closed_disputed_or_reported(
-    stores: StoresFixture,
-) -> None:
+async def test_order_is_open_until_paid_closed_disputed_or_reported(stores: StoresFixture) -> None:
     orders = paid, closed, disputed, reported = [new_order() for _ in range(4)]
     for slot, order in enumerate(orders):
         await stores.orders.add(order, slot, slot)
@@ -166,9 +164,7 @@ async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: Store
     assert [it and it.order for it in claims] == [other, None]
 
 
-async def test_paid_order_stays_paid_and_is_claimed_until_it_is_delivered(
-    stores: StoresFixture,
-) -> None:
+async def test_paid_order_is_claimed_until_it_is_delivered(stores: StoresFixture) -> None:
     order = await add_order(stores)
     assert await claim(stores) is None, "it is neither paid nor due"
     await pay(stores, order)
@@ -213,9 +209,7 @@ async def expiry_days(stores: StoresFixture, number: str) -> int | None:
     return round((at - datetime.now(UTC)) / DAY) if at else None
 
 
-async def test_closed_orders_are_deleted_after_their_days_unless_money_came(
-    stores: StoresFixture,
-) -> None:
+async def test_closed_orders_expire_unless_money_came(stores: StoresFixture) -> None:
     orders = OrderStore(stores.database, 90)
     paid, refunded, disputed, reported, before, open_, unpaid = [
         await add_order(stores) for _ in range(7)
@@ -270,9 +264,7 @@ async def test_orders_are_listed_newest_first(stores: StoresFixture) -> None:
     assert {row["_id"] for row in created} == set(anna[1:])
 
 
-async def test_search_finds_an_order_by_number_prefix_transaction_or_user_and_reads_few(
-    stores: StoresFixture,
-) -> None:
+async def test_search_by_number_transaction_or_user_reads_few_orders(stores: StoresFixture) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     rows: list[Document] = [
         {

@@ -50,9 +50,7 @@ async def test_a_withdrawal_is_saved_only_as_it_was_read_last(stores: StoresFixt
         await stores.database.transaction(save)
 
 
-async def test_due_withdrawals_are_leased_the_one_that_waits_longest_first(
-    stores: StoresFixture,
-) -> None:
+async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresFixture) -> None:
     ids = [f"W{n}" for n in range(3)]
     await add(stores, *(replace(submitted(), id=id_, request_id=id_) for id_ in ids))
     rows = stores.database.collection("withdrawals")
@@ -91,7 +89,7 @@ async def paid(fixture: WithdrawalFixture) -> str:
 
 
 @pytest.mark.parametrize("is_incremental", [False, True])
-async def test_a_withdrawal_changed_by_hand_is_found(
+async def test_withdrawal_changed_by_hand_is_found(
     stores: StoresFixture, is_incremental: bool
 ) -> None:
     since = datetime.now(UTC) - timedelta(minutes=1) if is_incremental else None
@@ -118,9 +116,7 @@ async def test_a_withdrawal_changed_by_hand_is_found(
     assert await found(fixture, since) == [("payout", f"payout:{id_}")]
 
 
-async def test_entries_changed_by_hand_are_found_and_totals_have_what_is_held_and_paid(
-    stores: StoresFixture,
-) -> None:
+async def test_entries_changed_by_hand_are_found_and_totals_are_sums(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     id_ = await paid(fixture)
     await fixture.request(50, "r2")

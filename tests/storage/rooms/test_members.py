@@ -32,9 +32,7 @@ async def test_a_new_member_is_present_without_a_socket(stores: StoresFixture) -
     assert await stores.members.get("unknown") is None
 
 
-async def test_expiry_resets_the_role_of_a_member_that_was_not_loaded(
-    stores: StoresFixture,
-) -> None:
+async def test_expiry_resets_the_role_of_a_member_not_loaded(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await apply(stores, live_id, BERT, seconds=1)
     await change_room(stores, live_id, lambda room: room.expire(NOW + 1_000))
@@ -94,9 +92,7 @@ async def test_pages_of_viewers_requested_at_once_are_read_for_each_room(
         assert found == [[BERT.user_id], [CARL.user_id], [], [BERT.user_id]]
 
 
-async def test_gender_is_in_use_while_invited_applied_or_on_mic_in_a_live_room(
-    stores: StoresFixture,
-) -> None:
+async def test_gender_is_in_use_while_invited_applied_or_on_mic(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, CARL, DORA, KIM)
     await change_room(
         stores, live_id, lambda r: r.invite(HOST.user_id, DORA, NOW, 60), DORA.user_id

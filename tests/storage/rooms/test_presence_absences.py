@@ -18,9 +18,7 @@ from tests.support.stored_members import (
 from tests.support.stored_rooms import accept_user, change_room, open_room
 
 
-async def test_the_member_that_is_due_the_longest_is_claimed_by_one_process_at_a_time(
-    stores: StoresFixture,
-) -> None:
+async def test_member_that_is_due_the_longest_is_claimed_once(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL)
     for person, at in ((BERT, LATER + 2), (ANNA, LATER), (CARL, LATER + 3)):
         await disconnect(stores, person, live_id, at)
@@ -33,9 +31,7 @@ async def test_the_member_that_is_due_the_longest_is_claimed_by_one_process_at_a
     assert await stores.presence.claim(now + CLAIM_MS) is not None, "both claims have lapsed"
 
 
-async def test_a_claim_is_rescheduled_unless_the_member_has_returned_since(
-    stores: StoresFixture,
-) -> None:
+async def test_claim_is_rescheduled_unless_the_member_has_returned(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await disconnect(stores, BERT, live_id)
     now = LATER + GRACE.viewer
@@ -88,9 +84,7 @@ async def test_a_role_taken_while_away_restarts_the_grace_period(stores: StoresF
     assert await member_fields(stores, CARL, "role", "away_at") == ("male", None)
 
 
-async def test_a_role_lost_while_away_keeps_the_start_and_an_invitation_the_due_time(
-    stores: StoresFixture,
-) -> None:
+async def test_absence_is_kept_when_a_role_is_lost_or_offered(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, DORA)
     await accept_user(stores, live_id, BERT)
     on = stream_state(on=True)

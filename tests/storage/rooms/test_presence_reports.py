@@ -34,9 +34,7 @@ async def report(
 # ---- signs of life
 
 
-async def test_sign_of_life_ends_an_absence_or_restarts_its_grace_period_after_a_lost_socket(
-    stores: StoresFixture,
-) -> None:
+async def test_sign_of_life_ends_an_absence_without_a_lost_socket(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, CARL)
     assert await report(stores, present=False, now=LATER)
     assert await stores.presence.seen(BERT.user_id, LATER + 5)
@@ -49,9 +47,7 @@ async def test_sign_of_life_ends_an_absence_or_restarts_its_grace_period_after_a
     assert not await stores.presence.seen("unknown", NOW)
 
 
-async def test_sign_of_life_writes_nothing_for_a_user_whose_membership_shows_them_present(
-    stores: StoresFixture,
-) -> None:
+async def test_sign_of_life_of_a_known_present_user_writes_nothing(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL, DORA, KIM)
     await accept_user(stores, live_id, ANNA)
     await disconnect(stores, ANNA, live_id)
@@ -94,9 +90,7 @@ async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture
 # ---- reports on users
 
 
-async def test_newer_reports_mark_a_user_without_a_socket_away_and_back(
-    stores: StoresFixture,
-) -> None:
+async def test_newer_report_marks_a_user_without_socket_away_or_back(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     names = (*TIMES, "reported_at", "v")
     assert await report(stores, present=False, now=LATER, reported_at=500)
@@ -109,9 +103,7 @@ async def test_newer_reports_mark_a_user_without_a_socket_away_and_back(
     assert await member_fields(stores, BERT, *names) == (None, None, LATER + 9, 501, 2)
 
 
-async def test_report_without_a_time_is_always_stored_and_a_second_one_restarts_no_grace_period(
-    stores: StoresFixture,
-) -> None:
+async def test_second_report_of_leaving_restarts_no_grace_period(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
     assert await report(stores, present=True, now=NOW, reported_at=500)
     for now in (LATER, LATER + 9):
@@ -120,9 +112,7 @@ async def test_report_without_a_time_is_always_stored_and_a_second_one_restarts_
     assert await member_fields(stores, BERT, *TIMES, "reported_at") == stored
 
 
-async def test_report_on_another_membership_or_a_user_with_a_socket_is_ignored(
-    stores: StoresFixture,
-) -> None:
+async def test_report_on_another_live_or_connected_user_is_ignored(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     present = await find_membership(stores, BERT)
     others = (
@@ -154,9 +144,7 @@ async def test_stream_is_recorded_by_compare_and_swap_in_its_live(stores: Stores
     assert (await find_membership(stores, BERT)).stream == off
 
 
-async def test_stream_start_keeps_the_due_time_and_its_end_makes_an_away_user_due_at_once(
-    stores: StoresFixture,
-) -> None:
+async def test_end_of_a_stream_makes_an_away_user_due_at_once(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await disconnect(stores, BERT, live_id)
     on, off = stream_state(on=True), stream_state(on=False)

@@ -45,9 +45,7 @@ async def enter(stores: StoresFixture, live_id: int, person: Person) -> None:
 # ---- numbers
 
 
-async def test_socket_numbers_increase_and_are_at_least_the_database_time(
-    stores: StoresFixture,
-) -> None:
+async def test_socket_numbers_increase_from_the_database_time(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     times, numbers = [await database_ms(stores)], []
     for process in (PROCESS, OTHER_PROCESS, PROCESS):
@@ -62,9 +60,7 @@ async def test_socket_numbers_increase_and_are_at_least_the_database_time(
     assert (await register_socket(stores, BERT, live_id)).number == times[-1] + 3_600_001
 
 
-async def test_socket_numbers_keep_increasing_after_leaving_and_reentering(
-    stores: StoresFixture,
-) -> None:
+async def test_socket_numbers_keep_increasing_after_reentering(stores: StoresFixture) -> None:
     """Otherwise the end of the old socket would be taken for the end of the new one."""
     live_id = await open_room(stores, BERT)
     old = await register_socket(stores, BERT, live_id)
@@ -76,7 +72,7 @@ async def test_socket_numbers_keep_increasing_after_leaving_and_reentering(
     assert await member_fields(stores, BERT, "process", "away_at") == (PROCESS, None)
 
 
-async def test_sockets_of_a_batch_are_registered_by_one_bulk_write(
+async def test_sockets_of_a_batch_take_one_write(
     stores: StoresFixture, commands: list[str]
 ) -> None:
     """Clients that reconnect open a second socket when the first is not answered at once."""
@@ -92,9 +88,7 @@ async def test_sockets_of_a_batch_are_registered_by_one_bulk_write(
         assert await member_fields(stores, person, "socket") == (newer.number,)
 
 
-async def test_sockets_that_another_process_overtakes_are_to_try_again(
-    stores: StoresFixture,
-) -> None:
+async def test_sockets_that_another_process_overtakes_try_again(stores: StoresFixture) -> None:
     """The newer one may have been announced before the older ones join, which would stay open.
 
     They are not reported as replaced: the order of two writes does not show which client is still
@@ -142,9 +136,7 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
 # ---- disconnecting and reconnecting
 
 
-async def test_an_absence_begins_when_the_socket_closed_and_is_first_due_depending_on_the_role(
-    stores: StoresFixture,
-) -> None:
+async def test_absence_begins_with_a_grace_period_of_the_role(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL)
     await accept_user(stores, live_id, BERT)
     await change_room(stores, live_id, lambda room: room.apply(ANNA, NOW, 600), ANNA.user_id)
@@ -161,9 +153,7 @@ async def test_an_absence_begins_when_the_socket_closed_and_is_first_due_dependi
     await stores.presence.mark_disconnected([])
 
 
-async def test_only_the_newest_socket_of_the_present_live_ends_a_connection(
-    stores: StoresFixture,
-) -> None:
+async def test_only_the_newest_socket_of_the_live_ends_a_connection(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA)
     earlier = await register_socket(stores, BERT, live_id)
     await change_room(stores, live_id, lambda room: room.close("host"))
@@ -180,9 +170,7 @@ async def test_only_the_newest_socket_of_the_present_live_ends_a_connection(
     assert await member_fields(stores, BERT, *names) == (None, LATER, before["v"] + 1)
 
 
-async def test_open_sockets_are_reclaimed_after_their_process_was_presumed_dead(
-    stores: StoresFixture,
-) -> None:
+async def test_sockets_are_reclaimed_after_their_process_seemed_dead(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA)
     sockets = [await register_socket(stores, person, live_id) for person in (BERT, ANNA)]
     await register_socket(stores, ANNA, live_id, OTHER_PROCESS)  # newer, in another process

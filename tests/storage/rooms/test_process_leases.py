@@ -31,9 +31,7 @@ async def test_process_expires_when_its_lease_is_not_renewed(stores: StoresFixtu
     assert await stores.presence.expired_processes() == []
 
 
-async def test_process_that_serves_members_without_a_lease_is_expired(
-    stores: StoresFixture,
-) -> None:
+async def test_process_that_serves_members_without_lease_is_expired(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA)
     first, second = new_process(), new_process()
     await register_socket(stores, BERT, live_id, first)

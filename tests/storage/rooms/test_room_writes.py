@@ -103,9 +103,7 @@ async def test_a_change_of_what_has_changed_since_it_was_loaded_writes_nothing(
     assert await documents(stores) == before
 
 
-async def test_a_live_does_not_start_with_a_group_that_was_replaced_meanwhile(
-    stores: StoresFixture,
-) -> None:
+async def test_live_does_not_start_with_a_group_replaced_meanwhile(stores: StoresFixture) -> None:
     live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
     opening = await load_room(stores, live_id, HOST.user_id)
     await change_room(stores, live_id, lambda room: room.change_group(group_id, "qlive_new"))
@@ -114,9 +112,7 @@ async def test_a_live_does_not_start_with_a_group_that_was_replaced_meanwhile(
         await save_room(stores, opening)
 
 
-async def test_a_user_enters_one_room_and_replaces_only_a_membership_of_an_earlier_live(
-    stores: StoresFixture,
-) -> None:
+async def test_entering_replaces_only_a_membership_of_an_ended_live(stores: StoresFixture) -> None:
     live_id, other_id = await open_room(stores, BERT), await open_room(stores, host=ANNA)
     other = await load_room(stores, other_id, BERT_ID)
     other.enter(BERT, NOW)
@@ -138,9 +134,7 @@ async def test_a_user_enters_one_room_and_replaces_only_a_membership_of_an_earli
 # ---- what is committed with the change
 
 
-async def test_a_change_is_committed_with_its_other_writes_or_not_at_all(
-    stores: StoresFixture,
-) -> None:
+async def test_change_is_committed_with_its_other_writes_or_not(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await accept_user(stores, live_id, BERT)
     before = await documents(stores)
@@ -174,9 +168,7 @@ async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None
         assert await messages(stores, "mute") == [mute] * 2
 
 
-async def test_streams_that_were_taken_away_are_urgent_and_given_up_ones_have_their_user_as_key(
-    stores: StoresFixture,
-) -> None:
+async def test_streams_that_were_taken_away_are_dropped_urgently(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA)
     await accept_user(stores, live_id, BERT, "bert")
     await accept_user(stores, live_id, ANNA, "anna")
@@ -194,9 +186,7 @@ async def test_streams_that_were_taken_away_are_urgent_and_given_up_ones_have_th
 # ---- end of a live
 
 
-async def test_live_end_adds_to_host_time_and_clear_deletes_the_memberships_of_that_live(
-    stores: StoresFixture,
-) -> None:
+async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: StoresFixture) -> None:
     user, _ = await stores.users.create("app", "host")
     host = Person(user.user_id, "hong", "", 2)
     live_id = await open_room(stores, BERT, host=host)
