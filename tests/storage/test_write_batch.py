@@ -1,6 +1,7 @@
 """Writes of one atomic change, and commits of several in one transaction, on a real MongoDB."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -79,26 +80,25 @@ async def test_all_writes_to_a_collection_take_one_command_of_each_kind(
     ]
 
 
-@pytest.mark.parametrize("kind", ["insert", "update", "replace", "delete"])
-async def test_write_whose_guard_fails_undoes_the_others(fixture: CommitFixture, kind: str) -> None:
-    def guarded() -> WriteBatch:
-        batch, other = WriteBatch(), {"_id": 1, "v": 0}
-        match kind:
-            case "insert":
-                batch.insert(NAME, {"_id": 1})
-            case "update":
-                batch.update(NAME, other, {"$set": {"v": 2}})
-            case "replace":
-                batch.replace(NAME, other, {"v": 2})
-            case "delete":
-                batch.delete(NAME, other)
-        return batch
-
+@pytest.mark.parametrize(
+    "add_guarded",
+    [
+        lambda batch: batch.insert(NAME, {"_id": 1}),
+        lambda batch: batch.update(NAME, {"_id": 1, "v": 0}, {"$set": {"v": 2}}),
+        lambda batch: batch.replace(NAME, {"_id": 1, "v": 0}, {"v": 2}),
+        lambda batch: batch.delete(NAME, {"_id": 1, "v": 0}),
+    ],
+    ids=["insert", "update", "replace", "delete"],
+)
+async def test_write_whose_guard_fails_undoes_the_others(
+    fixture: CommitFixture, add_guarded: Callable[[WriteBatch], None]
+) -> None:
     await fixture.rows.insert_one({"_id": 1, "v": 1})
-    batch = guarded()
+    alone, batch = WriteBatch(), WriteBatch()
     batch.insert(NAME, {"_id": 2})
     batch.upsert(NAME, {"_id": 3}, {"$inc": {"gold": 1}})
-    for attempt in (batch, guarded()):
+    for attempt in (alone, batch):
+        add_guarded(attempt)
         with pytest.raises(WriteConflict):
             await fixture.commits.commit(attempt)
         assert await fixture.rows.find().to_list() == [{"_id": 1, "v": 1}]

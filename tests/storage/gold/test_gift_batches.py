@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from core.clock import day_of
@@ -12,7 +11,7 @@ from core.errors import QLiveError, WriteConflict
 from ledger.gifts import GiftTransfer, StoredEntry, day_scope, live_scope
 from ledger.journal import Balance, EventReference
 from rooms.members import Person
-from storage.database import Database, Session
+from storage.database import Database
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.gold.rankings import RankingStore
 from tests.support.storage import NAME, StoresFixture, rose
@@ -160,39 +159,6 @@ async def test_batch_conflicts_when_a_key_is_taken(stores: StoresFixture) -> Non
     await batches.give(rose(anna, carl, "r", gold=0))  # free: no balance changes
     async with ConflictWithoutWrites(batches):
         await batches.write(context)
-
-
-@pytest.mark.parametrize(
-    ("request_ids", "gold"), [(("r", "r"), 0), (("r", "r"), 10), (("", ""), 10)]
-)
-async def test_two_concurrent_batches_with_the_same_key_or_balance_write_one(
-    stores: StoresFixture, request_ids: tuple[str, str], gold: int
-) -> None:
-    batches, (anna, bert) = BatchFixture(stores), await stores.create_users((15, 0), (0, 0))
-    contexts = [await batches.decide(rose(anna, bert, id_, gold=gold)) for id_ in request_ids]
-    results = await asyncio.gather(*map(batches.write, contexts), return_exceptions=True)
-    assert sorted(map(repr, results)) == sorted([repr(None), repr(WriteConflict())])
-    assert len(await stores.entries()) == 1
-    assert await stores.balance(anna) == (15 - gold, 0)
-
-
-async def test_run_transaction_undoes_and_retries_until_it_commits(stores: StoresFixture) -> None:
-    batches, (anna, bert) = BatchFixture(stores), await stores.create_users((15, 0), (0, 0))
-    rows, attempts = stores.database.collection("things"), 0
-
-    async def work(tx: Session) -> str:
-        nonlocal attempts
-        attempts += 1
-        await rows.insert_one({"_id": attempts}, session=tx)
-        context = await batches.decide(rose(anna, bert, "r"))
-        if attempts < 3:
-            await batches.add_to_balance(bert, gold=1)
-        await batches.store.write_gifts(tx, context.batch)
-        return "given"
-
-    assert await batches.store.run_transaction(work) == "given"
-    assert await rows.distinct("_id") == [3]
-    assert (await stores.balance(anna), await stores.balance(bert)) == ((5, 0), (2, 5))
 
 
 class ReadConcernSpy(CommandListener):

@@ -238,14 +238,6 @@ async def test_gift_between_snapshot_and_repair_is_not_lost(
     assert sum(gold.values()) == 30 + 10
 
 
-async def test_gift_reversed_during_a_rebuild_is_not_ranked(rankings: RankingFixture) -> None:
-    await rankings.rows.delete_many({})
-    await asyncio.gather(rankings.reconciler.rebuild_all(), rankings.reverse_first_gift())
-    await rankings.reconciler.rebuild_all()
-    assert await rankings.is_consistent()
-    assert rankings.user_ids[0] in (await rankings.stored(rankings.live))["gold"]
-
-
 async def test_concurrent_rebuilds_repair_a_ranking_once(rankings: RankingFixture) -> None:
     await rankings.rows.update_many({}, {"$inc": {"gold": 1}})
     await rankings.rows.delete_many({"user_id": rankings.user_ids[0]})

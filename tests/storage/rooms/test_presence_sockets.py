@@ -1,8 +1,6 @@
 """Members' sockets and who is connected, on a real MongoDB."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 
@@ -12,7 +10,7 @@ from rooms.members import Person
 from services.keeper import Keeper
 from tests.support.keeper import RecordingListener
 from tests.support.query_profile import profile_queries
-from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
+from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_members import (
     LATER,
@@ -182,47 +180,25 @@ async def test_sockets_are_reclaimed_after_their_process_seemed_dead(stores: Sto
     assert await member_fields(stores, ANNA, "process") == (OTHER_PROCESS,)
 
 
-async def report_present(stores: StoresFixture, person: Person, _live_id: int) -> None:
-    membership = await find_membership(stores, person)
-    assert await stores.presence.record_report(membership, present=True, now=LATER)
-
-
-async def claim_socket(stores: StoresFixture, person: Person, _live_id: int) -> None:
-    served = await stores.presence.served(PROCESS)
-    await stores.presence.claim_members(served, PROCESS, LATER)
-
-
-async def send_sign_of_life(stores: StoresFixture, person: Person, _live_id: int) -> None:
-    assert await stores.presence.seen(person.user_id, LATER)
-
-
-@pytest.mark.parametrize(
-    ("come_back", "connection"),
-    [
-        (lambda s, person, id_: register_socket(s, person, id_, now=LATER), {}),
-        (claim_socket, {}),
-        (report_present, {"process": None, "socket": 0}),
-        (send_sign_of_life, {"process": None, "socket": 0}),
-    ],
-    ids=["new_socket", "claim", "report", "sign_of_life"],
-)
-async def test_a_returning_user_is_due_at_once_on_mic_and_not_due_as_a_viewer(
-    stores: StoresFixture,
-    come_back: Callable[[StoresFixture, Person, int], Coroutine[Any, Any, object]],
-    connection: dict[str, Any],
-) -> None:
+async def test_a_returning_user_is_due_at_once_only_on_mic(stores: StoresFixture) -> None:
     """The room may show a user on mic as away, which the next evaluation corrects."""
-    live_id = await open_room(stores, BERT, ANNA)
-    await accept_user(stores, live_id, BERT)
-    for person in (BERT, ANNA):
-        await register_socket(stores, person, live_id)
-    away = {"away_at": NOW, "due_at": NOW + 10**9, **connection}
-    await stores.database.collection("members").update_many({}, {"$set": away})
-    for person in (BERT, ANNA):
-        await come_back(stores, person, live_id)
-    names = ("away_at", "due_at", "seen_at")
-    assert await member_fields(stores, BERT, *names) == (None, LATER, LATER)
-    assert await member_fields(stores, ANNA, *names) == (None, None, LATER)
+    live_id = await open_room(stores, BERT, ANNA, CARL, KIM)
+    members = stores.database.collection("members")
+    without_socket = {"_id": {"$in": [CARL.user_id, KIM.user_id]}}
+    for role, due_at in (("male", LATER), ("viewer", None)):
+        await register_socket(stores, BERT, live_id)
+        socket = await register_socket(stores, ANNA, live_id)
+        away = {"role": role, "away_at": NOW, "due_at": NOW + 10**9}
+        await members.update_many({}, {"$set": away})
+        await members.update_many(without_socket, {"$set": {"process": None, "socket": 0}})
+        await register_socket(stores, BERT, live_id, now=LATER)
+        await stores.presence.claim_members([socket], PROCESS, LATER)
+        membership = await find_membership(stores, CARL)
+        assert await stores.presence.record_report(membership, present=True, now=LATER)
+        assert await stores.presence.seen(KIM.user_id, LATER)
+        for person in (BERT, ANNA, CARL, KIM):
+            times = await member_fields(stores, person, "away_at", "due_at", "seen_at")
+            assert times == (None, due_at, LATER), person
 
 
 # ---- queries

@@ -39,16 +39,6 @@ async def test_log_returns_all_missed_events_in_order_or_none(stores: StoresFixt
         assert await stores.rooms.log_since(room_id, epoch, seq) is None
 
 
-async def test_reads_of_the_same_events_are_one(stores: StoresFixture, commands: list[str]) -> None:
-    live_id = await open_room(stores)
-    await change_profile(stores, live_id, 3)
-    commands.clear()
-    read = [stores.rooms.log_since(live_id, "e1", seq) for seq in (2, 2, 1, 2)]
-    logs = [[event.seq for event in log or ()] for log in await asyncio.gather(*read)]
-    assert logs == [[3], [3], [2, 3], [3]]
-    assert commands == ["find", "find"], "one for each position"
-
-
 async def test_only_some_logs_are_read_at_once_and_one_that_waits_too_long_fails_like_mongodb(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
