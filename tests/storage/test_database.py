@@ -114,25 +114,6 @@ async def test_transaction_commits_all_its_writes_or_leaves_no_writes_or_locks(
     await documents.update_one({"_id": 0}, {"$set": {"free": True}})
 
 
-async def test_transactions_on_one_document_conflict(
-    database: Database, documents: Collection
-) -> None:
-    await documents.insert_one({"_id": 0, "n": 0})
-    both_read = asyncio.Barrier(2)
-
-    async def work(session: Session) -> None:
-        row = await documents.find_one({"_id": 0}, session=session)
-        assert row is not None
-        await both_read.wait()
-        await documents.update_one({"_id": 0}, {"$set": {"n": row["n"] + 1}}, session=session)
-
-    results = await asyncio.gather(
-        database.transaction(work), database.transaction(work), return_exceptions=True
-    )
-    assert sorted(map(repr, results)) == sorted([repr(None), repr(WriteConflict())])
-    assert await documents.find_one({"_id": 0}) == {"_id": 0, "n": 1}
-
-
 async def test_retried_transactions_apply_every_effect_or_end_with_try_again(
     database: Database, documents: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

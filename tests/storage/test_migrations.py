@@ -1,8 +1,6 @@
 """Migrations, also by several processes at once and after a kill, on a real MongoDB."""
 
 import asyncio
-import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,12 +10,11 @@ from pymongo import MongoClient
 from storage.database import Database
 from storage.migrations import SCHEMA, Migration, Migrator, OlderServerRunning, SchemaTooNew
 from storage.rooms.presence import PresenceStore
-from tests.support.killed_migration import CONVERTED, READY, ROWS, convert
-from tests.support.paths import ROOT
 from tests.support.room_builders import GRACE
 from tests.support.storage import NAME
 
 LONG = 3_600.0
+ROWS, SOME = 6, 2
 
 
 @pytest.fixture
@@ -28,18 +25,35 @@ def old_database(database: Database, mongo: MongoClient[Any]) -> Database:
     return database
 
 
+async def convert(database: Database, limit: int = ROWS) -> int:
+    """Convert at most `limit` of the rows that are still in the old form."""
+    rows = database.collection("counters")
+    old = await rows.find({"old": {"$exists": True}}).sort("_id", 1).to_list(limit)
+    for row in old:
+        change = {"$rename": {"old": "new"}, "$inc": {"conversions": 1}}
+        await rows.update_one({"_id": row["_id"], "old": row["old"]}, change)
+    return len(old)
+
+
+async def stop_halfway(database: Database) -> int:
+    """As when the process is killed."""
+    await convert(database, SOME)
+    raise RuntimeError
+
+
+async def are_converted_once(database: Database) -> bool:
+    rows = await database.collection("counters").find({}).sort("_id", 1).to_list()
+    return rows == [{"_id": n, "new": n, "conversions": 1} for n in range(ROWS)]
+
+
 class Steps:
     """Migrations that record when they are applied."""
 
     def __init__(self) -> None:
         self.applied: list[int] = []
 
-    def step(
-        self, number: int, oldest: int = 1, meanwhile: Callable[[], Any] | None = None
-    ) -> Migration:
+    def step(self, number: int, oldest: int = 1) -> Migration:
         async def apply(_database: Database) -> int:
-            if meanwhile:
-                await meanwhile()
             self.applied.append(number)
             return 0
 
@@ -52,27 +66,19 @@ async def stored(database: Database) -> tuple[int, int]:
     return row["version"], row["oldest"]
 
 
-async def assert_each_document_is_converted_once(database: Database) -> None:
-    rows = await database.collection("counters").find({}).sort("_id", 1).to_list()
-    assert rows == [{"_id": n, "new": n, "conversions": 1} for n in range(ROWS)]
-    assert await stored(database) == (2, 1)
-
-
-async def test_migrations_are_applied_once_and_in_order(old_database: Database) -> None:
+async def test_migrations_are_applied_in_order_and_once(old_database: Database) -> None:
     steps = Steps()
-
-    async def fail() -> None:
-        raise RuntimeError("a bug")
-
+    stopped = [steps.step(2), Migration(3, "convert", stop_halfway, oldest=1)]
     with pytest.raises(RuntimeError):
-        await Migrator(old_database, [steps.step(2), steps.step(3, meanwhile=fail)]).run()
+        await Migrator(old_database, stopped).run()
     assert await stored(old_database) == (2, 1)
-    migrations = [steps.step(2), steps.step(3)]
-    assert await Migrator(old_database, migrations).run() == [(migrations[1], 0)]
+    migrations = [steps.step(2), Migration(3, "convert", convert, oldest=1)]
+    assert await Migrator(old_database, migrations).run() == [(migrations[1], ROWS - SOME)]
     assert await Migrator(old_database, migrations).run() == []
     assert await stored(old_database) == (3, 1)
     assert len(await Migrator(old_database, [*migrations, steps.step(4)]).run()) == 1
-    assert steps.applied == [2, 3, 4]
+    assert steps.applied == [2, 4]
+    assert await are_converted_once(old_database)
 
 
 async def test_two_processes_at_once_migrate_each_document_once(old_database: Database) -> None:
@@ -85,25 +91,8 @@ async def test_two_processes_at_once_migrate_each_document_once(old_database: Da
     migration = Migration(2, "convert", convert_together, oldest=1)
     found = await asyncio.gather(*(Migrator(old_database, [migration]).run() for _ in range(2)))
     assert [len(applied) for applied in found] == [1, 1]
-    await assert_each_document_is_converted_once(old_database)
-
-
-async def test_migration_killed_halfway_is_completed(
-    old_database: Database, mongo_uri: str
-) -> None:
-    arguments = ("-m", "tests.support.killed_migration", mongo_uri, NAME)
-    program = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert program.stdout
-    await program.stdout.readuntil(READY.encode())
-    program.kill()
-    await program.communicate()
-    assert await stored(old_database) == (1, 1)
-    migration = Migration(2, "convert", convert, oldest=1)
-    applied = await Migrator(old_database, [migration]).run()
-    assert applied == [(migration, ROWS - CONVERTED)]
-    await assert_each_document_is_converted_once(old_database)
+    assert await are_converted_once(old_database)
+    assert await stored(old_database) == (2, 1)
 
 
 async def test_server_runs_on_a_newer_schema_unless_excluded(old_database: Database) -> None:

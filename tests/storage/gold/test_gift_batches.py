@@ -143,15 +143,6 @@ async def test_batch_is_written_only_if_no_balance_has_changed(stores: StoresFix
     assert balances == [(55, 5), (15, 60), (55, 5), (65, 10)]
 
 
-async def test_balance_with_zero_net_change_is_guarded(stores: StoresFixture) -> None:
-    batches = BatchFixture(stores)
-    anna, bert, carl = await stores.create_users((100, 0), (0, 5), (0, 0))
-    context = await batches.decide(rose(bert, carl, gold=5), rose(anna, bert))  # bert: -5 and +5
-    await batches.add_to_balance(bert, income=-5)
-    async with ConflictWithoutWrites(batches):
-        await batches.write(context)
-
-
 async def test_batch_conflicts_when_a_key_is_taken(stores: StoresFixture) -> None:
     batches = BatchFixture(stores)
     anna, bert, carl = await stores.create_users((100, 0), (0, 0), (100, 0))

@@ -1,9 +1,6 @@
 """Rankings as they are stored and read, on a real MongoDB."""
 
-import pytest
-
 from ledger.gifts import RankingChange
-from storage.database import Session
 from tests.support.storage import StoresFixture
 
 LIVE, DAY = "live:1:e", "day:2026-01-02"
@@ -36,13 +33,3 @@ async def test_empty_change_sends_no_command(stores: StoresFixture, commands: li
     commands.clear()
     await add(stores)
     assert commands == []
-
-
-async def test_change_of_an_aborted_transaction_is_not_stored(stores: StoresFixture) -> None:
-    async def work(session: Session) -> None:
-        await stores.rankings.add([RankingChange(LIVE, "1", 5, 0)], session)
-        raise ValueError("too late")
-
-    with pytest.raises(ValueError, match="too late"):
-        await stores.database.transaction(work)
-    assert await stores.rankings.top(LIVE, "gold", 50) == []

@@ -7,10 +7,8 @@ import pytest
 
 from rooms.events import LOG_SIZE
 from rooms.members import Person
-from services.keeper import Keeper
 from storage.errors import StorageUnavailable
 from storage.rooms.rooms import CONCURRENT_LOG_READS
-from tests.support.keeper import RecordingListener
 from tests.support.room_builders import NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
@@ -95,25 +93,3 @@ async def test_new_live_starts_with_an_empty_log(stores: StoresFixture) -> None:
     assert (await room_document(stores, live_id))["log"] == {}
     assert await stores.rooms.log_since(live_id, "e1", 0) is None
     assert await stores.rooms.log_since(live_id, "e2", 0) == []
-
-
-async def test_state_and_log_agree_under_concurrent_changes(stores: StoresFixture) -> None:
-    """The keepers share no lock, as in several processes."""
-    users = [Person(f"3000000{n}", f"user{n}", "", 1) for n in range(3)]
-    live_id = await open_room(stores, *users)
-
-    async def apply_and_refuse(user: Person) -> None:
-        keeper = Keeper(stores.rooms, RecordingListener())
-        for _ in range(3):
-            await keeper.change(live_id, lambda room: room.apply(user, 2**42, 600), user.user_id)
-            await keeper.change(live_id, lambda room: room.refuse(user.user_id), user.user_id)
-
-    await asyncio.gather(*(apply_and_refuse(user) for user in users))
-    room = await load_room(stores, live_id, *(user.user_id for user in users))
-    assert room.version == len(users) * 3 * 2
-    assert {member.role for member in room.members.values()} == {"viewer"}
-    log = await stores.rooms.log_since(live_id, "e1", 0)
-    assert log is not None
-    for user in users:
-        types = [event.type for event in log if event.data["user_id"] == user.user_id]
-        assert types == ["micro_apply", "micro_refuse"] * 3
