@@ -1,3 +1,5 @@
+"""The commands of the README work, and its two languages have the same parts."""
+
 import asyncio
 import json
 import re
@@ -82,21 +84,12 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
     assert {path for path in files if not Path(path).exists()} == set()
 
 
-def test_both_readmes_have_the_same_levels_of_headings_in_the_same_order() -> None:
-    assert heading_levels(README) == heading_levels(CHINESE)
+def test_both_readmes_have_the_same_headings_code_and_links() -> None:
+    for text, other, translation in ((README, CHINESE, "zh-CN."), (CHINESE, README, "")):
+        assert f"(README.{translation}md)" in text.splitlines()[2]
+        assert len(blocks(text)) * 2 == text.count("```")
+        assert heading_levels(text) == heading_levels(other)
+        assert blocks(text) == blocks(other)
+        assert links(text) == links(other)
     assert heading_levels(README).count(2) > 5
-
-
-def test_both_readmes_have_the_same_code_blocks() -> None:
-    assert blocks(README) == blocks(CHINESE)
-    assert len(blocks(README)) * 2 == README.count("```")
-
-
-def test_both_readmes_have_the_same_links_and_images() -> None:
-    assert links(README) == links(CHINESE)
     assert ("!", "docs/pictures/demo-room.png") in links(README)
-
-
-def test_each_readme_begins_with_a_link_to_the_other_language() -> None:
-    assert "(README.zh-CN.md)" in README.splitlines()[2]
-    assert "(README.md)" in CHINESE.splitlines()[2]

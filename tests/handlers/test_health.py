@@ -15,13 +15,6 @@ from tests.support.paths import ROOT
 MongoDatabase = Database[dict[str, Any]]
 
 
-async def read_metrics(api: ApiFixture) -> dict[str, float]:
-    page = await api.request("GET", "/metrics")
-    assert page.headers["Content-Type"].startswith("text/plain")
-    lines = [line.rsplit(" ", 1) for line in page.text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in lines}
-
-
 async def test_readyz_lists_every_dependency_with_state_and_latency(http_api: ApiFixture) -> None:
     async def ready() -> Any:
         return (await http_api.request("GET", "/readyz")).ok()
@@ -78,7 +71,7 @@ async def test_metrics_count_requests_by_route_method_and_status(api: ApiFixture
     assert (await api.request("GET", "/wx/api/qlive/get_configs/")).status == 401
     for number in range(2):
         await api.request("GET", f"/made/up/{number}")
-    metrics = await read_metrics(api)
+    metrics = await api.metrics()
     name = 'qlive_requests_total{method="GET",route="%s",status="%s"}'
     assert metrics[name % ("GetConfigs", 200)] == 3
     assert metrics[name % ("GetConfigs", 401)] == 1
@@ -98,14 +91,14 @@ async def test_metrics_count_rooms_sockets_and_events(api: ApiFixture) -> None:
         await connected.next("snapshot")
     (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     await socket.next("micro_apply")
-    metrics = await read_metrics(api)
+    metrics = await api.metrics()
     assert (metrics["qlive_sockets"], metrics["qlive_rooms_with_sockets"]) == (2, 1)
     assert metrics["qlive_events_published_total"] == 1
     assert metrics["qlive_handshakes_total"] == 2
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
     for connected in (socket, host_socket):
         assert await connected.close_code() == 4510
-    metrics = await read_metrics(api)
+    metrics = await api.metrics()
     assert (metrics["qlive_sockets"], metrics["qlive_events_published_total"]) == (0, 2)
     assert "qlive_loop_lag_seconds" in metrics
     assert "qlive_backfilled_total" in metrics

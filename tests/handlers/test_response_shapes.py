@@ -84,7 +84,7 @@ async def call_every_endpoint(api: ApiFixture) -> list[tuple[str, Any]]:
         ("accept_micro", await bert.post("qlive_room/accept_micro/", **room_params)),
         ("get_playurl", await anna.get("get_playurl/", **room_params)),
         ("get_user_state", await anna.get("qlive_user/get_user_state/")),
-        ("login", await _login(api, "anna")),
+        ("login", await api.log_in("anna")),
         ("push_gift", await anna.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, num=2)),
         ("leave_micro", await anna.get("qlive_room/leave_micro/", **room_params)),
         ("refuse_micro", await anna.post("qlive_room/refuse_micro/", **room_params)),
@@ -97,12 +97,6 @@ async def call_every_endpoint(api: ApiFixture) -> list[tuple[str, Any]]:
 
 async def _create(api: ApiFixture) -> Any:
     return await api.request("POST", f"{BASE}qlive_user/", json=await api.wechat("carl", 1))
-
-
-async def _login(api: ApiFixture, name: str) -> Any:
-    login = await api.wechat(name)
-    body = {"appId": login["appId"], "code": login["code"]}
-    return await api.request("POST", f"{BASE}qlive_user/login/", json=body)
 
 
 async def test_empty_seat_is_an_empty_object_and_missing_room_an_empty_string(

@@ -9,7 +9,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 from yarl import URL
 
-from tests.support import openapi_checks
+from tests.support import openapi_checks, scrapes
 from tests.support.client import BASE, HttpClient, Reply, UserClient, connect_socket
 
 WAIT = 60.0
@@ -62,6 +62,16 @@ class ApiFixture:
         body = {"name": name, "gender": gender, **profile}
         login: dict[str, str] = (await self.request("POST", "/sim/phone/login", json=body)).ok()
         return login
+
+    async def log_in(self, name: str, **options: Any) -> Reply:
+        """The reply to a login with a new code of WeChat."""
+        login = await self.wechat(name, **options)
+        body = {"appId": login["appId"], "code": login["code"]}
+        return await self.request("POST", f"{BASE}qlive_user/login/", json=body)
+
+    async def metrics(self) -> dict[str, float]:
+        """The samples of /metrics by series, as in the text."""
+        return scrapes.parse((await self.request("GET", "/metrics")).text)
 
     async def outage(self, service: str, **failure: Any) -> None:
         """Simulates a failure of wechat, im or pay: status=500 or seconds=0.5; without, ends it."""
@@ -130,6 +140,12 @@ class ApiClient(UserClient):
 
     async def connect(self, live_id: int | None = None, **query: Any) -> "Socket":
         return await self.api.socket(live_id or self.live_id, self.token, **query)
+
+    async def watch(self, live_id: int | None = None) -> "Socket":
+        """A socket to the room that has received its snapshot."""
+        socket = await self.connect(live_id)
+        await socket.next("snapshot")
+        return socket
 
 
 class CheckedConnection(ClientConnection):

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.process import ServerProcess
 from storage.accounts.users import User
-from tests.support.api import BASE, ApiClient, ApiFixture, Reply
+from tests.support.api import BASE, ApiClient, ApiFixture
 from tests.support.chat import (
     KICKED,
     MUTED,
@@ -23,12 +23,6 @@ from tests.support.websockets import close_code_of
 
 FOREVER = 4294967295
 PUT_OUT = "qlive_room/put_out/"
-
-
-async def log_in(api: ApiFixture, name: str) -> Reply:
-    login = await api.wechat(name)
-    body = {"appId": login["appId"], "code": login["code"]}
-    return await api.request("POST", f"{BASE}qlive_user/login/", json=body)
 
 
 async def ban(api: ApiFixture, client: ApiClient, *, banned: bool = True) -> None:
@@ -57,7 +51,7 @@ async def test_ban_reaches_calls_login_socket_chat_and_stream_and_is_undone_when
     for reply in (
         await anna.get("qlive_user/get_userinfo/"),
         await anna.post("qlive_user/update_userinfo/", nickname="x"),
-        await log_in(api, "anna"),
+        await api.log_in("anna"),
         await api.request("POST", f"{BASE}qlive_user/", json=await api.wechat("anna", 2)),
     ):
         assert reply.refusal == (403, "banned")
@@ -78,7 +72,7 @@ async def test_ban_reaches_calls_login_socket_chat_and_stream_and_is_undone_when
     assert muted(server, group_id) == {}
     assert (await anna.get("qlive_user/get_userinfo/")).refusal == (401, "token")
     assert await close_code_of(await anna.connect()) == 4401
-    back = ApiClient(api, "anna", (await log_in(api, "anna")).ok())
+    back = ApiClient(api, "anna", (await api.log_in("anna")).ok())
     (await back.get("get_playurl/", live_id=host.live_id)).ok()
     await (await back.connect(host.live_id)).next("snapshot")
 
@@ -100,7 +94,7 @@ async def test_ban_during_a_login_leaves_no_session(
         return await issue(user_id)
 
     tokens.issue = issue_after_ban  # type: ignore[method-assign]
-    assert (await log_in(api, "anna")).refusal == (403, "banned")
+    assert (await api.log_in("anna")).refusal == (403, "banned")
     assert db.tokens.count_documents({"user_id": anna.id, "revoked": False}) == 0
 
 

@@ -65,12 +65,10 @@ def test_honest_names_are_kept(name: str) -> None:
 
 @pytest.mark.parametrize("char", INVISIBLE.values(), ids=INVISIBLE)
 def test_invisible_characters_are_refused_and_removed_from_external_names(char: str) -> None:
-    for name in (f"an{char}na", f"{char}anna", f"anna{char}", f"安{char}{char}娜"):
+    for text in ("an{}na", "{}anna", "anna{}", "安{0}{0}娜", "{0} {0}"):
+        name = text.format(char)
         assert not is_accepted(name)
-        assert clean_name(name) == name.replace(char, "")
-    assert not is_accepted(char)
-    assert not is_accepted(f"{char} {char}")
-    assert clean_name(f" {char} {char}") == ""
+        assert clean_name(name) == name.replace(char, "").strip()
 
 
 @pytest.mark.parametrize(
@@ -80,11 +78,9 @@ def test_invisible_characters_are_refused_and_removed_from_external_names(char: 
         ("x" * 30, "x" * LONGEST),
         ("x" * (LONGEST - 2) + "👨\u200d👩", "x" * (LONGEST - 2) + "👨"),
         ("x" * (LONGEST - 3) + ENGLAND, "x" * (LONGEST - 3) + "🏴"),
-        ("👨\u200d", "👨"),
         ("👨\u200d\u200d👩", "👨👩"),
         ("a\u200d👩", "a👩"),
         ("\u3000", ""),
-        ("\u2028an\u2028na", "anna"),
     ],
 )
 def test_external_names_are_cleaned_and_cut(given_name: str, expected: str) -> None:

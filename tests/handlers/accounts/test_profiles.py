@@ -11,7 +11,6 @@ from runtime.process import ServerProcess
 from services.keeper import Keeper
 from storage.accounts.users import User
 from tests.support.api import ApiFixture
-from tests.support.mic import take_seat
 from tests.support.usersig import decode_usersig
 from tests.support.waiting import until
 
@@ -95,8 +94,7 @@ async def test_gender_cannot_change_while_invited_applied_or_on_mic(api: ApiFixt
 async def test_profile_change_of_a_visible_user_is_published_to_the_room(api: ApiFixture) -> None:
     host = await api.host()
     viewer = await api.guest("viewer", 1, host.live_id)
-    socket = await viewer.connect()
-    await socket.next("snapshot")
+    socket = await viewer.watch()
     (await viewer.post(UPDATE, nickname="not visible")).ok()
     (await host.post(UPDATE, face_url=FACE)).ok()
     event = (await socket.next("profile"))["data"]
@@ -107,8 +105,7 @@ async def test_room_shows_a_new_face_whose_update_was_cut_short(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = await api.host()
-    socket = await host.connect()
-    await socket.next("snapshot")
+    socket = await host.watch()
     change_room = Keeper.change_prepared
 
     async def die_in_request(self: Keeper, *args: Any, **more: Any) -> Any:
@@ -127,8 +124,7 @@ async def test_outdated_nickname_is_not_published_after_a_newer_one(
 ) -> None:
     """The first request is delayed, for example by a stopped process, and overtaken."""
     host, users = await api.host(), server.context.stores.users
-    socket = await host.connect()
-    await socket.next("snapshot")
+    socket = await host.watch()
     update_with = users.update_with
 
     async def update_then_overtaken(*args: Any, **fields: object) -> User:
@@ -213,21 +209,6 @@ async def test_only_the_own_profile_includes_balance_and_user_sig(api: ApiFixtur
         assert (await anna.get(INFO, user_id=user_id)).refusal == refusal, user_id
 
 
-async def test_user_sig_is_not_visible_to_other_users(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    bert = await api.guest("bert", 1, host.live_id)
-    await take_seat(anna)
-    own = (await anna.get(INFO)).ok()["user_sig"]
-    for reply in (
-        await bert.get(INFO, user_id=anna.id),
-        await bert.get("get_playurl/", live_id=host.live_id),
-        await bert.get("qlive_user/get_users_info/", live_id=host.live_id, gender=2),
-        await bert.get("get_livelist/"),
-    ):
-        assert own[:20] not in reply.text
-
-
 # ---- get_user_state
 
 
@@ -246,21 +227,14 @@ async def test_user_state_returns_room_and_role(api: ApiFixture) -> None:
 # ---- likes
 
 
-async def test_like_is_stored_until_withdrawn(api: ApiFixture, db: Any) -> None:
+async def test_like_of_another_user_is_stored_until_withdrawn(api: ApiFixture) -> None:
     anna, bert = await api.user("anna", 2), await api.user("bert", 1)
-    for like_state in (1, 1, "0"):
+    for like_state in (1, "0"):
         liked = await anna.post("qlive_like/", user_id=bert.id, like_state=like_state)
         assert liked.ok() == {"detail": "ok"}
         found = (await anna.get("qlive_like/", user_id=bert.id)).ok()
         assert found == {"like_state": int(like_state)}
         assert (await bert.get("qlive_like/", user_id=anna.id)).ok() == {"like_state": 0}
-        assert db.likes.count_documents({}) == int(like_state)
-
-
-async def test_like_of_oneself_or_an_unknown_user_or_an_invalid_one_is_refused(
-    api: ApiFixture,
-) -> None:
-    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
     for user_id, refusal in (
         (anna.id, (400, "bad_parameter")),
         ("10000000", (404, "no_such_user")),

@@ -54,8 +54,7 @@ async def test_gift_moves_gold_and_is_published_in_the_room_of_sender_and_receiv
 ) -> None:
     host, bert = await api.host(), await api.user("bert", 1)
     anna = await api.guest("anna", 2, host.live_id, gold=100)
-    socket = await host.connect()
-    await socket.next("snapshot")
+    socket = await host.watch()
     assert (await give(anna, bert.id)).ok()["gold"] == 95, "bert is in no room"
     unusual_id = "订单 \x00 1/2".ljust(64, "x")
     replies = await asyncio.gather(

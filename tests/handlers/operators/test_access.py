@@ -80,6 +80,10 @@ async def test_every_operator_endpoint_requires_an_operator(api: ApiFixture, db:
         assert reply.refusal == (401, "ops_token"), (name, headers)
         assert "WWW-Authenticate" in reply.headers, (name, headers)
     assert db.audit.count_documents({}) == 0
+    for token in (MACHINE_TOKEN, operator):
+        headers = {"Authorization": f"QLiveToken {token}"}
+        reply = await api.request("GET", "/wx/api/qlive/get_configs/", headers=headers)
+        assert reply.refusal == (401, "token"), "in the API of users"
 
 
 def test_every_operation_of_the_matrix_requires_its_role() -> None:
@@ -168,10 +172,3 @@ async def test_session_lists_what_its_operator_may_do(
     assert (me["name"], me["role"]) == ("anna", "moderator")
     assert {"PATCH OneUser", "GET Overview"} < set(me["may"])
     assert not {"POST GrantGold", "GET Inbox", "POST Gifts"} & set(me["may"])
-
-
-async def test_operator_token_is_not_accepted_by_the_user_api(api: ApiFixture) -> None:
-    for token in (MACHINE_TOKEN, await api.operator_token()):
-        headers = {"Authorization": f"QLiveToken {token}"}
-        reply = await api.request("GET", "/wx/api/qlive/get_configs/", headers=headers)
-        assert reply.refusal == (401, "token")

@@ -26,41 +26,29 @@ async def fleet(api: ApiFixture, server: ServerProcess) -> Any:
     return (await api.ops("GET", "fleet")).ok()
 
 
-async def test_a_process_is_shown_with_what_it_is_and_its_readings(
-    api: ApiFixture, server: ServerProcess
+async def test_processes_of_all_machines_are_shown_with_their_readings(
+    api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
     host = await api.host()
     await (await host.connect()).next("snapshot")
-    found = await fleet(api, server)
-    assert (found["versions"], found["missing"]) == ([build()], 0)
-    [machine] = found["machines"]
-    assert machine["machine"] == "qlive-a"
-    [process] = machine["processes"]
-    assert (process["id"], process["state"]) == (server.context.process_id, "serving")
-    assert process["pid"] == os.getpid()
-    assert (process["address"], process["version"]) == (server.address, build())
-    assert 0 <= process["lease_age_seconds"] < 20
-    readings = process["readings"]
-    assert (readings["sockets"], readings["rooms"]) == (1, 1)
-    server.context.metrics.loop_lag = 0.25
-    server.context.lifecycle.draining = True
-    [process] = (await fleet(api, server))["machines"][0]["processes"]
-    assert (process["state"], process["readings"]["loop_lag_ms"]) == ("draining", 250)
-
-
-async def test_processes_of_other_machines_and_releases_are_shown_beside_it(
-    api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
-) -> None:
     own = db.process_reports.find_one({"process": server.context.process_id})
     assert own
     hour_ago = own["at"] - timedelta(seconds=3000)
     db.processes.insert_one({"_id": "gone", "expires_at": hour_ago, "renewed_at": hour_ago})
     later = {"machine": "qlive-b", "readings": own["readings"] | {"later": 1}, "also": True}
     db.process_reports.insert_one({**own, "_id": "gone", "process": "gone", **later})
+    server.context.metrics.loop_lag = 0.25
+    server.context.lifecycle.draining = True
     found = await fleet(api, server)
-    assert [machine["machine"] for machine in found["machines"]] == ["qlive-a", "qlive-b"]
     assert (found["versions"], found["missing"]) == ([build()], 1)
-    [gone] = found["machines"][1]["processes"]
+    assert [machine["machine"] for machine in found["machines"]] == ["qlive-a", "qlive-b"]
+    [process], [gone] = (machine["processes"] for machine in found["machines"])
+    assert (process["id"], process["state"]) == (server.context.process_id, "draining")
+    assert (process["pid"], process["address"]) == (os.getpid(), server.address)
+    assert process["version"] == build()
+    assert 0 <= process["lease_age_seconds"] < 60
+    readings = process["readings"]
+    assert (readings["sockets"], readings["rooms"], readings["loop_lag_ms"]) == (1, 1, 250)
     assert (gone["id"], gone["state"]) == ("gone", "missing")
     assert gone["lease_age_seconds"] >= 3000
 
@@ -93,5 +81,5 @@ async def test_queues_of_the_database_are_shown_once_for_all_processes(
     db.outbox.insert_one(row)
     queues = (await fleet(api, server))["queues"]
     assert (queues["outbox_urgent"], queues["outbox_normal"]) == (1, 0)
-    assert 0 <= queues["outbox_oldest_seconds"] < 20
+    assert 0 <= queues["outbox_oldest_seconds"] < 60
     assert (queues["relay_rooms"], queues["relay_oldest_seconds"]) == (0, 0)

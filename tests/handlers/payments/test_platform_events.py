@@ -58,10 +58,7 @@ async def recharge(api: ApiFixture, server: ServerProcess, client: ApiClient) ->
 
 
 async def times_counted(api: ApiFixture, event: str) -> float:
-    metrics = (await api.request("GET", "/metrics")).text
-    prefix = f'qlive_platform_events_total{{event="{event}"}} '
-    found = [line for line in metrics.splitlines() if line.startswith(prefix)]
-    return float(found[0].removeprefix(prefix)) if found else 0
+    return (await api.metrics()).get(f'qlive_platform_events_total{{event="{event}"}}', 0)
 
 
 @in_both_modes

@@ -31,21 +31,29 @@ async def swept(server: ServerProcess, db: Any) -> None:
     await server.context.services.open_transfers.sweep()
 
 
-async def test_an_approved_withdrawal_is_submitted_and_paid(
+async def test_a_large_withdrawal_is_approved_by_two_operators_and_paid(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     host = await payee(api)
-    id_ = (await withdraw(host))["withdrawal_id"]
+    id_ = (await withdraw(host, 501))["withdrawal_id"]
     (waiting,) = (await api.ops("GET", "withdrawals?state=requested")).ok()["items"]
-    assert (waiting["id"], waiting["user_id"], waiting["fen"]) == (id_, host.id, 1_000)
-    approved = (await decide(api, id_, "approve")).ok()
-    assert (approved["state"], len(approved["approvals"])) == ("approved", 1)
+    assert (waiting["id"], waiting["user_id"], waiting["fen"]) == (id_, host.id, 5_010)
+    assert (await decide(api, id_, "approve")).ok()["state"] == "requested"
+    assert (await decide(api, id_, "approve")).refusal == (403, "second_person")
+    finn = await operator_as(server, "finn", "finance")
+    path, body = f"/ops/api/withdrawals/{id_}/approve", {"reason": "checked"}
+    approved = (await api.request("POST", path, json=body, headers=finn)).ok()
+    assert (approved["state"], len(approved["approvals"])) == ("approved", 2)
+    first, *_ = (await api.ops("GET", f"audit?q={id_}")).ok()["items"]
+    assert (first["who"], first["reason"]) == ("finn", "checked")
+    assert (first["before"]["state"], first["after"]["state"]) == ("requested", "approved")
+    assert (await api.ops("GET", f"audit?q={host.id}")).ok()["items"]
     await swept(server, db)
     (item,) = await withdrawals_of(host)
     await confirm(api, item["package_info"])
     await notification_statuses(server)
     (paid,) = (await api.ops("GET", f"withdrawals?state=paid&user_id={host.id}")).ok()["items"]
-    assert (paid["paid_fen"], paid["problem"]) == (1_000, "")
+    assert (paid["paid_fen"], paid["problem"]) == (5_010, "")
     assert paid["wechat_number"]
     assert (await api.ops("GET", "withdrawals?state=requested")).ok()["items"] == []
     assert (await decide(api, id_, "decline")).refusal == (409, "decided")
@@ -59,26 +67,12 @@ async def test_a_declined_withdrawal_shows_its_user_the_reason(api: ApiFixture) 
     (item,) = await withdrawals_of(host)
     assert (item["state"], item["reason"]) == ("returned", "not a host")
     assert await income_of(host) == 1_000
-    assert (await decide(api, id_, "approve")).refusal == (409, "decided")
-    assert (await decide(api, "W1", "approve")).refusal == (404, "no_such_withdrawal")
-    assert (await decide(api, id_, "decline", "")).refusal == (400, "bad_parameter")
-
-
-async def test_a_large_withdrawal_needs_a_second_operator(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host = await payee(api)
-    id_ = (await withdraw(host, 501))["withdrawal_id"]
-    assert (await decide(api, id_, "approve")).ok()["state"] == "requested"
-    assert (await decide(api, id_, "approve")).refusal == (403, "second_person")
-    finn = await operator_as(server, "finn", "finance")
-    path, body = f"/ops/api/withdrawals/{id_}/approve", {"reason": "checked"}
-    reply = await api.request("POST", path, json=body, headers=finn)
-    assert reply.ok()["state"] == "approved"
-    first, *_ = (await api.ops("GET", f"audit?q={id_}")).ok()["items"]
-    assert (first["who"], first["reason"]) == ("finn", "checked")
-    assert (first["before"]["state"], first["after"]["state"]) == ("requested", "approved")
-    assert (await api.ops("GET", f"audit?q={host.id}")).ok()["items"]
+    for number, reason, refusal in (
+        (id_, "checked", (409, "decided")),
+        ("W1", "checked", (404, "no_such_withdrawal")),
+        (id_, "", (400, "bad_parameter")),
+    ):
+        assert (await decide(api, number, "approve", reason)).refusal == refusal
 
 
 async def test_sums_of_a_day_count_what_happened_on_it(

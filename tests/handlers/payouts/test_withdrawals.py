@@ -54,16 +54,6 @@ async def test_a_withdrawal_is_paid_once_the_user_has_confirmed_its_package(
     assert await server.context.stores.ledger_reconciler.problems() == []
 
 
-async def test_income_without_a_whole_fen_is_not_withdrawn(api: ApiFixture) -> None:
-    host = await payee(api)
-    configs = (await api.ops("GET", "configs")).ok()["items"]
-    rate = next(row for row in configs if row["key"] == "WITHDRAW_RATE")
-    (await api.ops("PATCH", f"configs/{rate['id']}", value=0.003)).ok()
-    answer = await withdraw(host, 999)
-    assert (answer["income"], answer["fen"]) == (997, 299)
-    assert await income_of(host) == 3
-
-
 LIMITS = {"max_fen": 1_000, "user_day_fen": 1_500, "day_fen": 2_000}
 
 
@@ -133,18 +123,6 @@ async def test_withdrawals_are_paged(api: ApiFixture) -> None:
     found = [(len(page["items"]), page["has_more"]) for page in pages]
     assert found == [(8, True), (1, False), (0, False)]
     assert {page["matured"] for page in pages} == {910}
-
-
-async def test_a_transfer_that_the_user_cannot_take_goes_back(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host = await payee(api)
-    withdrawal = await withdraw(host, 100)
-    await confirm(api, withdrawal["package_info"], outcome="failed")
-    await notification_statuses(server)
-    (item,) = await withdrawals_of(host)
-    assert (item["state"], item["fail_reason"]) == ("returned", "NAME_NOT_CORRECT")
-    assert await income_of(host) == 1_000
 
 
 async def test_a_real_name_is_sent_encrypted_and_a_lost_answer_found_by_a_query(

@@ -47,8 +47,7 @@ async def test_room_receives_its_new_group_and_the_relay_continues_there(
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id, gold=10)
     dissolved = await group_of(host)
-    socket = await guest.connect()
-    await socket.next("snapshot")
+    socket = await guest.watch()
     del im.groups[dissolved]
     (await guest.get("qlive_gift/push_gift/", user_id=host.id, gift_id=1, num=1)).ok()
     await socket.next("gift")

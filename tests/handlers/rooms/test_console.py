@@ -41,8 +41,7 @@ async def test_room_detail_returns_the_events_since_a_sequence_number(
     host = await api.host()
     bert = await api.guest("bert", 1, host.live_id)
     path, room_params = f"rooms/{host.live_id}", {"live_id": host.live_id}
-    socket = await host.connect()
-    await socket.next("snapshot")
+    socket = await host.watch()
     (await bert.post("qlive_room/apply_micro/", **room_params)).ok()
     first = (await api.ops("GET", path)).ok()
     frame = await socket.next("micro_apply")
@@ -67,8 +66,7 @@ async def test_room_detail_returns_the_events_since_a_sequence_number(
 
 async def test_operator_ends_a_live(api: ApiFixture) -> None:
     host = await api.host()
-    socket = await host.connect()
-    await socket.next("snapshot")
+    socket = await host.watch()
     path = f"rooms/{host.live_id}/end"
     assert (await api.ops("POST", path)).refusal == (400, "bad_parameter")
     for _ in range(2):
@@ -81,8 +79,7 @@ async def test_operator_removes_a_user_from_a_room_and_lifts_the_ban(api: ApiFix
     host = await api.host()
     bert = await api.guest("bert", 1, host.live_id)
     await take_seat(bert)
-    socket = await bert.connect()
-    await socket.next("snapshot")
+    socket = await bert.watch()
     path, before = f"rooms/{host.live_id}", now_ms()
     body: dict[str, Any] = {"user_id": bert.id, "minutes": 5, "reason": "rude"}
     assert (await api.ops("POST", f"{path}/put_out", **body)).ok() == {"detail": "OK"}

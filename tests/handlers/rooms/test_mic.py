@@ -1,24 +1,15 @@
 """The mic over HTTP; tests/rooms show the rules of applications, invitations and seats."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from tests.support.api import ApiClient, ApiFixture, Socket
-from tests.support.hypothesis_profiles import repetitions
+from tests.support.api import ApiClient, ApiFixture
 from tests.support.mic import take_seat, user_type
 
 ROOM = "qlive_room/"
 ACTIONS = ("apply_micro", "invite_micro", "accept_micro", "refuse_micro", "leave_micro")
 DONE = {"detail": "OK"}
-
-
-async def connect_and_read_snapshot(client: ApiClient) -> Socket:
-    """A connected socket whose snapshot has been read."""
-    socket = await client.connect()
-    await socket.next("snapshot")
-    return socket
 
 
 async def call(client: ApiClient, action: str, **params: Any) -> Any:
@@ -33,7 +24,7 @@ async def test_applicant_takes_a_seat_and_leaves_it_with_one_event_for_each_step
     anna = await api.guest("anna", 2, host.live_id)
     profile = {"age": 27, "area": "310100", "face_url": "https://example.com/a.png"}
     (await anna.post("qlive_user/update_userinfo/", **profile)).ok()
-    socket = await connect_and_read_snapshot(host)
+    socket = await host.watch()
     assert [(await call(anna, "apply_micro")).ok() for _ in range(2)] == [DONE] * 2
     seat, repeated = [(await call(anna, "accept_micro")).ok() for _ in range(2)]
     push_url, play_url = seat.pop("push_url"), seat.pop("play_url")
@@ -58,7 +49,7 @@ async def test_invitation_admits_a_viewer_and_refusing_ends_it_or_an_application
 ) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    socket = await connect_and_read_snapshot(anna)
+    socket = await anna.watch()
     for client, action in ((anna, "apply_micro"), (host, "invite_micro")):
         assert (await call(client, action, user_id=anna.id)).ok() == DONE
         assert (await call(anna, "refuse_micro")).ok() == DONE
@@ -81,7 +72,7 @@ async def test_host_takes_a_guest_off_the_mic_and_an_applicant_out_of_the_queue(
     bert = await api.guest("bert", 1, host.live_id)
     await take_seat(anna)
     (await call(bert, "apply_micro")).ok()
-    socket = await connect_and_read_snapshot(host)
+    socket = await host.watch()
     for client, event_type in ((anna, "micro_leave"), (bert, "micro_refuse")):
         (await call(host, "leave_micro", user_id=client.id)).ok()
         event = (await socket.next(event_type))["data"]
@@ -110,7 +101,7 @@ async def test_settings_decide_who_is_admitted_and_when_applications_expire(
     for _ in range(2):
         (await call(anna, "accept_micro")).ok()
         (await call(host, "leave_micro", user_id=anna.id)).ok()
-    socket = await connect_and_read_snapshot(host)
+    socket = await host.watch()
     for client, action, event_type in (
         (anna, "apply_micro", "micro_apply"),
         (host, "invite_micro", "micro_invite"),
@@ -119,21 +110,6 @@ async def test_settings_decide_who_is_admitted_and_when_applications_expire(
         await socket.next(event_type)
         event = (await socket.next("micro_refuse"))["data"]
         assert (event["user_id"], event["reason"]) == (anna.id, "expired"), action
-
-
-async def test_two_users_accepting_at_once_get_one_seat(api: ApiFixture) -> None:
-    host = await api.host()
-    men = [await api.guest(name, 1, host.live_id) for name in ("bert", "carl")]
-    for _ in range(repetitions(3)):
-        await asyncio.gather(*(call(man, "apply_micro") for man in men))
-        replies = await asyncio.gather(*(call(man, "accept_micro") for man in men))
-        assert sorted(reply.status for reply in replies) == [200, 409]
-        seated, loser = men if replies[0].status == 200 else men[::-1]
-        refused = next(reply for reply in replies if reply.status == 409)
-        assert refused.refusal == (409, "seat_taken")
-        room = (await loser.get("get_playurl/", live_id=host.live_id)).ok()
-        assert (room["male"]["user_id"], room["num_list"]) == (seated.id, [1, 2, 0, 0])
-        (await call(seated, "leave_micro")).ok()
 
 
 async def test_calls_that_the_room_does_not_permit_are_refused(

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from runtime.process import ServerProcess
-from tests.support.api import BASE, ApiClient, ApiFixture, Socket
+from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.mic import take_seat, user_type
-from tests.support.waiting import until
 
 Db = Database[dict[str, Any]]
 SHORT: dict[str, Any] = {
@@ -38,13 +36,6 @@ async def guest_on_mic(api: ApiFixture, host: ApiClient) -> ApiClient:
     return guest
 
 
-async def connect(client: ApiClient) -> Socket:
-    """A socket that has received its snapshot."""
-    socket = await client.connect()
-    await socket.next("snapshot")
-    return socket
-
-
 async def read_events(socket: Socket, *types: str) -> list[dict[str, Any]]:
     """The data of the next events, whose types are checked."""
     return [(await socket.next(type_))["data"] for type_ in types]
@@ -56,7 +47,7 @@ async def read_events(socket: Socket, *types: str) -> list[dict[str, Any]]:
 async def test_guest_and_host_who_reconnect_in_time_keep_seat_and_live(api: ApiFixture) -> None:
     host = await api.host()
     guest = await guest_on_mic(api, host)
-    observer, dropped = await connect(host), await connect(guest)
+    observer, dropped = await host.watch(), await guest.watch()
     dropped.connection.transport.abort()
     [away] = await read_events(observer, "member_away")
     assert (away["user_id"], away["role"]) == (guest.id, "male")
@@ -66,7 +57,7 @@ async def test_guest_and_host_who_reconnect_in_time_keep_seat_and_live(api: ApiF
     assert (back["user_id"], back["role"]) == (guest.id, "male")
 
     viewer = await api.guest("anna", 2, host.live_id)
-    dropped, observer = observer, await connect(viewer)
+    dropped, observer = observer, await viewer.watch()
     dropped.connection.transport.abort()
     away, _ = await read_events(observer, "member_away", "live_pause")
     assert away["role"] == "host"
@@ -84,40 +75,18 @@ async def test_users_who_do_not_reconnect_lose_seat_application_and_live(api: Ap
     guest, applicant = await guest_on_mic(api, host), await api.guest("carl", 1, host.live_id)
     unconnected = await api.guest("anna", 2, host.live_id)
     (await applicant.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    observer = await connect(host)
+    observer = await host.watch()
     for client, *types in ((guest, "member_away", "micro_leave"), (applicant, "micro_refuse")):
-        (await connect(client)).connection.transport.abort()
+        (await client.watch()).connection.transport.abort()
         ended = (await read_events(observer, *types))[-1]
         assert (ended["user_id"], ended["reason"]) == (client.id, "offline")
     assert await user_type(applicant) == 0
     assert await user_type(unconnected) == 1, "a user who never connected is not absent"
-    viewer = await connect(unconnected)
+    viewer = await unconnected.watch()
     observer.connection.transport.abort()
     *_, end = await read_events(viewer, "member_away", "live_pause", "live_end")
     assert end["reason"] == "offline"
     assert await viewer.close_code() == 4510
-
-
-async def test_replaced_connection_publishes_no_away_event(api: ApiFixture) -> None:
-    host = await api.host()
-    guest = await guest_on_mic(api, host)
-    observer, dropped = await connect(host), await connect(guest)
-    await guest.connect()  # replaces and closes the first connection
-    assert await dropped.close_code() == 4509
-    (await guest.get("qlive_room/leave_micro/", live_id=host.live_id)).ok()
-    await read_events(observer, "micro_leave")
-
-
-@pytest.mark.parametrize("changes", [SHORT])
-async def test_user_who_never_connected_is_evicted_after_hours_of_inactivity(
-    api: ApiFixture, server: ServerProcess, db: Db
-) -> None:
-    host = await api.host()
-    unconnected = await api.guest("anna", 2, host.live_id)
-    db.members.update_one({"_id": unconnected.id}, {"$inc": {"seen_at": -7 * 3_600_000}})
-    await server.context.presence.mark_silent_away()
-    await until(lambda: not db.members.find_one({"_id": unconnected.id}))
-    assert await user_type(host) == 5
 
 
 # ---- removal by the host
@@ -128,7 +97,7 @@ async def test_removed_user_is_disconnected_and_cannot_reenter_until_the_ban_exp
 ) -> None:
     host = await api.host()
     guest = await guest_on_mic(api, host)
-    observer, socket = await connect(host), await connect(guest)
+    observer, socket = await host.watch(), await guest.watch()
     reply = await host.post(PUT_OUT, live_id=host.live_id, user_id=guest.id, minutes=1)
     assert reply.ok() == {"detail": "OK"}
     left = await observer.next("micro_leave")
@@ -161,18 +130,9 @@ async def test_only_the_host_may_remove_users_and_not_the_host(api: ApiFixture) 
 # ---- ended sessions
 
 
-async def test_logout_and_the_sixth_login_close_the_socket_of_the_ended_session(
-    api: ApiFixture,
-) -> None:
+async def test_login_that_ends_the_oldest_session_closes_its_socket(api: ApiFixture) -> None:
     host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    socket = await connect(anna)
-    (await anna.get("qlive_user/logout/")).ok()
-    assert await socket.close_code() == 4401
-    socket = await connect(await api.guest("anna", 2, host.live_id))
+    socket = await (await api.guest("anna", 2, host.live_id)).watch()
     for _ in range(5):
-        login = await api.wechat("anna", 2)
-        body = {name: login[name] for name in ("appId", "code")}
-        reply = await api.request("POST", f"{BASE}qlive_user/login/", json=body)
-        assert reply.ok()["login_type"] == 1
+        assert (await api.log_in("anna")).ok()["login_type"] == 1
     assert await socket.close_code() == 4401

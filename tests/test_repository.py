@@ -1,12 +1,18 @@
-"""The repository and its default settings contain no keys."""
+"""Rules of the repository: no keys, hooks that run `make lint`, a load test of the present API."""
 
 import os
 import re
 import secrets
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from config.loading import load
 from config.sections import SettingsSection
+from handlers.base import methods_of
+from handlers.routes import API_ROUTES
 from tests.support.paths import ROOT
 
 SUFFIXES = {".py", ".yaml", ".yml", ".toml", ".md", ".js", ".json", ".html", ".sh", ".txt"}
@@ -57,3 +63,32 @@ def test_default_settings_contain_no_secrets() -> None:
     names = {name for name, _ in found}
     assert names > {"secret", "secret_key", "private_key", "token", "uri"}
     assert [name for name, value in found if value] == []
+
+
+def test_pre_commit_hooks_are_the_commands_of_make_lint() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe
+    lines = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe[1].splitlines()]
+    commands = [line for line in lines if not line.startswith("@scripts/setup")]
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    [repository] = config["repos"]
+    assert repository["repo"] == "local", "nothing is downloaded"
+    hooks: list[dict[str, Any]] = repository["hooks"]
+    assert [hook["entry"] for hook in hooks] == commands
+    for hook in hooks:
+        assert hook["language"] == "system"
+        assert hook.get("pass_filenames", True) == hook["entry"].startswith(".venv/bin/ruff")
+
+
+def test_every_call_of_the_load_test_is_in_the_api() -> None:
+    """Locust is not part of this environment."""
+    source = (ROOT / "loadtest" / "locustfile.py").read_text()
+    calls = re.findall(r'self\.call\(\s*"(GET|POST)", f?"([^"]+)"', source)
+    assert len(re.findall(r"self\.call\(", source)) == len(calls) > 10
+    offered = [
+        (method.upper(), route.path) for route in API_ROUTES for method in methods_of(route.handler)
+    ]
+    for method, path in calls:
+        pattern = re.sub(r"\{.*?\}", "*", path)
+        assert (method, True) in [(name, fnmatch(offer, pattern)) for name, offer in offered], path

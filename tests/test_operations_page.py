@@ -1,10 +1,16 @@
+"""The operations page lists every log event, and every collection with what bounds it."""
+
 import ast
 import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+GROWTH = "## What grows, and what bounds it"
+COLLECTION = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)? = "(\w+)"', re.MULTILINE)
 NOT_PRODUCT = {"bench", "chaos"}
 LEVELS = {
     **{name: name for name in ("debug", "info", "warning", "error", "critical")},
@@ -73,42 +79,41 @@ def logged_events() -> dict[str, set[str]]:
             event = call.args[0] if call.args else None
             where = f"{file}:{call.lineno}"
             assert isinstance(event, ast.Constant), f"{where}: the event is not a literal"
-            found.setdefault(event.value, set()).update(LEVELS[it.attr] for it in methods)
+            found.setdefault(event.value, set()).update(LEVELS[method.attr] for method in methods)
             understood |= methods
         unknown = log_methods(tree) - understood
-        assert not unknown, f"{file}: {[it.lineno for it in unknown]} use a logger unusually"
+        assert not unknown, f"{file}: {[use.lineno for use in unknown]} use a logger unusually"
     return found
 
 
 def documented_events() -> list[tuple[str, set[str]]]:
-    page = (ROOT / "docs" / "operations.md").read_text()
-    return [(event, set(levels.split(", "))) for event, levels in ROW.findall(page)]
+    return [(event, set(levels.split(", "))) for event, levels in ROW.findall(PAGE)]
 
 
 def test_every_logger_is_a_module_variable_named_log() -> None:
     for file, tree in modules().items():
-        calls = [
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "structlog.get_logger"
-        ]
-        assigned = [
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        loggers = {call for call in calls if ast.unparse(call.func) == "structlog.get_logger"}
+        assigned = {
             node.value
             for node in tree.body
-            if isinstance(node, ast.Assign) and [ast.unparse(it) for it in node.targets] == ["log"]
-        ]
-        assert set(calls) <= set(assigned), file
-
-
-def test_every_log_event_is_snake_case() -> None:
-    events = logged_events()
-    assert len(events) > 50
-    assert [
-        event for event in events if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", event)
-    ] == []
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "log"
+        }
+        assert loggers <= assigned, file
 
 
 def test_the_operations_page_lists_each_log_event_once_with_its_levels() -> None:
-    documented = documented_events()
-    assert dict(documented) == logged_events()
-    assert len(documented) == len(dict(documented))
+    events, documented = logged_events(), documented_events()
+    assert len(events) > 50
+    for event in events:
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", event)
+    assert dict(documented) == events
+    assert len(documented) == len(events)
+
+
+def test_the_operations_page_has_a_row_for_every_collection() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "storage").rglob("*.py"))
+    collections = {first or second for first, second in COLLECTION.findall(text)}
+    table = re.split(r"\n#{2,3} ", PAGE.partition(f"{GROWTH}\n")[2])[0]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"\w+", row)} == collections
