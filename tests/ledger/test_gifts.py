@@ -1,103 +1,85 @@
+"""Gifts: cost and income, keys, batches and rankings."""
+
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.gifts import gift_key, gift_postings, split_cost
-from ledger.journal import HOUSE, Balance, Posting
+from core.clock import day_interval, day_of
+from core.errors import QLiveError
+from ledger.errors import InsufficientGold, RequestIdReused
+from ledger.gifts import (
+    BalanceChange,
+    GiftBatch,
+    GiftTransfer,
+    RankingChange,
+    StoredEntry,
+    day_scope,
+    gift_postings,
+    live_scope,
+    ranking_changes,
+    split_cost,
+)
+from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Kind, Posting
+from ledger.rates import rate_from
+from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger import TRANSFER, TRANSFER_WITHOUT_ID
+from tests.support.ledger_in_memory import MemoryLedgerStore
+
+EVENT = EventReference(7, "e1", 42)
+NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)
+DAY = "day:2026-03-01"
 
 
-def test_a_gift_costs_its_price_times_the_number() -> None:
-    assert replace(TRANSFER, gold=66, num=9999).cost == 659_934
-    assert replace(TRANSFER, gold=0, num=5).cost == 0
+# ---- cost and income
 
 
-@pytest.mark.parametrize(
-    ("cost", "rate", "earned"),
-    [
-        (10, "0.5", 5),
-        (11, "0.5", 5),
-        (1, "0.5", 0),
-        (0, "0.5", 0),
-        (7, "0", 0),
-        (7, "1", 7),
-        (3, "1.5", 4),
-        (10, "0.3", 3),
-        (100, "0.29", 29),  # in binary floats: 28
-        (9_999, "0.3333", 3332),
-    ],
-)
-def test_the_receiver_earns_the_floor_of_cost_times_rate(cost: int, rate: str, earned: int) -> None:
-    assert replace(TRANSFER, gold=cost, num=1, rate=Decimal(rate)).receiver_income == earned
+@pytest.mark.parametrize("value", [0.3, "0.3", 1, "1.00", 1e-9])
+def test_a_number_above_zero_and_at_most_one_is_a_rate(value: object) -> None:
+    assert rate_from(value) == Decimal(str(value))
 
 
 @pytest.mark.parametrize(
-    ("cost", "balance", "paid"),
+    "value", [0, "0", -0.5, 1.01, True, None, "", "half", "NaN", "sNaN", "Infinity", [0.5], {}]
+)
+def test_any_other_value_is_no_rate(value: object) -> None:
+    assert rate_from(value) is None
+
+
+@pytest.mark.parametrize(
+    ("gold", "num", "rate", "earned"),
     [
-        (5, (10, 10), (5, 0)),
-        (10, (10, 10), (10, 0)),
-        (11, (10, 10), (10, 1)),
-        (20, (10, 10), (10, 10)),
-        (3, (0, 10), (0, 3)),
-        (0, (0, 0), (0, 0)),
+        (66, 9999, "0.5", 329_967),
+        (11, 1, "0.5", 5),
+        (0, 5, "0.5", 0),
+        (7, 1, "0", 0),
+        (7, 1, "1", 7),
+        (100, 1, "0.29", 29),  # in binary floats: 28
     ],
 )
-def test_gold_is_spent_before_income(
-    cost: int, balance: tuple[int, int], paid: tuple[int, int]
+def test_the_receiver_earns_the_floor_of_cost_times_rate(
+    gold: int, num: int, rate: str, earned: int
 ) -> None:
-    assert split_cost(cost, Balance(*balance)) == Balance(*paid)
+    transfer = replace(TRANSFER, gold=gold, num=num, rate=Decimal(rate))
+    assert (transfer.cost, transfer.receiver_income) == (gold * num, earned)
 
 
-@pytest.mark.parametrize(("cost", "balance"), [(21, (10, 10)), (1, (0, 0))])
-def test_a_cost_above_the_balance_cannot_be_paid(cost: int, balance: tuple[int, int]) -> None:
-    assert split_cost(cost, Balance(*balance)) is None
-
-
-def test_the_house_receives_the_cost_and_pays_the_income() -> None:
-    assert gift_postings("1", "2", Balance(10, 1), 5) == (
-        Posting("user:1", "gold", -10),
-        Posting(HOUSE, "gold", 10),
-        Posting("user:1", "income", -1),
-        Posting(HOUSE, "income", 1),
-        Posting("user:2", "income", 5),
-        Posting(HOUSE, "income", -5),
-    )
-
-
-def test_a_free_gift_has_no_postings() -> None:
-    assert gift_postings("1", "2", Balance(0, 0), 0) == ()
-
-
-# ---- keys
-
-
-def test_the_entry_key_consists_of_sender_and_request_id() -> None:
-    assert TRANSFER.key == gift_key("anna", "r1") == "gift:anna:r1"
-    assert replace(TRANSFER, sender="bert").key == "gift:bert:r1"
-    assert replace(TRANSFER, receiver="carl", gold=1).key == TRANSFER.key
-
-
-def test_a_gift_without_request_id_has_a_unique_key() -> None:
-    keys = {replace(TRANSFER_WITHOUT_ID).key for _ in range(100)}
-    assert len(keys) == 100
-    assert all(key.startswith("gift:anna:~") for key in keys)
-    assert TRANSFER_WITHOUT_ID.key == TRANSFER_WITHOUT_ID.key
-
-
-def test_the_content_of_a_request_excludes_the_price() -> None:
-    assert TRANSFER.content == {"to": "bert", "gift_id": 3, "num": 2}
-    pricier = replace(TRANSFER, gold=99, rate=Decimal(1))
-    assert pricier.content == TRANSFER.content
+@pytest.mark.parametrize(
+    ("cost", "paid"), [(0, (0, 0)), (5, (5, 0)), (11, (10, 1)), (20, (10, 10)), (21, None)]
+)
+def test_gold_is_spent_before_income(cost: int, paid: tuple[int, int] | None) -> None:
+    assert split_cost(cost, Balance(10, 10)) == paid
 
 
 AMOUNTS = st.integers(0, 10**12)
 
 
-@settings(derandomize=True, deadline=None, database=None)
+@example_settings(100)
 @given(AMOUNTS, AMOUNTS, AMOUNTS, st.decimals(0, 2, places=4))
 def test_payment_and_postings_of_a_gift_balance(
     cost: int, gold: int, income: int, rate: Decimal
@@ -117,3 +99,234 @@ def test_payment_and_postings_of_a_gift_balance(
     for line in gift_postings("1", "2", paid, transfer.receiver_income):
         sums[line.unit] += line.amount
     assert not any(sums.values())
+
+
+# ---- keys
+
+
+def test_the_key_and_content_of_a_request_exclude_the_price() -> None:
+    pricier = replace(TRANSFER, gold=99, rate=Decimal(1))
+    assert TRANSFER.key == pricier.key == "gift:anna:r1"
+    assert TRANSFER.content == pricier.content == {"to": "bert", "gift_id": 3, "num": 2}
+    assert replace(TRANSFER, sender="bert").key == "gift:bert:r1"
+
+
+def test_a_gift_without_request_id_has_a_key_of_its_own() -> None:
+    keys = {replace(TRANSFER_WITHOUT_ID).key for _ in range(100)}
+    assert len(keys) == 100
+    assert all(key.startswith("gift:anna:~") for key in keys)
+
+
+# ---- batches: tests/ledger/test_properties.py compares random ones with a model
+
+
+class GiftLedger:
+    """An in-memory ledger that is given gifts in batches."""
+
+    def __init__(self, **balances: tuple[int, int]) -> None:
+        self.store = MemoryLedgerStore(**(balances or {"anna": (100, 10), "bert": (0, 0)}))
+
+    def give(self, *transfers: GiftTransfer, event: EventReference | None = None) -> list[Any]:
+        """Give a batch; returns the answers, and the types of errors."""
+        batch = self.store.load_context(transfers)
+        answers = [find_answer_or_give(batch, transfer, event) for transfer in transfers]
+        self.store.apply_batch(batch)
+        return [type(answer) if isinstance(answer, QLiveError) else answer for answer in answers]
+
+
+def find_answer_or_give(
+    batch: GiftBatch, transfer: GiftTransfer, event: EventReference | None = None
+) -> JsonObject | QLiveError:
+    return batch.find_answer(transfer) or batch.give(transfer, event)
+
+
+def success(gold: int, income: int) -> JsonObject:
+    return {"status": "success", "gold": gold, "income": income}
+
+
+def test_a_gift_moves_gold_and_writes_an_entry_with_its_event() -> None:
+    ledger = GiftLedger(anna=(15, 10), bert=(0, 0))
+    assert ledger.give(TRANSFER, event=EVENT) == [success(0, 5)]
+    assert ledger.store.balances == {"anna": Balance(0, 5), "bert": Balance(0, 10)}
+    assert ledger.store.entries == {
+        "gift:anna:r1": JournalEntry(
+            "gift:anna:r1",
+            "gift",
+            "anna",
+            (
+                Posting("user:anna", "gold", -15),
+                Posting("house", "gold", 15),
+                Posting("user:anna", "income", -5),
+                Posting("house", "income", 5),
+                Posting("user:bert", "income", 10),
+                Posting("house", "income", -10),
+            ),
+            {"to": "bert", "gift_id": 3, "num": 2},
+            {"status": "success", "gold": 0, "income": 5},
+        )
+    }
+    assert ledger.store.references == {"gift:anna:r1": (ledger.store.now, EVENT)}
+
+
+def test_a_free_gift_is_given_without_postings() -> None:
+    ledger = GiftLedger(anna=(3, 4), bert=(0, 0))
+    assert ledger.give(replace(TRANSFER, gold=0), event=EVENT) == [success(3, 4)]
+    assert ledger.store.entries["gift:anna:r1"].lines == ()
+    assert ledger.store.rankings == {}
+
+
+def test_a_gift_to_oneself_returns_the_balance_afterwards() -> None:
+    ledger = GiftLedger(anna=(15, 10))
+    assert ledger.give(replace(TRANSFER, receiver="anna")) == [success(0, 15)]
+    assert ledger.store.balances == {"anna": Balance(0, 15)}
+
+
+def test_a_repeated_request_charges_once_and_gets_the_same_answer() -> None:
+    """Whatever the price and the balance are then, in the same batch or later."""
+    ledger = GiftLedger(anna=(20, 0), bert=(0, 0))
+    pricier = replace(TRANSFER, gold=99, rate=Decimal(1))
+    assert ledger.give(TRANSFER, pricier) == [success(0, 0)] * 2
+    ledger.store.balances["anna"] = Balance(0, 7)
+    assert ledger.give(TRANSFER, pricier) == [success(0, 0)] * 2
+    assert ledger.store.balances == {"anna": Balance(0, 7), "bert": Balance(0, 10)}
+    assert len(ledger.store.entries) == 1
+
+
+@pytest.mark.parametrize("other", [{"receiver": "carl"}, {"gift_id": 4}, {"num": 3}])
+def test_a_request_id_reused_with_other_content_is_refused(other: dict[str, Any]) -> None:
+    """Also where the gold would not suffice."""
+    ledger = GiftLedger(anna=(20, 0), bert=(0, 0), carl=(0, 0))
+    another = replace(TRANSFER, **other)
+    assert ledger.give(TRANSFER, another) == [success(0, 0), RequestIdReused]
+    assert ledger.give(another) == [RequestIdReused]
+    assert len(ledger.store.entries) == 1
+
+
+def test_insufficient_gold_leaves_the_batch_unchanged_and_can_be_repeated() -> None:
+    batch = GiftBatch(NOON, {"anna": Balance(9, 10), "bert": Balance(0, 0)})
+    assert isinstance(batch.give(TRANSFER, EVENT), InsufficientGold)
+    assert batch.balances == {"anna": Balance(9, 10), "bert": Balance(0, 0)}
+    assert (batch.entries, batch.balance_changes, batch.ranking_changes) == ([], [], [])
+    assert batch.written == {}
+    batch.balances["anna"] = Balance(10, 10)
+    assert find_answer_or_give(batch, TRANSFER) == success(0, 0)
+
+
+def test_each_gift_of_a_batch_sees_the_earlier_ones() -> None:
+    """Income that was just received pays; one sender without gold concerns no other."""
+    ledger = GiftLedger(anna=(25, 0), bert=(0, 0), carl=(0, 0))
+    forwarded = replace(TRANSFER, sender="bert", receiver="carl", num=1)
+    too_much, cheap = [replace(TRANSFER, request_id=n, gold=g) for n, g in (("b", 3), ("c", 2))]
+    assert ledger.give(forwarded, TRANSFER, too_much, forwarded, cheap) == [
+        *(InsufficientGold, success(5, 0), InsufficientGold, success(0, 0), success(1, 0)),
+    ]
+    assert ledger.store.balances == {"anna": (1, 0), "bert": (0, 2), "carl": (0, 5)}
+    assert [*ledger.store.entries] == ["gift:anna:r1", "gift:bert:r1", "gift:anna:c"]
+
+
+def test_a_batch_has_the_entries_balances_and_rankings_to_write() -> None:
+    batch = GiftBatch(
+        NOON, {"anna": Balance(35, 10), "bert": Balance(11, 2), "carl": Balance(7, 7)}
+    )
+    other_live = replace(EVENT, epoch="e2", seq=7)
+    for request_id, event in (("c", EVENT), ("a", other_live)):
+        batch.give(replace(TRANSFER, request_id=request_id), event)
+    batch.give(replace(TRANSFER, sender="bert", receiver="anna", num=1), None)
+    assert [(entry.key, event) for entry, event in batch.entries] == [
+        *(("gift:anna:c", EVENT), ("gift:anna:a", other_live), ("gift:bert:r1", None)),
+    ]
+    assert [entry.answer["gold"] for entry, _ in batch.entries] == [15, 0, 1]
+    assert batch.balance_changes == [
+        BalanceChange("anna", Balance(35, 10), Balance(0, 10)),
+        BalanceChange("bert", Balance(11, 2), Balance(1, 22)),
+    ]
+    assert batch.ranking_changes == [
+        RankingChange(DAY, "anna", 40, 5),
+        RankingChange(DAY, "bert", 10, 20),
+        RankingChange("live:7:e1", "anna", 20, 0),
+        RankingChange("live:7:e1", "bert", 0, 10),
+        RankingChange("live:7:e2", "anna", 20, 0),
+        RankingChange("live:7:e2", "bert", 0, 10),
+    ]
+
+
+def test_a_balance_change_is_included_if_there_are_postings_even_if_they_net_to_zero() -> None:
+    batch = GiftBatch(NOON, {"anna": Balance(0, 20), "bert": Balance(0, 0)})
+    there = replace(TRANSFER, rate=Decimal(1))
+    for transfer in (there, replace(there, sender="bert", receiver="anna")):
+        batch.give(transfer, None)
+    assert batch.balance_changes == [
+        BalanceChange("anna", Balance(0, 20), Balance(0, 20)),
+        BalanceChange("bert", Balance(0, 0), Balance(0, 0)),
+    ]
+    batch = GiftBatch(NOON, {"anna": Balance(20, 0), "bert": Balance(0, 0)})
+    batch.give(replace(TRANSFER, rate=Decimal(0)), None)
+    assert batch.balance_changes == [BalanceChange("anna", Balance(20, 0), Balance(0, 0))]
+
+
+def test_a_stored_gift_is_neither_written_nor_ranked_again() -> None:
+    stored = StoredEntry(TRANSFER.content, success(80, 10))
+    balances = {"anna": Balance(80, 10), "bert": Balance(0, 10)}
+    batch = GiftBatch(NOON, balances, {TRANSFER.key: stored})
+    assert find_answer_or_give(batch, TRANSFER, EVENT) == success(80, 10)
+    assert (batch.entries, batch.balance_changes, batch.ranking_changes) == ([], [], [])
+
+
+# ---- rankings
+
+
+def entry(kind: Kind = "gift", receiver: str = "bert", earned: int = 10) -> JournalEntry:
+    lines = gift_postings("anna", receiver, Balance(15, 5), earned)
+    return JournalEntry("key", kind, "anna", lines, {})
+
+
+@pytest.mark.parametrize("event", [EVENT, None])
+def test_a_gift_counts_for_both_users_by_day_and_by_live_if_in_a_room(
+    event: EventReference | None,
+) -> None:
+    """What is paid from income counts as gold given, too."""
+    scopes = [day_scope(date(2026, 3, 1)), *([live_scope(7, "e1")] if event else [])]
+    assert scopes == [DAY, "live:7:e1"][: len(scopes)]
+    assert list(ranking_changes(entry(), NOON, event)) == [
+        RankingChange(scope, user_id, given, received)
+        for user_id, given, received in (("anna", 20, 0), ("bert", 0, 10))
+        for scope in scopes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "changes"),
+    [
+        (entry("grant"), []),
+        (entry("recharge"), []),
+        (entry("reversal"), []),
+        (entry(earned=0), [RankingChange(DAY, "anna", 20, 0)]),
+        (entry(receiver="anna"), [RankingChange(DAY, "anna", 20, 10)]),
+    ],
+    ids=["grant", "recharge", "reversal", "gift without income", "gift to oneself"],
+)
+def test_ranking_changes_of_other_entries(
+    written: JournalEntry, changes: list[RankingChange]
+) -> None:
+    assert list(ranking_changes(written, NOON, None)) == changes
+
+
+def test_a_negated_ranking_change_takes_both_amounts_back() -> None:
+    change = RankingChange(DAY, "anna", 20, 10)
+    assert change.negated() == RankingChange(DAY, "anna", -20, -10)
+
+
+ZONES = st.builds(timezone, st.builds(timedelta, minutes=st.integers(-14 * 60, 14 * 60)))
+TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=ZONES)  # noqa: DTZ001
+
+
+@example_settings(100)
+@given(TIMES)
+def test_days_begin_at_midnight_in_china_and_are_contiguous(at: datetime) -> None:
+    day = day_of(at)
+    start, end = day_interval(day)
+    assert start == datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=8)
+    assert start <= at < end
+    assert day_of(start) == day_of(end - timedelta(microseconds=1)) == day
+    assert day_interval(day + timedelta(days=1))[0] == end
+    assert {change.scope for change in ranking_changes(entry(), at, None)} == {day_scope(day)}

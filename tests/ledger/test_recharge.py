@@ -1,21 +1,105 @@
+"""Journal entries, recharges: open orders, payments and refunds."""
+
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.journal import Posting
+from ledger.journal import HOUSE, JournalEntry, Posting, postings_for, user_account
 from ledger.recharge import (
+    MAX_OPEN_ORDERS,
+    OPEN_FOR,
+    OpenOrder,
     Payment,
     PaymentRefused,
     Refund,
     check_payment,
     check_refund,
+    find_repeated,
+    free_slot,
     gold_to_reverse,
+    offer_key,
     recharge_entry,
     reversal_entry,
 )
+from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger import ORDER, PAYMENT
+
+CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+OPEN = OpenOrder(ORDER, block_id=1, slot=0, created_at=CREATED_AT)
+REFUND = Refund("xpay", "Q1", "R1", 600)
+
+
+# ---- the journal
+
+
+def test_postings_move_amounts_between_house_and_user() -> None:
+    gold = (Posting("user:1", "gold", 7), Posting(HOUSE, "gold", -7))
+    income = (Posting("user:1", "income", -3), Posting(HOUSE, "income", 3))
+    assert postings_for("1", gold=7, income=-3) == (*gold, *income)
+    assert (postings_for("1"), postings_for("1", gold=7)) == ((), gold)
+    assert user_account("house") != HOUSE
+
+
+@pytest.mark.parametrize(
+    ("lines", "balances"),
+    [
+        ((*postings_for("1", 5), *postings_for("2", -2, 3)), True),
+        ((), True),
+        ((Posting("user:1", "gold", 1),), False),
+        ((Posting("user:1", "gold", 2), Posting(HOUSE, "gold", -1)), False),
+        ((Posting("user:1", "gold", 1), Posting(HOUSE, "income", -1)), False),
+    ],
+)
+def test_an_entry_must_sum_to_zero_per_unit(lines: tuple[Posting, ...], *, balances: bool) -> None:
+    if balances:
+        assert JournalEntry("key", "grant", "ops", lines, {}).lines == lines
+        return
+    with pytest.raises(ValueError, match="the lines of key do not sum to zero"):
+        JournalEntry("key", "grant", "ops", lines, {})
+
+
+# ---- open orders
+
+
+def test_an_order_with_another_number_is_a_repetition() -> None:
+    assert find_repeated([OPEN], replace(ORDER, number="Q2"), 1) == OPEN
+    assert find_repeated([], ORDER, 1) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"fen": 601}, {"gold": 61}, {"provider": "jsapi"}, {"sandbox": True}, {}]
+)
+def test_an_order_of_another_block_price_or_provider_is_no_repetition(
+    change: dict[str, object],
+) -> None:
+    other, block_id = replace(ORDER, **change), 1 if change else 2  # type: ignore[arg-type]
+    assert find_repeated([OPEN], other, block_id) is None
+
+
+def test_orders_of_two_users_never_share_a_key() -> None:
+    assert offer_key(ORDER, 1) != offer_key(replace(ORDER, user_id="bert"), 1)
+
+
+def test_an_open_order_can_be_paid_for_a_quarter_of_an_hour_at_least() -> None:
+    assert OPEN.expires_at - (CREATED_AT + OPEN_FOR) == timedelta(minutes=15)
+
+
+@example_settings(100)
+@given(st.sets(st.integers(0, MAX_OPEN_ORDERS - 1)))
+def test_the_lowest_free_slot_is_given_until_all_are_occupied(occupied: set[int]) -> None:
+    slot = free_slot([replace(OPEN, slot=taken) for taken in occupied])
+    if len(occupied) == MAX_OPEN_ORDERS:
+        assert slot is None
+    else:
+        assert slot is not None
+        assert slot not in occupied
+        assert set(range(slot)) <= occupied
+
+
+# ---- payments
 
 
 def test_a_payment_that_matches_its_order_is_accepted() -> None:
@@ -54,26 +138,20 @@ def test_recharged_gold_comes_from_the_house() -> None:
 
 # ---- refunds
 
-REFUND = Refund("xpay", "Q1", "R1", 600)
 
-
-def test_a_full_refund_takes_all_gold_and_records_the_rest_as_debt() -> None:
+@pytest.mark.parametrize(("available", "taken", "owed"), [(100, 60, 0), (25, 25, 35), (0, 0, 60)])
+def test_a_full_refund_takes_all_gold_and_records_the_rest_as_debt(
+    available: int, taken: int, owed: int
+) -> None:
     assert gold_to_reverse(ORDER, REFUND, 0) == 60
-    entry = reversal_entry(ORDER, REFUND, 60, available=100)
-    assert entry.lines == (Posting("user:anna", "gold", -60), Posting("house", "gold", 60))
-    entry = reversal_entry(ORDER, REFUND, 60, available=25)
-    assert entry.lines == (
-        Posting("user:anna", "gold", -25),
-        Posting("owed:anna", "gold", -35),
-        Posting("house", "gold", 60),
-    )
-    assert reversal_entry(ORDER, REFUND, 60, available=0).lines[0] == Posting(
-        "owed:anna", "gold", -60
-    )
+    entry = reversal_entry(ORDER, REFUND, 60, available)
+    lines = (("user:anna", -taken), ("owed:anna", -owed), ("house", 60))
+    assert entry.lines == tuple(Posting(name, "gold", n) for name, n in lines if n)
     assert (entry.key, entry.kind, entry.by) == ("reversal:xpay:R1", "reversal", "xpay")
     assert entry.content == {"reverses": "recharge:Q1", "fen": 600, "gold": 60}
 
 
+@example_settings(100)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=8), st.integers(1, 1000))
 def test_partial_refunds_reverse_all_the_gold_in_total(amounts: list[int], gold: int) -> None:
     order = replace(ORDER, fen=sum(amounts), gold=gold)

@@ -49,30 +49,25 @@ def test_gold_from_before_is_spent_first_and_later_gold_last(
     assert [gift.gold for gift in spent_of(credit(before=before), gifts(*amounts))] == spent
 
 
-def test_order_without_an_entry_was_not_delivered() -> None:
-    found = advice(None, [])
-    assert found == (
-        SUGGEST_REFUND,
-        "未交付",
-        "订单T1：账本中没有入账记录，金币未交付。",
-    )
-
-
-def test_unspent_gold_suggests_a_refund() -> None:
-    found = advice(credit(), [])
-    assert found == (
-        SUGGEST_REFUND,
-        "已交付，未消费",
-        "订单T1：2026-03-02 20:14:07到账600金币，至今未消费。",
-    )
-
-
-def test_gold_that_was_taken_back_suggests_a_refund_whatever_was_spent() -> None:
-    found = advice(credit(), gifts(600), reversed_fen=6000)
-    assert (found.result_code, found.result_info) == (SUGGEST_REFUND, "已交付，已收回")
-    assert found.evidence == "订单T1：2026-03-02 20:14:07到账600金币，金币此后已收回。"
-    assert advice(credit(), gifts(600), reversed_fen=5999).result_code == SUGGEST_REFUSAL
-    assert advice(None, [], reversed_fen=6000).result_info == "未交付"
+@pytest.mark.parametrize(
+    ("found", "given", "reversed_fen", "info", "evidence"),
+    [
+        (None, [], 0, "未交付", "：账本中没有入账记录，金币未交付。"),
+        (None, [], 6000, "未交付", "：账本中没有入账记录，金币未交付。"),
+        (credit(), [], 0, "已交付，未消费", "：2026-03-02 20:14:07到账600金币，至今未消费。"),
+        (
+            credit(),
+            gifts(600),
+            6000,
+            "已交付，已收回",
+            "：2026-03-02 20:14:07到账600金币，金币此后已收回。",
+        ),
+    ],
+)
+def test_gold_that_is_not_spent_or_was_taken_back_suggests_a_refund(
+    found: Credit | None, given: list[GoldGift], reversed_fen: int, info: str, evidence: str
+) -> None:
+    assert advice(found, given, reversed_fen) == (SUGGEST_REFUND, info, f"订单T1{evidence}")
 
 
 def test_spent_gold_names_when_and_in_which_live() -> None:
@@ -85,7 +80,8 @@ def test_spent_gold_names_when_and_in_which_live() -> None:
         "2026-03-02 20:15:07至2026-03-02 20:16:07在直播间18（场次ab）送礼2次共300金币；"
         "2026-03-02 20:15:07在直播间外送礼1次共50金币。",
     )
-    assert advice(credit(), gifts(600)).result_info == "已交付，已全部消费"
+    fully = advice(credit(), gifts(600), reversed_fen=5999)
+    assert (fully.result_code, fully.result_info) == (SUGGEST_REFUSAL, "已交付，已全部消费")
 
 
 def test_evidence_names_a_limited_number_of_lives() -> None:

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -71,31 +70,6 @@ def test_gifts_are_reversed_before_any_provider_is_asked() -> None:
     assert [order.number for order in case.orders_to_refund] == ["Q1"]
 
 
-class CountedState(str):
-    """A state that counts how often a gift is looked at."""
-
-    __slots__ = ()
-    looks = 0
-
-    def __eq__(self, other: object) -> bool:
-        CountedState.looks += 1
-        return str(self) == other
-
-    __hash__ = str.__hash__
-
-
-def test_a_gift_is_reversed_without_a_look_at_the_others() -> None:
-    waiting: Any = CountedState("waiting")
-    gifts = [replace(GIFTS[0], key=f"gift:{n}", state=waiting) for n in range(100)]
-    case = replace(CONFIRMED, gifts=tuple(gifts))
-    positions, CountedState.looks = case.waiting_gifts, 0
-    for position in positions[:-1]:
-        case = case.reverse_gift(position, 20, AT)
-    assert case.state == "reversing"
-    assert CountedState.looks == len(gifts) - 1, "at the last gift, whether any waits"
-    assert case.reverse_gift(positions[-1], 20, AT).state == "refunding"
-
-
 def test_a_stopped_host_is_resumed_after_the_last_of_the_gifts() -> None:
     case = CONFIRMED.stop_host("bert", AT)
     assert (case.is_stopped("bert"), case.is_stopped("carl")) == (True, False)
@@ -106,23 +80,17 @@ def test_a_stopped_host_is_resumed_after_the_last_of_the_gifts() -> None:
 
 
 def test_a_case_closes_when_every_order_is_refunded_and_no_host_is_stopped() -> None:
-    case = reversed_case().stop_host("carl", AT)
-    for number in (1, 2):
-        case = case.apply(notice(number), LATER)
+    case = CONFIRMED.apply(notice(2), AT).stop_host("carl", AT)
+    assert case.state == "reversing", "a notice may come before the gifts are reversed"
+    for position in case.waiting_gifts:
+        case = case.reverse_gift(position, 20, AT)
+    case = case.apply(notice(), LATER)
     assert (case.state, case.closed_at) == ("refunding", None)
     case = case.resume_hosts(["carl"], LATER)
     assert (case.state, case.closed_at) == ("closed", LATER)
 
 
-def test_a_notice_may_come_before_the_gifts_are_reversed() -> None:
-    case = CONFIRMED.apply(notice(2), AT)
-    assert case.state == "reversing"
-    for position in case.waiting_gifts:
-        case = case.reverse_gift(position, 20, AT)
-    assert case.apply(notice(), AT).state == "closed"
-
-
-def test_a_case_knows_its_refunds() -> None:
+def test_a_case_waits_for_the_refunds_of_its_orders_and_knows_them_afterwards() -> None:
     assert not OPENED.waits_for(notice())
     assert CONFIRMED.waits_for(notice())
     assert CONFIRMED.apply(notice(), AT).waits_for(notice())
@@ -137,25 +105,25 @@ def test_a_case_knows_its_refunds() -> None:
         ("failed", "requested", "refund_failed"),
     ],
 )
-def test_the_providers_answer_is_kept(answer: str, state: str, problem: str) -> None:
-    case = reversed_case().note_answer("Q1", answer, AT)  # type: ignore[arg-type]
+def test_the_providers_answer_replaces_a_problem(answer: str, state: str, problem: str) -> None:
+    unclear = reversed_case().note_problem("Q1", "pay_away", AT)
+    assert (unclear.orders[0].state, unclear.orders[0].problem) == ("taken", "pay_away")
+    case = unclear.note_answer("Q1", answer, AT)  # type: ignore[arg-type]
     assert (case.orders[0].state, case.orders[0].problem) == (state, problem)
     assert case.orders[1].state == "taken"
+    assert unclear.apply(notice(), AT).orders[0].problem == ""
 
 
 def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
-    apple = replace(OPENED, gifts=(), hosts=(), orders=ORDERS[1:]).confirm("olga", "seen", AT)
-    waiting, at = apple.next_check(AT)
-    assert (apple.state, waiting.state) == ("confirmed", "refunding")
-    assert (waiting.checks, at - AT) == (1, timedelta(minutes=1))
-    assert waiting.apply(notice(2), AT).state == "closed"
-
-
-def test_a_problem_is_forgotten_with_the_next_answer() -> None:
-    case = reversed_case().note_problem("Q1", "pay_away", AT)
-    assert (case.orders[0].state, case.orders[0].problem) == ("taken", "pay_away")
-    assert case.note_answer("Q1", "pending", AT).orders[0].problem == ""
-    assert case.apply(notice(), AT).orders[0].problem == ""
+    for orders in (ORDERS[1:], ORDERS[:1]):
+        case = replace(OPENED, gifts=(), hosts=(), orders=orders).confirm("olga", "seen", AT)
+        if not orders[0].by_apple:
+            assert case.orders_to_refund == list(case.orders)
+            case = case.leave_to_apple("Q1", AT)
+        waiting, at = case.next_check(AT)
+        assert (waiting.state, waiting.orders_to_refund) == ("refunding", [])
+        assert (waiting.checks, at - AT) == (1, timedelta(minutes=1))
+        assert waiting.apply(notice(int(orders[0].number[1:])), AT).state == "closed"
 
 
 def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:

@@ -20,6 +20,7 @@ from core.errors import QLiveError
 from ledger.journal import JournalEntry
 from ledger.recharge import Order, Payment, Refund, recharge_entry
 from ledger.refund_cases import IN_PROGRESS, RefundCase
+from ledger.refund_plan import GiftStep
 from ledger.withdrawals import WithdrawalState
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
@@ -47,7 +48,7 @@ class NoLimit:
     """ApprovalService of a house where one operator is enough."""
 
     async def authorize(self, *_arguments: Any) -> None:
-        """Everybody may."""
+        """Allow everything."""
 
 
 class RefundMachine(WithdrawalMachine):
@@ -106,12 +107,12 @@ class RefundMachine(WithdrawalMachine):
         before = len(self.withdrawals)
         free = self.balances[user].income - self.books.debts[user, "income"]
         super().request(user, income, request_id)
-        assert all(it.income <= free for it in self.withdrawals[before:])
+        assert all(new.income <= free for new in self.withdrawals[before:])
 
     @rule(user=USER, request_id=st.sampled_from("abcdef"))
     def request_all(self, user: str, request_id: str) -> None:
         """Of income that has grown and matured, perhaps since the user came to owe some."""
-        giver = next(it for it in USERS if it != user)
+        giver = next(other for other in USERS if other != user)
         self.recharge(giver, 50)
         self.give(giver, user, 50)
         self.wait(170)
@@ -119,7 +120,7 @@ class RefundMachine(WithdrawalMachine):
 
     @rule(user=USER, picks=st.lists(PICK, min_size=1, max_size=3), by=OPERATOR)
     def open_case(self, user: str, picks: list[int], by: str) -> None:
-        numbers = [it.number for it in self.books.orders.values() if it.user_id == user]
+        numbers = [no for no, order in self.books.orders.items() if order.user_id == user]
         if numbers:
             chosen = [numbers[pick % len(numbers)] for pick in picks]
             request_id = f"request {len(self.books.cases)}"
@@ -140,7 +141,7 @@ class RefundMachine(WithdrawalMachine):
 
     @rule()
     def sweep_cases(self) -> None:
-        self.cases.due = [it.id for it in self.cases.all if it.state in IN_PROGRESS]
+        self.cases.due = [case.id for case in self.cases.all if case.state in IN_PROGRESS]
         asyncio.run(self.refund_sweep.sweep())  # it starts tasks
 
     @rule(pick=PICK, less=st.sampled_from([0, 0, 0, 1]))
@@ -178,7 +179,7 @@ class RefundMachine(WithdrawalMachine):
         for index, withdrawal in enumerate(self.withdrawals):
             if withdrawal.user_id == user and withdrawal.is_open:
                 self.apply(index, withdrawal.give_back("refund", reason, self.now))
-        return not any(it.is_open for it in self.withdrawals if it.user_id == user)
+        return not any(left.is_open for left in self.withdrawals if left.user_id == user)
 
     # ---- steps
 
@@ -219,13 +220,20 @@ class RefundMachine(WithdrawalMachine):
                 assert (f"reversal:xpay:{order.refund}" in self.books.entries) == moved
             for gift in case.gifts:
                 if gift.state == "reversed":
-                    assert self.books.entries[f"reversal:{gift.key}"].by == case.id
-                    assert gift.taken + gift.owed == gift.income
+                    self.check_reversal(case, gift)
             if case.state == "closed":
-                assert {it.state for it in case.orders} == {"refunded"}
-                assert not any(it.state == "waiting" for it in case.gifts)
-        over = {it.id for it in self.cases.all if it.state in ("closed", "dropped", "opened")}
+                assert {order.state for order in case.orders} == {"refunded"}
+                assert not case.waiting_gifts
+        over = {case.id for case in self.cases.all if case.state in ("closed", "dropped", "opened")}
         assert not any(by & over for by in self.books.stopped.values())
+
+    def check_reversal(self, case: RefundCase, gift: GiftStep) -> None:
+        """The case states what the entry took from the host, and what the host owes."""
+        entry = self.books.entries[f"reversal:{gift.key}"]
+        owed = (f"owed:{gift.host}", "income")
+        assert entry.by == case.id
+        assert gift.owed == sum(-line.amount for line in entry.lines if line[:2] == owed)
+        assert gift.taken + gift.owed == gift.income
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -52,14 +52,14 @@ class Bank:
     bodies: dict[str, str] = field(default_factory=dict)
     states: dict[str, TransferState] = field(default_factory=dict)
     statements: list[Transfer] = field(default_factory=list)
-    """Everything that was ever said about a transfer: it may arrive late, and again."""
+    """Every statement about a transfer: each may arrive late, and again."""
 
     def create(self, number: str, fen: int, openid: str, body: str) -> None:
         assert self.bodies.setdefault(number, body) == body
         if number not in self.states:
-            self.say(number, State.ACCEPTED, fen, openid)
+            self.note(number, State.ACCEPTED, fen, openid)
 
-    def say(self, number: str, state: TransferState, fen: int, openid: str) -> None:
+    def note(self, number: str, state: TransferState, fen: int, openid: str) -> None:
         self.states[number] = state
         self.statements.append(Transfer(number, state, f"1{number}", fen, openid))
 
@@ -153,7 +153,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
             if stated is None:
                 self.miss(index)
             else:
-                self.learn(stated)
+                self.apply_statement(stated)
             queried = self.withdrawals[index]
             if must_resend(queried, stated, self.now):
                 self.withdrawals[index] = queried.resend(queried.sent_body, self.now)
@@ -173,7 +173,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
             self.move([*self.bank.states][pick % len(self.bank.states)], state)
 
     @rule(pick=st.integers(0, 30), wrong=st.sampled_from(["", "", "", "amount", "payee", "bill"]))
-    def hear(self, pick: int, wrong: str) -> None:
+    def receive_statement(self, pick: int, wrong: str) -> None:
         """A statement arrives: the latest, a late one, one again, or a wrong one."""
         if not self.bank.statements:
             return
@@ -184,10 +184,10 @@ class WithdrawalMachine(RuleBasedStateMachine):
             "bill": {"number": "W0000000099"},
         }
         if not wrong:
-            self.learn(stated)
+            self.apply_statement(stated)
             return
         before = list(self.withdrawals)
-        self.learn(replace(stated, **changed[wrong]))
+        self.apply_statement(replace(stated, **changed[wrong]))
         assert self.withdrawals == before
 
     # ---- steps
@@ -198,9 +198,12 @@ class WithdrawalMachine(RuleBasedStateMachine):
 
     def day(self, user: str) -> UserDay:
         """The withdrawals of a user today."""
-        mine = [it for it in self.withdrawals if it.user_id == user]
-        today = [it for it in mine if day_of(it.requested_at) == day_of(self.now)]
-        return UserDay(len(today), sum(it.counted_fen for it in today))
+        today = [
+            withdrawal.counted_fen
+            for withdrawal in self.withdrawals
+            if (withdrawal.user_id, day_of(withdrawal.requested_at)) == (user, day_of(self.now))
+        ]
+        return UserDay(len(today), sum(today))
 
     def miss(self, index: int) -> None:
         """A query does not find the transfer, which may be one that WeChat Pay refused."""
@@ -219,15 +222,15 @@ class WithdrawalMachine(RuleBasedStateMachine):
         self.bank.create(withdrawal.id, withdrawal.fen, withdrawal.openid, withdrawal.body)
 
     def newest(self, number: str) -> Transfer | None:
-        said = (it for it in reversed(self.bank.statements) if it.number == number)
-        return next(said, None)
+        newest_first = reversed(self.bank.statements)
+        return next((stated for stated in newest_first if stated.number == number), None)
 
     def move(self, number: str, state: TransferState) -> None:
         last = self.newest(number)
         if last and last.state in OPEN_AT_BANK:
-            self.bank.say(number, state, last.fen or 0, last.openid or "")
+            self.bank.note(number, state, last.fen or 0, last.openid or "")
 
-    def learn(self, stated: Transfer) -> None:
+    def apply_statement(self, stated: Transfer) -> None:
         for index, withdrawal in enumerate(self.withdrawals):
             if stated.number == withdrawal.id:
                 with suppress(TransferMismatch):
@@ -327,9 +330,9 @@ def test_the_state_machine_pays_returns_and_refuses() -> None:
     for pick in range(3):
         machine.sweep(pick)
         machine.sweep(pick)
-    assert [it.state for it in machine.withdrawals] == ["paid", "paid", "returned"]
+    assert [withdrawal.state for withdrawal in machine.withdrawals] == ["paid", "paid", "returned"]
     for pick, wrong in enumerate(["", "amount", "payee", "bill"]):
-        machine.hear(pick, wrong)
+        machine.receive_statement(pick, wrong)
     machine.accounts_are_never_negative_and_sum_to_zero()
     machine.a_withdrawal_has_one_outcome()
     machine.the_limits_of_a_day_hold()

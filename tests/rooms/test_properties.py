@@ -1,6 +1,5 @@
 """Invariants of rooms and memberships under random sequences of actions."""
 
-import copy
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -102,7 +101,9 @@ class RoomModel:
 
     def enter(self, live_id: int, person: Person) -> None:
         user_id = person.user_id
-        if self.refused(self.load(live_id, user_id), lambda room: room.enter(person, self.now)):
+        if self.refused(
+            self.load_expired(live_id, user_id), lambda room: room.enter(person, self.now), user_id
+        ):
             return
         member = self.store.members.get(user_id)
         if member and member.live_id != live_id:
@@ -181,15 +182,20 @@ class RoomModel:
         assert room is not None
         return room
 
+    def load_expired(self, live_id: int, *people: str) -> Room:
+        room = self.load(live_id, *people)
+        room.expire(self.now)
+        return room
+
     # ---- a change and its postconditions
 
     def change(self, live_id: int, rule: Rule, *people: str) -> None:
         before = self.load(live_id, *people)
-        room = self.load(live_id, *people)
-        room.expire(self.now)
+        room = self.load_expired(live_id, *people)
         assert all(until > self.now for until in room.removed.values())
-        unwelcome = room.removed.keys() - invited_users(room)
-        if self.refused(room, rule):
+        invited = {user_id for user_id, found in room.applications.items() if found.invited}
+        unwelcome = room.removed.keys() - invited
+        if self.refused(room, rule, *people):
             return
         if not room.changed:
             room.guarded.clear()  # guards matter only for a write
@@ -206,22 +212,19 @@ class RoomModel:
         if not after.live and before.live:
             lives = {(p.live_id, p.epoch) for p in self.store.members.values()}
             assert (live_id, room.epoch) in lives
-            self.clear(live_id, room.epoch)
+            self.store.members = {
+                user_id: member
+                for user_id, member in self.store.members.items()
+                if (member.live_id, member.epoch) != (live_id, room.epoch)
+            }
 
-    def refused(self, room: Room, rule: Rule) -> bool:
-        before = copy.deepcopy(room)
+    def refused(self, room: Room, rule: Rule, *people: str) -> bool:
         try:
             rule(room)
         except QLiveError:
-            assert room == before
+            assert room == self.load_expired(room.live_id, *people)
             return True
         return False
-
-    def clear(self, live_id: int, epoch: str) -> None:
-        keep = {
-            w: p for w, p in self.store.members.items() if (p.live_id, p.epoch) != (live_id, epoch)
-        }
-        self.store.members = keep
 
     def check_saved(self, room: Room, after: Room) -> None:
         for name in STORED - {"version", "members"}:
@@ -305,10 +308,6 @@ class RoomModel:
         assert not [user_id for user_id in members if room.is_banned(user_id, self.now)]
 
 
-def invited_users(room: Room) -> set[str]:
-    return {user_id for user_id, it in room.applications.items() if it.invited}
-
-
 def streams(room: Room) -> set[str]:
     """Streams that may be pushed in this room."""
     seats = (room.owner, room.male, room.female) if room.live else ()
@@ -350,14 +349,7 @@ def test_invariants_hold_after_random_actions(steps: list[Step]) -> None:
         model.check()
 
 
-ACTIONS = [
-    *("apply", "invite", "accept", "refuse", "leave_micro"),
-    *("gift", "absence", "connect", "remove"),
-]
-
-
-@pytest.mark.parametrize("action", ACTIONS)
-def test_every_action_can_succeed_in_the_model(action: str) -> None:
+def test_every_action_can_succeed_in_the_model() -> None:
     """The invariants are worth little if the actions never change a room."""
     model = RoomModel()
     model.open(1)
@@ -366,12 +358,11 @@ def test_every_action_can_succeed_in_the_model(action: str) -> None:
     steps = [("apply", BERT), ("invite", BERT), ("accept", BERT), ("leave_micro", BERT)]
     steps += [("apply", CARL), ("refuse", CARL), ("gift", BERT), ("disconnect", HOST)]
     steps += [("absence", HOST), ("connect", HOST), ("accept", BERT), ("remove", BERT)]
-    for name, actor in steps:
+    for action, actor in steps:
         version = model.load(1).version
-        wait = 3_000 if name == "absence" else 0
-        choice = 5 if name == "accept" else 1
-        model.run(Step(name, 1, actor, CARL if name == "gift" else actor, wait, choice))
-        if name == action:
-            assert model.load(1).version == version + (2 if actor is HOST else 1)
-            return
-    raise AssertionError(action)
+        wait = 3_000 if action == "absence" else 0
+        choice = 5 if action == "accept" else 1
+        target = CARL if action == "gift" else actor
+        model.run(Step(action, 1, actor, target, wait, choice))
+        events = {"disconnect": 0, "absence": 2, "connect": 2}.get(action, 1)
+        assert model.load(1).version == version + events, action

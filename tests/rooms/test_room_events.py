@@ -1,22 +1,23 @@
-"""Profile and gift events, event numbers and payloads."""
+"""Snapshots, profile, gift and group events, and event numbers."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from rooms.events import GiftEvent, NumberedEvent
-from rooms.members import Person
+from rooms.members import MemberCounts, Person
 from tests.support.room_builders import (
     ANNA,
     BERT,
     CARL,
+    DORA,
     EPOCH,
     HOST,
     NOW,
     STRANGER,
     events_of,
     live_room,
-    membership,
     new_room,
     reloaded,
     room_with_applicants,
@@ -39,6 +40,70 @@ def gift(sender: Person, receiver: Person) -> GiftEvent:
     }
 
 
+def play_url(stream: str) -> str:
+    return f"rtmp://play/{stream}?sign"
+
+
+def seat_view(person: Person) -> dict[str, Any]:
+    details = {"area": person.area, "age": person.age, "away": False}
+    return {**person.face(), **details, "play_url": f"rtmp://play/stream-{person.nickname}?sign"}
+
+
+# ---- snapshots
+
+
+def test_a_snapshot_shows_the_room_with_its_guests() -> None:
+    counts = MemberCounts(men_applying=1, men=2, women_applying=3, women=4, others=5)
+    room = room_with_guests(BERT)
+    expected = {
+        "status": "live",
+        "room_name": "hong",
+        "room_image": "https://faces/host",
+        "group_id": "qlive1",
+        "owner": seat_view(HOST) | {"play_url": "rtmp://play/stream-host?sign"},
+        "male": seat_view(BERT),
+        "female": None,
+        "applicants": [],
+        "audience_count": 12,
+        "num_list": [1, 2, 3, 4],
+    }
+    assert room.snapshot(counts, play_url) == expected
+    covered = replace(room_with_guests(ANNA), cover="https://cover")
+    view = covered.snapshot(counts, play_url)
+    assert (view["male"], view["female"]) == (None, seat_view(ANNA))
+    assert view["room_image"] == "https://cover"
+
+
+def test_applicants_are_in_order_of_first_application_or_invitation() -> None:
+    room = live_room(BERT, CARL, ANNA, DORA)
+    room.invite(HOST.user_id, CARL, NOW, 60)
+    room.apply(BERT, NOW, 600)
+    room.apply(ANNA, NOW, 600)
+    room.apply(CARL, NOW + 9, 600)
+    room.invite(HOST.user_id, ANNA, NOW, 60)
+    room.invite(HOST.user_id, DORA, NOW, 60)
+    room.applications = dict(reversed(room.applications.items()))
+    keys = ("applied_at", "invited", "expires_at")
+    expected = [
+        (CARL, (NOW + 9, True, NOW + 60_000)),
+        (BERT, (NOW, False, NOW + 600_000)),
+        (ANNA, (NOW, True, NOW + 60_000)),
+        (DORA, (None, True, NOW + 60_000)),
+    ]
+    assert room.snapshot(MemberCounts(), play_url)["applicants"] == [
+        {**person.face(), **dict(zip(keys, values, strict=True))} for person, values in expected
+    ]
+
+
+def test_the_snapshot_of_an_ended_live_is_empty() -> None:
+    room = room_with_applicants(BERT)
+    room.close("host")
+    for ended in (new_room(), reloaded(room)):
+        view = ended.snapshot(MemberCounts(), play_url)
+        assert (view["status"], view["applicants"], view["male"]) == ("ended", [], None)
+        assert (view["audience_count"], view["num_list"]) == (0, [0] * 4)
+
+
 # ---- profiles
 
 
@@ -52,8 +117,9 @@ def test_a_new_host_name_is_published_and_renames_the_room() -> None:
 
 @pytest.mark.parametrize(("guest", "seat"), [(BERT, "male"), (ANNA, "female")])
 def test_a_new_guest_name_is_published(guest: Person, seat: str) -> None:
+    """A new gender, age or area is shown after the next entry only."""
     room = room_with_guests(BERT, ANNA)
-    room.update_profile(renamed(guest))
+    room.update_profile(replace(renamed(guest), gender=3 - guest.gender))
     changed = replace(guest, nickname="new", face_url="https://faces/new")
     assert getattr(room, seat).person == changed
     assert getattr(room, seat).stream == f"stream-{guest.nickname}"
@@ -61,33 +127,22 @@ def test_a_new_guest_name_is_published(guest: Person, seat: str) -> None:
     assert events_of(room) == [("profile", {**changed.face()})]
 
 
-def test_a_new_applicant_name_is_published() -> None:
+@pytest.mark.parametrize("change", [{"nickname": "new"}, {"face_url": "https://faces/new"}])
+def test_a_new_applicant_name_or_face_is_published(change: dict[str, Any]) -> None:
     room = room_with_applicants(BERT)
     before = room.applications[BERT.user_id]
-    room.update_profile(replace(BERT, nickname="new"))
-    assert room.applications[BERT.user_id] == replace(before, person=replace(BERT, nickname="new"))
-    assert events_of(room) == [("profile", {**BERT.face(), "nickname": "new"})]
+    changed = replace(BERT, **change)
+    room.update_profile(changed)
+    assert room.applications[BERT.user_id] == replace(before, person=changed)
+    assert events_of(room) == [("profile", {**changed.face()})]
 
 
-def test_a_new_gender_is_not_shown_before_reentry() -> None:
-    room = room_with_guests(BERT)
-    room.update_profile(replace(BERT, nickname="new", gender=2))
-    assert room.male is not None
-    assert room.male.person.gender == 1
-    assert room.female is None
-
-
-@pytest.mark.parametrize("person", [HOST, BERT, replace(BERT, age=99)])
+@pytest.mark.parametrize(
+    "person", [HOST, BERT, replace(BERT, age=99), renamed(CARL), renamed(STRANGER)]
+)
 def test_an_invisible_profile_change_is_not_published(person: Person) -> None:
-    room = room_with_guests(BERT)
-    room.update_profile(person)
-    assert not room.changed
-
-
-@pytest.mark.parametrize("person", [CARL, STRANGER])
-def test_profiles_of_viewers_and_strangers_are_not_published(person: Person) -> None:
     room = room_with_guests(BERT, watching=(CARL,))
-    room.update_profile(renamed(person))
+    room.update_profile(person)
     assert not room.changed
 
 
@@ -97,85 +152,32 @@ def test_a_profile_change_in_an_ended_room_is_not_published() -> None:
     assert not room.changed
 
 
-# ---- gifts
+# ---- gifts and chat groups
 
 
-@pytest.mark.parametrize(("sender", "receiver"), [(CARL, HOST), (HOST, BERT), (BERT, ANNA)])
-def test_a_gift_between_members_is_published(sender: Person, receiver: Person) -> None:
+def test_gifts_are_published_in_order() -> None:
     room = room_with_guests(BERT, ANNA, watching=(CARL,))
-    assert room.has(sender.user_id, receiver.user_id)
-    room.add_gift(gift(sender, receiver))
-    assert events_of(room) == [("gift", gift(sender, receiver))]
-    assert room.touched == set()
-
-
-def test_several_gifts_are_published_in_order() -> None:
-    room = room_with_guests(BERT, ANNA)
-    pairs = [(BERT, HOST), (ANNA, HOST), (BERT, ANNA)]
+    pairs = [(BERT, HOST), (CARL, HOST), (BERT, ANNA)]
     for sender, receiver in pairs:
+        assert room.has(sender.user_id, receiver.user_id)
         room.add_gift(gift(sender, receiver))
     assert events_of(room) == [("gift", gift(*pair)) for pair in pairs]
     assert [event.seq for event in room.numbered(NOW)] == [room.version + n for n in (1, 2, 3)]
+    assert room.touched == set()
 
 
-@pytest.mark.parametrize(("sender", "receiver"), [(STRANGER, HOST), (HOST, STRANGER)])
-def test_a_user_from_elsewhere_is_not_a_member(sender: Person, receiver: Person) -> None:
-    assert not live_room().has(sender.user_id, receiver.user_id)
-
-
-def test_membership_begins_with_entry_and_ends_with_departure() -> None:
-    room = live_room()
-    assert room.has(HOST.user_id)
-    room.enter(BERT, NOW)
-    assert room.has(BERT.user_id, HOST.user_id)
-    room = reloaded(room)
-    room.leave(BERT.user_id)
-    assert not reloaded(room).has(BERT.user_id, HOST.user_id)
-
-
-def test_an_ended_live_has_no_members() -> None:
-    room = live_room(BERT)
-    room.close("host")
-    assert not room.has(BERT.user_id)
-    assert not reloaded(room).has(BERT.user_id, HOST.user_id)
-
-
-def test_a_membership_of_an_earlier_live_does_not_count() -> None:
-    room = live_room()
-    room.members[BERT.user_id] = membership(BERT, epoch="older")
-    assert not room.has(BERT.user_id, HOST.user_id)
-
-
-# ---- chat group
-
-
-def test_a_new_chat_group_is_published_while_live() -> None:
-    room = live_room()
-    assert room.change_group("qlive1", "qlive_new") is True
-    assert room.group_id == "qlive_new"
-    assert room.touched == {"group_id"}
-    assert events_of(room) == [("group", {"group_id": "qlive_new"})]
-
-
-def test_a_room_that_is_not_live_gets_a_new_chat_group_without_an_event() -> None:
-    room = new_room()
-    assert room.change_group("qlive1", "qlive_new") is True
-    assert (room.group_id, room.touched, room.events) == ("qlive_new", {"group_id"}, [])
-
-
-def test_a_late_replacement_of_an_earlier_chat_group_changes_nothing() -> None:
-    room = live_room()
-    assert room.change_group("older", "qlive_new") is False
+@pytest.mark.parametrize("live", [True, False])
+def test_a_new_chat_group_is_published_while_live(*, live: bool) -> None:
+    room = live_room() if live else new_room()
+    assert room.change_group("older", "qlive_new") is False, "a late replacement"
     assert (room.group_id, room.changed) == ("qlive1", False)
+    assert room.change_group("qlive1", "qlive_new") is True
+    assert (room.group_id, room.touched) == ("qlive_new", {"group_id"})
+    assert events_of(room) == ([("group", {"group_id": "qlive_new"})] if live else [])
+    assert room.loaded_group == "qlive1", "the write is guarded with it"
 
 
-def test_the_write_of_a_new_chat_group_is_guarded_with_the_loaded_one() -> None:
-    room = live_room()
-    room.change_group("qlive1", "qlive_new")
-    assert room.loaded_group == "qlive1"
-
-
-# ---- event numbers and payloads
+# ---- event numbers
 
 
 def test_events_are_numbered_from_the_version_loaded() -> None:
@@ -190,12 +192,8 @@ def test_events_are_numbered_from_the_version_loaded() -> None:
 
 
 def test_the_first_event_of_a_live_is_number_one() -> None:
-    room = live_room(BERT)
-    room.apply(BERT, NOW, 600)
-    assert [event.seq for event in room.numbered(NOW)] == [1]
-
-
-def test_a_change_without_events_takes_no_number() -> None:
     room = live_room()
     room.enter(BERT, NOW)
-    assert room.numbered(NOW) == []
+    assert room.numbered(NOW) == [], "a change without events takes no number"
+    room.apply(BERT, NOW, 600)
+    assert [event.seq for event in room.numbered(NOW)] == [1]

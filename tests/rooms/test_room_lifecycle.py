@@ -1,11 +1,12 @@
 """Opening and ending a live, entering and leaving it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from rooms.errors import HostMustEnd, NotHost, NotLive
-from rooms.members import Member
+from rooms.members import Member, Person
 from rooms.room import Room, Seat
 from tests.support.room_builders import (
     ANNA,
@@ -23,8 +24,15 @@ from tests.support.room_builders import (
     new_room,
     reloaded,
     room_with_applicants,
+    room_with_everyone,
     room_with_guests,
+    room_without,
 )
+
+UNTIL = NOW + 60_000
+
+
+# ---- opening and ending
 
 
 def test_a_new_room_is_not_live_and_has_no_members() -> None:
@@ -33,10 +41,6 @@ def test_a_new_room_is_not_live_and_has_no_members() -> None:
     assert room.role_of(HOST.user_id) is None
     assert not room.changed
     assert (room.host_id, room.name, room.image) == (HOST.user_id, "hong", HOST.face_url)
-
-
-def test_the_cover_is_the_image_of_the_room() -> None:
-    assert new_room(cover="https://cover").image == "https://cover"
 
 
 def test_the_host_opens_a_live_as_its_first_member() -> None:
@@ -50,72 +54,66 @@ def test_the_host_opens_a_live_as_its_first_member() -> None:
     assert events_of(room) == []
 
 
-def test_opening_guards_the_write_with_the_loaded_version() -> None:
-    room = room_with_applicants(BERT)
-    room.close("host")
-    room = reloaded(room)
-    room.open(HOST, "next", "stream", NOW)
-    assert room.loaded == (EPOCH, 2)
-    assert (room.epoch, room.version) == ("next", 0)
-
-
-def test_a_new_live_has_empty_seats_and_no_former_members() -> None:
-    room = room_with_guests(BERT, watching=(CARL,))
+def test_a_new_live_has_nothing_of_the_one_before_except_bans_in_force() -> None:
+    room = room_with_guests(BERT, watching=(CARL, DORA))
     room.apply(CARL, NOW, 600)
+    room.owner = replace(room.owner, away=True)
+    room.blocked = {DORA.user_id: UNTIL, KIM.user_id: NOW}
+    room.removed = {CARL.user_id: UNTIL}
     room.close("host")
+    assert room.blocked.keys() == {DORA.user_id, KIM.user_id}
     room = reloaded(room)
     room.open(HOST, "next", "stream", NOW)
-    assert (room.male, room.female, room.applications) == (None, None, {})
-    assert room.role_of(BERT.user_id) is None
-    assert room.role_of(CARL.user_id) is None
+    assert room.loaded == (EPOCH, 3), "the write is guarded by the version before"
+    assert (room.epoch, room.version, room.status) == ("next", 0, "live")
+    assert (room.male, room.female, room.applications, room.removed) == (None, None, {}, {})
+    assert room.owner == Seat(HOST, "stream")
+    assert room.blocked == {DORA.user_id: UNTIL}
+    assert room.touched >= {"blocked", "removed"}
+    assert [room.role_of(person.user_id) for person in (BERT, CARL)] == [None, None]
 
 
-def test_opening_again_resumes_the_live_and_changes_nothing() -> None:
+@pytest.mark.parametrize("away", [False, True])
+def test_opening_again_changes_nothing(*, away: bool) -> None:
     room = room_with_guests(BERT)
+    room.owner, room.status = replace(room.owner, away=away), "paused" if away else "live"
     assert room.open(HOST, "other", "other-stream", NOW + 5) is False
     assert not room.changed
     assert (room.epoch, room.owner.stream) == (EPOCH, "stream-host")
     assert room.male is not None
 
 
-def test_the_host_ends_the_live() -> None:
-    room = room_with_guests(BERT, ANNA, watching=(CARL,))
-    room.apply(CARL, NOW, 600)
-    room = reloaded(room)
+def test_the_host_ends_the_live_once() -> None:
+    room = room_with_everyone()
+    members = [room.members[person.user_id] for person in (HOST, BERT, ANNA, CARL)]
+    assert [room.role_in(member) for member in members] == ["host", "male", "viewer", "applied"]
     assert room.end(HOST.user_id) is True
     assert events_of(room) == [("live_end", {**HOST.face(), "reason": "host"})]
     assert (room.live, room.male, room.female, room.applications) == (False, None, None, {})
-    assert [room.role_of(p.user_id) for p in (HOST, BERT, ANNA, CARL)] == [None] * 4
-
-
-def test_ending_twice_changes_nothing() -> None:
-    room = live_room()
-    room.end(HOST.user_id)
+    assert [room.role_in(member) for member in members] == [None] * 4
     room = reloaded(room)
     assert room.end(HOST.user_id) is False
     assert not room.changed
 
 
 @pytest.mark.parametrize("person", [BERT, ANNA, STRANGER])
-def test_only_the_host_ends_the_live(person) -> None:
-    room = room_with_guests(BERT, watching=(ANNA,))
-    with pytest.raises(NotHost):
-        room.end(person.user_id)
-    assert room.live
-    assert not room.changed
+def test_only_the_host_ends_the_live(person: Person) -> None:
+    for room in (room_with_guests(BERT, watching=(ANNA,)), new_room()):
+        with pytest.raises(NotHost):
+            room.end(person.user_id)
+        assert not room.changed
 
 
-def test_a_stranger_cannot_end_an_ended_live() -> None:
-    with pytest.raises(NotHost):
-        new_room().end(BERT.user_id)
-
-
-@pytest.mark.parametrize("reason", ["operator", "offline", "banned"])
-def test_closing_publishes_the_reason(reason: str) -> None:
-    room = live_room()
-    assert room.close(reason) is True
-    assert events_of(room) == [("live_end", {**HOST.face(), "reason": reason})]
-    assert reloaded(room).close(reason) is False
+@pytest.mark.parametrize(
+    ("reason", "published"),
+    [("left", "host"), ("offline", "offline"), ("banned", "banned"), ("operator", "operator")],
+)
+def test_the_removal_of_the_host_ends_the_live(reason: str, published: str) -> None:
+    room = room_with_guests(BERT)
+    room.remove_member(HOST.user_id, reason)
+    assert events_of(room) == [("live_end", {**HOST.face(), "reason": published})]
+    assert not room.live
+    assert room.gone == set()
 
 
 def test_the_duration_is_in_whole_seconds_and_never_negative() -> None:
@@ -124,20 +122,23 @@ def test_the_duration_is_in_whole_seconds_and_never_negative() -> None:
     assert room.lasted(NOW - 5_000) == 0
 
 
+# ---- entering
+
+
 def test_a_new_member_is_a_viewer_and_causes_no_event() -> None:
     room = live_room()
     assert room.enter(KIM, NOW + 7) == "viewer"
     assert room.joined == {KIM.user_id: Member(KIM.user_id, 1, EPOCH, 0, "viewer", NOW + 7)}
     assert room.changed
     assert events_of(room) == []
+    assert room.has(KIM.user_id, HOST.user_id)
+    assert not room.has(KIM.user_id, STRANGER.user_id)
 
 
 def test_a_member_who_enters_again_keeps_the_role() -> None:
-    room = room_with_guests(BERT, ANNA, watching=(CARL, DORA))
-    room.apply(CARL, NOW, 600)
-    room = reloaded(room)
-    roles = [room.enter(person, NOW + 9) for person in (HOST, BERT, ANNA, CARL, DORA)]
-    assert roles == ["host", "male", "female", "applied", "viewer"]
+    room = room_with_everyone()
+    roles = [room.enter(person, NOW + 9) for person in (HOST, BERT, CARL, ANNA, DORA)]
+    assert roles == ["host", "male", "applied", "viewer", "viewer"]
     assert not room.changed
 
 
@@ -149,77 +150,96 @@ def test_an_ended_live_cannot_be_entered() -> None:
 
 
 @pytest.mark.parametrize(
-    "stale", [membership(BERT, live_id=2), membership(BERT, epoch="older", role="male")]
+    ("stale", "split"),
+    [
+        (membership(BERT, live_id=2), True),
+        (membership(BERT, live_id=2, epoch="older"), True),
+        (membership(BERT, epoch="older", role="male"), False),
+    ],
 )
-def test_a_membership_of_another_room_or_earlier_live_does_not_count(stale: Member) -> None:
-    room = live_room()
-    room = Room(1, "g", room.owner, EPOCH, 0, "live", NOW, members={BERT.user_id: stale})
-    assert room.role_of(BERT.user_id) is None
+def test_a_membership_of_another_room_or_earlier_live_does_not_count(
+    stale: Member, *, split: bool
+) -> None:
+    """Entering with one of another room is a split, which cannot be saved."""
+    owner = live_room().owner
+    room = Room(1, "g", owner, EPOCH, 0, "live", NOW, members={BERT.user_id: stale})
+    assert room.role_of(BERT.user_id) is room.role_in(stale) is None
+    assert not room.has(BERT.user_id)
+    assert not room.split
     assert room.enter(BERT, NOW) == "viewer"
     assert room.joined[BERT.user_id] == membership(BERT)
     assert room.seen == {BERT.user_id: stale}
+    assert room.split is split
 
 
-def test_a_viewer_leaves_without_an_event() -> None:
-    room = live_room(BERT)
-    room.leave(BERT.user_id)
-    assert room.gone == {BERT.user_id}
+# ---- leaving
+
+DEPARTURES: dict[str, Callable[[Room, str], object]] = {
+    "left": lambda room, user_id: room.leave(user_id),
+    "host": lambda room, user_id: room.remove_user(HOST.user_id, user_id, UNTIL),
+    "banned": lambda room, user_id: room.ban_user(user_id, UNTIL, "banned"),
+    "offline": lambda room, user_id: room.remove_member(user_id, "offline"),
+}
+
+
+@pytest.mark.parametrize("reason", DEPARTURES)
+@pytest.mark.parametrize(
+    ("person", "event_type"),
+    [(BERT, "micro_leave"), (CARL, "micro_refuse"), (ANNA, "micro_refuse"), (DORA, "")],
+    ids=["guest", "applicant", "invited", "viewer"],
+)
+def test_a_user_who_departs_loses_seat_application_and_membership(
+    reason: str, person: Person, event_type: str
+) -> None:
+    room = room_with_everyone()
+    DEPARTURES[reason](room, person.user_id)
+    expected = [(event_type, {**person.face(), "reason": reason})] if event_type else []
+    assert events_of(room) == expected
+    assert (room.gone, room.roles, room.not_present) == ({person.user_id}, {}, set())
     assert room.changed
-    assert events_of(room) == []
+    is_banned = reason in ("host", "banned")
+    assert room.blocked == ({person.user_id: UNTIL} if is_banned else {})
+    assert room.banned_until_left == ({person.user_id} if is_banned else set())
+    room = reloaded(room)
+    assert room.seat_of(person.user_id) is None
+    assert room.applications.keys() == {CARL.user_id, ANNA.user_id} - {person.user_id}
+    assert room.role_of(person.user_id) is None
 
 
-@pytest.mark.parametrize(("guest", "seat"), [(BERT, "male"), (ANNA, "female")])
-def test_a_guest_who_leaves_frees_the_seat(guest, seat: str) -> None:
+def test_a_guest_who_leaves_frees_only_their_own_seat() -> None:
     room = room_with_guests(BERT, ANNA)
-    room.leave(guest.user_id)
-    assert getattr(room, seat) is None
-    assert room.gone == {guest.user_id}
-    assert room.roles == {}
-    assert events_of(room) == [("micro_leave", {**guest.face(), "reason": "left"})]
+    room.leave(ANNA.user_id)
+    assert (room.female, room.male) == (None, Seat(BERT, "stream-bert"))
 
 
-def test_an_applicant_who_leaves_is_removed_from_the_queue() -> None:
+def test_leaving_without_a_membership_changes_nothing() -> None:
     room = room_with_applicants(BERT, CARL)
-    room.leave(BERT.user_id)
-    assert list(room.applications) == [CARL.user_id]
-    assert room.gone == {BERT.user_id}
-    assert room.roles == {}
-    assert events_of(room) == [("micro_refuse", {**BERT.face(), "reason": "left"})]
-
-
-def test_the_invitation_of_a_viewer_ends_when_they_leave() -> None:
-    room = live_room(BERT)
-    room.invite(HOST.user_id, BERT, NOW, 60)
-    room = reloaded(room)
-    room.leave(BERT.user_id)
-    assert room.applications == {}
-    assert events_of(room) == [("micro_refuse", {**BERT.face(), "reason": "left"})]
-
-
-def test_leaving_without_membership_changes_nothing() -> None:
-    room = live_room(BERT)
-    room.leave(STRANGER.user_id)
-    assert not room.changed
-    room.leave(BERT.user_id)
-    room = reloaded(room)
-    room.leave(BERT.user_id)
-    assert not room.changed
-
-
-def test_leaving_a_room_keeps_a_membership_of_another() -> None:
-    room = Room(1, "g", Seat(HOST, "s"), EPOCH, 0, "live", NOW)
-    room.members[BERT.user_id] = membership(BERT, live_id=2)
-    room.leave(BERT.user_id)
+    room.members[CARL.user_id] = membership(CARL, live_id=2)
+    room.applications.pop(CARL.user_id)
+    for person in (STRANGER, CARL):
+        room.leave(person.user_id)
     assert not room.changed
 
 
 @pytest.mark.parametrize("role", ["viewer", "male", "host"])
-def test_a_membership_of_an_earlier_live_is_removed_without_an_event(role) -> None:
+def test_a_membership_of_an_earlier_live_is_removed_without_an_event(role: str) -> None:
     room = room_with_guests(BERT)
-    room.members[CARL.user_id] = membership(CARL, epoch="older", role=role)
+    room.members[CARL.user_id] = membership(CARL, epoch="older", role=role)  # type: ignore[arg-type]
     room.leave(CARL.user_id)
     assert room.gone == {CARL.user_id}
     assert events_of(room) == []
+
+
+def test_the_seat_of_a_guest_without_a_membership_can_be_cleared() -> None:
+    actions: list[Callable[[Room], None]] = [
+        lambda room: room.leave_mic(HOST.user_id, BERT.user_id),
+        lambda room: room.remove_member(BERT.user_id, "offline"),
+    ]
+    for action in actions:
+        room = room_without(room_with_guests(BERT), BERT)
+        action(room)
+        assert room.male is None
+        assert [event_type for event_type, _ in events_of(room)] == ["micro_leave"]
 
 
 def test_the_host_cannot_leave() -> None:
@@ -228,56 +248,3 @@ def test_the_host_cannot_leave() -> None:
         room.leave(HOST.user_id)
     assert room.live
     assert not room.changed
-
-
-@pytest.mark.parametrize(
-    ("reason", "end_reason"), [("left", "host"), ("offline", "offline"), ("banned", "banned")]
-)
-def test_removing_the_host_ends_the_live(reason: str, end_reason: str) -> None:
-    room = room_with_guests(BERT)
-    room.remove_member(HOST.user_id, reason)
-    assert events_of(room) == [("live_end", {**HOST.face(), "reason": end_reason})]
-    assert not room.live
-    assert room.gone == set()
-
-
-def test_removing_a_guest_publishes_the_reason() -> None:
-    room = room_with_guests(BERT)
-    room.remove_member(BERT.user_id, "offline")
-    assert events_of(room) == [("micro_leave", {**BERT.face(), "reason": "offline"})]
-
-
-def test_a_user_who_left_has_no_role_until_reentry() -> None:
-    room = room_with_guests(BERT)
-    room.leave(BERT.user_id)
-    room = reloaded(room)
-    assert room.role_of(BERT.user_id) is None
-    assert room.enter(BERT, NOW) == "viewer"
-
-
-def test_joining_with_a_membership_of_another_room_is_a_split() -> None:
-    for live_id, split in ((1, False), (2, True)):
-        stale = membership(BERT, live_id=live_id, epoch="older")
-        room = Room(1, "g", Seat(HOST, "s"), EPOCH, 0, "live", NOW, members={BERT.user_id: stale})
-        assert not room.split
-        room.enter(BERT, NOW)
-        assert room.split is split
-    assert not live_room(BERT).split
-
-
-# ---- role in a membership
-
-
-def test_a_role_requires_a_membership_of_this_live_of_this_room() -> None:
-    room = room_with_guests(BERT, watching=(ANNA,))
-    bert = room.members[BERT.user_id]
-    assert (room.role_in(bert), room.role_in(room.members[ANNA.user_id])) == ("male", "viewer")
-    assert room.role_in(replace(bert, epoch="an earlier one")) is None
-    assert room.role_in(replace(bert, live_id=2)) is None
-
-
-def test_members_have_no_role_in_an_ended_live() -> None:
-    room = room_with_guests(BERT)
-    bert = room.members[BERT.user_id]
-    room.close("host")
-    assert room.role_in(bert) is None

@@ -1,10 +1,11 @@
-"""Applications, invitations and taking a seat."""
+"""Applications, invitations, taking a seat and leaving it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from core.errors import QLiveError
+from core.errors import InvalidParameter, QLiveError
 from rooms import room as room_module
 from rooms.errors import (
     AlreadyOnMic,
@@ -16,8 +17,8 @@ from rooms.errors import (
     QueueFull,
     SeatTaken,
 )
-from rooms.members import Person
-from rooms.room import Application, Room, Seat
+from rooms.members import Member, Person
+from rooms.room import Admission, Application, Room, Seat
 from tests.support.room_builders import (
     ANNA,
     BERT,
@@ -33,16 +34,13 @@ from tests.support.room_builders import (
     new_room,
     reloaded,
     room_with_applicants,
+    room_with_everyone,
     room_with_guests,
+    room_without,
 )
 
 IN_A_MINUTE = NOW + 60_000
-
-
-def invited(person: Person) -> Room:
-    room = live_room(person)
-    room.invite(HOST.user_id, person, NOW, 60)
-    return reloaded(room)
+Action = Callable[[Room, Person], object]
 
 
 def apply_to(room: Room, person: Person) -> None:
@@ -53,16 +51,28 @@ def invite(room: Room, person: Person) -> None:
     room.invite(HOST.user_id, person, NOW, 60)
 
 
-def take_seat(room: Room, person: Person) -> None:
-    room.accept(person, "open", "s", "u")
+def take_seat(room: Room, person: Person, admission: Admission = "open") -> Seat:
+    return room.accept(person, admission, "s", "u")
 
 
-# ---- applying
+def invited(person: Person) -> Room:
+    room = live_room(person)
+    invite(room, person)
+    return reloaded(room)
 
 
-def test_a_viewer_applies() -> None:
+def refused(room: Room, action: Action, person: Person, error: type[QLiveError]) -> None:
+    with pytest.raises(error):
+        action(room, person)
+    assert not room.changed
+
+
+# ---- applying and inviting
+
+
+def test_a_viewer_applies_once() -> None:
     room = live_room(BERT)
-    room.apply(BERT, NOW, 600)
+    apply_to(room, BERT)
     assert room.applications == {
         BERT.user_id: Application(BERT, 1, NOW, invited=False, expires_at=NOW + 600_000)
     }
@@ -70,12 +80,21 @@ def test_a_viewer_applies() -> None:
     assert room.role_of(BERT.user_id) == "applied"
     times = {"applied_at": NOW, "expires_at": NOW + 600_000}
     assert events_of(room) == [("micro_apply", {**BERT.face(), **times})]
-
-
-def test_applying_again_changes_nothing() -> None:
-    room = room_with_applicants(BERT)
+    room = reloaded(room)
     room.apply(BERT, NOW + 5, 600)
     assert not room.changed
+
+
+def test_the_host_invites_a_viewer() -> None:
+    room = live_room(BERT)
+    invite(room, BERT)
+    assert room.applications == {
+        BERT.user_id: Application(BERT, 1, None, invited=True, expires_at=IN_A_MINUTE)
+    }
+    assert room.roles == {}
+    assert room.applicants(1) == []
+    assert room.guarded == {BERT.user_id}
+    assert events_of(room) == [("micro_invite", {**BERT.face(), "expires_at": IN_A_MINUTE})]
 
 
 def test_an_application_keeps_the_expiry_of_the_invitation() -> None:
@@ -89,29 +108,43 @@ def test_an_application_keeps_the_expiry_of_the_invitation() -> None:
     assert events_of(room) == [("micro_apply", {**BERT.face(), **times})]
 
 
-def test_a_viewer_can_apply_for_a_taken_seat() -> None:
-    room = room_with_guests(BERT, watching=(CARL,))
-    room.apply(CARL, NOW, 600)
-    assert room.role_of(CARL.user_id) == "applied"
+def test_an_invited_applicant_keeps_the_position_in_the_queue() -> None:
+    room = room_with_applicants(BERT, CARL)
+    for seconds in (3, 30):  # inviting again extends the invitation
+        until = NOW + seconds * 1000 + 60_000
+        room.invite(HOST.user_id, BERT, NOW + seconds * 1000, 60)
+        assert room.applications[BERT.user_id] == Application(
+            BERT, 1, NOW, invited=True, expires_at=until
+        )
+        assert events_of(room)[-1] == ("micro_invite", {**BERT.face(), "expires_at": until})
+    assert room.role_of(BERT.user_id) == "applied"
+    assert room.applicants(1) == [BERT, CARL]
 
 
-def test_applicants_are_listed_by_gender_and_time() -> None:
-    room = room_with_applicants(CARL, ANNA, BERT, DORA)
-    assert room.applicants(1) == [CARL, BERT]
+def test_applicants_are_listed_by_gender_time_and_arrival() -> None:
+    room = live_room(CARL, ANNA, BERT, DORA)
+    invite(room, BERT)
+    for person in (CARL, ANNA, DORA):
+        apply_to(room, person)
+    room.apply(BERT, NOW + 1, 600)
+    room.applications = dict(reversed(room.applications.items()))
+    assert room.applicants(1) == [CARL, BERT], "BERT was invited first, and applied last"
     assert room.applicants(2) == [ANNA, DORA]
 
 
-def test_simultaneous_applicants_are_listed_in_order_of_arrival() -> None:
-    room = live_room(CARL, BERT)
-    room.apply(CARL, NOW, 600)
-    room.apply(BERT, NOW, 600)
-    assert room.applicants(1) == [CARL, BERT]
+def test_a_taken_seat_cannot_be_offered_but_applied_for() -> None:
+    room = room_with_guests(BERT, watching=(CARL, ANNA))
+    refused(room, invite, CARL, SeatTaken)
+    apply_to(room, CARL)
+    invite(room, ANNA)
+    assert room.applications.keys() == {CARL.user_id, ANNA.user_id}
 
 
-def test_an_invited_viewer_is_not_an_applicant() -> None:
-    room = invited(BERT)
-    assert room.applicants(1) == []
-    assert room.role_of(BERT.user_id) == "viewer"
+@pytest.mark.parametrize("person", [BERT, CARL, STRANGER])
+def test_only_the_host_invites_and_removes_others_from_the_mic(person: Person) -> None:
+    room = room_with_guests(BERT, watching=(CARL, ANNA))
+    refused(room, lambda r, p: r.invite(p.user_id, ANNA, NOW, 60), person, NotHost)
+    refused(room, lambda r, p: r.leave_mic(p.user_id, HOST.user_id), person, NotHost)
 
 
 # ---- full queues
@@ -123,45 +156,38 @@ def queue_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("queue_of_one")
-def test_a_full_queue_refuses_another_applicant_of_its_gender_only() -> None:
-    room = live_room(BERT, CARL, ANNA)
-    room.apply(BERT, NOW, 600)
-    room = reloaded(room)
-    refused(room, lambda r, p: r.apply(p, NOW, 600), CARL, QueueFull)
-    room.apply(BERT, NOW + 5, 600)
-    assert not room.changed
-    room.apply(ANNA, NOW, 600)
-    assert room.role_of(ANNA.user_id) == "applied"
-
-
-@pytest.mark.usefixtures("queue_of_one")
-def test_a_place_in_the_queue_is_free_again_when_an_application_ends() -> None:
+def test_a_full_queue_refuses_another_applicant_of_its_gender_until_one_ends() -> None:
     room = room_with_applicants(BERT)
-    room.enter(CARL, NOW)
+    for person in (CARL, ANNA):
+        room.enter(person, NOW)
     room = reloaded(room)
+    refused(room, apply_to, CARL, QueueFull)
+    apply_to(room, BERT)
+    assert not room.changed, "BERT has applied already"
+    apply_to(room, ANNA)
     room.expire(NOW + 600_000)
-    room.apply(CARL, NOW, 600)
+    apply_to(room, CARL)
     assert room.applicants(1) == [CARL]
 
 
 @pytest.mark.usefixtures("queue_of_one")
 def test_a_full_queue_does_not_keep_the_host_from_inviting() -> None:
     room = live_room(BERT, CARL)
-    room.apply(BERT, NOW, 600)
-    room.invite(HOST.user_id, CARL, NOW, 60)
+    apply_to(room, BERT)
+    invite(room, CARL)
     room = reloaded(room)
-    refused(room, lambda r, p: r.apply(p, NOW, 600), CARL, QueueFull)
-    assert room.accept(CARL, "applied", "s", "u").person == CARL
+    refused(room, apply_to, CARL, QueueFull)
+    assert take_seat(room, CARL, "applied").person == CARL
 
 
 @pytest.mark.usefixtures("queue_of_one")
 def test_invitations_of_a_gender_are_limited() -> None:
     room = live_room(BERT, CARL, ANNA)
-    room.apply(CARL, NOW, 600)
-    room.invite(HOST.user_id, BERT, NOW, 60)
+    apply_to(room, CARL)
+    invite(room, BERT)
     room = reloaded(room)
-    refused(room, lambda r, p: r.invite(HOST.user_id, p, NOW, 60), CARL, QueueFull)
-    room.invite(HOST.user_id, ANNA, NOW, 60)
+    refused(room, invite, CARL, QueueFull)
+    invite(room, ANNA)
     room.invite(HOST.user_id, BERT, NOW + 30_000, 60)
     assert room.applications[BERT.user_id].expires_at == NOW + 90_000
 
@@ -170,43 +196,35 @@ def test_invitations_of_a_gender_are_limited() -> None:
 
 
 @pytest.mark.parametrize("action", [apply_to, invite, take_seat])
-def test_an_ended_live_refuses_applications_invitations_and_seats(action) -> None:
-    room = new_room()
-    room.members[BERT.user_id] = membership(BERT, epoch="")
-    refused(room, action, BERT, NotLive)
-
-
-@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
-def test_a_stranger_can_neither_apply_nor_be_invited_nor_sit(action) -> None:
-    refused(live_room(BERT), action, STRANGER, NotInRoom)
-
-
-@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
-@pytest.mark.parametrize("stale", [membership(CARL, live_id=2), membership(CARL, epoch="older")])
-def test_a_membership_of_another_room_or_earlier_live_is_not_enough(action, stale) -> None:
-    room = live_room(BERT)
-    room.members[CARL.user_id] = stale
-    refused(room, action, CARL, NotInRoom)
-
-
-@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
-def test_the_host_is_already_on_mic(action) -> None:
-    refused(live_room(), action, HOST, AlreadyOnMic)
+@pytest.mark.parametrize(
+    ("room", "stale", "person", "error"),
+    [
+        (new_room(), membership(BERT, epoch=""), BERT, NotLive),
+        (live_room(BERT), None, STRANGER, NotInRoom),
+        (live_room(), membership(BERT, live_id=2), BERT, NotInRoom),
+        (live_room(), membership(BERT, epoch="older"), BERT, NotInRoom),
+        (live_room(), None, HOST, AlreadyOnMic),
+        (live_room(KIM), None, KIM, NoGender),
+    ],
+    ids=["not live", "stranger", "another room", "earlier live", "host", "no gender"],
+)
+def test_an_unsuitable_user_can_neither_apply_nor_be_invited_nor_sit(
+    action: Action, room: Room, stale: Member | None, person: Person, error: type[QLiveError]
+) -> None:
+    room = reloaded(room)
+    if stale:
+        room.members[stale.user_id] = stale
+    refused(room, action, person, error)
 
 
 @pytest.mark.parametrize("action", [apply_to, invite])
-def test_a_guest_is_already_on_mic(action) -> None:
+def test_a_guest_is_already_on_mic(action: Action) -> None:
     refused(room_with_guests(BERT, ANNA), action, BERT, AlreadyOnMic)
     refused(room_with_guests(BERT, ANNA), action, ANNA, AlreadyOnMic)
 
 
 @pytest.mark.parametrize("action", [apply_to, invite, take_seat])
-def test_a_user_without_gender_can_only_watch(action) -> None:
-    refused(live_room(KIM), action, KIM, NoGender)
-
-
-@pytest.mark.parametrize("action", [apply_to, invite, take_seat])
-def test_the_gender_at_entry_decides_about_the_seat(action) -> None:
+def test_the_gender_at_entry_decides_about_the_seat(action: Action) -> None:
     room = live_room(BERT, KIM)
     action(room, replace(BERT, gender=2))
     entry = room.male or room.applications[BERT.user_id]
@@ -215,80 +233,20 @@ def test_the_gender_at_entry_decides_about_the_seat(action) -> None:
     refused(reloaded(room), action, replace(KIM, gender=1), NoGender)
 
 
-def refused(room: Room, action, person: Person, error: type[QLiveError]) -> None:
-    with pytest.raises(error):
-        action(room, person)
-    assert not room.changed
-
-
-# ---- inviting
-
-
-def test_the_host_invites_a_viewer() -> None:
-    room = live_room(BERT)
-    room.invite(HOST.user_id, BERT, NOW, 60)
-    assert room.applications == {
-        BERT.user_id: Application(BERT, 1, None, invited=True, expires_at=IN_A_MINUTE)
-    }
-    assert room.roles == {}
-    assert room.guarded == {BERT.user_id}
-    assert events_of(room) == [("micro_invite", {**BERT.face(), "expires_at": IN_A_MINUTE})]
-
-
-def test_an_invited_applicant_keeps_the_position_in_the_queue() -> None:
-    room = room_with_applicants(BERT, CARL)
-    room.invite(HOST.user_id, BERT, NOW + 3_000, 60)
-    assert room.applications[BERT.user_id] == Application(
-        BERT, 1, NOW, invited=True, expires_at=NOW + 63_000
-    )
-    assert room.role_of(BERT.user_id) == "applied"
-    assert room.applicants(1) == [BERT, CARL]
-    assert events_of(room) == [("micro_invite", {**BERT.face(), "expires_at": NOW + 63_000})]
-
-
-def test_inviting_again_extends_the_invitation() -> None:
-    room = invited(BERT)
-    room.invite(HOST.user_id, BERT, NOW + 30_000, 60)
-    assert room.applications[BERT.user_id].expires_at == NOW + 90_000
-    assert room.applications[BERT.user_id].n == 1
-
-
-@pytest.mark.parametrize("person", [BERT, CARL, STRANGER])
-def test_only_the_host_invites(person: Person) -> None:
-    room = room_with_guests(BERT, watching=(CARL, ANNA))
-    with pytest.raises(NotHost):
-        room.invite(person.user_id, ANNA, NOW, 60)
-    assert not room.changed
-
-
-def test_a_taken_seat_cannot_be_offered() -> None:
-    refused(room_with_guests(BERT, watching=(CARL,)), invite, CARL, SeatTaken)
-    refused(room_with_guests(ANNA, watching=(DORA,)), invite, DORA, SeatTaken)
-
-
-def test_the_other_seat_can_still_be_offered() -> None:
-    room = room_with_guests(BERT, watching=(ANNA,))
-    room.invite(HOST.user_id, ANNA, NOW, 60)
-    assert ANNA.user_id in room.applications
-
-
 # ---- accepting
 
 
 @pytest.mark.parametrize(("person", "seat"), [(BERT, "male"), (ANNA, "female")])
 def test_an_applicant_takes_the_seat_of_their_gender(person: Person, seat: str) -> None:
     room = room_with_applicants(person)
-    answer = room.accept(person, "applied", "stream", "rtmp://play/stream?sign")
-    assert answer == Seat(person, "stream") == getattr(room, seat)
+    shown = replace(person, nickname="new", age=31)
+    answer = room.accept(shown, "applied", "stream", "rtmp://play/stream?sign")
+    assert answer == Seat(shown, "stream") == getattr(room, seat)
     assert room.applications == {}
     assert room.roles == {person.user_id: seat}
     assert room.touched == {seat, f"applications.{person.user_id}"}
-    details = {
-        "play_url": "rtmp://play/stream?sign",
-        "area": person.area,
-        "age": person.age,
-    }
-    assert events_of(room) == [("micro_accept", {**person.face(), **details})]
+    details = {"play_url": "rtmp://play/stream?sign", "area": person.area, "age": 31}
+    assert events_of(room) == [("micro_accept", {**shown.face(), **details})]
 
 
 def test_accepting_again_returns_the_same_seat_without_an_event() -> None:
@@ -298,45 +256,130 @@ def test_accepting_again_returns_the_same_seat_without_an_event() -> None:
 
 
 def test_two_users_who_accept_get_one_seat() -> None:
+    """Also one who has not applied learns that the seat is taken."""
     room = room_with_applicants(BERT, CARL)
-    room.accept(BERT, "applied", "s", "u")
-    refused(reloaded(room), lambda r, p: r.accept(p, "applied", "t", "u"), CARL, SeatTaken)
+    take_seat(room, BERT, "applied")
+    room = reloaded(room)
+    refused(room, lambda r, p: take_seat(r, p, "applied"), CARL, SeatTaken)
+    room.applications.clear()
+    refused(room, lambda r, p: take_seat(r, p, "applied"), CARL, SeatTaken)
     assert room.male == Seat(BERT, "s")
 
 
-def test_a_taken_seat_is_reported_before_a_missing_application() -> None:
-    refused(
-        room_with_guests(BERT, watching=(CARL,)),
-        lambda r, p: r.accept(p, "applied", "t", "u"),
-        CARL,
-        SeatTaken,
-    )
-
-
 @pytest.mark.parametrize(
-    ("admission", "state", "admitted"),
+    ("admission", "room", "admitted"),
     [
-        ("open", "watching", True),
-        ("applied", "watching", False),
-        ("applied", "applied", True),
-        ("applied", "invited", True),
-        ("invited", "watching", False),
-        ("invited", "applied", False),
-        ("invited", "invited", True),
+        ("open", live_room(BERT), True),
+        ("applied", live_room(BERT), False),
+        ("applied", room_with_applicants(BERT), True),
+        ("applied", invited(BERT), True),
+        ("invited", live_room(BERT), False),
+        ("invited", room_with_applicants(BERT), False),
+        ("invited", invited(BERT), True),
     ],
 )
-def test_admission_policy_decides_who_may_sit(admission, state: str, admitted: bool) -> None:
-    rooms = {"watching": live_room, "applied": room_with_applicants, "invited": invited}
-    room = rooms[state](BERT)
+def test_admission_policy_decides_who_may_sit(
+    admission: Admission, room: Room, *, admitted: bool
+) -> None:
+    room = reloaded(room)
     if not admitted:
-        refused(room, lambda r, p: r.accept(p, admission, "s", "u"), BERT, NotAdmitted)
+        refused(room, lambda r, p: take_seat(r, p, admission), BERT, NotAdmitted)
         return
-    room.accept(BERT, admission, "s", "u")
+    take_seat(room, BERT, admission)
     assert room.role_of(BERT.user_id) == "male"
     assert room.applications == {}
 
 
-def test_the_seat_shows_the_profile_as_of_accepting() -> None:
-    room = room_with_applicants(BERT)
-    seat = room.accept(replace(BERT, nickname="berti", age=31), "applied", "s", "u")
-    assert (seat.person.nickname, seat.person.age) == ("berti", 31)
+# ---- refusing, and leaving mic or queue
+
+
+@pytest.mark.parametrize(
+    ("room", "reason"),
+    [(room_with_applicants(BERT), "withdrawn"), (invited(BERT), "refused")],
+)
+def test_refusing_ends_an_application_or_invitation(room: Room, reason: str) -> None:
+    room.refuse(BERT.user_id)
+    assert room.applications == {}
+    assert room.roles == {BERT.user_id: "viewer"}
+    assert room.role_of(BERT.user_id) == "viewer"
+    assert room.touched == {f"applications.{BERT.user_id}"}
+    assert events_of(room) == [("micro_refuse", {**BERT.face(), "reason": reason})]
+
+
+@pytest.mark.parametrize(("guest", "seat"), [(BERT, "male"), (ANNA, "female")])
+@pytest.mark.parametrize(("by", "reason"), [(None, "left"), (HOST, "host")])
+def test_a_guest_leaves_the_seat_or_is_removed_by_the_host(
+    guest: Person, seat: str, by: Person | None, reason: str
+) -> None:
+    room = room_with_guests(BERT, ANNA)
+    room.leave_mic((by or guest).user_id, guest.user_id, guest.gender)
+    assert getattr(room, seat) is None
+    assert room.touched == {seat}
+    assert room.roles == {guest.user_id: "viewer"}
+    assert room.role_of(guest.user_id) == "viewer"
+    assert events_of(room) == [("micro_leave", {**guest.face(), "reason": reason})]
+
+
+@pytest.mark.parametrize(("person", "gender"), [(CARL, None), (CARL, 1), (ANNA, 2)])
+def test_the_host_ends_an_application_or_invitation(person: Person, gender: int | None) -> None:
+    room = room_with_everyone()
+    room.leave_mic(HOST.user_id, person.user_id, gender)
+    assert person.user_id not in room.applications
+    assert room.roles == {person.user_id: "viewer"}
+    assert events_of(room) == [("micro_refuse", {**person.face(), "reason": "host"})]
+
+
+@pytest.mark.parametrize("gender", [None, 1, 2])
+@pytest.mark.parametrize("person", [CARL, DORA, HOST, STRANGER])
+def test_leaving_without_being_on_mic_changes_nothing(person: Person, gender: int | None) -> None:
+    room = room_with_everyone()
+    room.leave_mic(person.user_id, person.user_id, gender)
+    if person is not CARL:
+        room.refuse(person.user_id)
+    assert not room.changed
+
+
+def test_leaving_the_mic_of_an_ended_live_changes_nothing() -> None:
+    room = new_room()
+    room.leave_mic(HOST.user_id, BERT.user_id)
+    assert not room.changed
+
+
+@pytest.mark.parametrize(("target", "gender"), [(BERT, 2), (ANNA, 1), (CARL, 2)])
+def test_a_wrong_gender_is_an_invalid_parameter(target: Person, gender: int) -> None:
+    room = room_with_everyone()
+    with pytest.raises(InvalidParameter) as refusal:
+        room.leave_mic(HOST.user_id, target.user_id, gender)
+    assert refusal.value.fields.keys() == {"gender"}
+    assert not room.changed
+
+
+# ---- expiry
+
+
+def test_applications_and_invitations_expire_at_their_time() -> None:
+    room = room_with_applicants(BERT, CARL)
+    room.invite(HOST.user_id, CARL, NOW, 60)
+    room = reloaded(room)
+    for now, expired in ((IN_A_MINUTE, CARL), (NOW + 600_000, BERT)):
+        room.expire(now - 1)
+        assert not room.changed
+        room.expire(now)
+        assert room.roles == {expired.user_id: "viewer"}
+        assert events_of(room) == [("micro_refuse", {**expired.face(), "reason": "expired"})]
+        room = reloaded(room)
+        assert expired.user_id not in room.applications
+
+
+def test_applications_expire_without_loaded_memberships() -> None:
+    room = room_without(room_with_applicants(BERT, ANNA), HOST, BERT, ANNA)
+    room.expire(NOW + 700_000)
+    assert room.roles == {BERT.user_id: "viewer", ANNA.user_id: "viewer"}
+    assert room.members == {}
+    assert [event.data["user_id"] for event in room.events] == [BERT.user_id, ANNA.user_id]
+
+
+def test_seats_never_expire() -> None:
+    room = room_with_guests(BERT, ANNA)
+    room.expire(NOW + 10**9)
+    assert not room.changed

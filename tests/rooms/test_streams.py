@@ -1,11 +1,26 @@
-"""Stream state from notifications that arrive late, twice or out of order."""
+"""Streams: their state by late and repeated notifications, and when their push is cut."""
+
+from collections.abc import Callable
 
 import pytest
 
 from rooms.members import ENDED_SEQUENCES_KEPT, StreamState, apply_notification
+from rooms.room import Room
+from tests.support.room_builders import (
+    ANNA,
+    BERT,
+    CARL,
+    GRACE,
+    HOST,
+    NOW,
+    reloaded,
+    room_with_away,
+    room_with_guests,
+)
 
 NAME = "10000001_a"
 AT = 1_690_000_000
+IGNORED = (None, False)
 
 
 def apply_all(*notifications: tuple[str, str, int]) -> list[tuple[StreamState | None, bool]]:
@@ -22,45 +37,17 @@ def apply_all(*notifications: tuple[str, str, int]) -> list[tuple[StreamState | 
 
 
 def stream(sequence: str, seconds: int, *ended: str, on: bool) -> StreamState:
-    return {
-        "name": NAME,
-        "sequence": sequence,
-        "at": AT + seconds,
-        "on": on,
-        "ended": list(ended),
-    }
+    times = {"at": AT + seconds, "on": on, "ended": list(ended)}
+    return {"name": NAME, "sequence": sequence, **times}
 
 
-IGNORED = (None, False)
+# ---- notifications
 
 
-def test_a_start_and_its_end_are_accepted() -> None:
-    assert apply_all(("on", "7", 0), ("off", "7", 9)) == [
+def test_each_push_under_a_name_begins_and_ends() -> None:
+    assert apply_all(("on", "7", 0), ("off", "7", 9), ("on", "8", 12), ("off", "8", 20)) == [
         (stream("7", 0, on=True), True),
         (stream("7", 9, "7", on=False), True),
-    ]
-
-
-def test_a_start_that_arrives_after_its_end_is_ignored() -> None:
-    early_end, late_start = apply_all(("off", "7", 9), ("on", "7", 0))
-    assert early_end == (stream("7", 9, "7", on=False), True)
-    assert late_start == IGNORED
-
-
-def test_a_repeated_start_after_its_end_is_ignored_despite_a_later_time() -> None:
-    assert apply_all(("on", "7", 0), ("off", "7", 9), ("on", "7", 10))[-1] == IGNORED
-
-
-@pytest.mark.parametrize("kind", ["on", "off"])
-def test_a_repeated_notification_is_ignored(kind: str) -> None:
-    first, second = apply_all((kind, "7", 0), (kind, "7", 0))
-    assert first[1] is True
-    assert second == IGNORED
-
-
-def test_a_new_push_under_the_same_name_is_accepted() -> None:
-    results = apply_all(("on", "7", 0), ("off", "7", 9), ("on", "8", 12), ("off", "8", 20))
-    assert results[2:] == [
         (stream("8", 12, "7", on=True), True),
         (stream("8", 20, "7", "8", on=False), True),
     ]
@@ -68,22 +55,34 @@ def test_a_new_push_under_the_same_name_is_accepted() -> None:
 
 def test_the_end_of_an_earlier_push_does_not_end_an_overlapping_one() -> None:
     results = apply_all(("on", "7", 0), ("on", "8", 5), ("off", "7", 6))
-    assert results[1] == (stream("8", 5, on=True), True)
-    assert results[2] == (stream("8", 5, "7", on=True), False)
+    assert results[1:] == [
+        (stream("8", 5, on=True), True),
+        (stream("8", 5, "7", on=True), False),
+    ]
 
 
-def test_the_start_of_an_ended_push_is_ignored_while_another_is_on() -> None:
-    assert apply_all(("on", "8", 5), ("off", "7", 6), ("on", "7", 9))[-1] == IGNORED
-
-
-def test_the_repeated_end_of_an_earlier_push_is_ignored() -> None:
-    assert apply_all(("on", "8", 5), ("off", "7", 6), ("off", "7", 6))[-1] == IGNORED
-
-
-def test_a_start_older_than_the_known_push_is_ignored() -> None:
-    first, late = apply_all(("on", "8", 5), ("on", "7", 4))
-    assert first[1] is True
-    assert late == IGNORED
+@pytest.mark.parametrize(
+    "notifications",
+    [
+        [("off", "7", 9), ("on", "7", 0)],
+        [("on", "7", 0), ("off", "7", 9), ("on", "7", 10)],
+        [("on", "7", 0), ("on", "7", 0)],
+        [("off", "7", 0), ("off", "7", 0)],
+        [("on", "8", 5), ("off", "7", 6), ("on", "7", 9)],
+        [("on", "8", 5), ("off", "7", 6), ("off", "7", 6)],
+        [("on", "8", 5), ("on", "7", 4)],
+    ],
+    ids=[
+        *("start after its end", "later start after its end", "repeated start", "repeated end"),
+        *("start of an ended push", "repeated end of an earlier push", "start of an older push"),
+    ],
+)
+def test_a_late_or_repeated_notification_is_ignored(
+    notifications: list[tuple[str, str, int]],
+) -> None:
+    (_, accepted), *_, last = apply_all(*notifications)
+    assert accepted
+    assert last == IGNORED
 
 
 @pytest.mark.parametrize(
@@ -102,27 +101,93 @@ def test_the_higher_sequence_wins_between_starts_in_one_second(
     assert apply_all(("on", known, 0), ("on", new, 0))[1][1] is accepted
 
 
-def test_the_state_of_another_stream_name_is_replaced() -> None:
+@pytest.mark.parametrize("on", [True, False])
+def test_the_state_of_another_stream_name_is_replaced(*, on: bool) -> None:
     other = stream("7", 50, "8", on=True) | {"name": "10000001_b"}
-    assert apply_notification(other, NAME, on=True, sequence="8", at=AT) == (
-        stream("8", 0, on=True),
-        True,
-    )
-    ended = apply_notification(other, NAME, on=False, sequence="8", at=AT)
-    assert ended == (stream("8", 0, "8", on=False), True)
+    expected = stream("8", 0, *([] if on else ["8"]), on=on)
+    assert apply_notification(other, NAME, on=on, sequence="8", at=AT) == (expected, True)
 
 
 def test_the_oldest_remembered_end_is_dropped_at_the_limit() -> None:
     ends = [("off", str(n), n) for n in range(ENDED_SEQUENCES_KEPT)]
-    state = apply_all(("on", "100", 100), *ends)[-1][0]
-    assert state == stream("100", 100, *map(str, range(ENDED_SEQUENCES_KEPT)), on=True)
-    state, accepted = apply_notification(state, NAME, on=False, sequence="100", at=AT + 200)
+    before = apply_all(("on", "100", 100), *ends)[-1][0]
+    assert before == stream("100", 100, *map(str, range(ENDED_SEQUENCES_KEPT)), on=True)
+    state, accepted = apply_notification(before, NAME, on=False, sequence="100", at=AT + 200)
     assert state == stream("100", 200, *map(str, range(1, ENDED_SEQUENCES_KEPT)), "100", on=False)
     assert accepted
+    assert len(before["ended"]) == ENDED_SEQUENCES_KEPT, "the state before is not changed"
 
 
-def test_the_previous_state_is_not_modified() -> None:
-    known = stream("7", 0, "6", on=True)
-    apply_notification(known, NAME, on=False, sequence="7", at=AT + 1)
-    apply_notification(known, NAME, on=False, sequence="5", at=AT + 1)
-    assert known == stream("7", 0, "6", on=True)
+# ---- pushes to be cut
+
+BERT_STREAM, ANNA_STREAM, HOST_STREAM = "stream-bert", "stream-anna", "stream-host"
+EVERY_STREAM = {BERT_STREAM, ANNA_STREAM, HOST_STREAM}
+BERTS = {BERT_STREAM: BERT.user_id}
+LATER = NOW + 10**9
+Action = Callable[[Room], object]
+
+
+def full_room() -> Room:
+    """BERT and ANNA on mic, CARL applied; BERT has lost his connection."""
+    room = room_with_guests(BERT, ANNA, watching=(CARL,))
+    room.apply(CARL, NOW, 600)
+    return room_with_away(room, BERT)
+
+
+@pytest.mark.parametrize(
+    ("action", "dropped", "given_up"),
+    [
+        (lambda room: room.leave(BERT.user_id), {BERT_STREAM}, BERTS),
+        (
+            lambda room: room.leave_mic(ANNA.user_id, ANNA.user_id),
+            {ANNA_STREAM},
+            {ANNA_STREAM: ANNA.user_id},
+        ),
+        (
+            lambda room: room.apply_absence(BERT.user_id, LATER, GRACE, since=0, streams=False),
+            {BERT_STREAM},
+            BERTS,
+        ),
+        (lambda room: room.leave_mic(HOST.user_id, BERT.user_id), {BERT_STREAM}, {}),
+        (lambda room: room.remove_user(HOST.user_id, BERT.user_id, LATER), {BERT_STREAM}, {}),
+        (lambda room: room.remove_member(ANNA.user_id, "banned"), {ANNA_STREAM}, {}),
+        (lambda room: room.remove_member(HOST.user_id, "offline"), EVERY_STREAM, {}),
+        (lambda room: room.end(HOST.user_id), EVERY_STREAM, {}),
+    ],
+)
+def test_the_end_of_a_seat_drops_its_stream_given_up_if_its_user_left_or_was_offline(
+    action: Action, dropped: set[str], given_up: dict[str, str]
+) -> None:
+    room = full_room()
+    action(room)
+    assert (room.dropped, room.given_up) == (dropped, given_up)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda room: room.leave(CARL.user_id),
+        lambda room: room.leave_mic(HOST.user_id, CARL.user_id),
+        lambda room: room.refuse(CARL.user_id),
+        lambda room: room.expire(LATER),
+        lambda room: room.accept(BERT, "open", "other", "u"),
+        lambda room: room.open(HOST, "next", "other", NOW),
+        lambda room: room.enter(BERT, NOW),
+        lambda room: room.mark_connected(BERT.user_id),
+        lambda room: room.apply_absence(BERT.user_id, NOW + 3_000, GRACE, since=0, streams=True),
+    ],
+)
+def test_streams_of_taken_seats_are_kept(action: Action) -> None:
+    room = full_room()
+    action(room)
+    assert room.dropped == set()
+
+
+def test_streams_are_dropped_once() -> None:
+    room = room_with_guests(BERT)
+    room.close("host")
+    assert room.dropped == {HOST_STREAM, BERT_STREAM}, "the empty seat has none"
+    room = reloaded(room)
+    room.close("operator")
+    room.open(HOST, "next", "new-stream", NOW)
+    assert room.dropped == set()

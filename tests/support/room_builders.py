@@ -57,6 +57,14 @@ def room_with_applicants(*people: Person) -> Room:
     return reloaded(room)
 
 
+def room_with_everyone() -> Room:
+    """A live with BERT on mic, CARL who applied, ANNA who is invited, and DORA who watches."""
+    room = room_with_guests(BERT, watching=(CARL, ANNA, DORA))
+    room.apply(CARL, NOW, 600)
+    room.invite(HOST.user_id, ANNA, NOW, 60)
+    return reloaded(room)
+
+
 def reloaded(room: Room) -> Room:
     """The room as it is loaded after its changes were saved."""
     stored = {name: copy(getattr(room, name)) for name in STORED}

@@ -1,0 +1,258 @@
+"""Users whom the host or an operator removes: from the room by a ban, or from the mic."""
+
+import contextlib
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import InvalidParameter, StateConflict
+from rooms.errors import NotAdmitted, NotHost, NotInRoom, NotLive, RemovedFromRoom
+from rooms.members import Person
+from rooms.room import Admission, Room
+from rooms.state import MAX_BANS, MAX_REMOVED
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.room_builders import (
+    BERT,
+    CARL,
+    DORA,
+    HOST,
+    NOW,
+    STRANGER,
+    events_of,
+    live_room,
+    membership,
+    new_room,
+    reloaded,
+    room_with_everyone,
+    room_with_guests,
+)
+
+UNTIL = NOW + 60_000
+ADMISSIONS: tuple[Admission, ...] = ("applied", "invited", "open")
+
+
+def room_after_ban(person: Person = BERT, until: int = UNTIL) -> Room:
+    """A live whose host has removed the user."""
+    room = room_with_everyone()
+    room.remove_user(HOST.user_id, person.user_id, until)
+    return reloaded(room)
+
+
+# ---- bans
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_user_without_a_membership_here_can_be_banned(*, elsewhere: bool) -> None:
+    room = live_room()
+    if elsewhere:
+        room.members[STRANGER.user_id] = membership(STRANGER, live_id=2)
+    assert room.remove_user(HOST.user_id, STRANGER.user_id, UNTIL) is False
+    assert events_of(room) == []
+    assert (room.gone, room.not_present) == (set(), {STRANGER.user_id})
+    assert room.banned_until_left == {STRANGER.user_id}
+    assert room.touched == {f"blocked.{STRANGER.user_id}"}
+    assert room.changed
+
+
+def test_a_ban_reports_whether_the_user_was_on_mic() -> None:
+    room = room_with_everyone()
+    assert room.ban_user(BERT.user_id, UNTIL, "banned") is True
+    assert room.ban_user(CARL.user_id, UNTIL, "banned") is False
+
+
+@pytest.mark.parametrize(
+    ("room", "host", "person", "error"),
+    [
+        (room_with_everyone(), BERT, CARL, NotHost),
+        (room_with_everyone(), BERT, BERT, NotHost),
+        (room_with_everyone(), STRANGER, CARL, NotHost),
+        (room_with_everyone(), HOST, HOST, InvalidParameter),
+        (new_room(), HOST, BERT, NotLive),
+        (new_room(), BERT, CARL, NotHost),
+    ],
+)
+def test_only_the_host_of_a_live_removes_users_and_only_others(
+    room: Room, host: Person, person: Person, error: type[Exception]
+) -> None:
+    before = copy.deepcopy(room)
+    with pytest.raises(error):
+        room.remove_user(host.user_id, person.user_id, UNTIL)
+    assert room == before
+    assert (room.banned_until_left, room.not_present) == (set(), set())
+
+
+def test_a_banned_user_cannot_enter_until_the_ban_expires() -> None:
+    room = room_after_ban()
+    for now in (NOW, UNTIL - 1):
+        assert room.is_banned(BERT.user_id, now)
+        assert room.active_bans(now) == {BERT.user_id: UNTIL}
+        with pytest.raises(RemovedFromRoom):
+            room.enter(BERT, now)
+    assert not room.changed
+    assert not room.is_banned(CARL.user_id, NOW)
+    assert room.enter(CARL, NOW) == "applied"
+    assert not room.is_banned(BERT.user_id, UNTIL)
+    assert room.active_bans(UNTIL) == {}
+    assert room.enter(BERT, UNTIL) == "viewer"
+
+
+def test_a_concurrently_written_membership_does_not_lift_a_ban() -> None:
+    room = room_after_ban()
+    room.members[BERT.user_id] = membership(BERT)
+    with pytest.raises(RemovedFromRoom):
+        room.enter(BERT, NOW)
+
+
+def test_a_banned_user_can_neither_apply_nor_be_invited_nor_sit() -> None:
+    room = room_after_ban()
+    for action in (
+        lambda: room.apply(BERT, NOW, 600),
+        lambda: room.invite(HOST.user_id, BERT, NOW, 60),
+        lambda: room.accept(BERT, "open", "s", "u"),
+    ):
+        with pytest.raises(NotInRoom):
+            action()
+    assert not room.changed
+
+
+def test_banning_again_changes_the_end_of_the_ban() -> None:
+    room = room_after_ban()
+    for until in (UNTIL + 5, NOW):
+        room.remove_user(HOST.user_id, BERT.user_id, until)
+        assert room.blocked == {BERT.user_id: until}
+
+
+def test_the_ban_that_ends_first_makes_room_for_another() -> None:
+    room = live_room(BERT)
+    room.blocked = {f"{n}": UNTIL + n for n in range(MAX_BANS)}
+    for until in (UNTIL + MAX_BANS, UNTIL):  # the second changes a ban and drops none
+        room.remove_user(HOST.user_id, BERT.user_id, until)
+        expected = {*(f"{n}" for n in range(1, MAX_BANS)), BERT.user_id}
+        assert room.blocked.keys() == expected
+    assert room.touched == {"blocked.0", f"blocked.{BERT.user_id}"}
+
+
+def test_a_user_may_enter_after_the_ban_is_lifted() -> None:
+    room = room_after_ban(DORA)
+    room.lift_ban(BERT.user_id)
+    assert not room.changed, "only DORA is banned"
+    room.lift_ban(DORA.user_id)
+    assert room.touched == {f"blocked.{DORA.user_id}"}
+    room = reloaded(room)
+    assert (room.blocked, room.enter(DORA, NOW)) == ({}, "viewer")
+
+
+# ---- removals from the mic
+
+
+def room_after_removal() -> Room:
+    """A live whose host has taken BERT off the mic."""
+    room = room_with_guests(BERT, watching=(CARL,))
+    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
+    return reloaded(room)
+
+
+def accept(room: Room, admission: Admission = "applied") -> None:
+    room.accept(BERT, admission, "again", "")
+
+
+@pytest.mark.parametrize("admission", ADMISSIONS)
+def test_a_removed_guest_may_apply_but_needs_an_invitation(admission: Admission) -> None:
+    room = room_after_removal()
+    with pytest.raises(NotAdmitted):
+        accept(room, admission)
+    assert not room.changed
+    room.apply(BERT, NOW, 600)
+    assert room.applicants(1) == [BERT], "the host sees the wish"
+    with pytest.raises(NotAdmitted):
+        accept(room, admission)
+    room.invite(HOST.user_id, BERT, NOW, 60)
+    accept(room, admission)
+    assert room.male
+    assert room.male.person == BERT
+    room = reloaded(room)
+    room.leave_mic(BERT.user_id, BERT.user_id, removed_until=UNTIL)
+    accept(reloaded(room), "open")
+
+
+def test_a_removal_ends_at_its_time_and_concerns_no_other_user() -> None:
+    room = room_after_removal()
+    room.expire(UNTIL - 1)
+    assert not room.changed
+    room.expire(UNTIL)
+    assert (room.removed, room.touched) == ({}, {"removed"})
+    accept(reloaded(room), "open")
+    room_after_removal().accept(CARL, "open", "stream", "")
+
+
+def test_only_the_host_removes_and_only_a_guest_and_with_a_time() -> None:
+    room = room_with_everyone()
+    room.leave_mic(HOST.user_id, CARL.user_id, removed_until=UNTIL)
+    room.leave_mic(HOST.user_id, BERT.user_id)
+    accept(room, "open")
+    room.leave_mic(BERT.user_id, BERT.user_id, removed_until=UNTIL)
+    assert room.removed == {}
+
+
+def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
+    room = room_after_removal()
+    room.leave(BERT.user_id)
+    room = reloaded(room)
+    room.enter(BERT, NOW)
+    with pytest.raises(NotAdmitted):
+        accept(reloaded(room), "open")
+
+
+def test_a_room_remembers_a_limited_number_of_removals() -> None:
+    room = room_with_guests(BERT)
+    room.removed = {f"{n}": UNTIL + n for n in range(MAX_REMOVED)}
+    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL + MAX_REMOVED)
+    assert list(room.removed) == [*(f"{n}" for n in range(1, MAX_REMOVED)), BERT.user_id]
+    assert "removed" in room.touched
+
+
+def test_a_ban_takes_the_place_of_the_removal() -> None:
+    room = room_after_removal()
+    room.remove_user(HOST.user_id, BERT.user_id, UNTIL)
+    assert (room.removed, room.blocked) == ({}, {BERT.user_id: UNTIL})
+
+
+ACTIONS = ("accept", "apply", "invite", "leave", "remove", "wait")
+
+
+@example_settings(100)
+@given(st.lists(st.sampled_from(ACTIONS), min_size=8, max_size=30), st.sampled_from(ADMISSIONS))
+def test_no_sequence_brings_a_removed_guest_back_without_an_invitation(
+    actions: list[str], admission: Admission
+) -> None:
+    room, now, until = live_room(BERT), NOW, 0
+    for action in actions:
+        room = reloaded(room)
+        now += 25_000 if action == "wait" else 0
+        room.expire(now)
+        is_invited = bool((found := room.applications.get(BERT.user_id)) and found.invited)
+        was_seated = room.male is not None
+        with contextlib.suppress(StateConflict):
+            act(room, action, admission, now)
+        if action == "remove" and was_seated:
+            until = now + 60_000
+        if room.male and not was_seated:
+            assert is_invited or now >= until
+            until = 0
+        assert room.removed == ({BERT.user_id: until} if until > now else {})
+
+
+def act(room: Room, action: str, admission: Admission, now: int) -> None:
+    bert = BERT.user_id
+    steps: dict[str, Any] = {
+        "accept": lambda: accept(room, admission),
+        "apply": lambda: room.apply(BERT, now, 600),
+        "invite": lambda: room.invite(HOST.user_id, BERT, now, 60),
+        "leave": lambda: room.leave_mic(bert, bert, removed_until=now + 60_000),
+        "remove": lambda: room.leave_mic(HOST.user_id, bert, removed_until=now + 60_000),
+        "wait": lambda: None,
+    }
+    steps[action]()
