@@ -75,7 +75,7 @@ def test_an_order_with_another_number_is_a_repetition() -> None:
 def test_an_order_of_another_block_price_or_provider_is_no_repetition(
     change: dict[str, object],
 ) -> None:
-    other, block_id = replace(ORDER, **change), 1 if change else 2  # type: ignore[arg-type]
+    other, block_id = replace(ORDER, **change), 1 if change else 2
     assert find_repeated([OPEN], other, block_id) is None
 
 
@@ -125,7 +125,7 @@ def test_a_payment_that_does_not_match_is_refused_with_a_reason(
     reason: str, other: dict[str, object]
 ) -> None:
     with pytest.raises(PaymentRefused) as refused:
-        check_payment(ORDER, replace(PAYMENT, **other))  # type: ignore[arg-type]
+        check_payment(ORDER, replace(PAYMENT, **other))
     assert (refused.value.reason, str(refused.value)) == (reason, reason)
 
 

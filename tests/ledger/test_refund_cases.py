@@ -108,7 +108,7 @@ def test_a_case_waits_for_the_refunds_of_its_orders_and_knows_them_afterwards() 
 def test_the_providers_answer_replaces_a_problem(answer: str, state: str, problem: str) -> None:
     unclear = reversed_case().note_problem("Q1", "pay_away", AT)
     assert (unclear.orders[0].state, unclear.orders[0].problem) == ("taken", "pay_away")
-    case = unclear.note_answer("Q1", answer, AT)  # type: ignore[arg-type]
+    case = unclear.note_answer("Q1", answer, AT)
     assert (case.orders[0].state, case.orders[0].problem) == (state, problem)
     assert case.orders[1].state == "taken"
     assert unclear.apply(notice(), AT).orders[0].problem == ""

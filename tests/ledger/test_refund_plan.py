@@ -74,7 +74,7 @@ def test_a_notice_of_the_whole_sum_closes_a_step_whose_gold_is_taken(
 ) -> None:
     """A repeated notice is known, a second refund is not."""
     step = replace(STEP, state=state, provider_refund=provider_refund)
-    assert step.is_paid_by(replace(REFUND, **refund)) == is_paid  # type: ignore[arg-type]
+    assert step.is_paid_by(replace(REFUND, **refund)) == is_paid
 
 
 # ---- gifts

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -14,7 +14,7 @@ from realtime.close_codes import CloseCode
 from realtime.outbox import Outbox
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.outbox_sockets import OutboxPair
-from tests.support.waiting import run_ready_tasks, until
+from tests.support.waiting import until
 
 FRAME_BYTES = 4
 BYE = -1
@@ -75,7 +75,6 @@ class FanoutFixture:
             await asyncio.sleep(0)
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_small_room_receives_an_event_at_once() -> None:
     room = FanoutFixture(slice_=3)
     outboxes = [room.add() for _ in range(3)]
@@ -84,7 +83,6 @@ async def test_small_room_receives_an_event_at_once() -> None:
     assert (room.fanout.sent, room.fanout.busy) == (1, False)
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_failed_batch_does_not_stop_later_batches() -> None:
     def on_delivered(_latency: float) -> None:
         raise ZeroDivisionError
@@ -101,7 +99,6 @@ async def test_failed_batch_does_not_stop_later_batches() -> None:
     assert [line["event"] for line in lines] == ["fanout_batch_failed"] * 2
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_other_tasks_run_between_slices() -> None:
     room = FanoutFixture(slice_=2)
     outboxes = [room.add() for _ in range(6)]
@@ -118,7 +115,6 @@ async def test_other_tasks_run_between_slices() -> None:
     assert [outbox.received for outbox in outboxes] == [[1]] * 6
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_frames_queued_during_a_batch_are_sent_joined_and_in_order() -> None:
     room = FanoutFixture(slice_=1)
     outboxes = [room.add() for _ in range(3)]
@@ -131,40 +127,9 @@ async def test_frames_queued_during_a_batch_are_sent_joined_and_in_order() -> No
     assert [outbox.send_sizes for outbox in outboxes] == [[1, 5]] * 3
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_socket_added_while_frames_are_queued_gets_each_later_frame_once() -> None:
-    room = FanoutFixture(slice_=1)
-    for _ in range(3):
-        room.add()
-    room.send_event()
-    before = room.add()
-    room.send_event()
-    await asyncio.sleep(0)
-    room.send_event()
-    during = room.add()
-    room.send_event()
-    await room.settle()
-    room.send_event()
-    await room.settle()
-    assert (before.received, during.received) == ([2, 3, 4, 5], [4, 5])
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_close_all_follows_every_queued_frame() -> None:
-    room = FanoutFixture(slice_=1)
-    outboxes = [room.add() for _ in range(3)]
-    room.send_event()
-    room.send_event()
-    room.fanout.close_all(close)
-    assert room.fanout.sockets == {}
-    await room.settle()
-    assert [outbox.received for outbox in outboxes] == [[1, 2, BYE]] * 3
-
-
 # ---- busy rooms
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_busy_room_batches_events_into_one_send_in_order() -> None:
     room = FanoutFixture(slice_=9, gather=0.02)
     outboxes = [room.add() for _ in range(2)]
@@ -179,68 +144,23 @@ async def test_busy_room_batches_events_into_one_send_in_order() -> None:
     assert [outbox.received for outbox in outboxes] == [[1, 2, 3, 4]] * 2
     assert [outbox.send_sizes for outbox in outboxes] == [[1, 3]] * 2
     assert room.fanout.sent == 4
+    room.fanout.send(b"0009", 4)
+    assert len(room.latencies) == 4, "each event is measured, an unnumbered frame is not"
+    assert all(0 <= seconds < 10 for seconds in room.latencies)
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_socket_added_while_a_batch_is_collected_gets_only_later_events() -> None:
-    room = FanoutFixture(slice_=9, gather=0.02)
-    room.add()
-    room.send_event()
-    room.send_event()
-    late = room.add()
-    room.send_event()
-    await room.settle()
-    assert late.received == [3]
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_removed_socket_first_receives_its_queued_events() -> None:
-    room = FanoutFixture(slice_=9, gather=0.02)
-    remaining, removed = room.add(), room.add("removed")
-    room.send_event()
-    room.send_event()
-    late = room.add("late")
-    for outbox in (removed, late):
-        room.fanout.remove(outbox.user_id)
-        outbox.close()
-    room.send_event()
-    await room.settle()
-    assert (removed.received, late.received) == ([1, 2, BYE], [BYE])
-    assert remaining.received == [1, 2, 3]
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_unnumbered_frame_is_not_batched_in_a_busy_room() -> None:
+async def test_only_events_of_a_busy_room_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
     room = FanoutFixture(slice_=9, gather=0.02)
     outbox = room.add()
     room.send_event()
     room.fanout.send(b"0009", 1)
-    assert outbox.received == [1, 9]
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_room_is_not_busy_after_a_quiet_period(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    assert outbox.received == [1, 9], "an unnumbered frame"
     monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 0.0)
     room = FanoutFixture(slice_=9, gather=0.02)
     outbox = room.add()
-    room.send_event()
-    room.send_event()
-    assert (outbox.send_sizes, room.fanout.busy) == ([1, 1], False)
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_latency_of_every_event_is_measured() -> None:
-    room = FanoutFixture(slice_=1, gather=0.02)
-    for _ in range(3):
-        room.add()
-    for _ in range(4):
+    for _ in range(2):
         room.send_event()
-    room.fanout.send(b"0009", 4)
-    await room.settle()
-    assert len(room.latencies) == 4, "unnumbered frames are not measured"
-    assert all(0 <= seconds < 10 for seconds in room.latencies)
+    assert (outbox.send_sizes, room.fanout.busy) == ([1, 1], False)
 
 
 @pytest.fixture
@@ -251,7 +171,6 @@ def pairs(io_loop: IOLoop) -> Iterator[list[OutboxPair]]:
         pair.close()
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_dead_clients_do_not_stop_delivery_to_the_others(
     pairs: list[OutboxPair],
 ) -> None:
@@ -274,7 +193,6 @@ async def test_dead_clients_do_not_stop_delivery_to_the_others(
     assert [n for n, pair in enumerate(pairs) if pair.outbox.closed] == [0, 3, 5]
 
 
-@pytest.mark.gen_test(timeout=20)
 async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLoop) -> None:
     slow, quick = (OutboxPair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
     fanout = Fanout(slice_size=9, gather_seconds=0.001)
@@ -302,7 +220,6 @@ class FailingOutbox(OutboxStub):
 
 
 @pytest.mark.parametrize("slice_", [1, 9])
-@pytest.mark.gen_test(timeout=10)
 async def test_unexpected_error_of_a_socket_does_not_stop_the_room(
     slice_: int,
 ) -> None:
@@ -313,38 +230,6 @@ async def test_unexpected_error_of_a_socket_does_not_stop_the_room(
         room.send_event()
         await room.settle()
     assert outbox.received == [1, 2]
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_socket_removed_between_slices_receives_the_whole_batch() -> None:
-    room = FanoutFixture(slice_=1)
-    first, second, third = room.add("first"), room.add("second"), room.add("third")
-    room.send_event()
-    await asyncio.sleep(0)
-    room.send_event()
-    for outbox in (first, third):  # the first event was sent to one of them only
-        room.fanout.remove(outbox.user_id)
-        outbox.close()
-    await room.settle()
-    assert (first.received, third.received) == ([1, 2, BYE], [1, 2, BYE])
-    assert second.received == [1, 2]
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_socket_removed_between_batches_receives_no_frame_twice() -> None:
-    room = FanoutFixture(slice_=1, gather=0.05)
-    room.add("first")
-    last = room.add("last")
-    room.send_event()
-    await asyncio.sleep(0)
-    room.send_event()
-    await run_ready_tasks()
-    assert last.received == [1]
-    assert room.fanout.busy, "the second batch is being collected"
-    room.fanout.remove("last")
-    last.close()
-    await room.settle()
-    assert last.received == [1, 2, BYE]
 
 
 # ---- any order of adding, sending, removing and event loop turns
@@ -375,16 +260,15 @@ class FanoutModel:
         """Last event sequence number up to each frame number."""
 
     async def act(self, action: str, user_id: str) -> None:
-        if action == "turn":
-            await asyncio.sleep(0)
-        else:
-            steps: dict[str, Callable[[], None]] = {
-                "add": lambda: self._add(user_id),
-                "remove": lambda: self._remove(user_id),
-                "send": lambda: self._send(numbered=True),
-                "send_unnumbered": lambda: self._send(numbered=False),
-            }
-            steps[action]()
+        match action:
+            case "turn":
+                await asyncio.sleep(0)
+            case "add":
+                self._add(user_id)
+            case "remove":
+                self._remove(user_id)
+            case _:
+                self._send(numbered=action == "send")
         self._check()
 
     async def end(self) -> None:
@@ -449,8 +333,4 @@ def test_each_socket_receives_exactly_the_frames_sent_while_joined_then_the_clos
         for outbox in model.outboxes:
             assert outbox.received == model.expected[id(outbox)]
 
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(run())
-    finally:
-        loop.close()
+    asyncio.run(run())

@@ -1,13 +1,30 @@
+"""Frames of server messages, as another library parses them, and messages of the bus."""
+
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.frames import Frame
 from websockets.protocol import CLIENT, OPEN, Protocol
 
 from realtime import frames
+from realtime.bus import (
+    MESSAGE_TYPES,
+    AudienceChanged,
+    BusMessage,
+    CatalogueChanged,
+    ConnectionOpened,
+    EventPublished,
+    TokenRevoked,
+    UserEvicted,
+    pack,
+    unpack,
+)
 from realtime.close_codes import CloseCode
 from rooms.events import NumberedEvent
+from tests.support.hypothesis_profiles import example_settings
 
 
 def parse_messages(wire: bytes) -> list[bytes]:
@@ -28,14 +45,15 @@ def decode(wire: bytes) -> dict[str, Any]:
     return decoded
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
-def test_another_library_parses_frames_of_any_length(size: int) -> None:
-    assert parse_messages(frames.frame(b"x" * size)) == [b"x" * size]
-
-
-@pytest.mark.parametrize(("size", "head"), [(125, 2), (126, 4), (65535, 4), (65536, 10)])
-def test_frame_uses_the_shortest_length_encoding(size: int, head: int) -> None:
-    assert len(frames.frame(b"x" * size)) == size + head
+@pytest.mark.parametrize(
+    ("size", "head"), [(0, 2), (125, 2), (126, 4), (65535, 4), (65536, 10), (70000, 10)]
+)
+def test_another_library_parses_frames_of_any_length_in_their_shortest_encoding(
+    size: int, head: int
+) -> None:
+    frame = frames.frame(b"x" * size)
+    assert len(frame) == size + head
+    assert parse_messages(frame) == [b"x" * size]
 
 
 def test_joined_frames_are_separate_messages() -> None:
@@ -43,71 +61,60 @@ def test_joined_frames_are_separate_messages() -> None:
     assert parse_messages(b"".join(map(frames.frame, payloads))) == payloads
 
 
-def test_json_is_utf_8_without_escapes() -> None:
-    assert frames.encode({"name": "红娘"}) == '{"name":"红娘"}'.encode()
+EVENT = NumberedEvent("e1", 43, 1690000000123, "profile", {"nickname": "红"})
+POSITION = {"live_id": 7, "epoch": "e1", "seq": 43}
+AUDIENCE = {"audience_count": 9, "num_list": [0, 5, 1, 3]}
 
 
-def test_event_frame_has_the_saved_fields() -> None:
-    event = NumberedEvent("e1", 43, 1690000000123, "profile", {"nickname": "红"})
-    assert decode(frames.event(7, event)) == {
-        "type": "profile",
-        "live_id": 7,
-        "epoch": "e1",
-        "seq": 43,
-        "ts": 1690000000123,
-        "data": {"nickname": "红"},
-    }
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        (
+            frames.event(7, EVENT),
+            {"type": "profile", **POSITION, "ts": 1690000000123, "data": {"nickname": "红"}},
+        ),
+        (
+            frames.snapshot(7, "e1", 43, {"status": "live"}, None),
+            {"type": "snapshot", **POSITION, "data": {"status": "live"}},
+        ),
+        (
+            frames.snapshot(7, "e1", 43, {}, "too_old"),
+            {"type": "snapshot", **POSITION, "data": {}, "reset": "too_old"},
+        ),
+        (frames.resumed(7, "e1", 43, 2), {"type": "resumed", **POSITION, "replayed": 2}),
+        (frames.audience(7, 9, [0, 5, 1, 3]), {"type": "audience", "live_id": 7, "data": AUDIENCE}),
+        (frames.heartbeat(44).removesuffix(b"\x89\x00"), {"type": "heartbeat", "seq": 44}),
+        (frames.pong(7), {"type": "pong", "n": 7}),
+        *(
+            (
+                frames.bye(code, 1200),
+                {
+                    "type": "bye",
+                    "code": int(code),
+                    "reason": code.name.lower(),
+                    "retry_ms": 1200,
+                    "reconnect": code < 4500,
+                },
+            )
+            for code in CloseCode
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else value["type"],
+)
+def test_a_frame_has_its_fields(wire: bytes, expected: dict[str, Any]) -> None:
+    frame = decode(wire)
+    if "ts" not in expected and frame["type"] in ("snapshot", "heartbeat"):
+        assert frame.pop("ts") > 1_690_000_000_000
+    assert frame == expected
 
 
-def test_event_is_always_encoded_as_the_same_bytes() -> None:
-    event = NumberedEvent("e1", 43, 1, "profile", {"nickname": "红", "gender": 1})
-    assert frames.event(7, event) == frames.event(7, event)
+def test_an_event_is_always_encoded_as_the_same_bytes_in_utf_8() -> None:
+    assert frames.event(7, EVENT) == frames.event(7, EVENT)
+    assert '"红"'.encode() in frames.event(7, EVENT)
 
 
-def test_snapshot_has_a_reset_reason_only_after_a_failed_resume() -> None:
-    first = decode(frames.snapshot(7, "e1", 42, {"status": "live"}, None))
-    assert first.pop("ts") > 1_690_000_000_000
-    expected = {"type": "snapshot", "live_id": 7, "epoch": "e1", "seq": 42}
-    assert first == {**expected, "data": {"status": "live"}}
-    assert decode(frames.snapshot(7, "e1", 42, {}, "too_old"))["reset"] == "too_old"
-
-
-def test_resumed_frame_has_the_number_of_replayed_events() -> None:
-    assert decode(frames.resumed(7, "e1", 44, 2)) == {
-        "type": "resumed",
-        "live_id": 7,
-        "epoch": "e1",
-        "seq": 44,
-        "replayed": 2,
-    }
-
-
-def test_audience_frame_has_no_sequence_number() -> None:
-    frame = decode(frames.audience(7, 9, [0, 5, 1, 3]))
-    data = {"audience_count": 9, "num_list": [0, 5, 1, 3]}
-    assert frame == {"type": "audience", "live_id": 7, "data": data}
-
-
-def test_heartbeat_has_the_last_sequence_number_and_is_followed_by_a_ping() -> None:
-    heartbeat, ping, rest = frames.heartbeat(44).partition(frames.PING)
-    assert (ping, rest) == (b"\x89\x00", b"")
-    frame = decode(heartbeat)
-    assert (frame.pop("ts") > 1_690_000_000_000, frame) == (True, {"type": "heartbeat", "seq": 44})
-
-
-def test_pong_echoes_the_number() -> None:
-    assert decode(frames.pong(7)) == {"type": "pong", "n": 7}
-
-
-@pytest.mark.parametrize("code", list(CloseCode))
-def test_bye_frame_has_the_reason_and_whether_to_reconnect(code: CloseCode) -> None:
-    assert decode(frames.bye(code, 1200)) == {
-        "type": "bye",
-        "code": int(code),
-        "reason": code.name.lower(),
-        "retry_ms": 1200,
-        "reconnect": code < 4500,
-    }
+def test_a_heartbeat_is_followed_by_a_ping() -> None:
+    assert frames.heartbeat(44).endswith(b"}\x89\x00")
 
 
 def test_close_codes_are_those_of_the_contract() -> None:
@@ -123,3 +130,71 @@ def test_close_codes_are_those_of_the_contract() -> None:
         "REPLACED": 4509,
         "ENDED": 4510,
     }
+
+
+# ---- messages of the bus
+
+IDS = st.integers(0, 2**53)
+TEXTS = st.text(max_size=20)
+MESSAGES = st.one_of(
+    st.builds(EventPublished, IDS, TEXTS, IDS, st.binary(max_size=300), st.booleans()),
+    st.builds(AudienceChanged, IDS),
+    st.builds(UserEvicted, TEXTS, st.none() | IDS, st.sampled_from(CloseCode)),
+    st.builds(ConnectionOpened, IDS, TEXTS, TEXTS, IDS),
+    st.builds(TokenRevoked, TEXTS),
+    st.builds(CatalogueChanged),
+)
+
+
+@example_settings(100)
+@given(sender=TEXTS, message=MESSAGES)
+def test_pack_and_unpack_round_trip(sender: str, message: BusMessage) -> None:
+    unpacked = unpack(pack(sender, message))
+    assert unpacked == (sender, message)
+    assert unpacked is not None
+    if isinstance(message, UserEvicted):
+        assert type(unpacked[1].code) is CloseCode
+
+
+@example_settings(100)
+@given(data=st.binary(max_size=200))
+def test_random_bytes_unpack_to_none(data: bytes) -> None:
+    assert unpack(data) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@example_settings(50)
+@given(value=JSON, name=st.sampled_from([*MESSAGE_TYPES, "unknown"]), fields=JSON)
+def test_unpack_never_raises_on_messages_of_another_version(
+    value: object, name: str, fields: object
+) -> None:
+    for written in (value, ["me", name, fields]):
+        found = unpack(json.dumps(written).encode() + b"\nframe")
+        assert found is None or type(found[1]) in MESSAGE_TYPES.values()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '["me","unknown",{"live_id":1}]',
+        '["me","audience_changed",{"live_id":1,"more":2}]',
+        '["me","audience_changed",{}]',
+        '["me","audience_changed",null]',
+        '["me","audience_changed"]',
+        '["me","catalogue_changed",{"gifts":true}]',
+        '["me","user_evicted",{"user_id":"1","live_id":1,"code":4999}]',
+        '["me",["audience_changed"],{"live_id":1}]',
+        '{"audience_changed":1}',
+        "7",
+        "null",
+        "[" * 100_000,
+    ],
+)
+def test_unknown_type_or_malformed_fields_unpack_to_none(value: str) -> None:
+    assert unpack(value.encode()) is None

@@ -1,57 +1,55 @@
+"""Delivery of each event once and in order, and the hub's periodic jobs."""
+
 import asyncio
-from typing import Any
+from collections.abc import Iterable
 
 import pytest
 
 from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
+from realtime.resume import ResumePosition, RoomView
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
 from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
 
+# ---- delivery
 
-@pytest.mark.gen_test
-async def test_events_after_joining_arrive_in_order(hub_fixture: HubFixture) -> None:
+
+async def test_events_arrive_in_order_from_joining_until_leaving(hub_fixture: HubFixture) -> None:
     hub_fixture.store_and_publish()
     outbox = await hub_fixture.join()
     hub_fixture.store_and_publish("profile", "profile")
     assert outbox.received_events == [("snapshot", 1), *profile_events(2, 3)]
     assert hub_fixture.hub.events_delivered == 2
+    hub_fixture.hub.disconnect(ROOM, outbox)
+    assert hub_fixture.hub.channels == []
+    hub_fixture.store_and_publish()
+    assert len(outbox.received) == 3
 
 
-@pytest.mark.gen_test
-async def test_check_backfills_events_whose_message_was_lost(hub_fixture: HubFixture) -> None:
+@pytest.mark.parametrize(
+    "published",
+    [[], [0, 0, 1, 1, 0], [9], [2, 1, 0], [3, 3, 0, 9, 1, 5, 2, 8]],
+    ids=["all lost", "duplicate", "only the last", "reversed", "mixed"],
+)
+async def test_lost_duplicate_and_reordered_messages_deliver_each_event_once(
+    hub_fixture: HubFixture, published: list[int]
+) -> None:
     outbox = await hub_fixture.join()
-    hub_fixture.stored.save()
-    hub_fixture.stored.save()
-    assert outbox.received_events == [("snapshot", 0)]
+    saved = [hub_fixture.stored.save() for _ in range(10)]
+    for n in published:
+        hub_fixture.publish_event(saved[n])
+        await asyncio.sleep(0)
+    await hub_fixture.wait_backfilled()
+    if published == [9]:
+        assert outbox.received_events == [("snapshot", 0), *profile_events(1, 10)]
     await hub_fixture.hub.check()
-    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 2)]
-    assert hub_fixture.hub.events_backfilled == 2
+    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 10)]
+    assert hub_fixture.hub.events_delivered == 10
+    if not published:
+        assert hub_fixture.hub.events_backfilled == 10
 
 
-@pytest.mark.gen_test
-async def test_duplicate_or_late_messages_are_dropped(hub_fixture: HubFixture) -> None:
-    outbox = await hub_fixture.join()
-    first, second = hub_fixture.stored.save(), hub_fixture.stored.save()
-    for event in (first, first, second, second, first):
-        hub_fixture.publish_event(event)
-    await hub_fixture.wait_backfilled()
-    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 2)]
-
-
-@pytest.mark.gen_test
-async def test_out_of_order_messages_are_backfilled_from_the_log(hub_fixture: HubFixture) -> None:
-    outbox = await hub_fixture.join()
-    first, second, third = (hub_fixture.stored.save() for _ in range(3))
-    hub_fixture.publish_event(third)
-    hub_fixture.publish_event(second)
-    hub_fixture.publish_event(first)
-    await hub_fixture.wait_backfilled()
-    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 3)]
-
-
-@pytest.mark.gen_test
 async def test_next_check_retries_after_the_log_was_unreadable(hub_fixture: HubFixture) -> None:
     outbox = await hub_fixture.join()
     hub_fixture.stored.save()
@@ -66,28 +64,36 @@ async def test_next_check_retries_after_the_log_was_unreadable(hub_fixture: HubF
     assert outbox.received_events == [("snapshot", 0), *profile_events(1, 2)]
 
 
-@pytest.mark.gen_test
-async def test_check_closes_sockets_of_a_replaced_epoch(hub_fixture: HubFixture) -> None:
-    outbox = await hub_fixture.join()
-    hub_fixture.stored.start_epoch("b")
-    await hub_fixture.hub.check()
-    assert outbox.code == CloseCode.ENDED
-    assert hub_fixture.hub.channels == []
-
-
-@pytest.mark.gen_test
-async def test_check_delivers_a_lost_live_end_and_closes_the_sockets(
+async def test_check_finishes_although_a_room_keeps_producing_events(
     hub_fixture: HubFixture,
 ) -> None:
+    """Every message is lost, and each read of the log is followed by another event."""
+    outbox, log_since = await hub_fixture.join(), hub_fixture.stored.log_since
+
+    async def never_ending(room: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
+        hub_fixture.stored.save()
+        return await log_since(room, epoch, seq)
+
+    hub_fixture.stored.save()
+    hub_fixture.stored.log_since = never_ending
+    await hub_fixture.hub.check()
+    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 2)]
+
+
+async def test_check_closes_sockets_of_a_live_that_has_ended(hub_fixture: HubFixture) -> None:
+    """Whether the end is still in the log, or another epoch has begun."""
     outbox = await hub_fixture.join()
     hub_fixture.stored.save("live_end")
     await hub_fixture.hub.check()
     assert outbox.received_events == [("snapshot", 0), ("live_end", 1)]
-    assert outbox.code == CloseCode.ENDED
-    assert hub_fixture.hub.channels == []
+    assert (outbox.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
+    hub_fixture.stored.start_epoch("b")
+    outbox = await hub_fixture.join()
+    hub_fixture.stored.start_epoch("c")
+    await hub_fixture.hub.check()
+    assert (outbox.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
 
 
-@pytest.mark.gen_test
 async def test_event_of_an_older_epoch_is_not_delivered(hub_fixture: HubFixture) -> None:
     old = hub_fixture.stored.save()
     hub_fixture.stored.start_epoch("b")
@@ -97,42 +103,64 @@ async def test_event_of_an_older_epoch_is_not_delivered(hub_fixture: HubFixture)
     assert outbox.received_events == [("snapshot", 0)]
 
 
-@pytest.mark.gen_test
-async def test_last_disconnect_removes_the_channel(hub_fixture: HubFixture) -> None:
-    outbox = await hub_fixture.join()
-    hub_fixture.hub.disconnect(ROOM, outbox)  # type: ignore[arg-type]
-    assert hub_fixture.hub.channels == []
-    hub_fixture.store_and_publish()
-    assert outbox.received_events == [("snapshot", 0)]
+def test_live_end_is_encoded_as_last_and_always_as_the_same_bytes() -> None:
+    event = NumberedEvent("a", 1, 0, "live_end", {})
+    assert EventPublished.of(ROOM, event).last
+    assert EventPublished.of(ROOM, event) == EventPublished.of(ROOM, event)
 
 
-@pytest.mark.gen_test
+# ---- audience counts
+
+
+class Counter:
+    """Counts rooms: the host, and `men`; fails the first time if `fails`."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.men = 0
+        self.fails = fails
+        self.queries: list[list[tuple[int, str]]] = []
+
+    async def __call__(self, sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
+        self.queries.append(list(sessions))
+        if self.fails:
+            self.fails = False
+            raise ConnectionError
+        return {ROOM: MemberCounts(men=self.men)}
+
+
 async def test_audience_changes_share_one_count_and_a_failed_count_is_retried(
     hub_fixture: HubFixture,
 ) -> None:
-    outbox = await hub_fixture.join()
-    queries: list[list[tuple[int, str]]] = []
-
-    async def count(sessions: Any) -> dict[int, MemberCounts]:
-        queries.append(list(sessions))
-        if len(queries) == 1:
-            raise ConnectionError
-        return {ROOM: MemberCounts(men=1)}
-
+    outbox, count = await hub_fixture.join(), Counter(fails=True)
     hub_fixture.hub.mark_audience_changed(ROOM)
     hub_fixture.hub.mark_audience_changed(ROOM)
     with pytest.raises(ConnectionError):
         await hub_fixture.hub.send_audience_counts(count)
-    await hub_fixture.hub.send_audience_counts(count)
-    await hub_fixture.hub.send_audience_counts(count)
-    assert queries == [[(ROOM, "a")]] * 2
-    assert outbox.received[1]["data"] == {"audience_count": 2, "num_list": [0, 1, 0, 0]}
-    hub_fixture.hub.mark_audience_changed(ROOM)
-    await hub_fixture.hub.send_audience_counts(count)
-    assert len(outbox.received) == 2, "unchanged counts are not sent again"
+    for _ in range(2):
+        await hub_fixture.hub.send_audience_counts(count)
+    assert count.queries == [[(ROOM, "a")]] * 2
+    assert outbox.received[1]["data"] == {"audience_count": 1, "num_list": [0, 0, 0, 0]}
 
 
-@pytest.mark.gen_test
+async def test_a_count_is_sent_if_it_has_changed_or_a_client_resumes(
+    hub_fixture: HubFixture,
+) -> None:
+    """It may have changed while that client was disconnected."""
+    outbox, count = await hub_fixture.join(OutboxSpy("1")), Counter()
+    for men, sent in ((0, 1), (3, 2), (3, 2)):
+        count.men = men
+        hub_fixture.hub.mark_all_audiences_changed()
+        await hub_fixture.hub.send_audience_counts(count)
+        assert len(outbox.received) == 1 + sent
+    assert outbox.received[-1]["data"] == {"audience_count": 4, "num_list": [0, 3, 0, 0]}
+    resumed = await hub_fixture.join(OutboxSpy("2"), since=ResumePosition("a", 0))
+    await hub_fixture.hub.send_audience_counts(count)
+    assert [frame["type"] for frame in resumed.received] == ["resumed", "audience"]
+
+
+# ---- heartbeats, and clients that are silent or slow
+
+
 async def test_silent_sockets_are_closed_and_others_get_heartbeats(hub_fixture: HubFixture) -> None:
     quiet, active = await hub_fixture.join(OutboxSpy("1")), await hub_fixture.join(OutboxSpy("2"))
     hub_fixture.store_and_publish()
@@ -143,22 +171,75 @@ async def test_silent_sockets_are_closed_and_others_get_heartbeats(hub_fixture: 
     assert active.received_events == [("snapshot", 0), *profile_events(1, 1), ("heartbeat", 1)]
 
 
-@pytest.mark.gen_test
-async def test_lost_duplicate_and_reordered_messages_deliver_each_event_once(
+async def test_heartbeat_never_names_an_event_still_being_delivered() -> None:
+    """A client without that event would reconnect to resume."""
+    hub_fixture = HubFixture(slice_=1)
+    outboxes = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(4)]
+    hub_fixture.store_and_publish()
+    [channel] = hub_fixture.hub.channels
+
+    def send_heartbeats() -> None:
+        for outbox in outboxes:
+            outbox.next_heartbeat = 1.0
+        hub_fixture.hub.send_heartbeats(2.0, every=25, silent=1e9)
+
+    while channel.sent < 1:
+        send_heartbeats()
+        await asyncio.sleep(0)
+    send_heartbeats()
+    for outbox in outboxes:
+        last_seq = 0
+        for type_, seq in outbox.received_events:
+            last_seq = max(last_seq, seq) if type_ != "heartbeat" else last_seq
+            assert seq <= last_seq, "the heartbeat named an undelivered event"
+        assert outbox.received_events[-1] == ("heartbeat", 1)
+        assert profile_events(1, 1)[0] in outbox.received_events
+
+
+async def test_stalled_sockets_are_disconnected_even_before_they_join(
     hub_fixture: HubFixture,
 ) -> None:
-    """Ten events are saved; their messages arrive in any order, twice or never."""
-    outbox = await hub_fixture.join()
-    saved = [hub_fixture.stored.save() for _ in range(10)]
-    for n in (3, 3, 0, 9, 1, 5, 2, 8):
-        hub_fixture.publish_event(saved[n])
+    unauthenticated = OutboxSpy("")
+    slow, quick = await hub_fixture.join(OutboxSpy("1")), await hub_fixture.join(OutboxSpy("2"))
+    hub_fixture.hub.connect(unauthenticated)
+    slow.stalled = unauthenticated.stalled = True
+    hub_fixture.hub.disconnect_slow(1.0, 10)
+    codes = [outbox.code for outbox in (slow, unauthenticated, quick)]
+    assert codes == [CloseCode.SLOW, CloseCode.SLOW, None]
+
+
+# ---- shutdown
+
+
+async def test_close_all_closes_joined_joining_and_unauthenticated_sockets() -> None:
+    hub_fixture = HubFixture(slice_=2)
+    joined = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(5)]
+    joining, unauthenticated = OutboxSpy("joining"), OutboxSpy("")
+    hub_fixture.hub.connect(unauthenticated)
+    may_load = asyncio.Event()
+
+    async def load_view() -> RoomView:
+        await may_load.wait()
+        return await hub_fixture.stored.load_view()
+
+    task = asyncio.ensure_future(hub_fixture.join(joining, load_view=load_view))
+    await asyncio.sleep(0)
+    hub_fixture.hub.close_all(lambda user_id: 100 + len(user_id))
+    may_load.set()
+    await task
+    while any(outbox.code is None for outbox in joined):
         await asyncio.sleep(0)
-    await hub_fixture.wait_backfilled()
-    await hub_fixture.hub.check()
-    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 10)]
+    every_outbox = [*joined, joining, unauthenticated]
+    assert [outbox.code for outbox in every_outbox] == [CloseCode.RESTART] * 7
+    assert [outbox.retry_ms for outbox in every_outbox] == [101] * 5 + [107, 100]
+    assert (joining.received, hub_fixture.hub.sockets, hub_fixture.hub.channels) == ([], 0, [])
 
 
-def test_live_end_is_encoded_as_last_and_always_as_the_same_bytes() -> None:
-    event = NumberedEvent("a", 1, 0, "live_end", {})
-    assert EventPublished.of(ROOM, event).last
-    assert EventPublished.of(ROOM, event) == EventPublished.of(ROOM, event)
+async def test_no_event_is_delivered_after_close_all(hub_fixture: HubFixture) -> None:
+    outbox = await hub_fixture.join()
+    hub_fixture.hub.close_all(lambda _: 100)
+    hub_fixture.store_and_publish()
+    assert (outbox.received_events, outbox.code) == ([("snapshot", 0)], CloseCode.RESTART)
+    assert hub_fixture.hub.open == 1, "the connection is still closing"
+    hub_fixture.hub.disconnect(ROOM, outbox)
+    assert hub_fixture.hub.open == 0

@@ -20,13 +20,15 @@ def lose_events(hub_fixture: HubFixture, count: int) -> list[NumberedEvent]:
     return events
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_sockets_of_a_room_that_fell_behind_get_a_snapshot_and_stay_open(
     hub_fixture: HubFixture,
 ) -> None:
     outboxes = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(3)]
     lose_events(hub_fixture, 5)
     await hub_fixture.hub.check()
+    outboxes[0].next_heartbeat = 1.0
+    hub_fixture.hub.send_heartbeats(2.0, every=25, silent=1e9)
+    assert outboxes[0].received.pop()["seq"] == 5, "the heartbeat names the snapshot's position"
     hub_fixture.store_and_publish()
     for outbox in outboxes:
         assert outbox.received_events == [("snapshot", 0), ("snapshot", 5), *profile_events(6, 6)]
@@ -34,21 +36,6 @@ async def test_sockets_of_a_room_that_fell_behind_get_a_snapshot_and_stay_open(
         assert not outbox.closed
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_the_snapshot_is_encoded_once_for_all_sockets(
-    hub_fixture: HubFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[bytes] = []
-    monkeypatch.setattr(OutboxSpy, "push", lambda _, wire: sent.append(wire) or len(wire))
-    for n in range(3):
-        await hub_fixture.join(OutboxSpy(f"{n}"))
-    lose_events(hub_fixture, 5)
-    await hub_fixture.hub.check()
-    assert len(sent) == 3
-    assert sent[0] is sent[1] is sent[2]
-
-
-@pytest.mark.gen_test(timeout=10)
 async def test_a_large_room_gets_the_snapshot_behind_the_events_in_progress() -> None:
     hub_fixture = HubFixture(slice_=2)
     outboxes = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(5)]
@@ -61,7 +48,6 @@ async def test_a_large_room_gets_the_snapshot_behind_the_events_in_progress() ->
     assert [outbox.received_events for outbox in outboxes] == [expected] * 5
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_events_published_while_the_snapshot_is_read_follow_it_once(
     hub_fixture: HubFixture,
 ) -> None:
@@ -87,7 +73,6 @@ async def test_events_published_while_the_snapshot_is_read_follow_it_once(
     assert snapshot[1] > 5
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_backfill_ends_although_events_are_published_during_every_read(
     hub_fixture: HubFixture,
 ) -> None:
@@ -111,7 +96,6 @@ async def test_backfill_ends_although_events_are_published_during_every_read(
     assert hub_fixture.hub.events_delivered == last
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_backfill_repeats_for_an_event_lost_during_its_read(
     hub_fixture: HubFixture,
 ) -> None:
@@ -128,7 +112,6 @@ async def test_backfill_repeats_for_an_event_lost_during_its_read(
     assert outbox.received_events == [("snapshot", 0), *profile_events(1, 4)]
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_event_that_arrives_in_order_during_a_backfill_is_counted_once(
     hub_fixture: HubFixture,
 ) -> None:
@@ -141,7 +124,6 @@ async def test_event_that_arrives_in_order_during_a_backfill_is_counted_once(
 
 
 @pytest.mark.parametrize("since", [None, ResumePosition("a", 0), ResumePosition("a", 5)])
-@pytest.mark.gen_test(timeout=10)
 async def test_socket_that_joins_while_the_room_is_behind_misses_no_event(
     hub_fixture: HubFixture, since: ResumePosition | None
 ) -> None:
@@ -155,14 +137,13 @@ async def test_socket_that_joins_while_the_room_is_behind_misses_no_event(
     last = len(hub_fixture.stored.log)
     for outbox in (old, new):
         assert not outbox.closed
-        *_, (type_, seq) = [it for it in outbox.received_events if it[0] != "profile"]
+        *_, (type_, seq) = [event for event in outbox.received_events if event[0] != "profile"]
         events = outbox.received_events[outbox.received_events.index((type_, seq)) + 1 :]
         replayed = outbox.received[0].get("replayed", 0) if type_ == "resumed" else 0
         assert events == profile_events(seq - replayed + 1, last)
     assert len(new.received_events) == len(set(new.received_events))
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_join_during_the_read_of_the_snapshot_gets_the_room_once(
     hub_fixture: HubFixture,
 ) -> None:
@@ -191,7 +172,6 @@ async def test_join_during_the_read_of_the_snapshot_gets_the_room_once(
     assert new.received_events == [("snapshot", 5), *profile_events(6, 6)]
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_two_tasks_that_find_the_room_behind_send_one_snapshot(
     hub_fixture: HubFixture,
 ) -> None:
@@ -201,7 +181,6 @@ async def test_two_tasks_that_find_the_room_behind_send_one_snapshot(
     assert outbox.received_events == [("snapshot", 0), ("snapshot", 5)]
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_failed_read_of_the_room_is_repeated_by_the_next_check(
     hub_fixture: HubFixture,
 ) -> None:
@@ -239,7 +218,6 @@ def restore_backup(hub_fixture: HubFixture) -> None:
         (restore_backup, CloseCode.RESTART),
     ],
 )
-@pytest.mark.gen_test(timeout=10)
 async def test_room_that_cannot_be_continued_closes_its_sockets(
     hub_fixture: HubFixture, change: Callable[[HubFixture], None], code: CloseCode
 ) -> None:
@@ -247,10 +225,7 @@ async def test_room_that_cannot_be_continued_closes_its_sockets(
     outbox = await hub_fixture.join()
     events = lose_events(hub_fixture, 5)
 
-    def after_read_of_the_log() -> None:
-        change(hub_fixture)
-
-    hub_fixture.stored.after_read = after_read_of_the_log
+    hub_fixture.stored.after_read = lambda: change(hub_fixture)
     hub_fixture.publish_event(events[-1])
     await hub_fixture.wait_backfilled()
     assert (outbox.received_events, outbox.code) == ([("snapshot", 2)], code)
@@ -261,7 +236,6 @@ async def count_one_host(sessions: Iterable[tuple[int, str]]) -> dict[int, Membe
     return {live_id: MemberCounts() for live_id, _ in sessions}
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_count_sent_before_the_snapshot_is_sent_again_after_it(
     hub_fixture: HubFixture,
 ) -> None:
@@ -275,17 +249,6 @@ async def test_count_sent_before_the_snapshot_is_sent_again_after_it(
     assert types == ["snapshot", "audience", "snapshot", "audience"]
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_heartbeat_names_the_position_of_the_snapshot(hub_fixture: HubFixture) -> None:
-    outbox = await hub_fixture.join()
-    lose_events(hub_fixture, 5)
-    await hub_fixture.hub.check()
-    outbox.next_heartbeat = 1.0
-    hub_fixture.hub.send_heartbeats(2.0, every=25, silent=1e9)
-    assert outbox.received_events[-1] == ("heartbeat", 5)
-
-
-@pytest.mark.gen_test(timeout=10)
 async def test_positions_before_the_snapshot_cannot_be_resumed_from_memory(
     hub_fixture: HubFixture,
 ) -> None:

@@ -6,12 +6,10 @@ from core.batching import SingleFlight
 from core.errors import TryAgain
 from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition, RoomView
-from rooms.errors import NotAMember
 from rooms.events import NumberedEvent
 from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
 
 
-@pytest.mark.gen_test
 async def test_events_published_during_a_join_are_delivered_exactly_once(
     hub_fixture: HubFixture,
 ) -> None:
@@ -26,7 +24,6 @@ async def test_events_published_during_a_join_are_delivered_exactly_once(
     assert first.received_events == [("snapshot", 0), *profile_events(1, 4)]
 
 
-@pytest.mark.gen_test
 async def test_event_saved_during_a_join_and_published_after_it_is_delivered_once(
     hub_fixture: HubFixture,
 ) -> None:
@@ -37,33 +34,6 @@ async def test_event_saved_during_a_join_and_published_after_it_is_delivered_onc
     assert outbox.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
-@pytest.mark.gen_test
-async def test_user_evicted_while_joining_is_authorized_again_and_rejected(
-    hub_fixture: HubFixture,
-) -> None:
-    hub_fixture.stored.after_read = lambda: hub_fixture.hub.evict(ROOM, "1", 0)
-    loads = 0
-
-    async def load_view() -> RoomView:
-        nonlocal loads
-        loads += 1
-        if loads > 1:
-            raise NotAMember
-        return await hub_fixture.stored.load_view()
-
-    with pytest.raises(NotAMember):
-        await hub_fixture.join(load_view=load_view)
-    assert (loads, hub_fixture.hub.channels) == (2, [])
-
-
-@pytest.mark.gen_test
-async def test_eviction_of_another_user_does_not_affect_a_join(hub_fixture: HubFixture) -> None:
-    hub_fixture.stored.after_read = lambda: hub_fixture.hub.evict(ROOM, "2", 0)
-    outbox = await hub_fixture.join(OutboxSpy("1"))
-    assert outbox.received_events == [("snapshot", 0)]
-
-
-@pytest.mark.gen_test
 async def test_join_gives_up_after_repeated_evictions(hub_fixture: HubFixture) -> None:
     async def load_view() -> RoomView:
         view = await hub_fixture.stored.load_view()
@@ -75,7 +45,6 @@ async def test_join_gives_up_after_repeated_evictions(hub_fixture: HubFixture) -
     assert hub_fixture.hub.channels == []
 
 
-@pytest.mark.gen_test
 async def test_joining_a_new_epoch_closes_the_sockets_of_the_old_epoch(
     hub_fixture: HubFixture,
 ) -> None:
@@ -88,7 +57,6 @@ async def test_joining_a_new_epoch_closes_the_sockets_of_the_old_epoch(
     assert new.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
-@pytest.mark.gen_test
 async def test_two_users_joining_at_once_receive_every_event(hub_fixture: HubFixture) -> None:
     hub_fixture.stored.after_read = hub_fixture.store_and_publish
     first, second = await asyncio.gather(
@@ -104,7 +72,6 @@ async def test_two_users_joining_at_once_receive_every_event(hub_fixture: HubFix
     assert hub_fixture.hub.sockets == 2
 
 
-@pytest.mark.gen_test
 async def test_two_sockets_of_a_user_joining_at_once_leave_one_open(
     hub_fixture: HubFixture,
 ) -> None:
@@ -113,34 +80,27 @@ async def test_two_sockets_of_a_user_joining_at_once_leave_one_open(
     )
     assert [outbox.code for outbox in outboxes] == [CloseCode.REPLACED, None]
     assert hub_fixture.hub.sockets == 1
-    hub_fixture.hub.disconnect(ROOM, outboxes[0])  # type: ignore[arg-type]
+    hub_fixture.hub.disconnect(ROOM, outboxes[0])
     assert hub_fixture.hub.sockets == 1
 
 
-@pytest.mark.gen_test
-async def test_failed_snapshot_leaves_no_channel(hub_fixture: HubFixture) -> None:
+async def test_join_that_does_not_end_with_an_open_socket_leaves_no_channel(
+    hub_fixture: HubFixture,
+) -> None:
     hub_fixture.stored.unavailable = True
     with pytest.raises(ConnectionError):
         await hub_fixture.join()
     assert hub_fixture.hub.channels == []
-
-
-@pytest.mark.gen_test
-async def test_socket_closed_while_joining_is_not_registered(hub_fixture: HubFixture) -> None:
-    outbox = OutboxSpy()
-    hub_fixture.stored.after_read = lambda: setattr(outbox, "closed", True)
-    await hub_fixture.join(outbox)
-    assert (outbox.received, hub_fixture.hub.channels) == ([], [])
-
-
-@pytest.mark.gen_test
-async def test_live_end_during_a_join_closes_the_socket(hub_fixture: HubFixture) -> None:
+    hub_fixture.stored.unavailable = False
+    closed = OutboxSpy()
+    hub_fixture.stored.after_read = lambda: setattr(closed, "closed", True)
+    await hub_fixture.join(closed)
+    assert (closed.received, hub_fixture.hub.channels) == ([], [])
     hub_fixture.stored.after_read = lambda: hub_fixture.store_and_publish("live_end")
-    outbox = await hub_fixture.join()
-    assert (outbox.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
+    ended = await hub_fixture.join()
+    assert (ended.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
 
 
-@pytest.mark.gen_test
 async def test_resume_reads_older_events_from_the_log(hub_fixture: HubFixture) -> None:
     hub_fixture.store_and_publish("profile", "profile", "profile")
     hub_fixture.stored.after_read = hub_fixture.store_and_publish
@@ -153,7 +113,24 @@ async def test_resume_reads_older_events_from_the_log(hub_fixture: HubFixture) -
         assert other.received_events == [("resumed", 5), *profile_events(seq + 1, 5)]
 
 
-@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("epoch", "seq", "reset"),
+    [("a", 4, "ahead"), ("a", 10**14, "ahead"), ("b", 3, "epoch"), ("", 0, "epoch")],
+)
+async def test_wrong_resume_position_is_corrected_by_a_snapshot(
+    hub_fixture: HubFixture, epoch: str, seq: int, reset: str
+) -> None:
+    """Endless reconnects with a wrong sequence number: mattermost #30388."""
+    hub_fixture.store_and_publish("profile", "profile", "profile")
+    outbox = await hub_fixture.join(since=ResumePosition(epoch, seq))
+    assert (outbox.received_events, outbox.received[0]["reset"]) == ([("snapshot", 3)], reset)
+    resumed = await hub_fixture.join(OutboxSpy("2"), since=ResumePosition("a", 3))
+    assert (resumed.received_events, resumed.received[0]["replayed"]) == ([("resumed", 3)], 0)
+    hub_fixture.store_and_publish()
+    for joined in (outbox, resumed):
+        assert joined.received_events[1:] == profile_events(4, 4)
+
+
 async def test_sockets_that_share_a_read_of_the_log_receive_events_published_after_it(
     hub_fixture: HubFixture,
 ) -> None:
@@ -166,7 +143,7 @@ async def test_sockets_that_share_a_read_of_the_log_receive_events_published_aft
             hub_fixture.store_and_publish()
         return events
 
-    hub_fixture.stored.log_since = SingleFlight(read_and_publish).get  # type: ignore[assignment]
+    hub_fixture.stored.log_since = SingleFlight(read_and_publish).get
     outboxes = await asyncio.gather(
         *(hub_fixture.join(OutboxSpy(str(n)), ResumePosition("a", 1)) for n in range(20))
     )

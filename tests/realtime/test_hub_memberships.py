@@ -1,73 +1,56 @@
-"""Sockets closed by messages from other processes."""
+"""Sockets closed by messages from other processes: newer sockets, tokens and evictions."""
 
 import asyncio
 
 import pytest
 
-from realtime.bus import ConnectionOpened, TokenRevoked, UserEvicted
+from realtime.bus import BusMessage, ConnectionOpened, TokenRevoked, UserEvicted
 from realtime.close_codes import CloseCode
 from realtime.resume import RoomView
 from rooms.errors import NotAMember
 from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
 from tests.support.waiting import until
 
-# ---- newer sockets
+PUT_OUT, NOT_A_MEMBER = CloseCode.PUT_OUT, CloseCode.NOT_A_MEMBER
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_newer_socket_on_another_process_replaces_the_local_socket(
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (ConnectionOpened(ROOM, "a", "1", 6), CloseCode.REPLACED),
+        (ConnectionOpened(ROOM, "a", "1", 5), None),
+        (ConnectionOpened(ROOM, "a", "1", 4), None),
+        (ConnectionOpened(ROOM, "b", "1", 9), None),
+        (ConnectionOpened(ROOM + 1, "a", "1", 9), None),
+        (TokenRevoked("t1"), CloseCode.TOKEN),
+        (UserEvicted("1", None, PUT_OUT), PUT_OUT),
+        (UserEvicted("1", ROOM + 1, PUT_OUT), None),
+        (UserEvicted("1", ROOM, NOT_A_MEMBER, 4), None),
+        (UserEvicted("1", ROOM, NOT_A_MEMBER, 5), NOT_A_MEMBER),
+    ],
+    ids=[
+        *("newer socket", "the same socket", "older socket", "another epoch", "another room"),
+        *("revoked token", "evicted everywhere", "evicted elsewhere", "late eviction", "eviction"),
+    ],
+)
+async def test_a_message_closes_the_sockets_that_it_concerns(
+    hub_fixture: HubFixture, message: BusMessage, code: CloseCode | None
+) -> None:
+    outbox = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
+    other = await hub_fixture.join(OutboxSpy("2", number=5, token_id="t2"))
+    hub_fixture.hub.on_message(message)
+    assert (outbox.code, other.code) == (code, None)
+    assert hub_fixture.hub.sockets == (1 if code else 2)
+
+
+async def test_removed_user_is_closed_regardless_of_the_socket_number(
     hub_fixture: HubFixture,
 ) -> None:
-    older, other = (
-        await hub_fixture.join(OutboxSpy("1", number=2)),
-        await hub_fixture.join(OutboxSpy("2", number=2)),
-    )
-    hub_fixture.hub.on_message(ConnectionOpened(ROOM, "a", "1", 3))
-    assert (older.code, other.code) == (CloseCode.REPLACED, None)
-    assert hub_fixture.hub.sockets == 1
+    outbox = await hub_fixture.join(OutboxSpy("1", number=5))
+    hub_fixture.hub.evict(ROOM, "1", 4, banned_until_left=True)
+    assert outbox.code == PUT_OUT
 
 
-@pytest.mark.gen_test(timeout=10)
-@pytest.mark.parametrize("number", [1, 2])
-async def test_announcement_of_the_same_or_an_older_socket_closes_nothing(
-    hub_fixture: HubFixture, number: int
-) -> None:
-    outbox = await hub_fixture.join(OutboxSpy("1", number=2))
-    hub_fixture.hub.on_message(ConnectionOpened(ROOM, "a", "1", number))
-    assert outbox.code is None
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_announcement_in_another_epoch_or_room_closes_nothing(
-    hub_fixture: HubFixture,
-) -> None:
-    outbox = await hub_fixture.join(OutboxSpy("1", number=2))
-    hub_fixture.hub.on_message(ConnectionOpened(ROOM, "b", "1", 9))
-    hub_fixture.hub.on_message(ConnectionOpened(ROOM + 1, "a", "1", 9))
-    assert outbox.code is None
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_socket_replaced_while_joining_is_closed(hub_fixture: HubFixture) -> None:
-    hub_fixture.stored.after_read = lambda: hub_fixture.hub.on_message(
-        ConnectionOpened(ROOM, "a", "1", 5)
-    )
-    outbox = await hub_fixture.join(OutboxSpy("1", number=4))
-    assert (outbox.code, outbox.received, hub_fixture.hub.sockets) == (CloseCode.REPLACED, [], 0)
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_newest_socket_stays_open_when_an_older_one_is_announced_during_its_join(
-    hub_fixture: HubFixture,
-) -> None:
-    hub_fixture.stored.after_read = lambda: hub_fixture.hub.on_message(
-        ConnectionOpened(ROOM, "a", "1", 3)
-    )
-    outbox = await hub_fixture.join(OutboxSpy("1", number=4))
-    assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0)])
-
-
-@pytest.mark.gen_test(timeout=10)
 async def test_older_socket_joining_last_does_not_replace_the_newer(
     hub_fixture: HubFixture,
 ) -> None:
@@ -78,132 +61,103 @@ async def test_older_socket_joining_last_does_not_replace_the_newer(
     assert newer.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
-# ---- tokens and evictions
+# ---- during a join
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_revoked_token_closes_only_its_own_sockets(hub_fixture: HubFixture) -> None:
-    mine = await hub_fixture.join(OutboxSpy("1", token_id="t1"))
-    theirs = await hub_fixture.join(OutboxSpy("2", token_id="t2"))
-    hub_fixture.hub.on_message(TokenRevoked("t1"))
-    assert (mine.code, theirs.code) == (CloseCode.TOKEN, None)
-    assert hub_fixture.hub.sockets == 1
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_token_revoked_while_joining_closes_the_socket(hub_fixture: HubFixture) -> None:
-    hub_fixture.stored.after_read = lambda: hub_fixture.hub.on_message(TokenRevoked("t1"))
-    outbox = await hub_fixture.join(OutboxSpy("1", token_id="t1"))
-    assert (outbox.code, outbox.received, hub_fixture.hub.channels) == (CloseCode.TOKEN, [], [])
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_eviction_without_a_room_closes_the_socket_in_any_room(
-    hub_fixture: HubFixture,
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([ConnectionOpened(ROOM, "a", "1", 6)], CloseCode.REPLACED),
+        ([TokenRevoked("t1")], CloseCode.TOKEN),
+        ([UserEvicted("1", None, PUT_OUT), TokenRevoked("t1")], PUT_OUT),
+    ],
+    ids=["newer socket", "revoked token", "ban, which revokes the tokens"],
+)
+async def test_socket_that_is_closed_while_it_joins_receives_nothing(
+    hub_fixture: HubFixture, messages: list[BusMessage], code: CloseCode
 ) -> None:
-    outbox, other = await hub_fixture.join(OutboxSpy("1")), await hub_fixture.join(OutboxSpy("2"))
-    hub_fixture.hub.on_message(UserEvicted("1", None, CloseCode.PUT_OUT))
-    hub_fixture.hub.on_message(UserEvicted("2", ROOM + 1, CloseCode.PUT_OUT))
-    assert (outbox.code, other.code) == (CloseCode.PUT_OUT, None)
+    def receive() -> None:
+        for message in messages:
+            hub_fixture.hub.on_message(message)
+
+    hub_fixture.stored.after_read = receive
+    outbox = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
+    assert (outbox.code, outbox.received, hub_fixture.hub.channels) == (code, [], [])
 
 
-@pytest.mark.gen_test(timeout=10)
-async def test_user_banned_while_joining_is_not_told_to_log_in(hub_fixture: HubFixture) -> None:
-    def ban() -> None:
-        hub_fixture.hub.on_message(UserEvicted("1", None, CloseCode.PUT_OUT))
-        hub_fixture.hub.on_message(TokenRevoked("t1"))
-
-    hub_fixture.stored.after_read = ban
-    outbox = await hub_fixture.join(OutboxSpy("1", token_id="t1"))
-    assert (outbox.code, outbox.received, hub_fixture.hub.channels) == (CloseCode.PUT_OUT, [], [])
-
-
-# ---- late evictions and concurrent joins
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_late_eviction_does_not_close_a_newer_socket(hub_fixture: HubFixture) -> None:
-    """The user left and was back before the eviction arrived."""
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5))
-    hub_fixture.hub.on_message(UserEvicted("1", ROOM, CloseCode.NOT_A_MEMBER, 4))
-    assert outbox.code is None
-    hub_fixture.hub.on_message(UserEvicted("1", ROOM, CloseCode.NOT_A_MEMBER, 5))
-    assert outbox.code == CloseCode.NOT_A_MEMBER
-
-
-@pytest.mark.gen_test(timeout=10)
-async def test_removed_user_is_closed_regardless_of_the_socket_number(
-    hub_fixture: HubFixture,
+@pytest.mark.parametrize(
+    "message",
+    [ConnectionOpened(ROOM, "a", "1", 4), UserEvicted("2", ROOM, NOT_A_MEMBER, 9)],
+    ids=["older socket", "eviction of another user"],
+)
+async def test_message_that_does_not_concern_a_joining_socket_leaves_it_open(
+    hub_fixture: HubFixture, message: BusMessage
 ) -> None:
+    hub_fixture.stored.after_read = lambda: hub_fixture.hub.on_message(message)
     outbox = await hub_fixture.join(OutboxSpy("1", number=5))
-    hub_fixture.hub.evict(ROOM, "1", 4, banned_until_left=True)
-    assert outbox.code == CloseCode.PUT_OUT
+    assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0)])
 
 
-@pytest.mark.gen_test(timeout=10)
+class SlowJoin:
+    """A join that goes on when it may; a second read of the room raises `refused`, if set."""
+
+    def __init__(self, hub_fixture: HubFixture, outbox: OutboxSpy) -> None:
+        self.stored = hub_fixture.stored
+        self.may_return = asyncio.Event()
+        self.reads = 0
+        self.refused: Exception | None = None
+        self.task = asyncio.ensure_future(hub_fixture.join(outbox, load_view=self.load_view))
+
+    async def load_view(self) -> RoomView:
+        if self.refused:
+            raise self.refused
+        view = await self.stored.load_view()
+        self.reads += 1
+        await self.may_return.wait()
+        return view
+
+    async def has_read(self) -> None:
+        await until(lambda: self.reads)
+
+    async def finish(self) -> None:
+        self.may_return.set()
+        await self.task
+
+
 async def test_evicted_socket_is_rejected_while_a_second_one_joins_concurrently(
     hub_fixture: HubFixture,
 ) -> None:
     """Each join reads the room by itself."""
-    loaded, may_load = asyncio.Event(), asyncio.Event()
-
-    async def slow_load() -> RoomView:
-        if not loaded.is_set():
-            loaded.set()
-            view = await hub_fixture.stored.load_view()
-            await may_load.wait()
-            return view
-        raise NotAMember
-
-    first = asyncio.ensure_future(hub_fixture.join(OutboxSpy("1", number=5), load_view=slow_load))
-    await loaded.wait()
+    first = SlowJoin(hub_fixture, OutboxSpy("1", number=5))
+    await first.has_read()
+    first.refused = NotAMember()
     hub_fixture.hub.evict(ROOM, "1", 5)
     await hub_fixture.join(OutboxSpy("1", number=6))
-    may_load.set()
     with pytest.raises(NotAMember):
-        await first
+        await first.finish()
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_eviction_of_an_older_socket_does_not_undo_a_replacement_during_a_join(
     hub_fixture: HubFixture,
 ) -> None:
-    may_load = asyncio.Event()
-
-    async def slow_load() -> RoomView:
-        view = await hub_fixture.stored.load_view()
-        await may_load.wait()
-        return view
-
     outbox = OutboxSpy("1", number=5)
-    slow_join = asyncio.ensure_future(hub_fixture.join(outbox, load_view=slow_load))
-    await until(lambda: hub_fixture.hub.channels)
+    slow_join = SlowJoin(hub_fixture, outbox)
+    await slow_join.has_read()
     hub_fixture.hub.on_message(ConnectionOpened(ROOM, "a", "1", 7))
     hub_fixture.hub.evict(ROOM, "1", 3)
-    may_load.set()
-    await slow_join
+    await slow_join.finish()
     assert outbox.code == CloseCode.REPLACED
 
 
-@pytest.mark.gen_test(timeout=10)
 async def test_user_rejoining_while_another_user_joins_keeps_the_new_socket(
     hub_fixture: HubFixture,
 ) -> None:
     """The eviction, remembered while another join is in progress, names the old socket only."""
-    may_load = asyncio.Event()
-
-    async def slow_load() -> RoomView:
-        await may_load.wait()
-        return await hub_fixture.stored.load_view()
-
-    slow_join = asyncio.ensure_future(
-        hub_fixture.join(OutboxSpy("9", number=1), load_view=slow_load)
-    )
-    await until(lambda: hub_fixture.hub.channels)
+    slow_join = SlowJoin(hub_fixture, OutboxSpy("9", number=1))
+    await slow_join.has_read()
     await hub_fixture.join(OutboxSpy("1", number=5))
     hub_fixture.hub.evict(ROOM, "1", 5)
     rejoined = await hub_fixture.join(OutboxSpy("1", number=6))
-    may_load.set()
-    await slow_join
+    await slow_join.finish()
     assert rejoined.code is None
     assert hub_fixture.hub.sockets == 2

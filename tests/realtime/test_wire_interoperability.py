@@ -90,18 +90,14 @@ def open_client() -> ClientProtocol:
     return client
 
 
-def test_accept_key_matches_the_example_of_the_standard() -> None:
-    assert wire.accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-
-
-def test_upgrade_response_is_complete_without_extensions() -> None:
+def test_upgrade_response_has_the_key_of_the_standards_example_and_no_extensions() -> None:
     assert wire.upgrade_response("dGhlIHNhbXBsZSBub25jZQ==") == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
     )
 
 
-@pytest.mark.parametrize("size", [0, 1, 3, 125, 126, 65535, 65536, 100_000])
+@pytest.mark.parametrize("size", [0, 3, 126, 65536])
 def test_parser_reads_the_messages_of_another_client(size: int) -> None:
     client, payload = open_client(), os.urandom(size)
     client.send_text(b"x" * size)
@@ -121,7 +117,7 @@ def test_parser_reads_the_messages_of_another_client(size: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("data", [b"", b"?", bytes(range(125))])
+@pytest.mark.parametrize("data", [b"", bytes(range(125))])
 def test_pong_is_read_by_another_client(data: bytes) -> None:
     client = open_client()
     client.receive_data(wire.pong_frame(data))
@@ -132,7 +128,6 @@ def test_pong_is_read_by_another_client(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("reason", "fitting"),
     [
-        ("", ""),
         ("slow", "slow"),
         ("x" * 123, "x" * 123),
         ("x" * 124, "x" * 123),

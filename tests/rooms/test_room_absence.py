@@ -158,7 +158,7 @@ def test_a_returning_user_is_shown_as_back(
 ) -> None:
     room = shown_away(room_with_guests(BERT, ANNA), HOST, BERT, ANNA)
     if late:  # the write that should have shown the return failed
-        members = {**room.members, person.user_id: membership(person, role=role)}  # type: ignore[arg-type]
+        members = {**room.members, person.user_id: membership(person, role=role)}
         room = replace(room, members=members)
         assert apply_absence(room, person, grace) is None
     else:

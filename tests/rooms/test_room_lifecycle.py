@@ -224,7 +224,7 @@ def test_leaving_without_a_membership_changes_nothing() -> None:
 @pytest.mark.parametrize("role", ["viewer", "male", "host"])
 def test_a_membership_of_an_earlier_live_is_removed_without_an_event(role: str) -> None:
     room = room_with_guests(BERT)
-    room.members[CARL.user_id] = membership(CARL, epoch="older", role=role)  # type: ignore[arg-type]
+    room.members[CARL.user_id] = membership(CARL, epoch="older", role=role)
     room.leave(CARL.user_id)
     assert room.gone == {CARL.user_id}
     assert events_of(room) == []

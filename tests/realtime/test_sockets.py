@@ -1,0 +1,132 @@
+"""Sockets of a running server: the first frame, who may listen, heartbeats and counts."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.raw_websocket import PING, TEXT, RawWebSocket, connect_raw
+from tests.support.waiting import until
+from tests.support.websockets import close_code_of, invite_repeatedly
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    """Silent sockets are closed after three hours, unless the test moves their clocks."""
+    return {"realtime": {"heartbeat_seconds": 3600}, "presence": {"shown_after_seconds": 0.2}}
+
+
+async def test_first_frame_is_a_complete_snapshot(api: ApiFixture) -> None:
+    """Its fields are checked against the AsyncAPI document."""
+    host = await api.host("hong")
+    bert, anna = [await api.guest(*who, host.live_id) for who in (("bert", 1), ("anna", 2))]
+    carl, dora = [await api.guest(*who, host.live_id) for who in (("carl", 1), ("dora", 2))]
+    for step in ("apply_micro", "accept_micro"):
+        (await anna.post(f"qlive_room/{step}/", live_id=host.live_id)).ok()
+    (await carl.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    await invite_repeatedly(host, bert, 1)
+    frame = await (await dora.connect()).frame()
+    assert (frame["type"], frame["live_id"], frame["seq"]) == ("snapshot", host.live_id, 4)
+    room = frame["data"]
+    assert (room["status"], room["room_name"]) == ("live", "hong")
+    assert room["room_image"] == room["owner"]["face_url"]
+    assert (room["owner"]["user_id"], room["male"]) == (host.id, None)
+    assert room["female"]["user_id"] == anna.id
+    assert room["female"]["play_url"].startswith("rtmp://")
+    assert [row["user_id"] for row in room["applicants"]] == [carl.id, bert.id]
+    assert (room["audience_count"], room["num_list"]) == (5, [1, 2, 0, 2])
+
+
+async def test_first_frame_of_a_client_may_carry_the_token(
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await api.host()
+    socket = await api.socket(host.live_id)
+    await socket.send(type="auth", token=host.token)
+    assert (await socket.frame())["type"] == "snapshot"
+    for token in ("0" * 40, "", "红娘", "\ud800"):
+        socket = await api.socket(host.live_id)
+        await socket.send(type="auth", token=token)
+        assert await close_code_of(socket) == 4401, token
+    assert await close_code_of(await api.socket(host.live_id, "0" * 40)) == 4401
+    monkeypatch.setattr("handlers.websocket.connection.AUTH_SECONDS", 0.05)
+    token_in_url: Any = f"{host.live_id}&token={host.token}"
+    for live_id in (host.live_id, token_in_url):
+        assert await close_code_of(await api.socket(live_id)) == 4401
+
+
+async def test_only_members_of_an_existing_room_may_subscribe(api: ApiFixture) -> None:
+    """Malformed room ids: test_handshake.py."""
+    host, stranger = await api.host(), await api.user("bert", 1)
+    for live_id in (host.live_id, 999):
+        assert await close_code_of(await stranger.connect(live_id)) == 4504
+
+
+async def test_many_sockets_of_a_user_opened_at_once_leave_one_open(api: ApiFixture) -> None:
+    host = await api.host()
+    sockets = await asyncio.gather(*(host.connect() for _ in range(6)))
+    closing = [asyncio.ensure_future(socket.connection.wait_closed()) for socket in sockets]
+    await until(lambda: sum(task.done() for task in closing) == 5)
+    [open_socket] = [s for s, task in zip(sockets, closing, strict=True) if not task.done()]
+    close_codes = [s.connection.close_code for s in sockets if s is not open_socket]
+    assert close_codes == [4509] * 5
+    assert (await open_socket.frame())["type"] == "snapshot"
+
+
+async def read_frames(client: RawWebSocket, last: str) -> list[Any]:
+    """Decoded text frames and opcodes of others, without audience frames, up to type `last`."""
+    frames: list[Any] = []
+    while not frames or frames[-1] == PING or frames[-1]["type"] != last:
+        received = await client.next()
+        assert received is not None, "the connection ended"
+        opcode, data = received
+        if opcode != TEXT or b'"audience"' not in data:
+            frames.append(json.loads(data) if opcode == TEXT else opcode)
+    return frames
+
+
+async def test_silent_client_is_closed_and_shown_as_away_but_not_one_that_answers_pings(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that vanishes without FIN or RST: tornado #2835."""
+    monkeypatch.setattr("realtime.outbox.CLOSE_TIMEOUT_SECONDS", 0.1)
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    answers_pings = await bert.connect()
+    await answers_pings.next("snapshot")
+    silent_client = await connect_raw(host)
+    outboxes = {outbox.user_id: outbox for _, outbox in server.context.hub.members}
+    an_hour_ago = time.monotonic() - 3600
+    for outbox in outboxes.values():
+        outbox.received_at = outbox.next_heartbeat = an_hour_ago
+    await until(lambda: outboxes[bert.id].received_at > an_hour_ago)
+    assert outboxes[host.id].received_at == an_hour_ago
+    outboxes[host.id].received_at -= 3 * 3600
+    heartbeat, ping, bye = await read_frames(silent_client, "bye")
+    assert (heartbeat["type"], heartbeat["seq"], ping) == ("heartbeat", 1, PING)
+    assert (bye["code"], bye["reconnect"]) == (4003, True)
+    for event_type in ("member_away", "live_pause"):
+        assert (await answers_pings.next(event_type))["data"]["user_id"] == host.id
+    await silent_client.close()
+
+
+async def test_audience_counts_follow_users_entering_applying_and_leaving(api: ApiFixture) -> None:
+    host = await api.host()
+    socket = await host.connect()
+    assert (await socket.frame())["data"]["num_list"] == [0, 0, 0, 0]
+    alone = {"audience_count": 1, "num_list": [0, 0, 0, 0]}
+    anna = await api.guest("anna", 2, host.live_id)
+    # Entering may have taken longer than the interval of the counts.
+    if (counts := await socket.audience()) == alone:
+        counts = await socket.audience()
+    assert counts == {"audience_count": 2, "num_list": [0, 0, 0, 1]}
+    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    assert await socket.audience() == {"audience_count": 2, "num_list": [0, 0, 1, 1]}
+    for _ in range(2):
+        (await anna.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
+    assert await socket.audience() == alone
