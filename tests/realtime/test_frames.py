@@ -99,7 +99,7 @@ AUDIENCE = {"audience_count": 9, "num_list": [0, 5, 1, 3]}
             for code in CloseCode
         ),
     ],
-    ids=lambda value: None if isinstance(value, bytes) else value["type"],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "frame",
 )
 def test_a_frame_has_its_fields(wire: bytes, expected: dict[str, Any]) -> None:
     frame = decode(wire)
