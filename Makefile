@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 export PYTHON VENV
-# Bytecode is kept, whatever the environment says: without it each server that a test starts compiles
+# Bytecode is kept, also against the environment: without it each server that a test starts compiles
 # the whole project.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Of a whole run; QUICK only shows that every part works."""
+    """Sizes of a whole run; QUICK only shows that every part works."""
 
     runs: int = 5
     seconds: float = 1.5

@@ -1,4 +1,4 @@
-"""Which alerts of deploy/alerts.yml a run would have fired.
+"""Alerts of deploy/alerts.yml that a run would have fired.
 
 Each scrape is taken for one of a Prometheus, which are INTERVAL seconds apart: a scenario's faults
 last for seconds where an alert waits for minutes.
@@ -21,7 +21,7 @@ from tests.support.client import HttpClient
 RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
 INTERVAL = 15
 TIMEOUT_SECONDS = 5.0
-"""Of a scrape."""
+"""Timeout of a scrape."""
 FIRED = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))'
 LEFT_OUT = frozenset({"qlive_ledger_checked_at", "qlive_loop_lag_seconds"})
 """A time, while promtool's begins at 0, and how busy this machine is."""

@@ -101,7 +101,7 @@ class ProxySocket(asyncio.Protocol):
         self._proxy, self._is_client = proxy, client is None
         self.transport: asyncio.Transport | None = None
         self._queue: deque[tuple[float, bytes | None]] = deque()
-        """What has to be written and when; None means EOF."""
+        """Bytes to be written and when; None means EOF."""
         self._timer: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.peer: ProxySocket = client or ProxySocket(proxy, self)

@@ -23,7 +23,7 @@ CONNECT_MS = 1_000
 CACHE_GB = "0.25"
 """MongoDB's minimum."""
 SETTINGS = {"electionTimeoutMillis": 4_000, "catchUpTimeoutMillis": 1_000}
-"""Those of docs/deploy.md."""
+"""Replication settings of docs/deploy.md."""
 CONFIGURATION = Path(__file__).parents[1] / "deploy" / "mongod.conf"
 
 
@@ -129,6 +129,6 @@ async def command(port: int, name: str, value: Any = 1, **more: Any) -> dict[str
 
 
 def _deployed_parameters() -> dict[str, str]:
-    """Those of a deployment."""
+    """Parameters of a deployed mongod."""
     parameters = yaml.safe_load(CONFIGURATION.read_text())["setParameter"]
     return {name: str(value) for name, value in parameters.items()}

@@ -34,4 +34,4 @@ class Scenario:
     seconds: float
     rounds: int = 1
     alerts: tuple[str, ...] = ()
-    """Of deploy/alerts.yml: those that a run has to fire."""
+    """Alerts of deploy/alerts.yml that a run has to fire."""

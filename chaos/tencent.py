@@ -32,7 +32,7 @@ class SharedTencent:
         return {f"QLIVE_{name}__API_BASE": self.address + path for name, path in paths.items()}
 
     async def login(self, name: str, gender: int) -> dict[str, Any]:
-        """What a phone gets from WeChat: appId, code, encryptedData, iv."""
+        """Login data of a phone from WeChat: appId, code, encryptedData, iv."""
         body = json.dumps({"name": name, "gender": gender}).encode()
         reply = await self.simulator.answer(SimulatorRequest("POST", "/phone/login", body=body))
         login: dict[str, Any] = json.loads(reply.body)

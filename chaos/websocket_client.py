@@ -112,7 +112,7 @@ class RoomClient:
             with suppress(ConnectionClosed):
                 while True:
                     self._on_text(await connection.recv(decode=False))
-        except Exception as error:  # noqa: BLE001 - whatever the frame has caused
+        except Exception as error:  # noqa: BLE001 - any error of the frame
             self.checker.violations.add("unreadable_frame", f"{self.checker.name}: {error!r}")
         finally:
             self._abort()

@@ -46,7 +46,7 @@ EXAMPLES = (
 )
 
 OPEN_LOGIN = (
-    "in development anybody logs in as anybody; set environment: production, or "
+    "in development a login needs no proof of identity; set environment: production, or "
     "server.allow_remote_development: true if only trusted people reach this server"
 )
 
@@ -59,14 +59,14 @@ PAY_KEYS = {
 }
 """Payment settings that production requires, by provider."""
 MERCHANT_KEYS = PAY_KEYS["jsapi"] - {"content_key"}
-"""Payment settings that withdrawals require in production, whatever the provider."""
+"""Payment settings that withdrawals require in production, with either provider."""
 VIRTUAL_GOODS = (
     "must be true when pay.provider is jsapi: WeChat requires virtual goods, such as gold, to be "
     "sold by virtual payment (pay.provider: xpay) on every terminal; true says that nothing "
     "virtual is sold here"
 )
 PAY_SECRETS = {"private_key", "apiv3_key", "app_key", "push_token", "push_aes_key"}
-"""Checked if set, whatever the provider: orders of both may be open."""
+"""Checked if set, also those of the other provider, whose orders may still be open."""
 
 
 class Settings(BaseModel):
@@ -123,7 +123,7 @@ class Settings(BaseModel):
         return self.model_copy(update=filled)
 
     def problems(self) -> list[str]:
-        """What keeps the server from starting, as "name: why"."""
+        """Reasons for which the server does not start, as "name: why"."""
         in_production = self.environment == "production"
         found = self._problems_in_production() if in_production else self._problems_in_development()
         if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:

@@ -2,7 +2,7 @@
 
 `SingleFlight` shares one read among callers of the same key, `BatchLoader` turns reads of many
 keys into one query, `RequestBatcher` runs writes to the same name one batch at a time. None of
-them caches: every answer was read after it was asked for.
+them caches: each answer is read after its request.
 """
 
 import asyncio

@@ -77,7 +77,7 @@ class TokenBuckets:
         """Whether there is a limit."""
 
     def take(self, key: str, now: float) -> float:
-        """Take a token; if there is none, return the seconds until one."""
+        """Take a token; without one, return the seconds until the next."""
         if not self.is_on:
             return 0.0
         full_at = self._full_at.get(key, now)

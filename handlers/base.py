@@ -92,7 +92,7 @@ def endpoint(
 
 
 class CallDescription(NamedTuple):
-    """What the OpenAPI document says of a method: its models, its limit, and what it may raise."""
+    """Description of a method for the OpenAPI document: models, limit and possible errors."""
 
     request: Any
     """Request model; None if the handler reads nothing or parses by itself."""

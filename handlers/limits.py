@@ -22,7 +22,7 @@ AddressLimit = Literal["login", "anonymous", "ops_login", "handshake"]
 """Classes of requests without one; `anonymous` is any that is neither a login nor a handshake."""
 LimitClass = Literal[UserLimit, AddressLimit]
 By = Literal["user", "address", "name"]
-"""What a bucket belongs to; `name`: that of an operator, at one address."""
+"""Kind of owner of a bucket; `name`: an operator's name at one address."""
 
 ADDRESS_FACTOR = 50
 """An address may send as much as this many users: the phones of a network share an address."""
@@ -64,7 +64,7 @@ class RequestLimits:
         self._unlogged: Counter[str] = Counter()
 
     def take_from_user(self, limit: LimitClass, user_id: str) -> float:
-        """Take a token; if there is none, count and log that, and return the seconds until one."""
+        """Take a token; without one, count and log that, and return the seconds until the next."""
         return self._take(self._buckets[limit], limit, "user", user_id)
 
     def begin(self, limit: LimitClass, user_id: str) -> None:

@@ -26,7 +26,7 @@ class ApprovalResponse(Response):
     """A request that waits for another operator until `expires_at`.
 
     `on` is a user, an entry, a config's key or a block's number. `gold` is the amount, of income if
-    that is the `unit`. `before` and `after` are the row of a config or block; {}: there is none.
+    that is the `unit`. `before` and `after` are the row of a config or block, {} without one.
     """
 
     id: str
@@ -70,16 +70,16 @@ class OperatorHandler(Handler):
     """
 
     created: Mapping[str, Any] | None = None
-    """What a POST has created, for its outcome; it had no state before."""
+    """Object that a POST has created, for the audit log; it had no state before."""
     requested: Mapping[str, Any] | None = None
     """The request for a second operator, for the outcome of a change that waits for one."""
     audits_reads = False
-    """Whether a GET is audited like a change: of what leaves the system with personal data."""
+    """Whether a GET is audited like a change, because personal data leave the system."""
     admission_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
 
     operator: Operator
-    """Who sends the request; set before it is processed."""
+    """Operator who sends the request; set before it is processed."""
 
     async def admit(self) -> None:
         self.operator = await self._authenticated()
@@ -121,7 +121,7 @@ class OperatorHandler(Handler):
         return token.strip() if scheme.lower() == "bearer" else ""
 
     async def _authenticated(self) -> Operator:
-        """Who sends the token; a wrong one counts for the address, as a session does not."""
+        """Operator of the token; only a wrong token counts for the address."""
         if operator := await self._owner_of(self.token):
             return operator
         self.limit_address("anonymous")

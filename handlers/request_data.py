@@ -1,4 +1,4 @@
-"""What a request carries: its parameters, the address of its client, its id, a token."""
+"""Data of a request: parameters, address of the client, id, token."""
 
 import functools
 import ipaddress

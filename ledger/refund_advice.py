@@ -1,4 +1,4 @@
-"""What the journal says about a recharge whose refund Apple asks about.
+"""Facts from the journal about a recharge whose refund Apple asks about.
 
 Gold is spent in the order in which it was credited: what the user had before this recharge goes
 first, later recharges go last.

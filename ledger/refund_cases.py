@@ -37,7 +37,7 @@ class RefundCase:
     """Gold of the orders that the user had not spent, at the time of the preview."""
     state: CaseState = "opened"
     decided_by: str = ""
-    """Who has confirmed or dropped it."""
+    """Operator who has confirmed or dropped it."""
     decision_reason: str = ""
     decided_at: datetime | None = None
     closed_at: datetime | None = None
@@ -60,7 +60,7 @@ class RefundCase:
 
     @property
     def operators(self) -> str:
-        """Who answers for its entries in the journal; two names if two operators decided."""
+        """Author of its journal entries; two names if two operators decided."""
         alone = self.decided_by in ("", self.opened_by)
         return self.opened_by if alone else f"{self.opened_by}+{self.decided_by}"
 

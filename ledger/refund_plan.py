@@ -1,4 +1,4 @@
-"""What a refund case takes back: orders, the gifts that spent their gold, and hosts' income.
+"""Plan of a refund case: orders, the gifts that spent their gold, and hosts' income.
 
 The user's unspent gold goes first, then whole gifts, newest first, until the gold of the orders is
 covered. The user keeps the rest of the last gift; gold that is not covered is owed.
@@ -61,7 +61,7 @@ class OrderStep:
     def is_paid_by(self, refund: Refund) -> bool:
         """Whether this is the refund that the step waits for, or has had.
 
-        A refund of the whole sum closes it, whatever its number: it may be Apple's, or a person's.
+        A refund of the whole sum closes it under any number: it may be Apple's, or a person's.
         """
         mine = (self.provider, self.number, self.fen)
         if mine != (refund.provider, refund.order, refund.fen):

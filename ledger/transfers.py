@@ -41,12 +41,12 @@ class TransferBody(NamedTuple):
 
     text: str
     serial: str = ""
-    """Names the key that encrypted the real name; "" if there is none, or it was not stored."""
+    """Names the key that encrypted the real name; "" without a name, or if it was not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What WeChat Pay states about a transfer, verified; None: not part of that statement."""
+    """Verified statement of WeChat Pay about a transfer; None: not part of the statement."""
 
     number: str
     state: TransferState

@@ -13,12 +13,12 @@ from ledger.transfers import REAL_NAME_FEN
 from ledger.withdrawals import Withdrawal, WithdrawalState
 
 REQUESTS_PER_DAY = 20
-"""Of a user, those that were returned included: each may be a call to WeChat Pay, and is a line in
-the operators' queue."""
+"""Requests of a user, also those that were returned: each may cause a call to WeChat Pay, and is a
+line in the operators' queue."""
 
 
 class UserDay(NamedTuple):
-    """What a user has requested on a day in China; `fen` without those that were returned."""
+    """Requests of a user on a day in China; `fen` without those that were returned."""
 
     requests: int = 0
     fen: int = 0
@@ -30,13 +30,13 @@ class WithdrawalLimits:
 
     min_fen: int
     max_fen: int
-    """The most of one withdrawal."""
+    """Maximum of one withdrawal."""
     user_day_fen: int
     day_fen: int
     auto_fen: int
-    """Up to this, no operator has to approve; 0: always."""
+    """Maximum without approval by an operator; 0: each needs one."""
     second_person_fen: int
-    """Two operators have to approve what brings the user's day above this; 0: never."""
+    """Above this sum of the user's day, two operators have to approve; 0: never."""
 
     def operators_needed(self, fen: int, day_fen: int) -> int:
         """Operators who have to approve `fen`, with which the user's day is `day_fen`."""
@@ -47,7 +47,7 @@ class WithdrawalLimits:
 
 @dataclass(frozen=True, slots=True)
 class Payee:
-    """Who withdraws; `openid` is the user's under `app_id`."""
+    """User who withdraws; `openid` is theirs under `app_id`."""
 
     user_id: str
     app_id: str

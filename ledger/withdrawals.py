@@ -64,7 +64,7 @@ _MEANING = {
     TransferState.FAIL: WithdrawalState.RETURNED,
     TransferState.CANCELLED: WithdrawalState.RETURNED,
 }
-"""What a state at WeChat Pay means for a withdrawal; CANCELING changes nothing."""
+"""State of a withdrawal by that of its transfer; CANCELING changes nothing."""
 
 
 class WithdrawalChange(NamedTuple):
@@ -157,7 +157,7 @@ class Withdrawal:
 
     @property
     def sent_body(self) -> TransferBody:
-        """What is sent again."""
+        """Body that a repetition sends."""
         return TransferBody(self.body, self.serial)
 
     def note_state_change(self, before: "Withdrawal", now: datetime) -> "Withdrawal":

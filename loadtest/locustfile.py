@@ -23,10 +23,10 @@ from websocket import WebSocketException, create_connection
 
 BASE = "/wx/api/qlive/"
 MATCHMAKERS = ("hongniang1", "hongniang2")
-"""Of the demo data, who are the hosts unless there are tokens."""
+"""Demo users who host rooms, unless there are tokens."""
 HOSTS = int(os.environ.get("HOSTS", "1"))
 TOKENS = Path(os.environ["TOKENS"]).read_text().split() if os.environ.get("TOKENS") else []
-"""Of users, one a line, matchmakers first. Without them the simulator signs users in."""
+"""Tokens of users, one a line, matchmakers first. Without them the simulator signs users in."""
 RECONNECT_SECONDS = 60.0
 """Mean time between two losses of a viewer's connection."""
 SILENT_SECONDS = 60.0
@@ -230,7 +230,7 @@ class SenderUser(GuestUser):
 
     def on_start(self) -> None:
         super().on_start()
-        self._gift = min(self.call("GET", "qlive_gift/")["results"], key=lambda it: it["gold"])
+        self._gift = min(self.call("GET", "qlive_gift/")["results"], key=lambda gift: gift["gold"])
         if not TOKENS:
             self._buy_gold()
 

@@ -17,7 +17,7 @@ LAST_EVENT_TYPE = "live_end"
 
 LeaveReason = Literal["left", "host", "offline", "banned"]
 GIVEN_UP_REASONS: tuple[LeaveReason, ...] = ("left", "offline")
-"""Reasons for which a guest's seat ends without anyone taking it away."""
+"""Reasons for which guests give up their seat, and do not lose it."""
 RefuseReason = Literal["refused", "withdrawn", "expired", "host", "left", "offline", "banned"]
 EndReason = Literal["host", "operator", "offline", "banned"]
 DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {

@@ -246,7 +246,7 @@ class Room(RoomState):
     def accept(self, person: Person, admission: Admission, stream: str, play_url: str) -> Seat:
         """Take the seat of the user's gender; a seated guest keeps theirs.
 
-        A guest whom the host took off the mic needs an invitation, whatever `admission` is.
+        A guest whom the host took off the mic needs an invitation under any `admission`.
         """
         if self.live and (seat := self.seat_of(person.user_id)):
             return seat

@@ -69,7 +69,7 @@ def _request_id(text: str) -> str:
 
 
 def invoker() -> str:
-    """Who runs the command, for the audit log: `user@machine`; behind sudo who has called it."""
+    """User of the command for the audit log, as `user@machine`; under sudo its caller."""
     user = os.environ.get("SUDO_USER")
     with suppress(KeyError, OSError):  # a user id without a name, as in a container
         user = user or getpass.getuser()
@@ -85,7 +85,7 @@ async def run(settings: Settings, dev: "DevSecrets | None", args: argparse.Names
 
 
 async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
-    """What a start does as well; ahead of it, a start finds everything done."""
+    """Migrate the database ahead of the start of a new release, which would do it as well."""
     async with _open_context(settings, dev) as context:
         applied = await _prepare(context)
     for migration, documents in applied:

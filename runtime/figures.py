@@ -1,4 +1,4 @@
-"""What a process measures of itself: metrics read at scrape time, and the report in its lease."""
+"""Figures of a process: metrics read at scrape time, and the report in its lease."""
 
 import os
 import socket

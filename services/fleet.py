@@ -83,7 +83,7 @@ def _newest_starts(reports: Iterable[ProcessReport]) -> dict[object, datetime]:
 
 
 def _place(report: ProcessReport) -> tuple[str, str]:
-    """What a process shares with the one that replaces it."""
+    """Machine and address, which a process shares with its replacement."""
     return report.machine, report.address
 
 

@@ -33,7 +33,7 @@ MAX_REMOVE_ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preparation(Generic[R, C]):
-    """What the rules of one kind need besides the room, and write besides it.
+    """Data that the rules of one kind read and write besides the room.
 
     `read` is called once for a batch, with the requests of all its changes of this kind, after the
     room has been loaded; each of their rules receives its result. `write` adds to the room's
@@ -58,7 +58,7 @@ class Change(Generic[R, C, T]):
 
 AnyChange = Change[Any, Any, Any]
 Contexts = Mapping[Preparation[Any, Any] | None, Any]
-"""What each preparation of a batch has read; None for changes without one."""
+"""Data read by each preparation of a batch; None for changes without one."""
 
 
 class ChangeFailed(Exception):
@@ -271,7 +271,7 @@ def decide(
 
 
 async def _prepare(changes: Sequence[AnyChange]) -> Contexts:
-    """What the preparations of these changes read, each called once for all its requests."""
+    """Read the data of all preparations, calling each once for all its requests."""
     contexts: dict[Preparation[Any, Any] | None, Any] = {None: None}
     groups: dict[Preparation[Any, Any], list[AnyChange]] = {}
     for change in changes:

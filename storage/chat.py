@@ -137,7 +137,7 @@ class RelayCursorStore:
 
 
 class RoomGroupStore:
-    """Which group a room has, whether it exists (`group_ready`), and which is to replace it."""
+    """The group of a room, whether it exists (`group_ready`), and its replacement."""
 
     def __init__(self, database: Database) -> None:
         self._rooms: Collection = database.collection("rooms")

@@ -40,7 +40,7 @@ def documents_by_id(
 
 
 def parsed(document: Document, parse: Callable[[Document], T]) -> T | Exception:
-    """What `parse` returns or raises: an error concerns the callers of this document only."""
+    """Result or error of `parse`: an error concerns the callers of this document only."""
     try:
         return parse(document)
     except Exception as error:  # noqa: BLE001 - raised to the callers of this document

@@ -1,4 +1,4 @@
-"""What operators see of the whole deployment: its processes, queues, and figures of a day."""
+"""Processes, queues and daily figures of the whole deployment, for operators."""
 
 import asyncio
 from collections.abc import Container
@@ -64,7 +64,7 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class ProcessReport:
-    """What a process reports of itself every few seconds, for operators."""
+    """Report of a process about itself, every few seconds, for operators."""
 
     machine: str
     pid: int
@@ -169,7 +169,7 @@ class FleetStore:
         return await found.to_list()
 
     async def queues(self, now: datetime) -> Queues:
-        """What waits at `now`, which the database's clock said."""
+        """Lengths of the queues at `now`, by the database's clock."""
         due = {"due_at": {"$lte": now}}
         urgent, normal, oldest_at, rooms, first = await asyncio.gather(
             self._messages.count_documents({"state": URGENT}, limit=MAX_COUNT),

@@ -72,7 +72,7 @@ class RefundCaseStore:
         return _case_from(row)
 
     async def fields(self, id_: str, *names: str) -> Document:
-        """These fields of a case, for the audit log; {} if there is none."""
+        """These fields of a case, for the audit log; {} if it does not exist."""
         return await self._cases.find_one({"_id": id_}, {"_id": 0, **dict.fromkeys(names, 1)}) or {}
 
     async def save(

@@ -107,7 +107,7 @@ async def warn_of_mongodb_risks(database: Database, *, production: bool) -> None
 
 
 async def _ask(database: Database, command: str, **options: Any) -> Document:
-    """The answer to a command of the database `admin`; {} if there is none."""
+    """The answer to a command of the database `admin`; {} without one."""
     try:
         return await database.client.admin.command(command, **options)
     except OperationFailure as error:

@@ -43,7 +43,7 @@ class OpenWork:
 
 @dataclass(slots=True)
 class Activity:
-    """What the process has done since its last report, for the console's charts."""
+    """Counts of a process since its last report, for the console's charts."""
 
     refused: int = 0
     """Requests answered with 4xx."""
@@ -166,7 +166,7 @@ class Metrics:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
 
     def take_activity(self) -> Activity:
-        """What has been done since the last call."""
+        """Counts since the last call, which begin again at 0."""
         activity, self._activity = self._activity, Activity()
         return activity
 

@@ -117,7 +117,7 @@ class CssClient:
 
 
 def _error_of(response: ServiceResponse) -> tuple[str, str]:
-    """Code and message of a failure, "" if there is none."""
+    """Code and message of a failure, "" for a success."""
     try:
         result = child(read_object(response.body), "Response")
         if response.status == 200 and "Error" not in result:

@@ -31,7 +31,7 @@ TAG_BYTES = 16
 
 
 class MerchantClient:
-    """What every WeChat Pay call of one merchant has in common.
+    """Common parts of all WeChat Pay calls of one merchant.
 
     An unreadable PEM text, or none of WeChat Pay's keys, raises ValueError in the constructor: at
     startup rather than at the first payment.

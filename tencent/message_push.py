@@ -1,6 +1,6 @@
 """Message push: verifies and decrypts the events WeChat sends, and encrypts answers to them.
 
-In plain mode the signature covers token, timestamp and nonce but not the body: anyone who has seen
+In plain mode the signature covers token, timestamp and nonce but not the body: a client that knows
 one URL can send another body to it. In safe mode it covers the encrypted body. Format: JSON.
 """
 

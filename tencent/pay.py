@@ -133,7 +133,7 @@ class JsapiClient:
         return self._refund_state(response, number)
 
     async def refund_state(self, order: Order, number: str) -> RefundState | None:  # noqa: ARG002
-        """The state of our refund `number`, None if there is none; raises as `refund`."""
+        """The state of our refund `number`, None if unknown to WeChat; raises as `refund`."""
         response = await self._merchant.request("GET", f"{REFUNDS_PATH}/{number}")
         try:
             return self._refund_state(response, number)

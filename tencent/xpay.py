@@ -41,7 +41,7 @@ ERRCODE_LENGTH = 32
 DELIVERED, REFUNDED = "xpay_goods_deliver_notify", "xpay_refund_notify"
 
 OnRejection = Callable[[str, str], None]
-"""Called with the name of a rejected call and its errcode; "unreadable" if there is none."""
+"""Called with the name of a rejected call and its errcode, "unreadable" without one."""
 
 
 class AccessTokenCache:
@@ -213,7 +213,7 @@ class XpayClient:
         return REFUND_STATES.get(self._queried(answer, number).get("status", -1), "pending")
 
     async def _left_fee(self, order: Order) -> int:
-        """What WeChat can still refund of an order, in fen; refund_order must name it."""
+        """Refundable rest of an order, in fen; refund_order must name it."""
         answer = await self._query(order, order.number)
         if answer.get("errcode"):
             raise self._refusal("query_order", answer)

@@ -61,7 +61,7 @@ GIFT_CASES = [LoadCase("gifts into one room", 1, gift_requests, one_by_one=True)
 
 
 class LoadMeasurement(NamedTuple):
-    """What the measurements of all cases have in common."""
+    """Common part of the measurements of all cases."""
 
     program: Path
     uri: str

@@ -29,7 +29,7 @@ class ForkServer:
         self._process: Process | None = None
         self._pid = 0
         self._report: dict[str, Any] | None = None
-        """Of a child that has exited before it was ready."""
+        """Raised for a child that has exited before it was ready."""
 
     async def start(self) -> None:
         with self._log.open("ab") as log:

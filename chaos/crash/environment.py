@@ -1,4 +1,4 @@
-"""What outlives the child servers: MongoDB, the simulator, the listening sockets and the users."""
+"""Parts that outlive the child servers: MongoDB, simulator, listening sockets and users."""
 
 import asyncio
 import contextlib

@@ -26,7 +26,9 @@ async def check_money_invariants(env: CrashEnvironment, withdrawals: Withdrawals
     )
     bank, refunds = env.simulator.transfers.bills, env.simulator.refunds.refunds
     paid = {number: bill.fen for number, bill in bank.items() if bill.state == "SUCCESS"}
-    refunded = [(it.order, it.number, it.fen, it.state) for it in refunds.values()]
+    refunded = [
+        (refund.order, refund.number, refund.fen, refund.state) for refund in refunds.values()
+    ]
     for kind, detail in [
         *request_violations(withdrawals.answers, rows),
         *cancel_violations(withdrawals.cancelled, rows),
@@ -102,16 +104,17 @@ def refund_violations(
     keys = {row["_id"] for row in journal}
     orders = [order for case in cases for order in case["orders"]]
     expected = {
-        **{f"case {it['_id']} closed": it["state"] == "closed" for it in cases},
-        **{order_reversal_key(it): order_reversal_key(it) in keys for it in orders},
+        **{f"case {case['_id']} closed": case["state"] == "closed" for case in cases},
+        **{order_reversal_key(order): order_reversal_key(order) in keys for order in orders},
         **{
-            reversal_key(it["key"]): it["state"] == "reversed" and reversal_key(it["key"]) in keys
+            reversal_key(gift["key"]): gift["state"] == "reversed"
+            and reversal_key(gift["key"]) in keys
             for case in cases
-            for it in case["gifts"]
+            for gift in case["gifts"]
         },
     }
     yield from (("refund_step_missing", name) for name, done in expected.items() if not done)
-    wanted = Counter((it["number"], it["refund"], it["fen"], "done") for it in orders)
+    wanted = Counter((order["number"], order["refund"], order["fen"], "done") for order in orders)
     found = Counter(refunded)
     for refund in wanted.keys() | found.keys():
         if wanted[refund] != found[refund]:

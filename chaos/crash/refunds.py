@@ -18,7 +18,7 @@ from tests.support.client import UserClient
 CANDY_ID, CANDIES = 2, 12
 """Each gift is of 60 gold, all that an order brings, and 30 income."""
 NOT_REQUESTED = {"orders": {"$elemMatch": {"state": {"$ne": "requested"}}}}
-"""Cases of which the provider has not been asked for each refund."""
+"""Cases with a refund that was not requested from the provider yet."""
 HELD_INCOME = 20
 """More than the host of the newest gift can miss, but for the income of this withdrawal."""
 
@@ -90,7 +90,7 @@ class RefundCases:
             await self._cases.update_many(due, {"$set": {"due_at": at}})
 
     def notices(self, take: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-        """What takes the next refund's notice, which has not been sent."""
+        """Function that finishes the next refund and returns its notice, not sent yet."""
 
         async def take_notice() -> SimulatedNotification:
             refund = await take()
@@ -106,7 +106,7 @@ class RefundCases:
         return left
 
     async def unfinished(self, ids: list[str]) -> list[str]:
-        """Those of the cases that are not closed."""
+        """The cases that are not closed."""
         rows = await self._cases.find({"_id": {"$in": ids}, "state": {"$ne": "closed"}}).to_list()
         return [row["_id"] for row in rows]
 

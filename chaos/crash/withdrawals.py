@@ -25,7 +25,7 @@ STOCK = REQUESTS_PER_DAY
 """Withdrawals of a payee, and those that a path prepares at once."""
 SETTLE_SECONDS = 120.0
 CONSTANT = ("withdrawal_id", "income", "fen", "requested_at", "mch_id", "app_id")
-"""Fields that each answer to a request has, whatever has become of the withdrawal."""
+"""Fields of each answer to a request, in any state of the withdrawal."""
 UNSETTLED = ("approved", "submitted")
 """States in which a sweep has to go on; nothing else is waited for but the user."""
 ALL: Mapping[str, Any] = MappingProxyType({})
@@ -166,7 +166,7 @@ class Withdrawals:
         return await self._set_aside(await self._request(AUTO_INCOME))
 
     def notices(self, take: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[Any]]:
-        """What takes the next withdrawal's notice, which has not been sent."""
+        """Function that finishes the next withdrawal and returns its notice, not sent yet."""
         transfers = self.env.simulator.transfers
 
         async def take_notice() -> SimulatedNotification:

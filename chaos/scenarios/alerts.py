@@ -25,7 +25,7 @@ REDIS_SECONDS = (0.2, 0.36, 0.52)
 second. The bus takes Redis for down if none of its pings, which wait for each other, arrives for
 three seconds, which a delay from one moment to the next could cause."""
 STEP_SECONDS, RATE_PAUSE = 1.5, 0.2
-"""Of a slow Redis; between two scrapes for a rule about a rate, an event has to happen."""
+"""Length of a step of the slow Redis; pause for an event between two scrapes of a rate."""
 
 
 class AlertRun:
@@ -44,7 +44,7 @@ class AlertRun:
     async def wait_for_dependency(self, name: str, value: float) -> None:
         series = f'qlive_dependency_up{{dependency="{name}"}}'
         await self.wait_until(
-            lambda scrape: all(it is not None and float(it[series]) == value for it in scrape)
+            lambda scrape: all(row is not None and float(row[series]) == value for row in scrape)
         )
 
 
@@ -148,7 +148,9 @@ async def _quiet(run: Run) -> set[str]:
 
 def _report(run: Run, found: dict[str, set[str]], seconds: float) -> RunReport:
     expected = {fault.words: {fault.alert} for fault in FAULTS}
-    others = {it: sorted(fired) for it, fired in found.items() if fired != expected.get(it, set())}
+    others = {
+        name: sorted(fired) for name, fired in found.items() if fired != expected.get(name, set())
+    }
     report = make_report(
         run, "alerts", seconds, phases_with_other_alerts=len(others), other_alerts=others
     )

@@ -18,7 +18,7 @@ WITHIN_SECONDS = 2.0
 ROUNDS = 5
 """Guests who are banned, as many who are put out, and as many who sign out."""
 ENTER, READS = "get_playurl/", ("get_livelist/", "qlive_user/get_userinfo/")
-"""What a removed guest may not do, and a banned or signed-out user neither."""
+"""Calls that are refused to a removed guest, and to a banned or signed-out user."""
 REFUSED = (401, 403)
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.01
@@ -119,7 +119,7 @@ async def _delays(channels: Mapping[str, Callable[[], bool]]) -> dict[str, float
 def _in_tencent(
     run: Run, name: str, guest: FleetUser, group_id: str, stream: str
 ) -> dict[str, Callable[[], bool]]:
-    """What the simulated IM and CSS have to show of a ban or a removal."""
+    """Commands that the simulated IM and CSS have to receive after a ban or a removal."""
     simulator = run.fleet.tencent.simulator
     sanctions = simulator.im.sanctions
     kick = {"kick": lambda: guest.id in sanctions.kicked} if name == "ban" else {}

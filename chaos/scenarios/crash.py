@@ -28,7 +28,7 @@ NOT_ABORTED = 0.02
 """Share of crashes after which MongoDB has to detect by itself that a transaction's client died."""
 KILLED = -9
 MAX_TRIALS = 3
-"""Of one crash: a path may end before its kill, if a call is shorter than it was when recorded."""
+"""Attempts for one crash: a path may end before its kill, if a call is shorter than recorded."""
 AGREEMENTS = {
     "gift_events": "room_gifts",
     "orders_credited": "orders",
@@ -138,7 +138,7 @@ async def crash(config: RunConfig) -> RunReport:
 
 def acknowledged(paths: Sequence[CrashPath]) -> dict[str, int]:
     """By path: responses of servers that crashed, of the paths that end with one."""
-    return {it.name: it.acknowledged_at_once for it in paths if isinstance(it, RequestPath)}
+    return {path.name: path.acknowledged_at_once for path in paths if isinstance(path, RequestPath)}
 
 
 def _require_answers(report: RunReport, paths: Collection[str], times: int) -> None:

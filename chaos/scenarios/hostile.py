@@ -29,8 +29,8 @@ PHASES = 3
 """Pairs of phases, without and with the flood in turn, so that drift affects both alike."""
 PHASE_SECONDS = 60
 PAUSE, GIFT_PAUSE = 3.0, 1.0
-"""Of normal users; their 99th percentile needs a few thousand requests, and a host may not meet her
-limit of changes."""
+"""Pauses of normal users; their 99th percentile needs a few thousand requests, and a host may not
+meet her limit of changes."""
 SCRAPE_SECONDS = float(INTERVAL)
 """As in production: the rule is about a rate."""
 RATIO = 1.3

@@ -51,7 +51,7 @@ class ChosenTransferRequest(BaseModel):
 
 
 class ConfirmTransferRequest(ChosenTransferRequest):
-    """What the user does on WeChat's page. `openid` is the account of the phone.
+    """The user's action on WeChat's page. `openid` is the account of the phone.
 
     `pending` is confirmed, but not paid yet; `reason` is that of a failed transfer.
     """
@@ -69,7 +69,7 @@ class TransferFaultRequest(BaseModel):
 
 
 class NextRefundsRequest(BaseModel):
-    """What becomes of the refunds that follow; the first of them gets the fault."""
+    """Outcome of the refunds that follow; the first of them gets the fault."""
 
     outcome: Literal["success", "failed", "held"] = "success"
     report: Report = "once"

@@ -69,7 +69,7 @@ class LoginOptionsResponse(Response):
 
 
 class SecondFactorResponse(Response):
-    """What an authenticator app is set up with; `qr` is a data URI of `uri` as QR code."""
+    """Setup of an authenticator app; `qr` is a data URI of `uri` as QR code."""
 
     secret: str
     uri: str

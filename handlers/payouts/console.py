@@ -105,7 +105,7 @@ class OpsWithdrawalReportHandler(OperatorHandler):
     """Income and payouts of each host in a quarter in China, as a CSV file, for the tax report.
 
     UTF-8 with a byte order mark. `'` precedes a cell that a spreadsheet program could take for a
-    formula. `reversed_income` is that of gifts reversed in the quarter, of whatever quarter. Real
+    formula. `reversed_income` is that of all gifts reversed in the quarter, also older ones. Real
     names are in clear text, so each download is in the audit log.
     """
 

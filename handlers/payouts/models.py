@@ -117,7 +117,7 @@ class OpsWithdrawalResponse(Response):
     operators_needed: int
     approvals: list[str]
     decided_by: str
-    """Who declined it; `user` or `refund_case` if it was cancelled."""
+    """Operator who declined it; `user` or `refund_case` if it was cancelled."""
     decided_at: datetime | None
     reason: str
     sent_at: datetime | None

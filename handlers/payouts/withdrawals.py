@@ -87,7 +87,7 @@ class CancelWithdrawalHandler(ActiveUserHandler):
     A withdrawal that WeChat Pay already has is cancelled there, unless the user confirms it first.
     """
 
-    # Not order: it is possible whatever the user has ordered before, and asks WeChat Pay once.
+    # Not order: earlier orders must not delay it, and it asks WeChat Pay once.
     @endpoint(limit="read", errors=[WithdrawalNotFound, NotCancellable])
     async def post(self, params: CancelWithdrawalRequest) -> WithdrawResponse:
         withdrawal = await self.context.services.withdrawals.cancel(

@@ -150,7 +150,7 @@ class RemoveUserHandler(ActiveUserHandler):
 class LiveEndHandler(ActiveUserHandler):
     """End the live, as its host; all members are removed."""
 
-    # Not room_change: a host can end the live whatever they did before, and it ends only once.
+    # Not room_change: earlier changes must not keep a host from ending the live.
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def post(self, params: LiveRequest) -> OkResponse:
         user_id = self.user.user_id

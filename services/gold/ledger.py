@@ -131,7 +131,7 @@ class LedgerService:
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
 
     async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
-        """Gold and income that an operator has moved alone since then, whatever the direction.
+        """Gold and income that an operator has moved alone since then, in both directions.
 
         `tx`: the transaction that reads it.
         """

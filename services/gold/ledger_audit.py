@@ -40,7 +40,7 @@ class LedgerAudit:
     orders: OrderStore
     last: dict[str, Any] = field(default_factory=dict)
     oldest_unpaid: float = 0.0
-    """Age of the oldest order whose query should have succeeded, in seconds; 0 if there is none."""
+    """Age of the oldest order whose query should have succeeded, in seconds; 0 without one."""
 
     async def run_if_due(self) -> None:
         """Run the check if its lease is free, then load the latest stored result."""
@@ -50,7 +50,7 @@ class LedgerAudit:
         self.last = await self.job_leases.last_result(JOB_NAME)
 
     async def _oldest_unpaid(self, now: datetime) -> float:
-        """Age in seconds, 0 if there is none.
+        """Age in seconds, 0 without one.
 
         Orders of xpay count until CLOSE_AFTER only: WeChat answers one that was never submitted
         with an error, so that it stays open until GIVE_UP_AFTER.

@@ -67,7 +67,7 @@ class ClaimedJob(Generic[C]):
         self.look_at = time.monotonic() + self._idle
         try:
             await self._before_claims()
-            # Those of now only: a backlog must not keep the runner from its other jobs.
+            # Only the slots free now: a backlog must not keep the runner from its other jobs.
             free = self._free_slots()
             self._may_have_more = True
             while free > 0:

@@ -20,7 +20,7 @@ from tencent.errors import CssRejected, ImRejected
 
 Payload = dict[str, Any]
 Actions = Mapping[str, Callable[[Payload], Awaitable[None]]]
-"""What is done for each kind of message."""
+"""Action by kind of message."""
 log = structlog.get_logger("qlive.outbox")
 
 CONCURRENCY = 4

@@ -48,7 +48,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactor:
-    """What an authenticator app is set up with: `uri` as text, `qr` a data URI of its QR code."""
+    """Setup of an authenticator app: `uri` as text, `qr` a data URI of its QR code."""
 
     secret: str = field(repr=False)
     uri: str = field(repr=False)

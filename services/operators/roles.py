@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 Role = Literal["viewer", "moderator", "finance", "admin"]
 """Roles of people."""
 Access = Literal["machine", "viewer", "moderator", "finance", "admin"]
-"""What a route may require; `machine` is what `ops.token` grants, and the least."""
+"""Access that a route may require; `machine`, the least, is granted by `ops.token`."""
 ROLES: tuple[Role, ...] = get_args(Role)
 INCLUDED: Mapping[Access, frozenset[Access]] = {
     "machine": frozenset({"machine"}),
@@ -18,7 +18,7 @@ INCLUDED: Mapping[Access, frozenset[Access]] = {
 
 
 class Operator(NamedTuple):
-    """Who sends a request to the operators' API."""
+    """Sender of a request to the operators' API."""
 
     name: str
     role: Access

@@ -126,7 +126,7 @@ class UnpaidOrderSweep:
 
 
 def next_check_at(claimed: ClaimedOrder, now: datetime) -> datetime:
-    """Time of the next check, by age of the order, whatever the number of checks."""
+    """Time of the next check, which depends only on the age of the order."""
     age = now - claimed.created_at
     waits = [wait for wait in (*QUERY_AFTER, CLOSE_AFTER) if wait > age]
     return claimed.created_at + waits[0] if waits else now + QUERY_AFTER[-1]

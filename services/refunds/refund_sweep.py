@@ -182,7 +182,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
 
 async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:
-    """What has become of a refund that was asked for; ask for it if the provider has none."""
+    """State of a requested refund; requests it if the provider does not have it."""
     if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
         return state
     return await provider.refund(order, step.refund, step.fen, FOR_USERS)

@@ -103,7 +103,7 @@ class TokenStore:
         return str(row["user_id"]) if row else None
 
     async def invalid(self, ids: Sequence[str]) -> dict[str, str | None]:
-        """Those of the token ids that are no longer valid, with the user_id of stored ones."""
+        """The token ids that are no longer valid, with the user_id of stored ones."""
         now = datetime.now(UTC)
         rows = await self._tokens.find({"_id": {"$in": list(ids)}}).to_list()
         valid = {row["_id"] for row in rows if self._is_valid(row, now)}

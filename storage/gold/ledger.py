@@ -291,7 +291,7 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
 
 
 def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
-    """What this entry adds to the rankings."""
+    """Changes of the rankings by this entry."""
     event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
     return ranking_changes(_entry_from(row), row["at"], event)
 

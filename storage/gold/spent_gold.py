@@ -14,14 +14,14 @@ from storage.database import Collection, Database, Document, Session
 G = TypeVar("G")
 GIFTS_PER_QUERY = 200
 MAX_READ = 20_000
-"""Gifts read for one plan: bounds its transaction, whatever gifts without gold there are."""
+"""Gifts read for one plan: bounds its transaction, also with many gifts that cost nothing."""
 MAX_EVIDENCE = 2_000
 """Gifts read as evidence about one recharge, the first ones after it: bounds the time of an answer,
 whose sum is a lower bound if there are more."""
 
 
 class SpentGoldStore:
-    """What became of a user's gold: gifts, and where their hosts' income is.
+    """Use of a user's gold: gifts, and where their hosts' income is.
 
     Reads `ledger`, `users` and `withdrawals`; writes nothing.
     """
@@ -84,7 +84,7 @@ class SpentGoldStore:
         return {row["_id"]: _income_from(row, withdrawn[row["_id"]]) for row in rows}
 
     async def _reversed(self, keys: Sequence[str], session: Session | None) -> set[str]:
-        """Which of these gifts were reversed."""
+        """The gifts among these that were reversed."""
         reversals = {reversal_key(key): key for key in keys}
         where = {"_id": {"$in": [*reversals]}}
         rows = await self._ledger.find(where, {"_id": 1}, session=session).to_list()

@@ -45,7 +45,7 @@ class Approval:
 
     @property
     def unit(self) -> Unit:
-        """Of the amount `gold`."""
+        """Unit of the amount `gold`."""
         unit: Unit = self.arguments.get("unit", "gold")
         return unit
 
@@ -100,7 +100,7 @@ class ApprovalStore:
         return _approval_from(row)
 
     async def summary(self, id_: str) -> Document:
-        """What the audit log shows of a request; {} if there is none."""
+        """Fields of a request for the audit log; {} if it does not exist."""
         row = await self._approvals.find_one({"_id": id_})
         if row is None:
             return {}

@@ -18,7 +18,7 @@ REVERSED_GIFT = r"^gift:"
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """What was requested, paid and returned on one day, each counted on its own day."""
+    """Sums requested, paid and returned on one day, each counted on its own day."""
 
     day: date
     requested_fen: int = 0
@@ -32,8 +32,8 @@ class DaySums:
 class HostQuarter(NamedTuple):
     """Income and payouts of a user in a quarter.
 
-    `gross_income` is that of the gifts of the quarter, `reversed_income` of the gifts reversed in
-    it, of whatever quarter. `real_name` is "" if none is known.
+    `gross_income` is that of the gifts of the quarter, `reversed_income` of all gifts
+    reversed in it, also older ones. `real_name` is "" if unknown.
     """
 
     user_id: str

@@ -55,7 +55,7 @@ class WithdrawalStore:
     async def save(self, session: Session, withdrawal: Withdrawal) -> None:
         """Replace the stored withdrawal; raises WriteConflict if it was saved since it was read.
 
-        It is due when `next_check_at` says so.
+        It becomes due at its `next_check_at`.
         """
         changed = _document_of(withdrawal) | {"version": withdrawal.version + 1}
         where = {"_id": changed.pop("_id"), "version": withdrawal.version}
@@ -66,7 +66,7 @@ class WithdrawalStore:
     # ---- limits of a day, in China
 
     async def user_day(self, session: Session, user_id: str, since: datetime) -> UserDay:
-        """What the user has requested since then."""
+        """Number and sum of the user's requests since then."""
         where = {"user_id": user_id, "requested_at": {"$gte": since}}
         rows = await self._withdrawals.find(where, session=session).to_list()
         return UserDay(len(rows), sum(withdrawal_from(row).counted_fen for row in rows))
@@ -97,7 +97,7 @@ class WithdrawalStore:
         return withdrawal_from(row) if row else None
 
     async def postpone(self, withdrawal: Withdrawal, now: datetime) -> None:
-        """End the lease; the withdrawal is due again when `next_check_at` says so.
+        """End the lease; the withdrawal becomes due again at its `next_check_at`.
 
         Nothing changes if it was saved since it was read: `save` has set the time.
         """

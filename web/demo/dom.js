@@ -84,7 +84,7 @@ export function safeImageUrl(address) {
   }
 }
 
-/** An avatar or a gift image; the first letter of the name if there is none or it fails to load. */
+/** An avatar or a gift image; the first letter of the name if it is missing or fails to load. */
 export function picture(address, name, kind = "face") {
   const letter = el("span", { class: `${kind} letter`, "aria-hidden": "true" }, [...(name || "?")][0]);
   const url = address && safeImageUrl(address);

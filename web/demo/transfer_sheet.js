@@ -4,7 +4,7 @@
 import { button, el, fill, sheet, showToast } from "/demo/dom.js";
 import { t } from "/demo/words.js";
 
-/** What the user and WeChat do: the outcome of the transfer, and how it is notified. */
+/** Actions of the user and of WeChat: the outcome of the transfer, and how it is notified. */
 const TRANSFER_CASES = {
   once: { report: "once" },
   twice: { report: "twice" },

@@ -28,7 +28,7 @@ export const button = (text, onclick, kind = "") =>
 export const statusDot = (kind, text) =>
   el("span", { class: `state ${kind}` }, el("i", { "aria-hidden": "true" }), text);
 
-/** Image, or the first letter of the name if there is none or it fails to load. */
+/** Image, or the first letter of the name if it is missing or fails to load. */
 export function picture(address, name, kind = "face") {
   const letter = el("span", { class: `${kind} letter`, "aria-hidden": "true" }, [...(name || "?")][0]);
   if (!/^(https?:\/\/|\/)/.test(address || "")) return letter;

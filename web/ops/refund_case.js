@@ -74,7 +74,7 @@ function decisionFacts({ state, decided_by: by, decided_at: at, decision_reason:
   return closedAt ? [decided, [t("closed_at"), formatDateTime(closedAt)]] : [decided];
 }
 
-/** What the case waits for, and what the operator has to know before confirming it. */
+/** Remarks about the case: its preview, the hosts that it waits for, Apple's part. */
 function notes(refundCase) {
   const { state, orders, hosts } = refundCase;
   const apple = orders.filter((order) => order.by_apple && !isFinal(order));
