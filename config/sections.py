@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.limits import Rate
 
 MIN_TRANSFER_FEN = 10
-"""The least that WeChat Pay transfers."""
+"""Minimum of a transfer of WeChat Pay, in fen."""
 
 
 def _from_json(value: object) -> object:

@@ -77,11 +77,13 @@ def test_the_readme_names_every_folder_of_the_tree() -> None:
     assert not {name for name in folders if f"`{name}/`" not in README}
 
 
-def test_every_file_that_the_readme_links_to_exists() -> None:
-    targets = {path.split("#")[0] for path in re.findall(r"\]\(([^)]+)\)", README)}
-    files = {path for path in targets if "://" not in path}
-    assert {"docs/pictures/demo-room.png", "docs/deploy.md"} <= files
-    assert {path for path in files if not Path(path).exists()} == set()
+def test_every_file_that_the_readmes_name_exists() -> None:
+    for text in (README, CHINESE):
+        targets = {path.split("#")[0] for path in re.findall(r"\]\(([^)]+)\)", text)}
+        named = set(re.findall(r"`([a-z]+(?:/[a-z_]*)+(?:\.\w+)?)`", text))
+        files = {path for path in targets | named - {"var/"} if "://" not in path}
+        assert {"docs/pictures/demo-room.png", "docs/deploy.md", "rooms/room.py"} <= files
+        assert {path for path in files if not Path(path).exists()} == set()
 
 
 def test_both_readmes_have_the_same_headings_code_and_links() -> None:
