@@ -1,9 +1,23 @@
-"""Rankings as they are stored and read, on a real MongoDB."""
+"""Rankings on a real MongoDB: as they are read, compared with the ledger, and rebuilt."""
 
-from ledger.gifts import RankingChange
-from tests.support.storage import StoresFixture
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from core.clock import day_of
+from ledger.gifts import GiftTransfer, RankingChange, day_scope, live_scope
+from ledger.journal import EventReference
+from rooms.members import Person
+from storage.gold.rankings import RankingStore
+from tests.support.room_builders import HOST
+from tests.support.storage import GiftProcess, StoresFixture, rose
+from tests.support.stored_rooms import change_room, open_room
 
 LIVE, DAY = "live:1:e", "day:2026-01-02"
+HOUR = timedelta(hours=1)
+FIRST_GIFT = {"_id": {"$regex": "^gift:.*:first$"}}
 
 
 async def add(stores: StoresFixture, *changes: RankingChange) -> None:
@@ -33,3 +47,232 @@ async def test_empty_change_sends_no_command(stores: StoresFixture, commands: li
     commands.clear()
     await add(stores)
     assert commands == []
+
+
+# ---- against the ledger
+
+
+class RankingFixture:
+    """Three users in a live room and one outside.
+
+    anna has given 20 to carl and 10 to dora, who is outside; bert has given 10 to carl.
+    """
+
+    def __init__(self, stores: StoresFixture) -> None:
+        self.stores = stores
+        self.rows = stores.database.collection("rankings")
+        self.reconciler = RankingStore(stores.database)
+        self.process = GiftProcess(stores)
+        self.user_ids: list[str] = []
+        self.live_id = 0
+        self.live = ""
+        self.day = ""
+
+    async def populate(self) -> None:
+        self.user_ids = await self.stores.create_users(*[(1_000, 0)] * 4)
+        anna, bert, carl, dora = self.user_ids
+        self.live_id = await open_room(self.stores, *map(Person, (anna, bert, carl)))
+        self.live = live_scope(self.live_id, "e1")
+        await self.process.give(rose(anna, carl, "first"))
+        for sender, receiver in ((bert, carl), (anna, carl), (anna, dora)):
+            await self.process.give(rose(sender, receiver))
+        (first,) = await self.stores.entries(**FIRST_GIFT)
+        self.day = day_scope(day_of(first["at"]))
+
+    async def differences(self, scope: str) -> list[tuple[str, str]]:
+        """Differences on one snapshot, as the reconciler reads them."""
+        async with self.stores.database.client.start_session(snapshot=True) as session:
+            return await self.reconciler.differences(scope, session)
+
+    async def scopes(self, since: datetime | None = None) -> list[str]:
+        async with self.stores.database.client.start_session(snapshot=True) as session:
+            return sorted(await self.reconciler.scopes(since, session))
+
+    async def stored(self, scope: str) -> dict[str, dict[str, int]]:
+        units = ("gold", "income")
+        return {unit: dict(await self.stores.rankings.top(scope, unit, 50)) for unit in units}
+
+    async def is_consistent(self) -> bool:
+        return not any([await self.differences(scope) for scope in await self.scopes()])
+
+    async def reverse_first_gift(self) -> None:
+        (first,) = await self.stores.entries(**FIRST_GIFT)
+        await self.process.ledger_service.reverse(first["_id"], "by mistake", "ops")
+
+    async def give_at(
+        self, at: datetime, transfer: GiftTransfer, event: EventReference | None = None
+    ) -> None:
+        """Give a gift as if at that time."""
+        batch = (await self.process.gift_batches.load_context([transfer])).batch
+        batch.at = at
+        batch.give(transfer, event)
+        await self.process.gift_batches.run_transaction(
+            lambda tx: self.process.gift_batches.write_gifts(tx, batch)
+        )
+
+    async def damage(self, kind: str, scope: str) -> str:
+        """Damage a stored row; the user_id of the row."""
+        anna, dora = self.user_ids[0], self.user_ids[3]
+        row = {"_id": f"{scope}:{anna}"}
+        if kind == "altered":
+            await self.rows.update_one(row, {"$inc": {"income": 7}})
+        elif kind == "missing":
+            await self.rows.delete_one(row)
+        elif kind == "invented":
+            fields = {"scope": "live:9:e", "user_id": dora}
+            await self.rows.insert_one(
+                {"_id": f"live:9:e:{dora}", **fields, "gold": 1, "income": 0}
+            )
+            return dora
+        return anna
+
+
+@pytest.fixture
+def rankings(io_loop: IOLoop, stores: StoresFixture) -> RankingFixture:
+    rankings = RankingFixture(stores)
+    io_loop.run_sync(rankings.populate)
+    return rankings
+
+
+# ---- sums
+
+
+async def test_rankings_of_lives_and_days_match_the_ledger(rankings: RankingFixture) -> None:
+    anna, bert, carl, dora = rankings.user_ids
+    await change_room(
+        rankings.stores, rankings.live_id, lambda room: room.close("host"), HOST.user_id
+    )
+    await open_room(rankings.stores, Person(anna), Person(carl), epoch="e2")
+    await rankings.process.give(rose(carl, anna, gold=1_010))  # 10 of them paid with income
+    assert await rankings.stores.balance(carl) == (0, 5)
+    assert await rankings.stored(rankings.live) == {
+        "gold": {anna: 20, bert: 10},
+        "income": {carl: 15},
+    }
+    assert await rankings.stored(live_scope(rankings.live_id, "e2")) == {
+        "gold": {carl: 1_010},
+        "income": {anna: 505},
+    }
+    assert await rankings.stored(rankings.day) == {
+        "gold": {anna: 30, bert: 10, carl: 1_010},
+        "income": {carl: 15, dora: 5, anna: 505},
+    }
+    assert await rankings.is_consistent()
+
+
+async def test_day_ranking_follows_china_time(rankings: RankingFixture) -> None:
+    anna, bert, carl, _ = rankings.user_ids
+    midnight = datetime(2026, 1, 1, 16, tzinfo=UTC)
+    await rankings.give_at(midnight - timedelta(milliseconds=1), rose(anna, carl))
+    await rankings.give_at(midnight, rose(bert, carl))
+    assert (await rankings.stored("day:2026-01-01"))["gold"] == {anna: 10}
+    assert (await rankings.stored("day:2026-01-02"))["gold"] == {bert: 10}
+    days = {"day:2026-01-01", "day:2026-01-02"}
+    assert days < {*await rankings.scopes(midnight - HOUR)}, "found in the ledger alone"
+    assert await rankings.is_consistent()
+
+
+async def test_reversed_gift_is_in_no_stored_or_rebuilt_ranking(rankings: RankingFixture) -> None:
+    anna, bert, carl, dora = rankings.user_ids
+    live = {"gold": {anna: 10, bert: 10}, "income": {carl: 10}}
+    day = {"gold": {anna: 20, bert: 10}, "income": {carl: 10, dora: 5}}
+    await rankings.reverse_first_gift()
+    assert await rankings.stored(rankings.live) == live
+    assert await rankings.stored(rankings.day) == day
+    assert await rankings.is_consistent()
+    await rankings.rows.delete_many({})
+    assert await rankings.reconciler.rebuild_all() == 3 + 4
+    assert await rankings.stored(rankings.live) == live
+    assert await rankings.stored(rankings.day) == day
+
+
+async def test_scopes_are_those_of_rows_and_of_gifts_since_a_time(rankings: RankingFixture) -> None:
+    anna, _, carl, _ = rankings.user_ids
+    long_ago, now = datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)
+    await rankings.give_at(long_ago, rose(anna, carl), EventReference(7, "e", 1))
+    await rankings.damage("invented", rankings.live)
+    older = ["day:2026-01-01", "live:7:e", "live:9:e"]
+    assert await rankings.scopes() == sorted([rankings.day, rankings.live, *older])
+    assert await rankings.scopes(now - HOUR) == [rankings.day, rankings.live]
+    assert await rankings.scopes(now + HOUR) == []
+
+
+# ---- differences
+
+
+@pytest.mark.parametrize(
+    ("kind", "description"),
+    [
+        ("altered", "stored (20, 7), journal (20, 0)"),
+        ("missing", "stored (0, 0), journal (20, 0)"),
+        ("invented", "stored (1, 0), journal (0, 0)"),
+    ],
+)
+async def test_wrong_row_is_reported_and_repaired_and_keeps_counting(
+    rankings: RankingFixture, kind: str, description: str
+) -> None:
+    anna, _, carl, _ = rankings.user_ids
+    user_id = await rankings.damage(kind, rankings.live)
+    (wrong_scope,) = [
+        scope for scope in await rankings.scopes() if await rankings.differences(scope)
+    ]
+    assert wrong_scope == ("live:9:e" if kind == "invented" else rankings.live)
+    assert await rankings.differences(wrong_scope) == [(user_id, description)]
+    await rankings.damage("altered", rankings.day)
+    assert not await rankings.is_consistent()
+    assert await rankings.reconciler.rebuild_all() == 2
+    assert await rankings.is_consistent()
+    await rankings.process.give(rose(anna, carl))
+    assert await rankings.is_consistent()
+    assert await rankings.reconciler.rebuild_all() == 0
+    assert (await rankings.stored(rankings.live))["gold"][anna] == 30
+
+
+# ---- concurrency
+
+
+async def test_snapshots_and_rebuilds_during_gifts_are_correct(rankings: RankingFixture) -> None:
+    anna, bert, carl, _ = rankings.user_ids
+    other, damaged = GiftProcess(rankings.stores), 0
+
+    async def give(process: GiftProcess, sender: str) -> None:
+        for _ in range(8):
+            await process.give(rose(sender, carl))
+
+    giving = asyncio.gather(give(rankings.process, anna), give(other, bert))
+    while not giving.done():
+        assert await rankings.is_consistent()
+        await rankings.rows.update_many({}, {"$inc": {"gold": 1}})
+        assert await rankings.reconciler.rebuild_all() > 0
+        damaged += 1
+    await giving
+    assert damaged
+    assert await rankings.is_consistent()
+    assert (await rankings.stored(rankings.live))["gold"] == {anna: 20 + 80, bert: 10 + 80}
+
+
+@pytest.mark.parametrize("kind", ["altered", "missing"])
+@pytest.mark.parametrize("sender", [0, 1], ids=["sender_of_wrong_row", "other_sender"])
+async def test_gift_between_snapshot_and_repair_is_not_lost(
+    rankings: RankingFixture, monkeypatch: pytest.MonkeyPatch, kind: str, sender: int
+) -> None:
+    await rankings.damage(kind, rankings.live)
+    repair = rankings.reconciler._repair
+
+    async def give_and_repair(change: RankingChange, repairs: int) -> None:
+        monkeypatch.undo()
+        await rankings.process.give(rose(rankings.user_ids[sender], rankings.user_ids[2]))
+        await repair(change, repairs)
+
+    monkeypatch.setattr(rankings.reconciler, "_repair", give_and_repair)
+    assert await rankings.reconciler.rebuild(rankings.live) == 1
+    assert await rankings.is_consistent()
+    gold = (await rankings.stored(rankings.live))["gold"]
+    assert sum(gold.values()) == 30 + 10
+
+
+async def test_concurrent_rebuilds_repair_a_ranking_once(rankings: RankingFixture) -> None:
+    await rankings.rows.update_many({}, {"$inc": {"gold": 1}})
+    await rankings.rows.delete_many({"user_id": rankings.user_ids[0]})
+    await asyncio.gather(*(rankings.reconciler.rebuild(rankings.live) for _ in range(4)))
+    assert await rankings.differences(rankings.live) == []
