@@ -189,22 +189,21 @@ class FailingCommits:
 
 
 @pytest.mark.parametrize(
-    ("failure", "raised"),
+    ("failures", "raised"),
     [
-        (TO_BE_REPEATED, WriteConflict),
-        (OperationFailure("other", 1), OperationFailure),
-        (labelled("TransientTransactionError"), PyMongoError),
+        ([TO_BE_REPEATED], WriteConflict),
+        ([OperationFailure("other", 1)], OperationFailure),
+        ([UNKNOWN, UNKNOWN, labelled("TransientTransactionError")], PyMongoError),
     ],
 )
-async def test_conflict_on_commit_is_raised(failure: PyMongoError, raised: type[Exception]) -> None:
+async def test_failed_commit_is_a_conflict_or_repeated_while_its_outcome_is_unknown(
+    failures: list[PyMongoError], raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session: Any = FailingCommits(*failures)
     with pytest.raises(raised):
-        await module._commit(FailingCommits(failure))  # type: ignore[arg-type]
-
-
-async def test_commit_with_unknown_outcome_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: Any = FailingCommits(UNKNOWN, UNKNOWN)
-    await module._commit(session)
+        await module._commit(session)
     assert session.failures == []
+    await module._commit(session)
     monkeypatch.setattr(module, "OPERATION_MS", -1)
     with pytest.raises(PyMongoError, match="labelled"):
         await module._commit(FailingCommits(UNKNOWN))  # type: ignore[arg-type]

@@ -46,18 +46,14 @@ async def are_converted_once(database: Database) -> bool:
     return rows == [{"_id": n, "new": n, "conversions": 1} for n in range(ROWS)]
 
 
-class Steps:
-    """Migrations that record when they are applied."""
+def step(applied: list[int], number: int, oldest: int = 1) -> Migration:
+    """A migration that adds its number to `applied`."""
 
-    def __init__(self) -> None:
-        self.applied: list[int] = []
+    async def apply(_database: Database) -> int:
+        applied.append(number)
+        return 0
 
-    def step(self, number: int, oldest: int = 1) -> Migration:
-        async def apply(_database: Database) -> int:
-            self.applied.append(number)
-            return 0
-
-        return Migration(number, f"step_{number}", apply, oldest)
+    return Migration(number, f"step_{number}", apply, oldest)
 
 
 async def stored(database: Database) -> tuple[int, int]:
@@ -67,17 +63,17 @@ async def stored(database: Database) -> tuple[int, int]:
 
 
 async def test_migrations_are_applied_in_order_and_once(old_database: Database) -> None:
-    steps = Steps()
-    stopped = [steps.step(2), Migration(3, "convert", stop_halfway, oldest=1)]
+    applied: list[int] = []
+    stopped = [step(applied, 2), Migration(3, "convert", stop_halfway, oldest=1)]
     with pytest.raises(RuntimeError):
         await Migrator(old_database, stopped).run()
     assert await stored(old_database) == (2, 1)
-    migrations = [steps.step(2), Migration(3, "convert", convert, oldest=1)]
+    migrations = [step(applied, 2), Migration(3, "convert", convert, oldest=1)]
     assert await Migrator(old_database, migrations).run() == [(migrations[1], ROWS - SOME)]
     assert await Migrator(old_database, migrations).run() == []
     assert await stored(old_database) == (3, 1)
-    assert len(await Migrator(old_database, [*migrations, steps.step(4)]).run()) == 1
-    assert steps.applied == [2, 4]
+    assert len(await Migrator(old_database, [*migrations, step(applied, 4)]).run()) == 1
+    assert applied == [2, 4]
     assert await are_converted_once(old_database)
 
 
@@ -96,8 +92,8 @@ async def test_two_processes_at_once_migrate_each_document_once(old_database: Da
 
 
 async def test_server_runs_on_a_newer_schema_unless_excluded(old_database: Database) -> None:
-    steps = Steps()
-    newer = [steps.step(2), steps.step(3, oldest=2), steps.step(4, oldest=3)]
+    applied: list[int] = []
+    newer = [step(applied, 2), step(applied, 3, oldest=2), step(applied, 4, oldest=3)]
     await Migrator(old_database, newer).run()
     assert await Migrator(old_database, newer[:2]).run() == []
     with pytest.raises(SchemaTooNew) as refused:
@@ -109,28 +105,28 @@ async def test_server_runs_on_a_newer_schema_unless_excluded(old_database: Datab
 
 
 async def test_migration_waits_for_the_end_of_older_servers(old_database: Database) -> None:
-    steps, processes = Steps(), old_database.collection("processes")
+    applied, processes = list[int](), old_database.collection("processes")
     presence = PresenceStore(old_database, GRACE)
     for process in ("current", "old"):
         await presence.renew(process, LONG)
     assert await processes.distinct("schema") == [SCHEMA]
     await processes.update_one({"_id": "current"}, {"$set": {"schema": 2}})
-    migrator = Migrator(old_database, [steps.step(2), steps.step(3, oldest=2)])
+    migrator = Migrator(old_database, [step(applied, 2), step(applied, 3, oldest=2)])
     with pytest.raises(OlderServerRunning, match="Migration 3 .step_3. breaks servers older"):
         await migrator.run()
-    assert steps.applied == [2]
+    assert applied == [2]
     await presence.forget("old")
     await migrator.run()
-    assert steps.applied == [2, 3]
+    assert applied == [2, 3]
     assert await stored(old_database) == (3, 2)
 
 
 async def test_new_database_has_the_newest_schema(mongo_uri: str, mongo: MongoClient[Any]) -> None:
-    name, steps = "qlive_test_new", Steps()
+    name, applied = "qlive_test_new", list[int]()
     mongo.drop_database(name)
     database = Database(mongo_uri, name)
-    migrator = partial(Migrator, database, [steps.step(2), steps.step(3, oldest=2)])
+    migrator = partial(Migrator, database, [step(applied, 2), step(applied, 3, oldest=2)])
     assert await asyncio.gather(migrator().run(), migrator().run()) == [[], []]
-    assert (steps.applied, await stored(database)) == ([], (3, 2))
+    assert (applied, await stored(database)) == ([], (3, 2))
     await database.close()
     mongo.drop_database(name)

@@ -4,14 +4,15 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from pymongo.monitoring import CommandListener, CommandStartedEvent
+import pytest
+from pymongo.monitoring import CommandStartedEvent
 
 from core.clock import day_of
 from core.errors import QLiveError, WriteConflict
 from ledger.gifts import GiftTransfer, StoredEntry, day_scope, live_scope
 from ledger.journal import Balance, EventReference
 from rooms.members import Person
-from storage.database import Database
+from storage.database import CommandLatency, Database
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.gold.rankings import RankingStore
 from tests.support.storage import NAME, StoresFixture, rose
@@ -113,20 +114,12 @@ async def test_batch_moves_balances_and_writes_entries_and_rankings(stores: Stor
 # ---- conflicts
 
 
-class ConflictWithoutWrites:
-    """Asserts that the block raises WriteConflict and writes nothing."""
-
-    def __init__(self, batches: BatchFixture) -> None:
-        self._batches = batches
-        self._before: list[Any] = []
-
-    async def __aenter__(self) -> None:
-        self._before = await self._batches.documents()
-
-    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> bool:
-        assert error is WriteConflict
-        assert await self._batches.documents() == self._before
-        return True
+async def assert_conflict(batches: BatchFixture, context: BatchContext) -> None:
+    """The batch is refused as a whole."""
+    before = await batches.documents()
+    with pytest.raises(WriteConflict):
+        await batches.write(context)
+    assert await batches.documents() == before
 
 
 async def test_batch_is_written_only_if_no_balance_has_changed(stores: StoresFixture) -> None:
@@ -136,8 +129,7 @@ async def test_batch_is_written_only_if_no_balance_has_changed(stores: StoresFix
     for user_id, unit in ((anna, "gold"), (bert, "income"), (carl, "gold"), (dora, "gold")):
         context = await batches.decide(*gifts)
         await batches.add_to_balance(user_id, **{unit: 50})
-        async with ConflictWithoutWrites(batches):
-            await batches.write(context)
+        await assert_conflict(batches, context)
     await batches.give(*gifts)
     balances = [await stores.balance(user_id) for user_id in users]
     assert balances == [(55, 5), (15, 60), (55, 5), (65, 10)]
@@ -148,25 +140,19 @@ async def test_batch_conflicts_when_a_key_is_taken(stores: StoresFixture) -> Non
     anna, bert, carl = await stores.create_users((100, 0), (0, 0), (100, 0))
     context = await batches.decide(rose(carl, bert, "s"), rose(anna, bert, "r", gold=0))
     await batches.give(rose(anna, carl, "r", gold=0))  # free: no balance changes
-    async with ConflictWithoutWrites(batches):
-        await batches.write(context)
+    await assert_conflict(batches, context)
 
 
-class ReadConcernSpy(CommandListener):
+class ReadConcernSpy(CommandLatency):
     """Keeps the read concern of each find."""
 
     def __init__(self) -> None:
+        super().__init__(lambda *_: None)
         self.levels: list[str] = []
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.command_name == "find":
             self.levels.append(event.command["readConcern"]["level"])
-
-    def succeeded(self, event: object) -> None:
-        pass
-
-    def failed(self, event: object) -> None:
-        pass
 
 
 async def test_a_primary_is_confirmed_once_for_all_who_ask_at_a_time(mongo_uri: str) -> None:
