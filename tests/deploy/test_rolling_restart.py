@@ -1,16 +1,30 @@
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import websockets
 from pymongo import MongoClient
 
-from tests.support.api import ApiFixture
+from tests.support.api import ApiClient, ApiFixture, Reply
 from tests.support.nginx import nginx_in_front
-from tests.support.room_traffic import RoomTraffic, two_machines
+from tests.support.ports import free_ports
+from tests.support.room_screen import Frame, Screen
+from tests.support.server_program import EXIT_SECONDS, ServerProgram, read_until_ready
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
 FAST = {"zone=token burst=20": "zone=token burst=5000"}
 """The users of the test send the next request as soon as the last one is answered."""
-pytestmark = [pytest.mark.programs, pytest.mark.linux]
+UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
+START_GOLD = 100_000
+RETRY_SECONDS = 0.02
 
 
 async def test_restart_of_one_process_after_the_other_loses_nothing(
@@ -35,9 +49,13 @@ async def test_restart_of_one_process_after_the_other_loses_nothing(
             front_api,
         ),
     ):
-        direct_api = ApiFixture(machines[0].address)
-        traffic = await RoomTraffic.create(direct_api, front_api)
-        await direct_api.close()
+        direct = ApiFixture(machines[0].address)
+        host = await direct.host()
+        giver = await direct.guest("bert", 1, host.live_id, gold=START_GOLD)
+        guest = await direct.guest("anna", 2, host.live_id)
+        await front_api.use_operator_of(direct)
+        await direct.close()
+        traffic = RoomTraffic(*(front_api.via_nginx(client) for client in (host, giver, guest)))
         async with traffic.running():
             for machine in machines:
                 await machine.stop()
@@ -47,3 +65,149 @@ async def test_restart_of_one_process_after_the_other_loses_nothing(
         assert all(listener.resumed for listener in traffic.listeners)
         # 503 at most, which clients repeat: the connection was accepted and not yet read.
         assert set(front_api.statuses) <= {200, 503}, front_api.statuses
+
+
+class Machine:
+    """A server that keeps its port when it is stopped and started again."""
+
+    def __init__(self, folder: Path, name: str, port: int, **settings: str) -> None:
+        own_folder = folder / name
+        own_folder.mkdir()
+        shutil.copy(folder / "dev-secrets.json", own_folder)
+        self.port = port
+        self.address = f"http://127.0.0.1:{port}"
+        self._program = ServerProgram(own_folder, server__port=str(port), **settings)
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Returns when the server is ready."""
+        self._process = await self._program.serve()
+        await read_until_ready(self._process)
+
+    async def stop(self) -> None:
+        if self._process and self._process.returncode is None:
+            self._process.terminate()
+            await asyncio.wait_for(self._process.communicate(), EXIT_SECONDS)
+
+
+@asynccontextmanager
+async def two_machines(folder: Path, settings: dict[str, str]) -> AsyncIterator[list[Machine]]:
+    ports = zip(("one", "two"), free_ports(2), strict=True)
+    machines = [Machine(folder, name, port, **settings) for name, port in ports]
+    try:
+        for machine in machines:
+            await machine.start()
+        yield machines
+    finally:
+        for machine in machines:
+            await machine.stop()
+
+
+class Listener:
+    """A socket client that reconnects with `since`; fails on a gap and on a second snapshot."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self.client = client
+        self.received: list[Frame] = []
+        """Numbered events."""
+        self.first: Frame = {}
+        self.screen: Screen
+        self.resumed = 0
+
+    async def listen(self) -> None:
+        while True:
+            with suppress(websockets.WebSocketException, *UNREACHABLE):
+                position = (
+                    {"epoch": self.screen.epoch, "since": self.screen.seq} if self.first else {}
+                )
+                connection = (await self.client.connect(**position)).connection
+                async for text in connection:
+                    self._on_frame(json.loads(text))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _on_frame(self, frame: Frame) -> None:
+        match frame["type"]:
+            case "snapshot":
+                assert not self.first, f"a second snapshot: {frame.get('reset')}"
+                self.first, self.screen = frame, Screen(frame)
+            case "resumed":
+                assert frame["seq"] == self.screen.seq + frame["replayed"]
+                self.resumed += 1
+            case "audience" | "heartbeat":
+                pass
+            case "bye":
+                assert frame["code"] == 4000, frame
+            case _:
+                self.screen.hear(frame)
+                self.received.append(frame)
+
+
+class RoomTraffic:
+    """Users who listen, give roses and change seats in a room all the time."""
+
+    def __init__(self, host: ApiClient, giver: ApiClient, guest: ApiClient) -> None:
+        self.host, self.giver, self.guest = host, giver, guest
+        self.listeners = [Listener(client) for client in (host, giver, guest)]
+        self.is_active = True
+        self.balances: list[int] = []
+        """The giver's gold after each acknowledged gift."""
+        self.rounds = 0
+        """Seats that the guest has taken and left."""
+
+    async def wait_for_progress(self, count: int) -> None:
+        """Waits for `count` more gifts and as many more changes of seat."""
+        gifts, rounds = len(self.balances) + count, self.rounds + count
+        await until(lambda: len(self.balances) >= gifts and self.rounds >= rounds)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Traffic while the block runs; then checks that every event arrived exactly once."""
+        async with asyncio.TaskGroup() as tasks:
+            listening = [tasks.create_task(listener.listen()) for listener in self.listeners]
+            await until(lambda: all(listener.first for listener in self.listeners))
+            acting = [tasks.create_task(self._give()), tasks.create_task(self._change_seats())]
+            await self.wait_for_progress(3)
+            yield
+            await self.wait_for_progress(3)
+            self.is_active = False
+            await asyncio.gather(*acting)
+            room = (await self.host.api.ops("GET", f"rooms/{self.host.live_id}")).ok()
+            await until(lambda: all(it.screen.seq >= room["seq"] for it in self.listeners))
+            for task in listening:
+                task.cancel()
+        for listener in self.listeners:
+            assert listener.first["seq"] + len(listener.received) == room["seq"]
+            gifts = [frame for frame in listener.received if frame["type"] == "gift"]
+            numbers = [int(gift["data"]["request_id"]) for gift in gifts]
+            assert numbers == [*range(len(self.balances))][-len(numbers) :]
+            assert len(numbers) >= 6
+        assert self.balances == [START_GOLD - n - 1 for n in range(len(self.balances))]
+
+    async def _give(self) -> None:
+        """Gives one rose after another, and retries each until it is acknowledged."""
+        rose: Any = {"user_id": self.host.id, "gift_id": 1}
+        while self.is_active:
+            rose["request_id"] = str(len(self.balances))
+            reply = await _answer(lambda: self.giver.get("qlive_gift/push_gift/", **rose))
+            assert reply.ok()["status"] == "success"
+            self.balances.append(reply.json["gold"])
+
+    async def _change_seats(self) -> None:
+        room = {"live_id": self.guest.live_id}
+        while self.is_active:
+            for action in ("apply_micro", "accept_micro"):
+                path = f"qlive_room/{action}/"
+                reply = await _answer(lambda path=path: self.guest.post(path, **room))  # type: ignore[misc]
+                assert reply.status == 200 or reply.refusal == (409, "on_mic"), reply.text
+            await _answer(lambda: self.guest.get("qlive_room/leave_micro/", **room))
+            self.rounds += 1
+
+
+async def _answer(request: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Repeats the request until a server answers with a status below 500."""
+    while True:
+        with suppress(*UNREACHABLE):
+            reply = await asyncio.wait_for(request(), 10)
+            if reply.status < 500:
+                return reply
+        await asyncio.sleep(RETRY_SECONDS)

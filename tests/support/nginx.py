@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import ssl
@@ -69,18 +70,12 @@ class Nginx:
 
     def start(self) -> None:
         """Returns when it accepts connections."""
-        openssl = [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ]
-        openssl += ["-nodes", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-        # Python 3.13 requires it of an authority; a self-signed certificate is its own.
-        openssl += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
+        openssl = shlex.split(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=test"
+            " -addext subjectAltName=IP:127.0.0.1"
+            # Python 3.13 requires it of an authority; a self-signed certificate is its own.
+            " -addext keyUsage=critical,digitalSignature,keyCertSign"
+        )
         openssl += ["-keyout", str(self.folder / "privkey.pem"), "-out", str(self.certificate)]
         subprocess.run(openssl, check=True, capture_output=True)
         (self.folder / "nginx.conf").write_text(deploy_file("nginx.conf", self.changes))

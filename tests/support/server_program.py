@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -88,25 +87,6 @@ class ServerProgram:
             if str(self.folder) in line:
                 lines.append(line)
         return lines
-
-
-class RestartableServer:
-    """Starts and stops servers of one program, one after another."""
-
-    def __init__(self, program: ServerProgram) -> None:
-        self._program = program
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        """Returns when the server is ready."""
-        self._process = await self._program.serve()
-        await read_until_ready(self._process)
-
-    async def stop(self, number: int = signal.SIGTERM) -> None:
-        """Sends the signal and waits for the exit; does nothing if the server is not running."""
-        if self._process and self._process.returncode is None:
-            self._process.send_signal(number)
-            await asyncio.wait_for(self._process.communicate(), EXIT_SECONDS)
 
 
 async def read_until_ready(process: asyncio.subprocess.Process) -> str:

@@ -132,5 +132,6 @@ async def test_a_large_withdrawal_asks_for_the_name_and_without_an_answer_is_not
     await expect(host.notice).to_have_text("没有网络，服务器没有回应")
     await host.page.unroute_all(behavior="wait")
     await wallet.press("提现")
+    await expect(host.notice).to_have_text("已申请提现 ¥2000.00，等待审核")
     await expect(wallet.items).to_contain_text(["¥2000.00待审核"])
     assert db.withdrawals.count_documents({}) == 1
