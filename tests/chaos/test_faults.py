@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.stub_server import StubServer
 from tornado.ioloop import IOLoop
 
 from chaos import program as program_module
 from chaos.program import Program
 from chaos.proxy import Proxy
-from tests.support.stub_server import StubServer
 from tests.support.waiting import until
 
 WAIT = 10.0

@@ -40,9 +40,6 @@ class RawWebSocket:
         self.writer.write(encode_frame(opcode, payload, **options))
         await self.writer.drain()
 
-    async def send_json(self, **frame: Any) -> None:
-        await self.send(TEXT, json.dumps(frame).encode())
-
     async def next(self) -> tuple[int, bytes] | None:
         """(opcode, payload) of the next frame; None when the connection has ended."""
         while not self._frames:
@@ -63,23 +60,6 @@ class RawWebSocket:
         self.writer.close()
         with suppress(ConnectionError):
             await self.writer.wait_closed()
-
-    async def read_until_close(self) -> list[tuple[int, bytes]]:
-        """All frames up to the close frame, without audience frames."""
-        frames: list[tuple[int, bytes]] = []
-        while not frames or frames[-1][0] != CLOSE:
-            frame = await self.next()
-            assert frame is not None, "the connection ended without a close frame"
-            if b'"audience"' not in frame[1]:
-                frames.append(frame)
-        return frames
-
-    async def read_to_end(self) -> list[tuple[int, bytes]]:
-        """All frames until the connection ends."""
-        frames = []
-        while frame := await self.next():
-            frames.append(frame)
-        return frames
 
 
 async def connect_raw(
