@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from chaos.crash.call_recorder import ON_PATH, CallRecorder
 from chaos.crash.environment import CrashEnvironment, open_environment
 from chaos.crash.exit_plans import (
     Call,
@@ -77,66 +75,6 @@ def test_plans_and_reports_survive_serialization() -> None:
     assert report.is_at(CrashStep("gift", 3, "during", WRITE))
     assert not report.is_at(CrashStep("gift", 3, "after", WRITE))
     assert ExitReport.read({}) == ExitReport()
-
-
-class Exited(Exception):
-    """Raised instead of ending the process."""
-
-
-class FakePath:
-    """A path of two calls; `alarms` holds the scheduled callbacks."""
-
-    def __init__(self, plan: ExitPlan) -> None:
-        self.report = ExitReport()
-        self.alarms: list[Callable[[], None]] = []
-        self.recorder = CallRecorder(
-            plan, self._exit, lambda _seconds, callback: self.alarms.append(callback)
-        )
-
-    def run(self, *, marked: bool = True) -> ExitReport:
-        token = ON_PATH.set(marked)
-        try:
-            for name in ("find users", "update users *"):
-                self.recorder.begin(name, name)
-                self.recorder.end(name)
-            self.recorder.finish()
-        except Exited:
-            pass
-        finally:
-            ON_PATH.reset(token)
-        return self.report
-
-    def _exit(self, report: ExitReport) -> None:
-        self.report = report
-        raise Exited
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_server_exits_at_its_step(number: int, moment: Any) -> None:
-    report = FakePath(ExitPlan("gift", "one", number, moment)).run()
-    assert (report.number, report.at) == (number, moment)
-    assert [call.name for call in report.calls] == ["find users", "update users *"][: number + 1]
-
-
-def test_an_exit_during_a_call_happens_when_the_alarm_fires() -> None:
-    path = FakePath(ExitPlan("gift", "one", 1, "during"))
-    token = ON_PATH.set(True)
-    path.recorder.begin("find users", "find users")
-    path.recorder.end("find users")
-    assert not path.alarms
-    path.recorder.begin("update users *", "update users *")
-    ON_PATH.reset(token)
-    with pytest.raises(Exited):
-        path.alarms[0]()
-    assert (path.report.at, path.report.in_flight) == ("during", True)
-
-
-def test_a_step_that_is_not_reached_is_reported_at_the_end_and_calls_off_the_path_ignored() -> None:
-    report = FakePath(ExitPlan("gift", "one", 2, "before")).run()
-    assert report.at == "end"
-    assert [call.name for call in report.calls] == ["find users", "update users *"]
-    assert FakePath(ExitPlan("gift", "one", 0, "before")).run(marked=False) == ExitReport()
 
 
 # ---- invariants

@@ -18,9 +18,8 @@ from chaos.flood import Attacker, Flood, calls, encode
 from chaos.metrics import percentile
 from chaos.report import RunReport
 from chaos.room_load import RoomLoad
-from chaos.run import Run, RunSize
+from chaos.run import RunSize
 from chaos.scenario import RunConfig, Scenario
-from chaos.scenarios.ban import stream_of
 from chaos.violations import Violations
 from tests.support.client import Reply
 
@@ -126,7 +125,7 @@ def test_a_percentile_is_a_measured_value(values: Any, share: float, expected: A
     assert percentile(values, share) == expected
 
 
-# ---- plans of faults, and random generators
+# ---- plans of faults
 
 
 def test_faults_are_reproducible_of_every_kind_and_do_not_overlap_on_a_track() -> None:
@@ -145,20 +144,6 @@ def test_faults_are_reproducible_of_every_kind_and_do_not_overlap_on_a_track() -
                 assert before.at + before.duration < after.at
 
 
-async def test_random_generators_are_independent_and_reproducible(tmp_path: Path) -> None:
-    runs = [Run(tmp_path, RunSize(), seed) for seed in (1, 1, 2)]
-    first, same, other = runs
-    first.api._rng.random()  # drawn as often as requests are sent
-    assert first.rng("kills").random() == same.rng("kills").random()
-    assert first.rng("kills").random() != first.rng("removals").random()
-    assert first.rng("kills").random() != other.rng("kills").random()
-    draws = [[proxy.rng.random() for proxy in run.fleet.proxies] for run in runs]
-    assert draws[0] == draws[1] != draws[2]
-    assert len(set(draws[0])) == len(draws[0])
-    for run in runs:
-        await run.api.close()
-
-
 # ---- load
 
 
@@ -169,10 +154,6 @@ def test_a_flood_encodes_requests_of_every_kind() -> None:
         head, _, body = encode(next(requests), flood.attackers[0]).decode().partition("\r\n\r\n")
         assert f"Content-Length: {len(body)}" in head, kind
         assert ("Authorization: Bearer t0" in head) == (kind == "ops")
-
-
-def test_the_name_of_a_stream_is_the_last_part_of_its_path() -> None:
-    assert stream_of("rtmp://push.example.com/live/1_ab?txSecret=x&txTime=y") == "1_ab"
 
 
 class FakeHost:
