@@ -211,7 +211,7 @@ async def test_any_request_is_sent_to_the_other_server_after_a_refused_connectio
     assert upstream.request_lines == [line] * 6
 
 
-ROOMS = range(10_000_001, 10_000_021)
+ROOMS, USERS = range(10_000_001, 10_000_021), range(20)
 
 
 async def shake_hands(front_api: NginxApi, live_id: int) -> None:
@@ -219,9 +219,24 @@ async def shake_hands(front_api: NginxApi, live_id: int) -> None:
     assert response.startswith(b"HTTP/1.1 101 "), response
 
 
-def rooms_of(upstream: ClosingUpstream) -> list[int]:
-    """The room of each handshake that reached it."""
-    return [int(line.partition("live_id=")[2]) for line in upstream.request_lines]
+async def call(front_api: NginxApi, user: int, before_token: str = " QLiveToken ") -> None:
+    """Requests of each kind, each with a new token of the user."""
+    for line in ("GET get_livelist/?", "GET qlive_gift/push_gift/?request_id=a1&", "POST like/?"):
+        method, path = line.split()
+        token = f"Authorization:{before_token}{user:0{USER_DIGITS}x}{secrets.token_hex(16)}"
+        request = f"{method} {BASE}{path}user={user} HTTP/1.1"
+        response = await front_api.send_raw(request, *CLOSE, token)
+        assert response.startswith(b"HTTP/1.1 200 "), response
+
+
+async def call_with_spaces(front_api: NginxApi, user: int) -> None:
+    await call(front_api, user)
+    await call(front_api, user, "\t qlivetoken \t ")
+
+
+def keys_of(upstream: ClosingUpstream) -> list[int]:
+    """The room or the user of each request that reached it."""
+    return [int(line.rpartition("=")[2]) for line in upstream.request_lines]
 
 
 async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(
@@ -232,71 +247,39 @@ async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(
     async with serving(nginx, draining, accepting):
         for live_id in ROOMS:
             await shake_hands(front_api, live_id)
-    assert rooms_of(accepting) == [*ROOMS]
-    assert 0 < len({*rooms_of(draining)}) < len(ROOMS)
+    assert keys_of(accepting) == [*ROOMS]
+    assert 0 < len({*keys_of(draining)}) < len(ROOMS)
 
 
-async def test_sockets_of_a_room_share_a_server_and_move_together_when_it_is_lost(
-    nginx: Nginx, front_api: NginxApi
+@pytest.mark.parametrize(
+    ("response", "keys", "send"),
+    [(SWITCHING, ROOMS, shake_hands), (OK, USERS, call_with_spaces)],
+    ids=["room", "user"],
+)
+async def test_sockets_of_a_room_and_requests_of_a_user_share_a_server_also_when_one_is_lost(
+    nginx: Nginx, front_api: NginxApi, response: bytes, keys: range, send: Any
 ) -> None:
-    first, second = ClosingUpstream(SWITCHING), ClosingUpstream(SWITCHING)
+    """Rate limits are those of a process: no form of a token may choose another."""
+    first, second = ClosingUpstream(response), ClosingUpstream(response)
     async with serving(nginx, first, second) as life_of_first:
-        for live_id in (*ROOMS, *ROOMS):
-            await shake_hands(front_api, live_id)
-        on_first, on_second = {*rooms_of(first)}, {*rooms_of(second)}
-        assert on_first | on_second == {*ROOMS}
+        for key in (*keys, *keys):
+            await send(front_api, key)
+        on_first, on_second = {*keys_of(first)}, {*keys_of(second)}
+        assert on_first | on_second == {*keys}
         assert min(len(on_first), len(on_second)) > 0
         assert not on_first & on_second
         await life_of_first.aclose()
-        for live_id in ROOMS:
-            await shake_hands(front_api, live_id)
-        assert rooms_of(second)[-len(ROOMS) :] == [*ROOMS]
-
-
-USERS = range(20)
-NOT_RETRIED = "GET qlive_gift/push_gift/?"
-CALLS = ("GET get_livelist/?", f"{NOT_RETRIED}request_id=a1&", "POST qlive_like/?", NOT_RETRIED)
-
-
-async def call(front_api: NginxApi, line: str, user: int, before_token: str) -> None:
-    """A request with a new token of the user."""
-    method, path = line.split()
-    request = f"{method} {BASE}{path}user={user} HTTP/1.1"
-    token = f"Authorization:{before_token}{user:0{USER_DIGITS}x}{secrets.token_hex(16)}"
-    response = await front_api.send_raw(request, *CLOSE, token)
-    assert response.startswith(b"HTTP/1.1 200 "), response
-
-
-def users_of(upstream: ClosingUpstream) -> set[int]:
-    return {int(line.partition("user=")[2]) for line in upstream.request_lines}
-
-
-async def test_requests_of_a_user_go_to_one_server_and_to_the_other_when_it_is_lost(
-    nginx: Nginx, front_api: NginxApi
-) -> None:
-    """Rate limits are those of a process: no form of a token may choose another."""
-    first, second = ClosingUpstream(OK), ClosingUpstream(OK)
-    async with serving(nginx, first, second) as life_of_first:
-        for user in USERS:
-            for line in CALLS:
-                await call(front_api, line, user, " QLiveToken ")
-            await call(front_api, CALLS[0], user, "\t qlivetoken \t ")
-        assert users_of(first) | users_of(second) == {*USERS}
-        assert min(len(users_of(first)), len(users_of(second))) > 0
-        assert not users_of(first) & users_of(second)
-        await life_of_first.aclose()
-        for user in USERS:
-            for line in CALLS[:-1]:
-                await call(front_api, line, user, " QLiveToken ")
-        assert users_of(second) == {*USERS}
+        for key in keys:
+            await send(front_api, key)
+        assert {*keys_of(second)} == {*keys}
 
 
 async def test_tokens_of_other_forms_go_to_one_server(nginx: Nginx, front_api: NginxApi) -> None:
     first, second = ClosingUpstream(OK), ClosingUpstream(OK)
     async with serving(nginx, first, second):
         for user in USERS:
-            await call(front_api, CALLS[0], user, f" QLiveToken\v{user:02x}")
-    assert {len(users_of(first)), len(users_of(second))} == {0, len(USERS)}
+            await call(front_api, user, f" QLiveToken\v{user:02x}")
+    assert {len({*keys_of(first)}), len({*keys_of(second)})} == {0, len(USERS)}
 
 
 async def test_only_the_websocket_path_can_be_upgraded(nginx: Nginx, front_api: NginxApi) -> None:

@@ -18,7 +18,6 @@ from structlog.testing import capture_logs
 
 from devtools import embedded_mongod as module
 from devtools.embedded_mongod import EmbeddedMongod, MongodStartFailed
-from storage import replica_set
 from tests.support.database import MEMORY
 from tests.support.paths import ROOT
 from tests.support.ports import prefer_free_port
@@ -111,30 +110,6 @@ async def test_restarts_keep_the_data_also_after_a_kill_and_the_port_while_it_is
         async with connect(uri) as client:
             await client.app.things.insert_one({"name": "fan"})
             assert await client.app.things.count_documents({}) == 2
-
-
-async def test_cancelled_wait_for_a_primary_closes_its_client(
-    shared: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    port = module.last_port(shared[1])
-    assert port
-    closing, allow_close, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    close = AsyncMongoClient.close
-
-    async def close_late(client: AsyncMongoClient[dict[str, Any]]) -> None:
-        closing.set()
-        await allow_close.wait()
-        await close(client)
-        closed.set()
-
-    monkeypatch.setattr(AsyncMongoClient, "close", close_late)
-    waiting = asyncio.create_task(replica_set.become_primary(port))
-    await closing.wait()
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    allow_close.set()
-    await closed.wait()
 
 
 SERVER = """

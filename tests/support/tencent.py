@@ -161,6 +161,19 @@ def transfer_vectors(vectors: Callable[[str], Any]) -> dict[str, Any]:
     return loaded
 
 
+def pay_settings(vectors: dict[str, Any]) -> dict[str, str]:
+    """The settings of the merchant in the vectors."""
+    own, platform = vectors["merchant"], vectors["platform"]
+    return {
+        "mchid": vectors["mchid"],
+        "serial_no": own["serial_no"],
+        "private_key": own["private_key_pem"],
+        "public_key_id": platform["public_key_id"],
+        "public_key": platform["public_key_pem"],
+        "apiv3_key": vectors["apiv3_key"],
+    }
+
+
 @pytest.fixture
 def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
     settings = {
@@ -172,11 +185,7 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
         },
         "im": {"sdk_app_id": 1400000000, "secret_key": "im-key-of-the-tests"},
         "pay": {
-            "mchid": merchant["mchid"],
-            "serial_no": merchant["merchant"]["serial_no"],
-            "private_key": merchant["merchant"]["private_key_pem"],
-            "public_key_id": merchant["platform"]["public_key_id"],
-            "apiv3_key": merchant["apiv3_key"],
+            **pay_settings(merchant),
             "offer_id": "1450000001",
             "app_key": "app-key-of-the-tests",
             "push_token": "push-token",
@@ -198,21 +207,12 @@ def sim_url(serve: Serve, simulator: Simulator) -> str:
 def pay_at(
     merchant: dict[str, Any], make_service_client: Callable[..., ServiceClient], clock: Clock
 ) -> Callable[..., JsapiClient]:
-    """Creates clients of WeChat Pay; `changes` are timeout, serial, private_key and notify_url."""
+    """Creates clients of WeChat Pay."""
 
-    def build(url: str, **changes: Any) -> JsapiClient:
-        own, platform = merchant["merchant"], merchant["platform"]
-        settings = PaySettings(
-            mchid=merchant["mchid"],
-            serial_no=changes.get("serial", own["serial_no"]),
-            private_key=changes.get("private_key", own["private_key_pem"]),
-            public_key_id=platform["public_key_id"],
-            public_key=platform["public_key_pem"],
-            apiv3_key=merchant["apiv3_key"],
-        )
-        service = make_service_client("pay", url, timeout=changes.get("timeout", 5.0))
-        notify_url = changes.get("notify_url", "https://pay.example.com/wechat/notify")
-        return JsapiClient(MerchantClient(service, settings, now=clock), notify_url)
+    def build(url: str, notify_url: str = "https://pay.example.com/wechat/notify") -> JsapiClient:
+        settings = PaySettings(**pay_settings(merchant))
+        merchant_api = MerchantClient(make_service_client("pay", url), settings, now=clock)
+        return JsapiClient(merchant_api, notify_url)
 
     return build
 

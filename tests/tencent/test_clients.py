@@ -17,6 +17,7 @@ from ledger.transfers import TransferRequest
 from tencent import service_client
 from tencent.clients import TencentClients
 from tencent.errors import ServiceUnavailable
+from tests.support.tencent import pay_settings
 
 APP = "wx1"
 ORDER = Order("Q1", "anna", "xpay", APP, "o1", "gold_60", fen=600, gold=60)
@@ -90,15 +91,7 @@ async def test_a_merchant_sells_and_transfers_and_without_one_neither_is_possibl
 ):
     without = make_clients()
     assert (without.jsapi, without.transfers) == (None, None)
-    own, platform = transfer_vectors["merchant"], transfer_vectors["platform"]
-    clients = make_clients(
-        mchid=transfer_vectors["mchid"],
-        serial_no=own["serial_no"],
-        public_key_id=platform["public_key_id"],
-        public_key=platform["public_key_pem"],
-        private_key=own["private_key_pem"],
-        apiv3_key=transfer_vectors["apiv3_key"],
-    )
+    clients = make_clients(**pay_settings(transfer_vectors))
     assert clients.jsapi
     assert clients.transfers.mchid == transfer_vectors["client_call"]["mchId"]
     body = json.loads(clients.transfers.body(TransferRequest("W1", APP, "o1", 100)).text)

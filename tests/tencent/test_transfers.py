@@ -16,6 +16,7 @@ from ledger.transfers import Transfer, TransferBody, TransferRequest, TransferSt
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.merchant import MerchantClient, read_key, sign
 from tencent.transfers import TransferClient
+from tests.support.tencent import pay_settings
 
 NUMBER, WECHAT_NUMBER = "W20250615230640001", "1330001900010932506150083551658036"
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
@@ -26,17 +27,9 @@ BILLS = "/v3/fund-app/mch-transfer/transfer-bills"
 @pytest.fixture
 def transfers_at(transfer_vectors, make_service_client, clock):
     clock.now = 1_750_000_005
-    own, platform = transfer_vectors["merchant"], transfer_vectors["platform"]
+    pay = PaySettings(**pay_settings(transfer_vectors))
 
     def build(url="http://127.0.0.1:9"):
-        pay = PaySettings(
-            mchid=transfer_vectors["mchid"],
-            serial_no=own["serial_no"],
-            private_key=own["private_key_pem"],
-            public_key_id=platform["public_key_id"],
-            public_key=platform["public_key_pem"],
-            apiv3_key=transfer_vectors["apiv3_key"],
-        )
         return TransferClient(
             MerchantClient(make_service_client("pay", url), pay, now=clock),
             "https://pay.example.com/wechat/transfer-notify",

@@ -17,7 +17,7 @@ from ledger.transfers import TransferBody, TransferRequest, TransferState
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.merchant import MerchantClient
 from tencent.transfers import TransferClient
-from tests.support.tencent import ScriptedService
+from tests.support.tencent import ScriptedService, pay_settings
 
 NUMBER = "W20231115000000a00"
 REQUEST = TransferRequest(NUMBER, "wxd678efh567hg6787", openid_of("hongniang1"), 15_000)
@@ -34,15 +34,7 @@ def client(sim_url, serve, receiver, merchant, make_service_client, clock, monke
     monkeypatch.setattr("devtools.simulator.transfers.CANCEL_SECONDS", 0)
     monkeypatch.setattr("devtools.simulator.notifications.LATE_SECONDS", 0)
     monkeypatch.setattr("devtools.simulator.notifications.RETRY_DELAY_SECONDS", 0)
-    own, platform = merchant["merchant"], merchant["platform"]
-    pay = PaySettings(
-        mchid=merchant["mchid"],
-        serial_no=own["serial_no"],
-        private_key=own["private_key_pem"],
-        public_key_id=platform["public_key_id"],
-        public_key=platform["public_key_pem"],
-        apiv3_key=merchant["apiv3_key"],
-    )
+    pay = PaySettings(**pay_settings(merchant))
     api = MerchantClient(make_service_client("pay", sim_url), pay, now=clock)
     return TransferClient(api, serve(receiver), WithdrawSettings())
 
