@@ -249,24 +249,22 @@ async def test_deaf_subscriber_is_detected_although_its_connection_is_open(
     start_process: StartProcess, redis_server: RedisServer
 ) -> None:
     """redis-py #2089: publishing works, the subscriber's socket is open, but nothing arrives."""
-    proxy = RedisProxy(redis_server.port)
-    await proxy.open()
-    deaf, other = start_process(proxy.url), start_process(redis_server.url)
-    for process in (deaf, other):
-        await process.wait_connected()
-        await process.bus.subscribe_room(ROOM)
-    gaps = deaf.bus.gaps
-    proxy.blocks_subscribers = True
-    deaf.bus.publish(event(ROOM, 1))
-    await other.wait_for(event(ROOM, 1))
-    await deaf.wait_disconnected()
-    proxy.blocks_subscribers = False
-    await deaf.wait_connected()
-    assert deaf.bus.gaps > gaps
-    other.bus.publish(event(ROOM, 2))
-    await deaf.wait_for(event(ROOM, 2))
-    await deaf.stop()
-    await proxy.close()
+    async with RedisProxy(redis_server) as proxy:
+        deaf, other = start_process(proxy.url), start_process(redis_server.url)
+        for process in (deaf, other):
+            await process.wait_connected()
+            await process.bus.subscribe_room(ROOM)
+        gaps = deaf.bus.gaps
+        proxy.blocks_subscribers = True
+        deaf.bus.publish(event(ROOM, 1))
+        await other.wait_for(event(ROOM, 1))
+        await deaf.wait_disconnected()
+        proxy.blocks_subscribers = False
+        await deaf.wait_connected()
+        assert deaf.bus.gaps > gaps
+        other.bus.publish(event(ROOM, 2))
+        await deaf.wait_for(event(ROOM, 2))
+        await deaf.stop()
 
 
 @pytest.mark.parametrize("state", ["up", "down", "hanging", "down from the start"])

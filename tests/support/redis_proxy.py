@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Self
 
 from tests.support.redis_server import RedisServer
 
@@ -23,58 +24,40 @@ class RedisProxy:
     With `blocks_subscribers` it silently drops all that Redis sends to subscribers.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, redis: RedisServer) -> None:
         self.blocks_subscribers = False
-        self.port = 0
-        self._redis_port = port
-        self._server: asyncio.Server | None = None
+        self.url = ""
+        self._redis = redis
         self._pipes: set[asyncio.Task[None]] = set()
 
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    async def open(self) -> None:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        return self
 
-    async def close(self) -> None:
-        assert self._server
+    async def __aexit__(self, *_error: object) -> None:
         self._server.close()
         for pipe in self._pipes:
             pipe.cancel()
         await asyncio.gather(*self._pipes, return_exceptions=True)
         await self._server.wait_closed()
 
-    async def _connect(
-        self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
-    ) -> None:
-        redis_reader, redis_writer = await asyncio.open_connection("127.0.0.1", self._redis_port)
+    async def _connect(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        replies, redis = await asyncio.open_connection("127.0.0.1", self._redis.port)
         requests = bytearray()
-        for pipe in (
-            self._forward_requests(client_reader, redis_writer, requests),
-            self._forward_replies(redis_reader, client_writer, requests),
-        ):
+
+        async def forward(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            try:
+                while data := await source.read(65536):
+                    if source is client:
+                        requests.extend(data)
+                    elif self.blocks_subscribers and b"SUBSCRIBE" in requests:
+                        continue
+                    sink.write(data)
+            finally:
+                sink.close()
+
+        for pipe in (forward(client, redis), forward(replies, writer)):
             task = asyncio.ensure_future(pipe)
             self._pipes.add(task)
             task.add_done_callback(self._pipes.discard)
-
-    async def _forward_requests(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, requests: bytearray
-    ) -> None:
-        try:
-            while data := await source.read(65536):
-                requests += data
-                sink.write(data)
-        finally:
-            sink.close()
-
-    async def _forward_replies(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, requests: bytearray
-    ) -> None:
-        try:
-            while data := await source.read(65536):
-                if not (self.blocks_subscribers and b"SUBSCRIBE" in requests):
-                    sink.write(data)
-        finally:
-            sink.close()
