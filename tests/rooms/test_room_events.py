@@ -1,12 +1,13 @@
 """Snapshots, profile, gift and group events, and event numbers."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
-from rooms.events import GiftEvent, NumberedEvent
+from rooms.events import EVENT_PAYLOADS, GiftEvent, NumberedEvent
 from rooms.members import MemberCounts, Person
+from rooms.state import Snapshot
 from tests.support.room_builders import (
     ANNA,
     BERT,
@@ -23,6 +24,7 @@ from tests.support.room_builders import (
     room_with_applicants,
     room_with_guests,
 )
+from tests.support.room_screen import Screen
 
 
 def renamed(person: Person) -> Person:
@@ -67,11 +69,20 @@ def test_a_snapshot_shows_the_room_with_its_guests() -> None:
         "audience_count": 12,
         "num_list": [1, 2, 3, 4],
     }
-    assert room.snapshot(counts, play_url) == expected
+    view = room.snapshot(counts, play_url)
+    assert view == {**view, **expected}, "a new field needs no line here"
     covered = replace(room_with_guests(ANNA), cover="https://cover")
     view = covered.snapshot(counts, play_url)
     assert (view["male"], view["female"]) == (None, seat_view(ANNA))
     assert view["room_image"] == "https://cover"
+
+
+def test_only_events_without_a_rule_in_clients_name_fields_of_the_snapshot() -> None:
+    """Clients replace these fields, also for an event that they do not know."""
+    shown = get_type_hints(Snapshot).keys()
+    naming = {name for name, data in EVENT_PAYLOADS.items() if get_type_hints(data).keys() & shown}
+    assert "group" in naming
+    assert not [name for name in naming if hasattr(Screen, f"_{name}")]
 
 
 def test_applicants_are_in_order_of_first_application_or_invitation() -> None:
