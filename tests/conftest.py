@@ -89,7 +89,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints the command that runs each failed test alone."""
     stats = terminalreporter.stats
-    failed = dict.fromkeys(it.nodeid for it in stats.get("failed", []) + stats.get("error", []))
+    reports = stats.get("failed", []) + stats.get("error", [])
+    failed = dict.fromkeys(report.nodeid for report in reports)
     if failed:
         terminalreporter.section("rerun one test")
     for nodeid in failed:

@@ -172,7 +172,7 @@ class RoomTraffic:
             self.is_active = False
             await asyncio.gather(*acting)
             room = (await self.host.api.ops("GET", f"rooms/{self.host.live_id}")).ok()
-            await until(lambda: all(it.screen.seq >= room["seq"] for it in self.listeners))
+            await until(lambda: all(user.screen.seq >= room["seq"] for user in self.listeners))
             for task in listening:
                 task.cancel()
         for listener in self.listeners:

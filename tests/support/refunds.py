@@ -239,8 +239,8 @@ class RefundFixture:
 
     async def balances(self) -> list[tuple[int, int, int, int]]:
         """(gold, income, owed gold, owed income) of the giver and the hosts."""
-        users = [await self.stores.users.get(it) for it in (self.giver, *self.hosts)]
-        return [(it.gold, it.income, it.owed, it.owed_income) for it in users]
+        users = [await self.stores.users.get(user_id) for user_id in (self.giver, *self.hosts)]
+        return [(user.gold, user.income, user.owed, user.owed_income) for user in users]
 
     async def check(self) -> None:
         """Assert that journal, balances, withdrawals and rankings agree."""

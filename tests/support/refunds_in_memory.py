@@ -144,10 +144,10 @@ class BooksSpentGold:
     async def incomes(self, _tx: Any, hosts: Sequence[str]) -> dict[str, HostIncome]:
         found = {}
         for host in hosts:
-            mine = [it for it in self._books.withdrawals if it.user_id == host]
-            paid = sum(it.income for it in mine if it.state == WithdrawalState.PAID)
+            own = [row for row in self._books.withdrawals if row.user_id == host]
+            paid = sum(row.income for row in own if row.state == WithdrawalState.PAID)
             free = self._books.balances[host].income
-            held = sum(it.income for it in mine if it.is_open)
+            held = sum(row.income for row in own if row.is_open)
             found[host] = HostIncome(free, held, paid)
         return found
 
@@ -160,14 +160,14 @@ class BooksCases:
         self.due: list[str] = []
 
     async def find_request(self, request_id: str) -> RefundCase | None:
-        return next((it for it in self.all if it.request_id == request_id), None)
+        return next((case for case in self.all if case.request_id == request_id), None)
 
     async def add(self, case: RefundCase) -> RefundCase:
         taken = {
             order.number
-            for it in self.all
-            if it.state not in ("closed", "dropped")
-            for order in it.orders
+            for other in self.all
+            if other.state not in ("closed", "dropped")
+            for order in other.orders
         }
         if taken & {order.number for order in case.orders}:
             raise OrderInRefund
@@ -189,11 +189,11 @@ class BooksCases:
         return self._books.cases[self.due.pop()] if self.due else None
 
     async def with_order(self, number: str) -> list[RefundCase]:
-        return [it for it in self.all if any(order.number == number for order in it.orders)]
+        return [case for case in self.all if any(o.number == number for o in case.orders)]
 
     async def gifts_in_progress(self, user_id: str, _tx: Any) -> set[str]:
-        mine = [it for it in self.all if it.user_id == user_id and it.state in IN_PROGRESS]
-        return {gift.key for it in mine for gift in it.gifts if gift.state == "waiting"}
+        cases = [case for case in self.all if case.user_id == user_id and case.state in IN_PROGRESS]
+        return {gift.key for case in cases for gift in case.gifts if gift.state == "waiting"}
 
     @property
     def all(self) -> list[RefundCase]:
