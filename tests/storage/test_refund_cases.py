@@ -4,13 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.errors import OrderInRefund, RefundCaseNotFound
 from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
-from tests.support.storage import StoresFixture, build_indexes
+from tests.support.storage import StoresFixture
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -28,10 +27,8 @@ def new_case(number: int, *orders: str, user_id: str = "anna") -> RefundCase:
 
 
 @pytest.fixture
-def cases(io_loop: IOLoop, stores: StoresFixture) -> RefundCaseStore:
-    store = RefundCaseStore(stores.database)
-    build_indexes(io_loop, stores.database, store)
-    return store
+def cases(stores: StoresFixture) -> RefundCaseStore:
+    return stores.refund_cases
 
 
 async def test_a_case_is_read_as_it_was_stored(cases: RefundCaseStore) -> None:

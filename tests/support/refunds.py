@@ -24,16 +24,12 @@ from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
 from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
-from storage.gold.spent_gold import SpentGoldStore
-from storage.jobs.inbox import InboxStore
-from storage.operators.approvals import ApprovalStore
-from storage.operators.operators import OperatorAccount, OperatorStore
+from storage.operators.operators import OperatorAccount
 from storage.orders import new_number
-from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from storage.refund_cases import RefundCaseStore
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
-from tests.support.storage import CIPHER, GiftProcess, StoresFixture, rose
+from tests.support.storage import GiftProcess, StoresFixture, rose
 
 LIMIT = 100
 """Gold that an operator moves alone in a day."""
@@ -90,23 +86,23 @@ class RefundProcess:
         ledger: LedgerStore | None = None,
         cases: RefundCaseStore | None = None,
     ) -> None:
-        database, hold = stores.database, NamedLocks().hold
+        hold = NamedLocks().hold
         ledger = ledger or stores.ledger
-        self.cases = cases or RefundCaseStore(database)
-        self.payees, withdrawals = PayeeStore(database, CIPHER), WithdrawalStore(database)
-        changes = WithdrawalChanges(stores.ledger, withdrawals, hold)
+        self.cases = cases or stores.refund_cases
+        self.payees = stores.payees
+        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, hold)
         self.transfers = TransferService(changes, self.payees, bank)
         self.ledger_service = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
-            ApprovalStore(database),
-            OperatorStore(database, CIPHER),
+            stores.approvals,
+            stores.operators,
             self.ledger_service,
             CatalogueService(stores.gifts, stores.configs, Bus()),
             {},
             LIMIT,
         )
         self.withdrawals = WithdrawalService(
-            withdrawals,
+            stores.withdrawals,
             self.payees,
             stores.ledger,
             changes,
@@ -118,9 +114,8 @@ class RefundProcess:
             is_enabled=True,
         )
         self.payments = PaymentService(stores.ledger, stores.orders, hold)
-        spent_gold = SpentGoldStore(database)
         self.service = RefundCaseService(
-            self.cases, stores.orders, ledger, spent_gold, self.approvals, hold
+            self.cases, stores.orders, ledger, stores.spent_gold, self.approvals, hold
         )
         self.sweep = RefundCaseSweep(
             self.cases,
@@ -132,11 +127,11 @@ class RefundProcess:
             hold,
         )
         self.notifications = PaymentNotificationService(
-            InboxStore(database),
+            stores.inbox,
             stores.orders,
             self.payments,
             stores.ledger,
-            spent_gold,
+            stores.spent_gold,
             self.service.apply,
             self.transfers.reprocess,
             None,
@@ -157,12 +152,8 @@ class RefundFixture:
 
     @classmethod
     async def create(cls, stores: StoresFixture) -> Self:
-        for store in (RefundCaseStore, WithdrawalStore, ApprovalStore):
-            await store(stores.database).make_indexes()
         for name in ("olga", "pavel"):
-            await OperatorStore(stores.database, CIPHER).add(
-                OperatorAccount(name, "finance", "", "", name, None)
-            )
+            await stores.operators.add(OperatorAccount(name, "finance", "", "", name, None))
         await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")
         return cls(stores, await stores.create_users(*[(0, 0)] * 4))
 

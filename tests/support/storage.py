@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
+from config.settings import Settings
 from core.locks import NamedLocks
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
@@ -22,20 +22,11 @@ from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftRequest, GiftService
 from services.gold.ledger import LedgerService
 from services.keeper import MAX_BATCH, Keeper, Preparation
-from storage.accounts.tokens import EvictionStore, TokenStore
-from storage.accounts.users import LikeStore, UserStore
-from storage.chat import RoomGroupStore
 from storage.database import CommandLatency, Database, Document, Session
 from storage.field_cipher import FieldCipher
-from storage.gold.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.gold.rankings import RankingStore
-from storage.jobs.outbox import OutboxStore
-from storage.orders import OrderStore
-from storage.payouts.withdrawals import WithdrawalStore
-from storage.rooms.members import MemberStore
-from storage.rooms.presence import PresenceStore
-from storage.rooms.rooms import RoomStore
+from storage.stores import Stores
 from storage.write_batch import WriteBatch
 from tests.support.database import clear_database
 from tests.support.room_builders import GRACE
@@ -44,51 +35,16 @@ from tests.support.waiting import until
 NAME = "qlive_test_storage"
 START = "the start of the test"
 """`by` of the entries that fill the balances."""
-CIPHER = FieldCipher("key of the tests")
+SETTINGS = Settings.model_validate({"auth": {"encryption_key": "key of the tests"}})
+CIPHER = FieldCipher(SETTINGS.auth.encryption_key)
 
 
-@dataclass(frozen=True, slots=True)
-class StoresFixture:
+class StoresFixture(Stores):
     """All stores on one database."""
 
-    database: Database
-    users: UserStore
-    tokens: TokenStore
-    members: MemberStore
-    rooms: RoomStore
-    room_groups: RoomGroupStore
-    gifts: GiftStore
-    blocks: RechargeBlockStore
-    configs: ConfigStore
-    likes: LikeStore
-    orders: OrderStore
-    ledger: LedgerStore
-    rankings: RankingStore
-    outbox: OutboxStore
-    presence: PresenceStore
-    evictions: EvictionStore
-    withdrawals: WithdrawalStore
-
-    async def make_indexes(self) -> None:
-        for store in (
-            self.users,
-            self.tokens,
-            self.members,
-            self.rooms,
-            self.room_groups,
-            self.gifts,
-            self.blocks,
-            self.configs,
-            self.likes,
-            self.orders,
-            self.ledger,
-            self.rankings,
-            self.outbox,
-            self.presence,
-            self.evictions,
-            self.withdrawals,
-        ):
-            await store.make_indexes()
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, SETTINGS, GRACE)
+        self.database = database
 
     # ---- users and balances
 
@@ -116,30 +72,6 @@ class StoresFixture:
 
         await self.ledger.run_transaction(fill)
         return user.user_id
-
-
-def build(database: Database) -> StoresFixture:
-    members, outbox = MemberStore(database), OutboxStore(database)
-    rankings = RankingStore(database)
-    return StoresFixture(
-        database,
-        UserStore(database, members, CIPHER),
-        TokenStore(database, days=30, session_days=180),
-        members,
-        RoomStore(database, members, outbox),
-        RoomGroupStore(database),
-        GiftStore(database),
-        RechargeBlockStore(database),
-        ConfigStore(database),
-        LikeStore(database),
-        OrderStore(database),
-        LedgerStore(database, rankings),
-        rankings,
-        outbox,
-        PresenceStore(database, GRACE),
-        EvictionStore(database),
-        WithdrawalStore(database),
-    )
 
 
 # ---- gifts
@@ -189,7 +121,7 @@ class GiftProcess:
     """Gift and ledger services with stores, locks and queues of their own, like one process."""
 
     def __init__(self, stores: StoresFixture, max_batch: int = MAX_BATCH) -> None:
-        own = build(stores.database)
+        own = StoresFixture(stores.database)
         self.published: list[tuple[int, int, str]] = []
         """(live_id, seq, type) of each event."""
         self.locks = NamedLocks()
@@ -283,25 +215,8 @@ def database(
 
 @pytest.fixture
 def stores(io_loop: IOLoop, database: Database, indexed_databases: set[str]) -> StoresFixture:
-    fixture = build(database)
+    fixture = StoresFixture(database)
     if NAME not in indexed_databases:
         io_loop.run_sync(fixture.make_indexes)
         indexed_databases.add(NAME)
     return fixture
-
-
-class HasIndexes(Protocol):
-    """A store."""
-
-    async def make_indexes(self) -> None:
-        """Build its indexes."""
-
-
-def build_indexes(io_loop: IOLoop, database: Database, store: HasIndexes) -> None:
-    """Build a store's indexes as a server does: with the time limit of slow operations."""
-
-    async def build() -> None:
-        with database.slow_operation_timeout():
-            await store.make_indexes()
-
-    io_loop.run_sync(build)

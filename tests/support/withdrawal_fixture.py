@@ -13,12 +13,9 @@ from ledger.withdrawals import Withdrawal
 from services.payouts.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
 from services.payouts.withdrawals import WithdrawalService
 from storage.database import Database, Document, Session
-from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
-from storage.gold.rankings import RankingStore
-from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from tests.support.bank import BankInMemory
-from tests.support.storage import CIPHER, StoresFixture
+from tests.support.storage import StoresFixture
 from tests.support.withdrawals import LIMITS
 
 SETTINGS = WithdrawSettings(**asdict(LIMITS))
@@ -37,16 +34,14 @@ class WithdrawalProcess:
     ) -> None:
         self.left = set[str]()
         """Operators who no longer have the role."""
-        database = stores.database
-        ledger = LedgerStore(database, RankingStore(database))
-        self.store, self.payees = WithdrawalStore(database), PayeeStore(database, CIPHER)
-        locks = NamedLocks()
-        self.changes = WithdrawalChanges(ledger, self.store, locks.hold)
+        own, locks = StoresFixture(stores.database), NamedLocks()
+        self.store, self.payees = own.withdrawals, own.payees
+        self.changes = WithdrawalChanges(own.ledger, self.store, locks.hold)
         self.transfers = TransferService(self.changes, self.payees, bank)
         self.service = WithdrawalService(
             self.store,
             self.payees,
-            ledger,
+            own.ledger,
             self.changes,
             self.transfers,
             stores.configs,

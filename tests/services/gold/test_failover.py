@@ -11,7 +11,7 @@ from chaos.replica_set import MEMBERS, ReplicaSet, command
 from storage.database import Database
 from tests.support.gift_fixture import GiftFixture
 from tests.support.ports import free_ports
-from tests.support.storage import NAME, build
+from tests.support.storage import NAME, StoresFixture
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
@@ -74,14 +74,14 @@ async def test_granted_gold_is_not_refused_by_a_new_primary(
     monkeypatch.setattr("storage.database.OPERATION_MS", 60_000)  # commits wait for this test
     failover = StaleFailover(replica_set, await replica_set.primary())
     before = Database(replica_set.uri, NAME)
-    fixture = await GiftFixture.create(build(before), (9, 0), (0, 0))
+    fixture = await GiftFixture.create(StoresFixture(before), (9, 0), (0, 0))
     transfer = fixture.rose("r")
     await failover.delay_writes()
     grant = fixture.process.ledger_service.grant(transfer.sender, 1, "test", "g", "ops")
     await failover.acknowledge(asyncio.ensure_future(grant))
     await failover.fail_over()
     after = Database(replica_set.uri, NAME)
-    fixture = GiftFixture(build(after), fixture.user_ids, fixture.live_id)
+    fixture = GiftFixture(StoresFixture(after), fixture.user_ids, fixture.live_id)
     assert await fixture.balances() == [(9, 0), (0, 0)], "the new primary does not show it yet"
     gift = asyncio.ensure_future(fixture.process.give(transfer))
     await until(lambda: "confirmed" in fixture.process.gift_batches.loaded)

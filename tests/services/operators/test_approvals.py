@@ -19,29 +19,26 @@ from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LedgerService
 from services.operators.approvals import ApprovalService, CatalogueKind
 from storage.errors import AlreadyDecided
-from storage.operators.approvals import Approval, ApprovalStore
-from storage.operators.operators import OperatorAccount, OperatorStore
-from tests.support.storage import CIPHER, StoresFixture, build_indexes
+from storage.operators.approvals import Approval
+from storage.operators.operators import OperatorAccount
+from tests.support.storage import StoresFixture
 
 LIMIT = 100
 
 
 @pytest.fixture
 def approvals(io_loop: IOLoop, stores: StoresFixture) -> ApprovalService:
-
-    build_indexes(io_loop, stores.database, ApprovalStore(stores.database))
-    operators = OperatorStore(stores.database, CIPHER)
     for name, role in (("olga", "finance"), ("ada", "admin")):
         account = OperatorAccount(name, role, "", "", "", None)
-        io_loop.run_sync(functools.partial(operators.add, account))
+        io_loop.run_sync(functools.partial(stores.operators.add, account))
     return approvals_of(stores)
 
 
 def approvals_of(stores: StoresFixture, limit: int = LIMIT) -> ApprovalService:
     """The service of another process."""
     return ApprovalService(
-        ApprovalStore(stores.database),
-        OperatorStore(stores.database, CIPHER),
+        stores.approvals,
+        stores.operators,
         LedgerService(stores.ledger, NamedLocks().hold),
         CatalogueService(stores.gifts, stores.configs, Bus()),
         {"config": stores.configs, "block": stores.blocks},
@@ -112,7 +109,7 @@ async def test_a_request_of_who_may_no_longer_make_it_can_only_be_declined(
 ) -> None:
     [anna] = await stores.create_users((0, 0))
     waiting = await ask(approvals, anna)
-    await OperatorStore(stores.database, CIPHER).update("olga", **change)
+    await stores.operators.update("olga", **change)
     with pytest.raises(RequesterNotAllowed):
         await approvals.confirm(waiting.id, "pavel", "yes")
     assert await stores.entries() == []
@@ -179,7 +176,7 @@ async def test_two_confirmations_at_once_book_once(
     names = ("pavel", "rita", "pavel")
     decisions = (approvals.confirm(waiting.id, name, "yes") for name in names)
     results = await asyncio.gather(*decisions, return_exceptions=True)
-    winner = (await ApprovalStore(stores.database).get(waiting.id)).decided_by
+    winner = (await stores.approvals.get(waiting.id)).decided_by
     for name, result in zip(names, results, strict=True):
         expected = Approval if name == winner else AlreadyDecided
         assert isinstance(result, expected), (name, winner, result)
@@ -200,7 +197,7 @@ async def test_a_confirmation_killed_before_its_commit_leaves_the_request_waitin
         patch.setattr(stores.ledger, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             await approvals.confirm(waiting.id, "pavel", "yes")
-    assert (await ApprovalStore(stores.database).get(waiting.id)).state == "waiting"
+    assert (await stores.approvals.get(waiting.id)).state == "waiting"
     assert (await stores.balance(anna)).gold == 0
     assert (await approvals.confirm(waiting.id, "pavel", "yes")).state == "done"
     assert (await stores.balance(anna)).gold == LIMIT + 1
@@ -215,7 +212,7 @@ async def test_a_request_expires_after_a_day(
     for decide in (approvals.confirm, approvals.decline):
         with pytest.raises(AlreadyDecided):
             await decide(waiting.id, "pavel", "late")
-    store = ApprovalStore(stores.database)
+    store = stores.approvals
     assert (await store.get(waiting.id)).state == "expired"
     assert await store.page("", 10, waiting=True) == ([], None)
     assert [it.id for it in (await store.page("", 10, waiting=False))[0]] == [waiting.id]
@@ -420,7 +417,7 @@ async def test_a_change_of_a_rate_needs_an_admin_until_it_is_confirmed(
     await stored_catalogue(stores)
     waiting = await approvals.change_catalogue("block", 1, {"gold": 600}, by="ada")
     assert isinstance(waiting, Approval)
-    await OperatorStore(stores.database, CIPHER).update("ada", role="finance")
+    await stores.operators.update("ada", role="finance")
     with pytest.raises(RequesterNotAllowed):
         await approvals.confirm(waiting.id, "olga", "yes")
     assert (await approvals.decline(waiting.id, "olga", "no")).state == "declined"

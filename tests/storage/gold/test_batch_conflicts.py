@@ -23,7 +23,7 @@ from tests.support.gift_fixture import give_in_any_room
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import NOW
-from tests.support.storage import NAME, StoresFixture, build, rose
+from tests.support.storage import NAME, StoresFixture, rose
 from tests.support.stored_rooms import change_room, load_room, open_room
 
 ROOMS, VIEWERS = 3, 6
@@ -86,7 +86,7 @@ class LivesFixture:
         self.hosts = [Person(user_id, "host", "", 2) for user_id in others[:ROOMS]]
         self.viewers = [Person(user_id, "viewer", "", 1) for user_id in others[ROOMS:]]
         self.number = 0
-        gifts = LedgerStore(database, build(database).rankings)
+        gifts = LedgerStore(database, StoresFixture(database).rankings)
         self.preparation: Preparation[Any, Any] = Preparation(
             gifts.load_context, lambda context, writes: gifts.add_writes(writes, context.batch)
         )
@@ -111,7 +111,7 @@ class LivesFixture:
         ]
         await self.stores.database.collection("outbox").delete_many({})
         self.listener = RecordingListener()
-        self.keeper = Keeper(build(self.database).rooms, self.listener)
+        self.keeper = Keeper(StoresFixture(self.database).rooms, self.listener)
         self.gold = (await self.stores.balance(self.giver)).gold
 
     async def send(self, calls: Sequence[Call]) -> dict[str, tuple[str, Any]]:

@@ -210,7 +210,7 @@ async def expiry_days(stores: StoresFixture, number: str) -> int | None:
 
 
 async def test_closed_orders_expire_unless_money_came(stores: StoresFixture) -> None:
-    orders = OrderStore(stores.database, 90)
+    orders = stores.orders
     paid, refunded, disputed, reported, before, open_, unpaid = [
         await add_order(stores) for _ in range(7)
     ]
@@ -225,14 +225,14 @@ async def test_closed_orders_expire_unless_money_came(stores: StoresFixture) -> 
     for order in (paid, refunded, disputed, reported, before, open_):
         assert await expiry_days(stores, order.number) is None
     assert await expiry_days(stores, unpaid.number) == 90
-    await stores.orders.close(open_.number)
+    await OrderStore(stores.database, 0).close(open_.number)
     assert await expiry_days(stores, open_.number) is None, "zero days keep orders for ever"
 
 
 async def test_an_order_whose_close_is_interrupted_is_deleted_too(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orders, order = OrderStore(stores.database, 90), await add_order(stores)
+    orders, order = stores.orders, await add_order(stores)
     rows, first = orders._orders, [orders._orders.update_one]
 
     async def update_one(*args: Any) -> None:
