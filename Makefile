@@ -19,7 +19,7 @@ PURE := tests/rooms tests/ledger tests/realtime/test_wire*.py
 SCALED := tests/rooms/test_properties.py tests/ledger/test_properties.py \
   tests/ledger/test_withdrawal_properties.py tests/ledger/test_refund_properties.py \
   tests/realtime/test_wire*.py tests/realtime/test_fanout.py tests/test_schemathesis.py \
-  tests/handlers/payments/test_payment_storm.py \
+  tests/handlers/payments/test_notifications.py \
   tests/services/payments/test_payment_notices.py tests/services/payouts/test_transfer_notices.py
 RULES := rooms/*,ledger/*,services/keeper.py,services/gold/ledger.py,services/payments/payments.py
 

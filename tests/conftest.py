@@ -21,6 +21,7 @@ import storage.database
 from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit
 from core.locks import NamedLocks
+from devtools.simulator import notifications, platform_events
 from tests.support import openapi_checks
 from tests.support.event_loops import new_loop
 from tests.support.hypothesis_profiles import LONG_PROFILE
@@ -132,11 +133,13 @@ def quick_password_hashes() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def long_retries() -> Iterator[None]:
-    """A busy machine must not cause `try_again`; tests of that error set their own timeouts, or
-    have a server in a program of its own."""
+    """A busy machine must cause neither `try_again` nor a notification that is sent again; tests
+    of these set their own timeouts, or have a server in a program of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(core.retry, "CONFLICT_SECONDS", RETRY_SECONDS)
         patch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
+        patch.setattr(notifications.post_notification, "__defaults__", (RETRY_SECONDS,))
+        patch.setattr(platform_events, "QUESTION_SECONDS", RETRY_SECONDS)
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(ConcurrencyLimit.__init__, "__defaults__", (RETRY_SECONDS,))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from structlog.contextvars import merge_contextvars
@@ -25,30 +26,11 @@ STATE_CHANGE = {
 STREAM_START = {"event_type": 1, "stream_id": "room_1", "sequence": "66", "event_time": 1700000000}
 
 
-class FakePresence:
-    """Presence that records its calls and returns `results` in turn, then "done"."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.results: list[str | Exception] = []
-
-    async def on_im_state(self, user_id: str, *, online: bool, at_ms: int) -> str:
-        return self._record(user_id, online, at_ms)
-
-    async def on_stream_event(self, stream: str, *, on: bool, sequence: str, at_s: int) -> str:
-        return self._record(stream, on, sequence, at_s)
-
-    def _record(self, *arguments: Any) -> str:
-        self.calls.append(arguments)
-        result = self.results.pop(0) if self.results else "done"
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-
 @pytest.fixture
-def presence(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> FakePresence:
-    presence = FakePresence()
+def presence(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncMock:
+    """Presence to which every event is news."""
+    presence = AsyncMock()
+    presence.on_im_state.return_value = presence.on_stream_event.return_value = "done"
     monkeypatch.setattr(server.context.services.callbacks, "_presence", presence)
     return presence
 
@@ -63,7 +45,7 @@ def callbacks(api: ApiFixture, server: ServerProcess) -> CallbackSender:
 @pytest.fixture
 def changes() -> dict[str, Any]:
     """Short grace periods."""
-    return {"presence": {"shown_after_seconds": 0.2, "guest_seconds": 0.8}}
+    return {"presence": {"shown_after_seconds": 0.1, "guest_seconds": 0.5}}
 
 
 def stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:
@@ -75,7 +57,7 @@ def stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:
 
 
 async def test_callbacks_are_stored_and_processed_once_however_often_they_are_repeated(
-    callbacks: CallbackSender, presence: FakePresence, db: Any
+    callbacks: CallbackSender, presence: AsyncMock, db: Any
 ) -> None:
     now = int(time.time())
     for number in range(3):
@@ -83,8 +65,10 @@ async def test_callbacks_are_stored_and_processed_once_however_often_they_are_re
         assert (await sent).ok() == OK_IM
         assert (await callbacks.live(STREAM_START, t=now + 600 + 60 * number)).ok() == OK_CSS
     await asyncio.gather(*(callbacks.live(STREAM_START) for _ in range(9)))
-    calls = [("u_10001", False, 1629883332497), ("room_1", True, "66", 1700000000)]
-    assert presence.calls == calls
+    presence.on_im_state.assert_awaited_once_with("u_10001", online=False, at_ms=1629883332497)
+    presence.on_stream_event.assert_awaited_once_with(
+        "room_1", on=True, sequence="66", at_s=1700000000
+    )
     assert stored_callbacks(db) == [("im", "done", "", 3), ("live", "done", "", 12)]
     row = db.inbox.find_one({"source": "im"})
     assert json.loads(row["raw"]) == STATE_CHANGE
@@ -94,9 +78,9 @@ async def test_callbacks_are_stored_and_processed_once_however_often_they_are_re
 
 
 async def test_unknown_callbacks_are_ignored_and_repeated_ones_logged_without_an_outcome(
-    callbacks: CallbackSender, presence: FakePresence, db: Any
+    callbacks: CallbackSender, presence: AsyncMock, db: Any
 ) -> None:
-    presence.results = ["not_in_a_room"]
+    presence.on_stream_event.return_value = "not_in_a_room"
     expires = int(time.time()) + 600  # the same in both rounds, or the second is no repetition
     with capture_logs(processors=[merge_contextvars]) as logs:
         for _ in range(2):
@@ -114,21 +98,21 @@ async def test_unknown_callbacks_are_ignored_and_repeated_ones_logged_without_an
 
 
 async def test_failed_callback_is_processed_by_its_retry(
-    callbacks: CallbackSender, presence: FakePresence, db: Any
+    callbacks: CallbackSender, presence: AsyncMock, db: Any
 ) -> None:
-    presence.results = [TryAgain()]
+    presence.on_im_state.side_effect = [TryAgain(), "done"]
     assert (await callbacks.im(STATE_CHANGE)).refusal == (503, "try_again")
     assert stored_callbacks(db) == [("im", "received", "", 1)]
     assert (await callbacks.im(STATE_CHANGE)).ok() == OK_IM
     assert stored_callbacks(db) == [("im", "done", "", 2)]
-    assert len(presence.calls) == 2
+    assert presence.on_im_state.await_count == 2
 
 
 # ---- refused callbacks
 
 
 async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genuine_one(
-    callbacks: CallbackSender, server: ServerProcess, presence: FakePresence, db: Any
+    callbacks: CallbackSender, server: ServerProcess, presence: AsyncMock, db: Any
 ) -> None:
     for reply in (
         await callbacks.im(STATE_CHANGE, Sign="0" * 64),
@@ -141,7 +125,6 @@ async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genui
         assert reply.refusal == (403, "callback_refused")
     for path in ("im/callback/", "live/callback/"):
         assert (await callbacks.post(path, b"{" + b" " * 65536)).refusal == (413, "too_large")
-    assert presence.calls == []
     assert stored_callbacks(db) == [
         *[("im", "refused", "sign", 1)] * 2,
         ("im", "refused", "stale", 1),
@@ -149,8 +132,10 @@ async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genui
         ("live", "refused", "stale", 1),
         ("live", "refused", "unreadable", 1),
     ]
+    presence.on_stream_event.assert_not_awaited()
+    presence.on_im_state.assert_not_awaited()
     assert (await callbacks.im(STATE_CHANGE)).ok() == OK_IM
-    assert len(presence.calls) == 1
+    presence.on_im_state.assert_awaited_once()
     settings = server.context.settings
     im = settings.im.model_copy(update={"callback_token": ""})
     live = settings.live.model_copy(update={"callback_key": ""})
@@ -162,7 +147,7 @@ async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genui
 
 
 async def test_forged_callbacks_of_an_address_are_stored_at_a_limited_rate_only(
-    callbacks: CallbackSender, presence: FakePresence, server: ServerProcess, db: Any
+    callbacks: CallbackSender, presence: AsyncMock, server: ServerProcess, db: Any
 ) -> None:
     server.context.refused_callback_limit = TokenBuckets(Rate(0.001, 3))
     forged = [await callbacks.im(STATE_CHANGE | {"n": n}, Sign="0" * 64) for n in range(6)]

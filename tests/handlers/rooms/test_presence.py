@@ -14,10 +14,10 @@ from tests.support.mic import take_seat, user_type
 Db = Database[dict[str, Any]]
 SHORT: dict[str, Any] = {
     "presence": {
-        "viewer_seconds": 1,
-        "guest_seconds": 0.8,
-        "host_seconds": 1.5,
-        "shown_after_seconds": 0.2,
+        "viewer_seconds": 0.6,
+        "guest_seconds": 0.5,
+        "host_seconds": 0.8,
+        "shown_after_seconds": 0.1,
     }
 }
 """Absent users lose seat and membership soon."""
