@@ -26,25 +26,20 @@ def states(fleet: FleetReport) -> dict[str, str]:
 
 def test_processes_are_grouped_by_machine_and_ordered_by_port() -> None:
     rows = [stored("b1", "b", 8001), stored("a", "a"), stored("b0", "b")]
-    found = [
-        (it.machine, [process.id for process in it.processes])
-        for it in fleet_of(rows, NOW).machines
-    ]
+    machines = fleet_of(rows, NOW).machines
+    found = [(it.machine, [process.id for process in it.processes]) for it in machines]
     assert found == [("a", ["a"]), ("b", ["b0", "b1"])]
 
 
-def test_a_process_whose_lease_has_lapsed_is_missing() -> None:
-    fleet = fleet_of([stored("gone", "a", left=-1), stored("b", "a", 8001)], NOW)
-    assert states(fleet) == {"gone": "missing", "b": "serving"}
-    assert fleet.missing == 1
-
-
-def test_a_missing_process_is_replaced_by_a_later_one_in_its_place() -> None:
-    gone = stored("gone", "a", left=-1)
+def test_a_process_whose_lease_has_lapsed_is_missing_unless_a_later_one_is_in_its_place() -> None:
+    gone, other = stored("gone", "a", left=-1, version="0"), stored("b", "a", 8001, draining=True)
+    fleet = fleet_of([gone, other], NOW)
+    assert states(fleet) == {"gone": "missing", "b": "draining"}
+    assert (fleet.missing, fleet.versions) == (1, ["1"])
     later = {"started_at": NOW - timedelta(minutes=1)}
-    fleet = fleet_of([gone, stored("next", "a", **later)], NOW)
-    assert states(fleet) == {"next": "serving", "gone": "replaced"}
-    assert fleet.missing == 0
+    fleet = fleet_of([gone, stored("next", "a", version="2", **later), other], NOW)
+    assert states(fleet) == {"next": "serving", "gone": "replaced", "b": "draining"}
+    assert (fleet.missing, fleet.versions) == (0, ["1", "2"])
     for other in (
         stored("x", "b", **later),
         stored("x", "a", 9000, **later),
@@ -52,15 +47,3 @@ def test_a_missing_process_is_replaced_by_a_later_one_in_its_place() -> None:
         stored("x", "a", left=-2, **later),
     ):
         assert states(fleet_of([gone, other], NOW))["gone"] == "missing", other
-
-
-def test_versions_are_those_of_the_processes_that_hold_a_lease() -> None:
-    one, gone = stored("one", "a"), stored("gone", "a", left=-1, version="0")
-    assert fleet_of([one, gone], NOW).versions == ["1"]
-    assert fleet_of([one, stored("two", "b", version="2")], NOW).versions == ["1", "2"]
-
-
-def test_a_process_that_drains_still_holds_its_lease() -> None:
-    fleet = fleet_of([stored("one", "a", draining=True)], NOW)
-    assert states(fleet) == {"one": "draining"}
-    assert fleet.versions == ["1"]

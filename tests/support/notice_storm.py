@@ -11,7 +11,7 @@ from storage.database import Database
 from storage.jobs.inbox import InboxMessage, InboxStore
 from tests.support.hypothesis_profiles import LONG_PROFILE
 
-REPETITIONS = 100 if LONG_PROFILE else 12
+REPETITIONS = 100 if LONG_PROFILE else 4
 AT_ONCE = 8
 
 

@@ -201,7 +201,7 @@ class PresenceFixture:
 
 
 @pytest.fixture
-def presence_fixture(
+def presences(
     io_loop: IOLoop, mongo_uri: str, mongo: MongoClient[Any]
 ) -> Iterator[PresenceFixture]:
     clear_database(mongo, NAME)

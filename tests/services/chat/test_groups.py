@@ -18,7 +18,7 @@ from tencent.service_client import ServiceClient
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import BERT, CARL, HOST
 from tests.support.storage import StoresFixture
-from tests.support.stored_rooms import change_room, load_room, open_room, remove_user
+from tests.support.stored_rooms import load_room, open_room, remove_user
 from tests.support.tencent import Clock
 
 OTHERS = {"Owner_Account": "other_owner"}
@@ -86,26 +86,6 @@ async def test_group_is_created_for_the_host_and_marked_ready(groups: GroupFixtu
     assert await groups.stores.rooms.get_or_create(HOST) == (live_id, group_id, True)
 
 
-async def test_creating_a_group_that_exists_already_succeeds(groups: GroupFixture) -> None:
-    live_id, group_id = await groups.live()
-    await groups.process().ensure(live_id, group_id)
-    assert list(groups.at_im) == [group_id]
-    assert await groups.group_of(live_id) == group_id
-
-
-async def test_id_in_use_by_others_is_replaced_before_the_group_is_created(
-    groups: GroupFixture,
-) -> None:
-    live_id, taken, _ = await groups.stores.rooms.get_or_create(HOST)
-    groups.at_im[taken] = OTHERS
-    await groups.service.create(live_id, taken, HOST)
-    group_id = await groups.group_of(live_id)
-    assert group_id != taken
-    assert groups.at_im[group_id]["Owner_Account"] == HOST.user_id
-    assert groups.at_im[taken] == OTHERS
-    assert await groups.is_ready()
-
-
 async def test_failures_of_im_reach_the_caller(groups: GroupFixture) -> None:
     live_id, group_id, _ = await groups.stores.rooms.get_or_create(HOST)
     groups.simulator.outage["im"] = 503
@@ -159,7 +139,8 @@ async def test_next_live_mutes_removed_users_only_if_the_group_had_to_be_created
     await outbox.delete_many({})
     if dissolved:
         del groups.at_im[group_id]
-    await groups.service.ensure(live_id, group_id)
+    await groups.process().ensure(live_id, group_id)
+    assert list(groups.at_im) == [group_id] == [await groups.group_of(live_id)]
     kinds = [message["kind"] for message in await outbox.find().to_list()]
     assert kinds == ["mute_again"] * dissolved
 
@@ -204,31 +185,11 @@ async def test_replacement_cut_short_after_the_creation_is_completed_with_the_sa
     assert list(groups.at_im) == [created]
 
 
-async def test_group_dissolved_between_two_lives_is_created_again_with_its_id(
-    groups: GroupFixture,
-) -> None:
-    live_id, group_id = await groups.live()
-    await change_room(groups.stores, live_id, lambda room: room.close("host"))
-    del groups.at_im[group_id]
-    await open_room(groups.stores, epoch="e2")
-    await groups.service.ensure(live_id, group_id)
-    assert list(groups.at_im) == [group_id]
-
-
-async def test_id_taken_between_two_lives_is_replaced_and_the_room_is_notified(
-    groups: GroupFixture,
-) -> None:
+async def test_id_that_others_use_is_replaced_with_an_event(groups: GroupFixture) -> None:
     live_id, group_id = await groups.live()
     groups.at_im[group_id] = OTHERS
     await groups.service.ensure(live_id, group_id)
     replacement = await groups.group_of(live_id)
-    assert replacement != group_id
+    assert groups.at_im[replacement]["Owner_Account"] == HOST.user_id
+    assert groups.at_im[group_id] == OTHERS
     assert await groups.events(live_id) == [("group", {"group_id": replacement})]
-
-
-async def test_room_that_is_not_live_gets_a_new_group_too(groups: GroupFixture) -> None:
-    live_id, dissolved = await groups.live()
-    await change_room(groups.stores, live_id, lambda room: room.close("host"))
-    await groups.service.replace(live_id, dissolved)
-    assert await groups.group_of(live_id) != dissolved
-    assert [event for event, _ in await groups.events(live_id)] == ["live_end"]

@@ -8,21 +8,28 @@ from services.chat import im_relay as module
 from services.chat.im_publisher import PER_SECOND
 from tests.support.im_relay import GUEST, HOST, LOG_SIZE, RelayFixture, face, guest_payload
 
+
+def gift_ids(relays: RelayFixture) -> list[int]:
+    return [text["content"]["gift_id"] for text in relays.texts if text["type"] == "gift"]
+
+
 # ---- recipients
 
 
 async def test_events_are_sent_in_order_to_their_recipients(relays: RelayFixture) -> None:
     soon = int(relays.clock() * 1000) + 60_000
+    events = (
+        ("micro_invite", {**face(GUEST), "expires_at": soon}),
+        ("micro_accept", guest_payload(GUEST)),
+        ("gift", {"gift": {"id": 3, "name": "", "image": ""}, "num": 1}),
+        ("micro_leave", {**face(GUEST), "reason": "host"}),
+        ("live_end", {**face(HOST), "reason": "host"}),
+    )
     async with relays.running() as relay:
-        relay.publish(
-            1, relays.rooms.add_event(1, "micro_invite", {**face(GUEST), "expires_at": soon})
-        )
-        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        relay.publish(
-            1, relays.rooms.add_event(1, "micro_leave", {**face(GUEST), "reason": "host"})
-        )
-        relay.publish(1, relays.rooms.add_event(1, "live_end", {**face(HOST), "reason": "host"}))
+        for event_type, data in events:
+            relay.publish(1, relays.rooms.add_event(1, event_type, data))
+        relay.mark_audience_changed(1)  # no counts after the end
+        relay.mark_audience_changed(99)  # an unknown room
         await relays.until_idle(relay)
     recipients = [(m.get("group") or m.get("to"), m.get("priority")) for m in relays.messages]
     assert list(zip(relays.types, recipients, strict=True)) == [
@@ -35,80 +42,37 @@ async def test_events_are_sent_in_order_to_their_recipients(relays: RelayFixture
     ]
 
 
-async def test_the_host_receives_the_counts_after_an_application(relays: RelayFixture) -> None:
+async def test_the_host_receives_counts_at_most_once_a_second(relays: RelayFixture) -> None:
     relays.rooms.counts = [1, 2, 0, 0]
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
-        await relays.until_idle(relay)
-    assert [m["to"] for m in relays.messages] == [HOST]
-    content = {"group_id": "qlive1", "num_list": [1, 2, 0, 0]}
-    assert relays.texts == [{"type": "num", "content": content}]
-
-
-async def test_the_host_receives_the_latest_counts_at_most_once_a_second(
-    relays: RelayFixture,
-) -> None:
-    relays.rooms.open(1, "e1")
-    async with relays.running() as relay:
-        relay.mark_audience_changed(1)
         await relays.until_sent(1)
-        for n in range(1, 5):
-            relays.rooms.counts = [0, n, 0, 0]
+        for n in (3, 4, 2):
+            relays.rooms.counts = [1, n, 0, 0]
             relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
             await relays.until_only_counts_wait(relay)
         assert len(relays.texts) == 1
         relays.clock.now += 1
         await relays.until_idle(relay)
-    assert [text["content"]["num_list"][1] for text in relays.texts] == [0, 4]
-
-
-async def test_equal_counts_are_sent_again(relays: RelayFixture) -> None:
-    relays.rooms.open(1, "e1")
-    async with relays.running() as relay:
-        for n in (1, 2, 1):
-            relays.rooms.counts = [0, n, 0, 0]
-            relay.mark_audience_changed(1)
-            await relays.until_idle(relay)
-            relays.clock.now += 1
-    assert [text["content"]["num_list"][1] for text in relays.texts] == [1, 2, 1]
-    assert len({message["random"] for message in relays.messages}) == 3
-
-
-async def test_no_counts_are_sent_after_the_end_of_the_live(relays: RelayFixture) -> None:
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_event(1, "live_end"))
-        relay.mark_audience_changed(1)
-        await relays.until_idle(relay)
-    assert relays.types == ["over"]
-
-
-async def test_an_unknown_room_is_ignored(relays: RelayFixture) -> None:
-    async with relays.running() as relay:
-        relay.mark_audience_changed(99)
-        await relays.until_idle(relay)
-    assert relays.texts == []
+    assert [message["to"] for message in relays.messages] == [HOST] * 2
+    content = {"group_id": "qlive1", "num_list": [1, 2, 0, 0]}
+    assert relays.texts == [{"type": "num", "content": content}] * 2
+    assert len({message["random"] for message in relays.messages}) == 2, "IM drops neither"
 
 
 # ---- positions in the log
 
 
-async def test_events_from_before_the_relay_are_not_sent(relays: RelayFixture) -> None:
+async def test_events_from_long_before_the_first_wake_are_not_sent(relays: RelayFixture) -> None:
     relays.rooms.add_gifts(1, 40)
     relays.clock.now += 60
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_idle(relay)
-    assert [text["content"]["gift_id"] for text in relays.texts] == [41]
-
-
-async def test_a_late_first_wake_loses_no_event(relays: RelayFixture) -> None:
     first, second = relays.rooms.add_gifts(1, 1), relays.rooms.add_gifts(1, 1)
     async with relays.running() as relay:
         relay.publish(1, second)
         await relays.until_idle(relay)
-        relay.publish(1, first)
+        relay.publish(1, first)  # stored late
         await relays.until_idle(relay)
-    assert [text["content"]["gift_id"] for text in relays.texts] == [1, 2]
+    assert gift_ids(relays) == [41, 42]
 
 
 async def test_a_new_live_is_sent_from_its_first_event(relays: RelayFixture) -> None:
@@ -122,9 +86,7 @@ async def test_a_new_live_is_sent_from_its_first_event(relays: RelayFixture) -> 
     assert relays.types == ["gift"] * 3 + ["over"] + ["gift"] * 2
 
 
-async def test_after_a_log_gap_current_guests_and_latest_events_are_sent(
-    relays: RelayFixture,
-) -> None:
+async def test_after_a_log_gap_guests_and_latest_events_are_sent(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_idle(relay)
@@ -203,7 +165,7 @@ async def test_events_that_this_process_has_saved_are_not_read_again(
         relays.rooms.add_gifts(1, 1)  # by another process
         relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_idle(relay)
-    assert [text["content"]["gift_id"] for text in relays.texts] == [1, 2, 3, 4]
+    assert gift_ids(relays) == [1, 2, 3, 4]
     assert reads == [2]
 
 
@@ -211,6 +173,7 @@ async def test_events_that_this_process_has_saved_are_not_read_again(
 
 
 async def test_a_group_receives_at_most_thirty_messages_a_second(relays: RelayFixture) -> None:
+    """Without waiting for the next poll; the end of the live comes during the backlog."""
     times = []
     send_group_msg = relays.im.send_group_msg
 
@@ -219,13 +182,15 @@ async def test_a_group_receives_at_most_thirty_messages_a_second(relays: RelayFi
         await send_group_msg(*message)
 
     relays.im.send_group_msg = send
-    async with relays.running() as relay:
-        for n in range(90):
+    async with relays.running(idle=3600) as relay:
+        for n in range(70):
             relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n))))
-        await relays.until_idle(relay)
-    assert [text["content"].get("user_id") for text in relays.texts if text["type"] == "reset"] == [
-        str(n) for n in range(90)
-    ]
+        await relays.until_sent(20)
+        relay.publish(1, relays.rooms.add_event(1, "live_end"))
+        await relays.until_sent(71)
+    sent = [text for text in relays.texts if text["type"] != "num"]
+    assert [text["content"]["user_id"] for text in sent[:-1]] == [str(n) for n in range(70)]
+    assert sent[-1]["type"] == "over"
     for first, last in zip(times, times[PER_SECOND:], strict=False):
         assert last - first > 0.999
     assert "10023" not in {entry["outcome"] for entry in relays.simulator.log}
@@ -240,21 +205,4 @@ async def test_only_the_oldest_gifts_of_a_backlog_are_dropped(relays: RelayFixtu
         relay.publish(1, relays.rooms.logs[1])
         await relays.until_idle(relay)
     assert relays.types == ["reset"] + ["gift"] * 28 + ["over"]
-    assert [t["content"]["gift_id"] for t in relays.texts[1:-1]] == list(range(94, 122))
-
-
-async def test_events_during_a_backlog_are_sent_after_it(relays: RelayFixture) -> None:
-    async with relays.running() as relay:
-        for n in range(60):
-            relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n))))
-        await relays.until_sent(20)
-        relay.publish(1, relays.rooms.add_event(1, "live_end"))
-        await relays.until_idle(relay)
-    assert [type_ for type_ in relays.types if type_ != "num"] == ["reset"] * 60 + ["over"]
-
-
-async def test_a_backlog_is_sent_without_waiting_for_the_next_poll(relays: RelayFixture) -> None:
-    async with relays.running(idle=3600) as relay:
-        for n in range(80):
-            relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n))))
-        await relays.until_sent(80)
+    assert gift_ids(relays) == list(range(94, 122))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -10,13 +9,12 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from core.retry import backoff
 from services.chat.im_publisher import EXPECTED_SECONDS, LEASE, REPEAT_SECONDS
-from services.chat.im_relay import GROUP_RETRY_SECONDS, LONGEST_BACKOFF
+from services.chat.im_relay import GROUP_RETRY_SECONDS
 from services.jobs.claimed_jobs import JobRunner
 from storage.chat import RelayCursorStore
 from tencent.errors import ImRejected, ServiceUnavailable
-from tests.support.im_relay import GUEST, HOST, RelayFixture, face, guest_payload
+from tests.support.im_relay import GUEST, RelayFixture, face, guest_payload
 from tests.support.waiting import until
 
 
@@ -32,52 +30,24 @@ async def cancel(task: asyncio.Task) -> None:
 
 async def test_an_im_outage_delays_messages_and_keeps_their_order(relays: RelayFixture) -> None:
     relays.simulator.outage["im"] = 503
+    waits = []
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
-        await relays.until_postponed()
-        relay.publish(1, relays.rooms.add_gifts(1, 2))
+        for tries in range(1, 4):
+            await relays.until_postponed(tries)
+            row = await relays.cursors.find_one({"_id": 1})
+            waits.append((row["claimed_until"] - relays.now()).total_seconds())
+            relay.publish(1, relays.rooms.add_gifts(1, 1))
+            relays.clock.now += waits[-1] + 0.001
+        await relays.until_postponed(4)
         relay.publish(1, relays.rooms.add_event(1, "live_end"))
-        await asyncio.sleep(0)
         assert relays.texts == []
         del relays.simulator.outage["im"]
         relays.clock.now += 60
         await relays.until_idle(relay)
-    assert relays.types == ["reset", "gift", "gift", "over"]
-
-
-async def test_a_failing_room_is_retried_with_growing_delays(relays: RelayFixture) -> None:
-    relays.simulator.outage["im"] = 503
-    waits = []
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_event(1, "live_end"))
-        for tries in range(1, 5):
-            await relays.until_postponed(tries)
-            row = await relays.cursors.find_one({"_id": 1})
-            waits.append((row["claimed_until"] - relays.now()).total_seconds())
-            relays.clock.now += waits[-1] + 0.001
-    for wait, longest in zip(waits, (1.5, 3, 6, 12), strict=True):
+    assert relays.types == ["reset", *["gift"] * 3, "over"]
+    for wait, longest in zip(waits, (1.5, 3, 6), strict=True):
         assert longest / 3 - 0.01 <= wait <= longest
-
-
-async def test_a_room_that_waits_for_im_does_not_delay_others(relays: RelayFixture) -> None:
-    stuck = asyncio.Event()
-    send_group_msg = relays.im.send_group_msg
-
-    async def send(group_id: str, *message) -> None:
-        if group_id == "qlive1":
-            await stuck.wait()
-        await send_group_msg(group_id, *message)
-
-    relays.im.send_group_msg = send
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_event(1, "live_end"))
-        await relays.until_claimed(1)
-        for live_id in range(2, 40):
-            relay.publish(live_id, relays.rooms.add_event(live_id, "live_end"))
-        await relays.until_sent(38)
-        assert "qlive1" not in [m["group"] for m in relays.messages]
-        stuck.set()
-        await relays.until_idle(relay)
 
 
 async def test_a_request_without_answer_times_out(
@@ -91,17 +61,13 @@ async def test_a_request_without_answer_times_out(
     assert relays.texts == []
 
 
-async def test_publishing_never_waits_and_a_room_has_one_pending_wake(
-    relays: RelayFixture,
-) -> None:
+async def test_a_room_has_one_pending_wake(relays: RelayFixture) -> None:
     relay = relays.relay()  # not running
     gift = relays.rooms.add_gifts(1, 1)
-    began = time.perf_counter()
-    for n in range(10_000):
+    relay.publish(100, [])
+    for n in (*range(100), 1, 1):
         relay.publish(n, gift)
-        relay.publish(1, gift)
-    assert relay.waiting == 10_000
-    assert time.perf_counter() - began < 30
+    assert relay.waiting == 100
     relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
     assert relay._pending[1]
 
@@ -144,9 +110,7 @@ async def test_a_rejected_message_is_skipped_and_logged(relays: RelayFixture) ->
     assert await relays.ordered_replacements() == []
 
 
-async def test_messages_wait_for_the_replacement_of_a_dissolved_group(
-    relays: RelayFixture,
-) -> None:
+async def test_messages_wait_for_the_replacement_of_a_dissolved_group(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_idle(relay)
@@ -212,15 +176,6 @@ async def test_a_bounded_number_of_ordered_replacements_is_remembered(
     assert list(relay._publisher._replacement_ordered_at) == [2, 3]
 
 
-async def test_a_recipient_unknown_to_im_is_imported(relays: RelayFixture) -> None:
-    del relays.simulator.im.accounts[HOST]
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
-        await relays.until_idle(relay)
-    assert HOST in relays.simulator.im.accounts
-    assert relays.types == ["num"]
-
-
 async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -> None:
     with capture_logs() as logs:
         async with relays.running() as relay:
@@ -234,9 +189,7 @@ async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -
 # ---- processes, crashes and database outages
 
 
-async def test_another_process_continues_after_a_crash_without_duplicates(
-    relays: RelayFixture,
-) -> None:
+async def test_another_process_continues_after_a_crash(relays: RelayFixture) -> None:
     sent = asyncio.Event()
     advance = relays.store.advance
 
@@ -300,16 +253,16 @@ async def test_two_relays_never_send_for_one_room_at_once(relays: RelayFixture) 
         return SimpleNamespace(send_group_msg=send, send_text=relays.im.send_text)
 
     async with relays.running(im=im_for("a")) as a, relays.running(im=im_for("b")) as b:
-        for n in range(40):
+        for n in range(20):
             (a, b)[n % 2].publish(
                 1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n)))
             )
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(0)
         await relays.until_idle(a)
         await relays.until_idle(b)
     user_ids = [t["content"]["user_id"] for t in relays.texts if t["type"] == "reset"]
-    assert user_ids == [str(n) for n in range(40)]
-    assert len(senders) == 40
+    assert user_ids == [str(n) for n in range(20)]
+    assert len(senders) == 20
 
 
 async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
@@ -344,9 +297,7 @@ async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
     assert outages == ["job_store_down", "job_store_back"]
 
 
-async def test_stopping_finishes_claimed_rooms_and_stores_pending_wakes(
-    relays: RelayFixture,
-) -> None:
+async def test_a_stop_finishes_rooms_and_stores_pending_wakes(relays: RelayFixture) -> None:
     async with relays.running(idle=3600) as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 3))
         await relays.until_sent(1)
@@ -372,10 +323,3 @@ async def test_a_cancelled_claim_is_released_at_once(relays: RelayFixture) -> No
     async with relays.running() as other:
         await relays.until_idle(other)
     assert relays.types == ["gift"]
-
-
-def test_the_backoff_is_between_a_second_and_a_minute_with_jitter() -> None:
-    waits = [backoff(tries, LONGEST_BACKOFF) for tries in range(1, 2000)]
-    assert min(waits) >= 1
-    assert max(waits) <= 60
-    assert len({backoff(4, LONGEST_BACKOFF) for _ in range(10)}) > 1

@@ -1,12 +1,17 @@
-"""Gifts on a real MongoDB: postings, events and idempotency."""
+"""Gifts on a real MongoDB: postings, events and idempotency, in one process and in several."""
 
 import asyncio
+from itertools import permutations
+from typing import Any
 
 import pytest
 
 from ledger.errors import InsufficientGold, RequestIdReused
+from ledger.journal import JsonObject
 from rooms.members import Person
-from storage.errors import UserNotFound
+from services.errors import RateMissing
+from storage.errors import GiftNotFound, UserNotFound
+from storage.gold.ledger import LedgerStore
 from tests.support.gift_fixture import (
     NO_EVENT,
     GiftFixture,
@@ -15,8 +20,6 @@ from tests.support.gift_fixture import (
     in_room_or_not,
 )
 from tests.support.storage import ROSE, StoresFixture, rose
-
-# ---- one gift
 
 
 @in_room_or_not
@@ -52,35 +55,111 @@ async def test_the_event_of_a_gift_names_sender_receiver_and_gift(stores: Stores
     assert fixture.process.published == [(fixture.live_id, 1, "gift")]
 
 
-@in_room_or_not
-async def test_gold_is_spent_before_income(stores: StoresFixture, in_room: bool) -> None:
-    fixture = await GiftFixture.create(stores, (4, 10), (0, 0), in_room=in_room)
-    answer = await fixture.process.give(fixture.rose())
-    assert answer == {"status": "success", "gold": 0, "income": 4}
-    assert await fixture.balances() == [(0, 4), (0, 5)]
-    await fixture.check()
+async def test_gifts_from_or_to_unknown_users_are_refused(stores: StoresFixture) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), in_room=False)
+    (anna,) = fixture.user_ids
+    for transfer in (rose(anna, "unknown"), rose("unknown", anna)):
+        with pytest.raises(UserNotFound):
+            await fixture.process.give(transfer)
+    assert await fixture.balances() == [(100, 0)]
+    assert await stores.entries() == []
+
+
+async def test_a_gift_is_given_at_the_price_of_the_catalogue(stores: StoresFixture) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False)
+
+    async def send(request_id: str) -> JsonObject:
+        """By a process that has no catalogue yet."""
+        (process,) = fixture.processes(1)
+        return await process.gift_service.send(*fixture.user_ids, 1, 2, request_id)
+
+    await stores.gifts.add(name="rose", image="", gold=20, effect="")
+    with pytest.raises(RateMissing):
+        await send("r")
+    await stores.configs.add(key="EXCHANGE_RATE", value=0.25, enabled=True)
+    answer = await send("r")
+    assert await fixture.balances() == [(60, 0), (0, 10)]
+    await stores.gifts.remove(1)
+    assert await send("r") == answer
+    with pytest.raises(GiftNotFound):
+        await send("s")
+
+
+# ---- idempotency
 
 
 @in_room_or_not
-async def test_a_free_gift_can_be_given(stores: StoresFixture, in_room: bool) -> None:
-    fixture = await GiftFixture.create(stores, (0, 0), (0, 0), in_room=in_room)
-    answer = await fixture.process.give(fixture.rose("r", gold=0))
-    assert answer == {"status": "success", "gold": 0, "income": 0}
-    assert await fixture.process.give(fixture.rose("r", gold=0)) == answer
-    assert len(await stores.entries()) == 1
-    await fixture.check()
-
-
-@in_room_or_not
-async def test_a_gift_without_sufficient_gold_changes_nothing(
+async def test_a_repeated_request_gets_the_same_answer_unless_its_content_differs(
     stores: StoresFixture, in_room: bool
 ) -> None:
-    fixture = await GiftFixture.create(stores, (9, 0), (0, 0), in_room=in_room)
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=in_room)
+    give, find_answer = fixture.process.give, fixture.process.gift_service.find_answer
+    assert await find_answer(fixture.rose("r")) is None
+    first = await give(fixture.rose("r"))
+    await give(fixture.rose("s"))
+    for transfer in (fixture.rose("r"), fixture.rose("r", gold=99)):
+        assert await give(transfer) == await find_answer(transfer) == first
+    assert await find_answer(fixture.rose()) is None
+    for other in ({"num": 2}, {"gift_id": 2}):
+        for ask in (give, find_answer):
+            with pytest.raises(RequestIdReused):
+                await ask(fixture.rose("r", **other))
+    assert await fixture.balances() == [(80, 0), (0, 10)]
+    assert not in_room or await fixture.event_types() == ["gift"] * 2
+
+
+@in_room_or_not
+async def test_a_request_that_empties_the_balance_has_one_effect_in_many_processes(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
+    answers = await asyncio.gather(
+        *(process.give(fixture.rose("same")) for process in fixture.processes(5))
+    )
+    assert answers == [{"status": "success", "gold": 0, "income": 0}] * 5
+    assert len(await stores.entries()) == 1
+    assert not in_room or await fixture.event_types() == ["gift"]
+    await fixture.check()
+
+
+@in_room_or_not
+async def test_concurrent_gifts_with_one_request_id_succeed_once(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), (0, 0), in_room=in_room)
+    anna, *receivers = fixture.user_ids
+    results = await asyncio.gather(
+        *(
+            process.give(rose(anna, receiver, "same"))
+            for process, receiver in zip(fixture.processes(2), receivers, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    assert count_types(results) == {dict: 1, RequestIdReused: 1}
+    assert await stores.balance(anna) == (90, 0)
+    await fixture.check()
+
+
+# ---- a new primary that does not show yet what the old one has acknowledged
+
+
+@in_room_or_not
+async def test_only_refusals_for_lack_of_gold_are_confirmed_and_change_nothing(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (19, 0), (0, 0), in_room=in_room)
+    loaded = fixture.process.gift_batches.loaded
+    await fixture.process.give(fixture.rose("r"))
+    await fixture.process.give(fixture.rose("r"))
+    with pytest.raises(RequestIdReused):
+        await fixture.process.give(fixture.rose("r", num=2))
+    assert set(loaded) == {"as committed"}
     with pytest.raises(InsufficientGold):
-        await fixture.process.give(fixture.rose("r"))
-    assert await fixture.balances() == [(9, 0), (0, 0)]
-    assert await stores.entries() == []
-    assert not in_room or await fixture.event_types() == []
+        await fixture.process.give(fixture.rose("s"))
+    assert loaded[-2:] == ["confirmed", "as committed"]
+    assert await fixture.balances() == [(9, 0), (0, 5)]
+    assert len(await stores.entries()) == 1
+    assert not in_room or await fixture.event_types() == ["gift"]
 
 
 @in_room_or_not
@@ -110,137 +189,127 @@ async def test_repeated_gift_that_a_new_primary_does_not_show_yet_gets_its_answe
     assert await fixture.balances() == [(5, 0), (0, 5)]
 
 
+# ---- several processes at once
+
+
 @in_room_or_not
-async def test_only_refusals_for_lack_of_gold_are_confirmed(
+async def test_concurrent_gifts_never_overdraw_a_balance(
     stores: StoresFixture, in_room: bool
 ) -> None:
-    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
-    loaded = fixture.process.gift_batches.loaded
-    await fixture.process.give(fixture.rose("r"))
-    await fixture.process.give(fixture.rose("r"))
-    with pytest.raises(RequestIdReused):
-        await fixture.process.give(fixture.rose("r", num=2))
-    assert set(loaded) == {"as committed"}
-    with pytest.raises(InsufficientGold):
-        await fixture.process.give(fixture.rose("s"))
-    assert loaded[-2:] == ["confirmed", "as committed"]
-
-
-@in_room_or_not
-async def test_a_refused_request_can_be_repeated(stores: StoresFixture, in_room: bool) -> None:
-    fixture = await GiftFixture.create(stores, (9, 0), (0, 0), in_room=in_room)
-    anna, bert = fixture.user_ids
-    with pytest.raises(InsufficientGold):
-        await fixture.process.give(rose(anna, bert, "r"))
-    await fixture.process.ledger_service.grant(anna, 1, "test", "g", "ops")
-    assert (await fixture.process.give(rose(anna, bert, "r")))["gold"] == 0
-    await fixture.check()
-
-
-async def test_gifts_from_or_to_unknown_users_are_refused(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), in_room=False)
-    (anna,) = fixture.user_ids
-    for transfer in (rose(anna, "unknown"), rose("unknown", anna)):
-        with pytest.raises(UserNotFound):
-            await fixture.process.give(transfer)
-    assert await fixture.balances() == [(100, 0)]
-    assert await stores.entries() == []
-
-
-# ---- idempotency
-
-
-@in_room_or_not
-async def test_a_repeated_request_always_gets_the_same_answer(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=in_room)
-    first = await fixture.process.give(fixture.rose("r"))
-    await fixture.process.give(fixture.rose("s"))
-    for transfer in (fixture.rose("r"), fixture.rose("r", gold=99)):
-        assert await fixture.process.give(transfer) == first
-    assert await fixture.balances() == [(80, 0), (0, 10)]
-    assert not in_room or await fixture.event_types() == ["gift"] * 2
-
-
-@in_room_or_not
-@pytest.mark.parametrize("other", [{"num": 2}, {"gift_id": 2}])
-async def test_a_request_id_reused_with_other_content_is_refused(
-    stores: StoresFixture, in_room: bool, other: dict[str, int]
-) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=in_room)
-    await fixture.process.give(fixture.rose("r"))
-    with pytest.raises(RequestIdReused):
-        await fixture.process.give(fixture.rose("r", **other))
-    assert await fixture.balances() == [(90, 0), (0, 5)]
-
-
-async def test_request_ids_are_scoped_by_sender(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (100, 0))
-    anna, bert = fixture.user_ids
-    await fixture.process.give(rose(anna, bert, "r"))
-    await fixture.process.give(rose(bert, anna, "r"))
-    assert await fixture.balances() == [(90, 5), (90, 5)]
-
-
-async def test_the_answer_to_a_given_gift_can_be_found(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
-    anna, bert = fixture.user_ids
-    service, transfer = fixture.process.gift_service, rose(anna, bert, "r")
-    assert await service.find_answer(transfer) is None
-    answer = await fixture.process.give(transfer)
-    assert await service.find_answer(rose(anna, bert, "r")) == answer
-    for other in (rose(anna, bert), rose(bert, anna, "r")):
-        assert await service.find_answer(other) is None
-    with pytest.raises(RequestIdReused):
-        await service.find_answer(rose(anna, bert, "r", num=3))
-
-
-@in_room_or_not
-async def test_one_request_in_many_processes_has_one_effect_and_equal_answers(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=in_room)
-    answers = await asyncio.gather(
-        *(process.give(fixture.rose("same")) for process in fixture.processes(8))
-    )
-    assert answers == [{"status": "success", "gold": 90, "income": 0}] * 8
-    assert len(await stores.entries()) == 1
-    assert await fixture.balances() == [(90, 0), (0, 5)]
-    assert not in_room or await fixture.event_types() == ["gift"]
-    await fixture.check()
-
-
-@in_room_or_not
-async def test_a_request_that_empties_the_balance_gets_equal_answers_in_many_processes(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
-    answers = await asyncio.gather(
-        *(process.give(fixture.rose("same")) for process in fixture.processes(5))
-    )
-    assert answers == [{"status": "success", "gold": 0, "income": 0}] * 5
-
-
-@in_room_or_not
-async def test_concurrent_gifts_with_one_request_id_succeed_once(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), (0, 0), in_room=in_room)
-    anna, *receivers = fixture.user_ids
+    fixture = await GiftFixture.create(stores, (40, 15), (0, 0), in_room=in_room)
     results = await asyncio.gather(
-        *(
-            process.give(rose(anna, receiver, "same"))
-            for process, receiver in zip(fixture.processes(2), receivers, strict=True)
-        ),
+        *(process.give(fixture.rose()) for process in fixture.processes(6)),
         return_exceptions=True,
     )
-    assert count_types(results) == {dict: 1, RequestIdReused: 1}
-    assert await stores.balance(anna) == (90, 0)
+    assert count_types(results) == {dict: 5, InsufficientGold: 1}
+    assert await fixture.balances() == [(0, 5), (0, 25)]
     await fixture.check()
 
 
-async def test_every_gift_without_a_request_id_is_new(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
-    golds = [(await fixture.process.give(fixture.rose()))["gold"] for _ in range(2)]
-    assert golds == [90, 80]
+async def test_two_processes_publish_every_gift_of_a_busy_room_once(stores: StoresFixture) -> None:
+    fixture = await GiftFixture.create(stores, *[(100, 0)] * 4)
+    pairs = [*permutations(fixture.user_ids, 2)]
+    one, two = processes = fixture.processes(2)
+    answers = await asyncio.gather(
+        *(p.give(rose(*pair, f"{n}")) for p in processes for n, pair in enumerate(pairs))
+    )
+    again = await asyncio.gather(
+        *(fixture.process.give(rose(*pair, f"{n}")) for n, pair in enumerate(pairs))
+    )
+    assert again == answers[:12] == answers[12:]
+    assert await fixture.balances() == [(70, 15)] * 4
+    published = sorted([*one.published, *two.published])
+    assert published == [(fixture.live_id, seq, "gift") for seq in range(1, 13)]
+    assert sorted(event_references(await stores.entries())) == [
+        (fixture.live_id, "e1", seq) for seq in range(1, 13)
+    ]
+    await fixture.check()
+
+
+# ---- changes by another process between read and write
+
+
+@in_room_or_not
+async def test_a_concurrent_grant_is_not_lost(stores: StoresFixture, in_room: bool) -> None:
+    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
+    anna, bert = fixture.user_ids
+    (other,) = fixture.processes(1)
+    fixture.process.gift_batches.before_write = [
+        lambda n=n: other.ledger_service.grant(anna, 50, "test", f"g{n}", "ops") for n in range(3)
+    ]
+    answer = await fixture.process.give(rose(anna, bert, "r"))
+    assert answer == {"status": "success", "gold": 150, "income": 0}
+    assert await fixture.balances() == [(150, 0), (0, 5)]
+    assert fixture.process.keeper.conflict_retries == (3 if in_room else 0)
+    await fixture.check()
+
+
+@in_room_or_not
+@pytest.mark.parametrize(
+    ("first", "second", "error"),
+    [
+        ({"request_id": "first"}, {"request_id": "second"}, InsufficientGold),
+        ({"request_id": "r", "num": 0}, {"request_id": "r"}, RequestIdReused),
+    ],
+    ids=["no gold left", "other content"],
+)
+async def test_a_gift_that_comes_second_is_refused(
+    stores: StoresFixture,
+    in_room: bool,
+    first: dict[str, Any],
+    second: dict[str, Any],
+    error: type[Exception],
+) -> None:
+    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
+    (other,) = fixture.processes(1)
+    fixture.process.gift_batches.before_write = [lambda: other.give(fixture.rose(**first))]
+    with pytest.raises(error):
+        await fixture.process.give(fixture.rose(**second))
+    (entry,) = await stores.entries()
+    assert entry["_id"].rpartition(":")[2] == first["request_id"]
+    await fixture.check()
+
+
+@in_room_or_not
+@pytest.mark.parametrize("gold", [0, 10], ids=["free", "paid"])
+async def test_a_concurrent_gift_with_the_same_id_is_the_answer(
+    stores: StoresFixture, in_room: bool, gold: int
+) -> None:
+    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
+    (other,) = fixture.processes(1)
+    answers: list[JsonObject] = []
+
+    async def give() -> None:
+        answers.append(await other.give(fixture.rose("r", gold=gold)))
+
+    fixture.process.gift_batches.before_write = [give]
+    answers.append(await fixture.process.give(fixture.rose("r", gold=gold)))
+    assert answers == [{"status": "success", "gold": 10 - gold, "income": 0}] * 2
+    assert len(await stores.entries()) == 1
+    await fixture.check()
+
+
+@in_room_or_not
+@pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
+async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, in_room: bool, early: bool
+) -> None:
+    """A read of the reduced balance also sees the entry: no InsufficientGold."""
+    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
+    (other,) = fixture.processes(1)
+    read_written, answers = LedgerStore._written, []
+
+    async def read_and_give(store: Any, keys: Any) -> Any:
+        monkeypatch.undo()
+        if early:
+            answers.append(await other.give(fixture.rose("r")))
+        rows = await read_written(store, keys)
+        if not early:
+            answers.append(await other.give(fixture.rose("r")))
+        return rows
+
+    monkeypatch.setattr(LedgerStore, "_written", read_and_give)
+    answers.append(await fixture.process.give(fixture.rose("r")))
+    assert answers == [{"status": "success", "gold": 0, "income": 0}] * 2
+    assert "confirmed" not in fixture.process.gift_batches.loaded
+    await fixture.check()

@@ -1,13 +1,11 @@
 """The periodic ledger check: incremental on every run, full once a day."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
-from pymongo.database import Database
 
-from runtime.process import ServerProcess
+from ledger.recharge import Order
 from services.gold.ledger_audit import (
     FULL_SECONDS,
     JOB_NAME,
@@ -16,132 +14,94 @@ from services.gold.ledger_audit import (
     LedgerAudit,
     since_when,
 )
+from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.due import JobLeaseStore
-from tests.support.api import ApiFixture
-from tests.support.demo_data import DemoData
-from tests.support.gifts import give
-from tests.support.waiting import until
+from tests.support.gift_fixture import GiftFixture
+from tests.support.storage import StoresFixture
 
-Db = Database[dict[str, Any]]
-
-
-@pytest.fixture
-def initial_data(mongo: MongoClient[Any]) -> DemoData:
-    """Let a new server begin with a check, as in production."""
-    return DemoData(mongo, check_later=False)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LAST = {"problems": 0, "known": 0, "at": 90_000.0, "full_at": 5_000.0}
 
 
-@pytest.fixture
-def jobs_wait() -> bool:
-    return False
+@pytest.mark.parametrize(
+    ("last", "now", "since"),
+    [
+        ({}, 1_000.0, None),
+        (LAST, 90_300.0, 90_000 - OVERLAP_SECONDS),
+        (LAST, 5_000.0 + FULL_SECONDS, 90_000 - OVERLAP_SECONDS),
+        (LAST, 5_001.0 + FULL_SECONDS, None),
+        ({**LAST, "problems": 1, "known": 1}, 90_300.0, None),
+        ({**LAST, "problems": UNKNOWN}, 90_600.0, 90_000 - OVERLAP_SECONDS),
+    ],
+    ids=["first", "next", "within a day", "after a day", "known problem", "failed check"],
+)
+def test_a_check_is_full_at_first_once_a_day_and_while_problems_are_known(
+    last: dict[str, Any], now: float, since: float | None
+) -> None:
+    expected = datetime.fromtimestamp(since, UTC) if since else None
+    assert since_when(last, now) == expected
 
 
-def test_the_first_check_is_full() -> None:
-    assert since_when({}, 1_000.0) is None
-
-
-def test_the_next_check_covers_new_entries_with_an_overlap() -> None:
-    last = {"known": 0, "at": 10_000.0, "full_at": 9_000.0}
-    since = since_when(last, 10_300.0)
-    assert since == datetime.fromtimestamp(10_000 - OVERLAP_SECONDS, UTC)
-
-
-def test_a_check_is_full_once_a_day() -> None:
-    last = {"known": 0, "at": 90_000.0, "full_at": 5_000.0}
-    assert since_when(last, 5_000.0 + FULL_SECONDS) is not None
-    assert since_when(last, 5_001.0 + FULL_SECONDS) is None
-
-
-def test_checks_are_full_while_problems_are_known() -> None:
-    last = {"problems": 1, "known": 1, "at": 10_000.0, "full_at": 10_000.0}
-    assert since_when(last, 10_300.0) is None
-
-
-def test_a_failed_check_is_repeated_from_its_start() -> None:
-    last = {"problems": UNKNOWN, "known": 0, "at": 10_000.0, "full_at": 9_000.0}
-    assert since_when(last, 10_600.0) == datetime.fromtimestamp(10_000 - OVERLAP_SECONDS, UTC)
-
-
-class FreeJobLeaseStore(JobLeaseStore):
-    """Grants every lease."""
-
-    async def acquire(self, name: str, seconds: float) -> bool:
-        del name, seconds
-        return True
-
-
-async def audit_of(server: ServerProcess) -> LedgerAudit:
-    """Another audit of the server's ledger, after the server's own first check."""
-    await until(lambda: bool(server.context.services.ledger_audit.last))
-    context = server.context
-    return LedgerAudit(
-        FreeJobLeaseStore(context.database),
-        context.services.ledger_audit.reconciler,
-        context.stores.orders,
-    )
-
-
-async def run_check(audit: LedgerAudit) -> dict[str, Any]:
+async def run_check(stores: StoresFixture) -> dict[str, Any]:
+    """The result of a check by a new process, as if it were due."""
+    await stores.database.collection("job_leases").update_many({}, {"$unset": {"due_at": ""}})
+    audit = audit_of(stores)
     await audit.run_if_due()
     return audit.last
 
 
-async def test_a_problem_of_any_age_is_reported_until_it_is_fixed(
-    api: ApiFixture, server: ServerProcess, db: Db
-) -> None:
-    host, audit = await api.host(), await audit_of(server)
-    anna = await api.guest("anna", 2, host.live_id, gold=100)
-    (await give(anna, host.id)).ok()
-    assert (await run_check(audit))["problems"] == 0
-    db.users.update_one({"_id": anna.id}, {"$inc": {"gold": 1}})
-    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
-    db.ledger.update_many({"seq": None}, {"$set": {"at": long_ago}})
-    assert (await run_check(audit))["problems"] == 1, "the gift is newer than the last check"
-    db.ledger.update_many({}, {"$set": {"at": long_ago}})
-    assert (await run_check(audit))["problems"] > 0, "no entry is new"
-    db.users.update_one({"_id": anna.id}, {"$inc": {"gold": -1}})
-    await server.context.stores.rankings.rebuild_all()
-    result = await run_check(audit)
-    assert (result["problems"], result["gold"]) == (0, 95)
+def audit_of(stores: StoresFixture) -> LedgerAudit:
+    database = stores.database
+    return LedgerAudit(JobLeaseStore(database), LedgerReconciler(database), stores.orders)
 
 
-async def test_an_incremental_check_covers_only_changed_balances(
-    api: ApiFixture, server: ServerProcess, db: Db
-) -> None:
-    anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1, gold=1)
-    now = datetime.now(UTC)
-    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
-    assert db.ledger.update_many({"by": "demo"}, {"$set": {"at": long_ago}}).modified_count
-    (await give(anna, bert.id)).ok()
-    carl = await api.user("carl", 1)
-    db.users.update_one({"_id": carl.id}, {"$inc": {"gold": 1}})
-    assert await server.context.services.ledger_audit.reconciler.problems(now) == []
-    db.users.update_one({"_id": bert.id}, {"$inc": {"income": 1}})
-    (problem,) = await server.context.services.ledger_audit.reconciler.problems(now)
-    assert (problem.kind, problem.what) == ("balance", f"user:{bert.id}")
-    assert len(await server.context.services.ledger_audit.reconciler.problems()) == 2
+async def test_a_problem_of_any_age_is_reported_until_it_is_fixed(stores: StoresFixture) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
+    users, ledger = (stores.database.collection(name) for name in ("users", "ledger"))
+    anna = {"_id": fixture.user_ids[0]}
+    await fixture.process.give(fixture.rose())
+    assert (await run_check(stores))["problems"] == 0
+    await users.update_one(anna, {"$inc": {"gold": 1}})
+    await ledger.update_many({"seq": None}, {"$set": {"at": LONG_AGO}})
+    assert (await run_check(stores))["problems"] == 1, "the gift is newer than the last check"
+    await ledger.update_many({}, {"$set": {"at": LONG_AGO}})
+    assert (await run_check(stores))["problems"] > 0, "no entry is new"
+    await users.update_one(anna, {"$inc": {"gold": -1}})
+    await stores.rankings.rebuild_all()
+    result = await run_check(stores)
+    assert (result["problems"], result["gold"]) == (0, 90)
+
+
+async def test_a_check_that_another_process_makes_is_loaded(stores: StoresFixture) -> None:
+    result = await run_check(stores)
+    other = audit_of(stores)
+    await other.run_if_due()
+    assert other.last == result
 
 
 async def test_a_failed_check_is_stored_as_unknown(
-    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_since: object) -> None:
+    async def fail(*_: object) -> None:
         raise RuntimeError("a test")
 
-    audit = await audit_of(server)
-    monkeypatch.setattr(audit.reconciler, "problems", fail)
+    monkeypatch.setattr(LedgerReconciler, "problems", fail)
     with pytest.raises(RuntimeError, match="a test"):
-        await run_check(audit)
-    assert (await audit.job_leases.last_result(JOB_NAME))["problems"] == UNKNOWN
+        await run_check(stores)
+    assert (await JobLeaseStore(stores.database).last_result(JOB_NAME))["problems"] == UNKNOWN
 
 
-async def test_an_earlier_result_does_not_hide_problems_found_later(
-    api: ApiFixture, server: ServerProcess, db: Db
+async def test_the_oldest_unpaid_order_counts_unless_wechat_no_longer_knows_it(
+    stores: StoresFixture,
 ) -> None:
-    anna, audit = await api.user("anna", 2, gold=100), await audit_of(server)
-    await run_check(audit)
-    earlier_result = {**audit.last, "problems": 0}
-    db.users.update_one({"_id": anna.id}, {"$inc": {"gold": 1}})
-    assert len(await server.context.services.ledger_audit.check()) == 1
-    await audit.job_leases.store_result(JOB_NAME, earlier_result)
-    assert (await audit.job_leases.last_result(JOB_NAME))["problems"] == 1
+    """WeChat answers an abandoned order of xpay with an error, so that it stays open."""
+    audit, rows = audit_of(stores), stores.database.collection("orders")
+    for n, (provider, hours, oldest) in enumerate(
+        (("xpay", 5, 0), ("xpay", 1, 1), ("jsapi", 5, 5))
+    ):
+        order = Order(f"Q{n}", "anna", provider, "wx1", "o1", "", fen=600, gold=60)
+        await stores.orders.add(order, n, n)
+        created_at = datetime.now(UTC) - timedelta(hours=hours)
+        await rows.update_one({"_id": order.number}, {"$set": {"created_at": created_at}})
+        await audit.run_if_due()
+        assert audit.oldest_unpaid // 3600 == oldest

@@ -51,7 +51,7 @@ async def running(*jobs: Job) -> AsyncIterator[asyncio.Event]:
 
 
 async def test_finished_claim_makes_room_for_the_next_one() -> None:
-    job = Job(["a", "b", "c"])
+    job = Job(["a", "b", "c"], idle=3600)
     async with running(job):
         await until(lambda: job.started == ["a", "b"])
         job.released["b"].set()
@@ -59,7 +59,7 @@ async def test_finished_claim_makes_room_for_the_next_one() -> None:
 
 
 async def test_batch_ends_before_the_next_claim() -> None:
-    job = Job(["a", "b", "c"], in_batches=True)
+    job = Job(["a", "b", "c"], idle=3600, in_batches=True)
     async with running(job):
         await until(lambda: job.started == ["a", "b"])
         job.released["b"].set()
@@ -111,9 +111,10 @@ async def test_failure_before_claims_is_an_outage_of_the_store_and_logged_once()
     with capture_logs() as logs:
         async with running(job):
             await until(lambda: logs)
-            for _ in range(20):
-                job.nudge()
-                await asyncio.sleep(0)
+            looked_at = job.look_at
+            job.nudge()
+            assert job.look_at == looked_at, "a nudge causes no busy loop"
+            await until(lambda: job.look_at > looked_at)
             job.store_down = False
             await until(lambda: job.started == ["a"])
     assert [entry["event"] for entry in logs] == ["job_store_down", "job_store_back"]

@@ -38,18 +38,14 @@ async def test_a_repeated_message_is_not_carried_out_and_has_no_outcome(
     assert await fixture.stored() == [(outcome.outcome, outcome.reason, 2)]
 
 
-async def test_a_repeated_refused_message_is_refused_for_the_stored_reason(
-    database: Database,
-) -> None:
+async def test_a_repeated_message_is_refused_for_the_stored_reason(database: Database) -> None:
     fixture = InboxFixture(database, refused("amount"))
     assert [await fixture.receive(), await fixture.receive()] == [refused("amount")] * 2
     assert fixture.count == 1
     assert await fixture.stored() == [("refused", "amount", 2)]
 
 
-async def test_concurrent_deliveries_are_refused_for_the_reason_that_was_stored(
-    database: Database,
-) -> None:
+async def test_concurrent_deliveries_have_one_stored_reason(database: Database) -> None:
     fixture = InboxFixture(database, refused("amount"))
 
     async def overtaken() -> CallbackOutcome:

@@ -1,7 +1,6 @@
 """A server whose IM and CSS hold back some answers: a lane of the outbox delays no other."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +9,6 @@ import pytest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from runtime.process import ServerProcess
 from services.jobs.outbox_jobs import CONCURRENCY
-from storage.jobs.outbox import OutboxStore
-from storage.write_batch import GroupCommit, WriteBatch
 from tests.support.api import ApiFixture
 from tests.support.mic import take_seat
 from tests.support.tencent import Serve
@@ -62,30 +59,18 @@ def changes(serve: Serve, tencent: SlowTencent) -> dict[str, Any]:
     return {"live": {"api_base": url}, "im": {"api_base": url}}
 
 
-async def fill_normal_lanes(
-    server: ServerProcess, tencent: SlowTencent, messages: int = BACKLOG
-) -> None:
+async def fill_normal_lanes(server: ServerProcess, tencent: SlowTencent) -> None:
     """Queue drops and profile updates, the first of which are in progress and get no answer."""
     tencent.holds = {"flood", "portrait_set"}
     stores, services = server.context.stores, server.context.services
     user, _ = await stores.users.create("app", "flood")
-    for n in range(messages):
+    for n in range(BACKLOG):
         await stores.outbox.add("drop_stream", {"streams": [f"flood-{n}"]})
         await stores.outbox.add("portrait_set", {"user_id": user.user_id})
     services.im_outbox.nudge()
     services.css_outbox.nudge()
     await until(lambda: len(tencent.received("flood-")) >= CONCURRENCY)
     await until(lambda: len(tencent.received("portrait_set")) >= CONCURRENCY)
-
-
-async def is_empty(outbox: OutboxStore) -> bool:
-    return await outbox.waiting() == 0
-
-
-def stream_names(tencent: SlowTencent) -> list[str]:
-    """The streams that CSS was to drop, in order."""
-    bodies = (call.partition(" ")[2] for call in tencent.received("StreamName"))
-    return [json.loads(body)["StreamName"] for body in bodies]
 
 
 async def test_removed_guest_is_cut_and_kicked_before_the_backlog_is_delivered(
@@ -121,34 +106,6 @@ async def test_urgent_calls_without_an_answer_do_not_delay_the_others(
     await until(lambda: tencent.received("destroy_group"))
     assert len(tencent.received("urgent-")) < BACKLOG
     tencent.release()
-
-
-async def test_profile_changes_that_wait_become_one_call_with_the_latest_name(
-    server: ServerProcess, tencent: SlowTencent
-) -> None:
-    await fill_normal_lanes(server, tencent, CONCURRENCY)
-    stores, profiles = server.context.stores, server.context.services.profiles
-    user, _ = await stores.users.create("app", "anna", nickname="anna")
-    for n in range(30):
-        user = await profiles.update(user, nickname=f"anna-{n}")
-    tencent.release()
-    await until(lambda: is_empty(stores.outbox))
-    (call,) = tencent.received("portrait_set", user.user_id)
-    assert "anna-29" in call
-
-
-async def test_all_streams_that_a_user_gave_up_are_dropped_the_latest_first(
-    server: ServerProcess, tencent: SlowTencent
-) -> None:
-    await fill_normal_lanes(server, tencent, CONCURRENCY)
-    outbox, streams = server.context.stores.outbox, ["first", "second", "third"]
-    batch = WriteBatch()
-    for stream in streams:
-        outbox.add_to(batch, "drop_stream", {"streams": [stream]}, key="1")
-    await GroupCommit(server.context.database).commit(batch)
-    tencent.release()
-    await until(lambda: is_empty(outbox))
-    assert stream_names(tencent)[CONCURRENCY:] == streams[::-1]
 
 
 async def test_mute_of_a_removed_user_does_not_wait_for_the_mutes_of_a_new_group(

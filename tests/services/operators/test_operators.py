@@ -5,7 +5,6 @@ import re
 import time
 from base64 import b32encode
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 import pyotp
 import pytest
@@ -36,61 +35,98 @@ RFC_SECRET = b32encode(b"12345678901234567890").decode()
 """Appendix B of RFC 6238, whose codes have eight digits; ours are the last six."""
 
 
-class OperatorStores(NamedTuple):
-    operators: OperatorStore
-    operator_sessions: OperatorSessionStore
+class OperatorFixture:
+    """The service with its stores, and no operator yet."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.store = OperatorStore(database, CIPHER)
+        self.sessions = OperatorSessionStore(database, timedelta(minutes=30), timedelta(hours=12))
+        self.service = OperatorService(self.store, self.sessions)
+
+    async def enrol(self) -> tuple[str, str]:
+        """Add anna and log her in; returns her token and the next code."""
+        once = await self.service.add("anna", "finance")
+        step = int(time.time()) // STEP_SECONDS
+        code = code_of(await self.secret(), step)
+        login = await self.service.first_log_in("anna", once, PASSWORD, code)
+        return login.token, code_of(await self.secret(), step + 1)
+
+    async def secret(self) -> str:
+        return str((await self.store.get("anna")).totp_secret)
+
+    async def operator_of(self, token: str) -> object:
+        return await self.service.operator_of(token, in_use=True)
 
 
 @pytest.fixture
-def own_stores(database: Database) -> OperatorStores:
-    sessions = OperatorSessionStore(database, timedelta(minutes=30), timedelta(hours=12))
-    return OperatorStores(OperatorStore(database, CIPHER), sessions)
+def operators(database: Database) -> OperatorFixture:
+    return OperatorFixture(database)
 
 
-@pytest.fixture
-def operators(own_stores: OperatorStores) -> OperatorService:
-    return OperatorService(*own_stores)
+# ---- the first login
 
 
-async def enrol(operators: OperatorService, own_stores: OperatorStores) -> tuple[str, str]:
-    """Add anna and log her in; returns her token and the next code."""
-    once = await operators.add("anna", "finance")
-    secret = (await own_stores.operators.get("anna")).totp_secret
+async def test_each_setup_has_a_secret_and_the_last_one_counts(operators: OperatorFixture) -> None:
+    service, once = operators.service, await operators.service.add("anna", "finance")
+    with pytest.raises(OperatorExists):
+        await service.add("anna", "viewer")
+    first = await service.second_factor("anna", once)
+    second = await service.second_factor("anna", once)
+    row = await operators.database.collection("operators").find_one({"_id": "anna"})
+    assert row
+    assert second.secret.encode() not in row["totp_secret"], "it is encrypted"
     step = int(time.time()) // STEP_SECONDS
-    login = await operators.first_log_in("anna", once, PASSWORD, code_of(secret, step))
-    return login.token, code_of(secret, step + 1)
+    code = code_of(second.secret, step)
+    for password, given, field in (
+        (PASSWORD, code_of(first.secret, step), "code"),
+        (once, code, "new_password"),
+    ):
+        with pytest.raises(InvalidParameter) as refused:
+            await service.first_log_in("anna", once, password, given)
+        assert list(refused.value.fields) == [field]
+    assert await service.first_log_in("anna", once, PASSWORD, code)
+    with pytest.raises(LoginRefused):
+        await service.second_factor("anna", PASSWORD)
 
 
-async def test_a_code_works_once_even_at_the_same_time(
-    operators: OperatorService, own_stores: OperatorStores
+async def test_setups_at_once_leave_one_secret_that_counts(operators: OperatorFixture) -> None:
+    once = await operators.service.add("anna", "finance")
+    setups = (operators.service.second_factor("anna", once) for _ in range(4))
+    results = await asyncio.gather(*setups, return_exceptions=True)
+    given = [result.secret for result in results if not isinstance(result, BaseException)]
+    assert await operators.secret() in given
+    refused = {type(result) for result in results if isinstance(result, Exception)}
+    assert refused <= {LoginRefused}
+
+
+async def test_a_one_time_password_expires(
+    operators: OperatorFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, code = await enrol(operators, own_stores)
-    logins = (operators.log_in("anna", PASSWORD, code) for _ in range(4))
+    once = await operators.service.add("anna", "admin")
+    until = (await operators.store.get("anna")).one_time_until
+    assert until
+    assert timedelta(hours=23) < until - datetime.now(UTC) <= timedelta(hours=24)
+    monkeypatch.setattr("services.operators.operators.ONE_TIME_HOURS", 0)
+    late = await operators.service.reset("anna")
+    for password in (once, late):
+        with pytest.raises(LoginRefused):
+            await operators.service.second_factor("anna", password)
+
+
+# ---- logins
+
+
+async def test_a_code_works_once_even_at_the_same_time(operators: OperatorFixture) -> None:
+    _, code = await operators.enrol()
+    logins = (operators.service.log_in("anna", PASSWORD, code) for _ in range(4))
     results = await asyncio.gather(*logins, return_exceptions=True)
-    assert [type(it) for it in results if isinstance(it, Exception)] == [LoginRefused] * 3
+    refused = [type(result) for result in results if isinstance(result, Exception)]
+    assert refused == [LoginRefused] * 3
 
 
-async def test_the_demo_operator_and_its_sessions_are_refused_unless_admitted(
-    database: Database, own_stores: OperatorStores
-) -> None:
-    development = OperatorStore(database, CIPHER, admits_demo=True)
-    await development.add(OperatorAccount(DEMO, "admin", "-", "", "credential", None))
-    token, _ = await own_stores.operator_sessions.issue(DEMO, "credential")
-    sessions = own_stores.operator_sessions
-    admitting, refusing = OperatorService(development, sessions), OperatorService(*own_stores)
-    assert await admitting.operator_of(token, in_use=True) == (DEMO, "admin")
-    for _ in range(2):
-        assert await refusing.operator_of(token, in_use=True) is None
-        assert [it.disabled for it in await own_stores.operators.all()] == [True]
-        await refusing.reset(DEMO)
-        await refusing.enable(DEMO)
-        token, _ = await sessions.issue(DEMO, (await development.get(DEMO)).credential)
-
-
-async def test_an_unknown_name_and_a_wrong_code_are_refused_alike(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    _, code = await enrol(operators, own_stores)
+async def test_unknown_names_and_wrong_codes_are_refused_alike(operators: OperatorFixture) -> None:
+    _, code = await operators.enrol()
     for name, password, given in (
         ("bert", PASSWORD, code),
         ("anna", "wrong", code),
@@ -98,155 +134,90 @@ async def test_an_unknown_name_and_a_wrong_code_are_refused_alike(
         ("anna", PASSWORD, "000000"),
     ):
         with pytest.raises(LoginRefused):
-            await operators.log_in(name, password, given)
-    assert await operators.log_in("anna", PASSWORD, code)
+            await operators.service.log_in(name, password, given)
+    other_key = OperatorStore(operators.database, FieldCipher("another key"))
+    with pytest.raises(LoginRefused):
+        await OperatorService(other_key, operators.sessions).log_in("anna", PASSWORD, code)
+    assert await operators.service.log_in("anna", PASSWORD, code)
 
 
-async def test_wrong_codes_after_the_right_password_lock_until_a_reset(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    _, code = await enrol(operators, own_stores)
+async def test_wrong_codes_lock_an_operator_until_a_reset(operators: OperatorFixture) -> None:
+    _, code = await operators.enrol()
+    log_in = operators.service.log_in
 
     async def guess(times: int, password: str = PASSWORD) -> list[str]:
-        guesses = (operators.log_in("anna", password, "000000") for _ in range(times))
+        guesses = (log_in("anna", password, "000000") for _ in range(times))
         results = await asyncio.gather(*guesses, return_exceptions=True)
-        return [type(it).__name__ for it in results]
+        return [type(result).__name__ for result in results]
 
     await guess(MAX_WRONG_CODES + 2, "wrong")
     await guess(MAX_WRONG_CODES - 1)
-    assert await operators.log_in("anna", PASSWORD, code), "which forgets the wrong ones"
-    assert sorted(await guess(MAX_WRONG_CODES + 2)) == (
-        ["LoginRefused"] * MAX_WRONG_CODES + ["OperatorLocked"] * 2
-    )
-    assert (await own_stores.operators.get("anna")).is_locked
-    later = code_of((await own_stores.operators.get("anna")).totp_secret, int(time.time()) // 30)
+    assert await log_in("anna", PASSWORD, code), "which forgets the wrong ones"
+    refused = ["LoginRefused"] * MAX_WRONG_CODES + ["OperatorLocked"] * 2
+    assert sorted(await guess(MAX_WRONG_CODES + 2)) == refused
+    assert (await operators.store.get("anna")).is_locked
+    later = code_of(await operators.secret(), int(time.time()) // STEP_SECONDS)
     with pytest.raises(OperatorLocked):
-        await operators.log_in("anna", PASSWORD, later)
-    await operators.reset("anna")
-    assert not (await own_stores.operators.get("anna")).is_locked
+        await log_in("anna", PASSWORD, later)
+    await operators.service.reset("anna")
+    assert not (await operators.store.get("anna")).is_locked
 
 
-async def test_each_setup_has_a_new_secret_and_the_last_one_counts(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    once = await operators.add("anna", "finance")
-    first = await operators.second_factor("anna", once)
-    second = await operators.second_factor("anna", once)
-    assert first.secret != second.secret
-    step = int(time.time()) // STEP_SECONDS
-    with pytest.raises(InvalidParameter):
-        await operators.first_log_in("anna", once, PASSWORD, code_of(first.secret, step))
-    assert await operators.first_log_in("anna", once, PASSWORD, code_of(second.secret, step))
+# ---- changes of an account
+
+
+async def test_a_role_counts_at_once_unless_disabled(operators: OperatorFixture) -> None:
+    token, code = await operators.enrol()
+    await operators.store.update("anna", role="viewer")
+    assert await operators.operator_of(token) == ("anna", "viewer")
+    await operators.store.update("anna", disabled=True)
+    assert await operators.operator_of(token) is None
     with pytest.raises(LoginRefused):
-        await operators.second_factor("anna", PASSWORD)
+        await operators.service.log_in("anna", PASSWORD, code)
+    await operators.store.update("anna", disabled=False)
+    assert await operators.operator_of(token) == ("anna", "viewer")
 
 
-async def test_secrets_are_encrypted_and_no_code_is_right_under_another_key(
-    database: Database, operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    once = await operators.add("bert", "finance")
-    secret = (await operators.second_factor("bert", once)).secret
-    row = await database.collection("operators").find_one({"_id": "bert"})
-    assert row
-    assert secret.encode() not in row["totp_secret"]
-    step = int(time.time()) // STEP_SECONDS
-    assert await operators.first_log_in("bert", once, PASSWORD, code_of(secret, step))
-    other_key = OperatorStore(database, FieldCipher("another key"))
-    other = OperatorService(other_key, own_stores.operator_sessions)
-    with pytest.raises(LoginRefused):
-        await other.log_in("bert", PASSWORD, code_of(secret, step + 1))
-    assert await operators.log_in("bert", PASSWORD, code_of(secret, step + 1))
-
-
-async def test_setups_at_once_leave_one_secret_that_counts(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    once = await operators.add("anna", "finance")
-    setups = (operators.second_factor("anna", once) for _ in range(4))
-    results = await asyncio.gather(*setups, return_exceptions=True)
-    stored = (await own_stores.operators.get("anna")).totp_secret
-    given = [it.secret for it in results if not isinstance(it, BaseException)]
-    assert stored in given
-    assert {type(it) for it in results if isinstance(it, Exception)} <= {LoginRefused}
-
-
-async def test_the_one_time_password_is_no_new_password(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    once = await operators.add("anna", "finance")
-    secret = (await operators.second_factor("anna", once)).secret
-    code = code_of(secret, int(time.time()) // STEP_SECONDS)
-    with pytest.raises(InvalidParameter) as refused:
-        await operators.first_log_in("anna", once, once, code)
-    assert list(refused.value.fields) == ["new_password"]
-
-
-async def test_disable_stops_a_login_in_progress(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    await enrol(operators, own_stores)
-    account = await own_stores.operators.get("anna")
-    late, _ = await own_stores.operator_sessions.issue("anna", account.credential)
-    await own_stores.operators.update("anna", disabled=True)  # after the password was compared
+async def test_disable_stops_a_login_in_progress(operators: OperatorFixture) -> None:
+    await operators.enrol()
+    account = await operators.store.get("anna")
+    late, _ = await operators.sessions.issue("anna", account.credential)
+    await operators.store.update("anna", disabled=True)  # after the password was compared
     step = int(time.time()) // STEP_SECONDS + 1
-    assert not await own_stores.operators.use_code(account, step)
-    await operators.enable("anna")
-    assert await operators.operator_of(late, in_use=True) is None
-    assert await own_stores.operators.use_code(account, step)
+    assert not await operators.store.use_code(account, step)
+    await operators.service.enable("anna")
+    assert await operators.operator_of(late) is None
+    assert await operators.store.use_code(account, step)
 
 
-async def test_a_reset_ends_sessions_password_and_second_factor(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    token, code = await enrol(operators, own_stores)
-    before = await own_stores.operators.get("anna")
-    await operators.reset("anna")
-    late, _ = await own_stores.operator_sessions.issue("anna", before.credential)
+async def test_a_reset_ends_sessions_password_and_second_factor(operators: OperatorFixture) -> None:
+    token, code = await operators.enrol()
+    before = await operators.store.get("anna")
+    await operators.service.reset("anna")
+    late, _ = await operators.sessions.issue("anna", before.credential)
     for ended in (token, late):
-        assert await operators.operator_of(ended, in_use=True) is None
+        assert await operators.operator_of(ended) is None
     with pytest.raises(LoginRefused):
-        await operators.log_in("anna", PASSWORD, code)
-    assert (await own_stores.operators.get("anna")).totp_secret != before.totp_secret
+        await operators.service.log_in("anna", PASSWORD, code)
+    assert await operators.secret() != before.totp_secret
 
 
-async def test_a_disabled_operator_is_logged_out_and_cannot_log_in_until_enabled(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    token, code = await enrol(operators, own_stores)
-    await own_stores.operators.update("anna", disabled=True)
-    assert await operators.operator_of(token, in_use=True) is None
-    with pytest.raises(LoginRefused):
-        await operators.log_in("anna", PASSWORD, code)
-    await own_stores.operators.update("anna", disabled=False)
-    assert await operators.operator_of(token, in_use=True) == ("anna", "finance")
+async def test_the_demo_operator_is_refused_unless_admitted(operators: OperatorFixture) -> None:
+    development = OperatorStore(operators.database, CIPHER, admits_demo=True)
+    await development.add(OperatorAccount(DEMO, "admin", "-", "", "credential", None))
+    token, _ = await operators.sessions.issue(DEMO, "credential")
+    admitting = OperatorService(development, operators.sessions)
+    assert await admitting.operator_of(token, in_use=True) == (DEMO, "admin")
+    for _ in range(2):
+        assert await operators.operator_of(token) is None
+        assert [account.disabled for account in await operators.store.all()] == [True]
+        await operators.service.reset(DEMO)
+        await operators.service.enable(DEMO)
+        credential = (await development.get(DEMO)).credential
+        token, _ = await operators.sessions.issue(DEMO, credential)
 
 
-async def test_a_new_role_counts_from_the_next_request(
-    operators: OperatorService, own_stores: OperatorStores
-) -> None:
-    token, _ = await enrol(operators, own_stores)
-    await own_stores.operators.update("anna", role="viewer")
-    assert await operators.operator_of(token, in_use=True) == ("anna", "viewer")
-
-
-async def test_a_one_time_password_expires(
-    operators: OperatorService, own_stores: OperatorStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    once = await operators.add("anna", "admin")
-    until = (await own_stores.operators.get("anna")).one_time_until
-    assert until
-    assert timedelta(hours=23) < until - datetime.now(UTC) <= timedelta(hours=24)
-    monkeypatch.setattr("services.operators.operators.ONE_TIME_HOURS", 0)
-    late = await operators.reset("anna")
-    for password in (once, late):
-        with pytest.raises(LoginRefused):
-            await operators.second_factor("anna", password)
-
-
-async def test_a_second_operator_of_the_same_name_is_refused(operators: OperatorService) -> None:
-    await operators.add("anna", "admin")
-    with pytest.raises(OperatorExists):
-        await operators.add("anna", "viewer")
+# ---- codes
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ledger import withdrawal_requests
 from ledger.errors import (
     IncomeNotMatured,
     NotCancellable,
@@ -23,8 +24,8 @@ from ledger.transfers import TransferState
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.payouts import withdrawals
 from storage.errors import AlreadyDecided
-from tests.support.bank import UNCLEAR
-from tests.support.storage import StoresFixture
+from storage.payouts.withdrawal_reports import WithdrawalReportStore
+from tests.support.storage import CIPHER, StoresFixture
 from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
@@ -32,46 +33,38 @@ from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProces
 # ---- request
 
 
-async def test_a_request_holds_the_income_until_an_operator_has_approved(
+@pytest.mark.parametrize(
+    ("bill", "reason", "state", "kinds", "income"),
+    [
+        (TransferState.SUCCESS, "", "paid", ["withdrawal", "payout"], 895),
+        (TransferState.FAIL, "OVERDUE_CLOSE", "returned", ["withdrawal", "return"], 1_000),
+    ],
+)
+async def test_a_withdrawal_is_submitted_after_approval_and_then_paid_or_returned(
     stores: StoresFixture,
+    bill: TransferState,
+    reason: str,
+    state: str,
+    kinds: list[str],
+    income: int,
 ) -> None:
     fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.request(105)
-    assert (withdrawal.state, withdrawal.income, withdrawal.fen) == ("requested", 105, 1_050)
-    assert await fixture.income() == 895
+    requested = await fixture.request(105)
+    assert (requested.state, requested.income, requested.fen) == ("requested", 105, 1_050)
     await fixture.sweep()
-    assert fixture.bank.sent == []
+    assert (fixture.bank.sent, await fixture.income()) == ([], 895)
+    submitted = await fixture.submitted(105)
+    assert (submitted.id, submitted.state) == (requested.id, "awaiting_user")
+    assert submitted.package == f"package of {submitted.id}"
+    assert await fixture.notice(fixture.bank.finish(submitted.id, bill, reason)) == "done"
+    stored = await fixture.stored(submitted.id)
+    assert (stored.state, stored.fail_reason) == (state, reason)
+    assert (await fixture.kinds(), await fixture.income()) == (kinds, income)
+    assert await fixture.day_fen() == [1_050 if state == "paid" else 0]
     await fixture.check()
 
 
-async def test_a_withdrawal_is_paid_after_approval_and_confirmation(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
-    package = f"package of {withdrawal.id}"
-    assert (withdrawal.state, withdrawal.package) == ("awaiting_user", package)
-    paid = fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
-    assert await fixture.notice(paid) == "done"
-    assert (await fixture.stored(withdrawal.id)).state == "paid"
-    assert await fixture.kinds() == ["withdrawal", "payout"]
-    assert await fixture.income() == 900
-    await fixture.check()
-
-
-async def test_a_withdrawal_that_the_user_ignores_goes_back(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
-    closed = fixture.bank.finish(withdrawal.id, TransferState.FAIL, "OVERDUE_CLOSE")
-    assert await fixture.notice(closed) == "done"
-    stored = await fixture.stored(withdrawal.id)
-    assert (stored.state, stored.fail_reason) == ("returned", "OVERDUE_CLOSE")
-    assert await fixture.kinds() == ["withdrawal", "return"]
-    assert (await fixture.income(), await fixture.day_fen()) == (1_000, [0])
-    await fixture.check()
-
-
-async def test_repeated_requests_in_several_processes_are_one_withdrawal(
-    stores: StoresFixture,
-) -> None:
+async def test_repeated_requests_are_one_withdrawal(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
     processes = [fixture.new_process() for _ in range(4)]
     answers = await asyncio.gather(
@@ -88,29 +81,18 @@ async def test_repeated_requests_in_several_processes_are_one_withdrawal(
     await fixture.check()
 
 
-async def test_a_request_id_cannot_be_used_for_another_amount(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    await fixture.request(100)
-    with pytest.raises(RequestIdReused):
-        await fixture.request(101)
-    assert (await fixture.request(100)).income == 100
-
-
-async def test_a_small_withdrawal_is_submitted_by_the_request_itself(
-    stores: StoresFixture,
-) -> None:
+async def test_a_repeated_request_is_answered_though_off(stores: StoresFixture) -> None:
+    """A small one is submitted by the request itself."""
     fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
     withdrawal = await fixture.request(100)
     assert (withdrawal.state, withdrawal.package[:7]) == ("awaiting_user", "package")
-    assert await fixture.request(100) == await fixture.stored(withdrawal.id)
-
-
-async def test_an_unclear_answer_leaves_the_withdrawal_submitted(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
-    fixture.bank.failures = [UNCLEAR]
-    withdrawal = await fixture.request(100)
-    assert (withdrawal.state, withdrawal.problem) == ("submitted", "UNCLEAR")
-    await fixture.check()
+    with pytest.raises(RequestIdReused):
+        await fixture.request(101)
+    off = WithdrawalProcess(stores, fixture.bank, fixture.settings, enabled=False)
+    repeated = await off.service.request(fixture.user, 100, "r1")
+    assert repeated == await fixture.stored(withdrawal.id)
+    with pytest.raises(WithdrawOff):
+        await off.service.request(fixture.user, 100, "r2")
 
 
 async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
@@ -152,22 +134,6 @@ async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
     assert (await fixture.stored((await fixture.request(100)).id)).package
 
 
-async def test_withdrawals_that_are_off_are_refused(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores, enabled=False)
-    with pytest.raises(WithdrawOff):
-        await fixture.request(real_name="张三")
-    assert not await fixture.process.payees.real_name(fixture.user.user_id)
-
-
-async def test_a_repeated_request_is_answered_after_withdrawals_were_switched_off(
-    stores: StoresFixture,
-) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.request()
-    off = WithdrawalProcess(stores, fixture.bank, fixture.settings, enabled=False)
-    assert (await off.service.request(fixture.user, 100, "r1")).id == withdrawal.id
-
-
 async def test_a_refused_request_does_not_store_the_name(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     for income, refusal in ((1, TooLittle), (1_001, IncomeNotMatured)):
@@ -182,15 +148,16 @@ async def test_only_matured_income_can_be_withdrawn(stores: StoresFixture) -> No
     await fixture.gift(50, now - timedelta(days=6, hours=23), "gift:a:2")
     await fixture.gift(60, now - timedelta(seconds=5), "gift:a:3")
     assert await fixture.matured() == 140
+    users = fixture.database.collection("users")
+    await users.update_one({"_id": fixture.user.user_id}, {"$set": {"owed_income": 30}})
+    assert await fixture.matured() == 110, "less what is owed"
     with pytest.raises(IncomeNotMatured):
-        await fixture.request(141)
-    await fixture.request(140, "r2")
-    assert await fixture.income() == 110
+        await fixture.request(111)
+    await fixture.request(110, "r2")
+    assert await fixture.income() == 140
 
 
-async def test_income_of_a_reversed_gift_counts_neither_as_recent_nor_as_matured(
-    stores: StoresFixture,
-) -> None:
+async def test_income_of_a_reversed_gift_does_not_count(stores: StoresFixture) -> None:
     fixture, now = await WithdrawalFixture.create(stores, 100), datetime.now(UTC)
     anna = user_account(fixture.user.user_id)
     for key, income, at in (("gift:a:1", 50, timedelta(days=6)), ("gift:a:2", 30, timedelta(0))):
@@ -202,15 +169,6 @@ async def test_income_of_a_reversed_gift_counts_neither_as_recent_nor_as_matured
     await fixture.gift(50, now - timedelta(days=8), "gift:a:3")
     assert await fixture.matured() == 150
     await fixture.request(150)
-
-
-async def test_a_debt_of_income_reduces_what_can_be_withdrawn(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores, 100)
-    users = fixture.database.collection("users")
-    await users.update_one({"_id": fixture.user.user_id}, {"$set": {"owed_income": 30}})
-    assert await fixture.matured() == 70
-    with pytest.raises(IncomeNotMatured):
-        await fixture.request(71)
 
 
 async def test_limits_of_the_day_count_what_was_not_returned(stores: StoresFixture) -> None:
@@ -228,9 +186,7 @@ async def test_limits_of_the_day_count_what_was_not_returned(stores: StoresFixtu
         await fixture.request(9, "r5")
 
 
-async def test_two_requests_of_a_user_at_once_keep_the_limit_of_the_day(
-    stores: StoresFixture,
-) -> None:
+async def test_requests_at_once_keep_the_limit_of_the_day(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, user_day_fen=1_500)
     outcomes = await asyncio.gather(
         *(fixture.new_process().service.request(fixture.user, 100, f"r{n}") for n in range(4)),
@@ -240,24 +196,24 @@ async def test_two_requests_of_a_user_at_once_keep_the_limit_of_the_day(
     assert await fixture.income() == 900
 
 
-async def test_a_user_makes_at_most_twenty_requests_a_day(stores: StoresFixture) -> None:
+async def test_a_user_makes_a_limited_number_of_requests_a_day(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(withdrawal_requests, "REQUESTS_PER_DAY", 2)
     fixture = await WithdrawalFixture.create(stores)
-    user_id = fixture.user.user_id
-    for n in range(20):
+    for n in range(2):
         withdrawal = await fixture.request(10, f"r{n}")
-        await fixture.service.cancel(user_id, withdrawal.id)
+        await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
     with pytest.raises(OverLimit, match="requests"):
         await fixture.request(10, "one more")
-    assert (await fixture.request(10, "r0")).state == "returned", "a repetition is none"
+    assert (await fixture.request(10, "r0")).state == "returned", "a repetition does not count"
     yesterday = {"$set": {"requested_at": datetime.now(UTC) - timedelta(days=1)}}
-    withdrawals = fixture.database.collection("withdrawals")
-    await withdrawals.update_one({"_id": withdrawal.id}, yesterday)
+    rows = fixture.database.collection("withdrawals")
+    await rows.update_one({"_id": withdrawal.id}, yesterday)
     assert (await fixture.request(10, "one more")).state == "requested"
 
 
-async def test_the_name_and_the_second_operator_go_by_the_sum_of_the_day(
-    stores: StoresFixture,
-) -> None:
+async def test_name_and_second_operator_go_by_the_sum_of_the_day(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, 30_000)
     first = await fixture.request(10_000, "r1")
     assert first.operators_needed == 1
@@ -276,64 +232,46 @@ async def test_the_name_and_the_second_operator_go_by_the_sum_of_the_day(
     assert "张三".encode() not in stored["real_name"]
     await fixture.service.cancel(fixture.user.user_id, second.id)
     await fixture.service.cancel(fixture.user.user_id, first.id)
-    assert (await fixture.request(10_000, "r3")).operators_needed == 1, "what is returned is none"
+    third = await fixture.request(10_000, "r3")
+    assert third.operators_needed == 1, "what is returned does not count"
 
 
 # ---- decisions
 
 
-async def test_a_large_withdrawal_needs_two_different_operators(stores: StoresFixture) -> None:
+async def test_a_large_withdrawal_needs_two_present_operators(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores, second_person_fen=500)
     withdrawal = await fixture.request()
     assert (await fixture.service.approve(withdrawal.id, "finn")).state == "requested"
     with pytest.raises(SecondPersonRequired):
         await fixture.service.approve(withdrawal.id, "finn")
-    assert (await fixture.service.approve(withdrawal.id, "olga")).state == "approved"
-    again = await fixture.service.approve(withdrawal.id, "finn")
-    assert again.approvals == ("finn", "olga")
-    with pytest.raises(AlreadyDecided):
-        await fixture.service.approve(withdrawal.id, "mona")
-
-
-async def test_an_approval_of_an_operator_who_has_left_does_not_count(
-    stores: StoresFixture,
-) -> None:
-    fixture = await WithdrawalFixture.create(stores, second_person_fen=500)
-    withdrawal = await fixture.request()
-    await fixture.service.approve(withdrawal.id, "finn")
     fixture.process.left.add("finn")
     second = await fixture.service.approve(withdrawal.id, "olga")
     assert (second.state, second.approvals) == ("requested", ("olga",))
     assert (await fixture.service.approve(withdrawal.id, "mona")).state == "approved"
+    again = await fixture.service.approve(withdrawal.id, "olga")
+    assert again.approvals == ("olga", "mona")
+    with pytest.raises(AlreadyDecided):
+        await fixture.service.approve(withdrawal.id, "pavel")
 
 
 async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresFixture) -> None:
+    """A submitted one is cancelled at WeChat Pay."""
     fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.request()
+    withdrawal = await fixture.submitted()
     for _ in range(2):
         declined = await fixture.service.decline(withdrawal.id, "finn", "no host")
         assert (declined.state, declined.reason) == ("returned", "no host")
+    assert fixture.bank.cancelled == [withdrawal.id]
     with pytest.raises(AlreadyDecided):
         await fixture.service.decline(withdrawal.id, "olga", "no host")
     with pytest.raises(AlreadyDecided):
         await fixture.service.approve(withdrawal.id, "olga")
     assert await fixture.kinds() == ["withdrawal", "return"]
-    assert await fixture.income() == 1_000
     await fixture.check()
 
 
-async def test_a_declined_withdrawal_that_is_submitted_is_cancelled_at_wechat_pay(
-    stores: StoresFixture,
-) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
-    declined = await fixture.service.decline(withdrawal.id, "finn", "no host")
-    assert (declined.state, declined.reason) == ("returned", "no host")
-    assert fixture.bank.cancelled == [withdrawal.id]
-    await fixture.check()
-
-
-async def test_a_paid_withdrawal_cannot_be_declined(stores: StoresFixture) -> None:
+async def test_a_paid_or_unknown_withdrawal_cannot_be_decided(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
     fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
@@ -365,40 +303,33 @@ async def test_approval_and_decline_at_once_have_one_outcome(stores: StoresFixtu
 async def test_an_unsubmitted_withdrawal_is_cancelled_at_once(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
+    with pytest.raises(WithdrawalNotFound):
+        await fixture.service.cancel("12345678", withdrawal.id)
     cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
     assert (cancelled.state, cancelled.decided_by) == ("returned", "user")
     with pytest.raises(NotCancellable):
         await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
-    with pytest.raises(WithdrawalNotFound):
-        await fixture.service.cancel("12345678", withdrawal.id)
     assert fixture.bank.sent == fixture.bank.cancelled == []
 
 
-async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay(stores: StoresFixture) -> None:
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay_unless_it_was_confirmed(
+    stores: StoresFixture, confirmed: bool
+) -> None:
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.submitted()
+    if confirmed:
+        fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
     cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
-    assert cancelled.state == "returned"
-    assert fixture.bank.cancelled == [withdrawal.id]
-    assert await fixture.income() == 1_000
-    await fixture.check()
-
-
-async def test_a_confirmation_before_the_cancellation_pays(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
-    fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
-    cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
-    assert (cancelled.state, fixture.bank.cancelled) == ("paid", [])
+    assert cancelled.state == ("paid" if confirmed else "returned")
+    assert fixture.bank.cancelled == [withdrawal.id] * (not confirmed)
     await fixture.check()
 
 
 # ---- refund cases
 
 
-async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(
-    stores: StoresFixture,
-) -> None:
+async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(stores: StoresFixture) -> None:
     fixture, user_id = await WithdrawalFixture.create(stores), ""
     user_id = fixture.user.user_id
     for case in ("c1", "c2", "c1"):
@@ -429,14 +360,34 @@ async def test_open_withdrawals_are_held_back_until_none_is_open(stores: StoresF
     await fixture.check()
 
 
-# ---- lists
+# ---- what is shown
 
 
 async def test_a_user_sees_the_newest_withdrawals_first(stores: StoresFixture) -> None:
     fixture = await WithdrawalFixture.create(stores)
     ids = [(await fixture.request(100, f"r{n}")).id for n in range(3)]
-    first = await fixture.service.page(fixture.user.user_id, 1, 2)
-    assert ([it.id for it in first.withdrawals], first.has_more) == ([ids[2], ids[1]], True)
-    last = await fixture.service.page(fixture.user.user_id, 2, 2)
-    assert ([it.id for it in last.withdrawals], last.has_more) == ([ids[0]], False)
-    assert last.matured == 700
+    for number, shown, has_more in ((1, ids[:0:-1], True), (2, ids[:1], False)):
+        page = await fixture.service.page(fixture.user.user_id, number, 2)
+        assert [withdrawal.id for withdrawal in page.withdrawals] == shown
+        assert (page.has_more, page.matured) == (has_more, 700)
+
+
+async def test_the_age_of_a_withdrawal_is_the_time_in_its_state(stores: StoresFixture) -> None:
+    """As /metrics shows it; an approval that does not suffice is no new state."""
+    fixture = await WithdrawalFixture.create(stores, second_person_fen=500)
+    withdrawal = await fixture.request()
+    rows = fixture.database.collection("withdrawals")
+
+    async def hours() -> dict[str, int]:
+        report = await WithdrawalReportStore(fixture.database, CIPHER).open_withdrawals()
+        now = datetime.now(UTC)
+        return {state: (now - at) // timedelta(hours=1) for state, at in report.oldest.items()}
+
+    requested_at = datetime.now(UTC) - timedelta(hours=72)
+    await rows.update_many({}, {"$set": {"requested_at": requested_at}})
+    await fixture.service.approve(withdrawal.id, "finn")
+    assert await hours() == {"requested": 72}
+    await fixture.service.approve(withdrawal.id, "olga")
+    assert await hours() == {"approved": 0}
+    await rows.update_many({}, {"$set": {"state_since": requested_at}})
+    assert await hours() == {"approved": 72}

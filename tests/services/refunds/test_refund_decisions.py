@@ -10,7 +10,6 @@ from ledger.recharge import Refund
 from ledger.refund_cases import RefundCase
 from services.errors import (
     NotRefundable,
-    RefundChanged,
     RequesterNotAllowed,
     SecondPersonRequired,
 )
@@ -27,18 +26,12 @@ async def test_a_repeated_request_returns_the_same_case(refunds: RefundFixture) 
         await refunds.open(first)
     with pytest.raises(OrderInRefund):
         await refunds.open(second, request_id="two")
-    opened = await asyncio.gather(
-        *(refunds.process.service.drop(case.id, "olga", "no") for _ in range(2)),
-        return_exceptions=True,
-    )
-    assert any(getattr(it, "state", "") == "dropped" for it in opened)
+    await refunds.process.service.drop(case.id, "olga", "no")
     again = await asyncio.gather(*(refunds.open(second, request_id="two") for _ in range(3)))
-    assert len({it.id for it in again}) == 1
+    assert len({opened.id for opened in again}) == 1
 
 
-async def test_only_paid_orders_of_the_user_that_are_not_refunded_can_be_refunded(
-    refunds: RefundFixture,
-) -> None:
+async def test_only_paid_orders_of_the_user_can_be_refunded(refunds: RefundFixture) -> None:
     number, other = await refunds.recharge(60), await refunds.recharge(60)
     with pytest.raises(UserNotFound):
         await refunds.process.service.open("0", [number], "x", "x", "olga")
@@ -57,9 +50,7 @@ async def test_only_paid_orders_of_the_user_that_are_not_refunded_can_be_refunde
     await refunds.check()
 
 
-async def test_confirming_above_the_limit_of_a_day_needs_another_operator(
-    refunds: RefundFixture,
-) -> None:
+async def test_above_the_limit_another_operator_confirms(refunds: RefundFixture) -> None:
     small = await refunds.open(await refunds.recharge(LIMIT - 10))
     assert (await refunds.confirm(small, "olga")).state == "confirmed"
     [entry] = await refunds.stores.entries(kind="reversal")
@@ -94,9 +85,7 @@ async def test_a_case_is_decided_once(refunds: RefundFixture) -> None:
     assert (await refunds.get(dropped)).state == "dropped"
 
 
-async def test_an_order_that_its_provider_cannot_refund_is_settled(
-    refunds: RefundFixture,
-) -> None:
+async def test_an_order_that_its_provider_cannot_refund_is_settled(refunds: RefundFixture) -> None:
     number = await refunds.recharge(LIMIT + 10)
     case = await refunds.open(number, await refunds.recharge(10, platform="ios"))
     settle, apple = refunds.process.service.settle, case.orders[1].number
@@ -119,18 +108,6 @@ async def test_an_order_that_its_provider_cannot_refund_is_settled(
     late = await refunds.get(case)
     assert [it.state for it in late.orders] == ["refunded", "settled"]
     assert len(await refunds.stores.entries(kind="reversal")) == 2
-    await refunds.check()
-
-
-async def test_a_preview_that_no_longer_holds_is_shown_again(refunds: RefundFixture) -> None:
-    bert, *_ = refunds.hosts
-    case = await refunds.open(await refunds.recharge(60))
-    gift = await refunds.give(bert, 60)
-    with pytest.raises(RefundChanged):
-        await refunds.confirm(case)
-    again = await refunds.get(case)
-    assert (again.state, [it.key for it in again.gifts]) == ("opened", [gift])
-    assert (await refunds.confirm(again)).state == "confirmed"
     await refunds.check()
 
 

@@ -1,8 +1,6 @@
 """A refund case survives the death of its process after each step."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -12,7 +10,7 @@ from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
 from storage.database import Document, Session
 from storage.gold.ledger import LedgerStore
-from storage.refund_cases import RefundCaseChanged, RefundCaseStore
+from storage.refund_cases import RefundCaseStore
 from tencent.errors import ServiceUnavailable
 from tests.support.refunds import Desk, RefundFixture, RefundProcess
 from tests.support.storage import StoresFixture
@@ -183,19 +181,6 @@ async def test_a_case_that_was_saved_meanwhile_is_looked_at_again(
     assert (await refunds.get(case)).state == "closed"
 
 
-async def test_a_claimed_case_is_left_to_its_process(refunds: RefundFixture) -> None:
-    await refunds.confirm(await refunds.open(await refunds.recharge()))
-    claimed = await refunds.process.cases.claim(timedelta(minutes=1))
-    assert claimed
-    await refunds.process.sweep.sweep()
-    assert refunds.desk.calls == []
-    older = replace(claimed, version=claimed.version - 1)
-    with pytest.raises(RefundCaseChanged):
-        await refunds.process.cases.save(None, older, older)
-    await refunds.sweep()
-    assert refunds.desk.calls == ["refund"]
-
-
 async def test_a_process_that_was_overtaken_leaves_the_case_alone(
     refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,11 +223,3 @@ async def test_gifts_wait_while_withdrawals_cannot_be_held_back(
     await refunds.sweep()
     assert (await refunds.get(case)).gifts[0].state == "reversed"
     assert len(attempts) == 2
-
-
-async def test_figures_are_measured(refunds: RefundFixture) -> None:
-    assert await refunds.process.cases.figures() == ({}, {}, {})
-    await refunds.confirm(await refunds.open(await refunds.recharge()))
-    figures = await refunds.process.cases.figures()
-    assert figures.states == {"confirmed": 1}
-    assert 0 <= (datetime.now(UTC) - figures.oldest["confirmed"]).total_seconds() < 60

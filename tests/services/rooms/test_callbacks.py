@@ -15,6 +15,7 @@ from tencent.json_reader import ParsedCallback
 
 STREAM = "10000001_0123456789abcdef01234567"
 STATE_CHANGE = StateChange("anna", online=False, at_ms=5)
+PUSH = StreamEvent(STREAM, on=True, sequence="66", at=5)
 DROPPED = [("drop_stream", {"streams": [STREAM]}, {"key": STREAM})]
 
 
@@ -54,17 +55,14 @@ class CallbackFixture:
         return self.rooms.get(group_id)
 
 
-def stream_event(stream: str = STREAM, *, on: bool = True) -> StreamEvent:
-    return StreamEvent(stream, on, "66", 5)
-
-
 @pytest.mark.parametrize(
     ("event", "applied"),
     [
         (STATE_CHANGE, ("anna", False, 5, None)),
         (GroupMembers("g", ("anna",), online=True, at_ms=5), ("anna", True, 5, "g")),
-        (stream_event(), (STREAM, True, "66", 5)),
+        (PUSH, (STREAM, True, "66", 5)),
     ],
+    ids=["state", "group", "stream"],
 )
 async def test_an_event_is_applied_to_presence(
     event: CallbackEvent, applied: tuple[Any, ...]
@@ -92,25 +90,22 @@ async def test_an_event_of_many_members_is_done_if_it_was_for_one(
     assert len(fixture.applied) == len(user_ids)
 
 
-@pytest.mark.parametrize("outcome", ["not_in_a_room", "not_the_current_stream"])
-async def test_a_pushed_stream_that_belongs_to_no_seat_is_dropped(outcome: str) -> None:
-    fixture = CallbackFixture(outcome)
-    assert await fixture.process(stream_event()) == outcome
-    assert fixture.outbox == DROPPED
-
-
 @pytest.mark.parametrize(
-    ("outcome", "event"),
+    ("outcome", "stream", "on", "outbox"),
     [
-        ("done", stream_event()),
-        ("not_in_a_room", stream_event(on=False)),
-        ("not_in_a_room", stream_event("room_1")),
+        ("not_in_a_room", STREAM, True, DROPPED),
+        ("not_the_current_stream", STREAM, True, DROPPED),
+        ("done", STREAM, True, []),
+        ("not_in_a_room", STREAM, False, []),
+        ("not_in_a_room", "room_1", True, []),
     ],
 )
-async def test_other_streams_are_not_dropped(outcome: str, event: StreamEvent) -> None:
+async def test_a_pushed_stream_of_ours_that_belongs_to_no_seat_is_dropped(
+    outcome: str, stream: str, on: bool, outbox: list[Any]
+) -> None:
     fixture = CallbackFixture(outcome)
-    assert await fixture.process(event) == outcome
-    assert fixture.outbox == []
+    assert await fixture.process(StreamEvent(stream, on=on, sequence="66", at=5)) == outcome
+    assert fixture.outbox == outbox
 
 
 async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:
@@ -124,9 +119,10 @@ async def test_a_dissolved_group_is_replaced_if_a_room_uses_it() -> None:
 
 async def test_a_callback_is_done_or_ignored_with_a_reason() -> None:
     service = CallbackFixture("done", "not_in_a_room").service
-    callback = ParsedCallback("1", STATE_CHANGE)
-    assert await service.carry_out(callback) == DONE
-    assert await service.carry_out(callback) == ignored("not_in_a_room")
-    unknown = ParsedCallback("1", ignored="unknown_command")
-    assert await service.carry_out(unknown) == ignored("unknown_command")
-    assert await service.carry_out(ParsedCallback("1")) == ignored("no_event")
+    for callback, outcome in (
+        (ParsedCallback("1", STATE_CHANGE), DONE),
+        (ParsedCallback("1", STATE_CHANGE), ignored("not_in_a_room")),
+        (ParsedCallback("1", ignored="unknown_command"), ignored("unknown_command")),
+        (ParsedCallback("1"), ignored("no_event")),
+    ):
+        assert await service.carry_out(callback) == outcome

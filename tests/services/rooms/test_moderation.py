@@ -1,4 +1,4 @@
-"""An operator's changes of a user and their effects."""
+"""A ban takes effect although its process dies, and only while it lasts."""
 
 import asyncio
 from typing import Any
@@ -10,21 +10,7 @@ from services.accounts.sessions import EvictionService
 from storage.errors import UserNotFound
 from tests.support.api import ApiFixture
 from tests.support.chat import until_delivered
-from tests.support.mic import take_seat
 from tests.support.websockets import close_code_of
-
-
-async def test_banned_user_leaves_the_room_and_the_reason_ends_with_the_ban(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host = await api.host()
-    bert = await api.guest("bert", 1, host.live_id)
-    moderation, stores = server.context.services.moderation, server.context.stores
-    banned = await moderation.change_user(bert.id, {"banned": True, "ban_reason": "rude"})
-    assert (banned.banned, banned.ban_reason) == (True, "rude")
-    assert await stores.members.get(bert.id) is None
-    free = await moderation.change_user(bert.id, {"banned": False})
-    assert (free.banned, free.ban_reason) == (False, "")
 
 
 async def test_ban_is_completed_when_its_process_dies_after_storing_it(
@@ -32,7 +18,6 @@ async def test_ban_is_completed_when_its_process_dies_after_storing_it(
 ) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    await take_seat(anna)
     socket = await anna.connect()
     await socket.next("snapshot")
     moderation, stores = server.context.services.moderation, server.context.stores
@@ -45,32 +30,22 @@ async def test_ban_is_completed_when_its_process_dies_after_storing_it(
 
     monkeypatch.setattr(EvictionService, "evict", die_in_request)
     with pytest.raises(ConnectionError):
-        await moderation.change_user(anna.id, {"banned": True})
+        await moderation.change_user(anna.id, {"banned": True, "ban_reason": "rude"})
     await until_delivered(server)
     assert await stores.tokens.sessions(anna.id) == []
     assert await stores.members.get(anna.id) is None
     assert await close_code_of(socket) == 4503
+    free = await moderation.change_user(anna.id, {"banned": False})
+    assert (free.banned, free.ban_reason) == (False, "")
 
 
-async def test_ban_that_was_lifted_is_not_enforced_any_more(
-    api: ApiFixture, server: ServerProcess
-) -> None:
+async def test_lifted_ban_is_not_enforced_any_more(api: ApiFixture, server: ServerProcess) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    await server.context.services.moderation.enforce_ban(anna.id)
-    assert len(await server.context.stores.tokens.sessions(anna.id)) == 1
-    assert await server.context.stores.members.get(anna.id)
-
-
-async def test_matchmaker_who_loses_the_role_stops_hosting(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host = await api.host()
     moderation, stores = server.context.services.moderation, server.context.stores
-    assert not (await moderation.change_user(host.id, {"is_matchmaker": False})).is_matchmaker
-    assert await stores.members.get(host.id) is None
-    room = await server.context.keeper.load(host.live_id)
-    assert not room.live
+    await moderation.enforce_ban(anna.id)
+    assert len(await stores.tokens.sessions(anna.id)) == 1
+    assert await stores.members.get(anna.id)
 
 
 async def test_no_changes_return_the_stored_user(api: ApiFixture, server: ServerProcess) -> None:
@@ -79,3 +54,13 @@ async def test_no_changes_return_the_stored_user(api: ApiFixture, server: Server
     assert (await moderation.change_user(anna.id, {})).nickname == "anna"
     with pytest.raises(UserNotFound):
         await moderation.change_user("10000000", {})
+
+
+async def test_matchmaker_without_the_role_stops_hosting(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    moderation, stores = server.context.services.moderation, server.context.stores
+    assert not (await moderation.change_user(host.id, {"is_matchmaker": False})).is_matchmaker
+    assert await stores.members.get(host.id) is None
+    assert not (await server.context.keeper.load(host.live_id)).live

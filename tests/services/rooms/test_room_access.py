@@ -1,92 +1,109 @@
 """Repeated authorization of subscribed users, and the room as they all see it."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pymongo.errors import AutoReconnect
 
+from core.clock import now_ms
 from core.errors import TryAgain
 from realtime.close_codes import CloseCode
 from rooms.errors import RemovedFromRoom
+from rooms.members import Person
 from rooms.room import Room
-from runtime.process import ServerProcess
-from services.rooms.room_access import close_code_for
+from services.rooms.room_access import RoomAccess, close_code_for
 from storage.errors import StorageUnavailable
-from tests.support.api import ApiFixture
-from tests.support.room_screen import comparable
+from tests.support.storage import StoresFixture
+from tests.support.stored_rooms import change_room, open_room
 
 
-async def test_each_reason_to_close_a_socket_has_its_code(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host = await api.host()
-    member, left, removed, banned = [
-        await api.guest(name, 1, host.live_id) for name in ("member", "left", "removed", "banned")
-    ]
-    (await left.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
-    (await host.post("qlive_room/put_out/", live_id=host.live_id, user_id=removed.id)).ok()
-    (await api.ops("PATCH", f"users/{banned.id}", banned=True)).ok()
+class AccessFixture:
+    """A live room with two members."""
 
-    async def code(user_id: str, live_id: int = host.live_id) -> CloseCode | None:
-        return await server.context.services.room_access.reason_to_close(live_id, user_id)
+    def __init__(self, stores: StoresFixture) -> None:
+        urls: Any = SimpleNamespace(play=lambda stream, _now: stream)
+        self.stores, self.access = stores, RoomAccess(stores, urls)
+        self.live_id, self.host, self.users = 0, Person(""), list[str]()
 
-    assert await code(member.id) is None
-    assert await code(left.id) == CloseCode.NOT_A_MEMBER
-    assert await code(member.id, 999) == CloseCode.NOT_A_MEMBER
-    assert await code(removed.id) == CloseCode.PUT_OUT
-    assert await code(banned.id) == CloseCode.PUT_OUT
-    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    assert await code(member.id) == CloseCode.ENDED
+    async def open(self) -> "AccessFixture":
+        host, *self.users = await self.stores.create_users(*[(0, 0)] * 3)
+        self.host = Person(host)
+        self.live_id = await open_room(self.stores, *map(Person, self.users), host=self.host)
+        return self
+
+    async def remove(self, user_id: str) -> None:
+        until = now_ms() + 60_000
+        await change_room(
+            self.stores,
+            self.live_id,
+            lambda room: room.remove_user(self.host.user_id, user_id, until),
+            user_id,
+        )
+
+    async def code(self, user_id: str) -> CloseCode | None:
+        return await self.access.reason_to_close(self.live_id, user_id)
+
+
+async def test_each_reason_to_close_a_socket_has_its_code(stores: StoresFixture) -> None:
+    fixture = await AccessFixture(stores).open()
+    member, other = fixture.users
+    assert await fixture.code(member) is None
+    assert await fixture.access.reason_to_close(999, member) == CloseCode.NOT_A_MEMBER
+    await change_room(stores, fixture.live_id, lambda room: room.leave(other), other)
+    assert await fixture.code(other) == CloseCode.NOT_A_MEMBER
+    await fixture.remove(other)
+    assert await fixture.code(other) == CloseCode.PUT_OUT
+    await change_room(stores, fixture.live_id, lambda room: room.close("host"))
+    assert await fixture.code(member) == CloseCode.ENDED
+    await stores.users.update(member, banned=True)
+    assert await fixture.code(member) == CloseCode.PUT_OUT
 
 
 async def test_user_removed_during_authorization_is_rejected(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host = await api.host()
-    removed = await api.guest("removed", 1, host.live_id)
-    read = server.context.stores.rooms.read
+    fixture = await AccessFixture(stores).open()
+    read = stores.rooms.read
 
     async def read_late(live_id: int) -> Room | None:
         """Removes the user after the membership was read."""
-        removal = {"live_id": host.live_id, "user_id": removed.id}
-        (await host.post("qlive_room/put_out/", **removal)).ok()
+        await fixture.remove(fixture.users[0])
         return await read(live_id)
 
-    monkeypatch.setattr(server.context.stores.rooms, "read", read_late)
+    monkeypatch.setattr(stores.rooms, "read", read_late)
     with pytest.raises(RemovedFromRoom):
-        await server.context.services.room_access.authorize(host.live_id, removed.id)
+        await fixture.access.authorize(fixture.live_id, fixture.users[0])
 
 
 async def test_a_room_is_loaded_for_all_its_sockets_while_it_is_live(
-    api: ApiFixture, server: ServerProcess
+    stores: StoresFixture,
 ) -> None:
-    host, access = await api.host(), server.context.services.room_access
-    for_host = await access.load_view(host.live_id, host.id)
-    for_all = await access.load_room(host.live_id)
+    fixture = await AccessFixture(stores).open()
+    for_host = await fixture.access.load_view(fixture.live_id, fixture.host.user_id)
+    for_all = await fixture.access.load_room(fixture.live_id)
     assert for_all is not None
     assert (for_all.epoch, for_all.version) == (for_host.epoch, for_host.version)
-    frames = [await view.snapshot(host.live_id, None) for view in (for_host, for_all)]
+    frames = [await view.snapshot(fixture.live_id, None) for view in (for_host, for_all)]
     rooms = [json.loads(frame[frame.index(b"{") :])["data"] for frame in frames]
-    assert comparable(rooms[0]) == comparable(rooms[1])
-    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    assert await access.load_room(host.live_id) is None
-    assert await access.load_room(999) is None
-
-
-async def test_storage_failure_closes_no_socket(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host = await api.host()
-
-    async def unavailable(*_args: object) -> None:
-        raise AutoReconnect("unavailable")
-
-    monkeypatch.setattr(server.context.stores.users, "get", unavailable)
-    assert await server.context.services.room_access.reason_to_close(host.live_id, host.id) is None
+    assert rooms[0] == rooms[1]
+    await change_room(stores, fixture.live_id, lambda room: room.close("host"))
+    assert await fixture.access.load_room(fixture.live_id) is None
+    assert await fixture.access.load_room(999) is None
 
 
 @pytest.mark.parametrize(
     "error", [AutoReconnect("unavailable"), StorageUnavailable(), TryAgain(), KeyError()]
 )
-def test_server_side_error_lets_the_client_reconnect(error: Exception) -> None:
+async def test_server_side_error_closes_no_socket_and_lets_the_client_reconnect(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    fixture = await AccessFixture(stores).open()
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(stores.users), "find", fail)
+    assert await fixture.code(fixture.users[0]) is None
     assert close_code_for(error) == CloseCode.RESTART

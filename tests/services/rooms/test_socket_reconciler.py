@@ -1,24 +1,29 @@
 """Sockets that the database no longer permits are closed, if nothing else has done it."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pymongo.errors import AutoReconnect
 
 from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
+from realtime.resume import RoomView
+from rooms.members import Member, MemberSocket
 from services.accounts.sessions import EvictionService
 from services.rooms import socket_reconciler
 from services.rooms.presence import Lease
-from services.rooms.socket_reconciler import INTERVAL, TOKEN_ROUND_SECONDS, SocketReconciler
-from storage.accounts.tokens import EvictionStore
+from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
-from tests.support.hub import ROOM, HubFixture, OutboxSpy
+from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
+from tests.support.presence import ANNA, BERT, PresenceFixture
 from tests.support.storage import StoresFixture
 
 LEASE_SECONDS = 15.0
-RUNS = int(TOKEN_ROUND_SECONDS / INTERVAL)
+HERE = "one"
 
 
 class ReconcilerFixture:
@@ -28,13 +33,13 @@ class ReconcilerFixture:
         self.stores, self.hub_fixture = stores, HubFixture()
         self.code: CloseCode | None = None
         self.bus, hub = self.hub_fixture.bus, self.hub_fixture.hub
-        self.lease = Lease(stores.presence, "a", LEASE_SECONDS)
-        evictions = EvictionService(EvictionStore(stores.database), self.bus, "a")
+        self.lease = Lease(stores.presence, HERE, LEASE_SECONDS)
+        evictions = EvictionService(stores.evictions, self.bus, HERE)
         self.reconciler = SocketReconciler(
             self.bus,
             hub,
             self.lease,
-            stores,  # type: ignore[arg-type]
+            stores,
             evictions,
             SimpleNamespace(reason_to_close=self.reason_to_close),  # type: ignore[arg-type]
         )
@@ -45,9 +50,7 @@ class ReconcilerFixture:
     async def open(self) -> OutboxSpy:
         (user_id,) = await self.stores.create_users((0, 0))
         token, _ = await self.stores.tokens.issue(user_id)
-        outbox = OutboxSpy(user_id, token_id=token_id(token))
-        self.hub_fixture.hub.connect(outbox)  # type: ignore[arg-type]
-        return await self.hub_fixture.join(outbox)
+        return await self.hub_fixture.join(OutboxSpy(user_id, token_id=token_id(token)))
 
     async def change_token(self, outbox: OutboxSpy, **fields: Any) -> None:
         tokens = self.stores.database.collection("tokens")
@@ -57,35 +60,22 @@ class ReconcilerFixture:
         """Pretends that the memberships were last checked `seconds` earlier."""
         self.reconciler._checked_at -= seconds
 
-    async def run(self, times: int = 1) -> None:
-        for _ in range(times):
-            await self.reconciler.run()
-
-    async def check_tokens(self, times: int = RUNS) -> None:
-        for _ in range(times):
-            await self.reconciler._check_tokens()
-
 
 async def fail(*_: object) -> None:
     raise ConnectionError
 
 
-# ---- evictions
+# ---- when something is compared
 
 
-async def test_eviction_of_another_process_is_applied_in_the_next_run(
-    stores: StoresFixture,
-) -> None:
+async def test_eviction_of_another_process_is_applied_by_the_run(stores: StoresFixture) -> None:
     fixture = ReconcilerFixture(stores)
-    await fixture.run()  # a new process skips earlier evictions
+    await fixture.reconciler.run()  # a new process skips earlier evictions
     outbox = await fixture.open()
     other = ReconcilerFixture(stores)
     await other.reconciler._evictions.evict(UserEvicted(outbox.user_id, None, CloseCode.PUT_OUT))
-    await fixture.run()
+    await fixture.reconciler.run()
     assert outbox.code == CloseCode.PUT_OUT
-
-
-# ---- memberships
 
 
 @pytest.mark.parametrize(("healthy", "seconds"), [(True, 15), (False, 5)])
@@ -96,21 +86,19 @@ async def test_memberships_are_compared_once_per_lease_and_thrice_without_the_bu
     fixture.bus.healthy, fixture.code = healthy, CloseCode.NOT_A_MEMBER
     outbox = await fixture.open()
     fixture.pass_seconds(seconds / 2)
-    await fixture.run()
+    await fixture.reconciler.run()
     assert outbox.code is None
     fixture.pass_seconds(seconds / 2)
-    await fixture.run()
+    await fixture.reconciler.run()
     assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
-async def test_memberships_are_compared_at_once_after_a_gap_of_the_bus(
-    stores: StoresFixture,
-) -> None:
+async def test_memberships_are_compared_after_a_gap_of_the_bus(stores: StoresFixture) -> None:
     fixture = ReconcilerFixture(stores)
     fixture.code = CloseCode.NOT_A_MEMBER
     outbox = await fixture.open()
     fixture.bus.gaps += 1
-    await fixture.run()
+    await fixture.reconciler.run()
     assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
@@ -123,63 +111,207 @@ async def test_members_marked_away_while_the_lease_had_lapsed_are_stored_as_serv
     swept = {"live_id": ROOM, "epoch": "a", "gender": 1, "role": "viewer", "entered_at": 1}
     swept |= {"v": 0, "socket": 0, "process": None, "away_at": 1}
     await members.insert_one({"_id": outbox.user_id, **swept})
-    await fixture.run()
+    await fixture.reconciler.run()
     assert (await members.find_one({}))["away_at"] == 1, "nothing is due"
     fixture.lease.lapses += 1
     with monkeypatch.context() as patch:
         patch.setattr(type(stores.presence), "claim_members", fail)
         with pytest.raises(ConnectionError):
-            await fixture.run()
-    await fixture.run()
+            await fixture.reconciler.run()
+    await fixture.reconciler.run()
     row = await members.find_one({})
-    assert (row["process"], row["away_at"], outbox.code) == ("a", None, None)
+    assert (row["process"], row["away_at"], outbox.code) == (HERE, None, None)
+
+
+# ---- memberships, which are in memory here
+
+
+def session(number: int = 1, process: str | None = HERE, live_id: int = ROOM) -> Member:
+    return Member("", live_id, "a", 1, "viewer", 0, socket=number, process=process)
+
+
+class StoredMemberships:
+    """Memberships by user id, the close codes of users who have none, and claims of sockets."""
+
+    def __init__(
+        self, sessions: dict[str, Member], close_codes: dict[str, CloseCode] | None = None
+    ) -> None:
+        self.sessions = sessions
+        self.close_codes = close_codes or {}
+        self.unavailable = False
+        self.queries: list[int] = []
+        """Number of users of each query."""
+        self.checked: list[str] = []
+        self.claimed: list[str] = []
+
+    async def get_many(self, user_ids: list[str]) -> list[Member | None]:
+        self.queries.append(len(user_ids))
+        await asyncio.sleep(0)
+        if self.unavailable:
+            raise ConnectionError
+        return [self.sessions.get(user_id) for user_id in user_ids]
+
+    async def claim_members(self, sockets: Sequence[MemberSocket], process: str, _now: int) -> None:
+        assert process == HERE
+        self.claimed += [socket.user_id for socket in sockets]
+
+    async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
+        assert live_id == ROOM
+        self.checked.append(user_id)
+        await asyncio.sleep(0)
+        return self.close_codes.get(user_id)
+
+    async def receive(self) -> None:
+        """There are no stored evictions."""
+
+    async def reconcile(self, fixture: HubFixture) -> None:
+        fake: Any = self
+        stores: Any = SimpleNamespace(members=self, presence=self)
+        lease = Lease(fake, HERE, 15)
+        reconciler = SocketReconciler(fixture.bus, fixture.hub, lease, stores, fake, fake)
+        reconciler._checked_at -= lease.seconds
+        await reconciler._check_memberships()
+
+
+@pytest.fixture
+def hub_fixture() -> HubFixture:
+    return HubFixture()
+
+
+async def test_sockets_without_their_membership_are_closed_and_others_stored_as_served_here(
+    hub_fixture: HubFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_reconciler, "QUERY_SIZE", 4)
+    sessions = {
+        "served here": session(),
+        "served by none": session(process=None),
+        "served elsewhere": session(process="two"),
+        "in another room": session(live_id=ROOM + 1),
+        "replaced here": session(2),
+        "replaced elsewhere": session(2, "two"),
+        "whose newer socket has closed": session(2, None),
+        "who has entered again": session(0, None),
+    }
+    removed = {
+        "in another room": CloseCode.NOT_A_MEMBER,
+        "banned": CloseCode.PUT_OUT,
+        "logged out": CloseCode.TOKEN,
+    }
+    memberships = StoredMemberships(sessions, removed)
+    users = (*sessions, "banned", "logged out", "who has access")
+    outboxes = {user: await hub_fixture.join(OutboxSpy(user, number=1)) for user in users}
+    await memberships.reconcile(hub_fixture)
+    assert {user: outbox.code for user, outbox in outboxes.items() if outbox.code} == {
+        **removed,
+        "replaced here": CloseCode.REPLACED,
+        "replaced elsewhere": CloseCode.REPLACED,
+        "whose newer socket has closed": CloseCode.RESTART,
+        "who has entered again": CloseCode.RESTART,
+    }
+    assert sorted(memberships.checked) == sorted([*removed, "who has access"])
+    assert sorted(memberships.claimed) == ["served by none", "served elsewhere"]
+    assert memberships.queries == [4, 4, 3]
+    assert len(hub_fixture.hub.members) == 4
+
+
+async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubFixture) -> None:
+    """Sockets may be compared before the check that would deliver the event."""
+    outboxes = [await hub_fixture.join(OutboxSpy(user_id, number=1)) for user_id in ("1", "2")]
+    hub_fixture.stored.save("profile")
+    hub_fixture.stored.save("live_end")
+    memberships = StoredMemberships({}, {"1": CloseCode.ENDED, "2": CloseCode.ENDED})
+    await memberships.reconcile(hub_fixture)
+    for outbox in outboxes:
+        assert outbox.received_events == [("snapshot", 0), ("profile", 1), ("live_end", 2)]
+        assert outbox.code == CloseCode.ENDED
+    assert memberships.checked == ["1"], "the end has closed the second socket"
+    assert hub_fixture.hub.channels == []
+
+
+async def test_failed_comparison_closes_no_socket(hub_fixture: HubFixture) -> None:
+    outbox = await hub_fixture.join(OutboxSpy("1", number=1))
+    memberships = StoredMemberships({}, {"1": CloseCode.NOT_A_MEMBER})
+    memberships.unavailable = True
+    with pytest.raises(ConnectionError):
+        await memberships.reconcile(hub_fixture)
+    hub_fixture.store_and_publish()
+    assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0), *profile_events(1, 1)])
+    memberships.unavailable = False
+    await memberships.reconcile(hub_fixture)
+    assert outbox.code == CloseCode.NOT_A_MEMBER
+
+
+async def test_user_reconnecting_meanwhile_keeps_the_new_socket(hub_fixture: HubFixture) -> None:
+    """The close code belongs to the older socket."""
+    older, newer = await hub_fixture.join(OutboxSpy("1", number=1)), OutboxSpy("1", number=2)
+    view: RoomView = await hub_fixture.stored.load_view()
+
+    async def load_view() -> RoomView:
+        return view
+
+    async def rejoin_and_close(_live_id: int, _user_id: str) -> CloseCode:
+        await hub_fixture.join(newer, load_view=load_view)
+        return CloseCode.NOT_A_MEMBER
+
+    memberships = StoredMemberships({})
+    memberships.reason_to_close = rejoin_and_close  # type: ignore[method-assign]
+    await memberships.reconcile(hub_fixture)
+    assert (older.code, newer.code) == (CloseCode.REPLACED, None)
+
+
+async def test_member_whose_socket_is_missing_twice_is_marked_away(
+    presences: PresenceFixture,
+) -> None:
+    """The process died before opening the socket, or the answer of MongoDB was lost."""
+    await presences.enter(BERT)
+    process, anna = await presences.connected(ANNA)
+    presences.presence_store.reply_lost = True
+    with pytest.raises(AutoReconnect):
+        await presences.connect(process, BERT)
+    assert (await presences.row(BERT))["process"] == HERE
+    process.sockets.clear()
+    await process.reconciler._compare_stored()
+    process.sockets.append(anna)
+    assert not await presences.is_away(BERT), "the socket may be joining"
+    await process.reconciler._compare_stored()
+    process.sockets.clear()
+    await process.reconciler._compare_stored()
+    assert [await presences.is_away(person) for person in (BERT, ANNA)] == [True, False]
 
 
 # ---- tokens
 
 
 async def test_tokens_are_checked_while_a_membership_cannot_be_compared(
-    stores: StoresFixture,
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = ReconcilerFixture(stores)
     outbox = await fixture.open()
     await fixture.hub_fixture.join(OutboxSpy("another"))
     await fixture.change_token(outbox, revoked=True)
     fixture.pass_seconds(LEASE_SECONDS)
-    fixture.reconciler._room_access = SimpleNamespace()  # type: ignore[assignment]
-    with pytest.raises(AttributeError):
-        await fixture.run()
+    monkeypatch.setattr(type(stores.members), "get_many", fail)
+    with pytest.raises(ConnectionError):
+        await fixture.reconciler.run()
     assert outbox.code == CloseCode.TOKEN
 
 
-def test_every_socket_is_checked_at_least_every_ten_minutes() -> None:
-    assert 2 * TOKEN_ROUND_SECONDS < 600
-
-
 async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
-    stores: StoresFixture,
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(socket_reconciler, "TOKEN_ROUND_SECONDS", INTERVAL)
     fixture = ReconcilerFixture(stores)
-    valid, expired, gone, revoked, banned = [await fixture.open() for _ in range(5)]
+    valid, expired, too_old, gone, revoked, banned = [await fixture.open() for _ in range(6)]
     await fixture.change_token(expired, expires_at=datetime.now(UTC))
+    await fixture.change_token(too_old, made_at=datetime.now(UTC) - timedelta(days=180))
     await stores.database.collection("tokens").delete_one({"_id": gone.token_id})
     await stores.tokens.end_sessions(revoked.user_id)
     await stores.users.update(banned.user_id, banned=True)
     await stores.tokens.end_sessions(banned.user_id)
-    await fixture.check_tokens()
-    assert (expired.code, gone.code, revoked.code) == (CloseCode.TOKEN,) * 3
+    await fixture.reconciler._check_tokens()
+    ended = (expired, too_old, gone, revoked)
+    assert [outbox.code for outbox in ended] == [CloseCode.TOKEN] * 4
     assert (valid.code, banned.code) == (None, CloseCode.PUT_OUT)
-    assert list(fixture.hub_fixture.hub.channels[0].sockets) == [valid.user_id]
-
-
-async def test_socket_of_a_session_at_the_end_of_its_lifetime_is_closed(
-    stores: StoresFixture,
-) -> None:
-    fixture = ReconcilerFixture(stores)
-    outbox = await fixture.open()
-    await fixture.change_token(outbox, made_at=datetime.now(UTC) - timedelta(days=180))
-    await fixture.check_tokens()
-    assert outbox.code == CloseCode.TOKEN
 
 
 async def test_each_run_checks_an_equal_share_in_queries_of_limited_size(
@@ -190,18 +322,17 @@ async def test_each_run_checks_an_equal_share_in_queries_of_limited_size(
     fixture = ReconcilerFixture(stores)
     ids = {(await fixture.open()).token_id for _ in range(6)}
     queries: list[list[str]] = []
-    invalid = stores.tokens.invalid
 
-    async def record(token_ids: list[str]) -> dict[str, str | None]:
+    async def record(_store: Any, token_ids: list[str]) -> dict[str, str | None]:
         queries.append(token_ids)
-        return await invalid(token_ids)
+        return {}
 
-    monkeypatch.setattr(type(stores.tokens), "invalid", lambda _store, token_ids: record(token_ids))
-    await fixture.check_tokens(1)
-    assert [len(query) for query in queries] == [2, 1]
-    await fixture.check_tokens(1)
-    assert {token_id for query in queries for token_id in query} == ids
-    await fixture.check_tokens(1)
+    monkeypatch.setattr(type(stores.tokens), "invalid", record)
+    for sizes in ([2, 1], [2, 1, 2, 1]):
+        await fixture.reconciler._check_tokens()
+        assert [len(query) for query in queries] == sizes
+    assert {token for query in queries for token in query} == ids
+    await fixture.reconciler._check_tokens()
     assert len(queries) == 6, "the next round"
 
 
@@ -214,14 +345,7 @@ async def test_share_whose_check_failed_is_checked_again(
     with monkeypatch.context() as patch:
         patch.setattr(type(stores.tokens), "invalid", fail)
         with pytest.raises(ConnectionError):
-            await fixture.check_tokens(1)
+            await fixture.reconciler._check_tokens()
     assert outbox.code is None
-    await fixture.check_tokens(1)
+    await fixture.reconciler._check_tokens()
     assert outbox.code == CloseCode.TOKEN
-
-
-async def test_process_without_sockets_checks_no_tokens(
-    stores: StoresFixture, commands: list[str]
-) -> None:
-    await ReconcilerFixture(stores).check_tokens()
-    assert commands == []
