@@ -27,7 +27,7 @@ def states(fleet: FleetReport) -> dict[str, str]:
 def test_processes_are_grouped_by_machine_and_ordered_by_port() -> None:
     rows = [stored("b1", "b", 8001), stored("a", "a"), stored("b0", "b")]
     machines = fleet_of(rows, NOW).machines
-    found = [(it.machine, [process.id for process in it.processes]) for it in machines]
+    found = [(row.machine, [process.id for process in row.processes]) for row in machines]
     assert found == [("a", ["a"]), ("b", ["b0", "b1"])]
 
 

@@ -145,6 +145,7 @@ async def test_every_change_of_a_batch_has_its_own_answer_or_refusal() -> None:
         lambda: keeper.change(1, lambda r: r.end(CARL.user_id), CARL.user_id),
         lambda: keeper.change(1, lambda r: r.leave(CARL.user_id), CARL.user_id),
     )
+    assert fixture.store.loads == 2, "a refusal needs no other"
     assert results[0] == Seat(BERT, "b")
     assert [type(result) for result in results[1:]] == [SeatTaken, NotHost, type(None)]
     assert fixture.room().male == Seat(BERT, "b")

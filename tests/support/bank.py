@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.errors import RateLimited
@@ -45,8 +44,6 @@ class BankInMemory:
     serial: str = ""
     """Names the key that encrypts names now."""
     cancelled: list[str] = field(default_factory=list)
-    first_state: TransferState = TransferState.WAIT_USER_CONFIRM
-    before_query: Callable[[], object] | None = None
     cancels: bool = True
     """Whether a cancellation takes effect at once."""
     down: bool = False
@@ -83,15 +80,13 @@ class BankInMemory:
     def _take(self, body: str) -> str:
         request = json.loads(body)
         number = str(request["number"])
-        bill = BankBill(body, request["fen"], request["openid"], self.first_state)
+        bill = BankBill(body, request["fen"], request["openid"])
         if self.bills.setdefault(number, bill).body != body:
             raise MerchantRefused("INVALID_REQUEST")
         return number
 
     async def query(self, number: str) -> Transfer | None:
         self.queries += 1
-        if self.before_query:
-            self.before_query()
         if self.down:
             raise ServiceUnavailable("pay")
         stated = self.statement(number) if number in self.bills else None

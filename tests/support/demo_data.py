@@ -18,10 +18,8 @@ class DemoData:
     """Replaces `ServerProcess._store_first_data`: indexes, configs and demo data are some 100
     commands, 0.1 s each time."""
 
-    def __init__(self, mongo: MongoClient[Any], *, check_later: bool = True) -> None:
-        """With `check_later` a new server does not check the whole ledger at its start."""
+    def __init__(self, mongo: MongoClient[Any]) -> None:
         self._mongo = mongo
-        self._check_later = check_later
         self._store = ServerProcess._store_first_data
         self._snapshots: dict[tuple[object, ...], tuple[str, str]] = {}
         """(collections as JSON, address of the server that stored them)."""
@@ -45,7 +43,6 @@ class DemoData:
         for name, rows in json_util.loads(text.replace(address, server.address)).items():
             if rows:
                 database[name].insert_many(rows)
-        if self._check_later:
-            database.job_leases.insert_one(
-                {"_id": LEDGER_CHECK, "due_at": datetime.now(UTC) + AN_HOUR}
-            )
+        # A new server does not check the whole ledger at its start.
+        later = datetime.now(UTC) + AN_HOUR
+        database.job_leases.insert_one({"_id": LEDGER_CHECK, "due_at": later})

@@ -216,8 +216,5 @@ class RelayFixture:
     async def until_postponed(self, tries: int = 1, live_id: int = 1) -> None:
         await self._until_cursor({"_id": live_id, "tries": {"$gte": tries}})
 
-    async def until_claimed(self, live_id: int) -> None:
-        await self._until_cursor({"_id": live_id, "claims": {"$gt": 0}})
-
     async def _until_cursor(self, condition: dict[str, Any]) -> None:
         await until(lambda: self.cursors.count_documents(condition))

@@ -76,17 +76,11 @@ def demo_users() -> bool:
     return False
 
 
-@pytest.fixture
-def jobs_wait() -> bool:
-    """Whether jobs that run every SLOW_SECONDS, or less often, wait once before their first run.
-
-    Most tests end before; all jobs at once send 60 commands on 20 new connections. Test modules
-    that need such a job override this.
-    """
-    return True
-
-
 def delay_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs that run every SLOW_SECONDS, or less often, wait once before their first run.
+
+    Most tests end before; all jobs at once send 60 commands on 20 new connections.
+    """
     run = PeriodicTasks._run_periodically
 
     async def run_later(tasks: PeriodicTasks, seconds: float, *args: Any) -> None:
@@ -102,15 +96,13 @@ def server(
     io_loop: IOLoop,
     settings: tuple[Settings, DevSecrets],
     demo_users: bool,
-    jobs_wait: bool,
     initial_data: DemoData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ServerProcess]:
     """A running server; tests reach it over the network."""
     if not demo_users:
         monkeypatch.setattr(demo, "USERS", [])
-    if jobs_wait:
-        delay_slow_jobs(monkeypatch)
+    delay_slow_jobs(monkeypatch)
 
     async def store(server: ServerProcess, context: Context) -> None:
         await initial_data(server, context)

@@ -12,7 +12,7 @@ from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from services.payouts.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
 from services.payouts.withdrawals import WithdrawalService
-from storage.database import Database, Document, Session
+from storage.database import Database, Session
 from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.bank import BankInMemory
 from tests.support.storage import StoresFixture
@@ -174,7 +174,3 @@ class WithdrawalFixture:
     @property
     def _ledger(self) -> Any:
         return self.database.collection("ledger")
-
-    async def rows(self) -> list[Document]:
-        found: list[Document] = await self._withdrawals.find().to_list()
-        return found

@@ -237,34 +237,6 @@ async def test_a_relay_stops_when_its_claim_is_lost(relays: RelayFixture) -> Non
     assert len(relays.texts) == 1
 
 
-async def test_two_relays_never_send_for_one_room_at_once(relays: RelayFixture) -> None:
-    sending: set[str] = set()
-    senders: list[str] = []
-
-    def im_for(name: str):
-        async def send(group_id: str, *message) -> None:
-            assert not sending
-            sending.add(name)
-            senders.append(name)
-            await asyncio.sleep(0.001)
-            await relays.im.send_group_msg(group_id, *message)
-            sending.discard(name)
-
-        return SimpleNamespace(send_group_msg=send, send_text=relays.im.send_text)
-
-    async with relays.running(im=im_for("a")) as a, relays.running(im=im_for("b")) as b:
-        for n in range(20):
-            (a, b)[n % 2].publish(
-                1, relays.rooms.add_event(1, "micro_accept", guest_payload(str(n)))
-            )
-            await asyncio.sleep(0)
-        await relays.until_idle(a)
-        await relays.until_idle(b)
-    user_ids = [t["content"]["user_id"] for t in relays.texts if t["type"] == "reset"]
-    assert user_ids == [str(n) for n in range(20)]
-    assert len(senders) == 20
-
-
 async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
     class FlakyCursorStore(RelayCursorStore):
         is_down = True

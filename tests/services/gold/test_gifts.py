@@ -122,24 +122,6 @@ async def test_a_request_that_empties_the_balance_has_one_effect_in_many_process
     await fixture.check()
 
 
-@in_room_or_not
-async def test_concurrent_gifts_with_one_request_id_succeed_once(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), (0, 0), in_room=in_room)
-    anna, *receivers = fixture.user_ids
-    results = await asyncio.gather(
-        *(
-            process.give(rose(anna, receiver, "same"))
-            for process, receiver in zip(fixture.processes(2), receivers, strict=True)
-        ),
-        return_exceptions=True,
-    )
-    assert count_types(results) == {dict: 1, RequestIdReused: 1}
-    assert await stores.balance(anna) == (90, 0)
-    await fixture.check()
-
-
 # ---- a new primary that does not show yet what the old one has acknowledged
 
 

@@ -46,10 +46,10 @@ class OperatorFixture:
 
     async def enrol(self) -> tuple[str, str]:
         """Add anna and log her in; returns her token and the next code."""
-        once = await self.service.add("anna", "finance")
+        password = await self.service.add("anna", "finance")
         step = int(time.time()) // STEP_SECONDS
         code = code_of(await self.secret(), step)
-        login = await self.service.first_log_in("anna", once, PASSWORD, code)
+        login = await self.service.first_log_in("anna", password, PASSWORD, code)
         return login.token, code_of(await self.secret(), step + 1)
 
     async def secret(self) -> str:
@@ -68,31 +68,31 @@ def operators(database: Database) -> OperatorFixture:
 
 
 async def test_each_setup_has_a_secret_and_the_last_one_counts(operators: OperatorFixture) -> None:
-    service, once = operators.service, await operators.service.add("anna", "finance")
+    service, password = operators.service, await operators.service.add("anna", "finance")
     with pytest.raises(OperatorExists):
         await service.add("anna", "viewer")
-    first = await service.second_factor("anna", once)
-    second = await service.second_factor("anna", once)
+    first = await service.second_factor("anna", password)
+    second = await service.second_factor("anna", password)
     row = await operators.database.collection("operators").find_one({"_id": "anna"})
     assert row
     assert second.secret.encode() not in row["totp_secret"], "it is encrypted"
     step = int(time.time()) // STEP_SECONDS
     code = code_of(second.secret, step)
-    for password, given, field in (
+    for new_password, given, field in (
         (PASSWORD, code_of(first.secret, step), "code"),
-        (once, code, "new_password"),
+        (password, code, "new_password"),
     ):
         with pytest.raises(InvalidParameter) as refused:
-            await service.first_log_in("anna", once, password, given)
+            await service.first_log_in("anna", password, new_password, given)
         assert list(refused.value.fields) == [field]
-    assert await service.first_log_in("anna", once, PASSWORD, code)
+    assert await service.first_log_in("anna", password, PASSWORD, code)
     with pytest.raises(LoginRefused):
         await service.second_factor("anna", PASSWORD)
 
 
 async def test_setups_at_once_leave_one_secret_that_counts(operators: OperatorFixture) -> None:
-    once = await operators.service.add("anna", "finance")
-    setups = (operators.service.second_factor("anna", once) for _ in range(4))
+    password = await operators.service.add("anna", "finance")
+    setups = (operators.service.second_factor("anna", password) for _ in range(4))
     results = await asyncio.gather(*setups, return_exceptions=True)
     given = [result.secret for result in results if not isinstance(result, BaseException)]
     assert await operators.secret() in given
@@ -103,15 +103,15 @@ async def test_setups_at_once_leave_one_secret_that_counts(operators: OperatorFi
 async def test_a_one_time_password_expires(
     operators: OperatorFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    once = await operators.service.add("anna", "admin")
+    password = await operators.service.add("anna", "admin")
     until = (await operators.store.get("anna")).one_time_until
     assert until
     assert timedelta(hours=23) < until - datetime.now(UTC) <= timedelta(hours=24)
     monkeypatch.setattr("services.operators.operators.ONE_TIME_HOURS", 0)
     late = await operators.service.reset("anna")
-    for password in (once, late):
+    for given in (password, late):
         with pytest.raises(LoginRefused):
-            await operators.service.second_factor("anna", password)
+            await operators.service.second_factor("anna", given)
 
 
 # ---- logins

@@ -119,9 +119,9 @@ async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once
     reasons = await receive_and_count(notices, [*notices.refunds(step), genuine])
     assert reasons == {"", "sign", "stale", "app", "amount", "order"}
     closed = await refunds.get(case)
-    assert (closed.state, [it.state for it in closed.orders]) == ("closed", ["refunded"])
+    assert (closed.state, [order.state for order in closed.orders]) == ("closed", ["refunded"])
     reversals = await refunds.stores.entries(kind="reversal")
-    assert sorted(it["content"]["reverses"] for it in reversals) == sorted(
+    assert sorted(entry["content"]["reverses"] for entry in reversals) == sorted(
         f"recharge:{number}" for number in numbers
     )
     assert (await refunds.balances())[0] == (0, 0, 0, 0)
@@ -134,7 +134,7 @@ async def test_a_payment_notice_credits_each_order_once(
     order = await refunds.order(60)
     reasons = await receive_and_count(notices, notices.payments(order))
     assert reasons == {"", "sign", "stale", "app", "amount", "order"}
-    assert [it["kind"] for it in await refunds.stores.entries()] == ["recharge"]
+    assert [entry["kind"] for entry in await refunds.stores.entries()] == ["recharge"]
     assert (await refunds.balances())[0] == (60, 0, 0, 0)
     await refunds.check()
 
@@ -170,7 +170,7 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
         "sign": of_each,
         "stale": of_each,
     }
-    assert [it["kind"] for it in await refunds.stores.entries()] == ["recharge", "gift"]
+    assert [entry["kind"] for entry in await refunds.stores.entries()] == ["recharge", "gift"]
     await refunds.check()
 
 

@@ -19,7 +19,7 @@ NOTHING: Mapping[str, Any] = {}
 FORGED = ("forged", "unsigned", "probe", "stale")
 ALTERED: dict[str, dict[str, Any]] = {
     "amount": {"transfer_amount": 1_001},
-    "payee": {"openid": "oSomebodyElse"},
+    "payee": {"openid": "oAnother"},
     "merchant": {"mch_id": "1900000999"},
     "not_final": {"state": "TRANSFERING"},
     "bill": {"out_bill_no": "W202603011200000a1b2c3d4e5f60"},

@@ -75,7 +75,8 @@ async def test_repeated_requests_are_one_withdrawal(stores: StoresFixture) -> No
             for _ in range(5)
         )
     )
-    assert len({(it.request_id, it.id, it.income, it.fen, it.package) for it in answers}) == 2
+    rows = {(row.request_id, row.id, row.income, row.fen, row.package) for row in answers}
+    assert len(rows) == 2
     assert len(fixture.bank.bills) == len(fixture.bank.sent) == 2
     assert await fixture.income() == 800
     await fixture.check()
@@ -192,7 +193,8 @@ async def test_requests_at_once_keep_the_limit_of_the_day(stores: StoresFixture)
         *(fixture.new_process().service.request(fixture.user, 100, f"r{n}") for n in range(4)),
         return_exceptions=True,
     )
-    assert sorted(type(it).__name__ for it in outcomes) == ["OverLimit"] * 3 + ["Withdrawal"]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, OverLimit)]
+    assert len(refused) == 3
     assert await fixture.income() == 900
 
 

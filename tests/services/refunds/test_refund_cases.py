@@ -46,7 +46,7 @@ async def test_notices_may_be_doubled_late_and_different(refunds: RefundFixture)
         assert (outcome.outcome, outcome.reason) == ("refused", "amount")
     assert (await refunds.notice(case, order="Q0")).reason == "order"
     outcomes = await asyncio.gather(*(refunds.notice(case, n) for n in (0, 1, 0, 1)))
-    assert {it.outcome for it in outcomes} == {"done"}
+    assert {outcome.outcome for outcome in outcomes} == {"done"}
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"
     assert refunds.desk.calls == []
@@ -103,7 +103,7 @@ async def test_an_order_of_ios_waits_for_apple(refunds: RefundFixture) -> None:
         await refunds.sweep()
     assert [*refunds.desk.refunds] == [f"{case.id}02"]
     waiting = await refunds.get(case)
-    assert (waiting.state, [it.state for it in waiting.orders]) == (
+    assert (waiting.state, [order.state for order in waiting.orders]) == (
         *("refunding", ["taken", "refunded"]),
     )
     await refunds.notice(case, own="")
@@ -155,12 +155,12 @@ async def test_held_income_comes_back_and_paid_income_is_owed(refunds: RefundFix
     awaiting = await refunds.submit(carl, 10)
     await refunds.pay_out(dora, 12)
     case = await refunds.open(number)
-    where = {it.user_id: (it.income, it.free, it.held, it.paid) for it in case.hosts}
+    where = {host.user_id: (host.income, host.free, host.held, host.paid) for host in case.hosts}
     assert where == {bert: (15, 0, 15, 0), carl: (15, 5, 10, 0), dora: (15, 3, 0, 12)}
     await refunds.confirm(case)
     await refunds.sweep()
     after = await refunds.get(case)
-    taken = {it.host: (it.state, it.taken, it.owed) for it in after.gifts}
+    taken = {gift.host: (gift.state, gift.taken, gift.owed) for gift in after.gifts}
     assert taken == {
         bert: ("reversed", 15, 0),
         carl: ("reversed", 15, 0),
@@ -188,7 +188,7 @@ async def test_an_open_transfer_delays_only_gifts_to_its_host(refunds: RefundFix
     await refunds.confirm(case)
     await refunds.sweep()
     waiting = await refunds.get(case)
-    assert {it.host: it.state for it in waiting.gifts} == {bert: "reversed", carl: "waiting"}
+    assert {gift.host: gift.state for gift in waiting.gifts} == {bert: "reversed", carl: "waiting"}
     assert (waiting.state, refunds.desk.calls) == ("reversing", [])
     with pytest.raises(WithdrawalsStopped):
         await refunds.process.withdrawals.request(Payee(carl, "wx1", "o1"), 1, "w2")
@@ -223,7 +223,7 @@ async def test_two_cases_at_once_share_no_gift(refunds: RefundFixture) -> None:
     bert, *_ = refunds.hosts
     numbers = [await refunds.recharge(60) for _ in range(2)]
     gifts = [await refunds.give(bert, 60) for _ in range(2)]
-    cases = [await refunds.open(it, request_id=it) for it in numbers]
+    cases = [await refunds.open(number, request_id=number) for number in numbers]
     assert [case.gifts[0].key for case in cases] == [gifts[1]] * 2
     others = [RefundProcess(refunds.stores, refunds.bank, refunds.desk) for _ in cases]
     results = await asyncio.gather(
@@ -233,12 +233,12 @@ async def test_two_cases_at_once_share_no_gift(refunds: RefundFixture) -> None:
         ),
         return_exceptions=True,
     )
-    assert sum(isinstance(it, RefundChanged) for it in results) == 1
+    assert sum(isinstance(result, RefundChanged) for result in results) == 1
     changed = next(
         case for case, it in zip(cases, results, strict=True) if isinstance(it, RefundChanged)
     )
     previewed = await refunds.get(changed)
-    assert (previewed.state, [it.key for it in previewed.gifts]) == ("opened", [gifts[0]])
+    assert (previewed.state, [gift.key for gift in previewed.gifts]) == ("opened", [gifts[0]])
     await refunds.confirm(previewed)
     await asyncio.gather(*(other.sweep.sweep() for other in others))
     await refunds.sweep()

@@ -60,7 +60,7 @@ async def test_above_the_limit_another_operator_confirms(refunds: RefundFixture)
         await refunds.confirm(second, "olga")
     assert (await refunds.get(second)).state == "opened"
     assert (await refunds.confirm(second)).operators == "olga+pavel"
-    third = await refunds.open(await refunds.recharge(20), request_id="three", by="nobody")
+    third = await refunds.open(await refunds.recharge(20), request_id="three", by="unknown")
     with pytest.raises(RequesterNotAllowed):
         await refunds.confirm(third)
 
@@ -68,7 +68,7 @@ async def test_above_the_limit_another_operator_confirms(refunds: RefundFixture)
 async def test_a_case_is_decided_once(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge())
     results = await asyncio.gather(*(refunds.confirm(case) for _ in range(3)))
-    assert len({it.state for it in results}) == 1
+    assert len({case.state for case in results}) == 1
     assert len(await refunds.stores.entries(kind="reversal")) == 1
     assert (await refunds.confirm(case)).decided_by == "pavel"
     with pytest.raises(AlreadyDecided):
@@ -106,7 +106,7 @@ async def test_an_order_that_its_provider_cannot_refund_is_settled(refunds: Refu
     assert (await settle(case.id, apple, "olga", "Apple has declined")).state == "closed"
     assert (await refunds.notice(case)).outcome == "done"
     late = await refunds.get(case)
-    assert [it.state for it in late.orders] == ["refunded", "settled"]
+    assert [order.state for order in late.orders] == ["refunded", "settled"]
     assert len(await refunds.stores.entries(kind="reversal")) == 2
     await refunds.check()
 

@@ -108,9 +108,9 @@ async def outcome(refunds: RefundFixture, case: RefundCase) -> dict[str, Any]:
     entries = [await _shape(row, refunds) for row in await refunds.stores.entries()]
     return {
         "state": found.state,
-        "gifts": [(it.state, it.taken, it.owed) for it in found.gifts],
-        "orders": [it.state for it in found.orders],
-        "hosts": [it.stopped for it in found.hosts],
+        "gifts": [(gift.state, gift.taken, gift.owed) for gift in found.gifts],
+        "orders": [order.state for order in found.orders],
+        "hosts": [host.stopped for host in found.hosts],
         "balances": await refunds.balances(),
         "ranking": sorted((await refunds.ranking()).values()),
         "entries": sorted(entries),

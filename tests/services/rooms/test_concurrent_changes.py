@@ -207,7 +207,7 @@ class ConcurrentModel(RoomModel):
         keeper = RecordingKeeper(self.racing, listener)
         keeper._batcher._max_batch = MAX_BATCH
         keeper.recording = self.recording
-        await asyncio.gather(*[self._send(keeper, it, self._change_of(it)) for it in calls])
+        await asyncio.gather(*[self._send(keeper, call, self._change_of(call)) for call in calls])
         return listener
 
     async def _send(self, keeper: Keeper, call: Call, change: AnyChange) -> None:
@@ -239,8 +239,7 @@ class ConcurrentModel(RoomModel):
 
     def make(self, made: RoomChange) -> bool:
         """Whether the change has the same answer, or another process made it."""
-        room = self.load(made.live_id, *made.change.user_ids)
-        room.expire(self.now)
+        room = self.load_expired(made.live_id, *made.change.user_ids)
         try:
             outcome = made.change.rule(room, None)
         except QLiveError as error:
@@ -250,7 +249,9 @@ class ConcurrentModel(RoomModel):
         if room.changed:
             self.store.write(room, room.numbered(self.now))
         if any(event.type == LAST_EVENT_TYPE for event in room.events):
-            self.clear(room.live_id, room.epoch)
+            over = room.live_id, room.epoch
+            members = self.store.members.items()
+            self.store.members = {id_: m for id_, m in members if (m.live_id, m.epoch) != over}
         return True
 
 

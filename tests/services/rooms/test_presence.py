@@ -50,7 +50,7 @@ async def test_disconnects_during_an_outage_are_stored_later(presences: Presence
     process.presence.disconnect(replace(anna, at=2_000))
     presences.presence_store.unavailable = False
     await process.presence.flush()
-    assert [(await presences.row(it))["away_at"] for it in (BERT, ANNA)] == [1_000, 2_000]
+    assert [(await presences.row(person))["away_at"] for person in (BERT, ANNA)] == [1_000, 2_000]
     await presences.connect(process, BERT)
     await process.presence.flush()
     assert not await presences.is_away(BERT), "the disconnects are stored only once"
