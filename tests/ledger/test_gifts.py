@@ -4,21 +4,17 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.clock import day_interval, day_of
-from core.errors import QLiveError
-from ledger.errors import InsufficientGold, RequestIdReused
+from ledger.errors import InsufficientGold
 from ledger.gifts import (
     BalanceChange,
     GiftBatch,
-    GiftTransfer,
     RankingChange,
-    StoredEntry,
     day_scope,
     gift_postings,
     live_scope,
@@ -29,7 +25,6 @@ from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Ki
 from ledger.rates import rate_from
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger import TRANSFER, TRANSFER_WITHOUT_ID
-from tests.support.ledger_in_memory import MemoryLedgerStore
 
 EVENT = EventReference(7, "e1", 42)
 NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)
@@ -117,159 +112,75 @@ def test_a_gift_without_request_id_has_a_key_of_its_own() -> None:
     assert all(key.startswith("gift:anna:~") for key in keys)
 
 
-# ---- batches: tests/ledger/test_properties.py compares random ones with a model
+# ---- batches: test_properties.py compares repeated, refused and reused requests with a model
 
 
-class GiftLedger:
-    """An in-memory ledger that is given gifts in batches."""
-
-    def __init__(self, **balances: tuple[int, int]) -> None:
-        self.store = MemoryLedgerStore(**(balances or {"anna": (100, 10), "bert": (0, 0)}))
-
-    def give(self, *transfers: GiftTransfer, event: EventReference | None = None) -> list[Any]:
-        """Give a batch; returns the answers, and the types of errors."""
-        batch = self.store.load_context(transfers)
-        answers = [find_answer_or_give(batch, transfer, event) for transfer in transfers]
-        self.store.apply_batch(batch)
-        return [type(answer) if isinstance(answer, QLiveError) else answer for answer in answers]
-
-
-def find_answer_or_give(
-    batch: GiftBatch, transfer: GiftTransfer, event: EventReference | None = None
-) -> JsonObject | QLiveError:
-    return batch.find_answer(transfer) or batch.give(transfer, event)
+def batch_of(**balances: tuple[int, int]) -> GiftBatch:
+    return GiftBatch(NOON, {user_id: Balance(*pair) for user_id, pair in balances.items()})
 
 
 def success(gold: int, income: int) -> JsonObject:
     return {"status": "success", "gold": gold, "income": income}
 
 
-def test_a_gift_moves_gold_and_writes_an_entry_with_its_event() -> None:
-    ledger = GiftLedger(anna=(15, 10), bert=(0, 0))
-    assert ledger.give(TRANSFER, event=EVENT) == [success(0, 5)]
-    assert ledger.store.balances == {"anna": Balance(0, 5), "bert": Balance(0, 10)}
-    assert ledger.store.entries == {
-        "gift:anna:r1": JournalEntry(
-            "gift:anna:r1",
-            "gift",
-            "anna",
-            (
-                Posting("user:anna", "gold", -15),
-                Posting("house", "gold", 15),
-                Posting("user:anna", "income", -5),
-                Posting("house", "income", 5),
-                Posting("user:bert", "income", 10),
-                Posting("house", "income", -10),
-            ),
-            {"to": "bert", "gift_id": 3, "num": 2},
-            {"status": "success", "gold": 0, "income": 5},
-        )
-    }
-    assert ledger.store.references == {"gift:anna:r1": (ledger.store.now, EVENT)}
+def test_a_gift_moves_gold_then_income_and_has_an_entry() -> None:
+    batch = batch_of(anna=(15, 10), bert=(0, 0))
+    assert batch.find_answer(TRANSFER) is None
+    assert batch.give(TRANSFER, EVENT) == batch.find_answer(TRANSFER) == success(0, 5)
+    assert batch.balances == {"anna": Balance(0, 5), "bert": Balance(0, 10)}
+    [(entry, event)] = batch.entries
+    assert (entry.key, entry.kind, entry.by, event) == ("gift:anna:r1", "gift", "anna", EVENT)
+    assert (entry.content, entry.answer) == (TRANSFER.content, success(0, 5))
+    assert entry.lines == (
+        Posting("user:anna", "gold", -15),
+        Posting("house", "gold", 15),
+        Posting("user:anna", "income", -5),
+        Posting("house", "income", 5),
+        Posting("user:bert", "income", 10),
+        Posting("house", "income", -10),
+    )
 
 
 def test_a_free_gift_is_given_without_postings() -> None:
-    ledger = GiftLedger(anna=(3, 4), bert=(0, 0))
-    assert ledger.give(replace(TRANSFER, gold=0), event=EVENT) == [success(3, 4)]
-    assert ledger.store.entries["gift:anna:r1"].lines == ()
-    assert ledger.store.rankings == {}
+    batch = batch_of(anna=(3, 4), bert=(0, 0))
+    assert batch.give(replace(TRANSFER, gold=0), EVENT) == success(3, 4)
+    assert [entry.lines for entry, _ in batch.entries] == [()]
+    assert (batch.balance_changes, batch.ranking_changes) == ([], [])
 
 
 def test_a_gift_to_oneself_returns_the_balance_afterwards() -> None:
-    ledger = GiftLedger(anna=(15, 10))
-    assert ledger.give(replace(TRANSFER, receiver="anna")) == [success(0, 15)]
-    assert ledger.store.balances == {"anna": Balance(0, 15)}
+    batch = batch_of(anna=(15, 10))
+    assert batch.give(replace(TRANSFER, receiver="anna"), None) == success(0, 15)
+    assert batch.balances == {"anna": Balance(0, 15)}
 
 
-def test_a_repeated_request_charges_once_and_gets_the_same_answer() -> None:
-    """Whatever the price and the balance are then, in the same batch or later."""
-    ledger = GiftLedger(anna=(20, 0), bert=(0, 0))
-    pricier = replace(TRANSFER, gold=99, rate=Decimal(1))
-    assert ledger.give(TRANSFER, pricier) == [success(0, 0)] * 2
-    ledger.store.balances["anna"] = Balance(0, 7)
-    assert ledger.give(TRANSFER, pricier) == [success(0, 0)] * 2
-    assert ledger.store.balances == {"anna": Balance(0, 7), "bert": Balance(0, 10)}
-    assert len(ledger.store.entries) == 1
-
-
-@pytest.mark.parametrize("other", [{"receiver": "carl"}, {"gift_id": 4}, {"num": 3}])
-def test_a_request_id_reused_with_other_content_is_refused(other: dict[str, Any]) -> None:
-    """Also where the gold would not suffice."""
-    ledger = GiftLedger(anna=(20, 0), bert=(0, 0), carl=(0, 0))
-    another = replace(TRANSFER, **other)
-    assert ledger.give(TRANSFER, another) == [success(0, 0), RequestIdReused]
-    assert ledger.give(another) == [RequestIdReused]
-    assert len(ledger.store.entries) == 1
-
-
-def test_insufficient_gold_leaves_the_batch_unchanged_and_can_be_repeated() -> None:
-    batch = GiftBatch(NOON, {"anna": Balance(9, 10), "bert": Balance(0, 0)})
+def test_insufficient_gold_leaves_the_batch_unchanged() -> None:
+    batch = batch_of(anna=(9, 10), bert=(0, 0))
     assert isinstance(batch.give(TRANSFER, EVENT), InsufficientGold)
-    assert batch.balances == {"anna": Balance(9, 10), "bert": Balance(0, 0)}
-    assert (batch.entries, batch.balance_changes, batch.ranking_changes) == ([], [], [])
-    assert batch.written == {}
-    batch.balances["anna"] = Balance(10, 10)
-    assert find_answer_or_give(batch, TRANSFER) == success(0, 0)
+    assert batch == batch_of(anna=(9, 10), bert=(0, 0))
+    assert (batch.balance_changes, batch.ranking_changes) == ([], [])
 
 
-def test_each_gift_of_a_batch_sees_the_earlier_ones() -> None:
-    """Income that was just received pays; one sender without gold concerns no other."""
-    ledger = GiftLedger(anna=(25, 0), bert=(0, 0), carl=(0, 0))
-    forwarded = replace(TRANSFER, sender="bert", receiver="carl", num=1)
-    too_much, cheap = [replace(TRANSFER, request_id=n, gold=g) for n, g in (("b", 3), ("c", 2))]
-    assert ledger.give(forwarded, TRANSFER, too_much, forwarded, cheap) == [
-        *(InsufficientGold, success(5, 0), InsufficientGold, success(0, 0), success(1, 0)),
-    ]
-    assert ledger.store.balances == {"anna": (1, 0), "bert": (0, 2), "carl": (0, 5)}
-    assert [*ledger.store.entries] == ["gift:anna:r1", "gift:bert:r1", "gift:anna:c"]
-
-
-def test_a_batch_has_the_entries_balances_and_rankings_to_write() -> None:
-    batch = GiftBatch(
-        NOON, {"anna": Balance(35, 10), "bert": Balance(11, 2), "carl": Balance(7, 7)}
-    )
-    other_live = replace(EVENT, epoch="e2", seq=7)
-    for request_id, event in (("c", EVENT), ("a", other_live)):
-        batch.give(replace(TRANSFER, request_id=request_id), event)
-    batch.give(replace(TRANSFER, sender="bert", receiver="anna", num=1), None)
-    assert [(entry.key, event) for entry, event in batch.entries] == [
-        *(("gift:anna:c", EVENT), ("gift:anna:a", other_live), ("gift:bert:r1", None)),
-    ]
-    assert [entry.answer["gold"] for entry, _ in batch.entries] == [15, 0, 1]
+def test_a_batch_has_the_balances_and_rankings_to_write() -> None:
+    """Also a balance that nets to zero, since a concurrent change of it is a conflict."""
+    batch = batch_of(anna=(15, 15), bert=(1, 2), carl=(7, 7))
+    for request_id, event in (("a", EVENT), ("b", None)):
+        batch.give(replace(TRANSFER, request_id=request_id, num=1), event)
+    batch.give(replace(TRANSFER, sender="bert", receiver="anna", num=1, rate=Decimal("0.7")), None)
     assert batch.balance_changes == [
-        BalanceChange("anna", Balance(35, 10), Balance(0, 10)),
-        BalanceChange("bert", Balance(11, 2), Balance(1, 22)),
+        BalanceChange("anna", Balance(15, 15), Balance(0, 17)),
+        BalanceChange("bert", Balance(1, 2), Balance(0, 3)),
     ]
     assert batch.ranking_changes == [
-        RankingChange(DAY, "anna", 40, 5),
-        RankingChange(DAY, "bert", 10, 20),
-        RankingChange("live:7:e1", "anna", 20, 0),
-        RankingChange("live:7:e1", "bert", 0, 10),
-        RankingChange("live:7:e2", "anna", 20, 0),
-        RankingChange("live:7:e2", "bert", 0, 10),
+        RankingChange(DAY, "anna", 20, 7),
+        RankingChange(DAY, "bert", 10, 10),
+        RankingChange("live:7:e1", "anna", 10, 0),
+        RankingChange("live:7:e1", "bert", 0, 5),
     ]
-
-
-def test_a_balance_change_is_included_if_there_are_postings_even_if_they_net_to_zero() -> None:
-    batch = GiftBatch(NOON, {"anna": Balance(0, 20), "bert": Balance(0, 0)})
-    there = replace(TRANSFER, rate=Decimal(1))
-    for transfer in (there, replace(there, sender="bert", receiver="anna")):
-        batch.give(transfer, None)
-    assert batch.balance_changes == [
-        BalanceChange("anna", Balance(0, 20), Balance(0, 20)),
-        BalanceChange("bert", Balance(0, 0), Balance(0, 0)),
-    ]
-    batch = GiftBatch(NOON, {"anna": Balance(20, 0), "bert": Balance(0, 0)})
-    batch.give(replace(TRANSFER, rate=Decimal(0)), None)
-    assert batch.balance_changes == [BalanceChange("anna", Balance(20, 0), Balance(0, 0))]
-
-
-def test_a_stored_gift_is_neither_written_nor_ranked_again() -> None:
-    stored = StoredEntry(TRANSFER.content, success(80, 10))
-    balances = {"anna": Balance(80, 10), "bert": Balance(0, 10)}
-    batch = GiftBatch(NOON, balances, {TRANSFER.key: stored})
-    assert find_answer_or_give(batch, TRANSFER, EVENT) == success(80, 10)
-    assert (batch.entries, batch.balance_changes, batch.ranking_changes) == ([], [], [])
+    there, back = batch_of(anna=(0, 20), bert=(0, 0)), replace(TRANSFER, rate=Decimal(1))
+    for transfer in (back, replace(back, sender="bert", receiver="anna")):
+        there.give(transfer, None)
+    assert [change.before == change.after for change in there.balance_changes] == [True, True]
 
 
 # ---- rankings

@@ -1,6 +1,6 @@
 """The ledger against a simple model, under random sequences of operations.
 
-250 runs reach every answer and every error; QLIVE_EXAMPLES=long tries 50,000 different ones.
+QLIVE_EXAMPLES=long tries 50,000 different ones.
 """
 
 from collections import Counter
@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,7 +32,7 @@ from ledger.journal import EventReference
 from ledger.recharge import Order, Payment, PaymentRefused, Refund
 from services.gold.ledger import LedgerService
 from services.payments.payments import PaymentService
-from tests.support.hypothesis_profiles import example_settings
+from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
 
 SETTINGS = example_settings(250, stateful_step_count=15)
@@ -199,6 +199,9 @@ def income_of(transfer: GiftTransfer) -> int:
 
 
 class LedgerMachine(RuleBasedStateMachine):
+    outcomes: ClassVar[set[Outcome]] = set()
+    """Those of all runs; "answered" for any answer with data."""
+
     def __init__(self) -> None:
         super().__init__()
         self.store = MemoryLedgerStore(**INITIAL_BALANCES)
@@ -212,7 +215,6 @@ class LedgerMachine(RuleBasedStateMachine):
             for unit, amount in zip(UNITS, pair, strict=True):
                 self.model.balances[user_id, unit] = amount
         self.transfers: list[GiftTransfer] = []
-        self.outcomes: list[Outcome] = []
         self.calls: list[tuple[Callable[[], Outcome], Callable[[], PendingCall]]] = []
 
     @rule(transfers=st.lists(TRANSFER, min_size=1, max_size=6), live=LIVE, delay_ms=DELAY_MS)
@@ -285,9 +287,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def check(self, expected: Callable[[], Outcome], call: Callable[[], PendingCall]) -> None:
         """Compare the outcome of a call with that of the model."""
         self.calls.append((expected, call))
-        expected_outcome = expected()
-        self.outcomes.append(expected_outcome)
-        assert outcome_of(call()) == expected_outcome
+        outcome = expected()
+        assert outcome_of(call()) == outcome
+        self.outcomes.add("answered" if isinstance(outcome, dict) else outcome)
 
     def spend(self, user_id: str) -> None:
         """Spend all the user's gold."""
@@ -373,28 +375,11 @@ def outcome_of(call: PendingCall) -> Outcome:
 
 
 def test_journal_balances_and_rankings_agree_after_random_operations() -> None:
-    run_state_machine_as_test(LedgerMachine, settings=SETTINGS)
-
-
-def test_the_state_machine_reaches_every_error() -> None:
     """The properties are worth little if the rules never cause an error."""
-    machine, order = LedgerMachine(), ORDERS[0]
-    machine.reverse(0)
-    machine.grant("anna", 7, "x")
-    machine.grant("anna", 40, "x")
-    machine.pay(order, less=1)
-    machine.refund(order, 5, "a", "nothing")
-    machine.pay(order, less=0)
-    machine.pay(order, less=0)
-    machine.refund(order, 5, "a", "spent")
-    machine.reverse(0)
-    machine.settle("carl", 1, "y", by_house=False)
-    machine.settle("carl", 0, "z", by_house=False)
-    outcomes = [
-        outcome if isinstance(outcome, type | str | bool) else "answered"
-        for outcome in machine.outcomes
-    ]
-    assert outcomes == [
-        *(EntryNotFound, "answered", RequestIdReused, "amount", "not_paid", True, False),
-        *(False, True, NotReversible, DebtExceeded, InsufficientGold),
-    ]
+    outcomes = LedgerMachine.outcomes = set()
+    run_state_machine_as_test(LedgerMachine, settings=SETTINGS)
+    if not FEW_EXAMPLES:
+        assert outcomes >= {
+            *(EntryNotFound, NotReversible, RequestIdReused, InsufficientGold, DebtExceeded),
+            *("amount", "not_paid", True, False, "answered"),
+        }

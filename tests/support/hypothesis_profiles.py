@@ -12,6 +12,8 @@ from hypothesis import settings
 FACTORS = {"dev": 0.1, "ci": 1, "long": 200}
 PROFILE = os.environ.get("QLIVE_EXAMPLES", "ci")
 LONG_PROFILE = PROFILE == "long"
+FEW_EXAMPLES = PROFILE == "dev"
+"""Too few to reach every outcome."""
 
 
 def examples(count: int) -> int:
