@@ -75,14 +75,6 @@ class FanoutFixture:
             await asyncio.sleep(0)
 
 
-async def test_small_room_receives_an_event_at_once() -> None:
-    room = FanoutFixture(slice_=3)
-    outboxes = [room.add() for _ in range(3)]
-    room.send_event()
-    assert [outbox.received for outbox in outboxes] == [[1]] * 3
-    assert (room.fanout.sent, room.fanout.busy) == (1, False)
-
-
 async def test_failed_batch_does_not_stop_later_batches() -> None:
     def on_delivered(_latency: float) -> None:
         raise ZeroDivisionError
@@ -130,7 +122,10 @@ async def test_frames_queued_during_a_batch_are_sent_joined_and_in_order() -> No
 # ---- busy rooms
 
 
-async def test_busy_room_batches_events_into_one_send_in_order() -> None:
+async def test_busy_room_batches_events_into_one_send_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 60)
     room = FanoutFixture(slice_=9, gather=0.02)
     outboxes = [room.add() for _ in range(2)]
     room.send_event()
@@ -150,6 +145,7 @@ async def test_busy_room_batches_events_into_one_send_in_order() -> None:
 
 
 async def test_only_events_of_a_busy_room_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 60)
     room = FanoutFixture(slice_=9, gather=0.02)
     outbox = room.add()
     room.send_event()
@@ -318,7 +314,7 @@ class FanoutModel:
             )
 
 
-@example_settings(500)
+@example_settings(300)
 @given(slice_=st.integers(1, 3), gather=st.sampled_from([0, 0.005]), actions=ACTIONS)
 def test_each_socket_receives_exactly_the_frames_sent_while_joined_then_the_close(
     slice_: int, gather: float, actions: list[tuple[str, str]]

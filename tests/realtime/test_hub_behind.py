@@ -112,17 +112,6 @@ async def test_backfill_repeats_for_an_event_lost_during_its_read(
     assert outbox.received_events == [("snapshot", 0), *profile_events(1, 4)]
 
 
-async def test_event_that_arrives_in_order_during_a_backfill_is_counted_once(
-    hub_fixture: HubFixture,
-) -> None:
-    await hub_fixture.join()
-    late = hub_fixture.stored.save()
-    hub_fixture.stored.after_read = lambda: hub_fixture.publish_event(late)
-    hub_fixture.store_and_publish()
-    await hub_fixture.wait_backfilled()
-    assert (hub_fixture.hub.events_delivered, hub_fixture.hub.events_backfilled) == (2, 1)
-
-
 @pytest.mark.parametrize("since", [None, ResumePosition("a", 0), ResumePosition("a", 5)])
 async def test_socket_that_joins_while_the_room_is_behind_misses_no_event(
     hub_fixture: HubFixture, since: ResumePosition | None
