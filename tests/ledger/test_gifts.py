@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.clock import day_interval, day_of
-from ledger.errors import InsufficientGold
+from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import (
     BalanceChange,
     GiftBatch,
@@ -139,6 +139,16 @@ def test_a_gift_moves_gold_then_income_and_has_an_entry() -> None:
         Posting("user:bert", "income", 10),
         Posting("house", "income", -10),
     )
+
+
+def test_a_repeated_request_has_its_answer_and_a_reused_request_id_is_refused() -> None:
+    batch = batch_of(anna=(20, 0), bert=(0, 0))
+    answer = batch.give(TRANSFER, EVENT)
+    assert batch.find_answer(replace(TRANSFER, gold=99)) == answer
+    for other in ({"receiver": "carl"}, {"gift_id": 4}, {"num": 3}):
+        assert isinstance(batch.find_answer(replace(TRANSFER, **other)), RequestIdReused)
+    for new in (replace(TRANSFER, request_id="r2"), replace(TRANSFER, sender="bert")):
+        assert batch.find_answer(new) is batch.find_answer(TRANSFER_WITHOUT_ID) is None
 
 
 def test_a_free_gift_is_given_without_postings() -> None:

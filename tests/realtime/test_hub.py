@@ -7,10 +7,10 @@ import pytest
 
 from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
-from realtime.resume import ResumePosition, RoomView
+from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
-from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
+from tests.support.hub import ROOM, HubFixture, OutboxSpy, SlowJoin, profile_events
 
 # ---- delivery
 
@@ -216,17 +216,10 @@ async def test_close_all_closes_joined_joining_and_unauthenticated_sockets() -> 
     joined = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(5)]
     joining, unauthenticated = OutboxSpy("joining"), OutboxSpy("")
     hub_fixture.hub.connect(unauthenticated)
-    may_load = asyncio.Event()
-
-    async def load_view() -> RoomView:
-        await may_load.wait()
-        return await hub_fixture.stored.load_view()
-
-    task = asyncio.ensure_future(hub_fixture.join(joining, load_view=load_view))
-    await asyncio.sleep(0)
+    join = SlowJoin(hub_fixture, joining)
+    await join.has_read()
     hub_fixture.hub.close_all(lambda user_id: 100 + len(user_id))
-    may_load.set()
-    await task
+    await join.finish()
     while any(outbox.code is None for outbox in joined):
         await asyncio.sleep(0)
     every_outbox = [*joined, joining, unauthenticated]

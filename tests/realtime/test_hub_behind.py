@@ -9,7 +9,7 @@ from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition, RoomView
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
-from tests.support.hub import HubFixture, OutboxSpy, profile_events
+from tests.support.hub import HubFixture, OutboxSpy, SlowJoin, profile_events
 from tests.support.waiting import run_ready_tasks
 
 
@@ -18,6 +18,17 @@ def lose_events(hub_fixture: HubFixture, count: int) -> list[NumberedEvent]:
     events = [hub_fixture.stored.save() for _ in range(count)]
     hub_fixture.stored.oldest = len(hub_fixture.stored.log)
     return events
+
+
+def publish_during_reads(hub_fixture: HubFixture, times: int) -> None:
+    """Publish an event during each of the next reads of log and room."""
+
+    def publish() -> None:
+        hub_fixture.store_and_publish()
+        if times > 1:
+            publish_during_reads(hub_fixture, times - 1)
+
+    hub_fixture.stored.after_read = publish
 
 
 async def test_sockets_of_a_room_that_fell_behind_get_a_snapshot_and_stay_open(
@@ -54,16 +65,7 @@ async def test_events_published_while_the_snapshot_is_read_follow_it_once(
     """A hint beyond the gap starts the backfill; more follow while log and room are read."""
     outbox = await hub_fixture.join()
     lose_events(hub_fixture, 5)
-    reads = 0
-
-    def publish_during_each_read() -> None:
-        nonlocal reads
-        reads += 1
-        if reads < 4:
-            hub_fixture.store_and_publish()
-            hub_fixture.stored.after_read = publish_during_each_read
-
-    hub_fixture.stored.after_read = publish_during_each_read
+    publish_during_reads(hub_fixture, 3)
     hub_fixture.store_and_publish()
     await hub_fixture.wait_backfilled()
     last = len(hub_fixture.stored.log)
@@ -78,20 +80,11 @@ async def test_backfill_ends_although_events_are_published_during_every_read(
 ) -> None:
     outbox = await hub_fixture.join()
     hub_fixture.stored.save()
-    reads = 0
-
-    def publish_during_each_read() -> None:
-        nonlocal reads
-        reads += 1
-        hub_fixture.store_and_publish()
-        if reads < 20:
-            hub_fixture.stored.after_read = publish_during_each_read
-
-    hub_fixture.stored.after_read = publish_during_each_read
+    publish_during_reads(hub_fixture, 20)
     hub_fixture.store_and_publish()
     await hub_fixture.wait_backfilled()
-    assert reads == 1
     last = len(hub_fixture.stored.log)
+    assert last == 3, "there was one read"
     assert outbox.received_events == [("snapshot", 0), *profile_events(1, last)]
     assert hub_fixture.hub.events_delivered == last
 
@@ -138,24 +131,12 @@ async def test_join_during_the_read_of_the_snapshot_gets_the_room_once(
 ) -> None:
     """The channel skips ahead between the join's read of the room and its first frame."""
     old = await hub_fixture.join(OutboxSpy("1"))
-    may_return = asyncio.Event()
     new = OutboxSpy("2")
-    first_read = True
-
-    async def load_view() -> RoomView:
-        nonlocal first_read
-        view = await hub_fixture.stored.load_view()
-        if first_read:
-            first_read = False
-            await may_return.wait()
-        return view
-
-    joining = asyncio.ensure_future(hub_fixture.join(new, load_view=load_view))
-    await run_ready_tasks()
+    joining = SlowJoin(hub_fixture, new)
+    await joining.has_read()
     lose_events(hub_fixture, 5)
     await hub_fixture.hub.check()
-    may_return.set()
-    await joining
+    await joining.finish()
     hub_fixture.store_and_publish()
     assert old.received_events == [("snapshot", 0), ("snapshot", 5), *profile_events(6, 6)]
     assert new.received_events == [("snapshot", 5), *profile_events(6, 6)]

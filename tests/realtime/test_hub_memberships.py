@@ -1,15 +1,11 @@
 """Sockets closed by messages from other processes: newer sockets, tokens and evictions."""
 
-import asyncio
-
 import pytest
 
 from realtime.bus import BusMessage, ConnectionOpened, TokenRevoked, UserEvicted
 from realtime.close_codes import CloseCode
-from realtime.resume import RoomView
 from rooms.errors import NotAMember
-from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
-from tests.support.waiting import until
+from tests.support.hub import ROOM, HubFixture, OutboxSpy, SlowJoin, profile_events
 
 PUT_OUT, NOT_A_MEMBER = CloseCode.PUT_OUT, CloseCode.NOT_A_MEMBER
 
@@ -96,32 +92,6 @@ async def test_message_that_does_not_concern_a_joining_socket_leaves_it_open(
     hub_fixture.stored.after_read = lambda: hub_fixture.hub.on_message(message)
     outbox = await hub_fixture.join(OutboxSpy("1", number=5))
     assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0)])
-
-
-class SlowJoin:
-    """A join that goes on when it may; a second read of the room raises `refused`, if set."""
-
-    def __init__(self, hub_fixture: HubFixture, outbox: OutboxSpy) -> None:
-        self.stored = hub_fixture.stored
-        self.may_return = asyncio.Event()
-        self.reads = 0
-        self.refused: Exception | None = None
-        self.task = asyncio.ensure_future(hub_fixture.join(outbox, load_view=self.load_view))
-
-    async def load_view(self) -> RoomView:
-        if self.refused:
-            raise self.refused
-        view = await self.stored.load_view()
-        self.reads += 1
-        await self.may_return.wait()
-        return view
-
-    async def has_read(self) -> None:
-        await until(lambda: self.reads)
-
-    async def finish(self) -> None:
-        self.may_return.set()
-        await self.task
 
 
 async def test_evicted_socket_is_rejected_while_a_second_one_joins_concurrently(

@@ -130,14 +130,6 @@ def test_the_absence_of_a_viewer_or_applicant_is_never_shown(person: Person) -> 
     assert not room.changed
 
 
-def test_a_profile_change_does_not_end_an_absence() -> None:
-    room = shown_away(room_with_guests(BERT), BERT, HOST)
-    for person in (BERT, HOST):
-        room.update_profile(replace(person, nickname="new"))
-    assert room.male
-    assert (room.male.away, room.owner.away, room.status) == (True, True, "paused")
-
-
 def test_a_paused_live_continues_for_the_other_users() -> None:
     room = shown_away(live_room(BERT, ANNA), HOST)
     room.apply(BERT, NOW, 600)
@@ -179,24 +171,6 @@ def test_a_return_is_not_shown_if_the_absence_was_not(person: Person) -> None:
     room = room_with_away(room_with_guests(BERT, watching=(CARL,)), person)
     room.mark_connected(person.user_id)
     assert not room.changed
-
-
-def test_a_return_after_the_end_of_the_live_changes_nothing() -> None:
-    room = shown_away(room_with_guests(BERT), HOST, BERT)
-    room.close("operator")
-    room = reloaded(room)
-    for person in (HOST, BERT):
-        room.mark_connected(person.user_id)
-    assert not room.changed
-
-
-def test_a_second_absence_has_the_full_grace_period() -> None:
-    room = shown_away(room_with_guests(BERT), BERT)
-    room.mark_connected(BERT.user_id)
-    room = room_with_away(reloaded(room), BERT, NOW + 44_000)
-    assert apply_absence(room, BERT, 45) == 47
-    assert not room.changed
-    assert apply_absence(room, BERT, 47) == 89
 
 
 # ---- end of the grace period

@@ -105,10 +105,18 @@ def test_only_the_host_ends_the_live(person: Person) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "published"),
-    [("left", "host"), ("offline", "offline"), ("banned", "banned"), ("operator", "operator")],
+    ("reason", "of_guest", "published"),
+    [
+        ("left", "left", "host"),
+        ("offline", "offline", "offline"),
+        ("banned", "banned", "banned"),
+        ("operator", "left", "operator"),
+    ],
 )
-def test_the_removal_of_the_host_ends_the_live(reason: str, published: str) -> None:
+def test_the_removal_of_the_host_ends_the_live(reason: str, of_guest: str, published: str) -> None:
+    room = room_with_guests(BERT)
+    room.remove_member(BERT.user_id, reason)
+    assert events_of(room) == [("micro_leave", {**BERT.face(), "reason": of_guest})]
     room = room_with_guests(BERT)
     room.remove_member(HOST.user_id, reason)
     assert events_of(room) == [("live_end", {**HOST.face(), "reason": published})]

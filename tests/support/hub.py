@@ -14,6 +14,7 @@ from realtime.hub import Hub
 from realtime.resume import ResumePosition, RoomView
 from rooms.events import NumberedEvent
 from rooms.members import MemberSocket
+from tests.support.waiting import until
 
 ROOM = 7
 
@@ -148,6 +149,32 @@ class HubFixture:
     async def wait_backfilled(self) -> None:
         while self.hub._filling:
             await asyncio.sleep(0)
+
+
+class SlowJoin:
+    """A join that goes on when it may; a second read of the room raises `refused`, if set."""
+
+    def __init__(self, hub_fixture: HubFixture, outbox: OutboxSpy) -> None:
+        self.stored = hub_fixture.stored
+        self.may_return = asyncio.Event()
+        self.reads = 0
+        self.refused: Exception | None = None
+        self.task = asyncio.ensure_future(hub_fixture.join(outbox, load_view=self.load_view))
+
+    async def load_view(self) -> RoomView:
+        if self.refused:
+            raise self.refused
+        view = await self.stored.load_view()
+        self.reads += 1
+        await self.may_return.wait()
+        return view
+
+    async def has_read(self) -> None:
+        await until(lambda: self.reads)
+
+    async def finish(self) -> None:
+        self.may_return.set()
+        await self.task
 
 
 def profile_events(first: int, last: int) -> list[tuple[str, int]]:
