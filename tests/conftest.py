@@ -44,11 +44,11 @@ PYTEST = os.path.relpath(Path(sys.prefix) / "bin" / "pytest")
 
 pytest_plugins = [
     "tests.support.database",
-    "tests.support.presence",
     "tests.support.redis_server",
     "tests.support.server",
     "tests.support.server_program",
     "tests.support.storage",
+    "tests.support.presence",
     "tests.support.tencent",
 ]
 

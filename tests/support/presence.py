@@ -1,13 +1,12 @@
 """Presence on a real MongoDB: a live room, its users, and several processes."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 from tornado.ioloop import IOLoop
 
@@ -18,19 +17,10 @@ from rooms.room import Room
 from services.keeper import Keeper
 from services.rooms.presence import Lease, Presence
 from services.rooms.socket_reconciler import SocketReconciler
-from storage.database import Database
-from storage.jobs.outbox import OutboxStore
-from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
-from storage.rooms.rooms import RoomStore
-from tests.support.database import clear_database
+from tests.support.room_builders import EPOCH, GRACE, HOST
+from tests.support.storage import StoresFixture
 
-NAME = "qlive_test_presence"
-EPOCH = "epoch-1"
-HOST = Person("10000000", "hong", "", 2)
-BERT = Person("10000001", "bert", "", 1)
-ANNA = Person("10000002", "anna", "", 2)
-GRACE = GracePolicy(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
 AN_HOUR = 3_600.0
 NOT_USED: Any = None
 
@@ -105,19 +95,15 @@ class Process:
 class PresenceFixture:
     """A live room of HOST in MongoDB."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.members = MemberStore(database)
-        self.rooms = RoomStore(database, self.members, OutboxStore(database))
-        self.presence_store = FailingPresenceStore(database, GRACE)
+    def __init__(self, stores: StoresFixture) -> None:
+        self.database, self.members, self.rooms = stores.database, stores.members, stores.rooms
+        self.presence_store = FailingPresenceStore(stores.database, GRACE)
+        self.keeper = Keeper(self.rooms, RoomListenerSpy())
         self.live_id = 0
 
     async def open(self) -> None:
-        await self.rooms.make_indexes()
-        await self.members.make_indexes()
-        await self.presence_store.make_indexes()
         self.live_id, _, _ = await self.rooms.get_or_create(HOST)
-        await self._keeper(RoomListenerSpy()).change(
+        await self.keeper.change(
             self.live_id,
             lambda room: room.open(HOST, EPOCH, "host-stream", now_ms()),
             HOST.user_id,
@@ -135,22 +121,20 @@ class PresenceFixture:
         sockets: list[MemberSocket] = []
         listener = RoomListenerSpy()
         own_lease = Lease(self.presence_store, name, lease)
-        presence = Presence(
-            self.presence_store, self.members, self._keeper(listener), own_lease, grace
-        )
+        keeper = Keeper(self.rooms, listener)
+        presence = Presence(self.presence_store, self.members, keeper, own_lease, grace)
         hub: Any = SimpleNamespace(here=sockets)
         stores: Any = SimpleNamespace(presence=self.presence_store)
         reconciler = SocketReconciler(NOT_USED, hub, own_lease, stores, NOT_USED, NOT_USED)
         return Process(presence, own_lease, reconciler, name, listener, sockets)
 
     async def enter(self, *people: Person) -> None:
-        keeper = self._keeper(RoomListenerSpy())
         for person in people:
-            await keeper.enter(self.live_id, person)
+            await self.keeper.enter(self.live_id, person)
 
     async def seat(self, person: Person) -> None:
         await self.enter(person)
-        await self._keeper(RoomListenerSpy()).change(
+        await self.keeper.change(
             self.live_id,
             lambda room: room.accept(person, "open", f"{person.user_id}_s", ""),
             person.user_id,
@@ -196,16 +180,9 @@ class PresenceFixture:
         update = [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}]
         await self.database.collection("processes").update_one({"_id": process.name}, update)
 
-    def _keeper(self, listener: RoomListenerSpy) -> Keeper:
-        return Keeper(self.rooms, listener)
-
 
 @pytest.fixture
-def presences(
-    io_loop: IOLoop, mongo_uri: str, mongo: MongoClient[Any]
-) -> Iterator[PresenceFixture]:
-    clear_database(mongo, NAME)
-    fixture = PresenceFixture(Database(mongo_uri, NAME))
+def presences(io_loop: IOLoop, stores: StoresFixture) -> PresenceFixture:
+    fixture = PresenceFixture(stores)
     io_loop.run_sync(fixture.open)
-    yield fixture
-    io_loop.run_sync(fixture.database.close)
+    return fixture

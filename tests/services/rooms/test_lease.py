@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from tests.support.presence import ANNA, BERT, HOST, PresenceFixture
+from tests.support.presence import PresenceFixture
+from tests.support.room_builders import ANNA, BERT, HOST
 
 
 async def test_lease_is_held_from_a_renewal_until_it_lapses(presences: PresenceFixture) -> None:

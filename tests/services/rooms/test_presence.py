@@ -10,7 +10,8 @@ from rooms.errors import NotAMember
 from rooms.members import GracePolicy, MemberSocket, Person
 from services.rooms import presence as module
 from services.rooms.presence import CLOCK_SKEW_MS, SILENT_MS
-from tests.support.presence import ANNA, BERT, GRACE, HOST, PresenceFixture, Process
+from tests.support.presence import PresenceFixture, Process
+from tests.support.room_builders import ANNA, BERT, GRACE, HOST
 
 NO_GRACE = GracePolicy(shown=0, viewer=0, guest=0, host=0)
 
