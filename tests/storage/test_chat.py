@@ -82,7 +82,7 @@ async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) 
     while more := await cursors.claim(NOW, NOW + LEASE, 4):
         claims.append(more)
     assert all(len(some) <= 4 for some in claims)
-    assert sorted(it.live_id for some in claims for it in some) == list(range(10))
+    assert sorted(claimed.live_id for some in claims for claimed in some) == list(range(10))
 
 
 # ---- progress
@@ -150,7 +150,7 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay_and_finished_
     lost = {claim.live_id for claim in await cursors.claim(NOW, NOW, 2)}
     over = next(claim.live_id for claim in claims if claim.live_id not in lost)
     moved = await asyncio.gather(
-        *(cursors.advance(it, at(3, over=it.live_id == over), NOW) for it in claims)
+        *(cursors.advance(claimed, at(3, over=claimed.live_id == over), NOW) for claimed in claims)
     )
     assert moved == [claim.live_id not in lost for claim in claims]
     assert await cursors.cursors() == {

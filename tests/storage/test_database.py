@@ -272,7 +272,7 @@ def test_driver_errors_map_to_storage_errors(error: Exception, expected: type) -
 
 async def test_every_command_is_reported_with_outcome_and_seconds(mongo_uri: str) -> None:
     reports: list[tuple[str, str, float]] = []
-    database = Database(mongo_uri, NAME, [CommandLatency(lambda *it: reports.append(it))])
+    database = Database(mongo_uri, NAME, [CommandLatency(lambda *report: reports.append(report))])
     await database.collection("things").find_one({})
     with pytest.raises(OperationFailure):
         await database.collection("things").find_one({"$nonsense": 1})

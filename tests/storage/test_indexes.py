@@ -89,7 +89,7 @@ def plan_stages(explained: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     def stages(plan: dict[str, Any]) -> list[dict[str, Any]]:
         inner = [plan["inputStage"]] if "inputStage" in plan else plan.get("inputStages", [])
-        return [plan, *(stage for it in inner for stage in stages(it))]
+        return [plan, *(stage for inner_plan in inner for stage in stages(inner_plan))]
 
     return stages(explained["queryPlanner"]["winningPlan"])
 

@@ -16,7 +16,9 @@ MINUTE = timedelta(minutes=1)
 
 
 def new_case(number: int, *orders: str, user_id: str = "anna") -> RefundCase:
-    steps = (OrderStep(it, "xpay", 600, 60, by_apple=False, refund=f"R{it}") for it in orders)
+    steps = (
+        OrderStep(order, "xpay", 600, 60, by_apple=False, refund=f"R{order}") for order in orders
+    )
     gifts = (GiftStep(f"gift:anna:{n}", AT, "bert", 20, 10) for n in range(3))
     hosts = (HostStep("bert", 30, 30, 0, 0, 0),)
     at = AT + number * MINUTE

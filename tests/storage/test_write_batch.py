@@ -205,7 +205,7 @@ async def test_a_transaction_has_a_limited_number_of_writes_and_of_updated_field
 def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
     """MongoDB closes the connection at more than that, which all of the group would lose."""
     long = "\U0001f339" * 512
-    anna, bert = (replace(it, nickname=long[:50], face_url=long) for it in (ANNA, BERT))
+    anna, bert = (replace(person, nickname=long[:50], face_url=long) for person in (ANNA, BERT))
     gift: Any = {"id": 1, "name": long[:60], "image": long, "effect": long}
     faces: Any = {"from": anna.face(), "to": bert.face()}
     room = live_room()

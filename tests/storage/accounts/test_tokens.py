@@ -159,7 +159,9 @@ async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_exten
     with blocked_writes(mongo[NAME].tokens, token_id(valid)):
         uses = [asyncio.ensure_future(stores.tokens.user_id_of(valid))]
         await until(lambda: stores.tokens._uses._queues)
-        uses += [asyncio.ensure_future(stores.tokens.user_id_of(it)) for it in (waiting, revoked)]
+        uses += [
+            asyncio.ensure_future(stores.tokens.user_id_of(token)) for token in (waiting, revoked)
+        ]
         await until(lambda: len(stores.tokens._uses._queues[0]) == 2)
         await stores.tokens.revoke(revoked)
     assert await asyncio.gather(*uses) == ["anna", "bert", None]

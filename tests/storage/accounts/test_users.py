@@ -63,7 +63,7 @@ async def test_users_are_found_by_id_or_openid(stores: StoresFixture) -> None:
     assert await stores.users.by_openid("app", "unknown") is None
     assert await stores.users.by_openid("other app", "o0") is None
     found = await stores.users.find_many([ids[2], "unknown", ids[0], ids[1]])
-    assert [it.user_id for it in found] == [ids[2], ids[0], ids[1]]
+    assert [user.user_id for user in found] == [ids[2], ids[0], ids[1]]
     with pytest.raises(UserNotFound):
         await stores.users.get("unknown")
 

@@ -115,7 +115,7 @@ async def test_forged_message_is_kept_with_its_reason_for_a_week_and_blocks_no_g
     assert await inbox.receive(MESSAGE) == "received"
     await inbox.settle(MESSAGE, "done")
     await inbox.refuse(MESSAGE, "sign")
-    assert sorted(it["outcome"] for it in await rows(database)) == ["done", "refused"]
+    assert sorted(stored["outcome"] for stored in await rows(database)) == ["done", "refused"]
     assert await inbox.receive(MESSAGE) == "done"
     assert not await inbox.reopen("im:0")
     assert await inbox.find("im:0") is None
@@ -132,7 +132,7 @@ async def test_forged_messages_take_few_slots_and_are_counted_for_their_own_reas
     stored = await rows(database)
     assert len(stored) == 4
     times = {
-        reason: sum(it["times"] for it in stored if it["reason"] == reason)
+        reason: sum(kept["times"] for kept in stored if kept["reason"] == reason)
         for reason in ("sign", "probe")
     }
     assert times == {"sign": 13, "probe": 7}
@@ -143,8 +143,8 @@ async def test_long_message_is_truncated(inbox: InboxStore, database: Database) 
     await inbox.receive(long_message)
     await inbox.refuse(long_message, "sign")
     lengths = {
-        it["outcome"]: (len(it["query"].encode()), len(it["raw"].encode()))
-        for it in await rows(database)
+        stored["outcome"]: (len(stored["query"].encode()), len(stored["raw"].encode()))
+        for stored in await rows(database)
     }
     assert lengths == {
         "received": (QUERY_BYTES, RAW_BYTES // 3 * 3),  # cut between characters of three bytes

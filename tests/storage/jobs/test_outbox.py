@@ -153,7 +153,9 @@ async def test_values_of_one_key_are_collected_in_one_message(stores: StoresFixt
     assert (await claim_due(stores.outbox)).payload == {"streams": ["next"]}
     later = datetime.now(UTC) + LEASE
     claimed = await stores.outbox.claim(later, later + LEASE, 10)
-    assert [it.payload for it in claimed] == [payload, {"streams": ["next"]}], "each was sent"
+    assert [message.payload for message in claimed] == [payload, {"streams": ["next"]}], (
+        "each was sent"
+    )
     assert (claimed[0].id, claimed[0].tries) == (message.id, 2)
 
 

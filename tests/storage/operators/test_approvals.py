@@ -40,7 +40,7 @@ async def test_requests_are_listed_newest_first_in_pages_and_kept_for_their_time
     first, cursor = await approvals.page("", 3, waiting=True)
     assert cursor
     second, end = await approvals.page(cursor, 3, waiting=True)
-    assert [it.key for it in first + second] == [f"grant:{n}" for n in range(5)]
+    assert [request.key for request in first + second] == [f"grant:{n}" for n in range(5)]
     assert end is None
     rows = await database.collection("approvals").find().to_list()
     assert {row["delete_at"] - row["made_at"] for row in rows} == {KEPT}
@@ -59,4 +59,4 @@ async def test_declined_and_expired_requests_are_set_aside(approvals: ApprovalSt
     await approvals.set_aside("expired")
     assert await approvals.find("expired") is None
     listed, _ = await approvals.page("", 9, waiting=False)
-    assert sorted(it.state for it in listed) == ["declined", "done", "expired", "waiting"]
+    assert sorted(request.state for request in listed) == ["declined", "done", "expired", "waiting"]

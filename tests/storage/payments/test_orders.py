@@ -69,7 +69,7 @@ def test_order_numbers_are_unique_and_valid_for_wechat() -> None:
 
 
 async def open_numbers(stores: StoresFixture) -> list[str]:
-    return [it.order.number for it in await stores.orders.open_orders("anna")]
+    return [open_order.order.number for open_order in await stores.orders.open_orders("anna")]
 
 
 async def test_an_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
@@ -129,7 +129,7 @@ async def test_due_order_is_claimed_once_per_lease_whatever_the_clock_of_the_pro
     assert await claim(stores) is None
     await let_time_pass(stores, timedelta(minutes=1, seconds=1))
     claims = await asyncio.gather(*(claim(stores) for _ in range(8)))
-    (claimed,) = [it for it in claims if it]
+    (claimed,) = filter(None, claims)
     assert claimed.order == order
     assert abs(claimed.created_at - datetime.now(UTC)) < timedelta(seconds=10)
     await let_time_pass(stores, CLAIM_LEASE - timedelta(seconds=10))
@@ -159,9 +159,9 @@ async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: Store
     due_later = {"created_at": long_ago, "due_at": datetime.now(UTC)}
     await orders.update_one({"_id": oldest.number}, {"$set": due_later})
     claims = [await claim(stores) for _ in range(3)]
-    assert [it and it.order for it in claims] == [oldest, newest, None]
+    assert [claimed and claimed.order for claimed in claims] == [oldest, newest, None]
     claims = [await claim(stores, {"$nin": ["xpay"]}) for _ in range(2)]
-    assert [it and it.order for it in claims] == [other, None]
+    assert [claimed and claimed.order for claimed in claims] == [other, None]
 
 
 async def test_paid_order_is_claimed_until_it_is_delivered(stores: StoresFixture) -> None:

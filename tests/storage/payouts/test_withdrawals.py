@@ -58,7 +58,7 @@ async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresF
         at = datetime.now(UTC) + timedelta(minutes=minutes)
         await rows.update_one({"_id": id_}, {"$set": {"due_at": at}})
     claimed = [await stores.withdrawals.claim(LEASE) for _ in range(3)]
-    assert [it.id if it else None for it in claimed] == [*ids[:2], None]
+    assert [withdrawal.id if withdrawal else None for withdrawal in claimed] == [*ids[:2], None]
     assert claimed[0]
     await stores.withdrawals.postpone(claimed[0], NOW)
     row = await rows.find_one({"_id": ids[0]})
@@ -78,7 +78,7 @@ def test_numbers_fit_wechat_pay() -> None:
 
 async def found(fixture: WithdrawalFixture, since: datetime | None = None) -> list[tuple[str, str]]:
     problems = await LedgerReconciler(fixture.database).problems(since)
-    return [(it.kind, it.what) for it in problems]
+    return [(problem.kind, problem.what) for problem in problems]
 
 
 async def paid(fixture: WithdrawalFixture) -> str:

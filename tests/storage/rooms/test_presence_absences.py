@@ -28,7 +28,7 @@ async def test_member_that_is_due_the_longest_is_claimed_once(stores: StoresFixt
     now = LATER + 2 + GRACE.viewer
     assert await stores.presence.claim(now) == pending_absence(ANNA, live_id)
     claims = await asyncio.gather(*(stores.presence.claim(now) for _ in range(6)))
-    assert [it for it in claims if it] == [pending_absence(BERT, live_id)]
+    assert [*filter(None, claims)] == [pending_absence(BERT, live_id)]
     assert await stores.presence.claim(now + CLAIM_MS - 1) == pending_absence(CARL, live_id)
     assert await stores.presence.claim(now + CLAIM_MS - 1) is None
     assert await stores.presence.claim(now + CLAIM_MS) is not None, "both claims have lapsed"

@@ -83,7 +83,7 @@ async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture
     await stores.presence.mark_silent_away(NOW, LATER)
     assert await member_fields(stores, BERT, "away_at", "due_at") == (LATER, LATER + GRACE.viewer)
     assert await member_fields(stores, HOST, "away_at", "due_at") == (LATER, LATER + GRACE.shown)
-    others = [(await member_fields(stores, it, "away_at"))[0] for it in (ANNA, CARL, DORA)]
+    others = [(await member_fields(stores, person, "away_at"))[0] for person in (ANNA, CARL, DORA)]
     assert others == [None, NOW + 7, None]
 
 

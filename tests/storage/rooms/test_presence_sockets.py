@@ -78,7 +78,7 @@ async def test_sockets_of_a_batch_take_one_write(
     before = await database_ms(stores)
     commands.clear()
     opened = [person for person in VIEWERS for _ in range(2)]
-    sockets = await asyncio.gather(*(register_socket(stores, it, live_id) for it in opened))
+    sockets = await asyncio.gather(*(register_socket(stores, person, live_id) for person in opened))
     assert commands == ["update", "find"]
     for person, older, newer in zip(VIEWERS, sockets[::2], sockets[1::2], strict=True):
         assert before <= newer.number

@@ -204,7 +204,7 @@ async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: Store
         await stores.rooms.clear(live_id, room.epoch)
         assert await stores.rooms.membership_of(BERT_ID) is None
         room = await load_room(stores, live_id, host.user_id, CARL.user_id)
-        assert [room.role_of(it.user_id) for it in (host, CARL)] == ["host", "viewer"]
+        assert [room.role_of(person.user_id) for person in (host, CARL)] == ["host", "viewer"]
     assert (await stores.users.get(host.user_id)).continuous_time == 91
 
 
