@@ -1,28 +1,26 @@
 """Reconciliation of the ledger on a real MongoDB: finds every kind of damage and nothing else."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo.monitoring import CommandSucceededEvent
 from tornado.ioloop import IOLoop
 
 from core.clock import day_of
 from core.locks import NamedLocks
 from ledger.gifts import day_scope
-from ledger.journal import JournalEntry, Posting, postings_for, user_account
+from ledger.journal import JournalEntry, postings_for
 from ledger.recharge import Order, Payment, Refund
 from rooms.members import Person
 from services.payments.payments import PaymentService
-from storage.database import Database
+from storage.database import CommandLatency, Database
 from storage.documents import BATCH_ROWS
 from storage.gold import ledger_reconciler as module
 from storage.gold.ledger import entry_document
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.orders import new_number
-from tests.support.batch_sizes import BatchSizes
 from tests.support.storage import NAME, GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import open_room
 
@@ -175,68 +173,60 @@ async def test_invalid_ranking_scopes_are_reported_and_skipped(ledger: LedgerFix
     assert await ledger.kinds() == ["rank", "rank"]
 
 
-# ---- a ledger of many users: how much of it is read into the process
+# ---- a ledger of many users
 
 
-@pytest.fixture
-def many_users(io_loop: IOLoop, stores: StoresFixture) -> None:
-    """Users with 7 gold and 3 income, each of whom has given a gift to the next one today."""
+class BatchSizes(CommandLatency):
+    """Rows of the largest batch that MongoDB has sent, and of all batches together."""
 
-    async def insert() -> None:
-        ids = [f"{10_000_000 + n}" for n in range(USERS)]
-        entries: list[dict[str, Any]] = []
-        for user_id, next_id in zip(ids, [*ids[1:], ids[0]], strict=True):
-            grant = JournalEntry(f"g:{user_id}", "grant", "ops", postings_for(user_id, 10), {})
-            lines = (
-                *(Posting(user_account(user_id), "gold", -3), Posting("house", "gold", 3)),
-                *postings_for(next_id, income=3),
-            )
-            gift = JournalEntry(f"gift:{user_id}:1", "gift", user_id, lines, {})
-            entries += [entry_document(grant, None, LONG_AGO), entry_document(gift, None, NOW)]
-        amounts, scope = {"gold": 3, "income": 3}, day_scope(day_of(NOW))
-        balances = {"gold": 7, "income": 3, "owed": 0, "owed_income": 0}
-        rows: dict[str, list[dict[str, Any]]] = {
-            "users": [{"_id": id_, "openid": id_, **balances} for id_ in ids],
-            "ledger": entries,
-            "rankings": [
-                {"_id": f"{scope}:{id_}", "scope": scope, "user_id": id_, **amounts} for id_ in ids
-            ],
-        }
-        for name, documents in rows.items():
-            await stores.database.collection(name).insert_many(documents)
+    def __init__(self) -> None:
+        super().__init__(lambda *_: None)
+        self.largest = self.total = 0
 
-    io_loop.run_sync(insert)
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        cursor = event.reply.get("cursor", {})
+        rows = len(cursor.get("firstBatch", cursor.get("nextBatch", ())))
+        self.largest, self.total = max(self.largest, rows), self.total + rows
 
 
-@asynccontextmanager
-async def measured(mongo_uri: str) -> AsyncIterator[tuple[Database, BatchSizes]]:
+async def insert_users(database: Database) -> None:
+    """Users with 7 gold and 3 income, each of whom has given a gift to themselves today."""
+    amounts, scope = {"gold": 3, "income": 3}, day_scope(day_of(NOW))
+    rows: dict[str, list[Any]] = {"users": [], "ledger": [], "rankings": []}
+    for id_ in (f"{10_000_000 + n}" for n in range(USERS)):
+        grant = JournalEntry(f"g:{id_}", "grant", "ops", postings_for(id_, 10), {})
+        gift = JournalEntry(f"gift:{id_}:1", "gift", id_, postings_for(id_, -3, 3), {})
+        rows["ledger"].append(entry_document(grant, None, LONG_AGO))
+        rows["ledger"].append(entry_document(gift, None, NOW))
+        rows["users"].append({"_id": id_, "openid": id_, "gold": 7, "income": 3})
+        row = {"_id": f"{scope}:{id_}", "scope": scope, "user_id": id_, **amounts}
+        rows["rankings"].append(row)
+    for name, documents in rows.items():
+        await database.collection(name).insert_many(documents)
+
+
+async def test_a_check_reads_little_of_a_large_ledger(
+    stores: StoresFixture, mongo_uri: str
+) -> None:
+    """MongoDB compares, so that neither memory nor pauses of the event loop grow with it."""
+    await insert_users(stores.database)
     sizes = BatchSizes()
     database = Database(mongo_uri, NAME, [sizes])
-    yield database, sizes
-    await database.close()
-
-
-@pytest.mark.usefixtures("many_users")
-async def test_a_check_of_a_consistent_ledger_reads_small_batches(mongo_uri: str) -> None:
-    async with measured(mongo_uri) as (database, sizes):
-        assert await LedgerReconciler(database).problems() == []
-        assert sizes.total <= 10
-        assert await LedgerReconciler(database).problems(NOW - timedelta(hours=1)) == []
-    assert sizes.largest <= BATCH_ROWS
+    reconciler = LedgerReconciler(database)
+    assert await reconciler.problems() == []
+    assert sizes.total <= 10
+    assert await reconciler.problems(NOW - HOUR) == []
     assert sizes.total >= USERS
-
-
-@pytest.mark.usefixtures("many_users")
-async def test_checks_and_rebuilds_read_few_problems(mongo_uri: str, stores: StoresFixture) -> None:
-    rankings = stores.database.collection("rankings")
+    rankings, sizes.total = stores.database.collection("rankings"), 0
     await rankings.update_many({"user_id": {"$lt": "10000040"}}, {"$inc": {"gold": 1}})
-    async with measured(mongo_uri) as (database, sizes):
-        assert await RankingStore(database).rebuild_all() == 40
+    assert await RankingStore(database).rebuild_all() == 40
     assert sizes.total < 100
     for rows in (rankings, stores.database.collection("users")):
         await rows.update_many({}, {"$inc": {"gold": 1}})
-    async with measured(mongo_uri) as (database, sizes):
-        problems = await LedgerReconciler(database).problems()
+    sizes.total = 0
+    problems = await reconciler.problems()
+    await database.close()
     assert {problem.kind for problem in problems} == {"balance", "rank"}
     assert len(problems) <= 2 * module.MAX_PROBLEMS
     assert sizes.total <= 10 * module.MAX_PROBLEMS
+    assert sizes.largest <= BATCH_ROWS
