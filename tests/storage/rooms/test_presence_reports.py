@@ -99,17 +99,11 @@ async def test_newer_report_marks_a_user_without_socket_away_or_back(stores: Sto
     for reported_at in (499, 500):
         assert not await report(stores, present=True, now=LATER + 1, reported_at=reported_at)
     assert await member_fields(stores, BERT, *names) == away
+    assert await report(stores, present=False, now=LATER + 5), "without a time"
+    again = (LATER, LATER + GRACE.viewer, LATER + 5, 500, 2)
+    assert await member_fields(stores, BERT, *names) == again, "the grace period does not restart"
     assert await report(stores, present=True, now=LATER + 9, reported_at=501)
-    assert await member_fields(stores, BERT, *names) == (None, None, LATER + 9, 501, 2)
-
-
-async def test_second_report_of_leaving_restarts_no_grace_period(stores: StoresFixture) -> None:
-    await open_room(stores, BERT)
-    assert await report(stores, present=True, now=NOW, reported_at=500)
-    for now in (LATER, LATER + 9):
-        assert await report(stores, present=False, now=now)
-    stored = (LATER, LATER + GRACE.viewer, LATER + 9, 500)
-    assert await member_fields(stores, BERT, *TIMES, "reported_at") == stored
+    assert await member_fields(stores, BERT, *names) == (None, None, LATER + 9, 501, 3)
 
 
 async def test_report_on_another_live_or_connected_user_is_ignored(stores: StoresFixture) -> None:
