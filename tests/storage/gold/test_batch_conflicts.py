@@ -1,8 +1,7 @@
 """Batches of several rooms on a real MongoDB, whose transactions fail at any command."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import pytest
@@ -24,7 +23,7 @@ from tests.support.hypothesis_profiles import example_settings
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import NOW
 from tests.support.storage import NAME, StoresFixture, rose
-from tests.support.stored_rooms import change_room, load_room, open_room
+from tests.support.stored_rooms import load_room, open_room
 
 ROOMS, VIEWERS = 3, 6
 GOLD = 1_000_000
@@ -77,55 +76,36 @@ class FailingDatabase(Database):
 
 
 class LivesFixture:
-    """Three rooms, live since the example began, and calls that change them at once."""
+    """Three live rooms, and calls that change them at once."""
 
-    def __init__(self, stores: StoresFixture, database: FailingDatabase, users: list[str]) -> None:
+    def __init__(self, stores: StoresFixture, database: FailingDatabase) -> None:
         self.stores = stores
         self.database = database
-        self.giver, *others = users
-        self.hosts = [Person(user_id, "host", "", 2) for user_id in others[:ROOMS]]
-        self.viewers = [Person(user_id, "viewer", "", 1) for user_id in others[ROOMS:]]
-        self.number = 0
+        self.listener = RecordingListener()
+        self.keeper = Keeper(StoresFixture(database).rooms, self.listener)
         gifts = LedgerStore(database, StoresFixture(database).rankings)
         self.preparation: Preparation[Any, Any] = Preparation(
             gifts.load_context, lambda context, writes: gifts.add_writes(writes, context.batch)
         )
 
-    @property
-    def epoch(self) -> str:
-        return f"e{self.number}"
-
     async def begin(self) -> None:
-        """End the lives of the example before, and begin new ones."""
-        for live_id in self.live_ids if self.number else ():
-            await change_room(self.stores, live_id, lambda room: room.close("host"))
-            await self.stores.rooms.clear(live_id, self.epoch)
-        self.number += 1
-        rooms = self.stores.database.collection("rooms")
-        await rooms.update_many({}, {"$set": {"blocked": {}}})
+        """Open the rooms in a database without anything of the example before."""
+        for name in ("users", "ledger", "rankings", "rooms", "members", "outbox"):
+            await self.stores.database.collection(name).delete_many({})
+        balances = [(GOLD, 0), *[(0, 0)] * (ROOMS + VIEWERS)]
+        self.giver, *users = await self.stores.create_users(*balances)
+        self.hosts = [Person(user_id, "host", "", 2) for user_id in users[:ROOMS]]
+        self.viewers = [Person(user_id, "viewer", "", 1) for user_id in users[ROOMS:]]
         self.live_ids = [
-            await open_room(
-                self.stores, *self.viewers[2 * n : 2 * n + 2], host=host, epoch=self.epoch
-            )
+            await open_room(self.stores, *self.viewers[2 * n : 2 * n + 2], host=host)
             for n, host in enumerate(self.hosts)
         ]
-        await self.stores.database.collection("outbox").delete_many({})
-        self.listener = RecordingListener()
-        self.keeper = Keeper(StoresFixture(self.database).rooms, self.listener)
-        self.gold = (await self.stores.balance(self.giver)).gold
 
-    async def send(self, calls: Sequence[Call]) -> dict[str, tuple[str, Any]]:
-        """The action and the answer or error of each call, by its name."""
-        names = [f"{self.epoch}:{n}" for n in range(len(calls))]
-        sent = [self._send(name, *call) for name, call in zip(names, calls, strict=True)]
-        answers = await asyncio.gather(*sent, return_exceptions=True)
-        actions = [action for action, _, _ in calls]
-        return dict(zip(names, zip(actions, answers, strict=True), strict=True))
-
-    async def _send(self, name: str, action: str, room_number: int, viewer: int) -> Any:
-        """`name` is of a stream or gift that only this call makes."""
+    async def send(self, number: int, call: Call) -> Any:
+        """The number is the name of a stream or gift that only this call makes."""
+        action, room_number, viewer = call
         live_id, host = self.live_ids[room_number], self.hosts[room_number].user_id
-        person, user_id = self.viewers[viewer], self.viewers[viewer].user_id
+        person, user_id, name = self.viewers[viewer], self.viewers[viewer].user_id, f"{number}"
         if action == "gift":
             transfer = rose(self.giver, user_id, name)
             return await self.keeper.change_prepared(
@@ -144,26 +124,20 @@ class LivesFixture:
         }
         return await self.keeper.change(live_id, rules[action], user_id, host)
 
-    async def check(self, answers: dict[str, tuple[str, Any]]) -> None:
-        """All that is stored and published must agree with the answers."""
-        succeeded: dict[str, dict[str, Any]] = {action: {} for action in ACTIONS}
-        for name, (action, answer) in answers.items():
-            if isinstance(answer, BaseException):
-                assert isinstance(answer, QLiveError), answer
-            else:
-                succeeded[action][name] = answer
+    async def check(self, answers: dict[str, dict[str, Any]]) -> None:
+        """All that is stored and published must agree with the answers, by action and name."""
         users = [person.user_id for person in (*self.hosts, *self.viewers)]
         rooms = [await load_room(self.stores, live_id, *users) for live_id in self.live_ids]
-        given = [name for room in rooms for name in await self._check_log(room)]
-        await self._check_gifts(given, succeeded["gift"])
+        logged = [name for room in rooms for name in await self._gifts_of_log(room)]
+        await self._check_gifts(logged, answers["gift"])
         # Each stream is on a seat, or dropped once.
         seated = [seat.stream for room in rooms for seat in (room.male, room.female) if seat]
         messages = self.stores.database.collection("outbox").find({"kind": "drop_stream"})
         dropped = [name async for row in messages for name in row["payload"]["streams"]]
-        assert sorted([*seated, *dropped]) == sorted({*succeeded["accept"].values()})
+        assert sorted([*seated, *dropped]) == sorted({*answers["accept"].values()})
 
-    async def _check_log(self, room: Room) -> list[str]:
-        """Names of the gifts in the log."""
+    async def _gifts_of_log(self, room: Room) -> list[str]:
+        """Names of the gifts in the log, which must agree with the room and with what was sent."""
         RoomModel().check_room(room)
         log = await self.stores.rooms.log_since(room.live_id, room.epoch, 0)
         assert log is not None
@@ -179,20 +153,19 @@ class LivesFixture:
 
     async def _check_gifts(self, logged: list[str], answers: dict[str, Any]) -> None:
         assert sorted(logged) == sorted(answers)
-        entries = await self.stores.entries(kind="gift", epoch=self.epoch)
+        entries = await self.stores.entries(kind="gift")
         keys = [f"gift:{self.giver}:{name}" for name in answers]
-        assert Counter(entry["_id"] for entry in entries) == Counter(keys)
+        assert sorted(entry["_id"] for entry in entries) == sorted(keys)
         left = sorted((answer["gold"] for answer in answers.values()), reverse=True)
-        assert left == [self.gold - 10 * n for n in range(1, len(answers) + 1)]
+        assert left == [GOLD - 10 * n for n in range(1, len(answers) + 1)]
         problems = await LedgerReconciler(self.stores.database).problems()
         assert not [str(problem) for problem in problems]
 
 
 @pytest.fixture
-def lives(io_loop: IOLoop, stores: StoresFixture, mongo_uri: str) -> Iterator[LivesFixture]:
-    users = io_loop.run_sync(lambda: stores.create_users((GOLD, 0), *[(0, 0)] * (ROOMS + VIEWERS)))
+def failing_database(io_loop: IOLoop, mongo_uri: str) -> Iterator[FailingDatabase]:
     database = FailingDatabase(mongo_uri)
-    yield LivesFixture(stores, database, users)
+    yield database
     io_loop.run_sync(database.close)
 
 
@@ -201,13 +174,24 @@ def lives(io_loop: IOLoop, stores: StoresFixture, mongo_uri: str) -> Iterator[Li
 )
 @given(calls=st.lists(CALLS, min_size=6, max_size=24), faults=FAULTS)
 def test_a_conflict_at_any_command_of_a_batch_loses_and_doubles_nothing(
-    io_loop: IOLoop, lives: LivesFixture, calls: list[Call], faults: dict[int, Fault]
+    io_loop: IOLoop,
+    stores: StoresFixture,
+    failing_database: FailingDatabase,
+    calls: list[Call],
+    faults: dict[int, Fault],
 ) -> None:
     async def run() -> None:
+        lives = LivesFixture(stores, failing_database)
         await lives.begin()
-        lives.database.fail(faults)
-        answers = await lives.send(calls)
-        lives.database.fail({})
-        await lives.check(answers)
+        failing_database.fail(faults)
+        sent = [lives.send(number, call) for number, call in enumerate(calls)]
+        answers = await asyncio.gather(*sent, return_exceptions=True)
+        failing_database.fail({})
+        succeeded: dict[str, dict[str, Any]] = {action: {} for action in ACTIONS}
+        for number, ((action, _, _), answer) in enumerate(zip(calls, answers, strict=True)):
+            if not isinstance(answer, QLiveError):
+                assert not isinstance(answer, BaseException), answer
+                succeeded[action][f"{number}"] = answer
+        await lives.check(succeeded)
 
     io_loop.run_sync(run)
