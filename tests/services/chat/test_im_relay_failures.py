@@ -129,7 +129,9 @@ async def test_messages_wait_for_the_replacement_of_a_dissolved_group(relays: Re
     assert (row["seq"], row["over"]) == (5, True)
 
 
-async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixture) -> None:
+async def test_a_replacement_is_ordered_once_a_minute_and_messages_to_users_go_on(
+    relays: RelayFixture,
+) -> None:
     relays.dissolve_group(1)
     soon = int(relays.clock() * 1000) + 600_000
     invitation = {**face(GUEST), "expires_at": soon}
@@ -140,27 +142,17 @@ async def test_without_a_replacement_messages_to_users_go_on(relays: RelayFixtur
             await relays.until_postponed()
             relays.clock.now += EXPECTED_SECONDS
             await relays.until_idle(relay)
+            await relays.orders.update_many({}, {"$set": {"state": "failed"}})
+            relay.publish(1, relays.rooms.add_gifts(1, 1))
+            await relays.until_idle(relay)
+            assert len(await relays.ordered_replacements()) == 1
+            relays.clock.now += REPEAT_SECONDS
+            relay.publish(1, relays.rooms.add_gifts(1, 1))
+            await relays.until_postponed()
+    assert await relays.ordered_replacements() == [(1, "qlive1")] * 2
     assert relays.types == ["invite"]
     refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
-    assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)]
-
-
-async def test_a_replacement_is_ordered_at_most_once_a_minute(relays: RelayFixture) -> None:
-    relays.dissolve_group(1)
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_postponed()
-        relays.clock.now += EXPECTED_SECONDS
-        relay.publish(1, relays.rooms.add_gifts(1, 9))
-        await relays.until_idle(relay)
-        await relays.orders.update_many({}, {"$set": {"state": "failed"}})
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_idle(relay)
-        assert len(await relays.ordered_replacements()) == 1
-        relays.clock.now += REPEAT_SECONDS
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_postponed()
-    assert await relays.ordered_replacements() == [(1, "qlive1")] * 2
+    assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)] * 2
 
 
 async def test_a_bounded_number_of_ordered_replacements_is_remembered(

@@ -1,6 +1,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from ledger.recharge import ClaimedOrder, Order, Payment
 from services.payments.unpaid_orders import (
     CLOSE_AFTER,
@@ -42,7 +44,7 @@ class SweepFixture:
     async def dispute(self, number: str, reason: str) -> None:
         self.calls.append(f"{number}: {reason}")
 
-    async def check(self, age: timedelta, order: Order = ORDER) -> str:
+    async def check(self, age: timedelta, order: Order) -> str:
         return await self.sweep.check(ClaimedOrder(order, CREATED_AT), CREATED_AT + age)
 
 
@@ -65,45 +67,37 @@ class FakeProvider:
         self.fixture.calls.append(call)
 
 
-async def test_a_payment_is_credited_and_its_delivery_left_for_later() -> None:
-    fixture = SweepFixture(PAYMENT, PAYMENT)
-    for _ in range(2):
-        assert await fixture.check(timedelta(minutes=1)) == "paid"
-    assert fixture.calls == ["query", "query"]
-    assert fixture.credit.ledger.balances["anna"].gold == 61
+MINUTE = timedelta(minutes=1)
+PAID = replace(ORDER, state="paid")
+WRONG = replace(PAYMENT, fen=1)
 
 
-async def test_a_paid_order_is_delivered_at_any_age() -> None:
-    fixture = SweepFixture()
-    paid = replace(ORDER, state="paid")
-    assert await fixture.check(2 * GIVE_UP_AFTER, order=paid) == "delivered"
-    assert fixture.calls == ["deliver", "Q1 delivered"]
-
-
-async def test_an_unpaid_order_is_checked_again_and_finally_closed() -> None:
-    fixture = SweepFixture(None, None, None)
-    assert await fixture.check(timedelta(minutes=1)) == "later"
-    assert fixture.due == CREATED_AT + timedelta(minutes=5)
-    assert await fixture.check(CLOSE_AFTER - timedelta(seconds=1)) == "later"
-    assert fixture.due == CREATED_AT + CLOSE_AFTER
-    assert await fixture.check(CLOSE_AFTER) == "closed"
-    assert fixture.calls == ["query", "query", "close", "query", "Q1 closed"]
-    fixture = SweepFixture(PAYMENT)
-    assert await fixture.check(3 * GIVE_UP_AFTER) == "paid", "right before it is closed"
-    assert fixture.calls == ["close", "query"]
-
-
-async def test_a_payment_that_does_not_match_becomes_a_dispute() -> None:
-    fixture = SweepFixture(replace(PAYMENT, fen=1))
-    assert await fixture.check(timedelta(minutes=1)) == "amount"
-    assert fixture.calls == ["query", "Q1: amount"]
-    assert fixture.credit.ledger.entries == {}
+@pytest.mark.parametrize(
+    ("order", "age", "payments", "outcome", "calls"),
+    [
+        (ORDER, MINUTE, [PAYMENT], "paid", ["query"]),
+        (ORDER, 3 * GIVE_UP_AFTER, [PAYMENT], "paid", ["close", "query"]),
+        (ORDER, MINUTE, [WRONG], "amount", ["query", "Q1: amount"]),
+        (ORDER, CLOSE_AFTER - MINUTE, [None], "later", ["query"]),
+        (ORDER, CLOSE_AFTER, [None], "closed", ["close", "query", "Q1 closed"]),
+        (PAID, 2 * GIVE_UP_AFTER, [], "delivered", ["deliver", "Q1 delivered"]),
+    ],
+    ids=["paid", "paid before it is closed", "disputed", "unpaid", "unpaid for hours", "delivery"],
+)
+async def test_an_order_is_checked_until_it_is_paid_or_closed(
+    order: Order, age: timedelta, payments: list[Payment | None], outcome: str, calls: list[str]
+) -> None:
+    fixture = SweepFixture(*payments)
+    assert await fixture.check(age, order) == outcome
+    assert fixture.calls == calls
+    assert fixture.due == (CREATED_AT + CLOSE_AFTER if outcome == "later" else None)
+    assert fixture.credit.ledger.balances["anna"].gold == (61 if outcome == "paid" else 1)
 
 
 async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
     fixture = SweepFixture()
     postpone, hour = fixture.sweep.postpone, timedelta(hours=1)
-    for order in (ORDER, replace(ORDER, state="paid")):
+    for order in (ORDER, PAID):
         claimed = ClaimedOrder(order, CREATED_AT)
         for age, due in ((hour / 60, hour / 12), (4 * hour, 5 * hour)):
             assert await postpone(claimed, CREATED_AT + age) == "later"

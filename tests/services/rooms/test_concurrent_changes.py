@@ -325,7 +325,7 @@ CALLS = st.builds(
 RIVALS = st.none() | steps_of([*ACTIONS, *["nothing"] * 3, "open"])
 
 
-@example_settings(100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@example_settings(80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.booleans(), st.lists(CALLS, min_size=2, max_size=12), st.lists(RIVALS, max_size=6))
 def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
     both_live: bool, calls: list[Call], rivals: list[Step | None]
