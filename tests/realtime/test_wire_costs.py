@@ -84,21 +84,6 @@ def test_tiny_fragments_use_no_more_memory_than_their_bytes(size: int) -> None:
     assert peak < 3 * size * wire.MIN_FRAGMENTS + TRACER_BYTES
 
 
-def test_frame_received_in_pieces_uses_no_more_memory_than_the_limit() -> None:
-    limit = 100_000
-    sent = frame(BINARY, b"x" * limit)[:-1]
-
-    def allocate() -> FrameParser:
-        parser = FrameParser(limit)
-        for i in range(0, len(sent), 100):
-            assert parser.feed(sent[i : i + 100]) == []
-        return parser
-
-    now, peak = allocated_bytes(allocate)
-    assert now < 1.5 * limit
-    assert peak < 3 * limit  # a growing buffer is copied
-
-
 def test_parsed_data_is_not_kept_with_an_incomplete_frame() -> None:
     sent = frame(TEXT, b"x" * 900)
 

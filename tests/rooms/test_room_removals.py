@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidParameter, StateConflict
-from rooms.errors import NotAdmitted, NotHost, NotInRoom, NotLive, RemovedFromRoom
+from rooms.errors import NotAdmitted, NotHost, NotLive, RemovedFromRoom
 from rooms.members import Person
 from rooms.room import Admission, Room
 from rooms.state import MAX_BANS, MAX_REMOVED
@@ -104,18 +104,6 @@ def test_a_concurrently_written_membership_does_not_lift_a_ban() -> None:
     room.members[BERT.user_id] = membership(BERT)
     with pytest.raises(RemovedFromRoom):
         room.enter(BERT, NOW)
-
-
-def test_a_banned_user_can_neither_apply_nor_be_invited_nor_sit() -> None:
-    room = room_after_ban()
-    for action in (
-        lambda: room.apply(BERT, NOW, 600),
-        lambda: room.invite(HOST.user_id, BERT, NOW, 60),
-        lambda: room.accept(BERT, "open", "s", "u"),
-    ):
-        with pytest.raises(NotInRoom):
-            action()
-    assert not room.changed
 
 
 def test_banning_again_changes_the_end_of_the_ban() -> None:
