@@ -19,7 +19,8 @@ from services.rooms.presence import Lease
 from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
-from tests.support.presence import ANNA, BERT, PresenceFixture
+from tests.support.presence import PresenceFixture
+from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
 
 LEASE_SECONDS = 15.0
