@@ -1,27 +1,39 @@
 """The API documentation in a browser."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 from tornado.ioloop import IOLoop
 
-from tests.browser.pages.docs_pages import SwaggerPage
+from handlers.openapi.examples import PLACEHOLDERS
 from tests.browser.pages.windows import BrowserLog
-from tests.support.api import ApiFixture
+from tests.support.api import BASE, ApiFixture
 
 pytestmark = pytest.mark.programs
 
-LOGIN, CREATE = "POST /sim/phone/login", "POST qlive_user/"
-ENTER, JOIN = "POST qlive_room/matchmaker_enter/", "GET get_playurl/"
-MEMBERS = "GET /ops/api/rooms/{live_id}/people"
-
-
-@pytest.fixture
-def demo_users() -> bool:
-    """The examples use the demo users."""
-    return True
+EXCHANGES_SCRIPT = """examples => {
+    const { requestInterceptor: send, responseInterceptor: receive } = page.getConfigs();
+    const reply = (path, body, ok = true) => receive({ ok, url: location.origin + path, body });
+    const fill = (path, body) => {
+        const request = send({ url: path, body: body && JSON.stringify(body) });
+        return [request.url.replace(location.origin, ""), body && JSON.parse(request.body)];
+    };
+    const { user_id, live_id, code } = examples;
+    reply("/sim/phone/login", { appId: "wx1", code: "c1" });
+    reply("/sim/phone/login", { detail: "no", code: "refused" }, false);
+    const login = fill("/login/", { code, iv: "typed" });
+    reply("/login/", { token: "t1", user_id: "11111111" });
+    reply("/login/", { token: "t2", user_id: "22222222" });
+    reply("/ops/api/session", { token: "o1", may: [] });
+    reply("/ops/api/rooms", { items: [{ id: 7 }, { id: 8 }] });
+    const gift = fill(`/give/?user_id=${user_id}&num=1`);
+    const ban = fill(`/ops/api/users/${user_id}`, { user_id: "33333333" });
+    const room = fill(`/ops/api/rooms/${live_id}/people`);
+    const { QLiveToken, operator } = page.authSelectors.authorized().toJS();
+    return [login, gift, ban, room, QLiveToken.value, operator.value];
+}"""
+"""What the page sends, as path and body, after responses to earlier requests; and its tokens."""
 
 
 @pytest.fixture
@@ -34,21 +46,20 @@ def page(io_loop: IOLoop, browser: Browser, api: ApiFixture) -> Iterator[Page]:
     log.check(f"{api.address}/", "data:")
 
 
-async def test_examples_execute_without_typing_using_values_of_earlier_responses(
+async def test_examples_are_sent_with_values_of_earlier_responses(
     page: Page, api: ApiFixture
 ) -> None:
-    await api.host("another")  # the room of the examples is not the first one
-    swagger = SwaggerPage(page, api.address)
-    await swagger.open(LOGIN, CREATE, ENTER, JOIN, MEMBERS)
-    await swagger.execute(LOGIN)
-    host_id = (await swagger.execute(CREATE))["user_id"]
-    assert (await swagger.execute(ENTER))["live_id"] != 1
-    await swagger.execute(LOGIN, json.dumps({"name": "秀英", "gender": 2}))
-    guest_id = (await swagger.execute(CREATE))["user_id"]
-    assert (await swagger.execute(JOIN))["owner"]["user_id"] == host_id
-    await swagger.authorize_operator(await api.operator_token())
-    members = (await swagger.execute(MEMBERS))["items"]
-    assert {member["user_id"] for member in members} == {host_id, guest_id}
+    await page.goto(f"{api.address}/docs/")
+    operation = page.locator(f'.opblock-post [data-path="{BASE}qlive_room/accept_micro/"]')
+    await expect(operation).to_be_visible()
+    assert await page.evaluate(EXCHANGES_SCRIPT, PLACEHOLDERS) == [
+        ["/login/", {"code": "c1", "iv": "typed"}],
+        ["/give/?user_id=11111111&num=1", None],  # the user before, not the sender
+        ["/ops/api/users/11111111", {"user_id": "33333333"}],
+        ["/ops/api/rooms/7/people", None],
+        "QLiveToken t2",
+        "o1",
+    ]
 
 
 async def test_websocket_page_is_readable(page: Page, api: ApiFixture) -> None:
