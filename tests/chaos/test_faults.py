@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.stub_server import StubServer
 from tornado.ioloop import IOLoop
 
 from chaos import program as program_module
@@ -20,15 +19,29 @@ WAIT = 10.0
 QUIET = 0.2
 
 
-class EchoServer(StubServer):
+class EchoServer:
     """Sends back what it receives, and records it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.port = 0
         self.received = b""
         self.ended = 0
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         try:
             while data := await reader.read(65_536):
                 self.received += data
