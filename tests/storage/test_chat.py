@@ -5,10 +5,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from storage.chat import RelayClaim, RelayCursorStore, RelayPosition
-from storage.database import Database
 from tests.support.room_builders import ANNA, BERT, HOST
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room
@@ -19,10 +17,8 @@ A_SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def cursors(io_loop: IOLoop, database: Database) -> RelayCursorStore:
-    cursors = RelayCursorStore(database)
-    io_loop.run_sync(cursors.make_indexes)
-    return cursors
+def cursors(stores: StoresFixture) -> RelayCursorStore:
+    return stores.relay_cursors
 
 
 def at(seq: int, *, over: bool = False) -> RelayPosition:

@@ -30,7 +30,7 @@ REPORT = ProcessReport(
 
 @pytest.fixture
 def fleet(stores: StoresFixture) -> FleetStore:
-    return FleetStore(stores.database, stores.outbox)
+    return stores.fleet
 
 
 async def test_a_process_has_its_lease_and_its_last_report_until_the_lease_is_released(

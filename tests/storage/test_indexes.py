@@ -8,14 +8,12 @@ import pytest
 from pymongo.errors import DuplicateKeyError
 from tornado.ioloop import IOLoop
 
-from config.settings import Settings
 from storage.accounts.tokens import EVICTION_TTL_SECONDS, OVERLAP
 from storage.database import Database
 from storage.fleet import REPORT_TTL_SECONDS
 from storage.jobs.due import BEFORE_ANY
 from storage.rooms.presence import LEASE_TTL_SECONDS
-from storage.stores import Stores
-from tests.support.room_builders import GRACE
+from tests.support.storage import StoresFixture
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SINCE: Mapping[str, Any] = {"$gte": AT}
@@ -77,11 +75,9 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
 
 
 @pytest.fixture
-def indexed(io_loop: IOLoop, database: Database) -> Database:
-    stores = Stores(database, Settings(), GRACE)
-    io_loop.run_sync(stores.make_indexes)
-    io_loop.run_sync(stores.make_indexes)  # every start does
-    return database
+def indexed(io_loop: IOLoop, stores: StoresFixture) -> Database:
+    io_loop.run_sync(stores.make_indexes)  # every start does, though they exist
+    return stores.database
 
 
 def plan_stages(explained: Mapping[str, Any]) -> list[dict[str, Any]]:

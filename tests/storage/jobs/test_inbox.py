@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from storage.database import Database
 from storage.jobs.inbox import (
@@ -20,6 +19,7 @@ from storage.jobs.inbox import (
     InboxStore,
 )
 from tests.support.query_profile import profile_queries
+from tests.support.storage import StoresFixture
 
 MESSAGE = InboxMessage(
     "im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}'
@@ -27,10 +27,8 @@ MESSAGE = InboxMessage(
 
 
 @pytest.fixture
-def inbox(io_loop: IOLoop, database: Database) -> InboxStore:
-    inbox = InboxStore(database)
-    io_loop.run_sync(inbox.make_indexes)
-    return inbox
+def inbox(stores: StoresFixture) -> InboxStore:
+    return stores.inbox
 
 
 async def rows(database: Database) -> list[dict[str, Any]]:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from storage.database import Database
 from storage.errors import AlreadyDecided
 from storage.operators.approvals import KEPT, Approval, ApprovalStore
+from tests.support.storage import StoresFixture
 
 NOW = datetime.now(UTC)
 REQUEST = Approval(
@@ -25,10 +25,8 @@ REQUEST = Approval(
 
 
 @pytest.fixture
-def approvals(io_loop: IOLoop, database: Database) -> ApprovalStore:
-    approvals = ApprovalStore(database)
-    io_loop.run_sync(approvals.make_indexes)
-    return approvals
+def approvals(stores: StoresFixture) -> ApprovalStore:
+    return stores.approvals
 
 
 async def test_requests_are_listed_newest_first_in_pages_and_kept_for_their_time(

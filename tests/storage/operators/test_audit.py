@@ -3,18 +3,16 @@
 import bson
 import pytest
 from structlog.testing import capture_logs
-from tornado.ioloop import IOLoop
 
 from storage.database import Database
 from storage.operators.audit import AuditStore
 from tests.support.query_profile import profile_queries
+from tests.support.storage import StoresFixture
 
 
 @pytest.fixture
-def audit(io_loop: IOLoop, database: Database) -> AuditStore:
-    audit = AuditStore(database, days=400)
-    io_loop.run_sync(audit.make_indexes)
-    return audit
+def audit(stores: StoresFixture) -> AuditStore:
+    return stores.audit
 
 
 async def test_request_is_stored_and_logged_before_it_is_executed_and_then_its_outcome(
