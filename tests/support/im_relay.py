@@ -14,15 +14,12 @@ from rooms.room import Room, Seat
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
 from services.jobs.claimed_jobs import JobRunner
-from storage.chat import RelayCursorStore
-from storage.database import Database
-from storage.jobs.outbox import OutboxStore
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
+from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 from tests.support.waiting import until
 
-NAME = "qlive_test_relay"
 HOST, GUEST = "9", "1"
 LOG_SIZE = 256
 Payload = dict[str, Any]
@@ -110,13 +107,15 @@ class MemoryRoomLogs:
 class RelayFixture:
     """Any number of relays on one store, with rooms 1 to 40 and a clock that tests advance."""
 
-    def __init__(self, simulator: Any, client: ServiceClient, clock: Clock, mongo_uri: str) -> None:
+    def __init__(
+        self, simulator: Any, client: ServiceClient, clock: Clock, stores: StoresFixture
+    ) -> None:
         self.simulator, self.clock, self.rooms = simulator, clock, MemoryRoomLogs(clock)
         settings = ImSettings(sdk_app_id=1400000000, secret_key="im-key-of-the-tests")
         self.im = ImClient(client, settings)
-        self.database = Database(mongo_uri, NAME)
+        self.database, self.store = stores.database, stores.relay_cursors
+        self.outbox = stores.outbox
         self.cursors = self.database.collection("relay_cursors")
-        self.store = RelayCursorStore(self.database)
         self.orders = self.database.collection("outbox")
         for user_id in (HOST, GUEST):
             simulator.im.accounts[user_id] = {}
@@ -133,9 +132,9 @@ class RelayFixture:
     def relay(self, store: Any = None, im: Any = None, idle: float = 0.01) -> ImRelay:
         """The relay of one process."""
         rooms: Any = self.rooms
-        store, outbox = store or self.store, OutboxStore(self.database)
+        store = store or self.store
         publisher = ImPublisher(
-            *(store, rooms, rooms, rooms, im or self.im, outbox),
+            *(store, rooms, rooms, rooms, im or self.im, self.outbox),
             now=self.now,
             clock=self.clock,
             sleep=self.sleep,
