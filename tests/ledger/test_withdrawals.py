@@ -150,7 +150,8 @@ def test_a_withdrawal_without_approval_is_being_submitted_until_wechat_pay_has_a
     approved = requested(auto_fen=1_000)
     sent = approved.submit(TransferBody("{}"), NOW)
     waiting = learned(sent, State.WAIT_USER_CONFIRM)
-    assert [it.is_being_submitted for it in (requested(), approved, sent, waiting)] == [
+    stages = (requested(), approved, sent, waiting)
+    assert [stage.is_being_submitted for stage in stages] == [
         *(False, True, True, False),
     ]
     assert not sent.note_problem("UNCLEAR").is_being_submitted

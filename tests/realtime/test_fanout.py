@@ -119,6 +119,23 @@ async def test_frames_queued_during_a_batch_are_sent_joined_and_in_order() -> No
     assert [outbox.send_sizes for outbox in outboxes] == [[1, 5]] * 3
 
 
+async def test_socket_added_while_frames_are_queued_gets_each_later_frame_once() -> None:
+    room = FanoutFixture(slice_=1)
+    for _ in range(3):
+        room.add()
+    room.send_event()
+    before = room.add()
+    room.send_event()
+    await asyncio.sleep(0)
+    room.send_event()
+    during = room.add()
+    room.send_event()
+    await room.settle()
+    room.send_event()
+    await room.settle()
+    assert (before.received, during.received) == ([2, 3, 4, 5], [4, 5])
+
+
 # ---- busy rooms
 
 
