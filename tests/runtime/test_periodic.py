@@ -4,7 +4,7 @@ from structlog.testing import capture_logs
 
 from runtime import jobs
 from runtime import periodic as module
-from runtime.periodic import PeriodicTasks
+from runtime.periodic import PeriodicTasks, run_all
 from tencent import service_client
 
 
@@ -31,6 +31,21 @@ async def test_failed_job_is_logged_once_and_retried_after_its_retry_interval(mo
         await tasks.stop()
     assert pauses[:5] == [5, 1, 1, 5, 5]
     assert [entry["event"] for entry in logs].count("job_failed") == 1
+
+
+async def test_a_failure_delays_none_of_the_others():
+    done = []
+
+    async def fail():
+        raise ValueError("no")
+
+    async def work():
+        await asyncio.sleep(0)
+        done.append(True)
+
+    with pytest.raises(ValueError, match="no"):
+        await run_all(fail(), work())
+    assert done == [True]
 
 
 async def test_stop_waits_for_the_running_job():

@@ -2,7 +2,9 @@ import json
 
 import pytest
 
+from devtools.simulator.notifications import SimulatedNotification, post_notification
 from devtools.simulator.wire import SimulatorRequest
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -19,6 +21,11 @@ def call(simulator):
 def exchange_query(code):
     query = {"appid": "wxd678efh567hg6787", "secret": "s3cret", "js_code": code}
     return query | {"grant_type": "authorization_code"}
+
+
+async def test_a_notification_without_a_receiver_has_status_599():
+    nowhere = SimulatedNotification(f"http://127.0.0.1:{free_port()}/", b"{}", {})
+    assert await post_notification(nowhere) == (599, b"")
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/v3/pay/unknown")])
