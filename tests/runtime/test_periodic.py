@@ -1,5 +1,6 @@
 import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 
 from runtime import jobs
