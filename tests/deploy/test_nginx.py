@@ -6,7 +6,8 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from tornado.ioloop import IOLoop
 from config.sections import RealtimeSettings
 from storage.accounts.tokens import USER_DIGITS
 from tests.support.api import BASE, ApiFixture
-from tests.support.nginx import DEPLOY, ClosingUpstream, Nginx, NginxApi
-from tests.support.ports import free_ports
-from tests.support.waiting import run_ready_tasks, until
+from tests.support.nginx import DEPLOY, ClosingUpstream, Nginx, NginxApi, nginx_in_front
+from tests.support.ports import reserved_port
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -49,17 +50,16 @@ operators are those of the file."""
 
 @pytest.fixture(scope="module")
 def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    started: list[Nginx] = []
+    with ExitStack() as started:
 
-    def start(changes: dict[str, str]) -> Nginx:
-        nginx = Nginx(tmp_path_factory.mktemp("nginx"), *free_ports(2), changes)
-        started.append(nginx)
-        nginx.start()
-        return nginx
+        def start(changes: dict[str, str]) -> Nginx:
+            ports = [started.enter_context(reserved_port()).getsockname()[1] for _ in range(2)]
+            nginx = Nginx(tmp_path_factory.mktemp("nginx"), *ports, changes)
+            started.callback(nginx.stop)
+            nginx.start()
+            return nginx
 
-    yield start
-    for nginx in started:
-        nginx.stop()
+        yield start
 
 
 @pytest.fixture(scope="module")
@@ -80,22 +80,31 @@ def nginx(as_shipped: Nginx) -> Nginx:
 
 
 @pytest.fixture
-def front_api(io_loop: IOLoop, nginx: Nginx, monkeypatch: pytest.MonkeyPatch) -> Iterator[NginxApi]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(nginx.certificate))  # for the sockets
-    front_api = NginxApi(nginx)
-    yield front_api
+def open_api(io_loop: IOLoop) -> Iterator[Any]:
+    opened: list[NginxApi] = []
 
-    async def close() -> None:
-        await front_api.close()
-        await run_ready_tasks()  # the client's last connection ends
+    def open_for(nginx: Nginx) -> NginxApi:
+        opened.append(NginxApi(nginx))
+        return opened[-1]
 
-    io_loop.run_sync(close)
+    yield open_for
+    for api in opened:
+        io_loop.run_sync(api.close)
 
 
 @pytest.fixture
-def changes(as_shipped: Nginx) -> dict[str, Any]:
-    """A server in this process is the first of the two."""
-    return {"pages": {"size": 2}, "server": {"port": as_shipped.upstream_ports[0]}}
+def front_api(open_api: Any, nginx: Nginx) -> NginxApi:
+    return open_api(nginx)
+
+
+@pytest.fixture
+def few_api(open_api: Any, with_few: Nginx) -> NginxApi:
+    return open_api(with_few)
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"pages": {"size": 2}}
 
 
 @asynccontextmanager
@@ -113,50 +122,52 @@ async def serving(nginx: Nginx, *upstreams: ClosingUpstream) -> AsyncIterator[As
 
 
 async def test_server_behind_nginx_is_reached_over_https(
-    api: ApiFixture, nginx: Nginx, front_api: NginxApi
+    api: ApiFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nginx.check()
-    host = front_api.via_nginx(await api.host())
-    guest = front_api.via_nginx(await api.guest("bert", 1, host.live_id, gold=1000))
+    port = int(api.address.rpartition(":")[2])
+    async with nginx_in_front(tmp_path, port, port, monkeypatch) as (nginx, front_api):
+        nginx.check()
+        host = front_api.via_nginx(await api.host())
+        guest = front_api.via_nginx(await api.guest("bert", 1, host.live_id, gold=1000))
 
-    # Links in answers use the public address.
-    page = (await guest.get("qlive_gift/")).ok()
-    assert page["next"] == f"{nginx.address}{BASE}qlive_gift/?page=2"
-    assert (await guest.get("qlive_gift/", page=2)).ok()["results"]
+        # Links in answers use the public address.
+        page = (await guest.get("qlive_gift/")).ok()
+        assert page["next"] == f"{nginx.address}{BASE}qlive_gift/?page=2"
+        assert (await guest.get("qlive_gift/", page=2)).ok()["results"]
 
-    # The client address comes from nginx, not from a forged header.
-    forged, login = {"X-Forwarded-For": "8.8.8.8"}, {"name": "anna", "password": "wrong"}
-    refused = await front_api.request("POST", "/ops/api/login", headers=forged, json=login)
-    assert refused.refusal == (401, "ops_login")
-    operator = {"Authorization": f"Bearer {await api.operator_token()}"}
-    audit = await front_api.request("GET", "/ops/api/audit", headers=operator)
-    assert {row["address"] for row in audit.ok()["items"]} == {"127.0.0.1"}
+        # The client address comes from nginx, not from a forged header.
+        forged, login = {"X-Forwarded-For": "8.8.8.8"}, {"name": "anna", "password": "wrong"}
+        refused = await front_api.request("POST", "/ops/api/login", headers=forged, json=login)
+        assert refused.refusal == (401, "ops_login")
+        operator = {"Authorization": f"Bearer {await api.operator_token()}"}
+        audit = await front_api.request("GET", "/ops/api/audit", headers=operator)
+        assert {row["address"] for row in audit.ok()["items"]} == {"127.0.0.1"}
 
-    # Internal paths are not reachable from outside; /sim exists in development only.
-    http = front_api._http
-    for path in ("/metrics", "/readyz", "/sim/log", "/docs/", "/"):
-        assert (await http.send("GET", nginx.address + path)).status == 404, path
-    plain_url = f"http://127.0.0.1:{nginx.plain_port}{BASE}get_livelist/?page=1"
-    redirected = await http.send("GET", plain_url, allow_redirects=False)
-    assert redirected.status == 301
-    assert redirected.headers["Location"] == f"https://127.0.0.1{BASE}get_livelist/?page=1"
+        # Internal paths are not reachable from outside; /sim exists in development only.
+        http = front_api._http
+        for path in ("/metrics", "/readyz", "/sim/log", "/docs/", "/"):
+            assert (await http.send("GET", nginx.address + path)).status == 404, path
+        plain_url = f"http://127.0.0.1:{nginx.plain_port}{BASE}get_livelist/?page=1"
+        redirected = await http.send("GET", plain_url, allow_redirects=False)
+        assert redirected.status == 301
+        assert redirected.headers["Location"] == f"https://127.0.0.1{BASE}get_livelist/?page=1"
 
-    # A socket survives a reload of nginx.
-    listener = await host.connect()
-    await listener.next("snapshot")
-    for reloads in (False, True):
-        if reloads:
-            await nginx.reload()
-        (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-        await listener.next("micro_apply")
-        (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
-        await listener.next("micro_refuse")
+        # A socket survives a reload of nginx.
+        listener = await host.connect()
+        await listener.next("snapshot")
+        for reloads in (False, True):
+            if reloads:
+                await nginx.reload()
+            (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+            await listener.next("micro_apply")
+            (await guest.post("qlive_room/refuse_micro/", live_id=host.live_id)).ok()
+            await listener.next("micro_refuse")
 
-    # The access log has paths without queries.
-    log = (nginx.folder / "access.log").read_text()
-    assert f'"GET {BASE}qlive_gift/" 200' in log
-    assert "page=2" not in log
-    assert host.token not in log
+        # The access log has paths without queries.
+        log = (nginx.folder / "access.log").read_text()
+        assert f'"GET {BASE}qlive_gift/" 200' in log
+        assert "page=2" not in log
+        assert host.token not in log
 
 
 def test_nginx_socket_timeouts_exceed_the_servers_silence_timeout() -> None:
@@ -324,11 +335,6 @@ async def test_requests_refused_by_nginx_get_an_html_page_and_reach_no_server(
 # ---- limits
 
 
-@pytest.fixture
-def few_api(with_few: Nginx) -> NginxApi:
-    return NginxApi(with_few)
-
-
 async def statuses(
     api: NginxApi, path: str, address: int, *headers: str, count: int = 5
 ) -> list[int]:
@@ -418,23 +424,15 @@ async def test_operators_may_send_51_requests_at_once(with_few: Nginx, few_api: 
 async def test_sockets_of_one_address_are_counted_while_they_are_open(
     with_few: Nginx, few_api: NginxApi
 ) -> None:
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(SWITCHING)
-        await reader.read()
-        writer.close()
-
-    async def handshake() -> tuple[bytes, asyncio.StreamWriter]:
-        reader, writer = await few_api.connect()
-        writer.write("\r\n".join((f"GET {BASE}ws/ HTTP/1.1", *HANDSHAKE, "", "")).encode())
-        return await reader.readline(), writer
-
     few_api.local_address = "127.0.0.80"
-    async with await asyncio.start_server(accept, "127.0.0.1", with_few.upstream_ports[0]):
-        answers = [await handshake() for _ in range(3)]
-        assert [line.split()[1] for line, _ in answers] == [b"101", b"101", b"429"]
-        for _, writer in answers:
-            writer.close()
+    async with serving(with_few, *[ClosingUpstream(SWITCHING, holds=True)] * 2):
+        found = []
+        for _ in range(3):
+            reader, writer = await few_api.connect()
+            writer.write("\r\n".join((f"GET {BASE}ws/ HTTP/1.1", *HANDSHAKE, "", "")).encode())
+            found.append((await reader.readline()).split()[1])
+        assert found == [b"101", b"101", b"429"]
+        await few_api.close()
 
 
 SLOW = {
@@ -443,9 +441,11 @@ SLOW = {
 }
 
 
-async def test_a_request_that_is_sent_too_slowly_is_cut_off(start_nginx: Any) -> None:
+async def test_a_request_that_is_sent_too_slowly_is_cut_off(
+    start_nginx: Any, open_api: Any
+) -> None:
     impatient = start_nginx(SLOW)
-    api, upstream = NginxApi(impatient), ClosingUpstream()
+    api, upstream = open_api(impatient), ClosingUpstream()
     async with serving(impatient, upstream, upstream):
         for sent in (
             "GET /healthz HTTP/1.1\r\nHost: qlive\r\n",

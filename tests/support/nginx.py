@@ -141,6 +141,7 @@ class NginxApi(ApiFixture):
         self.port = nginx.port
         self.local_address = "127.0.0.1"
         """From which `connect` comes; any of 127.0.0.0/8 on Linux."""
+        self._writers: list[asyncio.StreamWriter] = []
         self.context = context = ssl.create_default_context(cafile=str(nginx.certificate))
         self._http = NginxHttpClient(context)
 
@@ -150,10 +151,18 @@ class NginxApi(ApiFixture):
         return reply
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A new TLS connection to nginx."""
-        return await asyncio.open_connection(
+        """A new TLS connection to nginx, which `close` ends at the latest."""
+        reader, writer = await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=self.context, local_addr=(self.local_address, 0)
         )
+        self._writers.append(writer)
+        return reader, writer
+
+    async def close(self) -> None:
+        await super().close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await run_ready_tasks()
 
     async def send_raw(self, *lines: str) -> bytes:
         """The complete response to a request of these lines, on a new connection."""
@@ -163,8 +172,6 @@ class NginxApi(ApiFixture):
             return await reader.read()
         finally:
             writer.transport.abort()  # nginx may not answer a cancelled request for long
-            with suppress(OSError):
-                await writer.wait_closed()
 
     def via_nginx(self, client: ApiClient) -> ApiClient:
         """A client of the same user, whose requests go through nginx."""
@@ -196,11 +203,15 @@ async def nginx_in_front(
 
 
 class ClosingUpstream:
-    """A server that reads a request, sends `response` and closes the connection."""
+    """A server that reads a request, sends `response` and closes the connection.
 
-    def __init__(self, response: bytes = b"") -> None:
+    Or waits, if `holds`, until the other side does.
+    """
+
+    def __init__(self, response: bytes = b"", *, holds: bool = False) -> None:
         self.heads: list[str] = []
         self._response = response
+        self._holds = holds
         self._connections = 0
 
     @property
@@ -209,7 +220,7 @@ class ClosingUpstream:
 
     @asynccontextmanager
     async def running(self, port: int) -> AsyncIterator[None]:
-        server = await asyncio.start_server(self._on_connect, "127.0.0.1", port)
+        server = await asyncio.start_server(self._on_connect, "127.0.0.1", port, reuse_port=True)
         async with server:
             yield
         await until(lambda: not self._connections)
@@ -220,6 +231,8 @@ class ClosingUpstream:
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head.decode())
             writer.write(self._response)
+            if self._holds:
+                await reader.read()
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()

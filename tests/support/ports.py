@@ -29,6 +29,17 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
+def reserved_port() -> socket.socket:
+    """A bound socket that does not listen: `free_ports` leaves its port out.
+
+    A server of ours may listen on the port with SO_REUSEPORT, and stop, as often as it likes.
+    """
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reservation.bind(("127.0.0.1", free_port()))
+    return reservation
+
+
 def prefer_free_port(data_dir: Path) -> None:
     """Let the first embedded mongod on `data_dir` use a free port of ours."""
     data_dir.mkdir(exist_ok=True)
