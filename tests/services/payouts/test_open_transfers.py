@@ -125,13 +125,10 @@ async def test_several_processes_submit_a_withdrawal_once(stores: StoresFixture)
     fixture = await WithdrawalFixture.create(stores)
     withdrawal = await fixture.request()
     await fixture.service.approve(withdrawal.id, "finn")
+    approved = await fixture.stored(withdrawal.id)
     processes = [fixture.new_process() for _ in range(4)]
-
-    async def advance(process: WithdrawalProcess) -> None:
-        await process.transfers.advance(await fixture.stored(withdrawal.id))
-
-    await asyncio.gather(*map(advance, processes))
-    assert len({*fixture.bank.sent}) == 1
+    await asyncio.gather(*(process.transfers.advance(approved) for process in processes))
+    assert len(fixture.bank.sent) == 1
     assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
 
 
