@@ -55,6 +55,10 @@ class UserEvicted:
     code: CloseCode
     number: int | None = None
 
+    def concerns(self, number: int) -> bool:
+        """Whether it closes a socket of this number."""
+        return self.number is None or number <= self.number
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened:

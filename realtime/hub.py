@@ -310,8 +310,8 @@ class Hub:
                 channel.evict(message.user_id, message.code, message.number)
                 self.drop_if_idle(channel)
         if message.live_id is None:
-            for outbox in self.with_token:  # joining ones, too
-                if outbox.user_id == message.user_id:
+            for outbox in self.with_token:  # joining ones, too, which have no number yet
+                if outbox.user_id == message.user_id and message.concerns(outbox.number):
                     outbox.close(message.code)
 
     async def _backfill_in_background(self, channel: Channel) -> None:

@@ -24,7 +24,10 @@ class EvictionService:
         self._process_id = process_id
 
     async def evict(self, message: UserEvicted | TokenRevoked) -> None:
-        """Close the sockets that the message names, on every process."""
+        """Close the sockets that the message names, on every process.
+
+        A user may be back before the last process has received it: `number` spares newer sockets.
+        """
         self._bus.publish(message)
         await self._evictions.append(pack(self._process_id, message))
 

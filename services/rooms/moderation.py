@@ -44,7 +44,8 @@ class ModerationService:
         """
         on_mic = await self._keeper.remove_user(live_id, user_id, rule)
         self._im_safety_outbox.nudge()
-        await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT))
+        removed_at = await self._stores.evictions.now_ms()
+        await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT, removed_at))
         if self._has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
             group_id = (await self._keeper.load(live_id)).group_id
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
@@ -91,7 +92,8 @@ class ModerationService:
 
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
         self._im_safety_outbox.nudge()
-        await self._end_presence(user_id)  # at once, although the outbox repeats it
+        # At once, although the outbox repeats it.
+        await self._end_presence(user_id, await self._stores.evictions.now_ms())
         return user
 
     async def enforce_ban(self, user_id: str) -> None:
@@ -99,13 +101,15 @@ class ModerationService:
 
         Does nothing for a user whose ban was lifted meanwhile.
         """
+        seen_at = await self._stores.evictions.now_ms()
         user = await self._stores.users.find(user_id)
         if user and user.banned:
-            await self._end_presence(user_id)
+            await self._end_presence(user_id, seen_at)
 
-    async def _end_presence(self, user_id: str) -> None:
+    async def _end_presence(self, user_id: str, seen_at: int) -> None:
+        """`seen_at`: a time (ms) at which the ban was not lifted."""
         # Before the tokens: sockets are to close with the code of a ban.
-        await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT))
+        await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT, seen_at))
         await self._sessions.revoke(user_id)
         await self._keeper.leave_all(user_id, "banned")
 

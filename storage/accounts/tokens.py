@@ -205,6 +205,10 @@ class EvictionStore:
     async def make_indexes(self) -> None:
         await self._messages.create_index("at", expireAfterSeconds=EVICTION_TTL_SECONDS)
 
+    async def now_ms(self) -> int:
+        """The time of the database, by which sockets are numbered."""
+        return int((await self._database.now()).timestamp() * 1000)
+
     async def append(self, message: bytes) -> None:
         """Append a message, stamped by the database's clock, which all processes share."""
         change = {"$set": {"message": {"$literal": message}, "at": "$$NOW"}}

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
+from services.accounts.sessions import EvictionService
+from storage.accounts.tokens import EvictionStore
 from storage.accounts.users import User
 from tests.support.api import BASE, ApiClient, ApiFixture
 from tests.support.chat import (
@@ -175,3 +177,27 @@ async def test_last_logout_ends_the_user_sigs(api: ApiFixture, server: ServerPro
     (await tablet.get("qlive_user/logout/")).ok()
     await until_delivered(server)
     assert await chat(api, anna.id, sig) == KICKED
+
+
+@pytest.mark.parametrize("where", ["everywhere", "the room"])
+async def test_a_late_notice_of_a_removal_spares_a_user_who_is_back(
+    api: ApiFixture, server: ServerProcess, where: str
+) -> None:
+    context = server.context
+    late = EvictionService(EvictionStore(context.database), context.bus, "another process")
+    await late.receive()
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    if where == "everywhere":
+        await ban(api, anna)
+        await ban(api, anna, banned=False)
+    else:
+        target = {"live_id": host.live_id, "user_id": anna.id}
+        (await host.post(PUT_OUT, **target)).ok()
+        await api.ops("POST", f"rooms/{host.live_id}/let_in", user_id=anna.id, reason="back")
+    anna = await api.guest("anna", 2, host.live_id)
+    socket = await anna.connect()
+    await socket.next("snapshot")
+    await late.receive()
+    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    await socket.next("micro_apply")
