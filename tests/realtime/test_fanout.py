@@ -245,6 +245,21 @@ async def test_unexpected_error_of_a_socket_does_not_stop_the_room(
     assert outbox.received == [1, 2]
 
 
+async def test_socket_removed_between_batches_receives_no_frame_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 60)
+    room = FanoutFixture(slice_=1, gather=60)
+    room.add("first")
+    last = room.add("last")
+    room.send_event()
+    await asyncio.sleep(0)
+    room.send_event()
+    await until(lambda: last.received == [1])
+    room.fanout.remove("last")
+    assert last.received == [1, 2], "the second batch is being collected"
+
+
 # ---- any order of adding, sending, removing and event loop turns
 
 INITIAL_USERS = "abcde"
