@@ -357,7 +357,7 @@ class Faults:
             await self.context.services.groups.replace(live_id, room.group_id)
 
     async def hold_withdrawals(self) -> None:
-        """WeChat Pay has no money, answers nothing, goes on with nothing; nobody approves."""
+        """WeChat Pay has no money, answers nothing, goes on with nothing; no operator approves."""
         host = await payee(self.api)
         for fault in ("NOT_ENOUGH", "lost", "accepted"):
             await next_transfer_fails(self.api, fault)

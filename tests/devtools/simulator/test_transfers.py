@@ -54,8 +54,8 @@ def call(simulator):
 def notices(simulator, client, receiver, clock):
     async def read():
         await simulator.delivery.quiet()
-        requests = receiver.requests
-        return [client.notifications.read(it.headers, it.body, clock()) for it in requests]
+        parse = client.notifications.read
+        return [parse(request.headers, request.body, clock()) for request in receiver.requests]
 
     return read
 
