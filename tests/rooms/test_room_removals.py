@@ -140,6 +140,7 @@ def room_after_removal() -> Room:
     """A live whose host has taken BERT off the mic."""
     room = room_with_guests(BERT, watching=(CARL,))
     room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
+    assert room.touched == {"male", "removed"}
     return reloaded(room)
 
 
