@@ -24,7 +24,10 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
-expect.set_options(timeout=30_000)  # by default 5 s, which a busy machine may need
+TIMEOUT_MS = 60_000
+"""By default 30 s, and 5 s to expect something, which a busy machine may need."""
+
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from playwright.async_api import Browser, Page, expect
 from tornado.ioloop import IOLoop
 
 from handlers.openapi.examples import PLACEHOLDERS
+from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.pages.windows import BrowserLog
 from tests.support.api import BASE, ApiFixture
 
@@ -40,6 +41,7 @@ EXCHANGES_SCRIPT = """examples => {
 def page(io_loop: IOLoop, browser: Browser, api: ApiFixture) -> Iterator[Page]:
     """A window that fails on requests to other hosts and on errors in its console."""
     context = io_loop.run_sync(lambda: browser.new_context(reduced_motion="reduce"))
+    context.set_default_timeout(TIMEOUT_MS)
     log = BrowserLog(context)
     yield io_loop.run_sync(context.new_page)
     io_loop.run_sync(context.close)

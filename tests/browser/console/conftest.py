@@ -8,6 +8,7 @@ from playwright.async_api import Browser
 from tornado.ioloop import IOLoop
 
 from runtime.process import ServerProcess
+from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.pages.console import VIEWPORT, Console
 from tests.support.api import ApiClient, ApiFixture
 
@@ -20,6 +21,7 @@ def console(
     context = io_loop.run_sync(
         lambda: browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
     )
+    context.set_default_timeout(TIMEOUT_MS)
     page = io_loop.run_sync(context.new_page)
     console = Console(page, server.address)
     console.session = io_loop.run_sync(api.log_in_operator)

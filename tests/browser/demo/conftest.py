@@ -9,6 +9,7 @@ from tornado.ioloop import IOLoop
 from devtools import demo as demo_data
 from realtime.outbox import Outbox
 from runtime.process import ServerProcess
+from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.pages.demo_window import PHONE, DemoBrowser
 from tests.support.waiting import until
 
@@ -29,6 +30,7 @@ def demo(io_loop: IOLoop, browser: Browser, server: ServerProcess) -> Iterator[D
 
     Fails on requests to other hosts and on errors in their consoles."""
     context = io_loop.run_sync(lambda: browser.new_context(viewport=PHONE, reduced_motion="reduce"))
+    context.set_default_timeout(TIMEOUT_MS)
     demo = DemoBrowser(context, server.address)
     yield demo
     io_loop.run_sync(context.close)

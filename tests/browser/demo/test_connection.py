@@ -36,6 +36,8 @@ async def test_lost_connection_is_shown_and_missed_events_are_replayed_and_count
     host, man, woman = await demo.start_live("man", "woman")
     await seat_guest(host, man, MAN, "male")
     await woman.page.clock.install()
+    # Long pauses: ten short ones would exhaust the attempts of a minute.
+    await woman.page.evaluate("Math.random = () => 0.99")
     network = await demo.context.new_cdp_session(woman.page)
     await _set_offline(network, offline=True)
     await close_socket(await woman.session("user_id"))
