@@ -39,22 +39,18 @@ def test_secrets_are_generated_once_and_stored(tmp_path: Path, secrets_file: Pat
     assert merchant_key != platform_key
 
 
-def test_configured_secrets_are_not_replaced(secrets_file: Path) -> None:
+def test_configured_secrets_are_not_replaced_and_an_app_added_later_gets_one(
+    secrets_file: Path,
+) -> None:
+    first, _ = fill_in_secrets(load(FILE, {"QLIVE_WECHAT__APPS": '{"wx1": {}}'}), secrets_file)
     env = {
         "QLIVE_OPS__TOKEN": "mine",
         "QLIVE_IM__SDK_APP_ID": "1400000002",
-        "QLIVE_WECHAT__APPS": '{"wx1": {"secret": "mine"}, "wx2": {}}',
+        "QLIVE_WECHAT__APPS": '{"wx0": {"secret": "mine"}, "wx1": {}, "wx2": {}}',
     }
     settings, _ = fill_in_secrets(load(FILE, env), secrets_file)
     assert (settings.ops.token, settings.im.sdk_app_id) == ("mine", 1400000002)
-    assert settings.wechat.apps["wx1"].secret == "mine"
-    assert settings.wechat.apps["wx2"].secret
-
-
-def test_app_added_later_gets_a_secret_and_other_secrets_stay(secrets_file: Path) -> None:
-    one, two = ({"QLIVE_WECHAT__APPS": apps} for apps in ('{"wx1": {}}', '{"wx1": {}, "wx2": {}}'))
-    first, _ = fill_in_secrets(load(FILE, one), secrets_file)
-    second, _ = fill_in_secrets(load(FILE, two), secrets_file)
-    assert second.wechat.apps["wx1"] == first.wechat.apps["wx1"]
-    assert second.wechat.apps["wx2"].secret not in ("", first.wechat.apps["wx1"].secret)
-    assert second.pay == first.pay
+    apps = settings.wechat.apps
+    assert (apps["wx0"].secret, apps["wx1"]) == ("mine", first.wechat.apps["wx1"])
+    assert apps["wx2"].secret not in ("", apps["wx1"].secret)
+    assert settings.pay == first.pay

@@ -16,7 +16,7 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
-from tencent.merchant import MerchantClient
+from tencent.merchant import MerchantClient, read_key, sign
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.xpay import AccessTokenCache, XpayClient
@@ -103,8 +103,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def scripted_service() -> type[ScriptedService]:
-    return ScriptedService
+def scripted(serve: Serve, client_at: Callable[[str], Any]) -> Callable[..., Any]:
+    """Creates a client by the fixture `client_at` of the tests, and the service that it calls."""
+
+    def build(*replies: Any) -> tuple[Any, ScriptedService]:
+        service = ScriptedService(*replies)
+        return client_at(serve(service)), service
+
+    return build
 
 
 @pytest.fixture
@@ -172,6 +178,21 @@ def pay_settings(vectors: dict[str, Any]) -> dict[str, str]:
         "public_key": platform["public_key_pem"],
         "apiv3_key": vectors["apiv3_key"],
     }
+
+
+def signed_reply(
+    vectors: dict[str, Any], content: Any, now: float, status: int = 200
+) -> SimulatorReply:
+    """An answer signed with WeChat Pay's key in the vectors."""
+    platform, body, timestamp = vectors["platform"], json.dumps(content), str(int(now))
+    key = read_key(platform["private_key_pem"])
+    headers = {
+        "Wechatpay-Timestamp": timestamp,
+        "Wechatpay-Nonce": "nonce",
+        "Wechatpay-Serial": platform["public_key_id"],
+        "Wechatpay-Signature": sign(key, timestamp, "nonce", body),
+    }
+    return SimulatorReply(status, headers, body.encode())
 
 
 @pytest.fixture

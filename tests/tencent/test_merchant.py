@@ -10,6 +10,7 @@ from core.errors import RateLimited
 from tencent.errors import NotVerified
 from tencent.merchant import MerchantClient, decrypt_resource, read_key, sign, verify
 from tencent.service_client import ServiceResponse
+from tests.support.tencent import signed_reply
 
 NOW = 1_700_000_006
 
@@ -52,6 +53,8 @@ def test_answer_vectors_verify_and_changed_bytes_do_not(merchant, platform_keys)
     assert len(merchant["responses"]) == 3
     for case in merchant["responses"]:
         body = case["body"].encode()
+        lower_case = {name.lower(): value for name, value in case["headers"].items()}
+        verify(lower_case, body, platform_keys, NOW)
         verify(case["headers"], body, platform_keys, NOW)
         with pytest.raises(NotVerified, match="wrong signature"):
             verify(case["headers"], body + b" ", platform_keys, NOW)
@@ -66,24 +69,15 @@ def test_an_answer_is_fresh_for_five_minutes_in_either_direction(answer, platfor
             verify(answer["headers"], body, platform_keys, now)
 
 
-def test_names_of_headers_are_case_insensitive(answer, platform_keys):
-    lower_case = {name.lower(): value for name, value in answer["headers"].items()}
-    verify(lower_case, answer["body"].encode(), platform_keys, NOW)
-
-
 @pytest.mark.parametrize(
     ("header", "value", "reason"),
     [
-        ("Wechatpay-Timestamp", None, "unreadable"),
         ("Wechatpay-Timestamp", "+1700000001", "unreadable"),
         ("Wechatpay-Timestamp", "1700000002", "wrong signature"),
         ("Wechatpay-Nonce", None, "wrong signature"),
-        ("Wechatpay-Nonce", "another", "wrong signature"),
-        ("Wechatpay-Serial", None, "unknown serial"),
         ("Wechatpay-Serial", "7777777777777777777777777777777777777777", "unknown serial"),
         ("Wechatpay-Signature", None, "wrong signature"),
         ("Wechatpay-Signature", "not base64!", "wrong signature"),
-        ("Wechatpay-Signature", "AAAA", "wrong signature"),
         ("Wechatpay-Signature", "WECHATPAY/SIGNTEST/AAECAwQ=", "probe"),
     ],
 )
@@ -92,12 +86,6 @@ def test_missing_or_changed_header_is_refused(answer, platform_keys, header, val
     headers = {name: text for name, text in headers.items() if text is not None}
     with pytest.raises(NotVerified, match=reason):
         verify(headers, answer["body"].encode(), platform_keys, NOW)
-
-
-def test_signature_by_another_known_key_is_refused(answer, merchant_key):
-    keys = {answer["headers"]["Wechatpay-Serial"]: merchant_key.public_key()}
-    with pytest.raises(NotVerified, match="wrong signature"):
-        verify(answer["headers"], answer["body"].encode(), keys, NOW)
 
 
 def test_official_fixtures_verify_and_decrypt(merchant):
@@ -111,37 +99,22 @@ def test_official_fixtures_verify_and_decrypt(merchant):
 # ---- encrypted resources
 
 
-def test_resources_of_notifications_decrypt_to_their_plaintext(merchant):
-    assert len(merchant["notifications"]) == 9
-    for case in merchant["notifications"]:
-        resource = json.loads(case["body"])["resource"]
-        assert decrypt_resource(merchant["apiv3_key"], resource) == json.loads(case["plaintext"])
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"ciphertext": "AAAA" * 20},
-        {"ciphertext": "not base64!"},
-        {"ciphertext": ""},
-        {"ciphertext": None},
-        {"nonce": "another-nonc"},
-        {"nonce": ""},
-        {"associated_data": "refund"},
-        {"algorithm": "AEAD_SM4_GCM"},
-    ],
-)
-def test_changed_field_of_a_resource_is_refused(merchant, change):
+def test_changed_resource_of_another_key_or_without_an_object_is_refused(merchant):
     resource = json.loads(merchant["notifications"][0]["body"])["resource"]
-    with pytest.raises(NotVerified):
-        decrypt_resource(merchant["apiv3_key"], {**resource, **change})
-
-
-def test_resource_of_another_key_or_without_an_object_is_refused(merchant):
-    resource = json.loads(merchant["notifications"][0]["body"])["resource"]
+    assert decrypt_resource(merchant["apiv3_key"], resource)
     for key in ("x" * 32, "short", ""):
         with pytest.raises(NotVerified):
             decrypt_resource(key, resource)
+    for change in (
+        {"ciphertext": "AAAA" * 20},
+        {"ciphertext": "not base64!"},
+        {"ciphertext": None},
+        {"nonce": ""},
+        {"associated_data": "refund"},
+        {"algorithm": "AEAD_SM4_GCM"},
+    ):
+        with pytest.raises(NotVerified):
+            decrypt_resource(merchant["apiv3_key"], {**resource, **change})
     encrypted = {"algorithm": "AEAD_AES_256_GCM", **merchant["official_go_fixture"]["aes_gcm"]}
     with pytest.raises(NotVerified, match="unreadable"):
         decrypt_resource(encrypted["key"], encrypted)
@@ -197,46 +170,35 @@ def client(client_with, merchant):
 
 @pytest.fixture
 def signed(merchant):
-    """An answer signed by WeChat Pay, or wrongly."""
+    """An answer signed by WeChat Pay; `headers` overrides its headers."""
 
-    def build(status, body, signature=None):
-        key, platform = read_key(merchant["platform"]["private_key_pem"]), merchant["platform"]
-        headers = {
-            "Wechatpay-Timestamp": str(NOW),
-            "Wechatpay-Nonce": "nonce",
-            "Wechatpay-Serial": platform["public_key_id"],
-            "Wechatpay-Signature": signature or sign(key, str(NOW), "nonce", body),
-        }
-        return ServiceResponse(status, headers, body.encode())
+    def build(status, content, **headers):
+        reply = signed_reply(merchant, content, NOW)
+        changed = {name.replace("_", "-"): value for name, value in headers.items()}
+        return ServiceResponse(status, reply.headers | changed, reply.body)
 
     return build
 
 
-CODE = '{"code":"NOT_ENOUGH"}'
-
-
 def test_only_a_signed_answer_with_status_200_has_content(client, signed):
-    assert client.check(signed(200, '{"a": 1}')) == {"a": 1}
+    assert client.check(signed(200, {"a": 1})) == {"a": 1}
     for response in (
-        signed(200, '{"a": 1}', "AAAA"),
+        signed(200, {"a": 1}, Wechatpay_Signature="AAAA"),
         ServiceResponse(200, {}, b'{"a": 1}'),
-        *(signed(status, '{"a": 1}') for status in (201, 204, 400, 404)),
+        *(signed(status, {"a": 1}) for status in (201, 204, 400)),
     ):
         with pytest.raises(NotVerified):
             client.check(response)
 
 
 def test_a_refusal_has_its_code_also_without_a_signature_but_not_with_a_wrong_one(client, signed):
-    assert client.refusal(signed(403, CODE)) == "NOT_ENOUGH"
-    assert client.refusal(ServiceResponse(403, {}, CODE.encode())) == "NOT_ENOUGH"
+    code = {"code": "NOT_ENOUGH"}
+    body = json.dumps(code).encode()
+    assert client.refusal(signed(403, code)) == "NOT_ENOUGH"
+    assert client.refusal(ServiceResponse(403, {}, body)) == "NOT_ENOUGH"
+    for status, other in ((200, body), (302, body), (404, b"<html>"), (404, b"{}")):
+        assert client.refusal(ServiceResponse(status, {}, other)) == ""
     with pytest.raises(NotVerified, match="HTTP 403 NOT_ENOUGH, wrong signature"):
-        client.refusal(signed(403, CODE, "AAAA"))
+        client.refusal(signed(403, code, Wechatpay_Signature="AAAA"))
     with pytest.raises(RateLimited):
-        client.refusal(ServiceResponse(429, {}, CODE.encode()))
-
-
-@pytest.mark.parametrize(
-    ("status", "body"), [(200, CODE), (302, CODE), (404, "<html>"), (404, "{}")]
-)
-def test_an_answer_without_a_code_or_below_400_is_no_refusal(client, status, body):
-    assert client.refusal(ServiceResponse(status, {}, body.encode())) == ""
+        client.refusal(ServiceResponse(429, {}, body))

@@ -7,7 +7,6 @@ import pytest
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 
-from devtools.simulator.notifications import SimulatedPushes
 from tencent.message_push import (
     ATTENTION,
     MAX_AGE_SECONDS,
@@ -108,42 +107,33 @@ def test_encrypted_push_vectors_are_accepted_or_refused(official, encrypted_read
 # ---- invalid pushes
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_push_outside_the_time_window_is_stale(encrypted_reader, encrypt, sign):
+def test_push_outside_the_time_window_is_stale(official, plain_reader, encrypted_reader, encrypt):
     pushed = encrypt(b"{}")
-    assert refusal(encrypted_reader, *pushed, now=NOW + sign * (MAX_AGE_SECONDS + 1)) == "stale"
-    assert encrypted_reader.open(*pushed, NOW + sign * MAX_AGE_SECONDS).content == {}
-
-
-def test_invalid_timestamp_is_unreadable(official, plain_reader):
+    for age in (MAX_AGE_SECONDS, -MAX_AGE_SECONDS):
+        assert encrypted_reader.open(*pushed, NOW + age).content == {}
+    for age in (MAX_AGE_SECONDS + 1, -MAX_AGE_SECONDS - 1):
+        assert refusal(encrypted_reader, *pushed, now=NOW + age) == "stale"
     signature = sha1_signature(official["token"], "now")
     signed_query = {"timestamp": "now", "nonce": "nonce", "signature": signature}
     assert refusal(plain_reader, signed_query, b"{}") == "unreadable"
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[1]", b"<xml><Event>x</Event></xml>", b"[" * 50_000, b'{"a": "\\ud800"}']
-)
-def test_push_that_is_not_an_object_is_unreadable(plain_reader, encrypted_reader, encrypt, body):
-    assert refusal(plain_reader, {}, body) == "unreadable"
-    signed_query, _ = pushed = encrypt(body)
-    assert refusal(encrypted_reader, *pushed) == "unreadable"
-    assert refusal(encrypted_reader, signed_query, body) == "unreadable"
+def test_push_that_is_not_an_object_or_cannot_be_stored_is_unreadable(
+    official, plain_reader, encrypted_reader, encrypt
+):
+    for body in (b"", b"<xml></xml>", b'{"a": "\\ud800"}'):
+        assert refusal(plain_reader, {}, body) == "unreadable"
+        assert refusal(encrypted_reader, *encrypt(body)) == "unreadable"
+        assert refusal(encrypted_reader, encrypt(body)[0], body) == "unreadable"
+    for ciphertext in ("", "?", "AAAA", base64.b64encode(bytes(64)).decode()):
+        body = json.dumps({"Encrypt": ciphertext}).encode()
+        assert refusal(encrypted_reader, query(official["token"], ciphertext), body) == "unreadable"
 
 
-@pytest.mark.parametrize("ciphertext", ["", "?", "AAAA", base64.b64encode(bytes(64)).decode()])
-def test_ciphertext_that_does_not_decrypt_is_unreadable(official, encrypted_reader, ciphertext):
-    body = json.dumps({"Encrypt": ciphertext}).encode()
-    assert refusal(encrypted_reader, query(official["token"], ciphertext), body) == "unreadable"
-
-
-@pytest.mark.parametrize("length", [0, 1, 3, 2**32 - 1])
-def test_wrong_length_field_is_refused_as_another_app(encrypted_reader, encrypt, length):
-    assert refusal(encrypted_reader, *encrypt(b"{}", length=length)) == "app"
-
-
-def test_push_for_another_app_is_refused(encrypted_reader, encrypt):
+def test_push_for_another_app_or_with_a_wrong_length_is_refused(encrypted_reader, encrypt):
     assert refusal(encrypted_reader, *encrypt(b"{}", app_id="wx0000000000000000")) == "app"
+    for length in (0, 1, 3, 2**32 - 1):
+        assert refusal(encrypted_reader, *encrypt(b"{}", length=length)) == "app"
 
 
 def test_push_is_refused_when_no_token_is_configured():
@@ -151,16 +141,19 @@ def test_push_is_refused_when_no_token_is_configured():
     assert refusal(MessagePushReader("", "", "wx"), signed_query, b"{}") == "no_key"
 
 
-@pytest.mark.parametrize("key", ["A" * 42, "A" * 44, "?" * 43])
-def test_invalid_aes_key_is_refused_at_construction(key):
-    with pytest.raises(ValueError, match=r"43 characters|base64|padding|characters"):
-        MessagePushReader("t", key, "wx")
+def test_invalid_aes_key_is_refused_at_construction():
+    for key in ("A" * 42, "A" * 44, "?" * 43):
+        with pytest.raises(ValueError, match=r"43 characters|base64|padding|characters"):
+            MessagePushReader("t", key, "wx")
 
 
 # ---- encrypted answers
 
 
-def test_encrypted_reply_is_that_of_the_vector(official, encrypted_reader, monkeypatch):
+def test_encrypted_reply_is_that_of_the_vector(
+    official, plain_reader, encrypted_reader, monkeypatch
+):
+    assert plain_reader.encrypt("{}", NOW) is None
     case = official["encrypted_reply"]
     monkeypatch.setattr("secrets.token_bytes", lambda _: case["random16"].encode())
     monkeypatch.setattr("secrets.token_hex", lambda _: case["nonce"])
@@ -170,19 +163,6 @@ def test_encrypted_reply_is_that_of_the_vector(official, encrypted_reader, monke
         "TimeStamp": case["timestamp"],
         "Nonce": case["nonce"],
     }
-
-
-def test_reply_is_read_by_the_simulated_wechat_unless_it_was_changed(
-    official, plain_reader, encrypted_reader
-):
-    wechat = SimulatedPushes(
-        "", official["token"], official["encoding_aes_key"], official["appid"], lambda: NOW
-    )
-    reply = encrypted_reader.encrypt('{"result_code": 1}', NOW)
-    assert wechat.open_reply(json.dumps(reply).encode()) == {"result_code": 1}
-    assert wechat.open_reply(json.dumps({**reply, "Nonce": "1"}).encode()) is None
-    assert wechat.open_reply(b'{"result_code": 1}') is None
-    assert plain_reader.encrypt("{}", NOW) is None
 
 
 def test_only_events_that_move_no_gold_are_platform_events():

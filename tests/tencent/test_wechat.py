@@ -1,18 +1,14 @@
 """WeChat's login: the exchange of codes, and the encrypted profile."""
 
 import base64
-import hashlib
 import json
 
 import pytest
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
-from hypothesis import given
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from core.errors import RateLimited
-from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply
 from tencent import wechat as module
 from tencent.errors import (
@@ -47,18 +43,13 @@ EXPECTED = {
 
 
 @pytest.fixture
-def wechat(serve, make_service_client, scripted_service, monkeypatch):
+def client_at(make_service_client, monkeypatch):
     monkeypatch.setattr(module, "BUSY_PAUSE_SECONDS", 0.001)
-
-    def build(*replies):
-        service = scripted_service(*replies)
-        return WechatClient(make_service_client("wechat", serve(service)), APPS), service
-
-    return build
+    return lambda url: WechatClient(make_service_client("wechat", url), APPS)
 
 
-async def test_code_is_exchanged_for_openid_and_session_key(wechat):
-    client, service = wechat(SUCCESS)
+async def test_code_is_exchanged_for_openid_and_session_key(scripted):
+    client, service = scripted(SUCCESS)
     login = await client.exchange(APP, "c0de")
     assert login == WechatLogin("o1", SUCCESS["session_key"])
     assert SUCCESS["session_key"] not in repr(login)
@@ -72,9 +63,9 @@ async def test_code_is_exchanged_for_openid_and_session_key(wechat):
     }
 
 
-async def test_documented_answers_map_to_logins_or_errors(wechat, vectors):
+async def test_documented_answers_map_to_logins_or_errors(scripted, vectors):
     for case in vectors("wechat_login")["jscode2session"]["responses"]:
-        client, _ = wechat(case["body"])
+        client, _ = scripted(case["body"])
         if case["expect"] == "ok":
             login = await client.exchange(APP, "c0de")
             assert login.openid == case["body"]["openid"]
@@ -83,60 +74,47 @@ async def test_documented_answers_map_to_logins_or_errors(wechat, vectors):
                 await client.exchange(APP, "c0de")
 
 
-async def test_unknown_app_is_refused_without_a_request(wechat):
-    client, service = wechat(SUCCESS)
+async def test_unknown_app_is_refused_without_a_request(scripted):
+    client, service = scripted(SUCCESS)
     with pytest.raises(UnknownApp):
         await client.exchange("wx0", "c0de")
     assert service.requests == []
 
 
-async def test_busy_answer_is_retried_once(wechat):
+async def test_busy_answer_is_retried_once(scripted):
     busy = {"errcode": -1, "errmsg": "system error"}
-    client, service = wechat(busy, SUCCESS)
+    client, service = scripted(busy, SUCCESS)
     assert (await client.exchange(APP, "c0de")).openid == "o1"
-    client, service = wechat(busy, busy, SUCCESS)
+    client, service = scripted(busy, busy, SUCCESS)
     with pytest.raises(ServiceUnavailable):
         await client.exchange(APP, "c0de")
     assert len(service.requests) == 2
 
 
-async def test_gateway_error_is_not_retried_because_the_code_is_used_up(wechat):
-    client, service = wechat(SimulatorReply(502, {}, b""))
+async def test_gateway_error_is_not_retried_because_the_code_is_used_up(scripted):
+    client, service = scripted(SimulatorReply(502, {}, b""))
     with pytest.raises(ServiceUnavailable) as failure:
         await client.exchange(APP, "c0de")
     assert failure.value.code == "wechat_away"
     assert len(service.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "body", [b"<html>", b"{}", b'{"openid":"o1"}', b'{"openid":1,"session_key":"k"}']
-)
-async def test_unreadable_answer_is_unavailable(wechat, body):
-    client, _ = wechat(SimulatorReply(200, {}, body))
-    with pytest.raises(ServiceUnavailable):
-        await client.exchange(APP, "c0de")
+async def test_unreadable_answer_is_unavailable(scripted):
+    for body in (b"<html>", b"{}", b'{"openid":"o1"}', b'{"openid":1,"session_key":"k"}'):
+        client, _ = scripted(SimulatorReply(200, {}, body))
+        with pytest.raises(ServiceUnavailable):
+            await client.exchange(APP, "c0de")
 
 
-@pytest.mark.parametrize(
-    ("errcode", "level"),
-    [*((code, "error") for code in (40013, 41002, 41004, 40125)), (99999, "warning")],
-)
-async def test_misconfiguration_is_logged_as_an_error_without_the_secret(wechat, errcode, level):
-    client, _ = wechat({"errcode": errcode, "errmsg": "rid"})
-    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await client.exchange(APP, "c0de")
-    failures = [(entry["log_level"], entry["errcode"]) for entry in logs if "errcode" in entry]
-    assert failures == [(level, errcode)]
-    assert "s3cret" not in repr(logs)
-    assert "c0de" not in repr(logs)
-
-
-async def test_a_code_of_the_simulator_works_once(simulator, sim_url, make_service_client):
-    client = WechatClient(make_service_client("wechat", sim_url), APPS)
-    code = simulator.wechat.issue(APP, "alice").text
-    assert (await client.exchange(APP, code)).openid == openid_of("alice")
-    with pytest.raises(InvalidWechatCode):
-        await client.exchange(APP, code)
+async def test_misconfiguration_is_logged_as_an_error_without_the_secret(scripted):
+    levels = dict.fromkeys((40013, 41002, 41004, 40125), "error")
+    for errcode, level in {**levels, 99999: "warning"}.items():
+        client, _ = scripted({"errcode": errcode, "errmsg": "rid"})
+        with capture_logs() as logs, pytest.raises(ServiceUnavailable):
+            await client.exchange(APP, "c0de")
+        failures = [(entry["log_level"], entry["errcode"]) for entry in logs if "errcode" in entry]
+        assert failures == [(level, errcode)]
+        assert not any(secret in repr(logs) for secret in ("s3cret", "c0de"))
 
 
 # ---- encrypted profile
@@ -173,13 +151,6 @@ def test_vectors_decrypt_or_are_refused(cases):
                 decrypt_case(case)
 
 
-def test_official_sample_decrypts_to_the_official_text(cases):
-    data = decrypt_case(cases[0])
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    assert hashlib.sha256(text.encode()).hexdigest() == cases[0]["plaintext_sha256"]
-    assert (data["nickName"], data["gender"]) == ("Band", 1)
-
-
 def test_line_breaks_and_spaces_in_base64_are_repaired(cases):
     case = dict(cases[0])
     data = case["encryptedData"]
@@ -196,45 +167,23 @@ def test_leading_plus_decoded_as_a_space_is_repaired():
     assert decrypt_profile(KEY, " " + data[1:], IV, APP)["n"] == number
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        "",
-        "not base64!",
-        "!" + encrypt(with_watermark()),
-        "é",
-        encrypt(b"no json"),
-        encrypt(b"[1]"),
-        encrypt(b"{}"),
-        encrypt(b'{"watermark": 1}'),
-        encrypt(b'{"watermark": {"appid": "wx2"}}'),
-        encrypt(b'{"watermark": {"appid": ["wx1"]}}'),
-        encrypt(with_watermark() + b"\xff"),
-        encrypt(b"[" * 100_000),
-        encrypt(with_watermark().ljust(79) + b"\x00", padded=False),
-        encrypt(with_watermark().ljust(78) + b"\x01\x02", padded=False),
-    ],
-)
-def test_invalid_ciphertext_or_content_is_refused(data):
-    with pytest.raises(InvalidEncryptedData):
-        decrypt_profile(KEY, data, IV, APP)
-
-
-@pytest.mark.parametrize("wrong_length", ["", "AAAA", base64.b64encode(b"x" * 32).decode()])
-def test_key_or_iv_of_wrong_length_is_refused(wrong_length):
+def test_invalid_ciphertext_content_or_key_is_refused():
     valid = encrypt(with_watermark())
     assert decrypt_profile(KEY, valid, IV, APP)
-    for key, iv in ((wrong_length, IV), (KEY, wrong_length)):
+    invalid = (
+        *("", "not base64!", "é"),
+        *map(encrypt, (b"no json", b"[1]", b"{}", b'{"watermark": 1}', b"[" * 100_000)),
+        encrypt(b'{"watermark": {"appid": "wx2"}}'),
+        encrypt(with_watermark() + b"\xff"),
+        encrypt(with_watermark().ljust(79) + b"\x00", padded=False),
+        encrypt(with_watermark().ljust(78) + b"\x01\x02", padded=False),
+    )
+    cases = [(KEY, data, IV) for data in invalid]
+    for wrong in ("", "AAAA", base64.b64encode(b"x" * 32).decode()):
+        cases += [(wrong, valid, IV), (KEY, valid, wrong)]
+    for key, data, iv in cases:
         with pytest.raises(InvalidEncryptedData):
-            decrypt_profile(key, valid, iv, APP)
-
-
-@given(st.text(), st.text(), st.text(), st.binary(max_size=200))
-def test_arbitrary_input_raises_invalid_encrypted_data_only(key, data, iv, plain):
-    with pytest.raises(InvalidEncryptedData):
-        decrypt_profile(key, data, iv, APP)
-    with pytest.raises(InvalidEncryptedData):
-        decrypt_profile(KEY, encrypt(plain), IV, APP)
+            decrypt_profile(key, data, iv, APP)
 
 
 def test_a_profile_is_parsed_and_an_anonymised_one_has_nothing_set(cases):
@@ -244,12 +193,9 @@ def test_a_profile_is_parsed_and_an_anonymised_one_has_nothing_set(cases):
     assert parse_profile(decrypt_case(modern)) == WechatProfile(None, "", 0, "")
 
 
-@pytest.mark.parametrize("gender", [0, 3, -1, "1", None, True, 1.0, [1]])
-def test_gender_other_than_1_or_2_is_unset(gender):
-    assert parse_profile({"gender": gender}).gender == 0
-
-
-@pytest.mark.parametrize("avatar_url", ["", "javascript:x", None, 5, "https://" + "a" * 512])
-def test_avatar_url_that_is_not_https_or_too_long_is_unset(avatar_url):
-    profile = parse_profile({"nickName": "a", "avatarUrl": avatar_url})
-    assert profile == WechatProfile(None, "a", 0, "")
+def test_an_invalid_gender_or_picture_of_a_profile_is_unset():
+    for gender in (3, -1, "1", None, True, 1.0, [1]):
+        assert parse_profile({"gender": gender}).gender == 0
+    for avatar_url in ("", "javascript:x", None, 5, "https://" + "a" * 512):
+        profile = parse_profile({"nickName": "a", "avatarUrl": avatar_url})
+        assert profile == WechatProfile(None, "a", 0, "")

@@ -1,13 +1,9 @@
 """The simulated transfers, through the client of the server, whose wire the vectors prove."""
 
-import base64
 import json
 from dataclasses import replace
 
 import pytest
-from Crypto.Cipher import PKCS1_OAEP
-from Crypto.Hash import SHA256
-from Crypto.PublicKey import RSA
 
 from config.sections import PaySettings, WithdrawSettings
 from core.errors import RateLimited
@@ -79,18 +75,6 @@ async def test_confirmed_bill_is_paid_once_and_notified(client, call, notices):
     assert shown["items"][0]["openid"] == REQUEST.openid
 
 
-async def test_same_body_gets_the_same_answer_and_another_body_none(client, simulator):
-    body = client.body(REQUEST)
-    assert await client.create(body) == await client.create(body)
-    for other in (
-        client.body(replace(REQUEST, fen=15_001)),
-        TransferBody(body.text.replace("{", "{ ", 1)),
-    ):
-        with pytest.raises(MerchantRefused, match="INVALID_REQUEST"):
-            await client.create(other)
-    assert len(simulator.transfers.bills) == 1
-
-
 async def test_unclear_confirmation_is_confirmed_again_or_fails(client, call, notices):
     await client.create(client.body(REQUEST))
     await call("confirm", bill=NUMBER, outcome="pending")
@@ -129,24 +113,24 @@ async def test_bill_without_money_is_kept_until_the_same_request_comes_again(
 ):
     simulator.merchant_api.signs_refusals = False  # WeChat Pay does not promise it
     body = client.body(REQUEST)
-    await call("fault", fault="NOT_ENOUGH", times=2)
-    for _ in range(2):
-        with pytest.raises(MerchantRefused, match="NOT_ENOUGH"):
-            await client.create(body)
-        assert (await client.query(NUMBER)).state == TransferState.PROCESSING
-    assert (await client.create(body)).state == TransferState.WAIT_USER_CONFIRM
+    await call("fault", fault="NOT_ENOUGH")
+    with pytest.raises(MerchantRefused, match="NOT_ENOUGH"):
+        await client.create(body)
+    assert (await client.query(NUMBER)).state == TransferState.PROCESSING
+    with pytest.raises(MerchantRefused, match="INVALID_REQUEST"):
+        await client.create(client.body(replace(REQUEST, fen=15_001)))
+    created = await client.create(body)
+    assert created.state == TransferState.WAIT_USER_CONFIRM
+    assert await client.create(body) == created
 
 
-async def test_request_that_comes_too_fast_is_not_taken(client, call):
+async def test_request_that_comes_too_fast_is_not_taken_and_one_without_an_answer_is(client, call):
+    body, second = client.body(REQUEST), client.body(replace(REQUEST, number=f"{NUMBER}1"))
     await call("fault", fault="FREQUENCY_LIMITED", times=2)
-    for request in (client.create(client.body(REQUEST)), client.query(NUMBER)):
+    for request in (client.create(body), client.query(NUMBER)):
         with pytest.raises(RateLimited):
             await request
     assert await client.query(NUMBER) is None
-
-
-async def test_bill_is_taken_though_its_answer_is_lost_or_comes_before_the_package(client, call):
-    body, second = client.body(REQUEST), client.body(replace(REQUEST, number=f"{NUMBER}1"))
     await call("fault", fault="lost")
     with pytest.raises(ServiceUnavailable):
         await client.create(body)
@@ -156,22 +140,18 @@ async def test_bill_is_taken_though_its_answer_is_lost_or_comes_before_the_packa
     await call("fault", fault="accepted")
     accepted = await client.create(second)
     assert (accepted.state, accepted.package) == (TransferState.ACCEPTED, "")
-    assert (await client.create(second)).package
 
 
-async def test_name_and_amount_are_checked(client, simulator, merchant):
+async def test_name_and_amount_are_checked(client, simulator):
     named = replace(REQUEST, fen=200_000, real_name="张三")
     content = json.loads(client.body(named).text)
-    key = RSA.import_key(merchant["platform"]["public_key_pem"])
-    encrypted = PKCS1_OAEP.new(key, hashAlgo=SHA256).encrypt("张三".encode())
-    unnamed = json.loads(client.body(REQUEST).text)
+    unnamed = json.loads(client.body(replace(named, real_name="")).text)
     for wrong in (
-        json.loads(client.body(replace(named, real_name="")).text),
-        {**content, "user_name": base64.b64encode(encrypted).decode()},
+        unnamed,
         {**content, "transfer_amount": 29},
-        {**unnamed, "appid": "wx1"},
+        {**content, "appid": "wx1"},
         {**unnamed, "transfer_amount": 9},
-        {**unnamed, "user_name": "5byg5LiJ"},
+        {**content, "user_name": "5byg5LiJ"},
     ):
         with pytest.raises(MerchantRefused, match="PARAM_ERROR"):
             await client.create(TransferBody(json.dumps(wrong)))
@@ -183,10 +163,8 @@ async def test_name_and_amount_are_checked(client, simulator, merchant):
 @pytest.mark.parametrize(
     ("mode", "refused"),
     [
-        ("once", [""]),
         ("late", [""]),
         ("twice", ["", ""]),
-        ("never", []),
         ("forged", ["sign"]),
         ("unsigned", ["sign"]),
         ("probe", ["probe"]),
@@ -202,7 +180,6 @@ async def test_notification_comes_as_the_mode_says(client, call, notices, mode, 
     await call("confirm", bill=NUMBER, report=mode)
     found = await notices()
     assert [notice.refused for notice in found] == refused
-    assert len({notice.id for notice in found}) == min(len(found), 1)
     for transfer in [notice.event for notice in found if notice.event]:
         assert (transfer.fen != 15_000) == (mode == "wrong_amount")
         assert (transfer.number != NUMBER) == (mode == "wrong_bill")
@@ -217,17 +194,13 @@ async def test_failed_delivery_is_repeated_and_a_finished_bill_notified_again(
     await call("confirm", bill=NUMBER)
     assert len({notice.id for notice in await notices()}) == 1
     assert simulator.delivery.statuses == [503, 503, 204]
-    await call("notify", bill=NUMBER, report="twice")
-    assert len(await notices()) == 5
+    await call("notify", bill=NUMBER)
+    assert len(await notices()) == 4
 
 
 async def test_unknown_words_are_refused(call):
     for path, params in (
         ("confirm", {"bill": NUMBER, "outcome": "perhaps"}),
-        ("confirm", {"bill": NUMBER, "report": "loudly"}),
-        ("expire", {"bill": "W2"}),
-        ("notify", {"package": "W2"}),
-        ("fault", {"fault": "fire"}),
         ("fault", {"fault": "lost", "times": -1}),
     ):
         assert "detail" in await call(path, **params), (path, params)
