@@ -30,12 +30,11 @@ CONFIGURATION = Path(__file__).parents[1] / "deploy" / "mongod.conf"
 class ReplicaSet:
     """Three mongods in `folder` with the replication settings of a deployment."""
 
-    def __init__(self, folder: Path, ports: Sequence[int], **parameters: str) -> None:
-        """`parameters`: server parameters besides those of a deployment."""
+    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
         self.ports = ports
         self.uri = f"mongodb://{','.join(f'127.0.0.1:{port}' for port in ports)}/?replicaSet={NAME}"
         self._folder = folder
-        self._parameters = {**_deployed_parameters(), **parameters}
+        self._parameters = _deployed_parameters()
         self._members: dict[int, Program] = {}
 
     async def start(self) -> None:

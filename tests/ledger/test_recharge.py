@@ -151,20 +151,6 @@ def test_a_full_refund_takes_all_gold_and_records_the_rest_as_debt(
     assert entry.content == {"reverses": "recharge:Q1", "fen": 600, "gold": 60}
 
 
-@example_settings(100)
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=8), st.integers(1, 1000))
-def test_partial_refunds_reverse_all_the_gold_in_total(amounts: list[int], gold: int) -> None:
-    order = replace(ORDER, fen=sum(amounts), gold=gold)
-    before, reversed_gold = 0, []
-    for number, fen in enumerate(amounts):
-        refund = replace(REFUND, refund=str(number), fen=fen)
-        check_refund(order, refund, before)
-        reversed_gold.append(gold_to_reverse(order, refund, before))
-        before += fen
-    assert sum(reversed_gold) == gold
-    assert all(amount >= 0 for amount in reversed_gold)
-
-
 @pytest.mark.parametrize(
     ("reason", "refund", "before"),
     [

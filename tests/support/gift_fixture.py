@@ -52,10 +52,6 @@ class GiftFixture:
     def processes(self, n: int) -> list[GiftProcess]:
         return [GiftProcess(self.stores) for _ in range(n)]
 
-    async def give_queued(self, *transfers: GiftTransfer) -> list[JsonObject | BaseException]:
-        """Give gifts that queue up behind the lock of the room in one process."""
-        return await self.process.give_while_busy(self.live_id, *transfers)
-
     # ---- changes of the room by another process
 
     async def change(self, rule: Callable[[Room], Any], *user_ids: str) -> None:

@@ -127,7 +127,6 @@ class MemoryOrderStore:
     def __init__(self, ledger: MemoryLedgerStore, *orders: Order) -> None:
         self.orders = {order.number: order for order in orders}
         self.refunded = dict.fromkeys(self.orders, 0)
-        self.fails = False
         ledger.tables += [self.orders, self.refunded]
 
     async def find(self, number: str, tx: Any = None) -> Order | None:
@@ -136,8 +135,6 @@ class MemoryOrderStore:
 
     async def pay(self, tx: Any, number: str, payment: Payment) -> None:
         assert (tx, payment.order) == ("tx", number)
-        if self.fails:
-            raise ConnectionError
         self.orders[number] = replace(self.orders[number], state="paid")
 
     async def refund(self, tx: Any, number: str, refund: Refund) -> int:

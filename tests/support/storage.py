@@ -14,20 +14,19 @@ from tornado.ioloop import IOLoop
 
 from config.settings import Settings
 from core.locks import NamedLocks
-from ledger.gifts import GiftBatch, GiftTransfer
+from ledger.gifts import GiftTransfer
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import Bus
 from rooms.events import NumberedEvent
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftRequest, GiftService
 from services.gold.ledger import LedgerService
-from services.keeper import MAX_BATCH, Keeper, Preparation
+from services.keeper import Keeper, Preparation
 from storage.database import CommandLatency, Database, Document, Session
 from storage.field_cipher import FieldCipher
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.gold.rankings import RankingStore
 from storage.stores import Stores
-from storage.write_batch import WriteBatch
 from tests.support.database import clear_database
 from tests.support.room_builders import GRACE
 from tests.support.waiting import until
@@ -94,7 +93,6 @@ class RecordingLedgerStore(LedgerStore):
 
     def __init__(self, database: Database, rankings: RankingStore) -> None:
         super().__init__(database, rankings)
-        self.written: list[list[str]] = []
         self.before_write: list[Callable[[], Awaitable[object]]] = []
         self.loaded: list[str] = []
         self.stale: BatchContext | None = None
@@ -112,21 +110,16 @@ class RecordingLedgerStore(LedgerStore):
         await super().confirm_primary()
         self.stale = None
 
-    def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
-        super().add_writes(writes, batch)
-        self.written.append([entry.key for entry, _ in batch.entries])
-
 
 class GiftProcess:
     """Gift and ledger services with stores, locks and queues of their own, like one process."""
 
-    def __init__(self, stores: StoresFixture, max_batch: int = MAX_BATCH) -> None:
+    def __init__(self, stores: StoresFixture) -> None:
         own = StoresFixture(stores.database)
         self.published: list[tuple[int, int, str]] = []
         """(live_id, seq, type) of each event."""
         self.locks = NamedLocks()
         self.keeper = Keeper(own.rooms, self)
-        self.keeper._batcher._max_batch = max_batch
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from core.errors import NotFound
-from realtime.bus import AudienceChanged, Bus
+from realtime.bus import Bus
 from services.gold import catalogue as module
 from services.gold.catalogue import TTL_SECONDS, CatalogueService
-from storage.errors import GiftNotFound
 from storage.gold.catalogue import GiftStore
 from tests.support.storage import StoresFixture
 
@@ -107,25 +105,6 @@ async def test_callers_during_a_read_use_its_result_while_the_bus_is_healthy(
     assert commands == ["find"] * 2
 
 
-async def test_callers_during_a_read_share_the_next_while_the_bus_is_unhealthy(
-    catalogues: CatalogueFixture, commands: list[str]
-) -> None:
-    """An edit that they must see may be older than their call and newer than the read."""
-    late: list[asyncio.Future[int]] = []
-
-    async def edit_and_call() -> None:
-        await catalogues.edit(7)
-        late.extend(asyncio.ensure_future(catalogues.price()) for _ in range(100))
-        await asyncio.sleep(0)
-
-    catalogues.bus.healthy = False
-    catalogues.gifts_store.after_read = [edit_and_call]
-    commands.clear()
-    assert await catalogues.price() == 1
-    assert await asyncio.gather(*late) == [7] * 100
-    assert commands.count("find") == 4
-
-
 # ---- invalidation
 
 
@@ -154,27 +133,6 @@ async def test_after_every_kind_of_change_each_process_reads_once(
     for catalogue in both:
         assert [*(await catalogue.current()).gifts] == gift_ids
     assert [await catalogues.reads_database(catalogue) for catalogue in both] == [False, False]
-
-
-async def test_a_refused_change_does_not_invalidate(catalogues: CatalogueFixture) -> None:
-    await catalogues.service.current()
-    with pytest.raises(GiftNotFound):
-        await catalogues.service.change(catalogues.gifts_store, {"id": 9}, {"gold": 7})
-    renamed = {**await catalogues.stores.configs.get(2), "key": "BEFORE"}
-    with pytest.raises(NotFound):
-        await catalogues.service.change(catalogues.stores.configs, renamed, {"value": 7})
-    assert (await catalogues.stores.configs.get(2))["value"] == 1
-    catalogues.bus.publish(AudienceChanged(1))
-    assert not await catalogues.reads_database()
-
-
-async def test_a_gap_of_the_bus_invalidates(catalogues: CatalogueFixture) -> None:
-    assert await catalogues.price() == 1
-    await catalogues.edit(7)
-    assert await catalogues.price() == 1, "the edit is not published"
-    catalogues.bus.gaps += 1
-    assert await catalogues.price() == 7
-    assert not await catalogues.reads_database()
 
 
 async def test_nothing_is_cached_while_the_bus_is_unhealthy(catalogues: CatalogueFixture) -> None:

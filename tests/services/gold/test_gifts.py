@@ -1,7 +1,6 @@
 """Gifts on a real MongoDB: postings, events and idempotency, in one process and in several."""
 
 import asyncio
-from itertools import permutations
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from tests.support.gift_fixture import (
     event_references,
     in_room_or_not,
 )
+from tests.support.room_builders import NOW
 from tests.support.storage import ROSE, StoresFixture, rose
 
 
@@ -171,43 +171,6 @@ async def test_repeated_gift_that_a_new_primary_does_not_show_yet_gets_its_answe
     assert await fixture.balances() == [(5, 0), (0, 5)]
 
 
-# ---- several processes at once
-
-
-@in_room_or_not
-async def test_concurrent_gifts_never_overdraw_a_balance(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    fixture = await GiftFixture.create(stores, (40, 15), (0, 0), in_room=in_room)
-    results = await asyncio.gather(
-        *(process.give(fixture.rose()) for process in fixture.processes(6)),
-        return_exceptions=True,
-    )
-    assert count_types(results) == {dict: 5, InsufficientGold: 1}
-    assert await fixture.balances() == [(0, 5), (0, 25)]
-    await fixture.check()
-
-
-async def test_two_processes_publish_every_gift_of_a_busy_room_once(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, *[(100, 0)] * 4)
-    pairs = [*permutations(fixture.user_ids, 2)]
-    one, two = processes = fixture.processes(2)
-    answers = await asyncio.gather(
-        *(p.give(rose(*pair, f"{n}")) for p in processes for n, pair in enumerate(pairs))
-    )
-    again = await asyncio.gather(
-        *(fixture.process.give(rose(*pair, f"{n}")) for n, pair in enumerate(pairs))
-    )
-    assert again == answers[:12] == answers[12:]
-    assert await fixture.balances() == [(70, 15)] * 4
-    published = sorted([*one.published, *two.published])
-    assert published == [(fixture.live_id, seq, "gift") for seq in range(1, 13)]
-    assert sorted(event_references(await stores.entries())) == [
-        (fixture.live_id, "e1", seq) for seq in range(1, 13)
-    ]
-    await fixture.check()
-
-
 # ---- changes by another process between read and write
 
 
@@ -253,25 +216,6 @@ async def test_a_gift_that_comes_second_is_refused(
 
 
 @in_room_or_not
-@pytest.mark.parametrize("gold", [0, 10], ids=["free", "paid"])
-async def test_a_concurrent_gift_with_the_same_id_is_the_answer(
-    stores: StoresFixture, in_room: bool, gold: int
-) -> None:
-    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
-    (other,) = fixture.processes(1)
-    answers: list[JsonObject] = []
-
-    async def give() -> None:
-        answers.append(await other.give(fixture.rose("r", gold=gold)))
-
-    fixture.process.gift_batches.before_write = [give]
-    answers.append(await fixture.process.give(fixture.rose("r", gold=gold)))
-    assert answers == [{"status": "success", "gold": 10 - gold, "income": 0}] * 2
-    assert len(await stores.entries()) == 1
-    await fixture.check()
-
-
-@in_room_or_not
 @pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
 async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, in_room: bool, early: bool
@@ -294,4 +238,57 @@ async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
     answers.append(await fixture.process.give(fixture.rose("r")))
     assert answers == [{"status": "success", "gold": 0, "income": 0}] * 2
     assert "confirmed" not in fixture.process.gift_batches.loaded
+    await fixture.check()
+
+
+# ---- gifts that queue up while their room is being changed
+
+
+async def test_every_gift_has_an_event_in_order_that_its_entry_names(stores: StoresFixture) -> None:
+    """Expired applications are published before them."""
+    fixture = await GiftFixture.create(stores, (100, 0), (100, 0), (0, 0))
+    anna, bert, carl = fixture.user_ids
+    applicant = Person("10000005", gender=2)
+    await fixture.enter(applicant)
+    await fixture.change(lambda room: room.apply(applicant, NOW, 1), applicant.user_id)
+    pairs = [(anna, carl), (bert, carl), (anna, bert), (bert, anna), (anna, carl)]
+    async with fixture.process.hold_room(fixture.live_id):
+        transfers = [rose(*pair, f"{n}") for n, pair in enumerate(pairs)]
+        pending = await fixture.process.queue_gifts(fixture.live_id, *transfers)
+    answers = await asyncio.gather(*pending)
+    assert [answer["gold"] for answer in answers] == [90, 90, 80, 80, 70]
+    assert await fixture.event_types() == ["micro_apply", "micro_refuse", *["gift"] * 5]
+    gifts = (await fixture.events())[2:]
+    assert [(e.data["from"]["user_id"], e.data["to"]["user_id"]) for e in gifts] == pairs
+    assert [event.data["request_id"] for event in gifts] == [*"01234"]
+    entries = await stores.entries()
+    assert [entry["_id"].rpartition(":")[2] for entry in entries] == [*"01234"]
+    assert event_references(entries) == [(fixture.live_id, "e1", seq) for seq in range(3, 8)]
+    await fixture.check()
+
+
+async def test_gifts_of_a_sender_who_left_have_no_event(stores: StoresFixture) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (100, 0), (0, 0))
+    anna, bert, carl = fixture.user_ids
+    transfers = [rose(anna, carl, "1"), *[rose(bert, carl, "2")] * 3, rose(anna, carl, "3")]
+    async with fixture.process.hold_room(fixture.live_id):
+        pending = await fixture.process.queue_gifts(fixture.live_id, *transfers)
+        await fixture.leave(bert)
+    answers = await asyncio.gather(*pending)
+    assert answers[1:4] == [{"status": "success", "gold": 90, "income": 0}] * 3
+    assert await fixture.balances() == [(80, 0), (90, 0), (0, 15)]
+    seqs = {entry["_id"]: entry.get("seq") for entry in await stores.entries()}
+    assert seqs == {transfers[0].key: 1, transfers[4].key: 2, transfers[1].key: None}
+    await fixture.check()
+
+
+async def test_gifts_written_while_the_live_ends_have_no_event(stores: StoresFixture) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
+    fixture.process.gift_batches.before_write = [fixture.end]
+    results = await fixture.process.give_while_busy(
+        fixture.live_id, *(fixture.rose() for _ in range(3))
+    )
+    assert count_types(results) == {dict: 3}
+    assert await fixture.event_types() == ["live_end"]
+    assert event_references(await stores.entries()) == [NO_EVENT] * 3
     await fixture.check()

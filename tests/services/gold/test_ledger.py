@@ -3,14 +3,7 @@ from typing import Any
 
 import pytest
 
-from ledger.errors import (
-    DebtExceeded,
-    EntryNotFound,
-    InsufficientGold,
-    NotReversible,
-    RequestIdReused,
-)
-from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting, Unit
+from ledger.journal import Balance, JournalEntry, JsonObject, Posting, Unit
 from services.gold.ledger import LedgerService
 from tests.support.ledger import TRANSFER
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks
@@ -24,22 +17,20 @@ class LedgerFixture:
         self.locks = MemoryLocks()
         self.service = LedgerService(self.store, self.locks)
 
-    def give(self, event: EventReference | None = None) -> None:
+    def give(self) -> None:
         batch = self.store.load_context([TRANSFER])
-        batch.give(TRANSFER, event)
+        batch.give(TRANSFER, None)
         self.store.apply_batch(batch)
 
-    async def grant(self, gold: int = 50, request_id: str = "g1") -> JsonObject:
-        return await self.service.grant("bert", gold, "a prize", request_id, "ops")
+    async def grant(self) -> JsonObject:
+        return await self.service.grant("bert", 50, "a prize", "g1", "ops")
 
     async def reverse(self, key: str) -> JsonObject:
         return await self.service.reverse(key, "by mistake", "ops")
 
-    async def settle(
-        self, gold: int, request_id: str = "s1", *, by_house: bool = False, unit: Unit = "gold"
-    ) -> JsonObject:
+    async def settle(self, gold: int, *, by_house: bool = False, unit: Unit = "gold") -> JsonObject:
         return await self.service.settle_debt(
-            "bert", gold, "paid", request_id, "ops", by_house=by_house, unit=unit
+            "bert", gold, "paid", "s1", "ops", by_house=by_house, unit=unit
         )
 
     def race_next_find(self, call: Callable[[], Awaitable[JsonObject]]) -> list[JsonObject]:
@@ -91,25 +82,6 @@ async def test_a_movement_that_is_repeated_or_made_at_once_has_one_effect_and_an
     assert len(fixture.store.entries) == entries + 1
 
 
-async def test_an_id_cannot_be_reused_for_other_content() -> None:
-    fixture = LedgerFixture(bert=(30, 5))
-    fixture.store.owed["bert"] = 20
-    fixture.race_next_find(lambda: fixture.grant(gold=51))
-    await fixture.settle(5)
-    for call in (
-        fixture.grant,
-        lambda: fixture.grant(gold=52),
-        lambda: fixture.settle(6),
-        lambda: fixture.settle(5, by_house=True),
-        lambda: fixture.settle(5, unit="income"),
-    ):
-        with pytest.raises(RequestIdReused):
-            await call()
-    assert (fixture.store.balances["bert"], fixture.store.owed["bert"]) == (Balance(76, 5), 15)
-    await fixture.grant(request_id="g2")
-    assert fixture.store.balances["bert"] == Balance(126, 5)
-
-
 # ---- entries
 
 
@@ -140,40 +112,6 @@ async def test_a_reversal_restores_the_balances() -> None:
     assert (entry.kind, entry.by, entry.note) == ("reversal", "ops", "by mistake")
     assert entry.content == entry.answer == {"reverses": "gift:anna:r1"}
     assert fixture.locks.names[-1] == ("anna", "bert")
-
-
-async def test_a_reversed_gift_leaves_the_rankings_of_its_live_and_day() -> None:
-    fixture = LedgerFixture()
-    fixture.store.rankings["day:2026-03-01", "anna"] = (7, 8)
-    fixture.give(EventReference(7, "e1", 42))
-    assert len(fixture.store.rankings) == 4
-    fixture.store.now = fixture.store.now.replace(day=20)
-    for _ in range(2):
-        await fixture.reverse("gift:anna:r1")
-    assert fixture.store.rankings == {("day:2026-03-01", "anna"): (7, 8)}
-
-
-async def test_a_reversal_is_refused_when_the_receiver_has_spent_the_amount() -> None:
-    fixture = LedgerFixture()
-    fixture.give()
-    fixture.store.balances["bert"] = Balance(50, 9)
-    rankings = dict(fixture.store.rankings)
-    with pytest.raises(InsufficientGold):
-        await fixture.reverse("gift:anna:r1")
-    assert fixture.store.balances == {"anna": Balance(80, 10), "bert": Balance(50, 9)}
-    assert (fixture.store.rankings, len(fixture.store.entries)) == (rankings, 1)
-
-
-async def test_reversals_and_recharges_and_unknown_entries_cannot_be_reversed() -> None:
-    fixture = LedgerFixture()
-    await fixture.grant(50)
-    await fixture.reverse("grant:g1")
-    fixture.store.entries["recharge:Q1"] = JournalEntry("recharge:Q1", "recharge", "xpay", (), {})
-    for key in ("reversal:grant:g1", "recharge:Q1"):
-        with pytest.raises(NotReversible):
-            await fixture.reverse(key)
-    with pytest.raises(EntryNotFound):
-        await fixture.reverse("grant:g2")
 
 
 @pytest.mark.parametrize("unit", ["gold", "income"])
@@ -209,18 +147,3 @@ async def test_the_house_settles_a_debt_and_can_reverse_that() -> None:
     assert entry.kind == "grant"
     await fixture.reverse("settle:s1")
     assert (fixture.store.balances["bert"], fixture.store.owed["bert"]) == (Balance(3, 5), 20)
-
-
-@pytest.mark.parametrize(
-    ("gold", "by_house", "error"),
-    [(21, False, DebtExceeded), (21, True, DebtExceeded), (20, False, InsufficientGold)],
-)
-async def test_settling_more_than_the_debt_or_the_balance_is_refused(
-    gold: int, by_house: bool, error: type[Exception]
-) -> None:
-    fixture = LedgerFixture(bert=(19, 5))
-    fixture.store.owed["bert"] = 20
-    with pytest.raises(error):
-        await fixture.settle(gold, by_house=by_house)
-    assert (fixture.store.balances["bert"], fixture.store.owed["bert"]) == (Balance(19, 5), 20)
-    assert fixture.store.entries == {}

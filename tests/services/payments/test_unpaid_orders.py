@@ -1,10 +1,14 @@
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ledger.recharge import ClaimedOrder, Order, Payment
+from services.payments import unpaid_orders
 from services.payments.unpaid_orders import (
+    CHECK_SECONDS,
+    CLAIM_LEASE,
     CLOSE_AFTER,
     GIVE_UP_AFTER,
     UnpaidOrderSweep,
@@ -12,6 +16,8 @@ from services.payments.unpaid_orders import (
 )
 from telemetry.metrics import Metrics
 from tests.support.ledger import ORDER, PAYMENT, PaymentFixture
+from tests.support.timeouts import recorded_timeouts
+from tests.support.waiting import until
 
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,6 +27,7 @@ class SweepFixture:
 
     def __init__(self, *payments: Payment | None) -> None:
         self.payments = list(payments)
+        self.claimable: list[ClaimedOrder] = []
         self.calls: list[str] = []
         self.due: datetime | None = None
         self.credit = PaymentFixture()
@@ -28,8 +35,9 @@ class SweepFixture:
             self, self.credit.service, {"xpay": FakeProvider(self)}, Metrics().callbacks_refused
         )
 
-    async def claim(self, provider: object, lease: timedelta) -> ClaimedOrder | None:
-        raise NotImplementedError
+    async def claim(self, provider: object, _lease: timedelta) -> ClaimedOrder | None:
+        assert provider == "xpay"
+        return self.claimable.pop() if self.claimable else None
 
     async def postpone(self, number: str, at: datetime) -> None:
         assert number == "Q1"
@@ -70,6 +78,7 @@ class FakeProvider:
 MINUTE = timedelta(minutes=1)
 PAID = replace(ORDER, state="paid")
 WRONG = replace(PAYMENT, fen=1)
+UNCONFIGURED = replace(ORDER, provider="gone")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +90,12 @@ WRONG = replace(PAYMENT, fen=1)
         (ORDER, CLOSE_AFTER - MINUTE, [None], "later", ["query"]),
         (ORDER, CLOSE_AFTER, [None], "closed", ["close", "query", "Q1 closed"]),
         (PAID, 2 * GIVE_UP_AFTER, [], "delivered", ["deliver", "Q1 delivered"]),
+        (UNCONFIGURED, MINUTE, [], "closed", ["Q1 closed"]),
     ],
-    ids=["paid", "paid before it is closed", "disputed", "unpaid", "unpaid for hours", "delivery"],
+    ids=[
+        *("paid", "paid before it is closed", "disputed", "unpaid", "unpaid for hours"),
+        *("delivery", "unconfigured provider"),
+    ],
 )
 async def test_an_order_is_checked_until_it_is_paid_or_closed(
     order: Order, age: timedelta, payments: list[Payment | None], outcome: str, calls: list[str]
@@ -104,6 +117,18 @@ async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
             assert fixture.due == CREATED_AT + due
         assert await postpone(claimed, CREATED_AT + GIVE_UP_AFTER) == "closed"
     assert fixture.calls == ["Q1 closed", "Q1 delivered"]
+
+
+async def test_a_check_ends_before_its_lease_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert timedelta(seconds=CHECK_SECONDS) < CLAIM_LEASE
+    fixture, limits = SweepFixture(), recorded_timeouts(monkeypatch, unpaid_orders)
+    monkeypatch.setattr(FakeProvider, "query", lambda *_: asyncio.Event().wait())
+    fixture.claimable.append(ClaimedOrder(ORDER, datetime.now(UTC)))
+    check = asyncio.create_task(fixture.sweep.jobs["xpay"].sweep())
+    await until(lambda: limits)
+    limits[0].reschedule(0)
+    await check
+    assert fixture.due
 
 
 def test_an_order_is_checked_after_1_5_15_and_60_minutes_and_before_closing() -> None:

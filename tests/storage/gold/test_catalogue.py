@@ -24,13 +24,6 @@ async def test_items_are_numbered_from_one_and_no_number_is_reused(stores: Store
     assert sorted(row["id"] for row in many) == list(range(2, 12))
 
 
-async def test_edit_changes_only_the_given_fields(stores: StoresFixture) -> None:
-    await stores.gifts.add(name="rose", gold=1)
-    edited = {"id": 1, "name": "rose", "gold": 2}
-    assert await stores.gifts.edit(1, gold=2) == edited
-    assert await stores.gifts.edit(1) == await stores.gifts.get(1) == edited
-
-
 async def test_missing_item_raises_the_error_of_its_kind(stores: StoresFixture) -> None:
     for store, missing in ((stores.gifts, GiftNotFound), (stores.blocks, BlockNotFound)):
         for action in (store.get(9), store.edit(9, gold=1), store.edit(9), store.remove(9)):

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 from pymongo.monitoring import CommandStartedEvent
 
-from core.clock import day_of
 from core.errors import QLiveError, WriteConflict
-from ledger.gifts import GiftTransfer, StoredEntry, day_scope, live_scope
-from ledger.journal import Balance, EventReference
-from rooms.members import Person
+from ledger.gifts import GiftTransfer
+from ledger.journal import EventReference
 from storage.database import CommandLatency, Database
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.gold.rankings import RankingStore
@@ -51,64 +49,6 @@ class BatchFixture:
             self.stores.database.collection(name) for name in ("users", "ledger", "rankings")
         ]
         return [await rows.find().sort("_id", 1).to_list() for rows in collections]
-
-
-# ---- context
-
-
-async def test_context_has_balances_and_faces_of_existing_users(stores: StoresFixture) -> None:
-    anna, bert = await stores.create_users((15, 3), (0, 7))
-    await stores.users.update(anna, nickname="Anna", face_url="https://faces/a", gender=2)
-    context = await stores.ledger.load_context([rose(anna, bert), rose(bert, "unknown")])
-    assert context.batch.balances == {anna: Balance(15, 3), bert: Balance(0, 7)}
-    assert context.faces == {
-        anna: Person(anna, "Anna", "https://faces/a", 2).face(),
-        bert: Person(bert).face(),
-    }
-    assert (context.batch.written, context.batch.entries) == ({}, [])
-
-
-async def test_context_has_stored_gifts_with_the_same_request_ids(
-    stores: StoresFixture, commands: list[str]
-) -> None:
-    batches, (anna, bert) = BatchFixture(stores), await stores.create_users((100, 0), (100, 0))
-    first, second = rose(anna, bert, "r", num=2), rose(anna, bert, "s")
-    await batches.give(first, second, rose(anna, bert))
-    others = rose(bert, anna, "r"), rose(anna, bert, "t"), rose(anna, bert)
-    commands.clear()
-    context = await batches.store.load_context([first, *others])
-    assert commands == ["find", "find"]
-    answer = {"status": "success", "gold": 80, "income": 0}
-    content = {"to": bert, "gift_id": 1, "num": 2}
-    assert context.batch.written == {f"gift:{anna}:r": StoredEntry(content, answer)}
-    await batches.store.load_context([rose(anna, bert)])
-    assert commands == ["find"] * 3, "without a request id there is no entry to look for"
-
-
-# ---- write
-
-
-async def test_batch_moves_balances_and_writes_entries_and_rankings(stores: StoresFixture) -> None:
-    batches = BatchFixture(stores)
-    anna, bert, carl = await stores.create_users((15, 3), (0, 5), (10, 0))
-    event = EventReference(7, "e", 4)
-    await batches.give(rose(anna, carl, "r"), rose(carl, anna, "s"), event=event)
-    await batches.give(rose(bert, carl, "t", gold=4), rose(bert, carl, "u", gold=0))
-    balances = [await stores.balance(user_id) for user_id in (anna, bert, carl)]
-    assert balances == [(5, 8), (0, 1), (0, 7)]
-    entries = await stores.entries()
-    assert [
-        (row["_id"], row.get("live_id"), row.get("epoch"), row.get("seq")) for row in entries
-    ] == [
-        (f"gift:{anna}:r", 7, "e", 4),
-        (f"gift:{carl}:s", 7, "e", 5),
-        (f"gift:{bert}:t", None, None, None),
-        (f"gift:{bert}:u", None, None, None),
-    ]
-    assert entries[3]["lines"] == []
-    live, today = live_scope(7, "e"), day_scope(day_of(entries[0]["at"]))
-    assert await stores.rankings.top(live, "gold", 50) == sorted([(anna, 10), (carl, 10)])
-    assert await stores.rankings.top(today, "income", 50) == [(carl, 7), (anna, 5)]
 
 
 # ---- conflicts

@@ -14,9 +14,8 @@ from ledger.journal import Balance, EventReference, JournalEntry, postings_for
 from services.gold.ledger import LedgerService
 from storage.database import Document, Session
 from storage.errors import UserNotFound
-from storage.gold.ledger import ranking_changes_in
 from tests.support.query_profile import profile_queries
-from tests.support.storage import GiftProcess, StoresFixture, rose
+from tests.support.storage import StoresFixture
 
 
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
@@ -106,27 +105,6 @@ async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waite
     monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     with pytest.raises(TryAgain):
         await stores.ledger.find_committed("other")
-
-
-async def test_concurrent_reversals_return_a_gift_once_and_unrank_it(stores: StoresFixture) -> None:
-    anna, bert = await stores.create_users((100, 0), (0, 0))
-    services = ledger_services(stores, 4)
-    await GiftProcess(stores).give(rose(anna, bert, "r"))
-    (gift,) = await stores.entries()
-    scopes = {change.scope for change in ranking_changes_in(gift)}
-    assert [await stores.rankings.top(scope, "gold", 50) for scope in scopes] == [[(anna, 10)]]
-    reversals = [service.reverse(gift["_id"], "by mistake", "ops") for service in services]
-    assert await asyncio.gather(*reversals) == [{"reverses": gift["_id"]}] * 4
-    assert (await stores.balance(anna), await stores.balance(bert)) == ((100, 0), (0, 0))
-    assert [await stores.rankings.top(scope, "gold", 50) for scope in scopes] == [[]]
-
-
-async def test_reversed_grant_changes_no_ranking(stores: StoresFixture) -> None:
-    (anna,) = await stores.create_users((0, 0))
-    (ledger_service,) = ledger_services(stores, 1)
-    await ledger_service.grant(anna, 50, "prize", "g", "ops")
-    await ledger_service.reverse("grant:g", "by mistake", "ops")
-    assert await stores.database.collection("rankings").count_documents({}) == 0
 
 
 # ---- search

@@ -43,12 +43,6 @@ async def test_givers_and_receivers_are_ranked_by_sum_then_user_id(stores: Store
     assert await stores.rankings.top("live:1:f", "gold", 50) == []
 
 
-async def test_empty_change_sends_no_command(stores: StoresFixture, commands: list[str]) -> None:
-    commands.clear()
-    await add(stores)
-    assert commands == []
-
-
 # ---- against the ledger
 
 
@@ -179,14 +173,6 @@ async def test_reversed_gift_is_in_no_stored_or_rebuilt_ranking(rankings: Rankin
     assert await rankings.stored(rankings.day) == day
 
 
-async def test_scopes_are_those_of_rows_and_of_gifts_since_a_time(rankings: RankingFixture) -> None:
-    now = datetime.now(UTC)
-    await invent_row(rankings, "")
-    assert await rankings.scopes() == [rankings.day, rankings.live, "live:9:e"]
-    assert await rankings.scopes(now - HOUR) == [rankings.day, rankings.live]
-    assert await rankings.scopes(now + HOUR) == []
-
-
 # ---- differences
 
 
@@ -218,26 +204,6 @@ async def test_wrong_row_is_reported_and_repaired_and_keeps_counting(
 
 
 # ---- concurrency
-
-
-async def test_snapshots_and_rebuilds_during_gifts_are_correct(rankings: RankingFixture) -> None:
-    anna, bert, carl, _ = rankings.user_ids
-    other, damaged = GiftProcess(rankings.stores), 0
-
-    async def give(process: GiftProcess, sender: str) -> None:
-        for _ in range(5):
-            await process.give(rose(sender, carl))
-
-    giving = asyncio.gather(give(rankings.process, anna), give(other, bert))
-    while not giving.done() and damaged < 4:
-        assert await rankings.is_consistent()
-        await rankings.rows.update_many({}, {"$inc": {"gold": 1}})
-        assert await rankings.reconciler.rebuild_all() > 0
-        damaged += 1
-    await giving
-    assert damaged
-    assert await rankings.is_consistent()
-    assert (await rankings.stored(rankings.live))["gold"] == {anna: 20 + 50, bert: 10 + 50}
 
 
 @pytest.mark.parametrize("damage", [alter_row, delete_row])
