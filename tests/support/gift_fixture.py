@@ -1,23 +1,18 @@
 """Users with balances, alone or in one live room, and processes that give gifts for them."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
 
-from core.errors import QLiveError
 from ledger.gifts import GiftTransfer
-from ledger.journal import EventReference, JsonObject
 from rooms.events import NumberedEvent
 from rooms.members import Person
 from rooms.room import Room
-from services.gold.gifts import GiftRequest, _event
 from storage.database import Document
-from storage.gold.ledger import BatchContext
 from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.room_builders import HOST, NOW
-from tests.support.storage import ROSE, GiftProcess, StoresFixture, rose
+from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import change_room, open_room
 
 EPOCH = "e1"
@@ -84,20 +79,6 @@ class GiftFixture:
         """Assert that journal, balances, events and rankings agree."""
         problems = await LedgerReconciler(self.stores.database).problems()
         assert not [str(problem) for problem in problems]
-
-
-def give_in_any_room(room: Room, context: BatchContext, transfer: GiftTransfer) -> JsonObject:
-    """Give a gift in a room in which the two users need not be; returns the sender's balance."""
-    event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
-    answer = context.batch.give(transfer, event)
-    if isinstance(answer, QLiveError):
-        raise answer
-    room.add_gift(_event(GiftRequest(transfer, ROSE), context.faces))
-    return answer
-
-
-def count_types(results: Iterable[Any]) -> dict[type, int]:
-    return Counter(type(result) for result in results)
 
 
 def event_references(entries: list[Document]) -> list[tuple[Any, ...]]:

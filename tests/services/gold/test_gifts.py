@@ -14,7 +14,6 @@ from storage.gold.ledger import LedgerStore
 from tests.support.gift_fixture import (
     NO_EVENT,
     GiftFixture,
-    count_types,
     event_references,
     in_room_or_not,
 )
@@ -175,21 +174,6 @@ async def test_repeated_gift_that_a_new_primary_does_not_show_yet_gets_its_answe
 
 
 @in_room_or_not
-async def test_a_concurrent_grant_is_not_lost(stores: StoresFixture, in_room: bool) -> None:
-    fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
-    anna, bert = fixture.user_ids
-    (other,) = fixture.processes(1)
-    fixture.process.gift_batches.before_write = [
-        lambda n=n: other.ledger_service.grant(anna, 50, "test", f"g{n}", "ops") for n in range(3)
-    ]
-    answer = await fixture.process.give(rose(anna, bert, "r"))
-    assert answer == {"status": "success", "gold": 150, "income": 0}
-    assert await fixture.balances() == [(150, 0), (0, 5)]
-    assert fixture.process.keeper.conflict_retries == (3 if in_room else 0)
-    await fixture.check()
-
-
-@in_room_or_not
 @pytest.mark.parametrize(
     ("first", "second", "error"),
     [
@@ -279,16 +263,4 @@ async def test_gifts_of_a_sender_who_left_have_no_event(stores: StoresFixture) -
     assert await fixture.balances() == [(80, 0), (90, 0), (0, 15)]
     seqs = {entry["_id"]: entry.get("seq") for entry in await stores.entries()}
     assert seqs == {transfers[0].key: 1, transfers[4].key: 2, transfers[1].key: None}
-    await fixture.check()
-
-
-async def test_gifts_written_while_the_live_ends_have_no_event(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
-    fixture.process.gift_batches.before_write = [fixture.end]
-    results = await fixture.process.give_while_busy(
-        fixture.live_id, *(fixture.rose() for _ in range(3))
-    )
-    assert count_types(results) == {dict: 3}
-    assert await fixture.event_types() == ["live_end"]
-    assert event_references(await stores.entries()) == [NO_EVENT] * 3
     await fixture.check()

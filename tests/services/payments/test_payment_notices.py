@@ -11,7 +11,6 @@ import pytest
 
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
 from devtools.simulator.platform_events import SimulatedPlatformEvents
-from ledger.recharge import Order
 from ledger.refund_plan import OrderStep
 from services.errors import RefundChanged
 from services.payments.payment_notifications import message_of, push_of
@@ -22,7 +21,7 @@ from tencent.message_push import (
     MessagePush,
     MessagePushReader,
 )
-from tencent.xpay import DELIVERED, REFUNDED
+from tencent.xpay import REFUNDED
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.refunds import RefundFixture
 from tests.support.tencent import Clock
@@ -45,25 +44,8 @@ class PushNotices(NoticeStorm):
         self.sent = {app: SimulatedPushes("", TOKEN, AES_KEY, app, now) for app in (APP, OTHER_APP)}
         self._received = MessagePushReader(TOKEN, AES_KEY, APP)
 
-    def payments(self, order: Order) -> ByReason:
-        content = self.delivery(order)
-        wrong: dict[str, Content] = {
-            "amount": {"GoodsInfo": {**content["GoodsInfo"], "OrigPrice": order.fen + 1}},
-            "order": {"OutTradeNo": OTHER_ORDER},
-        }
-        yield from self.by_reason(content, wrong)
-
-    def delivery(self, order: Order) -> Content:
-        return {
-            "Event": DELIVERED,
-            "OpenId": order.openid,
-            "OutTradeNo": order.number,
-            "Env": 0,
-            "GoodsInfo": {"ProductId": order.product, "Quantity": 1, "OrigPrice": order.fen},
-            "WeChatPayInfo": {"TransactionId": f"42{order.number}"},
-        }
-
     def refunds(self, step: OrderStep) -> ByReason:
+        """A genuine push first, and one of each kind that must have no effect."""
         content = {
             "Event": REFUNDED,
             "WxRefundId": f"50{step.number}",
@@ -72,17 +54,12 @@ class PushNotices(NoticeStorm):
             "RefundFee": step.fen,
             "RetCode": 0,
         }
-        wrong = {"amount": {"RefundFee": step.fen - 1}, "order": {"MchOrderId": OTHER_ORDER}}
-        yield from self.by_reason(content, wrong)
-
-    def by_reason(self, content: Content, wrong: Mapping[str, Content]) -> ByReason:
-        """A genuine push first, and one of each kind that must have no effect."""
         yield "", self.push(content)
         for kind, reason in NOT_GENUINE.items():
             yield reason, self.push(content, kind)
         yield "app", self.push(content, app=OTHER_APP)
-        for reason, changes in wrong.items():
-            yield reason, self.push({**content, **changes})
+        yield "amount", self.push({**content, "RefundFee": step.fen - 1})
+        yield "order", self.push({**content, "MchOrderId": OTHER_ORDER})
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
         sent = self.sent[app].report(content, kind)
@@ -97,15 +74,6 @@ def notices(refunds: RefundFixture, clock: Clock) -> PushNotices:
     return PushNotices(refunds, clock)
 
 
-async def receive_and_count(notices: NoticeStorm, by_reason: ByReason) -> set[str]:
-    """Receive them all, check the reason of each refusal, and return the reasons."""
-    sent = [*by_reason]
-    await notices.receive_all(notice for _, notice in sent)
-    expected = Counter(reason for reason, _ in sent)
-    assert notices.outcomes == {reason: n * REPETITIONS for reason, n in expected.items()}
-    return {*expected}
-
-
 async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once(
     refunds: RefundFixture, notices: PushNotices
 ) -> None:
@@ -116,8 +84,10 @@ async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once
     (step,) = (await refunds.get(case)).orders
     by_hand = replace(step, number=numbers[1], refund="")
     genuine, *_ = notices.refunds(by_hand)
-    reasons = await receive_and_count(notices, [*notices.refunds(step), genuine])
-    assert reasons == {"", "sign", "stale", "app", "amount", "order"}
+    sent = [*notices.refunds(step), genuine]
+    await notices.receive_all(notice for _, notice in sent)
+    expected = Counter(reason for reason, _ in sent)
+    assert notices.outcomes == {reason: n * REPETITIONS for reason, n in expected.items()}
     closed = await refunds.get(case)
     assert (closed.state, [order.state for order in closed.orders]) == ("closed", ["refunded"])
     reversals = await refunds.stores.entries(kind="reversal")
@@ -125,17 +95,6 @@ async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once
         f"recharge:{number}" for number in numbers
     )
     assert (await refunds.balances())[0] == (0, 0, 0, 0)
-    await refunds.check()
-
-
-async def test_a_payment_notice_credits_each_order_once(
-    refunds: RefundFixture, notices: PushNotices
-) -> None:
-    order = await refunds.order(60)
-    reasons = await receive_and_count(notices, notices.payments(order))
-    assert reasons == {"", "sign", "stale", "app", "amount", "order"}
-    assert [entry["kind"] for entry in await refunds.stores.entries()] == ["recharge"]
-    assert (await refunds.balances())[0] == (60, 0, 0, 0)
     await refunds.check()
 
 
@@ -172,6 +131,22 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
     }
     assert [entry["kind"] for entry in await refunds.stores.entries()] == ["recharge", "gift"]
     await refunds.check()
+
+
+async def test_a_question_of_apple_about_no_payment_is_refused_or_answered_so(
+    refunds: RefundFixture, notices: PushNotices, clock: Clock
+) -> None:
+    order = await refunds.order()
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    question = wechat.contents(order.number)[REFUND_QUESTION]
+    for number, reason in ((OTHER_ORDER, "order"), (None, "unreadable")):
+        await notices.receive(notices.push({**question, "pay_order_id": number}))
+        assert notices.outcomes.pop(reason) == 1
+    unpaid = notices.push(question)
+    await notices.receive(unpaid)
+    answer = (await notices.inbox.stored(unpaid.message))["answer"]
+    assert answer
+    assert answer["result_info"] == "未交付"
 
 
 def test_id_of_an_event_is_made_of_its_identity_and_content() -> None:

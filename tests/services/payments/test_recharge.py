@@ -1,14 +1,14 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import pytest
 
 from config.sections import PaySettings
 from core.locks import NamedLocks
-from ledger.recharge import MAX_OPEN_ORDERS, OPEN_FOR, Order
+from ledger.recharge import MAX_OPEN_ORDERS, Order
 from services.errors import TooManyOrders
 from services.payments.recharge import RechargeService
 from storage.accounts.users import User
@@ -45,9 +45,9 @@ class RechargeFixture:
     async def block(self, fen: int = 600) -> int:
         return int((await self.stores.blocks.add(gold=60, fen=fen))["id"])
 
-    async def order(self, block_id: int, process: int = 0) -> str:
+    async def order(self, block_id: int, process: int = 0, platform: str = "") -> str:
         """The number of the order that is answered."""
-        prepared = await self.processes[process].order(self.user, block_id)
+        prepared = await self.processes[process].order(self.user, block_id, platform)
         return str(json.loads(prepared.content)["order"])
 
     def _service(self, provider: Literal["jsapi", "xpay"]) -> RechargeService:
@@ -75,6 +75,17 @@ async def test_orders_of_a_block_in_two_processes_are_one(recharge: RechargeFixt
     assert len(recharge.provider.registered) <= 2, "one call of each process"
 
 
+async def test_a_repeated_order_keeps_the_latest_platform_that_was_named(
+    recharge: RechargeFixture,
+) -> None:
+    block_id, platforms = await recharge.block(), list[str]()
+    for platform in ("", "ios", "", "ohos"):
+        order = await recharge.stores.orders.find(await recharge.order(block_id, platform=platform))
+        assert order
+        platforms.append(order.platform)
+    assert platforms == ["", "ios", "ios", "ohos"]
+
+
 async def test_open_orders_of_two_processes_stay_within_the_limit(
     recharge: RechargeFixture,
 ) -> None:
@@ -85,20 +96,6 @@ async def test_open_orders_of_two_processes_stay_within_the_limit(
     assert len({result for result in results if isinstance(result, str)}) == MAX_OPEN_ORDERS
     stored = recharge.stores.database.collection("orders")
     assert await stored.count_documents({}) == MAX_OPEN_ORDERS
-
-
-async def test_expired_and_closed_orders_make_room_for_another(recharge: RechargeFixture) -> None:
-    blocks = [await recharge.block(fen) for fen in range(100, 101 + MAX_OPEN_ORDERS)]
-    numbers = [await recharge.order(block_id) for block_id in blocks[:MAX_OPEN_ORDERS]]
-    with pytest.raises(TooManyOrders):
-        await recharge.order(blocks[-1])
-    await recharge.stores.orders.close(numbers[2])
-    await recharge.order(blocks[-1])
-    with pytest.raises(TooManyOrders):
-        await recharge.order(blocks[2])
-    expired = {"$set": {"created_at": datetime.now(UTC) - OPEN_FOR}}
-    await recharge.stores.database.collection("orders").update_many({}, expired)
-    assert await recharge.order(blocks[2]) not in numbers
 
 
 async def test_a_failed_registration_is_repeated_for_the_same_order(

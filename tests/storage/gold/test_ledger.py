@@ -5,17 +5,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo.monitoring import CommandStartedEvent
 
 import core.retry
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from core.locks import NamedLocks
-from ledger.errors import EntryExists, InsufficientGold, RequestIdReused
-from ledger.journal import Balance, EventReference, JournalEntry, postings_for
+from ledger.errors import DebtExceeded, EntryExists, InsufficientGold, RequestIdReused
+from ledger.gifts import GiftBatch, GiftTransfer
+from ledger.journal import (
+    HOUSE,
+    Balance,
+    EventReference,
+    JournalEntry,
+    Posting,
+    debt_account,
+    postings_for,
+)
 from services.gold.ledger import LedgerService
-from storage.database import Document, Session
+from storage.database import CommandLatency, Database, Document, Session
 from storage.errors import UserNotFound
+from storage.gold.ledger import LedgerStore
+from storage.gold.rankings import RankingStore
 from tests.support.query_profile import profile_queries
-from tests.support.storage import StoresFixture
+from tests.support.storage import NAME, StoresFixture, rose
 
 
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
@@ -86,6 +98,9 @@ async def test_balances_move_together_or_not_at_all(stores: StoresFixture) -> No
         lambda session: stores.ledger.move(session, lines)
     )
     assert balances == {anna: Balance(5, 0), bert: Balance(3, 0)}
+    owed = (Posting(debt_account(anna), "gold", 1), Posting(HOUSE, "gold", -1))
+    with pytest.raises(DebtExceeded):
+        await stores.ledger.run_transaction(lambda session: stores.ledger.move(session, owed))
 
 
 async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waited_too_long(
@@ -105,6 +120,58 @@ async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waite
     monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     with pytest.raises(TryAgain):
         await stores.ledger.find_committed("other")
+
+
+# ---- gifts
+
+
+async def test_gifts_are_written_only_if_no_balance_has_changed_and_no_key_is_taken(
+    stores: StoresFixture,
+) -> None:
+    anna, bert = await stores.create_users((15, 5), (15, 5))
+
+    async def decide(transfer: GiftTransfer) -> GiftBatch:
+        batch = (await stores.ledger.load_context([transfer])).batch
+        batch.give(transfer, None)
+        return batch
+
+    async def write_gifts(batch: GiftBatch) -> None:
+        await stores.database.transaction(lambda tx: stores.ledger.write_gifts(tx, batch))
+
+    users = stores.database.collection("users")
+    for user_id, unit in ((anna, "gold"), (anna, "income"), (bert, "gold"), (bert, "income")):
+        batch = await decide(rose(anna, bert, "r"))
+        await users.update_one({"_id": user_id}, {"$inc": {unit: 50}})
+        with pytest.raises(WriteConflict):
+            await write_gifts(batch)
+    batches = [await decide(rose(anna, bert, "s", gold=0)) for _ in range(2)]
+    await write_gifts(batches[0])
+    with pytest.raises(WriteConflict):
+        await write_gifts(batches[1])  # free: no balance changes
+    assert await stores.balance(anna) == await stores.balance(bert) == (65, 55)
+    assert len(await stores.entries()) == 1
+    assert await stores.database.collection("rankings").count_documents({}) == 0
+
+
+class ReadConcernSpy(CommandLatency):
+    """Keeps the read concern of each find."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: None)
+        self.levels: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == "find":
+            self.levels.append(event.command["readConcern"]["level"])
+
+
+async def test_a_primary_is_confirmed_once_for_all_who_ask_at_a_time(mongo_uri: str) -> None:
+    spy = ReadConcernSpy()
+    database = Database(mongo_uri, NAME, [spy])
+    store = LedgerStore(database, RankingStore(database))
+    await asyncio.gather(*(store.confirm_primary() for _ in range(5)))
+    await database.close()
+    assert spy.levels == ["linearizable"]
 
 
 # ---- search
