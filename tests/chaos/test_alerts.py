@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chaos.__main__ import SCENARIOS
-from chaos.alerts import AlertCheck, alerts_checked, fired_by, require_alerts
+from chaos.alerts import AlertCheck, alerts_checked, require_alerts
 from chaos.report import RunReport
 from chaos.scenarios.alerts import FAULTS
 from tests.deploy.test_alerts import FAULTS as FIRED_BY_A_TEST
@@ -33,19 +33,6 @@ def test_the_operations_page_has_the_scenario_and_the_fault_of_each_alert() -> N
     words |= dict.fromkeys(SCENARIOS["hostile"].alerts, "`hostile`")
     assert cells.keys() == set(alert_names())
     assert {alert: cell for alert, cell in cells.items() if cell.startswith("`")} == words
-
-
-@pytest.mark.programs
-async def test_alerts_that_fired_are_found_whichever_others_did() -> None:
-    other = 'qlive_ledger_problems{job="qlive",instance="0"}'
-    assert await fired_by({UP: "0x10", other: "2x10"}, 150) == {"QLiveDown", "QLiveLedgerProblem"}
-    assert await fired_by({UP: "1x10", other: "0x10"}, 150) == set()
-
-
-@pytest.mark.programs
-async def test_unreadable_series_are_no_silence() -> None:
-    with pytest.raises(RuntimeError, match="parse"):
-        await fired_by({UP + "{": "0x10"}, 150)
 
 
 def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:

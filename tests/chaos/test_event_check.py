@@ -107,14 +107,6 @@ def test_a_wrong_stream_is_detected_and_a_correct_one_passes(
     assert client.must_resume == (found in ("gap", "behind", "wrong_first_frame"))
 
 
-def test_a_client_counts_what_it_receives(room: CheckedRoom) -> None:
-    client = room.receive(*AFTER_6, event(7))
-    room.receive(resumed(9, 2), event(8), event(9), AUDIENCE, client=client)
-    assert (client.seq, client.deliveries, client.snapshots, client.resumed) == (9, 4, 1, 1)
-    room.receive(snapshot(9 + LOG_SIZE + 1, reset="too_old"), client=client)
-    assert (client.snapshots, client.resets) == (2, 1)
-
-
 def test_different_content_under_one_number_is_detected(room: CheckedRoom) -> None:
     first = event(6)
     room.receive(snapshot(5), first)
@@ -154,20 +146,3 @@ def test_an_event_that_does_not_apply_to_the_view_is_detected(room: CheckedRoom)
     assert client.view.shown["owner"]["away"]
     client.on_frame(event(9, type_="micro_leave", **MAN, reason="left"))
     assert room.found == {"not_applicable": 1}
-
-
-def test_equal_bytes_are_parsed_once() -> None:
-    timelines = Timelines()
-    first = timelines.parse(b'{"type": "pong"}')
-    assert timelines.parse(b'{"type": "pong"}') is first
-    assert timelines.parse(b'{"type":"pong"}') == first
-
-
-def test_violations_keep_a_few_examples_and_count_all() -> None:
-    violations = Violations()
-    assert not violations
-    for n in range(100):
-        violations.add("gap", str(n))
-    assert violations
-    assert violations.counts["gap"] == 100
-    assert violations.examples["gap"] == ["0", "1", "2", "3", "4"]

@@ -15,7 +15,6 @@ from chaos import __main__ as command
 from chaos import membership_changes
 from chaos.faults import TRACKS, make_plan
 from chaos.flood import Attacker, Flood, calls, encode
-from chaos.metrics import percentile
 from chaos.report import RunReport
 from chaos.room_load import RoomLoad
 from chaos.run import RunSize
@@ -81,15 +80,6 @@ def test_a_hanging_run_is_ended_and_reported(
     assert lines(tmp_path)[0]["examples"] == {"crashed": ["TimeoutError()"]}
 
 
-def test_crash_paths_are_selected_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    config = RunConfig(Path(), SIZE, 2, 4, ("withdrawal", "refund_case"))
-    repeat = command.repeat_command("crash", config)
-    assert repeat.endswith(" --paths withdrawal,refund_case")
-    with pytest.raises(SystemExit):
-        command.main(["crash", "--paths", "withdrawal,refund"])
-    assert "refund: use gift, gift_outside" in capsys.readouterr().err
-
-
 # ---- reports
 
 
@@ -109,20 +99,6 @@ def test_missed_goals_and_violations_fail_the_run_and_are_listed() -> None:
     assert failed.summary.startswith("storm 7: FAILED (gap: 2), 60.0 s")
     line = json.loads(failed.line())
     assert (line["scenario"], line["seed"], line["passed"]) == ("storm", 7, False)
-
-
-@pytest.mark.parametrize(
-    ("values", "share", "expected"),
-    [
-        ([], 0.5, None),
-        ([3.0], 0.01, 3.0),
-        ([1.0, 2.0, 3.0, 4.0], 0.5, 2.0),
-        ([4.0, 1.0, 3.0, 2.0], 1, 4.0),
-        ([float(n) for n in range(1, 101)], 0.99, 99.0),
-    ],
-)
-def test_a_percentile_is_a_measured_value(values: Any, share: float, expected: Any) -> None:
-    assert percentile(values, share) == expected
 
 
 # ---- plans of faults
