@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { build } from "../../clients/miniprogram/build.mjs";
+import { backoffDelay, retryDelay } from "../../clients/miniprogram/src/backoff.js";
 import * as qlive from "../../clients/miniprogram/src/qlive.js";
 import { FakeDevice, flushPromises, settle } from "./fakes.mjs";
 import { ANNA, BERT, snapshot } from "./frames.mjs";
@@ -91,15 +92,6 @@ test("a login survives a restart and authorizes later requests until the logout"
   assert.deepEqual([again.token, device.stored.size], ["", 0]);
 });
 
-test("an unknown user has no token until createUser", async () => {
-  const created = { token: "n", user_id: "20000000" };
-  const device = newDevice({ status: 200, json: { status: 1, token: "", user_id: "" } }, { status: 200, json: created });
-  assert.equal((await device.client.login({ appId: "a", code: "c" })).status, 1);
-  assert.equal(device.client.token, "");
-  await device.client.createUser({ appId: "a", code: "d", encryptedData: "e", iv: "i" });
-  assert.equal(device.client.userId, "20000000");
-});
-
 test("Refused carries code, fields and retryAfter", async () => {
   const json = { detail: "bad", code: "bad_parameter", fields: { page: "no number" } };
   const device = newDevice(
@@ -129,6 +121,20 @@ test("a call that is refused for some seconds is sent again after them, twice", 
     assert.deepEqual(call.answer, last === OK ? OK.json : undefined);
     assert.equal(call.error?.retryAfter, last === OK ? undefined : 2);
   }
+});
+
+test("the delay is random, at least 100 ms, and its maximum doubles from half a second to 20 seconds", () => {
+  const longest = [0, 1, 2, 3, 4, 5, 6, 7, 1000].map((failures) => backoffDelay(failures, () => 1));
+  assert.deepEqual(longest, [500, 1000, 2000, 4000, 8000, 16000, 20000, 20000, 20000]);
+  assert.equal(backoffDelay(5, () => 0.5), 8000);
+  assert.equal(backoffDelay(5, () => 0), 100);
+});
+
+test("the first delay is that of the server, later ones the longer of its and the backoff", () => {
+  for (const [failures, asked, delay] of [[0, 7000, 7000], [0, 20, 100], [3, 1000, 4000], [3, 9000, 9000]]) {
+    assert.equal(retryDelay(failures, asked, () => 1), delay);
+  }
+  for (const invalid of [0, undefined, NaN, -5]) assert.equal(retryDelay(2, invalid, () => 1), 2000);
 });
 
 test("logins, orders and long delays are not retried", async () => {
@@ -286,22 +292,6 @@ test("the CommonJS bundle exports the same client", async () => {
   } finally {
     await rm(folder, { recursive: true });
   }
-});
-
-test("invitation and storageOver work without a client", () => {
-  const applicant = { ...BERT, applied_at: null, invited: true, expires_at: 9 };
-  const state = qlive.begin(snapshot(3, { applicants: [{ ...applicant, ...ANNA, invited: false }, applicant] }));
-  assert.equal(qlive.invitation(state, BERT.user_id), applicant);
-  assert.equal(qlive.invitation({ room: state.room }, ANNA.user_id), null);
-  assert.equal(qlive.invitation(null, BERT.user_id), null);
-  const stored = new Map();
-  const storage = qlive.storageOver(
-    (key) => stored.get(key),
-    (key, text) => stored.set(key, text),
-    (key) => stored.delete(key),
-  );
-  storage.set("key", [1]);
-  assert.deepEqual([stored.get("key"), storage.get("key")], ["[1]", [1]]);
 });
 
 test("index.d.ts declares every export", () => {

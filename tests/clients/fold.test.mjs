@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { begin, fold } from "../../clients/miniprogram/src/fold.js";
-import { ANNA, BERT, HOST, event, face, snapshot } from "./frames.mjs";
+import { ANNA, BERT, HOST, event, snapshot } from "./frames.mjs";
 
 /** The room after folding events given as [type, data]. */
 function after(more, ...events) {
@@ -20,53 +20,15 @@ function freeze(value) {
 }
 
 const applied = { ...BERT, applied_at: 1, expires_at: 2 };
-const invited = { ...ANNA, expires_at: 9 };
-const seated = { ...BERT, play_url: "rtmp://b", area: "310100", age: 27 };
-const applies = ["micro_apply", applied];
-const isInvited = ["micro_invite", invited];
-const accepts = ["micro_accept", seated];
 
-test("applicants and invited viewers queue once, in the order in which they came", () => {
-  const anna = { ...ANNA, applied_at: null, invited: true, expires_at: 9 };
-  const bert = { ...BERT, applied_at: 1, invited: false, expires_at: 2 };
-  assert.deepEqual(after({}, applies, isInvited).applicants, [bert, anna]);
-  const both = after({}, applies, isInvited, ["micro_invite", { ...BERT, expires_at: 11 }]);
-  assert.deepEqual(both.applicants, [{ ...bert, invited: true, expires_at: 11 }, anna]);
-  const later = after({}, isInvited, ["micro_apply", { ...ANNA, applied_at: 4, expires_at: 9 }]);
-  assert.deepEqual(later.applicants, [{ ...anna, applied_at: 4 }]);
-  const refused = after({}, applies, isInvited, ["micro_refuse", { ...BERT, reason: "withdrawn" }]);
-  assert.deepEqual(refused.applicants, [anna]);
-});
+// compare_folds.mjs folds every event of real rooms; here are one example, and what no such room has.
 
 test("accepting moves the applicant from the queue to the seat of their gender until they leave", () => {
-  const room = after({}, applies, accepts);
-  assert.deepEqual(room.male, { ...seated, away: false });
-  assert.deepEqual([room.female, room.applicants], [null, []]);
-  assert.equal(after({}, accepts, ["micro_leave", { ...BERT, reason: "left" }]).male, null);
-  assert.ok(after({}, accepts, ["micro_leave", { ...face("99999999"), reason: "left" }]).male);
-});
-
-test("guests and the host are marked away and back", () => {
-  const away = (who, role) => ["member_away", { ...who, role }];
-  const both = after({}, accepts, away(BERT, "male"), away(HOST, "host"));
-  assert.deepEqual([both.male.away, both.owner.away], [true, true]);
-  const back = after({}, accepts, away(BERT, "male"), ["member_back", { ...BERT, role: "male" }]);
-  assert.equal(back.male.away, false);
-});
-
-test("pausing, resuming and ending the live change its status, and its end clears the seats", () => {
-  assert.equal(after({}, ["live_pause", HOST]).status, "paused");
-  assert.equal(after({}, ["live_pause", HOST], ["live_resume", HOST]).status, "live");
-  const ended = after({}, accepts, isInvited, ["live_end", { ...HOST, reason: "host" }]);
-  assert.deepEqual([ended.status, ended.male, ended.female, ended.applicants], ["ended", null, null, []]);
-});
-
-test("a profile change updates the user's seat or application", () => {
-  const start = { applicants: [{ ...ANNA, applied_at: 1 }] };
-  const renamed = ["profile", { ...BERT, nickname: "Bertram" }];
-  const room = after(start, accepts, renamed, ["profile", { ...ANNA, face_url: "https://new" }]);
-  assert.deepEqual([room.male.nickname, room.male.play_url], ["Bertram", seated.play_url]);
-  assert.equal(room.applicants[0].face_url, "https://new");
+  const seated = { ...BERT, play_url: "rtmp://b", area: "310100", age: 27 };
+  const accepted = [["micro_apply", applied], ["micro_accept", seated]];
+  const room = after({}, ...accepted);
+  assert.deepEqual([room.male, room.female, room.applicants], [{ ...seated, away: false }, null, []]);
+  assert.equal(after({}, ...accepted, ["micro_leave", { ...BERT, reason: "left" }]).male, null);
 });
 
 test("the host's profile change updates the room name, and the cover if it was the avatar", () => {

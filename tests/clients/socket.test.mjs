@@ -151,15 +151,6 @@ test("a lost connection resumes at the last sequence number and reports the repl
   assert.equal(room.state.seq, 10);
 });
 
-test("a resume that the server resets yields a new snapshot with the reason", () => {
-  const { device, room, events } = newLiveRoom();
-  device.socket.disconnect(4000);
-  device.clock.runNext();
-  device.socket.receive({ ...snapshot(2, {}, "e2"), reset: "epoch" });
-  assert.deepEqual(events.at(-1)[1], { phase: "live", reset: "epoch" });
-  assert.deepEqual([room.state.epoch, room.state.seq], ["e2", 2]);
-});
-
 test("a snapshot between two events replaces the room and numbering continues from it", () => {
   const { device, room, events } = newLiveRoom();
   const row = { ...BERT, applied_at: null, invited: true, expires_at: 50 };
