@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -21,7 +22,6 @@ from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports, is_open
 from tests.support.production_settings import PRODUCTION
-from tests.support.redis_program import find_redis
 from tests.support.server_program import ServerProgram, exit_status
 from tests.support.waiting import until
 
@@ -85,9 +85,10 @@ def program(*command: str) -> Iterator[None]:
 class ComposedServices:
     """Each service of compose.yaml on a port of 127.0.0.1, instead of its host name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, redis_port: int) -> None:
         self._folder = folder
         self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+        self.ports["redis"] = redis_port
         hosts = {"qlive1": 8000, "qlive2": 8000, "mongodb": 27017, "redis": 6379}
         self._addresses = {
             f"{name}:{port}": f"127.0.0.1:{self.ports[name]}" for name, port in hosts.items()
@@ -119,14 +120,6 @@ class ComposedServices:
             uri = f"mongodb://127.0.0.1:{self.ports['mongodb']}/?directConnection=true"
             with MongoClient[Any](uri) as client:
                 client.admin.command("replSetInitiate", configuration)
-            yield
-
-    @contextmanager
-    def redis(self) -> Iterator[None]:
-        name, *arguments = SERVICES["redis"]["command"]
-        assert name == "redis-server"
-        port = self.ports["redis"]
-        with program(find_redis(), *arguments, "--port", str(port)):
             yield
 
     @contextmanager
@@ -198,11 +191,13 @@ class ComposedServices:
         return answer.status == 200 and page["dependencies"]["redis"]["state"] == "ok"
 
 
-async def test_composed_processes_are_ready_and_reached_through_nginx(data_folder: Path) -> None:
-    services = ComposedServices(data_folder)
+async def test_composed_processes_are_ready_and_reached_through_nginx(
+    data_folder: Path, redis_url: str
+) -> None:
+    services = ComposedServices(data_folder, int(urlsplit(redis_url).port or 0))
     published = {name: SERVICES[name]["ports"] for name in SERVICES if "ports" in SERVICES[name]}
     assert published == {"nginx": ["127.0.0.1:8000:80"]}
-    with services.mongodb(), services.redis(), services.nginx():
+    with services.mongodb(), services.nginx():
         async with services.process("qlive1"), services.process("qlive2"):
             await until(lambda: is_open(services.ports["nginx"]), START_SECONDS)
             api = ApiFixture(services.address("nginx"))

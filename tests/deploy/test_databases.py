@@ -1,7 +1,5 @@
 import json
 import re
-import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -15,11 +13,8 @@ import pytest
 import redis
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
-from structlog.testing import capture_logs
 
 from config.settings import Settings
-from storage.database import Database
-from storage.replica_set import warn_of_mongodb_risks
 from tests.support.api import ApiFixture
 from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets
@@ -59,13 +54,11 @@ class OwnRedis:
         self._folder = folder
 
     @contextmanager
-    def running(self, password: str = ">CHANGE-ME") -> Iterator[None]:
-        """Runs Redis; `password` replaces the password rules of the ACL."""
+    def running(self) -> Iterator[None]:
         changes = {
             "bind 127.0.0.1 10.0.0.31": "bind 127.0.0.1",
             "tls-port 6379": f"tls-port {self.port}",
             "/etc/redis/redis.": f"{self._folder}/127.0.0.1.",
-            ">CHANGE-ME": password,
         }
         (self._folder / "redis.conf").write_text(deploy_file("redis.conf", changes))
         command = [find_redis(), str(self._folder / "redis.conf")]
@@ -85,21 +78,13 @@ class OwnRedis:
     def options(authority: Path) -> str:
         return f"ssl_ca_certs={authority}&ssl_check_hostname=true"
 
-    def client(self, password: str) -> "redis.Redis":
-        return redis.Redis.from_url(self.url(f"qlive:{password}@"))
-
-    def publishes(self, password: str) -> bool:
-        """Whether a user with this password may publish."""
-        with self.client(password) as client:
-            try:
-                return client.publish("channel", "message") == 0
-            except redis.exceptions.AuthenticationError:
-                return False
+    def client(self) -> "redis.Redis":
+        return redis.Redis.from_url(self.url("qlive:CHANGE-ME@"))
 
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    """As in deploy/redis.conf, for tests that do not stop it."""
+    """As in deploy/redis.conf."""
     own = OwnRedis(tmp_path_factory.mktemp("redis"))
     with own.running():
         yield own
@@ -107,9 +92,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]
 
 @pytest.fixture(scope="module")
 def running_member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
-    """A one-member replica set with deploy/mongod.conf, all documented users and two others.
+    """A one-member replica set with deploy/mongod.conf, all documented users, and "other".
 
-    "plain" lacks the role of the start checks, "other" the one that replays an oplog.
+    "other" lacks the role that replays an oplog.
     """
     port = free_port()
     with replica_set_member(tmp_path_factory.mktemp("member"), port) as member:
@@ -122,8 +107,6 @@ def running_member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]
             for user in ("backup", "restore"):
                 admin.command("createUser", user, **documented_user(user))
             qlive.command("createUser", "qlive", **documented_user("qlive"))
-            roles = [{"role": "readWrite", "db": "qlive"}]
-            qlive.command("createUser", "plain", pwd="secret", roles=roles)
             admin.command("createUser", "other", pwd="secret", roles=["restore"])
         yield member
 
@@ -193,18 +176,6 @@ async def test_server_runs_under_its_unit_with_the_documented_users_of_mongodb_a
             client.qlive.ledger.delete_many({})
 
 
-async def test_start_checks_without_their_role_are_skipped(member: Member) -> None:
-    database = Database(member.uri("plain:secret", QLIVE), "qlive")
-    with capture_logs() as logs:
-        await warn_of_mongodb_risks(database, production=True)
-    await database.close()
-    assert {(line["event"], line.get("command"), line.get("why")) for line in logs} == {
-        ("mongodb_check_skipped", "getParameter", "Unauthorized"),
-        ("mongodb_check_skipped", "replSetGetConfig", "Unauthorized"),
-        ("mongodb_members_few", None, None),
-    }
-
-
 def test_oplog_replay_needs_the_documented_restore_user(member: Member) -> None:
     with MongoClient[Any](member.uri("root:root")) as client:
         rows = client.qlive.replayed
@@ -256,7 +227,7 @@ async def test_documented_counter_update_keeps_new_rooms_off_lost_group_ids(
 
 
 def test_redis_user_may_publish_and_subscribe_and_nothing_else(redis_server: OwnRedis) -> None:
-    with redis_server.client("CHANGE-ME") as client:
+    with redis_server.client() as client:
         subscription = client.pubsub()
         subscription.subscribe("channel")
         assert subscription.get_message(timeout=5)
@@ -278,31 +249,11 @@ def test_redis_user_may_publish_and_subscribe_and_nothing_else(redis_server: Own
         anonymous.ping()
 
 
-def test_redis_passwords_overlap_during_rotation_and_come_from_the_file(tmp_path: Path) -> None:
-    own_redis = OwnRedis(tmp_path)
-    with own_redis.running(">OLD >NEW"):
-        assert (own_redis.publishes("OLD"), own_redis.publishes("NEW")) == (True, True)
-    with own_redis.running(">NEW"):
-        assert (own_redis.publishes("OLD"), own_redis.publishes("NEW")) == (False, True)
-
-
 def test_the_shipped_url_of_redis_has_the_options_of_the_test() -> None:
     shipped = shipped_secrets()["QLIVE_REDIS__URL"]
     assert shipped.partition("?")[0].startswith("rediss://")
     used = OwnRedis.options(Path("/etc/qlive/ca.pem"))
     assert set(parse_qs(urlsplit(shipped).query)) == set(parse_qs(used))
-
-
-def test_certificates_pass_the_checks_that_python_3_13_makes_by_default(
-    redis_server: OwnRedis,
-) -> None:
-    context = ssl.create_default_context(cafile=redis_server.authority)
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    with (
-        socket.create_connection(("127.0.0.1", redis_server.port)) as connection,
-        context.wrap_socket(connection, server_hostname="127.0.0.1"),
-    ):
-        pass
 
 
 def test_databases_accept_only_tls_and_clients_only_their_certificate(

@@ -6,12 +6,11 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from config.sections import RealtimeSettings
 from storage.accounts.tokens import USER_DIGITS
@@ -48,58 +47,28 @@ FEW = {
 operators are those of the file."""
 
 
-@pytest.fixture(scope="module")
-def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with ExitStack() as started:
-
-        def start(changes: dict[str, str]) -> Nginx:
-            ports = [started.enter_context(reserved_port()).getsockname()[1] for _ in range(2)]
-            nginx = Nginx(tmp_path_factory.mktemp("nginx"), *ports, changes)
-            started.callback(nginx.stop)
+def started(folder: Path, changes: dict[str, str]) -> Iterator[Nginx]:
+    """nginx in front of two ports, on which a test may serve."""
+    with reserved_port() as first, reserved_port() as second:
+        ports = [port.getsockname()[1] for port in (first, second)]
+        nginx = Nginx(folder, *ports, changes)
+        try:
             nginx.start()
-            return nginx
-
-        yield start
-
-
-@pytest.fixture(scope="module")
-def as_shipped(start_nginx: Any) -> Nginx:
-    return start_nginx({})
+            yield nginx
+        finally:
+            nginx.stop()
 
 
 @pytest.fixture(scope="module")
-def with_few(start_nginx: Any) -> Nginx:
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """As shipped."""
+    yield from started(tmp_path_factory.mktemp("nginx"), {})
+
+
+@pytest.fixture(scope="module")
+def with_few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """With limits that a test reaches."""
-    return start_nginx(FEW)
-
-
-@pytest.fixture
-def nginx(as_shipped: Nginx) -> Nginx:
-    """A test may request `with_few` instead."""
-    return as_shipped
-
-
-@pytest.fixture
-def open_api(io_loop: IOLoop) -> Iterator[Any]:
-    opened: list[NginxApi] = []
-
-    def open_for(nginx: Nginx) -> NginxApi:
-        opened.append(NginxApi(nginx))
-        return opened[-1]
-
-    yield open_for
-    for api in opened:
-        io_loop.run_sync(api.close)
-
-
-@pytest.fixture
-def front_api(open_api: Any, nginx: Nginx) -> NginxApi:
-    return open_api(nginx)
-
-
-@pytest.fixture
-def few_api(open_api: Any, with_few: Nginx) -> NginxApi:
-    return open_api(with_few)
+    yield from started(tmp_path_factory.mktemp("few"), FEW)
 
 
 @pytest.fixture
@@ -108,14 +77,16 @@ def changes() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def serving(nginx: Nginx, *upstreams: ClosingUpstream) -> AsyncIterator[AsyncExitStack]:
-    """Upstreams on the first port and the second; the stack ends the first one earlier."""
-    async with AsyncExitStack() as others, AsyncExitStack() as first:
-        for stack, upstream, port in zip(
-            (first, others), upstreams, nginx.upstream_ports, strict=False
-        ):
-            await stack.enter_async_context(upstream.running(port))
-        yield first
+async def serving(nginx: Nginx, *upstreams: ClosingUpstream) -> AsyncIterator[NginxApi]:
+    """A client of nginx in front of upstreams: on the first port, and on the second."""
+    api = NginxApi(nginx)
+    async with AsyncExitStack() as running:
+        for upstream, port in zip(upstreams, nginx.upstream_ports, strict=False):
+            await running.enter_async_context(upstream.running(port))
+        try:
+            yield api
+        finally:
+            await api.close()
 
 
 # ---- as shipped
@@ -191,14 +162,14 @@ REPEATED = {
 }
 
 
-async def test_only_repeatable_requests_are_sent_to_the_other_server_if_one_gives_no_answer(
-    nginx: Nginx, front_api: NginxApi
+async def test_only_repeatable_requests_without_an_answer_go_to_the_other_server(
+    nginx: Nginx,
 ) -> None:
     upstream = ClosingUpstream()
     access_log = nginx.folder / "access.log"
-    async with serving(nginx, upstream, upstream):
+    async with serving(nginx, upstream, upstream) as api:
         for line in REPEATED:
-            reply = await front_api.request(*line.split(), json={})
+            reply = await api.request(*line.split(), json={})
             assert reply.refusal == (503, "try_again")
             assert reply.headers["Retry-After"] == "2"
     attempts = Counter(upstream.request_lines)
@@ -210,13 +181,13 @@ async def test_only_repeatable_requests_are_sent_to_the_other_server_if_one_give
     assert not any("request_id" in log or "user_id" in log for log in logs), logs
 
 
-async def test_any_request_is_sent_to_the_other_server_after_a_refused_connection(
-    nginx: Nginx, front_api: NginxApi
+async def test_any_request_goes_to_the_other_server_after_a_refused_connection(
+    nginx: Nginx,
 ) -> None:
     upstream, line = ClosingUpstream(OK), f"POST {BASE}qlive_like/"
-    async with serving(nginx, upstream):
+    async with serving(nginx, upstream) as api:
         for _ in range(6):
-            response = await front_api.send_raw(f"{line} HTTP/1.1", *CLOSE)
+            response = await api.send_raw(f"{line} HTTP/1.1", *CLOSE)
             assert response.startswith(b"HTTP/1.1 200 "), response
     assert upstream.request_lines == [line] * 6
 
@@ -224,24 +195,24 @@ async def test_any_request_is_sent_to_the_other_server_after_a_refused_connectio
 ROOMS, USERS = range(10_000_001, 10_000_021), range(20)
 
 
-async def shake_hands(front_api: NginxApi, live_id: int) -> None:
-    response = await front_api.send_raw(f"GET {BASE}ws/?live_id={live_id} HTTP/1.1", *HANDSHAKE)
+async def shake_hands(api: NginxApi, live_id: int) -> None:
+    response = await api.send_raw(f"GET {BASE}ws/?live_id={live_id} HTTP/1.1", *HANDSHAKE)
     assert response.startswith(b"HTTP/1.1 101 "), response
 
 
-async def call(front_api: NginxApi, user: int, before_token: str = " QLiveToken ") -> None:
+async def call(api: NginxApi, user: int, before_token: str = " QLiveToken ") -> None:
     """Requests of each kind, each with a new token of the user."""
     for line in ("GET get_livelist/?", "GET qlive_gift/push_gift/?request_id=a1&", "POST like/?"):
         method, path = line.split()
         token = f"Authorization:{before_token}{user:0{USER_DIGITS}x}{secrets.token_hex(16)}"
         request = f"{method} {BASE}{path}user={user} HTTP/1.1"
-        response = await front_api.send_raw(request, *CLOSE, token)
+        response = await api.send_raw(request, *CLOSE, token)
         assert response.startswith(b"HTTP/1.1 200 "), response
 
 
-async def call_with_spaces(front_api: NginxApi, user: int) -> None:
-    await call(front_api, user)
-    await call(front_api, user, "\t qlivetoken \t ")
+async def call_with_spaces(api: NginxApi, user: int) -> None:
+    await call(api, user)
+    await call(api, user, "\t qlivetoken \t ")
 
 
 def keys_of(upstream: ClosingUpstream) -> list[int]:
@@ -249,14 +220,12 @@ def keys_of(upstream: ClosingUpstream) -> list[int]:
     return [int(line.rpartition("=")[2]) for line in upstream.request_lines]
 
 
-async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(
-    nginx: Nginx, front_api: NginxApi
-) -> None:
+async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(nginx: Nginx) -> None:
     draining = ClosingUpstream(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
     accepting = ClosingUpstream(SWITCHING)
-    async with serving(nginx, draining, accepting):
+    async with serving(nginx, draining, accepting) as api:
         for live_id in ROOMS:
-            await shake_hands(front_api, live_id)
+            await shake_hands(api, live_id)
     assert keys_of(accepting) == [*ROOMS]
     assert 0 < len({*keys_of(draining)}) < len(ROOMS)
 
@@ -267,36 +236,37 @@ async def test_handshake_is_sent_to_the_other_server_while_one_is_draining(
     ids=["room", "user"],
 )
 async def test_sockets_of_a_room_and_requests_of_a_user_share_a_server_also_when_one_is_lost(
-    nginx: Nginx, front_api: NginxApi, response: bytes, keys: range, send: Any
+    nginx: Nginx, response: bytes, keys: range, send: Any
 ) -> None:
     """Rate limits are those of a process: no form of a token may choose another."""
     first, second = ClosingUpstream(response), ClosingUpstream(response)
-    async with serving(nginx, first, second) as life_of_first:
+    async with serving(nginx, first, second) as api:
         for key in (*keys, *keys):
-            await send(front_api, key)
-        on_first, on_second = {*keys_of(first)}, {*keys_of(second)}
-        assert on_first | on_second == {*keys}
-        assert min(len(on_first), len(on_second)) > 0
-        assert not on_first & on_second
-        await life_of_first.aclose()
+            await send(api, key)
+    on_first, on_second = {*keys_of(first)}, {*keys_of(second)}
+    assert on_first | on_second == {*keys}
+    assert min(len(on_first), len(on_second)) > 0
+    assert not on_first & on_second
+    left = ClosingUpstream(response)
+    async with serving(nginx, left) as api:
         for key in keys:
-            await send(front_api, key)
-        assert {*keys_of(second)} == {*keys}
+            await send(api, key)
+    assert {*keys_of(left)} == {*keys}
 
 
-async def test_tokens_of_other_forms_go_to_one_server(nginx: Nginx, front_api: NginxApi) -> None:
+async def test_tokens_of_other_forms_go_to_one_server(nginx: Nginx) -> None:
     first, second = ClosingUpstream(OK), ClosingUpstream(OK)
-    async with serving(nginx, first, second):
+    async with serving(nginx, first, second) as api:
         for user in USERS:
-            await call(front_api, user, f" QLiveToken\v{user:02x}")
+            await call(api, user, f" QLiveToken\v{user:02x}")
     assert {len({*keys_of(first)}), len({*keys_of(second)})} == {0, len(USERS)}
 
 
-async def test_only_the_websocket_path_can_be_upgraded(nginx: Nginx, front_api: NginxApi) -> None:
+async def test_only_the_websocket_path_can_be_upgraded(nginx: Nginx) -> None:
     upstream = ClosingUpstream(b"HTTP/1.1 204 No Content\r\n\r\n")
-    async with serving(nginx, upstream, upstream):
+    async with serving(nginx, upstream, upstream) as api:
         for path in ("ws/", "get_livelist/", "qlive_gift/"):
-            await front_api.send_raw(f"GET {BASE}{path} HTTP/1.1", *HANDSHAKE, "Connection: close")
+            await api.send_raw(f"GET {BASE}{path} HTTP/1.1", *HANDSHAKE, "Connection: close")
     headers = [
         dict(line.split(": ", 1) for line in head.lower().splitlines()[1:] if line)
         for head in upstream.heads
@@ -310,9 +280,7 @@ async def test_only_the_websocket_path_can_be_upgraded(nginx: Nginx, front_api: 
         assert received["x-request-id"]
 
 
-async def test_requests_refused_by_nginx_get_an_html_page_and_reach_no_server(
-    nginx: Nginx, front_api: NginxApi
-) -> None:
+async def test_requests_refused_by_nginx_get_an_html_page_and_reach_no_server(nginx: Nginx) -> None:
     upstream = ClosingUpstream()
     refused = {
         404: ("GET /nowhere HTTP/1.1",),
@@ -321,9 +289,9 @@ async def test_requests_refused_by_nginx_get_an_html_page_and_reach_no_server(
         414: (f"GET /healthz?{'a' * 9000} HTTP/1.1",),
         400: ("GET /healthz HTTP/1.1", f"Cookie: {'a' * 9000}"),
     }
-    async with serving(nginx, upstream, upstream):
+    async with serving(nginx, upstream, upstream) as api:
         for status, lines in refused.items():
-            reader, writer = await front_api.connect()
+            reader, writer = await api.connect()
             writer.write("\r\n".join((*lines, "Host: qlive", "", "")).encode())
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(f"HTTP/1.1 {status} ".encode())
@@ -371,14 +339,14 @@ LIVES, LOGIN, SOCKET = f"{BASE}get_livelist/", f"{BASE}qlive_user/login/", f"{BA
     ],
 )
 async def test_a_flood_from_one_address_gets_429_and_no_other_address_or_path_does(
-    with_few: Nginx, few_api: NginxApi, address: int, path: str, other_path: str
+    with_few: Nginx, address: int, path: str, other_path: str
 ) -> None:
     upstream = ClosingUpstream(OK)
-    async with serving(with_few, upstream, upstream):
-        assert await statuses(few_api, path, address) == [200] * 3 + [429] * 2
+    async with serving(with_few, upstream, upstream) as api:
+        assert await statuses(api, path, address) == [200] * 3 + [429] * 2
         assert len(upstream.heads) == 3
-        assert await statuses(few_api, other_path, address, count=3) == [200] * 3
-        assert await statuses(few_api, path, address + 1) == [200] * 3 + [429] * 2
+        assert await statuses(api, other_path, address, count=3) == [200] * 3
+        assert await statuses(api, path, address + 1) == [200] * 3 + [429] * 2
 
 
 ANNA, OTHER_OF_ANNA, BERT = (
@@ -386,15 +354,15 @@ ANNA, OTHER_OF_ANNA, BERT = (
 )
 
 
-async def test_a_flood_with_one_token_is_delayed_then_gets_429_and_other_tokens_do_not(
-    with_few: Nginx, few_api: NginxApi
+async def test_a_flood_with_one_token_is_delayed_and_then_gets_429(
+    with_few: Nginx,
 ) -> None:
     """A phone starts with ten calls; the next ten wait, here for minutes."""
 
     upstream = ClosingUpstream(OK)
-    async with serving(with_few, upstream, upstream):
+    async with serving(with_few, upstream, upstream) as api:
         sending = [
-            asyncio.create_task(statuses(few_api, LIVES, 100 + n, ANNA, count=1)) for n in range(25)
+            asyncio.create_task(statuses(api, LIVES, 100 + n, ANNA, count=1)) for n in range(25)
         ]
         answered: Counter[int] = Counter()
         for done in asyncio.as_completed(sending):
@@ -406,54 +374,27 @@ async def test_a_flood_with_one_token_is_delayed_then_gets_429_and_other_tokens_
             task.cancel()
         await asyncio.wait(sending)
         spaced = ANNA.replace(" ", " \t  ").upper() + " "
-        assert await statuses(few_api, LIVES, 130, spaced, count=1) == [429]
+        assert await statuses(api, LIVES, 130, spaced, count=1) == [429]
         for address, headers in enumerate(((BERT,), (OTHER_OF_ANNA,), ()), 140):
-            assert await statuses(few_api, LIVES, address, *headers, count=3) == [200] * 3
+            assert await statuses(api, LIVES, address, *headers, count=3) == [200] * 3
         assert len(upstream.heads) == 11 + 9
 
 
-async def test_operators_may_send_51_requests_at_once(with_few: Nginx, few_api: NginxApi) -> None:
+async def test_operators_may_send_51_requests_at_once(with_few: Nginx) -> None:
     upstream = ClosingUpstream(OK)
-    async with serving(with_few, upstream, upstream):
-        floods = await asyncio.gather(*(statuses(few_api, "/ops/", 70) for _ in range(12)))
+    async with serving(with_few, upstream, upstream) as api:
+        floods = await asyncio.gather(*(statuses(api, "/ops/", 70) for _ in range(12)))
         assert sum(found.count(200) for found in floods) == len(upstream.heads) == 51
-        assert await statuses(few_api, LIVES, 70, count=3) == [200] * 3
-        assert await statuses(few_api, "/ops/api/overview", 71, count=3) == [200] * 3
+        assert await statuses(api, LIVES, 70, count=3) == [200] * 3
+        assert await statuses(api, "/ops/api/overview", 71, count=3) == [200] * 3
 
 
-async def test_sockets_of_one_address_are_counted_while_they_are_open(
-    with_few: Nginx, few_api: NginxApi
-) -> None:
-    few_api.local_address = "127.0.0.80"
-    async with serving(with_few, *[ClosingUpstream(SWITCHING, holds=True)] * 2):
+async def test_sockets_of_one_address_are_counted_while_they_are_open(with_few: Nginx) -> None:
+    async with serving(with_few, *[ClosingUpstream(SWITCHING, holds=True)] * 2) as api:
+        api.local_address = "127.0.0.80"
         found = []
         for _ in range(3):
-            reader, writer = await few_api.connect()
+            reader, writer = await api.connect()
             writer.write("\r\n".join((f"GET {BASE}ws/ HTTP/1.1", *HANDSHAKE, "", "")).encode())
             found.append((await reader.readline()).split()[1])
         assert found == [b"101", b"101", b"429"]
-        await few_api.close()
-
-
-SLOW = {
-    "client_header_timeout 10s": "client_header_timeout 200ms",
-    "client_body_timeout 10s": "client_body_timeout 200ms",
-}
-
-
-async def test_a_request_that_is_sent_too_slowly_is_cut_off(
-    start_nginx: Any, open_api: Any
-) -> None:
-    impatient = start_nginx(SLOW)
-    api, upstream = open_api(impatient), ClosingUpstream()
-    async with serving(impatient, upstream, upstream):
-        for sent in (
-            "GET /healthz HTTP/1.1\r\nHost: qlive\r\n",
-            f"POST {BASE}qlive_like/ HTTP/1.1\r\nHost: qlive\r\nContent-Length: 9\r\n\r\na",
-        ):
-            reader, writer = await api.connect()
-            writer.write(sent.encode())
-            with suppress(ConnectionResetError):
-                await asyncio.wait_for(reader.read(), 5)
-            writer.close()
-    assert upstream.heads == []

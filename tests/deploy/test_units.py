@@ -54,14 +54,3 @@ def test_instance_is_the_port_always_restarted_and_stopped_after_the_drain_time(
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
     assert unit["Service"]["Restart"] == "always"
     assert int(unit["Service"]["TimeoutStopSec"]) > Settings().server.drain_seconds + 30
-
-
-@pytest.mark.parametrize("unit", UNITS)
-def test_docs_install_the_unit_before_reloading_systemd(unit: str) -> None:
-    text = (ROOT / "docs" / "deploy.md").read_text()
-    step = re.search(rf"^install -m 644 \S*deploy/{unit} /etc/systemd/system/", text, re.MULTILINE)
-    assert step, f"docs/deploy.md does not install {unit}"
-    following_commands = text[step.end() : text.index("```", step.end())]
-    assert re.search(
-        r"^systemctl daemon-reload\nsystemctl enable --now", following_commands, re.MULTILINE
-    )
