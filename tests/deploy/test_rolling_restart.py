@@ -11,10 +11,12 @@ import pytest
 import websockets
 from pymongo import MongoClient
 
+from chaos.event_check import EventChecker
+from chaos.timeline import Timelines
+from chaos.violations import Violations
 from tests.support.api import ApiClient, ApiFixture, Reply
 from tests.support.nginx import nginx_in_front
 from tests.support.ports import free_ports
-from tests.support.room_screen import Frame, Screen
 from tests.support.server_program import EXIT_SECONDS, ServerProgram, read_until_ready
 from tests.support.waiting import until
 
@@ -62,7 +64,7 @@ async def test_restart_of_one_process_after_the_other_loses_nothing(
                 await traffic.wait_for_progress(2)
                 await machine.start()
                 await traffic.wait_for_progress(1)
-        assert all(listener.resumed for listener in traffic.listeners)
+        assert all(listener.checker.resumed for listener in traffic.listeners)
         # 503 at most, which clients repeat: the connection was accepted and not yet read.
         assert set(front_api.statuses) <= {200, 503}, front_api.statuses
 
@@ -104,42 +106,27 @@ async def two_machines(folder: Path, settings: dict[str, str]) -> AsyncIterator[
 
 
 class Listener:
-    """A socket client that reconnects with `since`; fails on a gap and on a second snapshot."""
+    """A socket client that reconnects with `since`; every frame is checked."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, timelines: Timelines) -> None:
         self.client = client
-        self.received: list[Frame] = []
-        """Numbered events."""
-        self.first: Frame = {}
-        self.screen: Screen
-        self.resumed = 0
+        self.violations = Violations()
+        self.checker = EventChecker(client.name, client.live_id, timelines, self.violations)
 
     async def listen(self) -> None:
+        checker = self.checker
         while True:
             with suppress(websockets.WebSocketException, *UNREACHABLE):
-                position = (
-                    {"epoch": self.screen.epoch, "since": self.screen.seq} if self.first else {}
-                )
-                connection = (await self.client.connect(**position)).connection
+                begun = {"epoch": checker.epoch, "since": checker.seq} if checker.seq >= 0 else {}
+                connection = (await self.client.connect(**begun)).connection
+                checker.on_connect()
                 async for text in connection:
-                    self._on_frame(json.loads(text))
+                    frame = json.loads(text)
+                    if frame["type"] == "bye":
+                        assert frame["code"] == 4000, frame
+                    else:
+                        checker.on_frame(frame)
             await asyncio.sleep(RETRY_SECONDS)
-
-    def _on_frame(self, frame: Frame) -> None:
-        match frame["type"]:
-            case "snapshot":
-                assert not self.first, f"a second snapshot: {frame.get('reset')}"
-                self.first, self.screen = frame, Screen(frame)
-            case "resumed":
-                assert frame["seq"] == self.screen.seq + frame["replayed"]
-                self.resumed += 1
-            case "audience" | "heartbeat":
-                pass
-            case "bye":
-                assert frame["code"] == 4000, frame
-            case _:
-                self.screen.hear(frame)
-                self.received.append(frame)
 
 
 class RoomTraffic:
@@ -147,7 +134,8 @@ class RoomTraffic:
 
     def __init__(self, host: ApiClient, giver: ApiClient, guest: ApiClient) -> None:
         self.host, self.giver, self.guest = host, giver, guest
-        self.listeners = [Listener(client) for client in (host, giver, guest)]
+        self.timelines = Timelines()
+        self.listeners = [Listener(client, self.timelines) for client in (host, giver, guest)]
         self.is_active = True
         self.balances: list[int] = []
         """The giver's gold after each acknowledged gift."""
@@ -164,7 +152,7 @@ class RoomTraffic:
         """Traffic while the block runs; then checks that every event arrived exactly once."""
         async with asyncio.TaskGroup() as tasks:
             listening = [tasks.create_task(listener.listen()) for listener in self.listeners]
-            await until(lambda: all(listener.first for listener in self.listeners))
+            await until(lambda: all(user.checker.opened for user in self.listeners))
             acting = [tasks.create_task(self._give()), tasks.create_task(self._change_seats())]
             await self.wait_for_progress(3)
             yield
@@ -172,15 +160,17 @@ class RoomTraffic:
             self.is_active = False
             await asyncio.gather(*acting)
             room = (await self.host.api.ops("GET", f"rooms/{self.host.live_id}")).ok()
-            await until(lambda: all(user.screen.seq >= room["seq"] for user in self.listeners))
+            await until(lambda: all(user.checker.seq >= room["seq"] for user in self.listeners))
             for task in listening:
                 task.cancel()
         for listener in self.listeners:
-            assert listener.first["seq"] + len(listener.received) == room["seq"]
-            gifts = [frame for frame in listener.received if frame["type"] == "gift"]
-            numbers = [int(gift["data"]["request_id"]) for gift in gifts]
-            assert numbers == [*range(len(self.balances))][-len(numbers) :]
-            assert len(numbers) >= 6
+            assert not listener.violations, listener.violations.examples
+            assert (listener.checker.snapshots, listener.checker.seq) == (1, room["seq"])
+        [timeline] = self.timelines.by_session.values()
+        gifts = [frame for _, frame in sorted(timeline.events.items()) if frame["type"] == "gift"]
+        numbers = [int(gift["data"]["request_id"]) for gift in gifts]
+        assert numbers == [*range(len(self.balances))][-len(numbers) :]
+        assert len(numbers) >= 6
         assert self.balances == [START_GOLD - n - 1 for n in range(len(self.balances))]
 
     async def _give(self) -> None:

@@ -86,27 +86,6 @@ async def test_a_change_of_a_matchmaker_is_audited_with_the_user_of_the_system(
     assert (entry["before"], entry["after"]) == changed
 
 
-def test_the_invoker_without_sudo_is_the_login_name(monkeypatch):
-    monkeypatch.delenv("SUDO_USER", raising=False)
-    monkeypatch.setenv("LOGNAME", "rita")
-    assert commands.invoker().startswith("rita@")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("grant", "10000000", "5", "--reason", "test"),
-        ("matchmaker", "10000000"),
-        ("matchmaker", "10000000", "--off"),
-    ],
-)
-async def test_a_command_for_an_unknown_user_is_refused_in_one_line(settings, arguments):
-    args = parse([*arguments])
-    with pytest.raises(UserNotFound) as refused:
-        await args.run(*settings, args)
-    assert len(str(refused.value).splitlines()) == 1
-
-
 GRANT = ("grant", "10000000", "5", "--reason", "test")
 ADD = ("operator", "add")
 RESERVED = ("demo", "user", "wechat", "refund_case", "jsapi", "xpay")

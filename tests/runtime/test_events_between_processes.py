@@ -1,13 +1,12 @@
 """Two servers with one database and a Redis: events and evictions reach sockets of both.
 
-Also while Redis or one of the servers is lost.
+Also while Redis is lost.
 """
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
 from config.settings import Settings
@@ -60,24 +59,11 @@ def check_seconds() -> float:
 
 
 @pytest.fixture
-def lease_seconds() -> float:
-    """As by default; a test of lost processes makes it short."""
-    return 15
-
-
-@pytest.fixture
-def changes(
-    redis_server: RedisServer, check_seconds: float, lease_seconds: float
-) -> dict[str, Any]:
+def changes(redis_server: RedisServer, check_seconds: float) -> dict[str, Any]:
     return {
         "realtime": {"check_seconds": check_seconds},
         "im": {"relay": False},  # each server has its own IM simulator
         "redis": {"url": redis_server.url},
-        "presence": {
-            "lease_seconds": lease_seconds,
-            "shown_after_seconds": 0.2,
-            "viewer_seconds": 4,
-        },
     }
 
 
@@ -87,12 +73,6 @@ def pair(io_loop: IOLoop, settings: tuple[Settings, DevSecrets]) -> Iterator[Ser
     io_loop.run_sync(pair.start)
     yield pair
     io_loop.run_sync(pair.stop)
-
-
-async def connect(client: ApiClient) -> Socket:
-    socket = await client.connect()
-    await socket.next("snapshot")
-    return socket
 
 
 async def apply_and_refuse(guest: ApiClient, listener: Socket) -> None:
@@ -143,7 +123,7 @@ async def enter(pair: ServerPair, host: ApiClient, name: str) -> RemoteGuest:
     first = await pair.apis[0].guest(name, 1, host.live_id)
     second = pair.on_second(first)
     (await second.get("get_livelist/")).ok()
-    return RemoteGuest(first, second, await connect(second))
+    return RemoteGuest(first, second, await second.watch())
 
 
 # ---- tests
@@ -154,8 +134,8 @@ async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other
     pair: ServerPair,
 ) -> None:
     host = await pair.apis[0].host()
-    older = await connect(host)
-    listener = await connect(pair.on_second(host))
+    older = await host.watch()
+    listener = await pair.on_second(host).watch()
     assert await older.close_code() == 4509  # replaced by the newer one
     hub = pair.servers[1].context.hub
     backfilled = hub.events_backfilled
@@ -183,7 +163,7 @@ async def test_without_redis_events_and_removals_arrive_by_the_checks_and_by_the
     bert = await pair.apis[0].guest("bert", 1, host.live_id)
     removals = (put_out, ban, log_out)
     guests = [await enter(pair, host, remove.__name__) for remove in removals]
-    listener = await connect(pair.on_second(host))
+    listener = await pair.on_second(host).watch()
     redis_server.kill()
     await apply_and_refuse(bert, listener)
     for remove, guest in zip(removals, guests, strict=True):
@@ -207,33 +187,3 @@ async def test_without_redis_events_and_removals_arrive_by_the_checks_and_by_the
             break
     assert hub.events_backfilled == backfilled, "the bus brings events again"
     assert (await pair.apis[0].request("GET", "/readyz")).json["status"] == "ok"
-
-
-@pytest.mark.parametrize("lease_seconds", [1.5])
-async def test_members_of_a_lost_process_are_removed_and_those_of_a_live_one_restored(
-    pair: ServerPair, mongo: MongoClient[Any]
-) -> None:
-    first, second = (server.context for server in pair.servers)
-    host = await pair.apis[0].host()
-    guest = await pair.apis[0].guest("bert", 1, host.live_id)
-    listener = await connect(host)
-    # A killed process leaves its name on its members and a lease that runs out.
-    members = mongo[pair.servers[0].settings.mongodb.database].members
-    fields = {"process": "killed", "socket": 1, "seen_at": 0}
-    members.update_one({"_id": guest.id}, {"$set": fields})
-    await first.stores.presence.renew("killed", 0.1)
-    (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    await listener.next("micro_apply")
-    refusal = await listener.next("micro_refuse")
-    assert refusal["data"]["reason"] == "offline"
-    assert members.count_documents({"_id": guest.id}) == 0
-
-    async def has_paused() -> bool:
-        """The second process declares the first, which lives, as lost."""
-        await second.stores.presence.mark_members_away(first.process_id, 1)
-        await second.presence.process_absences()
-        return (await second.keeper.load(host.live_id)).status == "paused"
-
-    await until(has_paused)
-    for type_ in ("member_away", "live_pause", "member_back", "live_resume"):
-        await listener.next(type_)

@@ -3,10 +3,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from runtime import jobs
 from runtime import periodic as module
 from runtime.periodic import PeriodicTasks, run_all
-from tencent import service_client
 
 
 async def test_failed_job_is_logged_once_and_retried_after_its_retry_interval(monkeypatch):
@@ -85,15 +83,3 @@ async def test_task_that_suppresses_cancellation_is_cancelled_again(monkeypatch)
     await started.wait()
     await tasks.stop()
     assert cancellations == 3
-
-
-async def test_an_idle_service_is_unknown_in_the_metrics(server, api, monkeypatch):
-    context = server.context
-    await api.host()
-    await jobs._watch_dependencies(context)
-    assert 'qlive_dependency_up{dependency="im"} 1.0' in context.metrics.text().decode()
-    monkeypatch.setattr(service_client, "FRESH_SECONDS", 0.0)
-    await jobs._watch_dependencies(context)
-    text = context.metrics.text().decode()
-    assert 'dependency="im"' not in text
-    assert 'qlive_dependency_up{dependency="mongodb"} 1.0' in text
