@@ -155,21 +155,6 @@ async def test_gold_that_a_new_primary_does_not_show_yet_can_be_spent(
     await fixture.check()
 
 
-@in_room_or_not
-async def test_repeated_gift_that_a_new_primary_does_not_show_yet_gets_its_answer(
-    stores: StoresFixture, in_room: bool
-) -> None:
-    """The balance that it left does not suffice for another one."""
-    fixture = await GiftFixture.create(stores, (15, 0), (0, 0), in_room=in_room)
-    batches, transfer = fixture.process.gift_batches, fixture.rose("r")
-    answer = await fixture.process.give(transfer)
-    context = await batches.load_context([transfer])
-    context.batch.written.clear()
-    batches.stale = context
-    assert await fixture.process.give(transfer) == answer
-    assert await fixture.balances() == [(5, 0), (0, 5)]
-
-
 # ---- changes by another process between read and write
 
 
@@ -242,9 +227,7 @@ async def test_every_gift_has_an_event_in_order_that_its_entry_names(stores: Sto
     answers = await asyncio.gather(*pending)
     assert [answer["gold"] for answer in answers] == [90, 90, 80, 80, 70]
     assert await fixture.event_types() == ["micro_apply", "micro_refuse", *["gift"] * 5]
-    gifts = (await fixture.events())[2:]
-    assert [(e.data["from"]["user_id"], e.data["to"]["user_id"]) for e in gifts] == pairs
-    assert [event.data["request_id"] for event in gifts] == [*"01234"]
+    assert [event.data["request_id"] for event in (await fixture.events())[2:]] == [*"01234"]
     entries = await stores.entries()
     assert [entry["_id"].rpartition(":")[2] for entry in entries] == [*"01234"]
     assert event_references(entries) == [(fixture.live_id, "e1", seq) for seq in range(3, 8)]

@@ -6,6 +6,7 @@ import pytest
 
 from ledger.recharge import ClaimedOrder, Order, Payment
 from services.payments import unpaid_orders
+from services.payments.payments import PaymentService
 from services.payments.unpaid_orders import (
     CHECK_SECONDS,
     CLAIM_LEASE,
@@ -15,7 +16,8 @@ from services.payments.unpaid_orders import (
     next_check_at,
 )
 from telemetry.metrics import Metrics
-from tests.support.ledger import ORDER, PAYMENT, PaymentFixture
+from tests.support.ledger import ORDER, PAYMENT
+from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
 from tests.support.timeouts import recorded_timeouts
 from tests.support.waiting import until
 
@@ -30,9 +32,10 @@ class SweepFixture:
         self.claimable: list[ClaimedOrder] = []
         self.calls: list[str] = []
         self.due: datetime | None = None
-        self.credit = PaymentFixture()
+        self.ledger = MemoryLedgerStore(anna=(1, 2))
+        payments = PaymentService(self.ledger, MemoryOrderStore(self.ledger, ORDER), MemoryLocks())
         self.sweep = UnpaidOrderSweep(
-            self, self.credit.service, {"xpay": FakeProvider(self)}, Metrics().callbacks_refused
+            self, payments, {"xpay": FakeProvider(self)}, Metrics().callbacks_refused
         )
 
     async def claim(self, provider: object, _lease: timedelta) -> ClaimedOrder | None:
@@ -104,7 +107,7 @@ async def test_an_order_is_checked_until_it_is_paid_or_closed(
     assert await fixture.check(age, order) == outcome
     assert fixture.calls == calls
     assert fixture.due == (CREATED_AT + CLOSE_AFTER if outcome == "later" else None)
-    assert fixture.credit.ledger.balances["anna"].gold == (61 if outcome == "paid" else 1)
+    assert fixture.ledger.balances["anna"].gold == (61 if outcome == "paid" else 1)
 
 
 async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
