@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,46 +21,32 @@ class EchoServer:
     """Sends back what it receives, and records it."""
 
     def __init__(self) -> None:
-        self.port = 0
         self.received = b""
         self.ended = 0
-        self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        try:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
             while data := await reader.read(65_536):
                 self.received += data
                 writer.write(data)
-        except ConnectionError:
-            pass
+        writer.close()
         self.ended += 1
 
 
 @pytest.fixture
-def echo(io_loop: IOLoop) -> Iterator[EchoServer]:
-    echo = EchoServer()
-    io_loop.run_sync(echo.start)
-    yield echo
-    io_loop.run_sync(echo.stop)
+def echo() -> EchoServer:
+    return EchoServer()
 
 
 @pytest.fixture
 def proxy(io_loop: IOLoop, echo: EchoServer) -> Iterator[Proxy]:
-    proxy = Proxy(echo.port)
+    server = io_loop.run_sync(lambda: asyncio.start_server(echo.serve, "127.0.0.1", 0))
+    proxy = Proxy(server.sockets[0].getsockname()[1])
     io_loop.run_sync(proxy.start)
     yield proxy
     io_loop.run_sync(proxy.stop)
+    server.close()
+    io_loop.run_sync(server.wait_closed)
 
 
 class Connection:

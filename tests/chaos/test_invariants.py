@@ -1,13 +1,14 @@
 """The checks after a run can fail: lost and repeated operations, balances, rooms, logs."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chaos.invariants import _check_room_logs, _wrong_balances, check_ledger, room_state_violations
-from chaos.operations import Operation, check_duplicates, check_lost, gold_spent, key_of
+from chaos.operations import Operation, check_duplicates, check_lost, gold_spent
 from chaos.run import GOLD
 from chaos.server_logs import unexpected_errors
 from chaos.timeline import Frame, Timeline, Timelines
@@ -35,23 +36,27 @@ def timeline(*frames: Frame, epoch: str = "a") -> Timeline:
 # ---- operations
 
 
-def lost_count(operation: Operation, *frames: Frame) -> int:
+GIVEN, APPLIED = (Operation(1, key, NOW, NOW + 1) for key in ("gift man-1", "micro_apply 2"))
+EARLIER, IN_TIME = (event(n, "micro_apply", at, user_id="2") for n, at in ((0, -5), (1, 0.5)))
+
+
+@pytest.mark.parametrize(
+    ("operation", "events", "lost"),
+    [
+        (GIVEN, [gift(1)], 0),
+        (GIVEN, [], 1),
+        (GIVEN, [gift(2)], 1),
+        (APPLIED, [EARLIER], 1),
+        (APPLIED, [EARLIER, IN_TIME], 0),
+        (replace(APPLIED, live_id=2), [IN_TIME], 1),
+    ],
+)
+def test_an_operation_without_its_event_is_lost(
+    operation: Operation, events: list[Frame], lost: int
+) -> None:
     violations = Violations()
-    count = check_lost([operation], [timeline(*frames)], violations)
-    assert violations.counts["lost"] == count
-    return count
-
-
-def test_an_operation_without_its_event_is_lost() -> None:
-    given = Operation(1, "gift man-1", NOW, NOW + 1)
-    assert lost_count(given, gift(1)) == 0
-    assert lost_count(given) == 1
-    assert lost_count(given, gift(2)) == 1
-    applied = Operation(1, "micro_apply 2", NOW, NOW + 1)
-    earlier, now = (event(n, "micro_apply", after, user_id="2") for n, after in ((0, -5), (1, 0.5)))
-    assert lost_count(applied, earlier) == 1
-    assert lost_count(Operation(2, "micro_apply 2", NOW, NOW + 1), now) == 1  # another room
-    assert lost_count(applied, earlier, now) == 0
+    assert check_lost([operation], [timeline(*events)], violations) == lost
+    assert violations.counts["lost"] == lost
 
 
 def test_a_duplicate_effect_is_found_across_live_sessions() -> None:
@@ -61,14 +66,6 @@ def test_a_duplicate_effect_is_found_across_live_sessions() -> None:
     check_duplicates(sessions, violations)
     assert violations.examples == {"duplicate_effect": ["gift man-1: 2 events"]}
     assert gold_spent(sessions) == {"2": 15}
-
-
-def test_each_event_has_the_key_of_its_operation() -> None:
-    url = "rtmp://play/room?txSecret=1"
-    accepted = key_of(event(1, "micro_accept", user_id="2", play_url=url))
-    assert accepted == "micro_accept rtmp://play/room"
-    assert key_of(event(1, "micro_leave", user_id="2")) == "micro_leave 2"
-    assert key_of(event(1, "member_away", user_id="2")) == ""
 
 
 # ---- balances and stored events

@@ -9,7 +9,8 @@ import pytest
 
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
-from tests.support.raw_websocket import PING, TEXT, RawWebSocket, connect_raw
+from tests.support.client_frames import PING, TEXT
+from tests.support.raw_websocket import RawWebSocket, connect_raw
 from tests.support.waiting import until
 from tests.support.websockets import close_code_of, invite_repeatedly
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -11,20 +10,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 
 from tests.support import openapi_checks
 from tests.support.api import BASE, WAIT, ApiClient
-
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-FIN = 0x80
-KEY = b"mask"
-
-
-def encode_frame(opcode: int, payload: bytes, *, head: int = FIN) -> bytes:
-    """A masked frame; `head` are the bits beside the opcode."""
-    size = len(payload)
-    if size < 126:
-        wire = bytes((head | opcode, 0x80 | size))
-    else:
-        wire = struct.pack("!BBH", head | opcode, 0x80 | 126, size)
-    return wire + KEY + bytes(byte ^ KEY[n % 4] for n, byte in enumerate(payload))
+from tests.support.client_frames import TEXT, frame
 
 
 class RawWebSocket:
@@ -36,8 +22,8 @@ class RawWebSocket:
         self._parser = Protocol(CLIENT, state=OPEN)
         self._frames: list[Any] = []
 
-    async def send(self, opcode: int, payload: bytes, **options: Any) -> None:
-        self.writer.write(encode_frame(opcode, payload, **options))
+    async def send(self, opcode: int, payload: bytes) -> None:
+        self.writer.write(frame(opcode, payload))
         await self.writer.drain()
 
     async def next(self) -> tuple[int, bytes] | None:
@@ -51,10 +37,10 @@ class RawWebSocket:
                 return None
             self._parser.receive_data(data)
             self._frames += self._parser.events_received()
-        frame = self._frames.pop(0)
-        if frame.opcode == TEXT:
-            openapi_checks.check_frame(frame.data)
-        return int(frame.opcode), bytes(frame.data)
+        received = self._frames.pop(0)
+        if received.opcode == TEXT:
+            openapi_checks.check_frame(received.data)
+        return int(received.opcode), bytes(received.data)
 
     async def close(self) -> None:
         self.writer.close()
@@ -76,7 +62,7 @@ async def connect_raw(
         f"Authorization: QLiveToken {client.token}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-        + b"".join(encode_frame(opcode, payload) for opcode, payload in pipelined)
+        + b"".join(frame(opcode, payload) for opcode, payload in pipelined)
     )
     response = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT)
     assert response.startswith(b"HTTP/1.1 101 ")
@@ -84,7 +70,7 @@ async def connect_raw(
     raw = RawWebSocket(reader, writer)
     if pipelined:
         return raw
-    frame = await raw.next()
-    assert frame is not None
-    assert json.loads(frame[1])["type"] == "snapshot"
+    first = await raw.next()
+    assert first is not None
+    assert json.loads(first[1])["type"] == "snapshot"
     return raw

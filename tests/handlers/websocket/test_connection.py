@@ -22,8 +22,9 @@ from handlers.websocket import connection as connection_module
 from handlers.websocket.connection import FRAME_BYTES, Connection
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
+from tests.support.client_frames import BINARY, CLOSE, PING, PONG, TEXT
+from tests.support.client_frames import frame as encode_frame
 from tests.support.database import blocked_writes
-from tests.support.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, encode_frame
 from tests.support.waiting import until
 
 PER_SECOND = 10

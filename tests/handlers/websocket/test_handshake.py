@@ -23,7 +23,8 @@ from realtime.resume import ResumePosition
 from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
 from tests.support.api import BASE, ApiFixture
-from tests.support.raw_websocket import PING, PONG, TEXT, connect_raw
+from tests.support.client_frames import PING, PONG, TEXT
+from tests.support.raw_websocket import connect_raw
 
 PER_SECOND = 5
 ALLOWED_ORIGIN = "https://allowed.example"
