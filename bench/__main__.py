@@ -34,7 +34,6 @@ from bench.peers import Peers, install
 from bench.report import PICTURES, BenchmarkReport
 from bench.scale import QUICK, Scale
 from devtools.embedded_mongod import EmbeddedMongod
-from tests.support.redis_program import RedisNotInstalled, find_redis
 
 FOLDER = Path(".bench").absolute()
 REQUIRED_OPEN_FILES = 12_000
@@ -103,10 +102,8 @@ def unavailable_reason(names: list[str]) -> str | None:
         return "The benchmarks run on Linux only: they read /proc."
     if unknown := [name for name in names if name not in CASES]:
         return f"No such case: {', '.join(unknown)}. The cases are {', '.join(CASES)}."
-    try:
-        find_redis()
-    except RedisNotInstalled as error:
-        return str(error)
+    if not shutil.which("redis-server"):
+        return "redis-server is not installed; run `make setup`."
     if not shutil.which("cc"):
         return str(CompilerMissing())
     return None

@@ -13,7 +13,7 @@ from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from tests.support.client import HttpClient
 from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
-from tests.support.redis_program import find_redis
+from tests.support.redis_server import find_redis
 
 START_SECONDS = 30.0
 

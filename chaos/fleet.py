@@ -19,7 +19,7 @@ from storage.replica_set import uri_of
 from tests.support.client import HttpClient
 from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
 from tests.support.ports import free_ports
-from tests.support.redis_program import find_redis
+from tests.support.redis_server import find_redis
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 60.0

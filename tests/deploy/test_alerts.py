@@ -23,8 +23,13 @@ from tencent.message_push import ATTENTION, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.income import NO_MATURITY, next_transfer_fails, payee, withdraw
 from tests.support.paths import ROOT
-from tests.support.payments import create_order, notification_statuses, pay_order
-from tests.support.platform_events import event_sender, send_event
+from tests.support.payments import (
+    create_order,
+    event_sender,
+    notification_statuses,
+    pay_order,
+    send_event,
+)
 from tests.support.promtool import (
     RULES,
     alert_names,

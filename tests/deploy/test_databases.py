@@ -16,17 +16,17 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from config.settings import Settings
 from tests.support.api import ApiFixture
-from tests.support.certificates import make_certificates
 from tests.support.filled_settings import shipped_secrets
 from tests.support.gifts import give
 from tests.support.nginx import DEPLOY, deploy_file
 from tests.support.paths import ROOT
 from tests.support.ports import free_port, is_open
-from tests.support.redis_program import find_redis
+from tests.support.redis_server import find_redis
 from tests.support.replica_set import (
     Member,
     documented_role,
     documented_user,
+    make_certificates,
     replica_set_member,
 )
 from tests.support.server_program import ServerProgram, exit_status

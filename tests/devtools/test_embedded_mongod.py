@@ -21,8 +21,7 @@ from devtools.embedded_mongod import EmbeddedMongod, MongodStartFailed
 from tests.support.database import MEMORY
 from tests.support.paths import ROOT
 from tests.support.ports import prefer_free_port
-from tests.support.timeouts import recorded_timeouts
-from tests.support.waiting import until
+from tests.support.waiting import recorded_timeouts, until
 
 pytestmark = pytest.mark.programs
 

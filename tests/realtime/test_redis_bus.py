@@ -17,8 +17,16 @@ from realtime.bus import (
 )
 from realtime.close_codes import CloseCode
 from realtime.redis_bus import SEND_QUEUE_LIMIT, RedisBus
-from tests.support.bus_process import OTHER_ROOM, ROOM, BusProcess, event, stop_all
-from tests.support.redis_proxy import RedisProxy, redis_command, subscriber_count
+from tests.support.redis_bus import (
+    OTHER_ROOM,
+    ROOM,
+    BusProcess,
+    RedisProxy,
+    event,
+    redis_command,
+    stop_all,
+    subscriber_count,
+)
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 

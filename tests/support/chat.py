@@ -1,5 +1,8 @@
 """Chat clients of the simulated Tencent IM, and the requests that it has received."""
 
+import base64
+import json
+import zlib
 from typing import Any
 
 from runtime.process import ServerProcess
@@ -42,3 +45,12 @@ async def until_delivered(server: ServerProcess) -> None:
         return await server.context.stores.outbox.waiting() == 0
 
     await until(is_empty)
+
+
+def decode_usersig(usersig: str) -> dict[str, Any]:
+    """The content of a UserSig, with its TLS.* fields."""
+    packed = base64.b64decode(
+        usersig.replace("*", "+").replace("-", "/").replace("_", "="), validate=True
+    )
+    ticket: dict[str, Any] = json.loads(zlib.decompress(packed))
+    return ticket

@@ -6,6 +6,7 @@ import pytest
 from pymongo.database import Database
 
 from devtools.simulator.notifications import SimulatedDelivery
+from devtools.simulator.platform_events import SentEvent, SimulatedPlatformEvents
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 
@@ -44,3 +45,25 @@ def gold_of(db: Database[dict[str, Any]], client: ApiClient) -> int:
     user = db.users.find_one({"_id": client.id})
     assert user
     return int(user["gold"])
+
+
+def event_sender(server: ServerProcess) -> SimulatedPlatformEvents:
+    """The simulator's sender of events."""
+    assert server.simulator
+    sender: SimulatedPlatformEvents = server.simulator.platform_events  # type: ignore[union-attr]
+    return sender
+
+
+async def send_event(
+    api: ApiFixture,
+    wechat: SimulatedPlatformEvents,
+    event: str,
+    report: str = "once",
+    **params: Any,
+) -> list[SentEvent]:
+    """Have the simulator send an event; its deliveries."""
+    wechat.sent.clear()
+    body = {"event": event, "report": report, **params}
+    (await api.request("POST", "/sim/wechat_event", json=body)).ok()
+    await wechat.delivery.quiet()
+    return list(wechat.sent)

@@ -1,5 +1,6 @@
 """Real Redis servers, shared or for one test."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.redis_program import find_redis
 
 READY_SECONDS = 10
 
@@ -73,3 +73,10 @@ def redis_server() -> Iterator[RedisServer]:
     redis.start()
     yield redis
     redis.kill()
+
+
+def find_redis() -> str:
+    """Path of redis-server."""
+    program = shutil.which("redis-server")
+    assert program, "redis-server is not installed; run `make setup`."
+    return program

@@ -3,27 +3,66 @@
 import fcntl
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import json_util
 from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
 from config.settings import Settings
 from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
+from devtools.simulator.wechat import openid_of
 from handlers.context import Context
 from runtime.periodic import PeriodicTasks
 from runtime.process import ServerProcess
-from tests.support.api import ApiFixture
+from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
+from tests.support.api import ApiClient, ApiFixture
 from tests.support.database import clear_database
-from tests.support.demo_data import DemoData
-from tests.support.in_process_api import InProcessApi
 from tests.support.no_limits import NO_LIMITS
 
 DATABASE = "qlive_test"
 SLOW_SECONDS = 2.0
+
+
+AN_HOUR = timedelta(hours=1)
+
+
+class DemoData:
+    """Replaces `ServerProcess._store_first_data`: indexes, configs and demo data are some 100
+    commands, 0.1 s each time."""
+
+    def __init__(self, mongo: MongoClient[Any]) -> None:
+        self._mongo = mongo
+        self._store = ServerProcess._store_first_data
+        self._snapshots: dict[tuple[object, ...], tuple[str, str]] = {}
+        """(collections as JSON, address of the server that stored them)."""
+
+    async def __call__(self, server: ServerProcess, context: Context) -> None:
+        """Copies a snapshot into an empty database; otherwise like the original."""
+        settings = server.settings
+        database = self._mongo[settings.mongodb.database]
+        app_id = next(iter(settings.wechat.apps))
+        key = (database.name, settings.server.public_url, app_id, *demo.USERS)
+        if database.configs.find_one():
+            await self._store(server, context)
+            return
+        if key not in self._snapshots:
+            await self._store(server, context)
+            names = set(database.list_collection_names()) - {"schema"}  # is never cleared
+            collections = {name: list(database[name].find()) for name in names}
+            self._snapshots[key] = json_util.dumps(collections), server.address
+            return
+        text, address = self._snapshots[key]
+        for name, rows in json_util.loads(text.replace(address, server.address)).items():
+            if rows:
+                database[name].insert_many(rows)
+        # A new server does not check the whole ledger at its start.
+        later = datetime.now(UTC) + AN_HOUR
+        database.job_leases.insert_one({"_id": LEDGER_CHECK, "due_at": later})
 
 
 @pytest.fixture(scope="session")
@@ -128,3 +167,43 @@ def http_api(io_loop: IOLoop, server: ServerProcess) -> Iterator[ApiFixture]:
     api = ApiFixture(server.address)
     yield api
     io_loop.run_sync(api.close)
+
+
+class InProcessApi(ApiFixture):
+    """Creates users by the services of the server: four requests for each take 0.1 s.
+
+    tests/handlers/accounts shows these requests.
+    """
+
+    def __init__(self, server: ServerProcess) -> None:
+        super().__init__(server.address)
+        self._server = server
+
+    async def register(self, name: str, gender: int) -> dict[str, Any]:
+        context, simulator = self._server.context, self._server.simulator
+        if context.settings.pay.provider == "xpay":
+            return await super().register(name, gender)  # only WeChat's login has a session key
+        user, _ = await context.stores.users.create(
+            next(iter(context.settings.wechat.apps)),
+            openid_of(name),
+            nickname=name,
+            gender=gender,
+            last_login_time=datetime.now(UTC),
+        )
+        if simulator:
+            profile = {"Nick": user.nickname, "FaceUrl": user.face_url}
+            simulator.im.accounts.setdefault(user.user_id, profile)
+        return {
+            "token": await context.services.sessions.begin(user.user_id),
+            "user_id": user.user_id,
+        }
+
+    async def grant(self, client: ApiClient, gold: int) -> int:
+        balance = await self._server.context.services.ledger.grant(
+            client.id, gold, "test", client.name, by="demo"
+        )
+        granted: int = balance["gold"]
+        return granted
+
+    async def make_matchmaker(self, client: ApiClient) -> None:
+        await self._server.context.stores.users.update(client.id, is_matchmaker=True)

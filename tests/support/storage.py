@@ -213,3 +213,21 @@ def stores(io_loop: IOLoop, database: Database, indexed_databases: set[str]) -> 
         io_loop.run_sync(fixture.make_indexes)
         indexed_databases.add(NAME)
     return fixture
+
+
+@asynccontextmanager
+async def profile_queries(database: Database, name: str) -> AsyncIterator[list[int]]:
+    """The number of index keys or documents, the larger, examined by each query of a collection.
+
+    The list is filled when the block ends.
+    """
+    db = database.client[NAME]
+    examined: list[int] = []
+    await db.command("profile", 2, filter={"ns": f"{NAME}.{name}", "op": "query"})
+    try:
+        yield examined
+    finally:
+        await db.command("profile", 0, filter="unset")
+        rows = await db["system.profile"].find({"ns": f"{NAME}.{name}"}).sort("ts", 1).to_list()
+        await db.drop_collection("system.profile")
+        examined += [max(row["keysExamined"], row["docsExamined"]) for row in rows]

@@ -22,7 +22,7 @@ from tencent.im import (
     ImClient,
     truncate_utf8,
 )
-from tests.support.usersig import decode_usersig
+from tests.support.chat import decode_usersig
 
 SUCCESS = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
 ACCOUNT, GROUP = "/v4/im_open_login_svc/account_import", "/v4/group_open_http_svc"

@@ -13,7 +13,7 @@ from tests.browser.pages.accessibility import press_enter_on, tab_to
 from tests.browser.pages.console import Console
 from tests.support.api import ApiFixture
 from tests.support.console_rows import COLLECTIONS, insert_rows
-from tests.support.platform_events import event_sender, send_event
+from tests.support.payments import event_sender, send_event
 
 pytestmark = pytest.mark.programs
 

@@ -14,7 +14,7 @@ from tests.browser.console.conftest import LiveRoom
 from tests.browser.pages.accessibility import tab_to
 from tests.browser.pages.console import PHONE, Console
 from tests.support.api import BASE, ApiFixture
-from tests.support.platform_events import event_sender, send_event
+from tests.support.payments import event_sender, send_event
 
 pytestmark = pytest.mark.programs
 

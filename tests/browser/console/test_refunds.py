@@ -13,8 +13,7 @@ from tests.browser.pages.console import Console
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.operators import operator_as
-from tests.support.payments import notification_statuses, pay_order
-from tests.support.platform_events import event_sender, send_event
+from tests.support.payments import event_sender, notification_statuses, pay_order, send_event
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs

@@ -11,7 +11,7 @@ from runtime.process import ServerProcess
 from services.keeper import Keeper
 from storage.accounts.users import User
 from tests.support.api import ApiFixture
-from tests.support.usersig import decode_usersig
+from tests.support.chat import decode_usersig
 from tests.support.waiting import until
 
 INFO, UPDATE = "qlive_user/get_userinfo/", "qlive_user/update_userinfo/"

@@ -12,8 +12,8 @@ from rooms.room import Room
 from runtime.process import ServerProcess
 from tencent.wechat import WechatLogin
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
+from tests.support.chat import decode_usersig
 from tests.support.mic import take_seat, user_type
-from tests.support.usersig import decode_usersig
 
 APP = "wxca891295c56f2c79"
 OTHER_APP = "wx0123456789abcdef"

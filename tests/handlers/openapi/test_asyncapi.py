@@ -15,7 +15,7 @@ from rooms.events import EVENT_PAYLOADS, NumberedEvent
 from rooms.members import MemberCounts
 from tests.support import openapi_checks
 from tests.support.api import ApiFixture
-from tests.support.json_references import references, resolve
+from tests.support.openapi_checks import references, resolve
 from tests.support.room_builders import BERT, room_with_guests
 
 PROFILE = {"user_id": "12345678", "nickname": "", "face_url": "", "gender": 0}

@@ -22,7 +22,7 @@ from rooms.events import NumberedEvent
 from runtime.process import ServerProcess
 from tests.support import openapi_checks
 from tests.support.api import ApiClient, ApiFixture, Reply
-from tests.support.json_references import references, resolve
+from tests.support.openapi_checks import references, resolve
 from tests.support.server_program import ServerProgram
 from tests.support.waiting import until
 

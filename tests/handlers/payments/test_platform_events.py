@@ -15,8 +15,13 @@ from tencent.message_push import (
 )
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
-from tests.support.payments import create_order, notification_statuses, pay_order
-from tests.support.platform_events import event_sender, send_event
+from tests.support.payments import (
+    create_order,
+    event_sender,
+    notification_statuses,
+    pay_order,
+    send_event,
+)
 
 Db = Database[dict[str, Any]]
 

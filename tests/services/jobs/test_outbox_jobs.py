@@ -13,7 +13,7 @@ from services.jobs import outbox_jobs as module
 from services.jobs.outbox_jobs import LEASE, LONGEST_BACKOFF, MAX_TRIES, OutboxJob
 from storage.jobs.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
-from tests.support.timeouts import recorded_timeouts
+from tests.support.waiting import recorded_timeouts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Action = Callable[[dict[str, Any]], Awaitable[None]]

@@ -18,8 +18,7 @@ from services.payments.unpaid_orders import (
 from telemetry.metrics import Metrics
 from tests.support.ledger import ORDER, PAYMENT
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
-from tests.support.timeouts import recorded_timeouts
-from tests.support.waiting import until
+from tests.support.waiting import recorded_timeouts, until
 
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,8 +9,7 @@ from ledger.transfers import TransferState
 from services.payouts import transfers as module
 from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
-from tests.support.timeouts import recorded_timeouts
-from tests.support.waiting import until
+from tests.support.waiting import recorded_timeouts, until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
 

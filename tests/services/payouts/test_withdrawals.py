@@ -26,8 +26,7 @@ from services.payouts import withdrawals
 from storage.errors import AlreadyDecided
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from tests.support.storage import CIPHER, StoresFixture
-from tests.support.timeouts import recorded_timeouts
-from tests.support.waiting import until
+from tests.support.waiting import recorded_timeouts, until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
 # ---- request

@@ -26,8 +26,7 @@ from storage.database import CommandLatency, Database, Document, Session
 from storage.errors import UserNotFound
 from storage.gold.ledger import LedgerStore
 from storage.gold.rankings import RankingStore
-from tests.support.query_profile import profile_queries
-from tests.support.storage import NAME, StoresFixture, rose
+from tests.support.storage import NAME, StoresFixture, profile_queries, rose
 
 
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:

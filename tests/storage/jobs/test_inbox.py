@@ -18,8 +18,7 @@ from storage.jobs.inbox import (
     InboxMessage,
     InboxStore,
 )
-from tests.support.query_profile import profile_queries
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, profile_queries
 
 MESSAGE = InboxMessage(
     "im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}'

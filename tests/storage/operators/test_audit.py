@@ -6,8 +6,7 @@ from structlog.testing import capture_logs
 
 from storage.database import Database
 from storage.operators.audit import AuditStore
-from tests.support.query_profile import profile_queries
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, profile_queries
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from ledger.recharge import OPEN_FOR, ClaimedOrder, Order, Payment, Refund
 from services.payments.unpaid_orders import CLAIM_LEASE
 from storage.database import Document
 from storage.orders import OrderStore, new_number
-from tests.support.query_profile import profile_queries
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, profile_queries
 
 DAY = timedelta(days=1)
 SEQUENCE = count()

@@ -9,9 +9,8 @@ from core.errors import TryAgain
 from rooms.members import Person
 from services.keeper import Keeper
 from tests.support.keeper import RecordingListener
-from tests.support.query_profile import profile_queries
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, KIM, NOW
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, profile_queries
 from tests.support.stored_members import (
     LATER,
     OTHER_PROCESS,
