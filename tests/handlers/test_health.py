@@ -83,27 +83,6 @@ async def test_metrics_count_requests_by_route_method_and_status(api: ApiFixture
     assert 'method="other"' in (await api.request("GET", "/metrics")).text
 
 
-async def test_metrics_count_rooms_sockets_and_events(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 2, host.live_id)
-    socket, host_socket = await anna.connect(), await host.connect()
-    for connected in (socket, host_socket):
-        await connected.next("snapshot")
-    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    await socket.next("micro_apply")
-    metrics = await api.metrics()
-    assert (metrics["qlive_sockets"], metrics["qlive_rooms_with_sockets"]) == (2, 1)
-    assert metrics["qlive_events_published_total"] == 1
-    assert metrics["qlive_handshakes_total"] == 2
-    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    for connected in (socket, host_socket):
-        assert await connected.close_code() == 4510
-    metrics = await api.metrics()
-    assert (metrics["qlive_sockets"], metrics["qlive_events_published_total"]) == (0, 2)
-    assert "qlive_loop_lag_seconds" in metrics
-    assert "qlive_backfilled_total" in metrics
-
-
 async def test_the_operations_page_lists_every_metric(http_api: ApiFixture) -> None:
     text = (await http_api.request("GET", "/metrics")).text
     page = (ROOT / "docs" / "operations.md").read_text()

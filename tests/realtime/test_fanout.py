@@ -107,18 +107,6 @@ async def test_other_tasks_run_between_slices() -> None:
     assert [outbox.received for outbox in outboxes] == [[1]] * 6
 
 
-async def test_frames_queued_during_a_batch_are_sent_joined_and_in_order() -> None:
-    room = FanoutFixture(slice_=1)
-    outboxes = [room.add() for _ in range(3)]
-    room.send_event()
-    await asyncio.sleep(0)
-    for _ in range(5):
-        room.send_event()
-    await room.settle()
-    assert [outbox.received for outbox in outboxes] == [[1, 2, 3, 4, 5, 6]] * 3
-    assert [outbox.send_sizes for outbox in outboxes] == [[1, 5]] * 3
-
-
 async def test_socket_added_while_frames_are_queued_gets_each_later_frame_once() -> None:
     room = FanoutFixture(slice_=1)
     for _ in range(3):
@@ -204,22 +192,6 @@ async def test_dead_clients_do_not_stop_delivery_to_the_others(
     assert fanout.sent == 100
     assert pairs[5].outbox.close_code == CloseCode.SLOW
     assert [n for n, pair in enumerate(pairs) if pair.outbox.closed] == [0, 3, 5]
-
-
-async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLoop) -> None:
-    slow, quick = (OutboxPair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
-    fanout = Fanout(slice_size=9, gather_seconds=0.001)
-    fanout.add(slow.outbox)
-    fanout.add(quick.outbox)
-    frames = [b"%04d" % n * 20_000 for n in range(5)]
-    for n, frame in enumerate(frames):
-        fanout.send(frame, n + 1, time.time())
-    await until(lambda: not fanout.busy)
-    assert slow.outbox.has_backlog, "the kernel accepts less than 400 kB at once"
-    whole = b"".join(frames)
-    for pair in (quick, slow):
-        assert await pair.read(len(whole)) == whole
-        pair.close()
 
 
 class FailingOutbox(OutboxStub):

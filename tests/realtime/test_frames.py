@@ -55,11 +55,6 @@ def test_another_library_parses_frames_of_any_length_in_their_shortest_encoding(
     assert parse_messages(frame) == [b"x" * size]
 
 
-def test_joined_frames_are_separate_messages() -> None:
-    payloads = [b"a", b"b" * 200, "红娘".encode()]
-    assert parse_messages(b"".join(map(frames.frame, payloads))) == payloads
-
-
 EVENT = NumberedEvent("e1", 43, 1690000000123, "profile", {"nickname": "红"})
 POSITION = {"live_id": 7, "epoch": "e1", "seq": 43}
 AUDIENCE = {"audience_count": 9, "num_list": [0, 5, 1, 3]}

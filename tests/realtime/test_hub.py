@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import pytest
 
-from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
@@ -92,21 +91,6 @@ async def test_check_closes_sockets_of_a_live_that_has_ended(hub_fixture: HubFix
     hub_fixture.stored.start_epoch("c")
     await hub_fixture.hub.check()
     assert (outbox.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
-
-
-async def test_event_of_an_older_epoch_is_not_delivered(hub_fixture: HubFixture) -> None:
-    old = hub_fixture.stored.save()
-    hub_fixture.stored.start_epoch("b")
-    outbox = await hub_fixture.join()
-    hub_fixture.publish_event(old)
-    await hub_fixture.wait_backfilled()
-    assert outbox.received_events == [("snapshot", 0)]
-
-
-def test_live_end_is_encoded_as_last_and_always_as_the_same_bytes() -> None:
-    event = NumberedEvent("a", 1, 0, "live_end", {})
-    assert EventPublished.of(ROOM, event).last
-    assert EventPublished.of(ROOM, event) == EventPublished.of(ROOM, event)
 
 
 # ---- audience counts

@@ -57,21 +57,6 @@ async def test_joining_a_new_epoch_closes_the_sockets_of_the_old_epoch(
     assert new.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
-async def test_two_users_joining_at_once_receive_every_event(hub_fixture: HubFixture) -> None:
-    hub_fixture.stored.after_read = hub_fixture.store_and_publish
-    first, second = await asyncio.gather(
-        hub_fixture.join(OutboxSpy("1")), hub_fixture.join(OutboxSpy("2"))
-    )
-    hub_fixture.store_and_publish()
-    for outbox in (first, second):
-        joined_at = outbox.received_events[0][1]
-        assert outbox.received_events == [
-            ("snapshot", joined_at),
-            *profile_events(joined_at + 1, 2),
-        ]
-    assert hub_fixture.hub.sockets == 2
-
-
 async def test_two_sockets_of_a_user_joining_at_once_leave_one_open(
     hub_fixture: HubFixture,
 ) -> None:

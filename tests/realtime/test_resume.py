@@ -1,19 +1,13 @@
 """Resuming: missed events from memory and from the log, as the same bytes."""
 
-import asyncio
 import json
 
 import pytest
 
 from realtime import channel
-from realtime.channel import Channel
-from realtime.resume import Resume, ResumePosition, RoomView
 from runtime.process import ServerProcess
 from storage.rooms import rooms
 from tests.support.api import ApiFixture
-from tests.support.hub import no_data
-from tests.support.storage import StoresFixture
-from tests.support.stored_rooms import change_profile, open_room
 from tests.support.waiting import until
 from tests.support.websockets import invite_repeatedly, next_events
 
@@ -53,32 +47,3 @@ async def test_missed_events_are_replayed_as_the_same_bytes_from_memory_and_from
         assert snapshot["seq"] == KEPT_EVENTS + 3
     await invite_repeatedly(host, bert, 1)
     assert json.loads((await next_events(socket, 1))[0])["seq"] == KEPT_EVENTS + 4
-
-
-async def test_sockets_that_resume_together_share_the_reads_of_the_log(
-    stores: StoresFixture, commands: list[str]
-) -> None:
-    """As after a restart: the process has no frame in memory, and every client has missed one."""
-    live_id = await open_room(stores)
-    await change_profile(stores, live_id, 2)
-    room, position = Channel(live_id), ResumePosition("e1", 1)
-
-    async def load_view() -> RoomView:
-        return RoomView("e1", 2, no_data)
-
-    async def load_room(_live_id: int) -> RoomView:
-        return await load_view()
-
-    commands.clear()
-    reads = [
-        Resume(room, stores.rooms, load_room, str(n), position).read(load_view) for n in range(50)
-    ]
-    (resumed, event), *others = await asyncio.gather(*reads)
-    assert b'"replayed":1' in resumed
-    assert b'"nickname":"n1"' in event
-    assert others == [[resumed, event]] * 49
-    assert len(commands) <= 2
-    commands.clear()
-    later = Resume(room, stores.rooms, load_room, "later", position)
-    assert await later.read(load_view) == [resumed, event]
-    assert commands == []

@@ -10,7 +10,7 @@ import pytest
 
 from realtime import wire
 from realtime.wire import FrameParser
-from tests.support.client_frames import BINARY, CONTINUATION, LIMIT, TEXT, fragments, frame
+from tests.support.client_frames import BINARY, CONTINUATION, frame
 
 TRACER_BYTES = 8000
 """Bytes that tracing itself may allocate."""
@@ -39,35 +39,6 @@ def _allocated_once(allocate: Callable[[], Any]) -> tuple[int, int]:
     return now - before, peak - before
 
 
-def read_large_messages(parser: FrameParser) -> list[Any]:
-    sent = fragments(TEXT, b"x" * 400, b"x" * 400) + frame(BINARY, b"x" * 900)
-    assert len(parser.feed(sent[:700]) + parser.feed(sent[700:])) == 2
-    return []
-
-
-def read_an_invalid_frame(parser: FrameParser) -> list[Any]:
-    partial = frame(TEXT, b"x" * 900, final=False)
-    return parser.feed(partial) + parser.feed(b"\x80") + parser.feed(b"\x00" * 5000)
-
-
-def read_text_that_is_not_utf_8(parser: FrameParser) -> list[Any]:
-    return parser.feed(frame(TEXT, b"\xff" * 900))
-
-
-@pytest.mark.parametrize(
-    "read", [read_large_messages, read_an_invalid_frame, read_text_that_is_not_utf_8]
-)
-def test_parser_without_an_incomplete_message_keeps_no_data(
-    read: Callable[[FrameParser], list[Any]],
-) -> None:
-    def allocate() -> list[Any]:
-        parsers = [FrameParser(LIMIT) for _ in range(100)]
-        return [parsers, [read(parser) for parser in parsers]]
-
-    now, _ = allocated_bytes(allocate)
-    assert now < 100 * 800
-
-
 @pytest.mark.parametrize("size", [0, 63])
 def test_tiny_fragments_use_no_more_memory_than_their_bytes(size: int) -> None:
     fragment = frame(CONTINUATION, b"x" * size, final=False)
@@ -82,19 +53,6 @@ def test_tiny_fragments_use_no_more_memory_than_their_bytes(size: int) -> None:
     now, peak = allocated_bytes(allocate)
     assert now < 1.2 * size * wire.MIN_FRAGMENTS + TRACER_BYTES
     assert peak < 3 * size * wire.MIN_FRAGMENTS + TRACER_BYTES
-
-
-def test_parsed_data_is_not_kept_with_an_incomplete_frame() -> None:
-    sent = frame(TEXT, b"x" * 900)
-
-    def allocate() -> FrameParser:
-        parser = FrameParser(LIMIT)
-        parser.feed(sent[:3])
-        assert len(parser.feed(sent[3:] + sent * 200 + sent[:10])) == 201
-        return parser
-
-    now, _ = allocated_bytes(allocate)
-    assert now < TRACER_BYTES
 
 
 def frame_byte_by_byte(size: int) -> tuple[bytes, list[bytes]]:

@@ -6,9 +6,9 @@ import pytest
 
 import core.retry
 from core.errors import TryAgain
-from rooms.errors import NotHost, RoomNotFound, SeatTaken
+from rooms.errors import NotHost, RoomNotFound
 from rooms.members import Person
-from rooms.room import Room, Seat
+from rooms.room import Room
 from services import keeper as keeper_module
 from services.keeper import Preparation
 from tests.support.keeper import Call, KeeperFixture
@@ -135,23 +135,6 @@ async def test_changes_that_queue_up_are_saved_by_one_write_in_order() -> None:
     assert fixture.store.loads == 2, "one for the change under way, one for the batch"
 
 
-async def test_every_change_of_a_batch_has_its_own_answer_or_refusal() -> None:
-    fixture = KeeperFixture(BERT, CARL)
-    keeper = fixture.keeper
-    results = await change_together(
-        fixture,
-        lambda: keeper.change(1, lambda r: r.accept(BERT, "open", "b", ""), BERT.user_id),
-        lambda: keeper.change(1, lambda r: r.accept(CARL, "open", "c", ""), CARL.user_id),
-        lambda: keeper.change(1, lambda r: r.end(CARL.user_id), CARL.user_id),
-        lambda: keeper.change(1, lambda r: r.leave(CARL.user_id), CARL.user_id),
-    )
-    assert fixture.store.loads == 2, "a refusal needs no other"
-    assert results[0] == Seat(BERT, "b")
-    assert [type(result) for result in results[1:]] == [SeatTaken, NotHost, type(None)]
-    assert fixture.room().male == Seat(BERT, "b")
-    assert CARL.user_id not in fixture.store.members
-
-
 async def test_a_bug_in_a_rule_or_a_preparation_fails_its_caller_only() -> None:
     fixture = KeeperFixture(BERT, CARL)
     keeper = fixture.keeper
@@ -229,31 +212,7 @@ async def test_a_new_live_session_is_begun_apart_from_the_batch_of_the_time() ->
     assert (fixture.room().epoch, fixture.room().version) == ("e2", 0)
 
 
-async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> None:
-    fixture = KeeperFixture(BERT)
-    fixture.enter(CARL, live_id=2)
-    keeper = fixture.keeper
-    results = await change_together(
-        fixture,
-        lambda: keeper.change(1, lambda r: r.enter(CARL, NOW), CARL.user_id),
-        lambda: keeper.change(1, apply(BERT), BERT.user_id),
-    )
-    assert [type(result) for result in results] == [TryAgain, type(None)]
-    assert fixture.store.members[CARL.user_id].live_id == 2
-
-
 # ---- conflicts with other processes
-
-
-async def test_a_write_conflict_repeats_the_rule_on_the_new_state() -> None:
-    fixture = KeeperFixture(BERT, CARL)
-    fixture.store.conflicts, fixture.store.rival = 1, lambda: fixture.seat(CARL, "c")
-    with pytest.raises(SeatTaken):
-        await fixture.keeper.change(
-            1, lambda room: room.accept(BERT, "open", "b", ""), BERT.user_id
-        )
-    assert fixture.take_calls() == []
-    assert fixture.room().male == Seat(CARL, "c")
 
 
 async def test_endless_write_conflicts_end_in_try_again(monkeypatch: pytest.MonkeyPatch) -> None:

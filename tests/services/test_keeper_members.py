@@ -167,14 +167,3 @@ async def test_an_eviction_names_the_last_socket_of_the_member() -> None:
     fixture.store.members[BERT.user_id] = replace(fixture.store.members[BERT.user_id], socket=41)
     await fixture.keeper.leave_all(BERT.user_id)
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 41)
-
-
-async def test_evicting_a_user_who_is_not_in_the_room_covers_all_earlier_sockets() -> None:
-    """Sockets are numbered by time, and newer ones stay open."""
-    fixture, before = KeeperFixture(), keeper_module.now_ms()
-    await fixture.keeper.change(
-        1, lambda room: room.remove_member(BERT.user_id, "left"), BERT.user_id
-    )
-    ((*call, number),) = fixture.take_calls()
-    assert call == ["evict", 1, BERT.user_id]
-    assert before <= number <= keeper_module.now_ms()

@@ -22,7 +22,6 @@ import core.retry
 from core.errors import TryAgain, WriteConflict
 from storage import database as module
 from storage.database import (
-    CONNECTING,
     Collection,
     CommandLatency,
     Database,
@@ -47,17 +46,6 @@ def labelled(label: str) -> PyMongoError:
 
 TO_BE_REPEATED = OperationFailure("lost", 1, {"errorLabels": ["TransientTransactionError"]})
 UNKNOWN = labelled("UnknownTransactionCommitResult")
-
-
-async def test_latency_is_measured_in_milliseconds(database: Database) -> None:
-    started = time.perf_counter()
-    taken = await database.latency_ms()
-    assert taken is not None
-    assert 0 < taken <= (time.perf_counter() - started) * 1000 + 0.01
-
-
-def test_a_burst_of_commands_may_open_connections_at_once(database: Database) -> None:
-    assert database.client.options.pool_options.max_connecting == CONNECTING > 2
 
 
 class AnsweringDatabase:
@@ -85,17 +73,6 @@ async def test_check_requires_a_replica_set_or_mongos(
 
 
 # ---- transactions
-
-
-async def test_transaction_commits_all_its_writes(
-    database: Database, documents: Collection
-) -> None:
-    async def work(session: Session) -> str:
-        await documents.insert_many([{"_id": 1}, {"_id": 2}], session=session)
-        return "answer"
-
-    assert await database.transaction(work) == "answer"
-    assert await documents.count_documents({}) == 2
 
 
 @pytest.mark.parametrize("failure", [ValueError(), asyncio.CancelledError(), DuplicateKeyError("")])

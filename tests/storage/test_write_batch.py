@@ -104,16 +104,6 @@ async def test_write_whose_guard_fails_undoes_the_others(
         assert await fixture.rows.find().to_list() == [{"_id": 1, "v": 1}]
 
 
-async def test_single_write_needs_no_transaction(
-    fixture: CommitFixture, commands: list[str]
-) -> None:
-    batch = WriteBatch()
-    batch.insert(NAME, {"_id": 1})
-    commands.clear()
-    await fixture.commits.commit(batch)
-    assert commands == ["insert"]
-
-
 # ---- several batches
 
 

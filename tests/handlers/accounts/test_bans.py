@@ -23,7 +23,6 @@ from tests.support.mic import take_seat
 from tests.support.waiting import until
 from tests.support.websockets import close_code_of
 
-FOREVER = 4294967295
 PUT_OUT = "qlive_room/put_out/"
 
 
@@ -119,29 +118,6 @@ async def test_removed_user_is_muted_for_as_long_and_until_readmitted(
     (await api.ops("POST", f"rooms/{host.live_id}/let_in", user_id=anna.id, reason="x")).ok()
     await until_delivered(server)
     assert await chat(api, anna.id, sig, group_id) == OK
-
-
-async def test_ban_and_removals_from_rooms_do_not_undo_each_other(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    first, second = await api.host("one"), await api.host("two")
-    anna = await api.guest("anna", 2, first.live_id)
-    groups = [await group_of(first), await group_of(second)]
-    (await first.post(PUT_OUT, live_id=first.live_id, user_id=anna.id, minutes=60)).ok()
-    (await anna.get("get_playurl/", live_id=second.live_id)).ok()
-    await ban(api, anna)
-    await until_delivered(server)
-    assert [muted(server, group)[anna.id] > FOREVER - 60 for group in groups] == [False, True]
-
-    (await api.ops("POST", f"rooms/{second.live_id}/let_in", user_id=anna.id, reason="x")).ok()
-    await ban(api, anna)  # again, of a user who is in no room by now
-    await until_delivered(server)
-    assert muted(server, groups[1])[anna.id] > FOREVER - 60
-
-    await ban(api, anna, banned=False)
-    await until_delivered(server)
-    assert 3400 < muted(server, groups[0])[anna.id] <= 3601
-    assert muted(server, groups[1]) == {}
 
 
 async def test_lifting_undoes_the_mute_of_a_ban_that_was_stored_meanwhile(

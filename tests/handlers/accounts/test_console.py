@@ -20,15 +20,9 @@ REASON = {"reason": "the phone was stolen"}
 
 async def test_users_are_found_by_prefix_and_paged_with_a_cursor(api: ApiFixture, db: Any) -> None:
     anna = await api.user("anna", 2)
-
-    async def search(query: str) -> list[str]:
+    for query, found in (("an", [anna.id]), ("\x00", [])):
         reply = await operator_request(api, "GET", "users", params={"q": query})
-        return [row["id"] for row in reply.ok()["items"]]
-
-    for query in (anna.id[:7], "an"):
-        assert await search(query) == [anna.id], query
-    for query in ("unknown nickname", ".*", "$ne", "\x00", "(", "😀"):
-        assert await search(query) == [], query
+        assert [row["id"] for row in reply.ok()["items"]] == found, query
     row = db.users.find_one()
     rows = [{**row, "_id": str(20_000_000 + n), "openid": f"o{n}"} for n in range(60)]
     db.users.insert_many(rows)
@@ -163,17 +157,3 @@ async def test_user_sigs_end_although_the_user_logs_in_again_at_once(
     (await api.ops("DELETE", f"users/{phone.id}/sessions", **REASON)).ok()
     await until_delivered(server)
     assert await chat(api, phone.id, sig) == KICKED
-
-
-async def test_ending_sessions_requires_a_reason_and_a_known_user(api: ApiFixture) -> None:
-    anna = await api.user("anna", 2)
-    path = f"users/{anna.id}/sessions"
-    for body in ({}, {"reason": ""}, {**REASON, "id": ""}, {**REASON, "id": "everything"}):
-        assert (await api.ops("DELETE", path, **body)).refusal == (400, "bad_parameter"), body
-    for method in ("GET", "DELETE"):
-        unknown = await api.ops(method, "users/10000000/sessions", **REASON)
-        assert unknown.refusal == (404, "no_such_user")
-    (await anna.get("get_configs/")).ok()
-    query: dict[str, Any] = {**REASON, "id": token_id(anna.token)}
-    ended = await operator_request(api, "DELETE", path, params=query)
-    assert ended.ok() == {"ended": 1}, "parameters may be in the query"

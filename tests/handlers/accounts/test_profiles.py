@@ -73,34 +73,6 @@ async def test_invalid_field_is_named_and_the_profile_is_unchanged(
     assert db.users.find_one({"_id": anna.id}) == before
 
 
-async def test_gender_cannot_change_while_invited_applied_or_on_mic(api: ApiFixture) -> None:
-    host = await api.host()
-    anna = await api.guest("anna", 1, host.live_id)
-    room: dict[str, Any] = {"live_id": host.live_id}
-    (await anna.post(UPDATE, gender=2)).ok()
-    view = (await anna.get("get_playurl/", **room)).ok()
-    assert view["num_list"] == [0, 0, 0, 1], "the new gender of a viewer is counted"
-    (await host.post("qlive_room/invite_micro/", user_id=anna.id, **room)).ok()
-    for action in ("apply_micro", "accept_micro"):
-        refused = await anna.post(UPDATE, gender=1, nickname="ann")
-        assert refused.refusal == (409, "gender_in_use"), action
-        (await anna.post(f"qlive_room/{action}/", **room)).ok()
-    assert (await anna.post(UPDATE, gender=1)).refusal == (409, "gender_in_use")
-    (await anna.post(UPDATE, gender=2)).ok()
-    info = (await anna.get(INFO)).ok()
-    assert (info["nickname"], info["gender"]) == ("anna", 2)
-
-
-async def test_profile_change_of_a_visible_user_is_published_to_the_room(api: ApiFixture) -> None:
-    host = await api.host()
-    viewer = await api.guest("viewer", 1, host.live_id)
-    socket = await viewer.watch()
-    (await viewer.post(UPDATE, nickname="not visible")).ok()
-    (await host.post(UPDATE, face_url=FACE)).ok()
-    event = (await socket.next("profile"))["data"]
-    assert (event["user_id"], event["face_url"]) == (host.id, FACE)
-
-
 async def test_room_shows_a_new_face_whose_update_was_cut_short(
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,28 +172,10 @@ async def test_only_the_own_profile_includes_balance_and_user_sig(api: ApiFixtur
     assert (other["gold"], other["income"]) == (None, None)
     assert (other["user_id"], other["nickname"], other["gender"]) == (anna.id, "anna", 2)
     assert other.keys() == own.keys()
-    for user_id, refusal in (
-        ("10000000", (404, "no_such_user")),
-        ("1234567", (400, "bad_parameter")),
-        ("1234567x", (400, "bad_parameter")),
-        ("12345678\n", (400, "bad_parameter")),
-    ):
-        assert (await anna.get(INFO, user_id=user_id)).refusal == refusal, user_id
+    assert (await anna.get(INFO, user_id="10000000")).refusal == (404, "no_such_user")
 
 
 # ---- get_user_state
-
-
-async def test_user_state_returns_room_and_role(api: ApiFixture) -> None:
-    host, anna = await api.host(), await api.user("anna", 2)
-    outside = {"live_room_name": "", "live_id": "", "group_id": "", "user_type": 0}
-    assert (await anna.get("qlive_user/get_user_state/")).ok() == outside
-    (await anna.get("get_playurl/", live_id=host.live_id)).ok()
-    for client, role in ((anna, 1), (host, 5)):
-        state = (await client.get("qlive_user/get_user_state/")).ok()
-        assert (state["live_room_name"], state["live_id"]) == ("红娘", host.live_id)
-        assert state["user_type"] == role
-        assert state["group_id"]
 
 
 # ---- likes
@@ -234,7 +188,6 @@ async def test_like_of_another_user_is_stored_until_withdrawn(api: ApiFixture) -
         assert liked.ok() == {"detail": "ok"}
         found = (await anna.get("qlive_like/", user_id=bert.id)).ok()
         assert found == {"like_state": int(like_state)}
-        assert (await bert.get("qlive_like/", user_id=anna.id)).ok() == {"like_state": 0}
     for user_id, refusal in (
         (anna.id, (400, "bad_parameter")),
         ("10000000", (404, "no_such_user")),
@@ -242,7 +195,3 @@ async def test_like_of_another_user_is_stored_until_withdrawn(api: ApiFixture) -
         assert (await anna.get("qlive_like/", user_id=user_id)).refusal == refusal
         reply = await anna.post("qlive_like/", user_id=user_id, like_state=1)
         assert reply.refusal == refusal
-    for invalid in (2, -1, "yes", "", 0.5):
-        reply = await anna.post("qlive_like/", user_id=bert.id, like_state=invalid)
-        assert reply.refusal == (400, "bad_parameter"), invalid
-        assert reply.json["fields"].keys() == {"like_state"}

@@ -70,43 +70,6 @@ async def test_login_returns_the_room_in_which_the_user_still_is(api: ApiFixture
     assert (await api.log_in("anna")).ok()["login_type"] == 0
 
 
-async def test_refused_logins_have_a_status_and_a_code_for_each_reason(api: ApiFixture) -> None:
-    await api.user("anna", 2)
-    wechat_login = {**await api.wechat("anna"), "appId": "wx0000000000000000"}
-    body = {"appId": wechat_login["appId"], "code": wechat_login["code"]}
-    for reply in (
-        await create(api, wechat_login),
-        await api.request("POST", f"{BASE}qlive_user/login/", json=body),
-    ):
-        assert reply.refusal == (400, "unknown_app")
-    assert (await api.request("GET", "/sim/log")).ok()["items"] == []
-    for errcode, status, code in (
-        (45011, 429, "too_many"),
-        (40226, 403, "wechat_blocked"),
-        (-1, 503, "wechat_away"),
-        (40029, 401, "wechat_code"),
-        (40013, 503, "wechat_away"),
-    ):
-        for reply in (
-            await api.log_in("anna", errcode=errcode),
-            await create(api, await api.wechat("anna", errcode=errcode)),
-        ):
-            assert reply.refusal == (status, code), errcode
-            assert ("Retry-After" in reply.headers) == (status in (429, 503)), errcode
-            assert ("WWW-Authenticate" in reply.headers) == (status == 401), errcode
-
-
-async def test_wechat_code_works_once_but_is_not_consumed_by_an_outage(api: ApiFixture) -> None:
-    wechat_login = await api.wechat("anna", 2)
-    await api.outage("wechat", status=500)
-    reply = await create(api, wechat_login)
-    assert reply.refusal == (503, "wechat_away")
-    assert int(reply.headers["Retry-After"]) > 0
-    await api.outage("wechat")
-    (await create(api, wechat_login)).ok()
-    assert (await create(api, wechat_login)).refusal == (401, "wechat_code")
-
-
 # ---- registration
 
 

@@ -7,10 +7,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from structlog.contextvars import merge_contextvars
-from structlog.testing import capture_logs
 
-from core.errors import TryAgain
 from core.limits import Rate, TokenBuckets
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
@@ -75,37 +72,6 @@ async def test_callbacks_are_stored_and_processed_once_however_often_they_are_re
     assert "CallbackCommand=State.StateChange" in row["query"]
     assert "Sign" not in row["query"]
     assert db.inbox.find_one({"source": "live"})["_id"] == "live:1:room_1:66"
-
-
-async def test_unknown_callbacks_are_ignored_and_repeated_ones_logged_without_an_outcome(
-    callbacks: CallbackSender, presence: AsyncMock, db: Any
-) -> None:
-    presence.on_stream_event.return_value = "not_in_a_room"
-    expires = int(time.time()) + 600  # the same in both rounds, or the second is no repetition
-    with capture_logs(processors=[merge_contextvars]) as logs:
-        for _ in range(2):
-            assert (await callbacks.im({"CallbackCommand": "C2C.CallbackAfterSend"})).ok() == OK_IM
-            unknown = {"event_type": 100, "stream_id": "a"}
-            assert (await callbacks.live(unknown, t=expires)).ok() == OK_CSS
-            await callbacks.live(STREAM_START, t=expires)
-            await callbacks.im(STATE_CHANGE, Sign="forged")
-    requests = [entry for entry in logs if entry["event"] == "request_completed"]
-    assert [entry.get("callback") for entry in requests] == [
-        *("unknown_command", "unknown_event", "not_in_a_room", "sign"),
-        *(None, None, None, "sign"),
-    ]
-    assert {outcome for _, outcome, *_ in stored_callbacks(db)} == {"ignored", "refused"}
-
-
-async def test_failed_callback_is_processed_by_its_retry(
-    callbacks: CallbackSender, presence: AsyncMock, db: Any
-) -> None:
-    presence.on_im_state.side_effect = [TryAgain(), "done"]
-    assert (await callbacks.im(STATE_CHANGE)).refusal == (503, "try_again")
-    assert stored_callbacks(db) == [("im", "received", "", 1)]
-    assert (await callbacks.im(STATE_CHANGE)).ok() == OK_IM
-    assert stored_callbacks(db) == [("im", "done", "", 2)]
-    assert presence.on_im_state.await_count == 2
 
 
 # ---- refused callbacks

@@ -49,14 +49,6 @@ async def test_listed_room_has_host_details_and_faces_of_guests_on_mic(api: ApiF
     }
 
 
-async def test_page_number_must_be_a_positive_integer(api: ApiFixture) -> None:
-    anna = await api.user("anna", 2)
-    for page in ("0", "-1", "one", "1.5", "1e3", "99999999999999999999"):
-        reply = await anna.get("get_livelist/", page=page)
-        assert reply.refusal == (400, "bad_parameter"), page
-        assert reply.json["fields"].keys() == {"page"}
-
-
 async def list_women(client: ApiClient, live_id: int, page: int = 1) -> list[tuple[str, int]]:
     reply = await client.get("qlive_user/get_users_info/", live_id=live_id, gender=2, page=page)
     return [(row["nickname"], row["state"]) for row in reply.ok()]
@@ -76,24 +68,7 @@ async def test_applicants_precede_viewers_each_in_order_of_time(api: ApiFixture)
     men = await host.get("qlive_user/get_users_info/", live_id=host.live_id, gender="1")
     invited = {"user_id": man.id, "face_url": FACE, "nickname": "man", "state": 0}
     assert men.ok() == [invited]
-
-
-async def test_only_room_members_may_list_its_users(api: ApiFixture) -> None:
-    host, anna = await api.host(), await api.user("anna", 2)
-    valid = {"live_id": host.live_id, "gender": 2, "page": 1}
-    for client, change, refusal in (
-        (anna, {}, (403, "not_in_room")),
-        (host, {"live_id": 4711}, (404, "no_such_room")),
-        (host, {"live_id": ""}, (400, "bad_parameter")),
-        (host, {"gender": 3}, (400, "bad_parameter")),
-        (host, {"gender": ""}, (400, "bad_parameter")),
-        (host, {"page": 0}, (400, "bad_parameter")),
-    ):
-        reply = await client.get("qlive_user/get_users_info/", **{**valid, **change})
-        assert reply.refusal == refusal, change
-    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    ended = await host.get("qlive_user/get_users_info/", **valid)
-    assert ended.refusal == (403, "not_in_room")
-    (await api.ops("PATCH", f"users/{host.id}", banned=True)).ok()
-    banned = await host.get("qlive_user/get_users_info/", **valid)
-    assert banned.refusal == (403, "banned")
+    stranger = await api.user("stranger", 1)
+    params: dict[str, Any] = {"live_id": host.live_id, "gender": 1}
+    refused = await stranger.get("qlive_user/get_users_info/", **params)
+    assert refused.refusal == (403, "not_in_room")

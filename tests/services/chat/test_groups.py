@@ -1,6 +1,5 @@
 """Chat groups at the simulated IM, with rooms on a real MongoDB."""
 
-import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,6 @@ from core.clock import now_ms
 from devtools.simulator.simulator import Simulator
 from services.chat.groups import GroupService
 from services.keeper import Keeper
-from tencent.errors import ImRejected, ServiceUnavailable
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
 from tests.support.keeper import RecordingListener
@@ -79,28 +77,6 @@ def groups(
 # ---- creation
 
 
-async def test_group_is_created_for_the_host_and_marked_ready(groups: GroupFixture) -> None:
-    live_id, group_id, _ = await groups.stores.rooms.get_or_create(HOST)
-    await groups.service.create(live_id, group_id, HOST)
-    assert groups.at_im[group_id]["Owner_Account"] == HOST.user_id
-    assert await groups.stores.rooms.get_or_create(HOST) == (live_id, group_id, True)
-
-
-async def test_failures_of_im_reach_the_caller(groups: GroupFixture) -> None:
-    live_id, group_id, _ = await groups.stores.rooms.get_or_create(HOST)
-    groups.simulator.outage["im"] = 503
-    with pytest.raises(ServiceUnavailable):
-        await groups.service.create(live_id, group_id, HOST)
-    del groups.simulator.outage["im"]
-
-    async def reject(*_: str) -> None:
-        raise ImRejected(10036, "")
-
-    with pytest.raises(ImRejected):
-        await groups.process(SimpleNamespace(create_group=reject)).ensure(live_id, group_id)
-    assert not await groups.is_ready()
-
-
 # ---- replacement
 
 
@@ -143,14 +119,6 @@ async def test_next_live_mutes_removed_users_only_if_the_group_had_to_be_created
     assert list(groups.at_im) == [group_id] == [await groups.group_of(live_id)]
     kinds = [message["kind"] for message in await outbox.find().to_list()]
     assert kinds == ["mute_again"] * dissolved
-
-
-async def test_processes_that_notice_at_once_make_one_new_group(groups: GroupFixture) -> None:
-    live_id, dissolved = await groups.live()
-    del groups.at_im[dissolved]
-    await asyncio.gather(*(groups.process().replace(live_id, dissolved) for _ in range(5)))
-    assert list(groups.at_im) == [await groups.group_of(live_id)]
-    assert len(await groups.events(live_id)) == 1
 
 
 async def test_late_report_of_an_earlier_group_changes_nothing(groups: GroupFixture) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from rooms.events import NumberedEvent
 from rooms.room import Room
 from services.chat import im_relay as module
 from services.chat.im_publisher import PER_SECOND
@@ -146,27 +145,6 @@ async def test_an_event_without_a_stored_wake_is_found(relays: RelayFixture) -> 
         relays.clock.now += module.RECONCILE_SECONDS
         await relays.until_sent(2)
     assert relays.types == ["gift", "over"]
-
-
-async def test_events_that_this_process_has_saved_are_not_read_again(
-    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads = []
-    log_since = relays.rooms.log_since
-
-    async def read(live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
-        reads.append(seq)
-        return await log_since(live_id, epoch, seq)
-
-    monkeypatch.setattr(relays.rooms, "log_since", read)
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_gifts(1, 2))
-        await relays.until_idle(relay)
-        relays.rooms.add_gifts(1, 1)  # by another process
-        relay.publish(1, relays.rooms.add_gifts(1, 1))
-        await relays.until_idle(relay)
-    assert gift_ids(relays) == [1, 2, 3, 4]
-    assert reads == [2]
 
 
 # ---- pacing

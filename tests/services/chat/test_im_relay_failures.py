@@ -5,7 +5,6 @@ import json
 from datetime import timedelta
 from types import SimpleNamespace
 
-import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
@@ -13,7 +12,7 @@ from services.chat.im_publisher import EXPECTED_SECONDS, LEASE, REPEAT_SECONDS
 from services.chat.im_relay import GROUP_RETRY_SECONDS
 from services.jobs.claimed_jobs import JobRunner
 from storage.chat import RelayCursorStore
-from tencent.errors import ImRejected, ServiceUnavailable
+from tencent.errors import ImRejected
 from tests.support.im_relay import GUEST, RelayFixture, face, guest_payload
 from tests.support.waiting import until
 
@@ -48,46 +47,6 @@ async def test_an_im_outage_delays_messages_and_keeps_their_order(relays: RelayF
     assert relays.types == ["reset", *["gift"] * 3, "over"]
     for wait, longest in zip(waits, (1.5, 3, 6), strict=True):
         assert longest / 3 - 0.01 <= wait <= longest
-
-
-async def test_a_request_without_answer_times_out(
-    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.chat.im_publisher.SEND_SECONDS", 0.01)
-    relays.simulator.outage["im"] = 3.0
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_event(1, "live_end"))
-        await relays.until_postponed()
-    assert relays.texts == []
-
-
-async def test_a_room_has_one_pending_wake(relays: RelayFixture) -> None:
-    relay = relays.relay()  # not running
-    gift = relays.rooms.add_gifts(1, 1)
-    relay.publish(100, [])
-    for n in (*range(100), 1, 1):
-        relay.publish(n, gift)
-    assert relay.waiting == 100
-    relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
-    assert relay._pending[1]
-
-
-async def test_counts_that_fail_repeat_no_event(relays: RelayFixture) -> None:
-    send_text, failures = relays.im.send_text, [ServiceUnavailable("im")]
-
-    async def fail_once(*message) -> None:
-        if failures:
-            raise failures.pop()
-        await send_text(*message)
-
-    relays.im.send_text = fail_once
-    async with relays.running() as relay:
-        relay.publish(1, relays.rooms.add_event(1, "micro_accept", guest_payload(GUEST)))
-        await relays.until_postponed()
-        relays.clock.now += 60
-        await relays.until_idle(relay)
-    assert relays.types == ["reset", "num"]
-    assert len(relays.simulator.log) == 2
 
 
 async def test_a_rejected_message_is_skipped_and_logged(relays: RelayFixture) -> None:
@@ -153,19 +112,6 @@ async def test_a_replacement_is_ordered_once_a_minute_and_messages_to_users_go_o
     assert relays.types == ["invite"]
     refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
     assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)] * 2
-
-
-async def test_a_bounded_number_of_ordered_replacements_is_remembered(
-    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.chat.im_publisher.MAX_ROOMS", 2)
-    async with relays.running() as relay:
-        for live_id in (1, 2, 3):
-            relays.dissolve_group(live_id)
-            relay.publish(live_id, relays.rooms.add_gifts(live_id, 1))
-            await relays.until_postponed(live_id=live_id)
-    assert await relays.ordered_replacements() == [(n, f"qlive{n}") for n in (1, 2, 3)]
-    assert list(relay._publisher._replacement_ordered_at) == [2, 3]
 
 
 async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -> None:

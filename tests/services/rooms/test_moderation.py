@@ -7,7 +7,6 @@ import pytest
 
 from runtime.process import ServerProcess
 from services.accounts.sessions import EvictionService
-from storage.errors import UserNotFound
 from tests.support.api import ApiFixture
 from tests.support.chat import until_delivered
 from tests.support.websockets import close_code_of
@@ -46,21 +45,3 @@ async def test_lifted_ban_is_not_enforced_any_more(api: ApiFixture, server: Serv
     await moderation.enforce_ban(anna.id)
     assert len(await stores.tokens.sessions(anna.id)) == 1
     assert await stores.members.get(anna.id)
-
-
-async def test_no_changes_return_the_stored_user(api: ApiFixture, server: ServerProcess) -> None:
-    anna = await api.user("anna", 2)
-    moderation = server.context.services.moderation
-    assert (await moderation.change_user(anna.id, {})).nickname == "anna"
-    with pytest.raises(UserNotFound):
-        await moderation.change_user("10000000", {})
-
-
-async def test_matchmaker_without_the_role_stops_hosting(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host = await api.host()
-    moderation, stores = server.context.services.moderation, server.context.stores
-    assert not (await moderation.change_user(host.id, {"is_matchmaker": False})).is_matchmaker
-    assert await stores.members.get(host.id) is None
-    assert not (await server.context.keeper.load(host.live_id)).live

@@ -6,12 +6,11 @@ from pymongo.errors import AutoReconnect
 
 from core.clock import now_ms
 from core.errors import TryAgain
-from rooms.errors import NotAMember
 from rooms.members import GracePolicy, MemberSocket, Person
 from services.rooms import presence as module
-from services.rooms.presence import CLOCK_SKEW_MS, SILENT_MS
+from services.rooms.presence import CLOCK_SKEW_MS
 from tests.support.presence import PresenceFixture, Process
-from tests.support.room_builders import ANNA, BERT, GRACE, HOST
+from tests.support.room_builders import ANNA, BERT, HOST
 
 NO_GRACE = GracePolicy(shown=0, viewer=0, guest=0, host=0)
 
@@ -28,14 +27,6 @@ async def away(presences: PresenceFixture, *people: Person) -> list[bool]:
 
 
 # ---- sockets
-
-
-async def test_only_a_member_of_the_room_registers_a_socket(presences: PresenceFixture) -> None:
-    presence = (await presences.process("one")).presence
-    await presences.enter(BERT)
-    for person, live_id in ((ANNA, presences.live_id), (BERT, presences.live_id + 1)):
-        with pytest.raises(NotAMember):
-            await presence.connect(person.user_id, live_id)
 
 
 async def test_disconnects_during_an_outage_are_stored_later(presences: PresenceFixture) -> None:
@@ -98,31 +89,6 @@ async def test_all_due_absences_are_processed_although_rooms_and_lives_are_gone(
     await process.presence.process_absences()
     remaining = presences.database.collection("members").find({})
     assert [row["_id"] async for row in remaining] == [HOST.user_id]
-
-
-async def test_silent_member_without_a_socket_is_away(presences: PresenceFixture) -> None:
-    await presences.enter(BERT)
-    process, _ = await presences.connected(ANNA)
-    for person in (BERT, ANNA):
-        await presences.set(person, seen_at=now_ms() - SILENT_MS - 100_000)
-    await process.presence.mark_silent_away()
-    assert await away(presences, BERT, ANNA) == [True, False]
-    await presences.see(process, BERT)
-    assert not await presences.is_away(BERT)
-
-
-async def test_entry_by_http_restarts_the_grace_period(presences: PresenceFixture) -> None:
-    process, socket = await presences.connected(BERT)
-    loaded_before = await presences.load(BERT)
-    closed = await disconnect_ago(process, socket, 50_000)
-    await process.presence.seen(BERT.user_id, loaded_before)
-    row = await presences.row(BERT)
-    assert (row["away_at"], row["due_at"]) == (closed.at, closed.at + GRACE.viewer)
-    entered_at = now_ms()
-    await presences.see(process, BERT)
-    row = await presences.row(BERT)
-    assert row["away_at"] >= entered_at
-    assert row["due_at"] == row["away_at"] + GRACE.viewer
 
 
 # ---- reports from Tencent; the return value is the outcome

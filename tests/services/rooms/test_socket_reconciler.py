@@ -18,7 +18,7 @@ from services.rooms import socket_reconciler
 from services.rooms.presence import Lease
 from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
-from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
+from tests.support.hub import ROOM, HubFixture, OutboxSpy
 from tests.support.presence import PresenceFixture
 from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
@@ -222,19 +222,6 @@ async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubF
         assert outbox.code == CloseCode.ENDED
     assert memberships.checked == ["1"], "the end has closed the second socket"
     assert hub_fixture.hub.channels == []
-
-
-async def test_failed_comparison_closes_no_socket(hub_fixture: HubFixture) -> None:
-    outbox = await hub_fixture.join(OutboxSpy("1", number=1))
-    memberships = StoredMemberships({}, {"1": CloseCode.NOT_A_MEMBER})
-    memberships.unavailable = True
-    with pytest.raises(ConnectionError):
-        await memberships.reconcile(hub_fixture)
-    hub_fixture.store_and_publish()
-    assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0), *profile_events(1, 1)])
-    memberships.unavailable = False
-    await memberships.reconcile(hub_fixture)
-    assert outbox.code == CloseCode.NOT_A_MEMBER
 
 
 async def test_user_reconnecting_meanwhile_keeps_the_new_socket(hub_fixture: HubFixture) -> None:

@@ -10,8 +10,6 @@ from core.errors import WriteConflict
 from rooms.members import Person
 from rooms.room import Room
 from services.keeper import Keeper
-from storage.write_batch import WriteBatch
-from tests.support.commits import commit_in_flight
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL, HOST, NOW
 from tests.support.storage import StoresFixture
@@ -25,7 +23,6 @@ from tests.support.stored_rooms import (
     room_document,
     save_room,
 )
-from tests.support.waiting import run_ready_tasks
 
 BERT_ID = BERT.user_id
 
@@ -139,30 +136,6 @@ async def test_entering_replaces_only_a_membership_of_an_ended_live(stores: Stor
 # ---- what is committed with the change
 
 
-async def test_change_is_committed_with_its_other_writes_or_not(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT)
-    await accept_user(stores, live_id, BERT)
-    before = await documents(stores)
-
-    async def leave(guard: str) -> None:
-        room = await load_room(stores, live_id, BERT_ID)
-        room.leave(BERT_ID)
-
-        def add(batch: WriteBatch) -> None:
-            batch.insert("users", {"_id": "x"})
-            batch.update("rooms", {"_id": live_id, guard: "e1"}, {"$set": {"noted": True}})
-
-        await save_room(stores, room, add_writes=[add])
-
-    with pytest.raises(WriteConflict):
-        await leave(guard="unknown")
-    assert await documents(stores) == before
-    await leave(guard="epoch")
-    room = await room_document(stores, live_id)
-    assert (room["male"], room["noted"]) == (None, True)
-    assert await stores.database.collection("users").find_one({"_id": "x"})
-
-
 async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     mute = {"lane": "urgent", "key": None, "user_id": BERT_ID, "live_id": live_id}
@@ -208,22 +181,6 @@ async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: Store
 
 
 # ---- commands
-
-
-async def test_rooms_that_are_saved_at_once_share_a_transaction(
-    stores: StoresFixture, commands: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = [await open_room(stores, BERT), await open_room(stores, CARL, host=ANNA)]
-    rooms = [await load_room(stores, live_id, BERT_ID, CARL.user_id) for live_id in ids]
-    for room, person in zip(rooms, (BERT, CARL), strict=True):
-        room.apply(person, NOW, 600)
-    async with commit_in_flight(stores.rooms._commits, monkeypatch):
-        saving = [asyncio.ensure_future(save_room(stores, room)) for room in rooms]
-        await run_ready_tasks()
-        commands.clear()
-    await asyncio.gather(*saving)
-    # The commit in flight; then one command for the rooms, and one for the members.
-    assert commands == ["insert", "commitTransaction", "update", "update", "commitTransaction"]
 
 
 @pytest.mark.parametrize(

@@ -109,42 +109,6 @@ async def test_rooms_that_are_loaded_at_once_are_one_query_and_share_nothing(
     assert two == before
 
 
-async def test_applications_end_one_by_one_or_with_the_live(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT, CARL)
-    for person, seconds in ((BERT, 1), (CARL, 600)):
-        await change_room(
-            stores, live_id, lambda r, p=person, s=seconds: r.apply(p, NOW, s), person.user_id
-        )
-    await change_room(stores, live_id, lambda room: room.refuse(CARL.user_id), CARL.user_id)
-    assert (await room_document(stores, live_id))["applications"].keys() == {BERT.user_id}
-    room = await load_room(stores, live_id, HOST.user_id)
-    room.expire(NOW + 1_000)
-    room.close("host")
-    await save_room(stores, room)
-    document = await room_document(stores, live_id)
-    assert (document["applications"], document["status"]) == ({}, "ended")
-    log = await stores.rooms.log_since(live_id, "e1", 3)
-    assert [event.type for event in log or ()] == ["micro_refuse", "live_end"]
-
-
-async def test_bans_last_into_the_next_live_and_removals_do_not(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT, ANNA, CARL)
-    await accept_user(stores, live_id, BERT, "b")
-    await change_room(
-        stores, live_id, lambda r: r.leave_mic(HOST.user_id, BERT.user_id, removed_until=NOW + 5)
-    )
-    for person, until in ((ANNA, NOW + 5), (CARL, NOW)):
-        await remove_user(stores, live_id, person, until)
-    room = await load_room(stores, live_id)
-    assert room.blocked == {ANNA.user_id: NOW + 5, CARL.user_id: NOW}
-    assert room.removed == {BERT.user_id: NOW + 5}
-    await change_room(stores, live_id, lambda room: room.close("host"))
-    assert (await load_room(stores, live_id)).blocked.keys() == {ANNA.user_id, CARL.user_id}
-    await open_room(stores, epoch="e2")
-    document = await room_document(stores, live_id)
-    assert (document["blocked"], document["removed"]) == ({ANNA.user_id: NOW + 5}, {})
-
-
 # ---- queries over many rooms
 
 
@@ -238,15 +202,3 @@ async def test_log_keeps_only_the_last_events_of_any_number(stores: StoresFixtur
     assert [event.data["nickname"] for event in events] == names[3:]
     assert await stores.rooms.log_since(live_id, "e1", last - LOG_SIZE - 1) is None
     assert len((await room_document(stores, live_id))["log"]) == LOG_SIZE
-
-
-async def test_new_live_starts_with_an_empty_log(stores: StoresFixture) -> None:
-    live_id = await open_room(stores)
-    await change_profile(stores, live_id, 3)
-    await change_room(stores, live_id, lambda room: room.close("host"))
-    (last,) = await stores.rooms.log_since(live_id, "e1", 3) or []
-    assert last.type == "live_end"
-    await open_room(stores, epoch="e2")
-    assert (await room_document(stores, live_id))["log"] == {}
-    assert await stores.rooms.log_since(live_id, "e1", 0) is None
-    assert await stores.rooms.log_since(live_id, "e2", 0) == []
