@@ -155,25 +155,6 @@ async def test_changes_of_a_room_are_refused_after_the_burst_but_the_host_can_en
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
 
 
-async def test_calls_over_the_limit_of_their_class_change_nothing(api: ApiFixture, db: Any) -> None:
-    host, anna = await api.host(), await api.user("anna", 2)
-    replies = [await anna.post("qlive_user/update_userinfo/", nickname=f"n{n}") for n in range(3)]
-    assert [reply.status for reply in replies] == [200, 429, 429]
-    assert db.users.find_one({"_id": anna.id})["nickname"] == "n0"
-    gift = {"user_id": host.id, "gift_id": 1, "num": 1}
-    replies = [await anna.get("qlive_gift/push_gift/", **gift) for _ in range(2)]
-    assert replies[0].ok()["code"] == "insufficient_gold"
-    assert replies[1].refusal == (429, "too_many"), "not the soft error of the endpoint"
-    assert await statuses(ORDERS + 1, anna, "qlive_pay/", block_id=1) == [200] * ORDERS + [429]
-    assert db.orders.count_documents({}) == 1, "the same block: the open order is answered again"
-    reply = await anna.post("qlive_pay/withdraw/cancel/", withdrawal_id="W" + "0" * 28)
-    assert reply.refusal == (404, "no_such_withdrawal"), "a cancellation is no order"
-    found = [
-        (await anna.get("qlive_user/get_userinfo/", user_id=f"{n:08}")).status for n in range(3)
-    ]
-    assert found == [404] * (READS - 1) + [429] * 2
-
-
 # ---- of an address
 
 

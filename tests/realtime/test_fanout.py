@@ -194,6 +194,22 @@ async def test_dead_clients_do_not_stop_delivery_to_the_others(
     assert [n for n, pair in enumerate(pairs) if pair.outbox.closed] == [0, 3, 5]
 
 
+async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLoop) -> None:
+    slow, quick = (OutboxPair(backlog=10_000_000, user_id=name) for name in ("slow", "quick"))
+    fanout = Fanout(slice_size=9, gather_seconds=0.001)
+    fanout.add(slow.outbox)
+    fanout.add(quick.outbox)
+    frames = [b"%04d" % n * 20_000 for n in range(5)]
+    for n, frame in enumerate(frames):
+        fanout.send(frame, n + 1, time.time())
+    await until(lambda: not fanout.busy)
+    assert slow.outbox.has_backlog, "the kernel accepts less than 400 kB at once"
+    whole = b"".join(frames)
+    for pair in (quick, slow):
+        assert await pair.read(len(whole)) == whole
+        pair.close()
+
+
 class FailingOutbox(OutboxStub):
     """Raises errors that no socket raises."""
 

@@ -2,36 +2,10 @@ import asyncio
 
 import pytest
 
-from core.batching import SingleFlight
 from core.errors import TryAgain
 from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition, RoomView
-from rooms.events import NumberedEvent
 from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
-
-
-async def test_events_published_during_a_join_are_delivered_exactly_once(
-    hub_fixture: HubFixture,
-) -> None:
-    hub_fixture.stored.after_read = lambda: hub_fixture.store_and_publish("profile", "profile")
-    first = await hub_fixture.join(OutboxSpy("1"))
-    assert first.received_events == [("snapshot", 0), *profile_events(1, 2)]
-    hub_fixture.stored.after_read = hub_fixture.store_and_publish
-    second = await hub_fixture.join(OutboxSpy("2"))
-    assert second.received_events == [("snapshot", 2), *profile_events(3, 3)]
-    hub_fixture.store_and_publish()
-    assert second.received_events[2:] == profile_events(4, 4)
-    assert first.received_events == [("snapshot", 0), *profile_events(1, 4)]
-
-
-async def test_event_saved_during_a_join_and_published_after_it_is_delivered_once(
-    hub_fixture: HubFixture,
-) -> None:
-    unpublished: list[NumberedEvent] = []
-    hub_fixture.stored.after_read = lambda: unpublished.append(hub_fixture.stored.save())
-    outbox = await hub_fixture.join()
-    hub_fixture.publish_event(unpublished[0])
-    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 1)]
 
 
 async def test_join_gives_up_after_repeated_evictions(hub_fixture: HubFixture) -> None:
@@ -86,18 +60,6 @@ async def test_join_that_does_not_end_with_an_open_socket_leaves_no_channel(
     assert (ended.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
 
 
-async def test_resume_reads_older_events_from_the_log(hub_fixture: HubFixture) -> None:
-    hub_fixture.store_and_publish("profile", "profile", "profile")
-    hub_fixture.stored.after_read = hub_fixture.store_and_publish
-    outbox = await hub_fixture.join(since=ResumePosition("a", 1))
-    assert outbox.received_events == [("resumed", 4), *profile_events(2, 4)]
-    assert outbox.received[0]["replayed"] == 3
-    hub_fixture.store_and_publish("profile")
-    for seq in (0, 2, 5):  # older than what was read, part of it, and after it
-        other = await hub_fixture.join(OutboxSpy(f"from {seq}"), ResumePosition("a", seq))
-        assert other.received_events == [("resumed", 5), *profile_events(seq + 1, 5)]
-
-
 @pytest.mark.parametrize(
     ("epoch", "seq", "reset"),
     [("a", 4, "ahead"), ("a", 10**14, "ahead"), ("b", 3, "epoch"), ("", 0, "epoch")],
@@ -114,24 +76,3 @@ async def test_wrong_resume_position_is_corrected_by_a_snapshot(
     hub_fixture.store_and_publish()
     for joined in (outbox, resumed):
         assert joined.received_events[1:] == profile_events(4, 4)
-
-
-async def test_sockets_that_share_a_read_of_the_log_receive_events_published_after_it(
-    hub_fixture: HubFixture,
-) -> None:
-    hub_fixture.store_and_publish("profile", "profile")
-    log_since = hub_fixture.stored.log_since
-
-    async def read_and_publish(live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
-        events = await log_since(live_id, epoch, seq)
-        if len(hub_fixture.stored.log) < 6:
-            hub_fixture.store_and_publish()
-        return events
-
-    hub_fixture.stored.log_since = SingleFlight(read_and_publish).get
-    outboxes = await asyncio.gather(
-        *(hub_fixture.join(OutboxSpy(str(n)), ResumePosition("a", 1)) for n in range(20))
-    )
-    hub_fixture.store_and_publish()
-    for outbox in outboxes:
-        assert outbox.received_events[1:] == profile_events(2, 7)

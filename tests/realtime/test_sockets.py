@@ -1,5 +1,6 @@
 """Sockets of a running server: the first frame, who may listen, heartbeats and counts."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -43,6 +44,17 @@ async def test_only_members_of_an_existing_room_may_subscribe(api: ApiFixture) -
     host, stranger = await api.host(), await api.user("bert", 1)
     for live_id in (host.live_id, 999):
         assert await close_code_of(await stranger.connect(live_id)) == 4504
+
+
+async def test_many_sockets_of_a_user_opened_at_once_leave_one_open(api: ApiFixture) -> None:
+    host = await api.host()
+    sockets = await asyncio.gather(*(host.connect() for _ in range(6)))
+    closing = [asyncio.ensure_future(socket.connection.wait_closed()) for socket in sockets]
+    await until(lambda: sum(task.done() for task in closing) == 5)
+    [open_socket] = [s for s, task in zip(sockets, closing, strict=True) if not task.done()]
+    close_codes = [s.connection.close_code for s in sockets if s is not open_socket]
+    assert close_codes == [4509] * 5
+    assert (await open_socket.frame())["type"] == "snapshot"
 
 
 async def read_frames(client: RawWebSocket, last: str) -> list[Any]:

@@ -1,6 +1,8 @@
 """The parser; the Autobahn cases show most of what the standard allows and forbids."""
 
 import os
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -222,3 +224,34 @@ def test_parser_never_raises_on_random_or_damaged_streams(
 @given(st.binary(max_size=600), st.binary(min_size=4, max_size=4))
 def test_any_masking_key_is_removed(payload: bytes, key: bytes) -> None:
     assert parse(frame(BINARY, payload, key=key)) == [BinaryMessage(payload)]
+
+
+# ---- cost
+
+
+def frame_byte_by_byte(size: int) -> tuple[bytes, list[bytes]]:
+    sent = frame(BINARY, bytes(size), key=b"\0\0\0\1")
+    return sent[:-1000], [sent[i : i + 1] for i in range(len(sent) - 1000, len(sent) - 1)]
+
+
+def message_in_tiny_fragments(size: int) -> tuple[bytes, list[bytes]]:
+    return frame(BINARY, bytes(size), final=False), [frame(CONTINUATION, b"x", final=False)] * 1000
+
+
+@pytest.mark.parametrize("split", [frame_byte_by_byte, message_in_tiny_fragments])
+def test_cpu_time_per_chunk_does_not_grow_with_buffered_data(
+    split: Callable[[int], tuple[bytes, list[bytes]]],
+) -> None:
+    """Copying 2 MB for every piece would cost a hundred times as much."""
+
+    def seconds(size: int) -> float:
+        parser = FrameParser(8_000_000)
+        head, tail = split(size)
+        assert parser.feed(head) == []
+        started = time.process_time()
+        messages = [parser.feed(piece) for piece in tail]
+        spent = time.process_time() - started
+        assert not any(messages)
+        return spent
+
+    assert seconds(2_000_000) < 20 * seconds(2_000)

@@ -130,16 +130,6 @@ def test_the_absence_of_a_viewer_or_applicant_is_never_shown(person: Person) -> 
     assert not room.changed
 
 
-def test_a_paused_live_continues_for_the_other_users() -> None:
-    room = shown_away(live_room(BERT, ANNA), HOST)
-    room.apply(BERT, NOW, 600)
-    room.invite(HOST.user_id, ANNA, NOW, 60)
-    room.accept(BERT, "applied", "s", "u")
-    assert room.enter(STRANGER, NOW) == "viewer"
-    assert types_of(room) == ["micro_apply", "micro_invite", "micro_accept"]
-    assert room.status == "paused"
-
-
 # ---- reconnecting
 
 

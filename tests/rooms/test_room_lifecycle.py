@@ -214,12 +214,6 @@ def test_a_user_who_departs_loses_seat_application_and_membership(
     assert room.role_of(person.user_id) is None
 
 
-def test_a_guest_who_leaves_frees_only_their_own_seat() -> None:
-    room = room_with_guests(BERT, ANNA)
-    room.leave(ANNA.user_id)
-    assert (room.female, room.male) == (None, Seat(BERT, "stream-bert"))
-
-
 def test_leaving_without_a_membership_changes_nothing() -> None:
     room = room_with_applicants(BERT, CARL)
     room.members[CARL.user_id] = membership(CARL, live_id=2)

@@ -1,19 +1,14 @@
 """Users whom the host or an operator removes: from the room by a ban, or from the mic."""
 
-import contextlib
 import copy
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from core.errors import InvalidParameter, StateConflict
+from core.errors import InvalidParameter
 from rooms.errors import NotAdmitted, NotHost, NotLive, RemovedFromRoom
 from rooms.members import Person
 from rooms.room import Admission, Room
 from rooms.state import MAX_BANS, MAX_REMOVED
-from tests.support.hypothesis_profiles import example_settings
 from tests.support.room_builders import (
     BERT,
     CARL,
@@ -186,15 +181,6 @@ def test_only_the_host_removes_and_only_a_guest_and_with_a_time() -> None:
     assert room.removed == {}
 
 
-def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
-    room = room_after_removal()
-    room.leave(BERT.user_id)
-    room = reloaded(room)
-    room.enter(BERT, NOW)
-    with pytest.raises(NotAdmitted):
-        accept(reloaded(room), "open")
-
-
 def test_a_room_remembers_a_limited_number_of_removals() -> None:
     room = room_with_guests(BERT)
     room.removed = {f"{n}": UNTIL + n for n in range(MAX_REMOVED)}
@@ -207,41 +193,3 @@ def test_a_ban_takes_the_place_of_the_removal() -> None:
     room = room_after_removal()
     room.remove_user(HOST.user_id, BERT.user_id, UNTIL)
     assert (room.removed, room.blocked) == ({}, {BERT.user_id: UNTIL})
-
-
-ACTIONS = ("accept", "apply", "invite", "leave", "remove", "wait")
-
-
-@example_settings(100)
-@given(st.lists(st.sampled_from(ACTIONS), min_size=8, max_size=30), st.sampled_from(ADMISSIONS))
-def test_no_sequence_brings_a_removed_guest_back_without_an_invitation(
-    actions: list[str], admission: Admission
-) -> None:
-    room, now, until = live_room(BERT), NOW, 0
-    for action in actions:
-        room = reloaded(room)
-        now += 25_000 if action == "wait" else 0
-        room.expire(now)
-        is_invited = bool((found := room.applications.get(BERT.user_id)) and found.invited)
-        was_seated = room.male is not None
-        with contextlib.suppress(StateConflict):
-            act(room, action, admission, now)
-        if action == "remove" and was_seated:
-            until = now + 60_000
-        if room.male and not was_seated:
-            assert is_invited or now >= until
-            until = 0
-        assert room.removed == ({BERT.user_id: until} if until > now else {})
-
-
-def act(room: Room, action: str, admission: Admission, now: int) -> None:
-    bert = BERT.user_id
-    steps: dict[str, Any] = {
-        "accept": lambda: accept(room, admission),
-        "apply": lambda: room.apply(BERT, now, 600),
-        "invite": lambda: room.invite(HOST.user_id, BERT, now, 60),
-        "leave": lambda: room.leave_mic(bert, bert, removed_until=now + 60_000),
-        "remove": lambda: room.leave_mic(HOST.user_id, bert, removed_until=now + 60_000),
-        "wait": lambda: None,
-    }
-    steps[action]()

@@ -212,6 +212,19 @@ async def test_a_new_live_session_is_begun_apart_from_the_batch_of_the_time() ->
     assert (fixture.room().epoch, fixture.room().version) == ("e2", 0)
 
 
+async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> None:
+    fixture = KeeperFixture(BERT)
+    fixture.enter(CARL, live_id=2)
+    keeper = fixture.keeper
+    results = await change_together(
+        fixture,
+        lambda: keeper.change(1, lambda r: r.enter(CARL, NOW), CARL.user_id),
+        lambda: keeper.change(1, apply(BERT), BERT.user_id),
+    )
+    assert [type(result) for result in results] == [TryAgain, type(None)]
+    assert fixture.store.members[CARL.user_id].live_id == 2
+
+
 # ---- conflicts with other processes
 
 

@@ -69,6 +69,6 @@ async def test_applicants_precede_viewers_each_in_order_of_time(api: ApiFixture)
     invited = {"user_id": man.id, "face_url": FACE, "nickname": "man", "state": 0}
     assert men.ok() == [invited]
     stranger = await api.user("stranger", 1)
-    params: dict[str, Any] = {"live_id": host.live_id, "gender": 1}
-    refused = await stranger.get("qlive_user/get_users_info/", **params)
-    assert refused.refusal == (403, "not_in_room")
+    for live_id, refusal in ((host.live_id, (403, "not_in_room")), (4711, (404, "no_such_room"))):
+        params: dict[str, Any] = {"live_id": live_id, "gender": 1}
+        assert (await stranger.get("qlive_user/get_users_info/", **params)).refusal == refusal

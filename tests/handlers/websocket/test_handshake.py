@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import socket
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -222,3 +224,19 @@ async def test_keep_alive_connection_can_be_upgraded(api: ApiFixture) -> None:
     answer = await send_handshake(api, first_path="/healthz", **offered)
     assert answer.startswith("HTTP/1.1 101 ")
     assert "extensions" not in answer.lower(), "no extension is accepted"
+
+
+async def test_client_disconnecting_during_the_handshake_logs_no_error(
+    api: ApiFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request is sent and the socket closed before the server reads it."""
+    host, _, port = api.address.removeprefix("http://").partition(":")
+    for _ in range(20):
+        client = socket.create_connection((host, int(port)))
+        await api.request("GET", "/healthz")  # the connection is accepted by then
+        lines = [f"{name}: {value}" for name, value in HANDSHAKE.items()]
+        head_lines = [f"GET {BASE}ws/?live_id=1 HTTP/1.1", f"Host: {host}", *lines]
+        client.send("\r\n".join([*head_lines, "", ""]).encode())
+        client.close()
+        await api.request("GET", "/healthz")
+    assert not [r for r in caplog.get_records("call") if r.levelno >= logging.ERROR]

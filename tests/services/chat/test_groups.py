@@ -1,5 +1,6 @@
 """Chat groups at the simulated IM, with rooms on a real MongoDB."""
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -119,6 +120,14 @@ async def test_next_live_mutes_removed_users_only_if_the_group_had_to_be_created
     assert list(groups.at_im) == [group_id] == [await groups.group_of(live_id)]
     kinds = [message["kind"] for message in await outbox.find().to_list()]
     assert kinds == ["mute_again"] * dissolved
+
+
+async def test_processes_that_notice_at_once_make_one_new_group(groups: GroupFixture) -> None:
+    live_id, dissolved = await groups.live()
+    del groups.at_im[dissolved]
+    await asyncio.gather(*(groups.process().replace(live_id, dissolved) for _ in range(5)))
+    assert list(groups.at_im) == [await groups.group_of(live_id)]
+    assert len(await groups.events(live_id)) == 1
 
 
 async def test_late_report_of_an_earlier_group_changes_nothing(groups: GroupFixture) -> None:

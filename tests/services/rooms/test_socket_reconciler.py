@@ -265,20 +265,6 @@ async def test_member_whose_socket_is_missing_twice_is_marked_away(
 # ---- tokens
 
 
-async def test_tokens_are_checked_while_a_membership_cannot_be_compared(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fixture = ReconcilerFixture(stores)
-    outbox = await fixture.open()
-    await fixture.hub_fixture.join(OutboxSpy("another"))
-    await fixture.change_token(outbox, revoked=True)
-    fixture.pass_seconds(LEASE_SECONDS)
-    monkeypatch.setattr(type(stores.members), "get_many", fail)
-    with pytest.raises(ConnectionError):
-        await fixture.reconciler.run()
-    assert outbox.code == CloseCode.TOKEN
-
-
 async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

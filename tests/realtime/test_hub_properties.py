@@ -1,0 +1,129 @@
+"""Whatever is lost, late or repeated, each socket sees every event once and in order."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import TryAgain
+from realtime.resume import ResumePosition
+from rooms.events import NumberedEvent
+from tests.support.hub import ROOM, HubFixture, OutboxSpy
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.waiting import run_ready_tasks
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["publish", "publish", "lose", "delay"]), st.integers(1, 3)),
+        st.tuples(st.sampled_from(["publish", "publish_delayed"]), st.integers(1, 3)),
+        st.tuples(st.just("join"), st.none() | st.integers(0, 5)),
+        st.tuples(st.sampled_from(["check", "check", "forget", "outage"]), st.none()),
+        st.tuples(st.just("turn"), st.sampled_from([1, 1, 1, 2, 3])),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+class HubModel:
+    """Joins and checks of the hub that run while events are stored; their reads take turns."""
+
+    def __init__(self, slice_: int) -> None:
+        self.fixture = HubFixture(slice_)
+        self.stored = self.fixture.stored
+        self.delayed: list[NumberedEvent] = []
+        self.outboxes: list[OutboxSpy] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    async def act(self, action: str, argument: Any) -> None:
+        match action:
+            case "turn":
+                await run_ready_tasks(argument)
+            case "join":
+                self.tasks.append(asyncio.ensure_future(self._join(argument)))
+            case "check":
+                self.tasks.append(asyncio.ensure_future(self._check()))
+            case "forget":
+                self.stored.oldest = max(len(self.stored.log), 1)
+            case "outage":
+                self.stored.unavailable = not self.stored.unavailable
+            case _:
+                self._handle_events(action, argument)
+        self.check()
+
+    def _handle_events(self, action: str, count: int) -> None:
+        if action == "publish_delayed":  # perhaps again
+            for event in self.delayed[-count:]:
+                self.fixture.publish_event(event)
+        else:
+            events = [self.stored.save() for _ in range(count)]
+            if action == "publish":
+                self.fixture.hub.publish(ROOM, events)
+            elif action == "delay":
+                self.delayed += events
+
+    async def end(self) -> None:
+        await asyncio.gather(*self.tasks)
+        self.stored.unavailable = False
+        for _ in range(2):  # a room that has fallen behind may miss one event more meanwhile
+            await self.fixture.hub.check()
+            await self.fixture.wait_backfilled()
+        await run_ready_tasks(50)
+
+    async def _join(self, missed: int | None) -> None:
+        """A client joins, or resumes after it has missed so many events."""
+        number = len(self.outboxes)
+        outbox = OutboxSpy(str(number % 4), number)
+        self.outboxes.append(outbox)
+        seq = max(len(self.stored.log) - (missed or 0), 0)
+        position = None if missed is None else ResumePosition("a", seq)
+        try:
+            await self.fixture.join(outbox, position)
+        except (ConnectionError, TryAgain):
+            outbox.closed = True  # by the connection
+
+    async def _check(self) -> None:
+        with suppress(ConnectionError):
+            await self.fixture.hub.check()
+
+    def check(self) -> None:
+        for outbox in self.outboxes:
+            self.last_seen(outbox)
+
+    @staticmethod
+    def last_seen(outbox: OutboxSpy) -> int:
+        """The last event that the client has seen; fails if it has missed one, or seen it twice."""
+        seen = -1
+        for frame in outbox.received:
+            seq = frame["seq"]
+            if frame["type"] == "profile":
+                assert seq == seen + 1, outbox.received_events
+                seen = seq
+            else:
+                assert seq > seen, outbox.received_events
+                assert frame["type"] == "snapshot" or seen == -1
+                seen = seq - frame.get("replayed", 0)
+        return seen
+
+
+@example_settings(150)
+@given(slice_=st.sampled_from([1, 64]), actions=ACTIONS)
+def test_every_socket_gets_each_event_after_its_first_frame_once_and_in_order(
+    slice_: int, actions: list[tuple[str, Any]]
+) -> None:
+    async def run() -> None:
+        model = HubModel(slice_)
+        for action, argument in actions:
+            await model.act(action, argument)
+        await model.end()
+        model.check()
+        for outbox in model.outboxes:
+            if not outbox.closed:
+                assert model.last_seen(outbox) == len(model.stored.log)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime.channel.RECENT_FRAMES", 3)
+        asyncio.run(run())
