@@ -123,7 +123,7 @@ def cached_rsa_keys() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_password_hashes() -> Iterator[None]:
-    """Hashes passwords in a millisecond instead of 100; test_passwords.py tests real hashes."""
+    """Hashes passwords in a millisecond instead of 100; the real cost is compared."""
     hasher = functools.partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(services.operators.operators, "PasswordHasher", hasher)

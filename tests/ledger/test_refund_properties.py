@@ -7,8 +7,11 @@ QLIVE_EXAMPLES=long tries 32,000 different ones.
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 from hypothesis import seed
@@ -17,30 +20,144 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from structlog.testing import capture_logs
 
 from core.errors import QLiveError
-from ledger.journal import JournalEntry
-from ledger.recharge import Order, Payment, Refund, recharge_entry
+from ledger.journal import JournalEntry, reversal_key, user_account
+from ledger.recharge import Order, Payment, Refund, RefundState, recharge_entry, recharge_key
+from ledger.refund_advice import Credit
 from ledger.refund_cases import IN_PROGRESS, RefundCase
-from ledger.refund_plan import GiftStep
+from ledger.refund_plan import GiftStep, HostIncome
+from ledger.withdrawals import Withdrawal, WithdrawalState
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
+from storage.errors import OrderInRefund
+from storage.refund_cases import RefundCaseChanged
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings
-from tests.support.ledger_in_memory import MemoryLocks
-from tests.support.refunds_in_memory import (
-    Books,
-    BooksCases,
-    BooksDesk,
-    BooksLedger,
-    BooksOrders,
-    BooksSpentGold,
-    run,
-)
+from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
 
 pytestmark = pytest.mark.slow
 
 PARTS = 2
 SETTINGS = example_settings(160 // PARTS, stateful_step_count=30)
 OPERATOR = st.sampled_from(["olga", "pavel"])
+T = TypeVar("T")
+
+
+def run(call: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine without an event loop, since nothing in memory waits."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("the call waited")
+
+
+class RefundLedgerStore(MemoryLedgerStore):
+    """LedgerStore, with what only refunds read."""
+
+    async def credit_of(self, number: str) -> Credit | None:
+        key = recharge_key(number)
+        entry = self.entries.get(key)
+        return Credit(number, entry.content["gold"], self.references[key][0], 0) if entry else None
+
+    async def debt(self, _tx: Any, user_id: str) -> int:
+        return self.owed.get(user_id, 0)
+
+
+class MemorySpentGold:
+    """SpentGoldStore."""
+
+    def __init__(self, ledger: RefundLedgerStore, withdrawals: list[Withdrawal]) -> None:
+        self._ledger = ledger
+        self._withdrawals = withdrawals
+
+    async def gifts(self, _tx: Any, user_id: str, since: datetime) -> AsyncIterator[GiftStep]:
+        entries = self._ledger.entries
+        for entry in reversed([*entries.values()]):
+            at, _ = self._ledger.references[entry.key]
+            is_gift = (entry.kind, entry.by) == ("gift", user_id)
+            if is_gift and at >= since and reversal_key(entry.key) not in entries:
+                yield _gift_step(entry, at)
+
+    async def incomes(self, _tx: Any, hosts: Sequence[str]) -> dict[str, HostIncome]:
+        found = {}
+        for host in hosts:
+            own = [row for row in self._withdrawals if row.user_id == host]
+            paid = sum(row.income for row in own if row.state == WithdrawalState.PAID)
+            free = self._ledger.balances[host].income
+            held = sum(row.income for row in own if row.is_open)
+            found[host] = HostIncome(free, held, paid)
+        return found
+
+
+class MemoryCases:
+    """RefundCaseStore; `due` are the cases that the next sweep claims."""
+
+    def __init__(self, ledger: MemoryLedgerStore) -> None:
+        self._cases: dict[str, RefundCase] = {}
+        ledger.tables.append(self._cases)
+        self.due: list[str] = []
+
+    async def find_request(self, request_id: str) -> RefundCase | None:
+        return next((case for case in self.all if case.request_id == request_id), None)
+
+    async def add(self, case: RefundCase) -> RefundCase:
+        taken = {
+            order.number
+            for other in self.all
+            if other.state not in ("closed", "dropped")
+            for order in other.orders
+        }
+        if taken & {order.number for order in case.orders}:
+            raise OrderInRefund
+        self._cases[case.id] = case
+        return case
+
+    async def get(self, id_: str, _tx: Any = None) -> RefundCase:
+        return self._cases[id_]
+
+    async def save(
+        self, _tx: Any, before: RefundCase, after: RefundCase, _due: datetime | None = None
+    ) -> RefundCase:
+        if self._cases[before.id].version != before.version:
+            raise RefundCaseChanged
+        self._cases[before.id] = replace(after, version=before.version + 1)
+        return self._cases[before.id]
+
+    async def claim(self, _lease: timedelta) -> RefundCase | None:
+        return self._cases[self.due.pop()] if self.due else None
+
+    async def with_order(self, number: str) -> list[RefundCase]:
+        return [case for case in self.all if any(o.number == number for o in case.orders)]
+
+    async def gifts_in_progress(self, user_id: str, _tx: Any) -> set[str]:
+        cases = [case for case in self.all if case.user_id == user_id and case.state in IN_PROGRESS]
+        return {gift.key for case in cases for gift in case.gifts if gift.state == "waiting"}
+
+    @property
+    def all(self) -> list[RefundCase]:
+        return [*self._cases.values()]
+
+
+@dataclass
+class MemoryDesk:
+    """A provider that takes a number once."""
+
+    refunds: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    async def refund(self, order: Order, number: str, fen: int, _reason: str) -> RefundState:
+        assert self.refunds.setdefault(number, (order.number, fen)) == (order.number, fen)
+        return "pending"
+
+    async def refund_state(self, _order: Order, number: str) -> RefundState | None:
+        return "pending" if number in self.refunds else None
+
+
+def _gift_step(entry: JournalEntry, at: datetime) -> GiftStep:
+    giver, host = user_account(entry.by), entry.content["to"]
+    gold = -sum(n for account, unit, n in entry.lines if (account, unit) == (giver, "gold"))
+    income = sum(n for account, _, n in entry.lines if account == user_account(host) and n > 0)
+    return GiftStep(entry.key, at, host, gold, income)
 
 
 class NoLimit:
@@ -56,12 +173,14 @@ class RefundMachine(WithdrawalMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.books = books = Books(self.balances, self.entries, withdrawals=self.withdrawals)
-        ledger: Any = BooksLedger(books, lambda: self.now)
-        orders: Any = BooksOrders(books)
-        self.cases: Any = BooksCases(books)
-        self.desk, locks = BooksDesk(), MemoryLocks()
-        spent_gold: Any = BooksSpentGold(books)
+        self.ledger: Any = RefundLedgerStore(**dict.fromkeys(USERS, (0, 0)))
+        ledger, self.orders, locks = self.ledger, MemoryOrderStore(self.ledger), MemoryLocks()
+        self.balances, self.entries = ledger.balances, ledger.entries
+        self.stopped: dict[str, frozenset[str]] = dict.fromkeys(USERS, frozenset())
+        ledger.tables.append(self.stopped)
+        self.cases: Any = MemoryCases(ledger)
+        self.desk, orders = MemoryDesk(), cast("Any", self.orders)
+        spent_gold: Any = MemorySpentGold(ledger, self.withdrawals)
         approvals: Any = NoLimit()
         self.service = RefundCaseService(self.cases, orders, ledger, spent_gold, approvals, locks)
         self.refund_sweep = RefundCaseSweep(
@@ -101,17 +220,17 @@ class RefundMachine(WithdrawalMachine):
 
     @rule(user=USER, gold=st.integers(1, 300), platform=st.sampled_from(["", "", "ios"]))
     def recharge(self, user: str, gold: int, platform: str = "") -> None:
-        number = f"Q{len(self.books.orders)}"
+        number = f"Q{len(self.orders.orders)}"
         order = Order(number, user, "xpay", "wx1", "o1", "", gold, gold, platform=platform)
-        self.books.orders[number] = order
+        self.orders.orders[number], self.orders.refunded[number] = order, 0
         self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
 
     @rule(user=USER, income=st.integers(1, 150), request_id=st.sampled_from("abcdef"))
     def request(self, user: str, income: int, request_id: str) -> None:
-        if self.books.stopped[user]:
+        if self.stopped[user]:
             return
         before = len(self.withdrawals)
-        free = self.balances[user].income - self.books.debts[user, "income"]
+        free = self.balances[user].income - self.owed(user)
         super().request(user, income, request_id)
         assert all(new.income <= free for new in self.withdrawals[before:])
 
@@ -126,10 +245,10 @@ class RefundMachine(WithdrawalMachine):
 
     @rule(user=USER, picks=st.lists(PICK, min_size=1, max_size=3), by=OPERATOR)
     def open_case(self, user: str, picks: list[int], by: str) -> None:
-        numbers = [no for no, order in self.books.orders.items() if order.user_id == user]
+        numbers = [no for no, order in self.orders.orders.items() if order.user_id == user]
         if numbers:
             chosen = [numbers[pick % len(numbers)] for pick in picks]
-            request_id = f"request {len(self.books.cases)}"
+            request_id = f"request {len(self.cases.all)}"
             with suppress(QLiveError):
                 run(self.service.open(user, chosen, "a minor", request_id, by))
 
@@ -164,13 +283,18 @@ class RefundMachine(WithdrawalMachine):
             assert known or less or case.state in ("opened", "dropped")
             assert not (known and less)
 
+    @rule(hours=st.sampled_from([1, 24, 170]))
+    def wait(self, hours: int) -> None:
+        super().wait(hours)
+        self.ledger.now = self.now
+
     # ---- WithdrawalService and PayeeStore
 
     async def stop(self, _tx: Any, user: str, case_id: str) -> None:
-        self.books.stopped[user].add(case_id)
+        self.stopped[user] |= {case_id}
 
     async def resume(self, user: str, case_id: str) -> None:
-        self.books.stopped[user].discard(case_id)
+        self.stopped[user] -= {case_id}
 
     async def hold_back(self, user: str, reason: str) -> bool:
         for index, withdrawal in enumerate(self.withdrawals):
@@ -181,42 +305,46 @@ class RefundMachine(WithdrawalMachine):
     # ---- steps
 
     def owed(self, user: str) -> int:
-        return self.books.debts[user, "income"]
+        income: int = self.ledger.owed_income.get(user, 0)
+        return income
 
     def picked_case(self, pick: int) -> list[RefundCase]:
         cases = self.cases.all
         return [cases[-1 - pick % len(cases)]] if cases else []
 
     def book(self, entry: JournalEntry) -> None:
-        self.books.book(entry, self.now)
+        self.ledger.now = self.now
+        run(self.ledger.move("tx", entry.lines))
+        run(self.ledger.write("tx", entry, None))
 
     # ---- invariants
 
     @invariant()
     def debts_are_those_of_the_journal(self) -> None:
         sums = Counter[tuple[str, str]]()
-        for entry in self.books.entries.values():
+        for entry in self.entries.values():
             for account, unit, amount in entry.lines:
                 kind, _, user = account.partition(":")
                 sums[user, unit] -= amount if kind == "owed" else 0
-        assert all(sums[key] == self.books.debts[key] >= 0 for key in {*sums, *self.books.debts})
+        for unit, owed in (("gold", self.ledger.owed), ("income", self.ledger.owed_income)):
+            assert all(sums[user, unit] == owed.get(user, 0) >= 0 for user in USERS)
+            self.cases_reached.update(f"owed {unit}" for n in owed.values() if n)
 
     @invariant()
     def orders_are_refunded_once(self) -> None:
         at_wechat = Counter[str]()
         for number, fen in self.desk.refunds.values():
             at_wechat[number] += fen
-        for number, order in self.books.orders.items():
-            assert at_wechat[number] <= self.books.refunded[number] <= order.fen
+        for number, order in self.orders.orders.items():
+            assert at_wechat[number] <= self.orders.refunded[number] <= order.fen
 
     @invariant()
     def a_case_has_an_entry_for_each_step(self) -> None:
-        self.cases_reached.update(f"owed {unit}" for (_, unit), n in self.books.debts.items() if n)
         for case in self.cases.all:
             self.cases_reached.update([case.state, *(f"gift {gift.state}" for gift in case.gifts)])
             moved = case.state not in ("opened", "dropped")
             for order in case.orders:
-                assert (f"reversal:xpay:{order.refund}" in self.books.entries) == moved
+                assert (f"reversal:xpay:{order.refund}" in self.entries) == moved
             for gift in case.gifts:
                 if gift.state == "reversed":
                     self.check_reversal(case, gift)
@@ -224,11 +352,11 @@ class RefundMachine(WithdrawalMachine):
                 assert {order.state for order in case.orders} == {"refunded"}
                 assert not case.waiting_gifts
         over = {case.id for case in self.cases.all if case.state in ("closed", "dropped", "opened")}
-        assert not any(by & over for by in self.books.stopped.values())
+        assert not any(by & over for by in self.stopped.values())
 
     def check_reversal(self, case: RefundCase, gift: GiftStep) -> None:
         """The case states what the entry took from the host, and what the host owes."""
-        entry = self.books.entries[f"reversal:{gift.key}"]
+        entry = self.entries[f"reversal:{gift.key}"]
         owed = (f"owed:{gift.host}", "income")
         assert entry.by == case.id
         assert gift.owed == sum(-line.amount for line in entry.lines if line[:2] == owed)

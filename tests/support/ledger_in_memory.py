@@ -129,9 +129,11 @@ class MemoryOrderStore:
         self.refunded = dict.fromkeys(self.orders, 0)
         ledger.tables += [self.orders, self.refunded]
 
-    async def find(self, number: str, tx: Any = None) -> Order | None:
-        assert tx is None
+    async def find(self, number: str, _tx: Any = None) -> Order | None:
         return self.orders.get(number)
+
+    async def refunded_fen(self, number: str, _tx: Any = None) -> int:
+        return self.refunded[number]
 
     async def pay(self, tx: Any, number: str, payment: Payment) -> None:
         assert (tx, payment.order) == ("tx", number)

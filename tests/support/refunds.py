@@ -18,18 +18,15 @@ from services.jobs.inbox import CallbackOutcome
 from services.operators.approvals import ApprovalService
 from services.payments.payment_notifications import PaymentNotificationService
 from services.payments.payments import PaymentService
-from services.payouts.transfers import TransferService, WithdrawalChanges
-from services.payouts.withdrawals import WithdrawalService
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
-from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.operators.operators import OperatorAccount
 from storage.orders import new_number
-from storage.refund_cases import RefundCaseStore
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.bank import BankInMemory
 from tests.support.storage import GiftProcess, StoresFixture, rose
+from tests.support.withdrawal_fixture import WithdrawalProcess
 
 LIMIT = 100
 """Gold that an operator moves alone in a day."""
@@ -77,23 +74,13 @@ class Desk:
 class RefundProcess:
     """The services of one process."""
 
-    def __init__(
-        self,
-        stores: StoresFixture,
-        bank: BankInMemory,
-        desk: Desk,
-        *,
-        ledger: LedgerStore | None = None,
-        cases: RefundCaseStore | None = None,
-    ) -> None:
-        hold = NamedLocks().hold
-        ledger = ledger or stores.ledger
-        self.cases = cases or stores.refund_cases
-        self.payees = stores.payees
-        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, hold)
-        self.transfers = TransferService(changes, self.payees, bank)
+    def __init__(self, stores: StoresFixture, bank: BankInMemory, desk: Desk) -> None:
+        hold, ledger = NamedLocks().hold, stores.ledger
+        self.cases, self.payees = stores.refund_cases, stores.payees
+        payouts = WithdrawalProcess(stores, bank, WITHDRAWALS)
+        self.transfers, self.withdrawals = payouts.transfers, payouts.service
         self.ledger_service = LedgerService(stores.ledger, hold)
-        self.approvals = ApprovalService(
+        approvals = ApprovalService(
             stores.approvals,
             stores.operators,
             self.ledger_service,
@@ -101,21 +88,9 @@ class RefundProcess:
             {},
             LIMIT,
         )
-        self.withdrawals = WithdrawalService(
-            stores.withdrawals,
-            self.payees,
-            stores.ledger,
-            changes,
-            self.transfers,
-            stores.configs,
-            hold,
-            WITHDRAWALS,
-            self.approvals.is_permitted,
-            is_enabled=True,
-        )
         self.payments = PaymentService(stores.ledger, stores.orders, hold)
         self.service = RefundCaseService(
-            self.cases, stores.orders, ledger, stores.spent_gold, self.approvals, hold
+            self.cases, stores.orders, ledger, stores.spent_gold, approvals, hold
         )
         self.sweep = RefundCaseSweep(
             self.cases,

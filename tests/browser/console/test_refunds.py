@@ -7,13 +7,12 @@ from playwright.async_api import expect
 
 from ledger.recharge import Refund
 from runtime.process import ServerProcess
-from tencent.message_push import REFUND_QUESTION
 from tests.browser.pages.accessibility import press_enter_on
 from tests.browser.pages.console import Console
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.operators import operator_as
-from tests.support.payments import event_sender, notification_statuses, pay_order, send_event
+from tests.support.payments import notification_statuses, pay_order
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -115,7 +114,6 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
     await expect(orders.filter(has_text="待苹果退款")).to_have_count(2)
     await console.check_colours("refund-progress")
     await console.check_phone("refund-progress")
-    await _expect_evidence(console, api, server, numbers[0])
 
     await services.payment_notifications.book(Refund("xpay", numbers[0], "wx-1", 600), "")
     await console.go(f"refunds/{case}")
@@ -128,18 +126,3 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
     await console.go("refunds")
     for text in ("已完成", "2 / 2", "1 笔已人工结清"):
         await expect(console.list.row(anna.id)).to_contain_text(text)
-
-
-async def _expect_evidence(
-    console: Console, api: ApiFixture, server: ServerProcess, number: str
-) -> None:
-    """Apple asks about the order; the inbox shows what was answered."""
-    await send_event(api, event_sender(server), REFUND_QUESTION, order=number)
-    await console.go("inbox")
-    await console.list.choose("微信事件", REFUND_QUESTION)
-    question = console.list.rows
-    await expect(question).to_have_count(1)
-    await question.locator("summary").click()
-    await expect(question.locator("pre").last).to_contain_text(f"订单{number}：")
-    await expect(question.locator("pre").last).to_contain_text("到账60金币")
-    await console.check_phone("refund-question")

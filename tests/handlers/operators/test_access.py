@@ -153,22 +153,3 @@ async def test_a_role_that_this_release_does_not_know_permits_nothing(
     for method, path in (("GET", "session"), ("GET", "audit"), ("POST", "gifts")):
         reply = await api.request(method, f"/ops/api/{path}", headers=headers)
         assert reply.refusal == (403, "ops_role"), path
-
-
-async def test_the_demo_operator_can_be_disabled(api: ApiFixture, server: ServerProcess) -> None:
-    (await api.ops("GET", "session")).ok()
-    await server.context.services.operators.disable("demo")
-    assert (await api.ops("GET", "session")).refusal == (401, "ops_token")
-    again = {"Authorization": f"Bearer {(await api.log_in_operator())['token']}"}
-    reply = await api.request("GET", "/ops/api/session", headers=again)
-    assert reply.refusal == (401, "ops_token")
-
-
-async def test_session_lists_what_its_operator_may_do(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    headers = await operator_as(server, "anna", "moderator")
-    me = (await api.request("GET", "/ops/api/session", headers=headers)).ok()
-    assert (me["name"], me["role"]) == ("anna", "moderator")
-    assert {"PATCH OneUser", "GET Overview"} < set(me["may"])
-    assert not {"POST GrantGold", "GET Inbox", "POST Gifts"} & set(me["may"])

@@ -138,17 +138,6 @@ async def test_job_whose_claims_take_long_delays_no_other_job() -> None:
         await until(lambda: other.started == ["other", "next"])
 
 
-async def test_nudge_of_one_job_causes_no_claim_of_another() -> None:
-    nudged, idle = Job([], idle=3600), Job([], idle=3600)
-    async with running(nudged, idle):
-        await until(lambda: idle.look_at)
-        idle.claims, nudged.claims = ["idle"], ["nudged"]
-        nudged.released["nudged"] = asyncio.Event()
-        nudged.nudge()
-        await until(lambda: nudged.started == ["nudged"])
-    assert idle.started == []
-
-
 async def test_unexpected_error_is_logged_and_the_next_claim_is_processed() -> None:
     job = Job(["a", "b"], concurrency=1)
     del job.released["a"]

@@ -28,21 +28,21 @@ class InboxFixture:
         return [(row["outcome"], row["reason"], row["times"]) for row in rows]
 
 
-@pytest.mark.parametrize("outcome", [DONE, ignored("unknown_event")])
-async def test_a_repeated_message_is_not_carried_out_and_has_no_outcome(
-    database: Database, outcome: CallbackOutcome
+@pytest.mark.parametrize(
+    ("outcome", "repeated"),
+    [
+        (DONE, None),
+        (ignored("unknown_event"), None),
+        (refused("amount"), refused("amount")),
+    ],
+)
+async def test_a_repeated_message_is_not_carried_out_and_refused_if_it_was(
+    database: Database, outcome: CallbackOutcome, repeated: CallbackOutcome | None
 ) -> None:
     fixture = InboxFixture(database, outcome)
-    assert [await fixture.receive(), await fixture.receive()] == [outcome, None]
+    assert [await fixture.receive(), await fixture.receive()] == [outcome, repeated]
     assert fixture.count == 1
     assert await fixture.stored() == [(outcome.outcome, outcome.reason, 2)]
-
-
-async def test_a_repeated_message_is_refused_for_the_stored_reason(database: Database) -> None:
-    fixture = InboxFixture(database, refused("amount"))
-    assert [await fixture.receive(), await fixture.receive()] == [refused("amount")] * 2
-    assert fixture.count == 1
-    assert await fixture.stored() == [("refused", "amount", 2)]
 
 
 async def test_concurrent_deliveries_have_one_stored_reason(database: Database) -> None:

@@ -59,67 +59,37 @@ def changes(serve: Serve, tencent: SlowTencent) -> dict[str, Any]:
     return {"live": {"api_base": url}, "im": {"api_base": url}}
 
 
-async def fill_normal_lanes(server: ServerProcess, tencent: SlowTencent) -> None:
-    """Queue drops and profile updates, the first of which are in progress and get no answer."""
-    tencent.holds = {"flood", "portrait_set"}
+async def fill_other_lanes(server: ServerProcess, tencent: SlowTencent, live_id: int) -> None:
+    """Queue drops, profile updates and mutes of a new group; the first of each get no answer."""
     stores, services = server.context.stores, server.context.services
     user, _ = await stores.users.create("app", "flood")
+    tencent.holds = {"flood", "portrait_set", user.user_id}
     for n in range(BACKLOG):
         await stores.outbox.add("drop_stream", {"streams": [f"flood-{n}"]})
         await stores.outbox.add("portrait_set", {"user_id": user.user_id})
-    services.im_outbox.nudge()
-    services.css_outbox.nudge()
+        mute = {"user_id": user.user_id, "live_id": live_id}
+        await stores.outbox.add("mute_again", mute, urgent=True)
+    for lane in (services.im_outbox, services.css_outbox, services.group_outbox):
+        lane.nudge()
     await until(lambda: len(tencent.received("flood-")) >= CONCURRENCY)
     await until(lambda: len(tencent.received("portrait_set")) >= CONCURRENCY)
+    await until(lambda: len(tencent.received("forbid_send_msg", user.user_id)) >= CONCURRENCY)
 
 
-async def test_removed_guest_is_cut_and_kicked_before_the_backlog_is_delivered(
+async def test_removed_guest_is_cut_kicked_and_muted_before_the_backlog_is_delivered(
     api: ApiFixture, server: ServerProcess, tencent: SlowTencent
 ) -> None:
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
     viewer = await api.guest("carl", 1, host.live_id)
     await take_seat(guest)
-    await fill_normal_lanes(server, tencent)
+    await fill_other_lanes(server, tencent, host.live_id)
     for user in (guest, viewer):
         put_out = {"live_id": host.live_id, "user_id": user.id}
         (await host.post("qlive_room/put_out/", **put_out)).ok()
     await until(lambda: tencent.received("StreamName", f"{guest.id}_"))
     await until(lambda: tencent.received("kickout", viewer.id))
+    await until(lambda: tencent.received("forbid_send_msg", viewer.id))
     assert len(tencent.received("flood-")) < BACKLOG
     assert len(tencent.received("portrait_set")) < BACKLOG
-    tencent.release()
-
-
-async def test_urgent_calls_without_an_answer_do_not_delay_the_others(
-    server: ServerProcess, tencent: SlowTencent
-) -> None:
-    tencent.holds = {"urgent"}
-    stores, services = server.context.stores, server.context.services
-    for n in range(BACKLOG):
-        await stores.outbox.add("drop_stream", {"streams": [f"urgent-{n}"]}, urgent=True)
-    services.css_safety_outbox.nudge()
-    await until(lambda: len(tencent.received("urgent-")) >= CONCURRENCY)
-    await stores.outbox.add("drop_stream", {"streams": ["normal"]})
-    await stores.outbox.add("destroy_group", {"group_id": "qlive1"})
-    await until(lambda: tencent.received("normal"))
-    await until(lambda: tencent.received("destroy_group"))
-    assert len(tencent.received("urgent-")) < BACKLOG
-    tencent.release()
-
-
-async def test_mute_of_a_removed_user_does_not_wait_for_the_mutes_of_a_new_group(
-    server: ServerProcess, api: ApiFixture, tencent: SlowTencent
-) -> None:
-    host = await api.host()
-    guest, other = await api.guest("bert", 1, host.live_id), await api.user("carl", 1)
-    tencent.holds = {other.id}
-    outbox = server.context.stores.outbox
-    for _ in range(BACKLOG):
-        again = {"user_id": other.id, "live_id": host.live_id}
-        await outbox.add("mute_again", again, urgent=True)
-    server.context.services.group_outbox.nudge()
-    await until(lambda: len(tencent.received("forbid_send_msg", other.id)) >= CONCURRENCY)
-    (await host.post("qlive_room/put_out/", live_id=host.live_id, user_id=guest.id)).ok()
-    await until(lambda: tencent.received("forbid_send_msg", guest.id))
     tencent.release()

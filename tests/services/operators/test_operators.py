@@ -8,12 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 
 from core.errors import InvalidParameter
 from services.errors import LoginRefused, OperatorLocked
 from services.operators.operators import (
+    CONCURRENT_HASHES,
     STEP_SECONDS,
+    UNMATCHED_HASH,
     OperatorService,
+    Passwords,
     code_of,
     second_factor,
     step_of,
@@ -88,16 +92,6 @@ async def test_each_setup_has_a_secret_and_the_last_one_counts(operators: Operat
     assert await service.first_log_in("anna", password, PASSWORD, code)
     with pytest.raises(LoginRefused):
         await service.second_factor("anna", PASSWORD)
-
-
-async def test_setups_at_once_leave_one_secret_that_counts(operators: OperatorFixture) -> None:
-    password = await operators.service.add("anna", "finance")
-    setups = (operators.service.second_factor("anna", password) for _ in range(4))
-    results = await asyncio.gather(*setups, return_exceptions=True)
-    given = [result.secret for result in results if not isinstance(result, BaseException)]
-    assert await operators.secret() in given
-    refused = {type(result) for result in results if isinstance(result, Exception)}
-    assert refused <= {LoginRefused}
 
 
 async def test_a_one_time_password_expires(
@@ -239,3 +233,45 @@ def test_the_qr_code_is_an_image_in_the_page_itself() -> None:
     assert re.fullmatch(r"otpauth://totp/QLive:anna\?secret=[A-Z2-7]{32}&issuer=QLive", factor.uri)
     assert factor.qr.startswith("data:image/svg+xml")
     assert factor.secret not in repr(factor)
+
+
+# ---- passwords
+
+
+async def test_only_the_password_matches_its_hash() -> None:
+    passwords = Passwords()
+    stored = await passwords.hash("correct horse")
+    assert stored.startswith("$argon2id$")
+    assert await passwords.matches(stored, "correct horse")
+    for other, password in ((stored, "wrong"), (None, "wrong"), ("-", "wrong")):
+        assert not await passwords.matches(other, password)
+
+
+def test_a_comparison_for_an_unknown_name_costs_as_much_as_any() -> None:
+    assert extract_parameters(UNMATCHED_HASH) == extract_parameters(PasswordHasher().hash("x"))
+
+
+async def test_hashing_is_bounded_and_leaves_the_event_loop_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passwords, running, most = Passwords(), 0, 0
+
+    def verify(stored: str, password: str) -> bool:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.01)
+        running -= 1
+        return True
+
+    monkeypatch.setattr(passwords, "_verify", verify)
+    comparing = asyncio.gather(
+        *(passwords.matches("stored", "x") for _ in range(3 * CONCURRENT_HASHES))
+    )
+    turns = 0
+    while not comparing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert all(await comparing)
+    assert most == CONCURRENT_HASHES
+    assert turns > 3 * CONCURRENT_HASHES

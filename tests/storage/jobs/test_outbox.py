@@ -63,16 +63,6 @@ async def test_concurrent_claims_get_different_messages_in_order(stores: StoresF
     assert sorted(numbers) == list(range(2, 10))
 
 
-async def test_message_of_an_aborted_transaction_is_not_added(stores: StoresFixture) -> None:
-    async def work(session: Any) -> None:
-        await stores.outbox.add("b", {}, session)
-        raise ValueError("undone")
-
-    with pytest.raises(ValueError, match="undone"):
-        await stores.database.transaction(work)
-    assert await stores.outbox.waiting() == 0
-
-
 async def test_urgent_messages_are_claimed_apart_and_stay_urgent(stores: StoresFixture) -> None:
     await stores.outbox.add("a", {})
     await stores.outbox.add_urgent("b", {"1": {"n": 1}, "2": {"n": 2}})

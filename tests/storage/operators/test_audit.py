@@ -98,16 +98,6 @@ async def test_an_entry_of_4_kb_is_found_by_its_ids(audit: AuditStore, database:
     assert found["after"]["value"].startswith('["字字')
 
 
-async def test_entries_of_withdrawals_and_refunds_are_left_out(audit: AuditStore) -> None:
-    money_out = ("POST ApproveWithdrawal", "POST ConfirmRefund", "POST RetryMessage")
-    for what in (*money_out, "POST GrantGold"):
-        await audit.begin("ops", what, "", "", {})
-    shown = [row["what"] for row in await audit.page(None, 9, money_out=False)]
-    assert shown == ["POST GrantGold"]
-    assert await audit.page(None, 9, what="POST ConfirmRefund", money_out=False) == []
-    assert len(await audit.page(None, 9)) == 4
-
-
 async def test_a_search_examines_few_entries_of_many(audit: AuditStore, database: Database) -> None:
     terms = ["patch", "oneuser", "ops", "10.0.0.1"]
     many = [{"what": "PATCH OneUser", "terms": [str(10_000_000 + n), *terms]} for n in range(1_000)]
