@@ -17,7 +17,7 @@ from services.errors import RateRequired, RequesterNotAllowed, SecondPersonRequi
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LedgerService
 from services.operators.approvals import ApprovalService, CatalogueKind
-from storage.errors import AlreadyDecided
+from storage.errors import AlreadyDecided, ApprovalNotFound
 from storage.operators.approvals import Approval
 from storage.operators.operators import OperatorAccount
 from tests.support.storage import StoresFixture
@@ -102,6 +102,8 @@ async def test_an_operator_only_declines_an_own_request(approvals: ApprovalFixtu
         assert declined.state == "declined"
     with pytest.raises(AlreadyDecided):
         await approvals.service.confirm(waiting.id, "pavel", "late")
+    with pytest.raises(ApprovalNotFound):
+        await approvals.service.confirm("no id", "pavel", "yes")
     assert await approvals.stores.entries() == []
 
 

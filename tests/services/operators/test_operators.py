@@ -11,7 +11,7 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from core.errors import InvalidParameter
-from services.errors import LoginRefused, OperatorLocked
+from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
 from services.operators.operators import (
     CONCURRENT_HASHES,
     STEP_SECONDS,
@@ -75,6 +75,8 @@ async def test_each_setup_has_a_secret_and_the_last_one_counts(operators: Operat
     service, password = operators.service, await operators.service.add("anna", "finance")
     with pytest.raises(OperatorExists):
         await service.add("anna", "viewer")
+    with pytest.raises(FirstLoginRequired):
+        await service.log_in("anna", password, "")
     first = await service.second_factor("anna", password)
     second = await service.second_factor("anna", password)
     row = await operators.database.collection("operators").find_one({"_id": "anna"})
@@ -92,6 +94,16 @@ async def test_each_setup_has_a_secret_and_the_last_one_counts(operators: Operat
     assert await service.first_log_in("anna", password, PASSWORD, code)
     with pytest.raises(LoginRefused):
         await service.second_factor("anna", PASSWORD)
+
+
+async def test_setups_at_once_leave_one_secret_that_counts(operators: OperatorFixture) -> None:
+    password = await operators.service.add("anna", "finance")
+    setups = (operators.service.second_factor("anna", password) for _ in range(4))
+    results = await asyncio.gather(*setups, return_exceptions=True)
+    given = [result.secret for result in results if not isinstance(result, BaseException)]
+    assert await operators.secret() in given
+    refused = {type(result) for result in results if isinstance(result, Exception)}
+    assert refused <= {LoginRefused}
 
 
 async def test_a_one_time_password_expires(

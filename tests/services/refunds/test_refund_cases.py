@@ -53,6 +53,8 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -
     assert refunds.desk.calls == ["refund", "query", "refund", "query"]
     assert [*refunds.desk.refunds] == [f"{case.id}01"]
     assert (await refunds.get(case)).state == "refunding"
+    ignored = await refunds.process.notifications.book(None, "not_success")
+    assert (ignored.outcome, ignored.reason) == ("ignored", "not_success")
     refunds.desk.answer = "done"
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"
