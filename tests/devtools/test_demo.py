@@ -12,10 +12,17 @@ def demo_users() -> bool:
     return True
 
 
-async def test_demo_pictures_follow_the_public_url_and_pictures_of_other_users_do_not(
+async def test_demo_pictures_are_served_and_follow_the_public_url_unlike_those_of_other_users(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = server.context
+    pictures = [gift["image"] for gift in await context.stores.gifts.all()]
+    pictures += [
+        user.face_url for user in await context.stores.users.search("", "", 100, owing=False)
+    ]
+    for picture in pictures:
+        reply = await api.request("GET", picture.removeprefix(server.address))
+        assert (reply.status, reply.headers["Content-Type"]) == (200, "image/svg+xml")
     anna = await api.user("anna", 2)
     custom = {"face_url": "https://example.com/anna.png"}
     (await anna.post("qlive_user/update_userinfo/", **custom)).ok()
@@ -50,14 +57,3 @@ async def test_demo_data_of_a_killed_start_are_completed_and_deleted_ones_stay_d
     await server.context.stores.gifts.remove(1)
     await server.context.stores.blocks.remove(2)
     assert await start() == (everything[0][1:], everything[1][:1] + everything[1][2:])
-
-
-async def test_all_demo_pictures_are_served(api: ApiFixture, server: ServerProcess) -> None:
-    pictures = [gift["image"] for gift in await server.context.stores.gifts.all()]
-    pictures += [
-        user.face_url for user in await server.context.stores.users.search("", "", 100, owing=False)
-    ]
-    for picture in pictures:
-        reply = await api.request("GET", picture.removeprefix(server.address))
-        assert reply.status == 200
-        assert reply.headers["Content-Type"] == "image/svg+xml"

@@ -155,7 +155,6 @@ class LineServer(TCPServer):
         super().__init__()
         self.streams = []
         self.requests = []
-        self.headers = OK
         self.answering = asyncio.Event()
         self.answering.set()
         self.received = asyncio.Condition()
@@ -168,7 +167,7 @@ class LineServer(TCPServer):
                 async with self.received:
                     self.received.notify_all()
                 await self.answering.wait()
-                await stream.write(self.headers + self.requests[-1].split()[1])
+                await stream.write(OK + self.requests[-1].split()[1])
         except StreamClosedError:
             pass
 
@@ -241,35 +240,6 @@ async def test_a_request_that_must_not_be_repeated_is_sent_once_on_its_own_conne
     with pytest.raises(ServiceUnavailable):
         await request
     assert (len(server.requests), len(server.streams)) == (2, 2)
-
-
-async def test_a_service_that_closes_every_connection_is_unavailable(server, client):
-    await body_of(client, "/1")
-    server.answering.clear()
-    request = asyncio.ensure_future(body_of(client, "/2"))
-    while not request.done():
-        server.close_all()
-        await asyncio.sleep(0.001)
-    with pytest.raises(ServiceUnavailable):
-        await request
-
-
-async def test_a_connection_that_the_service_ends_or_a_cancellation_is_not_used_again(
-    server, client
-):
-    server.headers = OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n")
-    assert [await body_of(client, target) for target in ("/1", "/2")] == ["/1", "/2"]
-    assert len(server.streams) == 2
-    server.headers = OK
-    await body_of(client, "/3")
-    server.answering.clear()
-    cancelled = asyncio.ensure_future(body_of(client, "/4"))
-    await server.wait_for_requests(4)
-    cancelled.cancel()
-    await asyncio.wait([cancelled])
-    server.answering.set()
-    assert await body_of(client, "/5") == "/5"
-    assert len(server.streams) == 4
 
 
 async def test_too_long_a_body_is_unavailable(server, client, monkeypatch):

@@ -46,17 +46,6 @@ async def test_log_lists_calls_and_outcomes_without_secrets(call):
         assert secret not in json.dumps(log)
 
 
-async def test_outage_answers_with_its_status_until_it_ends(call):
-    down = await call("POST", "/outage", {"service": "im", "status": 503})
-    assert down == (200, {"outage": {"im": 503}})
-    assert (await call("POST", "/v4/x", {}))[0] == 503
-    assert (await call("GET", "/sns/jscode2session"))[0] == 200
-    assert await call("POST", "/outage", {"service": "im"}) == (200, {"outage": {}})
-    assert (await call("POST", "/v4/x", {}))[0] == 200
-    _, log = await call("GET", "/log")
-    assert [entry["outcome"] for entry in log["items"]] == ["HTTP 503", "40013", "60009"]
-
-
 async def test_outage_of_seconds_delays_the_answer_and_an_invalid_one_is_400(
     call, simulator, monkeypatch
 ):
