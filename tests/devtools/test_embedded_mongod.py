@@ -192,14 +192,15 @@ async def test_mongod_that_never_listens_is_killed(
     await until_exited(int(pid_file.read_text()))
 
 
-@pytest.mark.parametrize("has_package", [True, False])
 def test_without_a_wheel_mongod_is_taken_from_the_path(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_package: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    package = ModuleSpec("fiftyone", None, is_package=True) if has_package else None
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: package)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MongodStartFailed, match="make setup.*mongod 6.0 or newer.*mongodb.uri"):
-        module.find_binary()
-    binary = write_program(tmp_path / "mongod", "exit 0")
-    assert module.find_binary() == binary
+    binary = tmp_path / "mongod"
+    for package in (None, ModuleSpec("fiftyone", None, is_package=True)):
+        monkeypatch.setattr(module.importlib.util, "find_spec", lambda _, found=package: found)
+        binary.unlink(missing_ok=True)
+        with pytest.raises(MongodStartFailed, match="make setup.*mongod 6.0 or newer.*mongodb.uri"):
+            module.find_binary()
+        write_program(binary, "exit 0")
+        assert module.find_binary() == binary

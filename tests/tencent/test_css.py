@@ -75,11 +75,16 @@ async def test_the_simulator_drops_a_stream_for_a_signed_request_alone(scripted,
     css, service = scripted(SUCCESS)
     await css.drop("room_1")
     (request,) = service.requests
-    authorization = request.header("Authorization")
-    headers = [{"Authorization": text} for text in ("", authorization.replace(";host", ""))]
+    covered = {"content-type": "application/json"}
+    hostless = tc3_signature("SECRETTEST", "live", 1_700_000_000, covered, request.body)
+    scope = request.header("Authorization").partition("SignedHeaders")[0]
+    authorizations = ("", f"{scope}SignedHeaders=content-type, Signature={hostless}")
     for changed in (
         replace(request, body=request.body + b" "),
-        *(replace(request, headers=request.headers | change) for change in headers),
+        *(
+            replace(request, headers={**request.headers, "Authorization": text})
+            for text in authorizations
+        ),
     ):
         simulator.live.answer(changed)
         assert simulator.live.dropped == []

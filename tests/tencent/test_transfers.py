@@ -117,28 +117,22 @@ async def test_bill_is_sent_with_the_serial_of_the_key_that_encrypted_its_name(
     assert sent == ["PUB_KEY_ID_0", current, current]
 
 
-async def test_query_reads_amount_user_and_state(
+async def test_query_reads_amount_user_and_state_and_cancel_has_no_body(
     scripted, replies, transfer_vectors, clock, monkeypatch
 ):
-    client, service = scripted(replies[1])
+    client, service = scripted(*replies[1:3])
     case = request_named(transfer_vectors, "query by out_bill_no")
     clock.now = int(case["timestamp"])
     monkeypatch.setattr("tencent.merchant.secrets.token_hex", lambda _: case["nonce_str"])
     paid = Transfer(NUMBER, TransferState.SUCCESS, WECHAT_NUMBER, 15_000, OPENID)
     assert await client.query(NUMBER) == paid
-    (request,) = service.requests
-    sent = (request.method, request.path, request.body)
-    assert sent == ("GET", case["url_path_and_query"], b"")
-    assert request.header("Authorization") == case["authorization"]
-
-
-async def test_cancel_has_no_body(scripted, replies, transfer_vectors):
-    client, service = scripted(replies[2])
     transfer = await client.cancel("W20250615230640002")
     assert (transfer.state, transfer.fen) == (TransferState.CANCELING, None)
-    (request,) = service.requests
+    query, cancel = service.requests
+    assert (query.method, query.path, query.body) == ("GET", case["url_path_and_query"], b"")
+    assert query.header("Authorization") == case["authorization"]
     case = request_named(transfer_vectors, "cancel")
-    assert (request.path, request.body) == (case["url_path_and_query"], b"")
+    assert (cancel.path, cancel.body) == (case["url_path_and_query"], b"")
 
 
 async def test_refusals_of_every_call_have_their_code_and_too_many_are_rate_limited(

@@ -198,6 +198,7 @@ def test_mute_ends_after_its_time_with_0_or_with_the_group_and_a_kick_ends_the_u
     assert chat(sig, "room_1") == 10010
     call(CREATE, {"Type": "AVChatRoom", "GroupId": "room_1", "Name": "a", "Owner_Account": "anna"})
     assert chat(sig, "room_1") == 0
+    assert chat(usersig("anna", "another key")) == 70009
     call(KICK, {"UserID": "anna"})
     assert chat(sig, "room_1") == 70052
     clock.now += 1
