@@ -11,8 +11,8 @@ from config.loading import InvalidSettings, load
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from runtime import container
+from tests.support.filled_settings import PRODUCTION, XPAY, secret
 from tests.support.paths import ROOT
-from tests.support.production_settings import PRODUCTION, XPAY, secret
 
 FILE = ROOT / "settings.yaml"
 

@@ -21,6 +21,7 @@ from runtime.process import ServerProcess
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import ATTENTION, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
+from tests.support.client import parse_metrics
 from tests.support.income import NO_MATURITY, next_transfer_fails, payee, withdraw
 from tests.support.paths import ROOT
 from tests.support.payments import (
@@ -39,7 +40,6 @@ from tests.support.promtool import (
     rule_test,
     with_labels,
 )
-from tests.support.scrapes import Sample, parse
 
 pytestmark = pytest.mark.programs
 
@@ -71,6 +71,7 @@ LATER = datetime.now(UTC) + timedelta(hours=1)
 LONG_AGO = ObjectId.from_datetime(datetime.now(UTC) - timedelta(hours=5))
 DAYS_AGO = datetime.now(UTC) - timedelta(days=4)
 Document = dict[str, Any]
+Sample = dict[str, float]
 Series = dict[str, str]
 UP = 'up{job="qlive",instance="a"}'
 
@@ -270,7 +271,7 @@ class Faults:
         await jobs._measure_figures(self.context)
         asyncio.get_running_loop().call_later(0.01, time.sleep, blocked_seconds)
         await jobs._measure_lag(self.context)
-        return parse(self.context.metrics.text().decode())  # before the jobs measure again
+        return parse_metrics(self.context.metrics.text().decode())  # before the jobs measure again
 
     async def refuse(self) -> None:
         """Wrong tokens, wrong passwords, and a forged payment notification."""

@@ -17,11 +17,10 @@ from pymongo import MongoClient
 
 from devtools.embedded_mongod import find_binary
 from tests.support.api import BASE, ApiFixture
-from tests.support.filled_settings import fill_in, filled_secrets
+from tests.support.filled_settings import PRODUCTION, fill_in, filled_secrets
 from tests.support.nginx import DEPLOY
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports, is_open
-from tests.support.production_settings import PRODUCTION
 from tests.support.server_program import ServerProgram, exit_status
 from tests.support.waiting import until
 

@@ -21,7 +21,7 @@ from ledger.gifts import (
 from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Kind, Posting
 from ledger.rates import rate_from
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.ledger import TRANSFER
+from tests.support.ledger_in_memory import TRANSFER
 
 EVENT = EventReference(7, "e1", 42)
 NOON = datetime(2026, 3, 1, 4, tzinfo=UTC)

@@ -25,7 +25,7 @@ from ledger.recharge import (
     reversal_entry,
 )
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.ledger import ORDER, PAYMENT
+from tests.support.ledger_in_memory import ORDER, PAYMENT
 
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 OPEN = OpenOrder(ORDER, block_id=1, slot=0, created_at=CREATED_AT)

@@ -21,7 +21,7 @@ from ledger.refund_plan import (
     order_step,
 )
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.ledger import ORDER
+from tests.support.ledger_in_memory import ORDER
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = OrderStep("Q1", "xpay", fen=600, gold=60, by_apple=False, refund="R100")

@@ -10,9 +10,8 @@ import pytest
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.client_frames import PING, TEXT
-from tests.support.raw_websocket import RawWebSocket, connect_raw
 from tests.support.waiting import until
-from tests.support.websockets import close_code_of
+from tests.support.websockets import RawWebSocket, close_code_of, connect_raw
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 from yarl import URL
 
-from tests.support import openapi_checks, scrapes
-from tests.support.client import BASE, HttpClient, Reply, UserClient, connect_socket
+from tests.support import openapi_checks
+from tests.support.client import BASE, HttpClient, Reply, UserClient, connect_socket, parse_metrics
 
 WAIT = 60.0
 
@@ -71,7 +71,7 @@ class ApiFixture:
 
     async def metrics(self) -> dict[str, float]:
         """The samples of /metrics by series, as in the text."""
-        return scrapes.parse((await self.request("GET", "/metrics")).text)
+        return parse_metrics((await self.request("GET", "/metrics")).text)
 
     async def outage(self, service: str, **failure: Any) -> None:
         """Simulates a failure of wechat, im or pay: status=500 or seconds=0.5; without, ends it."""

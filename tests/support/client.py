@@ -44,6 +44,12 @@ class Reply:
         return self.json
 
 
+def parse_metrics(text: str) -> dict[str, float]:
+    """The samples of /metrics by series, as in the text."""
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, _, value in lines}
+
+
 class HttpClient:
     """Sends requests to addresses on this machine; its session begins with the first one."""
 

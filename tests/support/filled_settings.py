@@ -1,10 +1,59 @@
-"""deploy/settings.yaml and deploy/secrets.env with all values filled in."""
+"""Settings with which production starts; deploy/settings.yaml and secrets.env filled in."""
 
 import shlex
+from hashlib import sha256
 from pathlib import Path
 
 from tests.support.nginx import DEPLOY, deploy_file
-from tests.support.production_settings import secret
+
+
+def secret(name: str) -> str:
+    """32 characters that look random, always the same for one name."""
+    return sha256(name.encode()).hexdigest()[:32]
+
+
+PRODUCTION = {
+    "QLIVE_ENVIRONMENT": "production",
+    "QLIVE_SERVER__PUBLIC_URL": "https://live.qlive.cn",
+    "QLIVE_MONGODB__URI": "mongodb://db/?replicaSet=rs0",
+    "QLIVE_WECHAT__API_BASE": "https://api.weixin.qq.com",
+    "QLIVE_WECHAT__APPS": f'{{"wx1": {{"secret": "{secret("app")}"}}}}',
+    "QLIVE_IM__API_BASE": "https://console.tim.qq.com",
+    "QLIVE_IM__SDK_APP_ID": "1400000001",
+    "QLIVE_IM__SECRET_KEY": secret("im"),
+    "QLIVE_IM__CALLBACK_TOKEN": secret("im callback"),
+    "QLIVE_LIVE__PUSH_DOMAIN": "push.qlive.cn",
+    "QLIVE_LIVE__PLAY_DOMAIN": "play.qlive.cn",
+    "QLIVE_LIVE__PUSH_KEY": secret("push"),
+    "QLIVE_LIVE__PLAY_KEY": secret("play"),
+    "QLIVE_LIVE__CALLBACK_KEY": secret("live callback"),
+    "QLIVE_LIVE__API_BASE": "https://live.tencentcloudapi.com",
+    "QLIVE_LIVE__SECRET_ID": "AKIDlive",
+    "QLIVE_LIVE__SECRET_KEY": secret("live"),
+    "QLIVE_PAY__API_BASE": "https://api.mch.weixin.qq.com",
+    "QLIVE_PAY__JSAPI_SELLS_GOODS_ONLY": "true",
+    "QLIVE_PAY__CONTENT_KEY": secret("content"),
+    "QLIVE_PAY__MCHID": "1900000110",
+    "QLIVE_PAY__SERIAL_NO": "5157F09E",
+    "QLIVE_PAY__PRIVATE_KEY": "-----BEGIN PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----",
+    "QLIVE_PAY__APIV3_KEY": secret("apiv3"),
+    "QLIVE_PAY__PUBLIC_KEY_ID": "PUB_KEY_ID_1",
+    "QLIVE_PAY__PUBLIC_KEY": "p1",
+    "QLIVE_AUTH__ENCRYPTION_KEY": secret("encryption"),
+    "QLIVE_OPS__TOKEN": secret("ops"),
+}
+
+XPAY = {
+    **{name: value for name, value in PRODUCTION.items() if not name.startswith("QLIVE_PAY__")},
+    "QLIVE_PAY__PROVIDER": "xpay",
+    "QLIVE_PAY__API_BASE": "https://api.mch.weixin.qq.com",
+    "QLIVE_PAY__CONTENT_KEY": secret("content"),
+    "QLIVE_PAY__OFFER_ID": "1450000002",
+    "QLIVE_PAY__APP_KEY": secret("xpay"),
+    "QLIVE_PAY__PUSH_TOKEN": secret("xpay push"),
+    "QLIVE_PAY__PUSH_AES_KEY": secret("aes") + secret("more")[:11],
+}
+
 
 MINE = secret("mine")
 AES_KEY = secret("aes") + secret("more")[:11]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
@@ -162,3 +163,12 @@ class MemoryLocks:
     async def __call__(self, *names: str) -> AsyncIterator[None]:
         self.names.append(names)
         yield
+
+
+TRANSFER = GiftTransfer(
+    "anna", "bert", gift_id=3, gold=10, num=2, rate=Decimal("0.5"), request_id="r1"
+)
+"""Costs 20 and earns 10."""
+
+ORDER = Order("Q1", "anna", "xpay", "wx1", "o1", "gold_60", fen=600, gold=60)
+PAYMENT = Payment("xpay", "Q1", "42", 600, openid="o1", app_id="wx1", product="gold_60")

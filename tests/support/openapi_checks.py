@@ -1,7 +1,7 @@
 """Checks HTTP responses and WebSocket frames against the OpenAPI and AsyncAPI documents.
 
 `install` checks all that a server in this process sends, also to browsers and Node. The clients of
-tests/support/api.py and raw_websocket.py check what they receive from other processes.
+tests/support/api.py and websockets.py check what they receive from other processes.
 The documents allow additional fields; these checks do not: an undeclared field is an error.
 """
 

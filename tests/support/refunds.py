@@ -24,9 +24,9 @@ from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.operators.operators import OperatorAccount
 from storage.orders import new_number
 from tencent.errors import MerchantRefused, ServiceUnavailable
-from tests.support.bank import BankInMemory
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.withdrawal_fixture import WithdrawalProcess
+from tests.support.withdrawals import BankInMemory
 
 LIMIT = 100
 """Gold that an operator moves alone in a day."""

@@ -14,9 +14,8 @@ from services.payouts.transfers import OpenTransferSweep, TransferService, Withd
 from services.payouts.withdrawals import WithdrawalService
 from storage.database import Database, Session
 from storage.gold.ledger_reconciler import LedgerReconciler
-from tests.support.bank import BankInMemory
 from tests.support.storage import StoresFixture
-from tests.support.withdrawals import LIMITS
+from tests.support.withdrawals import LIMITS, BankInMemory
 
 SETTINGS = WithdrawSettings(**asdict(LIMITS))
 

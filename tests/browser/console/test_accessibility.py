@@ -9,8 +9,8 @@ from pymongo.database import Database
 
 from runtime.process import ServerProcess
 from tests.browser.console.conftest import LiveRoom
-from tests.browser.pages.accessibility import press_enter_on, tab_to
 from tests.browser.pages.console import Console
+from tests.browser.pages.windows import press_enter_on, tab_to
 from tests.support.api import ApiFixture
 from tests.support.console_rows import COLLECTIONS, insert_rows
 from tests.support.payments import event_sender, send_event

@@ -9,8 +9,7 @@ from handlers.operator_routes import permissions
 from runtime.process import ServerProcess
 from services.operators.operators import STEP_SECONDS, code_of
 from services.operators.roles import Role
-from tests.browser.pages.console import Console
-from tests.browser.pages.console_pages import ConsoleLoginPage
+from tests.browser.pages.console import Console, ConsoleLoginPage
 from tests.support.api import ApiFixture
 from tests.support.operators import operator_as
 

@@ -11,8 +11,8 @@ from pymongo.database import Database
 from runtime import jobs
 from runtime.process import ServerProcess
 from tests.browser.console.conftest import LiveRoom
-from tests.browser.pages.accessibility import tab_to
 from tests.browser.pages.console import PHONE, Console
+from tests.browser.pages.windows import tab_to
 from tests.support.api import BASE, ApiFixture
 from tests.support.payments import event_sender, send_event
 

@@ -7,8 +7,8 @@ from playwright.async_api import expect
 
 from ledger.recharge import Refund
 from runtime.process import ServerProcess
-from tests.browser.pages.accessibility import press_enter_on
 from tests.browser.pages.console import Console
+from tests.browser.pages.windows import press_enter_on
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.operators import operator_as

@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from runtime.process import ServerProcess
-from tests.browser.pages.accessibility import press_enter_on
 from tests.browser.pages.console import Console
+from tests.browser.pages.windows import press_enter_on
 from tests.support.api import ApiFixture
 from tests.support.income import NO_MATURITY, payee, withdraw
 from tests.support.operators import operator_as

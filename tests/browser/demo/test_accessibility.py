@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.pages.accessibility import press_enter_on, tab_to
 from tests.browser.pages.demo_window import WIDE, DemoBrowser, seat_guest
+from tests.browser.pages.windows import press_enter_on, tab_to
 from tests.support.api import ApiFixture
 from tests.support.gifts import give
 

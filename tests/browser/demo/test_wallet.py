@@ -7,8 +7,8 @@ from playwright.async_api import expect
 from pymongo.database import Database
 
 from runtime.process import ServerProcess
-from tests.browser.pages.accessibility import press_enter_on
 from tests.browser.pages.demo_window import DemoBrowser, DemoWindow, lose_response
+from tests.browser.pages.windows import press_enter_on
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
 from tests.support.income import NO_MATURITY

@@ -2,21 +2,229 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
-from playwright.async_api import BrowserContext, Page, Route, ViewportSize, expect
+from playwright.async_api import BrowserContext, Locator, Page, Route, ViewportSize, expect
 
-from tests.browser.pages.accessibility import axe_violations, wait_for_animations
-from tests.browser.pages.demo_pages import (
-    DemoBar,
-    DemoDialog,
-    DemoEntryPage,
-    DemoRoomListPage,
-    DemoRoomPage,
-    DemoWalletPage,
-    DeveloperPanel,
-    Language,
+from tests.browser.pages.windows import (
+    BrowserLog,
+    axe_violations,
+    take_screenshot,
+    wait_for_animations,
 )
-from tests.browser.pages.windows import BrowserLog, take_screenshot
+
+TRANSLATIONS = re.findall(r'\["([^"]*)", "([^"]*)"\]', Path("web/demo/translations.js").read_text())
+ROLES = {"host": "红娘", "man": "男嘉宾", "woman": "女嘉宾", "viewer": "观众"}
+RECORD_FLYING_GIFTS = """
+window.flownGifts = 0;
+new MutationObserver(changes => changes.forEach(change => change.addedNodes.forEach(node => {
+    flownGifts += node.className === 'flying' ? 1 : 0;
+}))).observe(document.querySelector('.room'), { childList: true })
+"""
+
+
+def translate(chinese: str) -> str:
+    """The page's English text; names of users stay as they are."""
+    for pattern, english in sorted(TRANSLATIONS, key=lambda pair: "{" in pair[0]):
+        found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(pattern)), chinese)
+        if found:
+            text: str = english.format(**found.groupdict())
+            return text
+    return chinese
+
+
+class Language:
+    """The language of a window: zh or en."""
+
+    code = "zh"
+
+    def text(self, chinese: str) -> str:
+        return chinese if self.code == "zh" else translate(chinese)
+
+
+class DemoPart:
+    """A part of a window; its methods take the Chinese texts of the page."""
+
+    def __init__(self, page: Page, language: Language) -> None:
+        self.page = page
+        self.root = page.locator("body")
+        self._language = language
+
+    def text(self, chinese: str) -> str:
+        return self._language.text(chinese)
+
+    def button(self, name: str | re.Pattern[str]) -> Locator:
+        if isinstance(name, str):
+            return self.root.get_by_role("button", name=self.text(name), exact=True)
+        return self.root.get_by_role("button", name=name)
+
+    async def press(self, name: str | re.Pattern[str]) -> None:
+        await self.button(name).click()
+
+
+class DemoEntryPage(DemoPart):
+    """The first page, on which a user chooses a role and a name."""
+
+    def enter_button(self, role: str) -> Locator:
+        return self.button(f"以{ROLES[role]}身份进入")
+
+    def name_field(self, role: str) -> Locator:
+        return self.page.get_by_label(f"{ROLES[role]}的名字")
+
+    async def enter_as(self, role: str, name: str = "", *, gender: str = "") -> None:
+        if name:
+            await self.name_field(role).fill(name)
+        if gender:
+            await self.page.get_by_label("性别").select_option(gender)
+        await self.enter_button(role).click()
+
+
+class DemoRoomListPage(DemoPart):
+    """The live rooms, and the profile of the user."""
+
+    def __init__(self, page: Page, language: Language) -> None:
+        super().__init__(page, language)
+        self.rooms = page.locator(".rooms")
+        self.profile = page.locator(".own")
+
+    def room(self, host: str) -> Locator:
+        return self.button(re.compile(f"进入{host}的直播间"))
+
+
+class DemoBar(DemoPart):
+    """The bar above every page: balance and language."""
+
+    def __init__(self, page: Page, language: Language) -> None:
+        super().__init__(page, language)
+        self.balance = page.locator("button.gold")
+        self.income = self.balance.locator("small")
+
+    async def expect_gold(self, amount: int) -> None:
+        await expect(self.balance.locator("b")).to_have_text(str(amount))
+
+    async def switch_language(self, code: str) -> None:
+        """Presses the language switch, even if a dialog covers it."""
+        if self._language.code != code:
+            await self.page.evaluate("document.querySelector('[data-key=language]').click()")
+            self._language.code = code
+
+
+class DemoRoomPage(DemoPart):
+    def __init__(self, page: Page, language: Language) -> None:
+        super().__init__(page, language)
+        self.connection = page.locator(".line")
+        """The status line of the WebSocket connection."""
+        self.feed = page.get_by_role("log")
+        """The list of events."""
+        self.queue = page.locator(".queue")
+        self.end_screen = page.locator(".over")
+        """What covers the room after it was closed for this user."""
+
+    def seat(self, name: str) -> Locator:
+        """The seat `male` or `female`."""
+        return self.page.locator(f".seat.{name}")
+
+    async def expect_connected(self) -> None:
+        await expect(self.connection).to_have_text(self.text("已连接"))
+
+    async def expect_user_count(self, count: int) -> None:
+        await expect(self.page.locator(".count")).to_have_text(f"{count} 人在房间")
+
+    async def invite(self, name: str) -> None:
+        await self.press(f"邀请{name}上麦")
+
+    async def record_flying_gifts(self, *, motion: bool = True) -> None:
+        """Counts gift animations from now on; `motion` allows them in this window."""
+        if motion:
+            await self.page.emulate_media(reduced_motion="no-preference")
+        await self.page.evaluate(RECORD_FLYING_GIFTS)
+
+    async def flown_gifts(self) -> int:
+        count: int = await self.page.evaluate("window.flownGifts")
+        return count
+
+
+class DemoDialog(DemoPart):
+    """The dialog that is open."""
+
+    def __init__(self, page: Page, language: Language) -> None:
+        super().__init__(page, language)
+        self.root = page.get_by_role("dialog")
+
+    def option(self, name: str) -> Locator:
+        return self.root.get_by_role("radio", name=re.compile(name))
+
+    async def choose(self, label: str) -> None:
+        """Chooses a gift or an amount of gold."""
+        await self.root.locator("label").filter(has_text=self.text(label)).first.click()
+
+    async def pay(self, case: str, *, gold: int = 60) -> None:
+        """Pays for `gold` in the recharge dialog; `case` is the simulated outcome."""
+        await self.choose(f"{gold} 金币")
+        await self.root.locator("#case").select_option(case)
+        await self.press(re.compile("支付|Pay"))
+
+    async def confirm_transfer(self, case: str) -> None:
+        """Confirms a withdrawal's transfer; `case` is what the user and WeChat do."""
+        await self.root.locator("#transfer-case").select_option(case)
+        await self.press("收下")
+
+    async def dismiss(self) -> None:
+        await self.page.keyboard.press("Escape")
+        await self.expect_closed()
+
+    async def expect_closed(self) -> None:
+        await expect(self.root).to_have_count(0)
+
+    async def expect_text(self, text: str | re.Pattern[str]) -> None:
+        await expect(self.root).to_contain_text(text)
+
+
+class DemoWalletPage(DemoPart):
+    """The withdrawals of a user."""
+
+    def __init__(self, page: Page, language: Language) -> None:
+        super().__init__(page, language)
+        self.name_field = page.locator("#real-name")
+        self.amount_field = page.locator("#amount")
+        self.items = page.locator(".withdrawal")
+        """The withdrawals, newest first."""
+        self.funds = page.locator(".funds b")
+        """Income that can be withdrawn, and all income."""
+
+    def confirm_button(self, yuan: str) -> Locator:
+        return self.button(f"确认收款 ¥{yuan}")
+
+    async def open(self) -> None:
+        await self.press("钱包 · 提现")
+        await expect(self.page.locator(".withdrawals")).not_to_contain_text(self.text("正在看……"))
+
+    async def withdraw(self, income: int) -> None:
+        await self.amount_field.fill(str(income))
+        await self.press("提现")
+
+
+class DeveloperPanel(DemoPart):
+    """The panel beside every page of the demo room."""
+
+    def __init__(self, page: Page, language: Language) -> None:
+        super().__init__(page, language)
+        self.root = page.locator("#panel")
+        self.frames = self.root.locator("li.frame:not(.passing)")
+        """The received WebSocket frames except audience counts and heartbeats, newest first."""
+
+    def call(self, path: str) -> Locator:
+        return self.root.locator("li.call").filter(has_text=path)
+
+    def user_link(self, role: str) -> Locator:
+        """The link that opens a window for the next user of a role."""
+        return self.root.get_by_role("link", name=ROLES[role]).first
+
+    async def live_id(self) -> int:
+        """The room's id in the links to it."""
+        link = self.root.locator("a[href*='live=']").first
+        return int(str(await link.get_attribute("href")).partition("live=")[2])
+
 
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 360, "height": 740}

@@ -21,7 +21,7 @@ from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
 from tests.support.api import BASE, ApiFixture
 from tests.support.client_frames import PING, PONG, TEXT
-from tests.support.raw_websocket import connect_raw
+from tests.support.websockets import connect_raw
 
 PER_SECOND = 5
 ALLOWED_ORIGIN = "https://allowed.example"

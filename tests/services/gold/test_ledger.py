@@ -5,8 +5,7 @@ import pytest
 
 from ledger.journal import Balance, JournalEntry, JsonObject, Posting, Unit
 from services.gold.ledger import LedgerService
-from tests.support.ledger import TRANSFER
-from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks
+from tests.support.ledger_in_memory import TRANSFER, MemoryLedgerStore, MemoryLocks
 
 
 class LedgerFixture:

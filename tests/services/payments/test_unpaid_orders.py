@@ -16,8 +16,13 @@ from services.payments.unpaid_orders import (
     next_check_at,
 )
 from telemetry.metrics import Metrics
-from tests.support.ledger import ORDER, PAYMENT
-from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
+from tests.support.ledger_in_memory import (
+    ORDER,
+    PAYMENT,
+    MemoryLedgerStore,
+    MemoryLocks,
+    MemoryOrderStore,
+)
 from tests.support.waiting import recorded_timeouts, until
 
 CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)

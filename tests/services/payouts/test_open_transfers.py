@@ -7,10 +7,10 @@ import pytest
 
 from ledger.transfers import TransferState
 from services.payouts import transfers as module
-from tests.support.bank import LOST, TOO_FAST, UNCLEAR
 from tests.support.storage import StoresFixture
 from tests.support.waiting import recorded_timeouts, until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
+from tests.support.withdrawals import LOST, TOO_FAST, UNCLEAR
 
 
 @pytest.mark.parametrize(

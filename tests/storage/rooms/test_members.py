@@ -9,8 +9,13 @@ from rooms.members import Member, MemberCounts, Person
 from storage.rooms import members as members_module
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
-from tests.support.stored_members import find_membership, member_fields
-from tests.support.stored_rooms import accept_user, change_room, open_room
+from tests.support.stored_rooms import (
+    accept_user,
+    change_room,
+    find_membership,
+    member_fields,
+    open_room,
+)
 
 
 async def set_gender(stores: StoresFixture, person: Person, gender: int) -> None:

@@ -7,17 +7,19 @@ from core.clock import now_ms
 from storage.rooms.presence import CLAIM_MS
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, NOW
 from tests.support.storage import StoresFixture
-from tests.support.stored_members import (
+from tests.support.stored_rooms import (
     LATER,
+    accept_user,
+    change_room,
     disconnect,
     find_membership,
     member_fields,
     member_row,
+    open_room,
     pending_absence,
     register_socket,
     stream_state,
 )
-from tests.support.stored_rooms import accept_user, change_room, open_room
 from tests.support.waiting import until
 
 

@@ -5,18 +5,20 @@ from dataclasses import replace
 from rooms.members import ACTIVITY_INTERVAL_MS, is_known_present
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
-from tests.support.stored_members import (
+from tests.support.stored_rooms import (
     LATER,
     OTHER_PROCESS,
+    accept_user,
     disconnect,
     find_membership,
+    load_room,
     member_fields,
     member_row,
+    open_room,
     pending_absence,
     register_socket,
     stream_state,
 )
-from tests.support.stored_rooms import accept_user, load_room, open_room
 
 TIMES = ("away_at", "due_at", "seen_at")
 

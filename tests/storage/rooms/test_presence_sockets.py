@@ -11,18 +11,20 @@ from services.keeper import Keeper
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, KIM, NOW
 from tests.support.storage import StoresFixture, profile_queries
-from tests.support.stored_members import (
+from tests.support.stored_rooms import (
     LATER,
     OTHER_PROCESS,
     PROCESS,
+    accept_user,
+    change_room,
     closed,
     disconnect,
     find_membership,
     member_fields,
     member_row,
+    open_room,
     register_socket,
 )
-from tests.support.stored_rooms import accept_user, change_room, open_room
 
 VIEWERS = [Person(f"2000000{n}", f"viewer {n}", gender=1) for n in range(8)]
 

@@ -13,12 +13,12 @@ from services.keeper import Keeper
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL, HOST, NOW
 from tests.support.storage import StoresFixture
-from tests.support.stored_members import register_socket
 from tests.support.stored_rooms import (
     accept_user,
     change_room,
     load_room,
     open_room,
+    register_socket,
     remove_user,
     room_document,
     save_room,

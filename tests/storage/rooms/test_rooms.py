@@ -14,11 +14,12 @@ from storage.errors import StorageUnavailable
 from storage.rooms.rooms import CONCURRENT_LOG_READS
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
 from tests.support.storage import StoresFixture
-from tests.support.stored_members import LATER, disconnect
 from tests.support.stored_rooms import (
+    LATER,
     accept_user,
     change_profile,
     change_room,
+    disconnect,
     load_room,
     open_room,
     remove_user,
