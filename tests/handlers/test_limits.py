@@ -1,6 +1,5 @@
 """Rate limits of every call, per user and per address."""
 
-import contextlib
 import time
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -10,7 +9,6 @@ from structlog.testing import capture_logs
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from config.sections import LimitsSettings
-from core.errors import RateLimited
 from core.limits import TokenBuckets
 from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import BODY_BYTES, LOGGED_PATH, ActiveUserHandler
@@ -213,23 +211,6 @@ async def test_revoked_token_counts_for_the_address_and_not_for_its_user(api: Ap
     ]
     repeated = [(await stolen.get("qlive_user/logout/")).status for _ in range(ANONYMOUS)]
     assert repeated.count(429) == READS + 2
-
-
-def test_one_phone_cannot_use_up_the_logins_of_its_address(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """By default: a phone without an account sends bad codes and tokens for ten minutes."""
-    clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr("handlers.limits.time", SimpleNamespace(monotonic=lambda: clock.now))
-    limits = RequestLimits(LimitsSettings(), Metrics())
-    for second in range(600):
-        clock.now = float(second)
-        for _ in range(3):
-            limits.count_address("login", "carrier")
-        for _ in range(60):
-            with contextlib.suppress(RateLimited):
-                limits.count_address("anonymous", "carrier")
-        limits.count_address("login", "carrier")  # a neighbour's, which would raise
 
 
 async def test_requests_of_a_user_in_progress_are_bounded(

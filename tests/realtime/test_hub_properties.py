@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from core.errors import TryAgain
@@ -109,7 +109,7 @@ class HubModel:
         return seen
 
 
-@example_settings(150)
+@example_settings(150, phases=[Phase.generate])  # to shrink a failed example takes minutes
 @given(slice_=st.sampled_from([1, 64]), actions=ACTIONS)
 def test_every_socket_gets_each_event_after_its_first_frame_once_and_in_order(
     slice_: int, actions: list[tuple[str, Any]]

@@ -35,14 +35,6 @@ UNTIL = NOW + 60_000
 # ---- opening and ending
 
 
-def test_a_new_room_is_not_live_and_has_no_members() -> None:
-    room = new_room()
-    assert not room.live
-    assert room.role_of(HOST.user_id) is None
-    assert not room.changed
-    assert (room.host_id, room.name, room.image) == (HOST.user_id, "hong", HOST.face_url)
-
-
 def test_the_host_opens_a_live_as_its_first_member() -> None:
     room = new_room()
     assert room.open(HOST, "e", "stream", NOW) is True

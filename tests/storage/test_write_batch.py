@@ -14,7 +14,7 @@ from rooms.events import LOG_SIZE
 from storage import database, write_batch
 from storage.database import Database
 from storage.rooms.rooms import _changes
-from storage.write_batch import MAX_ALONE, MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
+from storage.write_batch import MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
 from tests.support.commits import NAME, commit_in_flight
 from tests.support.room_builders import ANNA, BERT, live_room
 from tests.support.storage import StoresFixture
@@ -226,30 +226,6 @@ async def test_a_conflict_or_refused_write_fails_only_its_own_commit(
     assert [type(result) for result in results[:3]] == expected
     assert isinstance(results[3], OperationFailure)
     assert await fixture.ids() == sorted({1, 2, 3, 4} - {2 + failing})
-
-
-async def test_few_commits_of_a_group_that_failed_run_at_once(
-    fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    transaction, running, at_once = Database.transaction, 0, list[int]()
-
-    async def count(self: Database, work: Any) -> None:
-        nonlocal running
-        running += 1
-        at_once.append(running)
-        try:
-            await transaction(self, work)
-        finally:
-            running -= 1
-
-    async with commit_in_flight(fixture.commits, monkeypatch):
-        monkeypatch.setattr(Database, "transaction", count)
-        tasks = [fixture.commit(2 + n, guard=99 if n == 3 else None) for n in range(MAX_ALONE + 4)]
-        await asyncio.sleep(0)
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [n for n, result in enumerate(results) if result is not None] == [3]
-    assert len(at_once) == 1 + len(tasks)
-    assert max(at_once) == MAX_ALONE
 
 
 @pytest.mark.parametrize("error", [AutoReconnect("gone"), UNKNOWN_RESULT], ids=["gone", "unknown"])

@@ -144,17 +144,6 @@ async def test_lifting_undoes_the_mute_of_a_ban_that_was_stored_meanwhile(
 # ---- logout
 
 
-async def test_last_logout_ends_the_user_sigs(api: ApiFixture, server: ServerProcess) -> None:
-    anna, tablet = await api.user("anna", 2), await api.user("anna", 2)
-    sig = await user_sig(anna)
-    (await anna.get("qlive_user/logout/")).ok()
-    await until_delivered(server)
-    assert await chat(api, anna.id, sig) == OK, "the tablet is still logged in"
-    (await tablet.get("qlive_user/logout/")).ok()
-    await until_delivered(server)
-    assert await chat(api, anna.id, sig) == KICKED
-
-
 @pytest.mark.parametrize("where", ["everywhere", "the room"])
 async def test_a_late_notice_of_a_removal_spares_a_user_who_is_back(
     api: ApiFixture, server: ServerProcess, where: str

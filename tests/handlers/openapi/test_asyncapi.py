@@ -9,17 +9,13 @@ import pytest
 
 from handlers.openapi import asyncapi
 from handlers.routes import BASE
-from realtime import frames
 from realtime.close_codes import CloseCode
-from rooms.events import EVENT_PAYLOADS, NumberedEvent
-from rooms.members import MemberCounts
+from rooms.events import EVENT_PAYLOADS
 from tests.support import openapi_checks
 from tests.support.api import ApiFixture
 from tests.support.openapi_checks import references, resolve
-from tests.support.room_builders import BERT, room_with_guests
 
 PROFILE = {"user_id": "12345678", "nickname": "", "face_url": "", "gender": 0}
-ROOM = room_with_guests(BERT).snapshot(MemberCounts(), "rtmp://{}".format)
 
 
 @pytest.fixture
@@ -30,24 +26,11 @@ def document() -> dict[str, Any]:
 def test_document_follows_asyncapi_3(document: dict[str, Any]) -> None:
     """Checks the parts used here against the JSON schema of AsyncAPI 3.0.0."""
     assert document["asyncapi"] == "3.0.0"
-    assert set(document) == {
-        *("asyncapi", "info", "defaultContentType", "channels", "operations", "components")
-    }
-    [channel] = document["channels"].values()
-    assert set(channel) == {"address", "messages", "bindings"}
-    assert set(channel["bindings"]["ws"]) == {"method", "query"}
-    assert channel["bindings"]["ws"]["query"]["type"] == "object"
     for operation in document["operations"].values():
         assert set(operation) == {"action", "channel", "summary", "security", "messages"}
         prefix = f"{operation['channel']['$ref']}/messages/"
         assert all(message["$ref"].startswith(prefix) for message in operation["messages"])
     components = document["components"]
-    assert set(components) == {"schemas", "messages", "securitySchemes"}
-    for name, message in components["messages"].items():
-        assert re.fullmatch(r"[\w.-]+", name)
-        assert set(message) <= {"name", "summary", "payload"}
-    for scheme in components["securitySchemes"].values():
-        assert scheme == {"type": "httpApiKey", "in": "header", "name": "Authorization"}
     for schema in components["schemas"].values():
         jsonschema_rs.validator_for(schema | {"components": components})
     for reference in references(document):
@@ -81,16 +64,6 @@ def test_close_codes_are_documented(document: dict[str, Any]) -> None:
 
 
 EVENT = {"live_id": 1, "epoch": "e", "seq": 1, "ts": 1}
-FRAMES = {
-    "snapshot": frames.snapshot(1, "e", 1, ROOM, None),
-    "reset": frames.snapshot(1, "e", 1, ROOM, "too_old"),
-    "resumed": frames.resumed(1, "e", 1, 0),
-    "audience": frames.audience(1, 1, [0, 0, 0, 0]),
-    "heartbeat": frames.heartbeat(1).removesuffix(frames.PING),
-    "pong": frames.pong(1),
-    "event": frames.event(1, NumberedEvent("e", 1, 1, "live_pause", PROFILE)),
-    **{f"bye {code.reason}": frames.bye(code, 1) for code in CloseCode},
-}
 
 
 ENUM_VALUES = [
@@ -115,11 +88,6 @@ def test_enum_values_of_events_are_documented_and_no_others() -> None:
     ):
         with pytest.raises(AssertionError, match="described"):
             openapi_checks.check_frame(json.dumps(wrong))
-
-
-@pytest.mark.parametrize("name", FRAMES)
-def test_frames_of_realtime_match_the_document(name: str) -> None:
-    openapi_checks.check_frame(FRAMES[name][FRAMES[name].index(b"{") :])
 
 
 async def test_socket_page_shows_every_message_and_loads_nothing(

@@ -1,7 +1,5 @@
 """Callbacks of Tencent IM and CSS; tests/tencent/test_callbacks.py shows what is refused."""
 
-import asyncio
-import json
 import time
 from typing import Any
 from unittest.mock import AsyncMock
@@ -14,7 +12,6 @@ from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender
 
 OK_IM = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
-OK_CSS = {"code": 0}
 STATE_CHANGE = {
     "CallbackCommand": "State.StateChange",
     "EventTime": 1629883332497,
@@ -48,30 +45,6 @@ def changes() -> dict[str, Any]:
 def stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:
     rows = db.inbox.find()
     return sorted((row["source"], row["outcome"], row["reason"], row["times"]) for row in rows)
-
-
-# ---- genuine callbacks
-
-
-async def test_callbacks_are_stored_and_processed_once_however_often_they_are_repeated(
-    callbacks: CallbackSender, presence: AsyncMock, db: Any
-) -> None:
-    now = int(time.time())
-    for number in range(3):
-        sent = callbacks.im(STATE_CHANGE, RequestTime=str(now - number))
-        assert (await sent).ok() == OK_IM
-        assert (await callbacks.live(STREAM_START, t=now + 600 + 60 * number)).ok() == OK_CSS
-    await asyncio.gather(*(callbacks.live(STREAM_START) for _ in range(9)))
-    presence.on_im_state.assert_awaited_once_with("u_10001", online=False, at_ms=1629883332497)
-    presence.on_stream_event.assert_awaited_once_with(
-        "room_1", on=True, sequence="66", at_s=1700000000
-    )
-    assert stored_callbacks(db) == [("im", "done", "", 3), ("live", "done", "", 12)]
-    row = db.inbox.find_one({"source": "im"})
-    assert json.loads(row["raw"]) == STATE_CHANGE
-    assert "CallbackCommand=State.StateChange" in row["query"]
-    assert "Sign" not in row["query"]
-    assert db.inbox.find_one({"source": "live"})["_id"] == "live:1:room_1:66"
 
 
 # ---- refused callbacks

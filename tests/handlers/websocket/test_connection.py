@@ -16,7 +16,6 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from websockets.protocol import CLIENT, OPEN, Protocol
 
-from core.clock import now_ms
 from core.limits import ConcurrencyLimit
 from handlers.websocket import connection as connection_module
 from handlers.websocket.connection import FRAME_BYTES, Connection
@@ -212,19 +211,3 @@ async def test_socket_that_waited_for_a_slot_does_not_replace_a_newer_one(
     assert (bye["code"], bye["reconnect"]) == (4000, True)
     await newer.send(type="ping", n=1)
     assert (await newer.next("pong"))["n"] == 1
-
-
-async def test_socket_that_waited_for_a_slot_is_not_restarted_by_a_clock_that_is_behind(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Sockets are numbered by the database's clock, not by the server's."""
-    monkeypatch.setattr(connection_module, "SUPERSEDE_CHECK_SECONDS", 0)
-    host = await api.host()
-    guest = await api.guest("bert", 1, host.live_id)
-    await (await guest.connect()).next("snapshot")
-    monkeypatch.setattr(connection_module, "now_ms", lambda: now_ms() - 60_000)
-    server.context.join_limit = full_limit = ConcurrencyLimit(limit=1)
-    async with full_limit.slot():
-        socket = await guest.connect()
-        await until(lambda: full_limit._slots._waiters)
-    assert (await socket.frame())["type"] == "snapshot"

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
@@ -229,21 +228,3 @@ async def test_a_stop_finishes_rooms_and_stores_pending_wakes(relays: RelayFixtu
     row = await relays.cursors.find_one({"_id": 1})
     assert row["seq"] == len([m for m in relays.messages if m["group"] == "qlive1"]) == 3
     assert await relays.cursors.count_documents({"_id": 2}) == 1
-
-
-async def test_a_cancelled_claim_is_released_at_once(relays: RelayFixture) -> None:
-    stuck = asyncio.Event()
-
-    async def send(*_message) -> None:
-        stuck.set()
-        await asyncio.Event().wait()
-
-    im = SimpleNamespace(send_group_msg=send)
-    relay = relays.relay(im=im)
-    relay.publish(1, relays.rooms.add_gifts(1, 1))
-    task = asyncio.ensure_future(JobRunner(relay).run(asyncio.Event()))
-    await stuck.wait()
-    await cancel(task)
-    async with relays.running() as other:
-        await relays.until_idle(other)
-    assert relays.types == ["gift"]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
 from realtime.resume import RoomView
 from rooms.members import Member, MemberSocket
@@ -69,16 +68,6 @@ async def fail(*_: object) -> None:
 # ---- when something is compared
 
 
-async def test_eviction_of_another_process_is_applied_by_the_run(stores: StoresFixture) -> None:
-    fixture = ReconcilerFixture(stores)
-    await fixture.reconciler.run()  # a new process skips earlier evictions
-    outbox = await fixture.open()
-    other = ReconcilerFixture(stores)
-    await other.reconciler._evictions.evict(UserEvicted(outbox.user_id, None, CloseCode.PUT_OUT))
-    await fixture.reconciler.run()
-    assert outbox.code == CloseCode.PUT_OUT
-
-
 @pytest.mark.parametrize(
     ("healthy", "gaps", "seconds"), [(True, 0, 15), (False, 0, 5), (True, 1, 0)]
 )
@@ -96,27 +85,6 @@ async def test_memberships_are_compared_once_per_lease_and_sooner_without_the_bu
     fixture.bus.gaps += gaps
     await fixture.reconciler.run()
     assert outbox.code == CloseCode.NOT_A_MEMBER
-
-
-async def test_members_marked_away_while_the_lease_had_lapsed_are_stored_as_served_here(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fixture = ReconcilerFixture(stores)
-    outbox = await fixture.open()
-    members = stores.database.collection("members")
-    swept = {"live_id": ROOM, "epoch": "a", "gender": 1, "role": "viewer", "entered_at": 1}
-    swept |= {"v": 0, "socket": 0, "process": None, "away_at": 1}
-    await members.insert_one({"_id": outbox.user_id, **swept})
-    await fixture.reconciler.run()
-    assert (await members.find_one({}))["away_at"] == 1, "nothing is due"
-    fixture.lease.lapses += 1
-    with monkeypatch.context() as patch:
-        patch.setattr(type(stores.presence), "claim_members", fail)
-        with pytest.raises(ConnectionError):
-            await fixture.reconciler.run()
-    await fixture.reconciler.run()
-    row = await members.find_one({})
-    assert (row["process"], row["away_at"], outbox.code) == (HERE, None, None)
 
 
 # ---- memberships, which are in memory here
@@ -281,28 +249,6 @@ async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     ended = (expired, too_old, gone, revoked)
     assert [outbox.code for outbox in ended] == [CloseCode.TOKEN] * 4
     assert (valid.code, banned.code) == (None, CloseCode.PUT_OUT)
-
-
-async def test_each_run_checks_an_equal_share_in_queries_of_limited_size(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(socket_reconciler, "QUERY_SIZE", 2)
-    monkeypatch.setattr(socket_reconciler, "TOKEN_ROUND_SECONDS", 2 * INTERVAL)
-    fixture = ReconcilerFixture(stores)
-    ids = {(await fixture.open()).token_id for _ in range(6)}
-    queries: list[list[str]] = []
-
-    async def record(_store: Any, token_ids: list[str]) -> dict[str, str | None]:
-        queries.append(token_ids)
-        return {}
-
-    monkeypatch.setattr(type(stores.tokens), "invalid", record)
-    for sizes in ([2, 1], [2, 1, 2, 1]):
-        await fixture.reconciler._check_tokens()
-        assert [len(query) for query in queries] == sizes
-    assert {token for query in queries for token in query} == ids
-    await fixture.reconciler._check_tokens()
-    assert len(queries) == 6, "the next round"
 
 
 async def test_share_whose_check_failed_is_checked_again(

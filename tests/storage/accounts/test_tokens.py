@@ -231,12 +231,3 @@ async def test_overlap_is_counted_back_from_the_latest_message(stores: StoresFix
     await insert_message(stores, b"long before it", timedelta())
     await insert_message(stores, b"shortly before it", -OVERLAP * 4 + timedelta(seconds=1))
     assert await store.poll() == [b"shortly before it"]
-
-
-async def test_messages_are_stamped_by_the_databases_clock(stores: StoresFixture) -> None:
-    before = await stores.database.now()
-    await stores.evictions.append(b"now")
-    after = await stores.database.now()
-    row = await stores.database.collection("evictions").find_one()
-    assert row is not None
-    assert before <= row["at"] <= after
