@@ -58,6 +58,22 @@ async def test_backfill_ends_although_events_are_published_during_every_read(
     assert hub_fixture.hub.events_delivered == last
 
 
+async def test_backfill_repeats_for_an_event_lost_during_its_read(
+    hub_fixture: HubFixture,
+) -> None:
+    outbox = await hub_fixture.join()
+    hub_fixture.stored.save()
+
+    def lose_another() -> None:
+        hub_fixture.stored.save()
+        hub_fixture.store_and_publish()
+
+    hub_fixture.stored.after_read = lose_another
+    hub_fixture.store_and_publish()
+    await hub_fixture.wait_backfilled()
+    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 4)]
+
+
 def end_live(hub_fixture: HubFixture) -> None:
     hub_fixture.stored.live = False
 

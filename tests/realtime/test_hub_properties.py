@@ -20,6 +20,7 @@ ACTIONS = st.lists(
         st.tuples(st.sampled_from(["publish", "publish", "lose", "delay"]), st.integers(1, 3)),
         st.tuples(st.sampled_from(["publish", "publish_delayed"]), st.integers(1, 3)),
         st.tuples(st.just("join"), st.none() | st.integers(0, 5)),
+        st.tuples(st.just("join"), st.integers(1, 5)),
         st.tuples(st.sampled_from(["check", "check", "forget", "outage"]), st.none()),
         st.tuples(st.just("turn"), st.sampled_from([1, 1, 1, 2, 3])),
     ),
@@ -109,7 +110,7 @@ class HubModel:
         return seen
 
 
-@example_settings(150, phases=[Phase.generate])  # to shrink a failed example takes minutes
+@example_settings(300, phases=[Phase.generate])  # to shrink a failed example takes minutes
 @given(slice_=st.sampled_from([1, 64]), actions=ACTIONS)
 def test_every_socket_gets_each_event_after_its_first_frame_once_and_in_order(
     slice_: int, actions: list[tuple[str, Any]]
@@ -125,5 +126,5 @@ def test_every_socket_gets_each_event_after_its_first_frame_once_and_in_order(
                 assert model.last_seen(outbox) == len(model.stored.log)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("realtime.channel.RECENT_FRAMES", 3)
+        patch.setattr("realtime.channel.RECENT_FRAMES", 4)
         asyncio.run(run())

@@ -103,19 +103,6 @@ async def test_messages_published_after_subscribe_room_returned_are_received(
     assert second.received == [event(live_id, 1) for live_id in range(100, 150)]
 
 
-async def test_global_messages_reach_processes_without_subscribed_rooms(
-    start_process: StartProcess, redis_url: str
-) -> None:
-    first, second = start_process(redis_url), start_process(redis_url)
-    for process in (first, second):
-        await process.wait_connected()
-    everywhere = UserEvicted("1", None, CloseCode.PUT_OUT)
-    for message in (event(ROOM, 1), TokenRevoked("hash"), CatalogueChanged(), everywhere):
-        first.bus.publish(message)
-    await second.wait_for(everywhere)
-    assert second.received == [TokenRevoked("hash"), CatalogueChanged(), everywhere]
-
-
 @pytest.mark.parametrize("ends_subscribed", [True, False])
 async def test_last_of_many_rapid_subscribe_and_unsubscribe_calls_wins(
     start_process: StartProcess, redis_server: RedisServer, ends_subscribed: bool

@@ -92,20 +92,3 @@ async def test_silent_client_is_closed_and_shown_as_away_but_not_one_that_answer
     for event_type in ("member_away", "live_pause"):
         assert (await answers_pings.next(event_type))["data"]["user_id"] == host.id
     await silent_client.close()
-
-
-async def test_audience_counts_follow_users_entering_applying_and_leaving(api: ApiFixture) -> None:
-    host = await api.host()
-    socket = await host.connect()
-    assert (await socket.frame())["data"]["num_list"] == [0, 0, 0, 0]
-    alone = {"audience_count": 1, "num_list": [0, 0, 0, 0]}
-    anna = await api.guest("anna", 2, host.live_id)
-    # Entering may have taken longer than the interval of the counts.
-    if (counts := await socket.audience()) == alone:
-        counts = await socket.audience()
-    assert counts == {"audience_count": 2, "num_list": [0, 0, 0, 1]}
-    (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    assert await socket.audience() == {"audience_count": 2, "num_list": [0, 0, 1, 1]}
-    for _ in range(2):
-        (await anna.get("qlive_room/leave_room/", live_id=host.live_id)).ok()
-    assert await socket.audience() == alone

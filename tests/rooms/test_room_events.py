@@ -138,6 +138,16 @@ def test_a_new_guest_name_is_published(guest: Person, seat: str) -> None:
     assert events_of(room) == [("profile", {**changed.face()})]
 
 
+@pytest.mark.parametrize("change", [{"nickname": "new"}, {"face_url": "https://faces/new"}])
+def test_a_new_applicant_name_or_face_is_published(change: dict[str, Any]) -> None:
+    room = room_with_applicants(BERT)
+    before = room.applications[BERT.user_id]
+    changed = replace(BERT, **change)
+    room.update_profile(changed)
+    assert room.applications[BERT.user_id] == replace(before, person=changed)
+    assert events_of(room) == [("profile", {**changed.face()})]
+
+
 @pytest.mark.parametrize(
     "person", [HOST, BERT, replace(BERT, age=99), renamed(CARL), renamed(STRANGER)]
 )

@@ -121,17 +121,6 @@ def test_an_invited_applicant_keeps_the_position_in_the_queue() -> None:
     assert room.applicants(1) == [BERT, CARL]
 
 
-def test_applicants_are_listed_by_gender_time_and_arrival() -> None:
-    room = live_room(CARL, ANNA, BERT, DORA)
-    invite(room, BERT)
-    for person in (CARL, ANNA, DORA):
-        apply_to(room, person)
-    room.apply(BERT, NOW + 1, 600)
-    room.applications = dict(reversed(room.applications.items()))
-    assert room.applicants(1) == [CARL, BERT], "BERT was invited first, and applied last"
-    assert room.applicants(2) == [ANNA, DORA]
-
-
 def test_a_taken_seat_cannot_be_offered_but_applied_for() -> None:
     room = room_with_guests(BERT, watching=(CARL, ANNA))
     refused(room, invite, CARL, SeatTaken)

@@ -198,20 +198,6 @@ async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
     assert [type(result) for result in results] == [TryAgain, TryAgain]
 
 
-async def test_a_new_live_session_is_begun_apart_from_the_batch_of_the_time() -> None:
-    fixture = KeeperFixture(BERT)
-    keeper = fixture.keeper
-    await keeper.change(1, lambda r: r.end(HOST.user_id), HOST.user_id)
-    results = await change_together(
-        fixture,
-        lambda: keeper.change(1, lambda r: r.update_profile(BERT), BERT.user_id),
-        lambda: keeper.begin(1, lambda r: r.open(HOST, "e2", "s2", NOW), HOST.user_id),
-        lambda: keeper.begin(1, lambda r: r.open(HOST, "e3", "s3", NOW), HOST.user_id),
-    )
-    assert results == [None, True, False]
-    assert (fixture.room().epoch, fixture.room().version) == ("e2", 0)
-
-
 async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> None:
     fixture = KeeperFixture(BERT)
     fixture.enter(CARL, live_id=2)

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 from pymongo.errors import (
     AutoReconnect,
     DuplicateKeyError,
@@ -129,29 +128,6 @@ async def test_aborted_transaction_is_repeated(database: Database, documents: Co
 
     await database.transaction_with_retry(work)
     assert [row["n"] for row in await documents.find().to_list()] == [2]
-
-
-async def test_documents_of_an_abandoned_transaction_are_free_after_the_limit(
-    database: Database, documents: Collection, mongo: MongoClient[Any]
-) -> None:
-    """As after a kill within a transaction; the limit is 1 s here."""
-    await documents.insert_one({"_id": 0, "n": 0})
-    parameter = "transactionLifetimeLimitSeconds"
-    was = mongo.admin.command("setParameter", 1, **{parameter: 1})["was"]
-
-    async def add(n: int, session: Session | None = None) -> None:
-        await documents.update_one({"_id": 0}, {"$inc": {"n": n}}, session=session)
-
-    try:
-        async with database.client.start_session() as session:
-            await session.start_transaction()
-            await add(1, session)
-            with pytest.raises(WriteConflict):
-                await database.transaction(lambda other: add(2, other))
-            await add(4)  # waits for the limit
-    finally:
-        mongo.admin.command("setParameter", 1, **{parameter: was})
-    assert await documents.distinct("n") == [4]
 
 
 class FailingCommits:

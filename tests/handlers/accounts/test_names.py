@@ -1,5 +1,3 @@
-import unicodedata
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,10 +93,3 @@ def test_cleaned_names_are_accepted_unless_blank_and_cleaning_is_stable(name: st
     cleaned = clean_name(name)
     assert cleaned == "" or is_accepted(cleaned)
     assert clean_name(cleaned) == cleaned
-
-
-@given(NAMES)
-def test_accepted_names_have_no_format_characters_but_those_of_emoji(name: str) -> None:
-    if is_accepted(name):
-        formats = {char for char in name.strip() if unicodedata.category(char) == "Cf"}
-        assert formats <= {"\u200d", "\U000e0067"}

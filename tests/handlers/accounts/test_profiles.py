@@ -175,9 +175,6 @@ async def test_only_the_own_profile_includes_balance_and_user_sig(api: ApiFixtur
     assert (await anna.get(INFO, user_id="10000000")).refusal == (404, "no_such_user")
 
 
-# ---- get_user_state
-
-
 # ---- likes
 
 

@@ -51,12 +51,10 @@ def stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:
 
 
 async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genuine_one(
-    callbacks: CallbackSender, server: ServerProcess, presence: AsyncMock, db: Any
+    callbacks: CallbackSender, presence: AsyncMock, db: Any
 ) -> None:
     for reply in (
         await callbacks.im(STATE_CHANGE, Sign="0" * 64),
-        await callbacks.im(STATE_CHANGE, RequestTime="1700000000"),
-        await callbacks.live(STREAM_START, sign=None),
         await callbacks.live(STREAM_START, t=1700000000),
         await callbacks.post("live/callback/", b'{"a": "\\ud800"}'),
         await callbacks.post("im/callback/?Sign=%ff&$where=1&a.b=%00&CallbackCommand=%fe", b"[1]"),
@@ -66,8 +64,6 @@ async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genui
         assert (await callbacks.post(path, b"{" + b" " * 65536)).refusal == (413, "too_large")
     assert stored_callbacks(db) == [
         *[("im", "refused", "sign", 1)] * 2,
-        ("im", "refused", "stale", 1),
-        ("live", "refused", "sign", 1),
         ("live", "refused", "stale", 1),
         ("live", "refused", "unreadable", 1),
     ]
@@ -75,14 +71,6 @@ async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genui
     presence.on_im_state.assert_not_awaited()
     assert (await callbacks.im(STATE_CHANGE)).ok() == OK_IM
     presence.on_im_state.assert_awaited_once()
-    settings = server.context.settings
-    im = settings.im.model_copy(update={"callback_token": ""})
-    live = settings.live.model_copy(update={"callback_key": ""})
-    without_keys = settings.model_copy(update={"im": im, "live": live})
-    server.context.settings = callbacks.settings = without_keys
-    for reply in (await callbacks.im(STATE_CHANGE), await callbacks.live(STREAM_START)):
-        assert reply.refusal == (403, "callback_refused"), "without a configured key"
-    assert db.inbox.count_documents({"reason": "no_key"}) == 2
 
 
 async def test_forged_callbacks_of_an_address_are_stored_at_a_limited_rate_only(

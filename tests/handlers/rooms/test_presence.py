@@ -61,9 +61,6 @@ async def test_users_who_do_not_reconnect_lose_seat_application_and_live(api: Ap
     assert await viewer.close_code() == 4510
 
 
-# ---- removal by the host
-
-
 # ---- ended sessions
 
 

@@ -23,7 +23,6 @@ from tests.support.api import BASE, ApiFixture
 from tests.support.client_frames import PING, PONG, TEXT
 from tests.support.websockets import connect_raw
 
-PER_SECOND = 5
 ALLOWED_ORIGIN = "https://allowed.example"
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -31,11 +30,6 @@ HANDSHAKE = {
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     "Sec-WebSocket-Version": "13",
 }
-
-
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"limits": {"handshakes_per_second": PER_SECOND}}
 
 
 async def send_handshake(
@@ -169,25 +163,6 @@ def test_malformed_resume_position_has_an_empty_epoch(
 
 
 # ---- over HTTP
-
-
-async def test_handshakes_over_the_limit_of_an_address_get_429_and_succeed_later(
-    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("handlers.limits.time", SimpleNamespace(monotonic=lambda: 7.9))
-    responses = await asyncio.gather(*(send_handshake(api) for _ in range(3 * PER_SECOND)))
-    accepted = [text for text in responses if text.startswith("HTTP/1.1 101 ")]
-    refused = [text for text in responses if text.startswith("HTTP/1.1 429 ")]
-    assert (len(accepted), len(refused)) == (PER_SECOND, 2 * PER_SECOND)
-    for text in refused:
-        head, _, body = text.partition("\r\n\r\n")
-        assert "\r\nRetry-After: 1\r\n" in head + "\r\n"
-        assert json.loads(body)["code"] == "too_many"
-        assert json.loads(body)["detail"]
-    elsewhere = await send_handshake(api, **{"X-Forwarded-For": "10.0.0.1"})
-    assert elsewhere.startswith("HTTP/1.1 101 "), "another address behind the proxy"
-    monkeypatch.setattr("handlers.limits.time", SimpleNamespace(monotonic=lambda: 8.11))
-    assert (await send_handshake(api)).startswith("HTTP/1.1 101 ")
 
 
 async def test_refused_handshakes_get_the_error_envelope(

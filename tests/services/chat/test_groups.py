@@ -75,9 +75,6 @@ def groups(
     return GroupFixture(stores, simulator, im)
 
 
-# ---- creation
-
-
 # ---- replacement
 
 

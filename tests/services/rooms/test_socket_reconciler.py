@@ -102,7 +102,6 @@ class StoredMemberships:
     ) -> None:
         self.sessions = sessions
         self.close_codes = close_codes or {}
-        self.unavailable = False
         self.queries: list[int] = []
         """Number of users of each query."""
         self.checked: list[str] = []
@@ -111,8 +110,6 @@ class StoredMemberships:
     async def get_many(self, user_ids: list[str]) -> list[Member | None]:
         self.queries.append(len(user_ids))
         await asyncio.sleep(0)
-        if self.unavailable:
-            raise ConnectionError
         return [self.sessions.get(user_id) for user_id in user_ids]
 
     async def claim_members(self, sockets: Sequence[MemberSocket], process: str, _now: int) -> None:
