@@ -181,6 +181,15 @@ def test_only_the_host_removes_and_only_a_guest_and_with_a_time() -> None:
     assert room.removed == {}
 
 
+def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
+    room = room_after_removal()
+    room.leave(BERT.user_id)
+    room = reloaded(room)
+    room.enter(BERT, NOW)
+    with pytest.raises(NotAdmitted):
+        accept(reloaded(room), "open")
+
+
 def test_a_room_remembers_a_limited_number_of_removals() -> None:
     room = room_with_guests(BERT)
     room.removed = {f"{n}": UNTIL + n for n in range(MAX_REMOVED)}
