@@ -10,7 +10,7 @@ from core.errors import RateLimited
 from tencent.errors import NotVerified
 from tencent.merchant import MerchantClient, decrypt_resource, read_key, sign, verify
 from tencent.service_client import ServiceResponse
-from tests.support.tencent import signed_reply
+from tests.support.tencent import pay_settings, signed_reply
 
 NOW = 1_700_000_006
 
@@ -135,17 +135,11 @@ def test_unreadable_keys_and_missing_keys_raise_at_construction(merchant):
 
 def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant, client_with):
     platform = merchant["platform"]
-    public = {
-        "public_key_id": platform["public_key_id"],
-        "public_key": platform["public_key_pem"],
-    }
     certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
-    for keys, serial in (
-        ({}, platform["certificate_serial"]),
-        (public, platform["public_key_id"]),
-    ):
-        client = client_with(platform_keys=certificates, **keys)
-        assert client.encryption_serial == serial
+    client = client_with(platform_keys=certificates)
+    assert client.encryption_serial == platform["certificate_serial"]
+    client = client_with(platform_keys=certificates, **pay_settings(merchant))
+    assert client.encryption_serial == platform["public_key_id"]
 
 
 # ---- answers
@@ -154,7 +148,7 @@ def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant,
 @pytest.fixture
 def client_with(merchant):
     def build(**keys):
-        pay = PaySettings(private_key=merchant["merchant"]["private_key_pem"], **keys)
+        pay = PaySettings(**{"private_key": merchant["merchant"]["private_key_pem"], **keys})
         return MerchantClient(SimpleNamespace(service="pay"), pay, now=lambda: NOW)
 
     return build
@@ -162,10 +156,7 @@ def client_with(merchant):
 
 @pytest.fixture
 def client(client_with, merchant):
-    platform = merchant["platform"]
-    return client_with(
-        public_key_id=platform["public_key_id"], public_key=platform["public_key_pem"]
-    )
+    return client_with(**pay_settings(merchant))
 
 
 @pytest.fixture

@@ -50,40 +50,6 @@ async def test_error_of_the_server_is_unavailable_and_logged_without_secrets(scr
     assert "hush" not in repr(logs)
 
 
-class SshServer(TCPServer):
-    async def handle_stream(self, stream, _address):
-        await stream.write(b"SSH-2.0-not-http\r\n\r\n")
-        stream.close()
-
-
-async def test_answer_that_is_not_http_and_a_refused_connection_are_unavailable(
-    make_service_client,
-):
-    listener, port = bind_unused_port()
-    server = SshServer()
-    server.add_socket(listener)
-    client = make_service_client("im", f"http://127.0.0.1:{port}")
-    with pytest.raises(ServiceUnavailable):
-        await client.request("GET", "/a")
-    server.stop()
-    with pytest.raises(ServiceUnavailable):
-        await client.request("GET", "/a")
-
-
-async def test_silent_service_is_unavailable_after_the_timeout(serve, make_service_client):
-    release = asyncio.Event()
-
-    async def silent(_request):
-        await release.wait()
-        return SUCCESS
-
-    try:
-        with pytest.raises(ServiceUnavailable):
-            await make_service_client("im", serve(silent), timeout=0.1).request("GET", "/a")
-    finally:
-        release.set()
-
-
 async def test_a_failed_request_is_repeated_once_where_that_is_safe(scripted):
     client, service = scripted(BROKEN, SUCCESS)
     answer = await client.request("POST", "/a", {}, b"{}", safe_to_repeat=True)
@@ -242,7 +208,18 @@ async def test_a_request_that_must_not_be_repeated_is_sent_once_on_its_own_conne
     assert (len(server.requests), len(server.streams)) == (2, 2)
 
 
-async def test_too_long_a_body_is_unavailable(server, client, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BODY_BYTES", 1)
+async def test_a_silent_service_too_long_a_body_and_a_refused_connection_are_unavailable(
+    server, client, make_service_client, monkeypatch
+):
+    impatient = make_service_client("im", f"http://127.0.0.1:{server.port}", timeout=0.1)
+    server.answering.clear()
     with pytest.raises(ServiceUnavailable):
-        await body_of(client, "/1")
+        await impatient.request("GET", "/1")
+    server.answering.set()
+    with monkeypatch.context() as small:
+        small.setattr(module, "MAX_BODY_BYTES", 1)
+        with pytest.raises(ServiceUnavailable):
+            await client.request("GET", "/1")
+    server.stop()
+    with pytest.raises(ServiceUnavailable):
+        await client.request("GET", "/1")
