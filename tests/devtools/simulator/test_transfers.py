@@ -178,5 +178,6 @@ async def test_failed_delivery_is_repeated_and_a_finished_bill_notified_again(
     await call("confirm", bill=NUMBER)
     assert len({notice.id for notice in await notices()}) == 1
     assert simulator.delivery.statuses == [503, 503, 204]
+    assert (await call("bills"))["paid_fen"] == 15_000
     await call("notify", bill=NUMBER)
     assert len(await notices()) == 4
