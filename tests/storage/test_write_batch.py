@@ -1,7 +1,8 @@
 """Writes of one atomic change, and commits of several in one transaction, on a real MongoDB."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,36 @@ from storage import database, write_batch
 from storage.database import Database
 from storage.rooms.rooms import _changes
 from storage.write_batch import MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
-from tests.support.commits import NAME, commit_in_flight
 from tests.support.room_builders import ANNA, BERT, live_room
 from tests.support.storage import StoresFixture
+
+NAME = "plain"
+
+
+@asynccontextmanager
+async def commit_in_flight(
+    commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """Inserts the rows 1 and -1, in a transaction that does not end before the block."""
+    monkeypatch.setattr(write_batch, "STALLED_SECONDS", 3600)
+    started, over = asyncio.Event(), asyncio.Event()
+    transaction = Database.transaction
+
+    async def wait(self: Database, work: Any) -> None:
+        started.set()
+        await over.wait()
+        await transaction(self, work)
+
+    batch = WriteBatch()
+    batch.insert(NAME, {"_id": 1}, {"_id": -1})
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "transaction", wait)
+        first = asyncio.ensure_future(commits.commit(batch))
+        await started.wait()
+    yield
+    over.set()
+    await first
+
 
 UNKNOWN_RESULT = OperationFailure(
     "no majority in time", 64, {"errorLabels": ["UnknownTransactionCommitResult"]}

@@ -1,15 +1,55 @@
 """Callbacks of Tencent IM and CSS; tests/tencent/test_callbacks.py shows what is refused."""
 
+import hashlib
+import json
 import time
 from typing import Any
 from unittest.mock import AsyncMock
+from urllib.parse import urlencode
 
 import pytest
 
 from core.limits import Rate, TokenBuckets
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
-from tests.support.callbacks import CallbackSender
+from tests.support.client import BASE, Reply
+
+
+class CallbackSender:
+    """Sends callbacks signed with the configured keys."""
+
+    def __init__(self, api: ApiFixture, server: ServerProcess) -> None:
+        self.api = api
+        self.settings = server.settings
+
+    async def im(self, content: Any, **query: str) -> Reply:
+        """Send an IM callback signed now; `query` replaces parameters."""
+        im, timestamp = self.settings.im, query.get("RequestTime", str(int(time.time())))
+        params = {
+            "SdkAppid": str(im.sdk_app_id),
+            "CallbackCommand": content.get("CallbackCommand", "x"),
+            "contenttype": "json",
+            "ClientIP": "203.0.113.7",
+            "OptPlatform": "IOS",
+            "Sign": hashlib.sha256(f"{im.callback_token}{timestamp}".encode()).hexdigest(),
+            "RequestTime": timestamp,
+            **query,
+        }
+        return await self.post(f"im/callback/?{urlencode(params)}", json.dumps(content).encode())
+
+    async def live(self, content: dict[str, Any], **overrides: Any) -> Reply:
+        """Send a CSS callback signed for ten minutes from now; `overrides` replaces fields."""
+        expires = overrides.get("t", int(time.time()) + 600)
+        key = self.settings.live.callback_key
+        sign = hashlib.md5(f"{key}{expires}".encode()).hexdigest()
+        return await self.post(
+            "live/callback/",
+            json.dumps({**content, "t": expires, "sign": sign, **overrides}).encode(),
+        )
+
+    async def post(self, path: str, body: bytes) -> Reply:
+        return await self.api.request("POST", BASE + path, data=body)
+
 
 OK_IM = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
 STATE_CHANGE = {
