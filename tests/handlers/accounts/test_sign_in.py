@@ -14,6 +14,7 @@ from tencent.wechat import WechatLogin
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 from tests.support.chat import decode_usersig
 from tests.support.mic import take_seat, user_type
+from tests.support.waiting import until
 
 APP = "wxca891295c56f2c79"
 OTHER_APP = "wx0123456789abcdef"
@@ -73,7 +74,11 @@ async def test_login_returns_the_room_in_which_the_user_still_is(api: ApiFixture
 # ---- registration
 
 
-async def test_new_user_has_the_wechat_profile_or_empty_fields(api: ApiFixture) -> None:
+async def test_new_user_has_the_wechat_profile_or_empty_fields_and_an_account_at_im(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert server.simulator
+    accounts = server.simulator.im.accounts
     face = "https://example.com/bert.jpg"
     for profile, expected in (
         ({"gender": 1, "face_url": face}, ("bert", 1, face)),
@@ -84,6 +89,7 @@ async def test_new_user_has_the_wechat_profile_or_empty_fields(api: ApiFixture) 
         info = (await ApiClient(api, "bert", reply).get("qlive_user/get_userinfo/")).ok()
         assert (info["nickname"], info["gender"], info["face_url"]) == expected
         assert (info["gold"], info["income"], info["is_matchmaker"]) == (0, 0, False)
+        await until(lambda user_id=reply["user_id"]: user_id in accounts)
 
 
 async def test_encrypted_data_that_is_invalid_or_of_another_user_or_app_creates_no_user(

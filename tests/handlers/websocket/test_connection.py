@@ -167,6 +167,18 @@ async def test_client_receives_nothing_of_the_room_before_its_registration_is_st
     assert (await socket.frame())["type"] == first_frame
 
 
+async def test_member_whose_socket_closes_while_it_joins_is_away(
+    api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
+) -> None:
+    host = await api.host()
+    with blocked_writes(db.members, host.id):
+        socket = await host.connect()
+        await until(lambda: server.context.stores.presence._registrar._queues)
+        socket.connection.transport.abort()
+        await until(lambda: server.context.hub.open == 0)
+    await until(lambda: (db.members.find_one({"_id": host.id}) or {}).get("away_at"))
+
+
 @pytest.mark.parametrize(("ended_by", "code"), [("logout", 4401), ("ban", 4503)])
 async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
     api: ApiFixture,

@@ -10,7 +10,7 @@ from rooms.members import GracePolicy, MemberSocket, Person
 from services.rooms import presence as module
 from services.rooms.presence import CLOCK_SKEW_MS
 from tests.support.presence import PresenceFixture, Process
-from tests.support.room_builders import ANNA, BERT, HOST
+from tests.support.room_builders import ANNA, BERT, GRACE, HOST
 
 NO_GRACE = GracePolicy(shown=0, viewer=0, guest=0, host=0)
 
@@ -89,6 +89,20 @@ async def test_all_due_absences_are_processed_although_rooms_and_lives_are_gone(
     await process.presence.process_absences()
     remaining = presences.database.collection("members").find({})
     assert [row["_id"] async for row in remaining] == [HOST.user_id]
+
+
+async def test_entry_by_http_restarts_the_grace_period(presences: PresenceFixture) -> None:
+    process, socket = await presences.connected(BERT)
+    loaded_before = await presences.load(BERT)
+    closed = await disconnect_ago(process, socket, 50_000)
+    await process.presence.seen(BERT.user_id, loaded_before)
+    row = await presences.row(BERT)
+    assert (row["away_at"], row["due_at"]) == (closed.at, closed.at + GRACE.viewer)
+    entered_at = now_ms()
+    await presences.see(process, BERT)
+    row = await presences.row(BERT)
+    assert row["away_at"] >= entered_at
+    assert row["due_at"] == row["away_at"] + GRACE.viewer
 
 
 # ---- reports from Tencent; the return value is the outcome
