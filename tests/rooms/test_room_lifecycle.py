@@ -242,3 +242,27 @@ def test_the_host_cannot_leave() -> None:
         room.leave(HOST.user_id)
     assert room.live
     assert not room.changed
+
+
+# ---- several changes in one batch
+
+
+def test_a_member_who_leaves_and_returns_keeps_only_the_new_membership() -> None:
+    room = live_room(BERT)
+    room.leave(BERT.user_id)
+    room.enter(BERT, NOW + 1)
+    assert (room.joined.keys(), room.gone) == ({BERT.user_id}, set())
+    assert room.not_present == {BERT.user_id}, "the sockets of before close"
+
+
+def test_a_user_who_enters_and_leaves_leaves_nothing_to_store() -> None:
+    room = live_room()
+    room.enter(BERT, NOW)
+    room.apply(BERT, NOW, 600)
+    room.leave(BERT.user_id)
+    assert (room.joined, room.gone, room.roles, room.not_present) == (
+        {},
+        set(),
+        {},
+        {BERT.user_id},
+    )
