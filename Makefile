@@ -14,13 +14,9 @@ WORKERS ?= 3
 # More workers than cores, because tests wait most of their time.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # Tests of pure rules: no server, no database, no network.
-PURE := tests/rooms tests/ledger tests/realtime/test_wire*.py
+PURE := tests/rooms tests/ledger tests/realtime/test_wire.py tests/realtime/test_frames.py
 # Tests whose number of examples is configurable; see tests/support/hypothesis_profiles.py.
-SCALED := tests/rooms/test_properties.py tests/ledger/test_properties.py \
-  tests/ledger/test_withdrawal_properties.py tests/ledger/test_refund_properties.py \
-  tests/realtime/test_wire*.py tests/realtime/test_fanout.py tests/test_schemathesis.py \
-  tests/handlers/payments/test_notifications.py \
-  tests/services/payments/test_payment_notices.py tests/services/payouts/test_transfer_notices.py
+SCALED = $(shell grep -lE "hypothesis_profiles|notice_storm|from hypothesis" -r tests --include="test_*.py")
 RULES := rooms/*,ledger/*,services/keeper.py,services/gold/ledger.py,services/payments/payments.py
 
 .PHONY: help setup run quick quick-tests quick-lint test test-long check lint bench chaos loadtest pictures sdk lock clean
@@ -28,8 +24,8 @@ RULES := rooms/*,ledger/*,services/keeper.py,services/gold/ledger.py,services/pa
 help:
 	@echo "make run        start the server on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
 	@echo "make quick      tests of the room and ledger rules, lint, types: 10 s"
-	@echo "make test       all tests: 5 min on two cores"
-	@echo "  COVER=1       measure coverage, for make check: half as long again"
+	@echo "make test       all tests: 3 min on two cores"
+	@echo "  COVER=1       measure coverage, for make check: a quarter longer"
 	@echo "  WORKERS=4     number of test workers; 3 by default"
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
 	@echo "make check      make lint; coverage of the last make test COVER=1"
@@ -70,7 +66,7 @@ quick-lint:
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy .
 
-# With COVER=1 it also measures coverage for `make check`, and takes half as long again.
+# With COVER=1 it also measures coverage for `make check`, and takes a quarter longer.
 test:
 	@scripts/setup test
 	$(PYTEST) $(if $(COVER),--cov --cov-report=)

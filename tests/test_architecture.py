@@ -57,9 +57,9 @@ def test_every_package_of_the_product_has_a_layer() -> None:
 def test_the_diagram_and_the_import_linter_have_the_same_layers() -> None:
     contracts = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["importlinter"]
     [layers] = [
-        it["layers"]
-        for it in contracts["contracts"]
-        if it["type"] == "layers" and "containers" not in it
+        contract["layers"]
+        for contract in contracts["contracts"]
+        if contract["type"] == "layers" and "containers" not in contract
     ]
     linted = [set(layer.split(" | ")) for layer in layers]
     assert [set(layer) for layer in LAYERS] == [{"server"}, *linted]

@@ -1,5 +1,6 @@
 """The mic over HTTP; tests/rooms show the rules of applications, invitations and seats."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -41,6 +42,22 @@ async def test_applicant_takes_a_seat_and_leaves_it_with_one_event_for_each_step
     assert (accepted["user_id"], accepted["age"]) == (anna.id, 27)
     left = (await socket.next("micro_leave"))["data"]
     assert (left["user_id"], left["reason"]) == (anna.id, "left")
+
+
+async def test_of_two_who_accept_at_once_one_gets_the_seat(api: ApiFixture) -> None:
+    host = await api.host()
+    men = [await api.guest(name, 1, host.live_id) for name in ("bert", "carl")]
+    for man in men:
+        (await call(man, "apply_micro")).ok()
+    socket = await host.watch()
+    replies = await asyncio.gather(*(call(man, "accept_micro") for man in men))
+    winner, loser = sorted(replies, key=lambda reply: reply.status)
+    assert loser.refusal == (409, "seat_taken")
+    accepted = (await socket.next("micro_accept"))["data"]
+    assert accepted["user_id"] == winner.ok()["user_id"]
+    assert (await host.get("get_playurl/", live_id=host.live_id)).ok()["male"] == {
+        key: value for key, value in winner.json.items() if key not in ("push_url", "gender")
+    }
 
 
 SETTINGS = {
