@@ -92,26 +92,29 @@ class ModerationService:
 
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
         self._im_safety_outbox.nudge()
-        # At once, although the outbox repeats it.
-        await self._end_presence(user_id, await self._stores.evictions.now_ms())
+        await self.enforce_ban(user_id)  # at once, although the outbox repeats it
         return user
 
     async def enforce_ban(self, user_id: str) -> None:
         """End all sessions of a banned user and remove them from every room; safe to repeat.
 
-        Does nothing for a user whose ban was lifted meanwhile.
+        Does nothing for a user whose ban was lifted meanwhile, and spares what the user has begun
+        since: sessions and sockets are read before the ban.
         """
         seen_at = await self._stores.evictions.now_ms()
-        user = await self._stores.users.find(user_id)
-        if user and user.banned:
-            await self._end_presence(user_id, seen_at)
-
-    async def _end_presence(self, user_id: str, seen_at: int) -> None:
-        """`seen_at`: a time (ms) at which the ban was not lifted."""
+        sessions = await self._stores.tokens.sessions(user_id)
+        if not await self._is_banned(user_id):
+            return
         # Before the tokens: sockets are to close with the code of a ban.
         await self._evictions.evict(UserEvicted(user_id, None, CloseCode.PUT_OUT, seen_at))
-        await self._sessions.revoke(user_id)
-        await self._keeper.leave_all(user_id, "banned")
+        for session in sessions:
+            await self._sessions.revoke(user_id, session.id)
+        if await self._is_banned(user_id):
+            await self._keeper.leave_all(user_id, "banned")
+
+    async def _is_banned(self, user_id: str) -> bool:
+        user = await self._stores.users.find(user_id)
+        return user is not None and user.banned
 
     async def _lift_ban(self, user_id: str, changes: Mapping[str, Any]) -> User:
         """Store the end of the ban and undo its mute; the user has to log in again."""

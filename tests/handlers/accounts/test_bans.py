@@ -164,3 +164,26 @@ async def test_a_late_notice_of_a_removal_spares_a_user_who_is_back(
     await late.receive()
     (await anna.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     await socket.next("micro_apply")
+
+
+async def test_a_ban_that_is_enforced_late_spares_what_its_user_has_begun_since(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = server.context
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    await ban(api, anna)
+    await until_delivered(server)
+    find, back = context.stores.users.find, []
+
+    async def find_before_the_ban_is_lifted(user_id: str) -> User | None:
+        monkeypatch.setattr(context.stores.users, "find", find)
+        user = await find(user_id)
+        await ban(api, anna, banned=False)
+        back.append(await api.guest("anna", 2, host.live_id))
+        return user
+
+    monkeypatch.setattr(context.stores.users, "find", find_before_the_ban_is_lifted)
+    await context.services.moderation.enforce_ban(anna.id)
+    (returned,) = back
+    (await returned.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
