@@ -6,7 +6,7 @@ from config.settings import Settings
 from rooms.members import GracePolicy
 from storage.accounts.tokens import EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
-from storage.chat import RelayCursorStore, RoomGroupStore
+from storage.chat.groups import RelayCursorStore, RoomGroupStore
 from storage.database import Database
 from storage.field_cipher import FieldCipher
 from storage.fleet import FleetStore
@@ -22,10 +22,10 @@ from storage.migrations import Migrator
 from storage.operators.approvals import ApprovalStore
 from storage.operators.audit import AuditStore
 from storage.operators.operators import OperatorSessionStore, OperatorStore
-from storage.orders import OrderStore
+from storage.payments.orders import OrderStore
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
-from storage.refund_cases import RefundCaseStore
+from storage.refunds.refund_cases import RefundCaseStore
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 from storage.rooms.rooms import RoomStore

@@ -14,7 +14,7 @@ from devtools.simulator.simulator import Simulator
 from ledger.journal import user_account
 from ledger.recharge import Order
 from storage.database import Database
-from storage.orders import OrderStore, new_number
+from storage.payments.orders import OrderStore, new_number
 from tests.support.client import BASE, UserClient
 
 BLOCK_ID = 1

@@ -5,7 +5,7 @@ import structlog
 from core.clock import now_ms
 from rooms.members import Person
 from services.keeper import Keeper
-from storage.chat import RoomGroupStore
+from storage.chat.groups import RoomGroupStore
 from storage.jobs.outbox import OutboxStore
 from tencent.errors import ImGroupMissing, ImGroupTaken
 from tencent.im import ImClient

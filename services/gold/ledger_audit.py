@@ -11,7 +11,7 @@ import structlog
 from ledger.recharge import CLOSE_AFTER
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.due import JobLeaseStore
-from storage.orders import OrderStore
+from storage.payments.orders import OrderStore
 
 log = structlog.get_logger("qlive.ledger_audit")
 

@@ -15,7 +15,7 @@ from services.payments.payments import PaymentService
 from storage.gold.ledger import LedgerStore
 from storage.gold.spent_gold import SpentGoldStore
 from storage.jobs.inbox import InboxMessage, InboxStore
-from storage.orders import OrderStore
+from storage.payments.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
 from tencent.message_push import (

@@ -21,7 +21,7 @@ from ledger.recharge import (
 )
 from services.gold.ledger import LockUsers
 from storage.gold.ledger import LedgerStore
-from storage.orders import OrderStore
+from storage.payments.orders import OrderStore
 
 
 class PaymentService:

@@ -15,7 +15,7 @@ from services.errors import SessionKeyMissing, TooManyOrders
 from services.gold.ledger import LockUsers
 from storage.accounts.users import User, UserStore
 from storage.gold.catalogue import RechargeBlockStore
-from storage.orders import OrderStore, new_number
+from storage.payments.orders import OrderStore, new_number
 from tencent.clients import PaymentClient
 from tencent.xpay import PROVIDER as XPAY
 

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from ledger.recharge import CLOSE_AFTER, QUERY_AFTER, ClaimedOrder, Order, Payment, PaymentRefused
 from services.jobs.claimed_jobs import ClaimedJob
 from services.payments.payments import PaymentService
-from storage.orders import OrderStore
+from storage.payments.orders import OrderStore
 from tencent.clients import PaymentClient
 from tencent.errors import ServiceUnavailable
 

@@ -17,8 +17,8 @@ from services.operators.approvals import ApprovalService
 from storage.errors import AlreadyDecided, OrderNotFound
 from storage.gold.ledger import LedgerStore
 from storage.gold.spent_gold import SpentGoldStore
-from storage.orders import OrderStore
-from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
+from storage.payments.orders import OrderStore
+from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
 
 MAX_SAVE_ATTEMPTS = 20
 """Maximum attempts to save a notice while the sweep changes the case."""

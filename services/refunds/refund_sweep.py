@@ -16,9 +16,9 @@ from services.gold.ledger import LockUsers
 from services.jobs.claimed_jobs import ClaimedJob
 from services.payouts.withdrawals import WithdrawalService
 from storage.gold.ledger import LedgerStore
-from storage.orders import OrderStore
+from storage.payments.orders import OrderStore
 from storage.payouts.withdrawals import PayeeStore
-from storage.refund_cases import RefundCaseChanged, RefundCaseStore
+from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore
 from tencent.clients import PaymentClient
 from tencent.errors import CALL_ERRORS, ServiceUnavailable
 

@@ -8,7 +8,7 @@ import re
 from services.chat.groups import REPLACE, queue_group_message
 from services.jobs.inbox import DONE, CallbackOutcome, ignored
 from services.rooms.presence import Presence
-from storage.chat import RoomGroupStore
+from storage.chat.groups import RoomGroupStore
 from storage.jobs.outbox import OutboxStore
 from tencent.callbacks import (
     CallbackEvent,

@@ -29,7 +29,7 @@ from ledger.withdrawals import Withdrawal, WithdrawalState
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
 from storage.errors import OrderInRefund
-from storage.refund_cases import RefundCaseChanged
+from storage.refunds.refund_cases import RefundCaseChanged
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore

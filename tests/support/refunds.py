@@ -22,7 +22,7 @@ from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.operators.operators import OperatorAccount
-from storage.orders import new_number
+from storage.payments.orders import new_number
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tests.support.storage import GiftProcess, StoresFixture, rose
 from tests.support.withdrawal_fixture import WithdrawalProcess

@@ -20,7 +20,7 @@ from storage.gold import ledger_reconciler as module
 from storage.gold.ledger import entry_document
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
-from storage.orders import new_number
+from storage.payments.orders import new_number
 from tests.support.storage import NAME, GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import open_room
 

@@ -13,7 +13,7 @@ from core.errors import WriteConflict
 from ledger.recharge import OPEN_FOR, ClaimedOrder, Order, Payment, Refund
 from services.payments.unpaid_orders import CLAIM_LEASE
 from storage.database import Document
-from storage.orders import OrderStore, new_number
+from storage.payments.orders import OrderStore, new_number
 from tests.support.storage import StoresFixture, profile_queries
 
 DAY = timedelta(days=1)
@@ -136,7 +136,11 @@ async def test_due_order_is_claimed_once_per_lease_whatever_the_clock_of_the_pro
             return datetime.now(tz) + DAY
 
     with monkeypatch.context() as ahead:
-        for module in ("storage.orders", "storage.jobs.due", "services.payments.unpaid_orders"):
+        for module in (
+            "storage.payments.orders",
+            "storage.jobs.due",
+            "services.payments.unpaid_orders",
+        ):
             ahead.setattr(f"{module}.datetime", FastClock)
         assert await claim(stores) is None
     await stores.orders.postpone(order.number, datetime.now(UTC))

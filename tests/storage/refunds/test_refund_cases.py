@@ -8,7 +8,7 @@ import pytest
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.errors import OrderInRefund, RefundCaseNotFound
-from storage.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
+from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
 from tests.support.storage import StoresFixture
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)

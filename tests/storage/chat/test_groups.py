@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage.chat import RelayClaim, RelayCursorStore, RelayPosition
+from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
 from tests.support.room_builders import ANNA, BERT, HOST
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room
