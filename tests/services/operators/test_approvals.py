@@ -167,7 +167,7 @@ async def test_decisions_at_once_have_one_outcome(approvals: ApprovalFixture) ->
     for name, result in zip(names, results, strict=True):
         expected = Approval if name == decided.decided_by else AlreadyDecided
         assert isinstance(result, expected), (name, decided.decided_by, result)
-    is_confirmed = decided.state == "confirmed"
+    is_confirmed = decided.state == "done"
     assert isinstance(declined, AlreadyDecided if is_confirmed else Approval)
     assert len(await approvals.stores.entries()) == is_confirmed
     assert await approvals.gold() == (LIMIT + 1 if is_confirmed else 0)
