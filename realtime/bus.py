@@ -46,18 +46,13 @@ class AudienceChanged:
 class UserEvicted:
     """Closes a user's socket in one room, or (None) in every room.
 
-    With a `number`, only a socket with that number or a lower one is closed: the message may arrive
-    after the user has reconnected.
+    Sockets with a higher `number` stay open: the message may arrive after the user has reconnected.
     """
 
     user_id: str
     live_id: int | None
     code: CloseCode
-    number: int | None = None
-
-    def concerns(self, number: int) -> bool:
-        """Whether it closes a socket of this number."""
-        return self.number is None or number <= self.number
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

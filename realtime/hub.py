@@ -82,11 +82,12 @@ class Hub:
     def evict(
         self, live_id: int, user_id: str, number: int, *, banned_until_left: bool = False
     ) -> None:
-        """Close a user's socket in a room: up to `number`, or any if `banned_until_left`."""
-        if banned_until_left:
-            self._bus.publish(UserEvicted(user_id, live_id, CloseCode.PUT_OUT))
-        else:
-            self._bus.publish(UserEvicted(user_id, live_id, CloseCode.NOT_A_MEMBER, number))
+        """Close a user's socket in a room, unless it has a higher number.
+
+        `banned_until_left`: with the code that forbids reconnecting.
+        """
+        code = CloseCode.PUT_OUT if banned_until_left else CloseCode.NOT_A_MEMBER
+        self._bus.publish(UserEvicted(user_id, live_id, code, number))
 
     def on_message(self, message: BusMessage) -> None:
         match message:
@@ -311,7 +312,7 @@ class Hub:
                 self.drop_if_idle(channel)
         if message.live_id is None:
             for outbox in self.with_token:  # joining ones, too, which have no number yet
-                if outbox.user_id == message.user_id and message.concerns(outbox.number):
+                if outbox.user_id == message.user_id and outbox.number <= message.number:
                     outbox.close(message.code)
 
     async def _backfill_in_background(self, channel: Channel) -> None:

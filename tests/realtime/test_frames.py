@@ -133,7 +133,7 @@ TEXTS = st.text(max_size=20)
 MESSAGES = st.one_of(
     st.builds(EventPublished, IDS, TEXTS, IDS, st.binary(max_size=300), st.booleans()),
     st.builds(AudienceChanged, IDS),
-    st.builds(UserEvicted, TEXTS, st.none() | IDS, st.sampled_from(CloseCode)),
+    st.builds(UserEvicted, TEXTS, st.none() | IDS, st.sampled_from(CloseCode), IDS),
     st.builds(ConnectionOpened, IDS, TEXTS, TEXTS, IDS),
     st.builds(TokenRevoked, TEXTS),
     st.builds(CatalogueChanged),
@@ -165,7 +165,7 @@ def test_random_bytes_unpack_to_none(data: bytes) -> None:
         '["me","audience_changed",null]',
         '["me","audience_changed"]',
         '["me","catalogue_changed",{"gifts":true}]',
-        '["me","user_evicted",{"user_id":"1","live_id":1,"code":4999}]',
+        '["me","user_evicted",{"user_id":"1","live_id":1,"code":4999,"number":1}]',
         '["me",["audience_changed"],{"live_id":1}]',
         '{"audience_changed":1}',
         "7",

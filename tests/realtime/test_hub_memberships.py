@@ -19,8 +19,8 @@ PUT_OUT, NOT_A_MEMBER = CloseCode.PUT_OUT, CloseCode.NOT_A_MEMBER
         (ConnectionOpened(ROOM, "b", "1", 9), None),
         (ConnectionOpened(ROOM + 1, "a", "1", 9), None),
         (TokenRevoked("t1"), CloseCode.TOKEN),
-        (UserEvicted("1", None, PUT_OUT), PUT_OUT),
-        (UserEvicted("1", ROOM + 1, PUT_OUT), None),
+        (UserEvicted("1", None, PUT_OUT, 5), PUT_OUT),
+        (UserEvicted("1", ROOM + 1, PUT_OUT, 5), None),
         (UserEvicted("1", ROOM, NOT_A_MEMBER, 4), None),
         (UserEvicted("1", ROOM, NOT_A_MEMBER, 5), NOT_A_MEMBER),
     ],
@@ -39,11 +39,13 @@ async def test_a_message_closes_the_sockets_that_it_concerns(
     assert hub_fixture.hub.sockets == (1 if code else 2)
 
 
-async def test_removed_user_is_closed_regardless_of_the_socket_number(
+async def test_the_removal_of_a_banned_user_spares_a_socket_that_was_opened_since(
     hub_fixture: HubFixture,
 ) -> None:
     outbox = await hub_fixture.join(OutboxSpy("1", number=5))
     hub_fixture.hub.evict(ROOM, "1", 4, banned_until_left=True)
+    assert outbox.code is None
+    hub_fixture.hub.evict(ROOM, "1", 5, banned_until_left=True)
     assert outbox.code == PUT_OUT
 
 
@@ -65,7 +67,7 @@ async def test_older_socket_joining_last_does_not_replace_the_newer(
     [
         ([ConnectionOpened(ROOM, "a", "1", 6)], CloseCode.REPLACED),
         ([TokenRevoked("t1")], CloseCode.TOKEN),
-        ([UserEvicted("1", None, PUT_OUT), TokenRevoked("t1")], PUT_OUT),
+        ([UserEvicted("1", None, PUT_OUT, 5), TokenRevoked("t1")], PUT_OUT),
     ],
     ids=["newer socket", "revoked token", "ban, which revokes the tokens"],
 )

@@ -76,8 +76,8 @@ async def test_every_message_is_delivered_once_and_in_order(
     messages: list[BusMessage] = [
         event(ROOM, 1),
         AudienceChanged(ROOM),
-        UserEvicted("1", ROOM, CloseCode.PUT_OUT),
-        UserEvicted("2", None, CloseCode.PUT_OUT),
+        UserEvicted("1", ROOM, CloseCode.PUT_OUT, 5),
+        UserEvicted("2", None, CloseCode.PUT_OUT, 5),
         ConnectionOpened(ROOM, "a", "3", 4),
         TokenRevoked("hash"),
         CatalogueChanged(),
