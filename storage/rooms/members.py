@@ -183,7 +183,10 @@ def _viewers_steps(
 
 
 def member_from(document: Document) -> Member:
-    return Member(**{**known_fields(Member, document), "user_id": document["_id"]})
+    fields = known_fields(Member, document)
+    if fields.get("stream"):
+        fields["stream"] = {**fields["stream"]}  # rooms of one query share the document
+    return Member(**{**fields, "user_id": document["_id"]})
 
 
 _COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}

@@ -14,7 +14,6 @@ from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
-from rooms.state import RoomState
 from storage.chat.groups import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
@@ -232,22 +231,27 @@ class RoomStore:
 
 
 def room_from(document: Document) -> Room:
-    """The room of a document; a field that the document lacks has its default."""
-    special = {
-        "live_id": document["_id"],
-        "owner": _with_person(Seat, document["owner"]),
-        "male": _with_person(Seat, document["male"]),
-        "female": _with_person(Seat, document["female"]),
-        "applications": {
+    """The room of a document, with which it shares no list or dict."""
+    return Room(
+        live_id=document["_id"],
+        group_id=document["group_id"],
+        owner=_with_person(Seat, document["owner"]),
+        epoch=document["epoch"],
+        version=document["version"],
+        status=document["status"],
+        started_at=document["started_at"],
+        cover=document["cover"],
+        male=_with_person(Seat, document["male"]),
+        female=_with_person(Seat, document["female"]),
+        applications={
             user_id: _with_person(Application, row)
             for user_id, row in document["applications"].items()
         },
-        "blocked": {**document["blocked"]},  # rooms of one query share the document
-        "removed": {**document["removed"]},
-        "members": {row["_id"]: member_from(row) for row in document.get("members", ())},
-        "read_at": int(document.get("read_at", 0)),
-    }
-    return Room(**{**known_fields(RoomState, document), **special})
+        blocked={**document["blocked"]},
+        removed={**document["removed"]},
+        members={row["_id"]: member_from(row) for row in document.get("members", ())},
+        read_at=int(document.get("read_at", 0)),
+    )
 
 
 def _guard(room: Room) -> Document:

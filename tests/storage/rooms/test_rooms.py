@@ -110,6 +110,14 @@ async def test_rooms_that_are_loaded_at_once_are_one_query_and_share_nothing(
     assert two == before
 
 
+async def test_a_document_sets_the_stored_fields_of_a_room_alone(stores: StoresFixture) -> None:
+    live_id = await open_room(stores)
+    before = await load_room(stores, live_id)
+    more = {"touched": ["owner"], "gone": [BERT.user_id], "of_a_later_release": 1}
+    await stores.rooms._rooms.update_one({"_id": live_id}, {"$set": more})
+    assert await load_room(stores, live_id) == before
+
+
 # ---- queries over many rooms
 
 
