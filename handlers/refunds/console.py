@@ -1,19 +1,17 @@
 """Operators' endpoints for refund cases: from the recharge over gifts to the hosts' income."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
 
 from handlers.base import endpoint
-from handlers.models import Page, ReasonRequest
+from handlers.models import CursorRequest, Page, ReasonRequest, RequestId, Response, UserId
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
-from handlers.refunds.models import (
-    RefundCaseResponse,
-    RefundRequest,
-    RefundRowResponse,
-    RefundSearchRequest,
-    SettleRefundRequest,
-)
 from ledger.errors import OrderNotSettleable, RequestIdReused
+from ledger.refund_cases import CaseState
+from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from services.errors import NotRefundable, RefundChanged, RequesterNotAllowed, SecondPersonRequired
 from storage.errors import (
     AlreadyDecided,
@@ -22,6 +20,54 @@ from storage.errors import (
     RefundCaseNotFound,
     UserNotFound,
 )
+
+OrderNumber = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,32}$")]
+
+
+class RefundRequest(ReasonRequest):
+    """`orders`: numbers of paid orders of the user, each of which is refunded whole."""
+
+    user_id: UserId
+    orders: Annotated[list[OrderNumber], Field(min_length=1, max_length=20)]
+    request_id: RequestId
+
+
+class SettleRefundRequest(ReasonRequest):
+    """`reason`: how the order was refunded, or why it never will be."""
+
+    order: OrderNumber
+
+
+class RefundSearchRequest(CursorRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    state: Literal["", CaseState] = ""
+
+
+class RefundRowResponse(Response):
+    """A refund case. Of its `gold`, `unspent` was in the user's balance at the preview."""
+
+    id: str
+    user_id: str
+    reason: str
+    state: CaseState
+    opened_by: str
+    opened_at: datetime
+    decided_by: str
+    decision_reason: str
+    decided_at: datetime | None
+    closed_at: datetime | None
+    fen: int
+    gold: int
+    unspent: int
+    orders: list[OrderStep]
+
+
+class RefundCaseResponse(RefundRowResponse):
+    """A refund case with all its steps; `uncovered` gold is in no gift either, so that the user owes it."""
+
+    uncovered: int
+    gifts: list[GiftStep]
+    hosts: list[HostStep]
 
 
 class OpsRefundsHandler(OperatorHandler):
