@@ -63,7 +63,7 @@ class RefundRowResponse(Response):
 
 
 class RefundCaseResponse(RefundRowResponse):
-    """A refund case with all its steps; `uncovered` gold is in no gift either, so that the user owes it."""
+    """A refund case with all its steps. The user owes the `uncovered` gold, which no gift holds."""
 
     uncovered: int
     gifts: list[GiftStep]
