@@ -5,10 +5,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Json
 
 Unverifiable = Literal["forged", "unsigned", "probe", "stale"]
-Mismatched = Literal[
-    "wrong_amount", "wrong_payer", "wrong_app", "wrong_merchant", "wrong_bill", "not_final"
-]
-"""Authentic notifications that do not match the order or the transfer, or come too early."""
+Mismatched = Literal["wrong_amount", "wrong_payer", "wrong_app"]
+"""Authentic notifications that do not match the order or the transfer."""
 Report = Literal["once", "never", "twice", "late"] | Unverifiable | Mismatched
 """How the server is notified."""
 
