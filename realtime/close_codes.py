@@ -1,4 +1,4 @@
-"""WebSocket close codes; the range says whether the client reconnects.
+"""WebSocket close codes, whose range decides whether the client reconnects.
 
 4000-4499 and all unlisted codes (1001, 1006, 1012): reconnect with `since`. 4500-4999: do not
 reconnect.

@@ -179,14 +179,14 @@ async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None
 def _frames_up_to(
     channel: Channel, since: ResumePosition, events: Sequence[NumberedEvent]
 ) -> list[bytes] | None:
-    """Frames of the stored events up to the channel's position; None if it has moved on."""
+    """Return the frames of stored events up to the channel's position; None if it has moved on."""
     if since.seq + len(events) < channel.last_seq:
         return None
     return [frames.event(channel.live_id, e) for e in events if e.seq <= channel.last_seq]
 
 
 def _reset_reason(channel: Channel, since: ResumePosition | None) -> str | None:
-    """Reason why a client cannot resume, judged by epoch and sequence number only."""
+    """Return why a client cannot resume, judged by epoch and sequence number; None if it can."""
     if since is None:
         return None
     if since.epoch != channel.epoch:

@@ -105,7 +105,7 @@ class Room(RoomState):
         return member.role
 
     def leave(self, user_id: str) -> None:
-        """Leave the room, seat and application; no error for non-members."""
+        """Leave the room, seat and application; a user who is no member may leave, too."""
         if self.role_of(user_id) == "host":
             raise HostMustEnd
         self.remove_member(user_id, "left")
@@ -139,7 +139,7 @@ class Room(RoomState):
         return self.ban_user(user_id, until, "host")
 
     def ban_user(self, user_id: str, until: int, reason: str) -> bool:
-        """As `remove_user` without the host check; `reason` is `banned` for operators."""
+        """Remove and ban a user without the check of the host; operators' `reason` is `banned`."""
         if user_id == self.host_id:
             raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
@@ -271,7 +271,7 @@ class Room(RoomState):
         return seat
 
     def refuse(self, user_id: str) -> None:
-        """Decline an invitation or withdraw an application; no error without either."""
+        """Decline an invitation or withdraw an application; does nothing without either."""
         application = self.applications.get(user_id)
         if application:
             self._end_application(user_id, "refused" if application.invited else "withdrawn")

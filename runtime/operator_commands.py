@@ -52,7 +52,7 @@ def _new_name(text: str) -> str:
 async def change(context: Context, args: argparse.Namespace) -> int:
     """Carry the action out between the begin and the completion of its audit entry.
 
-    What it has to say, perhaps a password that is stored nowhere, does not wait for the completion.
+    The result is printed before the completion: it may be a password that is stored nowhere.
     """
     parameters = {"role": args.role} if "role" in args else {}
     entry = await begin_entry(context, f"operator {args.action}", args.name, parameters)

@@ -176,9 +176,9 @@ async def _commit(session: Session) -> None:
 
 
 def _as_conflict(error: PyMongoError) -> Exception:
-    """WriteConflict if MongoDB says that nothing of the transaction stays, and to repeat it.
+    """Return a WriteConflict if MongoDB has kept nothing and recommends a repetition.
 
-    So it does of a lost race, a snapshot that is too old, and a transaction that it has aborted.
+    Examples are a lost race, a snapshot that is too old, and a transaction that it has aborted.
     """
     transient = error.has_error_label("TransientTransactionError")
     return WriteConflict() if transient and isinstance(error, OperationFailure) else error

@@ -86,7 +86,7 @@ async def _config(client: AsyncMongoClient[dict[str, Any]]) -> dict[str, Any] | 
 async def warn_of_mongodb_risks(database: Database, *, production: bool) -> None:
     """Log a warning for each risk found; never raises.
 
-    What the user may not read, or what fails, is skipped.
+    It skips a check that fails, or for which the database user has no permission.
     """
     with pymongo.timeout(CHECK_SECONDS):
         build = await _ask(database, "buildInfo")

@@ -27,8 +27,8 @@ RANDOM_BYTES, LENGTH_BYTES = 16, 4
 # "virtual payment on iOS", "virtual payment callbacks", "penalty for violation", "user information:
 # withdrawn authorization". The fields of MERCHANT_STATE are known from samples only.
 REFUND_QUESTION = "xpay_subscribe_ios_refund_query_notify"
-"""Apple asks through WeChat whether to refund an order, up to three times, for 3 s each. The name
-says subscription; it comes for ordinary orders, too."""
+"""Apple asks through WeChat whether to refund an order, up to three times, for 3 s each. Despite
+its name, it comes for ordinary orders, too."""
 COIN_PAYMENT = "xpay_coin_pay_notify"
 COMPLAINT = "xpay_complaint_notify"
 MERCHANT_STATE = "xpay_wxpay_callback_notify"

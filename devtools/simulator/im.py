@@ -44,7 +44,7 @@ class SimulatedIm:
         }
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answers every request with HTTP 200; ErrorCode has the result."""
+        """Answers every request with HTTP 200; the result is in ErrorCode."""
         return self._envelope(*self._outcome(request))
 
     def chat(self, request: SimulatorRequest) -> SimulatorReply:

@@ -15,13 +15,13 @@ OTHER_USER, OTHER_APP = 70013, 70014
 FIELDS = {"TLS.identifier", "TLS.sdkappid", "TLS.time", "TLS.expire", "TLS.sig"}
 
 Outcome = tuple[int, dict[str, Any]]
-"""ErrorCode, and the other fields of an answer."""
+"""ErrorCode and the other fields of an answer of IM."""
 
 
 class SimulatedSanctions:
-    """Kicks by user, and mutes by group and user.
+    """Stores the kicks of users, and their mutes in groups.
 
-    For tests: `kicked` (UserID -> Unix seconds) and `muted` (GroupId -> UserID -> until).
+    Tests use `kicked` (UserID -> Unix seconds) and `muted` (GroupId -> UserID -> until).
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class SimulatedSanctions:
         return self.muted.get(group_id, {}).get(user_id, 0) > self._now()
 
     def ended(self, user_id: str, signed_at: int) -> bool:
-        """Whether a kick has ended a UserSig, whose time has whole seconds only."""
+        """Return whether a kick has ended a UserSig, whose time has whole seconds only."""
         return signed_at <= self.kicked.get(user_id, -1)
 
 
 def usersig_error(usersig: str, key: str, identifier: str, sdk_app_id: int, now: float) -> int:
-    """IM's error number, or 0 if `usersig` authenticates `identifier` at `now` (Unix seconds).
+    """Return IM's error number; 0 if `usersig` authenticates `identifier` at `now` (Unix seconds).
 
-    Implemented independently of the signing side.
+    The check is written independently of the signing side.
     """
     if not usersig:
         return EMPTY
@@ -82,7 +82,7 @@ def usersig_error(usersig: str, key: str, identifier: str, sdk_app_id: int, now:
 
 
 def signed_at(usersig: str) -> int:
-    """When a UserSig was signed, in Unix seconds; 0 if it is malformed."""
+    """Return the time at which a UserSig was signed, in Unix seconds; 0 if it is malformed."""
     ticket = _read_usersig(usersig)
     return int(ticket["TLS.time"]) if ticket else 0
 

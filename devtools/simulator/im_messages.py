@@ -15,9 +15,9 @@ MAX_RECORDED = 1000
 
 
 class SimulatedMessages:
-    """Messages to groups and to single users.
+    """Accepts messages to groups and to single users.
 
-    `sent`: the last MAX_RECORDED ones, in order, as
+    `sent` has the last MAX_RECORDED ones, in order, as
     `{"group" | "to", "text", "priority"?, "random"}`.
     """
 

@@ -19,9 +19,9 @@ MAX_AGE_SECONDS = 300
 
 
 class SimulatedCss:
-    """Streams behind Tencent Cloud's TC3 signature check.
+    """Drops streams for requests that pass Tencent Cloud's TC3 signature check.
 
-    For tests: `dropped` holds the names of all drop requests, in order.
+    Tests use `dropped`, which has the names of all dropped streams, in order.
     """
 
     def __init__(self, live: LiveSettings, now: Callable[[], float]) -> None:
@@ -31,7 +31,7 @@ class SimulatedCss:
         self._now = now
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Always HTTP 200, a failure in Response.Error; succeeds even if no such stream is live."""
+        """Answers HTTP 200, with a failure in Response.Error; a stream need not be live."""
         content: dict[str, Any] = {"RequestId": "simulated"}
         if code := self._auth_error(request):
             content["Error"] = {"Code": code, "Message": f"error {code}"}

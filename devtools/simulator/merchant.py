@@ -26,14 +26,14 @@ AUTHORIZATION = re.compile(
     r'signature="(?P<signature>[^"]*)",timestamp="(?P<stamp>\d{1,12})",serial_no="(?P<serial>[^"]*)"'
 )
 Outcome = tuple[int, dict[str, Any]]
-"""HTTP status and content; an empty content is an empty body."""
+"""HTTP status and content of an answer; an empty content is sent as an empty body."""
 
 
 class SimulatedMerchantApi:
     """Verifies the requests of one merchant and signs the answers.
 
-    `signs_refusals`, for tests: whether answers of HTTP 400 and more are signed, too; WeChat Pay
-    promises it for successes only.
+    `signs_refusals` is for tests: it decides whether answers of HTTP 400 and more are signed, too.
+    WeChat Pay promises a signature for successes only.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SimulatedMerchantApi:
         self._platform = RSA.import_key(dev.platform_private_key)
 
     def answer(self, request: SimulatorRequest, outcome: Callable[[], Outcome]) -> SimulatorReply:
-        """The answer, signed: that of `outcome` if the request is authentic."""
+        """Returns the signed answer: that of `outcome` if the request is authentic."""
         status, content = self._outcome(request, outcome)
         reply = json_reply(content, status) if content else SimulatorReply(status, {}, b"")
         if status >= 400 and not self.signs_refusals:
@@ -62,7 +62,7 @@ class SimulatedMerchantApi:
         return replace(reply, headers={**reply.headers, **self.signed(reply.body)})
 
     def signed(self, body: bytes, at: float | None = None) -> dict[str, str]:
-        """Headers that sign an answer or notification; `at` in Unix seconds, by default now."""
+        """Returns headers that sign an answer or notification; `at` is in Unix seconds, or now."""
         timestamp, nonce = str(int(self.now() if at is None else at)), secrets.token_hex(16)
         return {
             "Wechatpay-Timestamp": timestamp,
@@ -81,8 +81,10 @@ class SimulatedMerchantApi:
         *,
         original: str = "transaction",
     ) -> SimulatedNotification:
-        """A notification, genuine unless `mode` is one of Unverifiable; `event` is e.g.
-        "TRANSACTION.SUCCESS", `original` the content's type."""
+        """Builds a notification, which is genuine unless `mode` is one of Unverifiable.
+
+        `event` is "TRANSACTION.SUCCESS" or another one, and `original` is the type of the content.
+        """
         envelope = {
             "id": f"EV-{secrets.token_hex(10)}",
             "create_time": self.china_time(self.now()),
@@ -116,7 +118,7 @@ class SimulatedMerchantApi:
         }
 
     def verify(self, text: bytes, signature: str) -> bool:
-        """Whether the merchant signed `text`."""
+        """Returns whether the merchant signed `text`."""
         try:
             raw = base64.b64decode(signature, validate=True)
             pkcs1_15.new(self._merchant).verify(SHA256.new(text), raw)
@@ -125,7 +127,7 @@ class SimulatedMerchantApi:
         return True
 
     def decrypt(self, request: SimulatorRequest, field: object) -> str | None:
-        """A field encrypted for WeChat Pay, None if it is not: OAEP with SHA-1 in both places."""
+        """Decrypts a field (OAEP with SHA-1 in both places); None if it is not encrypted for us."""
         if request.header("Wechatpay-Serial") != self._platform_id:
             return None
         try:

@@ -27,7 +27,7 @@ class SimulatedNotification:
 
 
 class SimulatedDelivery:
-    """Background deliveries; `statuses`, their HTTP answers, are for tests."""
+    """Delivers notifications in the background; tests use `statuses`, the HTTP answers."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
@@ -71,7 +71,7 @@ async def _run(work: Callable[[], Coroutine[Any, Any, None]], mode: Report) -> N
 
 
 class SimulatedPushes:
-    """Message pushes of a mini-program to `address`; `aes_key` is "" in plain mode."""
+    """Builds message pushes of a mini-program to `address`; `aes_key` is "" in plain mode."""
 
     def __init__(
         self, address: str, token: str, aes_key: str, app_id: str, now: Callable[[], float]
@@ -85,7 +85,7 @@ class SimulatedPushes:
     def report(
         self, content: Mapping[str, Any], mode: str, address: str = ""
     ) -> SimulatedNotification:
-        """A push, genuine unless `mode` is one of Unverifiable."""
+        """Builds a push, which is genuine unless `mode` is one of Unverifiable."""
         text, now = json.dumps(content, ensure_ascii=False), self._now()
         pushes = self._protocol("a guess" if mode == "forged" else self._token)
         at = int(now - (HOUR if mode == "stale" else 0))
@@ -102,7 +102,7 @@ class SimulatedPushes:
         return SimulatedNotification(url, text.encode(), JSON_HEADERS)
 
     def event(self, name: str, openid: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """The content of an event: `fields` after those that all events have."""
+        """Returns the content of an event: `fields` follow those that all events have."""
         return {
             "ToUserName": "gh_simulator",
             "FromUserName": openid,
@@ -113,7 +113,7 @@ class SimulatedPushes:
         }
 
     def open_reply(self, body: bytes) -> dict[str, Any] | None:
-        """The content of a reply, None if it is not encrypted and signed as the mode requires."""
+        """Returns the content of a reply; None if not encrypted and signed as the mode requires."""
         try:
             reply = json.loads(body)
         except ValueError:
@@ -130,14 +130,14 @@ class SimulatedPushes:
         return None if opened.refused else dict(opened.content)
 
     def _protocol(self, token: str) -> MessagePushReader:
-        """The protocol is the same in both directions."""
+        """Returns the protocol, which is the same in both directions."""
         return MessagePushReader(token, self._aes_key, self._app_id)
 
 
 async def post_notification(
     notification: SimulatedNotification, seconds: float = 5.0
 ) -> tuple[int, bytes]:
-    """HTTP status and body; 599 without one if the request failed or timed out."""
+    """Returns the HTTP status and body; 599 and no body if the request failed or timed out."""
     request = HTTPRequest(
         notification.address,
         "POST",

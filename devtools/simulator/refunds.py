@@ -34,10 +34,10 @@ class SimulatedRefund:
 
 
 class SimulatedRefunds:
-    """`refunds` (by our number), `outcome`, `mode` and `fault` are for tests.
+    """Ends refunds and notifies the server; tests use `refunds` (by our number) and the switches.
 
-    A refund ends after a moment with `outcome`, and its notification is sent as `mode` says; a
-    `held` refund ends on request. `fault` applies to the next request: NOT_ENOUGH refuses it,
+    A refund ends after a moment with `outcome`, and its notification is sent in `mode`; a `held`
+    refund ends on request. `fault` applies to the next request: NOT_ENOUGH refuses it,
     `lost` accepts it without an answer.
     """
 
@@ -54,13 +54,13 @@ class SimulatedRefunds:
             self._delivery.run(partial(self._end, refund, self.outcome, self.mode))
 
     def take_fault(self, name: str) -> bool:
-        """Whether this request gets the fault."""
+        """Returns whether this request gets the fault."""
         hit = self.fault == name
         self.fault = "" if hit else self.fault
         return hit
 
     def refunded(self, order: str) -> int:
-        """Sum of an order's refunds that have not failed, in fen."""
+        """Returns the sum of an order's refunds that have not failed, in fen."""
         own = [refund for refund in self.refunds.values() if refund.order == order]
         return sum(refund.fen for refund in own if refund.state != "failed")
 
@@ -69,7 +69,7 @@ class SimulatedRefunds:
         return request.model_dump()
 
     def end(self, request: EndRefundRequest) -> dict[str, Any]:
-        """ValueError if there is no such refund."""
+        """Ends a refund, or notifies of an ended one again; ValueError for an unknown one."""
         refund = self.refunds.get(request.refund)
         if refund is None:
             raise ValueError("refund: our number")

@@ -8,18 +8,18 @@ Unverifiable = Literal["forged", "unsigned", "probe", "stale"]
 Mismatched = Literal["wrong_amount", "wrong_payer", "wrong_app"]
 """Authentic notifications that do not match the order or the transfer."""
 Report = Literal["once", "never", "twice", "late"] | Unverifiable | Mismatched
-"""How the server is notified."""
+"""Way in which the server is notified."""
 
 
 class EmptyRequest(BaseModel):
-    """Nothing is required."""
+    """A request without fields."""
 
 
 class PhoneLoginRequest(BaseModel):
     """The same `name` is the same user; the demo data has hongniang1, hongniang2, 建国, 秀英, …
 
-    The exchange of the code fails with `errcode` unless it is 0. `modern`: as WeChat since 2022-11,
-    without name, gender and picture.
+    The exchange of the code fails with `errcode` unless it is 0. `modern` leaves out name, gender
+    and picture, as WeChat does since 2022-11.
     """
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -60,7 +60,7 @@ class ConfirmTransferRequest(ChosenTransferRequest):
 
 
 class TransferFaultRequest(BaseModel):
-    """How many of the next requests about transfers get a fault; 0 ends it."""
+    """Gives the next `times` requests about transfers a fault; 0 ends it."""
 
     fault: Literal["NOT_ENOUGH", "FREQUENCY_LIMITED", "lost", "accepted"]
     times: int = Field(1, ge=0)

@@ -41,7 +41,7 @@ from devtools.simulator.xpay import SimulatedXpay
 MAX_LOG_ENTRIES = 200
 
 Control = tuple[type[BaseModel], Callable[[Any], dict[str, Any]]]
-"""Model of a request to the simulator itself, and what carries it out."""
+"""Model of a request to the simulator itself, and the function that carries it out."""
 Answer = Callable[[SimulatorRequest], SimulatorReply]
 
 
@@ -131,7 +131,7 @@ class Simulator:
         return None
 
     def _log_request(self, service: str, request: SimulatorRequest, reply: SimulatorReply) -> None:
-        # Neither query nor body: they hold codes, secrets and signatures.
+        # Query and body are left out, because they have codes, secrets and signatures.
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         entry = {"at": at, "service": service, "path": request.path, "outcome": _outcome(reply)}
         self.log.append(entry)
@@ -154,7 +154,7 @@ def _carry_out(
 
 
 def _outcome(reply: SimulatorReply) -> str:
-    """The service's own error code, which its HTTP status may hide."""
+    """Returns the service's own error code, which its HTTP status may hide."""
     content = json.loads(reply.body or b"{}")
     error = content.get("Response", {}).get("Error", {})
     code = (

@@ -71,7 +71,7 @@ class SimulatedTransfers:
         self.bills: dict[str, SimulatedBill] = {}
         self.faults: Counter[str] = Counter()
         self.close_mode: Report = "once"
-        """How the notifications of cancelled bills are sent."""
+        """Way in which the notifications of cancelled bills are sent."""
         self._api = api
         self._delivery = delivery
 
@@ -227,7 +227,7 @@ class SimulatedTransfers:
         }
 
     def _next(self, fault: str) -> bool:
-        """Whether this request gets the fault, which then counts down."""
+        """Returns whether this request gets the fault, and counts it."""
         if not self.faults[fault]:
             return False
         self.faults[fault] -= 1
@@ -235,6 +235,6 @@ class SimulatedTransfers:
 
 
 def _is_name_wrong(bill: Mapping[str, Any]) -> bool:
-    """Whether a required real name is missing, or is given for too small an amount."""
+    """Returns whether a required real name is missing, or is given for too small an amount."""
     fen, is_named = bill["transfer_amount"], "user_name" in bill
     return (fen >= NAME_FROM_FEN and not is_named) or (fen < MIN_NAMED_FEN and is_named)

@@ -29,14 +29,17 @@ class LoginCode:
 
 
 def openid_of(name: str) -> str:
-    """The openid of the user `name`, the same on every run and for every app."""
+    """Returns the openid of the user `name`, the same on every run and for every app."""
     digest = hashlib.sha256(f"qlive simulator:{name}".encode()).digest()
     return "o" + base64.urlsafe_b64encode(digest).decode()[:27]
 
 
 class SimulatedWechat:
-    """Login codes, single-use and valid for five minutes; each user's latest session key; and one
-    access token per app, shared until renewed. `apps` maps appId to secret."""
+    """Issues login codes, session keys and access tokens; `apps` maps appId to secret.
+
+    A code is valid once, for five minutes. A user has one session key, the latest. An app has one
+    access token, which is shared until it is renewed.
+    """
 
     def __init__(self, apps: Mapping[str, str], now: Callable[[], float]) -> None:
         self.apps = dict(apps)
@@ -62,7 +65,7 @@ class SimulatedWechat:
         return code
 
     def signer(self, text: str, signature: str) -> str | None:
-        """The openid whose latest session key signed `text`, or None.
+        """Returns the openid whose latest session key signed `text`, or None.
 
         `signature` is a hex HMAC-SHA256; earlier session keys of a user are invalid.
         """
@@ -72,7 +75,7 @@ class SimulatedWechat:
         return None
 
     def jscode2session(self, request: SimulatorRequest) -> SimulatorReply:
-        """HTTP 200 and text/plain for success and failure alike, as in WeChat."""
+        """Answers HTTP 200 and text/plain for success and failure alike, as WeChat does."""
         errcode = self._request_error(request)
         if not errcode:
             code = self._find(request.query["js_code"], request.query["appid"])
@@ -86,7 +89,7 @@ class SimulatedWechat:
         return json_reply(refusal, content_type="text/plain")
 
     def _find(self, text: str, app_id: str) -> LoginCode | None:
-        """The code, used or not; None if unknown, expired or issued for another app."""
+        """Returns the code, used or not; None if it is unknown, expired or of another app."""
         now = self._now()
         self._codes = {key: code for key, code in self._codes.items() if code.until > now}
         code = self._codes.get(text)
@@ -118,7 +121,7 @@ class SimulatedWechat:
         return json_reply({"access_token": token, "expires_in": seconds})
 
     def is_access_token(self, token: str) -> bool:
-        """Whether `token` was issued and has not expired."""
+        """Returns whether `token` was issued and has not expired."""
         now = self._now()
         return any(token == issued and now < until for issued, until in self._tokens.values())
 

@@ -21,7 +21,7 @@ REFUND_STATUSES = {"pending": 1, "done": REFUNDED, "failed": 7}
 
 
 class SimulatedXpay:
-    """Paid orders; `orders` (by OutTradeNo, as in query_order) and `app_key` are for tests."""
+    """Keeps paid orders; tests use `orders` (by OutTradeNo, as in query_order) and `app_key`."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class SimulatedXpay:
     # ---- server API
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """HTTP 200 for success and failure alike, as in WeChat."""
+        """Answers HTTP 200 for success and failure alike, as WeChat does."""
         name, content = request.path.removeprefix("/xpay/"), request.json_object()
         if not self._wechat.is_access_token(request.query.get("access_token", "")):
             return error_reply(BAD_TOKEN, "invalid credential")
@@ -80,7 +80,7 @@ class SimulatedXpay:
     # ---- phone
 
     def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
-        """Pays by a phone's payment call: order number and notification, or why it cannot."""
+        """Pays by a phone's call; returns order number and notification, or the wrong field."""
         bought = self.buy(call)
         if isinstance(bought, str):
             return bought
@@ -88,7 +88,7 @@ class SimulatedXpay:
         return bought["order_id"], self._pushes.report(content, mode)
 
     def buy(self, call: Mapping[str, Any]) -> dict[str, Any] | str:
-        """Pay by a phone's payment call; the order, or the parameter that WeChat rejects."""
+        """Pays by a phone's payment call; returns the order, or the field that WeChat rejects."""
         sign_data = str(call.get("signData", ""))
         try:
             purchase = json.loads(sign_data)
@@ -104,7 +104,7 @@ class SimulatedXpay:
         return self.take(purchase, openid)
 
     def take(self, purchase: Mapping[str, Any], openid: str) -> dict[str, Any]:
-        """Pay the order of a purchase; the order as query_order shows it."""
+        """Pays the order of a purchase; returns it as query_order shows it."""
         fee = purchase["goodsPrice"] * purchase["buyQuantity"]
         return self.orders.setdefault(
             purchase["outTradeNo"],
@@ -123,7 +123,7 @@ class SimulatedXpay:
         )
 
     def delivery(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """The event by which WeChat requests delivery of an order."""
+        """Returns the event by which WeChat requests the delivery of an order."""
         purchase = order["_purchase"]
         fields = {
             "OpenId": order["_openid"],
@@ -147,7 +147,7 @@ class SimulatedXpay:
     # ---- refunds
 
     def _refund(self, order: dict[str, Any], content: Mapping[str, Any]) -> int:
-        """The errcode of refund_order; -1 if the refund was taken but the answer is lost."""
+        """Returns the errcode of refund_order; -1 if it took the refund but the answer is lost."""
         number, fen = str(content.get("refund_order_id")), content.get("refund_fee")
         if number in self._refunds.refunds:
             return DUPLICATE
@@ -166,7 +166,7 @@ class SimulatedXpay:
         return -1 if self._refunds.take_fault("lost") else 0
 
     def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
-        """Called again when a refund is notified again: it moves nothing twice."""
+        """Applies the refund to its order, once, and builds a notification of it."""
         order = self.orders[refund.order]
         if refund.state == "failed" and not refund.is_returned:
             refund.is_returned = True
@@ -195,7 +195,7 @@ def _is_signed(app_key: str, target: str, text: str, signature: object) -> bool:
 
 
 def _as_order(refund: SimulatedRefund) -> dict[str, Any]:
-    """A refund as query_order shows it: an order of its own."""
+    """Returns a refund as query_order shows it: as an order of its own."""
     return {
         "order_id": refund.number,
         "status": REFUND_STATUSES[refund.state],

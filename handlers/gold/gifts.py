@@ -1,8 +1,8 @@
 """Gifts: the list, giving one, and rankings; the configs of the mini-program.
 
 China's rules on live tipping forbid rankings by gifts alone, and the display of a user's spending
-without consent: rankings show who agreed, without any sum. Production shows none unless
-`ranking.public` says so.
+without consent: rankings show the users who agreed, without any sum. Production shows rankings only
+if `ranking.public` is true.
 """
 
 from datetime import UTC, datetime

@@ -36,8 +36,8 @@ InTransaction = Callable[[Any], Awaitable[None]]
 class LedgerService:
     """Moves gold, idempotently by key: entry and balances in one transaction.
 
-    A repeated key returns the stored answer, with other content it raises RequestIdReused. What
-    `in_transaction` writes commits together with the entry, which it may refuse.
+    A repeated key returns the stored answer; with other content it raises RequestIdReused. The
+    writes of `in_transaction` commit together with the entry, and its error refuses the entry.
     """
 
     def __init__(self, ledger: LedgerStore, hold: LockUsers) -> None:

@@ -160,9 +160,9 @@ class WithdrawalService:
 
         A request at the time of the stop is either refused, or found here.
 
-        What WeChat Pay does not know yet is returned at once. The rest is cancelled there, which
-        takes a while, and which the user's confirmation may precede: call it again until it
-        returns True. The income is then the user's again, or paid.
+        A withdrawal that WeChat Pay does not know yet is returned at once. The others are cancelled
+        there. That takes a while, and the user may confirm before it is done: call it again until
+        it returns True. The income is then the user's again, or paid.
         """
         for withdrawal in await self._withdrawals.open_of(user_id):
             with suppress(NotCancellable):  # final since it was read

@@ -1,4 +1,4 @@
-"""Reads what became of a user's gold, from `ledger`, `users` and `withdrawals`."""
+"""Reads how a user's gold was spent, from `ledger`, `users` and `withdrawals`."""
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -14,16 +14,17 @@ from storage.database import Collection, Database, Document, Session
 G = TypeVar("G")
 GIFTS_PER_QUERY = 200
 MAX_READ = 20_000
-"""Gifts read for one plan: bounds its transaction, also with many gifts that cost nothing."""
+"""Maximum number of gifts read for one plan. It bounds the plan's transaction, also if the user
+gave many gifts that cost nothing."""
 MAX_EVIDENCE = 2_000
-"""Gifts read as evidence about one recharge, the first ones after it: bounds the time of an answer,
-whose sum is a lower bound if there are more."""
+"""Maximum number of gifts read as evidence about one recharge, from the first one after it. It
+bounds the time of an answer. If there are more gifts, the answer's sum is a lower bound."""
 
 
 class SpentGoldStore:
-    """Use of a user's gold: gifts, and where their hosts' income is.
+    """Finds the gifts that a user gave, and the income that their hosts have left of them.
 
-    Reads `ledger`, `users` and `withdrawals`; writes nothing.
+    It reads `ledger`, `users` and `withdrawals`, and writes nothing.
     """
 
     def __init__(self, database: Database) -> None:
@@ -32,17 +33,17 @@ class SpentGoldStore:
         self._withdrawals: Collection = database.collection("withdrawals")
 
     def gifts(self, session: Session, user_id: str, since: datetime) -> AsyncGenerator[GiftStep]:
-        """Gifts that the user gave since then, newest first, without reversed ones.
+        """Return the gifts that the user gave since then, newest first, without reversed ones.
 
-        Only those among the newest MAX_READ.
+        It reads the newest MAX_READ gifts and leaves out older ones.
         """
         newest = [("at", -1)]
         return self._gifts(user_id, since, newest, MAX_READ, _gift_from, session)
 
     async def gold_gifts(self, user_id: str, since: datetime) -> list[GoldGift]:
-        """Gifts that the user paid with gold since then, oldest first, without reversed ones.
+        """Return the gifts that the user paid with gold since then, oldest first.
 
-        At most MAX_EVIDENCE.
+        Reversed ones are left out. It reads the first MAX_EVIDENCE gifts and leaves out later ones.
         """
         found = self._gifts(user_id, since, [("at", 1)], MAX_EVIDENCE, _gold_gift_from)
         return [gift async for gift in found if gift.gold]
@@ -66,7 +67,7 @@ class SpentGoldStore:
                         yield parse(row)
 
     async def incomes(self, session: Session, hosts: Sequence[str]) -> dict[str, HostIncome]:
-        """Where the income of these users is."""
+        """Return the income of each user: what they have, what withdrawals hold, what was paid."""
         of_hosts = {"_id": {"$in": [*hosts]}}
         rows = await self._users.find(of_hosts, {"income": 1}, session=session).to_list()
         steps: list[Document] = [
@@ -84,7 +85,7 @@ class SpentGoldStore:
         return {row["_id"]: _income_from(row, withdrawn[row["_id"]]) for row in rows}
 
     async def _reversed(self, keys: Sequence[str], session: Session | None) -> set[str]:
-        """The gifts among these that were reversed."""
+        """Return the ids of those gifts that were reversed."""
         reversals = {reversal_key(key): key for key in keys}
         where = {"_id": {"$in": [*reversals]}}
         rows = await self._ledger.find(where, {"_id": 1}, session=session).to_list()

@@ -249,7 +249,7 @@ class PresenceStore:
         """Extend the process's lease by `seconds` from now; False if it had none or it had expired.
 
         Other processes may then have presumed this one dead. The lease names the schema of the
-        process, for migrations that older ones could not bear.
+        process, so that a migration can wait until no process with an older one is left.
         """
         renewed: Document = {
             "held": {"$gte": ["$expires_at", "$$NOW"]},  # a missing field is less than any date
@@ -266,7 +266,7 @@ class PresenceStore:
         return bool(lease and lease["held"])
 
     async def other_processes(self, process: str) -> int:
-        """How many processes beside this one hold a valid lease."""
+        """Count the other processes that hold a valid lease."""
         valid = {"$expr": {"$gte": ["$expires_at", "$$NOW"]}}
         return await self._processes.count_documents({"_id": {"$ne": process}, **valid})
 
