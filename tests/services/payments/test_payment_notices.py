@@ -11,6 +11,7 @@ import pytest
 
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
 from devtools.simulator.platform_events import SimulatedPlatformEvents
+from ledger.recharge import Payment
 from ledger.refund_plan import OrderStep
 from services.errors import RefundChanged
 from services.payments.payment_notifications import message_of, push_of
@@ -21,7 +22,7 @@ from tencent.message_push import (
     MessagePush,
     MessagePushReader,
 )
-from tencent.xpay import REFUNDED
+from tencent.xpay import DELIVERED, REFUNDED
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.refunds import RefundFixture
 from tests.support.tencent import Clock
@@ -96,6 +97,40 @@ async def test_a_refund_notice_reverses_each_order_once_and_closes_the_case_once
     )
     assert (await refunds.balances())[0] == (0, 0, 0, 0)
     await refunds.check()
+
+
+async def test_a_payment_of_a_closed_order_is_credited(
+    refunds: RefundFixture, notices: PushNotices
+) -> None:
+    order = await refunds.order()
+    await refunds.stores.orders.close(order.number)
+    goods = {"ProductId": order.product, "Quantity": 1, "OrigPrice": order.fen}
+    content = {"Event": DELIVERED, "OpenId": "o1", "OutTradeNo": order.number, "Env": 0}
+    await notices.receive_all([notices.push({**content, "GoodsInfo": goods})])
+    assert notices.outcomes == {"": REPETITIONS}
+    assert await refunds.stores.orders.find(order.number) == replace(order, state="paid")
+    assert (await refunds.balances())[0] == (60, 0, 0, 0)
+    await refunds.check()
+
+
+async def test_gold_is_credited_only_together_with_the_state_of_its_order(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, orders = await refunds.order(), refunds.stores.orders
+    payment, pay = Payment(order.provider, order.number, "42", order.fen), orders.pay
+
+    async def pay_and_fail(*args: Any) -> None:
+        await pay(*args)
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(orders, "pay", pay_and_fail)
+        with pytest.raises(ConnectionError):
+            await refunds.process.payments.credit(payment)
+    assert await orders.find(order.number) == order
+    assert ((await refunds.balances())[0], await refunds.stores.entries()) == ((0, 0, 0, 0), [])
+    assert await refunds.process.payments.credit(payment)
+    assert (await refunds.balances())[0] == (60, 0, 0, 0)
 
 
 async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
