@@ -146,6 +146,16 @@ async def test_matchmaker_role_revoked_during_entry_prevents_the_live(
 # ---- live_end and leave_room
 
 
+async def test_a_guest_who_leaves_gives_up_the_seat(api: ApiFixture) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    await take_seat(anna)
+    assert (await anna.get(LEAVE, live_id=host.live_id)).ok() == {"detail": "OK"}
+    assert await room_and_role(anna) == ("", 0)
+    view = await enter(host, host.live_id)
+    assert (view["female"], view["num_list"]) == ({}, [0, 0, 0, 0])
+
+
 async def test_host_ends_the_live_for_all_members(api: ApiFixture) -> None:
     host, other = await api.host(), await api.host("other")
     anna = await api.guest("anna", 2, host.live_id)
