@@ -1,4 +1,4 @@
-"""What the benchmarks write to MongoDB directly, and the settings of their servers, are valid."""
+"""The documents that the benchmarks write to MongoDB, and their servers' settings, are valid."""
 
 from bench.fixtures import age_tokens, create_live_rooms, create_viewers, disconnect_members
 from bench.joins import storm

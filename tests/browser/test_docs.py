@@ -34,7 +34,7 @@ EXCHANGES_SCRIPT = """examples => {
     const { QLiveToken, operator } = page.authSelectors.authorized().toJS();
     return [login, gift, ban, room, QLiveToken.value, operator.value];
 }"""
-"""What the page sends, as path and body, after responses to earlier requests; and its tokens."""
+"""Path and body of requests that the page fills from earlier responses, and its tokens."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every endpoint makes of bodies, parameters, paths, methods and headers."""
+"""Every endpoint checks bodies, parameters, paths, methods and headers in the same way."""
 
 import asyncio
 import json
@@ -167,7 +167,7 @@ def is_valid(model: type[BaseModel], params: dict[str, Any]) -> bool:
 
 
 async def test_hostile_parameter_values_never_cause_a_server_error(api: ApiFixture) -> None:
-    """What the model of a request refuses needs no request, except for one endpoint."""
+    """Values that the model of a request refuses are sent to one endpoint only."""
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     valid = {"live_id": host.live_id, "user_id": host.id, "gift_id": 1, "num": 1, "block_id": 1}

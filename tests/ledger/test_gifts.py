@@ -128,7 +128,7 @@ def entry(kind: Kind = "gift", receiver: str = "bert", earned: int = 10) -> Jour
 def test_a_gift_counts_for_both_users_by_day_and_by_live_if_in_a_room(
     event: EventReference | None,
 ) -> None:
-    """What is paid from income counts as gold given, too."""
+    """Income that pays for a gift counts as gold given, too."""
     scopes = [day_scope(date(2026, 3, 1)), *([live_scope(7, "e1")] if event else [])]
     assert scopes == [DAY, "live:7:e1"][: len(scopes)]
     assert list(ranking_changes(entry(), NOON, event)) == [

@@ -320,7 +320,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_bank_and_the_journal_agree(self) -> None:
-        """What the journal paid, WeChat Pay has; what it returned, WeChat Pay never pays."""
+        """WeChat Pay has paid what the journal booked as paid, and nothing that it returned."""
         for withdrawal in self.withdrawals:
             state = self.bank.states.get(withdrawal.id)
             if withdrawal.state == WithdrawalState.PAID:

@@ -1,4 +1,4 @@
-"""Whatever is lost, late or repeated, each socket sees every event once and in order."""
+"""Each socket gets every event once and in order, though messages are lost, late or repeated."""
 
 import asyncio
 from contextlib import suppress

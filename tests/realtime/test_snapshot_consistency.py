@@ -46,7 +46,7 @@ def check_events_lead_to_snapshots(snapshots: list[Frame], events: list[Frame]) 
         assert comparable(frame["data"]) == by_seq[frame["seq"]], "one state per sequence number"
         screen = Screen(frame)
         for event in events[frame["seq"] :]:
-            screen.hear(event)
+            screen.apply(event)
             if screen.seq in by_seq:
                 assert screen.shown == by_seq[screen.seq], event
 

@@ -1,4 +1,4 @@
-"""How a server accepts connections, hears a signal to stop, and answers what it has accepted."""
+"""A server accepts connections, and after a signal to stop answers the requests it accepted."""
 
 import asyncio
 import signal

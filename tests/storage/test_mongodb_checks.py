@@ -1,4 +1,4 @@
-"""What a start warns of, on a real MongoDB."""
+"""A server warns at its start of an unsafe replica set; on a real MongoDB."""
 
 from typing import Any
 

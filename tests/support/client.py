@@ -86,7 +86,7 @@ class HttpClient:
 
 
 class Api(Protocol):
-    """What sends the requests of a user; paths are from the root of a server."""
+    """Sends the requests of a user; paths are from the root of a server."""
 
     async def request(self, method: str, path: str, **options: Any) -> Reply: ...
 

@@ -18,7 +18,7 @@ class Screen:
         self.seq: int = snapshot["seq"]
         self._room: Frame = deepcopy(snapshot["data"])
 
-    def hear(self, frame: Frame) -> None:
+    def apply(self, frame: Frame) -> None:
         assert (frame["epoch"], frame["seq"]) == (self.epoch, self.seq + 1), frame
         self.seq += 1
         getattr(self, "_" + frame["type"], self._replace_fields)(frame["data"])
@@ -109,7 +109,7 @@ def fold(room: Mapping[str, Any], events: Iterable[tuple[str, Mapping[str, Any]]
     """The data of a snapshot after `events`, (type, data) each, as `comparable`."""
     screen = Screen({"type": "snapshot", "epoch": "", "seq": 0, "data": dict(room)})
     for seq, (type_, data) in enumerate(events, 1):
-        screen.hear({"type": type_, "epoch": "", "seq": seq, "data": dict(data)})
+        screen.apply({"type": type_, "epoch": "", "seq": seq, "data": dict(data)})
     return screen.shown
 
 

@@ -90,7 +90,7 @@ class ServerProgram:
 
 
 async def read_until_ready(process: asyncio.subprocess.Process) -> str:
-    """What the server has printed when it is ready."""
+    """Output of the server until it is ready."""
     assert process.stdout
     output = await asyncio.wait_for(process.stdout.readuntil(READY), START_SECONDS)
     return output.decode()

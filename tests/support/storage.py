@@ -96,7 +96,7 @@ class RecordingLedgerStore(LedgerStore):
         self.before_write: list[Callable[[], Awaitable[object]]] = []
         self.loaded: list[str] = []
         self.stale: BatchContext | None = None
-        """What a new primary would answer after a failover, instead of the present state."""
+        """Answer of a new primary after a failover, instead of the present state."""
 
     async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
         self.loaded.append("as committed")

@@ -55,7 +55,7 @@ def requested(
 
 
 def submitted(income: int = 100, **limits: int) -> Withdrawal:
-    """One that WeChat Pay has been sent."""
+    """A withdrawal that was sent to WeChat Pay."""
     withdrawal = requested(income, **limits)
     while withdrawal.state == "requested":
         withdrawal = withdrawal.approve(f"operator {len(withdrawal.approvals) + 1}")
@@ -63,7 +63,7 @@ def submitted(income: int = 100, **limits: int) -> Withdrawal:
 
 
 def stated(state: TransferState, **fields: Any) -> Transfer:
-    """What a query or a notice says about the transfer, by default of 1,000 fen."""
+    """The transfer as a query or a notice reports it, by default of 1,000 fen."""
     return Transfer(**{"number": ID, "state": state, "fen": 1_000, "openid": "o1", **fields})
 
 
@@ -158,7 +158,7 @@ class BankInMemory:
         return Transfer(number, TransferState.CANCELING)
 
     def statement(self, number: str) -> Transfer:
-        """What a query or a notice says."""
+        """The transfer as a query or a notice reports it."""
         bill = self.bills[number]
         return Transfer(
             number,

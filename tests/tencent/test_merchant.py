@@ -1,4 +1,4 @@
-"""What WeChat Pay signs and encrypts, and how its answers are understood."""
+"""Signatures and encryption of WeChat Pay, and the errors that its answers become."""
 
 import json
 from types import SimpleNamespace

@@ -137,7 +137,7 @@ class Console:
         self.page = page
         self.address = address
         self.session: dict[str, Any] = {}
-        """What the login returned; by default that of the demo admin."""
+        """Response to the login; by default to that of the demo admin."""
         self.log = BrowserLog(page.context, "status of 4")  # refused requests are expected
         self.login = ConsoleLoginPage(page)
         self.dialog = ConsoleDialog(page)

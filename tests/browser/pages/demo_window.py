@@ -118,7 +118,7 @@ class DemoRoomPage(DemoPart):
         """The list of events."""
         self.queue = page.locator(".queue")
         self.end_screen = page.locator(".over")
-        """What covers the room after it was closed for this user."""
+        """The page that covers the room after it was closed for this user."""
 
     def seat(self, name: str) -> Locator:
         """The seat `male` or `female`."""

@@ -1,4 +1,4 @@
-"""What the windows of all pages have: a log of requests and errors, and screenshots."""
+"""Log of requests and errors, and screenshots, for the windows of all pages."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the simulated WeChat Pay refuses; its orders are shown through the client of the server."""
+"""Requests that the simulated WeChat Pay refuses; tests of the server's client show its orders."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a ban, a removal from a room and a logout reach: calls, socket, chat and stream."""
+"""A ban, a removal from a room and a logout end the user's calls, socket, chat and stream."""
 
 from typing import Any
 

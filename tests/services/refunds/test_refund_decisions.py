@@ -1,4 +1,4 @@
-"""Who opens, confirms and drops refund cases, and when, on a real MongoDB."""
+"""Operators open, confirm and drop refund cases, on a real MongoDB."""
 
 import asyncio
 

@@ -65,7 +65,7 @@ class RoomChange:
     by_rival: bool = False
     """Whether another process made it."""
     outcome: Any = None
-    """What it returned or raised."""
+    """Value that the change returned, or error that it raised."""
 
     @property
     def has_effect(self) -> bool:
@@ -271,8 +271,8 @@ def change_of(rule: Callable[[Room], Any], *user_ids: str) -> AnyChange:
 
 
 def shown(outcome: Any) -> Any:
-    """What the caller gets, an error and a room, which later changes of the batch share, only by
-    their types."""
+    """The outcome as it is compared; errors and rooms by their types, since later changes of the
+    batch share them."""
     if isinstance(outcome, AssertionError):
         raise outcome
     return type(outcome) if isinstance(outcome, Room | tuple | Exception) else outcome

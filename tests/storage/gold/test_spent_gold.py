@@ -1,4 +1,4 @@
-"""What became of a user's gold, read from a real MongoDB."""
+"""The gifts on which a user spent gold, read from a real MongoDB."""
 
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
