@@ -112,7 +112,7 @@ class EventChecker:
             self._report("conflicting_event", frame)
         if self.view:
             try:
-                self.view.hear(frame)
+                self.view.apply(frame)
             except Exception as error:  # noqa: BLE001 - any error means that it does not apply
                 self.violations.add("not_applicable", f"{self.name}: {error!r} at {frame}")
                 self.builds_view, self.view = False, None
