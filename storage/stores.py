@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from config.settings import Settings
 from rooms.members import GracePolicy
+from storage.accounts.code_sessions import CodeSessionStore
 from storage.accounts.tokens import EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
 from storage.chat.groups import RelayCursorStore, RoomGroupStore
@@ -40,6 +41,7 @@ class Stores:
         cipher = FieldCipher(auth.encryption_key)
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members, cipher)
+        self.code_sessions = CodeSessionStore(database, cipher)
         self.tokens = TokenStore(database, auth.token_days, auth.session_days)
         self.outbox = OutboxStore(database)
         self.rooms = RoomStore(database, self.members, self.outbox)

@@ -28,8 +28,14 @@ class LoginRequest(Request):
 
 
 class CreateUserRequest(LoginRequest):
-    encryptedData: Annotated[str, StringConstraints(max_length=16_384)]
-    iv: Text
+    """`encryptedData`, with its `iv`: of wx.getUserProfile; it may be left out."""
+
+    encryptedData: Annotated[str, StringConstraints(max_length=16_384)] = ""
+    iv: Text = ""
+
+
+CLEARED: dict[str, Any] = {"area": "", "face_url": "", "height": 0}
+"""What is stored for a field that was cleared."""
 
 
 class UpdateUserinfoRequest(Request):

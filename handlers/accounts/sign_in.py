@@ -44,7 +44,7 @@ class LoginHandler(Handler):
 
 
 class CreateUserHandler(Handler):
-    """Register a user with the profile that WeChat encrypted."""
+    """Register a user, with the code of a login that has found none, or with another one."""
 
     @endpoint(limit="login", errors=[*SIGN_IN_ERRORS, InvalidEncryptedData])
     async def post(self, params: CreateUserRequest) -> NewUserResponse:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from core.batching import SingleFlight
 from services.accounts.sessions import SessionService
 from services.errors import AccountBanned
 from services.keeper import Keeper
+from storage.accounts.code_sessions import USED, CodeSession
 from storage.accounts.users import User
 from storage.stores import Stores
-from tencent.errors import InvalidEncryptedData
+from tencent.errors import InvalidEncryptedData, InvalidWechatCode
 from tencent.wechat import WechatClient, WechatLogin, decrypt_profile, parse_profile
 
 
@@ -30,13 +32,14 @@ class SignInService:
         self._keeper = keeper
         self._sessions = sessions
         self._keeps_session_keys = keeps_session_keys
+        self._logins: SingleFlight[WechatLogin] = SingleFlight(self._open)
 
     async def log_in(self, app_id: str, code: str) -> User | None:
         """Log in with a WeChat account; None if it is not registered yet.
 
-        Raises AccountBanned.
+        A registration with the same code may follow. Raises AccountBanned.
         """
-        login = await self._wechat.exchange(app_id, code)
+        login = await self._logins.get(app_id, code)
         user = await self._stores.users.by_openid(app_id, login.openid)
         if user is None:
             return None
@@ -51,13 +54,14 @@ class SignInService:
     ) -> User:
         """Create a user with the profile that WeChat encrypted, or return the existing one.
 
-        Raises AccountBanned.
+        `encrypted` may be "": WeChat has no longer anything useful to say. Raises AccountBanned.
         """
-        login = await self._wechat.exchange(app_id, code)
-        data = decrypt_profile(login.session_key, encrypted, iv, app_id)
+        login = await self._logins.get(app_id, code)
+        data = decrypt_profile(login.session_key, encrypted, iv, app_id) if encrypted else {}
         profile = parse_profile(data)
         if profile.openid not in (None, login.openid):
             raise InvalidEncryptedData
+        await self._stores.code_sessions.use(app_id, code)
         user, _ = await self._stores.users.create(
             app_id,
             login.openid,
@@ -77,6 +81,22 @@ class SignInService:
         await self._sessions.end_own(token, user_id)
         await self._keeper.leave_all(user_id)
         await self._stores.tokens.mark_logout_complete(token)
+
+    async def _open(self, app_id: str, code: str) -> WechatLogin:
+        """WeChat's session of a code, which WeChat tells once.
+
+        It is kept if its user has yet to register: calling wx.login again may change the key with
+        which the phone has encrypted the profile. InvalidWechatCode if a registration has used it.
+        """
+        sessions = self._stores.code_sessions
+        if kept := await sessions.find(app_id, code):
+            if kept == USED:
+                raise InvalidWechatCode
+            return WechatLogin(*kept)
+        login = await self._wechat.exchange(app_id, code)
+        if await self._stores.users.by_openid(app_id, login.openid) is None:
+            await sessions.keep(app_id, code, CodeSession(login.openid, login.session_key))
+        return login
 
     async def _keep_session_key(self, user_id: str, login: WechatLogin) -> None:
         if self._keeps_session_keys:
