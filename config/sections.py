@@ -184,6 +184,7 @@ class MicroSettings(SettingsSection):
     admission: Literal["applied", "invited", "open"] = "applied"
     application_seconds: Seconds = 600
     invitation_seconds: Seconds = 60
+    im_invitations: bool = True
     removed_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
 
 

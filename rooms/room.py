@@ -36,7 +36,7 @@ from rooms.events import (
     ProfileChange,
 )
 from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, Role, SeatName
-from rooms.state import Application, RoomState, Seat, Status
+from rooms.state import MARKS, Application, RoomState, Seat, Status
 
 __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 
@@ -63,10 +63,10 @@ class Room(RoomState):
         self.owner = Seat(host, stream)
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
-        self.applications, self.removed = {}, {}
+        self.applications, self.removed, self.admitted = {}, {}, {}
         self.blocked = self.active_bans(now)
         self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
-        self.touched |= {"applications", "blocked", "removed"}
+        self.touched |= {"applications", "blocked", "removed", "admitted"}
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
@@ -145,7 +145,7 @@ class Room(RoomState):
         if not self.live:
             raise NotLive
         self._add_ban(user_id, until)
-        self._unmark_removed(user_id)  # the ban replaces it; lifting the ban lifts both
+        self._unmark_all(user_id)  # the ban replaces the marks; lifting the ban lifts all
         on_mic = self.seat_of(user_id) is not None
         self.remove_banned(user_id, reason)
         return on_mic
@@ -243,6 +243,21 @@ class Room(RoomState):
         data: MicroInvite = {**application.person.face(), "expires_at": expires}
         self._add_event("micro_invite", data)
 
+    def admit(self, host_id: str, user_id: str, until: int) -> None:
+        """The host sent a member a message that may be an invitation, so that they may take a seat
+        until `until` (ms).
+
+        There is no event, because the room cannot know what the message says.
+        """
+        if host_id != self.host_id:
+            raise NotHost
+        if not self.live:
+            raise NotLive
+        if self._member(user_id) is None:
+            raise NotInRoom
+        if until > self.admitted.get(user_id, 0):
+            self._mark("admitted", user_id, until)
+
     def accept(self, person: Person, admission: Admission, stream: str, play_url: str) -> Seat:
         """Take the seat of the user's gender; a seated guest keeps theirs.
 
@@ -255,7 +270,7 @@ class Room(RoomState):
         if getattr(self, name):
             raise SeatTaken
         self._check_admission(person.user_id, admission)
-        self._unmark_removed(person.user_id)
+        self._unmark_all(person.user_id)
         seat = Seat(person, stream)
         self._set_seat(name, seat)
         if self.applications.pop(person.user_id, None):
@@ -295,14 +310,17 @@ class Room(RoomState):
             raise InvalidParameter({"gender": "does not match the gender of this user"})
         reason: LeaveReason = "left" if user_id == target else "host"
         if seat and reason == "host" and removed_until:
-            self._mark_removed(target, removed_until)
+            self._mark("removed", target, removed_until)
         self._vacate(target, reason)
         if by_host:
+            self._unmark("admitted", target)
             self._end_application(target, reason)
 
     def expire(self, now: int) -> None:
         """End applications, invitations and removals from the mic that have expired."""
-        self._unmark_removed(*[user_id for user_id, until in self.removed.items() if until <= now])
+        for mark in MARKS:
+            ended = [user_id for user_id, until in self._marks(mark).items() if until <= now]
+            self._unmark(mark, *ended)
         for application in list(self.applications.values()):
             if application.expires_at <= now:
                 self._end_application(application.person.user_id, "expired")
@@ -387,6 +405,8 @@ class Room(RoomState):
     def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)
         if application and application.invited:
+            return
+        if admission == "applied" and user_id in self.admitted:
             return
         if user_id in self.removed:
             raise NotAdmitted("The host has taken you off the mic; wait for an invitation.")

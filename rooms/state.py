@@ -29,12 +29,14 @@ from rooms.members import (
 Status = Literal["live", "paused", "ended"]
 PlayUrl = Callable[[str], str]
 """Returns the signed play URL of a stream."""
+Mark = Literal["removed", "admitted"]
+MARKS: tuple[Mark, ...] = ("removed", "admitted")
 MAX_BANS = 2_000
 """Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
 dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
-MAX_REMOVED = 100
-"""Guests that a room remembers as taken off the mic. With more, the one that ends first is dropped;
-only a host who plays with many accounts has more."""
+MAX_MARKS = 100
+"""Guests that a room remembers as taken off the mic, and members as admitted by a message. With
+more, the mark that ends first is dropped; only a host who plays with many accounts has more."""
 
 
 class SeatShown(Face):
@@ -132,6 +134,9 @@ class RoomState:
     removed: dict[str, int] = field(default_factory=dict)
     """Guests whom the host took off the mic: user id -> time (ms) until which they need an
     invitation to return."""
+    admitted: dict[str, int] = field(default_factory=dict)
+    """Members to whom the host sent a message that may be an invitation: user id -> time (ms)
+    until which they may take a seat."""
 
     # As loaded: the guarded write compares these with what is stored.
     loaded: tuple[str, int] = field(init=False)
@@ -299,16 +304,24 @@ class RoomState:
         if self.blocked.pop(user_id, None) is not None:
             self.touched.add(f"blocked.{user_id}")
 
-    def _mark_removed(self, user_id: str, until: int) -> None:
-        if len(self.removed) >= MAX_REMOVED:
-            self._unmark_removed(min(self.removed, key=self.removed.__getitem__))
-        self.removed[user_id] = until
-        self.touched.add("removed")
+    def _mark(self, name: Mark, user_id: str, until: int) -> None:
+        marks = self._marks(name)
+        if user_id not in marks and len(marks) >= MAX_MARKS:
+            del marks[min(marks, key=marks.__getitem__)]
+        marks[user_id] = until
+        self.touched.add(name)
 
-    def _unmark_removed(self, *user_ids: str) -> None:
+    def _unmark(self, name: Mark, *user_ids: str) -> None:
         for user_id in user_ids:
-            if self.removed.pop(user_id, None) is not None:
-                self.touched.add("removed")
+            if self._marks(name).pop(user_id, None) is not None:
+                self.touched.add(name)
+
+    def _unmark_all(self, user_id: str) -> None:
+        for name in MARKS:
+            self._unmark(name, user_id)
+
+    def _marks(self, name: Mark) -> dict[str, int]:
+        return self.removed if name == "removed" else self.admitted
 
     def _invitations(self, gender: int) -> int:
         invited = [application for application in self.applications.values() if application.invited]

@@ -60,6 +60,7 @@ class Services:
         metrics: Metrics,
     ) -> None:
         hold, outbox, providers = NamedLocks().hold, stores.outbox, tencent.providers
+        micro = settings.micro
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
         self.im_relay = im_relay
         to_im = ImActions(
@@ -150,7 +151,14 @@ class Services:
         self.recharge = RechargeService(
             stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
         )
-        self.callbacks = CallbackService(presence, outbox, stores.room_groups)
+        self.callbacks = CallbackService(
+            presence,
+            outbox,
+            stores.room_groups,
+            stores.members,
+            keeper,
+            int(micro.invitation_seconds * 1000) if micro.im_invitations else 0,
+        )
         self.payment_notifications = PaymentNotificationService(
             stores.inbox,
             stores.orders,

@@ -19,6 +19,8 @@ MAX_ID_LENGTH = 256  # characters
 ONLINE_BY_ACTION = {"Login": True, "Logout": False, "Disconnect": False}
 ONLINE_BY_MEMBER_EVENT = {"Online": True, "Offline": False}
 PUSHING_BY_EVENT_TYPE = {1: True, 0: False}
+MESSAGE_SENT = "C2C.CallbackAfterSendMsg"
+"""Command of the callback about a message between two users, whether it was delivered or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ class GroupDestroyed:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomMessage:
+    """A user sent another user a message with a custom element at `at_ms`."""
+
+    sender: str
+    receiver: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEvent:
     """A push started (`on`) or ended at `at` unix seconds.
 
@@ -61,7 +72,7 @@ class StreamEvent:
     at: int
 
 
-CallbackEvent = StateChange | GroupMembers | GroupDestroyed | StreamEvent
+CallbackEvent = StateChange | GroupMembers | GroupDestroyed | CustomMessage | StreamEvent
 
 
 def parse_im_callback(
@@ -148,6 +159,8 @@ def _im_event(command: str, content: Mapping[str, Any]) -> CallbackEvent | None:
             return _members(content, "NewMemberList", online=True)
         case "Group.CallbackAfterGroupDestroyed":
             return GroupDestroyed(_id(content.get("GroupId")))
+        case _ if command == MESSAGE_SENT:
+            return _custom_message(content)
     return None
 
 
@@ -157,6 +170,18 @@ def _state_change(content: Mapping[str, Any]) -> StateChange | None:
     if online is None:
         return None
     return StateChange(_id(info.get("To_Account")), online, digits(content.get("EventTime"), 15))
+
+
+def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
+    """None for a message without a custom element, or one that was not delivered."""
+    body = content.get("MsgBody")
+    if not isinstance(body, list) or not all(isinstance(element, dict) for element in body):
+        raise Unreadable
+    is_custom = any(element.get("MsgType") == "TIMCustomElem" for element in body)
+    if not is_custom or content.get("SendMsgResult") != 0:
+        return None
+    sender, receiver = _id(content.get("From_Account")), _id(content.get("To_Account"))
+    return CustomMessage(sender, receiver, digits(content.get("MsgTime"), 12) * 1000)
 
 
 def _members(content: Mapping[str, Any], name: str, *, online: bool) -> GroupMembers:

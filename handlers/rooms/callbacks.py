@@ -10,7 +10,14 @@ from pydantic.alias_generators import to_pascal
 from handlers.base import endpoint
 from handlers.models import Response
 from handlers.webhook_base import WebhookHandler
-from tencent.callbacks import CallbackEvent, parse_css_callback, parse_im_callback
+from storage.jobs.inbox import InboxMessage
+from tencent.callbacks import (
+    MESSAGE_SENT,
+    CallbackEvent,
+    CustomMessage,
+    parse_css_callback,
+    parse_im_callback,
+)
 from tencent.json_reader import ParsedCallback
 
 
@@ -41,16 +48,26 @@ class TencentWebhookHandler(WebhookHandler):
 
 class ImWebhookHandler(TencentWebhookHandler):
     """Webhook of IM; enter this URL in its console, as https and with authentication on, for user
-    status, and for members and dissolution of groups."""
+    status, for members and dissolution of groups, and after a message between two users."""
 
     @endpoint()
     async def post(self) -> ImAckResponse:
         im = self.context.settings.im
         now = time.time()
-        await self.receive_callback(
-            "im", parse_im_callback(self.query, self.body, im.callback_token, im.sdk_app_id, now)
-        )
+        callback = parse_im_callback(self.query, self.body, im.callback_token, im.sdk_app_id, now)
+        if self.query.get("CallbackCommand") == MESSAGE_SENT:
+            await self._receive_message(callback)
+        else:
+            await self.receive_callback("im", callback)
         return ImAckResponse()
+
+    async def _receive_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
+        """What users write to one another is never stored."""
+        if isinstance(callback.event, CustomMessage):
+            await self.context.services.callbacks.admit(callback.event)
+        elif callback.refused:
+            carry_out = partial(self.context.services.callbacks.carry_out, callback)
+            await self.receive(InboxMessage("im", callback.id, "", ""), callback.refused, carry_out)
 
 
 class CssWebhookHandler(TencentWebhookHandler):

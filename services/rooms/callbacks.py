@@ -4,14 +4,20 @@ Applies them to presence, drops stray streams, and has dissolved chat groups rep
 """
 
 import re
+from contextlib import suppress
 
+from core.clock import now_ms
+from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
 from services.chat.groups import REPLACE, queue_group_message
 from services.jobs.inbox import DONE, CallbackOutcome, ignored
+from services.keeper import Keeper
 from services.rooms.presence import Presence
 from storage.chat.groups import RoomGroupStore
 from storage.jobs.outbox import OutboxStore
+from storage.rooms.members import MemberStore
 from tencent.callbacks import (
     CallbackEvent,
+    CustomMessage,
     GroupDestroyed,
     GroupMembers,
     StateChange,
@@ -28,10 +34,39 @@ STREAM_NAME = re.compile(r"[0-9]{8}_[0-9a-f]{24}")
 class CallbackService:
     """Processes callbacks of IM (users, groups) and CSS (streams)."""
 
-    def __init__(self, presence: Presence, outbox: OutboxStore, groups: RoomGroupStore) -> None:
+    def __init__(
+        self,
+        presence: Presence,
+        outbox: OutboxStore,
+        groups: RoomGroupStore,
+        members: MemberStore,
+        keeper: Keeper,
+        admission_ms: int,
+    ) -> None:
+        """`admission_ms`: how long a message of the host admits a member; 0: it does not."""
         self._presence = presence
         self._outbox = outbox
         self._groups = groups
+        self._members = members
+        self._keeper = keeper
+        self._admission_ms = admission_ms
+
+    async def admit(self, message: CustomMessage) -> None:
+        """Admit the receiver to a seat, if the host of their live sent the message.
+
+        Clients that know only the API's contract invite over IM. A repetition admits no longer
+        than the first.
+        """
+        until = min(message.at_ms, now_ms()) + self._admission_ms
+        live_id = await self._members.shared(message.sender, message.receiver)
+        if live_id is None or until <= now_ms():
+            return
+        with suppress(NotHost, NotLive, NotInRoom, RoomNotFound):
+            await self._keeper.change(
+                live_id,
+                lambda room: room.admit(message.sender, message.receiver, until),
+                message.receiver,
+            )
 
     async def carry_out(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
         """Process a verified callback, unless it is one to ignore; returns what to store.

@@ -208,6 +208,7 @@ class RoomStore:
             "applications": {},
             "blocked": {},
             "removed": {},
+            "admitted": {},
             "log": {},
         }
         try:
@@ -249,6 +250,7 @@ def room_from(document: Document) -> Room:
         },
         blocked={**document["blocked"]},
         removed={**document["removed"]},
+        admitted={**document.get("admitted", {})},
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         read_at=int(document.get("read_at", 0)),
     )

@@ -8,7 +8,7 @@ from core.errors import InvalidParameter
 from rooms.errors import NotAdmitted, NotHost, NotLive, RemovedFromRoom
 from rooms.members import Person
 from rooms.room import Admission, Room
-from rooms.state import MAX_BANS, MAX_REMOVED
+from rooms.state import MAX_BANS, MAX_MARKS
 from tests.support.room_builders import (
     BERT,
     CARL,
@@ -192,9 +192,9 @@ def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
 
 def test_a_room_remembers_a_limited_number_of_removals() -> None:
     room = room_with_guests(BERT)
-    room.removed = {f"{n}": UNTIL + n for n in range(MAX_REMOVED)}
-    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL + MAX_REMOVED)
-    assert list(room.removed) == [*(f"{n}" for n in range(1, MAX_REMOVED)), BERT.user_id]
+    room.removed = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
+    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL + MAX_MARKS)
+    assert list(room.removed) == [*(f"{n}" for n in range(1, MAX_MARKS)), BERT.user_id]
     assert "removed" in room.touched
 
 
