@@ -65,6 +65,8 @@ AesKey = Annotated[
 ]
 Origins = Annotated[list[Origin], BeforeValidator(_from_json)]
 Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_from_json)]
+Bucket = Annotated[str, _matching(r"|[a-z0-9-]+-[0-9]+", "be a bucket like name-1250000000")]
+Hosts = Annotated[list[str], BeforeValidator(_from_json)]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
 RateLimit = Annotated[Rate, BeforeValidator(_rate)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -145,6 +147,32 @@ class LiveSettings(SettingsSection):
     api_base: Url = ""
     secret_id: Secret = ""
     secret_key: Secret = ""
+
+
+class UploadsSettings(SettingsSection):
+    bucket: Annotated[str, _matching(r"|[a-z0-9-]+-[0-9]+", "be a bucket like name-1250000000")] = (
+        ""
+    )
+    region: str = ""
+    secret_id: Secret = ""
+    secret_key: Secret = ""
+    api_base: Url = ""
+    public_url: Url = ""
+    allowed_hosts: Hosts = []
+
+    @property
+    def is_enabled(self) -> bool:
+        return bool(self.bucket)
+
+    @property
+    def endpoint(self) -> str:
+        """Base URL of the bucket."""
+        return self.api_base or f"https://{self.bucket}.cos.{self.region}.myqcloud.com"
+
+    @property
+    def address(self) -> str:
+        """Base of the addresses at which pictures are shown."""
+        return self.public_url or self.endpoint
 
 
 class PaySettings(SettingsSection):

@@ -25,6 +25,7 @@ from config.sections import (
     RedisSettings,
     RetentionSettings,
     ServerSettings,
+    UploadsSettings,
     WechatSettings,
     WithdrawSettings,
 )
@@ -35,12 +36,14 @@ DEVELOPMENT = "dev-"
 PLACEHOLDER = "REPLACE"
 DEVELOPMENT_SDK_APP_ID = 1400000000
 DEVELOPMENT_MCHID = "1900000109"
+DEVELOPMENT_BUCKET = "qlive-dev-1250000000"
 DEVELOPMENT_OFFER = "1450000001"
 SIMULATOR_KEY_ID = "PUB_KEY_ID_SIMULATOR"
 EXAMPLES = (
     str(DEVELOPMENT_SDK_APP_ID),
     DEVELOPMENT_MCHID,
     DEVELOPMENT_OFFER,
+    DEVELOPMENT_BUCKET,
     SIMULATOR_KEY_ID,
     *(LiveSettings().push_domain, LiveSettings().play_domain),
 )
@@ -82,6 +85,7 @@ class Settings(BaseModel):
     wechat: WechatSettings = WechatSettings()
     im: ImSettings = ImSettings()
     live: LiveSettings = LiveSettings()
+    uploads: UploadsSettings = UploadsSettings()
     pay: PaySettings = PaySettings()
     withdraw: WithdrawSettings = WithdrawSettings()
     micro: MicroSettings = MicroSettings()
@@ -112,7 +116,7 @@ class Settings(BaseModel):
         The simulator stands in for services without an address of their own; its URL is "" in
         production.
         """
-        missing = {"wechat": "", "im": "", "live": "/live", "pay": ""}
+        missing = {"wechat": "", "im": "", "live": "/live", "uploads": "/cos", "pay": ""}
         filled: dict[str, BaseModel] = {
             name: section.model_copy(update={"api_base": f"{simulator_url}{path}"})
             for name, path in missing.items()
@@ -175,6 +179,7 @@ class Settings(BaseModel):
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
+        uploads = self.uploads.model_dump(include={"region", "secret_id", "secret_key"})
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
@@ -183,6 +188,7 @@ class Settings(BaseModel):
             "im.callback_token": self.im.callback_token,
             **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
+            **{f"uploads.{name}": uploads[name] for name in uploads if self.uploads.is_enabled},
             "auth.encryption_key": self.auth.encryption_key,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }

@@ -15,6 +15,7 @@ from Crypto.PublicKey import RSA
 from config.sections import SettingsSection
 from config.settings import (
     DEVELOPMENT,
+    DEVELOPMENT_BUCKET,
     DEVELOPMENT_MCHID,
     DEVELOPMENT_OFFER,
     DEVELOPMENT_SDK_APP_ID,
@@ -64,10 +65,16 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         app_id: _fill(app, texts(f"app.{app_id}", "secret"))
         for app_id, app in settings.wechat.apps.items()
     }
+    uploads = {
+        **texts("uploads", "secret_id", "secret_key"),
+        "bucket": DEVELOPMENT_BUCKET,
+        "region": "ap-guangzhou",
+    }
     sections = {
         "wechat": settings.wechat.model_copy(update={"apps": apps}),
         "im": _fill(settings.im, im),
         "live": _fill(settings.live, live),
+        "uploads": _fill(settings.uploads, uploads),
         "pay": _fill(settings.pay, pay),
         "auth": _fill(settings.auth, texts("auth", "encryption_key")),
     }

@@ -20,6 +20,7 @@ from handlers.context import Context
 from handlers.errors import BadRequest, PayloadTooLarge
 from handlers.openapi.examples import PLACEHOLDERS
 from handlers.request_data import texts
+from services.accounts.pictures import MAX_BYTES
 from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("qlive.simulator")
@@ -85,6 +86,7 @@ class RemoteSimulator:
             answer = await AsyncHTTPClient().fetch(
                 f"{self._address}/sim{quote(request.path)}?{urlencode(request.query)}",
                 method=request.method,
+                headers={"Content-Type": request.header("Content-Type")},
                 body=request.body if request.method == "POST" else None,
                 request_timeout=REQUEST_TIMEOUT_SECONDS,
                 raise_error=False,
@@ -152,8 +154,11 @@ SIMULATOR_ROUTES = (
 class ForwardingHandler(SimulatorHandler):
     """Forwards requests to the simulator and returns its replies byte for byte."""
 
+    body_bytes = MAX_BYTES + BODY_BYTES
+    """An upload to COS, and the fields before it."""
+
     async def get(self, path: str) -> None:
-        if self._body_size > BODY_BYTES:
+        if self._body_size > self.body_bytes:
             raise PayloadTooLarge
         request = self.request
         query = texts(request.query_arguments)
@@ -165,4 +170,4 @@ class ForwardingHandler(SimulatorHandler):
             self.set_header(name, value)
         await self.finish(reply.body or None)  # 204 has none
 
-    post = get
+    head = post = put = delete = get

@@ -115,6 +115,8 @@ class Handler(RequestHandler):
     """Errors that `admit` may raise, for the OpenAPI document."""
     limit: LimitClass | None = None
     """Rate limit of the method in progress."""
+    body_bytes = BODY_BYTES
+    """Longest body that is read."""
     _limited_user = ""
     """The user for whom the request is counted."""
     soft_errors: ClassVar[dict[type[QLiveError], str]] = {}
@@ -146,7 +148,7 @@ class Handler(RequestHandler):
 
     def data_received(self, chunk: bytes) -> None:
         self._body_size += len(chunk)
-        if self._body_size <= BODY_BYTES:
+        if self._body_size <= self.body_bytes:
             self._body += chunk
 
     async def admit(self) -> None:
@@ -173,7 +175,7 @@ class Handler(RequestHandler):
 
     def parameters(self) -> dict[str, Any]:
         """Query string and body merged, the body wins. Raises as `request_data.parameters`."""
-        if self._body_size > BODY_BYTES:
+        if self._body_size > self.body_bytes:
             raise PayloadTooLarge
         params = parameters(self.request, bytes(self._body))
         return {

@@ -35,6 +35,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         settings.wechat,
         settings.im,
         settings.live,
+        settings.uploads,
         settings.pay,
         settings.withdraw,
         f"{settings.server.public_url}/wx/api/qlive",

@@ -4,9 +4,11 @@ from config.sections import (
     ImSettings,
     LiveSettings,
     PaySettings,
+    UploadsSettings,
     WechatSettings,
     WithdrawSettings,
 )
+from tencent.cos import CosClient
 from tencent.css import CssClient, StreamUrls
 from tencent.im import ImClient
 from tencent.merchant import MerchantClient
@@ -34,6 +36,7 @@ class TencentClients:
         wechat: WechatSettings,
         im: ImSettings,
         live: LiveSettings,
+        uploads: UploadsSettings,
         pay: PaySettings,
         withdraw: WithdrawSettings,
         api_url: str,
@@ -47,13 +50,15 @@ class TencentClients:
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         css_api = ServiceClient("live", live.api_base)
-        self._clients = (wechat_api, im_api, pay_api, xpay_api, css_api)
-        self.services = self._clients[:-1]
+        cos_api = ServiceClient("cos", uploads.endpoint)
+        self.services = (wechat_api, im_api, pay_api, xpay_api)
         """The HTTP clients underlying the others, reported by /readyz."""
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.im = ImClient(im_api, im)
+        self._clients = (*self.services, css_api, cos_api)
         self.css = CssClient(css_api, live)
+        self.cos = CosClient(cos_api, uploads)
         self.stream_urls = StreamUrls(live)
         if pay.private_key:
             merchant = MerchantClient(pay_api, pay)

@@ -34,6 +34,7 @@ FRESH_SECONDS = 240.0
 failure fires none."""
 
 State = Literal["unknown", "ok", "down"]
+Method = Literal["GET", "POST", "HEAD", "PUT", "DELETE"]
 EMPTY: Mapping[str, str] = {}
 
 
@@ -51,7 +52,7 @@ class ServiceResponse:
 
 
 class ServiceClient:
-    """Client of the service `name` ("wechat", "im", "pay", "xpay", "live") at a base URL.
+    """Client of the service `name` ("wechat", "im", "pay", "xpay", "live", "cos") at a base URL.
 
     Each has its own connections and queue, also where several call the same `service`, which is
     named in errors. Only requests that are safe to repeat share connections: one that is sent while
@@ -94,7 +95,7 @@ class ServiceClient:
 
     async def request(
         self,
-        method: Literal["GET", "POST"],
+        method: Method,
         path: str,
         query: Mapping[str, str] = EMPTY,
         body: bytes = b"",

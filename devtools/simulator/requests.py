@@ -94,6 +94,6 @@ class PlatformEventRequest(BaseModel):
 class OutageRequest(BaseModel):
     """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
 
-    service: Literal["wechat", "im", "pay", "live"]
+    service: Literal["wechat", "im", "pay", "live", "cos"]
     status: int | None = Field(None, ge=400, le=599)
     seconds: float | None = Field(None, ge=0, le=600)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
+from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.live import SimulatedCss
 from devtools.simulator.merchant import SimulatedMerchantApi
@@ -46,7 +47,7 @@ Answer = Callable[[SimulatorRequest], SimulatorReply]
 
 
 class Simulator:
-    """WeChat, Tencent IM, WeChat Pay and CSS in one process; state is in memory only.
+    """WeChat, Tencent IM, WeChat Pay, CSS and COS in one process.
 
     `outage` maps a service to the HTTP status (int) that it answers or to the seconds (float) by
     which its answers are delayed.
@@ -73,6 +74,8 @@ class Simulator:
         self.wechat = wechat = SimulatedWechat(apps, now)
         self.im = im = SimulatedIm(settings.im, now)
         self.live = SimulatedCss(settings.live, now)
+        uploads_folder = settings.mongodb.data_dir.parent / "uploads"
+        self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
         self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
         self.refunds = refunds = SimulatedRefunds(delivery)
         self.pay = SimulatedPay(merchant_api, refunds)
@@ -109,6 +112,7 @@ class Simulator:
             (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live.answer),
+            (r"/cos/.*", "cos", self.cos.answer),
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
@@ -155,7 +159,7 @@ def _carry_out(
 
 def _outcome(reply: SimulatorReply) -> str:
     """Returns the service's own error code, which its HTTP status may hide."""
-    content = json.loads(reply.body or b"{}")
+    content = json.loads(reply.body) if reply.body.startswith(b"{") else {}
     error = content.get("Response", {}).get("Error", {})
     code = (
         content.get("errcode")

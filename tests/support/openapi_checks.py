@@ -74,7 +74,11 @@ def _check_response_of(handler: Handler, chunk: Any) -> None:
     body = b"".join(handler._write_buffer) + utf8(last)
     request, media_type = handler.request, handler._headers.get("Content-Type", "")
     check_response(
-        request.method or "", request.path, handler.get_status(), media_type, body.decode("utf-8")
+        request.method or "",
+        request.path,
+        handler.get_status(),
+        media_type,
+        body.decode(errors="replace"),
     )
 
 

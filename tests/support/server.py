@@ -100,7 +100,11 @@ def settings(
     clear_database(mongo, DATABASE)
     base: dict[str, Any] = {
         "server": {"port": 0, "drain_seconds": 1},
-        "mongodb": {"uri": mongo_uri, "database": DATABASE},
+        "mongodb": {
+            "uri": mongo_uri,
+            "database": DATABASE,
+            "data_dir": secrets_file.parent / "mongo",
+        },
         "limits": NO_LIMITS,
         "ops": {"second_person_gold": 0},
     }

@@ -1,0 +1,174 @@
+"""Simulated COS: a bucket in a folder, behind the checks of forms and requests."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from tornado.httputil import HTTPFile, parse_body_arguments
+
+from config.sections import UploadsSettings
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from tencent.cos import policy_signature, request_authorization
+
+PREFIX = "/cos/"
+KEY = re.compile(r"[a-z]+(/[a-z0-9]+)*/[a-z0-9]+\.[a-z]+")
+
+
+class Refusal(Exception):
+    """COS refuses a request with a status and a code."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+class SimulatedCos:
+    """Objects of one bucket; each is a file, beside which another one has its headers."""
+
+    def __init__(self, uploads: UploadsSettings, folder: Path, now: Callable[[], float]) -> None:
+        self._uploads = uploads
+        self._folder = folder
+        self._now = now
+
+    def answer(self, request: SimulatorRequest) -> SimulatorReply:
+        try:
+            if request.method == "POST" and request.path == PREFIX:
+                return self._post_form(request)
+            return self._act_on_object(request)
+        except Refusal as refusal:
+            text = f"<Error><Code>{refusal.code}</Code></Error>".encode()
+            body = b"" if request.method == "HEAD" else text
+            return SimulatorReply(refusal.status, {"Content-Type": "application/xml"}, body)
+
+    def _act_on_object(self, request: SimulatorRequest) -> SimulatorReply:
+        key = unquote(request.path.removeprefix(PREFIX))
+        if not KEY.fullmatch(key):
+            raise Refusal(404, "NoSuchKey")
+        if request.method != "GET":  # objects are public
+            self._check_signature(request, key)
+        match request.method:
+            case "GET" | "HEAD":
+                content, headers = self._object(key)
+                headers |= {"Content-Length": str(len(content))}
+                return SimulatorReply(200, headers, content if request.method == "GET" else b"")
+            case "PUT":
+                return self._copy(request, key)
+            case "DELETE":
+                self._path(key).unlink(missing_ok=True)
+                return SimulatorReply(204, {}, b"")
+        raise Refusal(405, "MethodNotAllowed")
+
+    def _post_form(self, request: SimulatorRequest) -> SimulatorReply:
+        """Store the file of a form that keeps to its policy."""
+        form, file = _form(request)
+        policy = self._verified_policy(form)
+        fields = {**form, "bucket": self._uploads.bucket, "q-sign-time": form.get("q-key-time", "")}
+        for condition in policy.get("conditions") or [None]:
+            _check_condition(condition, fields, len(file))
+        key = form.get("key", "")
+        if not KEY.fullmatch(key):
+            raise Refusal(400, "MalformedPOSTRequest")
+        etag = self._store(key, file, {"Content-Type": form.get("Content-Type", "")})
+        location = f"{self._uploads.address}/{key}"
+        return SimulatorReply(
+            int(form.get("success_action_status", "204")), {"ETag": etag, "Location": location}, b""
+        )
+
+    def _verified_policy(self, form: Mapping[str, str]) -> dict[str, Any]:
+        text, key_time = base64.b64decode(form.get("policy", "")).decode(), form.get("q-key-time")
+        signature = policy_signature(text, self._uploads.secret_key, key_time or "")
+        if not hmac.compare_digest(signature, form.get("q-signature", "")):
+            raise Refusal(403, "SignatureDoesNotMatch")
+        policy: dict[str, Any] = json.loads(text)
+        self._check_time(key_time or "")
+        if datetime.fromisoformat(policy["expiration"]) < datetime.fromtimestamp(self._now(), UTC):
+            raise Refusal(403, "AccessDenied")
+        return policy
+
+    def _check_signature(self, request: SimulatorRequest, key: str) -> None:
+        authorization = request.header("Authorization")
+        fields = dict(part.split("=", 1) for part in authorization.split("&") if "=" in part)
+        names = fields.get("q-header-list", "").split(";")
+        headers = {name: request.header(name) for name in names}
+        key_time = fields.get("q-sign-time", "")
+        expected = request_authorization(
+            request.method, f"/{key}", headers, self._uploads, key_time
+        )
+        if "host" not in names or not hmac.compare_digest(expected, authorization):
+            raise Refusal(403, "SignatureDoesNotMatch")
+        self._check_time(key_time)
+
+    def _check_time(self, key_time: str) -> None:
+        match = re.fullmatch(r"([0-9]{1,12});([0-9]{1,12})", key_time)
+        if match is None or not int(match[1]) <= self._now() <= int(match[2]):
+            raise Refusal(403, "AccessDenied")
+
+    def _copy(self, request: SimulatorRequest, key: str) -> SimulatorReply:
+        _, _, source = request.header("x-cos-copy-source").partition("/")
+        content, headers = self._object(unquote(source))
+        if request.header("x-cos-copy-source-if-match") not in ("", headers["ETag"]):
+            raise Refusal(412, "PreconditionFailed")
+        if request.header("x-cos-forbid-overwrite") == "true" and self._path(key).exists():
+            raise Refusal(409, "FileAlreadyExists")
+        kept = {
+            "Content-Type": request.header("Content-Type"),
+            "Cache-Control": request.header("Cache-Control"),
+        }
+        etag = self._store(key, content, kept)
+        body = f"<CopyObjectResult><ETag>{etag}</ETag></CopyObjectResult>".encode()
+        return SimulatorReply(200, {"Content-Type": "application/xml"}, body)
+
+    def _store(self, key: str, content: bytes, headers: Mapping[str, str]) -> str:
+        etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = json.dumps({**headers, "ETag": etag}).encode()
+        path.write_bytes(head + b"\n" + content)
+        return etag
+
+    def _object(self, key: str) -> tuple[bytes, dict[str, str]]:
+        if not KEY.fullmatch(key) or not self._path(key).exists():
+            raise Refusal(404, "NoSuchKey")
+        head, _, content = self._path(key).read_bytes().partition(b"\n")
+        return content, json.loads(head)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key
+
+
+def _form(request: SimulatorRequest) -> tuple[dict[str, str], bytes]:
+    """The fields of a multipart form and its file, which has to be the last part."""
+    arguments: dict[str, list[bytes]] = {}
+    files: dict[str, list[HTTPFile]] = {}
+    parse_body_arguments(request.header("Content-Type"), request.body, arguments, files)
+    if [*files] != ["file"] or len(files["file"]) != 1:
+        raise Refusal(400, "MalformedPOSTRequest")
+    fields = {name: values[-1].decode() for name, values in arguments.items()}
+    return fields, files["file"][0].body
+
+
+def _check_condition(condition: object, fields: Mapping[str, str], size: int) -> None:
+    """Refuse a form whose fields, or the size of whose file, break a condition of its policy."""
+    match condition:
+        case dict():
+            is_met = all(fields.get(name) == value for name, value in condition.items())
+        case ["eq", str(name), value]:
+            is_met = fields.get(name.removeprefix("$")) == value
+        case ["starts-with", str(name), str(value)]:
+            is_met = fields.get(name.removeprefix("$"), "").startswith(value)
+        case ["content-length-range", int(low), int(high)]:
+            if not low <= size <= high:
+                raise Refusal(400, "EntityTooLarge" if size > high else "EntityTooSmall")
+            is_met = True
+        case _:
+            raise Refusal(400, "InvalidPolicyDocument")
+    if not is_met:
+        raise Refusal(403, "AccessDenied")

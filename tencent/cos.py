@@ -1,0 +1,184 @@
+"""Tencent's object storage (COS): signed forms for uploads, and a client for objects."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from time import time
+from typing import NamedTuple
+from urllib.parse import quote
+
+import structlog
+from yarl import URL
+
+from config.sections import UploadsSettings
+from tencent.errors import ServiceUnavailable
+from tencent.service_client import Method, ServiceClient, ServiceResponse
+
+log = structlog.get_logger("tencent.cos")
+
+SERVICE = "cos"
+FORM_SECONDS = 600
+"""Validity of an upload form."""
+CALL_SECONDS = 600
+CLOCK_SKEW_SECONDS = 60
+"""How far ahead of COS's clock ours may be."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+
+
+class CosObject(NamedTuple):
+    """What COS says about an object; `size` in bytes."""
+
+    size: int
+    content_type: str
+    etag: str
+
+
+class CosClient:
+    """Objects of one bucket."""
+
+    def __init__(
+        self, client: ServiceClient, uploads: UploadsSettings, now: Callable[[], float] = time
+    ) -> None:
+        self._client = client
+        self._uploads = uploads
+        self._now = now
+        self._host = URL(uploads.endpoint).authority
+
+    @property
+    def url(self) -> str:
+        """Where phones post upload forms."""
+        return f"{self._uploads.endpoint}/"
+
+    def upload_form(self, key: str, content_type: str, max_bytes: int) -> dict[str, str]:
+        """Form fields with which anyone may store exactly this object within FORM_SECONDS.
+
+        The file follows them as the last field. A field without a condition would be free to the
+        client, so every field has one.
+        Source: Tencent COS, POST Object.
+        """
+        now = int(self._now())
+        key_time = f"{now - CLOCK_SKEW_SECONDS};{now + FORM_SECONDS}"
+        fields = {
+            "key": key,
+            "acl": "default",
+            "Content-Type": content_type,
+            "success_action_status": "200",
+            "q-sign-algorithm": "sha1",
+            "q-ak": self._uploads.secret_id,
+        }
+        expiration = datetime.fromtimestamp(now + FORM_SECONDS, UTC)
+        conditions: list[object] = [{"bucket": self._uploads.bucket}]
+        conditions += [{name: value} for name, value in fields.items()]
+        conditions += [["content-length-range", 1, max_bytes], {"q-sign-time": key_time}]
+        policy = json.dumps(
+            {
+                "expiration": f"{expiration:%Y-%m-%dT%H:%M:%S}.000Z",
+                "conditions": conditions,
+            }
+        )
+        return {
+            **fields,
+            "q-key-time": key_time,
+            "q-signature": policy_signature(policy, self._uploads.secret_key, key_time),
+            "policy": base64.b64encode(policy.encode()).decode(),
+        }
+
+    async def head(self, key: str) -> CosObject | None:
+        """The object; None if there is none. ServiceUnavailable."""
+        response = await self._request("HEAD", key)
+        if response.status == 404:
+            return None
+        self._check(response, 200)
+        headers = response.headers
+        size = headers.get("Content-Length", "")
+        if not size.isdecimal():
+            raise ServiceUnavailable(SERVICE)
+        return CosObject(int(size), headers.get("Content-Type", ""), headers.get("ETag", ""))
+
+    async def copy(self, source: str, target: str, found: CosObject) -> bool:
+        """Copy an object as `head` has found it; False if it has changed since.
+
+        An existing target stays as it is. The copy may be cached for ever. ServiceUnavailable.
+        Source: Tencent COS, PUT Object - Copy.
+        """
+        uploads = self._uploads
+        headers = {
+            "content-type": found.content_type,
+            "cache-control": IMMUTABLE,
+            "x-cos-copy-source": (
+                f"{uploads.bucket}.cos.{uploads.region}.myqcloud.com/{quote(source)}"
+            ),
+            "x-cos-copy-source-if-match": found.etag,
+            "x-cos-forbid-overwrite": "true",
+            "x-cos-metadata-directive": "Replaced",
+        }
+        response = await self._request("PUT", target, headers)
+        if response.status in (404, 412):
+            return False
+        self._check(response, 200, 409)
+        return True
+
+    async def delete(self, key: str) -> None:
+        """Delete an object, also one that does not exist. ServiceUnavailable."""
+        self._check(await self._request("DELETE", key), 204, 404)
+
+    async def _request(
+        self, method: Method, key: str, headers: Mapping[str, str] | None = None
+    ) -> ServiceResponse:
+        path, now = f"/{key}", int(self._now())
+        key_time = f"{now - CLOCK_SKEW_SECONDS};{now + CALL_SECONDS}"
+        signed = {"host": self._host, **(headers or {})}
+        authorization = request_authorization(method, path, signed, self._uploads, key_time)
+        return await self._client.request(
+            method,
+            quote(path),
+            headers={**signed, "Authorization": authorization},
+            safe_to_repeat=True,
+        )
+
+    def _check(self, response: ServiceResponse, *expected: int) -> None:
+        if response.status not in expected:
+            log.error("cos_request_refused", status=response.status)
+            raise ServiceUnavailable(SERVICE)
+
+
+def policy_signature(policy: str, secret_key: str, key_time: str) -> str:
+    """Signature of a form by its policy, before base64.
+
+    Source: Tencent COS, POST Object: the inner digest in hex is the outer key.
+    """
+    return _hmac(_hmac(secret_key, key_time), _sha1(policy))
+
+
+def request_authorization(
+    method: str, path: str, headers: Mapping[str, str], uploads: UploadsSettings, key_time: str
+) -> str:
+    """`Authorization` of a request without a query that signs these headers.
+
+    `path` is decoded, and without a path of the base URL. Source: Tencent COS, request signature.
+    """
+    covered = sorted((_encoded(name).lower(), _encoded(value)) for name, value in headers.items())
+    lines = "&".join(f"{name}={value}" for name, value in covered)
+    digest = _sha1(f"{method.lower()}\n{path}\n\n{lines}\n")
+    sign_key = _hmac(uploads.secret_key, key_time)
+    signature = _hmac(sign_key, f"sha1\n{key_time}\n{digest}\n")
+    return (
+        f"q-sign-algorithm=sha1&q-ak={uploads.secret_id}&q-sign-time={key_time}"
+        f"&q-key-time={key_time}&q-header-list={';'.join(name for name, _ in covered)}"
+        f"&q-url-param-list=&q-signature={signature}"
+    )
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="-_.~")
+
+
+def _hmac(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), hashlib.sha1).hexdigest()
+
+
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
