@@ -52,6 +52,13 @@ UserId = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
 Text = Annotated[str, StringConstraints(max_length=512)]
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 BanMinutes = Annotated[Whole, Field(ge=1, le=1440)]
+PictureUrl = Annotated[
+    str,
+    StringConstraints(
+        max_length=512, pattern=r"^(https?://[^\s\x00-\x1f\"'<>]+|uploads/[0-9a-z/.]+)$"
+    ),
+    Field(description="An address, or the key of an upload."),
+]
 Gender = Annotated[Whole, Field(ge=1, le=2, description="1: man, 2: woman")]
 
 

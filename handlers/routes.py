@@ -11,7 +11,7 @@ from tornado.web import Application, RequestHandler
 
 from core.errors import NotFound
 from handlers import health
-from handlers.accounts import profiles, sign_in
+from handlers.accounts import profiles, sign_in, uploads
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.gold import gifts
@@ -28,6 +28,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/", sign_in.CreateUserHandler, "users.CreateUser"),
     Route("qlive_user/login/", sign_in.LoginHandler, "users.Login"),
     Route("qlive_user/update_userinfo/", profiles.UpdateUserinfoHandler, "users.UpdateUserinfo"),
+    Route("qlive_user/upload_ticket/", uploads.UploadTicketHandler, "users.UploadTicket"),
     Route("qlive_user/get_userinfo/", profiles.GetUserinfoHandler, "users.GetUserinfo"),
     Route("qlive_user/get_user_state/", profiles.GetUserStateHandler, "users.GetUserState"),
     Route("qlive_user/get_users_info/", rooms.GetUsersInfoHandler, "rooms.GetUsersInfo"),
@@ -36,6 +37,7 @@ API_ROUTES: list[Route] = [
     Route("get_playurl/", rooms.GetPlayurlHandler, "rooms.GetPlayurl"),
     Route("get_configs/", gifts.GetConfigsHandler, "configs.GetConfigs"),
     Route("qlive_room/matchmaker_enter/", rooms.MatchmakerEnterHandler, "rooms.MatchmakerEnter"),
+    Route("qlive_room/update_room/", rooms.UpdateRoomHandler, "rooms.UpdateRoom"),
     Route("qlive_room/apply_micro/", mic.ApplyMicroHandler, "mic.ApplyMicro"),
     Route("qlive_room/invite_micro/", mic.InviteMicroHandler, "mic.InviteMicro"),
     Route("qlive_room/accept_micro/", mic.AcceptMicroHandler, "mic.AcceptMicro"),
@@ -47,6 +49,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/rank/", gifts.RankHandler, "rooms.Rank"),
     Route("qlive_room/day_rank/", gifts.DayRankHandler, "rooms.DayRank"),
     Route("qlive_gift/", gifts.GiftListHandler, "gifts.GiftList"),
+    Route("get_giftlist/", gifts.GiftListHandler, "gifts.GiftListAlias"),
     Route("qlive_gift/push_gift/", gifts.PushGiftHandler, "gifts.PushGift"),
     Route("qlive_pay/", recharge.PayHandler, "pay.Pay"),
     Route("qlive_pay/notify/", webhooks.JsapiWebhookHandler, "callbacks.JsapiNotice"),

@@ -105,6 +105,13 @@ class GroupChange(TypedDict):
     group_id: str
 
 
+class RoomInfo(TypedDict):
+    """The room has another name or picture."""
+
+    room_name: str
+    room_image: str
+
+
 class LiveEndEvent(Face):
     """The live ended, and with it all seats and applications."""
 
@@ -142,6 +149,7 @@ EVENT_PAYLOADS: dict[str, type] = {
     "live_resume": LivePause,
     "profile": ProfileChange,
     "group": GroupChange,
+    "room_info": RoomInfo,
     "gift": GiftEvent,
     LAST_EVENT_TYPE: LiveEndEvent,
 }

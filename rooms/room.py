@@ -34,6 +34,7 @@ from rooms.events import (
     MicroApply,
     MicroInvite,
     ProfileChange,
+    RoomInfo,
 )
 from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, Role, SeatName
 from rooms.state import MARKS, Application, RoomState, Seat, Status
@@ -342,6 +343,25 @@ class Room(RoomState):
             self._set_application(replace(self.applications[person.user_id], person=new))
         data: ProfileChange = {**new.face()}
         self._add_event("profile", data)
+        if person.user_id == self.host_id and (self.title or self.cover):
+            self._announce_info()  # for clients, a host's profile is also the room's
+
+    def update_info(self, user_id: str, title: str | None = None, cover: str | None = None) -> None:
+        """The host changes the name or the picture of the room, or both.
+
+        None keeps one as it is; with "" the room shows its host's.
+        """
+        if user_id != self.host_id:
+            raise NotHost
+        shown = (self.name, self.image)
+        if title is not None and title != self.title:
+            self.title = title
+            self.touched.add("title")
+        if cover is not None and cover != self.cover:
+            self.cover = cover
+            self.touched.add("cover")
+        if self.live and (self.name, self.image) != shown:
+            self._announce_info()
 
     def change_group(self, old: str, new: str) -> bool:
         """Replace the chat group `old`; returns False if the room now has another group."""
@@ -388,6 +408,10 @@ class Room(RoomState):
         if name is None:
             pause: LivePause = {**face}
             self._add_event("live_pause" if away else "live_resume", pause)
+
+    def _announce_info(self) -> None:
+        data: RoomInfo = {"room_name": self.name, "room_image": self.image}
+        self._add_event("room_info", data)
 
     def _candidate(self, person: Person) -> Person:
         """Check that a person may go on mic; returns them with the membership's gender."""

@@ -124,7 +124,10 @@ class RoomState:
     version: int = 0
     status: Status = "ended"
     started_at: int = 0
+    title: str = ""
+    """The room's own name; without one it has its host's."""
     cover: str = ""
+    """Address of the room's own picture; without one it shows its host's face."""
     male: Seat | None = None
     female: Seat | None = None
     applications: dict[str, Application] = field(default_factory=dict)
@@ -175,7 +178,7 @@ class RoomState:
 
     @property
     def name(self) -> str:
-        return self.owner.person.nickname
+        return self.title or self.owner.person.nickname
 
     @property
     def image(self) -> str:

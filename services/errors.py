@@ -14,6 +14,9 @@ StateConflict
 ├── NotRefundable        not_refundable: the order was never paid, or is refunded already
 ├── RefundChanged        refund_changed: the preview of a refund case no longer holds
 ├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
+├── UploadMissing        upload_missing: nothing was uploaded under this key, or long ago
+├── UploadRefused        upload_refused: what was uploaded is no picture, or too large
+├── UploadsOff           uploads_off: no bucket is configured
 ├── WithdrawOff          withdraw_off: withdrawals are not enabled
 └── RateRequired         rate_required: the only enabled row of a rate may only change its value
 Unavailable
@@ -48,6 +51,18 @@ class RefundChanged(StateConflict):
 class TooManyOrders(StateConflict):
     code = "too_many_orders"
     detail = "You have several unpaid orders; pay one of them, or wait until they expire."
+
+
+class UploadMissing(StateConflict):
+    code, detail = "upload_missing", "Upload the picture first, with a new ticket."
+
+
+class UploadRefused(StateConflict):
+    code, detail = "upload_refused", "The upload is not a picture of the type and size allowed."
+
+
+class UploadsOff(StateConflict):
+    code, detail = "uploads_off", "Pictures cannot be uploaded here."
 
 
 class WithdrawOff(StateConflict):

@@ -6,6 +6,7 @@ from config.settings import Settings
 from core.locks import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
+from services.accounts.pictures import DELETE_OBJECT, PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
 from services.accounts.sign_in import SignInService
@@ -99,8 +100,13 @@ class Services:
             self.sessions,
             keeps_session_keys=settings.pay.provider == XPAY,
         )
-        self.profiles = ProfileService(stores, keeper, hub)
-        self.live_rooms = LiveRoomService(stores, keeper, presence, groups, tencent.stream_urls)
+        self.pictures = PictureService(tencent.cos, stores, settings.uploads)
+        to_cos = {DELETE_OBJECT: self.pictures.delete}
+        self.cos_outbox = OutboxJob("cos_outbox", outbox.later(), to_cos, idle=10.0)
+        self.profiles = ProfileService(stores, keeper, hub, self.pictures)
+        self.live_rooms = LiveRoomService(
+            stores, keeper, presence, groups, tencent.stream_urls, self.pictures
+        )
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
@@ -184,6 +190,7 @@ class Services:
             self.im_outbox,
             self.css_outbox,
             self.group_outbox,
+            self.cos_outbox,
             *self.unpaid_orders.jobs.values(),
             self.open_transfers,
             self.refund_sweep,

@@ -267,6 +267,12 @@ export interface Receiver {
   income: number;
 }
 
+/** The room has another name or picture. */
+export interface RoomInfo {
+  room_name: string;
+  room_image: string;
+}
+
 export interface SeatShown {
   user_id: string;
   nickname: string;
@@ -309,6 +315,13 @@ export interface Snapshot {
   applicants: Array<Applicant>;
   audience_count: number;
   num_list: Array<number>;
+}
+
+export interface UploadTicket {
+  url: string;
+  key: string;
+  fields: Record<string, string>;
+  seconds: number;
 }
 
 /** `state` 0: viewer, 1: applicant. */
@@ -426,18 +439,19 @@ export interface EventData {
   live_resume: LivePause;
   profile: ProfileChange;
   group: GroupChange;
+  room_info: RoomInfo;
   gift: GiftEvent;
   live_end: LiveEndEvent;
 }
 
 /** Every call of the API. */
 export interface Calls {
-  /** Register a user with the profile that WeChat encrypted. */
+  /** Register a user, with the code of a login that has found none, or with another one. */
   createUser(params: {
     appId: string;
     code: string;
-    encryptedData: string;
-    iv: string;
+    encryptedData?: string;
+    iv?: string;
   }): Promise<NewUser>;
   /** Exchange a WeChat code for a token. */
   login(params: {
@@ -452,9 +466,17 @@ export interface Calls {
     gender?: 1 | 2;
     age?: number;
     area?: string;
+    /** An address, or the key of an upload. */
     face_url?: string;
+    height?: number;
     show_in_ranking?: boolean;
   }): Promise<UserInfo>;
+  /** Permit the upload of a picture. */
+  uploadTicket(params: {
+    kind: "face" | "cover";
+    type: "image/jpeg" | "image/png" | "image/webp";
+    size: number;
+  }): Promise<UploadTicket>;
   /** Own profile including credentials, or another user's public profile. */
   getUserinfo(params?: {
     user_id?: string;
@@ -482,6 +504,14 @@ export interface Calls {
   getConfigs(): Promise<Configs>;
   /** Open the host's room, or return to the live in progress. */
   matchmakerEnter(): Promise<MatchmakerEnter>;
+  /** Change the name and the picture of the room, as its host. */
+  updateRoom(params: {
+    live_id: number;
+    /** Surrounding spaces are removed; control characters are rejected, and other invisible ones outside of emoji. */
+    room_name?: string;
+    /** An address, or the key of an upload. */
+    room_image?: string;
+  }): Promise<Ok>;
   /** Apply for the seat of the user's gender. */
   applyMicro(params: {
     live_id: number;
@@ -530,6 +560,10 @@ export interface Calls {
   }): Promise<Rank>;
   /** One page of gifts, with the URLs of the next and previous page. */
   getGifts(params?: {
+    page?: number;
+  }): Promise<GiftPage>;
+  /** One page of gifts, with the URLs of the next and previous page. */
+  giftListAlias(params?: {
     page?: number;
   }): Promise<GiftPage>;
   /** Give a user a gift; the room that both are in receives an event. */

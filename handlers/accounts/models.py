@@ -1,7 +1,7 @@
 """Requests and responses about users, and about their sessions."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -9,6 +9,7 @@ from handlers.accounts.names import Name
 from handlers.models import (
     Gender,
     Gold,
+    PictureUrl,
     ReasonRequest,
     Request,
     RequestId,
@@ -20,6 +21,7 @@ from handlers.models import (
     Whole,
 )
 from ledger.journal import Unit
+from services.accounts.pictures import MAX_BYTES, PictureKind, PictureType
 
 
 class LoginRequest(Request):
@@ -39,19 +41,32 @@ CLEARED: dict[str, Any] = {"area": "", "face_url": "", "height": 0}
 
 
 class UpdateUserinfoRequest(Request):
-    """Any subset of the fields; `show_in_ranking` agrees to be shown in rankings, or withdraws."""
+    """Any subset of the fields; null clears `area`, `face_url` and `height` (in cm).
+
+    `show_in_ranking` agrees to be shown in rankings, or withdraws.
+    """
 
     nickname: Name | None = None
     gender: Gender | None = None
     age: Annotated[Whole, Field(ge=1, le=120)] | None = None
     area: Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")] | None = None
-    face_url: (
-        Annotated[
-            str, StringConstraints(max_length=512, pattern=r"^https?://[^\s\x00-\x1f\"'<>]+$")
-        ]
-        | None
-    ) = None
+    face_url: PictureUrl | None = None
+    height: Annotated[Whole, Field(ge=100, le=250)] | None = None
     show_in_ranking: bool | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The fields to store; null has no effect on those that cannot be cleared."""
+        sent = self.model_dump(exclude_unset=True)
+        cleared = {name: CLEARED[name] for name in CLEARED.keys() & sent.keys()}
+        return cleared | {name: value for name, value in sent.items() if value is not None}
+
+
+class UploadTicketRequest(Request):
+    """`type` and `size` (in bytes) of the picture."""
+
+    kind: PictureKind
+    type: PictureType
+    size: Annotated[Whole, Field(ge=1, le=MAX_BYTES)]
 
 
 class OptionalUserRequest(Request):
@@ -155,6 +170,13 @@ class UserInfoResponse(Response):
 
 class UserInfoWithRateResponse(UserInfoResponse):
     rate: str = ""
+
+
+class UploadTicketResponse(Response):
+    url: str
+    key: str
+    fields: dict[str, str]
+    seconds: int
 
 
 class UserStateResponse(Response):

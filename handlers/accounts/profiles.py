@@ -15,6 +15,7 @@ from handlers.accounts.models import (
     UserRequest,
     UserStateResponse,
 )
+from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, Handler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
@@ -42,9 +43,9 @@ async def current_room(context: Context, user_id: str) -> dict[str, Any]:
 class UpdateUserinfoHandler(ActiveUserHandler):
     """Update the profile; the room is notified when a visible user's name or face changes."""
 
-    @endpoint(limit="profile", errors=[GenderInUse])
+    @endpoint(limit="profile", errors=[GenderInUse, *PICTURE_ERRORS])
     async def post(self, params: UpdateUserinfoRequest) -> UserInfoResponse:
-        changes = params.model_dump(exclude_none=True)
+        changes = params.changes()
         user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
         if changes:
             user = await self.context.services.profiles.update(user, **changes)

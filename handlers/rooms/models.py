@@ -4,12 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, GetPydanticSchema, RootModel, StringConstraints
 
+from handlers.accounts.names import Name
 from handlers.models import (
     BanMinutes,
     Gender,
     LiveRequest,
     Number,
     PageRequest,
+    PictureUrl,
     ReasonRequest,
     Request,
     Response,
@@ -33,6 +35,19 @@ class LeaveMicroRequest(LiveRequest):
 
 class InviteMicroRequest(LiveRequest):
     user_id: UserId
+
+
+class UpdateRoomRequest(LiveRequest):
+    """Null returns to the host's own name or face."""
+
+    room_name: Name | None = None
+    room_image: PictureUrl | None = None
+
+    def change_of(self, name: str) -> str | None:
+        """The new value of a field; "" to clear it, None to keep what is stored."""
+        if name not in self.model_fields_set:
+            return None
+        return getattr(self, name) or ""
 
 
 class RemoveUserRequest(InviteMicroRequest):

@@ -3,6 +3,7 @@
 import asyncio
 
 from core.clock import now_ms
+from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
@@ -18,6 +19,7 @@ from handlers.rooms.models import (
     PlayerResponse,
     PlayUrlResponse,
     RemoveUserRequest,
+    UpdateRoomRequest,
     UsersInfoRequest,
     UsersInRoomResponse,
 )
@@ -128,6 +130,18 @@ class MatchmakerEnterHandler(ActiveUserHandler):
             play_url=play_url(context, room.owner.stream),
             group_id=room.group_id,
         )
+
+
+class UpdateRoomHandler(ActiveUserHandler):
+    """Change the name and the picture of the room, as its host."""
+
+    @endpoint(limit="profile", errors=[NotHost, RoomNotFound, *PICTURE_ERRORS])
+    async def post(self, params: UpdateRoomRequest) -> OkResponse:
+        title, cover = params.change_of("room_name"), params.change_of("room_image")
+        await self.context.services.live_rooms.update_info(
+            params.live_id, self.user.user_id, title, cover
+        )
+        return OkResponse()
 
 
 class RemoveUserHandler(ActiveUserHandler):

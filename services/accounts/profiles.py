@@ -6,6 +6,7 @@ from typing import Any
 from realtime.hub import Hub
 from rooms.members import Person
 from rooms.room import Room
+from services.accounts.pictures import PictureService
 from services.keeper import Keeper, Preparation
 from storage.accounts.users import User
 from storage.database import Session
@@ -15,17 +16,23 @@ from storage.stores import Stores
 class ProfileService:
     """Changes the profiles of users, where they are stored and where they are shown."""
 
-    def __init__(self, stores: Stores, keeper: Keeper, hub: Hub) -> None:
+    def __init__(self, stores: Stores, keeper: Keeper, hub: Hub, pictures: PictureService) -> None:
         self._stores = stores
         self._keeper = keeper
         self._hub = hub
+        self._pictures = pictures
 
     async def update(self, old: User, **changes: Any) -> User:
         """Store the changes, then update the user's room and, if the face changed, IM.
 
         The message to IM is stored with the changes, and its delivery updates the room as well, in
-        case that this process dies before.
+        case that this process dies before. A face that was uploaded is replaced by the address of
+        its copy. Raises as PictureService.address_of.
         """
+        if face := changes.get("face_url"):
+            address = await self._pictures.address_of("face", old.user_id, face)
+            changes["face_url"] = address
+        await self._pictures.retire(old.face_url, changes.get("face_url", old.face_url))
 
         async def add_message(session: Session, user: User) -> None:
             if user.person().face() != old.person().face():

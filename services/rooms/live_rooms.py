@@ -5,8 +5,9 @@ import secrets
 import structlog
 
 from core.clock import now_ms
-from rooms.errors import NotMatchmaker
+from rooms.errors import NotHost, NotMatchmaker
 from rooms.room import Room
+from services.accounts.pictures import PictureService
 from services.chat.groups import ENSURE, GroupService, queue_group_message
 from services.errors import AccountBanned, NotAuthenticated
 from services.keeper import Keeper
@@ -28,12 +29,14 @@ class LiveRoomService:
         presence: Presence,
         groups: GroupService,
         stream_urls: StreamUrls,
+        pictures: PictureService,
     ) -> None:
         self._stores = stores
         self._keeper = keeper
         self._presence = presence
         self._groups = groups
         self._stream_urls = stream_urls
+        self._pictures = pictures
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
@@ -69,6 +72,22 @@ class LiveRoomService:
             raise NotMatchmaker
         await self._presence.seen(host.user_id, room)
         return room
+
+    async def update_info(
+        self, live_id: int, user_id: str, title: str | None, cover: str | None
+    ) -> None:
+        """Change the name and the picture of a room, as its host; None keeps one, "" clears it.
+
+        Raises as PictureService.address_of.
+        """
+        room = await self._keeper.load(live_id)
+        if room.host_id != user_id:
+            raise NotHost
+        if cover:
+            cover = await self._pictures.address_of("cover", user_id, cover)
+        if cover is not None:
+            await self._pictures.retire(room.cover, cover)
+        await self._keeper.change(live_id, lambda room: room.update_info(user_id, title, cover))
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""

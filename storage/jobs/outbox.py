@@ -13,8 +13,9 @@ from storage.database import Collection, Database, Document, Session
 from storage.jobs.due import claim_unchanged
 from storage.write_batch import WriteBatch
 
-NORMAL, URGENT = "due", "urgent"
-"""`state` of a waiting message, which is its lane: a full one does not delay the other."""
+NORMAL, URGENT, LATER = "due", "urgent", "later"
+"""`state` of a waiting message, which is its lane: a full one does not delay the others. Messages
+of LATER may wait for a month, and count as no backlog."""
 NEWEST = 8
 """Values that a message keeps of each of its lists."""
 LOOKAHEAD = 100
@@ -44,6 +45,10 @@ class OutboxStore:
         self._messages: Collection = database.collection("outbox")
         self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
         self._where = where or {"state": NORMAL}
+
+    def later(self) -> Self:
+        """View of the queue that claims messages of the lane LATER."""
+        return type(self)(self._database, {"state": LATER})
 
     def view(
         self, *, urgent: bool = False, only: Sequence[str] = (), without: Sequence[str] = ()
@@ -77,6 +82,14 @@ class OutboxStore:
         """
         row = _new_row(kind, payload, urgent=urgent, key=key)
         await self._messages.insert_one(row, session=session)
+
+    async def add_later(
+        self, kind: str, payload: dict[str, Any], delay: timedelta = timedelta()
+    ) -> None:
+        """Queue a message for the lane LATER, due after `delay`."""
+        row = _new_row(kind, payload, urgent=False, key="")
+        due_at = row["due_at"] + delay
+        await self._messages.insert_one({**row, "state": LATER, "due_at": due_at})
 
     async def add_urgent(self, kind: str, payloads: Mapping[str, dict[str, Any]]) -> None:
         """Queue many messages for the urgent lane, by their keys."""

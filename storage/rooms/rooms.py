@@ -192,11 +192,17 @@ class RoomStore:
         found = self._rooms.find({"status": {"$in": ["live", "paused"]}}, {"log": 0})
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
 
+    async def cover_of(self, host_id: str) -> str:
+        """Address of the picture of a host's room, "" without one."""
+        row = await self._rooms.find_one({"host_id": host_id}, {"cover": 1})
+        return row["cover"] if row else ""
+
     async def _create(self, host: Person) -> Document:
         live_id = await self._database.next_number("live_id")
         document: Document = {
             "group_id": new_group_id(),
             "group_ready": False,
+            "title": "",
             "cover": "",
             "epoch": "",
             "version": 0,
@@ -241,6 +247,7 @@ def room_from(document: Document) -> Room:
         version=document["version"],
         status=document["status"],
         started_at=document["started_at"],
+        title=document.get("title", ""),
         cover=document["cover"],
         male=_with_person(Seat, document["male"]),
         female=_with_person(Seat, document["female"]),

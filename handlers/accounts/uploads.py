@@ -1,0 +1,24 @@
+"""Uploads of pictures."""
+
+from handlers.accounts.models import UploadTicketRequest, UploadTicketResponse
+from handlers.base import ActiveUserHandler, endpoint
+from services.errors import UploadMissing, UploadRefused, UploadsOff
+from tencent.errors import ServiceUnavailable
+
+PICTURE_ERRORS = (UploadMissing, UploadRefused, UploadsOff, ServiceUnavailable("cos"))
+"""Errors of every call that names a picture."""
+
+
+class UploadTicketHandler(ActiveUserHandler):
+    """Permit the upload of a picture.
+
+    The phone posts `fields` and then the file, as `file`, to `url`; `key` then names the picture in
+    update_userinfo or update_room. The ticket is valid for `seconds`.
+    """
+
+    @endpoint(limit="profile", errors=[UploadsOff])
+    async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
+        ticket = await self.context.services.pictures.ticket(
+            self.user.user_id, params.kind, params.type, params.size
+        )
+        return UploadTicketResponse(**ticket._asdict())

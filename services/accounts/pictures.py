@@ -1,0 +1,136 @@
+"""Pictures that users upload: faces, and covers of rooms.
+
+A phone uploads under a random key that its ticket names. What is shown is a copy under a key that
+no client can write, so it never changes.
+"""
+
+import hashlib
+import re
+import secrets
+from datetime import timedelta
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from config.sections import UploadsSettings
+from core.errors import InvalidParameter
+from services.errors import UploadMissing, UploadRefused, UploadsOff
+from services.jobs.outbox_jobs import Payload
+from storage.stores import Stores
+from tencent.cos import FORM_SECONDS, CosClient
+
+PictureKind = Literal["face", "cover"]
+PictureType = Literal["image/jpeg", "image/png", "image/webp"]
+EXTENSIONS: dict[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
+"""Parameter that names the picture, for errors."""
+MAX_BYTES = 5 * 1024 * 1024
+UNUSED_KEPT = timedelta(days=1)
+"""How long an upload that nobody has used is kept."""
+REPLACED_KEPT = timedelta(days=30)
+"""How long a picture that was replaced is kept: caches and other users' screens show it."""
+DELETE_OBJECT = "delete_object"
+"""Kind of the outbox message that deletes an object."""
+UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
+PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
+
+
+class UploadTicket(NamedTuple):
+    """Where and with which fields a phone posts a file; the key then names the picture."""
+
+    url: str
+    key: str
+    fields: dict[str, str]
+    seconds: int
+
+
+class PictureService:
+    """Tickets for uploads, and the addresses of what was uploaded."""
+
+    def __init__(self, cos: CosClient, stores: Stores, uploads: UploadsSettings) -> None:
+        self._cos = cos
+        self._stores = stores
+        self._uploads = uploads
+
+    async def ticket(
+        self, user_id: str, kind: PictureKind, content_type: str, size: int
+    ) -> UploadTicket:
+        """Permit one upload of at most `size` bytes; UploadsOff."""
+        if not self._uploads.is_enabled:
+            raise UploadsOff
+        name = f"{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
+        key = f"uploads/{kind}/{user_id}/{name}"
+        await self._delete_after(UNUSED_KEPT, key)
+        fields = self._cos.upload_form(key, content_type, size)
+        return UploadTicket(self._cos.url, key, fields, FORM_SECONDS)
+
+    async def address_of(self, kind: PictureKind, user_id: str, named: str) -> str:
+        """Address of the picture that a user names by the key of an upload or by an address.
+
+        InvalidParameter for another user's upload or a host that is not allowed, UploadsOff,
+        UploadMissing, UploadRefused, ServiceUnavailable.
+        """
+        if match := UPLOAD_KEY.fullmatch(named):
+            if match.groups() != (kind, user_id):
+                raise InvalidParameter({FIELDS[kind]: "this is not an upload of yours"})
+            return await self._adopt(kind, user_id, named)
+        if not self._may_show(kind, user_id, named):
+            raise InvalidParameter({FIELDS[kind]: "pictures of this host are not allowed"})
+        return named
+
+    async def retire(self, old: str, new: str) -> None:
+        """Have the picture at an address deleted, which another one is about to replace."""
+        key = self._key_at(old)
+        if key and old != new:
+            await self._delete_after(REPLACED_KEPT, key)
+
+    async def delete(self, payload: Payload) -> None:
+        """Delete an object, unless it is a picture that its owner has chosen again."""
+        key = payload["key"]
+        if match := PICTURE_KEY.fullmatch(key):
+            kind, user_id = match.groups()
+            if self._key_at(await self._shown(kind, user_id)) == key:
+                return
+        await self._cos.delete(key)
+
+    async def _adopt(self, kind: PictureKind, user_id: str, upload: str) -> str:
+        """Copy an upload; its copy has the same key each time, so that this may be repeated."""
+        if not self._uploads.is_enabled:
+            raise UploadsOff
+        extension = upload.rpartition(".")[2]
+        name = f"{hashlib.sha256(upload.encode()).hexdigest()[:32]}.{extension}"
+        key = f"pictures/{kind}/{user_id}/{name}"
+        found = await self._cos.head(upload)
+        if found is None:
+            if await self._cos.head(key) is None:
+                raise UploadMissing
+            return f"{self._uploads.address}/{key}"
+        if not 0 < found.size <= MAX_BYTES or EXTENSIONS.get(found.content_type) != extension:
+            raise UploadRefused
+        if not await self._cos.copy(upload, key, found):
+            raise UploadMissing  # replaced or deleted meanwhile
+        await self._delete_after(timedelta(), upload)
+        return f"{self._uploads.address}/{key}"
+
+    def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
+        """Whether a user may show the picture at an address: of the bucket, their own."""
+        if key := self._key_at(address):
+            match = PICTURE_KEY.fullmatch(key)
+            return match is not None and match.groups() == (kind, user_id)
+        allowed = self._uploads.allowed_hosts
+        return not allowed or urlsplit(address).hostname in allowed
+
+    def _key_at(self, address: str) -> str:
+        """The key of an object of the bucket; "" for another address."""
+        base = f"{self._uploads.address}/"
+        is_ours = self._uploads.is_enabled and address.startswith(base)
+        return address[len(base) :] if is_ours else ""
+
+    async def _shown(self, kind: str, user_id: str) -> str:
+        """Address of the picture that its owner shows at present."""
+        if kind == "cover":
+            return await self._stores.rooms.cover_of(user_id)
+        user = await self._stores.users.find(user_id)
+        return user.face_url if user else ""
+
+    async def _delete_after(self, delay: timedelta, key: str) -> None:
+        await self._stores.outbox.add_later(DELETE_OBJECT, {"key": key}, delay)
