@@ -77,9 +77,12 @@ def callbacks(api: ApiFixture, server: ServerProcess) -> CallbackSender:
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
-    """Short grace periods."""
-    return {"presence": {"shown_after_seconds": 0.1, "guest_seconds": 0.5}}
+def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Short grace periods, and the settings that a test gives."""
+    return {
+        "presence": {"shown_after_seconds": 0.1, "guest_seconds": 0.5},
+        **getattr(request, "param", {}),
+    }
 
 
 def stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:
@@ -173,3 +176,104 @@ async def test_guest_without_a_socket_loses_the_seat_after_im_logout_or_the_end_
         await socket.next(type_)
     await assert_evicted(socket, anna)
     assert stored_callbacks(db)[:2] == [("im", "done", "", 1), ("im", "ignored", "has_a_socket", 1)]
+
+
+# ---- messages between users
+
+
+CUSTOM = [{"MsgType": "TIMCustomElem", "MsgContent": {"Data": "{}"}}]
+TEXT = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "a private word"}}]
+
+
+def message(sender: str, receiver: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "CallbackCommand": "C2C.CallbackAfterSendMsg",
+        "From_Account": sender,
+        "To_Account": receiver,
+        "MsgSeq": 48374,
+        "MsgRandom": 2837546,
+        "MsgTime": int(time.time()),
+        "MsgKey": "48374_2837546_1557481126",
+        "OnlineOnlyFlag": 0,
+        "SendMsgResult": 0,
+        "ErrorInfo": "send msg succeed",
+        "MsgBody": CUSTOM,
+        **fields,
+    }
+
+
+async def accept(user: ApiClient) -> Reply:
+    return await user.post("qlive_room/accept_micro/", live_id=user.live_id)
+
+
+async def test_a_custom_message_of_the_host_admits_a_member(
+    api: ApiFixture, callbacks: CallbackSender, db: Any
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    assert (await accept(bert)).refusal == (409, "not_admitted")
+    (await callbacks.im(message(host.id, bert.id))).ok()
+    (await accept(bert)).ok()
+    assert db.inbox.count_documents({}) == 0  # what users write is not stored
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"MsgBody": TEXT},
+        {"SendMsgResult": 20006},
+        {"MsgTime": 61},
+        {"From_Account": "anna"},
+        {"From_Account": "stranger"},
+        {"From_Account": "other_host"},
+        {"To_Account": "stranger"},
+    ],
+    ids=lambda changed: "_".join(str(part) for part in [*changed, *changed.values()])[:30],
+)
+async def test_other_messages_admit_nobody_and_are_not_stored(
+    api: ApiFixture, callbacks: CallbackSender, db: Any, changed: dict[str, Any]
+) -> None:
+    """The time is seconds ago: IM may send a callback again, and anyone may repeat one."""
+    host, other_host = await api.host(), await api.host("other_host")
+    bert = await api.guest("bert", 1, host.live_id)
+    anna, stranger = await api.guest("anna", 2, host.live_id), await api.user("stranger", 1)
+    ids = {"anna": anna.id, "stranger": stranger.id, "other_host": other_host.id}
+    sent = {name: ids.get(str(value), value) for name, value in changed.items()}
+    if "MsgTime" in sent:
+        sent["MsgTime"] = int(time.time()) - sent["MsgTime"]
+    (await callbacks.im(message(host.id, bert.id) | sent)).ok()
+    assert (await accept(bert)).refusal == (409, "not_admitted")
+    assert db.inbox.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"Sign": "0" * 64}, "sign"),
+        ({"RequestTime": str(int(time.time()) - 3_600)}, "stale"),
+        ({"SdkAppid": "1400000001"}, "app"),
+    ],
+    ids=["forged", "stale", "foreign"],
+)
+async def test_a_message_that_im_does_not_report_admits_nobody(
+    api: ApiFixture, callbacks: CallbackSender, db: Any, query: dict[str, str], reason: str
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    reply = await callbacks.im(message(host.id, bert.id, MsgBody=[*CUSTOM, *TEXT]), **query)
+    assert reply.refusal == (403, "callback_refused")
+    assert (await accept(bert)).refusal == (409, "not_admitted")
+    (row,) = db.inbox.find({})
+    assert (row["reason"], row["raw"]) == (reason, "")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"micro": {"im_invitations": False}}], indirect=True, ids=["off"]
+)
+async def test_a_setting_leaves_messages_without_effect(
+    api: ApiFixture, callbacks: CallbackSender
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    (await callbacks.im(message(host.id, bert.id))).ok()
+    assert (await accept(bert)).refusal == (409, "not_admitted")
