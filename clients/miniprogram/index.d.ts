@@ -1,6 +1,18 @@
 // Type declarations of the QLive client SDK; api.d.ts has those of the server's calls and events.
 
-import type { Applicant, Calls, EventData, GiftGiven, Snapshot, Withdrawal, Withdrawals } from "./api.js";
+import type {
+  Applicant,
+  Calls,
+  EventData,
+  GiftGiven,
+  LoginIntoRoom,
+  NewUser,
+  Ok,
+  Snapshot,
+  UserInfo,
+  Withdrawal,
+  Withdrawals,
+} from "./api.js";
 export * from "./api.js";
 
 export type Id = number | string;
@@ -27,6 +39,9 @@ export interface Storage {
   remove(key: string): void;
 }
 
+/** Temporary file of a mini-program, as chooseAvatar or wx.chooseMedia gives it; in the browser a Blob. */
+export type Picture = string | { readonly size: number; readonly type: string };
+
 export interface Platform {
   /** Whether WebSockets support headers; if not, the first frame carries the token. */
   socketHeaders: boolean;
@@ -44,6 +59,15 @@ export interface Platform {
   system?(): string;
   /** wx.requestMerchantTransfer; resolves when WeChat has shown its page. */
   confirmTransfer?(transfer: { mchId: string; appId: string; package: string }): Promise<unknown>;
+  appId?(): string;
+  /** The code of wx.login. */
+  login?(): Promise<string>;
+  /** wx.requestVirtualPayment or wx.requestPayment; a refusal has `errCode` and `errMsg`. */
+  requestPayment?(content: Record<string, any>): Promise<unknown>;
+  /** MIME type ("" if unknown) and size in bytes of a picture. */
+  picture?(file: Picture): Promise<{ type: string; size: number }>;
+  /** Posts a form of which the file is the last part. */
+  upload?(url: string, fields: Record<string, string>, file: Picture): Promise<{ status: number; text: string }>;
   now(): number;
   setTimeout(run: () => void, ms: number): unknown;
   clearTimeout(timer: any): void;
@@ -75,6 +99,16 @@ export class Refused extends Error {
 export class Unreachable extends Error {
   name: "Unreachable";
   status: number;
+}
+/** A picture that is not uploaded; `wrong_type`: not JPEG, PNG or WebP, `refused`: by COS. */
+export class UploadFailed extends Error {
+  name: "UploadFailed";
+  code: "too_big" | "wrong_type" | "refused";
+}
+/** A payment that WeChat refuses; `code` is WeChat's errCode, 0 if it gives none. */
+export class PaymentFailed extends Error {
+  name: "PaymentFailed";
+  code: number;
 }
 export class Unanswered extends Error {
   name: "Unanswered";
@@ -157,15 +191,70 @@ export interface Gifts {
   forget(request_id: string): void;
 }
 
+// ---- chat
+
+/** `@tencentcloud/lite-chat` as a whole: its default export. */
+export interface LiteChat {
+  create(options: { SDKAppID: number }): any;
+  EVENT: any;
+  TYPES: any;
+}
+export interface ChatMessage {
+  /** user_id of the sender */
+  from: string;
+  nickname: string;
+  face_url: string;
+  text: string;
+  /** Milliseconds since 1970 */
+  at: number;
+}
+export interface ChatEvents {
+  /** A text in the room's group; also one's own, when it has been sent. */
+  message: (message: ChatMessage) => void;
+  /** The chat is connected and in the room's group, or not; it comes back by itself if `error` is null. */
+  connection: (connection: { joined: boolean; error: Error | null }) => void;
+}
+export interface Chat {
+  on<Name extends keyof ChatEvents>(name: Name, listener: ChatEvents[Name]): () => void;
+  /** Joins the group of a room whose socket is open, and each group that replaces it. */
+  join(room: RoomSocket): Promise<void>;
+  send(text: string): Promise<void>;
+  /** Leaves the group; the chat may join another room later. */
+  leave(): Promise<void>;
+}
+
 // ---- client
+
+/** `created`: registered just now. The fields of LoginIntoRoom are there if the user is still in a room. */
+export type SignedIn = NewUser & Partial<Omit<LoginIntoRoom, "status">> & { created: boolean };
+
+/**
+ * `paid`: the gold is there. `pending`: paid, or WeChat has not answered; the gold comes by itself if
+ * it is paid.
+ */
+export type Purchase = { state: "paid"; gold: number } | { state: "pending" } | { state: "cancelled" };
 
 export interface Client extends Omit<Calls, "pushGift"> {
   readonly token: string;
   readonly userId: string;
   readonly gifts: Gifts;
-  /** The server requires a new login: call wx.login, then `login`. */
+  /** The server requires a new login: call `signIn`. */
   on(name: "signedOut", listener: (reason: { status: number; code: string }) => void): () => void;
   room(live_id: Id): RoomSocket;
+
+  /**
+   * Signs in with wx.login and registers an unknown user, with these fields of updateUserinfo.
+   * Calls at the same time share one attempt.
+   */
+  signIn(profile?: Parameters<Calls["updateUserinfo"]>[0]): Promise<SignedIn>;
+  /** Uploads a picture and makes it the user's face; UploadFailed, Unreachable, Refused. */
+  uploadFace(picture: Picture): Promise<UserInfo>;
+  /** Uploads a picture and makes it the cover of the host's room. */
+  uploadCover(live_id: Id, picture: Picture): Promise<Ok>;
+  /** Orders a block of gold, has the user pay it, and waits for the gold; PaymentFailed, Refused. */
+  buy(block_id: Id): Promise<Purchase>;
+  /** Chat over Tencent IM; `plugins` of lite-chat, for its basic edition. */
+  chat(liteChat: LiteChat, plugins?: any[]): Chat;
 
   /** Sent with a request_id of its own until there is an answer. */
   pushGift(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
@@ -184,4 +273,6 @@ export function createClient(options: {
   platform?: Platform;
   /** Milliseconds for which a gift is retried before `Unanswered`; one minute by default. */
   giftPatienceMs?: number;
+  /** That of the mini-program by default. */
+  appId?: string;
 }): Client;
