@@ -150,9 +150,7 @@ class LiveSettings(SettingsSection):
 
 
 class UploadsSettings(SettingsSection):
-    bucket: Annotated[str, _matching(r"|[a-z0-9-]+-[0-9]+", "be a bucket like name-1250000000")] = (
-        ""
-    )
+    bucket: Bucket = ""
     region: str = ""
     secret_id: Secret = ""
     secret_key: Secret = ""
@@ -240,6 +238,7 @@ class LimitsSettings(SettingsSection):
     read: RateLimit = Rate(2, 20)
     room_change: RateLimit = Rate(0.3, 10)
     profile: RateLimit = Rate(0.05, 5)
+    upload: RateLimit = Rate(0.005, 6)
     order: RateLimit = Rate(0.1, 5)
     gift: RateLimit = Rate(3, 15)
     like: RateLimit = Rate(1, 10)

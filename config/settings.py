@@ -36,7 +36,7 @@ DEVELOPMENT = "dev-"
 PLACEHOLDER = "REPLACE"
 DEVELOPMENT_SDK_APP_ID = 1400000000
 DEVELOPMENT_MCHID = "1900000109"
-DEVELOPMENT_BUCKET = "qlive-dev-1250000000"
+DEVELOPMENT_BUCKET = "qlive-simulated-1250000000"
 DEVELOPMENT_OFFER = "1450000001"
 SIMULATOR_KEY_ID = "PUB_KEY_ID_SIMULATOR"
 EXAMPLES = (
@@ -154,9 +154,14 @@ class Settings(BaseModel):
         ]
         if not self.mongodb.uri:
             found.append("mongodb.uri: is empty, and an embedded database is for development only")
+        addresses = {
+            **apis,
+            "server.public_url": self.server.public_url,
+            "uploads.api_base": self.uploads.api_base,
+        }
         found += [
             f"{name}: must begin with https://, since secrets are sent to it"
-            for name, url in {**apis, "server.public_url": self.server.public_url}.items()
+            for name, url in addresses.items()
             if url.startswith("http://")
         ]
         if self.pay.sandbox:
@@ -179,7 +184,7 @@ class Settings(BaseModel):
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
-        uploads = self.uploads.model_dump(include={"region", "secret_id", "secret_key"})
+        uploads = self.uploads.model_dump(include={"bucket", "region", "secret_id", "secret_key"})
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),

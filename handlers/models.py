@@ -55,7 +55,7 @@ BanMinutes = Annotated[Whole, Field(ge=1, le=1440)]
 PictureUrl = Annotated[
     str,
     StringConstraints(
-        max_length=512, pattern=r"^(https?://[^\s\x00-\x1f\"'<>]+|uploads/[0-9a-z/.]+)$"
+        max_length=512, pattern=r"^(https?://[^\s\x00-\x1f\"'<>\\]+|uploads/[0-9a-z/.]+)$"
     ),
     Field(description="An address, or the key of an upload."),
 ]

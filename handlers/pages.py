@@ -31,8 +31,8 @@ POLICY = "; ".join(
     )
 )
 """Content security policy of the documentation."""
-CONSOLE_POLICY = POLICY.replace("data:", "data: https:")
-"""Policy of the console, whose images of faces and gifts may be on any host."""
+CONSOLE_POLICY = POLICY.replace("data:", "data: https: http:")
+"""Policy of the console, whose images of faces, covers and gifts may be on any host."""
 HTML, STYLE = "text/html; charset=utf-8", "text/css; charset=utf-8"
 SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json; charset=utf-8"
 

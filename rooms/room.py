@@ -430,7 +430,7 @@ class Room(RoomState):
         application = self.applications.get(user_id)
         if application and application.invited:
             return
-        if admission == "applied" and user_id in self.admitted:
+        if admission != "invited" and user_id in self.admitted:
             return
         if user_id in self.removed:
             raise NotAdmitted("The host has taken you off the mic; wait for an invitation.")

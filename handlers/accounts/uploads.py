@@ -16,7 +16,7 @@ class UploadTicketHandler(ActiveUserHandler):
     update_userinfo or update_room. The ticket is valid for `seconds`.
     """
 
-    @endpoint(limit="profile", errors=[UploadsOff])
+    @endpoint(limit="upload", errors=[UploadsOff])
     async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
         ticket = await self.context.services.pictures.ticket(
             self.user.user_id, params.kind, params.type, params.size

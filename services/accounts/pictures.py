@@ -9,7 +9,6 @@ import re
 import secrets
 from datetime import timedelta
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from config.sections import UploadsSettings
 from core.errors import InvalidParameter
@@ -23,6 +22,7 @@ PictureType = Literal["image/jpeg", "image/png", "image/webp"]
 EXTENSIONS: dict[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
 """Parameter that names the picture, for errors."""
+SCHEMES = ("https", "http")
 MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
 """How long an upload that nobody has used is kept."""
@@ -109,6 +109,7 @@ class PictureService:
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
+        await self._delete_after(REPLACED_KEPT, key)  # if its owner does not show it after all
         return f"{self._uploads.address}/{key}"
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
@@ -116,8 +117,10 @@ class PictureService:
         if key := self._key_at(address):
             match = PICTURE_KEY.fullmatch(key)
             return match is not None and match.groups() == (kind, user_id)
-        allowed = self._uploads.allowed_hosts
-        return not allowed or urlsplit(address).hostname in allowed
+        allowed = [
+            f"{scheme}://{host}/" for scheme in SCHEMES for host in self._uploads.allowed_hosts
+        ]
+        return not allowed or address.startswith((*allowed,))
 
     def _key_at(self, address: str) -> str:
         """The key of an object of the bucket; "" for another address."""

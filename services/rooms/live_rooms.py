@@ -83,7 +83,7 @@ class LiveRoomService:
         room = await self._keeper.load(live_id)
         if room.host_id != user_id:
             raise NotHost
-        if cover:
+        if cover and cover != room.cover:
             cover = await self._pictures.address_of("cover", user_id, cover)
         if cover is not None:
             await self._pictures.retire(room.cover, cover)

@@ -55,7 +55,7 @@ STEPS = st.builds(
     action=st.sampled_from(
         # Steps towards the mic are more frequent than those that end the live.
         ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
-        + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3
+        + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3 + ["info"] * 2 + ["admit"] * 2
         + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
         + ["clear_mic"] * 5 + ["leave", "leave_all", "gift", "group", "nothing", "end", "close"]
     ),
@@ -177,6 +177,14 @@ class RoomModel:
             "profile": lambda room: room.update_profile(
                 Person(actor.user_id, stream, f"https://faces/{stream}", step.choice % 3)
             ),
+            "info": lambda room: room.update_info(
+                room.host_id if step.choice else actor.user_id,
+                (stream, "", None)[step.choice % 3],
+                (None, f"https://covers/{stream}", "")[step.choice // 2],
+            ),
+            "admit": lambda room: room.admit(
+                room.host_id if step.choice else actor.user_id, target.user_id, self.now + 60_000
+            ),
             "gift": lambda room: add_gift(room, actor, target),
             "group": lambda room: room.change_group(
                 room.group_id if step.choice else "another", f"group-{stream}"
@@ -206,9 +214,9 @@ class RoomModel:
     def change(self, live_id: int, rule: Rule, *people: str) -> None:
         before = self.load(live_id, *people)
         room = self.load_expired(live_id, *people)
-        assert all(until > self.now for until in room.removed.values())
+        assert all(until > self.now for until in [*room.removed.values(), *room.admitted.values()])
         invited = {user_id for user_id, found in room.applications.items() if found.invited}
-        unwelcome = room.removed.keys() - invited
+        unwelcome = room.removed.keys() - invited - room.admitted.keys()
         if self.refused(room, rule, *people):
             return
         if not room.changed:

@@ -63,7 +63,7 @@ def test_a_guest_taken_off_the_mic_may_return_after_a_later_message(admission: A
     room = reloaded(room)
     with pytest.raises(NotAdmitted):
         room.accept(BERT, admission, "stream", "")
-    assert admitted(room).accept(BERT, "applied", "stream", "").person == BERT
+    assert admitted(room).accept(BERT, admission, "stream", "").person == BERT
 
 
 @pytest.mark.parametrize(

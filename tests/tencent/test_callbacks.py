@@ -131,7 +131,7 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
     assert parse_im(member | {"EventType": "Online"}).event == GroupMembers("g", users, True, at)
     assert parse_im(member | {"EventType": "Offline"}).event == GroupMembers("g", users, False, at)
     for content in (
-        {"CallbackCommand": "C2C.CallbackAfterSendMsg"},
+        {"CallbackCommand": "C2C.CallbackBeforeSendMsg"},
         member | {"EventType": "Asleep"},
         STATE | {"Info": {"Action": "Dozed", "To_Account": "u1"}},
     ):

@@ -5,6 +5,7 @@ from config.sections import (
     ImSettings,
     LiveSettings,
     PaySettings,
+    UploadsSettings,
     WechatSettings,
     WithdrawSettings,
 )
@@ -26,6 +27,7 @@ def make_clients(io_loop):
             WechatSettings(api_base=url, apps={APP: AppSettings(secret="secret")}),
             ImSettings(api_base=url, sdk_app_id=1, secret_key="key"),
             LiveSettings(api_base=url, secret_id="id", secret_key="key"),
+            UploadsSettings(api_base=url),
             PaySettings(api_base=url, offer_id="1", app_key="key", **pay),
             WithdrawSettings(),
             "http://n",
