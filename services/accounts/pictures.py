@@ -27,9 +27,10 @@ MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
 """How long an upload that nobody has used is kept."""
 REPLACED_KEPT = timedelta(days=30)
-"""How long a picture that was replaced is kept: caches and other users' screens show it."""
+"""How long a picture that was replaced is kept at least: caches and other users' screens show
+it."""
 DELETE_OBJECT = "delete_object"
-"""Kind of the outbox message that deletes an object."""
+"""Kind of the outbox message that deletes an object. Every picture has one."""
 UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 
@@ -77,18 +78,14 @@ class PictureService:
             raise InvalidParameter({FIELDS[kind]: "pictures of this host are not allowed"})
         return named
 
-    async def retire(self, old: str, new: str) -> None:
-        """Have the picture at an address deleted, which another one is about to replace."""
-        key = self._key_at(old)
-        if key and old != new:
-            await self._delete_after(REPLACED_KEPT, key)
-
     async def delete(self, payload: Payload) -> None:
-        """Delete an object, unless it is a picture that its owner has chosen again."""
+        """Delete an upload, or a picture that its owner shows neither now nor showed when the
+        message before was due; otherwise look again after REPLACED_KEPT."""
         key = payload["key"]
         if match := PICTURE_KEY.fullmatch(key):
-            kind, user_id = match.groups()
-            if self._key_at(await self._shown(kind, user_id)) == key:
+            is_shown = (await self._shown(*match.groups())).endswith(f"/{key}")
+            if is_shown or not payload.get("replaced"):
+                await self._delete_after(REPLACED_KEPT, key, replaced=not is_shown)
                 return
         await self._cos.delete(key)
 
@@ -109,7 +106,7 @@ class PictureService:
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
-        await self._delete_after(REPLACED_KEPT, key)  # if its owner does not show it after all
+        await self._delete_after(REPLACED_KEPT, key)
         return f"{self._uploads.address}/{key}"
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
@@ -135,5 +132,6 @@ class PictureService:
         user = await self._stores.users.find(user_id)
         return user.face_url if user else ""
 
-    async def _delete_after(self, delay: timedelta, key: str) -> None:
-        await self._stores.outbox.add_later(DELETE_OBJECT, {"key": key}, delay)
+    async def _delete_after(self, delay: timedelta, key: str, *, replaced: bool = False) -> None:
+        payload = {"key": key, "replaced": replaced}
+        await self._stores.outbox.add_later(DELETE_OBJECT, payload, delay)

@@ -29,10 +29,9 @@ class ProfileService:
         case that this process dies before. A face that was uploaded is replaced by the address of
         its copy. Raises as PictureService.address_of.
         """
-        face = changes.get("face_url", old.face_url)
+        face = changes.get("face_url")
         if face and face != old.face_url:
-            face = changes["face_url"] = await self._pictures.address_of("face", old.user_id, face)
-        await self._pictures.retire(old.face_url, face)
+            changes["face_url"] = await self._pictures.address_of("face", old.user_id, face)
 
         async def add_message(session: Session, user: User) -> None:
             if user.person().face() != old.person().face():

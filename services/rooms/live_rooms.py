@@ -85,8 +85,6 @@ class LiveRoomService:
             raise NotHost
         if cover and cover != room.cover:
             cover = await self._pictures.address_of("cover", user_id, cover)
-        if cover is not None:
-            await self._pictures.retire(room.cover, cover)
         await self._keeper.change(live_id, lambda room: room.update_info(user_id, title, cover))
 
     async def _recheck(self, user_id: str, token: str) -> User:

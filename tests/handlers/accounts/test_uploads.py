@@ -1,5 +1,6 @@
 """Pictures that phones upload to the simulated COS: faces and covers."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,9 +8,8 @@ import aiohttp
 import pytest
 
 from runtime.process import ServerProcess
-from services.accounts.pictures import REPLACED_KEPT
+from tencent.cos import FORM_SECONDS
 from tests.support.api import ApiClient, ApiFixture
-from tests.support.waiting import until
 
 TICKET, UPDATE, INFO = (
     "qlive_user/upload_ticket/",
@@ -20,15 +20,27 @@ PICTURE = b"\xff\xd8 a picture"
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-async def upload(
-    user: ApiClient, kind: str = "face", content: bytes = PICTURE, **fields: str
-) -> str:
-    """Upload a picture as a phone does; `fields` replaces fields of the form. Returns its key."""
-    ticket = (await user.post(TICKET, kind=kind, type="image/jpeg", size=len(content))).ok()
+@pytest.fixture
+def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return getattr(request, "param", {})
+
+
+async def send_form(ticket: Any, content: bytes = PICTURE, **fields: str) -> int:
+    """Post a file as a phone does; `fields` replaces fields of the form. Returns the status."""
     form = aiohttp.FormData({**ticket["fields"], **fields})
     form.add_field("file", content, filename="tmp_1.jpg")
     async with aiohttp.ClientSession() as phone, phone.post(ticket["url"], data=form) as answer:
-        assert answer.status == (403 if fields else 200), await answer.text()
+        return answer.status
+
+
+async def ticket_for(user: ApiClient, kind: str = "face", size: int = len(PICTURE)) -> Any:
+    return (await user.post(TICKET, kind=kind, type="image/jpeg", size=size)).ok()
+
+
+async def upload(user: ApiClient, kind: str = "face", content: bytes = PICTURE) -> str:
+    """Upload a picture; returns its key."""
+    ticket = await ticket_for(user, kind, len(content))
+    assert await send_form(ticket, content) == 200
     key: str = ticket["key"]
     return key
 
@@ -50,10 +62,8 @@ async def test_an_uploaded_face_is_shown_at_an_address_that_never_changes(
     assert (await bert.get(INFO, user_id=anna.id)).ok()["face_url"] == face
     assert key not in face
 
-    async def upload_is_gone() -> bool:
-        return await server.context.tencent.cos.head(key) is None
-
-    await until(upload_is_gone)
+    await server.context.services.cos_outbox.sweep()
+    assert await server.context.tencent.cos.head(key) is None
     assert (await anna.post(UPDATE, face_url=key)).ok()["face_url"] == face  # sent again
 
 
@@ -92,8 +102,84 @@ async def test_a_form_with_another_field_is_refused(
     api: ApiFixture, changed: dict[str, str]
 ) -> None:
     anna = await api.user("anna", 2)
-    key = await upload(anna, **changed)
-    assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_missing")
+    ticket = await ticket_for(anna)
+    assert await send_form(ticket, **changed) == 403
+    assert (await anna.post(UPDATE, face_url=ticket["key"])).refusal == (409, "upload_missing")
+
+
+@pytest.mark.parametrize("content", [PICTURE + b"!", b""], ids=["larger", "empty"])
+async def test_a_file_of_another_size_than_the_ticket_permits_is_refused(
+    api: ApiFixture, content: bytes
+) -> None:
+    ticket = await ticket_for(await api.user("anna", 2))
+    assert await send_form(ticket, content) == 400
+
+
+async def test_a_form_is_refused_after_its_time(api: ApiFixture, server: ServerProcess) -> None:
+    ticket = await ticket_for(await api.user("anna", 2))
+    assert server.simulator
+    server.simulator.cos._now = lambda: time.time() + FORM_SECONDS + 1
+    assert await send_form(ticket) == 403
+
+
+async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown(
+    api: ApiFixture,
+) -> None:
+    anna = await api.user("anna", 2)
+    ticket = await ticket_for(anna)
+    assert await send_form(ticket) == 200
+    face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
+    assert await send_form(ticket, b"\xff\xd8 something") == 200
+    assert (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"] == face
+    assert (await read(face))[0] == PICTURE
+
+
+async def test_an_upload_of_another_type_is_not_shown(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    """As if the bucket accepted more than the form permits."""
+    anna = await api.user("anna", 2)
+    key = await upload(anna)
+    assert server.simulator
+    server.simulator.cos._store(key, b"<script>", {"Content-Type": "text/html"})
+    assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_refused")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"limits": {"upload": "0.001/2"}}], indirect=True, ids=["limited"]
+)
+async def test_a_flood_of_tickets_is_refused_and_stores_nothing(api: ApiFixture, db: Any) -> None:
+    anna = await api.user("anna", 2)
+    ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
+    replies = [await anna.post(TICKET, **ticket) for _ in range(10)]
+    assert [reply.status for reply in replies] == [200] * 2 + [429] * 8
+    assert db.outbox.count_documents({"state": "later"}) == 2
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "https://evil.cn/face.jpg",
+        "https://faces.qlive.cn@evil.cn/face.jpg",
+        "https://evil.cn/https://faces.qlive.cn/face.jpg",
+        "https://faces.qlive.cn.evil.cn/face.jpg",
+        "https://evil.cn\\@faces.qlive.cn/face.jpg",
+        "https://[faces.qlive.cn/face.jpg",
+        "uploads/face/../../pictures/face/1.jpg",
+        "uploads/face/10000001/0123456789abcdef0123456789abcdef.svg",
+    ],
+)
+@pytest.mark.parametrize(
+    "changes", [{"uploads": {"allowed_hosts": ["faces.qlive.cn"]}}], indirect=True, ids=["hosts"]
+)
+async def test_only_pictures_of_allowed_hosts_are_shown(api: ApiFixture, named: str) -> None:
+    """What a user shows already may be sent again, as forms do that send all their fields."""
+    anna = await api.user("anna", 2)
+    before = (await anna.get(INFO)).ok()["face_url"]
+    assert (await anna.post(UPDATE, face_url=named)).refusal == (400, "bad_parameter")
+    assert (await anna.post(UPDATE, face_url=before)).ok()["face_url"] == before
+    allowed = "https://faces.qlive.cn/face.jpg"
+    assert (await anna.post(UPDATE, face_url=allowed)).ok()["face_url"] == allowed
 
 
 async def test_only_ones_own_uploads_of_the_kind_are_shown(api: ApiFixture) -> None:
@@ -113,20 +199,29 @@ async def test_tickets_are_for_pictures_of_at_most_5_mb(api: ApiFixture) -> None
         assert (await anna.post(TICKET, **{**ticket, name: value})).refusal[0] == 400
 
 
-async def test_objects_are_deleted_a_day_after_an_unused_ticket_and_a_month_after_a_picture(
+async def test_unused_uploads_are_deleted_after_a_day_and_replaced_pictures_after_a_month(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     anna = await api.user("anna", 2)
     unused = await upload(anna)
-    first = (await anna.post(UPDATE, face_url=await upload(anna))).ok()["face_url"]
-    second = (await anna.post(UPDATE, face_url=await upload(anna))).ok()["face_url"]
-    due = {row["payload"]["key"]: row["due_at"] for row in db.outbox.find({"state": "later"})}
-    day, month = datetime.now(UTC) + timedelta(days=1), datetime.now(UTC) + REPLACED_KEPT
-    assert abs(due[unused].replace(tzinfo=UTC) - day) < timedelta(minutes=10)
-    (replaced,) = (key for key in due if key in first)
-    assert abs(due[replaced].replace(tzinfo=UTC) - month) < timedelta(minutes=10)
-    delete = server.context.services.pictures.delete
-    await delete({"key": replaced})
-    assert (await read(first))[0] == b""
-    await delete({"key": second.partition("/cos/")[2]})  # it is shown
-    assert (await read(second))[0] == PICTURE
+    faces = [(await anna.post(UPDATE, face_url=await upload(anna))).ok()["face_url"] for _ in "ab"]
+    later = {"state": "later", "due_at": {"$gt": datetime.now(UTC) + timedelta(hours=1)}}
+
+    def waiting() -> dict[str, int]:
+        """Days until each object is looked at."""
+        rows = [(row["payload"]["key"], row["due_at"]) for row in db.outbox.find(later)]
+        return {key: round((due - datetime.now(UTC)) / timedelta(days=1)) for key, due in rows}
+
+    async def carry_out() -> None:
+        db.outbox.update_many(later, {"$set": {"due_at": datetime.now(UTC)}})
+        await server.context.services.cos_outbox.sweep()
+
+    first, second = waiting().keys() - {key for key in waiting() if key.startswith("uploads/")}
+    assert (waiting()[unused], waiting()[first], waiting()[second]) == (1, 30, 30)
+    await carry_out()
+    assert waiting() == {first: 30, second: 30}
+    assert await server.context.tencent.cos.head(unused) is None
+    assert [(await read(face))[0] for face in faces] == [PICTURE, PICTURE]
+    await carry_out()
+    assert [*waiting().values()] == [30]
+    assert [(await read(face))[0] for face in faces] == [b"", PICTURE]

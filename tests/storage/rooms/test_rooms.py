@@ -42,6 +42,20 @@ async def test_host_has_one_room_however_many_requests_create_it(stores: StoresF
     assert (room.owner, room.epoch, room.version) == (Seat(HOST, ""), "", 0)
 
 
+async def test_a_room_stored_without_name_and_marks_is_read_and_changed(
+    stores: StoresFixture,
+) -> None:
+    """As rooms were stored before they had a name of their own and admitted by messages."""
+    live_id = await open_room(stores)
+    rooms = stores.database.collection("rooms")
+    await rooms.update_one({"_id": live_id}, {"$unset": {"title": "", "admitted": ""}})
+    room = await load_room(stores, live_id, BERT.user_id)
+    assert (room.title, room.admitted, room.name) == ("", {}, HOST.nickname)
+    room.update_info(HOST.user_id, "Hometowns")
+    await save_room(stores, room)
+    assert (await load_room(stores, live_id)).name == "Hometowns"
+
+
 async def test_get_or_create_returns_the_room_of_a_concurrent_process(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
