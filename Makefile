@@ -40,7 +40,7 @@ help:
 	@echo "make loadtest URL=http://127.0.0.1:8000  send load to your own deployment with Locust"
 	@echo "  USERS=60 SECONDS=60 HOSTS=1 TOKENS=file  a file of tokens, without the simulator"
 	@echo "make setup      install what is missing; run, quick and test do this themselves"
-	@echo "make sdk        write the calls of the client SDK and their types, which follow from the server"
+	@echo "make sdk        generate the calls and types of the client SDK, build and check it; var/qlive-miniprogram-*.tgz"
 	@echo "make lock       generate locks/ from requirements*.txt; UPGRADE=1 takes newer releases"
 	@echo "make pictures   retake the screenshots of the README"
 	@echo "make clean      remove .venv, build output and caches; data in var/ is kept"
@@ -89,8 +89,11 @@ lint:
 	scripts/lock --check
 
 sdk:
-	@scripts/setup quick
+	@scripts/setup sdk
 	$(BIN)/python scripts/sdk
+	@mkdir -p var
+	@export PATH="$$($(BIN)/python -m tests.support.node):$$PATH"; cd clients/miniprogram && \
+		npm run --silent check && npm pack --silent --pack-destination ../../var
 
 lock:
 	@scripts/setup quick

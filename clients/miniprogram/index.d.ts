@@ -9,6 +9,7 @@ import type {
   NewUser,
   Ok,
   Snapshot,
+  UpdateUserinfoRequest,
   UserInfo,
   Withdrawal,
   Withdrawals,
@@ -211,22 +212,22 @@ export interface ChatMessage {
 export interface ChatEvents {
   /** A text in the room's group; also one's own, when it has been sent. */
   message: (message: ChatMessage) => void;
-  /** The chat is connected and in the room's group, or not; it comes back by itself if `error` is null. */
+  /** Whether the chat is in the room's group; after an error, `join` joins it again. */
   connection: (connection: { joined: boolean; error: Error | null }) => void;
 }
 export interface Chat {
   on<Name extends keyof ChatEvents>(name: Name, listener: ChatEvents[Name]): () => void;
-  /** Joins the group of a room whose socket is open, and each group that replaces it. */
+  /** Joins the group of a room as soon as its socket is open, and each group that replaces it. */
   join(room: RoomSocket): Promise<void>;
   send(text: string): Promise<void>;
-  /** Leaves the group; the chat may join another room later. */
+  /** Leaves the group and logs out of IM; the chat may join a room later. */
   leave(): Promise<void>;
 }
 
 // ---- client
 
 /** `created`: registered just now. The fields of LoginIntoRoom are there if the user is still in a room. */
-export type SignedIn = NewUser & Partial<Omit<LoginIntoRoom, "status">> & { created: boolean };
+export type SignedIn = NewUser & Partial<LoginIntoRoom> & { created: boolean };
 
 /**
  * `paid`: the gold is there. `pending`: paid, or WeChat has not answered; the gold comes by itself if
@@ -246,15 +247,15 @@ export interface Client extends Omit<Calls, "pushGift"> {
    * Signs in with wx.login and registers an unknown user, with these fields of updateUserinfo.
    * Calls at the same time share one attempt.
    */
-  signIn(profile?: Parameters<Calls["updateUserinfo"]>[0]): Promise<SignedIn>;
+  signIn(profile?: UpdateUserinfoRequest): Promise<SignedIn>;
   /** Uploads a picture and makes it the user's face; UploadFailed, Unreachable, Refused. */
   uploadFace(picture: Picture): Promise<UserInfo>;
   /** Uploads a picture and makes it the cover of the host's room. */
   uploadCover(live_id: Id, picture: Picture): Promise<Ok>;
   /** Orders a block of gold, has the user pay it, and waits for the gold; PaymentFailed, Refused. */
   buy(block_id: Id): Promise<Purchase>;
-  /** Chat over Tencent IM; `plugins` of lite-chat, for its basic edition. */
-  chat(liteChat: LiteChat, plugins?: any[]): Chat;
+  /** Chat over Tencent IM with lite-chat, of which this is the default export. */
+  chat(liteChat: LiteChat): Chat;
 
   /** Sent with a request_id of its own until there is an answer. */
   pushGift(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;

@@ -1,4 +1,4 @@
-"""Runs Node, with which the SDK is tested."""
+"""Runs Node, with which the SDK is tested; as a program, prints its folder."""
 
 import asyncio
 import functools
@@ -41,3 +41,7 @@ async def run(*arguments: str | Path, **environment: str) -> str:
             child.kill()
     assert child.returncode == 0, output
     return output
+
+
+if __name__ == "__main__":
+    print(find_node().parent)

@@ -21,6 +21,24 @@ export class Unreachable extends Error {
   }
 }
 
+/** A picture that is not uploaded; `code`: too_big, wrong_type or refused. */
+export class UploadFailed extends Error {
+  constructor(code, message) {
+    super(message);
+    this.name = "UploadFailed";
+    this.code = code;
+  }
+}
+
+/** A payment that WeChat refuses; `code` is WeChat's errCode, 0 if it gives none. */
+export class PaymentFailed extends Error {
+  constructor(code, message) {
+    super(message);
+    this.name = "PaymentFailed";
+    this.code = code;
+  }
+}
+
 /** A gift without a response; it stays in storage, and `gifts.resume()` retries it. */
 export class Unanswered extends Error {
   constructor(gift, cause) {

@@ -4,6 +4,7 @@
 import { storageOver } from "./storage.js";
 
 const TIMEOUT_MS = 15000;
+const UPLOAD_TIMEOUT_MS = 60000;
 
 export function browserPlatform() {
   return {
@@ -25,6 +26,14 @@ export function browserPlatform() {
         document.removeEventListener("visibilitychange", onVisibility);
       };
     },
+    picture: async ({ type, size }) => ({ type, size }),
+    async upload(url, fields, file) {
+      const body = new FormData();
+      for (const name of Object.keys(fields)) body.append(name, fields[name]);
+      body.append("file", file);
+      const { status, text } = await timedFetch(url, { method: "POST", body }, UPLOAD_TIMEOUT_MS);
+      return { status, text };
+    },
     now: () => Date.now(),
     setTimeout: (run, ms) => setTimeout(run, ms),
     clearTimeout: (timer) => clearTimeout(timer),
@@ -34,17 +43,17 @@ export function browserPlatform() {
 
 async function request({ url, method, data, headers }) {
   const body = data === undefined ? undefined : JSON.stringify(data);
+  const { status, text, retryAfter } = await timedFetch(url, { method, headers, body }, TIMEOUT_MS);
+  return { status, json: parse(text), headers: retryAfter === null ? {} : { "Retry-After": retryAfter } };
+}
+
+async function timedFetch(url, options, timeoutMs) {
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+  const timer = setTimeout(() => abort.abort(), timeoutMs);
   try {
-    const reply = await fetch(url, { method, headers, body, signal: abort.signal });
-    const text = await reply.text();
+    const reply = await fetch(url, { ...options, signal: abort.signal });
     const retryAfter = reply.headers.get("Retry-After");
-    return {
-      status: reply.status,
-      json: parse(text),
-      headers: retryAfter === null ? {} : { "Retry-After": retryAfter },
-    };
+    return { status: reply.status, text: await reply.text(), retryAfter };
   } finally {
     clearTimeout(timer);
   }

@@ -1,26 +1,18 @@
-// Mini-program platform: wx.request, wx.connectSocket, wx.setStorageSync.
+// Mini-program platform: requests, sockets, storage, sign-in, payments and uploads of wx.
 
 import { storageOver } from "./storage.js";
 
 const TIMEOUT_MS = 15000;
+const UPLOAD_TIMEOUT_MS = 60000;
 
 export function wxPlatform(wxApi) {
   const api = wxApi || wx;
   return {
     socketHeaders: true,
     request: ({ url, method, data, headers }) =>
-      new Promise((resolve, reject) => {
-        api.request({
-          url,
-          method,
-          data,
-          header: headers,
-          timeout: TIMEOUT_MS,
-          success: (reply) =>
-            resolve({ status: reply.statusCode, json: reply.data, headers: reply.header }),
-          fail: (error) => reject(new Error(error.errMsg)),
-        });
-      }),
+      promised(api, "request", { url, method, data, header: headers, timeout: TIMEOUT_MS }).then(
+        ({ statusCode, data, header }) => ({ status: statusCode, json: data, headers: header }),
+      ),
     connectSocket: (url, { headers }) => socketOver(api, url, headers),
     storage: storageOver(
       (key) => api.getStorageSync(key),
@@ -40,17 +32,40 @@ export function wxPlatform(wxApi) {
       const info = api.getDeviceInfo || api.getSystemInfoSync; // since base library 2.20.1
       return info ? info.call(api).platform : "";
     },
-    confirmTransfer: (transfer) =>
-      new Promise((resolve, reject) => {
-        const fail = (error) => reject(new Error(error.errMsg));
-        if (!api.requestMerchantTransfer) return fail({ errMsg: "this WeChat is too old" }); // 3.3.0
-        api.requestMerchantTransfer(Object.assign({ success: resolve, fail }, transfer));
-      }),
+    confirmTransfer: (transfer) => promised(api, "requestMerchantTransfer", transfer), // since 3.3.0
+    appId: () => api.getAccountInfoSync().miniProgram.appId,
+    login: () => promised(api, "login").then(({ code }) => code),
+    requestPayment: (content) =>
+      promised(api, content.signData ? "requestVirtualPayment" : "requestPayment", content),
+    async picture(file) {
+      const { size } = await promised(api.getFileSystemManager(), "getFileInfo", { filePath: file });
+      const { type } = await promised(api, "getImageInfo", { src: file }).catch(() => ({}));
+      // WeChat does not recognize every format, but its temporary files have an extension.
+      const format = type && type !== "unknown" ? type : file.split(".").pop().toLowerCase();
+      return { size, type: "image/" + format.replace(/^jpg$/, "jpeg") };
+    },
+    upload: (url, fields, file) =>
+      promised(api, "uploadFile", {
+        url,
+        filePath: file,
+        name: "file",
+        formData: fields,
+        timeout: UPLOAD_TIMEOUT_MS,
+      }).then(({ statusCode, data }) => ({ status: statusCode, text: data })),
     now: () => Date.now(),
     setTimeout: (run, ms) => setTimeout(run, ms),
     clearTimeout: (timer) => clearTimeout(timer),
     random: () => Math.random(),
   };
+}
+
+/** A function of wx as a promise; its errors have WeChat's errCode. */
+function promised(api, name, options) {
+  return new Promise((resolve, reject) => {
+    const fail = ({ errMsg, errCode }) => reject(Object.assign(new Error(errMsg), { errCode }));
+    if (api[name]) api[name]({ ...options, success: resolve, fail });
+    else fail({ errMsg: "this WeChat is too old for wx." + name });
+  });
 }
 
 function socketOver(api, url, header) {

@@ -1,16 +1,19 @@
-// SDK client: login, API calls, idempotent gifts and rooms.
+// SDK client: sign-in, API calls, idempotent gifts, uploads, purchases, rooms and their chat.
 
 import { CALLS } from "./calls.js";
+import { Chat } from "./chat.js";
 import { Emitter } from "./emitter.js";
 import { Gifts } from "./gifts.js";
 import { Http } from "./http.js";
 import { browserPlatform } from "./platform-browser.js";
 import { wxPlatform } from "./platform-wx.js";
+import { buy } from "./purchase.js";
 import { Session } from "./session.js";
 import { RoomSocket } from "./socket.js";
+import { upload } from "./upload.js";
 
 export { CALLS } from "./calls.js";
-export { Gap, Refused, Unanswered, Unreachable } from "./errors.js";
+export { Gap, PaymentFailed, Refused, Unanswered, Unreachable, UploadFailed } from "./errors.js";
 export { begin, fold, invitation } from "./fold.js";
 export { browserPlatform } from "./platform-browser.js";
 export { wxPlatform } from "./platform-wx.js";
@@ -18,16 +21,17 @@ export { RoomSocket } from "./socket.js";
 export { storageOver } from "./storage.js";
 
 /** `base` is the URL of the API, as in https://example.com/wx/api/qlive */
-export function createClient({ base, platform, giftPatienceMs }) {
+export function createClient({ base, platform, giftPatienceMs, appId }) {
   const address = String(base).replace(/\/+$/, "");
   if (!/^https?:\/\/[^/]/.test(address)) throw new TypeError("base must begin with http(s)://");
-  return new Client(address, platform || detectPlatform(), giftPatienceMs);
+  return new Client(address, platform || detectPlatform(), giftPatienceMs, appId);
 }
 
 class Client extends Emitter {
-  constructor(base, platform, giftPatienceMs) {
+  constructor(base, platform, giftPatienceMs, appId) {
     super(platform.setTimeout);
     this._base = base;
+    this._appId = appId;
     this._platform = platform;
     this._session = new Session(platform, (reason) => this.emit("signedOut", reason));
     this._http = new Http(platform, base, this._session);
@@ -41,6 +45,27 @@ class Client extends Emitter {
 
   get userId() {
     return this._session.userId;
+  }
+
+  /** Logs in, and registers an unknown user with a profile; calls at the same time share one. */
+  signIn(profile) {
+    if (!this._signingIn) {
+      const end = () => (this._signingIn = null);
+      this._signingIn = this._signIn(profile);
+      this._signingIn.then(end, end);
+    }
+    return this._signingIn;
+  }
+
+  async _signIn(profile) {
+    const platform = this._platform;
+    if (!platform.login) throw new Error("only WeChat can sign in");
+    const params = { appId: this._appId || platform.appId(), code: await platform.login() };
+    const answer = await this.login(params);
+    if (answer.status === 0) return { ...answer, created: false };
+    const user = await this.createUser(params); // the server has kept the code's session
+    if (profile) await this.updateUserinfo(profile);
+    return { ...user, created: true };
   }
 
   /** Logs in with the code of wx.login; status 1 is an unknown user, who needs `createUser`. */
@@ -63,6 +88,15 @@ class Client extends Emitter {
     return answer;
   }
 
+  async uploadFace(picture) {
+    return this.updateUserinfo({ face_url: await upload(this._platform, this._http, "face", picture) });
+  }
+
+  async uploadCover(live_id, picture) {
+    const room_image = await upload(this._platform, this._http, "cover", picture);
+    return this.updateRoom({ live_id, room_image });
+  }
+
   /** Retried with the same request_id until the server responds or the retry time is over. */
   pushGift(params) {
     return this.gifts.push(params);
@@ -72,6 +106,11 @@ class Client extends Emitter {
   pay(params) {
     const platform = this._platform.system && this._platform.system();
     return this._http.call("pay", platform ? { platform, ...params } : params);
+  }
+
+  /** Orders a block of gold, has the user pay it and waits for the gold; see purchase.js. */
+  buy(block_id) {
+    return buy(this, this._platform, block_id);
   }
 
   /**
@@ -91,6 +130,11 @@ class Client extends Emitter {
   /** Socket of a room that the user has entered with `getPlayurl`; `open()` connects it. */
   room(live_id) {
     return new RoomSocket(this._platform, this._base, this._session, live_id);
+  }
+
+  /** Chat over Tencent IM; `liteChat` is @tencentcloud/lite-chat. */
+  chat(liteChat) {
+    return new Chat(this, this._platform, this._session, liteChat);
   }
 }
 

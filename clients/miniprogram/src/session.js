@@ -9,12 +9,14 @@ export class Session {
     const stored = this._storage.get(KEY) || {};
     this.token = stored.token || "";
     this.userId = stored.user_id || "";
+    this.sdkAppId = stored.sdk_app_id || ""; // of Tencent IM
   }
 
-  save({ token, user_id }) {
+  save({ token, user_id, sdk_app_id }) {
     this.token = token;
     this.userId = user_id;
-    this._storage.set(KEY, { token, user_id });
+    this.sdkAppId = sdk_app_id;
+    this._storage.set(KEY, { token, user_id, sdk_app_id });
   }
 
   clear() {

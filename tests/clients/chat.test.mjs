@@ -1,0 +1,166 @@
+// Chat with a small stand-in for lite-chat, which has the methods and events that its types declare.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { createClient } from "../../clients/miniprogram/src/qlive.js";
+import { FakeDevice, flushPromises, settle } from "./fakes.mjs";
+import { event, snapshot } from "./frames.mjs";
+
+const SESSION = { token: "t", user_id: "10000000", sdk_app_id: "1400000000" };
+
+class FakeLiteChat {
+  EVENT = { SDK_READY: "sdkStateReady", MESSAGE_RECEIVED: "onMessageReceived", KICKED_OUT: "kickedOut" };
+  TYPES = { CONV_GROUP: "GROUP", GRP_AVCHATROOM: "AVChatRoom", MSG_TEXT: "TIMTextElem" };
+  calls = [];
+  listeners = {};
+  ready = false;
+  failing = "";
+
+  create({ SDKAppID }) {
+    this.calls.push(["create", SDKAppID]);
+    const answer = async (name, ...params) => {
+      this.calls.push([name, ...params]);
+      if (this.failing === name) throw new Error(`${name} failed`);
+    };
+    this.instance ??= {
+      isReady: () => this.ready,
+      on: (name, listener) => (this.listeners[name] ??= []).push(listener),
+      login: ({ userID, userSig }) => answer("login", userID, userSig),
+      logout: () => answer("logout"),
+      joinGroup: ({ groupID, type }) => answer("join", groupID, type),
+      quitGroup: (group) => answer("quit", group),
+      createTextMessage: ({ to, conversationType, payload }) =>
+        ({ ...text(to, payload.text), conversationType, from: SESSION.user_id }),
+      sendMessage: ({ to, conversationType, payload }) => answer("send", conversationType, to, payload.text),
+    };
+    return this.instance;
+  }
+
+  emit(name, data) {
+    for (const listener of this.listeners[name]) listener({ data });
+  }
+
+  become(ready) {
+    this.ready = ready;
+    if (ready) this.emit("sdkStateReady");
+  }
+}
+
+const text = (to, words, type = "TIMTextElem") => ({
+  ...{ type, to, from: "20000000", nick: "Anna", avatar: "a.png", time: 7, payload: { text: words } },
+});
+
+function newChat({ ready = true } = {}) {
+  const device = new FakeDevice({ stored: new Map([["qlive.session", JSON.stringify(SESSION)]]) });
+  const client = createClient({ base: "https://example.com/wx/api/qlive", platform: device.platform });
+  const im = Object.assign(new FakeLiteChat(), { ready });
+  const chat = client.chat(im);
+  const events = [];
+  chat.on("message", ({ from, text, at }) => events.push([from, text, at]));
+  chat.on("connection", ({ joined, error }) => events.push([joined, error && error.message]));
+  const room = client.room(1);
+  room.open();
+  const info = { status: 200, json: { user_id: SESSION.user_id, user_sig: "sig" } };
+  device.responses.push(info, info);
+  return { device, client, im, chat, events, room };
+}
+
+/** A chat that is in the group of its room. */
+async function newJoinedChat() {
+  const all = newChat();
+  all.device.socket.receive(snapshot(7, { group_id: "g1" }));
+  await all.chat.join(all.room);
+  return all;
+}
+
+test("the chat joins the room's group when both the room and IM are ready", async () => {
+  const { device, im, chat, events, room } = newChat({ ready: false });
+  const joining = settle(chat.join(room).then(() => "joined"));
+  await flushPromises();
+  assert.deepEqual(im.calls, []);
+  device.socket.receive(snapshot(7, { group_id: "g1" }));
+  await flushPromises();
+  assert.deepEqual(im.calls, [["create", 1400000000], ["login", SESSION.user_id, "sig"]]);
+  await assert.rejects(chat.send("too early"), /no group/);
+  im.become(true);
+  await flushPromises();
+  assert.deepEqual([joining.answer, im.calls.at(-1)], ["joined", ["join", "g1", "AVChatRoom"]]);
+  assert.deepEqual(events, [[true, null]]);
+});
+
+test("texts of the group are received, and one's own when they are sent", async () => {
+  const { im, chat, events } = await newJoinedChat();
+  im.emit("onMessageReceived", [
+    ...[text("g1", "hello"), text("g2", "elsewhere"), text("10000000", "private")],
+    text("g1", "", "TIMCustomElem"),
+  ]);
+  await chat.send("hi");
+  assert.deepEqual(im.calls.at(-1), ["send", "GROUP", "g1", "hi"]);
+  assert.deepEqual(events.slice(1), [["20000000", "hello", 7000], ["10000000", "hi", 7000]]);
+  im.failing = "send";
+  await assert.rejects(chat.send("muted"), /send failed/);
+  assert.equal(events.length, 3);
+});
+
+test("a group that replaces the room's is joined, and the one before is not heard", async () => {
+  const { device, im, events, chat } = await newJoinedChat();
+  device.socket.receive(event(8, "group", { group_id: "g2" }));
+  await assert.rejects(chat.send("between two groups"), /no group/);
+  await flushPromises();
+  assert.deepEqual(im.calls.slice(-1), [["join", "g2", "AVChatRoom"]]);
+  assert.equal(im.calls.filter(([name]) => name === "login").length, 1);
+  im.emit("onMessageReceived", [text("g1", "late"), text("g2", "here")]);
+  assert.deepEqual(events.slice(1), [[true, null], ["20000000", "here", 7000]]);
+});
+
+test("leaving logs out, and the chat may join again", async () => {
+  const { device, im, chat, room, events } = await newJoinedChat();
+  im.failing = "quit"; // the live has ended, and its group with it
+  await chat.leave();
+  assert.deepEqual(im.calls.slice(-2), [["quit", "g1"], ["logout"]]);
+  device.socket.receive(event(8, "group", { group_id: "g2" }));
+  im.emit("onMessageReceived", [text("g1", "late")]);
+  im.emit("kickedOut", { type: "multipleDevice" });
+  await flushPromises();
+  assert.deepEqual([events, im.calls.length], [[[true, null]], 5]);
+  await chat.join(room);
+  assert.deepEqual(im.calls.at(-1), ["join", "g2", "AVChatRoom"]);
+  assert.equal(im.listeners.onMessageReceived.length, 1);
+});
+
+test("one who leaves while logging in is logged out and joins nothing", async () => {
+  const { device, im, chat, room, events } = newChat({ ready: false });
+  device.socket.receive(snapshot(7, { group_id: "g1" }));
+  const joining = settle(chat.join(room).then(() => "over"));
+  await flushPromises();
+  const leaving = chat.leave();
+  im.become(true);
+  await leaving;
+  assert.deepEqual([im.calls.slice(2).map(([name]) => name), events], [["quit", "logout"], []]);
+  assert.equal(joining.answer, "over");
+});
+
+test("a failure is reported, and joining again mends it", async () => {
+  for (const failing of ["login", "join"]) {
+    const { device, im, chat, room, events } = newChat();
+    device.socket.receive(snapshot(7, { group_id: "g1" }));
+    im.failing = failing;
+    await assert.rejects(chat.join(room), new RegExp(failing));
+    device.socket.receive(event(8, "live_pause", {}));
+    await flushPromises();
+    assert.deepEqual(events, [[false, `${failing} failed`]], "nothing is tried again by itself");
+    im.failing = "";
+    await chat.join(room);
+    assert.deepEqual(events.at(-1), [true, null]);
+  }
+});
+
+test("another device, an operator or an old user_sig ends the chat until it joins again", async () => {
+  const { im, chat, room, events } = await newJoinedChat();
+  im.emit("kickedOut", { type: "multipleDevice" });
+  assert.deepEqual(events.at(-1), [false, "kicked out of IM: multipleDevice"]);
+  await assert.rejects(chat.send("out"), /no group/);
+  await chat.join(room);
+  assert.equal(im.calls.filter(([name]) => name === "login").length, 2);
+});

@@ -1,0 +1,68 @@
+// A mini-program in TypeScript: what it may write, and what the types have to refuse.
+
+import {
+  createClient,
+  wxPlatform,
+  type Chat,
+  type Client,
+  type LiteChat,
+  type Purchase,
+  type Snapshot,
+} from "qlive-miniprogram";
+
+declare const liteChat: LiteChat;
+
+const client: Client = createClient({
+  base: "https://example.com/wx/api/qlive",
+  platform: wxPlatform(wx),
+});
+
+export async function evening(live_id: string): Promise<void> {
+  const { created, user_id, live_id: current } = await client.signIn({ nickname: "新人", gender: 2 });
+  client.on("signedOut", () => void client.signIn());
+  if (created) wx.navigateTo({ url: `/pages/me/me?user_id=${user_id}&live_id=${current ?? ""}` });
+  wx.chooseMedia({
+    count: 1,
+    success: ({ tempFiles: [file] }) => void client.uploadFace(file.tempFilePath),
+  });
+  await client.updateUserinfo({ area: null, height: 170 });
+  await client.uploadCover(live_id, "wxfile://tmp_cover.png");
+  await client.getPlayurl({ live_id });
+
+  const room = client.room(live_id);
+  const chat: Chat = client.chat(liteChat);
+  room.on("state", (shown: Snapshot) => show(shown.status, shown.male?.nickname ?? ""));
+  room.on("seated", ({ play_url }) => show("live", play_url));
+  room.on("connection", (connection) => {
+    if (connection.phase === "closed") show("ended", String(connection.code));
+  });
+  room.open();
+  await chat.join(room);
+  chat.on("message", ({ nickname, text, at }) => show("live", `${nickname} ${text} ${at.toFixed()}`));
+  await chat.send("晚上好");
+  const { gold } = await client.pushGift({ user_id, gift_id: "1" });
+  if (gold < 10) told(await client.buy(1));
+
+  // @ts-expect-error: a like is 0 or 1
+  await client.like({ user_id, like_state: 2 });
+  // @ts-expect-error: a room has a number
+  await client.getPlayurl({});
+  // @ts-expect-error: there is no such event
+  room.on("exploded", () => {});
+  // @ts-expect-error: nothing is known about gold that is on its way
+  told(({ state: "pending" } as const satisfies Purchase).gold);
+}
+
+function show(status: "live" | "paused" | "ended", line: string): void {
+  console.log(status, line);
+}
+
+function told(purchase: Purchase): void {
+  switch (purchase.state) {
+    case "paid":
+      return show("live", String(purchase.gold));
+    case "pending":
+    case "cancelled":
+      return show("live", purchase.state);
+  }
+}
