@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 
-import { browserPlatform, createClient } from "../../clients/miniprogram/src/qlive.js";
+import { browserPlatform, createClient, wxPlatform } from "../../clients/miniprogram/src/qlive.js";
 import { comparable } from "./comparable.mjs";
 
 const { QLIVE_ADDRESS: ADDRESS, QLIVE_OPS_TOKEN: OPS_TOKEN } = process.env;
@@ -32,6 +32,29 @@ const wechatLogin = (name, gender = 0) => post("/sim/phone/login", { name, gende
 
 /** A client with storage in memory. */
 const newClient = () => createClient({ base: `${ADDRESS}/wx/api/qlive`, platform: browserPlatform() });
+
+/** A client on a phone whose WeChat is simulated; `payment`: what the next purchases come to. */
+async function newPhone(name, payment = {}) {
+  const miniProgram = { appId: (await wechatLogin(name)).appId };
+  const phone = { codes: 0 };
+  const wx = {
+    getAccountInfoSync: () => ({ miniProgram }),
+    async login({ success }) {
+      phone.codes += 1;
+      success(await wechatLogin(name));
+    },
+    async requestPayment({ success, fail, ...content }) {
+      const body = { content: JSON.stringify(content), ...payment };
+      const { outcome } = await post("/sim/phone/pay", body);
+      if (outcome === "success") success();
+      else fail({ errMsg: `requestPayment:fail ${outcome}` });
+    },
+  };
+  const { login, appId, requestPayment } = wxPlatform(wx);
+  const platform = { ...browserPlatform(), login, appId, requestPayment };
+  phone.client = createClient({ base: `${ADDRESS}/wx/api/qlive`, platform });
+  return phone;
+}
 
 /** Logs in as a new user, with gold if given. */
 async function signUp(client, name, gender, gold = 0) {
@@ -134,4 +157,44 @@ test("the calls of a room work, and a folded room equals a fresh snapshot", asyn
   assert.equal((await guest.getUserState()).user_type, 1);
   await guest.leaveRoom({ live_id });
   assert.equal((await guest.getUserState()).live_id, "");
+});
+
+test("a phone signs in five times at once as one new user, with one code", async () => {
+  const phone = await newPhone("five");
+  const answers = await Promise.all(
+    Array.from({ length: 5 }, () => phone.client.signIn({ nickname: "新人", gender: 2 })),
+  );
+  assert.equal(new Set(answers.map(({ token }) => token)).size, 1);
+  assert.deepEqual([answers[0].created, phone.codes], [true, 1]);
+  const { nickname, gender } = await phone.client.getUserinfo();
+  assert.deepEqual([nickname, gender], ["新人", 2]);
+  const again = await (await newPhone("five")).client.signIn();
+  assert.deepEqual([again.created, again.user_id], [false, phone.client.userId]);
+});
+
+test("a face and a cover are uploaded and shown at other addresses", async () => {
+  const { client: host } = await newPhone("photographer");
+  await host.signIn({ nickname: "红娘", gender: 2 });
+  const picture = new Blob(["a picture"], { type: "image/png" });
+  const { face_url } = await host.uploadFace(picture);
+  const shown = await fetch(face_url);
+  assert.deepEqual([shown.headers.get("Content-Type"), await shown.text()], ["image/png", "a picture"]);
+  await ops("PATCH", `users/${host.userId}`, { is_matchmaker: true });
+  const { live_id } = await host.matchmakerEnter();
+  assert.deepEqual(await host.uploadCover(live_id, picture), { detail: "OK" });
+  const row = (await host.getLivelist()).find(({ id }) => id === live_id);
+  assert.match(row.room_image, /pictures\/cover/);
+  const empty = new Blob([], { type: "image/png" });
+  await assert.rejects(host.uploadFace(empty), { name: "Refused", code: "bad_parameter" });
+  await host.liveEnd({ live_id });
+});
+
+test("a purchase is paid when its gold is there, and cancelled without gold", async () => {
+  const payment = { outcome: "cancel" };
+  const { client } = await newPhone("buyer", payment);
+  await client.signIn();
+  const [block] = await client.getBlocks();
+  assert.deepEqual(await client.buy(block.id), { state: "cancelled" });
+  payment.outcome = "success";
+  assert.deepEqual(await client.buy(block.id), { state: "paid", gold: block.gold });
 });

@@ -1,7 +1,9 @@
 """Runs the SDK's node tests, alone and against a server."""
 
+import json
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ pytestmark = pytest.mark.programs
 FOLDER = Path(__file__).parent
 SERVER_TESTS = FOLDER / "server.test.mjs"
 UNIT_TESTS = sorted(set(FOLDER.glob("*.test.mjs")) - {SERVER_TESTS})
+SDK = ROOT / "clients" / "miniprogram"
+MAX_BYTES = 40_000
+SHOW_NAMES = "module => console.log(Object.keys(module).sort())"
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "sdk"))
 
 
@@ -43,3 +48,30 @@ async def test_sdk_works_against_the_server(api: ApiFixture) -> None:
 def test_calls_and_types_of_the_sdk_are_those_of_the_server() -> None:
     for path, text in SCRIPT["texts"]().items():
         assert path.read_text() == text, "run `make sdk`"
+
+
+async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
+    tmp_path: Path,
+) -> None:
+    npm = Path(shutil.which("npm") or "npm").resolve()
+    await run(npm, "pack", "--silent", "--pack-destination", tmp_path, SDK)
+    (tarball,) = tmp_path.glob("*.tgz")
+    await run(npm, "install", "--offline", "--no-audit", "--prefix", tmp_path, tarball)
+    package = tmp_path / "node_modules" / "qlive-miniprogram"
+    options = {
+        "extends": str(FOLDER / "tsconfig.json"),
+        "compilerOptions": {"paths": {}, "module": "node16"},
+        "files": ["usage.ts"],
+    }
+    (tmp_path / "tsconfig.json").write_text(json.dumps(options))
+    shutil.copy(FOLDER / "usage.ts", tmp_path)
+    await run(SDK / "node_modules" / "typescript" / "bin" / "tsc", "--project", tmp_path)
+
+    required = await run("--eval", f"console.log(Object.keys(require({str(package)!r})).sort())")
+    source = str(SDK / "src" / "qlive.js")
+    assert required == await run("--eval", f"import({source!r}).then({SHOW_NAMES})")
+    bundles = [package / "dist" / name for name in ("qlive.cjs", "wx/index.js")]
+    assert max(bundle.stat().st_size for bundle in bundles) <= MAX_BYTES
+    cjs, wx = (bundle.read_text().rpartition("//# sourceMappingURL=") for bundle in bundles)
+    assert cjs[0] == wx[0]
+    assert (bundles[1].parent / wx[2].strip()).exists()

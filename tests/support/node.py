@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import playwright
@@ -44,4 +45,4 @@ async def run(*arguments: str | Path, **environment: str) -> str:
 
 
 if __name__ == "__main__":
-    print(find_node().parent)
+    sys.stdout.write(f"{find_node().parent}\n")
