@@ -1,5 +1,6 @@
 """Rules of the repository: no keys, hooks that run `make lint`, a load test of the present API."""
 
+import json
 import os
 import re
 import secrets
@@ -16,6 +17,8 @@ from handlers.routes import API_ROUTES
 from tests.support.paths import ROOT
 
 SUFFIXES = {".py", ".yaml", ".yml", ".toml", ".md", ".js", ".json", ".html", ".sh", ".txt"}
+NODE_LOCK = "package-lock.json"
+"""It has a hash of each package."""
 PUBLIC = {"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"}
 """GUID of the WebSocket handshake (RFC 6455, section 1.3)."""
 QUOTED = re.compile(r"""["']([A-Za-z0-9+/=_-]{20,})["']""")
@@ -23,14 +26,14 @@ QUOTED = re.compile(r"""["']([A-Za-z0-9+/=_-]{20,})["']""")
 
 def source_files() -> list[Path]:
     """Files of the project except tests and their data."""
-    excluded = {"tests", "var", "node_modules"}
+    excluded = {"tests", "var", "node_modules", "dist"}
     files: list[Path] = []
     for folder, subfolders, names in os.walk(ROOT):  # other tests add and remove files in `var`
         subfolders[:] = [
             name for name in subfolders if name not in excluded and not name.startswith(".")
         ]
         files += [Path(folder, name) for name in names if not name.startswith(".")]
-    return [path for path in files if path.suffix in SUFFIXES]
+    return [path for path in files if path.suffix in SUFFIXES and path.name != NODE_LOCK]
 
 
 def looks_random(text: str) -> bool:
@@ -48,6 +51,16 @@ def test_source_contains_no_keys() -> None:
         text = path.read_text()
         assert "-----BEGIN" not in text, path
         assert not [found for found in QUOTED.findall(text) if looks_random(found)], path
+
+
+def test_locks_of_node_packages_have_hashes_and_no_registry() -> None:
+    locks = [*ROOT.glob(f"clients/*/{NODE_LOCK}"), *ROOT.glob(f"examples/*/{NODE_LOCK}")]
+    assert locks
+    for path in locks:
+        packages = json.loads(path.read_text())["packages"]
+        installed = [row for name, row in packages.items() if "node_modules/" in name]
+        assert all(row.get("link") or row["integrity"] for row in installed), path
+        assert not any("://" in row.get("resolved", "") for row in installed), path
 
 
 def test_default_settings_contain_no_secrets() -> None:
