@@ -19,9 +19,10 @@ class FakeLiteChat {
 
   create({ SDKAppID }) {
     this.calls.push(["create", SDKAppID]);
-    const answer = async (name, ...params) => {
+    const answer = (name, ...params) => {
       this.calls.push([name, ...params]);
-      if (this.failing === name) throw new Error(`${name} failed`);
+      if (this.failing === name) throw new Error(`${name} failed`); // at once, as lite-chat does
+      return Promise.resolve();
     };
     this.instance ??= {
       isReady: () => this.ready,
@@ -127,6 +128,14 @@ test("leaving logs out, and the chat may join again", async () => {
   await chat.join(room);
   assert.deepEqual(im.calls.at(-1), ["join", "g2", "AVChatRoom"]);
   assert.equal(im.listeners.onMessageReceived.length, 1);
+});
+
+test("a room that is joined while the one before is being left is joined after the logout", async () => {
+  const { im, chat, room } = await newJoinedChat();
+  chat.leave();
+  await chat.join(room);
+  const names = im.calls.map(([name]) => name).slice(3);
+  assert.deepEqual(names, ["quit", "logout", "create", "login", "join"]);
 });
 
 test("one who leaves while logging in is logged out and joins nothing", async () => {

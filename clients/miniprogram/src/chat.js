@@ -10,6 +10,7 @@ export class Chat extends Emitter {
     this._liteChat = liteChat;
     this._im = null; // instance of lite-chat
     this._login = null; // promise of the login to IM
+    this._loggedOut = null; // promise of the last logout
     this._group = this._joined = ""; // group of the room; the same, once it is joined
     this._unfollow = () => {};
   }
@@ -39,9 +40,11 @@ export class Chat extends Emitter {
   async leave() {
     const [group, login] = [this._group, this._login];
     this._end();
-    if (!login || (await login.catch((error) => error))) return; // not logged in
-    if (group) await this._im.quitGroup(group).catch(() => {}); // the group may be gone
-    await this._im.logout().catch(() => {});
+    if (login) {
+      const quit = login.then(() => this._im.quitGroup(group)).catch(() => {}); // it may be gone
+      this._loggedOut = quit.then(() => this._im.logout()).catch(() => {});
+    }
+    await this._loggedOut; // or the next login would be ended by it
   }
 
   async _enter(group) {
@@ -65,6 +68,7 @@ export class Chat extends Emitter {
     const wasEntered = this._group !== "";
     this._unfollow();
     this._login = null;
+    this._loggedOut = null; // promise of the last logout
     this._group = this._joined = "";
     if (error && wasEntered) this.emit("connection", { joined: false, error });
   }
