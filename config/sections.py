@@ -159,10 +159,6 @@ class UploadsSettings(SettingsSection):
     allowed_hosts: Hosts = []
 
     @property
-    def is_enabled(self) -> bool:
-        return bool(self.bucket)
-
-    @property
     def endpoint(self) -> str:
         """Base URL of the bucket."""
         return self.api_base or f"https://{self.bucket}.cos.{self.region}.myqcloud.com"

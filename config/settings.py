@@ -193,7 +193,7 @@ class Settings(BaseModel):
             "im.callback_token": self.im.callback_token,
             **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
-            **{f"uploads.{name}": uploads[name] for name in uploads if self.uploads.is_enabled},
+            **{f"uploads.{name}": uploads[name] for name in uploads if self.uploads.bucket},
             "auth.encryption_key": self.auth.encryption_key,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }

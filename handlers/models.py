@@ -23,6 +23,7 @@ from typing import (
 )
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -59,6 +60,8 @@ PictureUrl = Annotated[
     ),
     Field(description="An address, or the key of an upload."),
 ]
+CLEARED_BY_NULL = AfterValidator(lambda value: value or "")
+"""Tells null, which clears a text that is stored, from a field that was not sent."""
 Gender = Annotated[Whole, Field(ge=1, le=2, description="1: man, 2: woman")]
 
 

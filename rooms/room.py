@@ -343,8 +343,8 @@ class Room(RoomState):
             self._set_application(replace(self.applications[person.user_id], person=new))
         data: ProfileChange = {**new.face()}
         self._add_event("profile", data)
-        if person.user_id == self.host_id and (self.title or self.cover):
-            self._announce_info()  # for clients, a host's profile is also the room's
+        if person.user_id == self.host_id and (self.title or self.cover == old.face_url != ""):
+            self._announce_info()  # clients show a host's new name and face as the room's
 
     def update_info(self, user_id: str, title: str | None = None, cover: str | None = None) -> None:
         """The host changes the name or the picture of the room, or both.

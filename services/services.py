@@ -61,7 +61,6 @@ class Services:
         metrics: Metrics,
     ) -> None:
         hold, outbox, providers = NamedLocks().hold, stores.outbox, tencent.providers
-        micro = settings.micro
         self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
         self.im_relay = im_relay
         to_im = ImActions(
@@ -158,12 +157,7 @@ class Services:
             stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
         )
         self.callbacks = CallbackService(
-            presence,
-            outbox,
-            stores.room_groups,
-            stores.members,
-            keeper,
-            int(micro.invitation_seconds * 1000) if micro.im_invitations else 0,
+            presence, outbox, stores.room_groups, stores.members, keeper, settings.micro
         )
         self.payment_notifications = PaymentNotificationService(
             stores.inbox,

@@ -20,9 +20,8 @@ from tencent.service_client import Method, ServiceClient, ServiceResponse
 log = structlog.get_logger("tencent.cos")
 
 SERVICE = "cos"
-FORM_SECONDS = 600
-"""Validity of an upload form."""
-CALL_SECONDS = 600
+VALID_SECONDS = 600
+"""Validity of an upload form, and of the signature of a request."""
 CLOCK_SKEW_SECONDS = 60
 """How far ahead of COS's clock ours may be."""
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -47,20 +46,14 @@ class CosClient:
         self._now = now
         self._host = URL(uploads.endpoint).authority
 
-    @property
-    def url(self) -> str:
-        """Where phones post upload forms."""
-        return f"{self._uploads.endpoint}/"
-
     def upload_form(self, key: str, content_type: str, max_bytes: int) -> dict[str, str]:
-        """Form fields with which anyone may store exactly this object within FORM_SECONDS.
+        """Form fields with which anyone may store exactly this object within VALID_SECONDS.
 
         The file follows them as the last field. A field without a condition would be free to the
         client, so every field has one.
         Source: Tencent COS, POST Object.
         """
-        now = int(self._now())
-        key_time = f"{now - CLOCK_SKEW_SECONDS};{now + FORM_SECONDS}"
+        key_time = self._key_time()
         fields = {
             "key": key,
             "acl": "default",
@@ -69,16 +62,12 @@ class CosClient:
             "q-sign-algorithm": "sha1",
             "q-ak": self._uploads.secret_id,
         }
-        expiration = datetime.fromtimestamp(now + FORM_SECONDS, UTC)
+        expiration = datetime.fromtimestamp(self._now() + VALID_SECONDS, UTC)
         conditions: list[object] = [{"bucket": self._uploads.bucket}]
         conditions += [{name: value} for name, value in fields.items()]
         conditions += [["content-length-range", 1, max_bytes], {"q-sign-time": key_time}]
-        policy = json.dumps(
-            {
-                "expiration": f"{expiration:%Y-%m-%dT%H:%M:%S}.000Z",
-                "conditions": conditions,
-            }
-        )
+        end = f"{expiration:%Y-%m-%dT%H:%M:%S}.000Z"
+        policy = json.dumps({"expiration": end, "conditions": conditions})
         return {
             **fields,
             "q-key-time": key_time,
@@ -93,10 +82,8 @@ class CosClient:
             return None
         self._check(response, 200)
         headers = response.headers
-        size = headers.get("Content-Length", "")
-        if not size.isdecimal():
-            raise ServiceUnavailable(SERVICE)
-        return CosObject(int(size), headers.get("Content-Type", ""), headers.get("ETag", ""))
+        size = int(headers.get("Content-Length", 0))
+        return CosObject(size, headers.get("Content-Type", ""), headers.get("ETag", ""))
 
     async def copy(self, source: str, target: str, found: CosObject) -> bool:
         """Copy an object as `head` has found it; False if it has changed since.
@@ -128,16 +115,18 @@ class CosClient:
     async def _request(
         self, method: Method, key: str, headers: Mapping[str, str] | None = None
     ) -> ServiceResponse:
-        path, now = f"/{key}", int(self._now())
-        key_time = f"{now - CLOCK_SKEW_SECONDS};{now + CALL_SECONDS}"
-        signed = {"host": self._host, **(headers or {})}
-        authorization = request_authorization(method, path, signed, self._uploads, key_time)
+        path, signed = f"/{key}", {"host": self._host, **(headers or {})}
+        authorization = request_authorization(method, path, signed, self._uploads, self._key_time())
         return await self._client.request(
             method,
             quote(path),
             headers={**signed, "Authorization": authorization},
             safe_to_repeat=True,
         )
+
+    def _key_time(self) -> str:
+        now = int(self._now())
+        return f"{now - CLOCK_SKEW_SECONDS};{now + VALID_SECONDS}"
 
     def _check(self, response: ServiceResponse, *expected: int) -> None:
         if response.status not in expected:

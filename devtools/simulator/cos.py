@@ -31,7 +31,7 @@ class Refusal(Exception):
 
 
 class SimulatedCos:
-    """Objects of one bucket; each is a file, beside which another one has its headers."""
+    """Objects of one bucket; each is a file, whose first line has its headers."""
 
     def __init__(self, uploads: UploadsSettings, folder: Path, now: Callable[[], float]) -> None:
         self._uploads = uploads
@@ -62,7 +62,7 @@ class SimulatedCos:
             case "PUT":
                 return self._copy(request, key)
             case "DELETE":
-                self._path(key).unlink(missing_ok=True)
+                (self._folder / key).unlink(missing_ok=True)
                 return SimulatorReply(204, {}, b"")
         raise Refusal(405, "MethodNotAllowed")
 
@@ -77,10 +77,7 @@ class SimulatedCos:
         if not KEY.fullmatch(key):
             raise Refusal(400, "MalformedPOSTRequest")
         etag = self._store(key, file, {"Content-Type": form.get("Content-Type", "")})
-        location = f"{self._uploads.address}/{key}"
-        return SimulatorReply(
-            int(form.get("success_action_status", "204")), {"ETag": etag, "Location": location}, b""
-        )
+        return SimulatorReply(int(form.get("success_action_status", "204")), {"ETag": etag}, b"")
 
     def _verified_policy(self, form: Mapping[str, str]) -> dict[str, Any]:
         text, key_time = base64.b64decode(form.get("policy", "")).decode(), form.get("q-key-time")
@@ -116,32 +113,26 @@ class SimulatedCos:
         content, headers = self._object(unquote(source))
         if request.header("x-cos-copy-source-if-match") not in ("", headers["ETag"]):
             raise Refusal(412, "PreconditionFailed")
-        if request.header("x-cos-forbid-overwrite") == "true" and self._path(key).exists():
+        if request.header("x-cos-forbid-overwrite") == "true" and (self._folder / key).exists():
             raise Refusal(409, "FileAlreadyExists")
-        kept = {
-            "Content-Type": request.header("Content-Type"),
-            "Cache-Control": request.header("Cache-Control"),
-        }
+        kept = {name: request.header(name) for name in ("Content-Type", "Cache-Control")}
         etag = self._store(key, content, kept)
         body = f"<CopyObjectResult><ETag>{etag}</ETag></CopyObjectResult>".encode()
         return SimulatorReply(200, {"Content-Type": "application/xml"}, body)
 
     def _store(self, key: str, content: bytes, headers: Mapping[str, str]) -> str:
         etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
-        path = self._path(key)
+        path = self._folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         head = json.dumps({**headers, "ETag": etag}).encode()
         path.write_bytes(head + b"\n" + content)
         return etag
 
     def _object(self, key: str) -> tuple[bytes, dict[str, str]]:
-        if not KEY.fullmatch(key) or not self._path(key).exists():
+        if not KEY.fullmatch(key) or not (self._folder / key).exists():
             raise Refusal(404, "NoSuchKey")
-        head, _, content = self._path(key).read_bytes().partition(b"\n")
+        head, _, content = (self._folder / key).read_bytes().partition(b"\n")
         return content, json.loads(head)
-
-    def _path(self, key: str) -> Path:
-        return self._folder / key
 
 
 def _form(request: SimulatorRequest) -> tuple[dict[str, str], bytes]:

@@ -1,12 +1,13 @@
 """Requests and responses about users, and about their sessions."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from handlers.accounts.names import Name
 from handlers.models import (
+    CLEARED_BY_NULL,
     Gender,
     Gold,
     PictureUrl,
@@ -36,8 +37,8 @@ class CreateUserRequest(LoginRequest):
     iv: Text = ""
 
 
-CLEARED: dict[str, Any] = {"area": "", "face_url": "", "height": 0}
-"""What is stored for a field that was cleared."""
+Area = Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")]
+Height = Annotated[Whole, Field(ge=100, le=250)]
 
 
 class UpdateUserinfoRequest(Request):
@@ -49,24 +50,18 @@ class UpdateUserinfoRequest(Request):
     nickname: Name | None = None
     gender: Gender | None = None
     age: Annotated[Whole, Field(ge=1, le=120)] | None = None
-    area: Annotated[str, StringConstraints(pattern=r"^([0-9]{6})?$")] | None = None
-    face_url: PictureUrl | None = None
-    height: Annotated[Whole, Field(ge=100, le=250)] | None = None
+    area: Annotated[Area | None, CLEARED_BY_NULL] = None
+    face_url: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
+    height: Annotated[Height | None, AfterValidator(lambda value: value or 0)] = None
     show_in_ranking: bool | None = None
-
-    def changes(self) -> dict[str, Any]:
-        """The fields to store; null has no effect on those that cannot be cleared."""
-        sent = self.model_dump(exclude_unset=True)
-        cleared = {name: CLEARED[name] for name in CLEARED.keys() & sent.keys()}
-        return cleared | {name: value for name, value in sent.items() if value is not None}
 
 
 class UploadTicketRequest(Request):
     """`type` and `size` (in bytes) of the picture."""
 
-    kind: PictureKind
-    type: PictureType
-    size: Annotated[Whole, Field(ge=1, le=MAX_BYTES)]
+    kind: Annotated[PictureKind, Field(examples=["face"])]
+    type: Annotated[PictureType, Field(examples=["image/jpeg"])]
+    size: Annotated[Whole, Field(ge=1, le=MAX_BYTES, examples=[60_000])]
 
 
 class OptionalUserRequest(Request):

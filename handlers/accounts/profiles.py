@@ -45,7 +45,7 @@ class UpdateUserinfoHandler(ActiveUserHandler):
 
     @endpoint(limit="profile", errors=[GenderInUse, *PICTURE_ERRORS])
     async def post(self, params: UpdateUserinfoRequest) -> UserInfoResponse:
-        changes = params.changes()
+        changes = params.model_dump(exclude_none=True)
         user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
         if changes:
             user = await self.context.services.profiles.update(user, **changes)

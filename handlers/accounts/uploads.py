@@ -3,6 +3,7 @@
 from handlers.accounts.models import UploadTicketRequest, UploadTicketResponse
 from handlers.base import ActiveUserHandler, endpoint
 from services.errors import UploadMissing, UploadRefused, UploadsOff
+from tencent.cos import VALID_SECONDS
 from tencent.errors import ServiceUnavailable
 
 PICTURE_ERRORS = (UploadMissing, UploadRefused, UploadsOff, ServiceUnavailable("cos"))
@@ -18,7 +19,10 @@ class UploadTicketHandler(ActiveUserHandler):
 
     @endpoint(limit="upload", errors=[UploadsOff])
     async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
-        ticket = await self.context.services.pictures.ticket(
+        fields = await self.context.services.pictures.ticket(
             self.user.user_id, params.kind, params.type, params.size
         )
-        return UploadTicketResponse(**ticket._asdict())
+        url = f"{self.context.settings.uploads.endpoint}/"
+        return UploadTicketResponse(
+            url=url, key=fields["key"], fields=fields, seconds=VALID_SECONDS
+        )

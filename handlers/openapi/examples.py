@@ -33,6 +33,8 @@ VALUES: dict[str, Any] = {
     "nickname": "小雨",
     "age": 28,
     "area": "310100",
+    "height": 168,
+    "room_name": "老乡会",
     "like_state": 1,
     "minutes": 60,
     "number": 1,

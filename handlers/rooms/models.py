@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, GetPydanticSchema, RootModel, StringCons
 
 from handlers.accounts.names import Name
 from handlers.models import (
+    CLEARED_BY_NULL,
     BanMinutes,
     Gender,
     LiveRequest,
@@ -40,14 +41,8 @@ class InviteMicroRequest(LiveRequest):
 class UpdateRoomRequest(LiveRequest):
     """Null returns to the host's own name or face."""
 
-    room_name: Name | None = None
-    room_image: PictureUrl | None = None
-
-    def change_of(self, name: str) -> str | None:
-        """The new value of a field; "" to clear it, None to keep what is stored."""
-        if name not in self.model_fields_set:
-            return None
-        return getattr(self, name) or ""
+    room_name: Annotated[Name | None, CLEARED_BY_NULL] = None
+    room_image: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
 
 
 class RemoveUserRequest(InviteMicroRequest):

@@ -137,9 +137,8 @@ class UpdateRoomHandler(ActiveUserHandler):
 
     @endpoint(limit="profile", errors=[NotHost, RoomNotFound, *PICTURE_ERRORS])
     async def post(self, params: UpdateRoomRequest) -> OkResponse:
-        title, cover = params.change_of("room_name"), params.change_of("room_image")
         await self.context.services.live_rooms.update_info(
-            params.live_id, self.user.user_id, title, cover
+            params.live_id, self.user.user_id, params.room_name, params.room_image
         )
         return OkResponse()
 

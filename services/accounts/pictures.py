@@ -8,21 +8,20 @@ import hashlib
 import re
 import secrets
 from datetime import timedelta
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from config.sections import UploadsSettings
 from core.errors import InvalidParameter
 from services.errors import UploadMissing, UploadRefused, UploadsOff
 from services.jobs.outbox_jobs import Payload
 from storage.stores import Stores
-from tencent.cos import FORM_SECONDS, CosClient
+from tencent.cos import CosClient
 
 PictureKind = Literal["face", "cover"]
 PictureType = Literal["image/jpeg", "image/png", "image/webp"]
 EXTENSIONS: dict[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
 """Parameter that names the picture, for errors."""
-SCHEMES = ("https", "http")
 MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
 """How long an upload that nobody has used is kept."""
@@ -35,15 +34,6 @@ UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|p
 PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 
 
-class UploadTicket(NamedTuple):
-    """Where and with which fields a phone posts a file; the key then names the picture."""
-
-    url: str
-    key: str
-    fields: dict[str, str]
-    seconds: int
-
-
 class PictureService:
     """Tickets for uploads, and the addresses of what was uploaded."""
 
@@ -54,15 +44,13 @@ class PictureService:
 
     async def ticket(
         self, user_id: str, kind: PictureKind, content_type: str, size: int
-    ) -> UploadTicket:
-        """Permit one upload of at most `size` bytes; UploadsOff."""
-        if not self._uploads.is_enabled:
-            raise UploadsOff
+    ) -> dict[str, str]:
+        """Permit one upload of at most `size` bytes: the fields of its form. UploadsOff."""
+        self._check_enabled()
         name = f"{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
         key = f"uploads/{kind}/{user_id}/{name}"
         await self._delete_after(UNUSED_KEPT, key)
-        fields = self._cos.upload_form(key, content_type, size)
-        return UploadTicket(self._cos.url, key, fields, FORM_SECONDS)
+        return self._cos.upload_form(key, content_type, size)
 
     async def address_of(self, kind: PictureKind, user_id: str, named: str) -> str:
         """Address of the picture that a user names by the key of an upload or by an address.
@@ -91,8 +79,7 @@ class PictureService:
 
     async def _adopt(self, kind: PictureKind, user_id: str, upload: str) -> str:
         """Copy an upload; its copy has the same key each time, so that this may be repeated."""
-        if not self._uploads.is_enabled:
-            raise UploadsOff
+        self._check_enabled()
         extension = upload.rpartition(".")[2]
         name = f"{hashlib.sha256(upload.encode()).hexdigest()[:32]}.{extension}"
         key = f"pictures/{kind}/{user_id}/{name}"
@@ -111,19 +98,16 @@ class PictureService:
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
         """Whether a user may show the picture at an address: of the bucket, their own."""
-        if key := self._key_at(address):
-            match = PICTURE_KEY.fullmatch(key)
-            return match is not None and match.groups() == (kind, user_id)
-        allowed = [
-            f"{scheme}://{host}/" for scheme in SCHEMES for host in self._uploads.allowed_hosts
-        ]
-        return not allowed or address.startswith((*allowed,))
-
-    def _key_at(self, address: str) -> str:
-        """The key of an object of the bucket; "" for another address."""
         base = f"{self._uploads.address}/"
-        is_ours = self._uploads.is_enabled and address.startswith(base)
-        return address[len(base) :] if is_ours else ""
+        if address.startswith(base):
+            match = PICTURE_KEY.fullmatch(address, len(base))
+            return match is not None and match.groups() == (kind, user_id)
+        host = address.split("/")[2]  # with user and port, which no allowed host has
+        return not self._uploads.allowed_hosts or host in self._uploads.allowed_hosts
+
+    def _check_enabled(self) -> None:
+        if not self._uploads.bucket:
+            raise UploadsOff
 
     async def _shown(self, kind: str, user_id: str) -> str:
         """Address of the picture that its owner shows at present."""

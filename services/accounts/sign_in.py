@@ -7,7 +7,6 @@ from core.batching import SingleFlight
 from services.accounts.sessions import SessionService
 from services.errors import AccountBanned
 from services.keeper import Keeper
-from storage.accounts.code_sessions import USED, CodeSession
 from storage.accounts.users import User
 from storage.stores import Stores
 from tencent.errors import InvalidEncryptedData, InvalidWechatCode
@@ -89,13 +88,14 @@ class SignInService:
         which the phone has encrypted the profile. InvalidWechatCode if a registration has used it.
         """
         sessions = self._stores.code_sessions
-        if kept := await sessions.find(app_id, code):
-            if kept == USED:
-                raise InvalidWechatCode
+        kept = await sessions.find(app_id, code)
+        if kept == []:
+            raise InvalidWechatCode
+        if kept:
             return WechatLogin(*kept)
         login = await self._wechat.exchange(app_id, code)
         if await self._stores.users.by_openid(app_id, login.openid) is None:
-            await sessions.keep(app_id, code, CodeSession(login.openid, login.session_key))
+            await sessions.keep(app_id, code, login.openid, login.session_key)
         return login
 
     async def _keep_session_key(self, user_id: str, login: WechatLogin) -> None:

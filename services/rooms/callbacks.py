@@ -6,6 +6,7 @@ Applies them to presence, drops stray streams, and has dissolved chat groups rep
 import re
 from contextlib import suppress
 
+from config.sections import MicroSettings
 from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
 from services.chat.groups import REPLACE, queue_group_message
@@ -41,15 +42,14 @@ class CallbackService:
         groups: RoomGroupStore,
         members: MemberStore,
         keeper: Keeper,
-        admission_ms: int,
+        micro: MicroSettings,
     ) -> None:
-        """`admission_ms`: how long a message of the host admits a member; 0: it does not."""
         self._presence = presence
         self._outbox = outbox
         self._groups = groups
         self._members = members
         self._keeper = keeper
-        self._admission_ms = admission_ms
+        self._micro = micro
 
     async def admit(self, message: CustomMessage) -> None:
         """Admit the receiver to a seat, if the host of their live sent the message.
@@ -57,9 +57,11 @@ class CallbackService:
         Clients that know only the API's contract invite over IM. A repetition admits no longer
         than the first.
         """
-        until = min(message.at_ms, now_ms()) + self._admission_ms
+        until = min(message.at_ms, now_ms()) + int(self._micro.invitation_seconds * 1000)
+        if not self._micro.im_invitations or until <= now_ms():
+            return
         live_id = await self._members.shared(message.sender, message.receiver)
-        if live_id is None or until <= now_ms():
+        if live_id is None:
             return
         with suppress(NotHost, NotLive, NotInRoom, RoomNotFound):
             await self._keeper.change(

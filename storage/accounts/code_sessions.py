@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from storage.database import Collection, Database
 from storage.documents import token_id
@@ -10,16 +9,6 @@ from storage.field_cipher import FieldCipher
 
 LIFETIME = timedelta(minutes=5)
 """As long as WeChat's codes are valid."""
-
-
-class CodeSession(NamedTuple):
-    """Who a code of wx.login belongs to; both are "" once a registration has used it."""
-
-    openid: str
-    session_key: str
-
-
-USED = CodeSession("", "")
 
 
 class CodeSessionStore:
@@ -32,20 +21,20 @@ class CodeSessionStore:
     async def make_indexes(self) -> None:
         await self._sessions.create_index("expires_at", expireAfterSeconds=0)
 
-    async def keep(self, app_id: str, code: str, session: CodeSession) -> None:
+    async def keep(self, app_id: str, code: str, openid: str, session_key: str) -> None:
         key = _key(app_id, code)
-        encrypted = self._cipher.encrypt(json.dumps(session), key)
+        encrypted = self._cipher.encrypt(json.dumps([openid, session_key]), key)
         fields = {"session": encrypted, "expires_at": datetime.now(UTC) + LIFETIME}
         await self._sessions.update_one({"_id": key}, {"$setOnInsert": fields}, upsert=True)
 
-    async def find(self, app_id: str, code: str) -> CodeSession | None:
-        """The session of a code; USED after a registration, None if none is kept."""
+    async def find(self, app_id: str, code: str) -> list[str] | None:
+        """openid and session key of a code; [] after a registration, None if none are kept."""
         key = _key(app_id, code)
         row = await self._sessions.find_one({"_id": key, "expires_at": {"$gt": datetime.now(UTC)}})
         if row is None:
             return None
-        text = self._cipher.decrypt(row["session"], key) if row["session"] else None
-        return CodeSession(*json.loads(text)) if text else USED
+        session: list[str] = json.loads(self._cipher.decrypt(row["session"], key) or "[]")
+        return session
 
     async def use(self, app_id: str, code: str) -> None:
         """Forget the session of a code, but not that the code was used."""

@@ -57,3 +57,12 @@ def test_a_profile_of_the_host_does_not_rename_such_a_room() -> None:
     room = named_room()
     room.update_profile(replace(HOST, nickname="hui"))
     assert events_of(room)[1:] == [("room_info", {"room_name": "Hometowns", "room_image": COVER})]
+
+
+def test_a_new_face_of_the_host_does_not_replace_the_same_cover() -> None:
+    room = live_room(BERT)
+    room.update_info(HOST.user_id, cover=HOST.face_url)
+    room = reloaded(room)
+    room.update_profile(replace(HOST, face_url="https://faces/new"))
+    info = {"room_name": HOST.nickname, "room_image": HOST.face_url}
+    assert events_of(room)[1:] == [("room_info", info)]

@@ -70,10 +70,6 @@ class Screen:
         assert len(users) == 1, data
         users[0].update(_face(data))
 
-    def _room_info(self, data: Frame) -> None:
-        """Repeats what is shown if a host with a name or picture of the room changes another."""
-        self._room.update(data)
-
     def _gift(self, data: Frame) -> None:
         """A gift changes nothing in the snapshot."""
 

@@ -47,4 +47,4 @@ def test_every_field_of_a_form_has_a_condition(vectors: Any, make_service_client
     ]
     assert size == ["content-length-range", 1, 1000]
     assert time == {"q-sign-time": form["q-key-time"]} == {"q-sign-time": "1699999940;1700000600"}
-    assert cos.url == "https://qlive-test-1250000000.cos.ap-guangzhou.myqcloud.com/"
+    assert uploads.endpoint == "https://qlive-test-1250000000.cos.ap-guangzhou.myqcloud.com"

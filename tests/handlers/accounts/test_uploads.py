@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from runtime.process import ServerProcess
-from tencent.cos import FORM_SECONDS
+from tencent.cos import VALID_SECONDS
 from tests.support.api import ApiClient, ApiFixture
 
 TICKET, UPDATE, INFO = (
@@ -118,7 +118,7 @@ async def test_a_file_of_another_size_than_the_ticket_permits_is_refused(
 async def test_a_form_is_refused_after_its_time(api: ApiFixture, server: ServerProcess) -> None:
     ticket = await ticket_for(await api.user("anna", 2))
     assert server.simulator
-    server.simulator.cos._now = lambda: time.time() + FORM_SECONDS + 1
+    server.simulator.cos._now = lambda: time.time() + VALID_SECONDS + 1
     assert await send_form(ticket) == 403
 
 
