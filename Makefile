@@ -131,5 +131,5 @@ pictures:
 	cp var/screenshots/ops-room.png docs/pictures/console-room.png
 
 clean:
-	rm -rf clients/miniprogram/dist .bench .loadtest .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf clients/miniprogram/dist clients/*/node_modules examples/*/node_modules .bench .loadtest .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +

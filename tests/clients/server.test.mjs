@@ -8,6 +8,8 @@ import { comparable } from "./comparable.mjs";
 
 const { QLIVE_ADDRESS: ADDRESS, QLIVE_OPS_TOKEN: OPS_TOKEN } = process.env;
 const WAIT_MS = 60_000;
+// WeChat's errCodes of what the simulated phone says; "signature": by an earlier session key.
+const WECHAT_CODES = { cancel: -2, signature: -15007 };
 const rooms = [];
 
 if (!ADDRESS || !OPS_TOKEN) {
@@ -43,11 +45,11 @@ async function newPhone(name, payment = {}) {
       phone.codes += 1;
       success(await wechatLogin(name));
     },
-    async requestPayment({ success, fail, ...content }) {
+    async requestVirtualPayment({ success, fail, ...content }) {
       const body = { content: JSON.stringify(content), ...payment };
-      const { outcome } = await post("/sim/phone/pay", body);
+      const { outcome, why } = await post("/sim/phone/pay", body);
       if (outcome === "success") success();
-      else fail({ errMsg: `requestPayment:fail ${outcome}` });
+      else fail({ errCode: WECHAT_CODES[why || outcome], errMsg: "requestVirtualPayment:fail" });
     },
   };
   const { login, appId, requestPayment } = wxPlatform(wx);
@@ -197,4 +199,13 @@ test("a purchase is paid when its gold is there, and cancelled without gold", as
   assert.deepEqual(await client.buy(block.id), { state: "cancelled" });
   payment.outcome = "success";
   assert.deepEqual(await client.buy(block.id), { state: "paid", gold: block.gold });
+});
+
+test("a purchase after another device has signed in renews the session key first", async () => {
+  const phone = await newPhone("traveller");
+  await phone.client.signIn();
+  await wechatLogin("traveller"); // makes the server's session key an old one
+  const [block] = await phone.client.getBlocks();
+  assert.deepEqual(await phone.client.buy(block.id), { state: "paid", gold: block.gold });
+  assert.equal(phone.codes, 2);
 });

@@ -40,6 +40,7 @@ async def test_sdk_unit_tests_pass() -> None:
     await run_tests(*UNIT_TESTS)
 
 
+@pytest.mark.parametrize("changes", [{"pay": {"provider": "xpay"}}])
 async def test_sdk_works_against_the_server(api: ApiFixture) -> None:
     token = await api.operator_token()
     await run_tests(SERVER_TESTS, QLIVE_ADDRESS=api.address, QLIVE_OPS_TOKEN=token)
