@@ -1,0 +1,31 @@
+// The user of this phone: signs in once, and keeps the account as it was read last.
+
+const qlive = require("./qlive.js");
+
+let signingIn = null;
+
+const account = {
+  me: null,
+
+  /** Resolves when the user is signed in; after a failure the next call tries again. */
+  ready() {
+    signingIn = signingIn || account.signIn();
+    signingIn.catch(() => (signingIn = null));
+    return signingIn;
+  },
+
+  async signIn() {
+    await qlive.signIn();
+    await qlive.gifts.resume(); // of the last time, with their own request_id
+    return account.refresh();
+  },
+
+  async refresh() {
+    account.me = await qlive.getUserinfo();
+    return account.me;
+  },
+};
+
+qlive.on("signedOut", () => (signingIn = null));
+
+module.exports = account;

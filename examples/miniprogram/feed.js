@@ -1,0 +1,16 @@
+// Lines of the room's feed, from the frames of its socket.
+
+const { t, say } = require("./words.js");
+
+/** {kind, text, image} of a frame, or null if it is not shown. */
+function lineOf({ type, data }) {
+  if (type === "snapshot") return { kind: "note", text: t.feed_welcome };
+  if (!(`feed_${type}` in t)) return null;
+  if (type === "gift") {
+    const values = { from: data.from.nickname, to: data.to.nickname, gift: data.gift.name, n: data.num };
+    return { kind: "gift", text: say("feed_gift", values), image: data.gift.image };
+  }
+  return { kind: "event", text: say(`feed_${type}`, { name: data.nickname || t.nameless }) };
+}
+
+module.exports = { lineOf };

@@ -1,0 +1,64 @@
+// The live rooms; a matchmaker opens a room from here.
+
+const account = require("../../account.js");
+const qlive = require("../../qlive.js");
+const { t, say, tell } = require("../../words.js");
+
+Component({
+  data: { t, me: null, lives: null },
+
+  methods: {
+    async onLoad() {
+      wx.setNavigationBarTitle({ title: t.list_title });
+      try {
+        await account.ready();
+        const { live_id } = await qlive.getUserState();
+        if (live_id) this.show(live_id); // still in a room
+      } catch (error) {
+        tell(error);
+      }
+    },
+
+    onShow() {
+      return this.load();
+    },
+
+    async onPullDownRefresh() {
+      await this.load();
+      wx.stopPullDownRefresh();
+    },
+
+    onReachBottom() {
+      if (this.hasMore) return this.load(this.page + 1);
+    },
+
+    async load(page = 1) {
+      try {
+        this.setData({ me: await account.ready() });
+        const rows = await qlive.getLivelist({ page });
+        const shown = rows.map((row) => ({ ...row, people: say("people_in", { n: row.audience_count }) }));
+        this.page = page;
+        this.hasMore = rows.length > 0;
+        this.setData({ lives: page === 1 ? shown : this.data.lives.concat(shown) });
+      } catch (error) {
+        tell(error);
+      }
+    },
+
+    enter(event) {
+      this.show(event.currentTarget.dataset.id);
+    },
+
+    async openRoom() {
+      try {
+        this.show((await qlive.matchmakerEnter()).live_id);
+      } catch (error) {
+        tell(error);
+      }
+    },
+
+    show(live_id) {
+      wx.navigateTo({ url: `/pages/room/room?live_id=${live_id}` });
+    },
+  },
+});

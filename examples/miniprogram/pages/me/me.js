@@ -1,0 +1,53 @@
+// The user's profile: face, nickname, gender, age, height, area; and the ways to the money.
+
+const account = require("../../account.js");
+const qlive = require("../../qlive.js");
+const { t, tell, toast } = require("../../words.js");
+
+Component({
+  data: { t, me: null, area: null },
+
+  methods: {
+    onLoad() {
+      wx.setNavigationBarTitle({ title: t.me });
+    },
+
+    onShow() {
+      return this.act(() => account.ready());
+    },
+
+    /** Acts, and shows the account as it is then. */
+    async act(action) {
+      try {
+        await action();
+        await account.refresh();
+      } catch (error) {
+        tell(error);
+      }
+      this.setData({ me: account.me });
+    },
+
+    chooseFace(event) {
+      return this.act(() => qlive.uploadFace(event.detail.avatarUrl));
+    },
+
+    chooseArea(event) {
+      const { code, value } = event.detail;
+      this.setData({ area: { code: code[1], name: value.slice(0, 2).join(" ") } });
+    },
+
+    save(event) {
+      const { nickname, gender, age, height } = event.detail.value;
+      const { me, area } = this.data;
+      const changes = { height: height ? Number(height) : null };
+      if (nickname) changes.nickname = nickname;
+      if (age) changes.age = Number(age);
+      if (gender && Number(gender) !== me.gender) changes.gender = Number(gender);
+      if (area) changes.area = area.code;
+      return this.act(async () => {
+        await qlive.updateUserinfo(changes);
+        toast(t.saved);
+      });
+    },
+  },
+});

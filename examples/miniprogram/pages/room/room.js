@@ -1,0 +1,176 @@
+// A room: three seats, the mic queue, the feed with gifts and chat. The SDK keeps its state.
+
+const { invitation } = require("qlive-miniprogram");
+const account = require("../../account.js");
+const chat = require("../../chat.js");
+const feed = require("../../feed.js");
+const qlive = require("../../qlive.js");
+const { t, say, tell, toast } = require("../../words.js");
+
+const SEATS = ["owner", "male", "female"];
+const OVER = { 4503: "put_out", 4504: "not_inside", 4509: "replaced", 4510: "ended" }; // close codes
+const SIGN_IN_AGAIN = 4401;
+const NOTICE_MS = 5000;
+const MOST_LINES = 80;
+
+Component({
+  data: { t, seats: SEATS, liveId: 0, room: null, role: "", line: t.line_connecting, over: "", lines: [], joined: false },
+
+  methods: {
+    async onLoad({ live_id }) {
+      this.live_id = Number(live_id);
+      this.setData({ liveId: this.live_id });
+      wx.setKeepScreenOn({ keepScreenOn: true });
+      this.socket = qlive.room(this.live_id);
+      this.socket.on("state", (room, frame) => this.onState(room, frame));
+      this.socket.on("connection", (connection) => this.onConnection(connection));
+      await this.enter();
+    },
+
+    onUnload() {
+      const { over, role } = this.data;
+      this.left = true;
+      clearTimeout(this.notice);
+      clearInterval(this.countdown);
+      this.socket.close();
+      if (this.chatOff) this.chatOff();
+      if (!over && role !== "owner") qlive.leaveRoom({ live_id: this.live_id }).catch(() => {});
+    },
+
+    onShareAppMessage() {
+      const { room } = this.data;
+      return { title: room && room.room_name, path: `/pages/room/room?live_id=${this.live_id}` };
+    },
+
+    async enter() {
+      try {
+        await account.ready();
+        await qlive.getPlayurl({ live_id: this.live_id });
+        if (this.left) return;
+        this.setData({ over: "" });
+        this.socket.open();
+      } catch (error) {
+        tell(error);
+        this.setData({ line: t.unreachable, over: error.code === "put_out" ? "put_out" : "not_inside" });
+      }
+    },
+
+    // ---- what the SDK reports
+
+    onState(room, frame) {
+      const role = roleIn(room, qlive.userId);
+      const people = say("people_in", { n: room.audience_count });
+      const others = SEATS.filter((seat) => room[seat] && role !== seat).map((seat) => ({ seat, ...room[seat] }));
+      this.setData({ room, role, people, others });
+      this.showInvitation(invitation({ room }, qlive.userId), room);
+      if (frame.type === "gift") this.setData({ gift: frame.data });
+      if (frame.type === "live_end") this.setData({ over: "ended" });
+      const line = feed.lineOf(frame);
+      const isWelcomeAgain = frame.type === "snapshot" && this.data.lines.length;
+      if (line && !isWelcomeAgain) this.addLine(line);
+    },
+
+    onConnection({ phase, attempt, replayed, reset, code }) {
+      clearTimeout(this.notice);
+      if (phase === "connecting") this.setData({ line: attempt ? say("line_lost", { n: attempt }) : t.line_connecting });
+      if (phase === "reconnecting") this.setData({ line: say("line_lost", { n: attempt }) });
+      if (phase === "live") this.onLive(reset ? t.line_reset : "");
+      if (phase === "resumed") this.onLive(say("line_resumed", { n: replayed }));
+      if (phase === "closed") this.onClosed(code);
+    },
+
+    onLive(line) {
+      this.setData({ line });
+      this.notice = setTimeout(() => this.setData({ line: "" }), NOTICE_MS);
+      qlive.gifts.resume().then((gifts) => gifts.some(({ answer }) => answer) && toast(t.given));
+      if (chat && !this.chatOff) this.joinChat();
+    },
+
+    onClosed(code) {
+      if (OVER[code] && !this.data.over) this.setData({ line: "", over: OVER[code] });
+      if (code === SIGN_IN_AGAIN) account.signIn().then(() => this.socket.open(), tell);
+    },
+
+    showInvitation(row, room) {
+      clearInterval(this.countdown);
+      if (!row) return this.setData({ invited: "" });
+      const count = () => {
+        const n = Math.max(0, Math.ceil((row.expires_at - Date.now()) / 1000));
+        this.setData({ left: say("seconds", { n }) });
+      };
+      count();
+      this.countdown = setInterval(count, 1000);
+      this.setData({ invited: say("invited_says", { name: room.owner.nickname }), giving: false });
+    },
+
+    addLine(line) {
+      const id = (this.lineId = (this.lineId || 0) + 1);
+      const lines = this.data.lines.concat([{ ...line, id }]).slice(-MOST_LINES);
+      this.setData({ lines, last: `line-${id}` });
+    },
+
+    // ---- chat
+
+    joinChat() {
+      const off = [
+        chat.on("message", ({ nickname, text }) => this.addLine({ kind: "chat", name: nickname, text })),
+        chat.on("connection", ({ joined }) => this.setData({ joined })),
+      ];
+      this.chatOff = () => {
+        off.forEach((remove) => remove());
+        chat.leave().catch(() => {});
+      };
+      chat.join(this.socket).catch(tell);
+    },
+
+    async sayText(event) {
+      try {
+        await chat.send(event.detail.value);
+        this.setData({ text: "" });
+      } catch (error) {
+        tell(error);
+      }
+    },
+
+    // ---- what the user does
+
+    act(event) {
+      return qlive[event.currentTarget.dataset.call]({ live_id: this.live_id }).catch(tell);
+    },
+
+    end() {
+      const end = ({ confirm }) => confirm && qlive.liveEnd({ live_id: this.live_id }).catch(tell);
+      wx.showModal({ title: t.end_live, content: t.end_asks, success: end });
+    },
+
+    rename() {
+      const rename = ({ confirm, content }) =>
+        confirm && qlive.updateRoom({ live_id: this.live_id, room_name: content }).catch(tell);
+      wx.showModal({ title: t.room_name, content: this.data.room.room_name, editable: true, success: rename });
+    },
+
+    changeCover() {
+      const upload = ({ tempFiles }) => qlive.uploadCover(this.live_id, tempFiles[0].tempFilePath).then(() => toast(t.saved), tell);
+      wx.chooseMedia({ count: 1, mediaType: ["image"], sizeType: ["compressed"], success: upload });
+    },
+
+    openGifts() {
+      this.setData({ giving: true });
+    },
+
+    closeGifts() {
+      this.setData({ giving: false });
+    },
+
+    toList() {
+      wx.switchTab({ url: "/pages/list/list" });
+    },
+  },
+});
+
+/** owner, male, female, applied or viewer. */
+function roleIn(room, userId) {
+  const seat = SEATS.find((name) => room[name] && room[name].user_id === userId);
+  if (seat) return seat;
+  return room.applicants.some((row) => row.user_id === userId && row.applied_at) ? "applied" : "viewer";
+}

@@ -1,0 +1,95 @@
+// Income, and its withdrawals. That WeChat has shown its page proves nothing: the list does.
+
+const account = require("../../account.js");
+const qlive = require("../../qlive.js");
+const { t, tell } = require("../../words.js");
+
+const FINAL = ["paid", "returned"];
+const MOVING = ["approved", "submitted", "awaiting_user"];
+const POLL_MS = 2000;
+
+Component({
+  data: { t, me: null, matured: 0, items: [], needsName: false },
+
+  methods: {
+    onLoad() {
+      wx.setNavigationBarTitle({ title: t.wallet });
+    },
+
+    onShow() {
+      return this.act(() => account.ready());
+    },
+
+    onHide() {
+      clearTimeout(this.timer);
+    },
+
+    onUnload() {
+      clearTimeout(this.timer);
+    },
+
+    async onPullDownRefresh() {
+      await this.onShow();
+      wx.stopPullDownRefresh();
+    },
+
+    /** Acts, and shows the withdrawals as they are then. */
+    async act(action) {
+      try {
+        await action();
+        await this.load();
+      } catch (error) {
+        if (error.code === "real_name_needed") this.setData({ needsName: true });
+        tell(error);
+      }
+    },
+
+    /** Reads again while WeChat has not settled a transfer. */
+    async load() {
+      clearTimeout(this.timer);
+      const [{ matured, items }, me] = await Promise.all([qlive.withdrawals(), account.refresh()]);
+      this.setData({ me, matured, items: items.map(shown) });
+      const isMoving = items.some(({ state }) => MOVING.includes(state));
+      if (isMoving) this.timer = setTimeout(() => this.load().catch(tell), POLL_MS);
+    },
+
+    withdraw(event) {
+      const { income, real_name } = event.detail.value;
+      const asked = { income: Number(income), real_name: real_name || undefined };
+      // Repeated with its request_id until there is an answer, so that it is paid once.
+      if (!this.asked || this.asked.income !== asked.income) this.request_id = `${Date.now()}-${Math.random()}`;
+      this.asked = asked;
+      return this.act(async () => {
+        try {
+          await qlive.withdraw({ ...asked, request_id: this.request_id });
+          this.asked = null;
+        } catch (error) {
+          if (error.name === "Refused" && error.status < 500) this.asked = null;
+          throw error;
+        }
+      });
+    },
+
+    confirm(event) {
+      const item = this.data.items[event.currentTarget.dataset.n];
+      return this.act(() => qlive.confirmWithdrawal(item));
+    },
+
+    cancel(event) {
+      const { withdrawal_id } = this.data.items[event.currentTarget.dataset.n];
+      return this.act(() => qlive.cancelWithdrawal({ withdrawal_id }));
+    },
+  },
+});
+
+function shown(item) {
+  const isFinal = FINAL.includes(item.state);
+  return {
+    ...item,
+    yuan: (item.fen / 100).toFixed(2),
+    at: item.requested_at.replace("T", " "),
+    reason: isFinal ? item.fail_reason || item.reason : "",
+    word: t[`state_${item.state}`],
+    open: !isFinal && !item.reason,
+  };
+}

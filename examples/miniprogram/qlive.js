@@ -1,0 +1,13 @@
+// The client of the server that config.js names.
+
+const { createClient, wxPlatform } = require("qlive-miniprogram");
+const { address } = require("./config.js");
+const simulator = require("./simulator.js");
+
+const isProduction = address.startsWith("https:");
+
+module.exports = createClient({
+  base: `${address}/wx/api/qlive`,
+  platform: wxPlatform(isProduction ? wx : simulator.phone(address)),
+  appId: isProduction ? undefined : simulator.APP_ID,
+});

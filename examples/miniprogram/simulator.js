@@ -1,0 +1,37 @@
+// The phone of a development server: sign-in, payments and transfers go to its simulator of WeChat.
+
+const APP_ID = "wxca891295c56f2c79"; // as wechat.apps in settings.yaml
+
+/** `wx` with simulated accounts; `as` in the launch query names the user. */
+function phone(address) {
+  const name = wx.getLaunchOptionsSync().query.as || "秀英";
+  const post = (path, data) =>
+    new Promise((resolve, reject) => {
+      const success = ({ statusCode, data: answer }) =>
+        statusCode === 200 ? resolve(answer) : reject({ errMsg: `${path}: HTTP ${statusCode}` });
+      wx.request({ url: `${address}/sim${path}`, method: "POST", data, success, fail: reject });
+    });
+
+  const pay = ({ success, fail, ...content }) => {
+    const settle = (outcome) =>
+      post("/phone/pay", { content: JSON.stringify(content), outcome }).then((answer) => {
+        if (answer.outcome === "success") success({ errMsg: "requestPayment:ok" });
+        else fail({ errCode: -2, errMsg: `requestPayment:fail ${answer.outcome}` });
+      });
+    wx.showModal({
+      title: "模拟支付",
+      content: "不会花真钱",
+      success: ({ confirm }) => settle(confirm ? "success" : "cancel").catch(fail),
+    });
+  };
+
+  return Object.assign(Object.create(wx), {
+    login: ({ success, fail }) => post("/phone/login", { name, modern: true }).then(success, fail),
+    requestPayment: pay,
+    requestVirtualPayment: pay,
+    requestMerchantTransfer: ({ package: transfer, success, fail }) =>
+      post("/transfer/confirm", { package: transfer }).then(success, fail),
+  });
+}
+
+module.exports = { APP_ID, phone };

@@ -1,0 +1,37 @@
+// The example as DevTools runs it after 构建 npm, with the address of a server and a stand-in for chat.
+
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folderOf = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const EXAMPLE = folderOf("examples/miniprogram/");
+const SDK = folderOf("clients/miniprogram/");
+const NOT_PACKED = /node_modules|miniprogram_npm|package(-lock)?\.json|README|\/\.|\.d\.ts$/; // as packOptions
+
+const esbuild = createRequire(SDK)("esbuild");
+
+/** Writes the app and its packages into `folder`. */
+export function buildApp(folder, address) {
+  const isPacked = (path) => !NOT_PACKED.test(`/${path.slice(EXAMPLE.length)}`);
+  cpSync(EXAMPLE, folder, { recursive: true, filter: isPacked });
+  writeFileSync(join(folder, "config.js"), `module.exports = ${JSON.stringify({ address })};`);
+  const chat = readFileSync(join(folder, "chat.js"), "utf8").replace("null; //", ""); // as README says
+  writeFileSync(join(folder, "chat.js"), chat);
+  esbuild.buildSync({
+    entryPoints: [join(SDK, "src/qlive.js")],
+    outfile: join(folder, "miniprogram_npm/qlive-miniprogram/index.js"),
+    bundle: true,
+    format: "cjs",
+    minify: true,
+    target: "es2017",
+  });
+  const liteChat = join(folder, "miniprogram_npm/@tencentcloud/lite-chat");
+  mkdirSync(liteChat, { recursive: true });
+  cpSync(folderOf("tests/examples/lite-chat.js"), join(liteChat, "index.js"));
+  const tdesign = join(folder, "miniprogram_npm/tdesign-miniprogram");
+  cpSync(join(EXAMPLE, "node_modules/tdesign-miniprogram/miniprogram_dist"), tdesign, { recursive: true });
+  const modules = { entryPoints: [join(tdesign, "**/*.js")], outdir: tdesign, allowOverwrite: true };
+  esbuild.buildSync({ ...modules, format: "cjs" }); // DevTools compiles modules of ES6 as well
+}

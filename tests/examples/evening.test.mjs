@@ -1,0 +1,154 @@
+// An evening of three users in the example, against the server at QLIVE_ADDRESS.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Worker } from "node:worker_threads";
+import { fileURLToPath } from "node:url";
+
+import { buildApp } from "./build.mjs";
+
+const { QLIVE_ADDRESS: ADDRESS } = process.env;
+const PICTURE = fileURLToPath(new URL("../../docs/pictures/demo-room.png", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "qlive-example-"));
+const packages = join(folder, "miniprogram_npm");
+const phones = [];
+
+/** Commands to the phone of a user: see phone.mjs. */
+function newPhone(as) {
+  const NODE_PATH = [packages, join(packages, "tdesign-miniprogram/miniprogram_npm")].join(":");
+  const env = { ...process.env, NODE_PATH };
+  const worker = new Worker(new URL("phone.mjs", import.meta.url), { env, workerData: { folder, as, picture: PICTURE } });
+  const calls = new Map();
+  phones.push(worker);
+  worker.on("message", ({ id, value, error }) => {
+    const { resolve, reject } = calls.get(id);
+    if (error) reject(new Error(error));
+    else resolve(value);
+  });
+  const send = (command) => (...args) =>
+    new Promise((resolve, reject) => {
+      calls.set(calls.size, { resolve, reject });
+      worker.postMessage({ id: calls.size - 1, command, args });
+    });
+  return new Proxy({}, { get: (_, command) => send(command) });
+}
+
+before(() => buildApp(folder, ADDRESS));
+after(async () => {
+  await Promise.all(phones.map((worker) => worker.terminate()));
+  rmSync(folder, { recursive: true });
+});
+
+test("without TDesign and the chat's library the app has at most 200 KB", () => {
+  const isOurs = ({ name, parentPath }) => !/tdesign-miniprogram|@tencentcloud/.test(join(parentPath, name));
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((file) => file.isFile() && isOurs(file));
+  const sizes = files.map(({ name, parentPath }) => statSync(join(parentPath, name)).size);
+  assert.ok(files.length > 40 && sizes.reduce((sum, size) => sum + size) < 200_000);
+});
+
+test("three users complete the evening", async () => {
+  const [host, man, woman] = ["hongniang1", "新来的", "秀英"].map(newPhone);
+  await Promise.all([host, man, woman].map((user) => user.launch()));
+
+  // A new user has neither face nor name.
+  await man.open("/pages/me/me", true);
+  await man.fire("main--face", "chooseavatar", { avatarUrl: PICTURE });
+  await man.submit({ nickname: "阿明", gender: "1", age: "30", height: "178" });
+  await man.hears("已保存");
+  const face = await man.attribute("main--face-image", "src", /^http.*\.png$/);
+  assert.equal((await fetch(face)).status, 200);
+
+  // The matchmaker opens a room, with name and cover.
+  await woman.sees("现在没有人开播");
+  await host.tap("开播");
+  await host.set({ answer: "周五相亲" });
+  await host.tap("改名");
+  await host.sees("周五相亲");
+  await host.tap("换封面");
+  await host.hears("已保存");
+  await host.attribute("seat--video", "url", /^rtmp:.*txSecret/);
+
+  await man.open("/pages/list/list", true);
+  await woman.refresh();
+  const cover = await woman.attribute("main--live-cover", "src", /^http/);
+  assert.equal((await fetch(cover)).status, 200);
+  for (const guest of [man, woman]) {
+    await guest.tap("周五相亲");
+    await guest.sees("你进入了直播间");
+  }
+
+  await man.tap("申请上麦");
+  await host.sees("阿明 申请上麦");
+  await host.tap("邀请");
+  await man.sees("hongniang1邀请你上麦");
+  await man.tap("接受");
+  await woman.sees("阿明 上麦了");
+
+  // Without camera and microphone a guest sits on the seat, but cannot push.
+  await woman.set({ permitted: false });
+  await woman.tap("申请上麦");
+  await host.tap("邀请");
+  await woman.tap("接受");
+  await woman.sees("没有摄像头和麦克风权限，不能推流");
+  await woman.set({ permitted: true });
+  await woman.fire("seat--settings", "opensetting");
+  await woman.misses("不能推流");
+
+  // The player has given up, and starts again with a new address.
+  await man.fire("seat--video", "statechange", { code: 2003 });
+  await man.fire("seat--video", "statechange", { code: -2301 });
+  await man.sees("视频断开，正在重连");
+  await man.fire("seat--video", "statechange", { code: 2003 });
+
+  await woman.fire("main--say", "confirm", { value: "大家晚上好" });
+  for (const user of [host, man, woman]) await user.sees("秀英：大家晚上好");
+
+  // A gift without gold leads to the recharge.
+  await woman.tap("送礼");
+  await woman.tap("钻戒");
+  await woman.sees("金币不足，还差 520");
+  await woman.tap("充值");
+  await woman.tap("980 金币");
+  await woman.sees("到账，现有 980 金币");
+  await woman.back();
+  await woman.tap("送礼");
+  await woman.tap("钻戒");
+  await woman.tap("赠送");
+  await woman.hears("礼物已送达");
+  for (const user of [host, man]) await user.sees("秀英 送给 hongniang1 钻戒 ×1");
+  await host.sees("秀英 → hongniang1 钻戒 ×1");
+
+  // Events that a user has missed are replayed after a cut.
+  await man.cut();
+  await man.sees("连接断开");
+  await host.sees("暂时离开，马上回来");
+  await woman.tap("下麦");
+  await host.sees("秀英 下麦了");
+  await man.restore();
+  await man.sees("已恢复，补回");
+  await man.sees("秀英 下麦了");
+  await host.sees("阿明 回来了");
+  await man.tap("下麦");
+  await host.sees("阿明 下麦了");
+
+  await host.tap("观众");
+  await host.tap("请出"); // men come first
+  await man.sees("你被请出了直播间");
+
+  await host.tap("结束直播");
+  await woman.sees("直播已结束");
+  await woman.tap("看看别的直播");
+  await woman.sees("现在没有人开播");
+
+  await woman.set({ platform: "ios" }); // without virtual payment
+  await woman.open("/pages/recharge/recharge");
+  await woman.sees("请更新微信后充值");
+
+  await host.open("/pages/wallet/wallet");
+  await host.submit({ income: "260" });
+  await host.tap("确认收款");
+  await host.sees("已到账");
+});

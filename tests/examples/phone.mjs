@@ -1,0 +1,139 @@
+// One user's phone, in a thread of its own: renders the app's pages and does what the test says.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { parentPort, workerData } from "node:worker_threads";
+
+import { wxOf } from "./wx.mjs";
+
+const { folder, as, picture } = workerData;
+const WAIT_MS = 20_000;
+const require = createRequire(new URL("../../examples/miniprogram/", import.meta.url));
+const appRequire = createRequire(join(folder, "app.js"));
+
+const { window } = require("linkedom").parseHTML("<!doctype html><html><head></head><body></body></html>");
+const { document } = window;
+const phone = {
+  ...{ as, platform: "devtools", picture, answer: "", permitted: true, isDown: false },
+  ...{ sockets: new Set(), toasts: [], open },
+};
+Object.assign(globalThis, { window, document, wx: wxOf(phone) });
+const simulate = require("miniprogram-simulate");
+const exparser = createRequire(require.resolve("j-component"))("miniprogram-exparser");
+Object.assign(globalThis.wx, wxOf(phone)); // which miniprogram-simulate has replaced in part
+
+const { pages, usingComponents } = JSON.parse(readFileSync(join(folder, "app.json"), "utf8"));
+const app = {};
+Object.assign(globalThis, { App: (options) => Object.assign(app, options), getApp: () => app, getCurrentPages: () => stack });
+const loaded = new Map();
+const stack = [];
+
+/** Shows a page, as wx.navigateTo does; a page of a tab takes the place of all others. */
+function open(url, isTab = false) {
+  const { pathname, searchParams } = new URL(url, "app://");
+  const path = pathname.slice(1);
+  if (!loaded.has(path)) {
+    loaded.set(path, simulate.load(join(folder, path), { rootPath: folder, usingComponents: { ...usingComponents } }));
+  }
+  while (isTab && stack.length) close();
+  const page = simulate.render(loaded.get(path));
+  page.home = document.createElement("div");
+  stack.push(page);
+  page.attach(page.home);
+  call("onLoad", Object.fromEntries(searchParams));
+  show();
+}
+
+function close() {
+  call("onUnload");
+  stack.pop().detach();
+}
+
+/** Shows the page on top of the stack. */
+function show() {
+  document.body.replaceChildren(stack.at(-1).home);
+  call("onShow");
+}
+
+function call(name, ...args) {
+  const { instance } = stack.at(-1);
+  if (instance[name]) return instance[name](...args);
+}
+
+/** The innermost element with this text. */
+function findText(text) {
+  const hasText = ({ textContent }) => textContent.trim() === text;
+  return [...document.querySelectorAll("*")].filter(hasText).find((node) => ![...node.children].some(hasText));
+}
+
+const find = (name) => document.querySelector(`[class~="${name}"]`);
+
+function dispatch(node, type, detail = {}) {
+  const options = { bubbles: true, composed: true, capturePhase: true };
+  exparser.Event.dispatchEvent(node.__wxElement, exparser.Event.create(type, detail, options));
+}
+
+async function until(what, condition) {
+  const deadline = Date.now() + WAIT_MS;
+  for (let found; ; await new Promise((resolve) => setTimeout(resolve, 10))) {
+    if ((found = condition())) return found;
+    if (Date.now() > deadline) throw new Error(`${as}: no ${what} in\n${document.body.innerHTML}\n${phone.toasts}`);
+  }
+}
+
+/** What a test can do; elements are named as in the page, `component--class`. */
+const commands = {
+  launch() {
+    appRequire("./app.js");
+    app.onLaunch();
+    open(`/${pages[0]}`, true);
+  },
+
+  open,
+  back() {
+    close();
+    show();
+  },
+  refresh: () => call("onPullDownRefresh"),
+
+  tap: async (text) => dispatch(await until(text, () => findText(text)), "tap"),
+  async fire(name, type, detail) {
+    dispatch(await until(name, () => find(name)), type, detail);
+  },
+  /** Submits the page's form with these values of its fields. */
+  async submit(values) {
+    dispatch(await until("form", () => document.querySelector("wx-form")), "submit", { value: values });
+  },
+
+  sees: (text) => until(text, () => document.body.textContent.includes(text)),
+  misses: (text) => until(`end of ${text}`, () => !document.body.textContent.includes(text)),
+  hears: (text) => until(`toast ${text}`, () => phone.toasts.some((toast) => toast.includes(text))),
+  /** The value of a native component's attribute, such as `src`, once it matches. */
+  attribute(name, attribute, pattern) {
+    const value = (node) => node.__wxElement._vt.attrs.find((attr) => attr.name === attribute)?.value || "";
+    return until(`${name} ${attribute} ${pattern}`, () => {
+      const node = find(name);
+      return node && pattern.test(value(node)) && value(node);
+    });
+  },
+
+  set: (changes) => void Object.assign(phone, changes),
+  cut() {
+    phone.isDown = true;
+    phone.sockets.forEach((socket) => socket.terminate());
+  },
+  restore() {
+    phone.isDown = false;
+    phone.wake();
+  },
+};
+
+parentPort.on("message", async ({ id, command, args }) => {
+  try {
+    const value = await commands[command](...args);
+    parentPort.postMessage({ id, value: typeof value === "string" ? value : null });
+  } catch (error) {
+    parentPort.postMessage({ id, error: error.stack || JSON.stringify(error) });
+  }
+});
