@@ -64,6 +64,7 @@ export function button(text, onClick, { kind = "", key = "", label, disabled } =
 export function errorText(error) {
   if (error.name === "Unreachable") return t("unreachable");
   if (error.name === "Unanswered") return t("unanswered");
+  if (error.name === "UploadFailed") return t(`upload_failed.${error.code}`);
   if (error.name !== "Refused") throw error;
   const translation = t(`refused.${error.code}`);
   return translation.startsWith("refused.") ? error.message : translation;
@@ -72,12 +73,12 @@ export function errorText(error) {
 /**
  * Image URL that is safe to load, else "".
  *
- * /static/ URLs are reduced to their path: the server's host name may have changed since.
+ * URLs of this server are reduced to their path: its host name may have changed since.
  */
 export function safeImageUrl(address) {
   try {
     const url = new URL(address, location.href);
-    if (url.pathname.startsWith("/static/")) return url.pathname;
+    if (/^\/(static|sim\/cos)\//.test(url.pathname)) return url.pathname;
     return url.protocol === "https:" || url.origin === location.origin ? url.href : "";
   } catch (error) {
     return "";

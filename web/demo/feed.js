@@ -18,6 +18,7 @@ export class Feed {
 
   addFrame(frame) {
     if (frame.type === "snapshot" && !this._lines.length) this._add(() => [t("feed.welcome")], "note");
+    if (frame.type === "room_info") this._add(() => [t("event.room_info", { name: frame.data.room_name })], "");
     if (frame.type === "gift") this._add(() => giftContent(frame.data), "gift");
     else if (PLAIN_EVENTS.includes(frame.type)) this._add(() => [eventText(frame)], "");
     else if (EVENTS_WITH_REASON.includes(frame.type)) this._add(() => [eventText(frame, frame.data.reason)], "");

@@ -3,6 +3,7 @@
 import { bar } from "/demo/bar.js";
 import { button, el, errorText, fill, picture, renderIfChanged, showToast } from "/demo/dom.js";
 import { newWindowLinks } from "/demo/login.js";
+import { openProfile } from "/demo/profile.js";
 import { t } from "/demo/words.js";
 
 const REFRESH_MS = 3000;
@@ -58,7 +59,12 @@ function welcome(app) {
     picture(me.face_url, me.nickname, "face large"),
     el("div", {}, el("b", {}, me.nickname || t("nameless")), el("p", {}, t(key))),
     me.is_matchmaker && button(t("open_room"), () => app.startLive(), { kind: "main", key: "open" }),
-    (me.is_matchmaker || me.income > 0) && button(t("wallet.open"), () => app.showWallet(), { kind: "quiet wallet-open", key: "wallet" }),
+    el(
+      "div",
+      { class: "own-more" },
+      button(t("profile"), () => openProfile(app), { kind: "quiet", key: "profile" }),
+      (me.is_matchmaker || me.income > 0) && button(t("wallet.open"), () => app.showWallet(), { kind: "quiet wallet-open", key: "wallet" }),
+    ),
   ];
 }
 

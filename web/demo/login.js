@@ -2,6 +2,7 @@
 
 import { button, el, fill, picture, showToast } from "/demo/dom.js";
 import { languageSwitch, panelSwitch } from "/demo/bar.js";
+import { pictureField } from "/demo/profile.js";
 import { t } from "/demo/words.js";
 
 const MEN = ["建国", "志强", "文博", "浩然", "俊杰", "子轩", "宇航", "明远", "天佑"];
@@ -20,13 +21,13 @@ const nameIndex = (role) => Number(localStorage.getItem(`qlive.demo.${role}`) ||
 const nextName = (role) => ROLES[role].names[nameIndex(role) % ROLES[role].names.length];
 const faceOf = (role) => `/static/faces/${ROLES[role].face + (nameIndex(role) % ROLES[role].names.length)}.svg`;
 
-/** Logs in through the simulated WeChat, and registers an unknown user. */
-export async function signIn(app, name, gender) {
+/** Logs in through the simulated WeChat, and registers an unknown user; `face` is a file, if any. */
+export async function signIn(app, name, gender, face) {
   const profile = { name, gender, face_url: `${location.origin}/static/faces/${faceNumber(name, gender)}.svg` };
-  const requestLogin = () => app.network.post("/sim/phone/login", profile);
-  const { appId, code } = await requestLogin();
-  const answer = await app.qlive.login({ appId, code });
-  if (answer.status === 1) await app.qlive.createUser(await requestLogin());
+  const login = await app.network.post("/sim/phone/login", profile);
+  const answer = await app.qlive.login({ appId: login.appId, code: login.code });
+  if (answer.status === 1) await app.qlive.createUser(login);
+  if (face) await app.qlive.uploadFace(face);
   for (const role of Object.keys(ROLES)) {
     if (name === nextName(role)) localStorage.setItem(`qlive.demo.${role}`, nameIndex(role) + 1);
   }
@@ -75,6 +76,7 @@ export function loginPage(app) {
 function card(app, role) {
   const name = el("input", { value: nextName(role), maxlength: 20, required: true, "aria-label": t("name_of", { role: t(`role.${role}`) }), autocomplete: "off" });
   const gender = role === "viewer" ? genderField() : null;
+  const face = pictureField(picture(faceOf(role), "", "face"), t("face_of", { role: t(`role.${role}`) }));
   const enter = async () => {
     const text = name.value.trim();
     if (!text) {
@@ -82,7 +84,7 @@ function card(app, role) {
       name.focus();
       return;
     }
-    await app.logInAndEnter(() => signIn(app, text, gender ? Number(gender.value) : ROLES[role].gender));
+    await app.logInAndEnter(() => signIn(app, text, gender ? Number(gender.value) : ROLES[role].gender, face.file()));
   };
   const go = button(t(`enter_as.${role}`), enter, { kind: role === "host" ? "main" : "" });
   name.addEventListener("keydown", (event) => {
@@ -92,7 +94,7 @@ function card(app, role) {
   return el(
     "li",
     { class: `role ${role}` },
-    picture(faceOf(role), "", "face"),
+    face.node,
     el("div", { class: "role-who" }, name, gender),
     go,
   );

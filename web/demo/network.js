@@ -2,7 +2,7 @@
 
 import { browserPlatform, storageOver } from "/sdk/qlive.js";
 
-const SECRET_FIELDS = ["token", "user_sign", "user_sig", "encryptedData", "iv", "sign"];
+const SECRET_FIELDS = ["token", "user_sign", "user_sig", "encryptedData", "iv", "sign", "policy", "q-signature"];
 const SECRET_REQUEST_FIELDS = [...SECRET_FIELDS, "code"]; // in a request the code of wx.login, in a response an error code
 
 /** Reports every call to `onCall({ title, status, ms, body })`; `down` is true while cut. */
@@ -36,6 +36,17 @@ export function phoneNetwork(onCall) {
     return reply;
   }
 
+  /** Posts a picture to the simulated COS, which is on this server under any of its host names. */
+  async function upload(url, fields, file) {
+    if (network.down) throw new Error("the network is cut");
+    const { pathname } = new URL(url);
+    const startedAt = performance.now();
+    const reply = await browser.upload(location.origin + pathname, fields, file);
+    const body = { sent: { key: fields.key, type: file.type, size: file.size } };
+    onCall({ title: `POST ${pathname}`, status: reply.status, ms: Math.round(performance.now() - startedAt), body });
+    return reply;
+  }
+
   /** Calls the simulator by path; throws Unreachable on any error. */
   async function post(path, data) {
     const headers = { "Content-Type": "application/json" };
@@ -66,6 +77,7 @@ export function phoneNetwork(onCall) {
   network.platform = {
     ...browser,
     request,
+    upload,
     connectSocket,
     storage: storageOver(
       (key) => sessionStorage.getItem(key), // per window, so that each window is its own user

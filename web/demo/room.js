@@ -1,12 +1,13 @@
 // The room page: the SDK folds frames into the room state, the parts of the page render it.
 
 import { bar } from "/demo/bar.js";
-import { button, el, fill, renderIfChanged, sheet, showToast } from "/demo/dom.js";
+import { button, el, fill, picture, renderIfChanged, sheet, showToast } from "/demo/dom.js";
 import { Feed } from "/demo/feed.js";
 import { animateGift } from "/demo/gift_animation.js";
 import { openGifts } from "/demo/gifts.js";
 import { LineShown } from "/demo/status_line.js";
 import { Invitation, drawQueue, openAudience } from "/demo/queue.js";
+import { openRoomInfo } from "/demo/profile.js";
 import { openRank, standings } from "/demo/rank.js";
 import { Seats } from "/demo/seats.js";
 import { t } from "/demo/words.js";
@@ -100,9 +101,9 @@ class RoomPage {
     if (this._closed) return;
     this._status.draw();
     this._feed.draw();
-    const name = room ? room.room_name : "";
+    const shown = room && [room.room_name, room.room_image, room.audience_count];
     const { gold, income } = this._app.me;
-    renderIfChanged(this._head, [name, room?.audience_count, this.role, gold, income], () => this._renderBar());
+    renderIfChanged(this._head, [shown, this.role, gold, income], () => this._renderBar());
     renderIfChanged(this._overlay, [endReason], () => (endReason ? this._renderEnd() : []));
     this._overlay.hidden = !endReason;
     if (!room) return;
@@ -115,7 +116,10 @@ class RoomPage {
   _renderBar() {
     const { room } = this;
     const back = this.role === "host" ? null : button("‹", () => this.leave(), { kind: "round", key: "leave", label: t("leave_room") });
-    const title = room && [el("h1", {}, room.room_name), el("p", { class: "count" }, t("people_in", { n: room.audience_count }))];
+    const title = room && [
+      picture(room.room_image, room.room_name, "face small"),
+      el("div", {}, el("h1", {}, room.room_name), el("p", { class: "count" }, t("people_in", { n: room.audience_count }))),
+    ];
     return bar(this._app, back, title);
   }
 
@@ -136,6 +140,7 @@ class RoomPage {
     return [
       ownButton,
       this.role === "host" && action("audience", () => openAudience(this, this._app)),
+      this.role === "host" && action("room_info", () => openRoomInfo(this, this._app)),
       action("gifts", () => openGifts(this._app, this), { kind: "golden" }),
       action("rank", () => openRank(this._app, this.live_id)),
     ];

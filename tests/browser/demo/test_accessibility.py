@@ -25,6 +25,9 @@ async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(
     await window.entry.enter_as("viewer")
     await expect(window.page.locator(".room-card")).to_be_visible()
     await window.check_layout("list")
+    profile = re.compile("^(我的资料|My profile)$")
+    await window.check_layout("profile", lambda: window.room_list.press(profile))
+    await window.dialog.dismiss()
 
     async def pay(case: str, last_step: str) -> None:
         await window.bar.balance.click()
@@ -75,6 +78,8 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
         await expect(host.dialog.root.locator("li")).to_have_count(2)
 
     await host.check_layout("audience", open_audience)
+    room_info = re.compile("^(房间资料|Room)$")
+    await host.check_layout("room-info", lambda: host.room.press(room_info))
     await host.dialog.dismiss()
     await man.resize(WIDE)
     await man.panel.press("断网")

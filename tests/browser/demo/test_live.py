@@ -8,10 +8,15 @@ from playwright.async_api import expect
 from tests.browser.pages.demo_window import WIDE, DemoBrowser, DemoWindow, seat_guest
 from tests.browser.pages.windows import take_screenshot
 from tests.support.api import BASE, ApiFixture
+from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
 
+ROOM = "老乡会"
 HOST, MAN, WOMAN = "hongniang1", "建国", "秀英"
+PICTURE = ROOT / "docs/pictures/demo-room.png"
+IS_LOADED = "image => image.complete && image.naturalWidth > 0"
 PRESS_ENTER_WHILE_COMPOSING = """field => {
     const options = { key: 'Enter', isComposing: true, bubbles: true };
     field.dispatchEvent(new KeyboardEvent('keydown', options));
@@ -126,17 +131,28 @@ async def test_each_window_is_a_different_user_with_a_default_or_typed_name(
     await man.room.expect_connected()
     other_man = await demo.open_next_user(man, "man")
     await other_man.expect_user("志强")
+    await _change_room(host, man)
 
     woman, markup = await demo.open(), "<b>x</b><i id=q>"
     name = woman.entry.name_field("woman")
     await name.fill("xiaomei")
     assert await name.evaluate(PRESS_ENTER_WHILE_COMPOSING) == 0
     await name.fill(f"  {markup} ")
+    await woman.page.get_by_label("女嘉宾的头像").set_input_files(PICTURE)
     await name.press("Enter")
     await expect(woman.room_list.profile).to_contain_text(markup)
-    avatar = woman.room_list.profile.locator("img")
-    assert await avatar.evaluate("image => image.naturalWidth") > 0
-    await woman.room_list.room(HOST).click()
+    for picture in (woman.room_list.profile, woman.room_list.room(ROOM)):
+        image = picture.locator("img").first
+        await expect(image).to_have_attribute("src", re.compile("^/sim/cos/pictures/"))
+        await until(lambda image=image: image.evaluate(IS_LOADED))
+    await woman.room_list.press("我的资料")
+    await woman.page.get_by_label("身高（厘米）").fill("168")
+    await woman.dialog.press("保存")
+    await woman.dialog.expect_closed()
+    await woman.room_list.press("我的资料")
+    await expect(woman.page.get_by_label("身高（厘米）")).to_have_value("168")
+    await woman.dialog.dismiss()
+    await woman.room_list.room(ROOM).click()
     await woman.room.press("申请上麦")
     await expect(host.room.queue).to_contain_text(markup)
     await expect(host.room.feed).to_contain_text(f"{markup} 申请上麦")
@@ -144,8 +160,20 @@ async def test_each_window_is_a_different_user_with_a_default_or_typed_name(
 
     viewer = await demo.open()
     await viewer.entry.enter_as("viewer", "路人", gender="0")
-    await viewer.room_list.room(HOST).click()
+    await viewer.room_list.room(ROOM).click()
     await expect(viewer.room.button("申请上麦")).to_be_disabled()  # no gender, no seat
+
+
+async def _change_room(host: DemoWindow, man: DemoWindow) -> None:
+    await host.room.press("房间资料")
+    await host.page.get_by_label("房间名").fill(ROOM)
+    await host.page.get_by_label("换封面").set_input_files(PICTURE)
+    await host.dialog.press("保存")
+    for window in (host, man):
+        await expect(window.page.locator("h1")).to_have_text(ROOM)
+        await expect(window.room.feed).to_contain_text(f"房间资料更新了：{ROOM}")
+    image = man.page.locator(".bar img")
+    await expect(image).to_have_attribute("src", re.compile("^/sim/cos/pictures/cover/"))
 
 
 async def test_host_declines_invites_takes_off_the_mic_and_removes(demo: DemoBrowser) -> None:

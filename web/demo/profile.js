@@ -1,0 +1,70 @@
+// Pictures chosen from a file, the sheet of the own profile, and the host's sheet of the room.
+
+import { button, el, fill, picture, sheet, showToast } from "/demo/dom.js";
+import { t } from "/demo/words.js";
+
+const TYPES = "image/jpeg,image/png,image/webp";
+
+/** A picture that is also a file field named `label`; `file()` is the chosen one, if any. */
+export function pictureField(shown, label) {
+  const preview = el("span", {}, shown);
+  const input = el("input", { type: "file", accept: TYPES, "aria-label": label });
+  input.addEventListener("change", async () => {
+    const [file] = input.files;
+    if (file) fill(preview, el("img", { class: shown.className.replace(" letter", ""), src: await dataUrl(file), alt: "" }));
+  });
+  return { node: el("label", { class: "picture-field" }, preview, input), file: () => input.files[0] };
+}
+
+function dataUrl(file) {
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result));
+    reader.readAsDataURL(file);
+  });
+}
+
+export function openProfile(app) {
+  const { me, qlive } = app;
+  const face = pictureField(picture(me.face_url, me.nickname, "face large"), t("profile.face"));
+  const height = el("input", { id: "height", type: "number", min: 100, max: 250, value: me.height || "" });
+
+  async function save() {
+    if (!height.reportValidity()) return;
+    await qlive.updateUserinfo({ height: height.value ? Number(height.value) : null });
+    if (face.file()) await qlive.uploadFace(face.file());
+    await app.refresh();
+    dialog.close();
+    showToast(t("profile.saved"));
+  }
+
+  const dialog = formSheet("profile", face, "height", height, save);
+}
+
+export function openRoomInfo(page, app) {
+  const { room, live_id } = page;
+  const { qlive } = app;
+  const cover = pictureField(picture(room.room_image, room.room_name, "cover"), t("room_info.cover"));
+  const name = el("input", { id: "room-name", maxlength: 20, value: room.room_name, autocomplete: "off" });
+
+  async function save() {
+    const text = name.value.trim();
+    if (text !== room.room_name) await qlive.updateRoom({ live_id, room_name: text || null });
+    if (cover.file()) await qlive.uploadCover(live_id, cover.file());
+    dialog.close();
+    showToast(t("profile.saved"));
+  }
+
+  const dialog = formSheet("room_info", cover, "room-name", name, save);
+}
+
+/** Texts: `kind`, `kind`.file_says, `kind`.field. */
+function formSheet(kind, file, id, field, save) {
+  return sheet(
+    t(kind),
+    { kind: "profile" },
+    el("div", { class: "field" }, file.node, el("p", { class: "hint" }, t(`${kind}.file_says`))),
+    el("div", { class: "field" }, el("label", { for: id }, t(`${kind}.field`)), field),
+    el("div", { class: "buttons" }, button(t("profile.save"), save, { kind: "main" })),
+  );
+}
