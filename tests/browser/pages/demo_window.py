@@ -232,7 +232,7 @@ PHONE: ViewportSize = {"width": 480, "height": 800}
 """Only WIDE shows the panel beside the room; drawing it takes a third more CPU time."""
 
 OVERFLOWING_ELEMENTS = """() => {
-    const containers = "html, #phone, #phone > *, dialog, .acts, .role input, .stand-in";
+    const containers = "html, #phone, #phone > *, dialog, .acts, .role-who input, .stand-in";
     const wide = [...document.querySelectorAll(containers)]
         .filter((node) => node.scrollWidth > node.clientWidth + 1);
     const covered = [...document.querySelectorAll(".take-off")].filter((button) => {
