@@ -11,7 +11,7 @@ from config.loading import InvalidSettings, load
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from runtime import container
-from tests.support.filled_settings import PRODUCTION, XPAY, secret
+from tests.support.filled_settings import PRODUCTION, UPLOADS, XPAY, secret
 from tests.support.paths import ROOT
 
 FILE = ROOT / "settings.yaml"
@@ -224,7 +224,7 @@ def test_development_on_this_machine_is_allowed(name: str, value: str) -> None:
 
 
 def test_complete_production_settings_are_valid() -> None:
-    for env in (PRODUCTION, XPAY, PRODUCTION | {"QLIVE_OPS__TOKEN": ""}):
+    for env in (PRODUCTION, XPAY, PRODUCTION | UPLOADS, PRODUCTION | {"QLIVE_OPS__TOKEN": ""}):
         settings = load(FILE, env)
         assert (settings.environment, settings.problems()) == ("production", [])
 
@@ -261,6 +261,11 @@ def test_production_requires(name: str) -> None:
             f'{{"wx1": {{"secret": "{secret("1")}"}}, "wx2": {{"secret": "{secret("2")}"}}}}',
             "wechat.apps: must have one app",
         ),
+        (PRODUCTION, "UPLOADS__API_BASE", "http://cos.qlive.cn", "uploads.api_base: must begin"),
+        *[
+            (PRODUCTION | UPLOADS, f"UPLOADS__{name}", "", f"uploads.{name.lower()}: is missing")
+            for name in ("REGION", "SECRET_ID", "SECRET_KEY")
+        ],
         # placeholders
         (PRODUCTION, "OPS__TOKEN", "REPLACE", "ops.token: still has the placeholder REPLACE"),
         (PRODUCTION, "MONGODB__URI", "mongodb://qlive:REPLACE@db/", "mongodb.uri: still has the"),

@@ -203,3 +203,5 @@ async def test_composed_processes_are_ready_and_reached_through_nginx(
             assert (await api.request("GET", "/readyz")).ok()["status"] == "ok"
             assert (await api.request("GET", f"{BASE}get_livelist/")).refusal == (401, "token")
             await api.close()
+    for name in ("qlive1", "qlive2"):  # no setting says whose pictures may be shown
+        assert "pictures_of_any_host" in (data_folder / name / "server.log").read_text()

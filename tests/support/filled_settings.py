@@ -43,6 +43,13 @@ PRODUCTION = {
     "QLIVE_OPS__TOKEN": secret("ops"),
 }
 
+UPLOADS = {
+    "QLIVE_UPLOADS__BUCKET": "qlive-1250000001",
+    "QLIVE_UPLOADS__REGION": "ap-guangzhou",
+    "QLIVE_UPLOADS__SECRET_ID": "AKIDuploads",
+    "QLIVE_UPLOADS__SECRET_KEY": secret("uploads"),
+}
+
 XPAY = {
     **{name: value for name, value in PRODUCTION.items() if not name.startswith("QLIVE_PAY__")},
     "QLIVE_PAY__PROVIDER": "xpay",

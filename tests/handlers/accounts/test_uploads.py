@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from config.sections import UploadsSettings
 from runtime.process import ServerProcess
 from tencent.cos import VALID_SECONDS
 from tests.support.api import ApiClient, ApiFixture
@@ -143,6 +144,30 @@ async def test_an_upload_of_another_type_is_not_shown(
     assert server.simulator
     server.simulator.cos._store(key, b"<script>", {"Content-Type": "text/html"})
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_refused")
+
+
+async def test_a_face_is_not_changed_while_cos_is_away(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    key, before = await upload(anna), (await anna.get(INFO)).ok()["face_url"]
+    await api.outage("cos", status=500)
+    assert (await anna.post(UPDATE, face_url=key, height=170)).refusal == (503, "cos_away")
+    await api.outage("cos", status=403)
+    assert (await anna.post(UPDATE, face_url=key, height=170)).refusal == (503, "cos_away")
+    await api.outage("cos")
+    shown = (await anna.get(INFO)).ok()
+    assert (shown["face_url"], shown["height"]) == (before, 0)
+    assert (await anna.post(UPDATE, face_url=key, height=170)).ok()["height"] == 170
+
+
+async def test_nothing_is_uploaded_without_a_bucket(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await api.user("anna", 2)
+    key = await upload(anna)
+    monkeypatch.setattr(server.context.services.pictures, "_uploads", UploadsSettings())
+    ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
+    assert (await anna.post(TICKET, **ticket)).refusal == (409, "uploads_off")
+    assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "uploads_off")
 
 
 @pytest.mark.parametrize(
