@@ -25,13 +25,15 @@ function phone(address) {
     });
   };
 
-  return Object.assign(Object.create(wx), {
+  // Not Object.assign: the properties of wx, which this object inherits, cannot be assigned to.
+  const simulated = {
     login: ({ success, fail }) => post("/phone/login", { name, modern: true }).then(success, fail),
     requestPayment: pay,
     requestVirtualPayment: pay,
     requestMerchantTransfer: ({ package: transfer, success, fail }) =>
       post("/transfer/confirm", { package: transfer }).then(success, fail),
-  });
+  };
+  return Object.create(wx, Object.getOwnPropertyDescriptors(simulated));
 }
 
 module.exports = { APP_ID, phone };

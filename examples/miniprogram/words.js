@@ -95,6 +95,11 @@ const words = {
   state_awaiting_user: ["待收款", "Confirm it"],
   state_paid: ["已到账", "Paid"],
   state_returned: ["已退回", "Returned"],
+  fail_name: ["姓名与微信实名不符", "The name differs from that of the WeChat account"],
+  fail_limit: ["超过微信的收款限额", "A limit of the WeChat account is exceeded"],
+  fail_expired: ["超过 24 小时没有确认", "Not confirmed within 24 hours"],
+  fail_cancelled: ["已取消", "Cancelled"],
+  fail_other: ["没有付款，请联系客服", "Not paid; contact support"],
 
   me: ["我的", "Me"],
   face: ["头像", "Face"],

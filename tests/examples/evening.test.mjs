@@ -144,7 +144,8 @@ test("three users complete the evening", async () => {
   await woman.sees("现在没有人开播");
 
   await woman.set({ platform: "ios" }); // without virtual payment
-  await woman.open("/pages/recharge/recharge");
+  await woman.open("/pages/me/me", true);
+  await woman.tap("金币余额");
   await woman.sees("请更新微信后充值");
 
   await host.open("/pages/wallet/wallet");

@@ -21,7 +21,7 @@ const phone = {
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });
 const simulate = require("miniprogram-simulate");
 const exparser = createRequire(require.resolve("j-component"))("miniprogram-exparser");
-Object.assign(globalThis.wx, wxOf(phone)); // which miniprogram-simulate has replaced in part
+Object.freeze(globalThis.wx); // as WeChat's
 
 const { pages, usingComponents } = JSON.parse(readFileSync(join(folder, "app.json"), "utf8"));
 const app = {};

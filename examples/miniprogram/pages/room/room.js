@@ -29,7 +29,7 @@ Component({
 
     onUnload() {
       const { over, role } = this.data;
-      this.left = true;
+      this.isGone = true;
       clearTimeout(this.notice);
       clearInterval(this.countdown);
       this.socket.close();
@@ -46,7 +46,7 @@ Component({
       try {
         await account.ready();
         await qlive.getPlayurl({ live_id: this.live_id });
-        if (this.left) return;
+        if (this.isGone) return;
         this.setData({ over: "" });
         this.socket.open();
       } catch (error) {

@@ -88,8 +88,17 @@ function shown(item) {
     ...item,
     yuan: (item.fen / 100).toFixed(2),
     at: item.requested_at.replace("T", " "),
-    reason: isFinal ? item.fail_reason || item.reason : "",
+    why: isFinal ? reasonOf(item) : "",
     word: t[`state_${item.state}`],
     open: !isFinal && !item.reason,
   };
+}
+
+/** Why it was not paid: WeChat's code in words, or the operator's own words. */
+function reasonOf({ fail_reason: code, reason }) {
+  if (["NAME_NOT_CORRECT", "REAL_NAME_CHECK_FAIL"].includes(code)) return t.fail_name;
+  if (/_EXCEED$|^BLOCK_B2C_/.test(code)) return t.fail_limit;
+  if (code === "OVERDUE_CLOSE") return t.fail_expired;
+  if (code === "MCH_CANCEL" || reason === "cancelled") return t.fail_cancelled;
+  return code || reason === "refund_case" ? t.fail_other : reason;
 }
