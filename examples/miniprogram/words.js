@@ -130,6 +130,8 @@ const words = {
   upload_wrong_type: ["只能用 JPEG、PNG 或 WebP 图片", "Only JPEG, PNG and WebP pictures"],
   upload_refused: ["图片没有上传成功", "The picture was not uploaded"],
   refused_insufficient_gold: ["金币不足，请先充值", "Not enough gold; please recharge"],
+  refused_no_such_room: ["没有这个直播间", "There is no such room"],
+  refused_on_mic: ["已经在麦上了", "Already on mic"],
   refused_not_live: ["这个直播间没有开播", "This room is not live"],
   refused_seat_taken: ["这个位置已经有人了", "This seat is taken"],
   refused_queue_full: ["排队的人太多了，请稍后再试", "Too many users are waiting; try again later"],
@@ -148,6 +150,13 @@ const words = {
   refused_income_not_matured: ["可提现的收益不足", "Not enough income that can be withdrawn"],
   refused_over_limit: ["超过提现限额，请少提一些，或明天再试", "Above the limit; withdraw less, or try tomorrow"],
   refused_real_name_needed: ["这笔金额需要真实姓名", "A sum like this needs your real name"],
+  refused_withdrawals_stopped: ["提现已暂停，请联系客服", "Your withdrawals are stopped; contact support"],
+  refused_not_cancellable: ["已到账或已退回，不能取消", "It is paid or returned already"],
+  refused_pay_away: ["支付服务暂时没有回应", "The payment service is unavailable"],
+  refused_wechat_away: ["微信暂时没有回应", "WeChat is unavailable"],
+  refused_uploads_off: ["暂时不能上传图片", "Pictures cannot be uploaded at the moment"],
+  refused_upload_missing: ["图片没有上传成功，请再试一次", "The picture was not uploaded; try again"],
+  refused_upload_refused: ["只能用 5 MB 以内的 JPEG、PNG 或 WebP 图片", "Only JPEG, PNG and WebP pictures of at most 5 MB"],
   refused_bad_parameter: ["填写的内容不对", "Some input is invalid"],
 };
 
