@@ -252,6 +252,7 @@ export const words = {
   "event.live_resume": ["直播继续", "The live has resumed"],
   "event.profile": ["{name} 更新了昵称或头像", "{name} has a new nickname or face"],
   "event.group": ["直播间换了新的聊天群", "The room has a new chat group"],
+  "event.room_info": ["房间资料更新了", "The room has a new name or cover"],
   "event.gift": ["{name} 送给 {to}：{gift} × {n}（{gold} 金币）", "{name} gave {to}: {gift} × {n} ({gold} gold)"],
   "event.live_end": ["直播结束：{why}", "The live has ended: {why}"],
   "event.audience": ["房内人数 {from} → {to}", "Audience {from} → {to}"],

@@ -40,6 +40,9 @@ async def test_update_changes_only_the_given_fields_also_at_im(
     assert (renamed["nickname"], renamed["age"]) == (longest, 120)
     kept = (await anna.get(INFO)).ok()
     assert (kept["nickname"], kept["area"], kept["face_url"]) == (longest, "310100", face)
+    (await anna.post(UPDATE, height=100)).ok()
+    assert (await anna.post(UPDATE, height=250)).ok()["height"] == 250
+    assert (await anna.post(UPDATE, height=None)).ok()["height"] == 0
     untouched = (await anna.post(UPDATE, nickname="", age="")).ok()
     assert (untouched["nickname"], untouched["age"]) == (longest, 120)
     assert server.simulator
@@ -50,6 +53,7 @@ async def test_update_changes_only_the_given_fields_also_at_im(
 INVALID_VALUES: dict[str, list[Any]] = {
     "nickname": ["   ", "x" * 21, "a\nb", "a\x00b", "\u202eabc", "an\u200bna", ["a"]],
     "gender": [0, 3, "man", -1, 1.5],
+    "height": [0, 99, 251, "tall", 170.5, True],
     "age": [0, 121, "old", -5, 2**70, True, "1_0", " 2", "2 "],
     "area": ["31010", "3101000", "abcdef", "３１０１００"],
     "face_url": [

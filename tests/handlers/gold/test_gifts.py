@@ -36,6 +36,11 @@ async def test_gift_pages_link_to_the_previous_and_next_page(api: ApiFixture) ->
     proxied = {"Host": "qlive.example.com", "X-Forwarded-Proto": "https", **anna.headers}
     page = await api.request("GET", f"{BASE}qlive_gift", headers=proxied)
     assert page.ok()["next"] == f"https://qlive.example.com{BASE}qlive_gift?page=2"
+    alias = (await anna.get("get_giftlist/", page=2)).ok()
+    assert alias == pages[1] | {
+        name: f"{api.address}{BASE}get_giftlist/?page={page}"
+        for name, page in (("previous", 1), ("next", 3))
+    }
     assert (await anna.get("qlive_gift/", page=5)).refusal == (404, "no_such_page")
     assert (await anna.get("qlive_gift/", page=0)).refusal == (400, "bad_parameter")
 
