@@ -87,7 +87,7 @@ function shown(item) {
   return {
     ...item,
     yuan: (item.fen / 100).toFixed(2),
-    at: item.requested_at.replace("T", " "),
+    at: item.requested_at.slice(5, 16).replace("T", " "),
     why: isFinal ? reasonOf(item) : "",
     word: t[`state_${item.state}`],
     open: !isFinal && !item.reason,
