@@ -9,7 +9,7 @@ import pytest
 
 from config.sections import UploadsSettings
 from runtime.process import ServerProcess
-from tencent.cos import VALID_SECONDS
+from tencent.cos import VALID_SECONDS, CosObject
 from tests.support.api import ApiClient, ApiFixture
 
 TICKET, UPDATE, INFO = (
@@ -68,7 +68,9 @@ async def test_an_uploaded_face_is_shown_at_an_address_that_never_changes(
     assert (await anna.post(UPDATE, face_url=key)).ok()["face_url"] == face  # sent again
 
 
-async def test_a_cover_is_uploaded_for_the_room_of_its_host(api: ApiFixture) -> None:
+async def test_a_cover_is_uploaded_for_the_room_of_its_host(
+    api: ApiFixture, server: ServerProcess
+) -> None:
     host = await api.host()
     key = await upload(host, "cover")
     changed = {"live_id": host.live_id, "room_name": " 老乡会 ", "room_image": key}
@@ -78,6 +80,10 @@ async def test_a_cover_is_uploaded_for_the_room_of_its_host(api: ApiFixture) -> 
     assert (await read(row["room_image"]))[0] == PICTURE
     guest = await api.guest("anna", 2, host.live_id)
     socket = await guest.connect()
+    await server.context.services.pictures.delete(
+        {"key": row["room_image"].partition("/cos/")[2], "replaced": True}
+    )
+    assert (await read(row["room_image"]))[0] == PICTURE  # it is shown
     snapshot = (await socket.next("snapshot"))["data"]
     assert (snapshot["room_name"], snapshot["room_image"]) == ("老乡会", row["room_image"])
     (await host.post("qlive_room/update_room/", live_id=host.live_id, room_image=None)).ok()
@@ -132,6 +138,36 @@ async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown
     face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
     assert await send_form(ticket, b"\xff\xd8 something") == 200
     assert (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"] == face
+    assert (await read(face))[0] == PICTURE
+
+
+async def test_an_upload_that_changes_while_it_is_looked_at_is_not_shown(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await api.user("anna", 2)
+    ticket = await ticket_for(anna)
+    assert await send_form(ticket) == 200
+    cos = server.context.tencent.cos
+    head = cos.head
+
+    async def head_then_change(key: str) -> CosObject | None:
+        found = await head(key)
+        assert await send_form(ticket, b"\xff\xd8 something") == 200
+        return found
+
+    monkeypatch.setattr(cos, "head", head_then_change)
+    assert (await anna.post(UPDATE, face_url=ticket["key"])).refusal == (409, "upload_missing")
+
+
+async def test_only_the_server_looks_at_writes_or_deletes_objects(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    face = (await anna.post(UPDATE, face_url=await upload(anna))).ok()["face_url"]
+    old = "q-sign-algorithm=sha1&q-ak=a&q-sign-time=1;2&q-header-list=host&q-signature=b"
+    async with aiohttp.ClientSession() as phone:
+        for method in ("HEAD", "PUT", "DELETE"):
+            for headers in ({}, {"Authorization": old}):
+                async with phone.request(method, face, headers=headers, data=b"") as answer:
+                    assert answer.status == 403, method
     assert (await read(face))[0] == PICTURE
 
 
