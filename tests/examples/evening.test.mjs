@@ -36,6 +36,17 @@ function newPhone(as) {
   return new Proxy({}, { get: (_, command) => send(command) });
 }
 
+/** As an operator does with a stolen phone. */
+async function endSessions(nickname) {
+  const call = async (path, options) => (await fetch(ADDRESS + path, options)).json();
+  const { token } = await call("/sim/operator/login", { method: "POST" });
+  const headers = { Authorization: `Bearer ${token}` };
+  const { items } = await call(`/ops/api/users?q=${encodeURIComponent(nickname)}`, { headers });
+  const body = JSON.stringify({ reason: "stolen" });
+  const { ended } = await call(`/ops/api/users/${items[0].id}/sessions`, { method: "DELETE", headers, body });
+  assert.equal(ended, 1);
+}
+
 before(() => buildApp(folder, ADDRESS));
 after(async () => {
   await Promise.all(phones.map((worker) => worker.terminate()));
@@ -131,7 +142,11 @@ test("three users complete the evening", async () => {
   await man.sees("已恢复，补回");
   await man.sees("秀英 下麦了");
   await host.sees("阿明 回来了");
+
+  // A user whose session has ended is signed in again.
+  await endSessions("秀英");
   await man.tap("下麦");
+  await woman.sees("阿明 下麦了");
   await host.sees("阿明 下麦了");
 
   await host.tap("观众");
