@@ -30,6 +30,7 @@ const words = {
   line_resumed: ["已恢复，补回 {n} 条错过的消息", "Resumed; missed events replayed: {n}"],
   line_reset: ["离开太久，已重新取得房间", "Away for too long; the room was reloaded"],
   over_ended: ["直播已结束", "The live has ended"],
+  over_offline: ["没有网络，进不了直播间", "No network: the room cannot be entered"],
   over_put_out: ["你被请出了直播间", "You were removed from the room"],
   over_not_inside: ["离开太久，你已不在直播间", "Away for too long: you are no longer in the room"],
   over_replaced: ["你在另一处打开了这里", "You have opened this room elsewhere"],

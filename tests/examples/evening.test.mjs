@@ -157,6 +157,12 @@ test("three users complete the evening", async () => {
   await woman.sees("直播已结束");
   await woman.tap("看看别的直播");
   await woman.sees("现在没有人开播");
+  await woman.cut();
+  await woman.open("/pages/room/room?live_id=1");
+  await woman.sees("没有网络，进不了直播间");
+  await woman.restore();
+  await woman.tap("在这里继续");
+  await woman.sees("直播已结束");
 
   await woman.set({ platform: "ios" }); // without virtual payment
   await woman.open("/pages/me/me", true);

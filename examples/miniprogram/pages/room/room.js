@@ -9,6 +9,7 @@ const { t, say, tell, toast } = require("../../words.js");
 
 const SEATS = ["owner", "male", "female"];
 const OVER = { 4503: "put_out", 4504: "not_inside", 4509: "replaced", 4510: "ended" }; // close codes
+const REFUSED = { put_out: "put_out", banned: "put_out", not_live: "ended" };
 const SIGN_IN_AGAIN = 4401;
 const NOTICE_MS = 5000;
 const MOST_LINES = 80;
@@ -51,7 +52,7 @@ Component({
         this.socket.open();
       } catch (error) {
         tell(error);
-        this.setData({ line: t.unreachable, over: error.code === "put_out" ? "put_out" : "not_inside" });
+        this.setData({ line: "", over: REFUSED[error.code] || (error.name === "Unreachable" ? "offline" : "not_inside") });
       }
     },
 
@@ -88,7 +89,7 @@ Component({
 
     onClosed(code) {
       if (OVER[code] && !this.data.over) this.setData({ line: "", over: OVER[code] });
-      if (code === SIGN_IN_AGAIN) account.signIn().then(() => this.socket.open(), tell);
+      if (code === SIGN_IN_AGAIN) account.signIn().then(() => this.isGone || this.socket.open(), tell);
     },
 
     showInvitation(row, room) {
