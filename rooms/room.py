@@ -287,7 +287,8 @@ class Room(RoomState):
         return seat
 
     def refuse(self, user_id: str) -> None:
-        """Decline an invitation or withdraw an application; does nothing without either."""
+        """Decline an invitation, also by a message, or withdraw an application."""
+        self._unmark("admitted", user_id)
         application = self.applications.get(user_id)
         if application:
             self._end_application(user_id, "refused" if application.invited else "withdrawn")

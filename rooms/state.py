@@ -310,14 +310,14 @@ class RoomState:
     def _mark(self, name: Mark, user_id: str, until: int) -> None:
         marks = self._marks(name)
         if user_id not in marks and len(marks) >= MAX_MARKS:
-            del marks[min(marks, key=marks.__getitem__)]
+            self._unmark(name, min(marks, key=marks.__getitem__))
         marks[user_id] = until
-        self.touched.add(name)
+        self.touched.add(f"{name}.{user_id}")
 
     def _unmark(self, name: Mark, *user_ids: str) -> None:
         for user_id in user_ids:
             if self._marks(name).pop(user_id, None) is not None:
-                self.touched.add(name)
+                self.touched.add(f"{name}.{user_id}")
 
     def _unmark_all(self, user_id: str) -> None:
         for name in MARKS:

@@ -32,7 +32,7 @@ def test_an_admitted_viewer_takes_the_seat_once() -> None:
     room = admitted(live_room(BERT))
     seat = room.accept(BERT, "applied", "stream", "")
     assert room.male == seat
-    assert (room.admitted, "admitted" in room.touched) == ({}, True)
+    assert (room.admitted, f"admitted.{BERT.user_id}" in room.touched) == ({}, True)
 
 
 def test_it_is_not_the_invitation_that_the_setting_invited_requires() -> None:
@@ -47,6 +47,14 @@ def test_it_ends_at_its_time() -> None:
     room.expire(UNTIL)
     with pytest.raises(NotAdmitted):
         room.accept(BERT, "applied", "stream", "")
+
+
+def test_a_refusal_ends_it_without_an_event() -> None:
+    room = admitted(live_room(BERT))
+    room.refuse(BERT.user_id)
+    assert (room.events, room.touched) == ([], {f"admitted.{BERT.user_id}"})
+    with pytest.raises(NotAdmitted):
+        reloaded(room).accept(BERT, "applied", "stream", "")
 
 
 def test_an_earlier_message_does_not_shorten_it() -> None:
@@ -88,6 +96,7 @@ def test_a_room_remembers_a_limited_number_of_messages() -> None:
     room.admitted = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
     room.admit(HOST.user_id, BERT.user_id, UNTIL + MAX_MARKS)
     assert list(room.admitted) == [*(f"{n}" for n in range(1, MAX_MARKS)), BERT.user_id]
+    assert room.touched == {"admitted.0", f"admitted.{BERT.user_id}"}
 
 
 def test_a_ban_and_the_next_live_end_it() -> None:

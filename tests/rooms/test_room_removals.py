@@ -135,7 +135,7 @@ def room_after_removal() -> Room:
     """A live whose host has taken BERT off the mic."""
     room = room_with_guests(BERT, watching=(CARL,))
     room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
-    assert room.touched == {"male", "removed"}
+    assert room.touched == {"male", f"removed.{BERT.user_id}"}
     return reloaded(room)
 
 
@@ -167,7 +167,7 @@ def test_a_removal_ends_at_its_time_and_concerns_no_other_user() -> None:
     room.expire(UNTIL - 1)
     assert not room.changed
     room.expire(UNTIL)
-    assert (room.removed, room.touched) == ({}, {"removed"})
+    assert (room.removed, room.touched) == ({}, {f"removed.{BERT.user_id}"})
     accept(reloaded(room), "open")
     room_after_removal().accept(CARL, "open", "stream", "")
 
@@ -195,7 +195,7 @@ def test_a_room_remembers_a_limited_number_of_removals() -> None:
     room.removed = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
     room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL + MAX_MARKS)
     assert list(room.removed) == [*(f"{n}" for n in range(1, MAX_MARKS)), BERT.user_id]
-    assert "removed" in room.touched
+    assert room.touched >= {"removed.0", f"removed.{BERT.user_id}"}
 
 
 def test_a_ban_takes_the_place_of_the_removal() -> None:

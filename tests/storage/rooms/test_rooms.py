@@ -56,6 +56,22 @@ async def test_a_room_stored_without_name_and_marks_is_read_and_changed(
     assert (await load_room(stores, live_id)).name == "Hometowns"
 
 
+async def test_members_admitted_by_two_processes_at_once_are_both_admitted(
+    stores: StoresFixture,
+) -> None:
+    """No event tells the second write that the room has changed since it was loaded."""
+    live_id = await open_room(stores, BERT, ANNA)
+    rooms = [await load_room(stores, live_id, person.user_id) for person in (BERT, ANNA)]
+    for room, person in zip(rooms, (BERT, ANNA), strict=True):
+        room.admit(HOST.user_id, person.user_id, NOW + 1)
+        await save_room(stores, room)
+    room = await load_room(stores, live_id)
+    assert room.admitted == {BERT.user_id: NOW + 1, ANNA.user_id: NOW + 1}
+    room.refuse(BERT.user_id)
+    await save_room(stores, room)
+    assert (await load_room(stores, live_id)).admitted == {ANNA.user_id: NOW + 1}
+
+
 async def test_get_or_create_returns_the_room_of_a_concurrent_process(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
