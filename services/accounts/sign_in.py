@@ -44,6 +44,8 @@ class SignInService:
             return None
         if user.banned:
             raise AccountBanned
+        if not await self._stores.code_sessions.use(app_id, code):
+            raise InvalidWechatCode
         await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
         await self._keep_session_key(user.user_id, login)
         return user
@@ -53,14 +55,15 @@ class SignInService:
     ) -> User:
         """Create a user with the profile that WeChat encrypted, or return the existing one.
 
-        `encrypted` may be "": WeChat has no longer anything useful to say. Raises AccountBanned.
+        `encrypted` may be "", since WeChat supplies no useful profile any more. AccountBanned.
         """
         login = await self._logins.get(app_id, code)
         data = decrypt_profile(login.session_key, encrypted, iv, app_id) if encrypted else {}
         profile = parse_profile(data)
         if profile.openid not in (None, login.openid):
             raise InvalidEncryptedData
-        await self._stores.code_sessions.use(app_id, code)
+        if not await self._stores.code_sessions.use(app_id, code):
+            raise InvalidWechatCode
         user, _ = await self._stores.users.create(
             app_id,
             login.openid,
@@ -82,10 +85,10 @@ class SignInService:
         await self._stores.tokens.mark_logout_complete(token)
 
     async def _open(self, app_id: str, code: str) -> WechatLogin:
-        """WeChat's session of a code, which WeChat tells once.
+        """WeChat's session of a code, which WeChat returns only once.
 
         It is kept if its user has yet to register: calling wx.login again may change the key with
-        which the phone has encrypted the profile. InvalidWechatCode if a registration has used it.
+        which the phone has encrypted the profile. InvalidWechatCode if it was used.
         """
         sessions = self._stores.code_sessions
         kept = await sessions.find(app_id, code)

@@ -1,4 +1,4 @@
-"""code_sessions: WeChat's sessions of logins that found no user, until they register."""
+"""code_sessions: WeChat's sessions of logins that found no user, until that user registers."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -28,17 +28,18 @@ class CodeSessionStore:
         await self._sessions.update_one({"_id": key}, {"$setOnInsert": fields}, upsert=True)
 
     async def find(self, app_id: str, code: str) -> list[str] | None:
-        """openid and session key of a code; [] after a registration, None if none are kept."""
+        """openid and session key of a code; [] if they were used, None if none are kept."""
         key = _key(app_id, code)
         row = await self._sessions.find_one({"_id": key, "expires_at": {"$gt": datetime.now(UTC)}})
         if row is None:
             return None
-        session: list[str] = json.loads(self._cipher.decrypt(row["session"], key) or "[]")
-        return session
+        return list(json.loads(self._cipher.decrypt(row["session"], key) or "[]"))
 
-    async def use(self, app_id: str, code: str) -> None:
-        """Forget the session of a code, but not that the code was used."""
-        await self._sessions.update_one({"_id": _key(app_id, code)}, {"$set": {"session": b""}})
+    async def use(self, app_id: str, code: str) -> bool:
+        """Delete the session of a code, if one is kept; False if that was done before."""
+        used = {"$set": {"session": b""}}
+        row = await self._sessions.find_one_and_update({"_id": _key(app_id, code)}, used)
+        return row is None or row["session"] != b""
 
 
 def _key(app_id: str, code: str) -> str:

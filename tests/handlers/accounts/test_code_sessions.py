@@ -39,6 +39,24 @@ async def test_the_code_of_a_login_that_found_nobody_registers_once(
     assert [row["_id"] for row in db.users.find({})] == [user_id]
 
 
+async def test_of_two_registrations_at_once_one_uses_the_session(api: ApiFixture) -> None:
+    login = await api.wechat("anna", 2)
+    assert (await log_in(api, login)).ok()["status"] == 1
+    replies = await asyncio.gather(*(register(api, login) for _ in range(5)))
+    assert sorted(reply.status for reply in replies) == [200, 401, 401, 401, 401]
+
+
+async def test_a_kept_session_logs_in_once_a_user_who_registered_with_another_code(
+    api: ApiFixture,
+) -> None:
+    login, other = await api.wechat("anna", 2), await api.wechat("anna", 2)
+    assert (await log_in(api, login)).ok()["status"] == 1
+    user_id = (await register(api, other)).ok()["user_id"]
+    assert (await log_in(api, login)).ok()["user_id"] == user_id
+    assert (await log_in(api, login)).refusal == (401, "wechat_code")
+    assert (await register(api, login)).refusal == (401, "wechat_code")
+
+
 async def test_a_kept_session_ends_after_five_minutes(api: ApiFixture, db: Any) -> None:
     login = await api.wechat("anna", 2)
     await log_in(api, login)
