@@ -19,7 +19,6 @@ from tencent.service_client import Method, ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.cos")
 
-SERVICE = "cos"
 VALID_SECONDS = 600
 """Validity of an upload form, and of the signature of a request."""
 CLOCK_SKEW_SECONDS = 60
@@ -28,7 +27,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 class CosObject(NamedTuple):
-    """What COS says about an object; `size` in bytes."""
+    """Metadata of an object; `size` in bytes."""
 
     size: int
     content_type: str
@@ -91,13 +90,11 @@ class CosClient:
         An existing target stays as it is. The copy may be cached for ever. ServiceUnavailable.
         Source: Tencent COS, PUT Object - Copy.
         """
-        uploads = self._uploads
+        bucket = f"{self._uploads.bucket}.cos.{self._uploads.region}.myqcloud.com"
         headers = {
             "content-type": found.content_type,
             "cache-control": IMMUTABLE,
-            "x-cos-copy-source": (
-                f"{uploads.bucket}.cos.{uploads.region}.myqcloud.com/{quote(source)}"
-            ),
+            "x-cos-copy-source": f"{bucket}/{quote(source)}",
             "x-cos-copy-source-if-match": found.etag,
             "x-cos-forbid-overwrite": "true",
             "x-cos-metadata-directive": "Replaced",
@@ -105,7 +102,8 @@ class CosClient:
         response = await self._request("PUT", target, headers)
         if response.status in (404, 412):
             return False
-        self._check(response, 200, 409)
+        if response.status != 409:  # 200 may also report an error
+            self._check(response, 200, contains=b"<ETag>")
         return True
 
     async def delete(self, key: str) -> None:
@@ -128,10 +126,10 @@ class CosClient:
         now = int(self._now())
         return f"{now - CLOCK_SKEW_SECONDS};{now + VALID_SECONDS}"
 
-    def _check(self, response: ServiceResponse, *expected: int) -> None:
-        if response.status not in expected:
+    def _check(self, response: ServiceResponse, *expected: int, contains: bytes = b"") -> None:
+        if response.status not in expected or contains not in response.body:
             log.error("cos_request_refused", status=response.status)
-            raise ServiceUnavailable(SERVICE)
+            raise ServiceUnavailable(self._client.service)
 
 
 def policy_signature(policy: str, secret_key: str, key_time: str) -> str:

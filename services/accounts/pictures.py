@@ -24,10 +24,9 @@ FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
 """Parameter that names the picture, for errors."""
 MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
-"""How long an upload that nobody has used is kept."""
+"""How long an unused upload is kept."""
 REPLACED_KEPT = timedelta(days=30)
-"""How long a picture that was replaced is kept at least: caches and other users' screens show
-it."""
+"""Minimum time for which a replaced picture is kept: caches and open pages still show it."""
 DELETE_OBJECT = "delete_object"
 """Kind of the outbox message that deletes an object. Every picture has one."""
 UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
@@ -67,8 +66,7 @@ class PictureService:
         return named
 
     async def delete(self, payload: Payload) -> None:
-        """Delete an upload, or a picture that its owner shows neither now nor showed when the
-        message before was due; otherwise look again after REPLACED_KEPT."""
+        """Delete an upload, or a picture that was shown at neither of the last two checks."""
         key = payload["key"]
         if match := PICTURE_KEY.fullmatch(key):
             is_shown = (await self._shown(*match.groups())).endswith(f"/{key}")
@@ -90,10 +88,10 @@ class PictureService:
             return f"{self._uploads.address}/{key}"
         if not 0 < found.size <= MAX_BYTES or EXTENSIONS.get(found.content_type) != extension:
             raise UploadRefused
+        await self._delete_after(REPLACED_KEPT, key)  # first, so that a crash leaves no copy behind
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
-        await self._delete_after(REPLACED_KEPT, key)
         return f"{self._uploads.address}/{key}"
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
@@ -102,8 +100,8 @@ class PictureService:
         if address.startswith(base):
             match = PICTURE_KEY.fullmatch(address, len(base))
             return match is not None and match.groups() == (kind, user_id)
-        host = address.split("/")[2]  # with user and port, which no allowed host has
-        return not self._uploads.allowed_hosts or host in self._uploads.allowed_hosts
+        host = address.partition("://")[2].split("/")[0]  # with user and port: none is allowed so
+        return host != "" and host in (self._uploads.allowed_hosts or [host])
 
     def _check_enabled(self) -> None:
         if not self._uploads.bucket:

@@ -83,9 +83,7 @@ class OutboxStore:
         row = _new_row(kind, payload, urgent=urgent, key=key)
         await self._messages.insert_one(row, session=session)
 
-    async def add_later(
-        self, kind: str, payload: dict[str, Any], delay: timedelta = timedelta()
-    ) -> None:
+    async def add_later(self, kind: str, payload: dict[str, Any], delay: timedelta) -> None:
         """Queue a message for the lane LATER, due after `delay`."""
         row = _new_row(kind, payload, urgent=False, key="")
         due_at = row["due_at"] + delay

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from config.sections import UploadsSettings
+from devtools.simulator.wire import SimulatorReply
 from runtime.process import ServerProcess
 from tencent.cos import VALID_SECONDS, CosObject
 from tests.support.api import ApiClient, ApiFixture
@@ -195,6 +196,22 @@ async def test_a_face_is_not_changed_while_cos_is_away(api: ApiFixture) -> None:
     assert (await anna.post(UPDATE, face_url=key, height=170)).ok()["height"] == 170
 
 
+async def test_an_upload_is_kept_if_its_copy_fails_after_status_200(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COS answers 200 before it copies, and reports a later error in the body."""
+    anna = await api.user("anna", 2)
+    key = await upload(anna)
+    assert server.simulator
+    failed = SimulatorReply(200, {}, b"<Error><Code>InternalError</Code></Error>")
+    with monkeypatch.context() as patch:
+        patch.setattr(server.simulator.cos, "_copy", lambda *_: failed)
+        assert (await anna.post(UPDATE, face_url=key)).refusal == (503, "cos_away")
+    await server.context.services.cos_outbox.sweep()
+    face = (await anna.post(UPDATE, face_url=key)).ok()["face_url"]
+    assert (await read(face))[0] == PICTURE
+
+
 async def test_nothing_is_uploaded_without_a_bucket(
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +258,22 @@ async def test_only_pictures_of_allowed_hosts_are_shown(api: ApiFixture, named: 
     assert (await anna.post(UPDATE, face_url=before)).ok()["face_url"] == before
     allowed = "https://faces.qlive.cn/face.jpg"
     assert (await anna.post(UPDATE, face_url=allowed)).ok()["face_url"] == allowed
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "uploads/x",
+        "uploads/face/1.jpg",
+        "uploads/face/../../sim/face.jpg",
+        "https:///evil.cn/1.jpg",
+    ],
+)
+async def test_what_is_neither_a_key_nor_an_address_is_never_shown(
+    api: ApiFixture, named: str
+) -> None:
+    anna = await api.user("anna", 2)
+    assert (await anna.post(UPDATE, face_url=named)).refusal == (400, "bad_parameter")
 
 
 async def test_only_ones_own_uploads_of_the_kind_are_shown(api: ApiFixture) -> None:
