@@ -132,6 +132,10 @@ def test_invalid_variable_is_reported_with_its_reason(name: str, value: str, rea
             "server.allowed_origins.0: must be an origin like https://example.com",
         ),
         (
+            "uploads: {allowed_hosts: ['https://qlive.cn']}",
+            "uploads.allowed_hosts.0: must be a host like thirdwx.qlogo.cn",
+        ),
+        (
             "server: {trusted_proxies: [proxy]}",
             "server.trusted_proxies.0: 'proxy' does not appear to be an IPv4 or IPv6 address",
         ),
