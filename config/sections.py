@@ -235,7 +235,7 @@ class LimitsSettings(SettingsSection):
     read: RateLimit = Rate(2, 20)
     room_change: RateLimit = Rate(0.3, 10)
     profile: RateLimit = Rate(0.05, 5)
-    upload: RateLimit = Rate(0.005, 6)
+    upload: RateLimit = Rate(0.0005, 10)
     order: RateLimit = Rate(0.1, 5)
     gift: RateLimit = Rate(3, 15)
     like: RateLimit = Rate(1, 10)
