@@ -68,7 +68,6 @@ export class Chat extends Emitter {
     const wasEntered = this._group !== "";
     this._unfollow();
     this._login = null;
-    this._loggedOut = null; // promise of the last logout
     this._group = this._joined = "";
     if (error && wasEntered) this.emit("connection", { joined: false, error });
   }
