@@ -6,6 +6,7 @@ let signingIn = null;
 
 const account = {
   me: null,
+  isNew: false, // registered just now
 
   /** Resolves when the user is signed in; after a failure the next call tries again. */
   ready() {
@@ -15,7 +16,7 @@ const account = {
   },
 
   async signIn() {
-    await qlive.signIn();
+    account.isNew = (await qlive.signIn()).created;
     await qlive.gifts.resume(); // of the last time, with their own request_id
     return account.refresh();
   },

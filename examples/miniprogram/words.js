@@ -19,11 +19,11 @@ const words = {
   free: ["虚位以待", "Free"],
   away: ["暂时离开，马上回来", "Away for a moment"],
   video_connecting: ["视频连接中……", "Video is connecting…"],
-  video_weak: ["网络不稳定", "The network is weak"],
+  video_weak: ["网络不稳定", "Weak network"],
   video_lost: ["视频断开，正在重连……", "Video lost; reconnecting…"],
   not_allowed: ["没有摄像头和麦克风权限，不能推流", "Not allowed to push: camera and microphone are off"],
   to_settings: ["去设置", "Settings"],
-  take_off: ["请下麦", "Off the mic"],
+  take_off: ["请下麦", "Remove from mic"],
 
   line_connecting: ["连接中……", "Connecting…"],
   line_lost: ["连接断开，正在第 {n} 次重连……", "Connection lost; reconnecting, attempt {n}…"],
@@ -35,7 +35,7 @@ const words = {
   over_not_inside: ["离开太久，你已不在直播间", "Away for too long: you are no longer in the room"],
   over_replaced: ["你在另一处打开了这里", "You have opened this room elsewhere"],
   here_again: ["在这里继续", "Continue here"],
-  to_the_list: ["看看别的直播", "See who else is live"],
+  to_the_list: ["看看别的直播", "Other live rooms"],
 
   apply: ["申请上麦", "Apply for the mic"],
   withdraw_application: ["撤回申请", "Withdraw"],
@@ -62,7 +62,7 @@ const words = {
 
   gifts: ["送礼", "Gifts"],
   nobody_to_give: ["麦上还没有别人可以收礼", "No other user is on mic to receive a gift"],
-  cost: ["共 {cost} 金币，你有 {funds}", "{cost} gold in all; you have {funds}"],
+  cost: ["共 {cost} 金币，你有 {funds}", "{cost} gold in total; you have {funds}"],
   no_money: ["金币不足，还差 {n}", "Not enough gold: {n} short"],
   give: ["赠送", "Give"],
   gold: ["金币", "gold"],
@@ -72,7 +72,7 @@ const words = {
   recharge: ["充值", "Recharge"],
   balance: ["金币余额", "Gold"],
   no_blocks: ["现在没有可以充值的档位", "No recharge options at the moment"],
-  update_wechat: ["请更新微信后充值", "Please update WeChat to recharge"],
+  update_wechat: ["请更新微信和 iOS 后充值", "Please update WeChat and iOS to recharge"],
   paying: ["支付中……", "Paying…"],
   paid: ["到账，现有 {gold} 金币", "Arrived: you have {gold} gold"],
   pending: ["已提交，金币稍后到账", "Submitted; the gold will arrive"],
@@ -81,7 +81,7 @@ const words = {
 
   wallet: ["钱包", "Wallet"],
   matured: ["可提现收益", "Can be withdrawn"],
-  income: ["全部收益", "Income in all"],
+  income: ["全部收益", "Total income"],
   matured_says: ["收到的礼物要过几天才能提现", "Income of a gift can be withdrawn some days later"],
   amount: ["提现多少收益", "Income to withdraw"],
   real_name: ["真实姓名", "Real name"],
@@ -103,7 +103,7 @@ const words = {
   fail_other: ["没有付款，请联系客服", "Not paid; contact support"],
 
   me: ["我的", "Me"],
-  face: ["头像", "Face"],
+  face: ["头像", "Profile picture"],
   nickname: ["昵称", "Nickname"],
   gender: ["性别", "Gender"],
   man: ["男", "Man"],
@@ -126,6 +126,7 @@ const words = {
   feed_gift: ["{from} 送给 {to} {gift} ×{n}", "{from} gives {to} {gift} ×{n}"],
   feed_live_end: ["直播结束了", "The live has ended"],
 
+  server_away: ["服务器暂时没有回应，请稍后再试", "The server is unavailable; try again later"],
   unreachable: ["没有网络，服务器没有回应", "No network: no response from the server"],
   upload_too_big: ["图片太大，最多 5 MB", "The picture is too big: at most 5 MB"],
   upload_wrong_type: ["只能用 JPEG、PNG 或 WebP 图片", "Only JPEG, PNG and WebP pictures"],
@@ -155,6 +156,7 @@ const words = {
   refused_not_cancellable: ["已到账或已退回，不能取消", "It is paid or returned already"],
   refused_pay_away: ["支付服务暂时没有回应", "The payment service is unavailable"],
   refused_wechat_away: ["微信暂时没有回应", "WeChat is unavailable"],
+  refused_cos_away: ["图片服务暂时没有回应", "The picture service is unavailable"],
   refused_uploads_off: ["暂时不能上传图片", "Pictures cannot be uploaded at the moment"],
   refused_upload_missing: ["图片没有上传成功，请再试一次", "The picture was not uploaded; try again"],
   refused_upload_refused: ["只能用 5 MB 以内的 JPEG、PNG 或 WebP 图片", "Only JPEG, PNG and WebP pictures of at most 5 MB"],
@@ -179,6 +181,7 @@ function errorText(error) {
   if (error.name === "Unanswered") return t.unanswered;
   if (error.name === "UploadFailed") return t[`upload_${error.code}`];
   if (error.name === "PaymentFailed") return say("pay_failed", { code: error.code });
+  if (error.status >= 500) return t[`refused_${error.code}`] || t.server_away;
   return t[`refused_${error.code}`] || error.message || error.errMsg;
 }
 
@@ -190,4 +193,4 @@ function tell(error) {
   toast(errorText(error));
 }
 
-module.exports = { t, say, tell, toast };
+module.exports = { t, errorText, say, tell, toast };

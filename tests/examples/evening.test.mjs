@@ -1,7 +1,7 @@
 // An evening of three users in the example, against the server at QLIVE_ADDRESS.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -53,19 +53,22 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-test("without TDesign and the chat's library the app has at most 200 KB", () => {
+test("the app has at most 200 KB without TDesign and the chat's library, and at most 2,000 lines", () => {
   const isOurs = ({ name, parentPath }) => !/tdesign-miniprogram|@tencentcloud/.test(join(parentPath, name));
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((file) => file.isFile() && isOurs(file));
-  const sizes = files.map(({ name, parentPath }) => statSync(join(parentPath, name)).size);
-  assert.ok(files.length > 40 && sizes.reduce((sum, size) => sum + size) < 200_000);
+  const paths = files.map(({ name, parentPath }) => join(parentPath, name));
+  const size = paths.reduce((sum, path) => sum + statSync(path).size, 0);
+  const sources = paths.filter((path) => !path.startsWith(packages));
+  const lines = sources.reduce((sum, path) => sum + readFileSync(path, "utf8").split("\n").length - 1, 0);
+  assert.ok(files.length > 40 && size <= 200_000, `${files.length} files, ${size} bytes`);
+  assert.ok(lines > 1000 && lines <= 2000, `${lines} lines`);
 });
 
 test("three users complete the evening", async () => {
   const [host, man, woman] = ["hongniang1", "新来的", "秀英"].map(newPhone);
   await Promise.all([host, man, woman].map((user) => user.launch()));
 
-  // A new user has neither face nor name.
-  await man.open("/pages/me/me", true);
+  // A new user, who has neither face nor name, is shown the own profile.
   await man.fire("main--face", "chooseavatar", { avatarUrl: PICTURE });
   await man.submit({ nickname: "阿明", gender: "1", age: "30", height: "178" });
   await man.hears("已保存");
@@ -87,7 +90,10 @@ test("three users complete the evening", async () => {
   const cover = await woman.attribute("main--live-cover", "src", /^http/);
   assert.equal((await fetch(cover)).status, 200);
   for (const guest of [man, woman]) {
+    await guest.set({ isSlow: true });
     await guest.tap("周五相亲");
+    await guest.sees("连接中……");
+    await guest.set({ isSlow: false });
     await guest.sees("你进入了直播间");
   }
 
@@ -164,10 +170,13 @@ test("three users complete the evening", async () => {
   await woman.tap("在这里继续");
   await woman.sees("直播已结束");
 
-  await woman.set({ platform: "ios" }); // without virtual payment
+  await woman.set({ platform: "ios", version: "8.0.67" }); // without virtual payment
   await woman.open("/pages/me/me", true);
   await woman.tap("金币余额");
-  await woman.sees("请更新微信后充值");
+  await woman.sees("请更新微信和 iOS 后充值");
+  await woman.set({ version: "8.0.70" });
+  await woman.open("/pages/recharge/recharge");
+  await woman.sees("980 金币");
 
   await host.open("/pages/wallet/wallet");
   await host.submit({ income: "260" });

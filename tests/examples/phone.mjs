@@ -15,7 +15,7 @@ const appRequire = createRequire(join(folder, "app.js"));
 const { window } = require("linkedom").parseHTML("<!doctype html><html><head></head><body></body></html>");
 const { document } = window;
 const phone = {
-  ...{ as, platform: "devtools", picture, answer: "", permitted: true, isDown: false },
+  ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", permitted: true, isDown: false, isSlow: false },
   ...{ sockets: new Set(), toasts: [], open },
 };
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 const require = createRequire(new URL("../../examples/miniprogram/", import.meta.url));
 const WebSocket = require("ws");
 
-/** `phone`: {as, platform, picture, answer, permitted, isDown, sockets, toasts, open} */
+/** `phone`: {as, platform, version, picture, answer, permitted, isDown, isSlow, sockets, toasts, open} */
 export function wxOf(phone) {
   const stored = new Map();
   const listeners = { appShow: new Set(), network: new Set() };
@@ -18,6 +18,7 @@ export function wxOf(phone) {
   async function request({ url, method, data, header, success, fail }) {
     try {
       online("request");
+      while (phone.isSlow) await new Promise((resolve) => setTimeout(resolve, 10));
       const headers = { "Content-Type": "application/json", ...header };
       const body = method === "POST" ? JSON.stringify(data) : undefined;
       const reply = await fetch(url, { method, headers, body });
@@ -68,8 +69,8 @@ export function wxOf(phone) {
     setStorageSync: (key, value) => stored.set(key, value),
     removeStorageSync: (key) => stored.delete(key),
     getLaunchOptionsSync: () => ({ query: { as: phone.as } }),
-    getAppBaseInfo: () => ({ language: "zh_CN", SDKVersion: "3.7.0" }),
-    getDeviceInfo: () => ({ platform: phone.platform }),
+    getAppBaseInfo: () => ({ language: "zh_CN", SDKVersion: "3.7.0", version: phone.version }),
+    getDeviceInfo: () => ({ platform: phone.platform, system: phone.platform === "ios" ? "iOS 17.4" : "Windows 10" }),
     onAppShow: (run) => listeners.appShow.add(run),
     offAppShow: (run) => listeners.appShow.delete(run),
     onNetworkStatusChange: (run) => listeners.network.add(run),

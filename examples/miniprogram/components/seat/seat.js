@@ -58,12 +58,14 @@ Component({
   methods: {
     async begin() {
       const { occupant, own } = this.data;
+      const user = this.user;
       clearTimeout(this.timer);
       this.setData({ url: "", words: t.video_connecting, denied: false });
-      if (own) {
-        if (await mayPush()) this.renew();
-        else this.setData({ denied: true });
-      } else if (occupant) this.setData({ url: occupant.play_url });
+      if (!own) return occupant && this.setData({ url: occupant.play_url });
+      const isAllowed = await mayPush();
+      if (user !== this.user) return; // off the mic before WeChat's question was answered
+      if (isAllowed) this.renew();
+      else this.setData({ denied: true });
     },
 
     /** Starts with a new URL. */
@@ -73,16 +75,17 @@ Component({
       try {
         const urls = await qlive.getPlayurl({ live_id });
         if (user !== this.user) return; // another user sits here by now
+        const url = own ? urls.push_url : urls[name].play_url || "";
         this.setData({ url: "" }); // or the component would keep its connection
-        this.setData({ url: own ? urls.push_url : urls[name].play_url || "" });
+        wx.nextTick(() => user === this.user && this.setData({ url }));
       } catch (error) {
-        if (error.name === "Unreachable") this.renewLater();
+        if (user === this.user) this.renewLater(error.retryAfter); // the socket reports the end of a live
       }
     },
 
-    renewLater() {
+    renewLater(seconds = 0) {
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.user && this.renew(), RENEW_MS);
+      this.timer = setTimeout(() => this.user && this.renew(), Math.max(RENEW_MS, seconds * 1000));
     },
 
     onState({ detail: { code } }) {

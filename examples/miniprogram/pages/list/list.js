@@ -12,6 +12,7 @@ Component({
       wx.setNavigationBarTitle({ title: t.list_title });
       try {
         await account.ready();
+        if (account.isNew) return this.askForProfile();
         const { live_id } = await qlive.getUserState();
         if (live_id) this.show(live_id); // still in a room
       } catch (error) {
@@ -55,6 +56,12 @@ Component({
       } catch (error) {
         tell(error);
       }
+    },
+
+    /** A new user has neither face nor name. */
+    askForProfile() {
+      account.isNew = false;
+      wx.switchTab({ url: "/pages/me/me" });
     },
 
     show(live_id) {

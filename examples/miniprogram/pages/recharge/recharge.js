@@ -4,7 +4,10 @@ const account = require("../../account.js");
 const qlive = require("../../qlive.js");
 const { t, say, tell } = require("../../words.js");
 
-const LEAST_ON_IOS = 1; // yuan: virtual payment on iOS is Apple's in-app purchase
+// Virtual payment on iOS is Apple's in-app purchase, and WeChat permits no other.
+const OLDEST_WECHAT = "8.0.68";
+const OLDEST_IOS = "15";
+const LEAST_ON_IOS = 1; // yuan
 
 Component({
   data: { t, gold: 0, blocks: null, isOld: false, outcome: "" },
@@ -12,9 +15,10 @@ Component({
   methods: {
     async onLoad() {
       wx.setNavigationBarTitle({ title: t.recharge });
-      const onIos = wx.getDeviceInfo().platform === "ios";
-      // On iOS, WeChat permits virtual payment alone: WeChat 8.0.68 and later.
-      this.setData({ isOld: onIos && !wx.requestVirtualPayment });
+      const { platform, system } = wx.getDeviceInfo();
+      const onIos = platform === "ios";
+      const isNew = isFrom(OLDEST_WECHAT, wx.getAppBaseInfo().version) && isFrom(OLDEST_IOS, system);
+      this.setData({ isOld: onIos && !isNew });
       try {
         await account.ready();
         const [me, blocks] = await Promise.all([account.refresh(), qlive.getBlocks()]);
@@ -30,8 +34,7 @@ Component({
       this.paying = true;
       this.setData({ outcome: t.paying });
       try {
-        const { state } = await qlive.buy(event.currentTarget.dataset.id);
-        const { gold } = await account.refresh();
+        const { state, gold = this.data.gold } = await qlive.buy(event.currentTarget.dataset.id);
         this.setData({ gold, outcome: say(state, { gold }) });
       } catch (error) {
         this.setData({ outcome: "" });
@@ -42,3 +45,9 @@ Component({
     },
   },
 });
+
+/** Whether a version such as "iOS 17.4" is `oldest` or later. */
+function isFrom(oldest, version) {
+  const [least, given] = [oldest, version].map((text) => text.match(/\d+/g).map((digits) => digits.padStart(4, "0")).join("."));
+  return given >= least;
+}

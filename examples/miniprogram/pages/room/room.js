@@ -5,14 +5,16 @@ const account = require("../../account.js");
 const chat = require("../../chat.js");
 const feed = require("../../feed.js");
 const qlive = require("../../qlive.js");
-const { t, say, tell, toast } = require("../../words.js");
+const { t, errorText, say, tell, toast } = require("../../words.js");
 
 const SEATS = ["owner", "male", "female"];
 const OVER = { 4503: "put_out", 4504: "not_inside", 4509: "replaced", 4510: "ended" }; // close codes
-const REFUSED = { put_out: "put_out", banned: "put_out", not_live: "ended" };
+const REFUSED = { put_out: "put_out", not_live: "ended" };
 const SIGN_IN_AGAIN = 4401;
 const NOTICE_MS = 5000;
 const MOST_LINES = 80;
+
+let leaving = Promise.resolve(); // a room that is entered again at once is entered after it was left
 
 Component({
   data: { t, seats: SEATS, liveId: 0, room: null, role: "", line: t.line_connecting, over: "", lines: [], joined: false },
@@ -31,11 +33,16 @@ Component({
     onUnload() {
       const { over, role } = this.data;
       this.isGone = true;
+      wx.setKeepScreenOn({ keepScreenOn: false });
       clearTimeout(this.notice);
       clearInterval(this.countdown);
       this.socket.close();
       if (this.chatOff) this.chatOff();
-      if (!over && role !== "owner") qlive.leaveRoom({ live_id: this.live_id }).catch(() => {});
+      if (!over && role !== "owner") this.leave();
+    },
+
+    leave() {
+      leaving = qlive.leaveRoom({ live_id: this.live_id }).catch(() => {});
     },
 
     onShareAppMessage() {
@@ -45,15 +52,21 @@ Component({
 
     async enter() {
       try {
-        await account.ready();
+        await Promise.all([account.ready(), leaving]);
         await qlive.getPlayurl({ live_id: this.live_id });
-        if (this.isGone) return;
-        this.setData({ over: "" });
+        if (this.isGone) return this.leave();
+        this.setData({ over: "", why: "" });
         this.socket.open();
       } catch (error) {
-        tell(error);
-        this.setData({ line: "", over: REFUSED[error.code] || (error.name === "Unreachable" ? "offline" : "not_inside") });
+        this.onFailure(error);
       }
+    },
+
+    /** The room cannot be entered: the page says why, and the user may try again. */
+    onFailure(error) {
+      if (this.isGone) return;
+      const over = REFUSED[error.code] || (error.name === "Unreachable" ? "offline" : "refused");
+      this.setData({ line: "", over, why: over === "refused" ? errorText(error) : "" });
     },
 
     // ---- what the SDK reports
@@ -84,12 +97,12 @@ Component({
       this.setData({ line });
       this.notice = setTimeout(() => this.setData({ line: "" }), NOTICE_MS);
       qlive.gifts.resume().then((gifts) => gifts.some(({ answer }) => answer) && toast(t.given));
-      if (chat && !this.chatOff) this.joinChat();
+      if (chat && !this.data.joined) this.joinChat();
     },
 
     onClosed(code) {
       if (OVER[code] && !this.data.over) this.setData({ line: "", over: OVER[code] });
-      if (code === SIGN_IN_AGAIN) account.signIn().then(() => this.isGone || this.socket.open(), tell);
+      if (code === SIGN_IN_AGAIN) account.signIn().then(() => this.isGone || this.socket.open(), (error) => this.onFailure(error));
     },
 
     showInvitation(row, room) {
@@ -112,16 +125,24 @@ Component({
 
     // ---- chat
 
-    joinChat() {
+    /** Joins the chat, also after it has ended, such as on another phone of the user. */
+    async joinChat() {
+      if (this.joining) return;
+      this.joining = true;
+      if (!this.chatOff) this.chatOff = this.followChat();
+      await chat.join(this.socket).catch(tell);
+      this.joining = false;
+    },
+
+    followChat() {
       const off = [
         chat.on("message", ({ nickname, text }) => this.addLine({ kind: "chat", name: nickname, text })),
         chat.on("connection", ({ joined }) => this.setData({ joined })),
       ];
-      this.chatOff = () => {
+      return () => {
         off.forEach((remove) => remove());
         chat.leave().catch(() => {});
       };
-      chat.join(this.socket).catch(tell);
     },
 
     async sayText(event) {

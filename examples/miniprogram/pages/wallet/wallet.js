@@ -17,14 +17,20 @@ Component({
     },
 
     onShow() {
+      this.isShown = true;
       return this.act(() => account.ready());
     },
 
     onHide() {
-      clearTimeout(this.timer);
+      this.stop();
     },
 
     onUnload() {
+      this.stop();
+    },
+
+    stop() {
+      this.isShown = false;
       clearTimeout(this.timer);
     },
 
@@ -50,7 +56,7 @@ Component({
       const [{ matured, items }, me] = await Promise.all([qlive.withdrawals(), account.refresh()]);
       this.setData({ me, matured, items: items.map(shown) });
       const isMoving = items.some(({ state }) => MOVING.includes(state));
-      if (isMoving) this.timer = setTimeout(() => this.load().catch(tell), POLL_MS);
+      if (isMoving && this.isShown) this.timer = setTimeout(() => this.load().catch(tell), POLL_MS);
     },
 
     withdraw(event) {
