@@ -1,6 +1,8 @@
 // The phone of a development server: sign-in, payments and transfers go to its simulator of WeChat.
 
 const APP_ID = "wxca891295c56f2c79"; // as wechat.apps in settings.yaml
+const WECHAT_CODES = { cancel: -2, signature: -15007 }; // "signature": by an earlier session key
+const FAILED = -1;
 
 /** `wx` with simulated accounts; `as` in the launch query names the user. */
 function phone(address) {
@@ -15,8 +17,9 @@ function phone(address) {
   const pay = ({ success, fail, ...content }) => {
     const settle = (outcome) =>
       post("/phone/pay", { content: JSON.stringify(content), outcome }).then((answer) => {
-        if (answer.outcome === "success") success({ errMsg: "requestPayment:ok" });
-        else fail({ errCode: -2, errMsg: `requestPayment:fail ${answer.outcome}` });
+        const reason = answer.why || answer.outcome;
+        if (reason === "success") success({ errMsg: "requestPayment:ok" });
+        else fail({ errCode: WECHAT_CODES[reason] || FAILED, errMsg: `requestPayment:fail ${reason}` });
       });
     wx.showModal({
       title: "模拟支付",

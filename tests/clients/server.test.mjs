@@ -8,7 +8,7 @@ import { comparable } from "./comparable.mjs";
 
 const { QLIVE_ADDRESS: ADDRESS, QLIVE_OPS_TOKEN: OPS_TOKEN } = process.env;
 const WAIT_MS = 60_000;
-// WeChat's errCodes of what the simulated phone says; "signature": by an earlier session key.
+// WeChat's errCodes for outcomes of the simulated phone; "signature": by an earlier session key.
 const WECHAT_CODES = { cancel: -2, signature: -15007 };
 const rooms = [];
 
@@ -35,7 +35,7 @@ const wechatLogin = (name, gender = 0) => post("/sim/phone/login", { name, gende
 /** A client with storage in memory. */
 const newClient = () => createClient({ base: `${ADDRESS}/wx/api/qlive`, platform: browserPlatform() });
 
-/** A client on a phone whose WeChat is simulated; `payment`: what the next purchases come to. */
+/** A client on a phone whose WeChat is simulated; `payment`: the outcome of the next purchases. */
 async function newPhone(name, payment = {}) {
   const miniProgram = { appId: (await wechatLogin(name)).appId };
   const phone = { codes: 0 };

@@ -41,7 +41,7 @@ export async function evening(live_id: string): Promise<void> {
   chat.on("message", ({ nickname, text, at }) => show("live", `${nickname} ${text} ${at.toFixed()}`));
   await chat.send("晚上好");
   const { gold } = await client.pushGift({ user_id, gift_id: "1" });
-  if (gold < 10) told(await client.buy(1));
+  if (gold < 10) showPurchase(await client.buy(1));
 
   // @ts-expect-error: a like is 0 or 1
   await client.like({ user_id, like_state: 2 });
@@ -50,14 +50,14 @@ export async function evening(live_id: string): Promise<void> {
   // @ts-expect-error: there is no such event
   room.on("exploded", () => {});
   // @ts-expect-error: nothing is known about gold that is on its way
-  told(({ state: "pending" } as const satisfies Purchase).gold);
+  showPurchase(({ state: "pending" } as const satisfies Purchase).gold);
 }
 
 function show(status: "live" | "paused" | "ended", line: string): void {
   console.log(status, line);
 }
 
-function told(purchase: Purchase): void {
+function showPurchase(purchase: Purchase): void {
   switch (purchase.state) {
     case "paid":
       return show("live", String(purchase.gold));

@@ -1,4 +1,4 @@
-// One user's phone, in a thread of its own: renders the app's pages and does what the test says.
+// One user's phone, in a thread of its own: renders the app's pages and carries out the test's commands.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -45,7 +45,7 @@ async function order(client, block_id) {
   return JSON.parse(answer.content);
 }
 
-/** Resolves when WeChat says that it is paid, or has not answered in time. */
+/** Resolves when WeChat reports the payment, or has not answered in time. */
 function answerOf(platform, content) {
   return new Promise((resolve, reject) => {
     const timer = platform.setTimeout(resolve, ANSWER_MS);
