@@ -15,6 +15,7 @@ const PICTURE = fileURLToPath(new URL("../../docs/pictures/demo-room.png", impor
 const folder = mkdtempSync(join(tmpdir(), "qlive-example-"));
 const packages = join(folder, "miniprogram_npm");
 const phones = [];
+const chatNetwork = new BroadcastChannel("lite-chat");
 
 /** Commands to the phone of a user: see phone.mjs. */
 function newPhone(as) {
@@ -49,6 +50,7 @@ async function endSessions(nickname) {
 
 before(() => buildApp(folder, ADDRESS));
 after(async () => {
+  chatNetwork.close();
   await Promise.all(phones.map((worker) => worker.terminate()));
   rmSync(folder, { recursive: true });
 });
@@ -138,7 +140,9 @@ test("three users complete the evening", async () => {
   for (const user of [host, man]) await user.sees("秀英 送给 hongniang1 钻戒 ×1");
   await host.sees("秀英 → hongniang1 钻戒 ×1");
 
-  // Events that a user has missed are replayed after a cut.
+  // Events that a user has missed are replayed after a cut, and a chat that has ended is joined again.
+  chatNetwork.postMessage({ kicked: "multipleDevice" });
+  await man.lacks("main--say");
   await man.cut();
   await man.sees("连接断开");
   await host.sees("暂时离开，马上回来");
@@ -148,6 +152,8 @@ test("three users complete the evening", async () => {
   await man.sees("已恢复，补回");
   await man.sees("秀英 下麦了");
   await host.sees("阿明 回来了");
+  await man.fire("main--say", "confirm", { value: "我回来了" });
+  await man.sees("：我回来了");
 
   // A user whose session has ended is signed in again.
   await endSessions("秀英");

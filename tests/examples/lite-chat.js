@@ -6,6 +6,7 @@ let user = "";
 
 network.unref();
 network.onmessage = ({ data }) => {
+  if (data.kicked) return listeners.kicked.forEach((listener) => listener({ data: { type: data.kicked } }));
   if (data.to !== chat.group) return;
   for (const listener of listeners.message || []) listener({ data: [data] });
 };

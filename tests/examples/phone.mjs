@@ -107,6 +107,7 @@ const commands = {
   },
 
   sees: (text) => until(text, () => document.body.textContent.includes(text)),
+  lacks: (name) => until(`end of ${name}`, () => !find(name)),
   misses: (text) => until(`end of ${text}`, () => !document.body.textContent.includes(text)),
   hears: (text) => until(`toast ${text}`, () => phone.toasts.some((toast) => toast.includes(text))),
   /** The value of a native component's attribute, such as `src`, once it matches. */
