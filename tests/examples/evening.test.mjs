@@ -72,6 +72,8 @@ test("three users complete the evening", async () => {
 
   // A new user, who has neither face nor name, is shown the own profile.
   await man.fire("main--face", "chooseavatar", { avatarUrl: PICTURE });
+  await man.fire("main--area", "change", { code: ["440000", "440300"], value: ["广东省", "深圳市"] });
+  await man.sees("广东省 深圳市");
   await man.submit({ nickname: "阿明", gender: "1", age: "30", height: "178" });
   await man.hears("已保存");
   const face = await man.attribute("main--face-image", "src", /^http.*\.png$/);
@@ -87,6 +89,8 @@ test("three users complete the evening", async () => {
   await host.hears("已保存");
   await host.attribute("seat--video", "url", /^rtmp:.*txSecret/);
 
+  await man.open("/pages/me/me", true);
+  await man.sees("广东");
   await man.open("/pages/list/list", true);
   await woman.refresh();
   const cover = await woman.attribute("main--live-cover", "src", /^http/);

@@ -1,11 +1,12 @@
 // The user's profile: face, nickname, gender, age, height, area; and the ways to the money.
 
 const account = require("../../account.js");
+const { provinceOf } = require("../../areas.js");
 const qlive = require("../../qlive.js");
 const { t, tell, toast } = require("../../words.js");
 
 Component({
-  data: { t, me: null, area: null },
+  data: { t, me: null, province: "", area: null },
 
   methods: {
     onLoad() {
@@ -24,7 +25,8 @@ Component({
       } catch (error) {
         tell(error);
       }
-      this.setData({ me: account.me });
+      const { me } = account;
+      this.setData({ me, province: me && provinceOf(me.area) });
     },
 
     chooseFace(event) {
@@ -32,8 +34,8 @@ Component({
     },
 
     chooseArea(event) {
-      const { code, value } = event.detail;
-      this.setData({ area: { code: code[1], name: value.slice(0, 2).join(" ") } });
+      const [province, city] = event.detail.code;
+      this.setData({ area: { code: city || province, name: event.detail.value.slice(0, 2).join(" ") } });
     },
 
     save(event) {
