@@ -57,6 +57,8 @@ async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
     npm = Path(shutil.which("npm") or "npm").resolve()
     await run(npm, "pack", "--silent", "--pack-destination", tmp_path, SDK)
     (tarball,) = tmp_path.glob("*.tgz")
+    publint = SDK / "node_modules" / "publint" / "src" / "cli.js"
+    assert "All good" in await run(publint, "run", tarball, "--strict")
     await run(npm, "install", "--offline", "--no-audit", "--prefix", tmp_path, tarball)
     package = tmp_path / "node_modules" / "qlive-miniprogram"
     options = {
