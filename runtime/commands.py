@@ -141,7 +141,7 @@ async def matchmaker(context: Context, args: argparse.Namespace) -> int:
     before = {"is_matchmaker": user.is_matchmaker} if user else {}
     await context.stores.users.update(args.user_id, is_matchmaker=not args.off)
     if args.off:
-        await context.services.moderation.retire_matchmaker(args.user_id)
+        await context.services.removals.retire_matchmaker(args.user_id)
     await context.stores.audit.done(entry, before, after)
     print(f"{args.user_id} is {'no longer' if args.off else 'now'} a matchmaker.")
     return 0

@@ -33,8 +33,8 @@ from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
 from services.rooms.callbacks import CallbackService
 from services.rooms.live_rooms import LiveRoomService
-from services.rooms.moderation import ModerationService
 from services.rooms.presence import Presence
+from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.room_list import RoomList
 from storage.stores import Stores
@@ -68,7 +68,7 @@ class Services:
             stores,
             groups,
             lambda user_id: self.profiles.show_in_room(user_id),  # noqa: PLW0108 - built later
-            lambda user_id: self.moderation.enforce_ban(user_id),  # noqa: PLW0108 - built later
+            lambda user_id: self.removals.enforce_ban(user_id),  # noqa: PLW0108 - built later
         ).by_kind
         to_css = css_actions(tencent.css)
         css_kinds = (*to_css,)
@@ -84,7 +84,7 @@ class Services:
         self.token_cache = TokenCache(stores.tokens, bus)
         self.evictions = EvictionService(stores.evictions, bus, process_id)
         self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)
-        self.moderation = ModerationService(
+        self.removals = RemovalService(
             stores,
             keeper,
             self.evictions,

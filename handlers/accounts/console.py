@@ -55,7 +55,7 @@ class OpsUserHandler(UserTargetHandler):
     async def patch(self, user_id: str, params: UserChangeRequest) -> OpsUserResponse:
         """Ban or readmit a user, or make them a matchmaker."""
         changes = params.model_dump(exclude_none=True)
-        user = await self.context.services.moderation.change_user(user_id, changes)
+        user = await self.context.services.removals.change_user(user_id, changes)
         return OpsUserResponse.model_validate(user)
 
 

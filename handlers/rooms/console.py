@@ -105,7 +105,7 @@ class OpsRemoveUserHandler(RoomBanTargetHandler):
     async def post(self, live_id: str, params: OpsRemoveUserRequest) -> OkResponse:
         user_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
-        await self.context.services.moderation.remove_user(
+        await self.context.services.removals.remove_user(
             int(live_id), user_id, until, lambda room: room.ban_user(user_id, until, "banned")
         )
         return OkResponse()
@@ -116,7 +116,7 @@ class OpsLiftRoomBanHandler(RoomBanTargetHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def post(self, live_id: str, params: LiftRoomBanRequest) -> OkResponse:
-        await self.context.services.moderation.lift_room_ban(int(live_id), params.user_id)
+        await self.context.services.removals.lift_room_ban(int(live_id), params.user_id)
         return OkResponse()
 
 

@@ -151,7 +151,7 @@ class RemoveUserHandler(ActiveUserHandler):
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
         host_id = self.user.user_id
-        await self.context.services.moderation.remove_user(
+        await self.context.services.removals.remove_user(
             params.live_id,
             target_id,
             until,

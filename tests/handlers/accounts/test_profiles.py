@@ -124,7 +124,7 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
     update, sign = context.services.profiles.update, context.tencent.im.user_sig
 
     async def ban_and_update(*args: Any, **changes: Any) -> User:
-        await context.services.moderation.change_user(anna.id, {"banned": True})
+        await context.services.removals.change_user(anna.id, {"banned": True})
         steps.append("update")
         return await update(*args, **changes)
 

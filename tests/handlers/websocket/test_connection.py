@@ -192,7 +192,7 @@ async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
     look_up = tokens.user_id_of
     end: dict[str, Callable[[], Awaitable[object]]] = {
         "logout": lambda: services.sessions.end(host.id),
-        "ban": lambda: services.moderation.change_user(host.id, {"banned": True}),
+        "ban": lambda: services.removals.change_user(host.id, {"banned": True}),
     }
 
     async def revoke_after_read(token: str) -> str | None:

@@ -19,7 +19,7 @@ async def test_ban_is_completed_when_its_process_dies_after_storing_it(
     anna = await api.guest("anna", 2, host.live_id)
     socket = await anna.connect()
     await socket.next("snapshot")
-    moderation, stores = server.context.services.moderation, server.context.stores
+    removals, stores = server.context.services.removals, server.context.stores
     evict, operator = EvictionService.evict, asyncio.current_task()
 
     async def die_in_request(self: EvictionService, message: Any) -> None:
@@ -29,19 +29,19 @@ async def test_ban_is_completed_when_its_process_dies_after_storing_it(
 
     monkeypatch.setattr(EvictionService, "evict", die_in_request)
     with pytest.raises(ConnectionError):
-        await moderation.change_user(anna.id, {"banned": True, "ban_reason": "rude"})
+        await removals.change_user(anna.id, {"banned": True, "ban_reason": "rude"})
     await until_delivered(server)
     assert await stores.tokens.sessions(anna.id) == []
     assert await stores.members.get(anna.id) is None
     assert await close_code_of(socket) == 4503
-    free = await moderation.change_user(anna.id, {"banned": False})
+    free = await removals.change_user(anna.id, {"banned": False})
     assert (free.banned, free.ban_reason) == (False, "")
 
 
 async def test_lifted_ban_is_not_enforced_any_more(api: ApiFixture, server: ServerProcess) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    moderation, stores = server.context.services.moderation, server.context.stores
-    await moderation.enforce_ban(anna.id)
+    removals, stores = server.context.services.removals, server.context.stores
+    await removals.enforce_ban(anna.id)
     assert len(await stores.tokens.sessions(anna.id)) == 1
     assert await stores.members.get(anna.id)

@@ -15,7 +15,7 @@ from storage.database import Session
 from storage.stores import Stores
 
 
-class ModerationService:
+class RemovalService:
     """Removes and bans users: in the database first, then their sockets, then at Tencent."""
 
     def __init__(
