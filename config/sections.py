@@ -137,6 +137,7 @@ class ImSettings(SettingsSection):
     admin: str = Field(default="administrator", min_length=1)
     callback_token: Secret = ""
     relay: bool = True
+    mute_all: bool = True
 
 
 class LiveSettings(SettingsSection):

@@ -53,6 +53,7 @@ UserId = Annotated[str, StringConstraints(pattern=r"^[0-9]{8}$")]
 Text = Annotated[str, StringConstraints(max_length=512)]
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 BanMinutes = Annotated[Whole, Field(ge=1, le=1440)]
+MuteMinutes = Annotated[Whole, Field(ge=0, le=1440, description="0 lifts the mute.")]
 PictureUrl = Annotated[
     str,
     StringConstraints(

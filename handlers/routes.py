@@ -19,7 +19,7 @@ from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.payments import recharge, webhooks
 from handlers.payouts import withdrawals
-from handlers.rooms import callbacks, mic, rooms
+from handlers.rooms import bans, callbacks, mic, rooms
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -44,7 +44,11 @@ API_ROUTES: list[Route] = [
     Route("qlive_room/refuse_micro/", mic.RefuseMicroHandler, "mic.RefuseMicro"),
     Route("qlive_room/leave_micro/", mic.LeaveMicroHandler, "mic.LeaveMicro"),
     Route("qlive_room/leave_room/", rooms.LeaveRoomHandler, "rooms.LeaveRoom"),
-    Route("qlive_room/put_out/", rooms.RemoveUserHandler, "rooms.PutOut"),
+    Route("qlive_room/put_out/", bans.RemoveUserHandler, "rooms.PutOut"),
+    Route("qlive_room/bans/", bans.RoomBansHandler, "rooms.RoomBans"),
+    Route("qlive_room/let_in/", bans.LetInHandler, "rooms.LetIn"),
+    Route("qlive_room/mute/", bans.MuteHandler, "rooms.Mute"),
+    Route("qlive_room/mute_all/", bans.MuteAllHandler, "rooms.MuteAll"),
     Route("qlive_room/live_end/", rooms.LiveEndHandler, "rooms.LiveEnd"),
     Route("qlive_room/rank/", gifts.RankHandler, "rooms.Rank"),
     Route("qlive_room/day_rank/", gifts.DayRankHandler, "rooms.DayRank"),

@@ -2,6 +2,7 @@
 
 PermissionDenied
 ├── RemovedFromRoom    put_out: removed by the host or an operator, and the ban is not over
+├── BannedByOperator   operator_ban: a ban that the host cannot lift
 ├── NotHost            not_host
 ├── NotMatchmaker      not_matchmaker
 └── NotAMember         not_in_room: reading a room without being a member
@@ -25,6 +26,10 @@ from core.errors import NotFound, PermissionDenied, StateConflict
 
 class RemovedFromRoom(PermissionDenied):
     code, detail = "put_out", "You have been removed from this room."
+
+
+class BannedByOperator(PermissionDenied):
+    code, detail = "operator_ban", "Only an operator can let this user in again."
 
 
 class NotHost(PermissionDenied):

@@ -1,6 +1,6 @@
 """Numbered events of a room and their payloads, as sent over WebSocket.
 
-Times are milliseconds since 1970. Every event about a person carries their `Face`.
+Times are milliseconds since 1970. Every event about a person carries their `Face`, except `mute`.
 """
 
 from collections.abc import Mapping
@@ -112,8 +112,21 @@ class RoomInfo(TypedDict):
     room_image: str
 
 
+class ChatMute(TypedDict):
+    """The host muted a user in the chat until `until`; 0: the mute is over."""
+
+    user_id: str
+    until: int
+
+
+class ChatMuteAll(TypedDict):
+    """Only the host may write in the chat, or everyone again."""
+
+    mute_all: bool
+
+
 class LiveEndEvent(Face):
-    """The live ended, and with it all seats and applications."""
+    """The live ended, and with it all seats, applications and mutes."""
 
     reason: EndReason
 
@@ -150,6 +163,8 @@ EVENT_PAYLOADS: dict[str, type] = {
     "profile": ProfileChange,
     "group": GroupChange,
     "room_info": RoomInfo,
+    "mute": ChatMute,
+    "mute_all": ChatMuteAll,
     "gift": GiftEvent,
     LAST_EVENT_TYPE: LiveEndEvent,
 }

@@ -1,4 +1,4 @@
-"""Rules of a live room: membership, seats, applications, invitations and bans.
+"""Rules of a live room: membership, seats, applications, invitations, bans and mutes.
 
 Every rule is one method. It checks everything before it changes the room, so an error leaves the
 room unchanged; the keeper saves the changes and events in one write. Times are in ms.
@@ -10,6 +10,7 @@ from typing import Literal
 from core.errors import InvalidParameter
 from rooms.errors import (
     AlreadyOnMic,
+    BannedByOperator,
     HostMustEnd,
     NoGender,
     NotAdmitted,
@@ -23,6 +24,7 @@ from rooms.errors import (
 from rooms.events import (
     DEPARTURE_REASONS,
     LAST_EVENT_TYPE,
+    ChatMuteAll,
     EndReason,
     GiftEvent,
     GroupChange,
@@ -37,7 +39,7 @@ from rooms.events import (
     RoomInfo,
 )
 from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, Role, SeatName
-from rooms.state import MARKS, Application, RoomState, Seat, Status
+from rooms.state import MARKS, MAX_MARKS, Application, RoomState, Seat, Status
 
 __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 
@@ -66,8 +68,10 @@ class Room(RoomState):
         self.male = self.female = None
         self.applications, self.removed, self.admitted = {}, {}, {}
         self.blocked = self.active_bans(now)
+        barred_ids = self.barred.keys() & self.blocked.keys()
+        self.barred = {user_id: self.barred[user_id] for user_id in barred_ids}
         self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
-        self.touched |= {"applications", "blocked", "removed", "admitted"}
+        self.touched |= {"applications", "blocked", "barred", "removed", "admitted"}
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
@@ -86,6 +90,7 @@ class Room(RoomState):
         self.male = self.female = None
         self.applications = {}
         self.status = "ended"
+        self._end_mutes()
         self.touched |= {"male", "female", "status", "applications"}
         data: LiveEndEvent = {**self.owner.person.face(), "reason": reason}
         self._add_event(LAST_EVENT_TYPE, data)
@@ -140,12 +145,18 @@ class Room(RoomState):
         return self.ban_user(user_id, until, "host")
 
     def ban_user(self, user_id: str, until: int, reason: str) -> bool:
-        """Remove and ban a user without the check of the host; operators' `reason` is `banned`."""
+        """Remove and ban a user without the check of the host; operators' `reason` is `banned`.
+
+        The host's ban does not shorten an operator's.
+        """
         if user_id == self.host_id:
             raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
             raise NotLive
-        self._add_ban(user_id, until)
+        self._add_ban(user_id, max(until, self.barred.get(user_id, 0)))
+        if reason == "banned":
+            self.barred[user_id] = self.blocked[user_id]
+            self.touched.add(f"barred.{user_id}")
         self._unmark_all(user_id)  # the ban replaces the marks; lifting the ban lifts all
         on_mic = self.seat_of(user_id) is not None
         self.remove_banned(user_id, reason)
@@ -155,6 +166,45 @@ class Room(RoomState):
         """Remove an already banned user and have all their sockets closed."""
         self.remove_member(user_id, reason)
         self.banned_until_left.add(user_id)
+
+    def let_in(self, host_id: str, user_id: str, now: int) -> None:
+        """The host lifts a ban; no error for a user who is not banned."""
+        if host_id != self.host_id:
+            raise NotHost
+        if self.barred.get(user_id, 0) > now:
+            raise BannedByOperator
+        self.lift_ban(user_id)
+
+    # ---- mutes in the chat
+
+    def mute(self, host_id: str, user_id: str, until: int) -> None:
+        """The host mutes a user in the chat until `until` (ms), also while the user is away; 0
+        lifts the mute.
+
+        The end of the live ends all mutes.
+        """
+        if host_id != self.host_id:
+            raise NotHost
+        if user_id == host_id:
+            raise InvalidParameter({"user_id": "the host cannot be muted"})
+        if not self.live:
+            raise NotLive
+        if until and user_id not in self.muted and len(self.muted) >= MAX_MARKS:
+            self._set_mute(min(self.muted, key=self.muted.__getitem__), 0)
+        self._set_mute(user_id, until)
+
+    def set_mute_all(self, host_id: str, *, on: bool) -> None:
+        """The host closes the chat for everyone else, or opens it."""
+        if host_id != self.host_id:
+            raise NotHost
+        if not self.live:
+            raise NotLive
+        if on == self.mute_all:
+            return
+        self.mute_all = on
+        self.touched.add("mute_all")
+        data: ChatMuteAll = {"mute_all": on}
+        self._add_event("mute_all", data)
 
     # ---- lost and restored connections
 
@@ -319,10 +369,12 @@ class Room(RoomState):
             self._end_application(target, reason)
 
     def expire(self, now: int) -> None:
-        """End applications, invitations and removals from the mic that have expired."""
+        """End applications, invitations, removals from the mic and mutes that have expired."""
         for mark in MARKS:
             ended = [user_id for user_id, until in self._marks(mark).items() if until <= now]
             self._unmark(mark, *ended)
+        for user_id in [user_id for user_id, until in self.muted.items() if until <= now]:
+            self._set_mute(user_id, 0)
         for application in list(self.applications.values()):
             if application.expires_at <= now:
                 self._end_application(application.person.user_id, "expired")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from rooms.events import (
     GIVEN_UP_REASONS,
+    ChatMute,
     LeaveReason,
     MicroLeave,
     MicroRefuse,
@@ -35,8 +36,9 @@ MAX_BANS = 2_000
 """Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
 dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
 MAX_MARKS = 100
-"""Guests that a room remembers as taken off the mic, and members as admitted by a message. With
-more, the mark that ends first is dropped; only a host who plays with many accounts has more."""
+"""Guests that a room remembers as taken off the mic, members as admitted by a message, and muted
+users. With more, the mark that ends first is dropped; only a host who plays with many accounts has
+more."""
 
 
 class SeatShown(Face):
@@ -54,6 +56,13 @@ class Applicant(Face):
     expires_at: int
 
 
+class MutedUser(TypedDict):
+    """A user whom the host muted in the chat until `until`."""
+
+    user_id: str
+    until: int
+
+
 class Snapshot(TypedDict):
     """State of a room when the socket opens; the events that follow change it."""
 
@@ -65,6 +74,8 @@ class Snapshot(TypedDict):
     male: SeatShown | None
     female: SeatShown | None
     applicants: list[Applicant]
+    muted: list[MutedUser]
+    mute_all: bool
     audience_count: int
     num_list: list[int]
 
@@ -133,6 +144,12 @@ class RoomState:
     applications: dict[str, Application] = field(default_factory=dict)
     blocked: dict[str, int] = field(default_factory=dict)
     """User id -> end of the ban (ms)."""
+    barred: dict[str, int] = field(default_factory=dict)
+    """Those of the bans that an operator set."""
+    muted: dict[str, int] = field(default_factory=dict)
+    """User id -> end (ms) of the mute in the chat of the present live."""
+    mute_all: bool = False
+    """Whether only the host may write in the chat of the present live."""
     members: dict[str, Member] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     """Guests whom the host took off the mic: user id -> time (ms) until which they need an
@@ -248,6 +265,11 @@ class RoomState:
             "male": self.male.shown(play_url) if self.male else None,
             "female": self.female.shown(play_url) if self.female else None,
             "applicants": [application.shown() for application in queue],
+            "muted": [
+                {"user_id": user_id, "until": until}
+                for user_id, until in sorted(self.muted.items())
+            ],
+            "mute_all": self.mute_all,
             "audience_count": counts.audience if self.live else 0,
             "num_list": counts.num_list,
         }
@@ -306,6 +328,28 @@ class RoomState:
         """Lift a ban; no error for a user who is not banned."""
         if self.blocked.pop(user_id, None) is not None:
             self.touched.add(f"blocked.{user_id}")
+        if self.barred.pop(user_id, None) is not None:
+            self.touched.add(f"barred.{user_id}")
+
+    def _set_mute(self, user_id: str, until: int) -> None:
+        """Mute a user until then (ms), or lift the mute (0); there is an event if that is new."""
+        if self.muted.get(user_id, 0) == until:
+            return
+        if until:
+            self.muted[user_id] = until
+        else:
+            del self.muted[user_id]
+        self.touched.add(f"muted.{user_id}")
+        data: ChatMute = {"user_id": user_id, "until": until}
+        self._add_event("mute", data)
+
+    def _end_mutes(self) -> None:
+        """With the live, whose last event says so."""
+        self.touched |= {f"muted.{user_id}" for user_id in self.muted}
+        self.muted = {}
+        if self.mute_all:
+            self.mute_all = False
+            self.touched.add("mute_all")
 
     def _mark(self, name: Mark, user_id: str, until: int) -> None:
         marks = self._marks(name)

@@ -50,6 +50,8 @@ NAME_BYTES = 30
 GROUP_FACE_BYTES = 100
 PROFILE_BYTES = 500
 MESSAGE_BYTES = 8 * 1024
+NO_CALLBACKS = ["ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback"]
+"""Callbacks that IM does not send about our own messages."""
 MUTED_AT_ONCE = 500
 MUTED_FOR_EVER = 4294967295  # seconds
 
@@ -161,6 +163,15 @@ class ImClient:
             }
             await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
 
+    async def mute_group(self, group_id: str, *, on: bool) -> None:
+        """Closes a group for all but its owner, or opens it; ImGroupMissing.
+
+        Does nothing if `im.mute_all` is off.
+        """
+        if self._settings.mute_all:
+            body = {"GroupId": group_id, "MuteAllMember": "On" if on else "Off"}
+            await self._command("group_open_http_svc/modify_group_base_info", body)
+
     async def send_group_msg(
         self,
         group_id: str,
@@ -178,6 +189,7 @@ class ImClient:
             "Random": random,
             "MsgPriority": priority,
             "MsgBody": _text_body(text),
+            "ForbidCallbackControl": NO_CALLBACKS,
         }
         await self._command("group_open_http_svc/send_group_msg", body)
 
@@ -193,6 +205,7 @@ class ImClient:
             "MsgLifeTime": seconds,
             "MsgRandom": random,
             "MsgBody": _text_body(text),
+            "ForbidCallbackControl": NO_CALLBACKS,
         }
         await self._command("openim/sendmsg", body, account=to)
 

@@ -32,6 +32,15 @@ export interface components {
         CancelWithdrawalRequest: {
             withdrawal_id: string;
         };
+        /** @description The host muted a user in the chat until `until`; 0: the mute is over. */
+        ChatMute: {
+            user_id: string;
+            until: number;
+        };
+        /** @description Only the host may write in the chat, or everyone again. */
+        ChatMuteAll: {
+            mute_all: boolean;
+        };
         Configs: {
             [key: string]: unknown;
         };
@@ -143,7 +152,7 @@ export interface components {
             /** @enum {integer} */
             like_state: 0 | 1;
         };
-        /** @description The live ended, and with it all seats and applications. */
+        /** @description The live ended, and with it all seats, applications and mutes. */
         LiveEndEvent: {
             user_id: string;
             nickname: string;
@@ -269,6 +278,21 @@ export interface components {
             /** @enum {string} */
             reason: "refused" | "withdrawn" | "expired" | "host" | "left" | "offline" | "banned";
         };
+        MuteAllRequest: {
+            live_id: number | string;
+            on: boolean;
+        };
+        MuteRequest: {
+            live_id: number | string;
+            user_id: string;
+            /** @description 0 lifts the mute. */
+            minutes: number | string;
+        };
+        /** @description A user whom the host muted in the chat until `until`. */
+        MutedUser: {
+            user_id: string;
+            until: number;
+        };
         NewUser: {
             token: string;
             user_id: string;
@@ -361,6 +385,18 @@ export interface components {
             user_id: string;
             minutes?: number | string;
         };
+        /** @description A user banned from the room until `until` (ms); `by_operator`: the host cannot lift it. */
+        RoomBanView: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            until: number;
+            by_operator: boolean;
+        };
+        RoomBans: components["schemas"]["RoomBanView"][];
+        RoomBansRequest: {
+            live_id: number | string;
+        };
         /** @description The room has another name or picture. */
         RoomInfo: {
             room_name: string;
@@ -404,6 +440,8 @@ export interface components {
             male: components["schemas"]["SeatShown"] | null;
             female: components["schemas"]["SeatShown"] | null;
             applicants: components["schemas"]["Applicant"][];
+            muted: components["schemas"]["MutedUser"][];
+            mute_all: boolean;
             audience_count: number;
             num_list: number[];
         };
@@ -571,6 +609,8 @@ export type Applicant = components['schemas']['Applicant'];
 export type Block = components['schemas']['Block'];
 export type BlockList = components['schemas']['BlockList'];
 export type CancelWithdrawalRequest = components['schemas']['CancelWithdrawalRequest'];
+export type ChatMute = components['schemas']['ChatMute'];
+export type ChatMuteAll = components['schemas']['ChatMuteAll'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
@@ -609,6 +649,9 @@ export type MicroApply = components['schemas']['MicroApply'];
 export type MicroInvite = components['schemas']['MicroInvite'];
 export type MicroLeave = components['schemas']['MicroLeave'];
 export type MicroRefuse = components['schemas']['MicroRefuse'];
+export type MuteAllRequest = components['schemas']['MuteAllRequest'];
+export type MuteRequest = components['schemas']['MuteRequest'];
+export type MutedUser = components['schemas']['MutedUser'];
 export type NewUser = components['schemas']['NewUser'];
 export type NewWithdrawalRequest = components['schemas']['NewWithdrawalRequest'];
 export type Ok = components['schemas']['Ok'];
@@ -623,6 +666,9 @@ export type Rank = components['schemas']['Rank'];
 export type RankRequest = components['schemas']['RankRequest'];
 export type Receiver = components['schemas']['Receiver'];
 export type RemoveUserRequest = components['schemas']['RemoveUserRequest'];
+export type RoomBanView = components['schemas']['RoomBanView'];
+export type RoomBans = components['schemas']['RoomBans'];
+export type RoomBansRequest = components['schemas']['RoomBansRequest'];
 export type RoomInfo = components['schemas']['RoomInfo'];
 export type SeatShown = components['schemas']['SeatShown'];
 export type Seated = components['schemas']['Seated'];
@@ -658,6 +704,8 @@ export interface EventData {
   profile: ProfileChange;
   group: GroupChange;
   room_info: RoomInfo;
+  mute: ChatMute;
+  mute_all: ChatMuteAll;
   gift: GiftEvent;
   live_end: LiveEndEvent;
 }
@@ -703,6 +751,14 @@ export interface Calls {
   leaveRoom(params: LeaveRoomRequest): Promise<Ok>;
   /** Remove a user from the room, as its host, and ban them from it for `minutes`. */
   putOut(params: RemoveUserRequest): Promise<Ok>;
+  /** The users who are banned from the room, for its host. */
+  roomBans(params: RoomBansRequest): Promise<RoomBans>;
+  /** Lift a user's ban from the room, as its host. */
+  letIn(params: InviteMicroRequest): Promise<Ok>;
+  /** Mute a user in the room's chat, as its host, for `minutes`, and no longer than the live. */
+  mute(params: MuteRequest): Promise<Ok>;
+  /** Close the room's chat for everyone but its host until the live ends, or open it. */
+  muteAll(params: MuteAllRequest): Promise<Ok>;
   /** End the live, as its host; all members are removed. */
   liveEnd(params: LiveRequest): Promise<Ok>;
   /** Gift ranking of the room's current live, or of the last one until the next starts. */

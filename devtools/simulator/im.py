@@ -39,6 +39,7 @@ class SimulatedIm:
             "/v4/group_open_http_svc/get_group_info": self._get_group_info,
             "/v4/group_open_http_svc/destroy_group": self._destroy_group,
             "/v4/group_open_http_svc/forbid_send_msg": sanctions.forbid_send_msg,
+            "/v4/group_open_http_svc/modify_group_base_info": sanctions.modify_group_base_info,
             "/v4/group_open_http_svc/send_group_msg": messages.send_group_msg,
             "/v4/openim/sendmsg": messages.sendmsg,
         }

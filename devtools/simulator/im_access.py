@@ -25,7 +25,10 @@ class SimulatedSanctions:
     """
 
     def __init__(
-        self, groups: Container[object], accounts: Container[object], now: Callable[[], float]
+        self,
+        groups: dict[str, dict[str, Any]],
+        accounts: Container[object],
+        now: Callable[[], float],
     ) -> None:
         self.kicked: dict[str, int] = {}
         self._groups = groups
@@ -50,11 +53,24 @@ class SimulatedSanctions:
         self.muted.setdefault(group_id, {}).update(dict.fromkeys(user_ids, until))
         return 0, {}
 
+    def modify_group_base_info(self, content: dict[str, Any]) -> Outcome:
+        """Only `MuteAllMember`; whether more than the owner may write then is not documented."""
+        group = self._groups.get(str(content.get("GroupId")))
+        if group is None:
+            return GROUP_NOT_FOUND, {}
+        if content["MuteAllMember"] not in ("On", "Off"):
+            raise ValueError
+        group["MuteAllMember"] = content["MuteAllMember"]
+        return 0, {}
+
     def forget_group(self, group_id: str) -> None:
         """Drop the mutes of a dissolved group."""
         self.muted.pop(group_id, None)
 
     def is_muted(self, group_id: str, user_id: str) -> bool:
+        group = self._groups.get(group_id, {})
+        if group.get("MuteAllMember") == "On" and user_id != group.get("Owner_Account"):
+            return True
         return self.muted.get(group_id, {}).get(user_id, 0) > self._now()
 
     def ended(self, user_id: str, signed_at: int) -> bool:

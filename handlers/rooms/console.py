@@ -8,11 +8,11 @@ from handlers.base import endpoint
 from handlers.context import Context
 from handlers.models import OkResponse, Page, ReasonRequest, SearchRequest
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
+from handlers.rooms.bans import room_bans
 from handlers.rooms.mic import play_url
 from handlers.rooms.models import (
     LiftRoomBanRequest,
     OpsRemoveUserRequest,
-    RoomBanView,
     RoomDetailRequest,
     RoomDetailResponse,
     RoomRowResponse,
@@ -49,14 +49,9 @@ class OpsRoomHandler(OperatorHandler):
         context = self.context
         room = await context.keeper.load(int(live_id))
         counts = await context.stores.members.counts([(room.live_id, room.epoch)])
-        bans = room.active_bans(now_ms())
-        faces = [user.person().face() for user in await context.stores.users.find_many(list(bans))]
         return RoomDetailResponse(
             **dict(_row(self, room, counts[room.live_id])),
-            put_out=[
-                RoomBanView.model_validate({**face, "until": bans[face["user_id"]]})
-                for face in faces
-            ],
+            put_out=await room_bans(context, room),
             events=await _events(context, room, params),
         )
 

@@ -10,6 +10,7 @@ from handlers.models import (
     BanMinutes,
     Gender,
     LiveRequest,
+    MuteMinutes,
     Number,
     PageRequest,
     PictureUrl,
@@ -49,6 +50,14 @@ class RemoveUserRequest(InviteMicroRequest):
     """`minutes`: how long the user is banned from the room."""
 
     minutes: BanMinutes = 60
+
+
+class MuteRequest(InviteMicroRequest):
+    minutes: MuteMinutes
+
+
+class MuteAllRequest(LiveRequest):
+    on: Annotated[bool, Field(examples=[True])]
 
 
 class LiftRoomBanRequest(ReasonRequest):
@@ -157,12 +166,17 @@ class RoomRowResponse(Response):
 
 
 class RoomBanView(Response):
-    """A user banned from the room until `until` (ms)."""
+    """A user banned from the room until `until` (ms); `by_operator`: the host cannot lift it."""
 
     user_id: str
     nickname: str
     face_url: str
     until: int
+    by_operator: bool
+
+
+class RoomBansResponse(RootModel[list[RoomBanView]]):
+    pass
 
 
 class RoomDetailResponse(RoomRowResponse):

@@ -1,8 +1,7 @@
-"""Rooms: list, enter, members, open, remove a user, end, leave."""
+"""Rooms: list, enter, members, open, end, leave."""
 
 import asyncio
 
-from core.clock import now_ms
 from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
@@ -18,7 +17,6 @@ from handlers.rooms.models import (
     OnMicResponse,
     PlayerResponse,
     PlayUrlResponse,
-    RemoveUserRequest,
     UpdateRoomRequest,
     UsersInfoRequest,
     UsersInRoomResponse,
@@ -36,7 +34,6 @@ from rooms.errors import (
 from rooms.members import MemberCounts
 from rooms.room import Room, Seat
 from services.errors import AccountBanned
-from storage.errors import UserNotFound
 from tencent.errors import ServiceUnavailable
 
 
@@ -139,23 +136,6 @@ class UpdateRoomHandler(ActiveUserHandler):
     async def post(self, params: UpdateRoomRequest) -> OkResponse:
         await self.context.services.live_rooms.update_info(
             params.live_id, self.user.user_id, params.room_name, params.room_image
-        )
-        return OkResponse()
-
-
-class RemoveUserHandler(ActiveUserHandler):
-    """Remove a user from the room, as its host, and ban them from it for `minutes`."""
-
-    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
-    async def post(self, params: RemoveUserRequest) -> OkResponse:
-        target_id = (await self.context.stores.users.get(params.user_id)).user_id
-        until = now_ms() + params.minutes * 60_000
-        host_id = self.user.user_id
-        await self.context.services.removals.remove_user(
-            params.live_id,
-            target_id,
-            until,
-            lambda room: room.remove_user(host_id, target_id, until),
         )
         return OkResponse()
 

@@ -57,7 +57,7 @@ class GroupService:
             await self.replace(live_id, group_id)
         else:
             if is_new:
-                await self._mute_removed(live_id)
+                await self._mute_again(live_id)
             await self._groups.mark_ready(live_id, group_id)
 
     async def replace(self, live_id: int, dissolved: str) -> None:
@@ -74,20 +74,23 @@ class GroupService:
         if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
             self.replaced += 1
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
-        await self._mute_removed(live_id)
+        await self._mute_again(live_id)
         await self._groups.mark_ready(live_id, group_id)
 
-    async def _mute_removed(self, live_id: int) -> None:
-        """Order the mutes of the room's removed users in its new group, by one write.
+    async def _mute_again(self, live_id: int) -> None:
+        """Order the mutes of the room in its new group, those of all users by one write.
 
         A room may have thousands of them: they use the lane of the groups, so that they delay no
         kick and no mute of another room.
         """
-        banned = (await self._keeper.load(live_id)).active_bans(now_ms())
+        room = await self._keeper.load(live_id)
         mutes = {
-            f"{live_id}:{user_id}": {"user_id": user_id, "live_id": live_id} for user_id in banned
+            f"{live_id}:{user_id}": {"user_id": user_id, "live_id": live_id}
+            for user_id in {**room.active_bans(now_ms()), **room.muted}
         }
         await self._outbox.add_urgent(MUTE_AGAIN, mutes)
+        if room.mute_all:
+            await self._outbox.add("mute_all", {"live_id": live_id}, urgent=True)
 
     async def _create_at_im(self, group_id: str, host: Person) -> bool:
         """Whether the group is new."""

@@ -51,6 +51,7 @@ class ImActions:
             "kick": self._kick,
             "mute": self._mute,
             MUTE_AGAIN: self._mute,
+            "mute_all": self._mute_all,
         }
 
     async def _import_account(self, payload: Payload) -> None:
@@ -92,14 +93,30 @@ class ImActions:
             try:
                 await self._im.forbid_send_msg(room.group_id, [user.user_id], _seconds_to(until))
             except ImGroupMissing:
-                # GroupService orders the mutes for the new group. A room that is not live gets its
-                # group, and the mutes with it, when its next live starts.
-                if room.live:
-                    await queue_group_message(
-                        self._stores.outbox, REPLACE, room.live_id, room.group_id
-                    )
+                await self._replace_group(room)
                 return
             sent = room.group_id, until
+
+    async def _mute_all(self, payload: Payload) -> None:
+        """Closes or opens a room's group; again if that has changed meanwhile, as `_mute`."""
+        sent: tuple[str, bool] | None = None
+        while room := await self._stores.rooms.read(payload["live_id"]):
+            if sent == (room.group_id, room.mute_all):
+                return
+            try:
+                await self._im.mute_group(room.group_id, on=room.mute_all)
+            except ImGroupMissing:
+                await self._replace_group(room)
+                return
+            sent = room.group_id, room.mute_all
+
+    async def _replace_group(self, room: Room) -> None:
+        """Order a new group of a live room, for which GroupService orders the mutes.
+
+        A room that is not live gets its group, and the mutes with it, when its next live starts.
+        """
+        if room.live:
+            await queue_group_message(self._stores.outbox, REPLACE, room.live_id, room.group_id)
 
 
 def css_actions(css: CssClient) -> Actions:
@@ -117,7 +134,8 @@ def muted_until(user: User, room: Room, now: int) -> float:
     """When the user may chat in the room's group again: ms, 0 for now, infinite under a ban."""
     if user.banned and user.muted_in == room.live_id:
         return inf
-    return room.blocked[user.user_id] if room.is_banned(user.user_id, now) else 0
+    until = max(room.blocked.get(user.user_id, 0), room.muted.get(user.user_id, 0))
+    return until if until > now else 0
 
 
 def _seconds_to(until: float) -> int:

@@ -1,9 +1,10 @@
-"""Removes users from a room, from all rooms, or from hosting; on every process."""
+"""Removes users from a room, from all rooms, or from hosting, on every process; mutes in chats."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
 from rooms.room import Room
@@ -51,6 +52,16 @@ class RemovalService:
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
             await self._stores.outbox.add("kick_out", payload, urgent=True)
             self._im_safety_outbox.nudge()
+
+    async def let_in(self, live_id: int, host_id: str, user_id: str) -> None:
+        """As `lift_room_ban`, by the host; BannedByOperator."""
+        await self._keeper.change(live_id, lambda room: room.let_in(host_id, user_id, now_ms()))
+        self._im_safety_outbox.nudge()
+
+    async def mute(self, live_id: int, rule: Callable[[Room], None]) -> None:
+        """Mute by a rule in the room, whose change orders the mute at IM."""
+        await self._keeper.change(live_id, rule)
+        self._im_safety_outbox.nudge()
 
     async def lift_room_ban(self, live_id: int, user_id: str) -> None:
         """Let a removed user enter and chat again; no error for one who is not banned there."""

@@ -118,9 +118,11 @@ class RoomStore:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
         self._drop_streams(room, batch)
-        for user_id in _changed_bans(room):
+        for user_id in _changed_mutes(room):
             mute = {"user_id": user_id, "live_id": room.live_id}
             self._outbox.add_to(batch, "mute", mute, urgent=True)
+        if "mute_all" in room.touched:
+            self._outbox.add_to(batch, "mute_all", {"live_id": room.live_id}, urgent=True)
         for add in add_writes:
             add(batch)
         await self._commits.commit(batch)
@@ -183,7 +185,7 @@ class RoomStore:
         return {row["_id"]: (row["epoch"], row["version"]) async for row in found}
 
     async def due(self, now: int) -> list[int]:
-        """Rooms with an expired application or invitation; `now` in ms."""
+        """Rooms with an expired application, invitation or mute; `now` in ms."""
         found = self._rooms.find({"due_at": {"$lte": now}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
@@ -256,6 +258,9 @@ def room_from(document: Document) -> Room:
             for user_id, row in document["applications"].items()
         },
         blocked={**document["blocked"]},
+        barred={**document.get("barred", {})},
+        muted={**document.get("muted", {})},
+        mute_all=document.get("mute_all", False),
         removed={**document["removed"]},
         admitted={**document.get("admitted", {})},
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
@@ -298,13 +303,17 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     for event in events:
         sets[f"log.{event.seq % LOG_SIZE}"] = _log_row(event)
     expiries = [application.expires_at for application in room.applications.values()]
+    expiries += room.muted.values()
     (sets if expiries else unsets)["due_at"] = min(expiries, default="")  # the index is sparse
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 
 
-def _changed_bans(room: Room) -> list[str]:
-    """Users to mute or unmute in the chat group: whose ban was set or lifted."""
-    return sorted(name[len("blocked.") :] for name in room.touched if name.startswith("blocked."))
+def _changed_mutes(room: Room) -> list[str]:
+    """Users to mute or unmute in the chat group: whose ban or mute was set or has ended."""
+    fields = [name.partition(".") for name in room.touched]
+    return sorted(
+        {user_id for head, _, user_id in fields if head in ("blocked", "muted") and user_id}
+    )
 
 
 def _log_row(event: NumberedEvent) -> Document:

@@ -24,7 +24,7 @@ HOSTS = {1: HOST, 2: MING}
 COVERS = {1: "", 2: "https://cover"}
 PERSONS = (HOST, MING, BERT, CARL, ANNA, DORA, KIM)
 SIGNATURES = itertools.count()
-QUEUE_SIZE = 2
+QUEUE_SIZE = MAX_MUTES = 2
 ADMISSIONS: tuple[Admission, ...] = ("applied", "applied", "applied", "invited", "open", "open")
 REASONS = ("left", "offline", "banned")
 
@@ -35,6 +35,7 @@ Rule = Callable[[Room], Any]
 def short_queues() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rooms.room.QUEUE_SIZE", QUEUE_SIZE)
+        patch.setattr("rooms.room.MAX_MARKS", MAX_MUTES)
         yield
 
 
@@ -57,7 +58,8 @@ STEPS = st.builds(
         ["enter"] * 4 + ["apply"] * 4 + ["invite"] * 4 + ["accept"] * 8 + ["open"] * 2
         + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3 + ["info"] * 2 + ["admit"] * 2
         + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
-        + ["clear_mic"] * 5 + ["leave", "leave_all", "gift", "group", "nothing", "end", "close"]
+        + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3
+        + ["let_in", "leave", "leave_all", "gift", "group", "nothing", "end", "close"]
     ),
     live_id=st.sampled_from([1, 1, 1, 1, 1, 2]),
     actor=st.sampled_from(PERSONS),
@@ -174,6 +176,15 @@ class RoomModel:
             "remove": lambda room: room.remove_user(
                 room.host_id if step.choice else actor.user_id, target.user_id, self.now + 60_000
             ),
+            "mute": lambda room: room.mute(
+                room.host_id if step.choice else actor.user_id,
+                target.user_id,
+                self.now + 40_000 if step.choice % 3 else 0,
+            ),
+            "mute_all": lambda room: room.set_mute_all(
+                room.host_id if step.choice else actor.user_id, on=step.choice > 2
+            ),
+            "let_in": lambda room: room.let_in(actor.user_id, target.user_id, self.now),
             "profile": lambda room: room.update_profile(
                 Person(actor.user_id, stream, f"https://faces/{stream}", step.choice % 3)
             ),
@@ -290,6 +301,8 @@ class RoomModel:
             assert not members
             assert not guests
             assert not room.applications
+            assert not room.muted
+            assert not room.mute_all
             return
         for name, person in guests.items():
             assert SEAT_OF_GENDER[person.gender] == name

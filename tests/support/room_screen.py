@@ -73,9 +73,16 @@ class Screen:
     def _gift(self, data: Frame) -> None:
         """A gift changes nothing in the snapshot."""
 
+    def _mute(self, data: Frame) -> None:
+        others = [row for row in self._room["muted"] if row["user_id"] != data["user_id"]]
+        assert data["until"] or len(others) < len(self._room["muted"]), data
+        rows = [*others, data] if data["until"] else others
+        self._room["muted"] = sorted(rows, key=lambda row: row["user_id"])
+
     def _live_end(self, data: Frame) -> None:
         assert data["user_id"] == self._room["owner"]["user_id"]
         self._room.update(status="ended", male=None, female=None, applicants=[])
+        self._room.update(muted=[], mute_all=False)
 
     def _replace_fields(self, data: Frame) -> None:
         changed = {name: data[name] for name in data.keys() & self._room.keys()}

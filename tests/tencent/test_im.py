@@ -18,6 +18,7 @@ from tencent.errors import (
 )
 from tencent.im import (
     MISCONFIGURATION_CODES,
+    NO_CALLBACKS,
     TRANSIENT_CODES,
     ImClient,
     truncate_utf8,
@@ -89,6 +90,7 @@ async def test_requests_are_those_of_the_documentation(scripted, vectors):
     for path in ("/group_open_http_svc/send_group_msg", "/openim/sendmsg"):
         del documented[path]["From_Account"]  # by default the administrator, who sends
         documented[path]["MsgBody"] = text
+        documented[path]["ForbidCallbackControl"] = NO_CALLBACKS
     for path, call in {
         "/im_open_login_svc/account_import": im.account_import("u_10001", "小红", url),
         "/im_open_login_svc/kick": im.kick("u_10001"),
@@ -127,6 +129,19 @@ async def test_more_than_500_users_are_muted_in_several_commands(scripted):
     assert [len(body["Members_Account"]) for body in bodies] == [500, 500, 1]
     assert [user for body in bodies for user in body["Members_Account"]] == users
     assert {body["MuteTime"] for body in bodies} == {4294967295}
+
+
+@pytest.mark.parametrize("mute_all", [True, False])
+async def test_a_group_is_closed_and_opened_unless_that_is_left_to_the_callback(
+    scripted, *, mute_all
+):
+    im, service = scripted(SUCCESS)
+    im._settings = im._settings.model_copy(update={"mute_all": mute_all})
+    for on in (True, False):
+        await im.mute_group("room_1", on=on)
+    path = "/v4/group_open_http_svc/modify_group_base_info"
+    bodies = [{"GroupId": "room_1", "MuteAllMember": state} for state in ("On", "Off")]
+    assert sent(service) == ([(path, body) for body in bodies] if mute_all else [])
 
 
 async def test_message_over_8_kb_is_not_sent(scripted):

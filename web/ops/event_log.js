@@ -18,8 +18,10 @@ export function sentence({ type, data }) {
   if (type === "gift") {
     Object.assign(values, { name: nameOf(data.from), to: nameOf(data.to), gift: data.gift.name, n: data.num, gold: formatInteger(data.gold) });
   }
-  const text = t(`event.${type}`, values);
-  return text === `event.${type}` ? t("event.other", { type }) : text;
+  const lifts = (type === "mute" && !data.until) || (type === "mute_all" && !data.mute_all);
+  const key = `event.${lifts ? `un${type}` : type}`;
+  const text = t(key, values);
+  return text === key ? t("event.other", { type }) : text;
 }
 
 /**

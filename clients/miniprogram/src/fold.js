@@ -74,7 +74,15 @@ const CHANGES = {
   live_pause: () => ({ status: "paused" }),
   live_resume: () => ({ status: "live" }),
   profile: updateProfile,
-  live_end: () => ({ status: "ended", male: null, female: null, applicants: [] }),
+  mute: setMute,
+  live_end: () => ({
+    status: "ended",
+    male: null,
+    female: null,
+    applicants: [],
+    muted: [],
+    mute_all: false,
+  }),
 };
 
 function has(object, name) {
@@ -110,6 +118,12 @@ function setAway(room, data, away) {
   const occupant = name && room[name];
   if (!occupant || occupant.user_id !== data.user_id) return {};
   return { [name]: Object.assign({}, occupant, { away }) };
+}
+
+function setMute(room, { user_id, until }) {
+  const muted = room.muted.filter((row) => row.user_id !== user_id);
+  if (until) muted.push({ user_id, until });
+  return { muted: muted.sort((a, b) => (a.user_id < b.user_id ? -1 : 1)) };
 }
 
 function updateProfile(room, data) {

@@ -17,7 +17,7 @@ from tencent.service_client import ServiceClient
 from tests.support.keeper import RecordingListener
 from tests.support.room_builders import BERT, CARL, HOST
 from tests.support.storage import StoresFixture
-from tests.support.stored_rooms import load_room, open_room, remove_user
+from tests.support.stored_rooms import change_room, load_room, open_room, remove_user
 from tests.support.tencent import Clock
 
 OTHERS = {"Owner_Account": "other_owner"}
@@ -90,17 +90,26 @@ async def test_room_gets_a_new_group_for_one_that_was_dissolved(groups: GroupFix
     assert groups.listener.calls == [("publish", live_id, (1, "group"))]
 
 
-async def test_users_removed_from_the_room_are_muted_in_a_new_group(groups: GroupFixture) -> None:
+async def test_users_removed_from_the_room_or_muted_are_muted_in_a_new_group(
+    groups: GroupFixture,
+) -> None:
     live_id, group_id = await groups.live()
+    until = now_ms() + 60_000
+    await change_room(groups.stores, live_id, lambda room: room.mute(HOST.user_id, "m", until))
+    await change_room(groups.stores, live_id, lambda room: room.set_mute_all(HOST.user_id, on=True))
     for person, until in ((BERT, now_ms() + 60_000), (CARL, now_ms() - 1)):
         await remove_user(groups.stores, live_id, person, until)
     outbox = groups.stores.database.collection("outbox")
     await outbox.delete_many({})
     del groups.at_im[group_id]
     await groups.service.replace(live_id, group_id)
-    (message,) = await outbox.find().to_list()
-    assert (message["kind"], message["state"]) == ("mute_again", "urgent")
-    assert message["payload"] == {"user_id": BERT.user_id, "live_id": live_id}
+    queued = await outbox.find().to_list()
+    assert {message["state"] for message in queued} == {"urgent"}
+    assert [(message["kind"], message["payload"]) for message in queued] == [
+        ("mute_again", {"user_id": BERT.user_id, "live_id": live_id}),
+        ("mute_again", {"user_id": "m", "live_id": live_id}),
+        ("mute_all", {"live_id": live_id}),
+    ]
 
 
 @pytest.mark.parametrize("dissolved", [False, True])

@@ -27,10 +27,17 @@ class FakeIm:
         self.sent.append(("kick", user_id))
 
     async def forbid_send_msg(self, group_id: str, user_ids: list[str], seconds: int) -> None:
+        await self._during()
+        self.sent.append((group_id, *user_ids, seconds))
+
+    async def mute_group(self, group_id: str, *, on: bool) -> None:
+        await self._during()
+        self.sent.append((group_id, on))
+
+    async def _during(self) -> None:
         work, self.during_next = self.during_next, None
         if work:
             await work()
-        self.sent.append((group_id, *user_ids, seconds))
 
 
 class SanctionsFixture:
@@ -63,14 +70,17 @@ class SanctionsFixture:
         assert {row[:2] for row in self.im.sent} <= {(self.group_id, self.user_id)}
         return [row[2] for row in self.im.sent]
 
+    @property
+    def rooms(self) -> Any:
+        return self.stores.database.collection("rooms")
+
     async def set_user(self, **fields: Any) -> None:
         await self.stores.users.update(self.user_id, **fields)
 
     async def remove_until(self, until: int | None) -> None:
         name = f"blocked.{self.user_id}"
         change = {"$unset": {name: ""}} if until is None else {"$set": {name: until}}
-        rooms = self.stores.database.collection("rooms")
-        await rooms.update_one({"_id": self.live_id}, change)
+        await self.rooms.update_one({"_id": self.live_id}, change)
 
 
 async def test_user_is_kicked_without_a_session_or_when_banned(stores: StoresFixture) -> None:
@@ -99,6 +109,31 @@ async def test_user_is_muted_while_a_removal_or_ban_lasts(stores: StoresFixture)
         assert longest * 0.9 <= seconds <= longest, (banned, muted_in, removed_until)
 
 
+async def test_the_longer_one_of_a_removal_and_a_mute_counts(stores: StoresFixture) -> None:
+    fixture = await SanctionsFixture(stores).create()
+    now = now_ms()
+    for removed_until, muted, longest in ((now + 60_000, now + 90_000, 90), (now + 60_000, 1, 60)):
+        await fixture.remove_until(removed_until)
+        change = {"$set": {f"muted.{fixture.user_id}": muted}}
+        await fixture.rooms.update_one({"_id": fixture.live_id}, change)
+        assert longest * 0.9 <= (await fixture.mute())[-1] <= longest
+
+
+async def test_a_group_is_closed_as_the_room_is_then(stores: StoresFixture) -> None:
+    """The message of the opening may have been delivered before."""
+    fixture = await SanctionsFixture(stores).create()
+    await fixture.rooms.update_one({"_id": fixture.live_id}, {"$set": {"mute_all": True}})
+
+    async def open_again() -> None:
+        await fixture.rooms.update_one({"_id": fixture.live_id}, {"$set": {"mute_all": False}})
+
+    fixture.im.during_next = open_again
+    await fixture.actions["mute_all"]({"live_id": fixture.live_id})
+    assert fixture.im.sent == [(fixture.group_id, True), (fixture.group_id, False)]
+    await fixture.actions["mute_all"]({"live_id": 999})
+    assert len(fixture.im.sent) == 2
+
+
 async def test_ban_lifted_during_the_command_is_undone_by_it(stores: StoresFixture) -> None:
     """The message of the lifting may have been delivered before."""
     fixture = await SanctionsFixture(stores).create()
@@ -120,8 +155,9 @@ async def test_unknown_user_or_room_is_not_muted(stores: StoresFixture) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("kind", ["mute", "mute_all"])
 async def test_dissolved_group_is_replaced_unless_it_is_left_to_the_next_live(
-    stores: StoresFixture, live: bool
+    stores: StoresFixture, kind: str, live: bool
 ) -> None:
     fixture = await SanctionsFixture(stores).create()
     if not live:
@@ -131,7 +167,8 @@ async def test_dissolved_group_is_replaced_unless_it_is_left_to_the_next_live(
         raise ImGroupMissing(10015, "")
 
     fixture.im.during_next = refuse
-    assert await fixture.mute() == []
+    await fixture.actions[kind]({"user_id": fixture.user_id, "live_id": fixture.live_id})
+    assert fixture.im.sent == []
     orders = stores.database.collection("outbox").find({"kind": "replace_group"})
     payload = {"live_id": fixture.live_id, "group_id": fixture.group_id}
     assert [row["payload"] for row in await orders.to_list()] == [payload] * live

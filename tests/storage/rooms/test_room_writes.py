@@ -146,6 +146,26 @@ async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None
         assert await messages(stores, "mute") == [mute] * 2
 
 
+async def test_each_change_of_a_mute_queues_it_also_the_end_of_the_live(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores, BERT)
+    one = {"lane": "urgent", "key": None, "user_id": BERT_ID, "live_id": live_id}
+    every = {"lane": "urgent", "key": None, "live_id": live_id}
+    host_id = (await load_room(stores, live_id)).host_id
+    await change_room(stores, live_id, lambda room: room.mute(host_id, BERT_ID, NOW + 5))
+    await change_room(stores, live_id, lambda room: room.set_mute_all(host_id, on=True))
+    room = await load_room(stores, live_id)
+    assert (room.muted, room.mute_all) == ({BERT_ID: NOW + 5}, True)
+    assert (await messages(stores, "mute"), await messages(stores, "mute_all")) == ([one], [every])
+    assert await stores.rooms.due(NOW + 5) == [live_id]
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    room = await load_room(stores, live_id)
+    assert (room.muted, room.mute_all) == ({}, False)
+    assert await messages(stores, "mute") == [one] * 2
+    assert await messages(stores, "mute_all") == [every] * 2
+
+
 async def test_streams_that_were_taken_away_are_dropped_urgently(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA)
     await accept_user(stores, live_id, BERT, "bert")

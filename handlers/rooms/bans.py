@@ -1,0 +1,99 @@
+"""Users whom a host keeps away: banned from the room, or muted in its chat."""
+
+from core.clock import now_ms
+from handlers.base import ActiveUserHandler, endpoint
+from handlers.context import Context
+from handlers.models import LiveRequest, OkResponse
+from handlers.rooms.models import (
+    InviteMicroRequest,
+    MuteAllRequest,
+    MuteRequest,
+    RemoveUserRequest,
+    RoomBansResponse,
+    RoomBanView,
+)
+from rooms.errors import BannedByOperator, NotHost, NotLive, RoomNotFound
+from rooms.room import Room
+from storage.errors import UserNotFound
+
+
+class RemoveUserHandler(ActiveUserHandler):
+    """Remove a user from the room, as its host, and ban them from it for `minutes`."""
+
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
+    async def post(self, params: RemoveUserRequest) -> OkResponse:
+        target_id = (await self.context.stores.users.get(params.user_id)).user_id
+        until = now_ms() + params.minutes * 60_000
+        host_id = self.user.user_id
+        await self.context.services.removals.remove_user(
+            params.live_id,
+            target_id,
+            until,
+            lambda room: room.remove_user(host_id, target_id, until),
+        )
+        return OkResponse()
+
+
+class RoomBansHandler(ActiveUserHandler):
+    """The users who are banned from the room, for its host."""
+
+    read_only = True
+
+    @endpoint(limit="read", errors=[NotHost, RoomNotFound])
+    async def get(self, params: LiveRequest) -> RoomBansResponse:
+        room = await self.context.keeper.load(params.live_id)
+        if room.host_id != self.user.user_id:
+            raise NotHost
+        return RoomBansResponse(await room_bans(self.context, room))
+
+
+class LetInHandler(ActiveUserHandler):
+    """Lift a user's ban from the room, as its host."""
+
+    @endpoint(limit="room_change", errors=[NotHost, BannedByOperator, RoomNotFound])
+    async def post(self, params: InviteMicroRequest) -> OkResponse:
+        removals, host_id = self.context.services.removals, self.user.user_id
+        await removals.let_in(params.live_id, host_id, params.user_id)
+        return OkResponse()
+
+
+class MuteHandler(ActiveUserHandler):
+    """Mute a user in the room's chat, as its host, for `minutes`, and no longer than the live."""
+
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
+    async def post(self, params: MuteRequest) -> OkResponse:
+        target_id = (await self.context.stores.users.get(params.user_id)).user_id
+        until = now_ms() + params.minutes * 60_000 if params.minutes else 0
+        host_id = self.user.user_id
+        await self.context.services.removals.mute(
+            params.live_id, lambda room: room.mute(host_id, target_id, until)
+        )
+        return OkResponse()
+
+
+class MuteAllHandler(ActiveUserHandler):
+    """Close the room's chat for everyone but its host until the live ends, or open it."""
+
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, NotLive])
+    async def post(self, params: MuteAllRequest) -> OkResponse:
+        host_id = self.user.user_id
+        await self.context.services.removals.mute(
+            params.live_id, lambda room: room.set_mute_all(host_id, on=params.on)
+        )
+        return OkResponse()
+
+
+async def room_bans(context: Context, room: Room) -> list[RoomBanView]:
+    """The bans of a room that are in force, with the users' profiles."""
+    bans = room.active_bans(now_ms())
+    users = await context.stores.users.find_many([*bans])
+    return [
+        RoomBanView.model_validate(
+            {
+                **user.person().face(),
+                "until": bans[user.user_id],
+                "by_operator": user.user_id in room.barred,
+            }
+        )
+        for user in users
+    ]

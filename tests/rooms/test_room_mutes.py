@@ -1,0 +1,137 @@
+"""Users whom the host mutes in the chat, alone or all together."""
+
+import pytest
+
+from core.errors import InvalidParameter
+from rooms.errors import BannedByOperator, NotHost, NotLive
+from rooms.members import MemberCounts
+from rooms.room import Room
+from rooms.state import MAX_MARKS
+from tests.support.room_builders import (
+    BERT,
+    CARL,
+    HOST,
+    NOW,
+    STRANGER,
+    events_of,
+    live_room,
+    new_room,
+    reloaded,
+)
+
+UNTIL = NOW + 60_000
+
+
+def muted_room() -> Room:
+    """A live whose host has muted BERT, and then everybody."""
+    room = live_room(BERT, CARL)
+    room.mute(HOST.user_id, BERT.user_id, UNTIL)
+    room.set_mute_all(HOST.user_id, on=True)
+    return reloaded(room)
+
+
+def shown(room: Room) -> tuple[object, bool]:
+    snapshot = room.snapshot(MemberCounts(), str)
+    return snapshot["muted"], snapshot["mute_all"]
+
+
+def test_a_mute_is_announced_once_and_is_in_the_snapshot() -> None:
+    room = live_room(BERT)
+    for _ in range(2):
+        room.mute(HOST.user_id, BERT.user_id, UNTIL)
+        room.set_mute_all(HOST.user_id, on=True)
+    mute = {"user_id": BERT.user_id, "until": UNTIL}
+    assert events_of(room) == [("mute", mute), ("mute_all", {"mute_all": True})]
+    assert shown(room) == ([mute], True)
+    assert room.touched == {f"muted.{BERT.user_id}", "mute_all"}
+
+
+def test_the_host_lifts_a_mute() -> None:
+    room = muted_room()
+    for _ in range(2):
+        room.mute(HOST.user_id, BERT.user_id, 0)
+        room.set_mute_all(HOST.user_id, on=False)
+    lifted = {"user_id": BERT.user_id, "until": 0}
+    assert events_of(room) == [("mute", lifted), ("mute_all", {"mute_all": False})]
+    assert shown(room) == ([], False)
+
+
+def test_a_mute_ends_with_its_time_and_outlasts_leaving() -> None:
+    room = muted_room()
+    room.leave(BERT.user_id)
+    room.expire(UNTIL - 1)
+    assert room.muted == {BERT.user_id: UNTIL}
+    room.expire(UNTIL)
+    assert events_of(room) == [("mute", {"user_id": BERT.user_id, "until": 0})]
+
+
+def test_mutes_end_with_the_live() -> None:
+    room = muted_room()
+    room.end(HOST.user_id)
+    assert [type_ for type_, _ in events_of(room)] == ["live_end"]
+    assert shown(room) == ([], False)
+    assert room.touched >= {f"muted.{BERT.user_id}", "mute_all"}
+    live_room().end(HOST.user_id)
+
+
+def test_a_user_who_is_not_in_the_room_can_be_muted() -> None:
+    room = live_room()
+    room.mute(HOST.user_id, STRANGER.user_id, UNTIL)
+    assert room.muted == {STRANGER.user_id: UNTIL}
+
+
+@pytest.mark.parametrize(
+    ("room", "host", "user", "error"),
+    [
+        (live_room(BERT, CARL), BERT, CARL, NotHost),
+        (live_room(BERT), HOST, HOST, InvalidParameter),
+        (new_room(), HOST, BERT, NotLive),
+    ],
+)
+def test_only_the_host_of_a_live_mutes_and_only_others(room, host, user, error) -> None:
+    with pytest.raises(error):
+        room.mute(host.user_id, user.user_id, UNTIL)
+    if error is not InvalidParameter:
+        with pytest.raises(error):
+            room.set_mute_all(host.user_id, on=True)
+    assert not room.changed
+
+
+def test_the_mute_that_ends_first_makes_room_for_another() -> None:
+    room = live_room(BERT)
+    room.muted = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
+    for until in (UNTIL + MAX_MARKS, UNTIL):  # the second changes a mute and drops none
+        room.mute(HOST.user_id, BERT.user_id, until)
+        assert room.muted.keys() == {*(f"{n}" for n in range(1, MAX_MARKS)), BERT.user_id}
+    assert events_of(room)[0] == ("mute", {"user_id": "0", "until": 0})
+
+
+# ---- bans that the host lifts
+
+
+def test_the_host_lifts_her_own_ban_only() -> None:
+    room = live_room(BERT, CARL)
+    room.remove_user(HOST.user_id, BERT.user_id, UNTIL)
+    room.ban_user(CARL.user_id, UNTIL, "banned")
+    room = reloaded(room)
+    with pytest.raises(NotHost):
+        room.let_in(BERT.user_id, BERT.user_id, NOW)
+    with pytest.raises(BannedByOperator):
+        room.let_in(HOST.user_id, CARL.user_id, NOW)
+    assert not room.changed
+    for user in (BERT, STRANGER):
+        room.let_in(HOST.user_id, user.user_id, NOW)
+    assert room.touched == {f"blocked.{BERT.user_id}"}
+    room.let_in(HOST.user_id, CARL.user_id, UNTIL)
+    assert room.blocked == room.barred == {}
+
+
+def test_the_host_does_not_shorten_the_ban_of_an_operator() -> None:
+    room = live_room(BERT)
+    room.ban_user(BERT.user_id, UNTIL, "banned")
+    room.remove_user(HOST.user_id, BERT.user_id, NOW + 1)
+    assert room.blocked == room.barred == {BERT.user_id: UNTIL}
+    room.close("host")
+    room = reloaded(room)
+    room.open(HOST, "epoch-2", "stream", UNTIL)
+    assert room.blocked == room.barred == {}
