@@ -138,6 +138,7 @@ class ImSettings(SettingsSection):
     callback_token: Secret = ""
     relay: bool = True
     mute_all: bool = True
+    user_messages: RateLimit = Rate(1, 8)
 
 
 class LiveSettings(SettingsSection):
@@ -256,6 +257,7 @@ class RankingSettings(SettingsSection):
 class RetentionSettings(SettingsSection):
     audit_days: CountOrOff = 400
     unpaid_order_days: CountOrOff = 90
+    chat_days: CountOrOff = 60
 
 
 class OpsSettings(SettingsSection):

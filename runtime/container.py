@@ -11,6 +11,7 @@ from realtime.redis_bus import RedisBus
 from rooms.members import GracePolicy
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
+from services.chat.message_checks import ChatRoomCache
 from services.keeper import Keeper
 from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
@@ -55,7 +56,8 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
             stores.outbox,
         )
         im_relay = ImRelay(stores.relay_cursors, stores.rooms, publisher)
-    keeper = Keeper(stores.rooms, hub, im_relay)
+    chat_rooms = ChatRoomCache(stores.room_groups)
+    keeper = Keeper(stores.rooms, hub, chat_rooms, *([im_relay] if im_relay else []))
     lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
     presence = Presence(stores.presence, stores.members, keeper, lease, grace)
     services = Services(
@@ -67,6 +69,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         keeper,
         presence,
         im_relay,
+        chat_rooms,
         room_access,
         process_id,
         metrics,

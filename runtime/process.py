@@ -229,11 +229,15 @@ def _retry_ms(seconds: float) -> int:
 
 
 async def _release_members(context: Context) -> None:
-    """Mark the members of this process as away; if that fails, its lease runs out."""
+    """Mark the members of this process as away; if that fails, its lease runs out.
+
+    Then store the last lines of the chat.
+    """
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
             await context.presence.flush()
             await context.lease.end()
+            await context.services.chat_log.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)
 

@@ -11,8 +11,10 @@ from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
 from services.accounts.sign_in import SignInService
 from services.accounts.token_cache import TokenCache
+from services.chat.chat_log import ChatLog
 from services.chat.groups import GROUP_KINDS, GroupService
 from services.chat.im_relay import ImRelay
+from services.chat.message_checks import ChatRoomCache, MessageCheckService
 from services.chat.outbox_actions import ImActions, css_actions
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
@@ -56,6 +58,7 @@ class Services:
         keeper: Keeper,
         presence: Presence,
         im_relay: ImRelay | None,
+        chat_rooms: ChatRoomCache,
         room_access: RoomAccess,
         process_id: str,
         metrics: Metrics,
@@ -156,6 +159,16 @@ class Services:
         self.recharge = RechargeService(
             stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
         )
+        self.chat_log = ChatLog(stores.chat_lines)
+        self.message_checks = MessageCheckService(
+            chat_rooms,
+            self.chat_log,
+            bus,
+            settings.im.user_messages,
+            settings.im.admin,
+            find_word=lambda _text: None,
+            is_blocked=_nobody_is_blocked,
+        )
         self.callbacks = CallbackService(
             presence, outbox, stores.room_groups, stores.members, keeper, settings.micro
         )
@@ -189,3 +202,7 @@ class Services:
             self.open_transfers,
             self.refund_sweep,
         ]
+
+
+async def _nobody_is_blocked(_user_id: str, _other_id: str) -> bool:
+    return False

@@ -97,11 +97,14 @@ class Database:
         """The reply to a command of a transaction; errors of single writes are in the reply."""
         return await self._db.command(command, session=session)
 
-    async def next_number(self, name: str) -> int:
-        """1, 2, 3, … Atomic: a number is never issued twice, but gaps are possible."""
+    async def next_number(self, name: str, count: int = 1) -> int:
+        """1, 2, 3, … Atomic: a number is never issued twice, but gaps are possible.
+
+        With a `count`, the last of so many numbers.
+        """
         row = await self._db.counters.find_one_and_update(
             {"_id": name},
-            {"$inc": {"n": 1}},
+            {"$inc": {"n": count}},
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )

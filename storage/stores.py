@@ -8,6 +8,7 @@ from storage.accounts.code_sessions import CodeSessionStore
 from storage.accounts.tokens import EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
 from storage.chat.groups import RelayCursorStore, RoomGroupStore
+from storage.chat.lines import ChatLineStore
 from storage.database import Database
 from storage.field_cipher import FieldCipher
 from storage.fleet import FleetStore
@@ -46,6 +47,7 @@ class Stores:
         self.outbox = OutboxStore(database)
         self.rooms = RoomStore(database, self.members, self.outbox)
         self.room_groups = RoomGroupStore(database)
+        self.chat_lines = ChatLineStore(database, settings.retention.chat_days)
         self.presence = PresenceStore(database, grace)
         self.evictions = EvictionStore(database)
         self.inbox = InboxStore(database)

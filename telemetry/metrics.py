@@ -130,6 +130,11 @@ class Metrics:
             "Callbacks of Tencent and WeChat that were refused.",
             ("source", "reason"),
         )
+        self.messages_refused = counter(
+            "messages_refused",
+            "Messages of users that IM was told not to send, by reason.",
+            ("reason",),
+        )
         self.platform_events = counter(
             "platform_events", "Events of WeChat that move no gold, each counted once.", ("event",)
         )

@@ -19,6 +19,9 @@ MAX_ID_LENGTH = 256  # characters
 ONLINE_BY_ACTION = {"Login": True, "Logout": False, "Disconnect": False}
 ONLINE_BY_MEMBER_EVENT = {"Online": True, "Offline": False}
 PUSHING_BY_EVENT_TYPE = {1: True, 0: False}
+GROUP_MESSAGE, USER_MESSAGE = "Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg"
+"""Commands of the callbacks before a message, whose answer IM awaits for 2 s."""
+BEFORE_MESSAGE = frozenset({GROUP_MESSAGE, USER_MESSAGE})
 MESSAGE_SENT = "C2C.CallbackAfterSendMsg"
 """Command of the callback about a message between two users, whether it was delivered or not."""
 
@@ -59,6 +62,25 @@ class CustomMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class ProposedMessage:
+    """A message that IM sends if we allow it: to a group or to another user.
+
+    `kinds` names the types of its elements; `customs` has the fields of the custom ones.
+    """
+
+    sender: str
+    group_id: str = ""
+    receiver: str = ""
+    texts: tuple[str, ...] = ()
+    customs: tuple[str, ...] = ()
+    kinds: str = ""
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEvent:
     """A push started (`on`) or ended at `at` unix seconds.
 
@@ -72,7 +94,9 @@ class StreamEvent:
     at: int
 
 
-CallbackEvent = StateChange | GroupMembers | GroupDestroyed | CustomMessage | StreamEvent
+CallbackEvent = (
+    StateChange | GroupMembers | GroupDestroyed | CustomMessage | ProposedMessage | StreamEvent
+)
 
 
 def parse_im_callback(
@@ -159,6 +183,8 @@ def _im_event(command: str, content: Mapping[str, Any]) -> CallbackEvent | None:
             return _members(content, "NewMemberList", online=True)
         case "Group.CallbackAfterGroupDestroyed":
             return GroupDestroyed(_id(content.get("GroupId")))
+        case _ if command in BEFORE_MESSAGE:
+            return _proposed_message(command, content)
         case _ if command == MESSAGE_SENT:
             return _custom_message(content)
     return None
@@ -174,14 +200,39 @@ def _state_change(content: Mapping[str, Any]) -> StateChange | None:
 
 def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
     """None for a message without a custom element, or one that was not delivered."""
-    body = content.get("MsgBody")
-    if not isinstance(body, list) or not all(isinstance(element, dict) for element in body):
-        raise Unreadable
+    body = _elements(content)
     is_custom = any(element.get("MsgType") == "TIMCustomElem" for element in body)
     if not is_custom or content.get("SendMsgResult") != 0:
         return None
     sender, receiver = _id(content.get("From_Account")), _id(content.get("To_Account"))
     return CustomMessage(sender, receiver, digits(content.get("MsgTime"), 12) * 1000)
+
+
+def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessage:
+    body, in_group = _elements(content), command == GROUP_MESSAGE
+    texts, customs = [], []
+    for element in body:
+        fields = child(element, "MsgContent")
+        values = [value for value in fields.values() if isinstance(value, str)]
+        if element.get("MsgType") == "TIMTextElem":
+            texts += values
+        elif element.get("MsgType") == "TIMCustomElem":
+            customs += values
+    return ProposedMessage(
+        _id(content.get("From_Account")),
+        group_id=_id(content.get("GroupId")) if in_group else "",
+        receiver="" if in_group else _id(content.get("To_Account")),
+        texts=tuple(texts),
+        customs=tuple(customs),
+        kinds=" ".join(str(element.get("MsgType")) for element in body),
+    )
+
+
+def _elements(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    body = content.get("MsgBody")
+    if not isinstance(body, list) or not all(isinstance(element, dict) for element in body):
+        raise Unreadable
+    return body
 
 
 def _members(content: Mapping[str, Any], name: str, *, online: bool) -> GroupMembers:

@@ -6,6 +6,7 @@ from typing import Any
 
 from config.sections import ImSettings
 from devtools.simulator.im_access import Outcome, SimulatedSanctions, signed_at, usersig_error
+from devtools.simulator.im_callbacks import SILENT, SimulatedCallbacks
 from devtools.simulator.im_messages import SimulatedMessages
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
@@ -23,12 +24,16 @@ class SimulatedIm:
     `messages` (SimulatedMessages.sent) and `sanctions`.
     """
 
-    def __init__(self, settings: ImSettings, now: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: ImSettings, now: Callable[[], float], callback_address: str = ""
+    ) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         messages = SimulatedMessages(self.groups, self.accounts, now)
         self.messages = messages.sent
         self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
+        self._sent = messages
+        self._callbacks = SimulatedCallbacks(callback_address, settings, now)
         self._settings = settings
         self._now = now
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
@@ -48,13 +53,24 @@ class SimulatedIm:
         """Answers every request with HTTP 200; the result is in ErrorCode."""
         return self._envelope(*self._outcome(request))
 
-    def chat(self, request: SimulatorRequest) -> SimulatorReply:
-        """Logs a chat client in with `{user_id, user_sig, group_id?}` and sends to the group.
+    async def chat(self, request: SimulatorRequest) -> SimulatorReply:
+        """Logs a chat client in with `{user_id, user_sig}`, and may send a message.
 
-        Only the envelope is that of IM, since the protocol of the real client is not public.
+        `group_id` or `to` name the receiver; `text`, or the `data` of a `custom` element, is the
+        message, before which the server is asked. Only the envelope is that of IM, since the
+        protocol of the real client is not public.
         """
         content = request.json_object()
-        return self._envelope(NOT_JSON if content is None else self._chat_error(content), {})
+        if content is None:
+            return self._envelope(NOT_JSON, {})
+        code, info = self._chat_error(content), ""
+        message = _message_of(content)
+        if code == 0 and message:
+            code, info = await self._callbacks.before_message(message)
+            if code == 0:
+                self._sent.record_message(message)
+        shown = 0 if code == SILENT else code
+        return self._envelope(shown, {"ErrorInfo": info} if shown and info else {})
 
     def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:
         envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
@@ -144,3 +160,20 @@ class SimulatedIm:
         missing = self.groups.pop(group_id, None) is None
         self.sanctions.forget_group(group_id)
         return (GROUP_NOT_FOUND if missing else 0), {}
+
+
+def _message_of(content: dict[str, Any]) -> dict[str, Any]:
+    """The message of a chat client, {} without one."""
+    if isinstance(content.get("text"), str):
+        element = {"MsgType": "TIMTextElem", "MsgContent": {"Text": content["text"]}}
+    elif isinstance(content.get("custom"), str):
+        fields = {"Data": content["custom"], "Desc": "", "Ext": "", "Sound": ""}
+        element = {"MsgType": "TIMCustomElem", "MsgContent": fields}
+    else:
+        return {}
+    sender, group_id = str(content.get("user_id")), content.get("group_id")
+    if group_id is None:
+        receiver = {"From_Account": sender, "To_Account": str(content.get("to"))}
+    else:
+        receiver = {"GroupId": group_id, "From_Account": sender, "Operator_Account": sender}
+    return {**receiver, "MsgBody": [element]}

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import time
 from typing import Any
@@ -43,7 +43,7 @@ MAX_LOG_ENTRIES = 200
 
 Control = tuple[type[BaseModel], Callable[[Any], dict[str, Any]]]
 """Model of a request to the simulator itself, and the function that carries it out."""
-Answer = Callable[[SimulatorRequest], SimulatorReply]
+Answer = Callable[[SimulatorRequest], SimulatorReply | Awaitable[SimulatorReply]]
 
 
 class Simulator:
@@ -72,7 +72,7 @@ class Simulator:
             f"{api}/qlive_pay/xpay_notify/", pay.push_token, pay.push_aes_key, app_id, now
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
-        self.im = im = SimulatedIm(settings.im, now)
+        self.im = im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
         self.live = SimulatedCss(settings.live, now)
         uploads_folder = settings.mongodb.data_dir.parent / "uploads"
         self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
@@ -116,12 +116,17 @@ class Simulator:
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Route a request; never raises for a bad one, waits only during a simulated delay."""
+        """Route a request; never raises for a bad one.
+
+        Waits during a simulated delay, and while the server is asked about a chat message.
+        """
         if control := self._controls.get(request.path):
             return _carry_out(*control, request.body or b"{}")
         for path, service, handler in self._services:
             if re.fullmatch(path, request.path):
                 reply = await self._simulate_outage(service) or handler(request)
+                if not isinstance(reply, SimulatorReply):
+                    reply = await reply
                 self._log_request(service, request, reply)
                 return reply
         return json_reply({"detail": "the simulator does not play this"}, 404)

@@ -10,11 +10,14 @@ from pydantic.alias_generators import to_pascal
 from handlers.base import endpoint
 from handlers.models import Response
 from handlers.webhook_base import WebhookHandler
+from services.chat.message_checks import refusal_code
 from storage.jobs.inbox import InboxMessage
 from tencent.callbacks import (
+    BEFORE_MESSAGE,
     MESSAGE_SENT,
     CallbackEvent,
     CustomMessage,
+    ProposedMessage,
     parse_css_callback,
     parse_im_callback,
 )
@@ -24,7 +27,7 @@ from tencent.json_reader import ParsedCallback
 class ImAckResponse(Response):
     """The reply that IM requires; it treats any other as a failure."""
 
-    model_config = ConfigDict(alias_generator=to_pascal)
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True)
 
     action_status: str = "OK"
     error_info: str = ""
@@ -48,24 +51,46 @@ class TencentWebhookHandler(WebhookHandler):
 
 class ImWebhookHandler(TencentWebhookHandler):
     """Webhook of IM; enter this URL in its console, as https and with authentication on, for user
-    status, for members and dissolution of groups, and after a message between two users."""
+    status, for members and dissolution of groups, before a message in a group and between two
+    users, and after one between two users."""
 
     @endpoint()
     async def post(self) -> ImAckResponse:
         im = self.context.settings.im
         now = time.time()
         callback = parse_im_callback(self.query, self.body, im.callback_token, im.sdk_app_id, now)
-        if self.query.get("CallbackCommand") == MESSAGE_SENT:
+        command = self.query.get("CallbackCommand")
+        if command in BEFORE_MESSAGE:
+            return await self._check_message(callback)
+        if command == MESSAGE_SENT:
             await self._receive_message(callback)
         else:
             await self.receive_callback("im", callback)
         return ImAckResponse()
 
+    async def _check_message(self, callback: ParsedCallback[CallbackEvent]) -> ImAckResponse:
+        """Allow or refuse a message before IM sends it; IM sends it after any other answer."""
+        message = callback.event
+        if not isinstance(message, ProposedMessage):
+            await self._refuse_message(callback)
+            return ImAckResponse()
+        refusal = await self.context.services.message_checks.check(message)
+        if refusal is None:
+            return ImAckResponse()
+        self.context.metrics.messages_refused.labels(refusal).inc()
+        code = refusal_code(refusal, in_group=bool(message.group_id))
+        return ImAckResponse(error_code=code, error_info=refusal)
+
     async def _receive_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
         """What users write to one another is never stored."""
         if isinstance(callback.event, CustomMessage):
             await self.context.services.callbacks.admit(callback.event)
-        elif callback.refused:
+        else:
+            await self._refuse_message(callback)
+
+    async def _refuse_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
+        """Store that a message was not verified, without its text."""
+        if callback.refused:
             carry_out = partial(self.context.services.callbacks.carry_out, callback)
             await self.receive(InboxMessage("im", callback.id, "", ""), callback.refused, carry_out)
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 
+KINDS = frozenset({"reset", "over", "gift", "num", "kickout", "invite"})
+"""Types of our messages."""
 Priority = Literal["High", "Normal"]
 GROUP = ""
 """Recipient of a message to the room's whole group."""

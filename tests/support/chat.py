@@ -24,9 +24,15 @@ async def group_of(client: ApiClient) -> str:
     return group_id
 
 
-async def chat(api: ApiFixture, user_id: str, sig: str, group_id: str | None = None) -> int:
-    """Log in to IM and, if there is a group, send to it; IM's error code."""
-    body = {"user_id": user_id, "user_sig": sig, "group_id": group_id}
+async def chat(
+    api: ApiFixture, user_id: str, sig: str, group_id: str | None = None, **message: str
+) -> int:
+    """Log in to IM and, if there is a group, write to it; IM's error code.
+
+    `message` has the `text`, or the data of a `custom` element, and `to` without a group; without
+    them the server is not asked.
+    """
+    body = {"user_id": user_id, "user_sig": sig, "group_id": group_id, **message}
     answer = (await api.request("POST", "/sim/phone/chat", json=body)).ok()
     code: int = answer["ErrorCode"]
     return code

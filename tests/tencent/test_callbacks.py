@@ -10,6 +10,7 @@ from tencent.callbacks import (
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
     GroupMembers,
+    ProposedMessage,
     StateChange,
     StreamEvent,
     parse_css_callback,
@@ -138,9 +139,46 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         assert parse_im(content) == ParsedCallback(parse_im(content).id, ignored="unknown_command")
 
 
+TEXT = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}
+GIFT = {"MsgType": "TIMCustomElem", "MsgContent": {"Data": "d", "Desc": "e", "Ext": "", "Size": 1}}
+BEFORE_GROUP = {
+    "CallbackCommand": "Group.CallbackBeforeSendMsg",
+    "GroupId": "@TGS#aAB",
+    "Type": "AVChatRoom",
+    "From_Account": "u1",
+    "Operator_Account": "u1",
+    "Random": 123456,
+    "MsgId": "144115",
+    "OnlineOnlyFlag": 0,
+    "MsgBody": [TEXT, GIFT],
+    "CloudCustomData": "",
+    "EventTime": 1670574414123,
+}
+BEFORE_USER = {
+    "CallbackCommand": "C2C.CallbackBeforeSendMsg",
+    "From_Account": "u1",
+    "To_Account": "u2",
+    "MsgBody": [TEXT],
+}
+
+
+def test_messages_that_im_asks_about_are_parsed():
+    elements = {"texts": ("hi",), "customs": ("d", "e", ""), "kinds": "TIMTextElem TIMCustomElem"}
+    assert parse_im(BEFORE_GROUP).event == ProposedMessage("u1", group_id="@TGS#aAB", **elements)
+    to_user = ProposedMessage("u1", receiver="u2", texts=("hi",), kinds="TIMTextElem")
+    assert parse_im(BEFORE_USER).event == to_user
+    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Data": "smile"}}
+    message = parse_im(BEFORE_USER | {"MsgBody": [face]}).event
+    assert (message.text, message.customs, message.kinds) == ("", (), "TIMFaceElem")
+
+
 @pytest.mark.parametrize(
     "content",
     [
+        BEFORE_GROUP | {"GroupId": None},
+        BEFORE_GROUP | {"MsgBody": "hi"},
+        BEFORE_GROUP | {"MsgBody": [{"MsgType": "TIMTextElem"}]},
+        BEFORE_USER | {"To_Account": ""},
         STATE | {"EventTime": 10**15},
         STATE | {"Info": None},
         STATE | {"Info": {"Action": "Login", "To_Account": "u" * 257}},

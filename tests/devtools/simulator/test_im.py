@@ -1,5 +1,6 @@
 """The simulated Tencent IM: UserSigs, accounts, groups, messages and sanctions."""
 
+import asyncio
 import json
 from types import SimpleNamespace
 
@@ -7,10 +8,14 @@ import pytest
 from TLSSigAPIv2 import TLSSigAPIv2
 
 from config.sections import ImSettings
+from devtools.simulator import im_callbacks
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.im_access import usersig_error
+from devtools.simulator.im_callbacks import SimulatedCallbacks
 from devtools.simulator.im_messages import PER_SECOND, SimulatedMessages
-from devtools.simulator.wire import SimulatorRequest
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from tencent.callbacks import parse_im_callback
+from tests.support.tencent import ScriptedService
 
 KEY, APP = "key", 1400000000
 IMPORT, PORTRAIT = "/im_open_login_svc/account_import", "/profile/portrait_set"
@@ -158,6 +163,51 @@ def test_group_accepts_forty_messages_per_second(clock):
     assert messages.send_group_msg(message("hello", 99))[0] == 0
 
 
+# ---- the callback before a message
+
+
+@pytest.mark.parametrize(
+    ("in_group", "answer", "verdict"),
+    [
+        (True, {"ErrorCode": 0, "ErrorInfo": ""}, (0, "")),
+        (True, {"ErrorCode": 1, "ErrorInfo": "x"}, (10016, "x")),
+        (False, {"ErrorCode": 1, "ErrorInfo": "x"}, (20006, "x")),
+        (True, {"ErrorCode": 2, "ErrorInfo": "x"}, (2, "")),
+        (False, {"ErrorCode": 2, "ErrorInfo": "x"}, (0, "")),
+        (True, {"ErrorCode": 10101, "ErrorInfo": "muted"}, (10101, "muted")),
+        (True, {"ErrorCode": 120001, "ErrorInfo": "x"}, (0, "")),
+        (False, {"ErrorCode": 120001, "ErrorInfo": "banned"}, (120001, "banned")),
+        (False, {"ErrorCode": 10101, "ErrorInfo": "x"}, (0, "")),
+        (True, {"ErrorInfo": "x"}, (0, "")),
+        (True, None, (0, "")),
+    ],
+)
+async def test_an_answer_refuses_with_a_code_of_its_kind_and_any_other_lets_the_message_pass(
+    clock, serve, in_group, answer, verdict
+):
+    service = ScriptedService(SimulatorReply(200, {}, b"") if answer is None else answer)
+    settings = ImSettings(sdk_app_id=APP, secret_key=KEY, callback_token="token")
+    callbacks = SimulatedCallbacks(serve(service), settings, clock)
+    message = {"GroupId": "g"} if in_group else {"To_Account": "u2"}
+    message |= {"From_Account": "u1", "MsgBody": []}
+    assert await callbacks.before_message(message) == verdict
+    (asked,) = service.requests
+    parsed = parse_im_callback(asked.query, asked.body, "token", APP, clock())
+    assert (parsed.event.sender, parsed.event.group_id) == ("u1", "g" if in_group else "")
+
+
+async def test_a_message_is_sent_if_the_server_does_not_answer_in_time(clock, serve, monkeypatch):
+    over = asyncio.Event()
+
+    async def wait(_request):
+        await over.wait()
+
+    monkeypatch.setattr(im_callbacks, "ANSWER_SECONDS", 0.1)
+    settings = ImSettings(sdk_app_id=APP, secret_key=KEY)
+    callbacks = SimulatedCallbacks(serve(wait), settings, clock)
+    assert await callbacks.before_message({"GroupId": "g", "MsgBody": []}) == (0, "")
+
+
 # ---- sanctions, and what they mean to a chat client
 
 
@@ -167,15 +217,15 @@ def chat(im):
     im.accounts["anna"] = {}
     im.groups |= {"room_1": {}, "room_2": {}}
 
-    def send(sig, group_id=None):
+    async def send(sig, group_id=None):
         content = {"user_id": "anna", "user_sig": sig, "group_id": group_id}
         request = SimulatorRequest("POST", "/phone/chat", body=json.dumps(content).encode())
-        return json.loads(im.chat(request).body)["ErrorCode"]
+        return json.loads((await im.chat(request)).body)["ErrorCode"]
 
     return send
 
 
-def test_mute_ends_after_its_time_with_0_or_with_the_group_and_a_kick_ends_the_usersigs(
+async def test_mute_ends_after_its_time_with_0_or_with_the_group_and_a_kick_ends_the_usersigs(
     im, call, chat, clock
 ):
     sig = usersig("anna")
@@ -184,22 +234,22 @@ def test_mute_ends_after_its_time_with_0_or_with_the_group_and_a_kick_ends_the_u
         members = {"GroupId": "room_1", "Members_Account": ["anna"]}
         assert call(MUTE, {**members, "MuteTime": seconds})["ErrorCode"] == 0
 
-    assert chat(sig, "room_1") == 0
+    assert await chat(sig, "room_1") == 0
     mute(60)
-    assert (chat(sig, "room_1"), chat(sig, "room_2"), chat(sig)) == (10017, 0, 0)
+    assert (await chat(sig, "room_1"), await chat(sig, "room_2"), await chat(sig)) == (10017, 0, 0)
     clock.now += 60
-    assert chat(sig, "room_1") == 0
+    assert await chat(sig, "room_1") == 0
     mute(4294967295)
-    assert chat(sig, "room_1") == 10017
+    assert await chat(sig, "room_1") == 10017
     mute(0)
-    assert chat(sig, "room_1") == 0
+    assert await chat(sig, "room_1") == 0
     mute(60)
     call(DESTROY, {"GroupId": "room_1"})
-    assert chat(sig, "room_1") == 10010
+    assert await chat(sig, "room_1") == 10010
     call(CREATE, {"Type": "AVChatRoom", "GroupId": "room_1", "Name": "a", "Owner_Account": "anna"})
-    assert chat(sig, "room_1") == 0
-    assert chat(usersig("anna", "another key")) == 70009
+    assert await chat(sig, "room_1") == 0
+    assert await chat(usersig("anna", "another key")) == 70009
     call(KICK, {"UserID": "anna"})
-    assert chat(sig, "room_1") == 70052
+    assert await chat(sig, "room_1") == 70052
     clock.now += 1
-    assert (chat(sig), chat(usersig("anna"))) == (70052, 0)
+    assert (await chat(sig), await chat(usersig("anna"))) == (70052, 0)

@@ -12,6 +12,7 @@ import pytest
 from core.limits import Rate, TokenBuckets
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
+from tests.support.chat import group_of
 from tests.support.client import BASE, Reply
 
 
@@ -200,6 +201,31 @@ def message(sender: str, receiver: str, **fields: Any) -> dict[str, Any]:
         "MsgBody": CUSTOM,
         **fields,
     }
+
+
+def proposed(sender: str, **receiver: str) -> dict[str, Any]:
+    """The callback before a text to a `GroupId` or to an account `To_Account`."""
+    kind = "Group" if "GroupId" in receiver else "C2C"
+    command = f"{kind}.CallbackBeforeSendMsg"
+    return {"CallbackCommand": command, "From_Account": sender, **receiver, "MsgBody": TEXT}
+
+
+async def test_im_is_told_before_a_message_who_is_muted_and_nothing_is_stored_of_it(
+    api: ApiFixture, callbacks: CallbackSender, db: Any
+) -> None:
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    to_group = {"GroupId": await group_of(anna)}
+    assert (await callbacks.im(proposed(anna.id, **to_group))).ok() == OK_IM
+    mute = {"live_id": host.live_id, "user_id": anna.id, "minutes": 5}
+    (await host.post("qlive_room/mute/", **mute)).ok()
+    refused = (await callbacks.im(proposed(anna.id, **to_group))).ok()
+    assert refused == {"ActionStatus": "OK", "ErrorInfo": "muted", "ErrorCode": 10101}
+    assert (await callbacks.im(proposed(anna.id, To_Account=host.id))).ok() == OK_IM
+    forged = await callbacks.im(proposed(anna.id, **to_group), Sign="0" * 64)
+    assert forged.refusal == (403, "callback_refused")
+    assert [(row["reason"], row["raw"]) for row in db.inbox.find()] == [("sign", "")]
+    assert (await api.metrics())['qlive_messages_refused_total{reason="muted"}'] == 1
 
 
 async def accept(user: ApiClient) -> Reply:

@@ -9,7 +9,7 @@ from devtools.simulator import simulator
 from runtime.process import ServerProcess
 from services.chat import im_relay
 from tests.support.api import ApiFixture
-from tests.support.chat import group_of
+from tests.support.chat import chat, group_of, user_sig
 from tests.support.mic import take_seat
 from tests.support.waiting import until
 
@@ -36,6 +36,29 @@ async def test_slow_im_delays_neither_mic_calls_nor_profile_changes(
     assert server.simulator
     accounts = server.simulator.im.accounts
     await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
+
+
+async def test_a_chat_line_is_kept_and_an_imitation_of_a_gift_is_refused(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    assert server.simulator
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id)
+    group_id, sig = await group_of(anna), await user_sig(anna)
+    assert await chat(api, anna.id, sig, group_id, text="你好") == 0
+    assert await chat(api, anna.id, sig, group_id, custom='{"type": "gift"}') == 10104
+    assert await chat(api, anna.id, sig, to=host.id, custom='{"type": "invite"}') == 0
+    written = [sent for sent in server.simulator.im.messages if sent.get("from") == anna.id]
+    assert [sent["text"] for sent in written] == ["你好", '{"type": "invite"}']
+    lines = server.context.stores.chat_lines
+
+    async def stored() -> list[tuple[str, str]]:
+        return [line[:2] for line in await lines.last_lines(host.live_id)]
+
+    async def is_stored() -> bool:
+        return await stored() == [(anna.id, "你好")]
+
+    await until(is_stored)
 
 
 async def test_room_receives_its_new_group_and_the_relay_continues_there(
