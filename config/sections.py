@@ -76,6 +76,10 @@ RankingMode = Annotated[
     Literal["", "off", "consented"],
     BeforeValidator(lambda value: "off" if value is False else value),
 ]
+Policy = Annotated[
+    Literal["off", "hide_until_checked", "show_until_refused"],
+    BeforeValidator(lambda value: "off" if value is False else value),
+]
 Switch = Annotated[
     Literal["", "off", "on"],
     BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
@@ -205,6 +209,18 @@ class WithdrawSettings(SettingsSection):
     remark: str = Field(default="直播服务报酬", min_length=1, max_length=32)
 
 
+class ModerationSettings(SettingsSection):
+    nickname: Policy = "hide_until_checked"
+    room_name: Policy = "hide_until_checked"
+    face: Policy = "off"
+    cover: Policy = "off"
+    words_file: str = ""
+
+    def is_checked(self, kind: str) -> bool:
+        """Whether values of this kind are checked: a field of this section."""
+        return bool(getattr(self, kind) != "off")
+
+
 class MicroSettings(SettingsSection):
     admission: Literal["applied", "invited", "open"] = "applied"
     application_seconds: Seconds = 600
@@ -256,6 +272,7 @@ class RankingSettings(SettingsSection):
 
 class RetentionSettings(SettingsSection):
     audit_days: CountOrOff = 400
+    moderation_days: CountOrOff = 180
     unpaid_order_days: CountOrOff = 90
     chat_days: CountOrOff = 60
 

@@ -15,6 +15,7 @@ from config.sections import (
     LiveSettings,
     LoggingSettings,
     MicroSettings,
+    ModerationSettings,
     MongodbSettings,
     OpsSettings,
     PagesSettings,
@@ -88,6 +89,7 @@ class Settings(BaseModel):
     uploads: UploadsSettings = UploadsSettings()
     pay: PaySettings = PaySettings()
     withdraw: WithdrawSettings = WithdrawSettings()
+    moderation: ModerationSettings = ModerationSettings()
     micro: MicroSettings = MicroSettings()
     presence: PresenceSettings = PresenceSettings()
     realtime: RealtimeSettings = RealtimeSettings()
@@ -182,6 +184,8 @@ class Settings(BaseModel):
         live = self.live.model_dump(exclude={"api_base"})
         withdraws = self.withdrawals_are_on
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
+        if any(map(self.moderation.is_checked, ("face", "cover"))):
+            required = required | {"push_token"}  # the results come by the message push
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
         uploads = self.uploads.model_dump(include={"bucket", "region", "secret_id", "secret_key"})

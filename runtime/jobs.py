@@ -120,6 +120,7 @@ async def _measure_figures(context: Context) -> None:
         _measure_outbox(context),
         _measure_withdrawals(context),
         _measure_refunds(context),
+        _measure_moderation(context),
     )
 
 
@@ -147,6 +148,10 @@ async def _measure_withdrawals(context: Context) -> None:
 
 async def _measure_refunds(context: Context) -> None:
     context.metrics.refunds.show(*await context.stores.refund_cases.figures())
+
+
+async def _measure_moderation(context: Context) -> None:
+    context.metrics.moderation.show(*await context.stores.moderation.open_figures())
 
 
 async def _measure_outbox(context: Context) -> None:

@@ -4,6 +4,8 @@ PermissionDenied
 ├── AccountBanned        banned
 ├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
 └── SecondPersonRequired second_person: another operator has to confirm the request
+InvalidParameter
+└── ContentRefused       content_refused: a check or an operator has refused this name or picture
 QLiveError
 ├── NotAuthenticated     token: missing, unknown or revoked
 ├── LoginRefused         ops_login: an operator's name, password or code is wrong
@@ -23,11 +25,19 @@ Unavailable
 └── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
 """
 
-from core.errors import PermissionDenied, QLiveError, StateConflict, Unavailable
+from core.errors import InvalidParameter, PermissionDenied, QLiveError, StateConflict, Unavailable
 
 
 class AccountBanned(PermissionDenied):
     code, detail = "banned", "This account has been banned."
+
+
+class ContentRefused(InvalidParameter):
+    code, detail = "content_refused", "This is not allowed here; choose another one."
+
+    def __init__(self, field: str) -> None:
+        super().__init__({field: ContentRefused.detail})
+        self.detail = ContentRefused.detail
 
 
 class SecondPersonRequired(PermissionDenied):

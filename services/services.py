@@ -1,11 +1,13 @@
 """Builds all use cases of one process on shared stores and clients."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 from config.settings import Settings
 from core.locks import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
+from rooms.moderation import Item, Kind
 from services.accounts.pictures import DELETE_OBJECT, PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -23,6 +25,7 @@ from services.gold.ledger_audit import LedgerAudit
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxJob
 from services.keeper import Keeper
+from services.moderation.moderation import Confirm, Effect, ModerationService
 from services.operators.approvals import ApprovalService
 from services.operators.operators import OperatorService
 from services.payments.payment_notifications import PaymentNotificationService
@@ -95,19 +98,30 @@ class Services:
             self.im_safety_outbox,
             has_im_relay=im_relay is not None,
         )
+        self.moderation = ModerationService(
+            stores, tencent.content_security, settings.moderation, self._effects()
+        )
+        self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
+        to_cos = {DELETE_OBJECT: self.pictures.delete}
+        self.cos_outbox = OutboxJob("cos_outbox", outbox.later(), to_cos, idle=10.0)
+        self.profiles = ProfileService(stores, keeper, hub, self.pictures, self.moderation)
         self.sign_in = SignInService(
             stores,
             tencent.wechat,
             keeper,
             self.sessions,
+            self.profiles,
+            self.moderation,
             keeps_session_keys=settings.pay.provider == XPAY,
         )
-        self.pictures = PictureService(tencent.cos, stores, settings.uploads)
-        to_cos = {DELETE_OBJECT: self.pictures.delete}
-        self.cos_outbox = OutboxJob("cos_outbox", outbox.later(), to_cos, idle=10.0)
-        self.profiles = ProfileService(stores, keeper, hub, self.pictures)
         self.live_rooms = LiveRoomService(
-            stores, keeper, presence, groups, tencent.stream_urls, self.pictures
+            stores,
+            keeper,
+            presence,
+            groups,
+            tencent.stream_urls,
+            self.pictures,
+            self.moderation,
         )
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
@@ -166,7 +180,7 @@ class Services:
             bus,
             settings.im.user_messages,
             settings.im.admin,
-            find_word=lambda _text: None,
+            find_word=self.moderation.words.found_in,
             is_blocked=_nobody_is_blocked,
         )
         self.callbacks = CallbackService(
@@ -201,7 +215,24 @@ class Services:
             *self.unpaid_orders.jobs.values(),
             self.open_transfers,
             self.refund_sweep,
+            self.moderation.job,
         ]
+
+    def _effects(self) -> dict[Kind, Effect]:
+        """What a decision of the queue changes elsewhere; the services are built later."""
+
+        def apply_to_user(item: Item, confirm: Confirm) -> Awaitable[None]:
+            return self.profiles.apply(item, confirm)
+
+        def apply_to_room(item: Item, confirm: Confirm) -> Awaitable[None]:
+            return self.live_rooms.apply(item, confirm)
+
+        return {
+            "nickname": apply_to_user,
+            "face": apply_to_user,
+            "room_name": apply_to_room,
+            "cover": apply_to_room,
+        }
 
 
 async def _nobody_is_blocked(_user_id: str, _other_id: str) -> bool:

@@ -7,7 +7,8 @@ NotFound
 ├── OperatorNotFound     no_such_operator
 ├── ApprovalNotFound     no_such_approval
 ├── OrderNotFound        no_such_order
-└── RefundCaseNotFound   no_such_refund
+├── RefundCaseNotFound   no_such_refund
+└── ItemNotFound         no_such_item
 StateConflict
 ├── OperatorExists       operator_exists
 ├── AlreadyDecided       decided
@@ -55,6 +56,10 @@ class OrderNotFound(NotFound):
 
 class RefundCaseNotFound(NotFound):
     code, detail = "no_such_refund", "There is no such refund case."
+
+
+class ItemNotFound(NotFound):
+    code, detail = "no_such_item", "There is no such item in the queue."
 
 
 class OrderInRefund(StateConflict):

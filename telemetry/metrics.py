@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-STATE = ("state",)
+STATE, KIND = ("state",), ("kind",)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -28,17 +28,21 @@ class OpenWork:
 
     states: Gauge
     oldest_seconds: Gauge
-    problems: Gauge
+    problems: Gauge | None = None
 
     def show(
-        self, states: Mapping[str, int], oldest: Mapping[str, datetime], problems: Mapping[str, int]
+        self,
+        states: Mapping[str, int],
+        oldest: Mapping[str, datetime],
+        problems: Mapping[str, int] | None = None,
     ) -> None:
         """Counts by state, since when the oldest has been in its state, and counts by problem."""
         now = datetime.now(UTC)
         ages = {state: (now - at).total_seconds() for state, at in oldest.items()}
         _set_all(self.states, states)
         _set_all(self.oldest_seconds, ages)
-        _set_all(self.problems, problems)
+        if self.problems:
+            _set_all(self.problems, problems or {})
 
 
 @dataclass(slots=True)
@@ -110,6 +114,10 @@ class Metrics:
                 "Orders of refund cases whose provider is asked again, by problem.",
                 ("problem",),
             ),
+        )
+        self.moderation = OpenWork(
+            gauge("moderation_open", "Items of the moderation queue, by kind.", KIND),
+            gauge("moderation_oldest_seconds", "Age of the oldest open item, by kind.", KIND),
         )
         self.handshakes = counter("handshakes", "WebSocket handshakes accepted.")
         self.closes = counter("closes", "Closed sockets, by close code.", ("code",))

@@ -8,6 +8,8 @@ from config.sections import (
     WechatSettings,
     WithdrawSettings,
 )
+from tencent.access_tokens import AccessTokenCache
+from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
 from tencent.css import CssClient, StreamUrls
 from tencent.im import ImClient
@@ -19,7 +21,7 @@ from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
 from tencent.wechat import WechatClient
 from tencent.xpay import PROVIDER as XPAY
-from tencent.xpay import AccessTokenCache, OnRejection, XpayClient
+from tencent.xpay import OnRejection, XpayClient
 
 PaymentClient = JsapiClient | XpayClient
 
@@ -49,6 +51,7 @@ class TencentClients:
         pay_api = ServiceClient("pay", pay.api_base)
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
+        content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
         css_api = ServiceClient("live", live.api_base)
         cos_api = ServiceClient("cos", uploads.endpoint)
         self.services = (wechat_api, im_api, pay_api, xpay_api)
@@ -56,7 +59,7 @@ class TencentClients:
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.im = ImClient(im_api, im)
-        self._clients = (*self.services, css_api, cos_api)
+        self._clients = (*self.services, content_api, css_api, cos_api)
         self.css = CssClient(css_api, live)
         self.cos = CosClient(cos_api, uploads)
         self.stream_urls = StreamUrls(live)
@@ -66,6 +69,7 @@ class TencentClients:
             notify_url = f"{api_url}/qlive_pay/transfer_notify/"
             self.transfers = TransferClient(merchant, notify_url, withdraw)
         tokens = AccessTokenCache(xpay_api, app_secrets)
+        self.content_security = ContentSecurityClient(content_api, tokens)
         self.xpay = XpayClient(xpay_api, tokens, pay, on_xpay_rejection)
         self.providers: dict[str, PaymentClient] = {XPAY: self.xpay}
         """Payment clients by the name of the provider, as stored in orders."""

@@ -35,6 +35,9 @@ MERCHANT_STATE = "xpay_wxpay_callback_notify"
 PUNISHMENT = "wxa_punish_event"
 CONSENT_REVOKED = "user_authorization_revoke"
 ACCOUNT_CLOSED = "user_authorization_cancellation"
+MEDIA_CHECKED = "wxa_media_check"
+"""The result of a check of a picture; none of PLATFORM_EVENTS, as it concerns neither money nor a
+duty."""
 
 PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
     REFUND_QUESTION: ("Event", "pay_order_id", "refund_time"),

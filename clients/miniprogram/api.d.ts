@@ -492,7 +492,9 @@ export interface components {
         /**
          * @description For another user, `user_sig` is "" and private fields are null.
          *
-         *     `show_in_ranking`: whether the user agreed to be shown in rankings.
+         *     `show_in_ranking`: whether the user agreed to be shown in rankings. `in_review`: names and
+         *     pictures of the user and of their room that are being checked, by their parameter
+         *     (`nickname`, `face_url`, `room_name`, `room_image`).
          */
         UserInfo: {
             user_id: string;
@@ -510,6 +512,9 @@ export interface components {
             last_login_time: string | null;
             create_time: string;
             show_in_ranking: boolean | null;
+            in_review: {
+                [key: string]: string;
+            } | null;
         };
         UserInfoWithRate: {
             user_id: string;
@@ -527,6 +532,9 @@ export interface components {
             last_login_time: string | null;
             create_time: string;
             show_in_ranking: boolean | null;
+            in_review: {
+                [key: string]: string;
+            } | null;
             rate: string;
         };
         UserState: {

@@ -91,9 +91,15 @@ class PlatformEventRequest(BaseModel):
     report: Report = "once"
 
 
+class NextChecksRequest(BaseModel):
+    """Checks that follow are judged as if their content had these words; "" ends that."""
+
+    words: str = ""
+
+
 class OutageRequest(BaseModel):
     """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
 
-    service: Literal["wechat", "im", "pay", "live", "cos"]
+    service: Literal["wechat", "im", "pay", "live", "cos", "content"]
     status: int | None = Field(None, ge=400, le=599)
     seconds: float | None = Field(None, ge=0, le=600)

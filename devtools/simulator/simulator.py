@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
+from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.live import SimulatedCss
@@ -27,6 +28,7 @@ from devtools.simulator.requests import (
     ConfirmTransferRequest,
     EmptyRequest,
     EndRefundRequest,
+    NextChecksRequest,
     NextRefundsRequest,
     OutageRequest,
     PhoneLoginRequest,
@@ -82,6 +84,7 @@ class Simulator:
         self.xpay = SimulatedXpay(wechat, pay, pushes, refunds, now)
         self.transfers = transfers = SimulatedTransfers(merchant_api, delivery)
         self.platform_events = SimulatedPlatformEvents(pushes, delivery, app_id, now)
+        self.content_checks = checks = SimulatedContentChecks(wechat, pushes, delivery)
         self.phone = phone = SimulatedPhone(wechat, self.pay, self.xpay, delivery, now)
         self._controls: dict[str, Control] = {
             "/phone/login": (PhoneLoginRequest, phone.login),
@@ -94,6 +97,7 @@ class Simulator:
             "/refund/next": (NextRefundsRequest, refunds.set_next),
             "/refund/end": (EndRefundRequest, refunds.end),
             "/refund/list": (EmptyRequest, refunds.show),
+            "/content/next": (NextChecksRequest, checks.set_next),
             "/wechat_event": (PlatformEventRequest, self.platform_events.start),
             "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
             "/outage": (OutageRequest, self._set_outage),
@@ -110,6 +114,7 @@ class Simulator:
             (r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
             (r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
             (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
+            (r"/wxa/(msg_sec_check|media_check_async)", "content", checks.answer),
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live.answer),
             (r"/cos/.*", "cos", self.cos.answer),

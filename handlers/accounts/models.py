@@ -143,7 +143,9 @@ class NewUserResponse(Response):
 class UserInfoResponse(Response):
     """For another user, `user_sig` is "" and private fields are null.
 
-    `show_in_ranking`: whether the user agreed to be shown in rankings.
+    `show_in_ranking`: whether the user agreed to be shown in rankings. `in_review`: names and
+    pictures of the user and of their room that are being checked, by their parameter
+    (`nickname`, `face_url`, `room_name`, `room_image`).
     """
 
     user_id: str
@@ -161,6 +163,7 @@ class UserInfoResponse(Response):
     last_login_time: Time | None
     create_time: Time
     show_in_ranking: bool | None
+    in_review: dict[str, str] | None = None
 
 
 class UserInfoWithRateResponse(UserInfoResponse):

@@ -20,7 +20,7 @@ from handlers.base import ActiveUserHandler, Handler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
 from rooms.errors import GenderInUse
-from services.errors import AccountBanned
+from services.errors import AccountBanned, ContentRefused
 from storage.accounts.users import User
 from storage.errors import UserNotFound
 
@@ -43,7 +43,7 @@ async def current_room(context: Context, user_id: str) -> dict[str, Any]:
 class UpdateUserinfoHandler(ActiveUserHandler):
     """Update the profile; the room is notified when a visible user's name or face changes."""
 
-    @endpoint(limit="profile", errors=[GenderInUse, *PICTURE_ERRORS])
+    @endpoint(limit="profile", errors=[GenderInUse, ContentRefused("nickname"), *PICTURE_ERRORS])
     async def post(self, params: UpdateUserinfoRequest) -> UserInfoResponse:
         changes = params.model_dump(exclude_none=True)
         user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
@@ -53,6 +53,7 @@ class UpdateUserinfoHandler(ActiveUserHandler):
                 raise AccountBanned
         else:
             user = await self.active(await self.context.stores.tokens.user_of(self.token))
+        signed["in_review"] = await self.context.services.moderation.in_review(user.user_id)
         return UserInfoResponse.model_validate(user).model_copy(update=signed)
 
 
@@ -80,7 +81,9 @@ class GetUserinfoHandler(ActiveUserHandler):
         A kick that IM has carried out before does not end it; one that comes later does.
         """
         signed = sign_own(self)
-        return await self.active(await self.context.stores.tokens.user_of(self.token)), signed
+        user = await self.active(await self.context.stores.tokens.user_of(self.token))
+        signed["in_review"] = await self.context.services.moderation.in_review(self.user_id)
+        return user, signed
 
     async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
         users = self.context.stores.users

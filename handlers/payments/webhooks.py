@@ -13,10 +13,11 @@ from pydantic.alias_generators import to_pascal
 from handlers.base import endpoint
 from handlers.models import NoContentResponse, Response, TextResponse
 from handlers.webhook_base import MerchantWebhookHandler, WebhookHandler
+from services.moderation.moderation import message_of as media_message
 from services.payments.payment_notifications import message_of
 from storage.jobs.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
-from tencent.message_push import REFUND_QUESTION, event_name
+from tencent.message_push import MEDIA_CHECKED, REFUND_QUESTION, event_name
 from tencent.notifications import JSAPI
 
 
@@ -78,9 +79,17 @@ class XpayWebhookHandler(WebhookHandler):
 
     @endpoint(errors=[ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
     async def post(self) -> XpayReplyResponse:
-        """Message push of the mini-program: virtual payment, penalties, withdrawn consent."""
+        """Message push of the mini-program: virtual payment, penalties, withdrawn consent, and
+        checks of pictures."""
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
+        if push.content.get("Event") == MEDIA_CHECKED:
+            await self.receive(
+                media_message(push.content, self.request.query),
+                push.refused,
+                partial(context.services.moderation.receive, push.content),
+            )
+            return XpayReplyResponse(XpayAckResponse())
         message = message_of(push, self.query, self.body)
         process_push = context.services.payment_notifications.process_push
         await self.receive(message, push.refused, partial(process_push, push))

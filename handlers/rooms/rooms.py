@@ -33,7 +33,7 @@ from rooms.errors import (
 )
 from rooms.members import MemberCounts
 from rooms.room import Room, Seat
-from services.errors import AccountBanned
+from services.errors import AccountBanned, ContentRefused
 from tencent.errors import ServiceUnavailable
 
 
@@ -132,10 +132,13 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 class UpdateRoomHandler(ActiveUserHandler):
     """Change the name and the picture of the room, as its host."""
 
-    @endpoint(limit="profile", errors=[NotHost, RoomNotFound, *PICTURE_ERRORS])
+    @endpoint(
+        limit="profile",
+        errors=[NotHost, RoomNotFound, ContentRefused("room_name"), *PICTURE_ERRORS],
+    )
     async def post(self, params: UpdateRoomRequest) -> OkResponse:
         await self.context.services.live_rooms.update_info(
-            params.live_id, self.user.user_id, params.room_name, params.room_image
+            params.live_id, self.user, params.room_name, params.room_image
         )
         return OkResponse()
 

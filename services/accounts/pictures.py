@@ -10,7 +10,7 @@ import secrets
 from datetime import timedelta
 from typing import Literal
 
-from config.sections import UploadsSettings
+from config.sections import ModerationSettings, UploadsSettings
 from core.errors import InvalidParameter
 from services.errors import UploadMissing, UploadRefused, UploadsOff
 from services.jobs.outbox_jobs import Payload
@@ -36,10 +36,17 @@ PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg
 class PictureService:
     """Tickets for uploads, and the addresses of what was uploaded."""
 
-    def __init__(self, cos: CosClient, stores: Stores, uploads: UploadsSettings) -> None:
+    def __init__(
+        self,
+        cos: CosClient,
+        stores: Stores,
+        uploads: UploadsSettings,
+        moderation: ModerationSettings,
+    ) -> None:
         self._cos = cos
         self._stores = stores
         self._uploads = uploads
+        self._moderation = moderation
 
     async def ticket(
         self, user_id: str, kind: PictureKind, content_type: str, size: int
@@ -61,6 +68,10 @@ class PictureService:
             if match.groups() != (kind, user_id):
                 raise InvalidParameter({FIELDS[kind]: "this is not an upload of yours"})
             return await self._adopt(kind, user_id, named)
+        is_ours = named.startswith(f"{self._uploads.address}/")
+        if self._uploads.bucket and not is_ours and self._moderation.is_checked(kind):
+            reason = "upload this picture: one at another address may change after its check"
+            raise InvalidParameter({FIELDS[kind]: reason})
         if not self._may_show(kind, user_id, named):
             raise InvalidParameter({FIELDS[kind]: "pictures of this host are not allowed"})
         return named

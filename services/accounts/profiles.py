@@ -1,46 +1,85 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realtime.hub import Hub
 from rooms.members import Person
+from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.keeper import Keeper, Preparation
+from services.moderation.moderation import Confirm, ModerationService
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores
+from tencent.content_security import Author
+
+CHECKED_FIELDS: Mapping[str, Kind] = {"nickname": "nickname", "face_url": "face"}
 
 
 class ProfileService:
     """Changes the profiles of users, where they are stored and where they are shown."""
 
-    def __init__(self, stores: Stores, keeper: Keeper, hub: Hub, pictures: PictureService) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        keeper: Keeper,
+        hub: Hub,
+        pictures: PictureService,
+        moderation: ModerationService,
+    ) -> None:
         self._stores = stores
         self._keeper = keeper
         self._hub = hub
         self._pictures = pictures
+        self._moderation = moderation
 
     async def update(self, old: User, **changes: Any) -> User:
         """Store the changes, then update the user's room and, if the face changed, IM.
 
         The message to IM is stored with the changes, and its delivery updates the room as well, in
         case that this process dies before. A face that was uploaded is replaced by the address of
-        its copy. Raises as PictureService.address_of.
+        its copy. A name or a face that has yet to be checked is left out, and shown by `apply`.
+        Raises as PictureService.address_of and ModerationService.propose.
         """
-        face = changes.get("face_url")
-        if face and face != old.face_url:
-            changes["face_url"] = await self._pictures.address_of("face", old.user_id, face)
+        proposals = []
+        for field, kind in CHECKED_FIELDS.items():
+            if (value := changes.get(field)) is None:
+                continue
+            if kind == "face" and value not in ("", old.face_url):
+                value = await self._pictures.address_of("face", old.user_id, value)
+            author, before = Author(old.app_id, old.openid), getattr(old, field)
+            proposal = await self._moderation.propose(kind, author, old.user_id, value, before)
+            proposals.append(proposal)
+            del changes[field]
+            changes |= {field: value} if proposal.shows_value else {}
 
-        async def add_message(session: Session, user: User) -> None:
+        async def add_writes(session: Session, user: User) -> None:
+            for proposal in proposals:
+                await self._moderation.put(proposal, session)
             if user.person().face() != old.person().face():
-                payload = {"user_id": user.user_id}
-                await self._stores.outbox.add("portrait_set", payload, session, key=user.user_id)
+                await self._add_message(session, user)
 
-        user = await self._stores.users.update_with(old.user_id, add_message, **changes)
+        user = await self._stores.users.update_with(old.user_id, add_writes, **changes)
         await self.show_in_room(user.user_id)
         return user
+
+    async def apply(self, item: Item, confirm: Confirm) -> None:
+        """Show what was approved, or again what was shown before it was refused."""
+        field = next(name for name, kind in CHECKED_FIELDS.items() if kind == item.kind)
+
+        async def add_writes(session: Session, user: User) -> None:
+            await confirm(session)
+            await self._add_message(session, user)
+
+        changes = {field: item.value_to_show}
+        await self._stores.users.update_with(item.user_id, add_writes, **changes)
+        await self.show_in_room(item.user_id)
+
+    async def _add_message(self, session: Session, user: User) -> None:
+        payload = {"user_id": user.user_id}
+        await self._stores.outbox.add("portrait_set", payload, session, key=user.user_id)
 
     async def show_in_room(self, user_id: str) -> None:
         """Show a user's profile in their room; no event if the room shows it already.

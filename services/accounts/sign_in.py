@@ -1,12 +1,16 @@
 """Login, registration and logout of users."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from core.batching import SingleFlight
+from core.errors import InvalidParameter
+from services.accounts.profiles import CHECKED_FIELDS, ProfileService
 from services.accounts.sessions import SessionService
 from services.errors import AccountBanned
 from services.keeper import Keeper
+from services.moderation.moderation import ModerationService
 from storage.accounts.users import User
 from storage.stores import Stores
 from tencent.errors import InvalidEncryptedData, InvalidWechatCode
@@ -22,6 +26,8 @@ class SignInService:
         wechat: WechatClient,
         keeper: Keeper,
         sessions: SessionService,
+        profiles: ProfileService,
+        moderation: ModerationService,
         *,
         keeps_session_keys: bool,
     ) -> None:
@@ -30,6 +36,8 @@ class SignInService:
         self._wechat = wechat
         self._keeper = keeper
         self._sessions = sessions
+        self._profiles = profiles
+        self._moderation = moderation
         self._keeps_session_keys = keeps_session_keys
         self._logins: SingleFlight[WechatLogin] = SingleFlight(self._open)
 
@@ -55,7 +63,8 @@ class SignInService:
     ) -> User:
         """Create a user with the profile that WeChat encrypted, or return the existing one.
 
-        `encrypted` may be "", since WeChat supplies no useful profile any more. AccountBanned.
+        `encrypted` may be "", since WeChat supplies no useful profile any more. A name or a face
+        that is refused is left out. Raises AccountBanned.
         """
         login = await self._logins.get(app_id, code)
         data = decrypt_profile(login.session_key, encrypted, iv, app_id) if encrypted else {}
@@ -64,16 +73,24 @@ class SignInService:
             raise InvalidEncryptedData
         if not await self._stores.code_sessions.use(app_id, code):
             raise InvalidWechatCode
-        user, _ = await self._stores.users.create(
+        content = {"nickname": clean_name(profile.nickname), "face_url": profile.face_url}
+        unchecked = {
+            field: value
+            for field, value in content.items()
+            if value and self._moderation.is_checked(CHECKED_FIELDS[field])
+        }
+        user, is_new = await self._stores.users.create(
             app_id,
             login.openid,
-            nickname=clean_name(profile.nickname),
             gender=profile.gender,
-            face_url=profile.face_url,
             last_login_time=datetime.now(UTC),
+            **{**content, **dict.fromkeys(unchecked, "")},
         )
         if user.banned:
             raise AccountBanned
+        for field, value in unchecked.items() if is_new else ():
+            with suppress(InvalidParameter):
+                user = await self._profiles.update(user, **{field: value})
         await self._keep_session_key(user.user_id, login)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
         return user

@@ -6,14 +6,17 @@ import structlog
 
 from core.clock import now_ms
 from rooms.errors import NotHost, NotMatchmaker
+from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.chat.groups import ENSURE, GroupService, queue_group_message
 from services.errors import AccountBanned, NotAuthenticated
 from services.keeper import Keeper
+from services.moderation.moderation import Confirm, ModerationService, Proposal
 from services.rooms.presence import Presence
 from storage.accounts.users import User
 from storage.stores import Stores
+from tencent.content_security import Author
 from tencent.css import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
@@ -30,6 +33,7 @@ class LiveRoomService:
         groups: GroupService,
         stream_urls: StreamUrls,
         pictures: PictureService,
+        moderation: ModerationService,
     ) -> None:
         self._stores = stores
         self._keeper = keeper
@@ -37,6 +41,7 @@ class LiveRoomService:
         self._groups = groups
         self._stream_urls = stream_urls
         self._pictures = pictures
+        self._moderation = moderation
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
@@ -74,18 +79,53 @@ class LiveRoomService:
         return room
 
     async def update_info(
-        self, live_id: int, user_id: str, title: str | None, cover: str | None
+        self, live_id: int, host: User, title: str | None, cover: str | None
     ) -> None:
         """Change the name and the picture of a room, as its host; None keeps one, "" clears it.
 
-        Raises as PictureService.address_of.
+        What has yet to be checked is shown by `apply`. Raises as PictureService.address_of and
+        ModerationService.propose.
         """
-        room = await self._keeper.load(live_id)
+        room, user_id = await self._keeper.load(live_id), host.user_id
         if room.host_id != user_id:
             raise NotHost
-        if cover and cover != room.cover:
-            cover = await self._pictures.address_of("cover", user_id, cover)
+        proposals = []
+        if title is not None:
+            proposal = await self._propose("room_name", room, host, title, room.title)
+            proposals.append(proposal)
+            title = title if proposal.shows_value else None
+        if cover is not None:
+            if cover not in ("", room.cover):
+                cover = await self._pictures.address_of("cover", user_id, cover)
+            proposal = await self._propose("cover", room, host, cover, room.cover)
+            proposals.append(proposal)
+            cover = cover if proposal.shows_value else None
+        for proposal in proposals:
+            await self._moderation.put(proposal)
         await self._keeper.change(live_id, lambda room: room.update_info(user_id, title, cover))
+        for proposal in proposals:
+            await self._moderation.confirm(proposal)
+
+    async def apply(self, item: Item, confirm: Confirm) -> None:
+        """Show what was approved, or again what was shown before it was refused."""
+
+        def rule(room: Room) -> None:
+            shown = room.cover if item.kind == "cover" else room.title
+            if item.state == "refused" and shown != item.value:
+                return  # replaced meanwhile
+            name = "cover" if item.kind == "cover" else "title"
+            room.update_info(room.host_id, **{name: item.value_to_show})
+
+        await self._keeper.change(item.live_id, rule)
+        await confirm(None)
+
+    async def _propose(
+        self, kind: Kind, room: Room, host: User, value: str, before: str
+    ) -> Proposal:
+        author = Author(host.app_id, host.openid)
+        return await self._moderation.propose(
+            kind, author, host.user_id, value, before, room.live_id
+        )
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""

@@ -16,8 +16,10 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from ledger.recharge import Order
+from rooms.moderation import Item
 from runtime import jobs
 from runtime.process import ServerProcess
+from storage.moderation.items import new_item_id
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import ATTENTION, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
@@ -48,6 +50,7 @@ FAULTS = {
     "QLiveLedgerProblem",
     "QLiveLedgerUnchecked",
     "QLiveLoopBusy",
+    "QLiveModerationWaits",
     "QLiveOperatorLoginsRefused",
     "QLiveOperatorTokensRefused",
     "QLiveOrdersUnqueried",
@@ -160,6 +163,11 @@ CASES: dict[str, tuple[Series, str, Series]] = {
         {oldest("refund", "refunding"): "259000+15x200"},
         "25m",
         {oldest("refund", "opened"): "300000+15x200"},
+    ),
+    "QLiveModerationWaits": (
+        {qlive("moderation_oldest_seconds", kind="face"): "43100+15x100"},
+        "15m",
+        {qlive("moderation_oldest_seconds", kind="face"): "30000+15x100"},
     ),
     "QLiveRequestsFail": (
         first(FAILED),
@@ -333,8 +341,10 @@ class Faults:
         self.db.refund_cases.update_many({}, {"$set": {"decided_at": DAYS_AGO}})
 
     async def spoil_data(self) -> None:
-        """A rate is missing, a balance was changed by hand, a user is incomplete."""
+        """A rate is missing, a balance was changed by hand, a user is broken, a report waits."""
         bert = await self.api.user("bert", 1)
+        report = Item(new_item_id(), "report", bert.id, DAYS_AGO, state="review")
+        await self.context.stores.moderation.add(report)
         self.db.configs.delete_many({"key": "EXCHANGE_RATE"})
         self.db.users.update_one({"_id": bert.id}, {"$inc": {"gold": 5}})
         await self.context.services.ledger_audit.run_if_due()

@@ -16,10 +16,11 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from tencent.access_tokens import AccessTokenCache
 from tencent.merchant import MerchantClient, read_key, sign
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
-from tencent.xpay import AccessTokenCache, XpayClient
+from tencent.xpay import XpayClient
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 

@@ -10,7 +10,7 @@ import { isRefundable, openCase } from "/ops/refunds.js";
 
 const ORDER_KINDS = { created: "warn", paid: "good", closed: "still" };
 const OUTCOME_KINDS = { received: "warn", done: "good", ignored: "still", refused: "bad" };
-const SOURCES = ["im", "live", "jsapi", "xpay", "transfer"];
+const SOURCES = ["im", "live", "jsapi", "xpay", "transfer", "content_check"];
 const EVENTS = [
   "xpay_subscribe_ios_refund_query_notify", "xpay_complaint_notify", "xpay_coin_pay_notify", "xpay_wxpay_callback_notify",
   "wxa_punish_event", "user_authorization_revoke", "user_authorization_cancellation",

@@ -1,0 +1,90 @@
+"""Simulated content security of WeChat: verdicts by words in a text or in an address."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
+from devtools.simulator.requests import NextChecksRequest, Report
+from devtools.simulator.wechat import SimulatedWechat, error_reply
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+
+BAD_TOKEN, NOT_VISITED, BUSY, EMPTY = 40001, 61010, -1, 44002
+LABELS = {"pass": 100, "review": 20012, "risky": 20002}
+WORDS = {"违规": "risky", "疑似": "review"}
+REPORTS: Mapping[str, Report] = {"late": "late", "missing": "never", "twice": "twice"}
+HANG_SECONDS = 5.0
+"""Longer than the server waits."""
+
+
+class SimulatedContentChecks:
+    """Nothing is fetched: a picture is judged by its address, or as `set_next` says.
+
+    Content with the words risky or review gets this verdict, with 61010, -1 or hang this failure;
+    any other passes. By the words late, missing, twice, early and forged, the event about a picture
+    is so; by unreadable it says that the picture could not be fetched.
+    """
+
+    def __init__(
+        self, wechat: SimulatedWechat, pushes: SimulatedPushes, delivery: SimulatedDelivery
+    ) -> None:
+        self.checked: list[str] = []
+        """Texts and addresses, for tests."""
+        self.events: list[dict[str, Any]] = []
+        """Their contents, also of missing ones, for tests."""
+        self._wechat = wechat
+        self._pushes = pushes
+        self._delivery = delivery
+        self._next = ""
+
+    def set_next(self, request: NextChecksRequest) -> dict[str, Any]:
+        """Judge what follows as if it had these words, too."""
+        self._next = request.words
+        return {"words": self._next}
+
+    async def answer(self, request: SimulatorRequest) -> SimulatorReply:
+        """HTTP 200 for success and failure alike, as in WeChat."""
+        content = request.json_object() or {}
+        if not self._wechat.is_access_token(request.query.get("access_token", "")):
+            return error_reply(BAD_TOKEN, "invalid credential")
+        checked = str(content.get("content") or content.get("media_url") or "")
+        if not checked or content.get("version") != 2 or not content.get("openid"):
+            return error_reply(EMPTY, "empty content")
+        self.checked.append(checked)
+        words = f"{self._next} {checked}"
+        if "hang" in words:
+            await asyncio.sleep(HANG_SECONDS)
+        for errcode in (NOT_VISITED, BUSY):
+            if str(errcode) in words:
+                return error_reply(errcode, "code is expired" if errcode > 0 else "system error")
+        trace_id = secrets.token_hex(12)
+        if "content" in content:
+            return json_reply({"errcode": 0, "errmsg": "ok", **_result(words, trace_id, int)})
+        await self._report(words, trace_id, str(content["openid"]))
+        return json_reply({"errcode": 0, "errmsg": "ok", "trace_id": trace_id})
+
+    def event(self, words: str, trace_id: str, openid: str = "oSimulated") -> dict[str, Any]:
+        """The content of the event about a picture with these words in its address."""
+        result = _result(words, trace_id, str)
+        if "unreadable" in words:
+            result |= {"result": {}, "detail": [{"strategy": "content_model", "errcode": -1008}]}
+        return self._pushes.event("wxa_media_check", openid, {"version": 2, **result})
+
+    async def _report(self, words: str, trace_id: str, openid: str) -> None:
+        content = self.event(words, trace_id, openid)
+        self.events.append(content)
+        word = next((word for word in (*REPORTS, "early", "forged") if word in words), "once")
+        notification = self._pushes.report(content, word)
+        self._delivery.start(notification, REPORTS.get(word, "once"))
+        if word == "early":  # before the reply with its trace id
+            await self._delivery.quiet()
+
+
+def _result(words: str, trace_id: str, label: Callable[[int], object]) -> dict[str, Any]:
+    """The label is a number in an answer, and text in an event."""
+    found = {WORDS.get(word, word) for word in ("risky", "review", *WORDS) if word in words}
+    suggestion = "risky" if "risky" in found else "review" if "review" in found else "pass"
+    judged = {"suggest": suggestion, "label": label(LABELS[suggestion])}
+    detail = {"strategy": "content_model", "errcode": 0, "prob": 90, **judged}
+    return {"trace_id": trace_id, "result": judged, "detail": [detail]}

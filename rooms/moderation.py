@@ -1,0 +1,138 @@
+"""One state machine for all that is checked before others see it, and for what people decide.
+
+    unchecked → checking → review → approved | refused
+                         ↘ superseded
+
+A text is checked at once, so it is never `checking`; reports and streams are born in `review`. An
+item with a `due_at` has to be carried on then: to be checked, to be asked for, or to be applied.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self
+
+Kind = Literal["nickname", "room_name", "face", "cover", "report", "stream"]
+State = Literal["unchecked", "checking", "review", "approved", "refused", "superseded"]
+Suggestion = Literal["pass", "review", "risky"]
+
+OPEN_STATES: tuple[State, ...] = ("unchecked", "checking", "review")
+CHECK = "check"
+"""`decided_by` of what the check or the list of words decided, not an operator."""
+ANSWER_WITHIN = timedelta(minutes=30)
+"""Time in which WeChat reports the result for a picture."""
+MAX_SENT = 2
+"""A picture whose result is missing is sent once more, then a person decides."""
+MAX_TRIES = 30
+"""Failed tries after which a person decides; with the pauses between them about 50 minutes."""
+LONGEST_PAUSE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of a check; `label` is WeChat's class of the content."""
+
+    suggestion: Suggestion
+    label: str = ""
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A proposed value, or a report about a user or a stream; times are UTC."""
+
+    id: str
+    kind: Kind
+    user_id: str
+    """Whose content or conduct it is."""
+    created_at: datetime
+    live_id: int = 0
+    value: str = ""
+    """The proposed text or address of a picture."""
+    before: str = ""
+    """The checked value that others saw before."""
+    shown: bool = False
+    """Others see the value until it is refused."""
+    state: State = "unchecked"
+    trace_id: str = ""
+    """WeChat's number of the check."""
+    tries: int = 0
+    sent: int = 0
+    """How often WeChat has accepted the picture for a check."""
+    due_at: datetime | None = None
+    label: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    decided_at: datetime | None = None
+    decided_by: str = ""
+    decision: str = ""
+    """The reason that an operator has given."""
+    version: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def must_apply(self) -> bool:
+        """Whether the decision has yet to change what others see."""
+        return self.due_at is not None and self.state in ("approved", "refused")
+
+    @property
+    def value_to_show(self) -> str:
+        """The value that others see by the decision."""
+        return self.value if self.state == "approved" else self.before
+
+    def note_verdict(self, verdict: Verdict, now: datetime) -> Self:
+        """The check has answered; no effect on what was decided meanwhile."""
+        if self.state not in ("unchecked", "checking"):
+            return self
+        if verdict.suggestion == "review":
+            noted = replace(self, state="review", due_at=None)
+        else:
+            state: State = "approved" if verdict.suggestion == "pass" else "refused"
+            noted = self._decided(state, CHECK, "", now)
+        return replace(noted, label=verdict.label, trace_id=verdict.trace_id or self.trace_id)
+
+    def note_sent(self, trace_id: str, now: datetime) -> Self:
+        """WeChat will report the result for this picture."""
+        due_at = now + ANSWER_WITHIN
+        return replace(
+            self, state="checking", trace_id=trace_id, sent=self.sent + 1, tries=0, due_at=due_at
+        )
+
+    def note_no_result(self, now: datetime) -> Self:
+        """WeChat could not read the picture it was sent, or has not reported in time."""
+        if self.sent < MAX_SENT:
+            return replace(self, state="unchecked", due_at=now)
+        return replace(self, state="review", due_at=None)
+
+    def note_failure(self, now: datetime) -> Self:
+        """The check does not answer, or not for this user: try again later."""
+        tries = self.tries + 1
+        if tries >= MAX_TRIES:
+            return replace(self, state="review", tries=tries, due_at=None)
+        pause = min(LONGEST_PAUSE, timedelta(seconds=2**tries))
+        return replace(self, tries=tries, due_at=now + pause)
+
+    def approve(self, by: str, now: datetime) -> Self:
+        return self._decided("approved", by, "", now)
+
+    def refuse(self, by: str, reason: str, now: datetime) -> Self:
+        return self._decided("refused", by, reason, now)
+
+    def supersede(self, now: datetime) -> Self:
+        """Its owner has proposed another value, or chosen one that needs no check."""
+        return replace(self, state="superseded", due_at=None, decided_at=now)
+
+    def note_applied(self) -> Self:
+        return replace(self, due_at=None)
+
+    def _decided(self, state: State, by: str, reason: str, now: datetime) -> Self:
+        changes_what_is_shown = self.shown == (state == "refused")
+        return replace(
+            self,
+            state=state,
+            decided_by=by,
+            decision=reason,
+            decided_at=now,
+            due_at=now if changes_what_is_shown else None,
+        )

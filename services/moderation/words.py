@@ -1,0 +1,63 @@
+"""The list of words that are never allowed, found through the usual evasions."""
+
+import re
+import unicodedata
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger("qlive.moderation")
+
+DEFAULT_FILE = Path(__file__).with_name("words.txt")
+
+
+class WordList:
+    """The words of a file, which is read again when it changes.
+
+    Each line has a word. In a line with "=", the characters on the right are read as the one on the
+    left, in the list as well as in texts: they sound or look the same. "#" begins a comment.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = Path(file) if file else DEFAULT_FILE
+        self._stamp: tuple[int, int] | None = None
+        self._same: dict[int, str] = {}
+        self._words: re.Pattern[str] | None = None
+
+    def found_in(self, text: str) -> str:
+        """The first word in a text, folded; "" if it has none. Never waits: the file is local."""
+        self._reload()
+        match = self._words.search(self._fold(text)) if self._words else None
+        return match[0] if match else ""
+
+    def _fold(self, text: str) -> str:
+        """Width and case are dropped, then all that is neither letter nor digit."""
+        plain = unicodedata.normalize("NFKC", text).casefold()
+        return "".join(filter(str.isalnum, plain)).translate(self._same)
+
+    def _reload(self) -> None:
+        """Keep the words of before if the file cannot be read."""
+        try:
+            status = self._file.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+            if stamp == self._stamp:
+                return
+            self._parse(self._file.read_text())
+            self._stamp = stamp
+        except (OSError, UnicodeDecodeError) as error:
+            if self._stamp != (0, 0):
+                log.error("words_unreadable", file=str(self._file), error=type(error).__name__)
+            self._stamp = (0, 0)
+
+    def _parse(self, content: str) -> None:
+        lines = [line.partition("#")[0].strip() for line in content.splitlines()]
+        pairs = [line.split("=", 1) for line in lines if "=" in line]
+        self._same = {
+            ord(character): kept.strip()
+            for kept, alike in pairs
+            for character in alike
+            if character.isalnum()
+        }
+        folded = {self._fold(line) for line in lines if line and "=" not in line} - {""}
+        longest_first = sorted(folded, key=len, reverse=True)
+        self._words = re.compile("|".join(map(re.escape, longest_first))) if folded else None

@@ -1,0 +1,142 @@
+"""moderation_items: what is checked, reported or decided; one document each."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from rooms.moderation import OPEN_STATES, Item
+from storage.database import Collection, Database, Document, Session
+from storage.documents import document_of, known_fields, page
+from storage.errors import ItemNotFound
+from storage.jobs.due import claim_due, make_due_index
+
+CONTENT_KINDS = ("nickname", "room_name", "face", "cover")
+"""Kinds of which a user has at most one open item: a newer proposal supersedes the older one."""
+
+
+class ItemChanged(Exception):
+    """The item was saved since it was read: read it again."""
+
+
+class ModerationStore:
+    """Items, changed under the guard of their version. Decided ones expire."""
+
+    def __init__(self, database: Database, days: int) -> None:
+        """`days` for which a decided item is kept, 0 for ever."""
+        self._database = database
+        self._items: Collection = database.collection("moderation_items")
+        self._days = days
+
+    async def make_indexes(self) -> None:
+        newest = [("created_at", -1), ("_id", -1)]
+        await self._items.create_index("open_key", unique=True, sparse=True)
+        await self._items.create_index([("kind", 1), ("state", 1), *newest])
+        await self._items.create_index([("user_id", 1), *newest])
+        await self._items.create_index(
+            "trace_id", partialFilterExpression={"trace_id": {"$gt": ""}}
+        )
+        await self._items.create_index("expires_at", expireAfterSeconds=0)
+        await make_due_index(self._items)
+
+    async def add(self, item: Item, session: Session | None = None) -> None:
+        await self._items.insert_one(self._document(item), session=session)
+
+    async def propose(
+        self, kind: str, user_id: str, item: Item | None, session: Session
+    ) -> Item | None:
+        """Store a proposal in place of the user's open one, which is returned.
+
+        None only supersedes: the user has chosen a value that needs no check. The proposal takes
+        over which value others saw before.
+        """
+        row = await self._items.find_one({"open_key": f"{kind}:{user_id}"}, session=session)
+        older = _item_from(row) if row else None
+        if older:
+            await self.save(older, older.supersede(datetime.now(UTC)), session)
+        if item:
+            item = replace(item, before=older.before) if older else item
+            await self.add(item, session)
+        return older
+
+    async def propose_alone(self, kind: str, user_id: str, item: Item | None) -> Item | None:
+        """As `propose`, in a transaction of its own."""
+        return await self._database.transaction_with_retry(
+            lambda session: self.propose(kind, user_id, item, session)
+        )
+
+    async def save(self, before: Item, after: Item, session: Session | None = None) -> Item:
+        """Replace an item, unless it was saved since it was read as `before`: ItemChanged."""
+        after = replace(after, version=before.version + 1)
+        result = await self._items.replace_one(
+            {"_id": before.id, "version": before.version}, self._document(after), session=session
+        )
+        if not result.matched_count:
+            raise ItemChanged
+        return after
+
+    async def get(self, id_: str) -> Item:
+        """Raises ItemNotFound."""
+        row = await self._items.find_one({"_id": id_})
+        if row is None:
+            raise ItemNotFound
+        return _item_from(row)
+
+    async def by_trace(self, trace_id: str) -> Item | None:
+        """The item that waits for the result of a check."""
+        row = await self._items.find_one({"trace_id": trace_id, "state": "checking"})
+        return _item_from(row) if row else None
+
+    async def claim(self, lease: timedelta) -> Item | None:
+        """Lease the item that is due for the longest time, by the database's clock."""
+        row = await claim_due(self._items, lease)
+        return _item_from(row) if row else None
+
+    async def open_of(self, user_id: str) -> dict[str, Item]:
+        """The user's proposals that are not decided yet, by kind."""
+        keys = [f"{kind}:{user_id}" for kind in CONTENT_KINDS]
+        rows = await self._items.find({"open_key": {"$in": keys}}).to_list()
+        items = [_item_from(row) for row in rows]
+        return {item.kind: item for item in items if item.is_open}
+
+    async def was_refused(self, kind: str, user_id: str, value: str) -> bool:
+        """Whether a person has refused this value of the user's."""
+        where = {"user_id": user_id, "kind": kind, "state": "refused", "value": value}
+        return await self._items.find_one(where, {"_id": 1}) is not None
+
+    async def page(
+        self, kind: str, states: Sequence[str], user_id: str, after: str, limit: int
+    ) -> tuple[list[Item], str | None]:
+        """Items for operators, newest first, and the next cursor; raises InvalidCursor.
+
+        "" and an empty sequence do not limit them.
+        """
+        where: Document = {"state": {"$in": [*states]}} if states else {}
+        where |= {"kind": kind} if kind else {}
+        where |= {"user_id": user_id} if user_id else {}
+        rows, cursor = await page(self._items, where, "created_at", after, limit)
+        return [_item_from(row) for row in rows], cursor
+
+    async def open_figures(self) -> tuple[Mapping[str, int], Mapping[str, datetime]]:
+        """Open items by kind, and since when the oldest of each kind is."""
+        is_open: Document = {"$match": {"state": {"$in": [*OPEN_STATES]}}}
+        by_kind: Document = {"_id": "$kind", "n": {"$sum": 1}, "oldest": {"$min": "$created_at"}}
+        rows = await (await self._items.aggregate([is_open, {"$group": by_kind}])).to_list()
+        counts = {row["_id"]: row["n"] for row in rows}
+        return counts, {row["_id"]: row["oldest"] for row in rows}
+
+    def _document(self, item: Item) -> Document:
+        row = document_of(item, "id")
+        if item.kind in CONTENT_KINDS and (item.is_open or item.must_apply):
+            row["open_key"] = f"{item.kind}:{item.user_id}"
+        if not item.is_open and not item.must_apply and self._days:
+            row["expires_at"] = datetime.now(UTC) + timedelta(days=self._days)
+        return row
+
+
+def new_item_id() -> str:
+    return secrets.token_hex(12)
+
+
+def _item_from(row: Document) -> Item:
+    return Item(**{**known_fields(Item, row), "id": row["_id"]})

@@ -1,0 +1,124 @@
+"""WeChat's content security: checks of texts, and of pictures, whose result comes as an event.
+
+Source: WeChat server API, msgSecCheck and mediaCheckAsync, version 2.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import structlog
+
+from core.retry import jittered
+from rooms.moderation import Suggestion, Verdict
+from tencent.access_tokens import AccessTokenCache
+from tencent.errors import ServiceUnavailable, Unreadable
+from tencent.json_reader import child, json_text, object_or_none, text
+from tencent.service_client import ServiceClient
+
+log = structlog.get_logger("tencent.content_security")
+
+VERSION, PICTURE, PROFILE_SCENE = 2, 2, 1
+BUSY, RISKY_IN_VERSION_1 = -1, 87014
+BUSY_PAUSE_SECONDS = 0.3
+SUGGESTIONS: Mapping[object, Suggestion] = {"pass": "pass", "review": "review", "risky": "risky"}
+
+
+class Author(NamedTuple):
+    """The user of a mini-program whose content is checked."""
+
+    app_id: str
+    openid: str
+
+
+class NotChecked(Exception):
+    """WeChat has not checked the content: it is away or busy, or the user's visit is too long ago
+    (61010). The code is only logged."""
+
+
+class ContentSecurityClient:
+    """Checks content in the name of its author, who has used the mini-program within two hours."""
+
+    def __init__(self, client: ServiceClient, tokens: AccessTokenCache) -> None:
+        self._client = client
+        self._tokens = tokens
+
+    async def check_text(self, author: Author, content: str) -> Verdict:
+        """The verdict on a text of a profile, of at most 2,500 characters; NotChecked."""
+        answer = await self._call(author, "msg_sec_check", {"content": content})
+        if answer.get("errcode") == RISKY_IN_VERSION_1:
+            return Verdict("risky")
+        if (verdict := _verdict(answer)) is None:
+            raise NotChecked("no result")
+        return verdict
+
+    async def send_picture(self, author: Author, url: str) -> str:
+        """Has the picture at a public address checked; returns the trace id of its event.
+        NotChecked."""
+        content = {"media_url": url, "media_type": PICTURE}
+        answer = await self._call(author, "media_check_async", content)
+        try:
+            return text(answer, "trace_id")
+        except Unreadable:
+            raise NotChecked("no trace_id") from None
+
+    async def _call(self, author: Author, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer without an error; a busy WeChat is asked once more."""
+        request = {
+            **content,
+            "version": VERSION,
+            "scene": PROFILE_SCENE,
+            "openid": author.openid,
+        }
+        try:
+            answer = await self._post(author, name, request)
+            if answer.get("errcode") == BUSY:
+                await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
+                answer = await self._post(author, name, request)
+        except ServiceUnavailable as error:
+            raise NotChecked(error.code) from None
+        errcode = answer.get("errcode")
+        if errcode not in (None, 0, RISKY_IN_VERSION_1):
+            log.warning("content_not_checked", call=name, errcode=errcode)
+            raise NotChecked(str(errcode))
+        return answer
+
+    async def _post(self, author: Author, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        async def send(token: str) -> dict[str, Any]:
+            # Escaped characters would be judged as such, so the JSON is raw UTF-8.
+            body, query = json_text(request).encode(), {"access_token": token}
+            response = await self._client.request(
+                "POST", f"/wxa/{name}", query, body, safe_to_repeat=True
+            )
+            answer = object_or_none(response.body)
+            return {"errcode": f"HTTP {response.status}"} if answer is None else answer
+
+        return await self._tokens.call(author.app_id, send)
+
+
+class MediaResult(NamedTuple):
+    """The event about a picture; `verdict` is None if WeChat could not check it."""
+
+    trace_id: str
+    verdict: Verdict | None
+
+
+def parse_media_event(content: Mapping[str, Any]) -> MediaResult:
+    """Unreadable without a trace id. An item's own error means that the picture was not read."""
+    trace_id, detail = text(content, "trace_id"), content.get("detail")
+    items = detail if isinstance(detail, list) else []
+    failed = [item for item in items if isinstance(item, dict) and item.get("errcode")]
+    is_unread = bool(failed) or bool(content.get("errcode") or content.get("status_code"))
+    return MediaResult(trace_id, None if is_unread else _verdict(content))
+
+
+def _verdict(content: Mapping[str, Any]) -> Verdict | None:
+    """The verdict in an answer or event; the label is a number in one and text in the other."""
+    try:
+        result = child(content, "result")
+    except Unreadable:
+        return None
+    suggestion = SUGGESTIONS.get(result.get("suggest"))
+    if suggestion is None:
+        return None
+    return Verdict(suggestion, str(result.get("label", ""))[:32], str(content.get("trace_id", "")))

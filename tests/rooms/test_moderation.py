@@ -1,0 +1,101 @@
+"""The state machine of what is checked and decided."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rooms.moderation import (
+    ANSWER_WITHIN,
+    LONGEST_PAUSE,
+    MAX_SENT,
+    MAX_TRIES,
+    Item,
+    State,
+    Suggestion,
+    Verdict,
+)
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+
+
+def item(**fields: Any) -> Item:
+    values = {"value": "new", "before": "old", "due_at": NOW, **fields}
+    return Item("1", "nickname", "10000001", NOW, **values)
+
+
+@pytest.mark.parametrize(
+    ("suggestion", "shown", "state", "applies"),
+    [
+        ("pass", False, "approved", "new"),
+        ("pass", True, "approved", None),
+        ("risky", False, "refused", None),
+        ("risky", True, "refused", "old"),
+        ("review", False, "review", None),
+        ("review", True, "review", None),
+    ],
+)
+def test_a_verdict_changes_what_others_see_only_if_it_differs(
+    suggestion: Suggestion, shown: bool, state: State, applies: str | None
+) -> None:
+    noted = item(shown=shown).note_verdict(Verdict(suggestion, "20002", "t1"), NOW)
+    assert (noted.state, noted.label, noted.trace_id) == (state, "20002", "t1")
+    assert noted.must_apply == (applies is not None)
+    assert applies in (None, noted.value_to_show)
+    assert noted.is_open == (state == "review")
+    assert noted.decided_by == ("" if state == "review" else "check")
+    assert not noted.note_applied().must_apply
+
+
+@pytest.mark.parametrize("state", ["review", "approved", "refused", "superseded"])
+def test_a_verdict_has_no_effect_on_what_was_decided_meanwhile(state: State) -> None:
+    decided = item(state=state)
+    assert decided.note_verdict(Verdict("risky"), NOW) is decided
+
+
+def test_a_picture_without_a_result_is_sent_once_more_and_then_waits_for_a_person() -> None:
+    picture = item()
+    for number in range(1, MAX_SENT + 1):
+        picture = picture.note_sent(f"t{number}", NOW)
+        assert (picture.state, picture.trace_id, picture.sent) == ("checking", f"t{number}", number)
+        assert picture.due_at == NOW + ANSWER_WITHIN
+        picture = picture.note_no_result(NOW)
+        if number < MAX_SENT:
+            assert (picture.state, picture.due_at) == ("unchecked", NOW)
+    assert (picture.state, picture.due_at) == ("review", None)
+
+
+def test_failed_checks_are_repeated_for_an_hour_and_then_wait_for_a_person() -> None:
+    text, waited = item(), timedelta()
+    for _ in range(MAX_TRIES - 1):
+        text = text.note_failure(NOW)
+        assert text.state == "unchecked"
+        assert text.due_at is not None
+        pause = text.due_at - NOW
+        assert timedelta(seconds=2) <= pause <= LONGEST_PAUSE
+        waited += pause
+    assert timedelta(minutes=30) < waited < timedelta(hours=1)
+    assert text.note_failure(NOW).state == "review"
+    assert text.note_sent("t", NOW).tries == 0
+
+
+@pytest.mark.parametrize("state", ["unchecked", "checking", "review"])
+def test_an_operator_decides_whatever_is_open(state: State) -> None:
+    approved = item(state=state).approve("olga", NOW)
+    assert (approved.state, approved.decided_by, approved.must_apply) == ("approved", "olga", True)
+    refused = item(state=state).refuse("olga", "advertising", NOW)
+    assert (refused.state, refused.decision, refused.decided_at) == ("refused", "advertising", NOW)
+    assert not refused.must_apply
+    assert item(state=state, shown=True).refuse("olga", "", NOW).value_to_show == "old"
+
+
+def test_a_superseded_item_is_never_applied() -> None:
+    for decided in (item(), item().approve("olga", NOW), item(shown=True).refuse("olga", "", NOW)):
+        superseded = decided.supersede(NOW)
+        assert (superseded.state, superseded.is_open, superseded.must_apply) == (
+            "superseded",
+            False,
+            False,
+        )
+    assert not replace(item(), state="review").must_apply

@@ -1,0 +1,321 @@
+"""Checks, the queue and decisions, with the simulated WeChat."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from rooms.moderation import MAX_TRIES
+from runtime import jobs
+from services.errors import ContentRefused
+from services.moderation import texts
+from storage.errors import AlreadyDecided, StorageUnavailable
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.hypothesis_profiles import LONG_PROFILE
+from tests.support.moderation import HIDDEN, ModerationFixture
+from tests.support.waiting import recorded_timeouts, until
+
+FIELD = {"nickname": "nickname", "face": "face_url", "room_name": "room_name", "cover": "cover"}
+KINDS = tuple(FIELD)
+RUNS, STEPS = (60, 120) if LONG_PROFILE else (3, 40)
+
+
+def picture(words: str) -> str:
+    return f"https://pictures.example.com/{words}.jpg"
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"moderation": HIDDEN}
+
+
+@pytest.fixture
+def anna(io_loop: Any, api: ApiFixture, moderation: ModerationFixture) -> ApiClient:
+    user: ApiClient = io_loop.run_sync(lambda: api.user("anna", 2))
+    return user
+
+
+# ---- texts
+
+
+async def test_a_text_that_passes_is_shown_at_once(
+    moderation: ModerationFixture, anna: ApiClient
+) -> None:
+    assert (await moderation.change(anna.id, nickname="Annie")).nickname == "Annie"
+    await moderation.change(anna.id, room_name="Annie's")
+    assert (await moderation.shown(anna.id))["room_name"] == "Annie's"
+    assert await moderation.service.in_review(anna.id) == {}
+    assert moderation.checks.checked == ["Annie", "Annie's"]
+    assert await moderation.step() == 0
+    await moderation.change(anna.id, nickname="Annie")  # as it is
+    assert len(moderation.checks.checked) == 2
+
+
+@pytest.mark.parametrize(("name", "is_sent"), [("risky", True), ("来 加-V-X", False)])
+async def test_a_risky_text_and_a_listed_word_are_refused(
+    moderation: ModerationFixture, anna: ApiClient, name: str, is_sent: bool
+) -> None:
+    for kind in ("nickname", "room_name"):
+        for _ in range(2):  # the second time without asking WeChat
+            with pytest.raises(ContentRefused) as refusal:
+                await moderation.change(anna.id, **{kind: name})
+            assert refusal.value.fields.keys() == {kind}
+    assert moderation.checks.checked == ([name] * 2 if is_sent else [])
+    assert (await moderation.shown(anna.id))["nickname"] == "anna"
+    item = await moderation.latest(anna.id)
+    assert (item.state, item.decided_by) == ("refused", "check")
+    assert item.label == ("20002" if is_sent else "words")
+
+
+async def test_a_text_in_doubt_waits_for_an_operator(
+    moderation: ModerationFixture, anna: ApiClient
+) -> None:
+    await moderation.change(anna.id, nickname="review me")
+    await moderation.change(anna.id, nickname="review me")  # sent again: it is in the queue already
+    assert moderation.checks.checked == ["review me"]
+    assert await moderation.service.in_review(anna.id) == {"nickname": "review me"}
+    assert (await moderation.shown(anna.id))["nickname"] == "anna"
+    item = await moderation.latest(anna.id)
+    await moderation.service.approve(item.id, "olga")
+    assert (await moderation.shown(anna.id))["nickname"] == "review me"
+    assert await moderation.service.in_review(anna.id) == {}
+    with pytest.raises(AlreadyDecided):
+        await moderation.service.refuse(item.id, "pavel", "rude")
+
+
+async def test_what_an_operator_refused_is_not_checked_again(
+    moderation: ModerationFixture, anna: ApiClient
+) -> None:
+    await moderation.change(anna.id, room_name="review")
+    item = await moderation.latest(anna.id)
+    await moderation.service.refuse(item.id, "olga", "advertising")
+    assert (await moderation.shown(anna.id))["room_name"] == ""
+    with pytest.raises(ContentRefused):
+        await moderation.change(anna.id, room_name="review")
+    await moderation.change(anna.id, room_name="review 2")
+    await moderation.change(anna.id, room_name="")  # back to the host's name
+    assert await moderation.service.in_review(anna.id) == {}
+
+
+@pytest.mark.parametrize("words", ["61010", "-1"])
+async def test_without_an_answer_a_text_is_hidden_and_tried_again(
+    moderation: ModerationFixture, anna: ApiClient, words: str
+) -> None:
+    await moderation.change(anna.id, nickname=f"a {words}")
+    assert (await moderation.latest(anna.id)).state == "unchecked"
+    assert (await moderation.shown(anna.id))["nickname"] == "anna"
+    for _ in range(MAX_TRIES - 1 if words == "61010" else 1):
+        assert await moderation.step() == 1
+    if words == "61010":
+        assert (await moderation.latest(anna.id)).state == "review"
+
+
+async def test_nobody_waits_longer_than_two_seconds_and_the_queue_drains_by_itself(
+    api: ApiFixture,
+    moderation: ModerationFixture,
+    anna: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert texts.CHECK_SECONDS <= 2
+    timeouts = recorded_timeouts(monkeypatch, texts)
+    await api.outage("content", seconds=600)
+    change = asyncio.create_task(moderation.change(anna.id, nickname="Annie"))
+    await until(lambda: timeouts)
+    timeouts[0].reschedule(0)
+    assert (await change).nickname == "anna"
+    await api.outage("content", status=500)
+    assert (await moderation.change(anna.id, room_name="Annie's")).nickname == "anna"
+    with pytest.raises(ContentRefused):
+        await moderation.change(anna.id, nickname="约 炮")
+    assert await moderation.step() == 2
+    assert (await moderation.shown(anna.id))["nickname"] == "anna"
+    assert (await moderation.service.in_review(anna.id)).keys() == {"nickname", "room_name"}
+    await api.outage("content")
+    assert await moderation.step() == 2
+    shown = await moderation.shown(anna.id)
+    assert (shown["nickname"], shown["room_name"]) == ("Annie", "Annie's")
+    assert await moderation.service.in_review(anna.id) == {}
+
+
+# ---- pictures
+
+
+@pytest.mark.parametrize("kind", ["face", "cover"])
+@pytest.mark.parametrize("words", ["pass", "twice", "early"])
+async def test_a_picture_is_shown_after_its_event(
+    moderation: ModerationFixture, anna: ApiClient, kind: str, words: str
+) -> None:
+    await moderation.change(anna.id, **{FIELD[kind]: picture(words)})
+    assert (await moderation.shown(anna.id))[kind] == ""
+    assert await moderation.step() == 1
+    assert (await moderation.shown(anna.id))[kind] == picture(words)
+    item = await moderation.latest(anna.id)
+    assert (item.state, item.label, item.decided_by) == ("approved", "100", "check")
+    assert await moderation.step() == 0
+
+
+@pytest.mark.parametrize(("words", "state"), [("risky", "refused"), ("疑似", "review")])
+async def test_a_picture_that_does_not_pass_stays_hidden(
+    moderation: ModerationFixture, anna: ApiClient, words: str, state: str
+) -> None:
+    await moderation.change(anna.id, face_url=picture(words), nickname="Annie")
+    await moderation.step()
+    shown = await moderation.shown(anna.id)
+    assert (shown["face"], shown["nickname"]) == ("", "Annie")
+    assert (await moderation.latest(anna.id, "face")).state == state
+
+
+@pytest.mark.parametrize("words", ["missing", "unreadable", "forged"])
+async def test_a_picture_without_a_result_is_sent_again_and_then_waits_for_an_operator(
+    moderation: ModerationFixture, anna: ApiClient, words: str
+) -> None:
+    await moderation.change(anna.id, cover=picture(words))
+    for _ in range(4):
+        await moderation.step()
+    item = await moderation.latest(anna.id)
+    assert (item.state, item.sent) == ("review", 2)
+    assert moderation.checks.checked == [picture(words)] * 2
+    assert (await moderation.shown(anna.id))["cover"] == ""
+    for content in moderation.checks.events:  # too late
+        await moderation.send(content)
+    assert (await moderation.latest(anna.id)).state == "review"
+    await moderation.service.approve(item.id, "olga")
+    assert (await moderation.shown(anna.id))["cover"] == picture(words)
+
+
+async def test_events_that_match_nothing_are_answered_and_forged_ones_refused(
+    moderation: ModerationFixture, db: Any
+) -> None:
+    await moderation.send(moderation.checks.event("pass", "unknown"))
+    await moderation.send({**moderation.checks.event("pass", ""), "trace_id": None})
+    await moderation.send(moderation.checks.event("pass", "other"), "forged")
+    assert moderation.delivery.statuses == [200, 403, 403]
+    row = db.inbox.find_one({"_id": "content_check:unknown"})
+    assert (row["outcome"], row["reason"]) == ("ignored", "unknown_trace")
+
+
+# ---- what others see, whatever happens
+
+
+def shown_policy(moderation: ModerationFixture, patch: pytest.MonkeyPatch, policy: str) -> None:
+    settings = type(moderation.service._settings)(**dict.fromkeys(KINDS, policy))
+    patch.setattr(moderation.service, "_settings", settings)
+
+
+async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
+    moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown_policy(moderation, monkeypatch, "show_until_refused")
+    await moderation.change(anna.id, face_url=picture("first"), room_name="a room")
+    await moderation.change(anna.id, room_name="a room")
+    await moderation.step()
+    for words in ("review", "missing"):
+        await moderation.change(anna.id, face_url=picture(words), nickname=f"review {words}")
+        await moderation.change(anna.id, room_name=f"review {words}", cover=picture(words))
+        assert [*(await moderation.shown(anna.id)).values()] == [
+            f"review {words}",
+            picture(words),
+            f"review {words}",
+            picture(words),
+        ]
+    for item in (await moderation.items.open_of(anna.id)).values():
+        await moderation.service.refuse(item.id, "olga", "advertising")
+    shown = await moderation.shown(anna.id)
+    assert shown == {
+        "nickname": "anna",
+        "face": picture("first"),
+        "room_name": "a room",
+        "cover": "",
+    }
+
+
+class Chaos:
+    """Random proposals, verdicts, events that are lost, late or reordered, and decisions."""
+
+    def __init__(self, moderation: ModerationFixture, user_id: str, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self._moderation = moderation
+        self._user_id = user_id
+        self._actions: list[Callable[[int], Awaitable[object]]] = [
+            *(self.propose, self.propose, self.decide, self.report),
+            lambda _number: moderation.step(),
+        ]
+
+    async def act(self, number: int) -> None:
+        with suppress(StorageUnavailable, ContentRefused, AlreadyDecided):
+            await self.chance.choice(self._actions)(number)
+
+    async def propose(self, number: int) -> None:
+        kind = self.chance.choice(KINDS)
+        words = self.chance.choice(["pass", "review", "risky", "missing", "early", "61010"])
+        value = picture(f"{words}{number}") if kind in ("face", "cover") else f"{words} {number}"
+        await self._moderation.change(self._user_id, **{FIELD[kind]: value})
+
+    async def decide(self, _number: int) -> None:
+        service = self._moderation.service
+        for item in (await self._moderation.items.open_of(self._user_id)).values():
+            if self.chance.random() < 0.5:
+                await service.approve(item.id, "olga")
+            else:
+                await service.refuse(item.id, "olga", "")
+
+    async def report(self, _number: int) -> None:
+        if events := self._moderation.checks.events:
+            await self._moderation.send(self.chance.choice(events))
+
+
+@pytest.mark.parametrize("policy", ["hide_until_checked", "show_until_refused"])
+@pytest.mark.parametrize("seed", range(RUNS))
+async def test_others_see_the_last_approved_value_whatever_happens(
+    moderation: ModerationFixture,
+    anna: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    seed: int,
+) -> None:
+    """Also if processes die before or after they apply a decision."""
+    shown_policy(moderation, monkeypatch, policy)
+    chaos, before = Chaos(moderation, anna.id, seed), await moderation.shown(anna.id)
+    with monkeypatch.context() as patch:
+        dying(moderation, patch, chaos.chance)
+        for number in range(STEPS):
+            await chaos.act(number)
+            items, _ = await moderation.items.page("", ("approved",), anna.id, "", 1000)
+            approved = {(item.kind, item.value) for item in items} | {*before.items()}
+            shown = await moderation.shown(anna.id)
+            assert policy == "show_until_refused" or approved >= {*shown.items()}, number
+    await chaos.decide(0)
+    await moderation.step()
+    assert not await moderation.items.open_of(anna.id)
+    shown = await moderation.shown(anna.id)
+    for kind in KINDS:
+        items, _ = await moderation.items.page(kind, ("approved",), anna.id, "", 1)
+        assert shown[kind] == (items[0].value if items else before[kind]), kind
+
+
+def dying(moderation: ModerationFixture, patch: pytest.MonkeyPatch, chance: random.Random) -> None:
+    """Every third application of a decision fails, half of them after it was carried out."""
+    effects = dict(moderation.service._effects)
+
+    async def apply(item: Any, confirm: Any) -> None:
+        dies = chance.random() < 1 / 3
+        if dies and chance.random() < 0.5:
+            raise StorageUnavailable
+        await effects[item.kind](item, confirm)
+        if dies:
+            raise StorageUnavailable
+
+    patch.setattr(moderation.service, "_effects", dict.fromkeys(effects, apply))
+
+
+async def test_open_items_are_measured(
+    api: ApiFixture, moderation: ModerationFixture, anna: ApiClient
+) -> None:
+    await moderation.change(anna.id, nickname="review")
+    await jobs._measure_moderation(moderation.context)
+    metrics = await api.metrics()
+    assert metrics['qlive_moderation_open{kind="nickname"}'] == 1
+    assert metrics['qlive_moderation_oldest_seconds{kind="nickname"}'] >= 0

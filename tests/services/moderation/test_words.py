@@ -1,0 +1,59 @@
+"""The list of words."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.moderation.words import DEFAULT_FILE, WordList
+
+LIST = """# comment
+微 = 薇威
+加微信  # an advertisement
+Bad Word
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "words.txt"
+    path.write_text(LIST)
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "加微信",
+        "请加 薇-信!",
+        "加。威。信",
+        "BAD WORD",
+        "b.a_d w o r d",
+        "ｂａｄｗｏｒｄ",
+        "xBadwordx",
+    ],
+)
+def test_a_word_is_found_through_the_usual_evasions(file: Path, text: str) -> None:
+    assert WordList(str(file)).found_in(text) in ("加微信", "badword")
+
+
+@pytest.mark.parametrize("text", ["", "微信", "bad", "wordbad", "# comment", "加油"])
+def test_other_texts_have_no_word(file: Path, text: str) -> None:
+    assert WordList(str(file)).found_in(text) == ""
+
+
+def test_the_file_is_read_again_when_it_changes_and_kept_when_it_is_gone(file: Path) -> None:
+    words = WordList(str(file))
+    assert words.found_in("加油") == ""
+    file.write_text("加油\n")
+    os.utime(file, ns=(1, 1))
+    assert words.found_in("加油") == "加油"
+    file.unlink()
+    assert words.found_in("加油") == "加油"
+    file.write_text("\n")
+    assert words.found_in("加油") == ""
+
+
+def test_the_default_list_is_in_the_repository() -> None:
+    assert DEFAULT_FILE.exists()
+    assert WordList("").found_in("快来 加 V X") == "加vx"

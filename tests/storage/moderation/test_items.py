@@ -1,0 +1,100 @@
+"""Items of the queue on a real MongoDB."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rooms.moderation import Item, Verdict
+from storage.errors import ItemNotFound
+from storage.moderation.items import ItemChanged, new_item_id
+from tests.support.storage import StoresFixture
+
+USER = "10000001"
+LEASE = timedelta(minutes=1)
+
+
+def item(kind: Any = "nickname", **fields: Any) -> Item:
+    now = datetime.now(UTC)
+    values = {"value": "new", "before": "old", "due_at": now, "created_at": now, **fields}
+    return Item(new_item_id(), kind, values.pop("user_id", USER), **values)
+
+
+async def test_a_newer_proposal_supersedes_the_older_and_keeps_what_was_shown(
+    stores: StoresFixture,
+) -> None:
+    items, first, second = stores.moderation, item(), item(value="newer", before="new")
+    assert await items.propose_alone("nickname", USER, first) is None
+    superseded = await items.propose_alone("nickname", USER, second)
+    assert superseded is not None
+    assert superseded.id == first.id
+    assert (await items.get(first.id)).state == "superseded"
+    assert [found.before for found in (await items.open_of(USER)).values()] == ["old"]
+    await items.propose_alone("face", USER, item("face"))
+    assert (await items.open_of(USER)).keys() == {"nickname", "face"}
+    await items.propose_alone("nickname", USER, None)
+    assert (await items.open_of(USER)).keys() == {"face"}
+
+
+async def test_of_proposals_at_the_same_time_one_is_open(stores: StoresFixture) -> None:
+    proposals = [item(value=f"name {n}") for n in range(6)]
+    await asyncio.gather(
+        *(stores.moderation.propose_alone("nickname", USER, one) for one in proposals)
+    )
+    states = [(await stores.moderation.get(one.id)).state for one in proposals]
+    assert sorted(states) == ["superseded"] * 5 + ["unchecked"]
+
+
+async def test_a_step_is_saved_only_on_the_item_it_was_decided_for(stores: StoresFixture) -> None:
+    items, proposed = stores.moderation, item()
+    await items.add(proposed)
+    now = datetime.now(UTC)
+    approved = await items.save(proposed, proposed.approve("olga", now))
+    with pytest.raises(ItemChanged):
+        await items.save(proposed, proposed.refuse("pavel", "", now))
+    assert approved.must_apply
+    assert (await items.open_of(USER)) == {}
+    claimed = await items.claim(LEASE)
+    assert claimed is not None
+    assert claimed.id == proposed.id
+    assert await items.claim(LEASE) is None
+    await items.save(approved, approved.note_applied())
+    with pytest.raises(ItemNotFound):
+        await items.get("none")
+
+
+async def test_pages_figures_and_refused_values(stores: StoresFixture) -> None:
+    items, now = stores.moderation, datetime.now(UTC)
+    refused = item("nickname", value="rude").note_verdict(Verdict("risky"), now)
+    waiting = item("face").note_verdict(Verdict("review"), now)
+    sent = item("cover", user_id="10000002").note_sent("trace", now)
+    report = item("report", state="review", created_at=now + timedelta(seconds=1))
+    for one in (refused, waiting, sent, report, item("report")):
+        await items.add(one)
+    assert await items.was_refused("nickname", USER, "rude")
+    assert not await items.was_refused("nickname", USER, "kind")
+    found = await items.by_trace("trace")
+    assert found is not None
+    assert found.id == sent.id
+    assert await items.by_trace("other") is None
+    page, cursor = await items.page("", ("review",), "", "", 1)
+    rest, end = await items.page("", ("review",), "", cursor or "", 1)
+    assert ([row.kind for row in (*page, *rest)], end) == (["report", "face"], None)
+    assert [row.id for row in (await items.page("nickname", (), USER, "", 8))[0]] == [refused.id]
+    counts, oldest = await items.open_figures()
+    assert counts == {"face": 1, "cover": 1, "report": 2}
+    assert oldest.keys() == counts.keys()
+
+
+async def test_decided_items_expire(stores: StoresFixture) -> None:
+    rows, proposed = stores.database.collection("moderation_items"), item()
+    await stores.moderation.add(proposed)
+    row = await rows.find_one({"_id": proposed.id})
+    assert row is not None
+    assert "expires_at" not in row
+    decided = proposed.refuse("olga", "", datetime.now(UTC))
+    await stores.moderation.save(proposed, decided)
+    row = await rows.find_one({"_id": proposed.id})
+    assert row is not None
+    assert row["expires_at"] - datetime.now(UTC) > timedelta(days=179)

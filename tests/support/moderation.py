@@ -1,0 +1,72 @@
+"""The moderation queue of a server in the test's process, with time in the test's hands."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from devtools.simulator.content_checks import SimulatedContentChecks
+from rooms.moderation import Item
+from runtime.process import ServerProcess
+from services.moderation.moderation import CLAIM_LEASE
+from storage.accounts.users import User
+
+HIDDEN = dict.fromkeys(("nickname", "room_name", "face", "cover"), "hide_until_checked")
+SHOWN = dict.fromkeys(HIDDEN, "show_until_refused")
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class ModerationFixture:
+    """`step` takes the next steps of all open items as if their time had come."""
+
+    def __init__(self, server: ServerProcess, db: Any, patch: pytest.MonkeyPatch) -> None:
+        self.context = server.context
+        self.service = server.context.services.moderation
+        self.items = server.context.stores.moderation
+        assert server.simulator
+        self.checks: SimulatedContentChecks = server.simulator.content_checks  # type: ignore[union-attr]
+        self.delivery = server.simulator.delivery  # type: ignore[union-attr]
+        self.pushes = server.simulator.pushes  # type: ignore[union-attr]
+        self._rows = db.moderation_items
+
+        async def claim_nothing(_limit: int) -> list[Item]:
+            return []
+
+        patch.setattr(self.service.job, "_claim", claim_nothing)
+
+    async def step(self) -> int:
+        """Returns how many items were due."""
+        self._rows.update_many({"due_at": {"$ne": None}}, {"$set": {"due_at": LONG_AGO}})
+        taken = 0
+        while item := await self.items.claim(CLAIM_LEASE):
+            await self.service._carry_on(item)
+            taken += 1
+        await self.delivery.quiet()
+        return taken
+
+    async def change(self, user_id: str, **values: str) -> User:
+        """Change a profile; `room_name` and `cover` are those of the user's room."""
+        services, stores = self.context.services, self.context.stores
+        user = await stores.users.get(user_id)
+        title, cover = values.pop("room_name", None), values.pop("cover", None)
+        if (title, cover) != (None, None):
+            live_id, _, _ = await stores.rooms.get_or_create(user.person())
+            await services.live_rooms.update_info(live_id, user, title, cover)
+        return await services.profiles.update(user, **values) if values else user
+
+    async def shown(self, user_id: str) -> dict[str, str]:
+        """What others see, by kind."""
+        user = await self.context.stores.users.get(user_id)
+        live_id, _, _ = await self.context.stores.rooms.get_or_create(user.person())
+        room = await self.context.keeper.load(live_id)
+        values = {"nickname": user.nickname, "face": user.face_url}
+        return values | {"room_name": room.title, "cover": room.cover}
+
+    async def send(self, content: dict[str, Any], mode: str = "once") -> None:
+        """Deliver an event about a picture."""
+        self.delivery.start(self.pushes.report(content, mode), "once")
+        await self.delivery.quiet()
+
+    async def latest(self, user_id: str, kind: str = "") -> Item:
+        page, _ = await self.items.page(kind, (), user_id, "", 1)
+        return page[0]
