@@ -11,6 +11,9 @@ from storage.database import Collection, Database, Document
 LINES_KEPT = 200
 """Lines of a room, in a ring with one document per slot: a new line replaces the oldest."""
 
+WRITES = 100
+"""Lines of one command; more would hold up the event loop, which answers IM."""
+
 
 class ChatLine(NamedTuple):
     """What a user wrote; `at` in ms."""
@@ -46,7 +49,8 @@ class ChatLineStore:
                 slot = f"{live_id}:{n % LINES_KEPT}"
                 row = {"room": live_id, "n": n, **line._asdict(), **expiry}
                 writes.append(ReplaceOne({"_id": slot}, row, upsert=True))
-        await self._lines.bulk_write(writes, ordered=False)
+        for start in range(0, len(writes), WRITES):
+            await self._lines.bulk_write(writes[start : start + WRITES], ordered=False)
 
     async def last_lines(self, live_id: int, user_ids: Iterable[str] = ()) -> list[ChatLine]:
         """The last lines of a room, oldest first, of these users or (empty) of all.
