@@ -13,6 +13,8 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
+from tests.support.callbacks import CallbackSender, proposed
+from tests.support.chat import group_of
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
@@ -23,6 +25,7 @@ class ServerPair:
     """Two servers in this process, and an ApiFixture for each."""
 
     def __init__(self, settings: Settings, dev: DevSecrets) -> None:
+        self.dev = dev
         self.servers = [ServerProcess(settings, dev), ServerProcess(settings, dev)]
         self.apis: list[ApiFixture] = []
 
@@ -37,6 +40,14 @@ class ServerPair:
             await api.close()
         for server in self.servers:
             await server.stop()
+
+    async def restart_second(self) -> None:
+        await self.apis[1].close()
+        await self.servers[1].stop()
+        self.servers[1] = ServerProcess(self.servers[0].settings, self.dev)
+        await self.servers[1].start()
+        self.apis[1] = ApiFixture(self.servers[1].address)
+        await self.wait_for_bus()
 
     def on_second(self, client: ApiClient) -> ApiClient:
         """A client of the same user on the second server."""
@@ -126,6 +137,27 @@ async def enter(pair: ServerPair, host: ApiClient, name: str) -> RemoteGuest:
     return RemoteGuest(first, second, await second.watch())
 
 
+async def check_a_mute_reaches_the_other_process(
+    pair: ServerPair, host: ApiClient, guest: ApiClient
+) -> None:
+    """Its answer to IM changes within two seconds without the bus, and outlasts its restart."""
+    group_id = await group_of(guest)
+
+    async def code() -> int:
+        sender = CallbackSender(pair.apis[1], pair.servers[1])
+        return int((await sender.im(proposed(guest.id, GroupId=group_id))).ok()["ErrorCode"])
+
+    async def is_muted() -> bool:
+        return await code() == 10101
+
+    assert await code() == 0
+    mute = {"live_id": host.live_id, "user_id": guest.id, "minutes": 5}
+    (await host.post("qlive_room/mute/", **mute)).ok()
+    await until(is_muted)
+    await pair.restart_second()
+    assert await is_muted()
+
+
 # ---- tests
 
 
@@ -146,6 +178,7 @@ async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other
         await apply_and_refuse(bert, listener)
     assert hub.events_backfilled == backfilled, "no gap between the events of the bus"
 
+    await check_a_mute_reaches_the_other_process(pair, host, bert)
     guests = {remove: await enter(pair, host, remove.__name__) for remove in CLOSE_CODES}
     for remove, code in CLOSE_CODES.items():
         guest = guests[remove]

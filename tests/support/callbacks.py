@@ -1,0 +1,55 @@
+"""Callbacks of Tencent IM and CSS, signed as their senders sign them."""
+
+import hashlib
+import json
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.client import BASE, Reply
+
+
+class CallbackSender:
+    """Sends callbacks signed with the configured keys."""
+
+    def __init__(self, api: ApiFixture, server: ServerProcess) -> None:
+        self.api = api
+        self.settings = server.settings
+
+    async def im(self, content: Any, **query: str) -> Reply:
+        """Send an IM callback signed now; `query` replaces parameters."""
+        im, timestamp = self.settings.im, query.get("RequestTime", str(int(time.time())))
+        params = {
+            "SdkAppid": str(im.sdk_app_id),
+            "CallbackCommand": content.get("CallbackCommand", "x"),
+            "contenttype": "json",
+            "ClientIP": "203.0.113.7",
+            "OptPlatform": "IOS",
+            "Sign": hashlib.sha256(f"{im.callback_token}{timestamp}".encode()).hexdigest(),
+            "RequestTime": timestamp,
+            **query,
+        }
+        return await self.post(f"im/callback/?{urlencode(params)}", json.dumps(content).encode())
+
+    async def live(self, content: dict[str, Any], **overrides: Any) -> Reply:
+        """Send a CSS callback signed for ten minutes from now; `overrides` replaces fields."""
+        expires = overrides.get("t", int(time.time()) + 600)
+        key = self.settings.live.callback_key
+        sign = hashlib.md5(f"{key}{expires}".encode()).hexdigest()
+        return await self.post(
+            "live/callback/",
+            json.dumps({**content, "t": expires, "sign": sign, **overrides}).encode(),
+        )
+
+    async def post(self, path: str, body: bytes) -> Reply:
+        return await self.api.request("POST", BASE + path, data=body)
+
+
+def proposed(sender: str, **receiver: str) -> dict[str, Any]:
+    """The callback before a text to a `GroupId` or to an account `To_Account`."""
+    kind = "Group" if "GroupId" in receiver else "C2C"
+    element = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "a private word"}}
+    command = f"{kind}.CallbackBeforeSendMsg"
+    return {"CallbackCommand": command, "From_Account": sender, **receiver, "MsgBody": [element]}
