@@ -38,7 +38,7 @@ async def test_slow_im_delays_neither_mic_calls_nor_profile_changes(
     await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == "安娜")
 
 
-async def test_a_chat_line_is_kept_and_an_imitation_of_a_gift_is_refused(
+async def test_a_chat_line_is_kept_and_blocked_words_and_an_imitation_of_a_gift_are_refused(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     assert server.simulator
@@ -47,6 +47,7 @@ async def test_a_chat_line_is_kept_and_an_imitation_of_a_gift_is_refused(
     group_id, sig = await group_of(anna), await user_sig(anna)
     assert await chat(api, anna.id, sig, group_id, text="你好") == 0
     assert await chat(api, anna.id, sig, group_id, custom='{"type": "gift"}') == 10104
+    assert await chat(api, anna.id, sig, group_id, text="加 ＶＸ 聊") == 10105
     assert await chat(api, anna.id, sig, to=host.id, custom='{"type": "invite"}') == 0
     written = [sent for sent in server.simulator.im.messages if sent.get("from") == anna.id]
     assert [sent["text"] for sent in written] == ["你好", '{"type": "invite"}']
