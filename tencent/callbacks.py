@@ -65,7 +65,7 @@ class CustomMessage:
 class ProposedMessage:
     """A message that IM sends if we allow it: to a group or to another user.
 
-    `kinds` names the types of its elements; `customs` has the fields of the custom ones.
+    `customs` has the fields of its custom elements.
     """
 
     sender: str
@@ -73,7 +73,6 @@ class ProposedMessage:
     receiver: str = ""
     texts: tuple[str, ...] = ()
     customs: tuple[str, ...] = ()
-    kinds: str = ""
 
     @property
     def text(self) -> str:
@@ -210,21 +209,17 @@ def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
 
 def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessage:
     body, in_group = _elements(content), command == GROUP_MESSAGE
-    texts, customs = [], []
+    written: dict[object, list[str]] = {"TIMTextElem": [], "TIMCustomElem": []}
     for element in body:
-        fields = child(element, "MsgContent")
-        values = [value for value in fields.values() if isinstance(value, str)]
-        if element.get("MsgType") == "TIMTextElem":
-            texts += values
-        elif element.get("MsgType") == "TIMCustomElem":
-            customs += values
+        values = child(element, "MsgContent").values()
+        texts = [value for value in values if isinstance(value, str)]
+        written.setdefault(str(element.get("MsgType")), []).extend(texts)
     return ProposedMessage(
         _id(content.get("From_Account")),
         group_id=_id(content.get("GroupId")) if in_group else "",
         receiver="" if in_group else _id(content.get("To_Account")),
-        texts=tuple(texts),
-        customs=tuple(customs),
-        kinds=" ".join(str(element.get("MsgType")) for element in body),
+        texts=tuple(written["TIMTextElem"]),
+        customs=tuple(written["TIMCustomElem"]),
     )
 
 

@@ -54,23 +54,25 @@ class SimulatedIm:
         return self._envelope(*self._outcome(request))
 
     async def chat(self, request: SimulatorRequest) -> SimulatorReply:
-        """Logs a chat client in with `{user_id, user_sig}`, and may send a message.
+        """Logs a chat client in with `{user_id, user_sig, group_id?}`, which may send to the group.
 
-        `group_id` or `to` name the receiver; `text`, or the `data` of a `custom` element, is the
-        message, before which the server is asked. Only the envelope is that of IM, since the
-        protocol of the real client is not public.
+        With a message `{body, to?}` the server is asked before; `body` is IM's MsgBody. Only the
+        envelope is that of IM, since the protocol of the real client is not public.
         """
         content = request.json_object()
         if content is None:
             return self._envelope(NOT_JSON, {})
         code, info = self._chat_error(content), ""
-        message = _message_of(content)
-        if code == 0 and message:
+        if code == 0 and "body" in content:
+            receiver = {"GroupId": content.get("group_id")}
+            if "to" in content:
+                receiver = {"To_Account": content["to"]}
+            message = {"From_Account": content["user_id"], **receiver, "MsgBody": content["body"]}
             code, info = await self._callbacks.before_message(message)
             if code == 0:
                 self._sent.record_message(message)
         shown = 0 if code == SILENT else code
-        return self._envelope(shown, {"ErrorInfo": info} if shown and info else {})
+        return self._envelope(shown, {"ErrorInfo": info} if info else {})
 
     def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:
         envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
@@ -160,20 +162,3 @@ class SimulatedIm:
         missing = self.groups.pop(group_id, None) is None
         self.sanctions.forget_group(group_id)
         return (GROUP_NOT_FOUND if missing else 0), {}
-
-
-def _message_of(content: dict[str, Any]) -> dict[str, Any]:
-    """The message of a chat client, {} without one."""
-    if isinstance(content.get("text"), str):
-        element = {"MsgType": "TIMTextElem", "MsgContent": {"Text": content["text"]}}
-    elif isinstance(content.get("custom"), str):
-        fields = {"Data": content["custom"], "Desc": "", "Ext": "", "Sound": ""}
-        element = {"MsgType": "TIMCustomElem", "MsgContent": fields}
-    else:
-        return {}
-    sender, group_id = str(content.get("user_id")), content.get("group_id")
-    if group_id is None:
-        receiver = {"From_Account": sender, "To_Account": str(content.get("to"))}
-    else:
-        receiver = {"GroupId": group_id, "From_Account": sender, "Operator_Account": sender}
-    return {**receiver, "MsgBody": [element]}

@@ -45,19 +45,19 @@ class SimulatedCallbacks:
             "Sign": hashlib.sha256(f"{token}{timestamp}".encode()).hexdigest(),
             "RequestTime": timestamp,
         }
-        content = {"CallbackCommand": command, **message, **self._numbers(in_group=in_group)}
+        content = {
+            "CallbackCommand": command,
+            **message,
+            **({"Type": "AVChatRoom"} if in_group else {"MsgTime": int(self._now())}),
+            "Random" if in_group else "MsgRandom": secrets.randbits(32),
+            "OnlineOnlyFlag": 0,
+            "CloudCustomData": "",
+            "EventTime": int(self._now() * 1000),
+        }
         url = f"{self._address}?{urlencode(query)}"
         request = SimulatedNotification(url, json.dumps(content).encode(), JSON_HEADERS)
         status, body = await post_notification(request, ANSWER_SECONDS)
         return _verdict(body, in_group=in_group) if status == 200 else (0, "")
-
-    def _numbers(self, *, in_group: bool) -> dict[str, Any]:
-        random, now = secrets.randbits(32), self._now()
-        common = {"OnlineOnlyFlag": 0, "CloudCustomData": "", "EventTime": int(now * 1000)}
-        if in_group:
-            return {**common, "Type": "AVChatRoom", "Random": random}
-        key = f"{random}_{random}_{int(now)}"
-        return {**common, "MsgSeq": 1, "MsgRandom": random, "MsgTime": int(now), "MsgKey": key}
 
 
 def _verdict(body: bytes, *, in_group: bool) -> tuple[int, str]:

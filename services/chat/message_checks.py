@@ -1,7 +1,7 @@
 """Answers IM before it sends a user's message, from memory.
 
 IM waits for 2 s, and sends the message if there is no answer. So a check never waits longer than
-WAIT_SECONDS, and in doubt the message is allowed.
+WAIT_SECONDS for each of its reads, and in doubt the message is allowed.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from core.clock import now_ms
 from core.limits import Rate, TokenBuckets
@@ -24,35 +24,33 @@ from storage.chat.lines import ChatLine
 from storage.errors import storage_error
 from tencent.callbacks import ProposedMessage
 
+T = TypeVar("T")
 Refusal = Literal["banned", "muted", "muted_all", "blocked", "imitation", "words", "rate"]
 REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
 GROUP_CODE, USER_CODE = 10100, 120001
 """Codes that IM passes on to the sender: 10100 to 10200 in a group, 120001 to 130000 otherwise."""
 WAIT_SECONDS = 0.15
-FRESH_SECONDS, MAX_AGE_SECONDS = 1.0, 2.0
-"""Age at which a room is read again in the background, and up to which it is believed."""
+MAX_AGE_SECONDS = 1.0
+"""Age up to which what is known of a room is believed."""
 MAX_ROOMS = 10_000
-MAX_BANNED = 10_000
 BAN_SECONDS = 120.0
 """Time for which a ban is remembered: by then the outbox has ended the user's UserSigs."""
 CHANGES = {"mute", "mute_all", LAST_EVENT_TYPE}
 """Events after which a room is read again at once."""
+NOT_READ = ChatRoom(0, "")
 
 
 def refusal_code(refusal: Refusal, *, in_group: bool) -> int:
-    """The code of IM's client, which the SDK shows in words."""
     return (GROUP_CODE if in_group else USER_CODE) + REFUSALS.index(refusal)
 
 
 class ChatRoomCache:
-    """Who may write in a group, at most MAX_AGE_SECONDS old; the keeper publishes changes to it."""
+    """Who may write in a group, read once a second; the keeper publishes changes to it."""
 
     def __init__(self, groups: RoomGroupStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._groups = groups
         self._clock = clock
-        self._rooms: OrderedDict[str, tuple[ChatRoom | None, float]] = OrderedDict()
-        self._reads: dict[str, asyncio.Task[None]] = {}
-        self._group_ids: dict[int, str] = {}
+        self._rooms: OrderedDict[str, tuple[float, ChatRoom | None]] = OrderedDict()
 
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
         if any(event.type in CHANGES for event in events):
@@ -62,47 +60,21 @@ class ChatRoomCache:
         """Of no effect."""
 
     def forget(self, live_id: int) -> None:
-        """Read the room before the next answer; a read in progress may be too old."""
-        if group_id := self._group_ids.pop(live_id, None):
-            self._rooms.pop(group_id, None)
-            self._reads.pop(group_id, None)
+        rows = self._rooms.items()
+        for group_id in [id_ for id_, (_, room) in rows if room and room.live_id == live_id]:
+            del self._rooms[group_id]
 
     async def get(self, group_id: str) -> ChatRoom | None:
-        """The room of a group, None for a group that is not ours; TimeoutError."""
-        read_at = self._rooms.get(group_id, (None, -inf))[1]
-        age = self._clock() - read_at
-        if age > FRESH_SECONDS and group_id not in self._reads:
-            task = asyncio.get_running_loop().create_task(self._read(group_id))
-            self._reads[group_id] = task
-        if age > MAX_AGE_SECONDS:
-            await asyncio.wait({self._reads[group_id]}, timeout=WAIT_SECONDS)
-            if self._rooms.get(group_id, (None, -inf))[1] == read_at:
-                raise TimeoutError
-        return self._rooms[group_id][0]
-
-    async def _read(self, group_id: str) -> None:
-        task, started = asyncio.current_task(), self._clock()
-        try:
+        """The room of a group, None for a group that is not ours."""
+        now = self._clock()
+        read_at, room = self._rooms.get(group_id, (-inf, None))
+        if now - read_at > MAX_AGE_SECONDS:
             room = await self._groups.chat_room(group_id)
-        except Exception as error:
-            if storage_error(error) is None:
-                raise
-        else:
-            if self._reads.get(group_id) is task:
-                self._keep(group_id, room, started)
-        finally:
-            if self._reads.get(group_id) is task:
-                del self._reads[group_id]
-
-    def _keep(self, group_id: str, room: ChatRoom | None, read_at: float) -> None:
-        self._rooms[group_id] = room, read_at
-        self._rooms.move_to_end(group_id)
-        if room:
-            self._group_ids[room.live_id] = group_id
-        if len(self._rooms) > MAX_ROOMS:
-            _, (oldest, _) = self._rooms.popitem(last=False)
-            if oldest:
-                self._group_ids.pop(oldest.live_id, None)
+            self._rooms[group_id] = now, room
+            self._rooms.move_to_end(group_id)
+            if len(self._rooms) > MAX_ROOMS:
+                self._rooms.popitem(last=False)
+        return room
 
 
 class MessageCheckService:
@@ -115,7 +87,7 @@ class MessageCheckService:
         bus: Bus,
         rate: Rate,
         admin: str,
-        find_word: Callable[[str], str | None],
+        find_word: Callable[[str], str],
         is_blocked: Callable[[str, str], Awaitable[bool]],
     ) -> None:
         """`admin` is our own account; `find_word` returns a blocked word of a text; `is_blocked`:
@@ -126,49 +98,47 @@ class MessageCheckService:
         self._admin = admin
         self._find_word = find_word
         self._is_blocked = is_blocked
-        self._banned: OrderedDict[str, float] = OrderedDict()
+        self._banned_until: dict[str, float] = {}
         bus.subscribe(self._on_user_evicted, UserEvicted)
 
     async def check(self, message: ProposedMessage) -> Refusal | None:
-        """Why the message is refused, or None; takes WAIT_SECONDS at most."""
+        """Why the message is refused, or None."""
         if message.sender == self._admin:
             return None
-        room: ChatRoom | None = None
-        if message.group_id:
-            try:
-                room = await self._rooms.get(message.group_id)
-            except TimeoutError:
-                room = ChatRoom(0, "")
-            if room is None:
-                return None  # another application's group
-        refusal = await self._refusal(message, room)
-        if room and room.live_id and refusal is None:
-            line = ChatLine(message.sender, message.text or f"[{message.kinds}]", now_ms())
-            self._chat_log.add(room.live_id, line)
+        if message.receiver:
+            return await self._refusal_to_user(message)
+        room = await _in_time(self._rooms.get(message.group_id), NOT_READ)
+        if room is None:
+            return None  # another application's group
+        refusal = self._refusal_in_room(message, room)
+        if room is not NOT_READ and refusal is None:
+            self._chat_log.add(room.live_id, ChatLine(message.sender, message.text, now_ms()))
         return refusal
 
-    async def _refusal(self, message: ProposedMessage, room: ChatRoom | None) -> Refusal | None:
-        now, sender = time.monotonic(), message.sender
-        if self._banned.get(sender, -inf) > now:
+    def _refusal_in_room(self, message: ProposedMessage, room: ChatRoom) -> Refusal | None:
+        sender, now = message.sender, now_ms()
+        if self._is_banned(sender) or room.blocked.get(sender, 0) > now:
             return "banned"
-        if room and (refusal := room_refusal(room, sender, now_ms())):
-            return refusal
-        if message.receiver and await self._pair_is_blocked(sender, message.receiver):
+        if room.muted.get(sender, 0) > now:
+            return "muted"
+        if room.mute_all and sender != room.host_id:
+            return "muted_all"
+        return "imitation" if imitates_us(message) else self._refusal_of_text(message)
+
+    async def _refusal_to_user(self, message: ProposedMessage) -> Refusal | None:
+        if self._is_banned(message.sender):
+            return "banned"
+        if await _in_time(self._is_blocked(message.sender, message.receiver), otherwise=False):
             return "blocked"
-        if room and imitates_us(message):
-            return "imitation"
+        return self._refusal_of_text(message)
+
+    def _refusal_of_text(self, message: ProposedMessage) -> Refusal | None:
         if self._find_word(message.text):
             return "words"
-        return "rate" if self._buckets.take(sender, now) else None
+        return "rate" if self._buckets.take(message.sender, time.monotonic()) else None
 
-    async def _pair_is_blocked(self, sender: str, receiver: str) -> bool:
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                return await self._is_blocked(sender, receiver)
-        except Exception as error:
-            if storage_error(error) is None and not isinstance(error, TimeoutError):
-                raise
-            return False
+    def _is_banned(self, user_id: str) -> bool:
+        return self._banned_until.get(user_id, -inf) > time.monotonic()
 
     def _on_user_evicted(self, message: UserEvicted) -> None:
         if message.code != CloseCode.PUT_OUT:
@@ -176,19 +146,9 @@ class MessageCheckService:
         if message.live_id is not None:
             self._rooms.forget(message.live_id)
             return
-        self._banned[message.user_id] = time.monotonic() + BAN_SECONDS
-        self._banned.move_to_end(message.user_id)
-        if len(self._banned) > MAX_BANNED:
-            self._banned.popitem(last=False)
-
-
-def room_refusal(room: ChatRoom, sender: str, now: int) -> Refusal | None:
-    """Why a user may not write in a room; `now` in ms."""
-    if room.blocked.get(sender, 0) > now:
-        return "banned"
-    if room.muted.get(sender, 0) > now:
-        return "muted"
-    return "muted_all" if room.mute_all and sender != room.host_id else None
+        now, known = time.monotonic(), self._banned_until.items()
+        lasting = {user_id: until for user_id, until in known if until > now}
+        self._banned_until = {**lasting, message.user_id: now + BAN_SECONDS}
 
 
 def imitates_us(message: ProposedMessage) -> bool:
@@ -198,16 +158,25 @@ def imitates_us(message: ProposedMessage) -> bool:
     """
     if any("gift" in custom.lower() or "礼物" in custom for custom in message.customs):
         return True
-    return any(_kind_of(text) in KINDS for text in (*message.texts, *message.customs))
+    return any(map(_is_of_our_kind, (*message.texts, *message.customs)))
 
 
-def _kind_of(text: str) -> object:
-    """The type of a message in our format, None for any other text."""
+def _is_of_our_kind(text: str) -> bool:
     if not text.lstrip().startswith("{"):
-        return None
+        return False
     try:
-        content = json.loads(text)
+        kind = json.loads(text).get("type")
     except (ValueError, RecursionError):
-        return None
-    kind = content.get("type") if isinstance(content, dict) else None
-    return kind if isinstance(kind, str) else None
+        return False
+    return isinstance(kind, str) and kind in KINDS
+
+
+async def _in_time(reading: Awaitable[T], otherwise: T) -> T:
+    """The result of a read, or `otherwise` if MongoDB has not answered in time."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await reading
+    except Exception as error:
+        if storage_error(error) is None and not isinstance(error, TimeoutError):
+            raise
+        return otherwise

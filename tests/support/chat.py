@@ -25,14 +25,26 @@ async def group_of(client: ApiClient) -> str:
 
 
 async def chat(
-    api: ApiFixture, user_id: str, sig: str, group_id: str | None = None, **message: str
+    api: ApiFixture,
+    user_id: str,
+    sig: str,
+    group_id: str | None = None,
+    *,
+    text: str = "",
+    custom: str = "",
+    to: str = "",
 ) -> int:
-    """Log in to IM and, if there is a group, write to it; IM's error code.
+    """Log in to IM and, if there is a group, send to it; IM's error code.
 
-    `message` has the `text`, or the data of a `custom` element, and `to` without a group; without
-    them the server is not asked.
+    The server is asked about a `text`, or the data of a `custom` element; `to` is a user.
     """
-    body = {"user_id": user_id, "user_sig": sig, "group_id": group_id, **message}
+    body: dict[str, Any] = {"user_id": user_id, "user_sig": sig, "group_id": group_id}
+    if text:
+        body["body"] = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}]
+    if custom:
+        body["body"] = [{"MsgType": "TIMCustomElem", "MsgContent": {"Data": custom}}]
+    if to:
+        body["to"] = to
     answer = (await api.request("POST", "/sim/phone/chat", json=body)).ok()
     code: int = answer["ErrorCode"]
     return code

@@ -163,13 +163,13 @@ BEFORE_USER = {
 
 
 def test_messages_that_im_asks_about_are_parsed():
-    elements = {"texts": ("hi",), "customs": ("d", "e", ""), "kinds": "TIMTextElem TIMCustomElem"}
+    elements = {"texts": ("hi",), "customs": ("d", "e", "")}
     assert parse_im(BEFORE_GROUP).event == ProposedMessage("u1", group_id="@TGS#aAB", **elements)
-    to_user = ProposedMessage("u1", receiver="u2", texts=("hi",), kinds="TIMTextElem")
+    to_user = ProposedMessage("u1", receiver="u2", texts=("hi",))
     assert parse_im(BEFORE_USER).event == to_user
     face = {"MsgType": "TIMFaceElem", "MsgContent": {"Data": "smile"}}
     message = parse_im(BEFORE_USER | {"MsgBody": [face]}).event
-    assert (message.text, message.customs, message.kinds) == ("", (), "TIMFaceElem")
+    assert (message.text, message.customs) == ("", ())
 
 
 @pytest.mark.parametrize(

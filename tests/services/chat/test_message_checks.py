@@ -147,9 +147,6 @@ async def test_allowed_lines_of_our_rooms_are_kept() -> None:
     assert [(live_id, line.user_id, line.text) for live_id, line in fixture.lines] == [
         (1, ANNA, "one two")
     ]
-    face = ProposedMessage(ANNA, group_id="g", kinds="TIMFaceElem")
-    assert await fixture.service.check(face) is None
-    assert fixture.lines[-1][1].text == "[TIMFaceElem]"
 
 
 async def test_a_group_that_is_not_ours_is_left_alone() -> None:
@@ -159,29 +156,17 @@ async def test_a_group_that_is_not_ours_is_left_alone() -> None:
 # ---- what is remembered of a room
 
 
-async def test_a_room_is_read_once_a_second_and_meanwhile_answered_from_memory() -> None:
+async def test_a_room_is_read_once_a_second_and_otherwise_answered_from_memory() -> None:
     fixture = CheckFixture()
     for _ in range(5):
         await fixture.write()
+    fixture.rooms["g"] = ChatRoom(1, HOST, mute_all=True)
+    fixture.clock.now = 0.9
+    assert await fixture.write() is None
     assert fixture.reads == 1
-    fixture.rooms["g"] = ChatRoom(1, HOST, mute_all=True)
-    fixture.gate.clear()
-    fixture.clock.now = 1.5
-    for _ in range(3):
-        assert await fixture.write() is None, "it is read in the background"
-        await asyncio.sleep(0)
+    fixture.clock.now = 1.1
+    assert [await fixture.write() for _ in range(2)] == ["muted_all"] * 2
     assert fixture.reads == 2
-    fixture.gate.set()
-    await asyncio.gather(*fixture.cache._reads.values())
-    assert await fixture.write() == "muted_all"
-
-
-async def test_a_room_older_than_two_seconds_is_not_believed() -> None:
-    fixture = CheckFixture()
-    await fixture.write()
-    fixture.rooms["g"] = ChatRoom(1, HOST, mute_all=True)
-    fixture.clock.now = 2.5
-    assert await fixture.write() == "muted_all"
 
 
 @pytest.mark.parametrize("type_", ["mute", "mute_all", "live_end", "micro_apply"])
@@ -193,21 +178,6 @@ async def test_a_mute_in_this_process_counts_at_once(type_: str) -> None:
     fixture.cache.publish(2, [NumberedEvent("e", 1, 1, type_, {})])
     fixture.cache.publish(1, [NumberedEvent("e", 1, 1, type_, {})])
     assert await fixture.write() == (None if type_ == "micro_apply" else "muted_all")
-
-
-async def test_a_read_from_before_a_mute_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    fixture = CheckFixture()
-    await fixture.write()
-    fixture.clock.now = 1.5
-    fixture.gate.clear()
-    await fixture.write()  # the read in the background waits
-    await asyncio.sleep(0)
-    fixture.cache.forget(1)
-    fixture.gate.set()
-    fixture.rooms["g"] = ChatRoom(1, HOST, mute_all=True)
-    assert await fixture.write() == "muted_all"
-    await asyncio.sleep(0)
-    assert await fixture.write() == "muted_all"
 
 
 async def test_without_an_answer_of_the_database_only_what_needs_none_is_refused(
@@ -230,16 +200,16 @@ async def test_without_an_answer_of_the_database_only_what_needs_none_is_refused
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message_checks, "MAX_ROOMS", 2)
-    monkeypatch.setattr(message_checks, "MAX_BANNED", 1)
+    monkeypatch.setattr(message_checks, "BAN_SECONDS", -1)
     fixture = CheckFixture()
     fixture.rooms |= {"h": ChatRoom(2, HOST), "i": ChatRoom(3, HOST)}
     for group_id in ("g", "other", "h", "i"):
         await fixture.write(group=group_id)
     assert [*fixture.cache._rooms] == ["h", "i"]
-    assert fixture.cache._group_ids == {2: "h", 3: "i"}
     for user_id in (ANNA, BERT):
         fixture.bus.publish(UserEvicted(user_id, None, CloseCode.PUT_OUT))
-    assert [await fixture.write(user_id, group="h") for user_id in (ANNA, BERT)] == [None, "banned"]
+    assert fixture.service._banned_until.keys() == {BERT}
+    assert await fixture.write(BERT, group="h") is None
 
 
 async def test_a_ban_counts_at_once_in_every_group_and_a_removal_in_its_room() -> None:

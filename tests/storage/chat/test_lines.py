@@ -71,7 +71,7 @@ async def test_lines_wait_in_bounded_memory_until_they_are_stored(
     lines: Any = Lines()
     log = ChatLog(lines)
     lines.error = AutoReconnect()
-    for live_id, text in ((1, "aaa"), (2, "b"), (1, "c"), (1, "dropped")):
+    for live_id, text in ((1, "aaa"), (2, "b"), (1, ""), (1, "c"), (1, "dropped")):
         log.add(live_id, ChatLine("anna", text, 1))
     with pytest.raises(AutoReconnect):
         await log.flush()
