@@ -1,13 +1,12 @@
 """Builds all use cases of one process on shared stores and clients."""
 
-from collections.abc import Awaitable
 from typing import Any
 
 from config.settings import Settings
 from core.locks import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
-from rooms.moderation import Item, Kind
+from rooms.moderation import Kind
 from services.accounts.pictures import DELETE_OBJECT, PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -25,7 +24,7 @@ from services.gold.ledger_audit import LedgerAudit
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxJob
 from services.keeper import Keeper
-from services.moderation.moderation import Confirm, Effect, ModerationService
+from services.moderation.moderation import Effect, ModerationService
 from services.operators.approvals import ApprovalService
 from services.operators.operators import OperatorService
 from services.payments.payment_notifications import PaymentNotificationService
@@ -98,8 +97,17 @@ class Services:
             self.im_safety_outbox,
             has_im_relay=im_relay is not None,
         )
+        # Both are built later.
+        to_user: Effect = lambda item, confirm: self.profiles.apply(item, confirm)  # noqa: E731, PLW0108
+        to_room: Effect = lambda item, confirm: self.live_rooms.apply(item, confirm)  # noqa: E731, PLW0108
+        effects: dict[Kind, Effect] = {
+            "nickname": to_user,
+            "face": to_user,
+            "room_name": to_room,
+            "cover": to_room,
+        }
         self.moderation = ModerationService(
-            stores, tencent.content_security, settings.moderation, self._effects()
+            stores, tencent.content_security, settings.moderation, effects
         )
         self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
         to_cos = {DELETE_OBJECT: self.pictures.delete}
@@ -111,7 +119,6 @@ class Services:
             keeper,
             self.sessions,
             self.profiles,
-            self.moderation,
             keeps_session_keys=settings.pay.provider == XPAY,
         )
         self.live_rooms = LiveRoomService(
@@ -217,22 +224,6 @@ class Services:
             self.refund_sweep,
             self.moderation.job,
         ]
-
-    def _effects(self) -> dict[Kind, Effect]:
-        """What a decision of the queue changes elsewhere; the services are built later."""
-
-        def apply_to_user(item: Item, confirm: Confirm) -> Awaitable[None]:
-            return self.profiles.apply(item, confirm)
-
-        def apply_to_room(item: Item, confirm: Confirm) -> Awaitable[None]:
-            return self.live_rooms.apply(item, confirm)
-
-        return {
-            "nickname": apply_to_user,
-            "face": apply_to_user,
-            "room_name": apply_to_room,
-            "cover": apply_to_room,
-        }
 
 
 async def _nobody_is_blocked(_user_id: str, _other_id: str) -> bool:

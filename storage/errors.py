@@ -7,8 +7,7 @@ NotFound
 ├── OperatorNotFound     no_such_operator
 ├── ApprovalNotFound     no_such_approval
 ├── OrderNotFound        no_such_order
-├── RefundCaseNotFound   no_such_refund
-└── ItemNotFound         no_such_item
+└── RefundCaseNotFound   no_such_refund
 StateConflict
 ├── OperatorExists       operator_exists
 ├── AlreadyDecided       decided
@@ -56,10 +55,6 @@ class OrderNotFound(NotFound):
 
 class RefundCaseNotFound(NotFound):
     code, detail = "no_such_refund", "There is no such refund case."
-
-
-class ItemNotFound(NotFound):
-    code, detail = "no_such_item", "There is no such item in the queue."
 
 
 class OrderInRefund(StateConflict):

@@ -8,7 +8,6 @@ from config.sections import (
     WechatSettings,
     WithdrawSettings,
 )
-from tencent.access_tokens import AccessTokenCache
 from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
 from tencent.css import CssClient, StreamUrls
@@ -19,7 +18,7 @@ from tencent.notifications import JSAPI
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
-from tencent.wechat import WechatClient
+from tencent.wechat import AccessTokenCache, WechatClient
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import OnRejection, XpayClient
 

@@ -5,30 +5,32 @@ Source: WeChat server API, msgSecCheck and mediaCheckAsync, version 2.
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
 from core.retry import jittered
-from rooms.moderation import Suggestion, Verdict
-from tencent.access_tokens import AccessTokenCache
+from rooms.moderation import Verdict
 from tencent.errors import ServiceUnavailable, Unreadable
-from tencent.json_reader import child, json_text, object_or_none, text
+from tencent.json_reader import json_text, object_or_none, text
 from tencent.service_client import ServiceClient
+from tencent.wechat import AccessTokenCache
 
 log = structlog.get_logger("tencent.content_security")
 
 VERSION, PICTURE, PROFILE_SCENE = 2, 2, 1
 BUSY, RISKY_IN_VERSION_1 = -1, 87014
 BUSY_PAUSE_SECONDS = 0.3
-SUGGESTIONS: Mapping[object, Suggestion] = {"pass": "pass", "review": "review", "risky": "risky"}
+SUGGESTIONS = ("pass", "review", "risky")
 
 
-class Author(NamedTuple):
+class Author(Protocol):
     """The user of a mini-program whose content is checked."""
 
-    app_id: str
-    openid: str
+    @property
+    def app_id(self) -> str: ...
+    @property
+    def openid(self) -> str: ...
 
 
 class NotChecked(Exception):
@@ -114,11 +116,9 @@ def parse_media_event(content: Mapping[str, Any]) -> MediaResult:
 
 def _verdict(content: Mapping[str, Any]) -> Verdict | None:
     """The verdict in an answer or event; the label is a number in one and text in the other."""
-    try:
-        result = child(content, "result")
-    except Unreadable:
+    result = content.get("result")
+    if not isinstance(result, dict) or result.get("suggest") not in SUGGESTIONS:
         return None
-    suggestion = SUGGESTIONS.get(result.get("suggest"))
-    if suggestion is None:
-        return None
-    return Verdict(suggestion, str(result.get("label", ""))[:32], str(content.get("trace_id", "")))
+    return Verdict(
+        result["suggest"], str(result.get("label", ""))[:32], str(content.get("trace_id", ""))
+    )

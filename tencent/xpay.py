@@ -10,10 +10,10 @@ import structlog
 
 from config.sections import PaySettings
 from ledger.recharge import Order, Payment, Refund, RefundState
-from tencent.access_tokens import INVALID_TOKEN_CODES, AccessTokenCache
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.json_reader import child, json_text, number, object_or_none, text
 from tencent.service_client import ServiceClient
+from tencent.wechat import INVALID_TOKEN_CODES, AccessTokenCache
 
 log = structlog.get_logger("tencent.xpay")
 

@@ -1,6 +1,5 @@
 """Simulated content security of WeChat: verdicts by words in a text or in an address."""
 
-import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,14 +13,12 @@ BAD_TOKEN, NOT_VISITED, BUSY, EMPTY = 40001, 61010, -1, 44002
 LABELS = {"pass": 100, "review": 20012, "risky": 20002}
 WORDS = {"违规": "risky", "疑似": "review"}
 REPORTS: Mapping[str, Report] = {"late": "late", "missing": "never", "twice": "twice"}
-HANG_SECONDS = 5.0
-"""Longer than the server waits."""
 
 
 class SimulatedContentChecks:
     """Nothing is fetched: a picture is judged by its address, or as `set_next` says.
 
-    Content with the words risky or review gets this verdict, with 61010, -1 or hang this failure;
+    Content with the words risky or review gets this verdict, with 61010 or -1 this failure;
     any other passes. By the words late, missing, twice, early and forged, the event about a picture
     is so; by unreadable it says that the picture could not be fetched.
     """
@@ -53,8 +50,6 @@ class SimulatedContentChecks:
             return error_reply(EMPTY, "empty content")
         self.checked.append(checked)
         words = f"{self._next} {checked}"
-        if "hang" in words:
-            await asyncio.sleep(HANG_SECONDS)
         for errcode in (NOT_VISITED, BUSY):
             if str(errcode) in words:
                 return error_reply(errcode, "code is expired" if errcode > 0 else "system error")

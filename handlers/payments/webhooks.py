@@ -85,7 +85,7 @@ class XpayWebhookHandler(WebhookHandler):
         push = context.tencent.message_push.open(self.query, self.body, time.time())
         if push.content.get("Event") == MEDIA_CHECKED:
             await self.receive(
-                media_message(push.content, self.request.query),
+                media_message(push.content),
                 push.refused,
                 partial(context.services.moderation.receive, push.content),
             )

@@ -1,6 +1,6 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from realtime.hub import Hub
@@ -9,13 +9,12 @@ from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.keeper import Keeper, Preparation
-from services.moderation.moderation import Confirm, ModerationService
+from services.moderation.moderation import FIELDS, Confirm, ModerationService
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores
-from tencent.content_security import Author
 
-CHECKED_FIELDS: Mapping[str, Kind] = {"nickname": "nickname", "face_url": "face"}
+CHECKED: tuple[Kind, ...] = ("nickname", "face")
 
 
 class ProfileService:
@@ -44,15 +43,14 @@ class ProfileService:
         Raises as PictureService.address_of and ModerationService.propose.
         """
         proposals = []
-        for field, kind in CHECKED_FIELDS.items():
-            if (value := changes.get(field)) is None:
+        for kind in CHECKED:
+            field = FIELDS[kind]
+            if (value := changes.pop(field, None)) is None:
                 continue
             if kind == "face" and value not in ("", old.face_url):
                 value = await self._pictures.address_of("face", old.user_id, value)
-            author, before = Author(old.app_id, old.openid), getattr(old, field)
-            proposal = await self._moderation.propose(kind, author, old.user_id, value, before)
+            proposal = await self._moderation.propose(kind, old, value, getattr(old, field))
             proposals.append(proposal)
-            del changes[field]
             changes |= {field: value} if proposal.shows_value else {}
 
         async def add_writes(session: Session, user: User) -> None:
@@ -67,13 +65,12 @@ class ProfileService:
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Show what was approved, or again what was shown before it was refused."""
-        field = next(name for name, kind in CHECKED_FIELDS.items() if kind == item.kind)
 
         async def add_writes(session: Session, user: User) -> None:
             await confirm(session)
             await self._add_message(session, user)
 
-        changes = {field: item.value_to_show}
+        changes = {FIELDS[item.kind]: item.value_to_show}
         await self._stores.users.update_with(item.user_id, add_writes, **changes)
         await self.show_in_room(item.user_id)
 

@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 
 from core.batching import SingleFlight
 from core.errors import InvalidParameter
-from services.accounts.profiles import CHECKED_FIELDS, ProfileService
+from services.accounts.profiles import ProfileService
 from services.accounts.sessions import SessionService
 from services.errors import AccountBanned
 from services.keeper import Keeper
-from services.moderation.moderation import ModerationService
 from storage.accounts.users import User
 from storage.stores import Stores
 from tencent.errors import InvalidEncryptedData, InvalidWechatCode
@@ -27,7 +26,6 @@ class SignInService:
         keeper: Keeper,
         sessions: SessionService,
         profiles: ProfileService,
-        moderation: ModerationService,
         *,
         keeps_session_keys: bool,
     ) -> None:
@@ -37,7 +35,6 @@ class SignInService:
         self._keeper = keeper
         self._sessions = sessions
         self._profiles = profiles
-        self._moderation = moderation
         self._keeps_session_keys = keeps_session_keys
         self._logins: SingleFlight[WechatLogin] = SingleFlight(self._open)
 
@@ -74,23 +71,15 @@ class SignInService:
         if not await self._stores.code_sessions.use(app_id, code):
             raise InvalidWechatCode
         content = {"nickname": clean_name(profile.nickname), "face_url": profile.face_url}
-        unchecked = {
-            field: value
-            for field, value in content.items()
-            if value and self._moderation.is_checked(CHECKED_FIELDS[field])
-        }
         user, is_new = await self._stores.users.create(
-            app_id,
-            login.openid,
-            gender=profile.gender,
-            last_login_time=datetime.now(UTC),
-            **{**content, **dict.fromkeys(unchecked, "")},
+            app_id, login.openid, gender=profile.gender, last_login_time=datetime.now(UTC)
         )
         if user.banned:
             raise AccountBanned
-        for field, value in unchecked.items() if is_new else ():
-            with suppress(InvalidParameter):
-                user = await self._profiles.update(user, **{field: value})
+        for field, value in content.items():
+            if is_new and value:
+                with suppress(InvalidParameter):
+                    user = await self._profiles.update(user, **{field: value})
         await self._keep_session_key(user.user_id, login)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
         return user

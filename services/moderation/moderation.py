@@ -16,12 +16,13 @@ from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.moderation.pictures import PictureChecker
 from services.moderation.texts import TextChecker
 from services.moderation.words import WordList
+from storage.accounts.users import User
 from storage.database import Session
 from storage.errors import AlreadyDecided
 from storage.jobs.inbox import InboxMessage
 from storage.moderation.items import ItemChanged, new_item_id
 from storage.stores import Stores
-from tencent.content_security import Author, ContentSecurityClient, MediaResult, parse_media_event
+from tencent.content_security import ContentSecurityClient, MediaResult, parse_media_event
 from tencent.errors import Unreadable
 
 FIELDS: Mapping[Kind, str] = {
@@ -83,26 +84,20 @@ class ModerationService:
             "cover": pictures,
         }
         self.job = ClaimedJob[Item](
-            "moderation",
-            self._claim,
-            self._carry_on,
-            concurrency=CONCURRENCY,
-            idle=IDLE_SECONDS,
+            "moderation", self._claim, self._carry_on, concurrency=CONCURRENCY, idle=IDLE_SECONDS
         )
 
     # ---- proposals
 
-    def is_checked(self, kind: Kind) -> bool:
-        return self._settings.is_checked(kind)
-
     async def propose(
-        self, kind: Kind, author: Author, user_id: str, value: str, before: str, live_id: int = 0
+        self, kind: Kind, user: User, value: str, before: str, live_id: int = 0
     ) -> Proposal:
         """Check a text, or have a picture checked once the proposal is `put`.
 
         `before` is what others see now. Raises ContentRefused, at most two seconds later.
         """
-        if not self.is_checked(kind) or not value:
+        user_id = user.user_id
+        if not self._settings.is_checked(kind) or not value:
             return Proposal(kind, user_id)
         if await self._items.was_refused(kind, user_id, value):
             raise ContentRefused(FIELDS[kind])
@@ -115,7 +110,7 @@ class ModerationService:
         item = Item(new_item_id(), kind, user_id, now, live_id, value, before, due_at=now)
         checker = self._checkers[kind]
         if checker.within_request:
-            item = await checker.check(item, author)
+            item = await checker.check(item, user)
         if item.state == "refused":
             await self._items.add(item)
             raise ContentRefused(FIELDS[kind])
@@ -128,32 +123,28 @@ class ModerationService:
         Without a transaction, `confirm` it after its value is shown.
         """
         kind, user_id, item, is_new = proposal
-        if is_new and session:
-            shown = item.note_applied() if item and item.must_apply else item
-            await self._items.propose(kind, user_id, shown, session)
-        elif is_new:
-            later = _left_to_the_job(item) if item and item.must_apply else item
-            await self._items.propose_alone(kind, user_id, later)
+        if item and item.must_apply:
+            item = item.note_applied() if session else _left_to_the_job(item)
+        if is_new:
+            await self._items.propose(kind, user_id, item, session)
         if item and item.is_open:
             self.job.nudge()
 
     async def confirm(self, proposal: Proposal) -> None:
-        """The value of a proposal that was `put` without a transaction is shown now."""
+        """The value of a proposal is shown now."""
         if proposal.is_new and proposal.item and proposal.item.must_apply:
             with suppress(ItemChanged):
                 await self._items.save(proposal.item, proposal.item.note_applied())
 
     async def in_review(self, user_id: str) -> dict[str, str]:
         """What a user has proposed and others do not see for certain yet, by parameter."""
-        if not any(map(self.is_checked, FIELDS)):
-            return {}
         items = await self._items.open_of(user_id)
         return {FIELDS[item.kind]: item.value for item in items.values()}
 
     # ---- decisions
 
     async def approve(self, item_id: str, by: str) -> Item:
-        """An operator decides that others may see it. ItemNotFound, AlreadyDecided, TryAgain."""
+        """An operator decides that others may see it. NotFound, AlreadyDecided, TryAgain."""
         return await self._decide(item_id, lambda item, now: item.approve(by, now))
 
     async def refuse(self, item_id: str, by: str, reason: str) -> Item:
@@ -212,8 +203,7 @@ class ModerationService:
             after = item.note_no_result(datetime.now(UTC))
         else:
             user = await self._stores.users.get(item.user_id)
-            author = Author(user.app_id, user.openid)
-            after = await self._checkers[item.kind].check(item, author)
+            after = await self._checkers[item.kind].check(item, user)
         with suppress(ItemChanged):
             saved = await self._save(item, after)
             if saved.state == "checking":
@@ -241,7 +231,7 @@ def _left_to_the_job(item: Item) -> Item:
     return replace(item, due_at=datetime.now(UTC) + CLAIM_LEASE)
 
 
-def message_of(content: Mapping[str, Any], query: str) -> InboxMessage:
+def message_of(content: Mapping[str, Any]) -> InboxMessage:
     """The message of the inbox for an event about a picture."""
     trace_id = str(content.get("trace_id"))[:64]
-    return InboxMessage(INBOX_SOURCE, trace_id, query, json.dumps(content, ensure_ascii=False))
+    return InboxMessage(INBOX_SOURCE, trace_id, "", json.dumps(content, ensure_ascii=False))

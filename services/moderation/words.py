@@ -2,11 +2,8 @@
 
 import re
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
-
-import structlog
-
-log = structlog.get_logger("qlive.moderation")
 
 DEFAULT_FILE = Path(__file__).with_name("words.txt")
 
@@ -36,18 +33,13 @@ class WordList:
         return "".join(filter(str.isalnum, plain)).translate(self._same)
 
     def _reload(self) -> None:
-        """Keep the words of before if the file cannot be read."""
-        try:
+        """The words of before are kept while the file cannot be read."""
+        with suppress(OSError, UnicodeDecodeError):
             status = self._file.stat()
             stamp = (status.st_mtime_ns, status.st_size)
-            if stamp == self._stamp:
-                return
-            self._parse(self._file.read_text())
-            self._stamp = stamp
-        except (OSError, UnicodeDecodeError) as error:
-            if self._stamp != (0, 0):
-                log.error("words_unreadable", file=str(self._file), error=type(error).__name__)
-            self._stamp = (0, 0)
+            if stamp != self._stamp:
+                self._parse(self._file.read_text())
+                self._stamp = stamp
 
     def _parse(self, content: str) -> None:
         lines = [line.partition("#")[0].strip() for line in content.splitlines()]

@@ -6,17 +6,16 @@ import structlog
 
 from core.clock import now_ms
 from rooms.errors import NotHost, NotMatchmaker
-from rooms.moderation import Item, Kind
+from rooms.moderation import Item
 from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.chat.groups import ENSURE, GroupService, queue_group_message
 from services.errors import AccountBanned, NotAuthenticated
 from services.keeper import Keeper
-from services.moderation.moderation import Confirm, ModerationService, Proposal
+from services.moderation.moderation import Confirm, ModerationService
 from services.rooms.presence import Presence
 from storage.accounts.users import User
 from storage.stores import Stores
-from tencent.content_security import Author
 from tencent.css import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
@@ -89,15 +88,15 @@ class LiveRoomService:
         room, user_id = await self._keeper.load(live_id), host.user_id
         if room.host_id != user_id:
             raise NotHost
-        proposals = []
+        propose, proposals = self._moderation.propose, []
         if title is not None:
-            proposal = await self._propose("room_name", room, host, title, room.title)
+            proposal = await propose("room_name", host, title, room.title, live_id)
             proposals.append(proposal)
             title = title if proposal.shows_value else None
         if cover is not None:
             if cover not in ("", room.cover):
                 cover = await self._pictures.address_of("cover", user_id, cover)
-            proposal = await self._propose("cover", room, host, cover, room.cover)
+            proposal = await propose("cover", host, cover, room.cover, live_id)
             proposals.append(proposal)
             cover = cover if proposal.shows_value else None
         for proposal in proposals:
@@ -118,14 +117,6 @@ class LiveRoomService:
 
         await self._keeper.change(item.live_id, rule)
         await confirm(None)
-
-    async def _propose(
-        self, kind: Kind, room: Room, host: User, value: str, before: str
-    ) -> Proposal:
-        author = Author(host.app_id, host.openid)
-        return await self._moderation.propose(
-            kind, author, host.user_id, value, before, room.live_id
-        )
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""

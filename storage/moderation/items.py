@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from core.errors import NotFound
 from rooms.moderation import OPEN_STATES, Item
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, known_fields, page
-from storage.errors import ItemNotFound
 from storage.jobs.due import claim_due, make_due_index
 
 CONTENT_KINDS = ("nickname", "room_name", "face", "cover")
@@ -43,27 +43,24 @@ class ModerationStore:
         await self._items.insert_one(self._document(item), session=session)
 
     async def propose(
-        self, kind: str, user_id: str, item: Item | None, session: Session
-    ) -> Item | None:
-        """Store a proposal in place of the user's open one, which is returned.
+        self, kind: str, user_id: str, item: Item | None, session: Session | None = None
+    ) -> None:
+        """Store a proposal in place of the user's open one, in one transaction.
 
         None only supersedes: the user has chosen a value that needs no check. The proposal takes
         over which value others saw before.
         """
-        row = await self._items.find_one({"open_key": f"{kind}:{user_id}"}, session=session)
-        older = _item_from(row) if row else None
-        if older:
-            await self.save(older, older.supersede(datetime.now(UTC)), session)
-        if item:
-            item = replace(item, before=older.before) if older else item
-            await self.add(item, session)
-        return older
 
-    async def propose_alone(self, kind: str, user_id: str, item: Item | None) -> Item | None:
-        """As `propose`, in a transaction of its own."""
-        return await self._database.transaction_with_retry(
-            lambda session: self.propose(kind, user_id, item, session)
-        )
+        async def work(session: Session) -> None:
+            new, where = item, {"open_key": f"{kind}:{user_id}"}
+            if row := await self._items.find_one(where, session=session):
+                older = _item_from(row)
+                await self.save(older, older.supersede(datetime.now(UTC)), session)
+                new = replace(item, before=older.before) if item else None
+            if new:
+                await self.add(new, session)
+
+        await (work(session) if session else self._database.transaction_with_retry(work))
 
     async def save(self, before: Item, after: Item, session: Session | None = None) -> Item:
         """Replace an item, unless it was saved since it was read as `before`: ItemChanged."""
@@ -76,10 +73,10 @@ class ModerationStore:
         return after
 
     async def get(self, id_: str) -> Item:
-        """Raises ItemNotFound."""
+        """Raises NotFound."""
         row = await self._items.find_one({"_id": id_})
         if row is None:
-            raise ItemNotFound
+            raise NotFound
         return _item_from(row)
 
     async def by_trace(self, trace_id: str) -> Item | None:

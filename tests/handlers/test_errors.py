@@ -1,5 +1,6 @@
 from core.errors import InvalidParameter, QLiveError, StateConflict
 from handlers.errors import InvalidOperatorToken, headers_of, status_of
+from services.errors import ContentRefused
 from tencent.errors import ServiceUnavailable
 
 MODULES = [
@@ -42,7 +43,11 @@ ERRORS = [kind for kind in with_subclasses(QLiveError) if kind.__module__ in MOD
 
 
 def new_error(kind: type[QLiveError]) -> QLiveError:
-    arguments = {InvalidParameter: [{"num": "from 1"}], ServiceUnavailable: ["wechat"]}
+    arguments = {
+        ContentRefused: ["nickname"],
+        InvalidParameter: [{"num": "from 1"}],
+        ServiceUnavailable: ["wechat"],
+    }
     return kind(*arguments.get(kind, []))
 
 

@@ -16,10 +16,10 @@ from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
-from tencent.access_tokens import AccessTokenCache
 from tencent.merchant import MerchantClient, read_key, sign
 from tencent.pay import JsapiClient
 from tencent.service_client import ServiceClient
+from tencent.wechat import AccessTokenCache
 from tencent.xpay import XpayClient
 
 VECTORS = Path(__file__).parents[1] / "vectors"

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from devtools.simulator.wechat import openid_of
 from devtools.simulator.wire import SimulatorReply
 from ledger.recharge import Order, Payment, Refund
-from tencent.access_tokens import AccessTokenCache
 from tencent.errors import MerchantRefused, ServiceUnavailable, Unreadable
+from tencent.wechat import AccessTokenCache
 from tencent.xpay import CLIENT_CALL, parse_event, pay_sig, user_signature
 
 APP = "wxd678efh567hg6787"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from core.errors import NotFound
 from rooms.moderation import Item, Verdict
-from storage.errors import ItemNotFound
 from storage.moderation.items import ItemChanged, new_item_id
 from tests.support.storage import StoresFixture
 
@@ -25,23 +25,19 @@ async def test_a_newer_proposal_supersedes_the_older_and_keeps_what_was_shown(
     stores: StoresFixture,
 ) -> None:
     items, first, second = stores.moderation, item(), item(value="newer", before="new")
-    assert await items.propose_alone("nickname", USER, first) is None
-    superseded = await items.propose_alone("nickname", USER, second)
-    assert superseded is not None
-    assert superseded.id == first.id
+    await items.propose("nickname", USER, first)
+    await items.propose("nickname", USER, second)
     assert (await items.get(first.id)).state == "superseded"
     assert [found.before for found in (await items.open_of(USER)).values()] == ["old"]
-    await items.propose_alone("face", USER, item("face"))
+    await items.propose("face", USER, item("face"))
     assert (await items.open_of(USER)).keys() == {"nickname", "face"}
-    await items.propose_alone("nickname", USER, None)
+    await items.propose("nickname", USER, None)
     assert (await items.open_of(USER)).keys() == {"face"}
 
 
 async def test_of_proposals_at_the_same_time_one_is_open(stores: StoresFixture) -> None:
     proposals = [item(value=f"name {n}") for n in range(6)]
-    await asyncio.gather(
-        *(stores.moderation.propose_alone("nickname", USER, one) for one in proposals)
-    )
+    await asyncio.gather(*(stores.moderation.propose("nickname", USER, one) for one in proposals))
     states = [(await stores.moderation.get(one.id)).state for one in proposals]
     assert sorted(states) == ["superseded"] * 5 + ["unchecked"]
 
@@ -60,7 +56,7 @@ async def test_a_step_is_saved_only_on_the_item_it_was_decided_for(stores: Store
     assert claimed.id == proposed.id
     assert await items.claim(LEASE) is None
     await items.save(approved, approved.note_applied())
-    with pytest.raises(ItemNotFound):
+    with pytest.raises(NotFound):
         await items.get("none")
 
 
