@@ -84,6 +84,10 @@ Switch = Annotated[
     Literal["", "off", "on"],
     BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
 ]
+OnOff = Annotated[
+    Literal["off", "on"],
+    BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
+]
 Fen = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FenOrOff = Annotated[int, Field(ge=0, le=10_000_000_000)]
 Count = Annotated[int, Field(gt=0)]
@@ -215,6 +219,8 @@ class ModerationSettings(SettingsSection):
     face: Policy = "off"
     cover: Policy = "off"
     words_file: str = ""
+    risk_rank: OnOff = "off"
+    risk_rank_high: Annotated[int, Field(ge=1, le=4)] = 4
 
     def is_checked(self, kind: str) -> bool:
         """Whether values of this kind are checked: a field of this section."""

@@ -2,6 +2,8 @@
 
 PermissionDenied
 ├── AccountBanned        banned
+├── Blocked              blocked: one of two users has blocked the other, no matter which
+├── HighRisk             high_risk: WeChat rates the user as risky, who may only watch
 ├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
 └── SecondPersonRequired second_person: another operator has to confirm the request
 InvalidParameter
@@ -30,6 +32,14 @@ from core.errors import InvalidParameter, PermissionDenied, QLiveError, StateCon
 
 class AccountBanned(PermissionDenied):
     code, detail = "banned", "This account has been banned."
+
+
+class Blocked(PermissionDenied):
+    code, detail = "blocked", "This is not possible between you and this user."
+
+
+class HighRisk(PermissionDenied):
+    code, detail = "high_risk", "You can watch, but neither go on mic nor give gifts."
 
 
 class ContentRefused(InvalidParameter):

@@ -24,6 +24,7 @@ from services.gold.ledger_audit import LedgerAudit
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxJob
 from services.keeper import Keeper
+from services.moderation.contacts import ContactService
 from services.moderation.moderation import Effect, ModerationService
 from services.operators.approvals import ApprovalService
 from services.operators.operators import OperatorService
@@ -109,6 +110,7 @@ class Services:
         self.moderation = ModerationService(
             stores, tencent.content_security, settings.moderation, effects
         )
+        self.contacts = ContactService(stores, tencent.content_security, settings.moderation)
         self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
         to_cos = {DELETE_OBJECT: self.pictures.delete}
         self.cos_outbox = OutboxJob("cos_outbox", outbox.later(), to_cos, idle=10.0)
@@ -119,6 +121,7 @@ class Services:
             keeper,
             self.sessions,
             self.profiles,
+            self.contacts,
             keeps_session_keys=settings.pay.provider == XPAY,
         )
         self.live_rooms = LiveRoomService(
@@ -188,7 +191,7 @@ class Services:
             settings.im.user_messages,
             settings.im.admin,
             find_word=self.moderation.words.found_in,
-            is_blocked=_nobody_is_blocked,
+            is_blocked=stores.user_blocks.are_apart,
         )
         self.callbacks = CallbackService(
             presence, outbox, stores.room_groups, stores.members, keeper, settings.micro
@@ -224,7 +227,3 @@ class Services:
             self.refund_sweep,
             self.moderation.job,
         ]
-
-
-async def _nobody_is_blocked(_user_id: str, _other_id: str) -> bool:
-    return False

@@ -11,6 +11,7 @@ NotFound
 StateConflict
 ├── OperatorExists       operator_exists
 ├── AlreadyDecided       decided
+├── TooManyBlocks        too_many_blocks: the user has blocked the most users that are allowed
 └── OrderInRefund        order_in_refund: another refund case has the order
 Unavailable
 └── StorageUnavailable   storage_away
@@ -63,6 +64,10 @@ class OrderInRefund(StateConflict):
 
 class AlreadyDecided(StateConflict):
     code, detail = "decided", "The request has been decided, or has expired."
+
+
+class TooManyBlocks(StateConflict):
+    code, detail = "too_many_blocks", "You have blocked too many users; unblock one first."
 
 
 class OperatorExists(StateConflict):

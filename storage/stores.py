@@ -21,6 +21,7 @@ from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
 from storage.migrations import Migrator
+from storage.moderation.blocks import UserBlockStore
 from storage.moderation.items import ModerationStore
 from storage.operators.approvals import ApprovalStore
 from storage.operators.audit import AuditStore
@@ -65,6 +66,7 @@ class Stores:
             database, timedelta(minutes=ops.idle_minutes), timedelta(hours=ops.session_hours)
         )
         self.audit = AuditStore(database, settings.retention.audit_days)
+        self.user_blocks = UserBlockStore(database)
         self.moderation = ModerationStore(database, settings.retention.moderation_days)
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings)

@@ -1,6 +1,6 @@
-"""WeChat's content security: checks of texts, and of pictures, whose result comes as an event.
+"""WeChat's content security: checks of texts, of users, and of pictures, with events as results.
 
-Source: WeChat server API, msgSecCheck and mediaCheckAsync, version 2.
+Source: WeChat server API, msgSecCheck and mediaCheckAsync, version 2, and getUserRiskRank.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from tencent.wechat import AccessTokenCache
 
 log = structlog.get_logger("tencent.content_security")
 
-VERSION, PICTURE, PROFILE_SCENE = 2, 2, 1
+VERSION, PICTURE, PROFILE_SCENE, SIGN_IN_SCENE = 2, 2, 1, 0
+RISK_RANKS = range(5)
 BUSY, RISKY_IN_VERSION_1 = -1, 87014
 BUSY_PAUSE_SECONDS = 0.3
 SUGGESTIONS = ("pass", "review", "risky")
@@ -47,7 +48,7 @@ class ContentSecurityClient:
 
     async def check_text(self, author: Author, content: str) -> Verdict:
         """The verdict on a text of a profile, of at most 2,500 characters; NotChecked."""
-        answer = await self._call(author, "msg_sec_check", {"content": content})
+        answer = await self._check(author, "msg_sec_check", {"content": content})
         if answer.get("errcode") == RISKY_IN_VERSION_1:
             return Verdict("risky")
         if (verdict := _verdict(answer)) is None:
@@ -58,20 +59,31 @@ class ContentSecurityClient:
         """Has the picture at a public address checked; returns the trace id of its event.
         NotChecked."""
         content = {"media_url": url, "media_type": PICTURE}
-        answer = await self._call(author, "media_check_async", content)
+        answer = await self._check(author, "media_check_async", content)
         try:
             return text(answer, "trace_id")
         except Unreadable:
             raise NotChecked("no trace_id") from None
 
-    async def _call(self, author: Author, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer without an error; a busy WeChat is asked once more."""
+    async def risk_rank(self, user: Author, client_ip: str) -> int:
+        """How risky a user is who signs in from this address: 0 (unknown) to 4. NotChecked."""
         request = {
-            **content,
-            "version": VERSION,
-            "scene": PROFILE_SCENE,
-            "openid": author.openid,
+            "appid": user.app_id,
+            "openid": user.openid,
+            "scene": SIGN_IN_SCENE,
+            "client_ip": client_ip,
         }
+        rank = (await self._call(user, "getuserriskrank", request)).get("risk_rank")
+        if type(rank) is not int or rank not in RISK_RANKS:
+            raise NotChecked("no rank")
+        return rank
+
+    async def _check(self, author: Author, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        check = {"version": VERSION, "scene": PROFILE_SCENE, "openid": author.openid}
+        return await self._call(author, name, {**content, **check})
+
+    async def _call(self, author: Author, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer without an error; a busy WeChat is asked once more."""
         try:
             answer = await self._post(author, name, request)
             if answer.get("errcode") == BUSY:

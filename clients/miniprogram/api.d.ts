@@ -29,6 +29,16 @@ export interface components {
             price: string;
         };
         BlockList: components["schemas"]["Block"][];
+        BlockRequest: {
+            user_id: string;
+            blocked: boolean;
+        };
+        BlockedUserView: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+        };
+        Blocks: components["schemas"]["BlockedUserView"][];
         CancelWithdrawalRequest: {
             withdrawal_id: string;
         };
@@ -385,6 +395,14 @@ export interface components {
             user_id: string;
             minutes?: number | string;
         };
+        /** @description `live_id`: the room in which it happened, whose last chat lines become evidence. */
+        ReportRequest: {
+            user_id: string;
+            live_id?: (number | string) | null;
+            /** @enum {string} */
+            reason: "sexual" | "abuse" | "fraud" | "minor" | "advert" | "other";
+            text?: string;
+        };
         /** @description A user banned from the room until `until` (ms); `by_operator`: the host cannot lift it. */
         RoomBanView: {
             user_id: string;
@@ -481,13 +499,17 @@ export interface components {
             type: "image/jpeg" | "image/png" | "image/webp";
             size: number | string;
         };
-        /** @description `state` 0: viewer, 1: applicant. */
+        /**
+         * @description `state` 0: viewer, 1: applicant. `blocked`, for the host alone: one of the two has blocked
+         *     the other.
+         */
         UserInRoom: {
             user_id: string;
             face_url: string;
             nickname: string;
             /** @enum {integer} */
             state: 0 | 1;
+            blocked: boolean;
         };
         /**
          * @description For another user, `user_sig` is "" and private fields are null.
@@ -616,6 +638,9 @@ export type AnchorInfo = components['schemas']['AnchorInfo'];
 export type Applicant = components['schemas']['Applicant'];
 export type Block = components['schemas']['Block'];
 export type BlockList = components['schemas']['BlockList'];
+export type BlockRequest = components['schemas']['BlockRequest'];
+export type BlockedUserView = components['schemas']['BlockedUserView'];
+export type Blocks = components['schemas']['Blocks'];
 export type CancelWithdrawalRequest = components['schemas']['CancelWithdrawalRequest'];
 export type ChatMute = components['schemas']['ChatMute'];
 export type ChatMuteAll = components['schemas']['ChatMuteAll'];
@@ -674,6 +699,7 @@ export type Rank = components['schemas']['Rank'];
 export type RankRequest = components['schemas']['RankRequest'];
 export type Receiver = components['schemas']['Receiver'];
 export type RemoveUserRequest = components['schemas']['RemoveUserRequest'];
+export type ReportRequest = components['schemas']['ReportRequest'];
 export type RoomBanView = components['schemas']['RoomBanView'];
 export type RoomBans = components['schemas']['RoomBans'];
 export type RoomBansRequest = components['schemas']['RoomBansRequest'];
@@ -733,6 +759,12 @@ export interface Calls {
   getUserState(): Promise<UserState>;
   /** The men or the women in the room who are not on mic: applicants first, then viewers. */
   getUsersInfo(params: GetUsersInfoRequest): Promise<UsersInRoom>;
+  /** Report a user to the operators, once a day. */
+  report(params: ReportRequest): Promise<Ok>;
+  /** Block a user, or lift the block. */
+  block(params: BlockRequest): Promise<Ok>;
+  /** The users whom the caller has blocked, newest first. */
+  blocks(): Promise<Blocks>;
   /** Leave the room and revoke the token; a host's live ends. Safe to repeat. */
   logout(): Promise<Ok>;
   /** The live rooms, largest audience first. */

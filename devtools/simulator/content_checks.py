@@ -20,7 +20,8 @@ class SimulatedContentChecks:
 
     Content with the words risky or review gets this verdict, with 61010 or -1 this failure;
     any other passes. By the words late, missing, twice, early and forged, the event about a picture
-    is so; by unreadable it says that the picture could not be fetched.
+    is so; by unreadable it says that the picture could not be fetched. The rank of a user is the
+    digit in the words that `set_next` sets, else 0.
     """
 
     def __init__(
@@ -58,6 +59,18 @@ class SimulatedContentChecks:
             return json_reply({"errcode": 0, "errmsg": "ok", **_result(words, trace_id, int)})
         await self._report(words, trace_id, str(content["openid"]))
         return json_reply({"errcode": 0, "errmsg": "ok", "trace_id": trace_id})
+
+    def risk_rank(self, request: SimulatorRequest) -> SimulatorReply:
+        content = request.json_object() or {}
+        if not self._wechat.is_access_token(request.query.get("access_token", "")):
+            return error_reply(BAD_TOKEN, "invalid credential")
+        if not {"appid", "openid", "scene", "client_ip"} <= content.keys():
+            return error_reply(EMPTY, "empty post data")
+        if str(NOT_VISITED) in self._next:
+            return error_reply(NOT_VISITED, "code is expired")
+        rank = next((int(word) for word in self._next if word in "01234"), 0)
+        answer = {"errcode": 0, "errmsg": "getuserriskrank succ", "risk_rank": rank}
+        return json_reply({**answer, "unoin_id": 1})
 
     def event(self, words: str, trace_id: str, openid: str = "oSimulated") -> dict[str, Any]:
         """The content of the event about a picture with these words in its address."""

@@ -115,6 +115,7 @@ class Simulator:
             (r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
             (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
             (r"/wxa/(msg_sec_check|media_check_async)", "content", checks.answer),
+            (r"/wxa/getuserriskrank", "content", checks.risk_rank),
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live.answer),
             (r"/cos/.*", "cos", self.cos.answer),

@@ -20,7 +20,7 @@ from handlers.base import ActiveUserHandler, Handler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
 from rooms.errors import GenderInUse
-from services.errors import AccountBanned, ContentRefused
+from services.errors import AccountBanned, Blocked, ContentRefused
 from storage.accounts.users import User
 from storage.errors import UserNotFound
 
@@ -66,7 +66,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         """Leaves the user to `get`, which reads it once."""
         await self.admit_cached_token()
 
-    @endpoint(limit="read", errors=[UserNotFound])
+    @endpoint(limit="read", errors=[UserNotFound, Blocked])
     async def get(self, params: OptionalUserRequest) -> UserInfoWithRateResponse:
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
@@ -88,9 +88,10 @@ class GetUserinfoHandler(ActiveUserHandler):
     async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
         users = self.context.stores.users
         own, user = await asyncio.gather(users.find(self.user_id), users.find(user_id))
-        await self.active(own)
+        own = await self.active(own)
         if user is None:
             raise UserNotFound
+        await self.context.services.contacts.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
 
 

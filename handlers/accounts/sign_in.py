@@ -34,7 +34,7 @@ class LoginHandler(Handler):
 
     @endpoint(limit="login", errors=SIGN_IN_ERRORS)
     async def post(self, params: LoginRequest) -> LoginResponse | LoginIntoRoomResponse:
-        user = await self.context.services.sign_in.log_in(params.appId, params.code)
+        user = await self.context.services.sign_in.log_in(params.appId, params.code, self.remote_ip)
         if user is None:
             return LoginResponse(status=1)
         fields = {"status": 0, **await _credentials(self, user.user_id)}
@@ -49,7 +49,12 @@ class CreateUserHandler(Handler):
     @endpoint(limit="login", errors=[*SIGN_IN_ERRORS, InvalidEncryptedData])
     async def post(self, params: CreateUserRequest) -> NewUserResponse:
         user = await self.context.services.sign_in.register(
-            params.appId, params.code, params.encryptedData, params.iv, clean_name
+            params.appId,
+            params.code,
+            params.encryptedData,
+            params.iv,
+            self.remote_ip,
+            clean_name,
         )
         return NewUserResponse(**await _credentials(self, user.user_id))
 

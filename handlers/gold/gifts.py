@@ -26,7 +26,7 @@ from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import day_scope, live_scope
 from rooms.errors import RoomNotFound
 from rooms.members import Face
-from services.errors import RateMissing
+from services.errors import Blocked, HighRisk, RateMissing
 from storage.errors import GiftNotFound, UserNotFound
 
 
@@ -60,17 +60,28 @@ class PushGiftHandler(ActiveUserHandler):
 
     @endpoint(
         limit="gift",
-        errors=[UserNotFound, GiftNotFound, InsufficientGold, RequestIdReused, RateMissing],
+        errors=[
+            UserNotFound,
+            GiftNotFound,
+            InsufficientGold,
+            RequestIdReused,
+            RateMissing,
+            Blocked,
+            HighRisk,
+        ],
     )
     async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
-        result = await self.context.services.gifts.send(
+        services = self.context.services
+        refusal = await services.contacts.gift_refusal(self.user, params.user_id)
+        result = await services.gifts.send(
             self.user.user_id,
             params.user_id,
             params.gift_id,
             params.num,
             params.request_id,
+            refusal,
         )
         return GiftGivenResponse.model_validate(result)
 

@@ -22,6 +22,7 @@ from rooms.errors import (
     SeatTaken,
 )
 from rooms.state import Seat
+from services.errors import Blocked, HighRisk
 from storage.errors import UserNotFound
 
 
@@ -30,9 +31,10 @@ class ApplyMicroHandler(ActiveUserHandler):
 
     @endpoint(
         limit="room_change",
-        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull],
+        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull, HighRisk],
     )
     async def post(self, params: LiveRequest) -> OkResponse:
+        self.context.services.contacts.check_rank(self.user)
         person, micro = self.user.person(), self.context.settings.micro
         await self.context.keeper.change(
             params.live_id,
@@ -57,11 +59,13 @@ class InviteMicroHandler(ActiveUserHandler):
             AlreadyOnMic,
             SeatTaken,
             QueueFull,
+            Blocked,
         ],
     )
     async def post(self, params: InviteMicroRequest) -> OkResponse:
         host_id, micro = self.user.user_id, self.context.settings.micro
         guest = (await self.context.stores.users.get(params.user_id)).person()
+        await self.context.services.contacts.check_pair(self.user, params.user_id)
         await self.context.keeper.change(
             params.live_id,
             lambda room: room.invite(host_id, guest, now_ms(), micro.invitation_seconds),
@@ -75,9 +79,19 @@ class AcceptMicroHandler(ActiveUserHandler):
 
     @endpoint(
         limit="room_change",
-        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, SeatTaken, NotAdmitted],
+        errors=[
+            RoomNotFound,
+            NotLive,
+            NotInRoom,
+            NoGender,
+            AlreadyOnMic,
+            SeatTaken,
+            NotAdmitted,
+            HighRisk,
+        ],
     )
     async def post(self, params: LiveRequest) -> SeatedResponse:
+        self.context.services.contacts.check_rank(self.user)
         context, person = self.context, self.user.person()
         stream = context.tencent.stream_urls.new_stream(person.user_id)
         url, admission = play_url(context, stream), context.settings.micro.admission

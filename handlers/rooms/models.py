@@ -130,12 +130,14 @@ class SeatedResponse(OnMicResponse):
 
 
 class UserInRoomResponse(Response):
-    """`state` 0: viewer, 1: applicant."""
+    """`state` 0: viewer, 1: applicant. `blocked`, for the host alone: one of the two has blocked
+    the other."""
 
     user_id: str
     face_url: str
     nickname: str
     state: Literal[0, 1]
+    blocked: bool = False
 
 
 class UsersInRoomResponse(RootModel[list[UserInRoomResponse]]):

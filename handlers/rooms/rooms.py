@@ -90,7 +90,7 @@ class GetUsersInfoHandler(ActiveUserHandler):
             stores.members.get(self.user_id),
             stores.rooms.read(params.live_id),
         )
-        await self.active(user)
+        user = await self.active(user)
         if room is None:
             raise RoomNotFound
         if member is None or room.role_in(member) is None:
@@ -104,7 +104,11 @@ class GetUsersInfoHandler(ActiveUserHandler):
                 room.live_id, room.epoch, params.gender, skip, remaining
             )
             found = await stores.users.find_many(ids)
-            users += [{**user.person().face(), "state": 0} for user in found]
+            users += [{**viewer.person().face(), "state": 0} for viewer in found]
+        if user.has_blocks and user.user_id == room.host_id:
+            ids = [str(row["user_id"]) for row in users]
+            blocked = await stores.user_blocks.among(user.user_id, ids)
+            users = [{**row, "blocked": row["user_id"] in blocked} for row in users]
         return UsersInRoomResponse.model_validate(users)
 
 

@@ -10,6 +10,7 @@ from services.accounts.profiles import ProfileService
 from services.accounts.sessions import SessionService
 from services.errors import AccountBanned
 from services.keeper import Keeper
+from services.moderation.contacts import ContactService
 from storage.accounts.users import User
 from storage.stores import Stores
 from tencent.errors import InvalidEncryptedData, InvalidWechatCode
@@ -26,6 +27,7 @@ class SignInService:
         keeper: Keeper,
         sessions: SessionService,
         profiles: ProfileService,
+        contacts: ContactService,
         *,
         keeps_session_keys: bool,
     ) -> None:
@@ -35,10 +37,11 @@ class SignInService:
         self._keeper = keeper
         self._sessions = sessions
         self._profiles = profiles
+        self._contacts = contacts
         self._keeps_session_keys = keeps_session_keys
         self._logins: SingleFlight[WechatLogin] = SingleFlight(self._open)
 
-    async def log_in(self, app_id: str, code: str) -> User | None:
+    async def log_in(self, app_id: str, code: str, client_ip: str) -> User | None:
         """Log in with a WeChat account; None if it is not registered yet.
 
         A registration with the same code may follow. Raises AccountBanned.
@@ -51,12 +54,19 @@ class SignInService:
             raise AccountBanned
         if not await self._stores.code_sessions.use(app_id, code):
             raise InvalidWechatCode
-        await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
+        rank = await self._contacts.rank(user, client_ip)
+        await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC), **rank)
         await self._keep_session_key(user.user_id, login)
         return user
 
     async def register(
-        self, app_id: str, code: str, encrypted: str, iv: str, clean_name: Callable[[str], str]
+        self,
+        app_id: str,
+        code: str,
+        encrypted: str,
+        iv: str,
+        client_ip: str,
+        clean_name: Callable[[str], str],
     ) -> User:
         """Create a user with the profile that WeChat encrypted, or return the existing one.
 
@@ -76,6 +86,8 @@ class SignInService:
         )
         if user.banned:
             raise AccountBanned
+        if rank := await self._contacts.rank(user, client_ip):
+            user = await self._stores.users.update(user.user_id, **rank)
         for field, value in content.items():
             if is_new and value:
                 with suppress(InvalidParameter):

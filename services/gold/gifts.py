@@ -64,11 +64,12 @@ class GiftService:
         gift_id: int,
         num: int,
         request_id: str,
+        refusal: QLiveError | None = None,
     ) -> JsonObject:
         """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
 
         A repeated request for a gift that cannot be given any more returns the stored answer.
-        Raises GiftNotFound, RateMissing, and as `give`.
+        Raises `refusal`, why the sender may not give it, GiftNotFound, RateMissing, and as `give`.
         """
         catalogue = await self._catalogue.current()
         gift, rate = catalogue.gifts.get(gift_id), catalogue.rate
@@ -76,11 +77,11 @@ class GiftService:
         transfer = GiftTransfer(
             sender, receiver, gift_id, price, num, rate or Decimal(0), request_id
         )
-        if gift and rate is not None:
+        if gift and rate is not None and refusal is None:
             return await self.give(GiftRequest(transfer, gift))
         if earlier := await self.find_answer(transfer):
             return earlier
-        raise RateMissing if gift else GiftNotFound
+        raise refusal or (RateMissing if gift else GiftNotFound)
 
     async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
         """The stored answer to a repeated request, else None. Raises RequestIdReused."""

@@ -46,6 +46,11 @@ class User:
     ban_reason: str = ""
     muted_in: int = 0
     """live_id of the room in whose chat group a ban has muted the user; 0 for none."""
+    has_blocks: bool = False
+    """Whether the user has ever blocked another or been blocked (storage/moderation/blocks.py)."""
+    risk_rank: int = 0
+    """WeChat's rank of the user's risk, 0 (unknown) to 4 (high), as of `risk_at`."""
+    risk_at: datetime | None = None
     show_in_ranking: bool = False
     """Whether the user agreed to be shown in rankings."""
     last_login_time: datetime | None = None

@@ -1,5 +1,6 @@
 """moderation_items: what is checked, reported or decided; one document each."""
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +42,14 @@ class ModerationStore:
 
     async def add(self, item: Item, session: Session | None = None) -> None:
         await self._items.insert_one(self._document(item), session=session)
+
+    async def add_once(self, item: Item) -> None:
+        """Add an item whose id says what it is about, unless it was added before."""
+        new = self._document(item)
+        await self._items.update_one({"_id": item.id}, {"$setOnInsert": new}, upsert=True)
+
+    async def has(self, id_: str) -> bool:
+        return await self._items.find_one({"_id": id_}, {"_id": 1}) is not None
 
     async def propose(
         self, kind: str, user_id: str, item: Item | None, session: Session | None = None
@@ -133,6 +142,11 @@ class ModerationStore:
 
 def new_item_id() -> str:
     return secrets.token_hex(12)
+
+
+def item_id_of(*subject: object) -> str:
+    """The id of an item of which there is one for a subject."""
+    return hashlib.sha256(":".join(map(str, subject)).encode()).hexdigest()[:24]
 
 
 def _item_from(row: Document) -> Item:

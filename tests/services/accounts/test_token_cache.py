@@ -113,6 +113,7 @@ def test_the_read_only_endpoints_are_the_expected_ones() -> None:
         "get_configs/",
         "qlive_gift/",
         "get_giftlist/",
+        "qlive_user/blocks/",
         "qlive_room/bans/",
         "qlive_room/rank/",
         "qlive_room/day_rank/",

@@ -1,0 +1,127 @@
+"""What users may do with one another: blocks and reports; and what users of high risk may not."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from config.sections import ModerationSettings
+from core.clock import day_of
+from core.errors import QLiveError
+from rooms.errors import RoomNotFound
+from rooms.events import LOG_SIZE, NumberedEvent
+from rooms.moderation import Item
+from rooms.room import Room
+from services.errors import Blocked, HighRisk
+from storage.accounts.users import User
+from storage.moderation.items import item_id_of
+from storage.stores import Stores
+from tencent.content_security import ContentSecurityClient, NotChecked
+
+ReportReason = Literal["sexual", "abuse", "fraud", "minor", "advert", "other"]
+RANK_SECONDS = 2.0
+"""Longest wait of a login for WeChat's rank."""
+EVIDENCE = 50
+"""The newest lines and events that are kept with a report."""
+
+
+class ContactService:
+    """Blocks, reports and the rank of risk; the answers never say who has blocked whom."""
+
+    def __init__(
+        self, stores: Stores, client: ContentSecurityClient, settings: ModerationSettings
+    ) -> None:
+        self._stores = stores
+        self._client = client
+        self._settings = settings
+
+    # ---- what a user may not do
+
+    async def rank(self, user: User, client_ip: str) -> dict[str, Any]:
+        """The fields of a user with WeChat's rank; {} keeps the last one if WeChat has none.
+
+        WeChat ranks only users who have just opened the mini-program.
+        """
+        if not self._ranks:
+            return {}
+        try:
+            async with asyncio.timeout(RANK_SECONDS):
+                rank = await self._client.risk_rank(user, client_ip)
+        except (NotChecked, TimeoutError):
+            return {}
+        return {"risk_rank": rank, "risk_at": datetime.now(UTC)}
+
+    def check_rank(self, user: User) -> None:
+        """Raises HighRisk for a user who may only watch."""
+        if self._ranks and user.risk_rank >= self._settings.risk_rank_high:
+            raise HighRisk
+
+    async def check_pair(self, user: User, other_id: str) -> None:
+        """Raises Blocked. Reads nothing for a user who never took part in a block."""
+        if user.has_blocks and await self._stores.user_blocks.are_apart(user.user_id, other_id):
+            raise Blocked
+
+    async def gift_refusal(self, sender: User, receiver_id: str) -> QLiveError | None:
+        """Why the user may not give the other a gift."""
+        try:
+            self.check_rank(sender)
+            await self.check_pair(sender, receiver_id)
+        except (HighRisk, Blocked) as refusal:
+            return refusal
+        return None
+
+    @property
+    def _ranks(self) -> bool:
+        return self._settings.risk_rank == "on"
+
+    # ---- reports
+
+    async def report(
+        self, reporter: User, user_id: str, live_id: int | None, reason: ReportReason, text: str
+    ) -> None:
+        """Queue a report for operators, one for a pair and day in China; later ones are dropped.
+
+        Raises UserNotFound, RoomNotFound.
+        """
+        now = datetime.now(UTC)
+        id_ = item_id_of("report", reporter.user_id, user_id, day_of(now))
+        user = await self._stores.users.get(user_id)
+        if await self._stores.moderation.has(id_):
+            return
+        evidence: dict[str, Any] = {
+            "reporter": reporter.user_id,
+            "text": text,
+            "nickname": user.nickname,
+            "face_url": user.face_url,
+        }
+        if live_id:
+            evidence |= await self._evidence_of_room(live_id, (reporter.user_id, user_id))
+        item = Item(id_, "report", user_id, now, live_id or 0, state="review", label=reason)
+        item.evidence.update(evidence)
+        await self._stores.moderation.add_once(item)
+
+    async def _evidence_of_room(self, live_id: int, user_ids: Sequence[str]) -> dict[str, Any]:
+        """What both wrote in the room, and what happened to either."""
+        room = await self._stores.rooms.read(live_id)
+        if room is None:
+            raise RoomNotFound
+        lines = await self._stores.chat_lines.last_lines(live_id, user_ids)
+        events = [event for event in await self._events_of(room) if _is_about(event, user_ids)]
+        return {
+            "room_name": room.name,
+            "room_image": room.image,
+            "lines": [line._asdict() for line in lines[-EVIDENCE:]],
+            "events": [
+                {"type": event.type, "at": event.ts, "data": dict(event.data)}
+                for event in events[-EVIDENCE:]
+            ],
+        }
+
+    async def _events_of(self, room: Room) -> Iterable[NumberedEvent]:
+        since = max(0, room.version - LOG_SIZE // 2)  # others may overwrite the oldest meanwhile
+        return await self._stores.rooms.log_since(room.live_id, room.epoch, since) or ()
+
+
+def _is_about(event: NumberedEvent, user_ids: Sequence[str]) -> bool:
+    faces = [event.data, event.data.get("from", {}), event.data.get("to", {})]
+    return any(face.get("user_id") in user_ids for face in faces)
