@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from handlers.accounts import console as users
 from handlers.base import Route, methods_of
 from handlers.gold import console as gold
+from handlers.moderation import console as moderation
 from handlers.operators import approvals, audit, login, overview
 from handlers.payments import console as payments
 from handlers.payouts import console as withdrawals
@@ -20,6 +21,7 @@ ADMIN: Access = "admin"
 USER, ROOM, ID = "users/([0-9]{8})", "rooms/([0-9]{1,15})", "([0-9]{1,15})"
 APPROVAL, REFUND = "approvals/([0-9a-f]+)", "refunds/([0-9A-Za-z]+)"
 WITHDRAWAL = "withdrawals/([0-9A-Za-z]{1,32})"
+ITEM = "moderation/([0-9a-f]{1,32})"
 
 OPS_ROUTES: list[Route] = [
     Route("login", login.OpsLoginHandler, "ops.login.Login"),
@@ -41,6 +43,26 @@ OPS_ROUTES: list[Route] = [
     Route(f"{ROOM}/end", rooms.OpsEndLiveHandler, "ops.rooms.EndLive", None, MODERATOR),
     Route(f"{ROOM}/put_out", rooms.OpsRemoveUserHandler, "ops.rooms.RemoveUser", None, MODERATOR),
     Route(f"{ROOM}/let_in", rooms.OpsLiftRoomBanHandler, "ops.rooms.LiftBan", None, MODERATOR),
+    Route("moderation", moderation.OpsItemsHandler, "ops.moderation.Items", VIEWER),
+    Route(
+        "moderation/policy", moderation.OpsModerationPolicyHandler, "ops.moderation.Policy", VIEWER
+    ),
+    Route(ITEM, moderation.OpsItemHandler, "ops.moderation.OneItem", VIEWER),
+    Route(f"{ITEM}/evidence", moderation.OpsEvidenceHandler, "ops.moderation.Evidence", VIEWER),
+    Route(
+        f"{ITEM}/approve",
+        moderation.OpsApproveItemHandler,
+        "ops.moderation.ApproveItem",
+        None,
+        MODERATOR,
+    ),
+    Route(
+        f"{ITEM}/refuse",
+        moderation.OpsRefuseItemHandler,
+        "ops.moderation.RefuseItem",
+        None,
+        MODERATOR,
+    ),
     Route("gifts", gold.OpsGiftsHandler, "ops.catalogue.Gifts", VIEWER, ADMIN),
     Route(f"gifts/{ID}", gold.OpsGiftHandler, "ops.catalogue.OneGift", None, ADMIN),
     Route("blocks", payments.OpsBlocksHandler, "ops.catalogue.Blocks", VIEWER, ADMIN),

@@ -14,6 +14,7 @@ PLACEHOLDERS: dict[str, Any] = {
     "id": "of /ops/api/inbox",
     "approval_id": "0" * 24,
     "case_id": "R" + "0" * 28,
+    "item_id": "0" * 24,
     "withdrawal_id": "W" + "0" * 28,
 }
 """Placeholders for values known only at run time: user_ids are random, a code works once.

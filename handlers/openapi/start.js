@@ -8,6 +8,7 @@ const LISTS = {
   "/ops/api/inbox": "id",
   "/ops/api/approvals": "approval_id",
   "/ops/api/refunds": "case_id",
+  "/ops/api/moderation": "item_id",
 }; // list endpoint -> the parameter that the `id` of its first item fills
 const latest = {}; // newest value by parameter name
 let me; // user_id of the current token
@@ -52,7 +53,7 @@ function fillAddress(text) {
     address.searchParams.set(name, fillValue(name, value));
   }
   const parts = address.pathname.split("/");
-  const names = { users: "user_id", rooms: "live_id", approvals: "approval_id", refunds: "case_id" }; // path segment -> parameter after it
+  const names = { users: "user_id", rooms: "live_id", approvals: "approval_id", refunds: "case_id", moderation: "item_id" }; // path segment -> parameter after it
   address.pathname = parts.map((part, i) => fillValue(names[parts[i - 1]], part)).join("/");
   return address.href;
 }

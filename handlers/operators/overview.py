@@ -7,6 +7,7 @@ from handlers.base import endpoint
 from handlers.health import DependencyResponse, readiness
 from handlers.models import Response
 from handlers.operator_base import OperatorHandler
+from rooms.moderation import Kind
 from services.fleet import Machine, fleet_of
 from storage.fleet import Queues
 from tencent.message_push import ATTENTION
@@ -62,12 +63,21 @@ class PlatformEventsResponse(Response):
     latest_at: datetime
 
 
+class OpenItemsResponse(Response):
+    """Items of one kind in the moderation queue that are not decided, and the age of the oldest."""
+
+    kind: Kind
+    items: int
+    oldest_seconds: float
+
+
 class OverviewResponse(Response):
     """Current state and the totals of today.
 
     `people` counts room memberships, `sockets_here` the sockets of this process, `refused` the
     distinct callbacks refused in the last day, by source and reason, and `attention` the events of
-    WeChat in the last week on which a person has to act.
+    WeChat in the last week on which a person has to act. `moderation` has the kinds with open
+    items.
     """
 
     at: datetime
@@ -81,6 +91,7 @@ class OverviewResponse(Response):
     debtors: int
     refused: list[RefusedCallbacksResponse]
     attention: list[PlatformEventsResponse]
+    moderation: list[OpenItemsResponse]
 
 
 class OpsOverviewHandler(OperatorHandler):
@@ -92,6 +103,7 @@ class OpsOverviewHandler(OperatorHandler):
         ready = await readiness(context)
         found = await context.stores.fleet.figures(day_of(now), ATTENTION)
         audit = context.services.ledger_audit
+        counts, oldest = await context.stores.moderation.open_figures()
         return OverviewResponse.model_validate(
             {
                 **found,
@@ -100,6 +112,14 @@ class OpsOverviewHandler(OperatorHandler):
                 "dependencies": ready.dependencies,
                 "sockets_here": context.hub.sockets,
                 "today": {"sold": found["orders_paid"], "given": found["given"]},
+                "moderation": [
+                    {
+                        "kind": kind,
+                        "items": count,
+                        "oldest_seconds": (now - oldest[kind]).total_seconds(),
+                    }
+                    for kind, count in counts.items()
+                ],
                 "book": {**audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid},
             }
         )

@@ -5,15 +5,18 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 from core.errors import NotFound
-from rooms.moderation import OPEN_STATES, Item
+from rooms.moderation import OPEN_STATES, Item, Kind
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, known_fields, page
 from storage.jobs.due import claim_due, make_due_index
 
 CONTENT_KINDS = ("nickname", "room_name", "face", "cover")
 """Kinds of which a user has at most one open item: a newer proposal supersedes the older one."""
+ANY_KIND: Document = {"$in": [*get_args(Kind)]}
+"""Lets a query of all kinds use the index that begins with the kind."""
 
 
 class ItemChanged(Exception):
@@ -81,12 +84,16 @@ class ModerationStore:
             raise ItemChanged
         return after
 
+    async def find(self, id_: str) -> Item | None:
+        row = await self._items.find_one({"_id": id_})
+        return _item_from(row) if row else None
+
     async def get(self, id_: str) -> Item:
         """Raises NotFound."""
-        row = await self._items.find_one({"_id": id_})
-        if row is None:
+        item = await self.find(id_)
+        if item is None:
             raise NotFound
-        return _item_from(row)
+        return item
 
     async def by_trace(self, trace_id: str) -> Item | None:
         """The item that waits for the result of a check."""
@@ -117,15 +124,15 @@ class ModerationStore:
 
         "" and an empty sequence do not limit them.
         """
-        where: Document = {"state": {"$in": [*states]}} if states else {}
+        where: Document = {"user_id": user_id} if user_id else {"kind": ANY_KIND}
         where |= {"kind": kind} if kind else {}
-        where |= {"user_id": user_id} if user_id else {}
+        where |= {"state": {"$in": [*states]}} if states else {}
         rows, cursor = await page(self._items, where, "created_at", after, limit)
         return [_item_from(row) for row in rows], cursor
 
     async def open_figures(self) -> tuple[Mapping[str, int], Mapping[str, datetime]]:
         """Open items by kind, and since when the oldest of each kind is."""
-        is_open: Document = {"$match": {"state": {"$in": [*OPEN_STATES]}}}
+        is_open: Document = {"$match": {"kind": ANY_KIND, "state": {"$in": [*OPEN_STATES]}}}
         by_kind: Document = {"_id": "$kind", "n": {"$sum": 1}, "oldest": {"$min": "$created_at"}}
         rows = await (await self._items.aggregate([is_open, {"$group": by_kind}])).to_list()
         counts = {row["_id"]: row["n"] for row in rows}

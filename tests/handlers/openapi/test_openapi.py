@@ -199,6 +199,10 @@ REFUSALS = {
         "ops.money.OneRefund.get",
         *(f"ops.money.{verb}Refund.post" for verb in ("Confirm", "Drop", "Settle")),
     ],
+    "no_such_thing": [
+        *("ops.moderation.OneItem.get", "ops.moderation.Evidence.get"),
+        *(f"ops.moderation.{verb}Item.post" for verb in ("Approve", "Refuse")),
+    ],
     "income_not_matured": ["withdrawals.Withdraw.post"],
     "no_such_withdrawal": [
         "withdrawals.CancelWithdrawal.post",
@@ -257,6 +261,7 @@ async def _response_values(host: ApiClient, guest: ApiClient) -> dict[str, Any]:
         "id": notifications[0]["id"],
         "approval_id": 24 * "0",
         "case_id": f"R{28 * '0'}",
+        "item_id": 24 * "0",
         "withdrawal_id": f"W{28 * '0'}",
     }
 

@@ -1,0 +1,116 @@
+"""The moderation queue in the operators' API."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rooms.moderation import Item
+from runtime.process import ServerProcess
+from tests.support.api import ApiFixture
+from tests.support.moderation import HIDDEN, ModerationFixture
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    return {"moderation": HIDDEN}
+
+
+@pytest.fixture
+def moderation(
+    server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> ModerationFixture:
+    return ModerationFixture(server, db, monkeypatch)
+
+
+async def ids(api: ApiFixture, **search: str) -> list[str]:
+    query = "&".join(f"{name}={value}" for name, value in search.items())
+    return [row["id"] for row in (await api.ops("GET", f"moderation?{query}")).ok()["items"]]
+
+
+async def audited(api: ApiFixture) -> list[tuple[str, str, Any, Any, bool]]:
+    entries = (await api.ops("GET", "audit")).ok()["items"]
+    names = ("what", "reason", "before", "after", "done")
+    return [tuple(entry[name] for name in names) for entry in entries]
+
+
+async def test_what_an_operator_approves_is_shown_and_what_they_refuse_is_not(
+    api: ApiFixture, moderation: ModerationFixture
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    await moderation.change(anna.id, nickname="first")
+    await moderation.change(anna.id, nickname="review 安娜")
+    await moderation.change(bert.id, nickname="review 伯特")
+    [hers] = await ids(api, state="review", user_id=anna.id)
+    [his] = await ids(api, state="open", kind="nickname", user_id=bert.id)
+    assert await ids(api, state="open") == [his, hers]
+    assert await ids(api, state="open", kind="face") == []
+    row = (await api.ops("GET", f"moderation/{hers}")).ok()
+    assert (row["value"], row["before"], row["state"]) == ("review 安娜", "first", "review")
+    assert row["user"] == {"user_id": anna.id, "nickname": "first", "face_url": ""}
+    assert [(one["value"], one["state"]) for one in row["history"]] == [("first", "approved")]
+
+    (await api.ops("POST", f"moderation/{hers}/approve")).ok()
+    refused = (await api.ops("POST", f"moderation/{his}/refuse", reason="advert")).ok()
+    assert (refused["state"], refused["decision"]) == ("refused", "advert")
+    assert (await moderation.shown(anna.id))["nickname"] == "review 安娜"
+    assert (await moderation.shown(bert.id))["nickname"] == "bert"
+    again = await api.ops("POST", f"moderation/{his}/approve")
+    assert again.refusal == (409, "decided")
+    missing = await api.ops("POST", f"moderation/{'0' * 24}/refuse", reason="x")
+    assert missing.refusal == (404, "no_such_thing")
+    assert await audited(api) == [
+        ("POST RefuseItem", "x", {}, {}, False),
+        ("POST ApproveItem", "", {}, {}, False),
+        ("POST RefuseItem", "advert", {"state": "review"}, {"state": "refused"}, True),
+        ("POST ApproveItem", "", {"state": "review"}, {"state": "approved"}, True),
+    ]
+    [_, entry] = (await api.ops("GET", f"audit?q={bert.id}")).ok()["items"]
+    assert entry["parameters"]["item"]["value"] == "review 伯特"
+
+
+async def test_evidence_is_in_no_list_and_who_reads_it_is_audited(
+    api: ApiFixture, moderation: ModerationFixture
+) -> None:
+    evidence = {"reporter": "10000001", "lines": [{"user_id": "1", "text": "秘密", "at": 1}]}
+    since = datetime.now(UTC) - timedelta(hours=3)
+    report = Item("abc1", "report", "10000002", since, state="review", label="abuse")
+    report.evidence.update(evidence)
+    await moderation.items.add(report)
+    for path in ("moderation", "moderation/abc1"):
+        assert "秘密" not in (await api.ops("GET", path)).text
+    assert (await api.ops("GET", "moderation/abc1")).ok()["user"] is None
+    assert await audited(api) == []
+    assert (await api.ops("GET", "moderation/abc1/evidence")).ok() == {"evidence": evidence}
+    [entry] = (await api.ops("GET", "audit?q=10000002")).ok()["items"]
+    assert (entry["what"], entry["on"], entry["done"]) == ("GET Evidence", "abc1", True)
+    [open_items] = (await api.ops("GET", "overview")).ok()["moderation"]
+    assert (open_items["kind"], open_items["items"]) == ("report", 1)
+    assert 10_800 <= open_items["oldest_seconds"] < 10_900
+
+
+async def test_policy_shows_what_is_checked_and_kept(api: ApiFixture) -> None:
+    policy = (await api.ops("GET", "moderation/policy")).ok()["policy"]
+    assert policy.items() >= {**HIDDEN, "moderation_days": 180, "chat_days": 60}.items()
+
+
+async def test_pages_and_figures_of_the_queue_use_an_index(
+    moderation: ModerationFixture, db: Any
+) -> None:
+    """Decided items are kept for months: a scan of all would take seconds."""
+    db.moderation_items.insert_many(
+        {"_id": f"d{n}", "kind": "face", "user_id": "1", "state": "approved", "created_at": n}
+        for n in range(50)
+    )
+    now = datetime.now(UTC)
+    for n in range(3):
+        await moderation.items.add(Item(f"a{n}", "report", "2", now, state="review"))
+    db.command("profile", 2)
+    items, _ = await moderation.items.page("", ("review",), "", "", 2)
+    counts, _ = await moderation.items.open_figures()
+    db.command("profile", 0)
+    assert ([item.id for item in items], counts) == (["a2", "a1"], {"report": 3})
+    queries = [*db.system.profile.find({"ns": {"$regex": "moderation_items$"}})]
+    db.system.profile.drop()
+    assert len(queries) == 2
+    assert all(query["docsExamined"] <= 3 for query in queries), queries
