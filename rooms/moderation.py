@@ -72,6 +72,10 @@ class Item:
         return self.state in OPEN_STATES
 
     @property
+    def shows_value(self) -> bool:
+        return self.shown or self.state == "approved"
+
+    @property
     def must_apply(self) -> bool:
         """Whether the decision has yet to change what others see."""
         return self.due_at is not None and self.state in ("approved", "refused")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from config.sections import ModerationSettings
 from core.errors import TryAgain
@@ -43,23 +43,6 @@ if it is no longer to be applied."""
 Effect = Callable[[Item, Confirm], Awaitable[None]]
 
 
-class Proposal(NamedTuple):
-    """What becomes of a value that a user has chosen."""
-
-    kind: Kind
-    user_id: str
-    item: Item | None = None
-    """None if the value needs no check."""
-    is_new: bool = True
-    """False if the same value is being checked already: nothing is to be stored."""
-
-    @property
-    def shows_value(self) -> bool:
-        """Whether others may see the value now."""
-        is_shown = self.item is None or self.item.shown or self.item.state == "approved"
-        return self.is_new and is_shown
-
-
 class ModerationService:
     """The only way into the queue, and out of it."""
 
@@ -91,50 +74,50 @@ class ModerationService:
 
     async def propose(
         self, kind: Kind, user: User, value: str, before: str, live_id: int = 0
-    ) -> Proposal:
+    ) -> Item:
         """Check a text, or have a picture checked once the proposal is `put`.
 
-        `before` is what others see now. Raises ContentRefused, at most two seconds later.
+        `before` is what others see now. A proposal without an id needs no check if it is approved,
+        otherwise the same value is being checked already. Raises ContentRefused, at most two
+        seconds later.
         """
-        user_id = user.user_id
+        user_id, now = user.user_id, datetime.now(UTC)
+        item = Item("", kind, user_id, now, live_id, value, before)
+        unchecked = replace(item, state="approved")
         if not self._settings.is_checked(kind) or not value:
-            return Proposal(kind, user_id)
+            return unchecked
         if await self._items.was_refused(kind, user_id, value):
             raise ContentRefused(FIELDS[kind])
         older = (await self._items.open_of(user_id)).get(kind)
         if older and older.value == value:
-            return Proposal(kind, user_id, older, is_new=False)
+            return replace(older, id="", shown=False)  # left as it is
         if value == before:
-            return Proposal(kind, user_id)
-        now = datetime.now(UTC)
-        item = Item(new_item_id(), kind, user_id, now, live_id, value, before, due_at=now)
-        checker = self._checkers[kind]
+            return unchecked
+        item, checker = replace(item, id=new_item_id(), due_at=now), self._checkers[kind]
         if checker.within_request:
             item = await checker.check(item, user)
         if item.state == "refused":
             await self._items.add(item)
             raise ContentRefused(FIELDS[kind])
         is_shown = item.is_open and getattr(self._settings, kind) == "show_until_refused"
-        return Proposal(kind, user_id, replace(item, shown=is_shown))
+        return replace(item, shown=is_shown)
 
-    async def put(self, proposal: Proposal, session: Session | None = None) -> None:
+    async def put(self, proposal: Item, session: Session | None = None) -> None:
         """Store a proposal, in the transaction that shows its value, if it does.
 
         Without a transaction, `confirm` it after its value is shown.
         """
-        kind, user_id, item, is_new = proposal
-        if item and item.must_apply:
-            item = item.note_applied() if session else _left_to_the_job(item)
-        if is_new:
-            await self._items.propose(kind, user_id, item, session)
-        if item and item.is_open:
+        if proposal.must_apply:
+            proposal = proposal.note_applied() if session else _left_to_the_job(proposal)
+        await self._items.propose(proposal, session)
+        if proposal.is_open:
             self.job.nudge()
 
-    async def confirm(self, proposal: Proposal) -> None:
-        """The value of a proposal is shown now."""
-        if proposal.is_new and proposal.item and proposal.item.must_apply:
+    async def confirm(self, proposal: Item) -> None:
+        """The value of a proposal that passed is shown now."""
+        if proposal.must_apply:
             with suppress(ItemChanged):
-                await self._items.save(proposal.item, proposal.item.note_applied())
+                await self._items.save(proposal, proposal.note_applied())
 
     async def in_review(self, user_id: str) -> dict[str, str]:
         """What a user has proposed and others do not see for certain yet, by parameter."""

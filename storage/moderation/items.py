@@ -54,25 +54,24 @@ class ModerationStore:
     async def has(self, id_: str) -> bool:
         return await self._items.find_one({"_id": id_}, {"_id": 1}) is not None
 
-    async def propose(
-        self, kind: str, user_id: str, item: Item | None, session: Session | None = None
-    ) -> None:
+    async def propose(self, item: Item, session: Session | None = None) -> None:
         """Store a proposal in place of the user's open one, in one transaction.
 
-        None only supersedes: the user has chosen a value that needs no check. The proposal takes
-        over which value others saw before.
+        It takes over which value others saw before. One without an id is not stored: it supersedes
+        if it is approved, and has no effect otherwise.
         """
 
         async def work(session: Session) -> None:
-            new, where = item, {"open_key": f"{kind}:{user_id}"}
+            where, new = {"open_key": f"{item.kind}:{item.user_id}"}, item
             if row := await self._items.find_one(where, session=session):
                 older = _item_from(row)
                 await self.save(older, older.supersede(datetime.now(UTC)), session)
-                new = replace(item, before=older.before) if item else None
-            if new:
+                new = replace(item, before=older.before)
+            if new.id:
                 await self.add(new, session)
 
-        await (work(session) if session else self._database.transaction_with_retry(work))
+        if item.id or not item.is_open:
+            await (work(session) if session else self._database.transaction_with_retry(work))
 
     async def save(self, before: Item, after: Item, session: Session | None = None) -> Item:
         """Replace an item, unless it was saved since it was read as `before`: ItemChanged."""

@@ -44,6 +44,7 @@ def test_a_verdict_changes_what_others_see_only_if_it_differs(
     assert noted.must_apply == (applies is not None)
     assert applies in (None, noted.value_to_show)
     assert noted.is_open == (state == "review")
+    assert noted.shows_value == (shown or state == "approved")
     assert noted.decided_by == ("" if state == "review" else "check")
     assert not noted.note_applied().must_apply
 
