@@ -7,6 +7,7 @@ A text is checked at once, so it is never `checking`; reports and streams are bo
 item with a `due_at` has to be carried on then: to be checked, to be asked for, or to be applied.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
@@ -15,6 +16,14 @@ Kind = Literal["nickname", "room_name", "face", "cover", "report", "stream"]
 State = Literal["unchecked", "checking", "review", "approved", "refused", "superseded"]
 Suggestion = Literal["pass", "review", "risky"]
 
+FIELDS: Mapping[Kind, str] = {
+    "nickname": "nickname",
+    "room_name": "room_name",
+    "face": "face_url",
+    "cover": "room_image",
+}
+"""Kinds of content, each with the parameter of the API that proposes it. A user has at most one
+open item of each: a newer proposal supersedes the older one."""
 OPEN_STATES: tuple[State, ...] = ("unchecked", "checking", "review")
 CHECK = "check"
 """`decided_by` of what the check or the list of words decided, not an operator."""

@@ -5,11 +5,11 @@ from typing import Any
 
 from realtime.hub import Hub
 from rooms.members import Person
-from rooms.moderation import Item, Kind
+from rooms.moderation import FIELDS, Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.keeper import Keeper, Preparation
-from services.moderation.moderation import FIELDS, Confirm, ModerationService
+from services.moderation.moderation import Confirm, ModerationService
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores

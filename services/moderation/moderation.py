@@ -9,7 +9,7 @@ from typing import Any
 
 from config.sections import ModerationSettings
 from core.errors import TryAgain
-from rooms.moderation import Item, Kind
+from rooms.moderation import FIELDS, Item, Kind
 from services.errors import ContentRefused
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
@@ -25,13 +25,6 @@ from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, MediaResult, parse_media_event
 from tencent.errors import Unreadable
 
-FIELDS: Mapping[Kind, str] = {
-    "nickname": "nickname",
-    "room_name": "room_name",
-    "face": "face_url",
-    "cover": "room_image",
-}
-"""The parameter of the API that proposes a value of each kind."""
 INBOX_SOURCE = "content_check"
 CONCURRENCY, IDLE_SECONDS = 8, 5.0
 CLAIM_LEASE = timedelta(minutes=1)

@@ -8,13 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from core.errors import NotFound
-from rooms.moderation import OPEN_STATES, Item, Kind
+from rooms.moderation import FIELDS, OPEN_STATES, Item, Kind
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, known_fields, page
 from storage.jobs.due import claim_due, make_due_index
 
-CONTENT_KINDS = ("nickname", "room_name", "face", "cover")
-"""Kinds of which a user has at most one open item: a newer proposal supersedes the older one."""
 ANY_KIND: Document = {"$in": [*get_args(Kind)]}
 """Lets a query of all kinds use the index that begins with the kind."""
 
@@ -106,7 +104,7 @@ class ModerationStore:
 
     async def open_of(self, user_id: str) -> dict[str, Item]:
         """The user's proposals that are not decided yet, by kind."""
-        keys = [f"{kind}:{user_id}" for kind in CONTENT_KINDS]
+        keys = [f"{kind}:{user_id}" for kind in FIELDS]
         rows = await self._items.find({"open_key": {"$in": keys}}).to_list()
         items = [_item_from(row) for row in rows]
         return {item.kind: item for item in items if item.is_open}
@@ -139,7 +137,7 @@ class ModerationStore:
 
     def _document(self, item: Item) -> Document:
         row = document_of(item, "id")
-        if item.kind in CONTENT_KINDS and (item.is_open or item.must_apply):
+        if item.kind in FIELDS and (item.is_open or item.must_apply):
             row["open_key"] = f"{item.kind}:{item.user_id}"
         if not item.is_open and not item.must_apply and self._days:
             row["expires_at"] = datetime.now(UTC) + timedelta(days=self._days)
