@@ -90,6 +90,7 @@ OnOff = Annotated[
 ]
 Fen = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FenOrOff = Annotated[int, Field(ge=0, le=10_000_000_000)]
+Score = Annotated[int, Field(ge=0, le=100)]
 Count = Annotated[int, Field(gt=0)]
 CountOrOff = Annotated[int, Field(ge=0)]
 
@@ -219,6 +220,9 @@ class ModerationSettings(SettingsSection):
     face: Policy = "off"
     cover: Policy = "off"
     words_file: str = ""
+    stream_review_score: Score = 60
+    stream_block_score: Score = 90
+    stream_forbid_minutes: Annotated[int, Field(gt=0, le=90 * 1440)] = 1440
     risk_rank: OnOff = "off"
     risk_rank_high: Annotated[int, Field(ge=1, le=4)] = 4
 

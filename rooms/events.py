@@ -15,11 +15,13 @@ the whole array to MongoDB's oplog (measured: 30 KB per change, against 0.7 KB).
 LAST_EVENT_TYPE = "live_end"
 """Type of the last event of a live session."""
 
-LeaveReason = Literal["left", "host", "offline", "banned"]
+LeaveReason = Literal["left", "host", "offline", "banned", "moderation"]
 GIVEN_UP_REASONS: tuple[LeaveReason, ...] = ("left", "offline")
 """Reasons for which guests give up their seat, and do not lose it."""
-RefuseReason = Literal["refused", "withdrawn", "expired", "host", "left", "offline", "banned"]
-EndReason = Literal["host", "operator", "offline", "banned"]
+RefuseReason = Literal[
+    "refused", "withdrawn", "expired", "host", "left", "offline", "banned", "moderation"
+]
+EndReason = Literal["host", "operator", "offline", "banned", "moderation"]
 DEPARTURE_REASONS: dict[str, tuple[LeaveReason, EndReason]] = {
     "left": ("left", "host"),
     "host": ("host", "host"),
@@ -80,7 +82,8 @@ class MicroRefuse(Face):
 
 
 class MicroLeave(Face):
-    """A guest left the seat; `reason` host: removed by the host."""
+    """A guest left the seat; `reason` host: removed by the host, moderation: the stream was
+    stopped for what it shows."""
 
     reason: LeaveReason
 

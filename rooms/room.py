@@ -175,6 +175,15 @@ class Room(RoomState):
             raise BannedByOperator
         self.lift_ban(user_id)
 
+    def stop_stream(self, user_id: str) -> None:
+        """Take a user off the mic or out of the queue, or end the live of its host, for what the
+        user's stream has shown."""
+        if user_id == self.host_id:
+            self.close("moderation")
+        elif self.live:
+            self._vacate(user_id, "moderation")
+            self._end_application(user_id, "moderation")
+
     # ---- mutes in the chat
 
     def mute(self, host_id: str, user_id: str, until: int) -> None:

@@ -4,6 +4,7 @@ PermissionDenied
 ├── AccountBanned        banned
 ├── Blocked              blocked: one of two users has blocked the other, no matter which
 ├── HighRisk             high_risk: WeChat rates the user as risky, who may only watch
+├── StreamForbidden      stream_forbidden: what the user's last stream has shown is not allowed
 ├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
 └── SecondPersonRequired second_person: another operator has to confirm the request
 InvalidParameter
@@ -40,6 +41,10 @@ class Blocked(PermissionDenied):
 
 class HighRisk(PermissionDenied):
     code, detail = "high_risk", "You can watch, but neither go on mic nor give gifts."
+
+
+class StreamForbidden(PermissionDenied):
+    code, detail = "stream_forbidden", "Your video was stopped for what it showed; try again later."
 
 
 class ContentRefused(InvalidParameter):

@@ -42,6 +42,7 @@ from services.rooms.presence import Presence
 from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.room_list import RoomList
+from services.rooms.streams import StreamModerationService
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
@@ -98,6 +99,9 @@ class Services:
             self.im_safety_outbox,
             has_im_relay=im_relay is not None,
         )
+        self.streams = StreamModerationService(
+            stores, keeper, self.css_safety_outbox, settings.moderation
+        )
         # Both are built later.
         to_user: Effect = lambda item, confirm: self.profiles.apply(item, confirm)  # noqa: E731, PLW0108
         to_room: Effect = lambda item, confirm: self.live_rooms.apply(item, confirm)  # noqa: E731, PLW0108
@@ -106,6 +110,7 @@ class Services:
             "face": to_user,
             "room_name": to_room,
             "cover": to_room,
+            "stream": self.streams.apply,
         }
         self.moderation = ModerationService(
             stores, tencent.content_security, settings.moderation, effects
@@ -194,7 +199,14 @@ class Services:
             is_blocked=stores.user_blocks.are_apart,
         )
         self.callbacks = CallbackService(
-            presence, outbox, stores.room_groups, stores.members, keeper, settings.micro
+            presence,
+            outbox,
+            stores.room_groups,
+            stores.members,
+            keeper,
+            self.streams,
+            metrics,
+            settings.micro,
         )
         self.payment_notifications = PaymentNotificationService(
             stores.inbox,

@@ -146,6 +146,9 @@ class Metrics:
         self.platform_events = counter(
             "platform_events", "Events of WeChat that move no gold, each counted once.", ("event",)
         )
+        self.recording_failures = counter(
+            "recording_failures", "Streams that CSS could not record, by event.", ("event",)
+        )
         self.xpay_rejections = counter(
             "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")
         )

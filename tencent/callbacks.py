@@ -2,9 +2,10 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tencent.errors import NotVerified, Reason, Unreadable
 from tencent.json_reader import ParsedCallback, child, digits, read_object
@@ -14,11 +15,16 @@ IM_MAX_AGE_SECONDS = 60
 CSS_MAX_EXPIRY_SECONDS = 86400
 """How far ahead of now the expiry `t` may be. Tencent signs for about 10 minutes and repeats for a
 quarter of an hour; a day tolerates any clock skew, and limits the use of a leaked signature."""
-MAX_ID_LENGTH = 256  # characters
+MAX_ID_LENGTH, MAX_TEXT_LENGTH = 256, 1_000  # characters
 
 ONLINE_BY_ACTION = {"Login": True, "Logout": False, "Disconnect": False}
 ONLINE_BY_MEMBER_EVENT = {"Online": True, "Offline": False}
 PUSHING_BY_EVENT_TYPE = {1: True, 0: False}
+MEDIUM_BY_EVENT_TYPE: Mapping[int, Literal["sound", "picture"]] = {315: "sound", 317: "picture"}
+RECORDING = 332
+RECORDING_FAILURES = ("record_start_failed", "record_error")
+SUGGESTIONS = ("Block", "Review")
+MAX_SCORE = 100
 GROUP_MESSAGE, USER_MESSAGE = "Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg"
 """Commands of the callbacks before a message, whose answer IM awaits for 2 s."""
 BEFORE_MESSAGE = frozenset({GROUP_MESSAGE, USER_MESSAGE})
@@ -93,8 +99,40 @@ class StreamEvent:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class StreamVerdict:
+    """CSS finds a picture or the sound of a stream suspicious.
+
+    `score` is 0 to 100, `suggestion` Block, Review or "", `url` the picture or the sound, `text`
+    what is written or said in it.
+    """
+
+    stream: str
+    medium: Literal["sound", "picture"]
+    score: int
+    suggestion: str
+    label: str = ""
+    url: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFailure:
+    """A stream is not recorded; `event` is one of RECORDING_FAILURES."""
+
+    stream: str
+    event: str
+
+
 CallbackEvent = (
-    StateChange | GroupMembers | GroupDestroyed | CustomMessage | ProposedMessage | StreamEvent
+    StateChange
+    | GroupMembers
+    | GroupDestroyed
+    | CustomMessage
+    | ProposedMessage
+    | StreamEvent
+    | StreamVerdict
+    | RecordingFailure
 )
 
 
@@ -125,18 +163,29 @@ def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[Call
 
     `key` is that of its callback template, `now` in unix seconds.
     Source: Tencent CSS, "event notification": sign = md5(key + t), where t is the expiry time.
-    As with IM it covers nothing else. Type, stream and sequence identify an event.
+    As with IM it covers nothing else. Type, stream and sequence identify a start or end; what else
+    is repeated differs in the signature alone.
     """
     digest = hashlib.sha256(body).hexdigest()
     try:
         content = _verify_css(body, key, now)
         event_type = content.get("event_type")
-        if type(event_type) is not int or event_type not in PUSHING_BY_EVENT_TYPE:
+        if type(event_type) is not int:
             return ParsedCallback(digest, ignored="unknown_event")
-        event = _stream_event(content)
+        if event_type in PUSHING_BY_EVENT_TYPE:
+            event = _stream_event(content)
+            return ParsedCallback(f"{event_type}:{event.stream}:{event.sequence}", event)
+        fields = {name: value for name, value in content.items() if name not in ("t", "sign")}
+        id_ = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+        if medium := MEDIUM_BY_EVENT_TYPE.get(event_type):
+            verdict = _stream_verdict(content, medium)
+            return ParsedCallback(id_, verdict, ignored="" if verdict else "not_suspicious")
+        if event_type == RECORDING and content.get("record_event") in RECORDING_FAILURES:
+            stream = _id(content.get("stream_id"))
+            return ParsedCallback(id_, RecordingFailure(stream, content["record_event"]))
     except NotVerified as error:
         return ParsedCallback(digest, refused=str(error.reason))
-    return ParsedCallback(f"{content['event_type']}:{event.stream}:{event.sequence}", event)
+    return ParsedCallback(digest, ignored="unknown_event")
 
 
 def _verify_im(query: Mapping[str, str], token: str, sdk_app_id: int, now: float) -> None:
@@ -247,6 +296,42 @@ def _stream_event(content: Mapping[str, Any]) -> StreamEvent:
         sequence=_id(str(sequence) if type(sequence) is int else sequence),
         at=digits(content.get("event_time"), 12),
     )
+
+
+def _stream_verdict(
+    content: Mapping[str, Any], medium: Literal["sound", "picture"]
+) -> StreamVerdict | None:
+    """None if nothing is suspicious. The names of fields are spelt in several ways."""
+    fields = {name.lower().replace("_", ""): value for name, value in content.items()}
+    kinds, suggestion = fields.get("type"), fields.get("suggestion")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    harmless = suggestion == "Pass" or fields.get("hitflag") == 0
+    if harmless or all(kind == 0 for kind in kinds):
+        return None
+    names = ["score"] if suggestion and "score" in fields else fields
+    scores = [
+        _score(fields[name]) for name in names if name.endswith("score") and name != "normalscore"
+    ]
+    label, written, url = (
+        next((value for name in names if isinstance(value := fields.get(name), str)), "")
+        for names in (("label", "sublabel", "subtag"), ("ocrmsg", "asrtext"), ("img", "cdnurl"))
+    )
+    return StreamVerdict(
+        _id(fields.get("streamid")),
+        medium,
+        max(scores, default=0),
+        suggestion if suggestion in SUGGESTIONS else "",
+        label[:MAX_ID_LENGTH],
+        url if url.startswith(("http://", "https://")) else "",
+        written[:MAX_TEXT_LENGTH],
+    )
+
+
+def _score(value: object) -> int:
+    """The highest of one or several scores."""
+    values = value if isinstance(value, list) else [value]
+    scores = [score for score in values if isinstance(score, int | float) and score >= 0]
+    return int(min(MAX_SCORE, max(scores, default=0)))
 
 
 def _id(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Tencent's live streaming service (CSS): signed stream URLs, and a client that ends streams."""
+"""Tencent's live streaming service (CSS): signed stream URLs, and a client that stops streams."""
 
 import hashlib
 import hmac
@@ -71,7 +71,7 @@ class StreamUrls:
 
 
 class CssClient:
-    """Drops streams of one push domain by stream name."""
+    """Drops and forbids streams of one push domain by stream name."""
 
     def __init__(
         self, client: ServiceClient, live: LiveSettings, now: Callable[[], float] = time
@@ -84,13 +84,24 @@ class CssClient:
     async def drop(self, stream: str) -> None:
         """Terminate the push of `stream`; idempotent, succeeds if it is not live.
 
-        ServiceUnavailable when a retry may help, CssRejected when it will not.
-        Source: Tencent CSS, DropLiveStream (success for an inactive stream).
+        Raises as `_call`. Source: Tencent CSS, DropLiveStream (success for an inactive stream).
         """
+        await self._call("DropLiveStream", stream)
+
+    async def forbid(self, stream: str, until: datetime, reason: str) -> None:
+        """Terminate the push of `stream` and refuse further ones until then; idempotent.
+
+        Raises as `_call`. Source: Tencent CSS, ForbidLiveStream.
+        """
+        resume = f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason=reason)
+
+    async def _call(self, action: str, stream: str, **more: str) -> None:
+        """ServiceUnavailable when a retry may help, CssRejected when it will not."""
         domain = self._live.push_domain
-        content = {"StreamName": stream, "DomainName": domain, "AppName": APP_NAME}
+        content = {"StreamName": stream, "DomainName": domain, "AppName": APP_NAME, **more}
         body = json_text(content).encode()
-        headers = self._signed("DropLiveStream", body)
+        headers = self._signed(action, body)
         response = await self._client.request("POST", "/", {}, body, headers, safe_to_repeat=True)
         code, info = _error_of(response)
         if not code or code in STREAM_NOT_LIVE_CODES:

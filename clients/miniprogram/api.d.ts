@@ -169,7 +169,7 @@ export interface components {
             face_url: string;
             gender: number;
             /** @enum {string} */
-            reason: "host" | "operator" | "offline" | "banned";
+            reason: "host" | "operator" | "offline" | "banned" | "moderation";
         };
         LiveList: components["schemas"]["LiveRoom"][];
         /** @description The host lost or regained the connection; the live pauses or resumes. */
@@ -266,14 +266,17 @@ export interface components {
             gender: number;
             expires_at: number;
         };
-        /** @description A guest left the seat; `reason` host: removed by the host. */
+        /**
+         * @description A guest left the seat; `reason` host: removed by the host, moderation: the stream was
+         *     stopped for what it shows.
+         */
         MicroLeave: {
             user_id: string;
             nickname: string;
             face_url: string;
             gender: number;
             /** @enum {string} */
-            reason: "left" | "host" | "offline" | "banned";
+            reason: "left" | "host" | "offline" | "banned" | "moderation";
         };
         /**
          * @description An application or invitation ended without a seat.
@@ -286,7 +289,7 @@ export interface components {
             face_url: string;
             gender: number;
             /** @enum {string} */
-            reason: "refused" | "withdrawn" | "expired" | "host" | "left" | "offline" | "banned";
+            reason: "refused" | "withdrawn" | "expired" | "host" | "left" | "offline" | "banned" | "moderation";
         };
         MuteAllRequest: {
             live_id: number | string;

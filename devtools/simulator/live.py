@@ -1,11 +1,20 @@
-"""Simulated CSS API, which drops streams."""
+"""Simulated CSS: the API that stops streams, pushes, and reports of what streams show."""
 
+import hashlib
 import hmac
+import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from config.sections import LiveSettings
+from devtools.simulator.notifications import (
+    JSON_HEADERS,
+    SimulatedDelivery,
+    SimulatedNotification,
+)
+from devtools.simulator.requests import StreamEventRequest, StreamPushRequest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.css import tc3_signature
 
@@ -19,13 +28,25 @@ MAX_AGE_SECONDS = 300
 
 
 class SimulatedCss:
-    """Drops streams for requests that pass Tencent Cloud's TC3 signature check.
+    """Drops and forbids streams for requests that pass Tencent Cloud's TC3 signature check.
 
-    Tests use `dropped`, which has the names of all dropped streams, in order.
+    For tests: `dropped` has the names of all dropped streams, in order, `forbidden` until when
+    (Unix time) a stream may not be pushed.
     """
 
-    def __init__(self, live: LiveSettings, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        live: LiveSettings,
+        now: Callable[[], float],
+        address: str,
+        delivery: SimulatedDelivery,
+    ) -> None:
+        """`address` receives the callbacks."""
         self.dropped: list[str] = []
+        self.forbidden: dict[str, float] = {}
+        self._callback_key = live.callback_key
+        self._address = address
+        self._delivery = delivery
         self._secret_id = live.secret_id
         self._secret_key = live.secret_key
         self._now = now
@@ -33,11 +54,38 @@ class SimulatedCss:
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answers HTTP 200, with a failure in Response.Error; a stream need not be live."""
         content: dict[str, Any] = {"RequestId": "simulated"}
-        if code := self._auth_error(request):
+        if code := self._auth_error(request) or self._carry_out(request):
             content["Error"] = {"Code": code, "Message": f"error {code}"}
-        else:
-            self.dropped.append(str((request.json_object() or {}).get("StreamName")))
         return json_reply({"Response": content})
+
+    def push(self, request: StreamPushRequest) -> dict[str, Any]:
+        """A dropped stream may be pushed again, a forbidden one may not."""
+        is_forbidden = self.forbidden.get(request.stream, 0) > self._now()
+        return {"outcome": "refused" if is_forbidden else "accepted"}
+
+    def send_event(self, request: StreamEventRequest) -> dict[str, Any]:
+        """Reports a suspicious stream, or that it is not recorded."""
+        expires = int(self._now()) + 600
+        key = "a guess" if request.report == "forged" else self._callback_key
+        sign = hashlib.md5(f"{key}{expires}".encode(), usedforsecurity=False).hexdigest()
+        body = {**_event(request), "t": expires, "sign": sign}
+        notification = SimulatedNotification(self._address, json.dumps(body).encode(), JSON_HEADERS)
+        self._delivery.start(notification, request.report)
+        return {"outcome": "success"}
+
+    def _carry_out(self, request: SimulatorRequest) -> str:
+        """The code of an error, "" after a success."""
+        content = request.json_object() or {}
+        stream = str(content.get("StreamName"))
+        match request.header("X-TC-Action"):
+            case "DropLiveStream":
+                self.dropped.append(stream)
+            case "ForbidLiveStream":
+                until = datetime.strptime(str(content["ResumeTime"]), "%Y-%m-%dT%H:%M:%S%z")
+                self.forbidden[stream] = until.timestamp()
+            case _:
+                return "InvalidAction"
+        return ""
 
     def _auth_error(self, request: SimulatorRequest) -> str:
         auth = AUTHORIZATION.fullmatch(request.header("Authorization"))
@@ -55,3 +103,20 @@ class SimulatedCss:
         if matches and set(names) >= REQUIRED_SIGNED_HEADERS:
             return ""
         return "AuthFailure.SignatureFailure"
+
+
+def _event(request: StreamEventRequest) -> dict[str, Any]:
+    """CSS spells the fields of pictures in another way than those of the rest."""
+    stream, score = request.stream, request.score
+    picture = {"event_type": 317, "streamId": stream, "channelId": stream, "type": [2]}
+    picture |= {"img": f"http://example.com/{stream}.jpg", "confidence": 0, "ocrMsg": ""}
+    match request.event:
+        case "picture":
+            judged = {"suggestion": request.suggestion, "label": "Sexy"}
+            return {**picture, **judged, "score": [score]}
+        case "old_picture":
+            return {**picture, "normalScore": 100 - score, "hotScore": score, "pornScore": 0}
+        case "sound":
+            heard = {"event_type": 315, "stream_id": stream, "label": "Abuse", "asr_text": "…"}
+            return {**heard, "HitFlag": 1, "Score": score}
+    return {"event_type": 332, "stream_id": stream, "record_event": request.event}

@@ -97,6 +97,22 @@ class NextChecksRequest(BaseModel):
     words: str = ""
 
 
+class StreamEventRequest(BaseModel):
+    """What CSS reports about a stream; old forms have no `suggestion`."""
+
+    stream: str
+    event: Literal["picture", "old_picture", "sound", "record_start_failed", "record_error"]
+    score: int = Field(95, ge=0, le=100)
+    suggestion: Literal["Block", "Review", "Pass"] = "Review"
+    report: Report = "once"
+
+
+class StreamPushRequest(BaseModel):
+    """A phone begins to push a stream."""
+
+    stream: str
+
+
 class OutageRequest(BaseModel):
     """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
 

@@ -34,6 +34,8 @@ from devtools.simulator.requests import (
     PhoneLoginRequest,
     PhonePayRequest,
     PlatformEventRequest,
+    StreamEventRequest,
+    StreamPushRequest,
     TransferFaultRequest,
 )
 from devtools.simulator.transfers import SimulatedTransfers
@@ -75,7 +77,7 @@ class Simulator:
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
         self.im = im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
-        self.live = SimulatedCss(settings.live, now)
+        self.live = SimulatedCss(settings.live, now, f"{api}/live/callback/", delivery)
         uploads_folder = settings.mongodb.data_dir.parent / "uploads"
         self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
         self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
@@ -98,6 +100,8 @@ class Simulator:
             "/refund/end": (EndRefundRequest, refunds.end),
             "/refund/list": (EmptyRequest, refunds.show),
             "/content/next": (NextChecksRequest, checks.set_next),
+            "/stream/push": (StreamPushRequest, self.live.push),
+            "/stream/event": (StreamEventRequest, self.live.send_event),
             "/wechat_event": (PlatformEventRequest, self.platform_events.start),
             "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
             "/outage": (OutageRequest, self._set_outage),

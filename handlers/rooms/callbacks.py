@@ -96,7 +96,8 @@ class ImWebhookHandler(TencentWebhookHandler):
 
 
 class CssWebhookHandler(TencentWebhookHandler):
-    """Webhook of CSS; enter this URL in a callback template, for stream start and stream end."""
+    """Webhook of CSS; enter this URL in a callback template, for stream start and stream end,
+    moderation of pictures and of sound, and the state of recordings."""
 
     @endpoint()
     async def post(self) -> CssAckResponse:

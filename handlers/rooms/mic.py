@@ -22,7 +22,7 @@ from rooms.errors import (
     SeatTaken,
 )
 from rooms.state import Seat
-from services.errors import Blocked, HighRisk
+from services.errors import Blocked, HighRisk, StreamForbidden
 from storage.errors import UserNotFound
 
 
@@ -88,10 +88,13 @@ class AcceptMicroHandler(ActiveUserHandler):
             SeatTaken,
             NotAdmitted,
             HighRisk,
+            StreamForbidden,
         ],
     )
     async def post(self, params: LiveRequest) -> SeatedResponse:
         self.context.services.contacts.check_rank(self.user)
+        if not self.user.may_stream:
+            raise StreamForbidden
         context, person = self.context, self.user.person()
         stream = context.tencent.stream_urls.new_stream(person.user_id)
         url, admission = play_url(context, stream), context.settings.micro.admission

@@ -33,7 +33,7 @@ from rooms.errors import (
 )
 from rooms.members import MemberCounts
 from rooms.room import Room, Seat
-from services.errors import AccountBanned, ContentRefused
+from services.errors import AccountBanned, ContentRefused, StreamForbidden
 from tencent.errors import ServiceUnavailable
 
 
@@ -117,7 +117,10 @@ class MatchmakerEnterHandler(ActiveUserHandler):
 
     soft_errors = {AccountBanned: "status"}
 
-    @endpoint(limit="room_change", errors=[NotMatchmaker, ImRefused, ServiceUnavailable("im")])
+    @endpoint(
+        limit="room_change",
+        errors=[NotMatchmaker, StreamForbidden, ImRefused, ServiceUnavailable("im")],
+    )
     async def post(self) -> MatchmakerEnterResponse:
         context = self.context
         room = await context.services.live_rooms.open(self.user, self.token)

@@ -50,7 +50,7 @@ def messages_for(event: NumberedEvent, group_id: str, now: int) -> list[ImMessag
             return [_message(event, "reset", seat_content("on", event.data))]
         case "micro_leave":
             off = _message(event, "reset", seat_content("off", event.data))
-            was_removed = event.data.get("reason") in ("host", "banned")
+            was_removed = event.data.get("reason") in ("host", "banned", "moderation")
             if not was_removed or now - event.ts >= KICKOUT_MAX_AGE_MS:
                 return [off]
             return [off, _to_user(event, "kickout", group_id, KICKOUT_TTL_SECONDS)]

@@ -127,7 +127,10 @@ def css_actions(css: CssClient) -> Actions:
         for stream in reversed(payload["streams"]):
             await css.drop(stream)
 
-    return {"drop_stream": drop_stream}
+    async def forbid_stream(payload: Payload) -> None:
+        await css.forbid(payload["stream"], payload["until"], "moderation")
+
+    return {"drop_stream": drop_stream, "forbid_stream": forbid_stream}
 
 
 def muted_until(user: User, room: Room, now: int) -> float:

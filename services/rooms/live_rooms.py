@@ -10,7 +10,7 @@ from rooms.moderation import Item
 from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.chat.groups import ENSURE, GroupService, queue_group_message
-from services.errors import AccountBanned, NotAuthenticated
+from services.errors import AccountBanned, NotAuthenticated, StreamForbidden
 from services.keeper import Keeper
 from services.moderation.moderation import Confirm, ModerationService
 from services.rooms.presence import Presence
@@ -56,6 +56,8 @@ class LiveRoomService:
         """
         if not user.is_matchmaker:
             raise NotMatchmaker
+        if not user.may_stream:
+            raise StreamForbidden
         host = user.person()
         live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
         if not has_group:
@@ -71,9 +73,7 @@ class LiveRoomService:
             log.info("live_started", live_id=live_id)
             if has_group:
                 await queue_group_message(self._stores.outbox, ENSURE, live_id, room.group_id)
-        if not (await self._recheck(host.user_id, token)).is_matchmaker:
-            await self._keeper.leave_all(host.user_id, "operator")
-            raise NotMatchmaker
+        await self._recheck_host(live_id, host.user_id, token)
         await self._presence.seen(host.user_id, room)
         return room
 
@@ -117,6 +117,16 @@ class LiveRoomService:
 
         await self._keeper.change(item.live_id, rule)
         await confirm(None)
+
+    async def _recheck_host(self, live_id: int, host_id: str, token: str) -> None:
+        """As `_recheck`; one who may no longer host or stream ends the live."""
+        user = await self._recheck(host_id, token)
+        if not user.is_matchmaker:
+            await self._keeper.leave_all(host_id, "operator")
+            raise NotMatchmaker
+        if not user.may_stream:
+            await self._keeper.change(live_id, lambda room: room.stop_stream(host_id))
+            raise StreamForbidden
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""

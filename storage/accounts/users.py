@@ -51,11 +51,18 @@ class User:
     risk_rank: int = 0
     """WeChat's rank of the user's risk, 0 (unknown) to 4 (high), as of `risk_at`."""
     risk_at: datetime | None = None
+    stream_forbidden_until: datetime | None = None
+    """Until when the user may not push video, for what an earlier stream has shown."""
     show_in_ranking: bool = False
     """Whether the user agreed to be shown in rankings."""
     last_login_time: datetime | None = None
     continuous_time: int = 0
     """Total seconds of live sessions hosted."""
+
+    @property
+    def may_stream(self) -> bool:
+        until = self.stream_forbidden_until
+        return until is None or until <= datetime.now(UTC)
 
     def person(self) -> Person:
         return Person(self.user_id, self.nickname, self.face_url, self.gender, self.area, self.age)

@@ -13,6 +13,8 @@ from tests.support.room_builders import (
     GRACE,
     HOST,
     NOW,
+    STRANGER,
+    events_of,
     room_with_away,
     room_with_guests,
 )
@@ -38,6 +40,26 @@ def apply_all(*notifications: tuple[str, str, int]) -> list[tuple[StreamState | 
 def stream(sequence: str, seconds: int, *ended: str, on: bool) -> StreamState:
     times = {"at": AT + seconds, "on": on, "ended": list(ended)}
     return {"name": NAME, "sequence": sequence, **times}
+
+
+# ---- streams that moderation stops
+
+
+def test_a_stopped_stream_takes_a_guest_off_the_mic_or_out_of_the_queue_or_ends_the_live() -> None:
+    room = room_with_guests(BERT)
+    room.stop_stream(STRANGER.user_id)
+    assert not room.changed
+    room.stop_stream(BERT.user_id)
+    assert events_of(room) == [("micro_leave", {**BERT.face(), "reason": "moderation"})]
+    assert (len(room.dropped), room.given_up) == (1, {})
+    room.apply(BERT, NOW, 60)
+    room.stop_stream(BERT.user_id)
+    assert events_of(room)[-1] == ("micro_refuse", {**BERT.face(), "reason": "moderation"})
+    assert room.role_of(BERT.user_id) == "viewer"
+    for _ in range(2):
+        room.stop_stream(HOST.user_id)
+        room.stop_stream(BERT.user_id)
+    assert events_of(room)[3:] == [("live_end", {**HOST.face(), "reason": "moderation"})]
 
 
 # ---- notifications

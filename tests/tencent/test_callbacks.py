@@ -11,12 +11,15 @@ from tencent.callbacks import (
     GroupDestroyed,
     GroupMembers,
     ProposedMessage,
+    RecordingFailure,
     StateChange,
     StreamEvent,
+    StreamVerdict,
     parse_css_callback,
     parse_im_callback,
 )
 from tencent.json_reader import ParsedCallback
+from tests.support.tencent import VECTORS
 
 TOKEN, KEY, APP = "im-callback-token-1", "callbackkey123", 1400000000
 NOW = 1700000000
@@ -38,6 +41,16 @@ PUSH = {
     "event_time": NOW,
     "t": NOW + 600,
 }
+
+
+MODERATION = {
+    name: content | {"t": NOW + 600}
+    for name, content in json.loads((VECTORS / "css_live.json").read_text())["moderation"].items()
+}
+"""What CSS reports of suspicious streams: its sample of a picture in the old form, and the other
+forms as documented."""
+PICTURE, OLD_PICTURE = MODERATION["picture"], MODERATION["old_picture"]
+SOUND, RECORDING = MODERATION["sound"], MODERATION["recording"]
 
 
 def parse_im(content, *, token=TOKEN, now=NOW, **query):
@@ -132,7 +145,7 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
     assert parse_im(member | {"EventType": "Online"}).event == GroupMembers("g", users, True, at)
     assert parse_im(member | {"EventType": "Offline"}).event == GroupMembers("g", users, False, at)
     for content in (
-        {"CallbackCommand": "C2C.CallbackBeforeSendMsg"},
+        {"CallbackCommand": "Group.CallbackAfterSendMsg"},
         member | {"EventType": "Asleep"},
         STATE | {"Info": {"Action": "Dozed", "To_Account": "u1"}},
     ):
@@ -242,6 +255,39 @@ def test_css_event_with_an_invalid_field_is_unreadable(name):
         assert parse_css(PUSH | {name: value}).refused == "unreadable"
 
 
+def test_what_css_finds_suspicious_in_a_stream_is_parsed_in_every_form():
+    for content, verdict in (
+        (OLD_PICTURE, ("picture", 97, "", "", "http://example.com/1.jpg", "")),
+        (PICTURE, ("picture", 88, "Block", "Porn", "https://example.com/2.jpg", "加微信")),
+        (SOUND, ("sound", 75, "", "Abuse", "https://example.com/1.mp3", "…")),
+        (
+            PICTURE | {"suggestion": "?", "score": "high", "img": "javascript:1", "label": None},
+            ("picture", 0, "", "x", "", "加微信"),
+        ),
+        (SOUND | {"Score": 1e9, "type": 3}, ("sound", 100, "", "Abuse", SOUND["cdn_url"], "…")),
+    ):
+        parsed = parse_css(content)
+        assert parsed.event == StreamVerdict("teststream", *verdict)
+        assert parse_css(content | {"t": NOW + 900}) == parsed
+        assert parse_css(content | {"x": 1}).id != parsed.id
+    for content in (
+        PICTURE | {"suggestion": "Pass"},
+        OLD_PICTURE | {"type": [0]},
+        OLD_PICTURE | {"type": 0},
+        SOUND | {"HitFlag": 0},
+    ):
+        assert parse_css(content).ignored == "not_suspicious"
+    assert parse_css(PICTURE | {"streamId": ""}).refused == "unreadable"
+
+
+def test_a_failed_recording_is_parsed_and_other_states_of_it_are_ignored():
+    for name in ("record_start_failed", "record_error"):
+        event = RecordingFailure("teststream", name)
+        assert parse_css(RECORDING | {"record_event": name}).event == event
+    for name in ("record_start_succeeded", "record_ended", 1, ["record_error"]):
+        assert parse_css(RECORDING | {"record_event": name}).ignored == "unknown_event"
+
+
 def test_other_css_event_types_are_ignored():
     for kind in (100, "1", None):
         parsed = parse_css({"event_type": kind, "t": NOW})
@@ -267,6 +313,7 @@ def test_no_callback_content_raises(value, name):
         body = json.dumps({**content, name: value}).encode()
         parsed = parse_im(body, CallbackCommand=content["CallbackCommand"])
         assert bool(parsed.event) + bool(parsed.refused) + bool(parsed.ignored) == 1
-    for part in PUSH:
-        parsed = parse_css_callback(json.dumps({**PUSH, part: value}).encode(), KEY, NOW)
-        assert parsed.refused or parsed.ignored or parsed.event
+    for content in (PUSH, PICTURE, OLD_PICTURE, SOUND, RECORDING):
+        for part in content.keys() - {"t"}:
+            parsed = parse_css({**content, part: value})
+            assert parsed.refused or parsed.ignored or parsed.event

@@ -2,11 +2,13 @@ import json
 import logging
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from structlog.testing import capture_logs
 
 from config.sections import LiveSettings
+from devtools.simulator.requests import StreamPushRequest
 from devtools.simulator.wire import SimulatorReply
 from tencent.css import (
     PERMANENT_ERROR_CODES,
@@ -90,6 +92,34 @@ async def test_the_simulator_drops_a_stream_for_a_signed_request_alone(scripted,
         assert simulator.live.dropped == []
     simulator.live.answer(request)
     assert simulator.live.dropped == ["room_1"]
+
+
+async def test_a_forbidden_stream_cannot_be_pushed_again_and_a_dropped_one_can(
+    css, scripted, simulator, clock
+):
+    def push():
+        return simulator.live.push(StreamPushRequest(stream="room_1"))["outcome"]
+
+    until = datetime.fromtimestamp(1_700_000_600, UTC)
+    script, service = scripted(SUCCESS)
+    await script.forbid("room_1", until, "moderation")
+    (request,) = service.requests
+    assert request.header("X-TC-Action") == "ForbidLiveStream"
+    assert json.loads(request.body) == {
+        "StreamName": "room_1",
+        "DomainName": "push.example.com",
+        "AppName": "live",
+        "ResumeTime": "2023-11-14T22:23:20Z",
+        "Reason": "moderation",
+    }
+    await css.drop("room_1")
+    assert push() == "accepted"
+    await css.forbid("room_1", until, "moderation")
+    assert push() == "refused"
+    clock.now += 600
+    assert push() == "accepted"
+    unknown = replace(request, headers={**request.headers, "X-TC-Action": "Other"})
+    assert b"Error" in simulator.live.answer(unknown).body
 
 
 async def test_an_unknown_stream_counts_as_dropped_and_permanent_errors_are_rejections(scripted):

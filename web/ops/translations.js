@@ -266,6 +266,7 @@ export const words = {
   "left.host": ["红娘请下", "taken off by the host"],
   "left.offline": ["掉线过久", "away for too long"],
   "left.banned": ["运营请出或封禁", "removed by an operator"],
+  "left.moderation": ["画面或声音违规", "the stream is not allowed"],
   "unqueued.refused": ["拒绝了邀请", "refused the invitation"],
   "unqueued.withdrawn": ["取消了申请", "withdrew"],
   "unqueued.expired": ["超时", "timed out"],
@@ -273,10 +274,12 @@ export const words = {
   "unqueued.left": ["离开了直播间", "left the room"],
   "unqueued.offline": ["掉线过久", "away for too long"],
   "unqueued.banned": ["运营请出或封禁", "removed by an operator"],
+  "unqueued.moderation": ["画面或声音违规", "the stream is not allowed"],
   "ended.host": ["红娘结束", "by the host"],
   "ended.operator": ["运营结束", "by an operator"],
   "ended.offline": ["红娘掉线过久", "the host was away for too long"],
   "ended.banned": ["红娘被封禁", "the host is banned"],
+  "ended.moderation": ["画面或声音违规", "the stream is not allowed"],
 
   // people
   person: ["用户", "Person"],

@@ -1,0 +1,154 @@
+"""Streams that CSS finds suspicious, and recordings that fail."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rooms.moderation import Item
+from runtime.process import ServerProcess
+from services.errors import StreamForbidden
+from tests.support.api import ApiClient, ApiFixture
+from tests.support.chat import until_delivered
+
+FORBIDDEN = (403, "stream_forbidden")
+
+
+def stream_of(answer: dict[str, Any]) -> str:
+    """The stream of the push URL in an answer."""
+    name: str = answer["push_url"].rpartition("/")[2].partition("?")[0]
+    return name
+
+
+async def report(server: ServerProcess, api: ApiFixture, stream: str, **event: Any) -> None:
+    """CSS reports something about a stream."""
+    body = {"stream": stream, "event": "picture", **event}
+    (await api.request("POST", "/sim/stream/event", json=body)).ok()
+    assert server.simulator
+    await server.simulator.delivery.quiet()
+
+
+async def push(api: ApiFixture, stream: str) -> str:
+    """Whether CSS accepts a push of the stream."""
+    answer = (await api.request("POST", "/sim/stream/push", json={"stream": stream})).ok()
+    outcome: str = answer["outcome"]
+    return outcome
+
+
+async def items_of(server: ServerProcess, client: ApiClient) -> list[Item]:
+    items, _ = await server.context.stores.moderation.page("stream", (), client.id, "", 20)
+    return items
+
+
+async def host_with_stream(api: ApiFixture) -> tuple[ApiClient, str]:
+    host = await api.host()
+    return host, stream_of((await host.post("qlive_room/matchmaker_enter/")).ok())
+
+
+async def test_a_suspicious_stream_waits_for_an_operator_once_for_ten_points(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host, stream = await host_with_stream(api)
+    for event in (
+        {"event": "old_picture", "score": 59},
+        {"suggestion": "Pass"},
+        {"report": "forged"},
+        {"stream": "10000000_" + 24 * "0"},
+        {"stream": "room_1"},
+    ):
+        await report(server, api, **{"stream": stream, **event})
+    assert await items_of(server, host) == []
+    for event in (
+        {"suggestion": "Review", "score": 12, "report": "twice"},
+        {"event": "old_picture", "score": 61},
+        {"event": "old_picture", "score": 67},
+        {"event": "old_picture", "score": 89},
+        {"event": "sound", "score": 61},
+    ):
+        await report(server, api, stream, **event)
+    items = await items_of(server, host)
+    found = [(item.evidence["medium"], item.evidence["score"], item.label) for item in items[::-1]]
+    assert found == [
+        ("picture", 12, "Sexy"),
+        ("picture", 61, ""),
+        ("picture", 89, ""),
+        ("sound", 61, "Abuse"),
+    ]
+    assert {(item.state, item.live_id, item.evidence["stream"]) for item in items} == {
+        ("review", host.live_id, stream)
+    }
+    assert items[1].value == f"http://example.com/{stream}.jpg"
+    assert await push(api, stream) == "accepted"
+    assert (await host.post("qlive_room/matchmaker_enter/")).ok()
+
+
+async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approves_it(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    bert = await api.guest("bert", 1, host.live_id)
+    room = {"live_id": host.live_id}
+
+    async def take_seat() -> str:
+        (await bert.post("qlive_room/apply_micro/", **room)).ok()
+        return stream_of((await bert.post("qlive_room/accept_micro/", **room)).ok())
+
+    stream = await take_seat()
+    socket = await host.watch()
+    await report(server, api, stream, event="old_picture", score=90, report="twice")
+    left = (await socket.next("micro_leave"))["data"]
+    assert (left["user_id"], left["reason"]) == (bert.id, "moderation")
+    await until_delivered(server)
+    assert await push(api, stream) == "refused"
+    assert (await bert.get("get_playurl/", **room)).ok()["push_url"] == ""
+    (await bert.post("qlive_room/apply_micro/", **room)).ok()
+    assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
+    (item,) = await items_of(server, bert)
+    await server.context.services.moderation.approve(item.id, "op")
+    await take_seat()
+
+
+async def test_the_live_ends_for_a_bad_stream_of_its_host_who_may_return_after_a_while(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    host, stream = await host_with_stream(api)
+    socket = await host.watch()
+    await report(server, api, stream, suggestion="Block", score=1)
+    assert (await socket.next("live_end"))["data"]["reason"] == "moderation"
+    assert (await host.post("qlive_room/matchmaker_enter/")).refusal == FORBIDDEN
+    over = {"$set": {"stream_forbidden_until": datetime.now(UTC)}}
+    db.users.update_one({"_id": host.id}, over)
+    (await host.post("qlive_room/matchmaker_enter/")).ok()
+
+
+async def test_an_operator_who_refuses_a_stream_stops_it(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host, stream = await host_with_stream(api)
+    socket = await host.watch()
+    await report(server, api, stream, event="sound", score=60)
+    (item,) = await items_of(server, host)
+    await server.context.services.moderation.refuse(item.id, "op", "rude")
+    assert (await socket.next("live_end"))["data"]["reason"] == "moderation"
+    await until_delivered(server)
+    assert await push(api, stream) == "refused"
+
+
+async def test_a_stream_that_is_forbidden_while_its_live_begins_does_not_begin(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host, stream = await host_with_stream(api)
+    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
+    stores, live_rooms = server.context.stores, server.context.services.live_rooms
+    before = await stores.users.get(host.id)
+    await report(server, api, stream, suggestion="Block")
+    with pytest.raises(StreamForbidden):
+        await live_rooms.open(before, host.token)
+    assert not (await server.context.keeper.load(host.live_id)).live
+
+
+async def test_a_failed_recording_is_counted(api: ApiFixture, server: ServerProcess) -> None:
+    _, stream = await host_with_stream(api)
+    await report(server, api, stream, event="record_error")
+    counted = (await api.metrics())['qlive_recording_failures_total{event="record_error"}']
+    assert counted == 1
