@@ -68,7 +68,8 @@ class ModerationDetailResponse(ModerationItemResponse):
 class EvidenceResponse(Response):
     """Of a report: `reporter`, `text`, what both wrote in the room and its events.
 
-    Of a stream: `picture` and `scores`. {} for other kinds.
+    Of a stream: its name, the `medium`, CSS's `score` and `suggestion`, and the `text` that is
+    written or said in it. {} for other kinds.
     """
 
     evidence: dict[str, Any]
@@ -131,7 +132,8 @@ class OpsEvidenceHandler(ItemTargetHandler):
 
 
 class OpsApproveItemHandler(ItemTargetHandler):
-    """Approve a value, which others see from now on, or dismiss a report."""
+    """Approve a value, which others see from now on, dismiss a report, or let the user of a stopped
+    stream go on."""
 
     @endpoint(errors=[NotFound, AlreadyDecided])
     async def post(self, item_id: str) -> ModerationItemResponse:
@@ -142,9 +144,9 @@ class OpsApproveItemHandler(ItemTargetHandler):
 class OpsRefuseItemHandler(ItemTargetHandler):
     """Refuse a value, which others no longer see, or uphold a report.
 
-    The user can't propose a refused value again. What follows a report is decided elsewhere:
-    `PATCH users/ID` bans a user, `POST rooms/ID/put_out` removes them from a room, and `POST
-    rooms/ID/end` ends a live.
+    The user can't propose a refused value again. A stream is stopped. What follows a report is
+    decided elsewhere: `PATCH users/ID` bans a user, `POST rooms/ID/put_out` removes them from a
+    room, and `POST rooms/ID/end` ends a live.
     """
 
     @endpoint(errors=[NotFound, AlreadyDecided])

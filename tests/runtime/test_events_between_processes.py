@@ -16,6 +16,7 @@ from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, proposed
 from tests.support.chat import group_of
 from tests.support.redis_server import RedisServer
+from tests.support.streams import report_stream, stream_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.programs
@@ -137,25 +138,31 @@ async def enter(pair: ServerPair, host: ApiClient, name: str) -> RemoteGuest:
     return RemoteGuest(first, second, await second.watch())
 
 
-async def check_a_mute_reaches_the_other_process(
+async def check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(
     pair: ServerPair, host: ApiClient, guest: ApiClient
 ) -> None:
-    """Its answer to IM changes within two seconds without the bus, and outlasts its restart."""
-    group_id = await group_of(guest)
+    """Its answers change within two seconds without the bus, and outlast its restart."""
+    room, group_id = {"live_id": host.live_id}, await group_of(guest)
 
-    async def code() -> int:
-        sender = CallbackSender(pair.apis[1], pair.servers[1])
-        return int((await sender.im(proposed(guest.id, GroupId=group_id))).ok()["ErrorCode"])
+    async def answers() -> tuple[int, str, str]:
+        sender, client = CallbackSender(pair.apis[1], pair.servers[1]), pair.on_second(guest)
+        message = (await sender.im(proposed(guest.id, GroupId=group_id))).ok()
+        profile = await client.get("qlive_user/get_userinfo/", user_id=host.id)
+        seat = await client.post("qlive_room/accept_micro/", **room)
+        return message["ErrorCode"], profile.json.get("code", ""), seat.json.get("code", "")
 
-    async def is_muted() -> bool:
-        return await code() == 10101
+    async def is_refused() -> bool:
+        return await answers() == (10101, "blocked", "stream_forbidden")
 
-    assert await code() == 0
-    mute = {"live_id": host.live_id, "user_id": guest.id, "minutes": 5}
-    (await host.post("qlive_room/mute/", **mute)).ok()
-    await until(is_muted)
+    (await guest.post("qlive_room/apply_micro/", **room)).ok()
+    assert await answers() == (0, "", "")
+    (await host.post("qlive_room/mute/", user_id=guest.id, minutes=5, **room)).ok()
+    (await host.post("qlive_user/block/", user_id=guest.id, blocked=True)).ok()
+    seat = (await guest.post("qlive_room/accept_micro/", **room)).ok()
+    await report_stream(pair.apis[0], pair.servers[0], stream_of(seat), suggestion="Block")
+    await until(is_refused)
     await pair.restart_second()
-    assert await is_muted()
+    assert await is_refused()
 
 
 # ---- tests
@@ -178,7 +185,7 @@ async def test_the_bus_brings_events_counts_and_removals_to_sockets_of_the_other
         await apply_and_refuse(bert, listener)
     assert hub.events_backfilled == backfilled, "no gap between the events of the bus"
 
-    await check_a_mute_reaches_the_other_process(pair, host, bert)
+    await check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(pair, host, bert)
     guests = {remove: await enter(pair, host, remove.__name__) for remove in CLOSE_CODES}
     for remove, code in CLOSE_CODES.items():
         guest = guests[remove]

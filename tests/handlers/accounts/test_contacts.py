@@ -56,6 +56,18 @@ async def test_blocked_users_cannot_invite_give_write_or_see_each_other_whoever_
     assert await chat(api, anna.id, await user_sig(anna), to=host.id, text="你") == 0
 
 
+async def test_blocks_are_not_read_for_users_who_never_took_part_in_one(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.context.stores.user_blocks, "among", None)
+    host = await api.host()
+    anna = await api.guest("anna", 2, host.live_id, gold=100)
+    (await give(anna, host.id)).ok()
+    (await profile_of(anna, host)).ok()
+    (await host.get("qlive_user/get_users_info/", live_id=host.live_id, gender=2)).ok()
+    (await host.post("qlive_room/invite_micro/", user_id=anna.id, live_id=host.live_id)).ok()
+
+
 async def test_the_host_alone_sees_in_the_list_who_is_blocked(api: ApiFixture) -> None:
     host = await api.host()
     anna, eva = [await api.guest(name, 2, host.live_id) for name in ("anna", "eva")]

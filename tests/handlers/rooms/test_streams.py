@@ -10,22 +10,9 @@ from runtime.process import ServerProcess
 from services.errors import StreamForbidden
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import until_delivered
+from tests.support.streams import report_stream, stream_of
 
 FORBIDDEN = (403, "stream_forbidden")
-
-
-def stream_of(answer: dict[str, Any]) -> str:
-    """The stream of the push URL in an answer."""
-    name: str = answer["push_url"].rpartition("/")[2].partition("?")[0]
-    return name
-
-
-async def report(server: ServerProcess, api: ApiFixture, stream: str, **event: Any) -> None:
-    """CSS reports something about a stream."""
-    body = {"stream": stream, "event": "picture", **event}
-    (await api.request("POST", "/sim/stream/event", json=body)).ok()
-    assert server.simulator
-    await server.simulator.delivery.quiet()
 
 
 async def push(api: ApiFixture, stream: str) -> str:
@@ -56,7 +43,7 @@ async def test_a_suspicious_stream_waits_for_an_operator_once_for_ten_points(
         {"stream": "10000000_" + 24 * "0"},
         {"stream": "room_1"},
     ):
-        await report(server, api, **{"stream": stream, **event})
+        await report_stream(api, server, **{"stream": stream, **event})
     assert await items_of(server, host) == []
     for event in (
         {"suggestion": "Review", "score": 12, "report": "twice"},
@@ -65,7 +52,7 @@ async def test_a_suspicious_stream_waits_for_an_operator_once_for_ten_points(
         {"event": "old_picture", "score": 89},
         {"event": "sound", "score": 61},
     ):
-        await report(server, api, stream, **event)
+        await report_stream(api, server, stream, **event)
     items = await items_of(server, host)
     found = [(item.evidence["medium"], item.evidence["score"], item.label) for item in items[::-1]]
     assert found == [
@@ -95,7 +82,7 @@ async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approv
 
     stream = await take_seat()
     socket = await host.watch()
-    await report(server, api, stream, event="old_picture", score=90, report="twice")
+    await report_stream(api, server, stream, event="old_picture", score=90, report="twice")
     left = (await socket.next("micro_leave"))["data"]
     assert (left["user_id"], left["reason"]) == (bert.id, "moderation")
     await until_delivered(server)
@@ -113,7 +100,7 @@ async def test_the_live_ends_for_a_bad_stream_of_its_host_who_may_return_after_a
 ) -> None:
     host, stream = await host_with_stream(api)
     socket = await host.watch()
-    await report(server, api, stream, suggestion="Block", score=1)
+    await report_stream(api, server, stream, suggestion="Block", score=1)
     assert (await socket.next("live_end"))["data"]["reason"] == "moderation"
     assert (await host.post("qlive_room/matchmaker_enter/")).refusal == FORBIDDEN
     over = {"$set": {"stream_forbidden_until": datetime.now(UTC)}}
@@ -126,7 +113,7 @@ async def test_an_operator_who_refuses_a_stream_stops_it(
 ) -> None:
     host, stream = await host_with_stream(api)
     socket = await host.watch()
-    await report(server, api, stream, event="sound", score=60)
+    await report_stream(api, server, stream, event="sound", score=60)
     (item,) = await items_of(server, host)
     await server.context.services.moderation.refuse(item.id, "op", "rude")
     assert (await socket.next("live_end"))["data"]["reason"] == "moderation"
@@ -141,7 +128,7 @@ async def test_a_stream_that_is_forbidden_while_its_live_begins_does_not_begin(
     (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
     stores, live_rooms = server.context.stores, server.context.services.live_rooms
     before = await stores.users.get(host.id)
-    await report(server, api, stream, suggestion="Block")
+    await report_stream(api, server, stream, suggestion="Block")
     with pytest.raises(StreamForbidden):
         await live_rooms.open(before, host.token)
     assert not (await server.context.keeper.load(host.live_id)).live
@@ -149,6 +136,6 @@ async def test_a_stream_that_is_forbidden_while_its_live_begins_does_not_begin(
 
 async def test_a_failed_recording_is_counted(api: ApiFixture, server: ServerProcess) -> None:
     _, stream = await host_with_stream(api)
-    await report(server, api, stream, event="record_error")
+    await report_stream(api, server, stream, event="record_error")
     counted = (await api.metrics())['qlive_recording_failures_total{event="record_error"}']
     assert counted == 1
