@@ -84,10 +84,6 @@ Switch = Annotated[
     Literal["", "off", "on"],
     BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
 ]
-OnOff = Annotated[
-    Literal["off", "on"],
-    BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
-]
 Fen = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FenOrOff = Annotated[int, Field(ge=0, le=10_000_000_000)]
 Score = Annotated[int, Field(ge=0, le=100)]
@@ -223,7 +219,7 @@ class ModerationSettings(SettingsSection):
     stream_review_score: Score = 60
     stream_block_score: Score = 90
     stream_forbid_minutes: Annotated[int, Field(gt=0, le=90 * 1440)] = 1440
-    risk_rank: OnOff = "off"
+    risk_rank: Switch = "off"
     risk_rank_high: Annotated[int, Field(ge=1, le=4)] = 4
 
     def is_checked(self, kind: str) -> bool:

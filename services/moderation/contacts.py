@@ -86,7 +86,7 @@ class ContactService:
         now = datetime.now(UTC)
         id_ = item_id_of("report", reporter.user_id, user_id, day_of(now))
         user = await self._stores.users.get(user_id)
-        if await self._stores.moderation.has(id_):
+        if await self._stores.moderation.find(id_):
             return
         evidence: dict[str, Any] = {
             "reporter": reporter.user_id,

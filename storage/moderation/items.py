@@ -49,9 +49,6 @@ class ModerationStore:
         new = self._document(item)
         await self._items.update_one({"_id": item.id}, {"$setOnInsert": new}, upsert=True)
 
-    async def has(self, id_: str) -> bool:
-        return await self._items.find_one({"_id": id_}, {"_id": 1}) is not None
-
     async def propose(self, item: Item, session: Session | None = None) -> None:
         """Store a proposal in place of the user's open one, in one transaction.
 

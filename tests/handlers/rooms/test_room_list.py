@@ -67,7 +67,7 @@ async def test_applicants_precede_viewers_each_in_order_of_time(api: ApiFixture)
     (await man.post("qlive_user/update_userinfo/", face_url=FACE)).ok()
     men = await host.get("qlive_user/get_users_info/", live_id=host.live_id, gender="1")
     invited = {"user_id": man.id, "face_url": FACE, "nickname": "man", "state": 0}
-    assert men.ok() == [invited]
+    assert men.ok() == [{**invited, "blocked": False}]
     stranger = await api.user("stranger", 1)
     for live_id, refusal in ((host.live_id, (403, "not_in_room")), (4711, (404, "no_such_room"))):
         params: dict[str, Any] = {"live_id": live_id, "gender": 1}
