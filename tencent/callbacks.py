@@ -303,10 +303,9 @@ def _stream_verdict(
 ) -> StreamVerdict | None:
     """None if nothing is suspicious. The names of fields are spelt in several ways."""
     fields = {name.lower().replace("_", ""): value for name, value in content.items()}
-    kinds, suggestion = fields.get("type"), fields.get("suggestion")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    harmless = suggestion == "Pass" or fields.get("hitflag") == 0
-    if harmless or all(kind == 0 for kind in kinds):
+    suggestion = str(fields.get("suggestion") or "").capitalize()
+    is_harmless = fields.get("type") in (0, [0]) or fields.get("hitflag") == 0
+    if suggestion == "Pass" or is_harmless:
         return None
     names = ["score"] if suggestion and "score" in fields else fields
     scores = [

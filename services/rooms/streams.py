@@ -43,7 +43,8 @@ class StreamModerationService:
     async def judge(self, verdict: StreamVerdict) -> str:
         """Queue a suspicious stream, and stop it if it is bad enough; "done" or why not.
 
-        There is one item for a stream and every ten points of its score.
+        There is one item for a stream and every ten points of its score. Once an operator has
+        decided it, later reports like it have no effect.
         """
         stream, score, limits = verdict.stream, verdict.score, self._settings
         user_id = stream.partition("_")[0]
@@ -53,11 +54,15 @@ class StreamModerationService:
         must_stop = verdict.suggestion == "Block" or score >= limits.stream_block_score
         if not must_stop and not verdict.suggestion and score < limits.stream_review_score:
             return "low_score"
+        id_ = item_id_of("stream", stream, verdict.medium, must_stop, score // 10)
+        known = await self._stores.moderation.find(id_)
+        if known and not known.is_open:
+            return "decided"
         member = await self._stores.members.get(user_id)
         if must_stop:
             await self._stop(user_id, stream)
         item = Item(
-            item_id_of("stream", stream, verdict.medium, must_stop, score // 10),
+            id_,
             "stream",
             user_id,
             datetime.now(UTC),

@@ -271,7 +271,7 @@ def test_what_css_finds_suspicious_in_a_stream_is_parsed_in_every_form():
         assert parse_css(content | {"t": NOW + 900}) == parsed
         assert parse_css(content | {"x": 1}).id != parsed.id
     for content in (
-        PICTURE | {"suggestion": "Pass"},
+        PICTURE | {"suggestion": "pass"},
         OLD_PICTURE | {"type": [0]},
         OLD_PICTURE | {"type": 0},
         SOUND | {"HitFlag": 0},

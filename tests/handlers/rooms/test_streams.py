@@ -92,6 +92,7 @@ async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approv
     assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
     (item,) = await items_of(server, bert)
     await server.context.services.moderation.approve(item.id, "op")
+    await report_stream(api, server, stream, event="old_picture", score=91)
     await take_seat()
 
 
