@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from handlers.accounts import console as users
 from handlers.base import Route, methods_of
 from handlers.gold import console as gold
-from handlers.moderation import console as moderation
+from handlers.moderation import console as queue
 from handlers.operators import approvals, audit, login, overview
 from handlers.payments import console as payments
 from handlers.payouts import console as withdrawals
@@ -43,26 +43,12 @@ OPS_ROUTES: list[Route] = [
     Route(f"{ROOM}/end", rooms.OpsEndLiveHandler, "ops.rooms.EndLive", None, MODERATOR),
     Route(f"{ROOM}/put_out", rooms.OpsRemoveUserHandler, "ops.rooms.RemoveUser", None, MODERATOR),
     Route(f"{ROOM}/let_in", rooms.OpsLiftRoomBanHandler, "ops.rooms.LiftBan", None, MODERATOR),
-    Route("moderation", moderation.OpsItemsHandler, "ops.moderation.Items", VIEWER),
-    Route(
-        "moderation/policy", moderation.OpsModerationPolicyHandler, "ops.moderation.Policy", VIEWER
-    ),
-    Route(ITEM, moderation.OpsItemHandler, "ops.moderation.OneItem", VIEWER),
-    Route(f"{ITEM}/evidence", moderation.OpsEvidenceHandler, "ops.moderation.Evidence", VIEWER),
-    Route(
-        f"{ITEM}/approve",
-        moderation.OpsApproveItemHandler,
-        "ops.moderation.ApproveItem",
-        None,
-        MODERATOR,
-    ),
-    Route(
-        f"{ITEM}/refuse",
-        moderation.OpsRefuseItemHandler,
-        "ops.moderation.RefuseItem",
-        None,
-        MODERATOR,
-    ),
+    Route("moderation", queue.OpsItemsHandler, "ops.queue.Items", VIEWER),
+    Route("moderation/policy", queue.OpsModerationPolicyHandler, "ops.queue.Policy", VIEWER),
+    Route(ITEM, queue.OpsItemHandler, "ops.queue.OneItem", VIEWER),
+    Route(f"{ITEM}/evidence", queue.OpsEvidenceHandler, "ops.queue.Evidence", VIEWER),
+    Route(f"{ITEM}/approve", queue.OpsApproveHandler, "ops.queue.ApproveItem", None, MODERATOR),
+    Route(f"{ITEM}/refuse", queue.OpsRefuseHandler, "ops.queue.RefuseItem", None, MODERATOR),
     Route("gifts", gold.OpsGiftsHandler, "ops.catalogue.Gifts", VIEWER, ADMIN),
     Route(f"gifts/{ID}", gold.OpsGiftHandler, "ops.catalogue.OneGift", None, ADMIN),
     Route("blocks", payments.OpsBlocksHandler, "ops.catalogue.Blocks", VIEWER, ADMIN),

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 from core.errors import NotFound
 from handlers.base import endpoint
 from handlers.context import Context
-from handlers.models import CursorRequest, Page, ReasonRequest, Response
+from handlers.models import CursorRequest, OkResponse, Page, ReasonRequest, Response
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
 from rooms.moderation import OPEN_STATES, Item, Kind, State
 from storage.documents import fields_of
@@ -121,7 +121,7 @@ class ItemTargetHandler(OperatorHandler):
 
 
 class OpsEvidenceHandler(ItemTargetHandler):
-    """Evidence of a report or stream: private words and pictures, whose reading is audited."""
+    """Evidence of a report or stream: private words, whose reading is audited."""
 
     audits_reads = True
 
@@ -131,17 +131,17 @@ class OpsEvidenceHandler(ItemTargetHandler):
         return EvidenceResponse(evidence=item.evidence)
 
 
-class OpsApproveItemHandler(ItemTargetHandler):
+class OpsApproveHandler(ItemTargetHandler):
     """Approve a value, which others see from now on, dismiss a report, or let the user of a stopped
     stream go on."""
 
     @endpoint(errors=[NotFound, AlreadyDecided])
-    async def post(self, item_id: str) -> ModerationItemResponse:
-        item = await self.context.services.moderation.approve(item_id, self.operator.name)
-        return await _response(self.context, item)
+    async def post(self, item_id: str) -> OkResponse:
+        await self.context.services.moderation.approve(item_id, self.operator.name)
+        return OkResponse()
 
 
-class OpsRefuseItemHandler(ItemTargetHandler):
+class OpsRefuseHandler(ItemTargetHandler):
     """Refuse a value, which others no longer see, or uphold a report.
 
     The user can't propose a refused value again. A stream is stopped. What follows a report is
@@ -150,11 +150,9 @@ class OpsRefuseItemHandler(ItemTargetHandler):
     """
 
     @endpoint(errors=[NotFound, AlreadyDecided])
-    async def post(self, item_id: str, params: ReasonRequest) -> ModerationItemResponse:
-        item = await self.context.services.moderation.refuse(
-            item_id, self.operator.name, params.reason
-        )
-        return await _response(self.context, item)
+    async def post(self, item_id: str, params: ReasonRequest) -> OkResponse:
+        await self.context.services.moderation.refuse(item_id, self.operator.name, params.reason)
+        return OkResponse()
 
 
 class OpsModerationPolicyHandler(OperatorHandler):
@@ -165,11 +163,6 @@ class OpsModerationPolicyHandler(OperatorHandler):
         settings = self.context.settings
         kept = settings.retention.model_dump(include={"moderation_days", "chat_days"})
         return ModerationPolicyResponse(policy={**settings.moderation.model_dump(), **kept})
-
-
-async def _response(context: Context, item: Item) -> ModerationItemResponse:
-    [row] = await _rows(context, [item])
-    return ModerationItemResponse.model_validate(row)
 
 
 async def _rows(context: Context, items: Iterable[Item]) -> list[dict[str, Any]]:

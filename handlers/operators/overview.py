@@ -115,10 +115,10 @@ class OpsOverviewHandler(OperatorHandler):
                 "moderation": [
                     {
                         "kind": kind,
-                        "items": count,
+                        "items": n,
                         "oldest_seconds": (now - oldest[kind]).total_seconds(),
                     }
-                    for kind, count in counts.items()
+                    for kind, n in counts.items()
                 ],
                 "book": {**audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid},
             }

@@ -7,6 +7,7 @@ import { button, el, fill } from "/ops/dom.js";
 import { fleetPage } from "/ops/fleet.js";
 import { codeText, language, speak, t } from "/ops/i18n.js";
 import { showLogin } from "/ops/login.js";
+import { moderationPage } from "/ops/moderation.js";
 import { ledgerPage } from "/ops/ledger.js";
 import { inboxPage, ordersPage } from "/ops/payments.js";
 import { overviewPage } from "/ops/overview.js";
@@ -23,7 +24,7 @@ import { withdrawalsPage } from "/ops/withdrawals.js";
 // name, the operation that it needs, page and, for some, detail page
 const PAGES = [
   ["overview", "GET Overview", overviewPage], ["fleet", "GET Fleet", fleetPage], ["rooms", "GET Rooms", roomsPage, roomPage],
-  ["people", "GET Users", peoplePage, personPage],
+  ["people", "GET Users", peoplePage, personPage], ["moderation", "GET Items", moderationPage],
   ["gifts", "GET Gifts", giftsPage], ["blocks", "GET Blocks", blocksPage], ["configs", "GET Configs", configsPage],
   ["orders", "GET Orders", ordersPage], ["ledger", "GET Ledger", ledgerPage],
   ["withdrawals", "GET Withdrawals", withdrawalsPage], ["refunds", "GET Refunds", refundsPage, refundCasePage],

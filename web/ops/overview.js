@@ -5,6 +5,7 @@ import { chart } from "/ops/chart.js";
 import { card, definitionList, el, fill, scrollTable, showToast, statusDot, tile } from "/ops/dom.js";
 import { formatDateTime, formatDuration, formatInteger, formatNumber, formatYuan } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
+import { KINDS } from "/ops/moderation.js";
 
 const LATE_ORDER_SECONDS = 15 * 60;
 
@@ -30,7 +31,7 @@ export function overviewPage(container, overviewPoller) {
       return;
     }
     fill(figures, tiles(overview));
-    fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, attentionCard(overview), refusedCard(overview)));
+    fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, moderationCard(overview), attentionCard(overview), refusedCard(overview)));
     draw().catch((failure) => fill(note, failure.message));
   };
   const unsubscribe = overviewPoller.onOverview(show);
@@ -91,6 +92,16 @@ function ledgerCard({ book: ledger, at }) {
     [t("money_paid"), formatYuan(ledger.fen)],
     [t("oldest_unpaid"), oldestSeconds ? statusDot(oldestSeconds > LATE_ORDER_SECONDS ? "warn" : "good", formatDuration(oldestSeconds)) : statusDot("good", t("none"))],
   ]));
+}
+
+/** Open items of each kind, which lead to its queue. */
+function moderationCard({ moderation }) {
+  const rows = KINDS.map((kind) => moderation.find((row) => row.kind === kind)).filter(Boolean).map((row) => [
+    statusDot("warn", el("a", { href: `#/moderation?kind=${row.kind}&state=open` }, t(`item.${row.kind}`))),
+    formatInteger(row.items),
+    formatDuration(row.oldest_seconds),
+  ]);
+  return card(t("open_items"), table(t("open_items"), [t("kind"), t("count"), t("oldest_item")], rows, t("no_items")));
 }
 
 /** Complaints, penalties and the like; each row leads to its events in the inbox. */

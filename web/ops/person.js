@@ -42,6 +42,7 @@ function userCard(user, reload) {
     permitted("PATCH OneUser", button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote))),
     permitted("PATCH OneUser", user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), "danger")),
     el("a", { class: "button", href: `#/orders?q=${user.id}` }, t("their_orders")),
+    el("a", { class: "button", href: `#/moderation?state=&user_id=${user.id}` }, t("moderation")),
     may("GET Withdrawals") ? el("a", { class: "button", href: `#/withdrawals?state=&user_id=${user.id}` }, t("withdrawals")) : null,
   ];
   return el("section", { class: "card person-head" },

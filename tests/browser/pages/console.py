@@ -112,6 +112,18 @@ class ConsoleRoomPage:
         await expect(self.events.filter(has_text=text)).to_have_count(1)
 
 
+class ConsoleQueue:
+    """The moderation queue: tabs, items, and the item that is selected."""
+
+    def __init__(self, page: Page) -> None:
+        self.rows = page.get_by_role("list", name="审核", exact=True).get_by_role("listitem")
+        self.detail = page.locator(".item")
+        self._tabs = page.locator(".tabs")
+
+    def tab(self, name: str) -> Locator:
+        return self._tabs.get_by_role("link", name=name)
+
+
 VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
@@ -143,6 +155,7 @@ class Console:
         self.dialog = ConsoleDialog(page)
         self.list = ConsoleList(page)
         self.room = ConsoleRoomPage(page)
+        self.queue = ConsoleQueue(page)
         self.heading = page.get_by_role("heading", level=1)
         self.operator = page.locator(".operator")
         self.user_head = page.locator(".person-head")
@@ -169,7 +182,7 @@ class Console:
         await expect(self.page.locator(".page")).to_have_class(re.compile(path.partition("/")[0]))
 
     async def expect_content(self) -> None:
-        await expect(self.page.locator(".page :is(td, dd)").first).to_be_visible()
+        await expect(self.page.locator(".page :is(td, dd, li.empty)").first).to_be_visible()
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)

@@ -51,7 +51,8 @@ async def test_what_an_operator_approves_is_shown_and_what_they_refuse_is_not(
     assert [(one["value"], one["state"]) for one in row["history"]] == [("first", "approved")]
 
     (await api.ops("POST", f"moderation/{hers}/approve")).ok()
-    refused = (await api.ops("POST", f"moderation/{his}/refuse", reason="advert")).ok()
+    (await api.ops("POST", f"moderation/{his}/refuse", reason="advert")).ok()
+    refused = (await api.ops("GET", f"moderation/{his}")).ok()
     assert (refused["state"], refused["decision"]) == ("refused", "advert")
     assert (await moderation.shown(anna.id))["nickname"] == "review 安娜"
     assert (await moderation.shown(bert.id))["nickname"] == "bert"

@@ -200,8 +200,8 @@ REFUSALS = {
         *(f"ops.money.{verb}Refund.post" for verb in ("Confirm", "Drop", "Settle")),
     ],
     "no_such_thing": [
-        *("ops.moderation.OneItem.get", "ops.moderation.Evidence.get"),
-        *(f"ops.moderation.{verb}Item.post" for verb in ("Approve", "Refuse")),
+        *("ops.queue.OneItem.get", "ops.queue.Evidence.get"),
+        *(f"ops.queue.{verb}Item.post" for verb in ("Approve", "Refuse")),
     ],
     "income_not_matured": ["withdrawals.Withdraw.post"],
     "no_such_withdrawal": [

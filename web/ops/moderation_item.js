@@ -1,0 +1,192 @@
+// One item of the moderation queue: value, owner, evidence, history, and the dialogs that decide it.
+
+import { api, get, may } from "/ops/api.js";
+import { ban } from "/ops/ban.js";
+import { button, card, definitionList, el, fill, picture, showToast, statusDot, userLink } from "/ops/dom.js";
+import { sentence } from "/ops/event_log.js";
+import { formatDateTime, formatNumber } from "/ops/format.js";
+import { maxLength } from "/ops/form.js";
+import { openFormDialog } from "/ops/form_dialog.js";
+import { codeText, t } from "/ops/i18n.js";
+import { removeUser } from "/ops/room_bans.js";
+
+export const STATE_KINDS = { review: "warn", unchecked: "still", checking: "still", approved: "good", refused: "bad", superseded: "still" };
+const OPEN_STATES = ["review", "unchecked", "checking"];
+const BREACHES = ["sexual", "abuse", "advert", "fraud", "politics", "crime", "minor", "other"];
+const BREACH_OF_LABEL = { // labels of WeChat's content security, and of CSS
+  10001: "advert", 20001: "politics", 20002: "sexual", 20003: "abuse", 20006: "crime", 20008: "fraud", 20012: "sexual", 21000: "other",
+  Porn: "sexual", Sexy: "sexual", Moan: "sexual", Abuse: "abuse", Ad: "advert", Ads: "advert", Polity: "politics", Illegal: "crime", Terror: "crime", Terrorism: "crime",
+};
+/** Words for what is decided: how an item is approved, and how it is refused. */
+const VERBS = { report: ["dismiss", "uphold"], stream: ["allow_stream", "stop_stream"] };
+
+export const isPicture = ({ kind }) => kind === "face" || kind === "cover";
+const isContent = ({ kind }) => kind !== "report" && kind !== "stream";
+const breachOf = ({ label }) => BREACH_OF_LABEL[label] ?? label;
+const breachText = (item) => (item.label ? codeText("breach", breachOf(item)) : "");
+const nameOf = (item) => item.user?.nickname || item.user_id;
+
+export const itemState = ({ state }) => statusDot(STATE_KINDS[state] ?? "still", codeText("item_state", state));
+
+/** The line of an item in a list, and the note below. */
+export function summary(item) {
+  const text = isContent(item) && !isPicture(item) ? item.value : nameOf(item);
+  return { text, note: [codeText("item", item.kind), breachText(item)].filter(Boolean).join(" · ") };
+}
+
+/** The reason of a decision: a code, and the operator's note after it. */
+function decisionText({ decision }) {
+  const [code, ...note] = decision.split(": ");
+  return [codeText("breach", code), ...note].join(": ");
+}
+
+/** A card with buttons; `onDecided(id)` is called after a decision, also by another operator. */
+export function itemCard(item, onDecided) {
+  const evidence = el("div", { class: "evidence" });
+  const history = el("div");
+  const room = item.live_id ? el("a", { href: `#/rooms/${item.live_id}` }, String(item.live_id)) : null;
+  readInto(history, async () => historyList((await get(`moderation/${item.id}`)).history));
+  if (!isContent(item)) readInto(evidence, async () => evidenceParts(item, (await get(`moderation/${item.id}/evidence`)).evidence));
+  return card("",
+    el("div", { class: "notehead" },
+      el("h2", {}, codeText("item", item.kind), " ", itemState(item)),
+      OPEN_STATES.includes(item.state) ? el("div", { class: "acts" }, actions(item, onDecided)) : null),
+    isContent(item) ? values(item) : null,
+    definitionList([
+      [t(item.kind === "report" ? "reported_user" : "person"), item.user ? userLink(item.user) : item.user_id],
+      room ? [t("room"), room] : null,
+      item.label ? [t(item.kind === "report" ? "reason" : "item_label"), breachText(item)] : null,
+      [t("at"), formatDateTime(item.created_at)],
+      item.decided_by ? [t("decision"), `${codeText("decider", item.decided_by)} · ${formatDateTime(item.decided_at)}${item.decision ? ` · ${decisionText(item)}` : ""}`] : null,
+    ].filter(Boolean)),
+    item.kind === "stream" && OPEN_STATES.includes(item.state) ? el("p", { class: "note" }, t(item.shown ? "stream_goes_on" : "stream_stopped")) : null,
+    evidence,
+    el("div", { class: "notehead" }, el("h3", {}, t("items_of_user")), el("a", { href: `#/moderation?state=&user_id=${item.user_id}` }, t("all"))),
+    history);
+}
+
+function readInto(node, read) {
+  read().then((parts) => fill(node, parts))
+    .catch((error) => fill(node, el("p", { class: "trouble", role: "alert" }, error.message)));
+}
+
+/** The proposed value beside the one before. */
+function values(item) {
+  const isOpen = OPEN_STATES.includes(item.state);
+  const value = (address, caption) => el("figure", {},
+    el("figcaption", {}, caption),
+    isPicture(item) ? (address ? picture(address, nameOf(item), `shot ${item.kind}`) : el("p", { class: "shot still" }, t("no_image"))) : el("p", { class: "quote" }, address || t("nameless")));
+  return [
+    el("div", { class: "values" }, value(item.value, t("proposed")), value(item.before, t("shown_before"))),
+    isOpen ? el("p", { class: "note" }, t(item.shown ? "value_shown" : "value_hidden")) : null,
+  ];
+}
+
+function evidenceParts(item, evidence) {
+  const { reporter, text, lines = [], events = [], medium, score } = evidence;
+  const writer = (id) => (id === item.user_id ? nameOf(item) : id === reporter ? t("reporter") : id);
+  return [
+    item.value ? el("a", { href: item.value, target: "_blank", rel: "noreferrer" },
+      medium === "picture" ? picture(item.value, nameOf(item), "shot stream") : null, t(`open_${medium}`)) : null,
+    medium ? definitionList([
+      [t("score"), formatNumber(score)],
+      [t("suggestion"), codeText("suggestion", evidence.suggestion)],
+      [t(`text_of_${medium}`), text || "–"],
+    ]) : null,
+    reporter ? definitionList([
+      [t("reporter"), el("a", { href: `#/people/${reporter}` }, reporter)],
+      [t("report_text"), text || "–"],
+      evidence.nickname ? [t("name_then"), evidence.nickname] : null,
+      evidence.room_name ? [t("room_then"), evidence.room_name] : null,
+    ].filter(Boolean)) : null,
+    log("chat_lines", lines.map((line) => [line.at, [el("b", { class: line.user_id === item.user_id ? "less" : "" }, writer(line.user_id)), ` ${line.text}`]])),
+    log("item_events", events.map((event) => [event.at, sentence(event)])),
+  ];
+}
+
+const log = (title, entries) => (entries.length ? [
+  el("h3", {}, t(title)),
+  el("ol", { class: "log", tabindex: "0", "aria-label": t(title) }, entries.map(([at, text]) => el("li", {}, el("time", {}, formatDateTime(at)), el("span", {}, text)))),
+] : null);
+
+function historyList(items) {
+  if (!items.length) return el("p", { class: "empty" }, t("empty"));
+  return el("ol", { class: "log", tabindex: "0", "aria-label": t("items_of_user") }, items.map((item) => el("li", {},
+    el("time", {}, formatDateTime(item.created_at)),
+    isPicture(item) ? picture(item.value, nameOf(item), "gift") : null,
+    el("span", { class: "grows" }, isContent(item) && !isPicture(item) ? item.value : breachText(item), el("small", {}, codeText("item", item.kind))),
+    el("span", {}, itemState(item), item.decision ? el("small", {}, decisionText(item)) : null))));
+}
+
+// ---- decisions
+
+const keyHint = (key) => el("kbd", { "aria-hidden": "true" }, key);
+const verbs = ({ kind }) => VERBS[kind] ?? ["pass", "refuse"];
+
+function actions(item, onDecided) {
+  /** A ban or removal, by its own dialog, upholds the report. */
+  const withAction = (action, reason) => async () => {
+    try {
+      if (await action()) await decide(item, "refuse", { reason }, onDecided);
+    } catch (error) {
+      showToast(error.message, "bad");
+    }
+  };
+  const user = { user_id: item.user_id, nickname: item.user?.nickname };
+  const isReport = item.kind === "report";
+  return [
+    may("POST ApproveItem") ? button([t(verbs(item)[0]), keyHint("A")], () => approve(item, onDecided), "main") : null,
+    may("POST RefuseItem") ? [
+      isReport && may("PATCH OneUser") ? button(t("ban"), withAction(() => ban(user), "banned"), "danger") : null,
+      isReport && item.live_id && may("POST RemoveUser") ? button(t("put_out"), withAction(() => removeUser(item.live_id, user), "removed"), "danger") : null,
+      button([t(verbs(item)[1]), keyHint("R")], () => refuse(item, onDecided), isReport ? "" : "danger"),
+    ] : null,
+  ];
+}
+
+let isDeciding = false;
+
+async function decide(item, verb, body, onDecided) {
+  if (isDeciding) return;
+  isDeciding = true;
+  try {
+    await api("POST", `moderation/${item.id}/${verb}`, body);
+    showToast(t(`${verb}_item_done`, { name: summary(item).text }));
+  } catch (error) {
+    showToast(error.message, "bad");
+  } finally {
+    isDeciding = false;
+  }
+  await onDecided(item.id);
+}
+
+export async function approve(item, onDecided) {
+  if (may("POST ApproveItem") && OPEN_STATES.includes(item.state)) await decide(item, "approve", {}, onDecided);
+}
+
+/** Asks for the reason; Enter at it refuses. */
+export async function refuse(item, onDecided) {
+  if (!may("POST RefuseItem") || !OPEN_STATES.includes(item.state)) return;
+  const submitOnEnter = (_node, input) => input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    input.form.requestSubmit();
+  });
+  const breach = breachOf(item);
+  const done = await openFormDialog({
+    title: t(`${verbs(item)[1]}_title`, { name: summary(item).text }),
+    messages: [t(`${verbs(item)[1]}_says`)],
+    fields: [
+      { name: "breach", label: t("reason"), kind: "choice", choices: BREACHES.map((code) => [code, codeText("breach", code)]), value: BREACHES.includes(breach) ? breach : "other", decorate: submitOnEnter },
+      { name: "note", label: t("note"), hint: t("reason_hint"), check: maxLength(400) },
+    ],
+    confirmLabel: t(verbs(item)[1]),
+    danger: true,
+    async onConfirm({ breach: code, note }) {
+      await api("POST", `moderation/${item.id}/refuse`, { reason: note ? `${code}: ${note}` : code });
+      showToast(t("refuse_item_done", { name: summary(item).text }));
+      return true;
+    },
+  });
+  if (done) await onDecided(item.id);
+}
