@@ -207,7 +207,7 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         await fixture.write(group=group_id)
     assert [*fixture.cache._rooms] == ["h", "i"]
     for user_id in (ANNA, BERT):
-        fixture.bus.publish(UserEvicted(user_id, None, CloseCode.PUT_OUT))
+        fixture.bus.publish(UserEvicted(user_id, None, CloseCode.PUT_OUT, 0))
     assert fixture.service._banned_until.keys() == {BERT}
     assert await fixture.write(BERT, group="h") is None
 
@@ -216,10 +216,10 @@ async def test_a_ban_counts_at_once_in_every_group_and_a_removal_in_its_room() -
     fixture = CheckFixture()
     await fixture.write()
     fixture.rooms["g"] = ChatRoom(1, HOST, blocked={BERT: SOON})
-    fixture.bus.publish(UserEvicted(ANNA, None, CloseCode.TOKEN))
-    fixture.bus.publish(UserEvicted(BERT, 1, CloseCode.PUT_OUT))
+    fixture.bus.publish(UserEvicted(ANNA, None, CloseCode.TOKEN, 0))
+    fixture.bus.publish(UserEvicted(BERT, 1, CloseCode.PUT_OUT, 0))
     assert [await fixture.write(ANNA), await fixture.write(BERT)] == [None, "banned"]
-    fixture.bus.publish(UserEvicted(ANNA, None, CloseCode.PUT_OUT))
+    fixture.bus.publish(UserEvicted(ANNA, None, CloseCode.PUT_OUT, 0))
     assert [await fixture.write(ANNA), await fixture.write_to(HOST)] == ["banned"] * 2
 
 
