@@ -23,32 +23,38 @@ pytestmark = pytest.mark.programs
 
 
 class ServerPair:
-    """Two servers in this process, and an ApiFixture for each."""
+    """Two servers in this process with one simulator, and an ApiFixture for each."""
 
     def __init__(self, settings: Settings, dev: DevSecrets) -> None:
-        self.dev = dev
-        self.servers = [ServerProcess(settings, dev), ServerProcess(settings, dev)]
+        self.settings, self.dev = settings, dev
+        self.servers: list[ServerProcess] = []
         self.apis: list[ApiFixture] = []
 
     async def start(self) -> None:
-        for server in self.servers:
-            await server.start()
-            self.apis.append(ApiFixture(server.address))
+        await self._start_server()
+        await self._start_server()
         await self.wait_for_bus()
 
     async def stop(self) -> None:
         for api in self.apis:
             await api.close()
-        for server in self.servers:
+        for server in reversed(self.servers):  # the first one has the simulator
             await server.stop()
 
     async def restart_second(self) -> None:
-        await self.apis[1].close()
-        await self.servers[1].stop()
-        self.servers[1] = ServerProcess(self.servers[0].settings, self.dev)
-        await self.servers[1].start()
-        self.apis[1] = ApiFixture(self.servers[1].address)
+        await self.apis.pop().close()
+        await self.servers.pop().stop()
+        await self._start_server()
         await self.wait_for_bus()
+
+    async def _start_server(self) -> None:
+        settings = self.settings
+        if self.servers:
+            settings = settings.at("", f"{self.servers[0].address}/sim")
+        server = ServerProcess(settings, self.dev)
+        self.servers.append(server)
+        await server.start()
+        self.apis.append(ApiFixture(server.address))
 
     def on_second(self, client: ApiClient) -> ApiClient:
         """A client of the same user on the second server."""
@@ -74,7 +80,7 @@ def check_seconds() -> float:
 def changes(redis_server: RedisServer, check_seconds: float) -> dict[str, Any]:
     return {
         "realtime": {"check_seconds": check_seconds},
-        "im": {"relay": False},  # each server has its own IM simulator
+        "im": {"relay": False},  # whose messages no test here looks at
         "redis": {"url": redis_server.url},
     }
 
