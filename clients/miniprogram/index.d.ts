@@ -143,6 +143,8 @@ export function begin(snapshot: Frame): RoomState;
 export function fold(state: RoomState, frame: Frame): RoomState;
 /** The user's open mic invitation, or null. */
 export function invitation(state: Pick<RoomState, "room"> | null, userId: string): Applicant | null;
+/** Until when (ms) the user may not write in the chat: 0, or Infinity if the host has muted everybody. */
+export function mutedUntil(state: Pick<RoomState, "room"> | null, userId: string): number;
 
 export type Connection =
   | { phase: "connecting"; attempt: number }
@@ -219,6 +221,7 @@ export interface Chat {
   on<Name extends keyof ChatEvents>(name: Name, listener: ChatEvents[Name]): () => void;
   /** Joins the group of a room as soon as its socket is open, and each group that replaces it. */
   join(room: RoomSocket): Promise<void>;
+  /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate` or `imitation`; else IM's error. */
   send(text: string): Promise<void>;
   /** Leaves the group and logs out of IM; the chat may join a room later. */
   leave(): Promise<void>;

@@ -16,12 +16,14 @@ class FakeLiteChat {
   listeners = {};
   ready = false;
   failing = "";
+  code = 0;
 
   create({ SDKAppID }) {
     this.calls.push(["create", SDKAppID]);
     const answer = (name, ...params) => {
       this.calls.push([name, ...params]);
-      if (this.failing === name) throw new Error(`${name} failed`); // at once, as lite-chat does
+      // At once, as lite-chat does.
+      if (this.failing === name) throw Object.assign(new Error(`${name} failed`), { code: this.code });
       return Promise.resolve();
     };
     this.instance ??= {
@@ -100,7 +102,15 @@ test("texts of the group are received, and one's own when they are sent", async 
   assert.deepEqual(im.calls.at(-1), ["send", "GROUP", "g1", "hi"]);
   assert.deepEqual(events.slice(1), [["20000000", "hello", 7000], ["10000000", "hi", 7000]]);
   im.failing = "send";
-  await assert.rejects(chat.send("muted"), /send failed/);
+  for (const [code, error] of [
+    [6014, { name: "Error", code: 6014 }],
+    [10017, { name: "Refused", code: "muted" }],
+    [10102, { name: "Refused", code: "muted_all" }],
+    [10105, { name: "Refused", code: "words" }],
+  ]) {
+    im.code = code;
+    await assert.rejects(chat.send("not sent"), { message: "send failed", ...error });
+  }
   assert.equal(events.length, 3);
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { begin, fold } from "../../clients/miniprogram/src/fold.js";
+import { begin, fold, mutedUntil } from "../../clients/miniprogram/src/fold.js";
 import { ANNA, BERT, HOST, event, snapshot } from "./frames.mjs";
 
 /** The room after folding events given as [type, data]. */
@@ -39,6 +39,24 @@ test("the host's profile change updates the room name, and the cover if it was t
   const kept = after({ room_image: "https://cover" }, ["profile", other]);
   assert.equal(kept.room_image, "https://cover");
 });
+
+const muted = (user, until) => ["mute", { user_id: user.user_id, until }];
+const all = (mute_all) => ["mute_all", { mute_all }];
+
+for (const [label, events, expected] of [
+  ["no mute", [], [0, 0, 0]],
+  ["a mute", [muted(BERT, 9)], [0, 9, 0]],
+  ["a later mute", [muted(BERT, 9), muted(ANNA, 8), muted(BERT, 20)], [0, 20, 8]],
+  ["a lifted mute", [muted(BERT, 9), muted(BERT, 0)], [0, 0, 0]],
+  ["everybody muted", [muted(BERT, 9), all(true)], [0, Infinity, Infinity]],
+  ["everybody muted for a while", [muted(BERT, 9), all(true), all(false)], [0, 9, 0]],
+  ["the end of the live", [muted(BERT, 9), all(true), ["live_end", { ...HOST, reason: "host" }]], [0, 0, 0]],
+]) {
+  test(`after ${label} the host, Bert and Anna are muted until ${expected}`, () => {
+    const state = { room: after({}, ...events) };
+    assert.deepEqual([HOST, BERT, ANNA].map(({ user_id }) => mutedUntil(state, user_id)), expected);
+  });
+}
 
 test("other events, also unknown ones, replace the fields of the room that they name", () => {
   const { data } = snapshot();

@@ -18,6 +18,8 @@ export function room(more = {}) {
     male: null,
     female: null,
     applicants: [],
+    muted: [],
+    mute_all: false,
     audience_count: 3,
     num_list: [0, 1, 0, 1],
     ...more,

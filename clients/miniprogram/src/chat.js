@@ -1,6 +1,12 @@
 // Chat of a room over Tencent IM with @tencentcloud/lite-chat, which the app passes in.
 
 import { Emitter } from "./emitter.js";
+import { Refused } from "./errors.js";
+
+// Why the server has IM refuse a message in a group, in the order of IM's codes.
+const REFUSALS = ["banned", "muted", "muted_all", "blocked", "imitation", "words", "rate"];
+const FIRST_CODE = 10100;
+const MUTED_BY_IM = 10017;
 
 export class Chat extends Emitter {
   constructor(client, platform, session, liteChat) {
@@ -32,7 +38,12 @@ export class Chat extends Emitter {
     const { CONV_GROUP } = this._liteChat.TYPES;
     const options = { to: this._joined, conversationType: CONV_GROUP, payload: { text } };
     const message = this._im.createTextMessage(options);
-    await this._im.sendMessage(message);
+    try {
+      await this._im.sendMessage(message);
+    } catch (error) {
+      const code = error.code === MUTED_BY_IM ? "muted" : REFUSALS[error.code - FIRST_CODE];
+      throw code ? new Refused({ status: 403, code, detail: error.message }) : error;
+    }
     this.emit("message", shown(message)); // lite-chat does not report own messages
   }
 

@@ -53,6 +53,15 @@ export function invitation(state, userId) {
   return state.room.applicants.find((row) => row.user_id === userId && row.invited) || null;
 }
 
+/** Until when (ms) a user may not write in the chat: 0, or Infinity if the host has muted everybody. */
+export function mutedUntil(state, userId) {
+  if (!state) return 0;
+  const { owner, muted, mute_all } = state.room;
+  if (mute_all && owner.user_id !== userId) return Infinity;
+  const row = muted.find(({ user_id }) => user_id === userId);
+  return row ? row.until : 0;
+}
+
 // Changes of the room by event type.
 const CHANGES = {
   micro_apply: (room, { applied_at, expires_at, ...data }) =>

@@ -14,7 +14,7 @@ import { upload } from "./upload.js";
 
 export { CALLS } from "./calls.js";
 export { Gap, PaymentFailed, Refused, Unanswered, Unreachable, UploadFailed } from "./errors.js";
-export { begin, fold, invitation } from "./fold.js";
+export { begin, fold, invitation, mutedUntil } from "./fold.js";
 export { browserPlatform } from "./platform-browser.js";
 export { wxPlatform } from "./platform-wx.js";
 export { RoomSocket } from "./socket.js";
