@@ -3,6 +3,7 @@
 import { createClient } from "/sdk/qlive.js";
 import { errorText, showToast } from "/demo/dom.js";
 import { panel } from "/demo/dev_panel.js";
+import { liteChat } from "/demo/lite_chat.js";
 import { listPage } from "/demo/livelist.js";
 import { phoneNetwork } from "/demo/network.js";
 import { ROLES, loginPage, signInAs } from "/demo/login.js";
@@ -23,6 +24,7 @@ const app = {
   me: null,
   page: null,
   pendingGifts: null,
+  chat: null,
   stale: false, // the account may have changed since it was read
   refreshing: false,
 
@@ -129,6 +131,7 @@ const app = {
 };
 
 app.pendingGifts = new PendingGifts(app);
+app.chat = qlive.chat(liteChat(app));
 
 qlive.on("signedOut", ({ code }) => {
   if (code === "token" && !qlive.token) {

@@ -65,6 +65,7 @@ export function errorText(error) {
   if (error.name === "Unreachable") return t("unreachable");
   if (error.name === "Unanswered") return t("unanswered");
   if (error.name === "UploadFailed") return t(`upload_failed.${error.code}`);
+  if (error.name === "ChatFailed") return t("chat_failed", { code: error.code });
   if (error.name !== "Refused") throw error;
   const translation = t(`refused.${error.code}`);
   return translation.startsWith("refused.") ? error.message : translation;
@@ -93,6 +94,13 @@ export function picture(address, name, kind = "face") {
   const image = el("img", { class: kind, src: url, alt: "" });
   image.addEventListener("error", () => image.replaceWith(letter));
   return image;
+}
+
+/** Radio buttons for one of several values, labelled by what they show. */
+export function radioGroup(title, name, values, render, choose) {
+  const option = (value, n) =>
+    el("label", {}, el("input", { type: "radio", name, checked: n === 0, onchange: choose(name, value) }), render(value));
+  return el("fieldset", { class: `choice of-${name}` }, el("legend", {}, title), el("div", {}, values.map(option)));
 }
 
 /** Modal bottom sheet; closed by its button, by Escape or by a click outside it. */

@@ -1,6 +1,7 @@
 // The room's event feed, newest entry last.
 
 import { el, picture } from "/demo/dom.js";
+import { nameButton } from "/demo/person.js";
 import { language, t } from "/demo/words.js";
 
 const MAX_LINES = 80;
@@ -19,9 +20,15 @@ export class Feed {
   addFrame(frame) {
     if (frame.type === "snapshot" && !this._lines.length) this._add(() => [t("feed.welcome")], "note");
     if (frame.type === "room_info") this._add(() => [t("event.room_info", { name: frame.data.room_name })], "");
+    if (frame.type === "mute_all") this._add(() => [t(`event.mute_all.${frame.data.mute_all}`)], "note");
     if (frame.type === "gift") this._add(() => giftContent(frame.data), "gift");
     else if (PLAIN_EVENTS.includes(frame.type)) this._add(() => [eventText(frame)], "");
     else if (EVENTS_WITH_REASON.includes(frame.type)) this._add(() => [eventText(frame, frame.data.reason)], "");
+  }
+
+  addMessage({ from, text, ...person }, page) {
+    const name = () => nameButton(page, { ...person, user_id: from }, person.nickname || t("nameless"));
+    this._add(() => [name(), el("span", {}, text)], "chat");
   }
 
   addReplayed(count) {

@@ -1,6 +1,6 @@
 // Gift dialog: receiver, gift and quantity; without enough gold it leads to the recharge.
 
-import { button, el, errorText, fill, picture, sheet, showToast } from "/demo/dom.js";
+import { button, el, errorText, fill, picture, radioGroup, sheet, showToast } from "/demo/dom.js";
 import { openRecharge } from "/demo/recharge.js";
 import { t } from "/demo/words.js";
 
@@ -73,13 +73,6 @@ export async function openGifts(app, page) {
   if (!emptyKey) drawTotal();
   if (!emptyKey && app.pendingGifts.count) showPending();
   const dialog = sheet(t("gifts"), { kind: "shelf" }, body);
-}
-
-/** Radio buttons for one of several values, labelled by what they show. */
-function radioGroup(title, name, values, render, choose) {
-  const option = (value, n) =>
-    el("label", {}, el("input", { type: "radio", name, checked: n === 0, onchange: choose(name, value) }), render(value));
-  return el("fieldset", { class: `choice of-${name}` }, el("legend", {}, title), el("div", {}, values.map(option)));
 }
 
 async function allGifts(qlive) {

@@ -3,7 +3,7 @@
 import { bar } from "/demo/bar.js";
 import { button, el, errorText, fill, picture, renderIfChanged, showToast } from "/demo/dom.js";
 import { newWindowLinks } from "/demo/login.js";
-import { openProfile } from "/demo/profile.js";
+import { openProfile, own, reviewTag } from "/demo/profile.js";
 import { t } from "/demo/words.js";
 
 const REFRESH_MS = 3000;
@@ -24,6 +24,7 @@ export function listPage(app) {
       live = await app.qlive.getLivelist({ page: 1 });
       if (!node.isConnected) return; // the page was left meanwhile
       draw();
+      if (Object.keys(app.me.in_review).length) app.refreshWhenIdle();
     } catch (error) {
       if (error.name !== "Unreachable") showToast(errorText(error), "bad");
     }
@@ -56,8 +57,8 @@ function welcome(app) {
   const { me } = app;
   const key = me.is_matchmaker ? "you_may_open" : me.gender ? "you_may_watch" : "you_have_no_gender";
   return [
-    picture(me.face_url, me.nickname, "face large"),
-    el("div", {}, el("b", {}, me.nickname || t("nameless")), el("p", {}, t(key))),
+    picture(own(me, "face_url", me.face_url), me.nickname, "face large"),
+    el("div", {}, el("b", {}, own(me, "nickname", me.nickname) || t("nameless"), reviewTag(me, "nickname")), el("p", {}, t(key))),
     me.is_matchmaker && button(t("open_room"), () => app.startLive(), { kind: "main", key: "open" }),
     el(
       "div",

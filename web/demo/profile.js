@@ -3,6 +3,11 @@
 import { button, el, fill, picture, sheet, showToast } from "/demo/dom.js";
 import { t } from "/demo/words.js";
 
+/** What the user has proposed and others do not see yet, else what they see. */
+export const own = (me, field, shown) => me.in_review[field] || shown;
+/** Marks a value that is in review. */
+export const reviewTag = (me, field) => me.in_review[field] && el("span", { class: "tag" }, t("in_review"));
+
 const TYPES = "image/jpeg,image/png,image/webp";
 
 /** A picture that is also a file field named `label`; `file()` is the chosen one, if any. */
@@ -26,7 +31,7 @@ function dataUrl(file) {
 
 export function openProfile(app) {
   const { me, qlive } = app;
-  const face = pictureField(picture(me.face_url, me.nickname, "face large"), t("profile.face"));
+  const face = pictureField(picture(own(me, "face_url", me.face_url), me.nickname, "face large"), t("profile.face"));
   const height = el("input", { id: "height", type: "number", min: 100, max: 250, value: me.height || "" });
 
   async function save() {
@@ -38,33 +43,35 @@ export function openProfile(app) {
     showToast(t("profile.saved"));
   }
 
-  const dialog = formSheet("profile", face, "height", height, save);
+  const dialog = formSheet("profile", [face.node, reviewTag(me, "face_url")], "height", height, null, save);
 }
 
-export function openRoomInfo(page, app) {
+export async function openRoomInfo(page, app) {
   const { room, live_id } = page;
   const { qlive } = app;
-  const cover = pictureField(picture(room.room_image, room.room_name, "cover"), t("room_info.cover"));
-  const name = el("input", { id: "room-name", maxlength: 20, value: room.room_name, autocomplete: "off" });
+  const me = await app.refresh(); // what is in review may have been decided
+  const shown = own(me, "room_name", room.room_name);
+  const cover = pictureField(picture(own(me, "room_image", room.room_image), shown, "cover"), t("room_info.cover"));
+  const name = el("input", { id: "room-name", maxlength: 20, value: shown, autocomplete: "off" });
 
   async function save() {
     const text = name.value.trim();
-    if (text !== room.room_name) await qlive.updateRoom({ live_id, room_name: text || null });
+    if (text !== shown) await qlive.updateRoom({ live_id, room_name: text || null });
     if (cover.file()) await qlive.uploadCover(live_id, cover.file());
     dialog.close();
     showToast(t("profile.saved"));
   }
 
-  const dialog = formSheet("room_info", cover, "room-name", name, save);
+  const dialog = formSheet("room_info", [cover.node, reviewTag(me, "room_image")], "room-name", name, reviewTag(me, "room_name"), save);
 }
 
 /** Texts: `kind`, `kind`.file_says, `kind`.field. */
-function formSheet(kind, file, id, field, save) {
+function formSheet(kind, file, id, field, tag, save) {
   return sheet(
     t(kind),
     { kind: "profile" },
-    el("div", { class: "field" }, file.node, el("p", { class: "hint" }, t(`${kind}.file_says`))),
-    el("div", { class: "field" }, el("label", { for: id }, t(`${kind}.field`)), field),
+    el("div", { class: "field" }, file, el("p", { class: "hint" }, t(`${kind}.file_says`))),
+    el("div", { class: "field" }, el("label", { for: id }, t(`${kind}.field`), tag), field),
     el("div", { class: "buttons" }, button(t("profile.save"), save, { kind: "main" })),
   );
 }

@@ -2,6 +2,7 @@
 
 import { invitation } from "/sdk/qlive.js";
 import { button, el, fill, picture, renderIfChanged, sheet, showToast } from "/demo/dom.js";
+import { nameButton } from "/demo/person.js";
 import { t } from "/demo/words.js";
 
 const SEAT_BY_GENDER = { 1: "male", 2: "female" };
@@ -32,7 +33,7 @@ function queueRow(row, page, app) {
   ];
   return [
     picture(row.face_url, name, "face small"),
-    el("span", { class: "name" }, name, el("small", {}, t(`gender.${row.gender}`), " · ", t(row.invited ? "invited" : "waiting"))),
+    nameButton(page, row, name, el("small", {}, t(`gender.${row.gender}`), " · ", t(row.invited ? "invited" : "waiting"))),
     row.user_id === app.me.user_id ? el("span", { class: "tag" }, t("yourself")) : null,
     actions,
   ];
@@ -49,37 +50,52 @@ function inviteButton(row, params, qlive, seatTaken) {
   });
 }
 
-/** Dialog with the users in the room who are not on mic; the host can invite or remove them. */
+/** Dialog of the host: invites, removes or mutes users who are not on mic, mutes everybody, lets in again. */
 export async function openAudience(page, app) {
   const list = el("div", { class: "audience" }, el("p", { class: "empty" }, t("looking")));
   const dialog = sheet(t("audience_title"), {}, list);
   const { qlive } = app;
   const params = { live_id: page.live_id };
   const pages = await Promise.all([1, 2].map((gender) => qlive.getUsersInfo({ ...params, gender, page: 1 })));
+  const bans = await qlive.roomBans(params);
   const rows = pages.flatMap((people, n) => people.map((person) => ({ ...person, gender: n + 1 })));
+  const act = (call, more) => async () => {
+    await qlive[call]({ ...params, ...more });
+    dialog.close();
+  };
   const row = (person) => {
     const { user_id, nickname, gender } = person;
     const name = nickname || t("nameless");
     const isInvited = Boolean(invitation(page, user_id));
-    const invite = async () => {
-      await qlive.inviteMicro({ ...params, user_id });
-      dialog.close();
-    };
-    const putOut = async () => {
-      await qlive.putOut({ ...params, user_id, minutes: 1 });
-      dialog.close();
-    };
     const seatTaken = Boolean(page.room[SEAT_BY_GENDER[gender]]);
+    const isMuted = page.room.muted.some((each) => each.user_id === user_id);
+    const states = [t(`gender.${gender}`), t(person.state ? "waiting" : "watching"), isMuted && t("muted"), person.blocked && t("blocked")];
     return el(
       "li",
       {},
       picture(person.face_url, name, "face small"),
-      el("span", { class: "name" }, name, el("small", {}, t(`gender.${gender}`), " · ", t(person.state ? "waiting" : "watching"))),
-      button(isInvited ? t("invited") : seatTaken ? t("seat_full") : t("invite"), invite, { kind: "main small", disabled: isInvited || seatTaken, label: isInvited || seatTaken ? undefined : t("invite_name", { name }) }),
-      button(t("put_out"), putOut, { kind: "small danger", label: t("put_out_name", { name }) }),
+      nameButton(page, person, name, el("small", {}, states.filter(Boolean).join(" · "))),
+      button(isInvited ? t("invited") : seatTaken ? t("seat_full") : t("invite"), act("inviteMicro", { user_id }), { kind: "main small", disabled: isInvited || seatTaken || person.blocked, label: isInvited || seatTaken ? undefined : t("invite_name", { name }) }),
+      button(t("put_out"), act("putOut", { user_id, minutes: 1 }), { kind: "small danger", label: t("put_out_name", { name }) }),
     );
   };
-  fill(list, rows.length ? el("ul", {}, rows.map(row)) : el("p", { class: "empty" }, t("audience_empty")));
+  const on = !page.room.mute_all;
+  fill(
+    list,
+    rows.length ? el("ul", {}, rows.map(row)) : el("p", { class: "empty" }, t("audience_empty")),
+    bans.length > 0 && [el("h3", {}, t("bans")), el("ul", {}, bans.map((ban) => el("li", {}, banRow(ban, act))))],
+    el("div", { class: "buttons" }, button(t(on ? "mute_all" : "unmute_all"), act("muteAll", { on }))),
+  );
+}
+
+function banRow({ user_id, nickname, face_url, until, by_operator }, act) {
+  const name = nickname || t("nameless");
+  const time = new Date(until).toTimeString().slice(0, 5);
+  return [
+    picture(face_url, name, "face small"),
+    el("span", { class: "name" }, name, el("small", {}, t(by_operator ? "banned_by_operator" : "banned_until", { time }))),
+    !by_operator && button(t("let_in"), act("letIn", { user_id }), { kind: "small", label: t("let_in_name", { name }) }),
+  ];
 }
 
 /** Dialog of an invitation to the mic; if closed, it stays `open` until it is answered. */

@@ -2,6 +2,7 @@
 
 import { bar } from "/demo/bar.js";
 import { button, el, fill, picture, renderIfChanged, sheet, showToast } from "/demo/dom.js";
+import { ChatLine } from "/demo/chat_line.js";
 import { Feed } from "/demo/feed.js";
 import { animateGift } from "/demo/gift_animation.js";
 import { openGifts } from "/demo/gifts.js";
@@ -43,11 +44,12 @@ class RoomPage {
     this._seats = new Seats(this);
     this._queue = el("section", { class: "queue" });
     this._feed = new Feed();
+    this._chat = new ChatLine(this, (message) => this._feed.addMessage(message, this));
     this._actions = el("div", { class: "acts" });
     this._overlay = el("div", { class: "over", role: "alert" });
     this._invitation = new Invitation(this);
     const middle = el("div", { class: "middle" }, this._queue, this._feed.node);
-    this.node = el("div", { class: "room" }, this._head, this._status.node, this._seats.node, middle, this._actions, this._overlay);
+    this.node = el("div", { class: "room" }, this._head, this._status.node, this._seats.node, middle, this._chat.node, this._actions, this._overlay);
   }
 
   get app() {
@@ -70,6 +72,7 @@ class RoomPage {
     this._closed = true;
     this._socket.close();
     this._status.close();
+    this._chat.close();
     this._invitation.close();
     document.querySelector("dialog[open]")?.close();
   }
@@ -91,7 +94,9 @@ class RoomPage {
   _onConnection(status) {
     this._status.follow(status);
     if (status.phase === "resumed") this._feed.addReplayed(status.replayed);
-    if (status.phase === "live" || status.phase === "resumed") this._app.onReconnected();
+    const isOpen = status.phase === "live" || status.phase === "resumed";
+    if (isOpen) this._app.onReconnected();
+    if (isOpen) this._chat.join(this._socket);
     if (status.phase === "closed" && FINAL_CODES[status.code]) this.endReason = this.endReason || FINAL_CODES[status.code];
     this.draw();
   }
@@ -108,6 +113,7 @@ class RoomPage {
     this._overlay.hidden = !endReason;
     if (!room) return;
     this._seats.draw(room, this._app.me);
+    this._chat.draw();
     drawQueue(this._queue, this, this._app);
     this._invitation.draw(room);
     renderIfChanged(this._actions, [this.role, endReason, this._app.me.gender, this._invitation.open], () => this._renderActions());

@@ -1,6 +1,7 @@
 // The three video seats. There is no camera: an animated canvas, labelled as such, replaces the stream.
 
 import { button, el, renderIfChanged, safeImageUrl } from "/demo/dom.js";
+import { nameButton } from "/demo/person.js";
 import { t } from "/demo/words.js";
 
 const SEATS = ["owner", "male", "female"];
@@ -45,7 +46,7 @@ export class Seats {
       away && el("p", { class: "away" }, t(name === "owner" ? "host_away" : "guest_away")),
       isOwn && el("span", { class: "mine" }, t("on_mic_yourself")),
       role === "host" && name !== "owner" && button("×", takeOff, { kind: "round take-off", key: "off", label: t("take_off", { name: occupant.nickname }) }),
-      el("p", { class: "who" }, el("b", {}, t(`seat.${name}`)), el("span", {}, [occupant.nickname, occupant.age || null].filter(Boolean).join(" · "))),
+      el("div", { class: "who" }, nameButton(this._page, occupant, el("b", {}, t(`seat.${name}`)), el("span", {}, [occupant.nickname, occupant.age || null].filter(Boolean).join(" · ")))),
     ];
   }
 

@@ -78,6 +78,15 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
         await expect(host.dialog.root.locator("li")).to_have_count(2)
 
     await host.check_layout("audience", open_audience)
+    await host.dialog.dismiss()
+    person = host.room.queue.locator(".name")
+    await host.check_layout("person", person.click)
+
+    async def open_report() -> None:
+        await person.click()
+        await host.dialog.press(re.compile("^(举报|Report)$"))
+
+    await host.check_layout("report", open_report)
     room_info = re.compile("^(房间资料|Room)$")
     await host.check_layout("room-info", lambda: host.room.press(room_info))
     await host.dialog.dismiss()

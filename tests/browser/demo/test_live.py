@@ -175,6 +175,21 @@ async def _change_room(host: DemoWindow, man: DemoWindow) -> None:
     image = man.page.locator(".bar img")
     await expect(image).to_have_attribute("src", re.compile("^/sim/cos/pictures/cover/"))
 
+    name = host.page.get_by_label("房间名")
+    for title in ("违规的房间", "疑似违禁"):  # refused; in review, which others do not see
+        await host.room.press("房间资料")
+        await name.fill(title)
+        await host.dialog.press("保存")
+        if title == "违规的房间":
+            await expect(host.notice).to_have_text("这个名字或图片不能用，请换一个")
+            await host.dialog.dismiss()
+    await host.dialog.expect_closed()
+    await host.room.press("房间资料")
+    await expect(name).to_have_value("疑似违禁")
+    await expect(host.dialog.root.locator(".tag")).to_have_text("审核中")
+    await host.dialog.dismiss()
+    await expect(man.page.locator("h1")).to_have_text(ROOM)
+
 
 async def test_host_declines_invites_takes_off_the_mic_and_removes(demo: DemoBrowser) -> None:
     host, man, woman = await demo.start_live("man", "woman")
@@ -201,12 +216,57 @@ async def test_host_declines_invites_takes_off_the_mic_and_removes(demo: DemoBro
     await expect(man.room.seat("male")).to_contain_text("虚位以待")
     await expect(man.room.feed).to_contain_text(f"红娘请 {MAN} 下麦")
 
+    await _mute_report_and_block(host, man, woman)
+
     await host.room.press("观众")
     await host.dialog.press(f"请{MAN}离开一分钟")
     await expect(man.room.end_screen).to_contain_text("你被请出了直播间")
     await man.room.press("看看别的直播")
     await man.room_list.room(HOST).click()
     await expect(man.notice).to_contain_text("红娘把你请出了这个直播间")
+    await host.room.press("观众")
+    await host.dialog.press(f"让{MAN}回来")
+    await host.dialog.expect_closed()
+    await man.room_list.room(HOST).click()
+    await man.room.expect_connected()
+
+
+async def _mute_report_and_block(host: DemoWindow, man: DemoWindow, woman: DemoWindow) -> None:
+    for window in (host, man, woman):
+        await expect(window.room.chat_field).to_be_enabled()
+    await man.room.say("<b>晚上好")
+    for window in (host, man, woman):
+        await expect(window.room.feed).to_contain_text(f"{MAN}<b>晚上好")
+    await man.room.say("加微信吧")
+    await expect(man.notice).to_have_text("有不能发的词，没有发出去")
+
+    await host.room.press(f"对{MAN}操作")
+    await host.dialog.press("禁言 10 分钟")
+    await expect(host.notice).to_have_text("好了")
+    await expect(man.room.chat_field).to_be_disabled()
+    left = re.compile(r"红娘把你禁言了，还剩 (10:00|09:5\d)")
+    await expect(man.room.chat_field).to_have_attribute("placeholder", left)
+    await expect(woman.room.chat_field).to_be_enabled()
+    await host.room.press(f"对{MAN}操作")
+    await host.dialog.press("解除禁言")
+    await expect(man.room.chat_field).to_be_enabled()
+    for action, is_on in (("全员禁言", False), ("解除全员禁言", True)):
+        await host.room.press("观众")
+        await host.dialog.press(action)
+        await expect(woman.room.chat_field).to_be_enabled(enabled=is_on)
+        await expect(host.room.chat_field).to_be_enabled()
+
+    await woman.room.press(f"对{MAN}操作")
+    await woman.dialog.press("举报")
+    await woman.dialog.choose("诈骗")
+    await woman.dialog.press("提交")
+    await expect(woman.notice).to_have_text("已收到举报，谢谢")
+    await woman.room.press(f"对{MAN}操作")
+    await woman.dialog.press("拉黑")
+    await expect(woman.notice).to_have_text("好了")
+    await woman.room.press(f"对{MAN}操作")
+    await woman.dialog.press("取消拉黑")
+    await woman.dialog.expect_closed()
 
 
 async def test_user_is_connected_in_the_latest_window_until_a_logout_elsewhere(

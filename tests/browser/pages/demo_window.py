@@ -117,6 +117,7 @@ class DemoRoomPage(DemoPart):
         self.feed = page.get_by_role("log")
         """The list of events."""
         self.queue = page.locator(".queue")
+        self.chat_field = page.locator(".say input")
         self.end_screen = page.locator(".over")
         """The page that covers the room after it was closed for this user."""
 
@@ -132,6 +133,10 @@ class DemoRoomPage(DemoPart):
 
     async def invite(self, name: str) -> None:
         await self.press(f"邀请{name}上麦")
+
+    async def say(self, text: str) -> None:
+        await self.chat_field.fill(text)
+        await self.chat_field.press("Enter")
 
     async def record_flying_gifts(self, *, motion: bool = True) -> None:
         """Counts gift animations from now on; `motion` allows them in this window."""

@@ -1,0 +1,61 @@
+// The sheet of another user: the host mutes, everybody reports and blocks.
+
+import { button, el, picture, radioGroup, sheet, showToast } from "/demo/dom.js";
+import { t } from "/demo/words.js";
+
+const REASONS = ["sexual", "abuse", "fraud", "minor", "advert", "other"];
+
+/** A user's name, which opens the sheet; of the own user it is text. */
+export function nameButton(page, person, ...content) {
+  if (person.user_id === page.app.me.user_id) return el("span", { class: "name" }, content);
+  const label = t("person.open", { name: person.nickname || t("nameless") });
+  return button(content, () => openPerson(page, person), { kind: "name", key: `person-${person.user_id}`, label });
+}
+
+async function openPerson(page, person) {
+  const { live_id, role, room } = page;
+  const { user_id } = person;
+  const { qlive } = page.app;
+  const name = person.nickname || t("nameless");
+  const isBlocked = (await qlive.blocks()).some((row) => row.user_id === user_id);
+  const isMuted = room.muted.some((row) => row.user_id === user_id);
+  const action = (key, call, params) => {
+    const act = async () => {
+      await qlive[call]({ user_id, ...params });
+      dialog.close();
+      showToast(t("done"));
+    };
+    return button(t(`person.${key}`), act);
+  };
+  const muteButton = isMuted ? action("unmute", "mute", { live_id, minutes: 0 }) : action("mute", "mute", { live_id, minutes: 10 });
+  const dialog = sheet(
+    name,
+    { kind: "person" },
+    picture(person.face_url, name, "face large"),
+    el(
+      "div",
+      { class: "buttons" },
+      role === "host" && muteButton,
+      action(isBlocked ? "unblock" : "block", "block", { blocked: !isBlocked }),
+      button(t("report"), () => openReport(page, user_id, name), { kind: "danger" }),
+    ),
+  );
+}
+
+function openReport({ app, live_id }, user_id, name) {
+  let reason = REASONS[0];
+  const choose = (_, value) => () => (reason = value);
+  const text = el("textarea", { id: "report-text", maxlength: 500, rows: 3 });
+  const send = async () => {
+    await app.qlive.report({ user_id, live_id, reason, text: text.value.trim() });
+    dialog.close();
+    showToast(t("report.done"));
+  };
+  const dialog = sheet(
+    t("report.title", { name }),
+    { kind: "report" },
+    radioGroup(t("report.reason"), "reason", REASONS, (value) => el("span", {}, t(`report.${value}`)), choose),
+    el("div", { class: "field" }, el("label", { for: "report-text" }, t("report.text")), text),
+    el("div", { class: "buttons" }, button(t("report.send"), send, { kind: "main" })),
+  );
+}
