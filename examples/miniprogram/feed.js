@@ -5,12 +5,13 @@ const { t, say } = require("./words.js");
 /** {kind, text, image} of a frame, or null if it is not shown. */
 function lineOf({ type, data }) {
   if (type === "snapshot") return { kind: "note", text: t.feed_welcome };
-  if (!(`feed_${type}` in t)) return null;
+  if (!(`feed_${type}` in t) && type !== "mute_all") return null;
   if (type === "gift") {
     const values = { from: data.from.nickname, to: data.to.nickname, gift: data.gift.name, n: data.num };
     return { kind: "gift", text: say("feed_gift", values), image: data.gift.image };
   }
-  return { kind: "event", text: say(`feed_${type}`, { name: data.nickname || t.nameless }) };
+  const key = type === "mute_all" ? `feed_mute_all_${data.mute_all}` : `feed_${type}_${data.reason}`;
+  return { kind: "event", text: say(key in t ? key : `feed_${type}`, { name: data.nickname || t.nameless }) };
 }
 
 module.exports = { lineOf };

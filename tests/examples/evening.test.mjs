@@ -129,6 +129,33 @@ test("three users complete the evening", async () => {
   await woman.fire("main--say", "confirm", { value: "大家晚上好" });
   for (const user of [host, man, woman]) await user.sees("秀英：大家晚上好");
 
+  // The host mutes a user, and everybody; a user reports and blocks another.
+  await host.set({ choices: ["禁言 10 分钟", "解除禁言"] });
+  await host.tap("秀英：");
+  await woman.attribute("main--say", "placeholder", /红娘把你禁言了，还剩 (10:00|9:5\d)/);
+  await host.tap("秀英：");
+  await woman.attribute("main--say", "placeholder", /说点什么/);
+  for (const [action, placeholder] of [["全员禁言", /全员禁言/], ["解除全员禁言", /说点什么/]]) {
+    await host.tap("观众");
+    await host.tap(action);
+    await man.attribute("main--say", "placeholder", placeholder);
+    await host.attribute("main--say", "placeholder", /说点什么/);
+  }
+  await woman.set({ choices: ["举报", "诈骗", "拉黑", "取消拉黑"], answer: "要我转账" });
+  for (let n = 1; n <= 3; n++) {
+    await woman.fire("seat--who", "tap"); // of the host
+    await woman.hears("好了", n);
+  }
+
+  // A name in review is shown to the host alone.
+  await host.set({ answer: "疑似的房间" });
+  await host.tap("改名");
+  await host.sees("疑似的房间 审核中");
+  await host.set({ answer: "违规的房间" });
+  await host.tap("改名");
+  await host.hears("这个名字或图片不能用");
+  await woman.sees("周五相亲");
+
   // A gift without gold leads to the recharge.
   await woman.tap("送礼");
   await woman.tap("钻戒");
@@ -168,6 +195,8 @@ test("three users complete the evening", async () => {
   await host.tap("观众");
   await host.tap("请出"); // men come first
   await man.sees("你被请出了直播间");
+  await host.tap("观众");
+  await host.tap("放行");
 
   await host.tap("结束直播");
   await woman.sees("直播已结束");

@@ -15,7 +15,7 @@ const appRequire = createRequire(join(folder, "app.js"));
 const { window } = require("linkedom").parseHTML("<!doctype html><html><head></head><body></body></html>");
 const { document } = window;
 const phone = {
-  ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", permitted: true, isDown: false, isSlow: false },
+  ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false },
   ...{ sockets: new Set(), toasts: [], open },
 };
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });
@@ -109,7 +109,7 @@ const commands = {
   sees: (text) => until(text, () => document.body.textContent.includes(text)),
   lacks: (name) => until(`end of ${name}`, () => !find(name)),
   misses: (text) => until(`end of ${text}`, () => !document.body.textContent.includes(text)),
-  hears: (text) => until(`toast ${text}`, () => phone.toasts.some((toast) => toast.includes(text))),
+  hears: (text, times = 1) => until(`toast ${text}`, () => phone.toasts.filter((toast) => toast.includes(text)).length >= times),
   /** The value of a native component's attribute, such as `src`, once it matches. */
   attribute(name, attribute, pattern) {
     const value = (node) => node.__wxElement._vt.attrs.find((attr) => attr.name === attribute)?.value || "";

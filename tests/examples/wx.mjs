@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 const require = createRequire(new URL("../../examples/miniprogram/", import.meta.url));
 const WebSocket = require("ws");
 
-/** `phone`: {as, platform, version, picture, answer, permitted, isDown, isSlow, sockets, toasts, open} */
+/** `phone`: {as, platform, version, picture, answer, choices, permitted, isDown, isSlow, sockets, toasts, open} */
 export function wxOf(phone) {
   const stored = new Map();
   const listeners = { appShow: new Set(), network: new Set() };
@@ -82,6 +82,7 @@ export function wxOf(phone) {
     chooseMedia: ({ success }) => later(success, { tempFiles: [{ tempFilePath: phone.picture }] }),
     authorize: ({ success, fail }) => later(phone.permitted ? success : fail, {}),
     showModal: ({ success }) => later(success, { confirm: true, content: phone.answer }),
+    showActionSheet: ({ itemList, success }) => later(success, { tapIndex: itemList.indexOf(phone.choices.shift()) }),
     showToast: ({ title }) => phone.toasts.push(title),
     navigateTo: ({ url }) => phone.open(url),
     switchTab: ({ url }) => phone.open(url, true),

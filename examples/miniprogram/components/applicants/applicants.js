@@ -1,11 +1,11 @@
-// The mic queue; the host invites and declines here, and opens the list of viewers.
+// The mic queue; the host invites and declines here, and opens the list of viewers and of those removed.
 
 const qlive = require("../../qlive.js");
 const { t, tell } = require("../../words.js");
 
 Component({
-  properties: { liveId: Number, rows: Array, host: Boolean },
-  data: { t, audience: null },
+  properties: { liveId: Number, rows: Array, host: Boolean, mutedAll: Boolean },
+  data: { t, audience: null, bans: [] },
 
   methods: {
     async toggleAudience() {
@@ -14,7 +14,8 @@ Component({
       try {
         const pages = [1, 2].map((gender) => qlive.getUsersInfo({ live_id, gender, page: 1 }));
         const people = (await Promise.all(pages)).flat();
-        this.setData({ audience: people.filter(({ state }) => state === 0) }); // others have applied
+        const bans = await qlive.roomBans({ live_id });
+        this.setData({ audience: people.filter(({ state }) => state === 0), bans }); // others have applied
       } catch (error) {
         tell(error);
       }
@@ -30,6 +31,19 @@ Component({
 
     putOut(event) {
       return this.act("putOut", event);
+    },
+
+    letIn(event) {
+      return this.act("letIn", event);
+    },
+
+    async muteAll() {
+      await qlive.muteAll({ live_id: this.data.liveId, on: !this.data.mutedAll }).catch(tell);
+      this.setData({ audience: null });
+    },
+
+    openPerson({ currentTarget }) {
+      this.triggerEvent("person", { user_id: currentTarget.dataset.id }, { bubbles: true, composed: true });
     },
 
     async act(call, { currentTarget }) {

@@ -101,6 +101,11 @@ Component({
       this.onState({ detail: { code: errCode } });
     },
 
+    openPerson() {
+      const { occupant } = this.data;
+      if (occupant) this.triggerEvent("person", { user_id: occupant.user_id }, { bubbles: true, composed: true });
+    },
+
     takeOff() {
       const { liveId: live_id, occupant } = this.data;
       return qlive.leaveMicro({ live_id, user_id: occupant.user_id }).catch(tell);

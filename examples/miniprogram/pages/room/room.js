@@ -1,9 +1,10 @@
 // A room: three seats, the mic queue, the feed with gifts and chat. The SDK keeps its state.
 
-const { invitation } = require("qlive-miniprogram");
+const { invitation, mutedUntil } = require("qlive-miniprogram");
 const account = require("../../account.js");
 const chat = require("../../chat.js");
 const feed = require("../../feed.js");
+const { openPerson } = require("../../person.js");
 const qlive = require("../../qlive.js");
 const { t, errorText, say, tell, toast } = require("../../words.js");
 
@@ -17,7 +18,7 @@ const MOST_LINES = 80;
 let leaving = Promise.resolve(); // a room that is entered again at once is entered after it was left
 
 Component({
-  data: { t, seats: SEATS, liveId: 0, room: null, role: "", line: t.line_connecting, over: "", lines: [], joined: false },
+  data: { t, seats: SEATS, liveId: 0, room: null, role: "", line: t.line_connecting, over: "", lines: [], joined: false, muted: "", review: "" },
 
   methods: {
     async onLoad({ live_id }) {
@@ -36,6 +37,7 @@ Component({
       wx.setKeepScreenOn({ keepScreenOn: false });
       clearTimeout(this.notice);
       clearInterval(this.countdown);
+      clearTimeout(this.muteTimer);
       this.socket.close();
       if (this.chatOff) this.chatOff();
       if (!over && role !== "owner") this.leave();
@@ -76,9 +78,11 @@ Component({
       const people = say("people_in", { n: room.audience_count });
       const others = SEATS.filter((seat) => room[seat] && role !== seat).map((seat) => ({ seat, ...room[seat] }));
       this.setData({ room, role, people, others });
+      this.showMute(mutedUntil({ room }, qlive.userId));
+      if (role === "owner" && ["snapshot", "room_info"].includes(frame.type)) this.showReview();
       this.showInvitation(invitation({ room }, qlive.userId), room);
       if (frame.type === "gift") this.setData({ gift: frame.data });
-      if (frame.type === "live_end") this.setData({ over: "ended" });
+      if (frame.type === "live_end") this.setData({ over: "ended", why: frame.data.reason === "moderation" ? t.over_moderation : "" });
       const line = feed.lineOf(frame);
       const isWelcomeAgain = frame.type === "snapshot" && this.data.lines.length;
       if (line && !isWelcomeAgain) this.addLine(line);
@@ -117,6 +121,22 @@ Component({
       this.setData({ invited: say("invited_says", { name: room.owner.nickname }), giving: false });
     },
 
+    /** Counts down the time for which the host has muted the user. */
+    showMute(until) {
+      clearTimeout(this.muteTimer);
+      const left = Math.ceil((until - Date.now()) / 1000);
+      const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+      this.setData({ muted: left === Infinity ? t.refused_muted_all : left > 0 ? say("muted_for", { time }) : "" });
+      if (left > 0 && left < Infinity) this.muteTimer = setTimeout(() => this.showMute(until), 1000);
+    },
+
+    /** The host sees what others do not see yet. */
+    async showReview() {
+      const { in_review } = await account.refresh();
+      const values = [in_review.room_name, in_review.room_image && t.cover_picture].filter(Boolean);
+      this.setData({ review: values.length ? `${values.join("、")} ${t.in_review}` : "" });
+    },
+
     addLine(line) {
       const id = (this.lineId = (this.lineId || 0) + 1);
       const lines = this.data.lines.concat([{ ...line, id }]).slice(-MOST_LINES);
@@ -136,7 +156,7 @@ Component({
 
     followChat() {
       const off = [
-        chat.on("message", ({ nickname, text }) => this.addLine({ kind: "chat", name: nickname, text })),
+        chat.on("message", ({ from, nickname, text }) => this.addLine({ kind: "chat", user_id: from, name: nickname, text })),
         chat.on("connection", ({ joined }) => this.setData({ joined })),
       ];
       return () => {
@@ -167,13 +187,17 @@ Component({
 
     rename() {
       const rename = ({ confirm, content }) =>
-        confirm && qlive.updateRoom({ live_id: this.live_id, room_name: content }).catch(tell);
+        confirm && qlive.updateRoom({ live_id: this.live_id, room_name: content }).then(() => this.showReview()).catch(tell);
       wx.showModal({ title: t.room_name, content: this.data.room.room_name, editable: true, success: rename });
     },
 
     changeCover() {
-      const upload = ({ tempFiles }) => qlive.uploadCover(this.live_id, tempFiles[0].tempFilePath).then(() => toast(t.saved), tell);
+      const upload = ({ tempFiles }) => qlive.uploadCover(this.live_id, tempFiles[0].tempFilePath).then(() => toast(t.saved)).then(() => this.showReview()).catch(tell);
       wx.chooseMedia({ count: 1, mediaType: ["image"], sizeType: ["compressed"], success: upload });
+    },
+
+    openPerson({ detail: { user_id } }) {
+      if (user_id !== qlive.userId) return openPerson({ live_id: this.live_id, user_id, room: this.data.room }).catch(tell);
     },
 
     openGifts() {

@@ -1,0 +1,41 @@
+// What a user can do about another user: the host mutes, everybody reports and blocks.
+
+const qlive = require("./qlive.js");
+const { t, toast } = require("./words.js");
+
+const REASONS = ["sexual", "abuse", "fraud", "minor", "advert", "other"];
+const MUTE_MINUTES = 10;
+
+/** Asks what to do; only a host can mute. */
+async function openPerson({ live_id, user_id, room }) {
+  const isBlocked = (await qlive.blocks()).some((row) => row.user_id === user_id);
+  const isMuted = room.muted.some((row) => row.user_id === user_id);
+  const actions = [
+    [isBlocked ? t.unblock : t.block, () => qlive.block({ user_id, blocked: !isBlocked })],
+    [t.report, () => report(live_id, user_id)],
+  ];
+  if (room.owner.user_id === qlive.userId) {
+    const minutes = isMuted ? 0 : MUTE_MINUTES;
+    actions.unshift([isMuted ? t.unmute : t.mute, () => qlive.mute({ live_id, user_id, minutes })]);
+  }
+  const chosen = await choose(actions.map(([name]) => name));
+  if (chosen !== null && (await actions[chosen][1]())) toast(t.done);
+}
+
+/** Resolves with null if the user changes their mind. */
+async function report(live_id, user_id) {
+  const n = await choose(REASONS.map((reason) => t[`reason_${reason}`]));
+  if (n === null) return null;
+  const { confirm, content } = await new Promise((success) => {
+    wx.showModal({ title: t.report, placeholderText: t.report_text, editable: true, success });
+  });
+  return confirm ? qlive.report({ live_id, user_id, reason: REASONS[n], text: content || "" }) : null;
+}
+
+function choose(itemList) {
+  return new Promise((resolve) => {
+    wx.showActionSheet({ itemList, success: ({ tapIndex }) => resolve(tapIndex), fail: () => resolve(null) });
+  });
+}
+
+module.exports = { openPerson };
