@@ -211,6 +211,8 @@ test("three users complete the evening", async () => {
 
   await woman.set({ platform: "ios", version: "8.0.67" }); // without virtual payment
   await woman.open("/pages/me/me", true);
+  await woman.submit({ nickname: "疑似的秀英" });
+  await woman.sees("审核中");
   await woman.tap("金币余额");
   await woman.sees("请更新微信和 iOS 后充值");
   await woman.set({ version: "8.0.70" });
