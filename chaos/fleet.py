@@ -76,6 +76,8 @@ class Fleet:
             for n, port in enumerate(server_ports)
         ]
         self.ops_token = self.database = ""
+        self.settings = Settings()
+        """Once started, with the secrets of the servers."""
         self._extra = extra
         self._proxied = proxied
         self._tencent: SharedTencent | None = None
@@ -108,6 +110,7 @@ class Fleet:
         settings, dev = await asyncio.to_thread(
             fill_in_secrets, Settings(), self.folder / "dev-secrets.json"
         )
+        self.settings = settings
         self._tencent = SharedTencent(settings, dev, self.nodes[0].address)
         self.database = settings.mongodb.database
         for proxy in self.proxies:

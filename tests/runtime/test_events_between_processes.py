@@ -151,7 +151,7 @@ async def check_a_mute_a_block_and_a_forbidden_stream_reach_the_other_process(
     room, group_id = {"live_id": host.live_id}, await group_of(guest)
 
     async def answers() -> tuple[int, str, str]:
-        sender, client = CallbackSender(pair.apis[1], pair.servers[1]), pair.on_second(guest)
+        sender, client = CallbackSender(pair.apis[1], pair.settings), pair.on_second(guest)
         message = (await sender.im(proposed(guest.id, GroupId=group_id))).ok()
         profile = await client.get("qlive_user/get_userinfo/", user_id=host.id)
         seat = await client.post("qlive_room/accept_micro/", **room)

@@ -6,17 +6,16 @@ import time
 from typing import Any
 from urllib.parse import urlencode
 
-from runtime.process import ServerProcess
-from tests.support.api import ApiFixture
-from tests.support.client import BASE, Reply
+from config.settings import Settings
+from tests.support.client import BASE, Api, Reply
 
 
 class CallbackSender:
-    """Sends callbacks signed with the configured keys."""
+    """Sends callbacks signed with the keys of the settings."""
 
-    def __init__(self, api: ApiFixture, server: ServerProcess) -> None:
+    def __init__(self, api: Api, settings: Settings) -> None:
         self.api = api
-        self.settings = server.settings
+        self.settings = settings
 
     async def im(self, content: Any, **query: str) -> Reply:
         """Send an IM callback signed now; `query` replaces parameters."""

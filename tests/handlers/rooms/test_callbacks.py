@@ -35,7 +35,7 @@ def presence(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncMoc
 def callbacks(api: ApiFixture, server: ServerProcess) -> CallbackSender:
     """All refused callbacks are stored, not only a few of an address in a minute."""
     server.context.refused_callback_limit = TokenBuckets(Rate(0, 0))
-    return CallbackSender(api, server)
+    return CallbackSender(api, server.settings)
 
 
 @pytest.fixture
