@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ RUNS, STEPS = (60, 120) if LONG_PROFILE else (3, 40)
 
 def picture(words: str) -> str:
     return f"https://pictures.example.com/{words}.jpg"
+
+
+PROPOSED = ("Annie", picture("a"), "Annie's", picture("b"))
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ async def test_without_an_answer_a_text_is_hidden_and_tried_again(
         assert (await moderation.latest(anna.id)).state == "review"
 
 
-async def test_nobody_waits_longer_than_two_seconds_and_the_queue_drains_by_itself(
+async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_operator(
     api: ApiFixture,
     moderation: ModerationFixture,
     anna: ApiClient,
@@ -121,23 +125,32 @@ async def test_nobody_waits_longer_than_two_seconds_and_the_queue_drains_by_itse
 ) -> None:
     assert texts.CHECK_SECONDS <= 2
     timeouts = recorded_timeouts(monkeypatch, texts)
+    before, values = await moderation.shown(anna.id), dict(zip(KINDS, PROPOSED, strict=True))
     await api.outage("content", seconds=600)
     change = asyncio.create_task(moderation.change(anna.id, nickname="Annie"))
     await until(lambda: timeouts)
     timeouts[0].reschedule(0)
     assert (await change).nickname == "anna"
     await api.outage("content", status=500)
-    assert (await moderation.change(anna.id, room_name="Annie's")).nickname == "anna"
+    await moderation.change(anna.id, **{FIELD[kind]: values[kind] for kind in KINDS})
     with pytest.raises(ContentRefused):
         await moderation.change(anna.id, nickname="约 炮")
-    assert await moderation.step() == 2
-    assert (await moderation.shown(anna.id))["nickname"] == "anna"
-    assert (await moderation.service.in_review(anna.id)).keys() == {"nickname", "room_name"}
+    waited = timedelta()
+    while waited < timedelta(minutes=10):
+        items = (await moderation.items.open_of(anna.id)).values()
+        assert {item.state for item in items} == {"unchecked"}
+        waited += min(item.due_at for item in items if item.due_at) - datetime.now(UTC)
+        assert await moderation.step() == len(KINDS)
+        assert await moderation.shown(anna.id) == before
+    assert len(await moderation.service.in_review(anna.id)) == len(KINDS)
     await api.outage("content")
-    assert await moderation.step() == 2
-    shown = await moderation.shown(anna.id)
-    assert (shown["nickname"], shown["room_name"]) == ("Annie", "Annie's")
+    moderation.resume_job()
+    await until(lambda: shows(moderation, anna, values))
     assert await moderation.service.in_review(anna.id) == {}
+
+
+async def shows(moderation: ModerationFixture, user: ApiClient, values: dict[str, str]) -> bool:
+    return await moderation.shown(user.id) == values
 
 
 # ---- pictures
