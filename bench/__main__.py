@@ -18,12 +18,13 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import before_send
 from bench.calls import case as calls
 from bench.calls.measure import compile_load
 from bench.compare import Comparison
@@ -57,8 +58,12 @@ CASES: dict[str, RunCase] = {
     "reads": calls.reads,
     "changes": calls.changes,
     "gifts": calls.gifts,
+    "checks": calls.checks,
+    "before_send": before_send.run,
     "joins": _joins,
 }
+COMPARED = ("fanout", "reads", "changes", "gifts", "joins")
+"""Cases that another checkout can be compared in."""
 
 
 async def measure(names: list[str], scale: Scale) -> None:
@@ -96,12 +101,12 @@ async def _mongodb() -> AsyncIterator[tuple[str, Path]]:
         shutil.rmtree(folder)
 
 
-def unavailable_reason(names: list[str]) -> str | None:
+def unavailable_reason(names: list[str], known: Collection[str]) -> str | None:
     """The reason why these cases cannot run on this machine, or None."""
     if sys.platform != "linux":
         return "The benchmarks run on Linux only: they read /proc."
-    if unknown := [name for name in names if name not in CASES]:
-        return f"No such case: {', '.join(unknown)}. The cases are {', '.join(CASES)}."
+    if unknown := [name for name in names if name not in known]:
+        return f"No such case: {', '.join(unknown)}. The cases are {', '.join(known)}."
     if not shutil.which("redis-server"):
         return "redis-server is not installed; run `make setup`."
     if not shutil.which("cc"):
@@ -147,8 +152,9 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     scale = QUICK if args.quick else Scale()
     compares = args.names[:1] == ["compare"] and len(args.names) == 2
-    names = (args.only if compares else args.names) or list(CASES)
-    if reason := unavailable_reason(names):
+    known = COMPARED if compares else (*CASES,)
+    names = (args.only if compares else args.names) or [*known]
+    if reason := unavailable_reason(names, known):
         print(reason, file=sys.stderr)
         return 2
     _raise_file_limit()

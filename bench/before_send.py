@@ -1,33 +1,41 @@
 """How fast IM is answered before it sends a message, at a fixed rate.
 
-    python -m bench.before_send [--rate 500] [--seconds 20] [--rooms 50]
-
 A message is due at its time, whether or not those before it have been answered, and its latency
 counts from then. Half of the messages are to rooms, 1 in 20 senders is muted.
 """
 
-import argparse
 import asyncio
 import hashlib
 import json
 import os
 import random
-import shutil
 import statistics
 import time
 from pathlib import Path
 from urllib.parse import urlencode
 
+from bench.peers import Peers
+from bench.report import BenchmarkReport
+from bench.scale import Scale
 from bench.server_process import server_process
 from config.settings import Settings
-from devtools.embedded_mongod import EmbeddedMongod
 from rooms.members import GracePolicy, Person
 from storage.database import Database
 from storage.stores import Stores
 from tests.support.ports import free_port
 
 TOKEN, APP, CONNECTIONS = "bench-token", 1400000000, 64
-FOLDER = Path(".bench-before-send").absolute()
+RATE, ROOMS = 500, 50
+ANSWER_SECONDS = 10.0
+MUTED = 10101
+"""The code that IM passes on to a muted sender."""
+SETTINGS = {
+    "QLIVE_IM__CALLBACK_TOKEN": TOKEN,
+    "QLIVE_IM__SDK_APP_ID": str(APP),
+    "QLIVE_IM__USER_MESSAGES": "0",
+}
+Results = list[tuple[float, int]]
+"""Seconds until each answer, and its ErrorCode."""
 
 
 async def create_rooms(uri: str, name: str, number: int) -> list[str]:
@@ -87,7 +95,7 @@ def request_of(groups: list[str], port: int) -> bytes:
 
 
 async def send_messages(
-    port: int, due: "asyncio.Queue[float]", groups: list[str], results: list[tuple[float, int]]
+    port: int, due: "asyncio.Queue[float]", groups: list[str], results: Results
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while True:
@@ -105,48 +113,43 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def run(rate: int, seconds: float, rooms: int) -> None:
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    mongod = EmbeddedMongod(FOLDER / "mongod")
-    try:
-        uri, port = await mongod.start(), free_port()
-        groups = await create_rooms(uri, "before_send", rooms)
-        settings = {
-            "QLIVE_IM__CALLBACK_TOKEN": TOKEN,
-            "QLIVE_IM__SDK_APP_ID": str(APP),
-            "QLIVE_IM__USER_MESSAGES": "0",
-        }
-        async with server_process(uri, "before_send", FOLDER, port, settings) as process:
-            due: asyncio.Queue[float] = asyncio.Queue()
-            results: list[tuple[float, int]] = []
-            senders = [
-                asyncio.create_task(send_messages(port, due, groups, results))
-                for _ in range(CONNECTIONS)
-            ]
-            started, before = time.perf_counter(), cpu_seconds(process.pid)
-            for n in range(int(rate * seconds)):
-                at = started + n / rate
-                await asyncio.sleep(max(0.0, at - time.perf_counter()))
-                due.put_nowait(at)
-            await asyncio.sleep(2)
-            used = cpu_seconds(process.pid) - before
-            for sender in senders:
-                sender.cancel()
-        times = sorted(1000 * latency for latency, _ in results[rate:])  # the first second warms up
-        refused = sum(code != 0 for _, code in results)
-        p99, cpu = times[int(0.99 * len(times))], 1000 * used / len(results)
-        print(f"{len(results)} of {int(rate * seconds)} answered at {rate}/s, {refused} refused")
-        print(f"median {statistics.median(times):.1f} ms, p99 {p99:.1f}, longest {times[-1]:.1f}")
-        print(f"{cpu:.2f} ms of the server's CPU each")
-    finally:
-        await mongod.stop()
-        shutil.rmtree(FOLDER)
+async def _send_at_rate(port: int, groups: list[str], seconds: float) -> Results:
+    due: asyncio.Queue[float] = asyncio.Queue()
+    results: Results = []
+    senders = [
+        asyncio.create_task(send_messages(port, due, groups, results)) for _ in range(CONNECTIONS)
+    ]
+    started, messages = time.perf_counter(), int(RATE * seconds)
+    for n in range(messages):
+        at = started + n / RATE
+        await asyncio.sleep(max(0.0, at - time.perf_counter()))
+        due.put_nowait(at)
+    async with asyncio.timeout(ANSWER_SECONDS):
+        while len(results) < messages:
+            await asyncio.sleep(0.05)
+    for sender in senders:
+        sender.cancel()
+    return results
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--rooms", type=int, default=50)
-    asyncio.run(run(**vars(parser.parse_args())))
+async def run(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale) -> None:
+    report.section(
+        "Messages of users",
+        f"IM asks before it sends each of {RATE} messages a second to {ROOMS} rooms with 50 muted "
+        f"users; 1 of 20 senders is muted. {scale.runs} runs of {scale.message_seconds:g} s.",
+    )
+    port, groups = free_port(), await create_rooms(uri, "bench_before_send", ROOMS)
+    figures: list[tuple[float, float, float]] = []
+    async with server_process(uri, "bench_before_send", folder, port, SETTINGS) as process:
+        await _send_at_rate(port, groups, scale.warm_up_seconds)
+        for _ in range(scale.runs):
+            before = cpu_seconds(process.pid)
+            results = await _send_at_rate(port, groups, scale.message_seconds)
+            assert {code for _, code in results} == {0, MUTED}
+            cpu = 1000 * (cpu_seconds(process.pid) - before) / len(results)
+            times = sorted(1000 * latency for latency, _ in results)
+            figures.append((statistics.median(times), times[int(0.99 * len(times))], cpu))
+    p50, p99, cpu_each = zip(*figures, strict=True)
+    report.spread_table(
+        [("p50 [ms]", p50, 1), ("p99 [ms]", p99, 1), ("CPU of the server each [ms]", cpu_each, 2)]
+    )

@@ -17,6 +17,7 @@ from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
 from storage.jobs.outbox import OutboxStore
+from storage.moderation.blocks import UserBlockStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 
@@ -75,6 +76,15 @@ async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) ->
     )
     await client.close()
     return tokens
+
+
+async def block_users(uri: str, database_name: str) -> None:
+    """Let every user block another one, who takes no part."""
+    database = Database(uri, database_name, [])
+    store = UserBlockStore(database)
+    for row in await database.collection("users").find({}, {"_id": 1}).to_list():
+        await store.put(row["_id"], "89999999")
+    await database.close()
 
 
 async def disconnect_members(uri: str, database_name: str) -> None:

@@ -11,6 +11,8 @@ class Scale:
     seconds: float = 1.5
     """Length of a run of requests."""
     warm_up_seconds: float = 1.0
+    message_seconds: float = 6.0
+    """Length of a run of messages, whose rate is fixed."""
     sockets: tuple[int, ...] = (1_000, 10_000)
     """Sockets of the room that events are sent to."""
     opened: int = 4_000
@@ -20,4 +22,4 @@ class Scale:
     storms: int = 2
 
 
-QUICK = Scale(1, 1.0, 0.5, (100,), 200, 300, 1)
+QUICK = Scale(1, 1.0, 0.5, 1.0, (100,), 200, 300, 1)

@@ -25,6 +25,9 @@ from bench.scale import Scale
 
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
 THIS = Checkout()
+CHECKED = ("nickname", "room_name", "face", "cover")
+CHECKS_ON = {**dict.fromkeys(CHECKED, "hide_until_checked"), "risk_rank": "on"}
+CHECKS_OFF = {**dict.fromkeys(CHECKED, "off"), "risk_rank": "off"}
 HEADER = ("", "responses per second", "p50 [ms]", "p99 [ms]")
 
 
@@ -73,6 +76,27 @@ async def gifts(
 ) -> None:
     report.section("Gifts", f"{CONNECTIONS} users in one room send gifts to its host.")
     await _measure_all(report, "gifts", GIFT_CASES, uri, folder, scale)
+
+
+async def checks(
+    report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale
+) -> None:
+    report.section(
+        "Checks of content and users",
+        "Changes and gifts with every check of `moderation` on and users who have all blocked "
+        "somebody, relative to a server with every check off and without blocks.",
+    )
+    sides = {
+        "with": Side("qlive", settings={"moderation": CHECKS_ON}, fixture="block_users"),
+        "without": Side("qlive", settings={"moderation": CHECKS_OFF}),
+    }
+    measurement, rows = LoadMeasurement(compile_load(folder), uri, folder, scale), []
+    for case in [*CHANGE_CASES, *GIFT_CASES]:
+        with report.timed(f"checks: {case.title}"):
+            runs = await measurement.measure(case._replace(one_by_one=False), sides)
+        rates = [runs[side]["rate"] for side in sides]
+        rows.append((case.title, *map(spread, rates), spread(ratios(*rates), 2)))
+    report.table(["responses per second", *sides, "ratio"], rows)
 
 
 async def _measure_all(

@@ -75,6 +75,8 @@ class LoadMeasurement(NamedTuple):
             databases[name] = f"bench_{case.title.replace(' ', '_')}_{number}"
             create = side.checkout.create_guests
             guests[name] = await create(self.uri, databases[name], case.rooms, case.connections)
+            if side.fixture:
+                await side.checkout.call_fixture(side.fixture, self.uri, databases[name])
         loads = [(name, name, case.connections) for name in sides]
         loads += [(name + ONE_BY_ONE, name, 1) for name in sides if case.one_by_one]
         runs: dict[str, LoadRuns] = {name: defaultdict(list) for name, _, _ in loads}

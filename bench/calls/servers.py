@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from bench.checkout import Checkout
 from chaos.tencent import SharedTencent
@@ -14,13 +16,20 @@ from devtools.development_secrets import fill_in_secrets
 
 TENCENT = "BENCH_TENCENT"
 """Environment variable with the address of the simulated WeChat and Tencent."""
+SETTINGS = "BENCH_SETTINGS"
+"""Environment variable with further settings, as JSON."""
 
 
 class Side(NamedTuple):
-    """A measured server: a module of bench/calls/peers, of a checkout."""
+    """A measured server: a module of bench/calls/peers, of a checkout.
+
+    `fixture`: a function of bench/fixtures.py that prepares its database further.
+    """
 
     module: str
     checkout: Checkout = Checkout()
+    settings: Mapping[str, Any] = MappingProxyType({})
+    fixture: str = ""
 
 
 class Servers:
@@ -42,7 +51,9 @@ class Servers:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 cwd=checkout.root,
-                env=checkout.environment({TENCENT: tencent}),
+                env=checkout.environment(
+                    {TENCENT: tencent, SETTINGS: json.dumps({**side.settings})}
+                ),
             )
         self._processes[name] = process
         assert process.stdout

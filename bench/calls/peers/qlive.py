@@ -1,6 +1,7 @@
 """The full QLive server, one process, with logging enabled."""
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-from bench.calls.servers import TENCENT
+from bench.calls.servers import SETTINGS, TENCENT
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from runtime import gc_tuning
@@ -26,6 +27,7 @@ async def main(uri: str, database: str, folder: str) -> None:
         "limits": NO_LIMITS,
         **{part: {"api_base": tencent} for part in ("wechat", "im", "pay")},
         "live": {"api_base": f"{tencent}/live"},
+        **json.loads(os.environ[SETTINGS]),
     }
     server = ServerProcess(
         *fill_in_secrets(Settings.model_validate(overrides), Path(folder) / "dev-secrets.json")
