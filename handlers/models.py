@@ -151,6 +151,12 @@ class OkResponse(Response):
     detail: str = "OK"
 
 
+class FaceView(Response):
+    user_id: str
+    nickname: str
+    face_url: str
+
+
 class ErrorResponse(TypedDict):
     """Envelope of every error response."""
 

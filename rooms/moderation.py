@@ -24,6 +24,8 @@ FIELDS: Mapping[Kind, str] = {
 }
 """Kinds of content, each with the parameter of the API that proposes it. A user has at most one
 open item of each: a newer proposal supersedes the older one."""
+TEXTS: tuple[Kind, ...] = ("nickname", "room_name")
+"""Kinds that are checked within the request; the others are pictures."""
 OPEN_STATES: tuple[State, ...] = ("unchecked", "checking", "review")
 CHECK = "check"
 """`decided_by` of what the check or the list of words decided, not an operator."""
@@ -34,6 +36,8 @@ MAX_SENT = 2
 MAX_TRIES = 30
 """Failed tries after which a person decides; with the pauses between them about 50 minutes."""
 LONGEST_PAUSE = timedelta(minutes=2)
+APPLY_WITHIN = timedelta(minutes=1)
+"""A decision is applied at once, and by the job if it is not confirmed within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,7 @@ class Item:
         if verdict.suggestion == "review":
             noted = replace(self, state="review", due_at=None)
         else:
-            state: State = "approved" if verdict.suggestion == "pass" else "refused"
-            noted = self._decided(state, CHECK, "", now)
+            noted = self.decide(CHECK, "", now, approved=verdict.suggestion == "pass")
         return replace(noted, label=verdict.label, trace_id=verdict.trace_id or self.trace_id)
 
     def note_sent(self, trace_id: str, now: datetime) -> Self:
@@ -126,11 +129,17 @@ class Item:
         pause = min(LONGEST_PAUSE, timedelta(seconds=2**tries))
         return replace(self, tries=tries, due_at=now + pause)
 
-    def approve(self, by: str, now: datetime) -> Self:
-        return self._decided("approved", by, "", now)
-
-    def refuse(self, by: str, reason: str, now: datetime) -> Self:
-        return self._decided("refused", by, reason, now)
+    def decide(self, by: str, reason: str, now: datetime, *, approved: bool) -> Self:
+        """Whether others may see it; `by` is CHECK or an operator."""
+        changes_what_is_shown = self.shown != approved
+        return replace(
+            self,
+            state="approved" if approved else "refused",
+            decided_by=by,
+            decision=reason,
+            decided_at=now,
+            due_at=now + APPLY_WITHIN if changes_what_is_shown else None,
+        )
 
     def supersede(self, now: datetime) -> Self:
         """Its owner has proposed another value, or chosen one that needs no check."""
@@ -138,14 +147,3 @@ class Item:
 
     def note_applied(self) -> Self:
         return replace(self, due_at=None)
-
-    def _decided(self, state: State, by: str, reason: str, now: datetime) -> Self:
-        changes_what_is_shown = self.shown == (state == "refused")
-        return replace(
-            self,
-            state=state,
-            decided_by=by,
-            decision=reason,
-            decided_at=now,
-            due_at=now if changes_what_is_shown else None,
-        )

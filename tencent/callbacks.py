@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -163,8 +162,7 @@ def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[Call
 
     `key` is that of its callback template, `now` in unix seconds.
     Source: Tencent CSS, "event notification": sign = md5(key + t), where t is the expiry time.
-    As with IM it covers nothing else. Type, stream and sequence identify a start or end; what else
-    is repeated differs in the signature alone.
+    As with IM it covers nothing else. Type, stream and sequence identify a start or end.
     """
     digest = hashlib.sha256(body).hexdigest()
     try:
@@ -175,14 +173,12 @@ def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[Call
         if event_type in PUSHING_BY_EVENT_TYPE:
             event = _stream_event(content)
             return ParsedCallback(f"{event_type}:{event.stream}:{event.sequence}", event)
-        fields = {name: value for name, value in content.items() if name not in ("t", "sign")}
-        id_ = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
         if medium := MEDIUM_BY_EVENT_TYPE.get(event_type):
             verdict = _stream_verdict(content, medium)
-            return ParsedCallback(id_, verdict, ignored="" if verdict else "not_suspicious")
+            return ParsedCallback(digest, verdict, ignored="" if verdict else "not_suspicious")
         if event_type == RECORDING and content.get("record_event") in RECORDING_FAILURES:
             stream = _id(content.get("stream_id"))
-            return ParsedCallback(id_, RecordingFailure(stream, content["record_event"]))
+            return ParsedCallback(digest, RecordingFailure(stream, content["record_event"]))
     except NotVerified as error:
         return ParsedCallback(digest, refused=str(error.reason))
     return ParsedCallback(digest, ignored="unknown_event")

@@ -20,7 +20,7 @@ log = structlog.get_logger("tencent.content_security")
 
 VERSION, PICTURE, PROFILE_SCENE, SIGN_IN_SCENE = 2, 2, 1, 0
 RISK_RANKS = range(5)
-BUSY, RISKY_IN_VERSION_1 = -1, 87014
+BUSY = -1
 BUSY_PAUSE_SECONDS = 0.3
 SUGGESTIONS = ("pass", "review", "risky")
 
@@ -49,8 +49,6 @@ class ContentSecurityClient:
     async def check_text(self, author: Author, content: str) -> Verdict:
         """The verdict on a text of a profile, of at most 2,500 characters; NotChecked."""
         answer = await self._check(author, "msg_sec_check", {"content": content})
-        if answer.get("errcode") == RISKY_IN_VERSION_1:
-            return Verdict("risky")
         if (verdict := _verdict(answer)) is None:
             raise NotChecked("no result")
         return verdict
@@ -92,7 +90,7 @@ class ContentSecurityClient:
         except ServiceUnavailable as error:
             raise NotChecked(error.code) from None
         errcode = answer.get("errcode")
-        if errcode not in (None, 0, RISKY_IN_VERSION_1):
+        if errcode not in (None, 0):
             log.warning("content_not_checked", call=name, errcode=errcode)
             raise NotChecked(str(errcode))
         return answer

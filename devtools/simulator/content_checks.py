@@ -1,5 +1,6 @@
 """Simulated content security of WeChat: verdicts by words in a text or in an address."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,8 +12,8 @@ from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 BAD_TOKEN, NOT_VISITED, BUSY, EMPTY = 40001, 61010, -1, 44002
 LABELS = {"pass": 100, "review": 20012, "risky": 20002}
-WORDS = {"违规": "risky", "疑似": "review"}
 REPORTS: Mapping[str, Report] = {"late": "late", "missing": "never", "twice": "twice"}
+EARLY_SECONDS = 0.2
 
 
 class SimulatedContentChecks:
@@ -47,30 +48,21 @@ class SimulatedContentChecks:
         if not self._wechat.is_access_token(request.query.get("access_token", "")):
             return error_reply(BAD_TOKEN, "invalid credential")
         checked = str(content.get("content") or content.get("media_url") or "")
-        if not checked or content.get("version") != 2 or not content.get("openid"):
-            return error_reply(EMPTY, "empty content")
-        self.checked.append(checked)
         words = f"{self._next} {checked}"
         for errcode in (NOT_VISITED, BUSY):
             if str(errcode) in words:
                 return error_reply(errcode, "code is expired" if errcode > 0 else "system error")
+        if {"appid", "openid", "scene", "client_ip"} <= content.keys():
+            rank = next((int(word) for word in words if word in "01234"), 0)
+            return json_reply({"errcode": 0, "risk_rank": rank, "unoin_id": 1})
+        if not checked or content.get("version") != 2 or not content.get("openid"):
+            return error_reply(EMPTY, "empty content")
+        self.checked.append(checked)
         trace_id = secrets.token_hex(12)
         if "content" in content:
             return json_reply({"errcode": 0, "errmsg": "ok", **_result(words, trace_id, int)})
         await self._report(words, trace_id, str(content["openid"]))
         return json_reply({"errcode": 0, "errmsg": "ok", "trace_id": trace_id})
-
-    def risk_rank(self, request: SimulatorRequest) -> SimulatorReply:
-        content = request.json_object() or {}
-        if not self._wechat.is_access_token(request.query.get("access_token", "")):
-            return error_reply(BAD_TOKEN, "invalid credential")
-        if not {"appid", "openid", "scene", "client_ip"} <= content.keys():
-            return error_reply(EMPTY, "empty post data")
-        if str(NOT_VISITED) in self._next:
-            return error_reply(NOT_VISITED, "code is expired")
-        rank = next((int(word) for word in self._next if word in "01234"), 0)
-        answer = {"errcode": 0, "errmsg": "getuserriskrank succ", "risk_rank": rank}
-        return json_reply({**answer, "unoin_id": 1})
 
     def event(self, words: str, trace_id: str, openid: str = "oSimulated") -> dict[str, Any]:
         """The content of the event about a picture with these words in its address."""
@@ -86,13 +78,12 @@ class SimulatedContentChecks:
         notification = self._pushes.report(content, word)
         self._delivery.start(notification, REPORTS.get(word, "once"))
         if word == "early":  # before the reply with its trace id
-            await self._delivery.quiet()
+            await asyncio.sleep(EARLY_SECONDS)
 
 
 def _result(words: str, trace_id: str, label: Callable[[int], object]) -> dict[str, Any]:
     """The label is a number in an answer, and text in an event."""
-    found = {WORDS.get(word, word) for word in ("risky", "review", *WORDS) if word in words}
-    suggestion = "risky" if "risky" in found else "review" if "review" in found else "pass"
+    suggestion = next((word for word in ("risky", "review") if word in words), "pass")
     judged = {"suggest": suggestion, "label": label(LABELS[suggestion])}
     detail = {"strategy": "content_model", "errcode": 0, "prob": 90, **judged}
     return {"trace_id": trace_id, "result": judged, "detail": [detail]}

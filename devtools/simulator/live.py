@@ -14,7 +14,7 @@ from devtools.simulator.notifications import (
     SimulatedDelivery,
     SimulatedNotification,
 )
-from devtools.simulator.requests import StreamEventRequest, StreamPushRequest
+from devtools.simulator.requests import StreamEventRequest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.css import tc3_signature
 
@@ -57,11 +57,6 @@ class SimulatedCss:
         if code := self._auth_error(request) or self._carry_out(request):
             content["Error"] = {"Code": code, "Message": f"error {code}"}
         return json_reply({"Response": content})
-
-    def push(self, request: StreamPushRequest) -> dict[str, Any]:
-        """A dropped stream may be pushed again, a forbidden one may not."""
-        is_forbidden = self.forbidden.get(request.stream, 0) > self._now()
-        return {"outcome": "refused" if is_forbidden else "accepted"}
 
     def send_event(self, request: StreamEventRequest) -> dict[str, Any]:
         """Reports a suspicious stream, or that it is not recorded."""
@@ -108,14 +103,12 @@ class SimulatedCss:
 def _event(request: StreamEventRequest) -> dict[str, Any]:
     """CSS spells the fields of pictures in another way than those of the rest."""
     stream, score = request.stream, request.score
-    picture = {"event_type": 317, "streamId": stream, "channelId": stream, "type": [2]}
-    picture |= {"img": f"http://example.com/{stream}.jpg", "confidence": 0, "ocrMsg": ""}
     match request.event:
         case "picture":
-            judged = {"suggestion": request.suggestion, "label": "Sexy"}
-            return {**picture, **judged, "score": [score]}
-        case "old_picture":
-            return {**picture, "normalScore": 100 - score, "hotScore": score, "pornScore": 0}
+            picture = {"event_type": 317, "streamId": stream, "type": [2], "hotScore": score}
+            picture |= {"img": f"http://example.com/{stream}.jpg", "ocrMsg": "", "label": "Sexy"}
+            judged = {"suggestion": request.suggestion, "score": [score]}
+            return {**picture, **(judged if request.suggestion else {})}
         case "sound":
             heard = {"event_type": 315, "stream_id": stream, "label": "Abuse", "asr_text": "…"}
             return {**heard, "HitFlag": 1, "Score": score}

@@ -98,19 +98,13 @@ class NextChecksRequest(BaseModel):
 
 
 class StreamEventRequest(BaseModel):
-    """What CSS reports about a stream; old forms have no `suggestion`."""
+    """What CSS reports about a stream; the old form of pictures has no `suggestion`."""
 
     stream: str
-    event: Literal["picture", "old_picture", "sound", "record_start_failed", "record_error"]
+    event: Literal["picture", "sound", "record_start_failed", "record_error"]
     score: int = Field(95, ge=0, le=100)
-    suggestion: Literal["Block", "Review", "Pass"] = "Review"
+    suggestion: Literal["Block", "Review", "Pass", ""] = ""
     report: Report = "once"
-
-
-class StreamPushRequest(BaseModel):
-    """A phone begins to push a stream."""
-
-    stream: str
 
 
 class OutageRequest(BaseModel):

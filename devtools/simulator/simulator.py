@@ -35,7 +35,6 @@ from devtools.simulator.requests import (
     PhonePayRequest,
     PlatformEventRequest,
     StreamEventRequest,
-    StreamPushRequest,
     TransferFaultRequest,
 )
 from devtools.simulator.transfers import SimulatedTransfers
@@ -100,7 +99,6 @@ class Simulator:
             "/refund/end": (EndRefundRequest, refunds.end),
             "/refund/list": (EmptyRequest, refunds.show),
             "/content/next": (NextChecksRequest, checks.set_next),
-            "/stream/push": (StreamPushRequest, self.live.push),
             "/stream/event": (StreamEventRequest, self.live.send_event),
             "/wechat_event": (PlatformEventRequest, self.platform_events.start),
             "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
@@ -118,8 +116,7 @@ class Simulator:
             (r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
             (r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
             (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
-            (r"/wxa/(msg_sec_check|media_check_async)", "content", checks.answer),
-            (r"/wxa/getuserriskrank", "content", checks.risk_rank),
+            (r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)", "content", checks.answer),
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live.answer),
             (r"/cos/.*", "cos", self.cos.answer),

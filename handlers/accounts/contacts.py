@@ -7,7 +7,7 @@ from pydantic import Field, RootModel, StringConstraints
 from core.errors import InvalidParameter
 from handlers.accounts.models import UserRequest
 from handlers.base import ActiveUserHandler, endpoint
-from handlers.models import Number, OkResponse, Request, Response, UserId
+from handlers.models import FaceView, Number, OkResponse, Request, UserId
 from rooms.errors import RoomNotFound
 from services.moderation.contacts import ReportReason
 from storage.errors import TooManyBlocks, UserNotFound
@@ -26,13 +26,7 @@ class BlockRequest(Request):
     blocked: Annotated[bool, Field(examples=[False])]
 
 
-class BlockedUserView(Response):
-    user_id: str
-    nickname: str
-    face_url: str
-
-
-class BlocksResponse(RootModel[list[BlockedUserView]]):
+class BlocksResponse(RootModel[list[FaceView]]):
     pass
 
 

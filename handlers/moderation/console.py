@@ -1,22 +1,26 @@
 """Operators' endpoints for the moderation queue: what is checked or reported, and its decision."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from core.errors import NotFound
 from handlers.base import endpoint
-from handlers.context import Context
-from handlers.models import CursorRequest, OkResponse, Page, ReasonRequest, Response
+from handlers.models import (
+    CursorRequest,
+    FaceView,
+    OkResponse,
+    Page,
+    Request,
+    Response,
+    Text,
+)
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
-from rooms.moderation import OPEN_STATES, Item, Kind, State
+from rooms.moderation import OPEN_STATES, Kind, State
 from storage.documents import fields_of
 from storage.errors import AlreadyDecided
-
-HISTORY = 20
-"""Items of a user that are shown with one of them."""
 
 
 class ModerationSearchRequest(CursorRequest):
@@ -27,12 +31,9 @@ class ModerationSearchRequest(CursorRequest):
     user_id: Annotated[str, StringConstraints(max_length=8)] = ""
 
 
-class ContentOwnerResponse(Response):
-    """As others see the user now."""
-
-    user_id: str
-    nickname: str
-    face_url: str
+class DecisionRequest(Request):
+    approved: Annotated[bool, Field(examples=[True])]
+    reason: Text = ""
 
 
 class ModerationItemResponse(Response):
@@ -47,7 +48,7 @@ class ModerationItemResponse(Response):
     kind: Kind
     state: State
     user_id: str
-    user: ContentOwnerResponse | None
+    user: FaceView | None
     live_id: int
     value: str
     before: str
@@ -57,12 +58,6 @@ class ModerationItemResponse(Response):
     decided_at: datetime | None
     decided_by: str
     decision: str
-
-
-class ModerationDetailResponse(ModerationItemResponse):
-    """`history`: the latest items of the same user, without this one."""
-
-    history: list[ModerationItemResponse]
 
 
 class EvidenceResponse(Response):
@@ -87,23 +82,14 @@ class OpsItemsHandler(OperatorHandler):
     @endpoint()
     async def get(self, params: ModerationSearchRequest) -> Page[ModerationItemResponse]:
         states = OPEN_STATES if params.state == "open" else [params.state] if params.state else []
-        items, cursor = await self.context.stores.moderation.page(
+        stores = self.context.stores
+        items, cursor = await stores.moderation.page(
             params.kind, states, params.user_id, params.after, PAGE_SIZE
         )
-        return Page[ModerationItemResponse].of(await _rows(self.context, items), cursor)
-
-
-class OpsItemHandler(OperatorHandler):
-    """One item, with the history of its user."""
-
-    @endpoint(errors=[NotFound])
-    async def get(self, item_id: str) -> ModerationDetailResponse:
-        items = self.context.stores.moderation
-        item = await items.get(item_id)
-        latest, _ = await items.page("", (), item.user_id, "", HISTORY + 1)
-        others = [one for one in latest if one.id != item_id][:HISTORY]
-        row, *history = await _rows(self.context, [item, *others])
-        return ModerationDetailResponse.model_validate({**row, "history": history})
+        found = await stores.users.find_many([*{item.user_id for item in items}])
+        users = {user.user_id: user for user in found}
+        rows = [{**fields_of(item), "user": users.get(item.user_id)} for item in items]
+        return Page[ModerationItemResponse].of(rows, cursor)
 
 
 class ItemTargetHandler(OperatorHandler):
@@ -131,27 +117,19 @@ class OpsEvidenceHandler(ItemTargetHandler):
         return EvidenceResponse(evidence=item.evidence)
 
 
-class OpsApproveHandler(ItemTargetHandler):
-    """Approve a value, which others see from now on, dismiss a report, or let the user of a stopped
-    stream go on."""
+class OpsDecideHandler(ItemTargetHandler):
+    """Approve a value, which others see from now on, or refuse it, so that they no longer do.
 
-    @endpoint(errors=[NotFound, AlreadyDecided])
-    async def post(self, item_id: str) -> OkResponse:
-        await self.context.services.moderation.approve(item_id, self.operator.name)
-        return OkResponse()
-
-
-class OpsRefuseHandler(ItemTargetHandler):
-    """Refuse a value, which others no longer see, or uphold a report.
-
-    The user can't propose a refused value again. A stream is stopped. What follows a report is
+    A report is dismissed or upheld, and a stream allowed or stopped. What follows a report is
     decided elsewhere: `PATCH users/ID` bans a user, `POST rooms/ID/put_out` removes them from a
     room, and `POST rooms/ID/end` ends a live.
     """
 
     @endpoint(errors=[NotFound, AlreadyDecided])
-    async def post(self, item_id: str, params: ReasonRequest) -> OkResponse:
-        await self.context.services.moderation.refuse(item_id, self.operator.name, params.reason)
+    async def post(self, item_id: str, params: DecisionRequest) -> OkResponse:
+        await self.context.services.moderation.decide(
+            item_id, self.operator.name, params.reason, approved=params.approved
+        )
         return OkResponse()
 
 
@@ -163,11 +141,3 @@ class OpsModerationPolicyHandler(OperatorHandler):
         settings = self.context.settings
         kept = settings.retention.model_dump(include={"moderation_days", "chat_days"})
         return ModerationPolicyResponse(policy={**settings.moderation.model_dump(), **kept})
-
-
-async def _rows(context: Context, items: Iterable[Item]) -> list[dict[str, Any]]:
-    """The fields of items, each with its user."""
-    rows = [fields_of(item) for item in items]
-    found = await context.stores.users.find_many([*{row["user_id"] for row in rows}])
-    users = {user.user_id: user for user in found}
-    return [{**row, "user": users.get(row["user_id"])} for row in rows]

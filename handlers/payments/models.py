@@ -46,7 +46,7 @@ class OrderSearchRequest(IdSearchRequest):
 
 
 class InboxSearchRequest(IdSearchRequest):
-    source: Literal["", "im", "live", "jsapi", "xpay", "transfer", "content_check"] = ""
+    source: Literal["", "im", "live", "jsapi", "xpay", "transfer"] = ""
     outcome: Literal["", "received", Outcome] = ""
     event: Annotated[str, StringConstraints(max_length=64)] = ""
 

@@ -13,7 +13,6 @@ from pydantic.alias_generators import to_pascal
 from handlers.base import endpoint
 from handlers.models import NoContentResponse, Response, TextResponse
 from handlers.webhook_base import MerchantWebhookHandler, WebhookHandler
-from services.moderation.moderation import message_of as media_message
 from services.payments.payment_notifications import message_of
 from storage.jobs.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
@@ -83,16 +82,11 @@ class XpayWebhookHandler(WebhookHandler):
         checks of pictures."""
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
-        if push.content.get("Event") == MEDIA_CHECKED:
-            await self.receive(
-                media_message(push.content),
-                push.refused,
-                partial(context.services.moderation.receive, push.content),
-            )
-            return XpayReplyResponse(XpayAckResponse())
         message = message_of(push, self.query, self.body)
-        process_push = context.services.payment_notifications.process_push
-        await self.receive(message, push.refused, partial(process_push, push))
+        carry_out = partial(context.services.payment_notifications.process_push, push)
+        if push.content.get("Event") == MEDIA_CHECKED:
+            carry_out = partial(context.services.moderation.receive, push.content)
+        await self.receive(message, push.refused, carry_out)
         if event_name(push.content) != REFUND_QUESTION:
             return XpayReplyResponse(XpayAckResponse())
         return XpayReplyResponse(await self._advice(message))

@@ -8,6 +8,7 @@ from handlers.accounts.names import Name
 from handlers.models import (
     CLEARED_BY_NULL,
     BanMinutes,
+    FaceView,
     Gender,
     LiveRequest,
     MuteMinutes,
@@ -167,12 +168,9 @@ class RoomRowResponse(Response):
     """Same as the data of the WebSocket's `snapshot` frame."""
 
 
-class RoomBanView(Response):
+class RoomBanView(FaceView):
     """A user banned from the room until `until` (ms); `by_operator`: the host cannot lift it."""
 
-    user_id: str
-    nickname: str
-    face_url: str
     until: int
     by_operator: bool
 

@@ -103,8 +103,6 @@ class PictureService:
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
-        if self._moderation.is_checked(kind):
-            await self._delete_after(REPLACED_KEPT, key)  # if it is not shown by then
         return f"{self._uploads.address}/{key}"
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:

@@ -1,5 +1,6 @@
 """Login, registration and logout of users."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -54,8 +55,8 @@ class SignInService:
             raise AccountBanned
         if not await self._stores.code_sessions.use(app_id, code):
             raise InvalidWechatCode
-        rank = await self._contacts.rank(user, client_ip)
-        await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC), **rank)
+        await self._contacts.rank(user, client_ip)
+        await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
         await self._keep_session_key(user.user_id, login)
         return user
 
@@ -80,21 +81,25 @@ class SignInService:
             raise InvalidEncryptedData
         if not await self._stores.code_sessions.use(app_id, code):
             raise InvalidWechatCode
-        content = {"nickname": clean_name(profile.nickname), "face_url": profile.face_url}
         user, is_new = await self._stores.users.create(
             app_id, login.openid, gender=profile.gender, last_login_time=datetime.now(UTC)
         )
         if user.banned:
             raise AccountBanned
-        if rank := await self._contacts.rank(user, client_ip):
-            user = await self._stores.users.update(user.user_id, **rank)
-        for field, value in content.items():
-            if is_new and value:
-                with suppress(InvalidParameter):
-                    user = await self._profiles.update(user, **{field: value})
+        content = {"nickname": clean_name(profile.nickname), "face_url": profile.face_url}
+        await asyncio.gather(  # both wait for WeChat
+            self._contacts.rank(user, client_ip), self._propose(user, content if is_new else {})
+        )
         await self._keep_session_key(user.user_id, login)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
         return user
+
+    async def _propose(self, user: User, content: dict[str, str]) -> None:
+        """Show what is allowed of a new user's profile."""
+        for field, value in content.items():
+            if value:
+                with suppress(InvalidParameter):
+                    await self._profiles.update(user, **{field: value})
 
     async def log_out(self, token: str, user_id: str) -> None:
         """End the session and leave every room; a host's live ends. Idempotent."""

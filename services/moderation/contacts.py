@@ -1,7 +1,9 @@
 """What users may do with one another: blocks and reports; and what users of high risk may not."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -9,9 +11,8 @@ from config.sections import ModerationSettings
 from core.clock import day_of
 from core.errors import QLiveError
 from rooms.errors import RoomNotFound
-from rooms.events import LOG_SIZE, NumberedEvent
+from rooms.events import NumberedEvent
 from rooms.moderation import Item
-from rooms.room import Room
 from services.errors import Blocked, HighRisk
 from storage.accounts.users import User
 from storage.moderation.items import item_id_of
@@ -22,7 +23,7 @@ ReportReason = Literal["sexual", "abuse", "fraud", "minor", "advert", "other"]
 RANK_SECONDS = 2.0
 """Longest wait of a login for WeChat's rank."""
 EVIDENCE = 50
-"""The newest lines and events that are kept with a report."""
+"""The newest lines and events of a room that are kept with a report."""
 
 
 class ContactService:
@@ -37,19 +38,16 @@ class ContactService:
 
     # ---- what a user may not do
 
-    async def rank(self, user: User, client_ip: str) -> dict[str, Any]:
-        """The fields of a user with WeChat's rank; {} keeps the last one if WeChat has none.
+    async def rank(self, user: User, client_ip: str) -> None:
+        """Store WeChat's rank of a user who signs in; the last one holds if WeChat has none.
 
         WeChat ranks only users who have just opened the mini-program.
         """
-        if not self._ranks:
-            return {}
-        try:
-            async with asyncio.timeout(RANK_SECONDS):
-                rank = await self._client.risk_rank(user, client_ip)
-        except (NotChecked, TimeoutError):
-            return {}
-        return {"risk_rank": rank, "risk_at": datetime.now(UTC)}
+        if self._ranks:
+            with suppress(NotChecked, TimeoutError):
+                async with asyncio.timeout(RANK_SECONDS):
+                    rank = await self._client.risk_rank(user, client_ip)
+                await self._stores.users.update(user.user_id, risk_rank=rank)
 
     def check_rank(self, user: User) -> None:
         """Raises HighRisk for a user who may only watch."""
@@ -84,42 +82,34 @@ class ContactService:
         Raises UserNotFound, RoomNotFound.
         """
         now = datetime.now(UTC)
-        id_ = item_id_of("report", reporter.user_id, user_id, day_of(now))
         user = await self._stores.users.get(user_id)
-        if await self._stores.moderation.find(id_):
-            return
-        evidence: dict[str, Any] = {
-            "reporter": reporter.user_id,
-            "text": text,
-            "nickname": user.nickname,
-            "face_url": user.face_url,
-        }
+        evidence = {"reporter": reporter.user_id, "text": text, **user.person().face()}
         if live_id:
             evidence |= await self._evidence_of_room(live_id, (reporter.user_id, user_id))
-        item = Item(id_, "report", user_id, now, live_id or 0, state="review", label=reason)
-        item.evidence.update(evidence)
-        await self._stores.moderation.add_once(item)
+        id_ = item_id_of("report", reporter.user_id, user_id, day_of(now))
+        item = Item(id_, "report", user_id, now, live_id or 0)
+        await self._stores.moderation.add(
+            replace(item, state="review", label=reason, evidence=evidence)
+        )
 
     async def _evidence_of_room(self, live_id: int, user_ids: Sequence[str]) -> dict[str, Any]:
         """What both wrote in the room, and what happened to either."""
         room = await self._stores.rooms.read(live_id)
         if room is None:
             raise RoomNotFound
+        since = max(0, room.version - EVIDENCE)
+        events = await self._stores.rooms.log_since(live_id, room.epoch, since) or ()
         lines = await self._stores.chat_lines.last_lines(live_id, user_ids)
-        events = [event for event in await self._events_of(room) if _is_about(event, user_ids)]
         return {
             "room_name": room.name,
             "room_image": room.image,
             "lines": [line._asdict() for line in lines[-EVIDENCE:]],
             "events": [
                 {"type": event.type, "at": event.ts, "data": dict(event.data)}
-                for event in events[-EVIDENCE:]
+                for event in events
+                if _is_about(event, user_ids)
             ],
         }
-
-    async def _events_of(self, room: Room) -> Iterable[NumberedEvent]:
-        since = max(0, room.version - LOG_SIZE // 2)  # others may overwrite the oldest meanwhile
-        return await self._stores.rooms.log_since(room.live_id, room.epoch, since) or ()
 
 
 def _is_about(event: NumberedEvent, user_ids: Sequence[str]) -> bool:

@@ -1,17 +1,18 @@
 """Entering a live room, and starting one as its host."""
 
 import secrets
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from core.clock import now_ms
 from rooms.errors import NotHost, NotMatchmaker
-from rooms.moderation import Item
+from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.chat.groups import ENSURE, GroupService, queue_group_message
 from services.errors import AccountBanned, NotAuthenticated, StreamForbidden
-from services.keeper import Keeper
+from services.keeper import Keeper, Preparation
 from services.moderation.moderation import Confirm, ModerationService
 from services.rooms.presence import Presence
 from storage.accounts.users import User
@@ -19,6 +20,9 @@ from storage.stores import Stores
 from tencent.css import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
+
+NAMES: Mapping[Kind, str] = {"room_name": "title", "cover": "cover"}
+"""What rooms call the values that are checked."""
 
 
 class LiveRoomService:
@@ -88,34 +92,30 @@ class LiveRoomService:
         room, user_id = await self._keeper.load(live_id), host.user_id
         if room.host_id != user_id:
             raise NotHost
-        propose, proposals = self._moderation.propose, []
-        if title is not None:
-            proposal = await propose("room_name", host, title, room.title, live_id)
-            proposals.append(proposal)
-            title = title if proposal.shows_value else None
-        if cover is not None:
-            if cover not in ("", room.cover):
-                cover = await self._pictures.address_of("cover", user_id, cover)
-            proposal = await propose("cover", host, cover, room.cover, live_id)
-            proposals.append(proposal)
-            cover = cover if proposal.shows_value else None
-        for proposal in proposals:
-            await self._moderation.put(proposal)
-        await self._keeper.change(live_id, lambda room: room.update_info(user_id, title, cover))
-        for proposal in proposals:
-            await self._moderation.confirm(proposal)
+        if cover not in (None, "", room.cover):
+            cover = await self._pictures.address_of("cover", user_id, cover)
+        proposed = {"title": title, "cover": cover}
+        changes: dict[str, str] = {}
+        for kind, name in NAMES.items():
+            if (value := proposed[name]) is not None:
+                before = getattr(room, name)
+                proposal = await self._moderation.propose(kind, host, value, before, live_id)
+                await self._moderation.put(proposal)
+                changes |= {name: value} if proposal.shows_value else {}
+        await self._keeper.change(live_id, lambda room: room.update_info(user_id, **changes))
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Show what was approved, or again what was shown before it was refused."""
 
-        def rule(room: Room) -> None:
-            shown = room.cover if item.kind == "cover" else room.title
-            if item.state == "refused" and shown != item.value:
-                return  # replaced meanwhile
-            name = "cover" if item.kind == "cover" else "title"
-            room.update_info(room.host_id, **{name: item.value_to_show})
+        async def read_state(_item_ids: Sequence[str]) -> str:
+            """Read after the room: who supersedes the item later also changes the room later."""
+            return (await self._stores.moderation.get(item.id)).state
 
-        await self._keeper.change(item.live_id, rule)
+        def rule(room: Room, state: str) -> None:
+            if state == item.state:
+                room.update_info(room.host_id, **{NAMES[item.kind]: item.value_to_show})
+
+        await self._keeper.change_prepared(item.live_id, Preparation(read_state), item.id, rule)
         await confirm(None)
 
     async def _recheck_host(self, live_id: int, host_id: str, token: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -15,6 +16,7 @@ from services.keeper import Keeper
 from services.moderation.moderation import Confirm
 from storage.accounts.users import User
 from storage.database import Session
+from storage.documents import fields_of
 from storage.moderation.items import item_id_of
 from storage.stores import Stores
 from tencent.callbacks import StreamVerdict
@@ -43,40 +45,31 @@ class StreamModerationService:
     async def judge(self, verdict: StreamVerdict) -> str:
         """Queue a suspicious stream, and stop it if it is bad enough; "done" or why not.
 
-        There is one item for a stream and every ten points of its score. Once an operator has
-        decided it, later reports like it have no effect.
+        A stream has one item, and one more if it is stopped. Once an operator has approved one,
+        later reports like it have no effect.
         """
-        stream, score, limits = verdict.stream, verdict.score, self._settings
+        stream, limits = verdict.stream, self._settings
         user_id = stream.partition("_")[0]
         is_ours = STREAM_NAME.fullmatch(stream) and await self._stores.users.find(user_id)
         if not is_ours:
             return "unknown_stream"
-        must_stop = verdict.suggestion == "Block" or score >= limits.stream_block_score
-        if not must_stop and not verdict.suggestion and score < limits.stream_review_score:
+        must_stop = verdict.suggestion == "Block" or verdict.score >= limits.stream_block_score
+        if not (must_stop or verdict.suggestion or verdict.score >= limits.stream_review_score):
             return "low_score"
-        id_ = item_id_of("stream", stream, verdict.medium, must_stop, score // 10)
+        id_ = item_id_of("stream", stream, must_stop)
         known = await self._stores.moderation.find(id_)
-        if known and not known.is_open:
-            return "decided"
+        if known and known.state == "approved":
+            return "approved"
         member = await self._stores.members.get(user_id)
         if must_stop:
             await self._stop(user_id, stream)
-        item = Item(
-            id_,
-            "stream",
-            user_id,
-            datetime.now(UTC),
-            member.live_id if member else 0,
-            value=verdict.url,
-            shown=not must_stop,
-            state="review",
-            label=verdict.label,
-            evidence={
-                name: getattr(verdict, name)
-                for name in ("stream", "medium", "score", "suggestion", "text")
-            },
+        live_id = member.live_id if member else 0
+        item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, verdict.url)
+        evidence = fields_of(verdict)
+        born = replace(
+            item, shown=not must_stop, state="review", label=verdict.label, evidence=evidence
         )
-        await self._stores.moderation.add_once(item)
+        await self._stores.moderation.add(born)
         return DONE.outcome
 
     async def apply(self, item: Item, confirm: Confirm) -> None:

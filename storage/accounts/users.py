@@ -49,8 +49,7 @@ class User:
     has_blocks: bool = False
     """Whether the user has ever blocked another or been blocked (storage/moderation/blocks.py)."""
     risk_rank: int = 0
-    """WeChat's rank of the user's risk, 0 (unknown) to 4 (high), as of `risk_at`."""
-    risk_at: datetime | None = None
+    """WeChat's rank of the user's risk, 0 (unknown) to 4 (high)."""
     stream_forbidden_until: datetime | None = None
     """Until when the user may not push video, for what an earlier stream has shown."""
     show_in_ranking: bool = False

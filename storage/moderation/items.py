@@ -5,16 +5,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import get_args
 
 from core.errors import NotFound
-from rooms.moderation import FIELDS, OPEN_STATES, Item, Kind
+from rooms.moderation import FIELDS, OPEN_STATES, Item
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, known_fields, page
 from storage.jobs.due import claim_due, make_due_index
-
-ANY_KIND: Document = {"$in": [*get_args(Kind)]}
-"""Lets a query of all kinds use the index that begins with the kind."""
 
 
 class ItemChanged(Exception):
@@ -33,8 +29,8 @@ class ModerationStore:
     async def make_indexes(self) -> None:
         newest = [("created_at", -1), ("_id", -1)]
         await self._items.create_index("open_key", unique=True, sparse=True)
-        await self._items.create_index([("kind", 1), ("state", 1), *newest])
-        await self._items.create_index([("user_id", 1), *newest])
+        for before in ([], [("state", 1)], [("user_id", 1)]):
+            await self._items.create_index([*before, *newest])
         await self._items.create_index(
             "trace_id", partialFilterExpression={"trace_id": {"$gt": ""}}
         )
@@ -42,12 +38,9 @@ class ModerationStore:
         await make_due_index(self._items)
 
     async def add(self, item: Item, session: Session | None = None) -> None:
-        await self._items.insert_one(self._document(item), session=session)
-
-    async def add_once(self, item: Item) -> None:
-        """Add an item whose id says what it is about, unless it was added before."""
-        new = self._document(item)
-        await self._items.update_one({"_id": item.id}, {"$setOnInsert": new}, upsert=True)
+        """Add an item, unless its id says what it is about and it was added before."""
+        new = {"$setOnInsert": self._document(item)}
+        await self._items.update_one({"_id": item.id}, new, upsert=True, session=session)
 
     async def propose(self, item: Item, session: Session | None = None) -> None:
         """Store a proposal in place of the user's open one, in one transaction.
@@ -90,8 +83,8 @@ class ModerationStore:
         return item
 
     async def by_trace(self, trace_id: str) -> Item | None:
-        """The item that waits for the result of a check."""
-        row = await self._items.find_one({"trace_id": trace_id, "state": "checking"})
+        """The item whose check has this number."""
+        row = await self._items.find_one({"trace_id": trace_id})
         return _item_from(row) if row else None
 
     async def claim(self, lease: timedelta) -> Item | None:
@@ -106,11 +99,6 @@ class ModerationStore:
         items = [_item_from(row) for row in rows]
         return {item.kind: item for item in items if item.is_open}
 
-    async def was_refused(self, kind: str, user_id: str, value: str) -> bool:
-        """Whether a person has refused this value of the user's."""
-        where = {"user_id": user_id, "kind": kind, "state": "refused", "value": value}
-        return await self._items.find_one(where, {"_id": 1}) is not None
-
     async def page(
         self, kind: str, states: Sequence[str], user_id: str, after: str, limit: int
     ) -> tuple[list[Item], str | None]:
@@ -118,15 +106,14 @@ class ModerationStore:
 
         "" and an empty sequence do not limit them.
         """
-        where: Document = {"user_id": user_id} if user_id else {"kind": ANY_KIND}
-        where |= {"kind": kind} if kind else {}
-        where |= {"state": {"$in": [*states]}} if states else {}
+        given = {"user_id": user_id, "kind": kind, "state": states and {"$in": [*states]}}
+        where: Document = {name: value for name, value in given.items() if value}
         rows, cursor = await page(self._items, where, "created_at", after, limit)
         return [_item_from(row) for row in rows], cursor
 
     async def open_figures(self) -> tuple[Mapping[str, int], Mapping[str, datetime]]:
         """Open items by kind, and since when the oldest of each kind is."""
-        is_open: Document = {"$match": {"kind": ANY_KIND, "state": {"$in": [*OPEN_STATES]}}}
+        is_open: Document = {"$match": {"state": {"$in": [*OPEN_STATES]}}}
         by_kind: Document = {"_id": "$kind", "n": {"$sum": 1}, "oldest": {"$min": "$created_at"}}
         rows = await (await self._items.aggregate([is_open, {"$group": by_kind}])).to_list()
         counts = {row["_id"]: row["n"] for row in rows}

@@ -83,16 +83,19 @@ def test_failed_checks_are_repeated_for_an_hour_and_then_wait_for_a_person() -> 
 
 @pytest.mark.parametrize("state", ["unchecked", "checking", "review"])
 def test_an_operator_decides_whatever_is_open(state: State) -> None:
-    approved = item(state=state).approve("olga", NOW)
+    approved = item(state=state).decide("olga", "", NOW, approved=True)
     assert (approved.state, approved.decided_by, approved.must_apply) == ("approved", "olga", True)
-    refused = item(state=state).refuse("olga", "advertising", NOW)
+    refused = item(state=state).decide("olga", "advertising", NOW, approved=False)
     assert (refused.state, refused.decision, refused.decided_at) == ("refused", "advertising", NOW)
     assert not refused.must_apply
-    assert item(state=state, shown=True).refuse("olga", "", NOW).value_to_show == "old"
+    shown = item(state=state, shown=True)
+    assert shown.decide("olga", "", NOW, approved=False).value_to_show == "old"
 
 
 def test_a_superseded_item_is_never_applied() -> None:
-    for decided in (item(), item().approve("olga", NOW), item(shown=True).refuse("olga", "", NOW)):
+    approved = item().decide("olga", "", NOW, approved=True)
+    refused = item(shown=True).decide("olga", "", NOW, approved=False)
+    for decided in (item(), approved, refused):
         superseded = decided.supersede(NOW)
         assert (superseded.state, superseded.is_open, superseded.must_apply) == (
             "superseded",

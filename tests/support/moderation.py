@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from devtools.simulator.content_checks import SimulatedContentChecks
-from rooms.moderation import Item
+from rooms.moderation import APPLY_WITHIN, Item
 from runtime.process import ServerProcess
-from services.moderation.moderation import CLAIM_LEASE
 from storage.accounts.users import User
 
 HIDDEN = dict.fromkeys(("nickname", "room_name", "face", "cover"), "hide_until_checked")
@@ -38,7 +37,7 @@ class ModerationFixture:
         """Returns how many items were due."""
         self._make_due()
         taken = 0
-        while item := await self.items.claim(CLAIM_LEASE):
+        while item := await self.items.claim(APPLY_WITHIN):
             await self.service._carry_on(item)
             taken += 1
         await self.delivery.quiet()

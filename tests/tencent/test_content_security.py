@@ -51,7 +51,7 @@ async def test_a_text_is_sent_as_it_is_in_the_name_of_its_author(scripted):
 
 
 @pytest.mark.parametrize(
-    ("words", "verdict"), [("hi", "pass"), ("疑似", "review"), ("违规", "risky")]
+    ("words", "verdict"), [("hi", "pass"), ("for review", "review"), ("risky", "risky")]
 )
 async def test_the_simulator_judges_by_words(sim_url, client_at, words, verdict):
     client = client_at(sim_url)
@@ -84,9 +84,7 @@ async def test_an_answer_without_a_result_is_not_a_pass(scripted, answer):
         await client.send_picture(ALICE, URL)
 
 
-async def test_an_outage_and_a_verdict_of_version_1(scripted, client_at):
-    client, _ = scripted(TOKEN, {"errcode": 87014})
-    assert (await client.check_text(ALICE, "hi")).suggestion == "risky"
+async def test_an_outage_is_not_a_pass(client_at):
     with pytest.raises(NotChecked):
         await client_at("http://127.0.0.1:9").check_text(ALICE, "hi")
 

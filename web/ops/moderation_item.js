@@ -11,6 +11,7 @@ import { codeText, t } from "/ops/i18n.js";
 import { removeUser } from "/ops/room_bans.js";
 
 export const STATE_KINDS = { review: "warn", unchecked: "still", checking: "still", approved: "good", refused: "bad", superseded: "still" };
+const HISTORY = 20; // items of the same user
 const OPEN_STATES = ["review", "unchecked", "checking"];
 const BREACHES = ["sexual", "abuse", "advert", "fraud", "politics", "crime", "minor", "other"];
 const BREACH_OF_LABEL = { // labels of WeChat's content security, and of CSS
@@ -45,7 +46,7 @@ export function itemCard(item, onDecided) {
   const evidence = el("div", { class: "evidence" });
   const history = el("div");
   const room = item.live_id ? el("a", { href: `#/rooms/${item.live_id}` }, String(item.live_id)) : null;
-  readInto(history, async () => historyList((await get(`moderation/${item.id}`)).history));
+  readInto(history, async () => historyList((await get("moderation", { user_id: item.user_id })).items.filter(({ id }) => id !== item.id).slice(0, HISTORY)));
   if (!isContent(item)) readInto(evidence, async () => evidenceParts(item, (await get(`moderation/${item.id}/evidence`)).evidence));
   return card("",
     el("div", { class: "notehead" },
@@ -127,7 +128,7 @@ function actions(item, onDecided) {
   /** A ban or removal, by its own dialog, upholds the report. */
   const withAction = (action, reason) => async () => {
     try {
-      if (await action()) await decide(item, "refuse", { reason }, onDecided);
+      if (await action()) await decide(item, { approved: false, reason }, onDecided);
     } catch (error) {
       showToast(error.message, "bad");
     }
@@ -135,8 +136,8 @@ function actions(item, onDecided) {
   const user = { user_id: item.user_id, nickname: item.user?.nickname };
   const isReport = item.kind === "report";
   return [
-    may("POST ApproveItem") ? button([t(verbs(item)[0]), keyHint("A")], () => approve(item, onDecided), "main") : null,
-    may("POST RefuseItem") ? [
+    may("POST DecideItem") ? button([t(verbs(item)[0]), keyHint("A")], () => approve(item, onDecided), "main") : null,
+    may("POST DecideItem") ? [
       isReport && may("PATCH OneUser") ? button(t("ban"), withAction(() => ban(user), "banned"), "danger") : null,
       isReport && item.live_id && may("POST RemoveUser") ? button(t("put_out"), withAction(() => removeUser(item.live_id, user), "removed"), "danger") : null,
       button([t(verbs(item)[1]), keyHint("R")], () => refuse(item, onDecided), isReport ? "" : "danger"),
@@ -146,12 +147,12 @@ function actions(item, onDecided) {
 
 let isDeciding = false;
 
-async function decide(item, verb, body, onDecided) {
+async function decide(item, decision, onDecided) {
   if (isDeciding) return;
   isDeciding = true;
   try {
-    await api("POST", `moderation/${item.id}/${verb}`, body);
-    showToast(t(`${verb}_item_done`, { name: summary(item).text }));
+    await api("POST", `moderation/${item.id}/decide`, decision);
+    showToast(t(decision.approved ? "approve_item_done" : "refuse_item_done", { name: summary(item).text }));
   } catch (error) {
     showToast(error.message, "bad");
   } finally {
@@ -161,12 +162,12 @@ async function decide(item, verb, body, onDecided) {
 }
 
 export async function approve(item, onDecided) {
-  if (may("POST ApproveItem") && OPEN_STATES.includes(item.state)) await decide(item, "approve", {}, onDecided);
+  if (may("POST DecideItem") && OPEN_STATES.includes(item.state)) await decide(item, { approved: true }, onDecided);
 }
 
 /** Asks for the reason; Enter at it refuses. */
 export async function refuse(item, onDecided) {
-  if (!may("POST RefuseItem") || !OPEN_STATES.includes(item.state)) return;
+  if (!may("POST DecideItem") || !OPEN_STATES.includes(item.state)) return;
   const submitOnEnter = (_node, input) => input.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
@@ -183,7 +184,7 @@ export async function refuse(item, onDecided) {
     confirmLabel: t(verbs(item)[1]),
     danger: true,
     async onConfirm({ breach: code, note }) {
-      await api("POST", `moderation/${item.id}/refuse`, { reason: note ? `${code}: ${note}` : code });
+      await api("POST", `moderation/${item.id}/decide`, { approved: false, reason: note ? `${code}: ${note}` : code });
       showToast(t("refuse_item_done", { name: summary(item).text }));
       return true;
     },

@@ -80,7 +80,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     await console.expect_done("“伯特”已认定违规")
     await expect(queue.rows).to_have_text("没有待处理的内容")
     entries = (await api.ops("GET", f"audit?q={bert.id}")).ok()["items"]
-    assert {("GET Evidence", True), ("POST RefuseItem", True)} <= {
+    assert {("GET Evidence", True), ("POST DecideItem", True)} <= {
         (entry["what"], entry["done"]) for entry in entries
     }
     assert (await items.get("aa01")).decision == "removed"

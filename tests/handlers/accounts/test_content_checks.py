@@ -54,9 +54,9 @@ async def test_an_owner_sees_what_is_in_review_and_why_a_name_is_refused(
     face = await upload(host)
     info = (await host.post(UPDATE, nickname="review", face_url=face, area="110000")).ok()
     assert (info["nickname"], info["face_url"], info["area"]) == (host.name, "", "110000")
-    (await host.post("qlive_room/update_room/", live_id=host.live_id, room_name="疑似")).ok()
+    (await host.post("qlive_room/update_room/", live_id=host.live_id, room_name="review room")).ok()
     in_review = (await host.get(INFO)).ok()["in_review"]
-    assert in_review == {**info["in_review"], "room_name": "疑似"}
+    assert in_review == {**info["in_review"], "room_name": "review room"}
     assert in_review.keys() == {"nickname", "face_url", "room_name"}
     assert (await bert.get(INFO, user_id=host.id)).ok()["in_review"] is None
     await moderation.step()
@@ -164,7 +164,7 @@ async def test_nothing_unchecked_is_visible_to_others_in_a_storm(
 async def decide_all(moderation: ModerationFixture, person: ApiClient) -> list[str]:
     items = (await moderation.items.open_of(person.id)).values()
     for item in items:
-        await moderation.service.approve(item.id, "olga")
+        await moderation.service.decide(item.id, "olga", approved=True)
     return [item.value for item in items]
 
 

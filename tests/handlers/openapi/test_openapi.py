@@ -200,7 +200,7 @@ REFUSALS = {
         *(f"ops.money.{verb}Refund.post" for verb in ("Confirm", "Drop", "Settle")),
     ],
     "no_such_thing": [
-        *("ops.queue.OneItem.get", "ops.queue.Evidence.get"),
+        "ops.queue.Evidence.get",
         *(f"ops.queue.{verb}Item.post" for verb in ("Approve", "Refuse")),
     ],
     "income_not_matured": ["withdrawals.Withdraw.post"],

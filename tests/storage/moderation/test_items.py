@@ -49,11 +49,13 @@ async def test_a_step_is_saved_only_on_the_item_it_was_decided_for(stores: Store
     items, proposed = stores.moderation, item()
     await items.add(proposed)
     now = datetime.now(UTC)
-    approved = await items.save(proposed, proposed.approve("olga", now))
+    approved = await items.save(proposed, proposed.decide("olga", "", now, approved=True))
     with pytest.raises(ItemChanged):
-        await items.save(proposed, proposed.refuse("pavel", "", now))
+        await items.save(proposed, proposed.decide("pavel", "", now, approved=False))
     assert approved.must_apply
     assert (await items.open_of(USER)) == {}
+    assert await items.claim(LEASE) is None  # whoever decided it applies it
+    await items._items.update_one({"_id": proposed.id}, {"$set": {"due_at": now}})
     claimed = await items.claim(LEASE)
     assert claimed is not None
     assert claimed.id == proposed.id
@@ -63,7 +65,7 @@ async def test_a_step_is_saved_only_on_the_item_it_was_decided_for(stores: Store
         await items.get("none")
 
 
-async def test_pages_figures_and_refused_values(stores: StoresFixture) -> None:
+async def test_pages_and_figures(stores: StoresFixture) -> None:
     items, now = stores.moderation, datetime.now(UTC)
     refused = item("nickname", value="rude").note_verdict(Verdict("risky"), now)
     waiting = item("face").note_verdict(Verdict("review"), now)
@@ -71,8 +73,6 @@ async def test_pages_figures_and_refused_values(stores: StoresFixture) -> None:
     report = item("report", state="review", created_at=now + timedelta(seconds=1))
     for one in (refused, waiting, sent, report, item("report")):
         await items.add(one)
-    assert await items.was_refused("nickname", USER, "rude")
-    assert not await items.was_refused("nickname", USER, "kind")
     found = await items.by_trace("trace")
     assert found is not None
     assert found.id == sent.id
@@ -92,7 +92,7 @@ async def test_decided_items_expire(stores: StoresFixture) -> None:
     row = await rows.find_one({"_id": proposed.id})
     assert row is not None
     assert "expires_at" not in row
-    decided = proposed.refuse("olga", "", datetime.now(UTC))
+    decided = proposed.decide("olga", "", datetime.now(UTC), approved=False)
     await stores.moderation.save(proposed, decided)
     row = await rows.find_one({"_id": proposed.id})
     assert row is not None
