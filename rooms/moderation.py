@@ -31,10 +31,10 @@ CHECK = "check"
 """`decided_by` of what the check or the list of words decided, not an operator."""
 ANSWER_WITHIN = timedelta(minutes=30)
 """Time in which WeChat reports the result for a picture."""
-MAX_SENT = 2
-"""A picture whose result is missing is sent once more, then a person decides."""
 MAX_TRIES = 30
 """Failed tries after which a person decides; with the pauses between them about 50 minutes."""
+MISSING_RESULT = MAX_TRIES // 2
+"""Tries for which a missing result counts: a picture is sent once more, then a person decides."""
 LONGEST_PAUSE = timedelta(minutes=2)
 APPLY_WITHIN = timedelta(minutes=1)
 """A decision is applied at once, and by the job if it is not confirmed within this time."""
@@ -69,8 +69,6 @@ class Item:
     trace_id: str = ""
     """WeChat's number of the check."""
     tries: int = 0
-    sent: int = 0
-    """How often WeChat has accepted the picture for a check."""
     due_at: datetime | None = None
     label: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -110,24 +108,18 @@ class Item:
 
     def note_sent(self, trace_id: str, now: datetime) -> Self:
         """WeChat will report the result for this picture."""
-        due_at = now + ANSWER_WITHIN
-        return replace(
-            self, state="checking", trace_id=trace_id, sent=self.sent + 1, tries=0, due_at=due_at
-        )
-
-    def note_no_result(self, now: datetime) -> Self:
-        """WeChat could not read the picture it was sent, or has not reported in time."""
-        if self.sent < MAX_SENT:
-            return replace(self, state="unchecked", due_at=now)
-        return replace(self, state="review", due_at=None)
+        return replace(self, state="checking", trace_id=trace_id, due_at=now + ANSWER_WITHIN)
 
     def note_failure(self, now: datetime) -> Self:
-        """The check does not answer, or not for this user: try again later."""
-        tries = self.tries + 1
+        """There is no answer to the check: try again later.
+
+        A picture that was sent could not be read, or its result has not come in time.
+        """
+        tries = self.tries + (MISSING_RESULT if self.state == "checking" else 1)
         if tries >= MAX_TRIES:
             return replace(self, state="review", tries=tries, due_at=None)
         pause = min(LONGEST_PAUSE, timedelta(seconds=2**tries))
-        return replace(self, tries=tries, due_at=now + pause)
+        return replace(self, state="unchecked", tries=tries, due_at=now + pause)
 
     def decide(self, by: str, reason: str, now: datetime, *, approved: bool) -> Self:
         """Whether others may see it; `by` is CHECK or an operator."""

@@ -6,7 +6,6 @@ from config.settings import Settings
 from core.locks import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
-from rooms.moderation import Kind
 from services.accounts.pictures import DELETE_OBJECT, PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -25,7 +24,7 @@ from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxJob
 from services.keeper import Keeper
 from services.moderation.contacts import ContactService
-from services.moderation.moderation import Effect, ModerationService
+from services.moderation.moderation import ModerationService
 from services.operators.approvals import ApprovalService
 from services.operators.operators import OperatorService
 from services.payments.payment_notifications import PaymentNotificationService
@@ -102,19 +101,7 @@ class Services:
         self.streams = StreamModerationService(
             stores, keeper, self.css_safety_outbox, settings.moderation
         )
-        # Both are built later.
-        to_user: Effect = lambda item, confirm: self.profiles.apply(item, confirm)  # noqa: E731, PLW0108
-        to_room: Effect = lambda item, confirm: self.live_rooms.apply(item, confirm)  # noqa: E731, PLW0108
-        effects: dict[Kind, Effect] = {
-            "nickname": to_user,
-            "face": to_user,
-            "room_name": to_room,
-            "cover": to_room,
-            "stream": self.streams.apply,
-        }
-        self.moderation = ModerationService(
-            stores, tencent.content_security, settings.moderation, effects
-        )
+        self.moderation = ModerationService(stores, tencent.content_security, settings.moderation)
         self.contacts = ContactService(stores, tencent.content_security, settings.moderation)
         self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
         to_cos = {DELETE_OBJECT: self.pictures.delete}
@@ -138,6 +125,13 @@ class Services:
             self.pictures,
             self.moderation,
         )
+        self.moderation.effects = {
+            "nickname": self.profiles.apply,
+            "face": self.profiles.apply,
+            "room_name": self.live_rooms.apply,
+            "cover": self.live_rooms.apply,
+            "stream": self.streams.apply,
+        }
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
@@ -205,7 +199,6 @@ class Services:
             stores.members,
             keeper,
             self.streams,
-            metrics,
             settings.micro,
         )
         self.payment_notifications = PaymentNotificationService(

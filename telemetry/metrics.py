@@ -144,10 +144,7 @@ class Metrics:
             ("reason",),
         )
         self.platform_events = counter(
-            "platform_events", "Events of WeChat that move no gold, each counted once.", ("event",)
-        )
-        self.recording_failures = counter(
-            "recording_failures", "Streams that CSS could not record, by event.", ("event",)
+            "platform_events", "Events of WeChat and CSS that move no gold.", ("event",)
         )
         self.xpay_rejections = counter(
             "xpay_rejections", "Calls of virtual payment that WeChat rejected.", ("call", "errcode")

@@ -117,10 +117,9 @@ class StreamVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RecordingFailure:
-    """A stream is not recorded; `event` is one of RECORDING_FAILURES."""
+    """A stream is not recorded; `name` is one of RECORDING_FAILURES."""
 
-    stream: str
-    event: str
+    name: str
 
 
 CallbackEvent = (
@@ -177,8 +176,7 @@ def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[Call
             verdict = _stream_verdict(content, medium)
             return ParsedCallback(digest, verdict, ignored="" if verdict else "not_suspicious")
         if event_type == RECORDING and content.get("record_event") in RECORDING_FAILURES:
-            stream = _id(content.get("stream_id"))
-            return ParsedCallback(digest, RecordingFailure(stream, content["record_event"]))
+            return ParsedCallback(digest, RecordingFailure(content["record_event"]))
     except NotVerified as error:
         return ParsedCallback(digest, refused=str(error.reason))
     return ParsedCallback(digest, ignored="unknown_event")

@@ -16,6 +16,7 @@ from typing import Any
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad, unpad
 
+from tencent.callbacks import RECORDING_FAILURES
 from tencent.errors import NotVerified, Reason, Unreadable
 from tencent.json_reader import digits, read_object
 
@@ -50,8 +51,8 @@ PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
 }
 """By event, the fields that are equal in every delivery of it."""
 PLATFORM_EVENTS = frozenset(PLATFORM_EVENT_IDENTITIES)
-ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION}
-"""Events on which a person has to act."""
+ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION} | {*RECORDING_FAILURES}
+"""Events of WeChat and of CSS on which a person has to act."""
 
 
 @dataclass(frozen=True, slots=True)

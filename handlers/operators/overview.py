@@ -64,11 +64,11 @@ class PlatformEventsResponse(Response):
 
 
 class OpenItemsResponse(Response):
-    """Items of one kind in the moderation queue that are not decided, and the age of the oldest."""
+    """Items of one kind in the moderation queue that are not decided."""
 
     kind: Kind
     items: int
-    oldest_seconds: float
+    oldest_at: datetime
 
 
 class OverviewResponse(Response):
@@ -113,11 +113,7 @@ class OpsOverviewHandler(OperatorHandler):
                 "sockets_here": context.hub.sockets,
                 "today": {"sold": found["orders_paid"], "given": found["given"]},
                 "moderation": [
-                    {
-                        "kind": kind,
-                        "items": n,
-                        "oldest_seconds": (now - oldest[kind]).total_seconds(),
-                    }
+                    {"kind": kind, "items": n, "oldest_at": oldest[kind]}
                     for kind, n in counts.items()
                 ],
                 "book": {**audit.last, "oldest_unpaid_seconds": audit.oldest_unpaid},

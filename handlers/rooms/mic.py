@@ -103,6 +103,7 @@ class AcceptMicroHandler(ActiveUserHandler):
             lambda room: room.accept(person, admission, stream, url),
             person.user_id,
         )
+        await context.services.streams.recheck(params.live_id, person.user_id)
         return SeatedResponse(
             **dict(on_mic_response(context, seat)),
             push_url=push_url(context, seat.stream),

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from rooms.moderation import TEXTS, Item, Verdict
 from services.moderation.words import WordList
-from tencent.content_security import Author, ContentSecurityClient, NotChecked
+from storage.accounts.users import User
+from tencent.content_security import ContentSecurityClient, NotChecked
 
 CHECK_SECONDS = 2.0
 """Longest wait of a request for WeChat, with its repetition."""
@@ -13,7 +14,7 @@ WORDS = "words"
 """Label of what the list of words refuses."""
 
 
-async def check(item: Item, author: Author, client: ContentSecurityClient, words: WordList) -> Item:
+async def check(item: Item, author: User, client: ContentSecurityClient, words: WordList) -> Item:
     """The item with the verdict, or waiting for its event, or due again if WeChat has no answer.
 
     The address of a picture never changes what it shows (services/accounts/pictures.py).
@@ -23,9 +24,9 @@ async def check(item: Item, author: Author, client: ContentSecurityClient, words
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             if item.kind in TEXTS:
-                verdict = await client.check_text(author, item.value)
+                verdict = await client.check_text(author.app_id, author.openid, item.value)
                 return item.note_verdict(verdict, datetime.now(UTC))
-            trace_id = await client.send_picture(author, item.value)
+            trace_id = await client.send_picture(author.app_id, author.openid, item.value)
             return item.note_sent(trace_id, datetime.now(UTC))
     except (NotChecked, TimeoutError):
         return item.note_failure(datetime.now(UTC))

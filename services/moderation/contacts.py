@@ -46,7 +46,7 @@ class ContactService:
         if self._ranks:
             with suppress(NotChecked, TimeoutError):
                 async with asyncio.timeout(RANK_SECONDS):
-                    rank = await self._client.risk_rank(user, client_ip)
+                    rank = await self._client.risk_rank(user.app_id, user.openid, client_ip)
                 await self._stores.users.update(user.user_id, risk_rank=rank)
 
     def check_rank(self, user: User) -> None:

@@ -34,18 +34,14 @@ class ModerationService:
     """The only way into the queue, and out of it."""
 
     def __init__(
-        self,
-        stores: Stores,
-        client: ContentSecurityClient,
-        settings: ModerationSettings,
-        effects: Mapping[Kind, Effect],
+        self, stores: Stores, client: ContentSecurityClient, settings: ModerationSettings
     ) -> None:
-        """`effects` change what others see by a decision, and then confirm it."""
         self._stores = stores
         self._items = stores.moderation
         self._client = client
         self._settings = settings
-        self._effects = effects
+        self.effects: Mapping[Kind, Effect] = {}
+        """Change what others see by a decision, and then confirm it."""
         self.words = WordList(settings.words_file)
         self.job = ClaimedJob[Item](
             "moderation", self._claim, self._carry_on, concurrency=CONCURRENCY, idle=IDLE_SECONDS
@@ -110,16 +106,15 @@ class ModerationService:
         TryAgain for one that is faster than the answer with its trace id: WeChat repeats it.
         """
         try:
-            result = parse_media_event(content)
+            trace_id, verdict = parse_media_event(content)
         except Unreadable:
             return refused("unreadable")
-        item, now = await self._items.by_trace(result.trace_id), datetime.now(UTC)
+        item, now = await self._items.by_trace(trace_id), datetime.now(UTC)
         if item is None:
             raise TryAgain
         if item.state != "checking":
             return ignored("not_awaited")
-        verdict = result.verdict
-        noted = item.note_verdict(verdict, now) if verdict else item.note_no_result(now)
+        noted = item.note_verdict(verdict, now) if verdict else item.note_failure(now)
         with suppress(ItemChanged):  # superseded or decided meanwhile
             await self._save(item, noted)
         return DONE
@@ -136,7 +131,7 @@ class ModerationService:
             await self._apply(item)
             return
         if item.state == "checking":
-            after = item.note_no_result(datetime.now(UTC))
+            after = item.note_failure(datetime.now(UTC))
         else:
             user = await self._stores.users.get(item.user_id)
             after = await check(item, user, self._client, self.words)
@@ -152,6 +147,6 @@ class ModerationService:
         async def confirm(session: Session | None = None) -> None:
             await self._items.save(item, item.note_applied(), session)
 
-        effect = self._effects.get(item.kind)
+        effect = self.effects.get(item.kind)
         with suppress(ItemChanged):  # superseded meanwhile, or applied by another process
             await (effect(item, confirm) if effect else confirm())

@@ -6,8 +6,6 @@ groups replaced.
 
 from contextlib import suppress
 
-import structlog
-
 from config.sections import MicroSettings
 from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
@@ -19,7 +17,6 @@ from services.rooms.streams import STREAM_NAME, StreamModerationService
 from storage.chat.groups import RoomGroupStore
 from storage.jobs.outbox import OutboxStore
 from storage.rooms.members import MemberStore
-from telemetry.metrics import Metrics
 from tencent.callbacks import (
     CallbackEvent,
     CustomMessage,
@@ -34,7 +31,6 @@ from tencent.json_reader import ParsedCallback
 
 UNOWNED_STREAM_OUTCOMES = ("not_in_a_room", "not_the_current_stream")
 """Outcomes for a stream that belongs to no seat."""
-log = structlog.get_logger("qlive.rooms")
 
 
 class CallbackService:
@@ -48,7 +44,6 @@ class CallbackService:
         members: MemberStore,
         keeper: Keeper,
         streams: StreamModerationService,
-        metrics: Metrics,
         micro: MicroSettings,
     ) -> None:
         self._presence = presence
@@ -57,7 +52,6 @@ class CallbackService:
         self._members = members
         self._keeper = keeper
         self._streams = streams
-        self._metrics = metrics
         self._micro = micro
 
     async def admit(self, message: CustomMessage) -> None:
@@ -84,6 +78,8 @@ class CallbackService:
 
         Raises TryAgain if the seat of a stream keeps changing meanwhile.
         """
+        if isinstance(callback.event, RecordingFailure):
+            return DONE._replace(event=callback.event.name)
         outcome = callback.ignored or await self._process(callback.event)
         return DONE if outcome == DONE.outcome else ignored(outcome)
 
@@ -105,10 +101,6 @@ class CallbackService:
                 return outcome
             case StreamVerdict():
                 return await self._streams.judge(event)
-            case RecordingFailure(stream, failure):
-                log.error("recording_failed", stream=stream, failure=failure)
-                self._metrics.recording_failures.labels(failure).inc()
-                return DONE.outcome
         return "no_event"
 
     async def _apply_to_members(self, event: GroupMembers) -> str:

@@ -10,6 +10,7 @@ import structlog
 from config.sections import ModerationSettings
 from rooms.errors import RoomNotFound
 from rooms.moderation import Item
+from services.errors import StreamForbidden
 from services.jobs.inbox import DONE
 from services.jobs.outbox_jobs import OutboxJob
 from services.keeper import Keeper
@@ -71,6 +72,13 @@ class StreamModerationService:
         )
         await self._stores.moderation.add(born)
         return DONE.outcome
+
+    async def recheck(self, live_id: int, user_id: str) -> None:
+        """Vacate a seat that a user took while their streams were being forbidden:
+        StreamForbidden."""
+        if not (await self._stores.users.get(user_id)).may_stream:
+            await self._keeper.change(live_id, lambda room: room.stop_stream(user_id), user_id)
+            raise StreamForbidden
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Stop a stream that an operator has refused; one approved, which had been stopped, may

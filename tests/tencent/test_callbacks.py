@@ -281,7 +281,7 @@ def test_what_css_finds_suspicious_in_a_stream_is_parsed_in_every_form():
 
 def test_a_failed_recording_is_parsed_and_other_states_of_it_are_ignored():
     for name in ("record_start_failed", "record_error"):
-        event = RecordingFailure("teststream", name)
+        event = RecordingFailure(name)
         assert parse_css(RECORDING | {"record_event": name}).event == event
     for name in ("record_start_succeeded", "record_ended", 1, ["record_error"]):
         assert parse_css(RECORDING | {"record_event": name}).ignored == "unknown_event"

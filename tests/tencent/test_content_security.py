@@ -1,14 +1,11 @@
 """WeChat's content security: requests, answers and events."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from rooms.moderation import Verdict
 from tencent import content_security
 from tencent.content_security import (
     ContentSecurityClient,
-    MediaResult,
     NotChecked,
     parse_media_event,
 )
@@ -16,7 +13,7 @@ from tencent.errors import Unreadable
 from tencent.wechat import AccessTokenCache
 
 APP = "wxd678efh567hg6787"
-ALICE = SimpleNamespace(app_id=APP, openid="oAlice")
+ALICE = (APP, "oAlice")
 TOKEN = {"access_token": "t", "expires_in": 7200}
 PASS = {"errcode": 0, "trace_id": "t1", "result": {"suggest": "pass", "label": 100}}
 URL = "https://pictures.example.com/a.jpg"
@@ -38,7 +35,7 @@ def no_pauses(monkeypatch):
 
 async def test_a_text_is_sent_as_it_is_in_the_name_of_its_author(scripted):
     client, service = scripted(TOKEN, PASS)
-    assert await client.check_text(ALICE, "你好") == Verdict("pass", "100", "t1")
+    assert await client.check_text(*ALICE, "你好") == Verdict("pass", "100", "t1")
     request = service.requests[1]
     assert (request.path, request.query) == ("/wxa/msg_sec_check", {"access_token": "t"})
     assert "你好".encode() in request.body
@@ -55,13 +52,13 @@ async def test_a_text_is_sent_as_it_is_in_the_name_of_its_author(scripted):
 )
 async def test_the_simulator_judges_by_words(sim_url, client_at, words, verdict):
     client = client_at(sim_url)
-    assert (await client.check_text(ALICE, words)).suggestion == verdict
-    assert await client.send_picture(ALICE, f"https://a/{words}")
+    assert (await client.check_text(*ALICE, words)).suggestion == verdict
+    assert await client.send_picture(*ALICE, f"https://a/{words}")
 
 
 async def test_busy_is_asked_again_and_a_rejected_token_renewed(scripted):
     client, service = scripted(TOKEN, {"errcode": -1}, {"errcode": 40001}, TOKEN, PASS)
-    assert (await client.check_text(ALICE, "hi")).suggestion == "pass"
+    assert (await client.check_text(*ALICE, "hi")).suggestion == "pass"
     assert len(service.requests) == 5
 
 
@@ -79,20 +76,20 @@ async def test_busy_is_asked_again_and_a_rejected_token_renewed(scripted):
 async def test_an_answer_without_a_result_is_not_a_pass(scripted, answer):
     client, _ = scripted(TOKEN, answer)
     with pytest.raises(NotChecked):
-        await client.check_text(ALICE, "hi")
+        await client.check_text(*ALICE, "hi")
     with pytest.raises(NotChecked):
-        await client.send_picture(ALICE, URL)
+        await client.send_picture(*ALICE, URL)
 
 
 async def test_an_outage_is_not_a_pass(client_at):
     with pytest.raises(NotChecked):
-        await client_at("http://127.0.0.1:9").check_text(ALICE, "hi")
+        await client_at("http://127.0.0.1:9").check_text(*ALICE, "hi")
 
 
 def test_events_are_read_in_every_form():
     event = {"trace_id": "t1", "result": {"suggest": "risky", "label": "20002"}, "detail": []}
-    assert parse_media_event(event) == MediaResult("t1", Verdict("risky", "20002", "t1"))
-    unread = MediaResult("t1", None)
+    assert parse_media_event(event) == ("t1", Verdict("risky", "20002", "t1"))
+    unread = ("t1", None)
     assert parse_media_event({**event, "detail": [{"errcode": -1008}]}) == unread
     assert parse_media_event({**event, "status_code": 4294966288}) == unread  # the old form
     assert parse_media_event({"trace_id": "t1"}) == unread

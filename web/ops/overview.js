@@ -95,11 +95,11 @@ function ledgerCard({ book: ledger, at }) {
 }
 
 /** Open items of each kind, which lead to its queue. */
-function moderationCard({ moderation }) {
+function moderationCard({ at, moderation }) {
   const rows = KINDS.map((kind) => moderation.find((row) => row.kind === kind)).filter(Boolean).map((row) => [
     statusDot("warn", el("a", { href: `#/moderation?kind=${row.kind}&state=open` }, t(`item.${row.kind}`))),
     formatInteger(row.items),
-    formatDuration(row.oldest_seconds),
+    formatDuration((Date.parse(at) - Date.parse(row.oldest_at)) / 1000),
   ]);
   return card(t("open_items"), table(t("open_items"), [t("kind"), t("count"), t("oldest_item")], rows, t("no_items")));
 }

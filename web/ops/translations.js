@@ -138,6 +138,8 @@ export const words = {
   "push_event.xpay_wxpay_callback_notify": ["商户尽调或处罚", "Merchant examined or penalized"],
   "push_event.wxa_punish_event": ["小程序处罚", "Mini-program penalized"],
   "push_event.user_authorization_revoke": ["用户撤回授权", "A user withdrew consent"],
+  "push_event.record_start_failed": ["直播录制未能开始", "A recording did not start"],
+  "push_event.record_error": ["直播录制出错", "A recording failed"],
   "push_event.user_authorization_cancellation": ["用户注销微信", "A user closed their account"],
   "source.im": ["腾讯云 IM", "Tencent IM"],
   "source.live": ["直播", "Live streams"],

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from config.sections import UploadsSettings
+from rooms.moderation import Verdict
 from runtime.process import ServerProcess
 from tests.handlers.accounts.test_uploads import upload
 from tests.support.api import ApiClient, ApiFixture
@@ -40,6 +41,29 @@ async def test_a_new_user_has_a_name_once_it_is_checked(
         assert info["nickname"] == shown
         waits = name in ("review Anna", "-1")
         assert info["in_review"] == ({"nickname": name} if waits else {})
+
+
+@pytest.mark.parametrize("changes", [{"moderation": {**HIDDEN, "risk_rank": "on"}}])
+async def test_a_registration_asks_for_rank_and_name_at_the_same_time(
+    http_api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take two seconds, which is also the most for a request."""
+    client = server.context.tencent.content_security
+    both = asyncio.Barrier(2)
+
+    async def rank(*_args: str) -> int:
+        await asyncio.wait_for(both.wait(), 1)
+        return 3
+
+    async def check_text(*_args: str) -> Verdict:
+        await asyncio.wait_for(both.wait(), 1)
+        return Verdict("pass")
+
+    monkeypatch.setattr(client, "risk_rank", rank)
+    monkeypatch.setattr(client, "check_text", check_text)
+    anna = await http_api.user("anna", 2)
+    user = await server.context.stores.users.get(anna.id)
+    assert (user.nickname, user.risk_rank) == ("anna", 3)
 
 
 async def test_an_owner_sees_what_is_in_review_and_why_a_name_is_refused(

@@ -1,6 +1,6 @@
 """Streams that CSS finds suspicious, and recordings that fail."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
 
@@ -125,8 +125,29 @@ async def test_a_stream_that_is_forbidden_while_its_live_begins_does_not_begin(
     assert not (await server.context.keeper.load(host.live_id)).live
 
 
-async def test_a_failed_recording_is_counted(api: ApiFixture, server: ServerProcess) -> None:
+async def test_a_seat_that_is_taken_while_the_stream_is_forbidden_is_vacated(
+    api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await api.host()
+    bert, room = await api.guest("bert", 1, host.live_id), {"live_id": host.live_id}
+    (await bert.post("qlive_room/apply_micro/", **room)).ok()
+    streams = server.context.tencent.stream_urls
+    new_stream = streams.new_stream
+
+    def forbid_meanwhile(user_id: str) -> str:
+        """After the user was read, before the seat is saved."""
+        until = {"$set": {"stream_forbidden_until": datetime.now(UTC) + timedelta(hours=1)}}
+        db.users.update_one({"_id": user_id}, until)
+        return new_stream(user_id)
+
+    monkeypatch.setattr(streams, "new_stream", forbid_meanwhile)
+    assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
+    assert (await server.context.keeper.load(host.live_id)).seat_of(bert.id) is None
+
+
+async def test_a_failed_recording_needs_a_person(api: ApiFixture, server: ServerProcess) -> None:
     _, stream = await host_with_stream(api)
     await report_stream(api, server, stream, event="record_error")
-    counted = (await api.metrics())['qlive_recording_failures_total{event="record_error"}']
-    assert counted == 1
+    counted = (await api.metrics())['qlive_platform_events_total{event="record_error"}']
+    [shown] = (await api.ops("GET", "overview")).ok()["attention"]
+    assert (counted, shown["event"], shown["times"]) == (1, "record_error", 1)

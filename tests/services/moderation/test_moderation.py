@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devtools.simulator.notifications import MAX_ATTEMPTS
-from rooms.moderation import MAX_TRIES
+from rooms.moderation import MAX_TRIES, Item
 from runtime import jobs
 from services.errors import ContentRefused
 from services.moderation import checks
@@ -187,7 +187,7 @@ async def test_a_picture_without_a_result_is_sent_again_and_then_waits_for_an_op
     for _ in range(4):
         await moderation.step()
     item = await moderation.latest(anna.id)
-    assert (item.state, item.sent) == ("review", 2)
+    assert item.state == "review"
     assert moderation.checks.checked == [picture(words)] * 2
     assert (await moderation.shown(anna.id))["cover"] == ""
     for content in moderation.checks.events:  # too late
@@ -245,6 +245,27 @@ async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
         "room_name": "a room",
         "cover": "",
     }
+
+
+async def test_an_approval_does_not_show_what_its_owner_has_replaced_meanwhile(
+    moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while the decision is applied, nor by the job if its process died."""
+    effects = dict(moderation.service.effects)
+
+    async def replace_first(item: Item, confirm: Any) -> None:
+        await moderation.change(anna.id, **{item.kind: "newer"})
+        await effects[item.kind](item, confirm)
+
+    for kind in ("nickname", "room_name"):
+        await moderation.change(anna.id, **{kind: "review"})
+        item = await moderation.latest(anna.id)
+        with monkeypatch.context() as patch:
+            patch.setattr(moderation.service, "effects", {kind: replace_first})
+            await moderation.service.decide(item.id, "olga", approved=True)
+        assert (await moderation.shown(anna.id))[kind] == "newer"
+        assert (await moderation.items.get(item.id)).state == "superseded"
+        assert await moderation.step() == 0
 
 
 class Chaos:
@@ -310,7 +331,7 @@ async def test_others_see_the_last_approved_value_whatever_happens(
 
 def dying(moderation: ModerationFixture, patch: pytest.MonkeyPatch, chance: random.Random) -> None:
     """Every third application of a decision fails, half of them after it was carried out."""
-    effects = dict(moderation.service._effects)
+    effects = dict(moderation.service.effects)
 
     async def apply(item: Any, confirm: Any) -> None:
         dies = chance.random() < 1 / 3
@@ -320,7 +341,7 @@ def dying(moderation: ModerationFixture, patch: pytest.MonkeyPatch, chance: rand
         if dies:
             raise StorageUnavailable
 
-    patch.setattr(moderation.service, "_effects", dict.fromkeys(effects, apply))
+    patch.setattr(moderation.service, "effects", dict.fromkeys(effects, apply))
 
 
 async def test_open_items_are_measured(
