@@ -199,10 +199,7 @@ REFUSALS = {
         "ops.money.OneRefund.get",
         *(f"ops.money.{verb}Refund.post" for verb in ("Confirm", "Drop", "Settle")),
     ],
-    "no_such_thing": [
-        "ops.queue.Evidence.get",
-        *(f"ops.queue.{verb}Item.post" for verb in ("Approve", "Refuse")),
-    ],
+    "no_such_thing": ["ops.queue.Evidence.get", "ops.queue.DecideItem.post"],
     "income_not_matured": ["withdrawals.Withdraw.post"],
     "no_such_withdrawal": [
         "withdrawals.CancelWithdrawal.post",
