@@ -68,8 +68,7 @@ class Room(RoomState):
         self.male = self.female = None
         self.applications, self.removed, self.admitted = {}, {}, {}
         self.blocked = self.active_bans(now)
-        barred_ids = self.barred.keys() & self.blocked.keys()
-        self.barred = {user_id: self.barred[user_id] for user_id in barred_ids}
+        self.barred = {user_id: until for user_id, until in self.barred.items() if until > now}
         self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
         self.touched |= {"applications", "blocked", "barred", "removed", "admitted"}
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
@@ -153,10 +152,10 @@ class Room(RoomState):
             raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
             raise NotLive
-        self._add_ban(user_id, max(until, self.barred.get(user_id, 0)))
         if reason == "banned":
-            self.barred[user_id] = self.blocked[user_id]
+            self.barred[user_id] = until
             self.touched.add(f"barred.{user_id}")
+        self._add_ban(user_id, max(until, self.barred.get(user_id, 0)))
         self._unmark_all(user_id)  # the ban replaces the marks; lifting the ban lifts all
         on_mic = self.seat_of(user_id) is not None
         self.remove_banned(user_id, reason)

@@ -11,7 +11,6 @@ from realtime.redis_bus import RedisBus
 from rooms.members import GracePolicy
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
-from services.chat.message_checks import ChatRoomCache
 from services.keeper import Keeper
 from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
@@ -56,8 +55,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
             stores.outbox,
         )
         im_relay = ImRelay(stores.relay_cursors, stores.rooms, publisher)
-    chat_rooms = ChatRoomCache(stores.room_groups)
-    keeper = Keeper(stores.rooms, hub, chat_rooms, *([im_relay] if im_relay else []))
+    keeper = Keeper(stores.rooms, hub, im_relay)
     lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
     presence = Presence(stores.presence, stores.members, keeper, lease, grace)
     services = Services(
@@ -69,7 +67,6 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         keeper,
         presence,
         im_relay,
-        chat_rooms,
         room_access,
         process_id,
         metrics,

@@ -35,7 +35,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: _measure_lag(context))
-    every(1, "flush_chat", services.chat_log.flush)
+    every(1, "flush_chat", context.stores.chat_lines.flush)
     every(0.2, "flush_disconnects", context.presence.flush)
     every(0.5, "absences", context.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))

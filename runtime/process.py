@@ -237,7 +237,7 @@ async def _release_members(context: Context) -> None:
         async with asyncio.timeout(DATABASE_SECONDS):
             await context.presence.flush()
             await context.lease.end()
-            await context.services.chat_log.flush()
+            await context.stores.chat_lines.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)
 

@@ -81,10 +81,10 @@ class RoomListener(Protocol):
 class Keeper:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(self, storage: RoomStore, hub: Hub, *listeners: RoomListener) -> None:
+    def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
         self._storage = storage
         self._hub = hub
-        self._listeners: list[RoomListener] = [hub, *listeners]
+        self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
         self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
             self._change_batch, MAX_BATCH
         )

@@ -11,10 +11,9 @@ from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
 from services.accounts.sign_in import SignInService
 from services.accounts.token_cache import TokenCache
-from services.chat.chat_log import ChatLog
 from services.chat.groups import GROUP_KINDS, GroupService
 from services.chat.im_relay import ImRelay
-from services.chat.message_checks import ChatRoomCache, MessageCheckService
+from services.chat.message_checks import MessageCheckService
 from services.chat.outbox_actions import ImActions, css_actions
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
@@ -61,7 +60,6 @@ class Services:
         keeper: Keeper,
         presence: Presence,
         im_relay: ImRelay | None,
-        chat_rooms: ChatRoomCache,
         room_access: RoomAccess,
         process_id: str,
         metrics: Metrics,
@@ -182,15 +180,8 @@ class Services:
         self.recharge = RechargeService(
             stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
         )
-        self.chat_log = ChatLog(stores.chat_lines)
         self.message_checks = MessageCheckService(
-            chat_rooms,
-            self.chat_log,
-            bus,
-            settings.im.user_messages,
-            settings.im.admin,
-            find_word=self.moderation.words.found_in,
-            is_blocked=stores.user_blocks.are_apart,
+            stores, bus, settings.im, self.moderation.words.found_in
         )
         self.callbacks = CallbackService(
             presence,

@@ -24,17 +24,18 @@ def token_id(token: str) -> str:
 
 
 def documents_by_id(
-    collection: Collection, parse: Callable[[Document], T], exclude: str = ""
+    collection: Collection, parse: Callable[[Document], T], exclude: str = "", key: str = "_id"
 ) -> BatchLoader[T]:
-    """Loads documents and parses each; `exclude` is a field that is not read.
+    """Loads documents by their id, or another unique `key`, and parses each; `exclude` is a field
+    that is not read.
 
     A document that cannot be parsed fails only the callers that asked for it.
     """
     projection = {exclude: 0} if exclude else None
 
     async def load(ids: Sequence[Hashable]) -> dict[Hashable, T | Exception]:
-        found = await collection.find({"_id": {"$in": [*ids]}}, projection).to_list()
-        return {document["_id"]: parsed(document, parse) for document in found}
+        found = await collection.find({key: {"$in": [*ids]}}, projection).to_list()
+        return {document[key]: parsed(document, parse) for document in found}
 
     return BatchLoader(load)
 

@@ -70,7 +70,7 @@ class CustomMessage:
 class ProposedMessage:
     """A message that IM sends if we allow it: to a group or to another user.
 
-    `customs` has the fields of its custom elements.
+    `texts` and `customs` have the fields of its text elements and of its custom ones.
     """
 
     sender: str
@@ -147,7 +147,8 @@ def parse_im_callback(
     digest = hashlib.sha256(command.encode() + b"\n" + body).hexdigest()
     try:
         _verify_im(query, token, sdk_app_id, now)
-        content = read_object(body, storable=True)
+        # What a user writes must not keep the message from being checked.
+        content = read_object(body, storable=command not in BEFORE_MESSAGE)
         if content.get("CallbackCommand") != command:
             raise NotVerified(Reason.COMMAND)
         event = _im_event(command, content)
@@ -251,19 +252,21 @@ def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
 
 
 def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessage:
-    body, in_group = _elements(content), command == GROUP_MESSAGE
-    written: dict[object, list[str]] = {"TIMTextElem": [], "TIMCustomElem": []}
-    for element in body:
-        values = child(element, "MsgContent").values()
-        texts = [value for value in values if isinstance(value, str)]
-        written.setdefault(str(element.get("MsgType")), []).extend(texts)
-    return ProposedMessage(
-        _id(content.get("From_Account")),
-        group_id=_id(content.get("GroupId")) if in_group else "",
-        receiver="" if in_group else _id(content.get("To_Account")),
-        texts=tuple(written["TIMTextElem"]),
-        customs=tuple(written["TIMCustomElem"]),
+    elements, in_group = _elements(content), command == GROUP_MESSAGE
+    texts, customs = (
+        tuple(
+            value.encode(errors="replace").decode()
+            for element in elements
+            if element.get("MsgType") == kind
+            for value in child(element, "MsgContent").values()
+            if isinstance(value, str)
+        )
+        for kind in ("TIMTextElem", "TIMCustomElem")
     )
+    sender = _id(content.get("From_Account"))
+    if in_group:
+        return ProposedMessage(sender, _id(content.get("GroupId")), "", texts, customs)
+    return ProposedMessage(sender, "", _id(content.get("To_Account")), texts, customs)
 
 
 def _elements(content: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from config.sections import ImSettings
 from devtools.simulator.im_access import Outcome, SimulatedSanctions, signed_at, usersig_error
-from devtools.simulator.im_callbacks import SILENT, SimulatedCallbacks
-from devtools.simulator.im_messages import SimulatedMessages
+from devtools.simulator.im_messages import SimulatedMessages, ask_server
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP = 60003, 60009, 60010, 60006
@@ -29,11 +28,10 @@ class SimulatedIm:
     ) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
-        messages = SimulatedMessages(self.groups, self.accounts, now)
+        self._sent = messages = SimulatedMessages(self.groups, self.accounts, now)
         self.messages = messages.sent
         self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
-        self._sent = messages
-        self._callbacks = SimulatedCallbacks(callback_address, settings, now)
+        self._callback_address = callback_address
         self._settings = settings
         self._now = now
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
@@ -64,15 +62,15 @@ class SimulatedIm:
             return self._envelope(NOT_JSON, {})
         code, info = self._chat_error(content), ""
         if code == 0 and "body" in content:
-            receiver = {"GroupId": content.get("group_id")}
-            if "to" in content:
-                receiver = {"To_Account": content["to"]}
-            message = {"From_Account": content["user_id"], **receiver, "MsgBody": content["body"]}
-            code, info = await self._callbacks.before_message(message)
+            name, to = ("To_Account", "to") if "to" in content else ("GroupId", "group_id")
+            message = {"From_Account": content["user_id"], name: content.get(to)}
+            message["MsgBody"] = content["body"]
+            code, info = await ask_server(
+                self._callback_address, self._settings, message, self._now()
+            )
             if code == 0:
                 self._sent.record_message(message)
-        shown = 0 if code == SILENT else code
-        return self._envelope(shown, {"ErrorInfo": info} if info else {})
+        return self._envelope(code, {"ErrorInfo": info} if info else {})
 
     def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:
         envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}

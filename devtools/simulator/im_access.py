@@ -58,8 +58,6 @@ class SimulatedSanctions:
         group = self._groups.get(str(content.get("GroupId")))
         if group is None:
             return GROUP_NOT_FOUND, {}
-        if content["MuteAllMember"] not in ("On", "Off"):
-            raise ValueError
         group["MuteAllMember"] = content["MuteAllMember"]
         return 0, {}
 

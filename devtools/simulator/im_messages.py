@@ -1,17 +1,27 @@
 """Simulated Tencent IM messages: rate-limited, deduplicated and recorded for tests."""
 
+import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
+from config.sections import ImSettings
 from devtools.simulator.im_access import Outcome
+from devtools.simulator.notifications import (
+    JSON_HEADERS,
+    SimulatedNotification,
+    post_notification,
+)
 
 GROUP_NOT_FOUND, RATE_LIMITED, NO_ACCOUNT, NO_USER = 10010, 10023, 70107, 20003
 
 PER_SECOND = 40  # messages to one group
 DEDUPLICATION_SECONDS = 300.0  # for a group; for one user only within the same second
 MAX_RECORDED = 1000
+ANSWER_SECONDS = 2.0
+GROUP_CODES, USER_CODES = range(10100, 10201), range(120001, 130001)
 
 
 class SimulatedMessages:
@@ -88,3 +98,32 @@ class SimulatedMessages:
         element = content["MsgBody"][0]["MsgContent"]
         text = element["Text"] if "Text" in element else element["Data"]
         self.sent.append({**recipient, "text": text, "random": random})
+
+
+async def ask_server(
+    address: str, settings: ImSettings, message: Mapping[str, Any], now: float
+) -> tuple[int, str]:
+    """The callback before a message of a chat client, with GroupId or To_Account.
+
+    Returns the code and text of a refusal. After any other answer, or none in time, it is 0: the
+    message is sent.
+    """
+    in_group = "GroupId" in message
+    command = f"{'Group' if in_group else 'C2C'}.CallbackBeforeSendMsg"
+    signed = f"{settings.callback_token}{int(now)}".encode()
+    query = {
+        "SdkAppid": settings.sdk_app_id,
+        "CallbackCommand": command,
+        "Sign": hashlib.sha256(signed).hexdigest(),
+        "RequestTime": int(now),
+    }
+    content = json.dumps({"CallbackCommand": command, **message, "EventTime": int(now * 1000)})
+    url = f"{address}?{urlencode(query)}"
+    request = SimulatedNotification(url, content.encode(), JSON_HEADERS)
+    _status, body = await post_notification(request, ANSWER_SECONDS)
+    try:
+        answer = json.loads(body)
+        code, info = int(answer["ErrorCode"]), str(answer["ErrorInfo"])
+    except (ValueError, KeyError, TypeError):
+        return 0, ""
+    return (code, info) if code in (GROUP_CODES if in_group else USER_CODES) else (0, "")

@@ -52,8 +52,10 @@ class LetInHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[NotHost, BannedByOperator, RoomNotFound])
     async def post(self, params: InviteMicroRequest) -> OkResponse:
-        removals, host_id = self.context.services.removals, self.user.user_id
-        await removals.let_in(params.live_id, host_id, params.user_id)
+        host_id = self.user.user_id
+        await self.context.services.removals.change(
+            params.live_id, lambda room: room.let_in(host_id, params.user_id, now_ms())
+        )
         return OkResponse()
 
 
@@ -65,7 +67,7 @@ class MuteHandler(ActiveUserHandler):
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000 if params.minutes else 0
         host_id = self.user.user_id
-        await self.context.services.removals.mute(
+        await self.context.services.removals.change(
             params.live_id, lambda room: room.mute(host_id, target_id, until)
         )
         return OkResponse()
@@ -77,7 +79,7 @@ class MuteAllHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, NotLive])
     async def post(self, params: MuteAllRequest) -> OkResponse:
         host_id = self.user.user_id
-        await self.context.services.removals.mute(
+        await self.context.services.removals.change(
             params.live_id, lambda room: room.set_mute_all(host_id, on=params.on)
         )
         return OkResponse()
@@ -85,14 +87,15 @@ class MuteAllHandler(ActiveUserHandler):
 
 async def room_bans(context: Context, room: Room) -> list[RoomBanView]:
     """The bans of a room that are in force, with the users' profiles."""
-    bans = room.active_bans(now_ms())
+    now = now_ms()
+    bans = room.active_bans(now)
     users = await context.stores.users.find_many([*bans])
     return [
         RoomBanView.model_validate(
             {
                 **user.person().face(),
                 "until": bans[user.user_id],
-                "by_operator": user.user_id in room.barred,
+                "by_operator": room.barred.get(user.user_id, 0) > now,
             }
         )
         for user in users

@@ -75,11 +75,11 @@ class ImWebhookHandler(TencentWebhookHandler):
             await self._refuse_message(callback)
             return ImAckResponse()
         refusal = await self.context.services.message_checks.check(message)
-        if refusal is None:
-            return ImAckResponse()
-        self.context.metrics.messages_refused.labels(refusal).inc()
-        code = refusal_code(refusal, in_group=bool(message.group_id))
-        return ImAckResponse(error_code=code, error_info=refusal)
+        if refusal:
+            self.context.metrics.messages_refused.labels(refusal).inc()
+            code = refusal_code(refusal, in_group=bool(message.group_id))
+            return ImAckResponse(error_code=code, error_info=refusal)
+        return ImAckResponse()
 
     async def _receive_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
         """What users write to one another is never stored."""

@@ -111,7 +111,9 @@ class OpsLiftRoomBanHandler(RoomBanTargetHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def post(self, live_id: str, params: LiftRoomBanRequest) -> OkResponse:
-        await self.context.services.removals.lift_room_ban(int(live_id), params.user_id)
+        await self.context.services.removals.change(
+            int(live_id), lambda room: room.lift_ban(params.user_id)
+        )
         return OkResponse()
 
 

@@ -90,7 +90,7 @@ class GroupService:
         }
         await self._outbox.add_urgent(MUTE_AGAIN, mutes)
         if room.mute_all:
-            await self._outbox.add("mute_all", {"live_id": live_id}, urgent=True)
+            await self._outbox.add("mute", {"live_id": live_id}, urgent=True)
 
     async def _create_at_im(self, group_id: str, host: Person) -> bool:
         """Whether the group is new."""

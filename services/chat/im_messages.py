@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 
-KINDS = frozenset({"reset", "over", "gift", "num", "kickout", "invite"})
+KINDS = ("reset", "over", "gift", "num", "kickout", "invite")
 """Types of our messages."""
 Priority = Literal["High", "Normal"]
 GROUP = ""

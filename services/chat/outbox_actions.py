@@ -51,7 +51,6 @@ class ImActions:
             "kick": self._kick,
             "mute": self._mute,
             MUTE_AGAIN: self._mute,
-            "mute_all": self._mute_all,
         }
 
     async def _import_account(self, payload: Payload) -> None:
@@ -79,44 +78,31 @@ class ImActions:
             await self._im.kick(user_id)
 
     async def _mute(self, payload: Payload) -> None:
-        """Mutes or unmutes a user in a room's group; again if that has changed meanwhile, since
-        the message of the change may have been delivered first."""
-        users, rooms = self._stores.users, self._stores.rooms
-        sent: tuple[str, float] | None = None
-        while True:
-            user, room = await users.find(payload["user_id"]), await rooms.read(payload["live_id"])
-            if user is None or room is None:
+        """Mutes or unmutes a user in a room's group, or without `user_id` everybody; again if that
+        has changed meanwhile, since the message of the change may have been delivered first."""
+        user_id, sent = payload.get("user_id"), None
+        while room := await self._stores.rooms.read(payload["live_id"]):
+            user = await self._stores.users.find(user_id) if user_id else None
+            if user_id and user is None:
                 return
             until = muted_until(user, room, now_ms())
             if sent == (room.group_id, until):
                 return
             try:
-                await self._im.forbid_send_msg(room.group_id, [user.user_id], _seconds_to(until))
+                if user_id:
+                    seconds = _seconds_to(until)
+                    await self._im.forbid_send_msg(room.group_id, [user_id], seconds)
+                else:
+                    await self._im.mute_group(room.group_id, on=until > 0)
             except ImGroupMissing:
-                await self._replace_group(room)
+                # GroupService orders the mutes for the new group. A room that is not live gets its
+                # group, and the mutes with it, when its next live starts.
+                if room.live:
+                    await queue_group_message(
+                        self._stores.outbox, REPLACE, room.live_id, room.group_id
+                    )
                 return
             sent = room.group_id, until
-
-    async def _mute_all(self, payload: Payload) -> None:
-        """Closes or opens a room's group; again if that has changed meanwhile, as `_mute`."""
-        sent: tuple[str, bool] | None = None
-        while room := await self._stores.rooms.read(payload["live_id"]):
-            if sent == (room.group_id, room.mute_all):
-                return
-            try:
-                await self._im.mute_group(room.group_id, on=room.mute_all)
-            except ImGroupMissing:
-                await self._replace_group(room)
-                return
-            sent = room.group_id, room.mute_all
-
-    async def _replace_group(self, room: Room) -> None:
-        """Order a new group of a live room, for which GroupService orders the mutes.
-
-        A room that is not live gets its group, and the mutes with it, when its next live starts.
-        """
-        if room.live:
-            await queue_group_message(self._stores.outbox, REPLACE, room.live_id, room.group_id)
 
 
 def css_actions(css: CssClient) -> Actions:
@@ -133,8 +119,11 @@ def css_actions(css: CssClient) -> Actions:
     return {"drop_stream": drop_stream, "forbid_stream": forbid_stream}
 
 
-def muted_until(user: User, room: Room, now: int) -> float:
-    """When the user may chat in the room's group again: ms, 0 for now, infinite under a ban."""
+def muted_until(user: User | None, room: Room, now: int) -> float:
+    """When the user, or (None) everybody, may chat in the room's group again: ms, 0 for now,
+    infinite under a ban or until the host opens the chat."""
+    if user is None:
+        return inf if room.mute_all else 0
     if user.banned and user.muted_in == room.live_id:
         return inf
     until = max(room.blocked.get(user.user_id, 0), room.muted.get(user.user_id, 0))

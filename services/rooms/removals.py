@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
 from rooms.room import Room
@@ -53,19 +52,9 @@ class RemovalService:
             await self._stores.outbox.add("kick_out", payload, urgent=True)
             self._im_safety_outbox.nudge()
 
-    async def let_in(self, live_id: int, host_id: str, user_id: str) -> None:
-        """As `lift_room_ban`, by the host; BannedByOperator."""
-        await self._keeper.change(live_id, lambda room: room.let_in(host_id, user_id, now_ms()))
-        self._im_safety_outbox.nudge()
-
-    async def mute(self, live_id: int, rule: Callable[[Room], None]) -> None:
-        """Mute by a rule in the room, whose change orders the mute at IM."""
+    async def change(self, live_id: int, rule: Callable[[Room], None]) -> None:
+        """Lift a ban, or set or lift a mute, by a rule; the room's change orders it at IM."""
         await self._keeper.change(live_id, rule)
-        self._im_safety_outbox.nudge()
-
-    async def lift_room_ban(self, live_id: int, user_id: str) -> None:
-        """Let a removed user enter and chat again; no error for one who is not banned there."""
-        await self._keeper.change(live_id, lambda room: room.lift_ban(user_id))
         self._im_safety_outbox.nudge()
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:

@@ -4,18 +4,19 @@ relay_cursors: each room's relay cursor towards Tencent IM, and the claim on it.
 """
 
 import secrets
-from collections.abc import Awaitable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from pymongo import ReturnDocument, UpdateOne
 
-from core.batching import BatchLoader, RequestBatcher
+from core.batching import RequestBatcher
 from storage.database import Collection, Database, Document
-from storage.documents import known_fields, parsed
+from storage.documents import known_fields
 from storage.jobs.due import claim_unchanged
 
+GROUP_PREFIX = "qlive_"
 MAX_UPDATES = 100
 """Rows of claimed rooms that are updated by one command."""
 
@@ -47,17 +48,6 @@ class RelayClaim:
     tries: int
     woken: int
     claims: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRoom:
-    """Who may write in a room's chat; times in ms, as in rooms/state.py."""
-
-    live_id: int
-    host_id: str
-    blocked: Mapping[str, int] = field(default_factory=dict)
-    muted: Mapping[str, int] = field(default_factory=dict)
-    mute_all: bool = False
 
 
 class RelayCursorStore:
@@ -152,7 +142,6 @@ class RoomGroupStore:
 
     def __init__(self, database: Database) -> None:
         self._rooms: Collection = database.collection("rooms")
-        self._chat_rooms: BatchLoader[ChatRoom] = BatchLoader(self._load_chat_rooms)
 
     async def make_indexes(self) -> None:
         await self._rooms.create_index("group_id")
@@ -184,18 +173,6 @@ class RoomGroupStore:
         room = await self._rooms.find_one({"group_id": group_id, "$or": in_use}, {"_id": 1})
         return int(room["_id"]) if room else None
 
-    def chat_room(self, group_id: str) -> Awaitable[ChatRoom | None]:
-        """Who may write in a group; reads that are asked for at the same time are one query."""
-        return self._chat_rooms.get(group_id)
-
-    async def _load_chat_rooms(
-        self, group_ids: Sequence[Hashable]
-    ) -> dict[Hashable, ChatRoom | Exception]:
-        names = ("group_id", "owner.person.user_id", "blocked", "muted", "mute_all")
-        found = self._rooms.find({"group_id": {"$in": [*group_ids]}}, dict.fromkeys(names, 1))
-        rooms = {row["group_id"]: parsed(row, _chat_room_from) async for row in found}
-        return {**rooms}
-
     async def detach(self, host_id: str) -> str | None:
         """Detach the group of a host's room and assign a new id; the old id, None if not ready."""
         room = await self._rooms.find_one_and_update(
@@ -207,12 +184,7 @@ class RoomGroupStore:
 
 def new_group_id() -> str:
     """A random id: a client of the IM application can create a group under any id it guesses."""
-    return f"qlive_{secrets.token_hex(12)}"
-
-
-def _chat_room_from(row: Document) -> ChatRoom:
-    host_id = row["owner"]["person"]["user_id"]
-    return ChatRoom(row["_id"], host_id, **known_fields(ChatRoom, row))
+    return f"{GROUP_PREFIX}{secrets.token_hex(12)}"
 
 
 def _wake(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:

@@ -1,7 +1,9 @@
 """chat_lines: the last lines that users wrote in each room, as evidence of reports."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from pymongo import ReplaceOne
@@ -10,9 +12,11 @@ from storage.database import Collection, Database, Document
 
 LINES_KEPT = 200
 """Lines of a room, in a ring with one document per slot: a new line replaces the oldest."""
-
-WRITES = 100
+MAX_WAITING = 10_000
+"""Lines that are not stored yet, some 2 MB; further ones are lost while MongoDB is down."""
+BATCH_LINES = 100
 """Lines of one command; more would hold up the event loop, which answers IM."""
+MAX_TEXT = 1_000  # characters
 
 
 class ChatLine(NamedTuple):
@@ -24,33 +28,50 @@ class ChatLine(NamedTuple):
 
 
 class ChatLineStore:
-    """A ring of lines for each room; a line is deleted after some days in any case."""
+    """A ring of lines for each room; a line is deleted after some days in any case.
+
+    IM has its answer before a line is stored: lines wait in memory for `flush`.
+    """
 
     def __init__(self, database: Database, days: int) -> None:
         """`days`: how long a line is kept; 0: until newer ones replace it."""
         self._database = database
         self._lines: Collection = database.collection("chat_lines")
         self._days = days
+        self._waiting: deque[tuple[int, ChatLine]] = deque()
 
     async def make_indexes(self) -> None:
         await self._lines.create_index("expires_at", expireAfterSeconds=0)
         await self._lines.create_index([("room", 1), ("n", 1)])
 
-    async def add(self, rooms: Mapping[int, Sequence[ChatLine]]) -> None:
-        """Add lines by live_id. Processes share the numbers of a room's lines."""
+    def add(self, live_id: int, line: ChatLine) -> None:
+        """Never waits; a line without text is not kept."""
+        if line.text and len(self._waiting) < MAX_WAITING:
+            self._waiting.append((live_id, line._replace(text=line.text[:MAX_TEXT])))
+
+    async def flush(self) -> None:
+        """Store the lines that wait; all stay if MongoDB fails."""
+        while batch := [*islice(self._waiting, BATCH_LINES)]:
+            await self._store(batch)
+            for _ in batch:
+                self._waiting.popleft()
+
+    async def _store(self, batch: list[tuple[int, ChatLine]]) -> None:
+        """Processes share the numbers of a room's lines."""
         expiry: Document = {}
         if self._days:
             expiry["expires_at"] = datetime.now(UTC) + timedelta(days=self._days)
+        numbers = {
+            live_id: await self._database.next_number(f"chat_lines:{live_id}", count) - count
+            for live_id, count in Counter(live_id for live_id, _ in batch).items()
+        }
         writes = []
-        for live_id, lines in rooms.items():
-            last = await self._database.next_number(f"chat_lines:{live_id}", len(lines))
-            kept = lines[-LINES_KEPT:]
-            for n, line in enumerate(kept, last - len(kept) + 1):
-                slot = f"{live_id}:{n % LINES_KEPT}"
-                row = {"room": live_id, "n": n, **line._asdict(), **expiry}
-                writes.append(ReplaceOne({"_id": slot}, row, upsert=True))
-        for start in range(0, len(writes), WRITES):
-            await self._lines.bulk_write(writes[start : start + WRITES], ordered=False)
+        for live_id, line in batch:
+            numbers[live_id] += 1
+            row = {"room": live_id, "n": numbers[live_id], **line._asdict(), **expiry}
+            slot = f"{live_id}:{numbers[live_id] % LINES_KEPT}"
+            writes.append(ReplaceOne({"_id": slot}, row, upsert=True))
+        await self._lines.bulk_write(writes, ordered=False)
 
     async def last_lines(self, live_id: int, user_ids: Iterable[str] = ()) -> list[ChatLine]:
         """The last lines of a room, oldest first, of these users or (empty) of all.

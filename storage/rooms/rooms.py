@@ -48,6 +48,7 @@ class RoomStore:
         self._members = members
         self._outbox = outbox
         self._by_id = documents_by_id(self._rooms, room_from, exclude="log")
+        self._by_group = documents_by_id(self._rooms, room_from, exclude="log", key="group_id")
         self._loads: BatchLoader[Room] = BatchLoader(self._load_many)
         self._load_numbers = itertools.count()
         self._log_reads = SingleFlight(self._read_events_since)
@@ -69,6 +70,10 @@ class RoomStore:
     def read(self, live_id: int) -> Awaitable[Room | None]:
         """The room without memberships, read-only: concurrent callers share the object."""
         return self._by_id.get(live_id)
+
+    def of_group(self, group_id: str) -> Awaitable[Room | None]:
+        """As `read`, by the chat group."""
+        return self._by_group.get(group_id)
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         """The room without its log, with the memberships of `user_ids`.
@@ -118,11 +123,8 @@ class RoomStore:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
         self._drop_streams(room, batch)
-        for user_id in _changed_mutes(room):
-            mute = {"user_id": user_id, "live_id": room.live_id}
-            self._outbox.add_to(batch, "mute", mute, urgent=True)
-        if "mute_all" in room.touched:
-            self._outbox.add_to(batch, "mute_all", {"live_id": room.live_id}, urgent=True)
+        for target in _changed_mutes(room):
+            self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
         for add in add_writes:
             add(batch)
         await self._commits.commit(batch)
@@ -308,12 +310,12 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 
 
-def _changed_mutes(room: Room) -> list[str]:
-    """Users to mute or unmute in the chat group: whose ban or mute was set or has ended."""
+def _changed_mutes(room: Room) -> list[dict[str, str]]:
+    """The users whose ban or mute was set or has ended, and {} if it is that of everybody."""
     fields = [name.partition(".") for name in room.touched]
-    return sorted(
-        {user_id for head, _, user_id in fields if head in ("blocked", "muted") and user_id}
-    )
+    changed = {user_id for head, _, user_id in fields if head in ("blocked", "muted") and user_id}
+    everybody: list[dict[str, str]] = [{}] if "mute_all" in room.touched else []
+    return [{"user_id": user_id} for user_id in sorted(changed)] + everybody
 
 
 def _log_row(event: NumberedEvent) -> Document:

@@ -131,6 +131,8 @@ def test_the_host_does_not_shorten_the_ban_of_an_operator() -> None:
     room.ban_user(BERT.user_id, UNTIL, "banned")
     room.remove_user(HOST.user_id, BERT.user_id, NOW + 1)
     assert room.blocked == room.barred == {BERT.user_id: UNTIL}
+    room.ban_user(BERT.user_id, UNTIL - 1, "banned")  # another operator may
+    assert room.blocked == room.barred == {BERT.user_id: UNTIL - 1}
     room.close("host")
     room = reloaded(room)
     room.open(HOST, "epoch-2", "stream", UNTIL)

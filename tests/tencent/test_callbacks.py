@@ -183,6 +183,8 @@ def test_messages_that_im_asks_about_are_parsed():
     face = {"MsgType": "TIMFaceElem", "MsgContent": {"Data": "smile"}}
     message = parse_im(BEFORE_USER | {"MsgBody": [face]}).event
     assert (message.text, message.customs) == ("", ())
+    half = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "half \ud800 of a pair"}}
+    assert parse_im(BEFORE_USER | {"MsgBody": [half]}).event.text == "half ? of a pair"
 
 
 @pytest.mark.parametrize(

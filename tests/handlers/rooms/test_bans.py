@@ -1,5 +1,7 @@
 """Users whom a host keeps away: the bans that she sees and lifts, and mutes in the chat."""
 
+from typing import Any
+
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.chat import MUTED, OK, chat, group_of, until_delivered, user_sig
@@ -8,7 +10,7 @@ ROOM = "qlive_room/"
 
 
 async def test_a_host_sees_and_lifts_her_bans_but_not_those_of_an_operator(
-    api: ApiFixture,
+    api: ApiFixture, db: Any
 ) -> None:
     host = await api.host()
     bert, carl = [await api.guest(name, 1, host.live_id) for name in ("bert", "carl")]
@@ -16,6 +18,8 @@ async def test_a_host_sees_and_lifts_her_bans_but_not_those_of_an_operator(
     (await host.post(f"{ROOM}put_out/", user_id=bert.id, minutes=5, **room)).ok()
     removal = {"user_id": carl.id, "minutes": 5, "reason": "x"}
     (await api.ops("POST", f"rooms/{host.live_id}/put_out", **removal)).ok()
+    over = {f"barred.{bert.id}": 1}  # a ban by an operator, long ago
+    db.rooms.update_one({"_id": host.live_id}, {"$set": over})
     bans = (await host.get(f"{ROOM}bans/", **room)).ok()
     assert {ban["user_id"]: ban["by_operator"] for ban in bans} == {bert.id: False, carl.id: True}
     for reply in (

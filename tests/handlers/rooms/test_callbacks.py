@@ -12,6 +12,7 @@ from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, proposed
 from tests.support.chat import group_of
 from tests.support.client import Reply
+from tests.support.waiting import until
 
 OK_IM = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
 STATE_CHANGE = {
@@ -173,8 +174,12 @@ async def test_im_is_told_before_a_message_who_is_muted_and_nothing_is_stored_of
     assert (await callbacks.im(proposed(anna.id, **to_group))).ok() == OK_IM
     mute = {"live_id": host.live_id, "user_id": anna.id, "minutes": 5}
     (await host.post("qlive_room/mute/", **mute)).ok()
-    refused = (await callbacks.im(proposed(anna.id, **to_group))).ok()
-    assert refused == {"ActionStatus": "OK", "ErrorInfo": "muted", "ErrorCode": 10101}
+
+    async def is_refused() -> bool:
+        answer = (await callbacks.im(proposed(anna.id, **to_group))).ok()
+        return answer == {"ActionStatus": "OK", "ErrorInfo": "muted", "ErrorCode": 10101}
+
+    await until(is_refused)
     assert (await callbacks.im(proposed(anna.id, To_Account=host.id))).ok() == OK_IM
     forged = await callbacks.im(proposed(anna.id, **to_group), Sign="0" * 64)
     assert forged.refusal == (403, "callback_refused")

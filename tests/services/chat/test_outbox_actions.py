@@ -128,9 +128,9 @@ async def test_a_group_is_closed_as_the_room_is_then(stores: StoresFixture) -> N
         await fixture.rooms.update_one({"_id": fixture.live_id}, {"$set": {"mute_all": False}})
 
     fixture.im.during_next = open_again
-    await fixture.actions["mute_all"]({"live_id": fixture.live_id})
+    await fixture.actions["mute"]({"live_id": fixture.live_id})
     assert fixture.im.sent == [(fixture.group_id, True), (fixture.group_id, False)]
-    await fixture.actions["mute_all"]({"live_id": 999})
+    await fixture.actions["mute"]({"live_id": 999})
     assert len(fixture.im.sent) == 2
 
 
@@ -155,9 +155,9 @@ async def test_unknown_user_or_room_is_not_muted(stores: StoresFixture) -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
-@pytest.mark.parametrize("kind", ["mute", "mute_all"])
+@pytest.mark.parametrize("everybody", [True, False])
 async def test_dissolved_group_is_replaced_unless_it_is_left_to_the_next_live(
-    stores: StoresFixture, kind: str, live: bool
+    stores: StoresFixture, everybody: bool, live: bool
 ) -> None:
     fixture = await SanctionsFixture(stores).create()
     if not live:
@@ -167,7 +167,8 @@ async def test_dissolved_group_is_replaced_unless_it_is_left_to_the_next_live(
         raise ImGroupMissing(10015, "")
 
     fixture.im.during_next = refuse
-    await fixture.actions[kind]({"user_id": fixture.user_id, "live_id": fixture.live_id})
+    target = {} if everybody else {"user_id": fixture.user_id}
+    await fixture.actions["mute"]({**target, "live_id": fixture.live_id})
     assert fixture.im.sent == []
     orders = stores.database.collection("outbox").find({"kind": "replace_group"})
     payload = {"live_id": fixture.live_id, "group_id": fixture.group_id}
