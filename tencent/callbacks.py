@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,7 +24,7 @@ MEDIUM_BY_EVENT_TYPE: Mapping[int, Literal["sound", "picture"]] = {315: "sound",
 RECORDING = 332
 RECORDING_FAILURES = ("record_start_failed", "record_error")
 SUGGESTIONS = ("Block", "Review")
-MAX_SCORE = 100
+OLD_SCORE, MAX_SCORE = "(?!normal).+score", 100
 GROUP_MESSAGE, USER_MESSAGE = "Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg"
 """Commands of the callbacks before a message, whose answer IM awaits for 2 s."""
 BEFORE_MESSAGE = frozenset({GROUP_MESSAGE, USER_MESSAGE})
@@ -304,10 +305,7 @@ def _stream_verdict(
     is_harmless = fields.get("type") in (0, [0]) or fields.get("hitflag") == 0
     if suggestion == "Pass" or is_harmless:
         return None
-    names = ["score"] if suggestion and "score" in fields else fields
-    scores = [
-        _score(fields[name]) for name in names if name.endswith("score") and name != "normalscore"
-    ]
+    of_classes = [_score(fields[name]) for name in fields if re.fullmatch(OLD_SCORE, name)]
     label, written, url = (
         next((value for name in names if isinstance(value := fields.get(name), str)), "")
         for names in (("label", "sublabel", "subtag"), ("ocrmsg", "asrtext"), ("img", "cdnurl"))
@@ -315,7 +313,7 @@ def _stream_verdict(
     return StreamVerdict(
         _id(fields.get("streamid")),
         medium,
-        max(scores, default=0),
+        _score(fields.get("score", of_classes)),
         suggestion if suggestion in SUGGESTIONS else "",
         label[:MAX_ID_LENGTH],
         url if url.startswith(("http://", "https://")) else "",

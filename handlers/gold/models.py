@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, RootModel, StringConstraints
 
 from handlers.models import (
+    FaceView,
     Gold,
     IdSearchRequest,
     Number,
@@ -105,21 +106,15 @@ class GiftGivenResponse(Response):
     income: int
 
 
-class SenderResponse(Response):
+class SenderResponse(FaceView):
     """`gold` is always 0: what a user spends is not shown."""
 
-    user_id: str
-    nickname: str
-    face_url: str
     gold: int = 0
 
 
-class ReceiverResponse(Response):
+class ReceiverResponse(FaceView):
     """`income` is always 0, as `gold` of a sender."""
 
-    user_id: str
-    nickname: str
-    face_url: str
     income: int = 0
 
 

@@ -38,7 +38,7 @@ class WordList:
             status = self._file.stat()
             stamp = (status.st_mtime_ns, status.st_size)
             if stamp != self._stamp:
-                self._parse(self._file.read_text())
+                self._parse(self._file.read_text("utf-8"))
                 self._stamp = stamp
 
     def _parse(self, content: str) -> None:
