@@ -76,8 +76,7 @@ class Room(RoomState):
 
     def end(self, user_id: str) -> bool:
         """End the live at the host's request; returns False if it has already ended."""
-        if user_id != self.host_id:
-            raise NotHost
+        self._check_host(user_id)
         return self.close("host")
 
     def close(self, reason: EndReason) -> bool:
@@ -139,8 +138,7 @@ class Room(RoomState):
 
         Returns whether they were on mic, in which case there is a `micro_leave` event.
         """
-        if host_id != self.host_id:
-            raise NotHost
+        self._check_host(host_id)
         return self.ban_user(user_id, until, "host")
 
     def ban_user(self, user_id: str, until: int, reason: str) -> bool:
@@ -168,8 +166,7 @@ class Room(RoomState):
 
     def let_in(self, host_id: str, user_id: str, now: int) -> None:
         """The host lifts a ban; no error for a user who is not banned."""
-        if host_id != self.host_id:
-            raise NotHost
+        self._check_host(host_id)
         if self.barred.get(user_id, 0) > now:
             raise BannedByOperator
         self.lift_ban(user_id)
@@ -191,8 +188,7 @@ class Room(RoomState):
 
         The end of the live ends all mutes.
         """
-        if host_id != self.host_id:
-            raise NotHost
+        self._check_host(host_id)
         if user_id == host_id:
             raise InvalidParameter({"user_id": "the host cannot be muted"})
         if not self.live:
@@ -203,8 +199,7 @@ class Room(RoomState):
 
     def set_mute_all(self, host_id: str, *, on: bool) -> None:
         """The host closes the chat for everyone else, or opens it."""
-        if host_id != self.host_id:
-            raise NotHost
+        self._check_host(host_id)
         if not self.live:
             raise NotLive
         if on == self.mute_all:
@@ -285,8 +280,7 @@ class Room(RoomState):
         Invitations and applications are counted separately, so the host can invite while the queue
         is full. Raises QueueFull beyond QUEUE_SIZE invited users of this gender.
         """
-        if host_id != self.host_id:
-            raise NotHost
+        self._check_host(host_id)
         person = self._candidate(person)
         if getattr(self, SEAT_OF_GENDER[person.gender]):
             raise SeatTaken
@@ -308,8 +302,7 @@ class Room(RoomState):
 
         There is no event, because the room cannot know what the message says.
         """
-        if host_id != self.host_id:
-            raise NotHost
+        self._check_host(host_id)
         if not self.live:
             raise NotLive
         if self._member(user_id) is None:
@@ -412,8 +405,7 @@ class Room(RoomState):
 
         None keeps one as it is; with "" the room shows its host's.
         """
-        if user_id != self.host_id:
-            raise NotHost
+        self._check_host(user_id)
         shown = (self.name, self.image)
         if title is not None and title != self.title:
             self.title = title
@@ -486,6 +478,10 @@ class Room(RoomState):
         if member.gender not in SEAT_OF_GENDER:
             raise NoGender
         return replace(person, gender=member.gender)
+
+    def _check_host(self, user_id: str) -> None:
+        if user_id != self.host_id:
+            raise NotHost
 
     def _check_admission(self, user_id: str, admission: Admission) -> None:
         application = self.applications.get(user_id)

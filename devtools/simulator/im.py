@@ -28,7 +28,7 @@ class SimulatedIm:
     ) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
-        self._sent = messages = SimulatedMessages(self.groups, self.accounts, now)
+        messages = SimulatedMessages(self.groups, self.accounts, now)
         self.messages = messages.sent
         self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
         self._callback_address = callback_address
@@ -68,8 +68,6 @@ class SimulatedIm:
             code, info = await ask_server(
                 self._callback_address, self._settings, message, self._now()
             )
-            if code == 0:
-                self._sent.record_message(message)
         return self._envelope(code, {"ErrorInfo": info} if info else {})
 
     def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:

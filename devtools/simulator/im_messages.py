@@ -72,12 +72,6 @@ class SimulatedMessages:
         self._record({"to": to}, content, random)
         return 0, answer
 
-    def record_message(self, message: dict[str, Any]) -> None:
-        """Record a message of a chat client."""
-        group_id = message.get("GroupId")
-        to = {"to": message["To_Account"]} if group_id is None else {"group": group_id}
-        self._record({**to, "from": message["From_Account"]}, message, 0)
-
     def _exceeds_rate(self, group_id: str, now: float) -> bool:
         recent = self._recent.setdefault(group_id, deque(maxlen=PER_SECOND))
         if len(recent) == PER_SECOND and now - recent[0] < 1:

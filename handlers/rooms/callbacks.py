@@ -60,37 +60,28 @@ class ImWebhookHandler(TencentWebhookHandler):
         now = time.time()
         callback = parse_im_callback(self.query, self.body, im.callback_token, im.sdk_app_id, now)
         command = self.query.get("CallbackCommand")
-        if command in BEFORE_MESSAGE:
-            return await self._check_message(callback)
-        if command == MESSAGE_SENT:
+        if isinstance(callback.event, ProposedMessage):
+            return await self._check_message(callback.event)
+        if command == MESSAGE_SENT or command in BEFORE_MESSAGE:
             await self._receive_message(callback)
         else:
             await self.receive_callback("im", callback)
         return ImAckResponse()
 
-    async def _check_message(self, callback: ParsedCallback[CallbackEvent]) -> ImAckResponse:
+    async def _check_message(self, message: ProposedMessage) -> ImAckResponse:
         """Allow or refuse a message before IM sends it; IM sends it after any other answer."""
-        message = callback.event
-        if not isinstance(message, ProposedMessage):
-            await self._refuse_message(callback)
-            return ImAckResponse()
         refusal = await self.context.services.message_checks.check(message)
-        if refusal:
-            self.context.metrics.messages_refused.labels(refusal).inc()
-            code = refusal_code(refusal, in_group=bool(message.group_id))
-            return ImAckResponse(error_code=code, error_info=refusal)
-        return ImAckResponse()
+        if refusal is None:
+            return ImAckResponse()
+        self.context.metrics.messages_refused.labels(refusal).inc()
+        code = refusal_code(refusal, in_group=bool(message.group_id))
+        return ImAckResponse(error_code=code, error_info=refusal)
 
     async def _receive_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
         """What users write to one another is never stored."""
         if isinstance(callback.event, CustomMessage):
             await self.context.services.callbacks.admit(callback.event)
-        else:
-            await self._refuse_message(callback)
-
-    async def _refuse_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
-        """Store that a message was not verified, without its text."""
-        if callback.refused:
+        elif callback.refused:
             carry_out = partial(self.context.services.callbacks.carry_out, callback)
             await self.receive(InboxMessage("im", callback.id, "", ""), callback.refused, carry_out)
 

@@ -78,7 +78,7 @@ class GroupService:
         await self._groups.mark_ready(live_id, group_id)
 
     async def _mute_again(self, live_id: int) -> None:
-        """Order the mutes of the room in its new group, those of all users by one write.
+        """Order the mutes of the room in its new group, by one write.
 
         A room may have thousands of them: they use the lane of the groups, so that they delay no
         kick and no mute of another room.
@@ -88,9 +88,9 @@ class GroupService:
             f"{live_id}:{user_id}": {"user_id": user_id, "live_id": live_id}
             for user_id in {**room.active_bans(now_ms()), **room.muted}
         }
-        await self._outbox.add_urgent(MUTE_AGAIN, mutes)
         if room.mute_all:
-            await self._outbox.add("mute", {"live_id": live_id}, urgent=True)
+            mutes[f"{live_id}:"] = {"live_id": live_id}
+        await self._outbox.add_urgent(MUTE_AGAIN, mutes)
 
     async def _create_at_im(self, group_id: str, host: Person) -> bool:
         """Whether the group is new."""

@@ -108,7 +108,7 @@ async def test_users_removed_from_the_room_or_muted_are_muted_in_a_new_group(
     assert [(message["kind"], message["payload"]) for message in queued] == [
         ("mute_again", {"user_id": BERT.user_id, "live_id": live_id}),
         ("mute_again", {"user_id": "m", "live_id": live_id}),
-        ("mute", {"live_id": live_id}),
+        ("mute_again", {"live_id": live_id}),
     ]
 
 
