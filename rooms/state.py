@@ -56,13 +56,6 @@ class Applicant(Face):
     expires_at: int
 
 
-class MutedUser(TypedDict):
-    """A user whom the host muted in the chat until `until`."""
-
-    user_id: str
-    until: int
-
-
 class Snapshot(TypedDict):
     """State of a room when the socket opens; the events that follow change it."""
 
@@ -74,7 +67,7 @@ class Snapshot(TypedDict):
     male: SeatShown | None
     female: SeatShown | None
     applicants: list[Applicant]
-    muted: list[MutedUser]
+    muted: list[ChatMute]
     mute_all: bool
     audience_count: int
     num_list: list[int]

@@ -33,12 +33,7 @@ export interface components {
             user_id: string;
             blocked: boolean;
         };
-        BlockedUserView: {
-            user_id: string;
-            nickname: string;
-            face_url: string;
-        };
-        Blocks: components["schemas"]["BlockedUserView"][];
+        Blocks: components["schemas"]["FaceView"][];
         CancelWithdrawalRequest: {
             withdrawal_id: string;
         };
@@ -72,6 +67,11 @@ export interface components {
             nickname: string;
             face_url: string;
             gender: number;
+        };
+        FaceView: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
         };
         GetGiftsRequest: {
             page?: number | string;
@@ -301,11 +301,6 @@ export interface components {
             /** @description 0 lifts the mute. */
             minutes: number | string;
         };
-        /** @description A user whom the host muted in the chat until `until`. */
-        MutedUser: {
-            user_id: string;
-            until: number;
-        };
         NewUser: {
             token: string;
             user_id: string;
@@ -461,7 +456,7 @@ export interface components {
             male: components["schemas"]["SeatShown"] | null;
             female: components["schemas"]["SeatShown"] | null;
             applicants: components["schemas"]["Applicant"][];
-            muted: components["schemas"]["MutedUser"][];
+            muted: components["schemas"]["ChatMute"][];
             mute_all: boolean;
             audience_count: number;
             num_list: number[];
@@ -642,7 +637,6 @@ export type Applicant = components['schemas']['Applicant'];
 export type Block = components['schemas']['Block'];
 export type BlockList = components['schemas']['BlockList'];
 export type BlockRequest = components['schemas']['BlockRequest'];
-export type BlockedUserView = components['schemas']['BlockedUserView'];
 export type Blocks = components['schemas']['Blocks'];
 export type CancelWithdrawalRequest = components['schemas']['CancelWithdrawalRequest'];
 export type ChatMute = components['schemas']['ChatMute'];
@@ -652,6 +646,7 @@ export type CreateUserRequest = components['schemas']['CreateUserRequest'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
 export type EmptySeat = components['schemas']['EmptySeat'];
 export type Face = components['schemas']['Face'];
+export type FaceView = components['schemas']['FaceView'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
 export type GetLivelistRequest = components['schemas']['GetLivelistRequest'];
@@ -687,7 +682,6 @@ export type MicroLeave = components['schemas']['MicroLeave'];
 export type MicroRefuse = components['schemas']['MicroRefuse'];
 export type MuteAllRequest = components['schemas']['MuteAllRequest'];
 export type MuteRequest = components['schemas']['MuteRequest'];
-export type MutedUser = components['schemas']['MutedUser'];
 export type NewUser = components['schemas']['NewUser'];
 export type NewWithdrawalRequest = components['schemas']['NewWithdrawalRequest'];
 export type Ok = components['schemas']['Ok'];

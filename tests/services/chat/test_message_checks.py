@@ -219,6 +219,7 @@ async def test_mongodb_is_read_once_a_second_and_otherwise_memory_answers(clock:
 async def test_without_an_answer_of_mongodb_the_last_one_counts(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert 2 * message_checks.WAIT_SECONDS < 0.2, "IM gets its answer within 200 ms"
     monkeypatch.setattr(message_checks, "WAIT_SECONDS", 0.01)
     fixture = CheckFixture()
     fixture.groups[GROUP] = room(mute_all=True)
