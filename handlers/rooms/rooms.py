@@ -124,6 +124,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
     async def post(self) -> MatchmakerEnterResponse:
         context = self.context
         room = await context.services.live_rooms.open(self.user, self.token)
+        await context.services.streams.recheck(room.live_id, room.host_id)
         host = self.user.person()
         return MatchmakerEnterResponse(
             user_id=host.user_id,

@@ -23,6 +23,8 @@ from tencent.content_security import ContentSecurityClient, parse_media_event
 from tencent.errors import Unreadable
 
 CONCURRENCY, IDLE_SECONDS = 8, 5.0
+COMMIT_SECONDS = 0.2
+"""After a nudge, the transaction that stores the item has yet to be committed."""
 
 Confirm = Callable[[Session | None], Awaitable[None]]
 """Stores that a decision was applied, best in the transaction that applies it; raises ItemChanged
@@ -44,7 +46,12 @@ class ModerationService:
         """Change what others see by a decision, and then confirm it."""
         self.words = WordList(settings.words_file)
         self.job = ClaimedJob[Item](
-            "moderation", self._claim, self._carry_on, concurrency=CONCURRENCY, idle=IDLE_SECONDS
+            "moderation",
+            self._claim,
+            self._carry_on,
+            concurrency=CONCURRENCY,
+            idle=IDLE_SECONDS,
+            gather=COMMIT_SECONDS,
         )
 
     # ---- proposals

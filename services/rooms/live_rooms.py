@@ -77,7 +77,9 @@ class LiveRoomService:
             log.info("live_started", live_id=live_id)
             if has_group:
                 await queue_group_message(self._stores.outbox, ENSURE, live_id, room.group_id)
-        await self._recheck_host(live_id, host.user_id, token)
+        if not (await self._recheck(host.user_id, token)).is_matchmaker:
+            await self._keeper.leave_all(host.user_id, "operator")
+            raise NotMatchmaker
         await self._presence.seen(host.user_id, room)
         return room
 
@@ -117,16 +119,6 @@ class LiveRoomService:
 
         await self._keeper.change_prepared(item.live_id, Preparation(read_state), item.id, rule)
         await confirm(None)
-
-    async def _recheck_host(self, live_id: int, host_id: str, token: str) -> None:
-        """As `_recheck`; one who may no longer host or stream ends the live."""
-        user = await self._recheck(host_id, token)
-        if not user.is_matchmaker:
-            await self._keeper.leave_all(host_id, "operator")
-            raise NotMatchmaker
-        if not user.may_stream:
-            await self._keeper.change(live_id, lambda room: room.stop_stream(host_id))
-            raise StreamForbidden
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""

@@ -74,7 +74,7 @@ class StreamModerationService:
         return DONE.outcome
 
     async def recheck(self, live_id: int, user_id: str) -> None:
-        """Vacate a seat that a user took while their streams were being forbidden:
+        """Undo a seat or a live that began while the user's streams were being forbidden:
         StreamForbidden."""
         if not (await self._stores.users.get(user_id)).may_stream:
             await self._keeper.change(live_id, lambda room: room.stop_stream(user_id), user_id)

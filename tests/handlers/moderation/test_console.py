@@ -114,9 +114,10 @@ async def test_pages_and_figures_of_the_queue_use_an_index(
     db.command("profile", 2)
     items, _ = await moderation.items.page("", ("review",), "", "", 2)
     counts, _ = await moderation.items.open_figures()
+    assert await moderation.items.by_trace("t1") is None
     db.command("profile", 0)
     assert ([item.id for item in items], counts) == (["a2", "a1"], {"report": 3})
     queries = [*db.system.profile.find({"ns": {"$regex": "moderation_items$"}})]
     db.system.profile.drop()
-    assert len(queries) == 2
+    assert len(queries) == 3
     assert all(query["docsExamined"] <= 3 for query in queries), queries

@@ -8,7 +8,6 @@ import pytest
 
 from rooms.moderation import Item
 from runtime.process import ServerProcess
-from services.errors import StreamForbidden
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import until_delivered
 from tests.support.streams import report_stream, stream_of
@@ -112,26 +111,13 @@ async def test_an_operator_who_refuses_a_stream_stops_it(
     assert is_forbidden(server, stream)
 
 
-async def test_a_stream_that_is_forbidden_while_its_live_begins_does_not_begin(
-    api: ApiFixture, server: ServerProcess
-) -> None:
-    host, stream = await host_with_stream(api)
-    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    stores, live_rooms = server.context.stores, server.context.services.live_rooms
-    before = await stores.users.get(host.id)
-    await report_stream(api, server, stream, suggestion="Block")
-    with pytest.raises(StreamForbidden):
-        await live_rooms.open(before, host.token)
-    assert not (await server.context.keeper.load(host.live_id)).live
-
-
-async def test_a_seat_that_is_taken_while_the_stream_is_forbidden_is_vacated(
+async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
     api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = await api.host()
     bert, room = await api.guest("bert", 1, host.live_id), {"live_id": host.live_id}
     (await bert.post("qlive_room/apply_micro/", **room)).ok()
-    streams = server.context.tencent.stream_urls
+    streams, keeper = server.context.tencent.stream_urls, server.context.keeper
     new_stream = streams.new_stream
 
     def forbid_meanwhile(user_id: str) -> str:
@@ -142,7 +128,10 @@ async def test_a_seat_that_is_taken_while_the_stream_is_forbidden_is_vacated(
 
     monkeypatch.setattr(streams, "new_stream", forbid_meanwhile)
     assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
-    assert (await server.context.keeper.load(host.live_id)).seat_of(bert.id) is None
+    assert (await keeper.load(host.live_id)).seat_of(bert.id) is None
+    (await host.post("qlive_room/live_end/", **room)).ok()
+    assert (await host.post("qlive_room/matchmaker_enter/")).refusal == FORBIDDEN
+    assert not (await keeper.load(host.live_id)).live
 
 
 async def test_a_failed_recording_needs_a_person(api: ApiFixture, server: ServerProcess) -> None:
