@@ -263,6 +263,7 @@ class LimitsSettings(SettingsSection):
     order: RateLimit = Rate(0.1, 5)
     gift: RateLimit = Rate(3, 15)
     like: RateLimit = Rate(1, 10)
+    report: RateLimit = Rate(0.0005, 5)
     login: RateLimit = Rate(0.1, 4)
     anonymous: RateLimit = Rate(1, 5)
     ops_login: RateLimit = Rate(0.2, 10)

@@ -33,7 +33,7 @@ class BlocksResponse(RootModel[list[FaceView]]):
 class ReportHandler(ActiveUserHandler):
     """Report a user to the operators, once a day."""
 
-    @endpoint(limit="like", errors=[UserNotFound, RoomNotFound])
+    @endpoint(limit="report", errors=[UserNotFound, RoomNotFound])
     async def post(self, params: ReportRequest) -> OkResponse:
         _check_other(self, params.user_id)
         await self.context.services.contacts.report(

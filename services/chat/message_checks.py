@@ -116,7 +116,7 @@ class MessageCheckService:
             self._banned.append(message.user_id)
 
     def _refusal_of_text(self, message: ProposedMessage) -> Refusal | None:
-        if self._find_word(message.text):
+        if self._find_word(" ".join((*message.texts, *message.customs))):
             return "words"
         return "rate" if self._buckets.take(message.sender, time.monotonic()) else None
 

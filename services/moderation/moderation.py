@@ -12,7 +12,7 @@ from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind
 from services.errors import ContentRefused
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
-from services.moderation.checks import check
+from services.moderation.checks import WORDS, check
 from services.moderation.words import WordList
 from storage.accounts.users import User
 from storage.database import Session
@@ -63,7 +63,8 @@ class ModerationService:
 
         `before` is what others see now. A proposal without an id needs no check if it is approved,
         otherwise the same value is being checked already. Raises ContentRefused, at most two
-        seconds later.
+        seconds later, and at once for a value of this user that was refused before: also while it
+        is still shown, or if the caller has read it as shown.
         """
         user_id, now = user.user_id, datetime.now(UTC)
         item = Item("", kind, user_id, now, live_id, value, before, state="approved")
@@ -72,6 +73,9 @@ class ModerationService:
         older = (await self._items.open_of(user_id)).get(kind)
         if older and older.value == value:
             return replace(older, id="", shown=False)  # left as it is
+        last = await self._items.last_of(kind, user_id, value)
+        if last and last.state == "refused" and last.label != WORDS:  # the list may change
+            raise ContentRefused(FIELDS[kind])
         if value == before:
             return item
         item = replace(item, id=new_item_id(), state="unchecked", due_at=now)

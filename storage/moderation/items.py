@@ -99,6 +99,12 @@ class ModerationStore:
         items = [_item_from(row) for row in rows]
         return {item.kind: item for item in items if item.is_open}
 
+    async def last_of(self, kind: str, user_id: str, value: str) -> Item | None:
+        """The newest item of a user about this value."""
+        where = {"user_id": user_id, "kind": kind, "value": value}
+        row = await self._items.find_one(where, sort=[("created_at", -1)])
+        return _item_from(row) if row else None
+
     async def page(
         self, kind: str, states: Sequence[str], user_id: str, after: str, limit: int
     ) -> tuple[list[Item], str | None]:

@@ -133,6 +133,7 @@ async def test_the_room_decides_who_may_write(
         ("x", r'{"cmd": "\u0067ift"}', "imitation"),
         ("x", r'["\u793c\u7269"]', "imitation"),
         ("so bad", "", "words"),
+        ("x", "so bad", "words"),
         ("a gift for you", "", None),
     ],
 )

@@ -247,6 +247,31 @@ async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
     }
 
 
+@pytest.mark.parametrize("is_applied", [True, False])
+async def test_what_was_refused_is_not_proposed_again_not_even_while_it_is_shown(
+    moderation: ModerationFixture,
+    anna: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    is_applied: bool,
+) -> None:
+    """A request may have read the value before its refusal was applied."""
+    shown_policy(moderation, monkeypatch, "show_until_refused")
+    stores, services = moderation.context.stores, moderation.context.services
+    await moderation.change(anna.id, nickname="review", face_url=picture("review"))
+    as_read = await stores.users.get(anna.id)
+    with monkeypatch.context() as patch:
+        if not is_applied:  # its process died
+            patch.setattr(moderation.service, "_apply", lambda _item: asyncio.sleep(0))
+        for item in (await moderation.items.open_of(anna.id)).values():
+            await moderation.service.decide(item.id, "olga", approved=False)
+    for value in ({"nickname": "review"}, {"face_url": picture("review")}):
+        with pytest.raises(ContentRefused):
+            await services.profiles.update(as_read, **value)
+    await moderation.step()
+    shown = await moderation.shown(anna.id)
+    assert (shown["nickname"], shown["face"]) == ("anna", "")
+
+
 async def test_an_approval_does_not_show_what_its_owner_has_replaced_meanwhile(
     moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
