@@ -15,6 +15,7 @@ from runtime import jobs
 from services.errors import ContentRefused
 from services.moderation import checks
 from storage.errors import AlreadyDecided, StorageUnavailable
+from tencent import service_client
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.hypothesis_profiles import LONG_PROFILE
 from tests.support.moderation import HIDDEN, ModerationFixture
@@ -121,6 +122,7 @@ async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_
     anna: ApiClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(service_client, "PAUSE_SECONDS", 0)
     assert checks.CHECK_SECONDS <= 2
     timeouts = recorded_timeouts(monkeypatch, checks)
     before, values = await moderation.shown(anna.id), dict(zip(KINDS, PROPOSED, strict=True))
