@@ -7,7 +7,6 @@ counts from then. Half of the messages are to rooms, 1 in 20 senders is muted.
 import asyncio
 import hashlib
 import json
-import os
 import random
 import statistics
 import time
@@ -17,7 +16,7 @@ from urllib.parse import urlencode
 from bench.peers import Peers
 from bench.report import BenchmarkReport
 from bench.scale import Scale
-from bench.server_process import server_process
+from bench.server_process import cpu_seconds, server_process
 from config.settings import Settings
 from rooms.members import GracePolicy, Person
 from storage.database import Database
@@ -105,12 +104,6 @@ async def send_messages(
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         answer = json.loads(await reader.readexactly(length))
         results.append((time.perf_counter() - at, answer["ErrorCode"]))
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, on Linux."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _send_at_rate(port: int, groups: list[str], seconds: float) -> Results:

@@ -69,6 +69,12 @@ async def redis_process(port: int, folder: Path) -> AsyncIterator[None]:
         await process.wait()
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, on Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def _wait_ready(address: str) -> None:
     http = HttpClient()
     while not (await http.attempt("GET", f"{address}/readyz")).succeeded:

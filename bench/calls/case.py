@@ -95,8 +95,10 @@ async def checks(
         with report.timed(f"checks: {case.title}"):
             runs = await measurement.measure(case._replace(one_by_one=False), sides)
         rates = [runs[side]["rate"] for side in sides]
-        rows.append((case.title, *map(spread, rates), spread(ratios(*rates), 2)))
-    report.table(["responses per second", *sides, "ratio"], rows)
+        by_cpu = ratios(*(runs[side]["cpu rate"] for side in sides))
+        rows.append((case.title, *map(spread, rates), spread(ratios(*rates), 2), spread(by_cpu, 2)))
+    header = ["responses per second", *sides, "ratio", "ratio per second of the server's CPU"]
+    report.table(header, rows)
 
 
 async def _measure_all(

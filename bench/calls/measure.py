@@ -27,7 +27,8 @@ CONNECTIONS, ROOMS, MANY_ROOMS = 64, 8, 16
 ONE_BY_ONE = ", one after the other"
 
 LoadRuns = dict[str, list[float]]
-"""By name, rate, p50 or p99: its figure in each run."""
+"""By name (rate, per second; cpu rate, per second of the server's CPU; p50; p99): its figure in
+each run."""
 Requests = Callable[[Sequence[Guest], int], list[bytes]]
 """The requests of the guests in a run."""
 
@@ -86,10 +87,12 @@ class LoadMeasurement(NamedTuple):
                 for turn, (name, server, connections) in enumerate(loads):
                     file = self.folder / "requests"
                     write_request_file(file, case.requests(guests[server], 10 * number + turn))
+                    before = servers.cpu_seconds(server)
                     with servers.running(server) as port:
                         result = await run_load(self.program, port, file, seconds, connections)
                     if number:
-                        _add_run(runs[name], result)
+                        used = servers.cpu_seconds(server) - before
+                        _add_run(runs[name], result, used)
         return runs
 
 
@@ -111,7 +114,8 @@ async def run_load(
     return result
 
 
-def _add_run(runs: LoadRuns, result: Mapping[str, float]) -> None:
+def _add_run(runs: LoadRuns, result: Mapping[str, float], cpu_seconds: float) -> None:
     runs["rate"].append(result["responses"] / result["seconds"])
     for percentile in ("p50", "p99"):
         runs[percentile].append(result[percentile])
+    runs["cpu rate"].append(result["responses"] / cpu_seconds)

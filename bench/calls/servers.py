@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bench.checkout import Checkout
+from bench.server_process import cpu_seconds
 from chaos.tencent import SharedTencent
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
@@ -68,6 +69,10 @@ class Servers:
             yield self.ports[name]
         finally:
             self._processes[name].send_signal(signal.SIGSTOP)
+
+    def cpu_seconds(self, name: str) -> float:
+        """CPU time that a server has used."""
+        return cpu_seconds(self._processes[name].pid)
 
     async def kill(self) -> None:
         for process in self._processes.values():
