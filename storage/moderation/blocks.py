@@ -1,5 +1,6 @@
 """user_blocks: one document per user and user whom they have blocked."""
 
+import time
 from collections.abc import Collection as Group
 from datetime import UTC, datetime
 
@@ -9,6 +10,8 @@ from storage.errors import TooManyBlocks
 
 MAX_BLOCKS = 500
 """Users whom one user may block, about 60 KB."""
+FREE_SECONDS, MAX_FREE = 0.5, 10_000
+"""For so long a pair without a block is remembered: without that, a gift takes 8 % more CPU."""
 
 
 class UserBlockStore:
@@ -20,6 +23,7 @@ class UserBlockStore:
     def __init__(self, database: Database) -> None:
         self._blocks: Collection = database.collection("user_blocks")
         self._users: Collection = database.collection("users")
+        self._free_until: dict[tuple[str, str], float] = {}
         self._by_id = documents_by_id(self._blocks, lambda row: str(row["_id"]))
 
     async def make_indexes(self) -> None:
@@ -32,6 +36,7 @@ class UserBlockStore:
         await self._users.update_many({"_id": {"$in": [by, of]}}, {"$set": {"has_blocks": True}})
         row = {"by": by, "of": of, "at": datetime.now(UTC)}
         await self._blocks.update_one({"_id": _id(by, of)}, {"$setOnInsert": row}, upsert=True)
+        self._free_until.clear()
 
     async def drop(self, by: str, of: str) -> None:
         await self._blocks.delete_one({"_id": _id(by, of)})
@@ -48,8 +53,16 @@ class UserBlockStore:
         return {other for other, ids in pairs.items() if ids & found}
 
     async def are_apart(self, user_id: str, other_id: str) -> bool:
-        """Whether one of two users has blocked the other."""
-        return bool(await self.among(user_id, [other_id]))
+        """Whether one of two users has blocked the other, FREE_SECONDS ago in another process."""
+        pair, now = (user_id, other_id), time.monotonic()
+        if now < self._free_until.get(pair, 0.0):
+            return False
+        if await self.among(user_id, [other_id]):
+            return True
+        if len(self._free_until) >= MAX_FREE:
+            self._free_until.clear()
+        self._free_until[pair] = now + FREE_SECONDS
+        return False
 
 
 def _id(by: str, of: str) -> str:
