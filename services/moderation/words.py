@@ -1,10 +1,13 @@
 """The list of words that are never allowed, found through the usual evasions."""
 
+import re
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_FILE = Path(__file__).with_name("words.txt")
+IGNORED = re.compile("[\\W_\u02b0-\u02ff\u115f\u1160\u3005\u30fc-\u30fe]")
+"""What is neither letter nor digit, and letters that show nothing or look like punctuation."""
 
 
 class WordList:
@@ -19,22 +22,23 @@ class WordList:
         self._stamp: tuple[int, int] | None = None
         self._same: dict[int, str] = {}
         self._words: set[str] = set()
-        self._lengths: list[int] = []
+        self._lengths: dict[str, set[int]] = {}
+        """Of the words, by their first character."""
 
     def found_in(self, text: str) -> str:
-        """The first word in a text, folded; "" if it has none. Never waits: the file is local."""
+        """A word in a text, folded; "" if it has none. Never waits: the file is local."""
         self._reload()
         folded = self._fold(text)
-        for start in range(len(folded)):
-            for length in self._lengths:  # one pattern of 20,000 words took 0.1 s for a long text
+        for start, first in enumerate(folded):  # a pattern of 20,000 words took 0.1 s
+            for length in self._lengths.get(first, ()):
                 if (part := folded[start : start + length]) in self._words:
                     return part
         return ""
 
     def _fold(self, text: str) -> str:
-        """Width and case are dropped, then all that is neither letter nor digit."""
+        """Width and case are dropped, then what is ignored."""
         plain = unicodedata.normalize("NFKC", text).casefold()
-        return "".join(filter(str.isalnum, plain)).translate(self._same)
+        return IGNORED.sub("", plain).translate(self._same)
 
     def _reload(self) -> None:
         """The words of before are kept while the file cannot be read."""
@@ -51,4 +55,6 @@ class WordList:
         pairs = [map(self._fold, line.split("=", 1)) for line in lines if "=" in line]
         self._same = {ord(character): kept for kept, alike in pairs for character in alike}
         self._words = {self._fold(line) for line in lines if "=" not in line} - {""}
-        self._lengths = sorted({len(word) for word in self._words}, reverse=True)
+        self._lengths = {}
+        for word in self._words:
+            self._lengths.setdefault(word[0], set()).add(len(word))

@@ -267,6 +267,7 @@ def test_what_css_finds_suspicious_in_a_stream_is_parsed_in_every_form():
             ("picture", 0, "", "x", "", "加微信"),
         ),
         (SOUND | {"Score": 1e9, "type": 3}, ("sound", 100, "", "Abuse", SOUND["cdn_url"], "…")),
+        (SOUND | {"Score": ["7", "9" * 400]}, ("sound", 100, "", "Abuse", SOUND["cdn_url"], "…")),
     ):
         parsed = parse_css(content)
         assert parsed.event == StreamVerdict("teststream", *verdict)
