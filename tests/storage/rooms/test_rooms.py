@@ -45,15 +45,18 @@ async def test_host_has_one_room_however_many_requests_create_it(stores: StoresF
 async def test_a_room_stored_without_name_and_marks_is_read_and_changed(
     stores: StoresFixture,
 ) -> None:
-    """As rooms were stored before they had a name of their own and admitted by messages."""
+    """As rooms were stored before they had a name of their own, admitted by messages, and muted."""
     live_id = await open_room(stores)
     rooms = stores.database.collection("rooms")
-    await rooms.update_one({"_id": live_id}, {"$unset": {"title": "", "admitted": ""}})
+    later = ("title", "admitted", "barred", "muted", "mute_all")
+    await rooms.update_one({"_id": live_id}, {"$unset": dict.fromkeys(later, "")})
     room = await load_room(stores, live_id, BERT.user_id)
     assert (room.title, room.admitted, room.name) == ("", {}, HOST.nickname)
     room.update_info(HOST.user_id, "Hometowns")
+    room.mute(HOST.user_id, BERT.user_id, NOW + 1)
     await save_room(stores, room)
-    assert (await load_room(stores, live_id)).name == "Hometowns"
+    room = await load_room(stores, live_id)
+    assert (room.name, room.muted, room.mute_all) == ("Hometowns", {BERT.user_id: NOW + 1}, False)
 
 
 async def test_members_admitted_by_two_processes_at_once_are_both_admitted(
