@@ -349,6 +349,14 @@ async def test_a_flood_from_one_address_gets_429_and_no_other_address_or_path_do
         assert await statuses(api, path, address + 1) == [200] * 3 + [429] * 2
 
 
+@pytest.mark.parametrize("path", ["im/callback/?SdkAppid=1", "live/callback/"])
+async def test_callbacks_of_one_address_are_not_refused(with_few: Nginx, path: str) -> None:
+    """IM would send the messages about which it could not ask."""
+    upstream = ClosingUpstream(OK)
+    async with serving(with_few, upstream, upstream) as api:
+        assert await statuses(api, f"{BASE}{path}", 80, count=20) == [200] * 20
+
+
 ANNA, OTHER_OF_ANNA, BERT = (
     f"Authorization: QLiveToken {digits:040x}" for digits in (1, 2, 16**32 + 1)
 )
