@@ -97,13 +97,15 @@ function evidenceParts(item, evidence) {
     reporter ? definitionList([
       [t("reporter"), el("a", { href: `#/people/${reporter}` }, reporter)],
       [t("report_text"), text || "–"],
-      evidence.nickname ? [t("name_then"), evidence.nickname] : null,
-      evidence.room_name ? [t("room_then"), evidence.room_name] : null,
+      evidence.nickname ? [t("name_then"), pictured(evidence.face_url, evidence.nickname, "face")] : null,
+      evidence.room_name ? [t("room_then"), pictured(evidence.room_image, evidence.room_name, "gift")] : null,
     ].filter(Boolean)) : null,
     log("chat_lines", lines.map((line) => [line.at, [el("b", { class: line.user_id === item.user_id ? "less" : "" }, writer(line.user_id)), ` ${line.text}`]])),
     log("item_events", events.map((event) => [event.at, sentence(event)])),
   ];
 }
+
+const pictured = (address, name, kind) => el("span", {}, picture(address, name, kind), ` ${name}`);
 
 const log = (title, entries) => (entries.length ? [
   el("h3", {}, t(title)),

@@ -34,7 +34,9 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
         reporter=anna.id,
         text="一直骂人",
         nickname="伯特",
+        face_url=LIKE,
         room_name="小美的房间",
+        room_image=LIKE,
         lines=[
             {"user_id": bert.id, "text": "不好听的话", "at": now_ms()},
             {"user_id": anna.id, "text": "请不要这样", "at": now_ms()},
@@ -73,6 +75,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     await queue.tab("举报").click()
     for text in ("骂人", "不好听的话", "请不要这样", "伯特 申请上麦", "举报人", "广告引流"):
         await expect(queue.detail).to_contain_text(text)
+    await expect(queue.detail.locator(f"dd img[src='{LIKE}']")).to_have_count(2)
     await console.check_colours("moderation-report")
     await console.check_phone("moderation-report")
     await queue.detail.get_by_role("button", name="请出房间").click()
