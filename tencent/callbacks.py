@@ -322,10 +322,9 @@ def _stream_verdict(
 
 
 def _score(value: object) -> int:
-    """The highest of one or several scores, which are numbers or texts of digits."""
-    given = value if isinstance(value, list) else [value]
-    values = [float(str(one)) if str(one).isdecimal() else one for one in given]
-    scores = [score for score in values if isinstance(score, int | float) and score >= 0]
+    """The highest of one or several scores, as numbers or texts."""
+    values = map(str, value if isinstance(value, list) else [value])
+    scores = [float(one) for one in values if re.fullmatch(r"\d+(\.\d+)?(e\+\d+)?", one)]
     return int(min(MAX_SCORE, max(scores, default=0)))
 
 

@@ -43,7 +43,7 @@ class ContactService:
 
         WeChat ranks only users who have just opened the mini-program.
         """
-        if self._ranks:
+        if self._settings.risk_rank == "on":
             with suppress(NotChecked, TimeoutError):
                 async with asyncio.timeout(RANK_SECONDS):
                     rank = await self._client.risk_rank(user.app_id, user.openid, client_ip)
@@ -51,7 +51,8 @@ class ContactService:
 
     def check_rank(self, user: User) -> None:
         """Raises HighRisk for a user who may only watch."""
-        if self._ranks and user.risk_rank >= self._settings.risk_rank_high:
+        settings = self._settings
+        if settings.risk_rank == "on" and user.risk_rank >= settings.risk_rank_high:
             raise HighRisk
 
     async def check_pair(self, user: User, other_id: str) -> None:
@@ -68,10 +69,6 @@ class ContactService:
             return refusal
         return None
 
-    @property
-    def _ranks(self) -> bool:
-        return self._settings.risk_rank == "on"
-
     # ---- reports
 
     async def report(
@@ -87,10 +84,8 @@ class ContactService:
         if live_id:
             evidence |= await self._evidence_of_room(live_id, (reporter.user_id, user_id))
         id_ = item_id_of("report", reporter.user_id, user_id, day_of(now))
-        item = Item(id_, "report", user_id, now, live_id or 0)
-        await self._stores.moderation.add(
-            replace(item, state="review", label=reason, evidence=evidence)
-        )
+        item = Item(id_, "report", user_id, now, live_id or 0, state="review", label=reason)
+        await self._stores.moderation.add(replace(item, evidence=evidence))
 
     async def _evidence_of_room(self, live_id: int, user_ids: Sequence[str]) -> dict[str, Any]:
         """What both wrote in the room, and what happened to either."""

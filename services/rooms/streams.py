@@ -65,12 +65,10 @@ class StreamModerationService:
         if must_stop:
             await self._stop(user_id, stream)
         live_id = member.live_id if member else 0
-        item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, verdict.url)
+        item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, verdict.url, state="review")
         evidence = fields_of(verdict)
-        born = replace(
-            item, shown=not must_stop, state="review", label=verdict.label, evidence=evidence
-        )
-        await self._stores.moderation.add(born)
+        item = replace(item, shown=not must_stop, label=verdict.label, evidence=evidence)
+        await self._stores.moderation.add(item)
         return DONE.outcome
 
     async def recheck(self, live_id: int, user_id: str) -> None:
