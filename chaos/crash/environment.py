@@ -82,6 +82,10 @@ class CrashEnvironment:
         finally:
             await self.fork_server.end_child()
 
+    async def is_delivered(self) -> bool:
+        """Whether no message waits in the outbox."""
+        return await self.database.collection("outbox").find_one({}) is None
+
     async def abort_transactions(self) -> None:
         """Abort transactions of dead servers now; MongoDB itself would do so after 5 s."""
         await self.database.client.admin.command("killAllSessions", [])

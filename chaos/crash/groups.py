@@ -29,6 +29,7 @@ from chaos.run import GOLD
 from tencent.notifications import JSAPI
 from tencent.xpay import PROVIDER as XPAY
 from tests.support.client import UserClient
+from tests.support.waiting import until
 
 ORDERS = 50
 GIFT_PATHS = ("gift", "gift_outside", "notification", "sweep")
@@ -181,6 +182,8 @@ async def create_gift_group(env: CrashEnvironment) -> GiftGroup:
         host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
         givers = [await _create_giver(env, name) for name in ("inside", "outside")]
         await givers[0].get("get_playurl/", live_id=host.live_id)
+        # Later the messages about new users would change the room beside the gifts.
+        await until(env.is_delivered)
     return GiftGroup(env, host, givers)
 
 

@@ -148,10 +148,10 @@ test("three users complete the evening", async () => {
   }
 
   // A name in review is shown to the host alone.
-  await host.set({ answer: "疑似的房间" });
+  await host.set({ answer: "review 的房间" });
   await host.tap("改名");
-  await host.sees("疑似的房间 审核中");
-  await host.set({ answer: "违规的房间" });
+  await host.sees("review 的房间 审核中");
+  await host.set({ answer: "risky 的房间" });
   await host.tap("改名");
   await host.hears("这个名字或图片不能用");
   await woman.sees("周五相亲");
@@ -211,7 +211,7 @@ test("three users complete the evening", async () => {
 
   await woman.set({ platform: "ios", version: "8.0.67" }); // without virtual payment
   await woman.open("/pages/me/me", true);
-  await woman.submit({ nickname: "疑似的秀英" });
+  await woman.submit({ nickname: "review 秀英" });
   await woman.sees("审核中");
   await woman.tap("金币余额");
   await woman.sees("请更新微信和 iOS 后充值");

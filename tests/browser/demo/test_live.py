@@ -176,16 +176,16 @@ async def _change_room(host: DemoWindow, man: DemoWindow) -> None:
     await expect(image).to_have_attribute("src", re.compile("^/sim/cos/pictures/cover/"))
 
     name = host.page.get_by_label("房间名")
-    for title in ("违规的房间", "疑似违禁"):  # refused; in review, which others do not see
+    for title in ("risky 的房间", "review 的房间"):  # refused; in review, which others do not see
         await host.room.press("房间资料")
         await name.fill(title)
         await host.dialog.press("保存")
-        if title == "违规的房间":
+        if title == "risky 的房间":
             await expect(host.notice).to_have_text("这个名字或图片不能用，请换一个")
             await host.dialog.dismiss()
     await host.dialog.expect_closed()
     await host.room.press("房间资料")
-    await expect(name).to_have_value("疑似违禁")
+    await expect(name).to_have_value("review 的房间")
     await expect(host.dialog.root.locator(".tag")).to_have_text("审核中")
     await host.dialog.dismiss()
     await expect(man.page.locator("h1")).to_have_text(ROOM)

@@ -297,6 +297,7 @@ class DemoWindow:
             await self.bar.switch_language(language)
             if prepare:
                 await prepare()
+                await expect(self.dialog.root).to_be_visible()
             await wait_for_animations(self.page)
             await take_screenshot(self.page, f"demo-{name}-{language}")
             overflowing = await self.page.evaluate(OVERFLOWING_ELEMENTS)
