@@ -56,7 +56,7 @@ class Item:
     id: str
     kind: Kind
     user_id: str
-    """Whose content or conduct it is."""
+    """The user whose content or conduct is judged."""
     created_at: datetime
     live_id: int = 0
     value: str = ""

@@ -84,7 +84,7 @@ async def checks(
     report.section(
         "Checks of content and users",
         "Changes and gifts with every check of `moderation` on and users who have all blocked "
-        "somebody, relative to a server with every check off and without blocks.",
+        "another one, relative to a server with every check off and without blocks.",
     )
     sides = {
         "with": Side("qlive", settings={"moderation": CHECKS_ON}, fixture="block_users"),

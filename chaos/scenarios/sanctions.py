@@ -16,7 +16,7 @@ from tests.support.callbacks import CallbackSender, proposed
 from tests.support.client import Reply, UserClient
 
 BLOCKED_PICTURE = {"event_type": 317, "type": [2], "suggestion": "Block", "label": "Porn"}
-"""What CSS reports about a stream, without the stream's name."""
+"""CSS's report about a stream, without the stream's name."""
 SIZE = RunSize(clients=96, rooms=4, pause=0.3)
 
 

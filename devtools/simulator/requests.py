@@ -98,7 +98,7 @@ class NextChecksRequest(BaseModel):
 
 
 class StreamEventRequest(BaseModel):
-    """What CSS reports about a stream; the old form of pictures has no `suggestion`."""
+    """A report of CSS about a stream; the old form of pictures has no `suggestion`."""
 
     stream: str
     event: Literal["picture", "sound", "record_start_failed", "record_error"]

@@ -100,7 +100,7 @@ class ItemTargetHandler(OperatorHandler):
         return {"state": item.state} if item else {}
 
     async def target_details(self) -> Mapping[str, Any]:
-        """What was decided, so that the entry is found by its user after the item has expired."""
+        """The decided item: its user finds the entry even after the item has expired."""
         item = await self.context.stores.moderation.find(str(self.path_args[0]))
         names = ("kind", "user_id", "live_id", "value", "before")
         return {"item": {name: getattr(item, name) for name in names}} if item else {}
@@ -134,7 +134,7 @@ class OpsDecideHandler(ItemTargetHandler):
 
 
 class OpsModerationPolicyHandler(OperatorHandler):
-    """What is checked, by which policy, and how long it is kept; the settings have it."""
+    """The policy of each kind, and how long items are kept, as the settings have it."""
 
     @endpoint()
     async def get(self) -> ModerationPolicyResponse:

@@ -78,7 +78,7 @@ class ImWebhookHandler(TencentWebhookHandler):
         return ImAckResponse(error_code=code, error_info=refusal)
 
     async def _receive_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
-        """What users write to one another is never stored."""
+        """Private messages are never stored."""
         if isinstance(callback.event, CustomMessage):
             await self.context.services.callbacks.admit(callback.event)
         elif callback.refused:

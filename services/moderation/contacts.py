@@ -1,4 +1,4 @@
-"""What users may do with one another: blocks and reports; and what users of high risk may not."""
+"""Blocks and reports between users, and the limits of users of high risk."""
 
 import asyncio
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ class ContactService:
         await self._stores.moderation.add(replace(item, evidence=evidence))
 
     async def _evidence_of_room(self, live_id: int, user_ids: Sequence[str]) -> dict[str, Any]:
-        """What both wrote in the room, and what happened to either."""
+        """The lines that both wrote in the room, and the events about either."""
         room = await self._stores.rooms.read(live_id)
         if room is None:
             raise RoomNotFound

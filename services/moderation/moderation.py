@@ -95,7 +95,7 @@ class ModerationService:
             self.job.nudge()
 
     async def in_review(self, user_id: str) -> dict[str, str]:
-        """What a user has proposed and others do not see for certain yet, by parameter."""
+        """A user's open proposals, which others do not see for certain yet, by parameter."""
         items = await self._items.open_of(user_id)
         return {FIELDS[item.kind]: item.value for item in items.values()}
 

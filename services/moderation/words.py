@@ -7,7 +7,8 @@ from pathlib import Path
 
 DEFAULT_FILE = Path(__file__).with_name("words.txt")
 IGNORED = re.compile("[\\W_\u02b0-\u02ff\u115f\u1160\u3005\u30fc-\u30fe]")
-"""What is neither letter nor digit, and letters that show nothing or look like punctuation."""
+"""Characters that are neither letter nor digit, and letters that show nothing or look like
+punctuation."""
 
 
 class WordList:

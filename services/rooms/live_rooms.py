@@ -22,7 +22,7 @@ from tencent.css import StreamUrls
 log = structlog.get_logger("qlive.rooms")
 
 NAMES: Mapping[Kind, str] = {"room_name": "title", "cover": "cover"}
-"""What rooms call the values that are checked."""
+"""The names that rooms have for the values that are checked."""
 
 
 class LiveRoomService:

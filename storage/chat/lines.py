@@ -20,7 +20,7 @@ MAX_TEXT = 1_000  # characters
 
 
 class ChatLine(NamedTuple):
-    """What a user wrote; `at` in ms."""
+    """One message of a user; `at` in ms."""
 
     user_id: str
     text: str

@@ -15,7 +15,7 @@ FREE_SECONDS, MAX_FREE = 0.5, 10_000
 
 
 class UserBlockStore:
-    """Who has blocked whom. `has_blocks` of both users is set from then on.
+    """Blocks between users. `has_blocks` of both users is set from the first one on.
 
     Readers of a user without it need not look here.
     """

@@ -40,7 +40,7 @@ MESSAGE = """{"CallbackCommand": "C2C.CallbackAfterSendMsg", "From_Account": "",
 "MsgSeq": 48374, "MsgRandom": 2837546, "MsgTime": 0, "MsgKey": "48374_2837546_1557481126",
 "OnlineOnlyFlag": 0, "SendMsgResult": 0, "ErrorInfo": "send msg succeed", "MsgBody": [{"MsgType":
 "TIMCustomElem", "MsgContent": {"Data": "{}", "Desc": "", "Ext": "", "Sound": ""}}]}"""
-"""What IM reports of a custom message."""
+"""IM's report of a custom message."""
 OK = {"detail": "OK"}
 FACE = "https://images.daqinjia.cn/tmp_27cd8ec800bd8c21572d9d4c.jpg"
 

@@ -63,7 +63,7 @@ class ModerationFixture:
         return await services.profiles.update(user, **values) if values else user
 
     async def shown(self, user_id: str) -> dict[str, str]:
-        """What others see, by kind."""
+        """The values that others see, by kind."""
         user = await self.context.stores.users.get(user_id)
         live_id, _, _ = await self.context.stores.rooms.get_or_create(user.person())
         room = await self.context.keeper.load(live_id)

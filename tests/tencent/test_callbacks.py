@@ -47,7 +47,7 @@ MODERATION = {
     name: content | {"t": NOW + 600}
     for name, content in json.loads((VECTORS / "css_live.json").read_text())["moderation"].items()
 }
-"""What CSS reports of suspicious streams: its sample of a picture in the old form, and the other
+"""CSS's reports of suspicious streams: its sample of a picture in the old form, and the other
 forms as documented."""
 PICTURE, OLD_PICTURE = MODERATION["picture"], MODERATION["old_picture"]
 SOUND, RECORDING = MODERATION["sound"], MODERATION["recording"]

@@ -1,4 +1,4 @@
-"""What others see of names and pictures that are being checked, over every way out."""
+"""Others see no name and no picture that is still being checked, over any way out."""
 
 import asyncio
 import json
@@ -23,13 +23,6 @@ ROUNDS = 4
 @pytest.fixture
 def changes() -> dict[str, Any]:
     return {"moderation": HIDDEN}
-
-
-@pytest.fixture
-def moderation(
-    server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> ModerationFixture:
-    return ModerationFixture(server, db, monkeypatch)
 
 
 async def test_a_new_user_has_a_name_once_it_is_checked(

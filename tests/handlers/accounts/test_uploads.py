@@ -251,7 +251,7 @@ async def test_a_flood_of_tickets_is_refused_and_stores_nothing(api: ApiFixture,
     "changes", [{"uploads": {"allowed_hosts": ["faces.qlive.cn"]}}], indirect=True, ids=["hosts"]
 )
 async def test_only_pictures_of_allowed_hosts_are_shown(api: ApiFixture, named: str) -> None:
-    """What a user shows already may be sent again, as forms do that send all their fields."""
+    """The picture that a user shows may be sent again, as forms do that send all their fields."""
     anna = await api.user("anna", 2)
     before = (await anna.get(INFO)).ok()["face_url"]
     assert (await anna.post(UPDATE, face_url=named)).refusal == (400, "bad_parameter")

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from rooms.moderation import Item
-from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.moderation import HIDDEN, ModerationFixture
 
@@ -14,13 +13,6 @@ from tests.support.moderation import HIDDEN, ModerationFixture
 @pytest.fixture
 def changes() -> dict[str, Any]:
     return {"moderation": HIDDEN}
-
-
-@pytest.fixture
-def moderation(
-    server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> ModerationFixture:
-    return ModerationFixture(server, db, monkeypatch)
 
 
 async def ids(api: ApiFixture, **search: str) -> list[str]:

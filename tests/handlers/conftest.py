@@ -1,0 +1,15 @@
+"""Fixtures of tests over HTTP."""
+
+from typing import Any
+
+import pytest
+
+from runtime.process import ServerProcess
+from tests.support.moderation import ModerationFixture
+
+
+@pytest.fixture
+def moderation(
+    server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> ModerationFixture:
+    return ModerationFixture(server, db, monkeypatch)
