@@ -184,11 +184,15 @@ class Settings(BaseModel):
         live = self.live.model_dump(exclude={"api_base"})
         withdraws = self.withdrawals_are_on
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
-        if any(map(self.moderation.is_checked, ("face", "cover"))):
+        checks_pictures = any(map(self.moderation.is_checked, ("face", "cover")))
+        if checks_pictures:
             required = required | {"push_token"}  # the results come by the message push
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
-        uploads = self.uploads.model_dump(include={"bucket", "region", "secret_id", "secret_key"})
+        uploads: dict[str, str] = {}
+        if checks_pictures or self.uploads.bucket:  # elsewhere they could change after their check
+            names = {"bucket", "region", "secret_id", "secret_key"}
+            uploads = self.uploads.model_dump(include=names)
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
@@ -197,7 +201,7 @@ class Settings(BaseModel):
             "im.callback_token": self.im.callback_token,
             **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
-            **{f"uploads.{name}": uploads[name] for name in uploads if self.uploads.bucket},
+            **{f"uploads.{name}": value for name, value in uploads.items()},
             "auth.encryption_key": self.auth.encryption_key,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }

@@ -45,7 +45,7 @@ OPS_ROUTES: list[Route] = [
     Route(f"{ROOM}/let_in", rooms.OpsLiftRoomBanHandler, "ops.rooms.LiftBan", None, MODERATOR),
     Route("moderation", queue.OpsItemsHandler, "ops.queue.Items", VIEWER),
     Route("moderation/policy", queue.OpsModerationPolicyHandler, "ops.queue.Policy", VIEWER),
-    Route(f"{ITEM}/evidence", queue.OpsEvidenceHandler, "ops.queue.Evidence", VIEWER),
+    Route(f"{ITEM}/evidence", queue.OpsEvidenceHandler, "ops.queue.Evidence", MODERATOR),
     Route(f"{ITEM}/decide", queue.OpsDecideHandler, "ops.queue.DecideItem", None, MODERATOR),
     Route("gifts", gold.OpsGiftsHandler, "ops.catalogue.Gifts", VIEWER, ADMIN),
     Route(f"gifts/{ID}", gold.OpsGiftHandler, "ops.catalogue.OneGift", None, ADMIN),

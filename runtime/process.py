@@ -80,7 +80,8 @@ class ServerProcess:
         await context.stores.migrator.run()
         production = self.settings.environment == "production"
         await warn_of_mongodb_risks(context.database, production=production)
-        if production and not self.settings.uploads.allowed_hosts:
+        are_checked = all(map(self.settings.moderation.is_checked, ("face", "cover")))
+        if production and not (are_checked or self.settings.uploads.allowed_hosts):
             log.warning("pictures_of_any_host")
         await self._store_first_data(context)
         report = reporter(context, self.address)

@@ -335,6 +335,15 @@ def test_production_refuses_a_value(
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize("kind", ["FACE", "COVER"])
+def test_production_checks_pictures_only_with_a_bucket_for_them(kind: str) -> None:
+    """At another host a picture could change after its check."""
+    checks = {f"QLIVE_MODERATION__{kind}": "show_until_refused"}
+    load(FILE, XPAY | UPLOADS | checks)
+    names = ("bucket", "region", "secret_id", "secret_key")
+    assert sorted(problems(XPAY | checks)) == [f"uploads.{name}: is missing" for name in names]
+
+
 def test_a_weak_secret_is_not_in_the_message() -> None:
     (found,) = problems(PRODUCTION | {"QLIVE_OPS__TOKEN": "geheim"})
     assert "geheim" not in found

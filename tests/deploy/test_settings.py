@@ -41,6 +41,7 @@ def test_unfilled_settings_are_named_in_the_error() -> None:
         "im.sdk_app_id",
         *("live.push_domain", "live.play_domain"),
         "pay.offer_id",
+        *("uploads.bucket", "uploads.region"),
     ]
 
 

@@ -70,6 +70,8 @@ VALUES = {
     'push_domain: ""': "push_domain: push.qlive.test",
     'play_domain: ""': "play_domain: play.qlive.test",
     'offer_id: ""': "offer_id: '1450012345'",
+    'bucket: ""': "bucket: qlive-1250000002",
+    'region: ""': "region: ap-guangzhou",
 }
 
 

@@ -24,10 +24,11 @@ MATRIX: dict[Access | None, str] = {
     "viewer": """
         DELETE: session
         GET: approvals audit audit.csv blocks configs gifts ledger orders
-        GET: moderation moderation/N/evidence moderation/policy
+        GET: moderation moderation/policy
         GET: rooms rooms/N rooms/N/people session users users/N users/N/sessions""",
     "moderator": """
         DELETE: users/N/sessions
+        GET: moderation/N/evidence
         PATCH: users/N
         POST: moderation/N/decide
         POST: rooms/N/end rooms/N/let_in rooms/N/put_out""",
