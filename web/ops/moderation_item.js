@@ -47,7 +47,9 @@ export function itemCard(item, onDecided) {
   const history = el("div");
   const room = item.live_id ? el("a", { href: `#/rooms/${item.live_id}` }, String(item.live_id)) : null;
   readInto(history, async () => historyList((await get("moderation", { user_id: item.user_id })).items.filter(({ id }) => id !== item.id).slice(0, HISTORY)));
-  if (!isContent(item)) readInto(evidence, async () => evidenceParts(item, (await get(`moderation/${item.id}/evidence`)).evidence));
+  const mayRead = may("GET Evidence");
+  if (!isContent(item) && !mayRead) fill(evidence, el("p", { class: "note" }, t("evidence_not_permitted")));
+  if (!isContent(item) && mayRead) readInto(evidence, async () => evidenceParts(item, (await get(`moderation/${item.id}/evidence`)).evidence));
   return card("",
     el("div", { class: "notehead" },
       el("h2", {}, codeText("item", item.kind), " ", itemState(item)),

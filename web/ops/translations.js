@@ -403,6 +403,7 @@ export const words = {
   name_then: ["当时的昵称", "Name then"],
   room_then: ["当时的房间", "Room then"],
   chat_lines: ["聊天记录（查看已记入审计）", "Chat lines (reading them is audited)"],
+  evidence_not_permitted: ["举报证据（聊天记录等）只有房管和管理员能看。", "Evidence, such as chat lines, is shown to moderators and admins only."],
   items_of_user: ["这位用户的审核记录", "Items of this user"],
   all: ["全部", "all"],
   item_events: ["房间里的事件", "Events in the room"],

@@ -101,6 +101,8 @@ async def test_pages_and_buttons_that_the_role_does_not_permit_are_hidden(
     console: Console, server: ServerProcess, api: ApiFixture
 ) -> None:
     anna = await api.user("安娜", 2)
+    report = {"user_id": (await api.user("伯特", 1)).id, "reason": "abuse", "text": "他骂人"}
+    (await anna.post("qlive_user/report/", **report)).ok()
     for role, shown in SHOWN.items():
         headers = await operator_as(server, role, role)
         token = headers["Authorization"].removeprefix("Bearer ")
@@ -117,6 +119,9 @@ async def test_pages_and_buttons_that_the_role_does_not_permit_are_hidden(
         await console.go("gifts")
         await console.expect_content()
         await expect(console.button("添加礼物")).to_have_count(0)
+        await console.go("moderation")
+        evidence = "他骂人" if role == "moderator" else "只有房管和管理员能看"
+        await expect(console.queue.detail).to_contain_text(evidence)
 
 
 async def test_console_by_itself_does_not_keep_a_session_alive(console: Console) -> None:
