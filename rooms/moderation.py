@@ -83,6 +83,15 @@ class Item:
         return self.state in OPEN_STATES
 
     @property
+    def is_allowed(self) -> bool:
+        """Whether an operator has approved the value, so that it needs no further check."""
+        return self.state == "approved" and self.decided_by != CHECK
+
+    def may_be_decided(self, *, approved: bool) -> bool:
+        """Whether an operator may decide it so: while it is open, or to undo a value's refusal."""
+        return self.is_open or (approved and self.state == "refused" and self.kind in FIELDS)
+
+    @property
     def shows_value(self) -> bool:
         return self.shown or self.state == "approved"
 
@@ -122,8 +131,11 @@ class Item:
         return replace(self, state="unchecked", tries=tries, due_at=now + pause)
 
     def decide(self, by: str, reason: str, now: datetime, *, approved: bool) -> Self:
-        """Whether others may see it; `by` is CHECK or an operator."""
-        changes_what_is_shown = self.shown != approved
+        """Whether others may see it; `by` is CHECK or an operator.
+
+        An undone refusal changes nothing that is shown: its owner may have chosen another value.
+        """
+        changes_what_is_shown = self.is_open and self.shown != approved
         return replace(
             self,
             state="approved" if approved else "refused",

@@ -64,7 +64,8 @@ class ModerationService:
         `before` is what others see now. A proposal without an id needs no check if it is approved,
         otherwise the same value is being checked already. Raises ContentRefused, at most two
         seconds later, and at once for a value of this user that was refused before: also while it
-        is still shown, or if the caller has read it as shown.
+        is still shown, or if the caller has read it as shown. What an operator has approved for
+        this user is not checked again.
         """
         user_id, now = user.user_id, datetime.now(UTC)
         item = Item("", kind, user_id, now, live_id, value, before, state="approved")
@@ -76,7 +77,7 @@ class ModerationService:
         last = await self._items.last_of(kind, user_id, value)
         if last and last.state == "refused" and last.label != WORDS:  # the list may change
             raise ContentRefused(FIELDS[kind])
-        if value == before:
+        if value == before or (last and last.is_allowed):
             return item
         item = replace(item, id=new_item_id(), state="unchecked", due_at=now)
         if kind in TEXTS:
@@ -102,9 +103,12 @@ class ModerationService:
     # ---- decisions and results of checks
 
     async def decide(self, item_id: str, by: str, reason: str = "", *, approved: bool) -> None:
-        """An operator decides whether others may see it. NotFound, AlreadyDecided, TryAgain."""
+        """An operator decides whether others may see it, or undoes the refusal of a value.
+
+        NotFound, AlreadyDecided, TryAgain.
+        """
         item = await self._items.get(item_id)
-        if not item.is_open:
+        if not item.may_be_decided(approved=approved):
             raise AlreadyDecided
         try:
             await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))

@@ -88,6 +88,21 @@ def test_an_operator_decides_whatever_is_open(state: State) -> None:
     assert shown.decide("olga", "", NOW, approved=False).value_to_show == "old"
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_an_undone_refusal_allows_the_value_and_shows_nothing(shown: bool) -> None:
+    by_check = item(shown=shown).note_verdict(Verdict("risky"), NOW).note_applied()
+    by_operator = item(shown=shown).decide("olga", "", NOW, approved=False).note_applied()
+    for refused in (by_check, by_operator):
+        assert not refused.may_be_decided(approved=False)
+        assert refused.may_be_decided(approved=True)
+        undone = refused.decide("pavel", "", NOW, approved=True)
+        assert (undone.state, undone.decided_by, undone.must_apply) == ("approved", "pavel", False)
+        assert undone.is_allowed
+        assert not undone.may_be_decided(approved=False)
+    assert not replace(by_operator, kind="report").may_be_decided(approved=True)
+    assert not item().note_verdict(Verdict("pass"), NOW).is_allowed
+
+
 def test_a_superseded_item_is_never_applied() -> None:
     approved = item().decide("olga", "", NOW, approved=True)
     refused = item(shown=True).decide("olga", "", NOW, approved=False)

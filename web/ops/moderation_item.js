@@ -53,7 +53,7 @@ export function itemCard(item, onDecided) {
   return card("",
     el("div", { class: "notehead" },
       el("h2", {}, codeText("item", item.kind), " ", itemState(item)),
-      OPEN_STATES.includes(item.state) ? el("div", { class: "acts" }, actions(item, onDecided)) : null),
+      OPEN_STATES.includes(item.state) || mayUndo(item) ? el("div", { class: "acts" }, actions(item, onDecided)) : null),
     isContent(item) ? values(item) : null,
     definitionList([
       [t(item.kind === "report" ? "reported_user" : "person"), item.user ? userLink(item.user) : item.user_id],
@@ -125,6 +125,8 @@ function historyList(items) {
 
 // ---- decisions
 
+/** A refused value, which its user may then propose again. */
+const mayUndo = (item) => item.state === "refused" && isContent(item) && may("POST DecideItem");
 const keyHint = (key) => el("kbd", { "aria-hidden": "true" }, key);
 const verbs = ({ kind }) => VERBS[kind] ?? ["pass", "refuse"];
 
@@ -139,6 +141,7 @@ function actions(item, onDecided) {
   };
   const user = { user_id: item.user_id, nickname: item.user?.nickname };
   const isReport = item.kind === "report";
+  if (item.state === "refused") return button(t("undo_refusal"), () => decide(item, { approved: true }, onDecided, "undo_refusal_done"));
   return [
     may("POST DecideItem") ? button([t(verbs(item)[0]), keyHint("A")], () => approve(item, onDecided), "main") : null,
     may("POST DecideItem") ? [
@@ -151,12 +154,12 @@ function actions(item, onDecided) {
 
 let isDeciding = false;
 
-async function decide(item, decision, onDecided) {
+async function decide(item, decision, onDecided, message = decision.approved ? "approve_item_done" : "refuse_item_done") {
   if (isDeciding) return;
   isDeciding = true;
   try {
     await api("POST", `moderation/${item.id}/decide`, decision);
-    showToast(t(decision.approved ? "approve_item_done" : "refuse_item_done", { name: summary(item).text }));
+    showToast(t(message, { name: summary(item).text }));
   } catch (error) {
     showToast(error.message, "bad");
   } finally {

@@ -413,6 +413,8 @@ export const words = {
   uphold: ["认定违规", "Uphold"],
   approve_item_done: ["“{name}”已通过", "“{name}”: approved"],
   refuse_item_done: ["“{name}”已认定违规", "“{name}”: refused"],
+  undo_refusal: ["允许再次提交", "Allow it after all"],
+  undo_refusal_done: ["“{name}”可以再次提交", "“{name}” may be proposed again"],
   refuse_title: ["拒绝“{name}”？", "Refuse “{name}”?"],
   refuse_says: ["其他人看不到它，用户不能再次提交同样的内容。", "Others do not see it, and the user cannot propose it again."],
   uphold_title: ["认定“{name}”违规？", "Uphold this about “{name}”?"],

@@ -88,6 +88,12 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     }
     assert (await items.get("aa01")).decision == "removed"
 
+    await queue.tab("昵称").click()
+    await page.get_by_label("状态").select_option("refused")
+    await console.button("允许再次提交").click()
+    await console.expect_done("“review 伯特”可以再次提交")
+    assert (await context.stores.users.get(bert.id)).nickname == "伯特"
+
     stream = f"{host.id}_{24 * '0'}"
     found = {"stream": stream, "medium": "picture", "score": 87, "suggestion": "Review", "text": ""}
     item = Item("cc03", "stream", host.id, now, host.live_id, **{**face, "shown": True})  # type: ignore[arg-type]

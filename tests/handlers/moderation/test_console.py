@@ -53,17 +53,20 @@ async def test_what_an_operator_approves_is_shown_and_what_they_refuse_is_not(
     assert (refused["state"], refused["decision"]) == ("refused", "advert")
     assert (await moderation.shown(anna.id))["nickname"] == "review 安娜"
     assert (await moderation.shown(bert.id))["nickname"] == "bert"
-    again = await decide(api, his, approved=True)
+    again = await decide(api, his, approved=False)
     assert again.refusal == (409, "decided")
+    (await decide(api, his, approved=True, reason="his name")).ok()
+    assert (await moderation.shown(bert.id))["nickname"] == "bert"
     missing = await decide(api, "0" * 24, approved=False, reason="x")
     assert missing.refusal == (404, "no_such_thing")
     assert await audited(api) == [
         ("POST DecideItem", "x", {}, {}, False),
+        ("POST DecideItem", "his name", {"state": "refused"}, {"state": "approved"}, True),
         ("POST DecideItem", "", {}, {}, False),
         ("POST DecideItem", "advert", {"state": "review"}, {"state": "refused"}, True),
         ("POST DecideItem", "", {"state": "review"}, {"state": "approved"}, True),
     ]
-    [_, entry] = (await api.ops("GET", f"audit?q={bert.id}")).ok()["items"]
+    [_, _, entry] = (await api.ops("GET", f"audit?q={bert.id}")).ok()["items"]
     assert entry["parameters"]["item"]["value"] == "review 伯特"
 
 

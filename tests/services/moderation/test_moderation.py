@@ -274,6 +274,22 @@ async def test_what_was_refused_is_not_proposed_again_not_even_while_it_is_shown
     assert (shown["nickname"], shown["face"]) == ("anna", "")
 
 
+@pytest.mark.parametrize("words", ["risky", "review", "约 炮"])
+async def test_a_value_whose_refusal_was_undone_is_shown_once_it_is_proposed_again(
+    moderation: ModerationFixture, anna: ApiClient, words: str
+) -> None:
+    with suppress(ContentRefused):
+        await moderation.change(anna.id, nickname=words)
+    refused = await moderation.latest(anna.id)
+    if refused.is_open:
+        await moderation.service.decide(refused.id, "olga", approved=False)
+    await moderation.service.decide(refused.id, "pavel", approved=True)
+    assert (await moderation.shown(anna.id))["nickname"] == "anna"
+    assert (await moderation.change(anna.id, nickname=words)).nickname == words
+    with pytest.raises(AlreadyDecided):
+        await moderation.service.decide(refused.id, "olga", approved=False)
+
+
 async def test_an_approval_does_not_show_what_its_owner_has_replaced_meanwhile(
     moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
