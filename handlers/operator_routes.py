@@ -51,8 +51,12 @@ OPS_ROUTES: list[Route] = [
     Route(f"gifts/{ID}", gold.OpsGiftHandler, "ops.catalogue.OneGift", None, ADMIN),
     Route("blocks", payments.OpsBlocksHandler, "ops.catalogue.Blocks", VIEWER, ADMIN),
     Route(f"blocks/{ID}", payments.OpsBlockHandler, "ops.catalogue.OneBlock", None, ADMIN),
+    Route(
+        f"blocks/{ID}/next", payments.OpsNextBlockHandler, "ops.catalogue.NextBlock", None, ADMIN
+    ),
     Route("configs", gold.OpsConfigsHandler, "ops.catalogue.Configs", VIEWER, ADMIN),
     Route(f"configs/{ID}", gold.OpsConfigHandler, "ops.catalogue.OneConfig", None, ADMIN),
+    Route(f"configs/{ID}/next", gold.OpsNextConfigHandler, "ops.catalogue.NextConfig", None, ADMIN),
     Route("orders", payments.OpsOrdersHandler, "ops.money.Orders", VIEWER),
     Route("ledger", gold.OpsLedgerHandler, "ops.money.Ledger", VIEWER),
     Route("ledger/reverse", gold.OpsReversalHandler, "ops.money.Reverse", None, FINANCE),

@@ -180,7 +180,15 @@ class GiftBatch:
         self.balances[receiver] = balance._replace(income=balance.income + transfer.receiver_income)
         answer = {"status": "success", **self.balances[sender]._asdict()}
         lines = gift_postings(sender, receiver, paid, transfer.receiver_income)
-        entry = JournalEntry(transfer.key, "gift", sender, lines, transfer.content, answer)
+        entry = JournalEntry(
+            transfer.key,
+            "gift",
+            sender,
+            lines,
+            transfer.content,
+            answer,
+            rate=str(transfer.rate),
+        )
         self.entries.append((entry, event))
         self.written[transfer.key] = StoredEntry(transfer.content, answer)
         return answer

@@ -53,6 +53,8 @@ class JournalEntry:
     """The request: the same key with other content is refused."""
     answer: JsonObject = field(default_factory=dict)
     note: str = ""
+    rate: str = ""
+    """The receiver's share of the gold of a gift; "" for other entries."""
 
     def __post_init__(self) -> None:
         sums: Counter[str] = Counter()

@@ -1,6 +1,12 @@
-"""Rule of the rates: what a config of EXCHANGE_RATE or WITHDRAW_RATE may state."""
+"""Rules of the rates: what they may be, and from when a change of them, or of a block, applies."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from core.clock import day_interval, day_of
+from ledger.journal import JsonObject
 
 RATE_KEYS = ("EXCHANGE_RATE", "WITHDRAW_RATE")
 """Configs with a share of a gift's gold that the receiver gets, and with the yuan of one income."""
@@ -15,3 +21,23 @@ def rate_from(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return rate if rate.is_finite() and 0 < rate <= 1 else None
+
+
+def fields_of_worth(row: JsonObject) -> Sequence[str]:
+    """Fields of a config or recharge block by which gold or income is worth more or less."""
+    if row.get("key") in RATE_KEYS:
+        return ("value",)
+    return ("gold", "fen") if "fen" in row else ()
+
+
+def from_midnight(fields: JsonObject, now: datetime) -> dict[str, Any]:
+    """The field `next` of a row whose `fields` change at the next midnight in China."""
+    return {"fields": dict(fields), "at": day_interval(day_of(now))[1]}
+
+
+def row_at(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A row as it is at `now`: its `next` has come, waits, or is absent."""
+    following = row.get("next")
+    if following is None or following["at"] > now:
+        return dict(row)
+    return {**{name: row[name] for name in row if name != "next"}, **following["fields"]}

@@ -22,8 +22,7 @@ StateConflict
 ├── UploadMissing        upload_missing: nothing was uploaded under this key, or long ago
 ├── UploadRefused        upload_refused: what was uploaded is no picture, or too large
 ├── UploadsOff           uploads_off: no bucket is configured
-├── WithdrawOff          withdraw_off: withdrawals are not enabled
-└── RateRequired         rate_required: the only enabled row of a rate may only change its value
+└── WithdrawOff          withdraw_off: withdrawals are not enabled
 Unavailable
 └── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
 """
@@ -113,11 +112,6 @@ class OperatorLocked(PermissionDenied):
 
 class FirstLoginRequired(StateConflict):
     code, detail = "first_login", "Set a password and a second factor first."
-
-
-class RateRequired(StateConflict):
-    code = "rate_required"
-    detail = "This rate is needed: change its value, or add another one and enable it first."
 
 
 class RateMissing(Unavailable):

@@ -11,6 +11,8 @@ NotFound
 StateConflict
 ├── OperatorExists       operator_exists
 ├── AlreadyDecided       decided
+├── RateRequired         rate_required: a rate has one row, which is only changed
+├── NothingWaits         nothing_waits: no change of this row waits for midnight
 ├── TooManyBlocks        too_many_blocks: the user has blocked the most users that are allowed
 └── OrderInRefund        order_in_refund: another refund case has the order
 Unavailable
@@ -56,6 +58,16 @@ class OrderNotFound(NotFound):
 
 class RefundCaseNotFound(NotFound):
     code, detail = "no_such_refund", "There is no such refund case."
+
+
+class RateRequired(StateConflict):
+    code = "rate_required"
+    detail = "A rate has exactly one row, of which only the value and the remark change."
+
+
+class NothingWaits(StateConflict):
+    code = "nothing_waits"
+    detail = "No change waits: it has taken effect, or was withdrawn."
 
 
 class OrderInRefund(StateConflict):

@@ -21,9 +21,8 @@ from handlers.models import OkResponse, Page
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
 from ledger.errors import EntryNotFound, InsufficientGold, NotReversible
 from ledger.journal import reversal_key
-from services.errors import RateRequired
 from storage.database import Document
-from storage.errors import GiftNotFound
+from storage.errors import GiftNotFound, NothingWaits, RateRequired
 from storage.operators.approvals import Approval
 
 
@@ -69,9 +68,9 @@ class OpsConfigsHandler(OperatorHandler):
         """All configs, including the exchange rate and the withdrawal rate."""
         return Page[ConfigResponse].of(await self.context.stores.configs.all())
 
-    @endpoint()
+    @endpoint(errors=[RateRequired])
     async def post(self, params: NewConfigRequest) -> ConfigResponse | ApprovalResponse:
-        """Add a config; one of a rate waits for another operator."""
+        """Add a config; that of a rate, if it is missing, waits for another operator."""
         answer = await self.context.services.approvals.change_catalogue(
             "config", None, params.model_dump(), self.operator.name
         )
@@ -87,7 +86,7 @@ class OpsConfigHandler(OperatorHandler):
     async def patch(
         self, number: str, params: ConfigChangeRequest
     ) -> ConfigResponse | ApprovalResponse:
-        """Change a config; of a rate, all but its remark waits for another operator."""
+        """Change a config; the value of a rate waits for another operator, then for midnight."""
         changes = params.model_dump(exclude_none=True)
         if "value" in params.model_fields_set:  # null is a valid value
             changes["value"] = params.value
@@ -97,12 +96,24 @@ class OpsConfigHandler(OperatorHandler):
         return self.unless_waiting(answer, ConfigResponse.model_validate)
 
     @endpoint(errors=[NotFound, RateRequired])
-    async def delete(self, number: str) -> OkResponse | ApprovalResponse:
-        """Remove a config; that of a rate waits for another operator."""
-        answer = await self.context.services.approvals.change_catalogue(
+    async def delete(self, number: str) -> OkResponse:
+        """Remove a config, but not a rate."""
+        await self.context.services.approvals.change_catalogue(
             "config", int(number), None, self.operator.name
         )
-        return self.unless_waiting(answer, lambda _removed: OkResponse())
+        return OkResponse()
+
+
+class OpsNextConfigHandler(OperatorHandler):
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.configs.find(int(self.path_args[0])) or {}
+
+    @endpoint(errors=[NotFound, NothingWaits])
+    async def delete(self, number: str) -> ConfigResponse:
+        """Withdraw the change of a rate that waits for midnight; refused once it has come."""
+        configs = self.context.stores.configs
+        row = await self.context.services.catalogue.withdraw_next(configs, int(number))
+        return ConfigResponse.model_validate(row)
 
 
 class OpsLedgerHandler(OperatorHandler):

@@ -132,12 +132,22 @@ class ConfigsResponse(RootModel[dict[str, Any]]):
     pass
 
 
+class NextFieldsResponse(Response):
+    """`fields` that change at the time `at`, a midnight in China."""
+
+    fields: dict[str, Any]
+    at: datetime
+
+
 class ConfigResponse(Response):
+    """`next`: the change of a rate that waits; null without one."""
+
     id: int
     key: str
     value: Any
     enabled: bool
     remark: str
+    next: NextFieldsResponse | None = None
 
 
 class PostingResponse(Response):
@@ -155,6 +165,8 @@ class EntryResponse(Response):
     content: dict[str, Any]
     answer: dict[str, Any]
     note: str
+    rate: str = ""
+    """Share of a gift's gold that its receiver got as income."""
     live_id: int | None = None
     epoch: str | None = None
     seq: int | None = None

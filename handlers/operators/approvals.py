@@ -15,8 +15,14 @@ from ledger.errors import (
     NotReversible,
     RequestIdReused,
 )
-from services.errors import RateRequired, RequesterNotAllowed, SecondPersonRequired
-from storage.errors import AlreadyDecided, ApprovalNotFound, BlockNotFound, UserNotFound
+from services.errors import RequesterNotAllowed, SecondPersonRequired
+from storage.errors import (
+    AlreadyDecided,
+    ApprovalNotFound,
+    BlockNotFound,
+    RateRequired,
+    UserNotFound,
+)
 
 
 class OpsApprovalsHandler(OperatorHandler):

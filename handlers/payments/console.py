@@ -9,37 +9,37 @@ from handlers.models import OkResponse, Page
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
 from handlers.payments.models import (
     BlockChangeRequest,
-    BlockResponse,
     InboxMessageResponse,
     InboxSearchRequest,
     NewBlockRequest,
+    OpsBlockResponse,
     OpsOrderResponse,
     OrderSearchRequest,
     OutcomeResponse,
     RetryRequest,
 )
 from handlers.payments.recharge import block_response
-from storage.errors import BlockNotFound
+from storage.errors import BlockNotFound, NothingWaits
 from storage.operators.approvals import Approval
 from tencent.errors import ServiceUnavailable
 
 
 class OpsBlocksHandler(OperatorHandler):
     @endpoint()
-    async def get(self) -> Page[BlockResponse]:
+    async def get(self) -> Page[OpsBlockResponse]:
         """All recharge blocks, cheapest first."""
         rows = await self.context.stores.blocks.all()
-        return Page[BlockResponse].of(map(block_response, rows))
+        return Page[OpsBlockResponse].of(map(_block, rows))
 
     @endpoint()
-    async def post(self, params: NewBlockRequest) -> BlockResponse | ApprovalResponse:
+    async def post(self, params: NewBlockRequest) -> OpsBlockResponse | ApprovalResponse:
         """Add a recharge block, which waits for another operator."""
         fields = {"gold": params.gold, "fen": params.price}
         answer = await self.context.services.approvals.change_catalogue(
             "block", None, fields, self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
-        return self.unless_waiting(answer, block_response)
+        return self.unless_waiting(answer, _block)
 
 
 class OpsBlockHandler(OperatorHandler):
@@ -49,15 +49,15 @@ class OpsBlockHandler(OperatorHandler):
     @endpoint(errors=[BlockNotFound])
     async def patch(
         self, number: str, params: BlockChangeRequest
-    ) -> BlockResponse | ApprovalResponse:
-        """Change a recharge block; of its gold or price, that waits for another operator."""
+    ) -> OpsBlockResponse | ApprovalResponse:
+        """Change a block's gold or price; that waits for another operator, then for midnight."""
         changes = params.model_dump(exclude_none=True)
         if "price" in changes:
             changes["fen"] = changes.pop("price")
         answer = await self.context.services.approvals.change_catalogue(
             "block", int(number), changes, self.operator.name
         )
-        return self.unless_waiting(answer, block_response)
+        return self.unless_waiting(answer, _block)
 
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> OkResponse:
@@ -66,6 +66,17 @@ class OpsBlockHandler(OperatorHandler):
             "block", int(number), None, self.operator.name
         )
         return OkResponse()
+
+
+class OpsNextBlockHandler(OperatorHandler):
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.blocks.find(int(self.path_args[0])) or {}
+
+    @endpoint(errors=[BlockNotFound, NothingWaits])
+    async def delete(self, number: str) -> OpsBlockResponse:
+        """Withdraw the change of a block that waits for midnight; refused once it has come."""
+        blocks = self.context.stores.blocks
+        return _block(await self.context.services.catalogue.withdraw_next(blocks, int(number)))
 
 
 class OpsOrdersHandler(OperatorHandler):
@@ -113,3 +124,11 @@ class OpsInboxRetryHandler(OperatorHandler):
     async def post(self, params: RetryRequest) -> OutcomeResponse:
         result = await self.context.services.payment_notifications.reprocess(params.id)
         return OutcomeResponse(outcome=result.outcome, reason=result.reason)
+
+
+def _block(row: Mapping[str, Any]) -> OpsBlockResponse:
+    shown = {**block_response(row).model_dump(), "next": row.get("next")}
+    if following := row.get("next"):
+        changed = block_response({**row, **following["fields"]}).model_dump(exclude={"id"})
+        shown["next"] = {**following, "fields": changed}
+    return OpsBlockResponse.model_validate(shown)

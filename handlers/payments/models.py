@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, RootModel, StringConstraints, WithJsonSchema
 
+from handlers.gold.models import NextFieldsResponse
 from handlers.models import Gold, IdSearchRequest, Number, Request, Response
 from ledger.recharge import OrderState
 from storage.jobs.inbox import Outcome
@@ -61,6 +62,12 @@ class BlockResponse(Response):
     id: int
     gold: int
     price: str
+
+
+class OpsBlockResponse(BlockResponse):
+    """`next`: the change of gold or price that waits; null without one."""
+
+    next: NextFieldsResponse | None = None
 
 
 class BlockListResponse(RootModel[list[BlockResponse]]):

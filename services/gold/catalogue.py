@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from core.batching import SingleFlight
+from core.clock import day_of
 from core.errors import InvalidParameter
-from ledger.rates import RATE_KEYS, rate_from
+from ledger.rates import RATE_KEYS, fields_of_worth, from_midnight, rate_from
 from realtime.bus import Bus, CatalogueChanged
-from services.errors import RateRequired
 from storage.database import Document
+from storage.errors import RateRequired
 from storage.gold.catalogue import CatalogueStore, ConfigStore, GiftStore
 
 TTL_SECONDS = 30.0
@@ -34,8 +36,9 @@ class Catalogue(NamedTuple):
 class CatalogueService:
     """Reads the catalogue through a cache, and changes gifts, configs and recharge blocks.
 
-    Read again after a change in any process, and whenever the bus may have lost one. Callers that
-    need a read at the same time share it, except with a read from before a change.
+    Read again after a change in any process, at midnight in China, when changed rates apply, and
+    whenever the bus may have lost a change. Callers that need a read at the same time share it,
+    except with a read from before a change.
     """
 
     def __init__(self, gifts: GiftStore, configs: ConfigStore, bus: Bus) -> None:
@@ -43,12 +46,12 @@ class CatalogueService:
         self._configs = configs
         self._bus = bus
         self._edits = 0
-        self._cached: tuple[Catalogue, tuple[int, int], float] | None = None
+        self._cached: tuple[Catalogue, tuple[int, int, date], float] | None = None
         self._reads = SingleFlight(self._read)
         bus.subscribe(self._on_changed, CatalogueChanged)
 
     async def current(self) -> Catalogue:
-        return self._valid() or await self._reads.get(self._edits, self._bus.gaps)
+        return self._valid() or await self._reads.get(*self._version)
 
     async def change(
         self, store: CatalogueStore, before: Document, fields: Document | None
@@ -67,53 +70,70 @@ class CatalogueService:
     ) -> Document:
         """Add a row, if there was none before; set its `fields`, or remove it if they are None.
 
-        Returns the row, {} if it was removed. Raises NotFound, also if its key has changed since
-        `before`, and RateRequired. Call `invalidate` once the change is committed.
+        Fields of worth that are set change at the next midnight in China, also if another change of
+        them waits. Returns the row, {} if it was removed. Raises NotFound and RateRequired. Call
+        `invalidate` once the change is committed.
         """
         await self.check_rate(before, fields)
         if not before:
             return await store.add(session=session, **(fields or {}))
-        expected = {"key": before["key"]} if "key" in before else {}
         if fields is None:
-            await store.remove(before["id"], expected=expected, session=session)
+            await store.remove(before["id"], session=session)
             return {}
-        return await store.edit(before["id"], expected=expected, session=session, **fields)
+        names = fields_of_worth({**before, **fields})
+        if worth := {name: fields[name] for name in names if name in fields}:
+            fields = {name: fields[name] for name in fields if name not in worth}
+            fields["next"] = from_midnight(worth, datetime.now(UTC))
+        return await store.edit(before["id"], session=session, **fields)
+
+    async def withdraw_next(self, store: CatalogueStore, number: int) -> Document:
+        """Drop a change that waits for midnight; returns the row. Raises NotFound, NothingWaits."""
+        row = await store.withdraw_next(number)
+        self.invalidate()
+        return row
 
     async def check_rate(self, before: Document, fields: Document | None) -> None:
-        """Check a change of a config: each rate keeps an enabled row, and each row a valid value.
+        """Check a change of a config: each rate keeps its one row, enabled and with a valid value.
 
         Raises RateRequired or InvalidParameter.
         """
-        after = {**before, **({"enabled": False} if fields is None else fields)}
-        if fields and after.get("key") in RATE_KEYS and rate_from(after["value"]) is None:
-            raise InvalidParameter({"value": "a rate is a number above 0 and at most 1"})
-        if before.get("key") not in RATE_KEYS:
+        after = {**before, **(fields or {})}
+        key = after.get("key", "")
+        if not {key, before.get("key")} & {*RATE_KEYS}:
             return
-        stays = after["enabled"] and after["key"] == before["key"]
-        if not stays and await self._configs.is_only_rate(before):
+        if key in RATE_KEYS and rate_from(after["value"]) is None:
+            raise InvalidParameter({"value": "a rate is a number above 0 and at most 1"})
+        stays = fields is not None and after["enabled"] and before.get("key", key) == key
+        is_second = not before and (await self._configs.rates(datetime.now(UTC)))[key] is not None
+        if is_second or not stays:
             raise RateRequired
 
     def invalidate(self) -> None:
         """Invalidate the cache of every process, including this one."""
         self._bus.publish(CatalogueChanged())
 
+    @property
+    def _version(self) -> tuple[int, int, date]:
+        return self._edits, self._bus.gaps, day_of(datetime.now(UTC))
+
     def _valid(self) -> Catalogue | None:
         """The cached catalogue, unless it has expired or may have changed."""
         if self._cached is None or not self._bus.healthy:
             return None
         catalogue, version, read_at = self._cached
-        is_current = version == (self._edits, self._bus.gaps)
+        is_current = version == self._version
         return catalogue if is_current and time.monotonic() - read_at < TTL_SECONDS else None
 
-    async def _read(self, edits: int, gaps: int) -> Catalogue:
+    async def _read(self, edits: int, gaps: int, day: date) -> Catalogue:
         """Read the catalogue for callers at this version, which an edit meanwhile makes invalid."""
         if valid := self._valid():  # cached by a read that was under way when the callers came
             return valid
         read_at = time.monotonic()
-        rows, rates = await asyncio.gather(self._gifts.all(), self._configs.rates())
+        now = datetime.now(UTC)
+        rows, rates = await asyncio.gather(self._gifts.all(), self._configs.rates(now))
         gifts = {row["id"]: row for row in rows}
         catalogue = Catalogue(gifts, rates["EXCHANGE_RATE"], rates["WITHDRAW_RATE"])
-        self._cached = catalogue, (edits, gaps), read_at
+        self._cached = catalogue, (edits, gaps, day), read_at
         return catalogue
 
     def _on_changed(self, _message: CatalogueChanged) -> None:

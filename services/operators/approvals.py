@@ -2,14 +2,14 @@
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from ledger.errors import RequestIdReused
 from ledger.journal import JsonObject, Unit, grant_key, reversal_key, settle_key
-from ledger.rates import RATE_KEYS
+from ledger.rates import fields_of_worth
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import InTransaction, LedgerService
@@ -29,7 +29,8 @@ CatalogueKind = Literal["config", "block"]
 class ApprovalService:
     """Books up to `limit` gold of an operator a day; more waits for another operator's decision.
 
-    A change of a rate, or of what a recharge block gives for its price, always waits.
+    A change of a rate, or of what a recharge block gives for its price, always waits; once it is
+    confirmed, it applies from the next midnight in China on.
 
     The limit counts all that the operator has moved alone in the last 24 hours, in every process,
     because bookings of one operator follow each other. The decision and the entry are one
@@ -97,11 +98,14 @@ class ApprovalService:
         """
         store = self._stores[kind]
         before = {} if number is None else await store.get(number)
+        before.pop("next", None)
         after = {} if fields is None else {**before, **fields}
-        worth = _fields_of_worth(before, after) if self._limit else ()
-        if all(before.get(name) == after.get(name) for name in worth):
+        worth = fields_of_worth(after)
+        is_same = all(before.get(name) == after[name] for name in worth)
+        if is_same or not self._limit:
             # Without them: another change may have been confirmed since `before` was read.
-            rest = fields and {name: value for name, value in fields.items() if name not in worth}
+            same = worth if is_same else ()
+            rest = fields and {name: value for name, value in fields.items() if name not in same}
             return await self._catalogue.change(store, before, rest)
         await self._catalogue.check_rate(before, fields)
         rows = {"before": json.dumps(before), "after": json.dumps(after)}
@@ -242,10 +246,3 @@ def _request(
 def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
     """Fields that a repeated request must not change."""
     return approval.on, approval.gold, approval.arguments
-
-
-def _fields_of_worth(before: Document, after: Document) -> Sequence[str]:
-    """Fields of a config or block by which gold or income is worth more or less."""
-    if {before.get("key"), after.get("key")} & {*RATE_KEYS}:
-        return ("key", "value", "enabled")
-    return ("gold", "fen") if after else ()  # removing a block gives no gold

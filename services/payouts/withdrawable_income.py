@@ -74,7 +74,7 @@ class WithdrawableIncome:
         EntryExists for a request that was made meanwhile.
         """
         now, user_id = datetime.now(UTC), payee.user_id
-        rate = (await self._configs.rates())["WITHDRAW_RATE"] or Decimal(0)
+        rate = (await self._configs.rates(now))["WITHDRAW_RATE"] or Decimal(0)
         withdrawal = request_withdrawal(
             new_id(), payee, request_id, income, rate, self._limits, now
         )

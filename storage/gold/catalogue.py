@@ -2,22 +2,26 @@
 
 gifts: the gift catalogue; `gold` is the unit price. blocks: the recharge catalogue; an amount of
 gold for a price in fen. configs: keys and JSON values for the mini-program, and the two exchange
-rates.
+rates, of which each has one row.
+
+A row may have `next`: fields that change at a time. Every read returns the row as it is by then.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import NotFound
-from ledger.rates import RATE_KEYS, rate_from
+from ledger.rates import RATE_KEYS, rate_from, row_at
 from storage.database import Collection, Database, Document, Session
-from storage.errors import BlockNotFound, GiftNotFound
+from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
 
 LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
 """Keys with a list of values, each a document of its own."""
@@ -30,14 +34,11 @@ class CatalogueStore:
 
     name: str
     not_found_error: type[NotFound] = NotFound
-    order: tuple[tuple[str, int], ...] = (("_id", 1),)
+    order: tuple[str, ...] = ("id",)
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._rows: Collection = database.collection(self.name)
-
-    async def make_indexes(self) -> None:
-        await self._rows.create_index(list(self.order))
 
     def to_row(self, fields: Document) -> Document:
         """The fields as stored."""
@@ -53,7 +54,8 @@ class CatalogueStore:
         raise self.not_found_error
 
     async def all(self) -> list[Document]:
-        return [self._item(row) for row in await self._rows.find().sort(list(self.order)).to_list()]
+        rows = [self._item(row) for row in await self._rows.find().to_list()]
+        return sorted(rows, key=itemgetter(*self.order))
 
     async def add(self, *, session: Session | None = None, **fields: Any) -> Document:
         number = await self._database.next_number(self.name)
@@ -79,16 +81,18 @@ class CatalogueStore:
         self,
         number: int,
         *,
-        expected: Mapping[str, str] | None = None,
         session: Session | None = None,
         **fields: Any,
     ) -> Document:
-        """Set fields of a row; raises `not_found_error` also if a field is not as `expected`."""
+        """Set fields of a row; those of an earlier `next` that has come are its own by then."""
         if not fields:
             return await self.get(number)
+        has_come = {"$lte": ["$next.at", datetime.now(UTC)]}  # also without a `next`
+        own = {"$cond": [has_come, "$next.fields", {}]}
+        changed = {"$mergeObjects": ["$$ROOT", own, {"$literal": self.to_row(fields)}]}
         row = await self._rows.find_one_and_update(
-            {"_id": number, **(expected or {})},
-            {"$set": self.to_row(fields)},
+            {"_id": number},
+            [{"$replaceWith": changed}],
             return_document=ReturnDocument.AFTER,
             session=session,
         )
@@ -96,20 +100,24 @@ class CatalogueStore:
             raise self.not_found_error
         return self._item(row)
 
-    async def remove(
-        self,
-        number: int,
-        *,
-        expected: Mapping[str, str] | None = None,
-        session: Session | None = None,
-    ) -> None:
-        """Delete a row; raises `not_found_error` also if a field is not as `expected`."""
-        result = await self._rows.delete_one({"_id": number, **(expected or {})}, session=session)
+    async def withdraw_next(self, number: int) -> Document:
+        """Drop the `next` of a row; NothingWaits if it has none, or it has come."""
+        waits = {"_id": number, "next.at": {"$gt": datetime.now(UTC)}}
+        row = await self._rows.find_one_and_update(
+            waits, {"$unset": {"next": ""}}, return_document=ReturnDocument.AFTER
+        )
+        if row is None:
+            await self.get(number)
+            raise NothingWaits
+        return self._item(row)
+
+    async def remove(self, number: int, *, session: Session | None = None) -> None:
+        result = await self._rows.delete_one({"_id": number}, session=session)
         if not result.deleted_count:
             raise self.not_found_error
 
     def _item(self, row: Document) -> Document:
-        return {"id": row.pop("_id"), **row}
+        return {"id": row.pop("_id"), **row_at(row, datetime.now(UTC))}
 
 
 class GiftStore(CatalogueStore):
@@ -118,7 +126,7 @@ class GiftStore(CatalogueStore):
 
 class RechargeBlockStore(CatalogueStore):
     name, not_found_error = "blocks", BlockNotFound
-    order = (("fen", 1), ("_id", 1))
+    order = ("fen", "id")
 
 
 def _config(key: str, value: Any, remark: str = "") -> Document:
@@ -159,13 +167,23 @@ class ConfigStore(CatalogueStore):
 
     name = "configs"
 
-    def to_row(self, fields: dict[str, Any]) -> dict[str, Any]:
-        if "value" in fields:
-            fields = {**fields, "value": json.dumps(fields["value"])}
-        return fields
+    async def make_indexes(self) -> None:
+        """A rate has one row."""
+        of_rates = {"key": {"$in": [*RATE_KEYS]}}
+        await self._rows.create_index("key", unique=True, partialFilterExpression=of_rates)
 
-    def _item(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {**super()._item(row), "value": json.loads(row["value"])}
+    async def add(self, *, session: Session | None = None, **fields: Any) -> Document:
+        """Raises RateRequired for a second row of a rate."""
+        try:
+            return await super().add(session=session, **fields)
+        except DuplicateKeyError:
+            raise RateRequired from None
+
+    def to_row(self, fields: Document) -> Document:
+        return _with_values(fields, json.dumps)
+
+    def _item(self, row: Document) -> Document:
+        return _with_values(super()._item(row), json.loads)
 
     async def public_values(self) -> dict[str, Any]:
         """Enabled configs without the rates, as the mini-program reads them."""
@@ -179,17 +197,17 @@ class ConfigStore(CatalogueStore):
                 configs[row["key"]] = row["value"]
         return configs
 
-    async def rates(self) -> dict[str, Decimal | None]:
-        """The RATE_KEYS; None for one that is missing, disabled or no rate."""
-        found = self._rows.find({"key": {"$in": [*RATE_KEYS]}, "enabled": True}).sort("_id", 1)
-        newest = {row["key"]: row["value"] async for row in found}
-        return {
-            key: rate_from(json.loads(newest[key])) if key in newest else None for key in RATE_KEYS
-        }
+    async def rates(self, now: datetime) -> dict[str, Decimal | None]:
+        """The RATE_KEYS at `now`; None for one that is missing, disabled or no rate."""
+        found = self._rows.find({"key": {"$in": [*RATE_KEYS]}, "enabled": True})
+        rates = {row["key"]: json.loads(row_at(row, now)["value"]) async for row in found}
+        return {key: rate_from(rates.get(key)) for key in RATE_KEYS}
 
-    async def is_only_rate(self, config: Document) -> bool:
-        """Whether this config of a rate is its only enabled one."""
-        if not config["enabled"]:
-            return False
-        other = {"key": config["key"], "enabled": True, "_id": {"$ne": config["id"]}}
-        return await self._rows.find_one(other, {"_id": 1}) is None
+
+def _with_values(fields: Document, convert: Callable[[Any], Any]) -> Document:
+    """The fields with converted values, also that of a change that waits."""
+    converted = {name: convert(fields[name]) for name in fields if name == "value"}
+    if following := fields.get("next"):
+        inner = _with_values(following["fields"], convert)
+        converted["next"] = {**following, "fields": inner}
+    return fields | converted

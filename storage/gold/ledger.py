@@ -285,6 +285,8 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
         "answer": dict(entry.answer),
         "note": entry.note,
     }
+    if entry.rate:
+        row["rate"] = entry.rate
     if event:
         row |= {"live_id": event.live_id, "epoch": event.epoch, "seq": event.seq}
     return row
@@ -305,6 +307,7 @@ def _entry_from(row: Document) -> JournalEntry:
         row["content"],
         row["answer"],
         row["note"],
+        row.get("rate", ""),
     )
 
 

@@ -151,8 +151,8 @@ def _fitted(fields: Mapping[str, Any], limit: int) -> str:
 
 
 def _json(value: Any) -> str:
-    """As text: BSON cannot represent every JSON value."""
-    return json.dumps(value, ensure_ascii=False)
+    """As text: BSON cannot represent every JSON value, and JSON no time."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _has_term(start: str) -> Document:

@@ -1,7 +1,8 @@
 """Withdrawals under random sequences of operations and statements of WeChat Pay.
 
 Every unit of income is free, held, paid or spent, never two of them; WeChat Pay pays a
-withdrawal once, and one operator alone approves at most the limit of a user's day.
+withdrawal once, and one operator alone approves at most the limit of a user's day. Rates change
+and orders are refunded meanwhile: gifts and withdrawals use the rate of their day.
 QLIVE_EXAMPLES=long tries 40,000 different ones.
 """
 
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -28,7 +29,8 @@ from ledger.errors import IncomeNotMatured, NotCancellable, OverLimit, TooLittle
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry
 from ledger.open_transfers import must_resend, must_return
-from ledger.recharge import Order, Payment, recharge_entry
+from ledger.rates import RATE_KEYS, from_midnight, rate_from, row_at
+from ledger.recharge import Order, Payment, Refund, recharge_entry, reversal_entry
 from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
 from ledger.withdrawal_requests import (
     UserDay,
@@ -45,11 +47,14 @@ from tests.support.withdrawals import LIMITS, NOW, PAYEE
 SETTINGS = example_settings(200, stateful_step_count=25)
 USERS = ("anna", "bert")
 MATURITY = timedelta(days=7)
+START = ("0.5", "0.1")
+"""Rates at the beginning, as RATE_KEYS."""
 SMALL = replace(LIMITS, min_fen=50, max_fen=1_000, user_day_fen=2_000, second_person_fen=500)
 State = TransferState
 OPEN_AT_BANK = (State.ACCEPTED, State.PROCESSING, State.WAIT_USER_CONFIRM, State.TRANSFERING)
 USER = st.sampled_from(USERS)
 PICK = st.integers(0, 7)
+RATE_KEY = st.sampled_from(RATE_KEYS)
 FATE = st.sampled_from(["requested", "submitted", "paid"])
 
 
@@ -85,6 +90,14 @@ class WithdrawalMachine(RuleBasedStateMachine):
         """(receiver, income, time) of each gift."""
         self.withdrawals: list[Withdrawal] = []
         self.bank = Bank()
+        self.orders: list[Order] = []
+        self.rows: dict[str, dict[str, Any]] = {
+            key: {"key": key, "value": value} for key, value in zip(RATE_KEYS, START, strict=True)
+        }
+        self.rates: dict[tuple[str, date], str] = {}
+        """Expected rates, by the days from which on they apply."""
+        self.gifts: list[tuple[JournalEntry, int, date]] = []
+        """Each with its cost and its day."""
 
     # ---- operations
 
@@ -102,16 +115,40 @@ class WithdrawalMachine(RuleBasedStateMachine):
     def recharge(self, user: str, gold: int) -> None:
         number = f"Q{len(self.entries)}"
         order = Order(number, user, "xpay", "wx1", "o1", "", fen=gold, gold=gold)
+        self.orders.append(order)
         self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
+
+    @rule(pick=PICK)
+    def refund(self, pick: int) -> None:
+        """Gold that is spent becomes a debt."""
+        if self.orders:
+            order = self.orders.pop(pick % len(self.orders))
+            refunded = Refund("xpay", order.number, f"r{order.number}", order.fen)
+            available = self.balances[order.user_id].gold
+            self.book(reversal_entry(order, refunded, order.gold, available))
+
+    @rule(key=RATE_KEY, value=st.sampled_from(["0.07", "0.1", "0.33", "1"]))
+    def change_rate(self, key: str, value: str) -> None:
+        row = row_at(self.rows[key], self.now)
+        self.rows[key] = {**row, "next": from_midnight({"value": value}, self.now)}
+        self.rates[key, self.today + timedelta(days=1)] = value
+
+    @rule(key=RATE_KEY)
+    def withdraw_rate(self, key: str) -> None:
+        self.rows[key] = row = row_at(self.rows[key], self.now)
+        row.pop("next", None)
+        self.rates.pop((key, self.today + timedelta(days=1)), None)
 
     @rule(sender=USER, receiver=USER, gold=st.integers(1, 400))
     def give(self, sender: str, receiver: str, gold: int) -> None:
         """Spends income, too, once the gold is spent."""
         batch = GiftBatch(self.now, dict(self.balances))
-        batch.give(GiftTransfer(sender, receiver, 1, gold, 1, Decimal("0.5")), None)
+        rate = self.rate("EXCHANGE_RATE")
+        batch.give(GiftTransfer(sender, receiver, 1, gold, 1, rate), None)
         for entry, _ in batch.entries:
             self.book(entry)
-            self.credits.append((receiver, gold // 2, self.now))
+            self.credits.append((receiver, int(gold * rate), self.now))
+            self.gifts.append((entry, gold, self.today))
 
     @rule(hours=st.sampled_from([1, 24, 170]))
     def wait(self, hours: int) -> None:
@@ -127,9 +164,8 @@ class WithdrawalMachine(RuleBasedStateMachine):
         id_ = f"W{len(self.withdrawals):08}"
         payee = replace(PAYEE, user_id=user)
         with self.refusals():
-            withdrawal = request_withdrawal(
-                id_, payee, request_id, income, Decimal("0.1"), SMALL, self.now
-            )
+            rate = self.rate("WITHDRAW_RATE")
+            withdrawal = request_withdrawal(id_, payee, request_id, income, rate, SMALL, self.now)
             try:
                 withdrawal = accept_request(
                     withdrawal, SMALL, self.day(user), matured=matured, has_real_name=False
@@ -231,8 +267,22 @@ class WithdrawalMachine(RuleBasedStateMachine):
         self.move(self.withdrawals[0].id, State.SUCCESS if paid else State.WAIT_USER_CONFIRM)
         self.sweep(0)
 
+    @property
+    def today(self) -> date:
+        return day_of(self.now)
+
+    def rate(self, key: str) -> Decimal:
+        rate = rate_from(row_at(self.rows[key], self.now)["value"])
+        assert rate
+        return rate
+
+    def expected_rate(self, key: str, day: date) -> Decimal:
+        changes = sorted((at, value) for (of, at), value in self.rates.items() if of == key)
+        newest = [value for at, value in changes if at <= day]
+        return Decimal([START[RATE_KEYS.index(key)], *newest][-1])
+
     def owed(self, _user: str) -> int:
-        """Income that the user owes; without refunds there is no debt."""
+        """Income that the user owes; refunds of orders bring a debt of gold alone."""
         return 0
 
     def day(self, user: str) -> UserDay:
@@ -308,6 +358,17 @@ class WithdrawalMachine(RuleBasedStateMachine):
             self.reached.add(withdrawal.state)
             held = withdrawal.income if withdrawal.is_open else 0
             assert sums[f"held:{withdrawal.id}", "income"] == held >= 0
+
+    @invariant()
+    def gifts_and_withdrawals_use_the_rate_of_their_day(self) -> None:
+        for entry, cost, day in self.gifts:
+            assert Decimal(entry.rate) == self.expected_rate("EXCHANGE_RATE", day)
+            amounts = [n for to, unit, n in entry.lines if (to[:5], unit) == ("user:", "income")]
+            assert sum(n for n in amounts if n > 0) == int(cost * Decimal(entry.rate))
+        for withdrawal in self.withdrawals:
+            day = day_of(withdrawal.requested_at)
+            assert withdrawal.rate == self.expected_rate("WITHDRAW_RATE", day)
+            assert withdrawal.fen == int(withdrawal.income * withdrawal.rate * 100)
 
     @invariant()
     def a_withdrawal_has_one_outcome(self) -> None:

@@ -61,7 +61,6 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("orders", {"state": "paid"}, NEWEST_ORDER),
     ("orders", {"provider": "xpay", "due_at": DUE}, {"created_at": 1}),
     ("orders", {"paid_at": SINCE}, {}),
-    ("blocks", {}, {"fen": 1, "_id": 1}),
     ("withdrawals", {"due_at": DUE}, {"due_at": 1}),
     ("withdrawals", {"user_id": "1"}, NEWEST_REQUESTED),
     ("withdrawals", {"state": "requested"}, NEWEST_REQUESTED),

@@ -3,8 +3,8 @@
 import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { showOutcome } from "/ops/approvals.js";
-import { button, card, el, fill, picture, statusDot } from "/ops/dom.js";
-import { formatInteger } from "/ops/format.js";
+import { button, card, el, fill, picture, showToast, statusDot } from "/ops/dom.js";
+import { formatDateTime, formatInteger } from "/ops/format.js";
 import { between, maxLength } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 import { list, localPages, searchFilter } from "/ops/list.js";
@@ -47,11 +47,12 @@ const GIFTS = {
 
 const BLOCKS = {
   path: "blocks",
-  operations: ["Blocks", "OneBlock"],
+  operations: ["Blocks", "OneBlock", "NextBlock"],
   columns: () => [
     { head: t("gold"), kind: "number", cell: (block) => formatInteger(block.gold) },
     { head: t("price"), kind: "number", cell: (block) => `¥${block.price}` },
     { head: t("per_yuan"), kind: "number", cell: (block) => (block.gold / Number(block.price)).toFixed(2) },
+    { head: t("waiting_change"), kind: "wide", cell: (block) => waiting(block, ({ gold, price }) => `${formatInteger(gold)} / ¥${price}`) },
   ],
   fields: (block = {}) => [
     { name: "gold", label: t("gold"), kind: "number", value: block.gold, required: true, check: between(1, MAX_GOLD) },
@@ -62,10 +63,11 @@ const BLOCKS = {
 
 const CONFIGS = {
   path: "configs",
-  operations: ["Configs", "OneConfig"],
+  operations: ["Configs", "OneConfig", "NextConfig"],
   columns: () => [
     { head: t("key"), cell: (config) => el("code", { class: "strong" }, config.key) },
     { head: t("value"), kind: "wide", cell: (config) => el("code", {}, JSON.stringify(config.value)) },
+    { head: t("waiting_change"), kind: "wide", cell: (config) => waiting(config, ({ value }) => JSON.stringify(value)) },
     { head: t("state"), cell: (config) => (config.enabled ? statusDot("good", t("enabled")) : statusDot("still", t("disabled"))) },
     { head: t("remark"), kind: "wide", cell: (config) => config.remark || "–" },
   ],
@@ -75,21 +77,25 @@ const CONFIGS = {
     { name: "enabled", label: t("enabled"), kind: "tick", value: config.enabled },
     { name: "remark", label: t("remark"), value: config.remark, check: maxLength(200) },
   ],
-  messages: (config) => (RATES.includes(config?.key) ? [t("rate_says")] : []),
+  messages: (config) => (RATES.includes(config?.key) ? [t("rate_says")] : undefined),
   name: (config) => config.key,
 };
+
+/** The change of a row that waits for its time, if there is one. */
+const waiting = ({ next }, text) => (next ? [text(next.fields), el("small", {}, t("from_time", { at: formatDateTime(next.at) }))] : "–");
 
 export const giftsPage = (container) => cataloguePage(container, GIFTS);
 export const blocksPage = (container) => cataloguePage(container, BLOCKS);
 export const configsPage = (container) => cataloguePage(container, CONFIGS);
 
 function cataloguePage(container, catalogue) {
-  const [all, one] = catalogue.operations;
+  const [all, one, next] = catalogue.operations;
   const columns = [
     { head: t("number"), kind: "number", cell: (row) => String(row.id) },
     ...catalogue.columns(),
     { head: t("actions"), kind: "acts", cell: (row) => [
       permitted(`PATCH ${one}`, button(t("edit"), async () => (await edit(catalogue, row)) && rows.reload())),
+      row.next && permitted(`DELETE ${next}`, button(t("withdraw"), async () => (await withdraw(catalogue, row)) && rows.reload())),
       permitted(`DELETE ${one}`, button(t("remove"), async () => (await remove(catalogue, row)) && rows.reload(), "danger")),
     ] },
   ];
@@ -106,13 +112,26 @@ function cataloguePage(container, catalogue) {
 function edit(catalogue, row) {
   return openFormDialog({
     title: row ? t("edit_title", { name: catalogue.name(row) }) : t(`add_${catalogue.path}`),
-    messages: [...(catalogue.messages?.(row) ?? []), t(`${catalogue.path}_says`)],
+    messages: catalogue.messages?.(row) ?? [t(`${catalogue.path}_says`)],
     fields: catalogue.fields(row),
     confirmLabel: t(row ? "save" : "add"),
     async onConfirm(values) {
       const saved = await api(row ? "PATCH" : "POST", row ? `${catalogue.path}/${row.id}` : catalogue.path, values);
       showOutcome(saved, t("saved", { name: catalogue.name(saved) }));
       return saved;
+    },
+  });
+}
+
+function withdraw(catalogue, row) {
+  return openFormDialog({
+    title: t("withdraw_next_title", { name: catalogue.name(row) }),
+    messages: [t("withdraw_next_says", { at: formatDateTime(row.next.at) })],
+    confirmLabel: t("withdraw"),
+    async onConfirm() {
+      await api("DELETE", `${catalogue.path}/${row.id}/next`);
+      showToast(t("withdraw_done"));
+      return true;
     },
   });
 }

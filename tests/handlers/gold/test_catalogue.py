@@ -1,6 +1,7 @@
 """Operators' endpoints for gifts, gold blocks and configs, and what clients read of them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from ledger.rates import RATE_KEYS
@@ -35,11 +36,16 @@ CATALOGUES = {
 async def test_catalogue_items_are_created_updated_and_deleted(api: ApiFixture) -> None:
     for catalogue, (new, change, _, not_found_code) in CATALOGUES.items():
         created = (await api.ops("POST", catalogue, **new)).ok()
-        assert created == {"id": created["id"], **new}
+        following = {} if catalogue == "gifts" else {"next": None}
+        assert created == {"id": created["id"], **new, **following}
         assert created in (await api.ops("GET", catalogue)).ok()["items"], catalogue
         path = f"{catalogue}/{created['id']}"
         changed = (await api.ops("PATCH", path, **change)).ok()
-        assert changed == created | change
+        if catalogue == "blocks":
+            assert changed["next"]["fields"] == change
+            assert changed == created | {"next": changed["next"]}
+        else:
+            assert changed == created | change
         assert changed in (await api.ops("GET", catalogue)).ok()["items"], catalogue
         assert (await api.ops("PATCH", path)).ok() == changed
         assert (await api.ops("DELETE", path)).ok() == {"detail": "OK"}, catalogue
@@ -117,17 +123,44 @@ async def test_rate_is_a_number_above_0_and_at_most_1_that_profiles_show(
         rate: str = (await anna.get("qlive_user/get_userinfo/")).ok()["rate"]
         return rate
 
-    assert await shown() == "0.1"
+    rate = await server.context.stores.configs.get(ids["WITHDRAW_RATE"])
+    assert rate["value"] == 0.1
     for value in ("0.25", 1):
-        changed = await api.ops("PATCH", f"configs/{ids['WITHDRAW_RATE']}", value=value)
-        assert changed.ok()["value"] == value
+        path = f"configs/{ids['WITHDRAW_RATE']}"
+        changed = (await api.ops("PATCH", path, value=value)).ok()
+        assert (changed["value"], changed["next"]["fields"]) == (0.1, {"value": value})
+        assert await shown() == "0.1"
+        db.configs.update_one({"_id": rate["id"]}, {"$set": {"next.at": datetime.now(UTC)}})
+        server.context.services.catalogue.invalidate()
         assert await shown() == str(value)
+        assert (await api.ops("DELETE", f"{path}/next")).refusal == (409, "nothing_waits")
+        db.configs.update_one({"_id": rate["id"]}, {"$unset": {"next": ""}})
     db.configs.delete_many({"key": "WITHDRAW_RATE"})
     server.context.services.catalogue.invalidate()
     assert await shown() == "0", "a client cannot start without its profile"
 
 
-async def test_last_enabled_row_of_a_rate_cannot_be_disabled_renamed_or_deleted(
+async def test_a_change_that_waits_for_midnight_is_shown_and_withdrawn(api: ApiFixture) -> None:
+    anna, ids = await api.user("anna", 2), await ids_of_configs(api)
+    block = (await api.ops("POST", "blocks", gold=50, price="5.50")).ok()
+    for catalogue, number, fields in (
+        ("blocks", block["id"], {"gold": 60, "price": "5.50"}),
+        ("configs", ids["EXCHANGE_RATE"], {"value": 0.4}),
+    ):
+        path = f"{catalogue}/{number}"
+        changed = (await api.ops("PATCH", path, **fields)).ok()
+        assert changed["next"]["fields"] == fields
+        assert changed["next"]["at"].endswith("T16:00:00Z")
+        shown = (await anna.get("qlive_pay/")).ok()
+        assert {name: block[name] for name in ("id", "gold", "price")} in shown
+        withdrawn = (await api.ops("DELETE", f"{path}/next")).ok()
+        assert withdrawn == changed | {"next": None}
+        (entry, *_) = (await api.ops("GET", "audit", q=f"DELETE {number}")).ok()["items"]
+        assert entry["before"]["next"]["fields"].keys() >= {*fields} - {"price"}
+        assert (await api.ops("DELETE", f"{path}/next")).refusal == (409, "nothing_waits")
+
+
+async def test_a_rate_is_neither_disabled_nor_renamed_deleted_or_added_again(
     api: ApiFixture,
 ) -> None:
     required = (409, "rate_required")
@@ -137,8 +170,4 @@ async def test_last_enabled_row_of_a_rate_cannot_be_disabled_renamed_or_deleted(
         for change in ({"enabled": False}, {"key": "OTHER"}):
             assert (await api.ops("PATCH", path, **change)).refusal == required, (key, change)
         assert (await api.ops("DELETE", path)).refusal == required, key
-    first = ids["EXCHANGE_RATE"]
-    second = (await api.ops("POST", "configs", key="EXCHANGE_RATE", value=0.3)).ok()["id"]
-    (await api.ops("PATCH", f"configs/{first}", enabled=False)).ok()
-    assert (await api.ops("DELETE", f"configs/{second}")).refusal == required
-    (await api.ops("DELETE", f"configs/{first}")).ok()
+        assert (await api.ops("POST", "configs", key=key, value=0.3)).refusal == required, key

@@ -199,7 +199,11 @@ REFUSALS = {
         "ops.money.OneRefund.get",
         *(f"ops.money.{verb}Refund.post" for verb in ("Confirm", "Drop", "Settle")),
     ],
-    "no_such_thing": ["ops.queue.Evidence.get", "ops.queue.DecideItem.post"],
+    "no_such_thing": [
+        *("ops.queue.Evidence.get", "ops.queue.DecideItem.post"),
+        "ops.catalogue.NextConfig.delete",
+    ],
+    "no_such_block": ["ops.catalogue.NextBlock.delete"],
     "income_not_matured": ["withdrawals.Withdraw.post"],
     "no_such_withdrawal": [
         "withdrawals.CancelWithdrawal.post",

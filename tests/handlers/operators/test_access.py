@@ -40,7 +40,7 @@ MATRIX: dict[Access | None, str] = {
     "admin": """
         POST: gifts blocks configs
         PATCH: gifts/N blocks/N configs/N
-        DELETE: gifts/N blocks/N configs/N""",
+        DELETE: gifts/N blocks/N configs/N blocks/N/next configs/N/next""",
 }
 """Every operation by the least role that permits it; None is a login, which needs no operator."""
 

@@ -101,7 +101,6 @@ CATALOGUE_CHANGES = (
         *("gifts", {"name": "rose", "gold": 5, "image": "", "effect": ""}, {"gold": 6}),
         ({"gold": 5}, {"gold": 6}),
     ),
-    ("blocks", {"gold": 7, "price": "6.00"}, {"price": "7.00"}, ({"fen": 600}, {"fen": 700})),
     (
         *("configs", {"key": "ODD", "value": {"a": 1}, "enabled": True, "remark": ""}),
         *({"value": [True]}, ({"value": {"a": 1}}, {"value": [True]})),
@@ -121,6 +120,15 @@ async def test_catalogue_rows_are_stored_as_created_changed_and_deleted(api: Api
         assert await latest_change(api) == stored, catalogue
         (await api.ops("DELETE", path)).ok()
         assert await latest_change(api) == (after | stored[1], {}), catalogue
+
+
+async def test_a_change_that_waits_for_midnight_is_stored(api: ApiFixture) -> None:
+    block = (await api.ops("POST", "blocks", gold=7, price="6.00")).ok()
+    (await api.ops("PATCH", f"blocks/{block['id']}", price="7.00")).ok()
+    before, after = await latest_change(api)
+    assert (before, after["next"]["fields"]) == ({}, {"fen": 700})
+    (await api.ops("DELETE", f"blocks/{block['id']}/next")).ok()
+    assert await latest_change(api) == (after, {})
 
 
 async def test_room_bans_and_the_end_of_a_live_are_stored(api: ApiFixture) -> None:

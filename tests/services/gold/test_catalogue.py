@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from types import SimpleNamespace
@@ -147,6 +148,29 @@ async def test_the_cache_expires_from_the_start_of_the_read(
     assert await catalogues.price() == 1
     now += 0.02
     assert await catalogues.price() == 7
+
+
+async def test_a_rate_of_yesterday_is_not_served_after_midnight(
+    catalogues: CatalogueFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = datetime(2026, 3, 1, 4, tzinfo=UTC)
+
+    def set_time(now: datetime) -> None:
+        monkeypatch.setattr(module, "datetime", SimpleNamespace(now=lambda _zone: now))
+
+    set_time(noon)
+    row = {**await catalogues.stores.configs.get(1)}
+    await catalogues.service.change(catalogues.stores.configs, row, {"value": 0.25})
+    midnight = noon + timedelta(hours=12)
+    for now, rate, reads in (
+        (noon, "0.5", True),
+        (midnight - timedelta(seconds=1), "0.5", False),
+        (midnight, "0.25", True),
+    ):
+        set_time(now)
+        for catalogue in (catalogues.service, catalogues.other_service):
+            assert await catalogues.reads_database(catalogue) is reads
+            assert (await catalogue.current()).rate == Decimal(rate)
 
 
 # ---- changes during a read

@@ -8,16 +8,16 @@ from unittest.mock import AsyncMock
 import pytest
 from tornado.ioloop import IOLoop
 
-from core.errors import NotFound
+from core.clock import day_interval, day_of
 from core.locks import NamedLocks
 from ledger.errors import InsufficientGold, NotReversible, RequestIdReused
 from ledger.journal import debt_account, user_account
 from realtime.bus import Bus
-from services.errors import RateRequired, RequesterNotAllowed, SecondPersonRequired
+from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LedgerService
 from services.operators.approvals import ApprovalService, CatalogueKind
-from storage.errors import AlreadyDecided, ApprovalNotFound
+from storage.errors import AlreadyDecided, ApprovalNotFound, NothingWaits, RateRequired
 from storage.operators.approvals import Approval
 from storage.operators.operators import OperatorAccount
 from tests.support.storage import StoresFixture
@@ -252,7 +252,8 @@ async def test_an_admin_alone_raises_no_rate_of_payouts(catalogue: ApprovalFixtu
     assert await configs.get(1) == before
     done = await confirm(waiting.id, "olga", "agreed in the meeting")
     assert (done.state, done.decided_by) == ("done", "olga")
-    assert await configs.get(1) == waiting.after
+    following = {"fields": {"value": 1}, "at": day_interval(day_of(datetime.now(UTC)))[1]}
+    assert await configs.get(1) == before | {"next": following}
     assert await confirm(waiting.id, "olga", "again") == done
 
 
@@ -260,12 +261,10 @@ async def test_an_admin_alone_raises_no_rate_of_payouts(catalogue: ApprovalFixtu
     ("kind", "number", "fields", "waits"),
     [
         ("config", 1, {"remark": "why"}, False),
-        ("config", 1, {"enabled": False}, True),
-        ("config", 1, None, True),
+        ("config", 1, {"value": 0.2}, True),
         ("config", 2, {"value": 2}, False),
-        ("config", 2, {"key": "EXCHANGE_RATE"}, True),
         ("config", 2, None, False),
-        ("config", None, RATE, True),
+        ("config", None, {**RATE, "key": "EXCHANGE_RATE"}, True),
         ("config", None, NOTICE, False),
         ("block", 1, {"gold": 61}, True),
         ("block", 1, {"fen": 1}, True),
@@ -280,7 +279,6 @@ async def test_what_alters_the_worth_of_gold_or_income_waits(
     fields: dict[str, Any] | None,
     waits: bool,
 ) -> None:
-    await catalogue.stores.configs.add(**RATE)
     store = catalogue.stores.configs if kind == "config" else catalogue.stores.blocks
     before = await store.all()
     answer = await catalogue.change(kind, number, fields)
@@ -292,17 +290,37 @@ async def test_what_alters_the_worth_of_gold_or_income_waits(
 
 
 async def test_without_a_limit_one_admin_changes_rates(catalogue: ApprovalFixture) -> None:
-    alone = catalogue.process(limit=0)
-    changed = await alone.change_catalogue("config", 1, {"value": 0.2}, by="ada")
-    assert changed == await catalogue.stores.configs.get(1) == {"id": 1, **RATE, "value": 0.2}
+    alone, configs = catalogue.process(limit=0), catalogue.stores.configs
+    changed = await alone.change_catalogue("config", 1, {"value": 0.2, "remark": "x"}, by="ada")
+    assert (changed["value"], changed["remark"], changed["next"]["fields"]) == (
+        *(0.1, "x"),
+        {"value": 0.2},
+    )
+    assert await alone.change_catalogue("config", 1, {"value": 0.1}, by="ada") == changed
+    assert changed == await configs.get(1)
     assert await alone.change_catalogue("block", 1, None, by="ada") == {}
 
 
-async def test_the_row_that_was_confirmed_is_stored(catalogue: ApprovalFixture) -> None:
-    renaming = await catalogue.change("config", 2, {"key": "WITHDRAW_RATE", "value": 0.2})
-    await catalogue.change("config", 2, {"value": 1, "remark": "x"})
-    await catalogue.service.confirm(renaming.id, "olga", "yes")
-    assert await catalogue.stores.configs.get(2) == renaming.after
+async def test_the_last_change_that_is_confirmed_waits_until_it_is_withdrawn(
+    catalogue: ApprovalFixture,
+) -> None:
+    confirm, blocks = catalogue.service.confirm, catalogue.stores.blocks
+    withdraw = CatalogueService(catalogue.stores.gifts, catalogue.stores.configs, Bus())
+    first = await catalogue.change("block", 1, {"gold": 70})
+    second = await catalogue.change("block", 1, {"fen": 700})
+    for request in (first, second):
+        await confirm(request.id, "olga", "yes")
+    assert (await blocks.get(1))["next"]["fields"] == {"gold": 60, "fen": 700}
+    third = await catalogue.change("block", 1, {"gold": 80})
+    assert third.before == {"id": 1, **BLOCK}, "what waits may be withdrawn meanwhile"
+    await withdraw.withdraw_next(blocks, 1)
+    with pytest.raises(NothingWaits):
+        await withdraw.withdraw_next(blocks, 1)
+    assert await blocks.get(1) == {"id": 1, **BLOCK}
+    await confirm(third.id, "olga", "yes")
+    assert (await blocks.get(1))["next"]["fields"] == {"gold": 80, "fen": 600}
+    assert await confirm(first.id, "olga", "again") == await catalogue.store.get(first.id)
+    assert (await blocks.get(1))["next"]["fields"]["gold"] == 80, "a repetition changes nothing"
 
 
 async def test_a_change_by_one_admin_does_not_undo_one_confirmed_meanwhile(
@@ -317,19 +335,6 @@ async def test_a_change_by_one_admin_does_not_undo_one_confirmed_meanwhile(
     assert await configs.get(1) == {"id": 1, **RATE, "value": 0.2, "remark": "x"}
 
 
-async def test_a_config_that_became_a_rate_meanwhile_is_not_removed_alone(
-    catalogue: ApprovalFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configs = catalogue.stores.configs
-    read = AsyncMock(return_value=await configs.get(2))
-    renamed = await configs.edit(2, key="WITHDRAW_RATE")
-    with monkeypatch.context() as before:
-        before.setattr(configs, "get", read)
-        with pytest.raises(NotFound):
-            await catalogue.change("config", 2, None)
-    assert await configs.get(2) == renamed
-
-
 async def test_a_change_needs_an_admin_until_it_is_confirmed(catalogue: ApprovalFixture) -> None:
     waiting = await catalogue.change("block", 1, {"gold": 600})
     await catalogue.operators.update("ada", role="finance")
@@ -338,12 +343,35 @@ async def test_a_change_needs_an_admin_until_it_is_confirmed(catalogue: Approval
     assert await catalogue.stores.blocks.get(1) == {"id": 1, **BLOCK}
 
 
-async def test_the_only_rate_stays_though_its_end_is_confirmed(catalogue: ApprovalFixture) -> None:
-    assert await catalogue.change("config", 1, {}) == {"id": 1, **RATE}
+@pytest.mark.parametrize(
+    ("number", "fields"),
+    [
+        (None, RATE),
+        (None, {**RATE, "key": "EXCHANGE_RATE", "enabled": False}),
+        (1, None),
+        (1, {"enabled": False}),
+        (1, {"key": "OTHER"}),
+        (1, {"key": "EXCHANGE_RATE", "value": 0.5}),
+        (2, {"key": "EXCHANGE_RATE"}),
+    ],
+)
+async def test_each_rate_has_one_row_that_stays(
+    catalogue: ApprovalFixture, number: int | None, fields: dict[str, Any] | None
+) -> None:
+    before = await catalogue.stores.configs.all()
     with pytest.raises(RateRequired):
-        await catalogue.change("config", 1, None)
-    await catalogue.stores.configs.add(**RATE)
-    first, second = [await catalogue.change("config", number, None) for number in (1, 3)]
+        await catalogue.change("config", number, fields)
+    assert await catalogue.stores.configs.all() == before
+
+
+async def test_a_missing_rate_is_added_once_though_two_requests_are_confirmed(
+    catalogue: ApprovalFixture,
+) -> None:
+    await catalogue.stores.make_indexes()
+    missing = {**RATE, "key": "EXCHANGE_RATE"}
+    first, second = [await catalogue.change("config", None, missing) for _ in range(2)]
     await catalogue.service.confirm(first.id, "olga", "yes")
+    assert (await catalogue.stores.configs.rates(datetime.now(UTC)))["EXCHANGE_RATE"]
     with pytest.raises(RateRequired):
         await catalogue.service.confirm(second.id, "olga", "yes")
+    assert (await catalogue.store.get(second.id)).state == "waiting"

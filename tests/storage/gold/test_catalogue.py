@@ -1,12 +1,13 @@
 """Catalogues of gifts, recharge blocks and configs on a real MongoDB."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from storage.errors import BlockNotFound, GiftNotFound
+from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
 from storage.gold.catalogue import DEFAULTS
 from tests.support.storage import StoresFixture
 
@@ -68,16 +69,58 @@ async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture
     }
 
 
-async def test_newest_enabled_rate_applies_and_is_missing_if_invalid(stores: StoresFixture) -> None:
-    assert await stores.configs.rates() == {"EXCHANGE_RATE": None, "WITHDRAW_RATE": None}
-    await add(stores, "WITHDRAW_RATE", 0.1)
-    await add(stores, "EXCHANGE_RATE", 0.3)
+async def test_a_rate_has_one_row_and_is_missing_without_a_valid_value(
+    stores: StoresFixture,
+) -> None:
+    now, configs = datetime.now(UTC), stores.configs
+    assert await configs.rates(now) == {"EXCHANGE_RATE": None, "WITHDRAW_RATE": None}
+    await stores.make_indexes()
     await add(stores, "EXCHANGE_RATE", 0.4)
-    await add(stores, "EXCHANGE_RATE", 0.5, enabled=False)
+    adding = (add(stores, "WITHDRAW_RATE", 0.1) for _ in range(3))
+    added = await asyncio.gather(*adding, return_exceptions=True)
+    assert [type(one) for one in added].count(RateRequired) == 2
     rates = {"EXCHANGE_RATE": Decimal("0.4"), "WITHDRAW_RATE": Decimal("0.1")}
-    assert await stores.configs.rates() == rates
-    await add(stores, "WITHDRAW_RATE", "half")
-    assert await stores.configs.rates() == rates | {"WITHDRAW_RATE": None}
+    assert await configs.rates(now) == rates
+    await configs.edit(1, value="half")
+    assert await configs.rates(now) == rates | {"EXCHANGE_RATE": None}
+
+
+# ---- changes at a time
+
+
+async def test_a_change_applies_from_its_time_on_and_can_be_withdrawn_until_then(
+    stores: StoresFixture,
+) -> None:
+    now, configs, blocks = datetime.now(UTC), stores.configs, stores.blocks
+    past, soon = now - timedelta(seconds=1), now + timedelta(hours=1)
+    number = await add(stores, "WITHDRAW_RATE", 0.1)
+
+    async def change(value: object, at: datetime) -> dict[str, Any]:
+        return await configs.edit(number, next={"fields": {"value": value}, "at": at})
+
+    waiting = await change(0.2, soon)
+    assert (waiting["value"], waiting["next"]["fields"]) == (0.1, {"value": 0.2})
+    assert (await configs.edit(number, remark="why"))["next"] == waiting["next"]
+    for at, rate in ((now, "0.1"), (soon, "0.2")):
+        assert (await configs.rates(at))["WITHDRAW_RATE"] == Decimal(rate)
+    withdrawn = await configs.withdraw_next(number)
+    assert (withdrawn["value"], withdrawn["remark"], "next" in withdrawn) == (0.1, "why", False)
+    await change(0.3, past)
+    for _ in range(2):
+        with pytest.raises(NothingWaits):
+            await configs.withdraw_next(number)
+    assert (await change(0.4, soon))["value"] == 0.3, "what has come is not lost"
+    assert (await configs.withdraw_next(number))["value"] == 0.3
+    with pytest.raises(BlockNotFound):
+        await blocks.withdraw_next(1)
+
+
+async def test_recharge_blocks_are_sorted_by_the_price_that_applies(stores: StoresFixture) -> None:
+    for fen in (600, 100):
+        await stores.blocks.add(fen=fen, gold=fen)
+    dearer = {"fields": {"fen": 700}, "at": datetime.now(UTC)}
+    await stores.blocks.edit(2, next=dearer)
+    assert [(row["id"], row["fen"]) for row in await stores.blocks.all()] == [(1, 600), (2, 700)]
 
 
 # ---- defaults
