@@ -162,6 +162,7 @@ const words = {
   refused_muted: ["你被红娘禁言了", "The host has muted you"],
   refused_muted_all: ["红娘开启了全员禁言", "The host has muted everybody"],
   refused_words: ["有不能发的词，没有发出去", "Not sent: it has a blocked word"],
+  refused_imitation: ["看起来像礼物或系统消息，没有发出去", "Not sent: it looks like a gift or a message of the room"],
   refused_rate: ["发得太快了，请稍后再发", "Not sent: too fast"],
   refused_blocked: ["你和对方之间不能这样操作", "This is not possible between you and this user"],
   refused_high_risk: ["你可以观看，但不能上麦或送礼", "You can watch, but neither go on mic nor give gifts"],

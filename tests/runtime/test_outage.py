@@ -16,6 +16,8 @@ from devtools.development_secrets import fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
+from tests.support.callbacks import CallbackSender, proposed
+from tests.support.chat import group_of
 from tests.support.no_limits import NO_LIMITS
 from tests.support.ports import prefer_free_port
 from tests.support.waiting import until
@@ -65,12 +67,14 @@ async def is_ready(api: ApiFixture) -> bool:
 
 
 async def test_suspended_mongodb_is_503_in_bounded_time_and_no_change_is_lost(
-    api: ApiFixture, mongod: EmbeddedMongod
+    api: ApiFixture, mongod: EmbeddedMongod, server: ServerProcess
 ) -> None:
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
     socket = await host.connect()
     await socket.next("snapshot")
+    callbacks = CallbackSender(api, server.settings)
+    question = proposed(guest.id, GroupId=await group_of(guest))
     os.kill(pid_of(mongod), signal.SIGSTOP)
     try:
         reply = await asyncio.wait_for(
@@ -81,6 +85,8 @@ async def test_suspended_mongodb_is_503_in_bounded_time_and_no_change_is_lost(
         ready = await api.request("GET", "/readyz")
         assert (ready.status, ready.json["dependencies"]["mongodb"]["state"]) == (503, "down")
         assert (await api.request("GET", "/healthz")).status == 200
+        async with asyncio.timeout(2):  # later IM sends the message without an answer
+            assert (await callbacks.im(question)).ok()["ErrorCode"] == 0
     finally:
         os.kill(pid_of(mongod), signal.SIGCONT)
     await until(lambda: is_ready(api))

@@ -29,7 +29,7 @@ function dataUrl(file) {
   });
 }
 
-export function openProfile(app) {
+export async function openProfile(app) {
   const { me, qlive } = app;
   const face = pictureField(picture(own(me, "face_url", me.face_url), me.nickname, "face large"), t("profile.face"));
   const height = el("input", { id: "height", type: "number", min: 100, max: 250, value: me.height || "" });
@@ -43,7 +43,30 @@ export function openProfile(app) {
     showToast(t("profile.saved"));
   }
 
+  const blocks = await qlive.blocks();
   const dialog = formSheet("profile", [face.node, reviewTag(me, "face_url")], "height", height, null, save);
+  if (blocks.length) dialog.querySelector(".sheet-body").append(blockList(blocks, qlive));
+}
+
+/** The users whom the user has blocked; each leaves the list as the block is lifted. */
+function blockList(people, qlive) {
+  const row = ({ user_id, nickname, face_url }) => {
+    const name = nickname || t("nameless");
+    const unblock = async () => {
+      await qlive.block({ user_id, blocked: false });
+      item.remove();
+      showToast(t("done"));
+    };
+    const item = el(
+      "li",
+      {},
+      picture(face_url, name, "face small"),
+      el("span", { class: "name" }, name),
+      button(t("person.unblock"), unblock, { kind: "small", label: t("unblock_name", { name }) }),
+    );
+    return item;
+  };
+  return el("div", { class: "audience" }, el("h3", {}, t("blocks")), el("ul", {}, people.map(row)));
 }
 
 export async function openRoomInfo(page, app) {

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.pages.demo_window import WIDE, DemoBrowser, seat_guest
 from tests.browser.pages.windows import press_enter_on, tab_to
-from tests.support.api import ApiFixture
+from tests.support.api import BASE, ApiFixture
 from tests.support.gifts import give
 
 pytestmark = pytest.mark.programs
@@ -19,14 +19,20 @@ KISS = 4
 async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(
     demo: DemoBrowser, api: ApiFixture
 ) -> None:
-    await api.host()
+    host = await api.host()
     window = await demo.open()
     await window.check_layout("entry")
     await window.entry.enter_as("viewer")
     await expect(window.page.locator(".room-card")).to_be_visible()
     await window.check_layout("list")
     profile = re.compile("^(我的资料|My profile)$")
+    token = {"Authorization": f"QLiveToken {await window.session('token')}"}
+    block, blocks = {"user_id": host.id, "blocked": True}, f"{BASE}qlive_user/blocks/"
+    (await api.request("POST", f"{BASE}qlive_user/block/", headers=token, json=block)).ok()
     await window.check_layout("profile", lambda: window.room_list.press(profile))
+    await window.dialog.press(re.compile("^(取消拉黑|Unblock ).+"))
+    await expect(window.dialog.root.locator(".audience li")).to_have_count(0)
+    assert (await api.request("GET", blocks, headers=token)).ok() == []
     await window.dialog.dismiss()
 
     async def pay(case: str, last_step: str) -> None:

@@ -59,6 +59,11 @@ async def test_a_mute_reaches_the_room_and_im_until_it_is_lifted_or_the_live_end
         (await host.post(f"{ROOM}{path}/", **params, **room)).ok()
         await socket.next(path)
         assert await code_of(anna.id, sig) == code, (path, params)
+    (await anna.get(f"{ROOM}leave_room/", **room)).ok()
+    (await host.post(f"{ROOM}mute_all/", on=False, **room)).ok()
+    (await anna.get("get_playurl/", **room)).ok()
+    assert await code_of(anna.id, sig) == MUTED, "leaving and entering again lifts no mute"
+    (await host.post(f"{ROOM}mute_all/", on=True, **room)).ok()
     assert await code_of(host.id, await user_sig(host)) == OK
     shown = (await (await host.connect()).next("snapshot"))["data"]
     assert ([row["user_id"] for row in shown["muted"]], shown["mute_all"]) == ([anna.id], True)

@@ -1,0 +1,38 @@
+"""What users of the demo room and of the example read when something of theirs is not allowed."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from services.chat.message_checks import REFUSALS
+from services.errors import Blocked, ContentRefused, HighRisk, StreamForbidden
+from storage.errors import TooManyBlocks
+from tests.support.paths import ROOT
+
+ERRORS = (Blocked, ContentRefused, HighRisk, StreamForbidden, TooManyBlocks)
+CODES = {*REFUSALS, *(error.code for error in ERRORS)}
+KEYS: Mapping[str, set[str]] = {
+    "web/demo/translations.js": {
+        *(f"refused.{code}" for code in CODES),
+        *("event.micro_leave.moderation", "event.live_end.moderation", "over.ended.moderation"),
+    },
+    "examples/miniprogram/words.js": {
+        *(f"refused_{code}" for code in CODES),
+        *("feed_micro_leave_moderation", "over_moderation"),
+    },
+}
+"""By file: the texts for each refusal, of IM's messages too, and for what ends by moderation."""
+
+
+@pytest.mark.parametrize("file", KEYS)
+def test_each_refusal_and_each_end_by_moderation_has_a_text_in_both_languages(file: str) -> None:
+    found = re.findall(
+        r'^  "?([\w.]+)"?: \["(.*?)", "(.*?)"\],$', (ROOT / file).read_text(), re.MULTILINE
+    )
+    texts = {key: (chinese, english) for key, chinese, english in found}
+    assert not KEYS[file] - texts.keys()
+    for key in KEYS[file]:
+        chinese, english = texts[key]
+        assert re.search("[\u4e00-\u9fff]", chinese), key
+        assert english.isascii(), key
