@@ -126,9 +126,10 @@ chaos:
 
 pictures:
 	@scripts/setup test
-	$(BIN)/pytest -q tests/browser -k "three_users_complete or room_page_shows_events_live"
+	$(BIN)/pytest -q tests/browser -k "three_users_complete or room_page_shows_events_live or items_are_decided"
 	cp var/screenshots/demo-gift.png docs/pictures/demo-room.png
 	cp var/screenshots/ops-room.png docs/pictures/console-room.png
+	cp var/screenshots/ops-moderation.png docs/pictures/console-moderation.png
 
 clean:
 	rm -rf clients/miniprogram/dist clients/*/node_modules examples/*/node_modules .bench .loadtest .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

@@ -11,6 +11,7 @@ from rooms.moderation import Item
 from runtime.process import ServerProcess
 from tests.browser.console.conftest import LiveRoom
 from tests.browser.pages.console import Console
+from tests.browser.pages.windows import take_screenshot
 from tests.support.api import ApiFixture
 from tests.support.moderation import HIDDEN
 
@@ -56,6 +57,10 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     await console.go("moderation")
     await expect(queue.rows).to_have_count(4)
     await expect(queue.tab("昵称")).to_have_text("昵称2")
+    await queue.rows.last.get_by_role("button").click()
+    await expect(queue.detail).to_contain_text("不好听的话")
+    await take_screenshot(page, "ops-moderation")
+    await queue.rows.first.get_by_role("button").click()
     await expect(queue.detail).to_contain_text("review 伯特")
     await console.check_colours("moderation")
     await console.check_phone("moderation")
@@ -89,6 +94,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     assert (await items.get("aa01")).decision == "removed"
 
     await queue.tab("昵称").click()
+    await expect(queue.tab("昵称")).to_have_attribute("aria-current", "page")
     await page.get_by_label("状态").select_option("refused")
     await console.button("允许再次提交").click()
     await console.expect_done("“review 伯特”可以再次提交")

@@ -8,7 +8,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page
 
 SCREENSHOTS = Path("var/screenshots")
-README_PICTURES = {"demo-gift", "ops-room"}
+README_PICTURES = {"demo-gift", "ops-room", "ops-moderation"}
 
 
 class BrowserLog:
