@@ -35,6 +35,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from core.clock import CHINA_TZ
+from core.visible_text import visible
 from rooms.members import Role
 
 
@@ -82,7 +83,16 @@ class LiveRequest(Request):
     live_id: Number
 
 
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+def _check_reason(text: str) -> str:
+    if not visible(text).strip():
+        raise ValueError("this is required")
+    return text
+
+
+Reason = Annotated[
+    str, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_reason)
+]
+"""A text that shows something: spaces and invisible characters are no reason."""
 Gold = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
 
 

@@ -75,6 +75,8 @@ class OperatorHandler(Handler):
     """The request for a second operator, for the outcome of a change that waits for one."""
     audits_reads = False
     """Whether a GET is audited like a change, because personal data leave the system."""
+    audits_parameters = True
+    """Whether the audit entry has the parameters; False if they are passwords."""
     admission_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
 
@@ -141,7 +143,7 @@ class OperatorHandler(Handler):
 
     async def _begin_audit(self, *, is_permitted: bool) -> None:
         """Without the body, and without a look at the target, if the role does not permit it."""
-        parameters = self.parameters() if is_permitted else {}
+        parameters = self.parameters() if is_permitted and self.audits_parameters else {}
         reason = str(parameters.pop("reason", "") or parameters.pop("ban_reason", ""))
         details = await self.target_details() if is_permitted else {}
         self._entry = await self.context.stores.audit.begin(

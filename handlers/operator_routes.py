@@ -7,6 +7,7 @@ from handlers.base import Route, methods_of
 from handlers.gold import console as gold
 from handlers.moderation import console as queue
 from handlers.operators import approvals, audit, login, overview
+from handlers.operators import console as operators
 from handlers.payments import console as payments
 from handlers.payouts import console as withdrawals
 from handlers.refunds import console as refunds
@@ -21,6 +22,7 @@ ADMIN: Access = "admin"
 USER, ROOM, ID = "users/([0-9]{8})", "rooms/([0-9]{1,15})", "([0-9]{1,15})"
 APPROVAL, REFUND = "approvals/([0-9a-f]+)", "refunds/([0-9A-Za-z]+)"
 WITHDRAWAL = "withdrawals/([0-9A-Za-z]{1,32})"
+OPERATOR = "operators/([a-z0-9._-]{1,32})"
 ITEM = "moderation/([0-9a-f]{1,32})"
 
 OPS_ROUTES: list[Route] = [
@@ -29,6 +31,7 @@ OPS_ROUTES: list[Route] = [
     Route("login/setup", login.OpsLoginSetupHandler, "ops.login.Setup"),
     Route("login/first", login.OpsFirstLoginHandler, "ops.login.FirstLogin"),
     Route("session", login.OpsSessionHandler, "ops.login.Session", VIEWER, VIEWER),
+    Route("account", operators.OpsAccountHandler, "ops.login.Account", VIEWER, VIEWER),
     Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview", MACHINE),
     Route("fleet", overview.OpsFleetHandler, "ops.fleet.Fleet", MACHINE),
     Route("charts", overview.OpsChartsHandler, "ops.fleet.Charts", MACHINE),
@@ -105,6 +108,9 @@ OPS_ROUTES: list[Route] = [
     ),
     Route("inbox", payments.OpsInboxHandler, "ops.money.Inbox", FINANCE),
     Route("inbox/again", payments.OpsInboxRetryHandler, "ops.money.RetryMessage", None, FINANCE),
+    Route("operators", operators.OpsOperatorsHandler, "ops.operators.Operators", ADMIN, ADMIN),
+    Route(OPERATOR, operators.OpsOperatorHandler, "ops.operators.OneOperator", None, ADMIN),
+    Route(f"{OPERATOR}/reset", operators.OpsResetHandler, "ops.operators.Reset", None, ADMIN),
     Route("audit", audit.OpsAuditHandler, "ops.audit.Log", VIEWER),
     Route("audit.csv", audit.OpsAuditCsvHandler, "ops.audit.File", VIEWER),
 ]

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
+from core.visible_text import visible
 from handlers.context import Context
 from handlers.pages import openapi_text
 from handlers.routes import ROUTES
@@ -38,7 +39,7 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("grant", help="grant gold to a user")
     parser.add_argument("user_id")
     parser.add_argument("gold", type=_gold)
-    parser.add_argument("--reason", required=True)
+    parser.add_argument("--reason", required=True, type=_reason)
     parser.add_argument(
         "--request-id",
         type=_request_id,
@@ -60,6 +61,12 @@ def _gold(text: str) -> int:
     if gold < 1:
         raise argparse.ArgumentTypeError("GOLD must be at least 1.")
     return gold
+
+
+def _reason(text: str) -> str:
+    if not visible(text).strip():
+        raise argparse.ArgumentTypeError("REASON must not be blank.")
+    return text
 
 
 def _request_id(text: str) -> str:

@@ -8,12 +8,8 @@ from typing import Any
 from handlers.context import Context
 from handlers.operators.models import OPERATOR_NAME
 from runtime.commands import begin_entry, run
-from services.operators.operators import ONE_TIME_HOURS
+from services.operators.operators import ONE_TIME_HOURS, RESERVED
 from services.operators.roles import ROLES
-from storage.operators.operators import DEMO, OperatorAccount
-
-RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
-"""The machine, the demo operator, and whom the journal and withdrawals name beside operators."""
 
 
 def add_commands(commands: Any) -> None:
@@ -69,22 +65,14 @@ async def list_all(context: Context, _args: argparse.Namespace) -> int:
     for account in accounts:
         last = account.last_login_at
         login = f"last login {last:%Y-%m-%d %H:%M} UTC" if last else "never logged in"
-        print(f"{account.name:<32} {account.role:<10} {_state(account):<24} {login}".rstrip())
+        print(f"{account.name:<32} {account.role:<10} {account.state:<10} {login}".rstrip())
     return 0
 
 
 async def _public_state(context: Context, name: str) -> dict[str, Any]:
     """State and role of an operator, for the audit log; {} for an unknown name."""
     account = await context.stores.operators.find(name)
-    return {"role": account.role, "state": _state(account)} if account else {}
-
-
-def _state(account: OperatorAccount) -> str:
-    if account.disabled:
-        return "disabled"
-    if account.is_locked:
-        return "locked"
-    return "waits for first login" if account.is_waiting else "active"
+    return account.summary if account else {}
 
 
 async def _carry_out(context: Context, args: argparse.Namespace) -> str:
@@ -96,13 +84,13 @@ async def _carry_out(context: Context, args: argparse.Namespace) -> str:
         case "reset":
             return _one_time(name, await operators.reset(name))
         case "disable":
-            await operators.disable(name)
+            await operators.change(name, disabled=True)
             return f"{name} is logged out and can no longer log in."
         case "enable":
-            await operators.enable(name)
+            await operators.change(name, disabled=False)
             return f"{name} can log in."
         case _:
-            await context.stores.operators.update(name, role=args.role)
+            await operators.change(name, role=args.role)
             return f"{name} is now {args.role}."
 
 

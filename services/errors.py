@@ -6,6 +6,7 @@ PermissionDenied
 ├── HighRisk             high_risk: WeChat rates the user as risky, who may only watch
 ├── StreamForbidden      stream_forbidden: what the user's last stream has shown is not allowed
 ├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
+├── OwnAccount           own_account: an operator's own account is changed by another admin
 └── SecondPersonRequired second_person: another operator has to confirm the request
 InvalidParameter
 └── ContentRefused       content_refused: a check or an operator has refused this name or picture
@@ -108,6 +109,10 @@ class LoginRefused(QLiveError):
 class OperatorLocked(PermissionDenied):
     code = "ops_locked"
     detail = "Too many wrong codes: an administrator has to run `operator reset` for you."
+
+
+class OwnAccount(PermissionDenied):
+    code, detail = "own_account", "Another admin has to change your account."
 
 
 class FirstLoginRequired(StateConflict):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.errors import InvalidParameter
 from handlers.accounts.models import (
     BalanceResponse,
     EndSessionsRequest,
@@ -54,6 +55,8 @@ class OpsUserHandler(UserTargetHandler):
     @endpoint(errors=[UserNotFound])
     async def patch(self, user_id: str, params: UserChangeRequest) -> OpsUserResponse:
         """Ban or readmit a user, or make them a matchmaker."""
+        if params.banned and not params.ban_reason:
+            raise InvalidParameter({"ban_reason": "this is required"})
         changes = params.model_dump(exclude_none=True)
         user = await self.context.services.removals.change_user(user_id, changes)
         return OpsUserResponse.model_validate(user)

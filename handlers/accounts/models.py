@@ -11,6 +11,7 @@ from handlers.models import (
     Gender,
     Gold,
     PictureUrl,
+    Reason,
     ReasonRequest,
     Request,
     RequestId,
@@ -87,9 +88,11 @@ class UserSearchRequest(SearchRequest):
 
 
 class UserChangeRequest(Request):
+    """A ban needs a `ban_reason`."""
+
     is_matchmaker: bool | None = None
     banned: Annotated[bool, Field(examples=[False])] | None = None
-    ban_reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+    ban_reason: Reason | None = None
 
 
 class EndSessionsRequest(ReasonRequest):

@@ -1,40 +1,39 @@
-"""Accounts, passwords, one-time codes (RFC 6238) and logins of operators."""
+"""Accounts, one-time codes (RFC 6238) and logins of operators."""
 
-import asyncio
 import hmac
 import secrets
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import pyotp
 import segno
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from core.errors import InvalidParameter
-from core.limits import ConcurrencyLimit
-from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
+from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked, OwnAccount
+from services.operators.passwords import Passwords
 from services.operators.roles import Operator, Role
-from storage.operators.operators import OperatorAccount, OperatorSessionStore, OperatorStore
+from storage.operators.operators import (
+    DEMO,
+    OperatorAccount,
+    OperatorSessionStore,
+    OperatorStore,
+)
 
 ONE_TIME_HOURS = 24
 """How long a one-time password can be used."""
 ONE_TIME_BYTES = 12
 WRONG_CODE = {"code": "this is not the current code"}
-SAME_PASSWORD = {"new_password": "this is the one-time password"}
+WRONG_NEW_CODE = {"new_code": WRONG_CODE["code"]}
+WRONG_PASSWORD = {"password": "this is not your password"}
+SAME_PASSWORD = {"new_password": "this is your present password"}
 STEP_SECONDS = 30
 TOLERATED_STEPS = (-1, 0, 1)
 """A phone's clock may be half a minute off, and typing takes time."""
 ISSUER = "QLive"
-CONCURRENT_HASHES = 2
-"""Hashes at a time; each takes 64 MiB and about 50 ms on up to four cores."""
-UNMATCHED_HASH = (
-    "$argon2id$v=19$m=65536,t=3,p=4$zx729fwBCuyqSb0oABXpnQ"
-    "$qbEhhPANWjRv7qKbyLvId29n2FDO8JCNAxG44+Vfa7A"
-)
-"""Hash that no password has: an unknown name takes as long as a wrong password."""
+RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
+"""The machine, the demo operator, and whom the journal and withdrawals name beside operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +54,6 @@ class SecondFactor:
     qr: str = field(repr=False)
 
 
-class Passwords:
-    """Hashes and compares passwords in threads; TryAgain when too many wait."""
-
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher()
-        self._limit = ConcurrencyLimit(CONCURRENT_HASHES)
-
-    async def hash(self, password: str) -> str:
-        async with self._limit.slot():
-            return await asyncio.to_thread(self._hasher.hash, password)
-
-    async def matches(self, stored: str | None, password: str) -> bool:
-        """Whether `stored` is a hash of the password; takes as long for None, which none has."""
-        async with self._limit.slot():
-            matches = await asyncio.to_thread(self._verify, stored or UNMATCHED_HASH, password)
-        return matches and stored is not None
-
-    def _verify(self, stored: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(stored, password)
-        except (VerificationError, InvalidHashError):
-            return False
-
-
 class OperatorService:
     """Adds operators, and lets them in by password and code.
 
@@ -92,44 +67,52 @@ class OperatorService:
         self._passwords = Passwords()
 
     async def add(self, name: str, role: Role) -> str:
-        """Add an operator and return the one-time password. Raises OperatorExists."""
+        """Add an operator and return the one-time password.
+
+        Raises OperatorExists, or InvalidParameter for a reserved name.
+        """
+        if name in RESERVED:
+            raise InvalidParameter({"name": "this name is reserved"})
         password = secrets.token_urlsafe(ONE_TIME_BYTES)
         await self._operators.add(await self._waiting(name, role, password))
         return password
 
-    async def reset(self, name: str) -> str:
+    async def reset(self, name: str, by: str = "") -> str:
         """Forget password and second factor, end the sessions; returns a new one-time password.
 
-        Raises OperatorNotFound.
+        `by`: the admin who asks for it; "" is the command line, which may do everything. Raises
+        OperatorNotFound, OwnAccount, NoAdminLeft.
         """
+        if name == by:
+            raise OwnAccount
         account = await self._operators.get(name)
         password = secrets.token_urlsafe(ONE_TIME_BYTES)
-        await self._operators.replace_proofs(await self._waiting(name, account.role, password))
+        await self._operators.reset(await self._waiting(name, account.role, password), by)
         await self._sessions.end_all(name)
         return password
 
-    async def disable(self, name: str) -> None:
-        """Raises OperatorNotFound."""
-        await self._operators.update(name, disabled=True)
-        await self._sessions.end_all(name)
+    async def change(
+        self, name: str, by: str = "", *, end_sessions: bool = False, **fields: Any
+    ) -> None:
+        """Set `role` or `disabled`, which ends the sessions as well; raises as `reset`.
 
-    async def enable(self, name: str) -> None:
-        """Permit logins again; a login that `disable` has overtaken begins no session.
-
-        Raises OperatorNotFound.
+        A role counts from the next request on. A login that `disabled` has overtaken begins no
+        session when logins are permitted again.
         """
-        await self._sessions.end_all(name)
-        await self._operators.update(name, disabled=False)
+        if name == by:
+            raise OwnAccount
+        if fields.get("disabled") is False:
+            await self._sessions.end_all(name)
+        await self._operators.update(name, by, **fields)
+        if end_sessions or fields.get("disabled"):
+            await self._sessions.end_all(name)
 
     async def log_in(self, name: str, password: str, code: str) -> Login:
         """Raises LoginRefused, OperatorLocked after too many wrong codes, or FirstLoginRequired."""
         account = await self._authenticated(name, password)
         if account.is_waiting:
             raise FirstLoginRequired
-        if not await self._operators.count_code(account):
-            raise OperatorLocked
-        step = step_of(account.totp_secret, code, time.time())
-        if step is None or not await self._operators.use_code(account, step):
+        if not await self._used_step(account, code):
             raise LoginRefused
         return await self._begin(account)
 
@@ -160,16 +143,41 @@ class OperatorService:
             raise InvalidParameter(WRONG_CODE)
         if new_password == password:
             raise InvalidParameter(SAME_PASSWORD)
-        account = replace(
-            waiting,
-            password_hash=await self._passwords.hash(new_password),
-            credential=secrets.token_hex(16),
-            one_time_until=None,
-        )
-        stored = await self._operators.replace_proofs(account, waiting.credential)
-        if not stored or not await self._operators.use_code(account, step):
-            raise LoginRefused
-        return await self._begin(account)
+        password_hash = await self._passwords.hash_chosen(name, new_password)
+        account = replace(waiting, password_hash=password_hash, one_time_until=None)
+        return await self._begin_with(account, step)
+
+    async def change_own(
+        self,
+        name: str,
+        password: str,
+        code: str,
+        *,
+        new_password: str | None = None,
+        secret: str | None = None,
+        new_code: str | None = None,
+    ) -> Login:
+        """Set one's own password, or the app of `secret`, whose code is `new_code`, or both.
+
+        Needs the present proofs. All sessions end, and another one begins. Raises InvalidParameter,
+        OperatorLocked, and LoginRefused if another change came first.
+        """
+        account = await self._own_account(name, password)
+        changed, new_step = account, None
+        if new_password:
+            if new_password == password:
+                raise InvalidParameter(SAME_PASSWORD)
+            chosen = await self._passwords.hash_chosen(name, new_password)
+            changed = replace(changed, password_hash=chosen)
+        if secret:
+            new_step = step_of(secret, new_code or "", time.time())
+            if not new_step:
+                raise InvalidParameter(WRONG_NEW_CODE)
+            changed = replace(changed, totp_secret=secret)
+        step = await self._used_step(account, code)
+        if not step:
+            raise InvalidParameter(WRONG_CODE)
+        return await self._begin_with(changed, new_step or step)
 
     async def operator_of(self, token: str, *, in_use: bool) -> Operator | None:
         """The operator of a session; None if it has ended, or the operator may not log in."""
@@ -192,6 +200,34 @@ class OperatorService:
         if account.one_time_until and account.one_time_until <= datetime.now(UTC):
             raise LoginRefused
         return account
+
+    async def _own_account(self, name: str, password: str) -> OperatorAccount:
+        try:
+            return await self._authenticated(name, password)
+        except LoginRefused:
+            raise InvalidParameter(WRONG_PASSWORD) from None
+
+    async def _used_step(self, account: OperatorAccount, code: str) -> int | None:
+        """The time step of the code, which works no more; None for a wrong or used one.
+
+        Raises OperatorLocked after too many wrong codes.
+        """
+        if not await self._operators.count_code(account):
+            raise OperatorLocked
+        step = step_of(account.totp_secret, code, time.time())
+        return step if step and await self._operators.use_code(account, step) else None
+
+    async def _begin_with(self, account: OperatorAccount, step: int) -> Login:
+        """Store the new proofs, of which a code of this step was seen; begin the only session.
+
+        LoginRefused if another change came first.
+        """
+        renewed = replace(account, credential=secrets.token_hex(16))
+        stored = await self._operators.replace_proofs(renewed, account.credential)
+        if not stored or not await self._operators.use_code(renewed, step):
+            raise LoginRefused
+        await self._sessions.end_all(account.name)
+        return await self._begin(renewed)
 
     async def _begin(self, account: OperatorAccount) -> Login:
         token, session = await self._sessions.issue(account.name, account.credential)

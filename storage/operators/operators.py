@@ -5,6 +5,7 @@ operator_sessions: their logins, keyed by the hash of their token.
 
 import re
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,13 +14,14 @@ from pymongo.errors import DuplicateKeyError
 
 from storage.database import Collection, Database, Document, Session
 from storage.documents import token_id
-from storage.errors import OperatorExists, OperatorNotFound
+from storage.errors import NoAdminLeft, OperatorExists, OperatorNotFound
 from storage.field_cipher import FieldCipher
 
 DEMO = "demo"
 """The operator of development, who logs in without a password."""
 MAX_WRONG_CODES = 10
 """Codes that may be tried with the right password; all of them together hit once in 33,000."""
+NOT_LOCKED: Document = {"wrong_codes": {"$not": {"$gte": MAX_WRONG_CODES}}}
 SESSION_TOKEN = re.compile("[0-9a-f]{64}")
 RENEW_AFTER = timedelta(minutes=1)
 """Minimum interval between two stored uses of a session."""
@@ -57,6 +59,19 @@ class OperatorAccount:
         """Whether the first login is to come."""
         return self.one_time_until is not None
 
+    @property
+    def state(self) -> str:
+        if self.disabled:
+            return "disabled"
+        if self.is_locked:
+            return "locked"
+        return "waiting" if self.is_waiting else "active"
+
+    @property
+    def summary(self) -> Document:
+        """Role and state, for the audit log."""
+        return {"role": self.role, "state": self.state}
+
 
 @dataclass(frozen=True, slots=True)
 class OperatorSession:
@@ -74,6 +89,7 @@ class OperatorStore:
         self, database: Database, cipher: FieldCipher, *, admits_demo: bool = False
     ) -> None:
         """`cipher` encrypts the secrets of authenticator apps."""
+        self._database = database
         self._operators: Collection = database.collection("operators")
         self._cipher = cipher
         self._admits_demo = admits_demo
@@ -102,11 +118,30 @@ class OperatorStore:
         rows = await self._operators.find().sort("_id").to_list()
         return [self._account_from(row) for row in rows]
 
-    async def update(self, name: str, **fields: Any) -> None:
-        """Set `role` or `disabled`; raises OperatorNotFound."""
-        result = await self._operators.update_one({"_id": name}, {"$set": fields})
-        if not result.matched_count:
-            raise OperatorNotFound
+    async def update(self, name: str, by: str = "", **fields: Any) -> None:
+        """Set `role` or `disabled`; raises OperatorNotFound.
+
+        With `by`, only while that operator is an active admin, or NoAdminLeft. The transaction
+        writes to both documents: of two admins who disable each other, one is refused.
+        """
+        admin: Document = {"_id": by, "role": "admin", "disabled": False, "one_time_until": None}
+
+        async def write(session: Session) -> None:
+            if by:
+                mark, where = {"$inc": {"bookings": 1}}, {**admin, **NOT_LOCKED}
+                held = await self._operators.update_one(where, mark, session=session)
+                if not held.matched_count:
+                    raise NoAdminLeft
+            change = {"$set": fields}
+            result = await self._operators.update_one({"_id": name}, change, session=session)
+            if not result.matched_count:
+                raise OperatorNotFound
+
+        await self._database.transaction_with_retry(write)
+
+    async def reset(self, account: OperatorAccount, by: str = "") -> None:
+        """Store the password, second factor and credential of `account`; raises as `update`."""
+        await self.update(account.name, by, **self._proofs(account))
 
     async def mark_booking(self, name: str, session: Session) -> None:
         """Write to the operator's document, so that their bookings conflict and follow each other.
@@ -116,18 +151,15 @@ class OperatorStore:
         change = {"$inc": {"bookings": 1}}
         await self._operators.update_one({"_id": name}, change, session=session)
 
-    async def replace_proofs(self, account: OperatorAccount, credential: str = "") -> bool:
-        """Store the password, second factor and credential of `account`.
-
-        With `credential`, only if it is still the stored one; returns whether they were stored.
-        """
-        where = {"_id": account.name, **({"credential": credential} if credential else {})}
+    async def replace_proofs(self, account: OperatorAccount, credential: str) -> bool:
+        """As `reset`, if `credential` is still the stored one; returns whether it was."""
+        where = {"_id": account.name, "credential": credential}
         result = await self._operators.update_one(where, {"$set": self._proofs(account)})
         return result.matched_count > 0
 
     async def count_code(self, account: OperatorAccount) -> bool:
         """Count a code as wrong before it is looked at; False if too many were wrong already."""
-        where = {"_id": account.name, "wrong_codes": {"$not": {"$gte": MAX_WRONG_CODES}}}
+        where = {"_id": account.name, **NOT_LOCKED}
         result = await self._operators.update_one(where, {"$inc": {"wrong_codes": 1}})
         return result.matched_count > 0
 
@@ -212,6 +244,11 @@ class OperatorSessionStore:
 
     async def end_all(self, name: str) -> None:
         await self._sessions.delete_many({"name": name})
+
+    async def counts(self) -> Counter[str]:
+        """The number of sessions by the name of their operator."""
+        valid = {"expires_at": {"$gt": datetime.now(UTC)}}
+        return Counter([row["name"] async for row in self._sessions.find(valid, {"name": 1})])
 
     def _expiry(self, made_at: datetime, used_at: datetime) -> datetime:
         return min(used_at + self._idle, made_at + self._lifetime)

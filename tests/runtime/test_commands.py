@@ -199,7 +199,7 @@ async def test_an_operator_is_added_listed_reset_disabled_and_enabled(settings, 
     operators = server.context.services.operators
     assert "There are no operators" in await operator("list")
     first = one_time(await operator("add", "anna", "--role", "viewer"))
-    waits = r"anna +viewer +waits for first login +never logged in\n"
+    waits = r"anna +viewer +waiting +never logged in\n"
     assert re.fullmatch(waits, await operator("list"))
     second = one_time(await operator("reset", "anna"))
     assert first != second

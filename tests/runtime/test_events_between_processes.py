@@ -109,7 +109,7 @@ async def put_out(_pair: ServerPair, host: ApiClient, guest: ApiClient) -> None:
 
 
 async def ban(pair: ServerPair, _host: ApiClient, guest: ApiClient) -> None:
-    (await pair.apis[0].ops("PATCH", f"users/{guest.id}", banned=True)).ok()
+    (await pair.apis[0].ops("PATCH", f"users/{guest.id}", banned=True, ban_reason="x")).ok()
 
 
 async def log_out(_pair: ServerPair, _host: ApiClient, guest: ApiClient) -> None:

@@ -10,6 +10,7 @@ import { showLogin } from "/ops/login.js";
 import { moderationPage } from "/ops/moderation.js";
 import { ledgerPage } from "/ops/ledger.js";
 import { inboxPage, ordersPage } from "/ops/payments.js";
+import { accountPage, operatorsPage } from "/ops/operators.js";
 import { overviewPage } from "/ops/overview.js";
 import { peoplePage } from "/ops/people.js";
 import { personPage } from "/ops/person.js";
@@ -29,7 +30,7 @@ const PAGES = [
   ["orders", "GET Orders", ordersPage], ["ledger", "GET Ledger", ledgerPage],
   ["withdrawals", "GET Withdrawals", withdrawalsPage], ["refunds", "GET Refunds", refundsPage, refundCasePage],
   ["approvals", "GET Approvals", approvalsPage], ["inbox", "GET Inbox", inboxPage],
-  ["audit", "GET Log", auditPage],
+  ["audit", "GET Log", auditPage], ["operators", "GET Operators", operatorsPage], ["account", "PATCH Account", accountPage],
 ];
 const permittedPages = () => PAGES.filter(([, operation]) => may(operation));
 const overviewPoller = new OverviewPoller(); // on every page, where it notices the end of the session
@@ -53,7 +54,7 @@ function languageSwitch() {
 /** Renders the frame: after the login and after a change of the language. */
 function renderFrame() {
   const { name: operator, role } = session();
-  const links = permittedPages().map(([name]) => el("a", { href: `#/${name}`, "data-page": name }, t(name)));
+  const links = permittedPages().filter(([name]) => name !== "account").map(([name]) => el("a", { href: `#/${name}`, "data-page": name }, t(name)));
   fill(
     document.body,
     el("a", { class: "skip", href: "#main", onclick: skipToContent }, t("skip")),
@@ -61,7 +62,7 @@ function renderFrame() {
       el("p", { class: "brand" }, el("img", { src: "/ops/mark.svg", alt: "", width: "28", height: "28" }), "QLive ", el("span", {}, t("console"))),
       el("nav", { "aria-label": t("pages_of_console") }, links),
       el("div", { class: "foot" },
-        el("p", { class: "operator" }, operator, el("small", {}, codeText("operator_role", role))),
+        el("p", { class: "operator" }, el("a", { href: "#/account", title: t("account") }, operator), el("small", {}, codeText("operator_role", role))),
         languageSwitch(), button(t("leave"), logOut, "quiet")))),
     el("main", { id: "main", tabindex: "-1" }),
     el("div", { id: "said", role: "status" }),

@@ -11,7 +11,7 @@ const mayHaveBeenDone = (error) => error.status === 0 || error.status >= 500;
 /**
  * openFormDialog({ title, messages, fields, confirmLabel, danger, onConfirm(values) })
  *
- * Resolves with the result of `onConfirm`; with true if there was no response but the action may
+ * A message is a text or a node. Resolves with the result of `onConfirm`; with true if there was no response but the action may
  * have been executed, so that callers reload in both cases; with undefined if nothing was done. A
  * refusal is shown at its field or above the buttons, and the dialog stays open. It cannot be
  * closed while `onConfirm` is running.
@@ -36,7 +36,7 @@ export function openFormDialog({ title, messages = [], fields = [], confirmLabel
         "form",
         { method: "dialog", novalidate: true, onsubmit: submit },
         el("h2", { id: "asked" }, title),
-        messages.map((message) => el("p", { class: "says" }, message)),
+        messages.map((message) => (message instanceof Node ? message : el("p", { class: "says" }, message))),
         formFields.nodes,
         errorNode,
         el("div", { class: "buttons" }, cancelButton, confirmButton),

@@ -1,6 +1,6 @@
 // Login page, and the page of the first login, which sets password and second factor.
 
-import { logIn, loginOptions } from "/ops/api.js";
+import { logIn, loginOptions, Refused } from "/ops/api.js";
 import { button, el, fill } from "/ops/dom.js";
 import { form, maxLength } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
@@ -10,10 +10,10 @@ const DEMO_LOGIN = "/sim/operator/login"; // in development only
 
 const nameField = () =>
   ({ name: "name", label: t("operator_name"), required: true, autocomplete: "username", check: maxLength(32) });
-const codeField = (required, hint) =>
-  ({ name: "code", label: t("code_label"), required, hint, autocomplete: "one-time-code", mode: "numeric",
+export const codeField = (name, label, required, hint) =>
+  ({ name, label, required, hint, autocomplete: "one-time-code", mode: "numeric",
     check: (text) => (!text || /^[0-9]{6}$/.test(text) ? "" : t("wrong.code")) });
-const passwordField = (name, label, autocomplete, more = {}) =>
+export const passwordField = (name, label, autocomplete, more = {}) =>
   ({ name, label, type: "password", required: true, autocomplete, ...more });
 
 /** Shows the login page; `onLogin` is called once the operator is logged in. */
@@ -21,7 +21,7 @@ export function showLogin({ message = "", languageSwitch, onLogin }) {
   const fields = form([
     nameField(),
     passwordField("password", t("password"), "current-password"),
-    codeField(false, t("code_hint")),
+    codeField("code", t("code_label"), false, t("code_hint")),
   ]);
   const demo = el("div", { class: "demo" });
   const page = doorPage({
@@ -49,30 +49,40 @@ export function showLogin({ message = "", languageSwitch, onLogin }) {
 async function showFirstLogin({ name, password, languageSwitch, onLogin }) {
   const factor = await logIn("/ops/api/login/setup", { name, password });
   const fields = form([
-    passwordField("new_password", t("new_password"), "new-password", {
-      hint: t("new_password_hint", { n: MIN_PASSWORD }),
-      check: (text) => (text.length < MIN_PASSWORD ? t("wrong.short", { n: MIN_PASSWORD }) : maxLength(128)(text)),
-    }),
-    passwordField("repeated", t("repeat_password"), "new-password"),
-    codeField(true, t("first_code_hint")),
+    ...newPasswordFields(),
+    codeField("code", t("code_label"), true, t("first_code_hint")),
   ]);
-  const factorPart = el("div", { class: "factor" },
-    el("p", {}, t("factor_says")),
-    el("img", { src: factor.qr, alt: t("qr_code"), width: "196", height: "196" }),
-    el("p", { class: "hint" }, t("factor_text"), " ", el("code", {}, factor.secret.replace(/(.{4})(?=.)/g, "$1 "))));
   doorPage({
-    title: t("first_login"), fields, partsBefore: [el("p", { class: "says" }, t("first_login_says", { name })), factorPart],
+    title: t("first_login"), fields, partsBefore: [el("p", { class: "says" }, t("first_login_says", { name })), factorPart(factor)],
     languageSwitch, confirmLabel: t("first_login_yes"),
     async onConfirm({ new_password: newPassword, repeated, code }) {
-      if (newPassword !== repeated) {
-        fields.showErrors({ repeated: t("wrong.repeated") });
-        return;
-      }
+      checkRepeated(newPassword, repeated);
       await logIn("/ops/api/login/first", { name, password, new_password: newPassword, code });
       onLogin();
     },
   });
 }
+
+/** A new password, and the same again. */
+export const newPasswordFields = () => [
+  passwordField("new_password", t("new_password"), "new-password", {
+    hint: t("new_password_hint", { n: MIN_PASSWORD }),
+    check: (text) => (text.length < MIN_PASSWORD ? t("wrong.short", { n: MIN_PASSWORD }) : maxLength(128)(text)),
+  }),
+  passwordField("repeated", t("repeat_password"), "new-password"),
+];
+
+/** Throws a refusal at the field of the repetition if it differs. */
+export function checkRepeated(password, repeated) {
+  if (password !== repeated) throw new Refused(400, "bad_parameter", "", { repeated: t("wrong.repeated") });
+}
+
+/** The QR code and the secret of an authenticator app. */
+export const factorPart = (factor) =>
+  el("div", { class: "factor" },
+    el("p", {}, t("factor_says")),
+    el("img", { src: factor.qr, alt: t("qr_code"), width: "196", height: "196" }),
+    el("p", { class: "hint" }, t("factor_text"), " ", el("code", {}, factor.secret.replace(/(.{4})(?=.)/g, "$1 "))));
 
 /** A page with one form and nothing else; errors are shown at their field or above the button. */
 function doorPage({ title, message = "", fields, partsBefore = [], parts = [], languageSwitch, confirmLabel, onConfirm }) {

@@ -27,7 +27,7 @@ PUT_OUT = "qlive_room/put_out/"
 
 
 async def ban(api: ApiFixture, client: ApiClient, *, banned: bool = True) -> None:
-    (await api.ops("PATCH", f"users/{client.id}", banned=banned)).ok()
+    (await api.ops("PATCH", f"users/{client.id}", banned=banned, ban_reason="rude")).ok()
 
 
 def muted(server: ServerProcess, group_id: str) -> dict[str, float]:

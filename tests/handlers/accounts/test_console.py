@@ -143,3 +143,23 @@ async def test_user_sigs_end_although_the_user_logs_in_again_at_once(
     (await api.ops("DELETE", f"users/{phone.id}/sessions", **REASON)).ok()
     await until_delivered(server)
     assert await chat(api, phone.id, sig) == KICKED
+
+
+async def test_bans_and_movements_of_gold_need_a_reason_that_shows(api: ApiFixture) -> None:
+    anna = await api.user("anna", 2)
+    gold = {"gold": 10, "request_id": "one"}
+    changes: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("PATCH", f"users/{anna.id}", "ban_reason", {"banned": True}),
+        ("POST", f"users/{anna.id}/grant", "reason", gold),
+        ("POST", f"users/{anna.id}/settle", "reason", {**gold, "paid_by": "house"}),
+        ("POST", "ledger/reverse", "reason", {"entry": "grant:one"}),
+        ("POST", "refunds", "reason", {"user_id": anna.id, "orders": ["Q1"], "request_id": "one"}),
+    ]
+    blank = ("", " ", "\u3000\t", "\u200b\u2060", "\u3164", "\ufe0f \u00ad")
+    for method, path, field, body in changes:
+        for sent in ({}, *({field: reason} for reason in blank)):
+            reply = await api.ops(method, path, **body, **sent)
+            assert reply.refusal == (400, "bad_parameter"), (path, sent)
+            assert list(reply.json["fields"]) == [field]
+    user = (await api.ops("GET", f"users/{anna.id}")).ok()
+    assert (user["banned"], user["gold"]) == (False, 0)

@@ -183,7 +183,7 @@ async def test_late_logout_with_an_earlier_token_does_not_affect_a_newer_login(
         (await old.get(LOGOUT)).ok()
     else:
         for banned in (True, False):
-            (await api.ops("PATCH", f"users/{old.id}", banned=banned)).ok()
+            (await api.ops("PATCH", f"users/{old.id}", banned=banned, ban_reason="x")).ok()
     bert = await api.guest("bert", 1, host.live_id)
     socket = await bert.watch()
     assert (await old.get(LOGOUT)).ok() == {"detail": "OK"}

@@ -193,6 +193,8 @@ SKIPPED_OPERATIONS = {
 REFUSALS = {
     "not_owed": ["ops.users.SettleDebt.post"],
     "ops_login": ["ops.login.Login.post", "ops.login.Setup.post", "ops.login.FirstLogin.post"],
+    "bad_parameter": ["ops.login.Account.patch"],
+    "no_such_operator": ["ops.operators.OneOperator.patch", "ops.operators.Reset.post"],
     "no_such_approval": ["ops.money.Confirm.post", "ops.money.Decline.post"],
     "no_such_order": ["ops.money.Refunds.post"],
     "no_such_refund": [

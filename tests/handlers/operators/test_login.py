@@ -13,6 +13,7 @@ from runtime.process import ServerProcess
 from services.operators.operators import STEP_SECONDS, code_of
 from storage.operators.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
+from tests.support.operators import operator_as
 
 PASSWORD = "correct horse battery"
 GUESSES = 3
@@ -103,3 +104,15 @@ async def test_wrong_passwords_from_one_address_do_not_lock_the_operator_out_of_
     db.operators.update_one({"_id": "anna"}, {"$set": {"role": "auditor", "totp_step": 0}})
     unknown_role = await log_in(api, "anna", PASSWORD, current_code(secret))
     assert unknown_role.refusal == (403, "ops_role")
+
+
+async def test_guesses_of_ones_own_password_are_limited_as_logins(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    headers = await operator_as(server, "anna", "viewer")
+    body = {"password": "guess", "code": "000000", "new_password": PASSWORD}
+    replies = [
+        await api.request("PATCH", "/ops/api/account", headers=headers, json=body)
+        for _ in range(GUESSES + 1)
+    ]
+    assert [reply.status for reply in replies] == [400] * GUESSES + [429]

@@ -119,7 +119,7 @@ async def test_refused_matchmakers_open_no_room(
     await api.outage("im", status=500)
     (await host.post(END, live_id=opened["live_id"])).ok()
     assert (await host.post(ENTER)).ok()["group_id"] == opened["group_id"], "needs no IM"
-    (await api.ops("PATCH", f"users/{host.id}", banned=True)).ok()
+    (await api.ops("PATCH", f"users/{host.id}", banned=True, ban_reason="x")).ok()
     banned = (await host.post(ENTER)).ok()
     assert (banned["status"], banned["code"]) == ("failed", "banned")
     assert banned["detail"]

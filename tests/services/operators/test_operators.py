@@ -4,26 +4,25 @@ import asyncio
 import re
 import time
 from base64 import b32encode
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyotp
 import pytest
-from argon2 import PasswordHasher, extract_parameters
 
 from core.errors import InvalidParameter
-from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
+from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked, OwnAccount
 from services.operators.operators import (
-    CONCURRENT_HASHES,
     STEP_SECONDS,
-    UNMATCHED_HASH,
+    Login,
     OperatorService,
-    Passwords,
     code_of,
     second_factor,
     step_of,
 )
 from storage.database import Database
-from storage.errors import OperatorExists
+from storage.errors import NoAdminLeft, OperatorExists, OperatorNotFound
 from storage.field_cipher import FieldCipher
 from storage.operators.operators import (
     DEMO,
@@ -62,6 +61,10 @@ class OperatorFixture:
     async def operator_of(self, token: str) -> object:
         return await self.service.operator_of(token, in_use=True)
 
+    async def admin(self, name: str) -> None:
+        """Add an admin who has logged in."""
+        await self.store.add(OperatorAccount(name, "admin", "", "", name, None))
+
 
 @pytest.fixture
 def operators(database: Database) -> OperatorFixture:
@@ -87,6 +90,7 @@ async def test_each_setup_has_a_secret_and_the_last_one_counts(operators: Operat
     for new_password, given, field in (
         (PASSWORD, code_of(first.secret, step), "code"),
         (password, code, "new_password"),
+        ("anna's long password", code, "new_password"),
     ):
         with pytest.raises(InvalidParameter) as refused:
             await service.first_log_in("anna", password, new_password, given)
@@ -191,7 +195,7 @@ async def test_disable_stops_a_login_in_progress(operators: OperatorFixture) -> 
     await operators.store.update("anna", disabled=True)  # after the password was compared
     step = int(time.time()) // STEP_SECONDS + 1
     assert not await operators.store.use_code(account, step)
-    await operators.service.enable("anna")
+    await operators.service.change("anna", disabled=False)
     assert await operators.operator_of(late) is None
     assert await operators.store.use_code(account, step)
 
@@ -208,6 +212,126 @@ async def test_a_reset_ends_sessions_password_and_second_factor(operators: Opera
     assert await operators.secret() != before.totp_secret
 
 
+async def test_admins_change_others_and_never_themselves(operators: OperatorFixture) -> None:
+    token, _ = await operators.enrol()
+    service = operators.service
+    await operators.admin("olga")
+    for name, refusal in (("olga", OwnAccount), ("bert", OperatorNotFound)):
+        for refused in (
+            service.change(name, "olga", role="viewer"),
+            service.reset(name, "olga"),
+            service.change(name, "olga", end_sessions=True),
+        ):
+            with pytest.raises(refusal):
+                await refused
+    await service.change("anna", "olga", role="viewer")
+    assert await operators.operator_of(token) == ("anna", "viewer")
+    assert await operators.sessions.counts() == {"anna": 1}
+    await service.change("anna", "olga", end_sessions=True)
+    assert await operators.operator_of(token) is None
+    with pytest.raises(InvalidParameter):
+        await service.add(DEMO, "viewer")
+
+
+@pytest.mark.parametrize("change", ["disable", "demote", "reset"])
+async def test_admins_who_remove_each_other_at_once_leave_one(
+    operators: OperatorFixture, change: str
+) -> None:
+    changes: dict[str, Callable[[str, str], Awaitable[Any]]] = {
+        "disable": lambda name, by: operators.service.change(name, by, disabled=True),
+        "demote": lambda name, by: operators.service.change(name, by, role="viewer"),
+        "reset": operators.service.reset,
+    }
+    names = [f"admin{n}" for n in range(4)]
+    for name in names:
+        await operators.admin(name)
+    circle = zip(names, [*names[1:], names[0]], strict=True)
+    results = await asyncio.gather(
+        *(changes[change](name, by) for name, by in circle), return_exceptions=True
+    )
+    left = [
+        account.name
+        for account in await operators.store.all()
+        if (account.role, account.state) == ("admin", "active")
+    ]
+    refused = [result for result in results if isinstance(result, BaseException)]
+    assert {type(error) for error in refused} == {NoAdminLeft}
+    assert len(left) == len(refused) > 0
+
+
+async def test_a_locked_admin_removes_nobody(operators: OperatorFixture) -> None:
+    for name in ("olga", "ada"):
+        await operators.admin(name)
+    for _ in range(MAX_WRONG_CODES):
+        await operators.store.count_code(await operators.store.get("olga"))
+    with pytest.raises(NoAdminLeft):
+        await operators.service.change("ada", "olga", disabled=True)
+
+
+async def test_one_changes_ones_own_password_and_app_with_the_present_ones(
+    operators: OperatorFixture,
+) -> None:
+    token, code = await operators.enrol()
+    service, other, later = operators.service, "another horse battery", pyotp.random_base32()
+    step = int(time.time()) // STEP_SECONDS
+    used = code_of(await operators.secret(), step)
+    for password, given, new, field in (
+        ("wrong", code, other, "password"),
+        (PASSWORD, code, PASSWORD, "new_password"),
+        (PASSWORD, code, "my name is anna", "new_password"),
+        (PASSWORD, "000000", other, "code"),
+        (PASSWORD, used, other, "code"),
+    ):
+        with pytest.raises(InvalidParameter) as refused:
+            await service.change_own("anna", password, given, new_password=new)
+        assert list(refused.value.fields) == [field]
+    assert (await operators.store.get("anna")).wrong_codes == 2, "a refused password costs no code"
+    login = await service.change_own("anna", PASSWORD, code, new_password=other)
+    assert await operators.operator_of(token) is None
+    assert await operators.operator_of(login.token) == ("anna", "finance")
+    with pytest.raises(LoginRefused):
+        await service.log_in("anna", other, code)
+
+    await operators.database.collection("operators").update_one({}, {"$set": {"totp_step": 0}})
+    for given, new_code, field in (
+        (code, "000000", "new_code"),
+        ("000000", code_of(later, step), "code"),
+    ):
+        with pytest.raises(InvalidParameter) as refused:
+            await service.change_own("anna", other, given, secret=later, new_code=new_code)
+        assert list(refused.value.fields) == [field]
+    second = await service.change_own(
+        "anna", other, code, secret=later, new_code=code_of(later, step)
+    )
+    assert await operators.secret() == later
+    assert await operators.operator_of(login.token) is None
+    assert await operators.operator_of(second.token) == ("anna", "finance")
+    with pytest.raises(LoginRefused):
+        await service.log_in("anna", other, code_of(later, step))
+
+
+async def test_wrong_codes_of_a_change_lock_the_operator(operators: OperatorFixture) -> None:
+    _, code = await operators.enrol()
+    change = operators.service.change_own
+    for _ in range(MAX_WRONG_CODES):
+        with pytest.raises(InvalidParameter):
+            await change("anna", PASSWORD, "000000", new_password="another horse battery")
+    with pytest.raises(OperatorLocked):
+        await change("anna", PASSWORD, code, new_password="another horse battery")
+
+
+async def test_of_two_changes_with_the_same_proofs_one_counts(operators: OperatorFixture) -> None:
+    _, code = await operators.enrol()
+    passwords = [f"{n} horses and a battery" for n in range(4)]
+    changes = (
+        operators.service.change_own("anna", PASSWORD, code, new_password=password)
+        for password in passwords
+    )
+    results = await asyncio.gather(*changes, return_exceptions=True)
+    [login] = [result for result in results if isinstance(result, Login)]
+    assert await operators.operator_of(login.token)
+
+
 async def test_the_demo_operator_is_refused_unless_admitted(operators: OperatorFixture) -> None:
     development = OperatorStore(operators.database, CIPHER, admits_demo=True)
     await development.add(OperatorAccount(DEMO, "admin", "-", "", "credential", None))
@@ -218,7 +342,7 @@ async def test_the_demo_operator_is_refused_unless_admitted(operators: OperatorF
         assert await operators.operator_of(token) is None
         assert [account.disabled for account in await operators.store.all()] == [True]
         await operators.service.reset(DEMO)
-        await operators.service.enable(DEMO)
+        await operators.service.change(DEMO, disabled=False)
         credential = (await development.get(DEMO)).credential
         token, _ = await operators.sessions.issue(DEMO, credential)
 
@@ -245,45 +369,3 @@ def test_the_qr_code_is_an_image_in_the_page_itself() -> None:
     assert re.fullmatch(r"otpauth://totp/QLive:anna\?secret=[A-Z2-7]{32}&issuer=QLive", factor.uri)
     assert factor.qr.startswith("data:image/svg+xml")
     assert factor.secret not in repr(factor)
-
-
-# ---- passwords
-
-
-async def test_only_the_password_matches_its_hash() -> None:
-    passwords = Passwords()
-    stored = await passwords.hash("correct horse")
-    assert stored.startswith("$argon2id$")
-    assert await passwords.matches(stored, "correct horse")
-    for other, password in ((stored, "wrong"), (None, "wrong"), ("-", "wrong")):
-        assert not await passwords.matches(other, password)
-
-
-def test_a_comparison_for_an_unknown_name_costs_as_much_as_any() -> None:
-    assert extract_parameters(UNMATCHED_HASH) == extract_parameters(PasswordHasher().hash("x"))
-
-
-async def test_hashing_is_bounded_and_leaves_the_event_loop_free(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    passwords, running, most = Passwords(), 0, 0
-
-    def verify(stored: str, password: str) -> bool:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        time.sleep(0.01)
-        running -= 1
-        return True
-
-    monkeypatch.setattr(passwords, "_verify", verify)
-    comparing = asyncio.gather(
-        *(passwords.matches("stored", "x") for _ in range(3 * CONCURRENT_HASHES))
-    )
-    turns = 0
-    while not comparing.done():
-        await asyncio.sleep(0)
-        turns += 1
-    assert all(await comparing)
-    assert most == CONCURRENT_HASHES
-    assert turns > 3 * CONCURRENT_HASHES

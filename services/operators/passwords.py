@@ -1,0 +1,73 @@
+"""Passwords of operators: their rules, their hashes."""
+
+import asyncio
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
+from zxcvbn.matching import sequence_match, spatial_match
+
+from core.errors import InvalidParameter
+from core.limits import ConcurrencyLimit
+
+CHECKED_CHARACTERS = 64
+"""Characters at the beginning that are looked at closely; the time grows with their square."""
+LEAST_RUN = 3
+LOOSE_CHARACTERS = 2
+"""A password with this many characters beside its sequences is still one of sequences."""
+LEAST_SCORE = 3
+"""Of zxcvbn, from 0 to 4: at least 10^8 guesses. Less has each of its 30,000 common passwords."""
+CONCURRENT_HASHES = 2
+"""Hashes at a time; each takes 64 MiB and about 50 ms on up to four cores."""
+UNMATCHED_HASH = (
+    "$argon2id$v=19$m=65536,t=3,p=4$zx729fwBCuyqSb0oABXpnQ"
+    "$qbEhhPANWjRv7qKbyLvId29n2FDO8JCNAxG44+Vfa7A"
+)
+"""Hash that no password has: an unknown name takes as long as a wrong password."""
+
+
+class Passwords:
+    """Hashes and compares passwords in threads; TryAgain when too many wait."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._limit = ConcurrencyLimit(CONCURRENT_HASHES)
+
+    async def hash(self, password: str) -> str:
+        async with self._limit.slot():
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def hash_chosen(self, name: str, password: str) -> str:
+        """Hash the password that the operator has chosen; InvalidParameter says what is wrong."""
+        async with self._limit.slot():
+            if problem := await asyncio.to_thread(weakness, name, password):
+                raise InvalidParameter({"new_password": problem})
+        return await self.hash(password)
+
+    async def matches(self, stored: str | None, password: str) -> bool:
+        """Whether `stored` is a hash of the password; takes as long for None, which none has."""
+        async with self._limit.slot():
+            matches = await asyncio.to_thread(self._verify, stored or UNMATCHED_HASH, password)
+        return matches and stored is not None
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def weakness(name: str, password: str) -> str:
+    """The rule that the password of this operator breaks; "" if it breaks none."""
+    if name in password.casefold():
+        return "this contains your name"
+    if len(set(password.casefold())) <= 2:
+        return "this repeats one or two characters"
+    start = password[:CHECKED_CHARACTERS]
+    found = [*sequence_match(start), *spatial_match(start)]
+    runs = (range(run["i"], run["j"] + 1) for run in found if len(run["token"]) >= LEAST_RUN)
+    if len(set().union(*runs)) >= len(start) - LOOSE_CHARACTERS:
+        return "this is a sequence of letters, digits or keys"
+    if zxcvbn(start, user_inputs=[name])["score"] < LEAST_SCORE:
+        return "this is a common password or word, or resembles one"
+    return ""

@@ -1,0 +1,123 @@
+"""Operators who are managed over HTTP, and one's own account."""
+
+import time
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from runtime.process import ServerProcess
+from services.operators.operators import STEP_SECONDS, code_of
+from tests.support.api import ApiFixture, Reply
+from tests.support.operators import operator_as
+
+PASSWORD, NEXT = "correct horse battery", "another horse battery"
+
+
+def code(secret: str, later: int = 0) -> str:
+    return code_of(secret, int(time.time()) // STEP_SECONDS + later)
+
+
+async def test_an_admin_manages_operators_and_each_change_is_audited_without_passwords(
+    api: ApiFixture, db: Any
+) -> None:
+    with capture_logs() as logs:
+        added = (await api.ops("POST", "operators", name="anna", role="viewer", reason="new")).ok()
+        [anna] = [
+            row
+            for row in (await api.ops("GET", "operators")).ok()["items"]
+            if row["name"] != "demo"
+        ]
+        changes: list[tuple[str, str, dict[str, Any]]] = [
+            ("PATCH", "operators/anna", {"role": "finance"}),
+            ("PATCH", "operators/anna", {"disabled": True}),
+            ("PATCH", "operators/anna", {"disabled": False}),
+            ("PATCH", "operators/anna", {"end_sessions": True}),
+        ]
+        for method, path, body in changes:
+            (await api.ops(method, path, **body, reason="because")).ok()
+            assert (await api.ops(method, path, **body)).status == 400, "without a reason"
+        again = (await api.ops("POST", "operators/anna/reset", reason="lost")).ok()
+    assert (anna["role"], anna["state"], anna["sessions"]) == ("viewer", "waiting", 0)
+    assert not {"password_hash", "totp_secret", "credential"} & anna.keys()
+    assert added["password"] != again["password"]
+    found = (await api.ops("GET", "audit?q=anna")).ok()["items"]
+    done = [(entry["what"], entry["before"], entry["after"]) for entry in found if entry["done"]]
+    assert done == [
+        ("POST Reset", {}, {}),
+        ("PATCH OneOperator", {}, {}),
+        ("PATCH OneOperator", {"state": "disabled"}, {"state": "waiting"}),
+        ("PATCH OneOperator", {"state": "waiting"}, {"state": "disabled"}),
+        ("PATCH OneOperator", {"role": "viewer"}, {"role": "finance"}),
+        ("POST Operators", {}, {"role": "viewer", "state": "waiting"}),
+    ]
+    for password in (added["password"], again["password"]):
+        assert password not in str([*db.audit.find(), logs])
+
+
+async def test_refusals_name_their_rule(api: ApiFixture) -> None:
+    for name, refusal in (("demo", (403, "own_account")), ("bert", (404, "no_such_operator"))):
+        for method, path, body in (
+            ("PATCH", "", {"role": "viewer"}),
+            ("PATCH", "", {"disabled": True}),
+            ("POST", "/reset", {}),
+            ("PATCH", "", {"end_sessions": True}),
+        ):
+            reply = await api.ops(method, f"operators/{name}{path}", **body, reason="x")
+            assert reply.refusal == refusal, (method, path)
+    for name in ("demo", "command line", "ops.token"):
+        reply = await api.ops("POST", "operators", name=name, role="admin", reason="x")
+        assert list(reply.json["fields"]) == ["name"]
+
+
+async def test_a_changed_role_counts_from_the_next_request_on(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    headers = await operator_as(server, "anna", "admin")
+    (await api.request("GET", "/ops/api/operators", headers=headers)).ok()
+    (await api.ops("PATCH", "operators/anna", role="viewer", reason="x")).ok()
+    refused = await api.request("GET", "/ops/api/operators", headers=headers)
+    assert refused.refusal == (403, "ops_role")
+    (await api.request("GET", "/ops/api/audit", headers=headers)).ok()
+
+
+async def test_ones_own_password_and_app_end_the_other_sessions_and_leave_no_trace(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    operators = server.context.services.operators
+    one_time = await operators.add("anna", "viewer")
+    secret = (await operators.second_factor("anna", one_time)).secret
+    first = await operators.first_log_in("anna", one_time, PASSWORD, code(secret))
+
+    async def send(method: str, path: str, token: str, **body: str) -> Reply:
+        headers = {"Authorization": f"Bearer {token}"}
+        return await api.request(method, f"/ops/api/{path}", headers=headers, json=body)
+
+    with capture_logs() as logs:
+        proofs = {"password": PASSWORD, "code": code(secret, 1)}
+        weak = await send("PATCH", "account", first.token, **proofs, new_password="abcdefghijkl")
+        assert "sequence" in weak.json["fields"]["new_password"]
+        second = await send("PATCH", "account", first.token, **proofs, new_password=NEXT)
+        assert (await send("GET", "session", first.token)).refusal == (401, "ops_token")
+        token = second.ok()["token"]
+        db.operators.update_one({"_id": "anna"}, {"$set": {"totp_step": 0}})
+        factor = (await send("GET", "account", token)).ok()
+        assert factor["secret"] != secret
+        third = await send(
+            "PATCH",
+            "account",
+            token,
+            password=NEXT,
+            code=code(secret),
+            secret=factor["secret"],
+            new_code=code(factor["secret"]),
+        )
+        assert (await send("GET", "session", token)).refusal == (401, "ops_token")
+        assert (await send("GET", "session", third.ok()["token"])).ok()["name"] == "anna"
+    stored = [*db.audit.find({"who": "anna"})]
+    assert [(row["what"], row["done"]) for row in stored] == [
+        ("PATCH Account", False),
+        ("PATCH Account", True),
+        ("PATCH Account", True),
+    ]
+    for typed in (PASSWORD, NEXT, "abcdefghijkl", factor["secret"], proofs["code"]):
+        assert typed not in str([stored, logs])

@@ -1,0 +1,104 @@
+"""Rules and hashes of operators' passwords."""
+
+import asyncio
+import time
+
+import pytest
+from argon2 import PasswordHasher, extract_parameters
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+from services.operators.passwords import CONCURRENT_HASHES, UNMATCHED_HASH, Passwords, weakness
+
+NAME, REPEATS, RUNS, COMMON = (
+    "this contains your name",
+    "this repeats one or two characters",
+    "this is a sequence of letters, digits or keys",
+    "this is a common password or word, or resembles one",
+)
+COMMONEST = 10_000
+SHORTEST = 12
+LONGEST = 128
+
+
+@pytest.mark.parametrize(
+    ("password", "rule"),
+    [
+        ("anna.k", NAME),
+        ("with ANNA.K inside", NAME),
+        ("a" * 12, REPEATS),
+        ("aB" * 6, REPEATS),
+        ("x" * LONGEST, REPEATS),
+        ("abcdefghijkl", RUNS),
+        ("zyxwvutsrqponm", RUNS),
+        ("123456789012", RUNS),
+        ("0123456789abcdefghijklmnopqrstuvwxyz", RUNS),
+        ("qwertyuiop12", RUNS),
+        ("qwertyuiopasdfghjklzxcvbnm", RUNS),
+        ("1qaz2wsx3edc4rfv", RUNS),
+        ("QWERTYUIOP[]!", RUNS),
+        ("P@ssw0rd1234", COMMON),
+        ("letmeinletmein", COMMON),
+        ("unbelievable", COMMON),
+        ("correct horse battery", ""),
+        ("xK9$mQ2!vLp7", ""),
+        ("werden und vergehen", ""),
+        ("月老牵线搭桥不收一分钱", ""),
+        ("anna without the rest 7", ""),
+    ],
+)
+def test_passwords_that_are_easy_to_guess_break_a_rule(password: str, rule: str) -> None:
+    assert weakness("anna.k", password) == rule
+
+
+def test_the_commonest_passwords_are_refused() -> None:
+    common = FREQUENCY_LISTS["passwords"][:COMMONEST]
+    assert len(common) == COMMONEST
+    tried = [password for password in common if len(password) >= SHORTEST]
+    tried += [password.capitalize() + "1!" for password in common if len(password) == SHORTEST - 2]
+    assert len(tried) > 50
+    assert [password for password in tried if not weakness("anna", password)] == []
+
+
+def test_a_long_password_is_checked_in_a_moment() -> None:
+    started = time.thread_time()
+    assert weakness("anna", ("1111" * LONGEST)[: LONGEST - 2] + "ab") != ""
+    assert time.thread_time() - started < 1
+
+
+async def test_only_the_password_matches_its_hash() -> None:
+    passwords = Passwords()
+    stored = await passwords.hash("correct horse")
+    assert stored.startswith("$argon2id$")
+    assert await passwords.matches(stored, "correct horse")
+    for other, password in ((stored, "wrong"), (None, "wrong"), ("-", "wrong")):
+        assert not await passwords.matches(other, password)
+
+
+def test_a_comparison_for_an_unknown_name_costs_as_much_as_any() -> None:
+    assert extract_parameters(UNMATCHED_HASH) == extract_parameters(PasswordHasher().hash("x"))
+
+
+async def test_hashing_is_bounded_and_leaves_the_event_loop_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passwords, running, most = Passwords(), 0, 0
+
+    def verify(stored: str, password: str) -> bool:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.01)
+        running -= 1
+        return True
+
+    monkeypatch.setattr(passwords, "_verify", verify)
+    comparing = asyncio.gather(
+        *(passwords.matches("stored", "x") for _ in range(3 * CONCURRENT_HASHES))
+    )
+    turns = 0
+    while not comparing.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert all(await comparing)
+    assert most == CONCURRENT_HASHES
+    assert turns > 3 * CONCURRENT_HASHES
