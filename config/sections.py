@@ -86,6 +86,7 @@ Switch = Annotated[
 ]
 Fen = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FenOrOff = Annotated[int, Field(ge=0, le=10_000_000_000)]
+Minutes = Annotated[float, Field(gt=0, le=1440)]
 Score = Annotated[int, Field(ge=0, le=100)]
 Count = Annotated[int, Field(gt=0)]
 CountOrOff = Annotated[int, Field(ge=0)]
@@ -196,6 +197,28 @@ class PaySettings(SettingsSection):
     push_aes_key: AesKey = ""
 
 
+class GivingSettings(SettingsSection):
+    gift_gold: CountOrOff = 0
+    day_gold: CountOrOff = 0
+    month_gold: CountOrOff = 0
+    remind_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    cool_off_gold: CountOrOff = 0
+    cool_off_within_minutes: Minutes = 10
+    cool_off_minutes: Minutes = 10
+
+
+class IdentitySettings(SettingsSection):
+    provider: Literal["", "none", "manual", "faceid"] = ""
+    api_base: Url = ""
+    secret_id: Secret = ""
+    secret_key: Secret = ""
+
+    @property
+    def is_required(self) -> bool:
+        """Whether only users who are known to be adults may recharge and give."""
+        return self.provider not in ("", "none")
+
+
 class WithdrawSettings(SettingsSection):
     enabled: Switch = ""
     maturity_days: Annotated[float, Field(ge=0, le=366)] = 7
@@ -264,6 +287,7 @@ class LimitsSettings(SettingsSection):
     gift: RateLimit = Rate(3, 15)
     like: RateLimit = Rate(1, 10)
     report: RateLimit = Rate(0.0005, 5)
+    verify: RateLimit = Rate(0.0005, 5)
     login: RateLimit = Rate(0.1, 4)
     anonymous: RateLimit = Rate(1, 5)
     ops_login: RateLimit = Rate(0.2, 10)

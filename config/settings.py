@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from config.secret_strength import weakness
 from config.sections import (
     AuthSettings,
+    GivingSettings,
+    IdentitySettings,
     ImSettings,
     LimitsSettings,
     LiveSettings,
@@ -69,6 +71,10 @@ VIRTUAL_GOODS = (
     "sold by virtual payment (pay.provider: xpay) on every terminal; true says that nothing "
     "virtual is sold here"
 )
+IDENTITY = (
+    "must be faceid, manual or none in production: China's rules permit only adults whose identity "
+    "is verified to tip; none says that this is ensured elsewhere"
+)
 PAY_SECRETS = {"private_key", "apiv3_key", "app_key", "push_token", "push_aes_key"}
 """Checked if set, also those of the other provider, whose orders may still be open."""
 
@@ -88,6 +94,8 @@ class Settings(BaseModel):
     live: LiveSettings = LiveSettings()
     uploads: UploadsSettings = UploadsSettings()
     pay: PaySettings = PaySettings()
+    giving: GivingSettings = GivingSettings()
+    identity: IdentitySettings = IdentitySettings()
     withdraw: WithdrawSettings = WithdrawSettings()
     moderation: ModerationSettings = ModerationSettings()
     micro: MicroSettings = MicroSettings()
@@ -119,6 +127,7 @@ class Settings(BaseModel):
         production.
         """
         missing = {"wechat": "", "im": "", "live": "/live", "uploads": "/cos", "pay": ""}
+        missing["identity"] = "/faceid"
         filled: dict[str, BaseModel] = {
             name: section.model_copy(update={"api_base": f"{simulator_url}{path}"})
             for name, path in missing.items()
@@ -147,7 +156,8 @@ class Settings(BaseModel):
         return found
 
     def _problems_in_production(self) -> list[str]:
-        names = ("wechat", "im", "live", "pay")
+        uses_faceid = self.identity.provider == "faceid"
+        names = ("wechat", "im", "live", "pay", *(["identity"] if uses_faceid else []))
         apis = {f"{name}.api_base": getattr(self, name).api_base for name in names}
         found = [
             f"{name}: is empty, and the simulator is for development only"
@@ -170,6 +180,13 @@ class Settings(BaseModel):
             found.append("pay.sandbox: must be false in production: sandbox payments move no money")
         if self.pay.provider == "jsapi" and not self.pay.jsapi_sells_goods_only:
             found.append(f"pay.jsapi_sells_goods_only: {VIRTUAL_GOODS}")
+        found += [
+            f"giving.{name}: must be above 0 in production: China's rules on tipping require caps"
+            for name in ("gift_gold", "day_gold", "month_gold")
+            if not getattr(self.giving, name)
+        ]
+        if not self.identity.provider:
+            found.append(f"identity.provider: {IDENTITY}")
         unfilled = _unfilled(self.model_dump(by_alias=True))
         found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
         weak = {name: _problem_of(name, value) for name, value in self._own_values().items()}
@@ -193,6 +210,7 @@ class Settings(BaseModel):
         if checks_pictures or self.uploads.bucket:  # elsewhere they could change after their check
             names = {"bucket", "region", "secret_id", "secret_key"}
             uploads = self.uploads.model_dump(include=names)
+        faceid = ("secret_id", "secret_key") if self.identity.provider == "faceid" else ()
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
@@ -202,6 +220,7 @@ class Settings(BaseModel):
             **{f"live.{name}": value for name, value in live.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
             **{f"uploads.{name}": value for name, value in uploads.items()},
+            **{f"identity.{name}": getattr(self.identity, name) for name in faceid},
             "auth.encryption_key": self.auth.encryption_key,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }

@@ -76,6 +76,7 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         "live": _fill(settings.live, live),
         "uploads": _fill(settings.uploads, uploads),
         "pay": _fill(settings.pay, pay),
+        "identity": _fill(settings.identity, texts("identity", "secret_id", "secret_key")),
         "auth": _fill(settings.auth, texts("auth", "encryption_key")),
     }
     return settings.model_copy(update=sections), DevSecrets(stored["platform_key"])

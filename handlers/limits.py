@@ -16,7 +16,9 @@ from core.errors import RateLimited
 from core.limits import Rate, TokenBuckets
 from telemetry.metrics import Metrics
 
-UserLimit = Literal["read", "room_change", "profile", "upload", "order", "gift", "like", "report"]
+UserLimit = Literal[
+    "read", "room_change", "profile", "upload", "order", "gift", "like", "report", "verify"
+]
 """Classes of requests with a valid token."""
 AddressLimit = Literal["login", "anonymous", "ops_login", "handshake"]
 """Classes of requests without one; `anonymous` is any that is neither a login nor a handshake."""

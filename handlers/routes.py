@@ -29,6 +29,8 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/login/", sign_in.LoginHandler, "users.Login"),
     Route("qlive_user/update_userinfo/", profiles.UpdateUserinfoHandler, "users.UpdateUserinfo"),
     Route("qlive_user/upload_ticket/", uploads.UploadTicketHandler, "users.UploadTicket"),
+    Route("qlive_user/verify_age/", profiles.VerifyAgeHandler, "users.VerifyAge"),
+    Route("qlive_user/giving_limits/", gifts.GivingLimitsHandler, "gifts.GivingLimits"),
     Route("qlive_user/get_userinfo/", profiles.GetUserinfoHandler, "users.GetUserinfo"),
     Route("qlive_user/get_user_state/", profiles.GetUserStateHandler, "users.GetUserState"),
     Route("qlive_user/get_users_info/", rooms.GetUsersInfoHandler, "rooms.GetUsersInfo"),

@@ -11,7 +11,13 @@ StateConflict
 ├── RealNameNeeded     real_name_needed
 ├── WithdrawalsStopped withdrawals_stopped: a refund case concerns the user's income
 ├── NotCancellable     not_cancellable
+├── ConfirmationNeeded confirmation_needed: the user has given much of a cap already
 └── OrderNotSettleable not_settleable: its provider may still refund it
+PermissionDenied
+├── OverGiftCap        over_gift_cap
+├── OverDayCap         over_day_cap: of the house or the user's own, as that of a month
+├── OverMonthCap       over_month_cap
+└── CoolingOff         cooling_off: much was given within minutes
 NotFound
 ├── EntryNotFound      no_such_entry
 └── WithdrawalNotFound no_such_withdrawal
@@ -21,7 +27,7 @@ EntryExists never reaches a client: it means that the transaction has already be
 
 from typing import Literal
 
-from core.errors import NotFound, StateConflict
+from core.errors import NotFound, PermissionDenied, StateConflict
 
 
 class InsufficientGold(StateConflict):
@@ -72,6 +78,30 @@ class WithdrawalsStopped(StateConflict):
 
 class NotCancellable(StateConflict):
     code, detail = "not_cancellable", "The withdrawal is paid or returned already."
+
+
+class ConfirmationNeeded(StateConflict):
+    code = "confirmation_needed"
+    detail = "You have given much already; send the gift again with confirm: true."
+
+
+class OverGiftCap(PermissionDenied):
+    code, detail = "over_gift_cap", "One gift may not cost so much."
+
+
+class OverDayCap(PermissionDenied):
+    code, detail = "over_day_cap", "This would be more than you may give on one day."
+
+
+class OverMonthCap(PermissionDenied):
+    code, detail = "over_month_cap", "This would be more than you may give in one month."
+
+
+class CoolingOff(PermissionDenied):
+    code, detail = (
+        "cooling_off",
+        "You have given much within minutes; take a break of some minutes.",
+    )
 
 
 class WithdrawalNotFound(NotFound):

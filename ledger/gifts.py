@@ -14,6 +14,7 @@ from typing import NamedTuple
 from core.clock import day_of
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold, RequestIdReused
+from ledger.giving import NEW_GIVER, NO_RULES, Giver, GivingRules
 from ledger.journal import (
     Balance,
     EventReference,
@@ -28,7 +29,10 @@ from ledger.journal import (
 
 @dataclass(frozen=True, slots=True)
 class GiftTransfer:
-    """A requested gift; `gold` is the unit price, `rate` the receiver's share."""
+    """A requested gift; `gold` is the unit price, `rate` the receiver's share.
+
+    `confirmed`: by a sender who has given much already.
+    """
 
     sender: str
     receiver: str
@@ -37,6 +41,8 @@ class GiftTransfer:
     num: int
     rate: Decimal
     request_id: str = ""
+    confirmed: bool = False
+    rules: GivingRules = NO_RULES
     key: str = field(init=False)
     """Idempotency key of the journal entry; random without a request_id."""
 
@@ -129,30 +135,37 @@ class StoredEntry(NamedTuple):
 
 
 class BalanceChange(NamedTuple):
-    """Compare-and-swap of a user's balance: written only if it is still `before`."""
+    """Compare-and-swap of a user's balance: written only if it is still `before`.
+
+    If the user has given, also `giver`: only if its version follows the stored one.
+    """
 
     user_id: str
     before: Balance
     after: Balance
+    giver: Giver | None = None
 
 
 @dataclass(slots=True)
 class GiftBatch:
     """Decides on gifts one after another; each sees the earlier ones' effects.
 
-    It works only on what was read beforehand: `balances` of all senders and receivers, and
-    `written` (entries with the keys of these gifts). Gifts that are given are added to both.
+    It works only on what was read beforehand: `balances` of all senders and receivers, `written`
+    (entries with the keys of these gifts), and `givers`, the senders who have given before. Gifts
+    that are given are added to all of them.
     """
 
     at: datetime
     balances: dict[str, Balance]
     written: dict[str, StoredEntry] = field(default_factory=dict)
+    givers: dict[str, Giver] = field(default_factory=dict)
     entries: list[tuple[JournalEntry, EventReference | None]] = field(default_factory=list)
     """Entries to write, in this order, each with its room event."""
     _initial: Mapping[str, Balance] = field(init=False)
+    _initial_givers: Mapping[str, Giver] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._initial = dict(self.balances)
+        self._initial, self._initial_givers = dict(self.balances), dict(self.givers)
 
     def find_answer(self, transfer: GiftTransfer) -> JsonObject | QLiveError | None:
         """The answer to a repeated gift, None for a new one.
@@ -168,9 +181,14 @@ class GiftBatch:
         """Give a new gift; `event` is its room event, if any.
 
         Only for gifts for which `find_answer` is None. Returns {"status", "gold", "income"} of the
-        sender, or InsufficientGold without a change.
+        sender, with "reminder" if the rules of giving remind them, or a refusal without a change:
+        InsufficientGold or as Giver.give.
         """
         sender, receiver = transfer.sender, transfer.receiver
+        giver = self.givers.get(sender, NEW_GIVER)
+        outcome = giver.give(transfer.rules, transfer.cost, self.at, confirmed=transfer.confirmed)
+        if isinstance(outcome, QLiveError):
+            return outcome
         balance = self.balances[sender]
         paid = split_cost(transfer.cost, balance)
         if paid is None:
@@ -178,7 +196,10 @@ class GiftBatch:
         self.balances[sender] = Balance(balance.gold - paid.gold, balance.income - paid.income)
         balance = self.balances[receiver]
         self.balances[receiver] = balance._replace(income=balance.income + transfer.receiver_income)
+        self.givers[sender] = outcome.giver
         answer = {"status": "success", **self.balances[sender]._asdict()}
+        if outcome.reminder:
+            answer["reminder"] = True
         lines = gift_postings(sender, receiver, paid, transfer.receiver_income)
         entry = JournalEntry(
             transfer.key,
@@ -197,10 +218,20 @@ class GiftBatch:
     def balance_changes(self) -> list[BalanceChange]:
         """One change per user with postings, even if they net to zero."""
         users = {user_id for entry, _ in self.entries for user_id in affected_users(entry.lines)}
+        senders = {entry.by for entry, _ in self.entries}
         return [
-            BalanceChange(user_id, self._initial[user_id], self.balances[user_id])
+            BalanceChange(
+                user_id,
+                self._initial[user_id],
+                self.balances[user_id],
+                self._giver_to_write(user_id) if user_id in senders else None,
+            )
             for user_id in sorted(users)
         ]
+
+    def _giver_to_write(self, user_id: str) -> Giver:
+        version = self._initial_givers.get(user_id, NEW_GIVER).version
+        return self.givers[user_id]._replace(version=version + 1)
 
     @property
     def ranking_changes(self) -> list[RankingChange]:

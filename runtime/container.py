@@ -38,6 +38,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         settings.uploads,
         settings.pay,
         settings.withdraw,
+        settings.identity,
         f"{settings.server.public_url}/wx/api/qlive",
         on_xpay_rejection=lambda *labels: metrics.xpay_rejections.labels(*labels).inc(),
     )

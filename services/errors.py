@@ -4,6 +4,7 @@ PermissionDenied
 ├── AccountBanned        banned
 ├── Blocked              blocked: one of two users has blocked the other, no matter which
 ├── HighRisk             high_risk: WeChat rates the user as risky, who may only watch
+├── AgeUnverified        age_unverified: the user is not known to be an adult
 ├── StreamForbidden      stream_forbidden: what the user's last stream has shown is not allowed
 ├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
 ├── OwnAccount           own_account: an operator's own account is changed by another admin
@@ -23,6 +24,7 @@ StateConflict
 ├── UploadMissing        upload_missing: nothing was uploaded under this key, or long ago
 ├── UploadRefused        upload_refused: what was uploaded is no picture, or too large
 ├── UploadsOff           uploads_off: no bucket is configured
+├── VerificationOff      verification_off: users do not verify their age by themselves here
 └── WithdrawOff          withdraw_off: withdrawals are not enabled
 Unavailable
 └── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
@@ -41,6 +43,10 @@ class Blocked(PermissionDenied):
 
 class HighRisk(PermissionDenied):
     code, detail = "high_risk", "You can watch, but neither go on mic nor give gifts."
+
+
+class AgeUnverified(PermissionDenied):
+    code, detail = "age_unverified", "Only users whose age is verified may recharge and give gifts."
 
 
 class StreamForbidden(PermissionDenied):
@@ -88,6 +94,10 @@ class UploadRefused(StateConflict):
 
 class UploadsOff(StateConflict):
     code, detail = "uploads_off", "Pictures cannot be uploaded here."
+
+
+class VerificationOff(StateConflict):
+    code, detail = "verification_off", "Ask the customer service to verify your age."
 
 
 class WithdrawOff(StateConflict):

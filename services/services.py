@@ -4,8 +4,10 @@ from typing import Any
 
 from config.settings import Settings
 from core.locks import NamedLocks
+from ledger.giving import GivingRules
 from realtime.bus import Bus
 from realtime.hub import Hub
+from services.accounts.identity import IdentityService
 from services.accounts.pictures import DELETE_OBJECT, PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -101,6 +103,7 @@ class Services:
         )
         self.moderation = ModerationService(stores, tencent.content_security, settings.moderation)
         self.contacts = ContactService(stores, tencent.content_security, settings.moderation)
+        self.identity = IdentityService(stores.users, tencent.faceid, settings.identity)
         self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
         to_cos = {DELETE_OBJECT: self.pictures.delete}
         self.cos_outbox = OutboxJob("cos_outbox", outbox.later(), to_cos, idle=10.0)
@@ -133,7 +136,10 @@ class Services:
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
-        self.gifts = GiftService(stores.ledger, stores.members, keeper, hold, self.catalogue)
+        self.giving_rules = GivingRules(**settings.giving.model_dump())
+        self.gifts = GiftService(
+            stores.ledger, stores.members, keeper, hold, self.catalogue, self.giving_rules
+        )
         self.ledger = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
             stores.approvals,
@@ -178,7 +184,13 @@ class Services:
             hold,
         )
         self.recharge = RechargeService(
-            stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
+            stores.orders,
+            stores.blocks,
+            stores.users,
+            providers,
+            hold,
+            settings.pay,
+            self.identity.refusal,
         )
         self.message_checks = MessageCheckService(
             stores, bus, settings.im, self.moderation.words.found_in

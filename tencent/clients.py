@@ -1,6 +1,7 @@
 """WeChat and Tencent clients, shared within a process."""
 
 from config.sections import (
+    IdentitySettings,
     ImSettings,
     LiveSettings,
     PaySettings,
@@ -11,6 +12,7 @@ from config.sections import (
 from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
 from tencent.css import CssClient, StreamUrls
+from tencent.faceid import FaceIdClient
 from tencent.im import ImClient
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
@@ -40,6 +42,7 @@ class TencentClients:
         uploads: UploadsSettings,
         pay: PaySettings,
         withdraw: WithdrawSettings,
+        identity: IdentitySettings,
         api_url: str,
         *,
         on_xpay_rejection: OnRejection,
@@ -53,14 +56,16 @@ class TencentClients:
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
         css_api = ServiceClient("live", live.api_base)
         cos_api = ServiceClient("cos", uploads.endpoint)
+        faceid_api = ServiceClient("faceid", identity.api_base)
         self.services = (wechat_api, im_api, pay_api, xpay_api)
         """The HTTP clients underlying the others, reported by /readyz."""
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.im = ImClient(im_api, im)
-        self._clients = (*self.services, content_api, css_api, cos_api)
+        self._clients = (*self.services, content_api, css_api, cos_api, faceid_api)
         self.css = CssClient(css_api, live)
         self.cos = CosClient(cos_api, uploads)
+        self.faceid = FaceIdClient(faceid_api, identity)
         self.stream_urls = StreamUrls(live)
         if pay.private_key:
             merchant = MerchantClient(pay_api, pay)

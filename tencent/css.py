@@ -1,19 +1,17 @@
 """Tencent's live streaming service (CSS): signed stream URLs, and a client that stops streams."""
 
 import hashlib
-import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import time
 
 import structlog
-from yarl import URL
 
 from config.sections import LiveSettings
-from tencent.errors import CssRejected, ServiceUnavailable, Unreadable
-from tencent.json_reader import child, json_text, read_object
-from tencent.service_client import ServiceClient, ServiceResponse
+from tencent.cloud_api import CloudApiClient
+from tencent.errors import CssRejected, ServiceUnavailable
+from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.css")
 
@@ -76,10 +74,8 @@ class CssClient:
     def __init__(
         self, client: ServiceClient, live: LiveSettings, now: Callable[[], float] = time
     ) -> None:
-        self._client = client
-        self._live = live
-        self._now = now
-        self._host = URL(live.api_base).authority
+        self._api = CloudApiClient(client, SERVICE, API_VERSION, live, now)
+        self._push_domain = live.push_domain
 
     async def drop(self, stream: str) -> None:
         """Terminate the push of `stream`; idempotent, succeeds if it is not live.
@@ -98,68 +94,14 @@ class CssClient:
 
     async def _call(self, action: str, stream: str, **more: str) -> None:
         """ServiceUnavailable when a retry may help, CssRejected when it will not."""
-        domain = self._live.push_domain
-        content = {"StreamName": stream, "DomainName": domain, "AppName": APP_NAME, **more}
-        body = json_text(content).encode()
-        headers = self._signed(action, body)
-        response = await self._client.request("POST", "/", {}, body, headers, safe_to_repeat=True)
-        code, info = _error_of(response)
+        content = {"StreamName": stream, "DomainName": self._push_domain, "AppName": APP_NAME}
+        code, info, _ = await self._api.call(action, {**content, **more})
         if not code or code in STREAM_NOT_LIVE_CODES:
             return
         log.warning("css_request_rejected", error_code=code)
         if code.partition(".")[0] in PERMANENT_ERROR_CODES:
             raise CssRejected(code, info)
         raise ServiceUnavailable(SERVICE)
-
-    def _signed(self, action: str, body: bytes) -> dict[str, str]:
-        """The headers of a call of the API, which sign its body."""
-        timestamp = int(self._now())
-        covered = {"content-type": "application/json", "host": self._host}
-        signature = tc3_signature(self._live.secret_key, SERVICE, timestamp, covered, body)
-        scope = f"{_date(timestamp)}/{SERVICE}/tc3_request"
-        return {
-            **covered,
-            "Authorization": f"TC3-HMAC-SHA256 Credential={self._live.secret_id}/{scope}, "
-            f"SignedHeaders={';'.join(covered)}, Signature={signature}",
-            "X-TC-Action": action,
-            "X-TC-Version": API_VERSION,
-            "X-TC-Timestamp": str(timestamp),
-        }
-
-
-def _error_of(response: ServiceResponse) -> tuple[str, str]:
-    """Code and message of a failure, "" for a success."""
-    try:
-        result = child(read_object(response.body), "Response")
-        if response.status == 200 and "Error" not in result:
-            return "", ""
-        error = child(result, "Error")
-    except Unreadable:
-        return f"HTTP {response.status}", ""
-    return str(error.get("Code")), str(error.get("Message"))
-
-
-def tc3_signature(
-    secret_key: str, service: str, timestamp: int, headers: Mapping[str, str], body: bytes
-) -> str:
-    """Signature in hex of a POST to "/" with these headers, in lower case, and this body.
-
-    Source: Tencent Cloud API 3.0, "signature v3" (TC3-HMAC-SHA256). A path of the base URL is not
-    signed.
-    """
-    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    payload = hashlib.sha256(body).hexdigest()
-    request = f"POST\n/\n\n{lines}\n{';'.join(headers)}\n{payload}"
-    scope = f"{_date(timestamp)}/{service}/tc3_request"
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    key = f"TC3{secret_key}".encode()
-    for part in (*scope.split("/"), f"TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}"):
-        key = hmac.digest(key, part.encode(), hashlib.sha256)
-    return key.hex()
-
-
-def _date(timestamp: int) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).date().isoformat()
 
 
 def _url(domain: str, key: str, stream: str, tx_time: str) -> str:

@@ -7,7 +7,7 @@ QLiveError
 PermissionDenied
 └── WechatBlocked           wechat_blocked
 Unavailable
-└── ServiceUnavailable      <service>_away: wechat, im, pay, live, cos
+└── ServiceUnavailable      <service>_away: wechat, im, pay, live, cos, faceid
     └── ImMisconfigured     im_away; a request that needs IM is answered with im_refused instead
 ImRejected
 ├── ImGroupMissing

@@ -52,7 +52,7 @@ class ServiceResponse:
 
 
 class ServiceClient:
-    """Client of the service `name` ("wechat", "im", "pay", "xpay", "live", "cos") at a base URL.
+    """Client of the service `name` ("wechat", "im", "pay", "xpay", ...) at a base URL.
 
     Each has its own connections and queue, also where several call the same `service`, which is
     named in errors. Only requests that are safe to repeat share connections: one that is sent while

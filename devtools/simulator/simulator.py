@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
+from devtools.simulator.cloud_api import SimulatedFaceId
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
@@ -50,7 +51,7 @@ Answer = Callable[[SimulatorRequest], SimulatorReply | Awaitable[SimulatorReply]
 
 
 class Simulator:
-    """WeChat, Tencent IM, WeChat Pay, CSS and COS in one process.
+    """WeChat, Tencent IM, WeChat Pay, CSS, COS and FaceID in one process.
 
     `outage` maps a service to the HTTP status (int) that it answers or to the seconds (float) by
     which its answers are delayed.
@@ -120,6 +121,7 @@ class Simulator:
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live.answer),
             (r"/cos/.*", "cos", self.cos.answer),
+            (r"/faceid/?", "faceid", SimulatedFaceId(settings.identity, now).answer),
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:

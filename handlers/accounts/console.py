@@ -1,6 +1,7 @@
 """Operators' endpoints for users: search, edit, ban, grant gold, settle debts, end sessions."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import InvalidParameter
@@ -42,7 +43,10 @@ class UserTargetHandler(OperatorHandler):
 
     async def target_state(self) -> Mapping[str, Any]:
         user = await self.context.stores.users.find(self.path_args[0])
-        return {name: getattr(user, name) for name in AUDITED} if user else {}
+        if user is None:
+            return {}
+        age_verified = user.age_verified_at is not None
+        return {name: getattr(user, name) for name in AUDITED} | {"age_verified": age_verified}
 
 
 class OpsUserHandler(UserTargetHandler):
@@ -54,10 +58,14 @@ class OpsUserHandler(UserTargetHandler):
 
     @endpoint(errors=[UserNotFound])
     async def patch(self, user_id: str, params: UserChangeRequest) -> OpsUserResponse:
-        """Ban or readmit a user, or make them a matchmaker."""
+        """Ban or readmit a user, make them a matchmaker, or say that they are an adult."""
         if params.banned and not params.ban_reason:
             raise InvalidParameter({"ban_reason": "this is required"})
-        changes = params.model_dump(exclude_none=True)
+        changes = params.model_dump(exclude_none=True, exclude={"age_verified", "reason"})
+        if params.age_verified is not None:
+            if not params.reason:
+                raise InvalidParameter({"reason": "this is required"})
+            changes["age_verified_at"] = datetime.now(UTC) if params.age_verified else None
         user = await self.context.services.removals.change_user(user_id, changes)
         return OpsUserResponse.model_validate(user)
 

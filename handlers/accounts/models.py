@@ -57,6 +57,17 @@ class UpdateUserinfoRequest(Request):
     show_in_ranking: bool | None = None
 
 
+class VerifyAgeRequest(Request):
+    """Real name, and number of the ID card; neither is stored."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=50, strip_whitespace=True)]
+    id_number: Annotated[
+        str,
+        StringConstraints(min_length=18, max_length=18),
+        Field(examples=["11010119900307002X"]),
+    ]
+
+
 class UploadTicketRequest(Request):
     """`type` and `size` (in bytes) of the picture."""
 
@@ -88,11 +99,13 @@ class UserSearchRequest(SearchRequest):
 
 
 class UserChangeRequest(Request):
-    """A ban needs a `ban_reason`."""
+    """A ban needs a `ban_reason`, a change of `age_verified` a `reason`."""
 
     is_matchmaker: bool | None = None
     banned: Annotated[bool, Field(examples=[False])] | None = None
     ban_reason: Reason | None = None
+    age_verified: Annotated[bool, Field(examples=[True])] | None = None
+    reason: Reason | None = None
 
 
 class EndSessionsRequest(ReasonRequest):
@@ -207,6 +220,7 @@ class OpsUserResponse(Response):
     is_matchmaker: bool
     banned: bool
     ban_reason: str
+    age_verified_at: datetime | None
     continuous_time: int
     create_time: datetime
     last_login_time: datetime | None

@@ -1,4 +1,4 @@
-"""Profiles, the room that a user is in, and likes."""
+"""Profiles, the age of users, the room that a user is in, and likes."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -14,15 +14,23 @@ from handlers.accounts.models import (
     UserInfoWithRateResponse,
     UserRequest,
     UserStateResponse,
+    VerifyAgeRequest,
 )
 from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, Handler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
 from rooms.errors import GenderInUse
-from services.errors import AccountBanned, Blocked, ContentRefused
+from services.errors import (
+    AccountBanned,
+    AgeUnverified,
+    Blocked,
+    ContentRefused,
+    VerificationOff,
+)
 from storage.accounts.users import User
 from storage.errors import UserNotFound
+from tencent.errors import ServiceUnavailable
 
 
 async def current_room(context: Context, user_id: str) -> dict[str, Any]:
@@ -104,6 +112,15 @@ class GetUserStateHandler(ActiveUserHandler):
     async def get(self) -> UserStateResponse:
         room = await current_room(self.context, self.user.user_id)
         return UserStateResponse.model_validate(room)
+
+
+class VerifyAgeHandler(ActiveUserHandler):
+    """Verify by name and ID number that one is an adult, which recharge and gifts may require."""
+
+    @endpoint(limit="verify", errors=[VerificationOff, AgeUnverified, ServiceUnavailable("faceid")])
+    async def post(self, params: VerifyAgeRequest) -> OkResponse:
+        await self.context.services.identity.verify(self.user, params.name, params.id_number)
+        return OkResponse()
 
 
 class LikeHandler(ActiveUserHandler):

@@ -1,4 +1,4 @@
-"""Gifts: the list, giving one, and rankings; the configs of the mini-program.
+"""Gifts: the list, giving one, limits of it, and rankings; the configs of the mini-program.
 
 China's rules on live tipping forbid rankings by gifts alone, and the display of a user's spending
 without consent: rankings show the users who agreed, without any sum. Production shows rankings only
@@ -18,15 +18,27 @@ from handlers.gold.models import (
     GiftGivenResponse,
     GiftPageResponse,
     GiftResponse,
+    GivingCapResponse,
+    GivingLimitsRequest,
+    GivingLimitsResponse,
     PushGiftRequest,
     RankResponse,
 )
 from handlers.models import LiveRequest, PageRequest
-from ledger.errors import InsufficientGold, RequestIdReused
+from ledger.errors import (
+    ConfirmationNeeded,
+    CoolingOff,
+    InsufficientGold,
+    OverDayCap,
+    OverGiftCap,
+    OverMonthCap,
+    RequestIdReused,
+)
 from ledger.gifts import day_scope, live_scope
+from ledger.giving import Giver, OwnCap
 from rooms.errors import RoomNotFound
 from rooms.members import Face
-from services.errors import Blocked, HighRisk, RateMissing
+from services.errors import AgeUnverified, Blocked, HighRisk, RateMissing
 from storage.errors import GiftNotFound, UserNotFound
 
 
@@ -68,13 +80,21 @@ class PushGiftHandler(ActiveUserHandler):
             RateMissing,
             Blocked,
             HighRisk,
+            AgeUnverified,
+            OverGiftCap,
+            OverDayCap,
+            OverMonthCap,
+            CoolingOff,
+            ConfirmationNeeded,
         ],
     )
     async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
         services = self.context.services
-        refusal = await services.contacts.gift_refusal(self.user, params.user_id)
+        refusal = services.identity.refusal(self.user) or await services.contacts.gift_refusal(
+            self.user, params.user_id
+        )
         result = await services.gifts.send(
             self.user.user_id,
             params.user_id,
@@ -82,8 +102,42 @@ class PushGiftHandler(ActiveUserHandler):
             params.num,
             params.request_id,
             refusal,
+            confirmed=params.confirm,
         )
         return GiftGivenResponse.model_validate(result)
+
+
+class GivingLimitsHandler(ActiveUserHandler):
+    @endpoint(limit="read")
+    async def get(self) -> GivingLimitsResponse:
+        """Read what one has given today and this month in China, and the caps of it."""
+        return self._response(await self.context.stores.ledger.giver(self.user_id))
+
+    @endpoint(limit="profile")
+    async def post(self, params: GivingLimitsRequest) -> GivingLimitsResponse:
+        """Change one's own caps: lowered at once, raised after 24 hours."""
+
+        def change(giver: Giver) -> Giver:
+            return giver.with_own_caps(params.day_gold, params.month_gold, datetime.now(UTC))
+
+        return self._response(await self.context.stores.ledger.change_giver(self.user_id, change))
+
+    def _response(self, giver: Giver) -> GivingLimitsResponse:
+        rules, now = self.context.services.giving_rules, datetime.now(UTC)
+        giver = giver.at(now)
+        return GivingLimitsResponse(
+            gift_gold=rules.gift_gold,
+            day=_cap(giver.day_gold, giver.own_day, rules.day_gold),
+            month=_cap(giver.month_gold, giver.own_month, rules.month_gold),
+            cooling_until=giver.cooling_until(rules, now),
+        )
+
+
+def _cap(given: int, own: OwnCap, house: int) -> GivingCapResponse:
+    following = own.next if own.next_at else None
+    return GivingCapResponse(
+        given=given, own=own.gold, next=following, next_at=own.next_at, house=house
+    )
 
 
 MAX_SHOWN = 50

@@ -14,6 +14,7 @@ from handlers.models import (
     ReasonRequest,
     Request,
     Response,
+    Time,
     UserId,
     Whole,
 )
@@ -33,10 +34,20 @@ class DayRequest(Request):
 
 
 class PushGiftRequest(Request):
+    """`confirm`: the user was told how much they have given, and gives all the same."""
+
     user_id: UserId
     gift_id: Number
     num: Annotated[Whole, Field(ge=1, le=9999)] = 1
     request_id: Annotated[str, StringConstraints(max_length=64)] = ""
+    confirm: bool = False
+
+
+class GivingLimitsRequest(Request):
+    """Own caps of what one gives in a day and a month in China; 0: none, left out: as it is."""
+
+    day_gold: Gold | None = None
+    month_gold: Gold | None = None
 
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
@@ -104,6 +115,27 @@ class GiftGivenResponse(Response):
     status: Literal["success"]
     gold: int
     income: int
+    reminder: Annotated[Literal[True] | None, Field(exclude_if=lambda value: value is None)] = None
+    """Only if the gift has reached the share of a cap from which gifts need `confirm`."""
+
+
+class GivingCapResponse(Response):
+    """A cap of a day or a month; 0: none. `next` replaces `own` at `next_at`."""
+
+    given: int
+    own: int
+    next: int | None
+    next_at: Time | None
+    house: int
+
+
+class GivingLimitsResponse(Response):
+    """`gift_gold`: most that one gift may cost, 0: no cap. `cooling_until`: no gifts until then."""
+
+    gift_gold: int
+    day: GivingCapResponse
+    month: GivingCapResponse
+    cooling_until: Time | None
 
 
 class SenderResponse(FaceView):

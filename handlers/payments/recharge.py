@@ -5,7 +5,7 @@ from typing import Any
 
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.payments.models import BlockListResponse, BlockResponse, OrderResponse, PayRequest
-from services.errors import SessionKeyMissing, TooManyOrders
+from services.errors import AgeUnverified, SessionKeyMissing, TooManyOrders
 from storage.errors import BlockNotFound
 from tencent.errors import ServiceUnavailable
 
@@ -22,7 +22,13 @@ class PayHandler(ActiveUserHandler):
 
     @endpoint(
         limit="order",
-        errors=[SessionKeyMissing, BlockNotFound, TooManyOrders, ServiceUnavailable("pay")],
+        errors=[
+            AgeUnverified,
+            SessionKeyMissing,
+            BlockNotFound,
+            TooManyOrders,
+            ServiceUnavailable("pay"),
+        ],
     )
     async def post(self, params: PayRequest) -> OrderResponse:
         """Order a block of gold; the gold is credited when the payment is confirmed.

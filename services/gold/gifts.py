@@ -8,6 +8,7 @@ from typing import Any
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold
 from ledger.gifts import GiftTransfer
+from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
 from rooms.members import Face
@@ -48,6 +49,7 @@ class GiftService:
         keeper: Keeper,
         hold: LockUsers,
         catalogue: CatalogueService,
+        rules: GivingRules,
     ) -> None:
         """`hold` locks users within the process."""
         self._ledger = ledger
@@ -55,6 +57,7 @@ class GiftService:
         self._keeper = keeper
         self._hold = hold
         self._catalogue = catalogue
+        self._rules = rules
         self._preparation = Preparation(ledger.load_context, self._add_writes)
 
     async def send(
@@ -65,6 +68,8 @@ class GiftService:
         num: int,
         request_id: str,
         refusal: QLiveError | None = None,
+        *,
+        confirmed: bool = False,
     ) -> JsonObject:
         """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
 
@@ -75,7 +80,15 @@ class GiftService:
         gift, rate = catalogue.gifts.get(gift_id), catalogue.rate
         price = gift["gold"] if gift else 0
         transfer = GiftTransfer(
-            sender, receiver, gift_id, price, num, rate or Decimal(0), request_id
+            sender,
+            receiver,
+            gift_id,
+            price,
+            num,
+            rate or Decimal(0),
+            request_id,
+            confirmed,
+            self._rules,
         )
         if gift and rate is not None and refusal is None:
             return await self.give(GiftRequest(transfer, gift))
@@ -91,9 +104,9 @@ class GiftService:
         return _answer_of(context.batch.find_answer(transfer))
 
     async def give(self, request: GiftRequest) -> JsonObject:
-        """Give a gift; returns the sender's {"status", "gold", "income"}.
+        """Give a gift; returns as GiftBatch.give.
 
-        Raises InsufficientGold, RequestIdReused, UserNotFound.
+        Raises InsufficientGold, RequestIdReused, UserNotFound, and refusals of the rules of giving.
         """
         try:
             return await self._give(request)

@@ -23,7 +23,10 @@ IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user's document; `gold` and `income` are ledger balances, changed only with an entry."""
+    """A user's document; `gold` and `income` are ledger balances, changed only with an entry.
+
+    The document has more: `given` (ledger/giving.py), which changes with gifts, and `session_key`.
+    """
 
     user_id: str
     app_id: str
@@ -50,6 +53,8 @@ class User:
     """Whether the user has ever blocked another or been blocked (storage/moderation/blocks.py)."""
     risk_rank: int = 0
     """WeChat's rank of the user's risk, 0 (unknown) to 4 (high)."""
+    age_verified_at: datetime | None = None
+    """When the user was found to be an adult."""
     stream_forbidden_until: datetime | None = None
     """Until when the user may not push video, for what an earlier stream has shown."""
     show_in_ranking: bool = False

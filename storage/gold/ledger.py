@@ -21,6 +21,7 @@ from ledger.gifts import (
     StoredEntry,
     ranking_changes,
 )
+from ledger.giving import Giver, OwnCap
 from ledger.journal import (
     DEBTS,
     Balance,
@@ -48,7 +49,7 @@ MONEY_OUT: Sequence[Document] = (
 )
 """Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
 LINEARIZABLE = ReadConcern("linearizable")
-USER_FIELDS = {"gold": 1, "income": 1, "nickname": 1, "face_url": 1, "gender": 1}
+USER_FIELDS = {"gold": 1, "income": 1, "given": 1, "nickname": 1, "face_url": 1, "gender": 1}
 
 
 class BatchContext(NamedTuple):
@@ -212,9 +213,10 @@ class LedgerStore:
         rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
         faces = {row["_id"]: _face_of(row) for row in rows}
+        givers = {row["_id"]: _giver_from(row["given"]) for row in rows if "given" in row}
         at = datetime.now(UTC)
         written = await self._written([gift.key for gift in transfers if gift.request_id])
-        return BatchContext(GiftBatch(at, balances, written), faces)
+        return BatchContext(GiftBatch(at, balances, written, givers), faces)
 
     async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
         if not keys:
@@ -248,6 +250,26 @@ class LedgerStore:
         writes = WriteBatch()
         self.add_writes(writes, batch)
         await writes.execute(self._database, session)
+
+    # ---- rules of giving
+
+    async def giver(self, user_id: str) -> Giver:
+        row = await self._users.find_one({"_id": user_id}, {"given": 1})
+        return _giver_from((row or {}).get("given", {}))
+
+    async def change_giver(self, user_id: str, change: Callable[[Giver], Giver]) -> Giver:
+        """Apply `change` to what the rules remember of a user; repeated if a gift was faster."""
+
+        async def write() -> Giver:
+            before = await self.giver(user_id)
+            after = change(before)._replace(version=before.version + 1)
+            where = {"_id": user_id, **_unchanged(after)}
+            update = {"$set": {"given": _given_document(after)}}
+            if not (await self._users.update_one(where, update)).matched_count:
+                raise WriteConflict
+            return after
+
+        return await retry_on_conflict(write)
 
     async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
         """Change a debt by `amount`; DebtExceeded if it would fall below zero."""
@@ -316,7 +338,30 @@ def _face_of(row: Document) -> Face:
 
 
 def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
-    """Compare-and-swap on the balance, so that it cannot fall below 0."""
+    """Compare-and-swap on the balance, so that it cannot fall below 0, and on the giver."""
     before, after = change.before, change.after
     amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
-    return {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}
+    where, update = {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}
+    if change.giver is None:
+        return where, update
+    return where | _unchanged(change.giver), update | {
+        "$set": {"given": _given_document(change.giver)}
+    }
+
+
+def _unchanged(after: Giver) -> Document:
+    """Matches users of whom the version before `after` is stored; none is version 0."""
+    return {"given.version": after.version - 1 or None}
+
+
+def _given_document(giver: Giver) -> Document:
+    own = {"own_day": giver.own_day._asdict(), "own_month": giver.own_month._asdict()}
+    return giver._asdict() | own
+
+
+def _giver_from(row: Document) -> Giver:
+    """Without the fields that a later release has stored."""
+    fields: Document = {name: row[name] for name in Giver._fields if name in row}
+    for name in fields.keys() & {"own_day", "own_month"}:
+        fields[name] = OwnCap(**fields[name])
+    return Giver(**fields)

@@ -11,7 +11,7 @@ from config.loading import InvalidSettings, load
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from runtime import container
-from tests.support.filled_settings import PRODUCTION, UPLOADS, XPAY, secret
+from tests.support.filled_settings import FACEID, PRODUCTION, UPLOADS, XPAY, secret
 from tests.support.paths import ROOT
 
 FILE = ROOT / "settings.yaml"
@@ -228,7 +228,12 @@ def test_development_on_this_machine_is_allowed(name: str, value: str) -> None:
 
 
 def test_complete_production_settings_are_valid() -> None:
-    for env in (PRODUCTION, XPAY, PRODUCTION | UPLOADS, PRODUCTION | {"QLIVE_OPS__TOKEN": ""}):
+    without_token = {"QLIVE_OPS__TOKEN": ""}
+    without_identity = {"QLIVE_IDENTITY__PROVIDER": "none"}
+    for env in (
+        XPAY,
+        *(PRODUCTION | more for more in ({}, UPLOADS, FACEID, without_token, without_identity)),
+    ):
         settings = load(FILE, env)
         assert (settings.environment, settings.problems()) == ("production", [])
 
@@ -270,6 +275,12 @@ def test_production_requires(name: str) -> None:
             (PRODUCTION | UPLOADS, f"UPLOADS__{name}", "", f"uploads.{name.lower()}: is missing")
             for name in ("REGION", "SECRET_ID", "SECRET_KEY")
         ],
+        *[
+            (PRODUCTION | FACEID, f"IDENTITY__{name}", "", f"identity.{name.lower()}: is ")
+            for name in ("API_BASE", "SECRET_ID", "SECRET_KEY")
+        ],
+        (PRODUCTION, "GIVING__DAY_GOLD", "0", "giving.day_gold: must be above 0 in production"),
+        (PRODUCTION, "IDENTITY__PROVIDER", "", "identity.provider: must be faceid, manual or none"),
         # placeholders
         (PRODUCTION, "OPS__TOKEN", "REPLACE", "ops.token: still has the placeholder REPLACE"),
         (PRODUCTION, "MONGODB__URI", "mongodb://qlive:REPLACE@db/", "mongodb.uri: still has the"),

@@ -39,6 +39,10 @@ PRODUCTION = {
     "QLIVE_PAY__APIV3_KEY": secret("apiv3"),
     "QLIVE_PAY__PUBLIC_KEY_ID": "PUB_KEY_ID_1",
     "QLIVE_PAY__PUBLIC_KEY": "p1",
+    "QLIVE_GIVING__GIFT_GOLD": "20000",
+    "QLIVE_GIVING__DAY_GOLD": "50000",
+    "QLIVE_GIVING__MONTH_GOLD": "300000",
+    "QLIVE_IDENTITY__PROVIDER": "manual",
     "QLIVE_AUTH__ENCRYPTION_KEY": secret("encryption"),
     "QLIVE_OPS__TOKEN": secret("ops"),
 }
@@ -48,6 +52,13 @@ UPLOADS = {
     "QLIVE_UPLOADS__REGION": "ap-guangzhou",
     "QLIVE_UPLOADS__SECRET_ID": "AKIDuploads",
     "QLIVE_UPLOADS__SECRET_KEY": secret("uploads"),
+}
+
+FACEID = {
+    "QLIVE_IDENTITY__PROVIDER": "faceid",
+    "QLIVE_IDENTITY__API_BASE": "https://faceid.tencentcloudapi.com",
+    "QLIVE_IDENTITY__SECRET_ID": "AKIDfaceid",
+    "QLIVE_IDENTITY__SECRET_KEY": secret("faceid"),
 }
 
 XPAY = {
@@ -69,6 +80,7 @@ VALUES = {
     "sdk_app_id: 0 ": "sdk_app_id: 1400012345 ",
     'push_domain: ""': "push_domain: push.qlive.test",
     'play_domain: ""': "play_domain: play.qlive.test",
+    'provider: "" ': "provider: manual ",
     'offer_id: ""': "offer_id: '1450012345'",
     'bucket: ""': "bucket: qlive-1250000002",
     'region: ""': "region: ap-guangzhou",

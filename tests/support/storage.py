@@ -15,6 +15,7 @@ from tornado.ioloop import IOLoop
 from config.settings import Settings
 from core.locks import NamedLocks
 from ledger.gifts import GiftTransfer
+from ledger.giving import NO_RULES
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import Bus
 from rooms.events import NumberedEvent
@@ -127,6 +128,7 @@ class GiftProcess:
             self.keeper,
             self.locks.hold,
             CatalogueService(own.gifts, own.configs, Bus()),
+            NO_RULES,
         )
         self.ledger_service = LedgerService(own.ledger, self.locks.hold)
 

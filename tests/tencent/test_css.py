@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 
 from config.sections import LiveSettings
 from devtools.simulator.wire import SimulatorReply
+from tencent.cloud_api import tc3_signature
 from tencent.css import (
     PERMANENT_ERROR_CODES,
     STREAM_NOT_LIVE_CODES,
     URL_SECONDS,
     CssClient,
     StreamUrls,
-    tc3_signature,
 )
 from tencent.errors import CssRejected, ServiceUnavailable
 

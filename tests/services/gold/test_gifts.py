@@ -1,11 +1,16 @@
 """Gifts on a real MongoDB: postings, events and idempotency, in one process and in several."""
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from ledger.errors import InsufficientGold, RequestIdReused
+from core.errors import TryAgain
+from ledger.errors import ConfirmationNeeded, InsufficientGold, OverDayCap, RequestIdReused
+from ledger.giving import Giver, GivingRules, OwnCap
 from ledger.journal import JsonObject
 from rooms.members import Person
 from services.errors import RateMissing
@@ -18,7 +23,7 @@ from tests.support.gift_fixture import (
     in_room_or_not,
 )
 from tests.support.room_builders import NOW
-from tests.support.storage import ROSE, StoresFixture, rose
+from tests.support.storage import ROSE, GiftProcess, StoresFixture, rose
 
 
 @in_room_or_not
@@ -208,6 +213,102 @@ async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
     assert answers == [{"status": "success", "gold": 0, "income": 0}] * 2
     assert "confirmed" not in fixture.process.gift_batches.loaded
     await fixture.check()
+
+
+# ---- rules of giving
+
+
+@in_room_or_not
+async def test_fifty_gifts_at_once_in_two_processes_reach_exactly_a_cap(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (1_000, 0), (0, 0), in_room=in_room)
+    terms = {"rules": GivingRules(day_gold=200), "confirmed": True}
+
+    async def give(process: GiftProcess, number: int) -> str:
+        gift = fixture.rose(str(number), **terms)
+        while True:
+            with suppress(TryAgain):  # the processes were in each other's way for two seconds
+                return str((await process.give(gift))["status"])
+
+    first, second = fixture.processes(2)
+    answers = await asyncio.gather(
+        *(give((first, second)[number % 2], number) for number in range(50)),
+        return_exceptions=True,
+    )
+    assert answers.count("success") == 20
+    assert [*map(type, answers)].count(OverDayCap) == 30
+    assert await fixture.balances() == [(800, 0), (0, 100)]
+    giver = await stores.ledger.giver(fixture.user_ids[0])
+    assert (giver.day_gold, giver.month_gold) == (200, 200)
+    assert len(await stores.entries()) == 20
+    assert not in_room or await fixture.event_types() == ["gift"] * 20
+    await fixture.check()
+
+
+@in_room_or_not
+async def test_a_repeated_gift_is_answered_whatever_the_rules_say_now(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (0, 100), (0, 0), in_room=in_room)
+    rules = GivingRules(day_gold=20)
+    answer = await fixture.process.give(fixture.rose("r", rules=rules))
+    assert answer == {"status": "success", "gold": 0, "income": 90, "reminder": True}
+    for later in (rules, GivingRules(gift_gold=1, day_gold=1)):
+        assert await fixture.process.give(fixture.rose("r", rules=later)) == answer
+    with pytest.raises(ConfirmationNeeded):
+        await fixture.process.give(fixture.rose("s", rules=rules))
+    assert await fixture.balances() == [(0, 90), (0, 5)]
+    confirmed = await fixture.process.give(fixture.rose("s", rules=rules, confirmed=True))
+    assert confirmed == {"status": "success", "gold": 0, "income": 80}
+
+
+@in_room_or_not
+async def test_an_own_cap_that_is_lowered_during_a_gift_holds_for_it(
+    stores: StoresFixture, in_room: bool
+) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=in_room)
+    anna = fixture.user_ids[0]
+
+    def lower() -> Awaitable[Giver]:
+        now = datetime.now(UTC)
+        return stores.ledger.change_giver(anna, lambda giver: giver.with_own_caps(9, None, now))
+
+    fixture.process.gift_batches.before_write = [lower]
+    with pytest.raises(OverDayCap):
+        await fixture.process.give(fixture.rose("r"))
+    giver = await stores.ledger.giver(anna)
+    assert (giver.version, giver.day_gold, giver.own_day) == (1, 0, OwnCap(9))
+    await fixture.process.give(fixture.rose("s", num=0))
+    assert await fixture.balances() == [(100, 0), (0, 0)]
+
+
+async def test_own_caps_are_changed_on_what_gifts_have_stored_meanwhile(
+    stores: StoresFixture,
+) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False)
+    anna = fixture.user_ids[0]
+    seen: list[Giver] = []
+    raised_at = datetime(2026, 3, 2, tzinfo=UTC)
+
+    async def give() -> None:
+        await fixture.process.give(fixture.rose())
+
+    read = stores.ledger.giver
+
+    async def read_then_give(user_id: str) -> Giver:
+        giver = await read(user_id)
+        if not seen:
+            await give()
+        seen.append(giver)
+        return giver
+
+    stores.ledger.giver = read_then_give  # type: ignore[method-assign]
+    cap = OwnCap(5, 50, raised_at)
+    changed = await stores.ledger.change_giver(anna, lambda giver: giver._replace(own_month=cap))
+    assert [giver.day_gold for giver in seen] == [0, 10]
+    assert changed == await read(anna)
+    assert (changed.version, changed.day_gold, changed.own_month) == (2, 10, cap)
 
 
 # ---- gifts that queue up while their room is being changed

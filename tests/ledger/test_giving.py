@@ -1,0 +1,198 @@
+"""Rules of giving: caps, reminders and confirmations, own caps and the cool-off."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.clock import day_of
+from core.errors import QLiveError
+from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCap, OverMonthCap
+from ledger.gifts import GiftBatch
+from ledger.giving import NEW_GIVER, NO_RULES, RAISED_AFTER, Allowed, Giver, GivingRules, OwnCap
+from ledger.journal import Balance
+from tests.support.hypothesis_profiles import example_settings
+from tests.support.ledger_in_memory import TRANSFER
+
+NOON = datetime(2026, 3, 30, 4, tzinfo=UTC)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+CAPS = GivingRules(gift_gold=60, day_gold=100, month_gold=150)
+COOL_OFF = GivingRules(cool_off_gold=50, cool_off_within_minutes=10, cool_off_minutes=20)
+
+
+def give(
+    giver: Giver, rules: GivingRules, gold: int, now: datetime = NOON, *, confirmed: bool = True
+) -> Giver | type[QLiveError]:
+    """The giver after the gift, or the refusal's class."""
+    outcome = giver.give(rules, gold, now, confirmed=confirmed)
+    return outcome.giver if isinstance(outcome, Allowed) else type(outcome)
+
+
+def having_given(*golds: int, rules: GivingRules = CAPS, now: datetime = NOON) -> Giver:
+    giver = NEW_GIVER
+    for gold in golds:
+        after = give(giver, rules, gold, now)
+        assert isinstance(after, Giver)
+        giver = after
+    return giver
+
+
+# ---- caps of the house
+
+
+def test_a_gift_a_day_and_a_month_may_reach_their_caps_and_no_more() -> None:
+    giver = having_given(60, 40)
+    assert give(NEW_GIVER, CAPS, 61) is OverGiftCap
+    assert give(giver, CAPS, 1) is OverDayCap
+    giver = having_given(60, 40)
+    after = give(giver, CAPS, 50, NOON + DAY)
+    assert isinstance(after, Giver)
+    assert (after.day, after.day_gold, after.month_gold) == ("2026-03-31", 50, 150)
+    assert give(after, CAPS, 1, NOON + DAY) is OverMonthCap
+    assert isinstance(give(after, CAPS, 60, NOON + 2 * DAY), Giver), "April"
+
+
+def test_without_rules_everything_may_be_given_and_is_counted() -> None:
+    giver = having_given(10**9, 10**9, rules=NO_RULES)
+    assert (giver.day_gold, giver.month_gold) == (2 * 10**9, 2 * 10**9)
+
+
+def test_the_day_is_that_of_china_and_a_slow_clock_does_not_begin_it_again() -> None:
+    midnight = datetime(2026, 3, 30, 16, tzinfo=UTC)
+    giver = having_given(60, 40, now=midnight)
+    assert giver.day == "2026-03-31"
+    assert give(giver, CAPS, 1, midnight - MINUTE) is OverDayCap
+    assert isinstance(give(having_given(60, now=midnight - MINUTE), CAPS, 60, midnight), Giver)
+
+
+# ---- reminders and confirmations
+
+
+def test_the_gift_that_reaches_half_of_a_cap_reminds_and_the_next_needs_confirmation() -> None:
+    def remind(giver: Giver, gold: int) -> bool:
+        outcome = giver.give(CAPS, gold, NOON, confirmed=False)
+        return isinstance(outcome, Allowed) and outcome.reminder
+
+    assert not remind(NEW_GIVER, 49)
+    assert remind(NEW_GIVER, 50)
+    giver = having_given(50)
+    assert give(giver, CAPS, 1, confirmed=False) is ConfirmationNeeded
+    assert give(giver, CAPS, 51, confirmed=False) is OverDayCap, "nothing to confirm"
+    month = give(giver, CAPS, 25)
+    assert isinstance(month, Giver)
+    assert give(month, CAPS, 1, NOON + DAY, confirmed=False) is ConfirmationNeeded
+
+
+# ---- own caps
+
+
+def test_an_own_cap_is_lowered_at_once_and_raised_after_a_day() -> None:
+    cap = OwnCap().changed(50, NOON)
+    assert cap == OwnCap(50)
+    for gold in (80, 0):
+        raised = cap.changed(gold, NOON)
+        assert raised == OwnCap(50, gold, NOON + RAISED_AFTER)
+        assert raised.at(NOON + DAY - MINUTE) == raised
+        assert raised.at(NOON + DAY) == OwnCap(gold)
+        assert raised.changed(gold, NOON + MINUTE) == raised, "asking again does not delay it"
+        assert raised.changed(70, NOON + MINUTE).next_at == NOON + MINUTE + RAISED_AFTER
+        for lower in (40, 50):
+            assert raised.changed(lower, NOON + MINUTE) == OwnCap(lower)
+
+
+def test_the_lower_of_both_caps_holds() -> None:
+    own = having_given(10).with_own_caps(30, None, NOON)
+    assert give(own, CAPS, 21) is OverDayCap
+    assert give(own, NO_RULES, 21) is OverDayCap
+    assert isinstance(give(own, CAPS, 20), Giver)
+    assert give(own.with_own_caps(200, 12, NOON + DAY), CAPS, 3, NOON + DAY) is OverMonthCap
+    assert give(having_given(40).with_own_caps(30, None, NOON), CAPS, 0) is OverDayCap
+
+
+# ---- cool-off
+
+
+def test_the_gift_that_reaches_the_sum_of_the_cool_off_passes_and_the_next_wait() -> None:
+    giver = having_given(20, rules=COOL_OFF)
+    after = give(giver, COOL_OFF, 30, NOON + 9 * MINUTE)
+    assert isinstance(after, Giver)
+    assert after.cooling_until(COOL_OFF, NOON + 9 * MINUTE) == NOON + 29 * MINUTE
+    assert give(after, COOL_OFF, 1, NOON + 28 * MINUTE) is CoolingOff
+    assert isinstance(give(after, NO_RULES, 1, NOON + 10 * MINUTE), Giver), "switched off"
+    again = give(after, COOL_OFF, 20, NOON + 29 * MINUTE)
+    assert isinstance(again, Giver)
+    assert again.cooling_until(COOL_OFF, NOON + 29 * MINUTE) is None
+
+
+def test_gifts_further_apart_than_the_window_do_not_add_up() -> None:
+    giver = having_given(40, rules=COOL_OFF)
+    after = give(giver, COOL_OFF, 40, NOON + 10 * MINUTE)
+    assert isinstance(after, Giver)
+    assert after.cooling_until(COOL_OFF, NOON + 10 * MINUTE) is None
+
+
+# ---- batches
+
+
+def test_a_batch_decides_each_gift_after_the_ones_before_and_refusals_change_nothing() -> None:
+    batch = GiftBatch(NOON, {"anna": Balance(100, 100), "bert": Balance(0, 0)})
+    transfer = replace(TRANSFER, gold=20, num=1, rules=GivingRules(day_gold=50))
+    answers = [
+        batch.give(replace(transfer, request_id=request_id, confirmed=request_id == "d"), None)
+        for request_id in "abcd"
+    ]
+    assert answers[0] == {"status": "success", "gold": 80, "income": 100}
+    assert answers[1] == {"status": "success", "gold": 60, "income": 100, "reminder": True}
+    assert list(map(type, answers[2:])) == [OverDayCap] * 2
+    assert batch.balances["anna"] == Balance(60, 100)
+    change, receiver = batch.balance_changes
+    assert change.giver
+    assert (change.giver.version, change.giver.day_gold, receiver.giver) == (1, 40, None)
+
+
+# ---- any sequence
+
+GOLD = st.integers(0, 120)
+GIFTS = st.tuples(st.just("give"), GOLD)
+OWN = st.tuples(st.sampled_from(["day", "month"]), GOLD)
+HOUSE = st.tuples(st.sampled_from(["house day", "house month"]), GOLD)
+PAUSES = st.integers(-60, 60 * 24 * 3)
+
+
+@example_settings(300)
+@given(st.lists(st.tuples(st.one_of(GIFTS, GIFTS, OWN, HOUSE), PAUSES), max_size=40))
+def test_no_gift_goes_over_a_cap_and_one_that_reaches_it_passes(
+    steps: list[tuple[tuple[str, int], int]],
+) -> None:
+    """Sums are counted again here, from all gifts of the day and the month."""
+    giver, now, rules = NEW_GIVER, NOON, GivingRules(day_gold=100, month_gold=200)
+    latest = day_of(now)
+    days: Counter[str] = Counter()
+    for (what, gold), minutes in steps:
+        now += minutes * MINUTE
+        if what in ("day", "month"):
+            giver = giver.with_own_caps(*((gold, None) if what == "day" else (None, gold)), now)
+            continue
+        if what.startswith("house"):
+            rules = GivingRules(**{"day_gold": 100, "month_gold": 200, f"{what[6:]}_gold": gold})
+            continue
+        day = str(max(latest, day_of(now)))
+        current = giver.at(now)
+        own = current.own_day.gold, current.own_month.gold
+        month_sum = sum(n for other, n in days.items() if other[:7] == day[:7])
+        fits = all(
+            total + gold <= cap
+            for total, *caps in (
+                (days[day], rules.day_gold, own[0]),
+                (month_sum, rules.month_gold, own[1]),
+            )
+            for cap in caps
+            if cap
+        )
+        after = give(giver, rules, gold, now)
+        assert isinstance(after, Giver) == fits
+        if isinstance(after, Giver):
+            giver, latest = after, max(latest, day_of(now))
+            days[day] += gold
