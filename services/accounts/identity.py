@@ -30,14 +30,16 @@ class IdentityService:
         return AgeUnverified() if is_refused else None
 
     async def verify(self, user: User, name: str, id_number: str) -> None:
-        """Verify that the user is an adult who has this name and number; safe to repeat.
+        """Verify that the user is an adult who has this name and number.
+
+        Does nothing if that is known already, or is not required.
 
         Raises VerificationOff, InvalidParameter, AgeUnverified, ServiceUnavailable.
         """
+        if self.refusal(user) is None:
+            return
         if self._settings.provider != "faceid":
             raise VerificationOff
-        if user.age_verified_at:
-            return
         now = datetime.now(UTC)
         birthday = birthday_of(id_number.upper())
         if birthday is None:

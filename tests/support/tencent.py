@@ -215,6 +215,7 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
             "sandbox": True,
         },
         "live": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
+        "identity": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
     }
     dev = DevSecrets(merchant["platform"]["private_key_pem"])
     return Simulator(Settings.model_validate(settings), dev, "http://127.0.0.1:9", clock)

@@ -2,6 +2,7 @@ import pytest
 
 from config.sections import (
     AppSettings,
+    IdentitySettings,
     ImSettings,
     LiveSettings,
     PaySettings,
@@ -30,6 +31,7 @@ def make_clients(io_loop):
             UploadsSettings(api_base=url),
             PaySettings(api_base=url, offer_id="1", app_key="key", **pay),
             WithdrawSettings(),
+            IdentitySettings(api_base=url),
             "http://n",
             on_xpay_rejection=lambda *_: None,
         )

@@ -150,8 +150,14 @@ async def test_temporary_and_unreadable_answers_raise_service_unavailable(script
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"_secret_id": "OTHER"}, "AuthFailure.SecretIdNotFound"),
-        ({"_secret_key": "OTHER"}, "AuthFailure.SignatureFailure"),
+        (
+            {"_settings": LiveSettings(secret_id="OTHER", secret_key="SECRETTEST")},
+            "AuthFailure.SecretIdNotFound",
+        ),
+        (
+            {"_settings": LiveSettings(secret_id="AKIDTEST", secret_key="OTHER")},
+            "AuthFailure.SignatureFailure",
+        ),
         ({"_now": lambda: 1_700_003_600}, "AuthFailure.SignatureExpire"),
     ],
     ids=["secret id", "secret key", "clock"],
