@@ -117,6 +117,8 @@ export interface components {
             status: "success";
             gold: number;
             income: number;
+            /** @description Only if the gift has reached the share of a cap from which gifts need `confirm`. */
+            reminder?: boolean;
         };
         GiftListAliasRequest: {
             page?: number | string;
@@ -132,6 +134,26 @@ export interface components {
             name: string;
             image: string;
             effect: string;
+        };
+        /** @description A cap of a day or a month; 0: none. `next` replaces `own` at `next_at`. */
+        GivingCap: {
+            given: number;
+            own: number;
+            next: number | null;
+            next_at: string | null;
+            house: number;
+        };
+        /** @description `gift_gold`: most that one gift may cost, 0: no cap. `cooling_until`: no gifts until then. */
+        GivingLimits: {
+            gift_gold: number;
+            day: components["schemas"]["GivingCap"];
+            month: components["schemas"]["GivingCap"];
+            cooling_until: string | null;
+        };
+        /** @description Own caps of what one gives in a day and a month in China; 0: none, left out: as it is. */
+        GivingLimitsRequest: {
+            day_gold?: (number | string) | null;
+            month_gold?: (number | string) | null;
         };
         /** @description The room has another chat group, since Tencent IM no longer has the one before: join it. */
         GroupChange: {
@@ -367,6 +389,7 @@ export interface components {
             gift_id: number | string;
             num?: number | string;
             request_id?: string;
+            confirm?: boolean;
         };
         /**
          * @description Users who agreed (`show_in_ranking`), highest first, at most 50 in each list.
@@ -564,6 +587,11 @@ export interface components {
             user_type: number;
         };
         UsersInRoom: components["schemas"]["UserInRoom"][];
+        /** @description Real name, and number of the ID card; neither is stored. */
+        VerifyAgeRequest: {
+            name: string;
+            id_number: string;
+        };
         /** @description `income` is what is held, at most what was requested. */
         Withdraw: {
             withdrawal_id: string;
@@ -659,6 +687,9 @@ export type GiftGiven = components['schemas']['GiftGiven'];
 export type GiftListAliasRequest = components['schemas']['GiftListAliasRequest'];
 export type GiftPage = components['schemas']['GiftPage'];
 export type GiftShown = components['schemas']['GiftShown'];
+export type GivingCap = components['schemas']['GivingCap'];
+export type GivingLimits = components['schemas']['GivingLimits'];
+export type GivingLimitsRequest = components['schemas']['GivingLimitsRequest'];
 export type GroupChange = components['schemas']['GroupChange'];
 export type InviteMicroRequest = components['schemas']['InviteMicroRequest'];
 export type LeaveMicroRequest = components['schemas']['LeaveMicroRequest'];
@@ -714,6 +745,7 @@ export type UserInfo = components['schemas']['UserInfo'];
 export type UserInfoWithRate = components['schemas']['UserInfoWithRate'];
 export type UserState = components['schemas']['UserState'];
 export type UsersInRoom = components['schemas']['UsersInRoom'];
+export type VerifyAgeRequest = components['schemas']['VerifyAgeRequest'];
 export type Withdraw = components['schemas']['Withdraw'];
 export type Withdrawal = components['schemas']['Withdrawal'];
 export type WithdrawalState = components['schemas']['WithdrawalState'];
@@ -750,6 +782,12 @@ export interface Calls {
   updateUserinfo(params?: UpdateUserinfoRequest): Promise<UserInfo>;
   /** Permit the upload of a picture. */
   uploadTicket(params: UploadTicketRequest): Promise<UploadTicket>;
+  /** Verify by name and ID number that one is an adult, which recharge and gifts may require. */
+  verifyAge(params: VerifyAgeRequest): Promise<Ok>;
+  /** Read what one has given today and this month in China, and the caps of it. */
+  getGivingLimits(): Promise<GivingLimits>;
+  /** Change one's own caps: lowered at once, raised after 24 hours. */
+  givingLimits(params?: GivingLimitsRequest): Promise<GivingLimits>;
   /** Own profile including credentials, or another user's public profile. */
   getUserinfo(params?: GetUserinfoRequest): Promise<UserInfoWithRate>;
   /** The user's current room and role in it. */

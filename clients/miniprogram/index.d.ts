@@ -185,9 +185,17 @@ export interface PendingGift {
   user_id: string;
   gift_id: Id;
   num: number;
+  confirm?: true;
+}
+export interface GiftParams {
+  user_id: string;
+  gift_id: Id;
+  num?: number;
+  /** Of a user who was asked after a refusal with the code confirmation_needed. */
+  confirm?: boolean;
 }
 export interface Gifts {
-  push(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
+  push(params: GiftParams): Promise<GiftGiven>;
   pending(): PendingGift[];
   /** Retries immediately; call it after a login and whenever the network is back. */
   resume(): Promise<Array<{ gift: PendingGift; answer?: GiftGiven; error?: Error }>>;
@@ -261,7 +269,7 @@ export interface Client extends Omit<Calls, "pushGift"> {
   chat(liteChat: LiteChat): Chat;
 
   /** Sent with a request_id of its own until there is an answer. */
-  pushGift(params: { user_id: string; gift_id: Id; num?: number }): Promise<GiftGiven>;
+  pushGift(params: GiftParams): Promise<GiftGiven>;
   /** WeChat's page for a withdrawal that awaits its user, then the withdrawals as they are now. */
   confirmWithdrawal(
     withdrawal: Pick<Withdrawal, "mch_id" | "app_id" | "package_info">,

@@ -115,7 +115,7 @@ class GiftGivenResponse(Response):
     status: Literal["success"]
     gold: int
     income: int
-    reminder: Annotated[Literal[True] | None, Field(exclude_if=lambda value: value is None)] = None
+    reminder: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     """Only if the gift has reached the share of a cap from which gifts need `confirm`."""
 
 

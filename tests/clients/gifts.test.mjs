@@ -42,6 +42,22 @@ test("every gift has its own request id and is stored until its response", async
   assert.deepEqual(sent, { user_id: "20000000", gift_id: "1", num: "3", request_id: second });
 });
 
+test("a gift that needs confirmation is not retried, and is sent with confirm once the user agrees", async () => {
+  const needed = { status: 409, json: { code: "confirmation_needed", detail: "Much." } };
+  const device = newDevice([needed, UNAVAILABLE, GIVEN]);
+  const sending = await giveRose(device);
+  assert.equal(sending.error.code, "confirmation_needed");
+  assert.deepEqual(device.client.gifts.pending(), []);
+  const confirmed = settle(device.client.pushGift({ ...ROSE, confirm: true }));
+  await flushPromises();
+  assert.equal(device.client.gifts.pending()[0].confirm, true);
+  device.clock.advance(2000);
+  await flushPromises();
+  assert.deepEqual(confirmed.answer, GIVEN.json);
+  const sent = device.requests.map(({ url }) => new URL(url).searchParams.get("confirm"));
+  assert.deepEqual(sent, [null, "true", "true"]);
+});
+
 test("503, network errors and server errors are retried with the same request id", async () => {
   const serverError = { status: 500, json: { code: "internal", detail: "!" } };
   const proxyError = { status: 502, json: "<html>" };

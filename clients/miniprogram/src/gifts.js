@@ -19,11 +19,17 @@ export class Gifts {
     this._forgotten = new Set();
   }
 
-  /** Sends a gift; throws Refused if the server refuses it, Unanswered after the retry time. */
-  async push({ user_id, gift_id, num }) {
+  /**
+   * Sends a gift; throws Refused if the server refuses it, Unanswered after the retry time.
+   *
+   * After a refusal with the code confirmation_needed, ask the user, and push it again with
+   * `confirm: true`.
+   */
+  async push({ user_id, gift_id, num, confirm }) {
     const owner = this._session.userId;
     if (!owner) throw new Refused({ status: 401, code: "token", detail: "Please log in." });
     const params = { user_id, gift_id, num: num === undefined ? 1 : num };
+    if (confirm) params.confirm = true;
     const request_id = newId(this._platform);
     const gift = Object.assign({ request_id, owner, at: this._platform.now() }, params);
     this._store(this._load().concat([gift]));
@@ -72,11 +78,12 @@ export class Gifts {
   }
 
   async _sendWithRetries(gift) {
-    const { request_id, user_id, gift_id, num, owner } = gift;
+    const { request_id, user_id, gift_id, num, confirm, owner } = gift;
+    const params = Object.assign({ user_id, gift_id, num, request_id }, confirm && { confirm });
     const deadline = this._platform.now() + this._retryMs;
     for (let failures = 0; ; failures++) {
       try {
-        const answer = await this._call({ user_id, gift_id, num, request_id });
+        const answer = await this._call(params);
         this._remove(request_id);
         return answer;
       } catch (error) {
