@@ -58,6 +58,7 @@ class RechargeFixture:
             {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
             NamedLocks().hold,
             PaySettings(provider=provider, content_key="content"),
+            lambda _user: None,
         )
 
 
