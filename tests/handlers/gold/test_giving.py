@@ -31,8 +31,11 @@ async def test_without_caps_nothing_is_refused_and_what_was_given_is_shown(
     [
         {
             "giving": {
-                "gift_gold": 1000, "day_gold": 20, "month_gold": 1500,
-                "cool_off_gold": 18, "cool_off_minutes": 30,
+                "gift_gold": 1000,
+                "day_gold": 20,
+                "month_gold": 1500,
+                "cool_off_gold": 18,
+                "cool_off_minutes": 30,
             }
         }
     ],
