@@ -222,6 +222,7 @@ class IdentitySettings(SettingsSection):
 class WithdrawSettings(SettingsSection):
     enabled: Switch = ""
     maturity_days: Annotated[float, Field(ge=0, le=366)] = 7
+    ios_maturity_days: Annotated[float, Field(ge=0, le=366)] = 45
     min_fen: Annotated[Fen, Field(ge=MIN_TRANSFER_FEN)] = 100
     max_fen: Annotated[Fen, Field(ge=MIN_TRANSFER_FEN)] = 20_000
     user_day_fen: Fen = 200_000

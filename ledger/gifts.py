@@ -5,7 +5,7 @@ Gold is spent before income; the receiver earns a share.
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -159,6 +159,8 @@ class GiftBatch:
     balances: dict[str, Balance]
     written: dict[str, StoredEntry] = field(default_factory=dict)
     givers: dict[str, Giver] = field(default_factory=dict)
+    ios_payers: Collection[str] = ()
+    """Senders whose last recharge was on iOS."""
     entries: list[tuple[JournalEntry, EventReference | None]] = field(default_factory=list)
     """Entries to write, in this order, each with its room event."""
     _initial: Mapping[str, Balance] = field(init=False)
@@ -201,14 +203,9 @@ class GiftBatch:
         if outcome.reminder:
             answer["reminder"] = True
         lines = gift_postings(sender, receiver, paid, transfer.receiver_income)
+        content, rate, ios = transfer.content, str(transfer.rate), sender in self.ios_payers
         entry = JournalEntry(
-            transfer.key,
-            "gift",
-            sender,
-            lines,
-            transfer.content,
-            answer,
-            rate=str(transfer.rate),
+            transfer.key, "gift", sender, lines, content, answer, rate=rate, ios=ios
         )
         self.entries.append((entry, event))
         self.written[transfer.key] = StoredEntry(transfer.content, answer)

@@ -55,6 +55,8 @@ class JournalEntry:
     note: str = ""
     rate: str = ""
     """The receiver's share of the gold of a gift; "" for other entries."""
+    ios: bool = False
+    """Whether the giver of a gift, or of a reversed one, has last paid on iOS."""
 
     def __post_init__(self) -> None:
         sums: Counter[str] = Counter()

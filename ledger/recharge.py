@@ -79,6 +79,9 @@ class Payment:
     product: str | None = None
     currency: str = "CNY"
     sandbox: bool = False
+    quantity: int = 1
+    paid_fen: int | None = None
+    """What the buyer was charged: less than `fen` if WeChat gave a discount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Refund:
     """The provider's refund id, the same in repeated notifications."""
     fen: int
     sandbox: bool = False
+    openid: str | None = None
     own: str = ""
     """Our number, if we asked for the refund; the provider may report others of its console."""
 
@@ -130,7 +134,7 @@ def check_payment(order: Order, payment: Payment) -> None:
         RefusalReason.SANDBOX: payment.sandbox == order.sandbox,
         RefusalReason.PRODUCT: payment.product in (None, order.product),
         RefusalReason.CURRENCY: payment.currency == "CNY",
-        RefusalReason.AMOUNT: payment.fen == order.fen,
+        RefusalReason.AMOUNT: (payment.quantity, payment.fen) == (1, order.fen),
     }
     for reason, matched in matches.items():
         if not matched:
@@ -157,10 +161,12 @@ def recharge_entry(order: Order, payment: Payment) -> JournalEntry:
 def check_refund(order: Order, refund: Refund, refunded: int) -> None:
     """Compare a refund with its order, after `refunded` fen of earlier refunds.
 
-    Raises PaymentRefused with the reason provider or amount.
+    Raises PaymentRefused with the reason provider, payer or amount.
     """
     if refund.provider != order.provider:
         raise PaymentRefused(RefusalReason.PROVIDER)
+    if refund.openid not in (None, order.openid):
+        raise PaymentRefused(RefusalReason.PAYER)
     if not 0 < refund.fen <= order.fen - refunded:
         raise PaymentRefused(RefusalReason.AMOUNT)
 

@@ -194,4 +194,6 @@ def gift_reversal(
         lines.append(line._replace(amount=line.amount - limit))
     posted = tuple(line for line in lines if line.amount)
     content = {"reverses": gift.key}
-    return JournalEntry(reversal_key(gift.key), "reversal", by, posted, content, content, reason)
+    return JournalEntry(
+        reversal_key(gift.key), "reversal", by, posted, content, content, reason, ios=gift.ios
+    )

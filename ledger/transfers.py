@@ -57,6 +57,7 @@ class Transfer:
     package: str = ""
     """package_info for wx.requestMerchantTransfer; only the answer to the first request has it."""
     fail_reason: str = ""
+    app_id: str | None = None
 
 
 REAL_NAME_FEN = 200_000
@@ -68,7 +69,8 @@ MIN_NAMED_FEN = 30
 class MismatchReason(StrEnum):
     """Why a statement about a transfer is refused: a stored word, and a label on /metrics."""
 
-    BILL = "bill"  # there is no such withdrawal
+    BILL = "bill"  # there is no such withdrawal, or WeChat Pay has named another number of it
+    APP = "app"
     AMOUNT = "amount"
     PAYEE = "payee"
     STATE = "state"  # not submitted yet, or final in another way

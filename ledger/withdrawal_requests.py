@@ -54,6 +54,14 @@ class Payee:
     openid: str
 
 
+class Maturity(NamedTuple):
+    """Times since which income has not matured."""
+
+    since: datetime
+    ios_since: datetime
+    """Of gifts by users who last paid on iOS."""
+
+
 def matured_income(income: int, recent: int, owed: int) -> int:
     """Income that can be withdrawn: without credits of `recent` gifts, and without the debt.
 

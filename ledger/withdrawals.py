@@ -156,6 +156,12 @@ class Withdrawal:
         return self.package_info if is_awaited else ""
 
     @property
+    def shown_state(self) -> WithdrawalState:
+        """The state for the user, who cannot confirm without the package."""
+        waits = self.state == WithdrawalState.AWAITING_USER
+        return WithdrawalState.SUBMITTED if waits and not self.package else self.state
+
+    @property
     def sent_body(self) -> TransferBody:
         """Body that a repetition sends."""
         return TransferBody(self.body, self.serial)
@@ -258,6 +264,9 @@ class Withdrawal:
         state = self._state_in(transfer)
         contradicts = self.state.is_final and state.is_final and state != self.state
         matches = {
+            MismatchReason.BILL: transfer.wechat_number == self.wechat_number
+            or not (transfer.wechat_number and self.wechat_number),
+            MismatchReason.APP: transfer.app_id in (None, self.app_id),
             MismatchReason.AMOUNT: transfer.fen in (None, self.fen),
             MismatchReason.PAYEE: transfer.openid in (None, self.openid),
             MismatchReason.STATE: not (self.state.is_unsubmitted or contradicts),

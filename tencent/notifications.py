@@ -126,6 +126,7 @@ def transfer_of(content: Mapping[str, Any]) -> Transfer:
         text(content, "openid") if has_user else None,
         package,
         _optional(content, "fail_reason")[:FAIL_REASON_LENGTH],  # else the end would be unreadable
+        _optional(content, "appid") or None,
     )
 
 

@@ -99,6 +99,7 @@ class XpayClient:
             str(info.get("wxpay_order_id") or ""),
             info["order_fee"],
             sandbox=info.get("env_type") == 2,
+            paid_fen=_whole(info.get("paid_fee")),
         )
 
     async def close(self, order: Order) -> None:
@@ -216,10 +217,12 @@ def _payment(content: Mapping[str, Any]) -> Payment:
         PROVIDER,
         text(content, "OutTradeNo"),
         str(transaction or ""),
-        number(goods, "OrigPrice") * number(goods, "Quantity"),
+        number(goods, "OrigPrice"),
         openid=text(content, "OpenId"),
         product=text(goods, "ProductId"),
         sandbox=number(content, "Env") == 1,
+        quantity=number(goods, "Quantity"),
+        paid_fen=_whole(goods.get("ActualPrice")),
     )
 
 
@@ -228,7 +231,12 @@ def _refund(content: Mapping[str, Any]) -> Refund | None:
         return None  # a failed refund returned no money
     order, refund = text(content, "MchOrderId"), text(content, "WxRefundId")
     own = str(content.get("MchRefundId") or "")  # a refund by Apple may have none
-    return Refund(PROVIDER, order, refund, number(content, "RefundFee"), own=own)
+    openid = str(content["OpenId"]) if content.get("OpenId") else None
+    return Refund(PROVIDER, order, refund, number(content, "RefundFee"), openid=openid, own=own)
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < 2**53 else None
 
 
 def pay_sig(app_key: str, target: str, text: str) -> str:

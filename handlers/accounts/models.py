@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from handlers.accounts.names import Name
 from handlers.models import (
     CLEARED_BY_NULL,
     Gender,
@@ -22,6 +21,7 @@ from handlers.models import (
     UserId,
     Whole,
 )
+from handlers.names import Name
 from ledger.journal import Unit
 from services.accounts.pictures import MAX_BYTES, PictureKind, PictureType
 

@@ -9,10 +9,10 @@ from handlers.accounts.models import (
     LoginResponse,
     NewUserResponse,
 )
-from handlers.accounts.names import clean_name
 from handlers.accounts.profiles import current_room, sig_seconds
 from handlers.base import Handler, endpoint
 from handlers.models import OkResponse
+from handlers.names import clean_name
 from handlers.request_data import bearer_token
 from services.errors import AccountBanned, NotAuthenticated
 from tencent.errors import (

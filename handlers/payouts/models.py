@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from handlers.models import CursorRequest, Number, Request, RequestId, Response, Time
+from handlers.names import clean_name
 from ledger.withdrawals import WithdrawalState
+
+
+def _check_real_name(text: str) -> str:
+    if text and not clean_name(text):
+        raise ValueError("this shows nothing")
+    return text
 
 
 class NewWithdrawalRequest(Request):
@@ -23,6 +30,7 @@ class NewWithdrawalRequest(Request):
     real_name: Annotated[
         str,
         StringConstraints(max_length=50, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$"),
+        AfterValidator(_check_real_name),
     ] = ""
 
 
@@ -67,7 +75,8 @@ class WithdrawalResponse(Response):
     """
 
     withdrawal_id: Annotated[str, Field(validation_alias="id")]
-    state: WithdrawalState
+    state: Annotated[WithdrawalState, Field(validation_alias="shown_state")]
+    """`awaiting_user` only together with `package_info`, else `submitted`."""
     income: int
     fen: int
     paid_fen: int

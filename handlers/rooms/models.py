@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, GetPydanticSchema, RootModel, StringConstraints
 
-from handlers.accounts.names import Name
 from handlers.models import (
     CLEARED_BY_NULL,
     BanMinutes,
@@ -22,6 +21,7 @@ from handlers.models import (
     Whole,
     pydantic_type,
 )
+from handlers.names import Name
 from rooms.events import NumberedEvent
 from rooms.state import Snapshot
 

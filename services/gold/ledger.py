@@ -112,8 +112,9 @@ class LedgerService:
         """
         entry = await self._reversible(key)
         content = {"reverses": key}
+        lines = negate(entry.lines)
         reversal = JournalEntry(
-            reversal_key(key), "reversal", by, negate(entry.lines), content, content, reason
+            reversal_key(key), "reversal", by, lines, content, content, reason, ios=entry.ios
         )
 
         async def write(tx: Any) -> JsonObject:

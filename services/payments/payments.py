@@ -90,4 +90,5 @@ class PaymentService:
         answer = (await self._ledger.move(tx, entry.lines))[order.user_id]._asdict()
         await self._ledger.write(tx, replace(entry, answer=answer), None)
         await self._orders.pay(tx, order.number, payment)
+        await self._ledger.note_payer(order.user_id, ios=order.is_refunded_by_apple, session=tx)
         return answer

@@ -11,6 +11,7 @@ from core.clock import day_interval, day_of
 from ledger.errors import EntryExists, WithdrawalsStopped
 from ledger.journal import JournalEntry
 from ledger.withdrawal_requests import (
+    Maturity,
     Payee,
     WithdrawalLimits,
     accept_request,
@@ -51,19 +52,15 @@ class WithdrawableIncome:
         self._ledger = ledger
         self._configs = configs
         self._lock_users = lock_users
-        self._maturity = timedelta(days=settings.maturity_days)
         self._limits = WithdrawalLimits(
             **settings.model_dump(include={*WithdrawalLimits.__slots__})
         )
-        self._recent_income = RecentIncomeCache(payees, self._maturity)
+        self._recent_income = RecentIncome(payees, settings)
 
     async def shown(self, user_id: str) -> int:
-        """Income that the user could withdraw, before all limits; 0 while stopped.
-
-        For a list that is polled: the recent income may be a moment old.
-        """
+        """Income that the user could withdraw, before all limits; 0 while stopped."""
         funds = await self._payees.funds(user_id)
-        recent = await self._recent_income.of(user_id, funds.income)
+        recent = await self._recent_income.of(user_id)
         matured = matured_income(funds.income, recent, funds.owed_income)
         return 0 if funds.is_stopped else matured
 
@@ -80,15 +77,13 @@ class WithdrawableIncome:
         )
         entry = request_entry(withdrawal, income)
         has_name = bool(real_name or await self._payees.real_name(user_id))
-        since = now - self._maturity
-        read_from = max(since, now - READ_IN_TRANSACTION)
-        earlier = await self._payees.recent_income(user_id, since, read_until=read_from)
+        await self._recent_income.of(user_id)  # before the transaction, which adds the last minute
 
         async def write(tx: Any) -> Withdrawal:
             if await self._ledger.find(entry.key, tx):
                 raise EntryExists(entry.key)
-            late = await self._payees.recent_income(user_id, since, read_from=read_from, session=tx)
-            accepted = await self._accept(tx, withdrawal, earlier + late, has_real_name=has_name)
+            recent = await self._recent_income.of(user_id, tx)
+            accepted = await self._accept(tx, withdrawal, recent, has_real_name=has_name)
             if real_name:
                 await self._payees.store_real_name(user_id, real_name, tx)
             await self._write(tx, accepted, entry)
@@ -124,13 +119,14 @@ class WithdrawableIncome:
 
 
 class _Sum(NamedTuple):
-    at: float
-    income: int
+    summed_at: float
+    maturity: Maturity
+    until: datetime
     recent: int
 
 
-class RecentIncomeCache:
-    """Income that has not matured, for display: summed at most every few seconds.
+class RecentIncome:
+    """Income that has not matured; all but the last minute of it is kept for seconds.
 
     In memory, of this process; a full cache is cleared.
     """
@@ -138,22 +134,30 @@ class RecentIncomeCache:
     def __init__(
         self,
         payees: PayeeStore,
-        maturity: timedelta,
+        settings: WithdrawSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._payees = payees
-        self._maturity = maturity
+        self._days = settings.maturity_days, settings.ios_maturity_days
         self._clock = clock
         self._sums: dict[str, _Sum] = {}
 
-    async def of(self, user_id: str, income: int) -> int:
-        """Recent income of a user with `income`; what came since it was summed is recent, too."""
-        now, cached = self._clock(), self._sums.get(user_id)
-        if cached and now - cached.at < CACHED_SECONDS:
-            return cached.recent + max(0, income - cached.income)
-        since = datetime.now(UTC) - self._maturity
-        recent = await self._payees.recent_income(user_id, since)
+    async def of(self, user_id: str, session: Any = None) -> int:
+        """With the gifts that are committed, or those that the transaction `session` reads."""
+        kept = self._sums.get(user_id)
+        if kept is None or self._clock() - kept.summed_at >= CACHED_SECONDS:
+            kept = await self._sum(user_id)
+        late = await self._payees.recent_income(
+            user_id, kept.maturity, read_from=kept.until, session=session
+        )
+        return kept.recent + late
+
+    async def _sum(self, user_id: str) -> _Sum:
+        summed_at, now = self._clock(), datetime.now(UTC)
+        maturity = Maturity(*(now - timedelta(days=days) for days in self._days))
+        until = max(maturity.since, now - READ_IN_TRANSACTION)
+        recent = await self._payees.recent_income(user_id, maturity, read_until=until)
         if len(self._sums) >= MAX_CACHED:
             self._sums.clear()
-        self._sums[user_id] = _Sum(now, income, recent)
-        return recent
+        self._sums[user_id] = kept = _Sum(summed_at, maturity, until, recent)
+        return kept

@@ -25,6 +25,8 @@ from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequir
 
 LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
 """Keys with a list of values, each a document of its own."""
+NESTED = ("next", "fields")
+"""A change that waits is {"next": {"fields": …, "at": …}}."""
 _IMAGES = "https://images.daqinjia.cn/qlive/"
 _COUPLE = "7a4d1e70-ba76-11e9-8d1e-8c89a53fe892.png"
 
@@ -206,8 +208,6 @@ class ConfigStore(CatalogueStore):
 
 def _with_values(fields: Document, convert: Callable[[Any], Any]) -> Document:
     """The fields with converted values, also that of a change that waits."""
-    converted = {name: convert(fields[name]) for name in fields if name == "value"}
-    if following := fields.get("next"):
-        inner = _with_values(following["fields"], convert)
-        converted["next"] = {**following, "fields": inner}
-    return fields | converted
+    inner = {name: _with_values(fields[name], convert) for name in NESTED if name in fields}
+    values = {"value": convert(fields["value"])} if "value" in fields else {}
+    return {**fields, **inner, **values}

@@ -49,7 +49,9 @@ MONEY_OUT: Sequence[Document] = (
 )
 """Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
 LINEARIZABLE = ReadConcern("linearizable")
-USER_FIELDS = {"gold": 1, "income": 1, "given": 1, "nickname": 1, "face_url": 1, "gender": 1}
+USER_FIELDS = dict.fromkeys(
+    ("gold", "income", "given", "ios_paid", "nickname", "face_url", "gender"), 1
+)
 
 
 class BatchContext(NamedTuple):
@@ -72,6 +74,9 @@ class LedgerStore:
     async def make_indexes(self) -> None:
         newest = [("at", -1), ("_id", -1)]
         await self._ledger.create_index([("lines.account", 1), *newest])
+        await self._ledger.create_index(
+            [("lines.account", 1), ("at", -1)], partialFilterExpression={"ios": True}
+        )
         await self._ledger.create_index([("by", 1), ("kind", 1), ("at", -1)])
         await self._ledger.create_index(newest)
         await self._ledger.create_index(
@@ -194,6 +199,11 @@ class LedgerStore:
         except DuplicateKeyError:
             raise EntryExists(entry.key) from None
 
+    async def note_payer(self, user_id: str, *, ios: bool, session: Session | None = None) -> None:
+        """Note whether the last recharge of a user was on iOS."""
+        where, change = {"_id": user_id}, {"$set": {"ios_paid": ios}}
+        await self._users.update_one(where, change, session=session)
+
     async def subtract_from_rankings(self, session: Session, key: str) -> None:
         """Subtract a gift from the rankings; does nothing for an entry of another kind."""
         row = await self._ledger.find_one({"_id": key}, session=session)
@@ -216,7 +226,8 @@ class LedgerStore:
         givers = {row["_id"]: _giver_from(row["given"]) for row in rows if "given" in row}
         at = datetime.now(UTC)
         written = await self._written([gift.key for gift in transfers if gift.request_id])
-        return BatchContext(GiftBatch(at, balances, written, givers), faces)
+        ios_payers = {row["_id"] for row in rows if row.get("ios_paid")}
+        return BatchContext(GiftBatch(at, balances, written, givers, ios_payers), faces)
 
     async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
         if not keys:
@@ -309,6 +320,8 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
     }
     if entry.rate:
         row["rate"] = entry.rate
+    if entry.ios:
+        row["ios"] = True
     if event:
         row |= {"live_id": event.live_id, "epoch": event.epoch, "seq": event.seq}
     return row
@@ -330,6 +343,7 @@ def _entry_from(row: Document) -> JournalEntry:
         row["answer"],
         row["note"],
         row.get("rate", ""),
+        row.get("ios", False),
     )
 
 

@@ -114,6 +114,7 @@ class OrderStore:
         """Mark an order as paid, due for a delivery notice to the provider. Idempotent."""
         now = datetime.now(UTC)
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
+        paid["paid_fen"] = payment.paid_fen
         await self._orders.update_one(
             {"_id": number, "state": {"$ne": "paid"}},
             {"$set": paid, "$unset": UNTIL_MONEY},

@@ -16,7 +16,7 @@ from core.errors import WriteConflict
 from ledger.errors import OverLimit
 from ledger.journal import debt_account, user_account
 from ledger.open_transfers import next_check_at
-from ledger.withdrawal_requests import UserDay
+from ledger.withdrawal_requests import Maturity, UserDay
 from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, known_fields, page
@@ -163,25 +163,26 @@ class PayeeStore:
     async def recent_income(
         self,
         user_id: str,
-        since: datetime,
+        maturity: Maturity,
         *,
         read_from: datetime | None = None,
         read_until: datetime | None = None,
         session: Session | None = None,
     ) -> int:
-        """Income from gifts since then, without gifts that were reversed.
+        """Income from gifts that have not matured, without gifts that were reversed.
 
-        Only entries from `read_from` (inclusive, by default `since`) to `read_until` (exclusive)
+        Only entries from `read_from` (inclusive, by default all) to `read_until` (exclusive)
         are read, so that the long part can be summed before a transaction, and the rest in it. The
         sums of the parts add up.
         """
-        at: Document = {"$gte": read_from or since}
+        part: Document = {"$gte": read_from} if read_from else {}
         if read_until:
-            at["$lt"] = read_until
+            part["$lt"] = read_until
         account = user_account(user_id)
         accounts = [account, debt_account(user_id)]  # a reversal may take nothing but a debt
-        where: Document = {"lines.account": {"$in": accounts}, "at": at}
-        where["kind"] = {"$in": ["gift", "reversal"]}
+        of_user: Document = {"lines.account": {"$in": accounts}}
+        of_user["kind"] = {"$in": ["gift", "reversal"]}
+        where = {"$or": [{**of_user, **recent} for recent in _recent(maturity, part)]}
         is_gift = {"$eq": ["$kind", "gift"]}
         credit = _credit_of(account)
         steps: list[Document] = [
@@ -197,17 +198,17 @@ class PayeeStore:
         with nullcontext() if session else self._database.slow_operation_timeout():
             cursor = await self._ledger.aggregate(steps, session=session)
             for row in await cursor.to_list():
-                reversed_ = await self._credits(row["reversed"], account, since, session)
+                reversed_ = await self._credits(row["reversed"], account, maturity, session)
                 return int(row["gifts"]) - reversed_
         return 0
 
     async def _credits(
-        self, keys: list[str], account: str, since: datetime, session: Session | None
+        self, keys: list[str], account: str, maturity: Maturity, session: Session | None
     ) -> int:
-        """Income that the gifts among these entries brought since then."""
+        """Income that the gifts among these entries brought, if it has not matured."""
         if not keys:
             return 0
-        where = {"_id": {"$in": keys}, "kind": "gift", "at": {"$gte": since}}
+        where = {"_id": {"$in": keys}, "kind": "gift", "$or": _recent(maturity, {})}
         total = {"_id": None, "total": {"$sum": _credit_of(account)}}
         steps: list[Document] = [{"$match": where}, {"$group": total}]
         cursor = await self._ledger.aggregate(steps, session=session)
@@ -260,6 +261,18 @@ def withdrawal_from(row: Document) -> Withdrawal:
 def new_id() -> str:
     """29 of [0-9A-Za-z], as WeChat Pay requires; not guessable (56 random bits)."""
     return f"W{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
+
+
+def _recent(maturity: Maturity, part: Document) -> list[Document]:
+    """Conditions of which each entry that has not matured fulfils one.
+
+    `part` is an interval of times; it begins or ends after `maturity.since`, if at all.
+    """
+    since, ios_since = maturity
+    return [
+        {"at": {"$gte": since, **part}},
+        {"ios": True, "at": {"$gte": ios_since, **part, "$lt": since}},
+    ]
 
 
 def _credit_of(account: str) -> Document:

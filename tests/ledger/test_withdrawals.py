@@ -216,12 +216,14 @@ def test_a_final_state_without_its_amount_changes_nothing() -> None:
     [
         (submitted(), {"fen": 999}, "amount"),
         (submitted(), {"openid": "o2"}, "payee"),
+        (submitted(), {"app_id": "wx2"}, "app"),
+        (replace(submitted(), wechat_number="1330"), {"wechat_number": "1331"}, "bill"),
         (requested(), {}, "state"),
         (requested().approve("finn"), {}, "state"),
         (learned(submitted(), State.FAIL), {}, "state"),
         (learned(submitted(), State.SUCCESS), {"state": State.FAIL}, "state"),
     ],
-    ids=["amount", "payee", "requested", "approved", "returned", "paid"],
+    ids=["amount", "payee", "app", "bill", "requested", "approved", "returned", "paid"],
 )
 def test_a_statement_that_does_not_match_is_refused(
     withdrawal: Withdrawal, fields: dict[str, object], reason: str
@@ -233,10 +235,13 @@ def test_a_statement_that_does_not_match_is_refused(
 def test_the_package_of_the_first_answer_is_kept_while_the_user_has_to_confirm() -> None:
     first = stated(State.WAIT_USER_CONFIRM, fen=None, openid=None, package="ABBQ")
     waiting = submitted().apply(first, NOW).withdrawal
-    assert waiting.package == "ABBQ"
+    assert (waiting.package, waiting.shown_state) == ("ABBQ", "awaiting_user")
+    queried = submitted().apply(replace(first, package=""), NOW).withdrawal
+    assert (queried.state, queried.shown_state) == ("awaiting_user", "submitted")
     assert learned(waiting, State.WAIT_USER_CONFIRM, State.TRANSFERING).package == "ABBQ"
     assert learned(waiting, State.SUCCESS).package == ""
-    assert waiting.give_back("user", "cancelled", NOW).withdrawal.package == ""
+    cancelling = waiting.give_back("user", "cancelled", NOW).withdrawal
+    assert (cancelling.package, cancelling.shown_state) == ("", "submitted")
 
 
 # ---- back to the user

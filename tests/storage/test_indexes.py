@@ -55,6 +55,7 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("inbox", {"event": {"$gt": ""}, "received_at": SINCE}, {}),
     ("inbox", {"outcome": "done"}, NEWEST_RECEIVED),
     ("ledger", {"lines.account": "user:1"}, {"at": -1, "_id": -1}),
+    ("ledger", {"lines.account": "user:1", "ios": True, "at": SINCE}, {}),
     ("ledger", {"by": "1", "kind": "gift", "at": SINCE}, {"at": 1}),
     ("rankings", {"scope": "s", "gold": {"$gt": 0}}, {"gold": -1, "user_id": 1}),
     ("orders", {"user_id": "1"}, NEWEST_ORDER),

@@ -93,6 +93,9 @@ class MemoryLedgerStore:
         changes = ranking_changes(self.entries[key], *self.references[key])
         self._rank(change.negated() for change in changes)
 
+    async def note_payer(self, user_id: str, *, ios: bool, session: Any) -> None:
+        assert (user_id in self.balances, ios, session) == (True, False, "tx")
+
     # ---- batches of gifts
 
     def load_context(self, transfers: Sequence[GiftTransfer]) -> GiftBatch:

@@ -107,13 +107,13 @@ class WithdrawalFixture:
         outcome = await self.process.transfers.book(transfer, "")
         return outcome.reason or outcome.outcome
 
-    async def gift(self, income: int, at: datetime, key: str) -> None:
+    async def gift(self, income: int, at: datetime, key: str, *, ios: bool = False) -> None:
         """A gift to anna at a time of the past."""
         lines = (
             Posting(HOUSE, "income", -income),
             Posting(user_account(self.user.user_id), "income", income),
         )
-        await self.write(JournalEntry(key, "gift", "giver", lines, {}), at)
+        await self.write(JournalEntry(key, "gift", "giver", lines, {}, ios=ios), at)
 
     async def write(self, entry: JournalEntry, at: datetime) -> None:
         """An entry with its effect on balances, written at a time of the past."""

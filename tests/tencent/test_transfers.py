@@ -125,6 +125,7 @@ async def test_query_reads_amount_user_and_state_and_cancel_has_no_body(
     clock.now = int(case["timestamp"])
     monkeypatch.setattr("tencent.merchant.secrets.token_hex", lambda _: case["nonce_str"])
     paid = Transfer(NUMBER, TransferState.SUCCESS, WECHAT_NUMBER, 15_000, OPENID)
+    paid = replace(paid, app_id=transfer_vectors["appid"])
     assert await client.query(NUMBER) == paid
     transfer = await client.cancel("W20250615230640002")
     assert (transfer.state, transfer.fen) == (TransferState.CANCELING, None)

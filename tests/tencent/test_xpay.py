@@ -214,12 +214,18 @@ def test_payment_and_refund_events_are_parsed(vectors):
         100,
         openid="oUser1",
         product="gold_100",
+        paid_fen=100,
     )
     assert parse_event(events["goods"]) == payment
+    goods = {**events["goods"]["GoodsInfo"], "Quantity": 2, "OrigPrice": 50}
+    other = replace(payment, fen=50, quantity=2, paid_fen=None)
+    del goods["ActualPrice"]
+    assert parse_event({**events["goods"], "GoodsInfo": goods}) == other
     by_apple = {name: value for name, value in events["goods"].items() if name != "WeChatPayInfo"}
     assert parse_event(by_apple) == replace(payment, transaction="")
-    refund = Refund("xpay", "XG_20231115_000001", "W1", 1000, own="RF0001")
+    refund = Refund("xpay", "XG_20231115_000001", "W1", 1000, openid="oUser1", own="RF0001")
     assert parse_event(events["refund"]) == refund
+    assert parse_event({**events["refund"], "OpenId": None}) == replace(refund, openid=None)
     assert parse_event({**events["refund"], "MchRefundId": None}) == replace(refund, own="")
     for code in (1, -1, None):
         assert parse_event({**events["refund"], "RetCode": code}) is None

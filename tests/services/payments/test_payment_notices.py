@@ -236,3 +236,27 @@ async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
     await refunds.sweep()
     (order,) = (await refunds.get(case)).orders
     assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])
+
+
+async def test_gifts_are_marked_while_the_last_recharge_of_their_giver_was_on_ios(
+    refunds: RefundFixture, notices: PushNotices, clock: Clock
+) -> None:
+    asked: dict[str, bool] = {}
+    for platform in ("", "ios", "android"):
+        number = await refunds.recharge(120, platform=platform)
+        asked[await refunds.give(refunds.hosts[0], 60)] = platform == "ios"
+    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
+    question = wechat.contents(number)[REFUND_QUESTION]
+    for kind, is_marked in (("forged", False), ("once", True)):
+        await notices.receive(notices.push(question, kind))
+        asked[await refunds.give(refunds.hosts[0], 90)] = is_marked
+    entries = {entry["_id"]: entry for entry in await refunds.stores.entries(kind="gift")}
+    assert {key: entry.get("ios", False) for key, entry in entries.items()} == asked
+    assert all(entry["rate"] == "0.5" for entry in entries.values())
+    case = await refunds.confirm(await refunds.open(number))
+    await refunds.sweep()
+    await refunds.get(case)
+    reversals = await refunds.stores.entries(kind="reversal", by=case.id)
+    reversed_ = {entry["content"]["reverses"]: entry.get("ios", False) for entry in reversals}
+    assert {*reversed_.values()} == {True, False}
+    assert reversed_.items() <= asked.items()

@@ -1,29 +1,75 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.errors import IncomeNotMatured
+from ledger.journal import negate
 from services.payouts import withdrawable_income
-from services.payouts.withdrawable_income import CACHED_SECONDS, RecentIncomeCache
+from services.payouts.withdrawable_income import CACHED_SECONDS, RecentIncome
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 from tests.support.withdrawal_fixture import WithdrawalFixture
 
 
-async def test_income_that_came_since_it_was_summed_counts_as_recent(
+async def test_income_is_recent_from_its_gift_on_though_older_sums_are_kept(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(withdrawable_income, "MAX_CACHED", 1)
     fixture, clock = await WithdrawalFixture.create(stores, 100), Clock(100.0)
-    cache = RecentIncomeCache(stores.payees, timedelta(days=7), clock)
+    cache = RecentIncome(stores.payees, fixture.settings, clock)
     user_id, now = fixture.user.user_id, datetime.now(UTC)
     await fixture.gift(40, now, "gift:a:1")
-    assert await cache.of(user_id, 140) == 40
+    assert await cache.of(user_id) == 40
     await fixture.gift(5, now, "gift:a:2")
-    assert await cache.of(user_id, 145) == 45
-    assert await cache.of(user_id, 90) == 40, "what was withdrawn had matured"
-    await fixture.gift(3, now - timedelta(days=8), "gift:a:3")
+    assert await cache.of(user_id) == 45
+    await fixture.gift(3, now - timedelta(hours=1), "gift:a:3")  # a sum that is kept
+    assert await cache.of(user_id) == 45
     clock.now += CACHED_SECONDS
-    assert await cache.of(user_id, 148) == 45
-    await fixture.gift(7, now - timedelta(days=8), "gift:a:4")
-    await cache.of("another", 0)  # only so many sums are kept
-    assert await cache.of(user_id, 155) == 45, "summed again"
+    assert await cache.of(user_id) == 48
+    await fixture.gift(7, now - timedelta(hours=1), "gift:a:4")
+    await cache.of("another")  # only so many sums are kept
+    assert await cache.of(user_id) == 55, "summed again"
+
+
+async def test_income_of_a_cancelled_withdrawal_is_matured_at_once(stores: StoresFixture) -> None:
+    fixture = await WithdrawalFixture.create(stores, 100, auto_fen=0)
+    user_id, service = fixture.user.user_id, fixture.process.service
+
+    async def matured() -> int:
+        return (await service.page(user_id, 1, 10)).matured
+
+    withdrawal = await fixture.request(60)
+    assert await matured() == 40
+    await service.cancel(user_id, withdrawal.id)
+    assert await matured() == 100
+
+
+async def test_income_of_a_giver_who_paid_on_ios_matures_when_apple_has_paid(
+    stores: StoresFixture,
+) -> None:
+    fixture = await WithdrawalFixture.create(stores, 100, maturity_days=7, ios_maturity_days=45)
+    user_id, now = fixture.user.user_id, datetime.now(UTC)
+    await stores.make_indexes()
+
+    async def matured() -> int:
+        cache = RecentIncome(stores.payees, fixture.settings)
+        recent = await cache.of(user_id)
+        return (await stores.payees.funds(user_id)).income - recent
+
+    for days, income, ios in ((1, 1, True), (6, 2, False), (8, 4, False), (8, 8, True)):
+        await fixture.gift(income, now - timedelta(days=days), f"gift:{income}", ios=ios)
+    for key, days in (("gift:16", 44), ("gift:32", 44), ("gift:64", 46)):
+        await fixture.gift(int(key[5:]), now - timedelta(days=days), key, ios=True)
+    assert await matured() == 100 + 4 + 64
+    for key, days in (("gift:16", 20), ("gift:8", 2)):
+        entry = await stores.ledger.entry(key)
+        assert entry
+        reversal = replace(entry, key=f"reversal:{key}", kind="reversal", content={"reverses": key})
+        await fixture.write(
+            replace(reversal, lines=negate(entry.lines)), now - timedelta(days=days)
+        )
+    assert await matured() == 100 + 4 + 64
+    with pytest.raises(IncomeNotMatured):
+        await fixture.request(169)
+    assert (await fixture.request(168)).income == 168

@@ -11,7 +11,7 @@ from core.errors import TryAgain
 from ledger.errors import WithdrawalsStopped
 from ledger.recharge import RefundState
 from ledger.transfers import TransferState
-from ledger.withdrawal_requests import Payee
+from ledger.withdrawal_requests import Maturity, Payee
 from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
 from tencent.errors import ServiceUnavailable
@@ -126,7 +126,8 @@ async def test_held_income_comes_back_and_paid_income_is_owed(refunds: RefundFix
         assert found
         assert (found.state, found.reason) == (WithdrawalState.RETURNED, "refund_case")
     assert not any(host.stopped for host in after.hosts)
-    payees, since = refunds.process.payees, datetime.now(UTC) - timedelta(hours=1)
+    payees, hour_ago = refunds.process.payees, datetime.now(UTC) - timedelta(hours=1)
+    since = Maturity(hour_ago, hour_ago)
     assert [await payees.recent_income(host, since) for host in refunds.hosts] == [0, 0, 0]
     await refunds.check()
 

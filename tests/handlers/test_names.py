@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from handlers.accounts.names import LONGEST, Name, clean_name
+from handlers.names import LONGEST, Name, clean_name
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
