@@ -22,6 +22,8 @@ PROFILE = {"version": 2, "scene": 1}
 PICTURE, SIGN_IN = {"media_type": 2}, {"scene": 0}
 RISK_RANKS = range(5)
 BUSY, BUSY_PAUSE_SECONDS = -1, 0.3
+ANSWER_SECONDS = 2.0
+"""Longest wait for WeChat, with its repetition: a request may be waiting."""
 SUGGESTIONS = ("pass", "review", "risky")
 
 
@@ -33,7 +35,7 @@ class NotChecked(Exception):
 class ContentSecurityClient:
     """Checks content in the name of its author, who has used the mini-program within two hours.
 
-    All methods raise NotChecked.
+    All methods raise NotChecked, at most ANSWER_SECONDS later.
     """
 
     def __init__(self, client: ServiceClient, tokens: AccessTokenCache) -> None:
@@ -76,12 +78,13 @@ class ContentSecurityClient:
             return object_or_none(response.body) or {"errcode": f"HTTP {response.status}"}
 
         try:
-            answer = await self._tokens.call(app_id, send)
-            if answer.get("errcode") == BUSY:
-                await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
+            async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await self._tokens.call(app_id, send)
-        except ServiceUnavailable as error:
-            raise NotChecked(error.code) from None
+                if answer.get("errcode") == BUSY:
+                    await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
+                    answer = await self._tokens.call(app_id, send)
+        except (ServiceUnavailable, TimeoutError):
+            raise NotChecked("no answer") from None
         if errcode := answer.get("errcode"):
             log.warning("content_not_checked", call=name, errcode=errcode)
             raise NotChecked(str(errcode))

@@ -1,6 +1,5 @@
 """Blocks and reports between users, and the limits of users of high risk."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,8 +19,6 @@ from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, NotChecked
 
 ReportReason = Literal["sexual", "abuse", "fraud", "minor", "advert", "other"]
-RANK_SECONDS = 2.0
-"""Longest wait of a login for WeChat's rank."""
 EVIDENCE = 50
 """The newest lines and events of a room that are kept with a report."""
 
@@ -44,9 +41,8 @@ class ContactService:
         WeChat ranks only users who have just opened the mini-program.
         """
         if self._settings.risk_rank == "on":
-            with suppress(NotChecked, TimeoutError):
-                async with asyncio.timeout(RANK_SECONDS):
-                    rank = await self._client.risk_rank(user.app_id, user.openid, client_ip)
+            with suppress(NotChecked):
+                rank = await self._client.risk_rank(user.app_id, user.openid, client_ip)
                 await self._stores.users.update(user.user_id, risk_rank=rank)
 
     def check_rank(self, user: User) -> None:

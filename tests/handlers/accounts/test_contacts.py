@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from services.moderation.contacts import RANK_SECONDS, ContactService
 from storage.moderation.blocks import MAX_BLOCKS
+from tencent import content_security
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import chat, group_of, user_sig
 from tests.support.client import Reply
@@ -160,13 +160,13 @@ async def test_a_user_of_high_risk_may_only_watch_until_wechat_ranks_them_lower(
         return [None if reply.status == 200 else reply.refusal for reply in calls]
 
     assert await refusals() == [RISKY] * 3
-    monkeypatch.setattr(f"{ContactService.__module__}.RANK_SECONDS", 0.05)
     await answer("61010")
-    for seconds in (None, 1):  # WeChat does not say: the last rank holds
-        await http_api.outage("content", seconds=seconds)
-        assert (await http_api.log_in("anna")).ok()["status"] == 0
-        assert await refusals() == [RISKY] * 3
-    monkeypatch.setattr(f"{ContactService.__module__}.RANK_SECONDS", RANK_SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(content_security, "ANSWER_SECONDS", 0.05)
+        for seconds in (None, 1):  # WeChat does not say: the last rank holds
+            await http_api.outage("content", seconds=seconds)
+            assert (await http_api.log_in("anna")).ok()["status"] == 0
+            assert await refusals() == [RISKY] * 3
     await http_api.outage("content")
     await answer("rank 3")
     (await http_api.log_in("anna")).ok()
