@@ -21,6 +21,7 @@ ONLINE_BY_ACTION = {"Login": True, "Logout": False, "Disconnect": False}
 ONLINE_BY_MEMBER_EVENT = {"Online": True, "Offline": False}
 PUSHING_BY_EVENT_TYPE = {1: True, 0: False}
 MEDIUM_BY_EVENT_TYPE: Mapping[int, Literal["sound", "picture"]] = {315: "sound", 317: "picture"}
+NOT_SUSPICIOUS = "not_suspicious"
 RECORDING = 332
 RECORDING_FAILURES = ("record_start_failed", "record_error")
 SUGGESTIONS = ("Block", "Review")
@@ -176,7 +177,7 @@ def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[Call
             return ParsedCallback(f"{event_type}:{event.stream}:{event.sequence}", event)
         if medium := MEDIUM_BY_EVENT_TYPE.get(event_type):
             verdict = _stream_verdict(content, medium)
-            return ParsedCallback(digest, verdict, ignored="" if verdict else "not_suspicious")
+            return ParsedCallback(digest, verdict, ignored="" if verdict else NOT_SUSPICIOUS)
         if event_type == RECORDING and content.get("record_event") in RECORDING_FAILURES:
             return ParsedCallback(digest, RecordingFailure(content["record_event"]))
     except NotVerified as error:

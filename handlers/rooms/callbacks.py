@@ -1,6 +1,7 @@
 """Webhooks of Tencent: presence in IM, and streams of CSS."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -15,9 +16,11 @@ from storage.jobs.inbox import InboxMessage
 from tencent.callbacks import (
     BEFORE_MESSAGE,
     MESSAGE_SENT,
+    NOT_SUSPICIOUS,
     CallbackEvent,
     CustomMessage,
     ProposedMessage,
+    StreamVerdict,
     parse_css_callback,
     parse_im_callback,
 )
@@ -42,9 +45,15 @@ class TencentWebhookHandler(WebhookHandler):
     """Base of the webhooks of IM and CSS."""
 
     async def receive_callback(self, source: str, callback: ParsedCallback[CallbackEvent]) -> None:
-        """Store a callback and carry it out; CallbackRefused if it is not verified."""
+        """Store a callback and carry it out; CallbackRefused if it is not verified.
+
+        What is said or written in a stream is stored with its item alone, which only moderators
+        read.
+        """
         unsigned = {name: value for name, value in self.query.items() if name != "Sign"}
         message = self.message(source, callback.id, urlencode(unsigned))
+        if isinstance(callback.event, StreamVerdict) or callback.ignored == NOT_SUSPICIOUS:
+            message = replace(message, raw="")
         carry_out = partial(self.context.services.callbacks.carry_out, callback)
         await self.receive(message, callback.refused, carry_out)
 

@@ -32,7 +32,7 @@ async def host_with_stream(api: ApiFixture) -> tuple[ApiClient, str]:
 
 
 async def test_a_suspicious_stream_waits_for_an_operator_once(
-    api: ApiFixture, server: ServerProcess
+    api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     host, stream = await host_with_stream(api)
     for event in (
@@ -55,6 +55,9 @@ async def test_a_suspicious_stream_waits_for_an_operator_once(
     assert item.value == f"http://example.com/{stream}.jpg"
     assert item.evidence.items() >= {"medium": "picture", "score": 12, "stream": stream}.items()
     assert not is_forbidden(server, stream)
+    reports = [*db.inbox.find({"source": "live", "genuine": True})]
+    assert {row["outcome"] for row in reports} == {"done", "ignored"}
+    assert {row["raw"] for row in reports} == {""}, "what is said in a stream is in its item alone"
     assert (await host.post("qlive_room/matchmaker_enter/")).ok()
 
 
