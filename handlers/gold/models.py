@@ -165,7 +165,7 @@ class ConfigsResponse(RootModel[dict[str, Any]]):
 
 
 class NextFieldsResponse(Response):
-    """`fields` that change at the time `at`, a midnight in China."""
+    """`fields` that change at the time `at`, a midnight in China; a block's price is in `fen`."""
 
     fields: dict[str, Any]
     at: datetime

@@ -127,8 +127,4 @@ class OpsInboxRetryHandler(OperatorHandler):
 
 
 def _block(row: Mapping[str, Any]) -> OpsBlockResponse:
-    shown = {**block_response(row).model_dump(), "next": row.get("next")}
-    if following := row.get("next"):
-        changed = block_response({**row, **following["fields"]}).model_dump(exclude={"id"})
-        shown["next"] = {**following, "fields": changed}
-    return OpsBlockResponse.model_validate(shown)
+    return OpsBlockResponse(**block_response(row).model_dump(), next=row.get("next"))

@@ -52,7 +52,7 @@ const BLOCKS = {
     { head: t("gold"), kind: "number", cell: (block) => formatInteger(block.gold) },
     { head: t("price"), kind: "number", cell: (block) => `¥${block.price}` },
     { head: t("per_yuan"), kind: "number", cell: (block) => (block.gold / Number(block.price)).toFixed(2) },
-    { head: t("waiting_change"), kind: "wide", cell: (block) => waiting(block, ({ gold, price }) => `${formatInteger(gold)} / ¥${price}`) },
+    { head: t("waiting_change"), kind: "wide", cell: (block) => waiting(block, ({ gold = block.gold, fen = block.price * 100 }) => `${formatInteger(gold)} / ¥${(fen / 100).toFixed(2)}`) },
   ],
   fields: (block = {}) => [
     { name: "gold", label: t("gold"), kind: "number", value: block.gold, required: true, check: between(1, MAX_GOLD) },

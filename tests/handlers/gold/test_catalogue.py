@@ -42,7 +42,7 @@ async def test_catalogue_items_are_created_updated_and_deleted(api: ApiFixture) 
         path = f"{catalogue}/{created['id']}"
         changed = (await api.ops("PATCH", path, **change)).ok()
         if catalogue == "blocks":
-            assert changed["next"]["fields"] == change
+            assert changed["next"]["fields"] == {"gold": 55, "fen": 500}
             assert changed == created | {"next": changed["next"]}
         else:
             assert changed == created | change
@@ -144,7 +144,7 @@ async def test_a_change_that_waits_for_midnight_is_shown_and_withdrawn(api: ApiF
     anna, ids = await api.user("anna", 2), await ids_of_configs(api)
     block = (await api.ops("POST", "blocks", gold=50, price="5.50")).ok()
     for catalogue, number, fields in (
-        ("blocks", block["id"], {"gold": 60, "price": "5.50"}),
+        ("blocks", block["id"], {"gold": 60}),
         ("configs", ids["EXCHANGE_RATE"], {"value": 0.4}),
     ):
         path = f"{catalogue}/{number}"
@@ -156,7 +156,7 @@ async def test_a_change_that_waits_for_midnight_is_shown_and_withdrawn(api: ApiF
         withdrawn = (await api.ops("DELETE", f"{path}/next")).ok()
         assert withdrawn == changed | {"next": None}
         (entry, *_) = (await api.ops("GET", "audit", q=f"DELETE {number}")).ok()["items"]
-        assert entry["before"]["next"]["fields"].keys() >= {*fields} - {"price"}
+        assert entry["before"]["next"]["fields"] == fields
         assert (await api.ops("DELETE", f"{path}/next")).refusal == (409, "nothing_waits")
 
 

@@ -1,6 +1,7 @@
 """Movements of gold and changes of its worth that a second operator confirms, on MongoDB."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
@@ -341,6 +342,32 @@ async def test_a_change_needs_an_admin_until_it_is_confirmed(catalogue: Approval
     with pytest.raises(RequesterNotAllowed):
         await catalogue.service.confirm(waiting.id, "olga", "yes")
     assert await catalogue.stores.blocks.get(1) == {"id": 1, **BLOCK}
+
+
+async def test_a_change_confirmed_declined_and_withdrawn_at_once_has_one_outcome(
+    catalogue: ApprovalFixture,
+) -> None:
+    service, stores = catalogue.service, catalogue.stores
+    other = CatalogueService(stores.gifts, stores.configs, Bus())
+    for gold in range(70, 75):
+        waiting = await catalogue.change("block", 1, {"gold": gold})
+        confirmed, declined, withdrawn = await asyncio.gather(
+            service.confirm(waiting.id, "olga", "yes"),
+            catalogue.process().decline(waiting.id, "ada", "no"),
+            other.withdraw_next(stores.blocks, 1),
+            return_exceptions=True,
+        )
+        is_done = isinstance(confirmed, Approval)
+        assert isinstance(declined, AlreadyDecided if is_done else Approval)
+        assert is_done or isinstance(confirmed, AlreadyDecided)
+        row = await stores.blocks.get(1)
+        if isinstance(withdrawn, NothingWaits):
+            assert row.get("next", {}).get("fields", {}).get("gold") == (gold if is_done else None)
+        else:
+            assert is_done
+            assert row == withdrawn == {"id": 1, **BLOCK}
+        with suppress(NothingWaits):
+            await other.withdraw_next(stores.blocks, 1)
 
 
 @pytest.mark.parametrize(
