@@ -106,9 +106,7 @@ class Item:
         return self.value if self.state == "approved" else self.before
 
     def note_verdict(self, verdict: Verdict, now: datetime) -> Self:
-        """The check has answered; no effect on what was decided meanwhile."""
-        if self.state not in ("unchecked", "checking"):
-            return self
+        """The check has answered."""
         if verdict.suggestion == "review":
             noted = replace(self, state="review", due_at=None)
         else:

@@ -55,7 +55,7 @@ class ProfileService:
 
         async def add_writes(session: Session, user: User) -> None:
             for proposal in proposals:
-                await self._moderation.put(proposal, session)
+                await self._stores.moderation.put(proposal, session)
             if user.person().face() != old.person().face():
                 await self._add_message(session, user)
 

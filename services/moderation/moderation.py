@@ -22,9 +22,7 @@ from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, parse_media_event
 from tencent.errors import Unreadable
 
-CONCURRENCY, IDLE_SECONDS = 8, 5.0
-COMMIT_SECONDS = 0.2
-"""After a nudge, the transaction that stores the item has yet to be committed."""
+CONCURRENCY = 8
 
 Confirm = Callable[[Session | None], Awaitable[None]]
 """Stores that a decision was applied, best in the transaction that applies it; raises ItemChanged
@@ -33,7 +31,7 @@ Effect = Callable[[Item, Confirm], Awaitable[None]]
 
 
 class ModerationService:
-    """The only way into the queue, and out of it."""
+    """Checks what users propose, and decides what waits in the queue."""
 
     def __init__(
         self, stores: Stores, client: ContentSecurityClient, settings: ModerationSettings
@@ -46,12 +44,7 @@ class ModerationService:
         """Change what others see by a decision, and then confirm it."""
         self.words = WordList(settings.words_file)
         self.job = ClaimedJob[Item](
-            "moderation",
-            self._claim,
-            self._carry_on,
-            concurrency=CONCURRENCY,
-            idle=IDLE_SECONDS,
-            gather=COMMIT_SECONDS,
+            "moderation", self._claim, self._carry_on, concurrency=CONCURRENCY
         )
 
     # ---- proposals
@@ -59,7 +52,7 @@ class ModerationService:
     async def propose(
         self, kind: Kind, user: User, value: str, before: str, live_id: int = 0
     ) -> Item:
-        """Check a text, or have a picture checked once the proposal is `put`.
+        """Check a text, or have a picture checked once the proposal is put into the store.
 
         `before` is what others see now. A proposal without an id needs no check if it is approved,
         otherwise the same value is being checked already. Raises ContentRefused, at most two
@@ -88,12 +81,6 @@ class ModerationService:
         if not item.is_open:
             return item.note_applied()  # by the caller
         return replace(item, shown=getattr(self._settings, kind) == "show_until_refused")
-
-    async def put(self, proposal: Item, session: Session | None = None) -> None:
-        """Store a proposal, before its value is shown or in the transaction that shows it."""
-        await self._items.propose(proposal, session)
-        if proposal.is_open:
-            self.job.nudge()
 
     async def in_review(self, user_id: str) -> dict[str, str]:
         """A user's open proposals, which others do not see for certain yet, by parameter."""

@@ -102,7 +102,7 @@ class LiveRoomService:
             if (value := proposed[name]) is not None:
                 before = getattr(room, name)
                 proposal = await self._moderation.propose(kind, host, value, before, live_id)
-                await self._moderation.put(proposal)
+                await self._stores.moderation.put(proposal)
                 changes |= {name: value} if proposal.shows_value else {}
         await self._keeper.change(live_id, lambda room: room.update_info(user_id, **changes))
 

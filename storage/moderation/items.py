@@ -42,8 +42,9 @@ class ModerationStore:
         new = {"$setOnInsert": self._document(item)}
         await self._items.update_one({"_id": item.id}, new, upsert=True, session=session)
 
-    async def propose(self, item: Item, session: Session | None = None) -> None:
-        """Store a proposal in place of the user's open one, in one transaction.
+    async def put(self, item: Item, session: Session | None = None) -> None:
+        """Store a proposal in place of the user's open one, in one transaction: before its value is
+        shown, or in the transaction that shows it.
 
         It takes over which value others saw before. One without an id is not stored: it supersedes
         if it is approved, and has no effect otherwise.

@@ -48,12 +48,6 @@ def test_a_verdict_changes_what_others_see_only_if_it_differs(
     assert not noted.note_applied().must_apply
 
 
-@pytest.mark.parametrize("state", ["review", "approved", "refused", "superseded"])
-def test_a_verdict_has_no_effect_on_what_was_decided_meanwhile(state: State) -> None:
-    decided = item(state=state)
-    assert decided.note_verdict(Verdict("risky"), NOW) is decided
-
-
 def test_a_picture_without_a_result_is_sent_once_more_and_then_waits_for_a_person() -> None:
     picture = item().note_sent("t1", NOW)
     assert (picture.state, picture.trace_id) == ("checking", "t1")

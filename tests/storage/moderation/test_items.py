@@ -26,21 +26,21 @@ async def test_a_newer_proposal_supersedes_the_older_and_keeps_what_was_shown(
     stores: StoresFixture,
 ) -> None:
     items, first, second = stores.moderation, item(), item(value="newer", before="new")
-    await items.propose(first)
-    await items.propose(second)
+    await items.put(first)
+    await items.put(second)
     assert (await items.get(first.id)).state == "superseded"
     assert [found.before for found in (await items.open_of(USER)).values()] == ["old"]
-    await items.propose(item("face"))
+    await items.put(item("face"))
     assert (await items.open_of(USER)).keys() == {"nickname", "face"}
-    await items.propose(replace(first, id=""))
+    await items.put(replace(first, id=""))
     assert (await items.open_of(USER)).keys() == {"nickname", "face"}
-    await items.propose(replace(first, id="", state="approved"))
+    await items.put(replace(first, id="", state="approved"))
     assert (await items.open_of(USER)).keys() == {"face"}
 
 
 async def test_of_proposals_at_the_same_time_one_is_open(stores: StoresFixture) -> None:
     proposals = [item(value=f"name {n}") for n in range(6)]
-    await asyncio.gather(*(stores.moderation.propose(one) for one in proposals))
+    await asyncio.gather(*(stores.moderation.put(one) for one in proposals))
     states = [(await stores.moderation.get(one.id)).state for one in proposals]
     assert sorted(states) == ["superseded"] * 5 + ["unchecked"]
 
