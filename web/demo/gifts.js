@@ -1,6 +1,7 @@
 // Gift dialog: receiver, gift and quantity; without enough gold it leads to the recharge.
 
 import { button, el, errorText, fill, picture, radioGroup, sheet, showToast } from "/demo/dom.js";
+import { confirmGift, openAgeCheck } from "/demo/giving.js";
 import { openRecharge } from "/demo/recharge.js";
 import { t } from "/demo/words.js";
 
@@ -21,14 +22,21 @@ export async function openGifts(app, page) {
     app.pendingGifts.retry().then(drawTotal);
   }
 
+  async function push(confirm) {
+    const { to, gift, num } = chosen;
+    const answer = await app.qlive.pushGift({ user_id: to.user_id, gift_id: gift.id, num, confirm });
+    if (answer.reminder) showToast(t("giving.reminder"));
+    await app.refresh();
+  }
+
   async function give() {
     const timer = setTimeout(showPending, SLOW_MS);
     try {
-      const { to, gift, num } = chosen;
-      await app.qlive.pushGift({ user_id: to.user_id, gift_id: gift.id, num });
+      await push(false);
       dialog.close();
-      await app.refresh();
     } catch (error) {
+      if (error.code === "confirmation_needed") return await confirmGift(app, chosen.gift.gold * chosen.num, () => push(true));
+      if (error.code === "age_unverified") return openAgeCheck(app);
       if (error.code !== "insufficient_gold") throw error;
       await app.refresh();
       drawTotal();

@@ -64,7 +64,7 @@ function welcome(app) {
       "div",
       { class: "own-more" },
       button(t("profile"), () => openProfile(app), { kind: "quiet", key: "profile" }),
-      (me.is_matchmaker || me.income > 0) && button(t("wallet.open"), () => app.showWallet(), { kind: "quiet wallet-open", key: "wallet" }),
+      button(t("wallet.open"), () => app.showWallet(), { kind: "quiet wallet-open", key: "wallet" }),
     ),
   ];
 }

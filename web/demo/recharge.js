@@ -2,6 +2,7 @@
 // The balance shown always comes from the server.
 
 import { button, el, fill, sheet, showToast } from "/demo/dom.js";
+import { openAgeCheck } from "/demo/giving.js";
 import { t } from "/demo/words.js";
 
 /** Simulated payments: "cancel" does not pay, the others differ in how the payment is notified. */
@@ -30,7 +31,12 @@ export async function openRecharge(app) {
       el("b", {}, t("gold_n", { n: block.gold })),
       el("small", {}, `¥${block.price}`),
     );
-  const payButton = button("", () => buy(app, chosen, caseSelect.value, steps), { kind: "main" });
+  const pay = () =>
+    buy(app, chosen, caseSelect.value, steps).catch((error) => {
+      if (error.code !== "age_unverified") throw error;
+      openAgeCheck(app);
+    });
+  const payButton = button("", pay, { kind: "main" });
   const showPrice = () => fill(payButton, t("pay", { price: chosen.price }));
   showCaseHint();
   showPrice();

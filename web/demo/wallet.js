@@ -3,6 +3,7 @@
 
 import { button, el, errorText, fill, renderIfChanged, showToast } from "/demo/dom.js";
 import { languageSwitch, panelSwitch } from "/demo/bar.js";
+import { givingCaps } from "/demo/giving.js";
 import { confirmTransfer } from "/demo/transfer_sheet.js";
 import { language, t } from "/demo/words.js";
 
@@ -15,9 +16,10 @@ export function walletPage(app) {
   const head = el("div", {});
   const funds = el("section", { class: "own funds", "aria-live": "polite" });
   const form = withdrawForm(app, () => load());
+  const caps = givingCaps(app);
   const items = el("section", { class: "withdrawals", "aria-live": "polite" });
   const older = el("div", { class: "older" });
-  node.append(head, funds, form.node, items, older);
+  node.append(head, funds, form.node, items, older, caps.node);
   let pages = 1; // that are shown
   let shown = null;
   let timer = null;
@@ -60,7 +62,11 @@ export function walletPage(app) {
     node,
     draw() {
       draw();
-      if (timer === null && shown === null) load();
+      caps.draw();
+      if (timer === null && shown === null) {
+        load();
+        caps.load().catch((error) => showToast(errorText(error), "bad"));
+      }
     },
     close: () => clearTimeout(timer),
   };

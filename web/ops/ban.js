@@ -1,4 +1,4 @@
-// Dialogs that ban and unban a user, and grant or remove the matchmaker role.
+// Dialogs that ban and unban a user, grant or remove the matchmaker role, and say that a user is an adult.
 
 import { api } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
@@ -38,6 +38,18 @@ export function promote(user) {
     confirmLabel: t(becomesMatchmaker ? "promote_yes" : "demote_yes"),
     danger: !becomesMatchmaker,
     onConfirm: () => patchUser(user, { is_matchmaker: becomesMatchmaker }, t(becomesMatchmaker ? "promote_done" : "demote_done", { name: nameOf(user) })),
+  });
+}
+
+export function verifyAge(user) {
+  const which = user.age_verified_at ? "unverify" : "verify";
+  return openFormDialog({
+    title: t(`${which}_title`, { name: nameOf(user) }),
+    messages: [t(`${which}_says`)],
+    fields: [reasonField()],
+    confirmLabel: t(`${which}_yes`),
+    danger: which === "unverify",
+    onConfirm: (values) => patchUser(user, { age_verified: !user.age_verified_at, ...values }, t(`${which}_done`, { name: nameOf(user) })),
   });
 }
 

@@ -3,7 +3,7 @@
 import { api, get, may, newRequestId, permitted } from "/ops/api.js";
 import { showOutcome } from "/ops/approvals.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { ban, promote, unban } from "/ops/ban.js";
+import { ban, promote, unban, verifyAge } from "/ops/ban.js";
 import { button, card, definitionList, el, fill, picture } from "/ops/dom.js";
 import { formatDateTime, formatDuration, formatInteger, genderText } from "/ops/format.js";
 import { between, reasonField } from "/ops/form.js";
@@ -40,6 +40,7 @@ function userCard(user, reload) {
     user.owed_income ? permitted("POST SettleDebt", button(t("settle_income"), reloadAfter((it) => settleDebt(it, "income")))) : null,
     permitted("POST Refunds", button(t("refund"), () => openCaseOf(user.id))),
     permitted("PATCH OneUser", button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote))),
+    permitted("PATCH OneUser", button(t(user.age_verified_at ? "unverify" : "verify"), reloadAfter(verifyAge))),
     permitted("PATCH OneUser", user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), "danger")),
     el("a", { class: "button", href: `#/orders?q=${user.id}` }, t("their_orders")),
     el("a", { class: "button", href: `#/moderation?state=&user_id=${user.id}` }, t("moderation")),
@@ -58,6 +59,7 @@ function userCard(user, reload) {
         [t("owed_income"), formatInteger(user.owed_income)],
         [t("gender"), genderText(user.gender)],
         [t("age"), String(user.age || "–")],
+        [t("age_verified"), formatDateTime(user.age_verified_at)],
         [t("area"), user.area || "–"],
         [t("hosted"), formatDuration(user.continuous_time)],
         [t("joined"), formatDateTime(user.create_time)],

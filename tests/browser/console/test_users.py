@@ -49,6 +49,22 @@ async def test_a_grant_is_validated_retried_with_its_request_id_and_reversed(
     console.log.errors.clear()  # Chromium reports the lost response
 
 
+async def test_an_operator_verifies_a_user_s_age_and_withdraws_that(
+    console: Console, api: ApiFixture
+) -> None:
+    anna = await api.user("安娜", 2)
+    await console.open(f"people/{anna.id}")
+    await console.button("核实成年").click()
+    await console.dialog.submit("已核实")
+    await console.dialog.expect_text("必填")
+    await console.dialog.submit("已核实", 原因="在客服处看过证件")
+    await console.expect_done("“安娜”已核实成年")
+    await console.button("撤销成年核实").click()
+    await console.dialog.submit("撤销", 原因="证件是别人的")
+    await console.expect_done("“安娜”的成年核实已撤销")
+    await expect(console.button("核实成年")).to_be_visible()
+
+
 async def test_debts_are_settled_and_sessions_ended_and_markup_in_a_name_is_shown_as_text(
     console: Console, api: ApiFixture, db: Database[dict[str, Any]]
 ) -> None:
