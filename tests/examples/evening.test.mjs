@@ -162,14 +162,26 @@ test("three users complete the evening", async () => {
   await woman.sees("金币不足，还差 520");
   await woman.tap("充值");
   await woman.tap("980 金币");
+  await woman.sees("须核实你已满 18 岁");
+  await woman.submit({ name: "别人", id_number: "11010119900307002X" });
+  await woman.hears("核实未通过");
+  await woman.submit({ name: "秀英", id_number: "11010119900307002X" });
+  await woman.hears("已核实");
+  await woman.back();
+  await woman.tap("980 金币");
   await woman.sees("到账，现有 980 金币");
   await woman.back();
   await woman.tap("送礼");
   await woman.tap("钻戒");
   await woman.tap("赠送");
-  await woman.hears("礼物已送达");
+  await woman.hears("已达上限的一半");
   for (const user of [host, man]) await user.sees("秀英 送给 hongniang1 钻戒 ×1");
   await host.sees("秀英 → hongniang1 钻戒 ×1");
+  await woman.tap("送礼");
+  await woman.tap("玫瑰");
+  await woman.tap("赠送");
+  await woman.hears("礼物已送达", 2);
+  await host.sees("秀英 送给 hongniang1 玫瑰 ×1");
 
   // Events that a user has missed are replayed after a cut, and a chat that has ended is joined again.
   chatNetwork.postMessage({ kicked: "multipleDevice" });
@@ -218,6 +230,14 @@ test("three users complete the evening", async () => {
   await woman.set({ version: "8.0.70" });
   await woman.open("/pages/recharge/recharge");
   await woman.sees("980 金币");
+
+  await woman.open("/pages/wallet/wallet");
+  await woman.sees("已送 521");
+  for (const [cap, text] of [["600", "600"], ["700", "起改为 700"]]) {
+    await woman.set({ answer: cap });
+    await woman.tap("每日上限");
+    await woman.sees(text);
+  }
 
   await host.open("/pages/wallet/wallet");
   await host.submit({ income: "260" });

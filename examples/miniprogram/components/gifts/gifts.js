@@ -4,6 +4,8 @@ const account = require("../../account.js");
 const qlive = require("../../qlive.js");
 const { t, say, tell, toast } = require("../../words.js");
 
+const CANCELLED = {};
+
 Component({
   properties: { people: Array }, // on mic: {seat, user_id, nickname}
   data: { t, gifts: [], counts: [1, 9, 66, 99], to: "", gift: null, num: 1, total: "", short: "", pending: false },
@@ -55,12 +57,14 @@ Component({
       if (this.giving) return;
       this.giving = true;
       const { to, gift, num } = this.data;
+      const params = { user_id: to, gift_id: gift.id, num };
       try {
-        await qlive.pushGift({ user_id: to, gift_id: gift.id, num });
-        toast(t.given);
+        const { reminder } = await qlive.pushGift(params).catch((error) => confirmed(error, params));
+        toast(reminder ? t.given_much : t.given);
         this.close();
       } catch (error) {
-        tell(error);
+        if (error.code === "age_unverified") wx.navigateTo({ url: "/pages/wallet/wallet?age=1" });
+        else if (error !== CANCELLED) tell(error);
       }
       this.giving = false;
       await account.refresh().catch(tell);
@@ -77,6 +81,16 @@ Component({
     },
   },
 });
+
+/** Asks a user who has given much already, and sends the gift with `confirm`. */
+async function confirmed(error, params) {
+  if (error.code !== "confirmation_needed") throw error;
+  const { day, month } = await qlive.getGivingLimits();
+  const content = say("confirm_gift", { day: day.given, month: month.given });
+  const { confirm } = await new Promise((success) => wx.showModal({ title: t.give, content, success }));
+  if (!confirm) throw CANCELLED;
+  return qlive.pushGift({ ...params, confirm: true });
+}
 
 async function allGifts() {
   const gifts = [];

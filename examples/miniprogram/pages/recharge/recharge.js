@@ -38,7 +38,8 @@ Component({
         this.setData({ gold, outcome: say(state, { gold }) });
       } catch (error) {
         this.setData({ outcome: "" });
-        tell(error);
+        if (error.code === "age_unverified") wx.navigateTo({ url: "/pages/wallet/wallet?age=1" });
+        else tell(error);
       } finally {
         this.paying = false;
       }

@@ -2,17 +2,19 @@
 
 const account = require("../../account.js");
 const qlive = require("../../qlive.js");
-const { t, tell } = require("../../words.js");
+const { t, say, tell, toast } = require("../../words.js");
 
 const FINAL = ["paid", "returned"];
 const MOVING = ["approved", "submitted", "awaiting_user"];
 const POLL_MS = 2000;
 
 Component({
-  data: { t, me: null, matured: 0, items: [], needsName: false },
+  data: { t, me: null, matured: 0, items: [], caps: [], needsName: false, needsAge: false },
 
   methods: {
-    onLoad() {
+    /** `age`: the server has refused a gift or a recharge of this user. */
+    onLoad({ age }) {
+      this.setData({ needsAge: Boolean(age) });
       wx.setNavigationBarTitle({ title: t.wallet });
     },
 
@@ -53,8 +55,9 @@ Component({
     /** Reads again while WeChat has not settled a transfer. */
     async load() {
       clearTimeout(this.timer);
-      const [{ matured, items }, me] = await Promise.all([qlive.withdrawals(), account.refresh()]);
-      this.setData({ me, matured, items: items.map(shown) });
+      const [{ matured, items }, me, limits] = await Promise.all([qlive.withdrawals(), account.refresh(), qlive.getGivingLimits()]);
+      const caps = ["day", "month"].map((name) => capOf(name, limits[name]));
+      this.setData({ me, matured, items: items.map(shown), caps });
       const isMoving = items.some(({ state }) => MOVING.includes(state));
       if (isMoving && this.isShown) this.timer = setTimeout(() => this.load().catch(tell), POLL_MS);
     },
@@ -76,6 +79,20 @@ Component({
       });
     },
 
+    verify({ detail }) {
+      return this.act(async () => {
+        await qlive.verifyAge(detail.value);
+        this.setData({ needsAge: false });
+        toast(t.age_verified);
+      });
+    },
+
+    changeCap({ currentTarget }) {
+      const { name, title } = this.data.caps[currentTarget.dataset.n];
+      const change = (gold) => this.act(() => qlive.givingLimits({ [`${name}_gold`]: Number(gold) }));
+      wx.showModal({ title, placeholderText: t.cap_says, editable: true, success: ({ confirm, content }) => confirm && change(content) });
+    },
+
     confirm(event) {
       const item = this.data.items[event.currentTarget.dataset.n];
       return this.act(() => qlive.confirmWithdrawal(item));
@@ -87,6 +104,12 @@ Component({
     },
   },
 });
+
+function capOf(name, { given, own, next, next_at: at, house }) {
+  const least = Math.min(...[own, house].filter(Boolean));
+  const later = at ? say("cap_later", { gold: next || t.no_cap, at: at.slice(5, 16).replace("T", " ") }) : "";
+  return { name, title: t[`cap_${name}`], note: own || house ? String(least) : t.no_cap, says: `${say("given_so_far", { given })} ${later}` };
+}
 
 function shown(item) {
   const isFinal = FINAL.includes(item.state);
