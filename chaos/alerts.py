@@ -23,8 +23,8 @@ INTERVAL = 15
 TIMEOUT_SECONDS = 5.0
 """Timeout of a scrape."""
 FIRED = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))'
-LEFT_OUT = frozenset({"qlive_ledger_checked_at", "qlive_loop_lag_seconds"})
-"""A time, while promtool's begins at 0, and how busy this machine is."""
+LEFT_OUT = frozenset({"qlive_bill_checked_at", "qlive_ledger_checked_at", "qlive_loop_lag_seconds"})
+"""Times, while promtool's begins at 0, and how busy this machine is."""
 USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text())) - LEFT_OUT
 """Metrics of the rules."""
 

@@ -106,6 +106,17 @@ OPS_ROUTES: list[Route] = [
     Route(
         f"{REFUND}/settle", refunds.OpsRefundSettleHandler, "ops.money.SettleRefund", None, FINANCE
     ),
+    Route("bills", payments.OpsBillsHandler, "ops.money.Bills", FINANCE),
+    Route(
+        "bills/differences", payments.OpsBillDifferencesHandler, "ops.money.Differences", FINANCE
+    ),
+    Route(
+        "bills/differences/settle",
+        payments.OpsSettleDifferenceHandler,
+        "ops.money.SettleDifference",
+        None,
+        FINANCE,
+    ),
     Route("inbox", payments.OpsInboxHandler, "ops.money.Inbox", FINANCE),
     Route("inbox/again", payments.OpsInboxRetryHandler, "ops.money.RetryMessage", None, FINANCE),
     Route("operators", operators.OpsOperatorsHandler, "ops.operators.Operators", ADMIN, ADMIN),

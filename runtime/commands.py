@@ -8,9 +8,11 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from config.settings import Settings
+from core.clock import day_of
 from core.visible_text import visible
 from handlers.context import Context
 from handlers.pages import openapi_text
@@ -32,6 +34,10 @@ def add_commands(commands: Any) -> None:
     """Add the commands to argparse's subparsers."""
     about = "check the ledger against balances, orders, events and rankings"
     commands.add_parser("check-ledger", help=about).set_defaults(run=run, work=check_ledger)
+    about = "compare WeChat's bills of a day (or of iOS, of a month) with what is booked here"
+    parser = commands.add_parser("reconcile", help=about)
+    parser.add_argument("period", metavar="DATE", type=_period, help="YYYY-MM-DD or YYYY-MM")
+    parser.set_defaults(run=run, work=reconcile)
     about = "rebuild the rankings from the ledger"
     commands.add_parser("rebuild-ranks", help=about).set_defaults(run=run, work=rebuild_rankings)
     about = "migrate the database and build its indexes, before a release starts"
@@ -67,6 +73,16 @@ def _reason(text: str) -> str:
     if not visible(text).strip():
         raise argparse.ArgumentTypeError("REASON must not be blank.")
     return text
+
+
+def _period(text: str) -> str:
+    """A day or month before the present one in China."""
+    today = str(day_of(datetime.now(UTC)))
+    with suppress(ValueError):
+        period = str(date.fromisoformat(f"{text}-01"[:10]))[: len(text)]
+        if period == text < today[: len(text)]:
+            return text
+    raise argparse.ArgumentTypeError("DATE is a day or a month that has ended in China.")
 
 
 def _request_id(text: str) -> str:
@@ -116,6 +132,16 @@ async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse
 async def check_ledger(context: Context, _args: argparse.Namespace) -> int:
     problems = await context.services.ledger_audit.check()
     print("\n".join(problems) or "Every unit of gold and income is accounted for.")
+    return 1 if problems else 0
+
+
+async def reconcile(context: Context, args: argparse.Namespace) -> int:
+    bills = context.services.bills
+    if not bills.statements:
+        print("No source of bills is configured; see pay.*.", file=sys.stderr)
+        return 2
+    problems = await bills.reconcile(args.period)
+    print("\n".join(problems) or "Every row of WeChat's bills is booked here, and the reverse.")
     return 1 if problems else 0
 
 

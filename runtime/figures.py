@@ -45,6 +45,7 @@ def register_gauges(context: Context) -> None:
     description = "Chat groups that were dissolved and replaced."
     counter("groups_replaced", description, lambda: context.services.groups.replaced)
     _register_ledger(context)
+    _register_bills(context)
     gauge("requests_in_progress", "Requests in progress.", lambda: lifecycle.requests)
 
 
@@ -54,6 +55,14 @@ def _register_ledger(context: Context) -> None:
         gauge(name, description, lambda field=field: float(audit.last.get(field, 0)))  # type: ignore[misc]
     description = "Age of the oldest unpaid order that may still be paid; of xpay, up to 3 hours."
     gauge("oldest_unpaid_order_seconds", description, lambda: audit.oldest_unpaid)
+
+
+def _register_bills(context: Context) -> None:
+    gauge, bills = context.metrics.gauge, context.services.bills
+    description = "Open differences between WeChat's bills and what is booked here."
+    gauge("bill_differences", description, lambda: float(bills.last.get("open", 0)))
+    description = "When last no bill waited to be compared, in Unix seconds."
+    gauge("bill_checked_at", description, lambda: float(bills.last.get("checked_at", 0)))
 
 
 def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:

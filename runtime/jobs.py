@@ -43,6 +43,8 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
     every(FIGURES_SECONDS, "figures", lambda: _measure_figures(context))
     every(10, "ledger_audit", services.ledger_audit.run_if_due)
+    if context.settings.environment == "production":  # the simulator forgets its orders
+        every(10, "bills", services.bills.run_if_due)
     tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)
     if services.im_relay:
         tasks.until_stopped("im_relay", JobRunner(services.im_relay).run)

@@ -28,6 +28,7 @@ from services.moderation.contacts import ContactService
 from services.moderation.moderation import ModerationService
 from services.operators.approvals import ApprovalService
 from services.operators.operators import OperatorService
+from services.payments.bills import MERCHANT, TRANSFERS, VIRTUAL, BillService
 from services.payments.payment_notifications import PaymentNotificationService
 from services.payments.payments import PaymentService
 from services.payments.recharge import RechargeService
@@ -151,6 +152,20 @@ class Services:
         )
         self.ledger_audit = LedgerAudit(stores.job_leases, stores.ledger_reconciler, stores.orders)
         self.payments = PaymentService(stores.ledger, stores.orders, hold)
+        pay = settings.pay
+        self.bills = BillService(
+            stores.bills,
+            tencent.bills,
+            stores.orders,
+            self.payments,
+            providers,
+            stores.job_leases,
+            [
+                *([MERCHANT] if tencent.jsapi else []),
+                *([TRANSFERS] if tencent.jsapi and settings.withdrawals_are_on else []),
+                *(VIRTUAL if pay.offer_id and pay.app_key and not pay.sandbox else []),
+            ],
+        )
         changes = WithdrawalChanges(stores.ledger, stores.withdrawals, hold)
         self.transfers = TransferService(changes, stores.payees, tencent.transfers)
         self.withdrawals = WithdrawalService(

@@ -26,6 +26,7 @@ from storage.moderation.items import ModerationStore
 from storage.operators.approvals import ApprovalStore
 from storage.operators.audit import AuditStore
 from storage.operators.operators import OperatorSessionStore, OperatorStore
+from storage.payments.bills import BillStore
 from storage.payments.orders import OrderStore
 from storage.payouts.withdrawal_reports import WithdrawalReportStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
@@ -59,6 +60,7 @@ class Stores:
         self.configs = ConfigStore(database)
         self.likes = LikeStore(database)
         self.orders = OrderStore(database, settings.retention.unpaid_order_days)
+        self.bills = BillStore(database, cipher)
         self.approvals = ApprovalStore(database)
         is_development = settings.environment == "development"
         self.operators = OperatorStore(database, cipher, admits_demo=is_development)

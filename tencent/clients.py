@@ -9,6 +9,7 @@ from config.sections import (
     WechatSettings,
     WithdrawSettings,
 )
+from tencent.bills import MAX_BYTES, TIMEOUT_SECONDS, BillClient
 from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
 from tencent.css import CssClient, StreamUrls
@@ -62,19 +63,28 @@ class TencentClients:
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.im = ImClient(im_api, im)
-        self._clients = (*self.services, content_api, css_api, cos_api, faceid_api)
         self.css = CssClient(css_api, live)
         self.cos = CosClient(cos_api, uploads)
         self.faceid = FaceIdClient(faceid_api, identity)
         self.stream_urls = StreamUrls(live)
+        bill_api = ServiceClient(
+            "bills", pay.api_base, service="pay", timeout=TIMEOUT_SECONDS, max_bytes=MAX_BYTES
+        )
+        file_api = ServiceClient(
+            "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_BYTES
+        )
+        others = (content_api, css_api, cos_api, faceid_api, bill_api, file_api)
+        self._clients = (*self.services, *others)
+        bills = None
         if pay.private_key:
-            merchant = MerchantClient(pay_api, pay)
+            bills, merchant = MerchantClient(bill_api, pay), MerchantClient(pay_api, pay)
             self.jsapi = JsapiClient(merchant, f"{api_url}/qlive_pay/notify/")
             notify_url = f"{api_url}/qlive_pay/transfer_notify/"
             self.transfers = TransferClient(merchant, notify_url, withdraw)
         tokens = AccessTokenCache(xpay_api, app_secrets)
         self.content_security = ContentSecurityClient(content_api, tokens)
         self.xpay = XpayClient(xpay_api, tokens, pay, on_xpay_rejection)
+        self.bills = BillClient(bills, self.xpay, file_api, wechat)
         self.providers: dict[str, PaymentClient] = {XPAY: self.xpay}
         """Payment clients by the name of the provider, as stored in orders."""
         if self.jsapi:

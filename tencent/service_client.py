@@ -69,8 +69,9 @@ class ServiceClient:
         *,
         service: str = "",
         timeout: float = 5.0,
+        max_bytes: int = MAX_BODY_BYTES,
     ) -> None:
-        """`timeout` of each attempt, in seconds."""
+        """`timeout` of each attempt, in seconds; `max_bytes` of a response."""
         self.name = name
         self.service = service or name
         self.state: State = "unknown"
@@ -80,6 +81,7 @@ class ServiceClient:
         """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
+        self._max_bytes = max_bytes
         self._in_flight = 0
         self._kept = _open_session(keepalive_timeout=IDLE_SECONDS)
         self._single = _open_session(force_close=True)
@@ -114,7 +116,7 @@ class ServiceClient:
         url = URL(self._base_url + path + suffix, encoded=True)
         fetch: Callable[..., Awaitable[ServiceResponse]] = _fetch_kept if safe_to_repeat else _fetch
         session = self._kept if safe_to_repeat else self._single
-        send = partial(fetch, session, method, url, headers, body)
+        send = partial(fetch, session, self._max_bytes, method, url, headers, body)
         response = await self._attempt(send, path)
         if response is None and safe_to_repeat:
             await asyncio.sleep(jittered(PAUSE_SECONDS))
@@ -190,6 +192,7 @@ async def _fetch_kept(session: aiohttp.ClientSession, *request: Any) -> ServiceR
 
 async def _fetch(
     session: aiohttp.ClientSession,
+    max_bytes: int,
     method: str,
     url: URL,
     headers: Mapping[str, str],
@@ -198,13 +201,15 @@ async def _fetch(
     async with session.request(
         method, url, data=body or None, headers=headers, allow_redirects=False
     ) as response:
-        return ServiceResponse(response.status, response.headers, await _read_body(response))
+        return ServiceResponse(
+            response.status, response.headers, await _read_body(response, max_bytes)
+        )
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > max_bytes:
             raise aiohttp.ClientPayloadError("too long")
     return bytes(body)

@@ -108,7 +108,7 @@ class XpayClient:
     async def deliver(self, order: Order) -> None:
         """Confirms delivery of an order whose push did not arrive; ServiceUnavailable."""
         request = {"order_id": order.number, "env": self._env}
-        answer = await self._call(order.app_id, "notify_provide_goods", request)
+        answer = await self.call(order.app_id, "notify_provide_goods", request)
         if answer.get("errcode") not in (None, 0, DUPLICATE_CODE):
             raise self._unavailable("notify_provide_goods", answer)
 
@@ -131,7 +131,7 @@ class XpayClient:
             "req_from": BY_SUPPORT,
             "env": self._env,
         }
-        answer = await self._call(order.app_id, "refund_order", request)
+        answer = await self.call(order.app_id, "refund_order", request)
         if answer.get("errcode") in (None, 0, DUPLICATE_CODE):
             return "pending"
         raise self._refusal("refund_order", answer)
@@ -160,7 +160,7 @@ class XpayClient:
     async def _query(self, order: Order, number: str) -> dict[str, Any]:
         """WeChat's answer about an order or a refund of it."""
         request = {"openid": order.openid, "env": self._env, "order_id": number}
-        return await self._call(order.app_id, "query_order", request)
+        return await self.call(order.app_id, "query_order", request)
 
     def _queried(self, answer: Mapping[str, Any], number: str) -> dict[str, Any]:
         """The order in an answer; ServiceUnavailable if it has none, or another one."""
@@ -175,7 +175,8 @@ class XpayClient:
             return self._unavailable(name, answer)
         return MerchantRefused(str(answer["errcode"]))
 
-    async def _call(self, app_id: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    async def call(self, app_id: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a signed call, with `errcode` if WeChat rejects it."""
         return await self._tokens.call(app_id, lambda token: self._post(name, token, content))
 
     async def _post(self, name: str, token: str, content: Mapping[str, Any]) -> dict[str, Any]:

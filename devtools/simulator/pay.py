@@ -138,7 +138,9 @@ class SimulatedPay:
             if problem := self._refund_problem(number, content):
                 return problem
             order, fen = content["out_trade_no"], content["amount"]["refund"]
-            refund = SimulatedRefund(number, PROVIDER, order, fen, content, self._finish)
+            refund = SimulatedRefund(
+                number, PROVIDER, order, fen, content, self._finish, self._api.now()
+            )
             self._refunds.add(refund)
         elif refund.request != content:
             return refuse(400, "INVALID_REQUEST", "退款单号已存在但信息不一致")

@@ -27,6 +27,8 @@ class SimulatedRefund:
     request: Mapping[str, Any]
     finish: Callable[["SimulatedRefund", str], SimulatedNotification]
     """Applies the refund to its order, if it is done; builds its notification."""
+    created_at: float
+    """Unix seconds."""
     state: str = "pending"
     is_returned: bool = False
     """A failed refund's money can be refunded again."""

@@ -82,6 +82,14 @@ class EndRefundRequest(BaseModel):
     report: Report = "once"
 
 
+class NextBillsRequest(BaseModel):
+    """A fault of a source's bills, and columns by our number that differ; null leaves a row out."""
+
+    source: Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
+    fault: Literal["", "late", "empty", "hash", "malformed", "expired", "twice"] = ""
+    changes: dict[str, dict[str, str] | None] = {}
+
+
 class PlatformEventRequest(BaseModel):
     """An event that moves no gold, about an order or a user."""
 

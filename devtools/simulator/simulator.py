@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
+from devtools.simulator.bills import SimulatedBills
 from devtools.simulator.cloud_api import SimulatedFaceId
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
@@ -29,6 +30,7 @@ from devtools.simulator.requests import (
     ConfirmTransferRequest,
     EmptyRequest,
     EndRefundRequest,
+    NextBillsRequest,
     NextChecksRequest,
     NextRefundsRequest,
     OutageRequest,
@@ -85,6 +87,7 @@ class Simulator:
         self.pay = SimulatedPay(merchant_api, refunds)
         self.xpay = SimulatedXpay(wechat, pay, pushes, refunds, now)
         self.transfers = transfers = SimulatedTransfers(merchant_api, delivery)
+        self.bills = bills = SimulatedBills(merchant_api, self.pay, self.xpay, refunds, transfers)
         self.platform_events = SimulatedPlatformEvents(pushes, delivery, app_id, now)
         self.content_checks = checks = SimulatedContentChecks(wechat, pushes, delivery)
         self.phone = phone = SimulatedPhone(wechat, self.pay, self.xpay, delivery, now)
@@ -99,6 +102,7 @@ class Simulator:
             "/refund/next": (NextRefundsRequest, refunds.set_next),
             "/refund/end": (EndRefundRequest, refunds.end),
             "/refund/list": (EmptyRequest, refunds.show),
+            "/bill/next": (NextBillsRequest, bills.set_next),
             "/content/next": (NextChecksRequest, checks.set_next),
             "/stream/event": (StreamEventRequest, self.live.send_event),
             "/wechat_event": (PlatformEventRequest, self.platform_events.start),
@@ -116,6 +120,9 @@ class Simulator:
             (r"/v3/refund/domestic/refunds/.*", "pay", self.pay.query_refund),
             (r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
             (r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
+            (r"/v3/bill/.*", "pay", bills.answer),
+            (r"/v3/billdownload/file", "pay", bills.download),
+            (r"/bill_file", "wechat", bills.file),
             (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
             (r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)", "content", checks.answer),
             (r"/xpay/.*", "wechat", self.xpay.answer),

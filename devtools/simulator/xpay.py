@@ -39,6 +39,7 @@ class SimulatedXpay:
         self._pushes = pushes
         self._refunds = refunds
         self._now = now
+        self.answer_bill: Callable[[SimulatorRequest, Mapping[str, Any]], SimulatorReply]
 
     # ---- server API
 
@@ -50,6 +51,8 @@ class SimulatedXpay:
         text, given = request.body.decode(), request.query.get("pay_sig")
         if not _is_signed(self.app_key, request.path, text, given):
             return error_reply(BAD_SIGNATURE, "pay_sig")
+        if content is not None and name.startswith("download_"):
+            return self.answer_bill(request, content)
         if content is None or content.get("env") != self._env:
             return error_reply(BAD_PARAMETER, "env")
         number = str(content.get("order_id", ""))
@@ -161,7 +164,9 @@ class SimulatedXpay:
             return NOT_ENOUGH
         order["left_fee"] -= fen
         self._refunds.add(
-            SimulatedRefund(number, PROVIDER, order["order_id"], fen, content, self._finish)
+            SimulatedRefund(
+                number, PROVIDER, order["order_id"], fen, content, self._finish, self._now()
+            )
         )
         return -1 if self._refunds.take_fault("lost") else 0
 

@@ -5,10 +5,13 @@ from typing import Any
 
 from core.errors import NotFound
 from handlers.base import endpoint
-from handlers.models import OkResponse, Page
+from handlers.models import CursorRequest, OkResponse, Page
 from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
 from handlers.payments.models import (
+    BillDifferenceResponse,
+    BillResponse,
     BlockChangeRequest,
+    DifferenceSearchRequest,
     InboxMessageResponse,
     InboxSearchRequest,
     NewBlockRequest,
@@ -17,9 +20,10 @@ from handlers.payments.models import (
     OrderSearchRequest,
     OutcomeResponse,
     RetryRequest,
+    SettleDifferenceRequest,
 )
 from handlers.payments.recharge import block_response
-from storage.errors import BlockNotFound, NothingWaits
+from storage.errors import AlreadyDecided, BlockNotFound, NothingWaits
 from storage.operators.approvals import Approval
 from tencent.errors import ServiceUnavailable
 
@@ -91,6 +95,39 @@ class OpsOrdersHandler(OperatorHandler):
             params.user_id, params.state, params.after, PAGE_SIZE, search=params.q
         )
         return Page[OpsOrderResponse].of(rows, cursor)
+
+
+class OpsBillsHandler(OperatorHandler):
+    """WeChat's bills, the latest day first."""
+
+    @endpoint()
+    async def get(self, params: CursorRequest) -> Page[BillResponse]:
+        rows, cursor = await self.context.stores.bills.page(params.after, PAGE_SIZE)
+        return Page[BillResponse].of(rows, cursor)
+
+
+class OpsBillDifferencesHandler(OperatorHandler):
+    """Differences between WeChat's bills and the books, newest first."""
+
+    @endpoint()
+    async def get(self, params: DifferenceSearchRequest) -> Page[BillDifferenceResponse]:
+        rows, cursor = await self.context.stores.bills.differences(
+            params.state, params.after, PAGE_SIZE
+        )
+        return Page[BillDifferenceResponse].of(rows, cursor)
+
+
+class OpsSettleDifferenceHandler(OperatorHandler):
+    """Settle a difference that has been dealt with; the reason is kept as its note."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        row = await self.context.stores.bills.difference(str(self.parameters().get("id")))
+        return {"state": row["state"], "number": row["number"]} if row else {}
+
+    @endpoint(errors=[AlreadyDecided])
+    async def post(self, params: SettleDifferenceRequest) -> BillDifferenceResponse:
+        row = await self.context.stores.bills.settle(params.id, self.operator.name, params.reason)
+        return BillDifferenceResponse.model_validate(row)
 
 
 class OpsInboxHandler(OperatorHandler):

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, RootModel, StringConstraints, WithJsonSchema
 
 from handlers.gold.models import NextFieldsResponse
-from handlers.models import Gold, IdSearchRequest, Number, Request, Response
+from handlers.models import (
+    CursorRequest,
+    Gold,
+    IdSearchRequest,
+    Number,
+    ReasonRequest,
+    Request,
+    Response,
+)
+from ledger.bills import Kind, Source, Thing
 from ledger.recharge import OrderState
 from storage.jobs.inbox import Outcome
 
@@ -106,6 +115,57 @@ class OpsOrderResponse(Response):
     created_at: datetime
     paid_at: datetime | None = None
     closed_at: datetime | None = None
+
+
+class BillResponse(Response):
+    """A bill of WeChat: of a day, or of iOS of a month.
+
+    `state`: waiting for WeChat, stored and not compared yet, done, empty, or unreadable; `problem`
+    says why. `counts`: its payments, refunds, transfers and other rows (`others`), its
+    `differences`, and the payments that it had `credited`.
+    """
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    source: Source
+    period: str
+    state: Literal["waiting", "stored", "done", "empty", "unreadable"]
+    problem: str = ""
+    bytes: int = 0
+    counts: dict[str, int] = {}
+    checked_at: datetime | None = None
+
+
+class BillDifferenceResponse(Response):
+    """A movement about which WeChat's bill and the books do not agree.
+
+    `number` is ours where there is one, `theirs` WeChat's; amounts are null where there is none.
+    `state` `agreed`: a later comparison found no difference; `settled`: by an operator.
+    """
+
+    id: Annotated[str, Field(validation_alias="_id")]
+    bill: str
+    kind: Kind
+    thing: Thing
+    number: str
+    theirs: str
+    order: str
+    user_id: str
+    fen_there: int | None
+    fen_here: int | None
+    detail: str
+    state: Literal["open", "agreed", "settled"]
+    found_at: datetime
+    closed_at: datetime | None = None
+    by: str = ""
+    note: str = ""
+
+
+class DifferenceSearchRequest(CursorRequest):
+    state: Literal["open", "agreed", "settled", ""] = ""
+
+
+class SettleDifferenceRequest(ReasonRequest):
+    id: Annotated[str, StringConstraints(min_length=1, max_length=300)]
 
 
 class InboxMessageResponse(Response):

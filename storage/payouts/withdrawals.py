@@ -39,6 +39,9 @@ class WithdrawalStore:
         await self._withdrawals.create_index([("state", 1), *newest])
         await self._withdrawals.create_index(newest)
         await make_due_index(self._withdrawals)
+        await self._withdrawals.create_index(
+            "wechat_number", partialFilterExpression={"wechat_number": {"$gt": ""}}
+        )
         await self._days.create_index("_id")  # creates the collection: no transaction has to
         await self._withdrawals.create_index(
             "finished_at", partialFilterExpression={"finished_at": {"$gt": BEFORE_ANY}}

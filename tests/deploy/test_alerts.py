@@ -46,6 +46,7 @@ from tests.support.promtool import (
 pytestmark = pytest.mark.programs
 
 FAULTS = {
+    "QLiveBillDifferences",
     "QLiveGroupsReplaced",
     "QLiveLedgerProblem",
     "QLiveLedgerUnchecked",
@@ -119,6 +120,8 @@ SERIES: dict[str, tuple[str, str, str, str]] = {
     "QLiveServiceDown": (up("im"), "0x40", "6m", "1x3 0x18 1x20"),
     "QLiveLedgerProblem": (qlive("ledger_problems"), "0 1", "1m", "0 -1 0x20"),
     "QLiveLedgerUnchecked": (qlive("ledger_checked_at"), "0x400", "45m", "0+15x400"),
+    "QLiveBillDifferences": (qlive("bill_differences"), "0 1x80", "12m", "0 1x30 0x20"),
+    "QLiveBillsUnchecked": (qlive("bill_checked_at"), "1x8800", "2190m", "0x9000"),
     "QLiveOrdersUnqueried": (
         *(qlive("oldest_unpaid_order_seconds"), "14000+15x100"),
         *("20m", "0+15x400"),
@@ -340,6 +343,15 @@ class Faults:
             await self.context.services.refund_sweep.sweep()
         self.db.refund_cases.update_many({}, {"$set": {"decided_at": DAYS_AGO}})
 
+    async def lose_order(self) -> None:
+        """An order that was paid three days ago is not in WeChat's bill."""
+        carl = await self.api.user("carl", 1)
+        await pay_order(self.api, await create_order(carl))
+        await notification_statuses(self.server)
+        paid_at = {"$set": {"paid_at": datetime.now(UTC) - timedelta(days=3)}}
+        self.db.orders.update_many({"user_id": carl.id}, paid_at)
+        await self.context.services.bills.run_if_due()
+
     async def spoil_data(self) -> None:
         """A rate is missing, a balance was changed by hand, a user is broken, a report waits."""
         bert = await self.api.user("bert", 1)
@@ -379,6 +391,7 @@ async def test_real_faults_fire_their_alerts(
     await faults.complain()
     await faults.hold_withdrawals()
     await faults.hold_refunds()
+    await faults.lose_order()
     await faults.lose_tencent()
     await faults.spoil_data()
     scrapes.append(await faults.scrape(blocked_seconds=0.3))

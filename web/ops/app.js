@@ -8,6 +8,7 @@ import { fleetPage } from "/ops/fleet.js";
 import { codeText, language, speak, t } from "/ops/i18n.js";
 import { showLogin } from "/ops/login.js";
 import { moderationPage } from "/ops/moderation.js";
+import { billsPage } from "/ops/bills.js";
 import { ledgerPage } from "/ops/ledger.js";
 import { inboxPage, ordersPage } from "/ops/payments.js";
 import { accountPage, operatorsPage } from "/ops/operators.js";
@@ -27,7 +28,7 @@ const PAGES = [
   ["overview", "GET Overview", overviewPage], ["fleet", "GET Fleet", fleetPage], ["rooms", "GET Rooms", roomsPage, roomPage],
   ["people", "GET Users", peoplePage, personPage], ["moderation", "GET Items", moderationPage],
   ["gifts", "GET Gifts", giftsPage], ["blocks", "GET Blocks", blocksPage], ["configs", "GET Configs", configsPage],
-  ["orders", "GET Orders", ordersPage], ["ledger", "GET Ledger", ledgerPage],
+  ["orders", "GET Orders", ordersPage], ["bills", "GET Bills", billsPage], ["ledger", "GET Ledger", ledgerPage],
   ["withdrawals", "GET Withdrawals", withdrawalsPage], ["refunds", "GET Refunds", refundsPage, refundCasePage],
   ["approvals", "GET Approvals", approvalsPage], ["inbox", "GET Inbox", inboxPage],
   ["audit", "GET Log", auditPage], ["operators", "GET Operators", operatorsPage], ["account", "PATCH Account", accountPage],

@@ -1,0 +1,180 @@
+"""Simulated bills of WeChat Pay and of virtual payment, made from what the simulator has paid."""
+
+import gzip
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from core.clock import CHINA_TZ
+from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
+from devtools.simulator.pay import REFUND_STATUSES, SimulatedPay
+from devtools.simulator.refunds import SimulatedRefunds
+from devtools.simulator.requests import NextBillsRequest
+from devtools.simulator.transfers import SimulatedTransfers
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from devtools.simulator.xpay import SimulatedXpay
+
+HEADERS = {
+    "trade": "交易时间,微信订单号,商户订单号,交易状态,微信退款单号,商户退款单号,退款状态,商品名称,"
+    "订单金额,申请退款金额",
+    "fund": "记账时间,微信支付业务单号,业务名称,业务类型,收支类型,收支金额(元),业务凭证号",
+    "xpay": "交易时间,微信支付订单号,商户单号,微信退款单号,商户退款单号,订单金额(元),退款金额(元)",
+}
+"""The columns that old accounts have as well; those of virtual payment are made up."""
+SUMS = "总交易单数,订单总金额"
+Row = dict[str, str]
+
+
+class SimulatedBills:
+    """Bills of a day or month, as things are now; tests use `faults` (by source) and `changes`.
+
+    `changes` are columns to set in the row of a number of ours, None to leave the row out; with an
+    unknown number, the row is added to every bill of the source.
+    """
+
+    def __init__(
+        self,
+        api: SimulatedMerchantApi,
+        pay: SimulatedPay,
+        xpay: SimulatedXpay,
+        refunds: SimulatedRefunds,
+        transfers: SimulatedTransfers,
+    ) -> None:
+        self.faults: dict[str, str] = {}
+        self.changes: dict[str, dict[str, Row | None]] = {}
+        self.ios_orders: set[str] = set()
+        self._api, self._pay, self._xpay = api, pay, xpay
+        self._refunds, self._transfers = refunds, transfers
+        self._files: dict[str, bytes] = {}
+        xpay.answer_bill = self.answer_bill
+
+    def set_next(self, request: NextBillsRequest) -> dict[str, Any]:
+        self.faults[request.source] = request.fault
+        self.changes[request.source] = request.changes
+        return request.model_dump()
+
+    # ---- WeChat Pay
+
+    def answer(self, request: SimulatorRequest) -> SimulatorReply:
+        return self._api.answer(request, lambda: self._describe(request.query))
+
+    def download(self, request: SimulatorRequest) -> SimulatorReply:
+        """The answer with the file is not signed; a request that is not, is refused."""
+        if self._api.answer(request, lambda: (204, {})).status != 204:
+            return json_reply({"code": "SIGN_ERROR"}, 401)
+        return self.file(request)
+
+    def _describe(self, query: Mapping[str, str]) -> Outcome:
+        source = f"fund_{query['account_type'].lower()}" if "account_type" in query else "trade"
+        fault, rows = self.faults.get(source, ""), self._rows(source, query["bill_date"])
+        if fault == "late":
+            return refuse(400, "STATEMENT_CREATING", "账单生成中")
+        if fault == "empty" or not rows:
+            return refuse(400, "NO_STATEMENT_EXIST", "账单不存在")
+        header = HEADERS[source.partition("_")[0]]
+        values = [",".join(f"`{row.get(name, '')}" for name in header.split(",")) for row in rows]
+        lines = ["\ufeff" + header, *values * (1 + (fault == "twice")), SUMS, f"`{len(rows)},`0.00"]
+        content = "".join(f"{line}\r\n" for line in lines).encode()
+        if fault == "malformed":
+            content = content.replace(b",`", b",", 3)
+        path = f"/v3/billdownload/file?token={self._keep(gzip.compress(content), fault)}"
+        sha1 = hashlib.sha1(content + b"!" * (fault == "hash")).hexdigest()  # noqa: S324
+        url = f"https://api.mch.weixin.qq.com{path}"
+        return 200, {"hash_type": "SHA1", "hash_value": sha1, "download_url": url}
+
+    # ---- virtual payment
+
+    def answer_bill(self, request: SimulatorRequest, content: Mapping[str, Any]) -> SimulatorReply:
+        """Answers with the address of the bill of a day or, for iOS, of a month."""
+        source, period = "xpay", str(content.get("begin_ds", ""))
+        if not period:
+            source, period = "ios", content["start_month"]
+        fault = self.faults.get(source, "")
+        if fault == "late":
+            return json_reply({"errcode": 268490011, "errmsg": "late"})
+        rows = [] if fault == "empty" else self._rows(source, period) * (1 + (fault == "twice"))
+        names = ["?"] if fault == "malformed" else HEADERS["xpay"].split(",")
+        lines = [names, *([row.get(name, "") for name in names] for row in rows)]
+        token = self._keep("\n".join(map(",".join, lines)).encode(), fault)
+        url = f"http://{request.header('Host')}/sim/bill_file?token={token}"
+        bills = {"bill_list": [{"month": period, "bill_url": url}]} if source == "ios" else {}
+        return json_reply({"errcode": 0, "errmsg": "", **(bills or {"url": url})})
+
+    def file(self, request: SimulatorRequest) -> SimulatorReply:
+        content = self._files.get(request.query.get("token", ""))
+        return SimulatorReply(200, {}, content) if content else json_reply({}, 400)
+
+    # ---- rows
+
+    def _keep(self, content: bytes, fault: str) -> str:
+        token = secrets.token_urlsafe(16)
+        if fault != "expired":
+            self._files[token] = content
+        return token
+
+    def _rows(self, source: str, period: str) -> list[Row]:
+        """The rows of a period, with the changes that were asked for."""
+        made = {"trade": self._trade, "fund_operation": self._fund}.get(source, lambda: iter(()))
+        rows = made() if source not in ("xpay", "ios") else self._virtual(source)
+        period, changes, bill = period.replace("-", ""), self.changes.get(source, {}), list[Row]()
+        own = {"trade": "商户订单号", "xpay": "商户单号", "ios": "商户单号"}.get(
+            source, "业务凭证号"
+        )
+        known = set()
+        for at, number, row in rows:
+            known.add(number)
+            change = changes.get(number, {})
+            if _day(at).startswith(period) and change is not None:
+                bill.append({**row, **change})
+        added = {number: row for number, row in changes.items() if number not in known}
+        return bill + [{own: number, **row} for number, row in added.items() if row]
+
+    def _trade(self) -> Iterator[tuple[float, str, Row]]:
+        for number, paid in self._pay.paid.items():
+            row = {
+                "微信订单号": paid["transaction_id"],
+                "商户订单号": number,
+                "交易状态": "SUCCESS",
+            }
+            row |= {"微信退款单号": "0", "商户退款单号": "0", "商品名称": "60 gold, once"}
+            row["订单金额"] = _yuan(paid["amount"]["total"])
+            yield datetime.fromisoformat(paid["success_time"]).timestamp(), number, row
+        for refund in self._refunds.refunds.values():
+            if refund.provider == "jsapi":
+                row = {"商户订单号": refund.order, "交易状态": "REFUND", "订单金额": "0.00"}
+                row |= {"微信退款单号": refund.wechat_number, "商户退款单号": refund.number}
+                row |= {
+                    "申请退款金额": _yuan(refund.fen),
+                    "退款状态": REFUND_STATUSES[refund.state],
+                }
+                yield refund.created_at, refund.number, row
+
+    def _fund(self) -> Iterator[tuple[float, str, Row]]:
+        for number, bill in self._transfers.bills.items():
+            if bill.state == "SUCCESS":
+                row = {"微信支付业务单号": bill.wechat_number, "业务凭证号": number}
+                row |= {"业务名称": "商家转账", "收支类型": "支出", "收支金额(元)": _yuan(bill.fen)}
+                yield bill.updated_at, number, row
+                fee = {"业务名称": "手续费", "收支类型": "支出", "收支金额(元)": "0.01"}
+                yield bill.updated_at, "", fee
+
+    def _virtual(self, source: str) -> Iterator[tuple[float, str, Row]]:
+        for number, order in self._xpay.orders.items():
+            if (number in self.ios_orders) == (source == "ios"):
+                row = {"微信支付订单号": order["wxpay_order_id"], "商户单号": number}
+                yield order["paid_time"], number, {**row, "订单金额(元)": _yuan(order["order_fee"])}
+        for refund in self._refunds.refunds.values():
+            if refund.provider == source:
+                row = {"微信退款单号": refund.wechat_number, "商户退款单号": refund.number}
+                row |= {"商户单号": refund.order, "退款金额(元)": _yuan(refund.fen)}
+                yield refund.created_at, refund.number, row
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, CHINA_TZ):%Y%m%d}"
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen // 100}.{fen % 100:02}"

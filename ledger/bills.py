@@ -1,0 +1,96 @@
+"""Rules of reconciliation: what WeChat's bills have against what is booked here."""
+
+from datetime import date, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from core.clock import day_interval, day_of
+
+Thing = Literal["payment", "refund", "transfer", "bill"]
+Kind = Literal["missing_here", "missing_there", "other_amount", "other_state", "unreadable"]
+Source = Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
+READY = timedelta(hours=10)
+"""Time of day in China from which WeChat has the bills of the day before."""
+DAYS, MONTHS = 14, 4
+"""Periods back from now whose bills are fetched; Apple settles within two months."""
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""WeChat books first, but what is booked here just before midnight may be in its next day."""
+
+
+class Movement(NamedTuple):
+    """A movement of money, in a bill or as it is booked here."""
+
+    thing: Thing
+    number: str
+    """Ours, or in a bill WeChat's if it has no other."""
+    fen: int | None
+    """None: the bill has no known column for it."""
+    state: Literal["open", "done", "failed"] = "done"
+    """In a bill, `failed` if no money was moved or it came back; `open` only here."""
+    other: str = ""
+    """WeChat's number, in a bill."""
+    order: str = ""
+    user_id: str = ""
+
+
+class Difference(NamedTuple):
+    kind: Kind
+    thing: Thing
+    number: str
+    order: str = ""
+    user_id: str = ""
+    fen_there: int | None = None
+    fen_here: int | None = None
+    detail: str = ""
+
+
+class Statement(NamedTuple):
+    """Sources whose bills of one period have, together, all movements at a provider."""
+
+    sources: tuple[Source, ...]
+    provider: str
+    is_monthly: bool = False
+
+    def periods(self, now: datetime) -> list[str]:
+        """The latest for which there are bills: days, or months in the case of Apple."""
+        today = day_of(now - READY)
+        if not self.is_monthly:
+            return [str(today - timedelta(days=n)) for n in range(DAYS, 0, -1)]
+        number = today.year * 12 + today.month - 1
+        return [f"{n // 12}-{n % 12 + 1:02}" for n in range(number - MONTHS, number)]
+
+    def began_at(self, period: str) -> datetime:
+        return day_interval(date.fromisoformat(f"{period}-01"[:10]))[0]
+
+    def expected(self, period: str) -> tuple[datetime, datetime]:
+        """When that was booked here which has to be in this bill or in an earlier one.
+
+        Apple's months begin some days off, so that a bill completes the month before its own.
+        """
+        start = self.began_at(period)
+        if not self.is_monthly:
+            return start - CLOCKS_DIFFER, start + timedelta(days=1) - CLOCKS_DIFFER
+        return (start - timedelta(days=1)).replace(day=1), start
+
+
+def compare(there: Movement | None, here: Movement | None) -> Difference | None:
+    """The difference between a movement in a bill and as it is booked; None if they agree."""
+    kind, known = _kind(there, here), here or there
+    if kind is None or known is None:
+        return None
+    order = known.order or (there.order if there else "")
+    fen_there, fen_here = there and there.fen, here and here.fen
+    return Difference(kind, known.thing, known.number, order, known.user_id, fen_there, fen_here)
+
+
+def _kind(there: Movement | None, here: Movement | None) -> Kind | None:
+    if there is None:
+        return "missing_there"
+    if there.state == "failed":
+        return "other_state" if here and here.state == "done" else None
+    if here is None:
+        return "missing_here"
+    if here.state == "failed":
+        return "other_state"
+    if there.fen not in (None, here.fen):
+        return "other_amount"
+    return "missing_here" if here.state == "open" else None

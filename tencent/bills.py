@@ -1,0 +1,218 @@
+"""Client and parser of WeChat's bills.
+
+Columns are found by their names; a bill whose columns are not known, or with a row that is not
+understood, is refused as a whole. Sources: WeChat Pay v3, "trade bill", "fund flow bill" and
+"download a bill"; WeChat, "virtual payment", download_bill and download_ios_settlement_bill.
+Unverified, and so read by lists of likely names: all columns of virtual payment (download_bill may
+have only sums of a day, which are refused), the names of transfers in the fund flow, and that their
+业务凭证号, "the merchant's number in general", is out_bill_no; WeChat's number serves as well.
+"""
+
+import asyncio
+import csv
+import hashlib
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from config.sections import WechatSettings
+from core.errors import RateLimited
+from ledger.bills import Movement, Source, Thing
+from tencent.errors import MerchantRefused, ServiceUnavailable
+from tencent.json_reader import text
+from tencent.merchant import MerchantClient
+from tencent.service_client import ServiceClient, ServiceResponse
+from tencent.xpay import XpayClient
+
+MAX_BYTES = 32 * 1024 * 1024
+"""Of a bill, some 90,000 rows; twice as much memory while it is read."""
+TIMEOUT_SECONDS = 60.0
+CALLS: Mapping[Source, tuple[str, Mapping[str, str]]] = {
+    "trade": ("/v3/bill/tradebill", {"bill_type": "ALL"}),
+    "fund_basic": ("/v3/bill/fundflowbill", {"account_type": "BASIC"}),
+    "fund_operation": ("/v3/bill/fundflowbill", {"account_type": "OPERATION"}),
+}
+COLUMNS = {
+    "number": ("商户订单号", "商户单号", "商家订单号", "订单号", "out_trade_no", "业务凭证号"),
+    "other": ("微信订单号", "微信支付订单号", "微信单号", "transaction_id", "微信支付业务单号"),
+    "fen": ("订单金额", "总金额", "应结订单金额", "支付金额", "交易金额", "收支金额"),
+    "state": ("交易状态", "订单状态", "收支类型"),
+    "refund": ("商户退款单号", "退款单号"),
+    "other_refund": ("微信退款单号", "微信支付退款单号"),
+    "refund_fen": ("申请退款金额", "退款金额"),
+    "refund_state": ("退款状态",),
+    "name": ("业务名称",),
+    "type": ("业务类型",),
+}
+"""Names of the columns, the most precise first: old accounts have fewer."""
+REQUIRED = {"trade": ("number", "fen", "state"), "fund": ("number", "fen", "state", "name")}
+SUMS = ("总", "合计", "资金流水总笔数")
+"""Beginnings of the line after the last row."""
+TRANSFERS = ("转账", "企业付款")
+NOT_TRANSFERS = ("手续费", "交易", "退款", "充值", "提现", "代金券", "分账", "结算")
+"""Words of movements that are in the trade bill, too, or between accounts of the house."""
+NOT_PAID = ("REVOKED", "CLOSED", "PAYERROR", "FAIL", "CHANGE", "ABNORMAL", "支付失败", "收入")
+"""States without a payment, and money that came back. A refund in progress counts: it stays so in
+its bill for ever, and its case or notification shows its end."""
+
+
+class BillNotReady(Exception):
+    """The bill cannot be had now, for a code; ask again later."""
+
+
+class UnreadableBill(Exception):
+    """The bill does not have the form that is known."""
+
+
+class BillClient:
+    """Fetches bills; `files` has no base URL, for addresses that WeChat names."""
+
+    def __init__(
+        self,
+        merchant: MerchantClient | None,
+        xpay: XpayClient,
+        files: ServiceClient,
+        wechat: WechatSettings,
+    ) -> None:
+        self._merchant = merchant
+        self._xpay = xpay
+        self._files = files
+        self._app_id = next(iter(wechat.apps), "")
+        self._scheme = urlsplit(wechat.api_base).scheme
+
+    async def fetch(self, source: Source, period: str) -> bytes | None:
+        """A bill as it was sent; None if nothing happened. BillNotReady, UnreadableBill."""
+        try:
+            if source in CALLS:
+                return await self._from_wechat_pay(source, period)
+            return await self._from_xpay(source, period.replace("-", ""))
+        except (ServiceUnavailable, MerchantRefused, RateLimited) as error:
+            raise BillNotReady(error.code) from None
+
+    async def _from_wechat_pay(self, source: Source, day: str) -> bytes | None:
+        """Of the address only path and query count, so that no other host gets our signature."""
+        merchant, (path, kind) = self._merchant, CALLS[source]
+        assert merchant is not None
+        answer = await merchant.request("GET", path, {"bill_date": day, **kind, "tar_type": "GZIP"})
+        with merchant.reading("bill", f"{source}:{day}"):
+            if code := merchant.refusal(answer):
+                if code == "NO_STATEMENT_EXIST":
+                    return None
+                raise MerchantRefused(code)
+            content = merchant.check(answer)
+            url, expected = urlsplit(text(content, "download_url")), text(content, "hash_value")
+        file = _content(await merchant.request("GET", url.path, dict(parse_qsl(url.query))))
+        if await asyncio.to_thread(_sha1, file) != expected.lower():
+            raise BillNotReady("hash")
+        return file
+
+    async def _from_xpay(self, source: Source, period: str) -> bytes:
+        """The first call has the bill made, later ones have its address for half an hour."""
+        days, months = ("begin_ds", "end_ds"), ("start_month", "end_month")
+        call, names = (
+            ("download_bill", days)
+            if source == "xpay"
+            else (f"download_{source}_settlement_bill", months)
+        )
+        value = int(period) if source == "xpay" else period
+        answer = await self._xpay.call(self._app_id, call, dict.fromkeys(names, value))
+        bills: list[dict[str, Any]] = answer.get("bill_list") or []
+        monthly = (bill.get("bill_url") for bill in bills if bill.get("month") == period)
+        url = answer.get("url") or next(monthly, None)
+        if not url or urlsplit(url).scheme != self._scheme:
+            raise BillNotReady(str(answer.get("errcode") or "STATEMENT_CREATING"))
+        return _content(await self._files.request("GET", url, safe_to_repeat=True))
+
+
+def _content(response: ServiceResponse) -> bytes:
+    if response.status != 200:
+        raise BillNotReady(f"HTTP {response.status}")  # an address is valid for minutes only
+    return response.body
+
+
+def _sha1(file: bytes) -> str:
+    return hashlib.sha1(unpack(file)).hexdigest()  # noqa: S324 - chosen by WeChat Pay
+
+
+def unpack(file: bytes) -> bytes:
+    """The bytes that WeChat's hash covers. UnreadableBill if they are too many or damaged."""
+    if not file.startswith(b"\x1f\x8b"):
+        return file
+    unzip, content = zlib.decompressobj(wbits=31), b""
+    with suppress(zlib.error):
+        content = unzip.decompress(file, MAX_BYTES)
+        if unzip.eof:
+            return content
+    raise UnreadableBill("too_long" if len(content) == MAX_BYTES else "damaged")
+
+
+def read_bill(file: bytes, source: Source) -> tuple[list[Movement], int]:
+    """The movements in a bill, and the number of rows that are none of ours. UnreadableBill."""
+    try:
+        lines = [line.strip("\r") for line in unpack(file).decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError:
+        raise UnreadableBill("no UTF-8") from None
+    header = [_name(cell) for cell in _cells(lines[0])]
+    found = {
+        column: header.index(name)
+        for column, names in COLUMNS.items()
+        if (name := next((name for name in names if name in header), None))
+    }
+    missing = {*REQUIRED.get(source.partition("_")[0], ("number",))} - {*found}
+    if missing:
+        raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {header}"[:300])
+    rows: list[Movement | None] = []
+    for n, line in enumerate(lines[1:], 2):
+        if line.startswith(SUMS):
+            break
+        if line:
+            cells = _cells(line)
+            if len(cells) != len(header):
+                raise UnreadableBill(f"line {n}: {len(cells)} columns instead of {len(header)}")
+            rows.append(_movement({name: cells[at].strip() for name, at in found.items()}, n))
+    return [row for row in rows if row], rows.count(None)
+
+
+def _cells(line: str) -> list[str]:
+    """WeChat Pay has a backtick before each value, which may have commas."""
+    return line[1:].split(",`") if line.startswith("`") else [*next(csv.reader([line]), [])]
+
+
+def _name(cell: str) -> str:
+    return cell.strip(" \t`").replace("（", "(").replace("）", ")").removesuffix("(元)")
+
+
+def _movement(values: Mapping[str, str], line: int) -> Movement | None:
+    """None: a movement of an account that is no transfer to a user, as far as its name is known."""
+    get, number, other = values.get, values["number"], values.get("other", "")
+    thing: Thing = "payment"
+    fen, state, order = get("fen"), get("state"), ""
+    if "name" in values:
+        kind = values["name"] + get("type", "")
+        is_transfer = any(word in kind for word in TRANSFERS) and "手续费" not in kind
+        if not is_transfer and any(word in kind for word in NOT_TRANSFERS):
+            return None
+        thing = "transfer"
+    elif state == "REFUND" or {get("refund"), get("other_refund")} - {None, "", "0"}:
+        thing, order, fen, state = "refund", number, get("refund_fen"), get("refund_state")
+        number, other = get("refund", ""), get("other_refund", "")
+    if not (number or other):
+        raise UnreadableBill(f"line {line}: no number")
+    is_paid = state not in NOT_PAID
+    return Movement(
+        thing, number or other, _fen(fen, line), "done" if is_paid else "failed", other, order
+    )
+
+
+def _fen(yuan: str | None, line: int) -> int | None:
+    """Fen, without their sign: that of a refund varies."""
+    if yuan is None:
+        return None
+    with suppress(ArithmeticError, ValueError):
+        fen = abs(Decimal(yuan) * 100)
+        if fen == int(fen) and fen < 10**12:
+            return int(fen)
+    raise UnreadableBill(f"line {line}: no amount")

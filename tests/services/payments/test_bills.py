@@ -1,0 +1,340 @@
+"""Bills of the simulator against a real database: each difference once, each step repeatable."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tornado.ioloop import IOLoop
+
+from core.clock import CHINA_TZ
+from services.payments.bills import JOB_NAME, BillService
+from storage.payments.bills import BillStore
+from tencent.bills import unpack
+from tests.support.bills import DAY, MONTH, NEXT_NOON, NOON, BillFixture
+from tests.support.database import clear_database
+from tests.support.storage import NAME
+
+EACH = [
+    ("missing_here", "payment", "Q-unknown"),
+    ("missing_here", "refund", "R-unknown"),
+    ("missing_here", "transfer", "W-unknown"),
+    ("missing_there", "payment", "Q-not-there"),
+    ("missing_there", "refund", "R-not-there"),
+    ("missing_there", "transfer", "W-not-there"),
+    ("other_amount", "payment", "Q-amount"),
+    ("other_amount", "refund", "R-amount"),
+    ("other_amount", "transfer", "W-amount"),
+    ("other_state", "payment", "Q-state"),
+    ("other_state", "refund", "R-state"),
+    ("other_state", "transfer", "W-state"),
+]
+
+
+@pytest.fixture
+def bills(stores, merchant, serve, make_service_client, monkeypatch) -> BillFixture:
+    monkeypatch.setattr("ledger.bills.DAYS", 2)
+    monkeypatch.setattr("ledger.bills.MONTHS", 1)
+    return BillFixture(stores, merchant, serve, make_service_client)
+
+
+async def make_each_difference(bills: BillFixture) -> None:
+    """One of each kind, beside as many that agree."""
+    order = await bills.paid("Q-right", fen=1000)
+    for number in ("Q-amount", "Q-state", "Q-not-there"):
+        await bills.paid(number)
+    notified = bills.refund(order, "R-notified")
+    await bills.book_refund(order, notified.wechat_number)
+    for number in ("R-right", "R-amount", "R-state", "R-not-there"):
+        bills.refund(order, number)
+        await bills.close_case(order, number)
+    for number in ("W-right", "W-amount", "W-state", "W-not-there"):
+        bills.transfer(number)
+        await bills.withdrawal(number, state="returned" if number == "W-state" else "paid")
+    unknown = {"Q-unknown": {"订单金额": "6.00", "交易状态": "SUCCESS"}}
+    columns = {"商户订单号": "Q-right", "交易状态": "REFUND", "商户退款单号": "R-unknown"}
+    unknown["R-unknown"] = {**columns, "申请退款金额": "1.00", "退款状态": "PROCESSING"}
+    missing = {"Q-not-there": None, "R-not-there": None}
+    amounts = {"Q-amount": {"订单金额": "6.01"}, "R-amount": {"申请退款金额": "1.01"}}
+    states = {"Q-state": {"交易状态": "REVOKED"}, "R-state": {"退款状态": "FAIL"}}
+    bills.fault("trade", **unknown, **missing, **amounts, **states)
+    transfer = {"业务名称": "商家转账", "收支类型": "支出", "收支金额(元)": "3.00"}
+    changes = {"W-not-there": None, "W-amount": {"收支金额(元)": "9.99"}, "W-unknown": transfer}
+    bills.fault("fund_operation", **changes)
+
+
+async def test_each_difference_is_found_once(bills):
+    await make_each_difference(bills)
+    for _ in range(2):
+        sentences = await bills.service.reconcile(DAY)
+        assert await bills.differences() == EACH
+        assert len(sentences) == len(EACH)
+    assert "other_amount: payment Q-amount, 601 fen there, 600 fen here" in sentences
+    assert "missing_here: payment Q-unknown, 600 fen there, None fen here order" in sentences
+    trade, fund = await bills.bill(f"trade:{DAY}"), await bills.bill(f"fund_operation:{DAY}")
+    assert trade["counts"] == {"rows": 9, "others": 0, "credited": 0, "differences": 6}
+    assert fund["counts"] == {"rows": 4, "others": 4, "credited": 0, "differences": 3}
+    assert [trade["state"], fund["state"]] == ["done", "done"]
+    assert (await bills.bill(f"fund_basic:{DAY}"))["state"] == "empty"
+
+
+async def test_differences_close_when_a_later_bill_or_booking_has_them(bills):
+    late, unknown = await bills.paid("Q-late"), await bills.paid("Q-refunded")
+    bills.fault("trade", **{"Q-late": None})
+    refund = bills.refund(unknown, "R-late")
+    await bills.withdrawal("W-late", state="submitted")
+    bills.transfer("W-late")
+    await bills.service.run(NEXT_NOON)
+    assert await bills.differences() == [
+        ("missing_here", "refund", "R-late"),
+        ("missing_here", "transfer", "W-late"),
+        ("missing_there", "payment", "Q-late"),
+    ]
+    await bills.book_refund(unknown, refund.wechat_number)
+    rows = bills.stores.database.collection("withdrawals")
+    await rows.update_one({"_id": "W-late"}, {"$set": {"state": "paid"}})
+    next_day = {"商户订单号": late.number, "订单金额": "6.00", "交易状态": "SUCCESS"}
+    bills.simulator.pay.paid.clear()
+    bills.fault("trade", **{late.number: next_day})
+    await bills.service.run(NEXT_NOON + timedelta(days=1))
+    assert await bills.differences() == []
+    assert len(await bills.differences("agreed")) == 3
+    assert bills.service.last == {}
+    result = await bills.stores.job_leases.last_result(JOB_NAME)
+    at = (NEXT_NOON + timedelta(days=1)).timestamp()
+    assert result == {"at": at, "checked_at": at, "open": 0}
+
+
+async def test_a_settled_difference_stays_settled_and_one_that_returns_is_open_again(bills):
+    await bills.paid("Q1")
+    await bills.paid("Q2")
+    bills.fault("trade", Q1={"订单金额": "7.00"}, Q2={"订单金额": "7.00"})
+    await bills.service.reconcile(DAY)
+    await bills.stores.bills.settle("other_amount:payment:Q1", "olga", "a coupon")
+    orders = bills.stores.database.collection("orders")
+    for fen, state in ((700, "agreed"), (600, "open")):
+        await orders.update_many({}, {"$set": {"fen": fen}})
+        await bills.service.reconcile(DAY)
+        assert await bills.differences(state) == [("other_amount", "payment", "Q2")]
+        assert await bills.differences("settled") == [("other_amount", "payment", "Q1")]
+
+
+@pytest.mark.parametrize(("provider", "source"), [("jsapi", "trade"), ("xpay", "xpay")])
+async def test_a_payment_missing_here_is_credited_once_beside_its_notification(
+    bills, provider, source
+):
+    order = await bills.order("Q1", provider=provider)
+    payment = bills.pay(order)
+    await asyncio.gather(
+        bills.service.reconcile(DAY), bills.payments.credit(payment), bills.service.reconcile(DAY)
+    )
+    assert (await bills.stores.balance(bills.user_id)).gold == 60
+    assert await bills.differences() == []
+    row = await bills.stores.database.collection("orders").find_one({"_id": "Q1"})
+    assert (row["state"], row["billed"]) == ("paid", DAY)
+
+
+async def test_a_payment_that_its_provider_does_not_confirm_is_not_credited(bills):
+    unpaid, wrong = await bills.order("Q-unpaid"), await bills.order("Q-wrong")
+    bills.pay(wrong)
+    bills.simulator.pay.paid[wrong.number]["payer"]["openid"] = "oSomebodyElse"
+    columns = {"订单金额": "6.00", "交易状态": "SUCCESS"}
+    bills.simulator.pay.orders[unpaid.number] = {"appid": "", "mchid": "", "out_trade_no": "Q"}
+    bills.fault("trade", **{unpaid.number: columns})
+    await bills.service.reconcile(DAY)
+    assert (await bills.stores.balance(bills.user_id)).gold == 0
+    rows = bills.stores.database.collection("bill_differences").find().sort("_id", 1)
+    details = {row["number"]: row["detail"] async for row in rows}
+    assert details == {"Q-unpaid": "pay_away", "Q-wrong": "payer"}
+    bills.simulator.outage["pay"] = 503
+    bills.service.providers = {}
+    await bills.service.reconcile(DAY)  # the bill is stored
+    assert len(await bills.differences()) == 2
+
+
+@pytest.mark.parametrize("source", ["trade", "xpay"])
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [("late", "STATEMENT_CREATING"), ("hash", "hash"), ("expired", "HTTP 400")],
+)
+async def test_a_bill_that_cannot_be_had_is_asked_for_again(bills, source, fault, problem):
+    if (source, fault) == ("xpay", "hash"):
+        return  # virtual payment has no hash
+    await bills.paid("Q1", provider="jsapi" if source == "trade" else "xpay")
+    bills.fault(source, fault)
+    await bills.service.run(NEXT_NOON)
+    bill = await bills.bill(f"{source}:{DAY}")
+    assert bill["state"] == "waiting"
+    assert bill["problem"] == (problem if (source, fault) != ("xpay", "late") else "268490011")
+    assert "file" not in bill
+    assert await bills.differences() == []  # nothing is missing before the bill is there
+    assert await bills.service.reconcile(DAY)
+    bills.fault(source)
+    await bills.service.run(NEXT_NOON)
+    assert (await bills.bill(f"{source}:{DAY}"))["state"] == "done"
+    assert await bills.service.reconcile(DAY) == []
+
+
+async def test_the_time_of_the_last_full_comparison_stays_while_a_bill_is_late(bills):
+    bills.clock.now = NEXT_NOON.timestamp()
+    await bills.service.run(NEXT_NOON)
+    bills.fault("trade", "late")
+    later = NEXT_NOON + timedelta(days=1)
+    await bills.service.run(later)
+    result = await bills.stores.job_leases.last_result(JOB_NAME)
+    assert (result["at"], result["checked_at"]) == (later.timestamp(), NEXT_NOON.timestamp())
+
+
+async def test_a_bill_of_a_day_without_business_is_empty(bills):
+    await bills.paid("Q1")
+    bills.fault("trade", "empty")
+    assert await bills.service.reconcile(DAY)
+    assert (await bills.bill(f"trade:{DAY}"))["state"] == "empty"
+    assert await bills.differences() == [("missing_there", "payment", "Q1")]
+
+
+@pytest.mark.parametrize("source", ["trade", "xpay"])
+async def test_an_unreadable_bill_is_a_difference_of_its_own(bills, source):
+    await bills.paid("Q1", provider="jsapi" if source == "trade" else "xpay")
+    bills.fault(source, "malformed")
+    await bills.service.run(NEXT_NOON)
+    assert await bills.differences() == [("unreadable", "bill", f"{source}:{DAY}")] or (
+        source == "xpay"  # every day's bill of virtual payment is a file
+        and ("unreadable", "bill", f"xpay:{DAY}") in await bills.differences()
+    )
+    assert (await bills.bill(f"{source}:{DAY}"))["state"] == "unreadable"
+
+
+async def test_a_bill_that_is_sent_twice_is_compared_once(bills):
+    await bills.paid("Q1")
+    bills.fault("trade", "twice", Q2={"订单金额": "6.00", "交易状态": "SUCCESS"})
+    await bills.service.reconcile(DAY)
+    assert await bills.differences() == [("missing_here", "payment", "Q2")]
+
+
+async def test_orders_of_ios_are_in_apples_bill_of_the_month_or_the_next(bills):
+    for number in ("Q1", "Q2"):
+        order = await bills.order(number, provider="xpay")
+        await bills.stores.orders.store_platform(number, "ios")
+        bills.simulator.bills.ios_orders.add(number)
+        await bills.book(bills.pay(order))
+    bills.fault("ios", Q2=None)
+    assert await bills.service.reconcile(DAY) == []
+    assert await bills.service.reconcile(MONTH) == []
+    [missing] = await bills.service.reconcile("2026-12")
+    assert missing == "missing_there: payment Q2, None fen there, 600 fen here"
+
+
+async def test_what_is_booked_at_midnight_may_be_in_either_bill(bills):
+    midnight = datetime(2026, 11, 28, tzinfo=CHINA_TZ)
+    for number, paid_at, booked_at in (
+        ("Q-before", -1, 2),  # paid before midnight, notified after it
+        ("Q-clock", 1, -1),  # our clock is behind
+    ):
+        bills.clock.now = (midnight + timedelta(seconds=paid_at)).timestamp()
+        payment = bills.pay(await bills.order(number))
+        await bills.book(payment, midnight + timedelta(seconds=booked_at))
+    assert await bills.service.reconcile(DAY) == []
+    assert await bills.service.reconcile("2026-11-28") == []
+    rows = bills.stores.database.collection("orders").find().sort("_id", 1)
+    assert [row["billed"] async for row in rows] == [DAY, "2026-11-28"]
+
+
+async def test_files_are_kept_encrypted(bills):
+    await bills.paid("Q1")
+    await bills.service.reconcile(DAY)
+    kept = await bills.stores.bills.file(f"trade:{DAY}")
+    assert unpack(kept) == unpack(await bills.client.fetch("trade", DAY))
+    chunks = bills.stores.database.collection("bill_files.chunks").find()
+    stored = b"".join([chunk["data"] async for chunk in chunks])
+    assert stored
+    assert kept[2:] not in stored
+
+
+STEPS = [
+    (BillStore, "save"),
+    (BillStore, "store_file"),
+    (BillStore, "booked"),
+    (BillStore, "mark"),
+    (BillStore, "record"),
+]
+
+
+@pytest.mark.parametrize(("owner", "step"), STEPS, ids=[name for _, name in STEPS])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_run_that_is_killed_at_a_step_is_repeated(bills, monkeypatch, owner, step, after):
+    await make_each_difference(bills)
+    payment = bills.pay(await bills.order("Q-lost"))
+    done, calls, real = 0, 0, getattr(owner, step)
+
+    async def fail(*args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls <= done:
+            return await real(*args, **kwargs)
+        if after:
+            await real(*args, **kwargs)
+        raise KeyboardInterrupt  # no handler catches it
+
+    monkeypatch.setattr(owner, step, fail)
+    while True:  # the next call fails, in each run
+        try:
+            await bills.new_service().reconcile(DAY)
+            break
+        except KeyboardInterrupt:
+            done, calls = done + 1, 0
+    assert done >= 2
+    assert await bills.differences() == EACH
+    assert (await bills.stores.balance(bills.user_id)).gold == 4 * 60 + 60 - 30
+    assert not await bills.payments.credit(payment)
+
+
+@given(order=st.lists(st.sampled_from([0, 1, 2]), max_size=4), seed=st.integers(0, 99))
+@settings(
+    max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_bills_in_any_order_and_repeated_have_the_same_open_differences(
+    bills, mongo, io_loop: IOLoop, order, seed
+):
+    clear_database(mongo, NAME)
+    days = [(NOON + timedelta(days=n)).date().isoformat() for n in range(3)]
+
+    async def play() -> None:
+        bills.user_id, dice = "", random.Random(seed)
+        bills.simulator.pay.paid.clear()
+        changes = {}
+        expected = []
+        for n in range(12):
+            number = f"Q{n}"
+            at = NOON + timedelta(days=n % 3)
+            bills.clock.now = at.timestamp()
+            payment = bills.pay(await bills.order(number))
+            await bills.book(payment, at + timedelta(hours=dice.choice([0, 11, 13]) % 12))
+            kind = dice.choice(["", "missing_there", "other_amount", "other_state"])
+            change = {"other_amount": {"订单金额": "1.00"}, "other_state": {"交易状态": "CLOSED"}}
+            if kind:
+                changes[number] = change.get(kind)
+                expected.append((kind, "payment", number))
+        bills.fault("trade", **changes)
+        for day in [*(days[n] for n in order), *days]:
+            await bills.service.reconcile(day)
+        assert await bills.differences() == sorted(expected)
+
+    io_loop.run_sync(play, timeout=60)
+
+
+async def test_the_job_runs_once_an_hour_in_one_process(bills, monkeypatch):
+    runs = []
+
+    async def run(_service, now):
+        runs.append(now)
+        await bills.stores.job_leases.store_result(JOB_NAME, {"at": 1.0, "open": 3})
+
+    monkeypatch.setattr(BillService, "run", run)
+    for service in (bills.service, bills.new_service()):
+        await service.run_if_due()
+        assert service.last["open"] == 3
+    assert len(runs) == 1
+    assert abs(runs[0] - datetime.now(UTC)) < timedelta(minutes=5)
