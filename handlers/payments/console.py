@@ -124,7 +124,7 @@ class OpsSettleDifferenceHandler(OperatorHandler):
         row = await self.context.stores.bills.difference(str(self.parameters().get("id")))
         return {"state": row["state"], "number": row["number"]} if row else {}
 
-    @endpoint(errors=[AlreadyDecided])
+    @endpoint(errors=[NotFound, AlreadyDecided])
     async def post(self, params: SettleDifferenceRequest) -> BillDifferenceResponse:
         row = await self.context.stores.bills.settle(params.id, self.operator.name, params.reason)
         return BillDifferenceResponse.model_validate(row)

@@ -138,7 +138,7 @@ class BillResponse(Response):
 class BillDifferenceResponse(Response):
     """A movement about which WeChat's bill and the books do not agree.
 
-    `number` is ours where there is one, `theirs` WeChat's; amounts are null where there is none.
+    `number` is ours where there is one; amounts are null where there is none.
     `state` `agreed`: a later comparison found no difference; `settled`: by an operator.
     """
 
@@ -147,7 +147,6 @@ class BillDifferenceResponse(Response):
     kind: Kind
     thing: Thing
     number: str
-    theirs: str
     order: str
     user_id: str
     fen_there: int | None
@@ -165,7 +164,11 @@ class DifferenceSearchRequest(CursorRequest):
 
 
 class SettleDifferenceRequest(ReasonRequest):
-    id: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    id: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=300),
+        Field(examples=["other_amount:payment:Q0"]),
+    ]
 
 
 class InboxMessageResponse(Response):

@@ -11,6 +11,7 @@ from typing import Any
 from gridfs.errors import NoFile
 from pymongo import ReturnDocument, UpdateOne
 
+from core.errors import NotFound
 from ledger.bills import Difference, Movement, Statement, Thing
 from ledger.recharge import IOS
 from storage.database import Collection, Database, Document
@@ -189,13 +190,13 @@ class BillStore:
         return await self._differences.count_documents({"state": "open"})
 
     async def settle(self, id_: str, by: str, note: str) -> Document:
-        """An operator has dealt with it; raises AlreadyDecided unless it is open."""
+        """An operator has dealt with it. NotFound; AlreadyDecided if it is closed."""
         change = {"state": "settled", "by": by, "note": note, "closed_at": datetime.now(UTC)}
         row: Document | None = await self._differences.find_one_and_update(
             {"_id": id_, "state": "open"}, {"$set": change}, return_document=ReturnDocument.AFTER
         )
         if row is None:
-            raise AlreadyDecided
+            raise AlreadyDecided if await self.difference(id_) else NotFound
         return row
 
 

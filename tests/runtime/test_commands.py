@@ -3,6 +3,7 @@
 import re
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,8 @@ from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 import server as program
+from config.settings import Settings
+from core.clock import day_interval, day_of
 from core.errors import StartupError, TryAgain
 from runtime import commands, container
 from server import parse
@@ -21,6 +24,7 @@ from storage.errors import OperatorNotFound, UserNotFound
 from storage.migrations import MIGRATIONS, SCHEMA, Migration, Migrator
 from storage.operators.audit import AuditStore
 from storage.operators.operators import DEMO, OperatorAccount
+from tests.support.payments import create_order, notification_statuses, pay_order
 
 
 @pytest.fixture
@@ -244,3 +248,50 @@ async def test_production_refuses_the_demo_operator(settings):
         refused.append((await operators.get(DEMO)).disabled)
         await container.close(context)
     assert refused == [False, True]
+
+
+async def test_bills_of_a_day_are_compared_and_differences_listed(
+    api, server, settings, db, run, capsys
+):
+    anna, today = await api.user("anna", 2), day_of(datetime.now(UTC))
+    await pay_order(api, await create_order(anna))
+    await notification_statuses(server)
+    [base, dev], address = settings, f"{server.address}/sim"
+    sections = {
+        name: getattr(base, name).model_copy(update={"api_base": address})
+        for name in ("pay", "wechat")
+    }
+    at_simulator = base.model_copy(update=sections)
+
+    async def reconcile(settings: Settings, period: str) -> tuple[int, str]:
+        with capture_logs():
+            args = parse(["reconcile", period])
+            capsys.readouterr()
+            return await args.run(settings, dev, args), capsys.readouterr().out
+
+    yesterday, month = (
+        str(today - timedelta(days=1)),
+        f"{today.replace(day=1) - timedelta(1):%Y-%m}",
+    )
+    agreed = "Every row of WeChat's bills is booked here, and the reverse.\n"
+    assert await reconcile(at_simulator, yesterday) == (0, agreed)
+    assert await reconcile(at_simulator, month) == (0, agreed)
+    noon = day_interval(today)[0] - timedelta(hours=12)
+    order = db.orders.find_one_and_update({}, {"$set": {"paid_at": noon}})
+    line = f"missing_there: payment {order['_id']}, None fen there, 600 fen here\n"
+    assert await reconcile(at_simulator, yesterday) == (1, line)
+    status, text = await reconcile(base, yesterday)  # nobody answers there
+    assert (status, text.partition("\n")[0]) == (
+        1,
+        f"trade:{yesterday} is not there: pay_away",
+    )
+    nothing = base.pay.model_copy(update={"private_key": "", "offer_id": ""})
+    assert await reconcile(base.model_copy(update={"pay": nothing}), yesterday) == (2, "")
+
+
+@pytest.mark.parametrize("date", ["2026-13-01", "2026-1-1", "20261127", "9999-01-01", "today"])
+def test_bills_need_a_day_or_month_that_has_ended(date, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        parse(["reconcile", date])
+    assert exit_.value.code == 2
+    assert "has ended" in capsys.readouterr().err

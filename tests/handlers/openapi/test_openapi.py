@@ -204,6 +204,7 @@ REFUSALS = {
     "no_such_thing": [
         *("ops.queue.Evidence.get", "ops.queue.DecideItem.post"),
         "ops.catalogue.NextConfig.delete",
+        "ops.money.SettleDifference.post",
     ],
     "no_such_block": ["ops.catalogue.NextBlock.delete"],
     "income_not_matured": ["withdrawals.Withdraw.post"],
