@@ -209,17 +209,16 @@ async def test_a_request_that_must_not_be_repeated_is_sent_once_on_its_own_conne
 
 
 async def test_a_silent_service_too_long_a_body_and_a_refused_connection_are_unavailable(
-    server, client, make_service_client, monkeypatch
+    server, client, make_service_client
 ):
     impatient = make_service_client("im", f"http://127.0.0.1:{server.port}", timeout=0.1)
     server.answering.clear()
     with pytest.raises(ServiceUnavailable):
         await impatient.request("GET", "/1")
     server.answering.set()
-    with monkeypatch.context() as small:
-        small.setattr(module, "MAX_BODY_BYTES", 1)
-        with pytest.raises(ServiceUnavailable):
-            await client.request("GET", "/1")
+    small = make_service_client("im", f"http://127.0.0.1:{server.port}", max_bytes=1)
+    with pytest.raises(ServiceUnavailable):
+        await small.request("GET", "/1")
     server.stop()
     with pytest.raises(ServiceUnavailable):
         await client.request("GET", "/1")

@@ -35,6 +35,8 @@ MATRIX: dict[Access | None, str] = {
         POST: moderation/N/decide
         POST: rooms/N/end rooms/N/let_in rooms/N/put_out""",
     "finance": """
+        GET: bills bills/differences
+        POST: bills/differences/settle
         GET: inbox refunds refunds/N withdrawals withdrawals/days withdrawals/report.csv
         POST: approvals/N/confirm approvals/N/decline inbox/again ledger/reverse
         POST: refunds refunds/N/confirm refunds/N/drop refunds/N/settle
