@@ -17,6 +17,7 @@ from tests.support.storage import StoresFixture
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SINCE: Mapping[str, Any] = {"$gte": AT}
+OF_USER = {"lines.account": {"$in": ["user:1", "owed:1"]}, "kind": {"$in": ["gift", "reversal"]}}
 DUE: Mapping[str, Any] = {"$gt": BEFORE_ANY, "$lt": AT}
 UNIQUE: list[tuple[str, dict[str, Any]]] = [
     ("users", {"app_id": "same", "openid": "same"}),
@@ -55,7 +56,7 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("inbox", {"event": {"$gt": ""}, "received_at": SINCE}, {}),
     ("inbox", {"outcome": "done"}, NEWEST_RECEIVED),
     ("ledger", {"lines.account": "user:1"}, {"at": -1, "_id": -1}),
-    ("ledger", {"lines.account": "user:1", "ios": True, "at": SINCE}, {}),
+    ("ledger", {"$or": [{**OF_USER, "at": SINCE}, {**OF_USER, "ios": True, "at": SINCE}]}, {}),
     ("ledger", {"by": "1", "kind": "gift", "at": SINCE}, {"at": 1}),
     ("rankings", {"scope": "s", "gold": {"$gt": 0}}, {"gold": -1, "user_id": 1}),
     ("orders", {"user_id": "1"}, NEWEST_ORDER),
@@ -124,3 +125,19 @@ async def test_frequent_queries_are_answered_by_indexes(indexed: Database) -> No
         stages = {stage["stage"] for stage in plan}
         assert "IXSCAN" in stages, find
         assert not {"COLLSCAN", "SORT"} & stages, find
+
+
+async def test_recent_income_reads_all_gifts_of_a_week_and_those_on_ios_of_a_month(
+    indexed: Database,
+) -> None:
+    ledger = indexed.collection("ledger")
+    for days in range(60):
+        row = {"_id": f"g{days}", "kind": "gift", "lines": [{"account": "user:1"}]}
+        mark = {"ios": True} if days % 10 == 0 else {}
+        await ledger.insert_one({**row, **mark, "at": AT - timedelta(days=days, hours=1)})
+    week, month = AT - timedelta(days=7), AT - timedelta(days=45)
+    recent = [{"at": {"$gte": week}}, {"ios": True, "at": {"$gte": month, "$lt": week}}]
+    find = {"find": "ledger", "filter": {"$or": [{**OF_USER, **part} for part in recent]}}
+    explained = await indexed._db.command({"explain": find, "verbosity": "executionStats"})
+    stats = explained["executionStats"]
+    assert (stats["nReturned"], stats["totalDocsExamined"]) == (7 + 4, 7 + 4)
