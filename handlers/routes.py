@@ -11,7 +11,7 @@ from tornado.web import Application, RequestHandler
 
 from core.errors import NotFound
 from handlers import health
-from handlers.accounts import contacts, profiles, sign_in, uploads
+from handlers.accounts import contacts, own_data, profiles, sign_in, uploads
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.gold import gifts
@@ -37,6 +37,8 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/report/", contacts.ReportHandler, "users.Report"),
     Route("qlive_user/block/", contacts.BlockHandler, "users.Block"),
     Route("qlive_user/blocks/", contacts.BlocksHandler, "users.Blocks"),
+    Route("qlive_user/export/", own_data.ExportHandler, "users.Export"),
+    Route("qlive_user/delete/", own_data.DeleteHandler, "users.Delete"),
     Route("qlive_user/logout/", sign_in.LogoutHandler, "users.Logout"),
     Route("get_livelist/", rooms.GetLivelistHandler, "rooms.GetLivelist"),
     Route("get_playurl/", rooms.GetPlayurlHandler, "rooms.GetPlayurl"),

@@ -8,6 +8,7 @@ from ledger.giving import GivingRules
 from realtime.bus import Bus
 from realtime.hub import Hub
 from services.accounts.identity import IdentityService
+from services.accounts.own_data import OwnDataService
 from services.accounts.pictures import DELETE_OBJECT, PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -98,6 +99,9 @@ class Services:
             self.sessions,
             self.im_safety_outbox,
             has_im_relay=im_relay is not None,
+        )
+        self.own_data = OwnDataService(
+            stores, keeper, self.sessions, self.removals.retire_matchmaker
         )
         self.streams = StreamModerationService(
             stores, keeper, self.css_safety_outbox, settings.moderation
@@ -229,6 +233,7 @@ class Services:
             self.transfers.reprocess,
             tencent.jsapi,
             tencent.xpay,
+            self.own_data.plan_deletion_of,
         )
         self.operators = OperatorService(stores.operators, stores.operator_sessions)
         self.unpaid_orders = UnpaidOrderSweep(
@@ -249,4 +254,5 @@ class Services:
             self.open_transfers,
             self.refund_sweep,
             self.moderation.job,
+            self.own_data.job,
         ]

@@ -89,6 +89,23 @@ class ImClient:
         body = {name: value for name, value in account.items() if value}
         await self._command("im_open_login_svc/account_import", body)
 
+    async def account_delete(self, user_id: str) -> bool:
+        """Deletes an account with its profile; True if IM does not know it, either.
+
+        False if the edition does not permit that, or a switch of the console.
+        """
+        command = "im_open_login_svc/account_delete"
+        body = {"DeleteItem": [{"UserID": user_id}]}
+        try:
+            answer = await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
+        except ImRejected:
+            return False
+        results = answer.get("ResultItem") or [{"ResultCode": _code(answer)}]
+        code = int(results[0]["ResultCode"])
+        if code in TRANSIENT_CODES:
+            raise ServiceUnavailable(self._client.service)
+        return code == 0 or code in UNKNOWN_ACCOUNT_CODES
+
     async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> bool:
         """Creates an AVChatRoom; idempotent for the same owner, ImGroupTaken for another one.
 

@@ -46,10 +46,13 @@ PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
     COMPLAINT: ("Event", "ComplaintId"),
     MERCHANT_STATE: ("Event", "MerchantCode", "BusinessCode", "BusinessTime"),
     PUNISHMENT: ("Event", "punish_id"),
-    CONSENT_REVOKED: ("Event", "OpenID", "CreateTime"),
-    ACCOUNT_CLOSED: ("Event", "OpenID", "CreateTime"),
+    CONSENT_REVOKED: ("Event", "CreateTime"),
+    ACCOUNT_CLOSED: ("Event", "CreateTime"),
 }
-"""By event, the fields that are equal in every delivery of it."""
+"""By event, the fields that are equal in every delivery of it; never the OpenID, since the ids of
+messages outlive their users."""
+DELETION_EVENTS = (CONSENT_REVOKED, ACCOUNT_CLOSED)
+"""Events after which a user's data have to be deleted."""
 PLATFORM_EVENTS = frozenset(PLATFORM_EVENT_IDENTITIES)
 ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION} | {*RECORDING_FAILURES}
 """Events of WeChat and of CSS on which a person has to act."""

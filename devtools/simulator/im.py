@@ -14,13 +14,14 @@ NO_ACCOUNT, NO_PROFILE = 70107, 40003
 BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND = 10004, 10007, 10010
 USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
 MUTED, KICKED = 10017, 70052
+NOT_IN_THIS_EDITION = 71000
 
 
 class SimulatedIm:
     """Keeps accounts, groups and messages of one IM application.
 
     Tests use `accounts` (UserID -> profile), `groups` (GroupId -> create_group request),
-    `messages` (SimulatedMessages.sent) and `sanctions`.
+    `messages` (SimulatedMessages.sent) and `sanctions`. Not every edition `deletes_accounts`.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class SimulatedIm:
     ) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
+        self.deletes_accounts = True
         messages = SimulatedMessages(self.groups, self.accounts, now)
         self.messages = messages.sent
         self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
@@ -36,6 +38,7 @@ class SimulatedIm:
         self._now = now
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
             "/v4/im_open_login_svc/account_import": self._account_import,
+            "/v4/im_open_login_svc/account_delete": self._account_delete,
             "/v4/im_open_login_svc/kick": sanctions.kick,
             "/v4/profile/portrait_set": self._portrait_set,
             "/v4/group_open_http_svc/create_group": self._create_group,
@@ -118,6 +121,15 @@ class SimulatedIm:
             if isinstance(content.get(name), str):
                 profile[name] = content[name]
         return 0, {}
+
+    def _account_delete(self, content: dict[str, Any]) -> Outcome:
+        """The result of each account is in its ResultCode."""
+        if not self.deletes_accounts:
+            return NOT_IN_THIS_EDITION, {}
+        user_ids = [item["UserID"] for item in content["DeleteItem"]]
+        found = [(id_, self.accounts.pop(id_, None) is not None) for id_ in user_ids]
+        results = [{"UserID": id_, "ResultCode": 0 if ok else NO_ACCOUNT} for id_, ok in found]
+        return 0, {"ResultItem": results}
 
     def _portrait_set(self, content: dict[str, Any]) -> Outcome:
         profile = self.accounts.get(str(content.get("From_Account")))

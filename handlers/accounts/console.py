@@ -53,7 +53,7 @@ class OpsUserHandler(UserTargetHandler):
     @endpoint(errors=[UserNotFound])
     async def get(self, user_id: str) -> OpsUserResponse:
         """Read one user."""
-        user = await self.context.stores.users.get(user_id)
+        user = await self.context.stores.users.get(user_id, deleted=True)
         return OpsUserResponse.model_validate(user)
 
     @endpoint(errors=[UserNotFound])
@@ -95,7 +95,7 @@ class OpsDebtHandler(UserTargetHandler):
         errors=[UserNotFound, InsufficientGold, RequestIdReused, DebtExceeded],
     )
     async def post(self, user_id: str, params: SettleRequest) -> BalanceResponse | ApprovalResponse:
-        await self.context.stores.users.get(user_id)
+        await self.context.stores.users.get(user_id, deleted=True)
         answer = await self.context.services.approvals.settle_debt(
             user_id,
             params.gold,

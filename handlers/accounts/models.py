@@ -186,6 +186,12 @@ class UserInfoWithRateResponse(UserInfoResponse):
     rate: str = ""
 
 
+class LeavingUserInfoResponse(UserInfoWithRateResponse):
+    """Of the caller, who is to be deleted at `delete_at`."""
+
+    delete_at: Time
+
+
 class UploadTicketResponse(Response):
     url: str
     key: str
@@ -224,6 +230,9 @@ class OpsUserResponse(Response):
     continuous_time: int
     create_time: datetime
     last_login_time: datetime | None
+    delete_at: datetime | None
+    deleted_at: datetime | None
+    """Since when the user is only a number with a balance."""
 
 
 class SessionsEndedResponse(Response):

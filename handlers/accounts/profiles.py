@@ -6,6 +6,7 @@ from typing import Any
 
 from core.errors import InvalidParameter
 from handlers.accounts.models import (
+    LeavingUserInfoResponse,
     LikeRequest,
     LikeStateResponse,
     OptionalUserRequest,
@@ -75,12 +76,16 @@ class GetUserinfoHandler(ActiveUserHandler):
         await self.admit_cached_token()
 
     @endpoint(limit="read", errors=[UserNotFound, Blocked])
-    async def get(self, params: OptionalUserRequest) -> UserInfoWithRateResponse:
+    async def get(
+        self, params: OptionalUserRequest
+    ) -> UserInfoWithRateResponse | LeavingUserInfoResponse:
         # Without the rate "0", not a refusal: a client cannot start without its profile.
         rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
         is_own = params.user_id in (None, self.user_id)
         user, changes = await (self._own() if is_own else self._other(params.user_id or ""))
-        answer = UserInfoWithRateResponse.model_validate(user)
+        is_leaving = is_own and user.delete_at
+        model = LeavingUserInfoResponse if is_leaving else UserInfoWithRateResponse
+        answer = model.model_validate(user)
         return answer.model_copy(update={**changes, "rate": rate})
 
     async def _own(self) -> tuple[User, dict[str, Any]]:
@@ -97,7 +102,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         users = self.context.stores.users
         own, user = await asyncio.gather(users.find(self.user_id), users.find(user_id))
         own = await self.active(own)
-        if user is None:
+        if user is None or user.deleted_at:
             raise UserNotFound
         await self.context.services.contacts.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))

@@ -42,6 +42,7 @@ class ImActions:
     def by_kind(self) -> Actions:
         return {
             "account_import": self._import_account,
+            "account_delete": self._delete_account,
             "portrait_set": self._set_portrait,
             "destroy_group": lambda payload: self._im.destroy_group(payload["group_id"]),
             "kick_out": self._kick_out,
@@ -54,13 +55,24 @@ class ImActions:
         }
 
     async def _import_account(self, payload: Payload) -> None:
-        user = await self._stores.users.get(payload["user_id"])
-        await self._im.account_import(user.user_id, user.nickname, user.face_url)
+        if user := await self._present(payload["user_id"]):
+            await self._im.account_import(user.user_id, user.nickname, user.face_url)
+
+    async def _delete_account(self, payload: Payload) -> None:
+        """Deletes an account, or its name and face if IM does not permit that."""
+        if not await self._im.account_delete(payload["user_id"]):
+            await self._im.portrait_set(payload["user_id"], "", "", 0)
 
     async def _set_portrait(self, payload: Payload) -> None:
-        await self._show_in_room(payload["user_id"])
-        user = await self._stores.users.get(payload["user_id"])
-        await self._im.portrait_set(user.user_id, user.nickname, user.face_url, user.gender)
+        if await self._present(payload["user_id"]):
+            await self._show_in_room(payload["user_id"])
+        if user := await self._present(payload["user_id"]):
+            await self._im.portrait_set(user.user_id, user.nickname, user.face_url, user.gender)
+
+    async def _present(self, user_id: str) -> User | None:
+        """The user, unless they are deleted: their account at IM is, too, and must not return."""
+        user = await self._stores.users.find(user_id)
+        return user if user and user.deleted_at is None else None
 
     async def _kick_out(self, payload: Payload) -> None:
         if now_ms() > payload["n"]:

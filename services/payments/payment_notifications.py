@@ -20,6 +20,7 @@ from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
 from tencent.message_push import (
     COIN_PAYMENT,
+    DELETION_EVENTS,
     PLATFORM_EVENT_IDENTITIES,
     REFUND_QUESTION,
     MessagePush,
@@ -64,9 +65,11 @@ class PaymentNotificationService:
         book_transfer: Callable[[str], Awaitable[CallbackOutcome]],
         jsapi: JsapiClient | None,
         xpay: XpayClient,
+        plan_deletion: Callable[[str, str], Awaitable[None]],
     ) -> None:
         """`apply_to_case` closes the step of a refund case that waits for this refund, and returns
-        whether there is one; `book_transfer` books a stored notice of a transfer again."""
+        whether there is one; `book_transfer` books a stored notice of a transfer again;
+        `plan_deletion` is called with an app and the openid of a user who leaves."""
         self._inbox = inbox
         self._orders = orders
         self._payments = payments
@@ -76,6 +79,7 @@ class PaymentNotificationService:
         self._book_transfer = book_transfer
         self._jsapi = jsapi
         self._xpay = xpay
+        self._plan_deletion = plan_deletion
 
     async def book(
         self, payment_event: Payment | Refund | None, ignore_reason: str
@@ -142,6 +146,8 @@ class PaymentNotificationService:
             return await self._answer_apple(content, signed=signed)
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
+        if event in DELETION_EVENTS and signed:
+            await self._plan_deletion(str(content.get("AppID")), str(content.get("OpenID")))
         return DONE._replace(lasting=True, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
@@ -239,7 +245,7 @@ def _message_id(push: MessagePush) -> str:
     With the hash, a message of other content cannot block the genuine one.
     """
     content = push.content
-    names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "FromUserName", "CreateTime"))
+    names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "CreateTime"))
     identity = ":".join(str(content.get(name, "")) for name in names)
     lasting = {key: value for key, value in content.items() if key not in PER_DELIVERY_FIELDS}
     return f"{identity}:{sha256(repr(lasting).encode()).hexdigest()}"

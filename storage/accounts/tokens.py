@@ -229,4 +229,5 @@ class EvictionStore:
 
 
 def _with_user_from(row: Document) -> tuple[Document, User | None]:
-    return row, user_from(row["users"][0]) if row["users"] else None
+    user = user_from(row["users"][0]) if row["users"] else None
+    return row, user if user and user.deleted_at is None else None

@@ -59,6 +59,10 @@ class User:
     """Until when the user may not push video, for what an earlier stream has shown."""
     show_in_ranking: bool = False
     """Whether the user agreed to be shown in rankings."""
+    delete_at: datetime | None = None
+    """When the user's data are to be deleted."""
+    deleted_at: datetime | None = None
+    """Since when the user is only a number with a balance (storage/accounts/erasures.py)."""
     last_login_time: datetime | None = None
     continuous_time: int = 0
     """Total seconds of live sessions hosted."""
@@ -118,9 +122,10 @@ class UserStore:
     def find(self, user_id: str) -> Awaitable[User | None]:
         return self._by_id.get(user_id)
 
-    async def get(self, user_id: str) -> User:
-        """The user; raises UserNotFound."""
-        if user := await self.find(user_id):
+    async def get(self, user_id: str, *, deleted: bool = False) -> User:
+        """The user; raises UserNotFound, also for one who is deleted, unless `deleted` is true."""
+        user = await self.find(user_id)
+        if user and (deleted or user.deleted_at is None):
             return user
         raise UserNotFound
 
@@ -133,6 +138,21 @@ class UserStore:
         where = {"_id": {"$in": user_ids}, "show_in_ranking": True}
         shown = {row["_id"]: user_from(row) async for row in self._users.find(where)}
         return [shown[user_id] for user_id in user_ids if user_id in shown]
+
+    async def plan_deletion(self, user_id: str, at: datetime | None) -> datetime | None:
+        """Delete the user's data at this time, unless that is planned already; None: never.
+
+        Returns the time; raises UserNotFound.
+        """
+        planned = {"$ifNull": ["$delete_at", at]} if at else None
+        row = await self._users.find_one_and_update(
+            {"_id": user_id, "deleted_at": None},
+            [{"$set": {"delete_at": planned}}],
+            return_document=ReturnDocument.AFTER,
+        )
+        if row is None:
+            raise UserNotFound
+        return user_from(row).delete_at
 
     async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
         """Users whose user_id or nickname starts with `text`, by user_id, after `after`.

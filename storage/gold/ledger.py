@@ -220,7 +220,8 @@ class LedgerStore:
         unchanged and every key is free; else WriteConflict, and the caller reads and decides again.
         """
         user_ids = {user_id for gift in transfers for user_id in (gift.sender, gift.receiver)}
-        rows = await self._users.find({"_id": {"$in": [*user_ids]}}, USER_FIELDS).to_list()
+        where = {"_id": {"$in": [*user_ids]}, "deleted_at": None}
+        rows = await self._users.find(where, USER_FIELDS).to_list()
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
         faces = {row["_id"]: _face_of(row) for row in rows}
         givers = {row["_id"]: _giver_from(row["given"]) for row in rows if "given" in row}

@@ -21,9 +21,9 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 """Largest expected difference between the clocks of a process and of the database."""
 
 
-async def make_due_index(collection: Collection) -> None:
+async def make_due_index(collection: Collection, field: str = "due_at") -> None:
     """The index that answers `claim_due`."""
-    await collection.create_index("due_at", partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}})
+    await collection.create_index(field, partialFilterExpression={field: {"$gt": BEFORE_ANY}})
 
 
 async def claim_due(
@@ -32,15 +32,17 @@ async def claim_due(
     where: Document | None = None,
     changes: Document | None = None,
     *,
-    order: str = "due_at",
+    field: str = "due_at",
+    order: str = "",
 ) -> Document | None:
     """Lease the first document that is due, in the order of a field: it is due again when the
-    lease lapses. `where` are more conditions, `changes` more fields to set."""
+    lease lapses. `where` are more conditions, `changes` more fields to set; `field` says when it is
+    due, and is the order, too, unless another is given."""
     until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
     row: Document | None = await collection.find_one_and_update(
-        {**(where or {}), **due_now()},
-        [{"$set": {**(changes or {}), "due_at": until}}],
-        sort=[(order, 1)],
+        {**(where or {}), **due_now(field)},
+        [{"$set": {**(changes or {}), field: until}}],
+        sort=[(order or field, 1)],
         return_document=ReturnDocument.AFTER,
     )
     return row
@@ -66,13 +68,13 @@ async def claim_unchanged(
     return {row["_id"] async for row in collection.find(mine, {"_id": 1})}
 
 
-def due_now() -> Document:
+def due_now(field: str = "due_at") -> Document:
     """Condition on documents that are due.
 
     An index cannot be bounded by $$NOW, so the clock of this process bounds the scan.
     """
     bounds = {"$gt": BEFORE_ANY, "$lt": datetime.now(UTC) + CLOCKS_DIFFER}
-    return {"due_at": bounds, "$expr": {"$lte": ["$due_at", "$$NOW"]}}
+    return {field: bounds, "$expr": {"$lte": [f"${field}", "$$NOW"]}}
 
 
 class OpenFigures(NamedTuple):

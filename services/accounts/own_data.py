@@ -1,0 +1,88 @@
+"""What users may do with their own data: take a copy, and have everything deleted."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from services.accounts.sessions import SessionService
+from services.jobs.claimed_jobs import ClaimedJob
+from services.keeper import Keeper
+from storage.accounts.exports import Export
+from storage.accounts.users import User
+from storage.stores import Stores
+
+log = structlog.get_logger("qlive.accounts")
+
+CHANGE_OF_MIND = timedelta(days=7)
+"""Time in which a deletion can be taken back."""
+POSTPONED = timedelta(days=1)
+DRAIN = timedelta(minutes=1)
+"""Between the end of the sessions and the deletion: requests in progress end, and what processes
+hold in memory is stored."""
+LEASE = timedelta(minutes=10)
+IDLE_SECONDS = 10.0
+
+
+class OwnDataService:
+    """Copies and deletions, carried out by one job."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        keeper: Keeper,
+        sessions: SessionService,
+        retire: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`retire` dissolves the chat group of a host's room."""
+        self._stores = stores
+        self._keeper = keeper
+        self._sessions = sessions
+        self._retire = retire
+        self.job = ClaimedJob[Callable[[], Awaitable[None]]](
+            "own_data", self._claim, lambda work: work(), concurrency=1, idle=IDLE_SECONDS
+        )
+
+    async def export(self, user_id: str, part: int) -> tuple[Export, dict[str, list[Any]]]:
+        """The user's copy of the day, and one part of it once it is made."""
+        export = await self._stores.exports.ask(user_id)
+        if export.made_at is None:
+            self.job.nudge()
+            return export, {}
+        return export, await self._stores.exports.part(user_id, part)
+
+    async def plan_deletion(self, user_id: str) -> datetime | None:
+        """Delete the user's data in a week, or when that was planned before; returns when."""
+        at = datetime.now(UTC) + CHANGE_OF_MIND
+        return await self._stores.users.plan_deletion(user_id, at)
+
+    async def plan_deletion_of(self, app_id: str, openid: str) -> None:
+        """The same for the user of an openid, if there is one; WeChat has said so."""
+        if user := await self._stores.users.by_openid(app_id, openid):
+            await self.plan_deletion(user.user_id)
+
+    async def _claim(self, _limit: int) -> list[Callable[[], Awaitable[None]]]:
+        if user_id := await self._stores.exports.claim(LEASE):
+            return [partial(self._stores.exports.make, user_id)]
+        if user := await self._stores.erasures.claim(LEASE):
+            return [partial(self._carry_on, user)]
+        return []
+
+    async def _carry_on(self, user: User) -> None:
+        """End the user's account; once that was done, delete the user. Begins anew after a kill."""
+        erasures, user_id = self._stores.erasures, user.user_id
+        if user.deleted_at is None:
+            if await erasures.must_wait(user):
+                await erasures.postpone(user, POSTPONED)
+                return
+            if not await erasures.close(user, DRAIN):
+                return
+        await self._sessions.end(user_id)
+        await self._keeper.leave_all(user_id)
+        await self._retire(user_id)
+        if user.deleted_at:
+            for step in erasures.steps(user):
+                await step()
+            log.info("user_deleted", user_id=user_id)

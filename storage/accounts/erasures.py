@@ -1,0 +1,216 @@
+"""Deletion of a user, of whom only the number stays, with the sums and times of money.
+
+users: `delete_at` is when a deletion is due, for the user as for the claim of the job; `former` is
+the openid of a user whose deletion has begun.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from pymongo import UpdateOne
+
+from ledger.journal import user_account
+from ledger.refund_cases import OPEN_STATES as OPEN_CASES
+from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
+from storage.accounts.users import User, user_from
+from storage.database import Database, Document, Session
+from storage.documents import document_of, stream
+from storage.jobs.due import BEFORE_ANY, claim_due, make_due_index
+from storage.jobs.outbox import LATER, OutboxStore
+
+PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "age": 0}
+FACES = ("user_id", "from.user_id", "to.user_id")
+"""Where the data of an event name a user."""
+KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
+Step = Callable[[], Awaitable[object]]
+
+
+class ErasureStore:
+    """Every step may be repeated; `steps` are to be taken in their order."""
+
+    def __init__(self, database: Database, outbox: OutboxStore) -> None:
+        self._database = database
+        self._in = database.collection
+        self._outbox = outbox
+
+    async def make_indexes(self) -> None:
+        await make_due_index(self._in("users"), "delete_at")
+
+    async def claim(self, lease: timedelta) -> User | None:
+        """A user whose deletion is due, or was interrupted."""
+        row = await claim_due(self._in("users"), lease, field="delete_at")
+        return user_from(row) if row else None
+
+    async def must_wait(self, user: User) -> bool:
+        """Whether money of the user is on its way, or a new account would evade a ban."""
+        mine: Document = {"user_id": user.user_id}
+        is_open = (
+            ("withdrawals", {**mine, "state": {"$in": [*OPEN_WITHDRAWALS]}}),
+            ("refund_cases", {**mine, "state": {"$in": [*OPEN_CASES]}}),
+            ("orders", {**mine, "due_at": {"$gt": BEFORE_ANY}}),
+        )
+        found = [await self._in(name).find_one(where, {"_id": 1}) for name, where in is_open]
+        return user.banned or any(found)
+
+    async def postpone(self, user: User, delay: timedelta) -> None:
+        later = {"$set": {"delete_at": datetime.now(UTC) + delay}}
+        await self._in("users").update_one(_claimed(user), later)
+
+    async def close(self, user: User, delay: timedelta) -> bool:
+        """Make the openid that of nobody; the rest is due after the delay.
+
+        False if the deletion was taken back meanwhile.
+        """
+        now = datetime.now(UTC)
+        fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
+        fields |= {"app_id": "", "openid": f"deleted:{user.user_id}"}
+        result = await self._in("users").update_one(_claimed(user), {"$set": fields})
+        return bool(result.modified_count)
+
+    def steps(self, user: User) -> Sequence[Step]:
+        """Pictures follow the profile, which shows them; the openid is known until the end."""
+        user_id = user.user_id
+        return [
+            *(partial(self._carry_out, *rule) for rule in _rules(user_id)),
+            partial(self._clear_events, user_id),
+            partial(self._clear_inbox, user_id),
+            partial(self._empty_profile, user),
+            partial(self._delete_pictures, user_id),
+            partial(self._finish, user_id),
+        ]
+
+    async def _carry_out(self, name: str, where: Document, update: Any = None) -> None:
+        """Update documents, or delete them."""
+        with self._database.slow_operation_timeout():
+            if update:
+                await self._in(name).update_many(where, update)
+            else:
+                await self._in(name).delete_many(where)
+
+    async def _clear_events(self, user_id: str) -> None:
+        """Clear the faces of the user in the events of all rooms, and the names of their own, also
+        where it was reported."""
+        about: list[Document] = [{f"event.v.data.{path}": user_id} for path in FACES]
+        steps: list[Document] = [
+            {"$project": {"host_id": 1, "epoch": 1, "event": {"$objectToArray": "$log"}}},
+            {"$unwind": "$event"},
+            {"$match": {"$or": [*about, {"host_id": user_id, "event.v.type": "room_info"}]}},
+        ]
+        with self._database.slow_operation_timeout():
+            updates = [
+                _event_update(row, user_id) async for row in stream(self._in("rooms"), steps)
+            ]
+            if updates:
+                await self._in("rooms").bulk_write(updates, ordered=False)
+        if room := await self._in("rooms").find_one({"host_id": user_id}, {"_id": 1}):
+            reported = {"kind": "report", "live_id": room["_id"], "user_id": {"$ne": user_id}}
+            named = {"evidence.room_name": "", "evidence.room_image": ""}
+            await self._carry_out("moderation_items", reported, {"$set": named})
+
+    async def _clear_inbox(self, user_id: str) -> None:
+        """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
+        row = await self._in("users").find_one({"_id": user_id}) or {}
+        if openid := row.get("former"):
+            found = {"$regex": re.escape(openid)}
+            where = {"source": "xpay", "$or": [{"raw": found}, {"query": found}]}
+            cleared = {
+                name: {"$replaceAll": {"input": f"${name}", "find": openid, "replacement": ""}}
+                for name in ("raw", "query")
+            }
+            await self._carry_out("inbox", where, [{"$set": cleared}])
+
+    async def _empty_profile(self, user: User) -> None:
+        blank = document_of(User(user.user_id, "", user.openid, user.create_time), "user_id")
+        fields: Document = {name: {"$literal": value} for name, value in blank.items()}
+        fields |= {name: f"${name}" for name in KEPT}
+        await self._in("users").update_one({"_id": user.user_id}, [{"$replaceWith": fields}])
+
+    async def _delete_pictures(self, user_id: str) -> None:
+        """Each has a message that deletes it once it is no longer shown; now it is due."""
+        key = {"$regex": rf"^(uploads|pictures)/(face|cover)/{user_id}/"}
+        now = {"due_at": datetime.now(UTC), "payload.replaced": True, "state": LATER}
+        await self._carry_out("outbox", {"payload.key": key}, {"$set": now})
+
+    async def _finish(self, user_id: str) -> None:
+        async def work(session: Session) -> None:
+            await self._outbox.add("account_delete", {"user_id": user_id}, session)
+            ended = {"$unset": {"former": "", "delete_at": ""}}
+            await self._in("users").update_one({"_id": user_id}, ended, session=session)
+
+        await self._database.transaction_with_retry(work)
+
+
+def _claimed(user: User) -> Document:
+    """The user as claimed: one who has taken the deletion back meanwhile is another."""
+    return {"_id": user.user_id, "delete_at": user.delete_at}
+
+
+def _rules(user_id: str) -> list[tuple[Any, ...]]:
+    """Collections with the documents to update, or without an update to delete."""
+    mine, by, of = {"user_id": user_id}, {"by": user_id}, {"of": user_id}
+    states = dict.fromkeys(("parameters", "before", "after"), "{}")
+    reasons = {"reason": "", "decision_reason": ""}
+    host = {f"owner.person.{name}": value for name, value in PROFILE.items()}
+    is_report = {"kind": "report"}
+    named = [{f"evidence.{path}": user_id} for path in ("reporter", "lines.user_id")]
+    named += [{f"evidence.events.data.{path}": user_id} for path in FACES]
+    not_about = [{"$ne": [f"$$this.data.{path}", user_id]} for path in FACES]
+    heard = {
+        "text": {"$cond": [{"$eq": ["$evidence.reporter", user_id]}, "", "$evidence.text"]},
+        "lines": _filtered("$evidence.lines", {"$ne": ["$$this.user_id", user_id]}),
+        "events": _filtered("$evidence.events", {"$and": not_about}),
+    }
+    accused = {"$mergeObjects": [{"reporter": "$evidence.reporter"}]}
+    return [
+        ("audit", {"terms": user_id}, {"$set": {**states, "reason": "", "terms": [user_id]}}),
+        ("approvals", {"on": user_id}, {"$set": reasons}),
+        ("refund_cases", mine, {"$set": reasons}),
+        (
+            "ledger",
+            {"lines.account": user_account(user_id), "note": {"$gt": ""}},
+            {"$set": {"note": ""}},
+        ),
+        ("orders", mine, {"$set": {"openid": ""}, "$unset": {"prepay_id": ""}}),
+        (
+            "withdrawals",
+            mine,
+            {"$set": dict.fromkeys(("openid", "body", "package_info", "reason"), "")},
+        ),
+        ("rooms", {"host_id": user_id}, {"$set": {"title": "", "cover": "", **host}}),
+        ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
+        (
+            "moderation_items",
+            {**mine, **is_report},
+            [{"$set": {"evidence": accused, "decision": ""}}],
+        ),
+        ("moderation_items", {**is_report, "$or": named}, [{"$set": {"evidence": heard}}]),
+        *((name, mine) for name in ("chat_lines", "tokens", "exports")),
+        *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
+        ("members", {"_id": user_id}),
+    ]
+
+
+def _filtered(array: str, condition: Document) -> Document:
+    return {"$filter": {"input": {"$ifNull": [array, []]}, "cond": condition}}
+
+
+def _event_update(row: Document, user_id: str) -> UpdateOne:
+    """Clears an event of a room, if its slot still has that event."""
+    slot, event = f"log.{row['event']['k']}", row["event"]["v"]
+    data = _cleared(event["data"], user_id)
+    if event["type"] == "room_info" and row["host_id"] == user_id:
+        data = dict.fromkeys(data, "")
+    same = {"_id": row["_id"], "epoch": row["epoch"], f"{slot}.seq": event["seq"]}
+    return UpdateOne(same, {"$set": {f"{slot}.data": data}})
+
+
+def _cleared(value: Any, user_id: str) -> Any:
+    """The data of an event without the profile in faces of the user."""
+    if not isinstance(value, dict):
+        return value
+    parts = {name: _cleared(part, user_id) for name, part in value.items()}
+    is_own = value.get("user_id") == user_id
+    return parts | {name: PROFILE[name] for name in PROFILE if is_own and name in parts}
