@@ -60,7 +60,37 @@ export interface components {
             /** Format: date */
             day?: string;
         };
+        DeleteRequest: {
+            cancel?: boolean;
+        };
+        /** @description `delete_at`: when everything is deleted, null if it is not. */
+        Deletion: {
+            detail: string;
+            delete_at: string | null;
+        };
         EmptySeat: Record<string, never>;
+        /**
+         * @description `export` has the rows of each section, {} while the copy is being made.
+         *
+         *     A section that goes on in the next of the `parts` is continued there.
+         */
+        Export: {
+            /** @constant */
+            status: "success";
+            /** @enum {string} */
+            state: "building" | "ready";
+            made_at: string | null;
+            part: number;
+            parts: number;
+            export: {
+                [key: string]: {
+                    [key: string]: unknown;
+                }[];
+            };
+        };
+        ExportRequest: {
+            part?: number | string;
+        };
         /** @description Public profile of a user, visible to everyone in a room. */
         Face: {
             user_id: string;
@@ -174,6 +204,29 @@ export interface components {
         };
         LeaveRoomRequest: {
             live_id: number | string;
+        };
+        /** @description Of the caller, who is to be deleted at `delete_at`. */
+        LeavingUserInfo: {
+            user_id: string;
+            user_sig: string;
+            user_sig_expired: string | null;
+            nickname: string;
+            gender: number;
+            age: number;
+            face_url: string;
+            area: string;
+            gold: number | null;
+            height: number;
+            is_matchmaker: boolean;
+            income: number | null;
+            last_login_time: string | null;
+            create_time: string;
+            show_in_ranking: boolean | null;
+            in_review: {
+                [key: string]: string;
+            } | null;
+            rate: string;
+            delete_at: string;
         };
         LikeRequest: {
             user_id: string;
@@ -672,7 +725,11 @@ export type ChatMuteAll = components['schemas']['ChatMuteAll'];
 export type Configs = components['schemas']['Configs'];
 export type CreateUserRequest = components['schemas']['CreateUserRequest'];
 export type DayRankRequest = components['schemas']['DayRankRequest'];
+export type DeleteRequest = components['schemas']['DeleteRequest'];
+export type Deletion = components['schemas']['Deletion'];
 export type EmptySeat = components['schemas']['EmptySeat'];
+export type Export = components['schemas']['Export'];
+export type ExportRequest = components['schemas']['ExportRequest'];
 export type Face = components['schemas']['Face'];
 export type FaceView = components['schemas']['FaceView'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
@@ -694,6 +751,7 @@ export type GroupChange = components['schemas']['GroupChange'];
 export type InviteMicroRequest = components['schemas']['InviteMicroRequest'];
 export type LeaveMicroRequest = components['schemas']['LeaveMicroRequest'];
 export type LeaveRoomRequest = components['schemas']['LeaveRoomRequest'];
+export type LeavingUserInfo = components['schemas']['LeavingUserInfo'];
 export type LikeRequest = components['schemas']['LikeRequest'];
 export type LikeState = components['schemas']['LikeState'];
 export type LiveEndEvent = components['schemas']['LiveEndEvent'];
@@ -789,7 +847,7 @@ export interface Calls {
   /** Change one's own caps: lowered at once, raised after 24 hours. */
   givingLimits(params?: GivingLimitsRequest): Promise<GivingLimits>;
   /** Own profile including credentials, or another user's public profile. */
-  getUserinfo(params?: GetUserinfoRequest): Promise<UserInfoWithRate>;
+  getUserinfo(params?: GetUserinfoRequest): Promise<UserInfoWithRate | LeavingUserInfo>;
   /** The user's current room and role in it. */
   getUserState(): Promise<UserState>;
   /** The men or the women in the room who are not on mic: applicants first, then viewers. */
@@ -800,6 +858,10 @@ export interface Calls {
   block(params: BlockRequest): Promise<Ok>;
   /** The users whom the caller has blocked, newest first. */
   blocks(): Promise<Blocks>;
+  /** A copy of everything that is stored about the caller, one a day. */
+  export(params?: ExportRequest): Promise<Export>;
+  /** Delete the caller in seven days, or `cancel` that; repeated, it stays as it is. */
+  delete(params?: DeleteRequest): Promise<Deletion>;
   /** Leave the room and revoke the token; a host's live ends. Safe to repeat. */
   logout(): Promise<Ok>;
   /** The live rooms, largest audience first. */

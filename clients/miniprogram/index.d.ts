@@ -4,6 +4,7 @@ import type {
   Applicant,
   Calls,
   EventData,
+  Export,
   GiftGiven,
   LoginIntoRoom,
   NewUser,
@@ -263,6 +264,8 @@ export interface Client extends Omit<Calls, "pushGift"> {
   uploadFace(picture: Picture): Promise<UserInfo>;
   /** Uploads a picture and makes it the cover of the host's room. */
   uploadCover(live_id: Id, picture: Picture): Promise<Ok>;
+  /** Everything that the server stores about the user, by section; null while the copy is made. */
+  myData(): Promise<Export["export"] | null>;
   /** Orders a block of gold, has the user pay it, and waits for the gold; PaymentFailed, Refused. */
   buy(block_id: Id): Promise<Purchase>;
   /** Chat over Tencent IM with lite-chat, of which this is the default export. */

@@ -11,6 +11,11 @@ const words = {
   save: ["保存", "Save"],
   saved: ["已保存", "Saved"],
   cancel: ["取消", "Cancel"],
+  my_data: ["导出我的数据", "My data"],
+  building: ["正在生成，稍后再试", "It is being made; try again soon"],
+  leave: ["注销账号", "Delete my account"],
+  leave_asks: ["七天后删除全部资料，金币和收益作废，不能恢复。七天之内可以撤销。", "Everything is deleted in seven days, gold and income are lost, and it cannot be undone. Until then you can change your mind."],
+  stay: ["撤销注销", "Keep my account"],
   close: ["关闭", "Close"],
 
   owner: ["红娘", "Host"],

@@ -42,7 +42,7 @@ class ExportHandler(ActiveUserHandler):
     The first call of a day asks for it; ask again after some seconds until its state is `ready`.
     """
 
-    @endpoint(limit="profile")
+    @endpoint(limit="read")
     async def get(self, params: ExportRequest) -> ExportResponse:
         export, rows = await self.context.services.own_data.export(self.user.user_id, params.part)
         return ExportResponse(

@@ -45,7 +45,9 @@ export async function openProfile(app) {
 
   const blocks = await qlive.blocks();
   const dialog = formSheet("profile", [face.node, reviewTag(me, "face_url")], "height", height, null, save);
-  if (blocks.length) dialog.querySelector(".sheet-body").append(blockList(blocks, qlive));
+  const body = dialog.querySelector(".sheet-body");
+  if (blocks.length) body.append(blockList(blocks, qlive));
+  body.append(ownData(app, dialog));
 }
 
 /** The users whom the user has blocked; each leaves the list as the block is lifted. */
@@ -67,6 +69,35 @@ function blockList(people, qlive) {
     return item;
   };
   return el("div", { class: "audience" }, el("h3", {}, t("blocks")), el("ul", {}, people.map(row)));
+}
+
+/** A copy of all data about the user; the deletion of the user, or the end of one that is planned. */
+function ownData(app, dialog) {
+  const { me, qlive } = app;
+  const at = me.delete_at;
+
+  async function copy() {
+    const data = await qlive.myData();
+    if (!data) return showToast(t("own_data.building"));
+    const file = encodeURIComponent(JSON.stringify(data, null, 1));
+    el("a", { href: `data:application/json,${file}`, download: `qlive-${me.user_id}.json` }).click();
+  }
+
+  async function remove() {
+    await qlive.delete({ cancel: Boolean(at) });
+    await app.refresh();
+    dialog.close();
+    showToast(t(at ? "own_data.kept" : "own_data.planned"));
+  }
+
+  return el(
+    "details",
+    { class: "own-data", open: Boolean(at) },
+    el("summary", {}, t("own_data")),
+    el("p", { class: "hint" }, t(at ? "own_data.leaving" : "own_data.warning", { at: String(at).replace("T", " ") })),
+    el("div", { class: "buttons" }, button(t("own_data.copy"), copy)),
+    el("div", { class: "buttons" }, button(t(at ? "own_data.keep" : "own_data.delete"), remove, { kind: at ? "main" : "danger" })),
+  );
 }
 
 export async function openRoomInfo(page, app) {

@@ -50,6 +50,8 @@ function userCard(user, reload) {
     picture(user.face_url, user.nickname, "face large"),
     el("div", { class: "grows" },
       el("h2", {}, user.nickname || t("nameless"), " ", userBadges(user)),
+      user.delete_at ? el("p", { class: "trouble" }, t("leaves_at", { at: formatDateTime(user.delete_at) })) : null,
+      user.deleted_at ? el("p", { class: "trouble" }, t("deleted_at", { at: formatDateTime(user.deleted_at) })) : null,
       user.banned ? el("p", { class: "trouble" }, t("banned_for", { reason: user.ban_reason || "–" })) : null,
       definitionList([
         [t("user_id"), user.id],

@@ -307,6 +307,8 @@ export const words = {
   owed_income: ["欠收益", "Income owed"],
   hosted: ["主持时长", "Hosted"],
   joined: ["注册", "Joined"],
+  leaves_at: ["将于 {at} 注销", "To be deleted at {at}"],
+  deleted_at: ["{at} 已注销", "Deleted at {at}"],
   last_login: ["最近登录", "Last login"],
   user_id: ["用户号", "User id"],
   search_people: ["用户号或昵称的开头", "Start of user id or nickname"],

@@ -15,6 +15,8 @@ export const CALLS = {
   report: ["POST", "qlive_user/report/"],
   block: ["POST", "qlive_user/block/"],
   blocks: ["GET", "qlive_user/blocks/"],
+  export: ["GET", "qlive_user/export/"],
+  delete: ["POST", "qlive_user/delete/"],
   logout: ["GET", "qlive_user/logout/"],
   getLivelist: ["GET", "get_livelist/"],
   getPlayurl: ["GET", "get_playurl/"],

@@ -97,6 +97,18 @@ class Client extends Emitter {
     return this.updateRoom({ live_id, room_image });
   }
 
+  /** Everything that the server stores about the user, by section; null while the copy is made. */
+  async myData() {
+    const rows = {};
+    for (let part = 1, parts = 1; part <= parts; part += 1) {
+      const answer = await this.export({ part });
+      if (answer.state !== "ready") return null;
+      parts = answer.parts;
+      for (const name of Object.keys(answer.export)) rows[name] = [...(rows[name] || []), ...answer.export[name]];
+    }
+    return rows;
+  }
+
   /** Retried with the same request_id until the server responds or the retry time is over. */
   pushGift(params) {
     return this.gifts.push(params);

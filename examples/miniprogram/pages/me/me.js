@@ -38,6 +38,25 @@ Component({
       this.setData({ area: { code: city || province, name: event.detail.value.slice(0, 2).join(" ") } });
     },
 
+    /** Everything about the user, as a file that is sent to a chat. */
+    copyData() {
+      return this.act(async () => {
+        const data = await qlive.myData();
+        if (!data) return toast(t.building);
+        const filePath = `${wx.env.USER_DATA_PATH}/my-data.json`;
+        wx.getFileSystemManager().writeFileSync(filePath, JSON.stringify(data));
+        wx.shareFileMessage({ filePath });
+      });
+    },
+
+    /** Deletes the user in a week, after a warning, or takes that back. */
+    leave() {
+      const cancel = Boolean(this.data.me.delete_at);
+      const act = (answer) => answer.confirm && this.act(() => qlive.delete({ cancel }));
+      if (cancel) return act({ confirm: true });
+      wx.showModal({ title: t.leave, content: t.leave_asks, success: act });
+    },
+
     save(event) {
       const { nickname, gender, age, height } = event.detail.value;
       const { me, area } = this.data;
