@@ -101,6 +101,7 @@ class RefundProcess:
             {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item] - refunds alone
             hold,
         )
+        self.leaving: set[str] = set()
         self.notifications = PaymentNotificationService(
             stores.inbox,
             stores.orders,
@@ -111,7 +112,11 @@ class RefundProcess:
             self.transfers.reprocess,
             None,
             None,  # type: ignore[arg-type] - no pushes here
+            self._plan_deletion,
         )
+
+    async def _plan_deletion(self, _app_id: str, openid: str) -> None:
+        self.leaving.add(openid)
 
 
 class RefundFixture:

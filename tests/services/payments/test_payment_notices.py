@@ -146,6 +146,7 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
         for content in events.values()
         for kind in ("once", "forged", "stale")
     )
+    assert refunds.process.leaving == {"oAnna"}
     question = notices.push(events[REFUND_QUESTION])
     first = (await notices.inbox.stored(question.message))["answer"]
     await refunds.give(refunds.hosts[0], 40)
