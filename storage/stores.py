@@ -19,6 +19,7 @@ from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
 from storage.gold.spent_gold import SpentGoldStore
+from storage.gold.statements import StatementStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
@@ -81,6 +82,7 @@ class Stores:
         self.payees = PayeeStore(database, cipher)
         self.refund_cases = RefundCaseStore(database)
         self.spent_gold = SpentGoldStore(database)
+        self.statements = StatementStore(database)
         self.job_leases = JobLeaseStore(database)
         self.fleet = FleetStore(database, self.outbox)
         self.ledger_reconciler = LedgerReconciler(database)

@@ -537,6 +537,33 @@ export interface components {
             audience_count: number;
             num_list: number[];
         };
+        Statement: {
+            /** @constant */
+            success: "success";
+            /** @enum {string} */
+            unit: "gold" | "income";
+            page: number;
+            results: components["schemas"]["StatementRow"][];
+            has_more: boolean;
+        };
+        StatementRequest: {
+            /** @enum {string} */
+            unit: "gold" | "income";
+            page?: number | string;
+        };
+        /**
+         * @description `balance` is that after the entry; `amount` is negative if it took something.
+         *
+         *     `who`: to whom a gift was given, or from whom it was received. `settle`: payment of a debt.
+         */
+        StatementRow: {
+            time: string;
+            /** @enum {string} */
+            what: "recharge" | "gift" | "grant" | "reversal" | "withdrawal" | "return" | "settle";
+            who: components["schemas"]["FaceView"] | null;
+            amount: number;
+            balance: number;
+        };
         /** @description Null returns to the host's own name or face. */
         UpdateRoomRequest: {
             live_id: number | string;
@@ -794,6 +821,9 @@ export type SeatShown = components['schemas']['SeatShown'];
 export type Seated = components['schemas']['Seated'];
 export type Sender = components['schemas']['Sender'];
 export type Snapshot = components['schemas']['Snapshot'];
+export type Statement = components['schemas']['Statement'];
+export type StatementRequest = components['schemas']['StatementRequest'];
+export type StatementRow = components['schemas']['StatementRow'];
 export type UpdateRoomRequest = components['schemas']['UpdateRoomRequest'];
 export type UpdateUserinfoRequest = components['schemas']['UpdateUserinfoRequest'];
 export type UploadTicket = components['schemas']['UploadTicket'];
@@ -862,6 +892,8 @@ export interface Calls {
   export(params?: ExportRequest): Promise<Export>;
   /** Delete the caller in seven days, or `cancel` that; repeated, it stays as it is. */
   delete(params?: DeleteRequest): Promise<Deletion>;
+  /** How the user's balance of gold or income came about, newest first. */
+  statement(params: StatementRequest): Promise<Statement>;
   /** Leave the room and revoke the token; a host's live ends. Safe to repeat. */
   logout(): Promise<Ok>;
   /** The live rooms, largest audience first. */

@@ -18,13 +18,17 @@ from handlers.models import (
     UserId,
     Whole,
 )
-from ledger.journal import Kind
+from ledger.journal import Kind, Unit
 
 
 def _parse_day(value: Any) -> date:
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         raise ValueError("a day is YYYY-MM-DD")
     return date.fromisoformat(value)
+
+
+MAX_PAGES = 500
+"""Of a statement: the entries before a page are added up."""
 
 
 class DayRequest(Request):
@@ -158,6 +162,32 @@ class RankResponse(Response):
 
     senders: list[SenderResponse]
     takings: list[ReceiverResponse]
+
+
+class StatementRequest(Request):
+    unit: Annotated[Unit, Field(examples=["gold"])]
+    page: Annotated[Whole, Field(ge=1, le=MAX_PAGES)] = 1
+
+
+class StatementRowResponse(Response):
+    """`balance` is that after the entry; `amount` is negative if it took something.
+
+    `who`: to whom a gift was given, or from whom it was received. `settle`: payment of a debt.
+    """
+
+    time: Time
+    what: Literal["recharge", "gift", "grant", "reversal", "withdrawal", "return", "settle"]
+    who: FaceView | None
+    amount: int
+    balance: int
+
+
+class StatementResponse(Response):
+    success: Literal["success"] = "success"
+    unit: Unit
+    page: int
+    results: list[StatementRowResponse]
+    has_more: bool
 
 
 class ConfigsResponse(RootModel[dict[str, Any]]):

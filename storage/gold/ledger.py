@@ -73,7 +73,7 @@ class LedgerStore:
 
     async def make_indexes(self) -> None:
         newest = [("at", -1), ("_id", -1)]
-        await self._ledger.create_index([("lines.account", 1), *newest])
+        await self._ledger.create_index([("lines.account", 1), ("lines.unit", 1), *newest])
         await self._ledger.create_index(
             [("lines.account", 1), ("at", -1)], partialFilterExpression={"ios": True}
         )
@@ -134,7 +134,10 @@ class LedgerStore:
         `search` matches a whole user_id, or the start of a key or of the paid order's number.
         Without `money_out`, the entries of withdrawals and refunds are left out.
         """
-        where: Document = {"lines.account": user_account(user_id)} if user_id else {}
+        where: Document = {}
+        if user_id:  # the index has the entries of each unit in order
+            own = {"account": user_account(user_id), "unit": {"$in": [*DEBTS]}}
+            where["lines"] = {"$elemMatch": own}
         if not money_out:
             where["$nor"] = MONEY_OUT
         if kind:
@@ -223,7 +226,7 @@ class LedgerStore:
         where = {"_id": {"$in": [*user_ids]}, "deleted_at": None}
         rows = await self._users.find(where, USER_FIELDS).to_list()
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
-        faces = {row["_id"]: _face_of(row) for row in rows}
+        faces = {row["_id"]: face_of(row) for row in rows}
         givers = {row["_id"]: _giver_from(row["given"]) for row in rows if "given" in row}
         at = datetime.now(UTC)
         written = await self._written([gift.key for gift in transfers if gift.request_id])
@@ -348,7 +351,7 @@ def _entry_from(row: Document) -> JournalEntry:
     )
 
 
-def _face_of(row: Document) -> Face:
+def face_of(row: Document) -> Face:
     return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).face()
 
 

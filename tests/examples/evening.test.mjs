@@ -243,4 +243,7 @@ test("three users complete the evening", async () => {
   await host.submit({ income: "260" });
   await host.tap("确认收款");
   await host.sees("已到账");
+  await host.tap("收益明细");
+  await host.sees("提现");
+  await host.sees("-260 / ");
 });

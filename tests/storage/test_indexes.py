@@ -8,6 +8,7 @@ import pytest
 from pymongo.errors import DuplicateKeyError
 from tornado.ioloop import IOLoop
 
+from ledger.journal import DEBTS
 from storage.accounts.tokens import EVICTION_TTL_SECONDS, OVERLAP
 from storage.database import Database
 from storage.fleet import REPORT_TTL_SECONDS
@@ -30,6 +31,8 @@ UNIQUE: list[tuple[str, dict[str, Any]]] = [
     ("withdrawals", {"user_id": "same", "request_id": "same"}),
 ]
 
+BOTH: Mapping[str, Any] = {"$in": [*DEBTS]}
+NEWEST_ENTRY = {"at": -1, "_id": -1}
 NEWEST_ORDER = {"created_at": -1, "_id": -1}
 NEWEST_RECEIVED = {"received_at": -1, "_id": -1}
 NEWEST_REQUESTED = {"requested_at": -1, "_id": -1}
@@ -55,7 +58,8 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("inbox", {"event": "asked"}, NEWEST_RECEIVED),
     ("inbox", {"event": {"$gt": ""}, "received_at": SINCE}, {}),
     ("inbox", {"outcome": "done"}, NEWEST_RECEIVED),
-    ("ledger", {"lines.account": "user:1"}, {"at": -1, "_id": -1}),
+    ("ledger", {"lines": {"$elemMatch": {"account": "user:1", "unit": "gold"}}}, NEWEST_ENTRY),
+    ("ledger", {"lines": {"$elemMatch": {"account": "user:1", "unit": BOTH}}}, NEWEST_ENTRY),
     ("ledger", {"$or": [{**OF_USER, "at": SINCE}, {**OF_USER, "ios": True, "at": SINCE}]}, {}),
     ("ledger", {"by": "1", "kind": "gift", "at": SINCE}, {"at": 1}),
     ("rankings", {"scope": "s", "gold": {"$gt": 0}}, {"gold": -1, "user_id": 1}),

@@ -4,6 +4,7 @@
 import { button, el, errorText, fill, renderIfChanged, showToast } from "/demo/dom.js";
 import { languageSwitch, panelSwitch } from "/demo/bar.js";
 import { givingCaps } from "/demo/giving.js";
+import { openStatement } from "/demo/statement.js";
 import { confirmTransfer } from "/demo/transfer_sheet.js";
 import { language, t } from "/demo/words.js";
 
@@ -51,7 +52,7 @@ export function walletPage(app) {
   function draw() {
     const back = () => button("‹", () => app.showList(), { kind: "round", key: "back", label: t("to_the_list") });
     renderIfChanged(head, [], () => el("header", { class: "bar" }, back(), el("div", { class: "bar-title" }, el("h1", {}, t("wallet"))), languageSwitch(app), panelSwitch()));
-    renderIfChanged(funds, [shown?.matured, app.me.income, app.me.rate], () => fundsView(shown?.matured, app.me));
+    renderIfChanged(funds, [shown?.matured, app.me.income, app.me.rate], () => fundsView(app, shown?.matured));
     form.draw(shown?.matured ?? 0, shown?.items ?? []);
     renderIfChanged(items, shown?.items ?? null, () => list(app, shown?.items ?? null, load));
     renderIfChanged(older, [shown?.has_more], () => shown?.has_more && button(t("wallet.older"), showOlder, { key: "older" }));
@@ -73,11 +74,12 @@ export function walletPage(app) {
 }
 
 /** `rate`: yuan for an income. */
-const fundsView = (matured, { income, rate }) => [
+const fundsView = (app, matured, { income, rate } = app.me) => [
   el("div", {}, el("p", {}, t("wallet.matured")), el("b", {}, matured === undefined ? "…" : String(matured)),
     matured ? el("small", {}, ` ${t("wallet.about", { yuan: yuan(Math.round(matured * rate * 100)) })}`) : null),
   el("div", {}, el("p", {}, t("wallet.income")), el("b", {}, String(income))),
   el("p", { class: "grows" }, t("wallet.matured_says")),
+  button(t("statement"), () => openStatement(app, "income"), { kind: "small", key: "statement" }),
 ];
 
 // ---- the request

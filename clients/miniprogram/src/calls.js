@@ -17,6 +17,7 @@ export const CALLS = {
   blocks: ["GET", "qlive_user/blocks/"],
   export: ["GET", "qlive_user/export/"],
   delete: ["POST", "qlive_user/delete/"],
+  statement: ["GET", "qlive_user/statement/"],
   logout: ["GET", "qlive_user/logout/"],
   getLivelist: ["GET", "get_livelist/"],
   getPlayurl: ["GET", "get_playurl/"],

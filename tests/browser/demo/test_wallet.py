@@ -49,6 +49,27 @@ async def _approve_all(
     await server.context.services.open_transfers.sweep()
 
 
+async def test_the_statement_shows_both_units_page_by_page(
+    demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]]
+) -> None:
+    host = await _host_with_income(demo, api, db)
+    giver = await api.user("有钱人", 1)
+    for _ in range(3):
+        db.users.update_one({"_id": giver.id}, {"$set": {"gold": 5}})
+        (await give(giver, await host.session("user_id"), CANDY)).ok()
+    await host.wallet.press("收支明细")
+    rows = host.page.locator(".statement li")
+    await expect(rows).to_have_count(3)
+    await expect(rows.first).to_contain_text("收到有钱人的礼物")
+    await host.wallet.press("更早的明细")
+    await expect(rows).to_have_count(4)
+    await expect(rows.last).to_contain_text("+1000余额 1000")
+    await host.wallet.press("金币")
+    await expect(rows).to_have_text(["还没有收支"])
+    await host.page.keyboard.press("Escape")
+    await host.check_layout("statement", lambda: host.wallet.press("收支明细"))
+
+
 async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_alone(
     demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:

@@ -45,6 +45,29 @@ async def test_gift_pages_link_to_the_previous_and_next_page(api: ApiFixture) ->
     assert (await anna.get("qlive_gift/", page=0)).refusal == (400, "bad_parameter")
 
 
+# ---- statements
+
+
+@pytest.mark.parametrize("changes", [{"pages": {"size": 2}}])
+async def test_a_statement_has_pages_and_the_giver_of_a_gift(api: ApiFixture) -> None:
+    anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
+    for _ in range(3):
+        (await give(anna, bert.id, CANDY)).ok()
+    pages = [
+        (await anna.get("qlive_user/statement/", unit="gold", page=page)).ok() for page in (1, 2, 3)
+    ]
+    assert [page["has_more"] for page in pages] == [True, False, False]
+    rows = [row for page in pages for row in page["results"]]
+    assert [row["what"] for row in rows] == ["gift", "gift", "gift", "grant"]
+    assert [row["who"] and row["who"]["nickname"] for row in rows] == ["bert"] * 3 + [None]
+    assert (rows[0]["balance"], rows[-1]["balance"]) == ((await balance(anna))[0], 100)
+    received = (await bert.get("qlive_user/statement/", unit="income")).ok()["results"]
+    assert {row["who"]["user_id"] for row in received} == {anna.id}
+    for wrong in ({}, {"unit": "fen"}, {"unit": "gold", "page": 501}):
+        reply = await anna.get("qlive_user/statement/", **wrong)
+        assert reply.refusal == (400, "bad_parameter"), wrong
+
+
 # ---- push_gift
 
 

@@ -9,7 +9,10 @@ const MOVING = ["approved", "submitted", "awaiting_user"];
 const POLL_MS = 2000;
 
 Component({
-  data: { t, me: null, matured: 0, items: [], caps: [], needsName: false, needsAge: false },
+  data: {
+    t, me: null, matured: 0, items: [], caps: [], needsName: false, needsAge: false,
+    unit: "", rows: [], page: 0, hasMore: false,
+  },
 
   methods: {
     /** `age`: the server has refused a gift or a recharge of this user. */
@@ -93,6 +96,22 @@ Component({
       wx.showModal({ title, placeholderText: t.cap_says, editable: true, success: ({ confirm, content }) => confirm && change(content) });
     },
 
+    /** The first page of a statement, of gold or income. */
+    statement(event) {
+      this.setData({ unit: event.currentTarget.dataset.unit, rows: [], page: 0 });
+      return this.more();
+    },
+
+    async more() {
+      const { unit, page, rows } = this.data;
+      try {
+        const { results, has_more } = await qlive.statement({ unit, page: page + 1 });
+        if (unit === this.data.unit) this.setData({ rows: [...rows, ...results.map(entry)], page: page + 1, hasMore: has_more });
+      } catch (error) {
+        tell(error);
+      }
+    },
+
     confirm(event) {
       const item = this.data.items[event.currentTarget.dataset.n];
       return this.act(() => qlive.confirmWithdrawal(item));
@@ -109,6 +128,11 @@ function capOf(name, { given, own, next, next_at: at, house }) {
   const least = Math.min(...[own, house].filter(Boolean));
   const later = at ? say("cap_later", { gold: next || t.no_cap, at: at.slice(5, 16).replace("T", " ") }) : "";
   return { name, title: t[`cap_${name}`], note: own || house ? String(least) : t.no_cap, says: `${say("given_so_far", { given })} ${later}` };
+}
+
+function entry({ time, what, who, amount, balance }) {
+  const name = who ? who.nickname : "";
+  return { what: `${t[`what_${what}`]} ${name}`, at: time.slice(5, 16).replace("T", " "), amount: amount > 0 ? `+${amount}` : amount, balance };
 }
 
 function shown(item) {

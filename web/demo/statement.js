@@ -1,0 +1,32 @@
+// Statement of gold or income: every entry with the balance after it, newest first, page by page.
+
+import { button, el, fill, sheet } from "/demo/dom.js";
+import { t } from "/demo/words.js";
+
+export async function openStatement(app, unit) {
+  const list = el("ol", { class: "statement", "aria-live": "polite" });
+  const more = el("div", { class: "older" });
+  const tab = (name) => button(t(`statement.${name}`), () => show(name), { kind: "tab", key: name });
+  const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("statement") }, tab("gold"), tab("income"));
+
+  /** A page of a unit, below its earlier pages. */
+  async function show(name, page = 1) {
+    const statement = await app.qlive.statement({ unit: name, page });
+    for (const tabButton of tabs.children) tabButton.setAttribute("aria-pressed", String(tabButton.dataset.key === name));
+    if (page === 1) fill(list);
+    list.append(...statement.results.map(row));
+    if (!list.children.length) fill(list, el("li", { class: "empty" }, t("statement.none")));
+    fill(more, statement.has_more && button(t("statement.more"), () => show(name, page + 1), { key: "more" }));
+  }
+
+  await show(unit);
+  sheet(t("statement"), {}, tabs, list, more);
+}
+
+function row({ time, what, who, amount, balance }) {
+  const direction = what === "gift" ? (amount < 0 ? "gift_to" : "gift_from") : what;
+  const name = who ? who.nickname || t("nameless") : "";
+  return el("li", {},
+    el("span", { class: "grows" }, t(`statement.what.${direction}`, { name }), el("small", {}, time.replace("T", " "))),
+    el("span", {}, el("b", {}, amount > 0 ? `+${amount}` : String(amount)), el("small", {}, t("statement.balance", { balance }))));
+}
