@@ -118,7 +118,7 @@ class LoginRefused(QLiveError):
 
 class OperatorLocked(PermissionDenied):
     code = "ops_locked"
-    detail = "Too many wrong codes: an administrator has to run `operator reset` for you."
+    detail = "Too many wrong codes: an admin has to reset your account."
 
 
 class OwnAccount(PermissionDenied):

@@ -38,11 +38,11 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def hash_chosen(self, name: str, password: str) -> str:
-        """Hash the password that the operator has chosen; InvalidParameter says what is wrong."""
+        """Hash a password that is chosen; InvalidParameter says what is wrong with it."""
         async with self._limit.slot():
             if problem := await asyncio.to_thread(weakness, name, password):
                 raise InvalidParameter({"new_password": problem})
-        return await self.hash(password)
+            return await asyncio.to_thread(self._hasher.hash, password)
 
     async def matches(self, stored: str | None, password: str) -> bool:
         """Whether `stored` is a hash of the password; takes as long for None, which none has."""

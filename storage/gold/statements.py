@@ -1,25 +1,8 @@
 """Reads how a user's balance came about, from `ledger` and `users`."""
 
-from datetime import datetime
-from typing import NamedTuple
-
 from ledger.journal import Unit, settle_key, user_account
-from rooms.members import Face
 from storage.database import Collection, Database, Document, Session
 from storage.gold.ledger import USER_FIELDS, face_of
-
-
-class StatementRow(NamedTuple):
-    """An entry of a user's statement; `balance` is that after it.
-
-    `what` is the entry's kind, or `settle`. `who` is the other user of a gift.
-    """
-
-    time: datetime
-    what: str
-    who: Face | None
-    amount: int
-    balance: int
 
 
 class StatementStore:
@@ -30,20 +13,17 @@ class StatementStore:
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
 
-    async def page(self, user_id: str, unit: Unit, skip: int, limit: int) -> list[StatementRow]:
+    async def page(self, user_id: str, unit: Unit, skip: int, limit: int) -> list[Document]:
         """Entries, newest first, without the `skip` newest, which are added up.
 
-        The balance and the entries are of one snapshot.
+        Each has its `amount`, the `balance` after it, and in `who` the other user of a gift. The
+        balance and the entries are of one snapshot.
         """
         account, newest = user_account(user_id), {"at": -1, "_id": -1}
         where: Document = {"lines": {"$elemMatch": {"account": account, "unit": unit}}}
         added_up: list[Document] = [
-            *(
-                {"$match": where},
-                {"$sort": newest},
-                {"$limit": max(skip, 1)},
-                {"$unwind": "$lines"},
-            ),
+            *({"$match": where}, {"$sort": newest}, {"$limit": max(skip, 1)}),
+            {"$unwind": "$lines"},
             {"$match": {"lines.account": account, "lines.unit": unit}},
             {"$group": {"_id": None, "sum": {"$sum": "$lines.amount"}}},
         ]
@@ -58,24 +38,23 @@ class StatementStore:
             return rows, balance
 
         rows, balance = await self._database.transaction_with_retry(read)
-        others = {row["_id"]: _other_user(user_id, row) for row in rows}
-        some = {"_id": {"$in": [*{*others.values()}]}}
-        faces = {row["_id"]: face_of(row) async for row in self._users.find(some, USER_FIELDS)}
-        statement = []
-        for row in rows:
+        others = [_other_user(account, row) for row in rows]
+        users = self._users.find({"_id": {"$in": [*{*others}]}}, USER_FIELDS)
+        faces = {row["_id"]: face_of(row) async for row in users}
+        statement = list[Document]()
+        for row, other in zip(rows, others, strict=True):
             lines = (line for line in row["lines"] if line["account"] == account)
             amount = sum(int(line["amount"]) for line in lines if line["unit"] == unit)
             what = "settle" if row["_id"].startswith(settle_key("")) else row["kind"]
-            who = faces.get(others[row["_id"]])
-            statement.append(StatementRow(row["at"], what, who, amount, balance))
+            fields = {"time": row["at"], "what": what, "who": faces.get(other)}
+            statement.append({**fields, "amount": amount, "balance": balance})
             balance -= amount
         return statement
 
 
-def _other_user(user_id: str, row: Document) -> str:
+def _other_user(account: str, row: Document) -> str:
     """The other user of a gift or of its reversal; "" for other entries."""
-    of_users, own = user_account(""), user_account(user_id)
-    for account in (line["account"] for line in row["lines"]):
-        if account.startswith(of_users) and account != own:
-            return str(account.removeprefix(of_users))
-    return str(row["content"]["to"]) if row["kind"] == "gift" else ""
+    of_users = user_account("")
+    others = (line["account"] for line in row["lines"] if line["account"] != account)
+    found = [other.removeprefix(of_users) for other in others if other.startswith(of_users)]
+    return str([*found, row["content"].get("to", "") if row["kind"] == "gift" else ""][0])

@@ -879,7 +879,7 @@ export const words = {
   "why.this is not the current code": ["验证码不对，或已过期", "This is not the current code."],
   "code.ops_token": ["登录已结束，请重新登录。", "The session has ended; log in again."],
   "code.ops_login": ["名字、密码或验证码不对。", "The name, the password or the code is wrong."],
-  "code.ops_locked": ["验证码错误次数过多，已锁定：请管理员执行 operator reset。", "Too many wrong codes: an administrator has to run `operator reset` for you."],
+  "code.ops_locked": ["验证码错误次数过多，已锁定：请管理员重置你的账号。", "Too many wrong codes: an admin has to reset your account."],
   "why.this is your present password": ["不能沿用当前密码", "This is your present password; choose another one."],
   "why.this is not your password": ["密码不对", "This is not your password."],
   "why.this contains your name": ["不能包含你的名字", "It must not contain your name."],

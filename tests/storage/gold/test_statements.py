@@ -10,7 +10,7 @@ from tornado.ioloop import IOLoop
 from ledger.errors import InsufficientGold
 from ledger.journal import Unit, user_account
 from ledger.withdrawal_requests import Payee
-from storage.gold.statements import StatementRow
+from storage.database import Document
 from tests.support.refunds import RefundFixture
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
@@ -21,7 +21,7 @@ def refunds(io_loop: IOLoop, stores: StoresFixture) -> RefundFixture:
     return fixture
 
 
-async def whole(stores: StoresFixture, user_id: str, unit: Unit) -> Sequence[StatementRow]:
+async def whole(stores: StoresFixture, user_id: str, unit: Unit) -> Sequence[Document]:
     return await stores.statements.page(user_id, unit, 0, 1_000)
 
 
@@ -35,13 +35,13 @@ async def check(stores: StoresFixture, user_id: str, unit: Unit, size: int = 3) 
     assert [row for page in pages for row in page] == rows
     balance = getattr(await stores.balance(user_id), unit)
     for row in rows:
-        assert row.balance == balance
-        balance -= row.amount
+        assert row["balance"] == balance
+        balance -= row["amount"]
     assert balance == 0
     journal = {"lines": {"$elemMatch": {"account": user_account(user_id), "unit": unit}}}
     entries = await stores.database.collection("ledger").find(journal).to_list()
-    assert sorted(row.time for row in rows) == sorted(entry["at"] for entry in entries)
-    assert [row.time for row in rows] == sorted((row.time for row in rows), reverse=True)
+    assert sorted(row["time"] for row in rows) == sorted(entry["at"] for entry in entries)
+    assert [row["time"] for row in rows] == sorted((row["time"] for row in rows), reverse=True)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -87,7 +87,10 @@ async def test_every_kind_names_the_other_user_of_a_gift_and_no_entry_of_others(
 
     async def found(user_id: str, unit: Unit) -> list[tuple[str, str, int]]:
         rows = await whole(stores, user_id, unit)
-        return [(row.what, row.who["user_id"] if row.who else "", row.amount) for row in rows]
+        return [
+            (row["what"], row["who"]["user_id"] if row["who"] else "", row["amount"])
+            for row in rows
+        ]
 
     assert await found(giver, "gold") == [
         ("settle", "", -3),
