@@ -9,7 +9,7 @@ from typing import Any
 
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
 from chaos.crash.exit_plans import MARK
-from chaos.crash.marked_sweeps import INTERVALS, SWEEPS, mark_sweep, set_interval
+from chaos.crash.marked_sweeps import INTERVALS, SWEEPS, mark_bills, mark_sweep, set_interval
 from core import batching
 from handlers.base import Handler
 from runtime import container
@@ -26,6 +26,8 @@ def install(recorder: CallRecorder) -> None:
     path = recorder.plan.path
     if path == "withdrawal":
         set_interval(INTERVALS["fast_sweeps"])
+    elif path == "bills":
+        mark_bills(recorder)
     elif path in SWEEPS:
         mark_sweep(recorder, SWEEPS[path])
     elif path in INTERVALS:

@@ -1,6 +1,8 @@
 """The table of all paths, by what they share: users, and the checks after the crashes."""
 
+import re
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Protocol
 
 from chaos.crash.environment import CrashEnvironment
@@ -39,7 +41,8 @@ MONEY_PATHS = (
     *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
     "xpay_refund_push",
 )
-PATHS = (*GIFT_PATHS, *MONEY_PATHS)
+BILLS = "bills"
+PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS)
 
 
 class PathGroup(Protocol):
@@ -164,6 +167,42 @@ class MoneyGroup:
         return deliveries | await check_money_invariants(self._env, self.withdrawals)
 
 
+class BillGroup:
+    """Bills, each of a day with one payment of which the server was not notified."""
+
+    def __init__(self, env: CrashEnvironment) -> None:
+        self._env = env
+        self._day = date(2026, 1, 1)
+        self.orders = PaidOrders(env, "buyer without notifications", pay_jsapi_order, ORDERS)
+        self.paths: list[CrashPath] = [SweepPath(BILLS, self._next_day, _none_left)]
+
+    async def settle(self) -> None:
+        """A sweep credits the order of the last day, whose bill no other server compares."""
+        await self.orders.make_due(self.orders.taken[-1:])
+        await self.orders.settle()
+
+    async def check(self) -> dict[str, int]:
+        rows = self._env.database.collection
+        where = {"state": "open", "bill": {"$not": re.compile(str(self._day))}}
+        for row in await rows("bill_differences").find(where).to_list():
+            self._env.violations.add("bill_difference", str(row))
+        done = await rows("bills").count_documents({"source": "trade", "state": "done"})
+        before = max(0, len(self.orders.taken) - 1)
+        found = {"bills_done": done, "billed_orders_before": before}
+        return found | await self.orders.check("billed_")
+
+    async def _next_day(self) -> str:
+        number, self._day = await self.orders.take(), self._day + timedelta(days=1)
+        paid_at = f"{self._day}T12:00:00+08:00"
+        self._env.simulator.pay.paid[number]["success_time"] = paid_at
+        return str(self._day)
+
+
+async def _none_left(_days: list[str]) -> list[str]:
+    """The next server first completes the day before its own."""
+    return []
+
+
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
     """The groups that have one of the paths `names`."""
     groups: list[PathGroup] = []
@@ -171,6 +210,8 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
         groups.append(await create_gift_group(env))
     if not names.isdisjoint(MONEY_PATHS):
         groups.append(MoneyGroup(env))
+    if BILLS in names:
+        groups.append(BillGroup(env))
     return groups
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Set
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from chaos.crash.call_recorder import ON_PATH, CallRecorder
@@ -50,6 +50,32 @@ def mark_sweep(recorder: CallRecorder, sweep: MarkedSweep) -> None:
         tasks.every(SECONDS, job.name, marked.run)
 
     _start_jobs({sweep.job}, start)
+
+
+def mark_bills(recorder: CallRecorder) -> None:
+    """The path is the comparison of the bills of the target, a day; first that of the day before,
+    which an earlier crash has interrupted."""
+    original = jobs.start_jobs
+
+    def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
+        job: Any = _BillJob(context, date.fromisoformat(recorder.plan.target))
+        marked = _MarkedJob(job, context, recorder, MarkedSweep("bills", "bills"))
+        tasks.every(SECONDS, "marked_bills", marked.run)
+        original(tasks, context)
+
+    jobs.start_jobs = start_jobs
+
+
+class _BillJob:
+    """Compares the bills of one more day with each sweep."""
+
+    def __init__(self, context: Context, day: date) -> None:
+        self._bills = context.services.bills
+        self._days = [day - timedelta(days=1), day]
+
+    async def sweep(self) -> None:
+        if self._days:
+            await self._bills.reconcile(str(self._days.pop(0)))
 
 
 def set_interval(seconds: float | None) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 of a server at every step of gifts, payments, withdrawals and refund cases."""
+"""kill -9 of a server at every step of gifts, payments, withdrawals, refund cases and bills."""
 
 import random
 import time
@@ -33,6 +33,8 @@ AGREEMENTS = {
     "gift_events": "room_gifts",
     "orders_credited": "orders",
     "xpay_orders_credited": "xpay_orders",
+    "billed_orders_credited": "billed_orders",
+    "bills_done": "billed_orders_before",
     "notifications_done": "notifications",
     "fen_in_journal": "fen_paid",
 }
@@ -177,7 +179,7 @@ SIZE = RunSize(clients=3, rooms=1, processes=1, proxied=False, gifts=False)
 # The timeout allows 700 s for a crash at each of some 600 steps.
 SCENARIO = Scenario(
     crash,
-    "kill -9 at each step of gift, notification, sweep, withdrawal and refund case",
+    "kill -9 at each step of gift, notification, sweep, withdrawal, refund case and bill",
     SIZE,
     1,
     700,
