@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from config.sections import WechatSettings
@@ -119,9 +118,9 @@ class BillClient:
         )
         value = int(period) if source == "xpay" else period
         answer = await self._xpay.call(self._app_id, call, dict.fromkeys(names, value))
-        bills: list[dict[str, Any]] = answer.get("bill_list") or []
+        bills = [bill for bill in answer.get("bill_list") or () if isinstance(bill, dict)]
         monthly = (bill.get("bill_url") for bill in bills if bill.get("month") == period)
-        url = answer.get("url") or next(monthly, None)
+        url = str(answer.get("url") or next(monthly, None) or "")
         if not url or urlsplit(url).scheme != self._scheme:
             raise BillNotReady(str(answer.get("errcode") or "STATEMENT_CREATING"))
         return _content(await self._files.request("GET", url, safe_to_repeat=True))
@@ -178,7 +177,11 @@ def read_bill(file: bytes, source: Source) -> tuple[list[Movement], int]:
 
 def _cells(line: str) -> list[str]:
     """WeChat Pay has a backtick before each value, which may have commas."""
-    return line[1:].split(",`") if line.startswith("`") else [*next(csv.reader([line]), [])]
+    if line.startswith("`"):
+        return line[1:].split(",`")
+    with suppress(csv.Error):
+        return next(csv.reader([line]), [])
+    return []
 
 
 def _name(cell: str) -> str:

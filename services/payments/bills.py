@@ -105,11 +105,12 @@ class BillService:
         counts = Counter(rows=0, others=0, credited=0, differences=0)
         found: list[Difference] = []
         try:
-            file = await self.bills.file(id_) or await self.client.fetch(source, period)
+            file = await self.bills.file(id_)
+            if file is None and (file := await self.client.fetch(source, period)) is not None:
+                await self.bills.store_file(id_, file)
             if file is None:
                 state = "empty"
             else:
-                await self._keep(id_, file)
                 rows, counts["others"] = await asyncio.to_thread(read_bill, file, source)
         except BillNotReady as why:
             state, problem = "waiting", str(why)
@@ -133,16 +134,12 @@ class BillService:
         )
         return state
 
-    async def _keep(self, id_: str, file: bytes) -> None:
-        if "file" not in await self.bills.bill(id_):
-            await self.bills.store_file(id_, file)
-
     async def _compare(
         self, statement: Statement, rows: Sequence[Movement], bill: str, counts: Counter[str]
     ) -> None:
         """Compare some rows of a bill, and credit payments that are missing here."""
         found, compared, marked = [], list[tuple[Thing, str]](), []
-        booked = await self._booked(statement, rows)
+        booked = await self.bills.booked(statement.provider, rows)
         for row in rows:
             here = booked.get((row.thing, row.number)) or booked.get((row.thing, row.other))
             difference = compare(row, here)
@@ -151,8 +148,8 @@ class BillService:
                     difference = difference._replace(detail=why)
                 else:
                     counts["credited"] += 1
-                    now_booked = await self._booked(statement, [row])
-                    here = now_booked.get((row.thing, difference.number))
+                    booked |= await self.bills.booked(statement.provider, [row])
+                    here = booked.get((row.thing, difference.number))
                     difference = compare(row, here)
             if difference:
                 found.append(difference)
@@ -163,18 +160,6 @@ class BillService:
         counts.update(rows=len(rows), differences=len(found))
         await self.bills.mark(marked, bill.partition(":")[2])
         await self.bills.record(found, compared, bill)
-
-    async def _booked(
-        self, statement: Statement, rows: Sequence[Movement]
-    ) -> dict[tuple[Thing, str], Movement]:
-        """What is booked here under the numbers of the rows."""
-        booked: dict[tuple[Thing, str], Movement] = {}
-        for thing in {row.thing for row in rows}:
-            own = [row for row in rows if row.thing == thing]
-            numbers = [n for row in own for n in (row.number, row.other) if n]
-            found = await self.bills.booked(thing, statement.provider, numbers)
-            booked |= {(thing, number): movement for number, movement in found.items()}
-        return booked
 
     async def _credit(self, number: str) -> str:
         """Credit an order if its provider says that it is paid, else return why not."""

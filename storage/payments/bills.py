@@ -88,9 +88,20 @@ class BillStore:
     # ---- what is booked here
 
     async def booked(
+        self, provider: str, rows: Sequence[Movement]
+    ) -> dict[tuple[Thing, str], Movement]:
+        """What is booked under the numbers of these rows, ours or WeChat's; not of the sandbox."""
+        found: dict[tuple[Thing, str], Movement] = {}
+        for thing in {row.thing for row in rows}:
+            pairs = [(row.number, row.other) for row in rows if row.thing == thing]
+            numbers = [number for pair in pairs for number in pair if number]
+            for number, here in (await self._numbered(thing, provider, numbers)).items():
+                found[thing, number] = here
+        return found
+
+    async def _numbered(
         self, thing: Thing, provider: str, numbers: Sequence[str]
     ) -> dict[str, Movement]:
-        """What is booked under these numbers, ours or WeChat's; none of the sandbox."""
         if thing == "refund":
             keys = [f"reversal:{provider}:{number}" for number in numbers]
             entries = await self._ledger.find({"_id": {"$in": keys}}).to_list()

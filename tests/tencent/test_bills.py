@@ -4,10 +4,11 @@ import gzip
 
 import pytest
 
+from config.sections import WechatSettings
 from ledger.bills import Movement
 from tencent import bills
-from tencent.bills import UnreadableBill, read_bill, unpack
-from tests.support.tencent import VECTORS
+from tencent.bills import BillClient, BillNotReady, UnreadableBill, read_bill, unpack
+from tests.support.tencent import VECTORS, ScriptedService
 
 WECHAT = [f"{n:020}" for n in range(42000000000000000001, 42000000000000000004)]
 REFUNDS = ["50300000000000000001", "50300000000000000002"]
@@ -89,3 +90,28 @@ def test_a_file_that_is_cut_or_grows_too_long_is_refused(monkeypatch):
     monkeypatch.setattr(bills, "MAX_BYTES", 999)
     with pytest.raises(UnreadableBill, match="too_long"):
         unpack(packed)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"errcode": 268490011}, "268490011"),
+        ({"errcode": 0, "url": ""}, "STATEMENT_CREATING"),
+        (
+            {"errcode": 0, "bill_list": [{"month": "202610", "bill_url": "http://a"}, 1]},
+            "STATEMENT",
+        ),
+        ({"errcode": 0, "url": "https://elsewhere.example.com/bill"}, "STATEMENT_CREATING"),
+    ],
+)
+async def test_a_bill_of_virtual_payment_without_a_usable_address_is_not_ready(
+    serve, build_xpay, make_service_client, answer, code
+):
+    token = {"access_token": "T", "expires_in": 7200}
+    service = ScriptedService(token, answer)
+    url = serve(service)
+    wechat = WechatSettings(api_base=url, apps={"wxd678efh567hg6787": {"secret": "s3cret"}})
+    client = BillClient(None, build_xpay(url), make_service_client("files", ""), wechat)
+    for source, period in (("xpay", "2026-11-27"), ("ios", "2026-11")):
+        with pytest.raises(BillNotReady, match=code):
+            await client.fetch(source, period)

@@ -253,32 +253,22 @@ async def test_files_are_kept_encrypted(bills):
     assert kept[2:] not in stored
 
 
-STEPS = [
-    (BillStore, "save"),
-    (BillStore, "store_file"),
-    (BillStore, "booked"),
-    (BillStore, "mark"),
-    (BillStore, "record"),
-]
-
-
-@pytest.mark.parametrize(("owner", "step"), STEPS, ids=[name for _, name in STEPS])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_a_run_that_is_killed_at_a_step_is_repeated(bills, monkeypatch, owner, step, after):
+@pytest.mark.parametrize("step", ["save", "store_file", "mark", "record"])
+async def test_a_run_that_is_killed_after_a_step_is_repeated(bills, monkeypatch, step):
+    """Before each step is after the one before it; chaos kills at every command."""
     await make_each_difference(bills)
     payment = bills.pay(await bills.order("Q-lost"))
-    done, calls, real = 0, 0, getattr(owner, step)
+    done, calls, real = 0, 0, getattr(BillStore, step)
 
     async def fail(*args, **kwargs):
         nonlocal calls
         calls += 1
         if calls <= done:
             return await real(*args, **kwargs)
-        if after:
-            await real(*args, **kwargs)
+        await real(*args, **kwargs)
         raise KeyboardInterrupt  # no handler catches it
 
-    monkeypatch.setattr(owner, step, fail)
+    monkeypatch.setattr(BillStore, step, fail)
     while True:  # the next call fails, in each run
         try:
             await bills.new_service().reconcile(DAY)
@@ -293,7 +283,7 @@ async def test_a_run_that_is_killed_at_a_step_is_repeated(bills, monkeypatch, ow
 
 @given(order=st.lists(st.sampled_from([0, 1, 2]), max_size=4), seed=st.integers(0, 99))
 @settings(
-    max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 def test_bills_in_any_order_and_repeated_have_the_same_open_differences(
     bills, mongo, io_loop: IOLoop, order, seed
