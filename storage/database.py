@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pymongo
-from gridfs import AsyncGridFSBucket
 from pymongo import AsyncMongoClient, ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -93,10 +92,6 @@ class Database:
 
     def collection(self, name: str) -> Collection:
         return self._db[name]
-
-    def files(self, name: str) -> AsyncGridFSBucket:
-        """Files too long for documents; not for transactions."""
-        return AsyncGridFSBucket(self._db, name)
 
     async def command(self, command: Document, session: Session) -> Document:
         """The reply to a command of a transaction; errors of single writes are in the reply."""

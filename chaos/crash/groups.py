@@ -172,7 +172,7 @@ class BillGroup:
 
     def __init__(self, env: CrashEnvironment) -> None:
         self._env = env
-        self._day = date(2026, 1, 1)
+        self._day = date(2020, 1, 1)  # long before the orders that wait for their turn
         self.orders = PaidOrders(env, "buyer without notifications", pay_jsapi_order, ORDERS)
         self.paths: list[CrashPath] = [SweepPath(BILLS, self._next_day, _none_left)]
 

@@ -118,11 +118,9 @@ class OpsOrderResponse(Response):
 
 
 class BillResponse(Response):
-    """A bill of WeChat: of a day, or of iOS of a month.
+    """A bill of a day, or of iOS of a month; `problem`: why it waits or cannot be read.
 
-    `state`: waiting for WeChat, stored and not compared yet, done, empty, or unreadable; `problem`
-    says why. `counts`: its payments, refunds, transfers and other rows (`others`), its
-    `differences`, and the payments that it had `credited`.
+    `counts`: its `rows`, `others` that are none of ours, `differences`, and payments `credited`.
     """
 
     id: Annotated[str, Field(validation_alias="_id")]
@@ -130,16 +128,14 @@ class BillResponse(Response):
     period: str
     state: Literal["waiting", "stored", "done", "empty", "unreadable"]
     problem: str = ""
-    bytes: int = 0
     counts: dict[str, int] = {}
     checked_at: datetime | None = None
 
 
 class BillDifferenceResponse(Response):
-    """A movement about which WeChat's bill and the books do not agree.
+    """A movement about which a bill and the books disagree; its number is ours if it has one.
 
-    `number` is ours where there is one; amounts are null where there is none.
-    `state` `agreed`: a later comparison found no difference; `settled`: by an operator.
+    `agreed`: a later comparison found no difference; `settled`: an operator has dealt with it.
     """
 
     id: Annotated[str, Field(validation_alias="_id")]

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gridfs.errors import NoFile
+from gridfs import AsyncGridFSBucket, NoFile
 from pymongo import ReturnDocument, UpdateOne
 
 from core.errors import NotFound
@@ -40,7 +40,7 @@ class BillStore:
         self._orders: Collection = database.collection("orders")
         withdrawals: Collection = database.collection("withdrawals")
         self._booked = {"payment": self._orders, "transfer": withdrawals}
-        self._files = database.files("bill_files")
+        self._files = AsyncGridFSBucket(self._bills.database, "bill_files")
         self._cipher = cipher
         self.long_timeout = database.slow_operation_timeout
 
