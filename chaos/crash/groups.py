@@ -16,6 +16,7 @@ from chaos.crash.orders import (
     pay_jsapi_order,
     pay_xpay_order,
 )
+from chaos.crash.own_data import Leavers
 from chaos.crash.paths import (
     CrashPath,
     RequestPath,
@@ -41,8 +42,8 @@ MONEY_PATHS = (
     *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
     "xpay_refund_push",
 )
-BILLS = "bills"
-PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS)
+BILLS, DELETION = "bills", "deletion"
+PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION)
 
 
 class PathGroup(Protocol):
@@ -203,6 +204,21 @@ async def _none_left(_days: list[str]) -> list[str]:
     return []
 
 
+class DeletionGroup:
+    """Users who are deleted."""
+
+    def __init__(self, env: CrashEnvironment, stock: int = STOCK) -> None:
+        self._leavers = leavers = Leavers(env)
+        take = Stock(env, leavers.planned, stock).take
+        self.paths: list[CrashPath] = [SweepPath(DELETION, take, leavers.carry_on)]
+
+    async def settle(self) -> None:
+        await self._leavers.settle()
+
+    async def check(self) -> dict[str, int]:
+        return await self._leavers.check()
+
+
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
     """The groups that have one of the paths `names`."""
     groups: list[PathGroup] = []
@@ -212,6 +228,8 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
         groups.append(MoneyGroup(env))
     if BILLS in names:
         groups.append(BillGroup(env))
+    if DELETION in names:
+        groups.append(DeletionGroup(env))
     return groups
 
 

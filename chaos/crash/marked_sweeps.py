@@ -29,6 +29,8 @@ class MarkedSweep(NamedTuple):
     job: str
     collection: str
     times: int = 1
+    due: str = "due_at"
+    """The field by which a target is due."""
 
 
 SWEEPS = {
@@ -37,8 +39,10 @@ SWEEPS = {
     "transfer_query": MarkedSweep("open_transfers", "withdrawals"),
     "transfer_resend": MarkedSweep("open_transfers", "withdrawals"),
     "refund_case": MarkedSweep("refund_cases", "refund_cases", times=3),
+    "deletion": MarkedSweep("own_data", "users", times=2, due="delete_at"),
 }
-"""By path. A refund case waits for a withdrawal to be cancelled, then for the refund."""
+"""By path. A refund case waits for a withdrawal to be cancelled, then for the refund; a deletion
+for the requests in progress."""
 JOBS = frozenset(sweep.job for sweep in SWEEPS.values())
 
 
@@ -140,5 +144,6 @@ class _MarkedJob:
         self._recorder.end(self)
 
     async def _make_due(self) -> None:
-        due = {"_id": self._recorder.plan.target, "due_at": {"$ne": None}}
-        await self._targets.update_one(due, {"$set": {"due_at": DUE}})
+        field = self._sweep.due
+        due = {"_id": self._recorder.plan.target, field: {"$ne": None}}
+        await self._targets.update_one(due, {"$set": {field: DUE}})

@@ -1,4 +1,4 @@
-"""kill -9 of a server at every step of gifts, payments, withdrawals, refund cases and bills."""
+"""kill -9 of a server at every step of gifts, payments, withdrawals, refunds, bills, deletions."""
 
 import random
 import time
@@ -37,6 +37,7 @@ AGREEMENTS = {
     "bills_done": "billed_orders_before",
     "notifications_done": "notifications",
     "fen_in_journal": "fen_paid",
+    "deleted": "leavers",
 }
 """Metrics that must be at least as large as others."""
 
@@ -179,7 +180,7 @@ SIZE = RunSize(clients=3, rooms=1, processes=1, proxied=False, gifts=False)
 # The timeout allows 700 s for a crash at each of some 600 steps.
 SCENARIO = Scenario(
     crash,
-    "kill -9 at each step of gift, notification, sweep, withdrawal, refund case and bill",
+    "kill -9 at each step of gift, notification, sweep, withdrawal, refund case, bill, deletion",
     SIZE,
     1,
     700,

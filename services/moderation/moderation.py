@@ -135,7 +135,7 @@ class ModerationService:
         if item.state == "checking":
             after = item.note_failure(datetime.now(UTC))
         else:
-            user = await self._stores.users.get(item.user_id)
+            user = await self._stores.users.get(item.user_id, deleted=True)
             after = await check(item, user, self._client, self.words)
         with suppress(ItemChanged):
             await self._save(item, after)
