@@ -30,7 +30,7 @@ help:
 	@echo "make lint       format, lint, types, import rules, lock files: 15 s"
 	@echo "make check      make lint; coverage of the last make test COVER=1"
 	@echo "make test-long  property tests with 16,000 to 100,000 examples each, longer storm tests"
-	@echo "make chaos      6 storms and five other fault scenarios: about 30 min; fails if a guarantee is violated"
+	@echo "make chaos      6 storms and seven other fault scenarios: about 30 min; fails if a guarantee is violated"
 	@echo "make bench      compare with other servers, as ratios within one run: 14 min; writes docs/benchmarks.md"
 	@echo "  ONLY=fanout   event deliveries, compared with the limit and four servers; writes nothing"
 	@echo "  ONLY=reads    HTTP reads, compared with Tornado and FastAPI"

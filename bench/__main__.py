@@ -59,6 +59,7 @@ CASES: dict[str, RunCase] = {
     "changes": calls.changes,
     "gifts": calls.gifts,
     "checks": calls.checks,
+    "giving": calls.giving,
     "before_send": before_send.run,
     "joins": _joins,
 }

@@ -15,12 +15,13 @@ import structlog
 from chaos.crash.groups import PATHS
 from chaos.report import RunReport
 from chaos.scenario import RunConfig, Scenario
-from chaos.scenarios import alerts, ban, crash, failover, hostile, sanctions, storm
+from chaos.scenarios import alerts, ban, caps, crash, failover, hostile, sanctions, storm
 
 SCENARIOS: dict[str, Scenario] = {
     "storm": storm.SCENARIO,
     "ban": ban.SCENARIO,
     "sanctions": sanctions.SCENARIO,
+    "caps": caps.SCENARIO,
     "hostile": hostile.SCENARIO,
     "alerts": alerts.SCENARIO,
     "failover": failover.SCENARIO,

@@ -28,6 +28,11 @@ THIS = Checkout()
 CHECKED = ("nickname", "room_name", "face", "cover")
 CHECKS_ON = {**dict.fromkeys(CHECKED, "hide_until_checked"), "risk_rank": "on"}
 CHECKS_OFF = {**dict.fromkeys(CHECKED, "off"), "risk_rank": "off"}
+GIVING_ON = {
+    "giving": dict.fromkeys(("gift_gold", "day_gold", "month_gold", "cool_off_gold"), 10**12),
+    "identity": {"provider": "manual"},
+}
+"""Rules of giving that no gift of a run reaches."""
 HEADER = ("", "responses per second", "p50 [ms]", "p99 [ms]")
 
 
@@ -90,9 +95,37 @@ async def checks(
         "with": Side("qlive", settings={"moderation": CHECKS_ON}, fixture="block_users"),
         "without": Side("qlive", settings={"moderation": CHECKS_OFF}),
     }
+    cases = [*CHANGE_CASES, *GIFT_CASES]
+    await _measure_ratios(report, "checks", cases, sides, uri, folder, scale)
+
+
+async def giving(
+    report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale
+) -> None:
+    report.section(
+        "Rules of giving",
+        "Gifts with every rule of `giving` and verified users, relative to a server without rules.",
+    )
+    sides = {
+        "with": Side("qlive", settings=GIVING_ON, fixture="verify_users"),
+        "without": Side("qlive"),
+    }
+    await _measure_ratios(report, "giving", GIFT_CASES, sides, uri, folder, scale)
+
+
+async def _measure_ratios(
+    report: BenchmarkReport,
+    part: str,
+    cases: Sequence[LoadCase],
+    sides: Mapping[str, Side],
+    uri: str,
+    folder: Path,
+    scale: Scale,
+) -> None:
+    """The rates of two servers, and the ratio of the first to the second."""
     measurement, rows = LoadMeasurement(compile_load(folder), uri, folder, scale), []
-    for case in [*CHANGE_CASES, *GIFT_CASES]:
-        with report.timed(f"checks: {case.title}"):
+    for case in cases:
+        with report.timed(f"{part}: {case.title}"):
             runs = await measurement.measure(case._replace(one_by_one=False), sides)
         rates = [runs[side]["rate"] for side in sides]
         by_cpu = ratios(*(runs[side]["cpu rate"] for side in sides))

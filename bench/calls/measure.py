@@ -84,7 +84,8 @@ class LoadMeasurement(NamedTuple):
         async with running_servers(sides, self.uri, databases, self.folder) as servers:
             for number in range(self.scale.runs + 1):  # run 0 is the warm-up
                 seconds = self.scale.seconds if number else self.scale.warm_up_seconds
-                for turn, (name, server, connections) in enumerate(loads):
+                in_turn = loads if number % 2 else loads[::-1]
+                for turn, (name, server, connections) in enumerate(in_turn):
                     file = self.folder / "requests"
                     write_request_file(file, case.requests(guests[server], 10 * number + turn))
                     before = servers.cpu_seconds(server)
