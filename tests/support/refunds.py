@@ -111,7 +111,6 @@ class RefundProcess:
             self.service.apply,
             self.transfers.reprocess,
             None,
-            None,  # type: ignore[arg-type] - no pushes here
             self._plan_deletion,
         )
 
