@@ -4,7 +4,6 @@ One document says when a copy was asked for and made, others have its parts, enc
 """
 
 import asyncio
-import base64
 import json
 import zlib
 from collections import defaultdict
@@ -50,25 +49,19 @@ class ExportStore:
     async def ask(self, user_id: str) -> Export:
         """The copy of the last day; if there is none, a new one is to be made."""
         now = datetime.now(UTC)
-        new: Document = {
-            "user_id": user_id,
-            "asked_at": now,
-            "due_at": now,
-            "made_at": None,
-            "parts": 0,
-        }
+        new: Document = {"user_id": user_id, "made_at": None, "parts": 0}
+        new |= {"asked_at": now, "due_at": now, "expires_at": now + KEPT}
         old = {"_id": user_id, "asked_at": {"$lte": now - EVERY}}
         with suppress(DuplicateKeyError):  # one of the last day
-            change = {"$set": {**new, "expires_at": now + KEPT}}
-            await self._exports.update_one(old, change, upsert=True)
+            await self._exports.update_one(old, {"$set": new}, upsert=True)
         row = await self._exports.find_one({"_id": user_id}) or new
         return Export(row["made_at"], row["parts"])
 
     async def part(self, user_id: str, number: int) -> dict[str, list[Any]]:
         """Rows by section; {} if there is no such part. A section may go on in the next one."""
         row = await self._exports.find_one({"_id": f"{user_id}:{number}"})
-        text = row and self._cipher.decrypt(row["data"], user_id)
-        return json.loads(zlib.decompress(base64.b64decode(text))) if text else {}
+        packed = row and self._cipher.decrypt(row["data"], user_id)
+        return json.loads(zlib.decompress(packed.encode("latin-1"))) if packed else {}
 
     async def claim(self, lease: timedelta) -> str | None:
         """The user whose copy is to be made."""
@@ -101,7 +94,7 @@ class ExportStore:
 
         def packed() -> bytes:
             content = json.dumps(rows, ensure_ascii=False, default=text).encode()
-            return self._cipher.encrypt(base64.b64encode(zlib.compress(content)).decode(), user_id)
+            return self._cipher.encrypt(zlib.compress(content).decode("latin-1"), user_id)
 
         data, expires_at = await asyncio.to_thread(packed), datetime.now(UTC) + KEPT
         part = {"user_id": user_id, "data": data, "expires_at": expires_at}
@@ -131,10 +124,7 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
         "profile": ("users", [*profile, {"$unset": ["_id", "session_key", "withdrawals_stopped"]}]),
         "sessions": ("tokens", read(mine, "made_at", "used_at", "expires_at")),
         "orders": ("orders", read(mine, *prices, number="$_id")),
-        "journal": (
-            "ledger",
-            read({"lines.account": {"$in": own}}, "at", "kind", **journal),
-        ),
+        "journal": ("ledger", read({"lines.account": {"$in": own}}, "at", "kind", **journal)),
         "withdrawals": ("withdrawals", read(mine, *payout, number="$_id")),
         "likes": ("likes", read({"by": user_id}, "at", user_id="$of")),
         "blocks": ("user_blocks", read({"by": user_id}, "at", user_id="$of")),

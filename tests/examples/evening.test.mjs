@@ -79,6 +79,11 @@ test("three users complete the evening", async () => {
   const face = await man.attribute("main--face-image", "src", /^http.*\.png$/);
   assert.equal((await fetch(face)).status, 200);
 
+  // The user wants to leave for ever, and changes their mind.
+  await man.tap("注销账号");
+  await man.tap("撤销注销");
+  await man.sees("注销账号");
+
   // The matchmaker opens a room, with name and cover.
   await woman.sees("现在没有人开播");
   await host.tap("开播");

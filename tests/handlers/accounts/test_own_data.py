@@ -11,6 +11,7 @@ from devtools.simulator.wechat import openid_of
 from runtime.process import ServerProcess
 from services.accounts.own_data import CHANGE_OF_MIND
 from storage.accounts import exports
+from tencent.errors import ServiceUnavailable
 from tencent.message_push import ACCOUNT_CLOSED, CONSENT_REVOKED
 from tests.handlers.accounts.test_uploads import upload
 from tests.support.api import ApiClient, ApiFixture
@@ -54,7 +55,7 @@ class Leaver:
         self.user = user = await api.user(name, 2)
         granted = {"gold": 100, "reason": f"welcome, {name}", "request_id": "welcome"}
         (await api.ops("POST", f"users/{user.id}/grant", **granted)).ok()
-        (await user.post("qlive_user/update_userinfo/", area="110000", age=33)).ok()
+        (await user.post("qlive_user/update_userinfo/", area="659004", age=33)).ok()
         (await user.post("qlive_user/update_userinfo/", face_url=await upload(user))).ok()
         self.face = (await user.get(INFO)).ok()["face_url"]
         await self._visit()
@@ -121,7 +122,7 @@ class Leaver:
     @property
     def secrets(self) -> list[str]:
         texts = [self.name, openid_of(self.name), self.face, self.cover, self.user.token, WORDS]
-        return [*texts, ROOM, REAL_NAME, REPORTED, "110000"]
+        return [*texts, ROOM, REAL_NAME, REPORTED, "659004"]
 
     async def is_due(self) -> None:
         """The time of the deletion has come; until its next step is taken."""
@@ -284,6 +285,25 @@ async def test_a_deletion_taken_back_while_it_begins_does_not_begin(
     (await user.post(DELETE, cancel=True)).ok()
     assert not await server.context.stores.erasures.close(claimed, timedelta())
     assert db.users.find_one({"_id": user.id})["openid"] == openid_of("anna")
+
+
+async def test_an_account_that_im_does_not_delete_loses_its_profile(
+    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await api.user("anna", 2)
+    await until_delivered(server)
+    simulated: Any = server.simulator.im  # type: ignore[union-attr]
+    im = server.context.tencent.im
+    assert await im.account_delete("99999999")  # unknown to IM
+    simulated.deletes_accounts = False
+    await server.context.stores.outbox.add("account_delete", {"user_id": anna.id})
+    await until_delivered(server)
+    assert simulated.accounts[anna.id]["Tag_Profile_IM_Nick"] == ""
+    busy = {"ResultItem": [{"UserID": anna.id, "ResultCode": 60008}]}
+    command = "/v4/im_open_login_svc/account_delete"
+    monkeypatch.setitem(simulated._commands, command, lambda _content: (0, busy))
+    with pytest.raises(ServiceUnavailable):
+        await im.account_delete(anna.id)
 
 
 @pytest.mark.parametrize("event", [CONSENT_REVOKED, ACCOUNT_CLOSED])
