@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Container
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from bson import ObjectId
 
@@ -78,16 +78,17 @@ class ProcessReport:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredProcess:
-    """A lease with the last report of its process.
+class FleetProcess(ProcessReport):
+    """A process that holds a lease, or whose lease has lapsed within the last hour.
 
-    One that was not released is kept for an hour after it has lapsed.
+    `missing`: it has not renewed its lease, nor released it as a stopping process does.
     """
 
     id: str
+    state: Literal["serving", "draining", "missing"]
     lease_until: datetime
-    renewed_at: datetime
-    report: ProcessReport
+    lease_age_seconds: float
+    """Time since the last renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +132,24 @@ class FleetStore:
             {"_id": ObjectId()}, {"$set": fields, "$currentDate": {"at": True}}, upsert=True
         )
 
-    async def processes(self) -> list[StoredProcess]:
-        """All leases, of which there are few, with the last report of each process."""
+    async def processes(self, now: datetime) -> list[FleetProcess]:
+        """The last report of each process with its lease, by machine and address.
+
+        One that is missing is left out once another one serves at its address. `now` is by the
+        database's clock.
+        """
         leases = await self._processes.find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
         reports = await asyncio.gather(
             *(self._reports.find_one({"process": row["_id"]}, sort=[("at", -1)]) for row in leases)
         )
-        return [
-            StoredProcess(
-                lease["_id"], lease["expires_at"], lease["renewed_at"], _report_from(report)
-            )
+        found = [
+            _process_from(lease, report, now)
             for lease, report in zip(leases, reports, strict=True)
             if report
         ]
+        served = {_place(process) for process in found if process.state != "missing"}
+        shown = [row for row in found if row.state != "missing" or _place(row) not in served]
+        return sorted(shown, key=_place)
 
     async def chart_points(self, now: datetime) -> list[Document]:
         """Points of the charts by time `_id`, up to `now`, which the database's clock said.
@@ -248,10 +254,21 @@ class FleetStore:
         ]
 
 
-def _report_from(row: Document) -> ProcessReport:
+def _place(process: FleetProcess) -> tuple[str, str]:
+    return process.machine, process.address
+
+
+def _process_from(lease: Document, report: Document, now: datetime) -> FleetProcess:
     """Without fields that a later release adds."""
-    readings = Readings(**known_fields(Readings, row["readings"]))
-    return ProcessReport(**{**known_fields(ProcessReport, row), "readings": readings})
+    readings = Readings(**known_fields(Readings, report["readings"]))
+    has_lease = lease["expires_at"] >= now
+    return FleetProcess(
+        **{**known_fields(ProcessReport, report), "readings": readings},
+        id=lease["_id"],
+        state=("draining" if report["draining"] else "serving") if has_lease else "missing",
+        lease_until=lease["expires_at"],
+        lease_age_seconds=_age(lease["renewed_at"], now),
+    )
 
 
 def _age(at: datetime | None, now: datetime) -> float:

@@ -1,6 +1,7 @@
 """Operators' overview: dependencies, rooms, money and refused callbacks; processes and queues."""
 
 from datetime import UTC, datetime
+from itertools import groupby
 
 from core.clock import day_of
 from handlers.base import endpoint
@@ -8,8 +9,7 @@ from handlers.health import DependencyResponse, readiness
 from handlers.models import Response
 from handlers.operator_base import OperatorHandler
 from rooms.moderation import Kind
-from services.fleet import Machine, fleet_of
-from storage.fleet import Queues
+from storage.fleet import FleetProcess, Queues
 from tencent.message_push import ATTENTION
 
 
@@ -121,13 +121,18 @@ class OpsOverviewHandler(OperatorHandler):
         )
 
 
+class MachineResponse(Response):
+    machine: str
+    processes: list[FleetProcess]
+
+
 class FleetResponse(Response):
     """`at` and all ages are by the clock of the database; `versions` are those that serve."""
 
     at: datetime
     versions: list[str]
     missing: int
-    machines: list[Machine]
+    machines: list[MachineResponse]
     queues: Queues
 
 
@@ -163,15 +168,15 @@ class OpsFleetHandler(OperatorHandler):
 
     @endpoint()
     async def get(self) -> FleetResponse:
-        stores = self.context.stores
-        now = await self.context.database.now()
-        fleet = fleet_of(await stores.fleet.processes(), now)
+        fleet, now = self.context.stores.fleet, await self.context.database.now()
+        processes = await fleet.processes(now)
+        machines = groupby(processes, lambda process: process.machine)
         return FleetResponse(
             at=now,
-            versions=fleet.versions,
-            missing=fleet.missing,
-            machines=fleet.machines,
-            queues=await stores.fleet.queues(now),
+            versions=sorted({row.version for row in processes if row.state != "missing"}),
+            missing=sum(process.state == "missing" for process in processes),
+            machines=[MachineResponse(machine=name, processes=[*rows]) for name, rows in machines],
+            queues=await fleet.queues(now),
         )
 
 

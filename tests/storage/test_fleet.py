@@ -43,12 +43,36 @@ async def test_a_process_has_its_lease_and_its_last_report_until_the_lease_is_re
         {"process": "one"}, {"$set": {"at": before - timedelta(seconds=5)}}
     )
     await fleet.add_report("one", REPORT)
-    (found,) = await fleet.processes()
-    assert (found.id, found.report) == ("one", REPORT)
-    assert found.renewed_at >= before
-    assert found.lease_until == found.renewed_at + timedelta(seconds=60)
+    now = before + timedelta(seconds=30)
+    (found,) = await fleet.processes(now)
+    assert {**asdict(found), **asdict(REPORT)} == asdict(found)
+    assert (found.id, found.state) == ("one", "serving")
+    renewed_at = found.lease_until - timedelta(seconds=60)
+    assert found.lease_age_seconds == (now - renewed_at).total_seconds()
+    assert renewed_at >= before
     await stores.presence.forget("one")
-    assert await fleet.processes() == []
+    assert await fleet.processes(now) == []
+
+
+async def test_a_process_whose_lease_has_lapsed_is_missing_until_another_one_is_in_its_place(
+    stores: StoresFixture, fleet: FleetStore
+) -> None:
+    now = await stores.database.now()
+
+    async def start(process: str, seconds: int, **report: Any) -> dict[str, str]:
+        """States after a start, by process, in their order; the lease lapses after `seconds`."""
+        await fleet.add_report(process, replace(REPORT, **report))
+        await stores.presence.renew(process, seconds)
+        return {row.id: row.state for row in await fleet.processes(now + timedelta(seconds=60))}
+
+    assert await start("gone", 30) == {"gone": "missing"}
+    missing = {"gone": "missing"}
+    assert await start("b", 90, machine="b", draining=True) == missing | {"b": "draining"}
+    others = {"b": "draining", "c": "serving"}
+    assert await start("c", 90, address="http://10.0.0.11:8001") == missing | others
+    assert await start("dead", 30) == missing | {"dead": "missing"} | others
+    states = await start("next", 90)
+    assert [*states.items()] == [("next", "serving"), ("c", "serving"), ("b", "draining")]
 
 
 async def test_a_point_of_a_chart_has_the_sum_of_all_processes_and_the_longest_time(

@@ -9,7 +9,7 @@ const POLL_MS = 10_000;
 const MAX_COUNT = 10_000; // the server counts no further
 const LATE_LEASE_SECONDS = 10; // two renewals
 const BUSY_LOOP_MS = 100;
-const STATE_KINDS = { serving: "good", draining: "warn", missing: "bad", replaced: "still" };
+const STATE_KINDS = { serving: "good", draining: "warn", missing: "bad" };
 const COUNTS = ["sockets", "rooms", "requests", "joins_waiting", "slow_clients", "rooms_behind", "relay_waiting", "bus_waiting"];
 
 export function fleetPage(container) {

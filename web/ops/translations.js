@@ -172,7 +172,6 @@ export const words = {
   "process_state.serving": ["服务中", "serving"],
   "process_state.draining": ["正在退出", "draining"],
   "process_state.missing": ["失联", "missing"],
-  "process_state.replaced": ["已被接替", "replaced"],
   renewed: ["{s}前续租", "renewed {s} ago"],
   lease_lapsed: ["已失效 {s}", "lapsed {s} ago"],
   started: ["{at} 启动", "started {at}"],
