@@ -54,7 +54,7 @@ messages outlive their users."""
 DELETION_EVENTS = (CONSENT_REVOKED, ACCOUNT_CLOSED)
 """Events after which a user's data have to be deleted."""
 PLATFORM_EVENTS = frozenset(PLATFORM_EVENT_IDENTITIES)
-ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION} | {*RECORDING_FAILURES}
+ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_FAILURES}
 """Events of WeChat and of CSS on which a person has to act."""
 
 

@@ -21,7 +21,7 @@ from runtime import jobs
 from runtime.process import ServerProcess
 from storage.moderation.items import new_item_id
 from tencent.errors import ServiceUnavailable
-from tencent.message_push import ATTENTION, REFUND_QUESTION
+from tencent.message_push import ATTENTION, CONSENT_REVOKED, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture
 from tests.support.client import parse_metrics
 from tests.support.income import NO_MATURITY, next_transfer_fails, payee, withdraw
@@ -178,7 +178,11 @@ CASES: dict[str, tuple[Series, str, Series]] = {
         # Scrapes fail for a minute, then the unit is restarted.
         {qlive("started_at"): "1x20 stale _x3 2x80", FAILED: "7x20 stale _x3 7x20 stale"},
     ),
-    "QLivePlatformEvent": (event("wxa_punish_event"), "8m", event(REFUND_QUESTION)),
+    "QLivePlatformEvent": (
+        event("wxa_punish_event"),
+        "8m",
+        event(REFUND_QUESTION) | event(CONSENT_REVOKED),
+    ),
     "QLiveTransferProblem": (
         {qlive("transfer_problems", code="NO_AUTH"): "1x100"},
         "21m",

@@ -9,6 +9,7 @@ from Crypto.Util.Padding import pad
 
 from tencent.message_push import (
     ATTENTION,
+    DELETION_EVENTS,
     MAX_AGE_SECONDS,
     PLATFORM_EVENTS,
     REFUND_QUESTION,
@@ -156,4 +157,4 @@ def test_only_events_that_move_no_gold_are_platform_events():
     assert {event_name({"Event": name}) for name in PLATFORM_EVENTS} == PLATFORM_EVENTS
     for content in ({}, {"Event": DELIVERED}, {"Event": REFUNDED}, {"Event": ["x"]}):
         assert event_name(content) == ""
-    assert set(PLATFORM_EVENTS).difference(ATTENTION) == {REFUND_QUESTION}
+    assert ATTENTION & PLATFORM_EVENTS | {REFUND_QUESTION, *DELETION_EVENTS} == PLATFORM_EVENTS

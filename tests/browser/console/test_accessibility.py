@@ -26,7 +26,7 @@ async def test_every_page_fits_a_phone_in_both_languages_and_passes_axe_in_light
     db: Database[dict[str, Any]],
 ) -> None:
     anna = live_room.anna
-    for event in ("wxa_punish_event", "user_authorization_cancellation"):
+    for event in ("wxa_punish_event", "xpay_complaint_notify"):
         await send_event(api, event_sender(server), event)
     for name in COLLECTIONS:
         insert_rows(db, name, 3)
