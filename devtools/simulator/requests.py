@@ -118,6 +118,6 @@ class StreamEventRequest(BaseModel):
 class OutageRequest(BaseModel):
     """The HTTP status of a service's answers, or their delay; without both, the outage ends."""
 
-    service: Literal["wechat", "im", "pay", "live", "cos", "content"]
+    service: Literal["wechat", "im", "pay", "live", "cos", "content", "faceid"]
     status: int | None = Field(None, ge=400, le=599)
     seconds: float | None = Field(None, ge=0, le=600)

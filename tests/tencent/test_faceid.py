@@ -1,5 +1,6 @@
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -60,9 +61,21 @@ async def test_without_a_verdict_the_service_is_unavailable(scripted, answer):
     ]
 
 
-async def test_the_simulator_answers_by_name_and_to_signed_requests_alone(sim_url, client_at):
+async def test_the_simulator_answers_by_name_and_to_signed_requests_alone(
+    sim_url, client_at, scripted, simulator
+):
     faceid = client_at(f"{sim_url}/faceid")
     assert await faceid.is_match("张三", NUMBER)
     assert not await faceid.is_match("别人", NUMBER)
     with pytest.raises(ServiceUnavailable):
         await faceid.is_match("忙", NUMBER)
+    recording, service = scripted({"Response": {"Result": "0"}})
+    await recording.is_match("张三", NUMBER)
+    (request,) = service.requests
+    other = {name: value for name, value in request.headers.items() if name != "X-Tc-Action"}
+    for changed, code in (
+        (replace(request, body=request.body + b" "), b"AuthFailure.SignatureFailure"),
+        (replace(request, headers=other), b"InvalidAction"),
+    ):
+        answer = await simulator.answer(replace(changed, path="/faceid/"))
+        assert code in answer.body
