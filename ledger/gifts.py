@@ -198,9 +198,9 @@ class GiftBatch:
         self.balances[sender] = Balance(balance.gold - paid.gold, balance.income - paid.income)
         balance = self.balances[receiver]
         self.balances[receiver] = balance._replace(income=balance.income + transfer.receiver_income)
-        self.givers[sender] = outcome.giver
+        self.givers[sender], reminder = outcome
         answer = {"status": "success", **self.balances[sender]._asdict()}
-        if outcome.reminder:
+        if reminder:
             answer["reminder"] = True
         lines = gift_postings(sender, receiver, paid, transfer.receiver_income)
         content, rate, ios = transfer.content, str(transfer.rate), sender in self.ios_payers

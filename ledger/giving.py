@@ -4,15 +4,15 @@ Days and months are those of China. What a gift costs counts, whether it is paid
 and still counts after a reversal of the gift.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from core.clock import day_of
 from core.errors import QLiveError
 from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCap, OverMonthCap
 
+REFUSALS = (OverGiftCap, OverDayCap, OverMonthCap, CoolingOff, ConfirmationNeeded)
 RAISED_AFTER = timedelta(hours=24)
 """How long a user's raise of an own cap waits."""
 
@@ -52,14 +52,6 @@ class OwnCap(NamedTuple):
         return OwnCap(cap.gold, gold, now + RAISED_AFTER) if is_raise else OwnCap(gold)
 
 
-class Allowed(NamedTuple):
-    """A gift that may be given; `giver` is as after it."""
-
-    giver: "Giver"
-    reminder: bool
-    """With this gift the sum has reached the share of a cap at which the user is reminded."""
-
-
 class Giver(NamedTuple):
     """What the rules remember of a user; a document of `users.given`, written whole.
 
@@ -72,9 +64,9 @@ class Giver(NamedTuple):
     day_gold: int = 0
     month_gold: int = 0
     window_gold: int = 0
-    """Gold given since the window opened that ends at `window_until`. If it is as much as the
-    cool-off allows, the user may not give until then."""
-    window_until: datetime | None = None
+    """Gold given in the window that ends at `window_until`; if it is as much as the cool-off
+    allows, the user may not give until then."""
+    window_until: datetime = datetime.fromtimestamp(0, UTC)
     own_day: OwnCap = OwnCap()
     own_month: OwnCap = OwnCap()
 
@@ -91,60 +83,53 @@ class Giver(NamedTuple):
 
     def give(
         self, rules: GivingRules, gold: int, now: datetime, *, confirmed: bool
-    ) -> Allowed | QLiveError:
-        """Decide on a gift that costs `gold`; exactly a cap may be reached."""
+    ) -> tuple[Self, bool] | QLiveError:
+        """Decide on a gift that costs `gold`; exactly a cap may be reached.
+
+        Returns the giver after it, and whether the gift has reached the share of a cap from which
+        gifts need confirmation, of which the user is reminded.
+        """
         giver = self.at(now)
         if 0 < rules.gift_gold < gold:
             return OverGiftCap()
-        if giver.cooling_until(rules, now):
+        if now < giver.window_until and 0 < rules.cool_off_gold <= giver.window_gold:
             return CoolingOff()
         needs_confirmation = reminder = False
-        for given, cap, refusal in giver.caps(rules):
-            if given + gold > cap:
+        for given, house, own, refusal in (
+            (giver.day_gold, rules.day_gold, giver.own_day.gold, OverDayCap),
+            (giver.month_gold, rules.month_gold, giver.own_month.gold, OverMonthCap),
+        ):
+            cap = min(house or own, own or house)
+            if cap and given + gold > cap:
                 return refusal()
             reminded_at = cap * rules.remind_share
-            needs_confirmation |= given >= reminded_at
+            needs_confirmation |= 0 < reminded_at <= given
             reminder |= given < reminded_at <= given + gold
         if needs_confirmation and not confirmed:
             return ConfirmationNeeded()
-        return Allowed(giver.after(rules, gold, now), reminder)
+        return giver.after(rules, gold, now), reminder
+
+    def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:
+        """After a gift, given with the sums of this moment."""
+        in_window = now < self.window_until
+        window_gold = gold + (self.window_gold if in_window else 0)
+        until = self.window_until
+        if 0 < rules.cool_off_gold <= window_gold:
+            until = now + timedelta(minutes=rules.cool_off_minutes)
+        elif not in_window:
+            until = now + timedelta(minutes=rules.cool_off_within_minutes)
+        return self._replace(
+            day_gold=self.day_gold + gold,
+            month_gold=self.month_gold + gold,
+            window_gold=window_gold,
+            window_until=until,
+        )
 
     def with_own_caps(self, day: int | None, month: int | None, now: datetime) -> Self:
         """With other caps of one's own; None leaves one as it is."""
         return self._replace(
             own_day=self.own_day if day is None else self.own_day.changed(day, now),
             own_month=self.own_month if month is None else self.own_month.changed(month, now),
-        )
-
-    def cooling_until(self, rules: GivingRules, now: datetime) -> datetime | None:
-        """When a cool-off ends, None without one."""
-        has_cool_off = 0 < rules.cool_off_gold <= self.window_gold
-        return self.window_until if has_cool_off and self._has_window(now) else None
-
-    def _has_window(self, now: datetime) -> bool:
-        return self.window_until is not None and now < self.window_until
-
-    def caps(self, rules: GivingRules) -> Iterator[tuple[int, int, type[QLiveError]]]:
-        """What was given, the lower of both caps, and the refusal, for each cap that there is."""
-        for given, caps, refusal in (
-            (self.day_gold, (rules.day_gold, self.own_day.gold), OverDayCap),
-            (self.month_gold, (rules.month_gold, self.own_month.gold), OverMonthCap),
-        ):
-            if any(caps):
-                yield given, min(filter(None, caps)), refusal
-
-    def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:
-        """After a gift, given with the sums of this moment."""
-        window_gold, window_until = gold, now + timedelta(minutes=rules.cool_off_within_minutes)
-        if self.window_until and self._has_window(now):
-            window_gold, window_until = self.window_gold + gold, self.window_until
-        if 0 < rules.cool_off_gold <= window_gold:
-            window_until = now + timedelta(minutes=rules.cool_off_minutes)
-        return self._replace(
-            day_gold=self.day_gold + gold,
-            month_gold=self.month_gold + gold,
-            window_gold=window_gold,
-            window_until=window_until,
         )
 
 

@@ -24,7 +24,6 @@ StateConflict
 ├── UploadMissing        upload_missing: nothing was uploaded under this key, or long ago
 ├── UploadRefused        upload_refused: what was uploaded is no picture, or too large
 ├── UploadsOff           uploads_off: no bucket is configured
-├── VerificationOff      verification_off: users do not verify their age by themselves here
 └── WithdrawOff          withdraw_off: withdrawals are not enabled
 Unavailable
 └── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
@@ -94,10 +93,6 @@ class UploadRefused(StateConflict):
 
 class UploadsOff(StateConflict):
     code, detail = "uploads_off", "Pictures cannot be uploaded here."
-
-
-class VerificationOff(StateConflict):
-    code, detail = "verification_off", "Ask the customer service to verify your age."
 
 
 class WithdrawOff(StateConflict):

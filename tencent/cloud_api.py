@@ -5,24 +5,14 @@ import hmac
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from yarl import URL
 
+from config.sections import IdentitySettings, LiveSettings
 from tencent.errors import Unreadable
 from tencent.json_reader import child, json_text, read_object
 from tencent.service_client import ServiceClient, ServiceResponse
-
-
-class CloudSettings(Protocol):
-    """Section of the settings with a key of this API."""
-
-    @property
-    def api_base(self) -> str: ...
-    @property
-    def secret_id(self) -> str: ...
-    @property
-    def secret_key(self) -> str: ...
 
 
 class CloudAnswer(NamedTuple):
@@ -41,7 +31,7 @@ class CloudApiClient:
         client: ServiceClient,
         service: str,
         version: str,
-        settings: CloudSettings,
+        settings: LiveSettings | IdentitySettings,
         now: Callable[[], float] = time,
     ) -> None:
         self._client = client

@@ -173,12 +173,11 @@ export interface components {
             next_at: string | null;
             house: number;
         };
-        /** @description `gift_gold`: most that one gift may cost, 0: no cap. `cooling_until`: no gifts until then. */
+        /** @description `gift_gold`: most that one gift may cost; 0: no cap. */
         GivingLimits: {
             gift_gold: number;
             day: components["schemas"]["GivingCap"];
             month: components["schemas"]["GivingCap"];
-            cooling_until: string | null;
         };
         /** @description Own caps of what one gives in a day and a month in China; 0: none, left out: as it is. */
         GivingLimitsRequest: {

@@ -4,9 +4,9 @@ import hmac
 import re
 from collections.abc import Callable
 
-from config.sections import IdentitySettings
+from config.sections import IdentitySettings, LiveSettings
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
-from tencent.cloud_api import CloudSettings, tc3_signature
+from tencent.cloud_api import tc3_signature
 
 AUTHORIZATION = re.compile(
     r"TC3-HMAC-SHA256 Credential=(?P<id>[^/,\s]+)/\d{4}-\d\d-\d\d/(?P<service>[a-z]+)"
@@ -19,7 +19,9 @@ RESULTS = {"别人": "-1", "无名": "-5", "忙": "-6"}
 """Result of IdCardVerification by name; every other name belongs to every number."""
 
 
-def auth_error(request: SimulatorRequest, service: str, key: CloudSettings, now: float) -> str:
+def auth_error(
+    request: SimulatorRequest, service: str, key: LiveSettings | IdentitySettings, now: float
+) -> str:
     """Code of the error in a request's signature, "" without one."""
     auth = AUTHORIZATION.fullmatch(request.header("Authorization"))
     timestamp = request.header("X-TC-Timestamp")

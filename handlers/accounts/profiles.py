@@ -22,13 +22,7 @@ from handlers.base import ActiveUserHandler, Handler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
 from rooms.errors import GenderInUse
-from services.errors import (
-    AccountBanned,
-    AgeUnverified,
-    Blocked,
-    ContentRefused,
-    VerificationOff,
-)
+from services.errors import AccountBanned, AgeUnverified, Blocked, ContentRefused
 from storage.accounts.users import User
 from storage.errors import UserNotFound
 from tencent.errors import ServiceUnavailable
@@ -122,7 +116,7 @@ class GetUserStateHandler(ActiveUserHandler):
 class VerifyAgeHandler(ActiveUserHandler):
     """Verify by name and ID number that one is an adult, which recharge and gifts may require."""
 
-    @endpoint(limit="verify", errors=[VerificationOff, AgeUnverified, ServiceUnavailable("faceid")])
+    @endpoint(limit="verify", errors=[AgeUnverified, ServiceUnavailable("faceid")])
     async def post(self, params: VerifyAgeRequest) -> OkResponse:
         await self.context.services.identity.verify(self.user, params.name, params.id_number)
         return OkResponse()

@@ -25,17 +25,9 @@ from handlers.gold.models import (
     RankResponse,
 )
 from handlers.models import LiveRequest, PageRequest
-from ledger.errors import (
-    ConfirmationNeeded,
-    CoolingOff,
-    InsufficientGold,
-    OverDayCap,
-    OverGiftCap,
-    OverMonthCap,
-    RequestIdReused,
-)
+from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import day_scope, live_scope
-from ledger.giving import Giver, OwnCap
+from ledger.giving import REFUSALS, Giver, OwnCap
 from rooms.errors import RoomNotFound
 from rooms.members import Face
 from services.errors import AgeUnverified, Blocked, HighRisk, RateMissing
@@ -81,11 +73,7 @@ class PushGiftHandler(ActiveUserHandler):
             Blocked,
             HighRisk,
             AgeUnverified,
-            OverGiftCap,
-            OverDayCap,
-            OverMonthCap,
-            CoolingOff,
-            ConfirmationNeeded,
+            *REFUSALS,
         ],
     )
     async def get(self, params: PushGiftRequest) -> GiftGivenResponse:
@@ -123,13 +111,11 @@ class GivingLimitsHandler(ActiveUserHandler):
         return self._response(await self.context.stores.ledger.change_giver(self.user_id, change))
 
     def _response(self, giver: Giver) -> GivingLimitsResponse:
-        rules, now = self.context.services.giving_rules, datetime.now(UTC)
-        giver = giver.at(now)
+        rules, giver = self.context.services.giving_rules, giver.at(datetime.now(UTC))
         return GivingLimitsResponse(
             gift_gold=rules.gift_gold,
             day=_cap(giver.day_gold, giver.own_day, rules.day_gold),
             month=_cap(giver.month_gold, giver.own_month, rules.month_gold),
-            cooling_until=giver.cooling_until(rules, now),
         )
 
 

@@ -134,12 +134,11 @@ class GivingCapResponse(Response):
 
 
 class GivingLimitsResponse(Response):
-    """`gift_gold`: most that one gift may cost, 0: no cap. `cooling_until`: no gifts until then."""
+    """`gift_gold`: most that one gift may cost; 0: no cap."""
 
     gift_gold: int
     day: GivingCapResponse
     month: GivingCapResponse
-    cooling_until: Time | None
 
 
 class SenderResponse(FaceView):

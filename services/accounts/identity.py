@@ -1,17 +1,18 @@
 """Whether users are known to be adults, which recharge and gifts may require."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime
 
 from config.sections import IdentitySettings
 from core.clock import day_of
 from core.errors import InvalidParameter
-from services.errors import AgeUnverified, VerificationOff
+from services.errors import AgeUnverified
 from storage.accounts.users import User, UserStore
 from tencent.faceid import FaceIdClient
 
 ADULT_YEARS = 18
-ID_NUMBER = re.compile(r"[1-9][0-9]{5}([0-9]{8})[0-9]{3}[0-9X]", re.ASCII)
+ID_NUMBER = re.compile("[1-9][0-9]{5}([0-9]{4})([0-9]{2})([0-9]{2})[0-9]{3}[0-9X]")
 WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_DIGITS = "10X98765432"
 
@@ -32,14 +33,13 @@ class IdentityService:
     async def verify(self, user: User, name: str, id_number: str) -> None:
         """Verify that the user is an adult who has this name and number.
 
-        Does nothing if that is known already, or is not required.
-
-        Raises VerificationOff, InvalidParameter, AgeUnverified, ServiceUnavailable.
+        Does nothing if that is known already, or is not required. Raises InvalidParameter,
+        AgeUnverified, ServiceUnavailable.
         """
         if self.refusal(user) is None:
             return
         if self._settings.provider != "faceid":
-            raise VerificationOff
+            raise AgeUnverified("Ask the customer service to verify your age.")
         now = datetime.now(UTC)
         birthday = birthday_of(id_number.upper())
         if birthday is None:
@@ -60,16 +60,13 @@ def birthday_of(id_number: str) -> date | None:
     if match is None:
         return None
     total = sum(weight * int(digit) for weight, digit in zip(WEIGHTS, id_number, strict=False))
-    try:
-        birthday = datetime.strptime(match[1], "%Y%m%d").date()  # noqa: DTZ007 - a day in China
-    except ValueError:
-        return None
-    return birthday if CHECK_DIGITS[total % 11] == id_number[-1] else None
+    with suppress(ValueError):
+        birthday = date(*map(int, match.groups()))
+        return birthday if CHECK_DIGITS[total % 11] == id_number[-1] else None
+    return None
 
 
 def is_adult(birthday: date, today: date) -> bool:
     """Whether the 18th birthday has come; one of 29 February is on 1 March."""
-    turned = (
-        today.year - birthday.year - ((today.month, today.day) < (birthday.month, birthday.day))
-    )
-    return turned >= ADULT_YEARS
+    is_before = (today.month, today.day) < (birthday.month, birthday.day)
+    return today.year - birthday.year - is_before >= ADULT_YEARS
