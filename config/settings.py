@@ -202,8 +202,8 @@ class Settings(BaseModel):
         withdraws = self.withdrawals_are_on
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         checks_pictures = any(map(self.moderation.is_checked, ("face", "cover")))
-        if checks_pictures:  # the results come by the message push
-            required = required | {"push_token", "push_aes_key"}
+        if checks_pictures:
+            required = required | {"push_token"}  # the results come by the message push
         pay = self.pay.model_dump(include=required | PAY_SECRETS)
         pay = {name: value for name, value in pay.items() if value or name in required}
         uploads: dict[str, str] = {}

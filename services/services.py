@@ -232,6 +232,7 @@ class Services:
             self.refund_cases.apply,
             self.transfers.reprocess,
             tencent.jsapi,
+            tencent.xpay,
             self.own_data.plan_deletion_of,
         )
         self.operators = OperatorService(stores.operators, stores.operator_sessions)

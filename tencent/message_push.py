@@ -1,7 +1,7 @@
 """Message push: verifies and decrypts the events WeChat sends, and encrypts answers to them.
 
-Only safe mode, in which the signature covers the encrypted body: in plain mode, a client that knows
-one URL could send another body to it. Format: JSON.
+In plain mode the signature covers token, timestamp and nonce but not the body: a client that knows
+one URL can send another body to it. In safe mode it covers the encrypted body. Format: JSON.
 """
 
 import base64
@@ -61,14 +61,18 @@ ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_
 @dataclass(frozen=True, slots=True)
 class MessagePush:
     """A push: its content, or the reason why it is `refused` (sign, stale, app, plain,
-    unreadable, no_key)."""
+    unreadable, no_key).
+
+    `encrypted`: the signature covers the content too.
+    """
 
     content: Mapping[str, Any] = field(default_factory=dict)
+    encrypted: bool = False
     refused: str = ""
 
 
 class MessagePushReader:
-    """Reads the pushes sent to one URL; without a token and a key, it refuses all."""
+    """Reads the pushes sent to one URL; `aes_key` is "" in plain mode."""
 
     def __init__(self, token: str, aes_key: str, app_id: str) -> None:
         """`aes_key` is the console's EncodingAESKey, 43 characters; ValueError otherwise."""
@@ -87,22 +91,25 @@ class MessagePushReader:
         return query.get("echostr", "")
 
     def open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
-        """Verifies and decrypts a push; `now` in unix seconds. Pushes in plain mode are refused.
+        """Verifies and decrypts a push; `now` in unix seconds.
 
-        Source: WeChat, "message push": SHA-1 over the sorted token, timestamp, nonce and Encrypt,
-        AES-256-CBC with padding to blocks of 32.
+        With a key configured, plain pushes are refused.
+        Source: WeChat, "message push": SHA-1 over the sorted token, timestamp, nonce (and Encrypt
+        in safe mode), AES-256-CBC with padding to blocks of 32.
         """
         try:
             return self._open(query, body, now)
         except NotVerified as error:
             return MessagePush(refused=str(error.reason))
 
-    def encrypt(self, answer: str, now: float) -> dict[str, str | int]:
-        """The answer as WeChat requires it.
+    def encrypt(self, answer: str, now: float) -> dict[str, str | int] | None:
+        """The answer as WeChat requires it in safe mode; None in plain mode.
 
         The signature covers token, timestamp, nonce and ciphertext. Only answers with content have
         to be encrypted, not acknowledgements.
         """
+        if not self._key:
+            return None
         random, message = secrets.token_bytes(RANDOM_BYTES), answer.encode()
         plain = random + struct.pack(">I", len(message)) + message + self._app_id.encode()
         cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
@@ -116,13 +123,15 @@ class MessagePushReader:
         }
 
     def _open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
-        ciphertext = read_object(body, storable=True).get("Encrypt")
+        content = read_object(body, storable=True)
         if not self._key:
-            raise NotVerified(Reason.NO_KEY)
+            self._check(query, "signature", now)
+            return MessagePush(content)
+        ciphertext = content.get("Encrypt")
         if query.get("encrypt_type") != "aes" or not isinstance(ciphertext, str):
             raise NotVerified(Reason.PLAIN)
         self._check(query, "msg_signature", now, ciphertext)
-        return MessagePush(read_object(self._decrypt(ciphertext), storable=True))
+        return MessagePush(read_object(self._decrypt(ciphertext), storable=True), encrypted=True)
 
     def _check(self, query: Mapping[str, str], name: str, now: float, *ciphertext: str) -> None:
         if not self._token:

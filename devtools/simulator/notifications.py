@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ async def _run(work: Callable[[], Coroutine[Any, Any, None]], mode: Report) -> N
 
 
 class SimulatedPushes:
-    """Builds message pushes of a mini-program to `address`, in safe mode."""
+    """Builds message pushes of a mini-program to `address`; `aes_key` is "" in plain mode."""
 
     def __init__(
         self, address: str, token: str, aes_key: str, app_id: str, now: Callable[[], float]
@@ -89,14 +90,16 @@ class SimulatedPushes:
         pushes = self._protocol("a guess" if mode == "forged" else self._token)
         at = int(now - (HOUR if mode == "stale" else 0))
         encrypted = pushes.encrypt(text, at)
-        nonce = str(encrypted["Nonce"])
+        nonce = str(encrypted["Nonce"] if encrypted else secrets.randbelow(10**9))
         query = {"timestamp": str(at), "nonce": nonce, "signature": pushes.sign(str(at), nonce)}
-        query |= {"encrypt_type": "aes", "msg_signature": str(encrypted["MsgSignature"])}
-        envelope = {"ToUserName": content.get("ToUserName"), "Encrypt": encrypted["Encrypt"]}
+        if encrypted:
+            query |= {"encrypt_type": "aes", "msg_signature": str(encrypted["MsgSignature"])}
+            envelope = {"ToUserName": content.get("ToUserName"), "Encrypt": encrypted["Encrypt"]}
+            text = json.dumps(envelope)
         if mode in ("unsigned", "probe"):  # WeChat probes notifications only, not pushes
             query |= {name: "" for name in query if "signature" in name}
         url = f"{address or self.address}?{urlencode(query)}"
-        return SimulatedNotification(url, json.dumps(envelope).encode(), JSON_HEADERS)
+        return SimulatedNotification(url, text.encode(), JSON_HEADERS)
 
     def event(self, name: str, openid: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the content of an event: `fields` follow those that all events have."""
@@ -110,11 +113,13 @@ class SimulatedPushes:
         }
 
     def open_reply(self, body: bytes) -> dict[str, Any] | None:
-        """Returns the content of a reply; None if it is not encrypted and signed."""
+        """Returns the content of a reply; None if not encrypted and signed as the mode requires."""
         try:
             reply = json.loads(body)
         except ValueError:
             return None
+        if not self._aes_key:
+            return dict(reply)
         query = {
             "encrypt_type": "aes",
             "msg_signature": str(reply.get("MsgSignature")),

@@ -40,7 +40,7 @@ class RefundAdviceResponse(Response):
 
 
 class EncryptedReplyResponse(Response):
-    """An encrypted RefundAdviceResponse."""
+    """An answer in safe mode."""
 
     model_config = ConfigDict(alias_generator=to_pascal)
 
@@ -50,8 +50,8 @@ class EncryptedReplyResponse(Response):
     nonce: str
 
 
-class XpayReplyResponse(RootModel[XpayAckResponse | EncryptedReplyResponse]):
-    """The acknowledgement, or the encrypted answer to a question."""
+class XpayReplyResponse(RootModel[XpayAckResponse | RefundAdviceResponse | EncryptedReplyResponse]):
+    """The acknowledgement, or the answer to a question: encrypted in safe mode."""
 
 
 class JsapiWebhookHandler(MerchantWebhookHandler):
@@ -83,7 +83,7 @@ class XpayWebhookHandler(WebhookHandler):
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
         message = message_of(push, self.query, self.body)
-        carry_out = partial(context.services.payment_notifications.process_push, push.content)
+        carry_out = partial(context.services.payment_notifications.process_push, push)
         if push.content.get("Event") == MEDIA_CHECKED:
             carry_out = partial(context.services.moderation.receive, push.content)
         await self.receive(message, push.refused, carry_out)
@@ -91,9 +91,9 @@ class XpayWebhookHandler(WebhookHandler):
             return XpayReplyResponse(XpayAckResponse())
         return XpayReplyResponse(await self._advice(message))
 
-    async def _advice(self, message: InboxMessage) -> EncryptedReplyResponse:
+    async def _advice(self, message: InboxMessage) -> RefundAdviceResponse | EncryptedReplyResponse:
         """The stored answer to Apple's question, the same each time it is asked."""
         stored = await self.context.stores.inbox.stored(message)
         advice = RefundAdviceResponse.model_validate(stored.get("answer"))
         reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
-        return EncryptedReplyResponse.model_validate(reply)
+        return EncryptedReplyResponse.model_validate(reply) if reply else advice

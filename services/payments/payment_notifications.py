@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from core.errors import InvalidParameter, NotFound, TryAgain
 from ledger.recharge import IOS, Order, Payment, PaymentRefused, Refund, RefusalReason
@@ -28,7 +28,7 @@ from tencent.message_push import (
 )
 from tencent.notifications import JSAPI, TRANSFER
 from tencent.pay import JsapiClient
-from tencent.xpay import DELIVERED, REFUNDED, parse_event
+from tencent.xpay import DELIVERED, REFUNDED, XpayClient, parse_event
 from tencent.xpay import PROVIDER as XPAY
 
 SOURCES = (JSAPI, XPAY, TRANSFER)
@@ -44,6 +44,8 @@ PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
 """Fields that may differ between deliveries of one event."""
 COIN_MODE = "coin_mode"
 """Refusal reason of a payment for WeChat's own coins, since only our ledger keeps gold."""
+ENCRYPTED = "yes"
+"""Stored value of `encrypted` for an encrypted push."""
 
 
 class PaymentNotificationService:
@@ -62,6 +64,7 @@ class PaymentNotificationService:
         apply_to_case: Callable[[Refund], Awaitable[bool]],
         book_transfer: Callable[[str], Awaitable[CallbackOutcome]],
         jsapi: JsapiClient | None,
+        xpay: XpayClient,
         plan_deletion: Callable[[str, str], Awaitable[None]],
     ) -> None:
         """`apply_to_case` closes the step of a refund case that waits for this refund, and returns
@@ -75,6 +78,7 @@ class PaymentNotificationService:
         self._apply_to_case = apply_to_case
         self._book_transfer = book_transfer
         self._jsapi = jsapi
+        self._xpay = xpay
         self._plan_deletion = plan_deletion
 
     async def book(
@@ -108,34 +112,48 @@ class PaymentNotificationService:
             return CallbackOutcome("refused", reason.value, lasting=known)
         return BOOKED
 
-    async def process_push(self, content: Mapping[str, Any]) -> CallbackOutcome:
-        """Process a verified push of the mini-program."""
-        if event_name(content):
-            return await self.process_event(content)
+    async def process_push(self, push: MessagePush) -> CallbackOutcome:
+        """Process a verified push of the mini-program.
+
+        In plain mode the signature does not cover the content: a payment is confirmed by a query,
+        a refund is refused.
+        """
+        if event_name(push.content):
+            return await self.process_event(push.content, signed=push.encrypted)
         try:
-            payment_event = parse_event(content)
+            payment_event = parse_event(push.content)
         except Unreadable:
             return refused("unreadable")
+        if isinstance(payment_event, Refund) and not push.encrypted:
+            return refused("plain")
+        if isinstance(payment_event, Payment) and not push.encrypted:
+            order = await self._orders.find(payment_event.order)
+            if order is None or order.provider != XPAY:
+                return refused(RefusalReason.ORDER.value)
+            payment_event = await self._xpay.query(order)
+            if payment_event is None:
+                raise TryAgain  # the push may arrive before a query shows the payment
         return await self.book(payment_event, "unknown_event")
 
-    async def process_event(self, content: Mapping[str, Any]) -> CallbackOutcome:
+    async def process_event(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """Process an event of PLATFORM_EVENTS; a refused question of Apple is not kept permanently.
 
-        The other events concern money, a penalty or the duty to delete a user's data.
+        The other events concern money, a penalty or the duty to delete a user's data. `signed` says
+        whether the signature covers the content, as it does in safe mode.
         """
         event = event_name(content)
         if event == REFUND_QUESTION:
-            return await self._answer_apple(content)
+            return await self._answer_apple(content, signed=signed)
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
-        if event in DELETION_EVENTS:
+        if event in DELETION_EVENTS and signed:
             await self._plan_deletion(str(content.get("AppID")), str(content.get("OpenID")))
         return DONE._replace(lasting=True, event=event)
 
-    async def _answer_apple(self, content: Mapping[str, Any]) -> CallbackOutcome:
+    async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """Advise Apple from our own collections, so that no call to another service delays it.
 
-        The question marks the order as one that only Apple refunds.
+        A signed question marks the order as one that only Apple refunds.
         """
         try:
             number = text(content, "pay_order_id")
@@ -147,14 +165,14 @@ class PaymentNotificationService:
         (credit, gifts), reversed_fen, _ = await asyncio.gather(
             self._spending_since(number, order.user_id),
             self._orders.refunded_fen(number),
-            self._note_apple(order),
+            self._note_apple(order, signed=signed),
         )
         advice = advise(number, credit, gifts, reversed_fen, order.fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
-    async def _note_apple(self, order: Order) -> None:
-        """Store iOS in place of the platform that the client sent."""
-        if order.platform != IOS:
+    async def _note_apple(self, order: Order, *, signed: bool) -> None:
+        """If the question is signed, store iOS in place of the platform that the client sent."""
+        if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
             await self._ledger.note_payer(order.user_id, ios=True)
 
@@ -180,7 +198,7 @@ class PaymentNotificationService:
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:
         if message.source == XPAY:
-            return await self.process_push(json.loads(message.raw))
+            return await self.process_push(push_of(message))
         if message.source == TRANSFER:
             return await self._book_transfer(message.raw)
         try:
@@ -205,12 +223,20 @@ def _message(row: Mapping[str, Any]) -> InboxMessage:
 
 def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> InboxMessage:
     """Convert a push into an inbox message with decrypted content and without signatures."""
+    # `encrypted` overrides a parameter of that name in the request.
     kept = {name: value for name, value in query.items() if "signature" not in name}
+    kept["encrypted"] = ENCRYPTED if push.encrypted else "no"
     if push.refused:
         message_id = raw = body.decode(errors="replace")
     else:
         message_id, raw = _message_id(push), json.dumps(push.content, ensure_ascii=False)
     return InboxMessage(XPAY, message_id, urlencode(kept), raw)
+
+
+def push_of(message: InboxMessage) -> MessagePush:
+    """Restore the verified push that was stored as `message`."""
+    encrypted = dict(parse_qsl(message.query)).get("encrypted") == ENCRYPTED
+    return MessagePush(json.loads(message.raw), encrypted=encrypted)
 
 
 def _message_id(push: MessagePush) -> str:

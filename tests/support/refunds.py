@@ -111,6 +111,7 @@ class RefundProcess:
             self.service.apply,
             self.transfers.reprocess,
             None,
+            None,  # type: ignore[arg-type] - no pushes here
             self._plan_deletion,
         )
 

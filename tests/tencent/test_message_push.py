@@ -28,7 +28,12 @@ def official(vectors):
 
 
 @pytest.fixture
-def reader(official):
+def plain_reader(official):
+    return MessagePushReader(official["token"], "", official["appid"])
+
+
+@pytest.fixture
+def encrypted_reader(official):
     return MessagePushReader(official["token"], official["encoding_aes_key"], official["appid"])
 
 
@@ -70,66 +75,71 @@ def refusal(reader, query, body, now=NOW):
 # ---- WeChat's vectors
 
 
-def test_url_verification_echoes_the_body(official, reader):
+def test_url_verification_echoes_the_body(official, plain_reader, encrypted_reader):
     check = official["get_verify"]
-    assert reader.verify_url(check, int(check["timestamp"])) == check["expect_body"]
-    assert reader.verify_url({**check, "nonce": "1"}, int(check["timestamp"])) is None
+    for reader in (plain_reader, encrypted_reader):
+        assert reader.verify_url(check, int(check["timestamp"])) == check["expect_body"]
+        assert reader.verify_url({**check, "nonce": "1"}, int(check["timestamp"])) is None
 
 
-def test_push_in_plain_mode_is_refused(official, reader):
+def test_plain_push_is_parsed_unless_encryption_is_configured(
+    official, plain_reader, encrypted_reader
+):
     case = official["plain_post"]
     body, now = json.dumps(case["body"]).encode(), int(case["query"]["timestamp"])
-    assert refusal(reader, case["query"], body, now) == "plain"
+    assert plain_reader.open(case["query"], body, now) == MessagePush(case["body"], encrypted=False)
+    assert refusal(encrypted_reader, case["query"], body, now) == "plain"
     for body in (b'{"Encrypt": 1}', b"{}"):
-        assert refusal(reader, {"encrypt_type": "aes"}, body) == "plain"
+        assert refusal(encrypted_reader, {"encrypt_type": "aes"}, body) == "plain"
 
 
-def test_encrypted_push_vectors_are_accepted_or_refused(official, reader):
+def test_encrypted_push_vectors_are_accepted_or_refused(official, encrypted_reader):
     words = {"reject_appid": "app", "reject_signature": "sign"}
     for case in official["safe_post"]:
         body, now = json.dumps(case["body"]).encode(), int(case["query"]["timestamp"])
         if case["expect"] == "ok":
-            push = reader.open(case["query"], body, now)
-            assert push == MessagePush(json.loads(case["plaintext"]))
+            push = encrypted_reader.open(case["query"], body, now)
+            assert push == MessagePush(json.loads(case["plaintext"]), encrypted=True)
         else:
-            assert refusal(reader, case["query"], body, now) == words[case["expect"]]
+            assert refusal(encrypted_reader, case["query"], body, now) == words[case["expect"]]
     assert {case["expect"] for case in official["safe_post"]} >= {"ok", *words}
 
 
 # ---- invalid pushes
 
 
-def test_push_outside_the_time_window_is_stale(official, reader, encrypt):
+def test_push_outside_the_time_window_is_stale(official, plain_reader, encrypted_reader, encrypt):
     pushed = encrypt(b"{}")
     for age in (MAX_AGE_SECONDS, -MAX_AGE_SECONDS):
-        assert reader.open(*pushed, NOW + age).content == {}
+        assert encrypted_reader.open(*pushed, NOW + age).content == {}
     for age in (MAX_AGE_SECONDS + 1, -MAX_AGE_SECONDS - 1):
-        assert refusal(reader, *pushed, now=NOW + age) == "stale"
-    ciphertext = json.loads(pushed[1])["Encrypt"]
-    signature = sha1_signature(official["token"], "now", ciphertext)
-    signed_query = {**pushed[0], "timestamp": "now", "msg_signature": signature}
-    assert refusal(reader, signed_query, pushed[1]) == "unreadable"
+        assert refusal(encrypted_reader, *pushed, now=NOW + age) == "stale"
+    signature = sha1_signature(official["token"], "now")
+    signed_query = {"timestamp": "now", "nonce": "nonce", "signature": signature}
+    assert refusal(plain_reader, signed_query, b"{}") == "unreadable"
 
 
-def test_push_that_is_not_an_object_or_cannot_be_stored_is_unreadable(official, reader, encrypt):
+def test_push_that_is_not_an_object_or_cannot_be_stored_is_unreadable(
+    official, plain_reader, encrypted_reader, encrypt
+):
     for body in (b"", b"<xml></xml>", b'{"a": "\\ud800"}'):
-        assert refusal(reader, *encrypt(body)) == "unreadable"
-        assert refusal(reader, encrypt(body)[0], body) == "unreadable"
+        assert refusal(plain_reader, {}, body) == "unreadable"
+        assert refusal(encrypted_reader, *encrypt(body)) == "unreadable"
+        assert refusal(encrypted_reader, encrypt(body)[0], body) == "unreadable"
     for ciphertext in ("", "?", "AAAA", base64.b64encode(bytes(64)).decode()):
         body = json.dumps({"Encrypt": ciphertext}).encode()
-        assert refusal(reader, query(official["token"], ciphertext), body) == "unreadable"
+        assert refusal(encrypted_reader, query(official["token"], ciphertext), body) == "unreadable"
 
 
-def test_push_for_another_app_or_with_a_wrong_length_is_refused(reader, encrypt):
-    assert refusal(reader, *encrypt(b"{}", app_id="wx0000000000000000")) == "app"
+def test_push_for_another_app_or_with_a_wrong_length_is_refused(encrypted_reader, encrypt):
+    assert refusal(encrypted_reader, *encrypt(b"{}", app_id="wx0000000000000000")) == "app"
     for length in (0, 1, 3, 2**32 - 1):
-        assert refusal(reader, *encrypt(b"{}", length=length)) == "app"
+        assert refusal(encrypted_reader, *encrypt(b"{}", length=length)) == "app"
 
 
-def test_push_is_refused_when_token_or_key_is_not_configured():
-    signed_query = query("", "")
-    for reader in (MessagePushReader("", "A" * 43, "wx"), MessagePushReader("", "", "wx")):
-        assert refusal(reader, signed_query, b'{"Encrypt": ""}') == "no_key"
+def test_push_is_refused_when_no_token_is_configured():
+    signed_query = {"timestamp": str(NOW), "nonce": "nonce", "signature": sha1_signature("", NOW)}
+    assert refusal(MessagePushReader("", "", "wx"), signed_query, b"{}") == "no_key"
 
 
 def test_invalid_aes_key_is_refused_at_construction():
@@ -141,11 +151,14 @@ def test_invalid_aes_key_is_refused_at_construction():
 # ---- encrypted answers
 
 
-def test_encrypted_reply_is_that_of_the_vector(official, reader, monkeypatch):
+def test_encrypted_reply_is_that_of_the_vector(
+    official, plain_reader, encrypted_reader, monkeypatch
+):
+    assert plain_reader.encrypt("{}", NOW) is None
     case = official["encrypted_reply"]
     monkeypatch.setattr("secrets.token_bytes", lambda _: case["random16"].encode())
     monkeypatch.setattr("secrets.token_hex", lambda _: case["nonce"])
-    assert reader.encrypt(case["plaintext"], case["timestamp"]) == {
+    assert encrypted_reader.encrypt(case["plaintext"], case["timestamp"]) == {
         "Encrypt": case["Encrypt"],
         "MsgSignature": case["MsgSignature"],
         "TimeStamp": case["timestamp"],

@@ -307,11 +307,15 @@ async def test_an_account_that_im_does_not_delete_loses_its_profile(
 
 
 @pytest.mark.parametrize("event", [CONSENT_REVOKED, ACCOUNT_CLOSED])
-async def test_wechats_events_start_a_deletion(
+async def test_wechats_events_start_a_deletion_if_they_are_signed(
     api: ApiFixture, server: ServerProcess, db: Any, event: str
 ) -> None:
     anna = await api.user("anna", 2)
     openid = openid_of("anna")
+    content = event_sender(server).contents(openid=openid)[event]
+    notifications = server.context.services.payment_notifications
+    assert (await notifications.process_event(content, signed=False)).event == event
+    assert "delete_at" not in (await anna.get(INFO)).ok()
     await send_event(api, event_sender(server), event, openid="oNobody")
     await send_event(api, event_sender(server), event, "twice", openid=openid)
     assert (await anna.get(INFO)).ok()["delete_at"]

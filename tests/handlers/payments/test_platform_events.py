@@ -1,4 +1,4 @@
-"""Events of WeChat that move no gold, sent by the simulator."""
+"""Events of WeChat that move no gold, sent by the simulator in plain and in safe mode."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from tencent.message_push import (
     COIN_PAYMENT,
     PLATFORM_EVENTS,
     REFUND_QUESTION,
+    MessagePushReader,
 )
 from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, give
@@ -32,16 +33,33 @@ def changes() -> dict[str, Any]:
 
 
 @pytest.fixture
-def wechat(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> SimulatedPlatformEvents:
+def mode() -> str:
+    return "safe"
+
+
+in_both_modes = pytest.mark.parametrize("mode", ["safe", "plain"])
+
+
+@pytest.fixture
+def wechat(
+    server: ServerProcess, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> SimulatedPlatformEvents:
     """The simulator's sender of events."""
+    sender = event_sender(server)
     monkeypatch.setattr("devtools.simulator.notifications.LATE_SECONDS", 0.01)
-    return event_sender(server)
+    if mode == "plain":
+        server.context.tencent.message_push = MessagePushReader(
+            server.settings.pay.push_token, "", ""
+        )
+        sender._pushes._aes_key = ""
+    return sender
 
 
 async def times_counted(api: ApiFixture, event: str) -> float:
     return (await api.metrics()).get(f'qlive_platform_events_total{{event="{event}"}}', 0)
 
 
+@in_both_modes
 async def test_apples_question_is_answered_from_the_journal_and_the_answer_kept(
     api: ApiFixture, server: ServerProcess, db: Db, wechat: SimulatedPlatformEvents
 ) -> None:
@@ -66,9 +84,11 @@ async def test_apples_question_is_answered_from_the_journal_and_the_answer_kept(
     assert (await api.ops("POST", "inbox/again", id=row["_id"])).status == 400
 
 
+@in_both_modes
 async def test_each_event_that_needs_a_person_is_kept_counted_and_shown_once(
-    api: ApiFixture, db: Db, wechat: SimulatedPlatformEvents
+    api: ApiFixture, db: Db, wechat: SimulatedPlatformEvents, mode: str
 ) -> None:
+    encrypted = "yes" if mode == "safe" else "no"
     for event in sorted(ATTENTION & PLATFORM_EVENTS - {COIN_PAYMENT}):
         for report, deliveries in (("twice", 2), ("late", 1)):
             sent = await send_event(api, wechat, event, report, openid="oAnna")
@@ -76,6 +96,7 @@ async def test_each_event_that_needs_a_person_is_kept_counted_and_shown_once(
         rows = list(db.inbox.find({"event": event}).sort("received_at", 1))
         assert [row["times"] for row in rows] == [2, 1], event
         assert {(row["outcome"], row["expires_at"]) for row in rows} == {("done", None)}
+        assert all(f"encrypted={encrypted}" in row["query"] for row in rows)
         assert await times_counted(api, event) == len(rows)
     shown = (await api.ops("GET", "overview")).ok()["attention"]
     stored = {event: db.inbox.count_documents({"event": event}) for event in ATTENTION}

@@ -1,6 +1,5 @@
 """Notices about payments, refunds and WeChat itself, many times each, shuffled: one effect."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,7 +14,7 @@ from devtools.simulator.platform_events import SimulatedPlatformEvents
 from ledger.recharge import Payment
 from ledger.refund_plan import OrderStep
 from services.errors import RefundChanged
-from services.payments.payment_notifications import message_of
+from services.payments.payment_notifications import message_of, push_of
 from tencent.message_push import (
     COIN_PAYMENT,
     PLATFORM_EVENTS,
@@ -68,7 +67,7 @@ class PushNotices(NoticeStorm):
         query = dict(parse_qsl(urlsplit(sent.address).query))
         push = self._received.open(query, sent.body, self._now())
         message = message_of(push, query, sent.body)
-        return Notice(message, push.refused, partial(self._process_push, push.content))
+        return Notice(message, push.refused, partial(self._process_push, push))
 
 
 @pytest.fixture
@@ -195,13 +194,13 @@ def test_id_of_an_event_is_made_of_its_identity_and_content() -> None:
         "Env": 0,
         "GoodsInfo": {"ProductId": "gold_60", "Quantity": 1, "OrigPrice": 600},
     }
-    push = MessagePush(content | {"CreateTime": 7, "RetryTimes": 2})
+    push = MessagePush(content | {"CreateTime": 7, "RetryTimes": 2}, encrypted=True)
     message = message_of(push, {"signature": "s", "timestamp": "1"}, b"")
     event, order, digest = message.id.split(":")
     assert (event, order) == ("xpay_goods_deliver_notify", "Q1")
     assert digest == "f196f3fc34ea0edc0ff90598bd9074fd7053c895ae513a6b2cee15c5ef0d117c"
-    assert message.query == "timestamp=1"
-    assert json.loads(message.raw) == push.content
+    assert message.query == "timestamp=1&encrypted=yes"
+    assert push_of(message) == push
 
 
 # ---- orders about which Apple asks
@@ -215,6 +214,7 @@ async def test_an_order_about_which_apple_asks_is_left_to_apple(
     wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
     question = wechat.contents(number)[REFUND_QUESTION]
     await notices.receive(notices.push(question, "forged"))
+    await refunds.process.notifications.process_push(MessagePush(question))  # not signed
     before = await refunds.open(number)
     assert not before.orders[0].by_apple
     await notices.receive(notices.push(question))
