@@ -52,7 +52,9 @@ PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
 """By event, the fields that are equal in every delivery of it; never the OpenID, since the ids of
 messages outlive their users."""
 DELETION_EVENTS = (CONSENT_REVOKED, ACCOUNT_CLOSED)
-"""Events after which a user's data have to be deleted."""
+UNSTORED_INFO = frozenset({"1", "2", "3", "4", "5", "7", "8", "12", "13", "15", "16", "18"})
+"""Values of RevokeInfo for what QLive does not store, such as 5, the microphone, or 13, the place.
+Source: WeChat, "changes of authorized user information"."""
 PLATFORM_EVENTS = frozenset(PLATFORM_EVENT_IDENTITIES)
 ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_FAILURES}
 """Events of WeChat and of CSS on which a person has to act."""
@@ -167,3 +169,10 @@ def event_name(content: Mapping[str, Any]) -> str:
     """The event if it is one of PLATFORM_EVENTS, otherwise ""."""
     name = str(content.get("Event"))
     return name if name in PLATFORM_EVENTS else ""
+
+
+def is_deletion(content: Mapping[str, Any]) -> bool:
+    """Whether a user's data have to be deleted: consent was withdrawn, or the account closed."""
+    return content.get("Event") in DELETION_EVENTS and (
+        str(content.get("RevokeInfo")) not in UNSTORED_INFO
+    )

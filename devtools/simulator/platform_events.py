@@ -71,7 +71,7 @@ class SimulatedPlatformEvents:
     def contents(self, order: str = "", openid: str = "oSimulated") -> dict[str, Content]:
         """Returns the content of each event, about an order or a user."""
         now, unique = int(self._now()), secrets.token_hex(8)
-        consent = {"OpenID": openid, "AppID": self._app_id, "RevokeInfo": "1"}
+        consent = {"OpenID": openid, "AppID": self._app_id, "RevokeInfo": "6"}
         events: dict[str, Content] = {
             REFUND_QUESTION: {
                 "refund_time": str(now),

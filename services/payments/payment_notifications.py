@@ -20,11 +20,11 @@ from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
 from tencent.message_push import (
     COIN_PAYMENT,
-    DELETION_EVENTS,
     PLATFORM_EVENT_IDENTITIES,
     REFUND_QUESTION,
     MessagePush,
     event_name,
+    is_deletion,
 )
 from tencent.notifications import JSAPI, TRANSFER
 from tencent.pay import JsapiClient
@@ -146,7 +146,7 @@ class PaymentNotificationService:
             return await self._answer_apple(content, signed=signed)
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
-        if event in DELETION_EVENTS and signed:
+        if signed and is_deletion(content):
             await self._plan_deletion(str(content.get("AppID")), str(content.get("OpenID")))
         return DONE._replace(lasting=True, event=event)
 

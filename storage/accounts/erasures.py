@@ -12,7 +12,6 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from ledger.journal import user_account
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
 from storage.accounts.users import User, user_from
@@ -168,11 +167,6 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         ("audit", {"terms": user_id}, {"$set": {**states, "reason": "", "terms": [user_id]}}),
         ("approvals", {"on": user_id}, {"$set": reasons}),
         ("refund_cases", mine, {"$set": reasons}),
-        (
-            "ledger",
-            {"lines.account": user_account(user_id), "note": {"$gt": ""}},
-            {"$set": {"note": ""}},
-        ),
         ("orders", mine, {"$set": {"openid": ""}, "$unset": {"prepay_id": ""}}),
         (
             "withdrawals",

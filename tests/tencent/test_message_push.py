@@ -8,7 +8,9 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 
 from tencent.message_push import (
+    ACCOUNT_CLOSED,
     ATTENTION,
+    CONSENT_REVOKED,
     DELETION_EVENTS,
     MAX_AGE_SECONDS,
     PLATFORM_EVENTS,
@@ -16,6 +18,7 @@ from tencent.message_push import (
     MessagePush,
     MessagePushReader,
     event_name,
+    is_deletion,
 )
 from tencent.xpay import DELIVERED, REFUNDED
 
@@ -171,3 +174,12 @@ def test_only_events_that_move_no_gold_are_platform_events():
     for content in ({}, {"Event": DELIVERED}, {"Event": REFUNDED}, {"Event": ["x"]}):
         assert event_name(content) == ""
     assert ATTENTION & PLATFORM_EVENTS | {REFUND_QUESTION, *DELETION_EVENTS} == PLATFORM_EVENTS
+
+
+def test_consent_to_what_is_not_stored_starts_no_deletion():
+    for info in ("6", "14", "19", "20", "99", None):
+        assert is_deletion({"Event": CONSENT_REVOKED, "RevokeInfo": info})
+    assert is_deletion({"Event": ACCOUNT_CLOSED})
+    for info in ("5", "7", "13"):
+        assert not is_deletion({"Event": CONSENT_REVOKED, "RevokeInfo": info})
+    assert not is_deletion({"Event": "wxa_punish_event", "RevokeInfo": "6"})

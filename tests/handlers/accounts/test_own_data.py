@@ -53,7 +53,7 @@ class Leaver:
         api, self.name = self.api, name
         self.host = await api.host()
         self.user = user = await api.user(name, 2)
-        granted = {"gold": 100, "reason": f"welcome, {name}", "request_id": "welcome"}
+        granted = {"gold": 100, "reason": "welcome", "request_id": "welcome"}
         (await api.ops("POST", f"users/{user.id}/grant", **granted)).ok()
         (await user.post("qlive_user/update_userinfo/", area="659004", age=33)).ok()
         (await user.post("qlive_user/update_userinfo/", face_url=await upload(user))).ok()
