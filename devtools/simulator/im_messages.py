@@ -1,4 +1,4 @@
-"""Simulated Tencent IM messages: rate-limited, deduplicated and recorded for tests."""
+"""Simulated Tencent IM messages: deduplicated and recorded for tests."""
 
 import hashlib
 import json
@@ -15,9 +15,8 @@ from devtools.simulator.notifications import (
     post_notification,
 )
 
-GROUP_NOT_FOUND, RATE_LIMITED, NO_ACCOUNT, NO_USER = 10010, 10023, 70107, 20003
+GROUP_NOT_FOUND, NO_ACCOUNT, NO_USER = 10010, 70107, 20003
 
-PER_SECOND = 40  # messages to one group
 DEDUPLICATION_SECONDS = 300.0  # for a group; for one user only within the same second
 MAX_RECORDED = 1000
 ANSWER_SECONDS = 2.0
@@ -39,7 +38,6 @@ class SimulatedMessages:
         self._accounts = accounts
         self._now = now
         self._sequences: dict[str, int] = {}
-        self._recent: dict[str, deque[float]] = {}
         self._answered: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
 
     def send_group_msg(self, content: dict[str, Any]) -> Outcome:
@@ -51,8 +49,6 @@ class SimulatedMessages:
         key = (group_id, content["Random"], json.dumps(content["MsgBody"]))
         if (previous := self._answered.get(key)) and now - previous[0] < DEDUPLICATION_SECONDS:
             return 0, previous[1]
-        if self._exceeds_rate(group_id, now):
-            return RATE_LIMITED, {}
         self._sequences[group_id] = self._sequences.get(group_id, 0) + 1
         answer = {"MsgTime": int(now), "MsgSeq": self._sequences[group_id]}
         self._remember(key, answer)
@@ -71,13 +67,6 @@ class SimulatedMessages:
         self._remember(key, answer)
         self._record({"to": to}, content, random)
         return 0, answer
-
-    def _exceeds_rate(self, group_id: str, now: float) -> bool:
-        recent = self._recent.setdefault(group_id, deque(maxlen=PER_SECOND))
-        if len(recent) == PER_SECOND and now - recent[0] < 1:
-            return True
-        recent.append(now)
-        return False
 
     def _remember(self, key: tuple[object, ...], answer: dict[str, Any]) -> None:
         now = self._now()

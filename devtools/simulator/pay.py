@@ -144,8 +144,6 @@ class SimulatedPay:
             self._refunds.add(refund)
         elif refund.request != content:
             return refuse(400, "INVALID_REQUEST", "退款单号已存在但信息不一致")
-        if self._refunds.take_fault("lost"):
-            return refuse(500, "SYSTEM_ERROR", "系统错误")
         return self._refund_state(refund)
 
     def _refund_problem(self, number: str, content: Mapping[str, Any]) -> Outcome | None:
@@ -158,7 +156,7 @@ class SimulatedPay:
         total = paid["amount"]["total"]
         if amount.get("total") != total or self._refunds.refunded(order) + fen > total:
             return refuse(400, "INVALID_REQUEST", "订单金额或退款金额不正确")
-        if self._refunds.take_fault("NOT_ENOUGH"):
+        if self._refunds.take_fault():
             return refuse(403, "NOT_ENOUGH", "基本账户余额不足")
         return None
 

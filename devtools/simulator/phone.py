@@ -40,7 +40,7 @@ class SimulatedPhone:
         app_id = request.appId or next(iter(self._wechat.apps))
         if app_id not in self._wechat.apps:
             raise ValueError("appId: not one of ours")
-        code = self._wechat.issue(app_id, request.name, request.errcode)
+        code = self._wechat.issue(app_id, request.name)
         data, iv = _encrypt(self._profile(request, code), code.session_key)
         return {"appId": app_id, "code": code.text, "encryptedData": data, "iv": iv}
 

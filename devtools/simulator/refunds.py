@@ -39,8 +39,7 @@ class SimulatedRefunds:
     """Ends refunds and notifies the server; tests use `refunds` (by our number) and the switches.
 
     A refund ends after a moment with `outcome`, and its notification is sent in `mode`; a `held`
-    refund ends on request. `fault` applies to the next request: NOT_ENOUGH refuses it,
-    `lost` accepts it without an answer.
+    refund ends on request. The `fault` NOT_ENOUGH refuses the next request.
     """
 
     def __init__(self, delivery: SimulatedDelivery) -> None:
@@ -55,11 +54,10 @@ class SimulatedRefunds:
         if self.outcome != "held":
             self._delivery.run(partial(self._end, refund, self.outcome, self.mode))
 
-    def take_fault(self, name: str) -> bool:
+    def take_fault(self) -> bool:
         """Returns whether this request gets the fault."""
-        hit = self.fault == name
-        self.fault = "" if hit else self.fault
-        return hit
+        fault, self.fault = self.fault, ""
+        return bool(fault)
 
     def refunded(self, order: str) -> int:
         """Returns the sum of an order's refunds that have not failed, in fen."""

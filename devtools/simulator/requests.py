@@ -18,8 +18,7 @@ class EmptyRequest(BaseModel):
 class PhoneLoginRequest(BaseModel):
     """The same `name` is the same user; the demo data has hongniang1, hongniang2, 建国, 秀英, …
 
-    The exchange of the code fails with `errcode` unless it is 0. `modern` leaves out name, gender
-    and picture, as WeChat does since 2022-11.
+    `modern` leaves out name, gender and picture, as WeChat does since 2022-11.
     """
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -27,7 +26,6 @@ class PhoneLoginRequest(BaseModel):
     name: str = Field(min_length=1, max_length=64)
     gender: Literal[0, 1, 2] = Field(0, examples=[2])
     face_url: str = ""
-    errcode: int = 0
     modern: bool = False
     appId: str = ""  # noqa: N815 - the contract's own name
 
@@ -71,7 +69,7 @@ class NextRefundsRequest(BaseModel):
 
     outcome: Literal["success", "failed", "held"] = "success"
     report: Report = "once"
-    fault: Literal["", "NOT_ENOUGH", "lost"] = ""
+    fault: Literal["", "NOT_ENOUGH"] = ""
 
 
 class EndRefundRequest(BaseModel):

@@ -17,13 +17,10 @@ RENEW_BEFORE_SECONDS = 300
 
 @dataclass(slots=True)
 class LoginCode:
-    """One login code; jscode2session fails with `errcode` unless it is 0."""
-
     text: str
     app_id: str
     openid: str
     session_key: str
-    errcode: int
     until: float
     used: bool = False
 
@@ -50,14 +47,13 @@ class SimulatedWechat:
 
     # ---- login
 
-    def issue(self, app_id: str, name: str, errcode: int = 0) -> LoginCode:
+    def issue(self, app_id: str, name: str) -> LoginCode:
         """Issue a code for `name` with a new session key."""
         code = LoginCode(
             text="0" + secrets.token_urlsafe(24)[:31],
             app_id=app_id,
             openid=openid_of(name),
             session_key=base64.b64encode(secrets.token_bytes(16)).decode(),
-            errcode=errcode,
             until=self._now() + CODE_SECONDS,
         )
         self._codes[code.text] = code
@@ -129,7 +125,7 @@ class SimulatedWechat:
 def _code_error(code: LoginCode | None) -> int:
     if code is None:
         return 40029
-    return 40163 if code.used else code.errcode
+    return 40163 if code.used else 0
 
 
 def error_reply(errcode: int, errmsg: str) -> SimulatorReply:

@@ -150,7 +150,7 @@ class SimulatedXpay:
     # ---- refunds
 
     def _refund(self, order: dict[str, Any], content: Mapping[str, Any]) -> int:
-        """Returns the errcode of refund_order; -1 if it took the refund but the answer is lost."""
+        """Returns the errcode of refund_order."""
         number, fen = str(content.get("refund_order_id")), content.get("refund_fee")
         if number in self._refunds.refunds:
             return DUPLICATE
@@ -160,7 +160,7 @@ class SimulatedXpay:
             return BAD_PARAMETER
         if content.get("left_fee") != order["left_fee"] or not 0 < fen <= order["left_fee"]:
             return WRONG_LEFT_FEE
-        if self._refunds.take_fault("NOT_ENOUGH"):
+        if self._refunds.take_fault():
             return NOT_ENOUGH
         order["left_fee"] -= fen
         self._refunds.add(
@@ -168,7 +168,7 @@ class SimulatedXpay:
                 number, PROVIDER, order["order_id"], fen, content, self._finish, self._now()
             )
         )
-        return -1 if self._refunds.take_fault("lost") else 0
+        return 0
 
     def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
         """Applies the refund to its order, once, and builds a notification of it."""

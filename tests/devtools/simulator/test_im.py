@@ -11,7 +11,7 @@ from config.sections import ImSettings
 from devtools.simulator import im_messages
 from devtools.simulator.im import SimulatedIm
 from devtools.simulator.im_access import usersig_error
-from devtools.simulator.im_messages import PER_SECOND, SimulatedMessages, ask_server
+from devtools.simulator.im_messages import SimulatedMessages, ask_server
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent.callbacks import parse_im_callback
 from tests.support.tencent import ScriptedService
@@ -151,15 +151,6 @@ def test_repeated_message_is_sent_only_after_a_time(clock):
         clock.now += 1
         send(message("hello", 1))
         assert len(messages.sent) == 4
-
-
-def test_group_accepts_forty_messages_per_second(clock):
-    messages = SimulatedMessages({"room_1": {}}, {}, clock)
-    for n in range(PER_SECOND):
-        assert messages.send_group_msg(message("hello", n))[0] == 0
-    assert messages.send_group_msg(message("hello", 99)) == (10023, {})
-    clock.now += 1
-    assert messages.send_group_msg(message("hello", 99))[0] == 0
 
 
 # ---- the callback before a message
