@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import date, datetime
-
-from pymongo.errors import DuplicateKeyError
 
 from core.clock import day_interval
 from ledger.gifts import RankingChange, day_scope, live_scope
@@ -122,8 +120,7 @@ class RankingStore:
         """Repair a ranking while gifts continue; the number of wrong rows.
 
         A gift changes ledger and ranking by the same amount, so their difference is constant until
-        it is added to the ranking. `repairs` counts the repairs of a row and guards the update, so
-        that concurrent repairs add the difference once.
+        it is added to the ranking. Two repairs at the same time may add it twice: then repeat one.
         """
         wrong = 0
         with self._database.slow_operation_timeout():
@@ -133,21 +130,14 @@ class RankingStore:
                     async for row in rows:
                         gold = row["gold"] - row["stored_gold"]
                         income = row["income"] - row["stored_income"]
-                        change = RankingChange(scope, row["_id"], gold, income)
-                        await self._repair(change, row["repairs"] or 0)
+                        await self._repair(RankingChange(scope, row["_id"], gold, income))
                         wrong += 1
         return wrong
 
-    async def _repair(self, change: RankingChange, repairs: int) -> None:
-        """Add the difference, unless another repair has since the snapshot."""
-        guard = {"repairs": repairs} if repairs else {"repairs": {"$exists": False}}
-        amounts = {"gold": change.gold, "income": change.income, "repairs": 1}
-        fields = {"scope": change.scope, "user_id": change.user_id}
-        where, update = {"_id": _row_id(change), **guard}, {"$inc": amounts, "$set": fields}
-        for _ in range(2):  # a concurrent gift may insert the row between match and upsert
-            with suppress(DuplicateKeyError):  # the row exists: just inserted, or repaired already
-                await self._rankings.update_one(where, update, upsert=True)
-                return
+    async def _repair(self, change: RankingChange) -> None:
+        batch = WriteBatch()
+        self.add_writes([change], batch)
+        await batch.execute_alone(self._database)
 
     async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
         """Steps on `ledger`: per user the journal's and the stored amounts, where they differ."""
@@ -155,7 +145,7 @@ class RankingStore:
         gifts = {"kind": "gift", **_entries_of(scope), "_id": {"$nin": reversed_keys}}
         given = {"$max": [{"$multiply": ["$lines.amount", -1]}, 0]}
         received = {"$max": ["$lines.amount", 0]}
-        stored = {"user_id": 1, "stored_gold": "$gold", "stored_income": "$income", "repairs": 1}
+        stored = {"user_id": 1, "stored_gold": "$gold", "stored_income": "$income"}
         amounts = ("gold", "income", "stored_gold", "stored_income")
         differs = [{"$ne": [f"${unit}", f"$stored_{unit}"]} for unit in ("gold", "income")]
         return [
@@ -169,13 +159,7 @@ class RankingStore:
                     "pipeline": [{"$match": {"scope": scope}}, {"$project": stored}],
                 }
             },
-            {
-                "$group": {
-                    "_id": "$user_id",
-                    **{name: {"$sum": f"${name}"} for name in amounts},
-                    "repairs": {"$max": "$repairs"},
-                }
-            },
+            {"$group": {"_id": "$user_id", **{name: {"$sum": f"${name}"} for name in amounts}}},
             {"$match": {"$expr": {"$or": differs}}},
         ]
 
