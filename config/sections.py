@@ -71,19 +71,11 @@ Hosts = Annotated[list[Host], BeforeValidator(_from_json)]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
 RateLimit = Annotated[Rate, BeforeValidator(_rate)]
 Seconds = Annotated[float, Field(gt=0)]
-# YAML reads off and on without quotes as booleans.
-RankingMode = Annotated[
-    Literal["", "off", "consented"],
-    BeforeValidator(lambda value: "off" if value is False else value),
-]
-Policy = Annotated[
-    Literal["off", "hide_until_checked", "show_until_refused"],
-    BeforeValidator(lambda value: "off" if value is False else value),
-]
-Switch = Annotated[
-    Literal["", "off", "on"],
-    BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),
-]
+OffOrOn = BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value)
+"""YAML reads off and on without quotes as booleans."""
+RankingMode = Annotated[Literal["", "off", "consented"], OffOrOn]
+Policy = Annotated[Literal["off", "hide_until_checked", "show_until_refused"], OffOrOn]
+Switch = Annotated[Literal["", "off", "on"], OffOrOn]
 Fen = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FenOrOff = Annotated[int, Field(ge=0, le=10_000_000_000)]
 Minutes = Annotated[float, Field(gt=0, le=1440)]
@@ -255,7 +247,6 @@ class MicroSettings(SettingsSection):
     admission: Literal["applied", "invited", "open"] = "applied"
     application_seconds: Seconds = 600
     invitation_seconds: Seconds = 60
-    im_invitations: bool = True
     removed_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
 
 

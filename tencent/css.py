@@ -84,13 +84,13 @@ class CssClient:
         """
         await self._call("DropLiveStream", stream)
 
-    async def forbid(self, stream: str, until: datetime, reason: str) -> None:
+    async def forbid(self, stream: str, until: datetime) -> None:
         """Terminate the push of `stream` and refuse further ones until then; idempotent.
 
         Raises as `_call`. Source: Tencent CSS, ForbidLiveStream.
         """
         resume = f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason=reason)
+        await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason="moderation")
 
     async def _call(self, action: str, stream: str, **more: str) -> None:
         """ServiceUnavailable when a retry may help, CssRejected when it will not."""

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any, Literal
 
 import structlog
@@ -52,7 +52,6 @@ PROFILE_BYTES = 500
 MESSAGE_BYTES = 8 * 1024
 NO_CALLBACKS = ["ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback"]
 """Callbacks that IM does not send about our own messages."""
-MUTED_AT_ONCE = 500
 MUTED_FOR_EVER = 4294967295  # seconds
 
 ADMIN_SECONDS = 86400  # lifetime of the UserSig of a command, so that clock skew does not matter
@@ -165,20 +164,16 @@ class ImClient:
         body = {"UserID": user_id}
         await self._command("im_open_login_svc/kick", body, accepted=UNKNOWN_ACCOUNT_CODES)
 
-    async def forbid_send_msg(self, group_id: str, user_ids: Sequence[str], seconds: int) -> None:
-        """Mutes users in the group for so long from now: 0 lifts it, MUTED_FOR_EVER does not end.
+    async def forbid_send_msg(self, group_id: str, user_id: str, seconds: int) -> None:
+        """Mutes a user in the group for so long from now: 0 lifts it, MUTED_FOR_EVER does not end.
 
-        It outlasts leaving and rejoining. Succeeds if IM does not know a user; ImGroupMissing
+        It outlasts leaving and rejoining. Succeeds if IM does not know the user; ImGroupMissing
         if it does not have the group.
         """
+        mute_time = min(seconds, MUTED_FOR_EVER)
+        body = {"GroupId": group_id, "Members_Account": [user_id], "MuteTime": mute_time}
         command = "group_open_http_svc/forbid_send_msg"
-        for start in range(0, len(user_ids), MUTED_AT_ONCE):
-            body = {
-                "GroupId": group_id,
-                "Members_Account": list(user_ids[start : start + MUTED_AT_ONCE]),
-                "MuteTime": min(seconds, MUTED_FOR_EVER),
-            }
-            await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
+        await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
 
     async def mute_group(self, group_id: str, *, on: bool) -> None:
         """Closes a group for all but its owner, or opens it; ImGroupMissing.

@@ -103,7 +103,7 @@ class ImActions:
             try:
                 if user_id:
                     seconds = _seconds_to(until)
-                    await self._im.forbid_send_msg(room.group_id, [user_id], seconds)
+                    await self._im.forbid_send_msg(room.group_id, user_id, seconds)
                 else:
                     await self._im.mute_group(room.group_id, on=until > 0)
             except ImGroupMissing:
@@ -126,7 +126,7 @@ def css_actions(css: CssClient) -> Actions:
             await css.drop(stream)
 
     async def forbid_stream(payload: Payload) -> None:
-        await css.forbid(payload["stream"], payload["until"], "moderation")
+        await css.forbid(payload["stream"], payload["until"])
 
     return {"drop_stream": drop_stream, "forbid_stream": forbid_stream}
 

@@ -61,7 +61,7 @@ class CallbackService:
         than the first.
         """
         until = min(message.at_ms, now_ms()) + int(self._micro.invitation_seconds * 1000)
-        if not self._micro.im_invitations or until <= now_ms():
+        if until <= now_ms():
             return
         live_id = await self._members.shared(message.sender, message.receiver)
         if live_id is None:

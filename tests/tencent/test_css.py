@@ -98,7 +98,7 @@ async def test_a_forbidden_stream_cannot_be_pushed_again_and_a_dropped_one_can(
 ):
     until = datetime.fromtimestamp(1_700_000_600, UTC)
     script, service = scripted(SUCCESS)
-    await script.forbid("room_1", until, "moderation")
+    await script.forbid("room_1", until)
     (request,) = service.requests
     assert request.header("X-TC-Action") == "ForbidLiveStream"
     assert json.loads(request.body) == {
@@ -110,7 +110,7 @@ async def test_a_forbidden_stream_cannot_be_pushed_again_and_a_dropped_one_can(
     }
     await css.drop("room_1")
     assert simulator.live.forbidden == {}
-    await css.forbid("room_1", until, "moderation")
+    await css.forbid("room_1", until)
     assert simulator.live.forbidden == {"room_1": until.timestamp()}
     headers = {name.lower(): value for name, value in request.headers.items()}
     unknown = replace(request, headers={**headers, "x-tc-action": "Other"})

@@ -263,15 +263,3 @@ async def test_a_message_that_im_does_not_report_admits_nobody(
     assert (await accept(bert)).refusal == (409, "not_admitted")
     (row,) = db.inbox.find({})
     assert (row["reason"], row["raw"]) == (reason, "")
-
-
-@pytest.mark.parametrize(
-    "changes", [{"micro": {"im_invitations": False}}], indirect=True, ids=["off"]
-)
-async def test_a_setting_leaves_messages_without_effect(
-    api: ApiFixture, callbacks: CallbackSender
-) -> None:
-    host = await api.host()
-    bert = await api.guest("bert", 1, host.live_id)
-    (await callbacks.im(message(host.id, bert.id))).ok()
-    assert (await accept(bert)).refusal == (409, "not_admitted")

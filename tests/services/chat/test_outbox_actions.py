@@ -26,9 +26,9 @@ class FakeIm:
     async def kick(self, user_id: str) -> None:
         self.sent.append(("kick", user_id))
 
-    async def forbid_send_msg(self, group_id: str, user_ids: list[str], seconds: int) -> None:
+    async def forbid_send_msg(self, group_id: str, user_id: str, seconds: int) -> None:
         await self._during()
-        self.sent.append((group_id, *user_ids, seconds))
+        self.sent.append((group_id, user_id, seconds))
 
     async def mute_group(self, group_id: str, *, on: bool) -> None:
         await self._during()
