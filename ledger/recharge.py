@@ -165,7 +165,7 @@ def check_refund(order: Order, refund: Refund, refunded: int) -> None:
     """
     if refund.provider != order.provider:
         raise PaymentRefused(RefusalReason.PROVIDER)
-    if refund.openid not in (None, order.openid):
+    if order.openid and refund.openid not in (None, order.openid):  # "" once the user is deleted
         raise PaymentRefused(RefusalReason.PAYER)
     if not 0 < refund.fen <= order.fen - refunded:
         raise PaymentRefused(RefusalReason.AMOUNT)

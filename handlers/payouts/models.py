@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from core.visible_text import visible
 from handlers.models import CursorRequest, Number, Request, RequestId, Response, Time
-from handlers.names import clean_name
 from ledger.withdrawals import WithdrawalState
 
 
 def _check_real_name(text: str) -> str:
-    if text and not clean_name(text):
-        raise ValueError("this shows nothing")
+    if visible(text) != text:
+        raise ValueError("invisible characters are not allowed")
     return text
 
 

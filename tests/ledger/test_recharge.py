@@ -166,3 +166,7 @@ def test_a_full_refund_takes_all_gold_and_records_the_rest_as_debt(
 def test_a_refund_that_does_not_match_is_refused(reason: str, refund: Refund, before: int) -> None:
     with pytest.raises(PaymentRefused, match=reason):
         check_refund(ORDER, refund, before)
+
+
+def test_a_refund_to_a_user_who_was_deleted_matches() -> None:
+    check_refund(replace(ORDER, openid=""), replace(REFUND, openid="o1"), 0)

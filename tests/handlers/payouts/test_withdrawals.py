@@ -64,9 +64,9 @@ async def test_a_notification_without_a_signature_is_refused(api: ApiFixture, db
     assert db.withdrawals.count_documents({}) == 0
 
 
-async def test_a_real_name_that_shows_nothing_is_refused(api: ApiFixture, db: Any) -> None:
+async def test_a_real_name_with_invisible_characters_is_refused(api: ApiFixture, db: Any) -> None:
     host = await payee(api)
-    for name in ("\u200b", "\u200d\ufe0f", "\u3164 \u2060"):
+    for name in ("\u200b", "\u200d\ufe0f", "\u3164 \u2060", "李\u200b明"):
         reply = await host.post(WITHDRAW, income=100, request_id="r1", real_name=name)
         assert reply.refusal == (400, "bad_parameter"), name
     assert "real_name" not in db.users.find_one({"_id": host.id})
