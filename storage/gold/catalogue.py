@@ -18,7 +18,7 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from core.errors import NotFound
+from core.errors import NotFound, StartupError
 from ledger.rates import RATE_KEYS, rate_from, row_at
 from storage.database import Collection, Database, Document, Session
 from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
@@ -27,6 +27,10 @@ LIST_KEYS = ("PROGRAM_SHARE", "LIVEROOM_SHARE")
 """Keys with a list of values, each a document of its own."""
 NESTED = ("next", "fields")
 """A change that waits is {"next": {"fields": …, "at": …}}."""
+TWO_ROWS = (
+    "EXCHANGE_RATE or WITHDRAW_RATE has several documents in the collection `configs`: delete all"
+    " but the one that is to apply, then start again."
+)
 _IMAGES = "https://images.daqinjia.cn/qlive/"
 _COUPLE = "7a4d1e70-ba76-11e9-8d1e-8c89a53fe892.png"
 
@@ -170,9 +174,12 @@ class ConfigStore(CatalogueStore):
     name = "configs"
 
     async def make_indexes(self) -> None:
-        """A rate has one row."""
+        """A rate has one row; raises StartupError if there are several."""
         of_rates = {"key": {"$in": [*RATE_KEYS]}}
-        await self._rows.create_index("key", unique=True, partialFilterExpression=of_rates)
+        try:
+            await self._rows.create_index("key", unique=True, partialFilterExpression=of_rates)
+        except DuplicateKeyError:
+            raise StartupError(TWO_ROWS) from None
 
     async def add(self, *, session: Session | None = None, **fields: Any) -> Document:
         """Raises RateRequired for a second row of a rate."""

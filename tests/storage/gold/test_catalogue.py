@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import StartupError
 from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
 from storage.gold.catalogue import DEFAULTS
 from tests.support.storage import StoresFixture
@@ -83,6 +84,16 @@ async def test_a_rate_has_one_row_and_is_missing_without_a_valid_value(
     assert await configs.rates(now) == rates
     await configs.edit(1, value="half")
     assert await configs.rates(now) == rates | {"EXCHANGE_RATE": None}
+
+
+async def test_a_start_on_several_rows_of_a_rate_says_what_to_do(stores: StoresFixture) -> None:
+    await stores.database.collection("configs").drop_indexes()
+    for value in (0.1, 0.2):
+        await add(stores, "EXCHANGE_RATE", value)
+    with pytest.raises(StartupError, match=r"EXCHANGE_RATE .* delete all but"):
+        await stores.make_indexes()
+    await stores.configs.remove(1)
+    await stores.make_indexes()
 
 
 # ---- changes at a time
