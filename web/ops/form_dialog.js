@@ -11,10 +11,10 @@ const mayHaveBeenDone = (error) => error.status === 0 || error.status >= 500;
 /**
  * openFormDialog({ title, messages, fields, confirmLabel, danger, onConfirm(values) })
  *
- * A message is a text or a node. Resolves with the result of `onConfirm`; with true if there was no response but the action may
- * have been executed, so that callers reload in both cases; with undefined if nothing was done. A
- * refusal is shown at its field or above the buttons, and the dialog stays open. It cannot be
- * closed while `onConfirm` is running.
+ * A message is a text or a node. Resolves with the result of `onConfirm`, without which there is
+ * nothing to cancel; with true if there was no response but the action may have been executed, so
+ * that callers reload in both cases; with undefined if nothing was done. A refusal is shown at its
+ * field or above the buttons, and the dialog stays open, also while `onConfirm` is running.
  */
 export function openFormDialog({ title, messages = [], fields = [], confirmLabel, danger = false, onConfirm }) {
   const formFields = form(fields);
@@ -39,7 +39,7 @@ export function openFormDialog({ title, messages = [], fields = [], confirmLabel
         messages.map((message) => (message instanceof Node ? message : el("p", { class: "says" }, message))),
         formFields.nodes,
         errorNode,
-        el("div", { class: "buttons" }, cancelButton, confirmButton),
+        el("div", { class: "buttons" }, onConfirm && cancelButton, confirmButton),
       ),
     );
 
@@ -65,7 +65,7 @@ export function openFormDialog({ title, messages = [], fields = [], confirmLabel
       setBusy(true);
       fill(errorNode);
       try {
-        answer = (await onConfirm(values)) ?? true;
+        answer = (await onConfirm?.(values)) ?? true;
         dialog.close();
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
@@ -79,6 +79,6 @@ export function openFormDialog({ title, messages = [], fields = [], confirmLabel
 
     document.body.append(dialog);
     dialog.showModal();
-    (formFields.firstInput ?? cancelButton).focus();
+    (formFields.firstInput ?? (onConfirm ? cancelButton : confirmButton)).focus();
   });
 }
