@@ -30,13 +30,7 @@ class OpsOperatorsHandler(OperatorHandler):
     @endpoint()
     async def get(self) -> Page[OperatorAccountResponse]:
         """All operators."""
-        stores = self.context.stores
-        sessions = await stores.operator_sessions.counts()
-        names = ("name", "role", "state", "made_at", "last_login_at")
-        return Page[OperatorAccountResponse].of(
-            {name: getattr(account, name) for name in names} | {"sessions": sessions[account.name]}
-            for account in await stores.operators.all()
-        )
+        return Page[OperatorAccountResponse].of(await self.context.stores.operators.all())
 
     @endpoint(errors=[OperatorExists])
     async def post(self, params: NewOperatorRequest) -> OneTimePasswordResponse:

@@ -91,17 +91,13 @@ class OperatorResponse(Response):
 
 
 class OperatorAccountResponse(Response):
-    """`state`: waiting is before the first login, locked after too many wrong codes.
-
-    `sessions` have not ended.
-    """
+    """`state`: waiting is before the first login, locked after too many wrong codes."""
 
     name: str
     role: str
     state: Literal["active", "waiting", "locked", "disabled"]
     made_at: datetime | None
     last_login_at: datetime | None
-    sessions: int
 
 
 class OneTimePasswordResponse(Response):

@@ -88,7 +88,6 @@ class OperatorService:
         account = await self._operators.get(name)
         password = secrets.token_urlsafe(ONE_TIME_BYTES)
         await self._operators.reset(await self._waiting(name, account.role, password), by)
-        await self._sessions.end_all(name)
         return password
 
     async def change(
@@ -96,16 +95,14 @@ class OperatorService:
     ) -> None:
         """Set `role` or `disabled`, which ends the sessions as well; raises as `reset`.
 
-        A role counts from the next request on. A login that `disabled` has overtaken begins no
-        session when logins are permitted again.
+        A role counts from the next request on. Sessions end with their credential, as do the logins
+        that are in progress.
         """
         if name == by:
             raise OwnAccount
-        if fields.get("disabled") is False:
-            await self._sessions.end_all(name)
+        if end_sessions or "disabled" in fields:
+            fields["credential"] = secrets.token_hex(16)
         await self._operators.update(name, by, **fields)
-        if end_sessions or fields.get("disabled"):
-            await self._sessions.end_all(name)
 
     async def log_in(self, name: str, password: str, code: str) -> Login:
         """Raises LoginRefused, OperatorLocked after too many wrong codes, or FirstLoginRequired."""
@@ -226,7 +223,6 @@ class OperatorService:
         stored = await self._operators.replace_proofs(renewed, account.credential)
         if not stored or not await self._operators.use_code(renewed, step):
             raise LoginRefused
-        await self._sessions.end_all(account.name)
         return await self._begin(renewed)
 
     async def _begin(self, account: OperatorAccount) -> Login:

@@ -5,18 +5,17 @@ import asyncio
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
-from zxcvbn.matching import sequence_match, spatial_match
 
 from core.errors import InvalidParameter
 from core.limits import ConcurrencyLimit
 
 CHECKED_CHARACTERS = 64
 """Characters at the beginning that are looked at closely; the time grows with their square."""
-LEAST_RUN = 3
-LOOSE_CHARACTERS = 2
-"""A password with this many characters beside its sequences is still one of sequences."""
-LEAST_SCORE = 3
-"""Of zxcvbn, from 0 to 4: at least 10^8 guesses. Less has each of its 30,000 common passwords."""
+SHORT_NAME = 3
+"""A name up to this length is part of many words; zxcvbn alone takes it into account."""
+LEAST_SCORE = 4
+"""Of zxcvbn, from 0 to 4: at least 10^10 guesses. Sequences of letters, digits or keys have less,
+as has each of its 30,000 common passwords."""
 CONCURRENT_HASHES = 2
 """Hashes at a time; each takes 64 MiB and about 50 ms on up to four cores."""
 UNMATCHED_HASH = (
@@ -59,15 +58,10 @@ class Passwords:
 
 def weakness(name: str, password: str) -> str:
     """The rule that the password of this operator breaks; "" if it breaks none."""
-    if name in password.casefold():
+    if len(name) > SHORT_NAME and name in password.casefold():
         return "this contains your name"
     if len(set(password.casefold())) <= 2:
         return "this repeats one or two characters"
-    start = password[:CHECKED_CHARACTERS]
-    found = [*sequence_match(start), *spatial_match(start)]
-    runs = (range(run["i"], run["j"] + 1) for run in found if len(run["token"]) >= LEAST_RUN)
-    if len(set().union(*runs)) >= len(start) - LOOSE_CHARACTERS:
-        return "this is a sequence of letters, digits or keys"
-    if zxcvbn(start, user_inputs=[name])["score"] < LEAST_SCORE:
-        return "this is a common password or word, or resembles one"
+    if zxcvbn(password[:CHECKED_CHARACTERS], user_inputs=[name])["score"] < LEAST_SCORE:
+        return "this is easy to guess: a sequence, a common password or a word"
     return ""

@@ -5,7 +5,6 @@ operator_sessions: their logins, keyed by the hash of their token.
 
 import re
 import secrets
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,9 +32,9 @@ class OperatorAccount:
 
     Until the first login, `password_hash` is that of a one-time password, which is valid until
     `one_time_until`. `credential` is random and changes with every new password and second factor,
-    which ends the sessions of the old ones. `wrong_codes` counts the wrong codes after a right
-    password since the last login. `totp_secret` is None if `auth.encryption_key` has changed; the
-    operator then needs a reset.
+    and when an admin ends the sessions: those of the old one end. `wrong_codes` counts the wrong
+    codes after a right password since the last login. `totp_secret` is None if
+    `auth.encryption_key` has changed; the operator then needs a reset.
     """
 
     name: str
@@ -119,7 +118,7 @@ class OperatorStore:
         return [self._account_from(row) for row in rows]
 
     async def update(self, name: str, by: str = "", **fields: Any) -> None:
-        """Set `role` or `disabled`; raises OperatorNotFound.
+        """Set `role`, `disabled` or `credential`; raises OperatorNotFound.
 
         With `by`, only while that operator is an active admin, or NoAdminLeft. The transaction
         writes to both documents: of two admins who disable each other, one is refused.
@@ -214,7 +213,6 @@ class OperatorSessionStore:
         self._lifetime = lifetime
 
     async def make_indexes(self) -> None:
-        await self._sessions.create_index("name")
         await self._sessions.create_index("expires_at", expireAfterSeconds=0)
 
     async def issue(self, name: str, credential: str) -> tuple[str, OperatorSession]:
@@ -241,14 +239,6 @@ class OperatorSessionStore:
 
     async def end(self, token: str) -> None:
         await self._sessions.delete_one({"_id": token_id(token)})
-
-    async def end_all(self, name: str) -> None:
-        await self._sessions.delete_many({"name": name})
-
-    async def counts(self) -> Counter[str]:
-        """The number of sessions by the name of their operator."""
-        valid = {"expires_at": {"$gt": datetime.now(UTC)}}
-        return Counter([row["name"] async for row in self._sessions.find(valid, {"name": 1})])
 
     def _expiry(self, made_at: datetime, used_at: datetime) -> datetime:
         return min(used_at + self._idle, made_at + self._lifetime)

@@ -3,7 +3,7 @@
 import { api, get, renewSession, session } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { button, card, definitionList, el, fill, showToast, statusDot } from "/ops/dom.js";
-import { formatDateTime, formatInteger } from "/ops/format.js";
+import { formatDateTime } from "/ops/format.js";
 import { maxLength, reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
 import { list, localPages } from "/ops/list.js";
@@ -18,7 +18,6 @@ export function operatorsPage(container) {
     { head: t("role"), cell: (row) => codeText("operator_role", row.role) },
     { head: t("state"), cell: (row) => statusDot(STATE_KINDS[row.state], codeText("operator_state", row.state)) },
     { head: t("last_login"), cell: (row) => formatDateTime(row.last_login_at) },
-    { head: t("sessions"), kind: "number", cell: (row) => formatInteger(row.sessions) },
     { head: t("actions"), kind: "acts", cell: (row) => actions(row, () => rows.reload()) },
   ];
   const rows = list({ label: t("operators"), columns, load: localPages(() => get("operators"), () => true) });
@@ -64,7 +63,6 @@ async function showOneTimePassword(answer) {
     title: t("one_time_title", answer),
     messages: [el("p", { class: "one-time" }, el("code", {}, answer.password)), t("one_time_says", answer)],
     confirmLabel: t("one_time_yes"),
-    onConfirm: () => true,
   });
   return answer;
 }

@@ -91,7 +91,7 @@ async def test_only_the_end_of_the_current_session_leads_back_to_the_login_page(
     assert await console.page.evaluate("sessionStorage.getItem('qlive.ops.session')")
     await expect(console.page.get_by_role("navigation")).to_be_visible()
 
-    await server.context.stores.operator_sessions.end_all("demo")
+    await server.context.services.operators.change("demo", end_sessions=True)
     # The overview may ask for its charts just now: then there is no link left to click.
     await console.page.evaluate("location.hash = '#/gifts'")
     await expect(console.login.alert).to_have_text("登录已结束，请重新登录。")

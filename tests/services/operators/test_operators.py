@@ -197,7 +197,7 @@ async def test_disable_stops_a_login_in_progress(operators: OperatorFixture) -> 
     assert not await operators.store.use_code(account, step)
     await operators.service.change("anna", disabled=False)
     assert await operators.operator_of(late) is None
-    assert await operators.store.use_code(account, step)
+    assert not await operators.store.use_code(account, step)
 
 
 async def test_a_reset_ends_sessions_password_and_second_factor(operators: OperatorFixture) -> None:
@@ -226,7 +226,6 @@ async def test_admins_change_others_and_never_themselves(operators: OperatorFixt
                 await refused
     await service.change("anna", "olga", role="viewer")
     assert await operators.operator_of(token) == ("anna", "viewer")
-    assert await operators.sessions.counts() == {"anna": 1}
     await service.change("anna", "olga", end_sessions=True)
     assert await operators.operator_of(token) is None
     with pytest.raises(InvalidParameter):
