@@ -8,7 +8,7 @@ from typing import Any
 from handlers.context import Context
 from handlers.operators.models import OPERATOR_NAME
 from runtime.commands import begin_entry, run
-from services.operators.operators import ONE_TIME_HOURS, RESERVED
+from services.operators.operators import ONE_TIME_HOURS
 from services.operators.roles import ROLES
 
 
@@ -37,10 +37,9 @@ def _action(
 
 
 def _new_name(text: str) -> str:
-    if not re.fullmatch(OPERATOR_NAME, text) or text in RESERVED:
+    if not re.fullmatch(OPERATOR_NAME, text):
         raise argparse.ArgumentTypeError(
-            "NAME has 2 to 32 characters, a-z, 0-9, '.', '_' or '-', and begins with a letter; "
-            f"{', '.join(RESERVED)} are reserved."
+            "NAME has 2 to 32 characters, a-z, 0-9, '.', '_' or '-', and begins with a letter."
         )
     return text
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pyotp
-
 from handlers.base import endpoint
 from handlers.models import OkResponse, Page, ReasonRequest
 from handlers.operator_base import OperatorHandler
@@ -80,8 +78,7 @@ class OpsAccountHandler(OperatorHandler):
     @endpoint()
     async def get(self) -> SecondFactorResponse:
         """Make a secret for another authenticator app of one's own; it is not stored."""
-        factor = second_factor(self.operator.name, pyotp.random_base32())
-        return SecondFactorResponse.model_validate(factor)
+        return SecondFactorResponse.model_validate(second_factor(self.operator.name))
 
     @endpoint(errors=[LoginRefused, OperatorLocked])
     async def patch(self, params: OwnAccountRequest) -> OperatorLoginResponse:

@@ -121,11 +121,11 @@ class OperatorService:
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:
             raise LoginRefused
-        secret, credential = pyotp.random_base32(), secrets.token_hex(16)
-        account = replace(waiting, totp_secret=secret, credential=credential)
+        factor = second_factor(name)
+        account = replace(waiting, totp_secret=factor.secret, credential=secrets.token_hex(16))
         if not await self._operators.replace_proofs(account, waiting.credential):
             raise LoginRefused
-        return second_factor(name, secret)
+        return factor
 
     async def first_log_in(self, name: str, password: str, new_password: str, code: str) -> Login:
         """Set the password, once the code shows that the second factor works.
@@ -244,7 +244,9 @@ def _operator(account: OperatorAccount) -> Operator:
     return Operator(account.name, cast(Role, account.role))
 
 
-def second_factor(name: str, secret: str) -> SecondFactor:
+def second_factor(name: str) -> SecondFactor:
+    """A new secret for an authenticator app."""
+    secret = pyotp.random_base32()
     uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
     # Black on white in both colour schemes: cameras do not read the inverse.
     qr = segno.make(uri, error="m").svg_data_uri(scale=4, light="#fff")
