@@ -1,11 +1,11 @@
 """Serves the simulator under /sim, in development only: that of this process, or another one's."""
 
 import json
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from devtools.simulator.requests import (
@@ -45,29 +45,8 @@ last other user in a response, a `live_id` of {PLACEHOLDERS["live_id"]} by the l
 """
 
 
-class WechatLoginResponse(BaseModel):
-    """Request body for POST qlive_user/ and POST qlive_user/login/; the code works once."""
-
-    appId: str  # noqa: N815 - the contract's own name
-    code: str
-    encryptedData: str  # noqa: N815
-    iv: str
-
-
-class PaidResponse(BaseModel):
-    """`order` is the order number; `why` the reason of a failed payment."""
-
-    outcome: Literal["success", "cancel", "failed"]
-    order: str | None
-    why: str = ""
-
-
-class TransferConfirmedResponse(BaseModel):
-    """`bill` is the number of the bill; `why` the reason of a failed one."""
-
-    outcome: Literal["success", "pending", "failed"]
-    bill: str | None
-    why: str = ""
+class SimulatorResponse(RootModel[dict[str, Any]]):
+    """Answer of the simulator: strings by name, or null."""
 
 
 class RemoteSimulator:
@@ -109,38 +88,42 @@ class SimulatorHandler(Handler):
         super().initialize(context, route)
         self._simulator = simulator
 
-    async def carry_out(self, path: str, params: BaseModel) -> dict[str, Any]:
+    async def carry_out(self, path: str, params: BaseModel) -> SimulatorResponse:
         """The simulator's answer to one of its own calls; BadRequest if it refuses the call."""
         body = params.model_dump_json(round_trip=True).encode()
         reply = await self._simulator.answer(SimulatorRequest("POST", path, body=body))
         content: dict[str, Any] = json.loads(reply.body)
         if reply.status == 400:
             raise BadRequest(content["detail"])
-        return content
+        return SimulatorResponse(content)
 
 
 class PhoneLoginHandler(SimulatorHandler):
-    """Log in at the simulated WeChat: the first step to a token."""
+    """Log in at the simulated WeChat: the first step to a token.
+
+    The response is a request body for POST qlive_user/ and POST qlive_user/login/; its code works
+    once.
+    """
 
     @endpoint(errors=[UNREACHABLE])
-    async def post(self, params: PhoneLoginRequest) -> WechatLoginResponse:
-        return WechatLoginResponse(**await self.carry_out("/phone/login", params))
+    async def post(self, params: PhoneLoginRequest) -> SimulatorResponse:
+        return await self.carry_out("/phone/login", params)
 
 
 class PhonePayHandler(SimulatorHandler):
     """Pay an order of POST qlive_pay/; the gold is credited at once."""
 
     @endpoint(errors=[UNREACHABLE])
-    async def post(self, params: PhonePayRequest) -> PaidResponse:
-        return PaidResponse(**await self.carry_out("/phone/pay", params))
+    async def post(self, params: PhonePayRequest) -> SimulatorResponse:
+        return await self.carry_out("/phone/pay", params)
 
 
 class ConfirmTransferHandler(SimulatorHandler):
     """Confirm a withdrawal on WeChat's page; the money is paid at once."""
 
     @endpoint(errors=[UNREACHABLE])
-    async def post(self, params: ConfirmTransferRequest) -> TransferConfirmedResponse:
-        return TransferConfirmedResponse(**await self.carry_out("/transfer/confirm", params))
+    async def post(self, params: ConfirmTransferRequest) -> SimulatorResponse:
+        return await self.carry_out("/transfer/confirm", params)
 
 
 SIMULATOR_ROUTES = (

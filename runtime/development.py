@@ -66,7 +66,10 @@ def open_simulator(
 
 
 def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any]:
-    """Routes of /sim, and of the demo room, whose pages log in through the simulator's phone."""
+    """Routes of /sim, and of the demo room, whose pages log in through the simulator's phone.
+
+    They have the console's policy: scripts and requests of the same origin only.
+    """
     shared = {"context": context}
     index = {"path": str(DEMO), "default_filename": "index.html"}
     return [
@@ -76,11 +79,7 @@ def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any
         ],
         (rf"{OPERATOR_LOGIN.path}/?", OPERATOR_LOGIN.handler, {**shared, "route": OPERATOR_LOGIN}),
         (r"/sim(/.*)", ForwardingHandler, {**shared, "simulator": simulator}),
-        (r"/()", DemoPageHandler, index),
-        (r"/demo/([a-z_]+\.[a-z]+)", DemoPageHandler, {"path": str(DEMO)}),
-        (r"/sdk/([a-z-]+\.js)", DemoPageHandler, {"path": str(SDK)}),
+        (r"/()", ConsoleHandler, index),
+        (r"/demo/([a-z_]+\.[a-z]+)", ConsoleHandler, {"path": str(DEMO)}),
+        (r"/sdk/([a-z-]+\.js)", ConsoleHandler, {"path": str(SDK)}),
     ]
-
-
-class DemoPageHandler(ConsoleHandler):
-    """Static files under the console's policy: scripts and requests of the same origin only."""

@@ -8,21 +8,22 @@ from typing import Any
 
 from config.sections import ModerationSettings
 from core.errors import TryAgain
-from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind
+from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, Verdict
 from services.errors import ContentRefused
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
-from services.moderation.checks import WORDS, check
 from services.moderation.words import WordList
 from storage.accounts.users import User
 from storage.database import Session
 from storage.errors import AlreadyDecided
 from storage.moderation.items import ItemChanged, new_item_id
 from storage.stores import Stores
-from tencent.content_security import ContentSecurityClient, parse_media_event
+from tencent.content_security import ContentSecurityClient, NotChecked, parse_media_event
 from tencent.errors import Unreadable
 
 CONCURRENCY = 8
+WORDS = "words"
+"""Label of what the list of words refuses."""
 
 Confirm = Callable[[Session | None], Awaitable[None]]
 """Stores that a decision was applied, best in the transaction that applies it; raises ItemChanged
@@ -74,7 +75,7 @@ class ModerationService:
             return item
         item = replace(item, id=new_item_id(), state="unchecked", due_at=now)
         if kind in TEXTS:
-            item = await check(item, user, self._client, self.words)
+            item = await self._check(item, user)
         if item.state == "refused":
             await self._items.add(item)
             raise ContentRefused(FIELDS[kind])
@@ -136,9 +137,27 @@ class ModerationService:
             after = item.note_failure(datetime.now(UTC))
         else:
             user = await self._stores.users.get(item.user_id, deleted=True)
-            after = await check(item, user, self._client, self.words)
+            after = await self._check(item, user)
         with suppress(ItemChanged):
             await self._save(item, after)
+
+    async def _check(self, item: Item, author: User) -> Item:
+        """The item with the verdict of the list of words or of WeChat, or waiting for WeChat's
+        event, or due again if WeChat has no answer.
+
+        The address of a picture never changes what it shows (services/accounts/pictures.py).
+        """
+        if item.kind in TEXTS and self.words.found_in(item.value):
+            return item.note_verdict(Verdict("risky", WORDS), datetime.now(UTC))
+        content = author.app_id, author.openid, item.value
+        try:
+            if item.kind in TEXTS:
+                verdict = await self._client.check_text(*content)
+                return item.note_verdict(verdict, datetime.now(UTC))
+            trace_id = await self._client.send_picture(*content)
+            return item.note_sent(trace_id, datetime.now(UTC))
+        except NotChecked:
+            return item.note_failure(datetime.now(UTC))
 
     async def _save(self, before: Item, after: Item) -> None:
         saved = await self._items.save(before, after)
