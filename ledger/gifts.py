@@ -137,7 +137,7 @@ class StoredEntry(NamedTuple):
 class BalanceChange(NamedTuple):
     """Compare-and-swap of a user's balance: written only if it is still `before`.
 
-    If the user has given, also `giver`: only if its version follows the stored one.
+    If the user has given, also `giver`: only if the stored version is still the same.
     """
 
     user_id: str
@@ -164,10 +164,9 @@ class GiftBatch:
     entries: list[tuple[JournalEntry, EventReference | None]] = field(default_factory=list)
     """Entries to write, in this order, each with its room event."""
     _initial: Mapping[str, Balance] = field(init=False)
-    _initial_givers: Mapping[str, Giver] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._initial, self._initial_givers = dict(self.balances), dict(self.givers)
+        self._initial = dict(self.balances)
 
     def find_answer(self, transfer: GiftTransfer) -> JsonObject | QLiveError | None:
         """The answer to a repeated gift, None for a new one.
@@ -221,14 +220,10 @@ class GiftBatch:
                 user_id,
                 self._initial[user_id],
                 self.balances[user_id],
-                self._giver_to_write(user_id) if user_id in senders else None,
+                self.givers[user_id] if user_id in senders else None,
             )
             for user_id in sorted(users)
         ]
-
-    def _giver_to_write(self, user_id: str) -> Giver:
-        version = self._initial_givers.get(user_id, NEW_GIVER).version
-        return self.givers[user_id]._replace(version=version + 1)
 
     @property
     def ranking_changes(self) -> list[RankingChange]:

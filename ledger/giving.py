@@ -55,7 +55,8 @@ class OwnCap(NamedTuple):
 class Giver(NamedTuple):
     """What the rules remember of a user; a document of `users.given`, written whole.
 
-    `version` grows with each write, so that a decision is written only on what it was made on.
+    `version` is that of the stored document, which grows with each write, so that a decision is
+    written only on what it was made on; 0 without one.
     """
 
     version: int = 0

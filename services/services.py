@@ -141,10 +141,8 @@ class Services:
         self.room_access = room_access
         self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
-        self.giving_rules = GivingRules(**settings.giving.model_dump())
-        self.gifts = GiftService(
-            stores.ledger, stores.members, keeper, hold, self.catalogue, self.giving_rules
-        )
+        rules = GivingRules(**settings.giving.model_dump())
+        self.gifts = GiftService(stores.ledger, stores.members, keeper, hold, self.catalogue, rules)
         self.ledger = LedgerService(stores.ledger, hold)
         self.approvals = ApprovalService(
             stores.approvals,

@@ -10,10 +10,10 @@ from config.sections import (
     WithdrawSettings,
 )
 from tencent.bills import MAX_BYTES, TIMEOUT_SECONDS, BillClient
+from tencent.cloud_api import FaceIdClient
 from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
 from tencent.css import CssClient, StreamUrls
-from tencent.faceid import FaceIdClient
 from tencent.im import ImClient
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader

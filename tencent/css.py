@@ -15,7 +15,6 @@ from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.css")
 
-SERVICE, API_VERSION = "live", "2018-08-01"
 APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
 URL_SECONDS = 86_400
 """Validity of a push URL."""
@@ -68,13 +67,15 @@ class StreamUrls:
         return _url(self._live.play_domain, self._live.play_key, stream, f"{now:x}")
 
 
-class CssClient:
+class CssClient(CloudApiClient):
     """Drops and forbids streams of one push domain by stream name."""
+
+    service, version = "live", "2018-08-01"
 
     def __init__(
         self, client: ServiceClient, live: LiveSettings, now: Callable[[], float] = time
     ) -> None:
-        self._api = CloudApiClient(client, SERVICE, API_VERSION, live, now)
+        super().__init__(client, live, now)
         self._push_domain = live.push_domain
 
     async def drop(self, stream: str) -> None:
@@ -95,13 +96,13 @@ class CssClient:
     async def _call(self, action: str, stream: str, **more: str) -> None:
         """ServiceUnavailable when a retry may help, CssRejected when it will not."""
         content = {"StreamName": stream, "DomainName": self._push_domain, "AppName": APP_NAME}
-        code, info, _ = await self._api.call(action, {**content, **more})
+        code, info, _ = await self.call(action, {**content, **more})
         if not code or code in STREAM_NOT_LIVE_CODES:
             return
         log.warning("css_request_rejected", error_code=code)
         if code.partition(".")[0] in PERMANENT_ERROR_CODES:
             raise CssRejected(code, info)
-        raise ServiceUnavailable(SERVICE)
+        raise ServiceUnavailable(self.service)
 
 
 def _url(domain: str, key: str, stream: str, tx_time: str) -> str:

@@ -3,6 +3,7 @@
 import hmac
 import re
 from collections.abc import Callable
+from typing import Any
 
 from config.sections import IdentitySettings, LiveSettings
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
@@ -40,20 +41,19 @@ def auth_error(
     return "AuthFailure.SignatureFailure"
 
 
-class SimulatedFaceId:
-    """Compares names and ID numbers, by the name alone. The log has neither."""
+def cloud_reply(code: str, **content: Any) -> SimulatorReply:
+    """HTTP 200 in any case; `code` is "" for a success."""
+    if code:
+        content = {"Error": {"Code": code, "Message": f"error {code}"}}
+    return json_reply({"Response": {**content, "RequestId": "simulated"}})
 
-    def __init__(self, identity: IdentitySettings, now: Callable[[], float]) -> None:
-        self._identity = identity
-        self._now = now
 
-    def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        content = request.json_object() or {}
-        code = auth_error(request, "faceid", self._identity, self._now())
-        if not code and request.header("X-TC-Action") != "IdCardVerification":
-            code = "InvalidAction"
-        if code:
-            error = {"Code": code, "Message": f"error {code}"}
-            return json_reply({"Response": {"Error": error, "RequestId": "simulated"}})
-        result = RESULTS.get(str(content.get("Name")), "0")
-        return json_reply({"Response": {"Result": result, "RequestId": "simulated"}})
+def compare_identity(
+    identity: IdentitySettings, now: Callable[[], float], request: SimulatorRequest
+) -> SimulatorReply:
+    """FaceID: compares a name and an ID number, by the name alone. The log has neither."""
+    code = auth_error(request, "faceid", identity, now())
+    if not code and request.header("X-TC-Action") != "IdCardVerification":
+        code = "InvalidAction"
+    name = (request.json_object() or {}).get("Name")
+    return cloud_reply(code, Result=RESULTS.get(str(name), "0"))

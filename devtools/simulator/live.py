@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from config.sections import LiveSettings
-from devtools.simulator.cloud_api import auth_error
+from devtools.simulator.cloud_api import auth_error, cloud_reply
 from devtools.simulator.notifications import (
     JSON_HEADERS,
     SimulatedDelivery,
     SimulatedNotification,
 )
 from devtools.simulator.requests import StreamEventRequest
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
 
 class SimulatedCss:
@@ -42,11 +42,8 @@ class SimulatedCss:
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answers HTTP 200, with a failure in Response.Error; a stream need not be live."""
-        content: dict[str, Any] = {"RequestId": "simulated"}
         code = auth_error(request, "live", self._settings, self._now()) or self._carry_out(request)
-        if code:
-            content["Error"] = {"Code": code, "Message": f"error {code}"}
-        return json_reply({"Response": content})
+        return cloud_reply(code)
 
     def send_event(self, request: StreamEventRequest) -> dict[str, Any]:
         """Reports a suspicious stream, or that it is not recorded."""

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from time import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.bills import SimulatedBills
-from devtools.simulator.cloud_api import SimulatedFaceId
+from devtools.simulator.cloud_api import compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
@@ -128,7 +129,7 @@ class Simulator:
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live.answer),
             (r"/cos/.*", "cos", self.cos.answer),
-            (r"/faceid/?", "faceid", SimulatedFaceId(settings.identity, now).answer),
+            (r"/faceid/?", "faceid", partial(compare_identity, settings.identity, now)),
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:

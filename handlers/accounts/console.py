@@ -66,6 +66,7 @@ class OpsUserHandler(UserTargetHandler):
             if not params.reason:
                 raise InvalidParameter({"reason": "this is required"})
             changes["age_verified_at"] = datetime.now(UTC) if params.age_verified else None
+            changes["age_refused"] = not params.age_verified
         user = await self.context.services.removals.change_user(user_id, changes)
         return OpsUserResponse.model_validate(user)
 

@@ -111,7 +111,7 @@ class GivingLimitsHandler(ActiveUserHandler):
         return self._response(await self.context.stores.ledger.change_giver(self.user_id, change))
 
     def _response(self, giver: Giver) -> GivingLimitsResponse:
-        rules, giver = self.context.services.giving_rules, giver.at(datetime.now(UTC))
+        rules, giver = self.context.services.gifts.rules, giver.at(datetime.now(UTC))
         return GivingLimitsResponse(
             gift_gold=rules.gift_gold,
             day=_cap(giver.day_gold, giver.own_day, rules.day_gold),

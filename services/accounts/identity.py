@@ -9,7 +9,7 @@ from core.clock import day_of
 from core.errors import InvalidParameter
 from services.errors import AgeUnverified
 from storage.accounts.users import User, UserStore
-from tencent.faceid import FaceIdClient
+from tencent.cloud_api import FaceIdClient
 
 ADULT_YEARS = 18
 ID_NUMBER = re.compile("[1-9][0-9]{5}([0-9]{4})([0-9]{2})([0-9]{2})[0-9]{3}[0-9X]")
@@ -27,8 +27,8 @@ class IdentityService:
 
     def refusal(self, user: User) -> AgeUnverified | None:
         """Why the user may neither recharge nor give."""
-        is_refused = self._settings.is_required and user.age_verified_at is None
-        return AgeUnverified() if is_refused else None
+        is_verified = user.age_verified_at and not user.age_refused
+        return AgeUnverified() if self._settings.is_required and not is_verified else None
 
     async def verify(self, user: User, name: str, id_number: str) -> None:
         """Verify that the user is an adult who has this name and number.
@@ -38,7 +38,7 @@ class IdentityService:
         """
         if self.refusal(user) is None:
             return
-        if self._settings.provider != "faceid":
+        if self._settings.provider != "faceid" or user.age_refused:
             raise AgeUnverified("Ask the customer service to verify your age.")
         now = datetime.now(UTC)
         birthday = birthday_of(id_number.upper())

@@ -51,13 +51,13 @@ class GiftService:
         catalogue: CatalogueService,
         rules: GivingRules,
     ) -> None:
-        """`hold` locks users within the process."""
+        """`hold` locks users within the process; `rules` are those of the house."""
         self._ledger = ledger
         self._members = members
         self._keeper = keeper
         self._hold = hold
         self._catalogue = catalogue
-        self._rules = rules
+        self.rules = rules
         self._preparation = Preparation(ledger.load_context, self._add_writes)
 
     async def send(
@@ -88,7 +88,7 @@ class GiftService:
             rate or Decimal(0),
             request_id,
             confirmed,
-            self._rules,
+            self.rules,
         )
         if gift and rate is not None and refusal is None:
             return await self.give(GiftRequest(transfer, gift))

@@ -55,6 +55,8 @@ class User:
     """WeChat's rank of the user's risk, 0 (unknown) to 4 (high)."""
     age_verified_at: datetime | None = None
     """When the user was found to be an adult."""
+    age_refused: bool = False
+    """Whether an operator has withdrawn that; only an operator may then verify the user again."""
     stream_forbidden_until: datetime | None = None
     """Until when the user may not push video, for what an earlier stream has shown."""
     show_in_ranking: bool = False

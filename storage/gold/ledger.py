@@ -227,7 +227,7 @@ class LedgerStore:
         rows = await self._users.find(where, USER_FIELDS).to_list()
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
         faces = {row["_id"]: face_of(row) for row in rows}
-        givers = {row["_id"]: _giver_from(row["given"]) for row in rows if "given" in row}
+        givers = {row["_id"]: _giver_from(row["given"]) for row in rows if row.get("given")}
         at = datetime.now(UTC)
         written = await self._written([gift.key for gift in transfers if gift.request_id])
         ios_payers = {row["_id"] for row in rows if row.get("ios_paid")}
@@ -270,15 +270,15 @@ class LedgerStore:
 
     async def giver(self, user_id: str) -> Giver:
         row = await self._users.find_one({"_id": user_id}, {"given": 1})
-        return _giver_from((row or {}).get("given", {}))
+        return _giver_from((row or {}).get("given") or {})
 
     async def change_giver(self, user_id: str, change: Callable[[Giver], Giver]) -> Giver:
         """Apply `change` to what the rules remember of a user; repeated if a gift was faster."""
 
         async def write() -> Giver:
             before = await self.giver(user_id)
-            after = change(before)._replace(version=before.version + 1)
-            where = {"_id": user_id, **_unchanged(after)}
+            after = change(before)
+            where = {"_id": user_id, **_unchanged(before)}
             update = {"$set": {"given": _given_document(after)}}
             if not (await self._users.update_one(where, update)).matched_count:
                 raise WriteConflict
@@ -367,19 +367,24 @@ def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
     }
 
 
-def _unchanged(after: Giver) -> Document:
-    """Matches users of whom the version before `after` is stored; none is version 0."""
-    return {"given.version": after.version - 1 or None}
+def _unchanged(giver: Giver) -> Document:
+    """Matches users of whom this version is stored."""
+    return {"given.version": giver.version or None}
 
 
 def _given_document(giver: Giver) -> Document:
+    """The next version."""
     own = {"own_day": giver.own_day._asdict(), "own_month": giver.own_month._asdict()}
-    return giver._asdict() | own
+    return giver._asdict() | own | {"version": giver.version + 1}
 
 
 def _giver_from(row: Document) -> Giver:
-    """Without the fields that a later release has stored."""
-    fields: Document = {name: row[name] for name in Giver._fields if name in row}
+    fields = _known(Giver, row)
     for name in fields.keys() & {"own_day", "own_month"}:
-        fields[name] = OwnCap(**fields[name])
+        fields[name] = OwnCap(**_known(OwnCap, fields[name]))
     return Giver(**fields)
+
+
+def _known(kind: type[Giver | OwnCap], row: Document) -> Document:
+    """Without null, and the fields that a later release has stored: gifts must not fail for it."""
+    return {name: row[name] for name in kind._fields if row.get(name) is not None}

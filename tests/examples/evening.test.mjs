@@ -243,6 +243,8 @@ test("three users complete the evening", async () => {
     await woman.tap("每日上限");
     await woman.sees(text);
   }
+  await woman.set({ answer: "" }); // changes nothing
+  await woman.tap("每日上限");
 
   await host.open("/pages/wallet/wallet");
   await host.submit({ income: "260" });
@@ -251,4 +253,5 @@ test("three users complete the evening", async () => {
   await host.tap("收益明细");
   await host.sees("提现");
   await host.sees("-260 / ");
+  await woman.sees("起改为 700");
 });

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.sections import IdentitySettings
+from tencent.cloud_api import FaceIdClient
 from tencent.errors import ServiceUnavailable
-from tencent.faceid import FaceIdClient
 
 NUMBER = "11010119900307002X"
 

@@ -80,3 +80,17 @@ async def test_in_development_everybody_may_recharge_and_give(api: ApiFixture) -
     (await give(anna, bert.id)).ok()
     (await anna.post("qlive_pay/", block_id=1)).ok()
     (await anna.post(VERIFY, name="张三", id_number=ADULT)).ok()
+
+
+@pytest.mark.parametrize("changes", [{"identity": {"provider": "faceid"}}])
+async def test_only_an_operator_verifies_a_user_again_whom_one_has_refused(api: ApiFixture) -> None:
+    anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
+    card = {"name": "张三", "id_number": ADULT}
+    (await anna.post(VERIFY, **card)).ok()
+    refused = {"age_verified": False, "reason": "a child with the card of a parent"}
+    (await api.ops("PATCH", f"users/{anna.id}", **refused)).ok()
+    assert (await anna.post(VERIFY, **card)).refusal == (403, "age_unverified")
+    assert (await give(anna, bert.id)).refusal == (403, "age_unverified")
+    again = {"age_verified": True, "reason": "seen at the desk"}
+    (await api.ops("PATCH", f"users/{anna.id}", **again)).ok()
+    (await give(anna, bert.id)).ok()

@@ -93,7 +93,7 @@ Component({
     changeCap({ currentTarget }) {
       const { name, title } = this.data.caps[currentTarget.dataset.n];
       const change = (gold) => this.act(() => qlive.givingLimits({ [`${name}_gold`]: Number(gold) }));
-      wx.showModal({ title, placeholderText: t.cap_says, editable: true, success: ({ confirm, content }) => confirm && change(content) });
+      wx.showModal({ title, placeholderText: t.cap_says, editable: true, success: ({ confirm, content }) => confirm && /^[0-9]+$/.test(content) && change(content) });
     },
 
     /** The first page of a statement, of gold or income. */
