@@ -205,11 +205,6 @@ class IdentitySettings(SettingsSection):
     secret_id: Secret = ""
     secret_key: Secret = ""
 
-    @property
-    def is_required(self) -> bool:
-        """Whether only users who are known to be adults may recharge and give."""
-        return self.provider not in ("", "none")
-
 
 class WithdrawSettings(SettingsSection):
     enabled: Switch = ""

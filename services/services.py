@@ -207,7 +207,6 @@ class Services:
             providers,
             hold,
             settings.pay,
-            self.identity.refusal,
         )
         self.message_checks = MessageCheckService(
             stores, bus, settings.im, self.moderation.words.found_in

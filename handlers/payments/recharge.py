@@ -35,9 +35,10 @@ class PayHandler(ActiveUserHandler):
 
         Repeating an order that is still open answers the same order again.
         """
-        order = await self.context.services.recharge.order(
-            self.user, params.block_id, params.platform
-        )
+        services = self.context.services
+        if refusal := services.identity.refusal(self.user):
+            raise refusal
+        order = await services.recharge.order(self.user, params.block_id, params.platform)
         return OrderResponse(**order._asdict())
 
 

@@ -28,7 +28,8 @@ class IdentityService:
     def refusal(self, user: User) -> AgeUnverified | None:
         """Why the user may neither recharge nor give."""
         is_verified = user.age_verified_at and not user.age_refused
-        return AgeUnverified() if self._settings.is_required and not is_verified else None
+        is_required = self._settings.provider not in ("", "none")
+        return AgeUnverified() if is_required and not is_verified else None
 
     async def verify(self, user: User, name: str, id_number: str) -> None:
         """Verify that the user is an adult who has this name and number.

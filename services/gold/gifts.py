@@ -137,7 +137,7 @@ class GiftService:
 
         async def work(tx: Any) -> JsonObject:
             context = await self._ledger.load_context([transfer])
-            if not context.faces.keys() >= set(request.user_ids):
+            if not context.has(*request.user_ids):
                 raise UserNotFound
             batch = context.batch
             answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
@@ -151,11 +151,11 @@ class GiftService:
 
 
 def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
-    """Give a gift with its room event; None if the two users are not both in the room."""
+    """Give a gift with its room event; None if the users are not both there, or one was deleted."""
     batch, transfer = context.batch, request.transfer
     if earlier := _answer_of(batch.find_answer(transfer)):
         return earlier
-    if not room.has(*request.user_ids):
+    if not room.has(*request.user_ids) or not context.has(*request.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
     answer = _answer_of(batch.give(transfer, event))

@@ -3,13 +3,12 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from config.sections import PaySettings
 from core.clock import CHINA_TZ
-from core.errors import QLiveError
 from core.retry import retry_on_conflict
 from ledger.recharge import OpenOrder, Order, find_repeated, free_slot
 from services.errors import SessionKeyMissing, TooManyOrders
@@ -43,25 +42,20 @@ class RechargeService:
         providers: Mapping[str, PaymentClient],
         hold: LockUsers,
         settings: PaySettings,
-        refusal: Callable[[User], QLiveError | None],
     ) -> None:
-        """`refusal`: why a user may not recharge."""
         self._orders = orders
         self._blocks = blocks
         self._users = users
         self._providers = providers
         self._hold = hold
         self._settings = settings
-        self._refusal = refusal
 
     async def order(self, user: User, block_id: int, platform: str = "") -> PreparedOrder:
         """Order a block at its current price; repeated, the open order is returned again.
 
         `platform` is the client's system, stored with the order.
-        Raises AgeUnverified, BlockNotFound, SessionKeyMissing, TooManyOrders.
+        Raises BlockNotFound, SessionKeyMissing, TooManyOrders.
         """
-        if refusal := self._refusal(user):
-            raise refusal
         block = await self._blocks.get(block_id)
         key = await self._session_key(user.user_id) if self._settings.provider == XPAY else ""
         async with self._hold(f"order:{user.user_id}"):  # else each would call the provider

@@ -60,6 +60,9 @@ class BatchContext(NamedTuple):
     batch: GiftBatch
     faces: dict[str, Face]
 
+    def has(self, *user_ids: str) -> bool:
+        return self.faces.keys() >= set(user_ids)
+
 
 class LedgerStore:
     """Journal entries, and the balances in `users`, which change only with an entry."""

@@ -69,6 +69,16 @@ async def test_gifts_from_or_to_unknown_users_are_refused(stores: StoresFixture)
     assert await stores.entries() == []
 
 
+async def test_gifts_to_a_user_who_is_just_deleted_are_refused_in_a_room_too(
+    stores: StoresFixture,
+) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
+    await stores.users.update(fixture.user_ids[1], deleted_at=datetime.now(UTC))
+    with pytest.raises(UserNotFound):
+        await fixture.process.give(fixture.rose())
+    assert await stores.entries() == []
+
+
 async def test_a_gift_is_given_at_the_price_of_the_catalogue(stores: StoresFixture) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False)
 

@@ -58,7 +58,6 @@ class RechargeFixture:
             {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
             NamedLocks().hold,
             PaySettings(provider=provider, content_key="content"),
-            lambda _user: None,
         )
 
 
