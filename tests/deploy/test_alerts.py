@@ -47,6 +47,7 @@ pytestmark = pytest.mark.programs
 
 FAULTS = {
     "QLiveBillDifferences",
+    "QLiveBillsUnchecked",
     "QLiveGroupsReplaced",
     "QLiveLedgerProblem",
     "QLiveLedgerUnchecked",

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
+from runtime.process import ServerProcess
 from tests.browser.pages.demo_window import DemoBrowser
 
 pytestmark = pytest.mark.programs
 
 
 async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(
-    demo: DemoBrowser,
+    demo: DemoBrowser, server: ServerProcess
 ) -> None:
     window = await demo.open()
     await window.entry.enter_as("viewer")
@@ -32,6 +33,7 @@ async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(
     await window.dialog.root.locator("summary").click()
     await window.dialog.press("下载我的数据")
     await expect(window.page.locator("#said")).to_be_visible()
+    await server.context.services.own_data.job.sweep()
     async with window.page.expect_download() as download:
         await window.dialog.press("下载我的数据")
     path = await (await download.value).path()
