@@ -8,6 +8,7 @@ from core.clock import day_interval, day_of
 Thing = Literal["payment", "refund", "transfer", "bill"]
 Kind = Literal["missing_here", "missing_there", "other_amount", "other_state", "unreadable"]
 Source = Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
+StatementName = Literal["trade", "fund", "xpay", "ios"]
 READY = timedelta(hours=10)
 """Time of day in China from which WeChat has the bills of the day before."""
 DAYS, MONTHS = 14, 4
@@ -30,6 +31,8 @@ class Movement(NamedTuple):
     """WeChat's number, in a bill."""
     order: str = ""
     user_id: str = ""
+    charged_fen: int | None = None
+    """What virtual payment charged the buyer here, less than `fen` if WeChat gave a discount."""
 
 
 class Difference(NamedTuple):
@@ -44,11 +47,16 @@ class Difference(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """Sources whose bills of one period have, together, all movements at a provider."""
+    """Bills that have, together, all movements of these kinds at a provider in a day or month."""
 
-    sources: tuple[Source, ...]
+    name: StatementName
     provider: str
+    things: tuple[Thing, ...]
+    sources: tuple[Source, ...]
     is_monthly: bool = False
+
+    def bill(self, period: str) -> str:
+        return f"{self.name}:{period}"
 
     def periods(self, now: datetime) -> list[str]:
         """The latest for which there are bills: days, or months in the case of Apple."""
@@ -91,6 +99,6 @@ def _kind(there: Movement | None, here: Movement | None) -> Kind | None:
         return "missing_here"
     if here.state == "failed":
         return "other_state"
-    if there.fen not in (None, here.fen):
+    if there.fen not in (None, here.fen, here.charged_fen):
         return "other_amount"
     return "missing_here" if here.state == "open" else None

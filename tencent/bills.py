@@ -11,8 +11,9 @@ have only sums of a day, which are refused), the names of transfers in the fund 
 import asyncio
 import csv
 import hashlib
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from urllib.parse import parse_qsl, urlsplit
@@ -26,8 +27,8 @@ from tencent.merchant import MerchantClient
 from tencent.service_client import ServiceClient, ServiceResponse
 from tencent.xpay import XpayClient
 
-MAX_BYTES = 32 * 1024 * 1024
-"""Of a bill, some 90,000 rows; twice as much memory while it is read."""
+MAX_BYTES, MAX_FILE_BYTES = 32 * 1024 * 1024, 8_000_000
+"""Of a bill, some 90,000 rows, and of its file, which has to fit into a document of MongoDB."""
 TIMEOUT_SECONDS = 60.0
 CALLS: Mapping[Source, tuple[str, Mapping[str, str]]] = {
     "trade": ("/v3/bill/tradebill", {"bill_type": "ALL"}),
@@ -121,9 +122,12 @@ class BillClient:
         bills = [bill for bill in answer.get("bill_list") or () if isinstance(bill, dict)]
         monthly = (bill.get("bill_url") for bill in bills if bill.get("month") == period)
         url = str(answer.get("url") or next(monthly, None) or "")
-        if not url or urlsplit(url).scheme != self._scheme:
+        if not url.startswith(f"{self._scheme}://"):
             raise BillNotReady(str(answer.get("errcode") or "STATEMENT_CREATING"))
-        return _content(await self._files.request("GET", url, safe_to_repeat=True))
+        try:
+            return _content(await self._files.request("GET", url, safe_to_repeat=True))
+        except ValueError:
+            raise BillNotReady("address") from None
 
 
 def _content(response: ServiceResponse) -> bytes:
@@ -143,13 +147,13 @@ def unpack(file: bytes) -> bytes:
     unzip, content = zlib.decompressobj(wbits=31), b""
     with suppress(zlib.error):
         content = unzip.decompress(file, MAX_BYTES)
-        if unzip.eof:
+        if unzip.eof and not unzip.unused_data:
             return content
     raise UnreadableBill("too_long" if len(content) == MAX_BYTES else "damaged")
 
 
-def read_bill(file: bytes, source: Source) -> tuple[list[Movement], int]:
-    """The movements in a bill, and the number of rows that are none of ours. UnreadableBill."""
+def read_bill(file: bytes, source: Source) -> list[Movement]:
+    """The movements in a bill, each once: one that came back has failed. UnreadableBill."""
     try:
         lines = [line.strip("\r") for line in unpack(file).decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError:
@@ -162,8 +166,8 @@ def read_bill(file: bytes, source: Source) -> tuple[list[Movement], int]:
     }
     missing = {*REQUIRED.get(source.partition("_")[0], ("number",))} - {*found}
     if missing:
-        raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {header}"[:300])
-    rows: list[Movement | None] = []
+        raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
+    rows: dict[tuple[Thing, str, int | None], Movement] = {}
     for n, line in enumerate(lines[1:], 2):
         if line.startswith(SUMS):
             break
@@ -171,8 +175,19 @@ def read_bill(file: bytes, source: Source) -> tuple[list[Movement], int]:
             cells = _cells(line)
             if len(cells) != len(header):
                 raise UnreadableBill(f"line {n}: {len(cells)} columns instead of {len(header)}")
-            rows.append(_movement({name: cells[at].strip() for name, at in found.items()}, n))
-    return [row for row in rows if row], rows.count(None)
+            row = _movement({name: cells[at].strip() for name, at in found.items()}, n)
+            if row and (row.state == "failed" or _key(row) not in rows):
+                rows[_key(row)] = row
+    return [*rows.values()]
+
+
+def _key(row: Movement) -> tuple[Thing, str, int | None]:
+    return row.thing, row.number, row.fen
+
+
+def _names(header: Sequence[str]) -> str:
+    """The cells that may be names of columns: without a header, the first line has an openid."""
+    return ",".join(name for name in header if len(name) <= 20 and not re.search(r"\d", name))
 
 
 def _cells(line: str) -> list[str]:

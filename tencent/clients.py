@@ -9,7 +9,7 @@ from config.sections import (
     WechatSettings,
     WithdrawSettings,
 )
-from tencent.bills import MAX_BYTES, TIMEOUT_SECONDS, BillClient
+from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
 from tencent.cloud_api import FaceIdClient
 from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
@@ -68,10 +68,10 @@ class TencentClients:
         self.faceid = FaceIdClient(faceid_api, identity)
         self.stream_urls = StreamUrls(live)
         bill_api = ServiceClient(
-            "bills", pay.api_base, service="pay", timeout=TIMEOUT_SECONDS, max_bytes=MAX_BYTES
+            "bills", pay.api_base, service="pay", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
         file_api = ServiceClient(
-            "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_BYTES
+            "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
         others = (content_api, css_api, cos_api, faceid_api, bill_api, file_api)
         self._clients = (*self.services, *others)

@@ -117,6 +117,7 @@ class ServiceClient:
         fetch: Callable[..., Awaitable[ServiceResponse]] = _fetch_kept if safe_to_repeat else _fetch
         session = self._kept if safe_to_repeat else self._single
         send = partial(fetch, session, self._max_bytes, method, url, headers, body)
+        path = path.partition("?")[0]  # for the log: a whole address may have a secret query
         response = await self._attempt(send, path)
         if response is None and safe_to_repeat:
             await asyncio.sleep(jittered(PAUSE_SECONDS))

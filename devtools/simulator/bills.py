@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,9 @@ HEADERS = {
     "fund": "记账时间,微信支付业务单号,业务名称,业务类型,收支类型,收支金额(元),业务凭证号",
     "xpay": "交易时间,微信支付订单号,商户单号,微信退款单号,商户退款单号,订单金额(元),退款金额(元)",
 }
-"""The columns that old accounts have as well; those of virtual payment are made up."""
+"""The columns that old accounts have as well; those of virtual payment, and of iOS, are made up."""
+NUMBERS = {"trade": "商户订单号", "fund": "业务凭证号", "xpay": "商户单号"}
+FILE = "/v3/billdownload/file"
 SUMS = "总交易单数,订单总金额"
 Row = dict[str, str]
 
@@ -68,20 +70,14 @@ class SimulatedBills:
 
     def _describe(self, query: Mapping[str, str]) -> Outcome:
         source = f"fund_{query['account_type'].lower()}" if "account_type" in query else "trade"
-        fault, rows = self.faults.get(source, ""), self._rows(source, query["bill_date"])
+        rows, fault = self._rows(source, query["bill_date"]), self.faults.get(source, "")
         if fault == "late":
             return refuse(400, "STATEMENT_CREATING", "账单生成中")
-        if fault == "empty" or not rows:
+        if not rows:
             return refuse(400, "NO_STATEMENT_EXIST", "账单不存在")
-        header = HEADERS[source.partition("_")[0]]
-        values = [",".join(f"`{row.get(name, '')}" for name in header.split(",")) for row in rows]
-        lines = ["\ufeff" + header, *values * (1 + (fault == "twice")), SUMS, f"`{len(rows)},`0.00"]
-        content = "".join(f"{line}\r\n" for line in lines).encode()
-        if fault == "malformed":
-            content = content.replace(b",`", b",", 3)
-        path = f"/v3/billdownload/file?token={self._keep(gzip.compress(content), fault)}"
+        content = self._content(source, rows)
+        url = f"https://api.mch.weixin.qq.com{FILE}?token={self._keep(gzip.compress(content))}"
         sha1 = hashlib.sha1(content + b"!" * (fault == "hash")).hexdigest()  # noqa: S324
-        url = f"https://api.mch.weixin.qq.com{path}"
         return 200, {"hash_type": "SHA1", "hash_value": sha1, "download_url": url}
 
     # ---- virtual payment
@@ -91,44 +87,48 @@ class SimulatedBills:
         source, period = "xpay", str(content.get("begin_ds", ""))
         if not period:
             source, period = "ios", content["start_month"]
-        fault = self.faults.get(source, "")
-        if fault == "late":
+        if self.faults.get(source) == "late":
             return json_reply({"errcode": 268490011, "errmsg": "late"})
-        rows = [] if fault == "empty" else self._rows(source, period) * (1 + (fault == "twice"))
-        names = ["?"] if fault == "malformed" else HEADERS["xpay"].split(",")
-        lines = [names, *([row.get(name, "") for name in names] for row in rows)]
-        token = self._keep("\n".join(map(",".join, lines)).encode(), fault)
+        token = self._keep(self._content(source, self._rows(source, period)))
         url = f"http://{request.header('Host')}/sim/bill_file?token={token}"
         bills = {"bill_list": [{"month": period, "bill_url": url}]} if source == "ios" else {}
         return json_reply({"errcode": 0, "errmsg": "", **(bills or {"url": url})})
 
     def file(self, request: SimulatorRequest) -> SimulatorReply:
-        content = self._files.get(request.query.get("token", ""))
+        content = self._files.pop(request.query.get("token", ""), None)
         return SimulatorReply(200, {}, content) if content else json_reply({}, 400)
 
-    # ---- rows
+    # ---- content
 
-    def _keep(self, content: bytes, fault: str) -> str:
+    def _keep(self, content: bytes) -> str:
         token = secrets.token_urlsafe(16)
-        if fault != "expired":
-            self._files[token] = content
+        self._files[token] = content
         return token
+
+    def _content(self, source: str, rows: Sequence[Row]) -> bytes:
+        fault, header = self.faults.get(source, ""), HEADERS[_form(source)]
+        values = [",".join(f"`{row.get(name, '')}" for name in header.split(",")) for row in rows]
+        lines = ["\ufeff" + header, *values * (1 + (fault == "twice")), SUMS, f"`{len(rows)},`0.00"]
+        content = "".join(f"{line}\r\n" for line in lines).encode()
+        return content.replace(b",`", b",", 3) if fault == "malformed" else content
 
     def _rows(self, source: str, period: str) -> list[Row]:
         """The rows of a period, with the changes that were asked for."""
-        made = {"trade": self._trade, "fund_operation": self._fund}.get(source, lambda: iter(()))
-        rows = made() if source not in ("xpay", "ios") else self._virtual(source)
-        period, changes, bill = period.replace("-", ""), self.changes.get(source, {}), list[Row]()
-        own = {"trade": "商户订单号", "xpay": "商户单号", "ios": "商户单号"}.get(
-            source, "业务凭证号"
-        )
-        known = set()
-        for at, number, row in rows:
+        made: Iterable[tuple[float, str, Row]] = ()
+        if source == "trade":
+            made = self._trade()
+        elif source == "fund_operation":
+            made = self._fund()
+        elif source in ("xpay", "ios"):
+            made = self._virtual(source)
+        changes, bill, known = self.changes.get(source, {}), list[Row](), set()
+        for at, number, row in made:
             known.add(number)
             change = changes.get(number, {})
-            if _day(at).startswith(period) and change is not None:
+            if _day(at).startswith(period.replace("-", "")) and change is not None:
                 bill.append({**row, **change})
         added = {number: row for number, row in changes.items() if number not in known}
+        own = NUMBERS[_form(source)]
         return bill + [{own: number, **row} for number, row in added.items() if row]
 
     def _trade(self) -> Iterator[tuple[float, str, Row]]:
@@ -170,6 +170,10 @@ class SimulatedBills:
                 row = {"微信退款单号": refund.wechat_number, "商户退款单号": refund.number}
                 row |= {"商户单号": refund.order, "退款金额(元)": _yuan(refund.fen)}
                 yield refund.created_at, refund.number, row
+
+
+def _form(source: str) -> str:
+    return "xpay" if source == "ios" else source.partition("_")[0]
 
 
 def _day(at: float) -> str:

@@ -84,7 +84,7 @@ class NextBillsRequest(BaseModel):
     """A fault of a source's bills, and columns by our number that differ; null leaves a row out."""
 
     source: Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
-    fault: Literal["", "late", "empty", "hash", "malformed", "expired", "twice"] = ""
+    fault: Literal["", "late", "hash", "malformed", "twice"] = ""
     changes: dict[str, dict[str, str] | None] = {}
 
 

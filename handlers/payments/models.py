@@ -17,7 +17,7 @@ from handlers.models import (
     Request,
     Response,
 )
-from ledger.bills import Kind, Source, Thing
+from ledger.bills import Kind, StatementName, Thing
 from ledger.recharge import OrderState
 from storage.jobs.inbox import Outcome
 
@@ -118,18 +118,15 @@ class OpsOrderResponse(Response):
 
 
 class BillResponse(Response):
-    """A bill of a day, or of iOS of a month; `problem`: why it waits or cannot be read.
-
-    `counts`: its `rows`, `others` that are none of ours, `differences`, and payments `credited`.
-    """
+    """A bill of a day, or of iOS of a month; `problem`: why it waits or cannot be read."""
 
     id: Annotated[str, Field(validation_alias="_id")]
-    source: Source
+    source: StatementName
     period: str
-    state: Literal["waiting", "stored", "done", "empty", "unreadable"]
-    problem: str = ""
-    counts: dict[str, int] = {}
-    checked_at: datetime | None = None
+    state: Literal["waiting", "done", "unreadable"]
+    problem: str
+    rows: int
+    checked_at: datetime
 
 
 class BillDifferenceResponse(Response):

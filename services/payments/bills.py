@@ -1,15 +1,15 @@
 """Compares WeChat's bills with orders, refunds and withdrawals."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from ledger.bills import Difference, Movement, Source, Statement, Thing, compare
+from ledger.bills import Difference, Movement, Source, Statement, compare
 from ledger.recharge import PaymentRefused
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
@@ -24,14 +24,20 @@ log = structlog.get_logger("qlive.bills")
 
 JOB_NAME = "reconcile-bills"
 INTERVAL_SECONDS, LEASE_SECONDS = 3_600.0, 7_200.0
-MERCHANT = Statement(("trade",), "jsapi")
-TRANSFERS = Statement(("fund_basic", "fund_operation"), "transfer")
-VIRTUAL = (Statement(("xpay",), "xpay"), Statement(("ios",), "xpay", is_monthly=True))
+WAITING_SECONDS = 600.0
+"""Interval while WeChat makes a bill, whose address may be valid for half an hour only."""
+MERCHANT = Statement("trade", "jsapi", ("payment", "refund"), ("trade",))
+TRANSFERS = Statement("fund", "transfer", ("transfer",), ("fund_basic", "fund_operation"))
+VIRTUAL = (
+    Statement("xpay", "xpay", ("payment", "refund"), ("xpay",)),
+    Statement("ios", "xpay", ("payment",), ("ios",), is_monthly=True),
+)
 
 
 @dataclass(slots=True)
 class BillService:
-    """Fetches, keeps and compares bills. Every step may be repeated, so that a kill resumes.
+    """Fetches, keeps and compares bills. Every step may be repeated, and by several processes at
+    once, so that a kill resumes.
 
     `last` is the result of the last run by any process: `open` differences, and the Unix time
     `checked_at` at which all daily bills were compared.
@@ -49,117 +55,109 @@ class BillService:
     async def run_if_due(self) -> None:
         """Run if the lease is free, then load the latest stored result."""
         if await self.job_leases.acquire(JOB_NAME, LEASE_SECONDS):
+            interval = INTERVAL_SECONDS
             try:
-                await self.run(datetime.now(UTC))
+                if await self.run(datetime.now(UTC)):
+                    interval = WAITING_SECONDS
             finally:
-                await self.job_leases.release(JOB_NAME, INTERVAL_SECONDS)
+                await self.job_leases.release(JOB_NAME, interval)
         self.last = await self.job_leases.last_result(JOB_NAME)
 
-    async def run(self, now: datetime) -> None:
-        """Compare the bills of the last periods, where that is not done."""
+    async def run(self, now: datetime) -> bool:
+        """Compare the bills of the last periods that do not agree; whether a daily one is late."""
         at, waiting = now.timestamp(), False
         last = {"open": 0, "checked_at": at, **await self.job_leases.last_result(JOB_NAME)}
         await self.job_leases.store_result(JOB_NAME, {**last, "at": at})
         for statement in self.statements:
             for period in statement.periods(now):
-                if not await self.bills.is_settled(_ids(statement, period)):
-                    is_compared = await self._reconcile(statement, period)
-                    waiting |= not (is_compared or statement.is_monthly)
+                if not await self.bills.agrees(statement.bill(period)):
+                    is_late = bool(await self._reconcile(statement, period))
+                    waiting |= is_late and not statement.is_monthly
         checked_at = last["checked_at"] if waiting else at
         result = {"at": at, "checked_at": checked_at, "open": await self.bills.count_open()}
         await self.job_leases.store_result(JOB_NAME, result)
+        return waiting
 
     async def reconcile(self, period: str) -> list[str]:
         """Compare the bills of a day or month; what is open of it, as sentences."""
         is_month, sentences = len(period) == len("2026-11"), []
         for statement in self.statements:
             if statement.is_monthly == is_month:
-                await self._reconcile(statement, period)
-                ids = _ids(statement, period)
-                bills = [await self.bills.bill(id_) for id_ in ids]
-                late = [bill for bill in bills if bill["state"] == "waiting"]
-                sentences += [f"{bill['_id']} is not there: {bill['problem']}" for bill in late]
-                sentences += [_sentence(row) for row in await self.bills.open_of(ids)]
+                bill = statement.bill(period)
+                if why := await self._reconcile(statement, period):
+                    sentences.append(f"{bill} is not there: {why}")
+                sentences += [_sentence(row) for row in await self.bills.open_of(bill)]
         return sentences
 
-    async def _reconcile(self, statement: Statement, period: str) -> bool:
-        """Whether all bills of the period could be compared, or cannot be read."""
-        states = {}
-        with self.bills.long_timeout():
-            for source in statement.sources:
-                id_ = f"{source}:{period}"
-                states[id_] = await self._compare_bill(statement, source, period, id_)
-            if "waiting" in states.values():
-                return False
-            if "unreadable" not in states.values():
-                await self._find_missing(statement, period)
-            for id_, state in states.items():
-                await self.bills.save(id_, state=state)
-        return True
+    async def _reconcile(self, statement: Statement, period: str) -> str:
+        """Compare a bill; returns why it is not there yet, "" if it was compared or is unreadable.
 
-    async def _compare_bill(
-        self, statement: Statement, source: Source, period: str, id_: str
-    ) -> str:
-        """The state of the bill once all bills of its period are compared."""
+        Differences of an earlier comparison stay as they are until it is there.
+        """
+        bill, at = statement.bill(period), datetime.now(UTC)
         state, problem, rows = "done", "", list[Movement]()
-        counts = Counter(rows=0, others=0, credited=0, differences=0)
-        found: list[Difference] = []
         try:
-            file = await self.bills.file(id_)
-            if file is None and (file := await self.client.fetch(source, period)) is not None:
-                await self.bills.store_file(id_, file)
-            if file is None:
-                state = "empty"
-            else:
-                rows, counts["others"] = await asyncio.to_thread(read_bill, file, source)
+            for source in statement.sources:
+                rows += await self._rows(source, period)
         except BillNotReady as why:
             state, problem = "waiting", str(why)
         except UnreadableBill as why:
             state, problem = "unreadable", str(why)
-            found = [Difference("unreadable", "bill", id_, detail=problem)]
-        for at in range(0, len(rows), BATCH_ROWS):
-            await self._compare(statement, rows[at : at + BATCH_ROWS], id_, counts)
-        await self.bills.record(found, [("bill", id_)], id_)
-        if problem:
-            log.warning("bill_not_compared", bill=id_, why=problem)
-        await self.bills.save(
-            id_,
-            source=source,
-            period=period,
-            began_at=statement.began_at(period),
-            state="waiting" if state == "waiting" else "stored",
-            problem=problem,
-            counts=counts,
-            checked_at=datetime.now(UTC),
-        )
-        return state
+            unreadable = Difference("unreadable", "bill", bill, detail=problem)
+            await self.bills.record([unreadable], bill, at)
+        if state == "done":
+            for start in range(0, len(rows), BATCH_ROWS):
+                await self._compare(statement, rows[start : start + BATCH_ROWS], period, at)
+            await self._find_missing(statement, period, at)
+            await self.bills.close_gone(bill, at)
+        else:
+            log.warning("bill_not_compared", bill=bill, why=problem)
+        began_at = statement.began_at(period)
+        known = {"source": statement.name, "period": period, "began_at": began_at}
+        result = {"state": state, "problem": problem, "rows": len(rows), "checked_at": at}
+        await self.bills.save(bill, **known, **result)
+        return problem if state == "waiting" else ""
+
+    async def _rows(self, source: Source, period: str) -> list[Movement]:
+        """The rows of a bill. BillNotReady, UnreadableBill; a kept file that cannot be read is
+        fetched again."""
+        id_ = f"{source}:{period}"
+        if (file := await self.bills.file(id_)) is not None:
+            with suppress(UnreadableBill):
+                return await asyncio.to_thread(read_bill, file, source)
+        file = await self.client.fetch(source, period)
+        if file is None:
+            return []
+        await self.bills.store_file(id_, file)
+        return await asyncio.to_thread(read_bill, file, source)
 
     async def _compare(
-        self, statement: Statement, rows: Sequence[Movement], bill: str, counts: Counter[str]
+        self, statement: Statement, rows: Sequence[Movement], period: str, at: datetime
     ) -> None:
         """Compare some rows of a bill, and credit payments that are missing here."""
-        found, compared, marked = [], list[tuple[Thing, str]](), []
+        found, marked = [], []
         booked = await self.bills.booked(statement.provider, rows)
-        for row in rows:
-            here = booked.get((row.thing, row.number)) or booked.get((row.thing, row.other))
-            difference = compare(row, here)
+        for row, known in zip(rows, booked, strict=True):
+            here, difference = known, compare(row, known)
             if difference and (difference.kind, row.thing) == ("missing_here", "payment"):
-                if why := await self._credit(difference.number):
-                    difference = difference._replace(detail=why)
-                else:
-                    counts["credited"] += 1
-                    booked |= await self.bills.booked(statement.provider, [row])
-                    here = booked.get((row.thing, difference.number))
-                    difference = compare(row, here)
+                why = await self._credit(difference.number)
+                [here] = await self.bills.booked(statement.provider, [row])
+                difference = compare(row, here)
+                difference = difference and difference._replace(detail=why)
             if difference:
                 found.append(difference)
-            if here and here.state == "done":
+            if here and "done" in (row.state, here.state):
                 marked.append(here)
-            numbers = {row.number, row.other, here.number if here else ""} - {""}
-            compared += [(row.thing, number) for number in numbers]
-        counts.update(rows=len(rows), differences=len(found))
-        await self.bills.mark(marked, bill.partition(":")[2])
-        await self.bills.record(found, compared, bill)
+        await self.bills.mark(marked, period)
+        await self.bills.record(found, statement.bill(period), at)
+
+    async def _find_missing(self, statement: Statement, period: str, at: datetime) -> None:
+        """Look for what is booked here and in no bill."""
+        with self.bills.long_timeout():
+            unbilled = [here async for here in self.bills.unbilled(statement, period)]
+        differences = (compare(None, here) for here in unbilled)
+        found = [difference for difference in differences if difference]
+        await self.bills.record(found, statement.bill(period), at)
 
     async def _credit(self, number: str) -> str:
         """Credit an order if its provider says that it is paid, else return why not."""
@@ -178,19 +176,6 @@ class BillService:
             return unavailable.code
         log.info("order_credited_by_bill", order=number)
         return ""
-
-    async def _find_missing(self, statement: Statement, period: str) -> None:
-        """Look for what is booked here and in no bill."""
-        start, end = statement.expected(period)
-        things: tuple[Thing, ...] = ("payment", "refund")
-        for thing in ("transfer",) if statement == TRANSFERS else things:
-            async for here in self.bills.unbilled(statement, thing, start, end):
-                if difference := compare(None, here):
-                    await self.bills.record([difference], [], _ids(statement, period)[-1])
-
-
-def _ids(statement: Statement, period: str) -> list[str]:
-    return [f"{source}:{period}" for source in statement.sources]
 
 
 def _sentence(row: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
-"""bills: one document per bill of WeChat, its file in `bill_files`; bill_differences.
+"""bills: one document per day or month of a statement of WeChat; bill_differences, bill_files.
 
 orders, withdrawals, ledger, refund_cases: what is booked here, and in which bill it was.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
-from gridfs import AsyncGridFSBucket, NoFile
 from pymongo import ReturnDocument, UpdateOne
 
 from core.errors import NotFound
@@ -19,10 +19,6 @@ from storage.documents import page
 from storage.errors import AlreadyDecided
 from storage.field_cipher import FieldCipher
 
-FINAL = ("done", "empty", "unreadable")
-"""States of a bill after `waiting` (for WeChat) and `stored`."""
-CLOSING = ("missing_here", "other_state")
-"""Kinds of differences that may close although the bills stay as they are."""
 STATES = {"paid": "done", "returned": "failed"}
 """Of orders and withdrawals; all others are open."""
 OTHER_NUMBERS = {"payment": "transaction", "transfer": "wechat_number"}
@@ -34,52 +30,50 @@ class BillStore:
 
     def __init__(self, database: Database, cipher: FieldCipher) -> None:
         self._bills: Collection = database.collection("bills")
+        self._files: Collection = database.collection("bill_files")
         self._differences: Collection = database.collection("bill_differences")
         self._ledger: Collection = database.collection("ledger")
         self._cases: Collection = database.collection("refund_cases")
         self._orders: Collection = database.collection("orders")
         withdrawals: Collection = database.collection("withdrawals")
         self._booked = {"payment": self._orders, "transfer": withdrawals}
-        self._files = AsyncGridFSBucket(self._bills.database, "bill_files")
         self._cipher = cipher
-        self.long_timeout = database.slow_operation_timeout
+        self._database = database
 
     async def make_indexes(self) -> None:
         newest = [("found_at", -1), ("_id", -1)]
         await self._bills.create_index([("began_at", -1), ("_id", -1)])
         await self._differences.create_index(newest)
         await self._differences.create_index([("state", 1), *newest])
-        await self._differences.create_index([("thing", 1), ("number", 1)])
+        await self._differences.create_index([("bill", 1), ("state", 1)])
+
+    def long_timeout(self) -> AbstractContextManager[None]:
+        return self._database.slow_operation_timeout()
 
     # ---- bills
-
-    async def bill(self, id_: str) -> Document:
-        """A bill, {} before it was asked for."""
-        return await self._bills.find_one({"_id": id_}) or {}
 
     async def save(self, id_: str, **fields: Any) -> None:
         await self._bills.update_one({"_id": id_}, {"$set": fields}, upsert=True)
 
     async def store_file(self, id_: str, file: bytes) -> None:
-        """Keep a bill byte for byte, encrypted, since it has openids."""
+        """Keep a file byte for byte, encrypted, since it has openids."""
         encrypted = await asyncio.to_thread(self._cipher.encrypt, file.decode("latin-1"), id_)
-        key = await self._files.upload_from_stream(id_, encrypted)
-        await self.save(id_, file=key, bytes=len(file))
+        with self.long_timeout():
+            await self._files.replace_one({"_id": id_}, {"file": encrypted}, upsert=True)
 
     async def file(self, id_: str) -> bytes | None:
-        """The bytes of a stored bill; None if it, or the key of the settings, is gone."""
-        try:
-            stream = await self._files.open_download_stream((await self.bill(id_)).get("file"))
-        except NoFile:
+        """The bytes of a stored file; None if it, or the key of the settings, is gone."""
+        with self.long_timeout():
+            row = await self._files.find_one({"_id": id_})
+        if row is None:
             return None
-        text = await asyncio.to_thread(self._cipher.decrypt, await stream.read(), id_)
+        text = await asyncio.to_thread(self._cipher.decrypt, row["file"], id_)
         return None if text is None else text.encode("latin-1")
 
-    async def is_settled(self, ids: Sequence[str]) -> bool:
-        """Whether comparing these bills again would change nothing."""
-        final = await self._bills.count_documents({"_id": {"$in": ids}, "state": {"$in": FINAL}})
-        closing = {"bill": {"$in": ids}, "state": "open", "kind": {"$in": CLOSING}}
-        return final == len(ids) and not await self._differences.find_one(closing)
+    async def agrees(self, id_: str) -> bool:
+        """Whether a bill was compared, and has no open difference."""
+        is_done = await self._bills.find_one({"_id": id_, "state": "done"})
+        return bool(is_done) and not await self.open_of(id_)
 
     async def page(self, after: str, limit: int) -> tuple[list[Document], str | None]:
         """Bills, the latest first, and the next cursor; raises InvalidCursor."""
@@ -87,21 +81,21 @@ class BillStore:
 
     # ---- what is booked here
 
-    async def booked(
-        self, provider: str, rows: Sequence[Movement]
-    ) -> dict[tuple[Thing, str], Movement]:
-        """What is booked under the numbers of these rows, ours or WeChat's; not of the sandbox."""
+    async def booked(self, provider: str, rows: Sequence[Movement]) -> list[Movement | None]:
+        """What is booked under the number of each row, ours or WeChat's; not of the sandbox."""
         found: dict[tuple[Thing, str], Movement] = {}
         for thing in {row.thing for row in rows}:
             pairs = [(row.number, row.other) for row in rows if row.thing == thing]
             numbers = [number for pair in pairs for number in pair if number]
-            for number, here in (await self._numbered(thing, provider, numbers)).items():
-                found[thing, number] = here
-        return found
+            here = await self._numbered(thing, provider, numbers)
+            found |= {(thing, number): movement for number, movement in here.items()}
+        return [
+            found.get((row.thing, row.number)) or found.get((row.thing, row.other)) for row in rows
+        ]
 
     async def _numbered(
         self, thing: Thing, provider: str, numbers: Sequence[str]
-    ) -> dict[str, Movement]:
+    ) -> Mapping[str, Movement]:
         if thing == "refund":
             keys = [f"reversal:{provider}:{number}" for number in numbers]
             entries = await self._ledger.find({"_id": {"$in": keys}}).to_list()
@@ -123,20 +117,23 @@ class BillStore:
             numbers = [movement.number for movement in movements if movement.thing == thing]
             where = {"_id": {"$in": numbers}, "billed": None}
             await collection.update_many(where, {"$set": {"billed": period}})
-        for refund in movements:
-            if refund.thing == "refund":
-                add = {"$addToSet": {"billed_refunds": refund.number}}
-                await self._orders.update_one({"_id": refund.order}, add)
+        refunds = [
+            UpdateOne({"_id": refund.order}, {"$addToSet": {"billed_refunds": refund.number}})
+            for refund in movements
+            if refund.thing == "refund"
+        ]
+        if refunds:
+            await self._orders.bulk_write(refunds, ordered=False)
 
-    async def unbilled(
-        self, statement: Statement, thing: Thing, start: datetime, end: datetime
-    ) -> AsyncGenerator[Movement]:
-        """What was booked in this time and is in no bill so far.
-
-        Refunds are those that cases have asked for, once the case is closed: WeChat reports others.
-        """
+    async def unbilled(self, statement: Statement, period: str) -> AsyncGenerator[Movement]:
+        """What had to be in the bill of this period or in an earlier one, and is in none."""
+        start, end = statement.expected(period)
         within, provider = {"$gte": start, "$lt": end}, statement.provider
-        if thing != "refund":
+        for thing in statement.things:
+            if thing == "refund":
+                async for refund in self._unbilled_refunds(provider, within):
+                    yield refund
+                continue
             where: Document = {TIMES[thing]: within, "state": "paid", "billed": None}
             if thing == "payment":
                 where |= {"provider": provider, "sandbox": {"$ne": True}}
@@ -144,43 +141,48 @@ class BillStore:
                 where["platform"] = IOS if statement.is_monthly else {"$ne": IOS}
             async for row in self._booked[thing].find(where):
                 yield _movement(thing, row)
-            return
+
+    async def _unbilled_refunds(self, provider: str, within: Document) -> AsyncGenerator[Movement]:
+        """Those that closed cases have asked for: WeChat itself reports all others."""
         async for case in self._cases.find({"state": "closed", "closed_at": within}):
             for step in case["orders"]:
-                billed = {"_id": step["number"], "billed_refunds": step["refund"]}
+                number, refund = step["number"], step["refund"]
                 kind = (step["provider"], step["state"], step["by_apple"])
+                billed = {"_id": number, "billed_refunds": refund}
                 if kind == (provider, "refunded", False) and not await self._orders.find_one(
                     billed
                 ):
-                    order, user_id = step["number"], case["user_id"]
-                    yield Movement(thing, step["refund"], step["fen"], "done", "", order, user_id)
+                    user_id = case["user_id"]
+                    yield Movement("refund", refund, step["fen"], order=number, user_id=user_id)
 
     # ---- differences
 
-    async def record(
-        self, found: Sequence[Difference], compared: Sequence[tuple[Thing, str]], bill: str
-    ) -> None:
-        """Store differences, each once, and close those of `compared` numbers that are gone.
+    async def record(self, found: Sequence[Difference], bill: str, at: datetime) -> None:
+        """Store the differences that a comparison begun at `at` has found, each once.
 
-        What an operator has settled stays settled.
+        What an operator has settled stays settled; one that had closed by itself opens again.
         """
-        now, ids = datetime.now(UTC), [f"{row.kind}:{row.thing}:{row.number}" for row in found]
-        for thing in {thing for thing, _ in compared}:
-            numbers = [number for other, number in compared if other == thing]
-            gone = {"thing": thing, "number": {"$in": numbers}, "state": "open"}
-            agreed = {"$set": {"state": "agreed", "closed_at": now}}
-            await self._differences.update_many({**gone, "_id": {"$nin": ids}}, agreed)
-        is_new = {"$in": [{"$ifNull": ["$state", "agreed"]}, ["agreed"]]}
-        changing = {
-            "state": {"$cond": [is_new, "open", "$state"]},
-            "found_at": {"$ifNull": ["$found_at", now]},
-        }
+        rows = {f"{row.kind}:{row.thing}:{row.number}": row for row in found}
+        if not rows:
+            return
+        new, seen = {"state": "open", "found_at": at}, {"seen_at": at}
         updates = [
-            UpdateOne({"_id": id_}, [{"$set": {**_literals(row, bill), **changing}}], upsert=True)
-            for id_, row in zip(ids, found, strict=True)
+            UpdateOne(
+                {"_id": id_},
+                {"$set": {**row._asdict(), "bill": bill}, "$max": seen, "$setOnInsert": new},
+                upsert=True,
+            )
+            for id_, row in rows.items()
         ]
-        if updates:
-            await self._differences.bulk_write(updates, ordered=False)
+        await self._differences.bulk_write(updates, ordered=False)
+        again = {"_id": {"$in": [*rows]}, "state": "agreed"}
+        await self._differences.update_many(again, {"$set": {**new, "closed_at": None}})
+
+    async def close_gone(self, bill: str, at: datetime) -> None:
+        """Close what the comparison begun at `at`, which is complete, has not found again."""
+        gone = {"bill": bill, "state": "open", "seen_at": {"$lt": at}}
+        agreed = {"$set": {"state": "agreed", "closed_at": datetime.now(UTC)}}
+        await self._differences.update_many(gone, agreed)
 
     async def differences(
         self, state: str, after: str, limit: int
@@ -192,9 +194,9 @@ class BillStore:
     async def difference(self, id_: str) -> Document | None:
         return await self._differences.find_one({"_id": id_})
 
-    async def open_of(self, ids: Sequence[str]) -> list[Document]:
-        """Open differences that these bills have shown."""
-        where = {"bill": {"$in": ids}, "state": "open"}
+    async def open_of(self, bill: str) -> list[Document]:
+        """Open differences that this bill has shown."""
+        where = {"bill": bill, "state": "open"}
         return await self._differences.find(where).sort("_id", 1).to_list()
 
     async def count_open(self) -> int:
@@ -211,14 +213,10 @@ class BillStore:
         return row
 
 
-def _literals(difference: Difference, bill: str) -> Document:
-    fields = {**difference._asdict(), "bill": bill}
-    return {name: {"$literal": value} for name, value in fields.items()}
-
-
 def _movement(thing: Thing, row: Document) -> Movement:
     state: Any = STATES.get(row["state"], "open")
-    return Movement(thing, row["_id"], row["fen"], state, user_id=row["user_id"])
+    known = {"user_id": row["user_id"], "charged_fen": row.get("paid_fen")}
+    return Movement(thing, row["_id"], row["fen"], state, **known)
 
 
 def _refund(entry: Document) -> Movement:

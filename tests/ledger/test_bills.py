@@ -1,15 +1,17 @@
 """Rules of bills: what differs, and which periods are compared."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from ledger.bills import Difference, Movement, Statement, compare
 
-DAILY, MONTHLY = Statement(("trade",), "jsapi"), Statement(("ios",), "xpay", is_monthly=True)
+DAILY = Statement("trade", "jsapi", ("payment", "refund"), ("trade",))
+MONTHLY = Statement("ios", "xpay", ("payment",), ("ios",), is_monthly=True)
 
 
-def moved(fen: int | None = 600, state: str = "done", **more: str) -> Movement:
+def moved(fen: int | None = 600, state: Any = "done", **more: Any) -> Movement:
     return Movement("refund", "R1", fen, state, **more)
 
 
@@ -22,6 +24,9 @@ def moved(fen: int | None = 600, state: str = "done", **more: str) -> Movement:
         (moved(), moved(state="open"), "missing_here"),
         (moved(601), moved(), "other_amount"),
         (moved(601), moved(state="open"), "other_amount"),
+        (moved(500), moved(charged_fen=500), None),
+        (moved(), moved(charged_fen=500), None),
+        (moved(550), moved(charged_fen=500), "other_amount"),
         (moved(), moved(state="failed"), "other_state"),
         (moved(state="failed"), moved(), "other_state"),
         (moved(601, "failed"), moved(state="open"), None),

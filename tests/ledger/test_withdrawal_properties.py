@@ -2,17 +2,18 @@
 
 Every unit of income is free, held, paid or spent, never two of them; WeChat Pay pays a
 withdrawal once, and one operator alone approves at most the limit of a user's day. Rates change
-and orders are refunded meanwhile: gifts and withdrawals use the rate of their day.
+and orders are refunded meanwhile: gifts and withdrawals use the rate of their day. WeChat's bills
+differ from the books in what was changed in them, and in nothing else.
 QLIVE_EXAMPLES=long tries 40,000 different ones.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,6 +26,7 @@ from hypothesis.stateful import (
 
 from core.clock import day_of
 from core.errors import QLiveError
+from ledger.bills import Kind, Movement, Thing, compare
 from ledger.errors import IncomeNotMatured, NotCancellable, OverLimit, TooLittle
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry
@@ -55,6 +57,10 @@ OPEN_AT_BANK = (State.ACCEPTED, State.PROCESSING, State.WAIT_USER_CONFIRM, State
 USER = st.sampled_from(USERS)
 PICK = st.integers(0, 7)
 RATE_KEY = st.sampled_from(RATE_KEYS)
+FINAL: dict[WithdrawalState, Any] = {
+    WithdrawalState.PAID: "done",
+    WithdrawalState.RETURNED: "failed",
+}
 FATE = st.sampled_from(["requested", "submitted", "paid"])
 
 
@@ -98,6 +104,8 @@ class WithdrawalMachine(RuleBasedStateMachine):
         """Expected rates, by the days from which on they apply."""
         self.gifts: list[tuple[JournalEntry, int, date]] = []
         """Each with its cost and its day."""
+        self.bill: dict[tuple[Thing, str], Movement] = {}
+        """Payments and refunds at WeChat."""
 
     # ---- operations
 
@@ -116,6 +124,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         number = f"Q{len(self.entries)}"
         order = Order(number, user, "xpay", "wx1", "o1", "", fen=gold, gold=gold)
         self.orders.append(order)
+        self.bill["payment", number] = Movement("payment", number, gold)
         self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
 
     @rule(pick=PICK)
@@ -125,6 +134,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
             order = self.orders.pop(pick % len(self.orders))
             refunded = Refund("xpay", order.number, f"r{order.number}", order.fen)
             available = self.balances[order.user_id].gold
+            self.bill["refund", refunded.refund] = Movement("refund", refunded.refund, order.fen)
             self.book(reversal_entry(order, refunded, order.gold, available))
 
     @rule(key=RATE_KEY, value=st.sampled_from(["0.07", "0.1", "0.33", "1"]))
@@ -247,7 +257,46 @@ class WithdrawalMachine(RuleBasedStateMachine):
         self.apply_statement(replace(stated, **changed[wrong]))
         assert self.withdrawals == before
 
+    @rule(pick=PICK, kind=st.sampled_from([*get_args(Kind)[:4]]))
+    def compare_bill(self, pick: int, kind: Kind) -> None:
+        """A bill as it is, once all transfers were queried; then with one row changed."""
+        for number, state in self.bank.states.items():
+            stated = self.newest(number)
+            assert stated
+            self.apply_statement(stated)
+            if state == State.SUCCESS:
+                self.bill["transfer", number] = Movement("transfer", number, stated.fen)
+        assert self.differences(self.bill) == []
+        changed = [*self.bill][pick % len(self.bill)]
+        row = self.bill[changed]
+        bill = {key: other for key, other in self.bill.items() if key != changed}
+        if kind == "missing_here":
+            bill |= {changed: row, (row.thing, "unknown"): row._replace(number="unknown")}
+            changed = row.thing, "unknown"
+        elif kind == "other_amount":
+            bill[changed] = row._replace(fen=(row.fen or 0) + 1)
+        elif kind == "other_state":
+            bill[changed] = row._replace(state="failed")
+        assert self.differences(bill) == [(kind, *changed)]
+
     # ---- steps
+
+    def differences(self, bill: Mapping[tuple[Thing, str], Movement]) -> list[tuple[str, ...]]:
+        """Kind, thing and number of the differences between a bill and what is booked."""
+        here: dict[tuple[Thing, str], Movement] = {}
+        for entry in self.entries.values():
+            kind, _, number = entry.key.partition(":")
+            if kind == "recharge":
+                here["payment", number] = Movement("payment", number, entry.content["fen"])
+            elif kind == "reversal":
+                number = number.removeprefix("xpay:")
+                here["refund", number] = Movement("refund", number, entry.content["fen"])
+        for transfer in self.withdrawals:
+            state = FINAL.get(transfer.state, "open")
+            here["transfer", transfer.id] = Movement("transfer", transfer.id, transfer.fen, state)
+        unbilled = [key for key, row in here.items() if row.state == "done" and key not in bill]
+        found = [compare(bill.get(key), here.get(key)) for key in [*bill, *unbilled]]
+        return [(row.kind, row.thing, row.number) for row in found if row]
 
     @contextmanager
     def refusals(self) -> Iterator[None]:

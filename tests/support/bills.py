@@ -155,7 +155,8 @@ class BillFixture:
         return sorted((row["kind"], row["thing"], row["number"]) for row in rows)
 
     async def bill(self, id_: str) -> Document:
-        return await self.stores.bills.bill(id_)
+        row: Document = await self._rows("bills").find_one({"_id": id_})
+        return row
 
     def _rows(self, name: str) -> Any:
         return self.stores.database.collection(name)

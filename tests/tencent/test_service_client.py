@@ -42,11 +42,15 @@ async def test_a_request_is_sent_as_it_is_and_its_answer_returned_raw(scripted):
 
 async def test_error_of_the_server_is_unavailable_and_logged_without_secrets(scripted):
     client, service = scripted(BROKEN)
-    with capture_logs() as logs, pytest.raises(ServiceUnavailable) as failure:
-        await client.request("POST", "/a", {"usersig": "hush"}, b"hush", {"Authorization": "hush"})
+    headers = {"Authorization": "hush"}
+    with capture_logs() as logs:
+        with pytest.raises(ServiceUnavailable) as failure:
+            await client.request("POST", "/a", {"usersig": "hush"}, b"hush", headers)
+        with pytest.raises(ServiceUnavailable):
+            await client.request("GET", "/bill?signature=hush")
     assert failure.value.code == "im_away"
-    assert len(service.requests) == 1
-    assert [entry["why"] for entry in logs if "why" in entry] == ["HTTP 502"]
+    assert len(service.requests) == 2
+    assert [entry["why"] for entry in logs if "why" in entry] == ["HTTP 502"] * 2
     assert "hush" not in repr(logs)
 
 

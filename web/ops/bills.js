@@ -8,9 +8,8 @@ import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, list } from "/ops/list.js";
 
-const BILL_KINDS = { waiting: "warn", stored: "still", done: "good", empty: "still", unreadable: "bad" };
+const BILL_KINDS = { waiting: "warn", done: "good", unreadable: "bad" };
 const DIFFERENCE_KINDS = { open: "bad", agreed: "good", settled: "still" };
-const COUNTS = ["rows", "others", "credited", "differences"];
 
 export function billsPage(container, _poller, _id, query) {
   const states = [["", t("all_states")], ...Object.keys(DIFFERENCE_KINDS).map((state) => [state, codeText("difference_state", state)])];
@@ -36,7 +35,7 @@ export function billsPage(container, _poller, _id, query) {
       { head: t("bill"), cell: ({ source, period }) => billName(source, period) },
       { head: t("state"), cell: ({ state, problem }) =>
         [statusDot(BILL_KINDS[state], codeText("bill", state)), problem ? el("small", { class: "trouble" }, problem) : null] },
-      ...COUNTS.map((name) => ({ head: t(`bill_${name}`), kind: "number", cell: ({ counts }) => formatInteger(counts[name] ?? 0) })),
+      { head: t("bill_rows"), kind: "number", cell: ({ rows }) => formatInteger(rows) },
       { head: t("checked"), cell: ({ checked_at: at }) => formatDateTime(at) },
     ],
     load: (_filterValues, after) => get("bills", { after }),
