@@ -231,6 +231,6 @@ def _fen(yuan: str | None, line: int) -> int | None:
         return None
     with suppress(ArithmeticError, ValueError):
         fen = abs(Decimal(yuan) * 100)
-        if fen == int(fen) and fen < 10**12:
+        if fen < 10**12 and fen == int(fen):
             return int(fen)
     raise UnreadableBill(f"line {line}: no amount")

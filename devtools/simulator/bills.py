@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,15 +16,14 @@ from devtools.simulator.transfers import SimulatedTransfers
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from devtools.simulator.xpay import SimulatedXpay
 
-HEADERS = {
-    "trade": "交易时间,微信订单号,商户订单号,交易状态,微信退款单号,商户退款单号,退款状态,商品名称,"
-    "订单金额,申请退款金额",
-    "fund": "记账时间,微信支付业务单号,业务名称,业务类型,收支类型,收支金额(元),业务凭证号",
-    "xpay": "交易时间,微信支付订单号,商户单号,微信退款单号,商户退款单号,订单金额(元),退款金额(元)",
-}
-"""The columns that old accounts have as well; those of virtual payment, and of iOS, are made up."""
-NUMBERS = {"trade": "商户订单号", "fund": "业务凭证号", "xpay": "商户单号"}
+PAYMENTS = (
+    "交易时间,微信订单号,商户订单号,交易状态,微信退款单号,商户退款单号,退款状态,商品名称,"
+    "订单金额,申请退款金额"
+)
+"""The columns that old accounts have as well; those of virtual payment are not known."""
+FUND = "记账时间,微信支付业务单号,业务名称,业务类型,收支类型,收支金额(元),业务凭证号"
 FILE = "/v3/billdownload/file"
+FUNDS = ("fund_basic", "fund_operation")
 SUMS = "总交易单数,订单总金额"
 Row = dict[str, str]
 
@@ -106,7 +105,7 @@ class SimulatedBills:
         return token
 
     def _content(self, source: str, rows: Sequence[Row]) -> bytes:
-        fault, header = self.faults.get(source, ""), HEADERS[_form(source)]
+        fault, header = self.faults.get(source, ""), FUND if source in FUNDS else PAYMENTS
         values = [",".join(f"`{row.get(name, '')}" for name in header.split(",")) for row in rows]
         lines = ["\ufeff" + header, *values * (1 + (fault == "twice")), SUMS, f"`{len(rows)},`0.00"]
         content = "".join(f"{line}\r\n" for line in lines).encode()
@@ -114,13 +113,7 @@ class SimulatedBills:
 
     def _rows(self, source: str, period: str) -> list[Row]:
         """The rows of a period, with the changes that were asked for."""
-        made: Iterable[tuple[float, str, Row]] = ()
-        if source == "trade":
-            made = self._trade()
-        elif source == "fund_operation":
-            made = self._fund()
-        elif source in ("xpay", "ios"):
-            made = self._virtual(source)
+        made = self._transferred() if source == "fund_operation" else self._paid(source)
         changes, bill, known = self.changes.get(source, {}), list[Row](), set()
         for at, number, row in made:
             known.add(number)
@@ -128,30 +121,26 @@ class SimulatedBills:
             if _day(at).startswith(period.replace("-", "")) and change is not None:
                 bill.append({**row, **change})
         added = {number: row for number, row in changes.items() if number not in known}
-        own = NUMBERS[_form(source)]
+        own = "业务凭证号" if source in FUNDS else "商户订单号"
         return bill + [{own: number, **row} for number, row in added.items() if row]
 
-    def _trade(self) -> Iterator[tuple[float, str, Row]]:
-        for number, paid in self._pay.paid.items():
-            row = {
-                "微信订单号": paid["transaction_id"],
-                "商户订单号": number,
-                "交易状态": "SUCCESS",
-            }
-            row |= {"微信退款单号": "0", "商户退款单号": "0", "商品名称": "60 gold, once"}
-            row["订单金额"] = _yuan(paid["amount"]["total"])
-            yield datetime.fromisoformat(paid["success_time"]).timestamp(), number, row
+    def _paid(self, source: str) -> Iterator[tuple[float, str, Row]]:
+        if source == "trade":
+            for number, paid in self._pay.paid.items():
+                at = datetime.fromisoformat(paid["success_time"]).timestamp()
+                yield at, number, _payment(number, paid["transaction_id"], paid["amount"]["total"])
+        for number, order in self._xpay.orders.items():
+            if source == ("ios" if number in self.ios_orders else "xpay"):
+                row = _payment(number, order["wxpay_order_id"], order["order_fee"])
+                yield order["paid_time"], number, row
         for refund in self._refunds.refunds.values():
-            if refund.provider == "jsapi":
+            if source == {"jsapi": "trade"}.get(refund.provider, refund.provider):
                 row = {"商户订单号": refund.order, "交易状态": "REFUND", "订单金额": "0.00"}
                 row |= {"微信退款单号": refund.wechat_number, "商户退款单号": refund.number}
-                row |= {
-                    "申请退款金额": _yuan(refund.fen),
-                    "退款状态": REFUND_STATUSES[refund.state],
-                }
-                yield refund.created_at, refund.number, row
+                row |= {"退款状态": REFUND_STATUSES[refund.state]}
+                yield refund.created_at, refund.number, {**row, "申请退款金额": _yuan(refund.fen)}
 
-    def _fund(self) -> Iterator[tuple[float, str, Row]]:
+    def _transferred(self) -> Iterator[tuple[float, str, Row]]:
         for number, bill in self._transfers.bills.items():
             if bill.state == "SUCCESS":
                 row = {"微信支付业务单号": bill.wechat_number, "业务凭证号": number}
@@ -160,20 +149,15 @@ class SimulatedBills:
                 fee = {"业务名称": "手续费", "收支类型": "支出", "收支金额(元)": "0.01"}
                 yield bill.updated_at, "", fee
 
-    def _virtual(self, source: str) -> Iterator[tuple[float, str, Row]]:
-        for number, order in self._xpay.orders.items():
-            if (number in self.ios_orders) == (source == "ios"):
-                row = {"微信支付订单号": order["wxpay_order_id"], "商户单号": number}
-                yield order["paid_time"], number, {**row, "订单金额(元)": _yuan(order["order_fee"])}
-        for refund in self._refunds.refunds.values():
-            if refund.provider == source:
-                row = {"微信退款单号": refund.wechat_number, "商户退款单号": refund.number}
-                row |= {"商户单号": refund.order, "退款金额(元)": _yuan(refund.fen)}
-                yield refund.created_at, refund.number, row
 
-
-def _form(source: str) -> str:
-    return "xpay" if source == "ios" else source.partition("_")[0]
+def _payment(number: str, other: str, fen: int) -> Row:
+    row = {
+        "微信订单号": other,
+        "商户订单号": number,
+        "交易状态": "SUCCESS",
+        "商品名称": "gold, once",
+    }
+    return {**row, "微信退款单号": "0", "商户退款单号": "0", "订单金额": _yuan(fen)}
 
 
 def _day(at: float) -> str:

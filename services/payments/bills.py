@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from core.errors import Unavailable
 from ledger.bills import Difference, Movement, Source, Statement, compare
 from ledger.recharge import PaymentRefused
 from services.payments.payments import PaymentService
@@ -18,7 +19,6 @@ from storage.payments.bills import BillStore
 from storage.payments.orders import OrderStore
 from tencent.bills import BillClient, BillNotReady, UnreadableBill, read_bill
 from tencent.clients import PaymentClient
-from tencent.errors import ServiceUnavailable
 
 log = structlog.get_logger("qlive.bills")
 
@@ -108,7 +108,9 @@ class BillService:
         if state == "done":
             for start in range(0, len(rows), BATCH_ROWS):
                 await self._compare(statement, rows[start : start + BATCH_ROWS], period, at)
-            await self._find_missing(statement, period, at)
+            unbilled = await self.bills.unbilled(statement, period)
+            missing = [row for row in (compare(None, here) for here in unbilled) if row]
+            await self.bills.record(missing, bill, at)
             await self.bills.close_gone(bill, at)
         else:
             log.warning("bill_not_compared", bill=bill, why=problem)
@@ -151,14 +153,6 @@ class BillService:
         await self.bills.mark(marked, period)
         await self.bills.record(found, statement.bill(period), at)
 
-    async def _find_missing(self, statement: Statement, period: str, at: datetime) -> None:
-        """Look for what is booked here and in no bill."""
-        with self.bills.long_timeout():
-            unbilled = [here async for here in self.bills.unbilled(statement, period)]
-        differences = (compare(None, here) for here in unbilled)
-        found = [difference for difference in differences if difference]
-        await self.bills.record(found, statement.bill(period), at)
-
     async def _credit(self, number: str) -> str:
         """Credit an order if its provider says that it is paid, else return why not."""
         order = await self.orders.find(number)
@@ -172,7 +166,7 @@ class BillService:
         except PaymentRefused as refused:
             await self.orders.mark_reported(number)
             return refused.reason.value
-        except ServiceUnavailable as unavailable:
+        except Unavailable as unavailable:
             return unavailable.code
         log.info("order_credited_by_bill", order=number)
         return ""

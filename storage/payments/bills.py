@@ -4,8 +4,7 @@ orders, withdrawals, ledger, refund_cases: what is booked here, and in which bil
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,9 +46,6 @@ class BillStore:
         await self._differences.create_index([("state", 1), *newest])
         await self._differences.create_index([("bill", 1), ("state", 1)])
 
-    def long_timeout(self) -> AbstractContextManager[None]:
-        return self._database.slow_operation_timeout()
-
     # ---- bills
 
     async def save(self, id_: str, **fields: Any) -> None:
@@ -58,12 +54,12 @@ class BillStore:
     async def store_file(self, id_: str, file: bytes) -> None:
         """Keep a file byte for byte, encrypted, since it has openids."""
         encrypted = await asyncio.to_thread(self._cipher.encrypt, file.decode("latin-1"), id_)
-        with self.long_timeout():
+        with self._database.slow_operation_timeout():
             await self._files.replace_one({"_id": id_}, {"file": encrypted}, upsert=True)
 
     async def file(self, id_: str) -> bytes | None:
         """The bytes of a stored file; None if it, or the key of the settings, is gone."""
-        with self.long_timeout():
+        with self._database.slow_operation_timeout():
             row = await self._files.find_one({"_id": id_})
         if row is None:
             return None
@@ -125,35 +121,35 @@ class BillStore:
         if refunds:
             await self._orders.bulk_write(refunds, ordered=False)
 
-    async def unbilled(self, statement: Statement, period: str) -> AsyncGenerator[Movement]:
+    async def unbilled(self, statement: Statement, period: str) -> list[Movement]:
         """What had to be in the bill of this period or in an earlier one, and is in none."""
         start, end = statement.expected(period)
-        within, provider = {"$gte": start, "$lt": end}, statement.provider
-        for thing in statement.things:
-            if thing == "refund":
-                async for refund in self._unbilled_refunds(provider, within):
-                    yield refund
-                continue
-            where: Document = {TIMES[thing]: within, "state": "paid", "billed": None}
-            if thing == "payment":
-                where |= {"provider": provider, "sandbox": {"$ne": True}}
-            if provider == "xpay":  # those of iOS are in a bill of their own
-                where["platform"] = IOS if statement.is_monthly else {"$ne": IOS}
-            async for row in self._booked[thing].find(where):
-                yield _movement(thing, row)
+        within, provider, found = {"$gte": start, "$lt": end}, statement.provider, []
+        with self._database.slow_operation_timeout():
+            for thing in statement.things:
+                if thing == "refund":
+                    found += await self._unbilled_refunds(provider, within)
+                    continue
+                where: Document = {TIMES[thing]: within, "state": "paid", "billed": None}
+                if thing == "payment":
+                    where |= {"provider": provider, "sandbox": {"$ne": True}}
+                if provider == "xpay":  # those of iOS are in a bill of their own
+                    where["platform"] = IOS if statement.is_monthly else {"$ne": IOS}
+                found += [_movement(thing, row) async for row in self._booked[thing].find(where)]
+        return found
 
-    async def _unbilled_refunds(self, provider: str, within: Document) -> AsyncGenerator[Movement]:
+    async def _unbilled_refunds(self, provider: str, within: Document) -> list[Movement]:
         """Those that closed cases have asked for: WeChat itself reports all others."""
+        found = []
         async for case in self._cases.find({"state": "closed", "closed_at": within}):
             for step in case["orders"]:
-                number, refund = step["number"], step["refund"]
-                kind = (step["provider"], step["state"], step["by_apple"])
-                billed = {"_id": number, "billed_refunds": refund}
-                if kind == (provider, "refunded", False) and not await self._orders.find_one(
-                    billed
-                ):
-                    user_id = case["user_id"]
-                    yield Movement("refund", refund, step["fen"], order=number, user_id=user_id)
+                order, refund = step["number"], step["refund"]
+                is_there = (step["provider"], step["state"]) == (provider, "refunded")
+                billed = {"_id": order, "billed_refunds": refund}
+                if is_there and not step["by_apple"] and not await self._orders.find_one(billed):
+                    row = Movement("refund", refund, step["fen"], order=order)
+                    found.append(row._replace(user_id=case["user_id"]))
+        return found
 
     # ---- differences
 

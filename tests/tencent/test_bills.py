@@ -58,6 +58,7 @@ def test_a_bill_of_virtual_payment_needs_a_known_number_only():
         ((b"`0.60%,", b""), "trade", "line 2: 26 columns instead of 27"),
         ((b"`6.00,`0.00", b"`6.001,`0.00"), "trade", "line 2: no amount"),
         ((b"`6.00,`0.00", b"`six,`0.00"), "trade", "line 2: no amount"),
+        ((b"`6.00,`0.00", b"`1E+99999999999,`0.00"), "trade", "line 2: no amount"),
         ((b"`T1,", b"`,"), "trade", "line 2: no number"),
         ((b"\xef", b"\xff"), "trade", "no UTF-8"),
         ((None, b""), "xpay", "no column for number"),

@@ -724,7 +724,7 @@ export const words = {
   "to_do.missing_there": ["先停止销售或提现，检查账本；查明原因前不要人工付款。", "Stop selling or withdrawals and check the ledger; pay nobody by hand before the cause is known."],
   "to_do.other_amount": ["先停止销售或提现，检查账本；查明原因前不要人工付款。", "Stop selling or withdrawals and check the ledger; pay nobody by hand before the cause is known."],
   "to_do.other_state": ["只有一方动了钱：退款失败则人工退款；已付又退回的提现请与主播结清。", "Money has moved on one side only: pay a failed refund by hand; settle a transfer that was paid and returned with the host."],
-  "to_do.unreadable": ["账单格式有变，未核对任何内容：请技术人员更新列名，再重新核对当天。", "The bill has another form and nothing of it was compared: have its columns added, and compare the day again."],
+  "to_do.unreadable": ["账单格式有变，未核对任何内容：请技术人员更新列名，之后会自动重新核对。", "The bill has another form and nothing of it was compared: have its columns added; it is compared again by itself."],
   settle_difference: ["结清", "Settle"],
   settle_difference_title: ["结清 {number} 的差异？", "Settle the difference of {number}?"],
   settle_difference_says: ["不会移动金币或款项。请写明如何处理的。", "This moves neither gold nor money. Write down how it was dealt with."],

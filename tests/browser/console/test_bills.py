@@ -33,9 +33,8 @@ async def test_differences_say_what_to_do_and_are_settled_with_a_note(
     }.items():
         body = {"source": source, "changes": changes}
         (await api.request("POST", "/sim/bill/next", json=body)).ok()
-    (
-        await api.request("POST", "/sim/bill/next", json={"source": "xpay", "fault": "malformed"})
-    ).ok()
+    body = {"source": "xpay", "fault": "malformed", "changes": {"Q1": {"订单金额": "6.00"}}}
+    (await api.request("POST", "/sim/bill/next", json=body)).ok()
     await server.context.services.bills.reconcile(today)
     server.simulator.bills.faults["trade"] = "late"
     await server.context.services.bills.reconcile(str(day_of(datetime.now(UTC) - timedelta(1))))
