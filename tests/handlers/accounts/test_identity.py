@@ -47,14 +47,19 @@ async def test_a_verified_user_gives_and_recharges_and_nothing_of_the_card_is_st
     api: ApiFixture, db: Any, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
+    answers = [
+        await anna.post(VERIFY, name=name, id_number=number)
+        for name, number in (("忙", ADULT), ("别人", ADULT), ("张三", ADULT[:-1] + "1"))
+    ]
+    assert [answer.status for answer in answers] == [503, 403, 400]
     for name in ("张三", "别人"):  # verified: nobody is asked again
         (await anna.post(VERIFY, name=name, id_number=ADULT.lower())).ok()
     (await give(anna, bert.id)).ok()
     (await anna.post("qlive_pay/", block_id=1)).ok()
     rows = [row for name in db.list_collection_names() for row in db[name].find()]
     stored = json.dumps(rows, default=str, ensure_ascii=False)
-    written = f"{stored} {caplog.text} {capfd.readouterr()}"
-    assert not [word for word in ("张三", ADULT, ADULT.lower()) if word in written]
+    written = f"{stored} {caplog.text} {capfd.readouterr()} {[answer.json for answer in answers]}"
+    assert not [word for word in ("张三", "别人", ADULT[:-1]) if word in written]
 
 
 @pytest.mark.parametrize("changes", [{"identity": {"provider": "manual"}}])
