@@ -35,6 +35,10 @@ CALLS: Mapping[Source, tuple[str, Mapping[str, str]]] = {
     "fund_basic": ("/v3/bill/fundflowbill", {"account_type": "BASIC"}),
     "fund_operation": ("/v3/bill/fundflowbill", {"account_type": "OPERATION"}),
 }
+VIRTUAL_CALLS: Mapping[Source, tuple[str, str, str]] = {
+    "xpay": ("download_bill", "begin_ds", "end_ds"),
+    "ios": ("download_ios_settlement_bill", "start_month", "end_month"),
+}
 COLUMNS = {
     "number": ("商户订单号", "商户单号", "商家订单号", "订单号", "out_trade_no", "业务凭证号"),
     "other": ("微信订单号", "微信支付订单号", "微信单号", "transaction_id", "微信支付业务单号"),
@@ -111,12 +115,7 @@ class BillClient:
 
     async def _from_xpay(self, source: Source, period: str) -> bytes:
         """The first call has the bill made, later ones have its address for half an hour."""
-        days, months = ("begin_ds", "end_ds"), ("start_month", "end_month")
-        call, names = (
-            ("download_bill", days)
-            if source == "xpay"
-            else (f"download_{source}_settlement_bill", months)
-        )
+        call, *names = VIRTUAL_CALLS[source]
         value = int(period) if source == "xpay" else period
         answer = await self._xpay.call(self._app_id, call, dict.fromkeys(names, value))
         bills = [bill for bill in answer.get("bill_list") or () if isinstance(bill, dict)]
