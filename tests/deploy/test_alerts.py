@@ -47,7 +47,6 @@ pytestmark = pytest.mark.programs
 
 FAULTS = {
     "QLiveBillDifferences",
-    "QLiveBillsUnchecked",
     "QLiveGroupsReplaced",
     "QLiveLedgerProblem",
     "QLiveLedgerUnchecked",
