@@ -51,6 +51,10 @@ class Order:
     """The buyer's system as the client names it (ios, android, ohos, windows, …), "" if unknown;
     `ios` once Apple has asked about the order."""
 
+    def may_be_of(self, openid: str | None) -> bool:
+        """Whether a report fits that names this payer, or None; a deleted user has no openid."""
+        return not self.openid or openid in (None, self.openid)
+
     @property
     def is_refunded_by_apple(self) -> bool:
         """Whether it was paid to Apple, which alone refunds it."""
@@ -130,7 +134,7 @@ def check_payment(order: Order, payment: Payment) -> None:
     matches = {
         RefusalReason.PROVIDER: payment.provider == order.provider,
         RefusalReason.APP: payment.app_id in (None, order.app_id),
-        RefusalReason.PAYER: payment.openid in (None, order.openid),
+        RefusalReason.PAYER: order.may_be_of(payment.openid),
         RefusalReason.SANDBOX: payment.sandbox == order.sandbox,
         RefusalReason.PRODUCT: payment.product in (None, order.product),
         RefusalReason.CURRENCY: payment.currency == "CNY",
@@ -165,7 +169,7 @@ def check_refund(order: Order, refund: Refund, refunded: int) -> None:
     """
     if refund.provider != order.provider:
         raise PaymentRefused(RefusalReason.PROVIDER)
-    if order.openid and refund.openid not in (None, order.openid):  # "" once the user is deleted
+    if not order.may_be_of(refund.openid):
         raise PaymentRefused(RefusalReason.PAYER)
     if not 0 < refund.fen <= order.fen - refunded:
         raise PaymentRefused(RefusalReason.AMOUNT)

@@ -268,7 +268,8 @@ class Withdrawal:
             or not (transfer.wechat_number and self.wechat_number),
             MismatchReason.APP: transfer.app_id in (None, self.app_id),
             MismatchReason.AMOUNT: transfer.fen in (None, self.fen),
-            MismatchReason.PAYEE: transfer.openid in (None, self.openid),
+            # A deleted user has no openid.
+            MismatchReason.PAYEE: not self.openid or transfer.openid in (None, self.openid),
             MismatchReason.STATE: not (self.state.is_unsubmitted or contradicts),
         }
         for reason, matched in matches.items():

@@ -50,6 +50,7 @@ class OwnDataService:
         export = await self._stores.exports.ask(user_id)
         if export.made_at is None:
             self.job.nudge()
+        if part > export.parts:  # 0 while the copy is being made
             return export, {}
         return export, await self._stores.exports.part(user_id, part)
 
@@ -73,12 +74,11 @@ class OwnDataService:
     async def _carry_on(self, user: User) -> None:
         """End the user's account; once that was done, delete the user. Begins anew after a kill."""
         erasures, user_id = self._stores.erasures, user.user_id
-        if user.deleted_at is None:
-            if await erasures.must_wait(user):
-                await erasures.postpone(user, POSTPONED)
-                return
-            if not await erasures.close(user, DRAIN):
-                return
+        if await erasures.must_wait(user):
+            await erasures.postpone(user, POSTPONED)
+            return
+        if user.deleted_at is None and not await erasures.close(user, DRAIN):
+            return
         await self._sessions.end(user_id)
         await self._keeper.leave_all(user_id)
         await self._retire(user_id)

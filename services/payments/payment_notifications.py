@@ -20,6 +20,7 @@ from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
 from tencent.message_push import (
     COIN_PAYMENT,
+    DELETION_EVENTS,
     PLATFORM_EVENT_IDENTITIES,
     REFUND_QUESTION,
     MessagePush,
@@ -148,7 +149,7 @@ class PaymentNotificationService:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
         if signed and is_deletion(content):
             await self._plan_deletion(str(content.get("AppID")), str(content.get("OpenID")))
-        return DONE._replace(lasting=True, event=event)
+        return DONE._replace(lasting=event not in DELETION_EVENTS, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """Advise Apple from our own collections, so that no call to another service delays it.
@@ -223,8 +224,9 @@ def _message(row: Mapping[str, Any]) -> InboxMessage:
 
 def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> InboxMessage:
     """Convert a push into an inbox message with decrypted content and without signatures."""
-    # `encrypted` overrides a parameter of that name in the request.
-    kept = {name: value for name, value in query.items() if "signature" not in name}
+    # `encrypted` overrides a parameter of that name in the request; the openid is no signature, but
+    # the content has it, too.
+    kept = {name: query[name] for name in query if "signature" not in name and name != "openid"}
     kept["encrypted"] = ENCRYPTED if push.encrypted else "no"
     if push.refused:
         message_id = raw = body.decode(errors="replace")

@@ -10,13 +10,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from pymongo import UpdateOne
-
 from ledger.refund_cases import OPEN_STATES as OPEN_CASES
 from ledger.withdrawals import OPEN_STATES as OPEN_WITHDRAWALS
-from storage.accounts.users import User, user_from
+from storage.accounts.users import IS_DEBTOR, User, user_from
 from storage.database import Database, Document, Session
-from storage.documents import document_of, stream
+from storage.documents import document_of
 from storage.jobs.due import BEFORE_ANY, claim_due, make_due_index
 from storage.jobs.outbox import LATER, OutboxStore
 
@@ -24,6 +22,8 @@ PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "a
 FACES = ("user_id", "from.user_id", "to.user_id")
 """Where the data of an event name a user."""
 KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
+MUST_STAY: Document = {"$or": [{"banned": True}, IS_DEBTOR]}
+"""Users who would evade a ban or a debt with a new account."""
 Step = Callable[[], Awaitable[object]]
 
 
@@ -44,15 +44,17 @@ class ErasureStore:
         return user_from(row) if row else None
 
     async def must_wait(self, user: User) -> bool:
-        """Whether money of the user is on its way, or a new account would evade a ban."""
+        """Whether money of the user is on its way, also that of a request in progress when the
+        account was closed, or the user MUST_STAY."""
         mine: Document = {"user_id": user.user_id}
         is_open = (
             ("withdrawals", {**mine, "state": {"$in": [*OPEN_WITHDRAWALS]}}),
             ("refund_cases", {**mine, "state": {"$in": [*OPEN_CASES]}}),
             ("orders", {**mine, "due_at": {"$gt": BEFORE_ANY}}),
+            ("users", {"_id": user.user_id, "deleted_at": None, **MUST_STAY}),
         )
         found = [await self._in(name).find_one(where, {"_id": 1}) for name, where in is_open]
-        return user.banned or any(found)
+        return any(found)
 
     async def postpone(self, user: User, delay: timedelta) -> None:
         later = {"$set": {"delete_at": datetime.now(UTC) + delay}}
@@ -61,12 +63,13 @@ class ErasureStore:
     async def close(self, user: User, delay: timedelta) -> bool:
         """Make the openid that of nobody; the rest is due after the delay.
 
-        False if the deletion was taken back meanwhile.
+        False if the deletion was taken back meanwhile, or the user MUST_STAY.
         """
         now = datetime.now(UTC)
         fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
         fields |= {"app_id": "", "openid": f"deleted:{user.user_id}"}
-        result = await self._in("users").update_one(_claimed(user), {"$set": fields})
+        where = {**_claimed(user), "$nor": [MUST_STAY]}
+        result = await self._in("users").update_one(where, {"$set": fields})
         return bool(result.modified_count)
 
     def steps(self, user: User) -> Sequence[Step]:
@@ -74,7 +77,7 @@ class ErasureStore:
         user_id = user.user_id
         return [
             *(partial(self._carry_out, *rule) for rule in _rules(user_id)),
-            partial(self._clear_events, user_id),
+            partial(self._clear_room_name, user_id),
             partial(self._clear_inbox, user_id),
             partial(self._empty_profile, user),
             partial(self._delete_pictures, user_id),
@@ -89,23 +92,10 @@ class ErasureStore:
             else:
                 await self._in(name).delete_many(where)
 
-    async def _clear_events(self, user_id: str) -> None:
-        """Clear the faces of the user in the events of all rooms, and the names of their own, also
-        where it was reported."""
-        about: list[Document] = [{f"event.v.data.{path}": user_id} for path in FACES]
-        steps: list[Document] = [
-            {"$project": {"host_id": 1, "epoch": 1, "event": {"$objectToArray": "$log"}}},
-            {"$unwind": "$event"},
-            {"$match": {"$or": [*about, {"host_id": user_id, "event.v.type": "room_info"}]}},
-        ]
-        with self._database.slow_operation_timeout():
-            updates = [
-                _event_update(row, user_id) async for row in stream(self._in("rooms"), steps)
-            ]
-            if updates:
-                await self._in("rooms").bulk_write(updates, ordered=False)
+    async def _clear_room_name(self, user_id: str) -> None:
+        """Clear name and picture of the user's room where others in it were reported."""
         if room := await self._in("rooms").find_one({"host_id": user_id}, {"_id": 1}):
-            reported = {"kind": "report", "live_id": room["_id"], "user_id": {"$ne": user_id}}
+            reported = {"kind": "report", "live_id": room["_id"]}
             named = {"evidence.room_name": "", "evidence.room_image": ""}
             await self._carry_out("moderation_items", reported, {"$set": named})
 
@@ -113,13 +103,9 @@ class ErasureStore:
         """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
         row = await self._in("users").find_one({"_id": user_id}) or {}
         if openid := row.get("former"):
-            found = {"$regex": re.escape(openid)}
-            where = {"source": "xpay", "$or": [{"raw": found}, {"query": found}]}
-            cleared = {
-                name: {"$replaceAll": {"input": f"${name}", "find": openid, "replacement": ""}}
-                for name in ("raw", "query")
-            }
-            await self._carry_out("inbox", where, [{"$set": cleared}])
+            where = {"source": "xpay", "raw": {"$regex": re.escape(openid)}}
+            raw = {"$replaceAll": {"input": "$raw", "find": openid, "replacement": ""}}
+            await self._carry_out("inbox", where, [{"$set": {"raw": raw}}])
 
     async def _empty_profile(self, user: User) -> None:
         blank = document_of(User(user.user_id, "", user.openid, user.create_time), "user_id")
@@ -163,6 +149,12 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         "events": _filtered("$evidence.events", {"$and": not_about}),
     }
     accused = {"$mergeObjects": [{"reporter": "$evidence.reporter"}]}
+    log = {"input": {"$objectToArray": "$log"}}
+    names = {"$or": [{"$eq": [f"$$this.v.data.{path}", user_id]} for path in FACES]}
+    names["$or"].append({"$eq": ["$host_id", user_id]})
+    no_data = {"k": "$$this.k", "v": {"$mergeObjects": ["$$this.v", {"data": None}]}}
+    events = {"$map": {**log, "in": {"$cond": [names, no_data, "$$this"]}}}
+    emptied = [{"$set": {"log": {"$arrayToObject": events}}}]  # gifts stay, as they are booked
     return [
         ("audit", {"terms": user_id}, {"$set": {**states, "reason": "", "terms": [user_id]}}),
         ("approvals", {"on": user_id}, {"$set": reasons}),
@@ -174,6 +166,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
             {"$set": dict.fromkeys(("openid", "body", "package_info", "reason"), "")},
         ),
         ("rooms", {"host_id": user_id}, {"$set": {"title": "", "cover": "", **host}}),
+        ("rooms", {"$expr": {"$anyElementTrue": {"$map": {**log, "in": names}}}}, emptied),
         ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
         (
             "moderation_items",
@@ -189,22 +182,3 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
 
 def _filtered(array: str, condition: Document) -> Document:
     return {"$filter": {"input": {"$ifNull": [array, []]}, "cond": condition}}
-
-
-def _event_update(row: Document, user_id: str) -> UpdateOne:
-    """Clears an event of a room, if its slot still has that event."""
-    slot, event = f"log.{row['event']['k']}", row["event"]["v"]
-    data = _cleared(event["data"], user_id)
-    if event["type"] == "room_info" and row["host_id"] == user_id:
-        data = dict.fromkeys(data, "")
-    same = {"_id": row["_id"], "epoch": row["epoch"], f"{slot}.seq": event["seq"]}
-    return UpdateOne(same, {"$set": {f"{slot}.data": data}})
-
-
-def _cleared(value: Any, user_id: str) -> Any:
-    """The data of an event without the profile in faces of the user."""
-    if not isinstance(value, dict):
-        return value
-    parts = {name: _cleared(part, user_id) for name, part in value.items()}
-    is_own = value.get("user_id") == user_id
-    return parts | {name: PROFILE[name] for name in PROFILE if is_own and name in parts}

@@ -126,6 +126,10 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
         "orders": ("orders", read(mine, *prices, number="$_id")),
         "journal": ("ledger", read({"lines.account": {"$in": own}}, "at", "kind", **journal)),
         "withdrawals": ("withdrawals", read(mine, *payout, number="$_id")),
+        "refunds": (
+            "refund_cases",
+            read(mine, "state", "opened_at", "closed_at", "orders.number", "orders.fen"),
+        ),
         "likes": ("likes", read({"by": user_id}, "at", user_id="$of")),
         "blocks": ("user_blocks", read({"by": user_id}, "at", user_id="$of")),
         "reports": ("moderation_items", read(reports, "live_id", "created_at", **about)),

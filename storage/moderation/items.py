@@ -34,6 +34,9 @@ class ModerationStore:
         await self._items.create_index(
             "trace_id", partialFilterExpression={"trace_id": {"$gt": ""}}
         )
+        await self._items.create_index(
+            "evidence.reporter", partialFilterExpression={"evidence.reporter": {"$gt": ""}}
+        )
         await self._items.create_index("expires_at", expireAfterSeconds=0)
         await make_due_index(self._items)
 

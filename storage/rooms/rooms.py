@@ -173,6 +173,8 @@ class RoomStore:
         if not oldest <= seq <= room["version"]:
             return None
         rows = [room["log"][str(n % LOG_SIZE)] for n in range(seq + 1, room["version"] + 1)]
+        if any(row["data"] is None for row in rows):
+            return None  # it has named a user who is deleted
         return [
             NumberedEvent(epoch, row["seq"], row["ts"], row["type"], row["data"]) for row in rows
         ]

@@ -102,6 +102,10 @@ def test_the_lowest_free_slot_is_given_until_all_are_occupied(occupied: set[int]
 # ---- payments
 
 
+def test_a_payment_of_a_user_who_was_deleted_matches() -> None:
+    check_payment(replace(ORDER, openid=""), PAYMENT)
+
+
 def test_a_payment_that_matches_its_order_is_accepted() -> None:
     check_payment(ORDER, PAYMENT)
     check_payment(ORDER, Payment("xpay", "Q1", "", 600))  # the provider sends nothing else

@@ -232,6 +232,11 @@ def test_a_statement_that_does_not_match_is_refused(
         withdrawal.apply(stated(**{"state": State.SUCCESS, **fields}), NOW)
 
 
+def test_a_notice_about_the_withdrawal_of_a_deleted_user_fits_whatever_payee_it_names() -> None:
+    withdrawal = replace(learned(submitted(), State.SUCCESS), openid="")
+    assert withdrawal.apply(stated(State.SUCCESS, openid="o2"), NOW).withdrawal == withdrawal
+
+
 def test_the_package_of_the_first_answer_is_kept_while_the_user_has_to_confirm() -> None:
     first = stated(State.WAIT_USER_CONFIRM, fen=None, openid=None, package="ABBQ")
     waiting = submitted().apply(first, NOW).withdrawal

@@ -198,6 +198,12 @@ async def test_log_returns_all_missed_events_in_order_or_none(stores: StoresFixt
     assert await stores.rooms.log_since(live_id, "e1", 5) == []
     for room_id, epoch, seq in ((live_id, "e0", 1), (live_id, "e1", 6), (99, "e1", 0)):
         assert await stores.rooms.log_since(room_id, epoch, seq) is None
+    await stores.database.collection("rooms").update_one(
+        {"_id": live_id}, {"$set": {"log.5.data": None}}
+    )
+    assert await stores.rooms.log_since(live_id, "e1", 3) is None
+    await change_profile(stores, live_id, 1)
+    assert len(await stores.rooms.log_since(live_id, "e1", 5) or ()) == 1
 
 
 async def test_only_some_logs_are_read_at_once_and_one_that_waits_too_long_fails_like_mongodb(
