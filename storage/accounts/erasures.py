@@ -22,8 +22,6 @@ PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "a
 FACES = ("user_id", "from.user_id", "to.user_id")
 """Where the data of an event name a user."""
 KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
-MUST_STAY: Document = {"$or": [{"banned": True}, IS_DEBTOR]}
-"""Users who would evade a ban or a debt with a new account."""
 Step = Callable[[], Awaitable[object]]
 
 
@@ -45,13 +43,13 @@ class ErasureStore:
 
     async def must_wait(self, user: User) -> bool:
         """Whether money of the user is on its way, also that of a request in progress when the
-        account was closed, or the user MUST_STAY."""
+        account was closed, or a new account would evade something."""
         mine: Document = {"user_id": user.user_id}
         is_open = (
             ("withdrawals", {**mine, "state": {"$in": [*OPEN_WITHDRAWALS]}}),
             ("refund_cases", {**mine, "state": {"$in": [*OPEN_CASES]}}),
             ("orders", {**mine, "due_at": {"$gt": BEFORE_ANY}}),
-            ("users", {"_id": user.user_id, "deleted_at": None, **MUST_STAY}),
+            ("users", {"_id": user.user_id, "deleted_at": None, **_would_evade()}),
         )
         found = [await self._in(name).find_one(where, {"_id": 1}) for name, where in is_open]
         return any(found)
@@ -63,12 +61,12 @@ class ErasureStore:
     async def close(self, user: User, delay: timedelta) -> bool:
         """Make the openid that of nobody; the rest is due after the delay.
 
-        False if the deletion was taken back meanwhile, or the user MUST_STAY.
+        False if the deletion was taken back meanwhile, or a new account would evade something.
         """
         now = datetime.now(UTC)
         fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
         fields |= {"app_id": "", "openid": f"deleted:{user.user_id}"}
-        where = {**_claimed(user), "$nor": [MUST_STAY]}
+        where = {**_claimed(user), "$nor": [_would_evade()]}
         result = await self._in("users").update_one(where, {"$set": fields})
         return bool(result.modified_count)
 
@@ -133,10 +131,20 @@ def _claimed(user: User) -> Document:
     return {"_id": user.user_id, "delete_at": user.delete_at}
 
 
+def _would_evade() -> Document:
+    """Users who would evade a ban, of streams too, or a debt with a new account."""
+    no_stream = {"stream_forbidden_until": {"$gt": datetime.now(UTC)}}
+    return {"$or": [{"banned": True}, no_stream, IS_DEBTOR]}
+
+
 def _rules(user_id: str) -> list[tuple[Any, ...]]:
     """Collections with the documents to update, or without an update to delete."""
     mine, by, of = {"user_id": user_id}, {"by": user_id}, {"of": user_id}
     states = dict.fromkeys(("parameters", "before", "after"), "{}")
+    on_user = {"$or": [{"on": user_id}, {"parameters": {"$regex": f'"{user_id}"'}}]}
+    left = ("$what", " ", "$on", " ", "$who", " ", "$address", " ", "$role", " ", user_id)
+    is_left = {"$gte": [{"$indexOfCP": [{"$toLower": {"$concat": [*left]}}, "$$this"]}, 0]}
+    terms = {"$filter": {"input": "$terms", "cond": is_left}}
     reasons = {"reason": "", "decision_reason": ""}
     host = {f"owner.person.{name}": value for name, value in PROFILE.items()}
     is_report = {"kind": "report"}
@@ -156,7 +164,11 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
     events = {"$map": {**log, "in": {"$cond": [names, no_data, "$$this"]}}}
     emptied = [{"$set": {"log": {"$arrayToObject": events}}}]  # gifts stay, as they are booked
     return [
-        ("audit", {"terms": user_id}, {"$set": {**states, "reason": "", "terms": [user_id]}}),
+        (
+            "audit",
+            {"terms": user_id, **on_user},  # not what is about others, and mentions the user
+            [{"$set": {**states, "reason": "", "terms": terms}}],
+        ),
         ("approvals", {"on": user_id}, {"$set": reasons}),
         ("refund_cases", mine, {"$set": reasons}),
         ("orders", mine, {"$set": {"openid": ""}, "$unset": {"prepay_id": ""}}),

@@ -263,6 +263,7 @@ async def test_a_deletion_can_be_taken_back_for_seven_days(
         ("users", {"banned": True}),
         ("users", {"owed": 60}),
         ("users", {"owed_income": 1}),
+        ("users", {"stream_forbidden_until": PAST + timedelta(days=9_000)}),
     ],
 )
 async def test_a_deletion_waits_for_money_on_its_way_and_the_end_of_a_ban_or_debt(

@@ -1,0 +1,61 @@
+"""What the steps of a deletion change, and what they leave to others."""
+
+from datetime import UTC, datetime
+
+from storage.accounts.users import User
+from storage.operators.audit import AuditStore
+from tests.support.storage import StoresFixture
+
+
+async def erase(stores: StoresFixture, user: User) -> None:
+    for step in stores.erasures.steps(user):
+        await step()
+
+
+async def found(audit: AuditStore, text: str) -> list[tuple[str, str]]:
+    return [(row["on"], row["reason"]) for row in await audit.page(None, 9, search=text)]
+
+
+async def test_entries_of_operators_about_the_user_lose_what_they_say_and_are_found(
+    stores: StoresFixture,
+) -> None:
+    user, _ = await stores.users.create("wx1", "o1", nickname="Anna Banana")
+    other = "12345678"
+    audit, user_id = stores.audit, user.user_id
+    entry = await audit.begin("finn", "POST Grant", user_id, "welcome Anna", {"gold": 9})
+    await audit.done(entry, {}, {"nickname": "Banana"})
+    await audit.begin("finn", "POST PutOut", "7", "", {"user_id": user_id, "name": "Banana"})
+    await audit.begin("finn", "PATCH OneUser", other, f"insulted {user_id}", {"banned": True})
+
+    await erase(stores, user)
+    await erase(stores, user)
+    assert await found(audit, "banana") == []
+    about_other = (other, f"insulted {user_id}")
+    assert await found(audit, user_id) == [about_other, ("7", ""), (user_id, "")]
+    assert await found(audit, "finn grant") == [(user_id, "")]
+    assert await found(audit, "finn putout") == [("7", "")]
+    assert await found(audit, f"{other} insulted") == [about_other]
+    rows = await stores.database.collection("audit").find().to_list()
+    assert not [row for row in rows if "anana" in str(row)]
+
+
+async def test_the_log_of_another_room_loses_the_user_and_keeps_the_events_of_others(
+    stores: StoresFixture,
+) -> None:
+    user = User("87654321", "wx1", "o1", datetime.now(UTC))
+    mine = {"from": {"user_id": user.user_id, "nickname": "anna"}, "to": {"user_id": "1"}}
+    events = [{"user_id": "1", "nickname": "bert"}, mine, {"mute_all": True}]
+    log = {
+        str(n): {"seq": n, "ts": 5, "type": "t", "data": data} for n, data in enumerate(events, 1)
+    }
+    rooms = stores.database.collection("rooms")
+    row = {"host_id": "1", "epoch": "e1", "version": 3, "log": log}
+    await rooms.insert_many([{**row, "_id": 1}, {**row, "_id": 2, "host_id": user.user_id}])
+
+    await erase(stores, user)
+    stored = {row["_id"]: row["log"] async for row in rooms.find()}
+    assert stored[1] == {**log, "2": {**log["2"], "data": None}}
+    assert {event["data"] for event in stored[2].values()} == {None}
+    assert await stores.rooms.log_since(1, "e1", 1) is None
+    missed = await stores.rooms.log_since(1, "e1", 2) or ()
+    assert [event.data for event in missed] == [{"mute_all": True}]
