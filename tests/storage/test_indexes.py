@@ -73,6 +73,8 @@ QUERIES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("withdrawals", {"finished_at": SINCE}, {}),
     ("refund_cases", {"due_at": DUE}, {"due_at": 1}),
     ("refund_cases", {"orders.number": "Q1"}, {}),
+    ("moderation_items", {"kind": "report", "evidence.reporter": "1"}, {}),
+    ("users", {"delete_at": DUE}, {"delete_at": 1}),
     ("refund_cases", {"state": "opened"}, NEWEST_OPENED),
     ("process_reports", {"process": "p"}, {"at": -1}),
 ]
