@@ -8,7 +8,7 @@ from chaos.__main__ import SCENARIOS
 from chaos.alerts import AlertCheck, alerts_checked, require_alerts
 from chaos.report import RunReport
 from chaos.scenarios.alerts import FAULTS
-from tests.deploy.test_alerts import FAULTS as FIRED_BY_A_TEST
+from tests.deploy.test_alerts import TESTED
 from tests.support.paths import ROOT
 from tests.support.promtool import alert_names
 from tests.support.waiting import until
@@ -23,7 +23,7 @@ def fleet_of(*ports: int) -> Any:
 
 def test_every_alert_is_fired_by_one_scenario_or_by_a_test() -> None:
     fired = [alert for scenario in SCENARIOS.values() for alert in scenario.alerts]
-    assert sorted([*fired, *FIRED_BY_A_TEST]) == sorted(alert_names())
+    assert sorted([*fired, *TESTED]) == sorted(alert_names())
 
 
 def test_the_operations_page_has_the_scenario_and_the_fault_of_each_alert() -> None:
