@@ -180,6 +180,8 @@ class ImPublisher:
             await self._send(claim, room, message)
             await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
         latest = max(0, room.version - FIRST_EVENTS)
+        if await self._rooms.log_since(claim.live_id, room.epoch, latest) is None:
+            latest = room.version  # one of them has named a user who is deleted
         await self._move(claim, RelayPosition(room.epoch, latest, over=False))
         return True
 

@@ -83,7 +83,9 @@ class ExportStore:
                         rows.clear()
             await self._store(user_id, parts + 1, rows)
         made = {"made_at": datetime.now(UTC), "parts": parts + 1, "due_at": None}
-        await self._exports.update_one({"_id": user_id}, {"$set": made})
+        stored = await self._exports.update_one({"_id": user_id}, {"$set": made})
+        if not stored.matched_count:  # the user was deleted meanwhile
+            await self._exports.delete_many({"user_id": user_id})
 
     async def _store(self, user_id: str, number: int, rows: dict[str, list[Document]]) -> None:
         def text(value: Any) -> str | None:

@@ -143,7 +143,8 @@ class RoomStore:
         return await self._members.get(user_id)
 
     async def log_since(self, live_id: int, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
-        """All events of a live session after `seq`, in order; None if the log lacks some.
+        """All events of a live session after `seq`, in order; None if the log lacks some, or has
+        been emptied of a deleted user's.
 
         Callers at the same time share a read that begins after their calls: clients that reconnect
         together have mostly missed the same events. Raises StorageUnavailable after
@@ -174,7 +175,7 @@ class RoomStore:
             return None
         rows = [room["log"][str(n % LOG_SIZE)] for n in range(seq + 1, room["version"] + 1)]
         if any(row["data"] is None for row in rows):
-            return None  # it has named a user who is deleted
+            return None
         return [
             NumberedEvent(epoch, row["seq"], row["ts"], row["type"], row["data"]) for row in rows
         ]

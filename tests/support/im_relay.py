@@ -43,6 +43,8 @@ class MemoryRoomLogs:
         self.epochs: dict[int, str] = {}
         self.group_ids = {live_id: f"qlive{live_id}" for live_id in range(1, 41)}
         self.counts = [0, 0, 0, 0]
+        self.emptied = 0
+        """Sequence number of the last event of a user who is deleted."""
         self.guests: list[str] = []
         """User ids of at most two guests on mic."""
 
@@ -72,7 +74,7 @@ class MemoryRoomLogs:
 
     async def log_since(self, live_id: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
         log = self.logs[live_id]
-        is_kept = max(0, len(log) - LOG_SIZE) <= seq <= len(log)
+        is_kept = max(0, len(log) - LOG_SIZE) <= seq <= len(log) and seq >= self.emptied
         return log[seq:] if is_kept and epoch == self.epochs[live_id] else None
 
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:

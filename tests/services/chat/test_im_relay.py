@@ -126,6 +126,20 @@ async def test_events_during_a_reset_are_not_lost(
     assert (seats[-1]["content_type"], seats[-1]["user_id"]) == ("off", "1")
 
 
+async def test_latest_events_of_a_deleted_user_do_not_hold_up_later_ones(
+    relays: RelayFixture,
+) -> None:
+    relays.rooms.add_gifts(1, 3)
+    relays.rooms.guests, relays.rooms.emptied = ["1"], 2
+    async with relays.running() as relay:
+        relay.publish(1, relays.rooms.add_event(1, "micro_apply"))
+        await relays.until_idle(relay)
+        relay.publish(1, relays.rooms.add_gifts(1, 1))
+        await relays.until_idle(relay)
+    assert relays.types.count("reset") == 1
+    assert gift_ids(relays) == [5]
+
+
 async def test_after_a_log_gap_the_end_of_the_live_is_sent(relays: RelayFixture) -> None:
     async with relays.running() as relay:
         relay.publish(1, relays.rooms.add_gifts(1, 1))

@@ -59,3 +59,11 @@ async def test_the_log_of_another_room_loses_the_user_and_keeps_the_events_of_ot
     assert await stores.rooms.log_since(1, "e1", 1) is None
     missed = await stores.rooms.log_since(1, "e1", 2) or ()
     assert [event.data for event in missed] == [{"mute_all": True}]
+
+
+async def test_a_copy_that_is_made_during_the_deletion_is_not_kept(stores: StoresFixture) -> None:
+    user, _ = await stores.users.create("wx1", "o1")
+    await stores.exports.ask(user.user_id)
+    await erase(stores, user)
+    await stores.exports.make(user.user_id)
+    assert await stores.database.collection("exports").count_documents({}) == 0
