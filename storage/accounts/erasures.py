@@ -140,14 +140,52 @@ def _would_evade() -> Document:
 def _rules(user_id: str) -> list[tuple[Any, ...]]:
     """Collections with the documents to update, or without an update to delete."""
     mine, by, of = {"user_id": user_id}, {"by": user_id}, {"of": user_id}
-    states = dict.fromkeys(("parameters", "before", "after"), "{}")
+    reasons = {"reason": "", "decision_reason": ""}
+    host = {f"owner.person.{name}": value for name, value in PROFILE.items()}
+    sent = dict.fromkeys(("openid", "body", "package_info", "reason"), "")
+    about = {**mine, "kind": "report"}
+    accused = {"$mergeObjects": [{"reporter": "$evidence.reporter"}]}
+    return [
+        _audit_rule(user_id),
+        ("approvals", {"on": user_id}, {"$set": reasons}),
+        ("refund_cases", mine, {"$set": reasons}),
+        ("orders", mine, {"$set": {"openid": ""}, "$unset": {"prepay_id": ""}}),
+        ("withdrawals", mine, {"$set": sent}),
+        ("rooms", {"host_id": user_id}, {"$set": {"title": "", "cover": "", **host}}),
+        _log_rule(user_id),
+        ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
+        ("moderation_items", about, [{"$set": {"evidence": accused, "decision": ""}}]),
+        _evidence_rule(user_id),
+        *((name, mine) for name in ("chat_lines", "tokens", "exports")),
+        *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
+        ("members", {"_id": user_id}),
+    ]
+
+
+def _audit_rule(user_id: str) -> tuple[Any, ...]:
+    """Entries about the user are found by who did what; those that mention the user stay."""
     on_user = {"$or": [{"on": user_id}, {"parameters": {"$regex": f'"{user_id}"'}}]}
     left = ("$what", " ", "$on", " ", "$who", " ", "$address", " ", "$role", " ", user_id)
     is_left = {"$gte": [{"$indexOfCP": [{"$toLower": {"$concat": [*left]}}, "$$this"]}, 0]}
     terms = {"$filter": {"input": "$terms", "cond": is_left}}
-    reasons = {"reason": "", "decision_reason": ""}
-    host = {f"owner.person.{name}": value for name, value in PROFILE.items()}
-    is_report = {"kind": "report"}
+    fields = {**dict.fromkeys(("parameters", "before", "after"), "{}"), "reason": ""}
+    return "audit", {"terms": user_id, **on_user}, [{"$set": {**fields, "terms": terms}}]
+
+
+def _log_rule(user_id: str) -> tuple[Any, ...]:
+    """Empties events about the user, and all of the user's own room. None is removed: gifts are
+    compared with the journal."""
+    log = {"input": {"$objectToArray": "$log"}}
+    names = [{"$eq": [f"$$this.v.data.{path}", user_id]} for path in FACES]
+    is_about = {"$or": [*names, {"$eq": ["$host_id", user_id]}]}
+    empty = {"k": "$$this.k", "v": {"$mergeObjects": ["$$this.v", {"data": None}]}}
+    events = {"$map": {**log, "in": {"$cond": [is_about, empty, "$$this"]}}}
+    where = {"$expr": {"$anyElementTrue": {"$map": {**log, "in": is_about}}}}
+    return "rooms", where, [{"$set": {"log": {"$arrayToObject": events}}}]
+
+
+def _evidence_rule(user_id: str) -> tuple[Any, ...]:
+    """In reports about others, removes what the user wrote, and events about the user."""
     named = [{f"evidence.{path}": user_id} for path in ("reporter", "lines.user_id")]
     named += [{f"evidence.events.data.{path}": user_id} for path in FACES]
     not_about = [{"$ne": [f"$$this.data.{path}", user_id]} for path in FACES]
@@ -156,40 +194,8 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         "lines": _filtered("$evidence.lines", {"$ne": ["$$this.user_id", user_id]}),
         "events": _filtered("$evidence.events", {"$and": not_about}),
     }
-    accused = {"$mergeObjects": [{"reporter": "$evidence.reporter"}]}
-    log = {"input": {"$objectToArray": "$log"}}
-    names = {"$or": [{"$eq": [f"$$this.v.data.{path}", user_id]} for path in FACES]}
-    names["$or"].append({"$eq": ["$host_id", user_id]})
-    no_data = {"k": "$$this.k", "v": {"$mergeObjects": ["$$this.v", {"data": None}]}}
-    events = {"$map": {**log, "in": {"$cond": [names, no_data, "$$this"]}}}
-    emptied = [{"$set": {"log": {"$arrayToObject": events}}}]  # gifts stay, as they are booked
-    return [
-        (
-            "audit",
-            {"terms": user_id, **on_user},  # not what is about others, and mentions the user
-            [{"$set": {**states, "reason": "", "terms": terms}}],
-        ),
-        ("approvals", {"on": user_id}, {"$set": reasons}),
-        ("refund_cases", mine, {"$set": reasons}),
-        ("orders", mine, {"$set": {"openid": ""}, "$unset": {"prepay_id": ""}}),
-        (
-            "withdrawals",
-            mine,
-            {"$set": dict.fromkeys(("openid", "body", "package_info", "reason"), "")},
-        ),
-        ("rooms", {"host_id": user_id}, {"$set": {"title": "", "cover": "", **host}}),
-        ("rooms", {"$expr": {"$anyElementTrue": {"$map": {**log, "in": names}}}}, emptied),
-        ("moderation_items", {**mine, "kind": {"$ne": "report"}}),
-        (
-            "moderation_items",
-            {**mine, **is_report},
-            [{"$set": {"evidence": accused, "decision": ""}}],
-        ),
-        ("moderation_items", {**is_report, "$or": named}, [{"$set": {"evidence": heard}}]),
-        *((name, mine) for name in ("chat_lines", "tokens", "exports")),
-        *((name, where) for name in ("likes", "user_blocks") for where in (by, of)),
-        ("members", {"_id": user_id}),
-    ]
+    where = {"kind": "report", "$or": named}
+    return "moderation_items", where, [{"$set": {"evidence": heard}}]
 
 
 def _filtered(array: str, condition: Document) -> Document:
