@@ -46,14 +46,14 @@ class SimulatedPhone:
 
     def pay(self, request: PhonePayRequest) -> dict[str, Any]:
         if request.outcome == "cancel":
-            return {"outcome": "cancel", "order": None}
+            return {"outcome": "cancel", "order": None, "why": ""}
         provider = self._xpay if "signData" in request.content else self._pay
         settled = provider.settle(request.content, request.report)
         if isinstance(settled, str):
-            return {"outcome": "failed", "why": settled, "order": None}
+            return {"outcome": "failed", "order": None, "why": settled}
         number, notification = settled
         self._delivery.start(notification, request.report)
-        return {"outcome": "success", "order": number}
+        return {"outcome": "success", "order": number, "why": ""}
 
     def _profile(self, request: PhoneLoginRequest, code: LoginCode) -> dict[str, Any]:
         watermark = {"timestamp": int(self._now()), "appid": code.app_id}

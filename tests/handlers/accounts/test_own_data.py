@@ -62,6 +62,7 @@ class Leaver:
         await self._earn()
         order = await create_order(user)
         await pay_order(api, order)
+        await notification_statuses(self.server)
         await create_order(user)
         await self._order_of_another_provider()
         await self._host()

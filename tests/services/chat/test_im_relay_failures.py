@@ -177,8 +177,8 @@ async def test_a_relay_stops_when_its_claim_is_lost(relays: RelayFixture) -> Non
         await send_group_msg(*message)
         if not lost.is_set():
             lost.set()
-            relays.clock.now += LEASE.total_seconds()  # outlasts the lease
-            await relays.store.claim(relays.now(), relays.now() + timedelta(hours=1), 1)
+            later = relays.now() + LEASE  # another process, as soon as the lease has ended
+            await relays.store.claim(later, later + timedelta(hours=1), 1)
 
     relays.im.send_group_msg = send
     with capture_logs() as logs:
