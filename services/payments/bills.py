@@ -146,6 +146,9 @@ class BillService:
                 [here] = await self.bills.booked(statement.provider, [row])
                 difference = compare(row, here)
                 difference = difference and difference._replace(detail=why)
+            if difference and difference.thing == "refund":
+                order = await self.orders.find(difference.order)
+                difference = difference._replace(user_id=order.user_id if order else "")
             if difference:
                 found.append(difference)
             if here and "done" in (row.state, here.state):

@@ -149,6 +149,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
         _audit_rule(user_id),
         ("approvals", {"on": user_id}, {"$set": reasons}),
         ("refund_cases", mine, {"$set": reasons}),
+        ("bill_differences", mine, {"$set": {"note": ""}}),
         ("orders", mine, {"$set": {"openid": ""}, "$unset": {"prepay_id": ""}}),
         ("withdrawals", mine, {"$set": sent}),
         ("rooms", {"host_id": user_id}, {"$set": {"title": "", "cover": "", **host}}),

@@ -1,10 +1,12 @@
-"""What users of the demo room and of the example read when something of theirs is not allowed."""
+"""Texts for what users are refused, and for each difference of a bill in the console."""
 
 import re
 from collections.abc import Mapping
+from typing import get_args
 
 import pytest
 
+from ledger.bills import Kind, Thing
 from services.chat.message_checks import REFUSALS
 from services.errors import Blocked, ContentRefused, HighRisk, StreamForbidden
 from storage.errors import TooManyBlocks
@@ -21,12 +23,18 @@ KEYS: Mapping[str, set[str]] = {
         *(f"refused_{code}" for code in CODES),
         *("feed_micro_leave_moderation", "over_moderation"),
     },
+    "web/ops/translations.js": {
+        *(f"difference.{kind}" for kind in get_args(Kind)),
+        *(f"to_do.{kind}" for kind in get_args(Kind) if kind != "missing_here"),
+        *(f"to_do.missing_here.{thing}" for thing in get_args(Thing) if thing != "bill"),
+    },
 }
-"""By file: the texts for each refusal, of IM's messages too, and for what ends by moderation."""
+"""By file: the texts for each refusal, of IM's messages too, for what ends by moderation, and for
+each difference of a bill with what to do."""
 
 
 @pytest.mark.parametrize("file", KEYS)
-def test_each_refusal_and_each_end_by_moderation_has_a_text_in_both_languages(file: str) -> None:
+def test_each_refusal_end_and_difference_has_a_text_in_both_languages(file: str) -> None:
     found = re.findall(
         r'^  "?([\w.]+)"?: \["(.*?)", "(.*?)"\],$', (ROOT / file).read_text(), re.MULTILINE
     )

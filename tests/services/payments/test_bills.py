@@ -74,6 +74,8 @@ async def test_each_difference_is_found_once(bills):
         assert len(sentences) == len(EACH)
     assert "other_amount: payment Q-amount, 601 fen there, 600 fen here" in sentences
     assert "missing_here: payment Q-unknown, 600 fen there, None fen here order" in sentences
+    for number in ("missing_here:refund:R-unknown", "other_amount:refund:R-amount"):
+        assert (await bills.stores.bills.difference(number))["user_id"] == bills.user_id
     trade, fund = await bills.bill(f"trade:{DAY}"), await bills.bill(f"fund:{DAY}")
     assert [(bill["rows"], bill["state"]) for bill in (trade, fund)] == [(9, "done"), (4, "done")]
 
