@@ -88,7 +88,7 @@ async def block_users(uri: str, database_name: str) -> None:
 
 
 async def verify_users(uri: str, database_name: str) -> None:
-    """Let every user be known as an adult."""
+    """Verify every user as an adult."""
     database = Database(uri, database_name, [])
     await database.collection("users").update_many({}, {"$set": {"age_verified_at": NOW}})
     await database.close()

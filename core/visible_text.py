@@ -1,4 +1,4 @@
-"""Which characters of a text show nothing."""
+"""Invisible characters in texts."""
 
 import re
 import unicodedata

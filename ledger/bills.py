@@ -1,4 +1,4 @@
-"""Rules of reconciliation: what WeChat's bills have against what is booked here."""
+"""Rules by which WeChat's bills are compared with the bookings here."""
 
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
@@ -8,31 +8,31 @@ from core.clock import day_interval, day_of
 Thing = Literal["payment", "refund", "transfer", "bill"]
 Kind = Literal["missing_here", "missing_there", "other_amount", "other_state", "unreadable"]
 Source = Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
-StatementName = Literal["trade", "fund", "xpay", "ios"]
+BillName = Literal["trade", "fund", "xpay", "ios"]
 READY = timedelta(hours=10)
 """Time of day in China from which WeChat has the bills of the day before."""
 DAYS, MONTHS = 14, 4
 """Periods back from now whose bills are fetched; Apple settles within two months."""
 CLOCKS_DIFFER = timedelta(minutes=10)
-"""WeChat books first, but what is booked here just before midnight may be in its next day."""
+"""WeChat books first, but a booking here just before midnight may be in its next day."""
 
 
 class Movement(NamedTuple):
-    """A movement of money, in a bill or as it is booked here."""
+    """A movement of money: a row of a bill, or a booking here."""
 
     thing: Thing
     number: str
-    """Ours, or in a bill WeChat's if it has no other."""
+    """Our number, or WeChat's if a bill has no other."""
     fen: int | None
     """None: the bill has no known column for it."""
     state: Literal["open", "done", "failed"] = "done"
     """In a bill, `failed` if no money was moved or it came back; `open` only here."""
-    other: str = ""
-    """WeChat's number, in a bill."""
+    wechat_number: str = ""
+    """Only in a bill."""
     order: str = ""
     user_id: str = ""
     charged_fen: int | None = None
-    """What virtual payment charged the buyer here, less than `fen` if WeChat gave a discount."""
+    """What the buyer was charged, less than `fen` if virtual payment gave a discount."""
 
 
 class Difference(NamedTuple):
@@ -46,10 +46,11 @@ class Difference(NamedTuple):
     detail: str = ""
 
 
-class Statement(NamedTuple):
-    """Bills that have, together, all movements of these kinds at a provider in a day or month."""
+class BillType(NamedTuple):
+    """A type of bill; `sources` are its files, which together have all these movements at a
+    provider in a day or month."""
 
-    name: StatementName
+    name: BillName
     provider: str
     things: tuple[Thing, ...]
     sources: tuple[Source, ...]
@@ -59,7 +60,7 @@ class Statement(NamedTuple):
         return f"{self.name}:{period}"
 
     def periods(self, now: datetime) -> list[str]:
-        """The latest for which there are bills: days, or months in the case of Apple."""
+        """The latest days (months of Apple) for which there are bills, oldest first."""
         today = day_of(now - READY)
         if not self.is_monthly:
             return [str(today - timedelta(days=n)) for n in range(DAYS, 0, -1)]
@@ -70,7 +71,7 @@ class Statement(NamedTuple):
         return day_interval(date.fromisoformat(f"{period}-01"[:10]))[0]
 
     def expected(self, period: str) -> tuple[datetime, datetime]:
-        """When that was booked here which has to be in this bill or in an earlier one.
+        """Start and end of the bookings that this bill or an earlier one has to have.
 
         Apple's months begin some days off, so that a bill completes the month before its own.
         """

@@ -137,7 +137,7 @@ class StoredEntry(NamedTuple):
 class BalanceChange(NamedTuple):
     """Compare-and-swap of a user's balance: written only if it is still `before`.
 
-    If the user has given, also `giver`: only if the stored version is still the same.
+    With `giver`, who has given, only if the stored version of that is unchanged as well.
     """
 
     user_id: str

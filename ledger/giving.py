@@ -14,7 +14,7 @@ from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCa
 
 REFUSALS = (OverGiftCap, OverDayCap, OverMonthCap, CoolingOff, ConfirmationNeeded)
 RAISED_AFTER = timedelta(hours=24)
-"""How long a user's raise of an own cap waits."""
+"""Delay of a raise of an own cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class OwnCap(NamedTuple):
 
 
 class Giver(NamedTuple):
-    """What the rules remember of a user; a document of `users.given`, written whole.
+    """What the rules store of a user: the document `users.giver`, written whole.
 
-    `version` is that of the stored document, which grows with each write, so that a decision is
-    written only on what it was made on; 0 without one.
+    `version` grows with each write, so that a decision is written only over the document that it
+    has read; 0 if none is stored.
     """
 
     version: int = 0
@@ -72,7 +72,7 @@ class Giver(NamedTuple):
     own_month: OwnCap = OwnCap()
 
     def at(self, now: datetime) -> Self:
-        """With the sums and own caps of this moment. A slower clock begins no day again."""
+        """The sums and own caps at `now`. A clock that is behind does not begin a day again."""
         day = max(self.day, day_of(now).isoformat())
         return self._replace(
             day=day,
@@ -111,7 +111,7 @@ class Giver(NamedTuple):
         return giver.after(rules, gold, now), reminder
 
     def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:
-        """After a gift, given with the sums of this moment."""
+        """The giver after a gift; the sums have to be those `at` the same time."""
         in_window = now < self.window_until
         window_gold = gold + (self.window_gold if in_window else 0)
         until = self.window_until
@@ -127,7 +127,7 @@ class Giver(NamedTuple):
         )
 
     def with_own_caps(self, day: int | None, month: int | None, now: datetime) -> Self:
-        """With other caps of one's own; None leaves one as it is."""
+        """The giver with other own caps; None leaves a cap as it is."""
         return self._replace(
             own_day=self.own_day if day is None else self.own_day.changed(day, now),
             own_month=self.own_month if month is None else self.own_month.changed(month, now),

@@ -35,7 +35,7 @@ def add_commands(commands: Any) -> None:
     """Add the commands to argparse's subparsers."""
     about = "check the ledger against balances, orders, events and rankings"
     commands.add_parser("check-ledger", help=about).set_defaults(run=run, work=check_ledger)
-    about = "compare WeChat's bills of a day (or of iOS, of a month) with what is booked here"
+    about = "compare WeChat's bills of a day, or of a month of iOS, with the books"
     parser = commands.add_parser("reconcile", help=about)
     parser.add_argument("period", metavar="DATE", type=_period, help="YYYY-MM-DD or YYYY-MM")
     parser.set_defaults(run=run, work=reconcile)
@@ -61,7 +61,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _grant(name: str, text: str) -> Any:
-    """A field of a grant, as the operators' API takes it."""
+    """A field of a grant, checked as in the operators' API."""
     fields = {"gold": 1, "reason": "-", "request_id": "-", name: text}
     try:
         return getattr(GrantRequest.model_validate(fields, strict=False), name)
@@ -125,7 +125,7 @@ async def check_ledger(context: Context, _args: argparse.Namespace) -> int:
 
 async def reconcile(context: Context, args: argparse.Namespace) -> int:
     bills = context.services.bills
-    if not bills.statements:
+    if not bills.bill_types:
         print("No source of bills is configured; see pay.*.", file=sys.stderr)
         return 2
     problems = await bills.reconcile(args.period)

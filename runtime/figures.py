@@ -61,7 +61,7 @@ def _register_bills(context: Context) -> None:
     gauge, bills = context.metrics.gauge, context.services.bills
     description = "Open differences between WeChat's bills and what is booked here."
     gauge("bill_differences", description, lambda: float(bills.last.get("open", 0)))
-    description = "When last no bill waited to be compared, in Unix seconds."
+    description = "Time of the last run in which no daily bill was late, in Unix seconds."
     gauge("bill_checked_at", description, lambda: float(bills.last.get("checked_at", 0)))
 
 

@@ -201,12 +201,7 @@ class Services:
             hold,
         )
         self.recharge = RechargeService(
-            stores.orders,
-            stores.blocks,
-            stores.users,
-            providers,
-            hold,
-            settings.pay,
+            stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
         )
         self.message_checks = MessageCheckService(
             stores, bus, settings.im, self.moderation.words.found_in

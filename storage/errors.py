@@ -10,7 +10,7 @@ NotFound
 └── RefundCaseNotFound   no_such_refund
 StateConflict
 ├── OperatorExists       operator_exists
-├── NoAdminLeft          no_admin_left: who changes an operator is no longer an active admin
+├── NoLongerAdmin          no_longer_admin: the operator who makes the change is not an active admin
 ├── AlreadyDecided       decided
 ├── RateRequired         rate_required: a rate has one row, which is only changed
 ├── NothingWaits         nothing_waits: no change of this row waits for midnight
@@ -87,8 +87,8 @@ class OperatorExists(StateConflict):
     code, detail = "operator_exists", "An operator of this name exists already."
 
 
-class NoAdminLeft(StateConflict):
-    code, detail = "no_admin_left", "You are no longer an active admin; nothing was changed."
+class NoLongerAdmin(StateConflict):
+    code, detail = "no_longer_admin", "You are no longer an active admin; nothing was changed."
 
 
 class StorageUnavailable(Unavailable):

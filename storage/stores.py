@@ -5,7 +5,7 @@ from datetime import timedelta
 from config.settings import Settings
 from rooms.members import GracePolicy
 from storage.accounts.code_sessions import CodeSessionStore
-from storage.accounts.erasures import ErasureStore
+from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.tokens import EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
@@ -52,7 +52,7 @@ class Stores:
         self.tokens = TokenStore(database, auth.token_days, auth.session_days)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
-        self.erasures = ErasureStore(database, self.outbox)
+        self.deletions = DeletionStore(database, self.outbox)
         self.rooms = RoomStore(database, self.members, self.outbox)
         self.room_groups = RoomGroupStore(database)
         self.chat_lines = ChatLineStore(database, settings.retention.chat_days)

@@ -1,7 +1,7 @@
 """Client and parser of WeChat's bills.
 
-Columns are found by their names; a bill whose columns are not known, or with a row that is not
-understood, is refused as a whole. Sources: WeChat Pay v3, "trade bill", "fund flow bill" and
+Columns are found by their names; a bill with unknown columns or an unreadable row is refused as a
+whole. Sources: WeChat Pay v3, "trade bill", "fund flow bill" and
 "download a bill"; WeChat, "virtual payment", download_bill and download_ios_settlement_bill.
 Unverified, and so read by lists of likely names: all columns of virtual payment (download_bill may
 have only sums of a day, which are refused), the names of transfers in the fund flow, and that their
@@ -59,20 +59,20 @@ TRANSFERS = ("转账", "企业付款")
 NOT_TRANSFERS = ("手续费", "交易", "退款", "充值", "提现", "代金券", "分账", "结算")
 """Words of movements that are in the trade bill, too, or between accounts of the house."""
 NOT_PAID = ("REVOKED", "CLOSED", "PAYERROR", "FAIL", "CHANGE", "ABNORMAL", "支付失败", "收入")
-"""States without a payment, and money that came back. A refund in progress counts: it stays so in
-its bill for ever, and its case or notification shows its end."""
+"""States of payments that failed, and of money that came back. A refund in progress counts as done:
+its row never changes, and its case or notification shows its end."""
 
 
 class BillNotReady(Exception):
-    """The bill cannot be had now, for a code; ask again later."""
+    """The bill is not available yet; the text is a code of the reason."""
 
 
 class UnreadableBill(Exception):
-    """The bill does not have the form that is known."""
+    """The bill is damaged, or has an unknown form."""
 
 
 class BillClient:
-    """Fetches bills; `files` has no base URL, for addresses that WeChat names."""
+    """Fetches bills; the client `files` has no base URL, since WeChat names whole addresses."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class BillClient:
         self._scheme = urlsplit(wechat.api_base).scheme
 
     async def fetch(self, source: Source, period: str) -> bytes | None:
-        """A bill as it was sent; None if nothing happened. BillNotReady, UnreadableBill."""
+        """A bill as WeChat sent it; None if it has no rows. BillNotReady, UnreadableBill."""
         try:
             if source in CALLS:
                 return await self._from_wechat_pay(source, period)
@@ -97,7 +97,7 @@ class BillClient:
             raise BillNotReady(error.code) from None
 
     async def _from_wechat_pay(self, source: Source, day: str) -> bytes | None:
-        """Of the address only path and query count, so that no other host gets our signature."""
+        """Uses only path and query of the address, so that no other host gets our signature."""
         merchant, (path, kind) = self._merchant, CALLS[source]
         assert merchant is not None
         answer = await merchant.request("GET", path, {"bill_date": day, **kind, "tar_type": "GZIP"})
@@ -114,7 +114,7 @@ class BillClient:
         return file
 
     async def _from_xpay(self, source: Source, period: str) -> bytes:
-        """The first call has the bill made, later ones have its address for half an hour."""
+        """The first call starts the bill; later ones answer its address, valid for half an hour."""
         call, *names = VIRTUAL_CALLS[source]
         value = int(period) if source == "xpay" else period
         answer = await self._xpay.call(self._app_id, call, dict.fromkeys(names, value))
@@ -203,7 +203,7 @@ def _name(cell: str) -> str:
 
 
 def _movement(values: Mapping[str, str], line: int) -> Movement | None:
-    """None: a movement of an account that is no transfer to a user, as far as its name is known."""
+    """The movement of a row; None for a movement of an account that is no transfer to a user."""
     get, number, other = values.get, values["number"], values.get("other", "")
     thing: Thing = "payment"
     fen, state, order = get("fen"), get("state"), ""

@@ -53,7 +53,7 @@ PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
 messages outlive their users."""
 DELETION_EVENTS = (CONSENT_REVOKED, ACCOUNT_CLOSED)
 UNSTORED_INFO = frozenset({"1", "2", "3", "4", "5", "7", "8", "12", "13", "15", "16", "18"})
-"""Values of RevokeInfo for what QLive does not store, such as 5, the microphone, or 13, the place.
+"""Values of RevokeInfo for data that QLive does not store, such as 5, the microphone.
 Source: WeChat, "changes of authorized user information"."""
 PLATFORM_EVENTS = frozenset(PLATFORM_EVENT_IDENTITIES)
 ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_FAILURES}

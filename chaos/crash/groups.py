@@ -187,7 +187,7 @@ class BillGroup:
         where = {"state": "open", "bill": {"$not": re.compile(str(self._day))}}
         for row in await rows("bill_differences").find(where).to_list():
             self._env.violations.add("bill_difference", str(row))
-        done = await rows("bills").count_documents({"source": "trade", "state": "done"})
+        done = await rows("bills").count_documents({"type": "trade", "state": "done"})
         before = max(0, len(self.orders.taken) - 1)
         found = {"bills_done": done, "billed_orders_before": before}
         return found | await self.orders.check("billed_")

@@ -58,7 +58,7 @@ class OpsUserHandler(UserTargetHandler):
 
     @endpoint(errors=[UserNotFound])
     async def patch(self, user_id: str, params: UserChangeRequest) -> OpsUserResponse:
-        """Ban or readmit a user, make them a matchmaker, or say that they are an adult."""
+        """Ban or readmit a user, make them a matchmaker, or verify that they are an adult."""
         if params.banned and not params.ban_reason:
             raise InvalidParameter({"ban_reason": "this is required"})
         changes = params.model_dump(exclude_none=True, exclude={"age_verified", "reason"})

@@ -187,7 +187,7 @@ class UserInfoWithRateResponse(UserInfoResponse):
 
 
 class LeavingUserInfoResponse(UserInfoWithRateResponse):
-    """Of the caller, who is to be deleted at `delete_at`."""
+    """Own profile of a user whose deletion is due at `delete_at`."""
 
     delete_at: Time
 
@@ -232,7 +232,7 @@ class OpsUserResponse(Response):
     last_login_time: datetime | None
     delete_at: datetime | None
     deleted_at: datetime | None
-    """Since when the user is only a number with a balance."""
+    """When the deletion began, which leaves the number and the balance."""
 
 
 class SessionsEndedResponse(Response):

@@ -1,4 +1,4 @@
-"""A user's own data: a copy of them, and their deletion."""
+"""Copies of a user's own data, and the user's deletion."""
 
 from typing import Annotated, Any, Literal
 
@@ -31,15 +31,15 @@ class DeleteRequest(Request):
 
 
 class DeletionResponse(OkResponse):
-    """`delete_at`: when everything is deleted, null if it is not."""
+    """`delete_at`: when the caller is deleted; null if no deletion is planned."""
 
     delete_at: Time | None
 
 
 class ExportHandler(ActiveUserHandler):
-    """A copy of everything that is stored about the caller, one a day.
+    """Read a copy of everything that is stored about the caller, made once a day.
 
-    The first call of a day asks for it; ask again after some seconds until its state is `ready`.
+    The first call of a day requests it; repeat the call until the state is `ready`.
     """
 
     @endpoint(limit="read")
@@ -55,9 +55,9 @@ class ExportHandler(ActiveUserHandler):
 
 
 class DeleteHandler(ActiveUserHandler):
-    """Delete the caller in seven days, or `cancel` that; repeated, it stays as it is.
+    """Delete the caller in seven days, or `cancel` the deletion; a repetition changes nothing.
 
-    Gold and income are lost. Logging in is possible until then, and does not cancel it.
+    Gold and income are lost. Logins stay possible until then and do not cancel it.
     """
 
     @endpoint(limit="profile")

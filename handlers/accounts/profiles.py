@@ -1,4 +1,4 @@
-"""Profiles, the age of users, the room that a user is in, and likes."""
+"""Profiles, verification of age, the room that a user is in, and likes."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -114,7 +114,7 @@ class GetUserStateHandler(ActiveUserHandler):
 
 
 class VerifyAgeHandler(ActiveUserHandler):
-    """Verify by name and ID number that one is an adult, which recharge and gifts may require."""
+    """Verify the caller as an adult by name and ID number; recharge and gifts may require it."""
 
     @endpoint(limit="verify", errors=[AgeUnverified, ServiceUnavailable("faceid")])
     async def post(self, params: VerifyAgeRequest) -> OkResponse:

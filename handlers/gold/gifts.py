@@ -1,4 +1,4 @@
-"""Gifts: the list, giving one, limits of it, and rankings; the configs of the mini-program.
+"""Gifts: the list, giving, limits of giving, and rankings; the configs of the mini-program.
 
 China's rules on live tipping forbid rankings by gifts alone, and the display of a user's spending
 without consent: rankings show the users who agreed, without any sum. Production shows rankings only
@@ -98,12 +98,12 @@ class PushGiftHandler(ActiveUserHandler):
 class GivingLimitsHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self) -> GivingLimitsResponse:
-        """Read what one has given today and this month in China, and the caps of it."""
+        """Read the sums that the caller has given today and this month in China, and the caps."""
         return self._response(await self.context.stores.ledger.giver(self.user_id))
 
     @endpoint(limit="profile")
     async def post(self, params: GivingLimitsRequest) -> GivingLimitsResponse:
-        """Change one's own caps: lowered at once, raised after 24 hours."""
+        """Change the caller's own caps: lowered at once, raised after 24 hours."""
 
         def change(giver: Giver) -> Giver:
             return giver.with_own_caps(params.day_gold, params.month_gold, datetime.now(UTC))

@@ -28,7 +28,7 @@ def _parse_day(value: Any) -> date:
 
 
 MAX_PAGES = 500
-"""Of a statement: the entries before a page are added up."""
+"""Pages of a statement; the entries before a page are added up."""
 
 
 class DayRequest(Request):
@@ -38,7 +38,7 @@ class DayRequest(Request):
 
 
 class PushGiftRequest(Request):
-    """`confirm`: the user was told how much they have given, and gives all the same."""
+    """`confirm`: the user has seen how much they have given, and confirms the gift."""
 
     user_id: UserId
     gift_id: Number
@@ -48,7 +48,7 @@ class PushGiftRequest(Request):
 
 
 class GivingLimitsRequest(Request):
-    """Own caps of what one gives in a day and a month in China; 0: none, left out: as it is."""
+    """Own caps of a day and a month in China; 0: none. A cap that is left out stays."""
 
     day_gold: Gold | None = None
     month_gold: Gold | None = None
@@ -120,7 +120,7 @@ class GiftGivenResponse(Response):
     gold: int
     income: int
     reminder: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
-    """Only if the gift has reached the share of a cap from which gifts need `confirm`."""
+    """Present if the gift has reached the share of a cap from which gifts need `confirm`."""
 
 
 class GivingCapResponse(Response):
@@ -169,9 +169,9 @@ class StatementRequest(Request):
 
 
 class StatementRowResponse(Response):
-    """`balance` is that after the entry; `amount` is negative if it took something.
+    """`balance` after the entry; a negative `amount` lowered it.
 
-    `who`: to whom a gift was given, or from whom it was received. `settle`: payment of a debt.
+    `who`: the other user of a gift. `settle`: payment of a debt.
     """
 
     time: Time

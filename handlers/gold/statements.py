@@ -1,11 +1,11 @@
-"""A user's statement of gold and income."""
+"""Statement of gold and income."""
 
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.gold.models import MAX_PAGES, StatementRequest, StatementResponse
 
 
 class StatementHandler(ActiveUserHandler):
-    """How the user's balance of gold or income came about, newest first."""
+    """Read the entries behind the caller's balance of gold or income, newest first."""
 
     @endpoint(limit="read")
     async def get(self, params: StatementRequest) -> StatementResponse:

@@ -1,4 +1,4 @@
-"""Operators' endpoints for other operators, and for one's own password and second factor."""
+"""Operators' endpoints for other operators, and for their own password and second factor."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +19,9 @@ from handlers.operators.models import (
 from handlers.request_data import limit_key
 from services.errors import LoginRefused, OperatorLocked, OwnAccount
 from services.operators.operators import second_factor
-from storage.errors import NoAdminLeft, OperatorExists, OperatorNotFound
+from storage.errors import NoLongerAdmin, OperatorExists, OperatorNotFound
 
-OF_ANOTHER = (OperatorNotFound, OwnAccount, NoAdminLeft)
+OF_ANOTHER = (OperatorNotFound, OwnAccount, NoLongerAdmin)
 
 
 class OpsOperatorsHandler(OperatorHandler):
@@ -49,7 +49,7 @@ class OperatorTargetHandler(OperatorHandler):
 class OpsOperatorHandler(OperatorTargetHandler):
     """Change the role of another operator, disable them, or end their sessions.
 
-    A role counts from their next request on; who is disabled has no session.
+    A role applies from their next request on; a disabled operator has no session.
     """
 
     @endpoint(errors=OF_ANOTHER)
@@ -77,12 +77,12 @@ class OpsAccountHandler(OperatorHandler):
 
     @endpoint()
     async def get(self) -> SecondFactorResponse:
-        """Make a secret for another authenticator app of one's own; it is not stored."""
+        """Make a secret for another authenticator app of the caller; it is not stored."""
         return SecondFactorResponse.model_validate(second_factor(self.operator.name))
 
     @endpoint(errors=[LoginRefused, OperatorLocked])
     async def patch(self, params: OwnAccountRequest) -> OperatorLoginResponse:
-        """Change one's own password or authenticator app, with the present ones.
+        """Change the caller's password or authenticator app, with the present ones.
 
         All sessions of the operator end; the response has a new one. Attempts count as logins.
         """

@@ -91,7 +91,7 @@ class OperatorResponse(Response):
 
 
 class OperatorAccountResponse(Response):
-    """`state`: waiting is before the first login, locked after too many wrong codes."""
+    """`state`: `waiting` before the first login, `locked` after too many wrong codes."""
 
     name: str
     role: str

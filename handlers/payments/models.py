@@ -17,7 +17,7 @@ from handlers.models import (
     Request,
     Response,
 )
-from ledger.bills import Kind, StatementName, Thing
+from ledger.bills import BillName, Kind, Thing
 from ledger.recharge import OrderState
 from storage.jobs.inbox import Outcome
 
@@ -118,10 +118,10 @@ class OpsOrderResponse(Response):
 
 
 class BillResponse(Response):
-    """A bill of a day, or of iOS of a month; `problem`: why it waits or cannot be read."""
+    """A bill of a day, or a month of iOS; `problem`: why it waits or cannot be read."""
 
     id: Annotated[str, Field(validation_alias="_id")]
-    source: StatementName
+    type: BillName
     period: str
     state: Literal["waiting", "done", "unreadable"]
     problem: str
@@ -130,7 +130,7 @@ class BillResponse(Response):
 
 
 class BillDifferenceResponse(Response):
-    """A movement about which a bill and the books disagree; its number is ours if it has one.
+    """A movement about which a bill and the books disagree; `number` is ours, if there is one.
 
     `agreed`: a later comparison found no difference; `settled`: an operator has dealt with it.
     """

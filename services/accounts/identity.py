@@ -1,4 +1,4 @@
-"""Whether users are known to be adults, which recharge and gifts may require."""
+"""Verification that users are adults, which recharge and gifts may require."""
 
 import re
 from contextlib import suppress
@@ -26,7 +26,7 @@ class IdentityService:
         self._settings = settings
 
     def refusal(self, user: User) -> AgeUnverified | None:
-        """Why the user may neither recharge nor give."""
+        """The error if the user may neither recharge nor give, else None."""
         is_verified = user.age_verified_at and not user.age_refused
         is_required = self._settings.provider not in ("", "none")
         return AgeUnverified() if is_required and not is_verified else None

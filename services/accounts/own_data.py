@@ -1,4 +1,4 @@
-"""What users may do with their own data: take a copy, and have everything deleted."""
+"""Copies of users' own data, and the deletion of users."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,8 @@ CHANGE_OF_MIND = timedelta(days=7)
 """Time in which a deletion can be taken back."""
 POSTPONED = timedelta(days=1)
 DRAIN = timedelta(minutes=1)
-"""Between the end of the sessions and the deletion: requests in progress end, and what processes
-hold in memory is stored."""
+"""Time between closing an account and its deletion: requests in progress end, and processes store
+what they hold in memory."""
 LEASE = timedelta(minutes=10)
 IDLE_SECONDS = 10.0
 
@@ -60,29 +60,29 @@ class OwnDataService:
         return await self._stores.users.plan_deletion(user_id, at)
 
     async def plan_deletion_of(self, app_id: str, openid: str) -> None:
-        """The same for the user of an openid, if there is one; WeChat has said so."""
+        """The same for the user of an openid, if there is one, after an event of WeChat."""
         if user := await self._stores.users.by_openid(app_id, openid):
             await self.plan_deletion(user.user_id)
 
     async def _claim(self, _limit: int) -> list[Callable[[], Awaitable[None]]]:
         if user_id := await self._stores.exports.claim(LEASE):
             return [partial(self._stores.exports.make, user_id)]
-        if user := await self._stores.erasures.claim(LEASE):
+        if user := await self._stores.deletions.claim(LEASE):
             return [partial(self._carry_on, user)]
         return []
 
     async def _carry_on(self, user: User) -> None:
-        """End the user's account; once that was done, delete the user. Begins anew after a kill."""
-        erasures, user_id = self._stores.erasures, user.user_id
-        if await erasures.must_wait(user):
-            await erasures.postpone(user, POSTPONED)
+        """Close the account, or delete the user of a closed one; repeated whole after a kill."""
+        deletions, user_id = self._stores.deletions, user.user_id
+        if await deletions.must_wait(user):
+            await deletions.postpone(user, POSTPONED)
             return
-        if user.deleted_at is None and not await erasures.close(user, DRAIN):
+        if user.deleted_at is None and not await deletions.close(user, DRAIN):
             return
         await self._sessions.end(user_id)
         await self._keeper.leave_all(user_id)
         await self._retire(user_id)
         if user.deleted_at:
-            for step in erasures.steps(user):
+            for step in deletions.steps(user):
                 await step()
             log.info("user_deleted", user_id=user_id)

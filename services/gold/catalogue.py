@@ -70,8 +70,8 @@ class CatalogueService:
     ) -> Document:
         """Add a row, if there was none before; set its `fields`, or remove it if they are None.
 
-        Fields of worth that are set change at the next midnight in China, also if another change of
-        them waits. Returns the row, {} if it was removed. Raises NotFound and RateRequired. Call
+        Fields of worth change at the next midnight in China, in place of another change that
+        waits. Returns the row, {} if it was removed. Raises NotFound and RateRequired. Call
         `invalidate` once the change is committed.
         """
         await self.check_rate(before, fields)

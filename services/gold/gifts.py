@@ -87,8 +87,8 @@ class GiftService:
             num,
             rate or Decimal(0),
             request_id,
-            confirmed,
-            self.rules,
+            confirmed=confirmed,
+            rules=self.rules,
         )
         if gift and rate is not None and refusal is None:
             return await self.give(GiftRequest(transfer, gift))

@@ -33,7 +33,7 @@ TOLERATED_STEPS = (-1, 0, 1)
 """A phone's clock may be half a minute off, and typing takes time."""
 ISSUER = "QLive"
 RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
-"""The machine, the demo operator, and whom the journal and withdrawals name beside operators."""
+"""The machine, the demo operator, and other names in the journal and in withdrawals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class OperatorService:
         """Forget password and second factor, end the sessions; returns a new one-time password.
 
         `by`: the admin who asks for it; "" is the command line, which may do everything. Raises
-        OperatorNotFound, OwnAccount, NoAdminLeft.
+        OperatorNotFound, OwnAccount, NoLongerAdmin.
         """
         if name == by:
             raise OwnAccount
@@ -215,7 +215,7 @@ class OperatorService:
         return step if step and await self._operators.use_code(account, step) else None
 
     async def _begin_with(self, account: OperatorAccount, step: int) -> Login:
-        """Store the new proofs, of which a code of this step was seen; begin the only session.
+        """Store the new proofs, use up the code of this step, and begin the only session.
 
         LoginRefused if another change came first.
         """

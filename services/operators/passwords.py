@@ -1,4 +1,4 @@
-"""Passwords of operators: their rules, their hashes."""
+"""Passwords of operators: rules and hashes."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def hash_chosen(self, name: str, password: str) -> str:
-        """Hash a password that is chosen; InvalidParameter says what is wrong with it."""
+        """Hash a new password; InvalidParameter says which rule it breaks."""
         async with self._limit.slot():
             if problem := await asyncio.to_thread(weakness, name, password):
                 raise InvalidParameter({"new_password": problem})

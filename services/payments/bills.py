@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from core.errors import Unavailable
-from ledger.bills import Difference, Movement, Source, Statement, compare
+from ledger.bills import BillType, Difference, Movement, Source, compare
 from ledger.recharge import PaymentRefused
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
@@ -26,21 +26,22 @@ JOB_NAME = "reconcile-bills"
 INTERVAL_SECONDS, LEASE_SECONDS = 3_600.0, 7_200.0
 WAITING_SECONDS = 600.0
 """Interval while WeChat makes a bill, whose address may be valid for half an hour only."""
-MERCHANT = Statement("trade", "jsapi", ("payment", "refund"), ("trade",))
-TRANSFERS = Statement("fund", "transfer", ("transfer",), ("fund_basic", "fund_operation"))
+MERCHANT = BillType("trade", "jsapi", ("payment", "refund"), ("trade",))
+TRANSFERS = BillType("fund", "transfer", ("transfer",), ("fund_basic", "fund_operation"))
 VIRTUAL = (
-    Statement("xpay", "xpay", ("payment", "refund"), ("xpay",)),
-    Statement("ios", "xpay", ("payment",), ("ios",), is_monthly=True),
+    BillType("xpay", "xpay", ("payment", "refund"), ("xpay",)),
+    BillType("ios", "xpay", ("payment",), ("ios",), is_monthly=True),
 )
 
 
 @dataclass(slots=True)
 class BillService:
-    """Fetches, keeps and compares bills. Every step may be repeated, and by several processes at
-    once, so that a kill resumes.
+    """Fetches, keeps and compares bills.
 
-    `last` is the result of the last run by any process: `open` differences, and the Unix time
-    `checked_at` at which all daily bills were compared.
+    Every step may be repeated, also by several processes at once, so a killed run is resumed.
+
+    `last` is the result of the last run by any process: the number of `open` differences, and
+    `checked_at`, the Unix time at which no daily bill was late.
     """
 
     bills: BillStore
@@ -49,7 +50,7 @@ class BillService:
     payments: PaymentService
     providers: Mapping[str, PaymentClient]
     job_leases: JobLeaseStore
-    statements: Sequence[Statement]
+    bill_types: Sequence[BillType]
     last: dict[str, Any] = field(default_factory=dict)
 
     async def run_if_due(self) -> None:
@@ -64,40 +65,40 @@ class BillService:
         self.last = await self.job_leases.last_result(JOB_NAME)
 
     async def run(self, now: datetime) -> bool:
-        """Compare the bills of the last periods that do not agree; whether a daily one is late."""
+        """Compare the bills that do not agree yet; returns whether a daily one is late."""
         at, waiting = now.timestamp(), False
         last = {"open": 0, "checked_at": at, **await self.job_leases.last_result(JOB_NAME)}
         await self.job_leases.store_result(JOB_NAME, {**last, "at": at})
-        for statement in self.statements:
-            for period in statement.periods(now):
-                if not await self.bills.agrees(statement.bill(period)):
-                    is_late = bool(await self._reconcile(statement, period))
-                    waiting |= is_late and not statement.is_monthly
+        for bill_type in self.bill_types:
+            for period in bill_type.periods(now):
+                if not await self.bills.agrees(bill_type.bill(period)):
+                    is_late = bool(await self._reconcile(bill_type, period))
+                    waiting |= is_late and not bill_type.is_monthly
         checked_at = last["checked_at"] if waiting else at
         result = {"at": at, "checked_at": checked_at, "open": await self.bills.count_open()}
         await self.job_leases.store_result(JOB_NAME, result)
         return waiting
 
     async def reconcile(self, period: str) -> list[str]:
-        """Compare the bills of a day or month; what is open of it, as sentences."""
+        """Compare the bills of a day or month; returns its open differences as sentences."""
         is_month, sentences = len(period) == len("2026-11"), []
-        for statement in self.statements:
-            if statement.is_monthly == is_month:
-                bill = statement.bill(period)
-                if why := await self._reconcile(statement, period):
+        for bill_type in self.bill_types:
+            if bill_type.is_monthly == is_month:
+                bill = bill_type.bill(period)
+                if why := await self._reconcile(bill_type, period):
                     sentences.append(f"{bill} is not there: {why}")
                 sentences += [_sentence(row) for row in await self.bills.open_of(bill)]
         return sentences
 
-    async def _reconcile(self, statement: Statement, period: str) -> str:
+    async def _reconcile(self, bill_type: BillType, period: str) -> str:
         """Compare a bill; returns why it is not there yet, "" if it was compared or is unreadable.
 
         Differences of an earlier comparison stay as they are until it is there.
         """
-        bill, at = statement.bill(period), datetime.now(UTC)
+        bill, at = bill_type.bill(period), datetime.now(UTC)
         state, problem, rows = "done", "", list[Movement]()
         try:
-            for source in statement.sources:
+            for source in bill_type.sources:
                 rows += await self._rows(source, period)
         except BillNotReady as why:
             state, problem = "waiting", str(why)
@@ -107,15 +108,15 @@ class BillService:
             await self.bills.record([unreadable], bill, at)
         if state == "done":
             for start in range(0, len(rows), BATCH_ROWS):
-                await self._compare(statement, rows[start : start + BATCH_ROWS], period, at)
-            unbilled = await self.bills.unbilled(statement, period)
+                await self._compare(bill_type, rows[start : start + BATCH_ROWS], period, at)
+            unbilled = await self.bills.unbilled(bill_type, period)
             missing = [row for row in (compare(None, here) for here in unbilled) if row]
             await self.bills.record(missing, bill, at)
             await self.bills.close_gone(bill, at)
         else:
             log.warning("bill_not_compared", bill=bill, why=problem)
-        began_at = statement.began_at(period)
-        known = {"source": statement.name, "period": period, "began_at": began_at}
+        began_at = bill_type.began_at(period)
+        known = {"type": bill_type.name, "period": period, "began_at": began_at}
         result = {"state": state, "problem": problem, "rows": len(rows), "checked_at": at}
         await self.bills.save(bill, **known, **result)
         return problem if state == "waiting" else ""
@@ -134,16 +135,16 @@ class BillService:
         return await asyncio.to_thread(read_bill, file, source)
 
     async def _compare(
-        self, statement: Statement, rows: Sequence[Movement], period: str, at: datetime
+        self, bill_type: BillType, rows: Sequence[Movement], period: str, at: datetime
     ) -> None:
         """Compare some rows of a bill, and credit payments that are missing here."""
         found, marked = [], []
-        booked = await self.bills.booked(statement.provider, rows)
+        booked = await self.bills.booked(bill_type.provider, rows)
         for row, known in zip(rows, booked, strict=True):
             here, difference = known, compare(row, known)
             if difference and (difference.kind, row.thing) == ("missing_here", "payment"):
                 why = await self._credit(difference.number)
-                [here] = await self.bills.booked(statement.provider, [row])
+                [here] = await self.bills.booked(bill_type.provider, [row])
                 difference = compare(row, here)
                 difference = difference and difference._replace(detail=why)
             if difference and difference.thing == "refund":
@@ -154,7 +155,7 @@ class BillService:
             if here and "done" in (row.state, here.state):
                 marked.append(here)
         await self.bills.mark(marked, period)
-        await self.bills.record(found, statement.bill(period), at)
+        await self.bills.record(found, bill_type.bill(period), at)
 
     async def _credit(self, number: str) -> str:
         """Credit an order if its provider says that it is paid, else return why not."""

@@ -1,6 +1,6 @@
-"""exports: for a day or two, copies of everything about a user who has asked for them.
+"""exports: copies of everything about a user, made at their request and kept for two days.
 
-One document says when a copy was asked for and made, others have its parts, encrypted.
+One document has the times of request and completion, others the encrypted parts.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Export(NamedTuple):
 
 
 class ExportStore:
-    """Copies are made outside of requests, in parts, so that they need no memory to speak of."""
+    """Copies, made outside of requests, and in parts to bound their memory."""
 
     def __init__(self, database: Database, cipher: FieldCipher) -> None:
         self._database = database
@@ -47,7 +47,7 @@ class ExportStore:
         await make_due_index(self._exports)
 
     async def ask(self, user_id: str) -> Export:
-        """The copy of the last day; if there is none, a new one is to be made."""
+        """The copy of the last day, or a new one that is due to be made."""
         now = datetime.now(UTC)
         new: Document = {"user_id": user_id, "made_at": None, "parts": 0}
         new |= {"asked_at": now, "due_at": now, "expires_at": now + KEPT}
@@ -104,7 +104,7 @@ class ExportStore:
 
 
 def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
-    """By section, the collection and how to read it. Of others, only their numbers are read."""
+    """Collection and pipeline of each section. Of other users, only the numbers are read."""
     own = [user_account(user_id), debt_account(user_id)]
     is_own: Document = {"$in": ["$$this.account", own]}
     journal = {

@@ -25,7 +25,7 @@ IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
 class User:
     """A user's document; `gold` and `income` are ledger balances, changed only with an entry.
 
-    The document has more: `given` (ledger/giving.py), which changes with gifts, and `session_key`.
+    The document has more: `giver` (ledger/giving.py), which changes with gifts, and `session_key`.
     """
 
     user_id: str
@@ -54,17 +54,17 @@ class User:
     risk_rank: int = 0
     """WeChat's rank of the user's risk, 0 (unknown) to 4 (high)."""
     age_verified_at: datetime | None = None
-    """When the user was found to be an adult."""
+    """When the user was verified as an adult."""
     age_refused: bool = False
-    """Whether an operator has withdrawn that; only an operator may then verify the user again."""
+    """Whether an operator has withdrawn the verification; then only an operator verifies again."""
     stream_forbidden_until: datetime | None = None
     """Until when the user may not push video, for what an earlier stream has shown."""
     show_in_ranking: bool = False
     """Whether the user agreed to be shown in rankings."""
     delete_at: datetime | None = None
-    """When the user's data are to be deleted."""
+    """When the deletion of the user is due."""
     deleted_at: datetime | None = None
-    """Since when the user is only a number with a balance (storage/accounts/erasures.py)."""
+    """When the deletion began (storage/accounts/deletions.py)."""
     last_login_time: datetime | None = None
     continuous_time: int = 0
     """Total seconds of live sessions hosted."""
@@ -142,9 +142,9 @@ class UserStore:
         return [shown[user_id] for user_id in user_ids if user_id in shown]
 
     async def plan_deletion(self, user_id: str, at: datetime | None) -> datetime | None:
-        """Delete the user's data at this time, unless that is planned already; None: never.
+        """Plan the deletion for this time, unless it is planned already; None cancels it.
 
-        Returns the time; raises UserNotFound.
+        Returns the planned time; raises UserNotFound.
         """
         planned = {"$ifNull": ["$delete_at", at]} if at else None
         row = await self._users.find_one_and_update(

@@ -4,7 +4,7 @@ gifts: the gift catalogue; `gold` is the unit price. blocks: the recharge catalo
 gold for a price in fen. configs: keys and JSON values for the mini-program, and the two exchange
 rates, of which each has one row.
 
-A row may have `next`: fields that change at a time. Every read returns the row as it is by then.
+A row may have `next`: fields that change at a time. Each read applies them once the time has come.
 """
 
 import json
@@ -90,7 +90,7 @@ class CatalogueStore:
         session: Session | None = None,
         **fields: Any,
     ) -> Document:
-        """Set fields of a row; those of an earlier `next` that has come are its own by then."""
+        """Set fields of a row, after the fields of a `next` that has come."""
         if not fields:
             return await self.get(number)
         has_come = {"$lte": ["$next.at", datetime.now(UTC)]}  # also without a `next`
@@ -214,7 +214,7 @@ class ConfigStore(CatalogueStore):
 
 
 def _with_values(fields: Document, convert: Callable[[Any], Any]) -> Document:
-    """The fields with converted values, also that of a change that waits."""
+    """The fields with each `value` converted, also in a change that waits."""
     inner = {name: _with_values(fields[name], convert) for name in NESTED if name in fields}
     values = {"value": convert(fields["value"])} if "value" in fields else {}
     return {**fields, **inner, **values}

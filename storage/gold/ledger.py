@@ -50,7 +50,7 @@ MONEY_OUT: Sequence[Document] = (
 """Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
 LINEARIZABLE = ReadConcern("linearizable")
 USER_FIELDS = dict.fromkeys(
-    ("gold", "income", "given", "ios_paid", "nickname", "face_url", "gender"), 1
+    ("gold", "income", "giver", "ios_paid", "nickname", "face_url", "gender"), 1
 )
 
 
@@ -230,7 +230,7 @@ class LedgerStore:
         rows = await self._users.find(where, USER_FIELDS).to_list()
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
         faces = {row["_id"]: face_of(row) for row in rows}
-        givers = {row["_id"]: _giver_from(row["given"]) for row in rows if row.get("given")}
+        givers = {row["_id"]: _giver_from(row["giver"]) for row in rows if row.get("giver")}
         at = datetime.now(UTC)
         written = await self._written([gift.key for gift in transfers if gift.request_id])
         ios_payers = {row["_id"] for row in rows if row.get("ios_paid")}
@@ -272,17 +272,17 @@ class LedgerStore:
     # ---- rules of giving
 
     async def giver(self, user_id: str) -> Giver:
-        row = await self._users.find_one({"_id": user_id}, {"given": 1})
-        return _giver_from((row or {}).get("given") or {})
+        row = await self._users.find_one({"_id": user_id}, {"giver": 1})
+        return _giver_from((row or {}).get("giver") or {})
 
     async def change_giver(self, user_id: str, change: Callable[[Giver], Giver]) -> Giver:
-        """Apply `change` to what the rules remember of a user; repeated if a gift was faster."""
+        """Change what the rules of giving store of a user; repeated after a concurrent gift."""
 
         async def write() -> Giver:
             before = await self.giver(user_id)
             after = change(before)
             where = {"_id": user_id, **_unchanged(before)}
-            update = {"$set": {"given": _given_document(after)}}
+            update = {"$set": {"giver": _giver_document(after)}}
             if not (await self._users.update_one(where, update)).matched_count:
                 raise WriteConflict
             return after
@@ -366,17 +366,17 @@ def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
     if change.giver is None:
         return where, update
     return where | _unchanged(change.giver), update | {
-        "$set": {"given": _given_document(change.giver)}
+        "$set": {"giver": _giver_document(change.giver)}
     }
 
 
 def _unchanged(giver: Giver) -> Document:
-    """Matches users of whom this version is stored."""
-    return {"given.version": giver.version or None}
+    """Matches the user while this version is stored."""
+    return {"giver.version": giver.version or None}
 
 
-def _given_document(giver: Giver) -> Document:
-    """The next version."""
+def _giver_document(giver: Giver) -> Document:
+    """The document of the next version."""
     own = {"own_day": giver.own_day._asdict(), "own_month": giver.own_month._asdict()}
     return giver._asdict() | own | {"version": giver.version + 1}
 
@@ -389,5 +389,5 @@ def _giver_from(row: Document) -> Giver:
 
 
 def _known(kind: type[Giver | OwnCap], row: Document) -> Document:
-    """Without null, and the fields that a later release has stored: gifts must not fail for it."""
+    """The known fields that are not null: gifts must not fail for fields of a later release."""
     return {name: row[name] for name in kind._fields if row.get(name) is not None}

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from storage.database import Collection, Database, Document, Session
 from storage.documents import token_id
-from storage.errors import NoAdminLeft, OperatorExists, OperatorNotFound
+from storage.errors import NoLongerAdmin, OperatorExists, OperatorNotFound
 from storage.field_cipher import FieldCipher
 
 DEMO = "demo"
@@ -120,7 +120,7 @@ class OperatorStore:
     async def update(self, name: str, by: str = "", **fields: Any) -> None:
         """Set `role`, `disabled` or `credential`; raises OperatorNotFound.
 
-        With `by`, only while that operator is an active admin, or NoAdminLeft. The transaction
+        With `by`, only while that operator is an active admin, or NoLongerAdmin. The transaction
         writes to both documents: of two admins who disable each other, one is refused.
         """
         admin: Document = {"_id": by, "role": "admin", "disabled": False, "one_time_until": None}
@@ -130,7 +130,7 @@ class OperatorStore:
                 mark, where = {"$inc": {"bookings": 1}}, {**admin, **NOT_LOCKED}
                 held = await self._operators.update_one(where, mark, session=session)
                 if not held.matched_count:
-                    raise NoAdminLeft
+                    raise NoLongerAdmin
             change = {"$set": fields}
             result = await self._operators.update_one({"_id": name}, change, session=session)
             if not result.matched_count:
@@ -151,7 +151,7 @@ class OperatorStore:
         await self._operators.update_one({"_id": name}, change, session=session)
 
     async def replace_proofs(self, account: OperatorAccount, credential: str) -> bool:
-        """As `reset`, if `credential` is still the stored one; returns whether it was."""
+        """As `reset`, but only over this stored `credential`; returns whether it was stored."""
         where = {"_id": account.name, "credential": credential}
         result = await self._operators.update_one(where, {"$set": self._proofs(account)})
         return result.matched_count > 0

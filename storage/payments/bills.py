@@ -1,6 +1,6 @@
-"""bills: one document per day or month of a statement of WeChat; bill_differences, bill_files.
+"""bills: one document per type and day or month; bill_files; bill_differences.
 
-orders, withdrawals, ledger, refund_cases: what is booked here, and in which bill it was.
+orders, withdrawals, ledger, refund_cases: what is booked here, and the bill that has it.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 
 from core.errors import NotFound
-from ledger.bills import Difference, Movement, Statement, Thing
+from ledger.bills import BillType, Difference, Movement, Thing
 from ledger.recharge import IOS
 from storage.database import Collection, Database, Document
 from storage.documents import page
@@ -20,12 +20,12 @@ from storage.field_cipher import FieldCipher
 
 STATES = {"paid": "done", "returned": "failed"}
 """Of orders and withdrawals; all others are open."""
-OTHER_NUMBERS = {"payment": "transaction", "transfer": "wechat_number"}
+WECHAT_NUMBERS = {"payment": "transaction", "transfer": "wechat_number"}
 TIMES = {"payment": "paid_at", "transfer": "finished_at"}
 
 
 class BillStore:
-    """Bills, the differences that they have shown, and what is booked here."""
+    """Bills, their differences, and the bookings with which they are compared."""
 
     def __init__(self, database: Database, cipher: FieldCipher) -> None:
         self._bills: Collection = database.collection("bills")
@@ -52,7 +52,7 @@ class BillStore:
         await self._bills.update_one({"_id": id_}, {"$set": fields}, upsert=True)
 
     async def store_file(self, id_: str, file: bytes) -> None:
-        """Keep a file byte for byte, encrypted, since it has openids."""
+        """Store a file byte for byte, encrypted, since it has openids."""
         encrypted = await asyncio.to_thread(self._cipher.encrypt, file.decode("latin-1"), id_)
         with self._database.slow_operation_timeout():
             await self._files.replace_one({"_id": id_}, {"file": encrypted}, upsert=True)
@@ -78,15 +78,16 @@ class BillStore:
     # ---- what is booked here
 
     async def booked(self, provider: str, rows: Sequence[Movement]) -> list[Movement | None]:
-        """What is booked under the number of each row, ours or WeChat's; not of the sandbox."""
+        """The booking of each row, found by our number or WeChat's, without the sandbox."""
         found: dict[tuple[Thing, str], Movement] = {}
         for thing in {row.thing for row in rows}:
-            pairs = [(row.number, row.other) for row in rows if row.thing == thing]
+            pairs = [(row.number, row.wechat_number) for row in rows if row.thing == thing]
             numbers = [number for pair in pairs for number in pair if number]
             here = await self._numbered(thing, provider, numbers)
             found |= {(thing, number): movement for number, movement in here.items()}
         return [
-            found.get((row.thing, row.number)) or found.get((row.thing, row.other)) for row in rows
+            found.get((row.thing, row.number)) or found.get((row.thing, row.wechat_number))
+            for row in rows
         ]
 
     async def _numbered(
@@ -96,7 +97,7 @@ class BillStore:
             keys = [f"reversal:{provider}:{number}" for number in numbers]
             entries = await self._ledger.find({"_id": {"$in": keys}}).to_list()
             return {refund.number: refund for refund in map(_refund, entries)}
-        among, other = {"$in": numbers}, OTHER_NUMBERS[thing]
+        among, other = {"$in": numbers}, WECHAT_NUMBERS[thing]
         where: Document = {"$or": [{"_id": among}, {other: among}], "sandbox": {"$ne": True}}
         rows = await self._booked[thing].find(where).to_list()
         ours = [row for row in rows if row.get("provider", provider) == provider]
@@ -108,7 +109,7 @@ class BillStore:
         }
 
     async def mark(self, movements: Sequence[Movement], period: str) -> None:
-        """They are in the bill of this period."""
+        """Note that the bill of this period has these bookings."""
         for thing, collection in self._booked.items():
             numbers = [movement.number for movement in movements if movement.thing == thing]
             where = {"_id": {"$in": numbers}, "billed": None}
@@ -121,12 +122,12 @@ class BillStore:
         if refunds:
             await self._orders.bulk_write(refunds, ordered=False)
 
-    async def unbilled(self, statement: Statement, period: str) -> list[Movement]:
-        """What had to be in the bill of this period or in an earlier one, and is in none."""
-        start, end = statement.expected(period)
-        within, provider, found = {"$gte": start, "$lt": end}, statement.provider, []
+    async def unbilled(self, bill_type: BillType, period: str) -> list[Movement]:
+        """Bookings that no bill has, although one up to this period should."""
+        start, end = bill_type.expected(period)
+        within, provider, found = {"$gte": start, "$lt": end}, bill_type.provider, []
         with self._database.slow_operation_timeout():
-            for thing in statement.things:
+            for thing in bill_type.things:
                 if thing == "refund":
                     found += await self._unbilled_refunds(provider, within)
                     continue
@@ -134,12 +135,12 @@ class BillStore:
                 if thing == "payment":
                     where |= {"provider": provider, "sandbox": {"$ne": True}}
                 if provider == "xpay":  # those of iOS are in a bill of their own
-                    where["platform"] = IOS if statement.is_monthly else {"$ne": IOS}
+                    where["platform"] = IOS if bill_type.is_monthly else {"$ne": IOS}
                 found += [_movement(thing, row) async for row in self._booked[thing].find(where)]
         return found
 
     async def _unbilled_refunds(self, provider: str, within: Document) -> list[Movement]:
-        """Those that closed cases have asked for: WeChat itself reports all others."""
+        """Refunds of closed cases alone, since WeChat itself reports all others."""
         found = []
         async for case in self._cases.find({"state": "closed", "closed_at": within}):
             for step in case["orders"]:
@@ -154,9 +155,9 @@ class BillStore:
     # ---- differences
 
     async def record(self, found: Sequence[Difference], bill: str, at: datetime) -> None:
-        """Store the differences that a comparison begun at `at` has found, each once.
+        """Store the differences of a comparison that began at `at`, each once.
 
-        What an operator has settled stays settled; one that had closed by itself opens again.
+        A settled difference stays settled; one that had closed by itself opens again.
         """
         rows = {f"{row.kind}:{row.thing}:{row.number}": row for row in found}
         if not rows:
@@ -175,7 +176,7 @@ class BillStore:
         await self._differences.update_many(again, {"$set": {**new, "closed_at": None}})
 
     async def close_gone(self, bill: str, at: datetime) -> None:
-        """Close what the comparison begun at `at`, which is complete, has not found again."""
+        """Close differences that the complete comparison begun at `at` has not found again."""
         gone = {"bill": bill, "state": "open", "seen_at": {"$lt": at}}
         agreed = {"$set": {"state": "agreed", "closed_at": datetime.now(UTC)}}
         await self._differences.update_many(gone, agreed)
@@ -191,7 +192,7 @@ class BillStore:
         return await self._differences.find_one({"_id": id_})
 
     async def open_of(self, bill: str) -> list[Document]:
-        """Open differences that this bill has shown."""
+        """Open differences of this bill."""
         where = {"bill": bill, "state": "open"}
         return await self._differences.find(where).sort("_id", 1).to_list()
 
@@ -199,7 +200,7 @@ class BillStore:
         return await self._differences.count_documents({"state": "open"})
 
     async def settle(self, id_: str, by: str, note: str) -> Document:
-        """An operator has dealt with it. NotFound; AlreadyDecided if it is closed."""
+        """Close an open difference for an operator. NotFound; AlreadyDecided if it is closed."""
         change = {"state": "settled", "by": by, "note": note, "closed_at": datetime.now(UTC)}
         row: Document | None = await self._differences.find_one_and_update(
             {"_id": id_, "state": "open"}, {"$set": change}, return_document=ReturnDocument.AFTER

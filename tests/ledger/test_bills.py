@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ledger.bills import Difference, Movement, Statement, compare
+from ledger.bills import BillType, Difference, Movement, compare
 
-DAILY = Statement("trade", "jsapi", ("payment", "refund"), ("trade",))
-MONTHLY = Statement("ios", "xpay", ("payment",), ("ios",), is_monthly=True)
+DAILY = BillType("trade", "jsapi", ("payment", "refund"), ("trade",))
+MONTHLY = BillType("ios", "xpay", ("payment",), ("ios",), is_monthly=True)
 
 
 def moved(fen: int | None = 600, state: Any = "done", **more: Any) -> Movement:
@@ -43,7 +43,7 @@ def test_a_movement_in_a_bill_agrees_with_its_booking_or_differs(there, here, ki
 
 def test_a_difference_names_both_sides():
     here = Movement("payment", "Q1", 600, user_id="10000001")
-    there = Movement("payment", "420", 700, other="420")
+    there = Movement("payment", "420", 700, wechat_number="420")
     known = Difference("other_amount", "payment", "Q1", "", "10000001", 700, 600)
     assert compare(there, here) == known
     lone = Difference("missing_here", "refund", "R1", "Q1", "", 600, None)

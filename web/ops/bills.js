@@ -32,7 +32,7 @@ export function billsPage(container, _poller, _id, query) {
   const bills = list({
     label: t("bills"), empty: t("no_bills"),
     columns: [
-      { head: t("bill"), cell: ({ source, period }) => billName(source, period) },
+      { head: t("bill"), cell: ({ type, period }) => billName(type, period) },
       { head: t("state"), cell: ({ state, problem }) =>
         [statusDot(BILL_KINDS[state], codeText("bill", state)), problem ? el("small", { class: "trouble" }, problem) : null] },
       { head: t("bill_rows"), kind: "number", cell: ({ rows }) => formatInteger(rows) },
@@ -45,7 +45,7 @@ export function billsPage(container, _poller, _id, query) {
     card(t("bills"), el("p", { class: "note" }, t("bills_note")), bills.node));
 }
 
-const billName = (source, period) => [period, el("small", {}, codeText("bill_source", source))];
+const billName = (type, period) => [period, el("small", {}, codeText("bill_type", type))];
 const amount = (fen) => (fen === null ? "–" : formatYuan(fen));
 
 /** Our number, which leads to the order, the withdrawals or the refund cases of its user. */

@@ -221,8 +221,8 @@ async def test_a_deletion_that_was_killed_at_any_step_goes_on(
     leaver: Leaver, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = (await leaver.create()).user
-    erasures, taken = server.context.stores.erasures, 0
-    steps, at_once = erasures.steps, 0
+    deletions, taken = server.context.stores.deletions, 0
+    steps, at_once = deletions.steps, 0
 
     async def kill() -> None:
         raise RuntimeError("killed")
@@ -236,11 +236,11 @@ async def test_a_deletion_that_was_killed_at_any_step_goes_on(
     (await user.post(DELETE)).ok()
     await leaver.is_due()
     at_once = len(steps(await server.context.stores.users.get(user.id, deleted=True)))
-    monkeypatch.setattr(erasures, "steps", killed)
+    monkeypatch.setattr(deletions, "steps", killed)
     for _ in range(at_once - 1):
         await leaver.is_due()
     assert taken == at_once - 1
-    monkeypatch.setattr(erasures, "steps", steps)
+    monkeypatch.setattr(deletions, "steps", steps)
     await leaver.is_due()
     await until_delivered(server)
     assert leaver.traces() == []
@@ -300,7 +300,7 @@ async def test_a_deletion_taken_back_or_forbidden_while_it_begins_does_not_begin
     (await user.post(DELETE)).ok()
     claimed = await server.context.stores.users.get(user.id)
     db.users.update_one({"_id": user.id}, {"$set": change})
-    assert not await server.context.stores.erasures.close(claimed, timedelta())
+    assert not await server.context.stores.deletions.close(claimed, timedelta())
     assert db.users.find_one({"_id": user.id})["openid"] == openid_of("anna")
 
 

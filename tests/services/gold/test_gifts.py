@@ -330,7 +330,7 @@ async def test_what_is_unknown_or_null_of_a_giver_makes_no_gift_fail(
     nulls = dict.fromkeys(Giver._fields)
     later = {"own_day": {"gold": 20, "next": None, "later": 1}, "day_gold": 3, "later": 1}
     for number, given in enumerate((None, {}, nulls, nulls | later)):
-        await stores.database.collection("users").update_one(anna, {"$set": {"given": given}})
+        await stores.database.collection("users").update_one(anna, {"$set": {"giver": given}})
         await fixture.process.give(fixture.rose(str(number)))
         giver = await stores.ledger.giver(anna["_id"])
         assert (giver.version, giver.day_gold) == (1, 10)

@@ -22,7 +22,7 @@ from services.operators.operators import (
     step_of,
 )
 from storage.database import Database
-from storage.errors import NoAdminLeft, OperatorExists, OperatorNotFound
+from storage.errors import NoLongerAdmin, OperatorExists, OperatorNotFound
 from storage.field_cipher import FieldCipher
 from storage.operators.operators import (
     DEMO,
@@ -255,7 +255,7 @@ async def test_admins_who_remove_each_other_at_once_leave_one(
         if (account.role, account.state) == ("admin", "active")
     ]
     refused = [result for result in results if isinstance(result, BaseException)]
-    assert {type(error) for error in refused} == {NoAdminLeft}
+    assert {type(error) for error in refused} == {NoLongerAdmin}
     assert len(left) == len(refused) > 0
 
 
@@ -264,7 +264,7 @@ async def test_a_locked_admin_removes_nobody(operators: OperatorFixture) -> None
         await operators.admin(name)
     for _ in range(MAX_WRONG_CODES):
         await operators.store.count_code(await operators.store.get("olga"))
-    with pytest.raises(NoAdminLeft):
+    with pytest.raises(NoLongerAdmin):
         await operators.service.change("ada", "olga", disabled=True)
 
 

@@ -1,6 +1,6 @@
-"""Deletion of a user, of whom only the number stays, with the sums and times of money.
+"""Deletion of users, of whom only the number stays, with the sums and times of money.
 
-users: `delete_at` is when a deletion is due, for the user as for the claim of the job; `former` is
+users: `delete_at` is when a deletion is due, and the field by which the job claims it; `former` is
 the openid of a user whose deletion has begun.
 """
 
@@ -20,13 +20,13 @@ from storage.jobs.outbox import LATER, OutboxStore
 
 PROFILE: Document = {"nickname": "", "face_url": "", "gender": 0, "area": "", "age": 0}
 FACES = ("user_id", "from.user_id", "to.user_id")
-"""Where the data of an event name a user."""
+"""Fields of an event's data that name a user."""
 KEPT = ("gold", "income", "owed", "owed_income", "create_time", "delete_at", "deleted_at", "former")
 Step = Callable[[], Awaitable[object]]
 
 
-class ErasureStore:
-    """Every step may be repeated; `steps` are to be taken in their order."""
+class DeletionStore:
+    """Deletes users in steps, each of which may be repeated."""
 
     def __init__(self, database: Database, outbox: OutboxStore) -> None:
         self._database = database
@@ -42,8 +42,9 @@ class ErasureStore:
         return user_from(row) if row else None
 
     async def must_wait(self, user: User) -> bool:
-        """Whether money of the user is on its way, also that of a request in progress when the
-        account was closed, or a new account would evade something."""
+        """Whether the user's money is on its way, or a new account would evade a ban or debt.
+
+        Money counts also after `close`: a request in progress may have moved it."""
         mine: Document = {"user_id": user.user_id}
         is_open = (
             ("withdrawals", {**mine, "state": {"$in": [*OPEN_WITHDRAWALS]}}),
@@ -59,9 +60,9 @@ class ErasureStore:
         await self._in("users").update_one(_claimed(user), later)
 
     async def close(self, user: User, delay: timedelta) -> bool:
-        """Make the openid that of nobody; the rest is due after the delay.
+        """Free the openid; the steps are due after the delay.
 
-        False if the deletion was taken back meanwhile, or a new account would evade something.
+        False if the deletion was taken back meanwhile, or a new account would evade a ban or debt.
         """
         now = datetime.now(UTC)
         fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
@@ -71,7 +72,7 @@ class ErasureStore:
         return bool(result.modified_count)
 
     def steps(self, user: User) -> Sequence[Step]:
-        """Pictures follow the profile, which shows them; the openid is known until the end."""
+        """The steps in their order: the profile goes before its pictures, the openid last."""
         user_id = user.user_id
         return [
             *(partial(self._carry_out, *rule) for rule in _rules(user_id)),
@@ -112,7 +113,7 @@ class ErasureStore:
         await self._in("users").update_one({"_id": user.user_id}, [{"$replaceWith": fields}])
 
     async def _delete_pictures(self, user_id: str) -> None:
-        """Each has a message that deletes it once it is no longer shown; now it is due."""
+        """Make the messages due that delete pictures which are no longer shown."""
         key = {"$regex": rf"^(uploads|pictures)/(face|cover)/{user_id}/"}
         now = {"due_at": datetime.now(UTC), "payload.replaced": True, "state": LATER}
         await self._carry_out("outbox", {"payload.key": key}, {"$set": now})
@@ -127,7 +128,7 @@ class ErasureStore:
 
 
 def _claimed(user: User) -> Document:
-    """The user as claimed: one who has taken the deletion back meanwhile is another."""
+    """Matches the user unless the deletion was taken back since it was claimed."""
     return {"_id": user.user_id, "delete_at": user.delete_at}
 
 
@@ -138,7 +139,7 @@ def _would_evade() -> Document:
 
 
 def _rules(user_id: str) -> list[tuple[Any, ...]]:
-    """Collections with the documents to update, or without an update to delete."""
+    """Collections with a filter and an update; documents without an update are deleted."""
     mine, by, of = {"user_id": user_id}, {"by": user_id}, {"of": user_id}
     reasons = {"reason": "", "decision_reason": ""}
     host = {f"owner.person.{name}": value for name, value in PROFILE.items()}
@@ -164,7 +165,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
 
 
 def _audit_rule(user_id: str) -> tuple[Any, ...]:
-    """Entries about the user are found by who did what; those that mention the user stay."""
+    """Empties entries about the user, which stay searchable by operator and action."""
     on_user = {"$or": [{"on": user_id}, {"parameters": {"$regex": f'"{user_id}"'}}]}
     left = ("$what", " ", "$on", " ", "$who", " ", "$address", " ", "$role", " ", user_id)
     is_left = {"$gte": [{"$indexOfCP": [{"$toLower": {"$concat": [*left]}}, "$$this"]}, 0]}

@@ -8,7 +8,7 @@ from tests.support.storage import StoresFixture
 
 
 async def erase(stores: StoresFixture, user: User) -> None:
-    for step in stores.erasures.steps(user):
+    for step in stores.deletions.steps(user):
         await step()
 
 
