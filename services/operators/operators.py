@@ -27,7 +27,7 @@ ONE_TIME_BYTES = 12
 WRONG_CODE = {"code": "this is not the current code"}
 WRONG_NEW_CODE = {"new_code": WRONG_CODE["code"]}
 WRONG_PASSWORD = {"password": "this is not your password"}
-SAME_PASSWORD = {"new_password": "this is your present password"}
+SAME_PASSWORD = {"new_password": "this is your current password"}
 STEP_SECONDS = 30
 TOLERATED_STEPS = (-1, 0, 1)
 """A phone's clock may be half a minute off, and typing takes time."""
