@@ -1,4 +1,4 @@
-"""A month of bills with 20,000 orders: every difference once, time, memory and loop lag.
+"""Measures a month of bills with 20,000 orders: differences, time, memory and loop lag.
 
 Run it with `python -m bench.bills`; it starts a MongoDB and the simulator.
 """
@@ -46,7 +46,7 @@ class Lag:
 
 
 async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]]:
-    """Business of a day with each difference, here and in the simulator; returns how many."""
+    """Make a day's bookings and bills with differences of each kind; returns their number."""
     rows = bills.stores.database.collection
     pay, made = bills.simulator.pay.paid, Counter[tuple[str, str]]()
     pay.clear()
@@ -99,8 +99,8 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
     await rows("ledger").insert_many(entries)
     await rows("refund_cases").insert_many(cases)
     await rows("withdrawals").insert_many(withdrawals)
-    for thing in ("payment", "refund", "transfer"):
-        made.update({(kind, thing): EACH for kind in KINDS})
+    for category in ("payment", "refund", "transfer"):
+        made.update({(kind, category): EACH for kind in KINDS})
     return made
 
 
@@ -137,7 +137,7 @@ async def main() -> None:
         memory.append(_rss_mb())
     first = await _found(database)
     lag.worst = 0.0
-    for n in range(DAYS):  # again, from the kept files: the simulator no longer takes its turns
+    for n in range(DAYS):  # again, from the kept files
         await bills.service.reconcile((NOON + timedelta(days=n)).date().isoformat())
     again = await _found(database)
     watching.cancel()
@@ -161,7 +161,7 @@ def _rss_mb() -> float:
 
 async def _found(database: Database) -> Counter[tuple[str, str]]:
     rows = await database.collection("bill_differences").find({"state": "open"}).to_list()
-    return Counter((row["kind"], row["thing"]) for row in rows)
+    return Counter((row["kind"], row["category"]) for row in rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Nicknames: what characters they may have."""
+"""Names of users and rooms, and the characters that they may have."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ LONGEST = 20
 
 
 def clean_name(text: str) -> str:
-    """A nickname from outside, cut to fit the rules of `Name`; "" if nothing visible is left."""
+    """A name from outside, cut to fit the rules of `Name`; "" if nothing visible is left."""
     # Again after the cut, which may have left half of an emoji.
     cleaned = visible(visible(text).strip()[:LONGEST]).strip()
     return cleaned if shows_anything(cleaned) else ""

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from core.clock import day_interval, day_of
 
-Thing = Literal["payment", "refund", "transfer", "bill"]
+Category = Literal["payment", "refund", "transfer", "bill"]
 Kind = Literal["missing_here", "missing_there", "other_amount", "other_state", "unreadable"]
 Source = Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
 BillName = Literal["trade", "fund", "xpay", "ios"]
@@ -20,7 +20,7 @@ CLOCKS_DIFFER = timedelta(minutes=10)
 class Movement(NamedTuple):
     """A movement of money: a row of a bill, or a booking here."""
 
-    thing: Thing
+    category: Category
     number: str
     """Our number, or WeChat's if a bill has no other."""
     fen: int | None
@@ -37,7 +37,7 @@ class Movement(NamedTuple):
 
 class Difference(NamedTuple):
     kind: Kind
-    thing: Thing
+    category: Category
     number: str
     order: str = ""
     user_id: str = ""
@@ -52,7 +52,7 @@ class BillType(NamedTuple):
 
     name: BillName
     provider: str
-    things: tuple[Thing, ...]
+    categories: tuple[Category, ...]
     sources: tuple[Source, ...]
     is_monthly: bool = False
 
@@ -88,7 +88,7 @@ def compare(there: Movement | None, here: Movement | None) -> Difference | None:
         return None
     order = known.order or (there.order if there else "")
     fen_there, fen_here = there and there.fen, here and here.fen
-    return Difference(kind, known.thing, known.number, order, known.user_id, fen_there, fen_here)
+    return Difference(kind, known.category, known.number, order, known.user_id, fen_there, fen_here)
 
 
 def _kind(there: Movement | None, here: Movement | None) -> Kind | None:

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from config.sections import WechatSettings
 from core.errors import RateLimited
-from ledger.bills import Movement, Source, Thing
+from ledger.bills import Category, Movement, Source
 from tencent.errors import MerchantRefused, ServiceUnavailable
 from tencent.json_reader import text
 from tencent.merchant import MerchantClient
@@ -166,7 +166,7 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     missing = {*REQUIRED.get(source.partition("_")[0], ("number",))} - {*found}
     if missing:
         raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
-    rows: dict[tuple[Thing, str, int | None], Movement] = {}
+    rows: dict[tuple[Category, str, int | None], Movement] = {}
     for n, line in enumerate(lines[1:], 2):
         if line.startswith(SUMS):
             break
@@ -180,8 +180,8 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     return [*rows.values()]
 
 
-def _key(row: Movement) -> tuple[Thing, str, int | None]:
-    return row.thing, row.number, row.fen
+def _key(row: Movement) -> tuple[Category, str, int | None]:
+    return row.category, row.number, row.fen
 
 
 def _names(header: Sequence[str]) -> str:
@@ -205,22 +205,22 @@ def _name(cell: str) -> str:
 def _movement(values: Mapping[str, str], line: int) -> Movement | None:
     """The movement of a row; None for a movement of an account that is no transfer to a user."""
     get, number, other = values.get, values["number"], values.get("other", "")
-    thing: Thing = "payment"
+    category: Category = "payment"
     fen, state, order = get("fen"), get("state"), ""
     if "name" in values:
         kind = values["name"] + get("type", "")
         is_transfer = any(word in kind for word in TRANSFERS) and "手续费" not in kind
         if not is_transfer and any(word in kind for word in NOT_TRANSFERS):
             return None
-        thing = "transfer"
+        category = "transfer"
     elif state == "REFUND" or {get("refund"), get("other_refund")} - {None, "", "0"}:
-        thing, order, fen, state = "refund", number, get("refund_fen"), get("refund_state")
+        category, order, fen, state = "refund", number, get("refund_fen"), get("refund_state")
         number, other = get("refund", ""), get("other_refund", "")
     if not (number or other):
         raise UnreadableBill(f"line {line}: no number")
     is_paid = state not in NOT_PAID
     return Movement(
-        thing, number or other, _fen(fen, line), "done" if is_paid else "failed", other, order
+        category, number or other, _fen(fen, line), "done" if is_paid else "failed", other, order
     )
 
 

@@ -63,7 +63,7 @@ export interface components {
         DeleteRequest: {
             cancel?: boolean;
         };
-        /** @description `delete_at`: when everything is deleted, null if it is not. */
+        /** @description `delete_at`: when the caller is deleted; null if no deletion is planned. */
         Deletion: {
             detail: string;
             delete_at: string | null;
@@ -147,7 +147,7 @@ export interface components {
             status: "success";
             gold: number;
             income: number;
-            /** @description Only if the gift has reached the share of a cap from which gifts need `confirm`. */
+            /** @description Present if the gift has reached the share of a cap from which gifts need `confirm`. */
             reminder?: boolean;
         };
         GiftListAliasRequest: {
@@ -179,7 +179,7 @@ export interface components {
             day: components["schemas"]["GivingCap"];
             month: components["schemas"]["GivingCap"];
         };
-        /** @description Own caps of what one gives in a day and a month in China; 0: none, left out: as it is. */
+        /** @description Own caps of a day and a month in China; 0: none. A cap that is left out stays. */
         GivingLimitsRequest: {
             day_gold?: (number | string) | null;
             month_gold?: (number | string) | null;
@@ -204,7 +204,7 @@ export interface components {
         LeaveRoomRequest: {
             live_id: number | string;
         };
-        /** @description Of the caller, who is to be deleted at `delete_at`. */
+        /** @description Own profile of a user whose deletion is due at `delete_at`. */
         LeavingUserInfo: {
             user_id: string;
             user_sig: string;
@@ -551,9 +551,9 @@ export interface components {
             page?: number | string;
         };
         /**
-         * @description `balance` is that after the entry; `amount` is negative if it took something.
+         * @description `balance` after the entry; a negative `amount` lowered it.
          *
-         *     `who`: to whom a gift was given, or from whom it was received. `settle`: payment of a debt.
+         *     `who`: the other user of a gift. `settle`: payment of a debt.
          */
         StatementRow: {
             time: string;
@@ -869,11 +869,11 @@ export interface Calls {
   updateUserinfo(params?: UpdateUserinfoRequest): Promise<UserInfo>;
   /** Permit the upload of a picture. */
   uploadTicket(params: UploadTicketRequest): Promise<UploadTicket>;
-  /** Verify by name and ID number that one is an adult, which recharge and gifts may require. */
+  /** Verify the caller as an adult by name and ID number; recharge and gifts may require it. */
   verifyAge(params: VerifyAgeRequest): Promise<Ok>;
-  /** Read what one has given today and this month in China, and the caps of it. */
+  /** Read the sums that the caller has given today and this month in China, and the caps. */
   getGivingLimits(): Promise<GivingLimits>;
-  /** Change one's own caps: lowered at once, raised after 24 hours. */
+  /** Change the caller's own caps: lowered at once, raised after 24 hours. */
   givingLimits(params?: GivingLimitsRequest): Promise<GivingLimits>;
   /** Own profile including credentials, or another user's public profile. */
   getUserinfo(params?: GetUserinfoRequest): Promise<UserInfoWithRate | LeavingUserInfo>;
@@ -887,11 +887,11 @@ export interface Calls {
   block(params: BlockRequest): Promise<Ok>;
   /** The users whom the caller has blocked, newest first. */
   blocks(): Promise<Blocks>;
-  /** A copy of everything that is stored about the caller, one a day. */
+  /** Read a copy of everything that is stored about the caller, made once a day. */
   export(params?: ExportRequest): Promise<Export>;
-  /** Delete the caller in seven days, or `cancel` that; repeated, it stays as it is. */
+  /** Delete the caller in seven days, or `cancel` the deletion; a repetition changes nothing. */
   delete(params?: DeleteRequest): Promise<Deletion>;
-  /** How the user's balance of gold or income came about, newest first. */
+  /** Read the entries behind the caller's balance of gold or income, newest first. */
   statement(params: StatementRequest): Promise<Statement>;
   /** Leave the room and revoke the token; a host's live ends. Safe to repeat. */
   logout(): Promise<Ok>;

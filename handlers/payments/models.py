@@ -17,7 +17,7 @@ from handlers.models import (
     Request,
     Response,
 )
-from ledger.bills import BillName, Kind, Thing
+from ledger.bills import BillName, Category, Kind
 from ledger.recharge import OrderState
 from storage.jobs.inbox import Outcome
 
@@ -138,7 +138,7 @@ class BillDifferenceResponse(Response):
     id: Annotated[str, Field(validation_alias="_id")]
     bill: str
     kind: Kind
-    thing: Thing
+    category: Category
     number: str
     order: str
     user_id: str

@@ -142,7 +142,7 @@ class BillService:
         booked = await self.bills.booked(bill_type.provider, rows)
         for row, known in zip(rows, booked, strict=True):
             here, difference = known, compare(row, known)
-            if difference and (difference.kind, row.thing) == ("missing_here", "payment"):
+            if difference and (difference.kind, row.category) == ("missing_here", "payment"):
                 why = await self._credit(difference.number)
                 [here] = await self.bills.booked(bill_type.provider, [row])
                 difference = compare(row, here)
@@ -179,4 +179,4 @@ class BillService:
 def _sentence(row: Mapping[str, Any]) -> str:
     """An open difference for the command line."""
     fen = f"{row['fen_there']} fen there, {row['fen_here']} fen here"
-    return f"{row['kind']}: {row['thing']} {row['number']}, {fen} {row['detail']}".rstrip()
+    return f"{row['kind']}: {row['category']} {row['number']}, {fen} {row['detail']}".rstrip()

@@ -32,7 +32,7 @@ class OperatorAccount:
 
     Until the first login, `password_hash` is that of a one-time password, which is valid until
     `one_time_until`. `credential` is random and changes with every new password and second factor,
-    and when an admin ends the sessions: those of the old one end. `wrong_codes` counts the wrong
+    and when an admin ends the sessions; sessions of an old one end. `wrong_codes` counts the wrong
     codes after a right password since the last login. `totp_secret` is None if
     `auth.encryption_key` has changed; the operator then needs a reset.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 
 from core.errors import NotFound
-from ledger.bills import BillType, Difference, Movement, Thing
+from ledger.bills import BillType, Category, Difference, Movement
 from ledger.recharge import IOS
 from storage.database import Collection, Database, Document
 from storage.documents import page
@@ -79,30 +79,30 @@ class BillStore:
 
     async def booked(self, provider: str, rows: Sequence[Movement]) -> list[Movement | None]:
         """The booking of each row, found by our number or WeChat's, without the sandbox."""
-        found: dict[tuple[Thing, str], Movement] = {}
-        for thing in {row.thing for row in rows}:
-            pairs = [(row.number, row.wechat_number) for row in rows if row.thing == thing]
+        found: dict[tuple[Category, str], Movement] = {}
+        for category in {row.category for row in rows}:
+            pairs = [(row.number, row.wechat_number) for row in rows if row.category == category]
             numbers = [number for pair in pairs for number in pair if number]
-            here = await self._numbered(thing, provider, numbers)
-            found |= {(thing, number): movement for number, movement in here.items()}
+            here = await self._numbered(category, provider, numbers)
+            found |= {(category, number): movement for number, movement in here.items()}
         return [
-            found.get((row.thing, row.number)) or found.get((row.thing, row.wechat_number))
+            found.get((row.category, row.number)) or found.get((row.category, row.wechat_number))
             for row in rows
         ]
 
     async def _numbered(
-        self, thing: Thing, provider: str, numbers: Sequence[str]
+        self, category: Category, provider: str, numbers: Sequence[str]
     ) -> Mapping[str, Movement]:
-        if thing == "refund":
+        if category == "refund":
             keys = [f"reversal:{provider}:{number}" for number in numbers]
             entries = await self._ledger.find({"_id": {"$in": keys}}).to_list()
             return {refund.number: refund for refund in map(_refund, entries)}
-        among, other = {"$in": numbers}, WECHAT_NUMBERS[thing]
+        among, other = {"$in": numbers}, WECHAT_NUMBERS[category]
         where: Document = {"$or": [{"_id": among}, {other: among}], "sandbox": {"$ne": True}}
-        rows = await self._booked[thing].find(where).to_list()
+        rows = await self._booked[category].find(where).to_list()
         ours = [row for row in rows if row.get("provider", provider) == provider]
         return {
-            row[key]: _movement(thing, row)
+            row[key]: _movement(category, row)
             for key in (other, "_id")
             for row in ours
             if row.get(key)
@@ -110,14 +110,14 @@ class BillStore:
 
     async def mark(self, movements: Sequence[Movement], period: str) -> None:
         """Note that the bill of this period has these bookings."""
-        for thing, collection in self._booked.items():
-            numbers = [movement.number for movement in movements if movement.thing == thing]
+        for category, collection in self._booked.items():
+            numbers = [movement.number for movement in movements if movement.category == category]
             where = {"_id": {"$in": numbers}, "billed": None}
             await collection.update_many(where, {"$set": {"billed": period}})
         refunds = [
             UpdateOne({"_id": refund.order}, {"$addToSet": {"billed_refunds": refund.number}})
             for refund in movements
-            if refund.thing == "refund"
+            if refund.category == "refund"
         ]
         if refunds:
             await self._orders.bulk_write(refunds, ordered=False)
@@ -127,16 +127,18 @@ class BillStore:
         start, end = bill_type.expected(period)
         within, provider, found = {"$gte": start, "$lt": end}, bill_type.provider, []
         with self._database.slow_operation_timeout():
-            for thing in bill_type.things:
-                if thing == "refund":
+            for category in bill_type.categories:
+                if category == "refund":
                     found += await self._unbilled_refunds(provider, within)
                     continue
-                where: Document = {TIMES[thing]: within, "state": "paid", "billed": None}
-                if thing == "payment":
+                where: Document = {TIMES[category]: within, "state": "paid", "billed": None}
+                if category == "payment":
                     where |= {"provider": provider, "sandbox": {"$ne": True}}
                 if provider == "xpay":  # those of iOS are in a bill of their own
                     where["platform"] = IOS if bill_type.is_monthly else {"$ne": IOS}
-                found += [_movement(thing, row) async for row in self._booked[thing].find(where)]
+                found += [
+                    _movement(category, row) async for row in self._booked[category].find(where)
+                ]
         return found
 
     async def _unbilled_refunds(self, provider: str, within: Document) -> list[Movement]:
@@ -159,7 +161,7 @@ class BillStore:
 
         A settled difference stays settled; one that had closed by itself opens again.
         """
-        rows = {f"{row.kind}:{row.thing}:{row.number}": row for row in found}
+        rows = {f"{row.kind}:{row.category}:{row.number}": row for row in found}
         if not rows:
             return
         new, seen = {"state": "open", "found_at": at}, {"seen_at": at}
@@ -210,10 +212,10 @@ class BillStore:
         return row
 
 
-def _movement(thing: Thing, row: Document) -> Movement:
+def _movement(category: Category, row: Document) -> Movement:
     state: Any = STATES.get(row["state"], "open")
     known = {"user_id": row["user_id"], "charged_fen": row.get("paid_fen")}
-    return Movement(thing, row["_id"], row["fen"], state, **known)
+    return Movement(category, row["_id"], row["fen"], state, **known)
 
 
 def _refund(entry: Document) -> Movement:

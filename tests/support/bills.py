@@ -150,9 +150,9 @@ class BillFixture:
     # ---- results
 
     async def differences(self, state: str = "open") -> list[tuple[str, str, str]]:
-        """Kind, thing and number of each."""
+        """Kind, category and number of each."""
         rows = await self._rows("bill_differences").find({"state": state}).to_list()
-        return sorted((row["kind"], row["thing"], row["number"]) for row in rows)
+        return sorted((row["kind"], row["category"], row["number"]) for row in rows)
 
     async def bill(self, id_: str) -> Document:
         row: Document = await self._rows("bills").find_one({"_id": id_})

@@ -1,4 +1,4 @@
-// Rules of giving: the confirmation of a gift, the check of one's age, and one's own caps.
+// Rules of giving: the confirmation of a gift, the verification of age, and the user's own caps.
 
 import { button, el, renderIfChanged, sheet, showToast } from "/demo/dom.js";
 import { t } from "/demo/words.js";
@@ -37,7 +37,7 @@ export function openAgeCheck(app) {
   );
 }
 
-/** What was given and one's own caps; a section of the wallet, which `load` reads again. */
+/** The sums and own caps of the user: a section of the wallet, which `load` reads again. */
 export function givingCaps(app) {
   const node = el("section", { class: "withdraw giving-caps" });
   let limits = null;

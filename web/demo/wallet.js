@@ -73,11 +73,11 @@ export function walletPage(app) {
   };
 }
 
-/** `rate`: yuan for an income. */
-const fundsView = (app, matured, { income, rate } = app.me) => [
+/** The rate of a user is the yuan of one income. */
+const fundsView = (app, matured) => [
   el("div", {}, el("p", {}, t("wallet.matured")), el("b", {}, matured === undefined ? "…" : String(matured)),
-    matured ? el("small", {}, ` ${t("wallet.about", { yuan: yuan(Math.round(matured * rate * 100)) })}`) : null),
-  el("div", {}, el("p", {}, t("wallet.income")), el("b", {}, String(income))),
+    matured ? el("small", {}, ` ${t("wallet.about", { yuan: yuan(Math.round(matured * app.me.rate * 100)) })}`) : null),
+  el("div", {}, el("p", {}, t("wallet.income")), el("b", {}, String(app.me.income))),
   el("p", { class: "grows" }, t("wallet.matured_says")),
   button(t("statement"), () => openStatement(app, "income"), { kind: "small", key: "statement" }),
 ];

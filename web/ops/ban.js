@@ -1,4 +1,4 @@
-// Dialogs that ban and unban a user, grant or remove the matchmaker role, and say that a user is an adult.
+// Dialogs that ban and unban a user, grant or remove the matchmaker role, and verify that a user is an adult.
 
 import { api } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";

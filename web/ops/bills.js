@@ -17,7 +17,7 @@ export function billsPage(container, _poller, _id, query) {
     label: t("differences"), empty: t("no_differences"), query,
     columns: [
       { head: t("bill"), cell: ({ bill, found_at: at }) => [billName(...bill.split(":")), el("small", {}, formatDateTime(at))] },
-      { head: t("difference"), cell: ({ kind, thing }) => [t(`thing.${thing}`), el("small", { class: "trouble" }, codeText("difference", kind))] },
+      { head: t("difference"), cell: ({ kind, category }) => [t(`category.${category}`), el("small", { class: "trouble" }, codeText("difference", kind))] },
       { head: t("number"), kind: "wide", cell: numberLink },
       { head: t("at_wechat"), kind: "number", cell: ({ fen_there: fen }) => amount(fen) },
       { head: t("booked_here"), kind: "number", cell: ({ fen_here: fen }) => amount(fen) },
@@ -49,14 +49,14 @@ const billName = (type, period) => [period, el("small", {}, codeText("bill_type"
 const amount = (fen) => (fen === null ? "–" : formatYuan(fen));
 
 /** Our number, which leads to the order, the withdrawals or the refund cases of its user. */
-function numberLink({ thing, number, order, user_id: user, detail }) {
+function numberLink({ category, number, order, user_id: user, detail }) {
   const pages = { payment: `orders?q=${number}`, refund: `orders?q=${order}`, transfer: `withdrawals?state=&user_id=${user}` };
-  const link = pages[thing] ? el("a", { href: `#/${pages[thing]}` }, el("code", {}, number)) : el("code", {}, number);
+  const link = pages[category] ? el("a", { href: `#/${pages[category]}` }, el("code", {}, number)) : el("code", {}, number);
   return [link, detail ? el("small", {}, detail) : null];
 }
 
-const toDo = ({ kind, thing, by, note }) =>
-  (by ? [by, el("small", {}, note)] : el("small", {}, t(kind === "missing_here" ? `to_do.${kind}.${thing}` : `to_do.${kind}`)));
+const toDo = ({ kind, category, by, note }) =>
+  (by ? [by, el("small", {}, note)] : el("small", {}, t(kind === "missing_here" ? `to_do.${kind}.${category}` : `to_do.${kind}`)));
 
 function settle({ id, number }) {
   return openFormDialog({

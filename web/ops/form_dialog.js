@@ -11,10 +11,10 @@ const mayHaveBeenDone = (error) => error.status === 0 || error.status >= 500;
 /**
  * openFormDialog({ title, messages, fields, confirmLabel, danger, onConfirm(values) })
  *
- * A message is a text or a node. Resolves with the result of `onConfirm`, without which there is
- * nothing to cancel; with true if there was no response but the action may have been executed, so
- * that callers reload in both cases; with undefined if nothing was done. A refusal is shown at its
- * field or above the buttons, and the dialog stays open, also while `onConfirm` is running.
+ * A message is a text or a node. Without `onConfirm` there is no cancel button. Resolves with the
+ * result of `onConfirm`; with true if there was no response but the action may have been executed,
+ * so that callers reload in both cases; with undefined if nothing was done. A refusal is shown at
+ * its field or above the buttons, and the dialog stays open, also while `onConfirm` is running.
  */
 export function openFormDialog({ title, messages = [], fields = [], confirmLabel, danger = false, onConfirm }) {
   const formFields = form(fields);

@@ -1,4 +1,4 @@
-// Operators: a list for admins, who add, change and reset others; and one's own password and app.
+// Operators: a list in which admins add, change and reset others; and the user's own password and app.
 
 import { api, get, renewSession, session } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
@@ -57,7 +57,7 @@ const resetOperator = async (name) => showOneTimePassword(await openFormDialog({
   onConfirm: (values) => api("POST", `operators/${name}/reset`, values),
 }));
 
-/** The only time that the password is seen: it is stored nowhere. */
+/** Shows the password for the only time: it is stored nowhere. */
 async function showOneTimePassword(answer) {
   if (answer?.password) await openFormDialog({
     title: t("one_time_title", answer),
@@ -113,7 +113,7 @@ async function changeApp(poller) {
   });
 }
 
-/** The poller waits: the token of its request ends with the change. */
+/** Stops the poller meanwhile, because the token of its requests ends with the change. */
 async function changeOwn(poller, values) {
   poller.stop();
   try {
