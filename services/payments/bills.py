@@ -147,7 +147,7 @@ class BillService:
                 [here] = await self.bills.booked(bill_type.provider, [row])
                 difference = compare(row, here)
                 difference = difference and difference._replace(detail=why)
-            if difference and difference.thing == "refund":
+            if difference and difference.category == "refund":
                 order = await self.orders.find(difference.order)
                 difference = difference._replace(user_id=order.user_id if order else "")
             if difference:

@@ -99,8 +99,8 @@ class Leaver:
         (await user.get("qlive_room/leave_room/", live_id=live_id)).ok()
 
     async def _earn(self) -> None:
-        giver = await self.api.user("giver", 1, gold=2_000)
-        (await give(giver, self.user.id, CANDY, 400)).ok()
+        donor = await self.api.user("donor", 1, gold=2_000)
+        (await give(donor, self.user.id, CANDY, 400)).ok()
         paid = await withdraw(self.user, 100, real_name=REAL_NAME)
         await confirm(self.api, paid["package_info"])
 
