@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from ledger.bills import Kind, Thing
+from ledger.bills import Category, Kind
 from services.chat.message_checks import REFUSALS
 from services.errors import Blocked, ContentRefused, HighRisk, StreamForbidden
 from storage.errors import TooManyBlocks
@@ -26,7 +26,11 @@ KEYS: Mapping[str, set[str]] = {
     "web/ops/translations.js": {
         *(f"difference.{kind}" for kind in get_args(Kind)),
         *(f"to_do.{kind}" for kind in get_args(Kind) if kind != "missing_here"),
-        *(f"to_do.missing_here.{thing}" for thing in get_args(Thing) if thing != "bill"),
+        *(
+            f"to_do.missing_here.{category}"
+            for category in get_args(Category)
+            if category != "bill"
+        ),
     },
 }
 """By file: the texts for each refusal, of IM's messages too, for what ends by moderation, and for

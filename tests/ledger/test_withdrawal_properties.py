@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 
 from core.clock import day_of
 from core.errors import QLiveError
-from ledger.bills import Kind, Movement, Thing, compare
+from ledger.bills import Category, Kind, Movement, compare
 from ledger.errors import IncomeNotMatured, NotCancellable, OverLimit, TooLittle
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry
@@ -104,7 +104,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         """Expected rates, by the days from which on they apply."""
         self.gifts: list[tuple[JournalEntry, int, date]] = []
         """Each with its cost and its day."""
-        self.bill: dict[tuple[Thing, str], Movement] = {}
+        self.bill: dict[tuple[Category, str], Movement] = {}
         """Payments and refunds at WeChat."""
 
     # ---- operations
@@ -430,17 +430,17 @@ class BillMachine(WithdrawalMachine):
         row = self.bill[changed]
         bill = {key: other for key, other in self.bill.items() if key != changed}
         if kind == "missing_here":
-            bill |= {changed: row, (row.thing, "unknown"): row._replace(number="unknown")}
-            changed = row.thing, "unknown"
+            bill |= {changed: row, (row.category, "unknown"): row._replace(number="unknown")}
+            changed = row.category, "unknown"
         elif kind == "other_amount":
             bill[changed] = row._replace(fen=(row.fen or 0) + 1)
         elif kind == "other_state":
             bill[changed] = row._replace(state="failed")
         assert self.differences(bill) == [(kind, *changed)]
 
-    def differences(self, bill: Mapping[tuple[Thing, str], Movement]) -> list[tuple[str, ...]]:
-        """Kind, thing and number of the differences between a bill and what is booked."""
-        here: dict[tuple[Thing, str], Movement] = {}
+    def differences(self, bill: Mapping[tuple[Category, str], Movement]) -> list[tuple[str, ...]]:
+        """Kind, category and number of the differences between a bill and what is booked."""
+        here: dict[tuple[Category, str], Movement] = {}
         for entry in self.entries.values():
             kind, _, number = entry.key.partition(":")
             if kind == "recharge":
@@ -453,7 +453,7 @@ class BillMachine(WithdrawalMachine):
             here["transfer", transfer.id] = Movement("transfer", transfer.id, transfer.fen, state)
         unbilled = [key for key, row in here.items() if row.state == "done" and key not in bill]
         found = [compare(bill.get(key), here.get(key)) for key in [*bill, *unbilled]]
-        return [(row.kind, row.thing, row.number) for row in found if row]
+        return [(row.kind, row.category, row.number) for row in found if row]
 
 
 def test_income_is_free_held_paid_or_spent_after_random_operations() -> None:
