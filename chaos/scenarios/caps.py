@@ -25,7 +25,7 @@ SIZE = RunSize(
 
 
 async def gifts_at_a_cap(config: RunConfig) -> RunReport:
-    """Each round has a new giver, half of them in the room; `seconds` is of no effect."""
+    """Each round has a new giver, half of them in the room; `seconds` has no effect."""
     async with started_run(config.folder, config.size, config.seed) as run:
         started = time.monotonic()
         run.start_load()

@@ -29,7 +29,7 @@ Row = dict[str, str]
 
 
 class SimulatedBills:
-    """Bills of a day or month, as things are now; tests use `faults` (by source) and `changes`.
+    """Bills of a day or month from the present state; tests use `faults` (by source) and `changes`.
 
     `changes` are columns to set in the row of a number of ours, None to leave the row out; with an
     unknown number, the row is added to every bill of the source.
@@ -62,7 +62,7 @@ class SimulatedBills:
         return self._api.answer(request, lambda: self._describe(request.query))
 
     def download(self, request: SimulatorRequest) -> SimulatorReply:
-        """The answer with the file is not signed; a request that is not, is refused."""
+        """Refuses an unsigned request; the answer with the file is not signed itself."""
         if self._api.answer(request, lambda: (204, {})).status != 204:
             return json_reply({"code": "SIGN_ERROR"}, 401)
         return self.file(request)

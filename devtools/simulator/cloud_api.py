@@ -17,7 +17,7 @@ REQUIRED_SIGNED_HEADERS = {"content-type", "host"}
 """Headers that every signature must cover."""
 MAX_AGE_SECONDS = 300
 RESULTS = {"别人": "-1", "无名": "-5", "忙": "-6"}
-"""Result of IdCardVerification by name; every other name belongs to every number."""
+"""Results of IdCardVerification by name; every other name matches every number."""
 
 
 def auth_error(

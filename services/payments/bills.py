@@ -91,21 +91,12 @@ class BillService:
         return sentences
 
     async def _reconcile(self, bill_type: BillType, period: str) -> str:
-        """Compare a bill; returns why it is not there yet, "" if it was compared or is unreadable.
+        """Compare a bill; returns why it is not available, "" if it is.
 
-        Differences of an earlier comparison stay as they are until it is there.
+        Until it is, the differences of an earlier comparison stay as they are.
         """
         bill, at = bill_type.bill(period), datetime.now(UTC)
-        state, problem, rows = "done", "", list[Movement]()
-        try:
-            for source in bill_type.sources:
-                rows += await self._rows(source, period)
-        except BillNotReady as why:
-            state, problem = "waiting", str(why)
-        except UnreadableBill as why:
-            state, problem = "unreadable", str(why)
-            unreadable = Difference("unreadable", "bill", bill, detail=problem)
-            await self.bills.record([unreadable], bill, at)
+        state, problem, rows = await self._read(bill_type, period)
         if state == "done":
             for start in range(0, len(rows), BATCH_ROWS):
                 await self._compare(bill_type, rows[start : start + BATCH_ROWS], period, at)
@@ -115,15 +106,32 @@ class BillService:
             await self.bills.close_gone(bill, at)
         else:
             log.warning("bill_not_compared", bill=bill, why=problem)
+        if state == "unreadable":
+            unreadable = Difference("unreadable", "bill", bill, detail=problem)
+            await self.bills.record([unreadable], bill, at)
         began_at = bill_type.began_at(period)
         known = {"type": bill_type.name, "period": period, "began_at": began_at}
         result = {"state": state, "problem": problem, "rows": len(rows), "checked_at": at}
         await self.bills.save(bill, **known, **result)
         return problem if state == "waiting" else ""
 
+    async def _read(self, bill_type: BillType, period: str) -> tuple[str, str, list[Movement]]:
+        """The state of a bill, its problem, and the rows of its files."""
+        rows = list[Movement]()
+        try:
+            for source in bill_type.sources:
+                rows += await self._rows(source, period)
+        except BillNotReady as why:
+            return "waiting", str(why), rows
+        except UnreadableBill as why:
+            return "unreadable", str(why), rows
+        return "done", "", rows
+
     async def _rows(self, source: Source, period: str) -> list[Movement]:
-        """The rows of a bill. BillNotReady, UnreadableBill; a kept file that cannot be read is
-        fetched again."""
+        """The rows of a file. BillNotReady, UnreadableBill.
+
+        A stored file that cannot be read is fetched again.
+        """
         id_ = f"{source}:{period}"
         if (file := await self.bills.file(id_)) is not None:
             with suppress(UnreadableBill):

@@ -120,7 +120,7 @@ class OperatorStore:
     async def update(self, name: str, by: str = "", **fields: Any) -> None:
         """Set `role`, `disabled` or `credential`; raises OperatorNotFound.
 
-        With `by`, only while that operator is an active admin, or NoLongerAdmin. The transaction
+        With `by`, only while that operator is an active admin, else NoLongerAdmin. The transaction
         writes to both documents: of two admins who disable each other, one is refused.
         """
         admin: Document = {"_id": by, "role": "admin", "disabled": False, "one_time_until": None}

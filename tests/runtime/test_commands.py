@@ -279,7 +279,7 @@ async def test_bills_of_a_day_are_compared_and_differences_listed(
     order = db.orders.find_one_and_update({}, {"$set": {"paid_at": noon}})
     line = f"missing_there: payment {order['_id']}, None fen there, 600 fen here\n"
     assert await reconcile(at_simulator, yesterday) == (1, line)
-    status, text = await reconcile(base, yesterday)  # nobody answers there
+    status, text = await reconcile(base, yesterday)  # no server answers there
     assert (status, text.partition("\n")[0]) == (
         1,
         f"trade:{yesterday} is not there: pay_away",

@@ -91,7 +91,7 @@ class BillFixture:
         return order
 
     def pay(self, order: Order) -> Payment:
-        """WeChat takes the money and tells nobody."""
+        """WeChat takes the money without a notification."""
         simulator, number = self.simulator, order.number
         if order.provider == "xpay":
             purchase = {"outTradeNo": number, "goodsPrice": order.fen, "buyQuantity": 1}
@@ -115,7 +115,7 @@ class BillFixture:
         return order
 
     def refund(self, order: Order, number: str, fen: int = 100) -> SimulatedRefund:
-        """WeChat refunds an order and tells nobody."""
+        """WeChat refunds an order without a notification."""
         refund = SimulatedRefund(
             number, order.provider, order.number, fen, {}, lambda *_: None, self.clock(), "done"
         )

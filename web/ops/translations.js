@@ -353,7 +353,7 @@ export const words = {
   verify_done: ["“{name}”已核实成年", "“{name}” is verified as an adult"],
   unverify: ["撤销成年核实", "Withdraw verification"],
   unverify_title: ["撤销“{name}”的成年核实？", "Withdraw the verification of “{name}”?"],
-  unverify_says: ["立即生效：不能再充值和送礼，直到客服重新核实。", "Takes effect at once: no recharge and no gifts until an operator verifies the user again."],
+  unverify_says: ["立即生效：不能再充值和送礼，直到运营人员重新核实。", "Takes effect at once: no recharge and no gifts until an operator verifies the user again."],
   unverify_yes: ["撤销", "Withdraw"],
   unverify_done: ["“{name}”的成年核实已撤销", "“{name}” is no longer verified"],
   demote: ["取消红娘", "Remove matchmaker"],

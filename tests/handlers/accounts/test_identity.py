@@ -52,7 +52,7 @@ async def test_a_verified_user_gives_and_recharges_and_nothing_of_the_card_is_st
         for name, number in (("忙", ADULT), ("别人", ADULT), ("张三", ADULT[:-1] + "1"))
     ]
     assert [answer.status for answer in answers] == [503, 403, 400]
-    for name in ("张三", "别人"):  # verified: nobody is asked again
+    for name in ("张三", "别人"):  # verified: FaceID is not asked again
         (await anna.post(VERIFY, name=name, id_number=ADULT.lower())).ok()
     (await give(anna, bert.id)).ok()
     (await anna.post("qlive_pay/", block_id=1)).ok()

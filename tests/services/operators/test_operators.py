@@ -259,7 +259,7 @@ async def test_admins_who_remove_each_other_at_once_leave_one(
     assert len(left) == len(refused) > 0
 
 
-async def test_a_locked_admin_removes_nobody(operators: OperatorFixture) -> None:
+async def test_a_locked_admin_removes_no_operator(operators: OperatorFixture) -> None:
     for name in ("olga", "ada"):
         await operators.admin(name)
     for _ in range(MAX_WRONG_CODES):
