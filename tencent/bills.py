@@ -52,7 +52,12 @@ COLUMNS = {
     "type": ("业务类型",),
 }
 """Names of the columns, the most precise first: old accounts have fewer."""
-REQUIRED = {"trade": ("number", "fen", "state"), "fund": ("number", "fen", "state", "name")}
+REQUIRED = {
+    "trade": ("number", "fen", "state"),
+    "fund": ("number", "fen", "state", "name"),
+    "xpay": ("number", "fen"),
+    "ios": ("number",),  # Apple may settle in other money than users have paid
+}
 SUMS = ("总", "合计", "资金流水总笔数")
 """Beginnings of the line after the last row."""
 TRANSFERS = ("转账", "企业付款")
@@ -163,7 +168,7 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
         for column, names in COLUMNS.items()
         if (name := next((name for name in names if name in header), None))
     }
-    missing = {*REQUIRED.get(source.partition("_")[0], ("number",))} - {*found}
+    missing = {*REQUIRED[source.partition("_")[0]]} - {*found}
     if missing:
         raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
     rows: dict[tuple[Category, str, int | None], Movement] = {}

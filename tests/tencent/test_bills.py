@@ -43,10 +43,14 @@ def test_a_fund_flow_has_transfers_and_whatever_has_no_known_name():
     ]
 
 
-def test_a_bill_of_virtual_payment_needs_a_known_number_only():
+def test_a_bill_of_virtual_payment_needs_numbers_and_sums_and_apples_only_numbers():
     content = "时间,商户单号,支付金额（元）,商户退款单号\n1,Q1,6.00,\n\n2,Q2,6.00,R2\n".encode()
     rows = [Movement("payment", "Q1", 600), Movement("refund", "R2", None, order="Q2")]
     assert read_bill(content, "xpay") == rows
+    content = content.replace("支付金额（元）".encode(), b"net")
+    assert read_bill(content, "ios") == [row._replace(fen=None) for row in rows]
+    with pytest.raises(UnreadableBill, match="no column for fen"):
+        read_bill(content, "xpay")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ def test_a_bill_of_virtual_payment_needs_a_known_number_only():
         ((b"`6.00,`0.00", b"`1E+99999999999,`0.00"), "trade", "line 2: no amount"),
         ((b"`T1,", b"`,"), "trade", "line 2: no number"),
         ((b"\xef", b"\xff"), "trade", "no UTF-8"),
-        ((None, b""), "xpay", "no column for number"),
+        ((None, b""), "xpay", "no column for fen, number"),
     ],
 )
 def test_a_bill_that_is_not_understood_is_refused_as_a_whole(change, source, why):
