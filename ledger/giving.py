@@ -43,10 +43,14 @@ class OwnCap(NamedTuple):
     def at(self, now: datetime) -> "OwnCap":
         return OwnCap(self.next) if self.next_at and self.next_at <= now else self
 
-    def changed(self, gold: int, now: datetime) -> "OwnCap":
-        """Lowered at once, raised later; a raise that waits is replaced."""
+    def with_house(self, cap: int) -> int:
+        """The lower of this cap and that of the house; 0 for none."""
+        return min(cap or self.gold, self.gold or cap)
+
+    def changed(self, gold: int | None, now: datetime) -> "OwnCap":
+        """Lowered at once, raised later; a raise that waits is replaced. None changes nothing."""
         cap = self.at(now)
-        if cap.next_at and cap.next == gold:
+        if gold is None or (cap.next_at and cap.next == gold):
             return cap
         is_raise = cap.gold and (gold > cap.gold or not gold)
         return OwnCap(cap.gold, gold, now + RAISED_AFTER) if is_raise else OwnCap(gold)
@@ -68,6 +72,7 @@ class Giver(NamedTuple):
     """Gold given in the window that ends at `window_until`; if it is as much as the cool-off
     allows, the user may not give until then."""
     window_until: datetime = datetime.fromtimestamp(0, UTC)
+    own_gift: OwnCap = OwnCap()
     own_day: OwnCap = OwnCap()
     own_month: OwnCap = OwnCap()
 
@@ -78,6 +83,7 @@ class Giver(NamedTuple):
             day=day,
             day_gold=self.day_gold if day == self.day else 0,
             month_gold=self.month_gold if day[:7] == self.day[:7] else 0,
+            own_gift=self.own_gift.at(now),
             own_day=self.own_day.at(now),
             own_month=self.own_month.at(now),
         )
@@ -91,16 +97,15 @@ class Giver(NamedTuple):
         gifts need confirmation, of which the user is reminded.
         """
         giver = self.at(now)
-        if 0 < rules.gift_gold < gold:
+        if 0 < giver.own_gift.with_house(rules.gift_gold) < gold:
             return OverGiftCap()
         if now < giver.window_until and 0 < rules.cool_off_gold <= giver.window_gold:
             return CoolingOff()
         needs_confirmation = reminder = False
-        for given, house, own, refusal in (
-            (giver.day_gold, rules.day_gold, giver.own_day.gold, OverDayCap),
-            (giver.month_gold, rules.month_gold, giver.own_month.gold, OverMonthCap),
+        for given, cap, refusal in (
+            (giver.day_gold, giver.own_day.with_house(rules.day_gold), OverDayCap),
+            (giver.month_gold, giver.own_month.with_house(rules.month_gold), OverMonthCap),
         ):
-            cap = min(house or own, own or house)
             if cap and given + gold > cap:
                 return refusal()
             reminded_at = cap * rules.remind_share
@@ -126,12 +131,21 @@ class Giver(NamedTuple):
             window_until=until,
         )
 
-    def with_own_caps(self, day: int | None, month: int | None, now: datetime) -> Self:
+    def with_own_caps(
+        self,
+        now: datetime,
+        *,
+        gift: int | None = None,
+        day: int | None = None,
+        month: int | None = None,
+    ) -> Self:
         """The giver with other own caps; None leaves a cap as it is."""
         return self._replace(
-            own_day=self.own_day if day is None else self.own_day.changed(day, now),
-            own_month=self.own_month if month is None else self.own_month.changed(month, now),
+            own_gift=self.own_gift.changed(gift, now),
+            own_day=self.own_day.changed(day, now),
+            own_month=self.own_month.changed(month, now),
         )
 
 
 NEW_GIVER = Giver()
+OWN_CAPS = ("own_gift", "own_day", "own_month")

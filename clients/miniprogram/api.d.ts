@@ -165,24 +165,32 @@ export interface components {
             image: string;
             effect: string;
         };
-        /** @description A cap of a day or a month; 0: none. `next` replaces `own` at `next_at`. */
+        /** @description The user's own cap and that of the house; 0: none. `next` replaces `own` at `next_at`. */
         GivingCap: {
-            given: number;
             own: number;
             next: number | null;
             next_at: string | null;
             house: number;
         };
-        /** @description `gift_gold`: most that one gift may cost; 0: no cap. */
+        /** @description `gift`: the most that one gift, with its number, may cost. */
         GivingLimits: {
-            gift_gold: number;
-            day: components["schemas"]["GivingCap"];
-            month: components["schemas"]["GivingCap"];
+            gift: components["schemas"]["GivingCap"];
+            day: components["schemas"]["GivingSum"];
+            month: components["schemas"]["GivingSum"];
         };
-        /** @description Own caps of a day and a month in China; 0: none. A cap that is left out stays. */
+        /** @description Own caps of a gift, a day and a month in China; 0: none. A cap that is left out stays. */
         GivingLimitsRequest: {
+            gift_gold?: (number | string) | null;
             day_gold?: (number | string) | null;
             month_gold?: (number | string) | null;
+        };
+        /** @description What was given in a day or a month, with its cap. */
+        GivingSum: {
+            own: number;
+            next: number | null;
+            next_at: string | null;
+            house: number;
+            given: number;
         };
         /** @description The room has another chat group, since Tencent IM no longer has the one before: join it. */
         GroupChange: {
@@ -773,6 +781,7 @@ export type GiftShown = components['schemas']['GiftShown'];
 export type GivingCap = components['schemas']['GivingCap'];
 export type GivingLimits = components['schemas']['GivingLimits'];
 export type GivingLimitsRequest = components['schemas']['GivingLimitsRequest'];
+export type GivingSum = components['schemas']['GivingSum'];
 export type GroupChange = components['schemas']['GroupChange'];
 export type InviteMicroRequest = components['schemas']['InviteMicroRequest'];
 export type LeaveMicroRequest = components['schemas']['LeaveMicroRequest'];

@@ -114,6 +114,7 @@ const words = {
   verify: ["核实", "Verify"],
   age_verified: ["已核实", "Verified"],
   caps: ["送礼上限（金币）", "My gift limits (gold)"],
+  cap_gift: ["单次上限", "Limit of one gift"],
   cap_day: ["每日上限", "Daily limit"],
   cap_month: ["每月上限", "Monthly limit"],
   cap_says: ["0 为没有自己的上限；调高 24 小时后生效", "0: no limit of your own; a higher one applies after 24 hours"],

@@ -6,6 +6,7 @@ if `ranking.public` is true.
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from core.clock import day_of
 from core.errors import InvalidParameter
@@ -18,7 +19,6 @@ from handlers.gold.models import (
     GiftGivenResponse,
     GiftPageResponse,
     GiftResponse,
-    GivingCapResponse,
     GivingLimitsRequest,
     GivingLimitsResponse,
     PushGiftRequest,
@@ -106,24 +106,22 @@ class GivingLimitsHandler(ActiveUserHandler):
         """Change the caller's own caps: lowered at once, raised after 24 hours."""
 
         def change(giver: Giver) -> Giver:
-            return giver.with_own_caps(params.day_gold, params.month_gold, datetime.now(UTC))
+            caps = {"gift": params.gift_gold, "day": params.day_gold, "month": params.month_gold}
+            return giver.with_own_caps(datetime.now(UTC), **caps)
 
         return self._response(await self.context.stores.ledger.change_giver(self.user_id, change))
 
     def _response(self, giver: Giver) -> GivingLimitsResponse:
         rules, giver = self.context.services.gifts.rules, giver.at(datetime.now(UTC))
-        return GivingLimitsResponse(
-            gift_gold=rules.gift_gold,
-            day=_cap(giver.day_gold, giver.own_day, rules.day_gold),
-            month=_cap(giver.month_gold, giver.own_month, rules.month_gold),
-        )
+        day = _cap(giver.own_day, rules.day_gold) | {"given": giver.day_gold}
+        month = _cap(giver.own_month, rules.month_gold) | {"given": giver.month_gold}
+        gift = _cap(giver.own_gift, rules.gift_gold)
+        return GivingLimitsResponse.model_validate({"gift": gift, "day": day, "month": month})
 
 
-def _cap(given: int, own: OwnCap, house: int) -> GivingCapResponse:
+def _cap(own: OwnCap, house: int) -> dict[str, Any]:
     following = own.next if own.next_at else None
-    return GivingCapResponse(
-        given=given, own=own.gold, next=following, next_at=own.next_at, house=house
-    )
+    return {"own": own.gold, "next": following, "next_at": own.next_at, "house": house}
 
 
 MAX_SHOWN = 50

@@ -48,8 +48,9 @@ class PushGiftRequest(Request):
 
 
 class GivingLimitsRequest(Request):
-    """Own caps of a day and a month in China; 0: none. A cap that is left out stays."""
+    """Own caps of a gift, a day and a month in China; 0: none. A cap that is left out stays."""
 
+    gift_gold: Gold | None = None
     day_gold: Gold | None = None
     month_gold: Gold | None = None
 
@@ -124,21 +125,26 @@ class GiftGivenResponse(Response):
 
 
 class GivingCapResponse(Response):
-    """A cap of a day or a month; 0: none. `next` replaces `own` at `next_at`."""
+    """The user's own cap and that of the house; 0: none. `next` replaces `own` at `next_at`."""
 
-    given: int
     own: int
     next: int | None
     next_at: Time | None
     house: int
 
 
-class GivingLimitsResponse(Response):
-    """`gift_gold`: most that one gift may cost; 0: no cap."""
+class GivingSumResponse(GivingCapResponse):
+    """What was given in a day or a month, with its cap."""
 
-    gift_gold: int
-    day: GivingCapResponse
-    month: GivingCapResponse
+    given: int
+
+
+class GivingLimitsResponse(Response):
+    """`gift`: the most that one gift, with its number, may cost."""
+
+    gift: GivingCapResponse
+    day: GivingSumResponse
+    month: GivingSumResponse
 
 
 class SenderResponse(FaceView):

@@ -21,7 +21,7 @@ from ledger.gifts import (
     StoredEntry,
     ranking_changes,
 )
-from ledger.giving import Giver, OwnCap
+from ledger.giving import OWN_CAPS, Giver, OwnCap
 from ledger.journal import (
     DEBTS,
     Balance,
@@ -377,13 +377,13 @@ def _unchanged(giver: Giver) -> Document:
 
 def _giver_document(giver: Giver) -> Document:
     """The document of the next version."""
-    own = {"own_day": giver.own_day._asdict(), "own_month": giver.own_month._asdict()}
+    own = {name: getattr(giver, name)._asdict() for name in OWN_CAPS}
     return giver._asdict() | own | {"version": giver.version + 1}
 
 
 def _giver_from(row: Document) -> Giver:
     fields = _known(Giver, row)
-    for name in fields.keys() & {"own_day", "own_month"}:
+    for name in fields.keys() & OWN_CAPS:
         fields[name] = OwnCap(**_known(OwnCap, fields[name]))
     return Giver(**fields)
 

@@ -238,9 +238,9 @@ test("three users complete the evening", async () => {
 
   await woman.open("/pages/wallet/wallet");
   await woman.sees("已送 521");
-  for (const [cap, text] of [["600", "600"], ["700", "起改为 700"]]) {
+  for (const [title, cap, text] of [["每日上限", "600", "600"], ["每日上限", "700", "起改为 700"], ["单次上限", "555", "555"]]) {
     await woman.set({ answer: cap });
-    await woman.tap("每日上限");
+    await woman.tap(title);
     await woman.sees(text);
   }
   await woman.set({ answer: "" }); // changes nothing

@@ -103,12 +103,25 @@ def test_an_own_cap_is_lowered_at_once_and_raised_after_a_day() -> None:
 
 
 def test_the_lower_of_both_caps_holds() -> None:
-    own = having_given(10).with_own_caps(30, None, NOON)
+    own = having_given(10).with_own_caps(NOON, day=30)
     assert give(own, CAPS, 21) is OverDayCap
     assert give(own, NO_RULES, 21) is OverDayCap
     assert isinstance(give(own, CAPS, 20), Giver)
-    assert give(own.with_own_caps(200, 12, NOON + DAY), CAPS, 3, NOON + DAY) is OverMonthCap
-    assert give(having_given(40).with_own_caps(30, None, NOON), CAPS, 0) is OverDayCap
+    month = own.with_own_caps(NOON + DAY, day=200, month=12)
+    assert give(month, CAPS, 3, NOON + DAY) is OverMonthCap
+    assert give(having_given(40).with_own_caps(NOON, day=30), CAPS, 0) is OverDayCap
+
+
+def test_the_lower_of_both_caps_of_a_gift_holds_without_reminder_and_confirmation() -> None:
+    own = NEW_GIVER.with_own_caps(NOON, gift=20)
+    assert (own.own_day, own.own_month) == (OwnCap(), OwnCap())
+    for rules in (CAPS, NO_RULES):
+        assert give(own, rules, 21) is OverGiftCap
+        assert own.give(rules, 20, NOON, confirmed=False) == (give(own, rules, 20), False)
+    raised = own.with_own_caps(NOON, gift=200)
+    assert give(raised, CAPS, 21) is OverGiftCap
+    assert isinstance(give(raised, CAPS, 60, NOON + DAY), Giver)
+    assert give(raised, CAPS, 61, NOON + DAY) is OverGiftCap
 
 
 # ---- cool-off
@@ -156,8 +169,9 @@ def test_a_batch_decides_each_gift_after_the_ones_before_and_refusals_change_not
 
 GOLD = st.integers(0, 120)
 GIFTS = st.tuples(st.just("give"), GOLD)
-OWN = st.tuples(st.sampled_from(["day", "month"]), GOLD)
-HOUSE = st.tuples(st.sampled_from(["house day", "house month"]), GOLD)
+KINDS = ("gift", "day", "month")
+OWN = st.tuples(st.sampled_from(KINDS), GOLD)
+HOUSE = st.tuples(st.sampled_from([f"house {kind}" for kind in KINDS]), GOLD)
 PAUSES = st.integers(-60, 60 * 24 * 3)
 
 
@@ -172,21 +186,21 @@ def test_no_gift_goes_over_a_cap_and_one_that_reaches_it_passes(
     days: Counter[str] = Counter()
     for (what, gold), minutes in steps:
         now += minutes * MINUTE
-        if what in ("day", "month"):
-            giver = giver.with_own_caps(*((gold, None) if what == "day" else (None, gold)), now)
+        if what in KINDS:
+            giver = giver.with_own_caps(now, **{what: gold})
             continue
         if what.startswith("house"):
             rules = GivingRules(**{"day_gold": 100, "month_gold": 200, f"{what[6:]}_gold": gold})
             continue
         day = str(max(latest, day_of(now)))
         current = giver.at(now)
-        own = current.own_day.gold, current.own_month.gold
         month_sum = sum(n for other, n in days.items() if other[:7] == day[:7])
         fits = all(
             total + gold <= cap
             for total, *caps in (
-                (days[day], rules.day_gold, own[0]),
-                (month_sum, rules.month_gold, own[1]),
+                (0, rules.gift_gold, current.own_gift.gold),
+                (days[day], rules.day_gold, current.own_day.gold),
+                (month_sum, rules.month_gold, current.own_month.gold),
             )
             for cap in caps
             if cap

@@ -55,7 +55,7 @@ export function givingCaps(app) {
     }
     limits = await app.qlive.givingLimits(changed);
     draw();
-    showToast(t(limits.day.next_at || limits.month.next_at ? "giving.saved_later" : "giving.saved"));
+    showToast(t(Object.values(limits).some((cap) => cap.next_at) ? "giving.saved_later" : "giving.saved"));
   }
 
   /** Keeps what is being typed while the wallet is polled. */
@@ -71,7 +71,7 @@ export function givingCaps(app) {
         el("label", { for: `cap-${name}` }, t(`giving.own_${name}`)), fields[name],
         el("p", { class: "hint" }, sumText(name, limits[name])), later && el("p", { class: "hint later" }, later));
     };
-    return [el("h2", {}, t("giving.caps")), capField("day"), capField("month"),
+    return [el("h2", {}, t("giving.caps")), ["gift", "day", "month"].map(capField),
       el("p", { class: "hint" }, t("giving.caps_say")),
       el("div", { class: "buttons" }, button(t("giving.save"), () => save(fields), { key: "save-caps" }))];
   }
@@ -86,7 +86,7 @@ export function givingCaps(app) {
   };
 }
 
-/** What was given, and the lower one of both caps. */
+/** The lower of both caps, and for a day or a month the sum given. */
 function sumText(name, { given, own, house }) {
   const caps = [own, house].filter(Boolean);
   return t(`giving.${name}${caps.length ? "_of" : ""}`, { given, cap: Math.min(...caps) });

@@ -8,7 +8,7 @@ from tests.support.api import ApiFixture
 from tests.support.gifts import CANDY, CAR, ROSE, give
 
 PATH = "qlive_user/giving_limits/"
-CAP: dict[str, Any] = {"given": 0, "own": 0, "next": None, "next_at": None, "house": 0}
+CAP: dict[str, Any] = {"own": 0, "next": None, "next_at": None, "house": 0}
 
 
 async def test_without_caps_nothing_is_refused_and_what_was_given_is_shown(
@@ -18,11 +18,7 @@ async def test_without_caps_nothing_is_refused_and_what_was_given_is_shown(
     for left in (95, 90):
         assert (await give(anna, bert.id)).ok() == {"status": "success", "gold": left, "income": 0}
     given = CAP | {"given": 10}
-    assert (await anna.get(PATH)).ok() == {
-        "gift_gold": 0,
-        "day": given,
-        "month": given,
-    }
+    assert (await anna.get(PATH)).ok() == {"gift": CAP, "day": given, "month": given}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +51,7 @@ async def test_caps_are_refused_with_their_code_and_confirmed_gifts_pass(api: Ap
     (await give(anna, bert.id, ROSE, 3, confirm="true")).ok()
     assert (await give(anna, bert.id, ROSE)).refusal == (403, "cooling_off")
     limits = (await anna.get(PATH)).ok()
-    assert limits["gift_gold"] == 1000
+    assert limits["gift"] == CAP | {"house": 1000}
     assert limits["day"] == CAP | {"given": 18, "house": 20}
 
 
@@ -70,3 +66,18 @@ async def test_own_caps_are_lowered_at_once_and_raised_after_a_day(api: ApiFixtu
     assert raised["day"]["next_at"] is not None
     assert (await anna.get(PATH)).ok() == raised
     assert (await anna.post(PATH, day_gold=-1)).refusal == (400, "bad_parameter")
+
+
+async def test_an_own_cap_of_a_gift_is_lowered_at_once_and_raised_after_a_day(
+    api: ApiFixture,
+) -> None:
+    anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
+    lowered = (await anna.post(PATH, gift_gold=6)).ok()
+    untouched = CAP | {"given": 0}
+    assert lowered == {"gift": CAP | {"own": 6}, "day": untouched, "month": untouched}
+    assert (await give(anna, bert.id, CANDY, 2)).refusal == (403, "over_gift_cap")
+    assert (await give(anna, bert.id)).ok() == {"status": "success", "gold": 95, "income": 0}
+    raised = (await anna.post(PATH, gift_gold=20)).ok()
+    assert (raised["gift"]["own"], raised["gift"]["next"]) == (6, 20)
+    assert raised["gift"]["next_at"] is not None
+    assert (await anna.get(PATH)).ok() == raised

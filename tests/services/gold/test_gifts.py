@@ -282,7 +282,7 @@ async def test_an_own_cap_that_is_lowered_during_a_gift_holds_for_it(
 
     def lower() -> Awaitable[Giver]:
         now = datetime.now(UTC)
-        return stores.ledger.change_giver(anna, lambda giver: giver.with_own_caps(9, None, now))
+        return stores.ledger.change_giver(anna, lambda giver: giver.with_own_caps(now, day=9))
 
     fixture.process.gift_batches.before_write = [lower]
     with pytest.raises(OverDayCap):

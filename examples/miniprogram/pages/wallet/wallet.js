@@ -59,7 +59,7 @@ Component({
     async load() {
       clearTimeout(this.timer);
       const [{ matured, items }, me, limits] = await Promise.all([qlive.withdrawals(), account.refresh(), qlive.getGivingLimits()]);
-      const caps = ["day", "month"].map((name) => capOf(name, limits[name]));
+      const caps = ["gift", "day", "month"].map((name) => capOf(name, limits[name]));
       this.setData({ me, matured, items: items.map(shown), caps });
       const isMoving = items.some(({ state }) => MOVING.includes(state));
       if (isMoving && this.isShown) this.timer = setTimeout(() => this.load().catch(tell), POLL_MS);
@@ -127,7 +127,7 @@ Component({
 function capOf(name, { given, own, next, next_at: at, house }) {
   const least = Math.min(...[own, house].filter(Boolean));
   const later = at ? say("cap_later", { gold: next || t.no_cap, at: at.slice(5, 16).replace("T", " ") }) : "";
-  return { name, title: t[`cap_${name}`], note: own || house ? String(least) : t.no_cap, says: `${say("given_so_far", { given })} ${later}` };
+  return { name, title: t[`cap_${name}`], note: own || house ? String(least) : t.no_cap, says: `${name === "gift" ? "" : say("given_so_far", { given })} ${later}`.trim() };
 }
 
 function entry({ time, what, who, amount, balance }) {
