@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,8 +73,8 @@ class LoadMeasurement(NamedTuple):
     async def measure(self, case: LoadCase, sides: Mapping[str, Side]) -> dict[str, LoadRuns]:
         """Measure the sides in turn; each has its own process and database."""
         databases, guests = {}, {}
-        for number, (name, side) in enumerate(sides.items()):
-            databases[name] = f"bench_{case.title.replace(' ', '_')}_{number}"
+        for name, side in sides.items():
+            databases[name] = f"bench_{secrets.token_hex(8)}"  # cases may have one title
             create = side.checkout.create_guests
             guests[name] = await create(self.uri, databases[name], case.rooms, case.connections)
             if side.fixture:
