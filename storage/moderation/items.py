@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from core.errors import NotFound
 from rooms.moderation import FIELDS, OPEN_STATES, Item
 from storage.database import Collection, Database, Document, Session
-from storage.documents import document_of, known_fields, page
+from storage.documents import document_of, documents_by_id, known_fields, page
 from storage.jobs.due import claim_due, make_due_index
 
 
@@ -25,6 +25,7 @@ class ModerationStore:
         self._database = database
         self._items: Collection = database.collection("moderation_items")
         self._days = days
+        self._by_key = documents_by_id(self._items, _item_from, key="open_key")
 
     async def make_indexes(self) -> None:
         newest = [("created_at", -1), ("_id", -1)]
@@ -98,10 +99,8 @@ class ModerationStore:
 
     async def open_of(self, user_id: str) -> dict[str, Item]:
         """The user's proposals that are not decided yet, by kind."""
-        keys = [f"{kind}:{user_id}" for kind in FIELDS]
-        rows = await self._items.find({"open_key": {"$in": keys}}).to_list()
-        items = [_item_from(row) for row in rows]
-        return {item.kind: item for item in items if item.is_open}
+        items = await self._by_key.get_many([f"{kind}:{user_id}" for kind in FIELDS])
+        return {item.kind: item for item in items if item and item.is_open}
 
     async def last_of(self, kind: str, user_id: str, value: str) -> Item | None:
         """The newest item of a user about this value."""
