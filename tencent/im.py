@@ -167,13 +167,14 @@ class ImClient:
     async def forbid_send_msg(self, group_id: str, user_id: str, seconds: int) -> None:
         """Mutes a user in the group for so long from now: 0 lifts it, MUTED_FOR_EVER does not end.
 
-        It outlasts leaving and rejoining. Succeeds if IM does not know the user; ImGroupMissing
-        if it does not have the group.
+        It outlasts leaving and rejoining. A user whom IM does not know yet is imported, since the
+        mute would be lost; ImGroupMissing if IM does not have the group.
         """
         mute_time = min(seconds, MUTED_FOR_EVER)
         body = {"GroupId": group_id, "Members_Account": [user_id], "MuteTime": mute_time}
         command = "group_open_http_svc/forbid_send_msg"
-        await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
+        accepted = () if seconds else UNKNOWN_ACCOUNT_CODES
+        await self._command(command, body, accepted=accepted, account=user_id)
 
     async def mute_group(self, group_id: str, *, on: bool) -> None:
         """Closes a group for all but its owner, or opens it; ImGroupMissing.

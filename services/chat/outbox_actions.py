@@ -94,7 +94,7 @@ class ImActions:
         has changed meanwhile, since the message of the change may have been delivered first."""
         user_id, sent = payload.get("user_id"), None
         while room := await self._stores.rooms.read(payload["live_id"]):
-            user = await self._stores.users.find(user_id) if user_id else None
+            user = await self._present(user_id) if user_id else None
             if user_id and user is None:
                 return
             until = muted_until(user, room, now_ms())

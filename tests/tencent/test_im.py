@@ -220,8 +220,16 @@ async def test_sanctions_of_an_unknown_account_are_done_and_sent_again_if_the_ga
 ):
     im, service = scripted(SimulatorReply(502, {}, b""), failed(70107))
     await im.kick("12345678")
-    await im.forbid_send_msg("room_1", "12345678", 60)
+    await im.forbid_send_msg("room_1", "12345678", 0)  # lifts a mute
     assert len(service.requests) == 3
+
+
+async def test_an_unknown_account_is_imported_before_it_is_muted(scripted):
+    im, service = scripted(failed(70107), SUCCESS, SUCCESS)
+    await im.forbid_send_msg("room_1", "12345678", 60)
+    first, imported, second = sent(service)
+    assert imported == (ACCOUNT, {"UserID": "12345678"})
+    assert first == second
 
 
 async def test_a_dissolved_group_is_missing_for_messages_and_mutes_and_need_not_be_destroyed(
