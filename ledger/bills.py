@@ -32,7 +32,7 @@ class Movement(NamedTuple):
     order: str = ""
     user_id: str = ""
     charged_fen: int | None = None
-    """What the buyer was charged, less than `fen` if virtual payment gave a discount."""
+    """Fen that the buyer was charged, less than `fen` if virtual payment gave a discount."""
 
 
 class Difference(NamedTuple):

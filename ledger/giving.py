@@ -57,7 +57,7 @@ class OwnCap(NamedTuple):
 
 
 class Giver(NamedTuple):
-    """What the rules store of a user: the document `users.giver`, written whole.
+    """A user as the rules see them: the document `users.giver`, written whole.
 
     `version` grows with each write, so that a decision is written only over the document that it
     has read; 0 if none is stored.

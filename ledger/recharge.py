@@ -85,7 +85,7 @@ class Payment:
     sandbox: bool = False
     quantity: int = 1
     paid_fen: int | None = None
-    """What the buyer was charged: less than `fen` if WeChat gave a discount."""
+    """Fen that the buyer was charged: less than `fen` if WeChat gave a discount."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ export interface components {
             day_gold?: (number | string) | null;
             month_gold?: (number | string) | null;
         };
-        /** @description What was given in a day or a month, with its cap. */
+        /** @description Gold given in a day or a month, with its cap. */
         GivingSum: {
             own: number;
             next: number | null;

@@ -134,7 +134,7 @@ class GivingCapResponse(Response):
 
 
 class GivingSumResponse(GivingCapResponse):
-    """What was given in a day or a month, with its cap."""
+    """Gold given in a day or a month, with its cap."""
 
     given: int
 

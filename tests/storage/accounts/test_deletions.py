@@ -1,4 +1,4 @@
-"""What the steps of a deletion change, and what they leave to others."""
+"""Changes by the steps of a deletion, and the data of others that they leave."""
 
 from datetime import UTC, datetime
 
