@@ -35,7 +35,7 @@ FOLDER = Path("var/chaos")
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit status: 0 if every run passed, otherwise 1."""
+    """Run the command; returns the exit status: 0 if every run passed, otherwise 1."""
     args = _parser().parse_args(arguments)
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -49,9 +49,14 @@ def main(arguments: list[str]) -> int:
 
 def run_scenario(name: str, seed: int, args: argparse.Namespace) -> RunReport:
     """Run one scenario in a new folder, which is kept, and print its report."""
-    config = _config(name, seed, args)
-    report = asyncio.run(_run_to_end(name, config, LIMIT_SECONDS))
-    report.size, report.requested_seconds = asdict(config.size), config.seconds
+    scenario, started = SCENARIOS[name], time.monotonic()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=FOLDER)).resolve()
+    seconds = args.seconds or scenario.seconds
+    config = RunConfig(folder, scenario.size, seconds, seed, args.paths)
+    report = RunReport(name, seed, str(folder), size=asdict(config.size), requested_seconds=seconds)
+    asyncio.run(_run_to_end(scenario, config, report))
+    report.seconds = round(time.monotonic() - started, 1)
     with (FOLDER / "runs.jsonl").open("a") as lines:
         lines.write(report.line() + "\n")
     print(report.line(), flush=True)
@@ -68,27 +73,14 @@ def repeat_command(name: str, config: RunConfig) -> str:
     return f"python -m chaos {name} {options}"
 
 
-async def _run_to_end(name: str, config: RunConfig, limit: float) -> RunReport:
-    """Run a scenario; a timeout or exception becomes a failed report, so that others still run."""
-    scenario, started = SCENARIOS[name], time.monotonic()
+async def _run_to_end(scenario: Scenario, config: RunConfig, report: RunReport) -> None:
+    """Run a scenario; a timeout or an exception is a violation, so that others still run."""
     try:
-        async with asyncio.timeout(limit + scenario.rounds * config.seconds):
-            return await scenario.run(config)
+        async with asyncio.timeout(LIMIT_SECONDS + scenario.rounds * config.seconds):
+            await scenario.run(config, report)
     except Exception as error:  # noqa: BLE001 - any error is reported
         traceback.print_exc()
-        took = round(time.monotonic() - started, 1)
-        examples = {"crashed": [repr(error)]}
-        folder = str(config.folder)
-        return RunReport(
-            name, config.seed, folder, took, violations={"crashed": 1}, examples=examples
-        )
-
-
-def _config(name: str, seed: int, args: argparse.Namespace) -> RunConfig:
-    scenario = SCENARIOS[name]
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-{seed}-", dir=FOLDER)).resolve()
-    return RunConfig(folder, scenario.size, args.seconds or scenario.seconds, seed, args.paths)
+        report.violations.add("crashed", repr(error))
 
 
 def _selected_runs(args: argparse.Namespace) -> list[tuple[str, int]]:

@@ -7,25 +7,20 @@ last for seconds where an alert waits for minutes.
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from chaos.fleet import Fleet, Node
+from chaos.fleet import Node
 from chaos.report import RunReport
 from tests.support.client import HttpClient
+from tests.support.promtool import INTERVAL, RULES, check_rule_tests, rule_test, with_labels
 
-RULES = Path(__file__).parents[1] / "deploy" / "alerts.yml"
-INTERVAL = 15
 TIMEOUT_SECONDS = 5.0
 """Timeout of a scrape."""
-FIRED = 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))'
-LEFT_OUT = frozenset({"qlive_bill_checked_at", "qlive_ledger_checked_at", "qlive_loop_lag_seconds"})
+IGNORED = frozenset({"qlive_bill_checked_at", "qlive_ledger_checked_at", "qlive_loop_lag_seconds"})
 """Times, while promtool's begins at 0, and how busy this machine is."""
-USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text())) - LEFT_OUT
+USED = frozenset(re.findall(r"qlive_\w+", RULES.read_text())) - IGNORED
 """Metrics of the rules."""
 
 Scrape = list[dict[str, str] | None]
@@ -33,21 +28,21 @@ Scrape = list[dict[str, str] | None]
 
 
 class AlertCheck:
-    """Records scrapes of a fleet; `fired` evaluates the rules on them."""
+    """Records scrapes of servers; `fired` evaluates the rules on them."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-        self._scrapes: list[Scrape] = []
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.scrapes: list[Scrape] = []
+        self._nodes = nodes
 
     async def scrape(self) -> Scrape:
         """Scrape all servers now, and keep the result."""
         http = HttpClient(TIMEOUT_SECONDS)
         try:
-            servers = await asyncio.gather(*(_scrape(http, node) for node in self._fleet.nodes))
+            servers = await asyncio.gather(*(_scrape(http, node.address) for node in self._nodes))
         finally:
             await http.close()
-        self._scrapes.append(list(servers))
-        return self._scrapes[-1]
+        self.scrapes.append(list(servers))
+        return self.scrapes[-1]
 
     async def record(self, minutes: float, pause: float = 0.0) -> None:
         """Make the scrapes of so many minutes, `pause` seconds apart."""
@@ -57,24 +52,14 @@ class AlertCheck:
 
     async def fired(self) -> set[str]:
         """Names of the alerts that have fired at some time."""
-        return await fired_by(self._series(), len(self._scrapes) * INTERVAL)
-
-    def _series(self) -> dict[str, str]:
-        found: dict[str, list[str]] = {}
-        for moment, servers in enumerate(self._scrapes):
-            for number, values in enumerate(servers):
-                up = {"up": "0" if values is None else "1"}
-                for series, value in {**(values or {}), **up}.items():
-                    row = found.setdefault(_labelled(series, number), [])
-                    row += ["_"] * (moment - len(row)) + [value]
-        # A series without a sample ends at once, as in Prometheus, instead of after five minutes.
-        return {series: _stale(row, len(self._scrapes)) for series, row in found.items()}
+        seconds = len(self.scrapes) * INTERVAL
+        return await asyncio.to_thread(_fired_by, series_of(self.scrapes), seconds)
 
 
 @asynccontextmanager
-async def alerts_checked(fleet: Fleet, seconds: float) -> AsyncIterator[AlertCheck]:
+async def alerts_checked(nodes: Sequence[Node], seconds: float) -> AsyncIterator[AlertCheck]:
     """Scrapes every `seconds` while the block runs."""
-    check = AlertCheck(fleet)
+    check = AlertCheck(nodes)
     task = asyncio.create_task(check.record(24 * 60, seconds))
     try:
         yield check
@@ -92,46 +77,18 @@ async def require_alerts(report: RunReport, check: AlertCheck, *expected: str) -
     report.require("alerts_missing", 0)
 
 
-async def fired_by(series: Mapping[str, str], seconds: int) -> set[str]:
-    """The alerts that have fired after `seconds`; `series` have promtool's notation of samples."""
-    test: dict[str, Any] = {
-        "interval": f"{INTERVAL}s",
-        "input_series": [{"series": name, "values": row} for name, row in series.items()],
-        "promql_expr_test": [{"expr": FIRED, "eval_time": f"{seconds}s", "exp_samples": []}],
-    }
-    rules = {"rule_files": [str(RULES)], "evaluation_interval": f"{INTERVAL}s", "tests": [test]}
-    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-        yaml.safe_dump(rules, file)
-        file.flush()
-        promtool = await asyncio.create_subprocess_exec(
-            *("promtool", "test", "rules", file.name),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output = (await promtool.communicate())[0].decode()
-    if not promtool.returncode:
-        return set()
-    _, found, got = output.partition("got:")  # instead of nothing
-    if not found:
-        raise RuntimeError(output)
-    return set(re.findall(r'alertname="(\w+)"', got))
-
-
-async def _scrape(http: HttpClient, node: Node) -> dict[str, str] | None:
-    reply = await http.attempt("GET", f"{node.address}/metrics")
-    return dict(_used(reply.text)) if reply.succeeded else None
-
-
-def _used(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        series, _, value = line.rpartition(" ")
-        if series.partition("{")[0] in USED:
-            yield series, value
-
-
-def _labelled(series: str, server: int) -> str:
-    name, _, labels = series.partition("{")
-    return f'{name}{{job="qlive",instance="{server}"{"," if labels else ""}{labels or "}"}'
+def series_of(scrapes: Sequence[Scrape]) -> dict[str, str]:
+    """The samples of each series, in promtool's notation."""
+    found: dict[str, list[str]] = {}
+    for moment, servers in enumerate(scrapes):
+        for number, values in enumerate(servers):
+            up = {"up": "0" if values is None else "1"}
+            for series, value in {**(values or {}), **up}.items():
+                labelled = with_labels(series, job="qlive", instance=str(number))
+                row = found.setdefault(labelled, [])
+                row += ["_"] * (moment - len(row)) + [value]
+    # A series without a sample ends at once, as in Prometheus, instead of after five minutes.
+    return {series: _stale(row, len(scrapes)) for series, row in found.items()}
 
 
 def _stale(row: list[str], length: int) -> str:
@@ -142,3 +99,24 @@ def _stale(row: list[str], length: int) -> str:
         for n, value in enumerate(row)
     ]
     return " ".join(marked)
+
+
+def _fired_by(series: Mapping[str, str], seconds: int) -> set[str]:
+    """The alerts that have fired after `seconds`: promtool names them, as none is expected."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            check_rule_tests(Path(folder), {"run": rule_test(series, f"{seconds}s", ())})
+        except AssertionError as failure:
+            _, found, got = str(failure).partition("got:")
+            if not found:
+                raise
+            return set(re.findall(r'alertname=\\?"(\w+)', got))
+    return set()
+
+
+async def _scrape(http: HttpClient, address: str) -> dict[str, str] | None:
+    reply = await http.attempt("GET", f"{address}/metrics")
+    if not reply.succeeded:
+        return None
+    lines = (line.rpartition(" ") for line in reply.text.splitlines())
+    return {series: value for series, _, value in lines if series.partition("{")[0] in USED}

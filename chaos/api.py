@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from chaos.fleet import Fleet, Node
-from chaos.metrics import RunMetrics
-from chaos.tencent import SharedTencent
-from chaos.violations import Violations
-from tests.support.client import BASE, HttpClient, Reply, UserClient
+from chaos.report import RunMetrics, Violations
+from tests.support.client import BASE, Reply, UserClient
 
-ATTEMPT_SECONDS = 10.0
 RETRY_SECONDS, MAX_PAUSE = 60.0, 0.5
 RETRIED = (0, 429, 503)
 """Statuses after which a client retries; 0 means that there was no response."""
@@ -23,47 +20,51 @@ class FleetApi:
     """Sends requests through random servers, retries them, and records their outcomes."""
 
     def __init__(
-        self, fleet: Fleet, metrics: RunMetrics, violations: Violations, rng: random.Random
+        self,
+        fleet: Fleet,
+        metrics: RunMetrics,
+        violations: Violations,
+        rng: random.Random,
+        node: Node | None = None,
     ) -> None:
-        self._fleet, self._metrics, self._violations = fleet, metrics, violations
-        self._rng = rng
-        self._http = HttpClient(ATTEMPT_SECONDS)
+        """`node`: the only one to send to, if any."""
+        self.fleet = fleet
+        self._nodes, self._rng = [node] if node else fleet.nodes, rng
+        self._metrics, self._violations = metrics, violations
 
-    async def close(self) -> None:
-        await self._http.close()
+    def at(self, node: Node) -> "FleetApi":
+        """The same, but all requests go to one server."""
+        return FleetApi(self.fleet, self._metrics, self._violations, self._rng, node)
 
-    async def request(
-        self, method: str, path: str, *, node: Node | None = None, **options: Any
-    ) -> Reply:
-        """Send to random nodes, or to `node`, until one responds or RETRY_SECONDS have passed."""
+    async def request(self, method: str, path: str, **options: Any) -> Reply:
+        """Send a request until a server responds or RETRY_SECONDS have passed."""
         deadline, pause = time.monotonic() + RETRY_SECONDS, 0.1
         while True:
-            target = node or self._rng.choice(self._fleet.nodes)
-            reply = await self.request_once(method, path, target, **options)
+            started = time.time()
+            reply = await self._rng.choice(self._nodes).request(method, path, **options)
+            if reply.succeeded and path.startswith(BASE):
+                self._metrics.answers.append((started, time.time() - started))
+            self._metrics.statuses[reply.status] += 1
+            if reply.status in (401, 500, 502, 504):
+                self._violations.add(f"http_{reply.status}", f"{path}: {reply}")
             if reply.status not in RETRIED or time.monotonic() > deadline:
                 return reply
             await asyncio.sleep(self._rng.uniform(0.05, pause))
             pause = min(MAX_PAUSE, 2 * pause)
 
-    async def request_once(self, method: str, path: str, node: Node, **options: Any) -> Reply:
-        """Make a single attempt."""
-        started = time.time()
-        reply = await self._http.attempt(method, f"http://127.0.0.1:{node.port}{path}", **options)
-        if reply.succeeded and path.startswith(BASE):
-            self._metrics.answers.append((started, time.time() - started))
-        self._record(path, reply)
-        return reply
-
     async def ops_request(self, method: str, path: str, **body: Any) -> Reply:
         """Call the operators' API."""
         content = {"params" if method == "GET" else "json": body}
-        headers = {"Authorization": f"Bearer {self._fleet.ops_token}"}
+        headers = {"Authorization": f"Bearer {self.fleet.ops_token}"}
         return await self.request(method, f"/ops/api/{path}", headers=headers, **content)
 
-    def _record(self, path: str, reply: Reply) -> None:
-        self._metrics.statuses[reply.status] += 1
-        if reply.status in (401, 500, 502, 504):
-            self._violations.add(f"http_{reply.status}", f"{path}: {reply}")
+    async def sign_in(self, name: str, gender: int) -> "FleetUser":
+        """Create a user."""
+        login, headers = await self.fleet.tencent.login(name, gender), from_address(name)
+        account = await self.request("POST", f"{BASE}qlive_user/", json=login, headers=headers)
+        if not account.succeeded:
+            raise RuntimeError(f"{name} could not sign in: {account}")
+        return FleetUser(self, name, gender, account.json)
 
 
 def from_address(name: str) -> dict[str, str]:
@@ -82,12 +83,3 @@ class FleetUser(UserClient):
     @property
     def headers(self) -> dict[str, str]:
         return {**super().headers, **from_address(self.name)}
-
-
-async def sign_in(api: FleetApi, tencent: SharedTencent, name: str, gender: int) -> FleetUser:
-    """Create a user."""
-    login, headers = await tencent.login(name, gender), from_address(name)
-    account = await api.request("POST", f"{BASE}qlive_user/", json=login, headers=headers)
-    if not account.succeeded:
-        raise RuntimeError(f"{name} could not sign in: {account}")
-    return FleetUser(api, name, gender, account.json)

@@ -1,7 +1,7 @@
 """Checks every frame that a client receives against the delivery guarantee."""
 
+from chaos.report import Violations
 from chaos.timeline import Frame, Timelines
-from chaos.violations import Violations
 from tests.support.room_screen import Screen
 
 LOG_SIZE = 256

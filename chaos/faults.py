@@ -2,12 +2,11 @@
 
 import asyncio
 import random
-import signal
 from dataclasses import dataclass
 
 import structlog
 
-from chaos.fleet import Fleet, Node
+from chaos.fleet import Fleet
 from chaos.program import Program
 from chaos.proxy import Proxy
 
@@ -81,49 +80,29 @@ async def inject(fleet: Fleet, fault: Fault) -> None:
     """Run a fault from its start to its end."""
     log.info("fault_started", kind=fault.kind, track=fault.track, node=fault.node)
     node = fleet.nodes[fault.node]
-    if fault.track == "server":
-        await _server_fault(node, fault)
-    elif fault.track == "mongodb" and fault.kind in ("kill", "freeze"):
-        await _mongod_fault(fleet, fault)
-    elif fault.track == "redis" and fault.kind in ("kill", "freeze"):
-        await _program_fault(fleet.redis, fault)
+    if fault.kind in ("kill", "freeze", "deploy"):
+        (mongod,) = fleet.mongodb.members.values()
+        programs = {"server": node.program, "redis": fleet.redis, "mongodb": mongod}
+        await _program_fault(programs[fault.track], fault)
     else:
+        assert node.proxy
         proxies = {"redis": fleet.redis_proxy, "mongodb": fleet.mongo_proxy, "clients": node.proxy}
         await _network_fault(proxies[fault.track], fault)
     log.info("fault_ended", kind=fault.kind, track=fault.track, node=fault.node)
 
 
-async def _server_fault(node: Node, fault: Fault) -> None:
-    if fault.kind == "deploy":
-        await node.program.restart()
-    elif fault.kind == "kill":
-        node.kill()
-        await asyncio.sleep(fault.duration)
-        node.program.release()
-    else:
-        await _program_fault(node.program, fault)
-
-
 async def _program_fault(program: Program, fault: Fault) -> None:
-    if fault.kind == "kill":
-        program.hold_down()
-        await asyncio.sleep(fault.duration)
-        program.release()
-    else:
-        program.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(fault.duration)
-        program.send_signal(signal.SIGCONT)
-
-
-async def _mongod_fault(fleet: Fleet, fault: Fault) -> None:
-    if fault.kind == "kill":
-        await fleet.mongod.kill()
-        await asyncio.sleep(fault.duration)
-        await fleet.mongod.start()
-    else:
-        fleet.mongod.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(fault.duration)
-        fleet.mongod.send_signal(signal.SIGCONT)
+    match fault.kind:
+        case "deploy":
+            await program.restart()
+        case "kill":
+            program.hold_down()
+            await asyncio.sleep(fault.duration)
+            program.release()
+        case "freeze":
+            program.suspend()
+            await asyncio.sleep(fault.duration)
+            program.resume()
 
 
 async def _network_fault(proxy: Proxy, fault: Fault) -> None:

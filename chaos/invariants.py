@@ -2,16 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from chaos import operations
-from chaos.actors import GIVERS
-from chaos.mongod import room_logs
-from chaos.room_load import RoomLoad
+from chaos.load import RoomLoad
+from chaos.program import unexpected_errors
+from chaos.report import Violation
 from chaos.run import GOLD, Run
-from chaos.server_logs import unexpected_errors
-from chaos.timeline import content_of
+from chaos.timeline import content_of, duplicate_effects, gold_spent, lost_operations
 from ledger.gifts import gift_key
 from storage.database import Database
 from storage.gold.ledger_reconciler import LedgerReconciler
@@ -20,22 +18,28 @@ from tests.support.room_screen import comparable
 SETTLE_SECONDS = 15.0
 """One lease: for that long, a dead process still seems to serve its members."""
 
-Found = Iterator[tuple[str, str]]
-"""(kind of violation, detail)."""
+Found = Iterator[Violation]
 
 
 async def check_invariants(run: Run) -> None:
     """Add every violated invariant to the violations of the run."""
-    timelines = run.timelines.by_session.values()
-    acknowledged = [operation for room in run.rooms for operation in room.operations]
-    operations.check_lost(acknowledged, timelines, run.violations)
-    operations.check_duplicates(timelines, run.violations)
-    for kind, detail in (*_failed_tasks(run), *_program_errors(run), *_missing_events(run)):
-        run.violations.add(kind, detail)
-    await _check_views(run)
-    await _check_room_logs(run)
-    await _check_settled(run)
-    await check_ledger(run)
+    timelines, found = run.timelines.by_session.values(), run.violations
+    found.add_all(lost_operations(run.operations, timelines))
+    found.add_all(duplicate_effects(timelines))
+    for timeline in timelines:
+        if timeline.missing:  # all clients together receive every event after the first snapshot
+            found.add("missing_event", f"{timeline.missing} in {timeline.live_id}/{timeline.epoch}")
+    found.add_all(_failed_tasks(run))
+    found.add_all(_program_errors(run))
+    found.add_all(wrong_views(run, await run.stored_rooms()))
+    database = Database(run.fleet.mongodb.uri, run.fleet.database)
+    try:
+        rooms = await database.collection("rooms").find({}, {"epoch": 1, "log": 1}).to_list()
+        found.add_all(wrong_room_logs(run, rooms))
+        await _check_settled(run)
+        found.add_all([violation async for violation in ledger_violations(run, database)])
+    finally:
+        await database.close()
 
 
 def _failed_tasks(run: Run) -> Found:
@@ -59,53 +63,41 @@ def _program_errors(run: Run) -> Found:
             yield "unexpected_error", f"{name}: {error}"
 
 
-def _missing_events(run: Run) -> Found:
-    """All clients together received every event after the first snapshot of a live session."""
-    for timeline in run.timelines.by_session.values():
-        if timeline.missing:
-            yield "missing_event", f"{timeline.missing} in {timeline.live_id}/{timeline.epoch}"
-
-
-async def _check_views(run: Run) -> None:
-    """A view that was built from events equals the stored room."""
-    rooms = await run.stored_rooms()
+def wrong_views(run: Run, stored: dict[int, Any]) -> Found:
+    """Views that were built from events, and do not equal the stored room."""
     for checker in (client.checker for client in run.clients):
-        row, view = rooms.get(checker.live_id), checker.view
+        row, view = stored.get(checker.live_id), checker.view
         if row is None or view is None or checker.seq != row["seq"]:
             continue
         if view.shown != comparable(row["room"]):
-            words = f"{view.shown} is not {comparable(row['room'])}"
-            run.violations.add("wrong_view", f"{checker.name}: {words}")
+            detail = f"{view.shown} is not {comparable(row['room'])}"
+            yield "wrong_view", f"{checker.name}: {detail}"
 
 
-async def _check_room_logs(run: Run) -> None:
-    """Stored events equal the delivered ones."""
-    logs = await room_logs(run.fleet.mongodb.uri, run.fleet.database)
-    for (live_id, epoch), log in logs.items():
-        delivered = run.timelines.of(live_id, epoch).events
-        for row in log:
+def wrong_room_logs(run: Run, rooms: list[dict[str, Any]]) -> Found:
+    """Stored events that do not equal the delivered ones."""
+    for room in rooms:
+        delivered = run.timelines.of(room["_id"], room["epoch"]).events
+        for row in room["log"].values():
             frame = delivered.get(row["seq"])
             if frame and content_of(frame) != content_of(row):
-                words = f"room {live_id}: {frame}, stored: {row}"
-                run.violations.add("conflicting_event", words)
+                yield "conflicting_event", f"room {room['_id']}: {frame}, stored: {row}"
 
 
 async def _check_settled(run: Run) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
-    while (found := await _unsettled(run)) and time.monotonic() < deadline:
+    while True:
+        stored = await run.stored_rooms()
+        found = [
+            violation
+            for room in run.rooms
+            for violation in room_state_violations(room, stored[room.live_id]["room"])
+        ]
+        found += await wrong_balances(run)
+        if not found or time.monotonic() > deadline:
+            break
         await asyncio.sleep(0.5)
-    for kind, detail in found:
-        run.violations.add(kind, detail)
-
-
-async def _unsettled(run: Run) -> list[tuple[str, str]]:
-    stored = await run.stored_rooms()
-    found = [
-        violation
-        for room in run.rooms
-        for violation in room_state_violations(room, stored[room.live_id]["room"])
-    ]
-    return found + await _wrong_balances(run)
+    run.violations.add_all(found)
 
 
 def room_state_violations(room: RoomLoad, shown: dict[str, Any]) -> Found:
@@ -132,41 +124,30 @@ def room_state_violations(room: RoomLoad, shown: dict[str, Any]) -> Found:
         yield "wrong_counts", f"room {room.live_id}: {counts} instead of {expected}"
 
 
-async def _wrong_balances(run: Run) -> list[tuple[str, str]]:
-    """A giver's balance is the gold received less the gifts in the room events."""
-    givers = [giver for room in run.rooms for giver in room.guests[-GIVERS:]]
-    gold: dict[str, Any] = {}
-    for giver in givers:
-        gold[giver.name] = (await run.api.ops_request("GET", f"users/{giver.id}")).json["gold"]
-    spent = operations.gold_spent(run.timelines.by_session.values())
-    expected = {giver.name: GOLD - spent[giver.id] for giver in givers}
-    return [
-        ("wrong_balance", f"{name}: {gold[name]} instead of {expected[name]}")
-        for name in gold
-        if gold[name] != expected[name]
-    ]
+async def wrong_balances(run: Run) -> list[Violation]:
+    """Givers whose balance is not the gold received less the gifts in the room events."""
+    spent, found = gold_spent(run.timelines.by_session.values()), list[Violation]()
+    for giver in (giver for room in run.rooms for giver in room.givers):
+        gold = (await run.api.ops_request("GET", f"users/{giver.id}")).json["gold"]
+        expected = GOLD - spent[giver.id]
+        if gold != expected:
+            found.append(("wrong_balance", f"{giver.name}: {gold} instead of {expected}"))
+    return found
 
 
-async def check_ledger(run: Run) -> None:
-    """`check-ledger` finds nothing, and each acknowledged gift is booked, with an event of its own.
-
-    Reads the database itself.
-    """
-    database = Database(run.fleet.mongodb.uri, run.fleet.database)
-    try:
-        for problem in await LedgerReconciler(database).problems():
-            run.violations.add("ledger_problem", str(problem))
-        projection = {"seq": 1, "live_id": 1, "epoch": 1}
-        rows = await database.collection("ledger").find({"kind": "gift"}, projection).to_list()
-    finally:
-        await database.close()
+async def ledger_violations(run: Run, database: Database) -> AsyncIterator[Violation]:
+    """What `check-ledger` finds, and gifts that are not booked with an event of their own."""
+    for problem in await LedgerReconciler(database).problems():
+        yield "ledger_problem", str(problem)
+    projection = {"seq": 1, "live_id": 1, "epoch": 1}
+    rows = await database.collection("ledger").find({"kind": "gift"}, projection).to_list()
     booked = {row["_id"] for row in rows}
     givers = {guest.name: guest.id for room in run.rooms for guest in room.guests}
-    for operation in (operation for room in run.rooms for operation in room.operations):
+    for operation in run.operations:
         kind, _, request_id = operation.key.partition(" ")
         giver = request_id.rpartition("-")[0]
         if kind == "gift" and gift_key(givers[giver], request_id) not in booked:
-            run.violations.add("gift_lost", operation.key)
+            yield "gift_lost", operation.key
     events = [(row["live_id"], row["epoch"], row["seq"]) for row in rows if "seq" in row]
     if len(set(events)) != len(events):
-        run.violations.add("shared_event", f"{len(events)} gifts, {len(set(events))} events")
+        yield "shared_event", f"{len(events)} gifts, {len(set(events))} events"

@@ -6,6 +6,8 @@ import socket
 import struct
 from collections import deque
 
+from tests.support.ports import reserved_port
+
 LINGER_ZERO = struct.pack("ii", 1, 0)
 """SO_LINGER on, for 0 s: close sends RST instead of FIN."""
 
@@ -13,11 +15,12 @@ LINGER_ZERO = struct.pack("ii", 1, 0)
 class Proxy:
     """Listens on `port` and forwards to `target_port`, both on this machine.
 
-    The port stays reserved from `start` to `stop`, also while connections are refused.
+    Call `accept` at first. The port is reserved until `stop`, also while connections are refused.
     """
 
     def __init__(self, target_port: int, seed: str = "") -> None:
-        self.port = 0
+        self._reservation = reserved_port()
+        self.port: int = self._reservation.getsockname()[1]
         self.rng = random.Random(seed)
         self.connections: set[ProxySocket] = set()
         """The sockets of clients."""
@@ -26,19 +29,12 @@ class Proxy:
         self.held = self.black_hole = False
         self.reset_probability = 0.0
         self._target_port = target_port
-        self._reservation: socket.socket | None = None
         self._server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        self._reservation = _bound_socket(0)
-        self.port = self._reservation.getsockname()[1]
-        await self.accept()
 
     async def stop(self) -> None:
         self.refuse()
         self.reset_all()
-        if self._reservation:
-            self._reservation.close()
+        self._reservation.close()
         await asyncio.sleep(0)  # aborted transports close their sockets in the next loop iteration
 
     # ---- faults
@@ -70,10 +66,14 @@ class Proxy:
             self._server = None
 
     async def accept(self) -> None:
-        """Accept new connections again."""
+        """Accept new connections."""
         if self._server is None:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: ProxySocket(self), sock=_bound_socket(self.port), backlog=4096
+                lambda: ProxySocket(self),
+                "127.0.0.1",
+                self.port,
+                reuse_port=True,
+                backlog=4096,
             )
 
     async def heal(self) -> None:
@@ -198,11 +198,3 @@ class ProxySocket(asyncio.Protocol):
         if sock is not None and sock.fileno() >= 0:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
         self.transport.abort()
-
-
-def _bound_socket(port: int) -> socket.socket:
-    """A bound socket; without listening it reserves the port and refuses connections."""
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind(("127.0.0.1", port))
-    return bound

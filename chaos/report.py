@@ -1,10 +1,62 @@
-"""Result of a run: one JSON line, and a summary."""
+"""What a run has measured and found: one JSON line, and a summary."""
 
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from chaos.run import Run
+MAX_EXAMPLES = 5
+
+Violation = tuple[str, str]
+"""Kind and detail of a violated guarantee."""
+
+
+class Violations:
+    """Violated guarantees by kind: a count and some examples; true if there is any."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, kind: str, example: str) -> None:
+        self.counts[kind] += 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append(example)
+
+    def add_all(self, violations: Iterable[Violation]) -> None:
+        for kind, example in violations:
+            self.add(kind, example)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+
+@dataclass
+class RunMetrics:
+    """Durations are seconds; times are time.time()."""
+
+    reconnects: int = 0
+    silence_timeouts: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    """Status 0 means that there was no response."""
+    answers: list[tuple[float, float]] = field(default_factory=list)
+    """(time, seconds until the response) of successful API requests."""
+
+
+class Goal(NamedTuple):
+    """A limit of a metric."""
+
+    metric: str
+    limit: float
+    at_least: bool
+
+    def is_met_by(self, value: float | None) -> bool:
+        if value is None:
+            return False
+        return value >= self.limit if self.at_least else value <= self.limit
 
 
 @dataclass
@@ -13,76 +65,62 @@ class RunReport:
 
     scenario: str
     seed: int
-    folder: str
-    seconds: float
+    folder: str = ""
+    seconds: float = 0.0
     size: dict[str, Any] = field(default_factory=dict)
     requested_seconds: float = 0.0
     """The value of --seconds."""
     metrics: dict[str, Any] = field(default_factory=dict)
-    violations: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-    goals: list[str] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
-    """The goals that were not reached."""
+    violations: Violations = field(default_factory=Violations)
+    required: list[Goal] = field(default_factory=list)
+
+    def require(self, metric: str, limit: float, *, at_least: bool = False) -> None:
+        """Add a goal: at the end, the metric must be at most (or at least) `limit`."""
+        self.required.append(Goal(metric, limit, at_least))
+
+    @property
+    def goals(self) -> list[str]:
+        return [self._describe(goal) for goal in self.required]
+
+    @property
+    def missed(self) -> list[str]:
+        """The goals that were not reached."""
+        metrics = self.metrics
+        return [
+            self._describe(goal)
+            for goal in self.required
+            if not goal.is_met_by(metrics.get(goal.metric))
+        ]
 
     @property
     def passed(self) -> bool:
         return not self.violations and not self.missed
 
-    def require(self, name: str, limit: float, *, at_least: bool = False) -> None:
-        """Add a goal: the metric must be at most (or at least) `limit`."""
-        value = self.metrics.get(name)
-        goal = f"{name} {value}, {'at least' if at_least else 'at most'} {limit}"
-        self.goals.append(goal)
-        if value is None or (value < limit if at_least else value > limit):
-            self.missed.append(goal)
-
     @property
     def summary(self) -> str:
         """One line for a person."""
-        failures = [*(f"{kind}: {count}" for kind, count in self.violations.items()), *self.missed]
+        counts = self.violations.counts.items()
+        failures = [*(f"{kind}: {count}" for kind, count in counts), *self.missed]
         result = "passed" if self.passed else f"FAILED ({'; '.join(failures)})"
         return f"{self.scenario} {self.seed}: {result}, {self.seconds} s; {'; '.join(self.goals)}"
 
     def line(self) -> str:
-        return json.dumps({"passed": self.passed, **asdict(self)}, ensure_ascii=False)
+        found = self.violations
+        fields = {name: value for name, value in vars(self).items() if name != "required"}
+        fields |= {"violations": found.counts, "examples": found.examples}
+        fields |= {"goals": self.goals, "missed": self.missed}
+        return json.dumps({"passed": self.passed, **fields}, ensure_ascii=False)
+
+    def _describe(self, goal: Goal) -> str:
+        bound = "at least" if goal.at_least else "at most"
+        return f"{goal.metric} {self.metrics.get(goal.metric)}, {bound} {goal.limit}"
 
 
-def make_report(run: Run, scenario: str, seconds: float, **more: Any) -> RunReport:
-    """Summarize a run; `more` are metrics of the scenario."""
-    checkers = [client.checker for client in run.clients]
-    metrics, violations = run.metrics, run.violations.counts
-    operations = [operation for room in run.rooms for operation in room.operations]
-    timelines = run.timelines.by_session.values()
-    found: dict[str, Any] = {
-        "clients": len(run.clients),
-        "processes": len(run.fleet.nodes),
-        "server_starts": sum(node.program.starts for node in run.fleet.nodes),
-        "deliveries": sum(checker.deliveries for checker in checkers),
-        "events": sum(len(timeline.events) for timeline in timelines),
-        "gaps": violations["gap"] + violations["behind"],
-        "duplicates": violations["duplicate"],
-        "out_of_order": violations["out_of_order"],
-        "acknowledged": len(operations),
-        "lost": violations["lost"],
-        "unanswered": sum(room.unanswered for room in run.rooms),
-        "reconnects": metrics.reconnects,
-        "resumed": sum(checker.resumed for checker in checkers),
-        "resets": sum(checker.resets for checker in checkers),
-        "silence_timeouts": metrics.silence_timeouts,
-        "statuses": dict(sorted(metrics.statuses.items())),
-        "settled_after": rounded(run.settled_after),
-        **more,
-    }
-    return RunReport(
-        scenario,
-        run.seed,
-        str(run.fleet.folder),
-        round(seconds, 1),
-        metrics=found,
-        violations=dict(violations),
-        examples=run.violations.examples,
-    )
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Nearest-rank percentile for a share from 0 to 1; None without values."""
+    if not values:
+        return None
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def in_ms(seconds: float | None) -> float | None:

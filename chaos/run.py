@@ -3,24 +3,23 @@
 import asyncio
 import contextlib
 import random
+import resource
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from chaos.actors import GIVERS, gift_actors, mic_actors
-from chaos.api import FleetApi, FleetUser, sign_in
+from chaos.api import FleetApi, FleetUser
 from chaos.event_check import EventChecker
-from chaos.fleet import Fleet, raise_file_limit
-from chaos.metrics import RunMetrics
-from chaos.room_load import RoomLoad
-from chaos.timeline import Timelines
-from chaos.violations import Violations
+from chaos.fleet import Fleet, RunSize
+from chaos.load import RoomLoad, gift_actors, mic_actors
+from chaos.report import RunMetrics, Violations, rounded
+from chaos.timeline import Operation, Timelines
 from chaos.websocket_client import RoomClient
+from tests.support.waiting import until
 
-AT_ONCE = 24
-"""Users who sign in or connect concurrently."""
+CONCURRENT = 24
+"""Users who sign in or connect at once."""
 CONNECTS_PER_SECOND = 300
 VIEWS_PER_ROOM = 3
 """Clients per room that build a view of it from its events."""
@@ -31,37 +30,13 @@ STOP_SECONDS = 100.0
 """For actors to complete what they are doing when the load ends."""
 
 
-@dataclass(frozen=True)
-class RunSize:
-    """The size of a run; `pause` is the mean time between two operations of an actor."""
-
-    clients: int = 200
-    rooms: int = 8
-    processes: int = 4
-    pause: float = 1.0
-    proxied: bool = True
-    replicated: bool = False
-    gifts: bool = True
-    silence_timeout: float = 40.0
-    """Seconds without data after which clients reconnect."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
 class Run:
     """Created by `started_run`; call `start_load`, inject faults, then call `settle`."""
 
-    def __init__(self, folder: Path, size: RunSize, seed: int) -> None:
-        self.size, self.seed = size, seed
-        self.fleet = Fleet(
-            folder,
-            size.processes,
-            size.settings,
-            proxied=size.proxied,
-            replicated=size.replicated,
-            seed=seed,
-        )
-        self.metrics, self.violations = RunMetrics(), Violations()
-        self.timelines = Timelines()
+    def __init__(self, folder: Path, size: RunSize, seed: int, violations: Violations) -> None:
+        self.size, self.seed, self.violations = size, seed, violations
+        self.fleet = Fleet(folder, size, seed)
+        self.metrics, self.timelines = RunMetrics(), Timelines()
         self.api = FleetApi(self.fleet, self.metrics, self.violations, self.rng("network"))
         self.rooms: list[RoomLoad] = []
         self.settled_after: float | None = None
@@ -76,6 +51,10 @@ class Run:
     def clients(self) -> list[RoomClient]:
         return [client for room in self.rooms for client in room.clients]
 
+    @property
+    def operations(self) -> list[Operation]:
+        return [operation for room in self.rooms for operation in room.operations]
+
     # ---- start
 
     async def start(self) -> None:
@@ -87,11 +66,9 @@ class Run:
         self._watchdog = asyncio.create_task(self._watch_silence())
         for number, client in enumerate(self.clients):
             client.start()
-            if number % AT_ONCE == 0:  # connecting must not overload the servers
-                await asyncio.sleep(AT_ONCE / CONNECTS_PER_SECOND)
-        await self.wait_until(
-            lambda: all(client.connected for client in self.clients), CONNECT_SECONDS
-        )
+            if number % CONCURRENT == 0:  # connecting must not overload the servers
+                await asyncio.sleep(CONCURRENT / CONNECTS_PER_SECOND)
+        await until(lambda: all(client.connected for client in self.clients), CONNECT_SECONDS)
 
     def start_load(self, *, quiet: int = 0) -> None:
         """`quiet`: number of rooms, the last ones, that stay without load."""
@@ -116,8 +93,7 @@ class Run:
         # A client on a dead connection reconnects only after its silence timeout.
         while behind := await self._clients_behind():
             if time.monotonic() - started > CATCH_UP_SECONDS + self.size.silence_timeout:
-                for words in behind:
-                    self.violations.add("not_caught_up", words)
+                self.violations.add_all(("not_caught_up", client) for client in behind)
                 return
             await asyncio.sleep(0.5)
         self.settled_after = time.monotonic() - started
@@ -130,8 +106,31 @@ class Run:
             task.cancel()
         stopped = (client.wait_stopped() for client in self.clients)
         await asyncio.gather(*tasks, *stopped, return_exceptions=True)
-        await self.api.close()
         await self.fleet.stop()
+
+    def summary(self) -> dict[str, Any]:
+        """Metrics of the report."""
+        checkers = [client.checker for client in self.clients]
+        metrics, counts = self.metrics, self.violations.counts
+        return {
+            "clients": len(self.clients),
+            "processes": len(self.fleet.nodes),
+            "server_starts": sum(node.program.starts for node in self.fleet.nodes),
+            "deliveries": sum(checker.deliveries for checker in checkers),
+            "events": sum(len(line.events) for line in self.timelines.by_session.values()),
+            "gaps": counts["gap"] + counts["behind"],
+            "duplicates": counts["duplicate"],
+            "out_of_order": counts["out_of_order"],
+            "acknowledged": len(self.operations),
+            "lost": counts["lost"],
+            "unanswered": sum(room.unanswered for room in self.rooms),
+            "reconnects": metrics.reconnects,
+            "resumed": sum(checker.resumed for checker in checkers),
+            "resets": sum(checker.resets for checker in checkers),
+            "silence_timeouts": metrics.silence_timeouts,
+            "statuses": dict(sorted(metrics.statuses.items())),
+            "settled_after": rounded(self.settled_after),
+        }
 
     async def stored_rooms(self) -> dict[int, Any]:
         """Each room as stored in the database: {epoch, seq, room, …} by live_id."""
@@ -139,43 +138,38 @@ class Run:
         responses = [await self.api.ops_request("GET", path) for path in paths]
         return {response.json["id"]: response.json for response in responses if response.succeeded}
 
-    async def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.05)
-
     # ---- steps
 
     async def _open_room(self, number: int, users: int) -> RoomLoad:
-        host = await self.create_user(f"host{number}", 2)
+        host = await self.api.sign_in(f"host{number}", 2)
         await self.api.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True)
         host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
-        limit = asyncio.Semaphore(max(1, AT_ONCE // self.size.rooms))
+        limit = asyncio.Semaphore(max(1, CONCURRENT // self.size.rooms))
 
         async def create(n: int) -> FleetUser:
             async with limit:
                 return await self.create_guest(f"guest{number}-{n}", 1 + n % 2, host.live_id)
 
         guests = list(await asyncio.gather(*(create(n) for n in range(users - 1))))
-        for giver in guests[-GIVERS:]:
-            grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
-            await self.api.ops_request("POST", f"users/{giver.id}/grant", **grant)
         room = RoomLoad(host, guests, self.violations, self.rng(f"room{number}"))
+        for giver in room.givers:
+            await self.grant(giver, GOLD)
         for index, user in enumerate([host, *guests]):
             room.clients.append(self.create_client(user, builds_view=index < VIEWS_PER_ROOM))
         return room
 
-    async def create_user(self, name: str, gender: int) -> FleetUser:
-        return await sign_in(self.api, self.fleet.tencent, name, gender)
-
     async def create_guest(self, name: str, gender: int, live_id: int) -> FleetUser:
         """Create a user who enters a room."""
-        user = await self.create_user(name, gender)
+        user = await self.api.sign_in(name, gender)
         entered = await user.get("get_playurl/", live_id=live_id)
         if not entered.succeeded:
             raise RuntimeError(f"{name} could not enter room {live_id}: {entered}")
         user.live_id = live_id
         return user
+
+    async def grant(self, user: FleetUser, gold: int) -> None:
+        grant = {"gold": gold, "reason": "chaos", "request_id": user.id}
+        await self.api.ops_request("POST", f"users/{user.id}/grant", **grant)
 
     def create_client(self, user: FleetUser, *, builds_view: bool = False) -> RoomClient:
         checker = EventChecker(
@@ -209,13 +203,22 @@ class Run:
 
 
 @contextlib.asynccontextmanager
-async def started_run(folder: Path, size: RunSize, seed: int) -> AsyncIterator[Run]:
+async def started_run(
+    folder: Path, size: RunSize, seed: int, violations: Violations
+) -> AsyncIterator[Run]:
     """A started run, which is stopped at the end of the block."""
-    if error := raise_file_limit(500 + 6 * size.clients):
-        raise RuntimeError(error)
-    run = Run(folder, size, seed)
+    raise_file_limit(500 + 6 * size.clients)
+    run = Run(folder, size, seed, violations)
     try:
         await run.start()
         yield run
     finally:
         await run.close()
+
+
+def raise_file_limit(needed: int) -> None:
+    """Raise the limit of open files to its maximum; RuntimeError if that is too low."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most < needed:
+        raise RuntimeError(f"{needed} open files are needed and {most} allowed; see `ulimit -Hn`.")

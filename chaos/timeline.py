@@ -1,12 +1,30 @@
-"""The events of each live session, merged from all clients."""
+"""The events of each live session, merged from all clients, and the operations behind them."""
 
 import json
 import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from chaos.report import Violation
+
 Frame = dict[str, Any]
 CACHED_FRAMES = 2_000
+TOLERANCE_MS = 100
+"""Between an event's timestamp, which is set before it is saved, and the times of its request."""
+UNIQUE = ("gift ", "micro_accept ")
+"""Prefixes of keys that belong to a single event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An acknowledged operation; times are time.time(). `key` identifies its event."""
+
+    live_id: int
+    key: str
+    started_at: float
+    acknowledged_at: float
 
 
 @dataclass
@@ -32,14 +50,8 @@ class Timeline:
         Comparing (type, data) by number covers more than a hash chain over the events: it works
         wherever a client began to listen.
         """
-        known = self.events.get(frame["seq"])
-        if known is frame:
-            return True
-        content = content_of(frame)
-        if known is None:
-            self.events[frame["seq"]] = frame
-            return True
-        return content_of(known) == content
+        known = self.events.setdefault(frame["seq"], frame)
+        return known is frame or content_of(known) == content_of(frame)
 
 
 class Timelines:
@@ -68,3 +80,50 @@ class Timelines:
 
 def content_of(frame: Frame) -> str:
     return json.dumps([frame["ts"], frame["type"], frame["data"]], sort_keys=True)
+
+
+def key_of(frame: Frame) -> str:
+    """Key that an operation shares with its event; "" for events without an operation."""
+    kind, data = frame["type"], frame["data"]
+    match kind:
+        case "gift":
+            return f"gift {data['request_id']}"
+        case "micro_accept":
+            return f"micro_accept {data['play_url'].partition('?')[0]}"
+        case "micro_apply" | "micro_invite" | "micro_refuse" | "micro_leave" | "live_end":
+            return f"{kind} {data['user_id']}"
+    return ""
+
+
+def lost_operations(
+    operations: Iterable[Operation], timelines: Iterable[Timeline]
+) -> Iterator[Violation]:
+    """Acknowledged operations without an event."""
+    timestamps: dict[tuple[int, str], list[int]] = {}
+    for timeline in timelines:
+        for frame in timeline.events.values():
+            timestamps.setdefault((timeline.live_id, key_of(frame)), []).append(frame["ts"])
+    for operation in operations:
+        first = operation.started_at * 1000 - TOLERANCE_MS
+        last = operation.acknowledged_at * 1000 + TOLERANCE_MS
+        found = timestamps.get((operation.live_id, operation.key), [])
+        if not any(first <= timestamp <= last for timestamp in found):
+            yield "lost", str(operation)
+
+
+def duplicate_effects(timelines: Iterable[Timeline]) -> Iterator[Violation]:
+    """Operations that took effect twice, because the client repeated its request."""
+    counts = Counter(key_of(frame) for timeline in timelines for frame in timeline.events.values())
+    for key, count in counts.items():
+        if count > 1 and key.startswith(UNIQUE):
+            yield "duplicate_effect", f"{key}: {count} events"
+
+
+def gold_spent(timelines: Iterable[Timeline]) -> Counter[str]:
+    """Gold that each user gave away, according to the room events."""
+    spent: Counter[str] = Counter()
+    for timeline in timelines:
+        for frame in timeline.events.values():
+            if frame["type"] == "gift":
+                spent[frame["data"]["from"]["user_id"]] += frame["data"]["gold"]
+    return spent

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from chaos.event_check import EventChecker
 from chaos.fleet import Fleet, Node
-from chaos.metrics import RunMetrics
+from chaos.report import RunMetrics
 from tests.support.client import connect_socket
 
 MAX_BACKOFF, FIRST_BACKOFF, MIN_BACKOFF = 20.0, 0.5, 0.1

@@ -1,61 +1,101 @@
-"""Instruments a server: marks where paths begin and end, and records their calls.
+"""Instruments a server: marks where paths begin and end, records their calls, and ends the process.
 
 A path begins with the request that has the header MARK, and ends with its response. The paths that
 begin in a periodic job are marked in marked_sweeps.py.
 """
 
+import signal
+import time
+from collections.abc import Callable
 from contextvars import Context as Contextvars
+from contextvars import ContextVar
 from typing import Any
 
-from chaos.crash.call_recorder import ON_PATH, CallRecorder
-from chaos.crash.exit_plans import MARK
-from chaos.crash.marked_sweeps import INTERVALS, SWEEPS, mark_bills, mark_sweep, set_interval
+from pymongo import monitoring
+
+from chaos.crash.exit_plans import MARK, Call, ExitMoment, ExitPlan, ExitReport
 from core import batching
 from handlers.base import Handler
-from runtime import container
-from storage.database import CommandLatency
 from tencent.service_client import ServiceClient
+
+ON_PATH: ContextVar[bool] = ContextVar("on_path", default=False)
+"""Tasks and callbacks inherit it from their creator, so it follows the path."""
+MIN_DELAY = 1e-6
+"""Seconds; zero would disable the timer."""
+
+
+class CallRecorder:
+    """Records the calls of a path, and ends the process at the step of its exit plan."""
+
+    def __init__(self, plan: ExitPlan, exit_process: Callable[[ExitReport], None]) -> None:
+        """`exit_process` is called with the report and does not return."""
+        self.plan = plan
+        self.calls: list[Call] = []
+        self._exit_process = exit_process
+        self._in_flight: dict[object, tuple[int, float]] = {}
+
+    def begin(self, key: object, name: str) -> None:
+        """Record the start of a call, identified by `key` until its end; ignored off the path."""
+        if not ON_PATH.get():
+            return
+        number = len(self.calls)
+        self.calls.append(Call(name))
+        if number == self.plan.number and self.plan.moment == "before":
+            self._exit("before")
+        self._in_flight[key] = number, time.perf_counter()
+        if number == self.plan.number and self.plan.moment == "during":
+            # SIGALRM interrupts the event loop; a thread would wait for the GIL.
+            signal.signal(signal.SIGALRM, lambda _number, _frame: self._exit("during"))
+            signal.setitimer(signal.ITIMER_REAL, max(self.plan.delay, MIN_DELAY))
+
+    def end(self, key: object) -> None:
+        """Record the end of a call, successful or not."""
+        if key not in self._in_flight:
+            return
+        number, started = self._in_flight.pop(key)
+        self.calls[number] = Call(self.calls[number].name, time.perf_counter() - started)
+        if number == self.plan.number and self.plan.moment == "after":
+            self._exit("after")
+
+    def finish(self) -> None:
+        """The path has ended: exit now, since the step cannot come any more."""
+        if not ON_PATH.get():
+            return
+        time.sleep(self.plan.delay)  # the alarm may still be pending
+        self._exit("end")
+
+    def _exit(self, at: ExitMoment) -> None:
+        number = self.plan.number
+        in_flight = any(number == other for other, _ in self._in_flight.values())
+        self._exit_process(ExitReport(at, number, in_flight, tuple(self.calls)))
+
+
+class RecordedCommands(monitoring.CommandListener):
+    """Records the commands to MongoDB."""
+
+    def __init__(self, recorder: CallRecorder) -> None:
+        self._recorder = recorder
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """For example `update rooms`; in a transaction `update rooms *`."""
+        name, command = event.command_name, event.command
+        words = [name, command[name], "*" if "autocommit" in command else ""]
+        text = " ".join(word for word in words if word and isinstance(word, str))
+        self._recorder.begin(event.request_id, text)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        self._recorder.end(event.request_id)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        self._recorder.end(event.request_id)
 
 
 def install(recorder: CallRecorder) -> None:
     """Patch this process; call before its server is built."""
-    _record_commands(recorder)
+    monitoring.register(RecordedCommands(recorder))
     _follow_into_batches()
     _record_requests(recorder)
     _mark_requests(recorder)
-    path = recorder.plan.path
-    if path == "withdrawal":
-        set_interval(INTERVALS["fast_sweeps"])
-    elif path == "bills":
-        mark_bills(recorder)
-    elif path in SWEEPS:
-        mark_sweep(recorder, SWEEPS[path])
-    elif path in INTERVALS:
-        set_interval(INTERVALS[path])
-
-
-def _record_commands(recorder: CallRecorder) -> None:
-    class RecordedCommands(CommandLatency):
-        def started(self, event: Any) -> None:
-            recorder.begin(event.request_id, _command_name(event))
-
-        def succeeded(self, event: Any) -> None:
-            recorder.end(event.request_id)
-            super().succeeded(event)
-
-        def failed(self, event: Any) -> None:
-            recorder.end(event.request_id)
-            super().failed(event)
-
-    module: Any = container
-    module.CommandLatency = RecordedCommands
-
-
-def _command_name(event: Any) -> str:
-    """For example `update rooms`; in a transaction `update rooms *`."""
-    name, command = event.command_name, event.command
-    words = [name, command[name], "*" if "autocommit" in command else ""]
-    return " ".join(word for word in words if word and isinstance(word, str))
 
 
 def _follow_into_batches() -> None:

@@ -1,74 +1,80 @@
-"""Parts that outlive the child servers: MongoDB, simulator, listening sockets and users."""
+"""Parts that outlive the child servers: MongoDB, simulator, the port and users."""
 
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from chaos.crash.children import ForkServer
 from chaos.crash.exit_plans import MARK, ExitPlan
-from chaos.mongod import KillableMongod
+from chaos.crash.marked_sweeps import DUE
+from chaos.crash.servers import CrashServers
+from chaos.report import Violations
 from chaos.tencent import SharedTencent
-from chaos.violations import Violations
+from config.loading import load
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
+from devtools.embedded_mongod import EmbeddedMongod
 from devtools.simulator.wire import SimulatorRequest
-from storage.database import Database
-from storage.replica_set import uri_of
-from tests.support.client import BASE, HttpClient, Reply, UserClient
+from storage.database import Database, Document
+from tests.support.client import BASE, Api, HttpClient, Reply, UserClient
+from tests.support.database import MEMORY
 from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
-from tests.support.ports import free_ports
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
-SHM = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-MEMORY = SHM if SHM.is_dir() else None
-"""MongoDB is not what crashes here: its files are in memory, where /dev/shm exists."""
 ATTEMPT_SECONDS, RETRY_SECONDS, PAUSE_SECONDS = 10.0, 60.0, 0.02
+SETTLE_SECONDS = 120.0
 TOKEN_SECONDS = 600.0
 """Age of an operator's token until another one is requested: sessions end when idle."""
 NOT_CANCELLABLE = '"not_cancellable"'
 """Answer to a repeated cancellation: the dead server has returned the income."""
-Send = Callable[..., Awaitable[Reply]]
-"""`request` or `request_once` of an environment."""
 AUTO_FEN = 500
 """Withdrawals up to this are submitted by the request itself; above, an operator approves."""
 
 
 class CrashEnvironment:
-    """Created by `open_environment`; child servers are started by its `fork_server`."""
+    """Created by `open_environment`; child servers are started by its `servers`."""
 
-    def __init__(self, folder: Path, memory: Path) -> None:
-        """`memory`: the folder of MongoDB's files."""
-        self.folder, self.log = folder, folder / "server.log"
-        self.violations = Violations()
-        self.settings, dev = fill_in_secrets(Settings(), folder / "dev-secrets.json")
-        mongo_port, self._port = free_ports(2)
-        self.mongod = KillableMongod(memory, mongo_port)
-        self._uri = uri_of(mongo_port)
-        self.database = Database(self._uri, self.settings.mongodb.database)
-        self.address = f"http://127.0.0.1:{self._port}"
-        self._tencent = SharedTencent(self.settings, dev, self.address)
+    def __init__(self, folder: Path, uri: str, violations: Violations) -> None:
+        """`uri` of MongoDB."""
+        self.log = folder / "server.log"
+        self.violations = violations
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        secrets_file = folder / "dev-secrets.json"
+        settings, secrets = fill_in_secrets(Settings(), secrets_file)
+        self._tencent = SharedTencent(settings, secrets, self.address)
         self.simulator = self._tencent.simulator
+        variables = {
+            **NO_LIMITS_ENVIRONMENT,
+            **self._tencent.environment,
+            "QLIVE_SERVER__PORT": str(port),
+            "QLIVE_SERVER__PUBLIC_URL": self.address,
+            "QLIVE_MONGODB__URI": uri,
+            "QLIVE_LOGGING__LEVEL": "warning",
+            "QLIVE_WITHDRAW__MATURITY_DAYS": "0",
+            "QLIVE_WITHDRAW__AUTO_FEN": str(AUTO_FEN),
+            "QLIVE_WITHDRAW__DAY_FEN": str(10**10),
+        }
+        of_servers = load(ROOT / "settings.yaml", variables)
+        self.servers = CrashServers(*fill_in_secrets(of_servers, secrets_file), self.log)
+        self.database = Database(uri, settings.mongodb.database)
+        self.crashing = CrashingApi(self)
         self._ops_token, self._ops_token_until = "", 0.0
-        self.fork_server = ForkServer(self._variables(), self.log)
         # With a connection for each request aiohttp never retries by itself.
         self._http = HttpClient(ATTEMPT_SECONDS, keeps_connections=False)
 
-    async def open(self) -> None:
-        await self.mongod.start()
-        await self.fork_server.start()
-
     async def close(self) -> None:
         await self._http.close()
-        await self.fork_server.stop()
+        await self.servers.end_child()
         await self._tencent.stop()
         await self.database.close()
-        await self.mongod.stop()
 
     @contextlib.asynccontextmanager
     async def stable_server(self, kind: str = "") -> AsyncIterator[None]:
@@ -76,31 +82,55 @@ class CrashEnvironment:
 
         `kind`: no_sweeps or fast_sweeps, see marked_sweeps.py.
         """
-        await self.fork_server.start_child(ExitPlan(kind))
+        await self.servers.start_child(ExitPlan(kind))
         try:
             yield
         finally:
-            await self.fork_server.end_child()
+            await self.servers.end_child()
 
-    async def is_delivered(self) -> bool:
-        """Whether no message waits in the outbox."""
-        return await self.database.collection("outbox").find_one({}) is None
+    # ---- the database
+
+    async def rows(self, collection: str, where: Mapping[str, Any] | None = None) -> list[Document]:
+        return await self.database.collection(collection).find(where or {}).to_list()
+
+    async def set_due(
+        self,
+        collection: str,
+        where: Mapping[str, Any],
+        at: datetime = DUE,
+        field: str = "due_at",
+    ) -> None:
+        """Set when those are due that are not final.
+
+        Waits long, since a dead server's transaction may hold one until MongoDB aborts that.
+        """
+        with self.database.slow_operation_timeout():
+            await self.database.collection(collection).update_many(
+                {**where, field: {"$ne": None}}, {"$set": {field: at}}
+            )
 
     async def abort_transactions(self) -> None:
         """Abort transactions of dead servers now; MongoDB itself would do so after 5 s."""
         await self.database.client.admin.command("killAllSessions", [])
 
+    async def wait_until_none(self, count: Callable[[], Awaitable[int]], kind: str) -> None:
+        """Wait until `count` returns 0; otherwise it is a violation of this kind."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (left := await count()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        if left:
+            self.violations.add(kind, f"{left} are left")
+
     # ---- requests
 
-    async def request_once(self, method: str, path: str, **options: Any) -> Reply:
-        """Make one attempt, on which the server crashes; status 0 if it died meanwhile."""
-        headers = {**options.pop("headers"), MARK: "1"}
-        return await self._attempt(method, path, headers=headers, **options)
+    async def attempt(self, method: str, path: str, **options: Any) -> Reply:
+        """Make one attempt; status 0 if the server died meanwhile."""
+        return await self._http.attempt(method, self.address + path, **options)
 
     async def request(self, method: str, path: str, **options: Any) -> Reply:
         """Retry until a server responds; any status but 2xx is a violation."""
         deadline = time.monotonic() + RETRY_SECONDS
-        while (reply := await self._attempt(method, path, **options)).status in (0, 503):
+        while (reply := await self.attempt(method, path, **options)).status in (0, 503):
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(PAUSE_SECONDS)
@@ -108,19 +138,16 @@ class CrashEnvironment:
             self.violations.add(f"http_{reply.status}", f"{path}: {reply}")
         return reply
 
-    async def _attempt(self, method: str, path: str, **options: Any) -> Reply:
-        return await self._http.attempt(method, self.address + path, **options)
-
     async def ops_request(
-        self, method: str, path: str, send: Send | None = None, **body: Any
+        self, method: str, path: str, api: Api | None = None, **body: Any
     ) -> Reply:
-        """Call the operators' API, as the demo operator; `send`: by default, `request`.
+        """Call the operators' API, as the demo operator; `api`: by default, this one.
 
-        For `request_once` the operator must have logged in before.
+        For `crashing` the operator must have logged in before.
         """
         await self.log_in_operator()
         headers = {"Authorization": f"Bearer {self._ops_token}"}
-        return await (send or self.request)(method, f"/ops/api/{path}", json=body, headers=headers)
+        return await (api or self).request(method, f"/ops/api/{path}", json=body, headers=headers)
 
     async def log_in_operator(self) -> None:
         """Get a token, unless there is a recent one; needs a server that does not crash."""
@@ -135,36 +162,51 @@ class CrashEnvironment:
         reply = await self.simulator.answer(SimulatorRequest("POST", path, {}, {}, body))
         return json.loads(reply.body)
 
+    # ---- users, on a server that does not crash
+
     async def create_user(self, name: str, gender: int) -> UserClient:
         login = await self.simulate("/phone/login", name=name, gender=gender)
         account = await self.request("POST", f"{BASE}qlive_user/", json=login)
         return UserClient(self, name, account.json)
 
-    def _variables(self) -> Mapping[str, str]:
-        inherited = {n: v for n, v in os.environ.items() if not n.startswith("QLIVE_")}
-        return {
-            **inherited,
-            **NO_LIMITS_ENVIRONMENT,
-            **self._tencent.environment,
-            "QLIVE_SERVER__PORT": str(self._port),
-            "QLIVE_SERVER__PUBLIC_URL": self.address,
-            "QLIVE_MONGODB__URI": self._uri,
-            "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),
-            "QLIVE_LOGGING__LEVEL": "warning",
-            "QLIVE_WITHDRAW__MATURITY_DAYS": "0",
-            "QLIVE_WITHDRAW__AUTO_FEN": str(AUTO_FEN),
-            "QLIVE_WITHDRAW__DAY_FEN": str(10**10),
-        }
+    async def create_giver(self, name: str, gold: int) -> UserClient:
+        """A user with gold."""
+        giver = await self.create_user(name, 1)
+        grant = {"gold": gold, "reason": "chaos", "request_id": giver.id}
+        await self.ops_request("POST", f"users/{giver.id}/grant", **grant)
+        return giver
+
+    async def open_room(self, host: UserClient, reason: str = "chaos") -> None:
+        """Make the user a matchmaker with a live room."""
+        await self.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True, reason=reason)
+        host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
+
+
+class CrashingApi:
+    """Makes single attempts, on which the server crashes."""
+
+    def __init__(self, env: CrashEnvironment) -> None:
+        self._env = env
+
+    async def request(self, method: str, path: str, **options: Any) -> Reply:
+        headers = {**options.pop("headers"), MARK: "1"}
+        return await self._env.attempt(method, path, headers=headers, **options)
 
 
 @contextlib.asynccontextmanager
-async def open_environment(folder: Path) -> AsyncIterator[CrashEnvironment]:
-    """An environment without users, which is removed at the end of the block."""
-    memory = Path(tempfile.mkdtemp(prefix="qlive-crash-", dir=MEMORY))
-    env = CrashEnvironment(folder, memory)
+async def open_environment(folder: Path, violations: Violations) -> AsyncIterator[CrashEnvironment]:
+    """An environment without users, which is removed at the end of the block.
+
+    MongoDB is not what crashes here: its files are in memory, where possible.
+    """
+    memory = Path(tempfile.mkdtemp(prefix="qlive-crash-", dir=MEMORY if MEMORY.is_dir() else None))
+    mongod = EmbeddedMongod(memory)
+    env: CrashEnvironment | None = None
     try:
-        await env.open()
+        env = CrashEnvironment(folder, await mongod.start(), violations)
         yield env
     finally:
-        await env.close()
+        if env:
+            await env.close()
+        await mongod.stop()
         shutil.rmtree(memory)

@@ -1,10 +1,9 @@
 """Crash steps of a path, exit plans for child servers, and their exit reports."""
 
-import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 Moment = Literal["before", "during", "after"]
 MOMENTS: tuple[Moment, ...] = ("before", "during", "after")
@@ -64,13 +63,6 @@ class ExitPlan:
     delay: float = 0.0
     """Seconds since the start of the call, for `during`."""
 
-    @classmethod
-    def read(cls, line: bytes) -> Self:
-        return cls(**json.loads(line))
-
-    def line(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
-
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
@@ -82,12 +74,7 @@ class ExitReport:
     """The call had no response yet."""
     calls: tuple[Call, ...] = ()
     """All calls of its path up to then."""
-    status: int = 0
-
-    @classmethod
-    def read(cls, fields: dict[str, Any]) -> Self:
-        calls = tuple(Call(*call) for call in fields.pop("calls", ()))
-        return cls(calls=calls, **fields)
+    status: int | None = 0
 
     def is_at(self, step: CrashStep) -> bool:
         return (self.number, self.at) == (step.number, step.moment)
@@ -105,10 +92,3 @@ def steps_of(path: str, calls: Sequence[Call]) -> list[CrashStep]:
 def exit_plan_for(step: CrashStep, target: str, rng: random.Random) -> ExitPlan:
     delay = rng.uniform(0.0, step.call.seconds)
     return ExitPlan(step.path, target, step.number, step.moment, delay)
-
-
-def shuffled(steps: Sequence[CrashStep], times: int, rng: random.Random) -> list[CrashStep]:
-    """Each step `times` times, in random order: a crash repairs what an arbitrary one left."""
-    plan = [*steps] * times
-    rng.shuffle(plan)
-    return plan

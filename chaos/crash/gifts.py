@@ -3,13 +3,13 @@
 import itertools
 from typing import Any
 
-from chaos.actors import GIFT_ID
-from chaos.crash.environment import CrashEnvironment, Send
+from chaos.crash.environment import CrashEnvironment
 from chaos.crash.paths import RequestPath
+from chaos.load import GIFT_ID
 from ledger.gifts import gift_key
 from rooms.events import LOG_SIZE
 from storage.database import Document
-from tests.support.client import BASE, Reply, UserClient
+from tests.support.client import Api, Reply, UserClient
 
 REPEATS = 2
 """The second response must equal the first."""
@@ -73,18 +73,17 @@ class Gifts:
             await self.events.collect()
         return f"{self._name}-{number:06}"
 
-    async def _send(self, request: Send, request_id: str) -> Reply:
-        gift = {"user_id": self._recipient.id, "gift_id": GIFT_ID, "request_id": request_id}
-        path, headers = f"{BASE}qlive_gift/push_gift/", self.giver.headers
-        return await request("GET", path, params=gift, headers=headers)
+    async def _send(self, api: Api, request_id: str) -> Reply:
+        gift: Any = {"user_id": self._recipient.id, "gift_id": GIFT_ID, "request_id": request_id}
+        return await self.giver.through(api).get("qlive_gift/push_gift/", **gift)
 
     def _record(self, request_id: str, reply: Reply) -> None:
         key = gift_key(self.giver.id, request_id)
         if not reply.succeeded or reply.json["status"] != "success":
             self._env.violations.add("unexpected_response", f"{request_id}: {reply}")
         elif self.responses.setdefault(key, reply.json) != reply.json:
-            words = f"{request_id}: {self.responses[key]}, then {reply.json}"
-            self._env.violations.add("conflicting_responses", words)
+            detail = f"{request_id}: {self.responses[key]}, then {reply.json}"
+            self._env.violations.add("conflicting_responses", detail)
 
     async def _check_booked(self, request_id: str) -> None:
         """An acknowledged gift is booked before a repetition could book it."""

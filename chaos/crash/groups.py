@@ -5,10 +5,19 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Protocol
 
+from chaos.crash.deletions import DELETION, DeletedUsers
 from chaos.crash.environment import CrashEnvironment
 from chaos.crash.gifts import REPEATS, Gifts, RoomEvents
-from chaos.crash.invariants import check_gifts
-from chaos.crash.money_invariants import check_money_invariants
+from chaos.crash.invariants import (
+    bank_violations,
+    cancel_violations,
+    event_violations,
+    gift_violations,
+    outcome_violations,
+    refund_violations,
+    request_violations,
+)
+from chaos.crash.marked_sweeps import BILLS
 from chaos.crash.orders import (
     PaidOrders,
     next_notification,
@@ -16,19 +25,19 @@ from chaos.crash.orders import (
     pay_jsapi_order,
     pay_xpay_order,
 )
-from chaos.crash.own_data import Leavers
 from chaos.crash.paths import (
     CrashPath,
+    PreparedTargets,
     RequestPath,
-    Stock,
     SweepPath,
-    Take,
+    TakeTarget,
     decision_path,
     notice_path,
 )
 from chaos.crash.refunds import RefundCases
-from chaos.crash.withdrawals import STOCK, Withdrawals
+from chaos.crash.withdrawals import PREPARED, Withdrawals
 from chaos.run import GOLD
+from storage.database import Document
 from tencent.notifications import JSAPI
 from tencent.xpay import PROVIDER as XPAY
 from tests.support.client import UserClient
@@ -42,7 +51,6 @@ MONEY_PATHS = (
     *("transfer_cancel", "xpay_delivery", "refund_confirm", "refund_case", "refund_notice"),
     "xpay_refund_push",
 )
-BILLS, DELETION = "bills", "deletion"
 PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION)
 
 
@@ -51,7 +59,7 @@ class PathGroup(Protocol):
 
     paths: Sequence[CrashPath]
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Complete what the paths have in common, on a server that does not crash."""
 
     async def check(self) -> dict[str, int]:
@@ -65,31 +73,44 @@ class GiftGroup:
         """The first of the givers is in the live room of the host."""
         inside, outside = givers
         self._env = env
-        self.events = RoomEvents(env, host.live_id)
-        self.inside = Gifts(env, "gift", inside, host, self.events)
-        self.outside = Gifts(env, "gift_outside", outside, inside)
-        self.orders = orders = PaidOrders(env, "buyer", pay_jsapi_order, ORDERS)
-        self.notifications = notice_path("notification", env, lambda: next_notification(orders))
+        self._events = RoomEvents(env, host.live_id)
+        self._gifts = (
+            Gifts(env, "gift", inside, host, self._events),
+            Gifts(env, "gift_outside", outside, inside),
+        )
+        self._orders = orders = PaidOrders(env, "buyer", pay_jsapi_order, ORDERS)
+        self._notifications = notice_path("notification", env, lambda: next_notification(orders))
         self.paths: list[CrashPath] = [
-            self.inside.path,
-            self.outside.path,
-            self.notifications,
+            *(gifts.path for gifts in self._gifts),
+            self._notifications,
             SweepPath("sweep", orders.take, orders.make_due),
         ]
 
-    async def settle(self) -> None:
-        await self.orders.settle()
-        await self.events.collect()
+    async def finish(self) -> None:
+        await self._orders.finish()
+        await self._events.collect()
 
     async def check(self) -> dict[str, int]:
-        found = await check_gifts(self._env, (self.inside, self.outside), self.events)
-        done = {"source": JSAPI, "outcome": "done"}
+        env, events = self._env, self._events
+        booked, in_room = 0, list[Document]()
+        for gifts in self._gifts:
+            rows = await env.rows("ledger", {"kind": "gift", "by": gifts.giver.id})
+            rows.sort(key=lambda row: row["at"])
+            booked += len(rows)
+            in_room += rows if gifts.events else []
+            env.violations.add_all(gift_violations(gifts.responses, rows))
+        [room] = await env.rows("rooms", {"_id": events.live_id})
+        env.violations.add_all(event_violations(in_room, events.names, room))
         return {
-            **found,
-            **await self.orders.check(),
-            "notifications": self.notifications.attempts,
-            "notifications_done": await self._env.database.collection("inbox").count_documents(
-                done
+            "gifts_acknowledged": sum(len(gifts.responses) for gifts in self._gifts),
+            "gifts_booked": booked,
+            "room_gifts": len(in_room),
+            "room_events": len(events.by_number),
+            "gift_events": sum(row["type"] == "gift" for row in events.by_number.values()),
+            **await self._orders.check(),
+            "notifications": self._notifications.attempts,
+            "notifications_done": len(
+                await env.rows("inbox", {"source": JSAPI, "outcome": "done"})
             ),
         }
 
@@ -97,16 +118,23 @@ class GiftGroup:
 class MoneyGroup:
     """Withdrawals, virtual payment and refund cases."""
 
-    def __init__(self, env: CrashEnvironment, stock: int = STOCK) -> None:
-        """`stock`: targets of a path that are prepared at once."""
+    def __init__(self, env: CrashEnvironment, prepared: int = PREPARED) -> None:
+        """`prepared`: targets of a path that are prepared at once."""
         self._env = env
-        self.withdrawals = made = Withdrawals(env)
-        self.cases = cases = RefundCases(env, made)
-        self.orders = PaidOrders(env, "buyer of virtual payment", pay_xpay_order, stock)
+        self._withdrawals = made = Withdrawals(env)
+        self._cases = cases = RefundCases(env, made)
+        self._orders = orders = PaidOrders(
+            env, "buyer of virtual payment", pay_xpay_order, prepared
+        )
 
-        def of(make: Take, server: str = "no_sweeps") -> Take:
-            return Stock(env, make, stock, server).take
+        def of(make: TakeTarget, server: str = "no_sweeps") -> TakeTarget:
+            return PreparedTargets(env, make, prepared, server).take
 
+        def refund_of(provider: str) -> TakeTarget:
+            return cases.notices(of(lambda: cases.refund(provider), "fast_sweeps"))
+
+        approve, decline = "withdrawals/{}/approve", "withdrawals/{}/decline"
+        undecided, decided = ("requested",), made.cancelled.append
         self.paths: list[CrashPath] = [
             RequestPath(
                 "withdrawal",
@@ -117,26 +145,15 @@ class MoneyGroup:
                 before_repair=made.make_request_due,
                 repeats=REPEATS,
             ),
+            decision_path("withdrawal_approve", env, of(made.requested), approve, undecided),
             decision_path(
-                "withdrawal_approve",
-                env,
-                of(made.requested),
-                "withdrawals/{}/approve",
-                ("requested",),
-            ),
-            decision_path(
-                "withdrawal_decline",
-                env,
-                of(made.requested),
-                "withdrawals/{}/decline",
-                ("requested",),
-                made.cancelled.append,
+                "withdrawal_decline", env, of(made.requested), decline, undecided, decided
             ),
             notice_path("transfer_notice", env, made.notices(of(made.confirmed))),
             notice_path("transfer_return", env, made.notices(of(made.failed))),
             SweepPath("transfer_submit", of(made.approved), made.make_due),
             SweepPath("transfer_query", of(made.confirmed), made.make_due),
-            SweepPath("transfer_resend", of(made.not_taken), made.make_due),
+            SweepPath("transfer_resend", of(made.refused_as_too_fast), made.make_due),
             RequestPath(
                 "transfer_cancel",
                 env,
@@ -144,28 +161,49 @@ class MoneyGroup:
                 made.send_cancel,
                 record=made.record_cancel,
             ),
-            notice_path("xpay_delivery", env, lambda: next_push(self.orders)),
+            notice_path("xpay_delivery", env, lambda: next_push(orders)),
             decision_path(
                 "refund_confirm", env, of(cases.opened), "refunds/{}/confirm", ("opened", "dropped")
             ),
-            SweepPath("refund_case", of(cases.confirmed), cases.carry_on),
-            notice_path(
-                "refund_notice", env, cases.notices(of(lambda: cases.refund(JSAPI), "fast_sweeps"))
-            ),
-            notice_path(
-                "xpay_refund_push",
-                env,
-                cases.notices(of(lambda: cases.refund(XPAY), "fast_sweeps")),
-            ),
+            SweepPath("refund_case", of(cases.confirmed), cases.make_due),
+            notice_path("refund_notice", env, refund_of(JSAPI)),
+            notice_path("xpay_refund_push", env, refund_of(XPAY)),
         ]
 
-    async def settle(self) -> None:
-        await self.cases.settle()
-        await self.withdrawals.settle()
+    async def finish(self) -> None:
+        await self._cases.finish()
+        await self._withdrawals.finish()
 
     async def check(self) -> dict[str, int]:
-        deliveries = await self.orders.check("xpay_")
-        return deliveries | await check_money_invariants(self._env, self.withdrawals)
+        env, made = self._env, self._withdrawals
+        rows, cases = await env.rows("withdrawals"), await env.rows("refund_cases")
+        journal = await env.rows("ledger", {"kind": {"$ne": "gift"}})
+        stopped = await env.rows("users", {"withdrawals_stopped": {"$nin": [None, []]}})
+        bank, refunds = env.simulator.transfers.bills, env.simulator.refunds.refunds
+        paid = {number: bill.fen for number, bill in bank.items() if bill.state == "SUCCESS"}
+        refunded = [
+            (refund.order, refund.number, refund.fen, refund.state) for refund in refunds.values()
+        ]
+        for found in (
+            request_violations(made.answers, rows),
+            cancel_violations(made.cancelled, rows),
+            outcome_violations(rows, journal),
+            bank_violations(paid, journal),
+            refund_violations(cases, refunded, journal),
+            (("withdrawals_stopped", user["_id"]) for user in stopped),
+        ):
+            env.violations.add_all(found)
+        payouts = [row["content"]["fen"] for row in journal if row["kind"] == "payout"]
+        return {
+            **await self._orders.check("xpay_"),
+            "withdrawals": len(rows),
+            "bills_at_bank": len(bank),
+            "bills_paid": len(paid),
+            "fen_paid": sum(paid.values()),
+            "fen_in_journal": sum(payouts),
+            "refund_cases": len(cases),
+            "refunds": len(refunded),
+        }
 
 
 class BillGroup:
@@ -174,26 +212,25 @@ class BillGroup:
     def __init__(self, env: CrashEnvironment) -> None:
         self._env = env
         self._day = date(2020, 1, 1)  # long before the orders that wait for their turn
-        self.orders = PaidOrders(env, "buyer without notifications", pay_jsapi_order, ORDERS)
+        self._orders = PaidOrders(env, "buyer without notifications", pay_jsapi_order, ORDERS)
         self.paths: list[CrashPath] = [SweepPath(BILLS, self._next_day, _none_left)]
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """A sweep credits the order of the last day, whose bill no other server compares."""
-        await self.orders.make_due(self.orders.taken[-1:])
-        await self.orders.settle()
+        await self._orders.make_due(self._orders.taken[-1:])
+        await self._orders.finish()
 
     async def check(self) -> dict[str, int]:
-        rows = self._env.database.collection
         where = {"state": "open", "bill": {"$not": re.compile(str(self._day))}}
-        for row in await rows("bill_differences").find(where).to_list():
+        for row in await self._env.rows("bill_differences", where):
             self._env.violations.add("bill_difference", str(row))
-        done = await rows("bills").count_documents({"type": "trade", "state": "done"})
-        before = max(0, len(self.orders.taken) - 1)
-        found = {"bills_done": done, "billed_orders_before": before}
-        return found | await self.orders.check("billed_")
+        done = await self._env.rows("bills", {"type": "trade", "state": "done"})
+        before = max(0, len(self._orders.taken) - 1)
+        found = {"bills_done": len(done), "billed_orders_before": before}
+        return found | await self._orders.check("billed_")
 
     async def _next_day(self) -> str:
-        number, self._day = await self.orders.take(), self._day + timedelta(days=1)
+        number, self._day = await self._orders.take(), self._day + timedelta(days=1)
         paid_at = f"{self._day}T12:00:00+08:00"
         self._env.simulator.pay.paid[number]["success_time"] = paid_at
         return str(self._day)
@@ -202,21 +239,6 @@ class BillGroup:
 async def _none_left(_days: list[str]) -> list[str]:
     """The next server first completes the day before its own."""
     return []
-
-
-class DeletionGroup:
-    """Users who are deleted."""
-
-    def __init__(self, env: CrashEnvironment, stock: int = STOCK) -> None:
-        self._leavers = leavers = Leavers(env)
-        take = Stock(env, leavers.planned, stock).take
-        self.paths: list[CrashPath] = [SweepPath(DELETION, take, leavers.carry_on)]
-
-    async def settle(self) -> None:
-        await self._leavers.settle()
-
-    async def check(self) -> dict[str, int]:
-        return await self._leavers.check()
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
@@ -229,7 +251,7 @@ async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGrou
     if BILLS in names:
         groups.append(BillGroup(env))
     if DELETION in names:
-        groups.append(DeletionGroup(env))
+        groups.append(DeletedUsers(env))
     return groups
 
 
@@ -237,18 +259,13 @@ async def create_gift_group(env: CrashEnvironment) -> GiftGroup:
     """Create a host whose room is live, a giver in it and one outside of it."""
     async with env.stable_server():
         host = await env.create_user("host", 2)
-        await env.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True)
-        host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
-        givers = [await _create_giver(env, name) for name in ("inside", "outside")]
+        await env.open_room(host)
+        givers = [await env.create_giver(name, GOLD) for name in ("inside", "outside")]
         await givers[0].get("get_playurl/", live_id=host.live_id)
+
+        async def is_delivered() -> bool:
+            return not await env.rows("outbox")
+
         # Later the messages about new users would change the room beside the gifts.
-        await until(env.is_delivered)
+        await until(is_delivered)
     return GiftGroup(env, host, givers)
-
-
-async def _create_giver(env: CrashEnvironment, name: str) -> UserClient:
-    """A user with gold."""
-    giver = await env.create_user(name, 1)
-    grant = {"gold": GOLD, "reason": "chaos", "request_id": giver.id}
-    await env.ops_request("POST", f"users/{giver.id}/grant", **grant)
-    return giver

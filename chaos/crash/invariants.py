@@ -1,58 +1,21 @@
-"""Checks after the crashes: each gift and order is booked once, each room gift has its event."""
+"""Checks after the crashes: what is booked, paid and refunded is so once, and has its event."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from chaos.crash.environment import CrashEnvironment
-from chaos.crash.gifts import Gifts, RoomEvents
-from chaos.server_logs import unexpected_errors
+from chaos.report import Violation
+from ledger.journal import reversal_key
 from ledger.recharge import recharge_key
-from storage.gold.ledger_reconciler import LedgerReconciler
 
 Row = Mapping[str, Any]
-Found = Iterator[tuple[str, str]]
-"""(kind of violation, detail)."""
-
-
-async def check_logs_and_ledger(env: CrashEnvironment) -> dict[str, int]:
-    """Add unexpected errors and problems of the ledger to the violations; returns the metrics."""
-    for error in unexpected_errors(env.log):
-        env.violations.add("unexpected_error", error)
-    return {"ledger_problems": await add_ledger_problems(env)}
-
-
-async def add_ledger_problems(env: CrashEnvironment) -> int:
-    """Add what `check-ledger` finds to the violations; returns the number of problems."""
-    problems = await LedgerReconciler(env.database).problems()
-    for problem in problems:
-        env.violations.add("ledger_problem", str(problem))
-    return len(problems)
-
-
-async def check_gifts(
-    env: CrashEnvironment, givers: Sequence[Gifts], room: RoomEvents
-) -> dict[str, int]:
-    """Add every violated invariant of gifts to the violations; returns the metrics."""
-    ledger = env.database.collection("ledger")
-    stored = await env.database.collection("rooms").find_one({"_id": room.live_id}, {"log": 0})
-    found, booked, in_room = list[tuple[str, str]](), 0, list[Row]()
-    for gifts in givers:
-        where = {"kind": "gift", "by": gifts.giver.id}
-        rows = await ledger.find(where).sort("at", 1).to_list()
-        booked += len(rows)
-        in_room += rows if gifts.events else []
-        found += gift_violations(gifts.responses, rows)
-    for kind, detail in (*found, *event_violations(in_room, room.names, stored or {})):
-        env.violations.add(kind, detail)
-    return {
-        "gifts_acknowledged": sum(len(gifts.responses) for gifts in givers),
-        "gifts_booked": booked,
-        "room_gifts": len(in_room),
-        "room_events": len(room.by_number),
-        "gift_events": sum(row["type"] == "gift" for row in room.by_number.values()),
-    }
+Found = Iterator[Violation]
+Refunded = tuple[str, str, int, str]
+"""A refund at its provider: order, our number, fen, state."""
+FINAL = ("paid", "returned")
+OUTCOMES = {"paid": "payout", "returned": "return"}
+"""Kind of the only journal entry that ends a withdrawal, by its state."""
 
 
 def gift_violations(acknowledged: Mapping[str, Any], booked: Sequence[Row]) -> Found:
@@ -100,3 +63,79 @@ def order_violations(orders: Sequence[Row], booked: Sequence[Row], buyer: Row) -
     expected = sum(order["gold"] for order in orders)
     if buyer["gold"] != expected:
         yield "wrong_balance", f"{buyer['gold']} instead of {expected}"
+
+
+def request_violations(answers: Mapping[str, Any], rows: Sequence[Row]) -> Found:
+    """`answers` has the latest answer by request_id, `rows` the stored withdrawals."""
+    stored = {row["request_id"]: row["_id"] for row in rows}
+    for request_id, count in Counter(row["request_id"] for row in rows).items():
+        if count > 1:
+            yield "duplicate_withdrawal", f"{request_id}: {count}"
+    for request_id in answers.keys() ^ stored.keys():
+        yield "withdrawal_lost_or_not_acknowledged", request_id
+    for request_id in answers.keys() & stored.keys():
+        if answers[request_id]["withdrawal_id"] != stored[request_id]:
+            yield "conflicting_responses", f"{request_id}: {answers[request_id]}"
+
+
+def cancel_violations(cancelled: Sequence[str], rows: Sequence[Row]) -> Found:
+    """Income whose cancellation was acknowledged is returned, and nothing of it paid."""
+    states = {row["_id"]: row["state"] for row in rows}
+    for id_ in cancelled:
+        if states[id_] != "returned":
+            yield "cancelled_and_not_returned", f"{id_}: {states[id_]}"
+
+
+def outcome_violations(rows: Sequence[Row], journal: Sequence[Row]) -> Found:
+    """Each withdrawal has one outcome, once in the journal: paid or returned."""
+    ended = Counter(
+        (row["content"]["withdrawal"], row["kind"])
+        for row in journal
+        if row["kind"] in OUTCOMES.values()
+    )
+    for row in rows:
+        found = {kind: ended.pop((row["_id"], kind), 0) for kind in OUTCOMES.values()}
+        expected = {kind: int(OUTCOMES.get(row["state"]) == kind) for kind in found}
+        if found != expected or row["state"] not in FINAL:
+            yield "outcome", f"{row['_id']} {row['state']}: {found}"
+    for id_, kind in ended:
+        yield "outcome", f"{kind} of {id_}, which is no withdrawal"
+
+
+def bank_violations(paid: Mapping[str, int], journal: Sequence[Row]) -> Found:
+    """`paid` has the fen of each transfer that the bank has paid, by number."""
+    booked = Counter[str]()
+    for row in journal:
+        if row["kind"] == "payout":
+            booked[row["content"]["withdrawal"]] += row["content"]["fen"]
+    for number in paid.keys() | booked.keys():
+        if paid.get(number, 0) != booked[number]:
+            yield "bank", f"{number}: bank {paid.get(number, 0)}, journal {booked[number]}"
+
+
+def refund_violations(
+    cases: Sequence[Row], refunded: Sequence[Refunded], journal: Sequence[Row]
+) -> Found:
+    """Each order of a case is reversed and refunded once, and each of its gifts reversed once."""
+    keys = {row["_id"] for row in journal}
+    orders = [order for case in cases for order in case["orders"]]
+    expected = {
+        **{f"case {case['_id']} closed": case["state"] == "closed" for case in cases},
+        **{key: key in keys for key in map(_order_reversal_key, orders)},
+        **{
+            reversal_key(gift["key"]): gift["state"] == "reversed"
+            and reversal_key(gift["key"]) in keys
+            for case in cases
+            for gift in case["gifts"]
+        },
+    }
+    yield from (("refund_step_missing", name) for name, done in expected.items() if not done)
+    wanted = Counter((order["number"], order["refund"], order["fen"], "done") for order in orders)
+    found = Counter(refunded)
+    for refund in wanted.keys() | found.keys():
+        if wanted[refund] != found[refund]:
+            yield "refund", f"{refund}: {found[refund]} instead of {wanted[refund]}"
+
+
+def _order_reversal_key(order: Row) -> str:
+    return f"reversal:{order['provider']}:{order['refund']}"

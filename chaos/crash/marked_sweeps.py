@@ -1,11 +1,11 @@
 """Paths that begin in a periodic job: a sweep of what is due, for one target."""
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Awaitable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from chaos.crash.call_recorder import ON_PATH, CallRecorder
+from chaos.crash.crash_points import ON_PATH, CallRecorder
 from handlers.context import Context
 from runtime import jobs
 from runtime.periodic import PeriodicTasks
@@ -15,7 +15,8 @@ DUE = datetime(2001, 1, 1, tzinfo=UTC)
 """Any time in the past: a document with this `due_at` is due."""
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 """`due_at` of documents that no sweep must process yet."""
-INTERVALS = {"no_sweeps": None, "fast_sweeps": 0.2}
+BILLS = "bills"
+INTERVALS = {"no_sweeps": None, "fast_sweeps": 0.2, "withdrawal": 0.2}
 """By path of an exit plan: seconds between two sweeps of a server, None for never."""
 WECHAT_SECONDS = 0.15
 """Pause between two sweeps of a target: more than the simulator takes to cancel or to refund."""
@@ -40,38 +41,55 @@ SWEEPS = {
     "transfer_resend": MarkedSweep("open_transfers", "withdrawals"),
     "refund_case": MarkedSweep("refund_cases", "refund_cases", times=3),
     "deletion": MarkedSweep("own_data", "users", times=2, due="delete_at"),
+    BILLS: MarkedSweep("marked_bills", BILLS),
 }
 """By path. A refund case waits for a withdrawal to be cancelled, then for the refund; a deletion
 for the requests in progress."""
-JOBS = frozenset(sweep.job for sweep in SWEEPS.values())
 
 
-def mark_sweep(recorder: CallRecorder, sweep: MarkedSweep) -> None:
-    """The path follows a first sweep, which processes what earlier crashes left."""
+class SweptJob(Protocol):
+    """A job that can process all that is due."""
 
-    def start(tasks: PeriodicTasks, context: Context, job: ClaimedJob[Any]) -> None:
-        marked = _MarkedJob(job, context, recorder, sweep)
-        tasks.every(SECONDS, job.name, marked.run)
+    name: str
 
-    _start_jobs({sweep.job}, start)
+    def sweep(self) -> Awaitable[None]: ...
 
 
-def mark_bills(recorder: CallRecorder) -> None:
-    """The path is the comparison of the bills of the target, a day; first that of the day before,
-    which an earlier crash has interrupted."""
-    original = jobs.start_jobs
+def change_jobs(recorder: CallRecorder) -> None:
+    """Start the jobs as the exit plan needs them: marked, at another interval, or never.
+
+    All others are started by their runner.
+    """
+    path, original = recorder.plan.path, jobs.start_jobs
+    marked = SWEEPS.get(path)
+    names = {sweep.job for sweep in SWEEPS.values() if path in INTERVALS or sweep == marked}
+
+    def runner_of_others(*claimed: ClaimedJob[Any]) -> JobRunner:
+        return JobRunner(*(job for job in claimed if job.name not in names))
 
     def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
-        job: Any = _BillJob(context, date.fromisoformat(recorder.plan.target))
-        marked = _MarkedJob(job, context, recorder, MarkedSweep("bills", "bills"))
-        tasks.every(SECONDS, "marked_bills", marked.run)
+        mine: list[SweptJob] = [j for j in context.services.claimed_jobs if j.name in names]
+        if path == BILLS:
+            mine = [BillJob(context, date.fromisoformat(recorder.plan.target))]
+        for job in mine:
+            sweep, seconds = job.sweep, INTERVALS.get(path)
+            if marked:
+                sweep, seconds = MarkedJob(job, context, recorder, marked).run, SECONDS
+            if seconds:
+                tasks.every(seconds, job.name, sweep)
         original(tasks, context)
 
+    jobs.JobRunner = runner_of_others  # type: ignore[assignment,misc]
     jobs.start_jobs = start_jobs
 
 
-class _BillJob:
-    """Compares the bills of one more day with each sweep."""
+class BillJob:
+    """Compares the bills of one more day with each sweep.
+
+    First of the day before the target's, which an earlier crash has interrupted.
+    """
+
+    name = SWEEPS[BILLS].job
 
     def __init__(self, context: Context, day: date) -> None:
         self._bills = context.services.bills
@@ -82,44 +100,11 @@ class _BillJob:
             await self._bills.reconcile(str(self._days.pop(0)))
 
 
-def set_interval(seconds: float | None) -> None:
-    """Have all sweeps run so often; None: never."""
-
-    def start(tasks: PeriodicTasks, _context: Context, job: ClaimedJob[Any]) -> None:
-        if seconds is not None:
-            tasks.every(seconds, job.name, job.sweep)
-
-    _start_jobs(JOBS, start)
-
-
-def _start_jobs(
-    names: Set[str], start: Callable[[PeriodicTasks, Context, ClaimedJob[Any]], None]
-) -> None:
-    """Have the jobs of these names be started by `start`, and all others by their runner."""
-    original = jobs.start_jobs
-
-    def runner_of_others(*claimed: ClaimedJob[Any]) -> JobRunner:
-        return JobRunner(*(job for job in claimed if job.name not in names))
-
-    def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
-        for job in context.services.claimed_jobs:
-            if job.name in names:
-                start(tasks, context, job)
-        original(tasks, context)
-
-    jobs.JobRunner = runner_of_others  # type: ignore[assignment,misc]
-    jobs.start_jobs = start_jobs
-
-
-class _MarkedJob:
-    """Sweeps of a job, of which those after the first are the path."""
+class MarkedJob:
+    """Sweeps of a job. The path follows the first, which processes what earlier crashes left."""
 
     def __init__(
-        self,
-        job: ClaimedJob[Any],
-        context: Context,
-        recorder: CallRecorder,
-        sweep: MarkedSweep,
+        self, job: SweptJob, context: Context, recorder: CallRecorder, sweep: MarkedSweep
     ) -> None:
         self._job, self._recorder, self._sweep = job, recorder, sweep
         self._targets = context.database.collection(sweep.collection)

@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol
 
-from chaos.crash.environment import CrashEnvironment, Send
+from chaos.crash.environment import CrashEnvironment
 from devtools.simulator.notifications import SimulatedNotification
-from tests.support.client import BASE, Reply
+from tests.support.client import BASE, Api, Reply
 
-Take = Callable[[], Awaitable[Any]]
+TakeTarget = Callable[[], Awaitable[Any]]
 """Returns the next target of a path."""
 
 
@@ -30,7 +30,7 @@ class CrashPath(Protocol):
     async def attempt(self) -> None:
         """Give the target to a server that crashes."""
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Complete everything at the end, on a server that does not crash."""
 
 
@@ -41,14 +41,14 @@ class RequestPath:
         self,
         name: str,
         env: CrashEnvironment,
-        take: Take,
-        send: Callable[[Send, Any], Awaitable[Reply]],
+        take: TakeTarget,
+        send: Callable[[Api, Any], Awaitable[Reply]],
         *,
         record: Callable[[Any, Reply], None] = lambda _target, _reply: None,
         before_repair: Callable[[Any], Awaitable[None]] = _nothing,
         repeats: int = 1,
     ) -> None:
-        """`send` sends the request of a target in the given way; `record` gets each response."""
+        """`send` sends the request of a target through an API; `record` gets each response."""
         self.name = name
         self.attempts = self.acknowledged_at_once = 0
         """Requests, and those that were acknowledged although their server crashed."""
@@ -67,27 +67,27 @@ class RequestPath:
             return
         await self._before_repair(self._pending)
         for _ in range(self._repeats):
-            self._record(self._pending, await self._send(self._env.request, self._pending))
+            self._record(self._pending, await self._send(self._env, self._pending))
         self._pending = None
 
     async def attempt(self) -> None:
         self._pending, self.attempts = self._next, self.attempts + 1
-        reply = await self._send(self._env.request_once, self._pending)
+        reply = await self._send(self._env.crashing, self._pending)
         if 200 <= reply.status < 300:
             self.acknowledged_at_once += 1
             self._record(self._pending, reply)
             if self._repeats == 1:  # a notice that is repeated minutes later is stale
                 self._pending = None
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         await self.repair()
 
 
 class SweepPath:
-    """The server carries a target on by itself, and again once it is due again."""
+    """The server processes a target by itself, and again once it is due again."""
 
     def __init__(
-        self, name: str, take: Take, make_due: Callable[[list[str]], Awaitable[list[str]]]
+        self, name: str, take: TakeTarget, make_due: Callable[[list[str]], Awaitable[list[str]]]
     ) -> None:
         """`make_due` returns those that need more than one further sweep."""
         self.name = name
@@ -107,17 +107,17 @@ class SweepPath:
     async def attempt(self) -> None:
         self._pending.append(self._next)
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         await self._make_due(self._pending)
 
 
-def notice_path(name: str, env: CrashEnvironment, take: Take) -> RequestPath:
+def notice_path(name: str, env: CrashEnvironment, take: TakeTarget) -> RequestPath:
     """Notices and pushes of WeChat, each sent byte for byte the same until it is acknowledged."""
 
-    async def send(request: Send, notice: SimulatedNotification) -> Reply:
+    async def send(api: Api, notice: SimulatedNotification) -> Reply:
         assert notice.address.startswith(env.address + BASE)
         path, headers = notice.address.removeprefix(env.address), dict(notice.headers)
-        return await request("POST", path, data=notice.body, headers=headers)
+        return await api.request("POST", path, data=notice.body, headers=headers)
 
     return RequestPath(name, env, take, send)
 
@@ -125,7 +125,7 @@ def notice_path(name: str, env: CrashEnvironment, take: Take) -> RequestPath:
 def decision_path(
     name: str,
     env: CrashEnvironment,
-    take: Take,
+    take: TakeTarget,
     address: str,
     undecided: Collection[str],
     decided: Callable[[str], None] = lambda _id: None,
@@ -135,8 +135,8 @@ def decision_path(
     `undecided`: states before it; `decided` is called once a decision is acknowledged.
     """
 
-    async def send(request: Send, id_: str) -> Reply:
-        return await env.ops_request("POST", address.format(id_), request, reason="chaos")
+    async def send(api: Api, id_: str) -> Reply:
+        return await env.ops_request("POST", address.format(id_), api, reason="chaos")
 
     def record(id_: str, reply: Reply) -> None:
         decided(id_)
@@ -146,11 +146,11 @@ def decision_path(
     return RequestPath(name, env, take, send, record=record)
 
 
-class Stock:
+class PreparedTargets:
     """Targets that are prepared on a server that does not crash."""
 
     def __init__(
-        self, env: CrashEnvironment, make: Take, size: int, server: str = "no_sweeps"
+        self, env: CrashEnvironment, make: TakeTarget, size: int, server: str = "no_sweeps"
     ) -> None:
         """`size`: how many are prepared at once; `server`: the kind of server."""
         self._env, self._make, self._size, self._server = env, make, size, server

@@ -1,25 +1,26 @@
 """Users who give what they bought away, and the refund cases of their orders."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 from chaos.crash.environment import CrashEnvironment
 from chaos.crash.marked_sweeps import DUE, NEVER, WECHAT_SECONDS
-from chaos.crash.orders import add_paid_order, delivery_push
-from chaos.crash.withdrawals import SETTLE_SECONDS, Withdrawals
+from chaos.crash.orders import add_paid_order, delivery_push, pay_jsapi_order
+from chaos.crash.withdrawals import Withdrawals
 from devtools.simulator import refunds as simulated_refunds
 from devtools.simulator import transfers as simulated_transfers
 from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import SimulatedRefund
 from tests.support.client import UserClient
+from tests.support.waiting import until
 
 CANDY_ID, CANDIES = 2, 12
 """Each gift is of 60 gold, all that an order brings, and 30 income."""
 NOT_REQUESTED = {"orders": {"$elemMatch": {"state": {"$ne": "requested"}}}}
 """Cases with a refund that was not requested from the provider yet."""
-HELD_INCOME = 20
+RESERVED_INCOME = 20
 """More than the host of the newest gift can miss, but for the income of this withdrawal."""
 
 
@@ -29,10 +30,9 @@ class RefundCases:
     def __init__(self, env: CrashEnvironment, withdrawals: Withdrawals) -> None:
         self.env = env
         self._withdrawals = withdrawals
-        self._cases = env.database.collection("refund_cases")
         self._number = 0
         self._host: UserClient | None = None
-        _hurry(env)
+        _cancel_and_refund_at_once(env)
 
     async def opened(self) -> str:
         """The id of a case with two gifts; the host of the newer one has an open withdrawal."""
@@ -40,26 +40,25 @@ class RefundCases:
         number, free_host = self._number, await self._free_host()
         minor = await self.env.create_user(f"minor-{number}", 1)
         host = await self.env.create_user(f"host-{number}", 2)
-        orders = [await self._jsapi_order(minor), await self._xpay_order(minor)]
+        orders = [
+            await pay_jsapi_order(self.env, minor, "once"),
+            await self._xpay_order(minor),
+        ]
         for receiver in (free_host, host):
-            await self._give(minor, receiver)
-        await self._withdrawals.hold(host, HELD_INCOME)
-        opened = await self.env.ops_request(
-            "POST",
-            "refunds",
-            user_id=minor.id,
-            orders=orders,
-            reason="chaos",
-            request_id=f"case-{number}",
-        )
+            gift: Any = {"gift_id": CANDY_ID, "num": CANDIES, "request_id": f"to-{receiver.id}"}
+            response = await minor.get("qlive_gift/push_gift/", user_id=receiver.id, **gift)
+            assert response.json["status"] == "success", response
+        await self._withdrawals.request(host, RESERVED_INCOME)
+        case = {"user_id": minor.id, "orders": orders, "reason": "chaos"}
+        opened = await self.env.ops_request("POST", "refunds", request_id=f"case-{number}", **case)
         id_: str = opened.json["id"]
         return id_
 
     async def confirmed(self) -> str:
-        """The id of a confirmed case, which no sweep carries on yet."""
+        """The id of a confirmed case, which no sweep continues yet."""
         id_ = await self.opened()
         await self.env.ops_request("POST", f"refunds/{id_}/confirm", reason="chaos")
-        await self.make_due([id_], NEVER)
+        await self._set_due([id_], NEVER)
         return id_
 
     async def refund(self, provider: str) -> SimulatedRefund:
@@ -68,26 +67,20 @@ class RefundCases:
         refunds.outcome = "held"
         id_ = await self.opened()
         await self.env.ops_request("POST", f"refunds/{id_}/confirm", reason="chaos")
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while await self._cases.count_documents({"_id": id_, **NOT_REQUESTED}):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no refund is requested: {await self._cases.find_one(id_)}")
-            await self.make_due([id_])
+
+        async def is_requested() -> bool:
+            await self._set_due([id_])
             await asyncio.sleep(WECHAT_SECONDS)
-        await self.make_due([id_], NEVER)
+            return not await self.env.rows("refund_cases", {"_id": id_, **NOT_REQUESTED})
+
+        await until(is_requested)
+        await self._set_due([id_], NEVER)
         refunds.outcome = "success"
-        case = await self._cases.find_one({"_id": id_})
-        assert case
+        [case] = await self.env.rows("refund_cases", {"_id": id_})
         numbers = {order["provider"]: order["refund"] for order in case["orders"]}
         refund = refunds.refunds[numbers[provider]]
         refund.state = "done"
         return refund
-
-    async def make_due(self, ids: list[str], at: Any = DUE) -> None:
-        """Set `due_at` of those in progress; waits long, as for withdrawals."""
-        due = {"_id": {"$in": ids}, "due_at": {"$ne": None}}
-        with self.env.database.slow_operation_timeout():
-            await self._cases.update_many(due, {"$set": {"due_at": at}})
 
     def notices(self, take: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
         """Function that finishes the next refund and returns its notice, not sent yet."""
@@ -99,34 +92,34 @@ class RefundCases:
 
         return take_notice
 
-    async def carry_on(self, ids: list[str]) -> list[str]:
+    async def make_due(self, ids: list[str]) -> list[str]:
         """Make those due that are not closed, one or two steps from their end; returns them."""
-        left = await self.unfinished(ids)
-        await self.make_due(left)
+        rows = await self.env.rows(
+            "refund_cases", {"_id": {"$in": ids}, "state": {"$ne": "closed"}}
+        )
+        left = [row["_id"] for row in rows]
+        await self._set_due(left)
         return left
 
-    async def unfinished(self, ids: list[str]) -> list[str]:
-        """The cases that are not closed."""
-        rows = await self._cases.find({"_id": {"$in": ids}, "state": {"$ne": "closed"}}).to_list()
-        return [row["_id"] for row in rows]
-
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Have every case closed, on a server that does not crash.
 
-        Notices of refunds that are known for long change nothing any more.
+        Notices of refunds that have long been known change nothing any more.
         """
         self.env.simulator.refunds.mode = self.env.simulator.transfers.close_mode = "twice"
         await self._notify_all()
-        for row in await self._cases.find({"state": "opened"}).to_list():
+        for row in await self.env.rows("refund_cases", {"state": "opened"}):
             await self.env.ops_request("POST", f"refunds/{row['_id']}/confirm", reason="chaos")
-        ids = [row["_id"] for row in await self._cases.find({}, {"_id": 1}).to_list()]
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while (left := await self.unfinished(ids)) and time.monotonic() < deadline:
-            await self.make_due(left)
-            await asyncio.sleep(0.2)
-        if left:
-            self.env.violations.add("refund_cases_unsettled", f"{len(left)}: {left[:3]}")
+        ids = [row["_id"] for row in await self.env.rows("refund_cases")]
+
+        async def count() -> int:
+            return len(await self.make_due(ids))
+
+        await self.env.wait_until_none(count, "refund_cases_unsettled")
         await self._notify_all()
+
+    async def _set_due(self, ids: list[str], at: datetime = DUE) -> None:
+        await self.env.set_due("refund_cases", {"_id": {"$in": ids}}, at)
 
     async def _notify_all(self) -> None:
         """WeChat ends the refunds that it holds, and notifies of all."""
@@ -142,31 +135,18 @@ class RefundCases:
             self._host = await self._withdrawals.payees.next()
         return self._host
 
-    async def _give(self, giver: UserClient, receiver: UserClient) -> None:
-        gift = {"gift_id": CANDY_ID, "num": CANDIES, "request_id": f"to-{receiver.id}"}
-        response = await giver.get("qlive_gift/push_gift/", user_id=receiver.id, **gift)
-        assert response.json["status"] == "success", response
-
-    async def _jsapi_order(self, buyer: UserClient) -> str:
-        created = await buyer.post("qlive_pay/", block_id=1)
-        paid = await self.env.simulate("/phone/pay", content=created.json["content"])
-        await self.env.simulator.delivery.quiet()
-        number: str = paid["order"]
-        return number
-
     async def _xpay_order(self, buyer: UserClient) -> str:
         env, simulator = self.env, self.env.simulator
         number = await add_paid_order(env.database, simulator, buyer.id)
         simulator.delivery.start(delivery_push(simulator, number, env.address), "once")
         await simulator.delivery.quiet()
         # A sweep that claims it would at times be in the way of its refund, by one more attempt.
-        orders = env.database.collection("orders")
-        await orders.update_one({"_id": number}, {"$set": {"due_at": NEVER}})
+        await env.set_due("orders", {"_id": number}, NEVER)
         return number
 
 
-def _hurry(env: CrashEnvironment) -> None:
-    """Simulated WeChat cancels and refunds at once, and does not notify the server of it."""
+def _cancel_and_refund_at_once(env: CrashEnvironment) -> None:
+    """Have the simulated WeChat not notify the server of it, either."""
     transfers: Any = simulated_transfers
     refunds: Any = simulated_refunds
     transfers.CANCEL_SECONDS = refunds.REFUND_SECONDS = WECHAT_SECONDS / 3

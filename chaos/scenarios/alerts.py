@@ -4,15 +4,14 @@ The other alerts fire in tests/deploy/test_alerts.py, on the metrics of one serv
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from chaos.alerts import AlertCheck, Scrape
-from chaos.invariants import check_invariants
-from chaos.report import RunReport, make_report
-from chaos.run import Run, RunSize, started_run
-from chaos.scenario import RunConfig, Scenario
+from chaos.fleet import RunSize
+from chaos.report import RunReport
+from chaos.run import Run
+from chaos.scenario import Scenario, under_load
 
 QUIET_MINUTES = 25
 """Longer than any rule waits."""
@@ -33,12 +32,12 @@ class AlertRun:
 
     def __init__(self, run: Run) -> None:
         self.fleet = run.fleet
-        self.check = AlertCheck(run.fleet)
+        self.check = AlertCheck(run.fleet.nodes)
 
     async def wait_until(self, shown: Callable[[Scrape], bool]) -> None:
         """Scrape until the servers show it; these scrapes count as any."""
         async with asyncio.timeout(SHOWN_SECONDS):
-            while not shown(await AlertCheck(self.fleet).scrape()):
+            while not shown(await AlertCheck(self.fleet.nodes).scrape()):
                 await asyncio.sleep(0.1)
 
     async def wait_for_dependency(self, name: str, value: float) -> None:
@@ -50,30 +49,31 @@ class AlertRun:
 
 async def server_down(run: AlertRun) -> None:
     node = run.fleet.nodes[-1]
-    node.kill()
+    node.program.hold_down()
     await run.wait_until(lambda scrape: scrape[-1] is None)
     await run.check.record(minutes=3)
     node.program.release()
-    await run.fleet.wait_ready(node)
+    await node.wait_ready()
 
 
 async def server_killed_twice(run: AlertRun) -> None:
     """It is back each time before QLiveDown fires."""
     node = run.fleet.nodes[-1]
     for _ in range(2):
-        node.kill()
+        node.program.hold_down()
         await run.wait_until(lambda scrape: scrape[-1] is None)
         await run.check.record(minutes=0.5)
         node.program.release()
-        await run.fleet.wait_ready(node)
+        await node.wait_ready()
         await run.check.record(minutes=1)
 
 
 async def mongodb_down(run: AlertRun) -> None:
-    await run.fleet.mongod.kill()
+    (mongod,) = run.fleet.mongodb.members.values()
+    mongod.hold_down()
     await run.wait_for_dependency("mongodb", 0)
     await run.check.record(minutes=3)
-    await run.fleet.mongod.start()
+    mongod.release()
     await run.wait_for_dependency("mongodb", 1)
 
 
@@ -121,22 +121,22 @@ SIZE = RunSize(
 )
 
 
-async def alerts(config: RunConfig) -> RunReport:
+async def alerts(run: Run, report: RunReport, _seconds: float) -> None:
     """One phase for each fault, and a quiet one before and after."""
-    async with started_run(config.folder, config.size, config.seed) as run:
-        started, found = time.monotonic(), dict[str, set[str]]()
-        run.start_load(quiet=1)
-        found["quiet"] = await _quiet(run)
-        for fault in FAULTS:
-            phase = AlertRun(run)
-            await phase.wait_for_dependency("redis", 1)
-            await phase.check.record(BEFORE_MINUTES)
-            await fault.inject(phase)
-            found[fault.words] = await phase.check.fired()
-        found["quiet again"] = await _quiet(run)
-        await run.settle()
-        await check_invariants(run)
-        return _report(run, found, time.monotonic() - started)
+    found = {"quiet": await _quiet(run)}
+    for fault in FAULTS:
+        phase = AlertRun(run)
+        await phase.wait_for_dependency("redis", 1)
+        await phase.check.record(BEFORE_MINUTES)
+        await fault.inject(phase)
+        found[fault.words] = await phase.check.fired()
+    found["quiet again"] = await _quiet(run)
+    expected = {fault.words: {fault.alert} for fault in FAULTS}
+    others = {
+        name: sorted(fired) for name, fired in found.items() if fired != expected.get(name, set())
+    }
+    report.metrics |= {"phases_with_other_alerts": len(others), "other_alerts": others}
+    report.require("phases_with_other_alerts", 0)
 
 
 async def _quiet(run: Run) -> set[str]:
@@ -146,20 +146,8 @@ async def _quiet(run: Run) -> set[str]:
     return await phase.check.fired()
 
 
-def _report(run: Run, found: dict[str, set[str]], seconds: float) -> RunReport:
-    expected = {fault.words: {fault.alert} for fault in FAULTS}
-    others = {
-        name: sorted(fired) for name, fired in found.items() if fired != expected.get(name, set())
-    }
-    report = make_report(
-        run, "alerts", seconds, phases_with_other_alerts=len(others), other_alerts=others
-    )
-    report.require("phases_with_other_alerts", 0)
-    return report
-
-
 SCENARIO = Scenario(
-    alerts,
+    under_load(alerts, quiet=1),
     "each outage fires its alert and no other, a quiet evening none",
     SIZE,
     0,

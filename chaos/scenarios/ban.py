@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from chaos.api import FleetUser
-from chaos.fleet import Node
-from chaos.invariants import check_invariants
-from chaos.report import RunReport, make_report, rounded
-from chaos.run import Run, RunSize, started_run
-from chaos.scenario import RunConfig, Scenario
+from chaos.api import FleetApi, FleetUser
+from chaos.fleet import Node, RunSize
+from chaos.report import RunReport, rounded
+from chaos.run import Run
+from chaos.scenario import Scenario, under_load
 from chaos.websocket_client import RoomClient
-from tests.support.client import BASE, Reply
+from tests.support.client import Reply
+from tests.support.waiting import until
 
 WITHIN_SECONDS = 2.0
 ROUNDS = 5
@@ -21,14 +22,13 @@ ENTER, READS = "get_playurl/", ("get_livelist/", "qlive_user/get_userinfo/")
 """Calls that are refused to a removed guest, and to a banned or signed-out user."""
 REFUSED = (401, 403)
 WAIT_SECONDS = 60.0
-POLL_SECONDS = 0.01
 SIZE = RunSize(clients=96, rooms=4, pause=0.3)
 
 
 class Removal(NamedTuple):
-    """A way to remove a guest, called with run, host, guest and node, and what it closes."""
+    """A way to remove a guest, called with the API of a server, host and guest."""
 
-    send: Callable[[Run, FleetUser, FleetUser, Node], Awaitable[Reply]]
+    send: Callable[[FleetApi, FleetUser, FleetUser], Awaitable[Reply]]
     code: int
     """Close code of the socket."""
     paths: Sequence[str]
@@ -36,22 +36,17 @@ class Removal(NamedTuple):
     reaches_im: bool = True
 
 
-async def _ban(run: Run, _host: FleetUser, guest: FleetUser, node: Node) -> Reply:
-    headers = {"Authorization": f"Bearer {run.fleet.ops_token}"}
-    body = {"banned": True, "ban_reason": "chaos"}
-    path = f"/ops/api/users/{guest.id}"
-    return await run.api.request("PATCH", path, node=node, json=body, headers=headers)
+async def _ban(api: FleetApi, _host: FleetUser, guest: FleetUser) -> Reply:
+    return await api.ops_request("PATCH", f"users/{guest.id}", banned=True, ban_reason="chaos")
 
 
-async def _put_out(run: Run, host: FleetUser, guest: FleetUser, node: Node) -> Reply:
-    body = {"live_id": host.live_id, "user_id": guest.id, "minutes": 60}
-    path = f"{BASE}qlive_room/put_out/"
-    return await run.api.request("POST", path, node=node, json=body, headers=host.headers)
+async def _put_out(_api: FleetApi, host: FleetUser, guest: FleetUser) -> Reply:
+    target = {"live_id": host.live_id, "user_id": guest.id}
+    return await host.post("qlive_room/put_out/", minutes=60, **target)
 
 
-async def _log_out(run: Run, _host: FleetUser, guest: FleetUser, node: Node) -> Reply:
-    path = f"{BASE}qlive_user/logout/"
-    return await run.api.request("GET", path, node=node, headers=guest.headers)
+async def _log_out(_api: FleetApi, _host: FleetUser, guest: FleetUser) -> Reply:
+    return await guest.get("qlive_user/logout/")
 
 
 REMOVALS = {
@@ -61,89 +56,62 @@ REMOVALS = {
 }
 
 
-async def ban_everywhere(config: RunConfig) -> RunReport:
-    """The removed guests sit in the last room, which has no load of its own."""
-    async with started_run(config.folder, config.size, config.seed) as run:
-        started, worst = time.monotonic(), dict[str, float]()
-        run.start_load(quiet=1)
-        for number in range(ROUNDS):
-            for name in REMOVALS:
-                for channel, seconds in (await _remove(run, name, number)).items():
-                    key = f"{name}_{channel}_after_max"
-                    worst[key] = max(worst.get(key, 0.0), seconds)
-        await run.settle()
-        await check_invariants(run)
-        metrics = {key: rounded(seconds) for key, seconds in worst.items()}
-        report = make_report(run, "ban", time.monotonic() - started, **metrics)
-        for key in metrics:
-            report.require(key, WITHIN_SECONDS)
-        return report
+async def ban_everywhere(run: Run, report: RunReport, _seconds: float) -> None:
+    """Remove guests who sit in the last room, which has no load of its own."""
+    for number in range(ROUNDS):
+        for name in REMOVALS:
+            for channel, seconds in (await _remove(run, name, number)).items():
+                require_soon(report, f"{name}_{channel}", seconds)
+
+
+def require_soon(report: RunReport, name: str, seconds: float) -> None:
+    """The longest of all these times must be at most WITHIN_SECONDS."""
+    metric = f"{name}_after_max"
+    if metric not in report.metrics:
+        report.require(metric, WITHIN_SECONDS)
+    report.metrics[metric] = max(report.metrics.get(metric, 0.0), rounded(seconds) or 0.0)
 
 
 async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
     """Seconds from the response to the removal until each channel is closed to the guest."""
-    removal, room, nodes = REMOVALS[name], run.rooms[-1], run.fleet.nodes
-    guest, stream = await seat_guest(run, f"{name}{number}", room.live_id)
+    removal, host, nodes = REMOVALS[name], run.rooms[-1].host, run.fleet.nodes
+    guest, stream = await seat_guest(run, f"{name}{number}", host.live_id)
+    room = {"live_id": host.live_id}
     group_id = (await guest.get("qlive_user/get_user_state/")).json["group_id"]
     client = run.create_client(guest)
     client.start()
+
+    async def are_refused(paths: Sequence[str]) -> bool:
+        """Whether every server refuses these calls."""
+        calls = (guest.through(node).get(path, **room) for path in paths for node in nodes)
+        return all(reply.status in REFUSED for reply in await asyncio.gather(*calls))
+
+    simulator = run.fleet.tencent.simulator
+    sanctions = simulator.im.sanctions
+    channels: dict[str, Callable[[], bool | Awaitable[bool]]] = {
+        "socket": lambda: client.final_code == removal.code,
+        "rest": lambda: are_refused(removal.paths),
+    }
+    if removal.reaches_im:
+        channels["mute"] = lambda: sanctions.is_muted(group_id, guest.id)
+        channels["stream"] = lambda: stream in simulator.live.dropped
+    if name == "ban":
+        channels["kick"] = lambda: guest.id in sanctions.kicked
     try:
-        await run.wait_until(lambda: client.connected, 10)
-        for node in nodes:  # each of them keeps the token's owner for half a minute
-            for path in READS:
-                await _status(run, guest, path, node)
-        reply = await removal.send(run, room.host, guest, nodes[number % len(nodes)])
+        await until(lambda: client.connected, 10)
+        await are_refused(READS)  # each server keeps the token's owner for half a minute
+        api = run.api.at(nodes[number % len(nodes)])
+        reply = await removal.send(api, host.through(api), guest.through(api))
         if not reply.succeeded:
             run.violations.add("unexpected_response", f"{name}: {reply}")
-        channels = {
-            "socket": lambda: client.final_code == removal.code,
-            **(_in_tencent(run, name, guest, group_id, stream) if removal.reaches_im else {}),
-        }
-        rest = asyncio.create_task(_refused_everywhere(run, guest, removal.paths))
-        delays = {**await _delays(channels), "rest": await rest}
+        delays = await asyncio.gather(*map(seconds_until, channels.values()))
         for node in nodes:
             await _check_resume_refused(run, name, client, node)
-        return delays
+        return dict(zip(channels, delays, strict=True))
     finally:
         client.stop()
         if name == "log_out":  # a later guest needs the seat
-            leave = {"live_id": room.live_id, "user_id": guest.id}
-            await room.host.get("qlive_room/leave_micro/", **leave)
-
-
-async def _delays(channels: Mapping[str, Callable[[], bool]]) -> dict[str, float]:
-    delays = await asyncio.gather(*map(seconds_until, channels.values()))
-    return dict(zip(channels, delays, strict=True))
-
-
-def _in_tencent(
-    run: Run, name: str, guest: FleetUser, group_id: str, stream: str
-) -> dict[str, Callable[[], bool]]:
-    """Commands that the simulated IM and CSS have to receive after a ban or a removal."""
-    simulator = run.fleet.tencent.simulator
-    sanctions = simulator.im.sanctions
-    kick = {"kick": lambda: guest.id in sanctions.kicked} if name == "ban" else {}
-    return {
-        "mute": lambda: sanctions.is_muted(group_id, guest.id),
-        "stream": lambda: stream in simulator.live.dropped,
-        **kick,
-    }
-
-
-async def _refused_everywhere(run: Run, guest: FleetUser, paths: Sequence[str]) -> float:
-    """Seconds until every server refuses these calls."""
-    started = time.monotonic()
-    for path in paths:
-        for node in run.fleet.nodes:
-            while await _status(run, guest, path, node) not in REFUSED:
-                await asyncio.sleep(0.01)
-    return time.monotonic() - started
-
-
-async def _status(run: Run, guest: FleetUser, path: str, node: Node) -> int:
-    room = {"live_id": guest.live_id}
-    url = f"http://127.0.0.1:{node.port}{BASE}{path}"
-    return (await run.fleet.http.attempt("GET", url, params=room, headers=guest.headers)).status
+            await host.get("qlive_room/leave_micro/", user_id=guest.id, **room)
 
 
 async def _check_resume_refused(run: Run, name: str, client: RoomClient, node: Node) -> None:
@@ -164,24 +132,19 @@ async def seat_guest(run: Run, name: str, live_id: int) -> tuple[FleetUser, str]
     seated = await guest.post("qlive_room/accept_micro/", live_id=live_id)
     if not seated.succeeded:
         raise RuntimeError(f"{name} could not take the seat: {seated}")
-    return guest, stream_of(seated.json["push_url"])
+    return guest, seated.json["push_url"].partition("?")[0].rpartition("/")[2]
 
 
-def stream_of(url: str) -> str:
-    """The stream's name in an RTMP URL."""
-    return url.partition("?")[0].rpartition("/")[2]
-
-
-async def seconds_until(condition: Callable[[], bool]) -> float:
-    """Seconds from now until the condition holds; WAIT_SECONDS if it does not by then."""
+async def seconds_until(check: Callable[[], bool | Awaitable[bool]]) -> float:
+    """Seconds from now until `check` is true; WAIT_SECONDS if it is not by then."""
     started = time.monotonic()
-    while not condition() and time.monotonic() - started < WAIT_SECONDS:
-        await asyncio.sleep(POLL_SECONDS)
+    with suppress(AssertionError):
+        await until(check, WAIT_SECONDS)
     return time.monotonic() - started
 
 
 SCENARIO = Scenario(
-    ban_everywhere,
+    under_load(ban_everywhere, quiet=1),
     "bans, removals and sign-outs reach REST, sockets, IM and streams",
     SIZE,
     0,

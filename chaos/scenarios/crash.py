@@ -3,24 +3,18 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from chaos.crash.environment import CrashEnvironment, open_environment
-from chaos.crash.exit_plans import (
-    CrashStep,
-    ExitPlan,
-    ExitReport,
-    exit_plan_for,
-    shuffled,
-    steps_of,
-)
+from chaos.crash.exit_plans import CrashStep, ExitPlan, ExitReport, exit_plan_for, steps_of
 from chaos.crash.groups import PATHS, PathGroup, create_groups
-from chaos.crash.invariants import add_ledger_problems, check_logs_and_ledger
 from chaos.crash.paths import CrashPath, RequestPath
-from chaos.metrics import percentile
-from chaos.report import RunReport, in_ms
-from chaos.run import RunSize
+from chaos.fleet import RunSize
+from chaos.program import unexpected_errors
+from chaos.report import RunReport, in_ms, percentile
 from chaos.scenario import RunConfig, Scenario
+from storage.gold.ledger_reconciler import LedgerReconciler
 
 RECORDINGS = 2
 """Complete runs of a path before its steps are taken from the one with the fewest calls."""
@@ -58,23 +52,18 @@ class CrashMatrix:
         """Record the calls of all paths and derive their steps."""
         found: list[CrashStep] = []
         for name in self._paths:
-            reports = [
-                await self._trial(name, lambda target: ExitPlan(name, target))  # noqa: B023
-                for _ in range(RECORDINGS)
-            ]
+            reports = [await self._trial(name, partial(ExitPlan, name)) for _ in range(RECORDINGS)]
             calls = min((report.calls for report in reports), key=len)
             found += steps_of(name, calls)
             if not calls:
                 self._env.violations.add("path_not_recorded", f"{name}: {reports}")
         return found
 
-    async def crash_at_all(self, plan: Sequence[CrashStep]) -> None:
-        for step in plan:
-            await self.crash_at(step)
-
     async def crash_at(self, step: CrashStep) -> None:
         for _ in range(MAX_TRIALS):
-            report = await self._timed_trial(step)
+            started = time.monotonic()
+            report = await self._trial(step.path, partial(exit_plan_for, step, rng=self._rng))
+            self.seconds.append(time.monotonic() - started)
             if report.at != "end":
                 break
             self.counts["ended_before_kill"] += 1
@@ -85,95 +74,74 @@ class CrashMatrix:
         else:
             self._env.violations.add("step_not_reached", f"{step}: {report}")
 
-    async def _timed_trial(self, step: CrashStep) -> ExitReport:
-        started = time.monotonic()
-        report = await self._trial(step.path, lambda target: exit_plan_for(step, target, self._rng))
-        self.seconds.append(time.monotonic() - started)
-        return report
-
-    async def settle(self, groups: Sequence[PathGroup] = ()) -> None:
-        """Complete all paths on a server that does not crash.
+    async def finish(self, groups: Sequence[PathGroup] = ()) -> None:
+        """Complete all paths on a server that does not crash, and check the log and the ledger.
 
         The ledger is consistent before that, too, while withdrawals and cases are open.
         """
         await self._env.abort_transactions()
-        await add_ledger_problems(self._env)
+        await self._check_ledger()
         async with self._env.stable_server("fast_sweeps"):
             for path in self._paths.values():
-                await path.settle()
+                await path.finish()
             for group in groups:
-                await group.settle()
+                await group.finish()
+        for error in unexpected_errors(self._env.log):
+            self._env.violations.add("unexpected_error", error)
+        self.counts["ledger_problems"] = await self._check_ledger()
+        for group in groups:
+            self.counts.update(await group.check())
+
+    async def _check_ledger(self) -> int:
+        """Add what `check-ledger` finds to the violations; returns the number of problems."""
+        problems = await LedgerReconciler(self._env.database).problems()
+        self._env.violations.add_all(("ledger_problem", str(problem)) for problem in problems)
+        return len(problems)
 
     async def _trial(self, name: str, plan_for: Callable[[str], ExitPlan]) -> ExitReport:
         path = self._paths[name]
         if self._rng.random() > NOT_ABORTED:
             await self._env.abort_transactions()
         target = await path.prepare()
-        await self._env.fork_server.start_child(plan_for(target))
+        await self._env.servers.start_child(plan_for(target))
         await path.repair()
         await path.attempt()
-        return await self._env.fork_server.wait_exit()
+        return await self._env.servers.wait_exit()
 
 
-async def crash(config: RunConfig) -> RunReport:
+async def crash(config: RunConfig, report: RunReport) -> None:
     """`config.seconds`: so many crashes at each step; `config.paths`: of which paths."""
-    names = set(config.paths or PATHS)
-    async with open_environment(config.folder) as env:
-        started, times = time.monotonic(), int(config.seconds)
+    names, times = set(config.paths or PATHS), int(config.seconds)
+    async with open_environment(config.folder, report.violations) as env:
         groups = await create_groups(env, names)
         paths = [path for group in groups for path in group.paths if path.name in names]
         matrix = CrashMatrix(env, paths, random.Random(config.seed))
         steps = await matrix.steps()
-        plan = shuffled(steps, times, random.Random(config.seed))
         (config.folder / "steps.txt").write_text("".join(f"{step}\n" for step in steps))
-        await matrix.crash_at_all(plan)
-        await matrix.settle(groups)
-        found = await check_logs_and_ledger(env)
-        for group in groups:
-            found |= await group.check()
-        report = _report(config, env, matrix, time.monotonic() - started)
-        report.metrics |= {"steps": len(steps), **found}
-        report.metrics |= {f"acknowledged_{name}": n for name, n in acknowledged(paths).items()}
-        report.require("kills", len(plan), at_least=True)
-        _require_answers(report, {path.name for path in paths}, times)
-        return report
-
-
-def acknowledged(paths: Sequence[CrashPath]) -> dict[str, int]:
-    """By path: responses of servers that crashed, of the paths that end with one."""
-    return {path.name: path.acknowledged_at_once for path in paths if isinstance(path, RequestPath)}
-
-
-def _require_answers(report: RunReport, paths: Collection[str], times: int) -> None:
-    counts = report.metrics
-    for name in paths:
-        if f"acknowledged_{name}" in counts:  # of the recordings, and of the kills after responses
-            report.require(f"acknowledged_{name}", RECORDINGS + times, at_least=True)
-    for name, total in AGREEMENTS.items():
-        if total in counts:
-            report.require(name, counts[total], at_least=True)
-
-
-def _report(
-    config: RunConfig, env: CrashEnvironment, matrix: CrashMatrix, seconds: float
-) -> RunReport:
-    metrics = {
+        plan = steps * times
+        random.Random(config.seed).shuffle(plan)  # a crash repairs what an arbitrary one left
+        for step in plan:
+            await matrix.crash_at(step)
+        await matrix.finish(groups)
+    acknowledged = {
+        f"acknowledged_{path.name}": path.acknowledged_at_once
+        for path in paths
+        if isinstance(path, RequestPath)
+    }
+    report.metrics |= {
         **dict(sorted(matrix.counts.items())),
         "trial_ms_p50": in_ms(percentile(matrix.seconds, 0.5)),
         "trial_ms_p99": in_ms(percentile(matrix.seconds, 0.99)),
         "trial_ms_max": in_ms(percentile(matrix.seconds, 1)),
+        "steps": len(steps),
+        **acknowledged,
     }
-    violations, took = env.violations, round(seconds, 1)
-    folder = str(config.folder)
-    return RunReport(
-        "crash",
-        config.seed,
-        folder,
-        took,
-        metrics=metrics,
-        violations=dict(violations.counts),
-        examples=violations.examples,
-    )
+    report.require("kills", len(plan), at_least=True)
+    for name in acknowledged:  # by those of the recordings, and of the kills after responses
+        report.require(name, RECORDINGS + times, at_least=True)
+    for name, total in AGREEMENTS.items():
+        if total in report.metrics:
+            report.require(name, report.metrics[total], at_least=True)
 
 
 SIZE = RunSize(clients=3, rooms=1, processes=1, proxied=False, gifts=False)

@@ -2,26 +2,25 @@
 
 import asyncio
 import contextlib
-import json
-import sys
+import multiprocessing
+import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 
-from chaos.actors import gift_actors, mic_actors
-from chaos.alerts import INTERVAL, alerts_checked, require_alerts
-from chaos.api import FleetUser
-from chaos.flood import Attacker, Flood
-from chaos.invariants import check_invariants
-from chaos.metrics import percentile
-from chaos.report import RunReport, in_ms, make_report, rounded
-from chaos.run import Run, RunSize, started_run
-from chaos.scenario import RunConfig, Scenario
+from chaos.alerts import alerts_checked, require_alerts
+from chaos.fleet import RunSize
+from chaos.flood import NICE, Flood, Responses, run_flood
+from chaos.load import gift_actors, mic_actors
+from chaos.report import RunReport, in_ms, percentile, rounded
+from chaos.run import Run
+from chaos.scenario import Scenario, under_load
 from config.sections import LimitsSettings
 from tests.support.nginx import Nginx
 from tests.support.no_limits import NO_LIMITS, limits_environment
-from tests.support.ports import is_open
+from tests.support.promtool import INTERVAL
 
 ALERTS = ("QLiveFlood",)
 ATTACKERS = 5
@@ -34,6 +33,7 @@ meet her limit of changes."""
 SCRAPE_SECONDS = float(INTERVAL)
 """As in production: the rule is about a rate."""
 RATIO = 1.3
+"""Most that the 99th percentile of the latencies may grow."""
 LIMITS = LimitsSettings()
 DEFAULT_LIMITS = limits_environment(
     {
@@ -55,52 +55,58 @@ SIZE = RunSize(
 )
 
 
-async def hostile(config: RunConfig) -> RunReport:
-    """`config.seconds`: the length of each phase."""
-    async with (
-        started_run(config.folder, config.size, config.seed) as run,
-        _nginx(run) as port,
-        alerts_checked(run.fleet, SCRAPE_SECONDS) as alerts,
-    ):
-        started = time.monotonic()
-        attackers = [await _attacker(run, n) for n in range(ATTACKERS)]
+async def hostile(run: Run, report: RunReport, seconds: float) -> None:
+    """`seconds`: the length of each phase."""
+    room, fleet = run.rooms[0], run.fleet
+    loop, pool = asyncio.get_running_loop(), _flood_process()
+    async with nginx(run) as port, alerts_checked(fleet.nodes, SCRAPE_SECONDS) as alerts:
+        attackers = [
+            await run.create_guest(f"attacker{n}", 1, room.live_id) for n in range(ATTACKERS)
+        ]
+        app_id = (await fleet.tencent.login("attacker0", 1))["appId"]
+        tokens = [attacker.token for attacker in attackers]
+        flood = Flood(port, tokens, room.live_id, room.host.id, app_id, seconds)
         _start_load(run)
-        await asyncio.sleep(config.seconds / 2)  # warm-up
-        without: list[list[float]] = []
-        with_: list[list[float]] = []
-        floods: dict[str, Counter[str]] = {}
+        await loop.run_in_executor(pool, os.getpid)  # starts the process
+        await asyncio.sleep(seconds / 2)  # warm-up
+        without, during = list[list[float]](), list[list[float]]()
+        responses: Responses = {}
         for _ in range(PHASES):
-            without.append(await _latencies(run, config.seconds))
-            flood = asyncio.create_task(_flood(run, port, attackers, config.seconds))
-            with_.append(await _latencies(run, config.seconds))
-            for kind, statuses in (await flood).items():
-                floods.setdefault(kind, Counter()).update(statuses)
+            without.append(await _latencies(run, seconds))
+            flooding = loop.run_in_executor(pool, run_flood, flood)
+            during.append(await _latencies(run, seconds))
+            for kind, statuses in (await flooding).items():
+                responses.setdefault(kind, Counter()).update(statuses)
+        pool.shutdown()
         for attacker in attackers:
-            await attacker.get("qlive_room/leave_room/", live_id=attacker.live_id)
-        await run.settle()
-        await check_invariants(run)
-        report = _report(run, without, with_, floods, time.monotonic() - started)
+            await attacker.get("qlive_room/leave_room/", live_id=room.live_id)
         await require_alerts(report, alerts, *ALERTS)
-        return report
+    quiet, flooded = _p99(chain(*without)), _p99(chain(*during))
+    pairs = zip(without, during, strict=True)
+    report.metrics |= {
+        "answers_without": sum(map(len, without)),
+        "answers_with": sum(map(len, during)),
+        "without_ms_p99": in_ms(quiet),
+        "with_ms_p99": in_ms(flooded),
+        "p99_ratio": rounded(flooded / quiet),
+        "p99_ratios": [rounded(_p99(later) / _p99(earlier)) for earlier, later in pairs],
+        "flood": responses,
+    }
+    report.require("p99_ratio", RATIO)
+    report.require("lost", 0)
 
 
 @contextlib.asynccontextmanager
-async def _nginx(run: Run) -> AsyncIterator[int]:
+async def nginx(run: Run) -> AsyncIterator[int]:
     """The port of nginx with the limits of deploy/, in front of the server."""
-    folder, server = run.fleet.folder / "nginx", run.fleet.nodes[0].server_port
+    folder, server = run.fleet.folder / "nginx", run.fleet.nodes[0].port
     folder.mkdir()
-    nginx = Nginx(folder, server, server)
-    nginx.start()
+    program = Nginx(folder, server, server)
+    await asyncio.to_thread(program.start)
     try:
-        await run.wait_until(lambda: is_open(nginx.port), 10)
-        yield nginx.port
+        yield program.port
     finally:
-        nginx.stop()
-
-
-async def _attacker(run: Run, number: int) -> FleetUser:
-    """A member of the first room, without gold."""
-    return await run.create_guest(f"attacker{number}", 1, run.rooms[0].live_id)
+        program.stop()
 
 
 def _start_load(run: Run) -> None:
@@ -118,60 +124,18 @@ async def _latencies(run: Run, seconds: float) -> list[float]:
     return [took for at, took in run.metrics.answers if at >= first]
 
 
-async def _flood(
-    run: Run, port: int, attackers: list[FleetUser], seconds: float
-) -> dict[str, Counter[str]]:
-    """Run the program that floods; returns its responses by kind and status."""
-    room = run.rooms[0]
-    flood = Flood(
-        port,
-        [Attacker(user.token, f"127.0.1.{n}") for n, user in enumerate(attackers, 1)],
-        room.live_id,
-        room.host.id,
-        (await run.fleet.tencent.login("attacker0", 1))["appId"],
-        seconds,
-    )
-    program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "chaos.flood"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await program.communicate(flood.to_json())
-    return {kind: Counter(statuses) for kind, statuses in json.loads(out).items()}
+def _flood_process() -> ProcessPoolExecutor:
+    """A process of its own: its load must not be that of the clients that are measured."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, spawn, initializer=os.nice, initargs=(NICE,))
 
 
-def _report(
-    run: Run,
-    without: list[list[float]],
-    with_: list[list[float]],
-    floods: dict[str, Counter[str]],
-    seconds: float,
-) -> RunReport:
-    pairs = [(_p99(earlier), _p99(later)) for earlier, later in zip(without, with_, strict=True)]
-    quiet, flooded = _p99([*chain.from_iterable(without)]), _p99([*chain.from_iterable(with_)])
-    report = make_report(
-        run,
-        "hostile",
-        seconds,
-        answers_without=sum(map(len, without)),
-        answers_with=sum(map(len, with_)),
-        without_ms_p99=in_ms(quiet),
-        with_ms_p99=in_ms(flooded),
-        p99_ratio=rounded(flooded / quiet),
-        p99_ratios=[round(later / earlier, 2) for earlier, later in pairs],
-        flood={kind: dict(statuses) for kind, statuses in floods.items()},
-    )
-    report.require("p99_ratio", RATIO)
-    report.require("lost", 0)
-    return report
-
-
-def _p99(seconds: list[float]) -> float:
-    return percentile(seconds, 0.99) or 0.0
+def _p99(seconds: Iterable[float]) -> float:
+    return percentile([*seconds], 0.99) or 0.0
 
 
 SCENARIO = Scenario(
-    hostile,
+    under_load(hostile, quiet=SIZE.rooms),
     "five accounts flood every kind of request, through nginx",
     SIZE,
     PHASE_SECONDS,

@@ -3,41 +3,22 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from chaos.api import FleetUser
-from chaos.fleet import Fleet, Node
-from chaos.invariants import check_invariants
-from chaos.report import RunReport, make_report, rounded
-from chaos.run import Run, RunSize, started_run
-from chaos.scenario import RunConfig, Scenario
-from chaos.scenarios.ban import POLL_SECONDS, WAIT_SECONDS, WITHIN_SECONDS, seat_guest
+from chaos.fleet import Node, RunSize
+from chaos.report import RunReport
+from chaos.run import Run
+from chaos.scenario import Scenario, under_load
+from chaos.scenarios.ban import require_soon, seat_guest, seconds_until
 from tests.support.callbacks import CallbackSender, proposed
-from tests.support.client import Reply, UserClient
+from tests.support.client import Reply
+from tests.support.waiting import until
 
 BLOCKED_PICTURE = {"event_type": 317, "type": [2], "suggestion": "Block", "label": "Porn"}
 """CSS's report about a stream, without the stream's name."""
 SIZE = RunSize(clients=96, rooms=4, pause=0.3)
-
-
-class Place:
-    """A guest of a room at one of the servers: what they, their host, IM and CSS send there."""
-
-    def __init__(self, fleet: Fleet, node: Node, host: FleetUser, target: "Target") -> None:
-        self.node = node
-        self.target = target
-        self.room = {"live_id": host.live_id}
-        self.host, self.guest = self._client(host), self._client(target.guest)
-        self._fleet = fleet
-        self.callbacks = CallbackSender(self, fleet.settings)
-
-    async def request(self, method: str, path: str, **options: Any) -> Reply:
-        """Make a single attempt."""
-        url = f"http://127.0.0.1:{self.node.port}{path}"
-        return await self._fleet.http.attempt(method, url, **options)
-
-    def _client(self, user: FleetUser) -> UserClient:
-        return UserClient(self, user.name, {"token": user.token, "user_id": user.id})
 
 
 class Target(NamedTuple):
@@ -46,6 +27,17 @@ class Target(NamedTuple):
     guest: FleetUser
     group_id: str
     stream: str = ""
+
+
+class Place:
+    """One of the servers, to which the guest, their host, IM and CSS send requests."""
+
+    def __init__(self, run: Run, node: Node, target: Target) -> None:
+        self.node, self.target = node, target
+        host = run.rooms[-1].host
+        self.room = {"live_id": host.live_id}
+        self.host, self.guest = host.through(node), target.guest.through(node)
+        self.callbacks = CallbackSender(node, run.fleet.settings)
 
 
 class Sanction(NamedTuple):
@@ -105,58 +97,49 @@ SANCTIONS = {
 }
 
 
-async def sanctions_despite_kills(config: RunConfig) -> RunReport:
-    """Each server is killed once. The sanctions are in the last room, without load of its own."""
-    async with started_run(config.folder, config.size, config.seed) as run:
-        started, worst = time.monotonic(), dict[str, float]()
-        run.start_load(quiet=1)
-        for node in run.fleet.nodes:
-            for name, seconds in (await _sanction(run, node)).items():
-                worst[name] = max(worst.get(name, 0.0), seconds)
-        await run.settle()
-        await check_invariants(run)
-        metrics = {f"{name}_after_max": rounded(seconds) for name, seconds in worst.items()}
-        report = make_report(run, "sanctions", time.monotonic() - started, **metrics)
-        for name in metrics:
-            report.require(name, WITHIN_SECONDS)
-        return report
+async def sanctions_despite_kills(run: Run, report: RunReport, _seconds: float) -> None:
+    """Kill each server once. The sanctions are in the last room, without load of its own."""
+    for node in run.fleet.nodes:
+        for name, seconds in await _sanction(run, node):
+            require_soon(report, name, seconds)
 
 
-async def _sanction(run: Run, victim: Node) -> dict[str, float]:
-    """Seconds from each answer until all other servers, IM and CSS act by it."""
-    host, nodes = run.rooms[-1].host, run.fleet.nodes
+async def _sanction(run: Run, victim: Node) -> list[tuple[str, float]]:
+    """Seconds from each answer until another server, IM or CSS acts by the sanction."""
+    nodes, simulator = run.fleet.nodes, run.fleet.tencent.simulator
     targets = {name: await _target(run, f"{name}{victim.number}") for name in SANCTIONS}
 
-    def places(name: str, at: Sequence[Node]) -> list[Place]:
-        return [Place(run.fleet, node, host, targets[name]) for node in at]
+    def places(name: str, at: Sequence[Node] = nodes) -> list[Place]:
+        return [Place(run, node, targets[name]) for node in at]
+
+    async def seconds_after(name: str, check: Callable[[], Any]) -> tuple[str, float]:
+        waited = time.monotonic() - answered[name]
+        return name, waited + await seconds_until(check)
 
     for name in SANCTIONS:  # each server knows the guest, and the room as it is
-        await _check(run, name, places(name, nodes), in_force=False)
+        await _check(run, name, places(name), in_force=False)
     answered = {}
     for name, sanction in SANCTIONS.items():
         reply = await sanction.send(*places(name, [victim]))
         answered[name] = time.monotonic()
         if not reply.succeeded:
             run.violations.add("unexpected_response", f"{name}: {reply}")
-    victim.kill()
+    victim.program.hold_down()
     others = [node for node in nodes if node is not victim]
-    acting = [
-        *((name, _in_force(name, place)) for name in SANCTIONS for place in places(name, others)),
-        *((name, _in_tencent(run, name, targets[name])) for name in ("mute", "forbidden_stream")),
+    muted, forbidden = targets["mute"], targets["forbidden_stream"].stream
+    checks: list[tuple[str, Callable[[], Any]]] = [
+        ("mute", lambda: simulator.im.sanctions.is_muted(muted.group_id, muted.guest.id)),
+        ("forbidden_stream", lambda: forbidden in simulator.live.forbidden),
+        *((name, partial(_refuses, name, at)) for name in SANCTIONS for at in places(name, others)),
     ]
-    ended = await asyncio.gather(*(waiting for _, waiting in acting))
+    delays = await asyncio.gather(*(seconds_after(name, check) for name, check in checks))
     victim.program.release()
-    await run.fleet.wait_ready(victim)
-    await asyncio.gather(*(_restart(run.fleet, node) for node in nodes))
+    await victim.wait_ready()
+    await asyncio.gather(*map(_restart, nodes))
     for name in SANCTIONS:
-        await _check(run, name, places(name, nodes), in_force=True)
-        await targets[name].guest.get("qlive_room/leave_room/", live_id=host.live_id)
-    return {
-        name: max(
-            at - answered[name] for (key, _), at in zip(acting, ended, strict=True) if key == name
-        )
-        for name in SANCTIONS
-    }
+        await _check(run, name, places(name), in_force=True)
+        await targets[name].guest.get("qlive_room/leave_room/", live_id=run.rooms[-1].live_id)
+    return delays
 
 
 async def _target(run: Run, name: str) -> Target:
@@ -169,12 +152,15 @@ async def _target(run: Run, name: str) -> Target:
     return Target(guest, state["group_id"], stream)
 
 
-async def _restart(fleet: Fleet, node: Node) -> None:
+async def _restart(node: Node) -> None:
     starts = node.program.starts
     await node.program.restart()
-    while node.program.starts == starts:
-        await asyncio.sleep(POLL_SECONDS)
-    await fleet.wait_ready(node)
+    await until(lambda: node.program.starts > starts)
+    await node.wait_ready()
+
+
+async def _refuses(name: str, at: Place) -> bool:
+    return bool(await SANCTIONS[name].ask(at) == SANCTIONS[name].code)
 
 
 async def _check(run: Run, name: str, places: Sequence[Place], *, in_force: bool) -> None:
@@ -185,31 +171,8 @@ async def _check(run: Run, name: str, places: Sequence[Place], *, in_force: bool
             run.violations.add("wrong_answer", f"{name} at {place.node.number}: {code!r}")
 
 
-async def _in_force(name: str, place: Place) -> float:
-    """When this server refuses, by time.monotonic()."""
-    sanction, deadline = SANCTIONS[name], time.monotonic() + WAIT_SECONDS
-    while await sanction.ask(place) != sanction.code and time.monotonic() < deadline:
-        await asyncio.sleep(POLL_SECONDS)
-    return time.monotonic()
-
-
-async def _in_tencent(run: Run, name: str, target: Target) -> float:
-    """When the simulated IM or CSS has the sanction, by time.monotonic()."""
-    simulator, deadline = run.fleet.tencent.simulator, time.monotonic() + WAIT_SECONDS
-    im, css = simulator.im.sanctions, simulator.live
-
-    def has_it() -> bool:
-        if name == "mute":
-            return im.is_muted(target.group_id, target.guest.id)
-        return target.stream in css.forbidden
-
-    while not has_it() and time.monotonic() < deadline:
-        await asyncio.sleep(POLL_SECONDS)
-    return time.monotonic()
-
-
 SCENARIO = Scenario(
-    sanctions_despite_kills,
+    under_load(sanctions_despite_kills, quiet=1),
     "mutes, bans, blocks and forbidden streams whose server dies, and after a restart",
     SIZE,
     0,

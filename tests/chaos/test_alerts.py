@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chaos.__main__ import SCENARIOS
-from chaos.alerts import AlertCheck, alerts_checked, require_alerts
+from chaos.alerts import alerts_checked, require_alerts, series_of
 from chaos.report import RunReport
 from chaos.scenarios.alerts import FAULTS
 from tests.deploy.test_alerts import TESTED
@@ -14,11 +14,6 @@ from tests.support.promtool import alert_names
 from tests.support.waiting import until
 
 UP = 'up{job="qlive",instance="0"}'
-
-
-def fleet_of(*ports: int) -> Any:
-    addresses = [f"http://127.0.0.1:{port}" for port in ports]
-    return SimpleNamespace(nodes=[SimpleNamespace(address=address) for address in addresses])
 
 
 def test_every_alert_is_fired_by_one_scenario_or_by_a_test() -> None:
@@ -36,11 +31,9 @@ def test_the_operations_page_has_the_scenario_and_the_fault_of_each_alert() -> N
 
 
 def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
-    check = AlertCheck(fleet_of(1, 2))
-    lag = {'qlive_dependency_up{dependency="im"}': "0.5"}
-    check._scrapes = [[lag, {}], [None, {}], [None, {}], [lag, {}]]
-    assert check._series() == {
-        'qlive_dependency_up{job="qlive",instance="0",dependency="im"}': "0.5 stale _ 0.5",
+    up = {'qlive_dependency_up{dependency="im"}': "0.5"}
+    assert series_of([[up, {}], [None, {}], [None, {}], [up, {}]]) == {
+        'qlive_dependency_up{dependency="im",job="qlive",instance="0"}': "0.5 stale _ 0.5",
         UP: "1 0 0 1",
         'up{job="qlive",instance="1"}': "1 1 1 1",
     }
@@ -48,9 +41,10 @@ def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
 
 @pytest.mark.programs
 async def test_an_alert_that_was_expected_and_did_not_fire_fails_the_run() -> None:
-    async with alerts_checked(fleet_of(1), 0.01) as check:  # nothing listens there
-        await until(lambda: len(check._scrapes) > 6)
-    report = RunReport("scenario", 1, "", 1.0)
+    node: Any = SimpleNamespace(address="http://127.0.0.1:1")  # nothing listens there
+    async with alerts_checked([node], 0.01) as check:
+        await until(lambda: len(check.scrapes) > 6)
+    report = RunReport("scenario", 1)
     await require_alerts(report, check, "QLiveDown")
     assert (report.passed, report.metrics["alerts"]) == (True, ["QLiveDown"])
     await require_alerts(report, check, "QLiveDown", "QLiveRedisDown")

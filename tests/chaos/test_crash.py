@@ -3,28 +3,31 @@
 import random
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from chaos.crash.environment import CrashEnvironment, open_environment
+from chaos.crash.environment import open_environment
 from chaos.crash.exit_plans import (
     Call,
     CrashStep,
     ExitMoment,
+    ExitPlan,
     ExitReport,
 )
 from chaos.crash.groups import MoneyGroup, create_gift_group
-from chaos.crash.invariants import event_violations, gift_violations, order_violations
-from chaos.crash.money_invariants import (
+from chaos.crash.invariants import (
     bank_violations,
     cancel_violations,
+    event_violations,
+    gift_violations,
+    order_violations,
     outcome_violations,
     refund_violations,
     request_violations,
 )
-from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix, check_logs_and_ledger
-from chaos.violations import Violations
+from chaos.report import Violations
+from chaos.scenarios.crash import MAX_TRIALS, CrashMatrix
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
 
@@ -151,6 +154,27 @@ def test_what_a_crash_must_not_leave_behind_is_found(
     assert " ".join(sorted({kind for kind, _ in check(*given)})) == found
 
 
+class FakeServers:
+    """Servers that exit at these moments, and their path."""
+
+    name = "gift"
+
+    def __init__(self, moments: list[ExitMoment]) -> None:
+        self._exits = iter(moments)
+
+    async def start_child(self, _plan: ExitPlan) -> None: ...
+
+    async def wait_exit(self) -> ExitReport:
+        return ExitReport(next(self._exits), 1, calls=(READ, WRITE), status=-9)
+
+    async def prepare(self) -> str:
+        return ""
+
+    async def repair(self) -> None: ...
+
+    attempt = finish = repair
+
+
 @pytest.mark.parametrize(
     ("moments", "kills", "violations"),
     [
@@ -160,20 +184,11 @@ def test_what_a_crash_must_not_leave_behind_is_found(
     ],
 )
 async def test_crash_is_repeated_if_the_path_has_ended_before(
-    monkeypatch: pytest.MonkeyPatch,
-    moments: list[ExitMoment],
-    kills: int,
-    violations: dict[str, int],
+    moments: list[ExitMoment], kills: int, violations: dict[str, int]
 ) -> None:
-    found = Violations()
-    env = cast("CrashEnvironment", SimpleNamespace(violations=found))
-    matrix = CrashMatrix(env, [], random.Random(1))
-    exits = iter(moments)
-
-    async def trial(*_: Any) -> ExitReport:
-        return ExitReport(next(exits), 1, calls=(READ, WRITE), status=-9)
-
-    monkeypatch.setattr(matrix, "_trial", trial)
+    found, path = Violations(), FakeServers(moments)
+    env: Any = SimpleNamespace(violations=found, servers=path, abort_transactions=path.repair)
+    matrix = CrashMatrix(env, [path], random.Random(1))
     await matrix.crash_at(CrashStep("gift", 1, "during", WRITE))
     assert (matrix.counts["kills"], dict(found.counts)) == (kills, violations)
 
@@ -193,20 +208,18 @@ CRASHES = (
 
 
 async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_path: Path) -> None:
-    async with open_environment(tmp_path) as env:
-        groups = [await create_gift_group(env), MoneyGroup(env, stock=3)]
+    async with open_environment(tmp_path, Violations()) as env:
+        groups = [await create_gift_group(env), MoneyGroup(env, prepared=3)]
         names = {name for name, _, _ in CRASHES}
         paths = [path for group in groups for path in group.paths if path.name in names]
         matrix = CrashMatrix(env, paths, random.Random(1))
         steps = {(step.path, step.moment, step.call.name): step for step in await matrix.steps()}
         for crash_at in CRASHES:
             await matrix.crash_at(steps[crash_at])
-        await matrix.settle(groups)
-        counts = await check_logs_and_ledger(env)
-        for group in groups:
-            counts |= await group.check()
+        await matrix.finish(groups)
+        counts = matrix.counts
         assert not env.violations, env.violations.examples
-        assert matrix.counts["kills"] == len(CRASHES)
+        assert counts["kills"] == len(CRASHES)
         assert counts["gift_events"] == counts["room_gifts"] == counts["gifts_booked"] > 2
         assert counts["orders_credited"] == counts["orders"] > 2
         assert counts["fen_in_journal"] == counts["fen_paid"] > 0

@@ -3,8 +3,8 @@
 import pytest
 
 from chaos.event_check import LOG_SIZE, EventChecker
+from chaos.report import Violations
 from chaos.timeline import Frame, Timelines
-from chaos.violations import Violations
 
 HOST = {"user_id": "1", "nickname": "host", "face_url": "", "gender": 2}
 MAN = {"user_id": "2", "nickname": "man", "face_url": "", "gender": 1}

@@ -5,33 +5,31 @@ Asserts guarantees, never durations.
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from chaos import replica_set
-from chaos.scenario import RunConfig
-from chaos.scenarios import failover
-from chaos.scenarios.failover import longest_gap
+from chaos.replica_set import SETTINGS, deployed_parameters
+from chaos.report import RunReport
+from chaos.scenario import RunConfig, under_load
+from chaos.scenarios.failover import SIZE, failover, longest_gap
 from tests.support.paths import ROOT
 
-SMALL = replace(failover.SIZE, clients=8, rooms=1)
+SMALL = replace(SIZE, clients=8, rooms=1, processes=1)
 NO_LIMIT = 1e9
-OBSERVED_SECONDS = 6.0
-"""Enough for a room to take changes again."""
+OBSERVED = 0.5, 6.0
+"""Seconds before and after the fault: enough for a room to take changes again."""
 
 
 @pytest.mark.programs
 @pytest.mark.linux
 @pytest.mark.usefixtures("file_limit")
 @pytest.mark.gen_test(timeout=200)
-async def test_failover_loses_no_gift_and_refuses_none(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(failover, "GOALS", {"step_down": NO_LIMIT})
-    monkeypatch.setattr(failover, "BEFORE_SECONDS", 0.5)
-    monkeypatch.setattr(failover, "OBSERVED_SECONDS", OBSERVED_SECONDS)
-    report = await failover.failover(RunConfig(folder, replace(SMALL, processes=1), seconds=2))
+async def test_failover_loses_no_gift_and_refuses_none(folder: Path) -> None:
+    inject = partial(failover, goals={"step_down": NO_LIMIT}, observed=OBSERVED)
+    report = RunReport("failover", 1)
+    await under_load(inject)(RunConfig(folder, SMALL, seconds=2), report)
     assert report.passed, report.line()
     assert report.metrics["acknowledged"] > 0
     assert report.metrics["new_primaries"] == report.metrics["recoveries"] == 1
@@ -42,8 +40,8 @@ def test_the_set_of_the_scenario_has_the_documented_settings() -> None:
     documented = re.search(r"settings: \{(.*?)\}", text)
     assert documented
     pairs = re.findall(r"(\w+): (\d+)", documented[1])
-    assert {name: int(value) for name, value in pairs} == replica_set.SETTINGS
-    assert "oplogNetworkTimeoutBufferSeconds" in replica_set._deployed_parameters()
+    assert {name: int(value) for name, value in pairs} == SETTINGS
+    assert "oplogNetworkTimeoutBufferSeconds" in deployed_parameters()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from chaos import program as program_module
-from chaos.program import Program
+from chaos.program import STOP_SECONDS, Program
 from chaos.proxy import Proxy
 from tests.support.waiting import until
 
@@ -42,7 +41,7 @@ def echo() -> EchoServer:
 def proxy(io_loop: IOLoop, echo: EchoServer) -> Iterator[Proxy]:
     server = io_loop.run_sync(lambda: asyncio.start_server(echo.serve, "127.0.0.1", 0))
     proxy = Proxy(server.sockets[0].getsockname()[1])
-    io_loop.run_sync(proxy.start)
+    io_loop.run_sync(proxy.accept)
     yield proxy
     io_loop.run_sync(proxy.stop)
     server.close()
@@ -160,10 +159,9 @@ async def test_refusing_connections_keeps_open_ones(proxy: Proxy) -> None:
 WAIT_FOREVER = "while :; do sleep 0.05; done"
 
 
-def shell(script: str, folder: Path) -> Program:
-    environment = {"PATH": "/usr/bin:/bin"}
-    command = ["sh", "-c", script]
-    return Program(command, folder, environment, folder / "log", ready_marker=b"ready")
+def shell(script: str, folder: Path, stop_seconds: float = STOP_SECONDS) -> Program:
+    command = ["sh", "-c", f"cd {folder}; {script}"]
+    return Program(command, folder / "log", ready_marker=b"ready", stop_seconds=stop_seconds)
 
 
 @pytest.mark.parametrize(
@@ -204,14 +202,9 @@ async def test_a_requested_kill_does_not_excuse_the_next_exit(tmp_path: Path) ->
     ],
 )
 async def test_a_requested_exit_must_come_in_time_and_with_status_zero(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    at_sigterm: str,
-    seconds: float,
-    bad_exits: list[tuple[str, str]],
+    tmp_path: Path, at_sigterm: str, seconds: float, bad_exits: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.setattr(program_module, "STOP_SECONDS", seconds)
-    program = shell(f"trap '{at_sigterm}' TERM; echo ready; {WAIT_FOREVER}", tmp_path)
+    program = shell(f"trap '{at_sigterm}' TERM; echo ready; {WAIT_FOREVER}", tmp_path, seconds)
     program.start()
     await until(lambda: program.log.exists() and b"ready" in program.log.read_bytes())
     await program.restart()

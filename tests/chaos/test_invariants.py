@@ -7,12 +7,23 @@ from typing import Any
 
 import pytest
 
-from chaos.invariants import _check_room_logs, _wrong_balances, check_ledger, room_state_violations
-from chaos.operations import Operation, check_duplicates, check_lost, gold_spent
+from chaos.invariants import (
+    ledger_violations,
+    room_state_violations,
+    wrong_balances,
+    wrong_room_logs,
+)
+from chaos.program import unexpected_errors
 from chaos.run import GOLD
-from chaos.server_logs import unexpected_errors
-from chaos.timeline import Frame, Timeline, Timelines
-from chaos.violations import Violations
+from chaos.timeline import (
+    Frame,
+    Operation,
+    Timeline,
+    Timelines,
+    duplicate_effects,
+    gold_spent,
+    lost_operations,
+)
 from tests.support.client import Reply
 from tests.support.gifts import CANDY, give
 
@@ -54,17 +65,14 @@ EARLIER, IN_TIME = (event(n, "micro_apply", at, user_id="2") for n, at in ((0, -
 def test_an_operation_without_its_event_is_lost(
     operation: Operation, events: list[Frame], lost: int
 ) -> None:
-    violations = Violations()
-    assert check_lost([operation], [timeline(*events)], violations) == lost
-    assert violations.counts["lost"] == lost
+    found = [*lost_operations([operation], [timeline(*events)])]
+    assert [kind for kind, _ in found] == ["lost"] * lost
 
 
 def test_a_duplicate_effect_is_found_across_live_sessions() -> None:
-    violations = Violations()
     applied = [event(seq, "micro_apply", user_id="2") for seq in (3, 4)]  # may be repeated
     sessions = [timeline(gift(1), gift(2), *applied), timeline(gift(1), epoch="b")]
-    check_duplicates(sessions, violations)
-    assert violations.examples == {"duplicate_effect": ["gift man-1: 2 events"]}
+    assert [*duplicate_effects(sessions)] == [("duplicate_effect", "gift man-1: 2 events")]
     assert gold_spent(sessions) == {"2": 15}
 
 
@@ -75,13 +83,11 @@ class FakeRun:
     """One giver in one room, whose events 1 to 3 were delivered."""
 
     def __init__(self) -> None:
-        self.violations, self.timelines = Violations(), Timelines()
-        self.fleet = SimpleNamespace(database="qlive", mongodb=SimpleNamespace(uri=""))
-        self.api = self
-        self.rooms = [SimpleNamespace(guests=[SimpleNamespace(name="giver", id="2")])]
-        self.gold = GOLD - 15
-        self.log = [stored(gift(seq)) for seq in (2, 3, 4)]
+        self.timelines = Timelines()
         self.timelines.of(1, "a").events = {seq: gift(seq) for seq in (1, 2, 3)}
+        self.api = self
+        self.rooms = [SimpleNamespace(givers=[SimpleNamespace(name="giver", id="2")])]
+        self.gold = GOLD - 15
 
     async def ops_request(self, _method: str, path: str) -> Reply:
         assert path == "users/2"
@@ -93,48 +99,38 @@ def stored(frame: Frame) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Any:
-    run = FakeRun()
-
-    async def room_logs(*_: str) -> Any:
-        return {(1, "a"): run.log}
-
-    monkeypatch.setattr("chaos.invariants.room_logs", room_logs)
-    return run
+def run() -> Any:
+    return FakeRun()
 
 
 async def test_a_balance_that_does_not_match_the_gifts_is_found(run: Any) -> None:
-    assert await _wrong_balances(run) == []
+    assert await wrong_balances(run) == []
     for run.gold in (GOLD - 20, GOLD - 10):
-        words = f"giver: {run.gold} instead of {GOLD - 15}"
-        assert await _wrong_balances(run) == [("wrong_balance", words)]
+        detail = f"giver: {run.gold} instead of {GOLD - 15}"
+        assert await wrong_balances(run) == [("wrong_balance", detail)]
 
 
-async def test_a_stored_event_that_differs_from_the_delivered_one_is_found(run: Any) -> None:
-    await _check_room_logs(run)
-    assert not run.violations
-    run.log[1] = stored(gift(3, gold=6))
-    await _check_room_logs(run)
-    assert dict(run.violations.counts) == {"conflicting_event": 1}
+def test_a_stored_event_that_differs_from_the_delivered_one_is_found(run: Any) -> None:
+    log = {str(seq): stored(gift(seq)) for seq in (2, 3, 4)}
+    room = {"_id": 1, "epoch": "a", "log": log}
+    assert [*wrong_room_logs(run, [room])] == []
+    log["3"] = stored(gift(3, gold=6))
+    assert [kind for kind, _ in wrong_room_logs(run, [room])] == ["conflicting_event"]
 
 
-async def test_a_missing_gift_and_a_wrong_ledger_are_found(
-    api: Any, server: Any, mongo_uri: str
-) -> None:
+async def test_a_missing_gift_and_a_wrong_ledger_are_found(api: Any, server: Any) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     (await give(anna, bert.id, CANDY, request_id="anna-1")).ok()
-    fleet = SimpleNamespace(
-        mongodb=SimpleNamespace(uri=mongo_uri), database=server.settings.mongodb.database
-    )
-    room = SimpleNamespace(guests=[anna], operations=[Operation(1, "gift anna-1", 0, 0)])
-    run: Any = SimpleNamespace(fleet=fleet, rooms=[room], violations=Violations())
-    await check_ledger(run)
-    assert not run.violations
-    users = server.context.database.collection("users")
-    await users.update_one({"_id": anna.id}, {"$inc": {"gold": 1}})
-    room.operations.append(Operation(1, "gift anna-2", 0, 0))
-    await check_ledger(run)
-    assert run.violations.counts == {"ledger_problem": 1, "gift_lost": 1}
+    database, operations = server.context.database, [Operation(1, "gift anna-1", 0, 0)]
+    run: Any = SimpleNamespace(rooms=[SimpleNamespace(guests=[anna])], operations=operations)
+
+    async def found() -> list[str]:
+        return [kind async for kind, _ in ledger_violations(run, database)]
+
+    assert await found() == []
+    await database.collection("users").update_one({"_id": anna.id}, {"$inc": {"gold": 1}})
+    operations.append(Operation(1, "gift anna-2", 0, 0))
+    assert await found() == ["ledger_problem", "gift_lost"]
 
 
 # ---- rooms

@@ -6,19 +6,17 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chaos import __main__ as command
-from chaos import membership_changes
 from chaos.faults import TRACKS, make_plan
-from chaos.report import RunReport
-from chaos.room_load import RoomLoad
-from chaos.run import RunSize
+from chaos.fleet import RunSize
+from chaos.load import RoomLoad
+from chaos.report import RunReport, Violations
 from chaos.scenario import RunConfig, Scenario
-from chaos.violations import Violations
+from chaos.scenarios.storm import restart_live
 from tests.support.client import Reply
 
 SIZE = RunSize(clients=6, rooms=2, processes=1)
@@ -27,19 +25,13 @@ SIZE = RunSize(clients=6, rooms=2, processes=1)
 # ---- command line
 
 
-async def passes(config: RunConfig) -> RunReport:
-    return RunReport("passes", config.seed, str(config.folder), 0.0)
-
-
-async def crashes(config: RunConfig) -> RunReport:
+async def crashes(config: RunConfig, _report: RunReport) -> None:
     if config.seed == 1:
         raise RuntimeError("no room")
-    return await passes(config)
 
 
-async def hangs(_config: RunConfig) -> RunReport:
+async def hangs(_config: RunConfig, _report: RunReport) -> None:
     await asyncio.Event().wait()
-    raise AssertionError
 
 
 @pytest.fixture
@@ -84,7 +76,7 @@ def test_a_hanging_run_is_ended_and_reported(
 
 def test_missed_goals_and_violations_fail_the_run_and_are_listed() -> None:
     metrics = {"recovery": 9.0, "deliveries": 10, "unknown": None}
-    report = RunReport("storm", 7, "/folder", 60.0, metrics=metrics)
+    report = RunReport("storm", 7, seconds=60.0, metrics=metrics)
     report.require("recovery", 10)
     report.require("deliveries", 10, at_least=True)
     assert report.passed
@@ -93,11 +85,14 @@ def test_missed_goals_and_violations_fail_the_run_and_are_listed() -> None:
     report.require("unknown", 1)
     missed = ["recovery 9.0, at most 8", "deliveries 10, at least 11", "unknown None, at most 1"]
     assert (report.missed, report.passed) == (missed, False)
-    failed = RunReport("storm", 7, "/folder", 60.0, violations={"gap": 2})
+    failed = RunReport("storm", 7, seconds=60.0)
+    for number in range(2):
+        failed.violations.add("gap", str(number))
     assert not failed.passed
     assert failed.summary.startswith("storm 7: FAILED (gap: 2), 60.0 s")
     line = json.loads(failed.line())
     assert (line["scenario"], line["seed"], line["passed"]) == ("storm", 7, False)
+    assert (line["violations"], line["examples"]) == ({"gap": 2}, {"gap": ["0", "1"]})
 
 
 # ---- plans of faults
@@ -138,14 +133,10 @@ class FakeHost:
 
 @pytest.mark.parametrize(("status", "violations"), [(200, {}), (409, {"unexpected_response": 1})])
 async def test_a_live_session_that_does_not_restart_is_a_violation(
-    monkeypatch: pytest.MonkeyPatch, status: int, violations: dict[str, int]
+    status: int, violations: dict[str, int]
 ) -> None:
-    async def sleep(_seconds: float) -> None: ...
-
-    patched = SimpleNamespace(**vars(asyncio) | {"sleep": sleep})
-    monkeypatch.setattr(membership_changes, "asyncio", patched)
     host: Any = FakeHost(status)
     room = RoomLoad(host, [], Violations(), random.Random(1))
-    await membership_changes.restart_live(room)
+    await restart_live(room, retry_seconds=0)
     assert room.violations.counts == violations
     assert len(room.operations) == (not violations)

@@ -3,14 +3,15 @@
 Asserts guarantees, never durations.
 """
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from chaos import faults
-from chaos.faults import Fault
-from chaos.run import RunSize
-from chaos.scenario import RunConfig
+from chaos.faults import TRACKS, Fault
+from chaos.fleet import RunSize
+from chaos.report import RunReport
+from chaos.scenario import RunConfig, under_load
 from chaos.scenarios.storm import storm
 
 pytestmark = [pytest.mark.programs, pytest.mark.linux]
@@ -36,12 +37,10 @@ SIZE = RunSize(clients=14, rooms=2, processes=2, pause=0.3, silence_timeout=3.0,
 
 @pytest.mark.usefixtures("file_limit")
 @pytest.mark.gen_test(timeout=300)
-async def test_all_guarantees_hold_in_a_storm(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(faults, "make_plan", lambda *_: PLAN)
-    assert {fault.track for fault in PLAN} == set(faults.TRACKS)
-    report = await storm(RunConfig(folder, SIZE, SECONDS))
+async def test_all_guarantees_hold_in_a_storm(folder: Path) -> None:
+    assert {fault.track for fault in PLAN} == set(TRACKS)
+    report = RunReport("storm", 1)
+    await under_load(partial(storm, plan=PLAN))(RunConfig(folder, SIZE, SECONDS), report)
     assert not report.violations, report.line()
     metrics = report.metrics
     assert metrics["server_starts"] >= SIZE.processes + 2, "one was killed, one deployed"

@@ -2,7 +2,6 @@
 
 import json
 import random
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +9,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from chaos.event_check import EventChecker
-from chaos.fleet import Node
-from chaos.metrics import RunMetrics
-from chaos.program import Program
-from chaos.proxy import Proxy
+from chaos.report import RunMetrics, Violations
 from chaos.timeline import Timelines
-from chaos.violations import Violations
 from chaos.websocket_client import RoomClient
 from tests.support.waiting import until
 
@@ -24,7 +19,7 @@ SNAPSHOT = json.dumps({"type": "snapshot", "live_id": 1, "epoch": "a", "seq": 5,
 
 @pytest.mark.parametrize("wrong", ["{}}", '{"type":"gift"}', '{"seq":6}', b""])
 async def test_a_client_reports_an_unreadable_frame_and_resumes(
-    tmp_path: Path, wrong: str | bytes
+    wrong: str | bytes,
 ) -> None:
     queries, violations = [], Violations()
 
@@ -37,8 +32,7 @@ async def test_a_client_reports_an_unreadable_frame_and_resumes(
 
     async with serve(answer, "127.0.0.1", 0) as server:
         port = int(next(iter(server.sockets)).getsockname()[1])
-        node = Node(0, Program([], tmp_path, {}, tmp_path / "log"), Proxy(1), port)
-        fleet: Any = SimpleNamespace(nodes=[node], connect_order=lambda _rng: fleet.nodes)
+        fleet: Any = SimpleNamespace(connect_order=lambda _rng: [SimpleNamespace(port=port)])
         checker = EventChecker("client", 1, Timelines(), violations)
         client = RoomClient(fleet, checker, "token", RunMetrics(), 1.0, random.Random(1))
         client.start()

@@ -12,8 +12,8 @@ import websockets
 from pymongo import MongoClient
 
 from chaos.event_check import EventChecker
+from chaos.report import Violations
 from chaos.timeline import Timelines
-from chaos.violations import Violations
 from tests.support.api import ApiClient, ApiFixture, Reply
 from tests.support.nginx import nginx_in_front
 from tests.support.ports import free_ports

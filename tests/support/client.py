@@ -1,8 +1,9 @@
 """The HTTP and WebSocket client of tests, chaos and bench, on aiohttp and websockets."""
 
+import copy
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import aiohttp
 import websockets
@@ -108,6 +109,12 @@ class UserClient:
     async def post(self, path: str, **params: Any) -> Reply:
         """A POST below BASE; parameters as a JSON body."""
         return await self._api.request("POST", BASE + path, json=params, headers=self.headers)
+
+    def through(self, api: Api) -> Self:
+        """The same user, whose requests are sent by `api`."""
+        user = copy.copy(self)
+        user._api = api
+        return user
 
     @property
     def headers(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Settings without rate limits and second operators, for tests and load generators."""
 
+import os
 from collections.abc import Mapping
 from typing import get_args
 
@@ -18,3 +19,11 @@ NO_LIMITS_ENVIRONMENT = {
     **limits_environment(NO_LIMITS),
     "QLIVE_OPS__SECOND_PERSON_GOLD": "0",  # the demo operator is alone
 }
+NOT_INHERITED = ("QLIVE_", "PYTHONDONTWRITEBYTECODE")
+"""Without bytecode each process would compile the product again."""
+
+
+def server_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Environment of a server process without limits, and with these variables."""
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith(NOT_INHERITED)}
+    return {**inherited, **NO_LIMITS_ENVIRONMENT, **settings}

@@ -1,7 +1,6 @@
 """`python server.py` as a process of its own."""
 
 import asyncio
-import os
 import re
 import shutil
 import sys
@@ -14,15 +13,13 @@ from typing import Any
 import pytest
 
 from tests.support.database import MEMORY
-from tests.support.no_limits import NO_LIMITS_ENVIRONMENT
+from tests.support.no_limits import server_environment
 from tests.support.paths import ROOT
 from tests.support.ports import prefer_free_port
 
 EXIT_SECONDS = 60.0
 START_SECONDS = 120.0
 READY = b"Ctrl-C stops"
-NOT_INHERITED = ("QLIVE_", "PYTHONDONTWRITEBYTECODE")
-"""Without bytecode each process would compile the product again."""
 
 
 class ServerProgram:
@@ -34,10 +31,9 @@ class ServerProgram:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         given = {f"QLIVE_{name.upper()}": value for name, value in settings.items()}
-        inherited = {n: v for n, v in os.environ.items() if not n.startswith(NOT_INHERITED)}
         port = {"QLIVE_SERVER__PORT": "0", "QLIVE_SERVER__DRAIN_SECONDS": "1"}
         data = {"QLIVE_MONGODB__DATA_DIR": str(folder / "mongo")}
-        self._environment = {**inherited, **NO_LIMITS_ENVIRONMENT, **port, **data, **given}
+        self._environment = server_environment({**port, **data, **given})
         self._command: tuple[str, ...] = (sys.executable, "server.py")
 
     async def start(self, *arguments: str, log: Any = None) -> asyncio.subprocess.Process:

@@ -1,12 +1,17 @@
-"""Simulated users of a room; each acknowledged operation must produce its event."""
+"""The load on a room: users whose acknowledged operations must each produce their event."""
 
+import asyncio
+import contextlib
+import random
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from chaos.api import FleetUser
-from chaos.room_load import RoomLoad
+from chaos.report import Violations
+from chaos.timeline import Operation
+from chaos.websocket_client import RoomClient
 from tests.support.client import Reply
 
 GIFT_ID = 1
@@ -14,11 +19,73 @@ GIVERS = 2
 MIC_CANDIDATES = 8
 """Users of each gender who take turns on mic."""
 INVITED, REFUSES, TAKEN_OFF = 0.4, 0.25, 0.4
+"""Shares of the turns: the host invites, the user refuses, the host takes the user off the mic."""
+
+
+class RoomLoad:
+    """One room with its host, guests, WebSocket clients and acknowledged operations."""
+
+    def __init__(
+        self, host: FleetUser, guests: list[FleetUser], violations: Violations, rng: random.Random
+    ) -> None:
+        self.host, self.guests = host, guests
+        self.clients: list[RoomClient] = []
+        self.operations: list[Operation] = []
+        self.unanswered = 0
+        self.running = True
+        self.violations, self.rng = violations, rng
+        self._turns = 0
+        self._allowed = asyncio.Event()
+        self._allowed.set()
+
+    @property
+    def live_id(self) -> int:
+        return self.host.live_id
+
+    @property
+    def givers(self) -> list[FleetUser]:
+        """Guests who give gifts; the others take the seats."""
+        return self.guests[-GIVERS:]
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Operations that the end of the live session must not interrupt."""
+        await self._allowed.wait()
+        self._turns += 1
+        try:
+            yield
+        finally:
+            self._turns -= 1
+
+    @contextlib.asynccontextmanager
+    async def suspended(self) -> AsyncIterator[None]:
+        """No turn runs within the block."""
+        self._allowed.clear()
+        while self._turns:
+            await asyncio.sleep(0.05)
+        try:
+            yield
+        finally:
+            self._allowed.set()
+
+    def record(self, response: Reply, key: str, started_at: float) -> bool:
+        """Record the outcome of an operation; returns whether it was acknowledged."""
+        if response.succeeded:
+            self.operations.append(Operation(self.live_id, key, started_at, time.time()))
+        elif response.status in (0, 503):
+            self.unanswered += 1
+        else:
+            self.violations.add("unexpected_response", f"{key}: {response}")
+        return response.succeeded
+
+    async def pause(self, mean_seconds: float) -> None:
+        if self.running:
+            await asyncio.sleep(self.rng.uniform(0.2, 1.8) * mean_seconds)
 
 
 def gift_actors(room: RoomLoad, pause: float) -> list[Coroutine[Any, Any, None]]:
     """Users who give the host gifts."""
-    return [GiftActor(room, giver, pause).run() for giver in room.guests[-GIVERS:]]
+    return [GiftActor(room, giver, pause).run() for giver in room.givers]
 
 
 def mic_actors(room: RoomLoad, pause: float) -> list[Coroutine[Any, Any, None]]:
