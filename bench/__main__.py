@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import os
 import platform
-import resource
 import shutil
 import signal
 import sys
@@ -25,35 +24,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import before_send
+from bench.benchmark import QUICK, Benchmark, Scale, find_peers
 from bench.calls import case as calls
-from bench.calls.measure import compile_load
 from bench.compare import Comparison
 from bench.fanout import case as fanout
-from bench.fanout.crowd import CompilerMissing, compile_programs
+from bench.fanout.crowd import compile_programs
 from bench.joins import opening, storm
-from bench.peers import Peers, install
+from bench.processes import CompilerMissing
 from bench.report import PICTURES, BenchmarkReport
-from bench.scale import QUICK, Scale
+from chaos.run import raise_file_limit
 from devtools.embedded_mongod import EmbeddedMongod
 
 FOLDER = Path(".bench").absolute()
 REQUIRED_OPEN_FILES = 12_000
 """Open files that a server with 10,000 sockets needs."""
-RunCase = Callable[[BenchmarkReport, Peers, str, Path, Scale], Awaitable[None]]
 
 
-async def _joins(
-    report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale
-) -> None:
+async def _joins(benchmark: Benchmark) -> None:
+    report = benchmark.report
     report.section("Joins", "The sockets belong to `bench/fanout/crowd.c`. `bench/joins`.")
-    binaries = compile_programs(folder)
+    program, library = compile_programs(benchmark.folder)
     with report.timed("joins: opening"):
-        await opening.run(report, uri, binaries, scale)
+        await opening.run(benchmark, program, library)
     with report.timed("joins: after a kill"):
-        await storm.run(report, uri, folder, (binaries[0], compile_load(folder)), scale)
+        await storm.run(benchmark, program)
 
 
-CASES: dict[str, RunCase] = {
+CASES: dict[str, Callable[[Benchmark], Awaitable[None]]] = {
     "fanout": fanout.run,
     "reads": calls.reads,
     "changes": calls.changes,
@@ -71,32 +68,33 @@ async def measure(names: list[str], scale: Scale) -> None:
     complete = set(names) == set(CASES) and scale == Scale()
     pictures = PICTURES if complete else FOLDER / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
-    report = BenchmarkReport(_machine(), pictures)
-    async with _mongodb() as (uri, folder):
-        peers = install(FOLDER) if {"fanout", "reads"} & set(names) else Peers()
-        report.paragraph(peers.summary())
+    async with _benchmark(scale, pictures) as benchmark:
+        report = benchmark.report
+        if {"fanout", "reads"} & set(names):
+            benchmark.peers = find_peers(FOLDER)
+        report.paragraph(benchmark.peers.summary())
         for name in names:
             with report.timed(name):
-                await CASES[name](report, peers, uri, folder, scale)
+                await CASES[name](benchmark)
     report.durations()
     if complete:
         report.write()
 
 
 async def compare(other: Path, names: list[str], scale: Scale) -> None:
-    async with _mongodb() as (uri, folder):
-        report = BenchmarkReport(_machine(), folder)
-        await Comparison(other, uri, folder, scale).run(report, names)
+    async with _benchmark(scale, FOLDER) as benchmark:
+        await Comparison(benchmark, other).run(names)
 
 
 @asynccontextmanager
-async def _mongodb() -> AsyncIterator[tuple[str, Path]]:
-    """A new MongoDB, and a folder for the files of the run."""
+async def _benchmark(scale: Scale, pictures: Path) -> AsyncIterator[Benchmark]:
+    """A new MongoDB, a folder for the files of the run, and an empty report."""
     _cancel_on_sigterm()
     folder = Path(tempfile.mkdtemp(prefix="qlive-bench-"))
     mongod = EmbeddedMongod(folder / "mongo")
     try:
-        yield await mongod.start(), folder
+        report = BenchmarkReport(_machine(), pictures)
+        yield Benchmark(report, await mongod.start(), folder, scale)
     finally:
         await mongod.stop()
         shutil.rmtree(folder)
@@ -113,17 +111,6 @@ def unavailable_reason(names: list[str], known: Collection[str]) -> str | None:
     if not shutil.which("cc"):
         return str(CompilerMissing())
     return None
-
-
-def _raise_file_limit() -> None:
-    """Raise the open-file limit to the hard limit; warn when that is not enough."""
-    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
-    if hard_limit < REQUIRED_OPEN_FILES:
-        print(
-            f"The benchmarks need {REQUIRED_OPEN_FILES} open files, but the hard limit is "
-            f"{hard_limit}; raise it with `ulimit -Hn`."
-        )
 
 
 def _cancel_on_sigterm() -> None:
@@ -158,7 +145,10 @@ def main(arguments: list[str]) -> int:
     if reason := unavailable_reason(names, known):
         print(reason, file=sys.stderr)
         return 2
-    _raise_file_limit()
+    try:
+        raise_file_limit(REQUIRED_OPEN_FILES)
+    except RuntimeError as problem:
+        print(problem)
     if compares:
         scale = replace(scale, runs=args.pairs or scale.runs)
         asyncio.run(compare(Path(args.names[1]).resolve(), names, scale))

@@ -5,73 +5,53 @@ counts from then. Half of the messages are to rooms, 1 in 20 senders is muted.
 """
 
 import asyncio
-import hashlib
-import json
 import random
 import statistics
 import time
-from pathlib import Path
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from typing import Any
 
-from bench.peers import Peers
-from bench.report import BenchmarkReport
-from bench.scale import Scale
-from bench.server_process import cpu_seconds, server_process
+from bench.benchmark import Benchmark
+from bench.calls.servers import Side, running_server
+from bench.fixtures import create_live_rooms, mute_users
+from bench.processes import cpu_seconds
 from config.settings import Settings
-from rooms.members import GracePolicy, Person
-from storage.database import Database
-from storage.stores import Stores
-from tests.support.ports import free_port
+from tests.support.callbacks import CallbackSender
+from tests.support.client import Reply
 
-TOKEN, APP, CONNECTIONS = "bench-token", 1400000000, 64
+DATABASE, CONNECTIONS = "bench_before_send", 64
 RATE, ROOMS = 500, 50
 ANSWER_SECONDS = 10.0
 MUTED = 10101
 """The code that IM passes on to a muted sender."""
-SETTINGS = {
-    "QLIVE_IM__CALLBACK_TOKEN": TOKEN,
-    "QLIVE_IM__SDK_APP_ID": str(APP),
-    "QLIVE_IM__USER_MESSAGES": "0",
+SETTINGS: dict[str, Any] = {
+    "im": {"callback_token": "bench-token", "sdk_app_id": 1400000000, "user_messages": "0"}
 }
+USER_IDS = range(10_000_000, 10_001_000)
 Results = list[tuple[float, int]]
 """Seconds until each answer, and its ErrorCode."""
 
 
-async def create_rooms(uri: str, name: str, number: int) -> list[str]:
-    """Live rooms, each with muted users; returns their groups."""
-    database = Database(uri, name)
-    stores = Stores(database, Settings(), GracePolicy(1, 1, 1, 1))
-    await stores.make_indexes()
-    groups = []
-    for n in range(number):
-        host = Person(str(70_000_000 + n), "host", "", 2)
-        live_id, group_id, _ = await stores.rooms.get_or_create(host)
-        room = await stores.rooms.load(live_id)
-        room.open(host, "e", "s", int(time.time() * 1000))
-        for user in range(50):
-            room.muted[str(10_000_000 + user * 20)] = 2**45
-        room.touched.add("muted")
-        await stores.rooms.save(room, [])
-        groups.append(group_id)
-    await database.close()
-    return groups
+class Connection:
+    """A connection to the server, which costs less than a client of aiohttp."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def request(self, method: str, path: str, *, data: bytes) -> Reply:
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        self._writer.write(head.encode() + data)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        return Reply(200, text=(await self._reader.readexactly(length)).decode())
 
 
-def request_of(groups: list[str], port: int) -> bytes:
-    command = "Group.CallbackBeforeSendMsg"
-    timestamp = str(int(time.time()))
-    query = {
-        "SdkAppid": APP,
-        "CallbackCommand": command,
-        "contenttype": "json",
-        "ClientIP": "203.0.113.7",
-        "OptPlatform": "IOS",
-        "Sign": hashlib.sha256(f"{TOKEN}{timestamp}".encode()).hexdigest(),
-        "RequestTime": timestamp,
-    }
-    sender = str(10_000_000 + random.randrange(1000))
-    content = {
-        "CallbackCommand": command,
+def message(groups: Sequence[str]) -> dict[str, Any]:
+    """The callback before a message to a room."""
+    sender = str(random.choice(USER_IDS))
+    return {
+        "CallbackCommand": "Group.CallbackBeforeSendMsg",
         "GroupId": random.choice(groups),
         "Type": "AVChatRoom",
         "From_Account": sender,
@@ -83,30 +63,20 @@ def request_of(groups: list[str], port: int) -> bytes:
         "CloudCustomData": "",
         "EventTime": int(time.time() * 1000),
     }
-    body = json.dumps(content).encode()
-    head = (
-        f"POST /wx/api/qlive/im/callback/?{urlencode(query)} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-    )
-    return (
-        f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
 
 
 async def send_messages(
-    port: int, due: "asyncio.Queue[float]", groups: list[str], results: Results
+    port: int, due: "asyncio.Queue[float]", groups: Sequence[str], results: Results
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection: Any = Connection(*await asyncio.open_connection("127.0.0.1", port))
+    im = CallbackSender(connection, Settings.model_validate(SETTINGS))
     while True:
         at = await due.get()
-        writer.write(request_of(groups, port))
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        answer = json.loads(await reader.readexactly(length))
-        results.append((time.perf_counter() - at, answer["ErrorCode"]))
+        answer = await im.im(message(groups))
+        results.append((time.perf_counter() - at, answer.json["ErrorCode"]))
 
 
-async def _send_at_rate(port: int, groups: list[str], seconds: float) -> Results:
+async def _send_at_rate(port: int, groups: Sequence[str], seconds: float) -> Results:
     due: asyncio.Queue[float] = asyncio.Queue()
     results: Results = []
     senders = [
@@ -125,21 +95,24 @@ async def _send_at_rate(port: int, groups: list[str], seconds: float) -> Results
     return results
 
 
-async def run(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale) -> None:
+async def run(benchmark: Benchmark) -> None:
+    report, scale = benchmark.report, benchmark.scale
     report.section(
         "Messages of users",
         f"IM asks before it sends each of {RATE} messages a second to {ROOMS} rooms with 50 muted "
         f"users; 1 of 20 senders is muted. {scale.runs} runs of {scale.message_seconds:g} s.",
     )
-    port, groups = free_port(), await create_rooms(uri, "bench_before_send", ROOMS)
+    rooms = await create_live_rooms(benchmark.uri, DATABASE, ROOMS)
+    await mute_users(benchmark.uri, DATABASE, [str(user_id) for user_id in USER_IDS[::20]])
+    groups, side = [room.group_id for room in rooms], Side(settings=SETTINGS)
     figures: list[tuple[float, float, float]] = []
-    async with server_process(uri, "bench_before_send", folder, port, SETTINGS) as process:
-        await _send_at_rate(port, groups, scale.warm_up_seconds)
+    async with running_server(side, benchmark.uri, DATABASE, benchmark.folder) as server:
+        await _send_at_rate(server.port, groups, scale.warm_up_seconds)
         for _ in range(scale.runs):
-            before = cpu_seconds(process.pid)
-            results = await _send_at_rate(port, groups, scale.message_seconds)
+            before = cpu_seconds(server.process.pid)
+            results = await _send_at_rate(server.port, groups, scale.message_seconds)
             assert {code for _, code in results} == {0, MUTED}
-            cpu = 1000 * (cpu_seconds(process.pid) - before) / len(results)
+            cpu = 1000 * (cpu_seconds(server.process.pid) - before) / len(results)
             times = sorted(1000 * latency for latency, _ in results)
             figures.append((statistics.median(times), times[int(0.99 * len(times))], cpu))
     p50, p99, cpu_each = zip(*figures, strict=True)

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from chaos.mongod import KillableMongod
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
-from chaos.mongod import KillableMongod
 from ledger.recharge import Order
 from storage.database import Database
 from storage.replica_set import uri_of

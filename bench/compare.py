@@ -5,22 +5,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench.calls.measure import (
-    CHANGE_CASES,
-    GIFT_CASES,
-    READ_CASES,
-    LoadCase,
-    LoadMeasurement,
-    compile_load,
-)
+from bench.benchmark import Benchmark
+from bench.calls.measure import CHANGE_CASES, GIFT_CASES, READ_CASES, LoadCase, measure
 from bench.calls.servers import Side
 from bench.checkout import Checkout
 from bench.fanout.case import RATES, busy_command, events_of_a_run
 from bench.fanout.crowd import ListenerCrowd, compile_programs, connected_crowd
 from bench.fanout.servers import qlive_server
 from bench.joins.opening import Openings
-from bench.report import BenchmarkReport, ratios, spread
-from bench.scale import Scale
+from bench.report import ratios, spread
 
 THIS, OTHER = "this", "other"
 Rates = dict[str, dict[str, list[float]]]
@@ -30,7 +23,7 @@ Rates = dict[str, dict[str, list[float]]]
 class Comparison:
     """Two checkouts, of which each pair of runs measures both, in either order."""
 
-    def __init__(self, other: Path, uri: str, folder: Path, scale: Scale) -> None:
+    def __init__(self, benchmark: Benchmark, other: Path) -> None:
         self.parts: dict[str, Callable[[], Awaitable[None]]] = {
             "fanout": self._fanout,
             "reads": lambda: self._calls(READ_CASES),
@@ -39,10 +32,11 @@ class Comparison:
             "joins": self._joins,
         }
         self._checkouts = {THIS: Checkout(), OTHER: Checkout(other)}
-        self._uri, self._folder, self._scale = uri, folder, scale
+        self._benchmark, self._scale = benchmark, benchmark.scale
         self._rates: Rates = defaultdict(lambda: defaultdict(list))
 
-    async def run(self, report: BenchmarkReport, parts: Sequence[str]) -> None:
+    async def run(self, parts: Sequence[str]) -> None:
+        report = self._benchmark.report
         for part in parts:
             with report.timed(part):
                 await self.parts[part]()
@@ -59,23 +53,22 @@ class Comparison:
         report.table(["per second", "this checkout", "the other one", "ratio"], rows)
 
     async def _calls(self, cases: Sequence[LoadCase]) -> None:
-        measurement = LoadMeasurement(
-            compile_load(self._folder), self._uri, self._folder, self._scale
-        )
-        sides = {name: Side("qlive", checkout) for name, checkout in self._checkouts.items()}
+        sides = {name: Side(checkout=checkout) for name, checkout in self._checkouts.items()}
         for case in cases:
-            for name, runs in (await measurement.measure(case, sides)).items():
+            for name, runs in (await measure(self._benchmark, case, sides)).items():
                 side, _, way = name.partition(",")
                 self._rates[f"{case.title}{',' if way else ''}{way}"][side] = runs["rate"]
 
     async def _fanout(self) -> None:
-        program, library = compile_programs(self._folder)
+        program, library = compile_programs(self._benchmark.folder)
         for sockets in self._scale.sockets:
             async with AsyncExitStack() as stack:
                 crowds = {}
                 for name, checkout in self._checkouts.items():
                     database = f"bench_fanout_{sockets}_{name}"
-                    server = await qlive_server(self._uri, database, sockets, library, checkout)
+                    server = await qlive_server(
+                        self._benchmark.uri, database, sockets, library, checkout
+                    )
                     connecting = connected_crowd(
                         sockets,
                         server.command,
@@ -99,9 +92,9 @@ class Comparison:
                         rates[name].append(figures.deliveries_per_cpu_second)
 
     async def _joins(self) -> None:
-        binaries = compile_programs(self._folder)
+        binaries = compile_programs(self._benchmark.folder)
         openings = {
-            name: Openings(checkout, self._uri, f"bench_opening_{name}", *binaries)
+            name: Openings(checkout, self._benchmark.uri, f"bench_opening_{name}", *binaries)
             for name, checkout in self._checkouts.items()
         }
         for opening in openings.values():

@@ -87,6 +87,14 @@ async def block_users(uri: str, database_name: str) -> None:
     await database.close()
 
 
+async def mute_users(uri: str, database_name: str, user_ids: Sequence[str]) -> None:
+    """Mute these users in every room, for ever."""
+    database = Database(uri, database_name, [])
+    muted = dict.fromkeys(user_ids, 2**45)
+    await database.collection("rooms").update_many({}, {"$set": {"muted": muted}})
+    await database.close()
+
+
 async def verify_users(uri: str, database_name: str) -> None:
     """Verify every user as an adult."""
     database = Database(uri, database_name, [])

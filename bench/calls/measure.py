@@ -1,6 +1,5 @@
 """Cases of requests, and how the servers are measured with each."""
 
-import asyncio
 import functools
 import json
 import secrets
@@ -9,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.benchmark import Benchmark
 from bench.calls.requests import (
     READS,
     change_requests,
@@ -20,8 +20,7 @@ from bench.calls.requests import (
 )
 from bench.calls.servers import Side, running_servers
 from bench.checkout import Guest
-from bench.fanout.crowd import compile_c
-from bench.scale import Scale
+from bench.processes import compile_c, cpu_seconds, read_line, running_process
 
 HERE = Path(__file__).parent
 CONNECTIONS, ROOMS, MANY_ROOMS = 64, 8, 16
@@ -62,40 +61,36 @@ CHANGE_CASES = [
 GIFT_CASES = [LoadCase("gifts into one room", 1, gift_requests, one_by_one=True)]
 
 
-class LoadMeasurement(NamedTuple):
-    """Common part of the measurements of all cases."""
-
-    program: Path
-    uri: str
-    folder: Path
-    scale: Scale
-
-    async def measure(self, case: LoadCase, sides: Mapping[str, Side]) -> dict[str, LoadRuns]:
-        """Measure the sides in turn; each has its own process and database."""
-        databases, guests = {}, {}
-        for name, side in sides.items():
-            databases[name] = f"bench_{secrets.token_hex(8)}"  # cases may have one title
-            create = side.checkout.create_guests
-            guests[name] = await create(self.uri, databases[name], case.rooms, case.connections)
-            if side.fixture:
-                await side.checkout.call_fixture(side.fixture, self.uri, databases[name])
-        loads = [(name, name, case.connections) for name in sides]
-        loads += [(name + ONE_BY_ONE, name, 1) for name in sides if case.one_by_one]
-        runs: dict[str, LoadRuns] = {name: defaultdict(list) for name, _, _ in loads}
-        async with running_servers(sides, self.uri, databases, self.folder) as servers:
-            for number in range(self.scale.runs + 1):  # run 0 is the warm-up
-                seconds = self.scale.seconds if number else self.scale.warm_up_seconds
-                in_turn = loads if number % 2 else loads[::-1]
-                for turn, (name, server, connections) in enumerate(in_turn):
-                    file = self.folder / "requests"
-                    write_request_file(file, case.requests(guests[server], 10 * number + turn))
-                    before = servers.cpu_seconds(server)
-                    with servers.running(server) as port:
-                        result = await run_load(self.program, port, file, seconds, connections)
-                    if number:
-                        used = servers.cpu_seconds(server) - before
-                        _add_run(runs[name], result, used)
-        return runs
+async def measure(
+    benchmark: Benchmark, case: LoadCase, sides: Mapping[str, Side]
+) -> dict[str, LoadRuns]:
+    """Measure the sides in turn; each has its own process and database."""
+    uri, folder, scale = benchmark.uri, benchmark.folder, benchmark.scale
+    program, file = compile_load(folder), folder / "requests"
+    databases, guests = {}, {}
+    for name, side in sides.items():
+        databases[name] = f"bench_{secrets.token_hex(8)}"  # cases may have one title
+        create = side.checkout.create_guests
+        guests[name] = await create(uri, databases[name], case.rooms, case.connections)
+        if side.fixture:
+            await side.checkout.call_fixture(side.fixture, uri, databases[name])
+    loads = [(name, name, case.connections) for name in sides]
+    loads += [(name + ONE_BY_ONE, name, 1) for name in sides if case.one_by_one]
+    runs: dict[str, LoadRuns] = {name: defaultdict(list) for name, _, _ in loads}
+    async with running_servers(sides, uri, databases, folder) as servers:
+        for number in range(scale.runs + 1):  # run 0 is the warm-up
+            seconds = scale.seconds if number else scale.warm_up_seconds
+            in_turn = loads if number % 2 else loads[::-1]
+            for turn, (name, side_name, connections) in enumerate(in_turn):
+                server = servers[side_name]
+                write_request_file(file, case.requests(guests[side_name], 10 * number + turn))
+                before = cpu_seconds(server.process.pid)
+                with server.resumed():
+                    result = await run_load(program, server.port, file, seconds, connections)
+                if number:
+                    used = cpu_seconds(server.process.pid) - before
+                    _add_run(runs[name], result, used)
+    return runs
 
 
 def compile_load(folder: Path) -> Path:
@@ -108,10 +103,9 @@ async def run_load(
 ) -> dict[str, float]:
     """Run load.c once; returns its figures, asserts that no response is an error."""
     command = [str(program), str(port), str(connections), str(seconds), str(requests)]
-    command.append(str(pause_ms))
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe)
-    result: dict[str, float] = json.loads((await process.communicate())[0])
+    async with running_process([*command, str(pause_ms)]) as process:
+        result: dict[str, float] = json.loads(await read_line(process))
+        await process.wait()
     assert not result["errors"], requests
     return result
 

@@ -8,24 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from bench.benchmark import Benchmark
 from bench.checkout import Checkout
 from bench.fanout import tables
-from bench.fanout.crowd import (
-    ListenerCrowd,
-    RunFigures,
-    compile_programs,
-    connected_crowd,
-)
-from bench.fanout.servers import (
-    PEER_SERVERS,
-    QLIVE,
-    environment,
-    qlive_server,
-)
+from bench.fanout.crowd import ListenerCrowd, RunFigures, compile_programs, connected_crowd
+from bench.fanout.servers import PEER_SERVERS, QLIVE, environment, qlive_server
 from bench.fanout.tables import C_LOOP, PYTHON_LOOP, FanoutRuns
-from bench.peers import Peers
-from bench.report import BenchmarkReport
-from bench.scale import Scale
 
 DELIVERIES, LEAST_EVENTS = 200_000, 30
 """Deliveries in a run of QLive and of the limit, but at least so many events."""
@@ -40,8 +28,8 @@ SEND_MODES = {QLIVE: "q", C_LOOP: "c", PYTHON_LOOP: "p"}
 """Control byte of each measurement in the QLive process; see peers/qlive.py."""
 
 
-async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path, scale: Scale) -> None:
-    report.section(
+async def run(benchmark: Benchmark) -> None:
+    benchmark.report.section(
         "Fan-out from one room",
         "One process sends an event of 250 bytes to every socket in a room. The sockets belong to "
         "`bench/fanout/crowd.c`, one thread in C on the other core, which requests each event and "
@@ -51,23 +39,16 @@ async def run(report: BenchmarkReport, peers: Peers, uri: str, folder: Path, sca
         "measured are paused. Slow peers have fewer events per run; with fewer than 100, p99 is "
         "the maximum.",
     )
-    program, library = compile_programs(folder)
-    for sockets in scale.sockets:
-        with report.timed(f"fanout: {sockets:,} sockets"):
-            await _measure(report, peers, uri, sockets, (program, library), scale.runs)
+    binaries = compile_programs(benchmark.folder)
+    for sockets in benchmark.scale.sockets:
+        with benchmark.report.timed(f"fanout: {sockets:,} sockets"):
+            await _measure(benchmark, sockets, *binaries)
 
 
-async def _measure(
-    report: BenchmarkReport,
-    peers: Peers,
-    uri: str,
-    sockets: int,
-    binaries: tuple[Path, Path],
-    count: int,
-) -> None:
-    program, library = binaries
+async def _measure(benchmark: Benchmark, sockets: int, program: Path, library: Path) -> None:
+    report, peers, count = benchmark.report, benchmark.peers, benchmark.scale.runs
     database = f"bench_fanout_{sockets}"
-    servers = [await qlive_server(uri, database, sockets, library, Checkout())]
+    servers = [await qlive_server(benchmark.uri, database, sockets, library, Checkout())]
     servers += [server for server in PEER_SERVERS if server.requires in peers.versions]
     env = environment(peers)
     async with contextlib.AsyncExitStack() as stack:

@@ -4,34 +4,17 @@ import asyncio
 import contextlib
 import json
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.processes import compile_c, read_line, running_process
+
 HERE = Path(__file__).parent
-START_SECONDS = 300.0
 RUN_SECONDS = 300.0
 SETTLE_SECONDS = 0.6
 """Pause before memory is read, for the server to free what the handshakes left behind."""
-
-
-class CompilerMissing(Exception):
-    """No C compiler is installed."""
-
-    def __str__(self) -> str:
-        return "no C compiler (`cc`) is installed"
-
-
-def compile_c(source: Path, output: Path, *options: str) -> Path:
-    """Compile a C source with `cc -O2`; raises CompilerMissing."""
-    try:
-        command = ["cc", "-O2", *options, "-o", str(output), str(source)]
-        subprocess.run(command, check=True)  # noqa: S603 - our own sources
-    except FileNotFoundError:
-        raise CompilerMissing from None
-    return output
 
 
 def compile_programs(folder: Path) -> tuple[Path, Path]:
@@ -149,29 +132,3 @@ async def connected_crowd(
             crowd = ListenerCrowd(crowd_process, server_process, opened)
             await crowd.measure_opening(startup)
             yield crowd
-
-
-async def read_line(process: asyncio.subprocess.Process) -> bytes:
-    """Read the next line of the process's standard output."""
-    assert process.stdout
-    async with asyncio.timeout(START_SECONDS):
-        return await process.stdout.readline()
-
-
-@contextlib.asynccontextmanager
-async def running_process(
-    command: Sequence[str],
-    environment: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a process that is killed at the end of the block."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, cwd=cwd, env=environment, limit=1 << 24
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.benchmark import Peers
 from bench.checkout import Checkout
 from bench.fanout.control import EVENT
-from bench.peers import Peers
 
 HERE = Path(__file__).parent
 QLIVE_SOCKET_PATH = "/wx/api/qlive/ws/?live_id="

@@ -1,12 +1,20 @@
 """Tables and plots of the fan-out benchmark."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
 
 from bench.fanout.crowd import ListenerCrowd, RunFigures
 from bench.fanout.servers import QLIVE
-from bench.plots import bar_chart
 from bench.report import BenchmarkReport, ratios, spread
 
+mpl.use("svg")
+mpl.rcParams["svg.hashsalt"] = "qlive"  # fixed ids: the same figures give the same file
+from matplotlib import pyplot as plt  # noqa: E402 - the backend must be chosen before
+
+HIGHLIGHT_COLOUR, PEER_COLOUR = "#b3163b", "#9aa4b2"
 C_LOOP = "limit: a C loop of send(2) over QLive's sockets"
 PYTHON_LOOP = "a Python loop of `socket.send` over QLive's sockets"
 RATE_HEADER = "deliveries per CPU second"
@@ -112,3 +120,22 @@ def _percentiles(runs: list[RunFigures], p: float) -> list[float]:
 
 def _percentile(ordered: list[float], p: float) -> float:
     return ordered[min(len(ordered) - 1, int(p * len(ordered)))]
+
+
+def bar_chart(
+    path: Path, title: str, runs: Mapping[str, Sequence[float]], highlighted: str
+) -> None:
+    """Horizontal bars of medians, with error bars over the runs; one label is highlighted."""
+    medians = [statistics.median(values) for values in runs.values()]
+    low = [median - min(values) for median, values in zip(medians, runs.values(), strict=True)]
+    high = [max(values) - median for median, values in zip(medians, runs.values(), strict=True)]
+    figure, axes = plt.subplots(figsize=(9, 0.45 * len(runs) + 1))
+    colours = [HIGHLIGHT_COLOUR if name == highlighted else PEER_COLOUR for name in runs]
+    axes.barh([name.replace("`", "") for name in runs], medians, xerr=[low, high], color=colours)
+    axes.invert_yaxis()
+    axes.set_title(title, loc="left")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.benchmark import Benchmark
 from bench.checkout import Checkout
 from bench.fanout.crowd import connected_crowd
 from bench.fanout.servers import MeasuredServer, qlive_server
-from bench.report import BenchmarkReport
-from bench.scale import Scale
 
 ROOMS, WINDOW = 100, 256
 """Rooms of the clients, and sockets that are being opened at any time."""
@@ -54,11 +53,12 @@ class Openings:
             )
 
 
-async def run(report: BenchmarkReport, uri: str, binaries: tuple[Path, Path], scale: Scale) -> None:
-    openings = Openings(Checkout(), uri, "bench_opening", *binaries)
+async def run(benchmark: Benchmark, program: Path, library: Path) -> None:
+    scale = benchmark.scale
+    openings = Openings(Checkout(), benchmark.uri, "bench_opening", program, library)
     await openings.prepare(scale.opened)
     rates = [await openings.open_all() for _ in range(scale.runs)]
-    report.subsection(
+    benchmark.report.subsection(
         "Opening sockets",
         f"{scale.opened:,} members in {ROOMS} rooms open their sockets, {WINDOW} at a time; "
         f"{scale.runs} runs, each of a new server process. A socket is open when it has received "
@@ -69,4 +69,4 @@ async def run(report: BenchmarkReport, uri: str, binaries: tuple[Path, Path], sc
         ("sockets per CPU second", [rate.cpu for rate in rates], 0),
         ("CPU per socket [µs]", [1e6 / rate.cpu for rate in rates], 0),
     ]
-    report.spread_table(rows)
+    benchmark.report.spread_table(rows)

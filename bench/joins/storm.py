@@ -3,36 +3,32 @@
 import asyncio
 import contextlib
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bench.calls.measure import run_load
+from bench.benchmark import Benchmark
+from bench.calls.measure import compile_load, run_load
 from bench.calls.requests import read_request, write_request_file
+from bench.calls.servers import Side, running_server
 from bench.checkout import Checkout
-from bench.fanout.crowd import read_line, running_process
 from bench.fanout.servers import QLIVE_SOCKET_PATH
-from bench.report import BenchmarkReport
-from bench.scale import Scale
-from bench.server_process import redis_process, server_process
+from bench.processes import cpu_seconds, read_line, running_process
+from tests.support.no_limits import NO_LIMITS
+from tests.support.redis_server import RedisServer
 
-KILLED_PORT, PORT, REDIS_PORT = 18_768, 18_769, 18_767
 DATABASE, ROOMS = "bench_storm", 100
 CALLERS, PAUSE_MS, CALL_SECONDS, WARM_UP_SECONDS = 64, 300, 4.0, 1.0
 CALL_START_SECONDS = 0.1
 """Time for the callers to connect before the kill."""
 PATH = "qlive_user/get_user_state/"
-SETTINGS = {
-    "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
-    "QLIVE_LOGGING__JSON": "true",
-    "QLIVE_REDIS__URL": f"redis://127.0.0.1:{REDIS_PORT}/0",
-    "QLIVE_REALTIME__HEARTBEAT_SECONDS": "1200",
+SETTINGS: dict[str, Any] = {
+    "limits": {**NO_LIMITS, "handshakes_per_second": 0},
+    "realtime": {"heartbeat_seconds": 1200},
 }
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Storm(NamedTuple):
@@ -84,26 +80,29 @@ class StormClients:
 
     async def reconnect(self) -> Storm:
         """Connect all clients to one of two servers, and kill it."""
-        checkout = Checkout()
+        checkout, redis = Checkout(), RedisServer()
         await checkout.call_fixture("disconnect_members", self.uri, DATABASE)
+        redis.start()
+        side = Side(settings={**SETTINGS, "redis": {"url": redis.url}})
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(redis_process(REDIS_PORT, self.folder))
+            stack.callback(redis.kill)
             killed, remaining = [
                 await stack.enter_async_context(
-                    server_process(self.uri, DATABASE, self.folder, port, SETTINGS)
+                    running_server(side, self.uri, DATABASE, self.folder)
                 )
-                for port in (KILLED_PORT, PORT)
+                for _ in range(2)
             ]
-            await stack.enter_async_context(self._crowd("join", KILLED_PORT, 256))
+            await stack.enter_async_context(self._crowd("join", killed.port, 256))
             await checkout.call_fixture("age_tokens", self.uri, DATABASE)
-            await self._p99_of_calls(WARM_UP_SECONDS)
-            p99_before = await self._p99_of_calls()
-            calling = asyncio.create_task(self._p99_of_calls())
+            await self._p99_of_calls(remaining.port, WARM_UP_SECONDS)
+            p99_before = await self._p99_of_calls(remaining.port)
+            calling = asyncio.create_task(self._p99_of_calls(remaining.port))
             await asyncio.sleep(CALL_START_SECONDS)
-            cpu, started_at = cpu_seconds(remaining.pid), time.monotonic()
-            killed.kill()
-            async with self._crowd("resume", PORT, self.count) as resumed:
-                seconds, cpu = time.monotonic() - started_at, cpu_seconds(remaining.pid) - cpu
+            pid = remaining.process.pid
+            cpu, started_at = cpu_seconds(pid), time.monotonic()
+            killed.process.kill()
+            async with self._crowd("resume", remaining.port, self.count) as resumed:
+                seconds, cpu = time.monotonic() - started_at, cpu_seconds(pid) - cpu
                 return Storm(seconds, cpu, resumed, p99_before, await calling)
 
     @contextlib.asynccontextmanager
@@ -114,20 +113,19 @@ class StormClients:
         async with running_process(command) as crowd:
             yield json.loads(await read_line(crowd))["resumed"]
 
-    async def _p99_of_calls(self, seconds: float = CALL_SECONDS) -> float:
+    async def _p99_of_calls(self, port: int, seconds: float = CALL_SECONDS) -> float:
         calls = self.folder / "calls"
-        result = await run_load(self.load, PORT, calls, seconds, CALLERS, PAUSE_MS)
+        result = await run_load(self.load, port, calls, seconds, CALLERS, PAUSE_MS)
         return result["p99"]
 
 
-async def run(
-    report: BenchmarkReport, uri: str, folder: Path, programs: tuple[Path, Path], scale: Scale
-) -> None:
-    """`programs`: the crowd, and the load generator."""
-    clients = StormClients(uri, folder, *programs, scale.clients)
+async def run(benchmark: Benchmark, program: Path) -> None:
+    """`program` is the crowd."""
+    scale, load = benchmark.scale, compile_load(benchmark.folder)
+    clients = StormClients(benchmark.uri, benchmark.folder, program, load, scale.clients)
     await clients.prepare()
     storms = [await clients.reconnect() for _ in range(scale.storms)]
-    report.subsection(
+    benchmark.report.subsection(
         f"{scale.clients:,} clients after kill -9 of one of two processes",
         f"{scale.clients:,} clients in {ROOMS} rooms are connected to one of two server processes, "
         "which share Redis. It is killed, and all of them connect to the other one at once and "
@@ -135,15 +133,9 @@ async def run(
         f"{CALLERS} users call get_user_state there, each {PAUSE_MS} ms after the previous "
         f"response. {scale.storms} runs.",
     )
-    report.spread_table(
+    benchmark.report.spread_table(
         [
             (label, [getattr(storm, field) for storm in storms], digits)
             for field, (label, digits) in ROWS.items()
         ]
     )
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU seconds, user and system, that the process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS

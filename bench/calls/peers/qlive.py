@@ -20,15 +20,15 @@ from tests.support.no_limits import NO_LIMITS
 
 async def main(uri: str, database: str, folder: str) -> None:
     configure_logging("info", as_json=True)
-    tencent = os.environ[TENCENT]
     overrides: dict[str, Any] = {
         "server": {"port": 0},
         "mongodb": {"uri": uri, "database": database},
         "limits": NO_LIMITS,
-        **{part: {"api_base": tencent} for part in ("wechat", "im", "pay")},
-        "live": {"api_base": f"{tencent}/live"},
-        **json.loads(os.environ[SETTINGS]),
     }
+    if tencent := os.environ.get(TENCENT):
+        overrides |= {part: {"api_base": tencent} for part in ("wechat", "im", "pay")}
+        overrides["live"] = {"api_base": f"{tencent}/live"}
+    overrides |= json.loads(os.environ[SETTINGS])
     server = ServerProcess(
         *fill_in_secrets(Settings.model_validate(overrides), Path(folder) / "dev-secrets.json")
     )
