@@ -106,6 +106,7 @@ bench: .bench/.ready
 	@VENV=.bench/venv scripts/setup bench
 	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/test.txt
 	.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	-npm install --silent --no-fund --no-audit --prefix .bench/node ws@8.23.0 # left out without npm
 	@touch $@
 
 loadtest: .loadtest/.ready

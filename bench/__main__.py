@@ -26,11 +26,10 @@ from pathlib import Path
 from bench import before_send
 from bench.benchmark import QUICK, Benchmark, Scale, find_peers
 from bench.calls import case as calls
-from bench.compare import Comparison
+from bench.compare import PARTS, compare_checkouts
 from bench.fanout import case as fanout
 from bench.fanout.crowd import compile_programs
 from bench.joins import opening, storm
-from bench.processes import CompilerMissing
 from bench.report import PICTURES, BenchmarkReport
 from chaos.run import raise_file_limit
 from devtools.embedded_mongod import EmbeddedMongod
@@ -60,16 +59,18 @@ CASES: dict[str, Callable[[Benchmark], Awaitable[None]]] = {
     "before_send": before_send.run,
     "joins": _joins,
 }
-COMPARED = ("fanout", "reads", "changes", "gifts", "joins")
-"""Cases that another checkout can be compared in."""
 
 
-async def measure(names: list[str], scale: Scale) -> None:
-    complete = set(names) == set(CASES) and scale == Scale()
+async def measure(names: list[str], scale: Scale, other: Path | None) -> None:
+    """Run these cases, or compare these parts with the checkout `other`."""
+    complete = set(names) == set(CASES) and scale == Scale() and not other
     pictures = PICTURES if complete else FOLDER / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     async with _benchmark(scale, pictures) as benchmark:
         report = benchmark.report
+        if other:
+            await compare_checkouts(benchmark, other, names)
+            return
         if {"fanout", "reads"} & set(names):
             benchmark.peers = find_peers(FOLDER)
         report.paragraph(benchmark.peers.summary())
@@ -81,23 +82,20 @@ async def measure(names: list[str], scale: Scale) -> None:
         report.write()
 
 
-async def compare(other: Path, names: list[str], scale: Scale) -> None:
-    async with _benchmark(scale, FOLDER) as benchmark:
-        await Comparison(benchmark, other).run(names)
-
-
 @asynccontextmanager
 async def _benchmark(scale: Scale, pictures: Path) -> AsyncIterator[Benchmark]:
     """A new MongoDB, a folder for the files of the run, and an empty report."""
-    _cancel_on_sigterm()
-    folder = Path(tempfile.mkdtemp(prefix="qlive-bench-"))
-    mongod = EmbeddedMongod(folder / "mongo")
-    try:
-        report = BenchmarkReport(_machine(), pictures)
-        yield Benchmark(report, await mongod.start(), folder, scale)
-    finally:
-        await mongod.stop()
-        shutil.rmtree(folder)
+    task = asyncio.current_task()
+    assert task
+    # As Ctrl-C does, it stops all servers.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with tempfile.TemporaryDirectory(prefix="qlive-bench-") as name:
+        mongod = EmbeddedMongod(Path(name) / "mongo")
+        try:
+            report = BenchmarkReport(_machine(), pictures)
+            yield Benchmark(report, await mongod.start(), Path(name), scale)
+        finally:
+            await mongod.stop()
 
 
 def unavailable_reason(names: list[str], known: Collection[str]) -> str | None:
@@ -106,18 +104,8 @@ def unavailable_reason(names: list[str], known: Collection[str]) -> str | None:
         return "The benchmarks run on Linux only: they read /proc."
     if unknown := [name for name in names if name not in known]:
         return f"No such case: {', '.join(unknown)}. The cases are {', '.join(known)}."
-    if not shutil.which("redis-server"):
-        return "redis-server is not installed; run `make setup`."
-    if not shutil.which("cc"):
-        return str(CompilerMissing())
-    return None
-
-
-def _cancel_on_sigterm() -> None:
-    """Cancel the main task on SIGTERM, which stops all servers as Ctrl-C does."""
-    task = asyncio.current_task()
-    assert task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    missing = [program for program in ("redis-server", "cc") if not shutil.which(program)]
+    return f"Not installed: {', '.join(missing)}; run `make bench`." if missing else None
 
 
 def _machine() -> str:
@@ -139,9 +127,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="tiny runs, whose figures say nothing")
     args = parser.parse_args(arguments)
     scale = QUICK if args.quick else Scale()
-    compares = args.names[:1] == ["compare"] and len(args.names) == 2
-    known = COMPARED if compares else (*CASES,)
-    names = (args.only if compares else args.names) or [*known]
+    other = Path(args.names[1]).resolve() if args.names[:-1] == ["compare"] else None
+    known = (*(PARTS if other else CASES),)
+    names = (args.only if other else args.names) or [*known]
     if reason := unavailable_reason(names, known):
         print(reason, file=sys.stderr)
         return 2
@@ -149,11 +137,7 @@ def main(arguments: list[str]) -> int:
         raise_file_limit(REQUIRED_OPEN_FILES)
     except RuntimeError as problem:
         print(problem)
-    if compares:
-        scale = replace(scale, runs=args.pairs or scale.runs)
-        asyncio.run(compare(Path(args.names[1]).resolve(), names, scale))
-    else:
-        asyncio.run(measure(names, scale))
+    asyncio.run(measure(names, replace(scale, runs=args.pairs or scale.runs), other))
     return 0
 
 

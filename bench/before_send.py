@@ -16,7 +16,7 @@ from bench.calls.servers import Side, running_server
 from bench.fixtures import create_live_rooms, mute_users
 from bench.processes import cpu_seconds
 from config.settings import Settings
-from tests.support.callbacks import CallbackSender
+from tests.support.callbacks import CallbackSender, proposed
 from tests.support.client import Reply
 
 DATABASE, CONNECTIONS = "bench_before_send", 64
@@ -47,24 +47,6 @@ class Connection:
         return Reply(200, text=(await self._reader.readexactly(length)).decode())
 
 
-def message(groups: Sequence[str]) -> dict[str, Any]:
-    """The callback before a message to a room."""
-    sender = str(random.choice(USER_IDS))
-    return {
-        "CallbackCommand": "Group.CallbackBeforeSendMsg",
-        "GroupId": random.choice(groups),
-        "Type": "AVChatRoom",
-        "From_Account": sender,
-        "Operator_Account": sender,
-        "Random": random.getrandbits(32),
-        "MsgId": "144115",
-        "OnlineOnlyFlag": 0,
-        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "你好，红娘 " * 4}}],
-        "CloudCustomData": "",
-        "EventTime": int(time.time() * 1000),
-    }
-
-
 async def send_messages(
     port: int, due: "asyncio.Queue[float]", groups: Sequence[str], results: Results
 ) -> None:
@@ -72,7 +54,8 @@ async def send_messages(
     im = CallbackSender(connection, Settings.model_validate(SETTINGS))
     while True:
         at = await due.get()
-        answer = await im.im(message(groups))
+        message = proposed(str(random.choice(USER_IDS)), GroupId=random.choice(groups))
+        answer = await im.im(message)
         results.append((time.perf_counter() - at, answer.json["ErrorCode"]))
 
 

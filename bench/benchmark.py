@@ -1,8 +1,6 @@
 """What each case of the benchmark is given: where to run, how long, against whom, and a report."""
 
 import json
-import shutil
-import subprocess
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,8 +8,8 @@ from pathlib import Path
 from bench.report import BenchmarkReport
 
 PYTHON_PEERS = {"Tornado": "tornado", "websockets": "websockets", "FastAPI": "fastapi"}
-"""Package of each peer, which bench/requirements.txt or the locks install."""
-NODE_PEER, NODE_VERSION = "ws", "8.23.0"
+"""Package of each peer, which `make bench` installs."""
+NODE_PEER = "ws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +61,16 @@ class Benchmark:
 
 
 def find_peers(folder: Path) -> Peers:
-    """Find the servers to compare with, of which any may be missing; installs that of Node.js."""
+    """Find the servers to compare with, of which any may be missing."""
     peers = Peers(package_json=folder / "node" / "package.json")
     for name, package in PYTHON_PEERS.items():
         try:
             peers.versions[name] = version(package)
         except PackageNotFoundError:
             peers.missing[name] = "not installed"
-    if reason := _install_node_peer(folder / "node"):
-        peers.missing[NODE_PEER] = reason
-    else:
-        peers.versions[NODE_PEER] = NODE_VERSION
+    try:
+        manifest = peers.package_json.parent / "node_modules" / NODE_PEER / "package.json"
+        peers.versions[NODE_PEER] = json.loads(manifest.read_text())["version"]
+    except FileNotFoundError:
+        peers.missing[NODE_PEER] = "not installed"
     return peers
-
-
-def _install_node_peer(folder: Path) -> str:
-    """Install the package unless it is installed; returns the error message, or "" ."""
-    manifest = folder / "node_modules" / NODE_PEER / "package.json"
-    if manifest.exists() and json.loads(manifest.read_text())["version"] == NODE_VERSION:
-        return ""
-    if not (shutil.which("node") and shutil.which("npm")):
-        return "node or npm is not installed"
-    folder.mkdir(parents=True, exist_ok=True)
-    npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder)]
-    result = subprocess.run(  # noqa: S603 - ours
-        [*npm, f"{NODE_PEER}@{NODE_VERSION}"], capture_output=True, text=True, check=False
-    )
-    return "" if not result.returncode else (result.stderr.strip().splitlines() or ["failed"])[-1]

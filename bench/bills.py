@@ -6,7 +6,6 @@ Run it with `python -m bench.bills`; it starts a MongoDB and the simulator.
 import asyncio
 import json
 import resource
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -14,16 +13,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from chaos.mongod import KillableMongod
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
+from bench.fanout.control import LoopMonitor, rss
+from devtools.embedded_mongod import EmbeddedMongod
 from ledger.recharge import Order
 from storage.database import Database
-from storage.replica_set import uri_of
 from tencent.service_client import ServiceClient
 from tests.support.bills import APP, NOON, BillFixture
-from tests.support.ports import free_ports
 from tests.support.storage import StoresFixture
 from tests.support.tencent import VECTORS, responder_application
 
@@ -31,18 +29,6 @@ DAYS, ORDERS, REFUNDS, TRANSFERS = 30, 667, 20, 20
 KINDS = ("missing_here", "missing_there", "other_amount", "other_state")
 EACH = 1
 """Differences of each kind a day, of payments, refunds and transfers."""
-
-
-class Lag:
-    """The longest time for which the event loop was blocked, in ms."""
-
-    worst = 0.0
-
-    async def watch(self) -> None:
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.002)
-            self.worst = max(self.worst, (time.perf_counter() - before - 0.002) * 1000)
 
 
 async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]]:
@@ -53,9 +39,7 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
     bills.simulator.refunds.refunds.clear()
     bills.simulator.transfers.bills.clear()
     bills.clock.now, name = day.timestamp(), f"{day:%m%d}"
-    changes: dict[str, Any] = {}
-    transfers: dict[str, Any] = {}
-    base = {"user_id": "10000001", "sandbox": False, "app_id": APP, "openid": "o1", "gold": 60}
+    base = {"user_id": "10000001", "app_id": APP, "openid": "o1", "product": "", "gold": 60}
     orders, entries, cases, withdrawals = [], [], [], []
     stamp = f"{day:%Y-%m-%dT%H:%M:%S}+08:00"
     for n in range(ORDERS):
@@ -83,16 +67,23 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
         state = "returned" if n == 9 else "paid"
         wechat = f"1330{name}{n:05}"
         withdrawals.append({**row, "state": state, "finished_at": day, "wechat_number": wechat})
-    changes |= {f"Q{name}00100": None, f"Q{name}00101": {"订单金额": "6.01"}}
-    changes |= {f"Q{name}00102": {"交易状态": "REVOKED"}}
-    changes |= {f"X{name}": {"订单金额": "6.00", "交易状态": "SUCCESS"}}
-    changes |= {f"R{name}00000": None, f"R{name}00001": {"申请退款金额": "1.01"}}
-    changes |= {f"R{name}00002": {"退款状态": "FAIL"}}
     refund = {"商户订单号": "Q0", "交易状态": "REFUND", "商户退款单号": f"RX{name}"}
-    changes |= {f"RX{name}": {**refund, "申请退款金额": "1.00"}}
-    transfers |= {f"W{name}00000": None, f"W{name}00001": {"收支金额(元)": "9.99"}}
+    changes: dict[str, Any] = {
+        f"Q{name}00100": None,
+        f"Q{name}00101": {"订单金额": "6.01"},
+        f"Q{name}00102": {"交易状态": "REVOKED"},
+        f"X{name}": {"订单金额": "6.00", "交易状态": "SUCCESS"},
+        f"R{name}00000": None,
+        f"R{name}00001": {"申请退款金额": "1.01"},
+        f"R{name}00002": {"退款状态": "FAIL"},
+        f"RX{name}": {**refund, "申请退款金额": "1.00"},
+    }
     kind = {"业务名称": "商家转账", "收支类型": "支出", "收支金额(元)": "3.00"}
-    transfers |= {f"WX{name}": kind}  # the tenth was returned here
+    transfers: dict[str, Any] = {
+        f"W{name}00000": None,
+        f"W{name}00001": {"收支金额(元)": "9.99"},
+        f"WX{name}": kind,
+    }  # beside the tenth, which was returned here
     bills.fault("trade", **changes)
     bills.fault("fund_operation", **transfers)
     await rows("orders").insert_many(orders)
@@ -105,13 +96,14 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
 
 
 async def main() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="qlive-bills-"))
-    mongod = KillableMongod(folder, free_ports(1)[0])
-    await mongod.start()
-    database = Database(uri_of(mongod.port), "qlive_bills")
+    folder = tempfile.TemporaryDirectory(prefix="qlive-bills-")
+    mongod = EmbeddedMongod(Path(folder.name))
+    database = Database(await mongod.start(), "qlive_bills")
+    rows = database.collection("bill_differences")
     stores = StoresFixture(database)
     await stores.make_indexes()
     merchant = json.loads((VECTORS / "wechatpay_v3.json").read_text("utf-8"))
+    clients: list[ServiceClient] = []
 
     def serve(responder: Any) -> str:
         server = HTTPServer(responder_application(responder))
@@ -119,49 +111,41 @@ async def main() -> None:
         server.add_socket(socket)
         return f"http://127.0.0.1:{port}/sim"
 
-    clients: list[ServiceClient] = []
-
     def make_client(name: str, url: str) -> ServiceClient:
         clients.append(ServiceClient(name, url))
         return clients[-1]
 
-    bills, lag = BillFixture(stores, merchant, serve, make_client), Lag()
+    async def differences() -> Counter[tuple[str, str]]:
+        found = await rows.find({"state": "open"}).to_list()
+        return Counter((row["kind"], row["category"]) for row in found)
+
+    bills, monitor = BillFixture(stores, merchant, serve, make_client), LoopMonitor()
     expected, seconds, memory = Counter[tuple[str, str]](), [], []
-    watching = asyncio.create_task(lag.watch())
+    watching = asyncio.create_task(monitor.watch())
     for n in range(DAYS):
         day = NOON + timedelta(days=n)
         expected.update(await fill_day(bills, day))
         started = time.perf_counter()
         await bills.service.reconcile(day.date().isoformat())
         seconds.append(time.perf_counter() - started)
-        memory.append(_rss_mb())
-    first = await _found(database)
-    lag.worst = 0.0
+        memory.append(rss() / 1e6)
+    first = await differences()
+    monitor.worst_ms = 0.0
     for n in range(DAYS):  # again, from the kept files
         await bills.service.reconcile((NOON + timedelta(days=n)).date().isoformat())
-    again = await _found(database)
+    again = await differences()
     watching.cancel()
     print(f"{DAYS} days, {DAYS * ORDERS} orders; expected {sum(expected.values())} differences")
     print(f"found {sum(first.values())}, as expected: {first == expected}; again: {again == first}")
     print(f"seconds a day: median {sorted(seconds)[DAYS // 2]:.2f}, most {max(seconds):.2f}")
     print("MB after days 1, 10, 20, 30:", *(f"{memory[n]:.0f}" for n in (0, 9, 19, 29)))
-    print(f"loop blocked at most {lag.worst:.0f} ms")
+    print(f"loop blocked at most {monitor.worst_ms:.0f} ms")
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     for client in clients:
         await client.close()
     await database.close()
     await mongod.stop()
-    shutil.rmtree(folder)
-
-
-def _rss_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
-
-
-async def _found(database: Database) -> Counter[tuple[str, str]]:
-    rows = await database.collection("bill_differences").find({"state": "open"}).to_list()
-    return Counter((row["kind"], row["category"]) for row in rows)
+    folder.cleanup()
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ the packages of this Python.
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 GUESTS = """
@@ -70,14 +72,8 @@ class Checkout:
         """Call a function of bench/fixtures.py."""
         await self._run(CALL, name, *arguments)
 
-    async def _run(self, program: str, *arguments: str) -> Any:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program, *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            cwd=self.root,
-            env=self.environment(),
-        )
-        output, _ = await process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"the fixtures of {self.root} have failed")
-        return output
+    async def _run(self, program: str, *arguments: str) -> bytes:
+        command = [sys.executable, "-c", program, *arguments]
+        run = partial(subprocess.run, check=True, stdout=subprocess.PIPE)
+        done = await asyncio.to_thread(run, command, cwd=self.root, env=self.environment())
+        return done.stdout

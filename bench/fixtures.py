@@ -4,12 +4,11 @@
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from pymongo import AsyncMongoClient
 
 from rooms.members import Person
 from rooms.room import Room
@@ -30,76 +29,73 @@ TOKEN_AGE = timedelta(hours=2)
 
 async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Room]:
     """Create live rooms, each with only its host, who has changed her name: its one event."""
-    database = Database(uri, database_name, [])
-    store = RoomStore(database, MemberStore(database), OutboxStore(database))
-    now = int(NOW.timestamp() * 1000)
-    rooms = []
-    for n in range(count):
-        host = Person(str(90_000_000 + n), f"host {n}", gender=2)
-        live_id, _, _ = await store.get_or_create(host)
-        room = await store.load(live_id)
-        assert room is not None
-        room.open(host, secrets.token_hex(8), f"stream-{n}", now)
-        await store.save(room, room.numbered(now))
-        room = await store.load(live_id)
-        assert room is not None
-        room.update_profile(replace(host, nickname="renamed"))
-        await store.save(room, room.numbered(now))
-        room = await store.load(live_id)
-        assert room is not None
-        rooms.append(room)
-    await database.close()
+    now, rooms = int(NOW.timestamp() * 1000), []
+    async with _opened(uri, database_name) as database:
+        store = RoomStore(database, MemberStore(database), OutboxStore(database))
+        for n in range(count):
+            host = Person(str(90_000_000 + n), f"host {n}", gender=2)
+            live_id, _, _ = await store.get_or_create(host)
+            room = await store.load(live_id)
+            room.open(host, secrets.token_hex(8), f"stream-{n}", now)
+            await store.save(room, room.numbered(now))
+            room = await store.load(live_id)
+            room.update_profile(replace(host, nickname="renamed"))
+            await store.save(room, room.numbered(now))
+            rooms.append(await store.load(live_id))
     return rooms
 
 
 async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) -> list[str]:
     """Create a signed-in viewer per entry of `rooms`; returns their tokens."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
-    mongodb = client[database_name]
     viewer_ids = [str(10_000_001 + n) for n in range(len(rooms))]
     tokens = [secrets.token_hex(20) for _ in viewer_ids]
     user_ids = {*viewer_ids, *(room.host_id for room in rooms)}
-    await mongodb.users.insert_many([_user_document(user_id) for user_id in user_ids])
+    users = (User(id_, "wx", id_, NOW, f"n{id_}", gender=1, gold=GOLD) for id_ in user_ids)
     session = {"revoked": False, "settled": False, "made_at": NOW, "used_at": NOW}
     session["expires_at"] = NOW + timedelta(days=30)
-    await mongodb.tokens.insert_many(
-        [
+    membership = {"role": "viewer", "gender": 1, "v": 0, "socket": 0}
+    membership |= {"away_at": None, "process": None, "due_at": None, "stream": None}
+    members = [
+        {
+            **membership,
+            "_id": user_id,
+            "live_id": room.live_id,
+            "epoch": room.epoch,
+            "entered_at": room.started_at,
+            "seen_at": room.started_at,
+        }
+        for user_id, room in zip(viewer_ids, rooms, strict=True)
+    ]
+    rows = {
+        "users": [{"_id": row.pop("user_id"), **row} for row in map(asdict, users)],
+        "tokens": [
             {"_id": token_id(token), "user_id": user_id, **session}
             for user_id, token in zip(viewer_ids, tokens, strict=True)
-        ]
-    )
-    await mongodb.members.insert_many(
-        [
-            _membership_document(user_id, room)
-            for user_id, room in zip(viewer_ids, rooms, strict=True)
-        ]
-    )
-    await client.close()
+        ],
+        "members": members,
+    }
+    async with _opened(uri, database_name) as database:
+        for name, documents_of in rows.items():
+            await database.collection(name).insert_many(documents_of)
     return tokens
 
 
 async def block_users(uri: str, database_name: str) -> None:
     """Let every user block another one, who takes no part."""
-    database = Database(uri, database_name, [])
-    store = UserBlockStore(database)
-    for row in await database.collection("users").find({}, {"_id": 1}).to_list():
-        await store.put(row["_id"], "89999999")
-    await database.close()
+    async with _opened(uri, database_name) as database:
+        store = UserBlockStore(database)
+        for row in await database.collection("users").find({}, {"_id": 1}).to_list():
+            await store.put(row["_id"], "89999999")
 
 
 async def mute_users(uri: str, database_name: str, user_ids: Sequence[str]) -> None:
     """Mute these users in every room, for ever."""
-    database = Database(uri, database_name, [])
-    muted = dict.fromkeys(user_ids, 2**45)
-    await database.collection("rooms").update_many({}, {"$set": {"muted": muted}})
-    await database.close()
+    await _set_all(uri, database_name, "rooms", muted=dict.fromkeys(user_ids, 2**45))
 
 
 async def verify_users(uri: str, database_name: str) -> None:
     """Verify every user as an adult."""
-    database = Database(uri, database_name, [])
-    await database.collection("users").update_many({}, {"$set": {"age_verified_at": NOW}})
-    await database.close()
+    await _set_all(uri, database_name, "users", age_verified_at=NOW)
 
 
 async def disconnect_members(uri: str, database_name: str) -> None:
@@ -107,32 +103,25 @@ async def disconnect_members(uri: str, database_name: str) -> None:
 
     A server would remove those whom an earlier one, now stopped, has left as away.
     """
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
     fields = {"process": None, "socket": 0, "due_at": None, "stream": None, "away_at": None}
-    await client[database_name].members.update_many({}, {"$set": fields})
-    await client.close()
+    await _set_all(uri, database_name, "members", **fields)
 
 
 async def age_tokens(uri: str, database_name: str) -> None:
     """Make every token one whose next use is stored, as those of clients connected for hours."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
-    used_at = datetime.now(UTC) - TOKEN_AGE
-    await client[database_name].tokens.update_many({}, {"$set": {"used_at": used_at}})
-    await client.close()
+    await _set_all(uri, database_name, "tokens", used_at=datetime.now(UTC) - TOKEN_AGE)
 
 
-def _user_document(user_id: str) -> dict[str, Any]:
-    user = User(user_id, "wx", user_id, NOW, nickname=f"n{user_id}", gender=1, gold=GOLD)
-    document = asdict(user)
-    document["_id"] = document.pop("user_id")
-    return document
+async def _set_all(uri: str, database_name: str, collection: str, **fields: Any) -> None:
+    async with _opened(uri, database_name) as database:
+        await database.collection(collection).update_many({}, {"$set": fields})
 
 
-def _membership_document(user_id: str, room: Room) -> dict[str, Any]:
-    membership = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch, "gender": 1}
-    membership |= {"role": "viewer", "entered_at": room.started_at, "v": 0, "socket": 0}
-    return (
-        membership
-        | {"away_at": None, "process": None, "due_at": None, "stream": None}
-        | {"seen_at": room.started_at}
-    )
+@asynccontextmanager
+async def _opened(uri: str, name: str) -> AsyncIterator[Database]:
+    database = Database(uri, name)
+    try:
+        with database.slow_operation_timeout():
+            yield database
+    finally:
+        await database.close()

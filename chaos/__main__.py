@@ -41,7 +41,11 @@ def main(arguments: list[str]) -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
-    reports = [run_scenario(name, seed, args) for name, seed in _selected_runs(args)]
+    names = {"storms": [], "all": [name for name in SCENARIOS if name != "storm"]}
+    storms = range(args.seed, args.seed + args.seeds) if args.name in names else ()
+    runs = [("storm", seed) for seed in storms]
+    runs += [(name, args.seed) for name in names.get(args.name, [args.name])]
+    reports = [run_scenario(name, seed, args) for name, seed in runs]
     for report in reports:
         print(report.summary)
     return 0 if all(report.passed for report in reports) else 1
@@ -61,16 +65,11 @@ def run_scenario(name: str, seed: int, args: argparse.Namespace) -> RunReport:
         lines.write(report.line() + "\n")
     print(report.line(), flush=True)
     if not report.passed:
-        print(f"FAILED: {repeat_command(name, config)}", file=sys.stderr)
+        options = f"--seed {seed} --seconds {seconds:g}"
+        options += f" --paths {','.join(config.paths)}" if config.paths else ""
+        print(f"FAILED: python -m chaos {name} {options}", file=sys.stderr)
         print(f"        logs in {config.folder}", file=sys.stderr)
     return report
-
-
-def repeat_command(name: str, config: RunConfig) -> str:
-    """Command line that repeats this run."""
-    options = f"--seed {config.seed} --seconds {config.seconds:g}"
-    options += f" --paths {','.join(config.paths)}" if config.paths else ""
-    return f"python -m chaos {name} {options}"
 
 
 async def _run_to_end(scenario: Scenario, config: RunConfig, report: RunReport) -> None:
@@ -81,18 +80,6 @@ async def _run_to_end(scenario: Scenario, config: RunConfig, report: RunReport) 
     except Exception as error:  # noqa: BLE001 - any error is reported
         traceback.print_exc()
         report.violations.add("crashed", repr(error))
-
-
-def _selected_runs(args: argparse.Namespace) -> list[tuple[str, int]]:
-    """(scenario, seed) of every run."""
-    storms = [("storm", args.seed + n) for n in range(args.seeds)]
-    match args.name:
-        case "storms":
-            return storms
-        case "all":
-            others = [(name, args.seed) for name in SCENARIOS if name != "storm"]
-            return [*storms, *others]
-    return [(args.name, args.seed)]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,8 +7,7 @@ last for seconds where an alert waits for minutes.
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from chaos.fleet import Node
@@ -54,19 +53,6 @@ class AlertCheck:
         """Names of the alerts that have fired at some time."""
         seconds = len(self.scrapes) * INTERVAL
         return await asyncio.to_thread(_fired_by, series_of(self.scrapes), seconds)
-
-
-@asynccontextmanager
-async def alerts_checked(nodes: Sequence[Node], seconds: float) -> AsyncIterator[AlertCheck]:
-    """Scrapes every `seconds` while the block runs."""
-    check = AlertCheck(nodes)
-    task = asyncio.create_task(check.record(24 * 60, seconds))
-    try:
-        yield check
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def require_alerts(report: RunReport, check: AlertCheck, *expected: str) -> None:

@@ -60,7 +60,8 @@ class FleetApi:
 
     async def sign_in(self, name: str, gender: int) -> "FleetUser":
         """Create a user."""
-        login, headers = await self.fleet.tencent.login(name, gender), from_address(name)
+        login = await self.fleet.tencent.simulate("/phone/login", name=name, gender=gender)
+        headers = from_address(name)
         account = await self.request("POST", f"{BASE}qlive_user/", json=login, headers=headers)
         if not account.succeeded:
             raise RuntimeError(f"{name} could not sign in: {account}")
@@ -83,3 +84,15 @@ class FleetUser(UserClient):
     @property
     def headers(self) -> dict[str, str]:
         return {**super().headers, **from_address(self.name)}
+
+
+async def grant(api: Any, user: UserClient, gold: int) -> None:
+    """`api` has `ops_request`."""
+    body = {"gold": gold, "reason": "chaos", "request_id": user.id}
+    await api.ops_request("POST", f"users/{user.id}/grant", **body)
+
+
+async def open_room(api: Any, host: UserClient, reason: str = "chaos") -> None:
+    """Make the user a matchmaker with a live room."""
+    await api.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True, reason=reason)
+    host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]

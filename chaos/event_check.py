@@ -2,10 +2,9 @@
 
 from chaos.report import Violations
 from chaos.timeline import Frame, Timelines
+from rooms.events import LOG_SIZE
 from tests.support.room_screen import Screen
 
-LOG_SIZE = 256
-"""Events that a room keeps: a client that missed more receives a snapshot."""
 UNNUMBERED = frozenset(("audience", "pong"))
 
 
@@ -60,35 +59,27 @@ class EventChecker:
         if kind == "snapshot":
             self._on_snapshot(frame)
         elif kind == "resumed":
-            self._on_resumed(frame)
+            self.resumed += 1
+            if frame["epoch"] != self.epoch or frame["seq"] != self.seq + frame["replayed"]:
+                self._report("wrong_resume", frame)
+            self.pending_replay = frame["replayed"]
         else:
             self._report("wrong_first_frame", frame)
             self.must_resume = True
 
     def _on_snapshot(self, frame: Frame) -> None:
         self.snapshots += 1
-        same_epoch = frame["epoch"] == self.epoch
         if self.seq >= 0:
             self.resets += 1
-            self._check_reset(frame, same_epoch=same_epoch)
+            same_epoch, missed = frame["epoch"] == self.epoch, frame["seq"] - self.seq
+            valid = {"epoch": not same_epoch, "too_old": same_epoch and missed > LOG_SIZE}
+            if not valid.get(frame.get("reset", ""), False):  # it could have got the events
+                self._report("unnecessary_snapshot", frame)
         self.epoch, self.seq, self.pending_replay = frame["epoch"], frame["seq"], 0
         timeline = self.timelines.of(self.live_id, self.epoch)
         timeline.first_seq = min(timeline.first_seq, self.seq)
         if self.builds_view:
             self.view = Screen(frame)
-
-    def _check_reset(self, frame: Frame, *, same_epoch: bool) -> None:
-        """Report a snapshot for a client that could have got the events."""
-        reason, missed = frame.get("reset"), frame["seq"] - self.seq
-        valid = {"epoch": not same_epoch, "too_old": same_epoch and missed > LOG_SIZE}
-        if not valid.get(str(reason), False):
-            self._report("unnecessary_snapshot", frame)
-
-    def _on_resumed(self, frame: Frame) -> None:
-        self.resumed += 1
-        if frame["epoch"] != self.epoch or frame["seq"] != self.seq + frame["replayed"]:
-            self._report("wrong_resume", frame)
-        self.pending_replay = frame["replayed"]
 
     # ---- numbered events
 

@@ -109,15 +109,12 @@ async def _network_fault(proxy: Proxy, fault: Fault) -> None:
     match fault.kind:
         case "reset":
             proxy.reset_all()
-        case "half_open":
-            proxy.half_open()
-        case "slow":
-            proxy.slow(SLOW_SECONDS[fault.track])
-        case "lossy":
-            proxy.lossy(RESET_PROBABILITY[fault.track])
         case "refuse":
             proxy.refuse()
-        case "hold":
-            proxy.hold()
+        case "slow":
+            proxy.delay = SLOW_SECONDS[fault.track]
+        case "lossy":
+            proxy.reset_probability = RESET_PROBABILITY[fault.track]
+    proxy.is_half_open, proxy.is_held = fault.kind == "half_open", fault.kind == "hold"
     await asyncio.sleep(fault.duration)
     await proxy.heal()

@@ -19,6 +19,7 @@ from tests.support.client import HttpClient, Reply
 from tests.support.no_limits import server_environment
 from tests.support.ports import free_ports
 from tests.support.redis_server import find_redis
+from tests.support.waiting import until
 
 MEMBERS = 3
 """Members of a replica set that can lose one."""
@@ -65,12 +66,15 @@ class Node:
 
     async def wait_ready(self) -> None:
         """Wait for 200 from /readyz; raises RuntimeError with the end of the log."""
+
+        async def is_ready() -> bool:
+            return (await self._http.attempt("GET", f"{self.address}/readyz")).succeeded
+
         try:
-            async with asyncio.timeout(READY_SECONDS):
-                while not (await self._http.attempt("GET", f"{self.address}/readyz")).succeeded:
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            raise RuntimeError(f"server {self.number}: {self.program.log_tail()}") from None
+            await until(is_ready, READY_SECONDS)
+        except AssertionError:
+            end = self.program.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"server {self.number}: {end}") from None
 
 
 class Fleet:
@@ -82,7 +86,10 @@ class Fleet:
         server_ports, member_ports = ports[: size.processes], ports[size.processes :]
         self.mongodb = ReplicaSet(folder, member_ports)
         self.mongo_proxy = Proxy(member_ports[0], f"{seed}:mongodb")
-        self.redis = _redis(folder, redis_port)
+        # Without persistence: the servers must tolerate the loss of its data.
+        redis = [find_redis(), "--port", str(redis_port), "--bind", "127.0.0.1"]
+        redis += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+        self.redis = Program(redis, folder / "redis.log", ready_marker=b"Ready to accept")
         self.redis_proxy = Proxy(redis_port, f"{seed}:redis")
         self.settings, dev = fill_in_secrets(Settings(), folder / "dev-secrets.json")
         self.database = self.settings.mongodb.database
@@ -91,7 +98,7 @@ class Fleet:
         self.ops_token = ""
         proxied = size.proxied
         redis_port = self.redis_proxy.port if proxied else redis_port
-        common = {
+        settings = {
             "QLIVE_MONGODB__URI": uri_of(self.mongo_proxy.port) if proxied else self.mongodb.uri,
             "QLIVE_MONGODB__DATA_DIR": str(folder / "mongo"),
             "QLIVE_REDIS__URL": f"redis://127.0.0.1:{redis_port}/0",
@@ -101,18 +108,16 @@ class Fleet:
             **self.tencent.environment,
             **size.settings,
         }
-        self.nodes = [
-            Node(
-                number,
-                port,
-                self.http,
-                _server(
-                    folder / f"server{number}.log", {**common, "QLIVE_SERVER__PORT": str(port)}
-                ),
-                Proxy(port, f"{seed}:{number}") if proxied else None,
+        self.nodes = []
+        for number, port in enumerate(server_ports):
+            server = Program(
+                [sys.executable, "server.py"],
+                folder / f"server{number}.log",
+                server_environment({**settings, "QLIVE_SERVER__PORT": str(port)}),
+                ready_marker=b'"server_listening"',
             )
-            for number, port in enumerate(server_ports)
-        ]
+            proxy = Proxy(port, f"{seed}:{number}") if proxied else None
+            self.nodes.append(Node(number, port, self.http, server, proxy))
 
     @property
     def proxies(self) -> list[Proxy]:
@@ -158,15 +163,3 @@ class Fleet:
         for node in self.nodes:
             node.program.release()
         await asyncio.gather(*(node.wait_ready() for node in self.nodes))
-
-
-def _server(log: Path, settings: Mapping[str, str]) -> Program:
-    command = [sys.executable, "server.py"]
-    return Program(command, log, server_environment(settings), ready_marker=b'"server_listening"')
-
-
-def _redis(folder: Path, port: int) -> Program:
-    """Redis without persistence: the servers must tolerate the loss of its data."""
-    command = [find_redis(), "--port", str(port), "--bind", "127.0.0.1"]
-    command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
-    return Program(command, folder / "redis.log", ready_marker=b"Ready to accept")

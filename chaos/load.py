@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,15 +69,20 @@ class RoomLoad:
         finally:
             self._allowed.set()
 
-    def record(self, response: Reply, key: str, started_at: float) -> bool:
-        """Record the outcome of an operation; returns whether it was acknowledged."""
+    async def perform(self, key: str, request: Awaitable[Reply]) -> Reply:
+        """Send a request and record its outcome as that of an operation."""
+        started_at, response = time.time(), await request
+        self.record(response, key, started_at)
+        return response
+
+    def record(self, response: Reply, key: str, started_at: float) -> None:
+        """Record the outcome of an operation."""
         if response.succeeded:
             self.operations.append(Operation(self.live_id, key, started_at, time.time()))
         elif response.status in (0, 503):
             self.unanswered += 1
         else:
             self.violations.add("unexpected_response", f"{key}: {response}")
-        return response.succeeded
 
     async def pause(self, mean_seconds: float) -> None:
         if self.running:
@@ -115,32 +121,29 @@ class MicActor:
 
     async def _take_turn(self, user: FleetUser) -> bool:
         """Apply for the seat, take and leave it; False if an outcome is unknown."""
-        room, started_at = self.room, time.time()
+        room, live_id = self.room, self._live_id
         if room.rng.random() < INVITED:
-            host = room.host
-            asked = await host.post("qlive_room/invite_micro/", user_id=user.id, **self._live_id)
-            if not room.record(asked, f"micro_invite {user.id}", started_at):
-                return False
+            asking = room.host.post("qlive_room/invite_micro/", user_id=user.id, **live_id)
+            asked = await room.perform(f"micro_invite {user.id}", asking)
         else:
-            asked = await user.post("qlive_room/apply_micro/", **self._live_id)
-            if not room.record(asked, f"micro_apply {user.id}", started_at):
-                return False
+            asking = user.post("qlive_room/apply_micro/", **live_id)
+            asked = await room.perform(f"micro_apply {user.id}", asking)
+        if not asked.succeeded:
+            return False
         await room.pause(self.pause)
         if room.rng.random() < REFUSES:
-            refused = await user.post("qlive_room/refuse_micro/", **self._live_id)
-            return room.record(refused, f"micro_refuse {user.id}", started_at)
-        return await self._sit(user)
-
-    async def _sit(self, user: FleetUser) -> bool:
-        room, started_at = self.room, time.time()
-        seated = await user.post("qlive_room/accept_micro/", **self._live_id)
+            refusing = user.post("qlive_room/refuse_micro/", **live_id)
+            return (await room.perform(f"micro_refuse {user.id}", refusing)).succeeded
+        started_at = time.time()
+        seated = await user.post("qlive_room/accept_micro/", **live_id)
         stream = seated.json["play_url"].partition("?")[0] if seated.succeeded else ""
-        if not room.record(seated, f"micro_accept {stream}", started_at):
+        room.record(seated, f"micro_accept {stream}", started_at)
+        if not seated.succeeded:
             return False
         await room.pause(self.pause)
         caller = room.host if room.rng.random() < TAKEN_OFF else user
-        left = await caller.get("qlive_room/leave_micro/", user_id=user.id, **self._live_id)
-        return room.record(left, f"micro_leave {user.id}", started_at)
+        leaving = caller.get("qlive_room/leave_micro/", user_id=user.id, **live_id)
+        return (await room.perform(f"micro_leave {user.id}", leaving)).succeeded
 
     async def _reset(self, user: FleetUser) -> None:
         """Make the user a viewer again, wherever the turn failed; retries until acknowledged."""
@@ -164,19 +167,17 @@ class GiftActor:
     pause: float
 
     async def run(self) -> None:
-        number = 0
-        while self.room.running:
-            number += 1
-            async with self.room.turn():
-                await self._give(f"{self.user.name}-{number}")
-            await self.room.pause(self.pause)
-
-    async def _give(self, request_id: str) -> None:
-        room, started_at = self.room, time.time()
-        response = Reply(0)
-        gift: Any = {"user_id": room.host.id, "gift_id": GIFT_ID, "request_id": request_id}
-        while response.status in (0, 503) and room.running:
-            response = await self.user.get("qlive_gift/push_gift/", **gift)
-        if response.succeeded and response.json["status"] != "success":
-            room.violations.add("gift_rejected", f"{request_id}: {response.json}")
-        room.record(response, f"gift {request_id}", started_at)
+        room = self.room
+        for number in itertools.count(1):
+            if not room.running:
+                return
+            async with room.turn():
+                request_id, response = f"{self.user.name}-{number}", Reply(0)
+                gift: Any = {"user_id": room.host.id, "gift_id": GIFT_ID, "request_id": request_id}
+                started_at = time.time()
+                while response.status in (0, 503) and room.running:
+                    response = await self.user.get("qlive_gift/push_gift/", **gift)
+                if response.succeeded and response.json["status"] != "success":
+                    room.violations.add("gift_rejected", f"{request_id}: {response.json}")
+                room.record(response, f"gift {request_id}", started_at)
+            await room.pause(self.pause)

@@ -50,16 +50,12 @@ class Program:
         self._environment = environment
         self._ready_marker = ready_marker
         self._stop_seconds = stop_seconds
-        self._log_offset = 0
         self._stop_signal = 0
         """The signal that requested the exit, or 0."""
         self._process: Process | None = None
         self._allowed = asyncio.Event()
         self._allowed.set()
         self._supervisor: asyncio.Task[None] | None = None
-
-    def log_tail(self) -> str:
-        return self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
 
     def start(self) -> None:
         self._supervisor = asyncio.get_running_loop().create_task(self._supervise())
@@ -103,7 +99,7 @@ class Program:
         while True:
             await self._allowed.wait()
             with self.log.open("ab") as output:
-                self._log_offset, self._stop_signal = output.tell(), 0
+                start, self._stop_signal = output.tell(), 0
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command,
                     cwd=ROOT,
@@ -114,7 +110,12 @@ class Program:
                     start_new_session=True,
                 )
             self.starts += 1
-            self._check_exit(await self._process.wait())
+            status, requested = await self._process.wait(), self._stop_signal
+            was_expected = requested == signal.SIGKILL or (requested and status == 0)
+            was_ready = self._ready_marker in self.log.read_bytes()[start:]
+            if was_ready and not was_expected:
+                kind = "drain_failed" if requested else "unexpected_exit"
+                self.bad_exits.append((kind, f"exit status {status}"))
             await asyncio.sleep(RESTART_SECONDS)
 
     def _request_exit(self, number: int) -> None:
@@ -126,18 +127,6 @@ class Program:
         if process and process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, number)
-
-    def _check_exit(self, status: int) -> None:
-        requested = self._stop_signal
-        if requested == signal.SIGKILL or (requested and status == 0) or not self._was_ready():
-            return
-        kind = "drain_failed" if requested else "unexpected_exit"
-        self.bad_exits.append((kind, f"exit status {status}"))
-
-    def _was_ready(self) -> bool:
-        with self.log.open("rb") as log:
-            log.seek(self._log_offset)
-            return self._ready_marker in log.read()
 
 
 def unexpected_errors(log: Path) -> Iterator[str]:

@@ -26,9 +26,13 @@ class Proxy:
         """The sockets of clients."""
         self.delay = 0.0
         """Seconds by which all data is delayed; the order is preserved."""
-        self.held = self.black_hole = False
+        self.is_held = False
+        """All data is held until `heal`, which delivers it."""
+        self.is_half_open = False
+        """All data is dropped; affected connections stay open, and dead after `heal`."""
         self.reset_probability = 0.0
-        self._target_port = target_port
+        """With which each chunk of data resets its connection."""
+        self.target_port = target_port
         self._server: asyncio.Server | None = None
 
     async def stop(self) -> None:
@@ -43,21 +47,6 @@ class Proxy:
         """Reset all connections now."""
         for connection in [*self.connections]:
             connection.reset()
-
-    def half_open(self) -> None:
-        """Drop all data from now on; affected connections stay open, and dead after `heal`."""
-        self.black_hole = True
-
-    def hold(self) -> None:
-        """Hold all data until `heal`, which delivers it."""
-        self.held = True
-
-    def slow(self, seconds: float) -> None:
-        self.delay = seconds
-
-    def lossy(self, probability: float) -> None:
-        """Let each chunk of data reset its connection with this probability."""
-        self.reset_probability = probability
 
     def refuse(self) -> None:
         """Refuse new connections; open ones stay."""
@@ -79,15 +68,11 @@ class Proxy:
     async def heal(self) -> None:
         """End all faults; dropped data stays lost, and its connections stay dead."""
         self.delay = self.reset_probability = 0.0
-        self.held = self.black_hole = False
+        self.is_held = self.is_half_open = False
         for connection in [*self.connections]:
             connection.flush()
             connection.peer.flush()
         await self.accept()
-
-    async def connect_target(self, server: "ProxySocket") -> None:
-        loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: server, "127.0.0.1", self._target_port)
 
 
 class ProxySocket(asyncio.Protocol):
@@ -100,7 +85,7 @@ class ProxySocket(asyncio.Protocol):
         """Data was dropped: TCP cannot continue after a gap, so nothing is delivered any more."""
         self._proxy, self._is_client = proxy, client is None
         self.transport: asyncio.Transport | None = None
-        self._queue: deque[tuple[float, bytes | None]] = deque()
+        self.queue: deque[tuple[float, bytes | None]] = deque()
         """Bytes to be written and when; None means EOF."""
         self._timer: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -115,14 +100,15 @@ class ProxySocket(asyncio.Protocol):
             self.flush()
             return
         self._proxy.connections.add(self)
-        if self._proxy.black_hole:  # the SYN is dropped
+        if self._proxy.is_half_open:  # the SYN is dropped
             self.dead = self.peer.dead = True
         else:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
         try:
-            await self._proxy.connect_target(self.peer)
+            loop, port = asyncio.get_running_loop(), self._proxy.target_port
+            await loop.create_connection(lambda: self.peer, "127.0.0.1", port)
         except OSError:
             self.reset()
         else:
@@ -140,30 +126,28 @@ class ProxySocket(asyncio.Protocol):
 
     def _forward(self, data: bytes | None) -> None:
         probability = self._proxy.reset_probability
-        if self.dead or self._proxy.black_hole:
+        if self.dead or self._proxy.is_half_open:
             self.dead = self.peer.dead = True
         elif data and probability and self._proxy.rng.random() < probability:
             self.reset()
         else:
-            self.peer.put(data)
+            due = asyncio.get_running_loop().time() + self._proxy.delay
+            self.peer.queue.append((due, data))
+            self.peer.flush()
 
     # ---- the side to which it is written
-
-    def put(self, data: bytes | None) -> None:
-        self._queue.append((asyncio.get_running_loop().time() + self._proxy.delay, data))
-        self.flush()
 
     def flush(self) -> None:
         """Write what is due."""
         transport, loop = self.transport, asyncio.get_running_loop()
-        if transport is None or self._proxy.held:
+        if transport is None or self._proxy.is_held:
             return
-        while self._queue:
-            due, data = self._queue[0]
+        while self.queue:
+            due, data = self.queue[0]
             if due > loop.time():
                 self._timer = self._timer or loop.call_at(due, self._on_timer)
                 return
-            self._queue.popleft()
+            self.queue.popleft()
             if data is None:
                 transport.close()
             elif not transport.is_closing():
@@ -189,7 +173,7 @@ class ProxySocket(asyncio.Protocol):
         self.peer.abort()
 
     def abort(self) -> None:
-        self._queue.clear()
+        self.queue.clear()
         if self._connecting:
             self._connecting.cancel()
         if self.transport is None:

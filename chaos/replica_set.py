@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from chaos.program import ROOT, Program
 from devtools.embedded_mongod import find_binary
 from storage.replica_set import NAME, uri_of
+from tests.support.waiting import until
 
 READY_SECONDS = 60.0
 COMMAND_MS = 10_000
@@ -40,9 +41,8 @@ class ReplicaSet:
             member.start()
         hosts = [{"_id": n, "host": f"127.0.0.1:{port}"} for n, port in enumerate(self.members)]
         config = {"_id": NAME, "members": hosts, "settings": SETTINGS}
-        async with asyncio.timeout(READY_SECONDS):
-            while await command(next(iter(self.members)), "replSetInitiate", config) is None:
-                await asyncio.sleep(0.1)
+        first = next(iter(self.members))
+        await until(lambda: command(first, "replSetInitiate", config), READY_SECONDS)
         await self.wait_in_sync()
 
     async def stop(self) -> None:
@@ -53,22 +53,24 @@ class ReplicaSet:
 
     async def primary(self) -> int:
         """Port of the member that accepts writes."""
-        async with asyncio.timeout(READY_SECONDS):
-            while True:
-                for port in self.members:
-                    if (await command(port, "hello") or {}).get("isWritablePrimary"):
-                        return port
-                await asyncio.sleep(0.1)
+
+        async def find() -> int:
+            for port in self.members:
+                if (await command(port, "hello") or {}).get("isWritablePrimary"):
+                    return port
+            return 0
+
+        return await until(find, READY_SECONDS)
 
     async def wait_in_sync(self) -> None:
         """Wait until there is one primary, and every other member follows it."""
         expected = ["PRIMARY", *["SECONDARY"] * (len(self.members) - 1)]
-        async with asyncio.timeout(READY_SECONDS):
-            while True:
-                status = await command(await self.primary(), "replSetGetStatus") or {}
-                if sorted(member["stateStr"] for member in status.get("members", ())) == expected:
-                    return
-                await asyncio.sleep(0.1)
+
+        async def is_in_sync() -> bool:
+            status = await command(await self.primary(), "replSetGetStatus") or {}
+            return sorted(member["stateStr"] for member in status.get("members", ())) == expected
+
+        await until(is_in_sync, READY_SECONDS)
 
 
 def _member(folder: Path, port: int) -> Program:

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 MAX_EXAMPLES = 5
 
@@ -46,19 +46,6 @@ class RunMetrics:
     """(time, seconds until the response) of successful API requests."""
 
 
-class Goal(NamedTuple):
-    """A limit of a metric."""
-
-    metric: str
-    limit: float
-    at_least: bool
-
-    def is_met_by(self, value: float | None) -> bool:
-        if value is None:
-            return False
-        return value >= self.limit if self.at_least else value <= self.limit
-
-
 @dataclass
 class RunReport:
     """Durations are seconds, unless the name contains ms."""
@@ -72,25 +59,27 @@ class RunReport:
     """The value of --seconds."""
     metrics: dict[str, Any] = field(default_factory=dict)
     violations: Violations = field(default_factory=Violations)
-    required: list[Goal] = field(default_factory=list)
+    required: list[tuple[str, float, bool]] = field(default_factory=list)
 
     def require(self, metric: str, limit: float, *, at_least: bool = False) -> None:
         """Add a goal: at the end, the metric must be at most (or at least) `limit`."""
-        self.required.append(Goal(metric, limit, at_least))
+        self.required.append((metric, limit, at_least))
 
     @property
-    def goals(self) -> list[str]:
-        return [self._describe(goal) for goal in self.required]
+    def goals(self) -> dict[str, bool]:
+        """Each goal, and whether it is reached."""
+        goals: dict[str, bool] = {}
+        for metric, limit, at_least in self.required:
+            value = self.metrics.get(metric)
+            text = f"{metric} {value}, {'at least' if at_least else 'at most'} {limit}"
+            is_above = value is not None and value >= limit
+            goals[text] = value == limit or (value is not None and is_above == at_least)
+        return goals
 
     @property
     def missed(self) -> list[str]:
         """The goals that were not reached."""
-        metrics = self.metrics
-        return [
-            self._describe(goal)
-            for goal in self.required
-            if not goal.is_met_by(metrics.get(goal.metric))
-        ]
+        return [goal for goal, is_reached in self.goals.items() if not is_reached]
 
     @property
     def passed(self) -> bool:
@@ -108,12 +97,8 @@ class RunReport:
         found = self.violations
         fields = {name: value for name, value in vars(self).items() if name != "required"}
         fields |= {"violations": found.counts, "examples": found.examples}
-        fields |= {"goals": self.goals, "missed": self.missed}
+        fields |= {"goals": [*self.goals], "missed": self.missed}
         return json.dumps({"passed": self.passed, **fields}, ensure_ascii=False)
-
-    def _describe(self, goal: Goal) -> str:
-        bound = "at least" if goal.at_least else "at most"
-        return f"{goal.metric} {self.metrics.get(goal.metric)}, {bound} {goal.limit}"
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

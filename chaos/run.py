@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from chaos.api import FleetApi, FleetUser
+from chaos.api import FleetApi, FleetUser, grant, open_room
 from chaos.event_check import EventChecker
 from chaos.fleet import Fleet, RunSize
 from chaos.load import RoomLoad, gift_actors, mic_actors
@@ -142,8 +142,7 @@ class Run:
 
     async def _open_room(self, number: int, users: int) -> RoomLoad:
         host = await self.api.sign_in(f"host{number}", 2)
-        await self.api.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True)
-        host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
+        await open_room(self.api, host)
         limit = asyncio.Semaphore(max(1, CONCURRENT // self.size.rooms))
 
         async def create(n: int) -> FleetUser:
@@ -153,7 +152,7 @@ class Run:
         guests = list(await asyncio.gather(*(create(n) for n in range(users - 1))))
         room = RoomLoad(host, guests, self.violations, self.rng(f"room{number}"))
         for giver in room.givers:
-            await self.grant(giver, GOLD)
+            await grant(self.api, giver, GOLD)
         for index, user in enumerate([host, *guests]):
             room.clients.append(self.create_client(user, builds_view=index < VIEWS_PER_ROOM))
         return room
@@ -166,10 +165,6 @@ class Run:
             raise RuntimeError(f"{name} could not enter room {live_id}: {entered}")
         user.live_id = live_id
         return user
-
-    async def grant(self, user: FleetUser, gold: int) -> None:
-        grant = {"gold": gold, "reason": "chaos", "request_id": user.id}
-        await self.api.ops_request("POST", f"users/{user.id}/grant", **grant)
 
     def create_client(self, user: FleetUser, *, builds_view: bool = False) -> RoomClient:
         checker = EventChecker(

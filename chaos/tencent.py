@@ -31,12 +31,14 @@ class SharedTencent:
         paths = {"WECHAT": "", "IM": "", "PAY": "", "LIVE": "/live"}
         return {f"QLIVE_{name}__API_BASE": self.address + path for name, path in paths.items()}
 
-    async def login(self, name: str, gender: int) -> dict[str, Any]:
-        """Login data of a phone from WeChat: appId, code, encryptedData, iv."""
-        body = json.dumps({"name": name, "gender": gender}).encode()
-        reply = await self.simulator.answer(SimulatorRequest("POST", "/phone/login", body=body))
-        login: dict[str, Any] = json.loads(reply.body)
-        return login
+    async def simulate(self, path: str, **params: Any) -> Any:
+        """Call the simulator, in this process; returns its answer.
+
+        That of /phone/login is the login data of a phone: appId, code, encryptedData, iv.
+        """
+        body = json.dumps(params).encode()
+        reply = await self.simulator.answer(SimulatorRequest("POST", path, body=body))
+        return json.loads(reply.body)
 
     async def stop(self) -> None:
         self._http.stop()

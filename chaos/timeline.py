@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from chaos.report import Violation
@@ -57,25 +58,18 @@ class Timeline:
 class Timelines:
     """Timelines of all rooms and their live sessions."""
 
+    parse = staticmethod(lru_cache(CACHED_FRAMES)(json.loads))
+    """Parse a frame; cached, since all clients of a room receive the same bytes."""
+
     def __init__(self) -> None:
         self.by_session: dict[tuple[int, str], Timeline] = {}
         """By (live_id, epoch)."""
-        self._parsed: dict[bytes, Frame] = {}
 
     def of(self, live_id: int, epoch: str) -> Timeline:
         key = (live_id, epoch)
         if key not in self.by_session:
             self.by_session[key] = Timeline(live_id, epoch)
         return self.by_session[key]
-
-    def parse(self, payload: bytes) -> Frame:
-        """Parse a frame; cached, since all clients of a room receive the same bytes."""
-        frame = self._parsed.get(payload)
-        if frame is None:
-            if len(self._parsed) > CACHED_FRAMES:
-                self._parsed.clear()
-            frame = self._parsed[payload] = json.loads(payload)
-        return frame
 
 
 def content_of(frame: Frame) -> str:

@@ -1,10 +1,10 @@
 """Cases of requests, and how the servers are measured with each."""
 
-import functools
 import json
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from bench.calls.requests import (
     evening_requests,
     gift_requests,
     hot_room_requests,
-    read_request,
+    read_requests,
     write_request_file,
 )
 from bench.calls.servers import Side, running_servers
@@ -44,13 +44,7 @@ class LoadCase(NamedTuple):
     """Whether it is also measured with a single connection."""
 
 
-def _read_requests(path: str, guests: Sequence[Guest], _run: int) -> list[bytes]:
-    return [read_request(path, guest) for guest in guests]
-
-
-READ_CASES = [
-    LoadCase(name, ROOMS, functools.partial(_read_requests, path)) for name, path in READS.items()
-]
+READ_CASES = [LoadCase(name, ROOMS, partial(read_requests, path)) for name, path in READS.items()]
 CHANGE_CASES = [
     LoadCase(f"{CONNECTIONS} rooms", CONNECTIONS, change_requests),
     LoadCase(f"{MANY_ROOMS} hot rooms", MANY_ROOMS, hot_room_requests),
@@ -89,12 +83,14 @@ async def measure(
                     result = await run_load(program, server.port, file, seconds, connections)
                 if number:
                     used = cpu_seconds(server.process.pid) - before
-                    _add_run(runs[name], result, used)
+                    runs[name]["rate"].append(result["responses"] / result["seconds"])
+                    runs[name]["cpu rate"].append(result["responses"] / used)
+                    for percentile in ("p50", "p99"):
+                        runs[name][percentile].append(result[percentile])
     return runs
 
 
 def compile_load(folder: Path) -> Path:
-    """Raises CompilerMissing."""
     return compile_c(HERE / "load.c", folder / "load")
 
 
@@ -108,10 +104,3 @@ async def run_load(
         await process.wait()
     assert not result["errors"], requests
     return result
-
-
-def _add_run(runs: LoadRuns, result: Mapping[str, float], cpu_seconds: float) -> None:
-    runs["rate"].append(result["responses"] / result["seconds"])
-    for percentile in ("p50", "p99"):
-        runs[percentile].append(result[percentile])
-    runs["cpu rate"].append(result["responses"] / cpu_seconds)

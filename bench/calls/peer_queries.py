@@ -59,7 +59,17 @@ class PeerQueries:
         rooms = await self._db.rooms.find(IS_LIVE, {"log": 0}).sort("started_at", -1).to_list()
         counts = await self._counts([room["_id"] for room in rooms])
         rooms.sort(key=lambda room: -counts.get(room["_id"], 0))
-        return [self._list_item(room, counts.get(room["_id"], 0)) for room in rooms[:PAGE_SIZE]]
+        return [
+            {
+                "id": room["_id"],
+                "group_id": room["group_id"],
+                "room_name": room["owner"]["person"]["nickname"],
+                "room_image": room["owner"]["person"]["face_url"],
+                "player": {"boy": "", "girl": ""},
+                "audience_count": counts.get(room["_id"], 0),
+            }
+            for room in rooms[:PAGE_SIZE]
+        ]
 
     async def users_info(self, live_id: int, gender: int) -> list[dict[str, Any]]:
         room = await self._db.rooms.find_one({"_id": live_id}, {"log": 0})
@@ -84,13 +94,3 @@ class PeerQueries:
         match = {"live_id": {"$in": live_ids}, "role": {"$ne": "host"}}
         pipeline = [{"$match": match}, {"$group": {"_id": "$live_id", "n": {"$sum": 1}}}]
         return {row["_id"]: row["n"] async for row in await self._db.members.aggregate(pipeline)}
-
-    def _list_item(self, room: dict[str, Any], count: int) -> dict[str, Any]:
-        return {
-            "id": room["_id"],
-            "group_id": room["group_id"],
-            "room_name": room["owner"]["person"]["nickname"],
-            "room_image": room["owner"]["person"]["face_url"],
-            "player": {"boy": "", "girl": ""},
-            "audience_count": count,
-        }

@@ -27,6 +27,10 @@ def read_request(path: str, guest: Guest) -> bytes:
     return _head(f"GET /wx/api/qlive/{filled_path}", guest) + b"\r\n"
 
 
+def read_requests(path: str, guests: Sequence[Guest], _run: int) -> list[bytes]:
+    return [read_request(path, guest) for guest in guests]
+
+
 def change_requests(guests: Sequence[Guest], _run: int) -> list[bytes]:
     """leave, apply and accept of each guest, in load.c's order.
 
@@ -55,25 +59,20 @@ def evening_requests(guests: Sequence[Guest], _run: int) -> list[bytes]:
 
     Each guest enters and at last leaves; what is in between has a different order for each.
     """
-    evenings = [_evening(guest, random.Random(number)) for number, guest in enumerate(guests)]
+    evenings = []
+    for number, guest in enumerate(guests):
+        order, reads = random.Random(number), [read_request(path, guest) for path in READS.values()]
+        steps = [reads[n % len(reads)] for n in range(EVENING_READS)]
+        order.shuffle(steps)
+        changes = [_mic_request(action, guest) for action in ("apply", "refuse")]
+        changes.append(read_request(GIFT, guest))
+        places = sorted(order.sample(range(len(steps)), len(changes)))
+        for place, change in reversed([*zip(places, changes, strict=True)]):
+            steps.insert(place, change)
+        enter = read_request("get_playurl/?live_id={live_id}", guest)
+        leave = read_request("qlive_room/leave_room/?live_id={live_id}", guest)
+        evenings.append([enter, *steps, leave])
     return [request for step in zip(*evenings, strict=True) for request in step]
-
-
-def _evening(guest: Guest, order: random.Random) -> list[bytes]:
-    reads = [read_request(path, guest) for path in READS.values()]
-    steps = [reads[n % len(reads)] for n in range(EVENING_READS)]
-    order.shuffle(steps)
-    changes = [
-        _mic_request("apply", guest),
-        _mic_request("refuse", guest),
-        read_request(GIFT, guest),
-    ]
-    places = sorted(order.sample(range(len(steps)), len(changes)))
-    for place, change in reversed([*zip(places, changes, strict=True)]):
-        steps.insert(place, change)
-    enter = read_request("get_playurl/?live_id={live_id}", guest)
-    leave = read_request("qlive_room/leave_room/?live_id={live_id}", guest)
-    return [enter, *steps, leave]
 
 
 def write_request_file(path: Path, requests: Sequence[bytes]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from bench.benchmark import Benchmark
 from bench.checkout import Checkout
 from bench.fanout import tables
+from bench.fanout.control import EVENT
 from bench.fanout.crowd import ListenerCrowd, RunFigures, compile_programs, connected_crowd
-from bench.fanout.servers import PEER_SERVERS, QLIVE, environment, qlive_server
+from bench.fanout.servers import PEER_SERVERS, QLIVE, qlive_server
 from bench.fanout.tables import C_LOOP, PYTHON_LOOP, FanoutRuns
 
 DELIVERIES, LEAST_EVENTS = 200_000, 30
@@ -50,13 +51,11 @@ async def _measure(benchmark: Benchmark, sockets: int, program: Path, library: P
     database = f"bench_fanout_{sockets}"
     servers = [await qlive_server(benchmark.uri, database, sockets, library, Checkout())]
     servers += [server for server in PEER_SERVERS if server.requires in peers.versions]
-    env = environment(peers)
+    of_node = {"BENCH_EVENT": EVENT, "BENCH_MODULES": str(peers.package_json)}
     async with contextlib.AsyncExitStack() as stack:
         crowds: dict[str, ListenerCrowd] = {}
         for server in servers:
-            connecting = connected_crowd(
-                sockets, server.command, program, *server.options, environment=env
-            )
+            connecting = connected_crowd(server, sockets, program, variables=of_node)
             crowds[server.name] = await stack.enter_async_context(connecting)
             print(f"  {sockets:,} sockets connected to {server.name}", flush=True)
         quiet = await _quiet(crowds, events_of_a_run(sockets), count)
@@ -64,7 +63,9 @@ async def _measure(benchmark: Benchmark, sockets: int, program: Path, library: P
     tables.report_quiet(report, sockets, quiet)
     tables.report_busy(report, sockets, busy)
     tables.report_sockets(report, sockets, crowds)
-    _save_raw_figures(peers.package_json.parents[1], sockets, quiet)
+    rows = {name: [asdict(figures) for figures in runs] for name, runs in quiet.items()}
+    raw = peers.package_json.parents[1] / f"fanout-{sockets}.json"  # to check the tables against
+    raw.write_text(json.dumps(rows, indent=1))
 
 
 def events_of_a_run(sockets: int) -> int:
@@ -80,19 +81,15 @@ async def _quiet(crowds: dict[str, ListenerCrowd], max_events: int, count: int) 
     """Measure all servers after a warm-up; `max_events` are the events of a QLive run."""
     names = [*crowds, *SEND_MODES]
     warm_up = await _quiet_run(crowds, dict.fromkeys(names, max_events // WARM_UP_DIVISOR))
-    events = {name: _affordable_events(figures, max_events) for name, figures in warm_up.items()}
-    events |= dict.fromkeys(SEND_MODES, max_events)
+    events = dict.fromkeys(SEND_MODES, max_events)
+    for name in crowds.keys() - events:  # by the fastest event of the warm-up
+        affordable = int(PEER_SECONDS * 1000 / min(warm_up[name].latencies_ms))
+        events[name] = min(max_events, max(PEER_EVENTS, affordable))
     runs: FanoutRuns = defaultdict(list)
     for _ in range(count):
         for name, figures in (await _quiet_run(crowds, events)).items():
             runs[name].append(figures)
     return runs
-
-
-def _affordable_events(warm_up: RunFigures, max_events: int) -> int:
-    """Number of events in a peer's run, derived from its fastest warm-up event."""
-    affordable = int(PEER_SECONDS * 1000 / min(warm_up.latencies_ms))
-    return min(max_events, max(PEER_EVENTS, affordable))
 
 
 async def _quiet_run(
@@ -134,9 +131,3 @@ async def _busy(crowds: dict[str, ListenerCrowd], sockets: int, count: int) -> F
         for name, command in commands.items():
             runs[name].append(await qlive.run(command))
     return runs
-
-
-def _save_raw_figures(folder: Path, sockets: int, quiet: FanoutRuns) -> None:
-    """Store the raw figures as JSON, to check the tables against."""
-    rows = {name: [asdict(figures) for figures in runs] for name, runs in quiet.items()}
-    (folder / f"fanout-{sockets}.json").write_text(json.dumps(rows, indent=1))

@@ -17,52 +17,45 @@ EVENT = (
 MONITOR_SECONDS = 0.001
 
 
-class ControlServer:
-    """TCP server that publishes an event per byte and reports figures.
+class LoopMonitor:
+    """Measures the longest delay of the event loop, in ms."""
 
-    `L` is answered with a line of JSON about this process: CPU seconds, RSS, and the maximum loop
-    delay since the last answer. `G` is the same after a garbage collection.
-    """
+    worst_ms = 0.0
 
-    def __init__(self, publish: Callable[[bytes], None]) -> None:
-        """`publish` is called with the control byte of each requested event."""
-        self._publish = publish
-        self._max_delay = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def listen(self) -> int:
-        server = await asyncio.start_server(self._on_connection, "127.0.0.1", 0)
-        self._start_task(server.serve_forever())
-        self._start_task(self._monitor_loop())
-        port: int = server.sockets[0].getsockname()[1]
-        return port
-
-    def _start_task(self, work: object) -> None:
-        self._tasks.add(asyncio.ensure_future(work))  # type: ignore[call-overload]
-
-    async def _on_connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        while data := await reader.read(1024):
-            for byte in data:
-                if byte in b"LG":
-                    if byte == ord("G"):
-                        gc.collect()
-                    writer.write(json.dumps(self._figures()).encode() + b"\n")
-                else:
-                    self._publish(bytes((byte,)))
-
-    def _figures(self) -> dict[str, float]:
-        max_delay, self._max_delay = self._max_delay, 0.0
-        return {"blocked_ms": max_delay * 1000, "cpu": cpu_seconds(), "rss": rss()}
-
-    async def _monitor_loop(self) -> None:
-        """Record the maximum delay of the event loop."""
+    async def watch(self) -> None:
         while True:
             before = time.perf_counter()
             await asyncio.sleep(MONITOR_SECONDS)
             delay = time.perf_counter() - before - MONITOR_SECONDS
-            self._max_delay = max(self._max_delay, delay)
+            self.worst_ms = max(self.worst_ms, 1000 * delay)
+
+
+async def serve_control(port: int, publish: Callable[[bytes], None]) -> None:
+    """Print ports and first figures as JSON, then publish an event for each byte until killed.
+
+    `publish` is called with the byte. `L` is answered with a line of JSON about this process: CPU
+    seconds, RSS, and the maximum delay of the loop since the last answer. `G` is the same after a
+    garbage collection.
+    """
+    monitor = LoopMonitor()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1024):
+            for byte in data:
+                if byte not in b"LG":
+                    publish(bytes((byte,)))
+                    continue
+                if byte == ord("G"):
+                    gc.collect()
+                figures = {"blocked_ms": monitor.worst_ms, "cpu": cpu_seconds(), "rss": rss()}
+                monitor.worst_ms = 0.0
+                writer.write(json.dumps(figures).encode() + b"\n")
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    control_port = server.sockets[0].getsockname()[1]
+    startup = {"port": port, "control": control_port, "rss": rss(), "cpu": cpu_seconds()}
+    print(json.dumps(startup), flush=True)
+    await monitor.watch()
 
 
 def cpu_seconds() -> float:
@@ -74,11 +67,3 @@ def cpu_seconds() -> float:
 def rss() -> int:
     """Resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-async def serve_control(port: int, publish: Callable[[bytes], None]) -> None:
-    """Print ports and first figures as JSON, then serve the control port until killed."""
-    control_port = await ControlServer(publish).listen()
-    startup = {"port": port, "control": control_port, "rss": rss(), "cpu": cpu_seconds()}
-    print(json.dumps(startup), flush=True)
-    await asyncio.Event().wait()

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from bench.fanout.servers import MeasuredServer
 from bench.processes import compile_c, read_line, running_process
 
 HERE = Path(__file__).parent
@@ -18,7 +20,7 @@ SETTLE_SECONDS = 0.6
 
 
 def compile_programs(folder: Path) -> tuple[Path, Path]:
-    """Compile (crowd program, C send-loop library); raises CompilerMissing."""
+    """Compile the program of the crowd, and the library of the C loop."""
     program = compile_c(HERE / "crowd.c", folder / "crowd")
     library = compile_c(HERE / "sendloop.c", folder / "sendloop.so", "-shared", "-fPIC")
     return program, library
@@ -41,11 +43,6 @@ class RunFigures:
     @property
     def deliveries_per_cpu_second(self) -> float:
         return self.deliveries / self.cpu_seconds
-
-    @property
-    def cpu_cores(self) -> float:
-        """CPU usage of the server, in cores."""
-        return self.cpu_seconds / self.seconds
 
 
 class ListenerCrowd:
@@ -113,22 +110,24 @@ class ListenerCrowd:
 
 @contextlib.asynccontextmanager
 async def connected_crowd(
+    server: MeasuredServer,
     sockets: int,
-    server: Sequence[str],
     program: Path,
     *options: str,
-    environment: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[ListenerCrowd]:
-    """Start a server, in the folder `cwd`, and its crowd; yields once all listeners are connected.
+    """Start a server, with these variables, and its crowd; yields once all are connected.
 
-    The command `server` prints {"port", "control", "rss", "cpu"} once it listens.
+    The server prints {"port", "control", "rss", "cpu"} once it listens.
     """
-    async with running_process(server, environment, cwd) as server_process:
-        startup = json.loads(await read_line(server_process))
-        arguments = [*options, str(startup["port"]), str(startup["control"]), str(sockets)]
-        async with running_process([str(program), *arguments]) as crowd_process:
+    checkout = server.checkout
+    starting = running_process(server.command, checkout.environment(variables), checkout.root)
+    async with starting as process:
+        startup = json.loads(await read_line(process))
+        ports = [str(startup["port"]), str(startup["control"])]
+        command = [str(program), *server.options, *options, *ports, str(sockets)]
+        async with running_process(command) as crowd_process:
             opened = json.loads(await read_line(crowd_process))
-            crowd = ListenerCrowd(crowd_process, server_process, opened)
+            crowd = ListenerCrowd(crowd_process, process, opened)
             await crowd.measure_opening(startup)
             yield crowd

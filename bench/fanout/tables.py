@@ -70,7 +70,7 @@ def report_busy(report: BenchmarkReport, sockets: int, by_rate: FanoutRuns) -> N
             spread(_rates(runs)),
             spread(ratios(_rates(runs), limit), 1),
             *_latencies(runs),
-            spread([figures.cpu_cores for figures in runs], 2),
+            spread([figures.cpu_seconds / figures.seconds for figures in runs], 2),
             spread([figures.blocked_ms for figures in runs], 1),
         )
         for name, runs in rates_of_events.items()

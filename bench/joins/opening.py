@@ -19,45 +19,26 @@ class OpeningRates(NamedTuple):
     cpu: float
 
 
-class Openings:
-    """Opens the same sockets to one new server process after another."""
+async def opening_server(
+    benchmark: Benchmark, checkout: Checkout, database: str, library: Path
+) -> MeasuredServer:
+    """Write the clients' users and rooms to MongoDB; returns their server."""
+    sockets = benchmark.scale.opened
+    return await qlive_server(benchmark.uri, database, sockets, library, checkout, ROOMS)
 
-    def __init__(
-        self, checkout: Checkout, uri: str, database: str, program: Path, library: Path
-    ) -> None:
-        self._checkout, self._uri, self._database = checkout, uri, database
-        self._program, self._library = program, library
-        self._server: MeasuredServer
 
-    async def prepare(self, sockets: int) -> None:
-        """Write the clients' users and rooms to MongoDB."""
-        self._server = await qlive_server(
-            self._uri, self._database, sockets, self._library, self._checkout, ROOMS
-        )
-        self._sockets = sockets
-
-    async def open_all(self) -> OpeningRates:
-        await self._checkout.call_fixture("disconnect_members", self._uri, self._database)
-        server = self._server
-        connecting = connected_crowd(
-            self._sockets,
-            server.command,
-            self._program,
-            *("-w", str(WINDOW), *server.options),
-            environment=self._checkout.environment(),
-            cwd=self._checkout.root,
-        )
-        async with connecting as crowd:
-            return OpeningRates(
-                crowd.sockets / crowd.opening_seconds, crowd.sockets / crowd.opening_cpu
-            )
+async def open_all(benchmark: Benchmark, server: MeasuredServer, program: Path) -> OpeningRates:
+    """Open the same sockets to a new process of the server."""
+    await server.checkout.call_fixture("disconnect_members", benchmark.uri, server.database)
+    sockets = benchmark.scale.opened
+    async with connected_crowd(server, sockets, program, "-w", str(WINDOW)) as crowd:
+        return OpeningRates(sockets / crowd.opening_seconds, sockets / crowd.opening_cpu)
 
 
 async def run(benchmark: Benchmark, program: Path, library: Path) -> None:
     scale = benchmark.scale
-    openings = Openings(Checkout(), benchmark.uri, "bench_opening", program, library)
-    await openings.prepare(scale.opened)
-    rates = [await openings.open_all() for _ in range(scale.runs)]
+    server = await opening_server(benchmark, Checkout(), "bench_opening", library)
+    rates = [await open_all(benchmark, server, program) for _ in range(scale.runs)]
     benchmark.report.subsection(
         "Opening sockets",
         f"{scale.opened:,} members in {ROOMS} rooms open their sockets, {WINDOW} at a time; "

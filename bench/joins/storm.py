@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.benchmark import Benchmark
 from bench.calls.measure import compile_load, run_load
@@ -31,27 +31,14 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Storm(NamedTuple):
-    """Figures of one reconnection of all clients."""
-
-    seconds: float
-    """From the kill to the last `resumed`."""
-    cpu: float
-    """CPU seconds of the server that they connect to."""
-    resumed: int
-    p99_before: float
-    p99_during: float
-    """p99 of the calls [ms] by other users."""
-
-
-ROWS = {
-    "seconds": ("from the kill until all have resumed [s]", 1),
-    "resumed": ("resumed", 0),
-    "cpu": ("CPU of the process they connect to [s]", 1),
-    "p99_before": ("p99 of the calls before [ms]", 1),
-    "p99_during": ("p99 of the calls meanwhile [ms]", 1),
-}
-"""Label and digits by field of Storm."""
+FIGURES = (
+    ("from the kill until all have resumed [s]", 1),
+    ("resumed", 0),
+    ("CPU of the process they connect to [s]", 1),
+    ("p99 of the calls before [ms]", 1),
+    ("p99 of the calls meanwhile [ms]", 1),
+)
+"""Label and digits of each figure of a reconnection; the calls are those of other users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +65,8 @@ class StormClients:
             self.folder / "calls", [read_request(PATH, guest) for guest in guests[:CALLERS]]
         )
 
-    async def reconnect(self) -> Storm:
-        """Connect all clients to one of two servers, and kill it."""
+    async def reconnect(self) -> tuple[float, ...]:
+        """Connect all clients to one of two servers, and kill it; returns the figures."""
         checkout, redis = Checkout(), RedisServer()
         await checkout.call_fixture("disconnect_members", self.uri, DATABASE)
         redis.start()
@@ -103,7 +90,7 @@ class StormClients:
             killed.process.kill()
             async with self._crowd("resume", remaining.port, self.count) as resumed:
                 seconds, cpu = time.monotonic() - started_at, cpu_seconds(pid) - cpu
-                return Storm(seconds, cpu, resumed, p99_before, await calling)
+                return seconds, resumed, cpu, p99_before, await calling
 
     @contextlib.asynccontextmanager
     async def _crowd(self, file: str, port: int, window: int) -> AsyncIterator[int]:
@@ -133,9 +120,7 @@ async def run(benchmark: Benchmark, program: Path) -> None:
         f"{CALLERS} users call get_user_state there, each {PAUSE_MS} ms after the previous "
         f"response. {scale.storms} runs.",
     )
+    columns = zip(*storms, strict=True)
     benchmark.report.spread_table(
-        [
-            (label, [getattr(storm, field) for storm in storms], digits)
-            for field, (label, digits) in ROWS.items()
-        ]
+        [(label, values, digits) for (label, digits), values in zip(FIGURES, columns, strict=True)]
     )

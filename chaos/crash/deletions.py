@@ -1,11 +1,12 @@
 """Users who are deleted, in two sweeps: the end of the account, then everything else."""
 
+from functools import partial
 from typing import Any
 
+from chaos.api import open_room
 from chaos.crash.environment import CrashEnvironment
 from chaos.crash.paths import CrashPath, PreparedTargets, SweepPath
 from chaos.crash.withdrawals import PREPARED
-from tests.support.waiting import until
 
 DELETION = "deletion"
 FOUND_BY_NAME = ("users", "rooms", "moderation_items", "audit")
@@ -26,11 +27,7 @@ class DeletedUsers:
 
     async def finish(self) -> None:
         """Have every deletion completed, on a server that does not crash."""
-
-        async def is_over() -> bool:
-            return not await self._make_due(self._ids)
-
-        await until(is_over)
+        await self.env.wait_until_none(partial(self._make_due, self._ids), "users_not_deleted")
 
     async def check(self) -> dict[str, int]:
         """Add what is left of the deleted users to the violations; returns the metrics."""
@@ -47,7 +44,7 @@ class DeletedUsers:
         name = f"leaver-{len(self._ids)}"
         user = await self.env.create_user(name, 2)
         await user.post("qlive_user/update_userinfo/", nickname=name)
-        await self.env.open_room(user, name)
+        await open_room(self.env, user, name)
         room = {"live_id": user.live_id, "room_name": f"room of {name}"}
         await user.post("qlive_room/update_room/", **room)
         self._liked = self._liked or (await self.env.create_user("liked", 1)).id

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import json
-import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -11,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from chaos.api import grant
 from chaos.crash.exit_plans import MARK, ExitPlan
 from chaos.crash.marked_sweeps import DUE
 from chaos.crash.servers import CrashServers
@@ -20,7 +19,6 @@ from config.loading import load
 from config.settings import Settings
 from devtools.development_secrets import fill_in_secrets
 from devtools.embedded_mongod import EmbeddedMongod
-from devtools.simulator.wire import SimulatorRequest
 from storage.database import Database, Document
 from tests.support.client import BASE, Api, HttpClient, Reply, UserClient
 from tests.support.database import MEMORY
@@ -50,7 +48,7 @@ class CrashEnvironment:
         secrets_file = folder / "dev-secrets.json"
         settings, secrets = fill_in_secrets(Settings(), secrets_file)
         self._tencent = SharedTencent(settings, secrets, self.address)
-        self.simulator = self._tencent.simulator
+        self.simulator, self.simulate = self._tencent.simulator, self._tencent.simulate
         variables = {
             **NO_LIMITS_ENVIRONMENT,
             **self._tencent.environment,
@@ -113,10 +111,10 @@ class CrashEnvironment:
         """Abort transactions of dead servers now; MongoDB itself would do so after 5 s."""
         await self.database.client.admin.command("killAllSessions", [])
 
-    async def wait_until_none(self, count: Callable[[], Awaitable[int]], kind: str) -> None:
-        """Wait until `count` returns 0; otherwise it is a violation of this kind."""
+    async def wait_until_none(self, remaining: Callable[[], Awaitable[Any]], kind: str) -> None:
+        """Wait until `remaining` returns 0 or []; otherwise it is a violation of this kind."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while (left := await count()) and time.monotonic() < deadline:
+        while (left := await remaining()) and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
         if left:
             self.violations.add(kind, f"{left} are left")
@@ -156,12 +154,6 @@ class CrashEnvironment:
             self._ops_token = login.json["token"]
             self._ops_token_until = time.monotonic() + TOKEN_SECONDS
 
-    async def simulate(self, path: str, **params: Any) -> Any:
-        """Call the simulator, in this process; returns its answer."""
-        body = json.dumps(params).encode()
-        reply = await self.simulator.answer(SimulatorRequest("POST", path, {}, {}, body))
-        return json.loads(reply.body)
-
     # ---- users, on a server that does not crash
 
     async def create_user(self, name: str, gender: int) -> UserClient:
@@ -172,14 +164,8 @@ class CrashEnvironment:
     async def create_giver(self, name: str, gold: int) -> UserClient:
         """A user with gold."""
         giver = await self.create_user(name, 1)
-        grant = {"gold": gold, "reason": "chaos", "request_id": giver.id}
-        await self.ops_request("POST", f"users/{giver.id}/grant", **grant)
+        await grant(self, giver, gold)
         return giver
-
-    async def open_room(self, host: UserClient, reason: str = "chaos") -> None:
-        """Make the user a matchmaker with a live room."""
-        await self.ops_request("PATCH", f"users/{host.id}", is_matchmaker=True, reason=reason)
-        host.live_id = (await host.post("qlive_room/matchmaker_enter/")).json["live_id"]
 
 
 class CrashingApi:
@@ -199,14 +185,11 @@ async def open_environment(folder: Path, violations: Violations) -> AsyncIterato
 
     MongoDB is not what crashes here: its files are in memory, where possible.
     """
-    memory = Path(tempfile.mkdtemp(prefix="qlive-crash-", dir=MEMORY if MEMORY.is_dir() else None))
-    mongod = EmbeddedMongod(memory)
-    env: CrashEnvironment | None = None
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        parent = MEMORY if MEMORY.is_dir() else None
+        memory = tempfile.TemporaryDirectory(prefix="qlive-crash-", dir=parent)
+        mongod = EmbeddedMongod(Path(stack.enter_context(memory)))
+        stack.push_async_callback(mongod.stop)
         env = CrashEnvironment(folder, await mongod.start(), violations)
+        stack.push_async_callback(env.close)
         yield env
-    finally:
-        if env:
-            await env.close()
-        await mongod.stop()
-        shutil.rmtree(memory)

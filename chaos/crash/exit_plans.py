@@ -1,6 +1,5 @@
 """Crash steps of a path, exit plans for child servers, and their exit reports."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -87,8 +86,3 @@ def steps_of(path: str, calls: Sequence[Call]) -> list[CrashStep]:
         for number, call in enumerate(calls)
         for moment in (MOMENTS if call.is_lasting else ("during",))
     ]
-
-
-def exit_plan_for(step: CrashStep, target: str, rng: random.Random) -> ExitPlan:
-    delay = rng.uniform(0.0, step.call.seconds)
-    return ExitPlan(step.path, target, step.number, step.moment, delay)

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Protocol
+from functools import partial
 
+from chaos.api import open_room
 from chaos.crash.deletions import DELETION, DeletedUsers
 from chaos.crash.environment import CrashEnvironment
 from chaos.crash.gifts import REPEATS, Gifts, RoomEvents
@@ -20,10 +21,10 @@ from chaos.crash.invariants import (
 from chaos.crash.marked_sweeps import BILLS
 from chaos.crash.orders import (
     PaidOrders,
-    next_notification,
-    next_push,
+    delivery_push,
     pay_jsapi_order,
     pay_xpay_order,
+    payment_notice,
 )
 from chaos.crash.paths import (
     CrashPath,
@@ -37,11 +38,12 @@ from chaos.crash.paths import (
 from chaos.crash.refunds import RefundCases
 from chaos.crash.withdrawals import PREPARED, Withdrawals
 from chaos.run import GOLD
+from devtools.simulator.notifications import SimulatedNotification
+from devtools.simulator.refunds import SimulatedRefund
 from storage.database import Document
 from tencent.notifications import JSAPI
 from tencent.xpay import PROVIDER as XPAY
 from tests.support.client import UserClient
-from tests.support.waiting import until
 
 ORDERS = 50
 GIFT_PATHS = ("gift", "gift_outside", "notification", "sweep")
@@ -54,20 +56,12 @@ MONEY_PATHS = (
 PATHS = (*GIFT_PATHS, *MONEY_PATHS, BILLS, DELETION)
 
 
-class PathGroup(Protocol):
-    """`paths` are all of the group, of which a run may leave some out."""
-
-    paths: Sequence[CrashPath]
-
-    async def finish(self) -> None:
-        """Complete what the paths have in common, on a server that does not crash."""
-
-    async def check(self) -> dict[str, int]:
-        """Add violated invariants to the violations; returns the metrics."""
-
-
 class GiftGroup:
-    """Gifts and payments."""
+    """Gifts and payments.
+
+    As each group: `paths` are all, of which a run may leave some out; `finish` completes what they
+    have in common on a server that does not crash; `check` adds violations and returns metrics.
+    """
 
     def __init__(self, env: CrashEnvironment, host: UserClient, givers: Sequence[UserClient]):
         """The first of the givers is in the live room of the host."""
@@ -79,7 +73,9 @@ class GiftGroup:
             Gifts(env, "gift_outside", outside, inside),
         )
         self._orders = orders = PaidOrders(env, "buyer", pay_jsapi_order, ORDERS)
-        self._notifications = notice_path("notification", env, lambda: next_notification(orders))
+        self._notifications = notice_path(
+            "notification", env, orders.take, partial(payment_notice, env)
+        )
         self.paths: list[CrashPath] = [
             *(gifts.path for gifts in self._gifts),
             self._notifications,
@@ -131,9 +127,13 @@ class MoneyGroup:
             return PreparedTargets(env, make, prepared, server).take
 
         def refund_of(provider: str) -> TakeTarget:
-            return cases.notices(of(lambda: cases.refund(provider), "fast_sweeps"))
+            return of(lambda: cases.refund(provider), "fast_sweeps")
+
+        def refund_notice(refund: SimulatedRefund) -> SimulatedNotification:
+            return refund.finish(refund, "once")
 
         approve, decline = "withdrawals/{}/approve", "withdrawals/{}/decline"
+        paid = partial(made.ended, "success")
         undecided, decided = ("requested",), made.cancelled.append
         self.paths: list[CrashPath] = [
             RequestPath(
@@ -141,33 +141,34 @@ class MoneyGroup:
                 env,
                 of(made.new_request),
                 made.send_request,
-                record=made.record_request,
-                before_repair=made.make_request_due,
+                record=lambda target, reply: made.record(target[1], reply),
+                # A repeated request waits for a sweep, which submits what the dead server has not.
+                before_repair=lambda target: env.set_due("withdrawals", {"request_id": target[1]}),
                 repeats=REPEATS,
             ),
             decision_path("withdrawal_approve", env, of(made.requested), approve, undecided),
             decision_path(
                 "withdrawal_decline", env, of(made.requested), decline, undecided, decided
             ),
-            notice_path("transfer_notice", env, made.notices(of(made.confirmed))),
-            notice_path("transfer_return", env, made.notices(of(made.failed))),
+            notice_path("transfer_notice", env, of(paid), made.notice),
+            notice_path("transfer_return", env, of(partial(made.ended, "failed")), made.notice),
             SweepPath("transfer_submit", of(made.approved), made.make_due),
-            SweepPath("transfer_query", of(made.confirmed), made.make_due),
+            SweepPath("transfer_query", of(paid), made.make_due),
             SweepPath("transfer_resend", of(made.refused_as_too_fast), made.make_due),
             RequestPath(
                 "transfer_cancel",
                 env,
                 of(made.awaiting_payee),
                 made.send_cancel,
-                record=made.record_cancel,
+                record=lambda target, _reply: made.cancelled.append(target[0]),
             ),
-            notice_path("xpay_delivery", env, lambda: next_push(orders)),
+            notice_path("xpay_delivery", env, orders.take, partial(delivery_push, env)),
             decision_path(
                 "refund_confirm", env, of(cases.opened), "refunds/{}/confirm", ("opened", "dropped")
             ),
             SweepPath("refund_case", of(cases.confirmed), cases.make_due),
-            notice_path("refund_notice", env, refund_of(JSAPI)),
-            notice_path("xpay_refund_push", env, refund_of(XPAY)),
+            notice_path("refund_notice", env, refund_of(JSAPI), refund_notice),
+            notice_path("xpay_refund_push", env, refund_of(XPAY), refund_notice),
         ]
 
     async def finish(self) -> None:
@@ -213,7 +214,7 @@ class BillGroup:
         self._env = env
         self._day = date(2020, 1, 1)  # long before the orders that wait for their turn
         self._orders = PaidOrders(env, "buyer without notifications", pay_jsapi_order, ORDERS)
-        self.paths: list[CrashPath] = [SweepPath(BILLS, self._next_day, _none_left)]
+        self.paths: list[CrashPath] = [SweepPath(BILLS, self._next_day)]
 
     async def finish(self) -> None:
         """A sweep credits the order of the last day, whose bill no other server compares."""
@@ -236,9 +237,7 @@ class BillGroup:
         return str(self._day)
 
 
-async def _none_left(_days: list[str]) -> list[str]:
-    """The next server first completes the day before its own."""
-    return []
+PathGroup = GiftGroup | MoneyGroup | BillGroup | DeletedUsers
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
@@ -259,13 +258,9 @@ async def create_gift_group(env: CrashEnvironment) -> GiftGroup:
     """Create a host whose room is live, a giver in it and one outside of it."""
     async with env.stable_server():
         host = await env.create_user("host", 2)
-        await env.open_room(host)
+        await open_room(env, host)
         givers = [await env.create_giver(name, GOLD) for name in ("inside", "outside")]
         await givers[0].get("get_playurl/", live_id=host.live_id)
-
-        async def is_delivered() -> bool:
-            return not await env.rows("outbox")
-
         # Later the messages about new users would change the room beside the gifts.
-        await until(is_delivered)
+        await env.wait_until_none(partial(env.rows, "outbox"), "outbox_undelivered")
     return GiftGroup(env, host, givers)

@@ -1,9 +1,8 @@
 """Paths that begin in a periodic job: a sweep of what is due, for one target."""
 
 import asyncio
-from collections.abc import Awaitable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from chaos.crash.crash_points import ON_PATH, CallRecorder
 from handlers.context import Context
@@ -47,14 +46,6 @@ SWEEPS = {
 for the requests in progress."""
 
 
-class SweptJob(Protocol):
-    """A job that can process all that is due."""
-
-    name: str
-
-    def sweep(self) -> Awaitable[None]: ...
-
-
 def change_jobs(recorder: CallRecorder) -> None:
     """Start the jobs as the exit plan needs them: marked, at another interval, or never.
 
@@ -68,7 +59,7 @@ def change_jobs(recorder: CallRecorder) -> None:
         return JobRunner(*(job for job in claimed if job.name not in names))
 
     def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
-        mine: list[SweptJob] = [j for j in context.services.claimed_jobs if j.name in names]
+        mine: list[Any] = [j for j in context.services.claimed_jobs if j.name in names]
         if path == BILLS:
             mine = [BillJob(context, date.fromisoformat(recorder.plan.target))]
         for job in mine:
@@ -101,10 +92,13 @@ class BillJob:
 
 
 class MarkedJob:
-    """Sweeps of a job. The path follows the first, which processes what earlier crashes left."""
+    """Sweeps of a job. The path follows the first, which processes what earlier crashes left.
+
+    The job is a ClaimedJob or a BillJob.
+    """
 
     def __init__(
-        self, job: SweptJob, context: Context, recorder: CallRecorder, sweep: MarkedSweep
+        self, job: Any, context: Context, recorder: CallRecorder, sweep: MarkedSweep
     ) -> None:
         self._job, self._recorder, self._sweep = job, recorder, sweep
         self._targets = context.database.collection(sweep.collection)
@@ -115,18 +109,15 @@ class MarkedJob:
         ON_PATH.set(True)
         await self._job.sweep()
         for _ in range(self._sweep.times - 1):
-            await self._pause()
+            # Recorded as a call: meanwhile WeChat cancels or refunds, and the target becomes due.
+            self._recorder.begin(self, "pause")
+            ON_PATH.set(False)
+            await asyncio.sleep(WECHAT_SECONDS)
+            await self._make_due()
+            ON_PATH.set(True)
+            self._recorder.end(self)
             await self._job.sweep()
         self._recorder.finish()
-
-    async def _pause(self) -> None:
-        """Recorded as a call: meanwhile WeChat cancels or refunds, and the target becomes due."""
-        self._recorder.begin(self, "pause")
-        ON_PATH.set(False)
-        await asyncio.sleep(WECHAT_SECONDS)
-        await self._make_due()
-        ON_PATH.set(True)
-        self._recorder.end(self)
 
     async def _make_due(self) -> None:
         field = self._sweep.due

@@ -7,10 +7,8 @@ from chaos.crash.invariants import order_violations
 from chaos.crash.marked_sweeps import NEVER
 from chaos.crash.paths import PreparedTargets
 from devtools.simulator.notifications import SimulatedNotification
-from devtools.simulator.simulator import Simulator
 from ledger.journal import user_account
 from ledger.recharge import Order
-from storage.database import Database
 from storage.payments.orders import OrderStore, new_number
 from tests.support.client import BASE, UserClient
 
@@ -85,36 +83,26 @@ async def pay_jsapi_order(env: CrashEnvironment, buyer: UserClient, report: str 
     return number
 
 
-async def next_notification(orders: PaidOrders) -> SimulatedNotification:
-    """WeChat Pay's notification of the next order."""
-    env, number = orders.env, await orders.take()
+async def pay_xpay_order(env: CrashEnvironment, buyer: UserClient) -> str:
+    """An order of virtual payment, which a push credits."""
+    [row] = await env.rows("users", {"_id": buyer.id})
+    number, openid = new_number(), row["openid"]
+    order = Order(number, buyer.id, "xpay", row["app_id"], openid, PRODUCT, FEN, GOLD)
+    await OrderStore(env.database).add(order, XPAY_BLOCK_ID, SLOT)
+    purchase = {"outTradeNo": number, "productId": PRODUCT, "buyQuantity": 1, "goodsPrice": FEN}
+    env.simulator.xpay.take(purchase, openid)
+    return number
+
+
+def payment_notice(env: CrashEnvironment, number: str) -> SimulatedNotification:
+    """WeChat Pay's notification of an order."""
     pay, api = env.simulator.pay, env.simulator.merchant_api
     address, paid = pay.orders[number]["notify_url"], pay.paid[number]
     return api.notification(address, "TRANSACTION.SUCCESS", paid, "once")
 
 
-async def pay_xpay_order(env: CrashEnvironment, buyer: UserClient) -> str:
-    """An order of virtual payment, which a push credits."""
-    return await add_paid_order(env.database, env.simulator, buyer.id)
-
-
-async def next_push(orders: PaidOrders) -> SimulatedNotification:
-    """The push that requests delivery of the next order."""
-    return delivery_push(orders.env.simulator, await orders.take(), orders.env.address)
-
-
-async def add_paid_order(database: Database, simulator: Simulator, user_id: str) -> str:
-    """Store an order of a user, who has paid it; returns its number."""
-    row, number = await database.collection("users").find_one({"_id": user_id}), new_number()
-    assert row
-    order = Order(number, user_id, "xpay", row["app_id"], row["openid"], PRODUCT, FEN, GOLD)
-    await OrderStore(database).add(order, XPAY_BLOCK_ID, SLOT)
-    purchase = {"outTradeNo": number, "productId": PRODUCT, "buyQuantity": 1, "goodsPrice": FEN}
-    simulator.xpay.take(purchase, order.openid)
-    return number
-
-
-def delivery_push(simulator: Simulator, number: str, server: str) -> SimulatedNotification:
-    """The push that has the server at this address credit the order."""
-    content = simulator.xpay.delivery(simulator.xpay.orders[number])
-    return simulator.pushes.report(content, "once", f"{server}{BASE}qlive_pay/xpay_notify/")
+def delivery_push(env: CrashEnvironment, number: str) -> SimulatedNotification:
+    """The push that requests delivery of an order of virtual payment."""
+    content = env.simulator.xpay.delivery(env.simulator.xpay.orders[number])
+    address = f"{env.address}{BASE}qlive_pay/xpay_notify/"
+    return env.simulator.pushes.report(content, "once", address)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Protocol
+from typing import Any
 
 from chaos.crash.environment import CrashEnvironment
 from devtools.simulator.notifications import SimulatedNotification
@@ -12,30 +12,13 @@ TakeTarget = Callable[[], Awaitable[Any]]
 """Returns the next target of a path."""
 
 
-async def _nothing(_target: Any) -> None:
-    return
-
-
-class CrashPath(Protocol):
-    """A path of a server on which it crashes, and the repair of what the crash left."""
-
-    name: str
-
-    async def prepare(self) -> str:
-        """Take the next target, before the server for it is started; returns its id for a sweep."""
-
-    async def repair(self) -> None:
-        """Complete the previous attempt, on the next server."""
-
-    async def attempt(self) -> None:
-        """Give the target to a server that crashes."""
-
-    async def finish(self) -> None:
-        """Complete everything at the end, on a server that does not crash."""
-
-
 class RequestPath:
-    """Requests with a target each, which are repeated until they are acknowledged."""
+    """Requests with a target each, which are repeated until they are acknowledged.
+
+    As each path: `prepare` takes a target before the server for it is started and returns its id
+    for a sweep, `repair` completes the previous attempt on that server, `attempt` lets it crash,
+    and `finish` completes everything on a server that does not crash.
+    """
 
     def __init__(
         self,
@@ -45,7 +28,7 @@ class RequestPath:
         send: Callable[[Api, Any], Awaitable[Reply]],
         *,
         record: Callable[[Any, Reply], None] = lambda _target, _reply: None,
-        before_repair: Callable[[Any], Awaitable[None]] = _nothing,
+        before_repair: Callable[[Any], Awaitable[None]] | None = None,
         repeats: int = 1,
     ) -> None:
         """`send` sends the request of a target through an API; `record` gets each response."""
@@ -65,7 +48,8 @@ class RequestPath:
         """Repeat the previous request, which may be lost."""
         if self._pending is None:
             return
-        await self._before_repair(self._pending)
+        if self._before_repair:
+            await self._before_repair(self._pending)
         for _ in range(self._repeats):
             self._record(self._pending, await self._send(self._env, self._pending))
         self._pending = None
@@ -87,9 +71,13 @@ class SweepPath:
     """The server processes a target by itself, and again once it is due again."""
 
     def __init__(
-        self, name: str, take: TakeTarget, make_due: Callable[[list[str]], Awaitable[list[str]]]
+        self,
+        name: str,
+        take: TakeTarget,
+        make_due: Callable[[list[str]], Awaitable[list[str]]] | None = None,
     ) -> None:
-        """`make_due` returns those that need more than one further sweep."""
+        """`make_due` returns those that need more than one further sweep; without it, the next
+        server completes the target by itself."""
         self.name = name
         self._take, self._make_due = take, make_due
         self._next = ""
@@ -97,7 +85,7 @@ class SweepPath:
 
     async def prepare(self) -> str:
         """Make the previous targets due, as time would, and take the next one."""
-        self._pending = await self._make_due(self._pending)
+        self._pending = await self._make_due(self._pending) if self._make_due else []
         self._next = await self._take()
         return self._next
 
@@ -108,18 +96,30 @@ class SweepPath:
         self._pending.append(self._next)
 
     async def finish(self) -> None:
-        await self._make_due(self._pending)
+        if self._make_due:
+            await self._make_due(self._pending)
 
 
-def notice_path(name: str, env: CrashEnvironment, take: TakeTarget) -> RequestPath:
-    """Notices and pushes of WeChat, each sent byte for byte the same until it is acknowledged."""
+CrashPath = RequestPath | SweepPath
+
+
+def notice_path(
+    name: str, env: CrashEnvironment, take: TakeTarget, notice_of: Callable[[Any], Any]
+) -> RequestPath:
+    """Notices and pushes of WeChat, each sent byte for byte the same until it is acknowledged.
+
+    `notice_of` makes the notice of a target.
+    """
+
+    async def take_notice() -> SimulatedNotification:
+        return notice_of(await take())
 
     async def send(api: Api, notice: SimulatedNotification) -> Reply:
         assert notice.address.startswith(env.address + BASE)
         path, headers = notice.address.removeprefix(env.address), dict(notice.headers)
         return await api.request("POST", path, data=notice.body, headers=headers)
 
-    return RequestPath(name, env, take, send)
+    return RequestPath(name, env, take_notice, send)
 
 
 def decision_path(

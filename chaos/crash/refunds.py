@@ -1,17 +1,16 @@
 """Users who give what they bought away, and the refund cases of their orders."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from chaos.crash.environment import CrashEnvironment
 from chaos.crash.marked_sweeps import DUE, NEVER, WECHAT_SECONDS
-from chaos.crash.orders import add_paid_order, delivery_push, pay_jsapi_order
+from chaos.crash.orders import delivery_push, pay_jsapi_order, pay_xpay_order
 from chaos.crash.withdrawals import Withdrawals
 from devtools.simulator import refunds as simulated_refunds
 from devtools.simulator import transfers as simulated_transfers
-from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import SimulatedRefund
 from tests.support.client import UserClient
 from tests.support.waiting import until
@@ -31,20 +30,25 @@ class RefundCases:
         self.env = env
         self._withdrawals = withdrawals
         self._number = 0
-        self._host: UserClient | None = None
-        _cancel_and_refund_at_once(env)
+        self._rich_host: UserClient | None = None
+        # The simulated WeChat cancels and refunds at once, and does not notify the server of it.
+        transfers: Any = simulated_transfers
+        refunds: Any = simulated_refunds
+        transfers.CANCEL_SECONDS = refunds.REFUND_SECONDS = WECHAT_SECONDS / 3
+        env.simulator.refunds.mode = env.simulator.transfers.close_mode = "never"
 
     async def opened(self) -> str:
         """The id of a case with two gifts; the host of the newer one has an open withdrawal."""
         self._number += 1
-        number, free_host = self._number, await self._free_host()
+        number = self._number
+        self._rich_host = self._rich_host or await self._withdrawals.next_payee()
         minor = await self.env.create_user(f"minor-{number}", 1)
         host = await self.env.create_user(f"host-{number}", 2)
         orders = [
             await pay_jsapi_order(self.env, minor, "once"),
             await self._xpay_order(minor),
         ]
-        for receiver in (free_host, host):
+        for receiver in (self._rich_host, host):
             gift: Any = {"gift_id": CANDY_ID, "num": CANDIES, "request_id": f"to-{receiver.id}"}
             response = await minor.get("qlive_gift/push_gift/", user_id=receiver.id, **gift)
             assert response.json["status"] == "success", response
@@ -82,16 +86,6 @@ class RefundCases:
         refund.state = "done"
         return refund
 
-    def notices(self, take: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-        """Function that finishes the next refund and returns its notice, not sent yet."""
-
-        async def take_notice() -> SimulatedNotification:
-            refund = await take()
-            notice: SimulatedNotification = refund.finish(refund, "once")
-            return notice
-
-        return take_notice
-
     async def make_due(self, ids: list[str]) -> list[str]:
         """Make those due that are not closed, one or two steps from their end; returns them."""
         rows = await self.env.rows(
@@ -111,11 +105,7 @@ class RefundCases:
         for row in await self.env.rows("refund_cases", {"state": "opened"}):
             await self.env.ops_request("POST", f"refunds/{row['_id']}/confirm", reason="chaos")
         ids = [row["_id"] for row in await self.env.rows("refund_cases")]
-
-        async def count() -> int:
-            return len(await self.make_due(ids))
-
-        await self.env.wait_until_none(count, "refund_cases_unsettled")
+        await self.env.wait_until_none(partial(self.make_due, ids), "refund_cases_unsettled")
         await self._notify_all()
 
     async def _set_due(self, ids: list[str], at: datetime = DUE) -> None:
@@ -127,27 +117,10 @@ class RefundCases:
             await self.env.simulate("/refund/end", refund=number, report="once")
             await self.env.simulator.delivery.quiet()
 
-    # ---- what precedes a case
-
-    async def _free_host(self) -> UserClient:
-        """A host with much income."""
-        if self._host is None:
-            self._host = await self._withdrawals.payees.next()
-        return self._host
-
     async def _xpay_order(self, buyer: UserClient) -> str:
-        env, simulator = self.env, self.env.simulator
-        number = await add_paid_order(env.database, simulator, buyer.id)
-        simulator.delivery.start(delivery_push(simulator, number, env.address), "once")
-        await simulator.delivery.quiet()
+        env, number = self.env, await pay_xpay_order(self.env, buyer)
+        env.simulator.delivery.start(delivery_push(env, number), "once")
+        await env.simulator.delivery.quiet()
         # A sweep that claims it would at times be in the way of its refund, by one more attempt.
         await env.set_due("orders", {"_id": number}, NEVER)
         return number
-
-
-def _cancel_and_refund_at_once(env: CrashEnvironment) -> None:
-    """Have the simulated WeChat not notify the server of it, either."""
-    transfers: Any = simulated_transfers
-    refunds: Any = simulated_refunds
-    transfers.CANCEL_SECONDS = refunds.REFUND_SECONDS = WECHAT_SECONDS / 3
-    env.simulator.refunds.mode = env.simulator.transfers.close_mode = "never"

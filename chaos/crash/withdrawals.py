@@ -1,6 +1,6 @@
 """Users with income, their withdrawals, and what the bank has of these."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from chaos.crash.environment import AUTO_FEN, CrashEnvironment
@@ -25,39 +25,33 @@ UNSETTLED = ("approved", "submitted")
 """States in which only a sweep continues, not the user."""
 
 
-class Payees:
-    """Users with income, one for PREPARED withdrawals: a user requests no more on a day."""
-
-    def __init__(self, env: CrashEnvironment) -> None:
-        self._env = env
-        self._giver: UserClient | None = None
-        self._created = self._left = 0
-        self._payee: UserClient
-
-    async def next(self) -> UserClient:
-        """Needs a server that does not crash."""
-        if not self._left:
-            if self._giver is None:
-                self._giver = await self._env.create_giver("giver of payees", 10 * GOLD)
-            self._created += 1
-            self._payee = await self._env.create_user(f"payee-{self._created}", 2)
-            gift: Any = {"gift_id": ROCKET_ID, "request_id": f"to-{self._payee.id}"}
-            await self._giver.get("qlive_gift/push_gift/", user_id=self._payee.id, **gift)
-            self._left = PREPARED
-        self._left -= 1
-        return self._payee
-
-
 class Withdrawals:
     """All withdrawals of a run, with the answers to their requests."""
 
     def __init__(self, env: CrashEnvironment) -> None:
-        self.env, self.payees = env, Payees(env)
+        self.env = env
         self.answers: dict[str, dict[str, Any]] = {}
         """Latest answer, by request_id."""
         self.cancelled: list[str] = []
         """Ids of those whose cancellation by the user, or by an operator, is acknowledged."""
-        self._number = 0
+        self._number = self._payees = self._left = 0
+        self._giver: UserClient | None = None
+        self._payee: UserClient
+
+    async def next_payee(self) -> UserClient:
+        """A user with income, for PREPARED withdrawals: a user requests no more on a day.
+
+        Needs a server that does not crash.
+        """
+        if not self._left:
+            if self._giver is None:
+                self._giver = await self.env.create_giver("giver of payees", 10 * GOLD)
+            self._payees, self._left = self._payees + 1, PREPARED
+            self._payee = await self.env.create_user(f"payee-{self._payees}", 2)
+            gift: Any = {"gift_id": ROCKET_ID, "request_id": f"to-{self._payee.id}"}
+            await self._giver.get("qlive_gift/push_gift/", user_id=self._payee.id, **gift)
+        self._left -= 1
+        return self._payee
 
     def record(self, request_id: str, response: Reply) -> None:
         """Keep an answer; only the progress of the withdrawal may differ from earlier ones."""
@@ -86,7 +80,7 @@ class Withdrawals:
     # ---- the path of a request, whose targets are (payee, request_id)
 
     async def new_request(self) -> tuple[UserClient, str]:
-        return await self.payees.next(), self._new_request_id("withdrawal")
+        return await self.next_payee(), self._new_request_id("withdrawal")
 
     async def send_request(self, api: Api, target: tuple[UserClient, str]) -> Reply:
         """Needs no approval, so that it is submitted to WeChat Pay at once."""
@@ -94,28 +88,18 @@ class Withdrawals:
         params: dict[str, Any] = {"income": AUTO_INCOME, "request_id": request_id}
         return await payee.through(api).post("qlive_pay/withdraw/", **params)
 
-    def record_request(self, target: tuple[UserClient, str], response: Reply) -> None:
-        self.record(target[1], response)
-
-    async def make_request_due(self, target: tuple[UserClient, str]) -> None:
-        """A repeated request waits for a sweep, which submits what the dead server has not."""
-        await self.env.set_due("withdrawals", {"request_id": target[1]})
-
     # ---- the path of a cancellation, whose targets are those of `awaiting_payee`
 
     async def send_cancel(self, api: Api, target: tuple[str, UserClient]) -> Reply:
         id_, payee = target
         return await payee.through(api).post("qlive_pay/withdraw/cancel/", withdrawal_id=id_)
 
-    def record_cancel(self, target: tuple[str, UserClient], _response: Reply) -> None:
-        self.cancelled.append(target[0])
-
     # ---- withdrawals in a certain state, which no sweep touches yet
 
     async def requested(self, income: int = MANUAL_INCOME) -> str:
         """The id of one that waits for an operator, who is logged in."""
         await self.env.log_in_operator()
-        return await self.request(await self.payees.next(), income)
+        return await self.request(await self.next_payee(), income)
 
     async def approved(self) -> str:
         """The id of one that an operator has approved."""
@@ -125,23 +109,16 @@ class Withdrawals:
 
     async def awaiting_payee(self) -> tuple[str, UserClient]:
         """The id of one that waits for its user, and that user."""
-        payee = await self.payees.next()
+        payee = await self.next_payee()
         return await self._set_aside(await self.request(payee, AUTO_INCOME)), payee
-
-    async def confirmed(self) -> str:
-        """The id of one that is paid, of which the server does not know."""
-        return await self._ended("success")
-
-    async def failed(self) -> str:
-        """The id of one that WeChat Pay could not pay, of which the server does not know."""
-        return await self._ended("failed")
 
     async def refused_as_too_fast(self) -> str:
         """The id of one that WeChat Pay has refused for now."""
         self.env.simulator.transfers.faults["FREQUENCY_LIMITED"] = 1
         return await self._set_aside(await self.requested(AUTO_INCOME))
 
-    async def _ended(self, outcome: str) -> str:
+    async def ended(self, outcome: str) -> str:
+        """The id of one that WeChat Pay has paid or not, of which the server does not know."""
         id_, _ = await self.awaiting_payee()
         done = await self.env.simulate(
             "/transfer/confirm", bill=id_, outcome=outcome, report="never"
@@ -153,14 +130,10 @@ class Withdrawals:
         await self.env.set_due("withdrawals", {"_id": id_}, NEVER)
         return id_
 
-    def notices(self, take: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[Any]]:
-        """Function that finishes the next withdrawal and returns its notice, not sent yet."""
+    def notice(self, id_: str) -> SimulatedNotification:
+        """The notice of a final withdrawal, not sent yet."""
         transfers = self.env.simulator.transfers
-
-        async def take_notice() -> SimulatedNotification:
-            return transfers.notice(transfers.bills[await take()], "once")
-
-        return take_notice
+        return transfers.notice(transfers.bills[id_], "once")
 
     # ---- the end
 

@@ -27,15 +27,15 @@ STEP_SECONDS, RATE_PAUSE = 1.5, 0.2
 """Length of a step of the slow Redis; pause for an event between two scrapes of a rate."""
 
 
-class AlertRun:
+class AlertRun(AlertCheck):
     """The fleet, and what was recorded in the present phase."""
 
     def __init__(self, run: Run) -> None:
+        super().__init__(run.fleet.nodes)
         self.fleet = run.fleet
-        self.check = AlertCheck(run.fleet.nodes)
 
     async def wait_until(self, shown: Callable[[Scrape], bool]) -> None:
-        """Scrape until the servers show it; these scrapes count as any."""
+        """Scrape until the servers show it; these scrapes are not recorded."""
         async with asyncio.timeout(SHOWN_SECONDS):
             while not shown(await AlertCheck(self.fleet.nodes).scrape()):
                 await asyncio.sleep(0.1)
@@ -47,50 +47,35 @@ class AlertRun:
         )
 
 
-async def server_down(run: AlertRun) -> None:
+async def kill_server(run: AlertRun, times: int, minutes: float, pause_minutes: float = 0) -> None:
+    """Keep a server down for so many minutes, and as often."""
     node = run.fleet.nodes[-1]
-    node.program.hold_down()
-    await run.wait_until(lambda scrape: scrape[-1] is None)
-    await run.check.record(minutes=3)
-    node.program.release()
-    await node.wait_ready()
-
-
-async def server_killed_twice(run: AlertRun) -> None:
-    """It is back each time before QLiveDown fires."""
-    node = run.fleet.nodes[-1]
-    for _ in range(2):
+    for _ in range(times):
         node.program.hold_down()
         await run.wait_until(lambda scrape: scrape[-1] is None)
-        await run.check.record(minutes=0.5)
+        await run.record(minutes)
         node.program.release()
         await node.wait_ready()
-        await run.check.record(minutes=1)
+        await run.record(pause_minutes)
 
 
-async def mongodb_down(run: AlertRun) -> None:
+async def kill(run: AlertRun, name: str, minutes: float) -> None:
+    """Keep MongoDB or Redis down for so many minutes."""
     (mongod,) = run.fleet.mongodb.members.values()
-    mongod.hold_down()
-    await run.wait_for_dependency("mongodb", 0)
-    await run.check.record(minutes=3)
-    mongod.release()
-    await run.wait_for_dependency("mongodb", 1)
-
-
-async def redis_down(run: AlertRun) -> None:
-    run.fleet.redis.hold_down()
-    await run.wait_for_dependency("redis", 0)
-    await run.check.record(minutes=4)
-    run.fleet.redis.release()
-    await run.wait_for_dependency("redis", 1)
+    program = {"mongodb": mongod, "redis": run.fleet.redis}[name]
+    program.hold_down()
+    await run.wait_for_dependency(name, 0)
+    await run.record(minutes)
+    program.release()
+    await run.wait_for_dependency(name, 1)
 
 
 async def redis_slow(run: AlertRun) -> None:
     """Events reach the processes of other sockets late."""
     for seconds in REDIS_SECONDS:
-        run.fleet.redis_proxy.slow(seconds)
+        run.fleet.redis_proxy.delay = seconds
         await asyncio.sleep(STEP_SECONDS)
-    await run.check.record(minutes=12, pause=RATE_PAUSE)
+    await run.record(minutes=12, pause=RATE_PAUSE)
     await run.fleet.redis_proxy.heal()
     await asyncio.sleep(STEP_SECONDS)
 
@@ -104,12 +89,12 @@ class AlertFault:
     inject: Callable[[AlertRun], Awaitable[None]]
 
 
-FAULTS = (
-    AlertFault("QLiveDown", "a server that is down", server_down),
-    AlertFault("QLiveMongoDBDown", "MongoDB that is down", mongodb_down),
-    AlertFault("QLiveRedisDown", "Redis that is down", redis_down),
+FAULTS = (  # a process killed twice is back each time before QLiveDown fires
+    AlertFault("QLiveDown", "a server that is down", lambda run: kill_server(run, 1, 3)),
+    AlertFault("QLiveMongoDBDown", "MongoDB that is down", lambda run: kill(run, "mongodb", 3)),
+    AlertFault("QLiveRedisDown", "Redis that is down", lambda run: kill(run, "redis", 4)),
     AlertFault("QLiveEventsSlow", "a slow Redis", redis_slow),
-    AlertFault("QLiveRestarted", "a process killed twice", server_killed_twice),
+    AlertFault("QLiveRestarted", "a process killed twice", lambda run: kill_server(run, 2, 0.5, 1)),
 )
 SIZE = RunSize(
     clients=18,
@@ -127,9 +112,9 @@ async def alerts(run: Run, report: RunReport, _seconds: float) -> None:
     for fault in FAULTS:
         phase = AlertRun(run)
         await phase.wait_for_dependency("redis", 1)
-        await phase.check.record(BEFORE_MINUTES)
+        await phase.record(BEFORE_MINUTES)
         await fault.inject(phase)
-        found[fault.words] = await phase.check.fired()
+        found[fault.words] = await phase.fired()
     found["quiet again"] = await _quiet(run)
     expected = {fault.words: {fault.alert} for fault in FAULTS}
     others = {
@@ -142,8 +127,8 @@ async def alerts(run: Run, report: RunReport, _seconds: float) -> None:
 async def _quiet(run: Run) -> set[str]:
     phase = AlertRun(run)
     await phase.wait_for_dependency("redis", 1)
-    await phase.check.record(QUIET_MINUTES)
-    return await phase.check.fired()
+    await phase.record(QUIET_MINUTES)
+    return await phase.fired()
 
 
 SCENARIO = Scenario(

@@ -36,23 +36,27 @@ class Removal(NamedTuple):
     reaches_im: bool = True
 
 
-async def _ban(api: FleetApi, _host: FleetUser, guest: FleetUser) -> Reply:
-    return await api.ops_request("PATCH", f"users/{guest.id}", banned=True, ban_reason="chaos")
-
-
-async def _put_out(_api: FleetApi, host: FleetUser, guest: FleetUser) -> Reply:
-    target = {"live_id": host.live_id, "user_id": guest.id}
-    return await host.post("qlive_room/put_out/", minutes=60, **target)
-
-
-async def _log_out(_api: FleetApi, _host: FleetUser, guest: FleetUser) -> Reply:
-    return await guest.get("qlive_user/logout/")
-
-
 REMOVALS = {
-    "ban": Removal(_ban, 4503, (ENTER, *READS)),
-    "put_out": Removal(_put_out, 4503, (ENTER,)),
-    "log_out": Removal(_log_out, 4401, (ENTER, *READS), reaches_im=False),
+    "ban": Removal(
+        lambda api, _host, guest: api.ops_request(
+            "PATCH", f"users/{guest.id}", banned=True, ban_reason="chaos"
+        ),
+        4503,
+        (ENTER, *READS),
+    ),
+    "put_out": Removal(
+        lambda _api, host, guest: host.post(
+            "qlive_room/put_out/", live_id=host.live_id, user_id=guest.id, minutes=60
+        ),
+        4503,
+        (ENTER,),
+    ),
+    "log_out": Removal(
+        lambda _api, _host, guest: guest.get("qlive_user/logout/"),
+        4401,
+        (ENTER, *READS),
+        reaches_im=False,
+    ),
 }
 
 

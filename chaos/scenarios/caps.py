@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from chaos.api import FleetUser
+from chaos.api import FleetUser, grant
 from chaos.fleet import RunSize
 from chaos.report import RunReport
 from chaos.run import Run
@@ -34,7 +34,7 @@ async def _give(run: Run, number: int) -> None:
     room, api = run.rooms[0], run.api
     is_guest = number % 2 == 1
     giver = room.guests[number // 2] if is_guest else await api.sign_in(f"giver{number}", 1)
-    await run.grant(giver, 2 * CAP)
+    await grant(api, giver, 2 * CAP)
     servers = [giver.through(api.at(node)) for node in run.fleet.nodes]
     sent = range(GIFTS)
     answers = await asyncio.gather(*(_send(servers[n % 2], room.host, n) for n in sent))

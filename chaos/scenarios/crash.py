@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from chaos.crash.environment import CrashEnvironment, open_environment
-from chaos.crash.exit_plans import CrashStep, ExitPlan, ExitReport, exit_plan_for, steps_of
+from chaos.crash.exit_plans import CrashStep, ExitPlan, ExitReport, steps_of
 from chaos.crash.groups import PATHS, PathGroup, create_groups
 from chaos.crash.paths import CrashPath, RequestPath
 from chaos.fleet import RunSize
@@ -62,7 +62,9 @@ class CrashMatrix:
     async def crash_at(self, step: CrashStep) -> None:
         for _ in range(MAX_TRIALS):
             started = time.monotonic()
-            report = await self._trial(step.path, partial(exit_plan_for, step, rng=self._rng))
+            delay = self._rng.uniform(0.0, step.call.seconds)
+            exit_at = {"number": step.number, "moment": step.moment, "delay": delay}
+            report = await self._trial(step.path, partial(ExitPlan, step.path, **exit_at))
             self.seconds.append(time.monotonic() - started)
             if report.at != "end":
                 break

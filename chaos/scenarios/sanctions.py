@@ -41,60 +41,49 @@ class Place:
 
 
 class Sanction(NamedTuple):
-    """`ask` returns the code of a refusal, which is `code` once the sanction is in force."""
+    """A request that imposes it, one that it refuses, and the code of the refusal."""
 
     send: Callable[[Place], Awaitable[Reply]]
-    ask: Callable[[Place], Awaitable[Any]]
-    code: Any
+    ask: Callable[[Place], Awaitable[Reply]]
+    code: str | int
 
 
-async def _mute(at: Place) -> Reply:
-    return await at.host.post("qlive_room/mute/", user_id=at.guest.id, minutes=60, **at.room)
-
-
-async def _write(at: Place) -> Any:
-    message = proposed(at.guest.id, GroupId=at.target.group_id)
-    reply = await at.callbacks.im(message)
-    return reply.json["ErrorCode"] if reply.succeeded else None
-
-
-async def _ban(at: Place) -> Reply:
-    return await at.host.post("qlive_room/put_out/", user_id=at.guest.id, minutes=60, **at.room)
-
-
-async def _enter(at: Place) -> Any:
-    return _code(await at.guest.get("get_playurl/", **at.room))
-
-
-async def _block(at: Place) -> Reply:
-    return await at.host.post("qlive_user/block/", user_id=at.guest.id, blocked=True)
-
-
-async def _look_up_host(at: Place) -> Any:
-    return _code(await at.guest.get("qlive_user/get_userinfo/", user_id=at.host.id))
-
-
-async def _report_stream(at: Place) -> Reply:
+def _report_stream(at: Place) -> Awaitable[Reply]:
     stream = at.target.stream
     picture = {**BLOCKED_PICTURE, "streamId": stream, "channelId": stream, "score": [99]}
-    return await at.callbacks.live({**picture, "img": f"http://example.com/{stream}.jpg"})
-
-
-async def _take_seat(at: Place) -> Any:
-    return _code(await at.guest.post("qlive_room/accept_micro/", **at.room))
-
-
-def _code(reply: Reply) -> Any:
-    """The code of a refusal, "" of a success; None without an answer."""
-    return (reply.json.get("code", "") if reply.status < 500 else "5xx") if reply.status else None
+    return at.callbacks.live({**picture, "img": f"http://example.com/{stream}.jpg"})
 
 
 SANCTIONS = {
-    "mute": Sanction(_mute, _write, 10101),
-    "room_ban": Sanction(_ban, _enter, "put_out"),
-    "block": Sanction(_block, _look_up_host, "blocked"),
-    "forbidden_stream": Sanction(_report_stream, _take_seat, "stream_forbidden"),
+    "mute": Sanction(
+        lambda at: at.host.post("qlive_room/mute/", user_id=at.guest.id, minutes=60, **at.room),
+        lambda at: at.callbacks.im(proposed(at.guest.id, GroupId=at.target.group_id)),
+        10101,
+    ),
+    "room_ban": Sanction(
+        lambda at: at.host.post("qlive_room/put_out/", user_id=at.guest.id, minutes=60, **at.room),
+        lambda at: at.guest.get("get_playurl/", **at.room),
+        "put_out",
+    ),
+    "block": Sanction(
+        lambda at: at.host.post("qlive_user/block/", user_id=at.guest.id, blocked=True),
+        lambda at: at.guest.get("qlive_user/get_userinfo/", user_id=at.host.id),
+        "blocked",
+    ),
+    "forbidden_stream": Sanction(
+        _report_stream,
+        lambda at: at.guest.post("qlive_room/accept_micro/", **at.room),
+        "stream_forbidden",
+    ),
 }
+
+
+async def _code(name: str, at: Place) -> str | int:
+    """The code with which this server refuses; the status if there is none."""
+    reply = await SANCTIONS[name].ask(at)
+    answer = reply.json if 0 < reply.status < 500 else {}
+    code: str | int = answer.get("code") or answer.get("ErrorCode") or reply.status
+    return code
 
 
 async def sanctions_despite_kills(run: Run, report: RunReport, _seconds: float) -> None:
@@ -160,13 +149,13 @@ async def _restart(node: Node) -> None:
 
 
 async def _refuses(name: str, at: Place) -> bool:
-    return bool(await SANCTIONS[name].ask(at) == SANCTIONS[name].code)
+    return await _code(name, at) == SANCTIONS[name].code
 
 
 async def _check(run: Run, name: str, places: Sequence[Place], *, in_force: bool) -> None:
     """Each server refuses at the first request, or does not."""
     for place in places:
-        code = await SANCTIONS[name].ask(place)
+        code = await _code(name, place)
         if (code == SANCTIONS[name].code) != in_force:
             run.violations.add("wrong_answer", f"{name} at {place.node.number}: {code!r}")
 

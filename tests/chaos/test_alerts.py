@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 
 from chaos.__main__ import SCENARIOS
-from chaos.alerts import alerts_checked, require_alerts, series_of
+from chaos.alerts import AlertCheck, require_alerts, series_of
 from chaos.report import RunReport
 from chaos.scenarios.alerts import FAULTS
 from tests.deploy.test_alerts import TESTED
 from tests.support.paths import ROOT
 from tests.support.promtool import alert_names
-from tests.support.waiting import until
 
 UP = 'up{job="qlive",instance="0"}'
 
@@ -42,8 +41,8 @@ def test_series_of_a_server_that_does_not_answer_end_at_once() -> None:
 @pytest.mark.programs
 async def test_an_alert_that_was_expected_and_did_not_fire_fails_the_run() -> None:
     node: Any = SimpleNamespace(address="http://127.0.0.1:1")  # nothing listens there
-    async with alerts_checked([node], 0.01) as check:
-        await until(lambda: len(check.scrapes) > 6)
+    check = AlertCheck([node])
+    await check.record(minutes=2)
     report = RunReport("scenario", 1)
     await require_alerts(report, check, "QLiveDown")
     assert (report.passed, report.metrics["alerts"]) == (True, ["QLiveDown"])

@@ -96,7 +96,7 @@ async def test_data_and_eof_pass_in_both_directions_until_a_reset_which_reaches_
         proxy.reset_all()
         assert await connection.is_reset()
         await until(lambda: echo.ended == 2)
-        proxy.lossy(1.0)
+        proxy.reset_probability = 1.0
     async with connect(proxy) as connection:
         connection.writer.write(b"y")
         assert await connection.is_reset()
@@ -108,7 +108,7 @@ async def test_a_half_open_connection_stays_open_and_silent_and_a_new_one_reache
 ) -> None:
     async with connect(proxy) as connection:
         assert await connection.echoes(b"x")
-        proxy.half_open()
+        proxy.is_half_open = True
         connection.writer.write(b"lost")
         async with connect(proxy) as made_meanwhile:
             made_meanwhile.writer.write(b"x")
@@ -126,7 +126,7 @@ async def test_slow_data_arrives_late_and_in_order_and_held_data_after_heal(prox
     loop = asyncio.get_running_loop()
     async with connect(proxy) as connection:
         assert await connection.echoes(b"x")
-        proxy.slow(0.2)
+        proxy.delay = 0.2
         started = loop.time()
         for letter in (b"a", b"b", b"c"):
             connection.writer.write(letter)
@@ -135,7 +135,7 @@ async def test_slow_data_arrives_late_and_in_order_and_held_data_after_heal(prox
         assert loop.time() - started >= 0.2
     await proxy.heal()
     async with connect(proxy) as connection:
-        proxy.hold()
+        proxy.is_held = True
         connection.writer.write(b"x")
         assert await connection.is_silent()
         await proxy.heal()

@@ -18,23 +18,28 @@ from telemetry.logging import configure_logging
 from tests.support.no_limits import NO_LIMITS
 
 
-async def main(uri: str, database: str, folder: str) -> None:
-    configure_logging("info", as_json=True)
-    overrides: dict[str, Any] = {
-        "server": {"port": 0},
-        "mongodb": {"uri": uri, "database": database},
-        "limits": NO_LIMITS,
-    }
-    if tencent := os.environ.get(TENCENT):
-        overrides |= {part: {"api_base": tencent} for part in ("wechat", "im", "pay")}
-        overrides["live"] = {"api_base": f"{tencent}/live"}
-    overrides |= json.loads(os.environ[SETTINGS])
-    server = ServerProcess(
-        *fill_in_secrets(Settings.model_validate(overrides), Path(folder) / "dev-secrets.json")
-    )
+async def start_server(
+    uri: str, database: str, folder: Path, **more: Any
+) -> tuple[ServerProcess, int]:
+    """Start the server with `more` settings; returns it and its port."""
+    mongodb = {"uri": uri, "database": database}
+    given = {"server": {"port": 0}, "mongodb": mongodb, "limits": NO_LIMITS, **more}
+    settings = fill_in_secrets(Settings.model_validate(given), folder / "dev-secrets.json")
+    server = ServerProcess(*settings)
     await server.start()
     gc_tuning.freeze_startup_objects()
-    print(server.address.rpartition(":")[2], flush=True)
+    return server, int(server.address.rpartition(":")[2])
+
+
+async def main(uri: str, database: str, folder: str) -> None:
+    configure_logging("info", as_json=True)
+    addresses: dict[str, Any] = {}
+    if tencent := os.environ.get(TENCENT):
+        addresses = {part: {"api_base": tencent} for part in ("wechat", "im", "pay")}
+        addresses["live"] = {"api_base": f"{tencent}/live"}
+    more = addresses | json.loads(os.environ[SETTINGS])
+    _, port = await start_server(uri, database, Path(folder), **more)
+    print(port, flush=True)
     await asyncio.Event().wait()
 
 

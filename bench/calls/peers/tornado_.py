@@ -52,17 +52,14 @@ class PeerUsersInfoHandler(AuthenticatedHandler):
         self.respond(await self.queries.users_info(live_id, gender))
 
 
-def read_routes(queries: PeerQueries) -> list[Any]:
-    options = {"queries": queries}
-    return [
+async def serve(uri: str, database: str) -> None:
+    options = {"queries": PeerQueries(uri, database)}
+    routes: list[Any] = [
         (f"{BASE_PATH}/qlive_user/get_user_state/", PeerUserStateHandler, options),
         (f"{BASE_PATH}/qlive_user/get_userinfo/", PeerUserInfoHandler, options),
         (f"{BASE_PATH}/get_livelist/", PeerLiveListHandler, options),
         (f"{BASE_PATH}/qlive_user/get_users_info/", PeerUsersInfoHandler, options),
     ]
-
-
-async def serve(routes: list[Any]) -> None:
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
     server = HTTPServer(Application(routes, compress_response=False, log_function=lambda _: None))
     server.add_sockets(sockets)
@@ -71,4 +68,4 @@ async def serve(routes: list[Any]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(read_routes(PeerQueries(*sys.argv[1:3]))))
+    uvloop.run(serve(*sys.argv[1:3]))

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import uvloop
 
+from bench.calls.peers.qlive import start_server
 from bench.fanout.control import EVENT, serve_control
-from config.settings import Settings
-from devtools.development_secrets import fill_in_secrets
 from realtime.channel import Channel
 from realtime.frames import frame
 from rooms.events import NumberedEvent
-from runtime import gc_tuning
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
 from tests.support.no_limits import NO_LIMITS
@@ -69,17 +67,13 @@ class EventSender:
 
 async def main(uri: str, database: str, live_id: int, library: str) -> None:
     configure_logging("error", as_json=False)
-    overrides = {
-        "server": {"port": 0},
-        "mongodb": {"uri": uri, "database": database},
-        "limits": NO_LIMITS | {"handshakes_per_second": 0},
-        "realtime": {"heartbeat_seconds": 1800},  # the crowd never sends
-    }
-    secrets = Path(library).with_name("dev-secrets.json")
-    server = ServerProcess(*fill_in_secrets(Settings.model_validate(overrides), secrets))
-    await server.start()
-    gc_tuning.freeze_startup_objects()
-    port = int(server.address.rpartition(":")[2])
+    server, port = await start_server(
+        uri,
+        database,
+        Path(library).parent,
+        limits=NO_LIMITS | {"handshakes_per_second": 0},
+        realtime={"heartbeat_seconds": 1800},  # the crowd never sends
+    )
     await serve_control(port, EventSender(server, live_id, library).publish)
 
 
