@@ -32,7 +32,7 @@ Results = list[tuple[float, int]]
 """Seconds until each answer, and its ErrorCode."""
 
 
-class Connection:
+class RawConnection:
     """A connection to the server, which costs less than a client of aiohttp."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +50,7 @@ class Connection:
 async def send_messages(
     port: int, due: "asyncio.Queue[float]", groups: Sequence[str], results: Results
 ) -> None:
-    connection: Any = Connection(*await asyncio.open_connection("127.0.0.1", port))
+    connection: Any = RawConnection(*await asyncio.open_connection("127.0.0.1", port))
     im = CallbackSender(connection, Settings.model_validate(SETTINGS))
     while True:
         at = await due.get()

@@ -85,7 +85,7 @@ class AlertFault:
     """A fault, in the words of docs/operations.md, and the alert that it fires."""
 
     alert: str
-    words: str
+    description: str
     inject: Callable[[AlertRun], Awaitable[None]]
 
 
@@ -114,9 +114,9 @@ async def alerts(run: Run, report: RunReport, _seconds: float) -> None:
         await phase.wait_for_dependency("redis", 1)
         await phase.record(BEFORE_MINUTES)
         await fault.inject(phase)
-        found[fault.words] = await phase.fired()
+        found[fault.description] = await phase.fired()
     found["quiet again"] = await _quiet(run)
-    expected = {fault.words: {fault.alert} for fault in FAULTS}
+    expected = {fault.description: {fault.alert} for fault in FAULTS}
     others = {
         name: sorted(fired) for name, fired in found.items() if fired != expected.get(name, set())
     }

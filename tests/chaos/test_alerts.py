@@ -23,7 +23,7 @@ def test_every_alert_is_fired_by_one_scenario_or_by_a_test() -> None:
 def test_the_operations_page_has_the_scenario_and_the_fault_of_each_alert() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     cells = dict(re.findall(r"^\| (QLive\w+) \| (.*) \|$", page, re.MULTILINE))
-    words = {fault.alert: f"`alerts`: {fault.words}" for fault in FAULTS}
+    words = {fault.alert: f"`alerts`: {fault.description}" for fault in FAULTS}
     words |= dict.fromkeys(SCENARIOS["hostile"].alerts, "`hostile`")
     assert cells.keys() == set(alert_names())
     assert {alert: cell for alert, cell in cells.items() if cell.startswith("`")} == words
