@@ -72,8 +72,7 @@ class RunReport:
         for metric, limit, at_least in self.required:
             value = self.metrics.get(metric)
             text = f"{metric} {value}, {'at least' if at_least else 'at most'} {limit}"
-            is_above = value is not None and value >= limit
-            goals[text] = value == limit or (value is not None and is_above == at_least)
+            goals[text] = value is not None and (value >= limit if at_least else value <= limit)
         return goals
 
     @property

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from chaos.crash.environment import CrashEnvironment
+from chaos.crash.environment import SETTLE_SECONDS, CrashEnvironment
 from chaos.crash.marked_sweeps import DUE, NEVER, WECHAT_SECONDS
 from chaos.crash.orders import delivery_push, pay_jsapi_order, pay_xpay_order
 from chaos.crash.withdrawals import Withdrawals
@@ -77,7 +77,7 @@ class RefundCases:
             await asyncio.sleep(WECHAT_SECONDS)
             return not await self.env.rows("refund_cases", {"_id": id_, **NOT_REQUESTED})
 
-        await until(is_requested)
+        await until(is_requested, SETTLE_SECONDS)
         await self._set_due([id_], NEVER)
         refunds.outcome = "success"
         [case] = await self.env.rows("refund_cases", {"_id": id_})
