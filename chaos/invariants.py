@@ -136,17 +136,17 @@ async def wrong_balances(run: Run) -> list[Violation]:
 
 
 async def ledger_violations(run: Run, database: Database) -> AsyncIterator[Violation]:
-    """What `check-ledger` finds, and gifts that are not booked with an event of their own."""
+    """What `check-ledger` finds, and gifts that are not recorded with an event of their own."""
     for problem in await LedgerReconciler(database).problems():
         yield "ledger_problem", str(problem)
     projection = {"seq": 1, "live_id": 1, "epoch": 1}
     rows = await database.collection("ledger").find({"kind": "gift"}, projection).to_list()
-    booked = {row["_id"] for row in rows}
+    recorded = {row["_id"] for row in rows}
     givers = {guest.name: guest.id for room in run.rooms for guest in room.guests}
     for operation in run.operations:
         kind, _, request_id = operation.key.partition(" ")
         giver = request_id.rpartition("-")[0]
-        if kind == "gift" and gift_key(givers[giver], request_id) not in booked:
+        if kind == "gift" and gift_key(givers[giver], request_id) not in recorded:
             yield "gift_lost", operation.key
     events = [(row["live_id"], row["epoch"], row["seq"]) for row in rows if "seq" in row]
     if len(set(events)) != len(events):

@@ -88,18 +88,18 @@ class GiftGroup:
 
     async def check(self) -> dict[str, int]:
         env, events = self._env, self._events
-        booked, in_room = 0, list[Document]()
+        recorded, in_room = 0, list[Document]()
         for gifts in self._gifts:
             rows = await env.rows("ledger", {"kind": "gift", "by": gifts.giver.id})
             rows.sort(key=lambda row: row["at"])
-            booked += len(rows)
+            recorded += len(rows)
             in_room += rows if gifts.events else []
             env.violations.add_all(gift_violations(gifts.responses, rows))
         [room] = await env.rows("rooms", {"_id": events.live_id})
         env.violations.add_all(event_violations(in_room, events.names, room))
         return {
             "gifts_acknowledged": sum(len(gifts.responses) for gifts in self._gifts),
-            "gifts_booked": booked,
+            "gifts_booked": recorded,
             "room_gifts": len(in_room),
             "room_events": len(events.by_number),
             "gift_events": sum(row["type"] == "gift" for row in events.by_number.values()),

@@ -1,4 +1,4 @@
-"""Checks after the crashes: what is booked, paid and refunded is so once, and has its event."""
+"""Checks after the crashes: what is recorded, paid and refunded is so once, and has its event."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,17 +18,17 @@ OUTCOMES = {"paid": "payout", "returned": "return"}
 """Kind of the only journal entry that ends a withdrawal, by its state."""
 
 
-def gift_violations(acknowledged: Mapping[str, Any], booked: Sequence[Row]) -> Found:
-    """`acknowledged` has the responses by ledger key, `booked` one giver's entries by time."""
-    stored = {row["_id"]: row["answer"] for row in booked}
+def gift_violations(acknowledged: Mapping[str, Any], recorded: Sequence[Row]) -> Found:
+    """`acknowledged` has the responses by ledger key, `recorded` one giver's entries by time."""
+    stored = {row["_id"]: row["answer"] for row in recorded}
     for key in acknowledged.keys() - stored.keys():
         yield "gift_lost", key
     for key in stored.keys() - acknowledged.keys():
         yield "gift_not_acknowledged", key
     for key in stored.keys() & acknowledged.keys():
         if stored[key] != acknowledged[key]:
-            yield "conflicting_responses", f"{key}: {acknowledged[key]}, booked {stored[key]}"
-    for before, row in pairwise(booked):
+            yield "conflicting_responses", f"{key}: {acknowledged[key]}, recorded {stored[key]}"
+    for before, row in pairwise(recorded):
         price = -sum(
             line["amount"] for line in row["lines"] if line["account"] == f"user:{row['by']}"
         )
@@ -36,25 +36,25 @@ def gift_violations(acknowledged: Mapping[str, Any], booked: Sequence[Row]) -> F
             yield "wrong_charge", f"{row['_id']}: {before['answer']}, then {row['answer']}"
 
 
-def event_violations(booked: Sequence[Row], events: Mapping[int, str], room: Row) -> Found:
+def event_violations(recorded: Sequence[Row], events: Mapping[int, str], room: Row) -> Found:
     """`events` has the request_id of every gift event of the room, by event number."""
     for number in set(range(1, room["version"] + 1)) ^ events.keys():
         yield "event_numbers", f"{number} of {room['version']}"
     for name, count in Counter(events.values()).items():
         if count > 1:
             yield "duplicate_event", f"{name}: {count} times"
-    for row in booked:
+    for row in recorded:
         session, name = (row.get("live_id"), row.get("epoch")), row["_id"].rpartition(":")[2]
         if session != (room["_id"], room["epoch"]) or events.get(row["seq"]) != name:
             yield "gift_without_event", f"{row['_id']}: {session}, {row.get('seq')}"
-    for seq, count in Counter(row.get("seq") for row in booked).items():
+    for seq, count in Counter(row.get("seq") for row in recorded).items():
         if count > 1:
             yield "shared_event", f"{count} gifts refer to event {seq}"
 
 
-def order_violations(orders: Sequence[Row], booked: Sequence[Row], buyer: Row) -> Found:
-    """All `orders` were paid, by one buyer; `booked` has the recharge entries."""
-    entries = Counter(row["_id"] for row in booked)
+def order_violations(orders: Sequence[Row], recorded: Sequence[Row], buyer: Row) -> Found:
+    """All `orders` were paid, by one buyer; `recorded` has the recharge entries."""
+    entries = Counter(row["_id"] for row in recorded)
     for order in orders:
         if entries[recharge_key(order["_id"])] != 1 or order["state"] != "paid":
             yield "order_lost", f"{order['_id']}: {order['state']}"
@@ -104,13 +104,13 @@ def outcome_violations(rows: Sequence[Row], journal: Sequence[Row]) -> Found:
 
 def bank_violations(paid: Mapping[str, int], journal: Sequence[Row]) -> Found:
     """`paid` has the fen of each transfer that the bank has paid, by number."""
-    booked = Counter[str]()
+    recorded = Counter[str]()
     for row in journal:
         if row["kind"] == "payout":
-            booked[row["content"]["withdrawal"]] += row["content"]["fen"]
-    for number in paid.keys() | booked.keys():
-        if paid.get(number, 0) != booked[number]:
-            yield "bank", f"{number}: bank {paid.get(number, 0)}, journal {booked[number]}"
+            recorded[row["content"]["withdrawal"]] += row["content"]["fen"]
+    for number in paid.keys() | recorded.keys():
+        if paid.get(number, 0) != recorded[number]:
+            yield "bank", f"{number}: bank {paid.get(number, 0)}, journal {recorded[number]}"
 
 
 def refund_violations(

@@ -58,8 +58,8 @@ class PaidOrders:
             return {}
         id_ = self._buyer.id
         orders = await self.env.rows("orders", {"_id": {"$in": self.taken}})
-        booked = {"kind": "recharge", "lines.account": user_account(id_)}
-        recharges = await self.env.rows("ledger", booked)
+        recorded = {"kind": "recharge", "lines.account": user_account(id_)}
+        recharges = await self.env.rows("ledger", recorded)
         [buyer] = await self.env.rows("users", {"_id": id_})
         self.env.violations.add_all(order_violations(orders, recharges, buyer))
         return {f"{prefix}orders": len(self.taken), f"{prefix}orders_credited": len(recharges)}
