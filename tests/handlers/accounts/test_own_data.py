@@ -384,7 +384,7 @@ async def test_a_copy_has_everything_of_the_user_and_of_others_only_their_number
     (profile,) = rows["profile"]
     assert profile["user_id"] == user.id
     assert profile["real_name"] == REAL_NAME
-    assert not {"session_key", "_id"} & profile.keys()
+    assert not {"session_key", "_id", "has_blocks", "risk_rank"} & profile.keys()
     journal = db.ledger.count_documents({"lines.account": f"user:{user.id}"})
     assert len(rows["journal"]) == journal
     assert not any(WORDS in text for row in db.exports.find() for text in texts_in(row))
