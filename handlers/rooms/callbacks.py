@@ -16,11 +16,10 @@ from storage.jobs.inbox import InboxMessage
 from tencent.callbacks import (
     BEFORE_MESSAGE,
     MESSAGE_SENT,
-    NOT_SUSPICIOUS,
     CallbackEvent,
     CustomMessage,
     ProposedMessage,
-    StreamVerdict,
+    RecordingFailure,
     parse_css_callback,
     parse_im_callback,
 )
@@ -47,12 +46,13 @@ class TencentWebhookHandler(WebhookHandler):
     async def receive_callback(self, source: str, callback: ParsedCallback[CallbackEvent]) -> None:
         """Store a callback and carry it out; CallbackRefused if it is not verified.
 
-        What is said or written in a stream is stored with its item alone, which only moderators
-        read.
+        Of CSS's reports, only those of failed recordings are stored with their content: what is
+        said in a stream is in its item, which moderators read, and the rest names addresses.
         """
         unsigned = {name: value for name, value in self.query.items() if name != "Sign"}
         message = self.message(source, callback.id, urlencode(unsigned))
-        if isinstance(callback.event, StreamVerdict) or callback.ignored == NOT_SUSPICIOUS:
+        needs_content = callback.refused or isinstance(callback.event, RecordingFailure)
+        if source == "live" and not needs_content:
             message = replace(message, raw="")
         carry_out = partial(self.context.services.callbacks.carry_out, callback)
         await self.receive(message, callback.refused, carry_out)

@@ -51,8 +51,8 @@ class StreamModerationService:
         """
         stream, limits = verdict.stream, self._settings
         user_id = stream.partition("_")[0]
-        is_ours = STREAM_NAME.fullmatch(stream) and await self._stores.users.find(user_id)
-        if not is_ours:
+        user = await self._stores.users.find(user_id) if STREAM_NAME.fullmatch(stream) else None
+        if user is None or user.deleted_at:
             return "unknown_stream"
         must_stop = verdict.suggestion == "Block" or verdict.score >= limits.stream_block_score
         if not (must_stop or verdict.suggestion or verdict.score >= limits.stream_review_score):

@@ -114,6 +114,20 @@ async def test_an_operator_who_refuses_a_stream_stops_it(
     assert is_forbidden(server, stream)
 
 
+async def test_a_late_report_leaves_nothing_of_a_deleted_user(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    db.users.update_one({"_id": anna.id}, {"$set": {"deleted_at": datetime.now(UTC)}})
+    before = db.users.find_one({"_id": anna.id})
+    for score in (61, 90):
+        await report_stream(api, server, f"{anna.id}_{24 * 'a'}", score=score)
+    assert await items_of(server, anna) == []
+    assert db.users.find_one({"_id": anna.id}) == before
+    stored = [(row["reason"], row["raw"]) for row in db.inbox.find({"source": "live"})]
+    assert stored == [("unknown_stream", "")] * 2
+
+
 async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
     api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
