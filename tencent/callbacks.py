@@ -33,6 +33,8 @@ OLD_SCORE, MAX_SCORE = "(?!normal).+score", 100
 GROUP_MESSAGE, USER_MESSAGE = "Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg"
 """Commands of the callbacks before a message, whose answer IM awaits for 2 s."""
 BEFORE_MESSAGE = frozenset({GROUP_MESSAGE, USER_MESSAGE})
+TEXTS, CUSTOMS = ("TIMTextElem", "TIMFaceElem"), ("TIMCustomElem",)
+"""Kinds of elements of a message; the data of a face is read as a text is."""
 MESSAGE_SENT = "C2C.CallbackAfterSendMsg"
 """Command of the callback about a message between two users, whether it was delivered or not."""
 PROFILE_SET = "Profile.CallbackPortraitSet"
@@ -84,7 +86,7 @@ class CustomMessage:
 class ProposedMessage:
     """A message that IM sends if we allow it: to a group or to another user.
 
-    `texts` and `customs` have the fields of its text elements and of its custom ones.
+    `texts` and `customs` have the fields of its texts and faces, and of its custom elements.
     """
 
     sender: str
@@ -92,6 +94,8 @@ class ProposedMessage:
     receiver: str = ""
     texts: tuple[str, ...] = ()
     customs: tuple[str, ...] = ()
+    has_other_elements: bool = False
+    """Whether it has pictures, sounds, files…"""
 
     @property
     def text(self) -> str:
@@ -273,16 +277,17 @@ def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessa
         tuple(
             value.encode(errors="replace").decode()
             for element in elements
-            if element.get("MsgType") == kind
+            if element.get("MsgType") in kinds
             for value in child(element, "MsgContent").values()
             if isinstance(value, str)
         )
-        for kind in ("TIMTextElem", "TIMCustomElem")
+        for kinds in (TEXTS, CUSTOMS)
     )
+    others = any(element.get("MsgType") not in (*TEXTS, *CUSTOMS) for element in elements)
     sender = _id(content.get("From_Account"))
     if in_group:
-        return ProposedMessage(sender, _id(content.get("GroupId")), "", texts, customs)
-    return ProposedMessage(sender, "", _id(content.get("To_Account")), texts, customs)
+        return ProposedMessage(sender, _id(content.get("GroupId")), "", texts, customs, others)
+    return ProposedMessage(sender, "", _id(content.get("To_Account")), texts, customs, others)
 
 
 def _elements(content: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -228,7 +228,7 @@ export interface Chat {
   on<Name extends keyof ChatEvents>(name: Name, listener: ChatEvents[Name]): () => void;
   /** Joins the group of a room as soon as its socket is open, and each group that replaces it. */
   join(room: RoomSocket): Promise<void>;
-  /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate` or `imitation`; else IM's error. */
+  /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate`, `imitation` or `not_in_room`; else IM's error. */
   send(text: string): Promise<void>;
   /** Leaves the group and logs out of IM; the chat may join a room later. */
   leave(): Promise<void>;

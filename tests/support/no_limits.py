@@ -16,5 +16,6 @@ def limits_environment(values: Mapping[str, str]) -> dict[str, str]:
 
 NO_LIMITS_ENVIRONMENT = {
     **limits_environment(NO_LIMITS),
+    "QLIVE_IM__USER_MESSAGES": "0",  # tests poll by sending messages
     "QLIVE_OPS__SECOND_PERSON_GOLD": "0",  # the demo operator is alone
 }

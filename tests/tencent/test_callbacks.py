@@ -195,9 +195,12 @@ def test_messages_that_im_asks_about_are_parsed():
     assert parse_im(BEFORE_GROUP).event == ProposedMessage("u1", group_id="@TGS#aAB", **elements)
     to_user = ProposedMessage("u1", receiver="u2", texts=("hi",))
     assert parse_im(BEFORE_USER).event == to_user
-    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Data": "smile"}}
-    message = parse_im(BEFORE_USER | {"MsgBody": [face]}).event
-    assert (message.text, message.customs) == ("", ())
+    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 1, "Data": "smile"}}
+    message = parse_im(BEFORE_USER | {"MsgBody": [face, GIFT]}).event
+    assert (message.texts, message.has_other_elements) == (("smile",), False)
+    picture = {"MsgType": "TIMImageElem", "MsgContent": {"UUID": "x"}}
+    message = parse_im(BEFORE_GROUP | {"MsgBody": [TEXT, picture]}).event
+    assert (message.texts, message.has_other_elements) == (("hi",), True)
     half = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "half \ud800 of a pair"}}
     assert parse_im(BEFORE_USER | {"MsgBody": [half]}).event.text == "half ? of a pair"
 

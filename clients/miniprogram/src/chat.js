@@ -4,7 +4,7 @@ import { Emitter } from "./emitter.js";
 import { Refused } from "./errors.js";
 
 // Why the server has IM refuse a message in a group, in the order of IM's codes.
-const REFUSALS = ["banned", "muted", "muted_all", "blocked", "imitation", "words", "rate"];
+const REFUSALS = ["banned", "muted", "muted_all", "blocked", "imitation", "words", "rate", "not_in_room"];
 const FIRST_CODE = 10100;
 const MUTED_BY_IM = 10017;
 
