@@ -48,9 +48,7 @@ async def create_rooms(uri: str, name: str, number: int) -> list[str]:
         live_id, group_id, _ = await stores.rooms.get_or_create(host)
         room = await stores.rooms.load(live_id)
         room.open(host, "e", "s", int(time.time() * 1000))
-        for user in range(50):
-            room.muted[str(10_000_000 + user * 20)] = 2**45
-        room.touched.add("muted")
+        room.muted = {str(10_000_000 + user * 20): 2**45 for user in range(50)}
         await stores.rooms.save(room, [])
         groups.append(group_id)
     await database.close()
