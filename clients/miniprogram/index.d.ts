@@ -212,10 +212,8 @@ export interface LiteChat {
   TYPES: any;
 }
 export interface ChatMessage {
-  /** user_id of the sender */
+  /** user_id of the sender, whose name and face the room or `getUserinfo` knows; IM's are not checked. */
   from: string;
-  nickname: string;
-  face_url: string;
   text: string;
   /** Milliseconds since 1970 */
   at: number;

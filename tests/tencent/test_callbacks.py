@@ -10,6 +10,7 @@ from tencent.callbacks import (
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
     GroupMembers,
+    ImProfileSet,
     ProposedMessage,
     RecordingFailure,
     StateChange,
@@ -150,6 +151,20 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         STATE | {"Info": {"Action": "Dozed", "To_Account": "u1"}},
     ):
         assert parse_im(content) == ParsedCallback(parse_im(content).id, ignored="unknown_command")
+
+
+def test_only_a_profile_that_a_client_has_set_is_news():
+    content = {
+        "CallbackCommand": "Profile.CallbackPortraitSet",
+        "Operator_Account": "u1",
+        "From_Account": "u1",
+        "EventTime": 1656921052497,
+        "ProfileItem": [{"Tag": "Tag_Profile_IM_Nick", "Value": "half \ud800 of a pair"}],
+    }
+    assert parse_im(content, OptPlatform="iOS").event == ImProfileSet("u1")
+    for query in ({"OptPlatform": "RESTAPI"}, {}):
+        assert parse_im(content, **query).ignored == "unknown_command", "a command of our own"
+    assert parse_im({**content, "From_Account": 1}, OptPlatform="iOS").refused == "unreadable"
 
 
 TEXT = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}

@@ -101,6 +101,7 @@ export class Chat extends Emitter {
   }
 }
 
-function shown({ from, nick, avatar, payload, time }) {
-  return { from, nickname: nick, face_url: avatar, text: payload.text, at: time * 1000 };
+// Not the message's nick and avatar, which users set at IM without a check.
+function shown({ from, payload, time }) {
+  return { from, text: payload.text, at: time * 1000 };
 }
