@@ -52,8 +52,7 @@ async def create_rooms(uri: str, name: str, number: int) -> list[str]:
         members = [str(10_000_000 + n * MEMBERS + user) for user in range(MEMBERS)]
         for user_id in members:
             room.enter(Person(user_id), now_ms())
-        room.muted[members[0]] = 2**45
-        room.touched.add("muted")
+        room.muted = {members[0]: 2**45}
         await stores.rooms.save(room, [])
         groups.append(group_id)
     await database.close()

@@ -69,7 +69,7 @@ class CallbackService:
         with suppress(NotHost, NotLive, NotInRoom, RoomNotFound):
             await self._keeper.change(
                 live_id,
-                lambda room: room.admit(message.sender, message.receiver, until),
+                lambda room: room.note_invitation(message.sender, message.receiver, until),
                 message.receiver,
             )
 

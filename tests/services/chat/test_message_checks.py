@@ -121,9 +121,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.mark.parametrize(
     ("fields", "sender", "refusal"),
     [
-        ({"blocked": {ANNA: SOON}, "muted": {ANNA: SOON}}, ANNA, "banned"),
+        ({"bans": {ANNA: SOON}, "muted": {ANNA: SOON}}, ANNA, "banned"),
         ({"muted": {ANNA: SOON}, "mute_all": True}, ANNA, "muted"),
-        ({"blocked": {ANNA: PAST}, "muted": {ANNA: PAST}}, ANNA, None),
+        ({"bans": {ANNA: PAST}, "muted": {ANNA: PAST}}, ANNA, None),
         ({"mute_all": True}, ANNA, "muted_all"),
         ({"mute_all": True}, HOST, None),
         ({"mute_all": True}, ADMIN, None),

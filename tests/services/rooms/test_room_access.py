@@ -38,7 +38,7 @@ class AccessFixture:
         await change_room(
             self.stores,
             self.live_id,
-            lambda room: room.remove_user(self.host.user_id, user_id, until),
+            lambda room: room.ban(user_id, until, self.host.user_id),
             user_id,
         )
 
