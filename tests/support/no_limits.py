@@ -5,7 +5,9 @@ from typing import get_args
 
 from handlers.limits import AddressLimit, UserLimit
 
-NO_LIMITS = dict.fromkeys({*get_args(UserLimit), *get_args(AddressLimit)} - {"handshake"}, "0")
+NO_LIMITS = dict.fromkeys(
+    {*get_args(UserLimit), *get_args(AddressLimit), "logins_in_progress"} - {"handshake"}, "0"
+)
 """Section `limits` of the settings; the limits on sockets stay."""
 
 
