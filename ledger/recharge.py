@@ -145,6 +145,14 @@ def check_payment(order: Order, payment: Payment) -> None:
             raise PaymentRefused(reason)
 
 
+def counts_as_ios(order: Order, payment: Payment) -> bool:
+    """Whether Apple may settle the payment, of which WeChat then names no transaction of its own.
+
+    The client may have named another system.
+    """
+    return order.is_refunded_by_apple or (order.provider, payment.transaction) == ("xpay", "")
+
+
 def recharge_key(order_number: str) -> str:
     """Idempotency key of an order's only recharge entry."""
     return f"recharge:{order_number}"

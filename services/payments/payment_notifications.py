@@ -175,7 +175,7 @@ class PaymentNotificationService:
         """If the question is signed, store iOS in place of the platform that the client sent."""
         if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
-            await self._ledger.note_payer(order.user_id, ios=True)
+            await self._ledger.note_ios_payment(order.user_id)
 
     async def _spending_since(
         self, number: str, user_id: str

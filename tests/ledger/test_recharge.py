@@ -17,6 +17,7 @@ from ledger.recharge import (
     Refund,
     check_payment,
     check_refund,
+    counts_as_ios,
     find_repeated,
     free_slot,
     gold_to_reverse,
@@ -140,6 +141,17 @@ def test_recharged_gold_comes_from_the_house() -> None:
     assert (entry.key, entry.kind, entry.by) == ("recharge:Q1", "recharge", "xpay")
     assert entry.lines == (Posting("user:anna", "gold", 60), Posting("house", "gold", -60))
     assert entry.content == {"to": "anna", "gold": 60, "fen": 600, "transaction": "42"}
+
+
+def test_a_payment_without_a_transaction_of_wechat_counts_as_ios_whatever_the_client_says() -> None:
+    by_apple = replace(PAYMENT, transaction="")
+    for platform, payment, counts in (
+        ("", PAYMENT, False),
+        ("android", by_apple, True),
+        ("ios", PAYMENT, True),
+    ):
+        assert counts_as_ios(replace(ORDER, platform=platform), payment) == counts
+    assert not counts_as_ios(replace(ORDER, provider="jsapi", platform="ios"), by_apple)
 
 
 # ---- refunds

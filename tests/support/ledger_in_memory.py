@@ -93,8 +93,8 @@ class MemoryLedgerStore:
         changes = ranking_changes(self.entries[key], *self.references[key])
         self._rank(change.negated() for change in changes)
 
-    async def note_payer(self, user_id: str, *, ios: bool, session: Any) -> None:
-        assert (user_id in self.balances, ios, session) == (True, False, "tx")
+    async def note_ios_payment(self, user_id: str, tx: Any) -> None:
+        assert (user_id in self.balances, tx) == (True, "tx")
 
     # ---- batches of gifts
 
