@@ -168,7 +168,7 @@ class PaymentNotificationService:
             self._orders.refunded_fen(number),
             self._note_apple(order, signed=signed),
         )
-        advice = advise(number, credit, gifts, reversed_fen, order.fen)
+        advice = advise(number, credit, gifts, reversed_fen, order.charged_fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def _note_apple(self, order: Order, *, signed: bool) -> None:

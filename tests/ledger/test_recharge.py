@@ -184,5 +184,15 @@ def test_a_refund_that_does_not_match_is_refused(reason: str, refund: Refund, be
         check_refund(ORDER, refund, before)
 
 
+def test_refunds_of_a_discounted_payment_add_up_to_all_its_gold() -> None:
+    order = replace(ORDER, paid_fen=500)
+    assert gold_to_reverse(order, replace(REFUND, fen=500), 0) == 60
+    assert gold_to_reverse(order, replace(REFUND, fen=250), 0) == 30
+    assert gold_to_reverse(order, replace(REFUND, fen=250), 250) == 30
+    check_refund(order, replace(REFUND, fen=250), 250)
+    with pytest.raises(PaymentRefused, match="amount"):
+        check_refund(order, replace(REFUND, fen=251), 250)
+
+
 def test_a_refund_to_a_user_who_was_deleted_matches() -> None:
     check_refund(replace(ORDER, openid=""), replace(REFUND, openid="o1"), 0)

@@ -141,7 +141,7 @@ class MemoryOrderStore:
 
     async def pay(self, tx: Any, number: str, payment: Payment) -> None:
         assert (tx, payment.order) == ("tx", number)
-        self.orders[number] = replace(self.orders[number], state="paid")
+        self.orders[number] = replace(self.orders[number], state="paid", paid_fen=payment.paid_fen)
 
     async def refund(self, tx: Any, number: str, refund: Refund) -> int:
         assert (tx, refund.order) == ("tx", number)

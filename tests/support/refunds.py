@@ -153,10 +153,17 @@ class RefundFixture:
         await self.stores.orders.add(order, 1, 0)
         return order
 
-    async def recharge(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> str:
-        """The number of a paid order of ten fen for each gold."""
+    async def recharge(
+        self,
+        gold: int = 60,
+        platform: str = "",
+        provider: str = "xpay",
+        paid_fen: int | None = None,
+    ) -> str:
+        """The number of a paid order of ten fen for each gold, or of `paid_fen`."""
         order = await self.order(gold, platform, provider)
-        await self.process.payments.credit(Payment(provider, order.number, "42", order.fen))
+        payment = Payment(provider, order.number, "42", order.fen, paid_fen=paid_fen)
+        await self.process.payments.credit(payment)
         return order.number
 
     async def age_ios_payment(self, by: timedelta) -> None:

@@ -61,7 +61,7 @@ class PushNotices(NoticeStorm):
         for kind, reason in NOT_GENUINE.items():
             yield reason, self.push(content, kind)
         yield "app", self.push(content, app=OTHER_APP)
-        yield "amount", self.push({**content, "RefundFee": step.fen - 1})
+        yield "amount", self.push({**content, "RefundFee": step.fen + 1})
         yield "order", self.push({**content, "MchOrderId": OTHER_ORDER})
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
