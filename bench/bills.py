@@ -78,10 +78,9 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
         cases.append({**case, "state": "closed", "closed_at": day, "orders": [step]})
     for n in range(TRANSFERS):
         number = f"W{name}{n:05}"
-        bills.transfer(number)
+        wechat = bills.transfer(number).wechat_number
         row = {"_id": number, "user_id": "10000001", "request_id": number, "fen": 1000}
         state = "returned" if n == 9 else "paid"
-        wechat = f"1330{name}{n:05}"
         withdrawals.append({**row, "state": state, "finished_at": day, "wechat_number": wechat})
     changes |= {f"Q{name}00100": None, f"Q{name}00101": {"订单金额": "6.01"}}
     changes |= {f"Q{name}00102": {"交易状态": "REVOKED"}}

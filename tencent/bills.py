@@ -171,7 +171,7 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     missing = {*REQUIRED[source.partition("_")[0]]} - {*found}
     if missing:
         raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
-    rows: dict[tuple[Category, str, int | None], Movement] = {}
+    rows: dict[tuple[Category, str, str, int | None], Movement] = {}
     for n, line in enumerate(lines[1:], 2):
         if line.startswith(SUMS):
             break
@@ -185,8 +185,10 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     return [*rows.values()]
 
 
-def _key(row: Movement) -> tuple[Category, str, int | None]:
-    return row.category, row.number, row.fen
+def _key(row: Movement) -> tuple[Category, str, str, int | None]:
+    """A payment of an order that has another one is kept; what came back may have a new number."""
+    wechat_number = row.wechat_number if row.category == "payment" else ""
+    return row.category, row.number, wechat_number, row.fen
 
 
 def _names(header: Sequence[str]) -> str:

@@ -28,6 +28,8 @@ EACH = [
     ("other_amount", "payment", "Q-amount"),
     ("other_amount", "refund", "R-amount"),
     ("other_amount", "transfer", "W-amount"),
+    ("other_number", "payment", "Q-number"),
+    ("other_number", "transfer", "W-number"),
     ("other_state", "payment", "Q-state"),
     ("other_state", "refund", "R-state"),
     ("other_state", "transfer", "W-state"),
@@ -44,14 +46,14 @@ def bills(stores, merchant, serve, make_service_client, monkeypatch) -> BillFixt
 async def make_each_difference(bills: BillFixture) -> None:
     """One of each kind, beside as many that agree."""
     order = await bills.paid("Q-right", fen=1000)
-    for number in ("Q-amount", "Q-state", "Q-not-there"):
+    for number in ("Q-amount", "Q-number", "Q-state", "Q-not-there"):
         await bills.paid(number)
     notified = bills.refund(order, "R-notified")
     await bills.book_refund(order, notified.wechat_number)
     for number in ("R-right", "R-amount", "R-state", "R-not-there"):
         bills.refund(order, number)
         await bills.close_case(order, number)
-    for number in ("W-right", "W-amount", "W-state", "W-not-there"):
+    for number in ("W-right", "W-amount", "W-number", "W-state", "W-not-there"):
         bills.transfer(number)
         await bills.withdrawal(number, state="returned" if number == "W-state" else "paid")
     unknown = {"Q-unknown": {"订单金额": "6.00", "交易状态": "SUCCESS"}}
@@ -59,10 +61,12 @@ async def make_each_difference(bills: BillFixture) -> None:
     unknown["R-unknown"] = {**columns, "申请退款金额": "1.00", "退款状态": "PROCESSING"}
     missing = {"Q-not-there": None, "R-not-there": None}
     amounts = {"Q-amount": {"订单金额": "6.01"}, "R-amount": {"申请退款金额": "1.01"}}
+    numbers = {"Q-number": {"微信订单号": "another"}}
     states = {"Q-state": {"交易状态": "REVOKED"}, "R-state": {"退款状态": "FAIL"}}
-    bills.fault("trade", **unknown, **missing, **amounts, **states)
+    bills.fault("trade", **unknown, **missing, **amounts, **numbers, **states)
     transfer = {"业务名称": "商家转账", "收支类型": "支出", "收支金额(元)": "3.00"}
     changes = {"W-not-there": None, "W-amount": {"收支金额(元)": "9.99"}, "W-unknown": transfer}
+    changes["W-number"] = {"微信支付业务单号": "another"}
     bills.fault("fund_operation", **changes)
 
 
@@ -74,10 +78,12 @@ async def test_each_difference_is_found_once(bills):
         assert len(sentences) == len(EACH)
     assert "other_amount: payment Q-amount, 601 fen there, 600 fen here" in sentences
     assert "missing_here: payment Q-unknown, 600 fen there, None fen here order" in sentences
+    another = await bills.stores.bills.difference("other_number:payment:Q-number")
+    assert (another["fen_there"], another["fen_here"], another["detail"]) == (600, 600, "another")
     for number in ("missing_here:refund:R-unknown", "other_amount:refund:R-amount"):
         assert (await bills.stores.bills.difference(number))["user_id"] == bills.user_id
     trade, fund = await bills.bill(f"trade:{DAY}"), await bills.bill(f"fund:{DAY}")
-    assert [(bill["rows"], bill["state"]) for bill in (trade, fund)] == [(9, "done"), (4, "done")]
+    assert [(bill["rows"], bill["state"]) for bill in (trade, fund)] == [(10, "done"), (5, "done")]
 
 
 async def test_differences_close_when_a_later_bill_or_booking_has_them(bills):
@@ -312,7 +318,7 @@ async def test_a_run_that_is_killed_after_a_step_is_repeated(bills, monkeypatch,
             assert {BillResponse.model_validate(row).state for row in rows} <= {"done"}
     assert done
     assert await bills.differences() == EACH
-    assert (await bills.stores.balance(bills.user_id)).gold == 4 * 60 + 60 - 30
+    assert (await bills.stores.balance(bills.user_id)).gold == 5 * 60 + 60 - 30
     assert not await bills.payments.credit(payment)
 
 
