@@ -56,6 +56,7 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
     changes: dict[str, Any] = {}
     transfers: dict[str, Any] = {}
     base = {"user_id": "10000001", "sandbox": False, "app_id": APP, "openid": "o1", "gold": 60}
+    base["product"] = ""
     orders, entries, cases, withdrawals = [], [], [], []
     stamp = f"{day:%Y-%m-%dT%H:%M:%S}+08:00"
     for n in range(ORDERS):
@@ -136,6 +137,8 @@ async def main() -> None:
         memory.append(_rss_mb())
     first = await _found(database)
     lag.worst = 0.0
+    for source in ("trade", "fund_operation"):
+        bills.fault(source, "late")
     for n in range(DAYS):  # again, from the kept files
         await bills.service.reconcile((NOON + timedelta(days=n)).date().isoformat())
     again = await _found(database)

@@ -30,7 +30,7 @@ class Movement(NamedTuple):
     state: Literal["open", "done", "failed"] = "done"
     """In a bill, `failed` if no money was moved or it came back; `open` only here."""
     wechat_number: str = ""
-    """"" if it is not known."""
+    """That of a refund is only in a bill."""
     order: str = ""
     user_id: str = ""
     charged_fen: int | None = None

@@ -153,10 +153,7 @@ def check_payment(order: Order, payment: Payment) -> None:
 
 
 def counts_as_ios(order: Order, payment: Payment) -> bool:
-    """Whether Apple may settle the payment, of which WeChat then names no transaction of its own.
-
-    The client may have named another system.
-    """
+    """Whether Apple may settle it: WeChat then has no transaction, whatever the client says."""
     return order.is_refunded_by_apple or (order.provider, payment.transaction) == ("xpay", "")
 
 

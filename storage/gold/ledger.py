@@ -67,9 +67,9 @@ class BatchContext(NamedTuple):
 class LedgerStore:
     """Journal entries, and the balances in `users`, which change only with an entry."""
 
-    def __init__(self, database: Database, rankings: RankingStore, ios_maturity: timedelta) -> None:
-        """`ios_maturity`: how long after a payment on iOS the gifts of its payer are marked."""
-        self._ios_maturity = ios_maturity
+    def __init__(self, database: Database, rankings: RankingStore, ios_days: float) -> None:
+        """`ios_days`: how long after a payment on iOS the gifts of its payer are marked."""
+        self._ios_maturity = timedelta(days=ios_days)
         self._database = database
         self._rankings = rankings
         self._ledger: Collection = database.collection("ledger")

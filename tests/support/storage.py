@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -94,7 +93,7 @@ class RecordingLedgerStore(LedgerStore):
     """
 
     def __init__(self, database: Database, rankings: RankingStore) -> None:
-        super().__init__(database, rankings, timedelta(days=SETTINGS.withdraw.ios_maturity_days))
+        super().__init__(database, rankings, SETTINGS.withdraw.ios_maturity_days)
         self.before_write: list[Callable[[], Awaitable[object]]] = []
         self.loaded: list[str] = []
         self.stale: BatchContext | None = None

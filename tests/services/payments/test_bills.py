@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from tornado.ioloop import IOLoop
 from core.clock import CHINA_TZ
 from handlers.payments.models import BillResponse
 from services.payments.bills import JOB_NAME, BillService
+from storage.errors import AlreadyDecided
 from storage.payments.bills import BillStore
 from tencent.bills import unpack
 from tests.support.bills import DAY, MONTH, NEXT_NOON, NOON, BillFixture
@@ -111,7 +113,20 @@ async def test_differences_close_when_a_later_bill_or_booking_has_them(bills):
     assert bills.service.last == {}
     result = await bills.stores.job_leases.last_result(JOB_NAME)
     at = (NEXT_NOON + timedelta(days=1)).timestamp()
-    assert result == {"at": at, "checked_at": at, "open": 0}
+    assert result == {"at": at, "checked_at": at}
+
+
+async def test_the_number_of_open_differences_follows_a_settlement_in_every_process(bills):
+    await bills.paid("Q1")
+    bills.fault("trade", Q1={"订单金额": "7.00"})
+    await bills.service.reconcile(DAY)
+    services = bills.service, bills.new_service()
+    for is_open in (1, 0):
+        for service in services:
+            await service.run_if_due()  # due at first only
+            assert service.last["open"] == is_open
+        with suppress(AlreadyDecided):
+            await bills.stores.bills.settle("other_amount:payment:Q1", "olga", "a coupon")
 
 
 async def test_a_settled_difference_stays_settled_and_one_that_returns_is_open_again(bills):
@@ -292,6 +307,21 @@ async def test_files_are_kept_encrypted(bills):
     assert kept[2:] not in row["file"]
 
 
+async def test_a_kept_file_is_fetched_again_once_wechat_has_another(bills):
+    await bills.paid("Q1")
+    bills.fault("trade", Q1={"订单金额": "7.00"})
+    await bills.service.reconcile(DAY)
+    kept = await bills.stores.bills.file(f"trade:{DAY}")
+    bills.fault("trade", "late")
+    assert await bills.service.reconcile(DAY), "compared again as kept"
+    assert await bills.stores.bills.file(f"trade:{DAY}") == kept
+    bills.fault("trade")  # corrected
+    assert await bills.service.reconcile(DAY) == []
+    corrected = await bills.stores.bills.file(f"trade:{DAY}")
+    assert await bills.service.reconcile(DAY) == []
+    assert await bills.stores.bills.file(f"trade:{DAY}") == corrected != kept
+
+
 @pytest.mark.parametrize("step", ["save", "store_file", "mark", "record", "close_gone"])
 async def test_a_run_that_is_killed_after_a_step_is_repeated(bills, monkeypatch, step):
     """Before each step is after the one before it; chaos kills at every command."""
@@ -364,13 +394,13 @@ async def test_the_job_runs_in_one_process_and_soon_again_while_a_bill_is_made(
 
     async def run(_service, now):
         runs.append(now)
-        await bills.stores.job_leases.store_result(JOB_NAME, {"at": 1.0, "open": 3})
+        await bills.stores.job_leases.store_result(JOB_NAME, {"at": 1.0, "checked_at": 3.0})
         return is_waiting
 
     monkeypatch.setattr(BillService, "run", run)
     for service in (bills.service, bills.new_service()):
         await service.run_if_due()
-        assert service.last["open"] == 3
+        assert service.last == {"at": 1.0, "checked_at": 3.0, "open": 0}
     assert len(runs) == 1
     assert abs(runs[0] - datetime.now(UTC)) < timedelta(minutes=5)
     lease = await bills.stores.database.collection("job_leases").find_one({"_id": JOB_NAME})
