@@ -76,7 +76,7 @@ class Stores:
         self.user_blocks = UserBlockStore(database)
         self.moderation = ModerationStore(database, settings.retention.moderation_days)
         self.rankings = RankingStore(database)
-        self.ledger = LedgerStore(database, self.rankings)
+        self.ledger = LedgerStore(database, self.rankings, settings.withdraw.ios_maturity_days)
         self.withdrawals = WithdrawalStore(database)
         self.withdrawal_reports = WithdrawalReportStore(database, cipher)
         self.payees = PayeeStore(database, cipher)

@@ -93,7 +93,7 @@ class RecordingLedgerStore(LedgerStore):
     """
 
     def __init__(self, database: Database, rankings: RankingStore) -> None:
-        super().__init__(database, rankings)
+        super().__init__(database, rankings, SETTINGS.withdraw.ios_maturity_days)
         self.before_write: list[Callable[[], Awaitable[object]]] = []
         self.loaded: list[str] = []
         self.stale: BatchContext | None = None
