@@ -8,8 +8,8 @@ from rooms.members import Person
 from rooms.moderation import FIELDS, Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
-from services.keeper import Keeper, Preparation
 from services.moderation.moderation import Confirm, ModerationService
+from services.room_changes import BatchData, RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores
@@ -23,13 +23,13 @@ class ProfileService:
     def __init__(
         self,
         stores: Stores,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         hub: Hub,
         pictures: PictureService,
         moderation: ModerationService,
     ) -> None:
         self._stores = stores
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._hub = hub
         self._pictures = pictures
         self._moderation = moderation
@@ -56,7 +56,7 @@ class ProfileService:
         async def add_writes(session: Session, user: User) -> None:
             for proposal in proposals:
                 await self._stores.moderation.put(proposal, session)
-            if user.person().face() != old.person().face():
+            if user.person().public_profile() != old.person().public_profile():
                 await self._add_message(session, user)
 
         user = await self._stores.users.update_with(old.user_id, add_writes, **changes)
@@ -88,7 +88,7 @@ class ProfileService:
             return (await self._stores.users.get(user_id)).person()
 
         if membership := await self._stores.members.get(user_id):
-            await self._keeper.change_prepared(
-                membership.live_id, Preparation(read), user_id, Room.update_profile, user_id
+            await self._room_changes.change_with(
+                membership.live_id, BatchData(read), user_id, Room.update_profile, user_id
             )
             self._hub.mark_audience_changed(membership.live_id)
