@@ -1,5 +1,6 @@
 """Checks what users want to show, carries out decisions, and keeps the queue of operators."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +20,7 @@ from storage.errors import AlreadyDecided
 from storage.moderation.items import ItemChanged, new_item_id
 from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, NotChecked, parse_media_event
+from tencent.message_push import MEDIA_CHECKED
 from tencent.errors import Unreadable
 
 CONCURRENCY = 8
@@ -106,7 +108,7 @@ class ModerationService:
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
         """The verified event about a picture.
 
-        TryAgain for one that is faster than the answer with its trace id: WeChat repeats it.
+        One that is faster than the answer with its trace id is found in the inbox afterwards.
         """
         try:
             trace_id, verdict = parse_media_event(content)
@@ -114,7 +116,7 @@ class ModerationService:
             return refused("unreadable")
         item, now = await self._items.by_trace(trace_id), datetime.now(UTC)
         if item is None:
-            raise TryAgain
+            return ignored("unknown_picture")
         if item.state != "checking":
             return ignored("not_awaited")
         noted = item.note_verdict(verdict, now) if verdict else item.note_failure(now)
@@ -143,6 +145,9 @@ class ModerationService:
 
     async def _check(self, item: Item, author: User) -> Item:
         """The item with the verdict of the list of words or of WeChat, or waiting for WeChat's
+        pushed = f"xpay:{MEDIA_CHECKED}:{after.trace_id}:"
+        if after.state == "checking" and (early := await self._stores.inbox.find_first(pushed)):
+            await self.receive(json.loads(early["raw"]))
         event, or due again if WeChat has no answer.
 
         The address of a picture never changes what it shows (services/accounts/pictures.py).

@@ -198,13 +198,13 @@ async def test_a_picture_without_a_result_is_sent_again_and_then_waits_for_an_op
     assert (await moderation.shown(anna.id))["cover"] == picture(words)
 
 
-async def test_events_that_match_nothing_are_asked_for_again_and_forged_ones_refused(
-    moderation: ModerationFixture, anna: ApiClient
+async def test_events_that_match_nothing_are_ignored_and_forged_ones_refused(
+    moderation: ModerationFixture, anna: ApiClient, db: Any
 ) -> None:
     await moderation.send(moderation.checks.event("pass", "unknown"))
     await moderation.send({**moderation.checks.event("pass", ""), "trace_id": None})
     await moderation.send(moderation.checks.event("pass", "other"), "forged")
-    assert moderation.delivery.statuses == [503] * MAX_ATTEMPTS + [403, 403]
+    assert moderation.delivery.statuses == [200, 403, 403]
     await moderation.change(anna.id, face_url=picture("review"))
     await moderation.step()
     [event] = moderation.checks.events
@@ -221,6 +221,8 @@ def shown_policy(moderation: ModerationFixture, patch: pytest.MonkeyPatch, polic
     patch.setattr(moderation.service, "_settings", settings)
 
 
+    row = db.inbox.find_one({"_id": {"$regex": "^xpay:wxa_media_check:unknown:"}})
+    assert (row["outcome"], row["reason"]) == ("ignored", "unknown_picture")
 async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
     moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
