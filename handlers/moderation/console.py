@@ -32,7 +32,10 @@ class ModerationSearchRequest(CursorRequest):
 
 
 class DecisionRequest(Request):
+    """`state`: that of the item when the operator decided; 409 if it is another by now."""
+
     approved: Annotated[bool, Field(examples=[True])]
+    state: Annotated[State, Field(examples=["review"])]
     reason: Text = ""
 
 
@@ -129,7 +132,7 @@ class OpsDecideHandler(ItemTargetHandler):
     @endpoint(errors=[NotFound, AlreadyDecided])
     async def post(self, item_id: str, params: DecisionRequest) -> OkResponse:
         await self.context.services.moderation.decide(
-            item_id, self.operator.name, params.reason, approved=params.approved
+            item_id, params.state, self.operator.name, params.reason, approved=params.approved
         )
         return OkResponse()
 

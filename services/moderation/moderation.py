@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config.sections import ModerationSettings
-from core.errors import TryAgain
-from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, Verdict
+from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, State, Verdict
 from services.errors import ContentRefused
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
@@ -92,18 +91,20 @@ class ModerationService:
 
     # ---- decisions and results of checks
 
-    async def decide(self, item_id: str, by: str, reason: str = "", *, approved: bool) -> None:
+    async def decide(
+        self, item_id: str, seen: State, by: str, reason: str = "", *, approved: bool
+    ) -> None:
         """An operator decides whether others may see it, or undoes the refusal of a value.
 
-        NotFound, AlreadyDecided, TryAgain.
+        NotFound, AlreadyDecided: also if the state is no longer `seen`, which the operator saw.
         """
         item = await self._items.get(item_id)
-        if not item.may_be_decided(approved=approved):
+        if item.state != seen or not item.may_be_decided(approved=approved):
             raise AlreadyDecided
         try:
             await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))
         except ItemChanged:
-            raise TryAgain from None
+            raise AlreadyDecided from None
 
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
         """The verified event about a picture.
