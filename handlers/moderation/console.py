@@ -66,8 +66,8 @@ class ModerationItemResponse(Response):
 class EvidenceResponse(Response):
     """Of a report: `reporter`, `text`, what both wrote in the room and its events.
 
-    Of a stream: its name, the `medium`, CSS's `score` and `suggestion`, and the `text` that is
-    written or said in it. {} for other kinds.
+    Of a stream: its name, the `medium`, the `url` of the picture or sound, CSS's `score` and
+    `suggestion`, and the `text` that is written or said in it. {} for other kinds.
     """
 
     evidence: dict[str, Any]

@@ -65,7 +65,7 @@ class StreamModerationService:
         if must_stop:
             await self._stop(user_id, stream)
         live_id = member.live_id if member else 0
-        item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, verdict.url, state="review")
+        item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, state="review")
         evidence = fields_of(verdict)
         item = replace(item, shown=not must_stop, label=verdict.label, evidence=evidence)
         await self._stores.moderation.add(item)

@@ -86,11 +86,11 @@ function values(item) {
 }
 
 function evidenceParts(item, evidence) {
-  const { reporter, text, lines = [], events = [], medium, score } = evidence;
+  const { reporter, text, lines = [], events = [], medium, score, url } = evidence;
   const writer = (id) => (id === item.user_id ? nameOf(item) : id === reporter ? t("reporter") : id);
   return [
-    item.value ? el("a", { href: item.value, target: "_blank", rel: "noreferrer" },
-      medium === "picture" ? picture(item.value, nameOf(item), "shot stream") : null, t(`open_${medium}`)) : null,
+    url ? el("a", { href: url, target: "_blank", rel: "noreferrer" },
+      medium === "picture" ? picture(url, nameOf(item), "shot stream") : null, t(`open_${medium}`)) : null,
     medium ? definitionList([
       [t("score"), formatNumber(score)],
       [t("suggestion"), codeText("suggestion", evidence.suggestion)],
