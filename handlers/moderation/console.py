@@ -123,7 +123,8 @@ class OpsEvidenceHandler(ItemTargetHandler):
 class OpsDecideHandler(ItemTargetHandler):
     """Approve a value, which others see from now on, or refuse it, so that they no longer do.
 
-    Approving a refused value permits its user to propose it again, and shows nothing by itself.
+    Approving a refused value permits its user to propose it again, and shows nothing by itself. A
+    refused picture is deleted: its user uploads it again, and it is checked again.
     A report is dismissed or upheld, and a stream allowed or stopped. What follows a report is
     decided elsewhere: `PATCH users/ID` bans a user, `POST rooms/ID/put_out` removes them from a
     room, and `POST rooms/ID/end` ends a live.

@@ -16,6 +16,7 @@ from config.sections import ModerationSettings, UploadsSettings
 from core.errors import InvalidParameter
 from services.errors import UploadMissing, UploadRefused, UploadsOff
 from services.jobs.outbox_jobs import Payload
+from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
 from tencent.cos import CosClient
 
@@ -27,19 +28,17 @@ FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
 MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
 """How long an unused upload is kept."""
-REPLACED_KEPT = timedelta(days=30)
 MAX_SIDE = 4096
 """Longest side of a picture, in pixels: phones decode the whole picture, 4 bytes a pixel."""
+REPLACED_KEPT = timedelta(days=30)
 """Minimum time for which a replaced picture is kept: caches and open pages still show it."""
-DELETE_OBJECT = "delete_object"
-"""Kind of the outbox message that deletes an object. Every picture has one."""
 UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
+
 JPEG_SEGMENT = re.compile(rb"\xff+[\xc4\xcc\xdb\xdd\xe0-\xef\xfe](..)", re.DOTALL)
 """A segment of a JPEG file that may precede the frame, with its length."""
 JPEG_FRAME = re.compile(rb"\xff+[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]...(..)(..)", re.DOTALL)
 """The beginning of the frame, with height and width."""
-
 
 
 class PictureService:
@@ -86,14 +85,16 @@ class PictureService:
         return named
 
     async def delete(self, payload: Payload) -> None:
-        """Delete an upload, or a picture that was shown at neither of the last two checks."""
-        key = payload["key"]
-        if match := PICTURE_KEY.fullmatch(key):
-            is_shown = (await self._shown(*match.groups())).endswith(f"/{key}")
+        """Delete an upload, a picture that was refused, or one that was shown at neither of the
+        last two checks."""
+        key = payload["key"].removeprefix(f"{self._uploads.address}/")
+        if (match := PICTURE_KEY.fullmatch(key)) and not payload.get("refused"):
+            is_shown = (await self._stores.moderation.shown(match[1], match[2])).endswith(f"/{key}")
             if is_shown or not payload.get("replaced"):
                 await self._delete_after(REPLACED_KEPT, key, replaced=not is_shown)
                 return
-        await self._cos.delete(key)
+        if match or UPLOAD_KEY.fullmatch(key):  # not a picture of another host
+            await self._cos.delete(key)
 
     async def _adopt(self, kind: PictureKind, user_id: str, upload: str) -> str:
         """Copy an upload; its copy has the same key each time, so that this may be repeated."""
@@ -108,9 +109,9 @@ class PictureService:
             return f"{self._uploads.address}/{key}"
         if not 0 < found.size <= MAX_BYTES or EXTENSIONS.get(found.content_type) != extension:
             raise UploadRefused
-        await self._delete_after(REPLACED_KEPT, key)  # first, so that a crash leaves no copy behind
         if not is_allowed(found.start, extension):
             raise UploadRefused
+        await self._delete_after(REPLACED_KEPT, key)  # first, so that a crash leaves no copy behind
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
@@ -129,10 +130,9 @@ class PictureService:
         if not self._uploads.bucket:
             raise UploadsOff
 
-    async def _shown(self, kind: str, user_id: str) -> str:
-        """Address of the picture that its owner shows at present."""
-        if kind == "cover":
-            return await self._stores.rooms.cover_of(user_id)
+    async def _delete_after(self, delay: timedelta, key: str, *, replaced: bool = False) -> None:
+        payload = {"key": key, "replaced": replaced}
+        await self._stores.outbox.add_later(DELETE_OBJECT, payload, delay)
 
 
 def is_allowed(start: bytes, extension: str) -> bool:
@@ -177,9 +177,3 @@ HEADERS: dict[str, tuple[bytes, Callable[[bytes], tuple[int, int]]]] = {
 }
 """By extension, the first bytes, and the width and height by the start of a file: 0 if it is
 animated, or begins with anything that decoders may read differently."""
-        user = await self._stores.users.find(user_id)
-        return user.face_url if user else ""
-
-    async def _delete_after(self, delay: timedelta, key: str, *, replaced: bool = False) -> None:
-        payload = {"key": key, "replaced": replaced}
-        await self._stores.outbox.add_later(DELETE_OBJECT, payload, delay)

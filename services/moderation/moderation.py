@@ -19,8 +19,8 @@ from storage.errors import AlreadyDecided
 from storage.moderation.items import ItemChanged, new_item_id
 from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, NotChecked, parse_media_event
-from tencent.message_push import MEDIA_CHECKED
 from tencent.errors import Unreadable
+from tencent.message_push import MEDIA_CHECKED
 
 CONCURRENCY = 8
 WORDS = "words"
@@ -56,14 +56,14 @@ class ModerationService:
     ) -> Item:
         """Check a text, or have a picture checked once the proposal is put into the store.
 
-        `before` is what others see now. A proposal without an id needs no check if it is approved,
-        otherwise the same value is being checked already. Raises ContentRefused, at most two
-        seconds later, and at once for a value of this user that was refused before: also while it
-        is still shown, or if the caller has read it as shown. What an operator has approved for
-        this user is not checked again.
+        `before` is what the caller has read as shown; `put` reads it again. A proposal without an
+        id needs no check if it is approved, otherwise the same value is being checked already.
+        Raises ContentRefused, at most two seconds later, and at once for a value of this user that
+        was refused before: also while it is still shown, or if the caller has read it as shown. A
+        text that an operator has approved for this user is not checked again.
         """
         user_id, now = user.user_id, datetime.now(UTC)
-        item = Item("", kind, user_id, now, live_id, value, before, state="approved")
+        item = Item("", kind, user_id, now, live_id, value, state="approved")
         if not self._settings.is_checked(kind) or not value:
             return item
         older = (await self._items.open_of(user_id)).get(kind)
@@ -72,7 +72,9 @@ class ModerationService:
         last = await self._items.last_of(kind, user_id, value)
         if last and last.state == "refused" and last.label != WORDS:  # the list may change
             raise ContentRefused(FIELDS[kind])
-        if value == before or (last and last.is_allowed):
+        is_allowed = last is not None and last.is_allowed
+        item = replace(item, before="" if is_allowed else before)
+        if is_allowed or value == before:
             return item
         item = replace(item, id=new_item_id(), state="unchecked", due_at=now)
         if kind in TEXTS:
@@ -143,12 +145,12 @@ class ModerationService:
             after = await self._check(item, user)
         with suppress(ItemChanged):
             await self._save(item, after)
-
-    async def _check(self, item: Item, author: User) -> Item:
-        """The item with the verdict of the list of words or of WeChat, or waiting for WeChat's
         pushed = f"xpay:{MEDIA_CHECKED}:{after.trace_id}:"
         if after.state == "checking" and (early := await self._stores.inbox.find_first(pushed)):
             await self.receive(json.loads(early["raw"]))
+
+    async def _check(self, item: Item, author: User) -> Item:
+        """The item with the verdict of the list of words or of WeChat, or waiting for WeChat's
         event, or due again if WeChat has no answer.
 
         The address of a picture never changes what it shows (services/accounts/pictures.py).
@@ -166,7 +168,9 @@ class ModerationService:
             return item.note_failure(datetime.now(UTC))
 
     async def _save(self, before: Item, after: Item) -> None:
-        saved = await self._items.save(before, after)
+        is_refused_picture = after.state == "refused" and after.kind in ("face", "cover")
+        save = self._items.refuse_picture if is_refused_picture else self._items.save
+        saved = await save(before, after)
         if saved.must_apply:
             await self._apply(saved)
 

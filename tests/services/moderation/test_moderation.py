@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from devtools.simulator.notifications import MAX_ATTEMPTS
-from rooms.moderation import MAX_TRIES, Item
+from core.errors import TryAgain
+from rooms.moderation import MAX_TRIES, Item, Verdict
 from runtime import jobs
 from services.errors import ContentRefused
 from storage.errors import AlreadyDecided, StorageUnavailable
@@ -221,6 +221,8 @@ async def test_events_that_match_nothing_are_ignored_and_forged_ones_refused(
     moderation: ModerationFixture, anna: ApiClient, db: Any
 ) -> None:
     await moderation.send(moderation.checks.event("pass", "unknown"))
+    row = db.inbox.find_one({"_id": {"$regex": "^xpay:wxa_media_check:unknown:"}})
+    assert (row["outcome"], row["reason"]) == ("ignored", "unknown_picture")
     await moderation.send({**moderation.checks.event("pass", ""), "trace_id": None})
     await moderation.send(moderation.checks.event("pass", "other"), "forged")
     assert moderation.delivery.statuses == [200, 403, 403]
@@ -240,8 +242,6 @@ def shown_policy(moderation: ModerationFixture, patch: pytest.MonkeyPatch, polic
     patch.setattr(moderation.service, "_settings", settings)
 
 
-    row = db.inbox.find_one({"_id": {"$regex": "^xpay:wxa_media_check:unknown:"}})
-    assert (row["outcome"], row["reason"]) == ("ignored", "unknown_picture")
 async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
     moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
