@@ -87,7 +87,7 @@ async def _serve(settings: Settings, dev: "DevSecrets | None", _args: argparse.N
     _stop_on_signal(stopping)
     await process.start()
     gc_tuning.freeze_startup_objects()
-    if dev:
+    if dev and not settings.logging.as_json:
         from runtime.development import welcome  # noqa: PLC0415 - not in production
 
         print(welcome(process.address), flush=True)

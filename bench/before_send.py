@@ -1,7 +1,7 @@
 """How fast IM is answered before it sends a message, at a fixed rate.
 
 A message is due at its time, whether or not those before it have been answered, and its latency
-counts from then. Half of the messages are to rooms, 1 in 20 senders is muted.
+counts from then. Each of 1,000 users writes in the room that they have entered; 1 in 20 is muted.
 """
 
 import asyncio
@@ -18,13 +18,14 @@ from bench.report import BenchmarkReport
 from bench.scale import Scale
 from bench.server_process import cpu_seconds, server_process
 from config.settings import Settings
+from core.clock import now_ms
 from rooms.members import GracePolicy, Person
 from storage.database import Database
 from storage.stores import Stores
 from tests.support.ports import free_port
 
 TOKEN, APP, CONNECTIONS = "bench-token", 1400000000, 64
-RATE, ROOMS = 500, 50
+RATE, ROOMS, MEMBERS = 500, 50, 20
 ANSWER_SECONDS = 10.0
 MUTED = 10101
 """The code that IM passes on to a muted sender."""
@@ -38,7 +39,7 @@ Results = list[tuple[float, int]]
 
 
 async def create_rooms(uri: str, name: str, number: int) -> list[str]:
-    """Live rooms, each with muted users; returns their groups."""
+    """Live rooms with members, of whom the first is muted; returns their groups."""
     database = Database(uri, name)
     stores = Stores(database, Settings(), GracePolicy(1, 1, 1, 1))
     await stores.make_indexes()
@@ -47,10 +48,11 @@ async def create_rooms(uri: str, name: str, number: int) -> list[str]:
         host = Person(str(70_000_000 + n), "host", "", 2)
         live_id, group_id, _ = await stores.rooms.get_or_create(host)
         room = await stores.rooms.load(live_id)
-        room.open(host, "e", "s", int(time.time() * 1000))
-        for user in range(50):
-            room.muted[str(10_000_000 + user * 20)] = 2**45
-        room.touched.add("muted")
+        room.open(host, "e", "s", now_ms())
+        members = [str(10_000_000 + n * MEMBERS + user) for user in range(MEMBERS)]
+        for user_id in members:
+            room.enter(Person(user_id), now_ms())
+        room.muted = {members[0]: 2**45}
         await stores.rooms.save(room, [])
         groups.append(group_id)
     await database.close()
@@ -69,10 +71,11 @@ def request_of(groups: list[str], port: int) -> bytes:
         "Sign": hashlib.sha256(f"{TOKEN}{timestamp}".encode()).hexdigest(),
         "RequestTime": timestamp,
     }
-    sender = str(10_000_000 + random.randrange(1000))
+    number = random.randrange(ROOMS * MEMBERS)
+    sender = str(10_000_000 + number)
     content = {
         "CallbackCommand": command,
-        "GroupId": random.choice(groups),
+        "GroupId": groups[number // MEMBERS],
         "Type": "AVChatRoom",
         "From_Account": sender,
         "Operator_Account": sender,
@@ -128,8 +131,9 @@ async def _send_at_rate(port: int, groups: list[str], seconds: float) -> Results
 async def run(report: BenchmarkReport, _peers: Peers, uri: str, folder: Path, scale: Scale) -> None:
     report.section(
         "Messages of users",
-        f"IM asks before it sends each of {RATE} messages a second to {ROOMS} rooms with 50 muted "
-        f"users; 1 of 20 senders is muted. {scale.runs} runs of {scale.message_seconds:g} s.",
+        f"IM asks before it sends each of {RATE} messages a second of {ROOMS * MEMBERS} users to "
+        f"{ROOMS} rooms; 1 of {MEMBERS} senders is muted. "
+        f"{scale.runs} runs of {scale.message_seconds:g} s.",
     )
     port, groups = free_port(), await create_rooms(uri, "bench_before_send", ROOMS)
     figures: list[tuple[float, float, float]] = []

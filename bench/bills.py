@@ -56,6 +56,7 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
     changes: dict[str, Any] = {}
     transfers: dict[str, Any] = {}
     base = {"user_id": "10000001", "sandbox": False, "app_id": APP, "openid": "o1", "gold": 60}
+    base["product"] = ""
     orders, entries, cases, withdrawals = [], [], [], []
     stamp = f"{day:%Y-%m-%dT%H:%M:%S}+08:00"
     for n in range(ORDERS):
@@ -78,10 +79,9 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
         cases.append({**case, "state": "closed", "closed_at": day, "orders": [step]})
     for n in range(TRANSFERS):
         number = f"W{name}{n:05}"
-        bills.transfer(number)
+        wechat = bills.transfer(number).wechat_number
         row = {"_id": number, "user_id": "10000001", "request_id": number, "fen": 1000}
         state = "returned" if n == 9 else "paid"
-        wechat = f"1330{name}{n:05}"
         withdrawals.append({**row, "state": state, "finished_at": day, "wechat_number": wechat})
     changes |= {f"Q{name}00100": None, f"Q{name}00101": {"订单金额": "6.01"}}
     changes |= {f"Q{name}00102": {"交易状态": "REVOKED"}}
@@ -137,6 +137,8 @@ async def main() -> None:
         memory.append(_rss_mb())
     first = await _found(database)
     lag.worst = 0.0
+    for source in ("trade", "fund_operation"):
+        bills.fault(source, "late")
     for n in range(DAYS):  # again, from the kept files
         await bills.service.reconcile((NOON + timedelta(days=n)).date().isoformat())
     again = await _found(database)

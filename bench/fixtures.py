@@ -122,7 +122,7 @@ def _user_document(user_id: str) -> dict[str, Any]:
 
 def _membership_document(user_id: str, room: Room) -> dict[str, Any]:
     membership = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch, "gender": 1}
-    membership |= {"role": "viewer", "entered_at": room.started_at, "v": 0, "socket": 0}
+    membership |= {"role": "viewer", "entered_at": room.started_at, "version": 0, "socket": 0}
     return (
         membership
         | {"away_at": None, "process": None, "due_at": None, "stream": None}

@@ -266,6 +266,7 @@ class PresenceSettings(SettingsSection):
 class LimitsSettings(SettingsSection):
     frames_per_second: CountOrOff = 20
     handshakes_per_second: CountOrOff = 200
+    logins_in_progress: CountOrOff = 80
     read: RateLimit = Rate(2, 20)
     room_change: RateLimit = Rate(0.3, 10)
     profile: RateLimit = Rate(0.05, 5)
@@ -275,7 +276,6 @@ class LimitsSettings(SettingsSection):
     like: RateLimit = Rate(1, 10)
     report: RateLimit = Rate(0.0005, 5)
     verify: RateLimit = Rate(0.0005, 5)
-    login: RateLimit = Rate(0.1, 4)
     anonymous: RateLimit = Rate(1, 5)
     ops_login: RateLimit = Rate(0.2, 10)
 

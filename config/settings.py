@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -143,6 +144,8 @@ class Settings(BaseModel):
         found = self._problems_in_production() if in_production else self._problems_in_development()
         if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
             found.append("wechat.apps: must have one app when pay.provider is xpay")
+        if (words := self.moderation.words_file) and not Path(words).is_file():
+            found.append("moderation.words_file: is not the path of a file")
         return found
 
     def _problems_in_development(self) -> list[str]:
@@ -151,8 +154,10 @@ class Settings(BaseModel):
         found = []
         if not _is_loopback(self.server.host):
             found.append(f"server.host: is not 127.0.0.1, ::1 or localhost, and {OPEN_LOGIN}")
-        if not _is_local_mongodb(self.mongodb.uri):
+        if not _is_local(self.mongodb.uri):
             found.append(f"mongodb.uri: names another machine, and {OPEN_LOGIN}")
+        if not _is_local(self.server.public_url):
+            found.append(f"server.public_url: names another machine, and {OPEN_LOGIN}")
         return found
 
     def _problems_in_production(self) -> list[str]:
@@ -170,9 +175,10 @@ class Settings(BaseModel):
             **apis,
             "server.public_url": self.server.public_url,
             "uploads.api_base": self.uploads.api_base,
+            "uploads.public_url": self.uploads.public_url,
         }
         found += [
-            f"{name}: must begin with https://, since secrets are sent to it"
+            f"{name}: must begin with https://, since secrets or checked pictures pass it"
             for name, url in addresses.items()
             if url.startswith("http://")
         ]
@@ -236,7 +242,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_local_mongodb(uri: str) -> bool:
+def _is_local(uri: str) -> bool:
     """Whether the URI is empty, or every host in it is on this machine, by address or socket."""
     scheme, _, rest = uri.partition("://")
     members = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")

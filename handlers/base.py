@@ -71,7 +71,8 @@ def endpoint(
                 await respond(self, path)
             finally:
                 self.context.lifecycle.requests -= 1
-                self._end_for_user()
+                if self._counted_for:
+                    self.context.request_limits.end(self._counted_for)
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
             self.limit = limit
@@ -117,8 +118,8 @@ class Handler(RequestHandler):
     """Rate limit of the method in progress."""
     body_bytes = BODY_BYTES
     """Longest body that is read."""
-    _limited_user = ""
-    """The user for whom the request is counted."""
+    _counted_for = ""
+    """The user, or the address of a login, for which the request counts as in progress."""
     soft_errors: ClassVar[dict[type[QLiveError], str]] = {}
     """Errors that the API contract answers with 200 and this field set to "failed"."""
 
@@ -153,7 +154,11 @@ class Handler(RequestHandler):
 
     async def admit(self) -> None:
         """Authenticate and authorize; the base class admits all within the limit of an address."""
-        if self.limit:
+        if self.limit == "login":
+            address = limit_key(self.remote_ip)
+            self.context.request_limits.begin_login(address)
+            self._counted_for = address
+        elif self.limit:
             self.limit_address(self.limit)
 
     def limit_address(self, limit: LimitClass) -> None:
@@ -164,11 +169,7 @@ class Handler(RequestHandler):
         """Count the request for its user until it is answered; may raise RateLimited."""
         if self.limit:
             self.context.request_limits.begin(self.limit, user_id)
-            self._limited_user = user_id
-
-    def _end_for_user(self) -> None:
-        if self._limited_user:
-            self.context.request_limits.end(self._limited_user)
+            self._counted_for = user_id
 
     async def done(self) -> None:
         """Hook that runs after the endpoint method succeeded, before its response is written."""

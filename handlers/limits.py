@@ -20,9 +20,10 @@ UserLimit = Literal[
     "read", "room_change", "profile", "upload", "order", "gift", "like", "report", "verify"
 ]
 """Classes of requests with a valid token."""
-AddressLimit = Literal["login", "anonymous", "ops_login", "handshake"]
+AddressLimit = Literal["anonymous", "ops_login", "handshake"]
 """Classes of requests without one; `anonymous` is any that is neither a login nor a handshake."""
-LimitClass = Literal[UserLimit, AddressLimit]
+LimitClass = Literal[UserLimit, AddressLimit, "login"]
+"""`login`: those of an address in progress; one phone could use up a rate with made-up codes."""
 By = Literal["user", "address", "name"]
 """Kind of owner of a bucket; `name`: an operator's name at one address."""
 
@@ -37,22 +38,18 @@ LOG_SECONDS = 10.0
 log = structlog.get_logger("qlive.http")
 
 
-def owner_of(limit: LimitClass) -> Literal["user", "address"]:
-    return "address" if limit in get_args(AddressLimit) else "user"
-
-
 def rate_of(settings: LimitsSettings, limit: LimitClass) -> Rate:
     """The rate of a user or an address."""
     if limit == "handshake":
         return Rate(settings.handshakes_per_second, settings.handshakes_per_second)
     rate: Rate = getattr(settings, limit)
-    if owner_of(limit) == "user":
+    if limit in get_args(UserLimit):
         return rate
     return rate.times(OPERATORS_AT_ADDRESS if limit == "ops_login" else ADDRESS_FACTOR)
 
 
 class RequestLimits:
-    """Token buckets of users and addresses, and the number of each user's requests in progress."""
+    """Token buckets, and the numbers of users' requests and addresses' logins in progress."""
 
     def __init__(self, settings: LimitsSettings, metrics: Metrics) -> None:
         self._buckets: dict[LimitClass, TokenBuckets] = {
@@ -60,6 +57,7 @@ class RequestLimits:
             for name in (*get_args(UserLimit), *get_args(AddressLimit))
         }
         self._names = TokenBuckets(settings.ops_login)
+        self._logins = settings.logins_in_progress
         self._in_progress: Counter[str] = Counter()
         self._metrics = metrics
         self._next_log_at: dict[str, float] = {}
@@ -77,11 +75,18 @@ class RequestLimits:
             _refuse_for(1)
         self._in_progress[user_id] += 1
 
-    def end(self, user_id: str) -> None:
-        """A request that `begin` has counted is answered."""
-        self._in_progress[user_id] -= 1
-        if not self._in_progress[user_id]:
-            del self._in_progress[user_id]
+    def begin_login(self, address: str) -> None:
+        """As `begin`, for a login at an address."""
+        if self._in_progress[address] >= self._logins > 0:
+            self._refused("login", "address", address)
+            _refuse_for(1)
+        self._in_progress[address] += 1
+
+    def end(self, owner: str) -> None:
+        """Release what `begin` or `begin_login` has counted for a user or an address."""
+        self._in_progress[owner] -= 1
+        if not self._in_progress[owner]:
+            del self._in_progress[owner]
 
     def take_from_address(self, limit: LimitClass, address: str) -> float:
         """As `take_from_user`, for an address, which is the key of `limit_key`."""

@@ -6,7 +6,9 @@ from typing import Literal, NamedTuple
 from core.clock import day_interval, day_of
 
 Category = Literal["payment", "refund", "transfer", "bill"]
-Kind = Literal["missing_here", "missing_there", "other_amount", "other_state", "unreadable"]
+Kind = Literal[
+    "missing_here", "missing_there", "other_amount", "other_number", "other_state", "unreadable"
+]
 Source = Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
 BillName = Literal["trade", "fund", "xpay", "ios"]
 READY = timedelta(hours=10)
@@ -28,7 +30,7 @@ class Movement(NamedTuple):
     state: Literal["open", "done", "failed"] = "done"
     """In a bill, `failed` if no money was moved or it came back; `open` only here."""
     wechat_number: str = ""
-    """Only in a bill."""
+    """That of a refund is only in a bill."""
     order: str = ""
     user_id: str = ""
     charged_fen: int | None = None
@@ -88,7 +90,9 @@ def compare(there: Movement | None, here: Movement | None) -> Difference | None:
         return None
     order = known.order or (there.order if there else "")
     fen_there, fen_here = there and there.fen, here and here.fen
-    return Difference(kind, known.category, known.number, order, known.user_id, fen_there, fen_here)
+    detail = there.wechat_number if there and kind == "other_number" else ""
+    ours = known.category, known.number, order, known.user_id
+    return Difference(kind, *ours, fen_there, fen_here, detail)
 
 
 def _kind(there: Movement | None, here: Movement | None) -> Kind | None:
@@ -100,6 +104,8 @@ def _kind(there: Movement | None, here: Movement | None) -> Kind | None:
         return "missing_here"
     if here.state == "failed":
         return "other_state"
+    if len({there.wechat_number, here.wechat_number} - {""}) > 1:
+        return "other_number"
     if there.fen not in (None, here.fen, here.charged_fen):
         return "other_amount"
     return "missing_here" if here.state == "open" else None

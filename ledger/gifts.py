@@ -160,7 +160,7 @@ class GiftBatch:
     written: dict[str, StoredEntry] = field(default_factory=dict)
     givers: dict[str, Giver] = field(default_factory=dict)
     ios_payers: Collection[str] = ()
-    """Senders whose last recharge was on iOS."""
+    """Senders whose last recharge on iOS may not have been settled by Apple."""
     entries: list[tuple[JournalEntry, EventReference | None]] = field(default_factory=list)
     """Entries to write, in this order, each with its room event."""
     _initial: Mapping[str, Balance] = field(init=False)

@@ -4,6 +4,7 @@ Days and months are those of China. What a gift costs counts, whether it is paid
 and still counts after a reversal of the gift.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
@@ -15,6 +16,9 @@ from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCa
 REFUSALS = (OverGiftCap, OverDayCap, OverMonthCap, CoolingOff, ConfirmationNeeded)
 RAISED_AFTER = timedelta(hours=24)
 """Delay of a raise of an own cap."""
+PARTS = 10
+"""Share of the window of the cool-off within which gifts may be added up to one, which leaves it
+with the last of them. It bounds the stored gifts, to about two a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,9 @@ class Giver(NamedTuple):
     """The latest day on which the user gave, YYYY-MM-DD."""
     day_gold: int = 0
     month_gold: int = 0
-    window_gold: int = 0
-    """Gold given in the window that ends at `window_until`; if it is as much as the cool-off
-    allows, the user may not give until then."""
-    window_until: datetime = datetime.fromtimestamp(0, UTC)
+    recent: Sequence[tuple[datetime, int]] = ()
+    """Times and gold of the gifts in the window that ends now, since the last cool-off."""
+    cooling_until: datetime = datetime.fromtimestamp(0, UTC)
     own_gift: OwnCap = OwnCap()
     own_day: OwnCap = OwnCap()
     own_month: OwnCap = OwnCap()
@@ -99,7 +102,7 @@ class Giver(NamedTuple):
         giver = self.at(now)
         if 0 < giver.own_gift.with_house(rules.gift_gold) < gold:
             return OverGiftCap()
-        if now < giver.window_until and 0 < rules.cool_off_gold <= giver.window_gold:
+        if rules.cool_off_gold and now < giver.cooling_until:
             return CoolingOff()
         needs_confirmation = reminder = False
         for given, cap, refusal in (
@@ -117,18 +120,19 @@ class Giver(NamedTuple):
 
     def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:
         """The giver after a gift; the sums have to be those `at` the same time."""
-        in_window = now < self.window_until
-        window_gold = gold + (self.window_gold if in_window else 0)
-        until = self.window_until
-        if 0 < rules.cool_off_gold <= window_gold:
-            until = now + timedelta(minutes=rules.cool_off_minutes)
-        elif not in_window:
-            until = now + timedelta(minutes=rules.cool_off_within_minutes)
+        window = timedelta(minutes=rules.cool_off_within_minutes)
+        recent = [gift for gift in self.recent if now - gift[0] < window]
+        is_part = len(recent) > 1 and now - recent[-2][0] < window / PARTS
+        before = recent.pop()[1] if is_part else 0
+        recent.append((now, before + gold))
+        cooling_until = self.cooling_until
+        if 0 < rules.cool_off_gold <= sum(given for _, given in recent):
+            recent, cooling_until = [], now + timedelta(minutes=rules.cool_off_minutes)
         return self._replace(
             day_gold=self.day_gold + gold,
             month_gold=self.month_gold + gold,
-            window_gold=window_gold,
-            window_until=until,
+            recent=recent,
+            cooling_until=cooling_until,
         )
 
     def with_own_caps(

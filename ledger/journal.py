@@ -56,7 +56,7 @@ class JournalEntry:
     rate: str = ""
     """The receiver's share of the gold of a gift; "" for other entries."""
     ios: bool = False
-    """Whether the giver of a gift, or of a reversed one, has last paid on iOS."""
+    """Whether the giver of a gift, or of a reversed one, had paid on iOS shortly before."""
 
     def __post_init__(self) -> None:
         sums: Counter[str] = Counter()

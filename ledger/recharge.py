@@ -50,6 +50,13 @@ class Order:
     platform: str = ""
     """The buyer's system as the client names it (ios, android, ohos, windows, …), "" if unknown;
     `ios` once Apple has asked about the order."""
+    paid_fen: int | None = None
+    """As in its payment."""
+
+    @property
+    def charged_fen(self) -> int:
+        """Fen that the buyer was charged, which is what can be refunded."""
+        return self.paid_fen or self.fen
 
     def may_be_of(self, openid: str | None) -> bool:
         """Whether a report fits that names this payer, or None; a deleted user has no openid."""
@@ -145,6 +152,11 @@ def check_payment(order: Order, payment: Payment) -> None:
             raise PaymentRefused(reason)
 
 
+def counts_as_ios(order: Order, payment: Payment) -> bool:
+    """Whether Apple may settle it: WeChat then has no transaction, whatever the client says."""
+    return order.is_refunded_by_apple or (order.provider, payment.transaction) == ("xpay", "")
+
+
 def recharge_key(order_number: str) -> str:
     """Idempotency key of an order's only recharge entry."""
     return f"recharge:{order_number}"
@@ -171,7 +183,7 @@ def check_refund(order: Order, refund: Refund, refunded: int) -> None:
         raise PaymentRefused(RefusalReason.PROVIDER)
     if not order.may_be_of(refund.openid):
         raise PaymentRefused(RefusalReason.PAYER)
-    if not 0 < refund.fen <= order.fen - refunded:
+    if not 0 < refund.fen <= order.charged_fen - refunded:
         raise PaymentRefused(RefusalReason.AMOUNT)
 
 
@@ -180,7 +192,8 @@ def gold_to_reverse(order: Order, refund: Refund, refunded: int) -> int:
 
     Proportional to the money: refunds of the whole payment add up to all the gold.
     """
-    return order.gold * (refunded + refund.fen) // order.fen - order.gold * refunded // order.fen
+    gold, fen = order.gold, order.charged_fen
+    return gold * (refunded + refund.fen) // fen - gold * refunded // fen
 
 
 def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> JournalEntry:

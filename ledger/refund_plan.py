@@ -62,12 +62,14 @@ class OrderStep:
         """Whether this is the refund that the step waits for, or has had.
 
         A refund of the whole sum closes it under any number: it may be Apple's, or a person's.
+        Ours may be less, if the provider had less left.
         """
-        mine = (self.provider, self.number, self.fen)
-        if mine != (refund.provider, refund.order, refund.fen):
+        is_ours = refund.own == self.refund
+        is_whole = refund.fen == self.fen or (is_ours and refund.fen < self.fen)
+        if not is_whole or (self.provider, self.number) != (refund.provider, refund.order):
             return False
         if self.state == "refunded":
-            return refund.own == self.refund or self.provider_refund in ("", refund.refund)
+            return is_ours or self.provider_refund in ("", refund.refund)
         return self.state != "waiting"
 
 
@@ -144,7 +146,7 @@ class GiftSelection:
 
 def order_step(order: Order, refunded: int, number: str) -> OrderStep | None:
     """The step that refunds the rest of an order under our `number`; None if nothing is left."""
-    fen = order.fen - refunded
+    fen = order.charged_fen - refunded
     if fen <= 0:
         return None
     gold = gold_to_reverse(order, Refund(order.provider, order.number, number, fen), refunded)

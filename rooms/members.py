@@ -60,7 +60,7 @@ class Member:
     gender: int
     role: Role
     entered_at: int
-    v: int = 0
+    version: int = 0
     """Optimistic-lock version: a room change fails if it differs from the loaded one."""
     socket: int = 0
     """Number of the user's newest socket; 0 before the first."""

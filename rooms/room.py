@@ -1,7 +1,7 @@
 """Rules of a live room: membership, seats, applications, invitations, bans and mutes.
 
 Every rule is one method. It checks everything before it changes the room, so an error leaves the
-room unchanged; the keeper saves the changes and events in one write. Times are in ms.
+room unchanged; state, events and effects are saved in one write. Times are in ms.
 """
 
 from dataclasses import dataclass, replace
@@ -39,7 +39,16 @@ from rooms.events import (
     RoomInfo,
 )
 from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, Role, SeatName
-from rooms.state import MARKS, MAX_MARKS, Application, RoomState, Seat, Status
+from rooms.state import Application, Seat, Status
+from rooms.steps import (
+    MAX_BANS,
+    MAX_MARKS,
+    ChangingRoom,
+    first_to_end,
+    with_end,
+    without,
+    without_ended,
+)
 
 __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 
@@ -51,7 +60,7 @@ queues: 200 entries are hours of waiting and at most 300 KB."""
 
 
 @dataclass(slots=True)
-class Room(RoomState):
+class Room(ChangingRoom):
     """A room and the rules by which it changes."""
 
     # ---- opening and ending
@@ -66,11 +75,9 @@ class Room(RoomState):
         self.owner = Seat(host, stream)
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
-        self.applications, self.removed, self.admitted = {}, {}, {}
-        self.blocked = self.active_bans(now)
-        self.barred = {user_id: until for user_id, until in self.barred.items() if until > now}
-        self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
-        self.touched |= {"applications", "blocked", "barred", "removed", "admitted"}
+        self.applications, self.needs_invitation_until, self.invited_by_message_until = {}, {}, {}
+        self.bans = without_ended(self.bans, now)
+        self.operator_bans = without_ended(self.operator_bans, now)
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
@@ -84,12 +91,11 @@ class Room(RoomState):
         if not self.live:
             return False
         seats = (self.owner, self.male, self.female)
-        self.dropped |= {seat.stream for seat in seats if seat}
+        self.effects.streams_to_drop |= {seat.stream: "" for seat in seats if seat}
         self.male = self.female = None
         self.applications = {}
         self.status = "ended"
-        self._end_mutes()
-        self.touched |= {"male", "female", "status", "applications"}
+        self.muted, self.mute_all = {}, False  # without events: `live_end` tells clients
         data: LiveEndEvent = {**self.owner.person.face(), "reason": reason}
         self._add_event(LAST_EVENT_TYPE, data)
         return True
@@ -112,16 +118,16 @@ class Room(RoomState):
         """Leave the room, seat and application; a user who is no member may leave, too."""
         if self.role_of(user_id) == "host":
             raise HostMustEnd
-        self.remove_member(user_id, "left")
+        self.remove(user_id, "left")
 
-    def remove_member(self, user_id: str, reason: str) -> None:
+    def remove(self, user_id: str, reason: str, *, may_reconnect: bool = True) -> None:
         """Remove a user in any role; the host's departure ends the live.
 
-        `reason` is a key of DEPARTURE_REASONS.
+        `reason` is a key of DEPARTURE_REASONS. Without `may_reconnect` all sockets of the user are
+        closed with a code that forbids reconnecting.
         """
         as_guest, as_host = DEPARTURE_REASONS[reason]
-        role = self.role_of(user_id)
-        if role == "host":
+        if self.role_of(user_id) == "host":
             self.close(as_host)
             return
         if self.live:
@@ -129,47 +135,40 @@ class Room(RoomState):
             self._end_application(user_id, as_guest)
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
-            self._remove_membership(user_id)
-        else:
-            self.not_present.add(user_id)
+            self.members = without(self.members, user_id)
+        closing = self.effects.sockets_to_close
+        closing[user_id] = closing.get(user_id, False) or not may_reconnect
 
-    def remove_user(self, host_id: str, user_id: str, until: int) -> bool:
-        """The host removes a user and bans them until `until` (ms).
+    def ban(self, user_id: str, until: int, host_id: str | None = None) -> bool:
+        """Remove a user and ban them until `until` (ms), as the host, or as an operator if None.
 
-        Returns whether they were on mic, in which case there is a `micro_leave` event.
+        The host's ban does not shorten an operator's. Returns whether the user was on mic, in which
+        case there is a `micro_leave` event.
         """
-        self._check_host(host_id)
-        return self.ban_user(user_id, until, "host")
-
-    def ban_user(self, user_id: str, until: int, reason: str) -> bool:
-        """Remove and ban a user without the check of the host; operators' `reason` is `banned`.
-
-        The host's ban does not shorten an operator's.
-        """
+        if host_id is not None:
+            self._check_host(host_id)
         if user_id == self.host_id:
             raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
             raise NotLive
-        if reason == "banned":
-            self.barred[user_id] = until
-            self.touched.add(f"barred.{user_id}")
-        self._add_ban(user_id, max(until, self.barred.get(user_id, 0)))
-        self._unmark_all(user_id)  # the ban replaces the marks; lifting the ban lifts all
+        if host_id is None:
+            self.operator_bans = {**self.operator_bans, user_id: until}
+        if user_id not in self.bans and len(self.bans) >= MAX_BANS:
+            self._drop_ban(first_to_end(self.bans))
+        until = max(until, self.operator_bans.get(user_id, 0))
+        self.bans = {**self.bans, user_id: until}
+        self._forget_marks(user_id)  # the ban replaces the marks; lifting the ban lifts all
         on_mic = self.seat_of(user_id) is not None
-        self.remove_banned(user_id, reason)
+        self.remove(user_id, "banned" if host_id is None else "host", may_reconnect=False)
         return on_mic
 
-    def remove_banned(self, user_id: str, reason: str = "host") -> None:
-        """Remove an already banned user and have all their sockets closed."""
-        self.remove_member(user_id, reason)
-        self.banned_until_left.add(user_id)
-
-    def let_in(self, host_id: str, user_id: str, now: int) -> None:
-        """The host lifts a ban; no error for a user who is not banned."""
-        self._check_host(host_id)
-        if self.barred.get(user_id, 0) > now:
-            raise BannedByOperator
-        self.lift_ban(user_id)
+    def lift_ban(self, user_id: str, now: int, host_id: str | None = None) -> None:
+        """Lift a ban, as the host, or as an operator if None; no error without a ban."""
+        if host_id is not None:
+            self._check_host(host_id)
+            if self.operator_bans.get(user_id, 0) > now:
+                raise BannedByOperator
+        self._drop_ban(user_id)
 
     def stop_stream(self, user_id: str) -> None:
         """Take a user off the mic or out of the queue, or end the live of its host, for what the
@@ -194,7 +193,7 @@ class Room(RoomState):
         if not self.live:
             raise NotLive
         if until and user_id not in self.muted and len(self.muted) >= MAX_MARKS:
-            self._set_mute(min(self.muted, key=self.muted.__getitem__), 0)
+            self._set_mute(first_to_end(self.muted), 0)
         self._set_mute(user_id, until)
 
     def set_mute_all(self, host_id: str, *, on: bool) -> None:
@@ -205,7 +204,6 @@ class Room(RoomState):
         if on == self.mute_all:
             return
         self.mute_all = on
-        self.touched.add("mute_all")
         data: ChatMuteAll = {"mute_all": on}
         self._add_event("mute_all", data)
 
@@ -244,7 +242,6 @@ class Room(RoomState):
             if now < shown_at:
                 return shown_at
             self._set_away(user_id, away=True)
-            self.guarded.add(user_id)  # the write fails if the user reconnects meanwhile
         if now < until:
             return until
         return self._end_grace(member, now, began + grace.viewer)
@@ -292,11 +289,10 @@ class Room(RoomState):
         application = application or self._new_application(person, expires)
         application = replace(application, invited=True, expires_at=expires)
         self._set_application(application)
-        self.guarded.add(person.user_id)  # the write fails if the user leaves meanwhile
         data: MicroInvite = {**application.person.face(), "expires_at": expires}
         self._add_event("micro_invite", data)
 
-    def admit(self, host_id: str, user_id: str, until: int) -> None:
+    def note_invitation(self, host_id: str, user_id: str, until: int) -> None:
         """The host sent a member a message that may be an invitation, so that they may take a seat
         until `until` (ms).
 
@@ -307,8 +303,9 @@ class Room(RoomState):
             raise NotLive
         if self._member(user_id) is None:
             raise NotInRoom
-        if until > self.admitted.get(user_id, 0):
-            self._mark("admitted", user_id, until)
+        invited = self.invited_by_message_until
+        if until > invited.get(user_id, 0):
+            self.invited_by_message_until = with_end(invited, user_id, until, MAX_MARKS)
 
     def accept(self, person: Person, admission: Admission, stream: str, play_url: str) -> Seat:
         """Take the seat of the user's gender; a seated guest keeps theirs.
@@ -322,11 +319,10 @@ class Room(RoomState):
         if getattr(self, name):
             raise SeatTaken
         self._check_admission(person.user_id, admission)
-        self._unmark_all(person.user_id)
+        self._forget_marks(person.user_id)
         seat = Seat(person, stream)
         self._set_seat(name, seat)
-        if self.applications.pop(person.user_id, None):
-            self.touched.add(f"applications.{person.user_id}")
+        self.applications = without(self.applications, person.user_id)
         self._set_role(person.user_id, name)
         data: MicroAccept = {
             **person.face(),
@@ -339,7 +335,7 @@ class Room(RoomState):
 
     def refuse(self, user_id: str) -> None:
         """Decline an invitation, also by a message, or withdraw an application."""
-        self._unmark("admitted", user_id)
+        self.invited_by_message_until = without(self.invited_by_message_until, user_id)
         application = self.applications.get(user_id)
         if application:
             self._end_application(user_id, "refused" if application.invited else "withdrawn")
@@ -363,17 +359,17 @@ class Room(RoomState):
             raise InvalidParameter({"gender": "does not match the gender of this user"})
         reason: LeaveReason = "left" if user_id == target else "host"
         if seat and reason == "host" and removed_until:
-            self._mark("removed", target, removed_until)
+            marks = self.needs_invitation_until
+            self.needs_invitation_until = with_end(marks, target, removed_until, MAX_MARKS)
         self._vacate(target, reason)
         if by_host:
-            self._unmark("admitted", target)
+            self.invited_by_message_until = without(self.invited_by_message_until, target)
             self._end_application(target, reason)
 
     def expire(self, now: int) -> None:
         """End applications, invitations, removals from the mic and mutes that have expired."""
-        for mark in MARKS:
-            ended = [user_id for user_id, until in self._marks(mark).items() if until <= now]
-            self._unmark(mark, *ended)
+        self.needs_invitation_until = without_ended(self.needs_invitation_until, now)
+        self.invited_by_message_until = without_ended(self.invited_by_message_until, now)
         for user_id in [user_id for user_id, until in self.muted.items() if until <= now]:
             self._set_mute(user_id, 0)
         for application in list(self.applications.values()):
@@ -390,7 +386,6 @@ class Room(RoomState):
         new = replace(old, nickname=person.nickname, face_url=person.face_url)
         if person.user_id == self.host_id:
             self.owner = replace(self.owner, person=new)
-            self.touched.add("owner")
         elif seat := self.seat_of(person.user_id):
             self._set_seat(SEAT_OF_GENDER[new.gender], replace(seat, person=new))
         else:
@@ -409,10 +404,8 @@ class Room(RoomState):
         shown = (self.name, self.image)
         if title is not None and title != self.title:
             self.title = title
-            self.touched.add("title")
         if cover is not None and cover != self.cover:
             self.cover = cover
-            self.touched.add("cover")
         if self.live and (self.name, self.image) != shown:
             self._announce_info()
 
@@ -421,7 +414,6 @@ class Room(RoomState):
         if self.group_id != old:
             return False
         self.group_id = new
-        self.touched.add("group_id")
         if self.live:
             data: GroupChange = {"group_id": new}
             self._add_event("group", data)
@@ -441,7 +433,7 @@ class Room(RoomState):
         if member.role in ON_MIC and now < leaves_at:
             self._vacate(member.user_id, "offline")
             return leaves_at
-        self.remove_member(member.user_id, "offline")
+        self.remove(member.user_id, "offline")
         return None
 
     def _set_away(self, user_id: str, *, away: bool) -> None:
@@ -455,7 +447,6 @@ class Room(RoomState):
             self._set_seat(name, shown)
         else:
             self.owner, self.status = shown, "paused" if away else "live"
-            self.touched |= {"owner", "status"}
         data: MicPresence = {**face, "role": name or "host"}
         self._add_event("member_away" if away else "member_back", data)
         if name is None:
@@ -487,9 +478,9 @@ class Room(RoomState):
         application = self.applications.get(user_id)
         if application and application.invited:
             return
-        if admission != "invited" and user_id in self.admitted:
+        if admission != "invited" and user_id in self.invited_by_message_until:
             return
-        if user_id in self.removed:
+        if user_id in self.needs_invitation_until:
             raise NotAdmitted("The host has taken you off the mic; wait for an invitation.")
         if admission == "invited" or (admission == "applied" and not application):
             raise NotAdmitted

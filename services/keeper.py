@@ -144,31 +144,32 @@ class Keeper:
             (await self.load(live_id, user_id)).enter(person, now_ms())
             if (await self.load(member.live_id, user_id)).role_of(user_id) == "host":
                 raise HostIsLive
-            await self.leave_all(user_id, but=live_id)
+            await self.remove(user_id, but=live_id)
 
         def add_member(room: Room) -> tuple[Room, bool]:
+            is_new = room.role_of(user_id) is None
             room.enter(person, now_ms())
-            return room, user_id in room.joined
+            return room, is_new
 
         room, joined = await self.change(live_id, add_member, user_id)
         if joined and (await self.load(live_id)).is_banned(user_id, now_ms()):
             # Entering writes the membership only, so a concurrent ban is no WriteConflict.
-            await self.change(live_id, lambda room: room.remove_banned(user_id), user_id)
+            await self.change(live_id, _remove_banned(user_id), user_id)
             raise RemovedFromRoom
         return room
 
-    async def remove_user(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
-        """Remove a user by `rule`, even while they are entering.
+    async def ban(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
+        """Ban a user by `rule`, even while they are entering.
 
         Returns the rule's result: whether they were on mic.
         """
         on_mic = await self.change(live_id, rule, user_id)
         member = await self._storage.membership_of(user_id)
         if member and member.live_id == live_id:
-            await self.change(live_id, lambda room: room.remove_banned(user_id), user_id)
+            await self.change(live_id, _remove_banned(user_id), user_id)
         return on_mic
 
-    async def leave_all(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
+    async def remove(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
         """Remove a user from whichever room they are in, publishing the events.
 
         `but` is a room in which they may stay, `reason` a key of DEPARTURE_REASONS. TryAgain.
@@ -177,9 +178,7 @@ class Keeper:
             member = await self._storage.membership_of(user_id)
             if member is None or member.live_id == but:
                 return
-            await self.change(
-                member.live_id, lambda room: room.remove_member(user_id, reason), user_id
-            )
+            await self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
         raise TryAgain
 
     async def _change_batch(self, live_id: int, changes: Sequence[AnyChange]) -> list[Any]:
@@ -218,29 +217,30 @@ class Keeper:
                 for preparation in writing
                 if preparation.write
             ]
-            await self._save(room, writes)
-        else:
-            self._evict(room)
+            await self._save_and_publish(room, writes)
+        self._close_sockets(room)
         return outcomes
 
-    async def _save(self, room: Room, add_writes: Sequence[Callable[[WriteBatch], None]]) -> None:
+    async def _save_and_publish(
+        self, room: Room, add_writes: Sequence[Callable[[WriteBatch], None]]
+    ) -> None:
         events = room.numbered(now_ms())
         await self._storage.save(room, events, add_writes)
         for listener in self._listeners:
             listener.publish(room.live_id, events)
-            if room.joined or room.gone or room.roles:
+            if room.audience_changed:
                 listener.mark_audience_changed(room.live_id)
-        self._evict(room)
         if events and events[-1].type == LAST_EVENT_TYPE:
             await self._storage.clear(room.live_id, room.epoch)
 
-    def _evict(self, room: Room) -> None:
-        for user_id in room.gone | room.not_present:
-            member = room.seen.get(user_id) if user_id in room.gone else None
+    def _close_sockets(self, room: Room) -> None:
+        """Close the sockets of users who are no members any more."""
+        for user_id, may_not_reconnect in room.effects.sockets_to_close.items():
+            member = room.loaded.members.get(user_id)
             # Socket numbers are at least their opening time in ms: sockets opened since are spared.
-            number = member.socket if member else room.read_at
-            banned_until_left = user_id in room.banned_until_left
-            self._hub.evict(room.live_id, user_id, number, banned_until_left=banned_until_left)
+            is_of_room = member is not None and member.live_id == room.live_id
+            number = member.socket if member and is_of_room else room.read_at
+            self._hub.evict(room.live_id, user_id, number, banned_until_left=may_not_reconnect)
 
 
 def decide(
@@ -263,7 +263,7 @@ def decide(
             continue
         except Exception as error:
             raise ChangeFailed([change], error) from error
-        if room.split:  # the user entered another room meanwhile: a retry would not help
+        if room.joins_from_elsewhere:  # the user is in another room by now: a retry would not help
             raise ChangeFailed([change], TryAgain())
         if change.preparation and len(room.events) > before:
             writing.add(change.preparation)
@@ -287,3 +287,7 @@ async def _prepare(changes: Sequence[AnyChange]) -> Contexts:
 
 def _without_context(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
     return Change(lambda room, _context: rule(room), user_ids)
+
+
+def _remove_banned(user_id: str) -> Callable[[Room], None]:
+    return lambda room: room.remove(user_id, "host", may_reconnect=False)

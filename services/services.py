@@ -205,7 +205,7 @@ class Services:
             stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
         )
         self.message_checks = MessageCheckService(
-            stores, bus, settings.im, self.moderation.words.found_in
+            stores, settings.im, self.moderation.words.found_in
         )
         self.callbacks = CallbackService(
             presence,

@@ -77,7 +77,7 @@ class Stores:
         moderation_days = settings.retention.moderation_days
         self.moderation = ModerationStore(database, self.outbox, moderation_days)
         self.rankings = RankingStore(database)
-        self.ledger = LedgerStore(database, self.rankings)
+        self.ledger = LedgerStore(database, self.rankings, settings.withdraw.ios_maturity_days)
         self.withdrawals = WithdrawalStore(database)
         self.withdrawal_reports = WithdrawalReportStore(database, cipher)
         self.payees = PayeeStore(database, cipher)

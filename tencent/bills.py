@@ -92,16 +92,21 @@ class BillClient:
         self._app_id = next(iter(wechat.apps), "")
         self._scheme = urlsplit(wechat.api_base).scheme
 
-    async def fetch(self, source: Source, period: str) -> bytes | None:
-        """A bill as WeChat sent it; None if it has no rows. BillNotReady, UnreadableBill."""
+    async def fetch(self, source: Source, period: str, kept: bytes | None = None) -> bytes | None:
+        """A bill as WeChat sent it; None if it has no rows. BillNotReady, UnreadableBill.
+
+        `kept` is the answer until WeChat names another digest, which it never does for xpay.
+        """
         try:
             if source in CALLS:
-                return await self._from_wechat_pay(source, period)
-            return await self._from_xpay(source, period.replace("-", ""))
+                return await self._from_wechat_pay(source, period, kept)
+            return kept or await self._from_xpay(source, period.replace("-", ""))
         except (ServiceUnavailable, MerchantRefused, RateLimited) as error:
-            raise BillNotReady(error.code) from None
+            if kept is None:
+                raise BillNotReady(error.code) from None
+            return kept
 
-    async def _from_wechat_pay(self, source: Source, day: str) -> bytes | None:
+    async def _from_wechat_pay(self, source: Source, day: str, kept: bytes | None) -> bytes | None:
         """Uses only path and query of the address, so that no other host gets our signature."""
         merchant, (path, kind) = self._merchant, CALLS[source]
         assert merchant is not None
@@ -109,12 +114,14 @@ class BillClient:
         with merchant.reading("bill", f"{source}:{day}"):
             if code := merchant.refusal(answer):
                 if code == "NO_STATEMENT_EXIST":
-                    return None
+                    return kept
                 raise MerchantRefused(code)
             content = merchant.check(answer)
-            url, expected = urlsplit(text(content, "download_url")), text(content, "hash_value")
+            url, digest = urlsplit(text(content, "download_url")), text(content, "hash_value")
+        if kept is not None and await asyncio.to_thread(_sha1, kept) == digest.lower():
+            return kept
         file = _content(await merchant.request("GET", url.path, dict(parse_qsl(url.query))))
-        if await asyncio.to_thread(_sha1, file) != expected.lower():
+        if await asyncio.to_thread(_sha1, file) != digest.lower():
             raise BillNotReady("hash")
         return file
 
@@ -171,7 +178,7 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     missing = {*REQUIRED[source.partition("_")[0]]} - {*found}
     if missing:
         raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
-    rows: dict[tuple[Category, str, int | None], Movement] = {}
+    rows: dict[tuple[Category, str, str, int | None], Movement] = {}
     for n, line in enumerate(lines[1:], 2):
         if line.startswith(SUMS):
             break
@@ -185,8 +192,10 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     return [*rows.values()]
 
 
-def _key(row: Movement) -> tuple[Category, str, int | None]:
-    return row.category, row.number, row.fen
+def _key(row: Movement) -> tuple[Category, str, str, int | None]:
+    """A payment of an order that has another one is kept; what came back may have a new number."""
+    wechat_number = row.wechat_number if row.category == "payment" else ""
+    return row.category, row.number, wechat_number, row.fen
 
 
 def _names(header: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
 messages outlive their users."""
 DELETION_EVENTS = (CONSENT_REVOKED, ACCOUNT_CLOSED)
 UNSTORED_INFO = frozenset({"1", "2", "3", "4", "5", "7", "8", "12", "13", "15", "16", "18"})
-"""Values of RevokeInfo for data that QLive does not store, such as 5, the microphone.
+"""RevokeInfo of revocations for data that QLive does not store, such as 5, the microphone.
 Source: WeChat, "changes of authorized user information"."""
 PLATFORM_EVENTS = frozenset(PLATFORM_EVENT_IDENTITIES)
 ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_FAILURES}
@@ -173,6 +173,5 @@ def event_name(content: Mapping[str, Any]) -> str:
 
 def is_deletion(content: Mapping[str, Any]) -> bool:
     """Whether a user's data have to be deleted: consent was withdrawn, or the account closed."""
-    return content.get("Event") in DELETION_EVENTS and (
-        str(content.get("RevokeInfo")) not in UNSTORED_INFO
-    )
+    event, info = content.get("Event"), str(content.get("RevokeInfo"))
+    return event == ACCOUNT_CLOSED or (event == CONSENT_REVOKED and info not in UNSTORED_INFO)

@@ -113,19 +113,20 @@ class XpayClient:
             raise self._unavailable("notify_provide_goods", answer)
 
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
-        """Refunds `fen` of a paid order under our `number` (8 to 32 characters); idempotent by it.
+        """Refunds `fen` of a paid order, or what is left, under our `number`; idempotent by it.
 
         MerchantRefused; ServiceUnavailable for anything unclear: then ask again with this number.
         WeChat only starts the refund: a notification or `refund_state` shows its end.
         """
         if state := await self.refund_state(order, number):
             return state
+        left_fee = await self._left_fee(order)
         request = {
             "openid": order.openid,
             "order_id": order.number,
             "refund_order_id": number,
-            "left_fee": await self._left_fee(order),
-            "refund_fee": fen,
+            "left_fee": left_fee,
+            "refund_fee": min(fen, left_fee),
             "biz_meta": reason,
             "refund_reason": OTHER_REASON,
             "req_from": BY_SUPPORT,

@@ -19,8 +19,9 @@ from chaos.report import RunReport, in_ms, make_report, rounded
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
 from config.sections import LimitsSettings
+from core.limits import Rate
 from tests.support.nginx import Nginx
-from tests.support.no_limits import NO_LIMITS, limits_environment
+from tests.support.no_limits import limits_environment
 from tests.support.ports import is_open
 
 ALERTS = ("QLiveFlood",)
@@ -34,14 +35,11 @@ meet her limit of changes."""
 SCRAPE_SECONDS = float(INTERVAL)
 """As in production: the rule is about a rate."""
 RATIO = 1.3
-LIMITS = LimitsSettings()
 DEFAULT_LIMITS = limits_environment(
     {
-        name: f"{rate.per_second:g}/{rate.burst}"
-        for name in NO_LIMITS
-        if (rate := getattr(LIMITS, name))
+        name: f"{limit.per_second:g}/{limit.burst}" if isinstance(limit, Rate) else str(limit)
+        for name, limit in LimitsSettings()
     }
-    | {"handshakes_per_second": str(LIMITS.handshakes_per_second)}
 )
 """Other scenarios turn the limits off."""
 SIZE = RunSize(

@@ -212,10 +212,8 @@ export interface LiteChat {
   TYPES: any;
 }
 export interface ChatMessage {
-  /** user_id of the sender */
+  /** user_id of the sender, whose name and face the room or `getUserinfo` knows; IM's are not checked. */
   from: string;
-  nickname: string;
-  face_url: string;
   text: string;
   /** Milliseconds since 1970 */
   at: number;
@@ -230,7 +228,7 @@ export interface Chat {
   on<Name extends keyof ChatEvents>(name: Name, listener: ChatEvents[Name]): () => void;
   /** Joins the group of a room as soon as its socket is open, and each group that replaces it. */
   join(room: RoomSocket): Promise<void>;
-  /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate` or `imitation`; else IM's error. */
+  /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate`, `imitation` or `not_in_room`; else IM's error. */
   send(text: string): Promise<void>;
   /** Leaves the group and logs out of IM; the chat may join a room later. */
   leave(): Promise<void>;

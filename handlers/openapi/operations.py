@@ -1,11 +1,11 @@
 """OpenAPI operation of one endpoint: parameters, body, responses and security."""
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from config.sections import LimitsSettings
 from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import ActiveUserHandler
-from handlers.limits import owner_of, rate_of
+from handlers.limits import UserLimit, rate_of
 from handlers.models import NoContentResponse, TextResponse
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
@@ -61,11 +61,13 @@ def _description(endpoint: Endpoint) -> str:
         return "\n\n".join(filter(None, (endpoint.details, _roles(endpoint.access))))
     if (name := endpoint.call.limit) is None:
         return endpoint.details
-    rate, owner = rate_of(LimitsSettings(), name), owner_of(name)
-    limit = (
-        f"Rate limit `{name}`: by default {rate.per_second:g} a second of "
-        f"{'an address' if owner == 'address' else 'a user'}, and {rate.burst} at once."
-    )
+    owner = "a user" if name in get_args(UserLimit) else "an address"
+    limits = LimitsSettings()
+    most = f"{limits.logins_in_progress} in progress"
+    if name != "login":
+        rate = rate_of(limits, name)
+        most = f"{rate.per_second:g} a second, and {rate.burst} at once"
+    limit = f"Limit `{name}` of {owner}: by default {most}."
     return "\n\n".join(filter(None, (endpoint.details, limit)))
 
 

@@ -28,7 +28,7 @@ CSV_FIELDS = (
 class AuditSearchHandler(OperatorHandler):
     """Base of the endpoints that search the audit log.
 
-    Entries of withdrawals, refund cases and reports of money are only for the role finance.
+    Entries of withdrawals, refund cases, bills and reports of money are only for the role finance.
     """
 
     async def find(

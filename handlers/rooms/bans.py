@@ -25,11 +25,11 @@ class RemoveUserHandler(ActiveUserHandler):
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
         host_id = self.user.user_id
-        await self.context.services.removals.remove_user(
+        await self.context.services.removals.ban_from_room(
             params.live_id,
             target_id,
             until,
-            lambda room: room.remove_user(host_id, target_id, until),
+            lambda room: room.ban(target_id, until, host_id),
         )
         return OkResponse()
 
@@ -54,7 +54,7 @@ class LetInHandler(ActiveUserHandler):
     async def post(self, params: InviteMicroRequest) -> OkResponse:
         host_id = self.user.user_id
         await self.context.services.removals.change(
-            params.live_id, lambda room: room.let_in(host_id, params.user_id, now_ms())
+            params.live_id, lambda room: room.lift_ban(params.user_id, now_ms(), host_id)
         )
         return OkResponse()
 
@@ -95,7 +95,7 @@ async def room_bans(context: Context, room: Room) -> list[RoomBanView]:
             {
                 **user.person().face(),
                 "until": bans[user.user_id],
-                "by_operator": room.barred.get(user.user_id, 0) > now,
+                "by_operator": room.operator_bans.get(user.user_id, 0) > now,
             }
         )
         for user in users

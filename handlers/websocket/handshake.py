@@ -34,6 +34,8 @@ class RoomSocketHandler(Handler):
     @endpoint(errors=[PermissionDenied, RateLimited, Unavailable])
     async def get(self) -> NoReturn:
         """Answer a request that is not a valid handshake."""
+        if isinstance(self._error, BadRequest | PermissionDenied):
+            self.limit_address("anonymous")
         raise self._error
 
 
@@ -49,18 +51,18 @@ class Handshake(HTTPMessageDelegate):
     request: HTTPServerRequest
 
     def error(self) -> QLiveError | None:
-        """The reason to refuse the handshake. Call once: it counts towards the rate limit."""
+        """The reason to refuse the handshake. Call once: a valid one counts for its address."""
         if self.context.lifecycle.draining:
             return Unavailable()
+        if not is_handshake(self.request):
+            return BadRequest(WEBSOCKET_ONLY)
+        if not self._origin_allowed():
+            return PermissionDenied("This page may not open sockets here.")
         trusted = self.context.settings.server.trusted_proxies
         address = limit_key(remote_ip(self.request, trusted))
         if self.context.request_limits.take_from_address("handshake", address):
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
-        if not is_handshake(self.request):
-            return BadRequest(WEBSOCKET_ONLY)
-        if not self._origin_allowed():
-            return PermissionDenied("This page may not open sockets here.")
         return None
 
     def headers_received(self, *_: object) -> None:

@@ -80,7 +80,7 @@ class OwnDataService:
         if user.deleted_at is None and not await deletions.close(user, DRAIN):
             return
         await self._sessions.end(user_id)
-        await self._keeper.leave_all(user_id)
+        await self._keeper.remove(user_id)
         await self._retire(user_id)
         if user.deleted_at:
             for step in deletions.steps(user):

@@ -104,7 +104,7 @@ class SignInService:
     async def log_out(self, token: str, user_id: str) -> None:
         """End the session and leave every room; a host's live ends. Idempotent."""
         await self._sessions.end_own(token, user_id)
-        await self._keeper.leave_all(user_id)
+        await self._keeper.remove(user_id)
         await self._stores.tokens.mark_logout_complete(token)
 
     async def _open(self, app_id: str, code: str) -> WechatLogin:

@@ -64,7 +64,7 @@ class GroupService:
         """Give the room a new group, unless it no longer has the one that was dissolved.
 
         The new id is stored before IM learns it, so that a repetition continues with the same.
-        ServiceUnavailable, ImRejected.
+        TryAgain soon after the last replacement, ServiceUnavailable, ImRejected.
         """
         host = (await self._keeper.load(live_id)).owner.person
         group_id = await self._groups.plan(live_id, dissolved)

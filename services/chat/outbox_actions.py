@@ -138,7 +138,7 @@ def muted_until(user: User | None, room: Room, now: int) -> float:
         return inf if room.mute_all else 0
     if user.banned and user.muted_in == room.live_id:
         return inf
-    until = max(room.blocked.get(user.user_id, 0), room.muted.get(user.user_id, 0))
+    until = max(room.bans.get(user.user_id, 0), room.muted.get(user.user_id, 0))
     return until if until > now else 0
 
 

@@ -11,6 +11,7 @@ import pyotp
 import segno
 
 from core.errors import InvalidParameter
+from rooms.moderation import CHECK
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked, OwnAccount
 from services.operators.passwords import Passwords
 from services.operators.roles import Operator, Role
@@ -32,8 +33,8 @@ STEP_SECONDS = 30
 TOLERATED_STEPS = (-1, 0, 1)
 """A phone's clock may be half a minute off, and typing takes time."""
 ISSUER = "QLive"
-RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
-"""The machine, the demo operator, and other names in the journal and in withdrawals."""
+RESERVED = ("ops.token", DEMO, CHECK, "user", "wechat", "refund_case", "jsapi", "xpay")
+"""The machine, the demo operator, and other names in the queue, the journal and withdrawals."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -40,8 +39,8 @@ class BillService:
 
     Every step may be repeated, also by several processes at once, so a killed run is resumed.
 
-    `last` is the result of the last run by any process: the number of `open` differences, and
-    `checked_at`, the Unix time at which no daily bill was late.
+    `last` is the result of the last run by any process: `checked_at`, the Unix time at which no
+    daily bill was late; and the present number of `open` differences.
     """
 
     bills: BillStore
@@ -54,7 +53,7 @@ class BillService:
     last: dict[str, Any] = field(default_factory=dict)
 
     async def run_if_due(self) -> None:
-        """Run if the lease is free, then load the latest stored result."""
+        """Run if the lease is free, then load the latest stored result, and count differences."""
         if await self.job_leases.acquire(JOB_NAME, LEASE_SECONDS):
             interval = INTERVAL_SECONDS
             try:
@@ -62,12 +61,13 @@ class BillService:
                     interval = WAITING_SECONDS
             finally:
                 await self.job_leases.release(JOB_NAME, interval)
-        self.last = await self.job_leases.last_result(JOB_NAME)
+        last = await self.job_leases.last_result(JOB_NAME)
+        self.last = {**last, "open": await self.bills.count_open()}
 
     async def run(self, now: datetime) -> bool:
         """Compare the bills that do not agree yet; returns whether a daily one is late."""
         at, waiting = now.timestamp(), False
-        last = {"open": 0, "checked_at": at, **await self.job_leases.last_result(JOB_NAME)}
+        last = {"checked_at": at, **await self.job_leases.last_result(JOB_NAME)}
         await self.job_leases.store_result(JOB_NAME, {**last, "at": at})
         for bill_type in self.bill_types:
             for period in bill_type.periods(now):
@@ -75,8 +75,7 @@ class BillService:
                     is_late = bool(await self._reconcile(bill_type, period))
                     waiting |= is_late and not bill_type.is_monthly
         checked_at = last["checked_at"] if waiting else at
-        result = {"at": at, "checked_at": checked_at, "open": await self.bills.count_open()}
-        await self.job_leases.store_result(JOB_NAME, result)
+        await self.job_leases.store_result(JOB_NAME, {"at": at, "checked_at": checked_at})
         return waiting
 
     async def reconcile(self, period: str) -> list[str]:
@@ -128,19 +127,16 @@ class BillService:
         return "done", "", rows
 
     async def _rows(self, source: Source, period: str) -> list[Movement]:
-        """The rows of a file. BillNotReady, UnreadableBill.
-
-        A stored file that cannot be read is fetched again.
-        """
+        """The rows of a file, which is kept if it can be read. BillNotReady, UnreadableBill."""
         id_ = f"{source}:{period}"
-        if (file := await self.bills.file(id_)) is not None:
-            with suppress(UnreadableBill):
-                return await asyncio.to_thread(read_bill, file, source)
-        file = await self.client.fetch(source, period)
+        kept = await self.bills.file(id_)
+        file = await self.client.fetch(source, period, kept)
         if file is None:
             return []
-        await self.bills.store_file(id_, file)
-        return await asyncio.to_thread(read_bill, file, source)
+        rows = await asyncio.to_thread(read_bill, file, source)
+        if file is not kept:
+            await self.bills.store_file(id_, file)
+        return rows
 
     async def _compare(
         self, bill_type: BillType, rows: Sequence[Movement], period: str, at: datetime

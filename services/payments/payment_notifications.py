@@ -170,14 +170,14 @@ class PaymentNotificationService:
             self._orders.refunded_fen(number),
             self._note_apple(order, signed=signed),
         )
-        advice = advise(number, credit, gifts, reversed_fen, order.fen)
+        advice = advise(number, credit, gifts, reversed_fen, order.charged_fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def _note_apple(self, order: Order, *, signed: bool) -> None:
         """If the question is signed, store iOS in place of the platform that the client sent."""
         if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
-            await self._ledger.note_payer(order.user_id, ios=True)
+            await self._ledger.note_ios_payment(order.user_id)
 
     async def _spending_since(
         self, number: str, user_id: str

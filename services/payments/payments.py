@@ -14,6 +14,7 @@ from ledger.recharge import (
     RefusalReason,
     check_payment,
     check_refund,
+    counts_as_ios,
     gold_to_reverse,
     recharge_entry,
     recharge_key,
@@ -90,5 +91,6 @@ class PaymentService:
         answer = (await self._ledger.move(tx, entry.lines))[order.user_id]._asdict()
         await self._ledger.write(tx, replace(entry, answer=answer), None)
         await self._orders.pay(tx, order.number, payment)
-        await self._ledger.note_payer(order.user_id, ios=order.is_refunded_by_apple, session=tx)
+        if counts_as_ios(order, payment):
+            await self._ledger.note_ios_payment(order.user_id, tx)
         return answer

@@ -69,9 +69,13 @@ class CallbackService:
         with suppress(NotHost, NotLive, NotInRoom, RoomNotFound):
             await self._keeper.change(
                 live_id,
-                lambda room: room.admit(message.sender, message.receiver, until),
+                lambda room: room.note_invitation(message.sender, message.receiver, until),
                 message.receiver,
             )
+
+    async def restore_profile(self, user_id: str) -> None:
+        """Queue the profile that was checked for IM, where the user has set another one."""
+        await self._outbox.add_once("portrait_set", {"user_id": user_id}, user_id)
 
     async def carry_out(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
         """Process a verified callback, unless it is one to ignore; returns what to store.

@@ -66,7 +66,7 @@ class LiveRoomService:
         live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
         if not has_group:
             await self._groups.create(live_id, group_id, host)
-        await self._keeper.leave_all(host.user_id, but=live_id)
+        await self._keeper.remove(host.user_id, but=live_id)
         stream = self._stream_urls.new_stream(host.user_id)
 
         def start(room: Room) -> tuple[Room, bool]:
@@ -78,7 +78,7 @@ class LiveRoomService:
             if has_group:
                 await queue_group_message(self._stores.outbox, ENSURE, live_id, room.group_id)
         if not (await self._recheck(host.user_id, token)).is_matchmaker:
-            await self._keeper.leave_all(host.user_id, "operator")
+            await self._keeper.remove(host.user_id, "operator")
             raise NotMatchmaker
         await self._presence.seen(host.user_id, room)
         return room
@@ -128,9 +128,9 @@ class LiveRoomService:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""
         user = await self._stores.users.get(user_id)
         if user.banned:
-            await self._keeper.leave_all(user_id, "banned")
+            await self._keeper.remove(user_id, "banned")
             raise AccountBanned
         if await self._stores.tokens.user_id_of(token) is None:
-            await self._keeper.leave_all(user_id)
+            await self._keeper.remove(user_id)
             raise NotAuthenticated
         return user

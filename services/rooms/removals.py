@@ -35,14 +35,14 @@ class RemovalService:
         self._im_safety_outbox = im_safety_outbox
         self._has_im_relay = has_im_relay
 
-    async def remove_user(
+    async def ban_from_room(
         self, live_id: int, user_id: str, until: int, rule: Callable[[Room], bool]
     ) -> None:
         """Remove a user from one room, and keep them out until then (unix ms).
 
         That includes the mic, sockets and the chat group, in which the room's change mutes them.
         """
-        on_mic = await self._keeper.remove_user(live_id, user_id, rule)
+        on_mic = await self._keeper.ban(live_id, user_id, rule)
         self._im_safety_outbox.nudge()
         removed_at = await self._stores.evictions.now_ms()
         await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT, removed_at))
@@ -110,7 +110,7 @@ class RemovalService:
         for session in sessions:
             await self._sessions.revoke(user_id, session.id)
         if await self._is_banned(user_id):
-            await self._keeper.leave_all(user_id, "banned")
+            await self._keeper.remove(user_id, "banned")
 
     async def _is_banned(self, user_id: str) -> bool:
         user = await self._stores.users.find(user_id)
@@ -135,7 +135,7 @@ class RemovalService:
         """
         membership = await self._stores.members.get(user_id)
         if membership and membership.role == "host":
-            await self._keeper.leave_all(user_id, "operator")
+            await self._keeper.remove(user_id, "operator")
         if group_id := await self._stores.room_groups.detach(user_id):
             await self._stores.outbox.add("destroy_group", {"group_id": group_id})
 

@@ -99,7 +99,7 @@ def close_code_for(error: Exception) -> CloseCode:
             return CloseCode.PUT_OUT
         case NotLive():
             return CloseCode.ENDED
-        case NotAMember() | RoomNotFound():
+        case NotAMember() | RoomNotFound() | UserNotFound():
             return CloseCode.NOT_A_MEMBER
         case None:
             log.error("request_failed", exc_info=error)

@@ -51,8 +51,8 @@ class StreamModerationService:
         """
         stream, limits = verdict.stream, self._settings
         user_id = stream.partition("_")[0]
-        is_ours = STREAM_NAME.fullmatch(stream) and await self._stores.users.find(user_id)
-        if not is_ours:
+        user = await self._stores.users.find(user_id) if STREAM_NAME.fullmatch(stream) else None
+        if user is None or user.deleted_at:
             return "unknown_stream"
         must_stop = verdict.suggestion == "Block" or verdict.score >= limits.stream_block_score
         if not (must_stop or verdict.suggestion or verdict.score >= limits.stream_review_score):
@@ -62,13 +62,12 @@ class StreamModerationService:
         if known and known.state == "approved":
             return "approved"
         member = await self._stores.members.get(user_id)
-        if must_stop:
-            await self._stop(user_id, stream)
         live_id = member.live_id if member else 0
         item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, state="review")
-        evidence = fields_of(verdict)
-        item = replace(item, shown=not must_stop, label=verdict.label, evidence=evidence)
-        await self._stores.moderation.add(item)
+        item = replace(item, shown=not must_stop, label=verdict.label, evidence=fields_of(verdict))
+        await self._stores.moderation.add(item)  # first: `apply` of another item looks for it
+        if must_stop:
+            await self._stop(user_id, stream)
         return DONE.outcome
 
     async def recheck(self, live_id: int, user_id: str) -> None:
@@ -79,13 +78,20 @@ class StreamModerationService:
             raise StreamForbidden
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
-        """Stop a stream that an operator has refused; one approved, which had been stopped, may
-        go on."""
+        """Stop a stream that an operator has refused. After the approval of one that had been
+        stopped, the user stays forbidden for the last stop that is not approved."""
         if item.state == "refused":
             await self._stop(item.user_id, item.evidence["stream"])
-        else:
-            await self._stores.users.update(item.user_id, stream_forbidden_until=None)
-        await confirm(None)
+            await confirm(None)
+            return
+
+        async def free(session: Session, user: User) -> None:
+            await confirm(session)
+            if last := await self._stores.moderation.last_stop(user.user_id, session):
+                until = last + timedelta(minutes=self._settings.stream_forbid_minutes)
+                await self._stores.users.update(user.user_id, session, stream_forbidden_until=until)
+
+        await self._stores.users.update_with(item.user_id, free, stream_forbidden_until=None)
 
     async def _stop(self, user_id: str, stream: str) -> None:
         """No stream of the user from now on: neither this one nor the next; safe to repeat."""

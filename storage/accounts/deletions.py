@@ -42,7 +42,7 @@ class DeletionStore:
         return user_from(row) if row else None
 
     async def must_wait(self, user: User) -> bool:
-        """Whether the user's money is on its way, or a new account would evade a ban or debt.
+        """Whether the user's money is on its way, or a new account would evade a decision or debt.
 
         Money counts also after `close`: a request in progress may have moved it."""
         mine: Document = {"user_id": user.user_id}
@@ -62,7 +62,7 @@ class DeletionStore:
     async def close(self, user: User, delay: timedelta) -> bool:
         """Free the openid; the steps are due after the delay.
 
-        False if the deletion was taken back meanwhile, or a new account would evade a ban or debt.
+        False if the deletion was taken back meanwhile, or as `must_wait` for a decision or debt.
         """
         now = datetime.now(UTC)
         fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
@@ -134,9 +134,9 @@ def _claimed(user: User) -> Document:
 
 
 def _would_evade() -> Document:
-    """Users who would evade a ban, of streams too, or a debt with a new account."""
+    """Users who would evade a ban, of streams too, a refused age or a debt with a new account."""
     no_stream = {"stream_forbidden_until": {"$gt": datetime.now(UTC)}}
-    return {"$or": [{"banned": True}, no_stream, IS_DEBTOR]}
+    return {"$or": [{"banned": True}, {"age_refused": True}, no_stream, IS_DEBTOR]}
 
 
 def _rules(user_id: str) -> list[tuple[Any, ...]]:

@@ -24,6 +24,8 @@ EVERY = timedelta(days=1)
 KEPT = timedelta(days=2)
 PART_ROWS = 1_000
 """Rows of a part: some 200 KB of JSON, which a phone can read at once."""
+INTERNAL = ("_id", "session_key", "withdrawals_stopped", "has_blocks", "risk_rank")
+"""Fields of a user that a copy leaves out: a secret, and what came from others or from WeChat."""
 
 
 class Export(NamedTuple):
@@ -123,7 +125,7 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
     prices = ("provider", "platform", "gold", "fen", "state", "created_at", "paid_at", "refunded")
     payout = ("income", "fen", "rate", "state", "requested_at", "finished_at", "fail_reason")
     return {
-        "profile": ("users", [*profile, {"$unset": ["_id", "session_key", "withdrawals_stopped"]}]),
+        "profile": ("users", [*profile, {"$unset": [*INTERNAL]}]),
         "sessions": ("tokens", read(mine, "made_at", "used_at", "expires_at")),
         "orders": ("orders", read(mine, *prices, number="$_id")),
         "journal": ("ledger", read({"lines.account": {"$in": own}}, "at", "kind", **journal)),

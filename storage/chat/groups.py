@@ -12,11 +12,14 @@ from typing import NamedTuple
 from pymongo import ReturnDocument, UpdateOne
 
 from core.batching import RequestBatcher
+from core.errors import TryAgain
 from storage.database import Collection, Database, Document
 from storage.documents import known_fields
 from storage.jobs.due import claim_unchanged
 
 GROUP_PREFIX = "qlive_"
+REPLACE_MS = 5 * 60_000
+"""Minimum interval between two replacements: a host can dissolve the own group in a loop."""
 MAX_UPDATES = 100
 """Rows of claimed rooms that are updated by one command."""
 
@@ -154,17 +157,21 @@ class RoomGroupStore:
     async def plan(self, live_id: int, dissolved: str) -> str | None:
         """The id of the group that is to replace `dissolved`, the same for all who ask.
 
-        None if the room has another group by now.
+        None if the room has another group by now. Raises TryAgain within REPLACE_MS of the plan
+        before.
         """
         is_planned = {"$eq": ["$next_group.replaces", "$group_id"]}
-        new_plan = {"replaces": "$group_id", "group_id": new_group_id()}
-        plan = {"$cond": [is_planned, "$next_group", new_plan]}
+        is_early = {"$gt": ["$next_group.at", {"$subtract": ["$$NOW", REPLACE_MS]}]}
+        new_plan = {"replaces": "$group_id", "group_id": new_group_id(), "at": "$$NOW"}
+        plan = {"$cond": [{"$or": [is_planned, is_early]}, "$next_group", new_plan]}
         room = await self._rooms.find_one_and_update(
             {"_id": live_id, "group_id": dissolved},
             [{"$set": {"next_group": plan}}],
             projection={"next_group": 1},
             return_document=ReturnDocument.AFTER,
         )
+        if room and room["next_group"]["replaces"] != dissolved:
+            raise TryAgain
         return str(room["next_group"]["group_id"]) if room else None
 
     async def room_of(self, group_id: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from pymongo import ReturnDocument
@@ -50,7 +50,7 @@ MONEY_OUT: Sequence[Document] = (
 """Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
 LINEARIZABLE = ReadConcern("linearizable")
 USER_FIELDS = dict.fromkeys(
-    ("gold", "income", "giver", "ios_paid", "nickname", "face_url", "gender"), 1
+    ("gold", "income", "giver", "ios_paid_at", "nickname", "face_url", "gender"), 1
 )
 
 
@@ -67,7 +67,9 @@ class BatchContext(NamedTuple):
 class LedgerStore:
     """Journal entries, and the balances in `users`, which change only with an entry."""
 
-    def __init__(self, database: Database, rankings: RankingStore) -> None:
+    def __init__(self, database: Database, rankings: RankingStore, ios_days: float) -> None:
+        """`ios_days`: how long after a payment on iOS the gifts of its payer are marked."""
+        self._ios_maturity = timedelta(days=ios_days)
         self._database = database
         self._rankings = rankings
         self._ledger: Collection = database.collection("ledger")
@@ -205,9 +207,9 @@ class LedgerStore:
         except DuplicateKeyError:
             raise EntryExists(entry.key) from None
 
-    async def note_payer(self, user_id: str, *, ios: bool, session: Session | None = None) -> None:
-        """Note whether the last recharge of a user was on iOS."""
-        where, change = {"_id": user_id}, {"$set": {"ios_paid": ios}}
+    async def note_ios_payment(self, user_id: str, session: Session | None = None) -> None:
+        """Note that a user has paid on iOS; recharges on other systems do not change it."""
+        where, change = {"_id": user_id}, {"$max": {"ios_paid_at": datetime.now(UTC)}}
         await self._users.update_one(where, change, session=session)
 
     async def subtract_from_rankings(self, session: Session, key: str) -> None:
@@ -233,7 +235,8 @@ class LedgerStore:
         givers = {row["_id"]: _giver_from(row["giver"]) for row in rows if row.get("giver")}
         at = datetime.now(UTC)
         written = await self._written([gift.key for gift in transfers if gift.request_id])
-        ios_payers = {row["_id"] for row in rows if row.get("ios_paid")}
+        since = at - self._ios_maturity
+        ios_payers = {row["_id"] for row in rows if (row.get("ios_paid_at") or since) > since}
         return BatchContext(GiftBatch(at, balances, written, givers, ios_payers), faces)
 
     async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:

@@ -81,7 +81,8 @@ class LedgerReconciler:
         withdrawals, and the "withdrawn_fen" paid by them. An order of a confirmed refund case
         counts as refunded, also if an operator has settled it.
         """
-        net = {"$subtract": ["$fen", {"$ifNull": ["$refunded", 0]}]}
+        charged = {"$ifNull": ["$paid_fen", "$fen"]}
+        net = {"$subtract": [charged, {"$ifNull": ["$refunded", 0]}]}
         sold = {"state": "paid", "sandbox": {"$ne": True}}
         withdrawn = {"state": WithdrawalState.PAID.value}
         return {

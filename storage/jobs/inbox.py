@@ -13,6 +13,8 @@ from storage.documents import page, starts_with
 Outcome = Literal["done", "ignored", "refused"]
 RETENTION = timedelta(days=30)
 REFUSED_RETENTION = timedelta(days=7)
+IM, IM_RETENTION, IM_IGNORED_RETENTION = "im", timedelta(days=7), timedelta(days=1)
+"""IM's callbacks say when a user was online."""
 RAW_BYTES = 64 * 1024
 QUERY_BYTES = 2048
 REFUSED_BYTES = 8 * 1024
@@ -53,6 +55,8 @@ class InboxStore:
 
     async def make_indexes(self) -> None:
         await self._inbox.create_index("expires_at", expireAfterSeconds=0)
+        pushes = {"source": "xpay"}  # in which a deletion looks for an openid
+        await self._inbox.create_index("source", partialFilterExpression=pushes)
         newest = [("received_at", -1), ("_id", -1)]
         await self._inbox.create_index(newest)
         await self._inbox.create_index([("outcome", 1), *newest])
@@ -68,7 +72,7 @@ class InboxStore:
             "genuine": True,
             "outcome": "received",
             "reason": "",
-            "expires_at": now + RETENTION,
+            "expires_at": now + (IM_RETENTION if message.source == IM else RETENTION),
         }
         row = await self._inbox.find_one_and_update(
             {"_id": _row_id(message)},
@@ -106,6 +110,8 @@ class InboxStore:
             settled["answer"] = answer
         if lasting:
             settled["expires_at"] = None
+        if message.source == IM and outcome == "ignored":
+            settled["expires_at"] = datetime.now(UTC) + IM_IGNORED_RETENTION
         result = await self._inbox.update_one(
             {"_id": _row_id(message), "outcome": "received"}, {"$set": settled}
         )

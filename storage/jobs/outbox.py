@@ -66,6 +66,7 @@ class OutboxStore:
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
         await self._messages.create_index("expires_at", expireAfterSeconds=0)
+        await self._messages.create_index("key", partialFilterExpression={"key": {"$gt": ""}})
 
     async def add(
         self,
@@ -84,6 +85,12 @@ class OutboxStore:
         """
         row = _new_row(kind, payload, urgent=urgent, key=key)
         await self._messages.insert_one(row, session=session)
+
+    async def add_once(self, kind: str, payload: dict[str, Any], key: str) -> None:
+        """As `add`, unless a message of this kind and key waits for its first claim."""
+        row = _new_row(kind, payload, urgent=False, key=key)
+        waiting = {name: row[name] for name in ("key", "kind", "state", "tries")}
+        await self._messages.update_one(waiting, {"$setOnInsert": row}, upsert=True)
 
     async def add_later(
         self, kind: str, payload: dict[str, Any], delay: timedelta, session: Session | None = None

@@ -140,6 +140,14 @@ class ModerationStore:
         row = await self._items.find_one(where, sort=[("created_at", -1)])
         return _item_from(row) if row else None
 
+    async def last_stop(self, user_id: str, session: Session) -> datetime | None:
+        """When a stream of the user was last stopped, of those that no operator has approved."""
+        stopped = [{"state": "review", "shown": False}, {"state": "refused"}]
+        where = {"user_id": user_id, "kind": "stream", "$or": stopped}
+        rows = await self._items.find(where, session=session).to_list()
+        stops = (row["decided_at" if row["shown"] else "created_at"] for row in rows)
+        return max(stops, default=None)
+
     async def page(
         self, kind: str, states: Sequence[str], user_id: str, after: str, limit: int
     ) -> tuple[list[Item], str | None]:

@@ -27,8 +27,8 @@ CHINESE = re.compile(r"[\u3400-\u9fff]")
 """Chinese has no spaces between words: a term begins at each of these characters, too."""
 TERM_LENGTH = 24
 MAX_QUERY_WORDS = 8
-MONEY_OUT = "Withdrawal|Refund|RetryMessage"
-"""In the name of each operation on withdrawals, refund cases and reports of money."""
+MONEY_OUT = "Withdrawal|Refund|Difference|RetryMessage"
+"""In the name of each operation on withdrawals, refund cases, bills and reports of money."""
 log = structlog.get_logger("qlive.audit")
 
 
@@ -101,8 +101,7 @@ class AuditStore:
         """Entries older than the entry `before`, newest first.
 
         `search` finds entries with all its words, each the start of one of the entry's terms;
-        `what` those of one action; without `money_out`, those of withdrawals and refunds are left
-        out.
+        `what` those of one action; without `money_out`, those of MONEY_OUT are left out.
         """
         where: list[Document] = [{"what": what}] if what else []
         if before and ObjectId.is_valid(before):

@@ -215,7 +215,8 @@ class BillStore:
 def _movement(category: Category, row: Document) -> Movement:
     state: Any = STATES.get(row["state"], "open")
     known = {"user_id": row["user_id"], "charged_fen": row.get("paid_fen")}
-    return Movement(category, row["_id"], row["fen"], state, **known)
+    wechat_number = row.get(WECHAT_NUMBERS[category], "")
+    return Movement(category, row["_id"], row["fen"], state, wechat_number, **known)
 
 
 def _refund(entry: Document) -> Movement:

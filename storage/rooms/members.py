@@ -1,13 +1,15 @@
 """members: one document per user who is in a room; `_id` is the user_id."""
 
 from collections.abc import Awaitable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.batching import BatchLoader
 from core.clock import now_ms
 from rooms.errors import GenderInUse
-from rooms.members import Member, MemberCounts
+from rooms.members import Member, MemberCounts, Person, Role
 from rooms.room import Room
+from rooms.state import Application, RoomState, Seat
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, documents_by_id, known_fields
 from storage.write_batch import WriteBatch
@@ -44,16 +46,6 @@ class MemberStore:
         session = sessions.pop()
         return session[0] if session and not sessions else None
 
-    def add_writes(self, room: Room, batch: WriteBatch) -> None:
-        """Add the membership changes of `room`, guarded by the memberships as it was loaded."""
-        for member in room.joined.values():
-            self._add_joined(room, member, batch)
-        for user_id in room.gone:
-            seen = room.seen[user_id]
-            batch.delete("members", {"_id": user_id, "epoch": seen.epoch, "v": seen.v})
-        for user_id in (room.guarded | room.roles.keys()) - room.gone - room.joined.keys():
-            self._touch(room, user_id, batch)
-
     async def clear(self, live_id: int, epoch: str) -> None:
         await self._members.delete_many({"live_id": live_id, "epoch": epoch})
 
@@ -64,7 +56,7 @@ class MemberStore:
             return
         if await self._needs_gender(member, session):
             raise GenderInUse
-        change = {"$set": {"gender": gender}, "$inc": {"v": 1}}
+        change = {"$set": {"gender": gender}, "$inc": {"version": 1}}
         await self._members.update_one({"_id": user_id}, change, session=session)
 
     async def viewers(
@@ -133,37 +125,82 @@ class MemberStore:
         room = await self._rooms.find_one(where, {application: 1}, session=session)
         return room is not None and (member["role"] != "viewer" or bool(room["applications"]))
 
-    def _add_joined(self, room: Room, member: Member, batch: WriteBatch) -> None:
-        """Insert a membership, or replace one from an earlier live session of the same room."""
-        document = document_of(member, "user_id")
-        document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/rooms/presence.py
-        old = room.seen.get(member.user_id)
-        if old and old.live_id == room.live_id:
-            where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}
-            batch.replace("members", where, document)
-        else:
-            batch.insert("members", document)
 
-    def _touch(self, room: Room, user_id: str, batch: WriteBatch) -> None:
-        where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
-        change: Document = {"$inc": {"v": 1}}
-        if user_id in room.roles:
-            change |= _new_role(room, user_id, now_ms())
-        if user_id in room.seen:
-            batch.update("members", {**where, "v": room.seen[user_id].v}, change)
-        else:
-            batch.update_if_present("members", where, change)
+def add_membership_writes(room: Room, batch: WriteBatch) -> None:
+    """Add the membership changes of `room`, guarded by the memberships as it was loaded."""
+    loaded, members = room.loaded.members, room.members
+    written = set()
+    for user_id, member in members.items():
+        old = loaded.get(user_id)
+        if old is None or replace(old, role=member.role) != member:
+            _add_joined(room, member, batch)
+            written.add(user_id)
+    for user_id, old in loaded.items():
+        if user_id not in members and old.live_id == room.live_id:
+            where = {"_id": user_id, "epoch": old.epoch, "version": old.version}
+            batch.delete("members", where)
+            written.add(user_id)
+    for user_id in _moved(room) - written:
+        _move(room, user_id, batch)
 
 
-def _new_role(room: Room, user_id: str, now: int) -> Document:
+def _add_joined(room: Room, member: Member, batch: WriteBatch) -> None:
+    """Insert a membership, or replace one from an earlier live session of the same room."""
+    document = document_of(member, "user_id")
+    document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/rooms/presence.py
+    old = room.loaded.members.get(member.user_id)
+    if old and old.live_id == room.live_id:
+        where = {"_id": member.user_id, "epoch": old.epoch, "version": old.version}
+        batch.replace("members", where, document)
+    else:
+        batch.insert("members", document)
+
+
+def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
+    """Write the role of a user whose seat or application has changed.
+
+    If the membership is loaded, it must be as loaded, even if the role is kept: a user must not
+    be invited who leaves meanwhile, or shown as away who comes back meanwhile.
+    """
+    member = room.loaded.members.get(user_id)
+    where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
+    change: Document = {"$inc": {"version": 1}}
+    if _role_and_stream(room, user_id) != _role_and_stream(room.loaded, user_id):
+        change |= _new_role(room.shown_role(user_id), member, now_ms())
+    if member:
+        batch.update("members", {**where, "version": member.version}, change)
+    elif "$set" in change:
+        batch.update_if_present("members", where, change)
+
+
+def _moved(room: Room) -> set[str]:
+    """The users whose seat or application has changed since the room was loaded."""
+    if not room.live:
+        return set()  # the memberships end with the live
+    before, after = room.loaded.places, room.places
+    users = before.keys() | after.keys()
+    replaced = {user_id for user_id in users if before.get(user_id) is not after.get(user_id)}
+    return {user for user in replaced if _standing(before.get(user)) != _standing(after.get(user))}
+
+
+def _standing(place: Seat | Application | None) -> object:
+    """The place without the profile that it shows."""
+    return place and replace(place, person=Person(""))
+
+
+def _role_and_stream(state: RoomState, user_id: str) -> tuple[Role, str]:
+    seat = state.seat_of(user_id)
+    return state.shown_role(user_id), seat.stream if seat else ""
+
+
+def _new_role(role: Role, member: Member | None, now: int) -> Document:
     """Update to the new role; due at once, since its grace period differs.
 
     Applying for or taking a seat restarts the grace period of an absent member. The state of an
     earlier stream is cleared.
     """
-    role, seen = room.roles[user_id], room.seen.get(user_id)
     fields: Document = {"role": role, "stream": None}
-    if role == "viewer" or seen is None or seen.away_at is None:
+    if role == "viewer" or member is None or member.away_at is None:
         return {"$set": fields, "$min": {"due_at": now}}
     return {"$set": {**fields, "away_at": now, "due_at": now}}
 

@@ -150,7 +150,7 @@ class PresenceStore:
             "seen_at": now,
             "away_at": {"$cond": [lost_socket, now, None]},
             "due_at": {"$cond": [lost_socket, _due(now, self._grace), _due_on_mic(now)]},
-            "v": {"$add": ["$v", 1]},
+            "version": {"$add": ["$version", 1]},
         }
         conditions = [{"away_at": {"$ne": None}}, {"seen_at": {"$lt": now - ACTIVITY_INTERVAL_MS}}]
         before = await self._members.find_one_and_update(
@@ -220,7 +220,7 @@ class PresenceStore:
         changed.
         """
         where: Document = {**_session(member), "socket": 0}
-        fields: Document = {"seen_at": now, "v": {"$add": ["$v", 1]}}
+        fields: Document = {"seen_at": now, "version": {"$add": ["$version", 1]}}
         if reported_at is not None:
             where["$or"] = [{"reported_at": None}, {"reported_at": {"$lt": reported_at}}]
             fields["reported_at"] = reported_at
@@ -293,12 +293,12 @@ class PresenceStore:
             "away_at": None,
             "seen_at": now,
             "due_at": _due_on_mic(now),
-            "v": {"$add": ["$v", 1]},
+            "version": {"$add": ["$version", 1]},
         }
 
     def _disconnected(self, at: int) -> list[Document]:
         away = {"process": None, "away_at": at, "due_at": _due(at, self._grace)}
-        return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
+        return [{"$set": {**away, "version": {"$add": ["$version", 1]}}}]
 
 
 def _arrival(row: Document, process: str, *, newer: int) -> Arrival | Exception:

@@ -1,8 +1,8 @@
 """rooms: one document per room, with its state, version and last 256 events."""
 
 import itertools
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from pymongo import ReturnDocument
@@ -14,15 +14,18 @@ from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
+from rooms.state import RoomState
 from storage.chat.groups import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import OutboxStore
-from storage.rooms.members import MemberStore, member_from
+from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
+
+T = TypeVar("T")
 
 CONCURRENT_LOG_READS = 16
 """Logs read at the same time. After a kill, clients of hundreds of rooms ask for them at once, more
@@ -116,9 +119,7 @@ class RoomStore:
         are saved at the same time share a transaction; a single write needs none.
         """
         batch = WriteBatch()
-        if changes := _changes(room, events):
-            batch.update("rooms", _guard(room), changes)
-        self._members.add_writes(room, batch)
+        add_room_writes(room, events, batch)
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
@@ -127,7 +128,8 @@ class RoomStore:
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
         for add in add_writes:
             add(batch)
-        await self._commits.commit(batch)
+        if len(batch):
+            await self._commits.commit(batch)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         """Delete the memberships of an ended live session.
@@ -214,9 +216,12 @@ class RoomStore:
             "male": None,
             "female": None,
             "applications": {},
-            "blocked": {},
-            "removed": {},
-            "admitted": {},
+            "bans": {},
+            "operator_bans": {},
+            "muted": {},
+            "mute_all": False,
+            "needs_invitation_until": {},
+            "invited_by_message_until": {},
             "log": {},
         }
         try:
@@ -234,13 +239,13 @@ class RoomStore:
     def _drop_streams(self, room: Room, batch: WriteBatch) -> None:
         """Streams that were taken away are cut first; given up ones, which their users stop by
         themselves, are joined to one message per user when they are sent."""
-        for stream in room.dropped:
-            user_id, payload = room.given_up.get(stream, ""), {"streams": [stream]}
+        for stream, user_id in room.effects.streams_to_drop.items():
+            payload = {"streams": [stream]}
             self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
 
 
 def room_from(document: Document) -> Room:
-    """The room of a document, with which it shares no list or dict."""
+    """The room of a document, with which it shares what rules replace and never change."""
     return Room(
         live_id=document["_id"],
         group_id=document["group_id"],
@@ -249,7 +254,7 @@ def room_from(document: Document) -> Room:
         version=document["version"],
         status=document["status"],
         started_at=document["started_at"],
-        title=document.get("title", ""),
+        title=document["title"],
         cover=document["cover"],
         male=_with_person(Seat, document["male"]),
         female=_with_person(Seat, document["female"]),
@@ -257,47 +262,37 @@ def room_from(document: Document) -> Room:
             user_id: _with_person(Application, row)
             for user_id, row in document["applications"].items()
         },
-        blocked={**document["blocked"]},
-        barred={**document.get("barred", {})},
-        muted={**document.get("muted", {})},
-        mute_all=document.get("mute_all", False),
-        removed={**document["removed"]},
-        admitted={**document.get("admitted", {})},
+        bans=document["bans"],
+        operator_bans=document["operator_bans"],
+        muted=document["muted"],
+        mute_all=document["mute_all"],
+        needs_invitation_until=document["needs_invitation_until"],
+        invited_by_message_until=document["invited_by_message_until"],
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         read_at=int(document.get("read_at", 0)),
     )
 
 
+def add_room_writes(room: Room, events: Sequence[NumberedEvent], batch: WriteBatch) -> None:
+    """Add the changes of the room and of memberships, guarded by both as they were loaded."""
+    if changes := _changes(room, events):
+        batch.update("rooms", _guard(room), changes)
+    add_membership_writes(room, batch)
+
+
 def _guard(room: Room) -> Document:
     """The room as it was loaded. A new chat group of a room that is not live changes neither epoch
     nor version."""
-    epoch, version = room.loaded
-    return {
-        "_id": room.live_id,
-        "epoch": epoch,
-        "version": version,
-        "group_id": room.loaded_group,
-    }
+    names = ("epoch", "version", "group_id")
+    return {"_id": room.live_id, **{name: getattr(room.loaded, name) for name in names}}
 
 
 def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
-    """The update from the stored room to this one, {} if nothing changed."""
-    sets: Document = {}
-    unsets: Document = {}
-    for name in room.touched:
-        head, _, user_id = name.partition(".")
-        if user_id and head in room.touched:
-            continue  # the whole field is written
-        value = getattr(room, head)
-        if not user_id:
-            sets[name] = _stored(value)
-        elif user_id in value:
-            sets[name] = _stored(value[user_id])
-        else:
-            unsets[name] = ""
+    """The update from the room as it was loaded to this one, {} if nothing changed."""
+    sets, unsets = _differences(room)
     if not (sets or unsets or events):
         return {}
-    if "epoch" in room.touched:
+    if "epoch" in sets:
         sets["log"] = {}
     sets["version"] = room.version + len(events)
     for event in events:
@@ -308,12 +303,39 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 
 
+def _differences(room: Room) -> tuple[Document, Document]:
+    """The fields, and entries of maps, to set and to unset.
+
+    Entries are saved one by one, since changes without an event may be saved at the same time.
+    """
+    sets: Document = {}
+    unsets: Document = {}
+    for name in _MAPS:
+        new = getattr(room, name)
+        differing = _differing(getattr(room.loaded, name), new)
+        sets |= {f"{name}.{user}": _stored(new[user]) for user in differing if user in new}
+        unsets |= {f"{name}.{user}": "" for user in differing if user not in new}
+    for name in _VALUES:
+        if (new := getattr(room, name)) != getattr(room.loaded, name):
+            sets[name] = _stored(new)
+    return sets, unsets
+
+
 def _changed_mutes(room: Room) -> list[dict[str, str]]:
     """The users whose ban or mute was set or has ended, and {} if it is that of everybody."""
-    fields = [name.partition(".") for name in room.touched]
-    changed = {user_id for head, _, user_id in fields if head in ("blocked", "muted") and user_id}
-    everybody: list[dict[str, str]] = [{}] if "mute_all" in room.touched else []
-    return [{"user_id": user_id} for user_id in sorted(changed)] + everybody
+    loaded = room.loaded
+    if room.epoch != loaded.epoch:
+        return []  # bans that have ended by themselves
+    users = {*_differing(loaded.bans, room.bans), *_differing(loaded.muted, room.muted)}
+    everybody: list[dict[str, str]] = [{}] if room.mute_all != loaded.mute_all else []
+    return [{"user_id": user_id} for user_id in sorted(users)] + everybody
+
+
+def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
+    """The users whose entry was added, replaced or removed."""
+    if old is new:
+        return []
+    return [user_id for user_id in old.keys() | new.keys() if old.get(user_id) != new.get(user_id)]
 
 
 def _log_row(event: NumberedEvent) -> Document:
@@ -322,11 +344,22 @@ def _log_row(event: NumberedEvent) -> Document:
 
 def _stored(value: Any) -> Any:
     """A field of a room as stored."""
-    if isinstance(value, dict):
-        return {user_id: _stored(entry) for user_id, entry in value.items()}
     if isinstance(value, Seat | Application):
         return {**fields_of(value), "person": fields_of(value.person)}
     return value
+
+
+_MAPS = (
+    "applications",
+    "bans",
+    "operator_bans",
+    "muted",
+    "needs_invitation_until",
+    "invited_by_message_until",
+)
+"""Fields whose entries are saved one by one."""
+_VALUES = frozenset(RoomState.__slots__) - {"live_id", "version", "members", *_MAPS}
+"""Fields that are saved as a whole."""
 
 
 def _with_person(kind: type[Any], document: Document | None) -> Any:

@@ -38,7 +38,7 @@ export async function evening(live_id: string): Promise<void> {
   });
   room.open();
   await chat.join(room);
-  chat.on("message", ({ nickname, text, at }) => show("live", `${nickname} ${text} ${at.toFixed()}`));
+  chat.on("message", ({ from, text, at }) => show("live", `${from} ${text} ${at.toFixed()}`));
   await chat.send("晚上好");
   const { gold } = await client.pushGift({ user_id, gift_id: "1" });
   if (gold < 10) showPurchase(await client.buy(1));
@@ -47,6 +47,8 @@ export async function evening(live_id: string): Promise<void> {
   await client.like({ user_id, like_state: 2 });
   // @ts-expect-error: a room has a number
   await client.getPlayurl({});
+  // @ts-expect-error: names at IM are not checked
+  chat.on("message", ({ nickname }) => show("live", nickname));
   // @ts-expect-error: there is no such event
   room.on("exploded", () => {});
   // @ts-expect-error: nothing is known about gold that is on its way

@@ -189,6 +189,15 @@ def test_repr_and_str_of_settings_contain_no_secrets(secrets_file: Path) -> None
     assert not [word for word in ("dev-", "PRIVATE KEY", "password") if word in text]
 
 
+@pytest.mark.parametrize("env", [{}, PRODUCTION], ids=["development", "production"])
+def test_missing_file_of_words_is_refused(tmp_path: Path, env: dict[str, str]) -> None:
+    file = tmp_path / "words.txt"
+    named = env | {"QLIVE_MODERATION__WORDS_FILE": str(file)}
+    assert problems(named) == ["moderation.words_file: is not the path of a file"]
+    file.touch()
+    load(FILE, named)
+
+
 # ---- development
 
 
@@ -199,6 +208,8 @@ def test_repr_and_str_of_settings_contain_no_secrets(secrets_file: Path) -> None
         ("MONGODB__URI", "mongodb://db/?replicaSet=rs0"),
         ("MONGODB__URI", "mongodb://u:p@127.0.0.1:1,10.0.0.2:1/?a=/@127.0.0.1"),
         ("MONGODB__URI", "mongodb+srv://localhost/"),
+        ("SERVER__PUBLIC_URL", "https://live.qlive.test"),
+        ("SERVER__PUBLIC_URL", "https://localhost@192.168.1.5:8000"),
     ],
 )
 def test_development_beyond_this_machine_is_refused_unless_allowed(name: str, value: str) -> None:
@@ -218,6 +229,8 @@ def test_development_beyond_this_machine_is_refused_unless_allowed(name: str, va
         ("MONGODB__URI", "mongodb://127.0.0.1:27017,[::1]:27018,localhost/?replicaSet=a"),
         ("MONGODB__URI", "mongodb://u:p@localhost/"),
         ("MONGODB__URI", "mongodb://%2Ftmp%2Fmongodb-27017.sock/"),
+        ("SERVER__PUBLIC_URL", "http://localhost:8001"),
+        ("SERVER__PUBLIC_URL", "http://[::1]:8001/qlive"),
     ],
 )
 def test_development_on_this_machine_is_allowed(name: str, value: str) -> None:
@@ -334,7 +347,7 @@ def test_production_requires(name: str) -> None:
             (PRODUCTION, name, "http://example.com", f"{dotted(name)}: must begin with https://")
             for name in (
                 *("SERVER__PUBLIC_URL", "WECHAT__API_BASE", "IM__API_BASE"),
-                *("LIVE__API_BASE", "PAY__API_BASE"),
+                *("LIVE__API_BASE", "PAY__API_BASE", "UPLOADS__PUBLIC_URL"),
             )
         ],
     ],

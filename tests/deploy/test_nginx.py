@@ -106,6 +106,10 @@ async def test_server_behind_nginx_is_reached_over_https(
         assert page["next"] == f"{nginx.address}{BASE}qlive_gift/?page=2"
         assert (await guest.get("qlive_gift/", page=2)).ok()["results"]
 
+        # A long callback of IM is left to QLive, since IM sends a message after any other answer.
+        long = await front_api.request("POST", f"{BASE}im/callback/", data=b" " * 300_000)
+        assert long.refusal == (403, "callback_refused")
+
         # The client address comes from nginx, not from a forged header.
         forged, login = {"X-Forwarded-For": "8.8.8.8"}, {"name": "anna", "password": "wrong"}
         refused = await front_api.request("POST", "/ops/api/login", headers=forged, json=login)

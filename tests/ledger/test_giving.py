@@ -11,7 +11,7 @@ from core.clock import day_of
 from core.errors import QLiveError
 from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCap, OverMonthCap
 from ledger.gifts import GiftBatch
-from ledger.giving import NEW_GIVER, NO_RULES, RAISED_AFTER, Giver, GivingRules, OwnCap
+from ledger.giving import NEW_GIVER, NO_RULES, PARTS, RAISED_AFTER, Giver, GivingRules, OwnCap
 from ledger.journal import Balance
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger_in_memory import TRANSFER
@@ -131,7 +131,7 @@ def test_the_gift_that_reaches_the_sum_of_the_cool_off_passes_and_the_next_wait(
     giver = having_given(20, rules=COOL_OFF)
     after = give(giver, COOL_OFF, 30, NOON + 9 * MINUTE)
     assert isinstance(after, Giver)
-    assert after.window_until == NOON + 29 * MINUTE
+    assert after.cooling_until == NOON + 29 * MINUTE
     assert give(after, COOL_OFF, 1, NOON + 28 * MINUTE) is CoolingOff
     assert isinstance(give(after, NO_RULES, 1, NOON + 10 * MINUTE), Giver), "switched off"
     again = give(after, COOL_OFF, 20, NOON + 29 * MINUTE)
@@ -144,6 +144,40 @@ def test_gifts_further_apart_than_the_window_do_not_add_up() -> None:
     after = give(giver, COOL_OFF, 40, NOON + 10 * MINUTE)
     assert isinstance(after, Giver)
     assert isinstance(give(after, COOL_OFF, 9, NOON + 11 * MINUTE), Giver)
+
+
+def test_the_window_of_the_cool_off_slides() -> None:
+    """A little first, which would begin a window that ends between two larger gifts."""
+    giver = having_given(1, rules=COOL_OFF)
+    for gold, minutes in ((45, 9), (45, 11)):
+        after = give(giver, COOL_OFF, gold, NOON + minutes * MINUTE)
+        assert isinstance(after, Giver)
+        giver = after
+    assert give(giver, COOL_OFF, 1, NOON + 12 * MINUTE) is CoolingOff
+
+
+@example_settings(300)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 400)), max_size=60))
+def test_a_cool_off_begins_when_the_gifts_of_any_window_reach_its_sum(
+    steps: list[tuple[int, int]],
+) -> None:
+    """At once, or for gifts that were added up, a tenth of the window later than it might end."""
+    giver, now, gifts = NEW_GIVER, NOON, list[tuple[datetime, int]]()
+    for gold, seconds in steps:
+        now += timedelta(seconds=seconds)
+        after = give(giver, COOL_OFF, gold, now)
+        if not isinstance(after, Giver):
+            assert (after, now < giver.cooling_until) == (CoolingOff, True)
+            continue
+        gifts.append((now, gold))
+        within, nearly = (
+            sum(given for at, given in gifts if now - at < minutes * MINUTE) for minutes in (10, 11)
+        )
+        begins = after.cooling_until == now + 20 * MINUTE
+        assert within < 50 or begins
+        assert nearly >= 50 or not begins
+        assert len(after.recent) <= 2 * PARTS + 2
+        giver, gifts = after, [] if begins else gifts
 
 
 # ---- batches

@@ -218,10 +218,18 @@ class RefundMachine(WithdrawalMachine):
         for _ in range(sweeps):
             self.sweep_cases()
 
-    @rule(user=USER, gold=st.integers(1, 300), platform=st.sampled_from(["", "", "ios"]))
-    def recharge(self, user: str, gold: int, platform: str = "") -> None:
-        number = f"Q{len(self.orders.orders)}"
-        order = Order(number, user, "xpay", "wx1", "o1", "", gold, gold, platform=platform)
+    @rule(
+        user=USER,
+        gold=st.integers(1, 300),
+        platform=st.sampled_from(["", "", "ios"]),
+        percent=st.sampled_from([100, 70]),
+    )
+    def recharge(self, user: str, gold: int, platform: str = "", percent: int = 100) -> None:
+        """For a fen each, of which the buyer is charged perhaps less."""
+        number, paid = f"Q{len(self.orders.orders)}", -(-gold * percent // 100)
+        order = Order(
+            *(number, user, "xpay", "wx1", "o1", "", gold, gold), platform=platform, paid_fen=paid
+        )
         self.orders.orders[number], self.orders.refunded[number] = order, 0
         self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
 
@@ -269,8 +277,8 @@ class RefundMachine(WithdrawalMachine):
         self.cases.due = [case.id for case in self.cases.all if case.state in IN_PROGRESS]
         asyncio.run(self.refund_sweep.sweep())  # it starts tasks
 
-    @rule(pick=PICK, less=st.sampled_from([0, 0, 0, 1]))
-    def refund_notice(self, pick: int, less: int) -> None:
+    @rule(pick=PICK, more=st.sampled_from([0, 0, 0, 1]))
+    def refund_notice(self, pick: int, more: int) -> None:
         """WeChat's or Apple's, perhaps once more, or about another sum."""
         for case in self.picked_case(pick):
             order = case.orders[pick % len(case.orders)]
@@ -278,10 +286,10 @@ class RefundMachine(WithdrawalMachine):
             if is_ours and order.refund not in self.desk.refunds:
                 return
             own, id_ = order.refund if is_ours else "", f"wx-{order.refund}"
-            refund = Refund("xpay", order.number, id_, order.fen - less, own=own)
+            refund = Refund("xpay", order.number, id_, order.fen + more, own=own)
             known = run(self.service.apply(refund))
-            assert known or less or case.state in ("opened", "dropped")
-            assert not (known and less)
+            assert known or more or case.state in ("opened", "dropped")
+            assert not (known and more)
 
     @rule(hours=st.sampled_from([1, 24, 170]))
     def wait(self, hours: int) -> None:
@@ -336,7 +344,7 @@ class RefundMachine(WithdrawalMachine):
         for number, fen in self.desk.refunds.values():
             at_wechat[number] += fen
         for number, order in self.orders.orders.items():
-            assert at_wechat[number] <= self.orders.refunded[number] <= order.fen
+            assert at_wechat[number] <= self.orders.refunded[number] <= order.charged_fen
 
     @invariant()
     def a_case_has_an_entry_for_each_step(self) -> None:

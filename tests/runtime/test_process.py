@@ -49,6 +49,8 @@ async def test_server_drains_at_sigterm_and_commands_work_with_and_without_it(
         bye, code = await read_close(listener)
         assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
         assert 100 <= bye["retry_ms"] <= 1000
+        assert process.stdout
+        assert await process.stdout.read() == b"", "the log is all that is written"
         assert await exit_status(process) == 0
         assert embedded.processes() == []
         await api.close()

@@ -66,24 +66,24 @@ async def test_a_membership_of_an_ended_live_does_not_prevent_entry() -> None:
         assert fixture.store.members[person.user_id].live_id == 2
 
 
-# ---- leave_all
+# ---- remove
 
 
-async def test_leave_all_removes_a_user_from_any_but_the_named_room() -> None:
+async def test_removing_removes_a_user_from_any_but_the_named_room() -> None:
     fixture = KeeperFixture(BERT)
     fixture.seat(BERT)
-    await fixture.keeper.leave_all(CARL.user_id)
-    await fixture.keeper.leave_all(BERT.user_id, but=1)
+    await fixture.keeper.remove(CARL.user_id)
+    await fixture.keeper.remove(BERT.user_id, but=1)
     assert fixture.take_calls() == []
     received: list[NumberedEvent] = []
     fixture.listener.publish = lambda _, events: received.extend(events)
-    await fixture.keeper.leave_all(BERT.user_id, "banned", but=2)
+    await fixture.keeper.remove(BERT.user_id, "banned", but=2)
     assert [(event.type, event.data["reason"]) for event in received] == [("micro_leave", "banned")]
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 0)
     assert BERT.user_id not in fixture.store.members
 
 
-async def test_leave_all_gives_up_on_a_user_who_keeps_entering_rooms() -> None:
+async def test_removing_gives_up_on_a_user_who_keeps_entering_rooms() -> None:
     fixture = KeeperFixture(BERT)
     stored_membership = fixture.store.membership_of
 
@@ -94,7 +94,7 @@ async def test_leave_all_gives_up_on_a_user_who_keeps_entering_rooms() -> None:
 
     fixture.store.membership_of = membership_of
     with pytest.raises(TryAgain):
-        await fixture.keeper.leave_all(BERT.user_id, "banned")
+        await fixture.keeper.remove(BERT.user_id, "banned")
 
 
 # ---- removal and bans
@@ -106,9 +106,7 @@ def in_a_minute() -> int:
 
 async def remove_user(fixture: KeeperFixture, person: Person) -> bool:
     until, user_id = in_a_minute(), person.user_id
-    return await fixture.keeper.remove_user(
-        1, user_id, lambda room: room.remove_user(HOST.user_id, user_id, until)
-    )
+    return await fixture.keeper.ban(1, user_id, lambda room: room.ban(user_id, until, HOST.user_id))
 
 
 async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> None:
@@ -143,7 +141,7 @@ async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_last
     fixture = KeeperFixture()
     fixture.store.before_save = [
         lambda: fixture.store.change(
-            1, lambda room: room.remove_user(HOST.user_id, BERT.user_id, in_a_minute())
+            1, lambda room: room.ban(BERT.user_id, in_a_minute(), HOST.user_id)
         )
     ]
     with pytest.raises(RemovedFromRoom):
@@ -165,5 +163,5 @@ async def test_an_eviction_names_the_last_socket_of_the_member() -> None:
     """It may arrive after the user has reconnected with a newer socket."""
     fixture = KeeperFixture(BERT)
     fixture.store.members[BERT.user_id] = replace(fixture.store.members[BERT.user_id], socket=41)
-    await fixture.keeper.leave_all(BERT.user_id)
+    await fixture.keeper.remove(BERT.user_id)
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 41)

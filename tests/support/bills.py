@@ -138,7 +138,9 @@ class BillFixture:
     def transfer(self, number: str, fen: int = 1000) -> SimulatedBill:
         """WeChat has paid a transfer."""
         request = {"out_bill_no": number, "transfer_amount": fen, "openid": "o1"}
-        bill = SimulatedBill(b"", request, self.clock(), self.clock(), "SUCCESS")
+        bill = SimulatedBill(
+            b"", request, self.clock(), self.clock(), "SUCCESS", wechat_number=f"of {number}"
+        )
         self.simulator.transfers.bills[number] = bill
         return bill
 

@@ -5,7 +5,9 @@ from typing import get_args
 
 from handlers.limits import AddressLimit, UserLimit
 
-NO_LIMITS = dict.fromkeys({*get_args(UserLimit), *get_args(AddressLimit)} - {"handshake"}, "0")
+NO_LIMITS = dict.fromkeys(
+    {*get_args(UserLimit), *get_args(AddressLimit), "logins_in_progress"} - {"handshake"}, "0"
+)
 """Section `limits` of the settings; the limits on sockets stay."""
 
 
@@ -16,5 +18,6 @@ def limits_environment(values: Mapping[str, str]) -> dict[str, str]:
 
 NO_LIMITS_ENVIRONMENT = {
     **limits_environment(NO_LIMITS),
+    "QLIVE_IM__USER_MESSAGES": "0",  # tests poll by sending messages
     "QLIVE_OPS__SECOND_PERSON_GOLD": "0",  # the demo operator is alone
 }

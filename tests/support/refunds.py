@@ -1,7 +1,7 @@
 """Refund cases on a real MongoDB, with a bank for withdrawals and a desk for refunds."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from config.sections import WithdrawSettings
@@ -153,11 +153,24 @@ class RefundFixture:
         await self.stores.orders.add(order, 1, 0)
         return order
 
-    async def recharge(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> str:
-        """The number of a paid order of ten fen for each gold."""
+    async def recharge(
+        self,
+        gold: int = 60,
+        platform: str = "",
+        provider: str = "xpay",
+        paid_fen: int | None = None,
+    ) -> str:
+        """The number of a paid order of ten fen for each gold, or of `paid_fen`."""
         order = await self.order(gold, platform, provider)
-        await self.process.payments.credit(Payment(provider, order.number, "42", order.fen))
+        payment = Payment(provider, order.number, "42", order.fen, paid_fen=paid_fen)
+        await self.process.payments.credit(payment)
         return order.number
+
+    async def age_ios_payment(self, by: timedelta) -> None:
+        """As if the giver's last payment on iOS were earlier."""
+        users, of_giver = self.stores.database.collection("users"), {"_id": self.giver}
+        earlier = {"$subtract": ["$ios_paid_at", int(by.total_seconds() * 1000)]}
+        await users.update_one(of_giver, [{"$set": {"ios_paid_at": earlier}}])
 
     async def give(self, host: str, gold: int) -> str:
         """A gift of which the host earns half; returns its key."""

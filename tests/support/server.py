@@ -106,6 +106,7 @@ def settings(
             "data_dir": secrets_file.parent / "mongo",
         },
         "limits": NO_LIMITS,
+        "im": {"user_messages": "0"},
         "ops": {"second_person_gold": 0},
     }
     for section, values in changes.items():

@@ -93,7 +93,7 @@ class RecordingLedgerStore(LedgerStore):
     """
 
     def __init__(self, database: Database, rankings: RankingStore) -> None:
-        super().__init__(database, rankings)
+        super().__init__(database, rankings, SETTINGS.withdraw.ios_maturity_days)
         self.before_write: list[Callable[[], Awaitable[object]]] = []
         self.loaded: list[str] = []
         self.stale: BatchContext | None = None
@@ -218,14 +218,16 @@ def stores(io_loop: IOLoop, database: Database, indexed_databases: set[str]) -> 
 
 
 @asynccontextmanager
-async def profile_queries(database: Database, name: str) -> AsyncIterator[list[int]]:
+async def profile_queries(
+    database: Database, name: str, operation: str = "query"
+) -> AsyncIterator[list[int]]:
     """The number of index keys or documents, the larger, examined by each query of a collection.
 
     The list is filled when the block ends.
     """
     db = database.client[NAME]
     examined: list[int] = []
-    await db.command("profile", 2, filter={"ns": f"{NAME}.{name}", "op": "query"})
+    await db.command("profile", 2, filter={"ns": f"{NAME}.{name}", "op": operation})
     try:
         yield examined
     finally:

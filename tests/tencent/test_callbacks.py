@@ -10,6 +10,7 @@ from tencent.callbacks import (
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
     GroupMembers,
+    ImProfileSet,
     ProposedMessage,
     RecordingFailure,
     StateChange,
@@ -152,6 +153,20 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         assert parse_im(content) == ParsedCallback(parse_im(content).id, ignored="unknown_command")
 
 
+def test_only_a_profile_that_a_client_has_set_is_news():
+    content = {
+        "CallbackCommand": "Profile.CallbackPortraitSet",
+        "Operator_Account": "u1",
+        "From_Account": "u1",
+        "EventTime": 1656921052497,
+        "ProfileItem": [{"Tag": "Tag_Profile_IM_Nick", "Value": "half \ud800 of a pair"}],
+    }
+    assert parse_im(content, OptPlatform="iOS").event == ImProfileSet("u1")
+    for query in ({"OptPlatform": "RESTAPI"}, {}):
+        assert parse_im(content, **query).ignored == "unknown_command", "a command of our own"
+    assert parse_im({**content, "From_Account": 1}, OptPlatform="iOS").refused == "unreadable"
+
+
 TEXT = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}
 GIFT = {"MsgType": "TIMCustomElem", "MsgContent": {"Data": "d", "Desc": "e", "Ext": "", "Size": 1}}
 BEFORE_GROUP = {
@@ -180,9 +195,12 @@ def test_messages_that_im_asks_about_are_parsed():
     assert parse_im(BEFORE_GROUP).event == ProposedMessage("u1", group_id="@TGS#aAB", **elements)
     to_user = ProposedMessage("u1", receiver="u2", texts=("hi",))
     assert parse_im(BEFORE_USER).event == to_user
-    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Data": "smile"}}
-    message = parse_im(BEFORE_USER | {"MsgBody": [face]}).event
-    assert (message.text, message.customs) == ("", ())
+    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 1, "Data": "smile"}}
+    message = parse_im(BEFORE_USER | {"MsgBody": [face, GIFT]}).event
+    assert (message.texts, message.has_other_elements) == (("smile",), False)
+    picture = {"MsgType": "TIMImageElem", "MsgContent": {"UUID": "x"}}
+    message = parse_im(BEFORE_GROUP | {"MsgBody": [TEXT, picture]}).event
+    assert (message.texts, message.has_other_elements) == (("hi",), True)
     half = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "half \ud800 of a pair"}}
     assert parse_im(BEFORE_USER | {"MsgBody": [half]}).event.text == "half ? of a pair"
 

@@ -1,7 +1,7 @@
 // The room's event feed, newest entry last.
 
 import { el, picture } from "/demo/dom.js";
-import { nameButton } from "/demo/person.js";
+import { faceOf, nameButton } from "/demo/person.js";
 import { language, t } from "/demo/words.js";
 
 const MAX_LINES = 80;
@@ -26,8 +26,12 @@ export class Feed {
     else if (EVENTS_WITH_REASON.includes(frame.type)) this._add(() => [eventText(frame, frame.data.reason)], "");
   }
 
-  addMessage({ from, text, ...person }, page) {
-    const name = () => nameButton(page, { ...person, user_id: from }, person.nickname || t("nameless"));
+  addMessage({ from, text }, page) {
+    const name = () => {
+      const place = el("span", { class: "name" });
+      faceOf(page, from).then((face) => place.replaceWith(nameButton(page, face, face.nickname || t("nameless"))));
+      return place;
+    };
     this._add(() => [name(), el("span", {}, text)], "chat");
   }
 

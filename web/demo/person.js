@@ -5,6 +5,15 @@ import { t } from "/demo/words.js";
 
 const REASONS = ["sexual", "abuse", "fraud", "minor", "advert", "other"];
 
+const faces = new Map(); // promises of public profiles, by user_id
+
+/** The checked name and face of a user: of the room, or of the server, which is asked once. */
+export async function faceOf({ app, room }, user_id) {
+  const known = [room.owner, room.male, room.female, ...room.applicants].find((row) => row?.user_id === user_id);
+  if (!known && !faces.has(user_id)) faces.set(user_id, app.qlive.getUserinfo({ user_id }).catch(() => ({ user_id })));
+  return known || faces.get(user_id);
+}
+
 /** A user's name, which opens the sheet; of the own user it is text. */
 export function nameButton(page, person, ...content) {
   if (person.user_id === page.app.me.user_id) return el("span", { class: "name" }, content);

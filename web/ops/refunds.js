@@ -54,7 +54,9 @@ function refundedOrders({ state, orders }) {
   ];
 }
 
-export const isRefundable = (order) => order.state === "paid" && order.refunded < order.fen;
+const leftOf = (order) => (order.paid_fen || order.fen) - order.refunded;
+
+export const isRefundable = (order) => order.state === "paid" && leftOf(order) > 0;
 
 /** Offers the user's paid orders, of which the latest are read. */
 export async function openCaseOf(userId) {
@@ -72,7 +74,7 @@ export async function openCase(userId, orders, hasMore = false) {
   const idempotency = { request_id: newRequestId() };
   const tick = (order) => ({
     name: order.id, kind: "tick", value: orders.length === 1,
-    label: `${formatYuan(order.fen - order.refunded)} · ${t("gold_n", { n: formatInteger(order.gold) })}`,
+    label: `${formatYuan(leftOf(order))} · ${t("gold_n", { n: formatInteger(order.gold) })}`,
     hint: [formatDateTime(order.paid_at), order.id, order.platform].filter(Boolean).join(" · "),
   });
   const messages = [t(orders.length ? "open_refund_says" : "nothing_refundable"), hasMore ? t("older_orders") : null];

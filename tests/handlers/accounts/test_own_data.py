@@ -277,6 +277,7 @@ async def test_a_deletion_can_be_taken_back_for_seven_days(
         ("refund_cases", {"state": "opened", "request_id": "r1"}),
         ("orders", {"due_at": PAST + timedelta(days=9_000)}),
         ("users", {"banned": True}),
+        ("users", {"age_refused": True}),
         ("users", {"owed": 60}),
         ("users", {"owed_income": 1}),
         ("users", {"stream_forbidden_until": PAST + timedelta(days=9_000)}),
@@ -297,7 +298,7 @@ async def test_a_deletion_waits_for_money_on_its_way_and_the_end_of_a_ban_or_deb
     assert stored["delete_at"].replace(tzinfo=UTC) > datetime.now(UTC) + timedelta(hours=23)
 
 
-@pytest.mark.parametrize("change", [{"delete_at": None}, {"banned": True}, {"owed": 1}])
+@pytest.mark.parametrize("change", [{"delete_at": None}, {"age_refused": True}, {"owed": 1}])
 async def test_a_deletion_taken_back_or_forbidden_while_it_begins_does_not_begin(
     api: ApiFixture, server: ServerProcess, db: Any, change: dict[str, Any]
 ) -> None:
@@ -388,7 +389,7 @@ async def test_a_copy_has_everything_of_the_user_and_of_others_only_their_number
     (profile,) = rows["profile"]
     assert profile["user_id"] == user.id
     assert profile["real_name"] == REAL_NAME
-    assert not {"session_key", "_id"} & profile.keys()
+    assert not {"session_key", "_id", "has_blocks", "risk_rank"} & profile.keys()
     journal = db.ledger.count_documents({"lines.account": f"user:{user.id}"})
     assert len(rows["journal"]) == journal
     assert not any(WORDS in text for row in db.exports.find() for text in texts_in(row))

@@ -124,6 +124,48 @@ async def test_an_operator_who_refuses_a_stream_stops_it(
     assert is_forbidden(server, stream)
 
 
+async def test_approving_a_stream_frees_no_user_of_whom_another_was_stopped(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+
+    async def report(letter: str, score: int) -> Item:
+        await report_stream(api, server, f"{anna.id}_{24 * letter}", score=score)
+        return (await items_of(server, anna))[0]
+
+    async def until_after(item: Item, *, approved: bool) -> datetime | None:
+        await server.context.services.moderation.decide(item.id, "op", "why", approved=approved)
+        return (await server.context.stores.users.get(anna.id)).stream_forbidden_until
+
+    first, second = await report("a", 90), await report("b", 90)
+    day = timedelta(days=1)
+    assert await until_after(second, approved=True) == first.created_at + day, "one is undecided"
+    assert await until_after(first, approved=True) is None
+    refused = await report("c", 61)
+    assert await until_after(refused, approved=False)
+    refused = await server.context.stores.moderation.get(refused.id)
+    assert refused.decided_at
+    until = refused.decided_at + day
+    assert await until_after(await report("d", 90), approved=True) == until, "one is refused"
+    db.moderation_items.update_one({"_id": refused.id}, {"$set": {"decided_at": until - 3 * day}})
+    await until_after(await report("e", 90), approved=True)
+    assert (await server.context.stores.users.get(anna.id)).may_stream
+
+
+async def test_a_late_report_leaves_nothing_of_a_deleted_user(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    db.users.update_one({"_id": anna.id}, {"$set": {"deleted_at": datetime.now(UTC)}})
+    before = db.users.find_one({"_id": anna.id})
+    for score in (61, 90):
+        await report_stream(api, server, f"{anna.id}_{24 * 'a'}", score=score)
+    assert await items_of(server, anna) == []
+    assert db.users.find_one({"_id": anna.id}) == before
+    stored = [(row["reason"], row["raw"]) for row in db.inbox.find({"source": "live"})]
+    assert stored == [("unknown_stream", "")] * 2
+
+
 async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
     api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,7 @@ class SanctionsFixture:
         await self.stores.users.update(self.user_id, **fields)
 
     async def remove_until(self, until: int | None) -> None:
-        name = f"blocked.{self.user_id}"
+        name = f"bans.{self.user_id}"
         change = {"$unset": {name: ""}} if until is None else {"$set": {name: until}}
         await self.rooms.update_one({"_id": self.live_id}, change)
 

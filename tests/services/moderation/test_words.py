@@ -10,11 +10,12 @@ import pytest
 from services.moderation.words import DEFAULT_FILE, WordList
 
 LIST = """# comment
-微 = 薇威
+微 = 薇威维
 V = ⅤⓋ ν
 加v
 加微信  # an advertisement
 Bad Word
+開票
 """
 
 
@@ -39,10 +40,14 @@ def file(tmp_path: Path) -> Path:
         "b.a_d w o r d",
         "ｂａｄｗｏｒｄ",
         "xBadwordx",
+        "加維信",
+        "代开票",
+        "代開票",
+        "b\u00e4d wo\u0308rd",
     ],
 )
 def test_a_word_is_found_through_the_usual_evasions(file: Path, text: str) -> None:
-    assert WordList(str(file)).found_in(text) in ("加微信", "badword", "加v")
+    assert WordList(str(file)).found_in(text) in ("加微信", "badword", "加v", "开票")
 
 
 @pytest.mark.parametrize("text", ["", "微信", "bad", "wordbad", "# comment", "加油"])
@@ -71,6 +76,16 @@ def test_a_long_list_does_not_hold_up_a_long_text(file: Path) -> None:
     started = time.process_time()
     assert words.found_in("x" * 2000 + text[80_000:83_000:7] * 4) == ""
     assert time.process_time() - started < 0.05
+
+
+def test_a_text_that_normalising_makes_several_times_longer_counts_as_a_word(file: Path) -> None:
+    words = WordList(str(file))
+    for longest in ("\ufdfa" * 600, "각" * 4_000, "a" * 12_000):  # 12 KB, as IM's messages
+        assert words.found_in(longest) == ""
+        assert words.found_in(longest[:-3] + "加微信") == "加微信"
+    text, started = "\ufdfa" * 4_000 + "加微信", time.process_time()
+    assert words.found_in(text)
+    assert time.process_time() - started < 0.01, "it is not searched"
 
 
 def test_the_default_list_is_in_the_repository() -> None:

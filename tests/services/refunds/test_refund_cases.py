@@ -9,11 +9,12 @@ import pytest
 
 from core.errors import TryAgain
 from ledger.errors import WithdrawalsStopped
-from ledger.recharge import RefundState
+from ledger.recharge import Refund, RefundState
 from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Maturity, Payee
 from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
+from storage.gold.ledger_reconciler import LedgerReconciler
 from tencent.errors import ServiceUnavailable
 from tests.support.refunds import RefundFixture, RefundProcess
 
@@ -40,6 +41,23 @@ async def test_unspent_gold_is_taken_back_before_wechat_is_asked(refunds: Refund
     closed = await refunds.get(case)
     assert (closed.state, closed.orders[0].provider_refund) == ("closed", "wx-0")
     assert closed.closed_at
+    await refunds.check()
+
+
+async def test_a_discounted_order_is_refunded_for_what_was_charged_and_leaves_no_gold(
+    refunds: RefundFixture,
+) -> None:
+    """By a case, and in WeChat's console."""
+    by_case, by_hand = [await refunds.recharge(600, paid_fen=5000) for _ in range(2)]
+    assert await refunds.process.payments.refund(Refund("xpay", by_hand, "wx-2", 5000))
+    assert (await refunds.balances())[0] == (600, 0, 0, 0)
+    case = await refunds.confirm(await refunds.open(by_case))
+    assert (await refunds.balances())[0] == (0, 0, 0, 0)
+    await refunds.sweep()
+    assert refunds.desk.refunds == {f"{case.id}01": (by_case, 5000)}
+    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.get(case)).state == "closed"
+    assert (await LedgerReconciler(refunds.stores.database).totals())["fen"] == 0
     await refunds.check()
 
 

@@ -174,7 +174,7 @@ class ConcurrentModel(RoomModel):
 
     def state(self) -> Any:
         """All that is stored, but for the number of writes to each membership."""
-        members = {user: replace(member, v=0) for user, member in self.store.members.items()}
+        members = {user: replace(member, version=0) for user, member in self.store.members.items()}
         return self.store.documents, members
 
     def make_change(self, step: Step) -> AnyChange:
@@ -220,7 +220,7 @@ class ConcurrentModel(RoomModel):
             else:
                 begins = step.action == "open"
                 if begins:
-                    await keeper.leave_all(*change.user_ids, but=step.live_id)
+                    await keeper.remove(*change.user_ids, but=step.live_id)
                 make = keeper.begin if begins else keeper.change
                 await make(step.live_id, lambda room: change.rule(room, None), *change.user_ids)
 
@@ -244,10 +244,11 @@ class ConcurrentModel(RoomModel):
             outcome = made.change.rule(room, None)
         except QLiveError as error:
             outcome = error
-        if room.split or not (made.by_rival or shown(outcome) == shown(made.outcome)):
+        if room.joins_from_elsewhere or not (
+            made.by_rival or shown(outcome) == shown(made.outcome)
+        ):
             return made.by_rival
-        if room.changed:
-            self.store.write(room, room.numbered(self.now))
+        self.store.write(room, room.numbered(self.now))
         if any(event.type == LAST_EVENT_TYPE for event in room.events):
             over = room.live_id, room.epoch
             members = self.store.members.items()

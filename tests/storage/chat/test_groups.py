@@ -3,10 +3,13 @@
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
-from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
+from core.errors import TryAgain
+from rooms.room import Room
+from storage.chat.groups import REPLACE_MS, RelayClaim, RelayCursorStore, RelayPosition
 from tests.support.room_builders import ANNA, BERT, HOST
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room
@@ -188,8 +191,29 @@ async def test_a_group_has_one_planned_replacement(stores: StoresFixture) -> Non
     await change_room(stores, live_id, lambda room: room.change_group(old, str(new)))
     assert (await load_room(stores, live_id)).group_id == new
     assert await stores.room_groups.plan(live_id, old) is None
-    assert await stores.room_groups.plan(live_id, str(new)) not in (None, new)
     assert await stores.room_groups.plan(99, old) is None
+
+
+async def test_a_host_who_dissolves_the_group_in_a_loop_gets_one_in_five_minutes(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores)
+    group_id = (await load_room(stores, live_id)).group_id
+
+    async def set_plan_back(milliseconds: int) -> None:
+        earlier = {"$subtract": ["$next_group.at", milliseconds]}
+        rooms = stores.database.collection("rooms")
+        await rooms.update_one({}, [{"$set": {"next_group.at": earlier}}])
+
+    for _ in range(2):
+        planned = str(await stores.room_groups.plan(live_id, group_id))
+        assert await stores.room_groups.plan(live_id, group_id) == planned, "a repetition"
+        await change_room(stores, live_id, partial(Room.change_group, old=group_id, new=planned))
+        group_id = planned
+        await set_plan_back(REPLACE_MS - 60_000)
+        with pytest.raises(TryAgain):
+            await stores.room_groups.plan(live_id, group_id)
+        await set_plan_back(60_000)
 
 
 async def test_room_is_found_by_its_group_while_live_or_ready(stores: StoresFixture) -> None:

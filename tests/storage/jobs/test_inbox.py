@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from storage.database import Database
 from storage.jobs.inbox import (
+    IM_IGNORED_RETENTION,
+    IM_RETENTION,
     QUERY_BYTES,
     RAW_BYTES,
     REFUSED_BYTES,
@@ -17,12 +19,14 @@ from storage.jobs.inbox import (
     RETENTION,
     InboxMessage,
     InboxStore,
+    Outcome,
 )
 from tests.support.storage import StoresFixture, profile_queries
 
 MESSAGE = InboxMessage(
     "im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}'
 )
+PUSH = replace(MESSAGE, source="xpay")
 
 
 @pytest.fixture
@@ -47,32 +51,46 @@ def is_close(actual: datetime, expected: datetime) -> bool:
 
 
 async def test_message_is_stored_and_then_settled(inbox: InboxStore, database: Database) -> None:
-    assert await inbox.receive(MESSAGE) == "received"
+    assert await inbox.receive(PUSH) == "received"
     stored = await row(database)
     now = datetime.now(UTC)
     assert is_close(stored.pop("received_at"), now)
     assert is_close(stored.pop("expires_at"), now + RETENTION)
     assert stored == {
-        "_id": "im:1",
-        "source": "im",
-        "query": MESSAGE.query,
-        "raw": MESSAGE.raw,
+        "_id": "xpay:1",
+        "source": "xpay",
+        "query": PUSH.query,
+        "raw": PUSH.raw,
         "genuine": True,
         "outcome": "received",
         "reason": "",
         "times": 1,
     }
-    assert "answer" not in await inbox.stored(MESSAGE)
+    assert "answer" not in await inbox.stored(PUSH)
     answer = {"result_code": 1}
-    assert await inbox.settle(MESSAGE, "done", event="asked", answer=answer, lasting=True)
-    assert not await inbox.settle(MESSAGE, "ignored", "old_event", answer={"result_code": 0})
-    assert await inbox.stored(MESSAGE) == {
-        "_id": "im:1",
+    assert await inbox.settle(PUSH, "done", event="asked", answer=answer, lasting=True)
+    assert not await inbox.settle(PUSH, "ignored", "old_event", answer={"result_code": 0})
+    assert await inbox.stored(PUSH) == {
+        "_id": "xpay:1",
         "outcome": "done",
         "reason": "",
         "answer": answer,
     }
     assert (await row(database))["expires_at"] is None
+
+
+async def test_callbacks_of_im_are_kept_for_a_week_and_ignored_ones_for_a_day(
+    inbox: InboxStore, database: Database
+) -> None:
+    now = datetime.now(UTC)
+    for outcome, days in (("done", IM_RETENTION), ("ignored", IM_IGNORED_RETENTION)):
+        message = replace(MESSAGE, id=outcome)
+        await inbox.receive(message)
+        stored = await inbox.find(f"im:{outcome}") or {}
+        assert is_close(stored["expires_at"], now + IM_RETENTION)
+        await inbox.settle(message, cast("Outcome", outcome))
+        stored = await inbox.find(f"im:{outcome}") or {}
+        assert is_close(stored["expires_at"], now + days)
 
 
 async def test_settled_message_is_only_counted(inbox: InboxStore, database: Database) -> None:

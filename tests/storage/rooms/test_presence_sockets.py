@@ -52,7 +52,7 @@ async def test_socket_numbers_increase_from_the_database_time(stores: StoresFixt
         times.append(await database_ms(stores))
     assert numbers == sorted(set(numbers))
     assert times[0] <= numbers[0] <= times[1]
-    names = ("process", "socket", "away_at", "due_at", "v")
+    names = ("process", "socket", "away_at", "due_at", "version")
     assert await member_fields(stores, BERT, *names) == (PROCESS, numbers[-1], None, None, 3)
     ahead = {"$set": {"socket": times[-1] + 3_600_000}}  # as if the clock had been set back
     await stores.database.collection("members").update_one({"_id": BERT.user_id}, ahead)
@@ -165,8 +165,8 @@ async def test_only_the_newest_socket_of_the_live_ends_a_connection(stores: Stor
     assert await member_row(stores, BERT) == before
     assert await member_fields(stores, ANNA, "process", "away_at") == (None, LATER)
     await stores.presence.mark_disconnected([closed(new)])
-    names = ("process", "away_at", "v")
-    assert await member_fields(stores, BERT, *names) == (None, LATER, before["v"] + 1)
+    names = ("process", "away_at", "version")
+    assert await member_fields(stores, BERT, *names) == (None, LATER, before["version"] + 1)
 
 
 async def test_sockets_are_reclaimed_after_their_process_seemed_dead(stores: StoresFixture) -> None:
@@ -174,9 +174,9 @@ async def test_sockets_are_reclaimed_after_their_process_seemed_dead(stores: Sto
     sockets = [await register_socket(stores, person, live_id) for person in (BERT, ANNA)]
     await register_socket(stores, ANNA, live_id, OTHER_PROCESS)  # newer, in another process
     await stores.presence.mark_members_away(PROCESS, LATER)
-    version = (await member_row(stores, BERT))["v"]
+    version = (await member_row(stores, BERT))["version"]
     await stores.presence.claim_members(sockets, PROCESS, LATER + 5)
-    names = ("process", "away_at", "due_at", "v")
+    names = ("process", "away_at", "due_at", "version")
     assert await member_fields(stores, BERT, *names) == (PROCESS, None, None, version + 1)
     assert await member_fields(stores, ANNA, "process") == (OTHER_PROCESS,)
 

@@ -70,11 +70,11 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         (lambda s, id_: accept_user(s, id_, CARL), lambda room: room.close("host")),
         (
             lambda s, id_: remove_user(s, id_, BERT, NOW + 5),
-            lambda room: room.remove_user(HOST.user_id, BERT_ID, NOW + 9),
+            lambda room: room.ban(BERT_ID, NOW + 9, HOST.user_id),
         ),
         (
             lambda s, id_: accept_user(s, id_, CARL),
-            lambda room: room.ban_user("unknown", NOW + 5, "host"),
+            lambda room: room.ban("unknown", NOW + 5, HOST.user_id),
         ),
         (
             lambda s, id_: change_room(s, id_, lambda room: room.leave(BERT_ID), BERT_ID),
@@ -142,7 +142,7 @@ async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None
     await remove_user(stores, live_id, BERT, NOW + 5)
     assert await messages(stores, "mute") == [mute]
     for _ in range(2):  # the second time there is nothing to lift
-        await change_room(stores, live_id, lambda room: room.lift_ban(BERT_ID))
+        await change_room(stores, live_id, lambda room: room.lift_ban(BERT_ID, NOW))
         assert await messages(stores, "mute") == [mute] * 2
 
 

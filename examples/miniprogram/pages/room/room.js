@@ -18,11 +18,12 @@ const MOST_LINES = 80;
 let leaving = Promise.resolve(); // a room that is entered again at once is entered after it was left
 
 Component({
-  data: { t, seats: SEATS, liveId: 0, room: null, role: "", line: t.line_connecting, over: "", lines: [], joined: false, muted: "", review: "" },
+  data: { t, seats: SEATS, liveId: 0, room: null, role: "", line: t.line_connecting, over: "", lines: [], names: {}, joined: false, muted: "", review: "" },
 
   methods: {
     async onLoad({ live_id }) {
       this.live_id = Number(live_id);
+      this.asked = new Set(); // users whose names the server has been asked for
       this.setData({ liveId: this.live_id });
       wx.setKeepScreenOn({ keepScreenOn: true });
       this.socket = qlive.room(this.live_id);
@@ -156,13 +157,24 @@ Component({
 
     followChat() {
       const off = [
-        chat.on("message", ({ from, nickname, text }) => this.addLine({ kind: "chat", user_id: from, name: nickname, text })),
+        chat.on("message", (message) => this.addMessage(message)),
         chat.on("connection", ({ joined }) => this.setData({ joined })),
       ];
       return () => {
         off.forEach((remove) => remove());
         chat.leave().catch(() => {});
       };
+    },
+
+    /** The sender's name is the checked one, of the room or of the server, which is asked once. */
+    async addMessage({ from, text }) {
+      this.addLine({ kind: "chat", user_id: from, text });
+      const { room } = this.data;
+      const known = [...SEATS.map((seat) => room[seat]), ...room.applicants].find((row) => row && row.user_id === from);
+      if (!known && this.asked.has(from)) return;
+      this.asked.add(from);
+      const { nickname } = known || (await qlive.getUserinfo({ user_id: from }).catch(() => ({})));
+      this.setData({ names: { ...this.data.names, [from]: nickname || t.nameless } });
     },
 
     async sayText(event) {
