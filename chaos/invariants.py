@@ -148,7 +148,7 @@ async def _wrong_balances(run: Run) -> list[tuple[str, str]]:
 
 
 async def check_ledger(run: Run) -> None:
-    """`check-ledger` finds nothing, and each acknowledged gift is booked, with an event of its own.
+    """`check-ledger` finds nothing, and each acknowledged gift is recorded, with its own event.
 
     Reads the database itself.
     """
@@ -160,12 +160,12 @@ async def check_ledger(run: Run) -> None:
         rows = await database.collection("ledger").find({"kind": "gift"}, projection).to_list()
     finally:
         await database.close()
-    booked = {row["_id"] for row in rows}
+    recorded = {row["_id"] for row in rows}
     givers = {guest.name: guest.id for room in run.rooms for guest in room.guests}
     for operation in (operation for room in run.rooms for operation in room.operations):
         kind, _, request_id = operation.key.partition(" ")
         giver = request_id.rpartition("-")[0]
-        if kind == "gift" and gift_key(givers[giver], request_id) not in booked:
+        if kind == "gift" and gift_key(givers[giver], request_id) not in recorded:
             run.violations.add("gift_lost", operation.key)
     events = [(row["live_id"], row["epoch"], row["seq"]) for row in rows if "seq" in row]
     if len(set(events)) != len(events):

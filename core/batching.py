@@ -91,7 +91,7 @@ class BatchLoader(Generic[T]):
             for request in requested:
                 values = [loaded.get(key) for key in request.keys]
                 failed = [value for value in values if isinstance(value, Exception)]
-                _settle(request.answer, failed[0] if failed else request.select(values))
+                _resolve(request.answer, failed[0] if failed else request.select(values))
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
@@ -167,7 +167,7 @@ class RequestBatcher(Generic[A, B]):
         try:
             results = await self._serve(name, [request for request, _ in batch])
             for (_, answer), result in zip(batch, results, strict=True):
-                _settle(answer, result)
+                _resolve(answer, result)
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
@@ -196,7 +196,7 @@ class SingleFlight(Generic[T]):
         return [await self._read(*key)] * len(callers)
 
 
-def _settle(answer: asyncio.Future[T], value: T | Exception) -> None:
+def _resolve(answer: asyncio.Future[T], value: T | Exception) -> None:
     """Answer with the value or error, unless it is answered or cancelled with its request."""
     if answer.done():
         return

@@ -88,7 +88,7 @@ class SimulatorHandler(Handler):
         super().initialize(context, route)
         self._simulator = simulator
 
-    async def carry_out(self, path: str, params: BaseModel) -> SimulatorResponse:
+    async def handle(self, path: str, params: BaseModel) -> SimulatorResponse:
         """The simulator's answer to one of its own calls; BadRequest if it refuses the call."""
         body = params.model_dump_json(round_trip=True).encode()
         reply = await self._simulator.answer(SimulatorRequest("POST", path, body=body))
@@ -107,7 +107,7 @@ class PhoneLoginHandler(SimulatorHandler):
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: PhoneLoginRequest) -> SimulatorResponse:
-        return await self.carry_out("/phone/login", params)
+        return await self.handle("/phone/login", params)
 
 
 class PhonePayHandler(SimulatorHandler):
@@ -115,7 +115,7 @@ class PhonePayHandler(SimulatorHandler):
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: PhonePayRequest) -> SimulatorResponse:
-        return await self.carry_out("/phone/pay", params)
+        return await self.handle("/phone/pay", params)
 
 
 class ConfirmTransferHandler(SimulatorHandler):
@@ -123,7 +123,7 @@ class ConfirmTransferHandler(SimulatorHandler):
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: ConfirmTransferRequest) -> SimulatorResponse:
-        return await self.carry_out("/transfer/confirm", params)
+        return await self.handle("/transfer/confirm", params)
 
 
 SIMULATOR_ROUTES = (

@@ -76,7 +76,7 @@ def endpoint(
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
             self.limit = limit
-            await self.admit()
+            await self.authorize()
             params = self.parameters()
             if "live_id" in params:
                 structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
@@ -152,7 +152,7 @@ class Handler(RequestHandler):
         if self._body_size <= self.body_bytes:
             self._body += chunk
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         """Authenticate and authorize; the base class admits all within the limit of an address."""
         if self.limit == "login":
             address = limit_key(self.remote_ip)
@@ -271,7 +271,7 @@ class ActiveUserHandler(Handler):
     user_id: str
     user: User
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         if self.read_only:
             await self.admit_cached_token()
             self.user = await self.active(await self.context.stores.users.find(self.user_id))

@@ -8,7 +8,7 @@ from core.limits import ConcurrencyLimit, Rate, TokenBuckets
 from handlers.limits import RequestLimits
 from realtime.bus import Bus
 from realtime.hub import Hub
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
 from services.services import Services
 from storage.database import Database
@@ -49,7 +49,7 @@ class Context:
     tencent: TencentClients
     bus: Bus
     hub: Hub
-    keeper: Keeper
+    room_changes: RoomChanges
     lease: Lease
     presence: Presence
     services: Services

@@ -83,7 +83,7 @@ class OperatorHandler(Handler):
     operator: Operator
     """Operator who sends the request; set before it is processed."""
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         self.operator = await self._authenticated()
         self._entry: Any = None
         is_read = self.request.method == "GET"

@@ -38,7 +38,7 @@ SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json; charset=utf-
 
 
 class StaticHandler(StaticFileHandler):
-    """Face and gift images, and pages."""
+    """PublicProfile and gift images, and pages."""
 
     def set_default_headers(self) -> None:
         self.set_header("X-Content-Type-Options", "nosniff")

@@ -84,7 +84,7 @@ class BillType(NamedTuple):
 
 
 def compare(there: Movement | None, here: Movement | None) -> Difference | None:
-    """The difference between a movement in a bill and as it is booked; None if they agree."""
+    """The difference between a movement in a bill and as it is recorded; None if they agree."""
     kind, known = _kind(there, here), here or there
     if kind is None or known is None:
         return None

@@ -23,7 +23,7 @@ def rate_from(value: object) -> Decimal | None:
     return rate if rate.is_finite() and 0 < rate <= 1 else None
 
 
-def fields_of_worth(row: JsonObject) -> Sequence[str]:
+def price_fields(row: JsonObject) -> Sequence[str]:
     """Fields of a config or recharge block by which gold or income is worth more or less."""
     if row.get("key") in RATE_KEYS:
         return ("value",)

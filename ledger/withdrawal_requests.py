@@ -130,7 +130,7 @@ def request_key(user_id: str, request_id: str) -> str:
 
 
 def request_entry(withdrawal: Withdrawal, asked: int) -> JournalEntry:
-    """Moves the income into the hold; `asked` is the income that the client sent."""
+    """Moves the income into the reserve; `asked` is the income that the client sent."""
     income, user = withdrawal.income, user_account(withdrawal.user_id)
     lines = (
         Posting(user, "income", -income),

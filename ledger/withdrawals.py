@@ -290,14 +290,14 @@ def payout_key(id_: str) -> str:
 
 
 def _pay(withdrawal: Withdrawal, now: datetime) -> WithdrawalChange:
-    """The income leaves the hold for the house."""
+    """The income leaves the reserve for the house."""
     paid = replace(withdrawal, state=WithdrawalState.PAID, finished_at=now)
     content = {
         "withdrawal": paid.id,
         "fen": paid.fen,
         "wechat_number": paid.wechat_number,
     }
-    lines = _out_of_hold(paid, HOUSE)
+    lines = _out_of_reserve(paid, HOUSE)
     entry = JournalEntry(payout_key(paid.id), "payout", WECHAT, lines, content)
     return WithdrawalChange(paid, entry)
 
@@ -305,16 +305,16 @@ def _pay(withdrawal: Withdrawal, now: datetime) -> WithdrawalChange:
 def _return(
     withdrawal: Withdrawal, by: str, reason: str, now: datetime, fail_reason: str = ""
 ) -> WithdrawalChange:
-    """The income leaves the hold for the user; `by` and `reason` are those of the entry."""
+    """The income leaves the reserve for the user; `by` and `reason` are those of the entry."""
     returned = replace(
         withdrawal, state=WithdrawalState.RETURNED, finished_at=now, fail_reason=fail_reason
     )
     content = {"withdrawal": returned.id, "fen": returned.fen, "reason": reason}
-    lines = _out_of_hold(returned, user_account(returned.user_id))
+    lines = _out_of_reserve(returned, user_account(returned.user_id))
     entry = JournalEntry(f"return:{returned.id}", "return", by, lines, content)
     return WithdrawalChange(returned, entry)
 
 
-def _out_of_hold(withdrawal: Withdrawal, account: str) -> tuple[Posting, ...]:
+def _out_of_reserve(withdrawal: Withdrawal, account: str) -> tuple[Posting, ...]:
     held = Posting(held_account(withdrawal.id), "income", -withdrawal.income)
     return (held, Posting(account, "income", withdrawal.income))

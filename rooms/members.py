@@ -18,7 +18,7 @@ ENDED_SEQUENCES_KEPT = 8
 """Ended sequences remembered per stream, to ignore a start that arrives after its end."""
 
 
-class Face(TypedDict):
+class PublicProfile(TypedDict):
     """Public profile of a user, visible to everyone in a room."""
 
     user_id: str
@@ -38,7 +38,7 @@ class Person:
     area: str = ""
     age: int = 0
 
-    def face(self) -> Face:
+    def public_profile(self) -> PublicProfile:
         return {
             "user_id": self.user_id,
             "nickname": self.nickname,

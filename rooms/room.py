@@ -96,7 +96,7 @@ class Room(ChangingRoom):
         self.applications = {}
         self.status = "ended"
         self.muted, self.mute_all = {}, False  # without events: `live_end` tells clients
-        data: LiveEndEvent = {**self.owner.person.face(), "reason": reason}
+        data: LiveEndEvent = {**self.owner.person.public_profile(), "reason": reason}
         self._add_event(LAST_EVENT_TYPE, data)
         return True
 
@@ -265,7 +265,7 @@ class Room(ChangingRoom):
         self._set_application(application)
         self._set_role(person.user_id, "applied")
         data: MicroApply = {
-            **application.person.face(),
+            **application.person.public_profile(),
             "applied_at": now,
             "expires_at": application.expires_at,
         }
@@ -289,7 +289,7 @@ class Room(ChangingRoom):
         application = application or self._new_application(person, expires)
         application = replace(application, invited=True, expires_at=expires)
         self._set_application(application)
-        data: MicroInvite = {**application.person.face(), "expires_at": expires}
+        data: MicroInvite = {**application.person.public_profile(), "expires_at": expires}
         self._add_event("micro_invite", data)
 
     def note_invitation(self, host_id: str, user_id: str, until: int) -> None:
@@ -325,7 +325,7 @@ class Room(ChangingRoom):
         self.applications = without(self.applications, person.user_id)
         self._set_role(person.user_id, name)
         data: MicroAccept = {
-            **person.face(),
+            **person.public_profile(),
             "play_url": play_url,
             "area": person.area,
             "age": person.age,
@@ -390,7 +390,7 @@ class Room(ChangingRoom):
             self._set_seat(SEAT_OF_GENDER[new.gender], replace(seat, person=new))
         else:
             self._set_application(replace(self.applications[person.user_id], person=new))
-        data: ProfileChange = {**new.face()}
+        data: ProfileChange = {**new.public_profile()}
         self._add_event("profile", data)
         if person.user_id == self.host_id and (self.title or self.cover == old.face_url != ""):
             self._announce_info()  # clients show a host's new name and face as the room's
@@ -441,7 +441,7 @@ class Room(ChangingRoom):
         seat = self.owner if role == "host" else self.seat_of(user_id)
         if role is None or seat is None or seat.away == away:
             return
-        shown, face = replace(seat, away=away), seat.person.face()
+        shown, face = replace(seat, away=away), seat.person.public_profile()
         name: SeatName | None = None if role == "host" else SEAT_OF_GENDER[seat.person.gender]
         if name:
             self._set_seat(name, shown)

@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
 from rooms.events import ChatMute
-from rooms.members import SEAT_OF_GENDER, Face, Member, MemberCounts, Person, Role
+from rooms.members import SEAT_OF_GENDER, Member, MemberCounts, Person, PublicProfile, Role
 
 Status = Literal["live", "paused", "ended"]
 PlayUrl = Callable[[str], str]
 """Returns the signed play URL of a stream."""
 
 
-class SeatShown(Face):
+class SeatShown(PublicProfile):
     area: str
     age: int
     play_url: str
     away: bool
 
 
-class Applicant(Face):
+class Applicant(PublicProfile):
     """A user who applied or was invited; `applied_at` is null if only invited."""
 
     applied_at: int | None
@@ -55,7 +55,7 @@ class Seat:
 
     def shown(self, play_url: PlayUrl) -> SeatShown:
         return {
-            **self.person.face(),
+            **self.person.public_profile(),
             "area": self.person.area,
             "age": self.person.age,
             "play_url": play_url(self.stream),
@@ -78,7 +78,7 @@ class Application:
 
     def shown(self) -> Applicant:
         return {
-            **self.person.face(),
+            **self.person.public_profile(),
             "applied_at": self.applied_at,
             "invited": self.invited,
             "expires_at": self.expires_at,

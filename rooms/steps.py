@@ -99,7 +99,7 @@ class ChangingRoom(RoomState):
         self._set_seat(SEAT_OF_GENDER[seat.person.gender], None)
         self.effects.streams_to_drop[seat.stream] = user_id if reason in GIVEN_UP_REASONS else ""
         self._set_role(user_id, "viewer")
-        data: MicroLeave = {**seat.person.face(), "reason": reason}
+        data: MicroLeave = {**seat.person.public_profile(), "reason": reason}
         self._add_event("micro_leave", data)
 
     def _set_seat(self, name: SeatName, seat: Seat | None) -> None:
@@ -121,7 +121,7 @@ class ChangingRoom(RoomState):
             return
         self.applications = without(self.applications, user_id)
         self._set_role(user_id, "viewer")
-        data: MicroRefuse = {**application.person.face(), "reason": reason}
+        data: MicroRefuse = {**application.person.public_profile(), "reason": reason}
         self._add_event("micro_refuse", data)
 
     # ---- mutes and bans

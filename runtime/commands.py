@@ -129,7 +129,7 @@ async def reconcile(context: Context, args: argparse.Namespace) -> int:
         print("No source of bills is configured; see pay.*.", file=sys.stderr)
         return 2
     problems = await bills.reconcile(args.period)
-    print("\n".join(problems) or "Every row of WeChat's bills is booked here, and the reverse.")
+    print("\n".join(problems) or "Every row of WeChat's bills is recorded here, and the reverse.")
     return 1 if problems else 0
 
 

@@ -11,7 +11,7 @@ from realtime.redis_bus import RedisBus
 from rooms.members import GracePolicy
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
 from services.services import Services
@@ -56,16 +56,16 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
             stores.outbox,
         )
         im_relay = ImRelay(stores.relay_cursors, stores.rooms, publisher)
-    keeper = Keeper(stores.rooms, hub, im_relay)
+    room_changes = RoomChanges(stores.rooms, hub, im_relay)
     lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
-    presence = Presence(stores.presence, stores.members, keeper, lease, grace)
+    presence = Presence(stores.presence, stores.members, room_changes, lease, grace)
     services = Services(
         settings,
         stores,
         tencent,
         bus,
         hub,
-        keeper,
+        room_changes,
         presence,
         im_relay,
         room_access,
@@ -80,7 +80,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         tencent,
         bus,
         hub,
-        keeper,
+        room_changes,
         lease,
         presence,
         services,

@@ -23,14 +23,14 @@ LAG_SECONDS = 0.02
 CLIENTS_INTERVAL = 0.5
 BACKLOG_SECONDS = 10.0
 """A client with unsent data for so long is closed."""
-FIGURES_SECONDS = 5.0
+METRICS_SECONDS = 5.0
 REPORT_SECONDS = 5.0
 
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     """Start all jobs but those that must outlive the requests."""
     every, hub, services = tasks.every, context.hub, context.services
-    gc_tuner = GcTuner(lambda: hub.open)
+    gc_tuner = GcTuner(lambda: hub.open_count)
     every(context.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
@@ -41,7 +41,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.5, "due_rooms", lambda: _expire(context))
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
     every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
-    every(FIGURES_SECONDS, "figures", lambda: _measure_figures(context))
+    every(METRICS_SECONDS, "metrics", lambda: _measure_metrics(context))
     every(10, "ledger_audit", services.ledger_audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
         every(10, "bills", services.bills.run_if_due)
@@ -86,9 +86,9 @@ async def _watch_clients(context: Context, gc_tuner: GcTuner) -> None:
 
 
 async def _expire(context: Context) -> None:
-    """Make an empty change to each due room: the keeper expires before any change."""
+    """Make an empty change to each due room: `RoomChanges` expires before any change."""
     due = await context.stores.rooms.due(now_ms())
-    await run_all(*(context.keeper.change(live_id, lambda _room: None) for live_id in due))
+    await run_all(*(context.room_changes.change(live_id, lambda _room: None) for live_id in due))
 
 
 async def _mark_away(context: Context) -> None:
@@ -115,7 +115,7 @@ async def _measure_lag(context: Context) -> None:
     context.metrics.loop_lag = max(0.0, lag)
 
 
-async def _measure_figures(context: Context) -> None:
+async def _measure_metrics(context: Context) -> None:
     """Read what /metrics shows of the database and of other services."""
     await run_all(
         _watch_dependencies(context),
@@ -149,11 +149,11 @@ async def _measure_withdrawals(context: Context) -> None:
 
 
 async def _measure_refunds(context: Context) -> None:
-    context.metrics.refunds.show(*await context.stores.refund_cases.figures())
+    context.metrics.refunds.show(*await context.stores.refund_cases.open_counts())
 
 
 async def _measure_moderation(context: Context) -> None:
-    context.metrics.moderation.show(*await context.stores.moderation.open_figures())
+    context.metrics.moderation.show(*await context.stores.moderation.open_counts())
 
 
 async def _measure_outbox(context: Context) -> None:

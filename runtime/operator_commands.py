@@ -52,7 +52,7 @@ async def change(context: Context, args: argparse.Namespace) -> int:
     parameters = {"role": args.role} if "role" in args else {}
     entry = await begin_entry(context, f"operator {args.action}", args.name, parameters)
     before = await _public_state(context, args.name)
-    print(await _carry_out(context, args), flush=True)
+    print(await _handle(context, args), flush=True)
     await context.stores.audit.done(entry, before, await _public_state(context, args.name))
     return 0
 
@@ -74,7 +74,7 @@ async def _public_state(context: Context, name: str) -> dict[str, Any]:
     return account.summary if account else {}
 
 
-async def _carry_out(context: Context, args: argparse.Namespace) -> str:
+async def _handle(context: Context, args: argparse.Namespace) -> str:
     """Carry out the action; returns the text to print."""
     operators, name = context.services.operators, args.name
     match args.action:

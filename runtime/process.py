@@ -17,8 +17,8 @@ from config.settings import Settings
 from handlers.context import Context
 from handlers.routes import application
 from runtime import container, jobs
-from runtime.figures import register_gauges, reporter
 from runtime.periodic import PeriodicTasks
+from runtime.process_metrics import register_gauges, reporter
 from storage.gold.catalogue import DEFAULTS
 from storage.replica_set import warn_of_mongodb_risks
 
@@ -111,14 +111,14 @@ class ServerProcess:
         context, drain = self.context, self.settings.server.drain_seconds
         hub, lifecycle = context.hub, context.lifecycle
         lifecycle.draining = True
-        log.info("server_draining", sockets=hub.sockets, requests=lifecycle.requests)
+        log.info("server_draining", sockets=hub.socket_count, requests=lifecycle.requests)
         on_mic = await _on_mic(context)
         hub.close_all(lambda user_id: _retry_ms(1 if user_id in on_mic else drain))
         await self._jobs.stop()
         if self._http:
             self._http.stop()
         await _wait_until(lambda: not lifecycle.requests, drain)
-        await _wait_until(lambda: not hub.open, SOCKETS_SECONDS)
+        await _wait_until(lambda: not hub.open_count, SOCKETS_SECONDS)
         if self._http:
             try:
                 await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)

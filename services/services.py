@@ -7,8 +7,8 @@ from core.locks import NamedLocks
 from ledger.giving import GivingRules
 from realtime.bus import Bus
 from realtime.hub import Hub
-from services.accounts.identity import IdentityService
-from services.accounts.own_data import OwnDataService
+from services.accounts.age_verification import AgeVerificationService
+from services.accounts.data_requests import DataRequestService
 from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
@@ -17,16 +17,15 @@ from services.accounts.token_cache import TokenCache
 from services.chat.groups import GROUP_KINDS, GroupService
 from services.chat.im_relay import ImRelay
 from services.chat.message_checks import MessageCheckService
-from services.chat.outbox_actions import ImActions, css_actions
+from services.chat.outbox_actions import ImActions, live_streaming_actions
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
 from services.gold.ledger import LedgerService
 from services.gold.ledger_audit import LedgerAudit
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.outbox_jobs import OutboxJob
-from services.keeper import Keeper
-from services.moderation.contacts import ContactService
 from services.moderation.moderation import ModerationService
+from services.moderation.user_safety import UserSafetyService
 from services.operators.approvals import ApprovalService
 from services.operators.operators import OperatorService
 from services.payments.bills import MERCHANT, TRANSFERS, VIRTUAL, BillService
@@ -38,6 +37,7 @@ from services.payouts.transfers import OpenTransferSweep, TransferService, Withd
 from services.payouts.withdrawals import WithdrawalService
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
+from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
 from services.rooms.live_rooms import LiveRoomService
 from services.rooms.presence import Presence
@@ -62,15 +62,15 @@ class Services:
         tencent: TencentClients,
         bus: Bus,
         hub: Hub,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         presence: Presence,
         im_relay: ImRelay | None,
         room_access: RoomAccess,
         process_id: str,
         metrics: Metrics,
     ) -> None:
-        hold, outbox, providers = NamedLocks().hold, stores.outbox, tencent.providers
-        self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
+        lock, outbox, providers = NamedLocks().lock, stores.outbox, tencent.providers
+        self.groups = groups = GroupService(stores.room_groups, room_changes, tencent.im, outbox)
         self.im_relay = im_relay
         to_im = ImActions(
             tencent.im,
@@ -79,53 +79,60 @@ class Services:
             lambda user_id: self.profiles.show_in_room(user_id),  # noqa: PLW0108 - built later
             lambda user_id: self.removals.enforce_ban(user_id),  # noqa: PLW0108 - built later
         ).by_kind
-        to_css = css_actions(tencent.css)
-        css_kinds = (*to_css,)
-        other_kinds, css = (*css_kinds, *GROUP_KINDS), outbox.view(only=css_kinds)
+        to_live_streaming = live_streaming_actions(tencent.live_streaming)
+        live_streaming_kinds = (*to_live_streaming,)
+        other_kinds, css = (
+            (*live_streaming_kinds, *GROUP_KINDS),
+            outbox.view(only=live_streaming_kinds),
+        )
         im_safety = outbox.view(urgent=True, without=other_kinds)
         group_queue = outbox.view(urgent=True, only=GROUP_KINDS)
-        css_safety = outbox.view(urgent=True, only=css_kinds)
-        self.im_outbox = OutboxJob("im_outbox", outbox.view(without=css_kinds), to_im)
+        live_streaming_safety = outbox.view(urgent=True, only=live_streaming_kinds)
+        self.im_outbox = OutboxJob("im_outbox", outbox.view(without=live_streaming_kinds), to_im)
         self.im_safety_outbox = OutboxJob("im_safety_outbox", im_safety, to_im)
         self.group_outbox = OutboxJob("group_outbox", group_queue, to_im)
-        self.css_outbox = OutboxJob("css_outbox", css, to_css)
-        self.css_safety_outbox = OutboxJob("css_safety_outbox", css_safety, to_css)
+        self.live_streaming_outbox = OutboxJob("live_streaming_outbox", css, to_live_streaming)
+        self.live_streaming_safety_outbox = OutboxJob(
+            "live_streaming_safety_outbox", live_streaming_safety, to_live_streaming
+        )
         self.token_cache = TokenCache(stores.tokens, bus)
         self.evictions = EvictionService(stores.evictions, bus, process_id)
         self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)
         self.removals = RemovalService(
             stores,
-            keeper,
+            room_changes,
             self.evictions,
             self.sessions,
             self.im_safety_outbox,
             has_im_relay=im_relay is not None,
         )
-        self.own_data = OwnDataService(
-            stores, keeper, self.sessions, self.removals.retire_matchmaker
+        self.data_requests = DataRequestService(
+            stores, room_changes, self.sessions, self.removals.retire_matchmaker
         )
         self.streams = StreamModerationService(
-            stores, keeper, self.css_safety_outbox, settings.moderation
+            stores, room_changes, self.live_streaming_safety_outbox, settings.moderation
         )
         self.moderation = ModerationService(stores, tencent.content_security, settings.moderation)
-        self.contacts = ContactService(stores, tencent.content_security, settings.moderation)
-        self.identity = IdentityService(stores.users, tencent.faceid, settings.identity)
+        self.user_safety = UserSafetyService(stores, tencent.content_security, settings.moderation)
+        self.age_verification = AgeVerificationService(
+            stores.users, tencent.faceid, settings.identity
+        )
         self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
         to_cos = {DELETE_OBJECT: self.pictures.delete}
         self.cos_outbox = OutboxJob("cos_outbox", outbox.later(), to_cos, idle=10.0)
-        self.profiles = ProfileService(stores, keeper, hub, self.pictures, self.moderation)
+        self.profiles = ProfileService(stores, room_changes, hub, self.pictures, self.moderation)
         self.sign_in = SignInService(
             stores,
             tencent.wechat,
-            keeper,
+            room_changes,
             self.sessions,
             self.profiles,
-            self.contacts,
+            self.user_safety,
             keeps_session_keys=settings.pay.provider == XPAY,
         )
         self.live_rooms = LiveRoomService(
             stores,
-            keeper,
+            room_changes,
             presence,
             groups,
             tencent.stream_urls,
@@ -143,8 +150,10 @@ class Services:
         self.room_list = RoomList(stores.rooms, stores.members)
         self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
         rules = GivingRules(**settings.giving.model_dump())
-        self.gifts = GiftService(stores.ledger, stores.members, keeper, hold, self.catalogue, rules)
-        self.ledger = LedgerService(stores.ledger, hold)
+        self.gifts = GiftService(
+            stores.ledger, stores.members, room_changes, lock, self.catalogue, rules
+        )
+        self.ledger = LedgerService(stores.ledger, lock)
         self.approvals = ApprovalService(
             stores.approvals,
             stores.operators,
@@ -154,7 +163,7 @@ class Services:
             settings.ops.second_person_gold,
         )
         self.ledger_audit = LedgerAudit(stores.job_leases, stores.ledger_reconciler, stores.orders)
-        self.payments = PaymentService(stores.ledger, stores.orders, hold)
+        self.payments = PaymentService(stores.ledger, stores.orders, lock)
         pay = settings.pay
         self.bills = BillService(
             stores.bills,
@@ -169,7 +178,7 @@ class Services:
                 *(VIRTUAL if pay.offer_id and pay.app_key and not pay.sandbox else []),
             ],
         )
-        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, hold)
+        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, lock)
         self.transfers = TransferService(changes, stores.payees, tencent.transfers)
         self.withdrawals = WithdrawalService(
             stores.withdrawals,
@@ -178,7 +187,7 @@ class Services:
             changes,
             self.transfers,
             stores.configs,
-            hold,
+            lock,
             settings.withdraw,
             self.approvals.is_permitted,
             is_enabled=settings.withdrawals_are_on,
@@ -190,7 +199,7 @@ class Services:
             stores.ledger,
             stores.spent_gold,
             self.approvals,
-            hold,
+            lock,
         )
         self.refund_sweep = RefundCaseSweep(
             stores.refund_cases,
@@ -199,20 +208,20 @@ class Services:
             self.withdrawals,
             stores.payees,
             providers,
-            hold,
+            lock,
         )
         self.recharge = RechargeService(
-            stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
+            stores.orders, stores.blocks, stores.users, providers, lock, settings.pay
         )
         self.message_checks = MessageCheckService(
-            stores, settings.im, self.moderation.words.found_in
+            stores, settings.im, self.moderation.forbidden_words.found_in
         )
         self.callbacks = CallbackService(
             presence,
             outbox,
             stores.room_groups,
             stores.members,
-            keeper,
+            room_changes,
             self.streams,
             settings.micro,
         )
@@ -226,7 +235,7 @@ class Services:
             self.transfers.reprocess,
             tencent.jsapi,
             tencent.xpay,
-            self.own_data.plan_deletion_of,
+            self.data_requests.plan_deletion_of,
         )
         self.operators = OperatorService(stores.operators, stores.operator_sessions)
         self.unpaid_orders = UnpaidOrderSweep(
@@ -238,14 +247,14 @@ class Services:
         """Jobs that share one loop. The relay has its own, since it works all the time."""
         return [
             self.im_safety_outbox,
-            self.css_safety_outbox,
+            self.live_streaming_safety_outbox,
             self.im_outbox,
-            self.css_outbox,
+            self.live_streaming_outbox,
             self.group_outbox,
             self.cos_outbox,
             *self.unpaid_orders.jobs.values(),
             self.open_transfers,
             self.refund_sweep,
             self.moderation.job,
-            self.own_data.job,
+            self.data_requests.job,
         ]

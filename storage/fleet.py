@@ -189,7 +189,7 @@ class FleetStore:
 
     # ---- figures of the overview
 
-    async def figures(self, day: date, attention: Container[str]) -> dict[str, Any]:
+    async def daily_counts(self, day: date, attention: Container[str]) -> dict[str, Any]:
         """Current figures, and the sums of `day` (China time).
 
         `attention`: the events of WeChat that are counted.

@@ -176,7 +176,9 @@ def parse_im_callback(
     return ParsedCallback(digest, event, ignored="" if event else "unknown_command")
 
 
-def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[CallbackEvent]:
+def parse_live_streaming_callback(
+    body: bytes, key: str, now: float
+) -> ParsedCallback[CallbackEvent]:
     """Verifies and parses a callback of CSS.
 
     `key` is that of its callback template, `now` in unix seconds.

@@ -13,8 +13,8 @@ from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
 from tencent.cloud_api import FaceIdClient
 from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
-from tencent.css import CssClient, StreamUrls
 from tencent.im import ImClient
+from tencent.live_streaming import LiveStreamingClient, StreamUrls
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.notifications import JSAPI
@@ -55,7 +55,7 @@ class TencentClients:
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
-        css_api = ServiceClient("live", live.api_base)
+        live_streaming_api = ServiceClient("live", live.api_base)
         cos_api = ServiceClient("cos", uploads.endpoint)
         faceid_api = ServiceClient("faceid", identity.api_base)
         self.services = (wechat_api, im_api, pay_api, xpay_api)
@@ -63,7 +63,7 @@ class TencentClients:
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.im = ImClient(im_api, im)
-        self.css = CssClient(css_api, live)
+        self.live_streaming = LiveStreamingClient(live_streaming_api, live)
         self.cos = CosClient(cos_api, uploads)
         self.faceid = FaceIdClient(faceid_api, identity)
         self.stream_urls = StreamUrls(live)
@@ -73,7 +73,7 @@ class TencentClients:
         file_api = ServiceClient(
             "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
-        others = (content_api, css_api, cos_api, faceid_api, bill_api, file_api)
+        others = (content_api, live_streaming_api, cos_api, faceid_api, bill_api, file_api)
         self._clients = (*self.services, *others)
         bills = None
         if pay.private_key:

@@ -87,7 +87,7 @@ class Gifts:
             self._env.violations.add("conflicting_responses", words)
 
     async def _check_booked(self, request_id: str) -> None:
-        """An acknowledged gift is booked before a repetition could book it."""
+        """An acknowledged gift is recorded before a repetition could book it."""
         key = gift_key(self.giver.id, request_id)
         ledger = self._env.database.collection("ledger")
         if key in self.responses and await ledger.find_one({"_id": key}) is None:

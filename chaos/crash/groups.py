@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Protocol
 
+from chaos.crash.data_requests import Leavers
 from chaos.crash.environment import CrashEnvironment
 from chaos.crash.gifts import REPEATS, Gifts, RoomEvents
 from chaos.crash.invariants import check_gifts
@@ -16,7 +17,6 @@ from chaos.crash.orders import (
     pay_jsapi_order,
     pay_xpay_order,
 )
-from chaos.crash.own_data import Leavers
 from chaos.crash.paths import (
     CrashPath,
     RequestPath,
@@ -148,7 +148,7 @@ class MoneyGroup:
             decision_path(
                 "refund_confirm", env, of(cases.opened), "refunds/{}/confirm", ("opened", "dropped")
             ),
-            SweepPath("refund_case", of(cases.confirmed), cases.carry_on),
+            SweepPath("refund_case", of(cases.confirmed), cases.run_step),
             notice_path(
                 "refund_notice", env, cases.notices(of(lambda: cases.refund(JSAPI), "fast_sweeps"))
             ),
@@ -210,7 +210,7 @@ class DeletionGroup:
     def __init__(self, env: CrashEnvironment, stock: int = STOCK) -> None:
         self._leavers = leavers = Leavers(env)
         take = Stock(env, leavers.planned, stock).take
-        self.paths: list[CrashPath] = [SweepPath(DELETION, take, leavers.carry_on)]
+        self.paths: list[CrashPath] = [SweepPath(DELETION, take, leavers.run_step)]
 
     async def settle(self) -> None:
         await self._leavers.settle()

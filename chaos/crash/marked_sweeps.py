@@ -39,7 +39,7 @@ SWEEPS = {
     "transfer_query": MarkedSweep("open_transfers", "withdrawals"),
     "transfer_resend": MarkedSweep("open_transfers", "withdrawals"),
     "refund_case": MarkedSweep("refund_cases", "refund_cases", times=3),
-    "deletion": MarkedSweep("own_data", "users", times=2, due="delete_at"),
+    "deletion": MarkedSweep("data_requests", "users", times=2, due="delete_at"),
 }
 """By path. A refund case waits for a withdrawal to be cancelled, then for the refund; a deletion
 for the requests in progress."""

@@ -88,13 +88,13 @@ def outcome_violations(rows: Sequence[Row], journal: Sequence[Row]) -> Found:
 
 def bank_violations(paid: Mapping[str, int], journal: Sequence[Row]) -> Found:
     """`paid` has the fen of each transfer that the bank has paid, by number."""
-    booked = Counter[str]()
+    recorded = Counter[str]()
     for row in journal:
         if row["kind"] == "payout":
-            booked[row["content"]["withdrawal"]] += row["content"]["fen"]
-    for number in paid.keys() | booked.keys():
-        if paid.get(number, 0) != booked[number]:
-            yield "bank", f"{number}: bank {paid.get(number, 0)}, journal {booked[number]}"
+            recorded[row["content"]["withdrawal"]] += row["content"]["fen"]
+    for number in paid.keys() | recorded.keys():
+        if paid.get(number, 0) != recorded[number]:
+            yield "bank", f"{number}: bank {paid.get(number, 0)}, journal {recorded[number]}"
 
 
 def refund_violations(

@@ -69,8 +69,8 @@ class PaidOrders:
             return {}
         collection, id_ = self.env.database.collection, self._buyer.id
         rows = await collection("orders").find({"_id": {"$in": self.taken}}).to_list()
-        booked = {"kind": "recharge", "lines.account": user_account(id_)}
-        recharges = await collection("ledger").find(booked).to_list()
+        recorded = {"kind": "recharge", "lines.account": user_account(id_)}
+        recharges = await collection("ledger").find(recorded).to_list()
         buyer = await collection("users").find_one({"_id": id_}) or {}
         for kind, detail in order_violations(rows, recharges, buyer):
             self.env.violations.add(kind, detail)

@@ -99,7 +99,7 @@ class RefundCases:
 
         return take_notice
 
-    async def carry_on(self, ids: list[str]) -> list[str]:
+    async def run_step(self, ids: list[str]) -> list[str]:
         """Make those due that are not closed, one or two steps from their end; returns them."""
         left = await self.unfinished(ids)
         await self.make_due(left)

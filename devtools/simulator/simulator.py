@@ -19,7 +19,7 @@ from devtools.simulator.cloud_api import compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
-from devtools.simulator.live import SimulatedCss
+from devtools.simulator.live_streaming import SimulatedLiveStreaming
 from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
 from devtools.simulator.pay import SimulatedPay
@@ -80,7 +80,7 @@ class Simulator:
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
         self.im = im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
-        self.live = SimulatedCss(settings.live, now, f"{api}/live/callback/", delivery)
+        self.live = SimulatedLiveStreaming(settings.live, now, f"{api}/live/callback/", delivery)
         uploads_folder = settings.mongodb.data_dir.parent / "uploads"
         self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
         self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
@@ -138,7 +138,7 @@ class Simulator:
         Waits during a simulated delay, and while the server is asked about a chat message.
         """
         if control := self._controls.get(request.path):
-            return _carry_out(*control, request.body or b"{}")
+            return _handle(*control, request.body or b"{}")
         for path, service, handler in self._services:
             if re.fullmatch(path, request.path):
                 reply = await self._simulate_outage(service) or handler(request)
@@ -170,7 +170,7 @@ class Simulator:
         return {"outage": self.outage}
 
 
-def _carry_out(
+def _handle(
     model: type[BaseModel], act: Callable[[Any], dict[str, Any]], body: bytes
 ) -> SimulatorReply:
     try:

@@ -65,7 +65,7 @@ class GetUserinfoHandler(ActiveUserHandler):
 
     read_only = True
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         """Leaves the user to `get`, which reads it once."""
         await self.admit_cached_token()
 
@@ -98,7 +98,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         own = await self.active(own)
         if user is None or user.deleted_at:
             raise UserNotFound
-        await self.context.services.contacts.check_pair(own, user_id)
+        await self.context.services.user_safety.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
 
 
@@ -118,7 +118,9 @@ class VerifyAgeHandler(ActiveUserHandler):
 
     @endpoint(limit="verify", errors=[AgeUnverified, ServiceUnavailable("faceid")])
     async def post(self, params: VerifyAgeRequest) -> OkResponse:
-        await self.context.services.identity.verify(self.user, params.name, params.id_number)
+        await self.context.services.age_verification.verify(
+            self.user, params.name, params.id_number
+        )
         return OkResponse()
 
 

@@ -64,7 +64,7 @@ class LogoutHandler(Handler):
 
     admission_errors = (NotAuthenticated,)
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         """Also admit a token revoked within a day: a crash may have cut its logout short.
 
         A logout that was completed is not repeated: the user may be back with another token.

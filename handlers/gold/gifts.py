@@ -29,7 +29,7 @@ from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import day_scope, live_scope
 from ledger.giving import REFUSALS, Giver, OwnCap
 from rooms.errors import RoomNotFound
-from rooms.members import Face
+from rooms.members import PublicProfile
 from services.errors import AgeUnverified, Blocked, HighRisk, RateMissing
 from storage.errors import GiftNotFound, UserNotFound
 
@@ -80,9 +80,9 @@ class PushGiftHandler(ActiveUserHandler):
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
         services = self.context.services
-        refusal = services.identity.refusal(self.user) or await services.contacts.gift_refusal(
-            self.user, params.user_id
-        )
+        refusal = services.age_verification.refusal(
+            self.user
+        ) or await services.user_safety.gift_refusal(self.user, params.user_id)
         result = await services.gifts.send(
             self.user.user_id,
             params.user_id,
@@ -137,7 +137,7 @@ class RankHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[RoomNotFound])
     async def get(self, params: LiveRequest) -> RankResponse:
-        room = await self.context.keeper.load(params.live_id)
+        room = await self.context.room_changes.load(params.live_id)
         return await _ranking(self.context, live_scope(room.live_id, room.epoch))
 
 
@@ -159,11 +159,11 @@ async def _ranking(context: Context, scope: str) -> RankResponse:
     return RankResponse.model_validate({"senders": senders, "takings": receivers})
 
 
-async def _shown(context: Context, scope: str, unit: str) -> list[Face]:
+async def _shown(context: Context, scope: str, unit: str) -> list[PublicProfile]:
     """Users at the top of the ranking who agreed to be shown, highest first."""
     ranked = await context.stores.rankings.top(scope, unit, CANDIDATES)
     shown = await context.stores.users.shown_in_rankings([user_id for user_id, _ in ranked])
-    return [user.person().face() for user in shown[:MAX_SHOWN]]
+    return [user.person().public_profile() for user in shown[:MAX_SHOWN]]
 
 
 class GetConfigsHandler(ActiveUserHandler):

@@ -40,7 +40,7 @@ class LoginAttemptHandler(Handler):
     admission_errors = (RateLimited,)
     keep_blank_values = True
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         name = self._typed_name()
         self._name = name if re.fullmatch(OPERATOR_NAME, name) else ""
         self._address = limit_key(self.remote_ip)

@@ -38,7 +38,7 @@ class TransferWebhookHandler(MerchantWebhookHandler):
         return await self.receive_notification(
             TRANSFER,
             client.notifications if client else None,
-            self.context.services.transfers.book,
+            self.context.services.transfers.record,
         )
 
 

@@ -41,7 +41,7 @@ class RoomBansHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def get(self, params: LiveRequest) -> RoomBansResponse:
-        room = await self.context.keeper.load(params.live_id)
+        room = await self.context.room_changes.load(params.live_id)
         if room.host_id != self.user.user_id:
             raise NotHost
         return RoomBansResponse(await room_bans(self.context, room))
@@ -93,7 +93,7 @@ async def room_bans(context: Context, room: Room) -> list[RoomBanView]:
     return [
         RoomBanView.model_validate(
             {
-                **user.person().face(),
+                **user.person().public_profile(),
                 "until": bans[user.user_id],
                 "by_operator": room.operator_bans.get(user.user_id, 0) > now,
             }

@@ -23,8 +23,8 @@ from tencent.callbacks import (
     ImProfileSet,
     ProposedMessage,
     RecordingFailure,
-    parse_css_callback,
     parse_im_callback,
+    parse_live_streaming_callback,
 )
 from tencent.errors import Reason
 
@@ -39,7 +39,7 @@ class ImAckResponse(Response):
     error_code: int = 0
 
 
-class CssAckResponse(Response):
+class LiveStreamingAckResponse(Response):
     code: int = 0
 
 
@@ -65,14 +65,14 @@ class ImWebhookHandler(WebhookHandler):
                 refusal = await self.context.services.message_checks.check(proposed)
                 return self._answer(refusal, command)
             case CustomMessage() as custom:
-                await service.admit(custom)
+                await service.accept(custom)
             case ImProfileSet(user_id):
                 await service.restore_profile(user_id)
             case _ if command in BEFORE_MESSAGE and callback.refused == Reason.UNREADABLE:
                 return self._answer("words", command)
             case _ if callback.refused or command not in (MESSAGE_SENT, PROFILE_SET):
                 message = InboxMessage(IM, callback.id, urlencode({"CallbackCommand": command}), "")
-                await self.receive(message, callback.refused, partial(service.carry_out, callback))
+                await self.receive(message, callback.refused, partial(service.handle, callback))
         return ImAckResponse()
 
     def _answer(self, refusal: Refusal | None, command: str) -> ImAckResponse:
@@ -84,18 +84,18 @@ class ImWebhookHandler(WebhookHandler):
         return ImAckResponse(error_code=code, error_info=refusal)
 
 
-class CssWebhookHandler(WebhookHandler):
+class LiveStreamingWebhookHandler(WebhookHandler):
     """Webhook of CSS; enter this URL in a callback template, for stream start and stream end,
     moderation of pictures and of sound, and the state of recordings."""
 
     @endpoint()
-    async def post(self) -> CssAckResponse:
+    async def post(self) -> LiveStreamingAckResponse:
         key = self.context.settings.live.callback_key
-        callback = parse_css_callback(self.body, key, time.time())
+        callback = parse_live_streaming_callback(self.body, key, time.time())
         message = self.message("live", callback.id)
         if not (callback.refused or isinstance(callback.event, RecordingFailure)):
             # What is said in a stream is in its item, for moderators; the rest names addresses.
             message = replace(message, raw="")
-        carry_out = partial(self.context.services.callbacks.carry_out, callback)
-        await self.receive(message, callback.refused, carry_out)
-        return CssAckResponse()
+        handle = partial(self.context.services.callbacks.handle, callback)
+        await self.receive(message, callback.refused, handle)
+        return LiveStreamingAckResponse()

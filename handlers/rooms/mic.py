@@ -34,9 +34,9 @@ class ApplyMicroHandler(ActiveUserHandler):
         errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull, HighRisk],
     )
     async def post(self, params: LiveRequest) -> OkResponse:
-        self.context.services.contacts.check_rank(self.user)
+        self.context.services.user_safety.check_rank(self.user)
         person, micro = self.user.person(), self.context.settings.micro
-        await self.context.keeper.change(
+        await self.context.room_changes.change(
             params.live_id,
             lambda room: room.apply(person, now_ms(), micro.application_seconds),
             person.user_id,
@@ -65,8 +65,8 @@ class InviteMicroHandler(ActiveUserHandler):
     async def post(self, params: InviteMicroRequest) -> OkResponse:
         host_id, micro = self.user.user_id, self.context.settings.micro
         guest = (await self.context.stores.users.get(params.user_id)).person()
-        await self.context.services.contacts.check_pair(self.user, params.user_id)
-        await self.context.keeper.change(
+        await self.context.services.user_safety.check_pair(self.user, params.user_id)
+        await self.context.room_changes.change(
             params.live_id,
             lambda room: room.invite(host_id, guest, now_ms(), micro.invitation_seconds),
             guest.user_id,
@@ -92,13 +92,13 @@ class AcceptMicroHandler(ActiveUserHandler):
         ],
     )
     async def post(self, params: LiveRequest) -> SeatedResponse:
-        self.context.services.contacts.check_rank(self.user)
+        self.context.services.user_safety.check_rank(self.user)
         if not self.user.may_stream:
             raise StreamForbidden
         context, person = self.context, self.user.person()
         stream = context.tencent.stream_urls.new_stream(person.user_id)
         url, admission = play_url(context, stream), context.settings.micro.admission
-        seat = await context.keeper.change(
+        seat = await context.room_changes.change(
             params.live_id,
             lambda room: room.accept(person, admission, stream, url),
             person.user_id,
@@ -117,7 +117,9 @@ class RefuseMicroHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[RoomNotFound])
     async def post(self, params: LiveRequest) -> OkResponse:
         user_id = self.user.user_id
-        await self.context.keeper.change(params.live_id, lambda room: room.refuse(user_id), user_id)
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.refuse(user_id), user_id
+        )
         return OkResponse()
 
 
@@ -132,7 +134,7 @@ class LeaveMicroHandler(ActiveUserHandler):
         user_id, target = self.user.user_id, params.user_id or self.user.user_id
         removed_ms = int(self.context.settings.micro.removed_seconds * 1000)
         until = now_ms() + removed_ms if removed_ms else 0
-        await self.context.keeper.change(
+        await self.context.room_changes.change(
             params.live_id,
             lambda room: room.leave_mic(user_id, target, params.gender, removed_until=until),
             user_id,

@@ -77,7 +77,7 @@ class GetUsersInfoHandler(ActiveUserHandler):
 
     read_only = True
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         """`get` reads the user together with the room, so that wrong parameters are refused before
         a banned user is."""
         await self.admit_cached_token()
@@ -97,14 +97,16 @@ class GetUsersInfoHandler(ActiveUserHandler):
             raise NotAMember
         offset = (params.page - 1) * size
         applicants = room.applicants(params.gender)
-        users = [{**person.face(), "state": 1} for person in applicants[offset : offset + size]]
+        users = [
+            {**person.public_profile(), "state": 1} for person in applicants[offset : offset + size]
+        ]
         if remaining := size - len(users):
             skip = max(0, offset - len(applicants))
             ids = await stores.members.viewers(
                 room.live_id, room.epoch, params.gender, skip, remaining
             )
             found = await stores.users.find_many(ids)
-            users += [{**viewer.person().face(), "state": 0} for viewer in found]
+            users += [{**viewer.person().public_profile(), "state": 0} for viewer in found]
         if user.has_blocks and user.user_id == room.host_id:
             ids = [str(row["user_id"]) for row in users]
             blocked = await stores.user_blocks.among(user.user_id, ids)
@@ -158,7 +160,9 @@ class LiveEndHandler(ActiveUserHandler):
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def post(self, params: LiveRequest) -> OkResponse:
         user_id = self.user.user_id
-        await self.context.keeper.change(params.live_id, lambda room: room.end(user_id), user_id)
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.end(user_id), user_id
+        )
         return OkResponse()
 
 
@@ -168,7 +172,9 @@ class LeaveRoomHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[RoomNotFound, HostMustEnd])
     async def get(self, params: LiveRequest) -> OkResponse:
         user_id = self.user.user_id
-        await self.context.keeper.change(params.live_id, lambda room: room.leave(user_id), user_id)
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.leave(user_id), user_id
+        )
         return OkResponse()
 
 

@@ -81,7 +81,7 @@ class Handshake(HTTPMessageDelegate):
             request_id(self.request),
         )
         connection = Connection(self.context, stream)
-        connection.outbox.send(
+        connection.writer.send(
             wire.upgrade_response(self.request.headers["Sec-WebSocket-Key"].strip())
         )
         task = asyncio.get_running_loop().create_task(connection.run(connect_request))

@@ -9,8 +9,8 @@ from rooms.members import Person
 from rooms.moderation import FIELDS, Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
-from services.keeper import Keeper, Preparation
 from services.moderation.moderation import Confirm, ModerationService
+from services.room_changes import BatchData, RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores
@@ -24,13 +24,13 @@ class ProfileService:
     def __init__(
         self,
         stores: Stores,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         hub: Hub,
         pictures: PictureService,
         moderation: ModerationService,
     ) -> None:
         self._stores = stores
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._hub = hub
         self._pictures = pictures
         self._moderation = moderation
@@ -60,8 +60,8 @@ class ProfileService:
                 await self._stores.moderation.put(proposal, session)
             if shown:
                 await self._stores.users.update(user.user_id, session, **shown)
-            face = replace(user, **shown).person().face()
-            if face != user.person().face() or face != old.person().face():
+            face = replace(user, **shown).person().public_profile()
+            if face != user.person().public_profile() or face != old.person().public_profile():
                 await self._add_message(session, user)
 
         user = await self._stores.users.update_with(old.user_id, add_writes, **changes)
@@ -93,7 +93,7 @@ class ProfileService:
             return (await self._stores.users.get(user_id)).person()
 
         if membership := await self._stores.members.get(user_id):
-            await self._keeper.change_prepared(
-                membership.live_id, Preparation(read), user_id, Room.update_profile, user_id
+            await self._room_changes.change_with(
+                membership.live_id, BatchData(read), user_id, Room.update_profile, user_id
             )
             self._hub.mark_audience_changed(membership.live_id)

@@ -101,7 +101,7 @@ class SessionService:
         payload = {"user_id": user_id, "even_if_signed_in": even_if_signed_in}
         key = f"{user_id}:{even_if_signed_in}"
         await self._stores.outbox.add("kick", payload, urgent=True, key=key)
-        self._im_safety_outbox.nudge()
+        self._im_safety_outbox.wake()
 
     async def _close(self, token_ids: list[str]) -> None:
         await asyncio.gather(*(self._evictions.evict(TokenRevoked(id_)) for id_ in token_ids))

@@ -4,7 +4,7 @@ import structlog
 
 from core.clock import now_ms
 from rooms.members import Person
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from storage.chat.groups import RoomGroupStore
 from storage.jobs.outbox import OutboxStore
 from tencent.errors import ImGroupMissing, ImGroupTaken
@@ -31,10 +31,10 @@ class GroupService:
     """
 
     def __init__(
-        self, groups: RoomGroupStore, keeper: Keeper, im: ImClient, outbox: OutboxStore
+        self, groups: RoomGroupStore, room_changes: RoomChanges, im: ImClient, outbox: OutboxStore
     ) -> None:
         self._groups = groups
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._im = im
         self._outbox = outbox
         self.replaced = 0
@@ -42,7 +42,7 @@ class GroupService:
 
     async def ensure(self, live_id: int, group_id: str) -> None:
         """Create the group if it does not exist, unless the room has another one by now."""
-        room = await self._keeper.load(live_id)
+        room = await self._room_changes.load(live_id)
         if room.group_id == group_id:
             await self.create(live_id, group_id, room.owner.person)
 
@@ -66,12 +66,14 @@ class GroupService:
         The new id is stored before IM learns it, so that a repetition continues with the same.
         TryAgain soon after the last replacement, ServiceUnavailable, ImRejected.
         """
-        host = (await self._keeper.load(live_id)).owner.person
+        host = (await self._room_changes.load(live_id)).owner.person
         group_id = await self._groups.plan(live_id, dissolved)
         if group_id is None:
             return
         await self._create_at_im(group_id, host)
-        if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
+        if await self._room_changes.change(
+            live_id, lambda room: room.change_group(dissolved, group_id)
+        ):
             self.replaced += 1
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
         await self._mute_again(live_id)
@@ -83,7 +85,7 @@ class GroupService:
         A room may have thousands of them: they use the lane of the groups, so that they delay no
         kick and no mute of another room.
         """
-        room = await self._keeper.load(live_id)
+        room = await self._room_changes.load(live_id)
         mutes = {
             f"{live_id}:{user_id}": {"user_id": user_id, "live_id": live_id}
             for user_id in {**room.active_bans(now_ms()), **room.muted}

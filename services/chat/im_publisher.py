@@ -24,9 +24,9 @@ from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
 from storage.jobs.outbox import OutboxStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
-from tencent.css import StreamUrls
 from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
+from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.chat")
 
@@ -293,4 +293,4 @@ def _position(room: Room, event: NumberedEvent) -> RelayPosition:
 
 def _accepted(seat: Seat, play_url: str) -> MicroAccept:
     person = seat.person
-    return {**person.face(), "play_url": play_url, "area": person.area, "age": person.age}
+    return {**person.public_profile(), "play_url": play_url, "area": person.area, "age": person.age}

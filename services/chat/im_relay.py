@@ -34,7 +34,7 @@ GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or t
 
 
 class ImRelay(ClaimedJob[RelayClaim]):
-    """Subscribes to the keeper with `publish` and `mark_audience_changed`.
+    """Subscribes to `RoomChanges` with `publish` and `mark_audience_changed`.
 
     Several processes may run a relay on the same store: a room is relayed by one of them.
     """
@@ -49,7 +49,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
         clock: Callable[[], float] = time.monotonic,
         idle: float = 1.0,
     ) -> None:
-        """`clock` in seconds, `idle`: seconds between two looks for work."""
+        """`clock` in seconds, `idle`: seconds between two polls for work."""
         super().__init__(
             "im_relay",
             self._claim_due,
@@ -73,12 +73,12 @@ class ImRelay(ClaimedJob[RelayClaim]):
         if events:
             self._publisher.recent.add(live_id, events)
             self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
-            self.nudge()
+            self.wake()
 
     def mark_audience_changed(self, live_id: int) -> None:
         """The number of users in the room may have changed. Never waits, never raises."""
         self._audience_changed.add(live_id)
-        self.nudge()
+        self.wake()
 
     @property
     def waiting(self) -> int:
@@ -120,7 +120,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
 
     async def _store_some_wakes(self, wakes: Mapping[int, bool]) -> bool:
         try:
-            await self._store.wake(wakes, self._now())
+            await self._store.mark_due(wakes, self._now())
         except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)
             for live_id, counts in wakes.items():
@@ -134,13 +134,13 @@ class ImRelay(ClaimedJob[RelayClaim]):
         versions = await self._rooms.versions(list(cursors))
         behind = [live_id for live_id, version in versions.items() if cursors[live_id] != version]
         if behind:
-            await self._store.wake(dict.fromkeys(behind, False), self._now())
+            await self._store.mark_due(dict.fromkeys(behind, False), self._now())
 
     async def _relay(self, claim: RelayClaim) -> None:
         why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
         try:
             await self._publisher.relay(claim)
-            self.nudge()  # it may have been woken meanwhile
+            self.wake()  # it may have been woken meanwhile
         except ClaimLost:
             log.warning("relay_claim_lost", live_id=claim.live_id)  # another process continues
         except GroupMissing:

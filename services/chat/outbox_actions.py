@@ -10,9 +10,9 @@ from services.chat.im_messages import kickout_message
 from services.jobs.outbox_jobs import Actions, Payload
 from storage.accounts.users import User
 from storage.stores import Stores
-from tencent.css import CssClient
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
+from tencent.live_streaming import LiveStreamingClient
 
 
 class ImActions:
@@ -117,7 +117,7 @@ class ImActions:
             sent = room.group_id, until
 
 
-def css_actions(css: CssClient) -> Actions:
+def live_streaming_actions(css: LiveStreamingClient) -> Actions:
     """The kinds of message that are sent to CSS; all others go to IM."""
 
     async def drop_stream(payload: Payload) -> None:

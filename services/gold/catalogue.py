@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from core.batching import SingleFlight
 from core.clock import day_of
 from core.errors import InvalidParameter
-from ledger.rates import RATE_KEYS, fields_of_worth, from_midnight, rate_from
+from ledger.rates import RATE_KEYS, from_midnight, price_fields, rate_from
 from realtime.bus import Bus, CatalogueChanged
 from storage.database import Document
 from storage.errors import RateRequired
@@ -80,7 +80,7 @@ class CatalogueService:
         if fields is None:
             await store.remove(before["id"], session=session)
             return {}
-        names = fields_of_worth({**before, **fields})
+        names = price_fields({**before, **fields})
         if worth := {name: fields[name] for name in names if name in fields}:
             fields = {name: fields[name] for name in fields if name not in worth}
             fields["next"] = from_midnight(worth, datetime.now(UTC))

@@ -11,12 +11,12 @@ from ledger.gifts import GiftTransfer
 from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
-from rooms.members import Face
+from rooms.members import PublicProfile
 from rooms.room import Room
 from services.errors import RateMissing
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
-from services.keeper import Keeper, Preparation
+from services.room_changes import BatchData, RoomChanges
 from storage.errors import GiftNotFound, UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
@@ -38,7 +38,7 @@ class GiftRequest:
 class GiftService:
     """Gives gifts, idempotently by request_id.
 
-    In a room, a gift is a change of the room, which the keeper batches with others. A repeated
+    In a room, a gift is a change of the room, which `RoomChanges` batches with others. A repeated
     request_id returns the stored answer.
     """
 
@@ -46,19 +46,19 @@ class GiftService:
         self,
         ledger: LedgerStore,
         members: MemberStore,
-        keeper: Keeper,
-        hold: LockUsers,
+        room_changes: RoomChanges,
+        lock: LockUsers,
         catalogue: CatalogueService,
         rules: GivingRules,
     ) -> None:
-        """`hold` locks users within the process; `rules` are those of the house."""
+        """`lock` locks users within the process; `rules` are those of the house."""
         self._ledger = ledger
         self._members = members
-        self._keeper = keeper
-        self._hold = hold
+        self._room_changes = room_changes
+        self._lock = lock
         self._catalogue = catalogue
         self.rules = rules
-        self._preparation = Preparation(ledger.load_context, self._add_writes)
+        self._batch_data = BatchData(ledger.load_context, self._add_writes)
 
     async def send(
         self,
@@ -119,9 +119,9 @@ class GiftService:
         answer: JsonObject | None = None
         live_id = await self._members.shared(*request.user_ids)
         if live_id is not None:
-            answer = await self._keeper.change_prepared(
+            answer = await self._room_changes.change_with(
                 live_id,
-                self._preparation,
+                self._batch_data,
                 request.transfer,
                 lambda room, context: _give_in_room(room, context, request),
                 *request.user_ids,
@@ -146,7 +146,7 @@ class GiftService:
                 await self._ledger.write_gifts(tx, batch)
             return answer
 
-        async with self._hold(*request.user_ids):
+        async with self._lock(*request.user_ids):
             return await self._ledger.run_transaction(work)
 
 
@@ -163,7 +163,7 @@ def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> Js
     return answer
 
 
-def _event(request: GiftRequest, faces: Mapping[str, Face]) -> GiftEvent:
+def _event(request: GiftRequest, faces: Mapping[str, PublicProfile]) -> GiftEvent:
     transfer, gift = request.transfer, request.gift
     return {
         "from": faces[transfer.sender],

@@ -40,9 +40,9 @@ class LedgerService:
     writes of `in_transaction` commit together with the entry, and its error refuses the entry.
     """
 
-    def __init__(self, ledger: LedgerStore, hold: LockUsers) -> None:
+    def __init__(self, ledger: LedgerStore, lock: LockUsers) -> None:
         self._ledger = ledger
-        self._hold = hold
+        self._lock = lock
 
     async def grant(
         self,
@@ -172,7 +172,7 @@ class LedgerService:
         if stored := await self._ledger.find(entry.key):
             return _stored_answer(stored, entry.content)
         try:
-            async with self._hold(*users):
+            async with self._lock(*users):
                 return await self._ledger.run_transaction(work)
         except EntryExists as existing:
             return _stored_answer(await self._ledger.find_committed(existing.key), entry.content)

@@ -46,7 +46,7 @@ class LedgerAudit:
         """Run the check if its lease is free, then load the latest stored result."""
         self.oldest_unpaid = await self._oldest_unpaid(datetime.now(UTC))
         if await self.job_leases.acquire(JOB_NAME, LEASE_SECONDS):
-            await self._check_and_rest()
+            await self._check_then_release()
         self.last = await self.job_leases.last_result(JOB_NAME)
 
     async def _oldest_unpaid(self, now: datetime) -> float:
@@ -75,12 +75,12 @@ class LedgerAudit:
         await self.job_leases.store_result(JOB_NAME, self.last)
         return [str(problem) for problem in problems]
 
-    async def _check_and_rest(self) -> None:
+    async def _check_then_release(self) -> None:
         """Check, then wait at least as long as the check took before the next."""
         started_at = time.monotonic()
         self.last = await self.job_leases.last_result(JOB_NAME)
         try:
-            await self.check(since_when(self.last, datetime.now(UTC).timestamp()))
+            await self.check(incremental_from(self.last, datetime.now(UTC).timestamp()))
         except Exception:
             await self.job_leases.store_result(
                 JOB_NAME, {"at": 0.0, **self.last, "problems": UNKNOWN}
@@ -91,7 +91,7 @@ class LedgerAudit:
             await self.job_leases.release(JOB_NAME, max(INTERVAL_SECONDS - elapsed, elapsed))
 
 
-def since_when(last: Mapping[str, Any], now: float) -> datetime | None:
+def incremental_from(last: Mapping[str, Any], now: float) -> datetime | None:
     """Start of an incremental check; None for a full one.
 
     A check is full at first, once per FULL_SECONDS, and while problems are known.

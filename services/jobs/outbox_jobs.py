@@ -16,7 +16,7 @@ from core.retry import backoff
 from services.jobs.claimed_jobs import ClaimedJob
 from storage.errors import storage_error
 from storage.jobs.outbox import OutboxMessage, OutboxStore
-from tencent.errors import CssRejected, ImRejected
+from tencent.errors import ImRejected, LiveStreamingRejected
 
 Payload = dict[str, Any]
 Actions = Mapping[str, Callable[[Payload], Awaitable[None]]]
@@ -84,7 +84,7 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 await self._actions[message.kind](message.payload)
-        except (ImRejected, CssRejected) as error:  # not tried again
+        except (ImRejected, LiveStreamingRejected) as error:  # not tried again
             return f"{type(error).__name__}: {error}", True
         except (QLiveError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}", False

@@ -12,7 +12,7 @@ from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, State, Ver
 from services.errors import ContentRefused
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
-from services.moderation.words import WordList
+from services.moderation.forbidden_words import ForbiddenWords
 from storage.accounts.users import User
 from storage.database import Session
 from storage.errors import AlreadyDecided
@@ -44,9 +44,9 @@ class ModerationService:
         self._settings = settings
         self.effects: Mapping[Kind, Effect] = {}
         """Change what others see by a decision, and then confirm it."""
-        self.words = WordList(settings.words_file)
+        self.forbidden_words = ForbiddenWords(settings.words_file)
         self.job = ClaimedJob[Item](
-            "moderation", self._claim, self._carry_on, concurrency=CONCURRENCY
+            "moderation", self._claim, self._run_step, concurrency=CONCURRENCY
         )
 
     # ---- proposals
@@ -133,7 +133,7 @@ class ModerationService:
         item = await self._items.claim(APPLY_WITHIN)
         return [item] if item else []
 
-    async def _carry_on(self, item: Item) -> None:
+    async def _run_step(self, item: Item) -> None:
         """Take the next step of an item that is due."""
         if item.must_apply:
             await self._apply(item)
@@ -155,7 +155,7 @@ class ModerationService:
 
         The address of a picture never changes what it shows (services/accounts/pictures.py).
         """
-        if item.kind in TEXTS and self.words.found_in(item.value):
+        if item.kind in TEXTS and self.forbidden_words.found_in(item.value):
             return item.note_verdict(Verdict("risky", WORDS), datetime.now(UTC))
         content = author.app_id, author.openid, item.value
         try:

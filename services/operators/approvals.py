@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from ledger.errors import RequestIdReused
 from ledger.journal import JsonObject, Unit, grant_key, reversal_key, settle_key
-from ledger.rates import fields_of_worth
+from ledger.rates import price_fields
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import InTransaction, LedgerService
@@ -34,7 +34,7 @@ class ApprovalService:
 
     The limit counts all that the operator has moved alone in the last 24 hours, in every process,
     because bookings of one operator follow each other. The decision and the entry are one
-    transaction, so a confirmed request is booked exactly once.
+    transaction, so a confirmed request is recorded exactly once.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ApprovalService:
         before = {} if number is None else await store.get(number)
         before.pop("next", None)
         after = {} if fields is None else {**before, **fields}
-        worth = fields_of_worth(after)
+        worth = price_fields(after)
         is_same = all(before.get(name) == after[name] for name in worth)
         if is_same or not self._limit:
             # Without them: another change may have been confirmed since `before` was read.
@@ -191,9 +191,9 @@ class ApprovalService:
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
         if not self._limit or await self._ledger.has(request.key):
             return await self._execute(request, request.by)
-        # A request that waited once is not booked by one operator later.
+        # A request that waited once is not recorded by one operator later.
         if await self._approvals.find(request.key) is None:
-            with suppress(SecondPersonRequired):  # beyond the limit, nothing is booked
+            with suppress(SecondPersonRequired):  # beyond the limit, nothing is recorded
                 return await self._execute(
                     request,
                     request.by,

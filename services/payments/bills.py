@@ -143,12 +143,12 @@ class BillService:
     ) -> None:
         """Compare some rows of a bill, and credit payments that are missing here."""
         found, marked = [], []
-        booked = await self.bills.booked(bill_type.provider, rows)
-        for row, known in zip(rows, booked, strict=True):
+        recorded = await self.bills.recorded(bill_type.provider, rows)
+        for row, known in zip(rows, recorded, strict=True):
             here, difference = known, compare(row, known)
             if difference and (difference.kind, row.category) == ("missing_here", "payment"):
                 why = await self._credit(difference.number)
-                [here] = await self.bills.booked(bill_type.provider, [row])
+                [here] = await self.bills.recorded(bill_type.provider, [row])
                 difference = compare(row, here)
                 difference = difference and difference._replace(detail=why)
             if difference and difference.category == "refund":

@@ -65,13 +65,13 @@ class PaymentNotificationService:
         ledger: LedgerStore,
         spent_gold: SpentGoldStore,
         apply_to_case: Callable[[Refund], Awaitable[bool]],
-        book_transfer: Callable[[str], Awaitable[CallbackOutcome]],
+        record_transfer: Callable[[str], Awaitable[CallbackOutcome]],
         jsapi: JsapiClient | None,
         xpay: XpayClient,
         plan_deletion: Callable[[str, str], Awaitable[None]],
     ) -> None:
         """`apply_to_case` closes the step of a refund case that waits for this refund, and returns
-        whether there is one; `book_transfer` books a stored notice of a transfer again;
+        whether there is one; `record_transfer` books a stored notice of a transfer again;
         `plan_deletion` is called with an app and the openid of a user who leaves."""
         self._inbox = inbox
         self._orders = orders
@@ -79,12 +79,12 @@ class PaymentNotificationService:
         self._ledger = ledger
         self._spent_gold = spent_gold
         self._apply_to_case = apply_to_case
-        self._book_transfer = book_transfer
+        self._book_transfer = record_transfer
         self._jsapi = jsapi
         self._xpay = xpay
         self._plan_deletion = plan_deletion
 
-    async def book(
+    async def record(
         self, payment_event: Payment | Refund | None, ignore_reason: str
     ) -> CallbackOutcome:
         """Credit a payment or reverse a refund; None is ignored, with the reason `ignore_reason`.
@@ -106,7 +106,7 @@ class PaymentNotificationService:
                 if reason == RefusalReason.NOT_PAID:
                     raise TryAgain from None  # the payment's notification may be on its way
                 # A refund case has already taken back the rest of the order, so its own refund
-                # exceeds what can still be booked.
+                # exceeds what can still be recorded.
                 if reason == RefusalReason.AMOUNT and await self._apply_to_case(payment_event):
                     return BOOKED
             known = reason != RefusalReason.ORDER
@@ -136,7 +136,7 @@ class PaymentNotificationService:
             payment_event = await self._xpay.query(order)
             if payment_event is None:
                 raise TryAgain  # the push may arrive before a query shows the payment
-        return await self.book(payment_event, "unknown_event")
+        return await self.record(payment_event, "unknown_event")
 
     async def process_event(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """Process an event of PLATFORM_EVENTS; a refused question of Apple is not kept permanently.
@@ -196,7 +196,7 @@ class PaymentNotificationService:
             raise InvalidParameter({"id": "is no genuine report of money"})
         message = _message(row)
         outcome = await self._process(message)
-        await self._inbox.settle(message, **outcome._asdict())
+        await self._inbox.close(message, **outcome._asdict())
         return outcome
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:
@@ -212,7 +212,7 @@ class PaymentNotificationService:
             )
         except NotVerified:
             return refused("decryption")  # the APIv3 key has changed since
-        return await self.book(payment_event, "unknown_event")
+        return await self.record(payment_event, "unknown_event")
 
 
 def _is_platform_event(row: Mapping[str, Any]) -> bool:

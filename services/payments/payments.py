@@ -28,10 +28,10 @@ from storage.payments.orders import OrderStore
 class PaymentService:
     """Credits each payment once, even if notification and query arrive concurrently."""
 
-    def __init__(self, ledger: LedgerStore, orders: OrderStore, hold: LockUsers) -> None:
+    def __init__(self, ledger: LedgerStore, orders: OrderStore, lock: LockUsers) -> None:
         self._ledger = ledger
         self._orders = orders
-        self._hold = hold
+        self._lock = lock
 
     async def credit(self, payment: Payment) -> bool:
         """Credit the order; False if that was done before. Idempotent.
@@ -60,7 +60,7 @@ class PaymentService:
     async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> bool:
         """False if an earlier transaction has done it."""
         try:
-            async with self._hold(order.user_id):
+            async with self._lock(order.user_id):
                 await self._ledger.run_transaction(work)
         except EntryExists as existing:
             # Once acknowledged, the provider stops retrying: the entry must be durable.

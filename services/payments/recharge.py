@@ -40,14 +40,14 @@ class RechargeService:
         blocks: RechargeBlockStore,
         users: UserStore,
         providers: Mapping[str, PaymentClient],
-        hold: LockUsers,
+        lock: LockUsers,
         settings: PaySettings,
     ) -> None:
         self._orders = orders
         self._blocks = blocks
         self._users = users
         self._providers = providers
-        self._hold = hold
+        self._lock = lock
         self._settings = settings
 
     async def order(self, user: User, block_id: int, platform: str = "") -> PreparedOrder:
@@ -58,7 +58,7 @@ class RechargeService:
         """
         block = await self._blocks.get(block_id)
         key = await self._session_key(user.user_id) if self._settings.provider == XPAY else ""
-        async with self._hold(f"order:{user.user_id}"):  # else each would call the provider
+        async with self._lock(f"order:{user.user_id}"):  # else each would call the provider
             order = self._new_order(user, block, platform)
             # Another process may add one at the same time.
             opened = await retry_on_conflict(lambda: self._find_or_add(order, block["id"]))

@@ -47,10 +47,10 @@ class WithdrawalChanges:
     One transaction each, retried on write conflicts.
     """
 
-    def __init__(self, ledger: LedgerStore, withdrawals: WithdrawalStore, hold: LockUsers) -> None:
+    def __init__(self, ledger: LedgerStore, withdrawals: WithdrawalStore, lock: LockUsers) -> None:
         self._ledger = ledger
         self._withdrawals = withdrawals
-        self._hold = hold
+        self._lock = lock
 
     async def change(self, id_: str, rule: Callable[[Withdrawal], WithdrawalChange]) -> Withdrawal:
         """Load, apply `rule`, and save with its entry; returns the withdrawal as it is then.
@@ -72,18 +72,18 @@ class WithdrawalChanges:
             await self._write(tx, withdrawal, WithdrawalChange(changed, change.entry))
             return replace(changed, version=withdrawal.version + 1)
 
-        async with self._hold(found.user_id):
+        async with self._lock(found.user_id):
             return await self._ledger.run_transaction(work)
 
     async def _write(self, tx: Any, before: Withdrawal, change: WithdrawalChange) -> None:
         if change.entry:
-            await self._book(tx, before.user_id, change.entry)
+            await self._record(tx, before.user_id, change.entry)
         returned = before.counted_fen - change.withdrawal.counted_fen
         if returned:
             await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
         await self._withdrawals.save(tx, change.withdrawal)
 
-    async def _book(self, tx: Any, user_id: str, entry: JournalEntry) -> None:
+    async def _record(self, tx: Any, user_id: str, entry: JournalEntry) -> None:
         balances = await self._ledger.move(tx, entry.lines)
         answer = balances[user_id]._asdict() if user_id in balances else {}
         await self._ledger.write(tx, replace(entry, answer=answer), None)
@@ -104,7 +104,7 @@ class TransferService:
         self._payees = payees
         self._transfers = transfers
 
-    async def advance(self, withdrawal: Withdrawal) -> Withdrawal:
+    async def run_step(self, withdrawal: Withdrawal) -> Withdrawal:
         """Take the next step: submit an approved transfer, query a submitted one."""
         if self._transfers is None:
             return withdrawal
@@ -119,7 +119,7 @@ class TransferService:
         now = datetime.now(UTC)
         return await self._changes.change(transfer.number, lambda saved: saved.apply(transfer, now))
 
-    async def book(self, transfer: Transfer | None, ignore_reason: str) -> CallbackOutcome:
+    async def record(self, transfer: Transfer | None, ignore_reason: str) -> CallbackOutcome:
         """Apply a verified notice; None is ignored, with the reason `ignore_reason`."""
         if transfer is None:
             return ignored(ignore_reason)
@@ -139,7 +139,7 @@ class TransferService:
             transfer = self._transfers.notifications.read_verified(raw.encode())
         except NotVerified as error:
             return refused(error.reason.value)
-        return await self.book(transfer, "unknown_event")
+        return await self.record(transfer, "unknown_event")
 
     async def _submit(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Store the body with the state, then send it; a crash in between is like a time-out."""
@@ -254,7 +254,7 @@ class OpenTransferSweep(ClaimedJob[Withdrawal]):
         super().__init__(
             "open_transfers",
             self._claim_next,
-            self._carry_on,
+            self._run_step,
             concurrency=CONCURRENCY,
             idle=IDLE_SECONDS,
         )
@@ -266,10 +266,10 @@ class OpenTransferSweep(ClaimedJob[Withdrawal]):
         withdrawal = await self._withdrawals.claim(CLAIM_LEASE)
         return [withdrawal] if withdrawal else []
 
-    async def _carry_on(self, withdrawal: Withdrawal) -> None:
+    async def _run_step(self, withdrawal: Withdrawal) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                withdrawal = await self._transfers.advance(withdrawal)
+                withdrawal = await self._transfers.run_step(withdrawal)
         except TimeoutError:
             log.warning("withdrawal_checked_late", withdrawal=withdrawal.id)
         await self._withdrawals.postpone(withdrawal, datetime.now(UTC))

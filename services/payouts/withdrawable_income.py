@@ -1,4 +1,4 @@
-"""Income that users can withdraw, and its move into the hold of a withdrawal."""
+"""Income that users can withdraw, and its move into the reserve of a withdrawal."""
 
 import time
 from collections.abc import Callable
@@ -64,7 +64,9 @@ class WithdrawableIncome:
         matured = matured_income(funds.income, recent, funds.owed_income)
         return 0 if funds.is_stopped else matured
 
-    async def hold(self, payee: Payee, income: int, request_id: str, real_name: str) -> Withdrawal:
+    async def reserve(
+        self, payee: Payee, income: int, request_id: str, real_name: str
+    ) -> Withdrawal:
         """Write the request, and the name if there is one.
 
         Raises TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured, WithdrawalsStopped, and

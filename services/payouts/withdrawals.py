@@ -52,7 +52,7 @@ class WithdrawalService:
         changes: WithdrawalChanges,
         transfers: TransferService,
         configs: ConfigStore,
-        hold: LockUsers,
+        lock: LockUsers,
         settings: WithdrawSettings,
         is_permitted: Callable[[str], Awaitable[bool]],
         *,
@@ -64,9 +64,9 @@ class WithdrawalService:
         self._ledger = ledger
         self._changes = changes
         self._transfers = transfers
-        self._hold = hold
+        self._lock = lock
         self._is_enabled = is_enabled
-        self._income = WithdrawableIncome(withdrawals, payees, ledger, configs, hold, settings)
+        self._income = WithdrawableIncome(withdrawals, payees, ledger, configs, lock, settings)
         self._is_permitted = is_permitted
         self._steps = set[asyncio.Task[Withdrawal | None]]()
         """Steps at WeChat Pay, also those that no request waits for: asyncio keeps no reference."""
@@ -81,14 +81,14 @@ class WithdrawalService:
         Raises WithdrawOff, TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured,
         WithdrawalsStopped, RequestIdReused.
         """
-        async with self._hold(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
+        async with self._lock(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
             key = request_key(payee.user_id, request_id)
             if stored := await self._ledger.find(key):
                 return await self._repeated(stored, income)
             if not self._is_enabled:
                 raise WithdrawOff
             try:
-                withdrawal = await self._income.hold(payee, income, request_id, real_name)
+                withdrawal = await self._income.reserve(payee, income, request_id, real_name)
             except EntryExists:
                 return await self._repeated(await self._ledger.find_committed(key), income)
             return await self._advance_in_time(withdrawal)
@@ -155,7 +155,7 @@ class WithdrawalService:
 
     # ---- refund cases
 
-    async def hold_back(self, user_id: str, reason: str) -> bool:
+    async def cancel_open(self, user_id: str, reason: str) -> bool:
         """Take open withdrawals of a stopped user back; True when none of them is open any more.
 
         A request at the time of the stop is either refused, or found here.
@@ -181,18 +181,18 @@ class WithdrawalService:
 
         The step then goes on: only the answer to the first request has the package.
         """
-        step = asyncio.create_task(self._advance(withdrawal))
+        step = asyncio.create_task(self._run_step(withdrawal))
         self._steps.add(step)
         step.add_done_callback(self._steps.discard)
         done, _ = await asyncio.wait([step], timeout=SUBMIT_SECONDS)
         stored = step.result() if done else None
         return stored or await self._withdrawals.find(withdrawal.id) or withdrawal
 
-    async def _advance(self, withdrawal: Withdrawal) -> Withdrawal | None:
+    async def _run_step(self, withdrawal: Withdrawal) -> Withdrawal | None:
         """None if it took longer than any call can; the sweep continues."""
         with suppress(TimeoutError):
             async with asyncio.timeout(STEP_SECONDS):
-                return await self._transfers.advance(withdrawal)
+                return await self._transfers.run_step(withdrawal)
         return None
 
     async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:

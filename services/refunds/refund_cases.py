@@ -40,14 +40,14 @@ class RefundCaseService:
         ledger: LedgerStore,
         spent_gold: SpentGoldStore,
         approvals: ApprovalService,
-        hold: LockUsers,
+        lock: LockUsers,
     ) -> None:
         self._cases = cases
         self._orders = orders
         self._ledger = ledger
         self._spent_gold = spent_gold
         self._approvals = approvals
-        self._hold = hold
+        self._lock = lock
 
     async def open(
         self, user_id: str, orders: Sequence[str], reason: str, request_id: str, by: str
@@ -79,7 +79,7 @@ class RefundCaseService:
         """
         case = await self._cases.get(id_)
         try:
-            async with self._hold(case.user_id):
+            async with self._lock(case.user_id):
                 return await self._ledger.run_transaction(
                     lambda tx: self._confirm(tx, id_, by, reason)
                 )

@@ -50,11 +50,11 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         withdrawals: WithdrawalService,
         payees: PayeeStore,
         providers: Mapping[str, PaymentClient],
-        hold: LockUsers,
+        lock: LockUsers,
     ) -> None:
         """`providers` by name, as stored in orders."""
         super().__init__(
-            "refund_cases", self._claim_next, self._carry_on, concurrency=1, idle=IDLE_SECONDS
+            "refund_cases", self._claim_next, self._run_step, concurrency=1, idle=IDLE_SECONDS
         )
         self._cases = cases
         self._orders = orders
@@ -62,13 +62,13 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         self._withdrawals = withdrawals
         self._payees = payees
         self._providers = providers
-        self._hold = hold
+        self._lock = lock
 
     async def _claim_next(self, _limit: int) -> list[RefundCase]:
         case = await self._cases.claim(CLAIM_LEASE)
         return [case] if case else []
 
-    async def _carry_on(self, case: RefundCase) -> None:
+    async def _run_step(self, case: RefundCase) -> None:
         # A notice or another process that saved the case meanwhile has set its due time, too.
         # After TryAgain the case is due when its lease lapses.
         with suppress(RefundCaseChanged, TryAgain):
@@ -89,18 +89,18 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
     async def _reverse_gifts(self, case: RefundCase) -> RefundCase:
         """Reverse what can be reversed now; gifts to hosts with open withdrawals may wait."""
-        held_back, blocked = set[str](), set[str]()
+        cancelled, blocked = set[str](), set[str]()
         for position in case.waiting_gifts:
             host = case.gifts[position].host
             if host in blocked:
                 continue
             try:
-                case = await self._reverse(case, position, may_owe=host in held_back)
+                case = await self._reverse(case, position, may_owe=host in cancelled)
                 continue
             except _IncomeMissing:
                 case = await self._stop(case, host)
-            if await self._hold_back(host):
-                held_back.add(host)
+            if await self._cancel_open(host):
+                cancelled.add(host)
                 case = await self._reverse(case, position, may_owe=True)
             else:
                 blocked.add(host)
@@ -115,14 +115,14 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
             free = (await self._ledger.balance(tx, gift.host)).income
             if free < gift.income and not may_owe:
                 raise _IncomeMissing
-            await self._book(tx, case, gift, free)
+            await self._record(tx, case, gift, free)
             done = case.reverse_gift(position, min(free, gift.income), _now())
             return await self._save(tx, case, done)
 
-        async with self._hold(case.user_id, gift.host):
+        async with self._lock(case.user_id, gift.host):
             return await self._ledger.run_transaction(work)
 
-    async def _book(self, tx: Any, case: RefundCase, gift: GiftStep, free: int) -> None:
+    async def _record(self, tx: Any, case: RefundCase, gift: GiftStep, free: int) -> None:
         """Write the reversal, with the balances, debts and rankings that it changes."""
         entry = await self._ledger.entry(gift.key)
         assert entry is not None
@@ -147,10 +147,10 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
         return await self._ledger.run_transaction(work)
 
-    async def _hold_back(self, host: str) -> bool:
+    async def _cancel_open(self, host: str) -> bool:
         """Whether no withdrawal of the host is open any more; False if that is not known."""
         with suppress(TryAgain, ServiceUnavailable):
-            return await self._withdrawals.hold_back(host, FOR_HOSTS)
+            return await self._withdrawals.cancel_open(host, FOR_HOSTS)
         return False
 
     async def _resume_hosts(self, case: RefundCase) -> RefundCase:

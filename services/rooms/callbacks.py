@@ -11,7 +11,7 @@ from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
 from services.chat.groups import REPLACE, queue_group_message
 from services.jobs.inbox import DONE, CallbackOutcome, ignored
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from services.rooms.presence import Presence
 from services.rooms.streams import STREAM_NAME, StreamModerationService
 from storage.chat.groups import RoomGroupStore
@@ -42,7 +42,7 @@ class CallbackService:
         outbox: OutboxStore,
         groups: RoomGroupStore,
         members: MemberStore,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         streams: StreamModerationService,
         micro: MicroSettings,
     ) -> None:
@@ -50,11 +50,11 @@ class CallbackService:
         self._outbox = outbox
         self._groups = groups
         self._members = members
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._streams = streams
         self._micro = micro
 
-    async def admit(self, message: CustomMessage) -> None:
+    async def accept(self, message: CustomMessage) -> None:
         """Admit the receiver to a seat, if the host of their live sent the message.
 
         Clients that know only the API's contract invite over IM. A repetition admits no longer
@@ -67,7 +67,7 @@ class CallbackService:
         if live_id is None:
             return
         with suppress(NotHost, NotLive, NotInRoom, RoomNotFound):
-            await self._keeper.change(
+            await self._room_changes.change(
                 live_id,
                 lambda room: room.note_invitation(message.sender, message.receiver, until),
                 message.receiver,
@@ -77,7 +77,7 @@ class CallbackService:
         """Queue the profile that was checked for IM, where the user has set another one."""
         await self._outbox.add_once("portrait_set", {"user_id": user_id}, user_id)
 
-    async def carry_out(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
+    async def handle(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
         """Process a verified callback, unless it is one to ignore; returns what to store.
 
         Raises TryAgain if the seat of a stream keeps changing meanwhile.

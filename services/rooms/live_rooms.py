@@ -12,12 +12,12 @@ from rooms.room import Room
 from services.accounts.pictures import PictureService
 from services.chat.groups import ENSURE, GroupService, queue_group_message
 from services.errors import AccountBanned, NotAuthenticated, StreamForbidden
-from services.keeper import Keeper, Preparation
 from services.moderation.moderation import Confirm, ModerationService
+from services.room_changes import BatchData, RoomChanges
 from services.rooms.presence import Presence
 from storage.accounts.users import User
 from storage.stores import Stores
-from tencent.css import StreamUrls
+from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
 
@@ -31,7 +31,7 @@ class LiveRoomService:
     def __init__(
         self,
         stores: Stores,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         presence: Presence,
         groups: GroupService,
         stream_urls: StreamUrls,
@@ -39,7 +39,7 @@ class LiveRoomService:
         moderation: ModerationService,
     ) -> None:
         self._stores = stores
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._presence = presence
         self._groups = groups
         self._stream_urls = stream_urls
@@ -48,7 +48,7 @@ class LiveRoomService:
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
-        room = await self._keeper.enter(live_id, user.person())
+        room = await self._room_changes.enter(live_id, user.person())
         await self._recheck(user.user_id, token)
         await self._presence.seen(user.user_id, room)
         return room
@@ -66,19 +66,19 @@ class LiveRoomService:
         live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
         if not has_group:
             await self._groups.create(live_id, group_id, host)
-        await self._keeper.remove(host.user_id, but=live_id)
+        await self._room_changes.remove(host.user_id, but=live_id)
         stream = self._stream_urls.new_stream(host.user_id)
 
         def start(room: Room) -> tuple[Room, bool]:
             return room, room.open(host, secrets.token_hex(8), stream, now_ms())
 
-        room, started = await self._keeper.begin(live_id, start, host.user_id)
+        room, started = await self._room_changes.begin(live_id, start, host.user_id)
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:
                 await queue_group_message(self._stores.outbox, ENSURE, live_id, room.group_id)
         if not (await self._recheck(host.user_id, token)).is_matchmaker:
-            await self._keeper.remove(host.user_id, "operator")
+            await self._room_changes.remove(host.user_id, "operator")
             raise NotMatchmaker
         await self._presence.seen(host.user_id, room)
         return room
@@ -91,7 +91,7 @@ class LiveRoomService:
         What has yet to be checked is shown by `apply`. Raises as PictureService.address_of and
         ModerationService.propose.
         """
-        room, user_id = await self._keeper.load(live_id), host.user_id
+        room, user_id = await self._room_changes.load(live_id), host.user_id
         if room.host_id != user_id:
             raise NotHost
         if cover not in (None, "", room.cover):
@@ -122,15 +122,15 @@ class LiveRoomService:
                 room.host_id, **{NAMES[item.kind]: item.value_to_show for item in items}
             )
 
-        await self._keeper.change_prepared(live_id, Preparation(read), live_id, rule)
+        await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""
         user = await self._stores.users.get(user_id)
         if user.banned:
-            await self._keeper.remove(user_id, "banned")
+            await self._room_changes.remove(user_id, "banned")
             raise AccountBanned
         if await self._stores.tokens.user_id_of(token) is None:
-            await self._keeper.remove(user_id)
+            await self._room_changes.remove(user_id)
             raise NotAuthenticated
         return user

@@ -101,7 +101,7 @@ async def find_members(
 async def _with_faces(stores: Stores, members: list[Member]) -> list[RoomMember]:
     """Members whose user has been deleted meanwhile are left out."""
     users = await stores.users.find_many([member.user_id for member in members])
-    faces = {user.user_id: user.person().face() for user in users}
+    faces = {user.user_id: user.person().public_profile() for user in users}
     return [
         RoomMember(
             **faces[member.user_id],

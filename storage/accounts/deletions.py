@@ -75,7 +75,7 @@ class DeletionStore:
         """The steps in their order: the profile goes before its pictures, the openid last."""
         user_id = user.user_id
         return [
-            *(partial(self._carry_out, *rule) for rule in _rules(user_id)),
+            *(partial(self._handle, *rule) for rule in _rules(user_id)),
             partial(self._clear_room_name, user_id),
             partial(self._clear_inbox, user_id),
             partial(self._empty_profile, user),
@@ -83,7 +83,7 @@ class DeletionStore:
             partial(self._finish, user_id),
         ]
 
-    async def _carry_out(self, name: str, where: Document, update: Any = None) -> None:
+    async def _handle(self, name: str, where: Document, update: Any = None) -> None:
         """Update documents, or delete them."""
         with self._database.slow_operation_timeout():
             if update:
@@ -96,7 +96,7 @@ class DeletionStore:
         if room := await self._in("rooms").find_one({"host_id": user_id}, {"_id": 1}):
             reported = {"kind": "report", "live_id": room["_id"]}
             named = {"evidence.room_name": "", "evidence.room_image": ""}
-            await self._carry_out("moderation_items", reported, {"$set": named})
+            await self._handle("moderation_items", reported, {"$set": named})
 
     async def _clear_inbox(self, user_id: str) -> None:
         """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
@@ -104,7 +104,7 @@ class DeletionStore:
         if openid := row.get("former"):
             where = {"source": "xpay", "raw": {"$regex": re.escape(openid)}}
             raw = {"$replaceAll": {"input": "$raw", "find": openid, "replacement": ""}}
-            await self._carry_out("inbox", where, [{"$set": {"raw": raw}}])
+            await self._handle("inbox", where, [{"$set": {"raw": raw}}])
 
     async def _empty_profile(self, user: User) -> None:
         blank = document_of(User(user.user_id, "", user.openid, user.create_time), "user_id")
@@ -117,7 +117,7 @@ class DeletionStore:
         stay due a day after the ticket: it may be used until ten minutes after it was given."""
         key = {"$regex": rf"^pictures/(face|cover)/{user_id}/"}
         now = {"due_at": datetime.now(UTC), "payload.replaced": True, "state": LATER}
-        await self._carry_out("outbox", {"payload.key": key}, {"$set": now})
+        await self._handle("outbox", {"payload.key": key}, {"$set": now})
 
     async def _finish(self, user_id: str) -> None:
         async def work(session: Session) -> None:

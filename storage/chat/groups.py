@@ -68,9 +68,9 @@ class RelayCursorStore:
         await self._relays.create_index("due_at", sparse=True)
         await self._relays.create_index("over")
 
-    async def wake(self, wakes: Mapping[int, bool], now: datetime) -> None:
+    async def mark_due(self, wakes: Mapping[int, bool], now: datetime) -> None:
         """Make rooms due by one command; True: their user counts may have changed, too."""
-        updates = [_wake(live_id, now, counts=counts) for live_id, counts in wakes.items()]
+        updates = [_mark_due(live_id, now, counts=counts) for live_id, counts in wakes.items()]
         await self._relays.bulk_write(updates, ordered=False)
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[RelayClaim]:
@@ -194,7 +194,7 @@ def new_group_id() -> str:
     return f"{GROUP_PREFIX}{secrets.token_hex(12)}"
 
 
-def _wake(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
+def _mark_due(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
     row = {"epoch": "", "seq": 0, "over": False, "since": now, "counts_at": now}
     row |= {"tries": 0, "claims": 0, "claimed_until": now}
     if not counts:

@@ -34,7 +34,7 @@ from ledger.journal import (
 )
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
-from rooms.members import Face, Person
+from rooms.members import Person, PublicProfile
 from storage.database import Collection, Database, Document, Session
 from storage.documents import page, starts_with
 from storage.errors import UserNotFound
@@ -58,7 +58,7 @@ class BatchContext(NamedTuple):
     """Data read to decide on a batch; `faces` has the users who exist."""
 
     batch: GiftBatch
-    faces: dict[str, Face]
+    faces: dict[str, PublicProfile]
 
     def has(self, *user_ids: str) -> bool:
         return self.faces.keys() >= set(user_ids)
@@ -357,8 +357,8 @@ def _entry_from(row: Document) -> JournalEntry:
     )
 
 
-def face_of(row: Document) -> Face:
-    return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).face()
+def face_of(row: Document) -> PublicProfile:
+    return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).public_profile()
 
 
 def _balance_update(change: BalanceChange) -> tuple[Document, Document]:

@@ -170,7 +170,7 @@ class LedgerReconciler:
         documents = self._database.collection(collection)
         async with self._snapshot() as session:
             unbooked = [
-                (row["_id"], _booked(row)) async for row in stream(documents, no_entry, session)
+                (row["_id"], _recorded(row)) async for row in stream(documents, no_entry, session)
             ]
             rows = stream(self._ledger, no_document, session)
             return unbooked, [row["_id"] async for row in rows]
@@ -343,7 +343,11 @@ def _kind_of(row: Document) -> str:
     """Debts are stored only while there are any, with a user who has a row of their own."""
     if row["_id"].startswith(held_account("")):
         return "held"
-    return "balance" if row["is_stored"] or row["_id"].startswith(debt_account("")) else "stranger"
+    return (
+        "balance"
+        if row["is_stored"] or row["_id"].startswith(debt_account(""))
+        else "unknown_account"
+    )
 
 
 def _newer(field: str, since: datetime | None) -> Document:
@@ -369,6 +373,6 @@ def _look_up(collection: str, key: Document) -> list[Document]:
     return [{"$set": {"key": key}}, {"$lookup": joined}]
 
 
-def _booked(row: dict[str, Any]) -> str:
-    booked = [entry["content"].get("fen") for entry in row["found"]]
-    return f"paid {row.get('fen')} fen, journal {booked[0]}" if booked else "no entry"
+def _recorded(row: dict[str, Any]) -> str:
+    recorded = [entry["content"].get("fen") for entry in row["found"]]
+    return f"paid {row.get('fen')} fen, journal {recorded[0]}" if recorded else "no entry"

@@ -77,7 +77,7 @@ def due_now(field: str = "due_at") -> Document:
     return {field: bounds, "$expr": {"$lte": [f"${field}", "$$NOW"]}}
 
 
-class OpenFigures(NamedTuple):
+class OpenCounts(NamedTuple):
     """Open documents by state, since when the oldest of each is, and problems by their code."""
 
     states: Mapping[str, int]
@@ -85,13 +85,13 @@ class OpenFigures(NamedTuple):
     problems: Mapping[str, int]
 
 
-async def open_figures(
+async def open_counts(
     collection: Collection,
     states: Iterable[str],
     since: str | Document,
     unwind: Sequence[Document],
     problem: str,
-) -> OpenFigures:
+) -> OpenCounts:
     """Figures of documents in these states; `since` is an expression.
 
     `problem` is the field that has a code, in each document or in what `unwind` takes from it.
@@ -102,7 +102,7 @@ async def open_figures(
     has_problem: Document = {"$match": {problem: {"$gt": ""}}}
     by_problem: Document = {"$group": {"_id": f"${problem}", "n": {"$sum": 1}}}
     rows = await collection.aggregate([is_open, *unwind, has_problem, by_problem])
-    return OpenFigures(
+    return OpenCounts(
         {row["_id"]: row["n"] for row in found},
         {row["_id"]: row["oldest"] for row in found if row["oldest"]},
         {row["_id"]: row["n"] async for row in rows},

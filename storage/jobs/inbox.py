@@ -46,7 +46,7 @@ class InboxStore:
     """Deduplicates webhooks; their effects are carried out at least once.
 
     A genuine message is received, then done, ignored, or refused for its content. One that is not
-    genuine is refused at once. Effects must be idempotent: a crash between the effect and `settle`
+    genuine is refused at once. Effects must be idempotent: a crash between the effect and `close`
     leaves the message `received`, and a redelivery carries it out again.
     """
 
@@ -88,7 +88,7 @@ class InboxStore:
         fields = {"outcome": 1, "reason": 1, "answer": 1}
         return await self._inbox.find_one({"_id": _row_id(message)}, fields) or {}
 
-    async def settle(
+    async def close(
         self,
         message: InboxMessage,
         outcome: Outcome,
@@ -103,17 +103,17 @@ class InboxStore:
         `lasting` disables the TTL, `event` names the event for operators, `answer` is what the
         sender is answered.
         """
-        settled: Document = {"outcome": outcome, "reason": reason}
+        closed: Document = {"outcome": outcome, "reason": reason}
         if event:
-            settled["event"] = event
+            closed["event"] = event
         if answer:
-            settled["answer"] = answer
+            closed["answer"] = answer
         if lasting:
-            settled["expires_at"] = None
+            closed["expires_at"] = None
         if message.source == IM and outcome == "ignored":
-            settled["expires_at"] = datetime.now(UTC) + IM_IGNORED_RETENTION
+            closed["expires_at"] = datetime.now(UTC) + IM_IGNORED_RETENTION
         result = await self._inbox.update_one(
-            {"_id": _row_id(message), "outcome": "received"}, {"$set": settled}
+            {"_id": _row_id(message), "outcome": "received"}, {"$set": closed}
         )
         return bool(result.modified_count)
 

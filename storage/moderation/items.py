@@ -160,7 +160,7 @@ class ModerationStore:
         rows, cursor = await page(self._items, where, "created_at", after, limit)
         return [_item_from(row) for row in rows], cursor
 
-    async def open_figures(self) -> tuple[Mapping[str, int], Mapping[str, datetime]]:
+    async def open_counts(self) -> tuple[Mapping[str, int], Mapping[str, datetime]]:
         """Open items by kind, and since when the oldest of each kind is."""
         is_open: Document = {"$match": {"state": {"$in": [*OPEN_STATES]}}}
         by_kind: Document = {"_id": "$kind", "n": {"$sum": 1}, "oldest": {"$min": "$created_at"}}

@@ -1,6 +1,6 @@
 """bills: one document per type and day or month; bill_files; bill_differences.
 
-orders, withdrawals, ledger, refund_cases: what is booked here, and the bill that has it.
+orders, withdrawals, ledger, refund_cases: what is recorded here, and the bill that has it.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class BillStore:
         self._cases: Collection = database.collection("refund_cases")
         self._orders: Collection = database.collection("orders")
         withdrawals: Collection = database.collection("withdrawals")
-        self._booked = {"payment": self._orders, "transfer": withdrawals}
+        self._recorded = {"payment": self._orders, "transfer": withdrawals}
         self._cipher = cipher
         self._database = database
 
@@ -75,9 +75,9 @@ class BillStore:
         """Bills, the latest first, and the next cursor; raises InvalidCursor."""
         return await page(self._bills, {}, "began_at", after, limit)
 
-    # ---- what is booked here
+    # ---- what is recorded here
 
-    async def booked(self, provider: str, rows: Sequence[Movement]) -> list[Movement | None]:
+    async def recorded(self, provider: str, rows: Sequence[Movement]) -> list[Movement | None]:
         """The booking of each row, found by our number or WeChat's, without the sandbox."""
         found: dict[tuple[Category, str], Movement] = {}
         for category in {row.category for row in rows}:
@@ -99,7 +99,7 @@ class BillStore:
             return {refund.number: refund for refund in map(_refund, entries)}
         among, other = {"$in": numbers}, WECHAT_NUMBERS[category]
         where: Document = {"$or": [{"_id": among}, {other: among}], "sandbox": {"$ne": True}}
-        rows = await self._booked[category].find(where).to_list()
+        rows = await self._recorded[category].find(where).to_list()
         ours = [row for row in rows if row.get("provider", provider) == provider]
         return {
             row[key]: _movement(category, row)
@@ -110,7 +110,7 @@ class BillStore:
 
     async def mark(self, movements: Sequence[Movement], period: str) -> None:
         """Note that the bill of this period has these bookings."""
-        for category, collection in self._booked.items():
+        for category, collection in self._recorded.items():
             numbers = [movement.number for movement in movements if movement.category == category]
             where = {"_id": {"$in": numbers}, "billed": None}
             await collection.update_many(where, {"$set": {"billed": period}})
@@ -137,7 +137,7 @@ class BillStore:
                 if provider == "xpay":  # those of iOS are in a bill of their own
                     where["platform"] = IOS if bill_type.is_monthly else {"$ne": IOS}
                 found += [
-                    _movement(category, row) async for row in self._booked[category].find(where)
+                    _movement(category, row) async for row in self._recorded[category].find(where)
                 ]
         return found
 

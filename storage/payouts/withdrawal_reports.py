@@ -11,7 +11,7 @@ from storage.database import Collection, Database, Document
 from storage.documents import day_in_china, stream
 from storage.field_cipher import FieldCipher
 from storage.gold.rankings import OWNER_OF_LINE
-from storage.jobs.due import OpenFigures, open_figures
+from storage.jobs.due import OpenCounts, open_counts
 
 REVERSED_GIFT = r"^gift:"
 
@@ -136,10 +136,10 @@ class WithdrawalReportStore:
 
     # ---- metrics
 
-    async def open_withdrawals(self) -> OpenFigures:
+    async def open_withdrawals(self) -> OpenCounts:
         """Counts for the metrics; `oldest`: since when a withdrawal is in its state."""
         since = {"$ifNull": ["$state_since", "$requested_at"]}
-        return await open_figures(self._withdrawals, OPEN_STATES, since, [], "problem")
+        return await open_counts(self._withdrawals, OPEN_STATES, since, [], "problem")
 
 
 def quarter_interval(name: str) -> tuple[datetime, datetime]:

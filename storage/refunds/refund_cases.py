@@ -12,7 +12,7 @@ from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, fields_of, known_fields, page
 from storage.errors import OrderInRefund, RefundCaseNotFound
-from storage.jobs.due import OpenFigures, claim_due, make_due_index, open_figures
+from storage.jobs.due import OpenCounts, claim_due, make_due_index, open_counts
 
 Step = OrderStep | GiftStep | HostStep
 STEPS: Mapping[str, type[Step]] = {
@@ -116,10 +116,10 @@ class RefundCaseStore:
         rows = await self._cases.find(where).sort("opened_at", -1).to_list()
         return [_case_from(row) for row in rows]
 
-    async def figures(self) -> OpenFigures:
+    async def open_counts(self) -> OpenCounts:
         """Counts for the metrics; `oldest`: since when a case is confirmed."""
         unwind = [{"$unwind": "$orders"}]
-        return await open_figures(self._cases, OPEN_STATES, "$decided_at", unwind, "orders.problem")
+        return await open_counts(self._cases, OPEN_STATES, "$decided_at", unwind, "orders.problem")
 
     async def page(
         self, user_id: str, state: str, after: str, limit: int

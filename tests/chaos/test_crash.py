@@ -34,7 +34,7 @@ READ, WRITE = Call("find users", 0.25), Call("update users *", 0.5)
 # ---- invariants
 
 
-def booked(name: str, seq: int, gold: int) -> dict[str, Any]:
+def recorded(name: str, seq: int, gold: int) -> dict[str, Any]:
     return {
         "_id": f"gift:anna:{name}",
         "by": "anna",
@@ -49,7 +49,7 @@ def booked(name: str, seq: int, gold: int) -> dict[str, Any]:
     }
 
 
-ONE, TWO = booked("one", 1, 9), booked("two", 2, 8)
+ONE, TWO = recorded("one", 1, 9), recorded("two", 2, 8)
 RESPONSES = {row["_id"]: row["answer"] for row in (ONE, TWO)}
 
 
@@ -81,7 +81,7 @@ def room_of(version: int) -> dict[str, Any]:
 
 
 ANSWERS, OTHER = {"r1": {"withdrawal_id": "W1"}}, {"r1": {"withdrawal_id": "W2"}}
-PAID, OVERCHARGED = withdrawal("paid"), booked("two", 2, 9)
+PAID, OVERCHARGED = withdrawal("paid"), recorded("two", 2, 9)
 INVARIANTS: list[tuple[Any, tuple[Any, ...], str]] = [
     # a check, what it is given, and what it finds
     (gift_violations, (RESPONSES, [ONE, TWO]), ""),
@@ -104,7 +104,7 @@ INVARIANTS: list[tuple[Any, tuple[Any, ...], str]] = [
     (event_violations, ([ONE, TWO], {1: "two", 2: "one"}, room_of(2)), "gift_without_event"),
     (
         event_violations,
-        ([ONE, booked("two", 1, 8)], {1: "one", 2: "two"}, room_of(2)),
+        ([ONE, recorded("two", 1, 8)], {1: "one", 2: "two"}, room_of(2)),
         "gift_without_event shared_event",
     ),
     (order_violations, ([ORDER], [CREDIT], {"gold": 60}), ""),

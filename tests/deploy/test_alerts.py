@@ -286,7 +286,7 @@ class Faults:
 
     async def scrape(self, blocked_seconds: float = 0.0) -> Sample:
         """After what the jobs do every few seconds, the last one with the event loop blocked."""
-        await jobs._measure_figures(self.context)
+        await jobs._measure_metrics(self.context)
         asyncio.get_running_loop().call_later(0.01, time.sleep, blocked_seconds)
         await jobs._measure_lag(self.context)
         return parse_metrics(self.context.metrics.text().decode())  # before the jobs measure again
@@ -321,7 +321,7 @@ class Faults:
                 await self.context.tencent.xpay.deliver(paid)
         live_id = (await self.api.host()).live_id
         for _ in range(4):
-            room = await self.context.keeper.load(live_id)
+            room = await self.context.room_changes.load(live_id)
             await self.context.services.groups.replace(live_id, room.group_id)
 
     async def hold_withdrawals(self) -> None:
@@ -375,7 +375,7 @@ class Faults:
         audit = self.context.services.ledger_audit
         audit.reconciler = None  # type: ignore[assignment]
         with pytest.raises(AttributeError):
-            await audit._check_and_rest()
+            await audit._check_then_release()
         await audit.run_if_due()
 
 

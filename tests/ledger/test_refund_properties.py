@@ -231,7 +231,7 @@ class RefundMachine(WithdrawalMachine):
             *(number, user, "xpay", "wx1", "o1", "", gold, gold), platform=platform, paid_fen=paid
         )
         self.orders.orders[number], self.orders.refunded[number] = order, 0
-        self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
+        self.record(recharge_entry(order, Payment("xpay", number, "42", gold)))
 
     @rule(user=USER, income=st.integers(1, 150), request_id=st.sampled_from("abcdef"))
     def request(self, user: str, income: int, request_id: str) -> None:
@@ -304,7 +304,7 @@ class RefundMachine(WithdrawalMachine):
     async def resume(self, user: str, case_id: str) -> None:
         self.stopped[user] -= {case_id}
 
-    async def hold_back(self, user: str, reason: str) -> bool:
+    async def cancel_open(self, user: str, reason: str) -> bool:
         for index, withdrawal in enumerate(self.withdrawals):
             if withdrawal.user_id == user and withdrawal.is_open:
                 self.apply(index, withdrawal.give_back("refund", reason, self.now))
@@ -320,7 +320,7 @@ class RefundMachine(WithdrawalMachine):
         cases = self.cases.all
         return [cases[-1 - pick % len(cases)]] if cases else []
 
-    def book(self, entry: JournalEntry) -> None:
+    def record(self, entry: JournalEntry) -> None:
         self.ledger.now = self.now
         run(self.ledger.move("tx", entry.lines))
         run(self.ledger.write("tx", entry, None))

@@ -126,7 +126,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         order = Order(number, user, "xpay", "wx1", "o1", "", fen=gold, gold=gold)
         self.orders.append(order)
         self.bill["payment", number] = Movement("payment", number, gold)
-        self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
+        self.record(recharge_entry(order, Payment("xpay", number, "42", gold)))
 
     @rule(pick=PICK)
     def refund(self, pick: int) -> None:
@@ -136,7 +136,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
             refunded = Refund("xpay", order.number, f"r{order.number}", order.fen)
             available = self.balances[order.user_id].gold
             self.bill["refund", refunded.refund] = Movement("refund", refunded.refund, order.fen)
-            self.book(reversal_entry(order, refunded, order.gold, available))
+            self.record(reversal_entry(order, refunded, order.gold, available))
 
     @rule(key=RATE_KEY, value=st.sampled_from(["0.07", "0.1", "0.33", "1"]))
     def change_rate(self, key: str, value: str) -> None:
@@ -157,7 +157,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
         rate = self.rate("EXCHANGE_RATE")
         batch.give(GiftTransfer(sender, receiver, 1, gold, 1, rate), None)
         for entry, _ in batch.entries:
-            self.book(entry)
+            self.record(entry)
             self.credits.append((receiver, int(gold * rate), self.now))
             self.gifts.append((entry, gold, self.today))
 
@@ -184,7 +184,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
             except IncomeNotMatured:
                 assert withdrawal.income > self.balances[user].income - recent - self.owed(user)
                 raise
-            self.book(request_entry(withdrawal, income))
+            self.record(request_entry(withdrawal, income))
             self.withdrawals.append(withdrawal)
 
     @rule(pick=PICK, by=st.sampled_from(["finn", "olga"]))
@@ -341,9 +341,9 @@ class WithdrawalMachine(RuleBasedStateMachine):
         assert before.is_open or change == WithdrawalChange(before)
         self.withdrawals[index] = change.withdrawal
         if change.entry:
-            self.book(change.entry)
+            self.record(change.entry)
 
-    def book(self, entry: JournalEntry) -> None:
+    def record(self, entry: JournalEntry) -> None:
         assert entry.key not in self.entries
         self.entries[entry.key] = entry
         for account, unit, amount in entry.lines:
@@ -392,7 +392,7 @@ class WithdrawalMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_bank_and_the_journal_agree(self) -> None:
-        """WeChat Pay has paid what the journal booked as paid, and nothing that it returned."""
+        """WeChat Pay has paid what the journal recorded as paid, and nothing that it returned."""
         for withdrawal in self.withdrawals:
             state = self.bank.states.get(withdrawal.id)
             if withdrawal.state == WithdrawalState.PAID:
@@ -442,7 +442,7 @@ class BillMachine(WithdrawalMachine):
         assert self.differences(bill) == [(kind, *changed)]
 
     def differences(self, bill: Mapping[tuple[Category, str], Movement]) -> list[tuple[str, ...]]:
-        """Kind, category and number of the differences between a bill and what is booked."""
+        """Kind, category and number of the differences between a bill and what is recorded."""
         here: dict[tuple[Category, str], Movement] = {}
         for entry in self.entries.values():
             kind, _, number = entry.key.partition(":")

@@ -32,21 +32,21 @@ PUT_OUT, NOT_A_MEMBER = CloseCode.PUT_OUT, CloseCode.NOT_A_MEMBER
 async def test_a_message_closes_the_sockets_that_it_concerns(
     hub_fixture: HubFixture, message: BusMessage, code: CloseCode | None
 ) -> None:
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
+    writer = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
     other = await hub_fixture.join(OutboxSpy("2", number=5, token_id="t2"))
     hub_fixture.hub.on_message(message)
-    assert (outbox.code, other.code) == (code, None)
-    assert hub_fixture.hub.sockets == (1 if code else 2)
+    assert (writer.code, other.code) == (code, None)
+    assert hub_fixture.hub.socket_count == (1 if code else 2)
 
 
 async def test_the_removal_of_a_banned_user_spares_a_socket_that_was_opened_since(
     hub_fixture: HubFixture,
 ) -> None:
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5))
+    writer = await hub_fixture.join(OutboxSpy("1", number=5))
     hub_fixture.hub.evict(ROOM, "1", 4, banned_until_left=True)
-    assert outbox.code is None
+    assert writer.code is None
     hub_fixture.hub.evict(ROOM, "1", 5, banned_until_left=True)
-    assert outbox.code == PUT_OUT
+    assert writer.code == PUT_OUT
 
 
 async def test_older_socket_joining_last_does_not_replace_the_newer(
@@ -79,8 +79,8 @@ async def test_socket_that_is_closed_while_it_joins_receives_nothing(
             hub_fixture.hub.on_message(message)
 
     hub_fixture.stored.after_read = receive
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
-    assert (outbox.code, outbox.received, hub_fixture.hub.channels) == (code, [], [])
+    writer = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
+    assert (writer.code, writer.received, hub_fixture.hub.channels) == (code, [], [])
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ async def test_message_that_does_not_concern_a_joining_socket_leaves_it_open(
     hub_fixture: HubFixture, message: BusMessage
 ) -> None:
     hub_fixture.stored.after_read = lambda: hub_fixture.hub.on_message(message)
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5))
-    assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0)])
+    writer = await hub_fixture.join(OutboxSpy("1", number=5))
+    assert (writer.code, writer.received_events) == (None, [("snapshot", 0)])
 
 
 async def test_evicted_socket_is_rejected_while_a_second_one_joins_concurrently(
@@ -112,13 +112,13 @@ async def test_evicted_socket_is_rejected_while_a_second_one_joins_concurrently(
 async def test_eviction_of_an_older_socket_does_not_undo_a_replacement_during_a_join(
     hub_fixture: HubFixture,
 ) -> None:
-    outbox = OutboxSpy("1", number=5)
-    slow_join = SlowJoin(hub_fixture, outbox)
+    writer = OutboxSpy("1", number=5)
+    slow_join = SlowJoin(hub_fixture, writer)
     await slow_join.has_read()
     hub_fixture.hub.on_message(ConnectionOpened(ROOM, "a", "1", 7))
     hub_fixture.hub.evict(ROOM, "1", 3)
     await slow_join.finish()
-    assert outbox.code == CloseCode.REPLACED
+    assert writer.code == CloseCode.REPLACED
 
 
 async def test_user_rejoining_while_another_user_joins_keeps_the_new_socket(
@@ -132,4 +132,4 @@ async def test_user_rejoining_while_another_user_joins_keeps_the_new_socket(
     rejoined = await hub_fixture.join(OutboxSpy("1", number=6))
     await slow_join.finish()
     assert rejoined.code is None
-    assert hub_fixture.hub.sockets == 2
+    assert hub_fixture.hub.socket_count == 2

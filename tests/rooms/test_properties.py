@@ -92,7 +92,7 @@ class RoomModel:
         for live_id, host in HOSTS.items():
             self.store.add(Room(live_id, f"qlive{live_id}", Seat(host, ""), cover=COVERS[live_id]))
 
-    # ---- synchronous equivalents of keeper and handlers
+    # ---- synchronous equivalents of room_changes and handlers
 
     def run(self, step: Step) -> None:
         self.now += step.wait
@@ -387,7 +387,7 @@ def add_gift(room: Room, sender: Person, receiver: Person) -> None:
 
 def gift_event(sender: Person, receiver: Person) -> Any:
     gift = {"id": 1, "name": "rose", "image": "i", "effect": "e"}
-    faces = {"from": sender.face(), "to": receiver.face()}
+    faces = {"from": sender.public_profile(), "to": receiver.public_profile()}
     return {**faces, "gift": gift, "num": 1, "gold": 10, "request_id": ""}
 
 

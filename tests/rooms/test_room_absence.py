@@ -109,8 +109,8 @@ def test_an_absence_on_mic_is_shown_once_after_its_delay(
     assert apply_absence(room, person, 2.999) == 3
     assert not changed(room)
     assert apply_absence(room, person, 3) == grace
-    paused = [("live_pause", {**HOST.face()})] if person is HOST else []
-    assert events_of(room) == [("member_away", {**person.face(), "role": role}), *paused]
+    paused = [("live_pause", {**HOST.public_profile()})] if person is HOST else []
+    assert events_of(room) == [("member_away", {**person.public_profile(), "role": role}), *paused]
     seat = room.owner if person is HOST else room.seat_of(person.user_id)
     assert seat
     assert seat.away
@@ -147,8 +147,8 @@ def test_a_returning_user_is_shown_as_back(
         assert apply_absence(room, person, grace) is None
     else:
         room.mark_connected(person.user_id)
-    resumed = [("live_resume", {**HOST.face()})] if person is HOST else []
-    assert events_of(room) == [("member_back", {**person.face(), "role": role}), *resumed]
+    resumed = [("live_resume", {**HOST.public_profile()})] if person is HOST else []
+    assert events_of(room) == [("member_back", {**person.public_profile(), "role": role}), *resumed]
     assert changed(room) == ({"owner", "status"} if person is HOST else {role})
     assert room.status == ("live" if person is HOST else "paused")
     assert room.male
@@ -174,7 +174,7 @@ def test_an_absent_guest_loses_the_seat_and_later_the_membership(
 ) -> None:
     room = shown_away(room_with_guests(BERT, ANNA), guest)
     assert apply_absence(room, guest, grace) == 60
-    assert events_of(room) == [("micro_leave", {**guest.face(), "reason": "offline"})]
+    assert events_of(room) == [("micro_leave", {**guest.public_profile(), "reason": "offline"})]
     assert getattr(room, seat) is None
     assert new_roles(room) == {guest.user_id: "viewer"}
     assert left(room) == set()
@@ -203,7 +203,7 @@ def test_an_absent_viewer_leaves_without_and_an_applicant_with_an_event() -> Non
     assert apply_absence(room, CARL, 60) is None
     assert (left(room), events_of(room)) == ({CARL.user_id}, [])
     assert apply_absence(room, BERT, 60) is None
-    assert events_of(room) == [("micro_refuse", {**BERT.face(), "reason": "offline"})]
+    assert events_of(room) == [("micro_refuse", {**BERT.public_profile(), "reason": "offline"})]
     assert (left(room), room.applications) == ({CARL.user_id, BERT.user_id}, {})
 
 
@@ -212,7 +212,7 @@ def test_the_absence_of_the_host_ends_the_live() -> None:
     assert apply_absence(room, HOST, 119.999) == 120
     assert not changed(room)
     assert apply_absence(room, HOST, 120) is None
-    assert events_of(room) == [("live_end", {**HOST.face(), "reason": "offline"})]
+    assert events_of(room) == [("live_end", {**HOST.public_profile(), "reason": "offline"})]
     assert not room.live
     assert room.effects.streams_to_drop.keys() == {"stream-host", "stream-bert", "stream-anna"}
 

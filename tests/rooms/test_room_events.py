@@ -34,8 +34,8 @@ def renamed(person: Person) -> Person:
 
 def gift(sender: Person, receiver: Person) -> GiftEvent:
     return {
-        "from": sender.face(),
-        "to": receiver.face(),
+        "from": sender.public_profile(),
+        "to": receiver.public_profile(),
         "gift": {"id": 1, "name": "rose", "image": "i", "effect": "e"},
         "num": 2,
         "gold": 20,
@@ -49,7 +49,11 @@ def play_url(stream: str) -> str:
 
 def seat_view(person: Person) -> dict[str, Any]:
     details = {"area": person.area, "age": person.age, "away": False}
-    return {**person.face(), **details, "play_url": f"rtmp://play/stream-{person.nickname}?sign"}
+    return {
+        **person.public_profile(),
+        **details,
+        "play_url": f"rtmp://play/stream-{person.nickname}?sign",
+    }
 
 
 # ---- snapshots
@@ -103,7 +107,8 @@ def test_applicants_are_in_order_of_first_application_or_invitation() -> None:
         (DORA, (None, True, NOW + 60_000)),
     ]
     assert room.snapshot(MemberCounts(), play_url)["applicants"] == [
-        {**person.face(), **dict(zip(keys, values, strict=True))} for person, values in expected
+        {**person.public_profile(), **dict(zip(keys, values, strict=True))}
+        for person, values in expected
     ]
 
 
@@ -124,7 +129,7 @@ def test_a_new_host_name_is_published_and_renames_the_room() -> None:
     room.update_profile(renamed(HOST))
     assert (room.name, room.image) == ("new", "https://faces/new")
     assert changed(room) == {"owner"}
-    assert events_of(room) == [("profile", {**renamed(HOST).face()})]
+    assert events_of(room) == [("profile", {**renamed(HOST).public_profile()})]
 
 
 @pytest.mark.parametrize(("guest", "seat"), [(BERT, "male"), (ANNA, "female")])
@@ -136,7 +141,7 @@ def test_a_new_guest_name_is_published(guest: Person, seat: str) -> None:
     assert getattr(room, seat).person == renamed_guest
     assert getattr(room, seat).stream == f"stream-{guest.nickname}"
     assert changed(room) == {seat}
-    assert events_of(room) == [("profile", {**renamed_guest.face()})]
+    assert events_of(room) == [("profile", {**renamed_guest.public_profile()})]
 
 
 @pytest.mark.parametrize("change", [{"nickname": "new"}, {"face_url": "https://faces/new"}])
@@ -146,7 +151,7 @@ def test_a_new_applicant_name_or_face_is_published(change: dict[str, Any]) -> No
     person = replace(BERT, **change)
     room.update_profile(person)
     assert room.applications[BERT.user_id] == replace(before, person=person)
-    assert events_of(room) == [("profile", {**person.face()})]
+    assert events_of(room) == [("profile", {**person.public_profile()})]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +196,7 @@ def test_events_are_numbered_from_the_version_loaded() -> None:
     room.expire(NOW + 600_000)
     room.apply(BERT, NOW + 600_000, 600)
     first, second = room.numbered(NOW + 5)
-    data = {**BERT.face(), "reason": "expired"}
+    data = {**BERT.public_profile(), "reason": "expired"}
     assert first == NumberedEvent(EPOCH, 3, NOW + 5, "micro_refuse", data)
     assert (second.seq, second.type) == (4, "micro_apply")
     assert room.applications[BERT.user_id].position == 4

@@ -85,7 +85,7 @@ def test_the_host_ends_the_live_once() -> None:
     members = [room.members[person.user_id] for person in (HOST, BERT, ANNA, CARL)]
     assert [room.role_in(member) for member in members] == ["host", "male", "viewer", "applied"]
     assert room.end(HOST.user_id) is True
-    assert events_of(room) == [("live_end", {**HOST.face(), "reason": "host"})]
+    assert events_of(room) == [("live_end", {**HOST.public_profile(), "reason": "host"})]
     assert (room.live, room.male, room.female, room.applications) == (False, None, None, {})
     assert [room.role_in(member) for member in members] == [None] * 4
     room = reloaded(room)
@@ -113,10 +113,10 @@ def test_only_the_host_ends_the_live(person: Person) -> None:
 def test_the_removal_of_the_host_ends_the_live(reason: str, of_guest: str, published: str) -> None:
     room = room_with_guests(BERT)
     room.remove(BERT.user_id, reason)
-    assert events_of(room) == [("micro_leave", {**BERT.face(), "reason": of_guest})]
+    assert events_of(room) == [("micro_leave", {**BERT.public_profile(), "reason": of_guest})]
     room = room_with_guests(BERT)
     room.remove(HOST.user_id, reason)
-    assert events_of(room) == [("live_end", {**HOST.face(), "reason": published})]
+    assert events_of(room) == [("live_end", {**HOST.public_profile(), "reason": published})]
     assert not room.live
     assert left(room) == set()
 
@@ -198,7 +198,7 @@ def test_a_user_who_departs_loses_seat_application_and_membership(
 ) -> None:
     room = room_with_everyone()
     DEPARTURES[reason](room, person.user_id)
-    expected = [(event_type, {**person.face(), "reason": reason})] if event_type else []
+    expected = [(event_type, {**person.public_profile(), "reason": reason})] if event_type else []
     assert events_of(room) == expected
     assert left(room) == {person.user_id}
     is_banned = reason in ("host", "banned")

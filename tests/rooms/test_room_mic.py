@@ -81,7 +81,7 @@ def test_a_viewer_applies_once() -> None:
     assert new_roles(room) == {BERT.user_id: "applied"}
     assert room.role_of(BERT.user_id) == "applied"
     times = {"applied_at": NOW, "expires_at": NOW + 600_000}
-    assert events_of(room) == [("micro_apply", {**BERT.face(), **times})]
+    assert events_of(room) == [("micro_apply", {**BERT.public_profile(), **times})]
     room = reloaded(room)
     room.apply(BERT, NOW + 5, 600)
     assert not changed(room)
@@ -95,7 +95,9 @@ def test_the_host_invites_a_viewer() -> None:
     }
     assert new_roles(room) == {}
     assert room.applicants(1) == []
-    assert events_of(room) == [("micro_invite", {**BERT.face(), "expires_at": IN_A_MINUTE})]
+    assert events_of(room) == [
+        ("micro_invite", {**BERT.public_profile(), "expires_at": IN_A_MINUTE})
+    ]
 
 
 def test_an_application_keeps_the_expiry_of_the_invitation() -> None:
@@ -106,7 +108,7 @@ def test_an_application_keeps_the_expiry_of_the_invitation() -> None:
     )
     assert new_roles(room) == {BERT.user_id: "applied"}
     times = {"applied_at": NOW + 5, "expires_at": IN_A_MINUTE}
-    assert events_of(room) == [("micro_apply", {**BERT.face(), **times})]
+    assert events_of(room) == [("micro_apply", {**BERT.public_profile(), **times})]
 
 
 def test_an_invited_applicant_keeps_the_position_in_the_queue() -> None:
@@ -117,7 +119,10 @@ def test_an_invited_applicant_keeps_the_position_in_the_queue() -> None:
         assert room.applications[BERT.user_id] == Application(
             BERT, 1, NOW, invited=True, expires_at=until
         )
-        assert events_of(room)[-1] == ("micro_invite", {**BERT.face(), "expires_at": until})
+        assert events_of(room)[-1] == (
+            "micro_invite",
+            {**BERT.public_profile(), "expires_at": until},
+        )
     assert room.role_of(BERT.user_id) == "applied"
     assert room.applicants(1) == [BERT, CARL]
 
@@ -236,7 +241,7 @@ def test_an_applicant_takes_the_seat_of_their_gender(person: Person, seat: str) 
     assert new_roles(room) == {person.user_id: seat}
     assert changed(room) == {seat, "applications", "members"}
     details = {"play_url": "rtmp://play/stream?sign", "area": person.area, "age": 31}
-    assert events_of(room) == [("micro_accept", {**shown.face(), **details})]
+    assert events_of(room) == [("micro_accept", {**shown.public_profile(), **details})]
 
 
 def test_accepting_again_returns_the_same_seat_without_an_event() -> None:
@@ -292,7 +297,7 @@ def test_refusing_ends_an_application_or_invitation(room: Room, reason: str) -> 
     assert room.applications == {}
     assert room.role_of(BERT.user_id) == "viewer"
     assert changed(room) - {"members"} == {"applications"}
-    assert events_of(room) == [("micro_refuse", {**BERT.face(), "reason": reason})]
+    assert events_of(room) == [("micro_refuse", {**BERT.public_profile(), "reason": reason})]
 
 
 @pytest.mark.parametrize(("guest", "seat"), [(BERT, "male"), (ANNA, "female")])
@@ -306,7 +311,7 @@ def test_a_guest_leaves_the_seat_or_is_removed_by_the_host(
     assert changed(room) == {seat, "members"}
     assert new_roles(room) == {guest.user_id: "viewer"}
     assert room.role_of(guest.user_id) == "viewer"
-    assert events_of(room) == [("micro_leave", {**guest.face(), "reason": reason})]
+    assert events_of(room) == [("micro_leave", {**guest.public_profile(), "reason": reason})]
 
 
 @pytest.mark.parametrize(("person", "gender"), [(CARL, None), (CARL, 1), (ANNA, 2)])
@@ -315,7 +320,7 @@ def test_the_host_ends_an_application_or_invitation(person: Person, gender: int 
     room.leave_mic(HOST.user_id, person.user_id, gender)
     assert person.user_id not in room.applications
     assert room.role_of(person.user_id) == "viewer"
-    assert events_of(room) == [("micro_refuse", {**person.face(), "reason": "host"})]
+    assert events_of(room) == [("micro_refuse", {**person.public_profile(), "reason": "host"})]
 
 
 @pytest.mark.parametrize("gender", [None, 1, 2])
@@ -351,7 +356,9 @@ def test_applications_and_invitations_expire_at_their_time() -> None:
         assert not changed(room)
         room.expire(now)
         assert room.role_of(expired.user_id) == "viewer"
-        assert events_of(room) == [("micro_refuse", {**expired.face(), "reason": "expired"})]
+        assert events_of(room) == [
+            ("micro_refuse", {**expired.public_profile(), "reason": "expired"})
+        ]
         room = reloaded(room)
         assert expired.user_id not in room.applications
     room.expire(NOW + 10**9)

@@ -51,16 +51,19 @@ def test_a_stopped_stream_takes_a_guest_off_the_mic_or_out_of_the_queue_or_ends_
     room.stop_stream(STRANGER.user_id)
     assert not changed(room)
     room.stop_stream(BERT.user_id)
-    assert events_of(room) == [("micro_leave", {**BERT.face(), "reason": "moderation"})]
+    assert events_of(room) == [("micro_leave", {**BERT.public_profile(), "reason": "moderation"})]
     assert [*room.effects.streams_to_drop.values()] == [""]
     room.apply(BERT, NOW, 60)
     room.stop_stream(BERT.user_id)
-    assert events_of(room)[-1] == ("micro_refuse", {**BERT.face(), "reason": "moderation"})
+    assert events_of(room)[-1] == (
+        "micro_refuse",
+        {**BERT.public_profile(), "reason": "moderation"},
+    )
     assert room.role_of(BERT.user_id) == "viewer"
     for _ in range(2):
         room.stop_stream(HOST.user_id)
         room.stop_stream(BERT.user_id)
-    assert events_of(room)[3:] == [("live_end", {**HOST.face(), "reason": "moderation"})]
+    assert events_of(room)[3:] == [("live_end", {**HOST.public_profile(), "reason": "moderation"})]
 
 
 # ---- notifications

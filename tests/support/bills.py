@@ -1,4 +1,4 @@
-"""Bills between the simulator and what is booked in a database, at noon of one day."""
+"""Bills between the simulator and what is recorded in a database, at noon of one day."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -58,7 +58,7 @@ class BillFixture:
         self.client = BillClient(
             client, self.xpay, make_client("files", ""), WechatSettings(apps=apps, api_base=url)
         )
-        self.payments = PaymentService(stores.ledger, stores.orders, NamedLocks().hold)
+        self.payments = PaymentService(stores.ledger, stores.orders, NamedLocks().lock)
         self.service = self.new_service()
         self.user_id = ""
 
@@ -103,7 +103,7 @@ class BillFixture:
         assert paid
         return Payment("jsapi", number, paid["transaction_id"], order.fen)
 
-    async def book(self, payment: Payment, at: datetime = NOON) -> None:
+    async def record(self, payment: Payment, at: datetime = NOON) -> None:
         await self.payments.credit(payment)
         paid_at = {"$set": {"paid_at": at}}
         await self._rows("orders").update_one({"_id": payment.order}, paid_at)
@@ -111,7 +111,7 @@ class BillFixture:
     async def paid(self, number: str, fen: int = 600, provider: str = "jsapi") -> Order:
         """An order that is paid at both ends."""
         order = await self.order(number, fen, provider)
-        await self.book(self.pay(order))
+        await self.record(self.pay(order))
         return order
 
     def refund(self, order: Order, number: str, fen: int = 100) -> SimulatedRefund:

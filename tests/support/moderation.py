@@ -38,7 +38,7 @@ class ModerationFixture:
         self._make_due()
         taken = 0
         while item := await self.items.claim(APPLY_WITHIN):
-            await self.service._carry_on(item)
+            await self.service._run_step(item)
             taken += 1
         await self.delivery.quiet()
         return taken
@@ -47,7 +47,7 @@ class ModerationFixture:
         """Let the server take all further steps itself; the time of the open ones has come."""
         self._make_due()
         self.service.job._claim = self.service._claim
-        self.service.job.nudge()
+        self.service.job.wake()
 
     def _make_due(self) -> None:
         self._rows.update_many({"due_at": {"$ne": None}}, {"$set": {"due_at": LONG_AGO}})
@@ -66,7 +66,7 @@ class ModerationFixture:
         """The values that others see, by kind."""
         user = await self.context.stores.users.get(user_id)
         live_id, _, _ = await self.context.stores.rooms.get_or_create(user.person())
-        room = await self.context.keeper.load(live_id)
+        room = await self.context.room_changes.load(live_id)
         values = {"nickname": user.nickname, "face": user.face_url}
         return values | {"room_name": room.title, "cover": room.cover}
 

@@ -75,11 +75,11 @@ class RefundProcess:
     """The services of one process."""
 
     def __init__(self, stores: StoresFixture, bank: BankInMemory, desk: Desk) -> None:
-        hold, ledger = NamedLocks().hold, stores.ledger
+        lock, ledger = NamedLocks().lock, stores.ledger
         self.cases, self.payees = stores.refund_cases, stores.payees
         payouts = WithdrawalProcess(stores, bank, WITHDRAWALS)
         self.transfers, self.withdrawals = payouts.transfers, payouts.service
-        self.ledger_service = LedgerService(stores.ledger, hold)
+        self.ledger_service = LedgerService(stores.ledger, lock)
         approvals = ApprovalService(
             stores.approvals,
             stores.operators,
@@ -88,9 +88,9 @@ class RefundProcess:
             {},
             LIMIT,
         )
-        self.payments = PaymentService(stores.ledger, stores.orders, hold)
+        self.payments = PaymentService(stores.ledger, stores.orders, lock)
         self.service = RefundCaseService(
-            self.cases, stores.orders, ledger, stores.spent_gold, approvals, hold
+            self.cases, stores.orders, ledger, stores.spent_gold, approvals, lock
         )
         self.sweep = RefundCaseSweep(
             self.cases,
@@ -99,7 +99,7 @@ class RefundProcess:
             self.withdrawals,
             self.payees,
             {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item] - refunds alone
-            hold,
+            lock,
         )
         self.leaving: set[str] = set()
         self.notifications = PaymentNotificationService(
@@ -188,7 +188,7 @@ class RefundFixture:
         """A withdrawal that waits for its user."""
         withdrawal = await self.withdraw(host, income)
         approved = await self.process.withdrawals.approve(withdrawal.id, "olga")
-        return await self.process.transfers.advance(approved)
+        return await self.process.transfers.run_step(approved)
 
     async def pay_out(self, host: str, income: int) -> None:
         id_ = (await self.submit(host, income)).id
@@ -217,7 +217,7 @@ class RefundFixture:
         order = case.orders[position]
         refund = Refund("xpay", order.number, f"wx-{position}", order.fen, own=order.refund)
         fields = {name: getattr(refund, name) for name in Refund.__slots__} | other
-        return await self.process.notifications.book(Refund(**fields), "")
+        return await self.process.notifications.record(Refund(**fields), "")
 
     # ---- results
 

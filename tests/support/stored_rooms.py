@@ -1,4 +1,4 @@
-"""Rooms and members in the database, changed as the keeper and PresenceStore change them."""
+"""Rooms and members in the database, changed as `RoomChanges` and PresenceStore change them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -16,8 +16,8 @@ from tencent.callbacks import (
     StateChange,
     StreamEvent,
     StreamVerdict,
-    parse_css_callback,
     parse_im_callback,
+    parse_live_streaming_callback,
 )
 from tencent.json_reader import ParsedCallback
 from tests.support.tencent import VECTORS
@@ -71,7 +71,7 @@ def parse_css(content, *, now=NOW, **other):
     """Parses a correctly signed CSS callback; `other` overrides its body fields."""
     signature = hashlib.md5(f"{KEY}{content.get('t')}".encode()).hexdigest()
     body = json.dumps({**content, "sign": signature, **other}).encode()
-    return parse_css_callback(body, KEY, now)
+    return parse_live_streaming_callback(body, KEY, now)
 
 
 # ---- IM: signature and freshness
@@ -228,7 +228,7 @@ def test_im_callback_with_an_invalid_field_is_unreadable(content):
 def test_body_that_cannot_be_stored_is_unreadable_unless_its_signature_is_wrong():
     for body in (b"", b'{"a": "\\ud800"}'):
         assert parse_im(body).refused == "unreadable"
-        assert parse_css_callback(body, KEY, NOW).refused == "unreadable"
+        assert parse_live_streaming_callback(body, KEY, NOW).refused == "unreadable"
         assert parse_im(body, Sign="x").refused == "sign"
 
 
@@ -245,7 +245,7 @@ def test_css_callback_vectors_are_parsed(vectors):
     outcomes = {}
     for case in callback["cases"]:
         body = json.dumps(case["body"]).encode()
-        outcomes[case["name"]] = parse_css_callback(body, callback["key"], case["now"])
+        outcomes[case["name"]] = parse_live_streaming_callback(body, callback["key"], case["now"])
     sequence = "6674468118806626493"
     for name, kind, at in (("push start", 1, 1700000000), ("push end", 0, 1700000300)):
         event = StreamEvent("room_1", bool(kind), sequence, at)
@@ -266,7 +266,7 @@ def test_css_event_with_a_wrong_signature_or_without_a_configured_key_is_refused
         assert parse_css(PUSH, sign=signature).refused == "sign"
     signature = hashlib.md5(str(PUSH["t"]).encode()).hexdigest()
     body = json.dumps({**PUSH, "sign": signature}).encode()
-    assert parse_css_callback(body, "", NOW).refused == "no_key"
+    assert parse_live_streaming_callback(body, "", NOW).refused == "no_key"
 
 
 @pytest.mark.parametrize("name", ["stream_id", "sequence", "event_time", "t"])

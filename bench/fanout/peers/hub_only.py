@@ -22,8 +22,8 @@ from handlers.websocket.handshake import is_handshake
 from realtime import wire
 from realtime.bus import Bus
 from realtime.hub import Hub
-from realtime.outbox import Outbox
 from realtime.resume import RoomView
+from realtime.socket_writer import SocketWriter
 from rooms.events import NumberedEvent
 from runtime import gc_tuning
 
@@ -57,10 +57,10 @@ class HubHandshakeDelegate(HTTPMessageDelegate):
         assert isinstance(connection, HTTP1Connection)
         stream = connection.detach()
         stream.set_nodelay(True)
-        outbox = Outbox(str(next(USER_IDS)), stream, backlog_bytes=262_144)
-        outbox.send(wire.upgrade_response(headers["Sec-WebSocket-Key"]))
-        self._hub.connect(outbox)
-        asyncio.get_running_loop().create_task(_serve_socket(self._hub, outbox, stream))
+        writer = SocketWriter(str(next(USER_IDS)), stream, backlog_bytes=262_144)
+        writer.send(wire.upgrade_response(headers["Sec-WebSocket-Key"]))
+        self._hub.connect(writer)
+        asyncio.get_running_loop().create_task(_serve_socket(self._hub, writer, stream))
 
 
 class HandshakeApplication(Application):
@@ -72,14 +72,14 @@ class HandshakeApplication(Application):
         return HubHandshakeDelegate(self._hub, request)
 
 
-async def _serve_socket(hub: Hub, outbox: Outbox, stream: Any) -> None:
+async def _serve_socket(hub: Hub, writer: SocketWriter, stream: Any) -> None:
     async def no_data() -> dict[str, Any]:
         return {}
 
     async def load_view() -> RoomView:
         return RoomView("a", 0, no_data)
 
-    await hub.join(1, outbox, None, load_view)
+    await hub.join(1, writer, None, load_view)
     parser = wire.FrameParser(16_384)
     with suppress(StreamClosedError):
         while True:
@@ -87,7 +87,7 @@ async def _serve_socket(hub: Hub, outbox: Outbox, stream: Any) -> None:
 
 
 async def _tune_gc(hub: Hub) -> None:
-    tuner = gc_tuning.GcTuner(lambda: hub.open)
+    tuner = gc_tuning.GcTuner(lambda: hub.open_count)
     while True:
         tuner.run()
         await asyncio.sleep(0.5)

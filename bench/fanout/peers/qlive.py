@@ -58,13 +58,13 @@ class EventSender:
     def _in_c_loop(self, channel: Channel) -> None:
         n = len(channel.sockets)
         if len(self._fds) != n:  # cached: only the send loop is measured
-            sockets = [outbox.push.__self__ for outbox in channel.sockets.values()]  # type: ignore[attr-defined]
+            sockets = [writer.push.__self__ for writer in channel.sockets.values()]  # type: ignore[attr-defined]
             self._fds = (ctypes.c_int * n)(*(socket.fileno() for socket in sockets))
         assert self._send_to_all(self._fds, n, EVENT_FRAME, len(EVENT_FRAME)) == n
 
     def _in_python_loop(self, channel: Channel) -> None:
-        for outbox in channel.sockets.values():
-            outbox.push(EVENT_FRAME)
+        for writer in channel.sockets.values():
+            writer.push(EVENT_FRAME)
 
 
 async def main(uri: str, database: str, live_id: int, library: str) -> None:

@@ -84,10 +84,10 @@ async def test_refund_is_done_a_moment_later_and_notified(open_shop, provider):
     (notice,) = await shop.notices()
     refund = shop.simulator.refunds.refunds[NUMBER]
     openid = shop.order.openid if provider == "xpay" else None
-    booked = Refund(
+    recorded = Refund(
         provider, shop.order.number, refund.wechat_number, 600, own=NUMBER, openid=openid
     )
-    assert notice == booked
+    assert notice == recorded
     assert await shop.refund() == "done" == await shop.state()
     assert len(await shop.notices()) == 1
     assert await shop.client.query(shop.order)  # paid, though refunded

@@ -324,16 +324,16 @@ async def test_unused_uploads_are_deleted_after_a_day_and_replaced_pictures_afte
         rows = [(row["payload"]["key"], row["due_at"]) for row in db.outbox.find(later)]
         return {key: round((due - datetime.now(UTC)) / timedelta(days=1)) for key, due in rows}
 
-    async def carry_out() -> None:
+    async def handle() -> None:
         db.outbox.update_many(later, {"$set": {"due_at": datetime.now(UTC)}})
         await server.context.services.cos_outbox.sweep()
 
     first, second = waiting().keys() - {key for key in waiting() if key.startswith("uploads/")}
     assert (waiting()[unused], waiting()[first], waiting()[second]) == (1, 30, 30)
-    await carry_out()
+    await handle()
     assert waiting() == {first: 30, second: 30}
     assert await server.context.tencent.cos.head(unused) is None
     assert [(await read(face))[0] for face in faces] == [PICTURE, PICTURE]
-    await carry_out()
+    await handle()
     assert [*waiting().values()] == [30]
     assert [(await read(face))[0] for face in faces] == [b"", PICTURE]

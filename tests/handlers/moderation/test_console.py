@@ -108,7 +108,7 @@ async def test_pages_and_figures_of_the_queue_use_an_index(
         await moderation.items.add(Item(f"a{n}", "report", "2", now, state="review"))
     db.command("profile", 2)
     items, _ = await moderation.items.page("", ("review",), "", "", 2)
-    counts, _ = await moderation.items.open_figures()
+    counts, _ = await moderation.items.open_counts()
     assert await moderation.items.by_trace("t1") is None
     db.command("profile", 0)
     assert ([item.id for item in items], counts) == (["a2", "a1"], {"report": 3})

@@ -7,8 +7,8 @@ import pytest
 from pymongo.database import Database
 
 from core.version import build
-from runtime.figures import reporter
 from runtime.process import ServerProcess
+from runtime.process_metrics import reporter
 from tests.support.api import ApiFixture
 
 MACHINE_TOKEN = "machine"

@@ -172,7 +172,7 @@ async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
     host = await api.host()
     bert, room = await api.guest("bert", 1, host.live_id), {"live_id": host.live_id}
     (await bert.post("qlive_room/apply_micro/", **room)).ok()
-    streams, keeper = server.context.tencent.stream_urls, server.context.keeper
+    streams, room_changes = server.context.tencent.stream_urls, server.context.room_changes
     new_stream = streams.new_stream
 
     def forbid_meanwhile(user_id: str) -> str:
@@ -183,10 +183,10 @@ async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
 
     monkeypatch.setattr(streams, "new_stream", forbid_meanwhile)
     assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
-    assert (await keeper.load(host.live_id)).seat_of(bert.id) is None
+    assert (await room_changes.load(host.live_id)).seat_of(bert.id) is None
     (await host.post("qlive_room/live_end/", **room)).ok()
     assert (await host.post("qlive_room/matchmaker_enter/")).refusal == FORBIDDEN
-    assert not (await keeper.load(host.live_id)).live
+    assert not (await room_changes.load(host.live_id)).live
 
 
 async def test_a_failed_recording_needs_a_person(api: ApiFixture, server: ServerProcess) -> None:

@@ -175,7 +175,7 @@ async def test_member_whose_socket_closes_while_it_joins_is_away(
         socket = await host.connect()
         await until(lambda: server.context.stores.presence._registrar._queues)
         socket.connection.transport.abort()
-        await until(lambda: server.context.hub.open == 0)
+        await until(lambda: server.context.hub.open_count == 0)
     await until(lambda: (db.members.find_one({"_id": host.id}) or {}).get("away_at"))
 
 

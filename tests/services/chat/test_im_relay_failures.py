@@ -193,11 +193,11 @@ async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
         is_down = True
         failures = 0
 
-        async def wake(self, wakes, now):
+        async def mark_due(self, wakes, now):
             if self.is_down:
                 self.failures += 1
                 raise ServerSelectionTimeoutError("no primary")
-            await super().wake(wakes, now)
+            await super().mark_due(wakes, now)
 
         async def claim(self, now, until, limit):
             if self.is_down:

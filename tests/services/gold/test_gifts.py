@@ -49,8 +49,8 @@ async def test_the_event_of_a_gift_names_sender_receiver_and_gift(stores: Stores
     await fixture.process.give(rose(anna, bert, "r", num=3))
     (event,) = await fixture.events()
     assert event.data == {
-        "from": Person(anna, "Anna", "https://faces/a", 2).face(),
-        "to": Person(bert).face(),
+        "from": Person(anna, "Anna", "https://faces/a", 2).public_profile(),
+        "to": Person(bert).public_profile(),
         "gift": ROSE,
         "num": 3,
         "gold": 30,

@@ -12,7 +12,7 @@ from services.gold.ledger_audit import (
     OVERLAP_SECONDS,
     UNKNOWN,
     LedgerAudit,
-    since_when,
+    incremental_from,
 )
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.due import JobLeaseStore
@@ -39,7 +39,7 @@ def test_a_check_is_full_at_first_once_a_day_and_while_problems_are_known(
     last: dict[str, Any], now: float, since: float | None
 ) -> None:
     expected = datetime.fromtimestamp(since, UTC) if since else None
-    assert since_when(last, now) == expected
+    assert incremental_from(last, now) == expected
 
 
 async def run_check(stores: StoresFixture) -> dict[str, Any]:

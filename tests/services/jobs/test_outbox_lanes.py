@@ -69,8 +69,8 @@ async def fill_other_lanes(server: ServerProcess, tencent: SlowTencent, live_id:
         await stores.outbox.add("portrait_set", {"user_id": user.user_id})
         mute = {"user_id": user.user_id, "live_id": live_id}
         await stores.outbox.add("mute_again", mute, urgent=True)
-    for lane in (services.im_outbox, services.css_outbox, services.group_outbox):
-        lane.nudge()
+    for lane in (services.im_outbox, services.live_streaming_outbox, services.group_outbox):
+        lane.wake()
     await until(lambda: len(tencent.received("flood-")) >= CONCURRENCY)
     await until(lambda: len(tencent.received("portrait_set")) >= CONCURRENCY)
     await until(lambda: len(tencent.received("forbid_send_msg", user.user_id)) >= CONCURRENCY)

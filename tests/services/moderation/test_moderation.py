@@ -326,16 +326,16 @@ async def test_a_cover_that_is_refused_before_its_room_shows_it_is_not_shown(
     moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown_policy(moderation, monkeypatch, "show_until_refused")
-    keeper = moderation.context.keeper
-    change = keeper.change_prepared
+    room_changes = moderation.context.room_changes
+    change = room_changes.change_with
 
     async def refuse_first(*args: Any) -> Any:
-        monkeypatch.setattr(keeper, "change_prepared", change)
+        monkeypatch.setattr(room_changes, "change_with", change)
         item = await moderation.latest(anna.id, "cover")
         await moderation.service.decide(item.id, item.state, "olga", approved=False)
         return await change(*args)
 
-    monkeypatch.setattr(keeper, "change_prepared", refuse_first)
+    monkeypatch.setattr(room_changes, "change_with", refuse_first)
     await moderation.change(anna.id, cover=picture("first"))
     assert (await moderation.shown(anna.id))["cover"] == ""
 

@@ -164,7 +164,7 @@ async def test_what_a_bill_has_is_never_missing_there_though_it_is_booked_later(
     bills.service.providers = {}
     await bills.service.reconcile(DAY)
     await bills.stores.bills.settle("missing_here:payment:Q1", "olga", "a late notification")
-    await bills.book(payment, NEXT_NOON)
+    await bills.record(payment, NEXT_NOON)
     bills.simulator.pay.paid.clear()
     await bills.service.run(NEXT_NOON + timedelta(days=1))
     assert await bills.differences() == []
@@ -275,7 +275,7 @@ async def test_orders_of_ios_are_in_apples_bill_of_the_month_or_the_next(bills):
         order = await bills.order(number, provider="xpay")
         await bills.stores.orders.store_platform(number, "ios")
         bills.simulator.bills.ios_orders.add(number)
-        await bills.book(bills.pay(order))
+        await bills.record(bills.pay(order))
     bills.fault("ios", Q2=None)
     assert await bills.service.reconcile(DAY) == []
     assert await bills.service.reconcile(MONTH) == []
@@ -291,7 +291,7 @@ async def test_what_is_booked_at_midnight_may_be_in_either_bill(bills):
     ):
         bills.clock.now = (midnight + timedelta(seconds=paid_at)).timestamp()
         payment = bills.pay(await bills.order(number))
-        await bills.book(payment, midnight + timedelta(seconds=booked_at))
+        await bills.record(payment, midnight + timedelta(seconds=booked_at))
     assert await bills.service.reconcile(DAY) == []
     assert await bills.service.reconcile("2026-11-28") == []
     rows = bills.stores.database.collection("orders").find().sort("_id", 1)
@@ -372,7 +372,7 @@ def test_bills_in_any_order_and_repeated_have_the_same_open_differences(
             at = NOON + timedelta(days=n % 3)
             bills.clock.now = at.timestamp()
             payment = bills.pay(await bills.order(number))
-            await bills.book(payment, at + timedelta(hours=dice.choice([0, 11, 13]) % 12))
+            await bills.record(payment, at + timedelta(hours=dice.choice([0, 11, 13]) % 12))
             kind = dice.choice(["", "missing_there", "other_amount", "other_state"])
             change = {"other_amount": {"订单金额": "1.00"}, "other_state": {"交易状态": "CLOSED"}}
             if kind:

@@ -71,7 +71,7 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -
     assert refunds.desk.calls == ["refund", "query", "refund", "query"]
     assert [*refunds.desk.refunds] == [f"{case.id}01"]
     assert (await refunds.get(case)).state == "refunding"
-    ignored = await refunds.process.notifications.book(None, "not_success")
+    ignored = await refunds.process.notifications.record(None, "not_success")
     assert (ignored.outcome, ignored.reason) == ("ignored", "not_success")
     refunds.desk.answer = "done"
     await refunds.sweep()
@@ -253,7 +253,7 @@ async def test_gifts_wait_while_withdrawals_cannot_be_held_back(
     case = await refunds.confirm(await refunds.open(number))
     with monkeypatch.context() as outage:
         errors = AsyncMock(side_effect=[TryAgain(), ServiceUnavailable("pay")])
-        outage.setattr(refunds.process.withdrawals, "hold_back", errors)
+        outage.setattr(refunds.process.withdrawals, "cancel_open", errors)
         for _ in range(2):
             await refunds.sweep()
             assert (await refunds.get(case)).gifts[0].state == "waiting"

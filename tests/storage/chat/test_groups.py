@@ -40,7 +40,7 @@ async def claim_due(cursors: RelayCursorStore, now: datetime = NOW) -> RelayClai
 
 
 async def wake_and_claim(cursors: RelayCursorStore, *, counts: bool = False) -> RelayClaim:
-    await cursors.wake({7: counts}, NOW)
+    await cursors.mark_due({7: counts}, NOW)
     return await claim_due(cursors)
 
 
@@ -48,7 +48,7 @@ async def wake_and_claim(cursors: RelayCursorStore, *, counts: bool = False) -> 
 
 
 async def test_first_wakes_create_one_cursor(cursors: RelayCursorStore) -> None:
-    await asyncio.gather(*(cursors.wake({7: n == 3}, NOW) for n in range(10)))
+    await asyncio.gather(*(cursors.mark_due({7: n == 3}, NOW) for n in range(10)))
     assert await claim_due(cursors) == RelayClaim(
         live_id=7,
         epoch="",
@@ -65,8 +65,8 @@ async def test_first_wakes_create_one_cursor(cursors: RelayCursorStore) -> None:
 
 async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStore) -> None:
     for live_id, seconds in ((1, 3), (2, 1), (3, 2)):
-        await cursors.wake({live_id: False}, NOW + seconds * A_SECOND)
-    await cursors.wake({2: False}, NOW + 9 * A_SECOND)  # still waits since its first wake
+        await cursors.mark_due({live_id: False}, NOW + seconds * A_SECOND)
+    await cursors.mark_due({2: False}, NOW + 9 * A_SECOND)  # still waits since its first wake
     later = NOW + LEASE
     assert [(await claim_due(cursors, later)).live_id for _ in range(3)] == [2, 3, 1]
     assert await claim(cursors, later + LEASE - A_SECOND) is None
@@ -76,7 +76,7 @@ async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStor
 
 async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
     for live_id in range(10):
-        await cursors.wake({live_id: False}, NOW)
+        await cursors.mark_due({live_id: False}, NOW)
     claims = await asyncio.gather(*(cursors.claim(NOW, NOW + LEASE, 4) for _ in range(8)))
     while more := await cursors.claim(NOW, NOW + LEASE, 4):
         claims.append(more)
@@ -101,7 +101,7 @@ async def test_released_room_is_claimed_when_it_is_woken_or_due(cursors: RelayCu
 
 async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> None:
     claimed = await wake_and_claim(cursors)
-    await cursors.wake({7: True}, NOW)
+    await cursors.mark_due({7: True}, NOW)
     assert await claim(cursors) is None
     assert await cursors.release(claimed, at(5), NOW, NOW, None, counts_due=False)
     again = await claim_due(cursors)
@@ -123,7 +123,7 @@ async def test_advance_extends_the_lease_and_resets_failures(cursors: RelayCurso
 async def test_postponement_ends_the_claim_despite_a_wake(cursors: RelayCursorStore) -> None:
     claimed = await wake_and_claim(cursors)
     await cursors.postpone(claimed, NOW + 5 * A_SECOND)
-    await cursors.wake({7: False}, NOW)
+    await cursors.mark_due({7: False}, NOW)
     assert not await cursors.advance(claimed, at(1), NOW)
     assert await claim(cursors, NOW + 4 * A_SECOND) is None
     claimed = await claim_due(cursors, NOW + 5 * A_SECOND)
@@ -144,7 +144,7 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay_and_finished_
     cursors: RelayCursorStore,
 ) -> None:
     for live_id in range(5):
-        await cursors.wake({live_id: False}, NOW)
+        await cursors.mark_due({live_id: False}, NOW)
     claims = await cursors.claim(NOW, NOW, 5)
     lost = {claim.live_id for claim in await cursors.claim(NOW, NOW, 2)}
     over = next(claim.live_id for claim in claims if claim.live_id not in lost)

@@ -31,7 +31,7 @@ from tests.support.storage import NAME, StoresFixture, profile_queries, rose
 
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
     """Services of `n` processes, each with its own locks."""
-    return [LedgerService(stores.ledger, NamedLocks().hold) for _ in range(n)]
+    return [LedgerService(stores.ledger, NamedLocks().lock) for _ in range(n)]
 
 
 async def write(

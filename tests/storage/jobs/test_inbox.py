@@ -68,8 +68,8 @@ async def test_message_is_stored_and_then_settled(inbox: InboxStore, database: D
     }
     assert "answer" not in await inbox.stored(PUSH)
     answer = {"result_code": 1}
-    assert await inbox.settle(PUSH, "done", event="asked", answer=answer, lasting=True)
-    assert not await inbox.settle(PUSH, "ignored", "old_event", answer={"result_code": 0})
+    assert await inbox.close(PUSH, "done", event="asked", answer=answer, lasting=True)
+    assert not await inbox.close(PUSH, "ignored", "old_event", answer={"result_code": 0})
     assert await inbox.stored(PUSH) == {
         "_id": "xpay:1",
         "outcome": "done",
@@ -88,7 +88,7 @@ async def test_callbacks_of_im_are_kept_for_a_week_and_ignored_ones_for_a_day(
         await inbox.receive(message)
         stored = await inbox.find(f"im:{outcome}") or {}
         assert is_close(stored["expires_at"], now + IM_RETENTION)
-        await inbox.settle(message, cast("Outcome", outcome))
+        await inbox.close(message, cast("Outcome", outcome))
         stored = await inbox.find(f"im:{outcome}") or {}
         assert is_close(stored["expires_at"], now + days)
 
@@ -96,7 +96,7 @@ async def test_callbacks_of_im_are_kept_for_a_week_and_ignored_ones_for_a_day(
 async def test_settled_message_is_only_counted(inbox: InboxStore, database: Database) -> None:
     found = await asyncio.gather(*(inbox.receive(MESSAGE) for _ in range(12)))
     assert found == ["received"] * 12
-    await inbox.settle(MESSAGE, "ignored", "not_in_a_room")
+    await inbox.close(MESSAGE, "ignored", "not_in_a_room")
     assert await inbox.receive(replace(MESSAGE, raw="other")) == "ignored"
     stored = await row(database)
     assert (stored["times"], stored["reason"], stored["raw"]) == (13, "not_in_a_room", MESSAGE.raw)
@@ -117,7 +117,7 @@ async def test_forged_message_is_kept_with_its_reason_for_a_week_and_blocks_no_g
     assert is_close(stored["expires_at"], datetime.now(UTC) + REFUSED_RETENTION)
     assert not await inbox.reopen(stored["_id"])
     assert await inbox.receive(MESSAGE) == "received"
-    await inbox.settle(MESSAGE, "done")
+    await inbox.close(MESSAGE, "done")
     await inbox.refuse(MESSAGE, "sign")
     assert sorted(stored["outcome"] for stored in await rows(database)) == ["done", "refused"]
     assert await inbox.receive(MESSAGE) == "done"
@@ -164,7 +164,7 @@ async def test_long_message_is_truncated(inbox: InboxStore, database: Database) 
 async def test_page_is_filtered_by_source_outcome_and_event(inbox: InboxStore) -> None:
     for number in range(3):
         await inbox.receive(replace(MESSAGE, id=str(number)))
-    await inbox.settle(replace(MESSAGE, id="1"), "done", event="asked")
+    await inbox.close(replace(MESSAGE, id="1"), "done", event="asked")
     await inbox.refuse(replace(MESSAGE, source="live"), "sign")
     rows, more = await inbox.page("", "", "", 10)
     assert (sorted(row["source"] for row in rows), more) == (["im", "im", "im", "live"], None)

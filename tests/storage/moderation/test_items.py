@@ -84,7 +84,7 @@ async def test_pages_and_figures(stores: StoresFixture) -> None:
     rest, end = await items.page("", ("review",), "", cursor or "", 1)
     assert ([row.kind for row in (*page, *rest)], end) == (["report", "face"], None)
     assert [row.id for row in (await items.page("nickname", (), USER, "", 8))[0]] == [refused.id]
-    counts, oldest = await items.open_figures()
+    counts, oldest = await items.open_counts()
     assert counts == {"face": 1, "cover": 1, "report": 2}
     assert oldest.keys() == counts.keys()
 

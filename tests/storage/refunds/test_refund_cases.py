@@ -107,7 +107,7 @@ async def test_gifts_of_open_cases_are_known(cases: RefundCaseStore, stores: Sto
 
 
 async def test_cases_are_listed_newest_first_and_counted(cases: RefundCaseStore) -> None:
-    assert await cases.figures() == ({}, {}, {})
+    assert await cases.open_counts() == ({}, {}, {})
     for number, user_id in enumerate(("anna", "bert", "anna"), 1):
         case = new_case(number, f"Q{number}", user_id=user_id)
         if number == 3:
@@ -116,7 +116,7 @@ async def test_cases_are_listed_newest_first_and_counted(cases: RefundCaseStore)
             case = await cases.add(replace(case, gifts=()))
             case = await cases.save(None, case, case.confirm("olga", "yes", AT + number * MINUTE))
             await cases.save(None, case, case.note_problem(f"Q{number}", "pay_away", AT))
-    figures = await cases.figures()
+    figures = await cases.open_counts()
     assert figures.states == {"opened": 1, "refunding": 2}
     assert figures.oldest == {"refunding": AT + MINUTE}
     assert figures.problems == {"pay_away": 2}

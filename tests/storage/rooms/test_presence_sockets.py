@@ -7,9 +7,9 @@ import pytest
 from core.clock import now_ms
 from core.errors import TryAgain
 from rooms.members import Person
-from services.keeper import Keeper
-from tests.support.keeper import RecordingListener
+from services.room_changes import RoomChanges
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, KIM, NOW
+from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture, profile_queries
 from tests.support.stored_rooms import (
     LATER,
@@ -121,9 +121,9 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
     older = await register_socket(stores, BERT, live_id)
     await leave(stores, live_id, BERT)
     listener = RecordingListener()
-    keeper = Keeper(stores.rooms, listener)
-    monkeypatch.setattr("services.keeper.now_ms", lambda: now_ms() + skew_ms)
-    await keeper.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+    room_changes = RoomChanges(stores.rooms, listener)
+    monkeypatch.setattr("services.room_changes.now_ms", lambda: now_ms() + skew_ms)
+    await room_changes.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
     monkeypatch.undo()
     await enter(stores, live_id, BERT)
     newer = await register_socket(stores, BERT, live_id)

@@ -9,9 +9,9 @@ import pytest
 from core.errors import WriteConflict
 from rooms.members import Person
 from rooms.room import Room
-from services.keeper import Keeper
-from tests.support.keeper import RecordingListener
+from services.room_changes import RoomChanges
 from tests.support.room_builders import ANNA, BERT, CARL, HOST, NOW
+from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
     accept_user,
@@ -226,8 +226,8 @@ async def test_a_lone_change_takes_one_read_and_one_write_or_transaction(
     expected: list[str],
 ) -> None:
     live_id = await open_room(stores, ANNA)
-    keeper = Keeper(stores.rooms, RecordingListener())
+    room_changes = RoomChanges(stores.rooms, RecordingListener())
     commands.clear()
-    change = keeper.change(live_id, rule, person.user_id)
+    change = room_changes.change(live_id, rule, person.user_id)
     await asyncio.gather(change, return_exceptions=True)
     assert commands == ["aggregate", *expected]

@@ -17,7 +17,7 @@ WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_DIGITS = "10X98765432"
 
 
-class IdentityService:
+class AgeVerificationService:
     """Verifies the age of users; their names and ID numbers are neither stored nor logged."""
 
     def __init__(self, users: UserStore, client: FaceIdClient, settings: IdentitySettings) -> None:

@@ -17,7 +17,7 @@ from devtools.simulator.requests import StreamEventRequest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 
 
-class SimulatedCss:
+class SimulatedLiveStreaming:
     """Drops and forbids streams for requests that pass Tencent Cloud's TC3 signature check.
 
     For tests: `dropped` has the names of all dropped streams, in order, `forbidden` until when
@@ -42,7 +42,7 @@ class SimulatedCss:
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answers HTTP 200, with a failure in Response.Error; a stream need not be live."""
-        code = auth_error(request, "live", self._settings, self._now()) or self._carry_out(request)
+        code = auth_error(request, "live", self._settings, self._now()) or self._handle(request)
         return cloud_reply(code)
 
     def send_event(self, request: StreamEventRequest) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class SimulatedCss:
         self._delivery.start(notification, request.report)
         return {"outcome": "success"}
 
-    def _carry_out(self, request: SimulatorRequest) -> str:
+    def _handle(self, request: SimulatorRequest) -> str:
         """The code of an error, "" after a success."""
         content = request.json_object() or {}
         stream = str(content.get("StreamName"))

@@ -9,17 +9,17 @@ from core.errors import TryAgain
 from rooms.errors import NotHost, RoomNotFound
 from rooms.members import Person
 from rooms.room import Room
-from services import keeper as keeper_module
-from services.keeper import Preparation
-from tests.support.keeper import Call, KeeperFixture
+from services import room_changes as room_changes_module
+from services.room_changes import BatchData
 from tests.support.room_builders import BERT, CARL, HOST, NOW
+from tests.support.room_changes import Call, RoomChangesFixture
 
 Rule = Callable[[Room], Any]
 AUDIENCE = ("audience", 1)
 
 
 def apply(person: Person) -> Callable[[Room], None]:
-    return lambda room: room.apply(person, keeper_module.now_ms(), 600)
+    return lambda room: room.apply(person, room_changes_module.now_ms(), 600)
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def apply(person: Person) -> Callable[[Room], None]:
 async def test_a_change_is_saved_and_then_published(
     rule: Rule, user: Person, calls: list[Call]
 ) -> None:
-    fixture = KeeperFixture(BERT)
-    await fixture.keeper.change(1, rule, user.user_id)
+    fixture = RoomChangesFixture(BERT)
+    await fixture.room_changes.change(1, rule, user.user_id)
     assert fixture.take_calls() == calls
 
 
 async def test_a_refused_change_saves_and_publishes_nothing() -> None:
-    fixture = KeeperFixture(BERT)
-    for change in (fixture.keeper.change, fixture.keeper.begin):
+    fixture = RoomChangesFixture(BERT)
+    for change in (fixture.room_changes.change, fixture.room_changes.begin):
         with pytest.raises(NotHost):
             await change(1, lambda room: room.end(BERT.user_id))
     assert fixture.take_calls() == []
@@ -63,27 +63,27 @@ async def test_a_refused_change_saves_and_publishes_nothing() -> None:
 
 
 async def test_an_unknown_room_can_be_neither_changed_nor_loaded() -> None:
-    fixture = KeeperFixture()
-    for action in (fixture.keeper.change(9, lambda room: None), fixture.keeper.load(9)):
+    fixture = RoomChangesFixture()
+    for action in (fixture.room_changes.change(9, lambda room: None), fixture.room_changes.load(9)):
         with pytest.raises(RoomNotFound):
             await action
 
 
 async def test_expired_applications_end_before_the_rule_runs() -> None:
-    fixture = KeeperFixture(BERT, CARL)
+    fixture = RoomChangesFixture(BERT, CARL)
     fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
-    await fixture.keeper.change(1, apply(CARL), CARL.user_id)
+    await fixture.room_changes.change(1, apply(CARL), CARL.user_id)
     assert ("publish", 1, (2, "micro_refuse"), (3, "micro_apply")) in fixture.take_calls()
     assert list(fixture.room().applications) == [CARL.user_id]
 
 
 class Recorder:
-    """A preparation that records what it is to read and to write."""
+    """A batch_data that records what it is to read and to write."""
 
     def __init__(self) -> None:
         self.reads: list[list[str]] = []
         self.writes: list[tuple[Any, str]] = []
-        self.preparation = Preparation(self.read, self.write)
+        self.batch_data = BatchData(self.read, self.write)
 
     async def read(self, requests: Sequence[str]) -> str:
         self.reads.append([*requests])
@@ -94,9 +94,9 @@ class Recorder:
 
 
 async def test_expiry_alone_writes_nothing_prepared_in_the_transaction() -> None:
-    fixture, recorder = KeeperFixture(BERT), Recorder()
+    fixture, recorder = RoomChangesFixture(BERT), Recorder()
     fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
-    change = fixture.keeper.change_prepared(1, recorder.preparation, "r", lambda _r, _c: False)
+    change = fixture.room_changes.change_with(1, recorder.batch_data, "r", lambda _r, _c: False)
     assert await change is False
     assert fixture.take_calls() == [("save", 1, 2), ("publish", 1, (2, "micro_refuse")), AUDIENCE]
     assert recorder.writes == []
@@ -106,7 +106,7 @@ async def test_expiry_alone_writes_nothing_prepared_in_the_transaction() -> None
 
 
 async def change_together(
-    fixture: KeeperFixture, *changes: Callable[[], Awaitable[Any]]
+    fixture: RoomChangesFixture, *changes: Callable[[], Awaitable[Any]]
 ) -> list[Any]:
     """The results of changes that queue up while the room is being changed."""
     started, over = asyncio.Event(), asyncio.Event()
@@ -115,7 +115,7 @@ async def change_together(
         started.set()
         await over.wait()
 
-    first = fixture.keeper.change_prepared(1, Preparation(wait), None, lambda _r, _c: None)
+    first = fixture.room_changes.change_with(1, BatchData(wait), None, lambda _r, _c: None)
     tasks = [asyncio.ensure_future(first)]
     await started.wait()
     tasks += [asyncio.ensure_future(change()) for change in changes]
@@ -125,10 +125,10 @@ async def change_together(
 
 
 async def test_changes_that_queue_up_are_saved_by_one_write_in_order() -> None:
-    fixture = KeeperFixture(BERT, CARL)
-    keeper = fixture.keeper
+    fixture = RoomChangesFixture(BERT, CARL)
+    room_changes = fixture.room_changes
     await change_together(
-        fixture, *(lambda p=p: keeper.change(1, apply(p), p.user_id) for p in (BERT, CARL))
+        fixture, *(lambda p=p: room_changes.change(1, apply(p), p.user_id) for p in (BERT, CARL))
     )
     published = ("publish", 1, (1, "micro_apply"), (2, "micro_apply"))
     assert fixture.take_calls() == [("save", 1, 1, 2), published, AUDIENCE]
@@ -136,8 +136,8 @@ async def test_changes_that_queue_up_are_saved_by_one_write_in_order() -> None:
 
 
 async def test_a_bug_in_a_rule_or_a_preparation_fails_its_caller_only() -> None:
-    fixture = KeeperFixture(BERT, CARL)
-    keeper = fixture.keeper
+    fixture = RoomChangesFixture(BERT, CARL)
+    room_changes = fixture.room_changes
 
     async def fail(_requests: Sequence[None]) -> None:
         raise ZeroDivisionError
@@ -148,28 +148,28 @@ async def test_a_bug_in_a_rule_or_a_preparation_fails_its_caller_only() -> None:
 
     results = await change_together(
         fixture,
-        lambda: keeper.change(1, apply(BERT), BERT.user_id),
-        lambda: keeper.change(1, close_and_fail),
-        lambda: keeper.change_prepared(1, Preparation(fail), None, lambda r, _: r.close("host")),
-        lambda: keeper.change(1, apply(CARL), CARL.user_id),
+        lambda: room_changes.change(1, apply(BERT), BERT.user_id),
+        lambda: room_changes.change(1, close_and_fail),
+        lambda: room_changes.change_with(1, BatchData(fail), None, lambda r, _: r.close("host")),
+        lambda: room_changes.change(1, apply(CARL), CARL.user_id),
     )
     failed = [isinstance(result, ZeroDivisionError) for result in results]
     assert failed == [False, True, True, False]
     with pytest.raises(ZeroDivisionError):
-        await keeper.change(1, close_and_fail)
+        await room_changes.change(1, close_and_fail)
     assert fixture.room().live
     assert len(fixture.room().applications) == 2
 
 
 async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
-    fixture, recorder = KeeperFixture(BERT, CARL), Recorder()
-    keeper = fixture.keeper
+    fixture, recorder = RoomChangesFixture(BERT, CARL), Recorder()
+    room_changes = fixture.room_changes
     fixture.store.conflicts = 2
     await change_together(
         fixture,
         *(
-            lambda p=p: keeper.change_prepared(
-                1, recorder.preparation, p.nickname, lambda r, _: apply(p)(r), p.user_id
+            lambda p=p: room_changes.change_with(
+                1, recorder.batch_data, p.nickname, lambda r, _: apply(p)(r), p.user_id
             )
             for p in (BERT, CARL)
         ),
@@ -178,13 +178,13 @@ async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
     assert recorder.writes == [("transaction", "prepared 3")]
     published = ("publish", 1, (1, "micro_apply"), (2, "micro_apply"))
     assert fixture.take_calls() == [("save", 1, 1, 2), published, AUDIENCE]
-    assert keeper.conflict_retries == 2
+    assert room_changes.conflict_retries == 2
 
 
 async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
     """A refusal may rest on a change of the same batch that was not saved either."""
-    fixture = KeeperFixture(BERT, CARL)
-    keeper = fixture.keeper
+    fixture = RoomChangesFixture(BERT, CARL)
+    room_changes = fixture.room_changes
 
     def fail() -> None:
         raise TryAgain
@@ -192,20 +192,20 @@ async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
     fixture.store.before_save = [fail]
     results = await change_together(
         fixture,
-        lambda: keeper.change(1, lambda r: r.accept(BERT, "open", "b", ""), BERT.user_id),
-        lambda: keeper.change(1, lambda r: r.accept(CARL, "open", "c", ""), CARL.user_id),
+        lambda: room_changes.change(1, lambda r: r.accept(BERT, "open", "b", ""), BERT.user_id),
+        lambda: room_changes.change(1, lambda r: r.accept(CARL, "open", "c", ""), CARL.user_id),
     )
     assert [type(result) for result in results] == [TryAgain, TryAgain]
 
 
 async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> None:
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.enter(CARL, live_id=2)
-    keeper = fixture.keeper
+    room_changes = fixture.room_changes
     results = await change_together(
         fixture,
-        lambda: keeper.change(1, lambda r: r.enter(CARL, NOW), CARL.user_id),
-        lambda: keeper.change(1, apply(BERT), BERT.user_id),
+        lambda: room_changes.change(1, lambda r: r.enter(CARL, NOW), CARL.user_id),
+        lambda: room_changes.change(1, apply(BERT), BERT.user_id),
     )
     assert [type(result) for result in results] == [TryAgain, type(None)]
     assert fixture.store.members[CARL.user_id].live_id == 2
@@ -216,8 +216,8 @@ async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> No
 
 async def test_endless_write_conflicts_end_in_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.store.conflicts = 10**6
     with pytest.raises(TryAgain):
-        await fixture.keeper.change(1, apply(BERT), BERT.user_id)
+        await fixture.room_changes.change(1, apply(BERT), BERT.user_id)
     assert fixture.take_calls() == []

@@ -33,7 +33,7 @@ class Leavers:
         self._ids.append(user.id)
         return user.id
 
-    async def carry_on(self, ids: list[str]) -> list[str]:
+    async def run_step(self, ids: list[str]) -> list[str]:
         """Make those due that are not deleted yet; returns them."""
         left: dict[str, Any] = {"_id": {"$in": ids}, "delete_at": {"$ne": None}}
         await self._users.update_many(left, {"$set": {"delete_at": DUE}})
@@ -43,7 +43,7 @@ class Leavers:
         """Have every deletion completed, on a server that does not crash."""
 
         async def is_over() -> bool:
-            return not await self.carry_on(self._ids)
+            return not await self.run_step(self._ids)
 
         await until(is_over)
 

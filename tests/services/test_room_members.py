@@ -8,26 +8,26 @@ from core.errors import TryAgain
 from rooms.errors import HostIsLive, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.members import Member, Person
-from services import keeper as keeper_module
-from tests.support.keeper import KeeperFixture
+from services import room_changes as room_changes_module
 from tests.support.room_builders import BERT, CARL, HOST
+from tests.support.room_changes import RoomChangesFixture
 
 
 async def test_a_member_enters_once() -> None:
-    fixture = KeeperFixture()
-    room = await fixture.keeper.enter(1, BERT)
+    fixture = RoomChangesFixture()
+    room = await fixture.room_changes.enter(1, BERT)
     assert room.role_of(BERT.user_id) == "viewer"
     assert fixture.take_calls() == [("save", 1), ("publish", 1), ("audience", 1)]
     fixture.store.loads = 0
-    await fixture.keeper.enter(1, BERT)
+    await fixture.room_changes.enter(1, BERT)
     assert fixture.take_calls() == []
     assert fixture.store.loads == 1, "no second check of bans"
 
 
 async def test_entering_another_room_frees_the_seat_in_the_first() -> None:
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.seat(BERT)
-    await fixture.keeper.enter(2, BERT)
+    await fixture.room_changes.enter(2, BERT)
     assert fixture.take_calls() == [
         ("save", 1, 2),
         ("publish", 1, (2, "micro_leave")),
@@ -49,20 +49,20 @@ async def test_entering_another_room_frees_the_seat_in_the_first() -> None:
 async def test_a_refused_entry_keeps_the_membership_of_the_other_room(
     person: Person, live_id: int, error: type[Exception]
 ) -> None:
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.store.change(2, lambda room: room.close("host"))
     fixture.open(3, CARL)
     with pytest.raises(error):
-        await fixture.keeper.enter(live_id, person)
+        await fixture.room_changes.enter(live_id, person)
     assert fixture.store.members[person.user_id].live_id == 1
     assert fixture.take_calls() == []
 
 
 async def test_a_membership_of_an_ended_live_does_not_prevent_entry() -> None:
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.store.change(1, lambda room: room.close("host"))
     for person in (BERT, HOST):
-        await fixture.keeper.enter(2, person)
+        await fixture.room_changes.enter(2, person)
         assert fixture.store.members[person.user_id].live_id == 2
 
 
@@ -70,21 +70,21 @@ async def test_a_membership_of_an_ended_live_does_not_prevent_entry() -> None:
 
 
 async def test_removing_removes_a_user_from_any_but_the_named_room() -> None:
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.seat(BERT)
-    await fixture.keeper.remove(CARL.user_id)
-    await fixture.keeper.remove(BERT.user_id, but=1)
+    await fixture.room_changes.remove(CARL.user_id)
+    await fixture.room_changes.remove(BERT.user_id, but=1)
     assert fixture.take_calls() == []
     received: list[NumberedEvent] = []
     fixture.listener.publish = lambda _, events: received.extend(events)
-    await fixture.keeper.remove(BERT.user_id, "banned", but=2)
+    await fixture.room_changes.remove(BERT.user_id, "banned", but=2)
     assert [(event.type, event.data["reason"]) for event in received] == [("micro_leave", "banned")]
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 0)
     assert BERT.user_id not in fixture.store.members
 
 
 async def test_removing_gives_up_on_a_user_who_keeps_entering_rooms() -> None:
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     stored_membership = fixture.store.membership_of
 
     async def membership_of(user_id: str) -> Member | None:
@@ -94,23 +94,25 @@ async def test_removing_gives_up_on_a_user_who_keeps_entering_rooms() -> None:
 
     fixture.store.membership_of = membership_of
     with pytest.raises(TryAgain):
-        await fixture.keeper.remove(BERT.user_id, "banned")
+        await fixture.room_changes.remove(BERT.user_id, "banned")
 
 
 # ---- removal and bans
 
 
 def in_a_minute() -> int:
-    return keeper_module.now_ms() + 60_000
+    return room_changes_module.now_ms() + 60_000
 
 
-async def remove_user(fixture: KeeperFixture, person: Person) -> bool:
+async def remove_user(fixture: RoomChangesFixture, person: Person) -> bool:
     until, user_id = in_a_minute(), person.user_id
-    return await fixture.keeper.ban(1, user_id, lambda room: room.ban(user_id, until, HOST.user_id))
+    return await fixture.room_changes.ban(
+        1, user_id, lambda room: room.ban(user_id, until, HOST.user_id)
+    )
 
 
 async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> None:
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.seat(BERT)
     assert await remove_user(fixture, BERT) is True, "they were on mic"
     assert fixture.take_calls() == [
@@ -121,12 +123,12 @@ async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> N
     ]
     assert BERT.user_id not in fixture.store.members
     with pytest.raises(RemovedFromRoom):
-        await fixture.keeper.enter(1, BERT)
+        await fixture.room_changes.enter(1, BERT)
     assert fixture.take_calls() == []
 
 
 async def test_a_user_who_is_in_another_room_is_banned_and_stays_there() -> None:
-    fixture = KeeperFixture()
+    fixture = RoomChangesFixture()
     fixture.enter(BERT, live_id=2)
     assert await remove_user(fixture, BERT) is False
     calls = fixture.take_calls()
@@ -134,34 +136,34 @@ async def test_a_user_who_is_in_another_room_is_banned_and_stays_there() -> None
     assert calls[-1][-1] == "banned"
     assert fixture.store.members[BERT.user_id].live_id == 2
     with pytest.raises(RemovedFromRoom):
-        await fixture.keeper.enter(1, BERT)
+        await fixture.room_changes.enter(1, BERT)
 
 
 async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_last() -> None:
-    fixture = KeeperFixture()
+    fixture = RoomChangesFixture()
     fixture.store.before_save = [
         lambda: fixture.store.change(
             1, lambda room: room.ban(BERT.user_id, in_a_minute(), HOST.user_id)
         )
     ]
     with pytest.raises(RemovedFromRoom):
-        await fixture.keeper.enter(1, BERT)
+        await fixture.room_changes.enter(1, BERT)
     assert BERT.user_id not in fixture.store.members
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 0, "banned")
 
 
 async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_first() -> None:
-    fixture = KeeperFixture()
+    fixture = RoomChangesFixture()
     fixture.store.before_save = [lambda: fixture.enter(BERT)]
     await remove_user(fixture, BERT)
     assert BERT.user_id not in fixture.store.members
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 0, "banned")
-    assert fixture.room().is_banned(BERT.user_id, keeper_module.now_ms())
+    assert fixture.room().is_banned(BERT.user_id, room_changes_module.now_ms())
 
 
 async def test_an_eviction_names_the_last_socket_of_the_member() -> None:
     """It may arrive after the user has reconnected with a newer socket."""
-    fixture = KeeperFixture(BERT)
+    fixture = RoomChangesFixture(BERT)
     fixture.store.members[BERT.user_id] = replace(fixture.store.members[BERT.user_id], socket=41)
-    await fixture.keeper.remove(BERT.user_id)
+    await fixture.room_changes.remove(BERT.user_id)
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 41)

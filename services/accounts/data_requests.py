@@ -9,7 +9,7 @@ import structlog
 
 from services.accounts.sessions import SessionService
 from services.jobs.claimed_jobs import ClaimedJob
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from storage.accounts.exports import Export
 from storage.accounts.users import User
 from storage.stores import Stores
@@ -26,30 +26,30 @@ LEASE = timedelta(minutes=10)
 IDLE_SECONDS = 10.0
 
 
-class OwnDataService:
+class DataRequestService:
     """Copies and deletions, carried out by one job."""
 
     def __init__(
         self,
         stores: Stores,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         sessions: SessionService,
         retire: Callable[[str], Awaitable[None]],
     ) -> None:
         """`retire` dissolves the chat group of a host's room."""
         self._stores = stores
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._sessions = sessions
         self._retire = retire
         self.job = ClaimedJob[Callable[[], Awaitable[None]]](
-            "own_data", self._claim, lambda work: work(), concurrency=1, idle=IDLE_SECONDS
+            "data_requests", self._claim, lambda work: work(), concurrency=1, idle=IDLE_SECONDS
         )
 
     async def export(self, user_id: str, part: int) -> tuple[Export, dict[str, list[Any]]]:
         """The user's copy of the day, and one part of it once it is made."""
         export = await self._stores.exports.ask(user_id)
         if export.made_at is None:
-            self.job.nudge()
+            self.job.wake()
         if part > export.parts:  # 0 while the copy is being made
             return export, {}
         return export, await self._stores.exports.part(user_id, part)
@@ -68,10 +68,10 @@ class OwnDataService:
         if user_id := await self._stores.exports.claim(LEASE):
             return [partial(self._stores.exports.make, user_id)]
         if user := await self._stores.deletions.claim(LEASE):
-            return [partial(self._carry_on, user)]
+            return [partial(self._run_step, user)]
         return []
 
-    async def _carry_on(self, user: User) -> None:
+    async def _run_step(self, user: User) -> None:
         """Close the account, or delete the user of a closed one; repeated whole after a kill."""
         deletions, user_id = self._stores.deletions, user.user_id
         if await deletions.must_wait(user):
@@ -80,7 +80,7 @@ class OwnDataService:
         if user.deleted_at is None and not await deletions.close(user, DRAIN):
             return
         await self._sessions.end(user_id)
-        await self._keeper.remove(user_id)
+        await self._room_changes.remove(user_id)
         await self._retire(user_id)
         if user.deleted_at:
             for step in deletions.steps(user):

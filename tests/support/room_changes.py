@@ -1,4 +1,4 @@
-"""A keeper with an in-memory store that records calls and simulates concurrent writers."""
+"""A room_changes with an in-memory store that records calls and simulates concurrent writers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from core.errors import WriteConflict
 from rooms.events import NumberedEvent
 from rooms.members import Person
 from rooms.room import Room, Seat
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from tests.support.room_builders import HOST, NOW
 from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore
 
@@ -80,14 +80,14 @@ class RacingRoomStore(MemoryRoomStore):
         self.write(room, room.numbered(NOW))
 
 
-class KeeperFixture:
-    """A keeper and two live rooms: 1 of HOST, 2 of OTHER_HOST."""
+class RoomChangesFixture:
+    """A room_changes and two live rooms: 1 of HOST, 2 of OTHER_HOST."""
 
     def __init__(self, *viewers: Person) -> None:
         """`viewers` are in room 1."""
         self.listener = RecordingListener()
         self.store = RacingRoomStore(self.listener)
-        self.keeper = Keeper(self.store, self.listener)
+        self.room_changes = RoomChanges(self.store, self.listener)
         self.open(1, HOST)
         self.open(2, OTHER_HOST)
         for person in viewers:

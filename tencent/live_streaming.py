@@ -10,10 +10,10 @@ import structlog
 
 from config.sections import LiveSettings
 from tencent.cloud_api import CloudApiClient
-from tencent.errors import CssRejected, ServiceUnavailable
+from tencent.errors import LiveStreamingRejected, ServiceUnavailable
 from tencent.service_client import ServiceClient
 
-log = structlog.get_logger("tencent.css")
+log = structlog.get_logger("tencent.live_streaming")
 
 APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
 URL_SECONDS = 86_400
@@ -67,7 +67,7 @@ class StreamUrls:
         return _url(self._live.play_domain, self._live.play_key, stream, f"{now:x}")
 
 
-class CssClient(CloudApiClient):
+class LiveStreamingClient(CloudApiClient):
     """Drops and forbids streams of one push domain by stream name."""
 
     service, version = "live", "2018-08-01"
@@ -94,14 +94,14 @@ class CssClient(CloudApiClient):
         await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason="moderation")
 
     async def _call(self, action: str, stream: str, **more: str) -> None:
-        """ServiceUnavailable when a retry may help, CssRejected when it will not."""
+        """ServiceUnavailable when a retry may help, LiveStreamingRejected when it will not."""
         content = {"StreamName": stream, "DomainName": self._push_domain, "AppName": APP_NAME}
         code, info, _ = await self.call(action, {**content, **more})
         if not code or code in STREAM_NOT_LIVE_CODES:
             return
-        log.warning("css_request_rejected", error_code=code)
+        log.warning("live_streaming_request_rejected", error_code=code)
         if code.partition(".")[0] in PERMANENT_ERROR_CODES:
-            raise CssRejected(code, info)
+            raise LiveStreamingRejected(code, info)
         raise ServiceUnavailable(self.service)
 
 

@@ -9,7 +9,7 @@ from handlers.accounts.models import UserRequest
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.models import FaceView, Number, OkResponse, Request, UserId
 from rooms.errors import RoomNotFound
-from services.moderation.contacts import ReportReason
+from services.moderation.user_safety import ReportReason
 from storage.errors import TooManyBlocks, UserNotFound
 
 
@@ -36,7 +36,7 @@ class ReportHandler(ActiveUserHandler):
     @endpoint(limit="report", errors=[UserNotFound, RoomNotFound])
     async def post(self, params: ReportRequest) -> OkResponse:
         _check_other(self, params.user_id)
-        await self.context.services.contacts.report(
+        await self.context.services.user_safety.report(
             self.user, params.user_id, params.live_id, params.reason, params.text
         )
         return OkResponse()
@@ -69,7 +69,7 @@ class BlocksHandler(ActiveUserHandler):
         stores = self.context.stores
         user_ids = await stores.user_blocks.blocked_by(self.user.user_id)
         return BlocksResponse.model_validate(
-            [user.person().face() for user in await stores.users.find_many(user_ids)]
+            [user.person().public_profile() for user in await stores.users.find_many(user_ids)]
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.accounts.identity import birthday_of, is_adult
+from services.accounts.age_verification import birthday_of, is_adult
 from tests.support.api import ApiFixture
 from tests.support.gifts import give
 

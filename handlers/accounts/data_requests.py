@@ -44,7 +44,9 @@ class ExportHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self, params: ExportRequest) -> ExportResponse:
-        export, rows = await self.context.services.own_data.export(self.user.user_id, params.part)
+        export, rows = await self.context.services.data_requests.export(
+            self.user.user_id, params.part
+        )
         return ExportResponse(
             state="ready" if export.made_at else "building",
             made_at=export.made_at,
@@ -66,5 +68,5 @@ class DeleteHandler(ActiveUserHandler):
         if params.cancel:
             at = await self.context.stores.users.plan_deletion(user_id, None)
         else:
-            at = await self.context.services.own_data.plan_deletion(user_id)
+            at = await self.context.services.data_requests.plan_deletion(user_id)
         return DeletionResponse(delete_at=at)

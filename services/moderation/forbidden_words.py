@@ -5,7 +5,7 @@ import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
-DEFAULT_FILE = Path(__file__).with_name("words.txt")
+DEFAULT_FILE = Path(__file__).with_name("forbidden_words.txt")
 IGNORED = re.compile("[\\W_\u02b0-\u02ff\u115f\u1160\u3005\u30fc-\u30fe]")
 """Characters that are neither letter nor digit, accents among them, and letters that show nothing
 or look like punctuation."""
@@ -16,7 +16,7 @@ MAX_LENGTH = 12_000
 real texts no more characters; but 4,000 times U+FDFA becomes 72,000."""
 
 
-class WordList:
+class ForbiddenWords:
     """The words of a file, which is read again when it changes.
 
     Each line has a word. In a line with "=", the characters on the right are read as the one on the

@@ -9,21 +9,21 @@ from typing import Any
 from tornado.iostream import IOStream
 from websockets.protocol import CLIENT, OPEN, Protocol
 
-from realtime.outbox import Outbox
+from realtime.socket_writer import SocketWriter
 from tests.support.waiting import until
 
 BACKLOG = 64 * 1024
 
 
 class OutboxPair:
-    """An outbox on a socket with a small send buffer, and its reader."""
+    """An writer on a socket with a small send buffer, and its reader."""
 
     def __init__(self, backlog: int = BACKLOG, user_id: str = "10000001") -> None:
         sending, self.reader = socket.socketpair()
         sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         self.reader.setblocking(False)
         self.stream = IOStream(sending)
-        self.outbox = Outbox(user_id, self.stream, backlog_bytes=backlog)
+        self.outbox = SocketWriter(user_id, self.stream, backlog_bytes=backlog)
         self._parser = Protocol(CLIENT, state=OPEN)
 
     def read_available(self) -> bytes:
@@ -57,7 +57,7 @@ class OutboxPair:
         return bytes(found)
 
     async def read_until_closed(self) -> bytes:
-        """Reads until the outbox closes the socket."""
+        """Reads until the writer closes the socket."""
         found = bytearray()
         while not self.stream.closed():
             found += self.read_available()

@@ -7,10 +7,10 @@ from tornado.ioloop import IOLoop
 
 from realtime.close_codes import CloseCode
 from realtime.frames import frame
-from realtime.outbox import Outbox
+from realtime.socket_writer import SocketWriter
 from realtime.wire import close_frame
-from tests.support.outbox_sockets import BACKLOG, OutboxPair
 from tests.support.waiting import until
+from tests.support.writer_sockets import BACKLOG, OutboxPair
 
 MakePair = Callable[..., OutboxPair]
 
@@ -91,13 +91,13 @@ async def test_slow_client_can_still_read_the_bye_in_place_of_its_backlog(
 
 @pytest.mark.parametrize(
     "end",
-    [lambda outbox: outbox.disconnect_slow(), lambda outbox: outbox.close(CloseCode.RESTART)],
+    [lambda writer: writer.disconnect_slow(), lambda writer: writer.close(CloseCode.RESTART)],
     ids=["slow", "closed"],
 )
 async def test_client_that_does_not_answer_a_close_is_cut_off_after_the_timeout(
-    make_pair: MakePair, monkeypatch: pytest.MonkeyPatch, end: Callable[[Outbox], None]
+    make_pair: MakePair, monkeypatch: pytest.MonkeyPatch, end: Callable[[SocketWriter], None]
 ) -> None:
-    monkeypatch.setattr("realtime.outbox.CLOSE_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.socket_writer.CLOSE_TIMEOUT_SECONDS", 0.1)
     pair = make_pair()
     pair.stall()
     started_at = time.monotonic()

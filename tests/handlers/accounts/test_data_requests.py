@@ -10,7 +10,7 @@ import pytest
 from devtools.simulator.wechat import openid_of
 from ledger.bills import Difference
 from runtime.process import ServerProcess
-from services.accounts.own_data import CHANGE_OF_MIND
+from services.accounts.data_requests import CHANGE_OF_MIND
 from storage.accounts import exports
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import ACCOUNT_CLOSED, CONSENT_REVOKED
@@ -141,7 +141,7 @@ class Leaver:
         """The time of the deletion has come; until its next step is taken."""
         users = self.db.users
         users.update_one({"_id": self.user.id}, {"$set": {"delete_at": PAST}})
-        await self.context.services.own_data.job.sweep()
+        await self.context.services.data_requests.job.sweep()
         await until(lambda: (users.find_one({"_id": self.user.id}).get("delete_at")) != PAST)
 
     async def delete(self) -> None:
@@ -266,7 +266,7 @@ async def test_a_deletion_can_be_taken_back_for_seven_days(
     other = await api.user("bert", 1)
     assert "delete_at" not in (await other.get(INFO, user_id=user.id)).ok()
     assert (await user.post(DELETE, cancel=True)).ok()["delete_at"] is None
-    await leaver.context.services.own_data.job.sweep()
+    await leaver.context.services.data_requests.job.sweep()
     assert "delete_at" not in (await user.get(INFO)).ok()
 
 

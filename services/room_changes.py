@@ -32,7 +32,7 @@ MAX_REMOVE_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Preparation(Generic[R, C]):
+class BatchData(Generic[R, C]):
     """Data that the rules of one kind read and write besides the room.
 
     `read` is called once for a batch, with the requests of all its changes of this kind, after the
@@ -52,13 +52,13 @@ class Change(Generic[R, C, T]):
     """Refuses with a QLiveError, leaving the room as it was, or changes the room."""
     user_ids: tuple[str, ...]
     """Users whose memberships the rule reads."""
-    preparation: Preparation[R, C] | None = None
+    batch_data: BatchData[R, C] | None = None
     request: R | None = None
 
 
 AnyChange = Change[Any, Any, Any]
-Contexts = Mapping[Preparation[Any, Any] | None, Any]
-"""Data read by each preparation of a batch; None for changes without one."""
+LoadedData = Mapping[BatchData[Any, Any] | None, Any]
+"""Data read by each batch_data of a batch; None for changes without one."""
 
 
 class ChangeFailed(Exception):
@@ -78,7 +78,7 @@ class RoomListener(Protocol):
         """The number of people in the room may have changed."""
 
 
-class Keeper:
+class RoomChanges:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
     def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
@@ -97,7 +97,7 @@ class Keeper:
         An error raised by the rule leaves everything unchanged. `user_ids` are the users whose
         memberships the rule reads. RoomNotFound, TryAgain.
         """
-        result: T = await self._batcher.submit(live_id, _without_context(rule, user_ids))
+        result: T = await self._batcher.submit(live_id, _without_data(rule, user_ids))
         return result
 
     async def begin(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
@@ -105,24 +105,24 @@ class Keeper:
 
         It is saved alone, since it empties the log of events.
         """
-        (result,) = await self._change_batch(live_id, [_without_context(rule, user_ids)])
+        (result,) = await self._change_batch(live_id, [_without_data(rule, user_ids)])
         if isinstance(result, Exception):
             raise result
         return result  # type: ignore[no-any-return]
 
-    async def change_prepared(
+    async def change_with(
         self,
         live_id: int,
-        preparation: Preparation[R, C],
+        batch_data: BatchData[R, C],
         request: R,
         rule: Callable[[Room, C], T],
         *user_ids: str,
     ) -> T:
-        """As `change`, with data that `preparation` reads for the requests of a whole batch.
+        """As `change`, with data that `batch_data` reads for the requests of a whole batch.
 
         A WriteConflict repeats everything on the new state, as `retry_on_conflict` does.
         """
-        change = Change(rule, user_ids, preparation, request)
+        change = Change(rule, user_ids, batch_data, request)
         result: T = await self._batcher.submit(live_id, change)
         return result
 
@@ -213,9 +213,9 @@ class Keeper:
         outcomes, writing = decide(room, changes, contexts)
         if room.changed:
             writes = [
-                partial(preparation.write, contexts[preparation])
-                for preparation in writing
-                if preparation.write
+                partial(batch_data.write, contexts[batch_data])
+                for batch_data in writing
+                if batch_data.write
             ]
             await self._save_and_publish(room, writes)
         self._close_sockets(room)
@@ -244,20 +244,20 @@ class Keeper:
 
 
 def decide(
-    room: Room, changes: Iterable[AnyChange], contexts: Contexts
-) -> tuple[dict[AnyChange, Any], set[Preparation[Any, Any]]]:
+    room: Room, changes: Iterable[AnyChange], contexts: LoadedData
+) -> tuple[dict[AnyChange, Any], set[BatchData[Any, Any]]]:
     """Apply the rules in order.
 
     Returns what each rule returned or its refusal, which leaves the room as it was, and the
-    preparations with something to write. Raises ChangeFailed after any other error, since the room
+    batch data with something to write. Raises ChangeFailed after any other error, since the room
     may be half changed.
     """
     outcomes: dict[AnyChange, Any] = {}
-    writing: set[Preparation[Any, Any]] = set()
+    writing: set[BatchData[Any, Any]] = set()
     for change in changes:
         before = len(room.events)
         try:
-            outcomes[change] = change.rule(room, contexts[change.preparation])
+            outcomes[change] = change.rule(room, contexts[change.batch_data])
         except QLiveError as refusal:
             outcomes[change] = refusal
             continue
@@ -265,27 +265,27 @@ def decide(
             raise ChangeFailed([change], error) from error
         if room.joins_from_elsewhere:  # the user is in another room by now: a retry would not help
             raise ChangeFailed([change], TryAgain())
-        if change.preparation and len(room.events) > before:
-            writing.add(change.preparation)
+        if change.batch_data and len(room.events) > before:
+            writing.add(change.batch_data)
     return outcomes, writing
 
 
-async def _prepare(changes: Sequence[AnyChange]) -> Contexts:
-    """Read the data of all preparations, calling each once for all its requests."""
-    contexts: dict[Preparation[Any, Any] | None, Any] = {None: None}
-    groups: dict[Preparation[Any, Any], list[AnyChange]] = {}
+async def _prepare(changes: Sequence[AnyChange]) -> LoadedData:
+    """Read the data of all batch data, calling each once for all its requests."""
+    contexts: dict[BatchData[Any, Any] | None, Any] = {None: None}
+    groups: dict[BatchData[Any, Any], list[AnyChange]] = {}
     for change in changes:
-        if change.preparation:
-            groups.setdefault(change.preparation, []).append(change)
-    for preparation, group in groups.items():
+        if change.batch_data:
+            groups.setdefault(change.batch_data, []).append(change)
+    for batch_data, group in groups.items():
         try:
-            contexts[preparation] = await preparation.read([change.request for change in group])
+            contexts[batch_data] = await batch_data.read([change.request for change in group])
         except Exception as error:
             raise ChangeFailed(group, error) from error
     return contexts
 
 
-def _without_context(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
+def _without_data(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
     return Change(lambda room, _context: rule(room), user_ids)
 
 

@@ -29,7 +29,7 @@ def register_gauges(context: Context) -> None:
     gauge, counter = metrics.gauge, metrics.counter
     started_at = time.time()
     gauge("started_at", "Start of the process in Unix seconds.", lambda: started_at)
-    gauge("sockets", "Open WebSockets of room members.", lambda: hub.sockets)
+    gauge("sockets", "Open WebSockets of room members.", lambda: hub.socket_count)
     gauge("rooms_with_sockets", "Rooms with a socket.", lambda: len(hub.channels))
     counter("events_published", "Events delivered to rooms.", lambda: hub.events_delivered)
     description = "Times that bus messages may have been lost."
@@ -40,7 +40,7 @@ def register_gauges(context: Context) -> None:
     counter(
         "conflict_retries",
         description,
-        lambda: context.keeper.conflict_retries + context.database.conflict_retries,
+        lambda: context.room_changes.conflict_retries + context.database.conflict_retries,
     )
     description = "Chat groups that were dissolved and replaced."
     counter("groups_replaced", description, lambda: context.services.groups.replaced)
@@ -59,7 +59,7 @@ def _register_ledger(context: Context) -> None:
 
 def _register_bills(context: Context) -> None:
     gauge, bills = context.metrics.gauge, context.services.bills
-    description = "Open differences between WeChat's bills and what is booked here."
+    description = "Open differences between WeChat's bills and what is recorded here."
     gauge("bill_differences", description, lambda: float(bills.last.get("open", 0)))
     description = "Time of the last run in which no daily bill was late, in Unix seconds."
     gauge("bill_checked_at", description, lambda: float(bills.last.get("checked_at", 0)))
@@ -98,12 +98,12 @@ def _readings(context: Context, events: int, seconds: float) -> Readings:
     activity = context.metrics.take_activity()
     return Readings(
         loop_lag_ms=_ms(context.metrics.loop_lag),
-        sockets=hub.open,
+        sockets=hub.open_count,
         rooms=len(hub.channels),
         requests=context.lifecycle.requests,
         joins_waiting=context.join_limit.waiting,
-        slow_clients=hub.slow,
-        rooms_behind=hub.behind,
+        slow_clients=hub.slow_count,
+        rooms_behind=hub.behind_count,
         relay_waiting=relay.waiting if relay else 0,
         bus_waiting=context.bus.waiting,
         requests_rate=activity.requests / seconds,

@@ -23,7 +23,7 @@ EVIDENCE = 50
 """The newest lines and events of a room that are kept with a report."""
 
 
-class ContactService:
+class UserSafetyService:
     """Blocks, reports and the rank of risk; the answers never say who has blocked whom."""
 
     def __init__(
@@ -76,7 +76,7 @@ class ContactService:
         """
         now = datetime.now(UTC)
         user = await self._stores.users.get(user_id)
-        evidence = {"reporter": reporter.user_id, "text": text, **user.person().face()}
+        evidence = {"reporter": reporter.user_id, "text": text, **user.person().public_profile()}
         if live_id:
             evidence |= await self._evidence_of_room(live_id, (reporter.user_id, user_id))
         id_ = item_id_of("report", reporter.user_id, user_id, day_of(now))

@@ -18,10 +18,10 @@ WRITE_CHUNK_BYTES = 64 * 1024
 """Backlog bytes joined into one write; frames behind them stay shared between sockets."""
 
 
-class Outbox:
+class SocketWriter:
     """Outgoing frames of one connection; nothing here blocks or raises.
 
-    Only the outbox writes to the stream: at most one write is in progress, and everything behind it
+    Only the writer writes to the stream: at most one write is in progress, and everything behind it
     stays in the backlog, where it can be dropped.
     """
 
@@ -35,7 +35,7 @@ class Outbox:
         "_waiting",
         "_waits_since",
         "close_code",
-        "connection",
+        "member_socket",
         "next_heartbeat",
         "number",
         "push",
@@ -49,7 +49,7 @@ class Outbox:
         self.token_id = ""
         self.number = 0
         """The newest socket of a user has the highest number."""
-        self.connection: MemberSocket | None = None
+        self.member_socket: MemberSocket | None = None
         self.received_at = time.monotonic()
         self.next_heartbeat = 0.0
         self.close_code: CloseCode | None = None

@@ -10,14 +10,14 @@ from structlog.testing import capture_logs
 from config.sections import LiveSettings
 from devtools.simulator.wire import SimulatorReply
 from tencent.cloud_api import tc3_signature
-from tencent.css import (
+from tencent.errors import LiveStreamingRejected, ServiceUnavailable
+from tencent.live_streaming import (
     PERMANENT_ERROR_CODES,
     STREAM_NOT_LIVE_CODES,
     URL_SECONDS,
-    CssClient,
+    LiveStreamingClient,
     StreamUrls,
 )
-from tencent.errors import CssRejected, ServiceUnavailable
 
 SUCCESS = {"Response": {"RequestId": "1"}}
 
@@ -30,7 +30,7 @@ def failed(code):
 def client_at(make_service_client, clock):
     def build(url):
         live = LiveSettings(api_base=url, secret_id="AKIDTEST", secret_key="SECRETTEST")
-        return CssClient(make_service_client("live", url), live, clock)
+        return LiveStreamingClient(make_service_client("live", url), live, clock)
 
     return build
 
@@ -123,7 +123,7 @@ async def test_an_unknown_stream_counts_as_dropped_and_permanent_errors_are_reje
         await css.drop("room_1")
     for code in (*PERMANENT_ERROR_CODES, "InvalidParameter.InvalidStreamName"):
         css, service = scripted(failed(code))
-        with pytest.raises(CssRejected) as rejection:
+        with pytest.raises(LiveStreamingRejected) as rejection:
             await css.drop("room_1")
         assert (rejection.value.code, str(rejection.value)) == (code, f"{code} info {code}")
         assert len(service.requests) == 1
