@@ -84,16 +84,13 @@ class Item:
 
     @property
     def is_allowed(self) -> bool:
-        """Whether an operator has approved the value, so that it needs no further check."""
-        return self.state == "approved" and self.decided_by != CHECK
+        """Whether an operator has approved the text, so that it needs no further check. In place of
+        a refused picture, which is deleted, another one may have been uploaded."""
+        return self.state == "approved" and self.decided_by != CHECK and self.kind in TEXTS
 
     def may_be_decided(self, *, approved: bool) -> bool:
         """Whether an operator may decide it so: while it is open, or to undo a value's refusal."""
         return self.is_open or (approved and self.state == "refused" and self.kind in FIELDS)
-
-    @property
-    def shows_value(self) -> bool:
-        return self.shown or self.state == "approved"
 
     @property
     def must_apply(self) -> bool:
@@ -101,9 +98,11 @@ class Item:
         return self.due_at is not None and self.state in ("approved", "refused")
 
     @property
-    def value_to_show(self) -> str:
-        """The value that others see by the decision."""
-        return self.value if self.state == "approved" else self.before
+    def value_to_show(self) -> str | None:
+        """The value that others see by the item's state; None if it leaves what they see."""
+        if self.state == "approved" or (self.shown and self.is_open):
+            return self.value
+        return self.before if self.shown and self.state == "refused" else None
 
     def note_verdict(self, verdict: Verdict, now: datetime) -> Self:
         """The check has answered."""

@@ -22,7 +22,7 @@ StateConflict
 ├── RefundChanged        refund_changed: the preview of a refund case no longer holds
 ├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
 ├── UploadMissing        upload_missing: nothing was uploaded under this key, or long ago
-├── UploadRefused        upload_refused: what was uploaded is no picture, or too large
+├── UploadRefused        upload_refused: what was uploaded is no still picture, or too large
 ├── UploadsOff           uploads_off: no bucket is configured
 └── WithdrawOff          withdraw_off: withdrawals are not enabled
 Unavailable

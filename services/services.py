@@ -9,7 +9,7 @@ from realtime.bus import Bus
 from realtime.hub import Hub
 from services.accounts.age_verification import AgeVerificationService
 from services.accounts.data_requests import DataRequestService
-from services.accounts.pictures import DELETE_OBJECT, PictureService
+from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import EvictionService, SessionService
 from services.accounts.sign_in import SignInService
@@ -45,6 +45,7 @@ from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.room_list import RoomList
 from services.rooms.streams import StreamModerationService
+from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients

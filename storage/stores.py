@@ -74,7 +74,8 @@ class Stores:
         )
         self.audit = AuditStore(database, settings.retention.audit_days)
         self.user_blocks = UserBlockStore(database)
-        self.moderation = ModerationStore(database, settings.retention.moderation_days)
+        moderation_days = settings.retention.moderation_days
+        self.moderation = ModerationStore(database, self.outbox, moderation_days)
         self.rankings = RankingStore(database)
         self.ledger = LedgerStore(database, self.rankings, settings.withdraw.ios_maturity_days)
         self.withdrawals = WithdrawalStore(database)

@@ -52,13 +52,15 @@ class SimulatedCos:
         key = unquote(request.path.removeprefix(PREFIX))
         if not KEY.fullmatch(key):
             raise Refusal(404, "NoSuchKey")
-        if request.method != "GET":  # objects are public
+        if request.method != "GET" or request.header("Authorization"):  # objects are public
             self._check_signature(request, key)
         match request.method:
-            case "GET" | "HEAD":
+            case "GET":
                 content, headers = self._object(key)
-                headers |= {"Content-Length": str(len(content))}
-                return SimulatorReply(200, headers, content if request.method == "GET" else b"")
+                if first := re.fullmatch(r"bytes=0-([0-9]+)", request.header("Range")):
+                    headers["Content-Range"] = f"bytes 0-{first[1]}/{len(content)}"
+                    return SimulatorReply(206, headers, content[: int(first[1]) + 1])
+                return SimulatorReply(200, headers, content)
             case "PUT":
                 return self._copy(request, key)
             case "DELETE":

@@ -231,7 +231,7 @@ const words = {
   refused_cos_away: ["图片服务暂时没有回应", "The picture service is unavailable"],
   refused_uploads_off: ["暂时不能上传图片", "Pictures cannot be uploaded at the moment"],
   refused_upload_missing: ["图片没有上传成功，请再试一次", "The picture was not uploaded; try again"],
-  refused_upload_refused: ["只能用 5 MB 以内的 JPEG、PNG 或 WebP 图片", "Only JPEG, PNG and WebP pictures of at most 5 MB"],
+  refused_upload_refused: ["只能用 5 MB 以内、边长不超过 4096 像素的 JPEG、PNG 或 WebP 静态图片", "Only still JPEG, PNG and WebP pictures of at most 5 MB and 4,096 pixels a side"],
   refused_bad_parameter: ["填写的内容不对", "Some input is invalid"],
 };
 

@@ -13,8 +13,9 @@ PICTURE_ERRORS = (UploadMissing, UploadRefused, UploadsOff, ServiceUnavailable("
 class UploadTicketHandler(ActiveUserHandler):
     """Permit the upload of a picture.
 
-    The phone posts `fields` and then the file, as `file`, to `url`; `key` then names the picture in
-    update_userinfo or update_room. The ticket is valid for `seconds`.
+    The phone posts `fields` and then the file, as `file`, to `url`: a still picture with at most
+    4,096 pixels a side. `key` then names it in update_userinfo or update_room. The ticket is valid
+    for `seconds`.
     """
 
     @endpoint(limit="upload", errors=[UploadsOff])

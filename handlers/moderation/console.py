@@ -32,7 +32,10 @@ class ModerationSearchRequest(CursorRequest):
 
 
 class DecisionRequest(Request):
+    """`state`: that of the item when the operator decided; 409 if it is another by now."""
+
     approved: Annotated[bool, Field(examples=[True])]
+    state: Annotated[State, Field(examples=["review"])]
     reason: Text = ""
 
 
@@ -63,8 +66,8 @@ class ModerationItemResponse(Response):
 class EvidenceResponse(Response):
     """Of a report: `reporter`, `text`, what both wrote in the room and its events.
 
-    Of a stream: its name, the `medium`, CSS's `score` and `suggestion`, and the `text` that is
-    written or said in it. {} for other kinds.
+    Of a stream: its name, the `medium`, the `url` of the picture or sound, CSS's `score` and
+    `suggestion`, and the `text` that is written or said in it. {} for other kinds.
     """
 
     evidence: dict[str, Any]
@@ -120,7 +123,8 @@ class OpsEvidenceHandler(ItemTargetHandler):
 class OpsDecideHandler(ItemTargetHandler):
     """Approve a value, which others see from now on, or refuse it, so that they no longer do.
 
-    Approving a refused value permits its user to propose it again, and shows nothing by itself.
+    Approving a refused value permits its user to propose it again, and shows nothing by itself. A
+    refused picture is deleted: its user uploads it again, and it is checked again.
     A report is dismissed or upheld, and a stream allowed or stopped. What follows a report is
     decided elsewhere: `PATCH users/ID` bans a user, `POST rooms/ID/put_out` removes them from a
     room, and `POST rooms/ID/end` ends a live.
@@ -129,7 +133,7 @@ class OpsDecideHandler(ItemTargetHandler):
     @endpoint(errors=[NotFound, AlreadyDecided])
     async def post(self, item_id: str, params: DecisionRequest) -> OkResponse:
         await self.context.services.moderation.decide(
-            item_id, self.operator.name, params.reason, approved=params.approved
+            item_id, params.state, self.operator.name, params.reason, approved=params.approved
         )
         return OkResponse()
 

@@ -1,6 +1,7 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from realtime.hub import Hub
@@ -43,6 +44,7 @@ class ProfileService:
         Raises as PictureService.address_of and ModerationService.propose.
         """
         proposals = []
+        shown: dict[str, Any] = {}
         for kind in CHECKED:
             field = FIELDS[kind]
             if (value := changes.pop(field, None)) is None:
@@ -51,17 +53,20 @@ class ProfileService:
                 value = await self._pictures.address_of("face", old.user_id, value)
             proposal = await self._moderation.propose(kind, old, value, getattr(old, field))
             proposals.append(proposal)
-            changes |= {field: value} if proposal.shows_value else {}
+            shown |= {field: value} if proposal.value_to_show == value else {}
 
         async def add_writes(session: Session, user: User) -> None:
             for proposal in proposals:
                 await self._stores.moderation.put(proposal, session)
-            if user.person().public_profile() != old.person().public_profile():
+            if shown:
+                await self._stores.users.update(user.user_id, session, **shown)
+            face = replace(user, **shown).person().public_profile()
+            if face != user.person().public_profile() or face != old.person().public_profile():
                 await self._add_message(session, user)
 
         user = await self._stores.users.update_with(old.user_id, add_writes, **changes)
         await self.show_in_room(user.user_id)
-        return user
+        return replace(user, **shown)
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Show what was approved, or again what was shown before it was refused."""

@@ -1,5 +1,6 @@
 """Checks what users want to show, carries out decisions, and keeps the queue of operators."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -7,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config.sections import ModerationSettings
-from core.errors import TryAgain
-from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, Verdict
+from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, State, Verdict
 from services.errors import ContentRefused
 from services.jobs.claimed_jobs import ClaimedJob
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
@@ -20,6 +20,7 @@ from storage.moderation.items import ItemChanged, new_item_id
 from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, NotChecked, parse_media_event
 from tencent.errors import Unreadable
+from tencent.message_push import MEDIA_CHECKED
 
 CONCURRENCY = 8
 WORDS = "words"
@@ -55,14 +56,14 @@ class ModerationService:
     ) -> Item:
         """Check a text, or have a picture checked once the proposal is put into the store.
 
-        `before` is what others see now. A proposal without an id needs no check if it is approved,
-        otherwise the same value is being checked already. Raises ContentRefused, at most two
-        seconds later, and at once for a value of this user that was refused before: also while it
-        is still shown, or if the caller has read it as shown. What an operator has approved for
-        this user is not checked again.
+        `before` is what the caller has read as shown; `put` reads it again. A proposal without an
+        id needs no check if it is approved, otherwise the same value is being checked already.
+        Raises ContentRefused, at most two seconds later, and at once for a value of this user that
+        was refused before: also while it is still shown, or if the caller has read it as shown. A
+        text that an operator has approved for this user is not checked again.
         """
         user_id, now = user.user_id, datetime.now(UTC)
-        item = Item("", kind, user_id, now, live_id, value, before, state="approved")
+        item = Item("", kind, user_id, now, live_id, value, state="approved")
         if not self._settings.is_checked(kind) or not value:
             return item
         older = (await self._items.open_of(user_id)).get(kind)
@@ -71,7 +72,9 @@ class ModerationService:
         last = await self._items.last_of(kind, user_id, value)
         if last and last.state == "refused" and last.label != WORDS:  # the list may change
             raise ContentRefused(FIELDS[kind])
-        if value == before or (last and last.is_allowed):
+        is_allowed = last is not None and last.is_allowed
+        item = replace(item, before="" if is_allowed else before)
+        if is_allowed or value == before:
             return item
         item = replace(item, id=new_item_id(), state="unchecked", due_at=now)
         if kind in TEXTS:
@@ -90,23 +93,25 @@ class ModerationService:
 
     # ---- decisions and results of checks
 
-    async def decide(self, item_id: str, by: str, reason: str = "", *, approved: bool) -> None:
+    async def decide(
+        self, item_id: str, seen: State, by: str, reason: str = "", *, approved: bool
+    ) -> None:
         """An operator decides whether others may see it, or undoes the refusal of a value.
 
-        NotFound, AlreadyDecided, TryAgain.
+        NotFound, AlreadyDecided: also if the state is no longer `seen`, which the operator saw.
         """
         item = await self._items.get(item_id)
-        if not item.may_be_decided(approved=approved):
+        if item.state != seen or not item.may_be_decided(approved=approved):
             raise AlreadyDecided
         try:
             await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))
         except ItemChanged:
-            raise TryAgain from None
+            raise AlreadyDecided from None
 
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
         """The verified event about a picture.
 
-        TryAgain for one that is faster than the answer with its trace id: WeChat repeats it.
+        One that is faster than the answer with its trace id is found in the inbox afterwards.
         """
         try:
             trace_id, verdict = parse_media_event(content)
@@ -114,7 +119,7 @@ class ModerationService:
             return refused("unreadable")
         item, now = await self._items.by_trace(trace_id), datetime.now(UTC)
         if item is None:
-            raise TryAgain
+            return ignored("unknown_picture")
         if item.state != "checking":
             return ignored("not_awaited")
         noted = item.note_verdict(verdict, now) if verdict else item.note_failure(now)
@@ -140,6 +145,9 @@ class ModerationService:
             after = await self._check(item, user)
         with suppress(ItemChanged):
             await self._save(item, after)
+        pushed = f"xpay:{MEDIA_CHECKED}:{after.trace_id}:"
+        if after.state == "checking" and (early := await self._stores.inbox.find_first(pushed)):
+            await self.receive(json.loads(early["raw"]))
 
     async def _check(self, item: Item, author: User) -> Item:
         """The item with the verdict of the list of words or of WeChat, or waiting for WeChat's
@@ -160,7 +168,9 @@ class ModerationService:
             return item.note_failure(datetime.now(UTC))
 
     async def _save(self, before: Item, after: Item) -> None:
-        saved = await self._items.save(before, after)
+        is_refused_picture = after.state == "refused" and after.kind in ("face", "cover")
+        save = self._items.refuse_picture if is_refused_picture else self._items.save
+        saved = await save(before, after)
         if saved.must_apply:
             await self._apply(saved)
 

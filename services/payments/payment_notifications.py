@@ -21,6 +21,7 @@ from tencent.json_reader import text
 from tencent.message_push import (
     COIN_PAYMENT,
     DELETION_EVENTS,
+    MEDIA_CHECKED,
     PLATFORM_EVENT_IDENTITIES,
     REFUND_QUESTION,
     MessagePush,
@@ -39,6 +40,7 @@ BOOKED = DONE._replace(lasting=True)
 IDENTITY_FIELDS = {
     DELIVERED: ("Event", "OutTradeNo"),
     REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
+    MEDIA_CHECKED: ("Event", "trace_id"),
     **PLATFORM_EVENT_IDENTITIES,
 }
 PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")

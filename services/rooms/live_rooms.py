@@ -97,28 +97,32 @@ class LiveRoomService:
         if cover not in (None, "", room.cover):
             cover = await self._pictures.address_of("cover", user_id, cover)
         proposed = {"title": title, "cover": cover}
-        changes: dict[str, str] = {}
+        proposals = []
         for kind, name in NAMES.items():
             if (value := proposed[name]) is not None:
                 before = getattr(room, name)
                 proposal = await self._moderation.propose(kind, host, value, before, live_id)
                 await self._stores.moderation.put(proposal)
-                changes |= {name: value} if proposal.shows_value else {}
-        await self._room_changes.change(live_id, lambda room: room.update_info(user_id, **changes))
+                proposals.append(proposal)
+        await self._show(live_id, *proposals)
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Show what was approved, or again what was shown before it was refused."""
-
-        async def read_state(_item_ids: Sequence[str]) -> str:
-            """Read after the room: who supersedes the item later also changes the room later."""
-            return (await self._stores.moderation.get(item.id)).state
-
-        def rule(room: Room, state: str) -> None:
-            if state == item.state:
-                room.update_info(room.host_id, **{NAMES[item.kind]: item.value_to_show})
-
-        await self._room_changes.change_with(item.live_id, BatchData(read_state), item.id, rule)
+        await self._show(item.live_id, item)
         await confirm(None)
+
+    async def _show(self, live_id: int, *items: Item) -> None:
+        async def read(_live_ids: Sequence[int]) -> list[Item]:
+            """Read after the room: who supersedes an item later also changes the room later."""
+            get = self._stores.moderation.get
+            return [await get(item.id) if item.id else item for item in items]
+
+        def rule(room: Room, items: list[Item]) -> None:
+            room.update_info(
+                room.host_id, **{NAMES[item.kind]: item.value_to_show for item in items}
+            )
+
+        await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
 
     async def _recheck(self, user_id: str, token: str) -> User:
         """Reload the user; one who was banned or logged out meanwhile is removed again."""

@@ -63,7 +63,7 @@ class StreamModerationService:
             return "approved"
         member = await self._stores.members.get(user_id)
         live_id = member.live_id if member else 0
-        item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, verdict.url, state="review")
+        item = Item(id_, "stream", user_id, datetime.now(UTC), live_id, state="review")
         item = replace(item, shown=not must_stop, label=verdict.label, evidence=fields_of(verdict))
         await self._stores.moderation.add(item)  # first: `apply` of another item looks for it
         if must_stop:

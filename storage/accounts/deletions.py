@@ -113,8 +113,9 @@ class DeletionStore:
         await self._in("users").update_one({"_id": user.user_id}, [{"$replaceWith": fields}])
 
     async def _delete_pictures(self, user_id: str) -> None:
-        """Make the messages due that delete pictures which are no longer shown."""
-        key = {"$regex": rf"^(uploads|pictures)/(face|cover)/{user_id}/"}
+        """Make the messages due that delete pictures which are no longer shown. Those of uploads
+        stay due a day after the ticket: it may be used until ten minutes after it was given."""
+        key = {"$regex": rf"^pictures/(face|cover)/{user_id}/"}
         now = {"due_at": datetime.now(UTC), "payload.replaced": True, "state": LATER}
         await self._handle("outbox", {"payload.key": key}, {"$set": now})
 

@@ -121,6 +121,10 @@ class InboxStore:
         """The row with this `_id`, or None."""
         return await self._inbox.find_one({"_id": name})
 
+    async def find_first(self, start: str) -> Document | None:
+        """The first row whose `_id` starts so, or None."""
+        return await self._inbox.find_one({"_id": starts_with(start)})
+
     async def reopen(self, name: str) -> bool:
         """Reset a message to be carried out again; False if unknown or not genuine."""
         changed = await self._inbox.update_one(

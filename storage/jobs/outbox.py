@@ -16,6 +16,8 @@ from storage.write_batch import WriteBatch
 NORMAL, URGENT, LATER = "due", "urgent", "later"
 """`state` of a waiting message, which is its lane: a full one does not delay the others. Messages
 of LATER may wait for a month, and count as no backlog."""
+DELETE_OBJECT = "delete_object"
+"""Kind of the message of LATER that deletes an object at COS. Every picture has one."""
 NEWEST = 8
 """Values that a message keeps of each of its lists."""
 LOOKAHEAD = 100
@@ -90,11 +92,14 @@ class OutboxStore:
         waiting = {name: row[name] for name in ("key", "kind", "state", "tries")}
         await self._messages.update_one(waiting, {"$setOnInsert": row}, upsert=True)
 
-    async def add_later(self, kind: str, payload: dict[str, Any], delay: timedelta) -> None:
+    async def add_later(
+        self, kind: str, payload: dict[str, Any], delay: timedelta, session: Session | None = None
+    ) -> None:
         """Queue a message for the lane LATER, due after `delay`."""
         row = _new_row(kind, payload, urgent=False, key="")
         due_at = row["due_at"] + delay
-        await self._messages.insert_one({**row, "state": LATER, "due_at": due_at})
+        row |= {"state": LATER, "due_at": due_at}
+        await self._messages.insert_one(row, session=session)
 
     async def add_urgent(self, kind: str, payloads: Mapping[str, dict[str, Any]]) -> None:
         """Queue many messages for the urgent lane, by their keys."""

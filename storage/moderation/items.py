@@ -6,11 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from core.errors import NotFound
+from core.errors import NotFound, TryAgain
 from rooms.moderation import FIELDS, OPEN_STATES, Item
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, documents_by_id, known_fields, page
 from storage.jobs.due import claim_due, make_due_index
+from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
+
+SHOWN_IN: Mapping[str, tuple[str, str, str]] = {
+    "nickname": ("users", "_id", "nickname"),
+    "face": ("users", "_id", "face_url"),
+    "room_name": ("rooms", "host_id", "title"),
+    "cover": ("rooms", "host_id", "cover"),
+}
+"""Where others see a value: collection, field of its user's number, and field of the value."""
 
 
 class ItemChanged(Exception):
@@ -20,9 +29,10 @@ class ItemChanged(Exception):
 class ModerationStore:
     """Items, changed under the guard of their version. Decided ones expire."""
 
-    def __init__(self, database: Database, days: int) -> None:
+    def __init__(self, database: Database, outbox: OutboxStore, days: int) -> None:
         """`days` for which a decided item is kept, 0 for ever."""
         self._database = database
+        self._outbox = outbox
         self._items: Collection = database.collection("moderation_items")
         self._days = days
         self._by_key = documents_by_id(self._items, _item_from, key="open_key")
@@ -50,18 +60,22 @@ class ModerationStore:
         """Store a proposal in place of the user's open one, in one transaction: before its value is
         shown, or in the transaction that shows it.
 
-        It takes over which value others saw before. One without an id is not stored: it supersedes
-        if it is approved, and has no effect otherwise.
+        Its `before` is that of the open one, or else what others see in the transaction. One
+        without an id is not stored: it supersedes if it is approved, and has no effect otherwise.
+        TryAgain if it is approved because `before` was shown, which has changed.
         """
 
         async def work(session: Session) -> None:
-            where, new = {"open_key": f"{item.kind}:{item.user_id}"}, item
-            if row := await self._items.find_one(where, session=session):
-                older = _item_from(row)
+            where = {"open_key": f"{item.kind}:{item.user_id}"}
+            row = await self._items.find_one(where, session=session)
+            older = _item_from(row) if row else None
+            before = older.before if older else await self.shown(item.kind, item.user_id, session)
+            if not item.id and item.before not in ("", before):
+                raise TryAgain
+            if older:
                 await self.save(older, older.supersede(datetime.now(UTC)), session)
-                new = replace(item, before=older.before)
-            if new.id:
-                await self.add(new, session)
+            if item.id:
+                await self.add(replace(item, before=before), session)
 
         if item.id or not item.is_open:
             await (work(session) if session else self._database.transaction_with_retry(work))
@@ -75,6 +89,24 @@ class ModerationStore:
         if not result.matched_count:
             raise ItemChanged
         return after
+
+    async def refuse_picture(self, before: Item, after: Item) -> Item:
+        """As `save`, and queue the deletion of the refused picture, atomically."""
+
+        async def work(session: Session) -> Item:
+            payload = {"key": after.value, "refused": True}
+            await self._outbox.add_later(DELETE_OBJECT, payload, timedelta(), session)
+            return await self.save(before, after, session)
+
+        return await self._database.transaction_with_retry(work)
+
+    async def shown(self, kind: str, user_id: str, session: Session | None = None) -> str:
+        """The value that others see at present."""
+        collection, owner, name = SHOWN_IN[kind]
+        row = await self._database.collection(collection).find_one(
+            {owner: user_id}, {name: 1}, session=session
+        )
+        return row[name] if row else ""
 
     async def find(self, id_: str) -> Item | None:
         row = await self._items.find_one({"_id": id_})

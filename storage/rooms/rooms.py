@@ -201,11 +201,6 @@ class RoomStore:
         found = self._rooms.find({"status": {"$in": ["live", "paused"]}}, {"log": 0})
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
 
-    async def cover_of(self, host_id: str) -> str:
-        """Address of the picture of a host's room, "" without one."""
-        row = await self._rooms.find_one({"host_id": host_id}, {"cover": 1})
-        return row["cover"] if row else ""
-
     async def _create(self, host: Person) -> Document:
         live_id = await self._database.next_number("live_id")
         document: Document = {

@@ -25,25 +25,23 @@ def item(**fields: Any) -> Item:
 
 
 @pytest.mark.parametrize(
-    ("suggestion", "shown", "state", "applies"),
+    ("suggestion", "shown", "state", "applies", "shows"),
     [
-        ("pass", False, "approved", "new"),
-        ("pass", True, "approved", None),
-        ("risky", False, "refused", None),
-        ("risky", True, "refused", "old"),
-        ("review", False, "review", None),
-        ("review", True, "review", None),
+        ("pass", False, "approved", True, "new"),
+        ("pass", True, "approved", False, "new"),
+        ("risky", False, "refused", False, None),
+        ("risky", True, "refused", True, "old"),
+        ("review", False, "review", False, None),
+        ("review", True, "review", False, "new"),
     ],
 )
 def test_a_verdict_changes_what_others_see_only_if_it_differs(
-    suggestion: Suggestion, shown: bool, state: State, applies: str | None
+    suggestion: Suggestion, shown: bool, state: State, applies: bool, shows: str | None
 ) -> None:
     noted = item(shown=shown).note_verdict(Verdict(suggestion, "20002", "t1"), NOW)
     assert (noted.state, noted.label, noted.trace_id) == (state, "20002", "t1")
-    assert noted.must_apply == (applies is not None)
-    assert applies in (None, noted.value_to_show)
+    assert (noted.must_apply, noted.value_to_show) == (applies, shows)
     assert noted.is_open == (state == "review")
-    assert noted.shows_value == (shown or state == "approved")
     assert noted.decided_by == ("" if state == "review" else "check")
     assert not noted.note_applied().must_apply
 
@@ -95,6 +93,8 @@ def test_an_undone_refusal_allows_the_value_and_shows_nothing(shown: bool) -> No
         assert not undone.may_be_decided(approved=False)
     assert not replace(by_operator, kind="report").may_be_decided(approved=True)
     assert not item().note_verdict(Verdict("pass"), NOW).is_allowed
+    picture = replace(item(), kind="face").decide("olga", "", NOW, approved=True)
+    assert not picture.is_allowed
 
 
 def test_a_superseded_item_is_never_applied() -> None:

@@ -471,7 +471,7 @@ export const words = {
   "refused.not_cancellable": ["已到账或已退回，不能取消", "It is paid or returned already"],
   "refused.wechat_away": ["微信暂时没有回应", "WeChat is unavailable"],
   "refused.upload_missing": ["没有找到上传的图片，请再传一次", "The picture was not found; upload it again"],
-  "refused.upload_refused": ["图片的类型或大小不对", "The picture has another type or size than allowed"],
+  "refused.upload_refused": ["只能用边长不超过 4096 像素的静态图片", "The picture has to be still, with at most 4,096 pixels a side"],
   "refused.uploads_off": ["这里不能上传图片", "Pictures cannot be uploaded here"],
   "refused.cos_away": ["图片服务暂时没有回应", "The picture service is unavailable"],
   "refused.bad_parameter": ["填写的内容不对", "Some input is invalid"],

@@ -8,7 +8,6 @@ import { choiceFilter, searchFilter } from "/ops/list.js";
 import { approve, isPicture, itemCard, itemState, refuse, STATE_KINDS, summary } from "/ops/moderation_item.js";
 
 export const KINDS = ["nickname", "room_name", "face", "cover", "report", "stream"];
-const showsPicture = (item) => isPicture(item) || item.kind === "stream";
 const REFRESH_MS = 15_000;
 
 export function moderationPage(container, overviewPoller, _id, query) {
@@ -81,7 +80,7 @@ function queue(container, filters) {
   function itemRow(item) {
     const { text, note } = summary(item);
     return el("li", {}, el("button", { type: "button", class: "pick", "aria-current": item.id === selected ? "true" : null, onclick: () => select(item.id) },
-      picture(showsPicture(item) ? item.value : item.user?.face_url, item.user?.nickname, showsPicture(item) ? "gift" : "face"),
+      picture(isPicture(item) ? item.value : item.user?.face_url, item.user?.nickname, isPicture(item) ? "gift" : "face"),
       el("span", { class: "grows" }, text, el("small", {}, note)),
       el("span", {}, item.state === filters.state ? null : itemState(item), el("small", {}, formatDateTime(item.created_at)))));
   }

@@ -86,11 +86,11 @@ function values(item) {
 }
 
 function evidenceParts(item, evidence) {
-  const { reporter, text, lines = [], events = [], medium, score } = evidence;
+  const { reporter, text, lines = [], events = [], medium, score, url } = evidence;
   const writer = (id) => (id === item.user_id ? nameOf(item) : id === reporter ? t("reporter") : id);
   return [
-    item.value ? el("a", { href: item.value, target: "_blank", rel: "noreferrer" },
-      medium === "picture" ? picture(item.value, nameOf(item), "shot stream") : null, t(`open_${medium}`)) : null,
+    url ? el("a", { href: url, target: "_blank", rel: "noreferrer" },
+      medium === "picture" ? picture(url, nameOf(item), "shot stream") : null, t(`open_${medium}`)) : null,
     medium ? definitionList([
       [t("score"), formatNumber(score)],
       [t("suggestion"), codeText("suggestion", evidence.suggestion)],
@@ -158,7 +158,7 @@ async function decide(item, decision, onDecided, message = decision.approved ? "
   if (isDeciding) return;
   isDeciding = true;
   try {
-    await api("POST", `moderation/${item.id}/decide`, decision);
+    await api("POST", `moderation/${item.id}/decide`, { ...decision, state: item.state });
     showToast(t(message, { name: summary(item).text }));
   } catch (error) {
     showToast(error.message, "bad");
@@ -191,7 +191,7 @@ export async function refuse(item, onDecided) {
     confirmLabel: t(verbs(item)[1]),
     danger: true,
     async onConfirm({ breach: code, note }) {
-      await api("POST", `moderation/${item.id}/decide`, { approved: false, reason: note ? `${code}: ${note}` : code });
+      await api("POST", `moderation/${item.id}/decide`, { approved: false, state: item.state, reason: note ? `${code}: ${note}` : code });
       showToast(t("refuse_item_done", { name: summary(item).text }));
       return true;
     },

@@ -13,7 +13,7 @@ from tests.handlers.accounts.test_uploads import upload
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import give
 from tests.support.mic import take_seat
-from tests.support.moderation import HIDDEN, ModerationFixture
+from tests.support.moderation import HIDDEN, SHOWN, ModerationFixture
 from tests.support.waiting import until
 
 UPDATE, INFO = "qlive_user/update_userinfo/", "qlive_user/get_userinfo/"
@@ -93,6 +93,28 @@ async def test_a_checked_picture_has_to_be_an_upload(
     assert (await anna.post(UPDATE, face_url=elsewhere)).ok()["face_url"] == elsewhere  # unchanged
     monkeypatch.setattr(server.context.services.pictures, "_uploads", UploadsSettings())
     (await anna.post(UPDATE, face_url=f"{elsewhere}?2")).ok()
+
+
+@pytest.mark.parametrize("changes", [{"moderation": HIDDEN}, {"moderation": SHOWN}])
+async def test_a_refused_picture_is_deleted_at_once_and_uploaded_again_if_that_is_undone(
+    api: ApiFixture, server: ServerProcess, moderation: ModerationFixture
+) -> None:
+    anna = await api.user("anna", 2)
+    (await anna.post(UPDATE, face_url=await upload(anna))).ok()
+    [proposed] = (await moderation.items.open_of(anna.id)).values()
+    _, _, key = proposed.value.partition("/cos/")
+    assert await server.context.tencent.cos.head(key)
+    await moderation.service.decide(proposed.id, proposed.state, "olga", approved=False)
+    await server.context.services.cos_outbox.sweep()
+    assert await server.context.tencent.cos.head(key) is None
+
+    await moderation.service.decide(proposed.id, "refused", "pavel", approved=True)
+    assert (await anna.get(INFO)).ok()["face_url"] == ""
+    (await anna.post(UPDATE, face_url=await upload(anna))).ok()
+    await moderation.step()
+    face = (await anna.get(INFO)).ok()["face_url"]
+    assert face not in ("", proposed.value)
+    assert await server.context.tencent.cos.head(face.partition("/cos/")[2])
 
 
 class Views:
@@ -181,7 +203,7 @@ async def test_nothing_unchecked_is_visible_to_others_in_a_storm(
 async def decide_all(moderation: ModerationFixture, person: ApiClient) -> list[str]:
     items = (await moderation.items.open_of(person.id)).values()
     for item in items:
-        await moderation.service.decide(item.id, "olga", approved=True)
+        await moderation.service.decide(item.id, item.state, "olga", approved=True)
     return [item.value for item in items]
 
 

@@ -12,13 +12,14 @@ from devtools.simulator.wire import SimulatorReply
 from runtime.process import ServerProcess
 from tencent.cos import VALID_SECONDS, CosObject
 from tests.support.api import ApiClient, ApiFixture
+from tests.support.pictures import jpeg, png
 
 TICKET, UPDATE, INFO = (
     "qlive_user/upload_ticket/",
     "qlive_user/update_userinfo/",
     "qlive_user/get_userinfo/",
 )
-PICTURE = b"\xff\xd8 a picture"
+PICTURE = jpeg()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -35,13 +36,17 @@ async def send_form(ticket: Any, content: bytes = PICTURE, **fields: str) -> int
         return answer.status
 
 
-async def ticket_for(user: ApiClient, kind: str = "face", size: int = len(PICTURE)) -> Any:
-    return (await user.post(TICKET, kind=kind, type="image/jpeg", size=size)).ok()
+async def ticket_for(
+    user: ApiClient, kind: str = "face", size: int = len(PICTURE), type_: str = "jpeg"
+) -> Any:
+    return (await user.post(TICKET, kind=kind, type=f"image/{type_}", size=size)).ok()
 
 
-async def upload(user: ApiClient, kind: str = "face", content: bytes = PICTURE) -> str:
+async def upload(
+    user: ApiClient, kind: str = "face", content: bytes = PICTURE, type_: str = "jpeg"
+) -> str:
     """Upload a picture; returns its key."""
-    ticket = await ticket_for(user, kind, len(content))
+    ticket = await ticket_for(user, kind, len(content), type_)
     assert await send_form(ticket, content) == 200
     key: str = ticket["key"]
     return key
@@ -137,7 +142,7 @@ async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown
     ticket = await ticket_for(anna)
     assert await send_form(ticket) == 200
     face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
-    assert await send_form(ticket, b"\xff\xd8 something") == 200
+    assert await send_form(ticket, jpeg(48, 64)) == 200
     assert (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"] == face
     assert (await read(face))[0] == PICTURE
 
@@ -153,7 +158,7 @@ async def test_an_upload_that_changes_while_it_is_looked_at_is_not_shown(
 
     async def head_then_change(key: str) -> CosObject | None:
         found = await head(key)
-        assert await send_form(ticket, b"\xff\xd8 something") == 200
+        assert await send_form(ticket, jpeg(48, 64)) == 200
         return found
 
     monkeypatch.setattr(cos, "head", head_then_change)
@@ -180,6 +185,19 @@ async def test_an_upload_of_another_type_is_not_shown(
     key = await upload(anna)
     assert server.simulator
     server.simulator.cos._store(key, b"<script>", {"Content-Type": "text/html"})
+    assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_refused")
+
+
+@pytest.mark.parametrize(
+    ("type_", "content"),
+    [("png", png(1, 1, b"acTL", b"IDAT")), ("jpeg", jpeg(4097, 1))],
+    ids=["animated", "huge"],
+)
+async def test_an_animated_or_huge_picture_is_not_shown(
+    api: ApiFixture, type_: str, content: bytes
+) -> None:
+    anna = await api.user("anna", 2)
+    key = await upload(anna, "face", content, type_)
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_refused")
 
 

@@ -47,17 +47,17 @@ async def test_what_an_operator_approves_is_shown_and_what_they_refuse_is_not(
     assert row["user"] == {"user_id": anna.id, "nickname": "first", "face_url": ""}
     assert [(one["value"], one["state"]) for one in rows[1:]] == [("first", "approved")]
 
-    (await decide(api, hers, approved=True)).ok()
-    (await decide(api, his, approved=False, reason="advert")).ok()
+    (await decide(api, hers, approved=True, state="review")).ok()
+    (await decide(api, his, approved=False, state="review", reason="advert")).ok()
     [refused] = (await api.ops("GET", f"moderation?user_id={bert.id}")).ok()["items"]
     assert (refused["state"], refused["decision"]) == ("refused", "advert")
     assert (await moderation.shown(anna.id))["nickname"] == "review 安娜"
     assert (await moderation.shown(bert.id))["nickname"] == "bert"
-    again = await decide(api, his, approved=False)
+    again = await decide(api, his, approved=True, state="review")
     assert again.refusal == (409, "decided")
-    (await decide(api, his, approved=True, reason="his name")).ok()
+    (await decide(api, his, approved=True, state="refused", reason="his name")).ok()
     assert (await moderation.shown(bert.id))["nickname"] == "bert"
-    missing = await decide(api, "0" * 24, approved=False, reason="x")
+    missing = await decide(api, "0" * 24, approved=False, state="review", reason="x")
     assert missing.refusal == (404, "no_such_thing")
     assert await audited(api) == [
         ("POST DecideItem", "x", {}, {}, False),

@@ -52,7 +52,15 @@ async def test_a_suspicious_stream_waits_for_an_operator_once(
         await report_stream(api, server, stream, **event)
     (item,) = await items_of(server, host)
     assert (item.state, item.live_id, item.label) == ("review", host.live_id, "Sexy")
-    assert item.value == f"http://example.com/{stream}.jpg"
+    url = f"http://example.com/{stream}.jpg"
+    decision = {"approved": True, "state": "review"}
+    (await api.ops("POST", f"moderation/{item.id}/decide", **decision)).ok()
+    for readable_by_viewers in ("moderation", "audit"):
+        answer = await api.ops("GET", readable_by_viewers)
+        assert item.user_id in answer.text
+        assert url not in answer.text
+    evidence = (await api.ops("GET", f"moderation/{item.id}/evidence")).ok()["evidence"]
+    assert evidence["url"] == url
     assert item.evidence.items() >= {"medium": "picture", "score": 12, "stream": stream}.items()
     assert not is_forbidden(server, stream)
     reports = [*db.inbox.find({"source": "live", "genuine": True})]
@@ -83,7 +91,7 @@ async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approv
     (await bert.post("qlive_room/apply_micro/", **room)).ok()
     assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
     (item,) = await items_of(server, bert)
-    await server.context.services.moderation.decide(item.id, "op", approved=True)
+    await server.context.services.moderation.decide(item.id, item.state, "op", approved=True)
     await report_stream(api, server, stream, score=91)
     await take_seat()
 
@@ -108,7 +116,9 @@ async def test_an_operator_who_refuses_a_stream_stops_it(
     socket = await host.watch()
     await report_stream(api, server, stream, event="sound", score=60)
     (item,) = await items_of(server, host)
-    await server.context.services.moderation.decide(item.id, "op", "rude", approved=False)
+    await server.context.services.moderation.decide(
+        item.id, item.state, "op", "rude", approved=False
+    )
     assert (await socket.next("live_end"))["data"]["reason"] == "moderation"
     await until_delivered(server)
     assert is_forbidden(server, stream)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import NotFound
+from core.errors import NotFound, TryAgain
 from rooms.moderation import Item, Verdict
 from storage.moderation.items import ItemChanged, new_item_id
 from tests.support.storage import StoresFixture
@@ -26,16 +26,19 @@ async def test_a_newer_proposal_supersedes_the_older_and_keeps_what_was_shown(
     stores: StoresFixture,
 ) -> None:
     items, first, second = stores.moderation, item(), item(value="newer", before="new")
+    await stores.database.collection("users").insert_one({"_id": USER, "nickname": "old"})
     await items.put(first)
     await items.put(second)
     assert (await items.get(first.id)).state == "superseded"
     assert [found.before for found in (await items.open_of(USER)).values()] == ["old"]
-    await items.put(item("face"))
-    assert (await items.open_of(USER)).keys() == {"nickname", "face"}
+    await items.put(item("cover"))
+    assert (await items.open_of(USER)).keys() == {"nickname", "cover"}
     await items.put(replace(first, id=""))
-    assert (await items.open_of(USER)).keys() == {"nickname", "face"}
+    assert (await items.open_of(USER)).keys() == {"nickname", "cover"}
+    with pytest.raises(TryAgain):  # the caller has read "new" as shown
+        await items.put(replace(second, id="", state="approved"))
     await items.put(replace(first, id="", state="approved"))
-    assert (await items.open_of(USER)).keys() == {"face"}
+    assert (await items.open_of(USER)).keys() == {"cover"}
 
 
 async def test_of_proposals_at_the_same_time_one_is_open(stores: StoresFixture) -> None:
