@@ -323,6 +323,8 @@ class Faults:
         for _ in range(4):
             room = await self.context.room_changes.load(live_id)
             await self.context.services.groups.replace(live_id, room.group_id)
+            # The next one is refused for five minutes.
+            self.db.rooms.update_one({"_id": live_id}, {"$set": {"next_group.at": DAYS_AGO}})
 
     async def hold_withdrawals(self) -> None:
         """WeChat Pay has no money, answers nothing, goes on with nothing; no operator approves."""
