@@ -285,16 +285,16 @@ class ActiveUserHandler(Handler):
     async def admit_cached_token(self) -> None:
         """Set `token` and `user_id`, not `user`: the caller has to check the ban."""
         self.token = bearer_token(self.request)
-        tokens = self.context.services.token_cache
+        tokens = self.context.services.accounts.token_cache
         user_id = await tokens.user_id_of(self.token) if self.token else None
         self._admit_user_id(user_id)
         if user_id is None:
-            raise await self.context.services.sessions.refusal_of(self.token)
+            raise await self.context.services.accounts.sessions.refusal_of(self.token)
 
     async def active(self, user: User | None) -> User:
         """The user of the token; raises AccountBanned, or NotAuthenticated for None."""
         if user is None:
-            raise await self.context.services.sessions.refusal_of(self.token)
+            raise await self.context.services.accounts.sessions.refusal_of(self.token)
         if user.banned:
             raise AccountBanned
         return user

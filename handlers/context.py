@@ -9,7 +9,6 @@ from handlers.limits import RequestLimits
 from realtime.bus import Bus
 from realtime.hub import Hub
 from services.room_changes import RoomChanges
-from services.rooms.presence import Lease, Presence
 from services.services import Services
 from storage.database import Database
 from storage.stores import Stores
@@ -50,8 +49,6 @@ class Context:
     bus: Bus
     hub: Hub
     room_changes: RoomChanges
-    lease: Lease
-    presence: Presence
     services: Services
     process_id: str
     """Identifies this process among all server processes for its lifetime."""

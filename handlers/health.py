@@ -72,7 +72,7 @@ async def _rates(context: Context, *, mongodb: State) -> DependencyResponse:
     """`down` while EXCHANGE_RATE or WITHDRAW_RATE is missing or disabled."""
     if mongodb == "down":
         return DependencyResponse(state="unknown", latency_ms=None)
-    has_rates = (await context.services.catalogue.current()).has_rates
+    has_rates = (await context.services.gold.catalogue.current()).has_rates
     return DependencyResponse(state="ok" if has_rates else "down", latency_ms=None)
 
 

@@ -20,6 +20,7 @@ from rooms.errors import (
     QueueFull,
     RemovedFromRoom,
     SeatTaken,
+    StreamForbidden,
 )
 from rooms.events import (
     DEPARTURE_REASONS,
@@ -170,14 +171,20 @@ class Room(ChangingRoom):
                 raise BannedByOperator
         self._drop_ban(user_id)
 
-    def stop_stream(self, user_id: str) -> None:
+    def stop_stream(self, user_id: str, until: int) -> None:
         """Take a user off the mic or out of the queue, or end the live of its host, for what the
-        user's stream has shown."""
+        user's stream has shown; no seat until `until` (ms)."""
         if user_id == self.host_id:
             self.close("moderation")
         elif self.live:
             self._vacate(user_id, "moderation")
             self._end_application(user_id, "moderation")
+            if self.role_of(user_id):
+                self.stream_bans = with_end(self.stream_bans, user_id, until, MAX_MARKS)
+
+    def allow_stream(self, user_id: str) -> None:
+        """Let a user whose stream was stopped take a seat again."""
+        self.stream_bans = without(self.stream_bans, user_id)
 
     # ---- mutes in the chat
 
@@ -318,6 +325,8 @@ class Room(ChangingRoom):
         name = SEAT_OF_GENDER[person.gender]
         if getattr(self, name):
             raise SeatTaken
+        if person.user_id in self.stream_bans:
+            raise StreamForbidden
         self._check_admission(person.user_id, admission)
         self._forget_marks(person.user_id)
         seat = Seat(person, stream)
@@ -370,6 +379,7 @@ class Room(ChangingRoom):
         """End applications, invitations, removals from the mic and mutes that have expired."""
         self.needs_invitation_until = without_ended(self.needs_invitation_until, now)
         self.invited_by_message_until = without_ended(self.invited_by_message_until, now)
+        self.stream_bans = without_ended(self.stream_bans, now)
         for user_id in [user_id for user_id, until in self.muted.items() if until <= now]:
             self._set_mute(user_id, 0)
         for application in list(self.applications.values()):

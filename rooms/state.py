@@ -121,6 +121,9 @@ class RoomState:
     invited_by_message_until: Mapping[str, int] = field(default_factory=dict)
     """Members to whom the host sent a message that may be an invitation: user id -> time (ms)
     until which they may take a seat."""
+    stream_bans: Mapping[str, int] = field(default_factory=dict)
+    """Members whose video is forbidden for what it has shown: user id -> time (ms) until which they
+    may not take a seat."""
     members: Mapping[str, Member] = field(default_factory=dict)
 
     @property

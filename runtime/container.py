@@ -12,7 +12,6 @@ from rooms.members import GracePolicy
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
 from services.room_changes import RoomChanges
-from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
 from services.services import Services
 from storage.database import CommandLatency, Database
@@ -43,22 +42,10 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         on_xpay_rejection=lambda *labels: metrics.xpay_rejections.labels(*labels).inc(),
     )
     bus = _bus(settings, process_id)
-    room_access = RoomAccess(stores, tencent.stream_urls)
-    hub = Hub(stores.rooms, room_access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
-    im_relay = None
-    if settings.im.relay:
-        publisher = ImPublisher(
-            stores.relay_cursors,
-            stores.rooms,
-            stores.members,
-            tencent.stream_urls,
-            tencent.im,
-            stores.outbox,
-        )
-        im_relay = ImRelay(stores.relay_cursors, stores.rooms, publisher)
-    room_changes = RoomChanges(stores.rooms, hub, im_relay)
-    lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
-    presence = Presence(stores.presence, stores.members, room_changes, lease, grace)
+    access = RoomAccess(stores, tencent.stream_urls)
+    hub = Hub(stores.rooms, access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
+    relay = _relay(settings, stores, tencent)
+    room_changes = RoomChanges(stores.rooms, hub, relay)
     services = Services(
         settings,
         stores,
@@ -66,9 +53,9 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         bus,
         hub,
         room_changes,
-        presence,
-        im_relay,
-        room_access,
+        access,
+        relay,
+        grace,
         process_id,
         metrics,
     )
@@ -81,8 +68,6 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         bus,
         hub,
         room_changes,
-        lease,
-        presence,
         services,
         process_id,
     )
@@ -92,6 +77,21 @@ async def close(context: Context) -> None:
     await context.bus.close()
     await context.tencent.close()
     await context.database.close()
+
+
+def _relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRelay | None:
+    """The relay of events to IM, for clients that do not listen to the socket."""
+    if not settings.im.relay:
+        return None
+    publisher = ImPublisher(
+        stores.relay_cursors,
+        stores.rooms,
+        stores.members,
+        tencent.stream_urls,
+        tencent.im,
+        stores.outbox,
+    )
+    return ImRelay(stores.relay_cursors, stores.rooms, publisher)
 
 
 def _bus(settings: Settings, process_id: str) -> Bus:

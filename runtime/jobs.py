@@ -36,18 +36,18 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: _measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
-    every(0.2, "flush_disconnects", context.presence.flush)
-    every(0.5, "absences", context.presence.process_absences)
+    every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
+    every(0.5, "absences", context.services.rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
     every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: _measure_metrics(context))
-    every(10, "ledger_audit", services.ledger_audit.run_if_due)
+    every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
-        every(10, "bills", services.bills.run_if_due)
+        every(10, "bills", services.payments.bills.run_if_due)
     tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)
-    if services.im_relay:
-        tasks.until_stopped("im_relay", JobRunner(services.im_relay).run)
+    if services.chat.relay:
+        tasks.until_stopped("im_relay", JobRunner(services.chat.relay).run)
 
 
 def start_lease_and_bus(
@@ -59,7 +59,7 @@ def start_lease_and_bus(
     """
     lease = context.settings.presence.lease_seconds
     # With the default back-off, the lease would lapse after the first failure.
-    tasks.every(lease / 3, "lease", context.lease.renew, retry=lease / 15)
+    tasks.every(lease / 3, "lease", context.services.rooms.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
     bus = context.bus
     if isinstance(bus, RedisBus):
@@ -70,10 +70,10 @@ def _socket_reconciler(context: Context) -> SocketReconciler:
     return SocketReconciler(
         context.bus,
         context.hub,
-        context.lease,
+        context.services.rooms.lease,
         context.stores,
-        context.services.evictions,
-        context.services.room_access,
+        context.services.accounts.evictions,
+        context.services.rooms.access,
     )
 
 
@@ -94,8 +94,8 @@ async def _expire(context: Context) -> None:
 async def _mark_away(context: Context) -> None:
     """Mark members away who are silent, or whose process is dead."""
     await run_all(
-        context.lease.sweep(),
-        context.presence.mark_silent_away(),
+        context.services.rooms.lease.sweep(),
+        context.services.rooms.presence.mark_silent_away(),
         _look_for_others(context),
     )
 
@@ -103,7 +103,7 @@ async def _mark_away(context: Context) -> None:
 async def _look_for_others(context: Context) -> None:
     """Not before leases of processes that ended before this one's start have lapsed."""
     bus = context.bus
-    if not isinstance(bus, RedisBus) and context.lease.held_for_full_term:
+    if not isinstance(bus, RedisBus) and context.services.rooms.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 

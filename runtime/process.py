@@ -86,8 +86,8 @@ class ServerProcess:
         await self._store_first_data(context)
         report = reporter(context, self.address)
         await report()
-        await context.lease.renew()
-        await context.services.evictions.receive()  # skips the older ones
+        await context.services.rooms.lease.renew()
+        await context.services.accounts.evictions.receive()  # skips the older ones
         register_gauges(context)
         jobs.start_lease_and_bus(self._last_tasks, context, report)
         jobs.start_jobs(self._jobs, context)
@@ -236,8 +236,8 @@ async def _release_members(context: Context) -> None:
     """
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
-            await context.presence.flush()
-            await context.lease.end()
+            await context.services.rooms.presence.flush()
+            await context.services.rooms.lease.end()
             await context.stores.chat_lines.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)

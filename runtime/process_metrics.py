@@ -43,14 +43,14 @@ def register_gauges(context: Context) -> None:
         lambda: context.room_changes.conflict_retries + context.database.conflict_retries,
     )
     description = "Chat groups that were dissolved and replaced."
-    counter("groups_replaced", description, lambda: context.services.groups.replaced)
+    counter("groups_replaced", description, lambda: context.services.chat.groups.replaced)
     _register_ledger(context)
     _register_bills(context)
     gauge("requests_in_progress", "Requests in progress.", lambda: lifecycle.requests)
 
 
 def _register_ledger(context: Context) -> None:
-    gauge, audit = context.metrics.gauge, context.services.ledger_audit
+    gauge, audit = context.metrics.gauge, context.services.gold.audit
     for name, (field, description) in LEDGER_FIGURES.items():
         gauge(name, description, lambda field=field: float(audit.last.get(field, 0)))  # type: ignore[misc]
     description = "Age of the oldest unpaid order that may still be paid; of xpay, up to 3 hours."
@@ -58,7 +58,7 @@ def _register_ledger(context: Context) -> None:
 
 
 def _register_bills(context: Context) -> None:
-    gauge, bills = context.metrics.gauge, context.services.bills
+    gauge, bills = context.metrics.gauge, context.services.payments.bills
     description = "Open differences between WeChat's bills and what is recorded here."
     gauge("bill_differences", description, lambda: float(bills.last.get("open", 0)))
     description = "Time of the last run in which no daily bill was late, in Unix seconds."
@@ -94,7 +94,7 @@ def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
 
 def _readings(context: Context, events: int, seconds: float) -> Readings:
     """`events` were delivered within the last `seconds`."""
-    hub, relay = context.hub, context.services.im_relay
+    hub, relay = context.hub, context.services.chat.relay
     activity = context.metrics.take_activity()
     return Readings(
         loop_lag_ms=_ms(context.metrics.loop_lag),

@@ -44,7 +44,7 @@ class ExportHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self, params: ExportRequest) -> ExportResponse:
-        export, rows = await self.context.services.data_requests.export(
+        export, rows = await self.context.services.accounts.data_requests.export(
             self.user.user_id, params.part
         )
         return ExportResponse(
@@ -68,5 +68,5 @@ class DeleteHandler(ActiveUserHandler):
         if params.cancel:
             at = await self.context.stores.users.plan_deletion(user_id, None)
         else:
-            at = await self.context.services.data_requests.plan_deletion(user_id)
+            at = await self.context.services.accounts.data_requests.plan_deletion(user_id)
         return DeletionResponse(delete_at=at)

@@ -51,12 +51,14 @@ class UpdateUserinfoHandler(ActiveUserHandler):
         changes = params.model_dump(exclude_none=True)
         user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
         if changes:
-            user = await self.context.services.profiles.update(user, **changes)
+            user = await self.context.services.accounts.profiles.update(user, **changes)
             if user.banned:
                 raise AccountBanned
         else:
             user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.in_review(user.user_id)
+        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
+            user.user_id
+        )
         return UserInfoResponse.model_validate(user).model_copy(update=signed)
 
 
@@ -74,7 +76,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         self, params: OptionalUserRequest
     ) -> UserInfoWithRateResponse | LeavingUserInfoResponse:
         # Without the rate "0", not a refusal: a client cannot start without its profile.
-        rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
+        rate = str((await self.context.services.gold.catalogue.current()).withdraw_rate or 0)
         is_own = params.user_id in (None, self.user_id)
         user, changes = await (self._own() if is_own else self._other(params.user_id or ""))
         is_leaving = is_own and user.delete_at
@@ -89,7 +91,9 @@ class GetUserinfoHandler(ActiveUserHandler):
         """
         signed = sign_own(self)
         user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.in_review(self.user_id)
+        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
+            self.user_id
+        )
         return user, signed
 
     async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
@@ -98,7 +102,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         own = await self.active(own)
         if user is None or user.deleted_at:
             raise UserNotFound
-        await self.context.services.user_safety.check_pair(own, user_id)
+        await self.context.services.moderation.user_safety.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
 
 
@@ -118,7 +122,7 @@ class VerifyAgeHandler(ActiveUserHandler):
 
     @endpoint(limit="verify", errors=[AgeUnverified, ServiceUnavailable("faceid")])
     async def post(self, params: VerifyAgeRequest) -> OkResponse:
-        await self.context.services.age_verification.verify(
+        await self.context.services.accounts.age_verification.verify(
             self.user, params.name, params.id_number
         )
         return OkResponse()

@@ -20,7 +20,7 @@ class UploadTicketHandler(ActiveUserHandler):
 
     @endpoint(limit="upload", errors=[UploadsOff])
     async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
-        fields = await self.context.services.pictures.ticket(
+        fields = await self.context.services.accounts.pictures.ticket(
             self.user.user_id, params.kind, params.type, params.size
         )
         url = f"{self.context.settings.uploads.endpoint}/"

@@ -42,7 +42,7 @@ class GiftListHandler(ActiveUserHandler):
     @endpoint(limit="read", errors=[PageNotFound])
     async def get(self, params: PageRequest) -> GiftPageResponse:
         size = self.context.settings.pages.size
-        gifts = [*(await self.context.services.catalogue.current()).gifts.values()]
+        gifts = [*(await self.context.services.gold.catalogue.current()).gifts.values()]
         count, rows = len(gifts), gifts[(params.page - 1) * size : params.page * size]
         if not rows and params.page > 1:
             raise PageNotFound
@@ -80,10 +80,10 @@ class PushGiftHandler(ActiveUserHandler):
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
         services = self.context.services
-        refusal = services.age_verification.refusal(
+        refusal = services.accounts.age_verification.refusal(
             self.user
-        ) or await services.user_safety.gift_refusal(self.user, params.user_id)
-        result = await services.gifts.send(
+        ) or await services.moderation.user_safety.gift_refusal(self.user, params.user_id)
+        result = await services.gold.gifts.send(
             self.user.user_id,
             params.user_id,
             params.gift_id,
@@ -112,7 +112,7 @@ class GivingLimitsHandler(ActiveUserHandler):
         return self._response(await self.context.stores.ledger.change_giver(self.user_id, change))
 
     def _response(self, giver: Giver) -> GivingLimitsResponse:
-        rules, giver = self.context.services.gifts.rules, giver.at(datetime.now(UTC))
+        rules, giver = self.context.services.gold.gifts.rules, giver.at(datetime.now(UTC))
         day = _cap(giver.own_day, rules.day_gold) | {"given": giver.day_gold}
         month = _cap(giver.own_month, rules.month_gold) | {"given": giver.month_gold}
         gift = _cap(giver.own_gift, rules.gift_gold)

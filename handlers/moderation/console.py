@@ -132,7 +132,7 @@ class OpsDecideHandler(ItemTargetHandler):
 
     @endpoint(errors=[NotFound, AlreadyDecided])
     async def post(self, item_id: str, params: DecisionRequest) -> OkResponse:
-        await self.context.services.moderation.decide(
+        await self.context.services.decisions.decide(
             item_id, params.state, self.operator.name, params.reason, approved=params.approved
         )
         return OkResponse()

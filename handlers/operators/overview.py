@@ -102,7 +102,7 @@ class OpsOverviewHandler(OperatorHandler):
         context, now = self.context, datetime.now(UTC)
         ready = await readiness(context)
         found = await context.stores.fleet.daily_counts(day_of(now), ATTENTION)
-        audit = context.services.ledger_audit
+        audit = context.services.gold.audit
         counts, oldest = await context.stores.moderation.open_counts()
         return OverviewResponse.model_validate(
             {

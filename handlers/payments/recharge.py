@@ -36,9 +36,9 @@ class PayHandler(ActiveUserHandler):
         Repeating an order that is still open answers the same order again.
         """
         services = self.context.services
-        if refusal := services.age_verification.refusal(self.user):
+        if refusal := services.accounts.age_verification.refusal(self.user):
             raise refusal
-        order = await services.recharge.order(self.user, params.block_id, params.platform)
+        order = await services.payments.recharge.order(self.user, params.block_id, params.platform)
         return OrderResponse(**order._asdict())
 
 

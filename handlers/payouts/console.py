@@ -68,7 +68,7 @@ class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
         withdrawal_id: str,
         params: ReasonRequest,  # noqa: ARG002 - the audit log has the reason
     ) -> OpsWithdrawalResponse:
-        withdrawal = await self.context.services.withdrawals.approve(
+        withdrawal = await self.context.services.payouts.withdrawals.approve(
             withdrawal_id, self.operator.name
         )
         return OpsWithdrawalResponse.model_validate(withdrawal)
@@ -83,7 +83,7 @@ class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
 
     @endpoint(errors=[WithdrawalNotFound, AlreadyDecided])
     async def post(self, withdrawal_id: str, params: ReasonRequest) -> OpsWithdrawalResponse:
-        withdrawal = await self.context.services.withdrawals.decline(
+        withdrawal = await self.context.services.payouts.withdrawals.decline(
             withdrawal_id, self.operator.name, params.reason
         )
         return OpsWithdrawalResponse.model_validate(withdrawal)

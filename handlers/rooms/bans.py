@@ -25,7 +25,7 @@ class RemoveUserHandler(ActiveUserHandler):
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
         host_id = self.user.user_id
-        await self.context.services.removals.ban_from_room(
+        await self.context.services.rooms.removals.ban_from_room(
             params.live_id,
             target_id,
             until,
@@ -53,7 +53,7 @@ class LetInHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[NotHost, BannedByOperator, RoomNotFound])
     async def post(self, params: InviteMicroRequest) -> OkResponse:
         host_id = self.user.user_id
-        await self.context.services.removals.change(
+        await self.context.services.rooms.removals.change(
             params.live_id, lambda room: room.lift_ban(params.user_id, now_ms(), host_id)
         )
         return OkResponse()
@@ -67,7 +67,7 @@ class MuteHandler(ActiveUserHandler):
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000 if params.minutes else 0
         host_id = self.user.user_id
-        await self.context.services.removals.change(
+        await self.context.services.rooms.removals.change(
             params.live_id, lambda room: room.mute(host_id, target_id, until)
         )
         return OkResponse()
@@ -79,7 +79,7 @@ class MuteAllHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, NotLive])
     async def post(self, params: MuteAllRequest) -> OkResponse:
         host_id = self.user.user_id
-        await self.context.services.removals.change(
+        await self.context.services.rooms.removals.change(
             params.live_id, lambda room: room.set_mute_all(host_id, on=params.on)
         )
         return OkResponse()

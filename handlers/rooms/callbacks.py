@@ -57,12 +57,16 @@ class ImWebhookHandler(WebhookHandler):
 
     @endpoint()
     async def post(self) -> ImAckResponse:
-        query, im, service = self.query, self.context.settings.im, self.context.services.callbacks
+        query, im, service = (
+            self.query,
+            self.context.settings.im,
+            self.context.services.rooms.callbacks,
+        )
         now, command = time.time(), query.get("CallbackCommand", "")
         callback = parse_im_callback(query, self.body, im.callback_token, im.sdk_app_id, now)
         match callback.event:
             case ProposedMessage() as proposed:
-                refusal = await self.context.services.message_checks.check(proposed)
+                refusal = await self.context.services.chat.message_checks.check(proposed)
                 return self._answer(refusal, command)
             case CustomMessage() as custom:
                 await service.accept(custom)
@@ -96,6 +100,6 @@ class LiveStreamingWebhookHandler(WebhookHandler):
         if not (callback.refused or isinstance(callback.event, RecordingFailure)):
             # What is said in a stream is in its item, for moderators; the rest names addresses.
             message = replace(message, raw="")
-        handle = partial(self.context.services.callbacks.handle, callback)
+        handle = partial(self.context.services.rooms.callbacks.handle, callback)
         await self.receive(message, callback.refused, handle)
         return LiveStreamingAckResponse()

@@ -100,7 +100,7 @@ class OpsRemoveUserHandler(RoomBanTargetHandler):
     async def post(self, live_id: str, params: OpsRemoveUserRequest) -> OkResponse:
         user_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
-        await self.context.services.removals.ban_from_room(
+        await self.context.services.rooms.removals.ban_from_room(
             int(live_id), user_id, until, lambda room: room.ban(user_id, until)
         )
         return OkResponse()
@@ -111,7 +111,7 @@ class OpsLiftRoomBanHandler(RoomBanTargetHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def post(self, live_id: str, params: LiftRoomBanRequest) -> OkResponse:
-        await self.context.services.removals.change(
+        await self.context.services.rooms.removals.change(
             int(live_id), lambda room: room.lift_ban(params.user_id, now_ms())
         )
         return OkResponse()

@@ -30,10 +30,11 @@ from rooms.errors import (
     NotMatchmaker,
     RemovedFromRoom,
     RoomNotFound,
+    StreamForbidden,
 )
 from rooms.members import MemberCounts
 from rooms.room import Room, Seat
-from services.errors import AccountBanned, ContentRefused, StreamForbidden
+from services.errors import AccountBanned, ContentRefused
 from tencent.errors import ServiceUnavailable
 
 
@@ -45,7 +46,7 @@ class GetLivelistHandler(ActiveUserHandler):
     @endpoint(limit="read")
     async def get(self, params: PageRequest) -> LiveListResponse:
         size = self.context.settings.pages.size
-        page = (await self.context.services.room_list.get())[
+        page = (await self.context.services.rooms.list.get())[
             (params.page - 1) * size : params.page * size
         ]
         return LiveListResponse([_live_room(room, counts) for room, counts in page])
@@ -57,7 +58,7 @@ class GetPlayurlHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
     async def get(self, params: LiveRequest) -> PlayUrlResponse:
         context, user_id = self.context, self.user.user_id
-        room = await context.services.live_rooms.enter(params.live_id, self.user, self.token)
+        room = await context.services.rooms.lives.enter(params.live_id, self.user, self.token)
         counts = await context.stores.members.count(room.live_id, room.epoch)
         owner = room.owner.person
         own_seat = room.owner if user_id == owner.user_id else room.seat_of(user_id)
@@ -125,8 +126,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
     )
     async def post(self) -> MatchmakerEnterResponse:
         context = self.context
-        room = await context.services.live_rooms.open(self.user, self.token)
-        await context.services.streams.recheck(room.live_id, room.host_id)
+        room = await context.services.rooms.lives.open(self.user, self.token)
         host = self.user.person()
         return MatchmakerEnterResponse(
             user_id=host.user_id,
@@ -147,7 +147,7 @@ class UpdateRoomHandler(ActiveUserHandler):
         errors=[NotHost, RoomNotFound, ContentRefused("room_name"), *PICTURE_ERRORS],
     )
     async def post(self, params: UpdateRoomRequest) -> OkResponse:
-        await self.context.services.live_rooms.update_info(
+        await self.context.services.rooms.lives.update_info(
             params.live_id, self.user, params.room_name, params.room_image
         )
         return OkResponse()

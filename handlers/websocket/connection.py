@@ -114,7 +114,7 @@ class Connection:
         context, connection = self._context, self.writer.member_socket
         context.hub.disconnect(connection.live_id if connection else 0, self.writer)
         if connection:
-            context.presence.disconnect(replace(connection, at=now_ms()))
+            context.services.rooms.presence.disconnect(replace(connection, at=now_ms()))
 
     # ---- incoming frames
 
@@ -202,7 +202,7 @@ class Connection:
             writer.token_id = token_id(token)  # for a revocation during the lookup
             user_id = await context.stores.tokens.user_id_of(token)
         if user_id is None or not writer.token_id:
-            raise await context.services.sessions.refusal_of(token)
+            raise await context.services.accounts.sessions.refusal_of(token)
         writer.user_id = user_id
         structlog.contextvars.bind_contextvars(user_id=user_id)
         if seconds := context.request_limits.take_from_user("read", user_id):
@@ -214,7 +214,7 @@ class Connection:
             return
         writer.member_socket = await self._register(user_id, live_id)
         writer.number = writer.member_socket.number
-        load = partial(context.services.room_access.load_view, live_id, user_id)
+        load = partial(context.services.rooms.access.load_view, live_id, user_id)
         await context.hub.join(live_id, writer, request.since, load)
         log.info("socket_joined", resumes=request.since is not None)
 
@@ -231,11 +231,11 @@ class Connection:
 
     async def _register(self, user_id: str, live_id: int) -> MemberSocket:
         """Register the socket of a member; for others `authorize` raises the precise error."""
-        registration = self._context.presence.connect(user_id, live_id)
+        registration = self._context.services.rooms.presence.connect(user_id, live_id)
         try:
             return await registration
         except NotAMember:
-            await self._context.services.room_access.authorize(live_id, user_id)
+            await self._context.services.rooms.access.authorize(live_id, user_id)
             raise
 
 

@@ -26,6 +26,10 @@ LEASE = timedelta(minutes=10)
 IDLE_SECONDS = 10.0
 
 
+RetireHost = Callable[[str], Awaitable[None]]
+"""Dissolves the chat group of a host's room."""
+
+
 class DataRequestService:
     """Copies and deletions, carried out by one job."""
 
@@ -34,13 +38,12 @@ class DataRequestService:
         stores: Stores,
         room_changes: RoomChanges,
         sessions: SessionService,
-        retire: Callable[[str], Awaitable[None]],
+        retire_host: RetireHost,
     ) -> None:
-        """`retire` dissolves the chat group of a host's room."""
         self._stores = stores
         self._room_changes = room_changes
         self._sessions = sessions
-        self._retire = retire
+        self._retire_host = retire_host
         self.job = ClaimedJob[Callable[[], Awaitable[None]]](
             "data_requests", self._claim, lambda work: work(), concurrency=1, idle=IDLE_SECONDS
         )
@@ -81,7 +84,7 @@ class DataRequestService:
             return
         await self._sessions.end(user_id)
         await self._room_changes.remove(user_id)
-        await self._retire(user_id)
+        await self._retire_host(user_id)
         if user.deleted_at:
             for step in deletions.steps(user):
                 await step()

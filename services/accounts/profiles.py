@@ -9,7 +9,8 @@ from rooms.members import Person
 from rooms.moderation import FIELDS, Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
-from services.moderation.moderation import Confirm, ModerationService
+from services.moderation.decisions import Confirm
+from services.moderation.proposals import ProposalService
 from services.room_changes import BatchData, RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
@@ -27,13 +28,13 @@ class ProfileService:
         room_changes: RoomChanges,
         hub: Hub,
         pictures: PictureService,
-        moderation: ModerationService,
+        proposals: ProposalService,
     ) -> None:
         self._stores = stores
         self._room_changes = room_changes
         self._hub = hub
         self._pictures = pictures
-        self._moderation = moderation
+        self._proposals = proposals
 
     async def update(self, old: User, **changes: Any) -> User:
         """Store the changes, then update the user's room and, if the face changed, IM.
@@ -41,7 +42,7 @@ class ProfileService:
         The message to IM is stored with the changes, and its delivery updates the room as well, in
         case that this process dies before. A face that was uploaded is replaced by the address of
         its copy. A name or a face that has yet to be checked is left out, and shown by `apply`.
-        Raises as PictureService.address_of and ModerationService.propose.
+        Raises as PictureService.address_of and ProposalService.propose.
         """
         proposals = []
         shown: dict[str, Any] = {}
@@ -51,7 +52,7 @@ class ProfileService:
                 continue
             if kind == "face" and value not in ("", old.face_url):
                 value = await self._pictures.address_of("face", old.user_id, value)
-            proposal = await self._moderation.propose(kind, old, value, getattr(old, field))
+            proposal = await self._proposals.propose(kind, old, value, getattr(old, field))
             proposals.append(proposal)
             shown |= {field: value} if proposal.value_to_show == value else {}
 

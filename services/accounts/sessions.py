@@ -5,7 +5,7 @@ import asyncio
 from core.errors import QLiveError
 from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
 from services.errors import AccountBanned, NotAuthenticated
-from services.jobs.outbox_jobs import OutboxJob
+from services.jobs.outbox_jobs import OutboxLane
 from storage.accounts.tokens import EvictionStore
 from storage.documents import token_id
 from storage.stores import Stores
@@ -45,12 +45,10 @@ class SessionService:
     their UserSigs end at Tencent IM.
     """
 
-    def __init__(
-        self, stores: Stores, evictions: EvictionService, im_safety_outbox: OutboxJob
-    ) -> None:
+    def __init__(self, stores: Stores, evictions: EvictionService, safety_lane: OutboxLane) -> None:
         self._stores = stores
         self._evictions = evictions
-        self._im_safety_outbox = im_safety_outbox
+        self._safety_lane = safety_lane
 
     async def begin(self, user_id: str) -> str:
         """Issue a token; above the limit per user, the oldest session ends.
@@ -101,7 +99,7 @@ class SessionService:
         payload = {"user_id": user_id, "even_if_signed_in": even_if_signed_in}
         key = f"{user_id}:{even_if_signed_in}"
         await self._stores.outbox.add("kick", payload, urgent=True, key=key)
-        self._im_safety_outbox.wake()
+        self._safety_lane.wake()
 
     async def _close(self, token_ids: list[str]) -> None:
         await asyncio.gather(*(self._evictions.evict(TokenRevoked(id_)) for id_ in token_ids))

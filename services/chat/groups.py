@@ -5,21 +5,16 @@ import structlog
 from core.clock import now_ms
 from rooms.members import Person
 from services.room_changes import RoomChanges
-from storage.chat.groups import RoomGroupStore
-from storage.jobs.outbox import OutboxStore
+from storage.jobs.outbox import MUTE_AGAIN, OutboxStore
+from storage.stores import Stores
 from tencent.errors import ImGroupMissing, ImGroupTaken
 from tencent.im import ImClient
 
 log = structlog.get_logger("qlive.chat")
 
-ENSURE, REPLACE = "ensure_group", "replace_group"
-MUTE_AGAIN = "mute_again"  # in a new group
-GROUP_KINDS = (ENSURE, REPLACE, MUTE_AGAIN)
-"""Message kinds of a lane of their own: starting lives must not delay what protects users."""
-
 
 async def queue_group_message(outbox: OutboxStore, kind: str, live_id: int, group_id: str) -> None:
-    """Queue the creation of a missing group (ENSURE), or the replacement of a dissolved one."""
+    """Queue the creation of a missing group, or the replacement of a dissolved one."""
     payload = {"live_id": live_id, "group_id": group_id}
     await outbox.add(kind, payload, urgent=True, key=group_id)
 
@@ -30,13 +25,12 @@ class GroupService:
     Every method is idempotent, across processes too.
     """
 
-    def __init__(
-        self, groups: RoomGroupStore, room_changes: RoomChanges, im: ImClient, outbox: OutboxStore
-    ) -> None:
-        self._groups = groups
+    def __init__(self, stores: Stores, room_changes: RoomChanges, im: ImClient) -> None:
+        self._groups = stores.room_groups
+        self._members = stores.members
+        self._outbox = stores.outbox
         self._room_changes = room_changes
         self._im = im
-        self._outbox = outbox
         self.replaced = 0
         """Groups that this process has replaced."""
 
@@ -78,6 +72,14 @@ class GroupService:
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
         await self._mute_again(live_id)
         await self._groups.mark_ready(live_id, group_id)
+
+    async def retire_host(self, user_id: str) -> None:
+        """End the live of a user who may no longer host, and dissolve the group of the room."""
+        membership = await self._members.get(user_id)
+        if membership and membership.role == "host":
+            await self._room_changes.remove(user_id, "operator")
+        if group_id := await self._groups.detach(user_id):
+            await self._outbox.add("destroy_group", {"group_id": group_id})
 
     async def _mute_again(self, live_id: int) -> None:
         """Order the mutes of the room in its new group, by one write.

@@ -11,7 +11,7 @@ import structlog
 from core.clock import now_ms
 from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
 from rooms.room import Room, Seat
-from services.chat.groups import REPLACE, queue_group_message
+from services.chat.groups import queue_group_message
 from services.chat.im_messages import (
     ImMessage,
     counts_message,
@@ -21,7 +21,7 @@ from services.chat.im_messages import (
     on_mic_messages,
 )
 from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
-from storage.jobs.outbox import OutboxStore
+from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from tencent.errors import ImGroupMissing, ImRejected
@@ -254,7 +254,7 @@ class ImPublisher:
         now, ordered_at = self._clock(), self._replacement_ordered_at
         if (since := now - ordered_at.get(live_id, -inf)) < REPEAT_SECONDS:
             return since < EXPECTED_SECONDS
-        await queue_group_message(self._outbox, REPLACE, live_id, group_id)
+        await queue_group_message(self._outbox, REPLACE_GROUP, live_id, group_id)
         ordered_at.pop(live_id, None)
         ordered_at[live_id] = now
         if len(ordered_at) > MAX_ROOMS:

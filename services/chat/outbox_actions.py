@@ -5,10 +5,11 @@ from math import ceil, inf
 
 from core.clock import now_ms
 from rooms.room import Room
-from services.chat.groups import ENSURE, MUTE_AGAIN, REPLACE, GroupService, queue_group_message
+from services.chat.groups import GroupService, queue_group_message
 from services.chat.im_messages import kickout_message
 from services.jobs.outbox_jobs import Actions, Payload
 from storage.accounts.users import User
+from storage.jobs.outbox import ENSURE_GROUP, MUTE_AGAIN, REPLACE_GROUP
 from storage.stores import Stores
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
@@ -46,8 +47,12 @@ class ImActions:
             "portrait_set": self._set_portrait,
             "destroy_group": lambda payload: self._im.destroy_group(payload["group_id"]),
             "kick_out": self._kick_out,
-            ENSURE: lambda payload: self._groups.ensure(payload["live_id"], payload["group_id"]),
-            REPLACE: lambda payload: self._groups.replace(payload["live_id"], payload["group_id"]),
+            ENSURE_GROUP: lambda payload: self._groups.ensure(
+                payload["live_id"], payload["group_id"]
+            ),
+            REPLACE_GROUP: lambda payload: self._groups.replace(
+                payload["live_id"], payload["group_id"]
+            ),
             "ban": lambda payload: self._enforce_ban(payload["user_id"]),
             "kick": self._kick,
             "mute": self._mute,
@@ -111,7 +116,7 @@ class ImActions:
                 # group, and the mutes with it, when its next live starts.
                 if room.live:
                     await queue_group_message(
-                        self._stores.outbox, REPLACE, room.live_id, room.group_id
+                        self._stores.outbox, REPLACE_GROUP, room.live_id, room.group_id
                     )
                 return
             sent = room.group_id, until

@@ -15,7 +15,12 @@ from core.errors import QLiveError
 from core.retry import backoff
 from services.jobs.claimed_jobs import ClaimedJob
 from storage.errors import storage_error
-from storage.jobs.outbox import OutboxMessage, OutboxStore
+from storage.jobs.outbox import (
+    GROUP_KINDS,
+    LIVE_STREAMING_KINDS,
+    OutboxMessage,
+    OutboxStore,
+)
 from tencent.errors import ImRejected, LiveStreamingRejected
 
 Payload = dict[str, Any]
@@ -30,29 +35,78 @@ DELIVERY_SECONDS = 60.0
 LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
 
 
+class OutboxLane:
+    """Messages that are delivered in an order of their own, and that delay no others.
+
+    Services wake a lane, whose actions may need these services: its job is built after them.
+    """
+
+    def __init__(self, name: str, store: OutboxStore, idle: float = 1.0) -> None:
+        self.name = name
+        self.store = store
+        self.idle = idle
+        self._wake: list[Callable[[], None]] = []
+
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called with each urgent message."""
+        self._wake.append(wake)
+
+    def wake(self) -> None:
+        """Deliver what was added at once. Never waits."""
+        for wake in self._wake:
+            wake()
+
+
+class OutboxLanes:
+    """The lanes of IM and of live streaming, urgent and normal, of chat groups, and of pictures."""
+
+    def __init__(self, outbox: OutboxStore) -> None:
+        others = (*LIVE_STREAMING_KINDS, *GROUP_KINDS)
+        self.im_safety = OutboxLane("im_safety_outbox", outbox.view(urgent=True, without=others))
+        self.live_streaming_safety = OutboxLane(
+            "live_streaming_safety_outbox", outbox.view(urgent=True, only=LIVE_STREAMING_KINDS)
+        )
+        self.groups = OutboxLane("group_outbox", outbox.view(urgent=True, only=GROUP_KINDS))
+        self.im = OutboxLane("im_outbox", outbox.view(without=LIVE_STREAMING_KINDS))
+        self.live_streaming = OutboxLane(
+            "live_streaming_outbox", outbox.view(only=LIVE_STREAMING_KINDS)
+        )
+        self.pictures = OutboxLane("cos_outbox", outbox.later(), idle=10.0)
+
+    def jobs(self, im: Actions, live_streaming: Actions, pictures: Actions) -> list["OutboxJob"]:
+        """The jobs that run these actions, the most urgent first."""
+        return [
+            OutboxJob(self.im_safety, im),
+            OutboxJob(self.live_streaming_safety, live_streaming),
+            OutboxJob(self.im, im),
+            OutboxJob(self.live_streaming, live_streaming),
+            OutboxJob(self.groups, im),
+            OutboxJob(self.pictures, pictures),
+        ]
+
+
 class OutboxJob(ClaimedJob[OutboxMessage]):
-    """Runs the action for the kind of each message in `store`."""
+    """Runs the action for the kind of each message of a lane."""
 
     def __init__(
         self,
-        name: str,
-        store: OutboxStore,
+        lane: OutboxLane,
         actions: Actions,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        idle: float = 1.0,
     ) -> None:
         super().__init__(
-            name,
+            lane.name,
             self._claim_due,
             self._deliver,
             concurrency=CONCURRENCY,
-            idle=idle,
+            idle=lane.idle,
             in_batches=True,
         )
         self._now = now
-        self._store = store
+        self._store = lane.store
         self._actions = actions
+        lane.subscribe(self.wake)
 
     async def _claim_due(self, limit: int) -> list[OutboxMessage]:
         now = self._now()

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from config.settings import Settings
 from core.errors import Unavailable
 from ledger.bills import BillType, Difference, Movement, Source, compare
 from ledger.recharge import PaymentRefused
@@ -31,6 +32,16 @@ VIRTUAL = (
     BillType("xpay", "xpay", ("payment", "refund"), ("xpay",)),
     BillType("ios", "xpay", ("payment",), ("ios",), is_monthly=True),
 )
+
+
+def bill_types(settings: Settings, *, uses_jsapi: bool) -> list[BillType]:
+    """The bills of the providers and of the withdrawals that are switched on."""
+    pay = settings.pay
+    return [
+        *([MERCHANT] if uses_jsapi else []),
+        *([TRANSFERS] if uses_jsapi and settings.withdrawals_are_on else []),
+        *(VIRTUAL if pay.offer_id and pay.app_key and not pay.sandbox else []),
+    ]
 
 
 @dataclass(slots=True)

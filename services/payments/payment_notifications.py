@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from core.errors import InvalidParameter, NotFound, TryAgain
@@ -35,7 +35,7 @@ from tencent.xpay import PROVIDER as XPAY
 
 SOURCES = (JSAPI, XPAY, TRANSFER)
 """Sources of the inbox that report money."""
-BOOKED = DONE._replace(lasting=True)
+RECORDED = DONE._replace(lasting=True)
 """Outcome of a report of money that is kept permanently."""
 IDENTITY_FIELDS = {
     DELIVERED: ("Event", "OutTradeNo"),
@@ -51,6 +51,17 @@ ENCRYPTED = "yes"
 """Stored value of `encrypted` for an encrypted push."""
 
 
+class Followers(NamedTuple):
+    """Services of other nouns that follow notifications of payments."""
+
+    apply_to_case: Callable[[Refund], Awaitable[bool]]
+    """Close the step of a refund case that waits for this refund; return whether there is one."""
+    record_transfer: Callable[[str], Awaitable[CallbackOutcome]]
+    """Record a stored notice of a transfer again."""
+    plan_deletion: Callable[[str, str], Awaitable[None]]
+    """Delete the data of a user who leaves, by app and openid."""
+
+
 class PaymentNotificationService:
     """Credits payments and reverses refunds that WeChat reports.
 
@@ -64,25 +75,18 @@ class PaymentNotificationService:
         payments: PaymentService,
         ledger: LedgerStore,
         spent_gold: SpentGoldStore,
-        apply_to_case: Callable[[Refund], Awaitable[bool]],
-        record_transfer: Callable[[str], Awaitable[CallbackOutcome]],
+        followers: Followers,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
-        plan_deletion: Callable[[str, str], Awaitable[None]],
     ) -> None:
-        """`apply_to_case` closes the step of a refund case that waits for this refund, and returns
-        whether there is one; `record_transfer` books a stored notice of a transfer again;
-        `plan_deletion` is called with an app and the openid of a user who leaves."""
         self._inbox = inbox
         self._orders = orders
         self._payments = payments
         self._ledger = ledger
         self._spent_gold = spent_gold
-        self._apply_to_case = apply_to_case
-        self._book_transfer = record_transfer
+        self._followers = followers
         self._jsapi = jsapi
         self._xpay = xpay
-        self._plan_deletion = plan_deletion
 
     async def record(
         self, payment_event: Payment | Refund | None, ignore_reason: str
@@ -107,13 +111,15 @@ class PaymentNotificationService:
                     raise TryAgain from None  # the payment's notification may be on its way
                 # A refund case has already taken back the rest of the order, so its own refund
                 # exceeds what can still be recorded.
-                if reason == RefusalReason.AMOUNT and await self._apply_to_case(payment_event):
-                    return BOOKED
+                if reason == RefusalReason.AMOUNT and await self._followers.apply_to_case(
+                    payment_event
+                ):
+                    return RECORDED
             known = reason != RefusalReason.ORDER
             if known and payment_event:
                 await self._orders.mark_reported(payment_event.order)
             return CallbackOutcome("refused", reason.value, lasting=known)
-        return BOOKED
+        return RECORDED
 
     async def process_push(self, push: MessagePush) -> CallbackOutcome:
         """Process a verified push of the mini-program.
@@ -150,7 +156,9 @@ class PaymentNotificationService:
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
         if signed and is_deletion(content):
-            await self._plan_deletion(str(content.get("AppID")), str(content.get("OpenID")))
+            await self._followers.plan_deletion(
+                str(content.get("AppID")), str(content.get("OpenID"))
+            )
         return DONE._replace(lasting=event not in DELETION_EVENTS, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
@@ -203,7 +211,7 @@ class PaymentNotificationService:
         if message.source == XPAY:
             return await self.process_push(push_of(message))
         if message.source == TRANSFER:
-            return await self._book_transfer(message.raw)
+            return await self._followers.record_transfer(message.raw)
         try:
             payment_event = (
                 self._jsapi.notifications.read_verified(message.raw.encode())

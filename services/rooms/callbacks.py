@@ -9,13 +9,13 @@ from contextlib import suppress
 from config.sections import MicroSettings
 from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
-from services.chat.groups import REPLACE, queue_group_message
+from services.chat.groups import queue_group_message
 from services.jobs.inbox import DONE, CallbackOutcome, ignored
 from services.room_changes import RoomChanges
 from services.rooms.presence import Presence
 from services.rooms.streams import STREAM_NAME, StreamModerationService
 from storage.chat.groups import RoomGroupStore
-from storage.jobs.outbox import OutboxStore
+from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
 from storage.rooms.members import MemberStore
 from tencent.callbacks import (
     CallbackEvent,
@@ -120,7 +120,7 @@ class CallbackService:
         live_id = await self._groups.room_of(group_id)
         if live_id is None:  # also a group that we have dissolved
             return "unknown_group"
-        await queue_group_message(self._outbox, REPLACE, live_id, group_id)
+        await queue_group_message(self._outbox, REPLACE_GROUP, live_id, group_id)
         return DONE.outcome
 
     async def _drop_stream(self, stream: str) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from core.clock import now_ms
-from rooms.errors import NotHost, NotMatchmaker
+from rooms.errors import NotHost, NotMatchmaker, StreamForbidden
 from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
-from services.chat.groups import ENSURE, GroupService, queue_group_message
-from services.errors import AccountBanned, NotAuthenticated, StreamForbidden
-from services.moderation.moderation import Confirm, ModerationService
+from services.chat.groups import GroupService, queue_group_message
+from services.errors import AccountBanned, NotAuthenticated
+from services.moderation.decisions import Confirm
+from services.moderation.proposals import ProposalService
 from services.room_changes import BatchData, RoomChanges
 from services.rooms.presence import Presence
 from storage.accounts.users import User
+from storage.jobs.outbox import ENSURE_GROUP
 from storage.stores import Stores
 from tencent.live_streaming import StreamUrls
 
@@ -36,7 +38,7 @@ class LiveRoomService:
         groups: GroupService,
         stream_urls: StreamUrls,
         pictures: PictureService,
-        moderation: ModerationService,
+        proposals: ProposalService,
     ) -> None:
         self._stores = stores
         self._room_changes = room_changes
@@ -44,12 +46,12 @@ class LiveRoomService:
         self._groups = groups
         self._stream_urls = stream_urls
         self._pictures = pictures
-        self._moderation = moderation
+        self._proposals = proposals
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
         room = await self._room_changes.enter(live_id, user.person())
-        await self._recheck(user.user_id, token)
+        await self._recheck(live_id, user.user_id, token)
         await self._presence.seen(user.user_id, room)
         return room
 
@@ -58,10 +60,7 @@ class LiveRoomService:
 
         The first call creates the room's chat group; later the outbox checks that it still exists.
         """
-        if not user.is_matchmaker:
-            raise NotMatchmaker
-        if not user.may_stream:
-            raise StreamForbidden
+        _check_may_host(user)
         host = user.person()
         live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
         if not has_group:
@@ -76,10 +75,11 @@ class LiveRoomService:
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:
-                await queue_group_message(self._stores.outbox, ENSURE, live_id, room.group_id)
-        if not (await self._recheck(host.user_id, token)).is_matchmaker:
+                await queue_group_message(self._stores.outbox, ENSURE_GROUP, live_id, room.group_id)
+        user = await self._recheck(live_id, host.user_id, token)
+        if not user.is_matchmaker:
             await self._room_changes.remove(host.user_id, "operator")
-            raise NotMatchmaker
+        _check_may_host(user)
         await self._presence.seen(host.user_id, room)
         return room
 
@@ -89,7 +89,7 @@ class LiveRoomService:
         """Change the name and the picture of a room, as its host; None keeps one, "" clears it.
 
         What has yet to be checked is shown by `apply`. Raises as PictureService.address_of and
-        ModerationService.propose.
+        ProposalService.propose.
         """
         room, user_id = await self._room_changes.load(live_id), host.user_id
         if room.host_id != user_id:
@@ -101,7 +101,7 @@ class LiveRoomService:
         for kind, name in NAMES.items():
             if (value := proposed[name]) is not None:
                 before = getattr(room, name)
-                proposal = await self._moderation.propose(kind, host, value, before, live_id)
+                proposal = await self._proposals.propose(kind, host, value, before, live_id)
                 await self._stores.moderation.put(proposal)
                 proposals.append(proposal)
         await self._show(live_id, *proposals)
@@ -124,8 +124,9 @@ class LiveRoomService:
 
         await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
 
-    async def _recheck(self, user_id: str, token: str) -> User:
-        """Reload the user; one who was banned or logged out meanwhile is removed again."""
+    async def _recheck(self, live_id: int, user_id: str, token: str) -> User:
+        """Reload the user; one who was banned or logged out meanwhile is removed again, and one
+        whose stream was forbidden gets no seat."""
         user = await self._stores.users.get(user_id)
         if user.banned:
             await self._room_changes.remove(user_id, "banned")
@@ -133,4 +134,16 @@ class LiveRoomService:
         if await self._stores.tokens.user_id_of(token) is None:
             await self._room_changes.remove(user_id)
             raise NotAuthenticated
+        if until := not user.may_stream and user.stream_forbidden_until:
+            until_ms = int(until.timestamp() * 1000)
+            await self._room_changes.change(
+                live_id, lambda room: room.stop_stream(user_id, until_ms), user_id
+            )
         return user
+
+
+def _check_may_host(user: User) -> None:
+    if not user.is_matchmaker:
+        raise NotMatchmaker
+    if not user.may_stream:
+        raise StreamForbidden

@@ -1,6 +1,7 @@
 """Streams whose pictures or sound CSS finds suspicious: kept for operators, or stopped at once."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,10 @@ import structlog
 from config.sections import ModerationSettings
 from rooms.errors import RoomNotFound
 from rooms.moderation import Item
-from services.errors import StreamForbidden
+from rooms.room import Room
 from services.jobs.inbox import DONE
-from services.jobs.outbox_jobs import OutboxJob
-from services.moderation.moderation import Confirm
+from services.jobs.outbox_jobs import OutboxLane
+from services.moderation.decisions import Confirm
 from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
@@ -35,12 +36,12 @@ class StreamModerationService:
         self,
         stores: Stores,
         room_changes: RoomChanges,
-        live_streaming_safety_outbox: OutboxJob,
+        safety_lane: OutboxLane,
         settings: ModerationSettings,
     ) -> None:
         self._stores = stores
         self._room_changes = room_changes
-        self._live_streaming_safety_outbox = live_streaming_safety_outbox
+        self._safety_lane = safety_lane
         self._settings = settings
 
     async def judge(self, verdict: StreamVerdict) -> str:
@@ -70,15 +71,6 @@ class StreamModerationService:
             await self._stop(user_id, stream)
         return DONE.outcome
 
-    async def recheck(self, live_id: int, user_id: str) -> None:
-        """Undo a seat or a live that began while the user's streams were being forbidden:
-        StreamForbidden."""
-        if not (await self._stores.users.get(user_id)).may_stream:
-            await self._room_changes.change(
-                live_id, lambda room: room.stop_stream(user_id), user_id
-            )
-            raise StreamForbidden
-
     async def apply(self, item: Item, confirm: Confirm) -> None:
         """Stop a stream that an operator has refused. After the approval of one that had been
         stopped, the user stays forbidden for the last stop that is not approved."""
@@ -93,7 +85,9 @@ class StreamModerationService:
                 until = last + timedelta(minutes=self._settings.stream_forbid_minutes)
                 await self._stores.users.update(user.user_id, session, stream_forbidden_until=until)
 
-        await self._stores.users.update_with(item.user_id, free, stream_forbidden_until=None)
+        user_id = item.user_id
+        await self._stores.users.update_with(user_id, free, stream_forbidden_until=None)
+        await self._change_room(user_id, lambda room: room.allow_stream(user_id))
 
     async def _stop(self, user_id: str, stream: str) -> None:
         """No stream of the user from now on: neither this one nor the next; safe to repeat."""
@@ -104,10 +98,13 @@ class StreamModerationService:
             await self._stores.outbox.add("forbid_stream", payload, session, urgent=True)
 
         await self._stores.users.update_with(user_id, enqueue, stream_forbidden_until=until)
-        self._live_streaming_safety_outbox.wake()
+        self._safety_lane.wake()
         log.warning("stream_stopped", user_id=user_id, stream=stream)
+        until_ms = int(until.timestamp() * 1000)
+        await self._change_room(user_id, lambda room: room.stop_stream(user_id, until_ms))
+
+    async def _change_room(self, user_id: str, rule: Callable[[Room], None]) -> None:
+        """Change the room in which the user is, if there is one."""
         if member := await self._stores.members.get(user_id):
             with suppress(RoomNotFound):
-                await self._room_changes.change(
-                    member.live_id, lambda room: room.stop_stream(user_id), user_id
-                )
+                await self._room_changes.change(member.live_id, rule, user_id)

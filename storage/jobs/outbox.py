@@ -13,6 +13,11 @@ from storage.database import Collection, Database, Document, Session
 from storage.jobs.due import claim_unchanged
 from storage.write_batch import WriteBatch
 
+ENSURE_GROUP, REPLACE_GROUP = "ensure_group", "replace_group"
+MUTE_AGAIN = "mute_again"  # in a new group
+GROUP_KINDS = (ENSURE_GROUP, REPLACE_GROUP, MUTE_AGAIN)
+LIVE_STREAMING_KINDS = ("drop_stream", "forbid_stream")
+"""Kinds of messages with lanes of their own."""
 NORMAL, URGENT, LATER = "due", "urgent", "later"
 """`state` of a waiting message, which is its lane: a full one does not delay the others. Messages
 of LATER may wait for a month, and count as no backlog."""

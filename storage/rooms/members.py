@@ -180,7 +180,9 @@ def _moved(room: Room) -> set[str]:
     before, after = room.loaded.places, room.places
     users = before.keys() | after.keys()
     replaced = {user_id for user_id in users if before.get(user_id) is not after.get(user_id)}
-    return {user for user in replaced if _standing(before.get(user)) != _standing(after.get(user))}
+    moved = {user for user in replaced if _standing(before.get(user)) != _standing(after.get(user))}
+    # A seat must not be taken while the stream is being forbidden.
+    return moved | (room.stream_bans.keys() - room.loaded.stream_bans.keys())
 
 
 def _standing(place: Seat | Application | None) -> object:

@@ -222,6 +222,7 @@ class RoomStore:
             "mute_all": False,
             "needs_invitation_until": {},
             "invited_by_message_until": {},
+            "stream_bans": {},
             "log": {},
         }
         try:
@@ -268,6 +269,7 @@ def room_from(document: Document) -> Room:
         mute_all=document["mute_all"],
         needs_invitation_until=document["needs_invitation_until"],
         invited_by_message_until=document["invited_by_message_until"],
+        stream_bans=document["stream_bans"],
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         read_at=int(document.get("read_at", 0)),
     )
@@ -356,6 +358,7 @@ _MAPS = (
     "muted",
     "needs_invitation_until",
     "invited_by_message_until",
+    "stream_bans",
 )
 """Fields whose entries are saved one by one."""
 _VALUES = frozenset(RoomState.__slots__) - {"live_id", "version", "members", *_MAPS}

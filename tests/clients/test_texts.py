@@ -7,8 +7,9 @@ from typing import get_args
 import pytest
 
 from ledger.bills import Category, Kind
+from rooms.errors import StreamForbidden
 from services.chat.message_checks import REFUSALS
-from services.errors import Blocked, ContentRefused, HighRisk, StreamForbidden
+from services.errors import Blocked, ContentRefused, HighRisk
 from storage.errors import TooManyBlocks
 from tests.support.paths import ROOT
 

@@ -322,7 +322,7 @@ class Faults:
         live_id = (await self.api.host()).live_id
         for _ in range(4):
             room = await self.context.room_changes.load(live_id)
-            await self.context.services.groups.replace(live_id, room.group_id)
+            await self.context.services.chat.groups.replace(live_id, room.group_id)
             # The next one is refused for five minutes.
             self.db.rooms.update_one({"_id": live_id}, {"$set": {"next_group.at": DAYS_AGO}})
 
@@ -349,7 +349,7 @@ class Faults:
             body = {"user_id": anna.id, "orders": [order], "request_id": order, "reason": "minor"}
             case = (await self.api.ops("POST", "refunds", **body)).ok()
             (await self.api.ops("POST", f"refunds/{case['id']}/confirm", reason="minor")).ok()
-            await self.context.services.refund_sweep.sweep()
+            await self.context.services.refunds.sweep.sweep()
         self.db.refund_cases.update_many({}, {"$set": {"decided_at": DAYS_AGO}})
 
     async def lose_order(self) -> None:
@@ -359,7 +359,7 @@ class Faults:
         await notification_statuses(self.server)
         paid_at = {"$set": {"paid_at": datetime.now(UTC) - timedelta(days=3)}}
         self.db.orders.update_many({"user_id": carl.id}, paid_at)
-        await self.context.services.bills.run_if_due()
+        await self.context.services.payments.bills.run_if_due()
 
     async def spoil_data(self) -> None:
         """A rate is missing, a balance was changed by hand, a user is broken, a report waits."""
@@ -368,13 +368,13 @@ class Faults:
         await self.context.stores.moderation.add(report)
         self.db.configs.delete_many({"key": "EXCHANGE_RATE"})
         self.db.users.update_one({"_id": bert.id}, {"$inc": {"gold": 5}})
-        await self.context.services.ledger_audit.run_if_due()
-        await self.context.services.ledger_audit.check()
+        await self.context.services.gold.audit.run_if_due()
+        await self.context.services.gold.audit.check()
         self.db.users.update_one({"_id": bert.id}, {"$unset": {"create_time": 1}})
         assert (await bert.get("get_configs/")).status == 500
 
     async def fail_ledger_check(self) -> None:
-        audit = self.context.services.ledger_audit
+        audit = self.context.services.gold.audit
         audit.reconciler = None  # type: ignore[assignment]
         with pytest.raises(AttributeError):
             await audit._check_then_release()

@@ -20,7 +20,7 @@ FRAME_BYTES = 4
 BYE = -1
 
 
-class OutboxStub:
+class WriterStub:
     """Records the numbers that a socket receives, and how many came per send."""
 
     def __init__(self, user_id: str, joined_at: int = 0) -> None:
@@ -48,7 +48,7 @@ class OutboxStub:
 
 
 def close(writer: SocketWriter) -> None:
-    cast("OutboxStub", writer).close()
+    cast("WriterStub", writer).close()
 
 
 class FanoutFixture:
@@ -57,11 +57,11 @@ class FanoutFixture:
     def __init__(self, slice_: int, gather: float = 0.0) -> None:
         self.latencies: list[float] = []
         self.fanout = Fanout(self.latencies.append, slice_size=slice_, gather_seconds=gather)
-        self.writers: list[OutboxStub] = []
+        self.writers: list[WriterStub] = []
         self.sent_events = 0
 
-    def add(self, user_id: str = "") -> OutboxStub:
-        writer = OutboxStub(user_id or f"u{len(self.writers)}", self.sent_events)
+    def add(self, user_id: str = "") -> WriterStub:
+        writer = WriterStub(user_id or f"u{len(self.writers)}", self.sent_events)
         self.writers.append(writer)
         self.fanout.add(cast("SocketWriter", writer))
         return writer
@@ -210,7 +210,7 @@ async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLo
         pair.close()
 
 
-class FailingOutbox(OutboxStub):
+class FailingWriter(WriterStub):
     """Raises errors that no socket raises."""
 
     def push(self, _data: bytes) -> int:
@@ -225,7 +225,7 @@ async def test_unexpected_error_of_a_socket_does_not_stop_the_room(
     slice_: int,
 ) -> None:
     room = FanoutFixture(slice_)
-    room.fanout.add(cast("SocketWriter", FailingOutbox("broken")))
+    room.fanout.add(cast("SocketWriter", FailingWriter("broken")))
     writer = room.add()
     for _ in range(2):
         room.send_event()
@@ -270,7 +270,7 @@ class FanoutModel:
         self.fanout = Fanout(slice_size=slice_, gather_seconds=gather)
         self.frames = 0
         self.seq = 0
-        self.writers: list[OutboxStub] = []
+        self.writers: list[WriterStub] = []
         self.expected: dict[int, list[int]] = {}
         self.seqs: list[int] = [0]
         """Last event sequence number up to each frame number."""
@@ -296,22 +296,22 @@ class FanoutModel:
                 await asyncio.sleep(0)
 
     @property
-    def open_outboxes(self) -> list[OutboxStub]:
+    def open_outboxes(self) -> list[WriterStub]:
         return [writer for writer in self.writers if self._is_open(writer)]
 
-    def _is_open(self, writer: OutboxStub) -> bool:
+    def _is_open(self, writer: WriterStub) -> bool:
         return self.expected[id(writer)][-1:] != [BYE]
 
     def _add(self, user_id: str) -> None:
         self._remove(user_id)
-        writer = OutboxStub(user_id, self.frames)
+        writer = WriterStub(user_id, self.frames)
         self.writers.append(writer)
         self.expected[id(writer)] = []
         self.fanout.add(cast("SocketWriter", writer))
 
     def _remove(self, user_id: str) -> None:
         """Remove a socket: it receives its queued frames, then the close and nothing more."""
-        if writer := cast("OutboxStub | None", self.fanout.sockets.get(user_id)):
+        if writer := cast("WriterStub | None", self.fanout.sockets.get(user_id)):
             self.fanout.remove(user_id)
             writer.close()
             self.expected[id(writer)].append(BYE)

@@ -9,7 +9,7 @@ from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
-from tests.support.hub import ROOM, HubFixture, OutboxSpy, SlowJoin, profile_events
+from tests.support.hub import ROOM, HubFixture, SlowJoin, WriterSpy, profile_events
 
 # ---- delivery
 
@@ -102,14 +102,14 @@ async def test_a_count_is_sent_if_it_has_changed_or_a_client_resumes(
     hub_fixture: HubFixture,
 ) -> None:
     """It may have changed while that client was disconnected."""
-    writer, count = await hub_fixture.join(OutboxSpy("1")), Counter()
+    writer, count = await hub_fixture.join(WriterSpy("1")), Counter()
     for men, sent in ((0, 1), (3, 2), (3, 2)):
         count.men = men
         hub_fixture.hub.mark_all_audiences_changed()
         await hub_fixture.hub.send_audience_counts(count)
         assert len(writer.received) == 1 + sent
     assert writer.received[-1]["data"] == {"audience_count": 4, "num_list": [0, 3, 0, 0]}
-    resumed = await hub_fixture.join(OutboxSpy("2"), since=ResumePosition("a", 0))
+    resumed = await hub_fixture.join(WriterSpy("2"), since=ResumePosition("a", 0))
     await hub_fixture.hub.send_audience_counts(count)
     assert [frame["type"] for frame in resumed.received] == ["resumed", "audience"]
 
@@ -118,7 +118,7 @@ async def test_a_count_is_sent_if_it_has_changed_or_a_client_resumes(
 
 
 async def test_silent_sockets_are_closed_and_others_get_heartbeats(hub_fixture: HubFixture) -> None:
-    quiet, active = await hub_fixture.join(OutboxSpy("1")), await hub_fixture.join(OutboxSpy("2"))
+    quiet, active = await hub_fixture.join(WriterSpy("1")), await hub_fixture.join(WriterSpy("2"))
     hub_fixture.store_and_publish()
     for now in (1.0, 31.0, 32.0):
         active.received_at = now
@@ -130,8 +130,8 @@ async def test_silent_sockets_are_closed_and_others_get_heartbeats(hub_fixture: 
 async def test_stalled_sockets_are_disconnected_even_before_they_join(
     hub_fixture: HubFixture,
 ) -> None:
-    unauthenticated = OutboxSpy("")
-    slow, quick = await hub_fixture.join(OutboxSpy("1")), await hub_fixture.join(OutboxSpy("2"))
+    unauthenticated = WriterSpy("")
+    slow, quick = await hub_fixture.join(WriterSpy("1")), await hub_fixture.join(WriterSpy("2"))
     hub_fixture.hub.connect(unauthenticated)
     slow.stalled = unauthenticated.stalled = True
     hub_fixture.hub.disconnect_slow(1.0, 10)
@@ -144,8 +144,8 @@ async def test_stalled_sockets_are_disconnected_even_before_they_join(
 
 async def test_close_all_closes_joined_joining_and_unauthenticated_sockets() -> None:
     hub_fixture = HubFixture(slice_=2)
-    joined = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(5)]
-    joining, unauthenticated = OutboxSpy("joining"), OutboxSpy("")
+    joined = [await hub_fixture.join(WriterSpy(f"{n}")) for n in range(5)]
+    joining, unauthenticated = WriterSpy("joining"), WriterSpy("")
     hub_fixture.hub.connect(unauthenticated)
     join = SlowJoin(hub_fixture, joining)
     await join.has_read()

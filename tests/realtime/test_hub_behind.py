@@ -7,7 +7,7 @@ import pytest
 from realtime.close_codes import CloseCode
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
-from tests.support.hub import HubFixture, OutboxSpy, profile_events
+from tests.support.hub import HubFixture, WriterSpy, profile_events
 
 
 def lose_events(hub_fixture: HubFixture, count: int) -> list[NumberedEvent]:
@@ -31,7 +31,7 @@ def publish_during_reads(hub_fixture: HubFixture, times: int) -> None:
 async def test_sockets_of_a_room_that_fell_behind_get_a_snapshot_and_stay_open(
     hub_fixture: HubFixture,
 ) -> None:
-    writers = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(3)]
+    writers = [await hub_fixture.join(WriterSpy(f"{n}")) for n in range(3)]
     lose_events(hub_fixture, 5)
     await hub_fixture.hub.check()
     writers[0].next_heartbeat = 1.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.errors import TryAgain
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
-from tests.support.hub import ROOM, HubFixture, OutboxSpy
+from tests.support.hub import ROOM, HubFixture, WriterSpy
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.waiting import run_ready_tasks
 
@@ -36,7 +36,7 @@ class HubModel:
         self.fixture = HubFixture(slice_)
         self.stored = self.fixture.stored
         self.delayed: list[NumberedEvent] = []
-        self.writers: list[OutboxSpy] = []
+        self.writers: list[WriterSpy] = []
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def act(self, action: str, argument: Any) -> None:
@@ -77,7 +77,7 @@ class HubModel:
     async def _join(self, missed: int | None) -> None:
         """A client joins, or resumes after it has missed so many events."""
         number = len(self.writers)
-        writer = OutboxSpy(str(number % 4), number)
+        writer = WriterSpy(str(number % 4), number)
         self.writers.append(writer)
         seq = max(len(self.stored.log) - (missed or 0), 0)
         position = None if missed is None else ResumePosition("a", seq)
@@ -95,7 +95,7 @@ class HubModel:
             self.last_seen(writer)
 
     @staticmethod
-    def last_seen(writer: OutboxSpy) -> int:
+    def last_seen(writer: WriterSpy) -> int:
         """The last event that the client has seen; fails if it has missed one, or seen it twice."""
         seen = -1
         for frame in writer.received:

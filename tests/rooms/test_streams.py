@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rooms.errors import StreamForbidden
 from rooms.members import ENDED_SEQUENCES_KEPT, StreamState, apply_notification
 from rooms.room import Room
 from tests.support.room_builders import (
@@ -16,6 +17,7 @@ from tests.support.room_builders import (
     STRANGER,
     changed,
     events_of,
+    live_room,
     room_with_away,
     room_with_guests,
 )
@@ -48,22 +50,34 @@ def stream(sequence: str, seconds: int, *ended: str, on: bool) -> StreamState:
 
 def test_a_stopped_stream_takes_a_guest_off_the_mic_or_out_of_the_queue_or_ends_the_live() -> None:
     room = room_with_guests(BERT)
-    room.stop_stream(STRANGER.user_id)
+    room.stop_stream(STRANGER.user_id, LATER)
     assert not changed(room)
-    room.stop_stream(BERT.user_id)
+    room.stop_stream(BERT.user_id, LATER)
     assert events_of(room) == [("micro_leave", {**BERT.public_profile(), "reason": "moderation"})]
     assert [*room.effects.streams_to_drop.values()] == [""]
     room.apply(BERT, NOW, 60)
-    room.stop_stream(BERT.user_id)
+    room.stop_stream(BERT.user_id, LATER)
     assert events_of(room)[-1] == (
         "micro_refuse",
         {**BERT.public_profile(), "reason": "moderation"},
     )
     assert room.role_of(BERT.user_id) == "viewer"
     for _ in range(2):
-        room.stop_stream(HOST.user_id)
-        room.stop_stream(BERT.user_id)
+        room.stop_stream(HOST.user_id, LATER)
+        room.stop_stream(BERT.user_id, LATER)
     assert events_of(room)[3:] == [("live_end", {**HOST.public_profile(), "reason": "moderation"})]
+
+
+@pytest.mark.parametrize("allow", [True, False])
+def test_a_user_whose_stream_was_stopped_gets_no_seat_until_it_is_allowed_or_the_time_is_over(
+    *, allow: bool
+) -> None:
+    room = live_room(BERT)
+    room.stop_stream(BERT.user_id, LATER)
+    with pytest.raises(StreamForbidden):
+        room.accept(BERT, "open", "s", "")
+    room.allow_stream(BERT.user_id) if allow else room.expire(LATER)
+    assert room.accept(BERT, "open", "s", "").stream == "s"
 
 
 # ---- notifications

@@ -20,7 +20,7 @@ class ModerationFixture:
 
     def __init__(self, server: ServerProcess, db: Any, patch: pytest.MonkeyPatch) -> None:
         self.context = server.context
-        self.service = server.context.services.moderation
+        self.service = server.context.services.decisions
         self.items = server.context.stores.moderation
         assert server.simulator
         self.checks: SimulatedContentChecks = server.simulator.content_checks  # type: ignore[union-attr]
@@ -59,8 +59,8 @@ class ModerationFixture:
         title, cover = values.pop("room_name", None), values.pop("cover", None)
         if (title, cover) != (None, None):
             live_id, _, _ = await stores.rooms.get_or_create(user.person())
-            await services.live_rooms.update_info(live_id, user, title, cover)
-        return await services.profiles.update(user, **values) if values else user
+            await services.rooms.lives.update_info(live_id, user, title, cover)
+        return await services.accounts.profiles.update(user, **values) if values else user
 
     async def shown(self, user_id: str) -> dict[str, str]:
         """The values that others see, by kind."""

@@ -123,7 +123,7 @@ class PresenceFixture:
         own_lease = Lease(self.presence_store, name, lease)
         room_changes = RoomChanges(self.rooms, listener)
         presence = Presence(self.presence_store, self.members, room_changes, own_lease, grace)
-        hub: Any = SimpleNamespace(here=sockets)
+        hub: Any = SimpleNamespace(member_sockets=sockets)
         stores: Any = SimpleNamespace(presence=self.presence_store)
         reconciler = SocketReconciler(NOT_USED, hub, own_lease, stores, NOT_USED, NOT_USED)
         return Process(presence, own_lease, reconciler, name, listener, sockets)

@@ -20,6 +20,7 @@ from handlers.context import Context
 from runtime.periodic import PeriodicTasks
 from runtime.process import ServerProcess
 from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
+from services.jobs.claimed_jobs import ClaimedJob
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.database import clear_database
 from tests.support.no_limits import NO_LIMITS
@@ -29,6 +30,11 @@ SLOW_SECONDS = 2.0
 
 
 AN_HOUR = timedelta(hours=1)
+
+
+def job_of(server: ServerProcess, name: str) -> ClaimedJob[Any]:
+    """The claimed job of this name, such as a lane of the outbox."""
+    return next(job for job in server.context.services.claimed_jobs if job.name == name)
 
 
 class DemoData:
@@ -199,12 +205,12 @@ class InProcessApi(ApiFixture):
             profile = {"Nick": user.nickname, "FaceUrl": user.face_url}
             simulator.im.accounts.setdefault(user.user_id, profile)
         return {
-            "token": await context.services.sessions.begin(user.user_id),
+            "token": await context.services.accounts.sessions.begin(user.user_id),
             "user_id": user.user_id,
         }
 
     async def grant(self, client: ApiClient, gold: int) -> int:
-        balance = await self._server.context.services.ledger.grant(
+        balance = await self._server.context.services.gold.ledger.grant(
             client.id, gold, "test", client.name, by="demo"
         )
         granted: int = balance["gold"]

@@ -28,7 +28,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     console: Console, api: ApiFixture, server: ServerProcess, live_room: LiveRoom
 ) -> None:
     context, (host, anna, bert) = server.context, live_room
-    items, profiles = context.stores.moderation, context.services.profiles
+    items, profiles = context.stores.moderation, context.services.accounts.profiles
     now = datetime.now(UTC) - timedelta(minutes=5)
     report = Item("aa01", "report", bert.id, now, host.live_id, state="review", label="abuse")
     report.evidence.update(

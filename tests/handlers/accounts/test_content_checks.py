@@ -14,6 +14,7 @@ from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import give
 from tests.support.mic import take_seat
 from tests.support.moderation import HIDDEN, SHOWN, ModerationFixture
+from tests.support.server import job_of
 from tests.support.waiting import until
 
 UPDATE, INFO = "qlive_user/update_userinfo/", "qlive_user/get_userinfo/"
@@ -91,7 +92,7 @@ async def test_a_checked_picture_has_to_be_an_upload(
     assert "upload this picture" in refused.json["fields"]["face_url"]
     await server.context.stores.users.update(anna.id, face_url=elsewhere)
     assert (await anna.post(UPDATE, face_url=elsewhere)).ok()["face_url"] == elsewhere  # unchanged
-    monkeypatch.setattr(server.context.services.pictures, "_uploads", UploadsSettings())
+    monkeypatch.setattr(server.context.services.accounts.pictures, "_uploads", UploadsSettings())
     (await anna.post(UPDATE, face_url=f"{elsewhere}?2")).ok()
 
 
@@ -105,7 +106,7 @@ async def test_a_refused_picture_is_deleted_at_once_and_uploaded_again_if_that_i
     _, _, key = proposed.value.partition("/cos/")
     assert await server.context.tencent.cos.head(key)
     await moderation.service.decide(proposed.id, proposed.state, "olga", approved=False)
-    await server.context.services.cos_outbox.sweep()
+    await job_of(server, "cos_outbox").sweep()
     assert await server.context.tencent.cos.head(key) is None
 
     await moderation.service.decide(proposed.id, "refused", "pavel", approved=True)
@@ -186,7 +187,7 @@ async def test_nothing_unchecked_is_visible_to_others_in_a_storm(
             *(propose(person, number) for person in people), views.look(viewer, people)
         )
         await asyncio.gather(moderation.step(), views.look(viewer, people))
-    await until(lambda: server.context.services.im_outbox._in_progress == set())
+    await until(lambda: job_of(server, "im_outbox")._in_progress == set())
     await views.look(viewer, people)
     assert len(hidden) == ROUNDS * (2 * len(people) + 2)
     assert [value for value in hidden if value in views.text] == []

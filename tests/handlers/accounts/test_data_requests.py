@@ -26,6 +26,7 @@ from tests.support.payments import (
     pay_order,
     send_event,
 )
+from tests.support.server import job_of
 from tests.support.waiting import until
 
 DELETE, EXPORT, INFO = "qlive_user/delete/", "qlive_user/export/", "qlive_user/get_userinfo/"
@@ -141,7 +142,7 @@ class Leaver:
         """The time of the deletion has come; until its next step is taken."""
         users = self.db.users
         users.update_one({"_id": self.user.id}, {"$set": {"delete_at": PAST}})
-        await self.context.services.data_requests.job.sweep()
+        await self.context.services.accounts.data_requests.job.sweep()
         await until(lambda: (users.find_one({"_id": self.user.id}).get("delete_at")) != PAST)
 
     async def delete(self) -> None:
@@ -198,12 +199,12 @@ async def test_a_deleted_user_leaves_nothing_but_a_number(
     assert await server.context.stores.ledger_reconciler.problems() == []
     assert (await socket.next())["type"] == "live_end"
     assert (await user.get(INFO)).refusal == (401, "token")
-    await server.context.services.cos_outbox.sweep()
+    await job_of(server, "cos_outbox").sweep()
     for address in (leaver.face, leaver.cover):
         assert await server.context.tencent.cos.head(address.partition("/cos/")[2]) is None
     assert await send_form(old_ticket) == 200
     db.outbox.update_many({"state": "later"}, {"$set": {"due_at": PAST}})
-    await server.context.services.cos_outbox.sweep()
+    await job_of(server, "cos_outbox").sweep()
     assert await server.context.tencent.cos.head(old_ticket["key"]) is None
     assert await commands(api, "account_delete")
     # A message of the room that comes later imports the number alone.
@@ -266,7 +267,7 @@ async def test_a_deletion_can_be_taken_back_for_seven_days(
     other = await api.user("bert", 1)
     assert "delete_at" not in (await other.get(INFO, user_id=user.id)).ok()
     assert (await user.post(DELETE, cancel=True)).ok()["delete_at"] is None
-    await leaver.context.services.data_requests.job.sweep()
+    await leaver.context.services.accounts.data_requests.job.sweep()
     assert "delete_at" not in (await user.get(INFO)).ok()
 
 
@@ -354,7 +355,7 @@ async def test_wechats_events_start_a_deletion_if_they_are_signed(
     anna = await api.user("anna", 2)
     openid = openid_of("anna")
     content = event_sender(server).contents(openid=openid)[event]
-    notifications = server.context.services.payment_notifications
+    notifications = server.context.services.payments.notifications
     assert (await notifications.process_event(content, signed=False)).event == event
     assert "delete_at" not in (await anna.get(INFO)).ok()
     await send_event(api, event_sender(server), event, openid="oNobody")

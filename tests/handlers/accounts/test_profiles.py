@@ -121,10 +121,10 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
 ) -> None:
     anna, steps = await api.user("anna", 2), []
     context = server.context
-    update, sign = context.services.profiles.update, context.tencent.im.user_sig
+    update, sign = context.services.accounts.profiles.update, context.tencent.im.user_sig
 
     async def ban_and_update(*args: Any, **changes: Any) -> User:
-        await context.services.removals.change_user(anna.id, {"banned": True})
+        await context.services.rooms.removals.change_user(anna.id, {"banned": True})
         steps.append("update")
         return await update(*args, **changes)
 
@@ -133,7 +133,7 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
             steps.append("sign")
         return sign(user_id, seconds)
 
-    monkeypatch.setattr(context.services.profiles, "update", ban_and_update)
+    monkeypatch.setattr(context.services.accounts.profiles, "update", ban_and_update)
     monkeypatch.setattr(context.tencent.im, "user_sig", sign_step)
     reply = await anna.post(UPDATE, age=30)
     assert reply.refusal == (403, "banned")

@@ -13,6 +13,7 @@ from runtime.process import ServerProcess
 from tencent.cos import VALID_SECONDS, CosObject
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.pictures import jpeg, png
+from tests.support.server import job_of
 
 TICKET, UPDATE, INFO = (
     "qlive_user/upload_ticket/",
@@ -69,7 +70,7 @@ async def test_an_uploaded_face_is_shown_at_an_address_that_never_changes(
     assert (await bert.get(INFO, user_id=anna.id)).ok()["face_url"] == face
     assert key not in face
 
-    await server.context.services.cos_outbox.sweep()
+    await job_of(server, "cos_outbox").sweep()
     assert await server.context.tencent.cos.head(key) is None
     assert (await anna.post(UPDATE, face_url=key)).ok()["face_url"] == face  # sent again
 
@@ -86,7 +87,7 @@ async def test_a_cover_is_uploaded_for_the_room_of_its_host(
     assert (await read(row["room_image"]))[0] == PICTURE
     guest = await api.guest("anna", 2, host.live_id)
     socket = await guest.connect()
-    await server.context.services.pictures.delete(
+    await server.context.services.accounts.pictures.delete(
         {"key": row["room_image"].partition("/cos/")[2], "replaced": True}
     )
     assert (await read(row["room_image"]))[0] == PICTURE  # it is shown
@@ -225,7 +226,7 @@ async def test_an_upload_is_kept_if_its_copy_fails_after_status_200(
     with monkeypatch.context() as patch:
         patch.setattr(server.simulator.cos, "_copy", lambda *_: failed)
         assert (await anna.post(UPDATE, face_url=key)).refusal == (503, "cos_away")
-    await server.context.services.cos_outbox.sweep()
+    await job_of(server, "cos_outbox").sweep()
     face = (await anna.post(UPDATE, face_url=key)).ok()["face_url"]
     assert (await read(face))[0] == PICTURE
 
@@ -235,7 +236,7 @@ async def test_nothing_is_uploaded_without_a_bucket(
 ) -> None:
     anna = await api.user("anna", 2)
     key = await upload(anna)
-    monkeypatch.setattr(server.context.services.pictures, "_uploads", UploadsSettings())
+    monkeypatch.setattr(server.context.services.accounts.pictures, "_uploads", UploadsSettings())
     ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
     assert (await anna.post(TICKET, **ticket)).refusal == (409, "uploads_off")
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "uploads_off")
@@ -326,7 +327,7 @@ async def test_unused_uploads_are_deleted_after_a_day_and_replaced_pictures_afte
 
     async def handle() -> None:
         db.outbox.update_many(later, {"$set": {"due_at": datetime.now(UTC)}})
-        await server.context.services.cos_outbox.sweep()
+        await job_of(server, "cos_outbox").sweep()
 
     first, second = waiting().keys() - {key for key in waiting() if key.startswith("uploads/")}
     assert (waiting()[unused], waiting()[first], waiting()[second]) == (1, 30, 30)

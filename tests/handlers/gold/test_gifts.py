@@ -92,7 +92,7 @@ async def test_gift_moves_gold_and_is_published_in_the_room_of_sender_and_receiv
     assert (entry["live_id"], entry["seq"]) == (host.live_id, frame["seq"])
     assert (await socket.next("gift"))["data"]["gift"]["id"] == ROSE
     assert (await balance(host), await balance(bert)) == ((0, 7), (0, 2))
-    assert await server.context.services.ledger_audit.check() == []
+    assert await server.context.services.gold.audit.check() == []
 
 
 async def test_gifts_that_are_invalid_or_too_expensive_are_refused(api: ApiFixture) -> None:

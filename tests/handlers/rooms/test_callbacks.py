@@ -28,7 +28,7 @@ def presence(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncMoc
     """Presence to which every event is news."""
     presence = AsyncMock()
     presence.on_im_state.return_value = presence.on_stream_event.return_value = "done"
-    monkeypatch.setattr(server.context.services.callbacks, "_presence", presence)
+    monkeypatch.setattr(server.context.services.rooms.callbacks, "_presence", presence)
     return presence
 
 

@@ -91,7 +91,7 @@ async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approv
     (await bert.post("qlive_room/apply_micro/", **room)).ok()
     assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
     (item,) = await items_of(server, bert)
-    await server.context.services.moderation.decide(item.id, item.state, "op", approved=True)
+    await server.context.services.decisions.decide(item.id, item.state, "op", approved=True)
     await report_stream(api, server, stream, score=91)
     await take_seat()
 
@@ -116,7 +116,7 @@ async def test_an_operator_who_refuses_a_stream_stops_it(
     socket = await host.watch()
     await report_stream(api, server, stream, event="sound", score=60)
     (item,) = await items_of(server, host)
-    await server.context.services.moderation.decide(
+    await server.context.services.decisions.decide(
         item.id, item.state, "op", "rude", approved=False
     )
     assert (await socket.next("live_end"))["data"]["reason"] == "moderation"
@@ -134,7 +134,8 @@ async def test_approving_a_stream_frees_no_user_of_whom_another_was_stopped(
         return (await items_of(server, anna))[0]
 
     async def until_after(item: Item, *, approved: bool) -> datetime | None:
-        await server.context.services.moderation.decide(item.id, "op", "why", approved=approved)
+        decide = server.context.services.decisions.decide
+        await decide(item.id, item.state, "op", "why", approved=approved)
         return (await server.context.stores.users.get(anna.id)).stream_forbidden_until
 
     first, second = await report("a", 90), await report("b", 90)
@@ -177,8 +178,10 @@ async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
 
     def forbid_meanwhile(user_id: str) -> str:
         """After the user was read, before the seat is saved."""
-        until = {"$set": {"stream_forbidden_until": datetime.now(UTC) + timedelta(hours=1)}}
-        db.users.update_one({"_id": user_id}, until)
+        until = datetime.now(UTC) + timedelta(hours=1)
+        db.users.update_one({"_id": user_id}, {"$set": {"stream_forbidden_until": until}})
+        ban = {f"stream_bans.{user_id}": int(until.timestamp() * 1000)}
+        db.rooms.update_one({"_id": host.live_id}, {"$set": ban})
         return new_stream(user_id)
 
     monkeypatch.setattr(streams, "new_stream", forbid_meanwhile)

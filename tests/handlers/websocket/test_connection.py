@@ -191,14 +191,14 @@ async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
     services, tokens = server.context.services, server.context.stores.tokens
     look_up = tokens.user_id_of
     end: dict[str, Callable[[], Awaitable[object]]] = {
-        "logout": lambda: services.sessions.end(host.id),
-        "ban": lambda: services.removals.change_user(host.id, {"banned": True}),
+        "logout": lambda: services.accounts.sessions.end(host.id),
+        "ban": lambda: services.rooms.removals.change_user(host.id, {"banned": True}),
     }
 
     async def revoke_after_read(token: str) -> str | None:
         user_id = await look_up(token)
         await end[ended_by]()
-        await services.evictions.receive()
+        await services.accounts.evictions.receive()
         return user_id
 
     monkeypatch.setattr(tokens, "user_id_of", revoke_after_read)

@@ -35,9 +35,7 @@ class GroupFixture:
 
     def process(self, im: Any = None) -> GroupService:
         room_changes = RoomChanges(self.stores.rooms, self.listener)
-        return GroupService(
-            self.stores.room_groups, room_changes, im or self.im, self.stores.outbox
-        )
+        return GroupService(self.stores, room_changes, im or self.im)
 
     @property
     def at_im(self) -> dict[str, dict[str, Any]]:

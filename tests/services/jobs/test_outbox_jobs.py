@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from core.retry import backoff
 from services.jobs import outbox_jobs as module
-from services.jobs.outbox_jobs import LEASE, LONGEST_BACKOFF, MAX_TRIES, OutboxJob
+from services.jobs.outbox_jobs import LEASE, LONGEST_BACKOFF, MAX_TRIES, OutboxJob, OutboxLane
 from storage.jobs.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
 from tests.support.waiting import recorded_timeouts
@@ -29,7 +29,7 @@ class OutboxFixture:
         self.calls: list[tuple[str, ...]] = []
         self.cannot_mark = False
         fake: Any = self
-        self.job = OutboxJob("outbox", fake, actions, now=lambda: self.now)
+        self.job = OutboxJob(OutboxLane("outbox", fake), actions, now=lambda: self.now)
 
     def add(self, kind: str, tries: int = 0) -> None:
         self.messages[kind] = OutboxMessage(kind, kind, {"of": kind}, tries)

@@ -12,5 +12,5 @@ def moderation(
     server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> ModerationFixture:
     """Without a bucket, so that a test names pictures by addresses with the words it wants."""
-    monkeypatch.setattr(server.context.services.pictures, "_uploads", UploadsSettings())
+    monkeypatch.setattr(server.context.services.accounts.pictures, "_uploads", UploadsSettings())
     return ModerationFixture(server, db, monkeypatch)

@@ -359,7 +359,7 @@ async def test_what_was_refused_is_not_proposed_again_not_even_while_it_is_shown
             await moderation.service.decide(item.id, item.state, "olga", approved=False)
     for value in ({"nickname": "review"}, {"face_url": picture("review")}):
         with pytest.raises(ContentRefused):
-            await services.profiles.update(as_read, **value)
+            await services.accounts.profiles.update(as_read, **value)
     await moderation.step()
     shown = await moderation.shown(anna.id)
     assert (shown["nickname"], shown["face"]) == ("anna", "")

@@ -17,7 +17,7 @@ from services.rooms import socket_reconciler
 from services.rooms.presence import Lease
 from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
-from tests.support.hub import ROOM, HubFixture, OutboxSpy
+from tests.support.hub import ROOM, HubFixture, WriterSpy
 from tests.support.presence import PresenceFixture
 from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
@@ -47,12 +47,12 @@ class ReconcilerFixture:
     async def reason_to_close(self, _live_id: int, _user_id: str) -> CloseCode | None:
         return self.code
 
-    async def open(self) -> OutboxSpy:
+    async def open(self) -> WriterSpy:
         (user_id,) = await self.stores.create_users((0, 0))
         token, _ = await self.stores.tokens.issue(user_id)
-        return await self.hub_fixture.join(OutboxSpy(user_id, token_id=token_id(token)))
+        return await self.hub_fixture.join(WriterSpy(user_id, token_id=token_id(token)))
 
-    async def change_token(self, writer: OutboxSpy, **fields: Any) -> None:
+    async def change_token(self, writer: WriterSpy, **fields: Any) -> None:
         tokens = self.stores.database.collection("tokens")
         await tokens.update_one({"_id": writer.token_id}, {"$set": fields})
 
@@ -160,7 +160,7 @@ async def test_sockets_without_their_membership_are_closed_and_others_stored_as_
     }
     memberships = StoredMemberships(sessions, removed)
     users = (*sessions, "banned", "logged out", "who has access")
-    writers = {user: await hub_fixture.join(OutboxSpy(user, number=1)) for user in users}
+    writers = {user: await hub_fixture.join(WriterSpy(user, number=1)) for user in users}
     await memberships.reconcile(hub_fixture)
     assert {user: writer.code for user, writer in writers.items() if writer.code} == {
         **removed,
@@ -177,7 +177,7 @@ async def test_sockets_without_their_membership_are_closed_and_others_stored_as_
 
 async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubFixture) -> None:
     """Sockets may be compared before the check that would deliver the event."""
-    writers = [await hub_fixture.join(OutboxSpy(user_id, number=1)) for user_id in ("1", "2")]
+    writers = [await hub_fixture.join(WriterSpy(user_id, number=1)) for user_id in ("1", "2")]
     hub_fixture.stored.save("profile")
     hub_fixture.stored.save("live_end")
     memberships = StoredMemberships({}, {"1": CloseCode.ENDED, "2": CloseCode.ENDED})
@@ -191,7 +191,7 @@ async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubF
 
 async def test_user_reconnecting_meanwhile_keeps_the_new_socket(hub_fixture: HubFixture) -> None:
     """The close code belongs to the older socket."""
-    older, newer = await hub_fixture.join(OutboxSpy("1", number=1)), OutboxSpy("1", number=2)
+    older, newer = await hub_fixture.join(WriterSpy("1", number=1)), WriterSpy("1", number=2)
     view: RoomView = await hub_fixture.stored.load_view()
 
     async def load_view() -> RoomView:

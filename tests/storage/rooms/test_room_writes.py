@@ -57,6 +57,10 @@ async def change_gender(stores: StoresFixture, _live_id: int) -> None:
     await stores.database.transaction(lambda tx: stores.members.set_gender(BERT_ID, 2, tx))
 
 
+async def forbid_stream(stores: StoresFixture, live_id: int) -> None:
+    await change_room(stores, live_id, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID)
+
+
 async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
     await change_room(stores, live_id, lambda room: room.leave(BERT_ID), BERT_ID)
     await open_room(stores, BERT, host=ANNA)
@@ -84,10 +88,17 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.apply(BERT, NOW, 600)),
         (change_gender, lambda room: room.leave(BERT_ID)),
         (enter_another_room, lambda room: room.apply(BERT, NOW, 600)),
+        (
+            lambda s, id_: change_room(
+                s, id_, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID
+            ),
+            lambda room: room.accept(BERT, "open", "b", ""),
+        ),
     ],
     ids=[
         *("seat_taken", "next_live", "live_ended", "removed_before", "absent_user_banned"),
         *("left", "invited", "connected", "gender_changed", "entered_another_room"),
+        "stream_stopped",
     ],
 )
 async def test_a_change_of_what_has_changed_since_it_was_loaded_writes_nothing(
