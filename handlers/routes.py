@@ -151,6 +151,7 @@ def application(
         (r"/static/gifts/(.*)", StaticHandler, {"path": str(WEB / "gifts")}),
         (r"/ops()", ConsoleHandler, console),
         (r"/ops/([a-z0-9_]*(?:\.[a-z]+)?)", ConsoleHandler, console),
+        (r"/ops/shared/([a-z0-9_]+\.js)", ConsoleHandler, {"path": str(WEB / "shared")}),
         *extra,
     ]
     return ApiApplication(

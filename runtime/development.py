@@ -80,6 +80,7 @@ def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any
         (rf"{OPERATOR_LOGIN.path}/?", OPERATOR_LOGIN.handler, {**shared, "route": OPERATOR_LOGIN}),
         (r"/sim(/.*)", ForwardingHandler, {**shared, "simulator": simulator}),
         (r"/()", ConsoleHandler, index),
-        (r"/demo/([a-z_]+\.[a-z]+)", ConsoleHandler, {"path": str(DEMO)}),
+        (r"/demo/([a-z0-9_]+\.[a-z]+)", ConsoleHandler, {"path": str(DEMO)}),
+        (r"/demo/shared/([a-z0-9_]+\.js)", ConsoleHandler, {"path": str(WEB / "shared")}),
         (r"/sdk/([a-z-]+\.js)", ConsoleHandler, {"path": str(SDK)}),
     ]

@@ -1,7 +1,10 @@
 // A mini-program in TypeScript: what it may write, and what the types have to refuse.
 
 import {
+  RECONNECT,
   createClient,
+  roleIn,
+  seatOf,
   wxPlatform,
   type Chat,
   type Client,
@@ -9,6 +12,7 @@ import {
   type Purchase,
   type Snapshot,
 } from "qlive-miniprogram";
+import { errorText } from "qlive-miniprogram/texts";
 
 declare const liteChat: LiteChat;
 
@@ -34,9 +38,11 @@ export async function evening(live_id: string): Promise<void> {
   room.on("state", (shown: Snapshot) => show(shown.status, shown.male?.nickname ?? ""));
   room.on("seated", ({ play_url }) => show("live", play_url));
   room.on("connection", (connection) => {
-    if (connection.phase === "closed") show("ended", String(connection.code));
+    if (connection.phase === "closed") show("ended", RECONNECT.final_codes[connection.code]);
   });
   room.open();
+  if (roleIn(room.state, user_id) === "host") show("live", seatOf(room.state, user_id) ?? "");
+  await client.applyMicro({ live_id }).catch((error) => wx.showToast({ title: errorText(error, "en") ?? "" }));
   await chat.join(room);
   chat.on("message", ({ from, text, at }) => show("live", `${from} ${text} ${at.toFixed()}`));
   await chat.send("晚上好");

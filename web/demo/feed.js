@@ -1,8 +1,9 @@
 // The room's event feed, newest entry last.
 
-import { el, picture } from "/demo/dom.js";
+import { picture } from "/demo/dom.js";
+import { el } from "/demo/shared/dom.js";
 import { faceOf, nameButton } from "/demo/person.js";
-import { language, t } from "/demo/words.js";
+import { codeText, language, t } from "/demo/i18n.js";
 
 const MAX_LINES = 80;
 const PLAIN_EVENTS = ["micro_apply", "micro_invite", "micro_accept", "member_away", "member_back", "live_pause", "live_resume", "profile", "group"];
@@ -66,6 +67,6 @@ function eventText({ type, data }, reason) {
 }
 
 function giftContent({ from, to, gift: item, num }) {
-  const text = t("event.gift", { from: from.nickname, to: to.nickname, gift: t(`gift.${item.name}`), num });
+  const text = t("event.gift", { from: from.nickname, to: to.nickname, gift: codeText("gift", item.name), num });
   return [picture(item.image, item.name, "gift tiny"), el("span", {}, text)];
 }

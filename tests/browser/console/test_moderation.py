@@ -122,5 +122,5 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     await expect(queue.detail.locator("img.shot")).to_be_visible()
     await console.check_colours("moderation-face")
     await queue.tab("审核规则").click()
-    await expect(page.locator(".facts")).to_contain_text("昵称通过后才显示")
+    await expect(page.locator(".definitions")).to_contain_text("昵称通过后才显示")
     await console.check_colours("moderation-policy")

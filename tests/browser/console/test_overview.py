@@ -61,7 +61,9 @@ async def test_overview_shows_service_states_and_charts_of_all_processes(
     await expect(console.tile("服务状态")).to_contain_text("正常")
     await expect(console.tile("正在直播")).to_contain_text("房内 3 人")
     await expect(console.list.row("MongoDB")).to_contain_text(re.compile(r"正常.*ms"))
-    await expect(page.locator(".facts")).to_contain_text(re.compile("账本核对.*最久未支付订单"))
+    await expect(page.locator(".definitions")).to_contain_text(
+        re.compile("账本核对.*最久未支付订单")
+    )
     await expect(console.list.row("unreadable")).to_contain_text(re.compile(r"\d"))
     penalty = console.list.row("小程序处罚")
     await expect(penalty.get_by_role("cell", name="1", exact=True)).to_be_visible()

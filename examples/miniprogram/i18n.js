@@ -1,6 +1,8 @@
-// Texts of the app by key: [Chinese, English].
+// Texts of the app by key: [Chinese, English]. Those of errors are the SDK's.
 
-const words = {
+const sdk = require("qlive-miniprogram/texts");
+
+const texts = {
   list_title: ["直播", "Live"],
   connecting: ["连接中……", "Connecting…"],
   loading: ["加载中……", "Loading…"],
@@ -38,7 +40,8 @@ const words = {
   over_moderation: ["画面违规，直播已结束", "The live has ended: its video is not allowed"],
   over_offline: ["没有网络，进不了直播间", "No network: the room cannot be entered"],
   over_put_out: ["你被请出了直播间", "You were removed from the room"],
-  over_not_inside: ["离开太久，你已不在直播间", "Away for too long: you are no longer in the room"],
+  over_not_a_member: ["离开太久，你已不在直播间", "Away for too long: you are no longer in the room"],
+  over_bad_frames: ["连接被服务器关闭", "The server closed the connection"],
   over_replaced: ["你在另一处打开了这里", "You have opened this room elsewhere"],
   here_again: ["在这里继续", "Continue here"],
   to_the_list: ["看看别的直播", "Other live rooms"],
@@ -51,7 +54,7 @@ const words = {
   cover: ["换封面", "Cover"],
   rename: ["改名", "Rename"],
   room_name: ["直播间名称", "Name of the room"],
-  invited_says: ["{name}邀请你上麦", "{name} invites you on mic"],
+  invited_text: ["{name}邀请你上麦", "{name} invites you on mic"],
   seconds: ["还剩 {n} 秒", "{n} s left"],
   accept: ["接受", "Accept"],
   refuse: ["婉拒", "No, thanks"],
@@ -105,11 +108,10 @@ const words = {
   paid: ["到账，现有 {gold} 金币", "Arrived: you have {gold} gold"],
   pending: ["已提交，金币稍后到账", "Submitted; the gold will arrive"],
   cancelled: ["已取消支付", "Payment cancelled"],
-  pay_failed: ["支付没有成功（{code}）", "The payment failed ({code})"],
 
   given_much: ["礼物已送达。已达上限的一半，之后每次都要确认", "Given. You have reached half of your limit: each further gift needs your confirmation"],
   confirm_gift: ["今天已送 {day} 金币，本月 {month} 金币，还要送吗？", "You have given {day} gold today and {month} this month. Give more?"],
-  age_says: ["充值和送礼前，须核实你已满 18 岁；姓名和证件号不会保存", "Before you recharge or give, we have to verify that you are at least 18; name and ID number are not stored"],
+  age_text: ["充值和送礼前，须核实你已满 18 岁；姓名和证件号不会保存", "Before you recharge or give, we have to verify that you are at least 18; name and ID number are not stored"],
   id_number: ["身份证号", "ID number"],
   verify: ["核实", "Verify"],
   age_verified: ["已核实", "Verified"],
@@ -117,7 +119,7 @@ const words = {
   cap_gift: ["单次上限", "Limit of one gift"],
   cap_day: ["每日上限", "Daily limit"],
   cap_month: ["每月上限", "Monthly limit"],
-  cap_says: ["0 为没有自己的上限；调高 24 小时后生效", "0: no limit of your own; a higher one applies after 24 hours"],
+  cap_text: ["0 为没有自己的上限；调高 24 小时后生效", "0: no limit of your own; a higher one applies after 24 hours"],
   cap_later: ["{at} 起改为 {gold}", "from {at}: {gold}"],
   no_cap: ["没有上限", "no limit"],
   given_so_far: ["已送 {given}", "{given} given"],
@@ -125,10 +127,10 @@ const words = {
   wallet: ["钱包", "Wallet"],
   matured: ["可提现收益", "Can be withdrawn"],
   income: ["全部收益", "Total income"],
-  matured_says: ["收到的礼物要过几天才能提现", "Income of a gift can be withdrawn some days later"],
+  matured_text: ["收到的礼物要过几天才能提现", "Income of a gift can be withdrawn some days later"],
   amount: ["提现多少收益", "Income to withdraw"],
   real_name: ["真实姓名", "Real name"],
-  real_name_says: ["与微信实名一致，加密保存", "As in WeChat; stored encrypted"],
+  real_name_text: ["与微信实名一致，加密保存", "As in WeChat; stored encrypted"],
   withdraw: ["提现", "Withdraw"],
   withdrawals: ["提现记录", "Withdrawals"],
   no_withdrawals: ["还没有提现", "No withdrawals yet"],
@@ -181,88 +183,31 @@ const words = {
   feed_mute_all_true: ["红娘开启了全员禁言", "The host has muted everybody"],
   feed_mute_all_false: ["红娘解除了全员禁言", "Everybody may write again"],
   feed_live_end: ["直播结束了", "The live has ended"],
-
-  server_away: ["服务器暂时没有回应，请稍后再试", "The server is unavailable; try again later"],
-  unreachable: ["没有网络，服务器没有回应", "No network: no response from the server"],
-  upload_too_big: ["图片太大，最多 5 MB", "The picture is too big: at most 5 MB"],
-  upload_wrong_type: ["只能用 JPEG、PNG 或 WebP 图片", "Only JPEG, PNG and WebP pictures"],
-  upload_refused: ["图片没有上传成功", "The picture was not uploaded"],
-  refused_insufficient_gold: ["金币不足，请先充值", "Not enough gold; please recharge"],
-  refused_content_refused: ["这个名字或图片不能用，请换一个", "This name or picture is not allowed; choose another one"],
-  refused_muted: ["你被红娘禁言了", "The host has muted you"],
-  refused_muted_all: ["红娘开启了全员禁言", "The host has muted everybody"],
-  refused_words: ["有不能发的词，没有发出去", "Not sent: it has a blocked word"],
-  refused_imitation: ["看起来像礼物或系统消息，没有发出去", "Not sent: it looks like a gift or a message of the room"],
-  refused_rate: ["发得太快了，请稍后再发", "Not sent: too fast"],
-  refused_over_gift_cap: ["超过单次送礼上限", "This exceeds the limit of one gift"],
-  refused_over_day_cap: ["超过每日送礼上限", "This exceeds the daily limit"],
-  refused_over_month_cap: ["超过每月送礼上限", "This exceeds the monthly limit"],
-  refused_cooling_off: ["送得有点快，休息几分钟再送吧", "That was a lot in a short time; take a break of a few minutes"],
-  refused_age_unverified: ["成年核实未通过：须是年满 18 岁的本人，或联系客服", "Not verified: you must be at least 18 and enter your own name and ID number, or contact customer service"],
-  refused_faceid_away: ["核实服务暂时没有回应", "The verification service is not responding"],
-  refused_blocked: ["你和对方之间不能这样操作", "This is not possible between you and this user"],
-  refused_high_risk: ["你可以观看，但不能上麦或送礼", "You can watch, but neither go on mic nor give gifts"],
-  refused_stream_forbidden: ["你的画面违规，暂时不能上麦", "Your video was stopped for what it showed; try again later"],
-  refused_too_many_blocks: ["拉黑的人太多了", "You have blocked too many users"],
-  refused_no_such_room: ["没有这个直播间", "There is no such room"],
-  refused_on_mic: ["已经在麦上了", "Already on mic"],
-  refused_not_live: ["这个直播间没有开播", "This room is not live"],
-  refused_seat_taken: ["这个位置已经有人了", "This seat is taken"],
-  refused_queue_full: ["排队的人太多了，请稍后再试", "Too many users are waiting; try again later"],
-  refused_not_admitted: ["请先申请，或等红娘邀请", "Apply first, or wait for the invitation"],
-  refused_no_gender: ["未设性别，不能上麦；请在“我的”里设置", "Set your gender under “Me” to come on mic"],
-  refused_gender_in_use: ["上麦或申请时不能改性别", "The gender cannot change on mic or in the queue"],
-  refused_put_out: ["红娘把你请出了这个直播间，稍后再来", "The host has removed you; come back later"],
-  refused_not_in_room: ["你不在这个直播间", "You are not in this room"],
-  refused_host_is_live: ["请先结束自己的直播", "End your own live first"],
-  refused_banned: ["账号已被封禁", "This account has been banned"],
-  refused_too_many: ["太快了，请稍后再试", "Too fast; try again later"],
-  refused_token: ["登录已失效，请重新登录", "Please sign in again"],
-  refused_too_many_orders: ["未支付的订单太多，请稍后再试", "Too many unpaid orders; try again later"],
-  refused_withdraw_off: ["提现暂未开放", "Withdrawals are not available at the moment"],
-  refused_too_little: ["低于最低提现金额", "Below the least that can be withdrawn"],
-  refused_income_not_matured: ["可提现的收益不足", "Not enough income that can be withdrawn"],
-  refused_over_limit: ["超过提现限额，请少提一些，或明天再试", "Above the limit; withdraw less, or try tomorrow"],
-  refused_real_name_needed: ["这笔金额需要真实姓名", "A sum like this needs your real name"],
-  refused_withdrawals_stopped: ["提现已暂停，请联系客服", "Your withdrawals are stopped; contact support"],
-  refused_not_cancellable: ["已到账或已退回，不能取消", "It is paid or returned already"],
-  refused_pay_away: ["支付服务暂时没有回应", "The payment service is unavailable"],
-  refused_wechat_away: ["微信暂时没有回应", "WeChat is unavailable"],
-  refused_cos_away: ["图片服务暂时没有回应", "The picture service is unavailable"],
-  refused_uploads_off: ["暂时不能上传图片", "Pictures cannot be uploaded at the moment"],
-  refused_upload_missing: ["图片没有上传成功，请再试一次", "The picture was not uploaded; try again"],
-  refused_upload_refused: ["只能用 5 MB 以内、边长不超过 4096 像素的 JPEG、PNG 或 WebP 静态图片", "Only still JPEG, PNG and WebP pictures of at most 5 MB and 4,096 pixels a side"],
-  refused_bad_parameter: ["填写的内容不对", "Some input is invalid"],
 };
 
-const language = (wx.getAppBaseInfo ? wx.getAppBaseInfo() : wx.getSystemInfoSync()).language || "zh_CN";
-const column = language.startsWith("zh") ? 0 : 1;
+const locale = (wx.getAppBaseInfo ? wx.getAppBaseInfo() : wx.getSystemInfoSync()).language || "zh_CN";
+const language = locale.startsWith("zh") ? "zh" : "en";
 
 /** Texts without values, for templates. */
 const t = {};
-for (const key of Object.keys(words)) t[key] = words[key][column];
+for (const key of Object.keys(texts)) t[key] = texts[key][language === "zh" ? 0 : 1];
 
 /** A text with values for its {names}. */
-function say(key, values) {
+function format(key, values) {
   return t[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
 /** What an error means to the user. */
 function errorText(error) {
-  if (error.name === "Unreachable") return t.unreachable;
-  if (error.name === "Unanswered") return t.unanswered;
-  if (error.name === "UploadFailed") return t[`upload_${error.code}`];
-  if (error.name === "PaymentFailed") return say("pay_failed", { code: error.code });
-  if (error.status >= 500) return t[`refused_${error.code}`] || t.server_away;
-  return t[`refused_${error.code}`] || error.message || error.errMsg;
+  return sdk.errorText(error, language) || error.message || error.errMsg;
 }
 
-function toast(title) {
+function showToast(title) {
   wx.showToast({ title, icon: "none", duration: 3000 });
 }
 
-function tell(error) {
-  toast(errorText(error));
+function showError(error) {
+  showToast(errorText(error));
 }
 
-module.exports = { t, errorText, say, tell, toast };
+module.exports = { t, errorText, format, showError, showToast };

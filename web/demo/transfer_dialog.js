@@ -1,8 +1,10 @@
 // WeChat's confirmation page of a transfer, played by the simulator: where a phone calls
 // wx.requestMerchantTransfer. Its answer is no proof; the list of the wallet shows what the server knows.
 
-import { button, el, fill, sheet, showToast } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { openDialog } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
+import { t } from "/demo/i18n.js";
 
 /** Actions of the user and of WeChat: the outcome of the transfer, and how it is notified. */
 const TRANSFER_CASES = {
@@ -18,9 +20,9 @@ const TRANSFER_CASES = {
   expire: null,
 };
 
-/** Opens the sheet; `reload` reads the list once the phone has answered. */
+/** Opens the dialog; `reload` reads the list once the phone has answered. */
 export function confirmTransfer(app, { fen, package_info: transferPackage }, reload) {
-  const showHint = () => fill(hint, t(`transfer_says.${select.value}`));
+  const showHint = () => fill(hint, t(`transfer_text.${select.value}`));
   const select = el("select", { id: "transfer-case", onchange: showHint }, Object.keys(TRANSFER_CASES).map((name) => el("option", { value: name }, t(`transfer.${name}`))));
   const hint = el("p", { class: "hint", "aria-live": "polite" });
   showHint();
@@ -35,13 +37,13 @@ export function confirmTransfer(app, { fen, package_info: transferPackage }, rel
     await reload();
   }
 
-  const dialog = sheet(
+  const dialog = openDialog(
     t("wallet.confirm"),
     { kind: "transfer" },
-    el("p", { class: "played" }, t("wallet.no_real_money")),
+    el("p", { class: "notice" }, t("wallet.no_real_money")),
     el("p", { class: "transfer-sum" }, t("wallet.you_receive"), " ", el("b", {}, `¥${(fen / 100).toFixed(2)}`)),
     el("div", { class: "field" }, el("label", { for: "transfer-case" }, t("wallet.case")), select, hint),
-    el("p", { class: "hint" }, t("wallet.proof_says")),
+    el("p", { class: "hint" }, t("wallet.proof_text")),
     el("div", { class: "buttons" }, button(t("wallet.receive"), confirm, { kind: "main" })),
   );
 }

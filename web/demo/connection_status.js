@@ -1,19 +1,20 @@
 // Connection status line: connecting, live, lost with a retry countdown, or resumed.
 
-import { button, el, renderIfChanged } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { renderIfChanged } from "/demo/dom.js";
+import { button, el } from "/demo/shared/dom.js";
+import { t } from "/demo/i18n.js";
 
 const NOTICE_MS = 8000; // how long a resume or reset is shown
 
-export class LineShown {
+export class ConnectionStatus {
   constructor(socket, redraw) {
-    this.node = el("div", { class: "line", role: "status" });
+    this.node = el("div", { class: "connection", role: "status" });
     this._socket = socket;
     this._redraw = redraw;
     this._status = { phase: "connecting", attempt: 0 };
     this._retryAt = 0;
     this._timer = null;
-    this._countdown = el("span", { class: "left-seconds", "aria-hidden": "true" });
+    this._countdown = el("span", { class: "retry-seconds", "aria-hidden": "true" });
   }
 
   follow(status) {
@@ -38,8 +39,8 @@ export class LineShown {
     const secondsLeft = status.phase === "reconnecting" ? Math.max(0, Math.ceil((this._retryAt - Date.now()) / 1000)) : 0;
     renderIfChanged(this.node, [status], () => this._content(status));
     // Outside the live region's text: a countdown would be announced every second.
-    this._countdown.textContent = secondsLeft > 0 ? t("line.seconds", { n: secondsLeft }) : "";
-    this.node.className = `line ${statusClass(status)}`;
+    this._countdown.textContent = secondsLeft > 0 ? t("connection.seconds", { n: secondsLeft }) : "";
+    this.node.className = `connection ${statusClass(status)}`;
     if (secondsLeft > 0 && this.node.isConnected) this._countdownTimer = setTimeout(() => this.draw(), 500);
   }
 
@@ -47,9 +48,9 @@ export class LineShown {
     const isWaiting = status.phase === "reconnecting";
     return [
       el("i", { class: "dot", "aria-hidden": "true" }),
-      el("span", { class: "says" }, statusText(status)),
+      el("span", { class: "message" }, statusText(status)),
       isWaiting && this._countdown,
-      isWaiting && button(t("line.try_now"), () => this._socket.wake(), { kind: "quiet", key: "wake" }),
+      isWaiting && button(t("connection.try_now"), () => this._socket.wake(), { kind: "quiet", key: "wake" }),
     ];
   }
 }
@@ -57,14 +58,14 @@ export class LineShown {
 function statusClass({ phase, reset, attempt }) {
   if (phase === "live") return reset ? "news" : "good";
   if (phase === "resumed") return "news";
-  if (phase === "connecting") return attempt ? "lost" : "still";
-  return phase === "reconnecting" ? "lost" : "still";
+  if (phase === "connecting") return attempt ? "lost" : "muted";
+  return phase === "reconnecting" ? "lost" : "muted";
 }
 
 function statusText(status) {
-  if (status.phase === "connecting") return t(status.attempt ? "line.again" : "line.connecting", { n: status.attempt });
-  if (status.phase === "reconnecting") return t("line.reconnecting", { n: status.attempt, code: status.code });
-  if (status.phase === "resumed") return t(status.replayed ? "line.resumed" : "line.resumed_none", { n: status.replayed });
-  if (status.phase === "live") return status.reset ? t("line.reset", { why: t(`line.reset.${status.reset}`) }) : t("line.live");
-  return t("line.closed", { code: status.code });
+  if (status.phase === "connecting") return t(status.attempt ? "connection.again" : "connection.connecting", { n: status.attempt });
+  if (status.phase === "reconnecting") return t("connection.reconnecting", { n: status.attempt, code: status.code });
+  if (status.phase === "resumed") return t(status.replayed ? "connection.resumed" : "connection.resumed_none", { n: status.replayed });
+  if (status.phase === "live") return status.reset ? t("connection.reset", { why: t(`connection.reset.${status.reset}`) }) : t("connection.live");
+  return t("connection.closed", { code: status.code });
 }
