@@ -11,9 +11,8 @@ from services.accounts.age_verification import AgeVerificationService
 from services.accounts.data_requests import DataRequestService
 from services.accounts.pictures import DELETE_OBJECT, PictureService
 from services.accounts.profiles import ProfileService
-from services.accounts.sessions import EvictionService, SessionService
+from services.accounts.sessions import EvictionService, SessionService, TokenCache
 from services.accounts.sign_in import SignInService
-from services.accounts.token_cache import TokenCache
 from services.chat.groups import GROUP_KINDS, GroupService
 from services.chat.im_relay import ImRelay
 from services.chat.message_checks import MessageCheckService
