@@ -119,6 +119,10 @@ class Bus:
         """Messages that wait to be sent to other processes."""
         return 0
 
+    def cache_version(self) -> int | None:
+        """Return `gaps`, or None while not `healthy`, for a cache that messages invalidate."""
+        return self.gaps if self.healthy else None
+
     def subscribe(self, listener: BusListener, *kinds: type[BusMessage]) -> None:
         """Call `listener` with every message of these kinds, or of all."""
         for kind in kinds or MESSAGE_TYPES.values():

@@ -4,16 +4,17 @@ access tokens of its server API."""
 import asyncio
 import base64
 import json
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import structlog
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import unpad
 
+from core.cache import Cache
 from core.errors import QLiveError, RateLimited
 from core.retry import jittered
 from tencent.errors import (
@@ -130,18 +131,11 @@ class AccessTokenCache:
     Source: WeChat server API, "stable access token".
     """
 
-    def __init__(
-        self,
-        client: ServiceClient,
-        apps: Mapping[str, str],
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`now`: clock in seconds."""
+    def __init__(self, client: ServiceClient, apps: Mapping[str, str]) -> None:
         self._client = client
         self._apps = dict(apps)
-        self._now = now
-        self._tokens: dict[str, tuple[str, float]] = {}
-        """Token, and when to renew it, by appId."""
+        self._tokens: Cache[str, str] = Cache(inf, len(apps))
+        """By appId, each until it is to be renewed."""
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def get(self, app_id: str) -> str:
@@ -149,17 +143,14 @@ class AccessTokenCache:
         try:
             # One request for all callers.
             async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS), self._locks[app_id]:
-                token, renew_at = self._tokens.get(app_id, ("", 0.0))
-                if not token or self._now() >= renew_at:
-                    token, _ = self._tokens[app_id] = await self._fetch(app_id)
-                return token
+                return self._tokens.get(app_id) or await self._fetch(app_id)
         except TimeoutError:
             raise ServiceUnavailable(self._client.service) from None
 
     def drop(self, app_id: str, token: str) -> None:
         """Drops a token that WeChat rejected, unless a newer one has replaced it."""
-        if self._tokens.get(app_id, ("",))[0] == token:
-            del self._tokens[app_id]
+        if self._tokens.get(app_id) == token:
+            self._tokens.invalidate(app_id)
 
     async def call(
         self, app_id: str, send: Callable[[str], Awaitable[dict[str, Any]]]
@@ -172,14 +163,14 @@ class AccessTokenCache:
             answer = await send(await self.get(app_id))
         return answer
 
-    async def _fetch(self, app_id: str) -> tuple[str, float]:
+    async def _fetch(self, app_id: str) -> str:
         request = {
             "grant_type": "client_credential",
             "appid": app_id,
             "secret": self._apps.get(app_id, ""),
             "force_refresh": False,
         }
-        requested_at, body = self._now(), json_text(request).encode()
+        start, body = self._tokens.begin_read(), json_text(request).encode()
         response = await self._client.request(
             "POST", "/cgi-bin/stable_token", body=body, safe_to_repeat=True
         )
@@ -189,7 +180,8 @@ class AccessTokenCache:
             errcode = answer.get("errcode")
             log.error("access_token_failed", errcode=errcode, status=response.status)
             raise ServiceUnavailable(self._client.service)
-        return token, requested_at + max(0, seconds - RENEWAL_MARGIN_SECONDS)
+        self._tokens.put(app_id, token, start, seconds - RENEWAL_MARGIN_SECONDS)
+        return token
 
 
 def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from services.accounts.age_verification import AgeVerificationService
 from services.accounts.data_requests import DataRequestService, RetireHost
 from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
-from services.accounts.sessions import EvictionService, SessionService
+from services.accounts.sessions import EvictionService, SessionService, TokenCache
 from services.accounts.sign_in import SignInService
-from services.accounts.token_cache import TokenCache
 from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges

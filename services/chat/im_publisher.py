@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from math import inf
 
 import structlog
 
+from core.cache import Cache
 from core.clock import now_ms
 from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
 from rooms.room import Room, Seat
@@ -110,7 +110,7 @@ class ImPublisher:
         self._im = im
         self._outbox = outbox
         self.recent = RecentEvents()
-        self._replacement_ordered_at: dict[int, float] = {}  # by live_id, the earliest first
+        self._replacement_ordered_at: Cache[int, float] = Cache(REPEAT_SECONDS, MAX_ROOMS)
         self._now = now
         self._clock = clock
         self._sleep = sleep
@@ -251,14 +251,12 @@ class ImPublisher:
 
         True in the first seconds after that, while the replacement is to be expected.
         """
-        now, ordered_at = self._clock(), self._replacement_ordered_at
-        if (since := now - ordered_at.get(live_id, -inf)) < REPEAT_SECONDS:
-            return since < EXPECTED_SECONDS
+        now, cache = self._clock(), self._replacement_ordered_at
+        if (ordered_at := cache.get(live_id)) is not None:
+            return now - ordered_at < EXPECTED_SECONDS
+        start = cache.begin_read()
         await queue_group_message(self._outbox, REPLACE_GROUP, live_id, group_id)
-        ordered_at.pop(live_id, None)
-        ordered_at[live_id] = now
-        if len(ordered_at) > MAX_ROOMS:
-            del ordered_at[next(iter(ordered_at))]
+        cache.put(live_id, now, start)
         return True
 
     async def _move(self, claim: RelayClaim, position: RelayPosition) -> None:

@@ -7,12 +7,11 @@ turn, never waits longer than WAIT_SECONDS for each, and in doubt the message is
 import asyncio
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from math import inf
 from typing import Generic, Literal, TypeVar, get_args
 
 from config.sections import ImSettings
+from core.cache import Cache
 from core.clock import now_ms
 from core.limits import TokenBuckets
 from rooms.members import Member
@@ -47,26 +46,17 @@ class RecentReads(Generic[T]):
 
     def __init__(self, read: Callable[..., Awaitable[T]]) -> None:
         self._read = read
-        self._answers: OrderedDict[tuple[str, ...], tuple[float, T]] = OrderedDict()
+        self._answers: Cache[tuple[str, ...], T] = Cache(MAX_AGE_SECONDS, MAX_ANSWERS)
 
     async def get(self, *key: str) -> T | None:
-        """The answer to `read(*key)`; None if there has never been one."""
-        now = time.monotonic()
-        read_at, answer = self._answers.get(key, (-inf, None))
-        if now - read_at <= MAX_AGE_SECONDS:
-            return answer
+        """Return the answer to `read(*key)`; None if there has never been one."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                answer = await self._read(*key)
+                return await self._answers.load(key, lambda: self._read(*key))
         except Exception as error:
             if storage_error(error) is None and not isinstance(error, TimeoutError):
                 raise
-            return answer
-        self._answers[key] = now, answer
-        self._answers.move_to_end(key)
-        if len(self._answers) > MAX_ANSWERS:
-            self._answers.popitem(last=False)
-        return answer
+            return self._answers.last(key)
 
 
 class MessageCheckService:

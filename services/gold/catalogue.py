@@ -1,12 +1,12 @@
 """Caches gifts and exchange rates, and invalidates the cache when an operator changes them."""
 
 import asyncio
-import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from core.batching import SingleFlight
+from core.cache import Cache
 from core.clock import day_of
 from core.errors import InvalidParameter
 from ledger.rates import RATE_KEYS, from_midnight, price_fields, rate_from
@@ -45,13 +45,13 @@ class CatalogueService:
         self._gifts = gifts
         self._configs = configs
         self._bus = bus
-        self._edits = 0
-        self._cached: tuple[Catalogue, tuple[int, int, date], float] | None = None
-        self._reads = SingleFlight(self._read)
-        bus.subscribe(self._on_changed, CatalogueChanged)
+        self._cache: Cache[str, Catalogue] = Cache(TTL_SECONDS, 1, version=self._version)
+        # Through the cache, which a read that was under way when the callers came may have filled.
+        self._reads = SingleFlight(lambda _generation: self._cache.load("", self._read))
+        bus.subscribe(lambda _changed: self._cache.clear(), CatalogueChanged)
 
     async def current(self) -> Catalogue:
-        return self._valid() or await self._reads.get(*self._version)
+        return self._cache.get("") or await self._reads.get(self._cache.generation)
 
     async def change(
         self, store: CatalogueStore, before: Document, fields: Document | None
@@ -112,29 +112,12 @@ class CatalogueService:
         """Invalidate the cache of every process, including this one."""
         self._bus.publish(CatalogueChanged())
 
-    @property
-    def _version(self) -> tuple[int, int, date]:
-        return self._edits, self._bus.gaps, day_of(datetime.now(UTC))
+    def _version(self) -> tuple[int, date] | None:
+        version = self._bus.cache_version()
+        return None if version is None else (version, day_of(datetime.now(UTC)))
 
-    def _valid(self) -> Catalogue | None:
-        """The cached catalogue, unless it has expired or may have changed."""
-        if self._cached is None or not self._bus.healthy:
-            return None
-        catalogue, version, read_at = self._cached
-        is_current = version == self._version
-        return catalogue if is_current and time.monotonic() - read_at < TTL_SECONDS else None
-
-    async def _read(self, edits: int, gaps: int, day: date) -> Catalogue:
-        """Read the catalogue for callers at this version, which an edit meanwhile makes invalid."""
-        if valid := self._valid():  # cached by a read that was under way when the callers came
-            return valid
-        read_at = time.monotonic()
+    async def _read(self) -> Catalogue:
         now = datetime.now(UTC)
         rows, rates = await asyncio.gather(self._gifts.all(), self._configs.rates(now))
         gifts = {row["id"]: row for row in rows}
-        catalogue = Catalogue(gifts, rates["EXCHANGE_RATE"], rates["WITHDRAW_RATE"])
-        self._cached = catalogue, (edits, gaps, day), read_at
-        return catalogue
-
-    def _on_changed(self, _message: CatalogueChanged) -> None:
-        self._edits += 1
+        return Catalogue(gifts, rates["EXCHANGE_RATE"], rates["WITHDRAW_RATE"])

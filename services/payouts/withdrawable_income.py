@@ -1,12 +1,11 @@
 """Income that users can withdraw, and its move into the reserve of a withdrawal."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from config.sections import WithdrawSettings
+from core.cache import Cache
 from core.clock import day_interval, day_of
 from ledger.errors import EntryExists, WithdrawalsStopped
 from ledger.journal import JournalEntry
@@ -121,45 +120,30 @@ class WithdrawableIncome:
 
 
 class _Sum(NamedTuple):
-    summed_at: float
     maturity: Maturity
     until: datetime
     recent: int
 
 
 class RecentIncome:
-    """Income that has not matured; all but the last minute of it is kept for seconds.
+    """Income that has not matured; all but the last minute of it is cached."""
 
-    In memory, of this process; a full cache is cleared.
-    """
-
-    def __init__(
-        self,
-        payees: PayeeStore,
-        settings: WithdrawSettings,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, payees: PayeeStore, settings: WithdrawSettings) -> None:
         self._payees = payees
         self._days = settings.maturity_days, settings.ios_maturity_days
-        self._clock = clock
-        self._sums: dict[str, _Sum] = {}
+        self._sums: Cache[str, _Sum] = Cache(CACHED_SECONDS, MAX_CACHED)
 
     async def of(self, user_id: str, session: Any = None) -> int:
         """With the gifts that are committed, or those that the transaction `session` reads."""
-        kept = self._sums.get(user_id)
-        if kept is None or self._clock() - kept.summed_at >= CACHED_SECONDS:
-            kept = await self._sum(user_id)
+        kept = await self._sums.load(user_id, lambda: self._sum(user_id))
         late = await self._payees.recent_income(
             user_id, kept.maturity, read_from=kept.until, session=session
         )
         return kept.recent + late
 
     async def _sum(self, user_id: str) -> _Sum:
-        summed_at, now = self._clock(), datetime.now(UTC)
+        now = datetime.now(UTC)
         maturity = Maturity(*(now - timedelta(days=days) for days in self._days))
         until = max(maturity.since, now - READ_IN_TRANSACTION)
         recent = await self._payees.recent_income(user_id, maturity, read_until=until)
-        if len(self._sums) >= MAX_CACHED:
-            self._sums.clear()
-        self._sums[user_id] = kept = _Sum(summed_at, maturity, until, recent)
-        return kept
+        return _Sum(maturity, until, recent)

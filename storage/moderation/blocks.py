@@ -1,9 +1,10 @@
 """user_blocks: one document per user and user whom they have blocked."""
 
-import time
 from collections.abc import Collection as Group
 from datetime import UTC, datetime
+from operator import not_
 
+from core.cache import Cache
 from storage.database import Collection, Database
 from storage.documents import documents_by_id
 from storage.errors import TooManyBlocks
@@ -23,7 +24,7 @@ class UserBlockStore:
     def __init__(self, database: Database) -> None:
         self._blocks: Collection = database.collection("user_blocks")
         self._users: Collection = database.collection("users")
-        self._free_until: dict[tuple[str, str], float] = {}
+        self._apart: Cache[tuple[str, str], bool] = Cache(FREE_SECONDS, MAX_FREE, keeps=not_)
         self._by_id = documents_by_id(self._blocks, lambda row: str(row["_id"]))
 
     async def make_indexes(self) -> None:
@@ -36,7 +37,7 @@ class UserBlockStore:
         await self._users.update_many({"_id": {"$in": [by, of]}}, {"$set": {"has_blocks": True}})
         row = {"by": by, "of": of, "at": datetime.now(UTC)}
         await self._blocks.update_one({"_id": _id(by, of)}, {"$setOnInsert": row}, upsert=True)
-        self._free_until.clear()
+        self._apart.clear()
 
     async def drop(self, by: str, of: str) -> None:
         await self._blocks.delete_one({"_id": _id(by, of)})
@@ -54,15 +55,11 @@ class UserBlockStore:
 
     async def are_apart(self, user_id: str, other_id: str) -> bool:
         """Whether one of two users has blocked the other, FREE_SECONDS ago in another process."""
-        pair, now = (user_id, other_id), time.monotonic()
-        if now < self._free_until.get(pair, 0.0):
-            return False
-        if await self.among(user_id, [other_id]):
-            return True
-        if len(self._free_until) >= MAX_FREE:
-            self._free_until.clear()
-        self._free_until[pair] = now + FREE_SECONDS
-        return False
+
+        async def read() -> bool:
+            return bool(await self.among(user_id, [other_id]))
+
+        return await self._apart.load((user_id, other_id), read)
 
 
 def _id(by: str, of: str) -> str:

@@ -323,8 +323,8 @@ class Faults:
         for _ in range(4):
             room = await self.context.room_changes.load(live_id)
             await self.context.services.chat.groups.replace(live_id, room.group_id)
-            # The next one is refused for five minutes.
-            self.db.rooms.update_one({"_id": live_id}, {"$set": {"next_group.at": DAYS_AGO}})
+            long_ago = {"$set": {"next_group.at": LONG_AGO.generation_time}}
+            self.db.rooms.update_one({"_id": live_id}, long_ago)
 
     async def hold_withdrawals(self) -> None:
         """WeChat Pay has no money, answers nothing, goes on with nothing; no operator approves."""
@@ -367,6 +367,7 @@ class Faults:
         report = Item(new_item_id(), "report", bert.id, DAYS_AGO, state="review")
         await self.context.stores.moderation.add(report)
         self.db.configs.delete_many({"key": "EXCHANGE_RATE"})
+        self.context.services.gold.catalogue.invalidate()
         self.db.users.update_one({"_id": bert.id}, {"$inc": {"gold": 5}})
         await self.context.services.gold.audit.run_if_due()
         await self.context.services.gold.audit.check()
@@ -391,9 +392,7 @@ async def test_real_faults_fire_their_alerts(
     server: ServerProcess,
     db: Database[Document],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.gold.catalogue.TTL_SECONDS", 0)
     faults = Faults(api, server, db)
     scrapes = [await faults.scrape()]
     await faults.refuse()

@@ -51,7 +51,7 @@ class BillFixture:
         dev = DevSecrets(merchant["platform"]["private_key_pem"])
         self.simulator = Simulator(settings, dev, "http://127.0.0.1:9", self.clock)
         url = serve(self.simulator.answer)
-        tokens = AccessTokenCache(make_client("xpay", url), {APP: "s3cret"}, self.clock)
+        tokens = AccessTokenCache(make_client("xpay", url), {APP: "s3cret"})
         self.xpay = XpayClient(make_client("xpay", url), tokens, pay, lambda *_: None)
         client = MerchantClient(make_client("pay", url), pay, now=self.clock)
         self.jsapi = JsapiClient(client, "https://pay.example.com/notify")

@@ -32,8 +32,8 @@ def client_at(build_xpay):
 
 
 @pytest.fixture
-def tokens(sim_url, make_service_client, clock):
-    return AccessTokenCache(make_service_client("wechat", sim_url), APPS, clock)
+def tokens(sim_url, make_service_client):
+    return AccessTokenCache(make_service_client("wechat", sim_url), APPS)
 
 
 def session_key(simulator):

@@ -4,7 +4,6 @@ import asyncio
 import json
 from datetime import timedelta
 
-import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
@@ -112,19 +111,6 @@ async def test_a_replacement_is_ordered_once_a_minute_and_messages_to_users_go_o
     assert relays.types == ["invite"]
     refused = [entry for entry in logs if entry["event"] == "relay_message_rejected"]
     assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)] * 2
-
-
-async def test_a_bounded_number_of_ordered_replacements_is_remembered(
-    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.chat.im_publisher.MAX_ROOMS", 2)
-    async with relays.running() as relay:
-        for live_id in (1, 2, 3):
-            relays.dissolve_group(live_id)
-            relay.publish(live_id, relays.rooms.add_gifts(live_id, 1))
-            await relays.until_postponed(live_id=live_id)
-    assert await relays.ordered_replacements() == [(n, f"qlive{n}") for n in (1, 2, 3)]
-    assert list(relay._publisher._replacement_ordered_at) == [2, 3]
 
 
 async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -> None:

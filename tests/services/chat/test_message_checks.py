@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -108,14 +107,6 @@ class CheckFixture:
             has_other_elements=True,  # such as a picture
         )
         return await self.service.check(message)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock by which answers become old."""
-    clock = Clock(1000.0)
-    monkeypatch.setattr(message_checks, "time", SimpleNamespace(monotonic=clock))
-    return clock
 
 
 @pytest.mark.parametrize(
@@ -280,14 +271,6 @@ async def test_without_an_answer_of_mongodb_the_last_one_counts(
     clock.now += 60
     fixture.error = AutoReconnect()
     assert [await fixture.write(), await fixture.write_to(BERT)] == answers
-
-
-async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(message_checks, "MAX_ANSWERS", 2)
-    fixture = CheckFixture()
-    for group_id in (GROUP, "qlive_h", "qlive_i"):
-        await fixture.write(group=group_id)
-    assert [*fixture.service._rooms._answers] == [("qlive_h",), ("qlive_i",)]
 
 
 def test_codes_are_in_the_ranges_that_im_passes_on() -> None:
