@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from config.sections import ModerationSettings
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, Verdict
 from services.errors import ContentRefused
 from services.jobs.claimed_jobs import ClaimedJob
@@ -16,7 +16,7 @@ from services.moderation.forbidden_words import ForbiddenWords
 from storage.accounts.users import User
 from storage.database import Session
 from storage.errors import AlreadyDecided
-from storage.moderation.items import ItemChanged, new_item_id
+from storage.moderation.items import new_item_id
 from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, NotChecked, parse_media_event
 from tencent.errors import Unreadable
@@ -26,8 +26,10 @@ WORDS = "words"
 """Label of what the list of words refuses."""
 
 Confirm = Callable[[Session | None], Awaitable[None]]
-"""Stores that a decision was applied, best in the transaction that applies it; raises ItemChanged
-if it is no longer to be applied."""
+"""Store that a decision was applied, best in the transaction that applies it.
+
+Raises AlreadyDecided if it is no longer to be applied.
+"""
 Effect = Callable[[Item, Confirm], Awaitable[None]]
 
 
@@ -100,7 +102,7 @@ class ModerationService:
             raise AlreadyDecided
         try:
             await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))
-        except ItemChanged:
+        except WriteConflict:
             raise TryAgain from None
 
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
@@ -118,7 +120,7 @@ class ModerationService:
         if item.state != "checking":
             return ignored("not_awaited")
         noted = item.note_verdict(verdict, now) if verdict else item.note_failure(now)
-        with suppress(ItemChanged):  # superseded or decided meanwhile
+        with suppress(WriteConflict):  # superseded or decided meanwhile
             await self._save(item, noted)
         return DONE
 
@@ -138,7 +140,7 @@ class ModerationService:
         else:
             user = await self._stores.users.get(item.user_id, deleted=True)
             after = await self._check(item, user)
-        with suppress(ItemChanged):
+        with suppress(WriteConflict):
             await self._save(item, after)
 
     async def _check(self, item: Item, author: User) -> Item:
@@ -166,8 +168,11 @@ class ModerationService:
 
     async def _apply(self, item: Item) -> None:
         async def confirm(session: Session | None = None) -> None:
-            await self._items.save(item, item.note_applied(), session)
+            try:
+                await self._items.save(item, item.note_applied(), session)
+            except WriteConflict:  # to repeat the transaction would not help
+                raise AlreadyDecided from None
 
         effect = self.effects.get(item.kind)
-        with suppress(ItemChanged):  # superseded meanwhile, or applied by another process
+        with suppress(AlreadyDecided):  # superseded meanwhile, or applied by another process
             await (effect(item, confirm) if effect else confirm())

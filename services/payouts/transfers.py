@@ -58,30 +58,23 @@ class WithdrawalChanges:
         A rule that changes nothing saves nothing; what it raises propagates. Raises
         WithdrawalNotFound.
         """
-        found = await self._withdrawals.find(id_)
-        if found is None:
-            raise WithdrawalNotFound
+        found = await self._withdrawals.get(id_)
 
         async def work(tx: Any) -> Withdrawal:
-            withdrawal = await self._withdrawals.find(id_, tx)
-            assert withdrawal is not None  # never deleted
-            change = rule(withdrawal)
-            if change.withdrawal == withdrawal:
-                return withdrawal
-            changed = change.withdrawal.note_state_change(withdrawal, datetime.now(UTC))
-            await self._write(tx, withdrawal, WithdrawalChange(changed, change.entry))
-            return replace(changed, version=withdrawal.version + 1)
+            before = await self._withdrawals.get(id_, tx)
+            after, entry = rule(before)
+            if after == before:
+                return before
+            if entry:
+                await self._record(tx, before.user_id, entry)
+            returned = before.counted_fen - after.counted_fen
+            if returned:
+                await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
+            after = after.note_state_change(before, datetime.now(UTC))
+            return await self._withdrawals.save(before, after, tx)
 
         async with self._lock(found.user_id):
             return await self._ledger.run_transaction(work)
-
-    async def _write(self, tx: Any, before: Withdrawal, change: WithdrawalChange) -> None:
-        if change.entry:
-            await self._record(tx, before.user_id, change.entry)
-        returned = before.counted_fen - change.withdrawal.counted_fen
-        if returned:
-            await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
-        await self._withdrawals.save(tx, change.withdrawal)
 
     async def _record(self, tx: Any, user_id: str, entry: JournalEntry) -> None:
         balances = await self._ledger.move(tx, entry.lines)
@@ -272,7 +265,7 @@ class OpenTransferSweep(ClaimedJob[Withdrawal]):
                 withdrawal = await self._transfers.run_step(withdrawal)
         except TimeoutError:
             log.warning("withdrawal_checked_late", withdrawal=withdrawal.id)
-        await self._withdrawals.postpone(withdrawal, datetime.now(UTC))
+        await self._withdrawals.postpone(withdrawal)
 
 
 def _problem_of(error: MerchantRefused | RateLimited | ServiceUnavailable) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from ledger.journal import reversal_key
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
@@ -18,7 +19,7 @@ from services.payouts.withdrawals import WithdrawalService
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
 from storage.payouts.withdrawals import PayeeStore
-from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore
+from storage.refunds.refund_cases import RefundCaseStore
 from tencent.clients import PaymentClient
 from tencent.errors import CALL_ERRORS, ServiceUnavailable
 
@@ -69,21 +70,28 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         return [case] if case else []
 
     async def _run_step(self, case: RefundCase) -> None:
-        # A notice or another process that saved the case meanwhile has set its due time, too.
-        # After TryAgain the case is due when its lease lapses.
-        with suppress(RefundCaseChanged, TryAgain):
+        # The case is due when its lease lapses, or as a notice or a process that saved it meanwhile
+        # has set.
+        with suppress(TryAgain):
             case = await self._reverse_gifts(case)
             case = await self._resume_hosts(case)
             for order in case.orders_to_refund:
                 case = await self._refund(case, order)
-            waiting, due_at = case.next_check(_now())
-            await self._cases.save(None, case, waiting, due_at)
-            log.info("refund_case_carried_on", case=case.id, state=waiting.state)
+            case = await self._save(None, case, case.wait(_now()))
+            log.info("refund_case_carried_on", case=case.id, state=case.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        """Save the case. Raises TryAgain if it was saved since: no repetition would help."""
+        try:
+            return await self._cases.save(before, after, tx)
+        except WriteConflict:
+            raise TryAgain from None
+
+    async def _save_step(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        """Save a step, if it has changed something, and renew the lease."""
         if after == before:  # the provider has answered the same as before
             return before
-        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
+        return await self._save(tx, before, replace(after, due_at=_now() + CLAIM_LEASE))
 
     # ---- gifts
 
@@ -111,13 +119,13 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
         async def work(tx: Any) -> RefundCase:
             if await self._ledger.find(reversal_key(gift.key), tx):
-                return await self._save(tx, case, case.skip_gift(position, _now()))
+                return await self._save_step(tx, case, case.skip_gift(position, _now()))
             free = (await self._ledger.balance(tx, gift.host)).income
             if free < gift.income and not may_owe:
                 raise _IncomeMissing
             await self._record(tx, case, gift, free)
             done = case.reverse_gift(position, min(free, gift.income), _now())
-            return await self._save(tx, case, done)
+            return await self._save_step(tx, case, done)
 
         async with self._lock(case.user_id, gift.host):
             return await self._ledger.run_transaction(work)
@@ -143,7 +151,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
         async def work(tx: Any) -> RefundCase:
             await self._payees.stop(tx, host, case.id)
-            return await self._save(tx, case, case.stop_host(host, _now()))
+            return await self._save_step(tx, case, case.stop_host(host, _now()))
 
         return await self._ledger.run_transaction(work)
 
@@ -157,7 +165,9 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         hosts = case.hosts_to_resume
         for host in hosts:
             await self._payees.resume(host, case.id)
-        return await self._save(None, case, case.resume_hosts(hosts, _now())) if hosts else case
+        return (
+            await self._save_step(None, case, case.resume_hosts(hosts, _now())) if hosts else case
+        )
 
     # ---- money
 
@@ -166,7 +176,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         order, provider = await self._orders.find(step.number), self._providers.get(step.provider)
         assert order is not None
         if order.is_refunded_by_apple and step.state == "taken":
-            return await self._save(None, case, case.leave_to_apple(step.number, _now()))
+            return await self._save_step(None, case, case.leave_to_apple(step.number, _now()))
         if provider is None:
             return await self._note_problem(case, step, NO_PROVIDER)
         try:
@@ -174,11 +184,11 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         except CALL_ERRORS as error:
             return await self._note_problem(case, step, error.code)
         log.info("refund_answered", case=case.id, order=step.number, answer=answer)
-        return await self._save(None, case, case.note_answer(step.number, answer, _now()))
+        return await self._save_step(None, case, case.note_answer(step.number, answer, _now()))
 
     async def _note_problem(self, case: RefundCase, step: OrderStep, problem: str) -> RefundCase:
         log.warning("refund_postponed", case=case.id, order=step.number, problem=problem)
-        return await self._save(None, case, case.note_problem(step.number, problem, _now()))
+        return await self._save_step(None, case, case.note_problem(step.number, problem, _now()))
 
 
 async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:

@@ -76,5 +76,5 @@ class ModerationFixture:
         await self.delivery.quiet()
 
     async def latest(self, user_id: str, kind: str = "") -> Item:
-        page, _ = await self.items.page(kind, (), user_id, "", 1)
+        page, _ = await self.items.page("", 1, kind=kind, user_id=user_id)
         return page[0]
