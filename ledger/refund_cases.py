@@ -6,9 +6,10 @@ change returns the new case; the service stores it in the transaction of its jou
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
+from core.retry import REFUND_CASES
 from ledger.errors import OrderNotSettleable
 from ledger.recharge import Refund, RefundState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
@@ -16,8 +17,6 @@ from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
 CaseState = Literal["opened", "confirmed", "reversing", "refunding", "closed", "dropped"]
 IN_PROGRESS: tuple[CaseState, ...] = ("confirmed", "reversing", "refunding")
 OPEN_STATES: tuple[CaseState, ...] = ("opened", *IN_PROGRESS)
-CHECK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
-HOURLY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +195,13 @@ class RefundCase:
         return self._with_order(number, lambda _: settled, at, due_at=at)
 
     def wait(self, now: datetime) -> "RefundCase":
-        """Return the case left waiting, to be checked again after 1, 5, 15 min, then hourly.
+        """Return the case left waiting, to be checked again later.
 
         It has the state that its steps have reached, also if none of them was left to take.
         """
         case = self._moved(now)
-        after = CHECK_AFTER[case.checks] if case.checks < len(CHECK_AFTER) else HOURLY
-        return replace(case, checks=case.checks + 1, due_at=now + after)
+        checks = case.checks + 1
+        return replace(case, checks=checks, due_at=now + REFUND_CASES.after(checks))
 
     # ---- one step changed
 

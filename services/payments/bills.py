@@ -57,7 +57,7 @@ class BillService(LeasedJob):
         self._client = client
         self._orders = orders
         self._payments = payments
-        self._providers = providers
+        self.providers = providers
         self.bill_types = bill_types
         self.open_count = 0
         """Number of open differences."""
@@ -168,10 +168,10 @@ class BillService(LeasedJob):
     async def _credit(self, number: str) -> str:
         """Credit an order if its provider says that it is paid, else return why not."""
         order = await self._orders.find(number)
-        if order is None or order.provider not in self._providers:
+        if order is None or order.provider not in self.providers:
             return "order" if order is None else "no_provider"
         try:
-            payment = await self._providers[order.provider].query(order)
+            payment = await self.providers[order.provider].query(order)
             if payment is None:
                 return "not_paid"
             await self._payments.credit(payment)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import WriteConflict
+from core.retry import ORDERS
 from ledger.recharge import (
     MAX_OPEN_ORDERS,
     OPEN_FOR,
-    QUERY_AFTER,
     ClaimedOrder,
     OpenOrder,
     Order,
@@ -71,7 +71,7 @@ class OrderStore(DocumentStore[Order]):
         return [self._open_order(row) for row in rows if row["_id"] not in past]
 
     async def open(self, order: Order, block_id: int, slot: int) -> OpenOrder:
-        """Insert a new order; the provider is first queried after QUERY_AFTER[0].
+        """Insert a new order; the provider is queried as `ORDERS` of core/retry.py says.
 
         Raises WriteConflict if another open order has the slot, or is for the same offer.
         """
@@ -81,7 +81,7 @@ class OrderStore(DocumentStore[Order]):
             "block_id": block_id,
             "created_at": now,
             "queries": 0,
-            "due_at": now + QUERY_AFTER[0],
+            "due_at": now + ORDERS.after(1),
             "slot": slot,
             "open_keys": [f"{order.user_id}#{slot}", offer_key(order, block_id)],
         }
