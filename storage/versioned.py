@@ -1,6 +1,6 @@
 """Documents that are saved if they are as they were loaded, and claimed when they are due."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -71,22 +71,14 @@ class DocumentStore(Generic[T]):
     async def page(self, after: str, limit: int, **filters: Any) -> tuple[list[T], str | None]:
         """Documents newest first, and the next cursor. Raises InvalidCursor.
 
-        `filters`: a value, or several, of a field; an empty one does not limit the list.
+        `filters`: values of fields, a list for several; an empty one does not limit the list.
         """
+        given = {name: value for name, value in filters.items() if value}
         where = {
-            name: value if isinstance(value, str) else {"$in": [*value]}
-            for name, value in filters.items()
-            if value
+            n: {"$in": value} if isinstance(value, list) else value for n, value in given.items()
         }
-        return await self._page(where, after, limit)
-
-    async def _page(
-        self, where: Mapping[str, Any], after: str, limit: int
-    ) -> tuple[list[T], str | None]:
-        fields = dict.fromkeys(self.unlisted, 0) or None
-        rows, cursor = await page(
-            self._documents, where, self.newest_by, after, limit, fields=fields
-        )
+        shown, by = dict.fromkeys(self.unlisted, 0) or None, self.newest_by
+        rows, cursor = await page(self._documents, where, by, after, limit, fields=shown)
         return [self.parse(row) for row in rows], cursor
 
     async def _find_one(

@@ -81,7 +81,9 @@ class OpsItemsHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: ModerationSearchRequest) -> Page[ModerationItemResponse]:
-        states = OPEN_STATES if params.state == "open" else [params.state] if params.state else []
+        states = (
+            [*OPEN_STATES] if params.state == "open" else [params.state] if params.state else []
+        )
         stores = self.context.stores
         items, cursor = await stores.moderation.page(
             params.after, PAGE_SIZE, kind=params.kind, state=states, user_id=params.user_id

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from ledger.recharge import CLOSE_AFTER
-from services.jobs.leased_job import LeasedJob
+from services.leased_job import LeasedJob
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.due import JobLeaseStore
 from storage.payments.orders import OrderStore

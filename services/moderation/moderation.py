@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from config.sections import ModerationSettings
 from core.errors import TryAgain, WriteConflict
 from rooms.moderation import APPLY_WITHIN, FIELDS, TEXTS, Item, Kind, Verdict
 from services.errors import ContentRefused
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.moderation.forbidden_words import ForbiddenWords
 from storage.accounts.users import User
@@ -47,7 +48,10 @@ class ModerationService:
         """Change what others see by a decision, and then confirm it."""
         self.forbidden_words = ForbiddenWords(settings.words_file)
         self.job = ClaimedJob[Item](
-            "moderation", self._claim, self._run_step, concurrency=CONCURRENCY
+            "moderation",
+            one_by_one(partial(self._items.claim, APPLY_WITHIN)),
+            self._run_step,
+            concurrency=CONCURRENCY,
         )
 
     # ---- proposals
@@ -125,10 +129,6 @@ class ModerationService:
         return DONE
 
     # ---- the job
-
-    async def _claim(self, _limit: int) -> list[Item]:
-        item = await self._items.claim(APPLY_WITHIN)
-        return [item] if item else []
 
     async def _run_step(self, item: Item) -> None:
         """Take the next step of an item that is due."""

@@ -10,7 +10,7 @@ import structlog
 from core.errors import Unavailable
 from ledger.bills import BillType, Difference, Movement, Source, compare
 from ledger.recharge import PaymentRefused
-from services.jobs.leased_job import LeasedJob
+from services.leased_job import LeasedJob
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
 from storage.jobs.due import JobLeaseStore

@@ -1,9 +1,9 @@
 """Polls payment providers for unpaid orders; credits or finally closes them."""
 
 import asyncio
-import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from core.retry import ORDERS
 from ledger.recharge import CLOSE_AFTER, ClaimedOrder, Order, Payment, PaymentRefused
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payments.payments import PaymentService
 from storage.payments.orders import OrderStore
 from tencent.clients import PaymentClient
@@ -59,16 +59,11 @@ class UnpaidOrderSweep:
     def _job(self, name: str, provider: Any) -> ClaimedJob[ClaimedOrder]:
         return ClaimedJob(
             f"orders_{name}",
-            functools.partial(self._claim, provider),
+            one_by_one(partial(self._orders.claim, provider, CLAIM_LEASE)),
             self._check_in_time,
             concurrency=CONCURRENCY,
             idle=IDLE_SECONDS,
         )
-
-    async def _claim(self, provider: Any, _limit: int) -> list[ClaimedOrder]:
-        """The oldest order that is due; its lease begins with its check."""
-        claimed = await self._orders.claim(provider, CLAIM_LEASE)
-        return [claimed] if claimed else []
 
     async def _check_in_time(self, claimed: ClaimedOrder) -> None:
         now = datetime.now(UTC)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from ledger.open_transfers import (
 from ledger.transfers import MismatchReason, Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.gold.ledger import LockUsers
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.gold.ledger import LedgerStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
@@ -246,18 +247,13 @@ class OpenTransferSweep(ClaimedJob[Withdrawal]):
     def __init__(self, withdrawals: WithdrawalStore, transfers: TransferService) -> None:
         super().__init__(
             "open_transfers",
-            self._claim_next,
+            one_by_one(partial(withdrawals.claim, CLAIM_LEASE)),
             self._run_step,
             concurrency=CONCURRENCY,
             idle=IDLE_SECONDS,
         )
         self._withdrawals = withdrawals
         self._transfers = transfers
-
-    async def _claim_next(self, _limit: int) -> list[Withdrawal]:
-        """The withdrawal that has waited longest; its lease begins with its check."""
-        withdrawal = await self._withdrawals.claim(CLAIM_LEASE)
-        return [withdrawal] if withdrawal else []
 
     async def _run_step(self, withdrawal: Withdrawal) -> None:
         try:

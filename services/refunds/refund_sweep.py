@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
 from services.gold.ledger import LockUsers
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payouts.withdrawals import WithdrawalService
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
@@ -55,7 +56,11 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
     ) -> None:
         """`providers` by name, as stored in orders."""
         super().__init__(
-            "refund_cases", self._claim_next, self._run_step, concurrency=1, idle=IDLE_SECONDS
+            "refund_cases",
+            one_by_one(partial(cases.claim, CLAIM_LEASE)),
+            self._run_step,
+            concurrency=1,
+            idle=IDLE_SECONDS,
         )
         self._cases = cases
         self._orders = orders
@@ -64,10 +69,6 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         self._payees = payees
         self._providers = providers
         self._lock = lock
-
-    async def _claim_next(self, _limit: int) -> list[RefundCase]:
-        case = await self._cases.claim(CLAIM_LEASE)
-        return [case] if case else []
 
     async def _run_step(self, case: RefundCase) -> None:
         # The case is due when its lease lapses, or as a notice or a process that saved it meanwhile
@@ -81,17 +82,15 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
             log.info("refund_case_carried_on", case=case.id, state=case.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
-        """Save the case. Raises TryAgain if it was saved since: no repetition would help."""
-        try:
-            return await self._cases.save(before, after, tx)
-        except WriteConflict:
-            raise TryAgain from None
-
-    async def _save_step(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
-        """Save a step, if it has changed something, and renew the lease."""
+        """Save the case, whose lease a step renews. Raises TryAgain if it was saved since."""
         if after == before:  # the provider has answered the same as before
             return before
-        return await self._save(tx, before, replace(after, due_at=_now() + CLAIM_LEASE))
+        if after.due_at == before.due_at:
+            after = replace(after, due_at=_now() + CLAIM_LEASE)
+        try:
+            return await self._cases.save(before, after, tx)
+        except WriteConflict:  # no repetition of the transaction would help
+            raise TryAgain from None
 
     # ---- gifts
 
@@ -119,13 +118,13 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
         async def work(tx: Any) -> RefundCase:
             if await self._ledger.find(reversal_key(gift.key), tx):
-                return await self._save_step(tx, case, case.skip_gift(position, _now()))
+                return await self._save(tx, case, case.skip_gift(position, _now()))
             free = (await self._ledger.balance(tx, gift.host)).income
             if free < gift.income and not may_owe:
                 raise _IncomeMissing
             await self._record(tx, case, gift, free)
             done = case.reverse_gift(position, min(free, gift.income), _now())
-            return await self._save_step(tx, case, done)
+            return await self._save(tx, case, done)
 
         async with self._lock(case.user_id, gift.host):
             return await self._ledger.run_transaction(work)
@@ -151,7 +150,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
         async def work(tx: Any) -> RefundCase:
             await self._payees.stop(tx, host, case.id)
-            return await self._save_step(tx, case, case.stop_host(host, _now()))
+            return await self._save(tx, case, case.stop_host(host, _now()))
 
         return await self._ledger.run_transaction(work)
 
@@ -165,9 +164,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         hosts = case.hosts_to_resume
         for host in hosts:
             await self._payees.resume(host, case.id)
-        return (
-            await self._save_step(None, case, case.resume_hosts(hosts, _now())) if hosts else case
-        )
+        return await self._save(None, case, case.resume_hosts(hosts, _now())) if hosts else case
 
     # ---- money
 
@@ -176,7 +173,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         order, provider = await self._orders.find(step.number), self._providers.get(step.provider)
         assert order is not None
         if order.is_refunded_by_apple and step.state == "taken":
-            return await self._save_step(None, case, case.leave_to_apple(step.number, _now()))
+            return await self._save(None, case, case.leave_to_apple(step.number, _now()))
         if provider is None:
             return await self._note_problem(case, step, NO_PROVIDER)
         try:
@@ -184,11 +181,11 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         except CALL_ERRORS as error:
             return await self._note_problem(case, step, error.code)
         log.info("refund_answered", case=case.id, order=step.number, answer=answer)
-        return await self._save_step(None, case, case.note_answer(step.number, answer, _now()))
+        return await self._save(None, case, case.note_answer(step.number, answer, _now()))
 
     async def _note_problem(self, case: RefundCase, step: OrderStep, problem: str) -> RefundCase:
         log.warning("refund_postponed", case=case.id, order=step.number, problem=problem)
-        return await self._save_step(None, case, case.note_problem(step.number, problem, _now()))
+        return await self._save(None, case, case.note_problem(step.number, problem, _now()))
 
 
 async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:

@@ -125,7 +125,7 @@ class ApprovalStore(DocumentStore[Approval]):
 
     async def waiting(self, after: str, limit: int) -> tuple[list[Approval], str | None]:
         """As `page`, of requests that can be decided."""
-        return await self._page({"state": "waiting", "expires_at": {"$gt": _now()}}, after, limit)
+        return await self.page(after, limit, state="waiting", expires_at={"$gt": _now()})
 
     @classmethod
     def parse(cls, row: Document) -> Approval:

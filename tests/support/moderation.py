@@ -31,6 +31,7 @@ class ModerationFixture:
         async def claim_nothing(_limit: int) -> list[Item]:
             return []
 
+        self._claim = self.service.job._claim
         patch.setattr(self.service.job, "_claim", claim_nothing)
 
     async def step(self) -> int:
@@ -46,7 +47,7 @@ class ModerationFixture:
     def resume_job(self) -> None:
         """Let the server take all further steps itself; the time of the open ones has come."""
         self._make_due()
-        self.service.job._claim = self.service._claim
+        self.service.job._claim = self._claim
         self.service.job.wake()
 
     def _make_due(self) -> None:

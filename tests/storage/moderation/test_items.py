@@ -78,11 +78,11 @@ async def test_pages_and_figures(stores: StoresFixture) -> None:
     assert found is not None
     assert found.id == sent.id
     assert await items.by_trace("other") is None
-    page, cursor = await items.page("", 1, state=("review",))
-    rest, end = await items.page(cursor or "", 1, kind="", state=("review",))
+    page, cursor = await items.page("", 1, state=["review"])
+    rest, end = await items.page(cursor or "", 1, kind="", state=["review"])
     assert ([row.kind for row in (*page, *rest)], end) == (["report", "face"], None)
     assert [
-        row.id for row in (await items.page("", 8, kind="nickname", state=(), user_id=USER))[0]
+        row.id for row in (await items.page("", 8, kind="nickname", state=[], user_id=USER))[0]
     ] == [refused.id]
     counts, oldest = await items.open_counts()
     assert counts == {"face": 1, "cover": 1, "report": 2}
