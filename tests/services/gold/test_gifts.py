@@ -219,6 +219,18 @@ async def test_the_same_request_in_another_process_is_the_answer(
     await fixture.check()
 
 
+async def test_a_gift_in_a_room_takes_three_reads_and_one_transaction(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
+    await fixture.process.give(fixture.rose("r"))
+    commands.clear()
+    await fixture.process.give(fixture.rose("s"))
+    reads = ["find", "aggregate", "aggregate"]  # memberships, room, balances with entries
+    writes = ["update", "insert", "update", "update"]  # room, entry, balances, rankings
+    assert commands == [*reads, *writes, "commitTransaction"]
+
+
 # ---- rules of giving
 
 
