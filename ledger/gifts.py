@@ -12,7 +12,6 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from core.clock import day_of
-from core.errors import QLiveError
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.giving import NEW_GIVER, NO_RULES, Giver, GivingRules
 from ledger.journal import (
@@ -133,6 +132,12 @@ class StoredEntry(NamedTuple):
     content: JsonObject
     answer: JsonObject
 
+    def answer_to(self, transfer: GiftTransfer) -> JsonObject:
+        """Return the answer to a repetition. Raises RequestIdReused if the gift is another one."""
+        if dict(self.content) != dict(transfer.content):
+            raise RequestIdReused
+        return self.answer
+
 
 class BalanceChange(NamedTuple):
     """Compare-and-swap of a user's balance: written only if it is still `before`.
@@ -168,36 +173,29 @@ class GiftBatch:
     def __post_init__(self) -> None:
         self._initial = dict(self.balances)
 
-    def find_answer(self, transfer: GiftTransfer) -> JsonObject | QLiveError | None:
-        """The answer to a repeated gift, None for a new one.
-
-        Returns RequestIdReused if its key belongs to a gift with other content.
-        """
+    def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
+        """Return the answer to a repeated gift, None for a new one. Raises RequestIdReused."""
         stored = self.written.get(transfer.key)
-        if stored and dict(stored.content) != dict(transfer.content):
-            return RequestIdReused()
-        return stored.answer if stored else None
+        return stored.answer_to(transfer) if stored else None
 
-    def give(self, transfer: GiftTransfer, event: EventReference | None) -> JsonObject | QLiveError:
-        """Give a new gift; `event` is its room event, if any.
+    def give(self, transfer: GiftTransfer, event: EventReference | None) -> JsonObject:
+        """Give a new gift, for which `find_answer` is None; `event` is its room event, if any.
 
-        Only for gifts for which `find_answer` is None. Returns {"status", "gold", "income"} of the
-        sender, with "reminder" if the rules of giving remind them, or a refusal without a change:
-        InsufficientGold or as Giver.give.
+        Return {"status", "gold", "income"} of the sender, with "reminder" if the rules of giving
+        remind them. Raises InsufficientGold, and as Giver.spend, without a change.
         """
         sender, receiver = transfer.sender, transfer.receiver
-        giver = self.givers.get(sender, NEW_GIVER)
-        outcome = giver.give(transfer.rules, transfer.cost, self.at, confirmed=transfer.confirmed)
-        if isinstance(outcome, QLiveError):
-            return outcome
+        giver, reminder = self.givers.get(sender, NEW_GIVER).spend(
+            transfer.rules, transfer.cost, self.at, confirmed=transfer.confirmed
+        )
         balance = self.balances[sender]
         paid = split_cost(transfer.cost, balance)
         if paid is None:
-            return InsufficientGold()
+            raise InsufficientGold
         self.balances[sender] = Balance(balance.gold - paid.gold, balance.income - paid.income)
         balance = self.balances[receiver]
         self.balances[receiver] = balance._replace(income=balance.income + transfer.receiver_income)
-        self.givers[sender], reminder = outcome
+        self.givers[sender] = giver
         answer = {"status": "success", **self.balances[sender]._asdict()}
         if reminder:
             answer["reminder"] = True

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from core.clock import day_of
-from core.errors import QLiveError
 from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCap, OverMonthCap
 
 REFUSALS = (OverGiftCap, OverDayCap, OverMonthCap, CoolingOff, ConfirmationNeeded)
@@ -91,31 +90,31 @@ class Giver(NamedTuple):
             own_month=self.own_month.at(now),
         )
 
-    def give(
+    def spend(
         self, rules: GivingRules, gold: int, now: datetime, *, confirmed: bool
-    ) -> tuple[Self, bool] | QLiveError:
+    ) -> tuple[Self, bool]:
         """Decide on a gift that costs `gold`; exactly a cap may be reached.
 
-        Returns the giver after it, and whether the gift has reached the share of a cap from which
-        gifts need confirmation, of which the user is reminded.
+        Return the giver after it, and whether the gift has reached the share of a cap from which
+        gifts need confirmation, of which the user is reminded. Raises one of REFUSALS.
         """
         giver = self.at(now)
         if 0 < giver.own_gift.with_house(rules.gift_gold) < gold:
-            return OverGiftCap()
+            raise OverGiftCap
         if rules.cool_off_gold and now < giver.cooling_until:
-            return CoolingOff()
+            raise CoolingOff
         needs_confirmation = reminder = False
         for given, cap, refusal in (
             (giver.day_gold, giver.own_day.with_house(rules.day_gold), OverDayCap),
             (giver.month_gold, giver.own_month.with_house(rules.month_gold), OverMonthCap),
         ):
             if cap and given + gold > cap:
-                return refusal()
+                raise refusal
             reminded_at = cap * rules.remind_share
             needs_confirmation |= 0 < reminded_at <= given
             reminder |= given < reminded_at <= given + gold
         if needs_confirmation and not confirmed:
-            return ConfirmationNeeded()
+            raise ConfirmationNeeded
         return giver.after(rules, gold, now), reminder
 
     def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:

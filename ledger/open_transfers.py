@@ -2,20 +2,15 @@
 
 from datetime import datetime, timedelta
 
+from core.retry import FAILED_TRANSFERS, TRANSFERS
 from ledger.transfers import Transfer, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
 
-PROBLEM_CHECK_EVERY = timedelta(minutes=5)
-"""Longest interval between queries after a problem, so that one failure does not cost an hour."""
 SUBMIT_AFTER = timedelta(seconds=2)
 """Delay before the sweep submits an approved withdrawal, which the approval submits first."""
-CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
-"""Delays of the first queries, after a transfer was sent or its cancellation was requested."""
-CHECK_EVERY = timedelta(hours=1)
-"""Interval of the queries after that; WeChat Pay closes a transfer after 24 hours, or later."""
 MISSING_BEFORE_RESEND = 2
 """Queries without a result before a transfer is sent again; WeChat Pay may not list it yet."""
-STUCK_AFTER = CHECK_AFTER[-1]
+STUCK_AFTER = TRANSFERS.first[-1]
 """Time in which WeChat Pay locks the funds; the transfer is sent again if they were too low."""
 NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
 NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
@@ -45,9 +40,8 @@ def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
     if withdrawal.sent_at is None or not withdrawal.is_open:
         return None
     begin = max(withdrawal.sent_at, withdrawal.decided_at or withdrawal.sent_at)
-    later = (begin + wait for wait in CHECK_AFTER)
-    regular = next((at for at in later if at > now), now + CHECK_EVERY)
-    return min(regular, now + PROBLEM_CHECK_EVERY) if withdrawal.problem else regular
+    delays = FAILED_TRANSFERS if withdrawal.problem else TRANSFERS
+    return delays.next_check(begin, now)
 
 
 def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:

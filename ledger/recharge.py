@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from core.retry import ORDERS
 from ledger.journal import HOUSE, JournalEntry, Posting, debt_account, postings_for, user_account
 
-QUERY_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
-"""Ages of an unpaid order at which its provider is queried."""
 OrderState = Literal["created", "paid", "closed"]
 """`paid` is final. A closed order is no longer queried, but becomes paid if its payment is verified
 after all, because the money has arrived."""
@@ -25,7 +24,7 @@ OFFER_LIFETIME = timedelta(hours=2)
 OPEN_FOR = timedelta(minutes=105)
 """Maximum age of an open order. The 15 minutes that are left suffice to pay it, and cover clocks
 that differ."""
-CLOSE_AFTER = timedelta(hours=3)
+CLOSE_AFTER = ORDERS.first[-1]
 """Age at which an open order is closed: a payment may be in flight when the offer ends."""
 MAX_OPEN_ORDERS = 5
 """Open orders of a user. People compare a few blocks before they pay for one; each order costs a

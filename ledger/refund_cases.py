@@ -6,9 +6,10 @@ change returns the new case; the service stores it in the transaction of its jou
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
+from core.retry import REFUND_CASES
 from ledger.errors import OrderNotSettleable
 from ledger.recharge import Refund, RefundState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
@@ -16,8 +17,6 @@ from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
 CaseState = Literal["opened", "confirmed", "reversing", "refunding", "closed", "dropped"]
 IN_PROGRESS: tuple[CaseState, ...] = ("confirmed", "reversing", "refunding")
 OPEN_STATES: tuple[CaseState, ...] = ("opened", *IN_PROGRESS)
-CHECK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
-HOURLY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,8 @@ class RefundCase:
     closed_at: datetime | None = None
     checks: int = 0
     """Number of times that it was left waiting for a host's withdrawals or the provider."""
+    due_at: datetime | None = None
+    """When the sweep continues it, while it is in progress."""
     version: int = 0
 
     @property
@@ -92,6 +93,7 @@ class RefundCase:
             decided_by=by,
             decision_reason=reason,
             decided_at=at,
+            due_at=at,
         )
 
     def drop(self, by: str, reason: str, at: datetime) -> "RefundCase":
@@ -181,6 +183,7 @@ class RefundCase:
             refund.order,
             lambda step: replace(step, state="refunded", problem="", provider_refund=refund.refund),
             at,
+            due_at=at,
         )
 
     def settle(self, number: str, by: str, reason: str, at: datetime) -> "RefundCase":
@@ -189,16 +192,16 @@ class RefundCase:
         if self.state != "refunding" or order is None or not order.can_be_settled:
             raise OrderNotSettleable
         settled = replace(order, state="settled", problem="", settled_by=by, settled_reason=reason)
-        return self._with_order(number, lambda _: settled, at)
+        return self._with_order(number, lambda _: settled, at, due_at=at)
 
-    def next_check(self, now: datetime) -> tuple["RefundCase", datetime]:
-        """The case left waiting, and when to check it again: after 1, 5, 15 min, then hourly.
+    def wait(self, now: datetime) -> "RefundCase":
+        """Return the case left waiting, to be checked again later.
 
         It has the state that its steps have reached, also if none of them was left to take.
         """
         case = self._moved(now)
-        after = CHECK_AFTER[case.checks] if case.checks < len(CHECK_AFTER) else HOURLY
-        return replace(case, checks=case.checks + 1), now + after
+        checks = case.checks + 1
+        return replace(case, checks=checks, due_at=now + REFUND_CASES.after(checks))
 
     # ---- one step changed
 
@@ -213,10 +216,10 @@ class RefundCase:
         return self._moved(at, hosts=hosts)
 
     def _with_order(
-        self, number: str, change: Callable[[OrderStep], OrderStep], at: datetime
+        self, number: str, change: Callable[[OrderStep], OrderStep], at: datetime, **changes: Any
     ) -> "RefundCase":
         orders = tuple(change(step) if step.number == number else step for step in self.orders)
-        return self._moved(at, orders=orders)
+        return self._moved(at, orders=orders, **changes)
 
     def _moved(self, at: datetime, **changes: Any) -> "RefundCase":
         """The case with these changes, in the state that its steps have reached."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
+from core.retry import MODERATION
+
 Kind = Literal["nickname", "room_name", "face", "cover", "report", "stream"]
 State = Literal["unchecked", "checking", "review", "approved", "refused", "superseded"]
 Suggestion = Literal["pass", "review", "risky"]
@@ -35,7 +37,6 @@ MAX_TRIES = 30
 """Failed tries after which a person decides; with the pauses between them about 50 minutes."""
 MISSING_RESULT = MAX_TRIES // 2
 """Tries for which a missing result counts: a picture is sent once more, then a person decides."""
-LONGEST_PAUSE = timedelta(minutes=2)
 APPLY_WITHIN = timedelta(minutes=1)
 """A decision is applied at once, and by the job if it is not confirmed within this time."""
 
@@ -124,8 +125,7 @@ class Item:
         tries = self.tries + (MISSING_RESULT if self.state == "checking" else 1)
         if tries >= MAX_TRIES:
             return replace(self, state="review", tries=tries, due_at=None)
-        pause = min(LONGEST_PAUSE, timedelta(seconds=2**tries))
-        return replace(self, state="unchecked", tries=tries, due_at=now + pause)
+        return replace(self, state="unchecked", tries=tries, due_at=now + MODERATION.after(tries))
 
     def decide(self, by: str, reason: str, now: datetime, *, approved: bool) -> Self:
         """Whether others may see it; `by` is CHECK or an operator.

@@ -10,7 +10,7 @@ from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 GROWTH = "## What grows, and what bounds it"
-COLLECTION = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)? = "(\w+)"', re.MULTILINE)
+COLLECTION = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)* = "(\w+)"', re.MULTILINE)
 NOT_PRODUCT = {"bench", "chaos"}
 LEVELS = {
     **{name: name for name in ("debug", "info", "warning", "error", "critical")},

@@ -124,7 +124,7 @@ async def add_paid_order(database: Database, simulator: Simulator, user_id: str)
     row, number = await database.collection("users").find_one({"_id": user_id}), new_number()
     assert row
     order = Order(number, user_id, "xpay", row["app_id"], row["openid"], PRODUCT, FEN, GOLD)
-    await OrderStore(database).add(order, BLOCK_ID, SLOT)
+    await OrderStore(database).open(order, BLOCK_ID, SLOT)
     purchase = {"outTradeNo": number, "productId": PRODUCT, "buyQuantity": 1, "goodsPrice": FEN}
     simulator.xpay.take(purchase, order.openid)
     return number

@@ -80,16 +80,19 @@ class PushGiftHandler(ActiveUserHandler):
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
         services = self.context.services
-        refusal = services.accounts.age_verification.refusal(
-            self.user
-        ) or await services.moderation.user_safety.gift_refusal(self.user, params.user_id)
+
+        async def check() -> None:
+            services.accounts.age_verification.check(self.user)
+            services.moderation.user_safety.check_rank(self.user)
+            await services.moderation.user_safety.check_pair(self.user, params.user_id)
+
         result = await services.gold.gifts.send(
             self.user.user_id,
             params.user_id,
             params.gift_id,
             params.num,
             params.request_id,
-            refusal,
+            check,
             confirmed=params.confirm,
         )
         return GiftGivenResponse.model_validate(result)

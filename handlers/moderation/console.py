@@ -84,10 +84,12 @@ class OpsItemsHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: ModerationSearchRequest) -> Page[ModerationItemResponse]:
-        states = OPEN_STATES if params.state == "open" else [params.state] if params.state else []
+        states = (
+            [*OPEN_STATES] if params.state == "open" else [params.state] if params.state else []
+        )
         stores = self.context.stores
         items, cursor = await stores.moderation.page(
-            params.kind, states, params.user_id, params.after, PAGE_SIZE
+            params.after, PAGE_SIZE, kind=params.kind, state=states, user_id=params.user_id
         )
         found = await stores.users.find_many([*{item.user_id for item in items}])
         users = {user.user_id: user for user in found}

@@ -33,9 +33,9 @@ class OpsApprovalsHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: ApprovalSearchRequest) -> Page[ApprovalResponse]:
-        found, cursor = await self.context.stores.approvals.page(
-            params.after, PAGE_SIZE, waiting=params.waiting
-        )
+        approvals = self.context.stores.approvals
+        listed = approvals.waiting if params.waiting else approvals.page
+        found, cursor = await listed(params.after, PAGE_SIZE)
         return Page[ApprovalResponse].of(found, cursor)
 
 

@@ -91,7 +91,7 @@ class OpsOrdersHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: OrderSearchRequest) -> Page[OpsOrderResponse]:
-        rows, cursor = await self.context.stores.orders.page(
+        rows, cursor = await self.context.stores.orders.rows(
             params.user_id, params.state, params.after, PAGE_SIZE, search=params.q
         )
         return Page[OpsOrderResponse].of(rows, cursor)

@@ -36,8 +36,7 @@ class PayHandler(ActiveUserHandler):
         Repeating an order that is still open answers the same order again.
         """
         services = self.context.services
-        if refusal := services.accounts.age_verification.refusal(self.user):
-            raise refusal
+        services.accounts.age_verification.check(self.user)
         order = await services.payments.recharge.order(self.user, params.block_id, params.platform)
         return OrderResponse(**order._asdict())
 

@@ -38,7 +38,7 @@ class OpsWithdrawalsHandler(OperatorHandler):
     @endpoint()
     async def get(self, params: WithdrawalSearchRequest) -> Page[OpsWithdrawalResponse]:
         found, cursor = await self.context.stores.withdrawals.page(
-            params.user_id, params.state, params.after, PAGE_SIZE
+            params.after, PAGE_SIZE, user_id=params.user_id, state=params.state
         )
         return Page[OpsWithdrawalResponse].of(found, cursor)
 

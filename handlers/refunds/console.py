@@ -75,7 +75,7 @@ class OpsRefundsHandler(OperatorHandler):
     async def get(self, params: RefundSearchRequest) -> Page[RefundRowResponse]:
         """Refund cases, newest first."""
         found, cursor = await self.context.stores.refund_cases.page(
-            params.user_id, params.state, params.after, PAGE_SIZE
+            params.after, PAGE_SIZE, user_id=params.user_id, state=params.state
         )
         return Page[RefundRowResponse].of(found, cursor)
 

@@ -25,11 +25,14 @@ class AgeVerificationService:
         self._client = client
         self._settings = settings
 
-    def refusal(self, user: User) -> AgeUnverified | None:
-        """The error if the user may neither recharge nor give, else None."""
+    def check(self, user: User) -> None:
+        """Raises AgeUnverified if the user may neither recharge nor give."""
+        if self._lacks(user):
+            raise AgeUnverified
+
+    def _lacks(self, user: User) -> bool:
         is_verified = user.age_verified_at and not user.age_refused
-        is_required = self._settings.provider not in ("", "none")
-        return AgeUnverified() if is_required and not is_verified else None
+        return self._settings.provider not in ("", "none") and not is_verified
 
     async def verify(self, user: User, name: str, id_number: str) -> None:
         """Verify that the user is an adult who has this name and number.
@@ -37,7 +40,7 @@ class AgeVerificationService:
         Does nothing if that is known already, or is not required. Raises InvalidParameter,
         AgeUnverified, ServiceUnavailable.
         """
-        if self.refusal(user) is None:
+        if not self._lacks(user):
             return
         if self._settings.provider != "faceid" or user.age_refused:
             raise AgeUnverified("Ask the customer service to verify your age.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from core.retry import DELETIONS
 from services.accounts.sessions import SessionService
 from services.jobs.claimed_jobs import ClaimedJob
 from services.room_changes import RoomChanges
@@ -18,7 +19,6 @@ log = structlog.get_logger("qlive.accounts")
 
 CHANGE_OF_MIND = timedelta(days=7)
 """Time in which a deletion can be taken back."""
-POSTPONED = timedelta(days=1)
 DRAIN = timedelta(minutes=1)
 """Time between closing an account and its deletion: requests in progress end, and processes store
 what they hold in memory."""
@@ -78,7 +78,7 @@ class DataRequestService:
         """Close the account, or delete the user of a closed one; repeated whole after a kill."""
         deletions, user_id = self._stores.deletions, user.user_id
         if await deletions.must_wait(user):
-            await deletions.postpone(user, POSTPONED)
+            await deletions.postpone(user, DELETIONS.then)
             return
         if user.deleted_at is None and not await deletions.close(user, DRAIN):
             return

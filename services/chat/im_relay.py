@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from core.errors import QLiveError
-from core.retry import backoff
+from core.retry import IM_RELAY
 from rooms.events import NumberedEvent
 from services.chat.im_messages import COUNT_EVENTS
 from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher
@@ -29,7 +29,6 @@ WAKES_AT_ONCE = 500  # in one command
 GATHER_SECONDS = 0.1  # wakes of one room within it become one write
 AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
 RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
-LONGEST_BACKOFF = 60.0  # seconds
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
 
@@ -137,7 +136,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
             await self._store.mark_due(dict.fromkeys(behind, False), self._now())
 
     async def _relay(self, claim: RelayClaim) -> None:
-        why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
+        why, seconds = "", IM_RELAY.after(claim.tries + 1).total_seconds()
         try:
             await self._publisher.relay(claim)
             self.wake()  # it may have been woken meanwhile

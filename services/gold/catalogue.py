@@ -11,8 +11,9 @@ from core.clock import day_of
 from core.errors import InvalidParameter
 from ledger.rates import RATE_KEYS, from_midnight, price_fields, rate_from
 from realtime.bus import Bus, CatalogueChanged
+from services.errors import RateMissing
 from storage.database import Document
-from storage.errors import RateRequired
+from storage.errors import GiftNotFound, RateRequired
 from storage.gold.catalogue import CatalogueStore, ConfigStore, GiftStore
 
 TTL_SECONDS = 30.0
@@ -31,6 +32,14 @@ class Catalogue(NamedTuple):
     @property
     def has_rates(self) -> bool:
         return self.rate is not None and self.withdraw_rate is not None
+
+    def priced(self, gift_id: int) -> tuple[dict[str, Any], Decimal]:
+        """Return a gift and the receiver's share. Raises GiftNotFound, RateMissing."""
+        if gift_id not in self.gifts:
+            raise GiftNotFound
+        if self.rate is None:
+            raise RateMissing
+        return self.gifts[gift_id], self.rate
 
 
 class CatalogueService:

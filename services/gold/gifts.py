@@ -1,26 +1,24 @@
 """Gives gifts, inside and outside of rooms."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold
-from ledger.gifts import GiftTransfer
+from ledger.gifts import GiftTransfer, StoredEntry
 from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
 from rooms.members import PublicProfile
 from rooms.room import Room
-from services.errors import RateMissing
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
 from services.room_changes import BatchData, RoomChanges
-from storage.errors import GiftNotFound, UserNotFound
+from storage.errors import UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
-from storage.write_batch import WriteBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class GiftService:
         self._lock = lock
         self._catalogue = catalogue
         self.rules = rules
-        self._batch_data = BatchData(ledger.load_context, self._add_writes)
+        self._batch_data = BatchData(ledger.load_context, ledger.add_writes)
 
     async def send(
         self,
@@ -67,44 +65,34 @@ class GiftService:
         gift_id: int,
         num: int,
         request_id: str,
-        refusal: QLiveError | None = None,
+        check: Callable[[], Awaitable[None]],
         *,
         confirmed: bool = False,
     ) -> JsonObject:
-        """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
+        """Give `num` gifts of the catalogue at its price and rate; return as `give`.
 
         A repeated request for a gift that cannot be given any more returns the stored answer.
-        Raises `refusal`, why the sender may not give it, GiftNotFound, RateMissing, and as `give`.
+        Raises what `check` raises if the sender may not give it, GiftNotFound, RateMissing, and
+        as `give`.
         """
-        catalogue = await self._catalogue.current()
-        gift, rate = catalogue.gifts.get(gift_id), catalogue.rate
-        price = gift["gold"] if gift else 0
-        transfer = GiftTransfer(
-            sender,
-            receiver,
-            gift_id,
-            price,
-            num,
-            rate or Decimal(0),
-            request_id,
-            confirmed=confirmed,
-            rules=self.rules,
-        )
-        if gift and rate is not None and refusal is None:
-            return await self.give(GiftRequest(transfer, gift))
-        if earlier := await self.find_answer(transfer):
-            return earlier
-        raise refusal or (RateMissing if gift else GiftNotFound)
+        new = GiftTransfer(sender, receiver, gift_id, 0, num, Decimal(0), request_id)
+        try:
+            await check()
+            gift, rate = (await self._catalogue.current()).priced(gift_id)
+        except QLiveError:
+            if earlier := await self.find_answer(new):
+                return earlier
+            raise
+        priced = replace(new, gold=gift["gold"], rate=rate, confirmed=confirmed, rules=self.rules)
+        return await self.give(GiftRequest(priced, gift))
 
     async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """The stored answer to a repeated request, else None. Raises RequestIdReused."""
-        if not transfer.request_id:
-            return None
-        context = await self._ledger.load_context([transfer])
-        return _answer_of(context.batch.find_answer(transfer))
+        """Return the stored answer to a repeated request, else None. Raises RequestIdReused."""
+        stored = await self._ledger.find(transfer.key) if transfer.request_id else None
+        return StoredEntry(*stored).answer_to(transfer) if stored else None
 
     async def give(self, request: GiftRequest) -> JsonObject:
-        """Give a gift; returns as GiftBatch.give.
+        """Give a gift, in the room that both users are in or outside; return as GiftBatch.give.
 
         Raises InsufficientGold, RequestIdReused, UserNotFound, and refusals of the rules of giving.
         """
@@ -128,9 +116,6 @@ class GiftService:
             )
         return answer or await self._give_outside(request)
 
-    def _add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
-        self._ledger.add_writes(writes, context.batch)
-
     async def _give_outside(self, request: GiftRequest) -> JsonObject:
         """Give a gift between users who share no room; publishes no event."""
         transfer = request.transfer
@@ -140,10 +125,9 @@ class GiftService:
             if not context.has(*request.user_ids):
                 raise UserNotFound
             batch = context.batch
-            answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
-            assert answer is not None
+            answer = batch.find_answer(transfer) or batch.give(transfer, None)
             if batch.entries:
-                await self._ledger.write_gifts(tx, batch)
+                await self._ledger.write_gifts(tx, context)
             return answer
 
         async with self._lock(*request.user_ids):
@@ -153,12 +137,12 @@ class GiftService:
 def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
     """Give a gift with its room event; None if the users are not both there, or one was deleted."""
     batch, transfer = context.batch, request.transfer
-    if earlier := _answer_of(batch.find_answer(transfer)):
+    if earlier := batch.find_answer(transfer):
         return earlier
     if not room.has(*request.user_ids) or not context.has(*request.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
-    answer = _answer_of(batch.give(transfer, event))
+    answer = batch.give(transfer, event)
     room.add_gift(_event(request, context.faces))
     return answer
 
@@ -173,9 +157,3 @@ def _event(request: GiftRequest, faces: Mapping[str, PublicProfile]) -> GiftEven
         "gold": transfer.cost,
         "request_id": transfer.request_id,
     }
-
-
-def _answer_of(outcome: JsonObject | QLiveError | None) -> JsonObject | None:
-    if isinstance(outcome, QLiveError):
-        raise outcome
-    return outcome

@@ -142,6 +142,16 @@ class ClaimedJob(Generic[C]):
         self._store_is_down = down
 
 
+def one_by_one(claim: Callable[[], Awaitable[C | None]]) -> Callable[[int], Awaitable[list[C]]]:
+    """Claim one at a time, so that each lease begins with its work."""
+
+    async def claim_one(_limit: int) -> list[C]:
+        claimed = await claim()
+        return [] if claimed is None else [claimed]
+
+    return claim_one
+
+
 class JobRunner:
     """Runs several jobs in one loop. None waits for the claims of another."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from core.errors import QLiveError
-from core.retry import backoff
+from core.retry import OUTBOX
 from services.jobs.claimed_jobs import ClaimedJob
 from storage.errors import storage_error
 from storage.jobs.outbox import (
@@ -29,8 +29,7 @@ Actions = Mapping[str, Callable[[Payload], Awaitable[None]]]
 log = structlog.get_logger("qlive.outbox")
 
 CONCURRENCY = 4
-MAX_TRIES = 20  # with the backoff below: about two hours
-LONGEST_BACKOFF = 600.0  # seconds
+MAX_TRIES = 20  # about two hours
 DELIVERY_SECONDS = 60.0
 LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
 
@@ -121,10 +120,8 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
                 log.error("outbox_message_failed", kind=message.kind, id=message.id, why=why)
                 await self._store.mark_failed(message.id, why)
             else:
-                seconds = backoff(message.tries, LONGEST_BACKOFF)
-                await self._store.reschedule(
-                    message.id, self._now() + timedelta(seconds=seconds), why
-                )
+                at = self._now() + OUTBOX.after(message.tries)
+                await self._store.reschedule(message.id, at, why)
         except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)  # the lease expires, and the message is delivered again
 

@@ -4,15 +4,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from core.errors import WriteConflict
 from rooms.moderation import APPLY_WITHIN, Item, Kind, State
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.moderation.proposals import ProposalService
 from storage.database import Session
 from storage.errors import AlreadyDecided
-from storage.moderation.items import ItemChanged
 from storage.stores import Stores
 from tencent.content_security import parse_media_event
 from tencent.errors import Unreadable
@@ -21,8 +22,10 @@ from tencent.message_push import MEDIA_CHECKED
 CONCURRENCY = 8
 
 Confirm = Callable[[Session | None], Awaitable[None]]
-"""Stores that a decision was applied, best in the transaction that applies it; raises ItemChanged
-if it is no longer to be applied."""
+"""Store that a decision was applied, best in the transaction that applies it.
+
+Raises AlreadyDecided if it is no longer to be applied.
+"""
 Effect = Callable[[Item, Confirm], Awaitable[None]]
 
 
@@ -38,7 +41,10 @@ class DecisionService:
         self._proposals = proposals
         self._effects = effects
         self.job = ClaimedJob[Item](
-            "moderation", self._claim, self._run_step, concurrency=CONCURRENCY
+            "moderation",
+            one_by_one(partial(self._items.claim, APPLY_WITHIN)),
+            self._run_step,
+            concurrency=CONCURRENCY,
         )
 
     # ---- decisions and results of checks
@@ -55,7 +61,7 @@ class DecisionService:
             raise AlreadyDecided
         try:
             await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))
-        except ItemChanged:
+        except WriteConflict:
             raise AlreadyDecided from None
 
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
@@ -73,15 +79,11 @@ class DecisionService:
         if item.state != "checking":
             return ignored("not_awaited")
         noted = item.note_verdict(verdict, now) if verdict else item.note_failure(now)
-        with suppress(ItemChanged):  # superseded or decided meanwhile
+        with suppress(WriteConflict):  # superseded or decided meanwhile
             await self._save(item, noted)
         return DONE
 
     # ---- the job
-
-    async def _claim(self, _limit: int) -> list[Item]:
-        item = await self._items.claim(APPLY_WITHIN)
-        return [item] if item else []
 
     async def _run_step(self, item: Item) -> None:
         """Take the next step of an item that is due."""
@@ -93,7 +95,7 @@ class DecisionService:
         else:
             user = await self._stores.users.get(item.user_id, deleted=True)
             after = await self._proposals.check(item, user)
-        with suppress(ItemChanged):
+        with suppress(WriteConflict):
             await self._save(item, after)
         pushed = f"xpay:{MEDIA_CHECKED}:{after.trace_id}:"
         if after.state == "checking" and (early := await self._stores.inbox.find_first(pushed)):
@@ -108,8 +110,11 @@ class DecisionService:
 
     async def _apply(self, item: Item) -> None:
         async def confirm(session: Session | None = None) -> None:
-            await self._items.save(item, item.note_applied(), session)
+            try:
+                await self._items.save(item, item.note_applied(), session)
+            except WriteConflict:  # to repeat the transaction would not help
+                raise AlreadyDecided from None
 
         effect = self._effects.get(item.kind)
-        with suppress(ItemChanged):  # superseded meanwhile, or applied by another process
+        with suppress(AlreadyDecided):  # superseded meanwhile, or applied by another process
             await (effect(item, confirm) if effect else confirm())

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from config.sections import ModerationSettings
 from core.clock import day_of
-from core.errors import QLiveError
 from rooms.errors import RoomNotFound
 from rooms.events import NumberedEvent
 from rooms.moderation import Item
@@ -55,15 +54,6 @@ class UserSafetyService:
         """Raises Blocked. Reads nothing for a user who never took part in a block."""
         if user.has_blocks and await self._stores.user_blocks.are_apart(user.user_id, other_id):
             raise Blocked
-
-    async def gift_refusal(self, sender: User, receiver_id: str) -> QLiveError | None:
-        """Why the user may not give the other a gift."""
-        try:
-            self.check_rank(sender)
-            await self.check_pair(sender, receiver_id)
-        except (HighRisk, Blocked) as refusal:
-            return refusal
-        return None
 
     # ---- reports
 

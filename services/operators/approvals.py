@@ -112,7 +112,7 @@ class ApprovalService:
         row = after or before
         on, gold = str(row.get("key", row.get("id", ""))), row.get("gold", 0)
         key = f"{kind}:{secrets.token_hex(12)}"
-        return await self._approvals.add(_request(kind, key, on, gold, "", by, rows))
+        return await self._approvals.request(_request(kind, key, on, gold, "", by, rows))
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
         """Carry out a request of another operator; repeated by the same one, it returns the same.
@@ -192,14 +192,14 @@ class ApprovalService:
         if not self._limit or await self._ledger.has(request.key):
             return await self._execute(request, request.by)
         # A request that waited once is not recorded by one operator later.
-        if await self._approvals.find(request.key) is None:
+        if await self._approvals.find_key(request.key) is None:
             with suppress(SecondPersonRequired):  # beyond the limit, nothing is recorded
                 return await self._execute(
                     request,
                     request.by,
                     lambda tx: self._check_limit(tx, request.by, request.gold),
                 )
-        stored = await self._approvals.add(request)
+        stored = await self._approvals.request(request)
         if _content(stored) != _content(request):
             raise RequestIdReused
         return stored

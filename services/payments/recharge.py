@@ -81,7 +81,7 @@ class RechargeService:
         slot = free_slot(open_orders)
         if slot is None:
             raise TooManyOrders
-        return await self._orders.add(order, block_id, slot)
+        return await self._orders.open(order, block_id, slot)
 
     async def _register(self, opened: OpenOrder) -> str:
         """Register the order with its provider, once unless that fails; the prepay_id if any."""

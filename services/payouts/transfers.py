@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from ledger.open_transfers import (
 from ledger.transfers import MismatchReason, Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.gold.ledger import LockUsers
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.gold.ledger import LedgerStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
@@ -58,30 +59,23 @@ class WithdrawalChanges:
         A rule that changes nothing saves nothing; what it raises propagates. Raises
         WithdrawalNotFound.
         """
-        found = await self._withdrawals.find(id_)
-        if found is None:
-            raise WithdrawalNotFound
+        found = await self._withdrawals.get(id_)
 
         async def work(tx: Any) -> Withdrawal:
-            withdrawal = await self._withdrawals.find(id_, tx)
-            assert withdrawal is not None  # never deleted
-            change = rule(withdrawal)
-            if change.withdrawal == withdrawal:
-                return withdrawal
-            changed = change.withdrawal.note_state_change(withdrawal, datetime.now(UTC))
-            await self._write(tx, withdrawal, WithdrawalChange(changed, change.entry))
-            return replace(changed, version=withdrawal.version + 1)
+            before = await self._withdrawals.get(id_, tx)
+            after, entry = rule(before)
+            if after == before:
+                return before
+            if entry:
+                await self._record(tx, before.user_id, entry)
+            returned = before.counted_fen - after.counted_fen
+            if returned:
+                await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
+            after = after.note_state_change(before, datetime.now(UTC))
+            return await self._withdrawals.save(before, after, tx)
 
         async with self._lock(found.user_id):
             return await self._ledger.run_transaction(work)
-
-    async def _write(self, tx: Any, before: Withdrawal, change: WithdrawalChange) -> None:
-        if change.entry:
-            await self._record(tx, before.user_id, change.entry)
-        returned = before.counted_fen - change.withdrawal.counted_fen
-        if returned:
-            await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
-        await self._withdrawals.save(tx, change.withdrawal)
 
     async def _record(self, tx: Any, user_id: str, entry: JournalEntry) -> None:
         balances = await self._ledger.move(tx, entry.lines)
@@ -253,7 +247,7 @@ class OpenTransferSweep(ClaimedJob[Withdrawal]):
     def __init__(self, withdrawals: WithdrawalStore, transfers: TransferService) -> None:
         super().__init__(
             "open_transfers",
-            self._claim_next,
+            one_by_one(partial(withdrawals.claim, CLAIM_LEASE)),
             self._run_step,
             concurrency=CONCURRENCY,
             idle=IDLE_SECONDS,
@@ -261,18 +255,13 @@ class OpenTransferSweep(ClaimedJob[Withdrawal]):
         self._withdrawals = withdrawals
         self._transfers = transfers
 
-    async def _claim_next(self, _limit: int) -> list[Withdrawal]:
-        """The withdrawal that has waited longest; its lease begins with its check."""
-        withdrawal = await self._withdrawals.claim(CLAIM_LEASE)
-        return [withdrawal] if withdrawal else []
-
     async def _run_step(self, withdrawal: Withdrawal) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 withdrawal = await self._transfers.run_step(withdrawal)
         except TimeoutError:
             log.warning("withdrawal_checked_late", withdrawal=withdrawal.id)
-        await self._withdrawals.postpone(withdrawal, datetime.now(UTC))
+        await self._withdrawals.postpone(withdrawal)
 
 
 def _problem_of(error: MerchantRefused | RateLimited | ServiceUnavailable) -> str:

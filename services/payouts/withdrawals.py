@@ -104,8 +104,8 @@ class WithdrawalService:
         Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound,
         NotCancellable.
         """
-        found = await self._withdrawals.find(id_)
-        if found is None or found.user_id != user_id:
+        found = await self._withdrawals.get(id_)
+        if found.user_id != user_id:
             raise WithdrawalNotFound
         if found.is_cancelling:
             return found
@@ -120,8 +120,7 @@ class WithdrawalService:
         same operator after it was approved, it changes nothing. Raises WithdrawalNotFound,
         AlreadyDecided, SecondPersonRequired.
         """
-        found = await self._withdrawals.find(id_)
-        earlier = {*found.approvals} - {by} if found else set()
+        earlier = {*(await self._withdrawals.get(id_)).approvals} - {by}
         left = {name for name in earlier if not await self._is_permitted(name)}
 
         def approve(withdrawal: Withdrawal) -> WithdrawalChange:
@@ -186,7 +185,7 @@ class WithdrawalService:
         step.add_done_callback(self._steps.discard)
         done, _ = await asyncio.wait([step], timeout=SUBMIT_SECONDS)
         stored = step.result() if done else None
-        return stored or await self._withdrawals.find(withdrawal.id) or withdrawal
+        return stored or await self._withdrawals.get(withdrawal.id)
 
     async def _run_step(self, withdrawal: Withdrawal) -> Withdrawal | None:
         """None if it took longer than any call can; the sweep continues."""
@@ -200,9 +199,7 @@ class WithdrawalService:
         content, answer = stored
         if content["income"] != income:
             raise RequestIdReused
-        found = await self._withdrawals.find(answer["withdrawal_id"])
-        assert found is not None  # committed together with the entry
-        return await self._submitted(found)
+        return await self._submitted(await self._withdrawals.get(answer["withdrawal_id"]))
 
     async def _submitted(self, withdrawal: Withdrawal) -> Withdrawal:
         """Wait for another process that may be submitting a new withdrawal: one answer for all."""
@@ -211,5 +208,5 @@ class WithdrawalService:
             if not withdrawal.is_being_submitted:
                 break
             await asyncio.sleep(POLL_SECONDS)
-            withdrawal = await self._withdrawals.find(withdrawal.id) or withdrawal
+            withdrawal = await self._withdrawals.get(withdrawal.id)
         return withdrawal

@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from ledger.journal import reversal_key
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
 from services.gold.ledger import LockUsers
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payouts.withdrawals import WithdrawalService
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
 from storage.payouts.withdrawals import PayeeStore
-from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore
+from storage.refunds.refund_cases import RefundCaseStore
 from tencent.clients import PaymentClient
 from tencent.errors import CALL_ERRORS, ServiceUnavailable
 
@@ -54,7 +56,11 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
     ) -> None:
         """`providers` by name, as stored in orders."""
         super().__init__(
-            "refund_cases", self._claim_next, self._run_step, concurrency=1, idle=IDLE_SECONDS
+            "refund_cases",
+            one_by_one(partial(cases.claim, CLAIM_LEASE)),
+            self._run_step,
+            concurrency=1,
+            idle=IDLE_SECONDS,
         )
         self._cases = cases
         self._orders = orders
@@ -64,26 +70,27 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         self._providers = providers
         self._lock = lock
 
-    async def _claim_next(self, _limit: int) -> list[RefundCase]:
-        case = await self._cases.claim(CLAIM_LEASE)
-        return [case] if case else []
-
     async def _run_step(self, case: RefundCase) -> None:
-        # A notice or another process that saved the case meanwhile has set its due time, too.
-        # After TryAgain the case is due when its lease lapses.
-        with suppress(RefundCaseChanged, TryAgain):
+        # The case is due when its lease lapses, or as a notice or a process that saved it meanwhile
+        # has set.
+        with suppress(TryAgain):
             case = await self._reverse_gifts(case)
             case = await self._resume_hosts(case)
             for order in case.orders_to_refund:
                 case = await self._refund(case, order)
-            waiting, due_at = case.next_check(_now())
-            await self._cases.save(None, case, waiting, due_at)
-            log.info("refund_case_carried_on", case=case.id, state=waiting.state)
+            case = await self._save(None, case, case.wait(_now()))
+            log.info("refund_case_carried_on", case=case.id, state=case.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        """Save the case, whose lease a step renews. Raises TryAgain if it was saved since."""
         if after == before:  # the provider has answered the same as before
             return before
-        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
+        if after.due_at == before.due_at:
+            after = replace(after, due_at=_now() + CLAIM_LEASE)
+        try:
+            return await self._cases.save(before, after, tx)
+        except WriteConflict:  # no repetition of the transaction would help
+            raise TryAgain from None
 
     # ---- gifts
 

@@ -221,29 +221,37 @@ class LedgerStore:
     # ---- batches of gifts
 
     async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
-        """Read the context of a batch in two queries.
+        """Read the context of a batch by one command.
 
         Balances are read first, so that an entry that has changed one of them is found, too. The
         batch is decided on it before its transaction, and is written only if every balance is
         unchanged and every key is free; else WriteConflict, and the caller reads and decides again.
         """
         user_ids = {user_id for gift in transfers for user_id in (gift.sender, gift.receiver)}
-        where = {"_id": {"$in": [*user_ids]}, "deleted_at": None}
-        rows = await self._users.find(where, USER_FIELDS).to_list()
+        steps: list[Document] = [
+            {"$match": {"_id": {"$in": [*user_ids]}, "deleted_at": None}},
+            {"$project": USER_FIELDS},
+        ]
+        if keys := [gift.key for gift in transfers if gift.request_id]:
+            entries = [
+                {"$match": {"_id": {"$in": keys}}},
+                {"$project": {"content": 1, "answer": 1}},
+            ]
+            steps.append({"$unionWith": {"coll": "ledger", "pipeline": entries}})
+        found = await (await self._users.aggregate(steps)).to_list()
+        rows = [row for row in found if "answer" not in row]
+        written = {
+            row["_id"]: StoredEntry(row["content"], row["answer"])
+            for row in found
+            if "answer" in row
+        }
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
         faces = {row["_id"]: face_of(row) for row in rows}
         givers = {row["_id"]: _giver_from(row["giver"]) for row in rows if row.get("giver")}
         at = datetime.now(UTC)
-        written = await self._written([gift.key for gift in transfers if gift.request_id])
         since = at - self._ios_maturity
         ios_payers = {row["_id"] for row in rows if (row.get("ios_paid_at") or since) > since}
         return BatchContext(GiftBatch(at, balances, written, givers, ios_payers), faces)
-
-    async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
-        if not keys:
-            return {}
-        rows = self._ledger.find({"_id": {"$in": [*keys]}}, {"content": 1, "answer": 1})
-        return {row["_id"]: StoredEntry(row["content"], row["answer"]) async for row in rows}
 
     async def confirm_primary(self) -> None:
         """Wait until reads show everything that was acknowledged before the call.
@@ -258,18 +266,19 @@ class LedgerStore:
     async def _read_linearizable(self) -> None:
         await self._users.with_options(read_concern=LINEARIZABLE).find_one({"_id": ""}, {"_id": 1})
 
-    def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
+    def add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
         """Add everything that the batch of gifts has to write, guarded by what it has read."""
+        batch = context.batch
         rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
         writes.insert("ledger", *rows)
         for change in batch.balance_changes:
             writes.update("users", *_balance_update(change))
         self._rankings.add_writes(batch.ranking_changes, writes)
 
-    async def write_gifts(self, session: Session, batch: GiftBatch) -> None:
+    async def write_gifts(self, session: Session, context: BatchContext) -> None:
         """Write the whole batch, or raise WriteConflict."""
         writes = WriteBatch()
-        self.add_writes(writes, batch)
+        self.add_writes(context, writes)
         await writes.execute(self._database, session)
 
     # ---- rules of giving

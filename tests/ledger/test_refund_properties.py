@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 from structlog.testing import capture_logs
 
-from core.errors import QLiveError
+from core.errors import QLiveError, WriteConflict
 from ledger.journal import JournalEntry, reversal_key, user_account
 from ledger.recharge import Order, Payment, Refund, RefundState, recharge_entry, recharge_key
 from ledger.refund_advice import Credit
@@ -29,7 +29,6 @@ from ledger.withdrawals import Withdrawal, WithdrawalState
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
 from storage.errors import OrderInRefund
-from storage.refunds.refund_cases import RefundCaseChanged
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
@@ -101,7 +100,7 @@ class MemoryCases:
     async def find_request(self, request_id: str) -> RefundCase | None:
         return next((case for case in self.all if case.request_id == request_id), None)
 
-    async def add(self, case: RefundCase) -> RefundCase:
+    async def open(self, case: RefundCase) -> RefundCase:
         taken = {
             order.number
             for other in self.all
@@ -116,11 +115,9 @@ class MemoryCases:
     async def get(self, id_: str, _tx: Any = None) -> RefundCase:
         return self._cases[id_]
 
-    async def save(
-        self, _tx: Any, before: RefundCase, after: RefundCase, _due: datetime | None = None
-    ) -> RefundCase:
+    async def save(self, before: RefundCase, after: RefundCase, _tx: Any = None) -> RefundCase:
         if self._cases[before.id].version != before.version:
-            raise RefundCaseChanged
+            raise WriteConflict
         self._cases[before.id] = replace(after, version=before.version + 1)
         return self._cases[before.id]
 

@@ -9,7 +9,7 @@ QLIVE_EXAMPLES=long tries 40,000 different ones.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -27,7 +27,13 @@ from hypothesis.stateful import (
 from core.clock import day_of
 from core.errors import QLiveError
 from ledger.bills import Category, Kind, Movement, compare
-from ledger.errors import IncomeNotMatured, NotCancellable, OverLimit, TooLittle
+from ledger.errors import (
+    IncomeNotMatured,
+    InsufficientGold,
+    NotCancellable,
+    OverLimit,
+    TooLittle,
+)
 from ledger.gifts import GiftBatch, GiftTransfer
 from ledger.journal import Balance, JournalEntry
 from ledger.open_transfers import must_resend, must_return
@@ -155,7 +161,8 @@ class WithdrawalMachine(RuleBasedStateMachine):
         """Spends income, too, once the gold is spent."""
         batch = GiftBatch(self.now, dict(self.balances))
         rate = self.rate("EXCHANGE_RATE")
-        batch.give(GiftTransfer(sender, receiver, 1, gold, 1, rate), None)
+        with suppress(InsufficientGold):
+            batch.give(GiftTransfer(sender, receiver, 1, gold, 1, rate), None)
         for entry, _ in batch.entries:
             self.record(entry)
             self.credits.append((receiver, int(gold * rate), self.now))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from core.retry import MODERATION
 from rooms.moderation import (
     ANSWER_WITHIN,
-    LONGEST_PAUSE,
     MAX_TRIES,
     Item,
     State,
@@ -51,7 +51,7 @@ def test_a_picture_without_a_result_is_sent_once_more_and_then_waits_for_a_perso
     assert (picture.state, picture.trace_id) == ("checking", "t1")
     assert picture.due_at == NOW + ANSWER_WITHIN
     picture = picture.note_failure(NOW)
-    assert (picture.state, picture.due_at) == ("unchecked", NOW + LONGEST_PAUSE)
+    assert (picture.state, picture.due_at) == ("unchecked", NOW + MODERATION.then)
     picture = picture.note_sent("t2", NOW).note_failure(NOW)
     assert (picture.state, picture.due_at) == ("review", None)
 
@@ -63,7 +63,7 @@ def test_failed_checks_are_repeated_for_an_hour_and_then_wait_for_a_person() -> 
         assert text.state == "unchecked"
         assert text.due_at is not None
         pause = text.due_at - NOW
-        assert timedelta(seconds=2) <= pause <= LONGEST_PAUSE
+        assert timedelta(seconds=2) <= pause <= MODERATION.then
         waited += pause
     assert timedelta(minutes=30) < waited < timedelta(hours=1)
     assert text.note_failure(NOW).state == "review"

@@ -85,7 +85,7 @@ class BillFixture:
         if not self.user_id:
             [self.user_id] = await self.stores.create_users((0, 0))
         order = Order(number, self.user_id, provider, APP, "o1", "gold_60", fen, 60)
-        await self.stores.orders.add(order, 1, 0)
+        await self.stores.orders.open(order, 1, 0)
         unset: Any = {"open_keys": ""}  # more orders than a user may have open
         await self._rows("orders").update_one({"_id": number}, {"$unset": unset})
         return order

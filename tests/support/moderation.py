@@ -31,6 +31,7 @@ class ModerationFixture:
         async def claim_nothing(_limit: int) -> list[Item]:
             return []
 
+        self._claim = self.service.job._claim
         patch.setattr(self.service.job, "_claim", claim_nothing)
 
     async def step(self) -> int:
@@ -46,7 +47,7 @@ class ModerationFixture:
     def resume_job(self) -> None:
         """Let the server take all further steps itself; the time of the open ones has come."""
         self._make_due()
-        self.service.job._claim = self.service._claim
+        self.service.job._claim = self._claim
         self.service.job.wake()
 
     def _make_due(self) -> None:
@@ -76,5 +77,5 @@ class ModerationFixture:
         await self.delivery.quiet()
 
     async def latest(self, user_id: str, kind: str = "") -> Item:
-        page, _ = await self.items.page(kind, (), user_id, "", 1)
+        page, _ = await self.items.page("", 1, kind=kind, user_id=user_id)
         return page[0]

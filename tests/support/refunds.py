@@ -150,7 +150,7 @@ class RefundFixture:
             *(gold * 10, gold),
             platform=platform,
         )
-        await self.stores.orders.add(order, 1, 0)
+        await self.stores.orders.open(order, 1, 0)
         return order
 
     async def recharge(

@@ -124,7 +124,7 @@ async def test_a_report_reaches_the_queue_once_a_day_with_its_evidence(
     (await report(bert, host)).ok()
     missing = await report(carl, bert, live_id=host.live_id + 1)
     assert missing.refusal == (404, "no_such_room")
-    (item,), _ = await stores.moderation.page("report", (), bert.id, "", 9)
+    (item,), _ = await stores.moderation.page("", 9, kind="report", user_id=bert.id)
     assert (item.state, item.label, item.live_id) == ("review", "abuse", host.live_id)
     evidence = item.evidence
     assert (evidence["reporter"], evidence["text"], evidence["nickname"]) == (
@@ -134,7 +134,7 @@ async def test_a_report_reaches_the_queue_once_a_day_with_its_evidence(
     )
     assert [line["text"] for line in evidence["lines"]] == ["坏话"]
     assert [event["data"]["user_id"] for event in evidence["events"]] == [bert.id]
-    (item,), _ = await stores.moderation.page("report", (), host.id, "", 9)
+    (item,), _ = await stores.moderation.page("", 9, kind="report", user_id=host.id)
     assert (item.live_id, item.evidence["reporter"]) == (0, bert.id)
 
 

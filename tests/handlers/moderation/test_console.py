@@ -107,7 +107,7 @@ async def test_pages_and_figures_of_the_queue_use_an_index(
     for n in range(3):
         await moderation.items.add(Item(f"a{n}", "report", "2", now, state="review"))
     db.command("profile", 2)
-    items, _ = await moderation.items.page("", ("review",), "", "", 2)
+    items, _ = await moderation.items.page("", 2, state="review")
     counts, _ = await moderation.items.open_counts()
     assert await moderation.items.by_trace("t1") is None
     db.command("profile", 0)

@@ -22,7 +22,7 @@ def is_forbidden(server: ServerProcess, stream: str) -> bool:
 
 
 async def items_of(server: ServerProcess, client: ApiClient) -> list[Item]:
-    items, _ = await server.context.stores.moderation.page("stream", (), client.id, "", 20)
+    items, _ = await server.context.stores.moderation.page("", 20, kind="stream", user_id=client.id)
     return items
 
 

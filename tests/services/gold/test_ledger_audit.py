@@ -100,7 +100,7 @@ async def test_the_oldest_unpaid_order_counts_unless_wechat_no_longer_knows_it(
         (("xpay", 5, 0), ("xpay", 1, 1), ("jsapi", 5, 5))
     ):
         order = Order(f"Q{n}", "anna", provider, "wx1", "o1", "", fen=600, gold=60)
-        await stores.orders.add(order, n, n)
+        await stores.orders.open(order, n, n)
         created_at = datetime.now(UTC) - timedelta(hours=hours)
         await rows.update_one({"_id": order.number}, {"$set": {"created_at": created_at}})
         await audit.run_if_due()

@@ -450,7 +450,7 @@ async def test_others_see_the_last_approved_value_whatever_happens(
         dying(moderation, patch, chaos.chance)
         for number in range(STEPS):
             await chaos.act(number)
-            items, _ = await moderation.items.page("", ("approved",), anna.id, "", 1000)
+            items, _ = await moderation.items.page("", 1000, state="approved", user_id=anna.id)
             approved = {(item.kind, item.value) for item in items} | {*before.items()}
             shown = await moderation.shown(anna.id)
             assert policy == "show_until_refused" or approved >= {*shown.items()}, number
@@ -459,7 +459,7 @@ async def test_others_see_the_last_approved_value_whatever_happens(
     assert not await moderation.items.open_of(anna.id)
     shown = await moderation.shown(anna.id)
     for kind in KINDS:
-        items, _ = await moderation.items.page(kind, ("approved",), anna.id, "", 1)
+        items, _ = await moderation.items.page("", 1, kind=kind, state="approved", user_id=anna.id)
         assert shown[kind] == (items[0].value if items else before[kind]), kind
 
 

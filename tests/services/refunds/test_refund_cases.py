@@ -79,6 +79,23 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -
     assert (await refunds.notice(case)).outcome == "done", "a late one"
 
 
+async def test_a_case_stays_leased_between_two_steps(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If its process dies there, another one continues it."""
+    case = await refunds.confirm(await refunds.open(*[await refunds.recharge() for _ in range(2)]))
+    leases, ask = list[datetime | None](), refunds.desk.refund
+
+    async def refund(*arguments: Any) -> RefundState:
+        leases.append((await refunds.get(case)).due_at)
+        return await ask(*arguments)
+
+    monkeypatch.setattr(refunds.desk, "refund", refund)
+    await refunds.sweep()
+    assert len(leases) == 2
+    assert all(due_at and due_at > datetime.now(UTC) for due_at in leases)
+
+
 async def test_an_order_waits_for_a_provider_that_is_away_or_has_no_client(
     refunds: RefundFixture,
 ) -> None:

@@ -49,7 +49,7 @@ class LedgerFixture:
         payments = PaymentService(self.stores.ledger, self.stores.orders, NamedLocks().lock)
         number = new_number()
         order = Order(number, user_id, "xpay", "wx1", "o1", "", fen=600, gold=60)
-        await self.stores.orders.add(order, 1, 0)
+        await self.stores.orders.open(order, 1, 0)
         await payments.credit(Payment("xpay", number, "42", 600))
         await payments.refund(Refund("xpay", number, "R1", 300))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import NotFound, TryAgain
+from core.errors import NotFound, TryAgain, WriteConflict
 from rooms.moderation import Item, Verdict
-from storage.moderation.items import ItemChanged, new_item_id
+from storage.moderation.items import new_item_id
 from tests.support.storage import StoresFixture
 
 USER = "10000001"
@@ -53,12 +53,13 @@ async def test_a_step_is_saved_only_on_the_item_it_was_decided_for(stores: Store
     await items.add(proposed)
     now = datetime.now(UTC)
     approved = await items.save(proposed, proposed.decide("olga", "", now, approved=True))
-    with pytest.raises(ItemChanged):
+    with pytest.raises(WriteConflict):
         await items.save(proposed, proposed.decide("pavel", "", now, approved=False))
     assert approved.must_apply
     assert (await items.open_of(USER)) == {}
     assert await items.claim(LEASE) is None  # whoever decided it applies it
-    await items._items.update_one({"_id": proposed.id}, {"$set": {"due_at": now}})
+    rows = stores.database.collection("moderation_items")
+    await rows.update_one({"_id": proposed.id}, {"$set": {"due_at": now}})
     claimed = await items.claim(LEASE)
     assert claimed is not None
     assert claimed.id == proposed.id
@@ -80,10 +81,12 @@ async def test_pages_and_figures(stores: StoresFixture) -> None:
     assert found is not None
     assert found.id == sent.id
     assert await items.by_trace("other") is None
-    page, cursor = await items.page("", ("review",), "", "", 1)
-    rest, end = await items.page("", ("review",), "", cursor or "", 1)
+    page, cursor = await items.page("", 1, state=["review"])
+    rest, end = await items.page(cursor or "", 1, kind="", state=["review"])
     assert ([row.kind for row in (*page, *rest)], end) == (["report", "face"], None)
-    assert [row.id for row in (await items.page("nickname", (), USER, "", 8))[0]] == [refused.id]
+    assert [
+        row.id for row in (await items.page("", 8, kind="nickname", state=[], user_id=USER))[0]
+    ] == [refused.id]
     counts, oldest = await items.open_counts()
     assert counts == {"face": 1, "cover": 1, "report": 2}
     assert oldest.keys() == counts.keys()
