@@ -139,7 +139,7 @@ class ImSettings(SettingsSection):
     user_messages: RateLimit = Rate(1, 8)
 
 
-class LiveSettings(SettingsSection):
+class LiveStreamingSettings(SettingsSection):
     push_domain: str = "push.example.com"
     play_domain: str = "play.example.com"
     push_key: Secret = ""
@@ -199,7 +199,7 @@ class GivingSettings(SettingsSection):
     cool_off_minutes: Minutes = 10
 
 
-class IdentitySettings(SettingsSection):
+class AgeVerificationSettings(SettingsSection):
     provider: Literal["", "none", "manual", "faceid"] = ""
     api_base: Url = ""
     secret_id: Secret = ""
@@ -226,7 +226,7 @@ class ModerationSettings(SettingsSection):
     room_name: Policy = "hide_until_checked"
     face: Policy = "off"
     cover: Policy = "off"
-    words_file: str = ""
+    forbidden_words_file: str = ""
     stream_review_score: Score = 60
     stream_block_score: Score = 90
     stream_forbid_minutes: Annotated[int, Field(gt=0, le=90 * 1440)] = 1440

@@ -34,11 +34,11 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     tencent = TencentClients(
         settings.wechat,
         settings.im,
-        settings.live,
+        settings.live_streaming,
         settings.uploads,
         settings.pay,
         settings.withdraw,
-        settings.identity,
+        settings.age_verification,
         f"{settings.server.public_url}/wx/api/qlive",
         on_xpay_rejection=lambda *labels: metrics.xpay_rejections.labels(*labels).inc(),
     )

@@ -114,7 +114,7 @@ class Services:
         self.moderation = ModerationService(stores, tencent.content_security, settings.moderation)
         self.user_safety = UserSafetyService(stores, tencent.content_security, settings.moderation)
         self.age_verification = AgeVerificationService(
-            stores.users, tencent.faceid, settings.identity
+            stores.users, tencent.faceid, settings.age_verification
         )
         self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
         to_cos = {DELETE_OBJECT: self.pictures.delete}

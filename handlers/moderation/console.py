@@ -141,4 +141,6 @@ class OpsModerationPolicyHandler(OperatorHandler):
     async def get(self) -> ModerationPolicyResponse:
         settings = self.context.settings
         kept = settings.retention.model_dump(include={"moderation_days", "chat_days"})
-        return ModerationPolicyResponse(policy={**settings.moderation.model_dump(), **kept})
+        policy = settings.moderation.model_dump(exclude={"forbidden_words_file"})
+        policy["words_file"] = settings.moderation.forbidden_words_file
+        return ModerationPolicyResponse(policy={**policy, **kept})

@@ -43,7 +43,7 @@ class ModerationService:
         self._settings = settings
         self.effects: Mapping[Kind, Effect] = {}
         """Change what others see by a decision, and then confirm it."""
-        self.forbidden_words = ForbiddenWords(settings.words_file)
+        self.forbidden_words = ForbiddenWords(settings.forbidden_words_file)
         self.job = ClaimedJob[Item](
             "moderation", self._claim, self._run_step, concurrency=CONCURRENCY
         )

@@ -23,7 +23,7 @@ def changes() -> dict[str, Any]:
     return {
         "presence": {"shown_after_seconds": 0.1},
         "giving": {"day_gold": 1_000, "month_gold": 10_000},
-        "identity": {"provider": "faceid"},
+        "age_verification": {"provider": "faceid"},
         "withdraw": {"maturity_days": 0, "min_fen": 10, "auto_fen": 10_000},
     }
 
