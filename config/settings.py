@@ -21,9 +21,7 @@ from config.sections import (
     ModerationSettings,
     MongodbSettings,
     OpsSettings,
-    PagesSettings,
     PaySettings,
-    PresenceSettings,
     RankingSettings,
     RealtimeSettings,
     RedisSettings,
@@ -100,10 +98,8 @@ class Settings(BaseModel):
     withdraw: WithdrawSettings = WithdrawSettings()
     moderation: ModerationSettings = ModerationSettings()
     micro: MicroSettings = MicroSettings()
-    presence: PresenceSettings = PresenceSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitsSettings = LimitsSettings()
-    pages: PagesSettings = PagesSettings()
     ranking: RankingSettings = RankingSettings()
     retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()

@@ -8,11 +8,11 @@ from realtime.bus import Bus
 from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
-from rooms.members import GracePolicy
+from rooms.members import DEFAULT_GRACE, GracePolicy
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
 from services.room_changes import RoomChanges
-from services.rooms.presence import Lease, Presence
+from services.rooms.presence import LEASE_SECONDS, Lease, Presence
 from services.rooms.room_access import RoomAccess
 from services.services import Services
 from storage.database import CommandLatency, Database
@@ -21,7 +21,15 @@ from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
 
 
-def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -> Context:
+def build(
+    settings: Settings,
+    uri: str,
+    address: str,
+    simulator_url: str = "",
+    *,
+    grace: GracePolicy = DEFAULT_GRACE,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Context:
     """Build everything on the database at `uri`; `address` is this server's base URL.
 
     `simulator_url` is the base URL of the simulated WeChat and Tencent, "" in production.
@@ -29,7 +37,6 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     settings = settings.at(address, simulator_url)
     process_id, metrics = secrets.token_hex(8), Metrics()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
-    grace = _grace(settings)
     stores = Stores(database, settings, grace)
     tencent = TencentClients(
         settings.wechat,
@@ -57,7 +64,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         )
         im_relay = ImRelay(stores.relay_cursors, stores.rooms, publisher)
     room_changes = RoomChanges(stores.rooms, hub, im_relay)
-    lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
+    lease = Lease(stores.presence, process_id, lease_seconds)
     presence = Presence(stores.presence, stores.members, room_changes, lease, grace)
     services = Services(
         settings,
@@ -98,13 +105,3 @@ def _bus(settings: Settings, process_id: str) -> Bus:
     if not settings.redis.url:
         return Bus()
     return RedisBus(settings.redis.url, settings.mongodb.database, process_id)
-
-
-def _grace(settings: Settings) -> GracePolicy:
-    presence = settings.presence
-    return GracePolicy(
-        shown=int(presence.shown_after_seconds * 1000),
-        viewer=int(presence.viewer_seconds * 1000),
-        guest=int(presence.guest_seconds * 1000),
-        host=int(presence.host_seconds * 1000),
-    )

@@ -67,7 +67,7 @@ def _register_bills(context: Context) -> None:
 
 def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
     """A function that stores the present values, and what was done since its last call."""
-    machine = context.settings.server.machine or socket.gethostname()
+    machine = socket.gethostname()
     version, started_at = build(), datetime.now(UTC)
     reported_at, events = time.monotonic(), 0
 

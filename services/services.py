@@ -16,7 +16,7 @@ from services.accounts.sign_in import SignInService
 from services.accounts.token_cache import TokenCache
 from services.chat.groups import GROUP_KINDS, GroupService
 from services.chat.im_relay import ImRelay
-from services.chat.message_checks import MessageCheckService
+from services.chat.message_checks import MESSAGE_RATE, MessageCheckService
 from services.chat.outbox_actions import ImActions, live_streaming_actions
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftService
@@ -213,7 +213,10 @@ class Services:
             stores.orders, stores.blocks, stores.users, providers, lock, settings.pay
         )
         self.message_checks = MessageCheckService(
-            stores, settings.im, self.moderation.forbidden_words.found_in
+            stores,
+            settings.im.admin,
+            self.moderation.forbidden_words.found_in,
+            MESSAGE_RATE.faster(settings.limits.factor),
         )
         self.callbacks = CallbackService(
             presence,
@@ -222,7 +225,6 @@ class Services:
             stores.members,
             room_changes,
             self.streams,
-            settings.micro,
         )
         self.payment_notifications = PaymentNotificationService(
             stores.inbox,

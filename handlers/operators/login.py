@@ -79,7 +79,7 @@ class OpsLoginHandler(LoginAttemptHandler):
     async def post(self, params: LoginAttemptRequest) -> OperatorLoginResponse:
         """`code` is that of the authenticator app; it works once.
 
-        The token ends `ops.idle_minutes` after its last use, `ops.session_hours` after the login.
+        The token ends 30 minutes after its last use, and 12 hours after the login.
         """
         login = await self.context.services.operators.log_in(
             params.name, params.password, params.code

@@ -35,10 +35,10 @@ class ApplyMicroHandler(ActiveUserHandler):
     )
     async def post(self, params: LiveRequest) -> OkResponse:
         self.context.services.user_safety.check_rank(self.user)
-        person, micro = self.user.person(), self.context.settings.micro
+        person = self.user.person()
         await self.context.room_changes.change(
             params.live_id,
-            lambda room: room.apply(person, now_ms(), micro.application_seconds),
+            lambda room: room.apply(person, now_ms()),
             person.user_id,
         )
         return OkResponse()
@@ -63,12 +63,12 @@ class InviteMicroHandler(ActiveUserHandler):
         ],
     )
     async def post(self, params: InviteMicroRequest) -> OkResponse:
-        host_id, micro = self.user.user_id, self.context.settings.micro
+        host_id = self.user.user_id
         guest = (await self.context.stores.users.get(params.user_id)).person()
         await self.context.services.user_safety.check_pair(self.user, params.user_id)
         await self.context.room_changes.change(
             params.live_id,
-            lambda room: room.invite(host_id, guest, now_ms(), micro.invitation_seconds),
+            lambda room: room.invite(host_id, guest, now_ms()),
             guest.user_id,
         )
         return OkResponse()

@@ -66,13 +66,11 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         "QLIVE_SERVER__TRUSTED_PROXIES": '["10.0.0.1", "::1"]',
         "QLIVE_WECHAT__APPS": '{"wx1": {"secret": "s1"}, "wx2": {}}',
         "QLIVE_IM__API_BASE": "https://console.tim.qq.com/",
-        "QLIVE_LIMITS__READ": "0.5/3",
-        "QLIVE_LIMITS__LIKE": "0",
         "SERVER": '{"port": 9001}',
     }
-    text = "server: {port: 1, allowed_origins: ['https://qlive.cn']}\nlimits: {order: 0}"
+    text = "server: {port: 1, allowed_origins: ['https://qlive.cn']}\nlimits: {factor: 0.5}"
     settings = load(write(tmp_path, text), env)
-    server, limits = settings.server, settings.limits
+    server = settings.server
     assert (server.port, server.host, settings.logging.as_json) == (9000, "127.0.0.1", True)
     assert server.allowed_origins == ["https://qlive.cn"]
     assert server.trusted_proxies == ["10.0.0.1", "::1"]
@@ -81,7 +79,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         "wx2": "",
     }
     assert settings.im.api_base == "https://console.tim.qq.com"
-    assert (limits.read, limits.like, limits.order) == ((0.5, 3), (0, 0), (0, 0))
+    assert settings.limits.factor == 0.5
 
 
 def test_process_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,12 +102,19 @@ def test_process_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None
         ("QLIVE_WECHAT__API_BASE", "api.weixin.qq.com", "must be a URL"),
         ("QLIVE_MONGODB__URI", "localhost:27017", "must begin with mongodb://"),
         ("QLIVE_REDIS__URL", "localhost:6379", "must begin with redis://"),
-        ("QLIVE_PRESENCE__GUEST_SECONDS", "0", "Input should be greater than 0"),
-        ("QLIVE_PRESENCE__HOST_SECONDS", "inf", "Input should be a finite number"),
+        ("QLIVE_REALTIME__CHECK_SECONDS", "0", "Input should be greater than 0"),
+        ("QLIVE_REALTIME__HEARTBEAT_SECONDS", "inf", "Input should be a finite number"),
         ("QLIVE_PAY__APIV3_KEY", "short", "must be the 32 characters"),
         ("QLIVE_PAY__PUSH_AES_KEY", "short", "must be the 43 characters"),
-        ("QLIVE_LIMITS__FRAMES_PER_SECOND", "-1", "Input should be greater than or equal to 0"),
-        ("QLIVE_LIMITS__READ", "fast", 'must be RATE/BURST like "2/10"'),
+        ("QLIVE_LIMITS__FACTOR", "-1", "Input should be greater than or equal to 0"),
+        *[
+            (f"QLIVE_{name}", "1", "unknown setting")
+            for name in ("LIVE__PUSH_KEY", "IDENTITY__PROVIDER", "MODERATION__WORDS_FILE")
+        ],
+        *[
+            (f"QLIVE_{name}", "1", "unknown setting")
+            for name in ("LIMITS__READ", "PRESENCE__HOST_SECONDS", "MODERATION__RISK_RANK")
+        ],
         ("QLIVE_WITHDRAW__MIN_FEN", "9", "Input should be greater than or equal to 10"),
         ("QLIVE_WITHDRAW__MAX_FEN", "9", "Input should be greater than or equal to 10"),
         ("QLIVE_WITHDRAW__REMARK", "三" * 33, "String should have at most 32 characters"),
@@ -157,8 +162,8 @@ def test_missing_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
-    path = write(tmp_path, "pages: {size: 0}")
-    assert len(problems({"QLIVE_AUTH__TOKEN_DAYS": "0", "QLIVE_X": ""}, path)) == 3
+    path = write(tmp_path, "micro: {removed_seconds: -1}")
+    assert len(problems({"QLIVE_PAY__APIV3_KEY": "0", "QLIVE_X": ""}, path)) == 3
     env = {"QLIVE_SERVER": "{}", "QLIVE_SERVER__PORT": "1"}
     assert problems(env) == ["QLIVE_SERVER__PORT: QLIVE_SERVER is already set as a whole"]
 

@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 from pymongo.database import Database
 
+from handlers.models import LIST_PAGE_SIZE
 from runtime.process import ServerProcess
 from tests.browser.pages.demo_window import DemoBrowser, DemoWindow, lose_response
 from tests.browser.pages.windows import press_enter_on
@@ -23,7 +24,7 @@ POLL_MS = 2_000
 @pytest.fixture
 def changes() -> dict[str, Any]:
     large = {"max_fen": 200_000, "second_person_fen": 0}
-    return {"withdraw": {**NO_MATURITY, **large}, "pages": {"size": 3}}
+    return {"withdraw": {**NO_MATURITY, **large}}
 
 
 async def _host_with_income(
@@ -54,15 +55,15 @@ async def test_the_statement_shows_both_units_page_by_page(
 ) -> None:
     host = await _host_with_income(demo, api, db)
     giver = await api.user("有钱人", 1)
-    for _ in range(3):
+    for _ in range(LIST_PAGE_SIZE):
         db.users.update_one({"_id": giver.id}, {"$set": {"gold": 5}})
         (await give(giver, await host.session("user_id"), CANDY)).ok()
     await host.wallet.press("收支明细")
     rows = host.page.locator(".statement li")
-    await expect(rows).to_have_count(3)
+    await expect(rows).to_have_count(LIST_PAGE_SIZE)
     await expect(rows.first).to_contain_text("收到有钱人的礼物")
     await host.wallet.press("更早的明细")
-    await expect(rows).to_have_count(4)
+    await expect(rows).to_have_count(LIST_PAGE_SIZE + 1)
     await expect(rows.last).to_contain_text("+1000余额 1000")
     await host.wallet.press("金币")
     await expect(rows).to_have_text(["还没有收支"])
