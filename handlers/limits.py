@@ -47,7 +47,7 @@ RATES: Rates = {
     "report": Rate(0.0005, 5),
     # Each costs a fee at Tencent Cloud.
     "verify": Rate(0.0005, 5),
-    # Wrong or missing tokens, forged callbacks and unknown paths, as of one of the address's users.
+    # Wrong or missing tokens, forged callbacks and unknown paths.
     "anonymous": Rate(1, 5),
     # Failed logins with one operator's name.
     "ops_login": Rate(0.2, 10),
@@ -62,6 +62,7 @@ ADDRESS_FACTOR = 50
 OPERATORS_AT_ADDRESS = 5
 """An address may try as many logins as this many operators. Each check takes 0.2 s of CPU."""
 PER_ADDRESS = {"anonymous": ADDRESS_FACTOR, "ops_login": OPERATORS_AT_ADDRESS}
+"""Factors of the classes whose rate is that of one user or operator."""
 MAX_IN_PROGRESS = 20
 """Requests of a user in progress: twice as many as a phone sends when it starts."""
 LOG_SECONDS = 10.0

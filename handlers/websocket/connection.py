@@ -32,7 +32,7 @@ READ_BYTES = 4096
 FRAME_BYTES = 16_384
 """The largest frame that a client may send."""
 FRAMES_PER_SECOND = 20
-"""Frames that a client may send; it needs a ping in some seconds, and one each to log in."""
+"""Frames that a client may send in a second: it needs one to log in, and a ping in some seconds."""
 BACKLOG_BYTES = 262_144
 """A client with more unsent data is closed."""
 SUPERSEDE_CHECK_SECONDS = 1.0

@@ -32,8 +32,8 @@ log = structlog.get_logger("qlive.presence")
 SILENT_MS = 6 * 3_600_000
 """Time without a request after which a member without a socket counts as absent."""
 LEASE_SECONDS = 15.0
-"""A process that does not renew its lease for so long counts as dead: longer than MongoDB takes to
-elect a primary, and short enough that its guests do not block their seats twice as long."""
+"""A process that does not renew its lease for so long counts as dead. This is longer than MongoDB
+takes to elect a primary, and shorter than the grace period of a guest."""
 ABSENCE_CONCURRENCY = 16
 """Due absences processed concurrently."""
 CLOCK_SKEW_MS = 2_000

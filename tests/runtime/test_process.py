@@ -109,7 +109,7 @@ async def test_second_process_joins_mongodb_and_simulator_of_the_first_until_ctr
             redis = ready["dependencies"].get("redis", {})
             return (ready["status"], redis.get("state")) == ("degraded", "down")
 
-        await until(degraded, 30)
+        await until(degraded, 60)  # a lease has to lapse first
         assert events(second_program).count("redis_not_configured") == 1
 
         os.killpg(first.pid, signal.SIGINT)  # Ctrl-C in its terminal
