@@ -32,7 +32,6 @@ MUTED = 10101
 SETTINGS = {
     "QLIVE_IM__CALLBACK_TOKEN": TOKEN,
     "QLIVE_IM__SDK_APP_ID": str(APP),
-    "QLIVE_IM__USER_MESSAGES": "0",
 }
 Results = list[tuple[float, int]]
 """Seconds until each answer, and its ErrorCode."""

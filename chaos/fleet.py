@@ -174,7 +174,6 @@ class Fleet:
             "QLIVE_MONGODB__URI": self._mongo_uri(),
             "QLIVE_MONGODB__DATA_DIR": str(self.folder / "mongo"),
             "QLIVE_REDIS__URL": f"redis://127.0.0.1:{self._redis_port()}/0",
-            "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
             "QLIVE_MICRO__REMOVED_SECONDS": "0",  # guests are taken off the mic all the time
             "QLIVE_LOGGING__JSON": "true",
             **self.tencent.environment,

@@ -11,8 +11,13 @@ token: 3 to 32)."""
 OWN_SECRETS = {"ops.token", "auth.encryption_key", "pay.content_key"}
 SHARED_SECRETS = {
     *("im.secret_key", "im.callback_token"),
-    *("live.push_key", "live.play_key", "live.callback_key", "live.secret_key"),
-    "identity.secret_key",
+    *(
+        "live_streaming.push_key",
+        "live_streaming.play_key",
+        "live_streaming.callback_key",
+        "live_streaming.secret_key",
+    ),
+    "age_verification.secret_key",
     *("pay.apiv3_key", "pay.app_key", "pay.push_token", "pay.push_aes_key"),
 }
 CHECKED_CHARACTERS = 24

@@ -10,20 +10,18 @@ from pydantic import BaseModel, ConfigDict
 
 from config.secret_strength import weakness
 from config.sections import (
+    AgeVerificationSettings,
     AuthSettings,
     GivingSettings,
-    IdentitySettings,
     ImSettings,
     LimitsSettings,
-    LiveSettings,
+    LiveStreamingSettings,
     LoggingSettings,
     MicroSettings,
     ModerationSettings,
     MongodbSettings,
     OpsSettings,
-    PagesSettings,
     PaySettings,
-    PresenceSettings,
     RankingSettings,
     RealtimeSettings,
     RedisSettings,
@@ -49,7 +47,7 @@ EXAMPLES = (
     DEVELOPMENT_OFFER,
     DEVELOPMENT_BUCKET,
     SIMULATOR_KEY_ID,
-    *(LiveSettings().push_domain, LiveSettings().play_domain),
+    *(LiveStreamingSettings().push_domain, LiveStreamingSettings().play_domain),
 )
 
 OPEN_LOGIN = (
@@ -72,7 +70,7 @@ VIRTUAL_GOODS = (
     "sold by virtual payment (pay.provider: xpay) on every terminal; true says that nothing "
     "virtual is sold here"
 )
-IDENTITY = (
+ADULTS_ONLY = (
     "must be faceid, manual or none in production: China's rules permit only adults whose identity "
     "is verified to tip; none says that this is ensured elsewhere"
 )
@@ -92,18 +90,16 @@ class Settings(BaseModel):
     auth: AuthSettings = AuthSettings()
     wechat: WechatSettings = WechatSettings()
     im: ImSettings = ImSettings()
-    live: LiveSettings = LiveSettings()
+    live_streaming: LiveStreamingSettings = LiveStreamingSettings()
     uploads: UploadsSettings = UploadsSettings()
     pay: PaySettings = PaySettings()
     giving: GivingSettings = GivingSettings()
-    identity: IdentitySettings = IdentitySettings()
+    age_verification: AgeVerificationSettings = AgeVerificationSettings()
     withdraw: WithdrawSettings = WithdrawSettings()
     moderation: ModerationSettings = ModerationSettings()
     micro: MicroSettings = MicroSettings()
-    presence: PresenceSettings = PresenceSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitsSettings = LimitsSettings()
-    pages: PagesSettings = PagesSettings()
     ranking: RankingSettings = RankingSettings()
     retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()
@@ -127,8 +123,8 @@ class Settings(BaseModel):
         The simulator stands in for services without an address of their own; its URL is "" in
         production.
         """
-        missing = {"wechat": "", "im": "", "live": "/live", "uploads": "/cos", "pay": ""}
-        missing["identity"] = "/faceid"
+        missing = {"wechat": "", "im": "", "live_streaming": "/live", "uploads": "/cos", "pay": ""}
+        missing["age_verification"] = "/faceid"
         filled: dict[str, BaseModel] = {
             name: section.model_copy(update={"api_base": f"{simulator_url}{path}"})
             for name, path in missing.items()
@@ -144,8 +140,8 @@ class Settings(BaseModel):
         found = self._problems_in_production() if in_production else self._problems_in_development()
         if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
             found.append("wechat.apps: must have one app when pay.provider is xpay")
-        if (words := self.moderation.words_file) and not Path(words).is_file():
-            found.append("moderation.words_file: is not the path of a file")
+        if (words := self.moderation.forbidden_words_file) and not Path(words).is_file():
+            found.append("moderation.forbidden_words_file: is not the path of a file")
         return found
 
     def _problems_in_development(self) -> list[str]:
@@ -161,8 +157,14 @@ class Settings(BaseModel):
         return found
 
     def _problems_in_production(self) -> list[str]:
-        uses_faceid = self.identity.provider == "faceid"
-        names = ("wechat", "im", "live", "pay", *(["identity"] if uses_faceid else []))
+        uses_faceid = self.age_verification.provider == "faceid"
+        names = (
+            "wechat",
+            "im",
+            "live_streaming",
+            "pay",
+            *(["age_verification"] if uses_faceid else []),
+        )
         apis = {f"{name}.api_base": getattr(self, name).api_base for name in names}
         found = [
             f"{name}: is empty, and the simulator is for development only"
@@ -191,8 +193,8 @@ class Settings(BaseModel):
             for name in ("gift_gold", "day_gold", "month_gold")
             if not getattr(self.giving, name)
         ]
-        if not self.identity.provider:
-            found.append(f"identity.provider: {IDENTITY}")
+        if not self.age_verification.provider:
+            found.append(f"age_verification.provider: {ADULTS_ONLY}")
         unfilled = _unfilled(self.model_dump(by_alias=True))
         found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
         weak = {name: _problem_of(name, value) for name, value in self._own_values().items()}
@@ -204,7 +206,7 @@ class Settings(BaseModel):
         apps = {
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
-        live = self.live.model_dump(exclude={"api_base"})
+        live_streaming = self.live_streaming.model_dump(exclude={"api_base"})
         withdraws = self.withdrawals_are_on
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         checks_pictures = any(map(self.moderation.is_checked, ("face", "cover")))
@@ -216,17 +218,17 @@ class Settings(BaseModel):
         if checks_pictures or self.uploads.bucket:  # elsewhere they could change after their check
             names = {"bucket", "region", "secret_id", "secret_key"}
             uploads = self.uploads.model_dump(include=names)
-        faceid = ("secret_id", "secret_key") if self.identity.provider == "faceid" else ()
+        faceid = ("secret_id", "secret_key") if self.age_verification.provider == "faceid" else ()
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
             "im.sdk_app_id": str(self.im.sdk_app_id or ""),
             "im.secret_key": self.im.secret_key,
             "im.callback_token": self.im.callback_token,
-            **{f"live.{name}": value for name, value in live.items()},
+            **{f"live_streaming.{name}": value for name, value in live_streaming.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
             **{f"uploads.{name}": value for name, value in uploads.items()},
-            **{f"identity.{name}": getattr(self.identity, name) for name in faceid},
+            **{f"age_verification.{name}": getattr(self.age_verification, name) for name in faceid},
             "auth.encryption_key": self.auth.encryption_key,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }

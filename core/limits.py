@@ -1,11 +1,10 @@
 """Limits on concurrency and on rates."""
 
 import asyncio
-import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from core.errors import TryAgain
 
@@ -48,18 +47,13 @@ class Rate(NamedTuple):
     per_second: float
     burst: int
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """From "2/10" (two a second, ten at once), or "0" (no limit); ValueError for other text."""
-        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/([1-9][0-9]{0,8})", text)
-        if text == "0":
-            return cls(0, 0)
-        if match is None or not float(match[1]):
-            raise ValueError('must be RATE/BURST like "2/10" (two a second, ten at once), or "0"')
-        return cls(float(match[1]), int(match[2]))
-
     def times(self, factor: int) -> "Rate":
+        """Return the rate of `factor` users together."""
         return Rate(self.per_second * factor, self.burst * factor)
+
+    def faster(self, factor: float) -> "Rate":
+        """Return the rate that fills `factor` times as fast; a user's clicks come in bursts."""
+        return Rate(self.per_second * factor, self.burst)
 
 
 class TokenBuckets:

@@ -49,7 +49,9 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         """32 characters each: required of an APIv3 key, enough for the others."""
         return {name: DEVELOPMENT + digest(f"{section}.{name}")[:28] for name in names}
 
-    live = texts("live", "push_key", "play_key", "callback_key", "secret_id", "secret_key")
+    live_streaming = texts(
+        "live_streaming", "push_key", "play_key", "callback_key", "secret_id", "secret_key"
+    )
     pay = {
         **texts("pay", "content_key", "app_key", "push_token", "apiv3_key"),
         "push_aes_key": "dev" + digest("pay.push_aes_key")[:40],
@@ -73,10 +75,12 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
     sections = {
         "wechat": settings.wechat.model_copy(update={"apps": apps}),
         "im": _fill(settings.im, im),
-        "live": _fill(settings.live, live),
+        "live_streaming": _fill(settings.live_streaming, live_streaming),
         "uploads": _fill(settings.uploads, uploads),
         "pay": _fill(settings.pay, pay),
-        "identity": _fill(settings.identity, texts("identity", "secret_id", "secret_key")),
+        "age_verification": _fill(
+            settings.age_verification, texts("age_verification", "secret_id", "secret_key")
+        ),
         "auth": _fill(settings.auth, texts("auth", "encryption_key")),
     }
     return settings.model_copy(update=sections), DevSecrets(stored["platform_key"])

@@ -15,7 +15,7 @@ from devtools.simulator.requests import (
 )
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
-from handlers.base import BODY_BYTES, Handler, Route, endpoint
+from handlers.base import MAX_BODY_BYTES, Handler, Route, endpoint
 from handlers.context import Context
 from handlers.errors import BadRequest, PayloadTooLarge
 from handlers.openapi.examples import PLACEHOLDERS
@@ -137,7 +137,7 @@ SIMULATOR_ROUTES = (
 class ForwardingHandler(SimulatorHandler):
     """Forwards requests to the simulator and returns its replies byte for byte."""
 
-    body_bytes = MAX_BYTES + BODY_BYTES
+    body_bytes = MAX_BYTES + MAX_BODY_BYTES
     """An upload to COS, and the fields before it."""
 
     async def get(self, path: str) -> None:

@@ -33,7 +33,7 @@ from services.errors import AccountBanned, NotAuthenticated
 from services.operators.roles import Access
 from storage.accounts.users import User
 
-BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
 HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
@@ -116,7 +116,7 @@ class Handler(RequestHandler):
     """Errors that `admit` may raise, for the OpenAPI document."""
     limit: LimitClass | None = None
     """Rate limit of the method in progress."""
-    body_bytes = BODY_BYTES
+    body_bytes = MAX_BODY_BYTES
     """Longest body that is read."""
     _counted_for = ""
     """The user, or the address of a login, for which the request counts as in progress."""

@@ -59,5 +59,5 @@ class Context:
 
     def __post_init__(self) -> None:
         self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS, JOIN_QUEUE_SECONDS)
-        self.request_limits = RequestLimits(self.settings.limits, self.metrics)
+        self.request_limits = RequestLimits(self.settings.limits.factor, self.metrics)
         self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)

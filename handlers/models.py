@@ -75,6 +75,10 @@ class Request(BaseModel):
     )
 
 
+LIST_PAGE_SIZE = 8
+"""Entries on a page of the mini-program's lists: what a phone shows at once."""
+
+
 class PageRequest(Request):
     page: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
 

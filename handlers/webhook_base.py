@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import structlog
 
 from core.errors import RateLimited
-from handlers.base import BODY_BYTES, Handler
+from handlers.base import MAX_BODY_BYTES, Handler
 from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.models import NoContentResponse
 from handlers.request_data import limit_key
@@ -29,7 +29,7 @@ class WebhookHandler(Handler):
 
     def parameters(self) -> dict[str, Any]:
         """Empty: the raw body is stored even if it cannot be parsed. Raises PayloadTooLarge."""
-        if self._body_size > BODY_BYTES:
+        if self._body_size > MAX_BODY_BYTES:
             self.limit_address("anonymous")
             raise PayloadTooLarge
         return {}

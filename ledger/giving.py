@@ -13,6 +13,13 @@ from core.clock import day_of
 from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCap, OverMonthCap
 
 REFUSALS = (OverGiftCap, OverDayCap, OverMonthCap, CoolingOff, ConfirmationNeeded)
+REMIND_SHARE = 0.5
+"""The gift that reaches this share of a day's or month's cap reminds; later ones need confirmation.
+The rules on tipping name half."""
+COOL_OFF_WINDOW = timedelta(minutes=10)
+"""Gifts within it add up to the cool-off. The rules name no figure: it spans a rush of a live."""
+COOL_OFF = timedelta(minutes=10)
+"""Time without gifts afterwards, after which a user has seen what was spent."""
 RAISED_AFTER = timedelta(hours=24)
 """Delay of a raise of an own cap."""
 PARTS = 10
@@ -27,10 +34,7 @@ class GivingRules:
     gift_gold: int = 0
     day_gold: int = 0
     month_gold: int = 0
-    remind_share: float = 0.5
     cool_off_gold: int = 0
-    cool_off_within_minutes: float = 10
-    cool_off_minutes: float = 10
 
 
 NO_RULES = GivingRules()
@@ -110,7 +114,7 @@ class Giver(NamedTuple):
         ):
             if cap and given + gold > cap:
                 raise refusal
-            reminded_at = cap * rules.remind_share
+            reminded_at = cap * REMIND_SHARE
             needs_confirmation |= 0 < reminded_at <= given
             reminder |= given < reminded_at <= given + gold
         if needs_confirmation and not confirmed:
@@ -119,14 +123,14 @@ class Giver(NamedTuple):
 
     def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:
         """The giver after a gift; the sums have to be those `at` the same time."""
-        window = timedelta(minutes=rules.cool_off_within_minutes)
+        window = COOL_OFF_WINDOW
         recent = [gift for gift in self.recent if now - gift[0] < window]
         is_part = len(recent) > 1 and now - recent[-2][0] < window / PARTS
         before = recent.pop()[1] if is_part else 0
         recent.append((now, before + gold))
         cooling_until = self.cooling_until
         if 0 < rules.cool_off_gold <= sum(given for _, given in recent):
-            recent, cooling_until = [], now + timedelta(minutes=rules.cool_off_minutes)
+            recent, cooling_until = [], now + COOL_OFF
         return self._replace(
             day_gold=self.day_gold + gold,
             month_gold=self.month_gold + gold,

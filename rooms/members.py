@@ -109,13 +109,15 @@ def is_known_present(member: Member, now: int) -> bool:
 class GracePolicy:
     """How long (ms) a connection may be lost before it has consequences.
 
-    `shown`: until the room is notified; the others: until the role is lost.
+    `shown`: until the room is notified, which a change of networks should not cause. The others:
+    until the role is lost. A guest blocks a seat and has less time than a viewer, twice that while
+    streaming; the host has the most, because the live ends without them.
     """
 
-    shown: int
-    viewer: int
-    guest: int
-    host: int
+    shown: int = 3_000
+    viewer: int = 60_000
+    guest: int = 45_000
+    host: int = 120_000
 
     def of(self, role: Role, *, streams: bool) -> int:
         """Grace period of the role, doubled for a guest who still streams."""
@@ -124,6 +126,9 @@ class GracePolicy:
         if role in ON_MIC:
             return self.guest * (2 if streams else 1)
         return self.viewer
+
+
+DEFAULT_GRACE = GracePolicy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,10 @@ __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 
 Admission = Literal["applied", "invited", "open"]
 
+APPLICATION_SECONDS = 600
+"""An application expires after so long: the host sees only users who still wait."""
+INVITATION_SECONDS = 60
+"""An invitation expires after so long, also one by a message over IM. The host waits for it."""
 QUEUE_SIZE = 200
 """Maximum number of applications per gender, and of invitations. Every change of a room reads both
 queues: 200 entries are hours of waiting and at most 300 KB."""
@@ -255,7 +259,7 @@ class Room(ChangingRoom):
 
     # ---- seats, applications, invitations
 
-    def apply(self, person: Person, now: int, seconds: float) -> None:
+    def apply(self, person: Person, now: int, seconds: float = APPLICATION_SECONDS) -> None:
         """Apply for the seat of the user's gender; applying again changes nothing.
 
         Raises QueueFull if QUEUE_SIZE users of this gender have already applied.
@@ -278,7 +282,9 @@ class Room(ChangingRoom):
         }
         self._add_event("micro_apply", data)
 
-    def invite(self, host_id: str, person: Person, now: int, seconds: float) -> None:
+    def invite(
+        self, host_id: str, person: Person, now: int, seconds: float = INVITATION_SECONDS
+    ) -> None:
         """The host offers a viewer or applicant the seat of their gender for `seconds`.
 
         Invitations and applications are counted separately, so the host can invite while the queue

@@ -40,11 +40,11 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.5, "absences", context.services.rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
-    every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
+    every(context.services.rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: _measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
-        every(10, "bills", services.payments.bills.run_if_due)
+        every(10, "bills", services.payments.payments.bills.run_if_due)
     tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)
     if services.chat.relay:
         tasks.until_stopped("im_relay", JobRunner(services.chat.relay).run)
@@ -57,7 +57,7 @@ def start_lease_and_bus(
 
     A process that drained without a lease would be presumed dead while it serves.
     """
-    lease = context.settings.presence.lease_seconds
+    lease = context.services.rooms.lease.seconds
     # With the default back-off, the lease would lapse after the first failure.
     tasks.every(lease / 3, "lease", context.services.rooms.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)

@@ -16,9 +16,11 @@ from tornado.netutil import bind_sockets
 from config.settings import Settings
 from handlers.context import Context
 from handlers.routes import application
+from rooms.members import DEFAULT_GRACE, GracePolicy
 from runtime import container, jobs
 from runtime.periodic import PeriodicTasks
 from runtime.process_metrics import register_gauges, reporter
+from services.rooms.presence import LEASE_SECONDS
 from storage.gold.catalogue import DEFAULTS
 from storage.replica_set import warn_of_mongodb_risks
 
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("qlive")
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
-"""Bodies beyond handlers.base.BODY_BYTES are discarded as they arrive; this only bounds time."""
+DISCARDED_BODY_BYTES = 64 * 1024 * 1024
+"""Bodies of up to so many bytes are read to the end, so that the client receives the 413 of
+`MAX_BODY_BYTES` (handlers/base.py), beyond which they are discarded as they arrive."""
 BACKLOG = 4096
 """Connections that wait to be accepted, of which Linux allows as many: all clients of a process
 that has died reconnect within a second. Those that find no place try again after 1, 3 and 7 s."""
@@ -47,12 +50,20 @@ DATABASE_SECONDS = 2.0
 class ServerProcess:
     """A serving process on a port of its own; call `start`, then `stop`."""
 
-    def __init__(self, settings: Settings, dev: "DevSecrets | None") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        dev: "DevSecrets | None",
+        *,
+        grace: GracePolicy = DEFAULT_GRACE,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
         """`dev` are the development secrets, None in production."""
         self.settings = settings
         self.address = ""
         self.context: Context
         self._dev = dev
+        self._grace, self._lease_seconds = grace, lease_seconds
         self._jobs, self._last_tasks = PeriodicTasks(), PeriodicTasks()
         self.simulator: Simulator | RemoteSimulator | None = None
         self._mongod: EmbeddedMongod | None = None
@@ -66,7 +77,12 @@ class ServerProcess:
         self.address = address_of(server.host, sockets)
         uri = self.settings.mongodb.uri or await self._start_mongod()
         self.context = context = container.build(
-            self.settings, uri, self.address, self._simulator_url()
+            self.settings,
+            uri,
+            self.address,
+            self._simulator_url(),
+            grace=self._grace,
+            lease_seconds=self._lease_seconds,
         )
         try:
             await self._serve(context, sockets)
@@ -93,7 +109,7 @@ class ServerProcess:
         jobs.start_jobs(self._jobs, context)
         self._http = HTTPServer(
             self._application(context),
-            max_body_size=MAX_BODY_BYTES,
+            max_body_size=DISCARDED_BODY_BYTES,
             body_timeout=30,
             idle_connection_timeout=120,
         )

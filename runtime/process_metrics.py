@@ -58,7 +58,7 @@ def _register_ledger(context: Context) -> None:
 
 
 def _register_bills(context: Context) -> None:
-    gauge, bills = context.metrics.gauge, context.services.payments.bills
+    gauge, bills = context.metrics.gauge, context.services.payments.payments.bills
     description = "Open differences between WeChat's bills and what is recorded here."
     gauge("bill_differences", description, lambda: float(bills.open_count))
     description = "Time of the last run in which no daily bill was late, in Unix seconds."
@@ -67,7 +67,7 @@ def _register_bills(context: Context) -> None:
 
 def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
     """A function that stores the present values, and what was done since its last call."""
-    machine = context.settings.server.machine or socket.gethostname()
+    machine = socket.gethostname()
     version, started_at = build(), datetime.now(UTC)
     reported_at, events = time.monotonic(), 0
 

@@ -6,7 +6,6 @@ from config.settings import Settings
 from core.locks import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
-from rooms.members import GracePolicy
 from services.accounts import AccountServices
 from services.chat import ChatServices
 from services.chat.im_relay import ImRelay
@@ -23,6 +22,7 @@ from services.payouts import PayoutServices
 from services.refunds import RefundServices
 from services.room_changes import RoomChanges
 from services.rooms import RoomServices
+from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
 from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
@@ -43,7 +43,8 @@ class Services:
         room_changes: RoomChanges,
         access: RoomAccess,
         relay: ImRelay | None,
-        grace: GracePolicy,
+        presence: Presence,
+        lease: Lease,
         process_id: str,
         metrics: Metrics,
     ) -> None:
@@ -68,8 +69,8 @@ class Services:
             tencent.stream_urls,
             room_changes,
             access,
-            grace,
-            process_id,
+            presence,
+            lease,
             lanes,
             self.moderation,
             self.chat,

@@ -1,7 +1,5 @@
 """All stores of one database."""
 
-from datetime import timedelta
-
 from config.settings import Settings
 from rooms.members import GracePolicy
 from storage.accounts.code_sessions import CodeSessionStore
@@ -44,12 +42,11 @@ class Stores:
 
     def __init__(self, database: Database, settings: Settings, grace: GracePolicy) -> None:
         """`grace` is how long a member may be away."""
-        auth, ops = settings.auth, settings.ops
-        cipher = FieldCipher(auth.encryption_key)
+        cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members, cipher)
         self.code_sessions = CodeSessionStore(database, cipher)
-        self.tokens = TokenStore(database, auth.token_days, auth.session_days)
+        self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.deletions = DeletionStore(database, self.outbox)
@@ -69,9 +66,7 @@ class Stores:
         self.approvals = ApprovalStore(database)
         is_development = settings.environment == "development"
         self.operators = OperatorStore(database, cipher, admits_demo=is_development)
-        self.operator_sessions = OperatorSessionStore(
-            database, timedelta(minutes=ops.idle_minutes), timedelta(hours=ops.session_hours)
-        )
+        self.operator_sessions = OperatorSessionStore(database)
         self.audit = AuditStore(database, settings.retention.audit_days)
         self.user_blocks = UserBlockStore(database)
         moderation_days = settings.retention.moderation_days

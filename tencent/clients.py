@@ -1,9 +1,9 @@
 """WeChat and Tencent clients, shared within a process."""
 
 from config.sections import (
-    IdentitySettings,
+    AgeVerificationSettings,
     ImSettings,
-    LiveSettings,
+    LiveStreamingSettings,
     PaySettings,
     UploadsSettings,
     WechatSettings,
@@ -39,11 +39,11 @@ class TencentClients:
         self,
         wechat: WechatSettings,
         im: ImSettings,
-        live: LiveSettings,
+        live_streaming: LiveStreamingSettings,
         uploads: UploadsSettings,
         pay: PaySettings,
         withdraw: WithdrawSettings,
-        identity: IdentitySettings,
+        age_verification: AgeVerificationSettings,
         api_url: str,
         *,
         on_xpay_rejection: OnRejection,
@@ -55,18 +55,18 @@ class TencentClients:
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
-        live_streaming_api = ServiceClient("live", live.api_base)
+        live_streaming_api = ServiceClient("live", live_streaming.api_base)
         cos_api = ServiceClient("cos", uploads.endpoint)
-        faceid_api = ServiceClient("faceid", identity.api_base)
+        faceid_api = ServiceClient("faceid", age_verification.api_base)
         self.services = (wechat_api, im_api, pay_api, xpay_api)
         """The HTTP clients underlying the others, reported by /readyz."""
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.im = ImClient(im_api, im)
-        self.live_streaming = LiveStreamingClient(live_streaming_api, live)
+        self.live_streaming = LiveStreamingClient(live_streaming_api, live_streaming)
         self.cos = CosClient(cos_api, uploads)
-        self.faceid = FaceIdClient(faceid_api, identity)
-        self.stream_urls = StreamUrls(live)
+        self.faceid = FaceIdClient(faceid_api, age_verification)
+        self.stream_urls = StreamUrls(live_streaming)
         bill_api = ServiceClient(
             "bills", pay.api_base, service="pay", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import structlog
 from yarl import URL
 
-from config.sections import IdentitySettings, LiveSettings
+from config.sections import AgeVerificationSettings, LiveStreamingSettings
 from tencent.errors import ServiceUnavailable, Unreadable
 from tencent.json_reader import child, json_text, read_object
 from tencent.service_client import ServiceClient, ServiceResponse
@@ -39,7 +39,7 @@ class CloudApiClient:
     def __init__(
         self,
         client: ServiceClient,
-        settings: LiveSettings | IdentitySettings,
+        settings: LiveStreamingSettings | AgeVerificationSettings,
         now: Callable[[], float] = time,
     ) -> None:
         self._client = client

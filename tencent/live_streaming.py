@@ -8,7 +8,7 @@ from time import time
 
 import structlog
 
-from config.sections import LiveSettings
+from config.sections import LiveStreamingSettings
 from tencent.cloud_api import CloudApiClient
 from tencent.errors import LiveStreamingRejected, ServiceUnavailable
 from tencent.service_client import ServiceClient
@@ -50,8 +50,8 @@ class StreamUrls:
     in the URL (Tencent's samples use upper case for push, lower case for play).
     """
 
-    def __init__(self, live: LiveSettings) -> None:
-        self._live = live
+    def __init__(self, settings: LiveStreamingSettings) -> None:
+        self._settings = settings
 
     def new_stream(self, user_id: str) -> str:
         """Unguessable stream name (96 random bits) for one seat occupancy by `user_id`."""
@@ -59,12 +59,13 @@ class StreamUrls:
 
     def push(self, stream: str, now: int) -> str:
         """Push URL valid for URL_SECONDS from `now` (Unix time); a running push is not cut off."""
-        live = self._live
-        return _url(live.push_domain, live.push_key, stream, f"{now + URL_SECONDS:X}")
+        settings = self._settings
+        return _url(settings.push_domain, settings.push_key, stream, f"{now + URL_SECONDS:X}")
 
     def play(self, stream: str, now: int) -> str:
         """Play URL; txTime is `now`, to which Tencent adds the validity set in its console."""
-        return _url(self._live.play_domain, self._live.play_key, stream, f"{now:x}")
+        settings = self._settings
+        return _url(settings.play_domain, settings.play_key, stream, f"{now:x}")
 
 
 class LiveStreamingClient(CloudApiClient):
@@ -73,10 +74,13 @@ class LiveStreamingClient(CloudApiClient):
     service, version = "live", "2018-08-01"
 
     def __init__(
-        self, client: ServiceClient, live: LiveSettings, now: Callable[[], float] = time
+        self,
+        client: ServiceClient,
+        settings: LiveStreamingSettings,
+        now: Callable[[], float] = time,
     ) -> None:
-        super().__init__(client, live, now)
-        self._push_domain = live.push_domain
+        super().__init__(client, settings, now)
+        self._push_domain = settings.push_domain
 
     async def drop(self, stream: str) -> None:
         """Terminate the push of `stream`; idempotent, succeeds if it is not live.

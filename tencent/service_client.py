@@ -22,7 +22,8 @@ MAX_CLIENTS = 100
 # aiohttp limits how long a request may queue, but not how many queue. Requests beyond this many
 # would only time out one after the other, so they fail at once.
 MAX_QUEUED = 400
-MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
+MAX_RESPONSE_BYTES = 1024 * 1024
+"""Bytes of a response to a call; expected ones are below 10 kB."""
 IDLE_SECONDS = 10.0
 """A connection that was idle for longer is closed: the service is about to do so by itself."""
 PAUSE_SECONDS = 0.2
@@ -69,7 +70,7 @@ class ServiceClient:
         *,
         service: str = "",
         timeout: float = 5.0,
-        max_bytes: int = MAX_BODY_BYTES,
+        max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
         """`timeout` of each attempt, in seconds; `max_bytes` of a response."""
         self.name = name

@@ -26,11 +26,11 @@ from bench.scale import Scale
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
 THIS = Checkout()
 CHECKED = ("nickname", "room_name", "face", "cover")
-CHECKS_ON = {**dict.fromkeys(CHECKED, "hide_until_checked"), "risk_rank": "on"}
-CHECKS_OFF = {**dict.fromkeys(CHECKED, "off"), "risk_rank": "off"}
+CHECKS_ON = {**dict.fromkeys(CHECKED, "hide_until_checked"), "risk_rank_high": 4}
+CHECKS_OFF = {**dict.fromkeys(CHECKED, "off"), "risk_rank_high": 0}
 GIVING_ON = {
     "giving": dict.fromkeys(("gift_gold", "day_gold", "month_gold", "cool_off_gold"), 10**12),
-    "identity": {"provider": "manual"},
+    "age_verification": {"provider": "manual"},
 }
 """Rules of giving that no gift of a run reaches."""
 HEADER = ("", "responses per second", "p50 [ms]", "p99 [ms]")

@@ -27,7 +27,6 @@ CALL_START_SECONDS = 0.1
 """Time for the callers to connect before the kill."""
 PATH = "qlive_user/get_user_state/"
 SETTINGS = {
-    "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
     "QLIVE_LOGGING__JSON": "true",
     "QLIVE_REDIS__URL": f"redis://127.0.0.1:{REDIS_PORT}/0",
     "QLIVE_REALTIME__HEARTBEAT_SECONDS": "1200",

@@ -125,7 +125,7 @@ def _in_tencent(
     kick = {"kick": lambda: guest.id in sanctions.kicked} if name == "ban" else {}
     return {
         "mute": lambda: sanctions.is_muted(group_id, guest.id),
-        "stream": lambda: stream in simulator.live.dropped,
+        "stream": lambda: stream in simulator.live_streaming.dropped,
         **kick,
     }
 

@@ -18,10 +18,7 @@ from chaos.metrics import percentile
 from chaos.report import RunReport, in_ms, make_report, rounded
 from chaos.run import Run, RunSize, started_run
 from chaos.scenario import RunConfig, Scenario
-from config.sections import LimitsSettings
-from core.limits import Rate
 from tests.support.nginx import Nginx
-from tests.support.no_limits import limits_environment
 from tests.support.ports import is_open
 
 ALERTS = ("QLiveFlood",)
@@ -35,12 +32,7 @@ meet her limit of changes."""
 SCRAPE_SECONDS = float(INTERVAL)
 """As in production: the rule is about a rate."""
 RATIO = 1.3
-DEFAULT_LIMITS = limits_environment(
-    {
-        name: f"{limit.per_second:g}/{limit.burst}" if isinstance(limit, Rate) else str(limit)
-        for name, limit in LimitsSettings()
-    }
-)
+USUAL_LIMITS = {"QLIVE_LIMITS__FACTOR": "1"}
 """Other scenarios turn the limits off."""
 SIZE = RunSize(
     clients=300,
@@ -49,7 +41,7 @@ SIZE = RunSize(
     pause=PAUSE,
     proxied=False,
     gifts=False,
-    settings=DEFAULT_LIMITS,
+    settings=USUAL_LIMITS,
 )
 
 

@@ -196,7 +196,7 @@ async def _in_force(name: str, place: Place) -> float:
 async def _in_tencent(run: Run, name: str, target: Target) -> float:
     """When the simulated IM or CSS has the sanction, by time.monotonic()."""
     simulator, deadline = run.fleet.tencent.simulator, time.monotonic() + WAIT_SECONDS
-    im, css = simulator.im.sanctions, simulator.live
+    im, css = simulator.im.sanctions, simulator.live_streaming
 
     def has_it() -> bool:
         if name == "mute":

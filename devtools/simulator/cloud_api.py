@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from config.sections import IdentitySettings, LiveSettings
+from config.sections import AgeVerificationSettings, LiveStreamingSettings
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.cloud_api import tc3_signature
 
@@ -21,7 +21,10 @@ RESULTS = {"别人": "-1", "无名": "-5", "忙": "-6"}
 
 
 def auth_error(
-    request: SimulatorRequest, service: str, key: LiveSettings | IdentitySettings, now: float
+    request: SimulatorRequest,
+    service: str,
+    key: LiveStreamingSettings | AgeVerificationSettings,
+    now: float,
 ) -> str:
     """Code of the error in a request's signature, "" without one."""
     auth = AUTHORIZATION.fullmatch(request.header("Authorization"))
@@ -49,10 +52,10 @@ def cloud_reply(code: str, **content: Any) -> SimulatorReply:
 
 
 def compare_identity(
-    identity: IdentitySettings, now: Callable[[], float], request: SimulatorRequest
+    settings: AgeVerificationSettings, now: Callable[[], float], request: SimulatorRequest
 ) -> SimulatorReply:
     """FaceID: compares a name and an ID number, by the name alone. The log has neither."""
-    code = auth_error(request, "faceid", identity, now())
+    code = auth_error(request, "faceid", settings, now())
     if not code and request.header("X-TC-Action") != "IdCardVerification":
         code = "InvalidAction"
     name = (request.json_object() or {}).get("Name")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from config.sections import LiveSettings
+from config.sections import LiveStreamingSettings
 from devtools.simulator.cloud_api import auth_error, cloud_reply
 from devtools.simulator.notifications import (
     JSON_HEADERS,
@@ -26,7 +26,7 @@ class SimulatedLiveStreaming:
 
     def __init__(
         self,
-        live: LiveSettings,
+        settings: LiveStreamingSettings,
         now: Callable[[], float],
         address: str,
         delivery: SimulatedDelivery,
@@ -34,10 +34,10 @@ class SimulatedLiveStreaming:
         """`address` receives the callbacks."""
         self.dropped: list[str] = []
         self.forbidden: dict[str, float] = {}
-        self._callback_key = live.callback_key
+        self._callback_key = settings.callback_key
         self._address = address
         self._delivery = delivery
-        self._settings = live
+        self._settings = settings
         self._now = now
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:

@@ -80,7 +80,9 @@ class Simulator:
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
         self.im = im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
-        self.live = SimulatedLiveStreaming(settings.live, now, f"{api}/live/callback/", delivery)
+        self.live_streaming = SimulatedLiveStreaming(
+            settings.live_streaming, now, f"{api}/live/callback/", delivery
+        )
         uploads_folder = settings.mongodb.data_dir.parent / "uploads"
         self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
         self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
@@ -105,7 +107,7 @@ class Simulator:
             "/refund/list": (EmptyRequest, refunds.show),
             "/bill/next": (NextBillsRequest, bills.set_next),
             "/content/next": (NextChecksRequest, checks.set_next),
-            "/stream/event": (StreamEventRequest, self.live.send_event),
+            "/stream/event": (StreamEventRequest, self.live_streaming.send_event),
             "/wechat_event": (PlatformEventRequest, self.platform_events.start),
             "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
             "/outage": (OutageRequest, self._set_outage),
@@ -127,9 +129,9 @@ class Simulator:
             (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
             (r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)", "content", checks.answer),
             (r"/xpay/.*", "wechat", self.xpay.answer),
-            (r"/live/?", "live", self.live.answer),
+            (r"/live/?", "live", self.live_streaming.answer),
             (r"/cos/.*", "cos", self.cos.answer),
-            (r"/faceid/?", "faceid", partial(compare_identity, settings.identity, now)),
+            (r"/faceid/?", "faceid", partial(compare_identity, settings.age_verification, now)),
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:

@@ -18,7 +18,7 @@ from handlers.accounts.models import (
     VerifyAgeRequest,
 )
 from handlers.accounts.uploads import PICTURE_ERRORS
-from handlers.base import ActiveUserHandler, Handler, endpoint
+from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
 from rooms.errors import GenderInUse
@@ -26,6 +26,10 @@ from services.errors import AccountBanned, AgeUnverified, Blocked, ContentRefuse
 from storage.accounts.users import User
 from storage.errors import UserNotFound
 from tencent.errors import ServiceUnavailable
+
+SIG_SECONDS = 24 * 3600
+"""Validity of a UserSig, the key to Tencent IM; `get_userinfo` gives a new one. It is short because
+only a ban, the last logout or an operator ends one earlier; Tencent advises at least 24 hours."""
 
 
 async def current_room(context: Context, user_id: str) -> dict[str, Any]:
@@ -56,7 +60,7 @@ class UpdateUserinfoHandler(ActiveUserHandler):
                 raise AccountBanned
         else:
             user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
+        signed["in_review"] = await self.context.services.decisions.proposals.in_review(
             user.user_id
         )
         return UserInfoResponse.model_validate(user).model_copy(update=signed)
@@ -91,7 +95,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         """
         signed = sign_own(self)
         user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
+        signed["in_review"] = await self.context.services.decisions.proposals.in_review(
             self.user_id
         )
         return user, signed
@@ -102,7 +106,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         own = await self.active(own)
         if user is None or user.deleted_at:
             raise UserNotFound
-        await self.context.services.moderation.user_safety.check_pair(own, user_id)
+        await self.context.services.decisions.user_safety.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
 
 
@@ -154,12 +158,6 @@ class LikeHandler(ActiveUserHandler):
 
 def sign_own(handler: ActiveUserHandler) -> dict[str, Any]:
     """Fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
-    seconds = sig_seconds(handler)
-    sig = handler.context.tencent.im.user_sig(handler.user_id, seconds)
-    expiry = datetime.now(UTC) + timedelta(seconds=seconds)
+    sig = handler.context.tencent.im.user_sig(handler.user_id, SIG_SECONDS)
+    expiry = datetime.now(UTC) + timedelta(seconds=SIG_SECONDS)
     return {"user_sig": sig, "user_sig_expired": expiry}
-
-
-def sig_seconds(handler: Handler) -> int:
-    """Lifetime of a UserSig in seconds."""
-    return handler.context.settings.auth.sig_hours * 3600

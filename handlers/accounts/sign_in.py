@@ -9,7 +9,7 @@ from handlers.accounts.models import (
     LoginResponse,
     NewUserResponse,
 )
-from handlers.accounts.profiles import current_room, sig_seconds
+from handlers.accounts.profiles import SIG_SECONDS, current_room
 from handlers.base import Handler, endpoint
 from handlers.models import OkResponse
 from handlers.names import clean_name
@@ -99,7 +99,7 @@ async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
     this UserSig.
     """
     context = handler.context
-    user_sig = context.tencent.im.user_sig(user_id, sig_seconds(handler))
+    user_sig = context.tencent.im.user_sig(user_id, SIG_SECONDS)
     return {
         "token": await context.services.accounts.sessions.begin(user_id),
         "user_id": user_id,

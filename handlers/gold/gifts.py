@@ -24,7 +24,7 @@ from handlers.gold.models import (
     PushGiftRequest,
     RankResponse,
 )
-from handlers.models import LiveRequest, PageRequest
+from handlers.models import LIST_PAGE_SIZE, LiveRequest, PageRequest
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import day_scope, live_scope
 from ledger.giving import REFUSALS, Giver, OwnCap
@@ -41,7 +41,7 @@ class GiftListHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[PageNotFound])
     async def get(self, params: PageRequest) -> GiftPageResponse:
-        size = self.context.settings.pages.size
+        size = LIST_PAGE_SIZE
         gifts = [*(await self.context.services.gold.catalogue.current()).gifts.values()]
         count, rows = len(gifts), gifts[(params.page - 1) * size : params.page * size]
         if not rows and params.page > 1:
@@ -83,8 +83,8 @@ class PushGiftHandler(ActiveUserHandler):
 
         async def check() -> None:
             services.accounts.age_verification.check(self.user)
-            services.moderation.user_safety.check_rank(self.user)
-            await services.moderation.user_safety.check_pair(self.user, params.user_id)
+            services.decisions.user_safety.check_rank(self.user)
+            await services.decisions.user_safety.check_pair(self.user, params.user_id)
 
         result = await services.gold.gifts.send(
             self.user.user_id,

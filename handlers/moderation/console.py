@@ -1,7 +1,7 @@
 """Operators' endpoints for the moderation queue: what is checked or reported, and its decision."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -19,6 +19,7 @@ from handlers.models import (
 )
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
 from rooms.moderation import OPEN_STATES, Kind, State
+from services.rooms.streams import STREAM_FORBIDDEN
 from storage.documents import fields_of
 from storage.errors import AlreadyDecided
 
@@ -147,4 +148,8 @@ class OpsModerationPolicyHandler(OperatorHandler):
     async def get(self) -> ModerationPolicyResponse:
         settings = self.context.settings
         kept = settings.retention.model_dump(include={"moderation_days", "chat_days"})
-        return ModerationPolicyResponse(policy={**settings.moderation.model_dump(), **kept})
+        policy = settings.moderation.model_dump(exclude={"forbidden_words_file"})
+        policy["words_file"] = settings.moderation.forbidden_words_file
+        policy["stream_forbid_minutes"] = STREAM_FORBIDDEN // timedelta(minutes=1)
+        policy["risk_rank"] = "on" if policy["risk_rank_high"] else "off"
+        return ModerationPolicyResponse(policy={**policy, **kept})

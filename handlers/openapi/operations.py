@@ -2,10 +2,9 @@
 
 from typing import Any, NoReturn, get_args
 
-from config.sections import LimitsSettings
 from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import ActiveUserHandler
-from handlers.limits import UserLimit, rate_of
+from handlers.limits import MAX_LOGINS, UserLimit, rate_of
 from handlers.models import NoContentResponse, TextResponse
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
@@ -62,10 +61,9 @@ def _description(endpoint: Endpoint) -> str:
     if (name := endpoint.call.limit) is None:
         return endpoint.details
     owner = "a user" if name in get_args(UserLimit) else "an address"
-    limits = LimitsSettings()
-    most = f"{limits.logins_in_progress} in progress"
+    most = f"{MAX_LOGINS} in progress"
     if name != "login":
-        rate = rate_of(limits, name)
+        rate = rate_of(name)
         most = f"{rate.per_second:g} a second, and {rate.burst} at once"
     limit = f"Limit `{name}` of {owner}: by default {most}."
     return "\n\n".join(filter(None, (endpoint.details, limit)))

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import NoContentResponse, PageRequest
+from handlers.models import LIST_PAGE_SIZE, NoContentResponse, PageRequest
 from handlers.payouts.models import (
     CancelWithdrawalRequest,
     NewWithdrawalRequest,
@@ -72,7 +72,7 @@ class WithdrawalsHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self, params: PageRequest) -> WithdrawalsResponse:
-        size = self.context.settings.pages.size
+        size = LIST_PAGE_SIZE
         found = await self.context.services.payouts.withdrawals.page(
             self.user_id, params.page, size
         )

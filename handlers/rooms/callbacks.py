@@ -94,7 +94,7 @@ class LiveStreamingWebhookHandler(WebhookHandler):
 
     @endpoint()
     async def post(self) -> LiveStreamingAckResponse:
-        key = self.context.settings.live.callback_key
+        key = self.context.settings.live_streaming.callback_key
         callback = parse_live_streaming_callback(self.body, key, time.time())
         message = self.message("live", callback.id)
         if not (callback.refused or isinstance(callback.event, RecordingFailure)):

@@ -6,7 +6,7 @@ from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
-from handlers.models import USER_TYPE, LiveRequest, OkResponse, PageRequest
+from handlers.models import LIST_PAGE_SIZE, USER_TYPE, LiveRequest, OkResponse, PageRequest
 from handlers.rooms.mic import on_mic_response, play_url, push_url
 from handlers.rooms.models import (
     AnchorInfoResponse,
@@ -45,7 +45,7 @@ class GetLivelistHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self, params: PageRequest) -> LiveListResponse:
-        size = self.context.settings.pages.size
+        size = LIST_PAGE_SIZE
         page = (await self.context.services.rooms.list.get())[
             (params.page - 1) * size : params.page * size
         ]
@@ -85,7 +85,7 @@ class GetUsersInfoHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
     async def get(self, params: UsersInfoRequest) -> UsersInRoomResponse:
-        stores, size = self.context.stores, self.context.settings.pages.size
+        stores, size = self.context.stores, LIST_PAGE_SIZE
         user, member, room = await asyncio.gather(
             stores.users.find(self.user_id),
             stores.members.get(self.user_id),

@@ -31,6 +31,8 @@ BAD_FRAMES = 3
 READ_BYTES = 4096
 FRAME_BYTES = 16_384
 """The largest frame that a client may send."""
+FRAMES_PER_SECOND = 20
+"""Frames that a client may send in a second: it needs one to log in, and a ping in some seconds."""
 BACKLOG_BYTES = 262_144
 """A client with more unsent data is closed."""
 SUPERSEDE_CHECK_SECONDS = 1.0
@@ -167,11 +169,11 @@ class Connection:
             self.writer.close(CloseCode.BAD_FRAMES)
 
     def _over_frame_limit(self) -> bool:
-        limit, second = self._context.settings.limits.frames_per_second, int(time.monotonic())
+        second = int(time.monotonic())
         if second != self._second:
             self._second, self._spent = second, 0
         self._spent += 1
-        return bool(limit) and self._spent > limit
+        return self._spent > FRAMES_PER_SECOND
 
     def _cancel_auth_timeout(self) -> None:
         if self._auth:

@@ -35,7 +35,7 @@ class AccountServices:
         self.evictions = EvictionService(stores.evictions, bus, process_id)
         self.sessions = SessionService(stores, self.evictions, lanes.im_safety)
         self.age_verification = AgeVerificationService(
-            stores.users, tencent.faceid, settings.identity
+            stores.users, tencent.faceid, settings.age_verification
         )
         self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
         self.profiles = ProfileService(

@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 from datetime import UTC, date, datetime
 
-from config.sections import IdentitySettings
+from config.sections import AgeVerificationSettings
 from core.clock import day_of
 from core.errors import InvalidParameter
 from services.errors import AgeUnverified
@@ -20,7 +20,9 @@ CHECK_DIGITS = "10X98765432"
 class AgeVerificationService:
     """Verifies the age of users; their names and ID numbers are neither stored nor logged."""
 
-    def __init__(self, users: UserStore, client: FaceIdClient, settings: IdentitySettings) -> None:
+    def __init__(
+        self, users: UserStore, client: FaceIdClient, settings: AgeVerificationSettings
+    ) -> None:
         self._users = users
         self._client = client
         self._settings = settings

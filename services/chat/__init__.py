@@ -3,7 +3,7 @@
 from config.settings import Settings
 from services.chat.groups import GroupService
 from services.chat.im_relay import ImRelay
-from services.chat.message_checks import MessageCheckService
+from services.chat.message_checks import MESSAGE_RATE, MessageCheckService
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from storage.stores import Stores
@@ -23,4 +23,6 @@ class ChatServices:
         self.groups = GroupService(stores, room_changes, im)
         self.relay = relay
         find_word = moderation.proposals.forbidden_words.found_in
-        self.message_checks = MessageCheckService(stores, settings.im, find_word)
+        self.message_checks = MessageCheckService(
+            stores, settings.im.admin, find_word, MESSAGE_RATE.faster(settings.limits.factor)
+        )

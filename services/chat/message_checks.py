@@ -10,10 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Literal, TypeVar, get_args
 
-from config.sections import ImSettings
 from core.cache import Cache
 from core.clock import now_ms
-from core.limits import TokenBuckets
+from core.limits import Rate, TokenBuckets
 from rooms.members import Member
 from rooms.room import Room
 from services.chat.im_messages import KINDS
@@ -34,6 +33,9 @@ WAIT_SECONDS = 0.09
 MAX_AGE_SECONDS = 1.0
 """Age up to which an answer of MongoDB is believed."""
 MAX_ANSWERS = 4096
+MESSAGE_RATE = Rate(1, 8)
+"""Messages of a user to all groups and receivers together: as fast as one types short lines.
+`limits.factor` multiplies the first."""
 GIFTS = ("gift", "礼物")
 
 
@@ -62,16 +64,18 @@ class RecentReads(Generic[T]):
 class MessageCheckService:
     """Decides whether IM sends a message; keeps the lines that it allows in a room."""
 
-    def __init__(self, stores: Stores, im: ImSettings, find_word: Callable[[str], str]) -> None:
-        """`find_word` returns a blocked word of a text."""
+    def __init__(
+        self, stores: Stores, admin: str, find_word: Callable[[str], str], rate: Rate
+    ) -> None:
+        """`admin` is IM's account of ours, `rate` each user's; `find_word` finds a blocked word."""
         self._users = RecentReads(stores.users.find)
         self._rooms = RecentReads(stores.rooms.of_group)
         self._pairs = RecentReads(stores.user_blocks.are_apart)
         self._members = RecentReads(self._read_member)
         self._memberships = stores.members
         self._lines = stores.chat_lines
-        self._buckets = TokenBuckets(im.user_messages)
-        self._admin = im.admin
+        self._buckets = TokenBuckets(rate)
+        self._admin = admin
         self._find_word = find_word
 
     async def check(self, message: ProposedMessage) -> Refusal | None:

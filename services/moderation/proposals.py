@@ -25,7 +25,7 @@ class ProposalService:
         self._items = stores.moderation
         self._client = client
         self._settings = settings
-        self.forbidden_words = ForbiddenWords(settings.words_file)
+        self.forbidden_words = ForbiddenWords(settings.forbidden_words_file)
 
     async def propose(
         self, kind: Kind, user: User, value: str, before: str, live_id: int = 0

@@ -39,15 +39,14 @@ class UserSafetyService:
 
         WeChat ranks only users who have just opened the mini-program.
         """
-        if self._settings.risk_rank == "on":
+        if self._settings.risk_rank_high:
             with suppress(NotChecked):
                 rank = await self._client.risk_rank(user.app_id, user.openid, client_ip)
                 await self._stores.users.update(user.user_id, risk_rank=rank)
 
     def check_rank(self, user: User) -> None:
         """Raises HighRisk for a user who may only watch."""
-        settings = self._settings
-        if settings.risk_rank == "on" and user.risk_rank >= settings.risk_rank_high:
+        if 0 < self._settings.risk_rank_high <= user.risk_rank:
             raise HighRisk
 
     async def check_pair(self, user: User, other_id: str) -> None:

@@ -1,7 +1,6 @@
 """Rooms: access and entering, presence, seats on mic, removals, and Tencent's callbacks."""
 
 from config.settings import Settings
-from rooms.members import GracePolicy
 from services.accounts import AccountServices
 from services.chat import ChatServices
 from services.jobs.outbox_jobs import OutboxLanes
@@ -27,8 +26,8 @@ class RoomServices:
         stream_urls: StreamUrls,
         room_changes: RoomChanges,
         access: RoomAccess,
-        grace: GracePolicy,
-        process_id: str,
+        presence: Presence,
+        lease: Lease,
         lanes: OutboxLanes,
         moderation: ModerationServices,
         chat: ChatServices,
@@ -36,12 +35,12 @@ class RoomServices:
     ) -> None:
         self.access = access
         self.list = RoomList(stores.rooms, stores.members)
-        self.lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
-        self.presence = Presence(stores.presence, stores.members, room_changes, self.lease, grace)
+        self.presence = presence
+        self.lease = lease
         self.lives = LiveRoomService(
             stores,
             room_changes,
-            self.presence,
+            presence,
             chat.groups,
             stream_urls,
             accounts.pictures,
@@ -63,11 +62,10 @@ class RoomServices:
             has_im_relay=chat.relay is not None,
         )
         self.callbacks = CallbackService(
-            self.presence,
+            presence,
             stores.outbox,
             stores.room_groups,
             stores.members,
             room_changes,
             self.streams,
-            settings.micro,
         )

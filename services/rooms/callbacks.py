@@ -6,9 +6,9 @@ groups replaced.
 
 from contextlib import suppress
 
-from config.sections import MicroSettings
 from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
+from rooms.room import INVITATION_SECONDS
 from services.chat.groups import queue_group_message
 from services.jobs.inbox import DONE, CallbackOutcome, ignored
 from services.room_changes import RoomChanges
@@ -44,7 +44,6 @@ class CallbackService:
         members: MemberStore,
         room_changes: RoomChanges,
         streams: StreamModerationService,
-        micro: MicroSettings,
     ) -> None:
         self._presence = presence
         self._outbox = outbox
@@ -52,7 +51,6 @@ class CallbackService:
         self._members = members
         self._room_changes = room_changes
         self._streams = streams
-        self._micro = micro
 
     async def accept(self, message: CustomMessage) -> None:
         """Admit the receiver to a seat, if the host of their live sent the message.
@@ -60,7 +58,7 @@ class CallbackService:
         Clients that know only the API's contract invite over IM. A repetition admits no longer
         than the first.
         """
-        until = min(message.at_ms, now_ms()) + int(self._micro.invitation_seconds * 1000)
+        until = min(message.at_ms, now_ms()) + INVITATION_SECONDS * 1000
         if until <= now_ms():
             return
         live_id = await self._members.shared(message.sender, message.receiver)

@@ -31,18 +31,17 @@ class MicService:
     async def apply(self, live_id: int, user: User) -> None:
         """Apply for the seat of the user's gender. Raises as Room.apply, and HighRisk."""
         self._user_safety.check_rank(user)
-        person, seconds = user.person(), self._settings.application_seconds
+        person = user.person()
         await self._room_changes.change(
-            live_id, lambda room: room.apply(person, now_ms(), seconds), user.user_id
+            live_id, lambda room: room.apply(person, now_ms()), user.user_id
         )
 
     async def invite(self, live_id: int, host: User, user_id: str) -> None:
         """Invite a user, as the host. Raises as Room.invite, UserNotFound and Blocked."""
         guest = (await self._users.get(user_id)).person()
         await self._user_safety.check_pair(host, user_id)
-        seconds = self._settings.invitation_seconds
         await self._room_changes.change(
-            live_id, lambda room: room.invite(host.user_id, guest, now_ms(), seconds), user_id
+            live_id, lambda room: room.invite(host.user_id, guest, now_ms()), user_id
         )
 
     async def accept(self, live_id: int, user: User) -> Seat:

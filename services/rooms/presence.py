@@ -31,6 +31,9 @@ log = structlog.get_logger("qlive.presence")
 
 SILENT_MS = 6 * 3_600_000
 """Time without a request after which a member without a socket counts as absent."""
+LEASE_SECONDS = 15.0
+"""A process that does not renew its lease for so long counts as dead. This is longer than MongoDB
+takes to elect a primary, and shorter than the grace period of a guest."""
 ABSENCE_CONCURRENCY = 16
 """Due absences processed concurrently."""
 CLOCK_SKEW_MS = 2_000
@@ -44,7 +47,7 @@ MAX_ATTEMPTS = 5
 class Lease:
     """This process's lease in MongoDB; `renew` and `sweep` run periodically."""
 
-    def __init__(self, store: PresenceStore, process: str, seconds: float) -> None:
+    def __init__(self, store: PresenceStore, process: str, seconds: float = LEASE_SECONDS) -> None:
         """`process` is this process's id."""
         self.process = process
         self.seconds = seconds

@@ -21,6 +21,11 @@ from storage.documents import documents_by_id, parsed, token_id
 MAX_PER_USER = 5
 USER_DIGITS = 8
 """Hex digits at the start of a token, the same for all tokens of a user."""
+UNUSED_LIFETIME = timedelta(days=30)
+"""A token expires after so long without use. A phone that is opened monthly stays logged in."""
+LIFETIME = timedelta(days=180)
+"""A token expires so long after its login, which also ends a stolen one in constant use. Clients
+log in again by themselves."""
 _RENEW_AFTER = timedelta(hours=1)
 _MAX_USES = 500
 """Uses stored by one command, well within its timeout."""
@@ -43,22 +48,20 @@ class UserSession:
 
 
 class TokenStore:
-    """Tokens of 40 hex digits that expire `days` after their last use, at latest `session_days`
+    """Tokens of 40 hex digits that expire UNUSED_LIFETIME after their last use, at latest LIFETIME
     after they were issued.
 
     The first USER_DIGITS are the same for all tokens of a user, so that nginx.conf can send
     the user's requests to one process; the others are random.
     """
 
-    def __init__(self, database: Database, days: int, session_days: int) -> None:
+    def __init__(self, database: Database) -> None:
         self._tokens: Collection = database.collection("tokens")
         self._by_id = documents_by_id(self._tokens, dict)
         self._with_user = BatchLoader(self._load_with_users)
         self._uses: RequestBatcher[tuple[str, Document], bool] = RequestBatcher(
             self._store_uses, _MAX_USES
         )
-        self._unused_lifetime = timedelta(days=days)
-        self._lifetime = timedelta(days=session_days)
 
     async def make_indexes(self) -> None:
         await self._tokens.create_index("user_id")
@@ -181,12 +184,12 @@ class TokenStore:
 
     def _is_valid(self, row: Document, now: datetime) -> bool:
         """Checks the lifetime as well, which the settings may have shortened since the last use."""
-        lives = row["expires_at"] > now and row["made_at"] + self._lifetime > now
+        lives = row["expires_at"] > now and row["made_at"] + LIFETIME > now
         return lives and not row["revoked"]
 
     def _used(self, now: datetime, *, made_at: datetime) -> Document:
         """Fields to set at a use of the token."""
-        expires_at = min(now + self._unused_lifetime, made_at + self._lifetime)
+        expires_at = min(now + UNUSED_LIFETIME, made_at + LIFETIME)
         return {"used_at": now, "expires_at": expires_at}
 
     async def _set(self, token: str, **fields: Any) -> None:

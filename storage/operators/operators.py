@@ -22,6 +22,10 @@ MAX_WRONG_CODES = 10
 """Codes that may be tried with the right password; all of them together hit once in 33,000."""
 NOT_LOCKED: Document = {"wrong_codes": {"$not": {"$gte": MAX_WRONG_CODES}}}
 SESSION_TOKEN = re.compile("[0-9a-f]{64}")
+IDLE = timedelta(minutes=30)
+"""A session ends so long after the last key or pointer input: an open console ends by itself."""
+LIFETIME = timedelta(hours=12)
+"""A session ends so long after its login in any case: a working day."""
 RENEW_AFTER = timedelta(minutes=1)
 """Minimum interval between two stored uses of a session."""
 
@@ -207,7 +211,9 @@ class OperatorStore:
 class OperatorSessionStore:
     """Sessions that expire `idle` after their last use, at latest `lifetime` after the login."""
 
-    def __init__(self, database: Database, idle: timedelta, lifetime: timedelta) -> None:
+    def __init__(
+        self, database: Database, idle: timedelta = IDLE, lifetime: timedelta = LIFETIME
+    ) -> None:
         self._sessions: Collection = database.collection("operator_sessions")
         self._idle = idle
         self._lifetime = lifetime

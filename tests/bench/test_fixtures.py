@@ -38,6 +38,6 @@ async def test_a_live_room_and_its_viewer_are_read_as_those_of_the_server(
 
 def test_the_servers_of_the_benchmarks_accept_their_settings() -> None:
     settings = load(ROOT / "settings.yaml", {**NO_LIMITS_ENVIRONMENT, **storm.SETTINGS, **SETTINGS})
-    assert not settings.limits.read.per_second
+    assert not settings.limits.factor
     for checks in (CHECKS_ON, CHECKS_OFF):
         Settings.model_validate({"moderation": checks})

@@ -169,7 +169,7 @@ class ComposedServices:
         }
         assert "QLIVE_SERVER__PORT" not in given
         # Nothing leaves this machine.
-        hosts = ("WECHAT", "IM", "LIVE", "PAY")
+        hosts = ("WECHAT", "IM", "LIVE_STREAMING", "PAY")
         closed = {f"QLIVE_{host}__API_BASE": "https://127.0.0.1:1" for host in hosts}
         unchecked = {"QLIVE_MODERATION__COVER": "off"} if name == "qlive2" else {}
         return {**filled_secrets(), **given, **here, **closed, **unchecked}

@@ -71,11 +71,6 @@ def with_few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     yield from started(tmp_path_factory.mktemp("few"), FEW)
 
 
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"pages": {"size": 2}}
-
-
 @asynccontextmanager
 async def serving(nginx: Nginx, *upstreams: ClosingUpstream) -> AsyncIterator[NginxApi]:
     """A client of nginx in front of upstreams: on the first port, and on the second."""

@@ -21,7 +21,7 @@ from tests.support.ledger_in_memory import TRANSFER
 NOON = datetime(2026, 3, 30, 4, tzinfo=UTC)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 CAPS = GivingRules(gift_gold=60, day_gold=100, month_gold=150)
-COOL_OFF = GivingRules(cool_off_gold=50, cool_off_within_minutes=10, cool_off_minutes=20)
+COOL_OFF = GivingRules(cool_off_gold=50)
 
 
 def give(
@@ -136,12 +136,12 @@ def test_the_gift_that_reaches_the_sum_of_the_cool_off_passes_and_the_next_wait(
     giver = having_given(20, rules=COOL_OFF)
     after = give(giver, COOL_OFF, 30, NOON + 9 * MINUTE)
     assert isinstance(after, Giver)
-    assert after.cooling_until == NOON + 29 * MINUTE
-    assert give(after, COOL_OFF, 1, NOON + 28 * MINUTE) is CoolingOff
+    assert after.cooling_until == NOON + 19 * MINUTE
+    assert give(after, COOL_OFF, 1, NOON + 18 * MINUTE) is CoolingOff
     assert isinstance(give(after, NO_RULES, 1, NOON + 10 * MINUTE), Giver), "switched off"
-    again = give(after, COOL_OFF, 20, NOON + 29 * MINUTE)
+    again = give(after, COOL_OFF, 20, NOON + 19 * MINUTE)
     assert isinstance(again, Giver)
-    assert isinstance(give(again, COOL_OFF, 20, NOON + 29 * MINUTE), Giver)
+    assert isinstance(give(again, COOL_OFF, 20, NOON + 19 * MINUTE), Giver)
 
 
 def test_gifts_further_apart_than_the_window_do_not_add_up() -> None:
@@ -178,7 +178,7 @@ def test_a_cool_off_begins_when_the_gifts_of_any_window_reach_its_sum(
         within, nearly = (
             sum(given for at, given in gifts if now - at < minutes * MINUTE) for minutes in (10, 11)
         )
-        begins = after.cooling_until == now + 20 * MINUTE
+        begins = after.cooling_until == now + 10 * MINUTE
         assert within < 50 or begins
         assert nearly >= 50 or not begins
         assert len(after.recent) <= 2 * PARTS + 2

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rooms.members import GracePolicy
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.client_frames import PING, TEXT
@@ -17,7 +18,12 @@ from tests.support.websockets import RawWebSocket, close_code_of, connect_raw
 @pytest.fixture
 def changes() -> dict[str, Any]:
     """Silent sockets are closed after three hours, unless the test moves their clocks."""
-    return {"realtime": {"heartbeat_seconds": 3600}, "presence": {"shown_after_seconds": 0.2}}
+    return {"realtime": {"heartbeat_seconds": 3600}}
+
+
+@pytest.fixture
+def grace() -> GracePolicy:
+    return GracePolicy(shown=200)
 
 
 async def test_first_frame_of_a_client_may_carry_the_token(

@@ -37,7 +37,7 @@ class CallbackSender:
     async def live(self, content: dict[str, Any], **overrides: Any) -> Reply:
         """Send a CSS callback signed for ten minutes from now; `overrides` replaces fields."""
         expires = overrides.get("t", int(time.time()) + 600)
-        key = self.settings.live.callback_key
+        key = self.settings.live_streaming.callback_key
         sign = hashlib.md5(f"{key}{expires}".encode()).hexdigest()
         return await self.post(
             "live/callback/",

@@ -1,23 +1,18 @@
-"""Settings without rate limits and second operators, for tests and load generators."""
+"""Settings without rate limits and second operators; limits of a server in the test's process."""
 
-from collections.abc import Mapping
-from typing import get_args
+from core.limits import Rate
+from handlers.context import Context
+from handlers.limits import MAX_LOGINS, RATES, RequestLimits
 
-from handlers.limits import AddressLimit, UserLimit
-
-NO_LIMITS = dict.fromkeys(
-    {*get_args(UserLimit), *get_args(AddressLimit), "logins_in_progress"} - {"handshake"}, "0"
-)
-"""Section `limits` of the settings; the limits on sockets stay."""
-
-
-def limits_environment(values: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables that set limits, by name."""
-    return {f"QLIVE_LIMITS__{name.upper()}": value for name, value in values.items()}
-
-
+NO_LIMITS = {"factor": 0}
+"""Section `limits` of the settings; the limit on frames stays."""
 NO_LIMITS_ENVIRONMENT = {
-    **limits_environment(NO_LIMITS),
-    "QLIVE_IM__USER_MESSAGES": "0",  # tests poll by sending messages
+    "QLIVE_LIMITS__FACTOR": "0",
     "QLIVE_OPS__SECOND_PERSON_GOLD": "0",  # the demo operator is alone
 }
+
+
+def set_limits(context: Context, *, logins: int = MAX_LOGINS, **rates: Rate) -> None:
+    """Give a server limits of its own; those of other classes have their usual rates."""
+    limits = RequestLimits(1, context.metrics, {**RATES, **rates}, logins)  # type: ignore[dict-item]
+    context.request_limits = limits

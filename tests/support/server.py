@@ -17,10 +17,12 @@ from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.simulator.wechat import openid_of
 from handlers.context import Context
+from rooms.members import DEFAULT_GRACE, GracePolicy
 from runtime.periodic import PeriodicTasks
 from runtime.process import ServerProcess
 from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
 from services.jobs.claimed_jobs import ClaimedJob
+from services.rooms.presence import LEASE_SECONDS
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.database import clear_database
 from tests.support.no_limits import NO_LIMITS
@@ -112,12 +114,23 @@ def settings(
             "data_dir": secrets_file.parent / "mongo",
         },
         "limits": NO_LIMITS,
-        "im": {"user_messages": "0"},
         "ops": {"second_person_gold": 0},
     }
     for section, values in changes.items():
         base[section] = {**base.get(section, {}), **values}
     return fill_in_secrets(Settings.model_validate(base), secrets_file)
+
+
+@pytest.fixture
+def grace() -> GracePolicy:
+    """How long users may be absent; test modules may override this."""
+    return DEFAULT_GRACE
+
+
+@pytest.fixture
+def lease_seconds() -> float:
+    """Lease of the server's process; test modules may override this."""
+    return LEASE_SECONDS
 
 
 @pytest.fixture
@@ -146,6 +159,8 @@ def server(
     io_loop: IOLoop,
     settings: tuple[Settings, DevSecrets],
     demo_users: bool,
+    grace: GracePolicy,
+    lease_seconds: float,
     initial_data: DemoData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ServerProcess]:
@@ -158,7 +173,7 @@ def server(
         await initial_data(server, context)
 
     monkeypatch.setattr(ServerProcess, "_store_first_data", store)
-    server = ServerProcess(*settings)
+    server = ServerProcess(*settings, grace=grace, lease_seconds=lease_seconds)
     io_loop.run_sync(server.start)
     yield server
     io_loop.run_sync(server.stop)

@@ -217,8 +217,8 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
             "push_aes_key": "A" * 43,
             "sandbox": True,
         },
-        "live": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
-        "identity": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
+        "live_streaming": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
+        "age_verification": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
     }
     dev = DevSecrets(merchant["platform"]["private_key_pem"])
     return Simulator(Settings.model_validate(settings), dev, "http://127.0.0.1:9", clock)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from config.sections import LiveSettings
+from config.sections import LiveStreamingSettings
 from devtools.simulator.wire import SimulatorReply
 from tencent.cloud_api import tc3_signature
 from tencent.errors import LiveStreamingRejected, ServiceUnavailable
@@ -29,7 +29,7 @@ def failed(code):
 @pytest.fixture
 def client_at(make_service_client, clock):
     def build(url):
-        live = LiveSettings(api_base=url, secret_id="AKIDTEST", secret_key="SECRETTEST")
+        live = LiveStreamingSettings(api_base=url, secret_id="AKIDTEST", secret_key="SECRETTEST")
         return LiveStreamingClient(make_service_client("live", url), live, clock)
 
     return build
@@ -87,10 +87,10 @@ async def test_the_simulator_drops_a_stream_for_a_signed_request_alone(scripted,
             for text in authorizations
         ),
     ):
-        simulator.live.answer(changed)
-        assert simulator.live.dropped == []
-    simulator.live.answer(request)
-    assert simulator.live.dropped == ["room_1"]
+        simulator.live_streaming.answer(changed)
+        assert simulator.live_streaming.dropped == []
+    simulator.live_streaming.answer(request)
+    assert simulator.live_streaming.dropped == ["room_1"]
 
 
 async def test_a_forbidden_stream_cannot_be_pushed_again_and_a_dropped_one_can(
@@ -109,12 +109,12 @@ async def test_a_forbidden_stream_cannot_be_pushed_again_and_a_dropped_one_can(
         "Reason": "moderation",
     }
     await css.drop("room_1")
-    assert simulator.live.forbidden == {}
+    assert simulator.live_streaming.forbidden == {}
     await css.forbid("room_1", until)
-    assert simulator.live.forbidden == {"room_1": until.timestamp()}
+    assert simulator.live_streaming.forbidden == {"room_1": until.timestamp()}
     headers = {name.lower(): value for name, value in request.headers.items()}
     unknown = replace(request, headers={**headers, "x-tc-action": "Other"})
-    assert b"InvalidAction" in simulator.live.answer(unknown).body
+    assert b"InvalidAction" in simulator.live_streaming.answer(unknown).body
 
 
 async def test_an_unknown_stream_counts_as_dropped_and_permanent_errors_are_rejections(scripted):
@@ -151,11 +151,11 @@ async def test_temporary_and_unreadable_answers_raise_service_unavailable(script
     ("change", "code"),
     [
         (
-            {"_settings": LiveSettings(secret_id="OTHER", secret_key="SECRETTEST")},
+            {"_settings": LiveStreamingSettings(secret_id="OTHER", secret_key="SECRETTEST")},
             "AuthFailure.SecretIdNotFound",
         ),
         (
-            {"_settings": LiveSettings(secret_id="AKIDTEST", secret_key="OTHER")},
+            {"_settings": LiveStreamingSettings(secret_id="AKIDTEST", secret_key="OTHER")},
             "AuthFailure.SignatureFailure",
         ),
         ({"_now": lambda: 1_700_003_600}, "AuthFailure.SignatureExpire"),
@@ -165,7 +165,7 @@ async def test_temporary_and_unreadable_answers_raise_service_unavailable(script
 async def test_wrong_secret_or_clock_is_a_temporary_failure_and_logged_without_secrets(
     css, simulator, caplog, change, code
 ):
-    vars(simulator.live).update(change)
+    vars(simulator.live_streaming).update(change)
     with caplog.at_level(logging.DEBUG), capture_logs() as logs, pytest.raises(ServiceUnavailable):
         await css.drop("room_1")
     written = caplog.text + json.dumps(logs)
@@ -182,7 +182,7 @@ async def test_wrong_secret_or_clock_is_a_temporary_failure_and_logged_without_s
 def urls(vectors):
     vector = vectors("css_live")["urls"]
     names = ("push_domain", "play_domain", "push_key", "play_key")
-    return StreamUrls(LiveSettings(**{name: vector[name] for name in names}))
+    return StreamUrls(LiveStreamingSettings(**{name: vector[name] for name in names}))
 
 
 def test_url_vectors_match(urls, vectors):
@@ -193,14 +193,14 @@ def test_url_vectors_match(urls, vectors):
     assert len(cases) == 5
     for case in cases:
         now, upper = int(case["txTime"], 16), case["txTime"].isupper()
-        own = StreamUrls(LiveSettings(push_key=case["key"], play_key=case["key"]))
+        own = StreamUrls(LiveStreamingSettings(push_key=case["key"], play_key=case["key"]))
         stream = case["stream"]
         url = own.push(stream, now - URL_SECONDS) if upper else own.play(stream, now)
         assert url.endswith(f"?txSecret={case['txSecret']}&txTime={case['txTime']}")
 
 
 def test_urls_without_a_key_are_unsigned():
-    plain = StreamUrls(LiveSettings())
+    plain = StreamUrls(LiveStreamingSettings())
     assert plain.push("s", 1) == "rtmp://push.example.com/live/s"
     assert plain.play("s", 1) == "rtmp://play.example.com/live/s"
 

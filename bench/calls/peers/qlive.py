@@ -26,7 +26,7 @@ async def main(uri: str, database: str, folder: str) -> None:
         "mongodb": {"uri": uri, "database": database},
         "limits": NO_LIMITS,
         **{part: {"api_base": tencent} for part in ("wechat", "im", "pay")},
-        "live": {"api_base": f"{tencent}/live"},
+        "live_streaming": {"api_base": f"{tencent}/live"},
         **json.loads(os.environ[SETTINGS]),
     }
     server = ServerProcess(

@@ -72,7 +72,7 @@ async def main(uri: str, database: str, live_id: int, library: str) -> None:
     overrides = {
         "server": {"port": 0},
         "mongodb": {"uri": uri, "database": database},
-        "limits": NO_LIMITS | {"handshakes_per_second": 0},
+        "limits": NO_LIMITS,
         "realtime": {"heartbeat_seconds": 1800},  # the crowd never sends
     }
     secrets = Path(library).with_name("dev-secrets.json")

@@ -29,7 +29,7 @@ def test_users_are_adults_from_their_18th_birthday_on() -> None:
     assert is_adult(date(2008, 3, 1), date(2026, 3, 1))
 
 
-@pytest.mark.parametrize("changes", [{"identity": {"provider": "faceid"}}])
+@pytest.mark.parametrize("changes", [{"age_verification": {"provider": "faceid"}}])
 async def test_only_adults_with_their_own_number_are_verified(api: ApiFixture) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     for refused in (await give(anna, bert.id), await anna.post("qlive_pay/", block_id=1)):
@@ -42,7 +42,7 @@ async def test_only_adults_with_their_own_number_are_verified(api: ApiFixture) -
     assert (await anna.post(VERIFY, name="忙", id_number=ADULT)).refusal == (503, "faceid_away")
 
 
-@pytest.mark.parametrize("changes", [{"identity": {"provider": "faceid"}}])
+@pytest.mark.parametrize("changes", [{"age_verification": {"provider": "faceid"}}])
 async def test_a_verified_user_gives_and_recharges_and_nothing_of_the_card_is_stored(
     api: ApiFixture, db: Any, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
@@ -62,7 +62,7 @@ async def test_a_verified_user_gives_and_recharges_and_nothing_of_the_card_is_st
     assert not [word for word in ("张三", "别人", ADULT[:-1]) if word in written]
 
 
-@pytest.mark.parametrize("changes", [{"identity": {"provider": "manual"}}])
+@pytest.mark.parametrize("changes", [{"age_verification": {"provider": "manual"}}])
 async def test_an_operator_verifies_a_user_with_a_reason(api: ApiFixture) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     by_oneself = await anna.post(VERIFY, name="张三", id_number=ADULT)
@@ -87,7 +87,7 @@ async def test_in_development_everybody_may_recharge_and_give(api: ApiFixture) -
     (await anna.post(VERIFY, name="张三", id_number=ADULT)).ok()
 
 
-@pytest.mark.parametrize("changes", [{"identity": {"provider": "faceid"}}])
+@pytest.mark.parametrize("changes", [{"age_verification": {"provider": "faceid"}}])
 async def test_only_an_operator_verifies_a_user_again_whom_one_has_refused(api: ApiFixture) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
     card = {"name": "张三", "id_number": ADULT}

@@ -37,7 +37,7 @@ async def test_a_new_user_has_a_name_once_it_is_checked(
         assert info["in_review"] == ({"nickname": name} if waits else {})
 
 
-@pytest.mark.parametrize("changes", [{"moderation": {**HIDDEN, "risk_rank": "on"}}])
+@pytest.mark.parametrize("changes", [{"moderation": {**HIDDEN, "risk_rank_high": 4}}])
 async def test_a_registration_asks_for_rank_and_name_at_the_same_time(
     http_api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,10 +8,12 @@ import aiohttp
 import pytest
 
 from config.sections import UploadsSettings
+from core.limits import Rate
 from devtools.simulator.wire import SimulatorReply
 from runtime.process import ServerProcess
 from tencent.cos import VALID_SECONDS, CosObject
 from tests.support.api import ApiClient, ApiFixture
+from tests.support.no_limits import set_limits
 from tests.support.pictures import jpeg, png
 from tests.support.server import job_of
 
@@ -242,10 +244,10 @@ async def test_nothing_is_uploaded_without_a_bucket(
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "uploads_off")
 
 
-@pytest.mark.parametrize(
-    "changes", [{"limits": {"upload": "0.001/2"}}], indirect=True, ids=["limited"]
-)
-async def test_a_flood_of_tickets_is_refused_and_stores_nothing(api: ApiFixture, db: Any) -> None:
+async def test_a_flood_of_tickets_is_refused_and_stores_nothing(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    set_limits(server.context, upload=Rate(0.001, 2))
     anna = await api.user("anna", 2)
     ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
     replies = [await anna.post(TICKET, **ticket) for _ in range(10)]

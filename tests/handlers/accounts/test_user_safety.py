@@ -138,7 +138,7 @@ async def test_a_report_reaches_the_queue_once_a_day_with_its_evidence(
     assert (item.live_id, item.evidence["reporter"]) == (0, bert.id)
 
 
-@pytest.mark.parametrize("changes", [{"moderation": {"risk_rank": "on"}}])
+@pytest.mark.parametrize("changes", [{"moderation": {"risk_rank_high": 4}}])
 async def test_a_user_of_high_risk_may_only_watch_until_wechat_ranks_them_lower(
     http_api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

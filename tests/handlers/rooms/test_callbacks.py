@@ -7,6 +7,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from core.limits import Rate, TokenBuckets
+from rooms.members import GracePolicy
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, proposed
@@ -40,12 +41,8 @@ def callbacks(api: ApiFixture, server: ServerProcess) -> CallbackSender:
 
 
 @pytest.fixture
-def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Short grace periods, and the settings that a test gives."""
-    return {
-        "presence": {"shown_after_seconds": 0.1, "guest_seconds": 0.5},
-        **getattr(request, "param", {}),
-    }
+def grace() -> GracePolicy:
+    return GracePolicy(shown=100, guest=500)
 
 
 def stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:

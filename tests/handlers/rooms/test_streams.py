@@ -18,7 +18,7 @@ FORBIDDEN = (403, "stream_forbidden")
 def is_forbidden(server: ServerProcess, stream: str) -> bool:
     """Whether CSS refuses a push of the stream."""
     assert server.simulator
-    return server.simulator.live.forbidden.get(stream, 0) > time()  # type: ignore[union-attr]
+    return server.simulator.live_streaming.forbidden.get(stream, 0) > time()  # type: ignore[union-attr]
 
 
 async def items_of(server: ServerProcess, client: ApiClient) -> list[Item]:

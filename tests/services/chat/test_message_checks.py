@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from config.sections import ImSettings
 from core.clock import now_ms
 from core.limits import Rate
 from rooms.members import Member, Person
@@ -51,8 +50,7 @@ class CheckFixture:
         self.pairs: set[tuple[str, str]] = set()
         stores: Any = self
         self.users = self.rooms = self.user_blocks = self.chat_lines = self.members = stores
-        settings = ImSettings(admin=ADMIN).model_copy(update={"user_messages": rate})
-        self.service = MessageCheckService(stores, settings, self.find_word)
+        self.service = MessageCheckService(stores, ADMIN, self.find_word, rate)
 
     async def find(self, user_id: str) -> User | None:
         await self._read("user")

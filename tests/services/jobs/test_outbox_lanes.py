@@ -57,7 +57,7 @@ def tencent() -> Iterator[SlowTencent]:
 @pytest.fixture
 def changes(serve: Serve, tencent: SlowTencent) -> dict[str, Any]:
     url = serve(tencent)
-    return {"live": {"api_base": url}, "im": {"api_base": url}}
+    return {"live_streaming": {"api_base": url}, "im": {"api_base": url}}
 
 
 async def fill_other_lanes(server: ServerProcess, tencent: SlowTencent, live_id: int) -> None:

@@ -44,7 +44,7 @@ class OperatorFixture:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.store = OperatorStore(database, CIPHER)
-        self.sessions = OperatorSessionStore(database, timedelta(minutes=30), timedelta(hours=12))
+        self.sessions = OperatorSessionStore(database)
         self.service = OperatorService(self.store, self.sessions)
 
     async def enrol(self) -> tuple[str, str]:

@@ -31,7 +31,7 @@ class CallbackFixture:
         self.outbox: list[Any] = []
         self.rooms: dict[str, int] = {}
         fakes: Any = self
-        self.service = CallbackService(*[fakes] * 7)
+        self.service = CallbackService(*[fakes] * 6)
 
     async def process(self, event: CallbackEvent) -> str:
         """ "done", or the reason why the event is ignored."""
