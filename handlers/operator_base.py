@@ -139,9 +139,7 @@ class OperatorHandler(Handler):
         if machine and hmac.compare_digest(token.encode(), machine.encode()):
             return TOKEN_OPERATOR
         in_use = IDLE_HEADER not in self.request.headers
-        return await self.context.services.operators.operators.operators.operator_of(
-            token, in_use=in_use
-        )
+        return await self.context.services.operators.operators.operator_of(token, in_use=in_use)
 
     async def _begin_audit(self, *, is_permitted: bool) -> None:
         """Without the body, and without a look at the target, if the role does not permit it."""

@@ -124,7 +124,7 @@ async def check_ledger(context: Context, _args: argparse.Namespace) -> int:
 
 
 async def reconcile(context: Context, args: argparse.Namespace) -> int:
-    bills = context.services.payments.payments.bills
+    bills = context.services.payments.bills
     if not bills.bill_types:
         print("No source of bills is configured; see pay.*.", file=sys.stderr)
         return 2

@@ -44,7 +44,7 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(METRICS_SECONDS, "metrics", lambda: _measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
-        every(10, "bills", services.payments.payments.bills.run_if_due)
+        every(10, "bills", services.payments.bills.run_if_due)
     tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)
     if services.chat.relay:
         tasks.until_stopped("im_relay", JobRunner(services.chat.relay).run)

@@ -76,7 +76,7 @@ async def _public_state(context: Context, name: str) -> dict[str, Any]:
 
 async def _handle(context: Context, args: argparse.Namespace) -> str:
     """Carry out the action; returns the text to print."""
-    operators, name = context.services.operators.operators.operators, args.name
+    operators, name = context.services.operators.operators, args.name
     match args.action:
         case "add":
             return _one_time(name, await operators.add(name, args.role))

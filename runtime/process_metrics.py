@@ -58,7 +58,7 @@ def _register_ledger(context: Context) -> None:
 
 
 def _register_bills(context: Context) -> None:
-    gauge, bills = context.metrics.gauge, context.services.payments.payments.bills
+    gauge, bills = context.metrics.gauge, context.services.payments.bills
     description = "Open differences between WeChat's bills and what is recorded here."
     gauge("bill_differences", description, lambda: float(bills.open_count))
     description = "Time of the last run in which no daily bill was late, in Unix seconds."

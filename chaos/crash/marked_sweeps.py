@@ -74,7 +74,7 @@ class _BillJob:
     """Compares the bills of one more day with each sweep."""
 
     def __init__(self, context: Context, day: date) -> None:
-        self._bills = context.services.payments.payments.bills
+        self._bills = context.services.payments.bills
         self._days = [day - timedelta(days=1), day]
 
     async def sweep(self) -> None:

@@ -80,7 +80,7 @@ class OpsGrantHandler(UserTargetHandler):
     @endpoint(errors=[UserNotFound, RequestIdReused])
     async def post(self, user_id: str, params: GrantRequest) -> BalanceResponse | ApprovalResponse:
         await self.context.stores.users.get(user_id)
-        answer = await self.context.services.operators.operators.approvals.grant(
+        answer = await self.context.services.operators.approvals.grant(
             user_id, params.gold, params.reason, params.request_id, by=self.operator.name
         )
         return self.unless_waiting(answer, BalanceResponse.model_validate)
@@ -97,7 +97,7 @@ class OpsDebtHandler(UserTargetHandler):
     )
     async def post(self, user_id: str, params: SettleRequest) -> BalanceResponse | ApprovalResponse:
         await self.context.stores.users.get(user_id, deleted=True)
-        answer = await self.context.services.operators.operators.approvals.settle_debt(
+        answer = await self.context.services.operators.approvals.settle_debt(
             user_id,
             params.gold,
             params.reason,

@@ -60,7 +60,7 @@ class UpdateUserinfoHandler(ActiveUserHandler):
                 raise AccountBanned
         else:
             user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.decisions.proposals.in_review(
+        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
             user.user_id
         )
         return UserInfoResponse.model_validate(user).model_copy(update=signed)
@@ -95,7 +95,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         """
         signed = sign_own(self)
         user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.decisions.proposals.in_review(
+        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
             self.user_id
         )
         return user, signed
@@ -106,7 +106,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         own = await self.active(own)
         if user is None or user.deleted_at:
             raise UserNotFound
-        await self.context.services.decisions.user_safety.check_pair(own, user_id)
+        await self.context.services.moderation.user_safety.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
 
 

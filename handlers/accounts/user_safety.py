@@ -36,7 +36,7 @@ class ReportHandler(ActiveUserHandler):
     @endpoint(limit="report", errors=[UserNotFound, RoomNotFound])
     async def post(self, params: ReportRequest) -> OkResponse:
         _check_other(self, params.user_id)
-        await self.context.services.decisions.user_safety.report(
+        await self.context.services.moderation.user_safety.report(
             self.user, params.user_id, params.live_id, params.reason, params.text
         )
         return OkResponse()

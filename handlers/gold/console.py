@@ -73,7 +73,7 @@ class OpsConfigsHandler(OperatorHandler):
     @endpoint(errors=[RateRequired])
     async def post(self, params: NewConfigRequest) -> ConfigResponse | ApprovalResponse:
         """Add a config; that of a rate, if it is missing, waits for another operator."""
-        answer = await self.context.services.operators.operators.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "config", None, params.model_dump(), self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
@@ -92,7 +92,7 @@ class OpsConfigHandler(OperatorHandler):
         changes = params.model_dump(exclude_none=True)
         if "value" in params.model_fields_set:  # null is a valid value
             changes["value"] = params.value
-        answer = await self.context.services.operators.operators.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), changes, self.operator.name
         )
         return self.unless_waiting(answer, ConfigResponse.model_validate)
@@ -100,7 +100,7 @@ class OpsConfigHandler(OperatorHandler):
     @endpoint(errors=[NotFound, RateRequired])
     async def delete(self, number: str) -> OkResponse:
         """Remove a config, but not a rate."""
-        await self.context.services.operators.operators.approvals.change_catalogue(
+        await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), None, self.operator.name
         )
         return OkResponse()
@@ -152,7 +152,7 @@ class OpsReversalHandler(OperatorHandler):
         errors=[EntryNotFound, InsufficientGold, NotReversible],
     )
     async def post(self, params: ReversalRequest) -> ReversedResponse | ApprovalResponse:
-        answer = await self.context.services.operators.operators.approvals.reverse(
+        answer = await self.context.services.operators.approvals.reverse(
             params.entry, params.reason, by=self.operator.name
         )
         return self.unless_waiting(answer, ReversedResponse.model_validate)

@@ -83,8 +83,8 @@ class PushGiftHandler(ActiveUserHandler):
 
         async def check() -> None:
             services.accounts.age_verification.check(self.user)
-            services.decisions.user_safety.check_rank(self.user)
-            await services.decisions.user_safety.check_pair(self.user, params.user_id)
+            services.moderation.user_safety.check_rank(self.user)
+            await services.moderation.user_safety.check_pair(self.user, params.user_id)
 
         result = await services.gold.gifts.send(
             self.user.user_id,

@@ -72,7 +72,7 @@ class OpsConfirmHandler(ApprovalTargetHandler):
         ]
     )
     async def post(self, approval_id: str, params: ReasonRequest) -> ApprovalResponse:
-        approval = await self.context.services.operators.operators.approvals.confirm(
+        approval = await self.context.services.operators.approvals.confirm(
             approval_id, self.operator.name, params.reason
         )
         return ApprovalResponse.model_validate(approval)
@@ -83,7 +83,7 @@ class OpsDeclineHandler(ApprovalTargetHandler):
 
     @endpoint(errors=[ApprovalNotFound, AlreadyDecided])
     async def post(self, approval_id: str, params: ReasonRequest) -> ApprovalResponse:
-        approval = await self.context.services.operators.operators.approvals.decline(
+        approval = await self.context.services.operators.approvals.decline(
             approval_id, self.operator.name, params.reason
         )
         return ApprovalResponse.model_validate(approval)

@@ -81,7 +81,7 @@ class OpsLoginHandler(LoginAttemptHandler):
 
         The token ends 30 minutes after its last use, and 12 hours after the login.
         """
-        login = await self.context.services.operators.operators.operators.log_in(
+        login = await self.context.services.operators.operators.log_in(
             params.name, params.password, params.code
         )
         return login_response(self, login)
@@ -101,7 +101,7 @@ class OpsLoginSetupHandler(LoginAttemptHandler):
 
     @endpoint(errors=[LoginRefused])
     async def post(self, params: LoginSetupRequest) -> SecondFactorResponse:
-        factor = await self.context.services.operators.operators.operators.second_factor(
+        factor = await self.context.services.operators.operators.second_factor(
             params.name, params.password
         )
         return SecondFactorResponse.model_validate(factor)
@@ -112,7 +112,7 @@ class OpsFirstLoginHandler(LoginAttemptHandler):
 
     @endpoint(errors=[LoginRefused, RoleRequired])
     async def post(self, params: FirstLoginRequest) -> OperatorLoginResponse:
-        login = await self.context.services.operators.operators.operators.first_log_in(
+        login = await self.context.services.operators.operators.first_log_in(
             params.name, params.password, params.new_password, params.code
         )
         return login_response(self, login)
@@ -127,7 +127,7 @@ class OpsSessionHandler(OperatorHandler):
     @endpoint()
     async def delete(self) -> OkResponse:
         """Log out."""
-        await self.context.services.operators.operators.operators.log_out(self.token)
+        await self.context.services.operators.operators.log_out(self.token)
         return OkResponse()
 
 

@@ -39,7 +39,7 @@ class OpsBlocksHandler(OperatorHandler):
     async def post(self, params: NewBlockRequest) -> OpsBlockResponse | ApprovalResponse:
         """Add a recharge block, which waits for another operator."""
         fields = {"gold": params.gold, "fen": params.price}
-        answer = await self.context.services.operators.operators.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "block", None, fields, self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
@@ -58,7 +58,7 @@ class OpsBlockHandler(OperatorHandler):
         changes = params.model_dump(exclude_none=True)
         if "price" in changes:
             changes["fen"] = changes.pop("price")
-        answer = await self.context.services.operators.operators.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "block", int(number), changes, self.operator.name
         )
         return self.unless_waiting(answer, _block)
@@ -66,7 +66,7 @@ class OpsBlockHandler(OperatorHandler):
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> OkResponse:
         """Remove a recharge block."""
-        await self.context.services.operators.operators.approvals.change_catalogue(
+        await self.context.services.operators.approvals.change_catalogue(
             "block", int(number), None, self.operator.name
         )
         return OkResponse()
@@ -164,7 +164,7 @@ class OpsInboxRetryHandler(OperatorHandler):
 
     @endpoint(errors=[NotFound, ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
     async def post(self, params: RetryRequest) -> OutcomeResponse:
-        result = await self.context.services.payments.payments.notifications.reprocess(params.id)
+        result = await self.context.services.payments.notifications.reprocess(params.id)
         return OutcomeResponse(outcome=result.outcome, reason=result.reason)
 
 

@@ -37,9 +37,7 @@ class PayHandler(ActiveUserHandler):
         """
         services = self.context.services
         services.accounts.age_verification.check(self.user)
-        order = await services.payments.payments.recharge.order(
-            self.user, params.block_id, params.platform
-        )
+        order = await services.payments.recharge.order(self.user, params.block_id, params.platform)
         return OrderResponse(**order._asdict())
 
 

@@ -63,7 +63,7 @@ class JsapiWebhookHandler(MerchantWebhookHandler):
         return await self.receive_notification(
             JSAPI,
             client.notifications if client else None,
-            self.context.services.payments.payments.notifications.record,
+            self.context.services.payments.notifications.record,
         )
 
 
@@ -83,7 +83,7 @@ class XpayWebhookHandler(WebhookHandler):
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
         message = message_of(push, self.query, self.body)
-        handle = partial(context.services.payments.payments.notifications.process_push, push)
+        handle = partial(context.services.payments.notifications.process_push, push)
         if push.content.get("Event") == MEDIA_CHECKED:
             handle = partial(context.services.decisions.receive, push.content)
         await self.receive(message, push.refused, handle)

@@ -359,7 +359,7 @@ class Faults:
         await notification_statuses(self.server)
         paid_at = {"$set": {"paid_at": datetime.now(UTC) - timedelta(days=3)}}
         self.db.orders.update_many({"user_id": carl.id}, paid_at)
-        await self.context.services.payments.payments.bills.run_if_due()
+        await self.context.services.payments.bills.run_if_due()
 
     async def spoil_data(self) -> None:
         """A rate is missing, a balance was changed by hand, a user is broken, a report waits."""

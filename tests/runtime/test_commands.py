@@ -199,7 +199,7 @@ async def test_an_operator_is_added_listed_reset_disabled_and_enabled(settings, 
     def one_time(text: str) -> str:
         return re.search(r"One-time password of anna: (\S{16})\n", text)[1]
 
-    operators = server.context.services.operators.operators.operators
+    operators = server.context.services.operators.operators
     assert "There are no operators" in await operator("list")
     first = one_time(await operator("add", "anna", "--role", "viewer"))
     waits = r"anna +viewer +waiting +never logged in\n"

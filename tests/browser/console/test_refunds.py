@@ -115,9 +115,7 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
     await console.check_colours("refund-progress")
     await console.check_phone("refund-progress")
 
-    await services.payments.payments.notifications.record(
-        Refund("xpay", numbers[0], "wx-1", 600), ""
-    )
+    await services.payments.notifications.record(Refund("xpay", numbers[0], "wx-1", 600), "")
     await console.go(f"refunds/{case}")
     await expect(step).to_have_text("退款1 / 2")
     await expect(orders.filter(has_text=numbers[0])).to_contain_text("wx-1")

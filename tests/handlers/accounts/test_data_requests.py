@@ -355,7 +355,7 @@ async def test_wechats_events_start_a_deletion_if_they_are_signed(
     anna = await api.user("anna", 2)
     openid = openid_of("anna")
     content = event_sender(server).contents(openid=openid)[event]
-    notifications = server.context.services.payments.payments.notifications
+    notifications = server.context.services.payments.notifications
     assert (await notifications.process_event(content, signed=False)).event == event
     assert "delete_at" not in (await anna.get(INFO)).ok()
     await send_event(api, event_sender(server), event, openid="oNobody")

@@ -99,7 +99,7 @@ async def user_with_debt(api: ApiFixture, server: ServerProcess) -> ApiClient:
     (await give(anna, bert.id, CANDY, 10)).ok()
     order = await server.context.stores.orders.find(order_id)
     assert order
-    await server.context.services.payments.payments.payments.refund(
+    await server.context.services.payments.payments.refund(
         Refund(order.provider, order_id, "R1", order.fen)
     )
     grant = {"gold": 10, "reason": "test", "request_id": "ten"}

@@ -39,7 +39,7 @@ async def log_in(api: ApiFixture, name: str, password: str, code: str = "", **mo
 
 async def add_operator(server: ServerProcess) -> str:
     """Add anna, who has logged in for the first time; returns the secret of her second factor."""
-    operators = server.context.services.operators.operators.operators
+    operators = server.context.services.operators.operators
     password = await operators.add("anna", "moderator")
     secret = (await operators.second_factor("anna", password)).secret
     await operators.first_log_in("anna", password, PASSWORD, current_code(secret))
