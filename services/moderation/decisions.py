@@ -39,7 +39,7 @@ class DecisionService:
         self._stores = stores
         self._items = stores.moderation
         self._proposals = proposals
-        self._effects = effects
+        self.effects = effects
         self.job = ClaimedJob[Item](
             "moderation",
             one_by_one(partial(self._items.claim, APPLY_WITHIN)),
@@ -115,6 +115,6 @@ class DecisionService:
             except WriteConflict:  # to repeat the transaction would not help
                 raise AlreadyDecided from None
 
-        effect = self._effects.get(item.kind)
+        effect = self.effects.get(item.kind)
         with suppress(AlreadyDecided):  # superseded meanwhile, or applied by another process
             await (effect(item, confirm) if effect else confirm())

@@ -19,6 +19,7 @@ from ledger.recharge import Order
 from rooms.moderation import Item
 from runtime import jobs
 from runtime.process import ServerProcess
+from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
 from storage.moderation.items import new_item_id
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import ATTENTION, CONSENT_REVOKED, REFUND_QUESTION
@@ -376,9 +377,10 @@ class Faults:
 
     async def fail_ledger_check(self) -> None:
         audit = self.context.services.gold.audit
-        audit.reconciler = None  # type: ignore[assignment]
-        with pytest.raises(AttributeError):
-            await audit._check_then_release()
+        self.context.stores.ledger_reconciler.problems = None  # type: ignore[method-assign]
+        self.db.job_leases.update_one({"_id": LEDGER_CHECK}, {"$set": {"due_at": DAYS_AGO}})
+        with pytest.raises(TypeError):
+            await audit.run_if_due()
         await audit.run_if_due()
 
 

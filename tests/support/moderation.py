@@ -21,6 +21,7 @@ class ModerationFixture:
     def __init__(self, server: ServerProcess, db: Any, patch: pytest.MonkeyPatch) -> None:
         self.context = server.context
         self.service = server.context.services.decisions
+        self.proposals = server.context.services.moderation.proposals
         self.items = server.context.stores.moderation
         assert server.simulator
         self.checks: SimulatedContentChecks = server.simulator.content_checks  # type: ignore[union-attr]

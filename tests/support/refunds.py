@@ -16,7 +16,7 @@ from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LedgerService
 from services.jobs.inbox import CallbackOutcome
 from services.operators.approvals import ApprovalService
-from services.payments.payment_notifications import PaymentNotificationService
+from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
@@ -108,11 +108,9 @@ class RefundProcess:
             self.payments,
             stores.ledger,
             stores.spent_gold,
-            self.service.apply,
-            self.transfers.reprocess,
+            Followers(self.service.apply, self.transfers.reprocess, self._plan_deletion),
             None,
             None,  # type: ignore[arg-type] - no pushes here
-            self._plan_deletion,
         )
 
     async def _plan_deletion(self, _app_id: str, openid: str) -> None:

@@ -21,11 +21,6 @@ pytestmark = pytest.mark.programs
 IS_SCROLLED = "node => node.scrollLeft > 0 && node === document.activeElement"
 
 
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"server": {"machine": "qlive-a"}}
-
-
 @pytest.fixture(autouse=True)
 def one_own_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server stores a report when it starts, and none beside those of the test."""
@@ -111,7 +106,9 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     await expect(console.tile("版本")).to_contain_text("不一致0.0.9+00000000, 1.0.0+")
 
     rows = console.table("qlive-b 的进程")
-    await expect(console.table("qlive-a 的进程")).to_contain_text(re.compile(r"端口 \d+pid \d+"))
+    await expect(console.table(f"{own['machine']} 的进程")).to_contain_text(
+        re.compile(r"端口 \d+pid \d+")
+    )
     await expect(rows.nth(0)).to_contain_text(re.compile("端口 8000.*服务中.*续租.*已运行.*ms"))
     await expect(rows.nth(1)).to_contain_text(re.compile("端口 8001.*失联.*已失效.*启动"))
     await console.check_colours("fleet-missing")

@@ -52,7 +52,7 @@ async def test_a_text_that_passes_is_shown_at_once(
     assert (await moderation.change(anna.id, nickname="Annie")).nickname == "Annie"
     await moderation.change(anna.id, room_name="Annie's")
     assert (await moderation.shown(anna.id))["room_name"] == "Annie's"
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
     assert moderation.checks.checked == ["Annie", "Annie's"]
     assert await moderation.step() == 0
     await moderation.change(anna.id, nickname="Annie")  # as it is
@@ -80,12 +80,12 @@ async def test_a_text_in_doubt_waits_for_an_operator(
     await moderation.change(anna.id, nickname="review me")
     await moderation.change(anna.id, nickname="review me")  # sent again: it is in the queue already
     assert moderation.checks.checked == ["review me"]
-    assert await moderation.service.in_review(anna.id) == {"nickname": "review me"}
+    assert await moderation.proposals.in_review(anna.id) == {"nickname": "review me"}
     assert (await moderation.shown(anna.id))["nickname"] == "anna"
     item = await moderation.latest(anna.id)
     await moderation.service.decide(item.id, item.state, "olga", approved=True)
     assert (await moderation.shown(anna.id))["nickname"] == "review me"
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
     with pytest.raises(AlreadyDecided):
         await moderation.service.decide(item.id, "approved", "pavel", "rude", approved=False)
 
@@ -118,7 +118,7 @@ async def test_what_an_operator_refused_is_not_shown(
     assert (await moderation.shown(anna.id))["room_name"] == ""
     await moderation.change(anna.id, room_name="review 2")
     await moderation.change(anna.id, room_name="")  # back to the host's name
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
 
 
 @pytest.mark.parametrize("words", ["61010", "-1"])
@@ -160,11 +160,11 @@ async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_
         waited += min(item.due_at for item in items if item.due_at) - datetime.now(UTC)
         assert await moderation.step() == len(KINDS)
         assert await moderation.shown(anna.id) == before
-    assert len(await moderation.service.in_review(anna.id)) == len(KINDS)
+    assert len(await moderation.proposals.in_review(anna.id)) == len(KINDS)
     await api.outage("content")
     moderation.resume_job()
     await until(lambda: shows(moderation, anna, values))
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
 
 
 async def shows(moderation: ModerationFixture, user: ApiClient, values: dict[str, str]) -> bool:
@@ -238,8 +238,8 @@ async def test_events_that_match_nothing_are_ignored_and_forged_ones_refused(
 
 
 def shown_policy(moderation: ModerationFixture, patch: pytest.MonkeyPatch, policy: str) -> None:
-    settings = type(moderation.service._settings)(**dict.fromkeys(KINDS, policy))
-    patch.setattr(moderation.service, "_settings", settings)
+    settings = type(moderation.proposals._settings)(**dict.fromkeys(KINDS, policy))
+    patch.setattr(moderation.proposals, "_settings", settings)
 
 
 async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
