@@ -203,28 +203,9 @@ class RoomStore:
 
     async def _create(self, host: Person) -> Document:
         live_id = await self._database.next_number("live_id")
-        document: Document = {
-            "group_id": new_group_id(),
-            "group_ready": False,
-            "title": "",
-            "cover": "",
-            "epoch": "",
-            "version": 0,
-            "status": "ended",
-            "started_at": 0,
-            "owner": _stored(Seat(host, "")),
-            "male": None,
-            "female": None,
-            "applications": {},
-            "bans": {},
-            "operator_bans": {},
-            "muted": {},
-            "mute_all": False,
-            "needs_invitation_until": {},
-            "invited_by_message_until": {},
-            "stream_bans": {},
-            "log": {},
-        }
+        room = Room(live_id, new_group_id(), Seat(host, ""))
+        document = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
+        document |= {"version": 0, "group_ready": False, "log": {}}
         try:
             created = await self._rooms.find_one_and_update(
                 {"host_id": host.user_id},
@@ -247,31 +228,19 @@ class RoomStore:
 
 def room_from(document: Document) -> Room:
     """The room of a document, with which it shares what rules replace and never change."""
+    plain = {name: document[name] for name in _PLAIN if name in document}
     return Room(
         live_id=document["_id"],
-        group_id=document["group_id"],
         owner=_with_person(Seat, document["owner"]),
-        epoch=document["epoch"],
-        version=document["version"],
-        status=document["status"],
-        started_at=document["started_at"],
-        title=document["title"],
-        cover=document["cover"],
         male=_with_person(Seat, document["male"]),
         female=_with_person(Seat, document["female"]),
         applications={
             user_id: _with_person(Application, row)
             for user_id, row in document["applications"].items()
         },
-        bans=document["bans"],
-        operator_bans=document["operator_bans"],
-        muted=document["muted"],
-        mute_all=document["mute_all"],
-        needs_invitation_until=document["needs_invitation_until"],
-        invited_by_message_until=document["invited_by_message_until"],
-        stream_bans=document["stream_bans"],
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         read_at=int(document.get("read_at", 0)),
+        **plain,
     )
 
 
@@ -363,6 +332,8 @@ _MAPS = (
 """Fields whose entries are saved one by one."""
 _VALUES = frozenset(RoomState.__slots__) - {"live_id", "version", "members", *_MAPS}
 """Fields that are saved as a whole."""
+_PLAIN = {"version", *_VALUES, *_MAPS} - {"owner", "male", "female", "applications"}
+"""Fields that are stored as they are."""
 
 
 def _with_person(kind: type[Any], document: Document | None) -> Any:
