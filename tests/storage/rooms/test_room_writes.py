@@ -226,8 +226,13 @@ async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: Store
             ANNA,
             ["update", "update", "commitTransaction"],
         ),
+        (
+            lambda room: room.accept(ANNA, "open", "s", ""),
+            ANNA,
+            ["update", "update", "commitTransaction"],
+        ),
     ],
-    ids=["none", "refused", "profile", "enter", "leave", "apply"],
+    ids=["none", "refused", "profile", "enter", "leave", "apply", "accept"],
 )
 async def test_a_lone_change_takes_one_read_and_one_write_or_transaction(
     stores: StoresFixture,
