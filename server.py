@@ -27,7 +27,7 @@ log = structlog.get_logger("qlive")
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a command and returns the exit status.
+    """Run a command and return the exit status.
 
     0 success, 1 refused or failed, 2 wrong arguments or settings.
     """
@@ -68,7 +68,10 @@ def _fail(settings: Settings, why: str) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The parsed arguments, with the function that carries them out; SystemExit if wrong."""
+    """Return the parsed arguments, with the function that carries them out.
+
+    Raises SystemExit if they are wrong.
+    """
     parser = argparse.ArgumentParser(prog="server.py", description=__doc__)
     parser.add_argument(
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"

@@ -28,7 +28,7 @@ as has each of its 30,000 common passwords."""
 
 
 def weakness(name: str, secret: str) -> str | None:
-    """Why the secret of this setting is too weak; None if it is strong enough, or no secret."""
+    """Return why the secret of a setting is too weak, None if it is strong enough or no secret."""
     length = _required_length(name)
     if len(secret) < length:
         return (
@@ -48,7 +48,7 @@ def _required_length(name: str) -> int:
 
 
 def is_easy_to_guess(text: str, *names: str) -> bool:
-    """Whether few guesses find `text`, by one who knows the `names`.
+    """Return whether few guesses find `text`, for an attacker who knows the `names`.
 
     The time grows with the square of its length.
     """

@@ -23,7 +23,7 @@ def _from_json(value: object) -> object:
 
 
 def _matching(pattern: str, what: str) -> AfterValidator:
-    """Refuses text that does not match as a whole; the error says "must " and `what`."""
+    """Refuse text that does not match as a whole; the error says "must " and `what`."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -214,7 +214,7 @@ class ModerationSettings(SettingsSection):
     risk_rank_high: Annotated[int, Field(ge=0, le=4)] = 0
 
     def is_checked(self, kind: str) -> bool:
-        """Whether values of this kind are checked: a field of this section."""
+        """Return whether values of this kind, a field of this section, are checked."""
         return bool(getattr(self, kind) != "off")
 
 
@@ -229,7 +229,7 @@ class RealtimeSettings(SettingsSection):
 
     @property
     def silent_seconds(self) -> float:
-        """A socket from which nothing is received for three heartbeats is closed."""
+        """Longest silence of an open socket: after three heartbeats without data it is closed."""
         return 3 * self.heartbeat_seconds
 
 

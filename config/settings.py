@@ -118,7 +118,7 @@ class Settings(BaseModel):
         return (self.withdraw.enabled or default) == "on"
 
     def at(self, address: str, simulator_url: str) -> Self:
-        """These settings for a server at `address`, which is its public URL if none is set.
+        """Return these settings for a server at `address`, which is its public URL if none is set.
 
         The simulator stands in for services without an address of their own; its URL is "" in
         production.
@@ -135,7 +135,7 @@ class Settings(BaseModel):
         return self.model_copy(update=filled)
 
     def problems(self) -> list[str]:
-        """Reasons for which the server does not start, as "name: why"."""
+        """Return the reasons for which the server does not start, as "name: why"."""
         in_production = self.environment == "production"
         found = self._problems_in_production() if in_production else self._problems_in_development()
         if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
@@ -201,8 +201,10 @@ class Settings(BaseModel):
         return found + [f"{name}: {why}" for name, why in weak.items() if why]
 
     def _own_values(self) -> dict[str, str]:
-        """Every setting that production has to set, and every secret that may be empty but is set;
-        an empty app list counts as one."""
+        """Return the settings that production has to set, and the optional secrets that are set.
+
+        An empty app list counts as one setting.
+        """
         apps = {
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
@@ -235,7 +237,7 @@ class Settings(BaseModel):
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether only this machine reaches this address; no name but localhost is looked up."""
+    """Return whether only this machine reaches this address; of names, only localhost counts."""
     if host == "localhost":
         return True
     try:
@@ -245,7 +247,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_local(uri: str) -> bool:
-    """Whether the URI is empty, or every host in it is on this machine, by address or socket."""
+    """Return whether the URI is empty, or every host (address, socket) is on this machine."""
     scheme, _, rest = uri.partition("://")
     members = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")
     hosts = [re.sub(r":\d*$", "", member).strip("[]") for member in members if member]
@@ -265,7 +267,7 @@ def _problem_of(name: str, value: str) -> str | None:
 
 
 def _unfilled(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Names of settings with a placeholder in their value or name (an app's id is a name)."""
+    """Yield names of settings with a placeholder in their value or name (an app's id is a name)."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _unfilled(value, f"{above}{key}.")

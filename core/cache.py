@@ -24,7 +24,7 @@ class Cache(Generic[K, T]):
         version: Callable[[], Hashable] = lambda: 0,
         keeps: Callable[[T], bool] = lambda _value: True,
     ) -> None:
-        """`keeps` decides whether a value is stored.
+        """Create a cache; `keeps` decides whether a value is stored.
 
         A change of `version` invalidates all values, and none is stored while it is None: it shows
         that this process may miss invalidations.

@@ -18,7 +18,7 @@ class ConcurrencyLimit:
     """Semaphore with a queue timeout."""
 
     def __init__(self, limit: int, timeout: float = QUEUE_SECONDS) -> None:
-        """`timeout`: longest wait for a slot, in seconds."""
+        """Create the limit; `timeout` is the longest wait for a slot, in seconds."""
         self._slots = asyncio.Semaphore(limit)
         self.waiting = 0
         """Number of tasks that wait for a slot."""
@@ -26,7 +26,7 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Holds one slot; TryAgain when none becomes free in time."""
+        """Hold one slot. Raises TryAgain when none becomes free in time."""
         self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):

@@ -22,7 +22,7 @@ class NamedLocks:
 
     @asynccontextmanager
     async def lock(self, *names: str) -> AsyncIterator[None]:
-        """Lock all `names`, in sorted order; TryAgain on timeout."""
+        """Lock all `names`, in sorted order. Raises TryAgain on timeout."""
         held: list[asyncio.Lock] = []
         try:
             for name in sorted(set(names)):

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def jittered(seconds: float) -> float:
-    """Half as long to half as long again, so that processes do not try in step."""
+    """Return half as long to half as long again, so that processes do not try in step."""
     return seconds * random.uniform(0.5, 1.5)
 
 

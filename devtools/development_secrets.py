@@ -34,7 +34,7 @@ class DevSecrets:
 
 
 def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecrets]:
-    """Fills empty settings with development secrets; settings with a value stay.
+    """Fill empty settings with development secrets; settings with a value stay.
 
     For development only. The first call writes the file, with mode 0600, and blocks: two RSA keys
     take a second.
@@ -46,7 +46,7 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         return hmac.new(seed, name.encode(), hashlib.sha256).hexdigest()
 
     def texts(section: str, *names: str) -> dict[str, str]:
-        """32 characters each: required of an APIv3 key, enough for the others."""
+        """Return 32 characters each: required of an APIv3 key, enough for the others."""
         return {name: DEVELOPMENT + digest(f"{section}.{name}")[:28] for name in names}
 
     live_streaming = texts(
@@ -87,7 +87,7 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
 
 
 def _stored(file: Path) -> dict[str, str]:
-    """The seed and the keys, generated if there is no file, or one from before the seed."""
+    """Return the seed and the keys; generate them if there is no file, or it has no seed."""
     stored: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     if "seed" in stored:
         return stored

@@ -60,7 +60,7 @@ class RemoteSimulator:
         self._address = address
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """The simulator's answer; ServiceUnavailable if the connection fails or times out."""
+        """Return the answer. Raises ServiceUnavailable if the connection fails or times out."""
         try:
             answer = await AsyncHTTPClient().fetch(
                 f"{self._address}/sim{quote(request.path)}?{urlencode(request.query)}",
@@ -89,7 +89,7 @@ class SimulatorHandler(Handler):
         self._simulator = simulator
 
     async def handle(self, path: str, params: BaseModel) -> SimulatorResponse:
-        """The simulator's answer to one of its own calls; BadRequest if it refuses the call."""
+        """Return the answer to a simulator's own call. Raises BadRequest if it refuses the call."""
         body = params.model_dump_json(round_trip=True).encode()
         reply = await self._simulator.answer(SimulatorRequest("POST", path, body=body))
         content: dict[str, Any] = json.loads(reply.body)

@@ -172,7 +172,7 @@ class Handler(RequestHandler):
             self._counted_for = user_id
 
     async def done(self) -> None:
-        """Hook that runs after the endpoint method succeeded, before its response is written."""
+        """Run after the endpoint method succeeded, before its response is written (a hook)."""
 
     def parameters(self) -> dict[str, Any]:
         """Query string and body merged, the body wins. Raises as `request_data.parameters`."""
@@ -292,7 +292,10 @@ class ActiveUserHandler(Handler):
             raise await self.context.services.accounts.sessions.refusal_of(self.token)
 
     async def active(self, user: User | None) -> User:
-        """The user of the token; raises AccountBanned, or NotAuthenticated for None."""
+        """Return the user of the token.
+
+        Raises AccountBanned, or NotAuthenticated for None.
+        """
         if user is None:
             raise await self.context.services.accounts.sessions.refusal_of(self.token)
         if user.banned:
@@ -310,7 +313,7 @@ class ActiveUserHandler(Handler):
 
 
 def methods_of(handler: type[Handler]) -> list[str]:
-    """The HTTP methods that the class defines, in lower case."""
+    """Return the HTTP methods that the class defines, in lower case."""
     names = ("get", "post", "patch", "delete")
     return [name for name in names if getattr(handler, name) is not getattr(Handler, name)]
 

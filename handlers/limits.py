@@ -81,7 +81,7 @@ class RequestLimits:
     def __init__(
         self, factor: float, metrics: Metrics, rates: Rates = RATES, logins: int = MAX_LOGINS
     ) -> None:
-        """`factor` multiplies the tokens a second of all rates; 0 switches every limit off."""
+        """Multiply the tokens a second of all rates by `factor`; 0 switches every limit off."""
         self._buckets: dict[LimitClass, TokenBuckets] = {
             name: TokenBuckets(rate_of(name, rates).faster(factor)) for name in rates
         }
@@ -93,11 +93,14 @@ class RequestLimits:
         self._unlogged: Counter[str] = Counter()
 
     def take_from_user(self, limit: LimitClass, user_id: str) -> float:
-        """Take a token; without one, count and log that, and return the seconds until the next."""
+        """Take a token; without one, return the seconds until the next.
+
+        A missing token is counted and logged.
+        """
         return self._take(self._buckets[limit], limit, "user", user_id)
 
     def begin(self, limit: LimitClass, user_id: str) -> None:
-        """Count a request of the user until `end`; RateLimited if it is one too many."""
+        """Count a request of the user until `end`. Raises RateLimited if it is one too many."""
         _refuse_for(self.take_from_user(limit, user_id))
         if self._in_progress[user_id] >= MAX_IN_PROGRESS and self._buckets[limit].is_on:
             self._refused("in_progress", "user", user_id)
@@ -105,7 +108,7 @@ class RequestLimits:
         self._in_progress[user_id] += 1
 
     def begin_login(self, address: str) -> None:
-        """As `begin`, for a login at an address."""
+        """Count as `begin`, for a login at an address."""
         if self._in_progress[address] >= self._logins > 0:
             self._refused("login", "address", address)
             _refuse_for(1)
@@ -118,18 +121,18 @@ class RequestLimits:
             del self._in_progress[owner]
 
     def take_from_address(self, limit: LimitClass, address: str) -> float:
-        """As `take_from_user`, for an address, which is the key of `limit_key`."""
+        """Take as `take_from_user`, for an address, which is the key of `limit_key`."""
         return self._take(self._buckets[limit], limit, "address", address)
 
     def count_address(self, limit: LimitClass, address: str) -> None:
-        """Take a token of an address; RateLimited without one."""
+        """Take a token of an address. Raises RateLimited without one."""
         _refuse_for(self.take_from_address(limit, address))
 
     def count_operator_login(self, name: str, address: str) -> None:
-        """Take a token of the name at this address, and one of the address; RateLimited without.
+        """Take a token of the name at this address, and one of the address.
 
-        Wrong passwords from elsewhere do not lock an operator out, and those for one name use up
-        a fifth of the address's tokens.
+        Wrong passwords from elsewhere do not lock an operator out, and those for one name use up a
+        fifth of the address's tokens. Raises RateLimited without a token.
         """
         _refuse_for(self._take(self._names, "ops_login", "name", f"{name} {address}"))
         self.count_address("ops_login", address)
@@ -159,6 +162,6 @@ class RequestLimits:
 
 
 def _refuse_for(seconds: float) -> None:
-    """RateLimited unless `seconds` until a token is 0."""
+    """Check that `seconds` until a token is 0. Raises RateLimited if it is not."""
     if seconds:
         raise RateLimited(retry_after=math.ceil(seconds))

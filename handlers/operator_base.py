@@ -109,7 +109,10 @@ class OperatorHandler(Handler):
     def unless_waiting(
         self, outcome: Changed | Approval, view: Callable[[Changed], View]
     ) -> View | ApprovalResponse:
-        """The answer to a change; 202 with the request if it waits for a second operator."""
+        """Return the answer to a change.
+
+        It is 202 with the request if it waits for a second operator.
+        """
         if not isinstance(outcome, Approval):
             return view(outcome)
         self.set_status(202)
@@ -173,7 +176,7 @@ class CsvFileResponse(TextResponse):
 
 
 def cell(value: Any) -> str:
-    """Text that no program takes for a formula."""
+    """Return text that no program takes for a formula."""
     match value:
         case datetime():
             return value.isoformat(timespec="milliseconds")
@@ -184,7 +187,7 @@ def cell(value: Any) -> str:
 
 
 def csv_lines(rows: Iterable[Iterable[str]]) -> str:
-    """All cells are quoted: some programs separate columns by `;` as well."""
+    """Quote all cells: some programs separate columns by `;` as well."""
     text = io.StringIO()
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
     return text.getvalue()

@@ -49,8 +49,11 @@ class Difference(NamedTuple):
 
 
 class BillType(NamedTuple):
-    """A type of bill; `sources` are its files, which together have all these movements at a
-    provider in a day or month."""
+    """A type of bill.
+
+    `sources` are its files, which together have all these movements at a provider in a day or
+    month.
+    """
 
     name: BillName
     provider: str
@@ -62,7 +65,7 @@ class BillType(NamedTuple):
         return f"{self.name}:{period}"
 
     def periods(self, now: datetime) -> list[str]:
-        """The latest days (months of Apple) for which there are bills, oldest first."""
+        """Return the latest days (months of Apple) for which there are bills, oldest first."""
         today = day_of(now - READY)
         if not self.is_monthly:
             return [str(today - timedelta(days=n)) for n in range(DAYS, 0, -1)]
@@ -73,7 +76,7 @@ class BillType(NamedTuple):
         return day_interval(date.fromisoformat(f"{period}-01"[:10]))[0]
 
     def expected(self, period: str) -> tuple[datetime, datetime]:
-        """Start and end of the bookings that this bill or an earlier one has to have.
+        """Return start and end of the bookings that this bill or an earlier one has to have.
 
         Apple's months begin some days off, so that a bill completes the month before its own.
         """
@@ -84,7 +87,7 @@ class BillType(NamedTuple):
 
 
 def compare(there: Movement | None, here: Movement | None) -> Difference | None:
-    """The difference between a movement in a bill and as it is recorded; None if they agree."""
+    """Return the difference between a movement in a bill and its record; None if they agree."""
     kind, known = _kind(there, here), here or there
     if kind is None or known is None:
         return None

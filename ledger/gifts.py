@@ -78,7 +78,7 @@ def split_cost(cost: int, balance: Balance) -> Balance | None:
 def gift_postings(
     sender: str, receiver: str, paid: Balance, receiver_income: int
 ) -> tuple[Posting, ...]:
-    """Payment to the house account, the receiver's share from it."""
+    """Return the payment to the house account and the receiver's share from it."""
     return postings_for(sender, -paid.gold, -paid.income) + postings_for(
         receiver, 0, receiver_income
     )
@@ -110,7 +110,7 @@ def day_scope(day: date) -> str:
 def ranking_changes(
     entry: JournalEntry, at: datetime, event: EventReference | None
 ) -> Iterator[RankingChange]:
-    """Ranking changes of a gift; empty for entries of other kinds.
+    """Return the ranking changes of a gift; none for entries of other kinds.
 
     `event` is that of the room; without one, only the ranking of the day changes.
     """
@@ -174,7 +174,10 @@ class GiftBatch:
         self._initial = dict(self.balances)
 
     def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """Return the answer to a repeated gift, None for a new one. Raises RequestIdReused."""
+        """Return the answer to a repeated gift, None for a new one.
+
+        Raises RequestIdReused if the gift is another one.
+        """
         stored = self.written.get(transfer.key)
         return stored.answer_to(transfer) if stored else None
 
@@ -182,7 +185,7 @@ class GiftBatch:
         """Give a new gift, for which `find_answer` is None; `event` is its room event, if any.
 
         Return {"status", "gold", "income"} of the sender, with "reminder" if the rules of giving
-        remind them. Raises InsufficientGold, and as Giver.spend, without a change.
+        remind them. Raises InsufficientGold, or as Giver.spend, without a change.
         """
         sender, receiver = transfer.sender, transfer.receiver
         giver, reminder = self.givers.get(sender, NEW_GIVER).spend(

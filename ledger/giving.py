@@ -51,11 +51,14 @@ class OwnCap(NamedTuple):
         return OwnCap(self.next) if self.next_at and self.next_at <= now else self
 
     def with_house(self, cap: int) -> int:
-        """The lower of this cap and that of the house; 0 for none."""
+        """Return the lower of this cap and that of the house; 0 for none."""
         return min(cap or self.gold, self.gold or cap)
 
     def changed(self, gold: int | None, now: datetime) -> "OwnCap":
-        """Lowered at once, raised later; a raise that waits is replaced. None changes nothing."""
+        """Return the cap after a change: it is lowered at once and raised later.
+
+        A raise that waits is replaced. None changes nothing.
+        """
         cap = self.at(now)
         if gold is None or (cap.next_at and cap.next == gold):
             return cap
@@ -83,7 +86,10 @@ class Giver(NamedTuple):
     own_month: OwnCap = OwnCap()
 
     def at(self, now: datetime) -> Self:
-        """The sums and own caps at `now`. A clock that is behind does not begin a day again."""
+        """Return the giver with the sums and own caps at `now`.
+
+        A clock that is behind does not begin a day again.
+        """
         day = max(self.day, day_of(now).isoformat())
         return self._replace(
             day=day,
@@ -122,7 +128,7 @@ class Giver(NamedTuple):
         return giver.after(rules, gold, now), reminder
 
     def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:
-        """The giver after a gift; the sums have to be those `at` the same time."""
+        """Return the giver after a gift; the sums have to be those `at` the same time."""
         window = COOL_OFF_WINDOW
         recent = [gift for gift in self.recent if now - gift[0] < window]
         is_part = len(recent) > 1 and now - recent[-2][0] < window / PARTS
@@ -146,7 +152,7 @@ class Giver(NamedTuple):
         day: int | None = None,
         month: int | None = None,
     ) -> Self:
-        """The giver with other own caps; None leaves a cap as it is."""
+        """Return the giver with other own caps; None leaves a cap as it is."""
         return self._replace(
             own_gift=self.own_gift.changed(gift, now),
             own_day=self.own_day.changed(day, now),

@@ -34,7 +34,7 @@ UNCLEAR = "UNCLEAR"
 
 
 def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
-    """When the withdrawal needs attention next; None while WeChat Pay is not concerned."""
+    """Return when the withdrawal needs attention next; None while WeChat Pay is not concerned."""
     if withdrawal.state == WithdrawalState.APPROVED:
         return now + SUBMIT_AFTER
     if withdrawal.sent_at is None or not withdrawal.is_open:
@@ -45,12 +45,15 @@ def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
 
 
 def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:
-    """Whether a query without a result counts, since the last one that counted is old enough."""
+    """Return whether a query without a result counts.
+
+    It counts if the last one that counted is old enough.
+    """
     return withdrawal.missed_at is None or now - withdrawal.missed_at >= MISS_INTERVAL
 
 
 def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) -> bool:
-    """Whether the transfer is to be sent again, after a query has answered `stated`.
+    """Return whether to send the transfer again, after a query has answered `stated`.
 
     This is also the only way to get the package, which no query returns, if the first answer was
     lost or came before the funds were locked. A transfer that is to be cancelled is sent again only
@@ -70,19 +73,20 @@ def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) 
 
 
 def must_rebuild(withdrawal: Withdrawal, stated: Transfer | None) -> bool:
-    """Whether a transfer that is sent again needs a new body, since a setting was corrected.
+    """Return whether a transfer that is sent again needs a new body.
 
-    Both bodies have the same number, so that only one of them can be paid.
+    It does after a setting was corrected. Both bodies have the same number, so that only one of
+    them can be paid.
     """
     return stated is None and withdrawal.refusal in SETTING_REFUSALS
 
 
 def must_return(withdrawal: Withdrawal, now: datetime) -> bool:
-    """Whether a cancelled transfer never reached WeChat Pay, after a query that did not find it.
+    """Return whether a cancelled transfer never reached WeChat Pay.
 
-    WeChat Pay has clearly refused the last request, has never stated anything about the transfer,
-    and has not found it for a day, while it still answers queries about it. A lost answer is not a
-    refusal.
+    This is asked after a query that did not find it. WeChat Pay has clearly refused the last
+    request, has never stated anything about the transfer, and has not found it for a day, while it
+    still answers queries about it. A lost answer is not a refusal.
     """
     is_unknown = withdrawal.state == WithdrawalState.SUBMITTED and not withdrawal.wechat_number
     sent_at = withdrawal.last_sent_at

@@ -62,8 +62,11 @@ class Fanout:
         slice_size: int = SLICE_SIZE,
         gather_seconds: float = GATHER_SECONDS,
     ) -> None:
-        """`on_delivered` is called for every event with the seconds between saving it and sending
-        it to the last socket here."""
+        """Create a fan-out that calls `on_delivered` for every event.
+
+        `on_delivered` receives the seconds between saving the event and sending it to the last
+        socket here.
+        """
         self.sockets: dict[str, SocketWriter] = {}
         self.sent = 0
         """Every socket has been handed all events up to this sequence number."""
@@ -125,7 +128,7 @@ class Fanout:
         _dismiss(writers, bye)
 
     def _should_batch(self, saved_at: float) -> bool:
-        """Whether this frame is an event in a busy room; each event prolongs the busy time."""
+        """Return whether this is an event in a busy room; each event prolongs the busy time."""
         if not (self._gather_seconds and saved_at):
             return False
         now = time.monotonic()
@@ -235,7 +238,7 @@ class Channel:
             self.receive(message)
 
     def receive(self, message: EventPublished) -> bool:
-        """Deliver the next event, ignore duplicates; False on a gap or another epoch."""
+        """Deliver the next event, ignore duplicates; return False on a gap or another epoch."""
         if self.epoch is None:
             self._buffered.append(message)
             return True
@@ -250,7 +253,7 @@ class Channel:
         return True
 
     def since(self, seq: int) -> list[bytes] | None:
-        """Frames after `seq` up to `last_seq`; None if some are no longer in memory."""
+        """Return frames after `seq` up to `last_seq`; None if some are no longer in memory."""
         if seq == self.last_seq:
             return []
         frames = [frame for number, frame in self._recent if number > seq]
@@ -328,7 +331,7 @@ class Channel:
 
 
 def _send_all(writers: Sequence[SocketWriter], data: bytes) -> None:
-    """Hot loop: one call per socket, its own `send` while it has no backlog."""
+    """Send to all in a hot loop: one call per socket, its own `send` while it has no backlog."""
     size = len(data)
     for writer in writers:
         try:

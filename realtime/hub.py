@@ -51,8 +51,10 @@ class Hub:
         bus: Bus,
         new_fanout: Callable[[], Fanout] = Fanout,
     ) -> None:
-        """`load_room` reads a room whose missed events `event_log` no longer has; `new_fanout` is
-        called for each live session that has a socket here."""
+        """Create a hub that calls `new_fanout` for each live session that has a socket here.
+
+        `load_room` reads a room whose missed events `event_log` no longer has.
+        """
         self._event_log = event_log
         self._load_room = load_room
         self._bus = bus
@@ -332,7 +334,7 @@ class Hub:
             return False
 
     async def backfill(self, channel: Channel) -> bool:
-        """Deliver missed events, or a snapshot of the room; returns whether the channel advanced.
+        """Deliver missed events, or a snapshot of the room; return whether the channel advanced.
 
         Resets a channel whose epoch cannot be continued.
         """

@@ -115,7 +115,7 @@ class SocketWriter:
             self._abort()
 
     def is_stalled(self, now: float, seconds: float) -> bool:
-        """Whether a write has been pending for more than `seconds`."""
+        """Return whether a write has been pending for more than `seconds`."""
         return self._waiting is not None and not self.closed and now - self._waits_since > seconds
 
     def disconnect_slow(self, *, at_once: bool = False) -> None:
@@ -157,7 +157,7 @@ class SocketWriter:
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._stream.close)
 
     def _queue(self, frame: bytes) -> int:
-        """Replaces `push` while there is a backlog."""
+        """Queue a frame; replaces `push` while there is a backlog."""
         assert self._waiting is not None
         self._waiting.append((time.monotonic(), frame))
         self._size += len(frame)
@@ -213,7 +213,7 @@ def _pop_chunk(waiting: deque[tuple[float, bytes]]) -> bytes:
 
 
 def _send_nonblocking(stream: IOStream, data: bytes) -> int:
-    """Number of bytes that the kernel accepted without blocking."""
+    """Return the number of bytes that the kernel accepted without blocking."""
     try:
         return stream.socket.send(data)
     except BlockingIOError:

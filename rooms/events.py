@@ -82,8 +82,10 @@ class MicroRefuse(PublicProfile):
 
 
 class MicroLeave(PublicProfile):
-    """A guest left the seat; `reason` host: removed by the host, moderation: the stream was
-    stopped for what it shows."""
+    """A guest left the seat.
+
+    `reason` host: removed by the host, moderation: the stream was stopped for what it shows.
+    """
 
     reason: LeaveReason
 

@@ -95,7 +95,7 @@ class MemberCounts:
 
 
 def is_known_present(member: Member, now: int) -> bool:
-    """Whether a sign of life at `now` would change nothing in this membership.
+    """Return whether a sign of life at `now` would change nothing in this membership.
 
     A member whose newest socket is not lost is connected, and a new membership is a sign of life
     itself. An absence that is stored after `member` was read starts a grace period of its own.
@@ -120,7 +120,7 @@ class GracePolicy:
     host: int = 120_000
 
     def of(self, role: Role, *, streams: bool) -> int:
-        """Grace period of the role, doubled for a guest who still streams."""
+        """Return the grace period of the role, doubled for a guest who still streams."""
         if role == "host":
             return self.host
         if role in ON_MIC:
@@ -167,7 +167,7 @@ class PendingAbsence:
 def apply_notification(
     stored: StreamState | None, name: str, *, on: bool, sequence: str, at: int
 ) -> tuple[StreamState | None, bool]:
-    """Apply a notification: (state to store or None, whether it takes effect).
+    """Apply a notification; return (state to store or None, whether it takes effect).
 
     A start takes effect if it is newer than the known push and its sequence has not ended; an end
     takes effect if it ends the known push or no push of this stream is known. The state is None if

@@ -85,12 +85,17 @@ class Item:
 
     @property
     def is_allowed(self) -> bool:
-        """Whether an operator has approved the text, so that it needs no further check. In place of
-        a refused picture, which is deleted, another one may have been uploaded."""
+        """Whether an operator has approved the text, so that it needs no further check.
+
+        In place of a refused picture, which is deleted, another one may have been uploaded.
+        """
         return self.state == "approved" and self.decided_by != CHECK and self.kind in TEXTS
 
     def may_be_decided(self, *, approved: bool) -> bool:
-        """Whether an operator may decide it so: while it is open, or to undo a value's refusal."""
+        """Return whether an operator may decide it so.
+
+        They may while it is open, or to undo a value's refusal.
+        """
         return self.is_open or (approved and self.state == "refused" and self.kind in FIELDS)
 
     @property
@@ -106,7 +111,7 @@ class Item:
         return self.before if self.shown and self.state == "refused" else None
 
     def note_verdict(self, verdict: Verdict, now: datetime) -> Self:
-        """The check has answered."""
+        """Return the item after the verdict of its check."""
         if verdict.suggestion == "review":
             noted = replace(self, state="review", due_at=None)
         else:
@@ -114,11 +119,11 @@ class Item:
         return replace(noted, label=verdict.label, trace_id=verdict.trace_id or self.trace_id)
 
     def note_sent(self, trace_id: str, now: datetime) -> Self:
-        """WeChat will report the result for this picture."""
+        """Return the item whose picture was sent; WeChat will report the result."""
         return replace(self, state="checking", trace_id=trace_id, due_at=now + ANSWER_WITHIN)
 
     def note_failure(self, now: datetime) -> Self:
-        """There is no answer to the check: try again later.
+        """Return the item after a check without an answer, to be tried again later.
 
         A picture that was sent could not be read, or its result has not come in time.
         """
@@ -128,7 +133,7 @@ class Item:
         return replace(self, state="unchecked", tries=tries, due_at=now + MODERATION.after(tries))
 
     def decide(self, by: str, reason: str, now: datetime, *, approved: bool) -> Self:
-        """Whether others may see it; `by` is CHECK or an operator.
+        """Decide whether others may see it; `by` is CHECK or an operator.
 
         An undone refusal changes nothing that is shown: its owner may have chosen another value.
         """
@@ -143,7 +148,10 @@ class Item:
         )
 
     def supersede(self, now: datetime) -> Self:
-        """Its owner has proposed another value, or chosen one that needs no check."""
+        """Close the item in favour of another value.
+
+        Its owner has proposed that value, or chosen one that needs no check.
+        """
         return replace(self, state="superseded", due_at=None, decided_at=now)
 
     def note_applied(self) -> Self:

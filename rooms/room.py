@@ -71,7 +71,7 @@ class Room(ChangingRoom):
     # ---- opening and ending
 
     def open(self, host: Person, epoch: str, stream: str, now: int) -> bool:
-        """Start a live; returns False without a change if the room is already live.
+        """Start a live; return False without a change if the room is already live.
 
         There is no event, because no user is in the room yet.
         """
@@ -87,12 +87,12 @@ class Room(ChangingRoom):
         return True
 
     def end(self, user_id: str) -> bool:
-        """End the live at the host's request; returns False if it has already ended."""
+        """End the live at the host's request; return False if it has already ended."""
         self._check_host(user_id)
         return self.close("host")
 
     def close(self, reason: EndReason) -> bool:
-        """End the live without a permission check; returns False if it has already ended."""
+        """End the live without a permission check; return False if it has already ended."""
         if not self.live:
             return False
         seats = (self.owner, self.male, self.female)
@@ -147,7 +147,7 @@ class Room(ChangingRoom):
     def ban(self, user_id: str, until: int, host_id: str | None = None) -> bool:
         """Remove a user and ban them until `until` (ms), as the host, or as an operator if None.
 
-        The host's ban does not shorten an operator's. Returns whether the user was on mic, in which
+        The host's ban does not shorten an operator's. Return whether the user was on mic, in which
         case there is a `micro_leave` event.
         """
         if host_id is not None:
@@ -176,8 +176,10 @@ class Room(ChangingRoom):
         self._drop_ban(user_id)
 
     def stop_stream(self, user_id: str, until: int) -> None:
-        """Take a user off the mic or out of the queue, or end the live of its host, for what the
-        user's stream has shown; no seat until `until` (ms)."""
+        """Stop a user's stream for what it has shown; no seat until `until` (ms).
+
+        Take the user off the mic or out of the queue, or end the live of its host.
+        """
         if user_id == self.host_id:
             self.close("moderation")
         elif self.live:
@@ -193,10 +195,9 @@ class Room(ChangingRoom):
     # ---- mutes in the chat
 
     def mute(self, host_id: str, user_id: str, until: int) -> None:
-        """The host mutes a user in the chat until `until` (ms), also while the user is away; 0
-        lifts the mute.
+        """Mute a user in the chat until `until` (ms), as the host; 0 lifts the mute.
 
-        The end of the live ends all mutes.
+        It holds also while the user is away. The end of the live ends all mutes.
         """
         self._check_host(host_id)
         if user_id == host_id:
@@ -208,7 +209,7 @@ class Room(ChangingRoom):
         self._set_mute(user_id, until)
 
     def set_mute_all(self, host_id: str, *, on: bool) -> None:
-        """The host closes the chat for everyone else, or opens it."""
+        """Close the chat for everyone but the host, or open it, as the host."""
         self._check_host(host_id)
         if not self.live:
             raise NotLive
@@ -236,9 +237,9 @@ class Room(ChangingRoom):
         and leaves after 60 s; both happen after 90 s while the stream arrives.
 
         Except for `grace.shown`, a connection lost before `since` (ms) counts as lost at `since`.
-        The caller passes now minus the time for which its process has held its lease without a
-        gap: before that, MongoDB may have been down, and no client could have reconnected.
-        Returns the time (ms) of the next check, or None if no check is needed.
+        The caller passes now minus the time for which its process has held its lease without a gap:
+        before that, MongoDB may have been down, and no client could have reconnected. Return the
+        time (ms) of the next check, or None if no check is needed.
         """
         member = self._member(user_id)
         if member is None:
@@ -285,7 +286,7 @@ class Room(ChangingRoom):
     def invite(
         self, host_id: str, person: Person, now: int, seconds: float = INVITATION_SECONDS
     ) -> None:
-        """The host offers a viewer or applicant the seat of their gender for `seconds`.
+        """Offer a viewer or applicant the seat of their gender for `seconds`, as the host.
 
         Invitations and applications are counted separately, so the host can invite while the queue
         is full. Raises QueueFull beyond QUEUE_SIZE invited users of this gender.
@@ -306,10 +307,10 @@ class Room(ChangingRoom):
         self._add_event("micro_invite", data)
 
     def note_invitation(self, host_id: str, user_id: str, until: int) -> None:
-        """The host sent a member a message that may be an invitation, so that they may take a seat
-        until `until` (ms).
+        """Note the host's message to a member, which may be an invitation.
 
-        There is no event, because the room cannot know what the message says.
+        The member may take a seat until `until` (ms). There is no event, because the room cannot
+        know what the message says.
         """
         self._check_host(host_id)
         if not self.live:
@@ -412,7 +413,7 @@ class Room(ChangingRoom):
             self._announce_info()  # clients show a host's new name and face as the room's
 
     def update_info(self, user_id: str, title: str | None = None, cover: str | None = None) -> None:
-        """The host changes the name or the picture of the room, or both.
+        """Change the name or the picture of the room, or both, as the host.
 
         None keeps one as it is; with "" the room shows its host's.
         """
@@ -426,7 +427,7 @@ class Room(ChangingRoom):
             self._announce_info()
 
     def change_group(self, old: str, new: str) -> bool:
-        """Replace the chat group `old`; returns False if the room now has another group."""
+        """Replace the chat group `old`; return False if the room now has another group."""
         if self.group_id != old:
             return False
         self.group_id = new
@@ -474,7 +475,7 @@ class Room(ChangingRoom):
         self._add_event("room_info", data)
 
     def _candidate(self, person: Person) -> Person:
-        """Check that a person may go on mic; returns them with the membership's gender."""
+        """Check that a person may go on mic; return them with the membership's gender."""
         if not self.live:
             raise NotLive
         member = self._member(person.user_id)

@@ -143,45 +143,48 @@ class RoomState:
         return self.status != "ended"
 
     def lasted(self, now: int) -> int:
-        """Whole seconds since the live began."""
+        """Return the whole seconds since the live began."""
         return max(0, now - self.started_at) // 1000
 
     def role_of(self, user_id: str) -> Role | None:
-        """Role in the current live session; None for other users."""
+        """Return the role in the current live session; None for other users."""
         member = self.members.get(user_id)
         return self.role_in(member) if member else None
 
     def role_in(self, member: Member) -> Role | None:
-        """Role of a membership; None if of another room or live session."""
+        """Return the role of a membership; None if of another room or live session."""
         is_current = self.live and (member.live_id, member.epoch) == (self.live_id, self.epoch)
         return member.role if is_current else None
 
     def has(self, *user_ids: str) -> bool:
-        """Whether all these users are in the current live session."""
+        """Return whether all these users are in the current live session."""
         return all(self.role_of(user_id) is not None for user_id in user_ids)
 
     def applicants(self, gender: int) -> list[Person]:
-        """The men or women who have applied, by time of application."""
+        """Return the men or women who have applied, by time of application."""
         queue = [a for a in self.applications.values() if a.person.gender == gender]
         applied = [(a.applied_at, a.position, a.person) for a in queue if a.applied_at is not None]
         return [person for _, _, person in sorted(applied, key=lambda row: row[:2])]
 
     def is_banned(self, user_id: str, now: int) -> bool:
-        """Whether a ban of the user is in force; `now` in ms."""
+        """Return whether a ban of the user is in force; `now` in ms."""
         return self.bans.get(user_id, 0) > now
 
     def active_bans(self, now: int) -> dict[str, int]:
-        """Bans in force: user id -> end (ms)."""
+        """Return the bans in force: user id -> end (ms)."""
         return {user_id: until for user_id, until in self.bans.items() if until > now}
 
     def seat_of(self, user_id: str) -> Seat | None:
-        """The seat of a guest, not of the host."""
+        """Return the seat of a guest, not of the host."""
         return next(
             (s for s in (self.male, self.female) if s and s.person.user_id == user_id), None
         )
 
     def shown_role(self, user_id: str) -> Role:
-        """Role by seat and application, also of a user whose membership is not loaded."""
+        """Return the role by seat and application.
+
+        This works also for a user whose membership is not loaded.
+        """
         if user_id == self.host_id:
             return "host"
         if seat := self.seat_of(user_id):
@@ -196,7 +199,7 @@ class RoomState:
         return {**self.applications, **{seat.person.user_id: seat for seat in seats}}
 
     def snapshot(self, counts: MemberCounts, play_url: PlayUrl) -> Snapshot:
-        """The first frame of a socket that does not resume."""
+        """Return the first frame of a socket that does not resume."""
         queue = sorted(self.applications.values(), key=lambda application: application.position)
         return {
             "status": self.status,

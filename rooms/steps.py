@@ -80,7 +80,7 @@ class ChangingRoom(RoomState):
         return self.version + len(self.events) + 1
 
     def numbered(self, now: int) -> list[NumberedEvent]:
-        """The events of this change with their sequence numbers; `now` in ms."""
+        """Return the events of this change with their sequence numbers; `now` in ms."""
         return [
             NumberedEvent(self.epoch, seq, now, event.type, event.data)
             for seq, event in enumerate(self.events, self.version + 1)
@@ -147,7 +147,7 @@ class ChangingRoom(RoomState):
     # ---- memberships
 
     def _member(self, user_id: str) -> Member | None:
-        """The membership in the present live."""
+        """Return the membership in the present live."""
         return self.members.get(user_id) if self.role_of(user_id) else None
 
     def _add_member(self, member: Member) -> None:
@@ -167,19 +167,22 @@ class ChangingRoom(RoomState):
 
 
 def without(entries: Mapping[str, T], *user_ids: str) -> Mapping[str, T]:
-    """The entries of all other users; the same object if these have none."""
+    """Return the entries of all other users; the same object if these have none."""
     if entries.keys().isdisjoint(user_ids):
         return entries
     return {user_id: entry for user_id, entry in entries.items() if user_id not in user_ids}
 
 
 def without_ended(entries: Mapping[str, int], now: int) -> Mapping[str, int]:
-    """The entries that end after `now` (ms)."""
+    """Return the entries that end after `now` (ms)."""
     return without(entries, *(user_id for user_id, until in entries.items() if until <= now))
 
 
 def with_end(entries: Mapping[str, int], user_id: str, until: int, limit: int) -> Mapping[str, int]:
-    """The entries with one that ends then; beyond `limit`, without the one that ends first."""
+    """Return the entries with one that ends at `until` (ms).
+
+    Beyond `limit`, the entry that ends first is dropped.
+    """
     if user_id not in entries and len(entries) >= limit:
         entries = without(entries, first_to_end(entries))
     return {**entries, user_id: until}

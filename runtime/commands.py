@@ -61,7 +61,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _grant(name: str, text: str) -> Any:
-    """A field of a grant, checked as in the operators' API."""
+    """Return a field of a grant, checked as in the operators' API."""
     fields = {"gold": 1, "reason": "-", "request_id": "-", name: text}
     try:
         return getattr(GrantRequest.model_validate(fields, strict=False), name)
@@ -70,7 +70,7 @@ def _grant(name: str, text: str) -> Any:
 
 
 def _period(text: str) -> str:
-    """A day or month before the present one in China."""
+    """Return a day or month before the present one in China."""
     today = str(day_of(datetime.now(UTC)))
     with suppress(ValueError):
         period = str(date.fromisoformat(f"{text}-01"[:10]))[: len(text)]
@@ -80,7 +80,7 @@ def _period(text: str) -> str:
 
 
 def invoker() -> str:
-    """User of the command for the audit log, as `user@machine`; under sudo its caller."""
+    """Return who ran the command, for the audit log: `user@machine`; under sudo its caller."""
     user = os.environ.get("SUDO_USER")
     with suppress(KeyError, OSError):  # a user id without a name, as in a container
         user = user or getpass.getuser()

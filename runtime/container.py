@@ -91,7 +91,7 @@ async def close(context: Context) -> None:
 
 
 def _relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRelay | None:
-    """The relay of events to IM, for clients that do not listen to the socket."""
+    """Return the relay of events to IM, for clients that do not listen to the socket."""
     if not settings.im.relay:
         return None
     publisher = ImPublisher(

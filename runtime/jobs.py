@@ -101,7 +101,10 @@ async def _mark_away(context: Context) -> None:
 
 
 async def _look_for_others(context: Context) -> None:
-    """Not before leases of processes that ended before this one's start have lapsed."""
+    """Look for other processes, once earlier leases have lapsed.
+
+    These are leases of processes that ended before this one's start.
+    """
     bus = context.bus
     if not isinstance(bus, RedisBus) and context.services.rooms.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
@@ -116,7 +119,7 @@ async def _measure_lag(context: Context) -> None:
 
 
 async def _measure_metrics(context: Context) -> None:
-    """Read what /metrics shows of the database and of other services."""
+    """Read the figures of the database and of other services that /metrics shows."""
     await run_all(
         _watch_dependencies(context),
         _measure_outbox(context),
@@ -129,7 +132,7 @@ async def _measure_metrics(context: Context) -> None:
 async def _watch_dependencies(context: Context) -> None:
     """Show the states of /readyz in the metrics, those of idle services as unknown.
 
-    Otherwise a process that does not use a service any more would hide its outage.
+    This keeps a process that does not use a service any more from hiding its outage.
     """
     gauge = context.metrics.dependency_up
     idle = {service.name for service in context.tencent.services if not service.is_fresh}

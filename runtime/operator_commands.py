@@ -69,13 +69,13 @@ async def list_all(context: Context, _args: argparse.Namespace) -> int:
 
 
 async def _public_state(context: Context, name: str) -> dict[str, Any]:
-    """State and role of an operator, for the audit log; {} for an unknown name."""
+    """Return state and role of an operator, for the audit log; {} for an unknown name."""
     account = await context.stores.operators.find(name)
     return account.summary if account else {}
 
 
 async def _handle(context: Context, args: argparse.Namespace) -> str:
-    """Carry out the action; returns the text to print."""
+    """Carry out the action and return the text to print."""
     operators, name = context.services.operators.operators, args.name
     match args.action:
         case "add":

@@ -58,7 +58,7 @@ class ServerProcess:
         grace: GracePolicy = DEFAULT_GRACE,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """`dev` are the development secrets, None in production."""
+        """Take the development secrets as `dev`, None in production."""
         self.settings = settings
         self.address = ""
         self.context: Context
@@ -71,7 +71,7 @@ class ServerProcess:
         self._http: HTTPServer | None = None
 
     async def start(self) -> None:
-        """Returns once requests are answered."""
+        """Start the server and return once requests are answered."""
         server = self.settings.server
         sockets = listen(server.host, server.port)
         self.address = address_of(server.host, sockets)
@@ -91,7 +91,7 @@ class ServerProcess:
             raise
 
     async def _serve(self, context: Context, sockets: list[socket]) -> None:
-        """Returns once requests are answered; a failure leaves closing to the caller."""
+        """Serve, and return once requests are answered; a failure leaves closing to the caller."""
         await context.database.check()
         await context.stores.migrator.run()
         production = self.settings.environment == "production"
@@ -158,7 +158,7 @@ class ServerProcess:
         return f"{self._joined() or self.address}/sim" if self._dev else ""
 
     def _joined(self) -> str:
-        """Address of the server whose embedded MongoDB and simulator this one uses."""
+        """Return the address of the server whose embedded MongoDB and simulator this one uses."""
         return self._mongod.joined if self._mongod else ""
 
     def _application(self, context: Context) -> Any:
@@ -200,13 +200,13 @@ class PacedListener(socket):
 
     @classmethod
     def over(cls, sock: socket) -> Self:
-        """Takes the listening socket over, whose object is closed."""
+        """Take the listening socket over; its own object is closed."""
         paced = cls(sock.family, sock.type, sock.proto, sock.detach())
         paced.settimeout(0)
         return paced
 
     def accept(self) -> tuple[socket, Any]:
-        """As socket.accept; BlockingIOError when others are to be served."""
+        """Accept as socket.accept. Raises BlockingIOError when other sockets are to be served."""
         if not self._left:
             self._left = ACCEPTS_AT_ONCE
             raise BlockingIOError
@@ -219,7 +219,7 @@ class PacedListener(socket):
 
 
 def listen(host: str, port: int) -> list[socket]:
-    """Bind one socket per address of the host; OSError names the address."""
+    """Bind one socket per address of the host. Raises OSError, which names the address."""
     try:
         return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as failure:
@@ -227,13 +227,13 @@ def listen(host: str, port: int) -> list[socket]:
 
 
 def address_of(host: str, sockets: list[socket]) -> str:
-    """Base URL of a server on `host`, as reached from this machine."""
+    """Return the base URL of a server on `host`, as reached from this machine."""
     name = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - not bound here
     return f"http://{name}:{sockets[0].getsockname()[1]}"
 
 
 async def _on_mic(context: Context) -> set[str]:
-    """Users on mic, who must reconnect first; empty when the database is down."""
+    """Return the users on mic, who must reconnect first; empty when the database is down."""
     with suppress(Exception):
         async with asyncio.timeout(DATABASE_SECONDS):
             return set(await context.stores.presence.on_mic(context.process_id))
@@ -241,7 +241,7 @@ async def _on_mic(context: Context) -> set[str]:
 
 
 def _retry_ms(seconds: float) -> int:
-    """A random time within `seconds`, so that clients do not all return at once."""
+    """Return a random time within `seconds`, so that clients do not all return at once."""
     return random.randint(100, max(100, int(seconds * 1000)))
 
 

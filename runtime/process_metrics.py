@@ -66,7 +66,7 @@ def _register_bills(context: Context) -> None:
 
 
 def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
-    """A function that stores the present values, and what was done since its last call."""
+    """Return a function that stores the present values, and the counts since its last call."""
     machine = socket.gethostname()
     version, started_at = build(), datetime.now(UTC)
     reported_at, events = time.monotonic(), 0
@@ -93,7 +93,7 @@ def reporter(context: Context, address: str) -> Callable[[], Awaitable[None]]:
 
 
 def _readings(context: Context, events: int, seconds: float) -> Readings:
-    """`events` were delivered within the last `seconds`."""
+    """Read the process; `events` were delivered within the last `seconds`."""
     hub, relay = context.hub, context.services.chat.relay
     activity = context.metrics.take_activity()
     return Readings(

@@ -10,8 +10,11 @@ class LeasedJob:
     """Work that is repeated by one process at a time. The lease of a dead process expires."""
 
     def __init__(self, name: str, leases: JobLeaseStore, *, lease: float, interval: float) -> None:
-        """`lease`: seconds after which a running process is presumed dead, `interval`: seconds
-        from the start of a run to the next."""
+        """Take the times in seconds.
+
+        `lease`: after which a running process is presumed dead, `interval`: from the start of a run
+        to the next.
+        """
         self._name = name
         self._leases = leases
         self._lease_seconds = lease

@@ -75,7 +75,7 @@ class RoomListener(Protocol):
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None: ...
 
     def mark_audience_changed(self, live_id: int) -> None:
-        """The number of people in the room may have changed."""
+        """Note that the number of people in the room may have changed."""
 
 
 class RoomChanges:
@@ -95,13 +95,13 @@ class RoomChanges:
         """Apply `rule` to the room and return what it returns.
 
         An error raised by the rule leaves everything unchanged. `user_ids` are the users whose
-        memberships the rule reads. RoomNotFound, TryAgain.
+        memberships the rule reads. Raises RoomNotFound or TryAgain.
         """
         result: T = await self._batcher.submit(live_id, _without_data(rule, user_ids))
         return result
 
     async def begin(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
-        """As `change`, for a rule that begins a live session.
+        """Change the room as `change`, for a rule that begins a live session.
 
         It is saved alone, since it empties the log of events.
         """
@@ -118,7 +118,7 @@ class RoomChanges:
         rule: Callable[[Room, C], T],
         *user_ids: str,
     ) -> T:
-        """As `change`, with data that `batch_data` reads for the requests of a whole batch.
+        """Change as `change`, with data that `batch_data` reads for the requests of a whole batch.
 
         A WriteConflict repeats everything on the new state, as `retry_on_conflict` does.
         """
@@ -127,7 +127,7 @@ class RoomChanges:
         return result
 
     async def load(self, live_id: int, *user_ids: str) -> Room:
-        """The stored room; changes to it are not saved. RoomNotFound."""
+        """Return the stored room; changes to it are not saved. Raises RoomNotFound."""
         room = await self._storage.load(live_id, user_ids)
         if room is None:
             raise RoomNotFound
@@ -136,7 +136,7 @@ class RoomChanges:
     async def enter(self, live_id: int, person: Person) -> Room:
         """Add a user to a live room, removing them from any other.
 
-        Everything is checked before they leave the other room; HostIsLive if they host it.
+        Everything is checked before they leave the other room. Raises HostIsLive if they host it.
         """
         user_id = person.user_id
         member = await self._storage.membership_of(user_id)
@@ -161,7 +161,7 @@ class RoomChanges:
     async def ban(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
         """Ban a user by `rule`, even while they are entering.
 
-        Returns the rule's result: whether they were on mic.
+        Return the rule's result: whether they were on mic.
         """
         on_mic = await self.change(live_id, rule, user_id)
         member = await self._storage.membership_of(user_id)
@@ -170,9 +170,10 @@ class RoomChanges:
         return on_mic
 
     async def remove(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
-        """Remove a user from whichever room they are in, publishing the events.
+        """Remove a user from the room they are in, publishing the events.
 
-        `but` is a room in which they may stay, `reason` a key of DEPARTURE_REASONS. TryAgain.
+        `but` is a room in which they may stay, `reason` a key of DEPARTURE_REASONS. Raises TryAgain
+        if they keep entering rooms.
         """
         for _ in range(MAX_REMOVE_ATTEMPTS):
             member = await self._storage.membership_of(user_id)
@@ -184,7 +185,7 @@ class RoomChanges:
     async def _change_batch(self, live_id: int, changes: Sequence[AnyChange]) -> list[Any]:
         """Decide and save changes together; all of them again after a WriteConflict.
 
-        Returns what each rule returned, or the error for its caller.
+        Return what each rule returned, or the error for its caller.
         """
         failed: dict[AnyChange, Exception] = {}
 
@@ -248,9 +249,9 @@ def decide(
 ) -> tuple[dict[AnyChange, Any], set[BatchData[Any, Any]]]:
     """Apply the rules in order.
 
-    Returns what each rule returned or its refusal, which leaves the room as it was, and the
-    batch data with something to write. Raises ChangeFailed after any other error, since the room
-    may be half changed.
+    Return what each rule returned or its refusal, which leaves the room as it was, and the batch
+    data with something to write. Raises ChangeFailed after any other error, since the room may be
+    half changed.
     """
     outcomes: dict[AnyChange, Any] = {}
     writing: set[BatchData[Any, Any]] = set()

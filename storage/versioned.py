@@ -58,7 +58,7 @@ class DocumentStore(Generic[T]):
         return await self._find_one({"_id": id_}, session)
 
     async def get(self, id_: str, session: Session | None = None) -> T:
-        """As `find`. Raises the error `missing` if there is no such document."""
+        """Return the document that `find` finds. Raises the error `missing` if there is none."""
         found = await self.find(id_, session)
         if found is None:
             raise self.missing
@@ -69,7 +69,7 @@ class DocumentStore(Generic[T]):
         await self._documents.insert_one(self._document(value), session=session)
 
     async def page(self, after: str, limit: int, **filters: Any) -> tuple[list[T], str | None]:
-        """Documents newest first, and the next cursor. Raises InvalidCursor.
+        """Return documents newest first, and the next cursor. Raises InvalidCursor.
 
         `filters`: values of fields, a list for several; an empty one does not limit the list.
         """

@@ -156,7 +156,7 @@ CallbackEvent = (
 def parse_im_callback(
     query: Mapping[str, str], body: bytes, token: str, sdk_app_id: int, now: float
 ) -> ParsedCallback[CallbackEvent]:
-    """Verifies and parses a callback of IM.
+    """Verify and parse a callback of IM.
 
     `token` is the one set in its console, `now` in unix seconds.
     Source: Tencent IM, "webhook authentication": Sign = sha256(token + RequestTime). It does not
@@ -179,7 +179,7 @@ def parse_im_callback(
 def parse_live_streaming_callback(
     body: bytes, key: str, now: float
 ) -> ParsedCallback[CallbackEvent]:
-    """Verifies and parses a callback of CSS.
+    """Verify and parse a callback of CSS.
 
     `key` is that of its callback template, `now` in unix seconds.
     Source: Tencent CSS, "event notification": sign = md5(key + t), where t is the expiry time.
@@ -214,7 +214,7 @@ def _verify_im(query: Mapping[str, str], token: str, sdk_app_id: int, now: float
 
 
 def _verify_css(body: bytes, key: str, now: float) -> dict[str, Any]:
-    """The verified content; NotVerified otherwise."""
+    """Verify a callback of CSS and return its content. Raises NotVerified if that fails."""
     if not key:
         raise NotVerified(Reason.NO_KEY)
     content = read_object(body, storable=True)
@@ -264,7 +264,7 @@ def _state_change(content: Mapping[str, Any]) -> StateChange | None:
 
 
 def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
-    """None for a message without a custom element, or one that was not delivered."""
+    """Return None for a message without a custom element, or one that was not delivered."""
     body = _elements(content)
     is_custom = any(element.get("MsgType") == "TIMCustomElem" for element in body)
     if not is_custom or content.get("SendMsgResult") != 0:
@@ -321,7 +321,7 @@ def _stream_event(content: Mapping[str, Any]) -> StreamEvent:
 def _stream_verdict(
     content: Mapping[str, Any], medium: Literal["sound", "picture"]
 ) -> StreamVerdict | None:
-    """None if nothing is suspicious. The names of fields are spelt in several ways."""
+    """Return None if nothing is suspicious. The names of fields are spelt in several ways."""
     fields = {name.lower().replace("_", ""): value for name, value in content.items()}
     suggestion = str(fields.get("suggestion") or "").capitalize()
     is_harmless = fields.get("type") in (0, [0]) or fields.get("hitflag") == 0
@@ -344,7 +344,7 @@ def _stream_verdict(
 
 
 def _score(value: object) -> int:
-    """The highest of one or several scores, as numbers or texts."""
+    """Return the highest of one or several scores, which are numbers or texts."""
     values = map(str, value if isinstance(value, list) else [value])
     scores = [float(one) for one in values if re.fullmatch(r"\d+(\.\d+)?(e\+\d+)?", one)]
     return int(min(MAX_SCORE, max(scores, default=0)))

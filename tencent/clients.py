@@ -48,7 +48,7 @@ class TencentClients:
         *,
         on_xpay_rejection: OnRejection,
     ) -> None:
-        """`api_url` is the base URL at which WeChat Pay notifies us."""
+        """Create the clients; `api_url` is the base URL at which WeChat Pay notifies us."""
         wechat_api = ServiceClient("wechat", wechat.api_base)
         im_api = ServiceClient("im", im.api_base)
         pay_api = ServiceClient("pay", pay.api_base)

@@ -54,16 +54,22 @@ class StreamUrls:
         self._settings = settings
 
     def new_stream(self, user_id: str) -> str:
-        """Unguessable stream name (96 random bits) for one seat occupancy by `user_id`."""
+        """Return an unguessable stream name (96 random bits) for a seat occupancy by `user_id`."""
         return f"{user_id}_{secrets.token_hex(12)}"
 
     def push(self, stream: str, now: int) -> str:
-        """Push URL valid for URL_SECONDS from `now` (Unix time); a running push is not cut off."""
+        """Return a push URL, valid for URL_SECONDS from `now` (Unix time).
+
+        A running push is not cut off.
+        """
         settings = self._settings
         return _url(settings.push_domain, settings.push_key, stream, f"{now + URL_SECONDS:X}")
 
     def play(self, stream: str, now: int) -> str:
-        """Play URL; txTime is `now`, to which Tencent adds the validity set in its console."""
+        """Return a play URL; txTime is `now`.
+
+        Tencent adds to it the validity set in its console.
+        """
         settings = self._settings
         return _url(settings.play_domain, settings.play_key, stream, f"{now:x}")
 
@@ -85,20 +91,20 @@ class LiveStreamingClient(CloudApiClient):
     async def drop(self, stream: str) -> None:
         """Terminate the push of `stream`; idempotent, succeeds if it is not live.
 
-        Raises as `_call`. Source: Tencent CSS, DropLiveStream (success for an inactive stream).
+        Source: Tencent CSS, DropLiveStream (success for an inactive stream). Raises as `_call`.
         """
         await self._call("DropLiveStream", stream)
 
     async def forbid(self, stream: str, until: datetime) -> None:
         """Terminate the push of `stream` and refuse further ones until then; idempotent.
 
-        Raises as `_call`. Source: Tencent CSS, ForbidLiveStream.
+        Source: Tencent CSS, ForbidLiveStream. Raises as `_call`.
         """
         resume = f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason="moderation")
 
     async def _call(self, action: str, stream: str, **more: str) -> None:
-        """ServiceUnavailable when a retry may help, LiveStreamingRejected when it will not."""
+        """Call CSS. Raises ServiceUnavailable if a retry may help, LiveStreamingRejected if not."""
         content = {"StreamName": stream, "DomainName": self._push_domain, "AppName": APP_NAME}
         code, info, _ = await self.call(action, {**content, **more})
         if not code or code in STREAM_NOT_LIVE_CODES:

@@ -1,5 +1,7 @@
-"""WeChat's login, which exchanges a code for a session key that decrypts the user's profile, and
-access tokens of its server API."""
+"""WeChat's login, and access tokens of its server API.
+
+The login exchanges a code for a session key that decrypts the user's profile.
+"""
 
 import asyncio
 import base64
@@ -79,10 +81,10 @@ class WechatClient:
         self._apps = dict(apps)
 
     async def exchange(self, app_id: str, code: str) -> WechatLogin:
-        """Exchanges a wx.login code, which is valid once and for 5 minutes.
+        """Exchange a wx.login code, which is valid once and for 5 minutes.
 
-        UnknownApp, InvalidWechatCode, RateLimited, WechatBlocked, ServiceUnavailable.
         Source: WeChat server API, auth.code2Session (GET, HTTP 200 for errors as well).
+        Raises UnknownApp, InvalidWechatCode, RateLimited, WechatBlocked or ServiceUnavailable.
         """
         if app_id not in self._apps:
             raise UnknownApp()
@@ -139,7 +141,10 @@ class AccessTokenCache:
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def get(self, app_id: str) -> str:
-        """A valid token; ServiceUnavailable on failure or after TOKEN_TIMEOUT_SECONDS."""
+        """Return a valid token.
+
+        Raises ServiceUnavailable on failure or after TOKEN_TIMEOUT_SECONDS.
+        """
         try:
             # One request for all callers.
             async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS), self._locks[app_id]:
@@ -148,14 +153,14 @@ class AccessTokenCache:
             raise ServiceUnavailable(self._client.service) from None
 
     def drop(self, app_id: str, token: str) -> None:
-        """Drops a token that WeChat rejected, unless a newer one has replaced it."""
+        """Drop a token that WeChat rejected, unless a newer one has replaced it."""
         if self._tokens.get(app_id) == token:
             self._tokens.invalidate(app_id)
 
     async def call(
         self, app_id: str, send: Callable[[str], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any]:
-        """WeChat's answer to a call with a token, which is renewed once if WeChat rejects it."""
+        """Return the answer to a call with a token, which is renewed once if WeChat rejects it."""
         token = await self.get(app_id)
         answer = await send(token)
         if answer.get("errcode") in INVALID_TOKEN_CODES:
@@ -187,9 +192,10 @@ class AccessTokenCache:
 def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:
     """Decrypt `encrypted_data` to its JSON object; key, data and `iv` are base64.
 
-    InvalidEncryptedData for every failure, since the phone's remedy is always a new wx.login.
     CBC does not authenticate: only the watermark's appid and the secrecy of the key do.
     Source: WeChat, signature and encryption of open data (AES-128-CBC, PKCS#7, UTF-8 JSON).
+    Raises InvalidEncryptedData for every failure, since the phone's remedy is always a new
+    wx.login.
     """
     try:
         key, ciphertext, vector = map(_base64, (session_key, encrypted_data, iv))
@@ -218,9 +224,10 @@ def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
 
 
 def _base64(text: str) -> bytes:
-    """Decodes without layout: wrapped lines, and whitespace at the ends, which the length shows.
+    """Decode base64, ignoring its layout.
 
-    Any other space was a "+" until a form turned it into one.
+    The layout is wrapped lines, and whitespace at the ends, which the length shows. Any other space
+    was a "+" until a form turned it into one.
     """
     if "\n" in text or "\r" in text:
         text = "".join(text.split())

@@ -26,7 +26,7 @@ def auth_error(
     key: LiveStreamingSettings | AgeVerificationSettings,
     now: float,
 ) -> str:
-    """Code of the error in a request's signature, "" without one."""
+    """Return the code of the error in a request's signature, "" without one."""
     auth = AUTHORIZATION.fullmatch(request.header("Authorization"))
     timestamp = request.header("X-TC-Timestamp")
     if auth is None or auth["service"] != service or not timestamp.isdecimal():
@@ -45,7 +45,7 @@ def auth_error(
 
 
 def cloud_reply(code: str, **content: Any) -> SimulatorReply:
-    """HTTP 200 in any case; `code` is "" for a success."""
+    """Return HTTP 200 in any case; `code` is "" for a success."""
     if code:
         content = {"Error": {"Code": code, "Message": f"error {code}"}}
     return json_reply({"Response": {**content, "RequestId": "simulated"}})
@@ -54,7 +54,7 @@ def cloud_reply(code: str, **content: Any) -> SimulatorReply:
 def compare_identity(
     settings: AgeVerificationSettings, now: Callable[[], float], request: SimulatorRequest
 ) -> SimulatorReply:
-    """FaceID: compares a name and an ID number, by the name alone. The log has neither."""
+    """Compare a name and an ID number, as FaceID, by the name alone. The log has neither."""
     code = auth_error(request, "faceid", settings, now())
     if not code and request.header("X-TC-Action") != "IdCardVerification":
         code = "InvalidAction"

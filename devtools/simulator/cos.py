@@ -138,7 +138,7 @@ class SimulatedCos:
 
 
 def _form(request: SimulatorRequest) -> tuple[dict[str, str], bytes]:
-    """The fields of a multipart form and its file, which has to be the last part."""
+    """Return the fields of a multipart form and its file, which has to be the last part."""
     arguments: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
     parse_body_arguments(request.header("Content-Type"), request.body, arguments, files)
@@ -149,7 +149,7 @@ def _form(request: SimulatorRequest) -> tuple[dict[str, str], bytes]:
 
 
 def _check_condition(condition: object, fields: Mapping[str, str], size: int) -> None:
-    """Refuse a form whose fields, or the size of whose file, break a condition of its policy."""
+    """Refuse a form if its fields or the size of its file break a condition of its policy."""
     match condition:
         case dict():
             is_met = all(fields.get(name) == value for name, value in condition.items())

@@ -31,7 +31,7 @@ class SimulatedLiveStreaming:
         address: str,
         delivery: SimulatedDelivery,
     ) -> None:
-        """`address` receives the callbacks."""
+        """Create the service; `address` receives the callbacks."""
         self.dropped: list[str] = []
         self.forbidden: dict[str, float] = {}
         self._callback_key = settings.callback_key
@@ -41,12 +41,12 @@ class SimulatedLiveStreaming:
         self._now = now
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answers HTTP 200, with a failure in Response.Error; a stream need not be live."""
+        """Answer HTTP 200, with a failure in Response.Error; a stream need not be live."""
         code = auth_error(request, "live", self._settings, self._now()) or self._handle(request)
         return cloud_reply(code)
 
     def send_event(self, request: StreamEventRequest) -> dict[str, Any]:
-        """Reports a suspicious stream, or that it is not recorded."""
+        """Report that a stream is suspicious, or that it is not recorded."""
         expires = int(self._now()) + 600
         key = "a guess" if request.report == "forged" else self._callback_key
         sign = hashlib.md5(f"{key}{expires}".encode(), usedforsecurity=False).hexdigest()
@@ -56,7 +56,7 @@ class SimulatedLiveStreaming:
         return {"outcome": "success"}
 
     def _handle(self, request: SimulatorRequest) -> str:
-        """The code of an error, "" after a success."""
+        """Drop or forbid a stream; return the code of an error, "" after a success."""
         content = request.json_object() or {}
         stream = str(content.get("StreamName"))
         match request.header("X-TC-Action"):
@@ -71,7 +71,7 @@ class SimulatedLiveStreaming:
 
 
 def _event(request: StreamEventRequest) -> dict[str, Any]:
-    """CSS spells the fields of pictures in another way than those of the rest."""
+    """Return the report; CSS spells the fields of pictures differently from the others."""
     stream, score = request.stream, request.score
     match request.event:
         case "picture":

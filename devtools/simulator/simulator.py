@@ -67,8 +67,10 @@ class Simulator:
         address: str,
         now: Callable[[], float] = time,
     ) -> None:
-        """Without a public URL, `address` receives its pushes and callbacks; `now` gives Unix
-        seconds."""
+        """Create the services; `now` gives Unix seconds.
+
+        Without a public URL, `address` receives their pushes and callbacks.
+        """
         api, pay = f"{settings.server.public_url or address}/wx/api/qlive", settings.pay
         apps = {name: app.secret for name, app in settings.wechat.apps.items()}
         app_id = next(iter(apps), "")
@@ -135,7 +137,7 @@ class Simulator:
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Route a request; never raises for a bad one.
+        """Route a request and never raise for a bad one.
 
         Waits during a simulated delay, and while the server is asked about a chat message.
         """
@@ -182,7 +184,7 @@ def _handle(
 
 
 def _outcome(reply: SimulatorReply) -> str:
-    """Returns the service's own error code, which its HTTP status may hide."""
+    """Return the service's own error code, which its HTTP status may hide."""
     content = json.loads(reply.body) if reply.body.startswith(b"{") else {}
     error = content.get("Response", {}).get("Error", {})
     code = (

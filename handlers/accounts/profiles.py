@@ -33,7 +33,7 @@ only a ban, the last logout or an operator ends one earlier; Tencent advises at 
 
 
 async def current_room(context: Context, user_id: str) -> dict[str, Any]:
-    """Fields of the live room the user is in, and their role there; {} if in none."""
+    """Return the fields of the live room the user is in, and their role; {} if in none."""
     member = await context.stores.members.get(user_id)
     room = await context.stores.rooms.read(member.live_id) if member else None
     role = room.role_in(member) if member and room else None
@@ -157,7 +157,7 @@ class LikeHandler(ActiveUserHandler):
 
 
 def sign_own(handler: ActiveUserHandler) -> dict[str, Any]:
-    """Fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
+    """Return the fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
     sig = handler.context.tencent.im.user_sig(handler.user_id, SIG_SECONDS)
     expiry = datetime.now(UTC) + timedelta(seconds=SIG_SECONDS)
     return {"user_sig": sig, "user_sig_expired": expiry}

@@ -93,7 +93,7 @@ class LogoutHandler(Handler):
 
 
 async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
-    """A new token and a UserSig.
+    """Return a new token and a UserSig.
 
     The UserSig is signed first: a ban that is stored after `begin` has checked for one also kicks
     this UserSig.

@@ -163,7 +163,7 @@ async def _ranking(context: Context, scope: str) -> RankResponse:
 
 
 async def _shown(context: Context, scope: str, unit: str) -> list[PublicProfile]:
-    """Users at the top of the ranking who agreed to be shown, highest first."""
+    """Return the users at the top of the ranking who agreed to be shown, highest first."""
     ranked = await context.stores.rankings.top(scope, unit, CANDIDATES)
     shown = await context.stores.users.shown_in_rankings([user_id for user_id, _ in ranked])
     return [user.person().public_profile() for user in shown[:MAX_SHOWN]]

@@ -46,7 +46,10 @@ class ApprovalTargetHandler(OperatorHandler):
         return await self.context.stores.approvals.summary(str(self.path_args[0]))
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The request, so that the entry is found by its user after the request is deleted."""
+        """Return the request.
+
+        With it the entry is found by its user after the request is deleted.
+        """
         found = await self.context.stores.approvals.summary(str(self.path_args[0]))
         return {"approval": found}
 

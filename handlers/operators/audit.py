@@ -79,5 +79,5 @@ class OpsAuditCsvHandler(AuditSearchHandler):
 
 
 def entry_lines(entries: Iterable[Mapping[str, Any]]) -> str:
-    """A line for each entry."""
+    """Return a line for each entry."""
     return csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in entries)

@@ -56,7 +56,10 @@ class LoginAttemptHandler(Handler):
         )
 
     def _typed_name(self) -> str:
-        """The typed name; "" if the body cannot be read, which is answered after admission."""
+        """Return the typed name; "" if the body cannot be read.
+
+        An unreadable body is answered after admission.
+        """
         with suppress(QLiveError):
             return str(self.parameters().get("name", ""))
         return ""
@@ -138,9 +141,10 @@ def login_response(handler: Handler, login: Login) -> OperatorLoginResponse:
 
 
 def described(handler: Handler, operator: Operator) -> dict[str, Any]:
-    """Fields of OperatorResponse; `application` in handlers/routes.py sets what a role may do.
+    """Return the fields of OperatorResponse.
 
-    Raises RoleRequired for a role that this release does not know.
+    `application` in handlers/routes.py sets what a role may do. Raises RoleRequired for a role that
+    this release does not know.
     """
     if (may := handler.settings["permissions"].get(operator.role)) is None:
         raise RoleRequired

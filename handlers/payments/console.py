@@ -121,7 +121,7 @@ class OpsSettleDifferenceHandler(OperatorHandler):
     """Settle a difference that has been dealt with; the reason is kept as its note."""
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The user, by whom the entry is found."""
+        """Return the user, by whom the entry is found."""
         row = await self.context.stores.bills.difference(str(self.parameters().get("id")))
         return {"user_id": row["user_id"]} if row else {}
 

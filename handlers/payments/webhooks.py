@@ -78,8 +78,10 @@ class XpayWebhookHandler(WebhookHandler):
 
     @endpoint(errors=[ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
     async def post(self) -> XpayReplyResponse:
-        """Message push of the mini-program: virtual payment, penalties, withdrawn consent, and
-        checks of pictures."""
+        """Message push of the mini-program.
+
+        Virtual payment, penalties, withdrawn consent, and checks of pictures.
+        """
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
         message = message_of(push, self.query, self.body)
@@ -92,7 +94,7 @@ class XpayWebhookHandler(WebhookHandler):
         return XpayReplyResponse(await self._advice(message))
 
     async def _advice(self, message: InboxMessage) -> RefundAdviceResponse | EncryptedReplyResponse:
-        """The stored answer to Apple's question, the same each time it is asked."""
+        """Return the stored answer to Apple's question, the same each time it is asked."""
         stored = await self.context.stores.inbox.stored(message)
         advice = RefundAdviceResponse.model_validate(stored.get("answer"))
         reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())

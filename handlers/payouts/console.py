@@ -51,7 +51,7 @@ class WithdrawalTargetHandler(OperatorHandler):
         return {"state": found.state.value, "approvals": list(found.approvals)} if found else {}
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The user, by whom the entry is found, and the amount."""
+        """Return the user, by whom the entry is found, and the amount."""
         found = await self.context.stores.withdrawals.find(str(self.path_args[0]))
         return {"withdrawal": {"user_id": found.user_id, "fen": found.fen}} if found else {}
 

@@ -105,7 +105,7 @@ class RefundTargetHandler(OperatorHandler):
         return await self.context.stores.refund_cases.fields(str(self.path_args[0]), "state")
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The case, so that the entry is found by its user and its orders."""
+        """Return the case, so that the entry is found by its user and its orders."""
         cases = self.context.stores.refund_cases
         found = await cases.fields(str(self.path_args[0]), "user_id", "orders.number")
         return {"refund": found}

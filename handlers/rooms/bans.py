@@ -86,7 +86,7 @@ class MuteAllHandler(ActiveUserHandler):
 
 
 async def room_bans(context: Context, room: Room) -> list[RoomBanView]:
-    """The bans of a room that are in force, with the users' profiles."""
+    """Return the bans of a room that are in force, with the users' profiles."""
     now = now_ms()
     bans = room.active_bans(now)
     users = await context.stores.users.find_many([*bans])

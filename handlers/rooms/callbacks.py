@@ -44,9 +44,12 @@ class LiveStreamingAckResponse(Response):
 
 
 class ImWebhookHandler(WebhookHandler):
-    """Webhook of IM; enter this URL in its console, as https and with authentication on, for user
-    status, for members and dissolution of groups, before a message in a group and between two
-    users, after one between two users, and after a change of a profile."""
+    """Webhook of IM.
+
+    Enter this URL in its console, as https and with authentication on, for user status, for members
+    and dissolution of groups, before a message in a group and between two users, after one between
+    two users, and after a change of a profile.
+    """
 
     body_bytes = 256 * 1024
     """IM escapes what a user writes: 12 KB of control characters become 72 KB."""
@@ -89,8 +92,11 @@ class ImWebhookHandler(WebhookHandler):
 
 
 class LiveStreamingWebhookHandler(WebhookHandler):
-    """Webhook of CSS; enter this URL in a callback template, for stream start and stream end,
-    moderation of pictures and of sound, and the state of recordings."""
+    """Webhook of CSS.
+
+    Enter this URL in a callback template, for stream start and stream end, moderation of pictures
+    and of sound, and the state of recordings.
+    """
 
     @endpoint()
     async def post(self) -> LiveStreamingAckResponse:

@@ -79,8 +79,10 @@ class GetUsersInfoHandler(ActiveUserHandler):
     read_only = True
 
     async def authorize(self) -> None:
-        """`get` reads the user together with the room, so that wrong parameters are refused before
-        a banned user is."""
+        """Leave the user to `get`, which reads them together with the room.
+
+        Wrong parameters are therefore refused before a banned user is.
+        """
         await self.admit_cached_token()
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])

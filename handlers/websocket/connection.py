@@ -221,7 +221,7 @@ class Connection:
         log.info("socket_joined", resumes=request.since is not None)
 
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
-        """Whether the user has opened another socket while this one was queued.
+        """Return whether the user has opened another socket while this one was queued.
 
         Sockets opened earlier by up to the duration of this query count as well: a needless restart
         is harmless, but an abandoned socket must not replace its successor.
@@ -242,5 +242,8 @@ class Connection:
 
 
 def _close_label(code: int) -> str:
-    """Metrics label of a close code; clients may send any, so unknown ones share a label."""
+    """Return the metrics label of a close code.
+
+    Clients may send any, so unknown ones share a label.
+    """
     return str(code) if 1000 <= code < 1016 or code in set(CloseCode) else "other"

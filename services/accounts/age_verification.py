@@ -28,7 +28,7 @@ class AgeVerificationService:
         self._settings = settings
 
     def check(self, user: User) -> None:
-        """Raises AgeUnverified if the user may neither recharge nor give."""
+        """Check the user's age. Raises AgeUnverified if they may neither recharge nor give."""
         if self._lacks(user):
             raise AgeUnverified
 
@@ -40,7 +40,7 @@ class AgeVerificationService:
         """Verify that the user is an adult who has this name and number.
 
         Does nothing if that is known already, or is not required. Raises InvalidParameter,
-        AgeUnverified, ServiceUnavailable.
+        AgeUnverified or ServiceUnavailable.
         """
         if not self._lacks(user):
             return
@@ -58,9 +58,9 @@ class AgeVerificationService:
 
 
 def birthday_of(id_number: str) -> date | None:
-    """The birthday in an ID number of 18 characters; None if it or the check digit is wrong.
+    """Return the birthday in an ID number of 18 characters.
 
-    Source: GB 11643-1999, check digit by ISO 7064 MOD 11-2.
+    None if it or the check digit is wrong. Source: GB 11643-1999, check digit by ISO 7064 MOD 11-2.
     """
     match = ID_NUMBER.fullmatch(id_number)
     if match is None:
@@ -73,6 +73,6 @@ def birthday_of(id_number: str) -> date | None:
 
 
 def is_adult(birthday: date, today: date) -> bool:
-    """Whether the 18th birthday has come; one of 29 February is on 1 March."""
+    """Return whether the 18th birthday has come; one of 29 February is on 1 March."""
     is_before = (today.month, today.day) < (birthday.month, birthday.day)
     return today.year - birthday.year - is_before >= ADULT_YEARS

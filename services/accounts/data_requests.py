@@ -49,7 +49,7 @@ class DataRequestService:
         )
 
     async def export(self, user_id: str, part: int) -> tuple[Export, dict[str, list[Any]]]:
-        """The user's copy of the day, and one part of it once it is made."""
+        """Return the user's copy of the day, and one part of it once it is made."""
         export = await self._stores.exports.ask(user_id)
         if export.made_at is None:
             self.job.wake()
@@ -58,12 +58,15 @@ class DataRequestService:
         return export, await self._stores.exports.part(user_id, part)
 
     async def plan_deletion(self, user_id: str) -> datetime | None:
-        """Delete the user's data in a week, or when that was planned before; returns when."""
+        """Plan to delete the user's data in a week, and return when.
+
+        An earlier plan keeps its time.
+        """
         at = datetime.now(UTC) + CHANGE_OF_MIND
         return await self._stores.users.plan_deletion(user_id, at)
 
     async def plan_deletion_of(self, app_id: str, openid: str) -> None:
-        """The same for the user of an openid, if there is one, after an event of WeChat."""
+        """Plan the same for the user of an openid, if there is one, after an event of WeChat."""
         if user := await self._stores.users.by_openid(app_id, openid):
             await self.plan_deletion(user.user_id)
 

@@ -59,7 +59,10 @@ class PictureService:
     async def ticket(
         self, user_id: str, kind: PictureKind, content_type: str, size: int
     ) -> dict[str, str]:
-        """Permit one upload of at most `size` bytes: the fields of its form. UploadsOff."""
+        """Permit one upload of at most `size` bytes; return the fields of its form.
+
+        Raises UploadsOff.
+        """
         self._check_enabled()
         name = f"{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
         key = f"uploads/{kind}/{user_id}/{name}"
@@ -67,10 +70,10 @@ class PictureService:
         return self._cos.upload_form(key, content_type, size)
 
     async def address_of(self, kind: PictureKind, user_id: str, named: str) -> str:
-        """Address of the picture that a user names by the key of an upload or by an address.
+        """Return the address of a picture named by the key of an upload or by an address.
 
-        InvalidParameter for another user's upload or a host that is not allowed, UploadsOff,
-        UploadMissing, UploadRefused, ServiceUnavailable.
+        Raises InvalidParameter for another user's upload or a host that is not allowed; also
+        UploadsOff, UploadMissing, UploadRefused or ServiceUnavailable.
         """
         if match := UPLOAD_KEY.fullmatch(named):
             if match.groups() != (kind, user_id):
@@ -85,8 +88,10 @@ class PictureService:
         return named
 
     async def delete(self, payload: Payload) -> None:
-        """Delete an upload, a picture that was refused, or one that was shown at neither of the
-        last two checks."""
+        """Delete an upload or a picture that is no longer used.
+
+        That is a picture that was refused, or one that was shown at neither of the last two checks.
+        """
         key = payload["key"].removeprefix(f"{self._uploads.address}/")
         if (match := PICTURE_KEY.fullmatch(key)) and not payload.get("refused"):
             is_shown = (await self._stores.moderation.shown(match[1], match[2])).endswith(f"/{key}")
@@ -118,7 +123,10 @@ class PictureService:
         return f"{self._uploads.address}/{key}"
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
-        """Whether a user may show the picture at an address: of the bucket, their own."""
+        """Return whether a user may show the picture at an address.
+
+        In the bucket, only their own.
+        """
         base = f"{self._uploads.address}/"
         if address.startswith(base):
             match = PICTURE_KEY.fullmatch(address, len(base))
@@ -136,7 +144,10 @@ class PictureService:
 
 
 def is_allowed(start: bytes, extension: str) -> bool:
-    """Whether a file begins as a still picture of its type with at most MAX_SIDE pixels a side."""
+    """Return whether a file begins as a still picture of its type.
+
+    A side has at most MAX_SIDE pixels.
+    """
     first, sides_of = HEADERS[extension]
     return start.startswith(first) and all(0 < side <= MAX_SIDE for side in sides_of(start))
 

@@ -70,7 +70,7 @@ class ProfileService:
         return replace(user, **shown)
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
-        """Show what was approved, or again what was shown before it was refused."""
+        """Show the approved value, or again the value shown before a refusal."""
 
         async def add_writes(session: Session, user: User) -> None:
             await confirm(session)

@@ -78,7 +78,7 @@ class SessionService:
     async def begin(self, user_id: str) -> str:
         """Issue a token; above the limit per user, the oldest session ends.
 
-        Raises AccountBanned. The ban is looked up last: one that is stored later finds the token.
+        The ban is looked up last: one that is stored later finds the token. Raises AccountBanned.
         """
         token, dropped = await self._stores.tokens.issue(user_id)
         await self._close(dropped)
@@ -88,7 +88,7 @@ class SessionService:
         return token
 
     async def end(self, user_id: str, session_id: str | None = None) -> int:
-        """End all sessions of a user, or one; returns how many were valid.
+        """End all sessions of a user, or one, and return how many were valid.
 
         With all of them, or the last one, IM logs the user out even if they have logged in again
         meanwhile: a UserSig in wrong hands must not survive.
@@ -109,13 +109,16 @@ class SessionService:
             await self._enqueue_kick(user_id, even_if_signed_in=False)
 
     async def revoke(self, user_id: str, session_id: str | None = None) -> list[str]:
-        """Revoke all tokens of a user, or one, and close their sockets; returns their ids."""
+        """Revoke all tokens of a user, or one, and close their sockets; return their ids."""
         ids = await self._stores.tokens.end_sessions(user_id, session_id)
         await self._close(ids)
         return ids
 
     async def refusal_of(self, token: str) -> QLiveError:
-        """Why a token that is not valid is refused: its owner is banned, or has to log in."""
+        """Return why an invalid token is refused.
+
+        Its owner is banned, or has to log in.
+        """
         owner_id = await self._stores.tokens.owner_of(token) if token.isascii() else None
         owner = await self._stores.users.find(owner_id) if owner_id else None
         return AccountBanned() if owner and owner.banned else NotAuthenticated()

@@ -32,7 +32,7 @@ class SignInService:
         *,
         keeps_session_keys: bool,
     ) -> None:
-        """`keeps_session_keys`: store WeChat's session keys; only virtual payment needs them."""
+        """Store WeChat's session keys if `keeps_session_keys`; only virtual payment needs them."""
         self._stores = stores
         self._wechat = wechat
         self._room_changes = room_changes
@@ -108,10 +108,10 @@ class SignInService:
         await self._stores.tokens.mark_logout_complete(token)
 
     async def _open(self, app_id: str, code: str) -> WechatLogin:
-        """WeChat's session of a code, which WeChat returns only once.
+        """Return WeChat's session of a code, which WeChat returns only once.
 
         It is kept if its user has yet to register: calling wx.login again may change the key with
-        which the phone has encrypted the profile. InvalidWechatCode if it was used.
+        which the phone has encrypted the profile. Raises InvalidWechatCode if the code was used.
         """
         sessions = self._stores.code_sessions
         kept = await sessions.find(app_id, code)

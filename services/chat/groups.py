@@ -43,7 +43,7 @@ class GroupService:
     async def create(self, live_id: int, group_id: str, host: Person) -> None:
         """Create the room's group, under another id if others use this one.
 
-        ServiceUnavailable, ImRejected.
+        Raises ServiceUnavailable or ImRejected.
         """
         try:
             is_new = await self._create_at_im(group_id, host)
@@ -58,7 +58,7 @@ class GroupService:
         """Give the room a new group, unless it no longer has the one that was dissolved.
 
         The new id is stored before IM learns it, so that a repetition continues with the same.
-        TryAgain soon after the last replacement, ServiceUnavailable, ImRejected.
+        Raises TryAgain soon after the last replacement; also ServiceUnavailable or ImRejected.
         """
         host = (await self._room_changes.load(live_id)).owner.person
         group_id = await self._groups.plan(live_id, dissolved)
@@ -97,5 +97,5 @@ class GroupService:
         await self._outbox.add_urgent(MUTE_AGAIN, mutes)
 
     async def _create_at_im(self, group_id: str, host: Person) -> bool:
-        """Whether the group is new."""
+        """Create the group at IM and return whether it is new."""
         return await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)

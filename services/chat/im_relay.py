@@ -48,7 +48,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
         clock: Callable[[], float] = time.monotonic,
         idle: float = 1.0,
     ) -> None:
-        """`clock` in seconds, `idle`: seconds between two polls for work."""
+        """Take `clock` in seconds and, as `idle`, the seconds between two polls for work."""
         super().__init__(
             "im_relay",
             self._claim_due,
@@ -68,14 +68,14 @@ class ImRelay(ClaimedJob[RelayClaim]):
         self._audience_due = self._reconcile_due = clock()
 
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
-        """The room has saved these events. Never waits, never raises."""
+        """Relay events that the room has saved. Never waits, never raises."""
         if events:
             self._publisher.recent.add(live_id, events)
             self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
             self.wake()
 
     def mark_audience_changed(self, live_id: int) -> None:
-        """The number of users in the room may have changed. Never waits, never raises."""
+        """Note that the room's user counts may have changed. Never waits, never raises."""
         self._audience_changed.add(live_id)
         self.wake()
 
@@ -95,12 +95,12 @@ class ImRelay(ClaimedJob[RelayClaim]):
             self._reconcile_due = self._clock() + RECONCILE_SECONDS
 
     async def _before_finish(self) -> None:
-        """Stores pending wakes first: a room in progress may take longer than the stop allows."""
+        """Store pending wakes first: a room in progress may take longer than the stop allows."""
         self._audience_due = self._clock()
         await self._store_wakes()
 
     async def _store_wakes(self) -> None:
-        """Stores which rooms have something to relay; a wake stays pending until that worked."""
+        """Store which rooms have something to relay; a wake stays pending until that worked."""
         if self._clock() >= self._audience_due:
             if self._audience_changed:
                 self._audience_due = self._clock() + AUDIENCE_SECONDS
@@ -128,7 +128,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
         return True
 
     async def _reconcile(self) -> None:
-        """Wakes rooms whose log is ahead of their cursor, since a process died before a wake."""
+        """Wake rooms whose log is ahead of their cursor, since a process died before a wake."""
         cursors = await self._store.cursors()
         versions = await self._rooms.versions(list(cursors))
         behind = [live_id for live_id, version in versions.items() if cursors[live_id] != version]
@@ -156,7 +156,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
             await self._release(claim, seconds)
 
     def _note_failure(self, claim: RelayClaim, error: Exception) -> str:
-        """Logs a bug with its trace, an outage of the database without."""
+        """Log a bug with its trace, an outage of the database without."""
         if storage_error(error):
             self._note_store(error)
         else:

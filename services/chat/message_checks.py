@@ -67,7 +67,10 @@ class MessageCheckService:
     def __init__(
         self, stores: Stores, admin: str, find_word: Callable[[str], str], rate: Rate
     ) -> None:
-        """`admin` is IM's account of ours, `rate` each user's; `find_word` finds a blocked word."""
+        """Take IM's account of ours as `admin`, and each user's `rate`.
+
+        `find_word` finds a blocked word.
+        """
         self._users = RecentReads(stores.users.find)
         self._rooms = RecentReads(stores.rooms.of_group)
         self._pairs = RecentReads(stores.user_blocks.are_apart)
@@ -79,7 +82,7 @@ class MessageCheckService:
         self._find_word = find_word
 
     async def check(self, message: ProposedMessage) -> Refusal | None:
-        """Why the message is refused, or None."""
+        """Return why the message is refused, or None."""
         is_ours = message.receiver or message.group_id.startswith(GROUP_PREFIX)
         if not is_ours or message.sender == self._admin:
             return None
@@ -102,9 +105,10 @@ class MessageCheckService:
         return refusal
 
     async def _read_member(self, user_id: str, _group_id: str) -> Member:
-        """The user's membership; without one, one of no room, as None is no answer of MongoDB.
+        """Return the user's membership; without one, a membership of no room.
 
-        By group, so that no answer from before the user entered its room counts.
+        None would count as no answer of MongoDB. The cache is by group, so that no answer from
+        before the user entered its room counts.
         """
         member = await self._memberships.get(user_id)
         return member or Member(user_id, 0, "", 0, "viewer", 0)
@@ -120,7 +124,7 @@ class MessageCheckService:
         return user is not None and user.banned
 
     async def _refusal_of_content(self, message: ProposedMessage) -> Refusal | None:
-        """The rate comes first: it bounds how often texts are searched."""
+        """Check the rate first: it bounds how often texts are searched."""
         if self._buckets.take(message.sender, time.monotonic()):
             return "rate"
         if message.group_id and message.has_other_elements:
@@ -130,7 +134,7 @@ class MessageCheckService:
         return "words" if self._find_word(" ".join((*message.texts, *message.customs))) else None
 
     async def _is_invitation(self, message: ProposedMessage) -> bool:
-        """Whether a host sends it to a user, and it imitates nothing else of ours."""
+        """Return whether a host sends it to a user, and it imitates nothing else of ours."""
         if message.group_id or imitates_us(message, but="invite"):
             return False
         member = await self._members.get(message.sender, message.group_id)
@@ -147,10 +151,10 @@ def _refusal_in(room: Room, user_id: str) -> Refusal | None:
 
 
 def imitates_us(message: ProposedMessage, but: str = "") -> bool:
-    """Whether a client could take the message for one of ours, or for a gift.
+    """Return whether a client could take the message for one of ours, or for a gift.
 
-    Ours are texts (services/chat/im_messages.py), but clients may show custom elements alike.
-    `but` is a kind that custom elements may be of.
+    Ours are texts (services/chat/im_messages.py), but clients may show custom elements alike. `but`
+    is a kind that custom elements may be of.
     """
     return any(map(_imitates, message.texts)) or any(
         _imitates(custom, GIFTS, but) for custom in message.customs
@@ -158,7 +162,7 @@ def imitates_us(message: ProposedMessage, but: str = "") -> bool:
 
 
 def _imitates(text: str, words: Sequence[str] = (), but: str = "") -> bool:
-    """Whether a text is of a kind of ours, or has one of the words, escaped or not."""
+    """Return whether a text is of a kind of ours, or has one of the words, escaped or not."""
     try:
         content = json.loads(text, parse_int=float)  # of any number of digits, as in a client
         plain = str(content).lower()

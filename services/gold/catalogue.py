@@ -34,7 +34,7 @@ class Catalogue(NamedTuple):
         return self.rate is not None and self.withdraw_rate is not None
 
     def priced(self, gift_id: int) -> tuple[dict[str, Any], Decimal]:
-        """Return a gift and the receiver's share. Raises GiftNotFound, RateMissing."""
+        """Return a gift and the receiver's share. Raises GiftNotFound or RateMissing."""
         if gift_id not in self.gifts:
             raise GiftNotFound
         if self.rate is None:
@@ -65,7 +65,7 @@ class CatalogueService:
     async def change(
         self, store: CatalogueStore, before: Document, fields: Document | None
     ) -> Document:
-        """As `write`, without a transaction; invalidates the cache."""
+        """Write as `write`, without a transaction, and invalidate the cache."""
         row = await self.write(store, before, fields)
         self.invalidate()
         return row
@@ -79,9 +79,9 @@ class CatalogueService:
     ) -> Document:
         """Add a row, if there was none before; set its `fields`, or remove it if they are None.
 
-        Fields of worth change at the next midnight in China, in place of another change that
-        waits. Returns the row, {} if it was removed. Raises NotFound and RateRequired. Call
-        `invalidate` once the change is committed.
+        Fields of worth change at the next midnight in China, in place of another change that waits.
+        Return the row, {} if it was removed. Call `invalidate` once the change is committed. Raises
+        NotFound or RateRequired.
         """
         await self.check_rate(before, fields)
         if not before:
@@ -96,7 +96,10 @@ class CatalogueService:
         return await store.edit(before["id"], session=session, **fields)
 
     async def withdraw_next(self, store: CatalogueStore, number: int) -> Document:
-        """Drop a change that waits for midnight; returns the row. Raises NotFound, NothingWaits."""
+        """Drop a change that waits for midnight; return the row.
+
+        Raises NotFound, or NothingWaits if no change waits.
+        """
         row = await store.withdraw_next(number)
         self.invalidate()
         return row

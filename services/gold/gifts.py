@@ -49,7 +49,7 @@ class GiftService:
         catalogue: CatalogueService,
         rules: GivingRules,
     ) -> None:
-        """`lock` locks users within the process; `rules` are those of the house."""
+        """Take a `lock` of users within the process, and the `rules` of the house."""
         self._ledger = ledger
         self._members = members
         self._room_changes = room_changes
@@ -72,8 +72,8 @@ class GiftService:
         """Give `num` gifts of the catalogue at its price and rate; return as `give`.
 
         A repeated request for a gift that cannot be given any more returns the stored answer.
-        Raises what `check` raises if the sender may not give it, GiftNotFound, RateMissing, and
-        as `give`.
+        Raises what `check` raises if the sender may not give it, GiftNotFound, RateMissing, or as
+        `give`.
         """
         new = GiftTransfer(sender, receiver, gift_id, 0, num, Decimal(0), request_id)
         try:
@@ -87,14 +87,17 @@ class GiftService:
         return await self.give(GiftRequest(priced, gift))
 
     async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """Return the stored answer to a repeated request, else None. Raises RequestIdReused."""
+        """Return the stored answer to a repeated request, else None.
+
+        Raises RequestIdReused if the gift is another one.
+        """
         stored = await self._ledger.find(transfer.key) if transfer.request_id else None
         return StoredEntry(*stored).answer_to(transfer) if stored else None
 
     async def give(self, request: GiftRequest) -> JsonObject:
         """Give a gift, in the room that both users are in or outside; return as GiftBatch.give.
 
-        Raises InsufficientGold, RequestIdReused, UserNotFound, and refusals of the rules of giving.
+        Raises InsufficientGold, RequestIdReused, UserNotFound, or refusals of the rules of giving.
         """
         try:
             return await self._give(request)
@@ -135,7 +138,10 @@ class GiftService:
 
 
 def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
-    """Give a gift with its room event; None if the users are not both there, or one was deleted."""
+    """Give a gift with its room event.
+
+    Return None if the users are not both there, or one was deleted.
+    """
     batch, transfer = context.batch, request.transfer
     if earlier := batch.find_answer(transfer):
         return earlier

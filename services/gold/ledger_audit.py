@@ -47,7 +47,7 @@ class LedgerAudit(LeasedJob):
         await super().run_if_due()
 
     async def _oldest_unpaid(self, now: datetime) -> float:
-        """Age in seconds, 0 without one.
+        """Return the age of the oldest unpaid order in seconds, 0 without one.
 
         Orders of xpay count until CLOSE_AFTER only: WeChat answers one that was never submitted
         with an error, so that it stays open until GIVE_UP_AFTER.
@@ -59,7 +59,10 @@ class LedgerAudit(LeasedJob):
         return max(((now - oldest).total_seconds() for oldest in found if oldest), default=0.0)
 
     async def check(self, since: datetime | None = None) -> list[str]:
-        """Every problem as a sentence; with `since`, only those that newer entries may cause."""
+        """Return every problem as a sentence.
+
+        With `since`, only those that newer entries may cause.
+        """
         at = datetime.now(UTC).timestamp()
         full_at = self.last["full_at"] if since else at
         problems = await self._reconciler.problems(since)
@@ -81,7 +84,7 @@ class LedgerAudit(LeasedJob):
 
 
 def incremental_from(last: Mapping[str, Any], now: float) -> datetime | None:
-    """Start of an incremental check; None for a full one.
+    """Return the start of an incremental check; None for a full one.
 
     A check is full at first, once per FULL_SECONDS, and while problems are known.
     """

@@ -36,10 +36,12 @@ class ClaimedJob(Generic[C]):
         gather: float = 0.0,
         in_batches: bool = False,
     ) -> None:
-        """`claim(limit)` leases at most `limit` of what is due. `idle`: seconds between two polls,
-        `gather`: seconds after a wake in which further ones are collected. `in_batches`: claims
-        nothing while claims are in progress, so that a later claim never overtakes an earlier
-        one."""
+        """Take `claim(limit)`, which leases at most `limit` of what is due.
+
+        `idle`: seconds between two polls, `gather`: seconds after a wake in which further ones are
+        collected. `in_batches`: claims nothing while claims are in progress, so that a later claim
+        never overtakes an earlier one.
+        """
         self.name = name
         self._claim = claim
         self._process = process
@@ -55,7 +57,7 @@ class ClaimedJob(Generic[C]):
         self.on_wake: Callable[[], None] = lambda: None
 
     def wake(self) -> None:
-        """Work was added: look for it. Never waits."""
+        """Look for added work. Never waits."""
         at = time.monotonic() + self._gather
         # Wakes come with every request: they must not turn an outage into a busy loop.
         if at < self.poll_at and not self._store_is_down:
@@ -101,16 +103,16 @@ class ClaimedJob(Generic[C]):
             await asyncio.wait(self._in_progress)
 
     def cancel(self) -> list[asyncio.Task[None]]:
-        """Cancel the claims in progress; returns their tasks."""
+        """Cancel the claims in progress and return their tasks."""
         for task in self._in_progress:
             task.cancel()
         return [*self._in_progress]
 
     async def _before_claims(self) -> None:
-        """For a subclass: runs before claims; a failure counts as one of the store."""
+        """Run before claims, in a subclass; a failure counts as one of the store."""
 
     async def _before_finish(self) -> None:
-        """For a subclass: runs once at the stop, before claims in progress are awaited."""
+        """Run once at the stop, in a subclass, before claims in progress are awaited."""
 
     def _free_slots(self) -> int:
         if self._in_batches and self._in_progress:

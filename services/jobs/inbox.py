@@ -37,7 +37,7 @@ async def receive(
     rejection: str,
     handle: Callable[[], Awaitable[CallbackOutcome]],
 ) -> CallbackOutcome | None:
-    """Store the message and carry it out; None if it was done or ignored before.
+    """Store the message and carry it out; return None if it was done or ignored before.
 
     Its effect must be idempotent: a redelivery after a crash is carried out again. `rejection` is
     the reason code of a message that is not verified, else "": it is then stored separately and

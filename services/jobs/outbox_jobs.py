@@ -73,7 +73,7 @@ class OutboxLanes:
         self.pictures = OutboxLane("cos_outbox", outbox.later(), idle=10.0)
 
     def jobs(self, im: Actions, live_streaming: Actions, pictures: Actions) -> list["OutboxJob"]:
-        """The jobs that run these actions, the most urgent first."""
+        """Return the jobs that run these actions, the most urgent first."""
         return [
             OutboxJob(self.im_safety, im),
             OutboxJob(self.live_streaming_safety, live_streaming),
@@ -126,7 +126,10 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
             self._note_store(error)  # the lease expires, and the message is delivered again
 
     async def _failure_of(self, message: OutboxMessage) -> tuple[str, bool]:
-        """Runs the action: why it failed, "" if it did not, and whether the failure is final."""
+        """Run the action; return why it failed, and whether the failure is final.
+
+        The reason is "" if it did not fail.
+        """
         if message.kind not in self._actions:
             return f"no action for {message.kind}", True
         if message.tries > MAX_TRIES:

@@ -35,7 +35,7 @@ class DecisionService:
     def __init__(
         self, stores: Stores, proposals: ProposalService, effects: Mapping[Kind, Effect]
     ) -> None:
-        """`effects` change what others see by a decision, and then confirm it."""
+        """Take `effects`, which change what others see by a decision, and then confirm it."""
         self._stores = stores
         self._items = stores.moderation
         self._proposals = proposals
@@ -52,9 +52,10 @@ class DecisionService:
     async def decide(
         self, item_id: str, seen: State, by: str, reason: str = "", *, approved: bool
     ) -> None:
-        """An operator decides whether others may see it, or undoes the refusal of a value.
+        """Decide, as an operator, whether others may see it, or undo the refusal of a value.
 
-        NotFound, AlreadyDecided: also if the state is no longer `seen`, which the operator saw.
+        Raises NotFound, or AlreadyDecided, also if the state is no longer `seen`, which the
+        operator saw.
         """
         item = await self._items.get(item_id)
         if item.state != seen or not item.may_be_decided(approved=approved):
@@ -65,7 +66,7 @@ class DecisionService:
             raise AlreadyDecided from None
 
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
-        """The verified event about a picture.
+        """Process the verified event about a picture.
 
         One that is faster than the answer with its trace id is found in the inbox afterwards.
         """

@@ -32,10 +32,10 @@ class ForbiddenWords:
         """Of the words, by their first character."""
 
     def found_in(self, text: str) -> str:
-        """A word in a text, folded; "" if it has none. Never waits: the file is local.
+        """Return a word found in a text, folded; "" if it has none.
 
-        A text that is longer than any real one, once it is normalised, counts as a word: it is not
-        searched, and a word could hide behind any cut.
+        Never waits: the file is local. A text that is longer than any real one, once it is
+        normalised, counts as a word: it is not searched, and a word could hide behind any cut.
         """
         self._reload()
         plain = unicodedata.normalize("NFKD", text)
@@ -49,12 +49,12 @@ class ForbiddenWords:
         return ""
 
     def _fold(self, text: str) -> str:
-        """Width, accents, case and traditional forms are dropped, and what is ignored."""
+        """Drop width, accents, case and traditional forms, and the ignored characters."""
         plain = unicodedata.normalize("NFKD", text).casefold()
         return IGNORED.sub("", plain).translate(TRADITIONAL).translate(self._same)
 
     def _reload(self) -> None:
-        """The words of before are kept while the file cannot be read."""
+        """Reload the words if the file has changed; keep them while it cannot be read."""
         with suppress(OSError, UnicodeDecodeError):
             status = self._file.stat()
             stamp = (status.st_mtime_ns, status.st_size)

@@ -33,10 +33,10 @@ class ProposalService:
         """Check a text, or have a picture checked once the proposal is put into the store.
 
         `before` is what the caller has read as shown; `put` reads it again. A proposal without an
-        id needs no check if it is approved, otherwise the same value is being checked already.
-        Raises ContentRefused, at most two seconds later, and at once for a value of this user that
-        was refused before: also while it is still shown, or if the caller has read it as shown. A
-        text that an operator has approved for this user is not checked again.
+        id needs no check if it is approved; if it is not, the same value is being checked already.
+        A text that an operator has approved for this user is not checked again. Raises
+        ContentRefused, at most two seconds later, and at once for a value of this user that was
+        refused before: also while it is still shown, or if the caller has read it as shown.
         """
         user_id, now = user.user_id, datetime.now(UTC)
         item = Item("", kind, user_id, now, live_id, value, state="approved")
@@ -63,14 +63,17 @@ class ProposalService:
         return replace(item, shown=getattr(self._settings, kind) == "show_until_refused")
 
     async def in_review(self, user_id: str) -> dict[str, str]:
-        """A user's open proposals, which others do not see for certain yet, by parameter."""
+        """Return a user's open proposals, by parameter.
+
+        Others do not see them for certain yet.
+        """
         items = await self._items.open_of(user_id)
         return {FIELDS[item.kind]: item.value for item in items.values()}
 
     async def check(self, item: Item, author: User) -> Item:
-        """The item with the verdict of the list of words or of WeChat, or waiting for WeChat's
-        event, or due again if WeChat has no answer.
+        """Return the item after a check by the list of words or by WeChat.
 
+        It has the verdict, or waits for WeChat's event, or is due again if WeChat has no answer.
         The address of a picture never changes what it shows (services/accounts/pictures.py).
         """
         if item.kind in TEXTS and self.forbidden_words.found_in(item.value):

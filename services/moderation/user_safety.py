@@ -45,12 +45,15 @@ class UserSafetyService:
                 await self._stores.users.update(user.user_id, risk_rank=rank)
 
     def check_rank(self, user: User) -> None:
-        """Raises HighRisk for a user who may only watch."""
+        """Check the user's rank. Raises HighRisk for a user who may only watch."""
         if 0 < self._settings.risk_rank_high <= user.risk_rank:
             raise HighRisk
 
     async def check_pair(self, user: User, other_id: str) -> None:
-        """Raises Blocked. Reads nothing for a user who never took part in a block."""
+        """Check that neither user has blocked the other.
+
+        Reads nothing for a user who never took part in a block. Raises Blocked.
+        """
         if user.has_blocks and await self._stores.user_blocks.are_apart(user.user_id, other_id):
             raise Blocked
 
@@ -61,7 +64,7 @@ class UserSafetyService:
     ) -> None:
         """Queue a report for operators, one for a pair and day in China; later ones are dropped.
 
-        Raises UserNotFound, RoomNotFound.
+        Raises UserNotFound or RoomNotFound.
         """
         now = datetime.now(UTC)
         user = await self._stores.users.get(user_id)
@@ -73,7 +76,7 @@ class UserSafetyService:
         await self._stores.moderation.add(replace(item, evidence=evidence))
 
     async def _evidence_of_room(self, live_id: int, user_ids: Sequence[str]) -> dict[str, Any]:
-        """The lines that both wrote in the room, and the events about either."""
+        """Return the lines that both wrote in the room, and the events about either."""
         room = await self._stores.rooms.read(live_id)
         if room is None:
             raise RoomNotFound

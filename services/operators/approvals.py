@@ -46,7 +46,10 @@ class ApprovalService:
         stores: Mapping[CatalogueKind, CatalogueStore],
         limit: int,
     ) -> None:
-        """`limit`: the most gold that one operator moves alone in a day; 0: nothing waits."""
+        """Take as `limit` the most gold that one operator moves alone in a day.
+
+        0: nothing waits.
+        """
         self._approvals = approvals
         self._operators = operators
         self._ledger = ledger
@@ -57,7 +60,10 @@ class ApprovalService:
     async def grant(
         self, user_id: str, gold: int, reason: str, request_id: str, by: str
     ) -> JsonObject | Approval:
-        """As LedgerService.grant; the request, if a second operator has to confirm it."""
+        """Grant as LedgerService.grant.
+
+        Return the request if a second operator has to confirm it.
+        """
         arguments = {"request_id": request_id}
         request = _request("grant", grant_key(request_id), user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
@@ -73,15 +79,19 @@ class ApprovalService:
         by_house: bool,
         unit: Unit = "gold",
     ) -> JsonObject | Approval:
-        """As LedgerService.settle_debt; the request, if a second operator has to confirm it."""
+        """Settle as LedgerService.settle_debt.
+
+        Return the request if a second operator has to confirm it.
+        """
         arguments = {"request_id": request_id, "by_house": by_house, "unit": unit}
         request = _request("settle", settle_key(request_id), user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
-        """As LedgerService.reverse; the request, if a second operator has to confirm it.
+        """Reverse as LedgerService.reverse.
 
-        A declined or expired request may be made again.
+        Return the request if a second operator has to confirm it. A declined or expired request may
+        be made again.
         """
         gold = await self._ledger.reversible_amount(key)
         request = _request("reverse", reversal_key(key), key, gold, reason, by, {})
@@ -93,7 +103,7 @@ class ApprovalService:
     ) -> Document | Approval:
         """Add (without `number`), edit or remove (without `fields`) a config or a recharge block.
 
-        Returns the row, {} if it was removed, or the request, if a second operator has to confirm
+        Return the row, {} if it was removed, or the request, if a second operator has to confirm
         it. The request has the whole row, which is stored exactly as it was confirmed.
         """
         store = self._stores[kind]
@@ -115,9 +125,9 @@ class ApprovalService:
         return await self._approvals.request(_request(kind, key, on, gold, "", by, rows))
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
-        """Carry out a request of another operator; repeated by the same one, it returns the same.
+        """Carry out a request of another operator; repeated by the same one, return the same.
 
-        Raises ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed, AlreadyDecided, and what
+        Raises ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed, AlreadyDecided, or what
         carrying it out raises: the request then waits on.
         """
         approval = await self._approvals.get(id_)
@@ -146,7 +156,7 @@ class ApprovalService:
         return decided
 
     async def decline(self, id_: str, by: str, reason: str) -> Approval:
-        """Decline a request, or withdraw one's own. Raises ApprovalNotFound, AlreadyDecided."""
+        """Decline a request, or withdraw one's own. Raises ApprovalNotFound or AlreadyDecided."""
         approval = await self._approvals.get(id_)
         if approval.state == "declined" and approval.decided_by == by:
             return approval
@@ -156,7 +166,7 @@ class ApprovalService:
     async def authorize(self, session: Any, requester: str, by: str, gold: int) -> None:
         """Check that `by` may confirm in this transaction what `requester` has prepared.
 
-        Above the limit of a day another operator has to. Raises SecondPersonRequired,
+        Above the limit of a day another operator has to. Raises SecondPersonRequired or
         RequesterNotAllowed.
         """
         if not self._limit:
@@ -167,7 +177,7 @@ class ApprovalService:
             await self._check_requester(requester)
 
     async def is_permitted(self, name: str, access: Access = "finance") -> bool:
-        """Whether an operator still has the account and role that what they requested needs."""
+        """Return whether an operator still has the account and role that their request needs."""
         account = await self._operators.find(name)
         if account is None or account.disabled:
             return False
@@ -244,5 +254,5 @@ def _request(
 
 
 def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
-    """Fields that a repeated request must not change."""
+    """Return the fields that a repeated request must not change."""
     return approval.on, approval.gold, approval.arguments

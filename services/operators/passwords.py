@@ -34,14 +34,17 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def hash_chosen(self, name: str, password: str) -> str:
-        """Hash a new password; InvalidParameter says which rule it breaks."""
+        """Hash a new password. Raises InvalidParameter with the rule that it breaks."""
         async with self._limit.slot():
             if problem := await asyncio.to_thread(weakness, name, password):
                 raise InvalidParameter({"new_password": problem})
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def matches(self, stored: str | None, password: str) -> bool:
-        """Whether `stored` is a hash of the password; takes as long for None, which none has."""
+        """Return whether `stored` is a hash of the password.
+
+        Takes as long for None, which none has.
+        """
         async with self._limit.slot():
             matches = await asyncio.to_thread(self._verify, stored or UNMATCHED_HASH, password)
         return matches and stored is not None
@@ -54,7 +57,7 @@ class Passwords:
 
 
 def weakness(name: str, password: str) -> str:
-    """The rule that the password of this operator breaks; "" if it breaks none."""
+    """Return the rule that the password of this operator breaks; "" if it breaks none."""
     if len(name) > SHORT_NAME and name in password.casefold():
         return "this contains your name"
     if len(set(password.casefold())) <= 2:

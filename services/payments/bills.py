@@ -35,7 +35,7 @@ VIRTUAL = (
 
 
 def bill_types(settings: Settings, *, uses_jsapi: bool) -> list[BillType]:
-    """The bills of the providers and of the withdrawals that are switched on."""
+    """Return the bills of the providers and of the withdrawals that are switched on."""
     pay = settings.pay
     return [
         *([MERCHANT] if uses_jsapi else []),
@@ -81,7 +81,7 @@ class BillService(LeasedJob):
         return WAITING_SECONDS if await self.run(datetime.now(UTC)) else None
 
     async def run(self, now: datetime) -> bool:
-        """Compare the bills that do not agree yet; returns whether a daily one is late."""
+        """Compare the bills that do not agree yet; return whether a daily one is late."""
         at, waiting = now.timestamp(), False
         checked_at = (await self._load()).get("checked_at", at)
         await self._store(at=at, checked_at=checked_at)
@@ -94,7 +94,7 @@ class BillService(LeasedJob):
         return waiting
 
     async def reconcile(self, period: str) -> list[str]:
-        """Compare the bills of a day or month; returns its open differences as sentences."""
+        """Compare the bills of a day or month; return its open differences as sentences."""
         is_month, sentences = len(period) == len("2026-11"), []
         for bill_type in self.bill_types:
             if bill_type.is_monthly == is_month:
@@ -105,7 +105,7 @@ class BillService(LeasedJob):
         return sentences
 
     async def _reconcile(self, bill_type: BillType, period: str) -> str:
-        """Compare a bill; returns why it is not available, "" if it is.
+        """Compare a bill; return why it is not available, "" if it is.
 
         Until it is, the differences of an earlier comparison stay as they are.
         """
@@ -130,7 +130,7 @@ class BillService(LeasedJob):
         return problem if state == "waiting" else ""
 
     async def _read(self, bill_type: BillType, period: str) -> tuple[str, str, list[Movement]]:
-        """The state of a bill, its problem, and the rows of its files."""
+        """Return the state of a bill, its problem, and the rows of its files."""
         rows = list[Movement]()
         try:
             for source in bill_type.sources:
@@ -142,7 +142,10 @@ class BillService(LeasedJob):
         return "done", "", rows
 
     async def _rows(self, source: Source, period: str) -> list[Movement]:
-        """The rows of a file, which is kept if it can be read. BillNotReady, UnreadableBill."""
+        """Return the rows of a file, which is kept if it can be read.
+
+        Raises BillNotReady or UnreadableBill.
+        """
         id_ = f"{source}:{period}"
         kept = await self._bills.file(id_)
         file = await self._client.fetch(source, period, kept)
@@ -177,7 +180,7 @@ class BillService(LeasedJob):
         await self._bills.record(found, bill_type.bill(period), at)
 
     async def _credit(self, number: str) -> str:
-        """Credit an order if its provider says that it is paid, else return why not."""
+        """Credit an order if its provider says that it is paid; if not, return why."""
         order = await self._orders.find(number)
         if order is None or order.provider not in self.providers:
             return "order" if order is None else "no_provider"
@@ -196,6 +199,6 @@ class BillService(LeasedJob):
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
-    """An open difference for the command line."""
+    """Return an open difference as a sentence for the command line."""
     fen = f"{row['fen_there']} fen there, {row['fen_here']} fen here"
     return f"{row['kind']}: {row['category']} {row['number']}, {fen} {row['detail']}".rstrip()

@@ -93,9 +93,8 @@ class PaymentNotificationService:
     ) -> CallbackOutcome:
         """Credit a payment or reverse a refund; None is ignored, with the reason `ignore_reason`.
 
-        A refund that a case requested was reversed before; it closes the step of the case.
-
-        Raises TryAgain for a refund whose payment is not credited yet.
+        A refund that a case requested was reversed before; it closes the step of the case. Raises
+        TryAgain for a refund whose payment is not credited yet.
         """
         try:
             if isinstance(payment_event, Payment):
@@ -182,7 +181,7 @@ class PaymentNotificationService:
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def _note_apple(self, order: Order, *, signed: bool) -> None:
-        """If the question is signed, store iOS in place of the platform that the client sent."""
+        """Store iOS instead of the platform that the client sent, if the question is signed."""
         if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
             await self._ledger.note_ios_payment(order.user_id)
@@ -190,12 +189,15 @@ class PaymentNotificationService:
     async def _spending_since(
         self, number: str, user_id: str
     ) -> tuple[Credit | None, list[GoldGift]]:
-        """The credit of an order, and the user's gifts since then."""
+        """Return the credit of an order, and the user's gifts since then."""
         credit = await self._ledger.credit_of(number)
         return credit, await self._spent_gold.gold_gifts(user_id, credit.at) if credit else []
 
     async def reprocess(self, message_id: str) -> CallbackOutcome:
-        """Process a stored, verified notification again. Raises NotFound, InvalidParameter."""
+        """Process a stored, verified notification again.
+
+        Raises NotFound or InvalidParameter.
+        """
         row = await self._inbox.find(message_id)
         if row is None:
             raise NotFound
@@ -224,7 +226,7 @@ class PaymentNotificationService:
 
 
 def _is_platform_event(row: Mapping[str, Any]) -> bool:
-    """Whether this is a platform event, whose answer could no longer reach WeChat."""
+    """Return whether this is a platform event, whose answer could no longer reach WeChat."""
     return row["genuine"] and row["source"] == XPAY and bool(event_name(json.loads(row["raw"])))
 
 
@@ -252,9 +254,10 @@ def push_of(message: InboxMessage) -> MessagePush:
 
 
 def _message_id(push: MessagePush) -> str:
-    """Deduplication key, equal for every retry: WeChat's identity and a hash of the content.
+    """Return a deduplication key that is equal for every retry.
 
-    With the hash, a message of other content cannot block the genuine one.
+    It is WeChat's identity and a hash of the content. With the hash, a message of other content
+    cannot block the genuine one.
     """
     content = push.content
     names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "CreateTime"))

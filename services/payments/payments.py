@@ -34,19 +34,19 @@ class PaymentService:
         self._lock = lock
 
     async def credit(self, payment: Payment) -> bool:
-        """Credit the order; False if that was done before. Idempotent.
+        """Credit the order; return False if that was done before. Idempotent.
 
-        Raises PaymentRefused when the payment does not match its order.
+        Raises PaymentRefused if the payment does not match its order.
         """
         order = await self._order(payment.order)
         check_payment(order, payment)
         return await self._run_once(order, lambda tx: self._credit(tx, order, payment))
 
     async def refund(self, refund: Refund) -> bool:
-        """Reverse a refunded payment; False if that was done before. Idempotent.
+        """Reverse a refunded payment; return False if that was done before. Idempotent.
 
-        Raises PaymentRefused when the refund does not match its order, and with "not_paid" as long
-        as no payment was credited.
+        Raises PaymentRefused if the refund does not match its order, and with "not_paid" as long as
+        no payment was credited.
         """
         order = await self._order(refund.order)
         return await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
@@ -58,7 +58,7 @@ class PaymentService:
         return order
 
     async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> bool:
-        """False if an earlier transaction has done it."""
+        """Run `work`, and return False if an earlier transaction has done it."""
         try:
             async with self._lock(order.user_id):
                 await self._ledger.run_transaction(work)

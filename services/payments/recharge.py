@@ -53,8 +53,8 @@ class RechargeService:
     async def order(self, user: User, block_id: int, platform: str = "") -> PreparedOrder:
         """Order a block at its current price; repeated, the open order is returned again.
 
-        `platform` is the client's system, stored with the order.
-        Raises BlockNotFound, SessionKeyMissing, TooManyOrders.
+        `platform` is the client's system, stored with the order. Raises BlockNotFound,
+        SessionKeyMissing or TooManyOrders.
         """
         block = await self._blocks.get(block_id)
         key = await self._session_key(user.user_id) if self._settings.provider == XPAY else ""
@@ -72,7 +72,7 @@ class RechargeService:
         return PreparedOrder(timestamp, content, signature)
 
     async def _find_or_add(self, order: Order, block_id: int) -> OpenOrder:
-        """The open order that `order` repeats, or `order` itself, stored."""
+        """Return the open order that `order` repeats, or `order` itself, stored."""
         open_orders = await self._orders.open_orders(order.user_id)
         if repeated := find_repeated(open_orders, order, block_id):
             if order.platform not in ("", repeated.order.platform):
@@ -84,7 +84,10 @@ class RechargeService:
         return await self._orders.open(order, block_id, slot)
 
     async def _register(self, opened: OpenOrder) -> str:
-        """Register the order with its provider, once unless that fails; the prepay_id if any."""
+        """Register the order with its provider, once unless that fails.
+
+        Return the prepay_id, if any.
+        """
         provider = self._providers[self._settings.provider]
         prepay_id = await provider.register(opened.order, opened.expires_at)
         if prepay_id:
@@ -92,7 +95,7 @@ class RechargeService:
         return prepay_id
 
     async def _session_key(self, user_id: str) -> str:
-        """WeChat's session key, which signs the user's consent (xpay)."""
+        """Return WeChat's session key, which signs the user's consent (xpay)."""
         key = await self._users.session_key(user_id)
         if key is None:
             raise SessionKeyMissing
@@ -115,5 +118,5 @@ class RechargeService:
 
 
 def sign(key: str, timestamp: str, content: str) -> str:
-    """Hex HMAC-SHA256 over timestamp + "\\n" + content."""
+    """Return the hex HMAC-SHA256 over timestamp + "\\n" + content."""
     return hmac.new(key.encode(), f"{timestamp}\n{content}".encode(), hashlib.sha256).hexdigest()

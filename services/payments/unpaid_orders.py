@@ -45,7 +45,7 @@ class UnpaidOrderSweep:
         providers: Mapping[str, PaymentClient],
         refused: Counter,
     ) -> None:
-        """`providers` by name, as stored in orders; `refused` counts refused payments."""
+        """Take `providers` by name, as stored in orders; `refused` counts refused payments."""
         self._orders = orders
         self._payments = payments
         self._providers = providers
@@ -77,9 +77,10 @@ class UnpaidOrderSweep:
             self._refused.labels(f"{claimed.order.provider}_query", outcome).inc()
 
     async def check(self, claimed: ClaimedOrder, now: datetime) -> str:
-        """Check one order: paid, delivered, closed, later, or why its payment was refused.
+        """Check one order; return its state, or why its payment was refused.
 
-        Errors of the provider propagate; the caller then calls `postpone`.
+        The states are paid, delivered, closed and later. Errors of the provider propagate; the
+        caller then calls `postpone`.
         """
         order, number = claimed.order, claimed.order.number
         provider = self._providers.get(order.provider)

@@ -54,7 +54,7 @@ class WithdrawalChanges:
         self._lock = lock
 
     async def change(self, id_: str, rule: Callable[[Withdrawal], WithdrawalChange]) -> Withdrawal:
-        """Load, apply `rule`, and save with its entry; returns the withdrawal as it is then.
+        """Load, apply `rule`, and save with its entry; return the withdrawal as it is then.
 
         A rule that changes nothing saves nothing; what it raises propagates. Raises
         WithdrawalNotFound.
@@ -93,7 +93,7 @@ class TransferService:
     def __init__(
         self, changes: WithdrawalChanges, payees: PayeeStore, transfers: TransferClient | None
     ) -> None:
-        """`transfers`: None if no merchant is configured; open withdrawals then stay open."""
+        """Take `transfers`, None if no merchant is configured; open withdrawals then stay open."""
         self._changes = changes
         self._payees = payees
         self._transfers = transfers
@@ -109,7 +109,10 @@ class TransferService:
         return withdrawal
 
     async def apply(self, transfer: Transfer) -> Withdrawal:
-        """Apply a verified statement of WeChat Pay. Raises TransferMismatch, WithdrawalNotFound."""
+        """Apply a verified statement of WeChat Pay.
+
+        Raises TransferMismatch or WithdrawalNotFound.
+        """
         now = datetime.now(UTC)
         return await self._changes.change(transfer.number, lambda saved: saved.apply(transfer, now))
 

@@ -57,7 +57,7 @@ class WithdrawableIncome:
         self._recent_income = RecentIncome(payees, settings)
 
     async def shown(self, user_id: str) -> int:
-        """Income that the user could withdraw, before all limits; 0 while stopped."""
+        """Return the income that the user could withdraw, before all limits; 0 while stopped."""
         funds = await self._payees.funds(user_id)
         recent = await self._recent_income.of(user_id)
         matured = matured_income(funds.income, recent, funds.owed_income)
@@ -68,7 +68,7 @@ class WithdrawableIncome:
     ) -> Withdrawal:
         """Write the request, and the name if there is one.
 
-        Raises TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured, WithdrawalsStopped, and
+        Raises TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured, WithdrawalsStopped, or
         EntryExists for a request that was made meanwhile.
         """
         now, user_id = datetime.now(UTC), payee.user_id
@@ -134,7 +134,10 @@ class RecentIncome:
         self._sums: Cache[str, _Sum] = Cache(CACHED_SECONDS, MAX_CACHED)
 
     async def of(self, user_id: str, session: Any = None) -> int:
-        """With the gifts that are committed, or those that the transaction `session` reads."""
+        """Return the income that has not matured.
+
+        It includes the gifts that are committed, or those that the transaction `session` reads.
+        """
         kept = await self._sums.load(user_id, lambda: self._sum(user_id))
         late = await self._payees.recent_income(
             user_id, kept.maturity, read_from=kept.until, session=session

@@ -58,8 +58,11 @@ class WithdrawalService:
         *,
         is_enabled: bool,
     ) -> None:
-        """`is_permitted`: whether an operator may still approve; `is_enabled`: whether new
-        withdrawals are taken."""
+        """Take the parts that it uses.
+
+        `is_permitted`: whether an operator may still approve; `is_enabled`: whether new withdrawals
+        are taken.
+        """
         self._withdrawals = withdrawals
         self._ledger = ledger
         self._changes = changes
@@ -79,7 +82,7 @@ class WithdrawalService:
         """Hold at most `income` and pay it once it is approved; repeated, the same withdrawal.
 
         Raises WithdrawOff, TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured,
-        WithdrawalsStopped, RequestIdReused.
+        WithdrawalsStopped or RequestIdReused.
         """
         async with self._lock(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
             key = request_key(payee.user_id, request_id)
@@ -94,14 +97,14 @@ class WithdrawalService:
             return await self._advance_in_time(withdrawal)
 
     async def page(self, user_id: str, number: int, size: int) -> WithdrawalPage:
-        """Page `number` (from 1) of the user's withdrawals, newest first."""
+        """Return page `number` (from 1) of the user's withdrawals, newest first."""
         found, has_more = await self._withdrawals.page_of_user(user_id, number, size)
         return WithdrawalPage(await self._income.shown(user_id), found, has_more)
 
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return it if it is not submitted yet, else ask WeChat Pay to cancel it.
 
-        Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound,
+        Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound or
         NotCancellable.
         """
         found = await self._withdrawals.get(id_)
@@ -118,7 +121,7 @@ class WithdrawalService:
 
         Earlier approvals of operators who no longer have the role do not count. Repeated by the
         same operator after it was approved, it changes nothing. Raises WithdrawalNotFound,
-        AlreadyDecided, SecondPersonRequired.
+        AlreadyDecided, or SecondPersonRequired if `by` has approved it already.
         """
         earlier = {*(await self._withdrawals.get(id_)).approvals} - {by}
         left = {name for name in earlier if not await self._is_permitted(name)}
@@ -138,7 +141,7 @@ class WithdrawalService:
     async def decline(self, id_: str, by: str, reason: str) -> Withdrawal:
         """Return it if it is not submitted yet, else have it cancelled at WeChat Pay.
 
-        Repeated by the same operator, it changes nothing. Raises WithdrawalNotFound,
+        Repeated by the same operator, it changes nothing. Raises WithdrawalNotFound, or
         AlreadyDecided, also for one that is final.
         """
         now = datetime.now(UTC)
@@ -155,7 +158,7 @@ class WithdrawalService:
     # ---- refund cases
 
     async def cancel_open(self, user_id: str, reason: str) -> bool:
-        """Take open withdrawals of a stopped user back; True when none of them is open any more.
+        """Take open withdrawals of a stopped user back; return True when none is open any more.
 
         A request at the time of the stop is either refused, or found here.
 
@@ -176,7 +179,7 @@ class WithdrawalService:
         return await self._advance_in_time(withdrawal)
 
     async def _advance_in_time(self, withdrawal: Withdrawal) -> Withdrawal:
-        """Take the next step at WeChat Pay; the stored state if that takes too long.
+        """Take the next step at WeChat Pay; return the stored state if that takes too long.
 
         The step then goes on: only the answer to the first request has the package.
         """
@@ -188,14 +191,20 @@ class WithdrawalService:
         return stored or await self._withdrawals.get(withdrawal.id)
 
     async def _run_step(self, withdrawal: Withdrawal) -> Withdrawal | None:
-        """None if it took longer than any call can; the sweep continues."""
+        """Take the next step; return None if it took longer than any call can.
+
+        The sweep then continues.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(STEP_SECONDS):
                 return await self._transfers.run_step(withdrawal)
         return None
 
     async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:
-        """The withdrawal of an earlier request; raises RequestIdReused."""
+        """Return the withdrawal of an earlier request.
+
+        Raises RequestIdReused if that asked for another income.
+        """
         content, answer = stored
         if content["income"] != income:
             raise RequestIdReused

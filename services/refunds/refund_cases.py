@@ -52,7 +52,7 @@ class RefundCaseService:
     ) -> RefundCase:
         """Open a case with its preview, moving no gold. A repeated request returns the same case.
 
-        Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused.
+        Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund or RequestIdReused.
         """
         numbers, id_ = list(dict.fromkeys(orders)), new_id()
         case = await self._cases.find_request(request_id)
@@ -72,7 +72,7 @@ class RefundCaseService:
     async def confirm(self, id_: str, by: str, reason: str) -> RefundCase:
         """Take the gold of the orders back, and let the sweep do the rest. Idempotent.
 
-        Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed; and
+        Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed, or
         RefundChanged if the preview is out of date: the case then has a new preview.
         """
         case = await self._cases.get(id_)
@@ -88,7 +88,7 @@ class RefundCaseService:
     async def drop(self, id_: str, by: str, reason: str) -> RefundCase:
         """End a case that is not confirmed. Idempotent.
 
-        Raises RefundCaseNotFound, AlreadyDecided.
+        Raises RefundCaseNotFound or AlreadyDecided.
         """
         case = await self._cases.get(id_)
         if (case.state, case.decided_by) == ("dropped", by):
@@ -100,7 +100,7 @@ class RefundCaseService:
     async def settle(self, id_: str, number: str, by: str, reason: str) -> RefundCase:
         """End the step of an order that was refunded elsewhere or never will be. Idempotent.
 
-        Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, and
+        Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, or
         SecondPersonRequired as for `confirm`.
         """
         return await self._ledger.run_transaction(
@@ -108,7 +108,7 @@ class RefundCaseService:
         )
 
     async def apply(self, refund: Refund) -> bool:
-        """Record a refund notice of WeChat; returns False if no case waits for it. Idempotent."""
+        """Record a refund notice of WeChat; return False if no case waits for it. Idempotent."""
 
         async def apply() -> bool:
             cases = await self._cases.with_order(refund.order)
@@ -142,7 +142,7 @@ class RefundCaseService:
     ) -> RefundPlan:
         """Plan what refunding these orders of the user takes back, from one consistent read.
 
-        Raises UserNotFound, OrderNotFound and NotRefundable.
+        Raises UserNotFound, OrderNotFound or NotRefundable.
         """
         available = (await self._ledger.balance(tx, user_id)).gold
         found = [

@@ -54,7 +54,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         providers: Mapping[str, PaymentClient],
         lock: LockUsers,
     ) -> None:
-        """`providers` by name, as stored in orders."""
+        """Take `providers` by name, as stored in orders."""
         super().__init__(
             "refund_cases",
             one_by_one(partial(cases.claim, CLAIM_LEASE)),
@@ -155,7 +155,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         return await self._ledger.run_transaction(work)
 
     async def _cancel_open(self, host: str) -> bool:
-        """Whether no withdrawal of the host is open any more; False if that is not known."""
+        """Return whether no withdrawal of the host is open any more; False if that is not known."""
         with suppress(TryAgain, ServiceUnavailable):
             return await self._withdrawals.cancel_open(host, FOR_HOSTS)
         return False
@@ -169,7 +169,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
     # ---- money
 
     async def _refund(self, case: RefundCase, step: OrderStep) -> RefundCase:
-        """Ask the provider for a refund, or what has become of it."""
+        """Ask the provider for a refund, or for the state of the one requested."""
         order, provider = await self._orders.find(step.number), self._providers.get(step.provider)
         assert order is not None
         if order.is_refunded_by_apple and step.state == "taken":
@@ -189,7 +189,10 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
 
 async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:
-    """State of a requested refund; requests it if the provider does not have it."""
+    """Return the state of a requested refund.
+
+    Request it if the provider does not have it.
+    """
     if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
         return state
     return await provider.refund(order, step.refund, step.fen, FOR_USERS)

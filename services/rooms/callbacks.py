@@ -55,8 +55,8 @@ class CallbackService:
     async def accept(self, message: CustomMessage) -> None:
         """Admit the receiver to a seat, if the host of their live sent the message.
 
-        Clients that know only the API's contract invite over IM. A repetition admits no longer
-        than the first.
+        Clients that know only the API's contract invite over IM. A repetition admits no longer than
+        the first.
         """
         until = min(message.at_ms, now_ms()) + INVITATION_SECONDS * 1000
         if until <= now_ms():
@@ -72,11 +72,11 @@ class CallbackService:
             )
 
     async def restore_profile(self, user_id: str) -> None:
-        """Queue the profile that was checked for IM, where the user has set another one."""
+        """Queue the checked profile for IM, where the user has set another one."""
         await self._outbox.add_once("portrait_set", {"user_id": user_id}, user_id)
 
     async def handle(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
-        """Process a verified callback, unless it is one to ignore; returns what to store.
+        """Process a verified callback, unless it is one to ignore; return what to store.
 
         Raises TryAgain if the seat of a stream keeps changing meanwhile.
         """
@@ -86,7 +86,7 @@ class CallbackService:
         return DONE if outcome == DONE.outcome else ignored(outcome)
 
     async def _process(self, event: CallbackEvent | None) -> str:
-        """Apply the event; returns "done", or the reason why it was ignored."""
+        """Apply the event; return "done", or the reason why it was ignored."""
         match event:
             case StateChange(user_id, online, at_ms):
                 return await self._presence.on_im_state(user_id, online=online, at_ms=at_ms)
@@ -122,9 +122,9 @@ class CallbackService:
         return DONE.outcome
 
     async def _drop_stream(self, stream: str) -> None:
-        """Disconnect a push to a seat that its user has lost. The push URL is signed for a day, so
-        the user can push again after an earlier disconnect.
+        """Disconnect a push to a seat that its user has lost.
 
+        The push URL is signed for a day, so the user can push again after an earlier disconnect.
         Not urgent, as users choose how often they push: the room shows only the streams of its
         seats, and the drop that took this stream away was urgent if the user was removed or banned.
         """

@@ -88,8 +88,8 @@ class LiveRoomService:
     ) -> None:
         """Change the name and the picture of a room, as its host; None keeps one, "" clears it.
 
-        What has yet to be checked is shown by `apply`. Raises as PictureService.address_of and
-        ProposalService.propose.
+        A value that has yet to be checked is shown by `apply`. Raises as PictureService.address_of
+        and ProposalService.propose.
         """
         room, user_id = await self._room_changes.load(live_id), host.user_id
         if room.host_id != user_id:
@@ -107,13 +107,16 @@ class LiveRoomService:
         await self._show(live_id, *proposals)
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
-        """Show what was approved, or again what was shown before it was refused."""
+        """Show the approved value, or again the value shown before a refusal."""
         await self._show(item.live_id, item)
         await confirm(None)
 
     async def _show(self, live_id: int, *items: Item) -> None:
         async def read(_live_ids: Sequence[int]) -> list[Item]:
-            """Read after the room: who supersedes an item later also changes the room later."""
+            """Read the items after the room.
+
+            A request that supersedes an item later also changes the room later.
+            """
             get = self._stores.moderation.get
             return [await get(item.id) if item.id else item for item in items]
 
@@ -125,8 +128,11 @@ class LiveRoomService:
         await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
 
     async def _recheck(self, live_id: int, user_id: str, token: str) -> User:
-        """Reload the user; one who was banned or logged out meanwhile is removed again, and one
-        whose stream was forbidden gets no seat."""
+        """Reload the user, and apply what has changed meanwhile.
+
+        One who was banned or logged out is removed again, and one whose stream was forbidden gets
+        no seat.
+        """
         user = await self._stores.users.get(user_id)
         if user.banned:
             await self._room_changes.remove(user_id, "banned")

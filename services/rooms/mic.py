@@ -29,7 +29,7 @@ class MicService:
         self._settings = settings
 
     async def apply(self, live_id: int, user: User) -> None:
-        """Apply for the seat of the user's gender. Raises as Room.apply, and HighRisk."""
+        """Apply for the seat of the user's gender. Raises HighRisk, or as Room.apply."""
         self._user_safety.check_rank(user)
         person = user.person()
         await self._room_changes.change(
@@ -37,7 +37,7 @@ class MicService:
         )
 
     async def invite(self, live_id: int, host: User, user_id: str) -> None:
-        """Invite a user, as the host. Raises as Room.invite, UserNotFound and Blocked."""
+        """Invite a user, as the host. Raises UserNotFound, Blocked, or as Room.invite."""
         guest = (await self._users.get(user_id)).person()
         await self._user_safety.check_pair(host, user_id)
         await self._room_changes.change(
@@ -45,10 +45,10 @@ class MicService:
         )
 
     async def accept(self, live_id: int, user: User) -> Seat:
-        """Take the seat of the user's gender. Raises as Room.accept, HighRisk and StreamForbidden.
+        """Take the seat of the user's gender.
 
         A stream that is forbidden meanwhile is a mark of the room: the guarded write fails if it
-        was set after the room was loaded.
+        was set after the room was loaded. Raises HighRisk, StreamForbidden, or as Room.accept.
         """
         self._user_safety.check_rank(user)
         if not user.may_stream:

@@ -48,7 +48,7 @@ class Lease:
     """This process's lease in MongoDB; `renew` and `sweep` run periodically."""
 
     def __init__(self, store: PresenceStore, process: str, seconds: float = LEASE_SECONDS) -> None:
-        """`process` is this process's id."""
+        """Take this process's id as `process`."""
         self.process = process
         self.seconds = seconds
         self.lapses = 0
@@ -130,8 +130,8 @@ class Presence:
     async def connect(self, user_id: str, live_id: int) -> MemberSocket:
         """Store a member's new socket, numbered above all earlier ones.
 
-        Raises NotAMember, or TryAgain if the membership changes meanwhile.
         Call it as soon as the user is known: the number decides which of two sockets is newer.
+        Raises NotAMember, or TryAgain if the membership changes meanwhile.
         """
         arrival = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
         if arrival is None:

@@ -61,7 +61,7 @@ class RemovalService:
         self._safety_lane.wake()
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
-        """Store an operator's changes and apply their effects; returns the changed user.
+        """Store an operator's changes and apply their effects; return the changed user.
 
         A ban removes the user everywhere, a lifted ban clears its reason, and a user who is no
         longer a matchmaker may no longer host. Raises UserNotFound.

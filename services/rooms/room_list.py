@@ -74,10 +74,11 @@ class RoomMember:
 async def find_members(
     stores: Stores, room: Room, query: str, after: str, limit: int
 ) -> list[RoomMember]:
-    """Members by user_id, starting after the user_id `after`; at least `limit` unless they end.
+    """Return members by user_id, starting after the user_id `after`.
 
-    `query` is the start of a user_id or part of a nickname in any case, "" for all members. Since
-    nicknames are in `users`, a search scans the members of the room.
+    There are at least `limit` unless they end. `query` is the start of a user_id or part of a
+    nickname in any case, "" for all members. Since nicknames are in `users`, a search scans the
+    members of the room.
     """
     found: list[RoomMember] = []
     size = SEARCH_BATCH if query else limit
@@ -91,7 +92,7 @@ async def find_members(
 
 
 async def _with_faces(stores: Stores, members: list[Member]) -> list[RoomMember]:
-    """Members whose user has been deleted meanwhile are left out."""
+    """Return the members without those whose user has been deleted meanwhile."""
     users = await stores.users.find_many([member.user_id for member in members])
     faces = {user.user_id: user.person().public_profile() for user in users}
     return [

@@ -120,7 +120,7 @@ class SocketReconciler:
         self._missing = missing
 
     async def _check_tokens(self) -> None:
-        """Check the next share; after a failure the same one again."""
+        """Check the next share of tokens; after a failure the same one again."""
         if not self._unchecked:
             self._unchecked = list({writer.token_id for writer in self._hub.with_token})
             self._share = ceil(len(self._unchecked) * INTERVAL / TOKEN_ROUND_SECONDS)
@@ -142,7 +142,7 @@ class SocketReconciler:
 
 
 def _mismatch_code(member: Member, writer: SocketWriter) -> CloseCode:
-    """Close code of a socket whose number differs from the stored one."""
+    """Return the close code of a socket whose number differs from the stored one."""
     is_older = member.socket > writer.number
     # RESTART allows a reconnect: the newer socket is gone, or the user left and re-entered.
     return CloseCode.REPLACED if is_older and member.process else CloseCode.RESTART

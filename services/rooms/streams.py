@@ -49,7 +49,7 @@ class StreamModerationService:
         self._settings = settings
 
     async def judge(self, verdict: StreamVerdict) -> str:
-        """Queue a suspicious stream, and stop it if it is bad enough; "done" or why not.
+        """Queue a suspicious stream, and stop it if it is bad enough; return "done" or why not.
 
         A stream has one item, and one more if it is stopped. Once an operator has approved one,
         later reports like it have no effect.
@@ -76,8 +76,11 @@ class StreamModerationService:
         return DONE.outcome
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
-        """Stop a stream that an operator has refused. After the approval of one that had been
-        stopped, the user stays forbidden for the last stop that is not approved."""
+        """Stop a stream that an operator has refused, or end the stop of an approved one.
+
+        After the approval of one that had been stopped, the user stays forbidden for the last stop
+        that is not approved.
+        """
         if item.state == "refused":
             await self._stop(item.user_id, item.evidence["stream"])
             await confirm(None)
@@ -94,7 +97,7 @@ class StreamModerationService:
         await self._change_room(user_id, lambda room: room.allow_stream(user_id))
 
     async def _stop(self, user_id: str, stream: str) -> None:
-        """No stream of the user from now on: neither this one nor the next; safe to repeat."""
+        """Forbid all streams of the user from now on, this one and the next. Safe to repeat."""
         until = datetime.now(UTC) + STREAM_FORBIDDEN
 
         async def enqueue(session: Session, _user: User) -> None:

@@ -68,7 +68,7 @@ class LedgerStore:
     """Journal entries, and the balances in `users`, which change only with an entry."""
 
     def __init__(self, database: Database, rankings: RankingStore, ios_days: float) -> None:
-        """`ios_days`: how long after a payment on iOS the gifts of its payer are marked."""
+        """Create the store; a payer's gifts are marked for `ios_days` after a payment on iOS."""
         self._ios_maturity = timedelta(days=ios_days)
         self._database = database
         self._rankings = rankings
@@ -91,19 +91,25 @@ class LedgerStore:
         )
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        """Run `work` in its own transaction, retried on write conflicts.
+
+        Raises TryAgain if the conflicts go on.
+        """
         return await self._database.transaction_with_retry(work)
 
     async def find(
         self, key: str, session: Session | None = None
     ) -> tuple[JsonObject, JsonObject] | None:
-        """(content, answer) of the entry with this key, or None."""
+        """Return (content, answer) of the entry with this key, or None."""
         projection = {"content": 1, "answer": 1}
         row = await self._ledger.find_one({"_id": key}, projection, session=session)
         return (row["content"], row["answer"]) if row else None
 
     async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
-        """As `find`, for an entry that raised EntryExists: waits for its commit, else TryAgain."""
+        """Do what `find` does for an entry that raised EntryExists, after waiting for its commit.
+
+        Raises TryAgain if it is not committed in time.
+        """
 
         async def find() -> tuple[JsonObject, JsonObject]:
             if found := await self.find(key):
@@ -117,7 +123,7 @@ class LedgerStore:
         return _entry_from(row) if row else None
 
     async def credit_of(self, order_number: str) -> Credit | None:
-        """The recharge of an order, None if it was never credited."""
+        """Return the recharge of an order, None if it was never credited."""
         row = await self._ledger.find_one({"_id": recharge_key(order_number)})
         if row is None:
             return None
@@ -134,10 +140,11 @@ class LedgerStore:
         search: str = "",
         money_out: bool = True,
     ) -> tuple[list[Document], str | None]:
-        """Entries for operators, newest first, and the next cursor; raises InvalidCursor.
+        """Return entries for operators, newest first, and the next cursor.
 
         `search` matches a whole user_id, or the start of a key or of the paid order's number.
-        Without `money_out`, the entries of withdrawals and refunds are left out.
+        Without `money_out`, the entries of withdrawals and refunds are left out. Raises
+        InvalidCursor.
         """
         where: Document = {}
         if user_id:  # the index has the entries of each unit in order
@@ -158,7 +165,7 @@ class LedgerStore:
     async def moved_by(
         self, by: str, kinds: Sequence[str], since: datetime, session: Session
     ) -> int:
-        """The sum of the largest amounts of the entries of these kinds that `by` has made."""
+        """Return the sum of the largest amounts of the entries of these kinds made by `by`."""
         where = {"by": by, "kind": {"$in": [*kinds]}, "at": {"$gte": since}}
         amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
         total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
@@ -175,14 +182,14 @@ class LedgerStore:
         return Balance(row["gold"], row["income"])
 
     async def debt(self, session: Session, user_id: str) -> int:
-        """Gold that the user owes."""
+        """Return the gold that the user owes."""
         row = await self._users.find_one({"_id": user_id}, {"owed": 1}, session=session)
         return int(row["owed"]) if row else 0
 
     async def move(self, session: Session, lines: tuple[Posting, ...]) -> dict[str, Balance]:
         """Apply the lines to balances and debts, each guarded against falling below zero.
 
-        Returns the new balances by user_id; raises InsufficientGold, UserNotFound or DebtExceeded.
+        Returns the new balances by user_id. Raises InsufficientGold, UserNotFound or DebtExceeded.
         """
         deltas: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
         for line in lines:
@@ -199,7 +206,7 @@ class LedgerStore:
     async def write(
         self, session: Session, entry: JournalEntry, event: EventReference | None
     ) -> None:
-        """Insert the entry with its room event; EntryExists if its key is taken."""
+        """Insert the entry with its room event. Raises EntryExists if its key is taken."""
         try:
             await self._ledger.insert_one(
                 entry_document(entry, event, datetime.now(UTC)), session=session
@@ -225,7 +232,8 @@ class LedgerStore:
 
         Balances are read first, so that an entry that has changed one of them is found, too. The
         batch is decided on it before its transaction, and is written only if every balance is
-        unchanged and every key is free; else WriteConflict, and the caller reads and decides again.
+        unchanged and every key is free. If not, the caller receives WriteConflict, reads and
+        decides again.
         """
         user_ids = {user_id for gift in transfers for user_id in (gift.sender, gift.receiver)}
         steps: list[Document] = [
@@ -258,8 +266,8 @@ class LedgerStore:
 
         A new primary may answer from an older state, until it has learned which of its data a
         majority has. A read with read concern linearizable has it write to a majority; concurrent
-        callers share one. If no majority answers, raises TryAgain or the driver's error, which
-        handlers map to storage_away.
+        callers share one. Raises TryAgain or the driver's error if no majority answers; handlers
+        map the latter to storage_away.
         """
         await self._confirmation.get()
 
@@ -276,7 +284,7 @@ class LedgerStore:
         self._rankings.add_writes(batch.ranking_changes, writes)
 
     async def write_gifts(self, session: Session, context: BatchContext) -> None:
-        """Write the whole batch, or raise WriteConflict."""
+        """Write the whole batch. Raises WriteConflict if any part of it conflicts."""
         writes = WriteBatch()
         self.add_writes(context, writes)
         await writes.execute(self._database, session)
@@ -302,7 +310,7 @@ class LedgerStore:
         return await retry_on_conflict(write)
 
     async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
-        """Change a debt by `amount`; DebtExceeded if it would fall below zero."""
+        """Change a debt by `amount`. Raises DebtExceeded if it would fall below zero."""
         guard = {field: {"$gte": -amount}} if amount < 0 else {}
         result = await self._users.update_one(
             {"_id": user_id, **guard}, {"$inc": {field: amount}}, session=session
@@ -347,7 +355,7 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
 
 
 def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
-    """Changes of the rankings by this entry."""
+    """Return the changes of the rankings by this entry."""
     event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
     return ranking_changes(_entry_from(row), row["at"], event)
 
@@ -371,7 +379,7 @@ def face_of(row: Document) -> PublicProfile:
 
 
 def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
-    """Compare-and-swap on the balance, so that it cannot fall below 0, and on the giver."""
+    """Return the compare-and-swap on the balance, which cannot fall below 0, and on the giver."""
     before, after = change.before, change.after
     amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
     where, update = {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}
@@ -383,12 +391,12 @@ def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
 
 
 def _unchanged(giver: Giver) -> Document:
-    """Matches the user while this version is stored."""
+    """Return a filter that matches the user while this version is stored."""
     return {"giver.version": giver.version or None}
 
 
 def _giver_document(giver: Giver) -> Document:
-    """The document of the next version."""
+    """Return the document of the next version."""
     own = {name: getattr(giver, name)._asdict() for name in OWN_CAPS}
     return giver._asdict() | own | {"version": giver.version + 1}
 
@@ -401,5 +409,8 @@ def _giver_from(row: Document) -> Giver:
 
 
 def _known(kind: type[Giver | OwnCap], row: Document) -> Document:
-    """The known fields that are not null: gifts must not fail for fields of a later release."""
+    """Return the known fields that are not null.
+
+    Gifts must not fail for fields of a later release.
+    """
     return {name: row[name] for name in kind._fields if row.get(name) is not None}

@@ -65,7 +65,7 @@ class InboxStore:
         )
 
     async def receive(self, message: InboxMessage) -> str:
-        """Store the message if new; its outcome, "received" while its effect is pending."""
+        """Store the message if new; return its outcome, "received" while its effect is pending."""
         now = datetime.now(UTC)
         new = _content(message, RAW_BYTES) | {
             "received_at": now,
@@ -84,7 +84,7 @@ class InboxStore:
         return str(row["outcome"]) if row else "received"
 
     async def stored(self, message: InboxMessage) -> Document:
-        """The outcome of a received message, its reason, and the answer if there is one."""
+        """Return the outcome of a received message, its reason, and the answer if there is one."""
         fields = {"outcome": 1, "reason": 1, "answer": 1}
         return await self._inbox.find_one({"_id": _row_id(message)}, fields) or {}
 
@@ -100,8 +100,8 @@ class InboxStore:
     ) -> bool:
         """Store the outcome; the first of concurrent calls wins, and returns True.
 
-        `lasting` disables the TTL, `event` names the event for operators, `answer` is what the
-        sender is answered.
+        `lasting` disables the TTL, `event` names the event for operators, `answer` is the answer to
+        the sender.
         """
         closed: Document = {"outcome": outcome, "reason": reason}
         if event:
@@ -118,15 +118,15 @@ class InboxStore:
         return bool(result.modified_count)
 
     async def find(self, name: str) -> Document | None:
-        """The row with this `_id`, or None."""
+        """Return the row with this `_id`, or None."""
         return await self._inbox.find_one({"_id": name})
 
     async def find_first(self, start: str) -> Document | None:
-        """The first row whose `_id` starts so, or None."""
+        """Return the first row whose `_id` starts so, or None."""
         return await self._inbox.find_one({"_id": starts_with(start)})
 
     async def reopen(self, name: str) -> bool:
-        """Reset a message to be carried out again; False if unknown or not genuine."""
+        """Reset a message to be carried out again; return False if unknown or not genuine."""
         changed = await self._inbox.update_one(
             {"_id": name, "genuine": True}, {"$set": {"outcome": "received", "reason": ""}}
         )
@@ -142,7 +142,7 @@ class InboxStore:
         search: str = "",
         event: str = "",
     ) -> tuple[list[Document], str | None]:
-        """Messages for operators, newest first, and the next cursor; raises InvalidCursor.
+        """Return messages for operators, newest first, and the next cursor. Raises InvalidCursor.
 
         `search` matches the start of `_id`, or of its part after one of ID_PREFIXES.
         """
@@ -188,7 +188,7 @@ def _row_id(message: InboxMessage) -> str:
 
 
 def _refused_slot(message: InboxMessage, reason: str) -> str:
-    """Slot by hash of the id: equal for redeliveries, and collisions overwrite each other.
+    """Return the slot by hash of the id: redeliveries have the same, and collisions overwrite.
 
     Each reason has slots of its own, so that a message is counted for the reason of its refusal.
     """

@@ -31,7 +31,10 @@ class UserBlockStore:
         await self._blocks.create_index([("by", 1), ("at", -1)])
 
     async def put(self, by: str, of: str) -> None:
-        """Block a user; raises TooManyBlocks. Flags that no block follows do no harm."""
+        """Block a user. Raises TooManyBlocks if the user has MAX_BLOCKS.
+
+        Flags that no block follows do no harm.
+        """
         if await self._blocks.count_documents({"by": by}, limit=MAX_BLOCKS) >= MAX_BLOCKS:
             raise TooManyBlocks
         await self._users.update_many({"_id": {"$in": [by, of]}}, {"$set": {"has_blocks": True}})
@@ -43,18 +46,21 @@ class UserBlockStore:
         await self._blocks.delete_one({"_id": _id(by, of)})
 
     async def blocked_by(self, user_id: str) -> list[str]:
-        """The users whom a user has blocked, newest first."""
+        """Return the users whom a user has blocked, newest first."""
         rows = await self._blocks.find({"by": user_id}).sort("at", -1).to_list()
         return [row["of"] for row in rows]
 
     async def among(self, user_id: str, others: Group[str]) -> set[str]:
-        """Those of the others whom the user has blocked, or who have blocked the user."""
+        """Return the others whom the user has blocked, or who have blocked the user."""
         pairs = {other: {_id(user_id, other), _id(other, user_id)} for other in others}
         found = {*await self._by_id.get_many([id_ for ids in pairs.values() for id_ in ids])}
         return {other for other, ids in pairs.items() if ids & found}
 
     async def are_apart(self, user_id: str, other_id: str) -> bool:
-        """Whether one of two users has blocked the other, FREE_SECONDS ago in another process."""
+        """Return whether one of two users has blocked the other.
+
+        A change in another process shows after at most FREE_SECONDS.
+        """
 
         async def read() -> bool:
             return bool(await self.among(user_id, [other_id]))

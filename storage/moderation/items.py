@@ -28,7 +28,7 @@ class ModerationStore(VersionedStore[Item]):
     name, kind, newest_by = "moderation_items", Item, "created_at"
 
     def __init__(self, database: Database, outbox: OutboxStore, days: int) -> None:
-        """`days` for which a decided item is kept, 0 for ever."""
+        """Create the store; a decided item is kept for `days`, with 0 for ever."""
         super().__init__(database)
         self._outbox = outbox
         self._days = days
@@ -51,11 +51,11 @@ class ModerationStore(VersionedStore[Item]):
         await self._documents.update_one({"_id": value.id}, new, upsert=True, session=session)
 
     async def put(self, item: Item, session: Session | None = None) -> None:
-        """Store a proposal in place of the user's open one, in one transaction: before its value is
-        shown, or in the transaction that shows it.
+        """Store a proposal in place of the user's open one, in one transaction.
 
-        Its `before` is that of the open one, or else what others see in the transaction. One
-        without an id is not stored: it supersedes if it is approved, and has no effect otherwise.
+        This happens before its value is shown, or in the transaction that shows it. Its `before` is
+        that of the open one, or else what others see in the transaction. A proposal without an id
+        is not stored: it supersedes if it is approved, and has no effect if it is not. Raises
         TryAgain if it is approved because `before` was shown, which has changed.
         """
 
@@ -73,7 +73,7 @@ class ModerationStore(VersionedStore[Item]):
             await (work(session) if session else self._database.transaction_with_retry(work))
 
     async def refuse_picture(self, before: Item, after: Item) -> Item:
-        """As `save`, and queue the deletion of the refused picture, atomically."""
+        """Save as `save` does, and queue the deletion of the refused picture, atomically."""
 
         async def work(session: Session) -> Item:
             payload = {"key": after.value, "refused": True}
@@ -83,7 +83,7 @@ class ModerationStore(VersionedStore[Item]):
         return await self._database.transaction_with_retry(work)
 
     async def shown(self, kind: str, user_id: str, session: Session | None = None) -> str:
-        """The value that others see at present."""
+        """Return the value that others see at present."""
         collection, owner, name = SHOWN_IN[kind]
         row = await self._database.collection(collection).find_one(
             {owner: user_id}, {name: 1}, session=session
@@ -91,21 +91,24 @@ class ModerationStore(VersionedStore[Item]):
         return row[name] if row else ""
 
     async def by_trace(self, trace_id: str) -> Item | None:
-        """The item whose check has this number."""
+        """Return the item whose check has this number."""
         return await self._find_one({"trace_id": trace_id})
 
     async def open_of(self, user_id: str) -> dict[str, Item]:
-        """The user's proposals that are not decided yet, by kind."""
+        """Return the user's proposals that are not decided yet, by kind."""
         items = await self._by_key.get_many([f"{kind}:{user_id}" for kind in FIELDS])
         return {item.kind: item for item in items if item and item.is_open}
 
     async def last_of(self, kind: str, user_id: str, value: str) -> Item | None:
-        """The newest item of a user about this value."""
+        """Return the newest item of a user about this value."""
         where = {"user_id": user_id, "kind": kind, "value": value}
         return await self._find_one(where, sort=[("created_at", -1)])
 
     async def last_stop(self, user_id: str, session: Session) -> datetime | None:
-        """When a stream of the user was last stopped, of those that no operator has approved."""
+        """Return when a stream of the user was last stopped.
+
+        Streams that an operator has approved are left out.
+        """
         stopped = [{"state": "review", "shown": False}, {"state": "refused"}]
         where = {"user_id": user_id, "kind": "stream", "$or": stopped}
         rows = await self._documents.find(where, session=session).to_list()
@@ -113,7 +116,7 @@ class ModerationStore(VersionedStore[Item]):
         return max(stops, default=None)
 
     async def open_counts(self) -> tuple[Mapping[str, int], Mapping[str, datetime]]:
-        """Open items by kind, and since when the oldest of each kind is."""
+        """Return the open items by kind, and since when the oldest of each kind is."""
         is_open: Document = {"$match": {"state": {"$in": [*OPEN_STATES]}}}
         by_kind: Document = {"_id": "$kind", "n": {"$sum": 1}, "oldest": {"$min": "$created_at"}}
         rows = await (await self._documents.aggregate([is_open, {"$group": by_kind}])).to_list()
@@ -137,5 +140,5 @@ def new_item_id() -> str:
 
 
 def item_id_of(*subject: object) -> str:
-    """The id of an item of which there is one for a subject."""
+    """Return the id of an item of which there is one for a subject."""
     return hashlib.sha256(":".join(map(str, subject)).encode()).hexdigest()[:24]

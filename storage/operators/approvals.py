@@ -89,7 +89,7 @@ class ApprovalStore(DocumentStore[Approval]):
         return await self._find_one({"key": key})
 
     async def summary(self, id_: str) -> Document:
-        """Fields of a request for the audit log; {} if it does not exist."""
+        """Return the fields of a request for the audit log; {} if it does not exist."""
         row = await self._documents.find_one({"_id": id_})
         if row is None:
             return {}
@@ -111,7 +111,7 @@ class ApprovalStore(DocumentStore[Approval]):
         reason: str,
         session: Session | None = None,
     ) -> None:
-        """Decide a request that waits; AlreadyDecided for one that was decided or has expired."""
+        """Decide a request that waits. Raises AlreadyDecided if it was decided or has expired."""
         now = _now()
         waiting = {"_id": id_, "state": "waiting", "expires_at": {"$gt": now}}
         decision = {"state": state, "decided_by": by, "decision_reason": reason, "decided_at": now}
@@ -120,11 +120,14 @@ class ApprovalStore(DocumentStore[Approval]):
             raise AlreadyDecided
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[None]]) -> None:
-        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        """Run `work` in its own transaction, retried on write conflicts.
+
+        Raises TryAgain if the conflicts go on.
+        """
         await self._database.transaction_with_retry(work)
 
     async def waiting(self, after: str, limit: int) -> tuple[list[Approval], str | None]:
-        """As `page`, of requests that can be decided."""
+        """Return a page, as `page` does, of requests that can be decided."""
         return await self.page(after, limit, state="waiting", expires_at={"$gt": _now()})
 
     @classmethod

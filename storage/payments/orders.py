@@ -37,7 +37,10 @@ class OrderStore(DocumentStore[Order]):
     name, kind, id_name, newest_by = "orders", Order, "number", "created_at"
 
     def __init__(self, database: Database, unpaid_days: int = 0) -> None:
-        """`unpaid_days`: how long a closed order for which no money came is kept; 0: for ever."""
+        """Create the store; a closed order for which no money came is kept for `unpaid_days`.
+
+        With 0 it is kept for ever.
+        """
         super().__init__(database)
         self._unpaid_days = unpaid_days
 
@@ -61,7 +64,7 @@ class OrderStore(DocumentStore[Order]):
     # ---- open orders of a user
 
     async def open_orders(self, user_id: str) -> list[OpenOrder]:
-        """The user's open orders; the slots of those that are too old become free."""
+        """Return the user's open orders; the slots of those that are too old become free."""
         slots = [f"{user_id}#{slot}" for slot in range(MAX_OPEN_ORDERS)]
         rows = await self._documents.find({"open_keys": {"$in": slots}}).to_list()
         oldest = datetime.now(UTC) - OPEN_FOR
@@ -102,7 +105,7 @@ class OrderStore(DocumentStore[Order]):
     # ---- payment
 
     async def refunded_fen(self, number: str, session: Session | None = None) -> int:
-        """The fen of an order that were paid back so far, or that a refund case has taken up."""
+        """Return the fen of an order that were paid back, or that a refund case has taken up."""
         row = await self._documents.find_one({"_id": number}, {"refunded": 1}, session=session)
         return int((row or {}).get("refunded", 0))
 
@@ -118,7 +121,7 @@ class OrderStore(DocumentStore[Order]):
         )
 
     async def refund(self, session: Session, number: str, refund: Refund) -> int:
-        """Add to the refunded amount; returns the fen refunded before."""
+        """Add to the refunded amount; return the fen refunded before."""
         row = await self._documents.find_one_and_update(
             {"_id": number},
             {"$inc": {"refunded": refund.fen}, "$unset": {"expires_at": ""}},
@@ -165,22 +168,22 @@ class OrderStore(DocumentStore[Order]):
         await self._documents.update_one({"_id": number}, {"$set": {"due_at": None}})
 
     async def dispute(self, number: str, reason: str) -> None:
-        """The payment does not match the order: stop querying and leave it to operators."""
+        """Stop querying a payment that does not match the order, and leave it to operators."""
         await self._documents.update_one(
             {"_id": number},
             {"$set": {"refused": reason, "due_at": None}, "$unset": UNTIL_MONEY},
         )
 
     async def mark_reported(self, number: str) -> None:
-        """The provider reported money that does not match the order: it is kept for operators."""
+        """Keep the order for operators: the provider reported money that does not match it."""
         await self._documents.update_one(
             {"_id": number}, {"$set": {"reported": True}, "$unset": UNTIL_MONEY}
         )
 
     async def oldest_unpaid(self, provider: str, since: datetime = BEFORE_ANY) -> datetime | None:
-        """Creation time of a provider's oldest unpaid order created at `since` or later, or None.
+        """Return when a provider's oldest unpaid order created at `since` or later was created.
 
-        Disputed orders are left out.
+        Returns None if there is none. Disputed orders are left out.
         """
         where: Document = {"provider": provider, "created_at": {"$gte": since}}
         # An unpaid order always has `due_at`: the index of `claim` serves this query, too.
@@ -191,7 +194,7 @@ class OrderStore(DocumentStore[Order]):
     async def rows(
         self, user_id: str, state: str, after: str, limit: int, *, search: str = ""
     ) -> tuple[list[Document], str | None]:
-        """Orders for operators, newest first, and the next cursor; raises InvalidCursor.
+        """Return orders for operators, newest first, and the next cursor. Raises InvalidCursor.
 
         `search` matches a whole user_id, or the start of an order or transaction number.
         """
@@ -212,5 +215,8 @@ class OrderStore(DocumentStore[Order]):
 
 
 def new_number() -> str:
-    """31 of [0-9A-Za-z], which WeChat Pay and xpay both allow; not guessable (64 random bits)."""
+    """Return 31 of [0-9A-Za-z], which WeChat Pay and xpay both allow.
+
+    The number is not guessable (64 random bits).
+    """
     return f"Q{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(8)}"

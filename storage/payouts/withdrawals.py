@@ -52,13 +52,16 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     # ---- limits of a day, in China
 
     async def user_day(self, session: Session, user_id: str, since: datetime) -> UserDay:
-        """Number and sum of the user's requests since then."""
+        """Return number and sum of the user's requests since then."""
         where = {"user_id": user_id, "requested_at": {"$gte": since}}
         rows = await self._documents.find(where, session=session).to_list()
         return UserDay(len(rows), sum(self.parse(row).counted_fen for row in rows))
 
     async def add_to_day(self, session: Session, at: datetime, fen: int, limit: int) -> None:
-        """Count `fen` of the whole house in the day of `at`; raises OverLimit with "day"."""
+        """Count `fen` of the whole house in the day of `at`.
+
+        Raises OverLimit with "day" if the sum of the day exceeds `limit`.
+        """
         row = await self._days.find_one_and_update(
             {"_id": day_of(at).isoformat()},
             {"$inc": {"fen": fen}},
@@ -70,7 +73,7 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
             raise OverLimit("day")
 
     async def subtract_from_day(self, session: Session, at: datetime, fen: int) -> None:
-        """Take back what `add_to_day` has counted, for one that is returned."""
+        """Take back what `add_to_day` has counted, for a withdrawal that is returned."""
         await self._days.update_one(
             {"_id": day_of(at).isoformat()}, {"$inc": {"fen": -fen}}, session=session
         )
@@ -78,7 +81,7 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     # ---- lists
 
     async def open_of(self, user_id: str) -> list[Withdrawal]:
-        """The user's withdrawals that are not final, oldest first."""
+        """Return the user's withdrawals that are not final, oldest first."""
         where = {"user_id": user_id, "state": {"$in": [*OPEN_STATES]}}
         rows = await self._documents.find(where).sort("requested_at", 1).to_list()
         return [self.parse(row) for row in rows]
@@ -86,7 +89,10 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
     async def page_of_user(
         self, user_id: str, number: int, size: int
     ) -> tuple[list[Withdrawal], bool]:
-        """Page `number` (from 1) of the user's withdrawals, newest first, and if more follow."""
+        """Return page `number` (from 1) of a user's withdrawals, and whether more follow.
+
+        The newest come first.
+        """
         found = self._documents.find({"user_id": user_id})
         found = found.sort([("requested_at", -1), ("_id", -1)]).skip((number - 1) * size)
         rows = await found.limit(size + 1).to_list()
@@ -128,7 +134,7 @@ class PayeeStore:
         self._ledger: Collection = database.collection("ledger")
 
     async def funds(self, user_id: str, session: Session | None = None) -> PayeeFunds:
-        """Raises UserNotFound."""
+        """Return income and debt of a user. Raises UserNotFound."""
         fields = {"income": 1, "owed_income": 1, "withdrawals_stopped": 1}
         row = await self._users.find_one({"_id": user_id}, fields, session=session)
         if row is None:
@@ -145,11 +151,11 @@ class PayeeStore:
         read_until: datetime | None = None,
         session: Session | None = None,
     ) -> int:
-        """Income from gifts that have not matured, without gifts that were reversed.
+        """Return income from gifts that have not matured, without gifts that were reversed.
 
-        Only entries from `read_from` (inclusive, by default all) to `read_until` (exclusive)
-        are read, so that the long part can be summed before a transaction, and the rest in it. The
-        sums of the parts add up.
+        Only entries from `read_from` (inclusive, by default all) to `read_until` (exclusive) are
+        read, so that the long part can be summed before a transaction, and the rest in it. The sums
+        of the parts add up.
         """
         part: Document = {"$gte": read_from} if read_from else {}
         if read_until:
@@ -181,7 +187,7 @@ class PayeeStore:
     async def _credits(
         self, keys: list[str], account: str, maturity: Maturity, session: Session | None
     ) -> int:
-        """Income that the gifts among these entries brought, if it has not matured."""
+        """Return income that the gifts among these entries brought, if it has not matured."""
         if not keys:
             return 0
         where = {"_id": {"$in": keys}, "kind": "gift", "$or": _recent(maturity, {})}
@@ -199,7 +205,7 @@ class PayeeStore:
         )
 
     async def resume(self, user_id: str, case_id: str) -> None:
-        """The case no longer stops withdrawals of the user. Idempotent."""
+        """Note that the case no longer stops withdrawals of the user. Idempotent."""
         await self._users.update_one({"_id": user_id}, {"$pull": {"withdrawals_stopped": case_id}})
 
     # ---- real name
@@ -210,18 +216,18 @@ class PayeeStore:
         await self._users.update_one({"_id": user_id}, change, session=session)
 
     async def real_name(self, user_id: str) -> str:
-        """The real name; "" if none is known, or `auth.encryption_key` has changed."""
+        """Return the real name; "" if none is known, or `auth.encryption_key` has changed."""
         row = await self._users.find_one({"_id": user_id}, {"real_name": 1})
         return self._cipher.decrypt((row or {}).get("real_name", b""), user_id) or ""
 
 
 def new_id() -> str:
-    """29 of [0-9A-Za-z], as WeChat Pay requires; not guessable (56 random bits)."""
+    """Return 29 of [0-9A-Za-z], as WeChat Pay requires; not guessable (56 random bits)."""
     return f"W{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
 
 
 def _recent(maturity: Maturity, part: Document) -> list[Document]:
-    """Conditions of which each entry that has not matured fulfils one.
+    """Return conditions of which each entry that has not matured fulfils one.
 
     `part` is an interval of times; it begins or ends after `maturity.since`, if at all.
     """
@@ -233,7 +239,7 @@ def _recent(maturity: Maturity, part: Document) -> list[Document]:
 
 
 def _credit_of(account: str) -> Document:
-    """Income that an entry credits to the account."""
+    """Return the income that an entry credits to the account."""
     amounts = {
         "$map": {
             "input": "$lines",

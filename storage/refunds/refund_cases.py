@@ -57,14 +57,14 @@ class RefundCaseStore(VersionedStore[RefundCase]):
         return await self._find_one({"request_id": request_id})
 
     async def fields(self, id_: str, *names: str) -> Document:
-        """These fields of a case, for the audit log; {} if it does not exist."""
+        """Return these fields of a case, for the audit log; {} if it does not exist."""
         return (
             await self._documents.find_one({"_id": id_}, {"_id": 0, **dict.fromkeys(names, 1)})
             or {}
         )
 
     async def gifts_in_progress(self, user_id: str, session: Session) -> set[str]:
-        """Keys of the gifts that confirmed cases of the user are about to reverse."""
+        """Return keys of the gifts that confirmed cases of the user are about to reverse."""
         where = {"user_id": user_id, "state": {"$in": [*IN_PROGRESS]}}
         fields = {"gifts.key": 1, "gifts.state": 1}
         rows = await self._documents.find(where, fields, session=session).to_list()
@@ -72,13 +72,13 @@ class RefundCaseStore(VersionedStore[RefundCase]):
         return {gift["key"] for gift in gifts if gift["state"] == "waiting"}
 
     async def with_order(self, number: str) -> list[RefundCase]:
-        """Confirmed cases about an order, the latest first."""
+        """Return confirmed cases about an order, the latest first."""
         where = {"orders.number": number, "state": {"$in": [*IN_PROGRESS, "closed"]}}
         rows = await self._documents.find(where).sort("opened_at", -1).to_list()
         return [self.parse(row) for row in rows]
 
     async def open_counts(self) -> OpenCounts:
-        """Counts for the metrics; `oldest`: since when a case is confirmed."""
+        """Return counts for the metrics; `oldest`: since when a case is confirmed."""
         unwind = [{"$unwind": "$orders"}]
         return await open_counts(
             self._documents, OPEN_STATES, "$decided_at", unwind, "orders.problem"
@@ -107,7 +107,10 @@ class RefundCaseStore(VersionedStore[RefundCase]):
 
 
 def _changes(before: RefundCase, after: RefundCase) -> Document:
-    """Fields to set; of lists of the same length, only the elements that were replaced."""
+    """Return the fields to set.
+
+    Of lists of the same length, only the elements that were replaced are set.
+    """
     changes: Document = {}
     for name in RefundCase.__slots__:
         old, new = getattr(before, name), getattr(after, name)
@@ -125,5 +128,5 @@ def _changes(before: RefundCase, after: RefundCase) -> Document:
 
 
 def new_id() -> str:
-    """29 of [0-9A-Za-z], so that a refund number has 31; not guessable (56 random bits)."""
+    """Return 29 of [0-9A-Za-z], so that a refund number has 31; not guessable (56 random bits)."""
     return f"R{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"

@@ -40,7 +40,10 @@ class MemberStore:
         return self._by_id.get_many(user_ids)
 
     async def shared(self, *user_ids: str) -> int | None:
-        """live_id of the room that all these users are in, in one live session; else None."""
+        """Return the live_id of the room that all these users are in; None if there is none.
+
+        They have to be in the same live session.
+        """
         members = await self._by_id.get_many(user_ids)
         sessions = {(member.live_id, member.epoch) if member else None for member in members}
         session = sessions.pop()
@@ -50,7 +53,7 @@ class MemberStore:
         await self._members.delete_many({"live_id": live_id, "epoch": epoch})
 
     async def set_gender(self, user_id: str, gender: int, session: Session) -> None:
-        """Change the gender; GenderInUse while on mic, applied or invited in a live room."""
+        """Change the gender. Raises GenderInUse while on mic, applied or invited in a live room."""
         member = await self._members.find_one({"_id": user_id}, session=session)
         if member is None or member["gender"] == gender:
             return
@@ -62,7 +65,7 @@ class MemberStore:
     async def viewers(
         self, live_id: int, epoch: str, gender: int, skip: int, limit: int
     ) -> list[str]:
-        """user_ids of the viewers of one gender, by time of entry."""
+        """Return user_ids of the viewers of one gender, by time of entry."""
         return await self._viewers.get((live_id, epoch, gender, skip, limit)) or []
 
     async def _load_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str] | Exception]:
@@ -72,7 +75,7 @@ class MemberStore:
         return found
 
     async def _read_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str]]:
-        """One query for pages of several rooms."""
+        """Read pages of several rooms by one query."""
         first, *others = (_viewers_steps(number, *page) for number, page in enumerate(pages))
         unions = [{"$unionWith": {"coll": "members", "pipeline": steps}} for steps in others]
         found: dict[Hashable, list[str]] = {page: [] for page in pages}
@@ -81,19 +84,22 @@ class MemberStore:
         return found
 
     async def list_members(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
-        """Members by user_id, starting after the user_id `after`."""
+        """Return members by user_id, starting after the user_id `after`."""
         where = {"live_id": live_id, "epoch": epoch, "_id": {"$gt": after}}
         rows = await self._members.find(where).sort("_id", 1).to_list(limit)
         return [member_from(row) for row in rows]
 
     async def count(self, live_id: int, epoch: str) -> MemberCounts:
-        """User counts of a live session, read after the call; concurrent calls share the query."""
+        """Return the user counts of a live session, read after the call.
+
+        Concurrent calls share the query.
+        """
         counts = await self._counts.get((live_id, epoch))
         assert counts is not None
         return counts
 
     async def counts(self, sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
-        """User counts of the live sessions (live_id, epoch), by live_id, in one query."""
+        """Return user counts of the live sessions (live_id, epoch), by live_id, in one query."""
         counts = await self._count([*sessions])
         return {live_id: numbers for (live_id, _), numbers in counts.items()}
 
@@ -115,7 +121,7 @@ class MemberStore:
         return {session: MemberCounts(**numbers) for session, numbers in tally.items()}
 
     async def _needs_gender(self, member: Document, session: Session) -> bool:
-        """Whether the current live session uses the gender: on mic, applied or invited.
+        """Return whether the current live session uses the gender: on mic, applied or invited.
 
         An invitation increments the membership's version, so a concurrent one conflicts with this
         transaction.
@@ -159,8 +165,8 @@ def _add_joined(room: Room, member: Member, batch: WriteBatch) -> None:
 def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
     """Write the role of a user whose seat or application has changed.
 
-    If the membership is loaded, it must be as loaded, even if the role is kept: a user must not
-    be invited who leaves meanwhile, or shown as away who comes back meanwhile.
+    If the membership is loaded, it must be as loaded, even if the role is kept. A user who leaves
+    meanwhile must not be invited, and one who comes back meanwhile must not be shown as away.
     """
     member = room.loaded.members.get(user_id)
     where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
@@ -174,7 +180,7 @@ def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
 
 
 def _moved(room: Room) -> set[str]:
-    """The users whose seat or application has changed since the room was loaded."""
+    """Return the users whose seat or application has changed since the room was loaded."""
     if not room.live:
         return set()  # the memberships end with the live
     before, after = room.loaded.places, room.places
@@ -186,7 +192,7 @@ def _moved(room: Room) -> set[str]:
 
 
 def _standing(place: Seat | Application | None) -> object:
-    """The place without the profile that it shows."""
+    """Return the place without the profile that it shows."""
     return place and replace(place, person=Person(""))
 
 
@@ -196,7 +202,7 @@ def _role_and_stream(state: RoomState, user_id: str) -> tuple[Role, str]:
 
 
 def _new_role(role: Role, member: Member | None, now: int) -> Document:
-    """Update to the new role; due at once, since its grace period differs.
+    """Return the update to the new role; due at once, since its grace period differs.
 
     Applying for or taking a seat restarts the grace period of an absent member. The state of an
     earlier stream is cleared.
@@ -210,7 +216,7 @@ def _new_role(role: Role, member: Member | None, now: int) -> Document:
 def _viewers_steps(
     number: int, live_id: int, epoch: str, gender: int, skip: int, limit: int
 ) -> list[Document]:
-    """Stages that read a page of viewers, each with the number of the page."""
+    """Return stages that read a page of viewers, each with the number of the page."""
     where = {"live_id": live_id, "epoch": epoch, "gender": gender, "role": "viewer"}
     return [
         {"$match": where},

@@ -64,22 +64,22 @@ class RoomStore:
         await self._rooms.create_index("due_at", sparse=True)
 
     async def get_or_create(self, host: Person) -> tuple[int, str, bool]:
-        """The host's only room, created if missing: (live_id, group_id, IM group exists)."""
+        """Return the host's only room, created if missing: (live_id, group_id, IM group exists)."""
         document = await self._rooms.find_one({"host_id": host.user_id}, {"log": 0})
         if document is None:
             document = await self._create(host)
         return document["_id"], document["group_id"], document["group_ready"]
 
     def read(self, live_id: int) -> Awaitable[Room | None]:
-        """The room without memberships, read-only: concurrent callers share the object."""
+        """Read the room without memberships, read-only: concurrent callers share the object."""
         return self._by_id.get(live_id)
 
     def of_group(self, group_id: str) -> Awaitable[Room | None]:
-        """As `read`, by the chat group."""
+        """Read the room, as `read` does, by the chat group."""
         return self._by_group.get(group_id)
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
-        """The room without its log, with the memberships of `user_ids`.
+        """Load the room without its log, with the memberships of `user_ids`.
 
         Loads that are asked for at the same time are one query.
         """
@@ -115,8 +115,8 @@ class RoomStore:
     ) -> None:
         """Save state, events and memberships, and what `add_writes` add, atomically.
 
-        Raises WriteConflict if the room or a membership has changed since it was loaded. Rooms that
-        are saved at the same time share a transaction; a single write needs none.
+        Rooms that are saved at the same time share a transaction; a single write needs none. Raises
+        WriteConflict if the room or a membership has changed since it was loaded.
         """
         batch = WriteBatch()
         add_room_writes(room, events, batch)
@@ -145,12 +145,12 @@ class RoomStore:
         return await self._members.get(user_id)
 
     async def log_since(self, live_id: int, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
-        """All events of a live session after `seq`, in order; None if the log lacks some, or has
-        been emptied of a deleted user's.
+        """Return all events of a live session after `seq`, in order.
 
-        Callers at the same time share a read that begins after their calls: clients that reconnect
-        together have mostly missed the same events. Raises StorageUnavailable after
-        LOG_QUEUE_SECONDS in which CONCURRENT_LOG_READS others have not ended.
+        Returns None if the log lacks some, or if those of a deleted user were emptied. Callers at
+        the same time share a read that begins after their calls: clients that reconnect together
+        have mostly missed the same events. Raises StorageUnavailable after LOG_QUEUE_SECONDS in
+        which CONCURRENT_LOG_READS others have not ended.
         """
         return await self._log_reads.get(live_id, epoch, seq)
 
@@ -187,17 +187,17 @@ class RoomStore:
         return await self._rooms.find_one({"_id": live_id}, projection)
 
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
-        """(epoch, version) by live_id, in one query."""
+        """Return (epoch, version) by live_id, in one query."""
         found = self._rooms.find({"_id": {"$in": list(live_ids)}}, {"epoch": 1, "version": 1})
         return {row["_id"]: (row["epoch"], row["version"]) async for row in found}
 
     async def due(self, now: int) -> list[int]:
-        """Rooms with an expired application, invitation or mute; `now` in ms."""
+        """Return the rooms with an expired application, invitation or mute; `now` in ms."""
         found = self._rooms.find({"due_at": {"$lte": now}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
     async def live(self) -> list[Room]:
-        """All live or paused rooms, the most recently started first."""
+        """Return all live or paused rooms, the most recently started first."""
         found = self._rooms.find({"status": {"$in": ["live", "paused"]}}, {"log": 0})
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
 
@@ -219,15 +219,18 @@ class RoomStore:
         return created
 
     def _drop_streams(self, room: Room, batch: WriteBatch) -> None:
-        """Streams that were taken away are cut first; given up ones, which their users stop by
-        themselves, are joined to one message per user when they are sent."""
+        """Queue the end of streams: those that were taken away are cut first.
+
+        Given up ones, which their users stop by themselves, are joined to one message per user when
+        they are sent.
+        """
         for stream, user_id in room.effects.streams_to_drop.items():
             payload = {"streams": [stream]}
             self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
 
 
 def room_from(document: Document) -> Room:
-    """The room of a document, with which it shares what rules replace and never change."""
+    """Return the room of a document, with which it shares what rules replace and never change."""
     plain = {name: document[name] for name in _PLAIN if name in document}
     return Room(
         live_id=document["_id"],
@@ -252,14 +255,16 @@ def add_room_writes(room: Room, events: Sequence[NumberedEvent], batch: WriteBat
 
 
 def _guard(room: Room) -> Document:
-    """The room as it was loaded. A new chat group of a room that is not live changes neither epoch
-    nor version."""
+    """Return a filter for the room as it was loaded.
+
+    A new chat group of a room that is not live changes neither epoch nor version.
+    """
     names = ("epoch", "version", "group_id")
     return {"_id": room.live_id, **{name: getattr(room.loaded, name) for name in names}}
 
 
 def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
-    """The update from the room as it was loaded to this one, {} if nothing changed."""
+    """Return the update from the room as it was loaded to this one, {} if nothing changed."""
     sets, unsets = _differences(room)
     if not (sets or unsets or events):
         return {}
@@ -275,7 +280,7 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
 
 
 def _differences(room: Room) -> tuple[Document, Document]:
-    """The fields, and entries of maps, to set and to unset.
+    """Return the fields, and entries of maps, to set and to unset.
 
     Entries are saved one by one, since changes without an event may be saved at the same time.
     """
@@ -293,7 +298,7 @@ def _differences(room: Room) -> tuple[Document, Document]:
 
 
 def _changed_mutes(room: Room) -> list[dict[str, str]]:
-    """The users whose ban or mute was set or has ended, and {} if it is that of everybody."""
+    """Return the users whose ban or mute has changed, and {} if the mute of all has changed."""
     loaded = room.loaded
     if room.epoch != loaded.epoch:
         return []  # bans that have ended by themselves
@@ -303,7 +308,7 @@ def _changed_mutes(room: Room) -> list[dict[str, str]]:
 
 
 def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
-    """The users whose entry was added, replaced or removed."""
+    """Return the users whose entry was added, replaced or removed."""
     if old is new:
         return []
     return [user_id for user_id in old.keys() | new.keys() if old.get(user_id) != new.get(user_id)]
@@ -314,7 +319,7 @@ def _log_row(event: NumberedEvent) -> Document:
 
 
 def _stored(value: Any) -> Any:
-    """A field of a room as stored."""
+    """Return a field of a room as stored."""
     if isinstance(value, Seat | Application):
         return {**fields_of(value), "person": fields_of(value.person)}
     return value
@@ -337,7 +342,7 @@ _PLAIN = {"version", *_VALUES, *_MAPS} - {"owner", "male", "female", "applicatio
 
 
 def _with_person(kind: type[Any], document: Document | None) -> Any:
-    """A seat or an application; None for an empty seat."""
+    """Return a seat or an application; None for an empty seat."""
     if document is None:
         return None
     person = Person(**known_fields(Person, document["person"]))
