@@ -14,7 +14,7 @@ from typing import Literal
 
 from config.sections import ModerationSettings, UploadsSettings
 from core.errors import InvalidParameter
-from services.errors import UploadMissing, UploadRefused, UploadsOff
+from services.errors import ContentRefused, UploadMissing, UploadRefused, UploadsOff
 from services.jobs.outbox_jobs import Payload
 from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
@@ -107,11 +107,15 @@ class PictureService:
         extension = upload.rpartition(".")[2]
         name = f"{hashlib.sha256(upload.encode()).hexdigest()[:32]}.{extension}"
         key = f"pictures/{kind}/{user_id}/{name}"
+        address = f"{self._uploads.address}/{key}"
+        last = await self._stores.moderation.last_of(kind, user_id, address)
+        if last and last.state == "refused":  # its copy was deleted, and must not be made again
+            raise ContentRefused(FIELDS[kind])
         found = await self._cos.head(upload)
         if found is None:
             if await self._cos.head(key) is None:
                 raise UploadMissing
-            return f"{self._uploads.address}/{key}"
+            return address
         if not 0 < found.size <= MAX_BYTES or EXTENSIONS.get(found.content_type) != extension:
             raise UploadRefused
         if not is_allowed(found.start, extension):
@@ -120,7 +124,7 @@ class PictureService:
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
-        return f"{self._uploads.address}/{key}"
+        return address
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
         """Return whether a user may show the picture at an address.

@@ -51,7 +51,7 @@ class LiveRoomService:
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
         room = await self._room_changes.enter(live_id, user.person())
-        await self._recheck(live_id, user.user_id, token)
+        await self._recheck(room, user.user_id, token)
         await self._presence.seen(user.user_id, room)
         return room
 
@@ -76,7 +76,7 @@ class LiveRoomService:
             log.info("live_started", live_id=live_id)
             if has_group:
                 await queue_group_message(self._stores.outbox, ENSURE_GROUP, live_id, room.group_id)
-        user = await self._recheck(live_id, host.user_id, token)
+        user = await self._recheck(room, host.user_id, token)
         if not user.is_matchmaker:
             await self._room_changes.remove(host.user_id, "operator")
         _check_may_host(user)
@@ -127,11 +127,11 @@ class LiveRoomService:
 
         await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
 
-    async def _recheck(self, live_id: int, user_id: str, token: str) -> User:
+    async def _recheck(self, room: Room, user_id: str, token: str) -> User:
         """Reload the user, and apply what has changed meanwhile.
 
-        One who was banned or logged out is removed again, and one whose stream was forbidden gets
-        no seat.
+        One who was banned or logged out is removed again. One whose stream was forbidden gets no
+        seat, and one whose stream was allowed elsewhere gets one again.
         """
         user = await self._stores.users.get(user_id)
         if user.banned:
@@ -140,11 +140,14 @@ class LiveRoomService:
         if await self._stores.tokens.user_id_of(token) is None:
             await self._room_changes.remove(user_id)
             raise NotAuthenticated
-        if until := not user.may_stream and user.stream_forbidden_until:
+        live_id, until = room.live_id, user.stream_forbidden_until
+        if until and not user.may_stream:
             until_ms = int(until.timestamp() * 1000)
             await self._room_changes.change(
                 live_id, lambda room: room.stop_stream(user_id, until_ms), user_id
             )
+        elif user_id in room.stream_bans:
+            await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
         return user
 
 

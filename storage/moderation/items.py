@@ -62,6 +62,8 @@ class ModerationStore(VersionedStore[Item]):
         async def work(session: Session) -> None:
             older = await self._find_one({"open_key": f"{item.kind}:{item.user_id}"}, session)
             before = older.before if older else await self.shown(item.kind, item.user_id, session)
+            if item.id and before == item.value:
+                before = ""  # if it is refused now, it must not be shown again
             if not item.id and item.before not in ("", before):
                 raise TryAgain
             if older:

@@ -188,7 +188,8 @@ def _moved(room: Room) -> set[str]:
     replaced = {user_id for user_id in users if before.get(user_id) is not after.get(user_id)}
     moved = {user for user in replaced if _standing(before.get(user)) != _standing(after.get(user))}
     # A seat must not be taken while the stream is being forbidden.
-    return moved | (room.stream_bans.keys() - room.loaded.stream_bans.keys())
+    bans, earlier = room.stream_bans, room.loaded.stream_bans
+    return moved | {user_id for user_id in bans if bans[user_id] != earlier.get(user_id)}
 
 
 def _standing(place: Seat | Application | None) -> object:

@@ -257,9 +257,9 @@ def add_room_writes(room: Room, events: Sequence[NumberedEvent], batch: WriteBat
 def _guard(room: Room) -> Document:
     """Return a filter for the room as it was loaded.
 
-    A new chat group of a room that is not live changes neither epoch nor version.
+    A new group, name or picture of a room that is not live changes neither epoch nor version.
     """
-    names = ("epoch", "version", "group_id")
+    names = ("epoch", "version", "group_id", "title", "cover")
     return {"_id": room.live_id, **{name: getattr(room.loaded, name) for name in names}}
 
 

@@ -30,7 +30,7 @@ NO_REFILL = {
     for zone, rate in {
         "address:10m": 500,
         "token:10m": 5,
-        "login:10m": 50,
+        "login:10m": 200,
         "handshake:10m": 200,
         "ops:1m": 10,
     }.items()
@@ -38,7 +38,7 @@ NO_REFILL = {
 FEW = {
     **NO_REFILL,
     "zone=address burst=1000": "zone=address burst=2",
-    "zone=login burst=200": "zone=login burst=2",
+    "zone=login burst=1000": "zone=login burst=2",
     "zone=handshake burst=1000": "zone=handshake burst=2",
     "limit_conn sockets 5000": "limit_conn sockets 2",
     "allow 127.0.0.1;": "allow 127.0.0.0/8;",

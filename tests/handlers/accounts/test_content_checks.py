@@ -101,12 +101,16 @@ async def test_a_refused_picture_is_deleted_at_once_and_uploaded_again_if_that_i
     api: ApiFixture, server: ServerProcess, moderation: ModerationFixture
 ) -> None:
     anna = await api.user("anna", 2)
-    (await anna.post(UPDATE, face_url=await upload(anna))).ok()
+    key_of_upload = await upload(anna)
+    (await anna.post(UPDATE, face_url=key_of_upload)).ok()
     [proposed] = (await moderation.items.open_of(anna.id)).values()
     _, _, key = proposed.value.partition("/cos/")
     assert await server.context.tencent.cos.head(key)
     await moderation.service.decide(proposed.id, proposed.state, "olga", approved=False)
     await job_of(server, "cos_outbox").sweep()
+    assert await server.context.tencent.cos.head(key) is None
+    again = await anna.post(UPDATE, face_url=key_of_upload)  # its ticket is valid for ten minutes
+    assert again.refusal == (400, "content_refused")
     assert await server.context.tencent.cos.head(key) is None
 
     await moderation.service.decide(proposed.id, "refused", "pavel", approved=True)

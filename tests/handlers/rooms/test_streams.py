@@ -153,6 +153,21 @@ async def test_approving_a_stream_frees_no_user_of_whom_another_was_stopped(
     assert (await server.context.stores.users.get(anna.id)).may_stream
 
 
+async def test_a_guest_whose_stream_is_allowed_while_away_gets_a_seat_again(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    bert, room = await api.guest("bert", 1, host.live_id), {"live_id": host.live_id}
+    await report_stream(api, server, f"{bert.id}_{24 * 'a'}", score=90)
+    (await bert.get("qlive_room/leave_room/", **room)).ok()
+    (item,) = await items_of(server, bert)
+    decide = server.context.services.decisions.decide
+    await decide(item.id, item.state, "op", "fine", approved=True)
+    (await bert.get("get_playurl/", **room)).ok()
+    (await bert.post("qlive_room/apply_micro/", **room)).ok()
+    (await bert.post("qlive_room/accept_micro/", **room)).ok()
+
+
 async def test_a_late_report_leaves_nothing_of_a_deleted_user(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:

@@ -41,6 +41,16 @@ async def test_a_newer_proposal_supersedes_the_older_and_keeps_what_was_shown(
     assert (await items.open_of(USER)).keys() == {"cover"}
 
 
+async def test_a_value_that_is_proposed_again_does_not_return_when_it_is_refused(
+    stores: StoresFixture,
+) -> None:
+    items, again = stores.moderation, item(value="old", before="new")
+    await stores.database.collection("users").insert_one({"_id": USER, "nickname": "old"})
+    for proposed in (item(), again):
+        await items.put(proposed)
+    assert (await items.get(again.id)).before == ""
+
+
 async def test_of_proposals_at_the_same_time_one_is_open(stores: StoresFixture) -> None:
     proposals = [item(value=f"name {n}") for n in range(6)]
     await asyncio.gather(*(stores.moderation.put(one) for one in proposals))

@@ -125,6 +125,18 @@ async def test_live_does_not_start_with_a_group_replaced_meanwhile(stores: Store
         await save_room(stores, opening)
 
 
+async def test_of_two_covers_of_a_room_that_is_not_live_the_later_one_is_kept(
+    stores: StoresFixture,
+) -> None:
+    """No event tells the first process that the room has changed since it was loaded."""
+    live_id, _, _ = await stores.rooms.get_or_create(HOST)
+    outdated = await load_room(stores, live_id)
+    await change_room(stores, live_id, lambda room: room.update_info(HOST.user_id, cover="later"))
+    outdated.update_info(HOST.user_id, cover="earlier")
+    with pytest.raises(WriteConflict):
+        await save_room(stores, outdated)
+
+
 async def test_entering_replaces_only_a_membership_of_an_ended_live(stores: StoresFixture) -> None:
     live_id, other_id = await open_room(stores, BERT), await open_room(stores, host=ANNA)
     other = await load_room(stores, other_id, BERT_ID)
