@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from rooms.moderation import FIELDS, OPEN_STATES, Item
 from storage.database import Database, Document, Session
 from storage.documents import documents_by_id
+from storage.errors import AlreadyDecided
 from storage.jobs.outbox import DELETE_OBJECT, OutboxStore
 from storage.versioned import VersionedStore
 
@@ -80,9 +81,15 @@ class ModerationStore(VersionedStore[Item]):
         async def work(session: Session) -> Item:
             payload = {"key": after.value, "refused": True}
             await self._outbox.add_later(DELETE_OBJECT, payload, timedelta(), session)
-            return await self.save(before, after, session)
+            try:
+                return await self.save(before, after, session)
+            except WriteConflict:  # to repeat the transaction would not help
+                raise AlreadyDecided from None
 
-        return await self._database.transaction_with_retry(work)
+        try:
+            return await self._database.transaction_with_retry(work)
+        except AlreadyDecided:
+            raise WriteConflict from None
 
     async def shown(self, kind: str, user_id: str, session: Session | None = None) -> str:
         """Return the value that others see at present."""

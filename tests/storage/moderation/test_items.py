@@ -51,6 +51,14 @@ async def test_a_value_that_is_proposed_again_does_not_return_when_it_is_refused
     assert (await items.get(again.id)).before == ""
 
 
+async def test_a_picture_that_was_decided_meanwhile_is_not_refused(stores: StoresFixture) -> None:
+    items, proposed, now = stores.moderation, item("face"), datetime.now(UTC)
+    await items.add(proposed)
+    await items.save(proposed, proposed.decide("olga", "", now, approved=True))
+    with pytest.raises(WriteConflict):
+        await items.refuse_picture(proposed, proposed.decide("pavel", "", now, approved=False))
+
+
 async def test_of_proposals_at_the_same_time_one_is_open(stores: StoresFixture) -> None:
     proposals = [item(value=f"name {n}") for n in range(6)]
     await asyncio.gather(*(stores.moderation.put(one) for one in proposals))
