@@ -17,7 +17,7 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 PURE := tests/rooms tests/ledger tests/realtime/test_wire.py tests/realtime/test_frames.py
 # Tests whose number of examples is configurable; see tests/support/hypothesis_profiles.py.
 SCALED = $(shell grep -lE "hypothesis_profiles|notice_storm|from hypothesis" -r tests --include="test_*.py")
-RULES := rooms/*,ledger/*,services/keeper.py,services/gold/ledger.py,services/payments/payments.py
+RULES := rooms/*,ledger/*,services/room_changes.py,services/gold/ledger.py,services/payments/payments.py
 
 .PHONY: help setup run quick quick-tests quick-lint test test-long check lint bench chaos loadtest pictures sdk lock clean
 

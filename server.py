@@ -27,7 +27,7 @@ log = structlog.get_logger("qlive")
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a command and returns the exit status.
+    """Run a command and return the exit status.
 
     0 success, 1 refused or failed, 2 wrong arguments or settings.
     """
@@ -68,7 +68,10 @@ def _fail(settings: Settings, why: str) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The parsed arguments, with the function that carries them out; SystemExit if wrong."""
+    """Return the parsed arguments, with the function that carries them out.
+
+    Raises SystemExit if they are wrong.
+    """
     parser = argparse.ArgumentParser(prog="server.py", description=__doc__)
     parser.add_argument(
         "--settings", type=Path, default=Path("settings.yaml"), help="default: settings.yaml"
@@ -87,7 +90,7 @@ async def _serve(settings: Settings, dev: "DevSecrets | None", _args: argparse.N
     _stop_on_signal(stopping)
     await process.start()
     gc_tuning.freeze_startup_objects()
-    if dev:
+    if dev and not settings.logging.as_json:
         from runtime.development import welcome  # noqa: PLC0415 - not in production
 
         print(welcome(process.address), flush=True)

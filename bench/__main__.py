@@ -84,7 +84,7 @@ async def measure(names: list[str], scale: Scale, other: Path | None) -> None:
 
 @asynccontextmanager
 async def _benchmark(scale: Scale, pictures: Path) -> AsyncIterator[Benchmark]:
-    """A new MongoDB, a folder for the files of the run, and an empty report."""
+    """Yield a new MongoDB, a folder for the files of the run, and an empty report."""
     task = asyncio.current_task()
     assert task
     # As Ctrl-C does, it stops all servers.
@@ -99,7 +99,7 @@ async def _benchmark(scale: Scale, pictures: Path) -> AsyncIterator[Benchmark]:
 
 
 def unavailable_reason(names: list[str], known: Collection[str]) -> str | None:
-    """The reason why these cases cannot run on this machine, or None."""
+    """Return the reason why these cases cannot run on this machine, or None."""
     if sys.platform != "linux":
         return "The benchmarks run on Linux only: they read /proc."
     if unknown := [name for name in names if name not in known]:

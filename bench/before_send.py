@@ -1,7 +1,7 @@
 """How fast IM is answered before it sends a message, at a fixed rate.
 
 A message is due at its time, whether or not those before it have been answered, and its latency
-counts from then. Half of the messages are to rooms, 1 in 20 senders is muted.
+counts from then. Each of 1,000 users writes in the room that they have entered; 1 in 20 is muted.
 """
 
 import asyncio
@@ -13,21 +13,18 @@ from typing import Any
 
 from bench.benchmark import Benchmark
 from bench.calls.servers import Side, running_server
-from bench.fixtures import create_live_rooms, mute_users
+from bench.fixtures import FIRST_VIEWER, create_live_rooms, create_viewers, mute_users
 from bench.processes import cpu_seconds
 from config.settings import Settings
 from tests.support.callbacks import CallbackSender, proposed
 from tests.support.client import Reply
 
 DATABASE, CONNECTIONS = "bench_before_send", 64
-RATE, ROOMS = 500, 50
+RATE, ROOMS, MEMBERS = 500, 50, 20
 ANSWER_SECONDS = 10.0
 MUTED = 10101
 """The code that IM passes on to a muted sender."""
-SETTINGS: dict[str, Any] = {
-    "im": {"callback_token": "bench-token", "sdk_app_id": 1400000000, "user_messages": "0"}
-}
-USER_IDS = range(10_000_000, 10_001_000)
+SETTINGS: dict[str, Any] = {"im": {"callback_token": "bench-token", "sdk_app_id": 1400000000}}
 Results = list[tuple[float, int]]
 """Seconds until each answer, and its ErrorCode."""
 
@@ -54,7 +51,8 @@ async def send_messages(
     im = CallbackSender(connection, Settings.model_validate(SETTINGS))
     while True:
         at = await due.get()
-        message = proposed(str(random.choice(USER_IDS)), GroupId=random.choice(groups))
+        number = random.randrange(ROOMS * MEMBERS)
+        message = proposed(str(FIRST_VIEWER + number), GroupId=groups[number // MEMBERS])
         answer = await im.im(message)
         results.append((time.perf_counter() - at, answer.json["ErrorCode"]))
 
@@ -82,11 +80,15 @@ async def run(benchmark: Benchmark) -> None:
     report, scale = benchmark.report, benchmark.scale
     report.section(
         "Messages of users",
-        f"IM asks before it sends each of {RATE} messages a second to {ROOMS} rooms with 50 muted "
-        f"users; 1 of 20 senders is muted. {scale.runs} runs of {scale.message_seconds:g} s.",
+        f"IM asks before it sends each of {RATE} messages a second of {ROOMS * MEMBERS} users to "
+        f"{ROOMS} rooms; 1 of {MEMBERS} senders is muted. "
+        f"{scale.runs} runs of {scale.message_seconds:g} s.",
     )
     rooms = await create_live_rooms(benchmark.uri, DATABASE, ROOMS)
-    await mute_users(benchmark.uri, DATABASE, [str(user_id) for user_id in USER_IDS[::20]])
+    in_rooms = [room for room in rooms for _ in range(MEMBERS)]
+    await create_viewers(benchmark.uri, DATABASE, in_rooms)
+    muted = [str(FIRST_VIEWER + n) for n in range(0, len(in_rooms), MEMBERS)]
+    await mute_users(benchmark.uri, DATABASE, muted)
     groups, side = [room.group_id for room in rooms], Side(settings=SETTINGS)
     figures: list[tuple[float, float, float]] = []
     async with running_server(side, benchmark.uri, DATABASE, benchmark.folder) as server:

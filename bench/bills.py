@@ -62,10 +62,9 @@ async def fill_day(bills: BillFixture, day: datetime) -> Counter[tuple[str, str]
         cases.append({**case, "state": "closed", "closed_at": day, "orders": [step]})
     for n in range(TRANSFERS):
         number = f"W{name}{n:05}"
-        bills.transfer(number)
+        wechat = bills.transfer(number).wechat_number
         row = {"_id": number, "user_id": "10000001", "request_id": number, "fen": 1000}
         state = "returned" if n == 9 else "paid"
-        wechat = f"1330{name}{n:05}"
         withdrawals.append({**row, "state": state, "finished_at": day, "wechat_number": wechat})
     refund = {"商户订单号": "Q0", "交易状态": "REFUND", "商户退款单号": f"RX{name}"}
     changes: dict[str, Any] = {
@@ -131,6 +130,8 @@ async def main() -> None:
         memory.append(rss() / 1e6)
     first = await differences()
     monitor.worst_ms = 0.0
+    for source in ("trade", "fund_operation"):
+        bills.fault(source, "late")
     for n in range(DAYS):  # again, from the kept files
         await bills.service.reconcile((NOON + timedelta(days=n)).date().isoformat())
     again = await differences()

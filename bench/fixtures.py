@@ -21,6 +21,7 @@ from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 
 NOW = datetime.now(UTC)
+FIRST_VIEWER = 10_000_001
 GOLD = 10**9
 """Balance of a viewer, without a journal entry: enough for all gifts."""
 TOKEN_AGE = timedelta(hours=2)
@@ -47,13 +48,13 @@ async def create_live_rooms(uri: str, database_name: str, count: int) -> list[Ro
 
 async def create_viewers(uri: str, database_name: str, rooms: Sequence[Room]) -> list[str]:
     """Create a signed-in viewer per entry of `rooms`; returns their tokens."""
-    viewer_ids = [str(10_000_001 + n) for n in range(len(rooms))]
+    viewer_ids = [str(FIRST_VIEWER + n) for n in range(len(rooms))]
     tokens = [secrets.token_hex(20) for _ in viewer_ids]
     user_ids = {*viewer_ids, *(room.host_id for room in rooms)}
     users = (User(id_, "wx", id_, NOW, f"n{id_}", gender=1, gold=GOLD) for id_ in user_ids)
     session = {"revoked": False, "settled": False, "made_at": NOW, "used_at": NOW}
     session["expires_at"] = NOW + timedelta(days=30)
-    membership = {"role": "viewer", "gender": 1, "v": 0, "socket": 0}
+    membership = {"role": "viewer", "gender": 1, "version": 0, "socket": 0}
     membership |= {"away_at": None, "process": None, "due_at": None, "stream": None}
     members = [
         {

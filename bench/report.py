@@ -18,7 +18,7 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """The ratio of each pair of runs, which alternated.
+    """Return the ratio of each pair of runs, which alternated.
 
     Infinite if there was no response, as in a quick run on a busy machine.
     """

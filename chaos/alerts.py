@@ -64,7 +64,7 @@ async def require_alerts(report: RunReport, check: AlertCheck, *expected: str) -
 
 
 def series_of(scrapes: Sequence[Scrape]) -> dict[str, str]:
-    """The samples of each series, in promtool's notation."""
+    """Return the samples of each series, in promtool's notation."""
     found: dict[str, list[str]] = {}
     for moment, servers in enumerate(scrapes):
         for number, values in enumerate(servers):
@@ -78,7 +78,7 @@ def series_of(scrapes: Sequence[Scrape]) -> dict[str, str]:
 
 
 def _stale(row: list[str], length: int) -> str:
-    """The row with `stale` where samples end or pause."""
+    """Return the row with `stale` where samples end or pause."""
     row = row + ["_"] * (length - len(row))
     marked = [
         "stale" if value == "_" and n and row[n - 1] != "_" else value
@@ -88,7 +88,7 @@ def _stale(row: list[str], length: int) -> str:
 
 
 def _fired_by(series: Mapping[str, str], seconds: int) -> set[str]:
-    """The alerts that have fired after `seconds`: promtool names them, as none is expected."""
+    """Return the alerts that fired in `seconds`: promtool names them, as none is expected."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             check_rule_tests(Path(folder), {"run": rule_test(series, f"{seconds}s", ())})

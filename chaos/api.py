@@ -33,7 +33,7 @@ class FleetApi:
         self._metrics, self._violations = metrics, violations
 
     def at(self, node: Node) -> "FleetApi":
-        """The same, but all requests go to one server."""
+        """Return the same, but all requests go to one server."""
         return FleetApi(self.fleet, self._metrics, self._violations, self._rng, node)
 
     async def request(self, method: str, path: str, **options: Any) -> Reply:
@@ -87,7 +87,7 @@ class FleetUser(UserClient):
 
 
 async def grant(api: Any, user: UserClient, gold: int) -> None:
-    """`api` has `ops_request`."""
+    """Grant gold to the user by `api`, which has `ops_request`."""
     body = {"gold": gold, "reason": "chaos", "request_id": user.id}
     await api.ops_request("POST", f"users/{user.id}/grant", **body)
 

@@ -102,7 +102,6 @@ class Fleet:
             "QLIVE_MONGODB__URI": uri_of(self.mongo_proxy.port) if proxied else self.mongodb.uri,
             "QLIVE_MONGODB__DATA_DIR": str(folder / "mongo"),
             "QLIVE_REDIS__URL": f"redis://127.0.0.1:{redis_port}/0",
-            "QLIVE_LIMITS__HANDSHAKES_PER_SECOND": "0",
             "QLIVE_MICRO__REMOVED_SECONDS": "0",  # guests are taken off the mic all the time
             "QLIVE_LOGGING__JSON": "true",
             **self.tencent.environment,
@@ -132,7 +131,7 @@ class Fleet:
         return rng.sample(self.nodes, 1 if self._size.proxied else len(self.nodes))
 
     async def start(self) -> None:
-        """Returns once every server is ready."""
+        """Return once every server is ready."""
         for proxy in self.proxies:
             await proxy.accept()
         self.redis.start()

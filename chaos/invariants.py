@@ -64,7 +64,7 @@ def _program_errors(run: Run) -> Found:
 
 
 def wrong_views(run: Run, stored: dict[int, Any]) -> Found:
-    """Views that were built from events, and do not equal the stored room."""
+    """Find views that were built from events, and do not equal the stored room."""
     for checker in (client.checker for client in run.clients):
         row, view = stored.get(checker.live_id), checker.view
         if row is None or view is None or checker.seq != row["seq"]:
@@ -75,7 +75,7 @@ def wrong_views(run: Run, stored: dict[int, Any]) -> Found:
 
 
 def wrong_room_logs(run: Run, rooms: list[dict[str, Any]]) -> Found:
-    """Stored events that do not equal the delivered ones."""
+    """Find stored events that do not equal the delivered ones."""
     for room in rooms:
         delivered = run.timelines.of(room["_id"], room["epoch"]).events
         for row in room["log"].values():
@@ -101,7 +101,7 @@ async def _check_settled(run: Run) -> None:
 
 
 def room_state_violations(room: RoomLoad, shown: dict[str, Any]) -> Found:
-    """The room as a snapshot shows it has all members, and no user who has left.
+    """Check that the room as a snapshot shows it has all members, and no user who has left.
 
     The counts are exact: all users of the load have a client, so all are members, and temporary
     users (of removals) have left or were removed.
@@ -136,7 +136,7 @@ async def wrong_balances(run: Run) -> list[Violation]:
 
 
 async def ledger_violations(run: Run, database: Database) -> AsyncIterator[Violation]:
-    """What `check-ledger` finds, and gifts that are not recorded with an event of their own."""
+    """Find what `check-ledger` finds, and gifts not recorded with an event of their own."""
     for problem in await LedgerReconciler(database).problems():
         yield "ledger_problem", str(problem)
     projection = {"seq": 1, "live_id": 1, "epoch": 1}

@@ -40,8 +40,11 @@ class Program:
         ready_marker: bytes = b"",
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        """`environment`: by default that of this process. `ready_marker` appears in the log once it
-        is ready; before that, any exit is allowed. `stop_seconds`: time for an exit at SIGTERM."""
+        """Take the environment, by default that of this process.
+
+        `ready_marker` appears in the log once it is ready; before that, any exit is allowed.
+        `stop_seconds`: time for an exit at SIGTERM.
+        """
         self.log = log
         self.starts = 0
         self.bad_exits: list[Violation] = []

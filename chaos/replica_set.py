@@ -36,7 +36,7 @@ class ReplicaSet:
         """By port."""
 
     async def start(self) -> None:
-        """Returns once it accepts writes, and every member follows the primary."""
+        """Return once it accepts writes, and every member follows the primary."""
         for member in self.members.values():
             member.start()
         hosts = [{"_id": n, "host": f"127.0.0.1:{port}"} for n, port in enumerate(self.members)]
@@ -88,7 +88,7 @@ def _member(folder: Path, port: int) -> Program:
 
 
 async def command(port: int, name: str, value: Any = 1, **more: Any) -> dict[str, Any] | None:
-    """The answer of one member; None if it refuses, or does not answer."""
+    """Return the answer of one member; None if it refuses, or does not answer."""
     client = AsyncMongoClient[dict[str, Any]](
         uri_of(port),
         serverSelectionTimeoutMS=CONNECT_MS,

@@ -44,7 +44,7 @@ class Run:
         self._watchdog: asyncio.Task[None] | None = None
 
     def rng(self, name: str) -> random.Random:
-        """A generator of its own for each name: draws are independent and reproducible."""
+        """Return a generator of its own for each name: draws are independent and reproducible."""
         return random.Random(f"{self.seed}:{name}")
 
     @property
@@ -201,7 +201,7 @@ class Run:
 async def started_run(
     folder: Path, size: RunSize, seed: int, violations: Violations
 ) -> AsyncIterator[Run]:
-    """A started run, which is stopped at the end of the block."""
+    """Yield a started run, which is stopped at the end of the block."""
     raise_file_limit(500 + 6 * size.clients)
     run = Run(folder, size, seed, violations)
     try:

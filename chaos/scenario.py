@@ -45,7 +45,7 @@ class Scenario:
 def under_load(
     inject: Callable[[Run, RunReport, float], Awaitable[None]], *, quiet: int = 0
 ) -> RunScenario:
-    """A run with users and load, during which `inject` is called with the seconds of the run.
+    """Run users and load, during which `inject` is called with the seconds of the run.
 
     `quiet`: number of rooms, the last ones, that stay without load.
     """

@@ -28,7 +28,7 @@ class SharedTencent:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables of a server that calls this simulator."""
-        paths = {"WECHAT": "", "IM": "", "PAY": "", "LIVE": "/live"}
+        paths = {"WECHAT": "", "IM": "", "PAY": "", "LIVE_STREAMING": "/live"}
         return {f"QLIVE_{name}__API_BASE": self.address + path for name, path in paths.items()}
 
     async def simulate(self, path: str, **params: Any) -> Any:

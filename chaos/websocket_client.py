@@ -10,16 +10,11 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from chaos.event_check import EventChecker
 from chaos.fleet import Fleet, Node
 from chaos.report import RunMetrics
+from loadtest.reconnect import Reconnects, is_final
 from tests.support.client import connect_socket
 
-MAX_BACKOFF, FIRST_BACKOFF, MIN_BACKOFF = 20.0, 0.5, 0.1
-STABLE_SECONDS = 30.0
-"""A connection of this length resets the backoff."""
 OPEN_SECONDS = 10.0
 """Timeout for connecting, and for the first frame."""
-SIGN_IN_AGAIN = 4401
-FINAL = frozenset((SIGN_IN_AGAIN, *range(4500, 5000)))
-"""Close codes after which a client does not reconnect, or not with this token."""
 
 
 class RoomClient:
@@ -49,8 +44,8 @@ class RoomClient:
         self._fleet, self._metrics, self._rng = fleet, metrics, rng
         self._silence_timeout = silence_timeout
         self._received_at = 0.0
-        self._failures = 0
-        self._retry_ms: int | None = None
+        self._reconnects = Reconnects(rng.random)
+        self._retry_ms = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -81,15 +76,17 @@ class RoomClient:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self.wanted and not self.final_code:
-            started = loop.time()
+            started_ms = loop.time() * 1000
+            self._reconnects.attempt(started_ms)
             self.close_code = await self._connect_and_listen()
-            if self.close_code in FINAL:
+            if is_final(self.close_code):
                 self.final_code = self.close_code
                 return
             self._metrics.reconnects += self.checker.opened
-            if loop.time() - started > STABLE_SECONDS:
-                self._failures = 0
-            await asyncio.sleep(self._backoff())
+            now_ms = loop.time() * 1000
+            live_ms = now_ms - started_ms if self.checker.opened else 0
+            delay_ms = self._reconnects.delay_ms(now_ms, live_ms, self._retry_ms)
+            await asyncio.sleep(delay_ms / 1000)
 
     def check_silence(self, now: float) -> None:
         """Drop a connection without data for too long; to be called once a second."""
@@ -101,9 +98,9 @@ class RoomClient:
     # ---- one connection
 
     async def _connect_and_listen(self) -> int:
-        """Returns the close code; 0 if no server accepted the connection."""
+        """Return the close code; 0 if no server accepted the connection."""
         self.checker.on_connect()
-        self._retry_ms = None
+        self._retry_ms = 0
         connection = await self._connect()
         if connection is None:
             return 0
@@ -145,11 +142,3 @@ class RoomClient:
         checker.on_frame(frame)
         if checker.must_resume:
             self._abort()
-
-    def _backoff(self) -> float:
-        """Seconds before the next attempt; `retry_ms` of a bye message takes precedence."""
-        if self._retry_ms is not None:
-            return max(MIN_BACKOFF, self._retry_ms / 1000)
-        most = min(MAX_BACKOFF, FIRST_BACKOFF * 2**self._failures)
-        self._failures = min(self._failures + 1, 10)
-        return max(MIN_BACKOFF, self._rng.uniform(0, most))

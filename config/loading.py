@@ -24,7 +24,7 @@ class InvalidSettings(Exception):
 
 
 def load(path: Path, env: Mapping[str, str]) -> Settings:
-    """Reads and validates all settings; InvalidSettings lists everything that is wrong."""
+    """Read and validate all settings. Raises InvalidSettings, which lists all that is wrong."""
     given = _merged(_in_file(path), _in_environment(env))
     try:
         settings = Settings.model_validate(given)
@@ -52,7 +52,7 @@ def _in_file(path: Path) -> dict[str, Any]:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Both mappings, key by key; `above` wins."""
+    """Merge both mappings, key by key; `above` wins."""
     merged = {**below, **above}
     for name in below.keys() & above.keys():
         if isinstance(below[name], dict) and isinstance(above[name], dict):

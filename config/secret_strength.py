@@ -1,67 +1,56 @@
 """Refuses secrets that are too short or too easy to guess."""
 
-import math
-from collections import Counter
-from itertools import pairwise
-from typing import NamedTuple
+from zxcvbn import zxcvbn
 
-
-class Strength(NamedTuple):
-    """Minimum length of a secret in characters, and minimum of its estimated entropy in bits."""
-
-    length: int
-    bits: float
-
-
-OWN = Strength(24, 40)
-"""Secrets that only we choose. One answer signed with a weak `content_key` is enough to guess it,
-without a limit on attempts. `openssl rand -hex 16` has 32 characters, and at least 50 bits here."""
-SHARED = Strength(16, 20)
-"""Secrets that WeChat or Tencent issue, or whose format they limit (a push token: 3 to 32)."""
+OWN_LENGTH = 24
+"""Minimum length of secrets that only we choose. One answer signed with a weak `content_key` is
+enough to guess it, without a limit on attempts. `openssl rand -hex 16` has 32 characters."""
+SHARED_LENGTH = 16
+"""Minimum length of secrets that WeChat or Tencent issue, or whose format they limit (a push
+token: 3 to 32)."""
 OWN_SECRETS = {"ops.token", "auth.encryption_key", "pay.content_key"}
 SHARED_SECRETS = {
     *("im.secret_key", "im.callback_token"),
-    *("live.push_key", "live.play_key", "live.callback_key", "live.secret_key"),
-    "identity.secret_key",
+    *(
+        "live_streaming.push_key",
+        "live_streaming.play_key",
+        "live_streaming.callback_key",
+        "live_streaming.secret_key",
+    ),
+    "age_verification.secret_key",
     *("pay.apiv3_key", "pay.app_key", "pay.push_token", "pay.push_aes_key"),
 }
+CHECKED_CHARACTERS = 24
+"""Characters at the beginning of a secret that must be hard to guess; it takes 4 ms."""
+LEAST_SCORE = 4
+"""Of zxcvbn, from 0 to 4: at least 10^10 guesses. Sequences of letters, digits or keys have less,
+as has each of its 30,000 common passwords."""
 
 
 def weakness(name: str, secret: str) -> str | None:
-    """Why the secret of this setting is too weak; None if it is strong enough, or no secret."""
-    strength = _required(name)
-    if strength is None:
-        return None
-    if len(secret) < strength.length:
+    """Return why the secret of a setting is too weak, None if it is strong enough or no secret."""
+    length = _required_length(name)
+    if len(secret) < length:
         return (
-            f"has fewer than {strength.length} characters, so that its signatures or logins could "
+            f"has fewer than {length} characters, so that its signatures or logins could "
             "be forged by guessing it"
         )
-    if estimated_bits(secret) < strength.bits:
-        return "is easy to guess: repeated or consecutive characters; take a random value"
+    if length and is_easy_to_guess(secret[:CHECKED_CHARACTERS]):
+        return "is easy to guess: repetitions, sequences or common words; take a random value"
     return None
 
 
-def _required(name: str) -> Strength | None:
+def _required_length(name: str) -> int:
     if name in OWN_SECRETS:
-        return OWN
+        return OWN_LENGTH
     is_app_secret = name.startswith("wechat.apps.") and name.endswith(".secret")
-    return SHARED if is_app_secret or name in SHARED_SECRETS else None
+    return SHARED_LENGTH if is_app_secret or name in SHARED_SECRETS else 0
 
 
-def estimated_bits(secret: str) -> float:
-    """Upper bound of the secret's entropy, from its characters alone.
+def is_easy_to_guess(text: str, *names: str) -> bool:
+    """Return whether few guesses find `text`, for an attacker who knows the `names`.
 
-    A repetition such as abab counts once, a sequence such as 1234 as its first character. Words are
-    not recognized.
+    The time grows with the square of its length.
     """
-    pattern = secret[: _period(secret)]
-    steps = [after for before, after in pairwise(pattern) if abs(ord(after) - ord(before)) > 1]
-    characters = Counter([*pattern[:1], *steps])
-    total = characters.total()
-    return -sum(n * math.log2(n / total) for n in characters.values())
-
-
-def _period(text: str) -> int:
-    """Length of the shortest text whose repetition begins with `text`."""
-    return next((n for n in range(1, len(text)) if text[n:] == text[:-n]), len(text))
+    score: int = zxcvbn(text, user_inputs=names)["score"]
+    return score < LEAST_SCORE

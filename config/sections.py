@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from core.limits import Rate
-
 MIN_TRANSFER_FEN = 10
 """Minimum of a transfer of WeChat Pay, in fen."""
 
@@ -25,7 +23,7 @@ def _from_json(value: object) -> object:
 
 
 def _matching(pattern: str, what: str) -> AfterValidator:
-    """Refuses text that does not match as a whole; the error says "must " and `what`."""
+    """Refuse text that does not match as a whole; the error says "must " and `what`."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -37,11 +35,6 @@ def _matching(pattern: str, what: str) -> AfterValidator:
 
 def _address(value: str) -> str:
     return str(ipaddress.ip_address(value))
-
-
-def _rate(value: object) -> object:
-    """Parse the text of a rate limit; YAML reads "0" without quotes as a number."""
-    return value if isinstance(value, Rate) else Rate.parse(str(value))
 
 
 # Not in repr: a settings object may appear in a log line or a traceback.
@@ -69,7 +62,6 @@ Bucket = Annotated[str, _matching(r"|[a-z0-9-]+-[0-9]+", "be a bucket like name-
 Host = Annotated[str, _matching(r"[^/\s]+", "be a host like thirdwx.qlogo.cn")]
 Hosts = Annotated[list[Host], BeforeValidator(_from_json)]
 Keys = Annotated[dict[str, str], BeforeValidator(_from_json)]
-RateLimit = Annotated[Rate, BeforeValidator(_rate)]
 Seconds = Annotated[float, Field(gt=0)]
 OffOrOn = BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value)
 """YAML reads off and on without quotes as booleans."""
@@ -78,9 +70,7 @@ Policy = Annotated[Literal["off", "hide_until_checked", "show_until_refused"], O
 Switch = Annotated[Literal["", "off", "on"], OffOrOn]
 Fen = Annotated[int, Field(gt=0, le=10_000_000_000)]
 FenOrOff = Annotated[int, Field(ge=0, le=10_000_000_000)]
-Minutes = Annotated[float, Field(gt=0, le=1440)]
 Score = Annotated[int, Field(ge=0, le=100)]
-Count = Annotated[int, Field(gt=0)]
 CountOrOff = Annotated[int, Field(ge=0)]
 
 
@@ -95,7 +85,6 @@ class ServerSettings(SettingsSection):
     allowed_origins: Origins = []
     trusted_proxies: Addresses = ["127.0.0.1"]
     drain_seconds: float = Field(default=20, ge=0)
-    machine: str = Field(default="", max_length=63)
     allow_remote_development: bool = False
 
 
@@ -110,9 +99,6 @@ class RedisSettings(SettingsSection):
 
 
 class AuthSettings(SettingsSection):
-    token_days: Count = 30
-    session_days: Count = 180
-    sig_hours: Count = 24
     encryption_key: Secret = ""
 
 
@@ -136,10 +122,9 @@ class ImSettings(SettingsSection):
     callback_token: Secret = ""
     relay: bool = True
     mute_all: bool = True
-    user_messages: RateLimit = Rate(1, 8)
 
 
-class LiveSettings(SettingsSection):
+class LiveStreamingSettings(SettingsSection):
     push_domain: str = "push.example.com"
     play_domain: str = "play.example.com"
     push_key: Secret = ""
@@ -193,13 +178,10 @@ class GivingSettings(SettingsSection):
     gift_gold: CountOrOff = 0
     day_gold: CountOrOff = 0
     month_gold: CountOrOff = 0
-    remind_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     cool_off_gold: CountOrOff = 0
-    cool_off_within_minutes: Minutes = 10
-    cool_off_minutes: Minutes = 10
 
 
-class IdentitySettings(SettingsSection):
+class AgeVerificationSettings(SettingsSection):
     provider: Literal["", "none", "manual", "faceid"] = ""
     api_base: Url = ""
     secret_id: Secret = ""
@@ -226,22 +208,18 @@ class ModerationSettings(SettingsSection):
     room_name: Policy = "hide_until_checked"
     face: Policy = "off"
     cover: Policy = "off"
-    words_file: str = ""
+    forbidden_words_file: str = ""
     stream_review_score: Score = 60
     stream_block_score: Score = 90
-    stream_forbid_minutes: Annotated[int, Field(gt=0, le=90 * 1440)] = 1440
-    risk_rank: Switch = "off"
-    risk_rank_high: Annotated[int, Field(ge=1, le=4)] = 4
+    risk_rank_high: Annotated[int, Field(ge=0, le=4)] = 0
 
     def is_checked(self, kind: str) -> bool:
-        """Whether values of this kind are checked: a field of this section."""
+        """Return whether values of this kind, a field of this section, are checked."""
         return bool(getattr(self, kind) != "off")
 
 
 class MicroSettings(SettingsSection):
     admission: Literal["applied", "invited", "open"] = "applied"
-    application_seconds: Seconds = 600
-    invitation_seconds: Seconds = 60
     removed_seconds: Annotated[float, Field(ge=0, le=3600)] = 60
 
 
@@ -251,37 +229,12 @@ class RealtimeSettings(SettingsSection):
 
     @property
     def silent_seconds(self) -> float:
-        """A socket from which nothing is received for three heartbeats is closed."""
+        """Longest silence of an open socket: after three heartbeats without data it is closed."""
         return 3 * self.heartbeat_seconds
 
 
-class PresenceSettings(SettingsSection):
-    viewer_seconds: Seconds = 60
-    guest_seconds: Seconds = 45
-    host_seconds: Seconds = 120
-    shown_after_seconds: Seconds = 3
-    lease_seconds: Seconds = 15
-
-
 class LimitsSettings(SettingsSection):
-    frames_per_second: CountOrOff = 20
-    handshakes_per_second: CountOrOff = 200
-    read: RateLimit = Rate(2, 20)
-    room_change: RateLimit = Rate(0.3, 10)
-    profile: RateLimit = Rate(0.05, 5)
-    upload: RateLimit = Rate(0.0005, 10)
-    order: RateLimit = Rate(0.1, 5)
-    gift: RateLimit = Rate(3, 15)
-    like: RateLimit = Rate(1, 10)
-    report: RateLimit = Rate(0.0005, 5)
-    verify: RateLimit = Rate(0.0005, 5)
-    login: RateLimit = Rate(0.1, 4)
-    anonymous: RateLimit = Rate(1, 5)
-    ops_login: RateLimit = Rate(0.2, 10)
-
-
-class PagesSettings(SettingsSection):
-    size: Count = 8
+    factor: Annotated[float, Field(ge=0, le=1000)] = 1
 
 
 class RankingSettings(SettingsSection):
@@ -297,8 +250,6 @@ class RetentionSettings(SettingsSection):
 
 class OpsSettings(SettingsSection):
     token: Secret = ""
-    idle_minutes: Annotated[float, Field(gt=0, le=1440)] = 30
-    session_hours: Annotated[float, Field(gt=0, le=168)] = 12
     second_person_gold: CountOrOff = 10_000
 
 

@@ -3,26 +3,25 @@
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from config.secret_strength import weakness
 from config.sections import (
+    AgeVerificationSettings,
     AuthSettings,
     GivingSettings,
-    IdentitySettings,
     ImSettings,
     LimitsSettings,
-    LiveSettings,
+    LiveStreamingSettings,
     LoggingSettings,
     MicroSettings,
     ModerationSettings,
     MongodbSettings,
     OpsSettings,
-    PagesSettings,
     PaySettings,
-    PresenceSettings,
     RankingSettings,
     RealtimeSettings,
     RedisSettings,
@@ -48,7 +47,7 @@ EXAMPLES = (
     DEVELOPMENT_OFFER,
     DEVELOPMENT_BUCKET,
     SIMULATOR_KEY_ID,
-    *(LiveSettings().push_domain, LiveSettings().play_domain),
+    *(LiveStreamingSettings().push_domain, LiveStreamingSettings().play_domain),
 )
 
 OPEN_LOGIN = (
@@ -71,7 +70,7 @@ VIRTUAL_GOODS = (
     "sold by virtual payment (pay.provider: xpay) on every terminal; true says that nothing "
     "virtual is sold here"
 )
-IDENTITY = (
+ADULTS_ONLY = (
     "must be faceid, manual or none in production: China's rules permit only adults whose identity "
     "is verified to tip; none says that this is ensured elsewhere"
 )
@@ -91,18 +90,16 @@ class Settings(BaseModel):
     auth: AuthSettings = AuthSettings()
     wechat: WechatSettings = WechatSettings()
     im: ImSettings = ImSettings()
-    live: LiveSettings = LiveSettings()
+    live_streaming: LiveStreamingSettings = LiveStreamingSettings()
     uploads: UploadsSettings = UploadsSettings()
     pay: PaySettings = PaySettings()
     giving: GivingSettings = GivingSettings()
-    identity: IdentitySettings = IdentitySettings()
+    age_verification: AgeVerificationSettings = AgeVerificationSettings()
     withdraw: WithdrawSettings = WithdrawSettings()
     moderation: ModerationSettings = ModerationSettings()
     micro: MicroSettings = MicroSettings()
-    presence: PresenceSettings = PresenceSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     limits: LimitsSettings = LimitsSettings()
-    pages: PagesSettings = PagesSettings()
     ranking: RankingSettings = RankingSettings()
     retention: RetentionSettings = RetentionSettings()
     ops: OpsSettings = OpsSettings()
@@ -121,13 +118,13 @@ class Settings(BaseModel):
         return (self.withdraw.enabled or default) == "on"
 
     def at(self, address: str, simulator_url: str) -> Self:
-        """These settings for a server at `address`, which is its public URL if none is set.
+        """Return these settings for a server at `address`, which is its public URL if none is set.
 
         The simulator stands in for services without an address of their own; its URL is "" in
         production.
         """
-        missing = {"wechat": "", "im": "", "live": "/live", "uploads": "/cos", "pay": ""}
-        missing["identity"] = "/faceid"
+        missing = {"wechat": "", "im": "", "live_streaming": "/live", "uploads": "/cos", "pay": ""}
+        missing["age_verification"] = "/faceid"
         filled: dict[str, BaseModel] = {
             name: section.model_copy(update={"api_base": f"{simulator_url}{path}"})
             for name, path in missing.items()
@@ -138,11 +135,13 @@ class Settings(BaseModel):
         return self.model_copy(update=filled)
 
     def problems(self) -> list[str]:
-        """Reasons for which the server does not start, as "name: why"."""
+        """Return the reasons for which the server does not start, as "name: why"."""
         in_production = self.environment == "production"
         found = self._problems_in_production() if in_production else self._problems_in_development()
         if self.pay.provider == "xpay" and len(self.wechat.apps) > 1:
             found.append("wechat.apps: must have one app when pay.provider is xpay")
+        if (words := self.moderation.forbidden_words_file) and not Path(words).is_file():
+            found.append("moderation.forbidden_words_file: is not the path of a file")
         return found
 
     def _problems_in_development(self) -> list[str]:
@@ -151,13 +150,21 @@ class Settings(BaseModel):
         found = []
         if not _is_loopback(self.server.host):
             found.append(f"server.host: is not 127.0.0.1, ::1 or localhost, and {OPEN_LOGIN}")
-        if not _is_local_mongodb(self.mongodb.uri):
+        if not _is_local(self.mongodb.uri):
             found.append(f"mongodb.uri: names another machine, and {OPEN_LOGIN}")
+        if not _is_local(self.server.public_url):
+            found.append(f"server.public_url: names another machine, and {OPEN_LOGIN}")
         return found
 
     def _problems_in_production(self) -> list[str]:
-        uses_faceid = self.identity.provider == "faceid"
-        names = ("wechat", "im", "live", "pay", *(["identity"] if uses_faceid else []))
+        uses_faceid = self.age_verification.provider == "faceid"
+        names = (
+            "wechat",
+            "im",
+            "live_streaming",
+            "pay",
+            *(["age_verification"] if uses_faceid else []),
+        )
         apis = {f"{name}.api_base": getattr(self, name).api_base for name in names}
         found = [
             f"{name}: is empty, and the simulator is for development only"
@@ -170,9 +177,10 @@ class Settings(BaseModel):
             **apis,
             "server.public_url": self.server.public_url,
             "uploads.api_base": self.uploads.api_base,
+            "uploads.public_url": self.uploads.public_url,
         }
         found += [
-            f"{name}: must begin with https://, since secrets are sent to it"
+            f"{name}: must begin with https://, since secrets or checked pictures pass it"
             for name, url in addresses.items()
             if url.startswith("http://")
         ]
@@ -185,20 +193,22 @@ class Settings(BaseModel):
             for name in ("gift_gold", "day_gold", "month_gold")
             if not getattr(self.giving, name)
         ]
-        if not self.identity.provider:
-            found.append(f"identity.provider: {IDENTITY}")
+        if not self.age_verification.provider:
+            found.append(f"age_verification.provider: {ADULTS_ONLY}")
         unfilled = _unfilled(self.model_dump(by_alias=True))
         found += [f"{name}: still has the placeholder {PLACEHOLDER}" for name in unfilled]
         weak = {name: _problem_of(name, value) for name, value in self._own_values().items()}
         return found + [f"{name}: {why}" for name, why in weak.items() if why]
 
     def _own_values(self) -> dict[str, str]:
-        """Every setting that production has to set, and every secret that may be empty but is set;
-        an empty app list counts as one."""
+        """Return the settings that production has to set, and the optional secrets that are set.
+
+        An empty app list counts as one setting.
+        """
         apps = {
             f"wechat.apps.{app_id}.secret": app.secret for app_id, app in self.wechat.apps.items()
         }
-        live = self.live.model_dump(exclude={"api_base"})
+        live_streaming = self.live_streaming.model_dump(exclude={"api_base"})
         withdraws = self.withdrawals_are_on
         required = PAY_KEYS[self.pay.provider] | (MERCHANT_KEYS if withdraws else set())
         checks_pictures = any(map(self.moderation.is_checked, ("face", "cover")))
@@ -210,24 +220,24 @@ class Settings(BaseModel):
         if checks_pictures or self.uploads.bucket:  # elsewhere they could change after their check
             names = {"bucket", "region", "secret_id", "secret_key"}
             uploads = self.uploads.model_dump(include=names)
-        faceid = ("secret_id", "secret_key") if self.identity.provider == "faceid" else ()
+        faceid = ("secret_id", "secret_key") if self.age_verification.provider == "faceid" else ()
         return {
             "server.public_url": self.server.public_url,
             **(apps or {"wechat.apps": ""}),
             "im.sdk_app_id": str(self.im.sdk_app_id or ""),
             "im.secret_key": self.im.secret_key,
             "im.callback_token": self.im.callback_token,
-            **{f"live.{name}": value for name, value in live.items()},
+            **{f"live_streaming.{name}": value for name, value in live_streaming.items()},
             **{f"pay.{name}": value for name, value in pay.items()},
             **{f"uploads.{name}": value for name, value in uploads.items()},
-            **{f"identity.{name}": getattr(self.identity, name) for name in faceid},
+            **{f"age_verification.{name}": getattr(self.age_verification, name) for name in faceid},
             "auth.encryption_key": self.auth.encryption_key,
             **({"ops.token": self.ops.token} if self.ops.token else {}),
         }
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether only this machine reaches this address; no name but localhost is looked up."""
+    """Return whether only this machine reaches this address; of names, only localhost counts."""
     if host == "localhost":
         return True
     try:
@@ -236,8 +246,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_local_mongodb(uri: str) -> bool:
-    """Whether the URI is empty, or every host in it is on this machine, by address or socket."""
+def _is_local(uri: str) -> bool:
+    """Return whether the URI is empty, or every host (address, socket) is on this machine."""
     scheme, _, rest = uri.partition("://")
     members = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")
     hosts = [re.sub(r":\d*$", "", member).strip("[]") for member in members if member]
@@ -257,7 +267,7 @@ def _problem_of(name: str, value: str) -> str | None:
 
 
 def _unfilled(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Names of settings with a placeholder in their value or name (an app's id is a name)."""
+    """Yield names of settings with a placeholder in their value or name (an app's id is a name)."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _unfilled(value, f"{above}{key}.")

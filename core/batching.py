@@ -36,8 +36,11 @@ class BatchLoader(Generic[T]):
     def __init__(
         self, load: Callable[[Sequence[Hashable]], Awaitable[Mapping[Hashable, T | Exception]]]
     ) -> None:
-        """`load` answers with what exists; an exception as a value is raised to the callers of
-        that key, an exception raised to all callers."""
+        """Create a loader whose `load` answers with what exists.
+
+        An exception as a value is raised to the callers of that key, an exception raised to all
+        callers.
+        """
         self._load = load
         self._requested: list[_Request] = []
         self._loading: set[asyncio.Task[None]] = set()
@@ -45,14 +48,14 @@ class BatchLoader(Generic[T]):
         """Context of the first request in the next query; log lines are attributed to it."""
 
     def get(self, key: Hashable) -> "asyncio.Future[T | None]":
-        """The value for `key`, or None. Others may receive the same object: do not change it.
+        """Return the value for `key`, or None. Others may receive the same object: never change it.
 
-        A future, so that `gather` needs no task for each of its reads (5 µs).
+        It is a future, so that `gather` needs no task for each of its reads (5 µs).
         """
         return self._request((key,), itemgetter(0))
 
     def get_many(self, keys: Sequence[Hashable]) -> "asyncio.Future[list[T | None]]":
-        """As `get`, for several keys in order: a future for each would take 2 µs a key."""
+        """Get several keys as `get` does, in order: a future for each would take 2 µs a key."""
         return self._request(keys, list)
 
     def _request(
@@ -91,7 +94,7 @@ class BatchLoader(Generic[T]):
             for request in requested:
                 values = [loaded.get(key) for key in request.keys]
                 failed = [value for value in values if isinstance(value, Exception)]
-                _settle(request.answer, failed[0] if failed else request.select(values))
+                _resolve(request.answer, failed[0] if failed else request.select(values))
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
@@ -118,8 +121,10 @@ class RequestBatcher(Generic[A, B]):
         max_batch: int,
         timeout: float = QUEUE_SECONDS,
     ) -> None:
-        """`serve` answers each request in order; an exception as an answer is raised to its caller,
-        an exception raised to the whole batch."""
+        """Create a batcher whose `serve` answers each request in order.
+
+        An exception as an answer is raised to its caller, an exception raised to the whole batch.
+        """
         self._serve = serve
         self._max_batch = max_batch
         self._timeout = timeout
@@ -127,7 +132,7 @@ class RequestBatcher(Generic[A, B]):
         self._servers: set[asyncio.Task[None]] = set()
 
     async def submit(self, name: Hashable, request: A) -> B:
-        """The answer; TryAgain after `timeout` seconds in the queue."""
+        """Return the answer. Raises TryAgain after `timeout` seconds in the queue."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[B] = loop.create_future()
         waiting = (request, answer)
@@ -146,7 +151,7 @@ class RequestBatcher(Generic[A, B]):
             timer.cancel()
 
     def _expire(self, name: Hashable, waiting: tuple[A, asyncio.Future[B]]) -> None:
-        """Fails a request that is still queued; one in the present batch gets its answer."""
+        """Fail a request that is still queued; one in the present batch gets its answer."""
         queue = self._queues.get(name, ())
         if not waiting[1].done() and waiting in queue:
             queue.remove(waiting)  # type: ignore[union-attr]
@@ -167,7 +172,7 @@ class RequestBatcher(Generic[A, B]):
         try:
             results = await self._serve(name, [request for request, _ in batch])
             for (_, answer), result in zip(batch, results, strict=True):
-                _settle(answer, result)
+                _resolve(answer, result)
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
         finally:
@@ -182,21 +187,21 @@ class SingleFlight(Generic[T]):
     """
 
     def __init__(self, read: Callable[..., Awaitable[T]]) -> None:
-        """`read` receives the parts of the key."""
+        """Create it; `read` receives the parts of the key."""
         self._read = read
         self._callers: RequestBatcher[None, T] = RequestBatcher(
             self._answer, sys.maxsize, READ_QUEUE_SECONDS
         )
 
     async def get(self, *key: Hashable) -> T:
-        """The result for `key`. Others receive the same object: do not change it."""
+        """Return the result for `key`. Other callers receive the same object: do not change it."""
         return await self._callers.submit(key, None)
 
     async def _answer(self, key: Any, callers: Sequence[None]) -> list[T]:
         return [await self._read(*key)] * len(callers)
 
 
-def _settle(answer: asyncio.Future[T], value: T | Exception) -> None:
+def _resolve(answer: asyncio.Future[T], value: T | Exception) -> None:
     """Answer with the value or error, unless it is answered or cancelled with its request."""
     if answer.done():
         return

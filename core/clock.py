@@ -8,16 +8,16 @@ CHINA_TZ = timezone(timedelta(hours=8))
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970."""
+    """Return the milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def day_of(at: datetime) -> date:
-    """The day in China of a timezone-aware `at`."""
+    """Return the day in China of a timezone-aware `at`."""
     return at.astimezone(CHINA_TZ).date()
 
 
 def day_interval(day: date) -> tuple[datetime, datetime]:
-    """Start (inclusive) and end (exclusive) of a day in China."""
+    """Return start (inclusive) and end (exclusive) of a day in China."""
     start = datetime(day.year, day.month, day.day, tzinfo=CHINA_TZ)
     return start, start + timedelta(days=1)

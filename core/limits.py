@@ -1,11 +1,10 @@
 """Limits on concurrency and on rates."""
 
 import asyncio
-import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from core.errors import TryAgain
 
@@ -19,7 +18,7 @@ class ConcurrencyLimit:
     """Semaphore with a queue timeout."""
 
     def __init__(self, limit: int, timeout: float = QUEUE_SECONDS) -> None:
-        """`timeout`: longest wait for a slot, in seconds."""
+        """Create the limit; `timeout` is the longest wait for a slot, in seconds."""
         self._slots = asyncio.Semaphore(limit)
         self.waiting = 0
         """Number of tasks that wait for a slot."""
@@ -27,7 +26,7 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Holds one slot; TryAgain when none becomes free in time."""
+        """Hold one slot. Raises TryAgain when none becomes free in time."""
         self.waiting += 1
         try:
             async with asyncio.timeout(self._timeout):
@@ -48,18 +47,13 @@ class Rate(NamedTuple):
     per_second: float
     burst: int
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """From "2/10" (two a second, ten at once), or "0" (no limit); ValueError for other text."""
-        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/([1-9][0-9]{0,8})", text)
-        if text == "0":
-            return cls(0, 0)
-        if match is None or not float(match[1]):
-            raise ValueError('must be RATE/BURST like "2/10" (two a second, ten at once), or "0"')
-        return cls(float(match[1]), int(match[2]))
-
     def times(self, factor: int) -> "Rate":
+        """Return the rate of `factor` users together."""
         return Rate(self.per_second * factor, self.burst * factor)
+
+    def faster(self, factor: float) -> "Rate":
+        """Return the rate that fills `factor` times as fast; a user's clicks come in bursts."""
+        return Rate(self.per_second * factor, self.burst)
 
 
 class TokenBuckets:

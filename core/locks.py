@@ -21,8 +21,8 @@ class NamedLocks:
         self._timeout_seconds = timeout
 
     @asynccontextmanager
-    async def hold(self, *names: str) -> AsyncIterator[None]:
-        """Hold all `names`, locked in sorted order; TryAgain on timeout."""
+    async def lock(self, *names: str) -> AsyncIterator[None]:
+        """Lock all `names`, in sorted order. Raises TryAgain on timeout."""
         held: list[asyncio.Lock] = []
         try:
             for name in sorted(set(names)):

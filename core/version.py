@@ -17,7 +17,7 @@ BUILD_DIGITS = 8
 
 @cache
 def build() -> str:
-    """The version and a digest of the program, like "1.0.0+7c0141fc".
+    """Return the version and a digest of the program, like "1.0.0+7c0141fc".
 
     Differs between any two programs, even with the same version number. Reads about a megabyte from
     disk, in 10 to 30 ms, once.

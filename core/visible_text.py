@@ -30,7 +30,7 @@ _PARTS = re.compile(f"({_SEQUENCES})|.", re.DOTALL)
 
 
 def visible(text: str) -> str:
-    """The text without its invisible characters, except those inside emoji."""
+    """Return the text without its invisible characters, except those inside emoji."""
     return _PARTS.sub(_visible_part, text)
 
 
@@ -44,5 +44,5 @@ def _is_invisible(char: str) -> bool:
 
 
 def shows_anything(text: str) -> bool:
-    """Whether a text whose characters are visible is more than spaces."""
+    """Return whether a text whose characters are visible is more than spaces."""
     return any(map(str.isprintable, text)) or re.search(_PICTOGRAPH, text) is not None

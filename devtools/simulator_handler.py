@@ -15,7 +15,7 @@ from devtools.simulator.requests import (
 )
 from devtools.simulator.simulator import Simulator
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
-from handlers.base import BODY_BYTES, Handler, Route, endpoint
+from handlers.base import MAX_BODY_BYTES, Handler, Route, endpoint
 from handlers.context import Context
 from handlers.errors import BadRequest, PayloadTooLarge
 from handlers.openapi.examples import PLACEHOLDERS
@@ -60,7 +60,7 @@ class RemoteSimulator:
         self._address = address
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """The simulator's answer; ServiceUnavailable if the connection fails or times out."""
+        """Return the answer. Raises ServiceUnavailable if the connection fails or times out."""
         try:
             answer = await AsyncHTTPClient().fetch(
                 f"{self._address}/sim{quote(request.path)}?{urlencode(request.query)}",
@@ -88,8 +88,8 @@ class SimulatorHandler(Handler):
         super().initialize(context, route)
         self._simulator = simulator
 
-    async def carry_out(self, path: str, params: BaseModel) -> SimulatorResponse:
-        """The simulator's answer to one of its own calls; BadRequest if it refuses the call."""
+    async def handle(self, path: str, params: BaseModel) -> SimulatorResponse:
+        """Return the answer to a simulator's own call. Raises BadRequest if it refuses the call."""
         body = params.model_dump_json(round_trip=True).encode()
         reply = await self._simulator.answer(SimulatorRequest("POST", path, body=body))
         content: dict[str, Any] = json.loads(reply.body)
@@ -107,7 +107,7 @@ class PhoneLoginHandler(SimulatorHandler):
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: PhoneLoginRequest) -> SimulatorResponse:
-        return await self.carry_out("/phone/login", params)
+        return await self.handle("/phone/login", params)
 
 
 class PhonePayHandler(SimulatorHandler):
@@ -115,7 +115,7 @@ class PhonePayHandler(SimulatorHandler):
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: PhonePayRequest) -> SimulatorResponse:
-        return await self.carry_out("/phone/pay", params)
+        return await self.handle("/phone/pay", params)
 
 
 class ConfirmTransferHandler(SimulatorHandler):
@@ -123,7 +123,7 @@ class ConfirmTransferHandler(SimulatorHandler):
 
     @endpoint(errors=[UNREACHABLE])
     async def post(self, params: ConfirmTransferRequest) -> SimulatorResponse:
-        return await self.carry_out("/transfer/confirm", params)
+        return await self.handle("/transfer/confirm", params)
 
 
 SIMULATOR_ROUTES = (
@@ -137,7 +137,7 @@ SIMULATOR_ROUTES = (
 class ForwardingHandler(SimulatorHandler):
     """Forwards requests to the simulator and returns its replies byte for byte."""
 
-    body_bytes = MAX_BYTES + BODY_BYTES
+    body_bytes = MAX_BYTES + MAX_BODY_BYTES
     """An upload to COS, and the fields before it."""
 
     async def get(self, path: str) -> None:

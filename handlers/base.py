@@ -33,7 +33,7 @@ from services.errors import AccountBanned, NotAuthenticated
 from services.operators.roles import Access
 from storage.accounts.users import User
 
-BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 """Maximum request body; the excess is discarded on arrival and the request answered with 413."""
 HEADERS = {
     "Content-Type": "application/json; charset=utf-8",
@@ -71,11 +71,12 @@ def endpoint(
                 await respond(self, path)
             finally:
                 self.context.lifecycle.requests -= 1
-                self._end_for_user()
+                if self._counted_for:
+                    self.context.request_limits.end(self._counted_for)
 
         async def respond(self: "Handler", path: tuple[str, ...]) -> None:
             self.limit = limit
-            await self.admit()
+            await self.authorize()
             params = self.parameters()
             if "live_id" in params:
                 structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
@@ -115,10 +116,10 @@ class Handler(RequestHandler):
     """Errors that `admit` may raise, for the OpenAPI document."""
     limit: LimitClass | None = None
     """Rate limit of the method in progress."""
-    body_bytes = BODY_BYTES
+    body_bytes = MAX_BODY_BYTES
     """Longest body that is read."""
-    _limited_user = ""
-    """The user for whom the request is counted."""
+    _counted_for = ""
+    """The user, or the address of a login, for which the request counts as in progress."""
     soft_errors: ClassVar[dict[type[QLiveError], str]] = {}
     """Errors that the API contract answers with 200 and this field set to "failed"."""
 
@@ -151,9 +152,13 @@ class Handler(RequestHandler):
         if self._body_size <= self.body_bytes:
             self._body += chunk
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         """Authenticate and authorize; the base class admits all within the limit of an address."""
-        if self.limit:
+        if self.limit == "login":
+            address = limit_key(self.remote_ip)
+            self.context.request_limits.begin_login(address)
+            self._counted_for = address
+        elif self.limit:
             self.limit_address(self.limit)
 
     def limit_address(self, limit: LimitClass) -> None:
@@ -164,14 +169,10 @@ class Handler(RequestHandler):
         """Count the request for its user until it is answered; may raise RateLimited."""
         if self.limit:
             self.context.request_limits.begin(self.limit, user_id)
-            self._limited_user = user_id
-
-    def _end_for_user(self) -> None:
-        if self._limited_user:
-            self.context.request_limits.end(self._limited_user)
+            self._counted_for = user_id
 
     async def done(self) -> None:
-        """Hook that runs after the endpoint method succeeded, before its response is written."""
+        """Run after the endpoint method succeeded, before its response is written (a hook)."""
 
     def parameters(self) -> dict[str, Any]:
         """Query string and body merged, the body wins. Raises as `request_data.parameters`."""
@@ -270,7 +271,7 @@ class ActiveUserHandler(Handler):
     user_id: str
     user: User
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         if self.read_only:
             await self.admit_cached_token()
             self.user = await self.active(await self.context.stores.users.find(self.user_id))
@@ -284,16 +285,19 @@ class ActiveUserHandler(Handler):
     async def admit_cached_token(self) -> None:
         """Set `token` and `user_id`, not `user`: the caller has to check the ban."""
         self.token = bearer_token(self.request)
-        tokens = self.context.services.token_cache
+        tokens = self.context.services.accounts.token_cache
         user_id = await tokens.user_id_of(self.token) if self.token else None
         self._admit_user_id(user_id)
         if user_id is None:
-            raise await self.context.services.sessions.refusal_of(self.token)
+            raise await self.context.services.accounts.sessions.refusal_of(self.token)
 
     async def active(self, user: User | None) -> User:
-        """The user of the token; raises AccountBanned, or NotAuthenticated for None."""
+        """Return the user of the token.
+
+        Raises AccountBanned, or NotAuthenticated for None.
+        """
         if user is None:
-            raise await self.context.services.sessions.refusal_of(self.token)
+            raise await self.context.services.accounts.sessions.refusal_of(self.token)
         if user.banned:
             raise AccountBanned
         return user
@@ -309,7 +313,7 @@ class ActiveUserHandler(Handler):
 
 
 def methods_of(handler: type[Handler]) -> list[str]:
-    """The HTTP methods that the class defines, in lower case."""
+    """Return the HTTP methods that the class defines, in lower case."""
     names = ("get", "post", "patch", "delete")
     return [name for name in names if getattr(handler, name) is not getattr(Handler, name)]
 

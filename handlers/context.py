@@ -8,8 +8,7 @@ from core.limits import ConcurrencyLimit, Rate, TokenBuckets
 from handlers.limits import RequestLimits
 from realtime.bus import Bus
 from realtime.hub import Hub
-from services.keeper import Keeper
-from services.rooms.presence import Lease, Presence
+from services.room_changes import RoomChanges
 from services.services import Services
 from storage.database import Database
 from storage.stores import Stores
@@ -49,9 +48,7 @@ class Context:
     tencent: TencentClients
     bus: Bus
     hub: Hub
-    keeper: Keeper
-    lease: Lease
-    presence: Presence
+    room_changes: RoomChanges
     services: Services
     process_id: str
     """Identifies this process among all server processes for its lifetime."""
@@ -62,5 +59,5 @@ class Context:
 
     def __post_init__(self) -> None:
         self.join_limit = ConcurrencyLimit(CONCURRENT_JOINS, JOIN_QUEUE_SECONDS)
-        self.request_limits = RequestLimits(self.settings.limits, self.metrics)
+        self.request_limits = RequestLimits(self.settings.limits.factor, self.metrics)
         self.refused_callback_limit = TokenBuckets(REFUSED_CALLBACKS)

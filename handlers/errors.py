@@ -112,7 +112,7 @@ def headers_of(error: QLiveError) -> Iterator[tuple[str, str]]:
 
 
 def client_error(error: BaseException | None) -> QLiveError | None:
-    """The error to report to the client; None for a bug, which is answered with 500."""
+    """Return the error to report to the client; None for a bug, which is answered with 500."""
     if isinstance(error, ImRejected | ImMisconfigured):  # tencent/im.py logs it
         return ImRefused()
     if isinstance(error, QLiveError):

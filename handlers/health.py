@@ -69,15 +69,18 @@ class MetricsHandler(Handler):
 
 
 async def _rates(context: Context, *, mongodb: State) -> DependencyResponse:
-    """`down` while EXCHANGE_RATE or WITHDRAW_RATE is missing or disabled."""
+    """Return the state `down` while EXCHANGE_RATE or WITHDRAW_RATE is missing or disabled."""
     if mongodb == "down":
         return DependencyResponse(state="unknown", latency_ms=None)
-    has_rates = (await context.services.catalogue.current()).has_rates
+    has_rates = (await context.services.gold.catalogue.current()).has_rates
     return DependencyResponse(state="ok" if has_rates else "down", latency_ms=None)
 
 
 async def readiness(context: Context) -> ReadyResponse:
-    """Readiness of this process: pings MongoDB, takes the others' last known state."""
+    """Return the readiness of this process.
+
+    Pings MongoDB, and takes the last known state of the others.
+    """
     latency = await context.database.latency_ms()
     state: Literal["ok", "down"] = "down" if latency is None else "ok"
     dependencies = {"mongodb": DependencyResponse(state=state, latency_ms=latency)}

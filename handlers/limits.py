@@ -7,11 +7,11 @@ counts for its address alone, which thousands of phones may share.
 import math
 import time
 from collections import Counter
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Literal
 
 import structlog
 
-from config.sections import LimitsSettings
 from core.errors import RateLimited
 from core.limits import Rate, TokenBuckets
 from telemetry.metrics import Metrics
@@ -20,16 +20,49 @@ UserLimit = Literal[
     "read", "room_change", "profile", "upload", "order", "gift", "like", "report", "verify"
 ]
 """Classes of requests with a valid token."""
-AddressLimit = Literal["login", "anonymous", "ops_login", "handshake"]
+AddressLimit = Literal["anonymous", "ops_login", "handshake"]
 """Classes of requests without one; `anonymous` is any that is neither a login nor a handshake."""
-LimitClass = Literal[UserLimit, AddressLimit]
+Rates = Mapping[UserLimit | AddressLimit, Rate]
+LimitClass = Literal[UserLimit, AddressLimit, "login"]
+"""`login`: those of an address in progress; one phone could use up a rate with made-up codes."""
 By = Literal["user", "address", "name"]
 """Kind of owner of a bucket; `name`: an operator's name at one address."""
 
+RATES: Rates = {
+    # A phone starts with 10 requests, and polls slowly.
+    "read": Rate(2, 20),
+    # So low that five users cannot fill a room's log of 256 events in a minute.
+    "room_change": Rate(0.3, 10),
+    # New names are events of the room, too. A form sends one request, or one per field.
+    "profile": Rate(0.05, 5),
+    # Each may leave 5 MB in the bucket for two months: 13 GB of one user.
+    "upload": Rate(0.0005, 10),
+    # Each is a request to WeChat Pay. A buyer takes longer to type the password.
+    "order": Rate(0.1, 5),
+    # Fingers tap five times a second, for some seconds. Each is a transaction.
+    "gift": Rate(3, 15),
+    # One after another through a page of users. Each is a write.
+    "like": Rate(1, 10),
+    # Each may leave 100 KB of evidence until an operator decides it: 5 MB of one user a day.
+    "report": Rate(0.0005, 5),
+    # Each costs a fee at Tencent Cloud.
+    "verify": Rate(0.0005, 5),
+    # Wrong or missing tokens, forged callbacks and unknown paths.
+    "anonymous": Rate(1, 5),
+    # Failed logins with one operator's name.
+    "ops_login": Rate(0.2, 10),
+    # Phones of an address that return at once, as many as nginx passes: 0.2 ms of CPU each.
+    "handshake": Rate(200, 200),
+}
+"""Tokens a second, which `limits.factor` multiplies, and tokens at once, for each class."""
+MAX_LOGINS = 80
+"""Logins of an address in progress, of 100 connections to WeChat: others find one free."""
 ADDRESS_FACTOR = 50
 """An address may send as much as this many users: the phones of a network share an address."""
 OPERATORS_AT_ADDRESS = 5
 """An address may try as many logins as this many operators. Each check takes 0.2 s of CPU."""
+PER_ADDRESS = {"anonymous": ADDRESS_FACTOR, "ops_login": OPERATORS_AT_ADDRESS}
+"""Factors of the classes whose rate is that of one user or operator."""
 MAX_IN_PROGRESS = 20
 """Requests of a user in progress: twice as many as a phone sends when it starts."""
 LOG_SECONDS = 10.0
@@ -37,65 +70,69 @@ LOG_SECONDS = 10.0
 log = structlog.get_logger("qlive.http")
 
 
-def owner_of(limit: LimitClass) -> Literal["user", "address"]:
-    return "address" if limit in get_args(AddressLimit) else "user"
-
-
-def rate_of(settings: LimitsSettings, limit: LimitClass) -> Rate:
-    """The rate of a user or an address."""
-    if limit == "handshake":
-        return Rate(settings.handshakes_per_second, settings.handshakes_per_second)
-    rate: Rate = getattr(settings, limit)
-    if owner_of(limit) == "user":
-        return rate
-    return rate.times(OPERATORS_AT_ADDRESS if limit == "ops_login" else ADDRESS_FACTOR)
+def rate_of(limit: UserLimit | AddressLimit, rates: Rates = RATES) -> Rate:
+    """Return the rate of a user or an address."""
+    return rates[limit].times(PER_ADDRESS.get(limit, 1))
 
 
 class RequestLimits:
-    """Token buckets of users and addresses, and the number of each user's requests in progress."""
+    """Token buckets, and the numbers of users' requests and addresses' logins in progress."""
 
-    def __init__(self, settings: LimitsSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, factor: float, metrics: Metrics, rates: Rates = RATES, logins: int = MAX_LOGINS
+    ) -> None:
+        """Multiply the tokens a second of all rates by `factor`; 0 switches every limit off."""
         self._buckets: dict[LimitClass, TokenBuckets] = {
-            name: TokenBuckets(rate_of(settings, name))
-            for name in (*get_args(UserLimit), *get_args(AddressLimit))
+            name: TokenBuckets(rate_of(name, rates).faster(factor)) for name in rates
         }
-        self._names = TokenBuckets(settings.ops_login)
+        self._names = TokenBuckets(rates["ops_login"].faster(factor))
+        self._logins = logins if factor else 0
         self._in_progress: Counter[str] = Counter()
         self._metrics = metrics
         self._next_log_at: dict[str, float] = {}
         self._unlogged: Counter[str] = Counter()
 
     def take_from_user(self, limit: LimitClass, user_id: str) -> float:
-        """Take a token; without one, count and log that, and return the seconds until the next."""
+        """Take a token; without one, return the seconds until the next.
+
+        A missing token is counted and logged.
+        """
         return self._take(self._buckets[limit], limit, "user", user_id)
 
     def begin(self, limit: LimitClass, user_id: str) -> None:
-        """Count a request of the user until `end`; RateLimited if it is one too many."""
+        """Count a request of the user until `end`. Raises RateLimited if it is one too many."""
         _refuse_for(self.take_from_user(limit, user_id))
         if self._in_progress[user_id] >= MAX_IN_PROGRESS and self._buckets[limit].is_on:
             self._refused("in_progress", "user", user_id)
             _refuse_for(1)
         self._in_progress[user_id] += 1
 
-    def end(self, user_id: str) -> None:
-        """A request that `begin` has counted is answered."""
-        self._in_progress[user_id] -= 1
-        if not self._in_progress[user_id]:
-            del self._in_progress[user_id]
+    def begin_login(self, address: str) -> None:
+        """Count as `begin`, for a login at an address."""
+        if self._in_progress[address] >= self._logins > 0:
+            self._refused("login", "address", address)
+            _refuse_for(1)
+        self._in_progress[address] += 1
+
+    def end(self, owner: str) -> None:
+        """Release what `begin` or `begin_login` has counted for a user or an address."""
+        self._in_progress[owner] -= 1
+        if not self._in_progress[owner]:
+            del self._in_progress[owner]
 
     def take_from_address(self, limit: LimitClass, address: str) -> float:
-        """As `take_from_user`, for an address, which is the key of `limit_key`."""
+        """Take as `take_from_user`, for an address, which is the key of `limit_key`."""
         return self._take(self._buckets[limit], limit, "address", address)
 
     def count_address(self, limit: LimitClass, address: str) -> None:
-        """Take a token of an address; RateLimited without one."""
+        """Take a token of an address. Raises RateLimited without one."""
         _refuse_for(self.take_from_address(limit, address))
 
     def count_operator_login(self, name: str, address: str) -> None:
-        """Take a token of the name at this address, and one of the address; RateLimited without.
+        """Take a token of the name at this address, and one of the address.
 
-        Wrong passwords from elsewhere do not lock an operator out, and those for one name use up
-        a fifth of the address's tokens.
+        Wrong passwords from elsewhere do not lock an operator out, and those for one name use up a
+        fifth of the address's tokens. Raises RateLimited without a token.
         """
         _refuse_for(self._take(self._names, "ops_login", "name", f"{name} {address}"))
         self.count_address("ops_login", address)
@@ -125,6 +162,6 @@ class RequestLimits:
 
 
 def _refuse_for(seconds: float) -> None:
-    """RateLimited unless `seconds` until a token is 0."""
+    """Check that `seconds` until a token is 0. Raises RateLimited if it is not."""
     if seconds:
         raise RateLimited(retry_after=math.ceil(seconds))

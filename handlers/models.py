@@ -40,7 +40,10 @@ from rooms.members import Role
 
 
 def _check_integer(value: Any) -> Any:
-    """An integer or its decimal string; Python would also accept True, "1_0" and " 2"."""
+    """Accept an integer or its decimal string only.
+
+    Python would also accept True, "1_0" and " 2".
+    """
     if isinstance(value, bool) or (
         isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value)
     ):
@@ -73,6 +76,10 @@ class Request(BaseModel):
     model_config = ConfigDict(
         extra="ignore", coerce_numbers_to_str=True, frozen=True, defer_build=True
     )
+
+
+LIST_PAGE_SIZE = 8
+"""Entries on a page of the mini-program's lists: what a phone shows at once."""
 
 
 class PageRequest(Request):
@@ -177,7 +184,7 @@ class ErrorResponse(TypedDict):
 
 @functools.cache
 def pydantic_type(hint: Any) -> Any:
-    """The same type with every TypedDict in it rebuilt as one that pydantic accepts."""
+    """Return the same type with every TypedDict in it rebuilt as one that pydantic accepts."""
     if is_typeddict(hint):
         fields = {name: pydantic_type(part) for name, part in get_type_hints(hint).items()}
         return typed_dict(hint.__name__, fields, hint.__doc__)
@@ -190,7 +197,7 @@ def pydantic_type(hint: Any) -> Any:
 
 
 def typed_dict(name: str, fields: dict[str, Any], doc: str | None) -> Any:
-    """A TypedDict of typing_extensions with these fields and this docstring."""
+    """Return a TypedDict of typing_extensions with these fields and this docstring."""
     result: Any = TypedDict(name, fields)  # type: ignore[misc]  # the names are data here
     result.__doc__ = doc
     return result

@@ -10,7 +10,10 @@ LONGEST = 20
 
 
 def clean_name(text: str) -> str:
-    """A name from outside, cut to fit the rules of `Name`; "" if nothing visible is left."""
+    """Return a name from outside, cut to fit the rules of `Name`.
+
+    "" if nothing visible is left.
+    """
     # Again after the cut, which may have left half of an emoji.
     cleaned = visible(visible(text).strip()[:LONGEST]).strip()
     return cleaned if shows_anything(cleaned) else ""

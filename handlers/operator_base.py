@@ -83,7 +83,7 @@ class OperatorHandler(Handler):
     operator: Operator
     """Operator who sends the request; set before it is processed."""
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         self.operator = await self._authenticated()
         self._entry: Any = None
         is_read = self.request.method == "GET"
@@ -109,7 +109,10 @@ class OperatorHandler(Handler):
     def unless_waiting(
         self, outcome: Changed | Approval, view: Callable[[Changed], View]
     ) -> View | ApprovalResponse:
-        """The answer to a change; 202 with the request if it waits for a second operator."""
+        """Return the answer to a change.
+
+        It is 202 with the request if it waits for a second operator.
+        """
         if not isinstance(outcome, Approval):
             return view(outcome)
         self.set_status(202)
@@ -139,7 +142,7 @@ class OperatorHandler(Handler):
         if machine and hmac.compare_digest(token.encode(), machine.encode()):
             return TOKEN_OPERATOR
         in_use = IDLE_HEADER not in self.request.headers
-        return await self.context.services.operators.operator_of(token, in_use=in_use)
+        return await self.context.services.operators.operators.operator_of(token, in_use=in_use)
 
     async def _begin_audit(self, *, is_permitted: bool) -> None:
         """Without the body, and without a look at the target, if the role does not permit it."""
@@ -173,7 +176,7 @@ class CsvFileResponse(TextResponse):
 
 
 def cell(value: Any) -> str:
-    """Text that no program takes for a formula."""
+    """Return text that no program takes for a formula."""
     match value:
         case datetime():
             return value.isoformat(timespec="milliseconds")
@@ -184,7 +187,7 @@ def cell(value: Any) -> str:
 
 
 def csv_lines(rows: Iterable[Iterable[str]]) -> str:
-    """All cells are quoted: some programs separate columns by `;` as well."""
+    """Quote all cells: some programs separate columns by `;` as well."""
     text = io.StringIO()
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
     return text.getvalue()

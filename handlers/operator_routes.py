@@ -128,7 +128,10 @@ OPS_ROUTES: list[Route] = [
 
 
 def permissions() -> Mapping[Access, list[str]]:
-    """The operations that each role may use, as the audit log calls them: `PATCH OneUser`."""
+    """Return the operations that each role may use.
+
+    They have the names of the audit log: `PATCH OneUser`.
+    """
     operations = [
         (f"{method.upper()} {route.label}", access)
         for route in OPS_ROUTES

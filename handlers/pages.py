@@ -38,14 +38,14 @@ SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json; charset=utf-
 
 
 class StaticHandler(StaticFileHandler):
-    """Face and gift images, and pages."""
+    """PublicProfile and gift images, and pages."""
 
     def set_default_headers(self) -> None:
         self.set_header("X-Content-Type-Options", "nosniff")
         self.clear_header("Server")
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002
-        """Replaces NUL and undecodable bytes, which no file name has, by U+FFFD."""
+        """Replace NUL and undecodable bytes, which no file name has, by U+FFFD."""
         return value.decode("utf-8", "replace").replace("\0", "\ufffd")
 
     def write_error(self, status_code: int, **_kwargs: Any) -> None:
@@ -83,7 +83,7 @@ class DocumentHandler(Handler):
 
 
 def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
-    """Tornado routes under /docs/ that document `routes`."""
+    """Return Tornado routes under /docs/ that document `routes`."""
     documents: list[tuple[str, str, Callable[[], str]]] = [
         (r"/docs/?", HTML, (DIRECTORY / "page.html").read_text),
         (r"/docs/start\.js", SCRIPT, script),
@@ -102,7 +102,7 @@ def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
 
 
 def script() -> str:
-    """start.js, preceded by the placeholder examples that it replaces."""
+    """Return start.js, preceded by the placeholder examples that it replaces."""
     from handlers.openapi.examples import PLACEHOLDERS
 
     examples = json.dumps(PLACEHOLDERS, ensure_ascii=False)
@@ -111,7 +111,7 @@ def script() -> str:
 
 @functools.cache
 def openapi_text(routes: tuple[Route, ...], intro: str = "") -> str:
-    """OpenAPI document as JSON, with `intro` at the end of its description.
+    """Return the OpenAPI document as JSON, with `intro` at the end of its description.
 
     Cached, since generating it takes 70 ms.
     """
@@ -144,7 +144,7 @@ def _json(document: dict[str, Any]) -> str:
 
 @functools.cache
 def assets() -> Path:
-    """Directory of Swagger UI's files; importing their package would import Flask."""
+    """Return the directory of Swagger UI's files; importing their package would import Flask."""
     spec = importlib.util.find_spec("flask_swagger_ui")
     assert spec, "requirements.txt names it"
     assert spec.origin

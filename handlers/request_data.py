@@ -32,14 +32,14 @@ _WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d+|\[([^\]]*)\](?::\d+)?")
 
 
 def parameters(request: HTTPServerRequest, body: bytes) -> dict[str, Any]:
-    """Query string and body merged, the body wins. Raises BadRequest, InvalidParameter."""
+    """Merge query string and body; the body wins. Raises BadRequest or InvalidParameter."""
     content_type = request.headers.get("Content-Type", "")
     query = texts(request.query_arguments)
     return query | (_form(content_type, body) if _is_form(content_type, body) else _json(body))
 
 
 def read(model: type[BaseModel], params: dict[str, Any]) -> BaseModel:
-    """Validate the parameters with the model; raises InvalidParameter."""
+    """Validate the parameters with the model. Raises InvalidParameter."""
     try:
         return model.model_validate(params)
     except ValidationError as error:
@@ -47,7 +47,10 @@ def read(model: type[BaseModel], params: dict[str, Any]) -> BaseModel:
 
 
 def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
-    """The last value of each argument; InvalidParameter if it is not UTF-8."""
+    """Return the last value of each argument.
+
+    Raises InvalidParameter if it is not UTF-8.
+    """
     decoded = {}
     for name, values in arguments.items():
         try:
@@ -58,7 +61,10 @@ def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
 
 
 def _is_form(content_type: str, body: bytes) -> bool:
-    """By content type; curl labels JSON as a form too, but no form begins with a brace."""
+    """Return whether the body is a form, by content type.
+
+    curl labels JSON as a form too, but no form begins with a brace.
+    """
     is_form = content_type.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
     return is_form and not body.lstrip().startswith(b"{")
 
@@ -100,7 +106,7 @@ def _reasons(error: ValidationError) -> dict[str, str]:
 
 
 def _reason(problem: Any) -> str:
-    """Readable message for one field; pydantic's wording of limits is kept."""
+    """Return a readable message for one field; pydantic's wording of limits is kept."""
     message = str(problem["msg"]).removeprefix("Value error, ")
     for subject in ("Input", "String"):
         message = message.replace(f"{subject} should", "this should")
@@ -108,9 +114,10 @@ def _reason(problem: Any) -> str:
 
 
 def remote_ip(request: HTTPServerRequest, trusted: Collection[str]) -> str:
-    """Client IP address: the rightmost in X-Forwarded-For that is not a trusted proxy.
+    """Return the client's IP address.
 
-    Some proxies append the port, which is another one for every connection.
+    It is the rightmost in X-Forwarded-For that is not a trusted proxy. Some proxies append the
+    port, which is another one for every connection.
     """
     forwarded = request.headers.get("X-Forwarded-For")
     if not forwarded:
@@ -129,7 +136,10 @@ def _without_port(entry: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def limit_key(address: str) -> str:
-    """The key of an address for rate limits: of IPv6 the /64, since a customer has a whole one."""
+    """Return the key of an address for rate limits.
+
+    Of IPv6 it is the /64, since a customer has a whole one.
+    """
     if ":" not in address:
         return address[:64]
     try:
@@ -140,13 +150,13 @@ def limit_key(address: str) -> str:
 
 
 def request_id(request: HTTPServerRequest) -> str:
-    """The client's X-Request-Id if it is safe to log, otherwise a new UUID in hex."""
+    """Return the client's X-Request-Id if it is safe to log, otherwise a new UUID in hex."""
     header = request.headers.get("X-Request-Id", "")
     return header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
 
 
 def bearer_token(request: HTTPServerRequest) -> str:
-    """The token of `Authorization: QLiveToken <40 hex>`, or ""."""
+    """Return the token of `Authorization: QLiveToken <40 hex>`, or ""."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     # Not strip(): nginx.conf chooses the process of a user by exactly these forms.
     return token.strip(" \t") if kind.lower() == "qlivetoken" else ""

@@ -11,7 +11,7 @@ from tornado.web import Application, RequestHandler
 
 from core.errors import NotFound
 from handlers import health
-from handlers.accounts import contacts, own_data, profiles, sign_in, uploads
+from handlers.accounts import data_requests, profiles, sign_in, uploads, user_safety
 from handlers.base import Handler, Route
 from handlers.context import Context
 from handlers.gold import gifts, statements
@@ -34,11 +34,11 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/get_userinfo/", profiles.GetUserinfoHandler, "users.GetUserinfo"),
     Route("qlive_user/get_user_state/", profiles.GetUserStateHandler, "users.GetUserState"),
     Route("qlive_user/get_users_info/", rooms.GetUsersInfoHandler, "rooms.GetUsersInfo"),
-    Route("qlive_user/report/", contacts.ReportHandler, "users.Report"),
-    Route("qlive_user/block/", contacts.BlockHandler, "users.Block"),
-    Route("qlive_user/blocks/", contacts.BlocksHandler, "users.Blocks"),
-    Route("qlive_user/export/", own_data.ExportHandler, "users.Export"),
-    Route("qlive_user/delete/", own_data.DeleteHandler, "users.Delete"),
+    Route("qlive_user/report/", user_safety.ReportHandler, "users.Report"),
+    Route("qlive_user/block/", user_safety.BlockHandler, "users.Block"),
+    Route("qlive_user/blocks/", user_safety.BlocksHandler, "users.Blocks"),
+    Route("qlive_user/export/", data_requests.ExportHandler, "users.Export"),
+    Route("qlive_user/delete/", data_requests.DeleteHandler, "users.Delete"),
     Route("qlive_user/statement/", statements.StatementHandler, "users.Statement"),
     Route("qlive_user/logout/", sign_in.LogoutHandler, "users.Logout"),
     Route("get_livelist/", rooms.GetLivelistHandler, "rooms.GetLivelist"),
@@ -78,7 +78,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_pay/xpay_notify/", webhooks.XpayWebhookHandler, "callbacks.XpayNotice"),
     Route("qlive_like/", profiles.LikeHandler, "users.Like"),
     Route("im/callback/", callbacks.ImWebhookHandler, "callbacks.ImCallback"),
-    Route("live/callback/", callbacks.CssWebhookHandler, "callbacks.LiveCallback"),
+    Route("live/callback/", callbacks.LiveStreamingWebhookHandler, "callbacks.LiveCallback"),
     Route("ws/", handshake.RoomSocketHandler, "socket.RoomSocket"),
 ]
 
@@ -151,6 +151,7 @@ def application(
         (r"/static/gifts/(.*)", StaticHandler, {"path": str(WEB / "gifts")}),
         (r"/ops()", ConsoleHandler, console),
         (r"/ops/([a-z0-9_]*(?:\.[a-z]+)?)", ConsoleHandler, console),
+        (r"/ops/shared/([a-z0-9_]+\.js)", ConsoleHandler, {"path": str(WEB / "shared")}),
         *extra,
     ]
     return ApiApplication(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import structlog
 
 from core.errors import RateLimited
-from handlers.base import BODY_BYTES, Handler
+from handlers.base import MAX_BODY_BYTES, Handler
 from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.models import NoContentResponse
 from handlers.request_data import limit_key
@@ -29,7 +29,7 @@ class WebhookHandler(Handler):
 
     def parameters(self) -> dict[str, Any]:
         """Empty: the raw body is stored even if it cannot be parsed. Raises PayloadTooLarge."""
-        if self._body_size > BODY_BYTES:
+        if self._body_size > MAX_BODY_BYTES:
             self.limit_address("anonymous")
             raise PayloadTooLarge
         return {}
@@ -43,7 +43,7 @@ class WebhookHandler(Handler):
         self,
         message: InboxMessage,
         rejection: str,
-        carry_out: Callable[[], Awaitable[CallbackOutcome]],
+        handle: Callable[[], Awaitable[CallbackOutcome]],
     ) -> None:
         """Store the message and carry it out, unless that was done; CallbackRefused if refused.
 
@@ -58,7 +58,7 @@ class WebhookHandler(Handler):
         if rejection and limit.take(address, time.monotonic()):
             result: CallbackOutcome | None = refused(rejection)
         else:
-            result = await inbox.receive(self.context.stores.inbox, message, rejection, carry_out)
+            result = await inbox.receive(self.context.stores.inbox, message, rejection, handle)
         if result is None:
             return
         if result.event:
@@ -94,12 +94,12 @@ class MerchantWebhookHandler(WebhookHandler):
         self,
         source: str,
         notifications: MerchantNotifications[Any] | None,
-        book: Callable[[Any, str], Awaitable[CallbackOutcome]],
+        record: Callable[[Any, str], Awaitable[CallbackOutcome]],
     ) -> NoContentResponse:
         """Store a notification and book its event; refused if no merchant is configured."""
         if notifications is None:
             self.refuse()
         found = notifications.read(self.request.headers, self.body, time.time())
         message = self.message(source, found.id)
-        await self.receive(message, found.refused, partial(book, found.event, found.ignored))
+        await self.receive(message, found.refused, partial(record, found.event, found.ignored))
         return NoContentResponse()

@@ -6,7 +6,9 @@ from typing import Literal, NamedTuple
 from core.clock import day_interval, day_of
 
 Category = Literal["payment", "refund", "transfer", "bill"]
-Kind = Literal["missing_here", "missing_there", "other_amount", "other_state", "unreadable"]
+Kind = Literal[
+    "missing_here", "missing_there", "other_amount", "other_number", "other_state", "unreadable"
+]
 Source = Literal["trade", "fund_basic", "fund_operation", "xpay", "ios"]
 BillName = Literal["trade", "fund", "xpay", "ios"]
 READY = timedelta(hours=10)
@@ -28,7 +30,7 @@ class Movement(NamedTuple):
     state: Literal["open", "done", "failed"] = "done"
     """In a bill, `failed` if no money was moved or it came back; `open` only here."""
     wechat_number: str = ""
-    """Only in a bill."""
+    """That of a refund is only in a bill."""
     order: str = ""
     user_id: str = ""
     charged_fen: int | None = None
@@ -47,8 +49,11 @@ class Difference(NamedTuple):
 
 
 class BillType(NamedTuple):
-    """A type of bill; `sources` are its files, which together have all these movements at a
-    provider in a day or month."""
+    """A type of bill.
+
+    `sources` are its files, which together have all these movements at a provider in a day or
+    month.
+    """
 
     name: BillName
     provider: str
@@ -60,7 +65,7 @@ class BillType(NamedTuple):
         return f"{self.name}:{period}"
 
     def periods(self, now: datetime) -> list[str]:
-        """The latest days (months of Apple) for which there are bills, oldest first."""
+        """Return the latest days (months of Apple) for which there are bills, oldest first."""
         today = day_of(now - READY)
         if not self.is_monthly:
             return [str(today - timedelta(days=n)) for n in range(DAYS, 0, -1)]
@@ -71,7 +76,7 @@ class BillType(NamedTuple):
         return day_interval(date.fromisoformat(f"{period}-01"[:10]))[0]
 
     def expected(self, period: str) -> tuple[datetime, datetime]:
-        """Start and end of the bookings that this bill or an earlier one has to have.
+        """Return start and end of the bookings that this bill or an earlier one has to have.
 
         Apple's months begin some days off, so that a bill completes the month before its own.
         """
@@ -82,13 +87,15 @@ class BillType(NamedTuple):
 
 
 def compare(there: Movement | None, here: Movement | None) -> Difference | None:
-    """The difference between a movement in a bill and as it is booked; None if they agree."""
+    """Return the difference between a movement in a bill and its record; None if they agree."""
     kind, known = _kind(there, here), here or there
     if kind is None or known is None:
         return None
     order = known.order or (there.order if there else "")
     fen_there, fen_here = there and there.fen, here and here.fen
-    return Difference(kind, known.category, known.number, order, known.user_id, fen_there, fen_here)
+    detail = there.wechat_number if there and kind == "other_number" else ""
+    ours = known.category, known.number, order, known.user_id
+    return Difference(kind, *ours, fen_there, fen_here, detail)
 
 
 def _kind(there: Movement | None, here: Movement | None) -> Kind | None:
@@ -100,6 +107,8 @@ def _kind(there: Movement | None, here: Movement | None) -> Kind | None:
         return "missing_here"
     if here.state == "failed":
         return "other_state"
+    if len({there.wechat_number, here.wechat_number} - {""}) > 1:
+        return "other_number"
     if there.fen not in (None, here.fen, here.charged_fen):
         return "other_amount"
     return "missing_here" if here.state == "open" else None

@@ -12,7 +12,6 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from core.clock import day_of
-from core.errors import QLiveError
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.giving import NEW_GIVER, NO_RULES, Giver, GivingRules
 from ledger.journal import (
@@ -79,7 +78,7 @@ def split_cost(cost: int, balance: Balance) -> Balance | None:
 def gift_postings(
     sender: str, receiver: str, paid: Balance, receiver_income: int
 ) -> tuple[Posting, ...]:
-    """Payment to the house account, the receiver's share from it."""
+    """Return the payment to the house account and the receiver's share from it."""
     return postings_for(sender, -paid.gold, -paid.income) + postings_for(
         receiver, 0, receiver_income
     )
@@ -111,7 +110,7 @@ def day_scope(day: date) -> str:
 def ranking_changes(
     entry: JournalEntry, at: datetime, event: EventReference | None
 ) -> Iterator[RankingChange]:
-    """Ranking changes of a gift; empty for entries of other kinds.
+    """Return the ranking changes of a gift; none for entries of other kinds.
 
     `event` is that of the room; without one, only the ranking of the day changes.
     """
@@ -132,6 +131,12 @@ class StoredEntry(NamedTuple):
 
     content: JsonObject
     answer: JsonObject
+
+    def answer_to(self, transfer: GiftTransfer) -> JsonObject:
+        """Return the answer to a repetition. Raises RequestIdReused if the gift is another one."""
+        if dict(self.content) != dict(transfer.content):
+            raise RequestIdReused
+        return self.answer
 
 
 class BalanceChange(NamedTuple):
@@ -160,7 +165,7 @@ class GiftBatch:
     written: dict[str, StoredEntry] = field(default_factory=dict)
     givers: dict[str, Giver] = field(default_factory=dict)
     ios_payers: Collection[str] = ()
-    """Senders whose last recharge was on iOS."""
+    """Senders whose last recharge on iOS may not have been settled by Apple."""
     entries: list[tuple[JournalEntry, EventReference | None]] = field(default_factory=list)
     """Entries to write, in this order, each with its room event."""
     _initial: Mapping[str, Balance] = field(init=False)
@@ -168,36 +173,32 @@ class GiftBatch:
     def __post_init__(self) -> None:
         self._initial = dict(self.balances)
 
-    def find_answer(self, transfer: GiftTransfer) -> JsonObject | QLiveError | None:
-        """The answer to a repeated gift, None for a new one.
+    def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
+        """Return the answer to a repeated gift, None for a new one.
 
-        Returns RequestIdReused if its key belongs to a gift with other content.
+        Raises RequestIdReused if the gift is another one.
         """
         stored = self.written.get(transfer.key)
-        if stored and dict(stored.content) != dict(transfer.content):
-            return RequestIdReused()
-        return stored.answer if stored else None
+        return stored.answer_to(transfer) if stored else None
 
-    def give(self, transfer: GiftTransfer, event: EventReference | None) -> JsonObject | QLiveError:
-        """Give a new gift; `event` is its room event, if any.
+    def give(self, transfer: GiftTransfer, event: EventReference | None) -> JsonObject:
+        """Give a new gift, for which `find_answer` is None; `event` is its room event, if any.
 
-        Only for gifts for which `find_answer` is None. Returns {"status", "gold", "income"} of the
-        sender, with "reminder" if the rules of giving remind them, or a refusal without a change:
-        InsufficientGold or as Giver.give.
+        Return {"status", "gold", "income"} of the sender, with "reminder" if the rules of giving
+        remind them. Raises InsufficientGold, or as Giver.spend, without a change.
         """
         sender, receiver = transfer.sender, transfer.receiver
-        giver = self.givers.get(sender, NEW_GIVER)
-        outcome = giver.give(transfer.rules, transfer.cost, self.at, confirmed=transfer.confirmed)
-        if isinstance(outcome, QLiveError):
-            return outcome
+        giver, reminder = self.givers.get(sender, NEW_GIVER).spend(
+            transfer.rules, transfer.cost, self.at, confirmed=transfer.confirmed
+        )
         balance = self.balances[sender]
         paid = split_cost(transfer.cost, balance)
         if paid is None:
-            return InsufficientGold()
+            raise InsufficientGold
         self.balances[sender] = Balance(balance.gold - paid.gold, balance.income - paid.income)
         balance = self.balances[receiver]
         self.balances[receiver] = balance._replace(income=balance.income + transfer.receiver_income)
-        self.givers[sender], reminder = outcome
+        self.givers[sender] = giver
         answer = {"status": "success", **self.balances[sender]._asdict()}
         if reminder:
             answer["reminder"] = True

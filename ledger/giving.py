@@ -4,17 +4,27 @@ Days and months are those of China. What a gift costs counts, whether it is paid
 and still counts after a reversal of the gift.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from core.clock import day_of
-from core.errors import QLiveError
 from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCap, OverMonthCap
 
 REFUSALS = (OverGiftCap, OverDayCap, OverMonthCap, CoolingOff, ConfirmationNeeded)
+REMIND_SHARE = 0.5
+"""The gift that reaches this share of a day's or month's cap reminds; later ones need confirmation.
+The rules on tipping name half."""
+COOL_OFF_WINDOW = timedelta(minutes=10)
+"""Gifts within it add up to the cool-off. The rules name no figure: it spans a rush of a live."""
+COOL_OFF = timedelta(minutes=10)
+"""Time without gifts afterwards, after which a user has seen what was spent."""
 RAISED_AFTER = timedelta(hours=24)
 """Delay of a raise of an own cap."""
+PARTS = 10
+"""Share of the window of the cool-off within which gifts may be added up to one, which leaves it
+with the last of them. It bounds the stored gifts, to about two a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +34,7 @@ class GivingRules:
     gift_gold: int = 0
     day_gold: int = 0
     month_gold: int = 0
-    remind_share: float = 0.5
     cool_off_gold: int = 0
-    cool_off_within_minutes: float = 10
-    cool_off_minutes: float = 10
 
 
 NO_RULES = GivingRules()
@@ -44,11 +51,14 @@ class OwnCap(NamedTuple):
         return OwnCap(self.next) if self.next_at and self.next_at <= now else self
 
     def with_house(self, cap: int) -> int:
-        """The lower of this cap and that of the house; 0 for none."""
+        """Return the lower of this cap and that of the house; 0 for none."""
         return min(cap or self.gold, self.gold or cap)
 
     def changed(self, gold: int | None, now: datetime) -> "OwnCap":
-        """Lowered at once, raised later; a raise that waits is replaced. None changes nothing."""
+        """Return the cap after a change: it is lowered at once and raised later.
+
+        A raise that waits is replaced. None changes nothing.
+        """
         cap = self.at(now)
         if gold is None or (cap.next_at and cap.next == gold):
             return cap
@@ -68,16 +78,18 @@ class Giver(NamedTuple):
     """The latest day on which the user gave, YYYY-MM-DD."""
     day_gold: int = 0
     month_gold: int = 0
-    window_gold: int = 0
-    """Gold given in the window that ends at `window_until`; if it is as much as the cool-off
-    allows, the user may not give until then."""
-    window_until: datetime = datetime.fromtimestamp(0, UTC)
+    recent: Sequence[tuple[datetime, int]] = ()
+    """Times and gold of the gifts in the window that ends now, since the last cool-off."""
+    cooling_until: datetime = datetime.fromtimestamp(0, UTC)
     own_gift: OwnCap = OwnCap()
     own_day: OwnCap = OwnCap()
     own_month: OwnCap = OwnCap()
 
     def at(self, now: datetime) -> Self:
-        """The sums and own caps at `now`. A clock that is behind does not begin a day again."""
+        """Return the giver with the sums and own caps at `now`.
+
+        A clock that is behind does not begin a day again.
+        """
         day = max(self.day, day_of(now).isoformat())
         return self._replace(
             day=day,
@@ -88,47 +100,48 @@ class Giver(NamedTuple):
             own_month=self.own_month.at(now),
         )
 
-    def give(
+    def spend(
         self, rules: GivingRules, gold: int, now: datetime, *, confirmed: bool
-    ) -> tuple[Self, bool] | QLiveError:
+    ) -> tuple[Self, bool]:
         """Decide on a gift that costs `gold`; exactly a cap may be reached.
 
-        Returns the giver after it, and whether the gift has reached the share of a cap from which
-        gifts need confirmation, of which the user is reminded.
+        Return the giver after it, and whether the gift has reached the share of a cap from which
+        gifts need confirmation, of which the user is reminded. Raises one of REFUSALS.
         """
         giver = self.at(now)
         if 0 < giver.own_gift.with_house(rules.gift_gold) < gold:
-            return OverGiftCap()
-        if now < giver.window_until and 0 < rules.cool_off_gold <= giver.window_gold:
-            return CoolingOff()
+            raise OverGiftCap
+        if rules.cool_off_gold and now < giver.cooling_until:
+            raise CoolingOff
         needs_confirmation = reminder = False
         for given, cap, refusal in (
             (giver.day_gold, giver.own_day.with_house(rules.day_gold), OverDayCap),
             (giver.month_gold, giver.own_month.with_house(rules.month_gold), OverMonthCap),
         ):
             if cap and given + gold > cap:
-                return refusal()
-            reminded_at = cap * rules.remind_share
+                raise refusal
+            reminded_at = cap * REMIND_SHARE
             needs_confirmation |= 0 < reminded_at <= given
             reminder |= given < reminded_at <= given + gold
         if needs_confirmation and not confirmed:
-            return ConfirmationNeeded()
+            raise ConfirmationNeeded
         return giver.after(rules, gold, now), reminder
 
     def after(self, rules: GivingRules, gold: int, now: datetime) -> Self:
-        """The giver after a gift; the sums have to be those `at` the same time."""
-        in_window = now < self.window_until
-        window_gold = gold + (self.window_gold if in_window else 0)
-        until = self.window_until
-        if 0 < rules.cool_off_gold <= window_gold:
-            until = now + timedelta(minutes=rules.cool_off_minutes)
-        elif not in_window:
-            until = now + timedelta(minutes=rules.cool_off_within_minutes)
+        """Return the giver after a gift; the sums have to be those `at` the same time."""
+        window = COOL_OFF_WINDOW
+        recent = [gift for gift in self.recent if now - gift[0] < window]
+        is_part = len(recent) > 1 and now - recent[-2][0] < window / PARTS
+        before = recent.pop()[1] if is_part else 0
+        recent.append((now, before + gold))
+        cooling_until = self.cooling_until
+        if 0 < rules.cool_off_gold <= sum(given for _, given in recent):
+            recent, cooling_until = [], now + COOL_OFF
         return self._replace(
             day_gold=self.day_gold + gold,
             month_gold=self.month_gold + gold,
-            window_gold=window_gold,
-            window_until=until,
+            recent=recent,
+            cooling_until=cooling_until,
         )
 
     def with_own_caps(
@@ -139,7 +152,7 @@ class Giver(NamedTuple):
         day: int | None = None,
         month: int | None = None,
     ) -> Self:
-        """The giver with other own caps; None leaves a cap as it is."""
+        """Return the giver with other own caps; None leaves a cap as it is."""
         return self._replace(
             own_gift=self.own_gift.changed(gift, now),
             own_day=self.own_day.changed(day, now),

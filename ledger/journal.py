@@ -56,7 +56,7 @@ class JournalEntry:
     rate: str = ""
     """The receiver's share of the gold of a gift; "" for other entries."""
     ios: bool = False
-    """Whether the giver of a gift, or of a reversed one, has last paid on iOS."""
+    """Whether the giver of a gift, or of a reversed one, had paid on iOS shortly before."""
 
     def __post_init__(self) -> None:
         sums: Counter[str] = Counter()
@@ -71,17 +71,17 @@ def user_account(user_id: str) -> str:
 
 
 def debt_account(user_id: str) -> str:
-    """Account of a user's unpaid debt from refunds; never above zero."""
+    """Return the account of a user's unpaid debt from refunds; it is never above zero."""
     return f"owed:{user_id}"
 
 
 def held_account(withdrawal: str) -> str:
-    """Account of the income that a withdrawal holds until it is paid or returned."""
+    """Return the account of the income that a withdrawal holds until it is paid or returned."""
     return f"held:{withdrawal}"
 
 
 def postings_for(user_id: str, gold: int = 0, income: int = 0) -> tuple[Posting, ...]:
-    """Postings from the house account to a user; negative amounts go back."""
+    """Return postings from the house account to a user; negative amounts go back."""
     amounts: tuple[tuple[Unit, int], ...] = (("gold", gold), ("income", income))
     return tuple(
         line
@@ -96,22 +96,22 @@ def negate(lines: tuple[Posting, ...]) -> tuple[Posting, ...]:
 
 
 def grant_key(request_id: str) -> str:
-    """Idempotency key of a grant by the house."""
+    """Return the idempotency key of a grant by the house."""
     return f"grant:{request_id}"
 
 
 def settle_key(request_id: str) -> str:
-    """Idempotency key of the settlement of a debt."""
+    """Return the idempotency key of the settlement of a debt."""
     return f"settle:{request_id}"
 
 
 def reversal_key(entry_key: str) -> str:
-    """Idempotency key of the only reversal of a gift or grant."""
+    """Return the idempotency key of the only reversal of a gift or grant."""
     return f"reversal:{entry_key}"
 
 
 def affected_users(lines: tuple[Posting, ...]) -> list[str]:
-    """Ids of the users whose balances these postings change, sorted."""
+    """Return the ids of the users whose balances these postings change, sorted."""
     prefix = user_account("")
     names = {line.account.removeprefix(prefix) for line in lines if line.account.startswith(prefix)}
     return sorted(names)

@@ -2,20 +2,15 @@
 
 from datetime import datetime, timedelta
 
+from core.retry import FAILED_TRANSFERS, TRANSFERS
 from ledger.transfers import Transfer, TransferState
 from ledger.withdrawals import Withdrawal, WithdrawalState
 
-PROBLEM_CHECK_EVERY = timedelta(minutes=5)
-"""Longest interval between queries after a problem, so that one failure does not cost an hour."""
 SUBMIT_AFTER = timedelta(seconds=2)
 """Delay before the sweep submits an approved withdrawal, which the approval submits first."""
-CHECK_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
-"""Delays of the first queries, after a transfer was sent or its cancellation was requested."""
-CHECK_EVERY = timedelta(hours=1)
-"""Interval of the queries after that; WeChat Pay closes a transfer after 24 hours, or later."""
 MISSING_BEFORE_RESEND = 2
 """Queries without a result before a transfer is sent again; WeChat Pay may not list it yet."""
-STUCK_AFTER = CHECK_AFTER[-1]
+STUCK_AFTER = TRANSFERS.first[-1]
 """Time in which WeChat Pay locks the funds; the transfer is sent again if they were too low."""
 NOT_ENOUGH, FREQUENCY_LIMITED = "NOT_ENOUGH", "FREQUENCY_LIMITED"
 NOT_TAKEN = (NOT_ENOUGH, FREQUENCY_LIMITED)
@@ -39,24 +34,26 @@ UNCLEAR = "UNCLEAR"
 
 
 def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
-    """When the withdrawal needs attention next; None while WeChat Pay is not concerned."""
+    """Return when the withdrawal needs attention next; None while WeChat Pay is not concerned."""
     if withdrawal.state == WithdrawalState.APPROVED:
         return now + SUBMIT_AFTER
     if withdrawal.sent_at is None or not withdrawal.is_open:
         return None
     begin = max(withdrawal.sent_at, withdrawal.decided_at or withdrawal.sent_at)
-    later = (begin + wait for wait in CHECK_AFTER)
-    regular = next((at for at in later if at > now), now + CHECK_EVERY)
-    return min(regular, now + PROBLEM_CHECK_EVERY) if withdrawal.problem else regular
+    delays = FAILED_TRANSFERS if withdrawal.problem else TRANSFERS
+    return delays.next_check(begin, now)
 
 
 def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:
-    """Whether a query without a result counts, since the last one that counted is old enough."""
+    """Return whether a query without a result counts.
+
+    It counts if the last one that counted is old enough.
+    """
     return withdrawal.missed_at is None or now - withdrawal.missed_at >= MISS_INTERVAL
 
 
 def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) -> bool:
-    """Whether the transfer is to be sent again, after a query has answered `stated`.
+    """Return whether to send the transfer again, after a query has answered `stated`.
 
     This is also the only way to get the package, which no query returns, if the first answer was
     lost or came before the funds were locked. A transfer that is to be cancelled is sent again only
@@ -76,19 +73,20 @@ def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) 
 
 
 def must_rebuild(withdrawal: Withdrawal, stated: Transfer | None) -> bool:
-    """Whether a transfer that is sent again needs a new body, since a setting was corrected.
+    """Return whether a transfer that is sent again needs a new body.
 
-    Both bodies have the same number, so that only one of them can be paid.
+    It does after a setting was corrected. Both bodies have the same number, so that only one of
+    them can be paid.
     """
     return stated is None and withdrawal.refusal in SETTING_REFUSALS
 
 
 def must_return(withdrawal: Withdrawal, now: datetime) -> bool:
-    """Whether a cancelled transfer never reached WeChat Pay, after a query that did not find it.
+    """Return whether a cancelled transfer never reached WeChat Pay.
 
-    WeChat Pay has clearly refused the last request, has never stated anything about the transfer,
-    and has not found it for a day, while it still answers queries about it. A lost answer is not a
-    refusal.
+    This is asked after a query that did not find it. WeChat Pay has clearly refused the last
+    request, has never stated anything about the transfer, and has not found it for a day, while it
+    still answers queries about it. A lost answer is not a refusal.
     """
     is_unknown = withdrawal.state == WithdrawalState.SUBMITTED and not withdrawal.wechat_number
     sent_at = withdrawal.last_sent_at

@@ -13,7 +13,7 @@ RATE_KEYS = ("EXCHANGE_RATE", "WITHDRAW_RATE")
 
 
 def rate_from(value: object) -> Decimal | None:
-    """The rate of a config's JSON value; None unless it is a number above 0 and at most 1."""
+    """Return the rate of a config's JSON value; None unless it is a number above 0, at most 1."""
     if isinstance(value, bool):
         return None
     try:
@@ -23,20 +23,23 @@ def rate_from(value: object) -> Decimal | None:
     return rate if rate.is_finite() and 0 < rate <= 1 else None
 
 
-def fields_of_worth(row: JsonObject) -> Sequence[str]:
-    """Fields of a config or recharge block by which gold or income is worth more or less."""
+def price_fields(row: JsonObject) -> Sequence[str]:
+    """Return the fields of a row by which gold or income is worth more or less.
+
+    The row is that of a config or a recharge block.
+    """
     if row.get("key") in RATE_KEYS:
         return ("value",)
     return ("gold", "fen") if "fen" in row else ()
 
 
 def from_midnight(fields: JsonObject, now: datetime) -> dict[str, Any]:
-    """The field `next` of a row whose `fields` change at the next midnight in China."""
+    """Return the field `next` of a row whose `fields` change at the next midnight in China."""
     return {"fields": dict(fields), "at": day_interval(day_of(now))[1]}
 
 
 def row_at(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """A row as it is at `now`: its `next` has come, waits, or is absent."""
+    """Return a row as it is at `now`: its `next` has come, waits, or is absent."""
     following = row.get("next")
     if following is None or following["at"] > now:
         return dict(row)

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from core.retry import ORDERS
 from ledger.journal import HOUSE, JournalEntry, Posting, debt_account, postings_for, user_account
 
-QUERY_AFTER = [timedelta(minutes=minutes) for minutes in (1, 5, 15, 60)]
-"""Ages of an unpaid order at which its provider is queried."""
 OrderState = Literal["created", "paid", "closed"]
 """`paid` is final. A closed order is no longer queried, but becomes paid if its payment is verified
 after all, because the money has arrived."""
@@ -25,7 +24,7 @@ OFFER_LIFETIME = timedelta(hours=2)
 OPEN_FOR = timedelta(minutes=105)
 """Maximum age of an open order. The 15 minutes that are left suffice to pay it, and cover clocks
 that differ."""
-CLOSE_AFTER = timedelta(hours=3)
+CLOSE_AFTER = ORDERS.first[-1]
 """Age at which an open order is closed: a payment may be in flight when the offer ends."""
 MAX_OPEN_ORDERS = 5
 """Open orders of a user. People compare a few blocks before they pay for one; each order costs a
@@ -50,9 +49,19 @@ class Order:
     platform: str = ""
     """The buyer's system as the client names it (ios, android, ohos, windows, …), "" if unknown;
     `ios` once Apple has asked about the order."""
+    paid_fen: int | None = None
+    """As in its payment."""
+
+    @property
+    def charged_fen(self) -> int:
+        """Fen that the buyer was charged, which is what can be refunded."""
+        return self.paid_fen or self.fen
 
     def may_be_of(self, openid: str | None) -> bool:
-        """Whether a report fits that names this payer, or None; a deleted user has no openid."""
+        """Return whether a report may be about this order.
+
+        It may if it names this payer, or None: a deleted user has no openid.
+        """
         return not self.openid or openid in (None, self.openid)
 
     @property
@@ -128,8 +137,8 @@ class PaymentRefused(Exception):
 def check_payment(order: Order, payment: Payment) -> None:
     """Compare a payment with its order.
 
-    Raises PaymentRefused with one of the reasons provider, app, payer, sandbox, product,
-    currency and amount.
+    Raises PaymentRefused with one of the reasons provider, app, payer, sandbox, product, currency
+    and amount.
     """
     matches = {
         RefusalReason.PROVIDER: payment.provider == order.provider,
@@ -145,13 +154,21 @@ def check_payment(order: Order, payment: Payment) -> None:
             raise PaymentRefused(reason)
 
 
+def counts_as_ios(order: Order, payment: Payment) -> bool:
+    """Return whether Apple may settle the payment.
+
+    WeChat then has no transaction, whatever the client says.
+    """
+    return order.is_refunded_by_apple or (order.provider, payment.transaction) == ("xpay", "")
+
+
 def recharge_key(order_number: str) -> str:
-    """Idempotency key of an order's only recharge entry."""
+    """Return the idempotency key of an order's only recharge entry."""
     return f"recharge:{order_number}"
 
 
 def recharge_entry(order: Order, payment: Payment) -> JournalEntry:
-    """Recharge entry: gold from the house account to the buyer."""
+    """Return the recharge entry: gold from the house account to the buyer."""
     content = {
         "to": order.user_id,
         "gold": order.gold,
@@ -171,20 +188,24 @@ def check_refund(order: Order, refund: Refund, refunded: int) -> None:
         raise PaymentRefused(RefusalReason.PROVIDER)
     if not order.may_be_of(refund.openid):
         raise PaymentRefused(RefusalReason.PAYER)
-    if not 0 < refund.fen <= order.fen - refunded:
+    if not 0 < refund.fen <= order.charged_fen - refunded:
         raise PaymentRefused(RefusalReason.AMOUNT)
 
 
 def gold_to_reverse(order: Order, refund: Refund, refunded: int) -> int:
-    """Gold to take back, after `refunded` fen of earlier refunds.
+    """Return the gold to take back, after `refunded` fen of earlier refunds.
 
     Proportional to the money: refunds of the whole payment add up to all the gold.
     """
-    return order.gold * (refunded + refund.fen) // order.fen - order.gold * refunded // order.fen
+    gold, fen = order.gold, order.charged_fen
+    return gold * (refunded + refund.fen) // fen - gold * refunded // fen
 
 
 def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> JournalEntry:
-    """Reversal entry: takes back at most the user's `available` gold, the rest becomes a debt."""
+    """Return the reversal entry.
+
+    It takes back at most the user's `available` gold; the rest becomes a debt.
+    """
     taken = min(gold, available)
     owed = gold - taken
     lines = [
@@ -219,7 +240,10 @@ class OpenOrder:
 
 
 def offer_key(order: Order, block_id: int) -> str:
-    """Equal for orders that are worth the same to the user: same block, price, gold, provider."""
+    """Return a key that is equal for orders worth the same to the user.
+
+    These have the same block, price, gold and provider.
+    """
     parts = (order.user_id, order.provider, order.sandbox, block_id, order.fen, order.gold)
     return ":".join(map(str, parts))
 
@@ -227,13 +251,13 @@ def offer_key(order: Order, block_id: int) -> str:
 def find_repeated(
     open_orders: Sequence[OpenOrder], order: Order, block_id: int
 ) -> OpenOrder | None:
-    """The open order that a new one would repeat."""
+    """Return the open order that a new one would repeat."""
     key = offer_key(order, block_id)
     same = (earlier for earlier in open_orders if offer_key(earlier.order, earlier.block_id) == key)
     return next(same, None)
 
 
 def free_slot(open_orders: Sequence[OpenOrder]) -> int | None:
-    """The user's lowest free slot; None if all are occupied."""
+    """Return the user's lowest free slot; None if all are occupied."""
     occupied = {order.slot for order in open_orders}
     return next((slot for slot in range(MAX_OPEN_ORDERS) if slot not in occupied), None)

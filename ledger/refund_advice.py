@@ -49,9 +49,10 @@ class RefundAdvice(NamedTuple):
 
 
 def spent_of(credit: Credit, gifts: Sequence[GoldGift]) -> list[GoldGift]:
-    """The gifts that spent this recharge, oldest first, each with the gold that came from it.
+    """Return the gifts that spent this recharge, oldest first.
 
-    `gifts` are those given since the recharge, oldest first, without reversed ones.
+    Each has the gold that came from the recharge. `gifts` are those given since the recharge,
+    oldest first, without reversed ones.
     """
     older, left, spent = credit.gold_before, credit.gold, list[GoldGift]()
     for gift in gifts:
@@ -68,7 +69,7 @@ def spent_of(credit: Credit, gifts: Sequence[GoldGift]) -> list[GoldGift]:
 def advise(
     order: str, credit: Credit | None, gifts: Sequence[GoldGift], reversed_fen: int, fen: int
 ) -> RefundAdvice:
-    """Advice on the refund of an order of `fen`, of which `reversed_fen` were reversed before.
+    """Advise on the refund of an order of `fen`, of which `reversed_fen` were reversed before.
 
     Their gold was taken back, by WeChat's refund or by a refund case. Spent gold is the only reason
     to advise against a refund: unspent gold can be taken back.

@@ -6,9 +6,10 @@ change returns the new case; the service stores it in the transaction of its jou
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
+from core.retry import REFUND_CASES
 from ledger.errors import OrderNotSettleable
 from ledger.recharge import Refund, RefundState
 from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
@@ -16,8 +17,6 @@ from ledger.refund_plan import GiftStep, HostStep, OrderStep, RefundPlan
 CaseState = Literal["opened", "confirmed", "reversing", "refunding", "closed", "dropped"]
 IN_PROGRESS: tuple[CaseState, ...] = ("confirmed", "reversing", "refunding")
 OPEN_STATES: tuple[CaseState, ...] = ("opened", *IN_PROGRESS)
-CHECK_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15))
-HOURLY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,8 @@ class RefundCase:
     closed_at: datetime | None = None
     checks: int = 0
     """Number of times that it was left waiting for a host's withdrawals or the provider."""
+    due_at: datetime | None = None
+    """When the sweep continues it, while it is in progress."""
     version: int = 0
 
     @property
@@ -65,7 +66,7 @@ class RefundCase:
         return self.opened_by if alone else f"{self.opened_by}+{self.decided_by}"
 
     def asks_for(self, user_id: str, numbers: Collection[str]) -> bool:
-        """Whether a repeated request asks for the same refunds."""
+        """Return whether a repeated request asks for the same refunds."""
         return (self.user_id, {order.number for order in self.orders}) == (user_id, {*numbers})
 
     def order(self, number: str) -> OrderStep | None:
@@ -74,7 +75,7 @@ class RefundCase:
     # ---- the decision
 
     def differs_from(self, plan: RefundPlan) -> bool:
-        """Whether the plan takes back something else than the preview has shown."""
+        """Return whether the plan takes back something else than the preview has shown."""
         return _content(self.orders, self.gifts) != _content(plan.orders, plan.gifts)
 
     def with_plan(self, plan: RefundPlan) -> "RefundCase":
@@ -83,7 +84,7 @@ class RefundCase:
         )
 
     def confirm(self, by: str, reason: str, at: datetime) -> "RefundCase":
-        """The gold of the orders is taken back in the same transaction."""
+        """Confirm the case; the gold of the orders is taken back in the same transaction."""
         orders = tuple(replace(order, state="taken") for order in self.orders)
         return replace(
             self,
@@ -92,6 +93,7 @@ class RefundCase:
             decided_by=by,
             decision_reason=reason,
             decided_at=at,
+            due_at=at,
         )
 
     def drop(self, by: str, reason: str, at: datetime) -> "RefundCase":
@@ -119,13 +121,13 @@ class RefundCase:
         return [n for n, gift in enumerate(self.gifts) if gift.state == "waiting"]
 
     def reverse_gift(self, position: int, taken: int, at: datetime) -> "RefundCase":
-        """`taken` is the income that the host had; the rest is owed."""
+        """Note a reversed gift. `taken` is the income that the host had; the rest is owed."""
         gift = self.gifts[position]
         done = replace(gift, state="reversed", taken=taken, owed=gift.income - taken)
         return self._with_gift(position, done, at)
 
     def skip_gift(self, position: int, at: datetime) -> "RefundCase":
-        """The gift was reversed elsewhere."""
+        """Note that the gift was reversed elsewhere."""
         done = replace(self.gifts[position], state="already_reversed")
         return self._with_gift(position, done, at)
 
@@ -133,7 +135,7 @@ class RefundCase:
         return any(step.stopped for step in self.hosts if step.user_id == host)
 
     def stop_host(self, host: str, at: datetime) -> "RefundCase":
-        """From now on this case stops the host's withdrawals."""
+        """Note that from now on this case stops the host's withdrawals."""
         return self._with_hosts({host}, at, stopped=True)
 
     def resume_hosts(self, hosts: Collection[str], at: datetime) -> "RefundCase":
@@ -156,7 +158,7 @@ class RefundCase:
         return [order for order in unrefunded if not order.by_apple]
 
     def note_answer(self, number: str, answer: RefundState, at: datetime) -> "RefundCase":
-        """The provider has answered our request for a refund."""
+        """Note the provider's answer to our request for a refund."""
         state: Literal["requested", "refunded"] = "refunded" if answer == "done" else "requested"
         problem = "refund_failed" if answer == "failed" else ""
         return self._with_order(
@@ -164,41 +166,46 @@ class RefundCase:
         )
 
     def leave_to_apple(self, number: str, at: datetime) -> "RefundCase":
-        """Apple has asked about the order since the case was opened."""
+        """Note that Apple has asked about the order since the case was opened."""
         return self._with_order(number, lambda step: replace(step, by_apple=True, problem=""), at)
 
     def note_problem(self, number: str, problem: str, at: datetime) -> "RefundCase":
-        """The provider has not answered, so that it has to be asked again."""
+        """Note that the provider has not answered, so that it has to be asked again."""
         return self._with_order(number, lambda step: replace(step, problem=problem), at)
 
     def waits_for(self, refund: Refund) -> bool:
-        """Whether one of its orders waits for this refund, or has had it."""
+        """Return whether one of its orders waits for this refund, or has had it."""
         return any(order.is_paid_by(refund) for order in self.orders)
 
     def apply(self, refund: Refund, at: datetime) -> "RefundCase":
-        """WeChat has notified us of the refund of an order that waits for it."""
+        """Apply WeChat's notice of the refund of an order that waits for it."""
         return self._with_order(
             refund.order,
             lambda step: replace(step, state="refunded", problem="", provider_refund=refund.refund),
             at,
+            due_at=at,
         )
 
     def settle(self, number: str, by: str, reason: str, at: datetime) -> "RefundCase":
-        """An operator ends the step of an order; raises OrderNotSettleable."""
+        """End the step of an order, as an operator.
+
+        Raises OrderNotSettleable if the case is not refunding, or the order is not part of it or
+        cannot be settled.
+        """
         order = self.order(number)
         if self.state != "refunding" or order is None or not order.can_be_settled:
             raise OrderNotSettleable
         settled = replace(order, state="settled", problem="", settled_by=by, settled_reason=reason)
-        return self._with_order(number, lambda _: settled, at)
+        return self._with_order(number, lambda _: settled, at, due_at=at)
 
-    def next_check(self, now: datetime) -> tuple["RefundCase", datetime]:
-        """The case left waiting, and when to check it again: after 1, 5, 15 min, then hourly.
+    def wait(self, now: datetime) -> "RefundCase":
+        """Return the case left waiting, to be checked again later.
 
         It has the state that its steps have reached, also if none of them was left to take.
         """
         case = self._moved(now)
-        after = CHECK_AFTER[case.checks] if case.checks < len(CHECK_AFTER) else HOURLY
-        return replace(case, checks=case.checks + 1), now + after
+        checks = case.checks + 1
+        return replace(case, checks=checks, due_at=now + REFUND_CASES.after(checks))
 
     # ---- one step changed
 
@@ -213,13 +220,13 @@ class RefundCase:
         return self._moved(at, hosts=hosts)
 
     def _with_order(
-        self, number: str, change: Callable[[OrderStep], OrderStep], at: datetime
+        self, number: str, change: Callable[[OrderStep], OrderStep], at: datetime, **changes: Any
     ) -> "RefundCase":
         orders = tuple(change(step) if step.number == number else step for step in self.orders)
-        return self._moved(at, orders=orders)
+        return self._moved(at, orders=orders, **changes)
 
     def _moved(self, at: datetime, **changes: Any) -> "RefundCase":
-        """The case with these changes, in the state that its steps have reached."""
+        """Return the case with these changes, in the state that its steps have reached."""
         moved = replace(self, **changes)
         state = moved.reached
         if state == moved.state:

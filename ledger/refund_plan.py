@@ -59,15 +59,17 @@ class OrderStep:
         return self.state in ("taken", "requested") and needs_person
 
     def is_paid_by(self, refund: Refund) -> bool:
-        """Whether this is the refund that the step waits for, or has had.
+        """Return whether this is the refund that the step waits for, or has had.
 
-        A refund of the whole sum closes it under any number: it may be Apple's, or a person's.
+        A refund of the whole sum closes it under any number: it may be Apple's, or a person's. Ours
+        may be less, if the provider had less left.
         """
-        mine = (self.provider, self.number, self.fen)
-        if mine != (refund.provider, refund.order, refund.fen):
+        is_ours = refund.own == self.refund
+        is_whole = refund.fen == self.fen or (is_ours and refund.fen < self.fen)
+        if not is_whole or (self.provider, self.number) != (refund.provider, refund.order):
             return False
         if self.state == "refunded":
-            return refund.own == self.refund or self.provider_refund in ("", refund.refund)
+            return is_ours or self.provider_refund in ("", refund.refund)
         return self.state != "waiting"
 
 
@@ -143,8 +145,11 @@ class GiftSelection:
 
 
 def order_step(order: Order, refunded: int, number: str) -> OrderStep | None:
-    """The step that refunds the rest of an order under our `number`; None if nothing is left."""
-    fen = order.fen - refunded
+    """Return the step that refunds the rest of an order; None if nothing is left.
+
+    The refund has our `number`.
+    """
+    fen = order.charged_fen - refunded
     if fen <= 0:
         return None
     gold = gold_to_reverse(order, Refund(order.provider, order.number, number, fen), refunded)
@@ -158,7 +163,7 @@ def make_plan(
     gifts: Sequence[GiftStep],
     incomes: Mapping[str, HostIncome],
 ) -> RefundPlan:
-    """The plan, for a user with `available` gold; `gifts` are the chosen ones."""
+    """Plan the refund for a user with `available` gold; `gifts` are the chosen ones."""
     unspent = min(available, sum(order.gold for order in orders))
     return RefundPlan(tuple(orders), tuple(gifts), tuple(_hosts(gifts, incomes)), unspent)
 
@@ -178,9 +183,10 @@ def _hosts(gifts: Iterable[GiftStep], incomes: Mapping[str, HostIncome]) -> Iter
 def gift_reversal(
     gift: JournalEntry, host: str, by: str, reason: str, *, debt: int, free: int
 ) -> JournalEntry:
-    """Reversal of a gift whose giver owes `debt` gold and whose host has `free` income.
+    """Return the reversal of a gift.
 
-    The gold pays the giver's debt first. Income that the host does not have becomes a debt.
+    Its giver owes `debt` gold and its host has `free` income. The gold pays the giver's debt first.
+    Income that the host does not have becomes a debt.
     """
     lines: list[Posting] = []
     for line in negate(gift.lines):

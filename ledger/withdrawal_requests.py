@@ -39,7 +39,10 @@ class WithdrawalLimits:
     """Above this sum of the user's day, two operators have to approve; 0: never."""
 
     def operators_needed(self, fen: int, day_fen: int) -> int:
-        """Operators who have to approve `fen`, with which the user's day is `day_fen`."""
+        """Return how many operators have to approve `fen`.
+
+        With it, the sum of the user's day is `day_fen`.
+        """
         if 0 < self.second_person_fen < day_fen:
             return 2
         return 0 if fen <= self.auto_fen else 1
@@ -63,15 +66,19 @@ class Maturity(NamedTuple):
 
 
 def matured_income(income: int, recent: int, owed: int) -> int:
-    """Income that can be withdrawn: without credits of `recent` gifts, and without the debt.
+    """Return the income that can be withdrawn.
 
-    Spending takes the oldest income first, so that recent income is never paid out early.
+    It is without credits of `recent` gifts, and without the debt. Spending takes the oldest income
+    first, so that recent income is never paid out early.
     """
     return max(0, income - recent - owed)
 
 
 def fen_of(income: int, rate: Decimal) -> tuple[int, int]:
-    """(fen, income) that a request pays and holds; what does not make a fen stays income."""
+    """Return the (fen, income) that a request pays and holds.
+
+    Income that does not make a fen stays income.
+    """
     fen_per_income = Fraction(rate) * 100
     fen = math.floor(income * fen_per_income)
     return (fen, math.ceil(fen / fen_per_income)) if fen else (0, 0)
@@ -86,7 +93,10 @@ def request_withdrawal(
     limits: WithdrawalLimits,
     now: datetime,
 ) -> Withdrawal:
-    """A withdrawal of at most `income`; raises TooLittle, and OverLimit with "transfer"."""
+    """Return a withdrawal of at most `income`.
+
+    Raises TooLittle below the minimum, or OverLimit with "transfer" above the maximum.
+    """
     fen, held = fen_of(income, rate)
     if fen < limits.min_fen:
         raise TooLittle(f"The least amount is {limits.min_fen} fen.")
@@ -104,11 +114,11 @@ def accept_request(
     matured: int,
     has_real_name: bool,
 ) -> Withdrawal:
-    """The withdrawal after the `earlier` ones of its day; approved if no operator is needed.
+    """Accept the withdrawal after the `earlier` ones of its day.
 
-    The real name and the second operator depend on the sum of the day, so that neither can be
-    avoided by several withdrawals. Raises IncomeNotMatured, RealNameNeeded, and OverLimit with
-    "requests" or "user_day".
+    It is approved if no operator is needed. The real name and the second operator depend on the sum
+    of the day, so that neither can be avoided by several withdrawals. Raises IncomeNotMatured,
+    RealNameNeeded, or OverLimit with "requests" or "user_day".
     """
     day_fen = earlier.fen + withdrawal.fen
     if earlier.requests >= REQUESTS_PER_DAY:
@@ -125,12 +135,15 @@ def accept_request(
 
 
 def request_key(user_id: str, request_id: str) -> str:
-    """Idempotency key of the only entry of a request to withdraw."""
+    """Return the idempotency key of the only entry of a request to withdraw."""
     return f"withdrawal:{user_id}:{request_id}"
 
 
 def request_entry(withdrawal: Withdrawal, asked: int) -> JournalEntry:
-    """Moves the income into the hold; `asked` is the income that the client sent."""
+    """Return the entry that moves the income into the reserve.
+
+    `asked` is the income that the client sent.
+    """
     income, user = withdrawal.income, user_account(withdrawal.user_id)
     lines = (
         Posting(user, "income", -income),

@@ -189,8 +189,8 @@ class Withdrawal:
     def give_back(self, by: str, reason: str, now: datetime) -> WithdrawalChange:
         """Decline or cancel it: return it, unless it is submitted.
 
-        Then it is to be cancelled at WeChat Pay (`is_cancelling`), which may have paid it.
-        Repeated, the first decision stays. Raises NotCancellable when it is final.
+        A submitted one is to be cancelled at WeChat Pay (`is_cancelling`), which may have paid it.
+        Repeated, the first decision stays. Raises NotCancellable if it is final.
         """
         if not self.is_open:
             raise NotCancellable
@@ -238,7 +238,7 @@ class Withdrawal:
         """Apply what WeChat Pay states about the transfer; an older state changes nothing.
 
         A final state counts only together with the amount, which a query and a notice have. Raises
-        TransferMismatch.
+        TransferMismatch if the statement does not fit.
         """
         self._check(transfer)
         state = self._state_in(transfer)
@@ -260,7 +260,7 @@ class Withdrawal:
         return WithdrawalChange(replace(stated, state=state))
 
     def _check(self, transfer: Transfer) -> None:
-        """Whether the statement fits; raises TransferMismatch."""
+        """Check that the statement fits. Raises TransferMismatch if it does not."""
         state = self._state_in(transfer)
         contradicts = self.state.is_final and state.is_final and state != self.state
         matches = {
@@ -280,24 +280,27 @@ class Withdrawal:
         return _MEANING.get(transfer.state, self.state)
 
     def _note(self, **changes: Any) -> "Withdrawal":
-        """A final withdrawal stays as it is: a notice may overtake the answer to a call."""
+        """Return the withdrawal with changes; a final one stays as it is.
+
+        A notice may overtake the answer to a call.
+        """
         return self if self.state.is_final else replace(self, **changes)
 
 
 def payout_key(id_: str) -> str:
-    """Idempotency key of the entry of a paid withdrawal."""
+    """Return the idempotency key of the entry of a paid withdrawal."""
     return f"payout:{id_}"
 
 
 def _pay(withdrawal: Withdrawal, now: datetime) -> WithdrawalChange:
-    """The income leaves the hold for the house."""
+    """Move the income from the reserve to the house."""
     paid = replace(withdrawal, state=WithdrawalState.PAID, finished_at=now)
     content = {
         "withdrawal": paid.id,
         "fen": paid.fen,
         "wechat_number": paid.wechat_number,
     }
-    lines = _out_of_hold(paid, HOUSE)
+    lines = _out_of_reserve(paid, HOUSE)
     entry = JournalEntry(payout_key(paid.id), "payout", WECHAT, lines, content)
     return WithdrawalChange(paid, entry)
 
@@ -305,16 +308,19 @@ def _pay(withdrawal: Withdrawal, now: datetime) -> WithdrawalChange:
 def _return(
     withdrawal: Withdrawal, by: str, reason: str, now: datetime, fail_reason: str = ""
 ) -> WithdrawalChange:
-    """The income leaves the hold for the user; `by` and `reason` are those of the entry."""
+    """Move the income from the reserve to the user.
+
+    `by` and `reason` are those of the entry.
+    """
     returned = replace(
         withdrawal, state=WithdrawalState.RETURNED, finished_at=now, fail_reason=fail_reason
     )
     content = {"withdrawal": returned.id, "fen": returned.fen, "reason": reason}
-    lines = _out_of_hold(returned, user_account(returned.user_id))
+    lines = _out_of_reserve(returned, user_account(returned.user_id))
     entry = JournalEntry(f"return:{returned.id}", "return", by, lines, content)
     return WithdrawalChange(returned, entry)
 
 
-def _out_of_hold(withdrawal: Withdrawal, account: str) -> tuple[Posting, ...]:
+def _out_of_reserve(withdrawal: Withdrawal, account: str) -> tuple[Posting, ...]:
     held = Posting(held_account(withdrawal.id), "income", -withdrawal.income)
     return (held, Posting(account, "income", withdrawal.income))

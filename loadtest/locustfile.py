@@ -19,6 +19,7 @@ from typing import Any
 
 import gevent
 from locust import FastHttpUser, between, events, task
+from reconnect import Reconnects, is_final
 from websocket import WebSocketException, create_connection
 
 BASE = "/wx/api/qlive/"
@@ -33,8 +34,6 @@ SILENT_SECONDS = 60.0
 """Without any frame for so long a connection counts as lost; heartbeats come every 25 s."""
 CLOSE = 8
 """Opcode of a close frame (RFC 6455 §5.2)."""
-FINAL = range(4400, 5000)
-"""Close codes after which a client does not reconnect by itself."""
 ENDED = 4510
 """The host has ended the live, as at the end of the test."""
 
@@ -67,7 +66,8 @@ class RoomUser(FastHttpUser):
 
     def on_start(self) -> None:
         self.live_id, self.host_id = 0, ""
-        self._epoch, self._seq, self._replayed, self._retry_seconds = "", -1, 0, 0.0
+        self._epoch, self._seq, self._replayed, self._retry_ms = "", -1, 0, 0
+        self._opened_at, self._reconnects = 0.0, Reconnects(random.random)
         token = next(self.tokens, "") or self._sign_in(next(self.names))
         self.headers = {"Authorization": f"QLiveToken {token}"}
         self.user_id = self.call("GET", "qlive_user/get_userinfo/")["user_id"]
@@ -89,7 +89,7 @@ class RoomUser(FastHttpUser):
         self.call("GET", "qlive_room/leave_room/", f"?live_id={self.live_id}")
 
     def call(self, method: str, path: str, query: str = "", **body: Any) -> Any:
-        """The JSON of the answer; a refusal is a failure in the report, and returns {}."""
+        """Return the JSON of the answer; a refusal is a failure in the report, and returns {}."""
         sent = {"json": body} if method == "POST" else {}
         with self.rest(
             method, f"{BASE}{path}{query}", name=path, headers=self.headers, **sent
@@ -97,7 +97,7 @@ class RoomUser(FastHttpUser):
             return answer.js if answer.status_code == 200 else {}
 
     def expect(self, kind: str) -> None:
-        """A change is about to be sent, whose event of this kind names the user."""
+        """Expect the event of a change to be sent: of this kind, and naming the user."""
         expected[self.live_id, kind, self.user_id] = time.monotonic()
 
     @task(3)
@@ -109,7 +109,7 @@ class RoomUser(FastHttpUser):
         self.call("GET", "get_livelist/")
 
     def _sign_in(self, name: str) -> str:
-        """The token of a user of the simulator, who is registered if new; waits while limited."""
+        """Return the token of a user of the simulator, registered if new; wait while limited."""
         while True:
             login = self._patiently("/sim/phone/login", {"name": name, "gender": self.gender})
             account = self._patiently(f"{BASE}qlive_user/", login) if login else {}
@@ -134,46 +134,50 @@ class RoomUser(FastHttpUser):
     def _listen(self) -> None:
         """Until the server closes for good."""
         code, lost_at = 0, 0.0
-        while code not in FINAL:
+        while True:
+            self._opened_at, self._retry_ms = 0.0, 0
+            self._reconnects.attempt(time.monotonic() * 1000)
             try:
                 code = self._connect_and_receive(lost_at)
             except (OSError, WebSocketException, ValueError) as error:
                 record("connection", time.monotonic(), error)
                 code = 0
             lost_at = time.monotonic()
-            gevent.sleep(self._retry_seconds or random.uniform(0.1, 1.0))
-            self._retry_seconds = 0.0
+            if is_final(code):
+                break
+            live_ms = (lost_at - self._opened_at) * 1000 if self._opened_at else 0
+            delay_ms = self._reconnects.delay_ms(lost_at * 1000, live_ms, self._retry_ms)
+            gevent.sleep(delay_ms / 1000)
         if code != ENDED:
             record("connection", lost_at, RuntimeError(f"closed with {code}"))
 
     def _connect_and_receive(self, lost_at: float) -> int:
-        """Returns the close code; 0 if the connection was lost."""
+        """Return the close code; 0 if the connection was lost."""
         started = time.monotonic()
         url = f"ws{self.host.removeprefix('http').rstrip('/')}{BASE}ws/?live_id={self.live_id}"
         if self._seq >= 0:
             url += f"&epoch={self._epoch}&since={self._seq}"
         authorization = f"Authorization: {self.headers['Authorization']}"
         socket = create_connection(url, header=[authorization], timeout=SILENT_SECONDS)
-        is_first = True
         with gevent.Timeout(self.connected_seconds(), exception=False):
             while True:
                 opcode, data = socket.recv_data()
                 if opcode == CLOSE:
                     return int.from_bytes(data[:2], "big")
                 self._receive(json.loads(data))
-                if is_first:
+                if not self._opened_at:
+                    self._opened_at = time.monotonic()
                     record("resumed" if lost_at else "opened", lost_at or started)
-                    is_first = False
         socket.shutdown()
         return 0
 
     def _receive(self, frame: dict[str, Any]) -> None:
-        """Raises ValueError if an event is missing."""
+        """Raise ValueError if an event is missing."""
         if frame["type"] in ("snapshot", "resumed"):
             self._epoch, self._seq = frame["epoch"], frame["seq"] - frame.get("replayed", 0)
             self._replayed = frame.get("replayed", 0)
         elif frame["type"] == "bye":
-            self._retry_seconds = frame["retry_ms"] / 1000
+            self._retry_ms = frame["retry_ms"]
         elif "epoch" in frame and "data" in frame:
             if frame["seq"] != self._seq + 1:
                 raise ValueError("an event is missing")

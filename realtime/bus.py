@@ -119,13 +119,17 @@ class Bus:
         """Messages that wait to be sent to other processes."""
         return 0
 
+    def cache_version(self) -> int | None:
+        """Return `gaps`, or None while not `healthy`, for a cache that messages invalidate."""
+        return self.gaps if self.healthy else None
+
     def subscribe(self, listener: BusListener, *kinds: type[BusMessage]) -> None:
         """Call `listener` with every message of these kinds, or of all."""
         for kind in kinds or MESSAGE_TYPES.values():
             self._listeners[kind].append(listener)
 
     def publish(self, message: BusMessage) -> None:
-        """Never blocks, never raises."""
+        """Publish a message; never blocks, never raises."""
         self.deliver(message)
 
     def deliver(self, message: BusMessage) -> None:
@@ -137,16 +141,16 @@ class Bus:
                 log.exception("bus_listener_failed", kind=type(message).__name__)
 
     async def subscribe_room(self, live_id: int) -> None:
-        """Subscribe to a room; returns once confirmed, or unconfirmed after a short timeout."""
+        """Subscribe to a room; return once confirmed, or unconfirmed after a short timeout."""
 
     def unsubscribe_room(self, live_id: int) -> None:
-        """Messages of the room need not be delivered any more."""
+        """Unsubscribe from a room: its messages need not be delivered any more."""
 
     async def close(self) -> None:
-        """Call once it is not used any more."""
+        """Close the connections to Redis, if any."""
 
     def note_other_processes(self, count: int) -> None:
-        """`count` other processes use the database; logged when the first of them comes."""
+        """Note that `count` other processes use the database; log when the first of them comes."""
         if count and self.healthy:
             note = (
                 "Processes of one database need redis.url to receive each other's events at once."
@@ -156,7 +160,7 @@ class Bus:
 
 
 def pack(sender: str, message: BusMessage) -> bytes:
-    """One line of JSON, followed by the frame of an event."""
+    """Encode a message as one line of JSON, followed by the frame of an event."""
     fields = asdict(message)
     frame: bytes = fields.pop("frame", b"")
     line = json.dumps([sender, _KIND_NAMES[type(message)], fields], separators=(",", ":"))
@@ -164,7 +168,7 @@ def pack(sender: str, message: BusMessage) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[str, BusMessage] | None:
-    """Decode (sender, message); None if malformed, or written by an unknown version.
+    """Decode (sender, message); return None if malformed, or written by an unknown version.
 
     Two versions run side by side during a deployment.
     """

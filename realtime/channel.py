@@ -15,7 +15,7 @@ import structlog
 
 from realtime.bus import EventPublished
 from realtime.close_codes import CloseCode
-from realtime.outbox import Outbox
+from realtime.socket_writer import SocketWriter
 
 log = structlog.get_logger("qlive.hub")
 
@@ -33,13 +33,13 @@ BUSY_SECONDS = 0.05
 class Batch:
     """Joined frames, or a close, for the sockets present when the batch was queued."""
 
-    outboxes: Sequence[Outbox]
+    writers: Sequence[SocketWriter]
     due: float = 0.0
     """Earliest time to send, on the monotonic clock; 0 for at once."""
     frames: list[bytes] = field(default_factory=list)
     saved_at: list[float] = field(default_factory=list)
     seq: int = 0
-    close: Callable[[Outbox], None] | None = None
+    close: Callable[[SocketWriter], None] | None = None
 
     @property
     def data(self) -> bytes:
@@ -62,16 +62,19 @@ class Fanout:
         slice_size: int = SLICE_SIZE,
         gather_seconds: float = GATHER_SECONDS,
     ) -> None:
-        """`on_delivered` is called for every event with the seconds between saving it and sending
-        it to the last socket here."""
-        self.sockets: dict[str, Outbox] = {}
+        """Create a fan-out that calls `on_delivered` for every event.
+
+        `on_delivered` receives the seconds between saving the event and sending it to the last
+        socket here.
+        """
+        self.sockets: dict[str, SocketWriter] = {}
         self.sent = 0
         """Every socket has been handed all events up to this sequence number."""
         self._on_delivered = on_delivered
         self._slice_size, self._gather_seconds = slice_size, gather_seconds
         self._busy_until = 0.0
         self._batches: deque[Batch] = deque()
-        self._late_joiners: list[Outbox] = []
+        self._late_joiners: list[SocketWriter] = []
         self._task: asyncio.Task[None] | None = None
         self._current: Batch | None = None
         self._current_sent = 0
@@ -81,19 +84,19 @@ class Fanout:
     def busy(self) -> bool:
         return self._task is not None
 
-    def add(self, outbox: Outbox) -> None:
-        self.sockets[outbox.user_id] = outbox
+    def add(self, writer: SocketWriter) -> None:
+        self.sockets[writer.user_id] = writer
         if self._batches:
-            self._late_joiners.append(outbox)
+            self._late_joiners.append(writer)
 
     def remove(self, user_id: str) -> None:
         """Remove a socket, sending it first the frames that are queued for it."""
-        outbox = self.sockets.pop(user_id)
-        if self._current and outbox in self._current.outboxes[self._current_sent :]:
-            outbox.send(self._current.data)
+        writer = self.sockets.pop(user_id)
+        if self._current and writer in self._current.writers[self._current_sent :]:
+            writer.send(self._current.data)
         for batch in self._batches:
-            if outbox in batch.outboxes:
-                outbox.send(batch.data)
+            if writer in batch.writers:
+                writer.send(batch.data)
 
     def send(self, frame: bytes, seq: int, saved_at: float = 0.0) -> None:
         """Send a frame to every socket, in order: at once or in a batch.
@@ -107,8 +110,8 @@ class Fanout:
             self._mark_sent(seq, (saved_at,))
             return
         if self._batches:
-            for outbox in self._late_joiners:
-                outbox.send(frame)
+            for writer in self._late_joiners:
+                writer.send(frame)
         else:
             due = time.monotonic() + self._gather_seconds if batched else 0.0
             self._enqueue(Batch(list(self.sockets.values()), due))
@@ -116,16 +119,16 @@ class Fanout:
         self._batches[-1].saved_at.append(saved_at)
         self._batches[-1].seq = seq
 
-    def close_all(self, bye: Callable[[Outbox], None]) -> None:
+    def close_all(self, bye: Callable[[SocketWriter], None]) -> None:
         """Remove every socket, calling `bye` on each after its queued frames are sent."""
-        outboxes, self.sockets = list(self.sockets.values()), {}
-        if self.busy or len(outboxes) > self._slice_size:
-            self._enqueue(Batch(outboxes, close=bye))
+        writers, self.sockets = list(self.sockets.values()), {}
+        if self.busy or len(writers) > self._slice_size:
+            self._enqueue(Batch(writers, close=bye))
             return
-        _dismiss(outboxes, bye)
+        _dismiss(writers, bye)
 
     def _should_batch(self, saved_at: float) -> bool:
-        """Whether this frame is an event in a busy room; each event prolongs the busy time."""
+        """Return whether this is an event in a busy room; each event prolongs the busy time."""
         if not (self._gather_seconds and saved_at):
             return False
         now = time.monotonic()
@@ -155,15 +158,15 @@ class Fanout:
 
     async def _send_batch(self, batch: Batch) -> None:
         data = batch.data
-        for start in range(0, len(batch.outboxes), self._slice_size):
+        for start in range(0, len(batch.writers), self._slice_size):
             if start:
                 self._current_sent = start
                 await asyncio.sleep(0)
-            outboxes = batch.outboxes[start : start + self._slice_size]
+            writers = batch.writers[start : start + self._slice_size]
             if batch.close:
-                _dismiss(outboxes, batch.close)
+                _dismiss(writers, batch.close)
             else:
-                _send_all(outboxes, data)
+                _send_all(writers, data)
         self._mark_sent(batch.seq, batch.saved_at)
 
     def _mark_sent(self, seq: int, saved_at: Iterable[float]) -> None:
@@ -202,7 +205,7 @@ class Channel:
         self._buffered: deque[EventPublished] = deque(maxlen=RECENT_FRAMES)
 
     @property
-    def sockets(self) -> dict[str, Outbox]:
+    def sockets(self) -> dict[str, SocketWriter]:
         return self._fanout.sockets
 
     @property
@@ -235,7 +238,7 @@ class Channel:
             self.receive(message)
 
     def receive(self, message: EventPublished) -> bool:
-        """Deliver the next event, ignore duplicates; False on a gap or another epoch."""
+        """Deliver the next event, ignore duplicates; return False on a gap or another epoch."""
         if self.epoch is None:
             self._buffered.append(message)
             return True
@@ -250,7 +253,7 @@ class Channel:
         return True
 
     def since(self, seq: int) -> list[bytes] | None:
-        """Frames after `seq` up to `last_seq`; None if some are no longer in memory."""
+        """Return frames after `seq` up to `last_seq`; None if some are no longer in memory."""
         if seq == self.last_seq:
             return []
         frames = [frame for number, frame in self._recent if number > seq]
@@ -275,13 +278,15 @@ class Channel:
     def send(self, frame: bytes) -> None:
         self._fanout.send(frame, self.last_seq)
 
-    def add(self, outbox: Outbox) -> None:
+    def add(self, writer: SocketWriter) -> None:
         """Add a socket that was already sent everything up to `last_seq`."""
-        self._fanout.add(outbox)
+        self._fanout.add(writer)
 
-    def close_all(self, code: CloseCode, retry_ms: Callable[[Outbox], int] | None = None) -> None:
+    def close_all(
+        self, code: CloseCode, retry_ms: Callable[[SocketWriter], int] | None = None
+    ) -> None:
         """Close every socket of the room."""
-        self._fanout.close_all(lambda outbox: outbox.close(code, retry_ms and retry_ms(outbox)))
+        self._fanout.close_all(lambda writer: writer.close(code, retry_ms and retry_ms(writer)))
 
     def reset(self, code: CloseCode) -> None:
         """Abandon an epoch that cannot be continued: close every socket and reset."""
@@ -295,15 +300,15 @@ class Channel:
         """Close a user's socket; with a `number`, only if the socket's number is not higher."""
         if self.joining:
             self.evictions[user_id] += 1
-        outbox = self.sockets.get(user_id)
-        if outbox and (number is None or outbox.number <= number):
+        writer = self.sockets.get(user_id)
+        if writer and (number is None or writer.number <= number):
             self._fanout.remove(user_id)
-            outbox.close(code)
+            writer.close(code)
 
-    def close(self, outbox: Outbox, code: CloseCode) -> None:
+    def close(self, writer: SocketWriter, code: CloseCode) -> None:
         """Close this socket only, not a newer one of the same user."""
-        if self.sockets.get(outbox.user_id) is outbox:
-            self.evict(outbox.user_id, code)
+        if self.sockets.get(writer.user_id) is writer:
+            self.evict(writer.user_id, code)
 
     def on_connection_opened(self, epoch: str, user_id: str, number: int) -> None:
         """Close a user's socket here that a newer one, on any process, replaces."""
@@ -311,10 +316,10 @@ class Channel:
             return
         if self.joining:
             self.newest[user_id] = max(number, self.newest.get(user_id, 0))
-        outbox = self.sockets.get(user_id)
-        if outbox and outbox.number < number:
+        writer = self.sockets.get(user_id)
+        if writer and writer.number < number:
             del self.sockets[user_id]
-            outbox.close(CloseCode.REPLACED)
+            writer.close(CloseCode.REPLACED)
 
     def _deliver(self, message: EventPublished) -> None:
         self.last_seq = message.seq
@@ -325,30 +330,30 @@ class Channel:
             self.close_all(CloseCode.ENDED)
 
 
-def _send_all(outboxes: Sequence[Outbox], data: bytes) -> None:
-    """Hot loop: one call per socket, its own `send` while it has no backlog."""
+def _send_all(writers: Sequence[SocketWriter], data: bytes) -> None:
+    """Send to all in a hot loop: one call per socket, its own `send` while it has no backlog."""
     size = len(data)
-    for outbox in outboxes:
+    for writer in writers:
         try:
-            if (sent := outbox.push(data)) != size:
-                outbox.start_backlog(data[sent:])
+            if (sent := writer.push(data)) != size:
+                writer.start_backlog(data[sent:])
         except Exception as error:  # noqa: BLE001 - classified in _handle_send_error
-            _handle_send_error(outbox, data, error)
+            _handle_send_error(writer, data, error)
 
 
-def _handle_send_error(outbox: Outbox, data: bytes, error: Exception) -> None:
+def _handle_send_error(writer: SocketWriter, data: bytes, error: Exception) -> None:
     """Handle a failed send; an unexpected error must not stop the room's fan-out."""
     try:
         if not isinstance(error, OSError):
             raise error
-        outbox.send(data)  # buffer full or connection gone: no byte was accepted
+        writer.send(data)  # buffer full or connection gone: no byte was accepted
     except Exception:
-        log.exception("socket_send_failed", user_id=outbox.user_id)
+        log.exception("socket_send_failed", user_id=writer.user_id)
 
 
-def _dismiss(outboxes: Sequence[Outbox], bye: Callable[[Outbox], None]) -> None:
-    for outbox in outboxes:
+def _dismiss(writers: Sequence[SocketWriter], bye: Callable[[SocketWriter], None]) -> None:
+    for writer in writers:
         try:
-            bye(outbox)
+            bye(writer)
         except Exception:  # one failing socket must not keep the others open
-            log.exception("socket_send_failed", user_id=outbox.user_id)
+            log.exception("socket_send_failed", user_id=writer.user_id)

@@ -13,9 +13,9 @@ class CloseCode(IntEnum):
     SLOW = 4001
     """The client reads too slowly: its backlog is too large, or too old."""
     SILENT = 4003
-    """Nothing was received from the client for `realtime.silent_seconds`."""
+    """Nothing was received from the client for three heartbeats."""
     TOO_FAST = 4029
-    """The client sent more than `limits.frames_per_second`, or connects too often."""
+    """The client sent too many frames in a second, or connects too often."""
     TOKEN = 4401
     """Expired, missing or logged out: log in, then resume."""
     BAD_FRAMES = 4500

@@ -14,7 +14,7 @@ PING = b"\x89\x00"
 
 
 def parse(message: str | bytes) -> Any:
-    """Decode the JSON of a text frame; None for invalid JSON and binary data."""
+    """Decode the JSON of a text frame; return None for invalid JSON and binary data."""
     try:
         return json.loads(message) if isinstance(message, str) else None
     except (ValueError, RecursionError):
@@ -78,7 +78,7 @@ def audience(live_id: int, audience_count: int, num_list: list[int]) -> bytes:
 
 
 def heartbeat(seq: int) -> bytes:
-    """A heartbeat and a protocol ping, which phones and browsers answer by themselves."""
+    """Frame a heartbeat and a protocol ping, which phones and browsers answer by themselves."""
     message = {"type": "heartbeat", "seq": seq, "ts": now_ms()}
     return frame(encode(message)) + PING
 

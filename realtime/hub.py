@@ -19,7 +19,6 @@ from realtime.bus import (
 )
 from realtime.channel import Channel, Fanout
 from realtime.close_codes import CloseCode
-from realtime.outbox import Outbox
 from realtime.resume import (
     EventLog,
     LoadRoom,
@@ -28,6 +27,7 @@ from realtime.resume import (
     RoomView,
     backfill,
 )
+from realtime.socket_writer import SocketWriter
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import MemberCounts, MemberSocket
 
@@ -40,7 +40,7 @@ BACKFILL_CONCURRENCY = 16
 class Hub:
     """Connects room changes and bus messages with the sockets of this process.
 
-    The keeper calls `publish`, `mark_audience_changed` and `evict`; connections call
+    `RoomChanges` calls `publish`, `mark_audience_changed` and `evict`; connections call
     `connect`, `join` and `disconnect`.
     """
 
@@ -51,13 +51,15 @@ class Hub:
         bus: Bus,
         new_fanout: Callable[[], Fanout] = Fanout,
     ) -> None:
-        """`load_room` reads a room whose missed events `event_log` no longer has; `new_fanout` is
-        called for each live session that has a socket here."""
+        """Create a hub that calls `new_fanout` for each live session that has a socket here.
+
+        `load_room` reads a room whose missed events `event_log` no longer has.
+        """
         self._event_log = event_log
         self._load_room = load_room
         self._bus = bus
         self._new_fanout = new_fanout
-        self._open: set[Outbox] = set()
+        self._open: set[SocketWriter] = set()
         self._channels: dict[int, Channel] = {}
         self._filling: dict[int, asyncio.Task[None]] = {}
         self.events_delivered = 0
@@ -106,14 +108,14 @@ class Hub:
 
     # ---- sockets
 
-    def connect(self, outbox: Outbox) -> None:
+    def connect(self, writer: SocketWriter) -> None:
         """Register an open connection, which may never join a room."""
-        self._open.add(outbox)
+        self._open.add(writer)
 
     async def join(
         self,
         live_id: int,
-        outbox: Outbox,
+        writer: SocketWriter,
         since: ResumePosition | None,
         load_view: Callable[[], Awaitable[RoomView]],
     ) -> None:
@@ -129,9 +131,9 @@ class Hub:
         try:
             # Before the read, or events in between are lost.
             await self._bus.subscribe_room(live_id)
-            resume = Resume(channel, self._event_log, self._load_room, outbox.user_id, since)
+            resume = Resume(channel, self._event_log, self._load_room, writer.user_id, since)
             first_frames = await resume.read(load_view)
-            self._add_socket(channel, outbox, first_frames)
+            self._add_socket(channel, writer, first_frames)
         finally:
             channel.joining -= 1
             if not channel.joining:
@@ -139,12 +141,12 @@ class Hub:
                 channel.newest.clear()
             self.drop_if_idle(channel)
 
-    def disconnect(self, live_id: int, outbox: Outbox) -> None:
+    def disconnect(self, live_id: int, writer: SocketWriter) -> None:
         """Unregister a closed socket; a newer one of the same user stays."""
-        self._open.discard(outbox)
+        self._open.discard(writer)
         channel = self._channels.get(live_id)
-        if channel and channel.sockets.get(outbox.user_id) is outbox:
-            del channel.sockets[outbox.user_id]
+        if channel and channel.sockets.get(writer.user_id) is writer:
+            del channel.sockets[writer.user_id]
             self.drop_if_idle(channel)
 
     def end_sessions(self, codes: Mapping[str, CloseCode]) -> None:
@@ -152,51 +154,51 @@ class Hub:
 
         A connection whose token is being looked up loses its token id: its join finds the reason.
         """
-        for channel, outbox in self.members:
-            if code := codes.get(outbox.token_id):
-                channel.evict(outbox.user_id, code)
+        for channel, writer in self.members:
+            if code := codes.get(writer.token_id):
+                channel.evict(writer.user_id, code)
                 self.drop_if_idle(channel)
-        for outbox in self.with_token:
-            if not (code := codes.get(outbox.token_id)):
+        for writer in self.with_token:
+            if not (code := codes.get(writer.token_id)):
                 continue
-            if outbox.user_id:
-                outbox.close(code)
+            if writer.user_id:
+                writer.close(code)
             else:
-                outbox.token_id = ""
+                writer.token_id = ""
 
     @property
-    def sockets(self) -> int:
+    def socket_count(self) -> int:
         return sum(len(channel.sockets) for channel in self._channels.values())
 
     @property
-    def open(self) -> int:
+    def open_count(self) -> int:
         """Open connections: joined, joining or closing."""
         return len(self._open)
 
     @property
-    def slow(self) -> int:
+    def slow_count(self) -> int:
         """Open connections with unsent data."""
-        return sum(outbox.has_backlog for outbox in self._open)
+        return sum(writer.has_backlog for writer in self._open)
 
     @property
-    def behind(self) -> int:
+    def behind_count(self) -> int:
         """Rooms whose missed events are being read, after a gap."""
         return len(self._filling)
 
     @property
-    def members(self) -> list[tuple[Channel, Outbox]]:
+    def members(self) -> list[tuple[Channel, SocketWriter]]:
         """Every joined socket, with its channel."""
-        return [(c, outbox) for c in self.channels for outbox in c.sockets.values()]
+        return [(c, writer) for c in self.channels for writer in c.sockets.values()]
 
     @property
-    def here(self) -> list[MemberSocket]:
+    def member_sockets(self) -> list[MemberSocket]:
         """Open member sockets, joining ones included."""
-        return [o.connection for o in self._open if o.connection and not o.closed]
+        return [o.member_socket for o in self._open if o.member_socket and not o.closed]
 
     @property
-    def with_token(self) -> list[Outbox]:
+    def with_token(self) -> list[SocketWriter]:
         """Open connections that have sent a token, joining ones included; it may be invalid."""
-        return [outbox for outbox in self._open if outbox.token_id]
+        return [writer for writer in self._open if writer.token_id]
 
     @property
     def channels(self) -> list[Channel]:
@@ -261,9 +263,9 @@ class Hub:
 
     def disconnect_slow(self, now: float, seconds: float) -> None:
         """Disconnect clients that leave data unread for `seconds`, without waiting for a close."""
-        for outbox in list(self._open):
-            if outbox.is_stalled(now, seconds):
-                outbox.disconnect_slow(at_once=True)
+        for writer in list(self._open):
+            if writer.is_stalled(now, seconds):
+                writer.disconnect_slow(at_once=True)
 
     def send_heartbeats(self, now: float, every: float, silent: float) -> None:
         """Send due heartbeats; close connections silent for more than `silent` seconds.
@@ -272,23 +274,23 @@ class Hub:
         """
         for channel in self.channels:
             frame = frames.heartbeat(channel.sent)
-            for outbox in list(channel.sockets.values()):
-                if now - outbox.received_at > silent:
-                    del channel.sockets[outbox.user_id]
-                    outbox.close(CloseCode.SILENT)
-                elif now >= outbox.next_heartbeat:
-                    if outbox.next_heartbeat:  # a new socket was just sent its position
-                        outbox.send(frame)
-                    outbox.next_heartbeat = now + every * random.uniform(0.8, 1.2)
+            for writer in list(channel.sockets.values()):
+                if now - writer.received_at > silent:
+                    del channel.sockets[writer.user_id]
+                    writer.close(CloseCode.SILENT)
+                elif now >= writer.next_heartbeat:
+                    if writer.next_heartbeat:  # a new socket was just sent its position
+                        writer.send(frame)
+                    writer.next_heartbeat = now + every * random.uniform(0.8, 1.2)
             self.drop_if_idle(channel)
 
     def close_all(self, retry_ms: Callable[[str], int]) -> None:
         """Close every connection for a restart; `retry_ms(user_id)` is the reconnect delay."""
-        joining = self._open - {outbox for _, outbox in self.members}
+        joining = self._open - {writer for _, writer in self.members}
         for channel in self.channels:
-            channel.close_all(CloseCode.RESTART, lambda outbox: retry_ms(outbox.user_id))
-        for outbox in joining:
-            outbox.close(CloseCode.RESTART, retry_ms(outbox.user_id))
+            channel.close_all(CloseCode.RESTART, lambda writer: retry_ms(writer.user_id))
+        for writer in joining:
+            writer.close(CloseCode.RESTART, retry_ms(writer.user_id))
         self._channels.clear()
 
     # ---- internals
@@ -311,9 +313,9 @@ class Hub:
                 channel.evict(message.user_id, message.code, message.number)
                 self.drop_if_idle(channel)
         if message.live_id is None:
-            for outbox in self.with_token:  # joining ones, too, which have no number yet
-                if outbox.user_id == message.user_id and outbox.number <= message.number:
-                    outbox.close(message.code)
+            for writer in self.with_token:  # joining ones, too, which have no number yet
+                if writer.user_id == message.user_id and writer.number <= message.number:
+                    writer.close(message.code)
 
     async def _backfill_in_background(self, channel: Channel) -> None:
         """Backfill until nothing is missing: the bus may lose another event during a read."""
@@ -332,7 +334,7 @@ class Hub:
             return False
 
     async def backfill(self, channel: Channel) -> bool:
-        """Deliver missed events, or a snapshot of the room; returns whether the channel advanced.
+        """Deliver missed events, or a snapshot of the room; return whether the channel advanced.
 
         Resets a channel whose epoch cannot be continued.
         """
@@ -345,25 +347,27 @@ class Hub:
         self.drop_if_idle(channel)
         return channel.last_seq > before
 
-    def _add_socket(self, channel: Channel, outbox: Outbox, first_frames: Sequence[bytes]) -> None:
-        if outbox.closed:
+    def _add_socket(
+        self, channel: Channel, writer: SocketWriter, first_frames: Sequence[bytes]
+    ) -> None:
+        if writer.closed:
             return
         if channel.ended:
-            outbox.close(CloseCode.ENDED)
+            writer.close(CloseCode.ENDED)
             return
-        older = channel.sockets.get(outbox.user_id)
-        newest_number = max(channel.newest.get(outbox.user_id, 0), older.number if older else 0)
-        if newest_number > outbox.number:  # the user opened a newer socket during the join
-            outbox.close(CloseCode.REPLACED)
+        older = channel.sockets.get(writer.user_id)
+        newest_number = max(channel.newest.get(writer.user_id, 0), older.number if older else 0)
+        if newest_number > writer.number:  # the user opened a newer socket during the join
+            writer.close(CloseCode.REPLACED)
             return
         if older:
             older.close(CloseCode.REPLACED)
-        channel.add(outbox)
-        outbox.begin(b"".join(first_frames))
+        channel.add(writer)
+        writer.begin(b"".join(first_frames))
         # The new client's count may be stale.
         channel.audience_changed, channel.audience = True, b""
         opened = ConnectionOpened(
-            channel.live_id, channel.epoch or "", outbox.user_id, outbox.number
+            channel.live_id, channel.epoch or "", writer.user_id, writer.number
         )
         self._bus.publish(opened)
 

@@ -40,7 +40,10 @@ class RedisBus(Bus):
     """Redis bus with one channel per room, a shared one, and one for its own ping."""
 
     def __init__(self, url: str, prefix: str, process: str) -> None:
-        """`prefix` separates deployments that share a Redis; `process` is this process's id."""
+        """Create a bus; `prefix` separates deployments that share a Redis.
+
+        `process` is this process's id.
+        """
         super().__init__()
         self.healthy = False
         self._process = process
@@ -93,7 +96,7 @@ class RedisBus(Bus):
             self._in_background(self._request("unsubscribe", channel))
 
     async def receive(self, stopping: asyncio.Event) -> None:
-        """Receive from other processes until `stopping`; reconnects with exponential backoff."""
+        """Receive from other processes until `stopping`; reconnect with exponential backoff."""
         pause = MIN_BACKOFF_SECONDS
         while not stopping.is_set():
             started = time.monotonic()
@@ -121,7 +124,7 @@ class RedisBus(Bus):
         return f"{self._prefix}:room:{live_id}"
 
     def _channel_of(self, message: BusMessage) -> str:
-        """The channel on which to publish the message; the shared one leads to all processes."""
+        """Return the channel of the message; the shared one leads to all processes."""
         if isinstance(message, TokenRevoked | CatalogueChanged) or message.live_id is None:
             return self._shared_channel
         return self._room_channel(message.live_id)

@@ -40,7 +40,7 @@ class RoomView:
     def __init__(
         self, epoch: str, version: int, read_data: Callable[[], Awaitable[Mapping[str, Any]]]
     ) -> None:
-        """`read_data` returns the data of the snapshot."""
+        """Create a view; `read_data` returns the data of the snapshot."""
         self.epoch = epoch
         self.version = version
         self._read_data = read_data

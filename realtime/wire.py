@@ -88,7 +88,7 @@ class FrameParser:
     __slots__ = ("_limit", "_over", "_started", "_waiting")
 
     def __init__(self, limit: int) -> None:
-        """`limit`: maximum message size in bytes, over all fragments.
+        """Create a parser of messages of at most `limit` bytes, over all fragments.
 
         At most that much and one control frame are buffered.
         """
@@ -98,7 +98,7 @@ class FrameParser:
         self._over = False
 
     def feed(self, data: bytes) -> list[Incoming]:
-        """Messages completed by `data`, in order; incomplete input is buffered.
+        """Return the messages completed by `data`, in order; incomplete input is buffered.
 
         Never raises: after a violation the last element is a `ProtocolViolation`, behind the valid
         messages before it. Input after a `ProtocolViolation` or `CloseMessage` is ignored.
@@ -120,7 +120,7 @@ class FrameParser:
         return messages
 
     def _parse(self, buffer: bytes | bytearray, messages: list[Incoming]) -> int:
-        """Append the complete messages to `messages`; returns the number of bytes consumed."""
+        """Append the complete messages to `messages`; return the number of bytes consumed."""
         consumed = 0
         while header := _parse_header(buffer, consumed):
             self._check(header)
@@ -161,7 +161,7 @@ class FrameParser:
             raise ProtocolViolation(TOO_BIG, "message too big")
 
     def _assemble(self, header: _FrameHeader, payload: bytes) -> Incoming | None:
-        """The message that this frame completes, if any."""
+        """Return the message that this frame completes, if any."""
         if header.opcode >= CLOSE:
             return _control_message(header.opcode, payload)
         started = self._started
@@ -179,18 +179,18 @@ class FrameParser:
 
 
 def max_fragments(limit: int) -> int:
-    """Fragments allowed in a message of at most `limit` bytes."""
+    """Return the number of fragments allowed in a message of at most `limit` bytes."""
     return MIN_FRAGMENTS + limit // FRAGMENT_BYTES
 
 
 def accept_key(key: str) -> str:
-    """Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
+    """Return the Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
     seed = key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     return b64encode(hashlib.sha1(seed, usedforsecurity=False).digest()).decode()
 
 
 def upgrade_response(key: str) -> bytes:
-    """Complete 101 response, without extension or subprotocol."""
+    """Return the complete 101 response, without extension or subprotocol."""
     return (
         "HTTP/1.1 101 Switching Protocols\r\n"
         "Upgrade: websocket\r\n"
@@ -200,18 +200,21 @@ def upgrade_response(key: str) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Close frame; the reason is cut to 123 bytes of whole characters (RFC 6455 §5.5.1)."""
+    """Frame a close; the reason is cut to 123 bytes of whole characters (RFC 6455 §5.5.1)."""
     reason_bytes = reason.encode()[:123].decode(errors="ignore").encode()
     return struct.pack("!BBH", 0x80 | CLOSE, 2 + len(reason_bytes), code) + reason_bytes
 
 
 def pong_frame(data: bytes) -> bytes:
-    """Pong frame with the data of a `PingMessage`, at most 125 bytes as the parser ensures."""
+    """Return a pong frame with the data of a `PingMessage`.
+
+    The parser ensures that it has at most 125 bytes.
+    """
     return bytes((0x80 | PONG, len(data))) + data
 
 
 def _parse_header(buffer: bytes | bytearray, offset: int) -> _FrameHeader | None:
-    """Frame header at `offset` (RFC 6455 §5.2); None while it is incomplete."""
+    """Parse the frame header at `offset` (RFC 6455 §5.2); return None while it is incomplete."""
     if len(buffer) < offset + 2:
         return None
     first, second = buffer[offset], buffer[offset + 1]
@@ -233,7 +236,7 @@ def _parse_header(buffer: bytes | bytearray, offset: int) -> _FrameHeader | None
 
 
 def _extended_length(field: bytes | bytearray) -> int:
-    """Extended payload length (126 or more), encoded in two or eight bytes."""
+    """Decode the extended payload length (126 or more), encoded in two or eight bytes."""
     size = int.from_bytes(field, "big")
     if size >> 63:
         raise ProtocolViolation(PROTOCOL_ERROR, "length out of range")
@@ -243,7 +246,7 @@ def _extended_length(field: bytes | bytearray) -> int:
 
 
 def _unmask(data: bytes | bytearray, key: bytes | bytearray) -> bytes:
-    """XOR of two big integers: 16 KiB take 20 µs, a loop over the bytes 800 µs."""
+    """Return the XOR of two big integers: 16 KiB take 20 µs, a loop over the bytes 800 µs."""
     size = len(data)
     keys = (key * (size // 4 + 1))[:size]
     number = int.from_bytes(data, sys.byteorder) ^ int.from_bytes(keys, sys.byteorder)
@@ -270,7 +273,10 @@ def _parse_close(payload: bytes) -> CloseMessage:
 
 
 def _is_valid_code(code: int) -> bool:
-    """RFC 6455 §7.4 and IANA's registry: 1004-1006 and 1015 are reserved, 1016-2999 unknown."""
+    """Return whether a peer may send this close code (RFC 6455 §7.4 and IANA's registry).
+
+    1004-1006 and 1015 are reserved, 1016-2999 unknown.
+    """
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 

@@ -5,6 +5,7 @@ PermissionDenied
 ├── BannedByOperator   operator_ban: a ban that the host cannot lift
 ├── NotHost            not_host
 ├── NotMatchmaker      not_matchmaker
+├── StreamForbidden    stream_forbidden: what the user's last stream has shown is not allowed
 └── NotAMember         not_in_room: reading a room without being a member
 NotFound
 └── RoomNotFound       no_such_room
@@ -38,6 +39,10 @@ class NotHost(PermissionDenied):
 
 class NotMatchmaker(PermissionDenied):
     code, detail = "not_matchmaker", "Only matchmakers can open a room."
+
+
+class StreamForbidden(PermissionDenied):
+    code, detail = "stream_forbidden", "Your video was stopped for what it showed; try again later."
 
 
 class NotAMember(PermissionDenied):

@@ -1,13 +1,13 @@
 """Numbered events of a room and their payloads, as sent over WebSocket.
 
-Times are milliseconds since 1970. Every event about a person carries their `Face`, except `mute`.
+Times are in ms since 1970. Events about a user carry the `PublicProfile`, except `mute`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from rooms.members import Face, SeatName
+from rooms.members import PublicProfile, SeatName
 
 LOG_SIZE = 256
 """Events kept per room, in a ring buffer with one field per slot: `$push` with `$slice` would write
@@ -51,20 +51,20 @@ class NumberedEvent:
     data: Mapping[str, Any]
 
 
-class MicroApply(Face):
+class MicroApply(PublicProfile):
     """A user applied for the seat of their gender."""
 
     applied_at: int
     expires_at: int
 
 
-class MicroInvite(Face):
+class MicroInvite(PublicProfile):
     """The host invited a user to the seat of their gender."""
 
     expires_at: int
 
 
-class MicroAccept(Face):
+class MicroAccept(PublicProfile):
     """A user took the seat of their gender."""
 
     play_url: str
@@ -72,7 +72,7 @@ class MicroAccept(Face):
     age: int
 
 
-class MicroRefuse(Face):
+class MicroRefuse(PublicProfile):
     """An application or invitation ended without a seat.
 
     refused: the user declined an invitation; withdrawn: the user cancelled an application.
@@ -81,24 +81,26 @@ class MicroRefuse(Face):
     reason: RefuseReason
 
 
-class MicroLeave(Face):
-    """A guest left the seat; `reason` host: removed by the host, moderation: the stream was
-    stopped for what it shows."""
+class MicroLeave(PublicProfile):
+    """A guest left the seat.
+
+    `reason` host: removed by the host, moderation: the stream was stopped for what it shows.
+    """
 
     reason: LeaveReason
 
 
-class MicPresence(Face):
+class MicPresence(PublicProfile):
     """A user on mic lost or regained the connection."""
 
     role: SeatName | Literal["host"]
 
 
-class LivePause(Face):
+class LivePause(PublicProfile):
     """The host lost or regained the connection; the live pauses or resumes."""
 
 
-class ProfileChange(Face):
+class ProfileChange(PublicProfile):
     """A visible user changed nickname or face; the host's renames the room."""
 
 
@@ -128,7 +130,7 @@ class ChatMuteAll(TypedDict):
     mute_all: bool
 
 
-class LiveEndEvent(Face):
+class LiveEndEvent(PublicProfile):
     """The live ended, and with it all seats, applications and mutes."""
 
     reason: EndReason
@@ -144,8 +146,8 @@ class GiftShown(TypedDict):
 GiftEvent = TypedDict(
     "GiftEvent",
     {
-        "from": Face,
-        "to": Face,
+        "from": PublicProfile,
+        "to": PublicProfile,
         "gift": GiftShown,
         "num": int,
         "gold": int,

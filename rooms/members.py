@@ -18,7 +18,7 @@ ENDED_SEQUENCES_KEPT = 8
 """Ended sequences remembered per stream, to ignore a start that arrives after its end."""
 
 
-class Face(TypedDict):
+class PublicProfile(TypedDict):
     """Public profile of a user, visible to everyone in a room."""
 
     user_id: str
@@ -38,7 +38,7 @@ class Person:
     area: str = ""
     age: int = 0
 
-    def face(self) -> Face:
+    def public_profile(self) -> PublicProfile:
         return {
             "user_id": self.user_id,
             "nickname": self.nickname,
@@ -60,7 +60,7 @@ class Member:
     gender: int
     role: Role
     entered_at: int
-    v: int = 0
+    version: int = 0
     """Optimistic-lock version: a room change fails if it differs from the loaded one."""
     socket: int = 0
     """Number of the user's newest socket; 0 before the first."""
@@ -95,7 +95,7 @@ class MemberCounts:
 
 
 def is_known_present(member: Member, now: int) -> bool:
-    """Whether a sign of life at `now` would change nothing in this membership.
+    """Return whether a sign of life at `now` would change nothing in this membership.
 
     A member whose newest socket is not lost is connected, and a new membership is a sign of life
     itself. An absence that is stored after `member` was read starts a grace period of its own.
@@ -109,21 +109,26 @@ def is_known_present(member: Member, now: int) -> bool:
 class GracePolicy:
     """How long (ms) a connection may be lost before it has consequences.
 
-    `shown`: until the room is notified; the others: until the role is lost.
+    `shown`: until the room is notified, which a change of networks should not cause. The others:
+    until the role is lost. A guest blocks a seat and has less time than a viewer, twice that while
+    streaming; the host has the most, because the live ends without them.
     """
 
-    shown: int
-    viewer: int
-    guest: int
-    host: int
+    shown: int = 3_000
+    viewer: int = 60_000
+    guest: int = 45_000
+    host: int = 120_000
 
     def of(self, role: Role, *, streams: bool) -> int:
-        """Grace period of the role, doubled for a guest who still streams."""
+        """Return the grace period of the role, doubled for a guest who still streams."""
         if role == "host":
             return self.host
         if role in ON_MIC:
             return self.guest * (2 if streams else 1)
         return self.viewer
+
+
+DEFAULT_GRACE = GracePolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ class PendingAbsence:
 def apply_notification(
     stored: StreamState | None, name: str, *, on: bool, sequence: str, at: int
 ) -> tuple[StreamState | None, bool]:
-    """Apply a notification: (state to store or None, whether it takes effect).
+    """Apply a notification; return (state to store or None, whether it takes effect).
 
     A start takes effect if it is newer than the known push and its sequence has not ended; an end
     takes effect if it ends the known push or no push of this stream is known. The state is None if

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
+from core.retry import MODERATION
+
 Kind = Literal["nickname", "room_name", "face", "cover", "report", "stream"]
 State = Literal["unchecked", "checking", "review", "approved", "refused", "superseded"]
 Suggestion = Literal["pass", "review", "risky"]
@@ -35,7 +37,6 @@ MAX_TRIES = 30
 """Failed tries after which a person decides; with the pauses between them about 50 minutes."""
 MISSING_RESULT = MAX_TRIES // 2
 """Tries for which a missing result counts: a picture is sent once more, then a person decides."""
-LONGEST_PAUSE = timedelta(minutes=2)
 APPLY_WITHIN = timedelta(minutes=1)
 """A decision is applied at once, and by the job if it is not confirmed within this time."""
 
@@ -84,16 +85,18 @@ class Item:
 
     @property
     def is_allowed(self) -> bool:
-        """Whether an operator has approved the value, so that it needs no further check."""
-        return self.state == "approved" and self.decided_by != CHECK
+        """Whether an operator has approved the text, so that it needs no further check.
+
+        In place of a refused picture, which is deleted, another one may have been uploaded.
+        """
+        return self.state == "approved" and self.decided_by != CHECK and self.kind in TEXTS
 
     def may_be_decided(self, *, approved: bool) -> bool:
-        """Whether an operator may decide it so: while it is open, or to undo a value's refusal."""
-        return self.is_open or (approved and self.state == "refused" and self.kind in FIELDS)
+        """Return whether an operator may decide it so.
 
-    @property
-    def shows_value(self) -> bool:
-        return self.shown or self.state == "approved"
+        They may while it is open, or to undo a value's refusal.
+        """
+        return self.is_open or (approved and self.state == "refused" and self.kind in FIELDS)
 
     @property
     def must_apply(self) -> bool:
@@ -101,12 +104,14 @@ class Item:
         return self.due_at is not None and self.state in ("approved", "refused")
 
     @property
-    def value_to_show(self) -> str:
-        """The value that others see by the decision."""
-        return self.value if self.state == "approved" else self.before
+    def value_to_show(self) -> str | None:
+        """The value that others see by the item's state; None if it leaves what they see."""
+        if self.state == "approved" or (self.shown and self.is_open):
+            return self.value
+        return self.before if self.shown and self.state == "refused" else None
 
     def note_verdict(self, verdict: Verdict, now: datetime) -> Self:
-        """The check has answered."""
+        """Return the item after the verdict of its check."""
         if verdict.suggestion == "review":
             noted = replace(self, state="review", due_at=None)
         else:
@@ -114,22 +119,21 @@ class Item:
         return replace(noted, label=verdict.label, trace_id=verdict.trace_id or self.trace_id)
 
     def note_sent(self, trace_id: str, now: datetime) -> Self:
-        """WeChat will report the result for this picture."""
+        """Return the item whose picture was sent; WeChat will report the result."""
         return replace(self, state="checking", trace_id=trace_id, due_at=now + ANSWER_WITHIN)
 
     def note_failure(self, now: datetime) -> Self:
-        """There is no answer to the check: try again later.
+        """Return the item after a check without an answer, to be tried again later.
 
         A picture that was sent could not be read, or its result has not come in time.
         """
         tries = self.tries + (MISSING_RESULT if self.state == "checking" else 1)
         if tries >= MAX_TRIES:
             return replace(self, state="review", tries=tries, due_at=None)
-        pause = min(LONGEST_PAUSE, timedelta(seconds=2**tries))
-        return replace(self, state="unchecked", tries=tries, due_at=now + pause)
+        return replace(self, state="unchecked", tries=tries, due_at=now + MODERATION.after(tries))
 
     def decide(self, by: str, reason: str, now: datetime, *, approved: bool) -> Self:
-        """Whether others may see it; `by` is CHECK or an operator.
+        """Decide whether others may see it; `by` is CHECK or an operator.
 
         An undone refusal changes nothing that is shown: its owner may have chosen another value.
         """
@@ -144,7 +148,10 @@ class Item:
         )
 
     def supersede(self, now: datetime) -> Self:
-        """Its owner has proposed another value, or chosen one that needs no check."""
+        """Close the item in favour of another value.
+
+        Its owner has proposed that value, or chosen one that needs no check.
+        """
         return replace(self, state="superseded", due_at=None, decided_at=now)
 
     def note_applied(self) -> Self:

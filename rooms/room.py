@@ -1,7 +1,7 @@
 """Rules of a live room: membership, seats, applications, invitations, bans and mutes.
 
 Every rule is one method. It checks everything before it changes the room, so an error leaves the
-room unchanged; the keeper saves the changes and events in one write. Times are in ms.
+room unchanged; state, events and effects are saved in one write. Times are in ms.
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from rooms.errors import (
     QueueFull,
     RemovedFromRoom,
     SeatTaken,
+    StreamForbidden,
 )
 from rooms.events import (
     DEPARTURE_REASONS,
@@ -39,25 +40,38 @@ from rooms.events import (
     RoomInfo,
 )
 from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, Role, SeatName
-from rooms.state import MARKS, MAX_MARKS, Application, RoomState, Seat, Status
+from rooms.state import Application, Seat, Status
+from rooms.steps import (
+    MAX_BANS,
+    MAX_MARKS,
+    ChangingRoom,
+    first_to_end,
+    with_end,
+    without,
+    without_ended,
+)
 
 __all__ = ["Admission", "Application", "Room", "Seat", "Status"]
 
 Admission = Literal["applied", "invited", "open"]
 
+APPLICATION_SECONDS = 600
+"""An application expires after so long: the host sees only users who still wait."""
+INVITATION_SECONDS = 60
+"""An invitation expires after so long, also one by a message over IM. The host waits for it."""
 QUEUE_SIZE = 200
 """Maximum number of applications per gender, and of invitations. Every change of a room reads both
 queues: 200 entries are hours of waiting and at most 300 KB."""
 
 
 @dataclass(slots=True)
-class Room(RoomState):
+class Room(ChangingRoom):
     """A room and the rules by which it changes."""
 
     # ---- opening and ending
 
     def open(self, host: Person, epoch: str, stream: str, now: int) -> bool:
-        """Start a live; returns False without a change if the room is already live.
+        """Start a live; return False without a change if the room is already live.
 
         There is no event, because no user is in the room yet.
         """
@@ -66,31 +80,28 @@ class Room(RoomState):
         self.owner = Seat(host, stream)
         self.epoch, self.version, self.status, self.started_at = epoch, 0, "live", now
         self.male = self.female = None
-        self.applications, self.removed, self.admitted = {}, {}, {}
-        self.blocked = self.active_bans(now)
-        self.barred = {user_id: until for user_id, until in self.barred.items() if until > now}
-        self.touched |= {"owner", "male", "female", "status", "started_at", "epoch"}
-        self.touched |= {"applications", "blocked", "barred", "removed", "admitted"}
+        self.applications, self.needs_invitation_until, self.invited_by_message_until = {}, {}, {}
+        self.bans = without_ended(self.bans, now)
+        self.operator_bans = without_ended(self.operator_bans, now)
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
     def end(self, user_id: str) -> bool:
-        """End the live at the host's request; returns False if it has already ended."""
+        """End the live at the host's request; return False if it has already ended."""
         self._check_host(user_id)
         return self.close("host")
 
     def close(self, reason: EndReason) -> bool:
-        """End the live without a permission check; returns False if it has already ended."""
+        """End the live without a permission check; return False if it has already ended."""
         if not self.live:
             return False
         seats = (self.owner, self.male, self.female)
-        self.dropped |= {seat.stream for seat in seats if seat}
+        self.effects.streams_to_drop |= {seat.stream: "" for seat in seats if seat}
         self.male = self.female = None
         self.applications = {}
         self.status = "ended"
-        self._end_mutes()
-        self.touched |= {"male", "female", "status", "applications"}
-        data: LiveEndEvent = {**self.owner.person.face(), "reason": reason}
+        self.muted, self.mute_all = {}, False  # without events: `live_end` tells clients
+        data: LiveEndEvent = {**self.owner.person.public_profile(), "reason": reason}
         self._add_event(LAST_EVENT_TYPE, data)
         return True
 
@@ -112,16 +123,16 @@ class Room(RoomState):
         """Leave the room, seat and application; a user who is no member may leave, too."""
         if self.role_of(user_id) == "host":
             raise HostMustEnd
-        self.remove_member(user_id, "left")
+        self.remove(user_id, "left")
 
-    def remove_member(self, user_id: str, reason: str) -> None:
+    def remove(self, user_id: str, reason: str, *, may_reconnect: bool = True) -> None:
         """Remove a user in any role; the host's departure ends the live.
 
-        `reason` is a key of DEPARTURE_REASONS.
+        `reason` is a key of DEPARTURE_REASONS. Without `may_reconnect` all sockets of the user are
+        closed with a code that forbids reconnecting.
         """
         as_guest, as_host = DEPARTURE_REASONS[reason]
-        role = self.role_of(user_id)
-        if role == "host":
+        if self.role_of(user_id) == "host":
             self.close(as_host)
             return
         if self.live:
@@ -129,64 +140,64 @@ class Room(RoomState):
             self._end_application(user_id, as_guest)
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
-            self._remove_membership(user_id)
-        else:
-            self.not_present.add(user_id)
+            self.members = without(self.members, user_id)
+        closing = self.effects.sockets_to_close
+        closing[user_id] = closing.get(user_id, False) or not may_reconnect
 
-    def remove_user(self, host_id: str, user_id: str, until: int) -> bool:
-        """The host removes a user and bans them until `until` (ms).
+    def ban(self, user_id: str, until: int, host_id: str | None = None) -> bool:
+        """Remove a user and ban them until `until` (ms), as the host, or as an operator if None.
 
-        Returns whether they were on mic, in which case there is a `micro_leave` event.
+        The host's ban does not shorten an operator's. Return whether the user was on mic, in which
+        case there is a `micro_leave` event.
         """
-        self._check_host(host_id)
-        return self.ban_user(user_id, until, "host")
-
-    def ban_user(self, user_id: str, until: int, reason: str) -> bool:
-        """Remove and ban a user without the check of the host; operators' `reason` is `banned`.
-
-        The host's ban does not shorten an operator's.
-        """
+        if host_id is not None:
+            self._check_host(host_id)
         if user_id == self.host_id:
             raise InvalidParameter({"user_id": "the host cannot be removed"})
         if not self.live:
             raise NotLive
-        if reason == "banned":
-            self.barred[user_id] = until
-            self.touched.add(f"barred.{user_id}")
-        self._add_ban(user_id, max(until, self.barred.get(user_id, 0)))
-        self._unmark_all(user_id)  # the ban replaces the marks; lifting the ban lifts all
+        if host_id is None:
+            self.operator_bans = {**self.operator_bans, user_id: until}
+        if user_id not in self.bans and len(self.bans) >= MAX_BANS:
+            self._drop_ban(first_to_end(self.bans))
+        until = max(until, self.operator_bans.get(user_id, 0))
+        self.bans = {**self.bans, user_id: until}
+        self._forget_marks(user_id)  # the ban replaces the marks; lifting the ban lifts all
         on_mic = self.seat_of(user_id) is not None
-        self.remove_banned(user_id, reason)
+        self.remove(user_id, "banned" if host_id is None else "host", may_reconnect=False)
         return on_mic
 
-    def remove_banned(self, user_id: str, reason: str = "host") -> None:
-        """Remove an already banned user and have all their sockets closed."""
-        self.remove_member(user_id, reason)
-        self.banned_until_left.add(user_id)
+    def lift_ban(self, user_id: str, now: int, host_id: str | None = None) -> None:
+        """Lift a ban, as the host, or as an operator if None; no error without a ban."""
+        if host_id is not None:
+            self._check_host(host_id)
+            if self.operator_bans.get(user_id, 0) > now:
+                raise BannedByOperator
+        self._drop_ban(user_id)
 
-    def let_in(self, host_id: str, user_id: str, now: int) -> None:
-        """The host lifts a ban; no error for a user who is not banned."""
-        self._check_host(host_id)
-        if self.barred.get(user_id, 0) > now:
-            raise BannedByOperator
-        self.lift_ban(user_id)
+    def stop_stream(self, user_id: str, until: int) -> None:
+        """Stop a user's stream for what it has shown; no seat until `until` (ms).
 
-    def stop_stream(self, user_id: str) -> None:
-        """Take a user off the mic or out of the queue, or end the live of its host, for what the
-        user's stream has shown."""
+        Take the user off the mic or out of the queue, or end the live of its host.
+        """
         if user_id == self.host_id:
             self.close("moderation")
         elif self.live:
             self._vacate(user_id, "moderation")
             self._end_application(user_id, "moderation")
+            if self.role_of(user_id):
+                self.stream_bans = with_end(self.stream_bans, user_id, until, MAX_MARKS)
+
+    def allow_stream(self, user_id: str) -> None:
+        """Let a user whose stream was stopped take a seat again."""
+        self.stream_bans = without(self.stream_bans, user_id)
 
     # ---- mutes in the chat
 
     def mute(self, host_id: str, user_id: str, until: int) -> None:
-        """The host mutes a user in the chat until `until` (ms), also while the user is away; 0
-        lifts the mute.
+        """Mute a user in the chat until `until` (ms), as the host; 0 lifts the mute.
 
-        The end of the live ends all mutes.
+        It holds also while the user is away. The end of the live ends all mutes.
         """
         self._check_host(host_id)
         if user_id == host_id:
@@ -194,18 +205,17 @@ class Room(RoomState):
         if not self.live:
             raise NotLive
         if until and user_id not in self.muted and len(self.muted) >= MAX_MARKS:
-            self._set_mute(min(self.muted, key=self.muted.__getitem__), 0)
+            self._set_mute(first_to_end(self.muted), 0)
         self._set_mute(user_id, until)
 
     def set_mute_all(self, host_id: str, *, on: bool) -> None:
-        """The host closes the chat for everyone else, or opens it."""
+        """Close the chat for everyone but the host, or open it, as the host."""
         self._check_host(host_id)
         if not self.live:
             raise NotLive
         if on == self.mute_all:
             return
         self.mute_all = on
-        self.touched.add("mute_all")
         data: ChatMuteAll = {"mute_all": on}
         self._add_event("mute_all", data)
 
@@ -227,9 +237,9 @@ class Room(RoomState):
         and leaves after 60 s; both happen after 90 s while the stream arrives.
 
         Except for `grace.shown`, a connection lost before `since` (ms) counts as lost at `since`.
-        The caller passes now minus the time for which its process has held its lease without a
-        gap: before that, MongoDB may have been down, and no client could have reconnected.
-        Returns the time (ms) of the next check, or None if no check is needed.
+        The caller passes now minus the time for which its process has held its lease without a gap:
+        before that, MongoDB may have been down, and no client could have reconnected. Return the
+        time (ms) of the next check, or None if no check is needed.
         """
         member = self._member(user_id)
         if member is None:
@@ -244,14 +254,13 @@ class Room(RoomState):
             if now < shown_at:
                 return shown_at
             self._set_away(user_id, away=True)
-            self.guarded.add(user_id)  # the write fails if the user reconnects meanwhile
         if now < until:
             return until
         return self._end_grace(member, now, began + grace.viewer)
 
     # ---- seats, applications, invitations
 
-    def apply(self, person: Person, now: int, seconds: float) -> None:
+    def apply(self, person: Person, now: int, seconds: float = APPLICATION_SECONDS) -> None:
         """Apply for the seat of the user's gender; applying again changes nothing.
 
         Raises QueueFull if QUEUE_SIZE users of this gender have already applied.
@@ -268,14 +277,16 @@ class Room(RoomState):
         self._set_application(application)
         self._set_role(person.user_id, "applied")
         data: MicroApply = {
-            **application.person.face(),
+            **application.person.public_profile(),
             "applied_at": now,
             "expires_at": application.expires_at,
         }
         self._add_event("micro_apply", data)
 
-    def invite(self, host_id: str, person: Person, now: int, seconds: float) -> None:
-        """The host offers a viewer or applicant the seat of their gender for `seconds`.
+    def invite(
+        self, host_id: str, person: Person, now: int, seconds: float = INVITATION_SECONDS
+    ) -> None:
+        """Offer a viewer or applicant the seat of their gender for `seconds`, as the host.
 
         Invitations and applications are counted separately, so the host can invite while the queue
         is full. Raises QueueFull beyond QUEUE_SIZE invited users of this gender.
@@ -292,23 +303,23 @@ class Room(RoomState):
         application = application or self._new_application(person, expires)
         application = replace(application, invited=True, expires_at=expires)
         self._set_application(application)
-        self.guarded.add(person.user_id)  # the write fails if the user leaves meanwhile
-        data: MicroInvite = {**application.person.face(), "expires_at": expires}
+        data: MicroInvite = {**application.person.public_profile(), "expires_at": expires}
         self._add_event("micro_invite", data)
 
-    def admit(self, host_id: str, user_id: str, until: int) -> None:
-        """The host sent a member a message that may be an invitation, so that they may take a seat
-        until `until` (ms).
+    def note_invitation(self, host_id: str, user_id: str, until: int) -> None:
+        """Note the host's message to a member, which may be an invitation.
 
-        There is no event, because the room cannot know what the message says.
+        The member may take a seat until `until` (ms). There is no event, because the room cannot
+        know what the message says.
         """
         self._check_host(host_id)
         if not self.live:
             raise NotLive
         if self._member(user_id) is None:
             raise NotInRoom
-        if until > self.admitted.get(user_id, 0):
-            self._mark("admitted", user_id, until)
+        invited = self.invited_by_message_until
+        if until > invited.get(user_id, 0):
+            self.invited_by_message_until = with_end(invited, user_id, until, MAX_MARKS)
 
     def accept(self, person: Person, admission: Admission, stream: str, play_url: str) -> Seat:
         """Take the seat of the user's gender; a seated guest keeps theirs.
@@ -321,15 +332,16 @@ class Room(RoomState):
         name = SEAT_OF_GENDER[person.gender]
         if getattr(self, name):
             raise SeatTaken
+        if person.user_id in self.stream_bans:
+            raise StreamForbidden
         self._check_admission(person.user_id, admission)
-        self._unmark_all(person.user_id)
+        self._forget_marks(person.user_id)
         seat = Seat(person, stream)
         self._set_seat(name, seat)
-        if self.applications.pop(person.user_id, None):
-            self.touched.add(f"applications.{person.user_id}")
+        self.applications = without(self.applications, person.user_id)
         self._set_role(person.user_id, name)
         data: MicroAccept = {
-            **person.face(),
+            **person.public_profile(),
             "play_url": play_url,
             "area": person.area,
             "age": person.age,
@@ -339,7 +351,7 @@ class Room(RoomState):
 
     def refuse(self, user_id: str) -> None:
         """Decline an invitation, also by a message, or withdraw an application."""
-        self._unmark("admitted", user_id)
+        self.invited_by_message_until = without(self.invited_by_message_until, user_id)
         application = self.applications.get(user_id)
         if application:
             self._end_application(user_id, "refused" if application.invited else "withdrawn")
@@ -363,17 +375,18 @@ class Room(RoomState):
             raise InvalidParameter({"gender": "does not match the gender of this user"})
         reason: LeaveReason = "left" if user_id == target else "host"
         if seat and reason == "host" and removed_until:
-            self._mark("removed", target, removed_until)
+            marks = self.needs_invitation_until
+            self.needs_invitation_until = with_end(marks, target, removed_until, MAX_MARKS)
         self._vacate(target, reason)
         if by_host:
-            self._unmark("admitted", target)
+            self.invited_by_message_until = without(self.invited_by_message_until, target)
             self._end_application(target, reason)
 
     def expire(self, now: int) -> None:
         """End applications, invitations, removals from the mic and mutes that have expired."""
-        for mark in MARKS:
-            ended = [user_id for user_id, until in self._marks(mark).items() if until <= now]
-            self._unmark(mark, *ended)
+        self.needs_invitation_until = without_ended(self.needs_invitation_until, now)
+        self.invited_by_message_until = without_ended(self.invited_by_message_until, now)
+        self.stream_bans = without_ended(self.stream_bans, now)
         for user_id in [user_id for user_id, until in self.muted.items() if until <= now]:
             self._set_mute(user_id, 0)
         for application in list(self.applications.values()):
@@ -390,18 +403,17 @@ class Room(RoomState):
         new = replace(old, nickname=person.nickname, face_url=person.face_url)
         if person.user_id == self.host_id:
             self.owner = replace(self.owner, person=new)
-            self.touched.add("owner")
         elif seat := self.seat_of(person.user_id):
             self._set_seat(SEAT_OF_GENDER[new.gender], replace(seat, person=new))
         else:
             self._set_application(replace(self.applications[person.user_id], person=new))
-        data: ProfileChange = {**new.face()}
+        data: ProfileChange = {**new.public_profile()}
         self._add_event("profile", data)
         if person.user_id == self.host_id and (self.title or self.cover == old.face_url != ""):
             self._announce_info()  # clients show a host's new name and face as the room's
 
     def update_info(self, user_id: str, title: str | None = None, cover: str | None = None) -> None:
-        """The host changes the name or the picture of the room, or both.
+        """Change the name or the picture of the room, or both, as the host.
 
         None keeps one as it is; with "" the room shows its host's.
         """
@@ -409,19 +421,16 @@ class Room(RoomState):
         shown = (self.name, self.image)
         if title is not None and title != self.title:
             self.title = title
-            self.touched.add("title")
         if cover is not None and cover != self.cover:
             self.cover = cover
-            self.touched.add("cover")
         if self.live and (self.name, self.image) != shown:
             self._announce_info()
 
     def change_group(self, old: str, new: str) -> bool:
-        """Replace the chat group `old`; returns False if the room now has another group."""
+        """Replace the chat group `old`; return False if the room now has another group."""
         if self.group_id != old:
             return False
         self.group_id = new
-        self.touched.add("group_id")
         if self.live:
             data: GroupChange = {"group_id": new}
             self._add_event("group", data)
@@ -441,7 +450,7 @@ class Room(RoomState):
         if member.role in ON_MIC and now < leaves_at:
             self._vacate(member.user_id, "offline")
             return leaves_at
-        self.remove_member(member.user_id, "offline")
+        self.remove(member.user_id, "offline")
         return None
 
     def _set_away(self, user_id: str, *, away: bool) -> None:
@@ -449,13 +458,12 @@ class Room(RoomState):
         seat = self.owner if role == "host" else self.seat_of(user_id)
         if role is None or seat is None or seat.away == away:
             return
-        shown, face = replace(seat, away=away), seat.person.face()
+        shown, face = replace(seat, away=away), seat.person.public_profile()
         name: SeatName | None = None if role == "host" else SEAT_OF_GENDER[seat.person.gender]
         if name:
             self._set_seat(name, shown)
         else:
             self.owner, self.status = shown, "paused" if away else "live"
-            self.touched |= {"owner", "status"}
         data: MicPresence = {**face, "role": name or "host"}
         self._add_event("member_away" if away else "member_back", data)
         if name is None:
@@ -467,7 +475,7 @@ class Room(RoomState):
         self._add_event("room_info", data)
 
     def _candidate(self, person: Person) -> Person:
-        """Check that a person may go on mic; returns them with the membership's gender."""
+        """Check that a person may go on mic; return them with the membership's gender."""
         if not self.live:
             raise NotLive
         member = self._member(person.user_id)
@@ -487,9 +495,9 @@ class Room(RoomState):
         application = self.applications.get(user_id)
         if application and application.invited:
             return
-        if admission != "invited" and user_id in self.admitted:
+        if admission != "invited" and user_id in self.invited_by_message_until:
             return
-        if user_id in self.removed:
+        if user_id in self.needs_invitation_until:
             raise NotAdmitted("The host has taken you off the mic; wait for an invitation.")
         if admission == "invited" or (admission == "applied" and not application):
             raise NotAdmitted

@@ -61,7 +61,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _grant(name: str, text: str) -> Any:
-    """A field of a grant, checked as in the operators' API."""
+    """Return a field of a grant, checked as in the operators' API."""
     fields = {"gold": 1, "reason": "-", "request_id": "-", name: text}
     try:
         return getattr(GrantRequest.model_validate(fields, strict=False), name)
@@ -70,7 +70,7 @@ def _grant(name: str, text: str) -> Any:
 
 
 def _period(text: str) -> str:
-    """A day or month before the present one in China."""
+    """Return a day or month before the present one in China."""
     today = str(day_of(datetime.now(UTC)))
     with suppress(ValueError):
         period = str(date.fromisoformat(f"{text}-01"[:10]))[: len(text)]
@@ -80,7 +80,7 @@ def _period(text: str) -> str:
 
 
 def invoker() -> str:
-    """User of the command for the audit log, as `user@machine`; under sudo its caller."""
+    """Return who ran the command, for the audit log: `user@machine`; under sudo its caller."""
     user = os.environ.get("SUDO_USER")
     with suppress(KeyError, OSError):  # a user id without a name, as in a container
         user = user or getpass.getuser()
@@ -118,18 +118,18 @@ async def openapi(_settings: Settings, dev: "DevSecrets | None", _args: argparse
 
 
 async def check_ledger(context: Context, _args: argparse.Namespace) -> int:
-    problems = await context.services.ledger_audit.check()
+    problems = await context.services.gold.audit.check()
     print("\n".join(problems) or "Every unit of gold and income is accounted for.")
     return 1 if problems else 0
 
 
 async def reconcile(context: Context, args: argparse.Namespace) -> int:
-    bills = context.services.bills
+    bills = context.services.payments.bills
     if not bills.bill_types:
         print("No source of bills is configured; see pay.*.", file=sys.stderr)
         return 2
     problems = await bills.reconcile(args.period)
-    print("\n".join(problems) or "Every row of WeChat's bills is booked here, and the reverse.")
+    print("\n".join(problems) or "Every row of WeChat's bills is recorded here, and the reverse.")
     return 1 if problems else 0
 
 
@@ -147,7 +147,7 @@ async def grant(context: Context, args: argparse.Namespace) -> int:
         print(hint, file=sys.stderr, flush=True)
     parameters = {"gold": args.gold, "request_id": request_id}
     entry = await begin_entry(context, "grant", args.user_id, parameters, args.reason)
-    balance = await context.services.ledger.grant(
+    balance = await context.services.gold.ledger.grant(
         args.user_id, args.gold, args.reason, request_id, by=COMMAND_LINE
     )
     await context.stores.audit.done(entry, {}, balance)
@@ -162,7 +162,7 @@ async def matchmaker(context: Context, args: argparse.Namespace) -> int:
     before = {"is_matchmaker": user.is_matchmaker} if user else {}
     await context.stores.users.update(args.user_id, is_matchmaker=not args.off)
     if args.off:
-        await context.services.removals.retire_matchmaker(args.user_id)
+        await context.services.chat.groups.retire_host(args.user_id)
     await context.stores.audit.done(entry, before, after)
     print(f"{args.user_id} is {'no longer' if args.off else 'now'} a matchmaker.")
     return 0

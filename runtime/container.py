@@ -8,11 +8,11 @@ from realtime.bus import Bus
 from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
-from rooms.members import GracePolicy
+from rooms.members import DEFAULT_GRACE, GracePolicy
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
-from services.keeper import Keeper
-from services.rooms.presence import Lease, Presence
+from services.room_changes import RoomChanges
+from services.rooms.presence import LEASE_SECONDS, Lease, Presence
 from services.rooms.room_access import RoomAccess
 from services.services import Services
 from storage.database import CommandLatency, Database
@@ -21,7 +21,15 @@ from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
 
 
-def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -> Context:
+def build(
+    settings: Settings,
+    uri: str,
+    address: str,
+    simulator_url: str = "",
+    *,
+    grace: GracePolicy = DEFAULT_GRACE,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Context:
     """Build everything on the database at `uri`; `address` is this server's base URL.
 
     `simulator_url` is the base URL of the simulated WeChat and Tencent, "" in production.
@@ -29,46 +37,36 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
     settings = settings.at(address, simulator_url)
     process_id, metrics = secrets.token_hex(8), Metrics()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
-    grace = _grace(settings)
     stores = Stores(database, settings, grace)
     tencent = TencentClients(
         settings.wechat,
         settings.im,
-        settings.live,
+        settings.live_streaming,
         settings.uploads,
         settings.pay,
         settings.withdraw,
-        settings.identity,
+        settings.age_verification,
         f"{settings.server.public_url}/wx/api/qlive",
         on_xpay_rejection=lambda *labels: metrics.xpay_rejections.labels(*labels).inc(),
     )
     bus = _bus(settings, process_id)
-    room_access = RoomAccess(stores, tencent.stream_urls)
-    hub = Hub(stores.rooms, room_access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
-    im_relay = None
-    if settings.im.relay:
-        publisher = ImPublisher(
-            stores.relay_cursors,
-            stores.rooms,
-            stores.members,
-            tencent.stream_urls,
-            tencent.im,
-            stores.outbox,
-        )
-        im_relay = ImRelay(stores.relay_cursors, stores.rooms, publisher)
-    keeper = Keeper(stores.rooms, hub, im_relay)
-    lease = Lease(stores.presence, process_id, settings.presence.lease_seconds)
-    presence = Presence(stores.presence, stores.members, keeper, lease, grace)
+    access = RoomAccess(stores, tencent.stream_urls)
+    hub = Hub(stores.rooms, access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
+    relay = _relay(settings, stores, tencent)
+    room_changes = RoomChanges(stores.rooms, hub, relay)
+    lease = Lease(stores.presence, process_id, lease_seconds)
+    presence = Presence(stores.presence, stores.members, room_changes, lease, grace)
     services = Services(
         settings,
         stores,
         tencent,
         bus,
         hub,
-        keeper,
+        room_changes,
+        access,
+        relay,
         presence,
-        im_relay,
-        room_access,
+        lease,
         process_id,
         metrics,
     )
@@ -80,9 +78,7 @@ def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -
         tencent,
         bus,
         hub,
-        keeper,
-        lease,
-        presence,
+        room_changes,
         services,
         process_id,
     )
@@ -94,17 +90,22 @@ async def close(context: Context) -> None:
     await context.database.close()
 
 
+def _relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRelay | None:
+    """Return the relay of events to IM, for clients that do not listen to the socket."""
+    if not settings.im.relay:
+        return None
+    publisher = ImPublisher(
+        stores.relay_cursors,
+        stores.rooms,
+        stores.members,
+        tencent.stream_urls,
+        tencent.im,
+        stores.outbox,
+    )
+    return ImRelay(stores.relay_cursors, stores.rooms, publisher)
+
+
 def _bus(settings: Settings, process_id: str) -> Bus:
     if not settings.redis.url:
         return Bus()
     return RedisBus(settings.redis.url, settings.mongodb.database, process_id)
-
-
-def _grace(settings: Settings) -> GracePolicy:
-    presence = settings.presence
-    return GracePolicy(
-        shown=int(presence.shown_after_seconds * 1000),
-        viewer=int(presence.viewer_seconds * 1000),
-        guest=int(presence.guest_seconds * 1000),
-        host=int(presence.host_seconds * 1000),
-    )

@@ -42,7 +42,7 @@ def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
 
 
 def welcome(address: str) -> str:
-    """Text that a start prints on a terminal."""
+    """Return the text that a start prints on a terminal."""
     people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
     return f"""
   QLive serves on {address}
@@ -66,9 +66,10 @@ def open_simulator(
 
 
 def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any]:
-    """Routes of /sim, and of the demo room, whose pages log in through the simulator's phone.
+    """Return the routes of /sim and of the demo room.
 
-    They have the console's policy: scripts and requests of the same origin only.
+    The pages of the demo room log in through the simulator's phone. All routes have the console's
+    policy: scripts and requests of the same origin only.
     """
     shared = {"context": context}
     index = {"path": str(DEMO), "default_filename": "index.html"}
@@ -80,6 +81,7 @@ def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any
         (rf"{OPERATOR_LOGIN.path}/?", OPERATOR_LOGIN.handler, {**shared, "route": OPERATOR_LOGIN}),
         (r"/sim(/.*)", ForwardingHandler, {**shared, "simulator": simulator}),
         (r"/()", ConsoleHandler, index),
-        (r"/demo/([a-z_]+\.[a-z]+)", ConsoleHandler, {"path": str(DEMO)}),
+        (r"/demo/([a-z0-9_]+\.[a-z]+)", ConsoleHandler, {"path": str(DEMO)}),
+        (r"/demo/shared/([a-z0-9_]+\.js)", ConsoleHandler, {"path": str(WEB / "shared")}),
         (r"/sdk/([a-z-]+\.js)", ConsoleHandler, {"path": str(SDK)}),
     ]

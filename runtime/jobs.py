@@ -23,31 +23,31 @@ LAG_SECONDS = 0.02
 CLIENTS_INTERVAL = 0.5
 BACKLOG_SECONDS = 10.0
 """A client with unsent data for so long is closed."""
-FIGURES_SECONDS = 5.0
+METRICS_SECONDS = 5.0
 REPORT_SECONDS = 5.0
 
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     """Start all jobs but those that must outlive the requests."""
     every, hub, services = tasks.every, context.hub, context.services
-    gc_tuner = GcTuner(lambda: hub.open)
+    gc_tuner = GcTuner(lambda: hub.open_count)
     every(context.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
     every(0.5, "lag", lambda: _measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
-    every(0.2, "flush_disconnects", context.presence.flush)
-    every(0.5, "absences", context.presence.process_absences)
+    every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
+    every(0.5, "absences", context.services.rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
-    every(context.settings.presence.lease_seconds / 3, "away", lambda: _mark_away(context))
-    every(FIGURES_SECONDS, "figures", lambda: _measure_figures(context))
-    every(10, "ledger_audit", services.ledger_audit.run_if_due)
+    every(context.services.rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
+    every(METRICS_SECONDS, "metrics", lambda: _measure_metrics(context))
+    every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
-        every(10, "bills", services.bills.run_if_due)
+        every(10, "bills", services.payments.bills.run_if_due)
     tasks.until_stopped("claimed", JobRunner(*services.claimed_jobs).run)
-    if services.im_relay:
-        tasks.until_stopped("im_relay", JobRunner(services.im_relay).run)
+    if services.chat.relay:
+        tasks.until_stopped("im_relay", JobRunner(services.chat.relay).run)
 
 
 def start_lease_and_bus(
@@ -57,9 +57,9 @@ def start_lease_and_bus(
 
     A process that drained without a lease would be presumed dead while it serves.
     """
-    lease = context.settings.presence.lease_seconds
+    lease = context.services.rooms.lease.seconds
     # With the default back-off, the lease would lapse after the first failure.
-    tasks.every(lease / 3, "lease", context.lease.renew, retry=lease / 15)
+    tasks.every(lease / 3, "lease", context.services.rooms.lease.renew, retry=lease / 15)
     tasks.every(REPORT_SECONDS, "report", report)
     bus = context.bus
     if isinstance(bus, RedisBus):
@@ -70,10 +70,10 @@ def _socket_reconciler(context: Context) -> SocketReconciler:
     return SocketReconciler(
         context.bus,
         context.hub,
-        context.lease,
+        context.services.rooms.lease,
         context.stores,
-        context.services.evictions,
-        context.services.room_access,
+        context.services.accounts.evictions,
+        context.services.rooms.access,
     )
 
 
@@ -86,24 +86,27 @@ async def _watch_clients(context: Context, gc_tuner: GcTuner) -> None:
 
 
 async def _expire(context: Context) -> None:
-    """Make an empty change to each due room: the keeper expires before any change."""
+    """Make an empty change to each due room: `RoomChanges` expires before any change."""
     due = await context.stores.rooms.due(now_ms())
-    await run_all(*(context.keeper.change(live_id, lambda _room: None) for live_id in due))
+    await run_all(*(context.room_changes.change(live_id, lambda _room: None) for live_id in due))
 
 
 async def _mark_away(context: Context) -> None:
     """Mark members away who are silent, or whose process is dead."""
     await run_all(
-        context.lease.sweep(),
-        context.presence.mark_silent_away(),
+        context.services.rooms.lease.sweep(),
+        context.services.rooms.presence.mark_silent_away(),
         _look_for_others(context),
     )
 
 
 async def _look_for_others(context: Context) -> None:
-    """Not before leases of processes that ended before this one's start have lapsed."""
+    """Look for other processes, once earlier leases have lapsed.
+
+    These are leases of processes that ended before this one's start.
+    """
     bus = context.bus
-    if not isinstance(bus, RedisBus) and context.lease.held_for_full_term:
+    if not isinstance(bus, RedisBus) and context.services.rooms.lease.held_for_full_term:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 
@@ -115,8 +118,8 @@ async def _measure_lag(context: Context) -> None:
     context.metrics.loop_lag = max(0.0, lag)
 
 
-async def _measure_figures(context: Context) -> None:
-    """Read what /metrics shows of the database and of other services."""
+async def _measure_metrics(context: Context) -> None:
+    """Read the figures of the database and of other services that /metrics shows."""
     await run_all(
         _watch_dependencies(context),
         _measure_outbox(context),
@@ -129,7 +132,7 @@ async def _measure_figures(context: Context) -> None:
 async def _watch_dependencies(context: Context) -> None:
     """Show the states of /readyz in the metrics, those of idle services as unknown.
 
-    Otherwise a process that does not use a service any more would hide its outage.
+    This keeps a process that does not use a service any more from hiding its outage.
     """
     gauge = context.metrics.dependency_up
     idle = {service.name for service in context.tencent.services if not service.is_fresh}
@@ -149,11 +152,11 @@ async def _measure_withdrawals(context: Context) -> None:
 
 
 async def _measure_refunds(context: Context) -> None:
-    context.metrics.refunds.show(*await context.stores.refund_cases.figures())
+    context.metrics.refunds.show(*await context.stores.refund_cases.open_counts())
 
 
 async def _measure_moderation(context: Context) -> None:
-    context.metrics.moderation.show(*await context.stores.moderation.open_figures())
+    context.metrics.moderation.show(*await context.stores.moderation.open_counts())
 
 
 async def _measure_outbox(context: Context) -> None:

@@ -52,7 +52,7 @@ async def change(context: Context, args: argparse.Namespace) -> int:
     parameters = {"role": args.role} if "role" in args else {}
     entry = await begin_entry(context, f"operator {args.action}", args.name, parameters)
     before = await _public_state(context, args.name)
-    print(await _carry_out(context, args), flush=True)
+    print(await _handle(context, args), flush=True)
     await context.stores.audit.done(entry, before, await _public_state(context, args.name))
     return 0
 
@@ -69,14 +69,14 @@ async def list_all(context: Context, _args: argparse.Namespace) -> int:
 
 
 async def _public_state(context: Context, name: str) -> dict[str, Any]:
-    """State and role of an operator, for the audit log; {} for an unknown name."""
+    """Return state and role of an operator, for the audit log; {} for an unknown name."""
     account = await context.stores.operators.find(name)
     return account.summary if account else {}
 
 
-async def _carry_out(context: Context, args: argparse.Namespace) -> str:
-    """Carry out the action; returns the text to print."""
-    operators, name = context.services.operators, args.name
+async def _handle(context: Context, args: argparse.Namespace) -> str:
+    """Carry out the action and return the text to print."""
+    operators, name = context.services.operators.operators, args.name
     match args.action:
         case "add":
             return _one_time(name, await operators.add(name, args.role))

@@ -16,9 +16,11 @@ from tornado.netutil import bind_sockets
 from config.settings import Settings
 from handlers.context import Context
 from handlers.routes import application
+from rooms.members import DEFAULT_GRACE, GracePolicy
 from runtime import container, jobs
-from runtime.figures import register_gauges, reporter
 from runtime.periodic import PeriodicTasks
+from runtime.process_metrics import register_gauges, reporter
+from services.rooms.presence import LEASE_SECONDS
 from storage.gold.catalogue import DEFAULTS
 from storage.replica_set import warn_of_mongodb_risks
 
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("qlive")
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
-"""Bodies beyond handlers.base.BODY_BYTES are discarded as they arrive; this only bounds time."""
+DISCARDED_BODY_BYTES = 64 * 1024 * 1024
+"""Bodies of up to so many bytes are read to the end, so that the client receives the 413 of
+`MAX_BODY_BYTES` (handlers/base.py), beyond which they are discarded as they arrive."""
 BACKLOG = 4096
 """Connections that wait to be accepted, of which Linux allows as many: all clients of a process
 that has died reconnect within a second. Those that find no place try again after 1, 3 and 7 s."""
@@ -47,12 +50,20 @@ DATABASE_SECONDS = 2.0
 class ServerProcess:
     """A serving process on a port of its own; call `start`, then `stop`."""
 
-    def __init__(self, settings: Settings, dev: "DevSecrets | None") -> None:
-        """`dev` are the development secrets, None in production."""
+    def __init__(
+        self,
+        settings: Settings,
+        dev: "DevSecrets | None",
+        *,
+        grace: GracePolicy = DEFAULT_GRACE,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        """Take the development secrets as `dev`, None in production."""
         self.settings = settings
         self.address = ""
         self.context: Context
         self._dev = dev
+        self._grace, self._lease_seconds = grace, lease_seconds
         self._jobs, self._last_tasks = PeriodicTasks(), PeriodicTasks()
         self.simulator: Simulator | RemoteSimulator | None = None
         self._mongod: EmbeddedMongod | None = None
@@ -60,13 +71,18 @@ class ServerProcess:
         self._http: HTTPServer | None = None
 
     async def start(self) -> None:
-        """Returns once requests are answered."""
+        """Start the server and return once requests are answered."""
         server = self.settings.server
         sockets = listen(server.host, server.port)
         self.address = address_of(server.host, sockets)
         uri = self.settings.mongodb.uri or await self._start_mongod()
         self.context = context = container.build(
-            self.settings, uri, self.address, self._simulator_url()
+            self.settings,
+            uri,
+            self.address,
+            self._simulator_url(),
+            grace=self._grace,
+            lease_seconds=self._lease_seconds,
         )
         try:
             await self._serve(context, sockets)
@@ -75,7 +91,7 @@ class ServerProcess:
             raise
 
     async def _serve(self, context: Context, sockets: list[socket]) -> None:
-        """Returns once requests are answered; a failure leaves closing to the caller."""
+        """Serve, and return once requests are answered; a failure leaves closing to the caller."""
         await context.database.check()
         await context.stores.migrator.run()
         production = self.settings.environment == "production"
@@ -86,14 +102,14 @@ class ServerProcess:
         await self._store_first_data(context)
         report = reporter(context, self.address)
         await report()
-        await context.lease.renew()
-        await context.services.evictions.receive()  # skips the older ones
+        await context.services.rooms.lease.renew()
+        await context.services.accounts.evictions.receive()  # skips the older ones
         register_gauges(context)
         jobs.start_lease_and_bus(self._last_tasks, context, report)
         jobs.start_jobs(self._jobs, context)
         self._http = HTTPServer(
             self._application(context),
-            max_body_size=MAX_BODY_BYTES,
+            max_body_size=DISCARDED_BODY_BYTES,
             body_timeout=30,
             idle_connection_timeout=120,
         )
@@ -111,14 +127,14 @@ class ServerProcess:
         context, drain = self.context, self.settings.server.drain_seconds
         hub, lifecycle = context.hub, context.lifecycle
         lifecycle.draining = True
-        log.info("server_draining", sockets=hub.sockets, requests=lifecycle.requests)
+        log.info("server_draining", sockets=hub.socket_count, requests=lifecycle.requests)
         on_mic = await _on_mic(context)
         hub.close_all(lambda user_id: _retry_ms(1 if user_id in on_mic else drain))
         await self._jobs.stop()
         if self._http:
             self._http.stop()
         await _wait_until(lambda: not lifecycle.requests, drain)
-        await _wait_until(lambda: not hub.open, SOCKETS_SECONDS)
+        await _wait_until(lambda: not hub.open_count, SOCKETS_SECONDS)
         if self._http:
             try:
                 await asyncio.wait_for(self._http.close_all_connections(), SOCKETS_SECONDS)
@@ -142,7 +158,7 @@ class ServerProcess:
         return f"{self._joined() or self.address}/sim" if self._dev else ""
 
     def _joined(self) -> str:
-        """Address of the server whose embedded MongoDB and simulator this one uses."""
+        """Return the address of the server whose embedded MongoDB and simulator this one uses."""
         return self._mongod.joined if self._mongod else ""
 
     def _application(self, context: Context) -> Any:
@@ -184,13 +200,13 @@ class PacedListener(socket):
 
     @classmethod
     def over(cls, sock: socket) -> Self:
-        """Takes the listening socket over, whose object is closed."""
+        """Take the listening socket over; its own object is closed."""
         paced = cls(sock.family, sock.type, sock.proto, sock.detach())
         paced.settimeout(0)
         return paced
 
     def accept(self) -> tuple[socket, Any]:
-        """As socket.accept; BlockingIOError when others are to be served."""
+        """Accept as socket.accept. Raises BlockingIOError when other sockets are to be served."""
         if not self._left:
             self._left = ACCEPTS_AT_ONCE
             raise BlockingIOError
@@ -203,7 +219,7 @@ class PacedListener(socket):
 
 
 def listen(host: str, port: int) -> list[socket]:
-    """Bind one socket per address of the host; OSError names the address."""
+    """Bind one socket per address of the host. Raises OSError, which names the address."""
     try:
         return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as failure:
@@ -211,13 +227,13 @@ def listen(host: str, port: int) -> list[socket]:
 
 
 def address_of(host: str, sockets: list[socket]) -> str:
-    """Base URL of a server on `host`, as reached from this machine."""
+    """Return the base URL of a server on `host`, as reached from this machine."""
     name = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - not bound here
     return f"http://{name}:{sockets[0].getsockname()[1]}"
 
 
 async def _on_mic(context: Context) -> set[str]:
-    """Users on mic, who must reconnect first; empty when the database is down."""
+    """Return the users on mic, who must reconnect first; empty when the database is down."""
     with suppress(Exception):
         async with asyncio.timeout(DATABASE_SECONDS):
             return set(await context.stores.presence.on_mic(context.process_id))
@@ -225,7 +241,7 @@ async def _on_mic(context: Context) -> set[str]:
 
 
 def _retry_ms(seconds: float) -> int:
-    """A random time within `seconds`, so that clients do not all return at once."""
+    """Return a random time within `seconds`, so that clients do not all return at once."""
     return random.randint(100, max(100, int(seconds * 1000)))
 
 
@@ -236,8 +252,8 @@ async def _release_members(context: Context) -> None:
     """
     try:
         async with asyncio.timeout(DATABASE_SECONDS):
-            await context.presence.flush()
-            await context.lease.end()
+            await context.services.rooms.presence.flush()
+            await context.services.rooms.lease.end()
             await context.stores.chat_lines.flush()
     except Exception as error:  # noqa: BLE001 - the database may be what is down
         log.warning("lease_release_failed", error=type(error).__name__)

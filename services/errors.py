@@ -5,7 +5,6 @@ PermissionDenied
 ├── Blocked              blocked: one of two users has blocked the other, no matter which
 ├── HighRisk             high_risk: WeChat rates the user as risky, who may only watch
 ├── AgeUnverified        age_unverified: the user is not known to be an adult
-├── StreamForbidden      stream_forbidden: what the user's last stream has shown is not allowed
 ├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
 ├── OwnAccount           own_account: an operator's own account is changed by another admin
 └── SecondPersonRequired second_person: another operator has to confirm the request
@@ -22,7 +21,7 @@ StateConflict
 ├── RefundChanged        refund_changed: the preview of a refund case no longer holds
 ├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
 ├── UploadMissing        upload_missing: nothing was uploaded under this key, or long ago
-├── UploadRefused        upload_refused: what was uploaded is no picture, or too large
+├── UploadRefused        upload_refused: what was uploaded is no still picture, or too large
 ├── UploadsOff           uploads_off: no bucket is configured
 └── WithdrawOff          withdraw_off: withdrawals are not enabled
 Unavailable
@@ -46,10 +45,6 @@ class HighRisk(PermissionDenied):
 
 class AgeUnverified(PermissionDenied):
     code, detail = "age_unverified", "Only users whose age is verified may recharge and give gifts."
-
-
-class StreamForbidden(PermissionDenied):
-    code, detail = "stream_forbidden", "Your video was stopped for what it showed; try again later."
 
 
 class ContentRefused(InvalidParameter):

@@ -1,54 +1,33 @@
-"""Builds all use cases of one process on shared stores and clients."""
+"""Builds all use cases of one process on shared stores and clients, noun by noun."""
 
 from typing import Any
 
 from config.settings import Settings
 from core.locks import NamedLocks
-from ledger.giving import GivingRules
 from realtime.bus import Bus
 from realtime.hub import Hub
-from services.accounts.identity import IdentityService
-from services.accounts.own_data import OwnDataService
-from services.accounts.pictures import DELETE_OBJECT, PictureService
-from services.accounts.profiles import ProfileService
-from services.accounts.sessions import EvictionService, SessionService
-from services.accounts.sign_in import SignInService
-from services.accounts.token_cache import TokenCache
-from services.chat.groups import GROUP_KINDS, GroupService
+from services.accounts import AccountServices
+from services.chat import ChatServices
 from services.chat.im_relay import ImRelay
-from services.chat.message_checks import MessageCheckService
-from services.chat.outbox_actions import ImActions, css_actions
-from services.gold.catalogue import CatalogueService
-from services.gold.gifts import GiftService
-from services.gold.ledger import LedgerService
-from services.gold.ledger_audit import LedgerAudit
+from services.chat.outbox_actions import ImActions, live_streaming_actions
+from services.gold import GoldServices
 from services.jobs.claimed_jobs import ClaimedJob
-from services.jobs.outbox_jobs import OutboxJob
-from services.keeper import Keeper
-from services.moderation.contacts import ContactService
-from services.moderation.moderation import ModerationService
-from services.operators.approvals import ApprovalService
-from services.operators.operators import OperatorService
-from services.payments.bills import MERCHANT, TRANSFERS, VIRTUAL, BillService
-from services.payments.payment_notifications import PaymentNotificationService
-from services.payments.payments import PaymentService
-from services.payments.recharge import RechargeService
-from services.payments.unpaid_orders import UnpaidOrderSweep
-from services.payouts.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
-from services.payouts.withdrawals import WithdrawalService
-from services.refunds.refund_cases import RefundCaseService
-from services.refunds.refund_sweep import RefundCaseSweep
-from services.rooms.callbacks import CallbackService
-from services.rooms.live_rooms import LiveRoomService
-from services.rooms.presence import Presence
-from services.rooms.removals import RemovalService
+from services.jobs.outbox_jobs import OutboxLanes
+from services.moderation import ModerationServices
+from services.moderation.decisions import DecisionService
+from services.operators import OperatorServices
+from services.payments import PaymentServices
+from services.payments.payment_notifications import Followers
+from services.payouts import PayoutServices
+from services.refunds import RefundServices
+from services.room_changes import RoomChanges
+from services.rooms import RoomServices
+from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
-from services.rooms.room_list import RoomList
-from services.rooms.streams import StreamModerationService
+from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
-from tencent.xpay import PROVIDER as XPAY
 
 
 class Services:
@@ -61,190 +40,80 @@ class Services:
         tencent: TencentClients,
         bus: Bus,
         hub: Hub,
-        keeper: Keeper,
+        room_changes: RoomChanges,
+        access: RoomAccess,
+        relay: ImRelay | None,
         presence: Presence,
-        im_relay: ImRelay | None,
-        room_access: RoomAccess,
+        lease: Lease,
         process_id: str,
         metrics: Metrics,
     ) -> None:
-        hold, outbox, providers = NamedLocks().hold, stores.outbox, tencent.providers
-        self.groups = groups = GroupService(stores.room_groups, keeper, tencent.im, outbox)
-        self.im_relay = im_relay
-        to_im = ImActions(
+        lock, lanes = NamedLocks().lock, OutboxLanes(stores.outbox)
+        self.moderation = ModerationServices(settings, stores, tencent.content_security)
+        self.chat = ChatServices(settings, stores, tencent.im, room_changes, relay, self.moderation)
+        self.accounts = AccountServices(
+            settings,
+            stores,
+            tencent,
+            bus,
+            hub,
+            room_changes,
+            process_id,
+            lanes,
+            self.moderation,
+            self.chat.groups.retire_host,
+        )
+        self.rooms = RoomServices(
+            settings,
+            stores,
+            tencent.stream_urls,
+            room_changes,
+            access,
+            presence,
+            lease,
+            lanes,
+            self.moderation,
+            self.chat,
+            self.accounts,
+        )
+        self.decisions = DecisionService(
+            stores,
+            self.moderation.proposals,
+            {
+                "nickname": self.accounts.profiles.apply,
+                "face": self.accounts.profiles.apply,
+                "room_name": self.rooms.lives.apply,
+                "cover": self.rooms.lives.apply,
+                "stream": self.rooms.streams.apply,
+            },
+        )
+        self.gold = GoldServices(settings, stores, room_changes, bus, lock)
+        self.operators = OperatorServices(settings, stores, self.gold)
+        self.payouts = PayoutServices(settings, stores, tencent, lock, self.operators)
+        self.refunds = RefundServices(stores, tencent, lock, self.operators, self.payouts)
+        followers = Followers(
+            self.refunds.cases.apply,
+            self.payouts.transfers.reprocess,
+            self.accounts.data_requests.plan_deletion_of,
+        )
+        self.payments = PaymentServices(settings, stores, tencent, metrics, lock, followers)
+        im = ImActions(
             tencent.im,
             stores,
-            groups,
-            lambda user_id: self.profiles.show_in_room(user_id),  # noqa: PLW0108 - built later
-            lambda user_id: self.removals.enforce_ban(user_id),  # noqa: PLW0108 - built later
-        ).by_kind
-        to_css = css_actions(tencent.css)
-        css_kinds = (*to_css,)
-        other_kinds, css = (*css_kinds, *GROUP_KINDS), outbox.view(only=css_kinds)
-        im_safety = outbox.view(urgent=True, without=other_kinds)
-        group_queue = outbox.view(urgent=True, only=GROUP_KINDS)
-        css_safety = outbox.view(urgent=True, only=css_kinds)
-        self.im_outbox = OutboxJob("im_outbox", outbox.view(without=css_kinds), to_im)
-        self.im_safety_outbox = OutboxJob("im_safety_outbox", im_safety, to_im)
-        self.group_outbox = OutboxJob("group_outbox", group_queue, to_im)
-        self.css_outbox = OutboxJob("css_outbox", css, to_css)
-        self.css_safety_outbox = OutboxJob("css_safety_outbox", css_safety, to_css)
-        self.token_cache = TokenCache(stores.tokens, bus)
-        self.evictions = EvictionService(stores.evictions, bus, process_id)
-        self.sessions = SessionService(stores, self.evictions, self.im_safety_outbox)
-        self.removals = RemovalService(
-            stores,
-            keeper,
-            self.evictions,
-            self.sessions,
-            self.im_safety_outbox,
-            has_im_relay=im_relay is not None,
+            self.chat.groups,
+            self.accounts.profiles.show_in_room,
+            self.rooms.removals.enforce_ban,
         )
-        self.own_data = OwnDataService(
-            stores, keeper, self.sessions, self.removals.retire_matchmaker
-        )
-        self.streams = StreamModerationService(
-            stores, keeper, self.css_safety_outbox, settings.moderation
-        )
-        self.moderation = ModerationService(stores, tencent.content_security, settings.moderation)
-        self.contacts = ContactService(stores, tencent.content_security, settings.moderation)
-        self.identity = IdentityService(stores.users, tencent.faceid, settings.identity)
-        self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
-        to_cos = {DELETE_OBJECT: self.pictures.delete}
-        self.cos_outbox = OutboxJob("cos_outbox", outbox.later(), to_cos, idle=10.0)
-        self.profiles = ProfileService(stores, keeper, hub, self.pictures, self.moderation)
-        self.sign_in = SignInService(
-            stores,
-            tencent.wechat,
-            keeper,
-            self.sessions,
-            self.profiles,
-            self.contacts,
-            keeps_session_keys=settings.pay.provider == XPAY,
-        )
-        self.live_rooms = LiveRoomService(
-            stores,
-            keeper,
-            presence,
-            groups,
-            tencent.stream_urls,
-            self.pictures,
-            self.moderation,
-        )
-        self.moderation.effects = {
-            "nickname": self.profiles.apply,
-            "face": self.profiles.apply,
-            "room_name": self.live_rooms.apply,
-            "cover": self.live_rooms.apply,
-            "stream": self.streams.apply,
-        }
-        self.room_access = room_access
-        self.room_list = RoomList(stores.rooms, stores.members)
-        self.catalogue = CatalogueService(stores.gifts, stores.configs, bus)
-        rules = GivingRules(**settings.giving.model_dump())
-        self.gifts = GiftService(stores.ledger, stores.members, keeper, hold, self.catalogue, rules)
-        self.ledger = LedgerService(stores.ledger, hold)
-        self.approvals = ApprovalService(
-            stores.approvals,
-            stores.operators,
-            self.ledger,
-            self.catalogue,
-            {"config": stores.configs, "block": stores.blocks},
-            settings.ops.second_person_gold,
-        )
-        self.ledger_audit = LedgerAudit(stores.job_leases, stores.ledger_reconciler, stores.orders)
-        self.payments = PaymentService(stores.ledger, stores.orders, hold)
-        pay = settings.pay
-        self.bills = BillService(
-            stores.bills,
-            tencent.bills,
-            stores.orders,
-            self.payments,
-            providers,
-            stores.job_leases,
-            [
-                *([MERCHANT] if tencent.jsapi else []),
-                *([TRANSFERS] if tencent.jsapi and settings.withdrawals_are_on else []),
-                *(VIRTUAL if pay.offer_id and pay.app_key and not pay.sandbox else []),
-            ],
-        )
-        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, hold)
-        self.transfers = TransferService(changes, stores.payees, tencent.transfers)
-        self.withdrawals = WithdrawalService(
-            stores.withdrawals,
-            stores.payees,
-            stores.ledger,
-            changes,
-            self.transfers,
-            stores.configs,
-            hold,
-            settings.withdraw,
-            self.approvals.is_permitted,
-            is_enabled=settings.withdrawals_are_on,
-        )
-        self.open_transfers = OpenTransferSweep(stores.withdrawals, self.transfers)
-        self.refund_cases = RefundCaseService(
-            stores.refund_cases,
-            stores.orders,
-            stores.ledger,
-            stores.spent_gold,
-            self.approvals,
-            hold,
-        )
-        self.refund_sweep = RefundCaseSweep(
-            stores.refund_cases,
-            stores.orders,
-            stores.ledger,
-            self.withdrawals,
-            stores.payees,
-            providers,
-            hold,
-        )
-        self.recharge = RechargeService(
-            stores.orders, stores.blocks, stores.users, providers, hold, settings.pay
-        )
-        self.message_checks = MessageCheckService(
-            stores, bus, settings.im, self.moderation.words.found_in
-        )
-        self.callbacks = CallbackService(
-            presence,
-            outbox,
-            stores.room_groups,
-            stores.members,
-            keeper,
-            self.streams,
-            settings.micro,
-        )
-        self.payment_notifications = PaymentNotificationService(
-            stores.inbox,
-            stores.orders,
-            self.payments,
-            stores.ledger,
-            stores.spent_gold,
-            self.refund_cases.apply,
-            self.transfers.reprocess,
-            tencent.jsapi,
-            tencent.xpay,
-            self.own_data.plan_deletion_of,
-        )
-        self.operators = OperatorService(stores.operators, stores.operator_sessions)
-        self.unpaid_orders = UnpaidOrderSweep(
-            stores.orders, self.payments, providers, metrics.callbacks_refused
-        )
-
-    @property
-    def claimed_jobs(self) -> list[ClaimedJob[Any]]:
-        """Jobs that share one loop. The relay has its own, since it works all the time."""
-        return [
-            self.im_safety_outbox,
-            self.css_safety_outbox,
-            self.im_outbox,
-            self.css_outbox,
-            self.group_outbox,
-            self.cos_outbox,
-            *self.unpaid_orders.jobs.values(),
-            self.open_transfers,
-            self.refund_sweep,
-            self.moderation.job,
-            self.own_data.job,
+        self.claimed_jobs: list[ClaimedJob[Any]] = [
+            *lanes.jobs(
+                im.by_kind,
+                live_streaming_actions(tencent.live_streaming),
+                {DELETE_OBJECT: self.accounts.pictures.delete},
+            ),
+            *self.payments.unpaid_orders.jobs.values(),
+            self.payouts.sweep,
+            self.refunds.sweep,
+            self.decisions.job,
+            self.accounts.data_requests.job,
         ]
+        """Jobs that share one loop. The relay has its own, since it works all the time."""

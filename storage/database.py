@@ -59,7 +59,7 @@ class CommandLatency(CommandListener):
         self._observe = observe
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Ignored: the event of the command's end has its duration."""
+        """Ignore it: the event of the command's end has its duration."""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         self._observe(event.command_name, "ok", event.duration_micros / 1e6)
@@ -94,13 +94,13 @@ class Database:
         return self._db[name]
 
     async def command(self, command: Document, session: Session) -> Document:
-        """The reply to a command of a transaction; errors of single writes are in the reply."""
+        """Return the reply to a command of a transaction; it has the errors of single writes."""
         return await self._db.command(command, session=session)
 
     async def next_number(self, name: str, count: int = 1) -> int:
-        """1, 2, 3, … Atomic: a number is never issued twice, but gaps are possible.
+        """Return 1, 2, 3, … Atomic: a number is never issued twice, but gaps are possible.
 
-        With a `count`, the last of so many numbers.
+        With a `count`, returns the last of so many numbers.
         """
         row = await self._db.counters.find_one_and_update(
             {"_id": name},
@@ -111,7 +111,7 @@ class Database:
         return int(row["n"]) if row else 0
 
     async def latency_ms(self) -> float | None:
-        """Round-trip time to the primary; None if it does not answer within PING_SECONDS."""
+        """Return the round-trip time to the primary; None without an answer within PING_SECONDS."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(PING_SECONDS):
@@ -121,7 +121,7 @@ class Database:
         return round((time.perf_counter() - started) * 1000, 2)
 
     def slow_operation_timeout(self) -> AbstractContextManager[None]:
-        """Raises the operation timeout to SLOW_OPERATION_SECONDS, e.g. to build an index."""
+        """Raise the operation timeout to SLOW_OPERATION_SECONDS, e.g. to build an index."""
         return pymongo.timeout(SLOW_OPERATION_SECONDS)
 
     async def check(self) -> None:
@@ -131,7 +131,7 @@ class Database:
             raise NotAReplicaSet
 
     async def now(self) -> datetime:
-        """The time by the database's clock, which all processes share."""
+        """Return the time by the database's clock, which all processes share."""
         hello = await self._db.command("hello")
         now: datetime = hello["localTime"]
         return now.replace(tzinfo=UTC)  # command replies ignore tz_aware
@@ -141,7 +141,7 @@ class Database:
             await self.client.close()
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` on a snapshot and commit by majority; WriteConflict if it lost a race.
+        """Run `work` on a snapshot and commit by majority. Raises WriteConflict if it lost a race.
 
         A transaction whose abort is lost, or whose process is killed, locks what it has written
         until MongoDB's `transactionLifetimeLimitSeconds`.
@@ -158,7 +158,7 @@ class Database:
             return result
 
     async def transaction_with_retry(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run a transaction, and again on WriteConflict; TryAgain as `retry_on_conflict`."""
+        """Run a transaction, and again on WriteConflict. Raises TryAgain as `retry_on_conflict`."""
         return await retry_on_conflict(lambda: self.transaction(work), self._count_conflict)
 
     def _count_conflict(self) -> None:

@@ -19,17 +19,20 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def token_id(token: str) -> str:
-    """Id under which a token is stored: a hash, so that a database dump grants no access."""
+    """Return the id under which a token is stored.
+
+    It is a hash, so that a database dump grants no access.
+    """
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def documents_by_id(
     collection: Collection, parse: Callable[[Document], T], exclude: str = "", key: str = "_id"
 ) -> BatchLoader[T]:
-    """Loads documents by their id, or another unique `key`, and parses each; `exclude` is a field
-    that is not read.
+    """Load documents by their id, or another unique `key`, and parse each.
 
-    A document that cannot be parsed fails only the callers that asked for it.
+    `exclude` is a field that is not read. A document that cannot be parsed fails only the callers
+    that asked for it.
     """
     projection = {exclude: 0} if exclude else None
 
@@ -41,7 +44,7 @@ def documents_by_id(
 
 
 def parsed(document: Document, parse: Callable[[Document], T]) -> T | Exception:
-    """Result or error of `parse`: an error concerns the callers of this document only."""
+    """Return the result or error of `parse`: an error concerns only this document's callers."""
     try:
         return parse(document)
     except Exception as error:  # noqa: BLE001 - raised to the callers of this document
@@ -49,26 +52,26 @@ def parsed(document: Document, parse: Callable[[Document], T]) -> T | Exception:
 
 
 def fields_of(value: Any) -> Document:
-    """The fields of a dataclass with slots, not copied: `asdict` takes ten times as long."""
+    """Return the fields of a dataclass with slots, not copied: `asdict` takes ten times as long."""
     return {name: getattr(value, name) for name in value.__slots__}
 
 
 def document_of(value: Any, id_name: str) -> Document:
-    """The document of a dataclass with slots, whose field `id_name` is stored as `_id`."""
+    """Return the document of a dataclass with slots, whose field `id_name` is stored as `_id`."""
     document = fields_of(value)
     document["_id"] = document.pop(id_name)
     return document
 
 
 def known_fields(kind: type[Any], document: Document) -> Document:
-    """Fields for a dataclass with slots, without those that a later release has stored."""
+    """Return fields for a dataclass with slots, without those that a later release has stored."""
     return {name: document[name] for name in kind.__slots__ if name in document}
 
 
 async def stream(
     rows: Collection, steps: Sequence[Document], session: Session | None = None
 ) -> AsyncGenerator[Document]:
-    """The results of an aggregation, which may use the server's disk."""
+    """Yield the results of an aggregation, which may use the server's disk."""
     found = await rows.aggregate(steps, session=session, allowDiskUse=True, batchSize=BATCH_ROWS)
     async with found:
         async for row in found:
@@ -88,10 +91,11 @@ async def page(
     *,
     fields: Mapping[str, int] | None = None,
 ) -> tuple[list[Document], str | None]:
-    """A page of rows by the time in `by`, and the next cursor, None on the last page.
+    """Return a page of rows by the time in `by`, and the next cursor, None on the last page.
 
-    `after` is a cursor, "" for the first page; raises InvalidCursor. An index that ends in `by` and
-    `_id`, both descending, avoids a sort in memory. `fields`: a projection.
+    `after` is a cursor, "" for the first page. An index that ends in `by` and `_id`, both
+    descending, avoids a sort in memory. `fields`: a projection. Raises InvalidCursor if `after` is
+    no cursor.
     """
     query: Document = {"$and": [where]}
     if after:
@@ -104,12 +108,12 @@ async def page(
 
 
 def day_in_china(field: str) -> Document:
-    """Expression for the day in China of a time, as YYYY-MM-DD."""
+    """Return an expression for the day in China of a time, as YYYY-MM-DD."""
     return {"$dateToString": {"date": f"${field}", "format": "%Y-%m-%d", "timezone": "+08"}}
 
 
 def starts_with(text: str) -> Document:
-    """Condition for a field with this prefix; a range, so it can use an index."""
+    """Return a condition for a field with this prefix; a range, so it can use an index."""
     return {"$gte": text, "$lt": text + MAX_CHARACTER}
 
 

@@ -96,7 +96,7 @@ class StorageUnavailable(Unavailable):
 
 
 def storage_error(error: BaseException) -> QLiveError | None:
-    """The client-facing error for a PyMongo failure; None for a bug."""
+    """Return the client-facing error for a PyMongo failure; None for a bug."""
     if isinstance(error, ConnectionFailure | NetworkTimeout | ExecutionTimeout | WTimeoutError):
         return StorageUnavailable()
     if isinstance(error, ConfigurationError) and "Sessions" in str(error):

@@ -133,9 +133,9 @@ class FleetStore:
         )
 
     async def processes(self, now: datetime) -> list[FleetProcess]:
-        """The last report of each process with its lease, by machine and address.
+        """Return the last report of each process with its lease, by machine and address.
 
-        One that is missing is left out once another one serves at its address. `now` is by the
+        A missing process is left out once another one serves at its address. `now` is by the
         database's clock.
         """
         leases = await self._processes.find({}, {"expires_at": 1, "renewed_at": 1}).to_list()
@@ -152,11 +152,11 @@ class FleetStore:
         return sorted(shown, key=_place)
 
     async def chart_points(self, now: datetime) -> list[Document]:
-        """Points of the charts by time `_id`, up to `now`, which the database's clock said.
+        """Return points of the charts by time `_id`, up to `now` by the database's clock.
 
-        Of the values in SUMMED the sum over all processes, of those in MAXIMA the maximum, and the
-        number of `processes`. The present interval, which has no reports of some processes yet, is
-        left out.
+        A point has the sum over all processes of the values in SUMMED, the maximum of those in
+        MAXIMA, and the number of `processes`. The present interval, which has no reports of some
+        processes yet, is left out.
         """
         end = datetime.fromtimestamp(now.timestamp() // POINT_SECONDS * POINT_SECONDS, now.tzinfo)
         point = {"$dateTrunc": {"date": "$at", "unit": "second", "binSize": POINT_SECONDS}}
@@ -175,7 +175,7 @@ class FleetStore:
         return await found.to_list()
 
     async def queues(self, now: datetime) -> Queues:
-        """Lengths of the queues at `now`, by the database's clock."""
+        """Return the lengths of the queues at `now`, by the database's clock."""
         due = {"due_at": {"$lte": now}}
         urgent, normal, oldest_at, rooms, first = await asyncio.gather(
             self._messages.count_documents({"state": URGENT}, limit=MAX_COUNT),
@@ -189,8 +189,8 @@ class FleetStore:
 
     # ---- figures of the overview
 
-    async def figures(self, day: date, attention: Container[str]) -> dict[str, Any]:
-        """Current figures, and the sums of `day` (China time).
+    async def daily_counts(self, day: date, attention: Container[str]) -> dict[str, Any]:
+        """Return current figures, and the sums of `day` (China time).
 
         `attention`: the events of WeChat that are counted.
         """
@@ -223,7 +223,7 @@ class FleetStore:
         return dict.fromkeys(sums, 0)
 
     async def _events(self, names: Container[str]) -> list[Document]:
-        """These events of the last week, counted by name, the latest first."""
+        """Return these events of the last week, counted by name, the latest first."""
         recent = {"event": {"$gt": ""}, "received_at": {"$gte": datetime.now(UTC) - WEEK}}
         steps: list[Document] = [
             {"$match": recent},
@@ -240,7 +240,7 @@ class FleetStore:
         return [{"event": row.pop("_id"), **row} for row in rows if row["_id"] in names]
 
     async def _refused_webhooks(self) -> list[Document]:
-        """Refused webhooks of the last day, counted by source and reason, most frequent first."""
+        """Return the refused webhooks of the last day by source and reason, most frequent first."""
         recent = {"outcome": "refused", "received_at": {"$gte": datetime.now(UTC) - RECENT}}
         key = {"source": "$source", "reason": "$reason"}
         steps: list[Document] = [
@@ -259,7 +259,7 @@ def _place(process: FleetProcess) -> tuple[str, str]:
 
 
 def _process_from(lease: Document, report: Document, now: datetime) -> FleetProcess:
-    """Without fields that a later release adds."""
+    """Parse a process without fields that a later release adds."""
     readings = Readings(**known_fields(Readings, report["readings"]))
     has_lease = lease["expires_at"] >= now
     return FleetProcess(
@@ -272,5 +272,5 @@ def _process_from(lease: Document, report: Document, now: datetime) -> FleetProc
 
 
 def _age(at: datetime | None, now: datetime) -> float:
-    """Seconds since `at`; 0 without one."""
+    """Return the seconds since `at`; 0 without one."""
     return max(0.0, (now - at).total_seconds()) if at else 0.0

@@ -75,7 +75,7 @@ class Migrator:
         self._migrations = migrations
 
     async def run(self) -> list[tuple[Migration, int]]:
-        """Apply what is missing; each migration with the number of documents that it changed.
+        """Apply the missing migrations; return each with the number of documents that it changed.
 
         A new database gets the newest schema, since it has nothing to migrate. Raises SchemaTooNew
         or OlderServerRunning.

@@ -26,7 +26,7 @@ CHECK_SECONDS = 3.0
 
 
 def uri_of(port: int) -> str:
-    """URI of a direct, polled connection to a local mongod.
+    """Return the URI of a direct, polled connection to a local mongod.
 
     Direct: the host name in the set's configuration does not matter. Polled: saves the connection
     of streaming monitoring, as a failure on the same machine is noticed anyway.
@@ -35,12 +35,12 @@ def uri_of(port: int) -> str:
 
 
 async def become_primary(port: int) -> None:
-    """Initiate the set or update its port, and wait until it is writable. ConnectionError.
+    """Initiate the set or update its port, and wait until it is writable.
 
     The client is closed before others connect: a client that has seen the member before its
     initiation keeps raising "Sessions are not supported". The caller bounds the wait: a member
     whose former port now belongs to an unresponsive program asks there for 30 s whether it is the
-    member itself, and answers replSetInitiate only then.
+    member itself, and answers replSetInitiate only then. Raises ConnectionError if a command fails.
     """
     limit = _TIMEOUT_SECONDS * 1000
     client = AsyncMongoClient[dict[str, Any]](
@@ -107,7 +107,7 @@ async def warn_of_mongodb_risks(database: Database, *, production: bool) -> None
 
 
 async def _ask(database: Database, command: str, **options: Any) -> Document:
-    """The answer to a command of the database `admin`; {} without one."""
+    """Return the answer to a command of the database `admin`; {} without one."""
     try:
         return await database.client.admin.command(command, **options)
     except OperationFailure as error:

@@ -1,7 +1,5 @@
 """All stores of one database."""
 
-from datetime import timedelta
-
 from config.settings import Settings
 from rooms.members import GracePolicy
 from storage.accounts.code_sessions import CodeSessionStore
@@ -43,13 +41,12 @@ class Stores:
     """One instance of each store for a process."""
 
     def __init__(self, database: Database, settings: Settings, grace: GracePolicy) -> None:
-        """`grace` is how long a member may be away."""
-        auth, ops = settings.auth, settings.ops
-        cipher = FieldCipher(auth.encryption_key)
+        """Create the stores; `grace` is how long a member may be away."""
+        cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members, cipher)
         self.code_sessions = CodeSessionStore(database, cipher)
-        self.tokens = TokenStore(database, auth.token_days, auth.session_days)
+        self.tokens = TokenStore(database)
         self.outbox = OutboxStore(database)
         self.exports = ExportStore(database, cipher)
         self.deletions = DeletionStore(database, self.outbox)
@@ -69,14 +66,13 @@ class Stores:
         self.approvals = ApprovalStore(database)
         is_development = settings.environment == "development"
         self.operators = OperatorStore(database, cipher, admits_demo=is_development)
-        self.operator_sessions = OperatorSessionStore(
-            database, timedelta(minutes=ops.idle_minutes), timedelta(hours=ops.session_hours)
-        )
+        self.operator_sessions = OperatorSessionStore(database)
         self.audit = AuditStore(database, settings.retention.audit_days)
         self.user_blocks = UserBlockStore(database)
-        self.moderation = ModerationStore(database, settings.retention.moderation_days)
+        moderation_days = settings.retention.moderation_days
+        self.moderation = ModerationStore(database, self.outbox, moderation_days)
         self.rankings = RankingStore(database)
-        self.ledger = LedgerStore(database, self.rankings)
+        self.ledger = LedgerStore(database, self.rankings, settings.withdraw.ios_maturity_days)
         self.withdrawals = WithdrawalStore(database)
         self.withdrawal_reports = WithdrawalReportStore(database, cipher)
         self.payees = PayeeStore(database, cipher)

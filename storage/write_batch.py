@@ -83,7 +83,7 @@ class WriteBatch:
 
     @classmethod
     def joined(cls, batches: Iterable[Self]) -> Self:
-        """All writes of several batches, as one."""
+        """Return all writes of several batches, as one."""
         whole = cls()
         for batch in batches:
             for target, writes in batch.guarded.items():
@@ -140,7 +140,7 @@ class GroupCommit:
         """The commit that the next one waits for."""
 
     async def commit(self, batch: WriteBatch) -> None:
-        """Returns once the batch is majority-committed. Raises WriteConflict."""
+        """Wait until the batch is majority-committed. Raises WriteConflict."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(batch, committed))
         self._start()
@@ -216,10 +216,10 @@ class GroupCommit:
 async def _write(
     database: Database, target: Target, writes: Sequence[Document], session: Session
 ) -> int:
-    """Number of written documents.
+    """Write, and return the number of written documents.
 
-    A command takes PyMongo 15 % less time than `bulk_write` with the same writes. It is not
-    split at 48 MB, nor retried: a transaction has few writes, and is repeated as a whole.
+    A command takes PyMongo 15 % less time than `bulk_write` with the same writes. It is not split
+    at 48 MB, nor retried: a transaction has few writes, and is repeated as a whole.
     """
     collection, kind = target
     command = {kind: collection, "ordered": False, PARTS[kind]: writes}
@@ -241,13 +241,13 @@ def _operation(kind: Kind, write: Document) -> Operation:
 
 
 def _error_of(reply: Any) -> WriteConflict | None:
-    """The conflict that a reply reports, if it does."""
+    """Return the conflict that a reply reports, if it does."""
     codes = {error["code"] for error in reply["writeErrors"]}
     return WriteConflict() if codes & {DUPLICATE_KEY, WRITE_CONFLICT} else None
 
 
 def _may_be_repeated(error: Exception) -> bool:
-    """Whether the transaction is known to be aborted, by a reason that may lie in one batch."""
+    """Return whether the transaction was surely aborted, for a reason that may lie in one batch."""
     if isinstance(error, OperationFailure):
         return not error.has_error_label("UnknownTransactionCommitResult")
     return isinstance(error, WriteConflict | BSONError)

@@ -30,7 +30,7 @@ SECRET_NAMES = frozenset(
 def _mask_secrets(
     _logger: Any, _name: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Last line of defence: mask values that are named like a secret."""
+    """Mask values that are named like a secret, as the last line of defence."""
     for name in event:
         if name.lower() in SECRET_NAMES:
             event[name] = "…"

@@ -36,7 +36,7 @@ class OpenWork:
         oldest: Mapping[str, datetime],
         problems: Mapping[str, int] | None = None,
     ) -> None:
-        """Counts by state, since when the oldest has been in its state, and counts by problem."""
+        """Set counts by state and by problem, and since when the oldest has been in its state."""
         now = datetime.now(UTC)
         ages = {state: (now - at).total_seconds() for state, at in oldest.items()}
         _set_all(self.states, states)
@@ -179,22 +179,22 @@ class Metrics:
         self.mongo_seconds.labels(command, outcome).observe(seconds)
 
     def take_activity(self) -> Activity:
-        """Counts since the last call, which begin again at 0."""
+        """Return the counts since the last call, which begin again at 0."""
         activity, self._activity = self._activity, Activity()
         return activity
 
     def text(self) -> bytes:
-        """Prometheus text."""
+        """Return the metrics as Prometheus text."""
         return generate_latest(self._registry)
 
     def _new_counter(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Counter:
-        """A counter named `qlive_NAME_total`."""
+        """Create a counter named `qlive_NAME_total`."""
         return Counter(f"qlive_{name}", description, labels, registry=self._registry)
 
     def _new_histogram(
         self, name: str, description: str, labels: tuple[str, ...] = ()
     ) -> Histogram:
-        """A histogram of seconds."""
+        """Create a histogram of seconds."""
         return Histogram(
             f"qlive_{name}", description, labels, buckets=_SECONDS, registry=self._registry
         )

@@ -92,34 +92,46 @@ class BillClient:
         self._app_id = next(iter(wechat.apps), "")
         self._scheme = urlsplit(wechat.api_base).scheme
 
-    async def fetch(self, source: Source, period: str) -> bytes | None:
-        """A bill as WeChat sent it; None if it has no rows. BillNotReady, UnreadableBill."""
+    async def fetch(self, source: Source, period: str, kept: bytes | None = None) -> bytes | None:
+        """Return a bill as WeChat sent it, or None if it has no rows.
+
+        `kept` is the answer until WeChat names another digest, which it never does for xpay. Raises
+        BillNotReady if the bill is not available yet, or UnreadableBill if it is too long or
+        damaged.
+        """
         try:
             if source in CALLS:
-                return await self._from_wechat_pay(source, period)
-            return await self._from_xpay(source, period.replace("-", ""))
+                return await self._from_wechat_pay(source, period, kept)
+            return kept or await self._from_xpay(source, period.replace("-", ""))
         except (ServiceUnavailable, MerchantRefused, RateLimited) as error:
-            raise BillNotReady(error.code) from None
+            if kept is None:
+                raise BillNotReady(error.code) from None
+            return kept
 
-    async def _from_wechat_pay(self, source: Source, day: str) -> bytes | None:
-        """Uses only path and query of the address, so that no other host gets our signature."""
+    async def _from_wechat_pay(self, source: Source, day: str, kept: bytes | None) -> bytes | None:
+        """Fetch a bill by path and query of its address alone: no other host gets our signature."""
         merchant, (path, kind) = self._merchant, CALLS[source]
         assert merchant is not None
         answer = await merchant.request("GET", path, {"bill_date": day, **kind, "tar_type": "GZIP"})
         with merchant.reading("bill", f"{source}:{day}"):
             if code := merchant.refusal(answer):
                 if code == "NO_STATEMENT_EXIST":
-                    return None
+                    return kept
                 raise MerchantRefused(code)
             content = merchant.check(answer)
-            url, expected = urlsplit(text(content, "download_url")), text(content, "hash_value")
+            url, digest = urlsplit(text(content, "download_url")), text(content, "hash_value")
+        if kept is not None and await asyncio.to_thread(_sha1, kept) == digest.lower():
+            return kept
         file = _content(await merchant.request("GET", url.path, dict(parse_qsl(url.query))))
-        if await asyncio.to_thread(_sha1, file) != expected.lower():
+        if await asyncio.to_thread(_sha1, file) != digest.lower():
             raise BillNotReady("hash")
         return file
 
     async def _from_xpay(self, source: Source, period: str) -> bytes:
-        """The first call starts the bill; later ones answer its address, valid for half an hour."""
+        """Fetch a bill of virtual payment.
+
+        The first call starts the bill; later ones answer its address, valid for half an hour.
+        """
         call, *names = VIRTUAL_CALLS[source]
         value = int(period) if source == "xpay" else period
         answer = await self._xpay.call(self._app_id, call, dict.fromkeys(names, value))
@@ -145,7 +157,10 @@ def _sha1(file: bytes) -> str:
 
 
 def unpack(file: bytes) -> bytes:
-    """The bytes that WeChat's hash covers. UnreadableBill if they are too many or damaged."""
+    """Return the bytes that WeChat's hash covers.
+
+    Raises UnreadableBill if they are too many or damaged.
+    """
     if not file.startswith(b"\x1f\x8b"):
         return file
     unzip, content = zlib.decompressobj(wbits=31), b""
@@ -157,7 +172,10 @@ def unpack(file: bytes) -> bytes:
 
 
 def read_bill(file: bytes, source: Source) -> list[Movement]:
-    """The movements in a bill, each once: one that came back has failed. UnreadableBill."""
+    """Return the movements in a bill, each once: one that came back has failed.
+
+    Raises UnreadableBill if the bill is damaged, or has unknown columns or an unreadable row.
+    """
     try:
         lines = [line.strip("\r") for line in unpack(file).decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError:
@@ -171,7 +189,7 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     missing = {*REQUIRED[source.partition("_")[0]]} - {*found}
     if missing:
         raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
-    rows: dict[tuple[Category, str, int | None], Movement] = {}
+    rows: dict[tuple[Category, str, str, int | None], Movement] = {}
     for n, line in enumerate(lines[1:], 2):
         if line.startswith(SUMS):
             break
@@ -185,17 +203,25 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     return [*rows.values()]
 
 
-def _key(row: Movement) -> tuple[Category, str, int | None]:
-    return row.category, row.number, row.fen
+def _key(row: Movement) -> tuple[Category, str, str, int | None]:
+    """Return the key of a movement, under which each is kept once.
+
+    A second payment of an order is kept; money that came back may have a new number.
+    """
+    wechat_number = row.wechat_number if row.category == "payment" else ""
+    return row.category, row.number, wechat_number, row.fen
 
 
 def _names(header: Sequence[str]) -> str:
-    """The cells that may be names of columns: without a header, the first line has an openid."""
+    """Return the cells that may be names of columns.
+
+    Without a header, the first line has an openid.
+    """
     return ",".join(name for name in header if len(name) <= 20 and not re.search(r"\d", name))
 
 
 def _cells(line: str) -> list[str]:
-    """WeChat Pay has a backtick before each value, which may have commas."""
+    """Split a line; WeChat Pay has a backtick before each value, which may have commas."""
     if line.startswith("`"):
         return line[1:].split(",`")
     with suppress(csv.Error):
@@ -208,7 +234,7 @@ def _name(cell: str) -> str:
 
 
 def _movement(values: Mapping[str, str], line: int) -> Movement | None:
-    """The movement of a row; None for a movement of an account that is no transfer to a user."""
+    """Return a row's movement, or None for one of an account that is no transfer to a user."""
     get, number, other = values.get, values["number"], values.get("other", "")
     category: Category = "payment"
     fen, state, order = get("fen"), get("state"), ""
@@ -230,7 +256,7 @@ def _movement(values: Mapping[str, str], line: int) -> Movement | None:
 
 
 def _fen(yuan: str | None, line: int) -> int | None:
-    """Fen, without their sign: that of a refund varies."""
+    """Return fen without their sign, because that of a refund varies."""
     if yuan is None:
         return None
     with suppress(ArithmeticError, ValueError):

@@ -19,6 +19,10 @@ MAX_ID_LENGTH, MAX_TEXT_LENGTH = 256, 1_000  # characters
 
 ONLINE_BY_ACTION = {"Login": True, "Logout": False, "Disconnect": False}
 ONLINE_BY_MEMBER_EVENT = {"Online": True, "Offline": False}
+ONLINE_BY_LIST = {
+    "Group.CallbackAfterMemberExit": ("ExitMemberList", False),
+    "Group.CallbackAfterNewMemberJoin": ("NewMemberList", True),
+}
 PUSHING_BY_EVENT_TYPE = {1: True, 0: False}
 MEDIUM_BY_EVENT_TYPE: Mapping[int, Literal["sound", "picture"]] = {315: "sound", 317: "picture"}
 NOT_SUSPICIOUS = "not_suspicious"
@@ -29,8 +33,11 @@ OLD_SCORE, MAX_SCORE = "(?!normal).+score", 100
 GROUP_MESSAGE, USER_MESSAGE = "Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg"
 """Commands of the callbacks before a message, whose answer IM awaits for 2 s."""
 BEFORE_MESSAGE = frozenset({GROUP_MESSAGE, USER_MESSAGE})
+TEXTS, CUSTOMS = ("TIMTextElem", "TIMFaceElem"), ("TIMCustomElem",)
+"""Kinds of elements of a message; the data of a face is read as a text is."""
 MESSAGE_SENT = "C2C.CallbackAfterSendMsg"
 """Command of the callback about a message between two users, whether it was delivered or not."""
+PROFILE_SET = "Profile.CallbackPortraitSet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,13 @@ class GroupDestroyed:
 
 
 @dataclass(frozen=True, slots=True)
+class ImProfileSet:
+    """A user changed the own profile at IM, past our checks."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CustomMessage:
     """A user sent another user a message with a custom element at `at_ms`."""
 
@@ -72,7 +86,7 @@ class CustomMessage:
 class ProposedMessage:
     """A message that IM sends if we allow it: to a group or to another user.
 
-    `texts` and `customs` have the fields of its text elements and of its custom ones.
+    `texts` and `customs` have the fields of its texts and faces, and of its custom elements.
     """
 
     sender: str
@@ -80,6 +94,8 @@ class ProposedMessage:
     receiver: str = ""
     texts: tuple[str, ...] = ()
     customs: tuple[str, ...] = ()
+    has_other_elements: bool = False
+    """Whether it has pictures, sounds, files…"""
 
     @property
     def text(self) -> str:
@@ -128,6 +144,7 @@ CallbackEvent = (
     StateChange
     | GroupMembers
     | GroupDestroyed
+    | ImProfileSet
     | CustomMessage
     | ProposedMessage
     | StreamEvent
@@ -139,7 +156,7 @@ CallbackEvent = (
 def parse_im_callback(
     query: Mapping[str, str], body: bytes, token: str, sdk_app_id: int, now: float
 ) -> ParsedCallback[CallbackEvent]:
-    """Verifies and parses a callback of IM.
+    """Verify and parse a callback of IM.
 
     `token` is the one set in its console, `now` in unix seconds.
     Source: Tencent IM, "webhook authentication": Sign = sha256(token + RequestTime). It does not
@@ -149,18 +166,20 @@ def parse_im_callback(
     digest = hashlib.sha256(command.encode() + b"\n" + body).hexdigest()
     try:
         _verify_im(query, token, sdk_app_id, now)
-        # What a user writes must not keep the message from being checked.
-        content = read_object(body, storable=command not in BEFORE_MESSAGE)
+        # What a user writes must not keep a message or a name from being checked.
+        content = read_object(body, storable=command not in (*BEFORE_MESSAGE, PROFILE_SET))
         if content.get("CallbackCommand") != command:
             raise NotVerified(Reason.COMMAND)
-        event = _im_event(command, content)
+        event = _im_event(command, content, query.get("OptPlatform"))
     except NotVerified as error:
         return ParsedCallback(digest, refused=str(error.reason))
     return ParsedCallback(digest, event, ignored="" if event else "unknown_command")
 
 
-def parse_css_callback(body: bytes, key: str, now: float) -> ParsedCallback[CallbackEvent]:
-    """Verifies and parses a callback of CSS.
+def parse_live_streaming_callback(
+    body: bytes, key: str, now: float
+) -> ParsedCallback[CallbackEvent]:
+    """Verify and parse a callback of CSS.
 
     `key` is that of its callback template, `now` in unix seconds.
     Source: Tencent CSS, "event notification": sign = md5(key + t), where t is the expiry time.
@@ -195,7 +214,7 @@ def _verify_im(query: Mapping[str, str], token: str, sdk_app_id: int, now: float
 
 
 def _verify_css(body: bytes, key: str, now: float) -> dict[str, Any]:
-    """The verified content; NotVerified otherwise."""
+    """Verify a callback of CSS and return its content. Raises NotVerified if that fails."""
     if not key:
         raise NotVerified(Reason.NO_KEY)
     content = read_object(body, storable=True)
@@ -215,23 +234,24 @@ def _verify_signature(key: str, expected: Any, given: object) -> None:
         raise NotVerified(Reason.SIGN)
 
 
-def _im_event(command: str, content: Mapping[str, Any]) -> CallbackEvent | None:
+def _im_event(command: str, content: Mapping[str, Any], platform: object) -> CallbackEvent | None:
     match command:
         case "State.StateChange":
             return _state_change(content)
         case "Group.CallbackOnMemberStateChange":
             online = ONLINE_BY_MEMBER_EVENT.get(str(content.get("EventType")))
             return None if online is None else _members(content, "MemberList", online=online)
-        case "Group.CallbackAfterMemberExit":
-            return _members(content, "ExitMemberList", online=False)
-        case "Group.CallbackAfterNewMemberJoin":
-            return _members(content, "NewMemberList", online=True)
+        case _ if command in ONLINE_BY_LIST:
+            name, online = ONLINE_BY_LIST[command]
+            return _members(content, name, online=online)
         case "Group.CallbackAfterGroupDestroyed":
             return GroupDestroyed(_id(content.get("GroupId")))
         case _ if command in BEFORE_MESSAGE:
             return _proposed_message(command, content)
         case _ if command == MESSAGE_SENT:
             return _custom_message(content)
+        case _ if command == PROFILE_SET and platform not in (None, "RESTAPI"):  # our commands
+            return ImProfileSet(_id(content.get("From_Account")))
     return None
 
 
@@ -244,7 +264,7 @@ def _state_change(content: Mapping[str, Any]) -> StateChange | None:
 
 
 def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
-    """None for a message without a custom element, or one that was not delivered."""
+    """Return None for a message without a custom element, or one that was not delivered."""
     body = _elements(content)
     is_custom = any(element.get("MsgType") == "TIMCustomElem" for element in body)
     if not is_custom or content.get("SendMsgResult") != 0:
@@ -259,16 +279,17 @@ def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessa
         tuple(
             value.encode(errors="replace").decode()
             for element in elements
-            if element.get("MsgType") == kind
+            if element.get("MsgType") in kinds
             for value in child(element, "MsgContent").values()
             if isinstance(value, str)
         )
-        for kind in ("TIMTextElem", "TIMCustomElem")
+        for kinds in (TEXTS, CUSTOMS)
     )
+    others = any(element.get("MsgType") not in (*TEXTS, *CUSTOMS) for element in elements)
     sender = _id(content.get("From_Account"))
     if in_group:
-        return ProposedMessage(sender, _id(content.get("GroupId")), "", texts, customs)
-    return ProposedMessage(sender, "", _id(content.get("To_Account")), texts, customs)
+        return ProposedMessage(sender, _id(content.get("GroupId")), "", texts, customs, others)
+    return ProposedMessage(sender, "", _id(content.get("To_Account")), texts, customs, others)
 
 
 def _elements(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -300,7 +321,7 @@ def _stream_event(content: Mapping[str, Any]) -> StreamEvent:
 def _stream_verdict(
     content: Mapping[str, Any], medium: Literal["sound", "picture"]
 ) -> StreamVerdict | None:
-    """None if nothing is suspicious. The names of fields are spelt in several ways."""
+    """Return None if nothing is suspicious. The names of fields are spelt in several ways."""
     fields = {name.lower().replace("_", ""): value for name, value in content.items()}
     suggestion = str(fields.get("suggestion") or "").capitalize()
     is_harmless = fields.get("type") in (0, [0]) or fields.get("hitflag") == 0
@@ -323,7 +344,7 @@ def _stream_verdict(
 
 
 def _score(value: object) -> int:
-    """The highest of one or several scores, as numbers or texts."""
+    """Return the highest of one or several scores, which are numbers or texts."""
     values = map(str, value if isinstance(value, list) else [value])
     scores = [float(one) for one in values if re.fullmatch(r"\d+(\.\d+)?(e\+\d+)?", one)]
     return int(min(MAX_SCORE, max(scores, default=0)))

@@ -1,9 +1,9 @@
 """WeChat and Tencent clients, shared within a process."""
 
 from config.sections import (
-    IdentitySettings,
+    AgeVerificationSettings,
     ImSettings,
-    LiveSettings,
+    LiveStreamingSettings,
     PaySettings,
     UploadsSettings,
     WechatSettings,
@@ -13,8 +13,8 @@ from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
 from tencent.cloud_api import FaceIdClient
 from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
-from tencent.css import CssClient, StreamUrls
 from tencent.im import ImClient
+from tencent.live_streaming import LiveStreamingClient, StreamUrls
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.notifications import JSAPI
@@ -39,41 +39,41 @@ class TencentClients:
         self,
         wechat: WechatSettings,
         im: ImSettings,
-        live: LiveSettings,
+        live_streaming: LiveStreamingSettings,
         uploads: UploadsSettings,
         pay: PaySettings,
         withdraw: WithdrawSettings,
-        identity: IdentitySettings,
+        age_verification: AgeVerificationSettings,
         api_url: str,
         *,
         on_xpay_rejection: OnRejection,
     ) -> None:
-        """`api_url` is the base URL at which WeChat Pay notifies us."""
+        """Create the clients; `api_url` is the base URL at which WeChat Pay notifies us."""
         wechat_api = ServiceClient("wechat", wechat.api_base)
         im_api = ServiceClient("im", im.api_base)
         pay_api = ServiceClient("pay", pay.api_base)
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
-        css_api = ServiceClient("live", live.api_base)
+        live_streaming_api = ServiceClient("live", live_streaming.api_base)
         cos_api = ServiceClient("cos", uploads.endpoint)
-        faceid_api = ServiceClient("faceid", identity.api_base)
+        faceid_api = ServiceClient("faceid", age_verification.api_base)
         self.services = (wechat_api, im_api, pay_api, xpay_api)
         """The HTTP clients underlying the others, reported by /readyz."""
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
         self.im = ImClient(im_api, im)
-        self.css = CssClient(css_api, live)
+        self.live_streaming = LiveStreamingClient(live_streaming_api, live_streaming)
         self.cos = CosClient(cos_api, uploads)
-        self.faceid = FaceIdClient(faceid_api, identity)
-        self.stream_urls = StreamUrls(live)
+        self.faceid = FaceIdClient(faceid_api, age_verification)
+        self.stream_urls = StreamUrls(live_streaming)
         bill_api = ServiceClient(
             "bills", pay.api_base, service="pay", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
         file_api = ServiceClient(
             "bill_files", "", service="wechat", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
-        others = (content_api, css_api, cos_api, faceid_api, bill_api, file_api)
+        others = (content_api, live_streaming_api, cos_api, faceid_api, bill_api, file_api)
         self._clients = (*self.services, *others)
         bills = None
         if pay.private_key:

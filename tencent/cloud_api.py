@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import structlog
 from yarl import URL
 
-from config.sections import IdentitySettings, LiveSettings
+from config.sections import AgeVerificationSettings, LiveStreamingSettings
 from tencent.errors import ServiceUnavailable, Unreadable
 from tencent.json_reader import child, json_text, read_object
 from tencent.service_client import ServiceClient, ServiceResponse
@@ -39,7 +39,7 @@ class CloudApiClient:
     def __init__(
         self,
         client: ServiceClient,
-        settings: LiveSettings | IdentitySettings,
+        settings: LiveStreamingSettings | AgeVerificationSettings,
         now: Callable[[], float] = time,
     ) -> None:
         self._client = client
@@ -48,7 +48,7 @@ class CloudApiClient:
         self._host = URL(settings.api_base).authority
 
     async def call(self, action: str, content: Mapping[str, Any]) -> CloudAnswer:
-        """Raises ServiceUnavailable without an answer."""
+        """Call an action. Raises ServiceUnavailable if there is no answer."""
         body = json_text(content).encode()
         headers = self._signed(action, body)
         return _answer_in(
@@ -56,7 +56,7 @@ class CloudApiClient:
         )
 
     def _signed(self, action: str, body: bytes) -> dict[str, str]:
-        """The headers of a call, which sign its body."""
+        """Return the headers of a call, which sign its body."""
         settings, timestamp = self._settings, int(self._now())
         covered = {"content-type": "application/json", "host": self._host}
         signature = tc3_signature(settings.secret_key, self.service, timestamp, covered, body)
@@ -77,7 +77,11 @@ class FaceIdClient(CloudApiClient):
     service, version = "faceid", "2018-03-01"
 
     async def is_match(self, name: str, id_number: str) -> bool:
-        """Raises ServiceUnavailable. Source: Tencent Cloud FaceID, IdCardVerification."""
+        """Return whether a name and an ID number belong together.
+
+        Source: Tencent Cloud FaceID, IdCardVerification. Raises ServiceUnavailable if the service
+        did not check them.
+        """
         answer = await self.call("IdCardVerification", {"IdCard": id_number, "Name": name})
         result = str(answer.content.get("Result"))
         if answer.code or result not in NO_MATCH | {MATCH}:
@@ -100,7 +104,7 @@ def _answer_in(response: ServiceResponse) -> CloudAnswer:
 def tc3_signature(
     secret_key: str, service: str, timestamp: int, headers: Mapping[str, str], body: bytes
 ) -> str:
-    """Signature in hex of a POST to "/" with these headers, in lower case, and this body.
+    """Return the signature in hex of a POST to "/" with this body and headers in lower case.
 
     Source: Tencent Cloud API 3.0, "signature v3" (TC3-HMAC-SHA256). A path of the base URL is not
     signed.

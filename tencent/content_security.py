@@ -28,8 +28,10 @@ SUGGESTIONS = ("pass", "review", "risky")
 
 
 class NotChecked(Exception):
-    """WeChat has not checked the content: it is away or busy, or the user's visit is too long ago
-    (61010). The code is only logged."""
+    """WeChat has not checked the content.
+
+    It is away or busy, or the user's visit is too long ago (61010). The code is only logged.
+    """
 
 
 class ContentSecurityClient:
@@ -43,7 +45,7 @@ class ContentSecurityClient:
         self._tokens = tokens
 
     async def check_text(self, app_id: str, openid: str, content: str) -> Verdict:
-        """The verdict on a text of a profile, of at most 2,500 characters."""
+        """Return the verdict on a text of a profile, of at most 2,500 characters."""
         request = {**PROFILE, "openid": openid, "content": content}
         verdict = _verdict(await self._call(app_id, "msg_sec_check", request))
         if verdict is None:
@@ -51,7 +53,7 @@ class ContentSecurityClient:
         return verdict
 
     async def send_picture(self, app_id: str, openid: str, url: str) -> str:
-        """Has the picture at a public address checked; returns the trace id of its event."""
+        """Submit the picture at a public address to a check; return the trace id of its event."""
         request = {**PROFILE, **PICTURE, "openid": openid, "media_url": url}
         try:
             return text(await self._call(app_id, "media_check_async", request), "trace_id")
@@ -59,7 +61,7 @@ class ContentSecurityClient:
             raise NotChecked("no trace_id") from None
 
     async def risk_rank(self, app_id: str, openid: str, client_ip: str) -> int:
-        """How risky a user is who signs in from this address: 0 (unknown) to 4."""
+        """Return how risky a user is who signs in from this address: 0 (unknown) to 4."""
         request = {**SIGN_IN, "appid": app_id, "openid": openid, "client_ip": client_ip}
         rank = (await self._call(app_id, "getuserriskrank", request)).get("risk_rank")
         if type(rank) is not int or rank not in RISK_RANKS:
@@ -67,7 +69,7 @@ class ContentSecurityClient:
         return rank
 
     async def _call(self, app_id: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer without an error; a busy WeChat is asked once more."""
+        """Call WeChat, once more if it is busy. Raises NotChecked after an error or no answer."""
 
         async def send(token: str) -> dict[str, Any]:
             # Escaped characters would be judged as such, so the JSON is raw UTF-8.
@@ -92,9 +94,9 @@ class ContentSecurityClient:
 
 
 def parse_media_event(content: Mapping[str, Any]) -> tuple[str, Verdict | None]:
-    """Trace id and verdict of the event about a picture, None if WeChat could not read it.
+    """Return trace id and verdict of a picture; the verdict is None if WeChat could not read it.
 
-    Unreadable without a trace id. An item's own error means that the picture was not read.
+    An item's own error means that the picture was not read. Raises Unreadable without a trace id.
     """
     trace_id, detail = text(content, "trace_id"), content.get("detail")
     items = detail if isinstance(detail, list) else []
@@ -104,7 +106,7 @@ def parse_media_event(content: Mapping[str, Any]) -> tuple[str, Verdict | None]:
 
 
 def _verdict(content: Mapping[str, Any]) -> Verdict | None:
-    """The verdict in an answer or event; the label is a number in one and text in the other."""
+    """Return the verdict; its label is a number in an answer and text in an event."""
     result = content.get("result")
     if not isinstance(result, dict) or result.get("suggest") not in SUGGESTIONS:
         return None

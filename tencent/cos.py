@@ -24,14 +24,18 @@ VALID_SECONDS = 600
 CLOCK_SKEW_SECONDS = 60
 """How far ahead of COS's clock ours may be."""
 IMMUTABLE = "public, max-age=31536000, immutable"
+START_BYTES = 256 * 1024
+"""First bytes of an object that `head` reads. A JPEG picture may have 64 KB of EXIF data, and a
+colour profile, before its size."""
 
 
 class CosObject(NamedTuple):
-    """Metadata of an object; `size` in bytes."""
+    """Metadata of an object with its first bytes; `size` in bytes."""
 
     size: int
     content_type: str
     etag: str
+    start: bytes = b""
 
 
 class CosClient:
@@ -46,7 +50,7 @@ class CosClient:
         self._host = URL(uploads.endpoint).authority
 
     def upload_form(self, key: str, content_type: str, max_bytes: int) -> dict[str, str]:
-        """Form fields with which anyone may store exactly this object within VALID_SECONDS.
+        """Return form fields with which anyone may store exactly this object within VALID_SECONDS.
 
         The file follows them as the last field. A field without a condition would be free to the
         client, so every field has one.
@@ -75,20 +79,21 @@ class CosClient:
         }
 
     async def head(self, key: str) -> CosObject | None:
-        """The object; None if there is none. ServiceUnavailable."""
-        response = await self._request("HEAD", key)
+        """Return the object, or None if it does not exist. Raises ServiceUnavailable."""
+        response = await self._request("GET", key, {"range": f"bytes=0-{START_BYTES - 1}"})
         if response.status == 404:
             return None
-        self._check(response, 200)
+        self._check(response, 206)
         headers = response.headers
-        size = int(headers.get("Content-Length", 0))
-        return CosObject(size, headers.get("Content-Type", ""), headers.get("ETag", ""))
+        size = int(headers.get("Content-Range", "").rpartition("/")[2] or 0)
+        content_type, etag = headers.get("Content-Type", ""), headers.get("ETag", "")
+        return CosObject(size, content_type, etag, response.body)
 
     async def copy(self, source: str, target: str, found: CosObject) -> bool:
-        """Copy an object as `head` has found it; False if it has changed since.
+        """Copy an object as `head` has found it; return False if it has changed since.
 
-        An existing target stays as it is. The copy may be cached for ever. ServiceUnavailable.
-        Source: Tencent COS, PUT Object - Copy.
+        An existing target stays as it is. The copy may be cached for ever.
+        Source: Tencent COS, PUT Object - Copy. Raises ServiceUnavailable.
         """
         bucket = f"{self._uploads.bucket}.cos.{self._uploads.region}.myqcloud.com"
         headers = {
@@ -107,7 +112,7 @@ class CosClient:
         return True
 
     async def delete(self, key: str) -> None:
-        """Delete an object, also one that does not exist. ServiceUnavailable."""
+        """Delete an object, also one that does not exist. Raises ServiceUnavailable."""
         self._check(await self._request("DELETE", key), 204, 404)
 
     async def _request(
@@ -133,7 +138,7 @@ class CosClient:
 
 
 def policy_signature(policy: str, secret_key: str, key_time: str) -> str:
-    """Signature of a form by its policy, before base64.
+    """Return the signature of a form by its policy, before base64.
 
     Source: Tencent COS, POST Object: the inner digest in hex is the outer key.
     """
@@ -143,7 +148,7 @@ def policy_signature(policy: str, secret_key: str, key_time: str) -> str:
 def request_authorization(
     method: str, path: str, headers: Mapping[str, str], uploads: UploadsSettings, key_time: str
 ) -> str:
-    """`Authorization` of a request without a query that signs these headers.
+    """Return the `Authorization` of a request without a query that signs these headers.
 
     `path` is decoded, and without a path of the base URL. Source: Tencent COS, request signature.
     """

@@ -13,7 +13,7 @@ ImRejected
 ├── ImGroupMissing
 └── ImGroupTaken
 
-The others never reach a client: ImRejected and CssRejected are permanent failures of our commands,
+The others never reach a client: ImRejected and LiveStreamingRejected are permanent failures,
 MerchantRefused is WeChat's refusal of a refund or transfer, NotVerified is the failed
 verification of an incoming message, for a Reason.
 """
@@ -73,7 +73,7 @@ class ImGroupMissing(ImRejected):
     """IM does not have the group: it was dissolved."""
 
 
-class CssRejected(Exception):
+class LiveStreamingRejected(Exception):
     """CSS rejected a call permanently: a bug on our side, or a wrong domain in the settings."""
 
     def __init__(self, code: str, info: str) -> None:

@@ -72,14 +72,14 @@ class ImClient:
         self._signer = TLSSigAPIv2(settings.sdk_app_id, settings.secret_key)
 
     def user_sig(self, user_id: str, seconds: int) -> str:
-        """A UserSig for `user_id` (at most 32 bytes), valid from now for `seconds`.
+        """Return a UserSig for `user_id` (at most 32 bytes), valid from now for `seconds`.
 
         Its holder acts as this user until it expires, or until `kick` ends all signed before.
         """
         return str(self._signer.gen_sig(user_id, seconds))
 
     async def account_import(self, user_id: str, nick: str, face_url: str) -> None:
-        """Creates an IM account, or updates name and face of an existing one."""
+        """Create an IM account, or update name and face of an existing one."""
         account = {
             "UserID": user_id,
             "Nick": truncate_utf8(nick, PROFILE_BYTES),
@@ -89,9 +89,9 @@ class ImClient:
         await self._command("im_open_login_svc/account_import", body)
 
     async def account_delete(self, user_id: str) -> bool:
-        """Deletes an account with its profile; True if IM does not know it, either.
+        """Delete an account with its profile; return True also if IM does not know it.
 
-        False if the edition does not permit that, or a switch of the console.
+        Returns False if the edition or a switch of the console does not permit that.
         """
         command = "im_open_login_svc/account_delete"
         body = {"DeleteItem": [{"UserID": user_id}]}
@@ -106,13 +106,14 @@ class ImClient:
         return code == 0 or code in UNKNOWN_ACCOUNT_CODES
 
     async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> bool:
-        """Creates an AVChatRoom; idempotent for the same owner, ImGroupTaken for another one.
+        """Create an AVChatRoom and return whether it is new; idempotent for the same owner.
 
-        Returns whether the group is new, as far as IM says: False, too, if the answer to an earlier
-        try was lost.
+        It is new as far as IM says: the result is also False if the answer to an earlier try was
+        lost.
 
         An AVChatRoom has unlimited members and no history, and only its owner can dissolve it.
-        `group_id`: at most 48 bytes of ASCII. An owner unknown to IM is imported first.
+        `group_id`: at most 48 bytes of ASCII. An owner unknown to IM is imported first. Raises
+        ImGroupTaken if the group has another owner.
         """
         body = {
             "Owner_Account": owner,
@@ -135,7 +136,7 @@ class ImClient:
         return _code(answer) == 0
 
     async def _group_owner(self, group_id: str) -> str:
-        """The owner of an existing group, "" if it has none."""
+        """Return the owner of an existing group, "" if it has none."""
         command = "group_open_http_svc/get_group_info"
         answer = await self._command(command, {"GroupIdList": [group_id]})
         groups = answer.get("GroupInfo")
@@ -143,7 +144,7 @@ class ImClient:
         return str(info.get("Owner_Account", "")) if isinstance(info, dict) else ""
 
     async def portrait_set(self, user_id: str, nick: str, face_url: str, gender: int) -> None:
-        """Sets name, face and gender (1 male, 2 female, 0 unset) of a user's IM profile."""
+        """Set name, face and gender (1 male, 2 female, 0 unset) of a user's IM profile."""
         items = {
             "Tag_Profile_IM_Nick": truncate_utf8(nick, PROFILE_BYTES),
             "Tag_Profile_IM_Gender": GENDER_TAGS.get(gender, "Gender_Type_Unknown"),
@@ -154,21 +155,24 @@ class ImClient:
         await self._command("profile/portrait_set", body, account=user_id)
 
     async def destroy_group(self, group_id: str) -> None:
-        """Dissolves the group; succeeds if it no longer exists."""
+        """Dissolve the group; succeed if it no longer exists."""
         body = {"GroupId": group_id}
         await self._command("group_open_http_svc/destroy_group", body, accepted=GROUP_MISSING_CODES)
 
     async def kick(self, user_id: str) -> None:
-        """Logs the user out on all devices, and ends every UserSig signed before; a later one
-        works. Succeeds if IM does not know the user."""
+        """Log the user out on all devices, and end every UserSig signed before.
+
+        A later UserSig works. Succeeds if IM does not know the user.
+        """
         body = {"UserID": user_id}
         await self._command("im_open_login_svc/kick", body, accepted=UNKNOWN_ACCOUNT_CODES)
 
     async def forbid_send_msg(self, group_id: str, user_id: str, seconds: int) -> None:
-        """Mutes a user in the group for so long from now: 0 lifts it, MUTED_FOR_EVER does not end.
+        """Mute a user in the group for `seconds` from now.
 
-        It outlasts leaving and rejoining. A user whom IM does not know yet is imported, since the
-        mute would be lost; ImGroupMissing if IM does not have the group.
+        0 lifts the mute, MUTED_FOR_EVER does not end. A mute outlasts leaving and rejoining. A user
+        whom IM does not know yet is imported, since the mute would be lost. Raises ImGroupMissing
+        if IM does not have the group.
         """
         mute_time = min(seconds, MUTED_FOR_EVER)
         body = {"GroupId": group_id, "Members_Account": [user_id], "MuteTime": mute_time}
@@ -177,9 +181,9 @@ class ImClient:
         await self._command(command, body, accepted=accepted, account=user_id)
 
     async def mute_group(self, group_id: str, *, on: bool) -> None:
-        """Closes a group for all but its owner, or opens it; ImGroupMissing.
+        """Close a group for all but its owner, or open it; do nothing if `im.mute_all` is off.
 
-        Does nothing if `im.mute_all` is off.
+        Raises ImGroupMissing if IM does not have the group.
         """
         if self._settings.mute_all:
             body = {"GroupId": group_id, "MuteAllMember": "On" if on else "Off"}
@@ -192,7 +196,7 @@ class ImClient:
         random: int,
         priority: Literal["High", "Normal", "Low", "Lowest"],
     ) -> None:
-        """Sends a text to the group, as the administrator.
+        """Send a text to the group, as the administrator.
 
         IM drops a text repeated within 5 minutes with the same `random` (uint32). It accepts 40
         messages a second for one group, and drops those of lower priority first.
@@ -207,7 +211,7 @@ class ImClient:
         await self._command("group_open_http_svc/send_group_msg", body)
 
     async def send_text(self, to: str, text: str, random: int, seconds: int) -> None:
-        """Sends a text to one user, who is imported first if unknown to IM.
+        """Send a text to one user, who is imported first if unknown to IM.
 
         IM keeps it for an offline recipient for `seconds` (at most 7 days; 0: not at all). It drops
         a text repeated with the same `random` (uint32) within the same second only.
@@ -230,7 +234,7 @@ class ImClient:
         accepted: Collection[int] = (),
         account: str = "",
     ) -> dict[str, Any]:
-        """Sends a command; `accepted` error codes count as success.
+        """Send a command; `accepted` error codes count as success.
 
         An `account` that IM does not know is imported, and the command sent again.
         """
@@ -272,17 +276,17 @@ class ImClient:
 
 
 def truncate_utf8(text: str, limit: int) -> str:
-    """The longest prefix of at most `limit` bytes of UTF-8, in whole characters."""
+    """Return the longest prefix of at most `limit` bytes of UTF-8, in whole characters."""
     return text.encode()[:limit].decode(errors="ignore")
 
 
 def url_within_limit(url: str, limit: int) -> str:
-    """The URL, or "" if it is longer than `limit` bytes: a truncated URL is useless."""
+    """Return the URL, or "" if it is longer than `limit` bytes: a truncated URL is useless."""
     return url if len(url.encode()) <= limit else ""
 
 
 def _text_body(text: str) -> list[dict[str, Any]]:
-    """The body of a text message; ImRejected if it exceeds IM's limit."""
+    """Return the body of a text message. Raises ImRejected if it exceeds IM's limit."""
     body = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}]
     if len(json.dumps(body, ensure_ascii=False).encode()) > MESSAGE_BYTES:
         raise ImRejected(MESSAGE_TOO_LONG, "message exceeds 8 KB")

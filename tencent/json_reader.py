@@ -27,9 +27,10 @@ class ParsedCallback(Generic[Event]):
 
 
 def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
-    """The JSON object in `body`; Unreadable for anything else.
+    """Return the JSON object in `body`.
 
-    `storable` also rejects lone surrogates, which MongoDB cannot store.
+    `storable` also rejects lone surrogates, which MongoDB cannot store. Raises Unreadable for
+    anything else.
     """
     try:
         content = json.loads(body)
@@ -43,7 +44,7 @@ def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
 
 
 def object_or_none(body: bytes) -> dict[str, Any] | None:
-    """As `read_object`, but returns None instead of raising Unreadable."""
+    """Return the JSON object in `body`, or None if `read_object` raises Unreadable."""
     try:
         return read_object(body)
     except Unreadable:
@@ -51,12 +52,12 @@ def object_or_none(body: bytes) -> dict[str, Any] | None:
 
 
 def json_text(content: Mapping[str, Any]) -> str:
-    """The JSON of a request body, as it is signed and sent."""
+    """Return the JSON of a request body, as it is signed and sent."""
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def child(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The object in a field; Unreadable."""
+    """Return the object in a field. Raises Unreadable for any other value."""
     value = content.get(name)
     if not isinstance(value, dict):
         raise Unreadable
@@ -64,7 +65,7 @@ def child(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def text(content: Mapping[str, Any], name: str) -> str:
-    """A text of 1 to 256 characters; Unreadable."""
+    """Return a text of 1 to 256 characters. Raises Unreadable for any other value."""
     value = content.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH:
         raise Unreadable
@@ -72,7 +73,7 @@ def text(content: Mapping[str, Any], name: str) -> str:
 
 
 def number(content: Mapping[str, Any], name: str, limit: int = 2**53) -> int:
-    """An integer from 0 to below `limit`; Unreadable."""
+    """Return an integer from 0 to below `limit`. Raises Unreadable for any other value."""
     value = content.get(name)
     if type(value) is not int or not 0 <= value < limit:
         raise Unreadable
@@ -80,8 +81,10 @@ def number(content: Mapping[str, Any], name: str, limit: int = 2**53) -> int:
 
 
 def digits(value: object, longest: int) -> int:
-    """An integer, or its decimal digits as text (Tencent sends both), of at most `longest` digits;
-    Unreadable."""
+    """Return an integer of at most `longest` digits.
+
+    Tencent sends it as a number or as its decimal digits. Raises Unreadable for any other value.
+    """
     written = str(value) if type(value) is int else value
     # isdecimal would let digits of other scripts pass, and int() more than digits
     if not (isinstance(written, str) and written.isascii() and written.isdigit()):

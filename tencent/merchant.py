@@ -54,12 +54,12 @@ class MerchantClient:
 
     @property
     def encryption_serial(self) -> str:
-        """Names the key that encrypts fields for WeChat Pay: the public key, if there is one."""
+        """Serial of the key that encrypts fields for WeChat Pay: the public key if there is one."""
         public = (serial for serial in self.keys if serial.startswith(PUBLIC_KEY_PREFIX))
         return next(public, None) or next(iter(self.keys))
 
     def sign(self, *lines: str) -> str:
-        """Signs lines with the merchant's key."""
+        """Sign lines with the merchant's key."""
         return sign(self._key, *lines)
 
     async def request(
@@ -72,7 +72,10 @@ class MerchantClient:
         *,
         safe_to_repeat: bool = True,
     ) -> ServiceResponse:
-        """Any answer below HTTP 500, not verified; ServiceUnavailable. `body` is sent as it is."""
+        """Return any answer below HTTP 500, not verified; `body` is sent as it is.
+
+        Raises ServiceUnavailable if there is none.
+        """
         target = path + ("?" + urlencode(query) if query else "")
         signed = {**self._headers(method, target, body), **headers}
         return await self._client.request(
@@ -80,7 +83,10 @@ class MerchantClient:
         )
 
     def check(self, response: ServiceResponse) -> dict[str, Any]:
-        """The content of an answer; NotVerified unless it is HTTP 200 and WeChat Pay signed it."""
+        """Return the content of an answer.
+
+        Raises NotVerified unless it is HTTP 200 and WeChat Pay signed it.
+        """
         if response.status != 200:
             raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code_of(response)}")
         verify(response.headers, response.body, self.keys, self.now())
@@ -88,7 +94,7 @@ class MerchantClient:
 
     @contextmanager
     def reading(self, call: str, number: str) -> Iterator[None]:
-        """Logs an answer about `number` that cannot be verified, and raises ServiceUnavailable."""
+        """Log an answer about `number` that cannot be verified, and raise ServiceUnavailable."""
         try:
             yield
         except NotVerified as error:
@@ -96,11 +102,11 @@ class MerchantClient:
             raise ServiceUnavailable(self.service) from None
 
     def refusal(self, response: ServiceResponse) -> str:
-        """The error code of a refusal, "" for a success.
+        """Return the error code of a refusal, "" for a success.
 
         WeChat Pay promises a signature on successes only, so that a refusal without one counts as
-        well: it never says that money was moved. RateLimited for an answer that the request came
-        too fast; NotVerified for a wrong signature.
+        well: it never says that money was moved. Raises RateLimited for an answer that the request
+        came too fast, or NotVerified if the signature is wrong.
         """
         if response.status == 429:
             raise RateLimited(retry_after=1)
@@ -114,8 +120,10 @@ class MerchantClient:
         return code
 
     def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
-        """Signs the target without the path of the base URL: WeChat Pay sees and verifies only its
-        own path, even behind a gateway that adds a prefix."""
+        """Return the headers of a request, which sign its target without the base URL's path.
+
+        WeChat Pay sees and verifies only its own path, even behind a gateway that adds a prefix.
+        """
         timestamp, nonce = str(int(self.now())), secrets.token_hex(16)
         signature = self.sign(method, target, timestamp, nonce, body)
         authorization = (
@@ -130,12 +138,15 @@ class MerchantClient:
 
 
 def code_of(response: ServiceResponse) -> str:
-    """The error code in an answer, "" if it has none."""
+    """Return the error code in an answer, "" if it has none."""
     return str((object_or_none(response.body) or {}).get("code", ""))
 
 
 def read_key(pem: str) -> RsaKey:
-    """Parse a private key, a public key or a certificate's public key; ValueError otherwise."""
+    """Parse a private key, a public key or a certificate's public key.
+
+    Raises ValueError if the text is not the PEM of an RSA key.
+    """
     try:
         return RSA.import_key(pem)
     except (ValueError, IndexError, TypeError):
@@ -143,7 +154,7 @@ def read_key(pem: str) -> RsaKey:
 
 
 def sign(key: RsaKey, *lines: str) -> str:
-    """RSA-PKCS1v15-SHA256 in base64 of `lines`, each terminated by a newline.
+    """Sign `lines`, each terminated by a newline, with RSA-PKCS1v15-SHA256 in base64.
 
     Takes 0.8 ms with a 2048-bit key, so the event loop may run it. Source: WeChat Pay v3, "how to
     sign a request".
@@ -153,17 +164,17 @@ def sign(key: RsaKey, *lines: str) -> str:
 
 
 def is_signed(headers: Mapping[str, str]) -> bool:
-    """Whether a message has a signature, right or wrong."""
+    """Return whether a message has a signature, right or wrong."""
     return any(name.lower() == "wechatpay-signature" for name in headers)
 
 
 def verify(headers: Mapping[str, str], body: bytes, keys: Mapping[str, RsaKey], now: float) -> None:
-    """Verify that WeChat Pay signed `body` within 5 minutes of `now`; NotVerified otherwise.
+    """Verify that WeChat Pay signed `body` within 5 minutes of `now`.
 
     `keys` holds public keys (PUB_KEY_ID_...) and certificates (by serial) side by side, since
     WeChat Pay migrates from one to the other gradually. `body` must be the raw bytes. An unknown
     serial is rejected, never fetched: otherwise any sender could trigger requests at will.
-    Source: WeChat Pay v3, "how to verify a signature".
+    Source: WeChat Pay v3, "how to verify a signature". Raises NotVerified if that fails.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     timestamp = lowered.get("wechatpay-timestamp", "")
@@ -186,8 +197,8 @@ def verify(headers: Mapping[str, str], body: bytes, keys: Mapping[str, RsaKey], 
 def decrypt_resource(apiv3_key: str, resource: Mapping[str, Any]) -> dict[str, Any]:
     """Decrypt a notification's `resource` (AEAD_AES_256_GCM) to its JSON object.
 
-    `apiv3_key`: 32 ASCII characters. NotVerified when it was not encrypted with that key. The
-    caller must still compare mchid, appid and amount.total with the order.
+    `apiv3_key`: 32 ASCII characters. The caller must still compare mchid, appid and amount.total
+    with the order. Raises NotVerified if it was not encrypted with that key.
     """
     try:
         if resource.get("algorithm") != "AEAD_AES_256_GCM":

@@ -53,7 +53,7 @@ PLATFORM_EVENT_IDENTITIES: Mapping[str, tuple[str, ...]] = {
 messages outlive their users."""
 DELETION_EVENTS = (CONSENT_REVOKED, ACCOUNT_CLOSED)
 UNSTORED_INFO = frozenset({"1", "2", "3", "4", "5", "7", "8", "12", "13", "15", "16", "18"})
-"""Values of RevokeInfo for data that QLive does not store, such as 5, the microphone.
+"""RevokeInfo of revocations for data that QLive does not store, such as 5, the microphone.
 Source: WeChat, "changes of authorized user information"."""
 PLATFORM_EVENTS = frozenset(PLATFORM_EVENT_IDENTITIES)
 ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_FAILURES}
@@ -62,10 +62,10 @@ ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_
 
 @dataclass(frozen=True, slots=True)
 class MessagePush:
-    """A push: its content, or the reason why it is `refused` (sign, stale, app, plain,
-    unreadable, no_key).
+    """A push: its content, or the reason why it is `refused`.
 
-    `encrypted`: the signature covers the content too.
+    `refused`: sign, stale, app, plain, unreadable or no_key. `encrypted`: the signature covers the
+    content too.
     """
 
     content: Mapping[str, Any] = field(default_factory=dict)
@@ -77,7 +77,10 @@ class MessagePushReader:
     """Reads the pushes sent to one URL; `aes_key` is "" in plain mode."""
 
     def __init__(self, token: str, aes_key: str, app_id: str) -> None:
-        """`aes_key` is the console's EncodingAESKey, 43 characters; ValueError otherwise."""
+        """Create a reader; `aes_key` is the console's EncodingAESKey, 43 characters.
+
+        Raises ValueError for any other key.
+        """
         self._token = token
         self._app_id = app_id
         self._key = base64.b64decode(aes_key + "=", validate=True) if aes_key else b""
@@ -85,7 +88,7 @@ class MessagePushReader:
             raise ValueError("an EncodingAESKey has 43 characters")
 
     def verify_url(self, query: Mapping[str, str], now: float) -> str | None:
-        """The answer to the console's check of our URL; None if the check is not genuine."""
+        """Return the answer to the console's check of our URL, None if the check is not genuine."""
         try:
             self._check(query, "signature", now)
         except NotVerified:
@@ -93,7 +96,7 @@ class MessagePushReader:
         return query.get("echostr", "")
 
     def open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
-        """Verifies and decrypts a push; `now` in unix seconds.
+        """Verify and decrypt a push; `now` in unix seconds.
 
         With a key configured, plain pushes are refused.
         Source: WeChat, "message push": SHA-1 over the sorted token, timestamp, nonce (and Encrypt
@@ -105,7 +108,7 @@ class MessagePushReader:
             return MessagePush(refused=str(error.reason))
 
     def encrypt(self, answer: str, now: float) -> dict[str, str | int] | None:
-        """The answer as WeChat requires it in safe mode; None in plain mode.
+        """Encrypt an answer as WeChat requires it in safe mode; return None in plain mode.
 
         The signature covers token, timestamp, nonce and ciphertext. Only answers with content have
         to be encrypted, not acknowledgements.
@@ -146,12 +149,12 @@ class MessagePushReader:
             raise NotVerified(Reason.STALE)
 
     def sign(self, *parts: str) -> str:
-        """Signature in hex over token and parts; SHA-1 is prescribed by WeChat."""
+        """Return the signature in hex over token and parts; SHA-1 is prescribed by WeChat."""
         text = "".join(sorted([self._token, *parts]))
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def _decrypt(self, ciphertext: str) -> bytes:
-        """The message of random(16) | length(4, big-endian) | message | appid."""
+        """Return the message of random(16) | length(4, big-endian) | message | appid."""
         try:
             cipher = AES.new(self._key, AES.MODE_CBC, iv=self._key[:16])
             raw = base64.b64decode(ciphertext, validate=True)
@@ -166,13 +169,15 @@ class MessagePushReader:
 
 
 def event_name(content: Mapping[str, Any]) -> str:
-    """The event if it is one of PLATFORM_EVENTS, otherwise ""."""
+    """Return the event if it is one of PLATFORM_EVENTS, or ""."""
     name = str(content.get("Event"))
     return name if name in PLATFORM_EVENTS else ""
 
 
 def is_deletion(content: Mapping[str, Any]) -> bool:
-    """Whether a user's data have to be deleted: consent was withdrawn, or the account closed."""
-    return content.get("Event") in DELETION_EVENTS and (
-        str(content.get("RevokeInfo")) not in UNSTORED_INFO
-    )
+    """Return whether a user's data have to be deleted.
+
+    That is so if consent was withdrawn, or the account closed.
+    """
+    event, info = content.get("Event"), str(content.get("RevokeInfo"))
+    return event == ACCOUNT_CLOSED or (event == CONSENT_REVOKED and info not in UNSTORED_INFO)

@@ -23,7 +23,7 @@ PACKAGE_LENGTH, FAIL_REASON_LENGTH = 1024, 256
 
 
 class MerchantNotifications(Generic[Event]):
-    """Notifications for one merchant. Whether number and amount are ours, the caller compares."""
+    """Notifications for one merchant. The caller checks that number and amount are ours."""
 
     def __init__(
         self,
@@ -32,15 +32,18 @@ class MerchantNotifications(Generic[Event]):
         apiv3_key: str,
         readers: Mapping[str, Callable[[Mapping[str, Any]], Event]],
     ) -> None:
-        """`keys`: WeChat Pay's, by serial and PUB_KEY_ID, side by side during its migration.
-        `readers`: those of the decrypted content, by event type; other types are ignored."""
+        """Create a reader of notifications.
+
+        `keys`: WeChat Pay's, by serial and PUB_KEY_ID, side by side during its migration.
+        `readers`: those of the decrypted content, by event type; other types are ignored.
+        """
         self._mchid = mchid
         self._keys = keys
         self._apiv3_key = apiv3_key
         self._readers = readers
 
     def read(self, headers: Mapping[str, str], body: bytes, now: float) -> ParsedCallback[Event]:
-        """Verifies and parses the raw `body`; `now` in unix seconds.
+        """Verify and parse the raw `body`; `now` in unix seconds.
 
         Source: WeChat Pay v3, "payment notification", "refund notification" and "merchant transfer
         notification".
@@ -55,9 +58,9 @@ class MerchantNotifications(Generic[Event]):
         return ParsedCallback(notification_id, event, ignored=ignored)
 
     def read_verified(self, body: bytes) -> Event | None:
-        """Parses a notification that was verified on arrival; None when it has no effect.
+        """Parse a notification that was verified on arrival; return None if it has no effect.
 
-        NotVerified when it cannot be decrypted or read, is for another merchant or not final.
+        Raises NotVerified if it cannot be decrypted or read, is for another merchant or not final.
         """
         envelope = read_object(body)
         read = self._readers.get(text(envelope, "event_type"))
@@ -71,13 +74,19 @@ class MerchantNotifications(Generic[Event]):
 
 
 def check_merchant(content: Mapping[str, Any], mchid: str) -> None:
-    """NotVerified for another merchant; the documentation names the field in both ways."""
+    """Check the merchant, which the documentation names both `mch_id` and `mchid`.
+
+    Raises NotVerified for another merchant.
+    """
     if content.get("mch_id", content.get("mchid")) != mchid:
         raise NotVerified(Reason.MERCHANT)
 
 
 def payment_of(content: Mapping[str, Any], states: Collection[str] = (PAID,)) -> Payment | None:
-    """The payment of a transaction, None in other states than `states`; Unreadable."""
+    """Return the payment of a transaction, or None in other states than `states`.
+
+    Raises Unreadable if a field is missing or malformed.
+    """
     if content.get("trade_state") not in states:
         return None
     amount, payer = child(content, "amount"), child(content, "payer")
@@ -99,7 +108,7 @@ def _paid(content: Mapping[str, Any]) -> Payment:
 
 
 def _refunded(content: Mapping[str, Any]) -> Refund:
-    """A refund that has arrived; NotVerified otherwise."""
+    """Return a refund that has arrived. Raises NotVerified if it has not."""
     if content.get("refund_status") != PAID:
         raise NotVerified(Reason.NOT_PAID)
     amount = child(content, "amount")
@@ -109,7 +118,10 @@ def _refunded(content: Mapping[str, Any]) -> Refund:
 
 
 def transfer_of(content: Mapping[str, Any]) -> Transfer:
-    """The transfer in an answer or notification; Unreadable, also for an unknown state."""
+    """Return the transfer in an answer or notification.
+
+    Raises Unreadable, also for an unknown state.
+    """
     try:
         state = TransferState(text(content, "state"))
     except ValueError:
@@ -139,7 +151,7 @@ def _finished(content: Mapping[str, Any]) -> Transfer:
 
 
 def _optional(content: Mapping[str, Any], name: str) -> str:
-    """A text, "" if it is absent; Unreadable."""
+    """Return a text, "" if it is absent. Raises Unreadable for any other value."""
     value = content.get(name) or ""
     if not isinstance(value, str):
         raise Unreadable

@@ -44,10 +44,11 @@ class JsapiClient:
         self._notify_url = notify_url
 
     async def register(self, order: Order, expires_at: datetime) -> str:
-        """Registers an order, which can be paid until `expires_at`; returns its prepay_id.
+        """Register an order, which can be paid until `expires_at`; return its prepay_id.
 
-        RateLimited; ServiceUnavailable for any response without a verified prepay_id. Idempotent:
-        WeChat Pay answers a repeated order with a prepay_id again, but only if all of it is equal.
+        Idempotent: WeChat Pay answers a repeated order with a prepay_id again, but only if all of
+        it is equal. Raises RateLimited, or ServiceUnavailable for any response without a verified
+        prepay_id.
         """
         transaction = {
             "appid": order.app_id,
@@ -66,7 +67,7 @@ class JsapiClient:
             return text(self._merchant.check(response), "prepay_id")
 
     def payment_call(self, order: Order, prepay_id: str, _session_key: str = "") -> dict[str, str]:
-        """The parameters of wx.requestPayment, signed now.
+        """Return the parameters of wx.requestPayment, signed now.
 
         The client's later "success" is only a hint: the notification or the query credits the gold.
         """
@@ -81,10 +82,10 @@ class JsapiClient:
         }
 
     async def query(self, order: Order) -> Payment | None:
-        """The payment of an order, None if unpaid; ServiceUnavailable if that is unverified.
+        """Return the payment of an order, or None if it is unpaid.
 
-        Source: WeChat Pay v3, "query by out_trade_no"; 404 means that WeChat Pay never received
-        the order.
+        Source: WeChat Pay v3, "query by out_trade_no"; 404 means that WeChat Pay never received the
+        order. Raises ServiceUnavailable if the answer is unverified.
         """
         path, query = f"{ORDERS_PATH}/{order.number}", {"mchid": self._merchant.mchid}
         response = await self._merchant.request("GET", path, query)
@@ -98,9 +99,10 @@ class JsapiClient:
             return payment_of(answer, EVER_PAID)
 
     async def close(self, order: Order) -> None:
-        """Closes an order so that it can no longer be paid; idempotent. ServiceUnavailable.
+        """Close an order so that it can no longer be paid; idempotent.
 
-        Query it once more afterwards: it may have been paid a moment before.
+        Query it once more afterwards: it may have been paid a moment before. Raises
+        ServiceUnavailable.
         """
         path = f"{ORDERS_PATH}/{order.number}/close"
         body = json_text({"mchid": self._merchant.mchid})
@@ -114,13 +116,13 @@ class JsapiClient:
             raise ServiceUnavailable(self._merchant.service)
 
     async def deliver(self, order: Order) -> None:
-        """Does nothing: WeChat Pay takes no delivery confirmations."""
+        """Do nothing: WeChat Pay takes no delivery confirmations."""
 
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
-        """Refunds `fen` of a paid order under our `number`; idempotent by it.
+        """Refund `fen` of a paid order under our `number`; idempotent by it.
 
-        MerchantRefused; RateLimited; ServiceUnavailable for anything unclear: then ask again with
-        the same number. Source: WeChat Pay v3, "request a refund".
+        Source: WeChat Pay v3, "request a refund". Raises MerchantRefused, RateLimited, or
+        ServiceUnavailable for anything unclear: then ask again with the same number.
         """
         content = {
             "out_trade_no": order.number,
@@ -133,7 +135,10 @@ class JsapiClient:
         return self._refund_state(response, number)
 
     async def refund_state(self, order: Order, number: str) -> RefundState | None:  # noqa: ARG002
-        """The state of our refund `number`, None if unknown to WeChat; raises as `refund`."""
+        """Return the state of our refund `number`, or None if it is unknown to WeChat.
+
+        Raises as `refund`.
+        """
         response = await self._merchant.request("GET", f"{REFUNDS_PATH}/{number}")
         try:
             return self._refund_state(response, number)

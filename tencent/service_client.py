@@ -22,7 +22,8 @@ MAX_CLIENTS = 100
 # aiohttp limits how long a request may queue, but not how many queue. Requests beyond this many
 # would only time out one after the other, so they fail at once.
 MAX_QUEUED = 400
-MAX_BODY_BYTES = 1024 * 1024  # expected responses are below 10 kB
+MAX_RESPONSE_BYTES = 1024 * 1024
+"""Bytes of a response to a call; expected ones are below 10 kB."""
 IDLE_SECONDS = 10.0
 """A connection that was idle for longer is closed: the service is about to do so by itself."""
 PAUSE_SECONDS = 0.2
@@ -69,9 +70,9 @@ class ServiceClient:
         *,
         service: str = "",
         timeout: float = 5.0,
-        max_bytes: int = MAX_BODY_BYTES,
+        max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
-        """`timeout` of each attempt, in seconds; `max_bytes` of a response."""
+        """Create a client; `timeout` of each attempt, in seconds; `max_bytes` of a response."""
         self.name = name
         self.service = service or name
         self.state: State = "unknown"
@@ -88,7 +89,7 @@ class ServiceClient:
 
     @property
     def is_fresh(self) -> bool:
-        """`state` is from the last FRESH_SECONDS."""
+        """Whether `state` is from the last FRESH_SECONDS."""
         return self._last_ended is not None and monotonic() - self._last_ended < FRESH_SECONDS
 
     async def close(self) -> None:
@@ -105,11 +106,11 @@ class ServiceClient:
         *,
         safe_to_repeat: bool = False,
     ) -> ServiceResponse:
-        """Returns any response below HTTP 500; raises ServiceUnavailable otherwise.
+        """Return any response below HTTP 500.
 
         `body` is sent byte for byte, because signatures cover it. With `safe_to_repeat` a failed
         request is retried once. This is off by default for GET too, because some GETs (the exchange
-        of a login code) have side effects.
+        of a login code) have side effects. Raises ServiceUnavailable if there is no such response.
         """
         # Encoded by us: signatures cover the query.
         suffix = "?" + urlencode(query) if query else ""
@@ -163,8 +164,10 @@ class ServiceClient:
 async def _once(
     request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Middleware: aiohttp would send a GET again whose connection was lost, also one that must not
-    be repeated."""
+    """Send a request once, as middleware.
+
+    aiohttp would send a GET again whose connection was lost, also one that must not be repeated.
+    """
     try:
         return await send(request)
     except aiohttp.ClientConnectorError:
@@ -184,7 +187,7 @@ def _open_session(**connections: Any) -> aiohttp.ClientSession:
 
 
 async def _fetch_kept(session: aiohttp.ClientSession, *request: Any) -> ServiceResponse:
-    """Sends again at once if the service was closing a connection, which shows no failure."""
+    """Send again at once if the service was closing a connection, which shows no failure."""
     try:
         return await _fetch(session, *request)
     except ConnectionLost:

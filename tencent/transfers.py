@@ -41,7 +41,7 @@ class TransferClient:
         self._settings = settings
 
     def body(self, request: TransferRequest) -> TransferBody:
-        """The JSON of a bill, to be stored before it is sent and then sent unchanged.
+        """Return the JSON of a bill, to be stored before it is sent and then sent unchanged.
 
         Encrypting a name again gives another text, which WeChat Pay may take for another bill.
         """
@@ -64,7 +64,7 @@ class TransferClient:
         return TransferBody(json_text(content), serial)
 
     async def create(self, body: TransferBody) -> Transfer:
-        """Sends a bill, the first time or again; the answer to the first one has the package."""
+        """Send a bill, the first time or again; the answer to the first one has the package."""
         number = str(read_object(body.text)["out_bill_no"])
         # With a name, WeChat Pay decrypts it by the key of this serial, also after a new one.
         serial = {"Wechatpay-Serial": body.serial or self._merchant.encryption_serial}
@@ -75,7 +75,7 @@ class TransferClient:
         return self._read(response, number)
 
     async def query(self, number: str) -> Transfer | None:
-        """The state of a bill; None if WeChat Pay does not have it, or not yet."""
+        """Return the state of a bill, None if WeChat Pay does not have it, or not yet."""
         response = await self._merchant.request("GET", _path(number))
         try:
             transfer = self._read(response, number)
@@ -88,7 +88,7 @@ class TransferClient:
         return transfer
 
     async def cancel(self, number: str) -> Transfer:
-        """Asks to cancel a bill that the user has not confirmed; a query shows the result."""
+        """Ask to cancel a bill that the user has not confirmed; a query shows the result."""
         path = f"{_path(number)}/cancel"
         response = await self._merchant.request("POST", path, safe_to_repeat=False)
         return self._read(response, number)
@@ -103,10 +103,10 @@ class TransferClient:
             return transfer
 
     def _encrypt(self, name: str) -> str:
-        """A field for WeChat Pay alone: RSA-OAEP with SHA-1, in base64.
+        """Encrypt a field for WeChat Pay alone: RSA-OAEP with SHA-1, in base64.
 
-        ValueError for more bytes than the key takes, 214 with 2048 bits. Source: WeChat Pay v3,
-        "encrypting sensitive fields".
+        Source: WeChat Pay v3, "encrypting sensitive fields". Raises ValueError for more bytes than
+        the key takes, 214 with 2048 bits.
         """
         key = self._merchant.keys[self._merchant.encryption_serial]
         return base64.b64encode(PKCS1_OAEP.new(key, hashAlgo=SHA1).encrypt(name.encode())).decode()

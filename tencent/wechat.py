@@ -1,19 +1,22 @@
-"""WeChat's login, which exchanges a code for a session key that decrypts the user's profile, and
-access tokens of its server API."""
+"""WeChat's login, and access tokens of its server API.
+
+The login exchanges a code for a session key that decrypts the user's profile.
+"""
 
 import asyncio
 import base64
 import json
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import structlog
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import unpad
 
+from core.cache import Cache
 from core.errors import QLiveError, RateLimited
 from core.retry import jittered
 from tencent.errors import (
@@ -78,10 +81,10 @@ class WechatClient:
         self._apps = dict(apps)
 
     async def exchange(self, app_id: str, code: str) -> WechatLogin:
-        """Exchanges a wx.login code, which is valid once and for 5 minutes.
+        """Exchange a wx.login code, which is valid once and for 5 minutes.
 
-        UnknownApp, InvalidWechatCode, RateLimited, WechatBlocked, ServiceUnavailable.
         Source: WeChat server API, auth.code2Session (GET, HTTP 200 for errors as well).
+        Raises UnknownApp, InvalidWechatCode, RateLimited, WechatBlocked or ServiceUnavailable.
         """
         if app_id not in self._apps:
             raise UnknownApp()
@@ -130,41 +133,34 @@ class AccessTokenCache:
     Source: WeChat server API, "stable access token".
     """
 
-    def __init__(
-        self,
-        client: ServiceClient,
-        apps: Mapping[str, str],
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`now`: clock in seconds."""
+    def __init__(self, client: ServiceClient, apps: Mapping[str, str]) -> None:
         self._client = client
         self._apps = dict(apps)
-        self._now = now
-        self._tokens: dict[str, tuple[str, float]] = {}
-        """Token, and when to renew it, by appId."""
+        self._tokens: Cache[str, str] = Cache(inf, len(apps))
+        """By appId, each until it is to be renewed."""
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def get(self, app_id: str) -> str:
-        """A valid token; ServiceUnavailable on failure or after TOKEN_TIMEOUT_SECONDS."""
+        """Return a valid token.
+
+        Raises ServiceUnavailable on failure or after TOKEN_TIMEOUT_SECONDS.
+        """
         try:
             # One request for all callers.
             async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS), self._locks[app_id]:
-                token, renew_at = self._tokens.get(app_id, ("", 0.0))
-                if not token or self._now() >= renew_at:
-                    token, _ = self._tokens[app_id] = await self._fetch(app_id)
-                return token
+                return self._tokens.get(app_id) or await self._fetch(app_id)
         except TimeoutError:
             raise ServiceUnavailable(self._client.service) from None
 
     def drop(self, app_id: str, token: str) -> None:
-        """Drops a token that WeChat rejected, unless a newer one has replaced it."""
-        if self._tokens.get(app_id, ("",))[0] == token:
-            del self._tokens[app_id]
+        """Drop a token that WeChat rejected, unless a newer one has replaced it."""
+        if self._tokens.get(app_id) == token:
+            self._tokens.invalidate(app_id)
 
     async def call(
         self, app_id: str, send: Callable[[str], Awaitable[dict[str, Any]]]
     ) -> dict[str, Any]:
-        """WeChat's answer to a call with a token, which is renewed once if WeChat rejects it."""
+        """Return the answer to a call with a token, which is renewed once if WeChat rejects it."""
         token = await self.get(app_id)
         answer = await send(token)
         if answer.get("errcode") in INVALID_TOKEN_CODES:
@@ -172,14 +168,14 @@ class AccessTokenCache:
             answer = await send(await self.get(app_id))
         return answer
 
-    async def _fetch(self, app_id: str) -> tuple[str, float]:
+    async def _fetch(self, app_id: str) -> str:
         request = {
             "grant_type": "client_credential",
             "appid": app_id,
             "secret": self._apps.get(app_id, ""),
             "force_refresh": False,
         }
-        requested_at, body = self._now(), json_text(request).encode()
+        start, body = self._tokens.begin_read(), json_text(request).encode()
         response = await self._client.request(
             "POST", "/cgi-bin/stable_token", body=body, safe_to_repeat=True
         )
@@ -189,15 +185,17 @@ class AccessTokenCache:
             errcode = answer.get("errcode")
             log.error("access_token_failed", errcode=errcode, status=response.status)
             raise ServiceUnavailable(self._client.service)
-        return token, requested_at + max(0, seconds - RENEWAL_MARGIN_SECONDS)
+        self._tokens.put(app_id, token, start, seconds - RENEWAL_MARGIN_SECONDS)
+        return token
 
 
 def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:
     """Decrypt `encrypted_data` to its JSON object; key, data and `iv` are base64.
 
-    InvalidEncryptedData for every failure, since the phone's remedy is always a new wx.login.
     CBC does not authenticate: only the watermark's appid and the secrecy of the key do.
     Source: WeChat, signature and encryption of open data (AES-128-CBC, PKCS#7, UTF-8 JSON).
+    Raises InvalidEncryptedData for every failure, since the phone's remedy is always a new
+    wx.login.
     """
     try:
         key, ciphertext, vector = map(_base64, (session_key, encrypted_data, iv))
@@ -226,9 +224,10 @@ def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
 
 
 def _base64(text: str) -> bytes:
-    """Decodes without layout: wrapped lines, and whitespace at the ends, which the length shows.
+    """Decode base64, ignoring its layout.
 
-    Any other space was a "+" until a form turned it into one.
+    The layout is wrapped lines, and whitespace at the ends, which the length shows. Any other space
+    was a "+" until a form turned it into one.
     """
     if "\n" in text or "\r" in text:
         text = "".join(text.split())

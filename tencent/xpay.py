@@ -54,11 +54,11 @@ class XpayClient:
         self._on_rejection = on_rejection
 
     async def register(self, order: Order, expires_at: datetime) -> str:  # noqa: ARG002
-        """Does nothing: WeChat learns of an order when the client submits it."""
+        """Do nothing: WeChat learns of an order when the client submits it."""
         return ""
 
     def payment_call(self, order: Order, _prepay_id: str, session_key: str) -> dict[str, str]:
-        """The parameters of wx.requestVirtualPayment.
+        """Return the parameters of wx.requestVirtualPayment.
 
         Source: WeChat, "virtual payment", signData in goods mode.
         """
@@ -82,10 +82,11 @@ class XpayClient:
         }
 
     async def query(self, order: Order) -> Payment | None:
-        """The payment of an order, None if unpaid; ServiceUnavailable if that is unknown.
+        """Return the payment of an order, or None if it is unpaid.
 
-        WeChat knows an order only once the client has submitted it, and has no distinct errcode
-        for an unknown one. Every errcode therefore raises ServiceUnavailable.
+        WeChat knows an order only once the client has submitted it, and has no distinct errcode for
+        an unknown one. Raises ServiceUnavailable if the payment is unknown, and so for every
+        errcode.
         """
         answer = await self._query(order, order.number)
         info = self._queried(answer, order.number)
@@ -103,29 +104,31 @@ class XpayClient:
         )
 
     async def close(self, order: Order) -> None:
-        """Does nothing: xpay cannot close orders; prepared parameters work until they expire."""
+        """Do nothing: xpay cannot close orders; prepared parameters work until they expire."""
 
     async def deliver(self, order: Order) -> None:
-        """Confirms delivery of an order whose push did not arrive; ServiceUnavailable."""
+        """Confirm delivery of an order whose push did not arrive. Raises ServiceUnavailable."""
         request = {"order_id": order.number, "env": self._env}
         answer = await self.call(order.app_id, "notify_provide_goods", request)
         if answer.get("errcode") not in (None, 0, DUPLICATE_CODE):
             raise self._unavailable("notify_provide_goods", answer)
 
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
-        """Refunds `fen` of a paid order under our `number` (8 to 32 characters); idempotent by it.
+        """Refund `fen` of a paid order, at most its rest, under our `number`; idempotent by it.
 
-        MerchantRefused; ServiceUnavailable for anything unclear: then ask again with this number.
-        WeChat only starts the refund: a notification or `refund_state` shows its end.
+        WeChat only starts the refund: a notification or `refund_state` shows its end. Raises
+        MerchantRefused, or ServiceUnavailable for anything unclear: then ask again with this
+        number.
         """
         if state := await self.refund_state(order, number):
             return state
+        left_fee = await self._left_fee(order)
         request = {
             "openid": order.openid,
             "order_id": order.number,
             "refund_order_id": number,
-            "left_fee": await self._left_fee(order),
-            "refund_fee": fen,
+            "left_fee": left_fee,
+            "refund_fee": min(fen, left_fee),
             "biz_meta": reason,
             "refund_reason": OTHER_REASON,
             "req_from": BY_SUPPORT,
@@ -137,10 +140,11 @@ class XpayClient:
         raise self._refusal("refund_order", answer)
 
     async def refund_state(self, order: Order, number: str) -> RefundState | None:
-        """The state of our refund `number`, None if WeChat shows none; ServiceUnavailable.
+        """Return the state of our refund `number`, or None if WeChat shows none.
 
         A refund is an order of its own (order_type 1), queried by its number. WeChat has no
-        distinct errcode for an unknown one: every clear code means that.
+        distinct errcode for an unknown one: every clear code means that. Raises ServiceUnavailable
+        for an unclear answer.
         """
         answer = await self._query(order, number)
         if answer.get("errcode") and not _is_unclear(answer):
@@ -148,7 +152,7 @@ class XpayClient:
         return REFUND_STATES.get(self._queried(answer, number).get("status", -1), "pending")
 
     async def _left_fee(self, order: Order) -> int:
-        """Refundable rest of an order, in fen; refund_order must name it."""
+        """Return the refundable rest of an order, in fen; refund_order must name it."""
         answer = await self._query(order, order.number)
         if answer.get("errcode"):
             raise self._refusal("query_order", answer)
@@ -158,25 +162,28 @@ class XpayClient:
         return left_fee
 
     async def _query(self, order: Order, number: str) -> dict[str, Any]:
-        """WeChat's answer about an order or a refund of it."""
+        """Return WeChat's answer about an order or a refund of it."""
         request = {"openid": order.openid, "env": self._env, "order_id": number}
         return await self.call(order.app_id, "query_order", request)
 
     def _queried(self, answer: Mapping[str, Any], number: str) -> dict[str, Any]:
-        """The order in an answer; ServiceUnavailable if it has none, or another one."""
+        """Return the order in an answer.
+
+        Raises ServiceUnavailable if it has none, or another one.
+        """
         info = answer.get("order")
         if answer.get("errcode") or not isinstance(info, dict) or info.get("order_id") != number:
             raise self._unavailable("query_order", answer)
         return info
 
     def _refusal(self, name: str, answer: Mapping[str, Any]) -> Exception:
-        """The refusal of a refund, or ServiceUnavailable if WeChat may accept it later."""
+        """Return the refusal of a refund, or ServiceUnavailable if WeChat may accept it later."""
         if _is_unclear(answer):
             return self._unavailable(name, answer)
         return MerchantRefused(str(answer["errcode"]))
 
     async def call(self, app_id: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a signed call, with `errcode` if WeChat rejects it."""
+        """Return the answer to a signed call, with `errcode` if WeChat rejects it."""
         return await self._tokens.call(app_id, lambda token: self._post(name, token, content))
 
     async def _post(self, name: str, token: str, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,9 +208,9 @@ def _is_unclear(answer: Mapping[str, Any]) -> bool:
 
 
 def parse_event(content: Mapping[str, Any]) -> Payment | Refund | None:
-    """The payment or refund in a pushed event, None if it reports neither. Unreadable.
+    """Return the payment or refund in a pushed event, or None if it reports neither.
 
-    Source: WeChat, "virtual payment", events.
+    Source: WeChat, "virtual payment", events. Raises Unreadable if a field is missing or malformed.
     """
     readers = {DELIVERED: _payment, REFUNDED: _refund}
     read = readers.get(str(content.get("Event")))
@@ -241,13 +248,14 @@ def _whole(value: object) -> int | None:
 
 
 def pay_sig(app_key: str, target: str, text: str) -> str:
-    """Signature in hex; `target` is the path ("/xpay/query_order", no query) or CLIENT_CALL.
+    """Return the signature in hex, which covers the exact text that is sent.
 
-    Covers the exact text that is sent. Source: WeChat, "virtual payment", signatures.
+    `target` is the path ("/xpay/query_order", no query) or CLIENT_CALL. Source: WeChat, "virtual
+    payment", signatures.
     """
     return hmac.new(app_key.encode(), f"{target}&{text}".encode(), sha256).hexdigest()
 
 
 def user_signature(session_key: str, text: str) -> str:
-    """Proof of the user's consent in hex; the key is used as base64 text, not decoded."""
+    """Return proof of the user's consent in hex; the key is used as base64 text, not decoded."""
     return hmac.new(session_key.encode(), text.encode(), sha256).hexdigest()

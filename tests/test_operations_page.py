@@ -1,4 +1,4 @@
-"""The operations page lists every log event, and every collection with what bounds it."""
+"""The operations page lists log events, settings, rates, and collections with what bounds them."""
 
 import ast
 import functools
@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from config.settings import Settings
+from handlers.limits import MAX_LOGINS, RATES
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 GROWTH = "## What grows, and what bounds it"
-COLLECTION = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)? = "(\w+)"', re.MULTILINE)
+COLLECTION = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)* = "(\w+)"', re.MULTILINE)
 NOT_PRODUCT = {"bench", "chaos"}
 LEVELS = {
     **{name: name for name in ("debug", "info", "warning", "error", "critical")},
@@ -109,6 +113,30 @@ def test_the_operations_page_lists_each_log_event_once_with_its_levels() -> None
         assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", event)
     assert dict(documented) == events
     assert len(documented) == len(events)
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading."""
+    section = PAGE.partition(f"\n## {heading}\n")[2]
+    table = re.findall(r"^\| .*\|$", re.split(r"\n## ", section)[0], re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1:]]
+
+
+def test_the_operations_page_lists_every_setting_in_the_order_of_the_file() -> None:
+    declared = {
+        name: [field.alias or key for key, field in info.annotation.model_fields.items()]
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+        else []
+        for name, info in Settings.model_fields.items()
+    }
+    listed = {row[0].strip("`"): re.findall(r"\w+", row[1]) for row in rows_of("Settings")}
+    assert list(listed.items()) == list(declared.items())
+
+
+def test_the_operations_page_lists_every_rate_limit() -> None:
+    listed = {row[0].strip("`"): row[1] for row in rows_of("Rate limits")}
+    rates = {name: f"{rate.per_second:g}/{rate.burst}" for name, rate in RATES.items()}
+    assert listed == rates | {"login": f"{MAX_LOGINS} in progress"}
 
 
 def test_the_operations_page_has_a_row_for_every_collection() -> None:

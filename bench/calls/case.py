@@ -21,11 +21,11 @@ from bench.report import ratios, spread
 
 QLIVE, TORNADO, FASTAPI = "QLive", "Tornado", "FastAPI"
 CHECKED = ("nickname", "room_name", "face", "cover")
-CHECKS_ON = {**dict.fromkeys(CHECKED, "hide_until_checked"), "risk_rank": "on"}
-CHECKS_OFF = {**dict.fromkeys(CHECKED, "off"), "risk_rank": "off"}
+CHECKS_ON = {**dict.fromkeys(CHECKED, "hide_until_checked"), "risk_rank_high": 4}
+CHECKS_OFF = {**dict.fromkeys(CHECKED, "off"), "risk_rank_high": 0}
 GIVING_ON = {
     "giving": dict.fromkeys(("gift_gold", "day_gold", "month_gold", "cool_off_gold"), 10**12),
-    "identity": {"provider": "manual"},
+    "age_verification": {"provider": "manual"},
 }
 """Rules of giving that no gift of a run reaches."""
 HEADER = ("", "responses per second", "p50 [ms]", "p99 [ms]")
@@ -100,7 +100,7 @@ async def giving(benchmark: Benchmark) -> None:
 async def _measure_ratios(
     benchmark: Benchmark, part: str, cases: Sequence[LoadCase], sides: Mapping[str, Side]
 ) -> None:
-    """The rates of two servers, and the ratio of the first to the second."""
+    """Report the rates of two servers, and the ratio of the first to the second."""
     rows = []
     for case in cases:
         with benchmark.report.timed(f"{part}: {case.title}"):

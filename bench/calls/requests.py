@@ -22,7 +22,7 @@ ten of 50 requests."""
 
 
 def read_request(path: str, guest: Guest) -> bytes:
-    """A GET request of the guest; `{live_id}` and `{host_id}` in `path` are filled in."""
+    """Return a GET request of the guest; fill in `{live_id}` and `{host_id}` in `path`."""
     filled_path = path.format(live_id=guest.live_id, host_id=guest.host_id)
     return _head(f"GET /wx/api/qlive/{filled_path}", guest) + b"\r\n"
 
@@ -55,7 +55,7 @@ def gift_requests(guests: Sequence[Guest], run: int) -> list[bytes]:
 
 
 def evening_requests(guests: Sequence[Guest], _run: int) -> list[bytes]:
-    """The mixed evening of each guest, in load.c's order.
+    """Return the mixed evening of each guest, in load.c's order.
 
     Each guest enters and at last leaves; what is in between has a different order for each.
     """

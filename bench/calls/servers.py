@@ -35,8 +35,11 @@ class Side(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A server that listens. It is suspended while it is not measured: what QLive does after a
-    response, as sending a change to IM, must not run beside another server."""
+    """A server that listens.
+
+    It is suspended while it is not measured: what QLive does after a response, as sending a
+    change to IM, must not run beside another server.
+    """
 
     port: int
     process: asyncio.subprocess.Process

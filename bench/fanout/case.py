@@ -73,7 +73,7 @@ def events_of_a_run(sockets: int) -> int:
 
 
 def busy_command(rate: int) -> str:
-    """The command of crowd.c for a busy room."""
+    """Return the command of crowd.c for a busy room."""
     return f"busy {round(BUSY_SECONDS * rate)} {rate} b"
 
 

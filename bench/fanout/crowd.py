@@ -54,7 +54,7 @@ class ListenerCrowd:
         server_process: asyncio.subprocess.Process,
         opened: Mapping[str, Any],
     ) -> None:
-        """`opened` is the first line that the crowd prints."""
+        """Take `opened`, the first line that the crowd prints."""
         self.sockets = int(opened["sockets"])
         self.opening_seconds = float(opened["seconds"])
         self.opening_cpu = 0.0

@@ -42,7 +42,7 @@ PEER_SERVERS = (
 async def qlive_server(
     uri: str, database: str, sockets: int, library: Path, checkout: Checkout, rooms: int = 1
 ) -> MeasuredServer:
-    """The full QLive server; writes rooms and a viewer per socket to MongoDB."""
+    """Return the full QLive server; write rooms and a viewer per socket to MongoDB."""
     guests = await checkout.create_guests(uri, database, rooms, sockets)
     token_file = library.with_name(f"tokens-{database}")
     token_file.write_text("".join(f"{guest.token} {guest.live_id}\n" for guest in guests))

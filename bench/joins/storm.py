@@ -26,7 +26,7 @@ CALL_START_SECONDS = 0.1
 """Time for the callers to connect before the kill."""
 PATH = "qlive_user/get_user_state/"
 SETTINGS: dict[str, Any] = {
-    "limits": {**NO_LIMITS, "handshakes_per_second": 0},
+    "limits": NO_LIMITS,
     "realtime": {"heartbeat_seconds": 1200},
 }
 

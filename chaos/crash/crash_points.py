@@ -58,7 +58,7 @@ class CallRecorder:
             self._exit("after")
 
     def finish(self) -> None:
-        """The path has ended: exit now, since the step cannot come any more."""
+        """Exit now: the path has ended, and the step cannot come any more."""
         if not ON_PATH.get():
             return
         time.sleep(self.plan.delay)  # the alarm may still be pending

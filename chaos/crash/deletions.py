@@ -40,7 +40,7 @@ class DeletedUsers:
         return {"leavers": len(self._ids), "deleted": await self._users.count_documents(deleted)}
 
     async def _plan_deletion(self) -> str:
-        """The id of a matchmaker with a live room, who is to be deleted in a week."""
+        """Create a matchmaker with a live room, who is to be deleted in a week; return her id."""
         name = f"leaver-{len(self._ids)}"
         user = await self.env.create_user(name, 2)
         await user.post("qlive_user/update_userinfo/", nickname=name)

@@ -76,7 +76,7 @@ class CrashEnvironment:
 
     @contextlib.asynccontextmanager
     async def stable_server(self, kind: str = "") -> AsyncIterator[None]:
-        """A server without an exit plan, which runs during the block.
+        """Run a server without an exit plan during the block.
 
         `kind`: no_sweeps or fast_sweeps, see marked_sweeps.py.
         """
@@ -162,7 +162,7 @@ class CrashEnvironment:
         return UserClient(self, name, account.json)
 
     async def create_giver(self, name: str, gold: int) -> UserClient:
-        """A user with gold."""
+        """Create a user with gold."""
         giver = await self.create_user(name, 1)
         await grant(self, giver, gold)
         return giver
@@ -181,7 +181,7 @@ class CrashingApi:
 
 @contextlib.asynccontextmanager
 async def open_environment(folder: Path, violations: Violations) -> AsyncIterator[CrashEnvironment]:
-    """An environment without users, which is removed at the end of the block.
+    """Yield an environment without users, which is removed at the end of the block.
 
     MongoDB is not what crashes here: its files are in memory, where possible.
     """

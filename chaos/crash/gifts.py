@@ -63,7 +63,7 @@ class Gifts:
             self._next_request_id,
             self._send,
             record=self._record,
-            before_repair=self._check_booked,
+            before_repair=self._check_recorded,
             repeats=REPEATS,
         )
 
@@ -85,8 +85,8 @@ class Gifts:
             detail = f"{request_id}: {self.responses[key]}, then {reply.json}"
             self._env.violations.add("conflicting_responses", detail)
 
-    async def _check_booked(self, request_id: str) -> None:
-        """An acknowledged gift is recorded before a repetition could book it."""
+    async def _check_recorded(self, request_id: str) -> None:
+        """Check that an acknowledged gift is recorded before a repetition could record it."""
         key = gift_key(self.giver.id, request_id)
         ledger = self._env.database.collection("ledger")
         if key in self.responses and await ledger.find_one({"_id": key}) is None:

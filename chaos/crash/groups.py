@@ -64,7 +64,7 @@ class GiftGroup:
     """
 
     def __init__(self, env: CrashEnvironment, host: UserClient, givers: Sequence[UserClient]):
-        """The first of the givers is in the live room of the host."""
+        """Take two givers, of whom the first is in the live room of the host."""
         inside, outside = givers
         self._env = env
         self._events = RoomEvents(env, host.live_id)
@@ -115,7 +115,7 @@ class MoneyGroup:
     """Withdrawals, virtual payment and refund cases."""
 
     def __init__(self, env: CrashEnvironment, prepared: int = PREPARED) -> None:
-        """`prepared`: targets of a path that are prepared at once."""
+        """Prepare `prepared` targets of a path at once."""
         self._env = env
         self._withdrawals = made = Withdrawals(env)
         self._cases = cases = RefundCases(env, made)
@@ -217,7 +217,7 @@ class BillGroup:
         self.paths: list[CrashPath] = [SweepPath(BILLS, self._next_day)]
 
     async def finish(self) -> None:
-        """A sweep credits the order of the last day, whose bill no other server compares."""
+        """Have a sweep credit the order of the last day, whose bill no other server compares."""
         await self._orders.make_due(self._orders.taken[-1:])
         await self._orders.finish()
 
@@ -241,7 +241,7 @@ PathGroup = GiftGroup | MoneyGroup | BillGroup | DeletedUsers
 
 
 async def create_groups(env: CrashEnvironment, names: set[str]) -> list[PathGroup]:
-    """The groups that have one of the paths `names`."""
+    """Return the groups that have one of the paths `names`."""
     groups: list[PathGroup] = []
     if not names.isdisjoint(GIFT_PATHS):
         groups.append(await create_gift_group(env))

@@ -83,7 +83,7 @@ class BillJob:
     name = SWEEPS[BILLS].job
 
     def __init__(self, context: Context, day: date) -> None:
-        self._bills = context.services.bills
+        self._bills = context.services.payments.bills
         self._days = [day - timedelta(days=1), day]
 
     async def sweep(self) -> None:

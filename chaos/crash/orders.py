@@ -27,8 +27,7 @@ class PaidOrders:
         make: Callable[[CrashEnvironment, UserClient], Awaitable[str]],
         size: int,
     ) -> None:
-        """`make` returns the number of a new order that the buyer has paid; `size`: how many are
-        made at once."""
+        """Have `make` return numbers of new orders that the buyer has paid, `size` at once."""
         self.env = env
         self.taken: list[str] = []
         """Numbers of the orders that must be credited, in order."""
@@ -37,7 +36,7 @@ class PaidOrders:
         self._prepared = PreparedTargets(env, self._set_aside, size)
 
     async def take(self) -> str:
-        """Returns the number of the next paid order."""
+        """Return the number of the next paid order."""
         self.taken.append(await self._prepared.take())
         return self.taken[-1]
 
@@ -76,7 +75,7 @@ class PaidOrders:
 
 
 async def pay_jsapi_order(env: CrashEnvironment, buyer: UserClient, report: str = "never") -> str:
-    """An order of WeChat Pay, which a notification or a sweep credits."""
+    """Pay an order of WeChat Pay, which a notification or a sweep credits."""
     created = await buyer.post("qlive_pay/", block_id=JSAPI_BLOCK_ID)
     paid = await env.simulate("/phone/pay", content=created.json["content"], report=report)
     number: str = paid["order"]
@@ -84,11 +83,11 @@ async def pay_jsapi_order(env: CrashEnvironment, buyer: UserClient, report: str 
 
 
 async def pay_xpay_order(env: CrashEnvironment, buyer: UserClient) -> str:
-    """An order of virtual payment, which a push credits."""
+    """Pay an order of virtual payment, which a push credits."""
     [row] = await env.rows("users", {"_id": buyer.id})
     number, openid = new_number(), row["openid"]
     order = Order(number, buyer.id, "xpay", row["app_id"], openid, PRODUCT, FEN, GOLD)
-    await OrderStore(env.database).add(order, XPAY_BLOCK_ID, SLOT)
+    await OrderStore(env.database).open(order, XPAY_BLOCK_ID, SLOT)
     purchase = {"outTradeNo": number, "productId": PRODUCT, "buyQuantity": 1, "goodsPrice": FEN}
     env.simulator.xpay.take(purchase, openid)
     return number
@@ -102,7 +101,7 @@ def payment_notice(env: CrashEnvironment, number: str) -> SimulatedNotification:
 
 
 def delivery_push(env: CrashEnvironment, number: str) -> SimulatedNotification:
-    """The push that requests delivery of an order of virtual payment."""
+    """Return the push that requests delivery of an order of virtual payment."""
     content = env.simulator.xpay.delivery(env.simulator.xpay.orders[number])
     address = f"{env.address}{BASE}qlive_pay/xpay_notify/"
     return env.simulator.pushes.report(content, "once", address)

@@ -76,8 +76,10 @@ class SweepPath:
         take: TakeTarget,
         make_due: Callable[[list[str]], Awaitable[list[str]]] | None = None,
     ) -> None:
-        """`make_due` returns those that need more than one further sweep; without it, the next
-        server completes the target by itself."""
+        """Have `make_due` return those that need more than one further sweep.
+
+        Without it, the next server completes the target by itself.
+        """
         self.name = name
         self._take, self._make_due = take, make_due
         self._next = ""
@@ -130,7 +132,7 @@ def decision_path(
     undecided: Collection[str],
     decided: Callable[[str], None] = lambda _id: None,
 ) -> RequestPath:
-    """An operator's decisions; `address` has {} for the target's id.
+    """Return an operator's decisions; `address` has {} for the target's id.
 
     `undecided`: states before it; `decided` is called once a decision is acknowledged.
     """

@@ -38,7 +38,7 @@ class RefundCases:
         env.simulator.refunds.mode = env.simulator.transfers.close_mode = "never"
 
     async def opened(self) -> str:
-        """The id of a case with two gifts; the host of the newer one has an open withdrawal."""
+        """Open a case with two gifts; the host of the newer one has an open withdrawal."""
         self._number += 1
         number = self._number
         self._rich_host = self._rich_host or await self._withdrawals.next_payee()
@@ -59,14 +59,14 @@ class RefundCases:
         return id_
 
     async def confirmed(self) -> str:
-        """The id of a confirmed case, which no sweep continues yet."""
+        """Return the id of a confirmed case, which no sweep continues yet."""
         id_ = await self.opened()
         await self.env.ops_request("POST", f"refunds/{id_}/confirm", reason="chaos")
         await self._set_due([id_], NEVER)
         return id_
 
     async def refund(self, provider: str) -> SimulatedRefund:
-        """The refund at `provider`, for whose notice a case waits; needs sweeps."""
+        """Return the refund at `provider`, for whose notice a case waits; needs sweeps."""
         refunds = self.env.simulator.refunds
         refunds.outcome = "held"
         id_ = await self.opened()

@@ -71,7 +71,7 @@ class CrashServers:
             await asyncio.to_thread(self._child.join)
 
     async def _receive(self) -> ExitReport | None:
-        """The report of an exit; None once the child serves."""
+        """Return the report of an exit; None once the child serves."""
         try:
             report: ExitReport | None = await asyncio.to_thread(self._pipe.recv)
         except EOFError:

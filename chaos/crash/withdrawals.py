@@ -39,7 +39,7 @@ class Withdrawals:
         self._payee: UserClient
 
     async def next_payee(self) -> UserClient:
-        """A user with income, for PREPARED withdrawals: a user requests no more on a day.
+        """Create a user with income for PREPARED withdrawals: a user requests no more on a day.
 
         Needs a server that does not crash.
         """
@@ -97,28 +97,28 @@ class Withdrawals:
     # ---- withdrawals in a certain state, which no sweep touches yet
 
     async def requested(self, income: int = MANUAL_INCOME) -> str:
-        """The id of one that waits for an operator, who is logged in."""
+        """Return the id of one that waits for an operator, who is logged in."""
         await self.env.log_in_operator()
         return await self.request(await self.next_payee(), income)
 
     async def approved(self) -> str:
-        """The id of one that an operator has approved."""
+        """Return the id of one that an operator has approved."""
         id_ = await self.requested()
         await self.env.ops_request("POST", f"withdrawals/{id_}/approve", reason="chaos")
         return await self._set_aside(id_)
 
     async def awaiting_payee(self) -> tuple[str, UserClient]:
-        """The id of one that waits for its user, and that user."""
+        """Return the id of one that waits for its user, and that user."""
         payee = await self.next_payee()
         return await self._set_aside(await self.request(payee, AUTO_INCOME)), payee
 
     async def refused_as_too_fast(self) -> str:
-        """The id of one that WeChat Pay has refused for now."""
+        """Return the id of one that WeChat Pay has refused for now."""
         self.env.simulator.transfers.faults["FREQUENCY_LIMITED"] = 1
         return await self._set_aside(await self.requested(AUTO_INCOME))
 
     async def ended(self, outcome: str) -> str:
-        """The id of one that WeChat Pay has paid or not, of which the server does not know."""
+        """Return the id of one that WeChat Pay has paid or not, unknown to the server."""
         id_, _ = await self.awaiting_payee()
         done = await self.env.simulate(
             "/transfer/confirm", bill=id_, outcome=outcome, report="never"
@@ -131,7 +131,7 @@ class Withdrawals:
         return id_
 
     def notice(self, id_: str) -> SimulatedNotification:
-        """The notice of a final withdrawal, not sent yet."""
+        """Return the notice of a final withdrawal, not sent yet."""
         transfers = self.env.simulator.transfers
         return transfers.notice(transfers.bills[id_], "once")
 

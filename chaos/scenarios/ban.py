@@ -69,7 +69,7 @@ async def ban_everywhere(run: Run, report: RunReport, _seconds: float) -> None:
 
 
 def require_soon(report: RunReport, name: str, seconds: float) -> None:
-    """The longest of all these times must be at most WITHIN_SECONDS."""
+    """Require that the longest of all these times is at most WITHIN_SECONDS."""
     metric = f"{name}_after_max"
     if metric not in report.metrics:
         report.require(metric, WITHIN_SECONDS)
@@ -98,7 +98,7 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
     }
     if removal.reaches_im:
         channels["mute"] = lambda: sanctions.is_muted(group_id, guest.id)
-        channels["stream"] = lambda: stream in simulator.live.dropped
+        channels["stream"] = lambda: stream in simulator.live_streaming.dropped
     if name == "ban":
         channels["kick"] = lambda: guest.id in sanctions.kicked
     try:

@@ -72,7 +72,7 @@ async def _fail_over(run: Run, fault: str, before: float, after: float) -> tuple
 
 
 def longest_gap(times: Iterable[float], since: float, until: float) -> float:
-    """The longest time without any of these times between `since` and `until`."""
+    """Return the longest time without any of these times between `since` and `until`."""
     marks = [since, *sorted(at for at in times if since <= at <= until), until]
     return max(after - before for before, after in pairwise(marks))
 

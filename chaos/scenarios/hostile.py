@@ -20,10 +20,8 @@ from chaos.load import gift_actors, mic_actors
 from chaos.report import RunReport, in_ms, percentile, rounded
 from chaos.run import Run
 from chaos.scenario import Scenario, under_load
-from config.sections import LimitsSettings
 from tests.support.client import BASE
 from tests.support.nginx import Nginx
-from tests.support.no_limits import NO_LIMITS, limits_environment
 from tests.support.promtool import INTERVAL
 
 ALERTS = ("QLiveFlood",)
@@ -38,15 +36,7 @@ SCRAPE_SECONDS = float(INTERVAL)
 """As in production: the rule is about a rate."""
 RATIO = 1.3
 """Most that the 99th percentile of the latencies may grow."""
-LIMITS = LimitsSettings()
-DEFAULT_LIMITS = limits_environment(
-    {
-        name: f"{rate.per_second:g}/{rate.burst}"
-        for name in NO_LIMITS
-        if (rate := getattr(LIMITS, name))
-    }
-    | {"handshakes_per_second": str(LIMITS.handshakes_per_second)}
-)
+USUAL_LIMITS = {"QLIVE_LIMITS__FACTOR": "1"}
 """Other scenarios turn the limits off."""
 RECONNECT_SECONDS = 0.2
 PAUSE_SECONDS = 0.05
@@ -66,7 +56,7 @@ SIZE = RunSize(
     pause=PAUSE,
     proxied=False,
     gifts=False,
-    settings=DEFAULT_LIMITS,
+    settings=USUAL_LIMITS,
 )
 
 

@@ -79,7 +79,7 @@ SANCTIONS = {
 
 
 async def _code(name: str, at: Place) -> str | int:
-    """The code with which this server refuses; the status if there is none."""
+    """Return the code with which this server refuses; the status if there is none."""
     reply = await SANCTIONS[name].ask(at)
     answer = reply.json if 0 < reply.status < 500 else {}
     code: str | int = answer.get("code") or answer.get("ErrorCode") or reply.status
@@ -118,7 +118,7 @@ async def _sanction(run: Run, victim: Node) -> list[tuple[str, float]]:
     muted, forbidden = targets["mute"], targets["forbidden_stream"].stream
     checks: list[tuple[str, Callable[[], Any]]] = [
         ("mute", lambda: simulator.im.sanctions.is_muted(muted.group_id, muted.guest.id)),
-        ("forbidden_stream", lambda: forbidden in simulator.live.forbidden),
+        ("forbidden_stream", lambda: forbidden in simulator.live_streaming.forbidden),
         *((name, partial(_refuses, name, at)) for name in SANCTIONS for at in places(name, others)),
     ]
     delays = await asyncio.gather(*(seconds_after(name, check) for name, check in checks))

@@ -91,13 +91,6 @@ export interface components {
         ExportRequest: {
             part?: number | string;
         };
-        /** @description Public profile of a user, visible to everyone in a room. */
-        Face: {
-            user_id: string;
-            nickname: string;
-            face_url: string;
-            gender: number;
-        };
         FaceView: {
             user_id: string;
             nickname: string;
@@ -135,8 +128,8 @@ export interface components {
             effect: string;
         };
         GiftEvent: {
-            from: components["schemas"]["Face"];
-            to: components["schemas"]["Face"];
+            from: components["schemas"]["PublicProfile"];
+            to: components["schemas"]["PublicProfile"];
             gift: components["schemas"]["GiftShown"];
             num: number;
             gold: number;
@@ -439,6 +432,13 @@ export interface components {
         };
         /** @description A visible user changed nickname or face; the host's renames the room. */
         ProfileChange: {
+            user_id: string;
+            nickname: string;
+            face_url: string;
+            gender: number;
+        };
+        /** @description Public profile of a user, visible to everyone in a room. */
+        PublicProfile: {
             user_id: string;
             nickname: string;
             face_url: string;
@@ -764,7 +764,6 @@ export type Deletion = components['schemas']['Deletion'];
 export type EmptySeat = components['schemas']['EmptySeat'];
 export type Export = components['schemas']['Export'];
 export type ExportRequest = components['schemas']['ExportRequest'];
-export type Face = components['schemas']['Face'];
 export type FaceView = components['schemas']['FaceView'];
 export type GetGiftsRequest = components['schemas']['GetGiftsRequest'];
 export type GetLikeRequest = components['schemas']['GetLikeRequest'];
@@ -815,6 +814,7 @@ export type PayRequest = components['schemas']['PayRequest'];
 export type PlayUrl = components['schemas']['PlayUrl'];
 export type Player = components['schemas']['Player'];
 export type ProfileChange = components['schemas']['ProfileChange'];
+export type PublicProfile = components['schemas']['PublicProfile'];
 export type PushGiftRequest = components['schemas']['PushGiftRequest'];
 export type Rank = components['schemas']['Rank'];
 export type RankRequest = components['schemas']['RankRequest'];

@@ -5,6 +5,7 @@ import type {
   Calls,
   EventData,
   Export,
+  Gift,
   GiftGiven,
   LoginIntoRoom,
   NewUser,
@@ -146,6 +147,25 @@ export function fold(state: RoomState, frame: Frame): RoomState;
 export function invitation(state: Pick<RoomState, "room"> | null, userId: string): Applicant | null;
 /** Until when (ms) the user may not write in the chat: 0, or Infinity if the host has muted everybody. */
 export function mutedUntil(state: Pick<RoomState, "room"> | null, userId: string): number;
+/** The seat on which the user sits, or null. */
+export function seatOf(state: Pick<RoomState, "room"> | null, userId: string): "owner" | "male" | "female" | null;
+export function roleIn(
+  state: Pick<RoomState, "room"> | null,
+  userId: string,
+): "host" | "male" | "female" | "applied" | "viewer";
+
+/** The rule by which a room socket reconnects; `final_codes` has the server's name of each final close code. */
+export const RECONNECT: {
+  base_ms: number;
+  max_ms: number;
+  min_ms: number;
+  stable_ms: number;
+  attempts_per_minute: number;
+  token_code: number;
+  final_from: number;
+  final_to: number;
+  final_codes: Record<string, string>;
+};
 
 export type Connection =
   | { phase: "connecting"; attempt: number }
@@ -212,10 +232,8 @@ export interface LiteChat {
   TYPES: any;
 }
 export interface ChatMessage {
-  /** user_id of the sender */
+  /** user_id of the sender, whose name and face the room or `getUserinfo` knows; IM's are not checked. */
   from: string;
-  nickname: string;
-  face_url: string;
   text: string;
   /** Milliseconds since 1970 */
   at: number;
@@ -230,7 +248,7 @@ export interface Chat {
   on<Name extends keyof ChatEvents>(name: Name, listener: ChatEvents[Name]): () => void;
   /** Joins the group of a room as soon as its socket is open, and each group that replaces it. */
   join(room: RoomSocket): Promise<void>;
-  /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate` or `imitation`; else IM's error. */
+  /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate`, `imitation` or `not_in_room`; else IM's error. */
   send(text: string): Promise<void>;
   /** Leaves the group and logs out of IM; the chat may join a room later. */
   leave(): Promise<void>;
@@ -266,6 +284,8 @@ export interface Client extends Omit<Calls, "pushGift"> {
   uploadCover(live_id: Id, picture: Picture): Promise<Ok>;
   /** Everything that the server stores about the user, by section; null while the copy is made. */
   myData(): Promise<Export["export"] | null>;
+  /** All gifts, the cheapest first. */
+  allGifts(): Promise<Gift[]>;
   /** Orders a block of gold, has the user pay it, and waits for the gold; PaymentFailed, Refused. */
   buy(block_id: Id): Promise<Purchase>;
   /** Chat over Tencent IM with lite-chat, of which this is the default export. */
@@ -278,6 +298,14 @@ export interface Client extends Omit<Calls, "pushGift"> {
     withdrawal: Pick<Withdrawal, "mch_id" | "app_id" | "package_info">,
   ): Promise<Withdrawals>;
 }
+
+/**
+ * Why a withdrawal was not paid; "" if there is no code, where `reason` may be an operator's text.
+ * `platform`: WeChat blames the merchant, not the user.
+ */
+export function failureOf(
+  withdrawal: Pick<Withdrawal, "fail_reason" | "reason">,
+): "" | "name" | "limit" | "expired" | "cancelled" | "refund_case" | "platform" | "other";
 
 /** Every endpoint: client method name, HTTP method and path. */
 export const CALLS: Record<string, [method: "GET" | "POST", path: string]>;

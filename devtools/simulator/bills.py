@@ -62,7 +62,7 @@ class SimulatedBills:
         return self._api.answer(request, lambda: self._describe(request.query))
 
     def download(self, request: SimulatorRequest) -> SimulatorReply:
-        """Refuses an unsigned request; the answer with the file is not signed itself."""
+        """Refuse an unsigned request; the answer with the file is not signed itself."""
         if self._api.answer(request, lambda: (204, {})).status != 204:
             return json_reply({"code": "SIGN_ERROR"}, 401)
         return self.file(request)
@@ -82,7 +82,7 @@ class SimulatedBills:
     # ---- virtual payment
 
     def answer_bill(self, request: SimulatorRequest, content: Mapping[str, Any]) -> SimulatorReply:
-        """Answers with the address of the bill of a day or, for iOS, of a month."""
+        """Answer with the address of the bill of a day or, for iOS, of a month."""
         source, period = "xpay", str(content.get("begin_ds", ""))
         if not period:
             source, period = "ios", content["start_month"]
@@ -112,7 +112,7 @@ class SimulatedBills:
         return content.replace(b",`", b",", 3) if fault == "malformed" else content
 
     def _rows(self, source: str, period: str) -> list[Row]:
-        """The rows of a period, with the changes that were asked for."""
+        """Return the rows of a period, with the changes that were asked for."""
         made = self._transferred() if source == "fund_operation" else self._paid(source)
         changes, bill, known = self.changes.get(source, {}), list[Row](), set()
         for at, number, row in made:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from config.sections import IdentitySettings, LiveSettings
+from config.sections import AgeVerificationSettings, LiveStreamingSettings
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.cloud_api import tc3_signature
 
@@ -21,9 +21,12 @@ RESULTS = {"别人": "-1", "无名": "-5", "忙": "-6"}
 
 
 def auth_error(
-    request: SimulatorRequest, service: str, key: LiveSettings | IdentitySettings, now: float
+    request: SimulatorRequest,
+    service: str,
+    key: LiveStreamingSettings | AgeVerificationSettings,
+    now: float,
 ) -> str:
-    """Code of the error in a request's signature, "" without one."""
+    """Return the code of the error in a request's signature, "" without one."""
     auth = AUTHORIZATION.fullmatch(request.header("Authorization"))
     timestamp = request.header("X-TC-Timestamp")
     if auth is None or auth["service"] != service or not timestamp.isdecimal():
@@ -42,17 +45,17 @@ def auth_error(
 
 
 def cloud_reply(code: str, **content: Any) -> SimulatorReply:
-    """HTTP 200 in any case; `code` is "" for a success."""
+    """Return HTTP 200 in any case; `code` is "" for a success."""
     if code:
         content = {"Error": {"Code": code, "Message": f"error {code}"}}
     return json_reply({"Response": {**content, "RequestId": "simulated"}})
 
 
 def compare_identity(
-    identity: IdentitySettings, now: Callable[[], float], request: SimulatorRequest
+    settings: AgeVerificationSettings, now: Callable[[], float], request: SimulatorRequest
 ) -> SimulatorReply:
-    """FaceID: compares a name and an ID number, by the name alone. The log has neither."""
-    code = auth_error(request, "faceid", identity, now())
+    """Compare a name and an ID number, as FaceID, by the name alone. The log has neither."""
+    code = auth_error(request, "faceid", settings, now())
     if not code and request.header("X-TC-Action") != "IdCardVerification":
         code = "InvalidAction"
     name = (request.json_object() or {}).get("Name")

@@ -17,11 +17,11 @@ EARLY_SECONDS = 0.2
 
 
 class SimulatedContentChecks:
-    """Nothing is fetched: a picture is judged by its address, or as `set_next` says.
+    """Checks that fetch nothing: a picture is judged by its address, or as `set_next` says.
 
-    Content with the words risky or review gets this verdict, with 61010 or -1 this failure;
-    any other passes. By the words late, missing, twice, early and forged, the event about a picture
-    is so; by unreadable it says that the picture could not be fetched. The rank of a user is the
+    Content with the words risky or review gets this verdict, with 61010 or -1 this failure; any
+    other passes. The words late, missing, twice, early and forged make the event about a picture
+    so; unreadable makes it say that the picture could not be fetched. The rank of a user is the
     digit in the words that `set_next` sets, else 0.
     """
 
@@ -38,12 +38,12 @@ class SimulatedContentChecks:
         self._next = ""
 
     def set_next(self, request: NextChecksRequest) -> dict[str, Any]:
-        """Judge what follows as if it had these words, too."""
+        """Judge the checks that follow as if their content had these words, too."""
         self._next = request.words
         return {"words": self._next}
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """HTTP 200 for success and failure alike, as in WeChat."""
+        """Answer HTTP 200 for success and failure alike, as WeChat does."""
         content = request.json_object() or {}
         if not self._wechat.is_access_token(request.query.get("access_token", "")):
             return error_reply(BAD_TOKEN, "invalid credential")
@@ -65,7 +65,7 @@ class SimulatedContentChecks:
         return json_reply({"errcode": 0, "errmsg": "ok", "trace_id": trace_id})
 
     def event(self, words: str, trace_id: str, openid: str = "oSimulated") -> dict[str, Any]:
-        """The content of the event about a picture with these words in its address."""
+        """Return the content of the event about a picture with these words in its address."""
         result = _result(words, trace_id, str)
         if "unreadable" in words:
             result |= {"result": {}, "detail": [{"strategy": "content_model", "errcode": -1008}]}
@@ -82,7 +82,7 @@ class SimulatedContentChecks:
 
 
 def _result(words: str, trace_id: str, label: Callable[[int], object]) -> dict[str, Any]:
-    """The label is a number in an answer, and text in an event."""
+    """Return a verdict, whose label is a number in an answer and text in an event."""
     suggestion = next((word for word in ("risky", "review") if word in words), "pass")
     judged = {"suggest": suggestion, "label": label(LABELS[suggestion])}
     detail = {"strategy": "content_model", "errcode": 0, "prob": 90, **judged}

@@ -52,13 +52,15 @@ class SimulatedCos:
         key = unquote(request.path.removeprefix(PREFIX))
         if not KEY.fullmatch(key):
             raise Refusal(404, "NoSuchKey")
-        if request.method != "GET":  # objects are public
+        if request.method != "GET" or request.header("Authorization"):  # objects are public
             self._check_signature(request, key)
         match request.method:
-            case "GET" | "HEAD":
+            case "GET":
                 content, headers = self._object(key)
-                headers |= {"Content-Length": str(len(content))}
-                return SimulatorReply(200, headers, content if request.method == "GET" else b"")
+                if first := re.fullmatch(r"bytes=0-([0-9]+)", request.header("Range")):
+                    headers["Content-Range"] = f"bytes 0-{first[1]}/{len(content)}"
+                    return SimulatorReply(206, headers, content[: int(first[1]) + 1])
+                return SimulatorReply(200, headers, content)
             case "PUT":
                 return self._copy(request, key)
             case "DELETE":
@@ -136,7 +138,7 @@ class SimulatedCos:
 
 
 def _form(request: SimulatorRequest) -> tuple[dict[str, str], bytes]:
-    """The fields of a multipart form and its file, which has to be the last part."""
+    """Return the fields of a multipart form and its file, which has to be the last part."""
     arguments: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
     parse_body_arguments(request.header("Content-Type"), request.body, arguments, files)
@@ -147,7 +149,7 @@ def _form(request: SimulatorRequest) -> tuple[dict[str, str], bytes]:
 
 
 def _check_condition(condition: object, fields: Mapping[str, str], size: int) -> None:
-    """Refuse a form whose fields, or the size of whose file, break a condition of its policy."""
+    """Refuse a form if its fields or the size of its file break a condition of its policy."""
     match condition:
         case dict():
             is_met = all(fields.get(name) == value for name, value in condition.items())

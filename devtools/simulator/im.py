@@ -51,11 +51,11 @@ class SimulatedIm:
         }
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answers every request with HTTP 200; the result is in ErrorCode."""
+        """Answer every request with HTTP 200; the result is in ErrorCode."""
         return self._envelope(*self._outcome(request))
 
     async def chat(self, request: SimulatorRequest) -> SimulatorReply:
-        """Logs a chat client in with `{user_id, user_sig, group_id?}`, which may send to the group.
+        """Log a chat client in with `{user_id, user_sig, group_id?}`; it may send to the group.
 
         With a message `{body, to?}` the server is asked before; `body` is IM's MsgBody. Only the
         envelope is that of IM, since the protocol of the real client is not public.
@@ -123,7 +123,7 @@ class SimulatedIm:
         return 0, {}
 
     def _account_delete(self, content: dict[str, Any]) -> Outcome:
-        """The result of each account is in its ResultCode."""
+        """Delete accounts; the result of each is in its ResultCode."""
         if not self.deletes_accounts:
             return NOT_IN_THIS_EDITION, {}
         user_ids = [item["UserID"] for item in content["DeleteItem"]]
@@ -155,7 +155,7 @@ class SimulatedIm:
         return 0, {"GroupId": group_id}
 
     def _get_group_info(self, content: dict[str, Any]) -> Outcome:
-        """The result of each group is in its ErrorCode."""
+        """Return groups; the result of each is in its ErrorCode."""
         return 0, {"GroupInfo": [self._group_info(id_) for id_ in content["GroupIdList"]]}
 
     def _group_info(self, group_id: str) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class SimulatedSanctions:
         return 0, {}
 
     def modify_group_base_info(self, content: dict[str, Any]) -> Outcome:
-        """Only `MuteAllMember`; whether more than the owner may write then is not documented."""
+        """Set `MuteAllMember`; whether more than the owner may then write is not documented."""
         group = self._groups.get(str(content.get("GroupId")))
         if group is None:
             return GROUP_NOT_FOUND, {}

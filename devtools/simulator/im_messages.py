@@ -86,10 +86,10 @@ class SimulatedMessages:
 async def ask_server(
     address: str, settings: ImSettings, message: Mapping[str, Any], now: float
 ) -> tuple[int, str]:
-    """The callback before a message of a chat client, with GroupId or To_Account.
+    """Send the callback before a message of a chat client, with GroupId or To_Account.
 
-    Returns the code and text of a refusal. After any other answer, or none in time, it is 0: the
-    message is sent.
+    Returns the code and text of a refusal. After any other answer, or none in time, the code is 0:
+    the message is sent.
     """
     in_group = "GroupId" in message
     command = f"{'Group' if in_group else 'C2C'}.CallbackBeforeSendMsg"

@@ -54,7 +54,7 @@ class SimulatedMerchantApi:
         self._platform = RSA.import_key(dev.platform_private_key)
 
     def answer(self, request: SimulatorRequest, outcome: Callable[[], Outcome]) -> SimulatorReply:
-        """Returns the signed answer: that of `outcome` if the request is authentic."""
+        """Return the signed answer: that of `outcome` if the request is authentic."""
         status, content = self._outcome(request, outcome)
         reply = json_reply(content, status) if content else SimulatorReply(status, {}, b"")
         if status >= 400 and not self.signs_refusals:
@@ -62,7 +62,7 @@ class SimulatedMerchantApi:
         return replace(reply, headers={**reply.headers, **self.signed(reply.body)})
 
     def signed(self, body: bytes, at: float | None = None) -> dict[str, str]:
-        """Returns headers that sign an answer or notification; `at` is in Unix seconds, or now."""
+        """Return headers that sign an answer or notification; `at` is in Unix seconds, or now."""
         timestamp, nonce = str(int(self.now() if at is None else at)), secrets.token_hex(16)
         return {
             "Wechatpay-Timestamp": timestamp,
@@ -81,7 +81,7 @@ class SimulatedMerchantApi:
         *,
         original: str = "transaction",
     ) -> SimulatedNotification:
-        """Builds a notification, which is genuine unless `mode` is one of Unverifiable.
+        """Build a notification, which is genuine unless `mode` is one of Unverifiable.
 
         `event` is "TRANSACTION.SUCCESS" or another one, and `original` is the type of the content.
         """
@@ -118,7 +118,7 @@ class SimulatedMerchantApi:
         }
 
     def verify(self, text: bytes, signature: str) -> bool:
-        """Returns whether the merchant signed `text`."""
+        """Return whether the merchant signed `text`."""
         try:
             raw = base64.b64decode(signature, validate=True)
             pkcs1_15.new(self._merchant).verify(SHA256.new(text), raw)
@@ -127,7 +127,7 @@ class SimulatedMerchantApi:
         return True
 
     def decrypt(self, request: SimulatorRequest, field: object) -> str | None:
-        """Decrypts a field (OAEP with SHA-1 in both places); None if it is not encrypted for us."""
+        """Decrypt a field (OAEP with SHA-1 in both places); return None if not encrypted for us."""
         if request.header("Wechatpay-Serial") != self._platform_id:
             return None
         try:

@@ -34,7 +34,7 @@ class SimulatedDelivery:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, notification: SimulatedNotification, mode: Report) -> None:
-        """Delivers once, never, twice or late, without waiting for it."""
+        """Deliver once, never, twice or late, without waiting for it."""
 
         async def deliver() -> None:
             for _ in range(2 if mode == "twice" else 1):
@@ -43,7 +43,7 @@ class SimulatedDelivery:
         self.run(deliver, mode)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]], mode: Report = "once") -> None:
-        """Runs `work` in the background, never or late; `quiet` waits for it."""
+        """Run `work` in the background, never or late; `quiet` waits for it."""
         if mode != "never":
             task = asyncio.get_running_loop().create_task(_run(work, mode))
             self._tasks.add(task)
@@ -85,7 +85,7 @@ class SimulatedPushes:
     def report(
         self, content: Mapping[str, Any], mode: str, address: str = ""
     ) -> SimulatedNotification:
-        """Builds a push, which is genuine unless `mode` is one of Unverifiable."""
+        """Build a push, which is genuine unless `mode` is one of Unverifiable."""
         text, now = json.dumps(content, ensure_ascii=False), self._now()
         pushes = self._protocol("a guess" if mode == "forged" else self._token)
         at = int(now - (HOUR if mode == "stale" else 0))
@@ -102,7 +102,7 @@ class SimulatedPushes:
         return SimulatedNotification(url, text.encode(), JSON_HEADERS)
 
     def event(self, name: str, openid: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the content of an event: `fields` follow those that all events have."""
+        """Return the content of an event: `fields` follow those that all events have."""
         return {
             "ToUserName": "gh_simulator",
             "FromUserName": openid,
@@ -113,7 +113,7 @@ class SimulatedPushes:
         }
 
     def open_reply(self, body: bytes) -> dict[str, Any] | None:
-        """Returns the content of a reply; None if not encrypted and signed as the mode requires."""
+        """Return the content of a reply; None if not encrypted and signed as the mode requires."""
         try:
             reply = json.loads(body)
         except ValueError:
@@ -130,14 +130,14 @@ class SimulatedPushes:
         return None if opened.refused else dict(opened.content)
 
     def _protocol(self, token: str) -> MessagePushReader:
-        """Returns the protocol, which is the same in both directions."""
+        """Return the protocol, which is the same in both directions."""
         return MessagePushReader(token, self._aes_key, self._app_id)
 
 
 async def post_notification(
     notification: SimulatedNotification, seconds: float = 5.0
 ) -> tuple[int, bytes]:
-    """Returns the HTTP status and body; 599 and no body if the request failed or timed out."""
+    """Return the HTTP status and body; 599 and no body if the request failed or timed out."""
     request = HTTPRequest(
         notification.address,
         "POST",

@@ -34,11 +34,11 @@ class SimulatedPay:
     # ---- merchant API
 
     def jsapi(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answers 200 with a prepay_id, or `{code, message}`; every answer is signed."""
+        """Answer 200 with a prepay_id, or `{code, message}`; every answer is signed."""
         return self._api.answer(request, lambda: self._order(request))
 
     def query_or_close(self, request: SimulatorRequest) -> SimulatorReply:
-        """Queries an order, or closes it (204); every answer is signed."""
+        """Query an order, or close it (204); every answer is signed."""
         found = ONE_ORDER.fullmatch(request.path)
         number, close = found.groups() if found else ("", None)
         if close:
@@ -55,7 +55,7 @@ class SimulatedPay:
     # ---- phone
 
     def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
-        """Pays by a phone's call; returns order number and notification, or the wrong field."""
+        """Pay by a phone's call; return order number and notification, or the wrong field."""
         number = self._order_number(call)
         paid = self.take(number) if number else None
         if number is None or paid is None:
@@ -64,7 +64,7 @@ class SimulatedPay:
         return number, self._api.notification(address, "TRANSACTION.SUCCESS", content, mode)
 
     def take(self, number: str) -> dict[str, Any] | None:
-        """Pays the order; returns its transaction as notified, None if unknown or closed."""
+        """Pay the order; return its transaction as notified, None if unknown or closed."""
         order = self.orders.get(number)
         if order is None or number in self.closed:
             return None
@@ -86,7 +86,7 @@ class SimulatedPay:
         )
 
     def _order_number(self, call: Mapping[str, Any]) -> str | None:
-        """Finds a payment call's order number; None if unknown or not signed by the merchant."""
+        """Return a payment call's order number; None if unknown or not signed by the merchant."""
         prepay_id = str(call.get("package", "")).removeprefix("prepay_id=")
         number = next((key for key, value in self.prepaid.items() if value == prepay_id), None)
         if number is None:

@@ -36,7 +36,10 @@ class SimulatedPhone:
         self._now = now
 
     def login(self, request: PhoneLoginRequest) -> dict[str, Any]:
-        """Returns what wx.login and the profile button give; ValueError for an unknown app."""
+        """Return the results of wx.login and of the profile button.
+
+        Raises ValueError for an unknown app.
+        """
         app_id = request.appId or next(iter(self._wechat.apps))
         if app_id not in self._wechat.apps:
             raise ValueError("appId: not one of ours")

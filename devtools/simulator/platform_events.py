@@ -44,7 +44,7 @@ class SimulatedPlatformEvents:
         self._now = now
 
     def start(self, request: PlatformEventRequest) -> dict[str, Any]:
-        """Sends an event in the way of `report`; raises ValueError for an unknown event."""
+        """Send an event in the way of `report`. Raises ValueError for an unknown event."""
         events = self.contents(request.order, request.openid)
         if request.event not in events:
             raise ValueError(f"event: one of {', '.join(events)}")
@@ -58,7 +58,7 @@ class SimulatedPlatformEvents:
             await self._send(again, mode)
 
     async def _send(self, content: Content, mode: str) -> None:
-        """Delivers an event; asks a question up to three times, until it is answered in time."""
+        """Deliver an event; ask a question up to three times, until it is answered in time."""
         is_question = content["Event"] == REFUND_QUESTION
         for _ in range(MAX_QUESTIONS if is_question else 1):
             push = self._pushes.report(content, mode)
@@ -69,7 +69,7 @@ class SimulatedPlatformEvents:
                 return
 
     def contents(self, order: str = "", openid: str = "oSimulated") -> dict[str, Content]:
-        """Returns the content of each event, about an order or a user."""
+        """Return the content of each event, about an order or a user."""
         now, unique = int(self._now()), secrets.token_hex(8)
         consent = {"OpenID": openid, "AppID": self._app_id, "RevokeInfo": "6"}
         events: dict[str, Content] = {

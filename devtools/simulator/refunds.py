@@ -55,12 +55,12 @@ class SimulatedRefunds:
             self._delivery.run(partial(self._end, refund, self.outcome, self.mode))
 
     def take_fault(self) -> bool:
-        """Returns whether this request gets the fault."""
+        """Return whether this request gets the fault."""
         fault, self.fault = self.fault, ""
         return bool(fault)
 
     def refunded(self, order: str) -> int:
-        """Returns the sum of an order's refunds that have not failed, in fen."""
+        """Return the sum of an order's refunds that have not failed, in fen."""
         own = [refund for refund in self.refunds.values() if refund.order == order]
         return sum(refund.fen for refund in own if refund.state != "failed")
 
@@ -69,7 +69,7 @@ class SimulatedRefunds:
         return request.model_dump()
 
     def end(self, request: EndRefundRequest) -> dict[str, Any]:
-        """Ends a refund, or notifies of an ended one again; ValueError for an unknown one."""
+        """End a refund, or notify of an ended one again. Raises ValueError for an unknown one."""
         refund = self.refunds.get(request.refund)
         if refund is None:
             raise ValueError("refund: our number")

@@ -19,7 +19,7 @@ from devtools.simulator.cloud_api import compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
-from devtools.simulator.live import SimulatedCss
+from devtools.simulator.live_streaming import SimulatedLiveStreaming
 from devtools.simulator.merchant import SimulatedMerchantApi
 from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
 from devtools.simulator.pay import SimulatedPay
@@ -67,8 +67,10 @@ class Simulator:
         address: str,
         now: Callable[[], float] = time,
     ) -> None:
-        """Without a public URL, `address` receives its pushes and callbacks; `now` gives Unix
-        seconds."""
+        """Create the services; `now` gives Unix seconds.
+
+        Without a public URL, `address` receives their pushes and callbacks.
+        """
         api, pay = f"{settings.server.public_url or address}/wx/api/qlive", settings.pay
         apps = {name: app.secret for name, app in settings.wechat.apps.items()}
         app_id = next(iter(apps), "")
@@ -80,7 +82,9 @@ class Simulator:
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
         self.im = im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
-        self.live = SimulatedCss(settings.live, now, f"{api}/live/callback/", delivery)
+        self.live_streaming = SimulatedLiveStreaming(
+            settings.live_streaming, now, f"{api}/live/callback/", delivery
+        )
         uploads_folder = settings.mongodb.data_dir.parent / "uploads"
         self.cos = SimulatedCos(settings.uploads, uploads_folder, now)
         self.merchant_api = merchant_api = SimulatedMerchantApi(apps, pay, dev, now)
@@ -105,7 +109,7 @@ class Simulator:
             "/refund/list": (EmptyRequest, refunds.show),
             "/bill/next": (NextBillsRequest, bills.set_next),
             "/content/next": (NextChecksRequest, checks.set_next),
-            "/stream/event": (StreamEventRequest, self.live.send_event),
+            "/stream/event": (StreamEventRequest, self.live_streaming.send_event),
             "/wechat_event": (PlatformEventRequest, self.platform_events.start),
             "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
             "/outage": (OutageRequest, self._set_outage),
@@ -127,18 +131,18 @@ class Simulator:
             (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
             (r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)", "content", checks.answer),
             (r"/xpay/.*", "wechat", self.xpay.answer),
-            (r"/live/?", "live", self.live.answer),
+            (r"/live/?", "live", self.live_streaming.answer),
             (r"/cos/.*", "cos", self.cos.answer),
-            (r"/faceid/?", "faceid", partial(compare_identity, settings.identity, now)),
+            (r"/faceid/?", "faceid", partial(compare_identity, settings.age_verification, now)),
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Route a request; never raises for a bad one.
+        """Route a request and never raise for a bad one.
 
         Waits during a simulated delay, and while the server is asked about a chat message.
         """
         if control := self._controls.get(request.path):
-            return _carry_out(*control, request.body or b"{}")
+            return _handle(*control, request.body or b"{}")
         for path, service, handler in self._services:
             if re.fullmatch(path, request.path):
                 reply = await self._simulate_outage(service) or handler(request)
@@ -170,7 +174,7 @@ class Simulator:
         return {"outage": self.outage}
 
 
-def _carry_out(
+def _handle(
     model: type[BaseModel], act: Callable[[Any], dict[str, Any]], body: bytes
 ) -> SimulatorReply:
     try:
@@ -180,7 +184,7 @@ def _carry_out(
 
 
 def _outcome(reply: SimulatorReply) -> str:
-    """Returns the service's own error code, which its HTTP status may hide."""
+    """Return the service's own error code, which its HTTP status may hide."""
     content = json.loads(reply.body) if reply.body.startswith(b"{") else {}
     error = content.get("Response", {}).get("Error", {})
     code = (

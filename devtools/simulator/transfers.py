@@ -78,11 +78,11 @@ class SimulatedTransfers:
     # ---- merchant API
 
     def create(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answers 200 with the bill's state, or `{code, message}`; every answer is signed."""
+        """Answer 200 with the bill's state, or `{code, message}`; every answer is signed."""
         return self._api.answer(request, lambda: self._create(request))
 
     def query_or_cancel(self, request: SimulatorRequest) -> SimulatorReply:
-        """Queries a bill by our number, or cancels it; every answer is signed."""
+        """Query a bill by our number, or cancel it; every answer is signed."""
         found = ONE_BILL.fullmatch(request.path)
         bill = self.bills.get(found["number"]) if found else None
         if found and found["cancel"]:
@@ -92,7 +92,7 @@ class SimulatedTransfers:
     # ---- phone and tests
 
     def confirm(self, request: ConfirmTransferRequest) -> dict[str, Any]:
-        """Confirms as the user; `why` is the wrong parameter or the bill's fail_reason."""
+        """Confirm as the user; `why` is the wrong parameter or the bill's fail_reason."""
         bill = self._find(request)
         if bill is None or bill.state not in ("WAIT_USER_CONFIRM", "TRANSFERING"):
             return {"outcome": "failed", "bill": None, "why": "package"}
@@ -103,7 +103,7 @@ class SimulatedTransfers:
         return {"outcome": request.outcome, "bill": bill.number, "why": reason}
 
     def expire(self, request: ChosenTransferRequest) -> dict[str, Any]:
-        """Closes an open bill, as WeChat does after a day; raises ValueError for other bills."""
+        """Close an open bill, as WeChat does after a day. Raises ValueError for other bills."""
         bill = self._find(request)
         if bill is None or bill.state not in OPEN:
             raise ValueError("package or bill: of a transfer that is open")
@@ -111,7 +111,7 @@ class SimulatedTransfers:
         return {"outcome": "success", "bill": bill.number}
 
     def notify_again(self, request: ChosenTransferRequest) -> dict[str, Any]:
-        """Repeats the notification of a finished bill; raises ValueError for other bills."""
+        """Repeat the notification of a finished bill. Raises ValueError for other bills."""
         bill = self._find(request)
         if bill is None or bill.state not in FINAL:
             raise ValueError("package or bill: of a transfer that is finished")
@@ -123,14 +123,14 @@ class SimulatedTransfers:
         return {"faults": +self.faults}
 
     def show(self, _request: EmptyRequest) -> dict[str, Any]:
-        """Lists all bills and the total that was paid."""
+        """List all bills and the total that was paid."""
         names = ("number", "state", "fen", "openid", "package", "fail_reason")
         items = [{name: getattr(bill, name) for name in names} for bill in self.bills.values()]
         paid = sum(bill.fen for bill in self.bills.values() if bill.state == "SUCCESS")
         return {"items": items, "paid_fen": paid}
 
     def notice(self, bill: SimulatedBill, mode: str) -> SimulatedNotification:
-        """Makes a new notification of a finished bill for its notify_url."""
+        """Make a new notification of a finished bill for its notify_url."""
         content = {
             **self._statement(bill),
             "mch_id": self._api.mchid,
@@ -148,7 +148,7 @@ class SimulatedTransfers:
         return self.bills.get(request.bill) or next(found, None)
 
     def _move(self, bill: SimulatedBill, state: str, mode: Report, fail_reason: str = "") -> None:
-        """Changes a bill's state; for a final state, sends a notification in this `mode`."""
+        """Change a bill's state; for a final state, send a notification in this `mode`."""
         bill.state, bill.fail_reason = state, fail_reason
         bill.updated_at = self._api.now()
         if state in FINAL:
@@ -227,7 +227,7 @@ class SimulatedTransfers:
         }
 
     def _next(self, fault: str) -> bool:
-        """Returns whether this request gets the fault, and counts it."""
+        """Return whether this request gets the fault, and count it."""
         if not self.faults[fault]:
             return False
         self.faults[fault] -= 1
@@ -235,6 +235,6 @@ class SimulatedTransfers:
 
 
 def _is_name_wrong(bill: Mapping[str, Any]) -> bool:
-    """Returns whether a required real name is missing, or is given for too small an amount."""
+    """Return whether a required real name is missing, or is given for too small an amount."""
     fen, is_named = bill["transfer_amount"], "user_name" in bill
     return (fen >= NAME_FROM_FEN and not is_named) or (fen < MIN_NAMED_FEN and is_named)

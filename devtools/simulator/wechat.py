@@ -26,7 +26,7 @@ class LoginCode:
 
 
 def openid_of(name: str) -> str:
-    """Returns the openid of the user `name`, the same on every run and for every app."""
+    """Return the openid of the user `name`, the same on every run and for every app."""
     digest = hashlib.sha256(f"qlive simulator:{name}".encode()).digest()
     return "o" + base64.urlsafe_b64encode(digest).decode()[:27]
 
@@ -61,7 +61,7 @@ class SimulatedWechat:
         return code
 
     def signer(self, text: str, signature: str) -> str | None:
-        """Returns the openid whose latest session key signed `text`, or None.
+        """Return the openid whose latest session key signed `text`, or None.
 
         `signature` is a hex HMAC-SHA256; earlier session keys of a user are invalid.
         """
@@ -71,7 +71,7 @@ class SimulatedWechat:
         return None
 
     def jscode2session(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answers HTTP 200 and text/plain for success and failure alike, as WeChat does."""
+        """Answer HTTP 200 and text/plain for success and failure alike, as WeChat does."""
         errcode = self._request_error(request)
         if not errcode:
             code = self._find(request.query["js_code"], request.query["appid"])
@@ -85,7 +85,7 @@ class SimulatedWechat:
         return json_reply(refusal, content_type="text/plain")
 
     def _find(self, text: str, app_id: str) -> LoginCode | None:
-        """Returns the code, used or not; None if it is unknown, expired or of another app."""
+        """Return the code, used or not; None if it is unknown, expired or of another app."""
         now = self._now()
         self._codes = {key: code for key, code in self._codes.items() if code.until > now}
         code = self._codes.get(text)
@@ -117,7 +117,7 @@ class SimulatedWechat:
         return json_reply({"access_token": token, "expires_in": seconds})
 
     def is_access_token(self, token: str) -> bool:
-        """Returns whether `token` was issued and has not expired."""
+        """Return whether `token` was issued and has not expired."""
         now = self._now()
         return any(token == issued and now < until for issued, until in self._tokens.values())
 

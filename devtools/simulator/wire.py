@@ -17,12 +17,12 @@ class SimulatorRequest:
     body: bytes = b""
 
     def header(self, name: str) -> str:
-        """The header by case-insensitive name, or ""."""
+        """Return the header by case-insensitive name, or ""."""
         wanted = name.lower()
         return next((value for key, value in self.headers.items() if key.lower() == wanted), "")
 
     def json_object(self) -> dict[str, Any] | None:
-        """The body as a JSON object, or None."""
+        """Return the body as a JSON object, or None."""
         try:
             content = json.loads(self.body)
         except (ValueError, RecursionError):

@@ -44,7 +44,7 @@ class SimulatedXpay:
     # ---- server API
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answers HTTP 200 for success and failure alike, as WeChat does."""
+        """Answer HTTP 200 for success and failure alike, as WeChat does."""
         name, content = request.path.removeprefix("/xpay/"), request.json_object()
         if not self._wechat.is_access_token(request.query.get("access_token", "")):
             return error_reply(BAD_TOKEN, "invalid credential")
@@ -83,7 +83,7 @@ class SimulatedXpay:
     # ---- phone
 
     def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
-        """Pays by a phone's call; returns order number and notification, or the wrong field."""
+        """Pay by a phone's call; return order number and notification, or the wrong field."""
         bought = self.buy(call)
         if isinstance(bought, str):
             return bought
@@ -91,7 +91,7 @@ class SimulatedXpay:
         return bought["order_id"], self._pushes.report(content, mode)
 
     def buy(self, call: Mapping[str, Any]) -> dict[str, Any] | str:
-        """Pays by a phone's payment call; returns the order, or the field that WeChat rejects."""
+        """Pay by a phone's payment call; return the order, or the field that WeChat rejects."""
         sign_data = str(call.get("signData", ""))
         try:
             purchase = json.loads(sign_data)
@@ -107,7 +107,7 @@ class SimulatedXpay:
         return self.take(purchase, openid)
 
     def take(self, purchase: Mapping[str, Any], openid: str) -> dict[str, Any]:
-        """Pays the order of a purchase; returns it as query_order shows it."""
+        """Pay the order of a purchase; return it as query_order shows it."""
         fee = purchase["goodsPrice"] * purchase["buyQuantity"]
         return self.orders.setdefault(
             purchase["outTradeNo"],
@@ -126,7 +126,7 @@ class SimulatedXpay:
         )
 
     def delivery(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the event by which WeChat requests the delivery of an order."""
+        """Return the event by which WeChat requests the delivery of an order."""
         purchase = order["_purchase"]
         fields = {
             "OpenId": order["_openid"],
@@ -150,7 +150,7 @@ class SimulatedXpay:
     # ---- refunds
 
     def _refund(self, order: dict[str, Any], content: Mapping[str, Any]) -> int:
-        """Returns the errcode of refund_order."""
+        """Refund an order; return the errcode of refund_order."""
         number, fen = str(content.get("refund_order_id")), content.get("refund_fee")
         if number in self._refunds.refunds:
             return DUPLICATE
@@ -171,7 +171,7 @@ class SimulatedXpay:
         return 0
 
     def _finish(self, refund: SimulatedRefund, mode: str) -> SimulatedNotification:
-        """Applies the refund to its order, once, and builds a notification of it."""
+        """Apply the refund to its order, once, and build a notification of it."""
         order = self.orders[refund.order]
         if refund.state == "failed" and not refund.is_returned:
             refund.is_returned = True
@@ -200,7 +200,7 @@ def _is_signed(app_key: str, target: str, text: str, signature: object) -> bool:
 
 
 def _as_order(refund: SimulatedRefund) -> dict[str, Any]:
-    """Returns a refund as query_order shows it: as an order of its own."""
+    """Return a refund as query_order shows it: as an order of its own."""
     return {
         "order_id": refund.number,
         "status": REFUND_STATUSES[refund.state],

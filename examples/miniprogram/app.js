@@ -1,8 +1,8 @@
 const account = require("./account.js");
-const { tell } = require("./words.js");
+const { showError } = require("./i18n.js");
 
 App({
   onLaunch() {
-    account.ready().catch(tell);
+    account.ready().catch(showError);
   },
 });

@@ -1,6 +1,6 @@
 // Lines of the room's feed, from the frames of its socket.
 
-const { t, say } = require("./words.js");
+const { t, format } = require("./i18n.js");
 
 /** {kind, text, image} of a frame, or null if it is not shown. */
 function lineOf({ type, data }) {
@@ -8,10 +8,10 @@ function lineOf({ type, data }) {
   if (!(`feed_${type}` in t) && type !== "mute_all") return null;
   if (type === "gift") {
     const values = { from: data.from.nickname, to: data.to.nickname, gift: data.gift.name, n: data.num };
-    return { kind: "gift", text: say("feed_gift", values), image: data.gift.image };
+    return { kind: "gift", text: format("feed_gift", values), image: data.gift.image };
   }
   const key = type === "mute_all" ? `feed_mute_all_${data.mute_all}` : `feed_${type}_${data.reason}`;
-  return { kind: "event", text: say(key in t ? key : `feed_${type}`, { name: data.nickname || t.nameless }) };
+  return { kind: "event", text: format(key in t ? key : `feed_${type}`, { name: data.nickname || t.nameless }) };
 }
 
 module.exports = { lineOf };

@@ -1,7 +1,7 @@
 // What a user can do about another user: the host mutes, everybody reports and blocks.
 
 const qlive = require("./qlive.js");
-const { t, toast } = require("./words.js");
+const { t, showToast } = require("./i18n.js");
 
 const REASONS = ["sexual", "abuse", "fraud", "minor", "advert", "other"];
 const MUTE_MINUTES = 10;
@@ -19,7 +19,7 @@ async function openPerson({ live_id, user_id, room }) {
     actions.unshift([isMuted ? t.unmute : t.mute, () => qlive.mute({ live_id, user_id, minutes })]);
   }
   const chosen = await choose(actions.map(([name]) => name));
-  if (chosen !== null && (await actions[chosen][1]())) toast(t.done);
+  if (chosen !== null && (await actions[chosen][1]())) showToast(t.done);
 }
 
 /** Resolves with null if the user changes their mind. */

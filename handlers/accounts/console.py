@@ -67,7 +67,7 @@ class OpsUserHandler(UserTargetHandler):
                 raise InvalidParameter({"reason": "this is required"})
             changes["age_verified_at"] = datetime.now(UTC) if params.age_verified else None
             changes["age_refused"] = not params.age_verified
-        user = await self.context.services.removals.change_user(user_id, changes)
+        user = await self.context.services.rooms.removals.change_user(user_id, changes)
         return OpsUserResponse.model_validate(user)
 
 
@@ -80,7 +80,7 @@ class OpsGrantHandler(UserTargetHandler):
     @endpoint(errors=[UserNotFound, RequestIdReused])
     async def post(self, user_id: str, params: GrantRequest) -> BalanceResponse | ApprovalResponse:
         await self.context.stores.users.get(user_id)
-        answer = await self.context.services.approvals.grant(
+        answer = await self.context.services.operators.approvals.grant(
             user_id, params.gold, params.reason, params.request_id, by=self.operator.name
         )
         return self.unless_waiting(answer, BalanceResponse.model_validate)
@@ -97,7 +97,7 @@ class OpsDebtHandler(UserTargetHandler):
     )
     async def post(self, user_id: str, params: SettleRequest) -> BalanceResponse | ApprovalResponse:
         await self.context.stores.users.get(user_id, deleted=True)
-        answer = await self.context.services.approvals.settle_debt(
+        answer = await self.context.services.operators.approvals.settle_debt(
             user_id,
             params.gold,
             params.reason,
@@ -128,5 +128,5 @@ class OpsSessionsHandler(OperatorHandler):
         Their sockets close with 4401. With the last session, IM logs the user out. Safe to repeat.
         """
         await self.context.stores.users.get(user_id)
-        ended = await self.context.services.sessions.end(user_id, params.id)
+        ended = await self.context.services.accounts.sessions.end(user_id, params.id)
         return SessionsEndedResponse(ended=ended)

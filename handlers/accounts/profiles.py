@@ -18,7 +18,7 @@ from handlers.accounts.models import (
     VerifyAgeRequest,
 )
 from handlers.accounts.uploads import PICTURE_ERRORS
-from handlers.base import ActiveUserHandler, Handler, endpoint
+from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
 from rooms.errors import GenderInUse
@@ -27,9 +27,13 @@ from storage.accounts.users import User
 from storage.errors import UserNotFound
 from tencent.errors import ServiceUnavailable
 
+SIG_SECONDS = 24 * 3600
+"""Validity of a UserSig, the key to Tencent IM; `get_userinfo` gives a new one. It is short because
+only a ban, the last logout or an operator ends one earlier; Tencent advises at least 24 hours."""
+
 
 async def current_room(context: Context, user_id: str) -> dict[str, Any]:
-    """Fields of the live room the user is in, and their role there; {} if in none."""
+    """Return the fields of the live room the user is in, and their role; {} if in none."""
     member = await context.stores.members.get(user_id)
     room = await context.stores.rooms.read(member.live_id) if member else None
     role = room.role_in(member) if member and room else None
@@ -51,12 +55,14 @@ class UpdateUserinfoHandler(ActiveUserHandler):
         changes = params.model_dump(exclude_none=True)
         user, signed = self.user, sign_own(self)  # before the update, during which a ban may kick
         if changes:
-            user = await self.context.services.profiles.update(user, **changes)
+            user = await self.context.services.accounts.profiles.update(user, **changes)
             if user.banned:
                 raise AccountBanned
         else:
             user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.in_review(user.user_id)
+        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
+            user.user_id
+        )
         return UserInfoResponse.model_validate(user).model_copy(update=signed)
 
 
@@ -65,7 +71,7 @@ class GetUserinfoHandler(ActiveUserHandler):
 
     read_only = True
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         """Leaves the user to `get`, which reads it once."""
         await self.admit_cached_token()
 
@@ -74,7 +80,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         self, params: OptionalUserRequest
     ) -> UserInfoWithRateResponse | LeavingUserInfoResponse:
         # Without the rate "0", not a refusal: a client cannot start without its profile.
-        rate = str((await self.context.services.catalogue.current()).withdraw_rate or 0)
+        rate = str((await self.context.services.gold.catalogue.current()).withdraw_rate or 0)
         is_own = params.user_id in (None, self.user_id)
         user, changes = await (self._own() if is_own else self._other(params.user_id or ""))
         is_leaving = is_own and user.delete_at
@@ -89,7 +95,9 @@ class GetUserinfoHandler(ActiveUserHandler):
         """
         signed = sign_own(self)
         user = await self.active(await self.context.stores.tokens.user_of(self.token))
-        signed["in_review"] = await self.context.services.moderation.in_review(self.user_id)
+        signed["in_review"] = await self.context.services.moderation.proposals.in_review(
+            self.user_id
+        )
         return user, signed
 
     async def _other(self, user_id: str) -> tuple[User, dict[str, Any]]:
@@ -98,7 +106,7 @@ class GetUserinfoHandler(ActiveUserHandler):
         own = await self.active(own)
         if user is None or user.deleted_at:
             raise UserNotFound
-        await self.context.services.contacts.check_pair(own, user_id)
+        await self.context.services.moderation.user_safety.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
 
 
@@ -118,7 +126,9 @@ class VerifyAgeHandler(ActiveUserHandler):
 
     @endpoint(limit="verify", errors=[AgeUnverified, ServiceUnavailable("faceid")])
     async def post(self, params: VerifyAgeRequest) -> OkResponse:
-        await self.context.services.identity.verify(self.user, params.name, params.id_number)
+        await self.context.services.accounts.age_verification.verify(
+            self.user, params.name, params.id_number
+        )
         return OkResponse()
 
 
@@ -147,13 +157,7 @@ class LikeHandler(ActiveUserHandler):
 
 
 def sign_own(handler: ActiveUserHandler) -> dict[str, Any]:
-    """Fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
-    seconds = sig_seconds(handler)
-    sig = handler.context.tencent.im.user_sig(handler.user_id, seconds)
-    expiry = datetime.now(UTC) + timedelta(seconds=seconds)
+    """Return the fields of a UserInfoResponse: a UserSig of the caller's own, and its expiry."""
+    sig = handler.context.tencent.im.user_sig(handler.user_id, SIG_SECONDS)
+    expiry = datetime.now(UTC) + timedelta(seconds=SIG_SECONDS)
     return {"user_sig": sig, "user_sig_expired": expiry}
-
-
-def sig_seconds(handler: Handler) -> int:
-    """Lifetime of a UserSig in seconds."""
-    return handler.context.settings.auth.sig_hours * 3600

@@ -9,7 +9,7 @@ from handlers.accounts.models import (
     LoginResponse,
     NewUserResponse,
 )
-from handlers.accounts.profiles import current_room, sig_seconds
+from handlers.accounts.profiles import SIG_SECONDS, current_room
 from handlers.base import Handler, endpoint
 from handlers.models import OkResponse
 from handlers.names import clean_name
@@ -34,7 +34,9 @@ class LoginHandler(Handler):
 
     @endpoint(limit="login", errors=SIGN_IN_ERRORS)
     async def post(self, params: LoginRequest) -> LoginResponse | LoginIntoRoomResponse:
-        user = await self.context.services.sign_in.log_in(params.appId, params.code, self.remote_ip)
+        user = await self.context.services.accounts.sign_in.log_in(
+            params.appId, params.code, self.remote_ip
+        )
         if user is None:
             return LoginResponse(status=1)
         fields = {"status": 0, **await _credentials(self, user.user_id)}
@@ -48,7 +50,7 @@ class CreateUserHandler(Handler):
 
     @endpoint(limit="login", errors=[*SIGN_IN_ERRORS, InvalidEncryptedData])
     async def post(self, params: CreateUserRequest) -> NewUserResponse:
-        user = await self.context.services.sign_in.register(
+        user = await self.context.services.accounts.sign_in.register(
             params.appId,
             params.code,
             params.encryptedData,
@@ -64,7 +66,7 @@ class LogoutHandler(Handler):
 
     admission_errors = (NotAuthenticated,)
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         """Also admit a token revoked within a day: a crash may have cut its logout short.
 
         A logout that was completed is not repeated: the user may be back with another token.
@@ -86,20 +88,20 @@ class LogoutHandler(Handler):
     @endpoint(limit="read")  # a user can always log out
     async def get(self) -> OkResponse:
         if not self.logout_complete:
-            await self.context.services.sign_in.log_out(self.token, self.user_id)
+            await self.context.services.accounts.sign_in.log_out(self.token, self.user_id)
         return OkResponse()
 
 
 async def _credentials(handler: Handler, user_id: str) -> dict[str, str]:
-    """A new token and a UserSig.
+    """Return a new token and a UserSig.
 
     The UserSig is signed first: a ban that is stored after `begin` has checked for one also kicks
     this UserSig.
     """
     context = handler.context
-    user_sig = context.tencent.im.user_sig(user_id, sig_seconds(handler))
+    user_sig = context.tencent.im.user_sig(user_id, SIG_SECONDS)
     return {
-        "token": await context.services.sessions.begin(user_id),
+        "token": await context.services.accounts.sessions.begin(user_id),
         "user_id": user_id,
         "user_sign": user_sig,
         "sdk_app_id": str(context.settings.im.sdk_app_id),

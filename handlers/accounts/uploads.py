@@ -13,13 +13,14 @@ PICTURE_ERRORS = (UploadMissing, UploadRefused, UploadsOff, ServiceUnavailable("
 class UploadTicketHandler(ActiveUserHandler):
     """Permit the upload of a picture.
 
-    The phone posts `fields` and then the file, as `file`, to `url`; `key` then names the picture in
-    update_userinfo or update_room. The ticket is valid for `seconds`.
+    The phone posts `fields` and then the file, as `file`, to `url`: a still picture with at most
+    4,096 pixels a side. `key` then names it in update_userinfo or update_room. The ticket is valid
+    for `seconds`.
     """
 
     @endpoint(limit="upload", errors=[UploadsOff])
     async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
-        fields = await self.context.services.pictures.ticket(
+        fields = await self.context.services.accounts.pictures.ticket(
             self.user.user_id, params.kind, params.type, params.size
         )
         url = f"{self.context.settings.uploads.endpoint}/"

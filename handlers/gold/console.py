@@ -35,7 +35,7 @@ class OpsGiftsHandler(OperatorHandler):
     @endpoint()
     async def post(self, params: NewGiftRequest) -> GiftResponse:
         """Add a gift."""
-        self.created = row = await self.context.services.catalogue.change(
+        self.created = row = await self.context.services.gold.catalogue.change(
             self.context.stores.gifts, {}, params.model_dump()
         )
         return GiftResponse.model_validate(row)
@@ -59,7 +59,9 @@ class OpsGiftHandler(OperatorHandler):
 
     async def _change_gift(self, number: int, fields: Document | None) -> Document:
         gifts = self.context.stores.gifts
-        return await self.context.services.catalogue.change(gifts, await gifts.get(number), fields)
+        return await self.context.services.gold.catalogue.change(
+            gifts, await gifts.get(number), fields
+        )
 
 
 class OpsConfigsHandler(OperatorHandler):
@@ -71,7 +73,7 @@ class OpsConfigsHandler(OperatorHandler):
     @endpoint(errors=[RateRequired])
     async def post(self, params: NewConfigRequest) -> ConfigResponse | ApprovalResponse:
         """Add a config; that of a rate, if it is missing, waits for another operator."""
-        answer = await self.context.services.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "config", None, params.model_dump(), self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
@@ -90,7 +92,7 @@ class OpsConfigHandler(OperatorHandler):
         changes = params.model_dump(exclude_none=True)
         if "value" in params.model_fields_set:  # null is a valid value
             changes["value"] = params.value
-        answer = await self.context.services.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), changes, self.operator.name
         )
         return self.unless_waiting(answer, ConfigResponse.model_validate)
@@ -98,7 +100,7 @@ class OpsConfigHandler(OperatorHandler):
     @endpoint(errors=[NotFound, RateRequired])
     async def delete(self, number: str) -> OkResponse:
         """Remove a config, but not a rate."""
-        await self.context.services.approvals.change_catalogue(
+        await self.context.services.operators.approvals.change_catalogue(
             "config", int(number), None, self.operator.name
         )
         return OkResponse()
@@ -112,7 +114,7 @@ class OpsNextConfigHandler(OperatorHandler):
     async def delete(self, number: str) -> ConfigResponse:
         """Withdraw the change of a rate that waits for midnight; refused once it has come."""
         configs = self.context.stores.configs
-        row = await self.context.services.catalogue.withdraw_next(configs, int(number))
+        row = await self.context.services.gold.catalogue.withdraw_next(configs, int(number))
         return ConfigResponse.model_validate(row)
 
 
@@ -150,7 +152,7 @@ class OpsReversalHandler(OperatorHandler):
         errors=[EntryNotFound, InsufficientGold, NotReversible],
     )
     async def post(self, params: ReversalRequest) -> ReversedResponse | ApprovalResponse:
-        answer = await self.context.services.approvals.reverse(
+        answer = await self.context.services.operators.approvals.reverse(
             params.entry, params.reason, by=self.operator.name
         )
         return self.unless_waiting(answer, ReversedResponse.model_validate)

@@ -24,12 +24,12 @@ from handlers.gold.models import (
     PushGiftRequest,
     RankResponse,
 )
-from handlers.models import LiveRequest, PageRequest
+from handlers.models import LIST_PAGE_SIZE, LiveRequest, PageRequest
 from ledger.errors import InsufficientGold, RequestIdReused
 from ledger.gifts import day_scope, live_scope
 from ledger.giving import REFUSALS, Giver, OwnCap
 from rooms.errors import RoomNotFound
-from rooms.members import Face
+from rooms.members import PublicProfile
 from services.errors import AgeUnverified, Blocked, HighRisk, RateMissing
 from storage.errors import GiftNotFound, UserNotFound
 
@@ -41,8 +41,8 @@ class GiftListHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[PageNotFound])
     async def get(self, params: PageRequest) -> GiftPageResponse:
-        size = self.context.settings.pages.size
-        gifts = [*(await self.context.services.catalogue.current()).gifts.values()]
+        size = LIST_PAGE_SIZE
+        gifts = [*(await self.context.services.gold.catalogue.current()).gifts.values()]
         count, rows = len(gifts), gifts[(params.page - 1) * size : params.page * size]
         if not rows and params.page > 1:
             raise PageNotFound
@@ -80,16 +80,19 @@ class PushGiftHandler(ActiveUserHandler):
         if params.user_id == self.user.user_id:
             raise InvalidParameter({"user_id": "you cannot give a gift to yourself"})
         services = self.context.services
-        refusal = services.identity.refusal(self.user) or await services.contacts.gift_refusal(
-            self.user, params.user_id
-        )
-        result = await services.gifts.send(
+
+        async def check() -> None:
+            services.accounts.age_verification.check(self.user)
+            services.moderation.user_safety.check_rank(self.user)
+            await services.moderation.user_safety.check_pair(self.user, params.user_id)
+
+        result = await services.gold.gifts.send(
             self.user.user_id,
             params.user_id,
             params.gift_id,
             params.num,
             params.request_id,
-            refusal,
+            check,
             confirmed=params.confirm,
         )
         return GiftGivenResponse.model_validate(result)
@@ -112,7 +115,7 @@ class GivingLimitsHandler(ActiveUserHandler):
         return self._response(await self.context.stores.ledger.change_giver(self.user_id, change))
 
     def _response(self, giver: Giver) -> GivingLimitsResponse:
-        rules, giver = self.context.services.gifts.rules, giver.at(datetime.now(UTC))
+        rules, giver = self.context.services.gold.gifts.rules, giver.at(datetime.now(UTC))
         day = _cap(giver.own_day, rules.day_gold) | {"given": giver.day_gold}
         month = _cap(giver.own_month, rules.month_gold) | {"given": giver.month_gold}
         gift = _cap(giver.own_gift, rules.gift_gold)
@@ -137,7 +140,7 @@ class RankHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[RoomNotFound])
     async def get(self, params: LiveRequest) -> RankResponse:
-        room = await self.context.keeper.load(params.live_id)
+        room = await self.context.room_changes.load(params.live_id)
         return await _ranking(self.context, live_scope(room.live_id, room.epoch))
 
 
@@ -159,11 +162,11 @@ async def _ranking(context: Context, scope: str) -> RankResponse:
     return RankResponse.model_validate({"senders": senders, "takings": receivers})
 
 
-async def _shown(context: Context, scope: str, unit: str) -> list[Face]:
-    """Users at the top of the ranking who agreed to be shown, highest first."""
+async def _shown(context: Context, scope: str, unit: str) -> list[PublicProfile]:
+    """Return the users at the top of the ranking who agreed to be shown, highest first."""
     ranked = await context.stores.rankings.top(scope, unit, CANDIDATES)
     shown = await context.stores.users.shown_in_rankings([user_id for user_id, _ in ranked])
-    return [user.person().face() for user in shown[:MAX_SHOWN]]
+    return [user.person().public_profile() for user in shown[:MAX_SHOWN]]
 
 
 class GetConfigsHandler(ActiveUserHandler):

@@ -2,6 +2,7 @@
 
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.gold.models import MAX_PAGES, StatementRequest, StatementResponse
+from handlers.models import LIST_PAGE_SIZE
 
 
 class StatementHandler(ActiveUserHandler):
@@ -9,7 +10,7 @@ class StatementHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self, params: StatementRequest) -> StatementResponse:
-        size, page = self.context.settings.pages.size, params.page
+        size, page = LIST_PAGE_SIZE, params.page
         rows = await self.context.stores.statements.page(
             self.user_id, params.unit, (page - 1) * size, size + 1
         )

@@ -1,7 +1,7 @@
 """Operators' endpoints for the moderation queue: what is checked or reported, and its decision."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -19,6 +19,7 @@ from handlers.models import (
 )
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
 from rooms.moderation import OPEN_STATES, Kind, State
+from services.rooms.streams import STREAM_FORBIDDEN
 from storage.documents import fields_of
 from storage.errors import AlreadyDecided
 
@@ -32,7 +33,10 @@ class ModerationSearchRequest(CursorRequest):
 
 
 class DecisionRequest(Request):
+    """`state`: that of the item when the operator decided; 409 if it is another by now."""
+
     approved: Annotated[bool, Field(examples=[True])]
+    state: Annotated[State, Field(examples=["review"])]
     reason: Text = ""
 
 
@@ -63,8 +67,8 @@ class ModerationItemResponse(Response):
 class EvidenceResponse(Response):
     """Of a report: `reporter`, `text`, what both wrote in the room and its events.
 
-    Of a stream: its name, the `medium`, CSS's `score` and `suggestion`, and the `text` that is
-    written or said in it. {} for other kinds.
+    Of a stream: its name, the `medium`, the `url` of the picture or sound, CSS's `score` and
+    `suggestion`, and the `text` that is written or said in it. {} for other kinds.
     """
 
     evidence: dict[str, Any]
@@ -81,10 +85,12 @@ class OpsItemsHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: ModerationSearchRequest) -> Page[ModerationItemResponse]:
-        states = OPEN_STATES if params.state == "open" else [params.state] if params.state else []
+        states = (
+            [*OPEN_STATES] if params.state == "open" else [params.state] if params.state else []
+        )
         stores = self.context.stores
         items, cursor = await stores.moderation.page(
-            params.kind, states, params.user_id, params.after, PAGE_SIZE
+            params.after, PAGE_SIZE, kind=params.kind, state=states, user_id=params.user_id
         )
         found = await stores.users.find_many([*{item.user_id for item in items}])
         users = {user.user_id: user for user in found}
@@ -100,7 +106,10 @@ class ItemTargetHandler(OperatorHandler):
         return {"state": item.state} if item else {}
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The decided item: its user finds the entry even after the item has expired."""
+        """Return the decided item.
+
+        Its user finds the entry even after the item has expired.
+        """
         item = await self.context.stores.moderation.find(str(self.path_args[0]))
         names = ("kind", "user_id", "live_id", "value", "before")
         return {"item": {name: getattr(item, name) for name in names}} if item else {}
@@ -120,7 +129,8 @@ class OpsEvidenceHandler(ItemTargetHandler):
 class OpsDecideHandler(ItemTargetHandler):
     """Approve a value, which others see from now on, or refuse it, so that they no longer do.
 
-    Approving a refused value permits its user to propose it again, and shows nothing by itself.
+    Approving a refused value permits its user to propose it again, and shows nothing by itself. A
+    refused picture is deleted: its user uploads it again, and it is checked again.
     A report is dismissed or upheld, and a stream allowed or stopped. What follows a report is
     decided elsewhere: `PATCH users/ID` bans a user, `POST rooms/ID/put_out` removes them from a
     room, and `POST rooms/ID/end` ends a live.
@@ -128,8 +138,8 @@ class OpsDecideHandler(ItemTargetHandler):
 
     @endpoint(errors=[NotFound, AlreadyDecided])
     async def post(self, item_id: str, params: DecisionRequest) -> OkResponse:
-        await self.context.services.moderation.decide(
-            item_id, self.operator.name, params.reason, approved=params.approved
+        await self.context.services.decisions.decide(
+            item_id, params.state, self.operator.name, params.reason, approved=params.approved
         )
         return OkResponse()
 
@@ -141,4 +151,8 @@ class OpsModerationPolicyHandler(OperatorHandler):
     async def get(self) -> ModerationPolicyResponse:
         settings = self.context.settings
         kept = settings.retention.model_dump(include={"moderation_days", "chat_days"})
-        return ModerationPolicyResponse(policy={**settings.moderation.model_dump(), **kept})
+        policy = settings.moderation.model_dump(exclude={"forbidden_words_file"})
+        policy["words_file"] = settings.moderation.forbidden_words_file
+        policy["stream_forbid_minutes"] = STREAM_FORBIDDEN // timedelta(minutes=1)
+        policy["risk_rank"] = "on" if policy["risk_rank_high"] else "off"
+        return ModerationPolicyResponse(policy={**policy, **kept})

@@ -94,8 +94,10 @@ class PongFrame(TypedDict):
 
 
 class ByeFrame(TypedDict):
-    """Last frame before the socket closes with `code`. If `reconnect` is true, the client may
-    reconnect, after `retry_ms` at the earliest."""
+    """Last frame before the socket closes with `code`.
+
+    If `reconnect` is true, the client may reconnect, after `retry_ms` at the earliest.
+    """
 
     type: Literal["bye"]
     code: Literal[tuple(map(int, CloseCode))]  # type: ignore[valid-type]
@@ -119,7 +121,7 @@ class AuthFrame(TypedDict):
 
 
 def _numbered(type_: str, data: Any, **extra: Any) -> Any:
-    """Frame with the sequence number and time of an event in a room's epoch."""
+    """Return a frame with the sequence number and time of an event in a room's epoch."""
     fields = {"type": Literal[type_], "live_id": int, "epoch": str, "seq": int, "ts": int}
     return typed_dict(type_, {**fields, "data": pydantic_type(data), **extra}, data.__doc__)
 
@@ -142,7 +144,7 @@ CLIENT_FRAMES: dict[str, Any] = {"auth": AuthFrame, "ping": PingFrame}
 
 
 def document(path: str) -> Json:
-    """AsyncAPI 3.0 document; `path` is the URL path of the socket."""
+    """Return the AsyncAPI 3.0 document; `path` is the URL path of the socket."""
     schemas = SchemaRegistry(CLIENT_FRAMES.values(), SERVER_FRAMES.values())
     messages = {
         type_: _message(type_, model, schemas)
@@ -210,7 +212,7 @@ def _query() -> Json:
 
 
 def page(document: Json) -> str:
-    """The document as HTML without scripts."""
+    """Return the document as HTML without scripts."""
     return "\n".join([*_parts(document), "</body>\n</html>\n"])
 
 
@@ -245,7 +247,10 @@ def _parts(document: Json) -> Iterator[str]:
 
 
 def _schema(schema: Json) -> str:
-    """The keywords of a JSON Schema in one line, with links to the schemas it refers to."""
+    """Return the keywords of a JSON Schema in one line.
+
+    It has links to the schemas it refers to.
+    """
     keywords = {key: value for key, value in schema.items() if key != "description"}
     text = escape(json.dumps(keywords)[1:-1], quote=False)
     linked = re.sub(f'"{SCHEMA_REF_PREFIX}([^"]*)"', r'<a href="#shape-\1">\1</a>', text)
@@ -253,5 +258,5 @@ def _schema(schema: Json) -> str:
 
 
 def _prose(text: str) -> str:
-    """Escapes HTML and renders backticks, the only Markdown in use, as <code>."""
+    """Escape HTML and render backticks, the only Markdown in use, as <code>."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))

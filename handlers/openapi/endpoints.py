@@ -67,7 +67,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints(routes: Iterable[Route]) -> Iterator[Endpoint]:
-    """Yields the endpoints in the order of the routes."""
+    """Yield the endpoints in the order of the routes."""
     for route in routes:
         for method in methods_of(route.handler):
             function: Any = getattr(route.handler, method)
@@ -79,7 +79,10 @@ def endpoints(routes: Iterable[Route]) -> Iterator[Endpoint]:
 
 
 def _template(pattern: str, function: Any) -> tuple[str, dict[str, str]]:
-    """Path template and variable patterns; groups take the method's parameter names."""
+    """Return path template and variable patterns.
+
+    Groups take the method's parameter names.
+    """
     names = [
         name for name in inspect.signature(function).parameters if name not in ("self", "params")
     ]

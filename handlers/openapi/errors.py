@@ -26,12 +26,12 @@ class ErrorResponses:
     """Builds references to error responses, collecting each once in `components`."""
 
     def __init__(self, schema: Json) -> None:
-        """`schema` is that of the envelope of every error."""
+        """Take the `schema` of the envelope of every error."""
         self.components: dict[str, Json] = {}
         self._schema = schema
 
     def of(self, errors: Iterable[QLiveError]) -> Json:
-        """References to the responses of these errors, by status."""
+        """Return references to the responses of these errors, by status."""
         by_status: dict[int, list[QLiveError]] = {}
         for error in errors:
             by_status.setdefault(status_of(type(error)), []).append(error)
@@ -57,7 +57,7 @@ class ErrorResponses:
 
 
 def errors_of(endpoint: Endpoint) -> Iterable[QLiveError]:
-    """Every error of an endpoint: admission, declared, parameter and common ones."""
+    """Return every error of an endpoint: admission, declared, parameter and common ones."""
     found: list[type[QLiveError] | QLiveError] = [BadRequest, *endpoint.handler.admission_errors]
     if endpoint.call.limit:
         found.append(RateLimited)
@@ -75,7 +75,7 @@ def errors_of(endpoint: Endpoint) -> Iterable[QLiveError]:
 
 
 def soft(endpoint: Endpoint) -> list[Json]:
-    """Schemas of the errors of an endpoint that the contract answers with status 200."""
+    """Return the schemas of an endpoint's errors that the contract answers with status 200."""
     raised = (*endpoint.handler.admission_errors, *endpoint.call.errors)
     return [
         {

@@ -59,7 +59,7 @@ Left out, `user_id` means the caller, `gender` the user's own and `request_id` a
 
 
 def example(name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
-    """The `examples` keyword for a parameter's schema, or {} if there is no value."""
+    """Return the `examples` keyword for a parameter's schema, or {} if there is no value."""
     own = schema.get("examples") or [
         choice["examples"][0] for choice in schema.get("anyOf", ()) if "examples" in choice
     ]

@@ -51,7 +51,7 @@ SCHEMES = {
 
 
 def document(routes: Iterable[Route], intro: str) -> Json:
-    """OpenAPI 3.1 document of the routes; `intro` is the end of its description."""
+    """Return the OpenAPI 3.1 document of the routes; `intro` is the end of its description."""
     found = list(endpoints(routes))
     schemas = SchemaRegistry(
         [endpoint.call.request for endpoint in found if endpoint.call.request],

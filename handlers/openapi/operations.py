@@ -1,11 +1,10 @@
 """OpenAPI operation of one endpoint: parameters, body, responses and security."""
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
-from config.sections import LimitsSettings
 from handlers.accounts.sign_in import LogoutHandler
 from handlers.base import ActiveUserHandler
-from handlers.limits import owner_of, rate_of
+from handlers.limits import MAX_LOGINS, UserLimit, rate_of
 from handlers.models import NoContentResponse, TextResponse
 from handlers.openapi import errors
 from handlers.openapi.endpoints import Endpoint
@@ -48,7 +47,7 @@ def operation(endpoint: Endpoint, schemas: SchemaRegistry, error_responses: Erro
 
 
 def tag(endpoint: Endpoint) -> str:
-    """The first part of the route's name, except in the operators' API."""
+    """Return the first part of the route's name, except in the operators' API."""
     if endpoint.module == "ops.login":
         return "login"
     return "operators" if endpoint.module.startswith("ops.") else endpoint.module
@@ -61,11 +60,12 @@ def _description(endpoint: Endpoint) -> str:
         return "\n\n".join(filter(None, (endpoint.details, _roles(endpoint.access))))
     if (name := endpoint.call.limit) is None:
         return endpoint.details
-    rate, owner = rate_of(LimitsSettings(), name), owner_of(name)
-    limit = (
-        f"Rate limit `{name}`: by default {rate.per_second:g} a second of "
-        f"{'an address' if owner == 'address' else 'a user'}, and {rate.burst} at once."
-    )
+    owner = "a user" if name in get_args(UserLimit) else "an address"
+    most = f"{MAX_LOGINS} in progress"
+    if name != "login":
+        rate = rate_of(name)
+        most = f"{rate.per_second:g} a second, and {rate.burst} at once"
+    limit = f"Limit `{name}` of {owner}: by default {most}."
     return "\n\n".join(filter(None, (endpoint.details, limit)))
 
 
@@ -88,7 +88,10 @@ def _variables(endpoint: Endpoint) -> list[Json]:
 
 
 def _query(endpoint: Endpoint, schemas: SchemaRegistry) -> list[Json]:
-    """Parameters of a GET request, without null, which a query string cannot express."""
+    """Return the parameters of a GET request.
+
+    They are without null, which a query string cannot express.
+    """
     if endpoint.handler is RoomSocketHandler:
         return [_parameter(n, s, required=n == "live_id") for n, s in SOCKET_QUERY.items()]
     if endpoint.method != "get" or endpoint.call.request is None:
@@ -111,7 +114,10 @@ def _parameter(name: str, schema: Json, *, required: bool) -> Json:
 
 
 def _with_example(parameter: Json, schema: Json) -> Json:
-    """Adds the example to parameter and schema: Swagger UI fills its form from the parameter's."""
+    """Add the example to parameter and schema.
+
+    Swagger UI fills its form from the parameter's.
+    """
     found = example(parameter["name"], schema, required=parameter["required"])
     in_parameter = {"example": found["examples"][0]} if found else {}
     return {**parameter, **in_parameter, "schema": {**schema, **found}}
@@ -130,7 +136,10 @@ def _body(endpoint: Endpoint, schemas: SchemaRegistry) -> Json | None:
 
 
 def _example(model: Json) -> Json:
-    """Example of a whole body; without one Swagger UI invents a value for every field."""
+    """Return an example of a whole body.
+
+    Without one Swagger UI invents a value for every field.
+    """
     required = model.get("required", ())
     found = {
         name: example(name, schema, required=name in required)

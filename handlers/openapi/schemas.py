@@ -17,7 +17,7 @@ class SchemaRegistry:
     """`of` returns the schema of a model, `components` the schemas it refers to."""
 
     def __init__(self, requests: Iterable[Any], responses: Iterable[Any]) -> None:
-        """`requests` are validated, `responses` serialized models."""
+        """Take models: `requests` are validated, `responses` serialized."""
         models: list[tuple[Any, Mode]] = [
             *((model, "validation") for model in dict.fromkeys(requests)),
             *((model, "serialization") for model in dict.fromkeys(responses)),
@@ -35,13 +35,13 @@ class SchemaRegistry:
         return schema
 
     def whole(self, schema: Json) -> Json:
-        """Resolves a schema that is only a reference."""
+        """Resolve a schema that is only a reference."""
         name = str(schema.get("$ref", "")).removeprefix(SCHEMA_REF_PREFIX)
         return self.components[name] if name else schema
 
 
 def _tidy(schema: Any) -> Any:
-    """Keywords of JSON Schema only, without titles, which repeat the names."""
+    """Keep keywords of JSON Schema only, without titles, which repeat the names."""
     if isinstance(schema, list):
         return [_tidy(part) for part in schema]
     if not isinstance(schema, dict):

@@ -33,9 +33,9 @@ class OpsApprovalsHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: ApprovalSearchRequest) -> Page[ApprovalResponse]:
-        found, cursor = await self.context.stores.approvals.page(
-            params.after, PAGE_SIZE, waiting=params.waiting
-        )
+        approvals = self.context.stores.approvals
+        listed = approvals.waiting if params.waiting else approvals.page
+        found, cursor = await listed(params.after, PAGE_SIZE)
         return Page[ApprovalResponse].of(found, cursor)
 
 
@@ -46,7 +46,10 @@ class ApprovalTargetHandler(OperatorHandler):
         return await self.context.stores.approvals.summary(str(self.path_args[0]))
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The request, so that the entry is found by its user after the request is deleted."""
+        """Return the request.
+
+        With it the entry is found by its user after the request is deleted.
+        """
         found = await self.context.stores.approvals.summary(str(self.path_args[0]))
         return {"approval": found}
 
@@ -72,7 +75,7 @@ class OpsConfirmHandler(ApprovalTargetHandler):
         ]
     )
     async def post(self, approval_id: str, params: ReasonRequest) -> ApprovalResponse:
-        approval = await self.context.services.approvals.confirm(
+        approval = await self.context.services.operators.approvals.confirm(
             approval_id, self.operator.name, params.reason
         )
         return ApprovalResponse.model_validate(approval)
@@ -83,7 +86,7 @@ class OpsDeclineHandler(ApprovalTargetHandler):
 
     @endpoint(errors=[ApprovalNotFound, AlreadyDecided])
     async def post(self, approval_id: str, params: ReasonRequest) -> ApprovalResponse:
-        approval = await self.context.services.approvals.decline(
+        approval = await self.context.services.operators.approvals.decline(
             approval_id, self.operator.name, params.reason
         )
         return ApprovalResponse.model_validate(approval)

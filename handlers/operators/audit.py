@@ -28,7 +28,7 @@ CSV_FIELDS = (
 class AuditSearchHandler(OperatorHandler):
     """Base of the endpoints that search the audit log.
 
-    Entries of withdrawals, refund cases and reports of money are only for the role finance.
+    Entries of withdrawals, refund cases, bills and reports of money are only for the role finance.
     """
 
     async def find(
@@ -79,5 +79,5 @@ class OpsAuditCsvHandler(AuditSearchHandler):
 
 
 def entry_lines(entries: Iterable[Mapping[str, Any]]) -> str:
-    """A line for each entry."""
+    """Return a line for each entry."""
     return csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in entries)

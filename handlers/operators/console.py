@@ -33,7 +33,7 @@ class OpsOperatorsHandler(OperatorHandler):
     @endpoint(errors=[OperatorExists])
     async def post(self, params: NewOperatorRequest) -> OneTimePasswordResponse:
         """Add an operator, who logs in first with the one-time password of the response."""
-        password = await self.context.services.operators.add(params.name, params.role)
+        password = await self.context.services.operators.operators.add(params.name, params.role)
         self.created = (await self.context.stores.operators.get(params.name)).summary
         return OneTimePasswordResponse(name=params.name, password=password)
 
@@ -55,7 +55,7 @@ class OpsOperatorHandler(OperatorTargetHandler):
     @endpoint(errors=OF_ANOTHER)
     async def patch(self, name: str, params: OperatorChangeRequest) -> OkResponse:
         changes = params.model_dump(exclude={"reason"}, exclude_none=True)
-        await self.context.services.operators.change(name, self.operator.name, **changes)
+        await self.context.services.operators.operators.change(name, self.operator.name, **changes)
         return OkResponse()
 
 
@@ -68,7 +68,7 @@ class OpsResetHandler(OperatorTargetHandler):
     @endpoint(errors=OF_ANOTHER)
     async def post(self, name: str, params: ReasonRequest) -> OneTimePasswordResponse:
         del params  # the reason is in the audit log
-        password = await self.context.services.operators.reset(name, self.operator.name)
+        password = await self.context.services.operators.operators.reset(name, self.operator.name)
         return OneTimePasswordResponse(name=name, password=password)
 
 
@@ -89,6 +89,8 @@ class OpsAccountHandler(OperatorHandler):
         limits, key = self.context.request_limits, (self.operator.name, limit_key(self.remote_ip))
         limits.count_operator_login(*key)
         changes = params.model_dump()
-        login = await self.context.services.operators.change_own(self.operator.name, **changes)
+        login = await self.context.services.operators.operators.change_own(
+            self.operator.name, **changes
+        )
         limits.give_operator_login_back(*key)
         return login_response(self, login)

@@ -40,7 +40,7 @@ class LoginAttemptHandler(Handler):
     admission_errors = (RateLimited,)
     keep_blank_values = True
 
-    async def admit(self) -> None:
+    async def authorize(self) -> None:
         name = self._typed_name()
         self._name = name if re.fullmatch(OPERATOR_NAME, name) else ""
         self._address = limit_key(self.remote_ip)
@@ -56,7 +56,10 @@ class LoginAttemptHandler(Handler):
         )
 
     def _typed_name(self) -> str:
-        """The typed name; "" if the body cannot be read, which is answered after admission."""
+        """Return the typed name; "" if the body cannot be read.
+
+        An unreadable body is answered after admission.
+        """
         with suppress(QLiveError):
             return str(self.parameters().get("name", ""))
         return ""
@@ -79,9 +82,9 @@ class OpsLoginHandler(LoginAttemptHandler):
     async def post(self, params: LoginAttemptRequest) -> OperatorLoginResponse:
         """`code` is that of the authenticator app; it works once.
 
-        The token ends `ops.idle_minutes` after its last use, `ops.session_hours` after the login.
+        The token ends 30 minutes after its last use, and 12 hours after the login.
         """
-        login = await self.context.services.operators.log_in(
+        login = await self.context.services.operators.operators.log_in(
             params.name, params.password, params.code
         )
         return login_response(self, login)
@@ -101,7 +104,9 @@ class OpsLoginSetupHandler(LoginAttemptHandler):
 
     @endpoint(errors=[LoginRefused])
     async def post(self, params: LoginSetupRequest) -> SecondFactorResponse:
-        factor = await self.context.services.operators.second_factor(params.name, params.password)
+        factor = await self.context.services.operators.operators.second_factor(
+            params.name, params.password
+        )
         return SecondFactorResponse.model_validate(factor)
 
 
@@ -110,7 +115,7 @@ class OpsFirstLoginHandler(LoginAttemptHandler):
 
     @endpoint(errors=[LoginRefused, RoleRequired])
     async def post(self, params: FirstLoginRequest) -> OperatorLoginResponse:
-        login = await self.context.services.operators.first_log_in(
+        login = await self.context.services.operators.operators.first_log_in(
             params.name, params.password, params.new_password, params.code
         )
         return login_response(self, login)
@@ -125,7 +130,7 @@ class OpsSessionHandler(OperatorHandler):
     @endpoint()
     async def delete(self) -> OkResponse:
         """Log out."""
-        await self.context.services.operators.log_out(self.token)
+        await self.context.services.operators.operators.log_out(self.token)
         return OkResponse()
 
 
@@ -136,9 +141,10 @@ def login_response(handler: Handler, login: Login) -> OperatorLoginResponse:
 
 
 def described(handler: Handler, operator: Operator) -> dict[str, Any]:
-    """Fields of OperatorResponse; `application` in handlers/routes.py sets what a role may do.
+    """Return the fields of OperatorResponse.
 
-    Raises RoleRequired for a role that this release does not know.
+    `application` in handlers/routes.py sets what a role may do. Raises RoleRequired for a role that
+    this release does not know.
     """
     if (may := handler.settings["permissions"].get(operator.role)) is None:
         raise RoleRequired

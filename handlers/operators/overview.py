@@ -101,16 +101,16 @@ class OpsOverviewHandler(OperatorHandler):
     async def get(self) -> OverviewResponse:
         context, now = self.context, datetime.now(UTC)
         ready = await readiness(context)
-        found = await context.stores.fleet.figures(day_of(now), ATTENTION)
-        audit = context.services.ledger_audit
-        counts, oldest = await context.stores.moderation.open_figures()
+        found = await context.stores.fleet.daily_counts(day_of(now), ATTENTION)
+        audit = context.services.gold.audit
+        counts, oldest = await context.stores.moderation.open_counts()
         return OverviewResponse.model_validate(
             {
                 **found,
                 "at": now,
                 "status": ready.status,
                 "dependencies": ready.dependencies,
-                "sockets_here": context.hub.sockets,
+                "sockets_here": context.hub.socket_count,
                 "today": {"sold": found["orders_paid"], "given": found["given"]},
                 "moderation": [
                     {"kind": kind, "items": n, "oldest_at": oldest[kind]}

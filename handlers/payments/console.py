@@ -39,7 +39,7 @@ class OpsBlocksHandler(OperatorHandler):
     async def post(self, params: NewBlockRequest) -> OpsBlockResponse | ApprovalResponse:
         """Add a recharge block, which waits for another operator."""
         fields = {"gold": params.gold, "fen": params.price}
-        answer = await self.context.services.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "block", None, fields, self.operator.name
         )
         self.created = None if isinstance(answer, Approval) else answer
@@ -58,7 +58,7 @@ class OpsBlockHandler(OperatorHandler):
         changes = params.model_dump(exclude_none=True)
         if "price" in changes:
             changes["fen"] = changes.pop("price")
-        answer = await self.context.services.approvals.change_catalogue(
+        answer = await self.context.services.operators.approvals.change_catalogue(
             "block", int(number), changes, self.operator.name
         )
         return self.unless_waiting(answer, _block)
@@ -66,7 +66,7 @@ class OpsBlockHandler(OperatorHandler):
     @endpoint(errors=[BlockNotFound])
     async def delete(self, number: str) -> OkResponse:
         """Remove a recharge block."""
-        await self.context.services.approvals.change_catalogue(
+        await self.context.services.operators.approvals.change_catalogue(
             "block", int(number), None, self.operator.name
         )
         return OkResponse()
@@ -80,7 +80,7 @@ class OpsNextBlockHandler(OperatorHandler):
     async def delete(self, number: str) -> OpsBlockResponse:
         """Withdraw the change of a block that waits for midnight; refused once it has come."""
         blocks = self.context.stores.blocks
-        return _block(await self.context.services.catalogue.withdraw_next(blocks, int(number)))
+        return _block(await self.context.services.gold.catalogue.withdraw_next(blocks, int(number)))
 
 
 class OpsOrdersHandler(OperatorHandler):
@@ -91,7 +91,7 @@ class OpsOrdersHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: OrderSearchRequest) -> Page[OpsOrderResponse]:
-        rows, cursor = await self.context.stores.orders.page(
+        rows, cursor = await self.context.stores.orders.rows(
             params.user_id, params.state, params.after, PAGE_SIZE, search=params.q
         )
         return Page[OpsOrderResponse].of(rows, cursor)
@@ -121,7 +121,7 @@ class OpsSettleDifferenceHandler(OperatorHandler):
     """Settle a difference that has been dealt with; the reason is kept as its note."""
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The user, by whom the entry is found."""
+        """Return the user, by whom the entry is found."""
         row = await self.context.stores.bills.difference(str(self.parameters().get("id")))
         return {"user_id": row["user_id"]} if row else {}
 
@@ -164,7 +164,7 @@ class OpsInboxRetryHandler(OperatorHandler):
 
     @endpoint(errors=[NotFound, ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
     async def post(self, params: RetryRequest) -> OutcomeResponse:
-        result = await self.context.services.payment_notifications.reprocess(params.id)
+        result = await self.context.services.payments.notifications.reprocess(params.id)
         return OutcomeResponse(outcome=result.outcome, reason=result.reason)
 
 

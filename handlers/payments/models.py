@@ -93,6 +93,7 @@ class OrderResponse(Response):
 class OpsOrderResponse(Response):
     """An order of `gold` for `fen`; `refunded` is the amount in fen that was paid back.
 
+    `paid_fen` is what the buyer was charged, if the provider has named it: less after a discount.
     A confirmed refund case has the whole order count as refunded, also if it is settled.
     `platform`: the buyer's system as the client names it, `ios` once Apple has asked about the
     order; "" if unknown.
@@ -110,6 +111,7 @@ class OpsOrderResponse(Response):
     transaction: str = ""
     refused: str = ""
     """Reason why a reported payment was not accepted."""
+    paid_fen: int | None = None
     refunded: int = 0
     queries: int
     created_at: datetime

@@ -36,9 +36,8 @@ class PayHandler(ActiveUserHandler):
         Repeating an order that is still open answers the same order again.
         """
         services = self.context.services
-        if refusal := services.identity.refusal(self.user):
-            raise refusal
-        order = await services.recharge.order(self.user, params.block_id, params.platform)
+        services.accounts.age_verification.check(self.user)
+        order = await services.payments.recharge.order(self.user, params.block_id, params.platform)
         return OrderResponse(**order._asdict())
 
 

@@ -63,7 +63,7 @@ class JsapiWebhookHandler(MerchantWebhookHandler):
         return await self.receive_notification(
             JSAPI,
             client.notifications if client else None,
-            self.context.services.payment_notifications.book,
+            self.context.services.payments.notifications.record,
         )
 
 
@@ -78,21 +78,23 @@ class XpayWebhookHandler(WebhookHandler):
 
     @endpoint(errors=[ServiceUnavailable("wechat"), ServiceUnavailable("pay")])
     async def post(self) -> XpayReplyResponse:
-        """Message push of the mini-program: virtual payment, penalties, withdrawn consent, and
-        checks of pictures."""
+        """Message push of the mini-program.
+
+        Virtual payment, penalties, withdrawn consent, and checks of pictures.
+        """
         context = self.context
         push = context.tencent.message_push.open(self.query, self.body, time.time())
         message = message_of(push, self.query, self.body)
-        carry_out = partial(context.services.payment_notifications.process_push, push)
+        handle = partial(context.services.payments.notifications.process_push, push)
         if push.content.get("Event") == MEDIA_CHECKED:
-            carry_out = partial(context.services.moderation.receive, push.content)
-        await self.receive(message, push.refused, carry_out)
+            handle = partial(context.services.decisions.receive, push.content)
+        await self.receive(message, push.refused, handle)
         if event_name(push.content) != REFUND_QUESTION:
             return XpayReplyResponse(XpayAckResponse())
         return XpayReplyResponse(await self._advice(message))
 
     async def _advice(self, message: InboxMessage) -> RefundAdviceResponse | EncryptedReplyResponse:
-        """The stored answer to Apple's question, the same each time it is asked."""
+        """Return the stored answer to Apple's question, the same each time it is asked."""
         stored = await self.context.stores.inbox.stored(message)
         advice = RefundAdviceResponse.model_validate(stored.get("answer"))
         reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())

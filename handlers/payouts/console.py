@@ -38,7 +38,7 @@ class OpsWithdrawalsHandler(OperatorHandler):
     @endpoint()
     async def get(self, params: WithdrawalSearchRequest) -> Page[OpsWithdrawalResponse]:
         found, cursor = await self.context.stores.withdrawals.page(
-            params.user_id, params.state, params.after, PAGE_SIZE
+            params.after, PAGE_SIZE, user_id=params.user_id, state=params.state
         )
         return Page[OpsWithdrawalResponse].of(found, cursor)
 
@@ -51,7 +51,7 @@ class WithdrawalTargetHandler(OperatorHandler):
         return {"state": found.state.value, "approvals": list(found.approvals)} if found else {}
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The user, by whom the entry is found, and the amount."""
+        """Return the user, by whom the entry is found, and the amount."""
         found = await self.context.stores.withdrawals.find(str(self.path_args[0]))
         return {"withdrawal": {"user_id": found.user_id, "fen": found.fen}} if found else {}
 
@@ -68,7 +68,7 @@ class OpsApproveWithdrawalHandler(WithdrawalTargetHandler):
         withdrawal_id: str,
         params: ReasonRequest,  # noqa: ARG002 - the audit log has the reason
     ) -> OpsWithdrawalResponse:
-        withdrawal = await self.context.services.withdrawals.approve(
+        withdrawal = await self.context.services.payouts.withdrawals.approve(
             withdrawal_id, self.operator.name
         )
         return OpsWithdrawalResponse.model_validate(withdrawal)
@@ -83,7 +83,7 @@ class OpsDeclineWithdrawalHandler(WithdrawalTargetHandler):
 
     @endpoint(errors=[WithdrawalNotFound, AlreadyDecided])
     async def post(self, withdrawal_id: str, params: ReasonRequest) -> OpsWithdrawalResponse:
-        withdrawal = await self.context.services.withdrawals.decline(
+        withdrawal = await self.context.services.payouts.withdrawals.decline(
             withdrawal_id, self.operator.name, params.reason
         )
         return OpsWithdrawalResponse.model_validate(withdrawal)

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
-from handlers.models import NoContentResponse, PageRequest
+from handlers.models import LIST_PAGE_SIZE, NoContentResponse, PageRequest
 from handlers.payouts.models import (
     CancelWithdrawalRequest,
     NewWithdrawalRequest,
@@ -38,7 +38,7 @@ class TransferWebhookHandler(MerchantWebhookHandler):
         return await self.receive_notification(
             TRANSFER,
             client.notifications if client else None,
-            self.context.services.transfers.book,
+            self.context.services.payouts.transfers.record,
         )
 
 
@@ -61,7 +61,7 @@ class WithdrawHandler(ActiveUserHandler):
     )
     async def post(self, params: NewWithdrawalRequest) -> WithdrawResponse:
         payee = Payee(self.user_id, self.user.app_id, self.user.openid)
-        withdrawal = await self.context.services.withdrawals.request(
+        withdrawal = await self.context.services.payouts.withdrawals.request(
             payee, params.income, params.request_id, params.real_name
         )
         return _view(self.context, withdrawal, WithdrawResponse)
@@ -72,8 +72,10 @@ class WithdrawalsHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self, params: PageRequest) -> WithdrawalsResponse:
-        size = self.context.settings.pages.size
-        found = await self.context.services.withdrawals.page(self.user_id, params.page, size)
+        size = LIST_PAGE_SIZE
+        found = await self.context.services.payouts.withdrawals.page(
+            self.user_id, params.page, size
+        )
         model = WithdrawalResponse
         items = [_view(self.context, withdrawal, model) for withdrawal in found.withdrawals]
         return WithdrawalsResponse(
@@ -90,7 +92,7 @@ class CancelWithdrawalHandler(ActiveUserHandler):
     # Not order: earlier orders must not delay it, and it asks WeChat Pay once.
     @endpoint(limit="read", errors=[WithdrawalNotFound, NotCancellable])
     async def post(self, params: CancelWithdrawalRequest) -> WithdrawResponse:
-        withdrawal = await self.context.services.withdrawals.cancel(
+        withdrawal = await self.context.services.payouts.withdrawals.cancel(
             self.user_id, params.withdrawal_id
         )
         return _view(self.context, withdrawal, WithdrawResponse)

@@ -75,14 +75,14 @@ class OpsRefundsHandler(OperatorHandler):
     async def get(self, params: RefundSearchRequest) -> Page[RefundRowResponse]:
         """Refund cases, newest first."""
         found, cursor = await self.context.stores.refund_cases.page(
-            params.user_id, params.state, params.after, PAGE_SIZE
+            params.after, PAGE_SIZE, user_id=params.user_id, state=params.state
         )
         return Page[RefundRowResponse].of(found, cursor)
 
     @endpoint(errors=[UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused])
     async def post(self, params: RefundRequest) -> RefundCaseResponse:
         """Open a refund case, which shows what it would take back, and moves nothing."""
-        case = await self.context.services.refund_cases.open(
+        case = await self.context.services.refunds.cases.open(
             params.user_id, params.orders, params.reason, params.request_id, by=self.operator.name
         )
         self.created = {"refund": case.id, "state": case.state}
@@ -105,7 +105,7 @@ class RefundTargetHandler(OperatorHandler):
         return await self.context.stores.refund_cases.fields(str(self.path_args[0]), "state")
 
     async def target_details(self) -> Mapping[str, Any]:
-        """The case, so that the entry is found by its user and its orders."""
+        """Return the case, so that the entry is found by its user and its orders."""
         cases = self.context.stores.refund_cases
         found = await cases.fields(str(self.path_args[0]), "user_id", "orders.number")
         return {"refund": found}
@@ -125,7 +125,7 @@ class OpsRefundConfirmHandler(RefundTargetHandler):
         ]
     )
     async def post(self, case_id: str, params: ReasonRequest) -> RefundCaseResponse:
-        case = await self.context.services.refund_cases.confirm(
+        case = await self.context.services.refunds.cases.confirm(
             case_id, self.operator.name, params.reason
         )
         return RefundCaseResponse.model_validate(case)
@@ -136,7 +136,7 @@ class OpsRefundDropHandler(RefundTargetHandler):
 
     @endpoint(errors=[RefundCaseNotFound, AlreadyDecided])
     async def post(self, case_id: str, params: ReasonRequest) -> RefundCaseResponse:
-        case = await self.context.services.refund_cases.drop(
+        case = await self.context.services.refunds.cases.drop(
             case_id, self.operator.name, params.reason
         )
         return RefundCaseResponse.model_validate(case)
@@ -157,7 +157,7 @@ class OpsRefundSettleHandler(RefundTargetHandler):
         ]
     )
     async def post(self, case_id: str, params: SettleRefundRequest) -> RefundCaseResponse:
-        case = await self.context.services.refund_cases.settle(
+        case = await self.context.services.refunds.cases.settle(
             case_id, params.order, self.operator.name, params.reason
         )
         return RefundCaseResponse.model_validate(case)

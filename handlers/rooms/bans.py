@@ -25,11 +25,11 @@ class RemoveUserHandler(ActiveUserHandler):
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
         host_id = self.user.user_id
-        await self.context.services.removals.remove_user(
+        await self.context.services.rooms.removals.ban_from_room(
             params.live_id,
             target_id,
             until,
-            lambda room: room.remove_user(host_id, target_id, until),
+            lambda room: room.ban(target_id, until, host_id),
         )
         return OkResponse()
 
@@ -41,7 +41,7 @@ class RoomBansHandler(ActiveUserHandler):
 
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def get(self, params: LiveRequest) -> RoomBansResponse:
-        room = await self.context.keeper.load(params.live_id)
+        room = await self.context.room_changes.load(params.live_id)
         if room.host_id != self.user.user_id:
             raise NotHost
         return RoomBansResponse(await room_bans(self.context, room))
@@ -53,8 +53,8 @@ class LetInHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[NotHost, BannedByOperator, RoomNotFound])
     async def post(self, params: InviteMicroRequest) -> OkResponse:
         host_id = self.user.user_id
-        await self.context.services.removals.change(
-            params.live_id, lambda room: room.let_in(host_id, params.user_id, now_ms())
+        await self.context.services.rooms.removals.change(
+            params.live_id, lambda room: room.lift_ban(params.user_id, now_ms(), host_id)
         )
         return OkResponse()
 
@@ -67,7 +67,7 @@ class MuteHandler(ActiveUserHandler):
         target_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000 if params.minutes else 0
         host_id = self.user.user_id
-        await self.context.services.removals.change(
+        await self.context.services.rooms.removals.change(
             params.live_id, lambda room: room.mute(host_id, target_id, until)
         )
         return OkResponse()
@@ -79,23 +79,23 @@ class MuteAllHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, NotLive])
     async def post(self, params: MuteAllRequest) -> OkResponse:
         host_id = self.user.user_id
-        await self.context.services.removals.change(
+        await self.context.services.rooms.removals.change(
             params.live_id, lambda room: room.set_mute_all(host_id, on=params.on)
         )
         return OkResponse()
 
 
 async def room_bans(context: Context, room: Room) -> list[RoomBanView]:
-    """The bans of a room that are in force, with the users' profiles."""
+    """Return the bans of a room that are in force, with the users' profiles."""
     now = now_ms()
     bans = room.active_bans(now)
     users = await context.stores.users.find_many([*bans])
     return [
         RoomBanView.model_validate(
             {
-                **user.person().face(),
+                **user.person().public_profile(),
                 "until": bans[user.user_id],
-                "by_operator": room.barred.get(user.user_id, 0) > now,
+                "by_operator": room.operator_bans.get(user.user_id, 0) > now,
             }
         )
         for user in users

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from pydantic import ConfigDict
@@ -11,20 +12,21 @@ from pydantic.alias_generators import to_pascal
 from handlers.base import endpoint
 from handlers.models import Response
 from handlers.webhook_base import WebhookHandler
-from services.chat.message_checks import refusal_code
-from storage.jobs.inbox import InboxMessage
+from services.chat.message_checks import Refusal, refusal_code
+from storage.jobs.inbox import IM, InboxMessage
 from tencent.callbacks import (
     BEFORE_MESSAGE,
+    GROUP_MESSAGE,
     MESSAGE_SENT,
-    NOT_SUSPICIOUS,
-    CallbackEvent,
+    PROFILE_SET,
     CustomMessage,
+    ImProfileSet,
     ProposedMessage,
-    StreamVerdict,
-    parse_css_callback,
+    RecordingFailure,
     parse_im_callback,
+    parse_live_streaming_callback,
 )
-from tencent.json_reader import ParsedCallback
+from tencent.errors import Reason
 
 
 class ImAckResponse(Response):
@@ -37,70 +39,73 @@ class ImAckResponse(Response):
     error_code: int = 0
 
 
-class CssAckResponse(Response):
+class LiveStreamingAckResponse(Response):
     code: int = 0
 
 
-class TencentWebhookHandler(WebhookHandler):
-    """Base of the webhooks of IM and CSS."""
+class ImWebhookHandler(WebhookHandler):
+    """Webhook of IM.
 
-    async def receive_callback(self, source: str, callback: ParsedCallback[CallbackEvent]) -> None:
-        """Store a callback and carry it out; CallbackRefused if it is not verified.
+    Enter this URL in its console, as https and with authentication on, for user status, for members
+    and dissolution of groups, before a message in a group and between two users, after one between
+    two users, and after a change of a profile.
+    """
 
-        What is said or written in a stream is stored with its item alone, which only moderators
-        read.
-        """
-        unsigned = {name: value for name, value in self.query.items() if name != "Sign"}
-        message = self.message(source, callback.id, urlencode(unsigned))
-        if isinstance(callback.event, StreamVerdict) or callback.ignored == NOT_SUSPICIOUS:
-            message = replace(message, raw="")
-        carry_out = partial(self.context.services.callbacks.carry_out, callback)
-        await self.receive(message, callback.refused, carry_out)
+    body_bytes = 256 * 1024
+    """IM escapes what a user writes: 12 KB of control characters become 72 KB."""
 
-
-class ImWebhookHandler(TencentWebhookHandler):
-    """Webhook of IM; enter this URL in its console, as https and with authentication on, for user
-    status, for members and dissolution of groups, before a message in a group and between two
-    users, and after one between two users."""
+    def parameters(self) -> dict[str, Any]:
+        """Empty, also if the body is too long, which is then unreadable."""
+        return {}
 
     @endpoint()
     async def post(self) -> ImAckResponse:
-        im = self.context.settings.im
-        now = time.time()
-        callback = parse_im_callback(self.query, self.body, im.callback_token, im.sdk_app_id, now)
-        command = self.query.get("CallbackCommand")
-        if isinstance(callback.event, ProposedMessage):
-            return await self._check_message(callback.event)
-        if command == MESSAGE_SENT or command in BEFORE_MESSAGE:
-            await self._receive_message(callback)
-        else:
-            await self.receive_callback("im", callback)
+        query, im, service = (
+            self.query,
+            self.context.settings.im,
+            self.context.services.rooms.callbacks,
+        )
+        now, command = time.time(), query.get("CallbackCommand", "")
+        callback = parse_im_callback(query, self.body, im.callback_token, im.sdk_app_id, now)
+        match callback.event:
+            case ProposedMessage() as proposed:
+                refusal = await self.context.services.chat.message_checks.check(proposed)
+                return self._answer(refusal, command)
+            case CustomMessage() as custom:
+                await service.accept(custom)
+            case ImProfileSet(user_id):
+                await service.restore_profile(user_id)
+            case _ if command in BEFORE_MESSAGE and callback.refused == Reason.UNREADABLE:
+                return self._answer("words", command)
+            case _ if callback.refused or command not in (MESSAGE_SENT, PROFILE_SET):
+                message = InboxMessage(IM, callback.id, urlencode({"CallbackCommand": command}), "")
+                await self.receive(message, callback.refused, partial(service.handle, callback))
         return ImAckResponse()
 
-    async def _check_message(self, message: ProposedMessage) -> ImAckResponse:
+    def _answer(self, refusal: Refusal | None, command: str) -> ImAckResponse:
         """Allow or refuse a message before IM sends it; IM sends it after any other answer."""
-        refusal = await self.context.services.message_checks.check(message)
         if refusal is None:
             return ImAckResponse()
         self.context.metrics.messages_refused.labels(refusal).inc()
-        code = refusal_code(refusal, in_group=bool(message.group_id))
+        code = refusal_code(refusal, in_group=command == GROUP_MESSAGE)
         return ImAckResponse(error_code=code, error_info=refusal)
 
-    async def _receive_message(self, callback: ParsedCallback[CallbackEvent]) -> None:
-        """Private messages are never stored."""
-        if isinstance(callback.event, CustomMessage):
-            await self.context.services.callbacks.admit(callback.event)
-        elif callback.refused:
-            carry_out = partial(self.context.services.callbacks.carry_out, callback)
-            await self.receive(InboxMessage("im", callback.id, "", ""), callback.refused, carry_out)
 
+class LiveStreamingWebhookHandler(WebhookHandler):
+    """Webhook of CSS.
 
-class CssWebhookHandler(TencentWebhookHandler):
-    """Webhook of CSS; enter this URL in a callback template, for stream start and stream end,
-    moderation of pictures and of sound, and the state of recordings."""
+    Enter this URL in a callback template, for stream start and stream end, moderation of pictures
+    and of sound, and the state of recordings.
+    """
 
     @endpoint()
-    async def post(self) -> CssAckResponse:
-        key = self.context.settings.live.callback_key
-        await self.receive_callback("live", parse_css_callback(self.body, key, time.time()))
-        return CssAckResponse()
+    async def post(self) -> LiveStreamingAckResponse:
+        key = self.context.settings.live_streaming.callback_key
+        callback = parse_live_streaming_callback(self.body, key, time.time())
+        message = self.message("live", callback.id)
+        if not (callback.refused or isinstance(callback.event, RecordingFailure)):
+            # What is said in a stream is in its item, for moderators; the rest names addresses.
+            message = replace(message, raw="")
+        handle = partial(self.context.services.rooms.callbacks.handle, callback)
+        await self.receive(message, callback.refused, handle)
+        return LiveStreamingAckResponse()

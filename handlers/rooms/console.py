@@ -47,7 +47,7 @@ class OpsRoomHandler(OperatorHandler):
     @endpoint(errors=[RoomNotFound])
     async def get(self, live_id: str, params: RoomDetailRequest) -> RoomDetailResponse:
         context = self.context
-        room = await context.keeper.load(int(live_id))
+        room = await context.room_changes.load(int(live_id))
         counts = await context.stores.members.counts([(room.live_id, room.epoch)])
         return RoomDetailResponse(
             **dict(_row(self, room, counts[room.live_id])),
@@ -64,7 +64,7 @@ class OpsRoomMembersHandler(OperatorHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def get(self, live_id: str, params: SearchRequest) -> Page[RoomMember]:
-        room = await self.context.keeper.load(int(live_id))
+        room = await self.context.room_changes.load(int(live_id))
         found = await find_members(self.context.stores, room, params.q, params.after, PAGE_SIZE + 1)
         cursor = found[PAGE_SIZE - 1].user_id if len(found) > PAGE_SIZE else None
         return Page[RoomMember].of(found[:PAGE_SIZE], cursor)
@@ -80,7 +80,7 @@ class OpsEndLiveHandler(OperatorHandler):
     @endpoint(errors=[RoomNotFound])
     async def post(self, live_id: str, params: ReasonRequest) -> OkResponse:
         del params  # the reason is in the audit log
-        await self.context.keeper.change(int(live_id), lambda room: room.close("operator"))
+        await self.context.room_changes.change(int(live_id), lambda room: room.close("operator"))
         return OkResponse()
 
 
@@ -100,8 +100,8 @@ class OpsRemoveUserHandler(RoomBanTargetHandler):
     async def post(self, live_id: str, params: OpsRemoveUserRequest) -> OkResponse:
         user_id = (await self.context.stores.users.get(params.user_id)).user_id
         until = now_ms() + params.minutes * 60_000
-        await self.context.services.removals.remove_user(
-            int(live_id), user_id, until, lambda room: room.ban_user(user_id, until, "banned")
+        await self.context.services.rooms.removals.ban_from_room(
+            int(live_id), user_id, until, lambda room: room.ban(user_id, until)
         )
         return OkResponse()
 
@@ -111,8 +111,8 @@ class OpsLiftRoomBanHandler(RoomBanTargetHandler):
 
     @endpoint(errors=[RoomNotFound])
     async def post(self, live_id: str, params: LiftRoomBanRequest) -> OkResponse:
-        await self.context.services.removals.change(
-            int(live_id), lambda room: room.lift_ban(params.user_id)
+        await self.context.services.rooms.removals.change(
+            int(live_id), lambda room: room.lift_ban(params.user_id, now_ms())
         )
         return OkResponse()
 

@@ -20,9 +20,10 @@ from rooms.errors import (
     QueueFull,
     RoomNotFound,
     SeatTaken,
+    StreamForbidden,
 )
 from rooms.state import Seat
-from services.errors import Blocked, HighRisk, StreamForbidden
+from services.errors import Blocked, HighRisk
 from storage.errors import UserNotFound
 
 
@@ -34,13 +35,7 @@ class ApplyMicroHandler(ActiveUserHandler):
         errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull, HighRisk],
     )
     async def post(self, params: LiveRequest) -> OkResponse:
-        self.context.services.contacts.check_rank(self.user)
-        person, micro = self.user.person(), self.context.settings.micro
-        await self.context.keeper.change(
-            params.live_id,
-            lambda room: room.apply(person, now_ms(), micro.application_seconds),
-            person.user_id,
-        )
+        await self.context.services.rooms.mic.apply(params.live_id, self.user)
         return OkResponse()
 
 
@@ -63,14 +58,8 @@ class InviteMicroHandler(ActiveUserHandler):
         ],
     )
     async def post(self, params: InviteMicroRequest) -> OkResponse:
-        host_id, micro = self.user.user_id, self.context.settings.micro
-        guest = (await self.context.stores.users.get(params.user_id)).person()
-        await self.context.services.contacts.check_pair(self.user, params.user_id)
-        await self.context.keeper.change(
-            params.live_id,
-            lambda room: room.invite(host_id, guest, now_ms(), micro.invitation_seconds),
-            guest.user_id,
-        )
+        mic = self.context.services.rooms.mic
+        await mic.invite(params.live_id, self.user, params.user_id)
         return OkResponse()
 
 
@@ -92,18 +81,8 @@ class AcceptMicroHandler(ActiveUserHandler):
         ],
     )
     async def post(self, params: LiveRequest) -> SeatedResponse:
-        self.context.services.contacts.check_rank(self.user)
-        if not self.user.may_stream:
-            raise StreamForbidden
-        context, person = self.context, self.user.person()
-        stream = context.tencent.stream_urls.new_stream(person.user_id)
-        url, admission = play_url(context, stream), context.settings.micro.admission
-        seat = await context.keeper.change(
-            params.live_id,
-            lambda room: room.accept(person, admission, stream, url),
-            person.user_id,
-        )
-        await context.services.streams.recheck(params.live_id, person.user_id)
+        context = self.context
+        seat = await context.services.rooms.mic.accept(params.live_id, self.user)
         return SeatedResponse(
             **dict(on_mic_response(context, seat)),
             push_url=push_url(context, seat.stream),
@@ -116,8 +95,7 @@ class RefuseMicroHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[RoomNotFound])
     async def post(self, params: LiveRequest) -> OkResponse:
-        user_id = self.user.user_id
-        await self.context.keeper.change(params.live_id, lambda room: room.refuse(user_id), user_id)
+        await self.context.services.rooms.mic.refuse(params.live_id, self.user_id)
         return OkResponse()
 
 
@@ -129,15 +107,8 @@ class LeaveMicroHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
     async def get(self, params: LeaveMicroRequest) -> OkResponse:
-        user_id, target = self.user.user_id, params.user_id or self.user.user_id
-        removed_ms = int(self.context.settings.micro.removed_seconds * 1000)
-        until = now_ms() + removed_ms if removed_ms else 0
-        await self.context.keeper.change(
-            params.live_id,
-            lambda room: room.leave_mic(user_id, target, params.gender, removed_until=until),
-            user_id,
-            target,
-        )
+        mic, target = self.context.services.rooms.mic, params.user_id or self.user_id
+        await mic.leave(params.live_id, self.user_id, target, params.gender)
         return OkResponse()
 
 

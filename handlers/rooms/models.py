@@ -72,8 +72,10 @@ class OpsRemoveUserRequest(LiftRoomBanRequest):
 
 
 class RoomDetailRequest(Request):
-    """`since` and `epoch`: `seq` and `epoch` of an earlier response; only later events are
-    returned."""
+    """`since` and `epoch`: `seq` and `epoch` of an earlier response.
+
+    Only later events are returned.
+    """
 
     since: Annotated[Whole, Field(ge=0, le=2**53)] | None = None
     epoch: Annotated[str, StringConstraints(max_length=64)] = ""
@@ -131,8 +133,10 @@ class SeatedResponse(OnMicResponse):
 
 
 class UserInRoomResponse(Response):
-    """`state` 0: viewer, 1: applicant. `blocked`, for the host alone: one of the two has blocked
-    the other."""
+    """`state` 0: viewer, 1: applicant.
+
+    `blocked`, for the host alone: one of the two has blocked the other.
+    """
 
     user_id: str
     face_url: str

@@ -6,7 +6,7 @@ from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
-from handlers.models import USER_TYPE, LiveRequest, OkResponse, PageRequest
+from handlers.models import LIST_PAGE_SIZE, USER_TYPE, LiveRequest, OkResponse, PageRequest
 from handlers.rooms.mic import on_mic_response, play_url, push_url
 from handlers.rooms.models import (
     AnchorInfoResponse,
@@ -30,10 +30,11 @@ from rooms.errors import (
     NotMatchmaker,
     RemovedFromRoom,
     RoomNotFound,
+    StreamForbidden,
 )
 from rooms.members import MemberCounts
 from rooms.room import Room, Seat
-from services.errors import AccountBanned, ContentRefused, StreamForbidden
+from services.errors import AccountBanned, ContentRefused
 from tencent.errors import ServiceUnavailable
 
 
@@ -44,8 +45,8 @@ class GetLivelistHandler(ActiveUserHandler):
 
     @endpoint(limit="read")
     async def get(self, params: PageRequest) -> LiveListResponse:
-        size = self.context.settings.pages.size
-        page = (await self.context.services.room_list.get())[
+        size = LIST_PAGE_SIZE
+        page = (await self.context.services.rooms.list.get())[
             (params.page - 1) * size : params.page * size
         ]
         return LiveListResponse([_live_room(room, counts) for room, counts in page])
@@ -57,7 +58,7 @@ class GetPlayurlHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[RemovedFromRoom, RoomNotFound, NotLive, HostIsLive])
     async def get(self, params: LiveRequest) -> PlayUrlResponse:
         context, user_id = self.context, self.user.user_id
-        room = await context.services.live_rooms.enter(params.live_id, self.user, self.token)
+        room = await context.services.rooms.lives.enter(params.live_id, self.user, self.token)
         counts = await context.stores.members.count(room.live_id, room.epoch)
         owner = room.owner.person
         own_seat = room.owner if user_id == owner.user_id else room.seat_of(user_id)
@@ -77,14 +78,16 @@ class GetUsersInfoHandler(ActiveUserHandler):
 
     read_only = True
 
-    async def admit(self) -> None:
-        """`get` reads the user together with the room, so that wrong parameters are refused before
-        a banned user is."""
+    async def authorize(self) -> None:
+        """Leave the user to `get`, which reads them together with the room.
+
+        Wrong parameters are therefore refused before a banned user is.
+        """
         await self.admit_cached_token()
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
     async def get(self, params: UsersInfoRequest) -> UsersInRoomResponse:
-        stores, size = self.context.stores, self.context.settings.pages.size
+        stores, size = self.context.stores, LIST_PAGE_SIZE
         user, member, room = await asyncio.gather(
             stores.users.find(self.user_id),
             stores.members.get(self.user_id),
@@ -97,14 +100,16 @@ class GetUsersInfoHandler(ActiveUserHandler):
             raise NotAMember
         offset = (params.page - 1) * size
         applicants = room.applicants(params.gender)
-        users = [{**person.face(), "state": 1} for person in applicants[offset : offset + size]]
+        users = [
+            {**person.public_profile(), "state": 1} for person in applicants[offset : offset + size]
+        ]
         if remaining := size - len(users):
             skip = max(0, offset - len(applicants))
             ids = await stores.members.viewers(
                 room.live_id, room.epoch, params.gender, skip, remaining
             )
             found = await stores.users.find_many(ids)
-            users += [{**viewer.person().face(), "state": 0} for viewer in found]
+            users += [{**viewer.person().public_profile(), "state": 0} for viewer in found]
         if user.has_blocks and user.user_id == room.host_id:
             ids = [str(row["user_id"]) for row in users]
             blocked = await stores.user_blocks.among(user.user_id, ids)
@@ -123,8 +128,7 @@ class MatchmakerEnterHandler(ActiveUserHandler):
     )
     async def post(self) -> MatchmakerEnterResponse:
         context = self.context
-        room = await context.services.live_rooms.open(self.user, self.token)
-        await context.services.streams.recheck(room.live_id, room.host_id)
+        room = await context.services.rooms.lives.open(self.user, self.token)
         host = self.user.person()
         return MatchmakerEnterResponse(
             user_id=host.user_id,
@@ -145,7 +149,7 @@ class UpdateRoomHandler(ActiveUserHandler):
         errors=[NotHost, RoomNotFound, ContentRefused("room_name"), *PICTURE_ERRORS],
     )
     async def post(self, params: UpdateRoomRequest) -> OkResponse:
-        await self.context.services.live_rooms.update_info(
+        await self.context.services.rooms.lives.update_info(
             params.live_id, self.user, params.room_name, params.room_image
         )
         return OkResponse()
@@ -158,7 +162,9 @@ class LiveEndHandler(ActiveUserHandler):
     @endpoint(limit="read", errors=[NotHost, RoomNotFound])
     async def post(self, params: LiveRequest) -> OkResponse:
         user_id = self.user.user_id
-        await self.context.keeper.change(params.live_id, lambda room: room.end(user_id), user_id)
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.end(user_id), user_id
+        )
         return OkResponse()
 
 
@@ -168,7 +174,9 @@ class LeaveRoomHandler(ActiveUserHandler):
     @endpoint(limit="room_change", errors=[RoomNotFound, HostMustEnd])
     async def get(self, params: LiveRequest) -> OkResponse:
         user_id = self.user.user_id
-        await self.context.keeper.change(params.live_id, lambda room: room.leave(user_id), user_id)
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.leave(user_id), user_id
+        )
         return OkResponse()
 
 

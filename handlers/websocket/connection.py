@@ -17,8 +17,8 @@ from core.clock import now_ms
 from handlers.context import Context
 from realtime import frames, wire
 from realtime.close_codes import CloseCode
-from realtime.outbox import Outbox
 from realtime.resume import ResumePosition
+from realtime.socket_writer import SocketWriter
 from rooms.errors import NotAMember
 from rooms.members import MemberSocket
 from services.rooms.room_access import close_code_for
@@ -31,6 +31,8 @@ BAD_FRAMES = 3
 READ_BYTES = 4096
 FRAME_BYTES = 16_384
 """The largest frame that a client may send."""
+FRAMES_PER_SECOND = 20
+"""Frames that a client may send in a second: it needs one to log in, and a ping in some seconds."""
 BACKLOG_BYTES = 262_144
 """A client with more unsent data is closed."""
 SUPERSEDE_CHECK_SECONDS = 1.0
@@ -61,11 +63,11 @@ class Connection:
         "_spent",
         "_stream",
         "close_code",
-        "outbox",
+        "writer",
     )
 
     def __init__(self, context: Context, stream: IOStream) -> None:
-        self.outbox = Outbox("", stream, backlog_bytes=BACKLOG_BYTES)
+        self.writer = SocketWriter("", stream, backlog_bytes=BACKLOG_BYTES)
         self.close_code = 1006
         self._context = context
         self._stream = stream
@@ -80,13 +82,13 @@ class Connection:
         structlog.contextvars.bind_contextvars(
             request_id=request.request_id, live_id=request.live_id
         )
-        self._context.hub.connect(self.outbox)
+        self._context.hub.connect(self.writer)
         if request.token:
             self._join_in_background(request, request.token)
         else:
             self._request = request
             call_later = asyncio.get_running_loop().call_later
-            self._auth = call_later(AUTH_SECONDS, self.outbox.close, CloseCode.TOKEN)
+            self._auth = call_later(AUTH_SECONDS, self.writer.close, CloseCode.TOKEN)
         try:
             while True:
                 self._on_data(await self._stream.read_bytes(READ_BYTES, partial=True))
@@ -95,40 +97,40 @@ class Connection:
         except (StreamClosedError, OSError):
             self._stream.close()
         except Exception:
-            log.exception("connection_failed", user_id=self.outbox.user_id)
+            log.exception("connection_failed", user_id=self.writer.user_id)
             self._stream.close()
         finally:
             self._end()
 
     def _end(self) -> None:
         self._cancel_auth_timeout()
-        code = self.close_code if self.outbox.close_code is None else int(self.outbox.close_code)
+        code = self.close_code if self.writer.close_code is None else int(self.writer.close_code)
         self._context.metrics.closes.labels(_close_label(code)).inc()
-        log.info("socket_closed", user_id=self.outbox.user_id, close=code)
+        log.info("socket_closed", user_id=self.writer.user_id, close=code)
         if self._joining:  # the join may be registering the socket right now
             self._joining.add_done_callback(lambda _: self._leave())
         else:
             self._leave()
 
     def _leave(self) -> None:
-        context, connection = self._context, self.outbox.connection
-        context.hub.disconnect(connection.live_id if connection else 0, self.outbox)
+        context, connection = self._context, self.writer.member_socket
+        context.hub.disconnect(connection.live_id if connection else 0, self.writer)
         if connection:
-            context.presence.disconnect(replace(connection, at=now_ms()))
+            context.services.rooms.presence.disconnect(replace(connection, at=now_ms()))
 
     # ---- incoming frames
 
     def _on_data(self, data: bytes) -> None:
-        self.outbox.received_at = time.monotonic()
+        self.writer.received_at = time.monotonic()
         for message in self._reader.feed(data):
             if isinstance(message, wire.CloseMessage):
                 self._on_close(message.code)
-            elif not self.outbox.closed:
+            elif not self.writer.closed:
                 self._on_message(message)
 
     def _on_message(self, message: wire.Incoming) -> None:
         if self._over_frame_limit():
-            self.outbox.close(CloseCode.TOO_FAST)
+            self.writer.close(CloseCode.TOO_FAST)
             return
         match message:
             case wire.TextMessage():
@@ -136,15 +138,15 @@ class Connection:
             case wire.BinaryMessage():
                 self._count_bad_frame()
             case wire.PingMessage():
-                self.outbox.send(wire.pong_frame(message.data))
+                self.writer.send(wire.pong_frame(message.data))
             case wire.ProtocolViolation():
                 self.close_code = message.code
-                self.outbox.send_close(wire.close_frame(message.code, message.reason))
+                self.writer.send_close(wire.close_frame(message.code, message.reason))
 
     def _on_text(self, text: str) -> None:
         match frames.parse(text):
             case {"type": "ping", "n": int(n)}:
-                self.outbox.send(frames.pong(n))
+                self.writer.send(frames.pong(n))
             case {"type": "auth", "token": str(token)} if self._auth and self._request:
                 self._cancel_auth_timeout()
                 self._join_in_background(self._request, token)
@@ -154,24 +156,24 @@ class Connection:
     def _on_close(self, code: int | None) -> None:
         """Answer the client's close frame, or finish the close handshake begun by the server."""
         self.close_code = code or 1005
-        if self.outbox.closed:
+        if self.writer.closed:
             self._stream.close()
             return
-        self.outbox.send_close(wire.close_frame(code or 1000))
-        if not self.outbox.has_backlog:
+        self.writer.send_close(wire.close_frame(code or 1000))
+        if not self.writer.has_backlog:
             self._stream.close()
 
     def _count_bad_frame(self) -> None:
         self._bad += 1
         if self._bad >= BAD_FRAMES:
-            self.outbox.close(CloseCode.BAD_FRAMES)
+            self.writer.close(CloseCode.BAD_FRAMES)
 
     def _over_frame_limit(self) -> bool:
-        limit, second = self._context.settings.limits.frames_per_second, int(time.monotonic())
+        second = int(time.monotonic())
         if second != self._second:
             self._second, self._spent = second, 0
         self._spent += 1
-        return bool(limit) and self._spent > limit
+        return self._spent > FRAMES_PER_SECOND
 
     def _cancel_auth_timeout(self) -> None:
         if self._auth:
@@ -187,39 +189,39 @@ class Connection:
             queued_at = time.monotonic()
             try:
                 async with self._context.join_limit.slot():
-                    if not self.outbox.closed:
+                    if not self.writer.closed:
                         await self._join(request, token, queued_at)
             except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
-                self.outbox.close(close_code_for(error))
+                self.writer.close(close_code_for(error))
             self._joining = None
 
         self._joining = asyncio.get_running_loop().create_task(run())
 
     async def _join(self, request: ConnectRequest, token: str, queued_at: float) -> None:
-        context, outbox, live_id = self._context, self.outbox, request.live_id
+        context, writer, live_id = self._context, self.writer, request.live_id
         user_id = None
         if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
-            outbox.token_id = token_id(token)  # for a revocation during the lookup
+            writer.token_id = token_id(token)  # for a revocation during the lookup
             user_id = await context.stores.tokens.user_id_of(token)
-        if user_id is None or not outbox.token_id:
-            raise await context.services.sessions.refusal_of(token)
-        outbox.user_id = user_id
+        if user_id is None or not writer.token_id:
+            raise await context.services.accounts.sessions.refusal_of(token)
+        writer.user_id = user_id
         structlog.contextvars.bind_contextvars(user_id=user_id)
         if seconds := context.request_limits.take_from_user("read", user_id):
-            outbox.close(CloseCode.TOO_FAST, round(seconds * 1000) + random.randint(100, 1500))
+            writer.close(CloseCode.TOO_FAST, round(seconds * 1000) + random.randint(100, 1500))
             return
         # An abandoned socket must not get a higher number than its successor.
-        if outbox.closed or await self._is_superseded(user_id, queued_at):
-            outbox.close(CloseCode.RESTART)
+        if writer.closed or await self._is_superseded(user_id, queued_at):
+            writer.close(CloseCode.RESTART)
             return
-        outbox.connection = await self._register(user_id, live_id)
-        outbox.number = outbox.connection.number
-        load = partial(context.services.room_access.load_view, live_id, user_id)
-        await context.hub.join(live_id, outbox, request.since, load)
+        writer.member_socket = await self._register(user_id, live_id)
+        writer.number = writer.member_socket.number
+        load = partial(context.services.rooms.access.load_view, live_id, user_id)
+        await context.hub.join(live_id, writer, request.since, load)
         log.info("socket_joined", resumes=request.since is not None)
 
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
-        """Whether the user has opened another socket while this one was queued.
+        """Return whether the user has opened another socket while this one was queued.
 
         Sockets opened earlier by up to the duration of this query count as well: a needless restart
         is harmless, but an abandoned socket must not replace its successor.
@@ -231,14 +233,17 @@ class Connection:
 
     async def _register(self, user_id: str, live_id: int) -> MemberSocket:
         """Register the socket of a member; for others `authorize` raises the precise error."""
-        registration = self._context.presence.connect(user_id, live_id)
+        registration = self._context.services.rooms.presence.connect(user_id, live_id)
         try:
             return await registration
         except NotAMember:
-            await self._context.services.room_access.authorize(live_id, user_id)
+            await self._context.services.rooms.access.authorize(live_id, user_id)
             raise
 
 
 def _close_label(code: int) -> str:
-    """Metrics label of a close code; clients may send any, so unknown ones share a label."""
+    """Return the metrics label of a close code.
+
+    Clients may send any, so unknown ones share a label.
+    """
     return str(code) if 1000 <= code < 1016 or code in set(CloseCode) else "other"

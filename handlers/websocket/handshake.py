@@ -34,6 +34,8 @@ class RoomSocketHandler(Handler):
     @endpoint(errors=[PermissionDenied, RateLimited, Unavailable])
     async def get(self) -> NoReturn:
         """Answer a request that is not a valid handshake."""
+        if isinstance(self._error, BadRequest | PermissionDenied):
+            self.limit_address("anonymous")
         raise self._error
 
 
@@ -49,18 +51,21 @@ class Handshake(HTTPMessageDelegate):
     request: HTTPServerRequest
 
     def error(self) -> QLiveError | None:
-        """The reason to refuse the handshake. Call once: it counts towards the rate limit."""
+        """Return the reason to refuse the handshake.
+
+        Call once: a valid one counts for its address.
+        """
         if self.context.lifecycle.draining:
             return Unavailable()
+        if not is_handshake(self.request):
+            return BadRequest(WEBSOCKET_ONLY)
+        if not self._origin_allowed():
+            return PermissionDenied("This page may not open sockets here.")
         trusted = self.context.settings.server.trusted_proxies
         address = limit_key(remote_ip(self.request, trusted))
         if self.context.request_limits.take_from_address("handshake", address):
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
-        if not is_handshake(self.request):
-            return BadRequest(WEBSOCKET_ONLY)
-        if not self._origin_allowed():
-            return PermissionDenied("This page may not open sockets here.")
         return None
 
     def headers_received(self, *_: object) -> None:
@@ -79,7 +84,7 @@ class Handshake(HTTPMessageDelegate):
             request_id(self.request),
         )
         connection = Connection(self.context, stream)
-        connection.outbox.send(
+        connection.writer.send(
             wire.upgrade_response(self.request.headers["Sec-WebSocket-Key"].strip())
         )
         task = asyncio.get_running_loop().create_task(connection.run(connect_request))
@@ -87,7 +92,7 @@ class Handshake(HTTPMessageDelegate):
         task.add_done_callback(self.context.lifecycle.connections.discard)
 
     def _live_id(self) -> int:
-        """0, which no room has, if missing or malformed."""
+        """Return the live_id; 0, which no room has, if missing or malformed."""
         value = self._argument("live_id")
         return int(value) if _LIVE_ID.fullmatch(value) else 0
 
@@ -104,7 +109,10 @@ class Handshake(HTTPMessageDelegate):
         return values[-1].decode("utf-8", "replace")
 
     def _origin_allowed(self) -> bool:
-        """Browsers send an Origin; a request without one comes from a native client."""
+        """Return whether the origin of the request is allowed.
+
+        Browsers send an Origin; a request without one comes from a native client.
+        """
         origin = self.request.headers.get("Origin")
         if origin is None:
             return True
@@ -113,7 +121,10 @@ class Handshake(HTTPMessageDelegate):
 
 
 def is_handshake(request: HTTPServerRequest) -> bool:
-    """Whether it is a valid upgrade request (RFC 6455 §4.2.1); it must not have a body."""
+    """Return whether it is a valid upgrade request (RFC 6455 §4.2.1).
+
+    It must not have a body.
+    """
     headers = request.headers
     options = [part.strip().lower() for part in headers.get("Connection", "").split(",")]
     return (
@@ -128,5 +139,5 @@ def is_handshake(request: HTTPServerRequest) -> bool:
 
 
 def _is_key(key: str) -> bool:
-    """Whether the key is 16 bytes in base64."""
+    """Return whether the key is 16 bytes in base64."""
     return re.fullmatch(r"[A-Za-z0-9+/]{22}==", key) is not None

@@ -1,0 +1,53 @@
+"""Accounts: sign-in and sessions, profiles and pictures, age, copies and deletions of data."""
+
+from config.settings import Settings
+from realtime.bus import Bus
+from realtime.hub import Hub
+from services.accounts.age_verification import AgeVerificationService
+from services.accounts.data_requests import DataRequestService, RetireHost
+from services.accounts.pictures import PictureService
+from services.accounts.profiles import ProfileService
+from services.accounts.sessions import EvictionService, SessionService, TokenCache
+from services.accounts.sign_in import SignInService
+from services.jobs.outbox_jobs import OutboxLanes
+from services.moderation import ModerationServices
+from services.room_changes import RoomChanges
+from storage.stores import Stores
+from tencent.clients import TencentClients
+from tencent.xpay import PROVIDER as XPAY
+
+
+class AccountServices:
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        tencent: TencentClients,
+        bus: Bus,
+        hub: Hub,
+        room_changes: RoomChanges,
+        process_id: str,
+        lanes: OutboxLanes,
+        moderation: ModerationServices,
+        retire_host: RetireHost,
+    ) -> None:
+        self.token_cache = TokenCache(stores.tokens, bus)
+        self.evictions = EvictionService(stores.evictions, bus, process_id)
+        self.sessions = SessionService(stores, self.evictions, lanes.im_safety)
+        self.age_verification = AgeVerificationService(
+            stores.users, tencent.faceid, settings.age_verification
+        )
+        self.pictures = PictureService(tencent.cos, stores, settings.uploads, settings.moderation)
+        self.profiles = ProfileService(
+            stores, room_changes, hub, self.pictures, moderation.proposals
+        )
+        self.sign_in = SignInService(
+            stores,
+            tencent.wechat,
+            room_changes,
+            self.sessions,
+            self.profiles,
+            moderation.user_safety,
+            keeps_session_keys=settings.pay.provider == XPAY,
+        )
+        self.data_requests = DataRequestService(stores, room_changes, self.sessions, retire_host)

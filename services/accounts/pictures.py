@@ -7,13 +7,16 @@ no client can write, so it never changes.
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 from config.sections import ModerationSettings, UploadsSettings
 from core.errors import InvalidParameter
-from services.errors import UploadMissing, UploadRefused, UploadsOff
+from services.errors import ContentRefused, UploadMissing, UploadRefused, UploadsOff
 from services.jobs.outbox_jobs import Payload
+from storage.jobs.outbox import DELETE_OBJECT
 from storage.stores import Stores
 from tencent.cos import CosClient
 
@@ -25,12 +28,17 @@ FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
 MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
 """How long an unused upload is kept."""
+MAX_SIDE = 4096
+"""Longest side of a picture, in pixels: phones decode the whole picture, 4 bytes a pixel."""
 REPLACED_KEPT = timedelta(days=30)
 """Minimum time for which a replaced picture is kept: caches and open pages still show it."""
-DELETE_OBJECT = "delete_object"
-"""Kind of the outbox message that deletes an object. Every picture has one."""
 UPLOAD_KEY = re.compile(r"uploads/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
 PICTURE_KEY = re.compile(r"pictures/(face|cover)/([0-9]{8})/[0-9a-f]{32}\.(?:jpg|png|webp)")
+
+JPEG_SEGMENT = re.compile(rb"\xff+[\xc4\xcc\xdb\xdd\xe0-\xef\xfe](..)", re.DOTALL)
+"""A segment of a JPEG file that may precede the frame, with its length."""
+JPEG_FRAME = re.compile(rb"\xff+[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]...(..)(..)", re.DOTALL)
+"""The beginning of the frame, with height and width."""
 
 
 class PictureService:
@@ -51,7 +59,10 @@ class PictureService:
     async def ticket(
         self, user_id: str, kind: PictureKind, content_type: str, size: int
     ) -> dict[str, str]:
-        """Permit one upload of at most `size` bytes: the fields of its form. UploadsOff."""
+        """Permit one upload of at most `size` bytes; return the fields of its form.
+
+        Raises UploadsOff.
+        """
         self._check_enabled()
         name = f"{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
         key = f"uploads/{kind}/{user_id}/{name}"
@@ -59,10 +70,10 @@ class PictureService:
         return self._cos.upload_form(key, content_type, size)
 
     async def address_of(self, kind: PictureKind, user_id: str, named: str) -> str:
-        """Address of the picture that a user names by the key of an upload or by an address.
+        """Return the address of a picture named by the key of an upload or by an address.
 
-        InvalidParameter for another user's upload or a host that is not allowed, UploadsOff,
-        UploadMissing, UploadRefused, ServiceUnavailable.
+        Raises InvalidParameter for another user's upload or a host that is not allowed; also
+        UploadsOff, UploadMissing, UploadRefused or ServiceUnavailable.
         """
         if match := UPLOAD_KEY.fullmatch(named):
             if match.groups() != (kind, user_id):
@@ -77,14 +88,18 @@ class PictureService:
         return named
 
     async def delete(self, payload: Payload) -> None:
-        """Delete an upload, or a picture that was shown at neither of the last two checks."""
-        key = payload["key"]
-        if match := PICTURE_KEY.fullmatch(key):
-            is_shown = (await self._shown(*match.groups())).endswith(f"/{key}")
+        """Delete an upload or a picture that is no longer used.
+
+        That is a picture that was refused, or one that was shown at neither of the last two checks.
+        """
+        key = payload["key"].removeprefix(f"{self._uploads.address}/")
+        if (match := PICTURE_KEY.fullmatch(key)) and not payload.get("refused"):
+            is_shown = (await self._stores.moderation.shown(match[1], match[2])).endswith(f"/{key}")
             if is_shown or not payload.get("replaced"):
                 await self._delete_after(REPLACED_KEPT, key, replaced=not is_shown)
                 return
-        await self._cos.delete(key)
+        if match or UPLOAD_KEY.fullmatch(key):  # not a picture of another host
+            await self._cos.delete(key)
 
     async def _adopt(self, kind: PictureKind, user_id: str, upload: str) -> str:
         """Copy an upload; its copy has the same key each time, so that this may be repeated."""
@@ -92,21 +107,30 @@ class PictureService:
         extension = upload.rpartition(".")[2]
         name = f"{hashlib.sha256(upload.encode()).hexdigest()[:32]}.{extension}"
         key = f"pictures/{kind}/{user_id}/{name}"
+        address = f"{self._uploads.address}/{key}"
+        last = await self._stores.moderation.last_of(kind, user_id, address)
+        if last and last.state == "refused":  # its copy was deleted, and must not be made again
+            raise ContentRefused(FIELDS[kind])
         found = await self._cos.head(upload)
         if found is None:
             if await self._cos.head(key) is None:
                 raise UploadMissing
-            return f"{self._uploads.address}/{key}"
+            return address
         if not 0 < found.size <= MAX_BYTES or EXTENSIONS.get(found.content_type) != extension:
+            raise UploadRefused
+        if not is_allowed(found.start, extension):
             raise UploadRefused
         await self._delete_after(REPLACED_KEPT, key)  # first, so that a crash leaves no copy behind
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
-        return f"{self._uploads.address}/{key}"
+        return address
 
     def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
-        """Whether a user may show the picture at an address: of the bucket, their own."""
+        """Return whether a user may show the picture at an address.
+
+        In the bucket, only their own.
+        """
         base = f"{self._uploads.address}/"
         if address.startswith(base):
             match = PICTURE_KEY.fullmatch(address, len(base))
@@ -118,13 +142,53 @@ class PictureService:
         if not self._uploads.bucket:
             raise UploadsOff
 
-    async def _shown(self, kind: str, user_id: str) -> str:
-        """Address of the picture that its owner shows at present."""
-        if kind == "cover":
-            return await self._stores.rooms.cover_of(user_id)
-        user = await self._stores.users.find(user_id)
-        return user.face_url if user else ""
-
     async def _delete_after(self, delay: timedelta, key: str, *, replaced: bool = False) -> None:
         payload = {"key": key, "replaced": replaced}
         await self._stores.outbox.add_later(DELETE_OBJECT, payload, delay)
+
+
+def is_allowed(start: bytes, extension: str) -> bool:
+    """Return whether a file begins as a still picture of its type.
+
+    A side has at most MAX_SIDE pixels.
+    """
+    first, sides_of = HEADERS[extension]
+    return start.startswith(first) and all(0 < side <= MAX_SIDE for side in sides_of(start))
+
+
+def _jpeg_sides(start: bytes) -> tuple[int, int]:
+    at = 2
+    while segment := JPEG_SEGMENT.match(start, at):
+        at = segment.start(1) + int.from_bytes(segment[1])
+    frame = JPEG_FRAME.match(start, at)
+    return (int.from_bytes(frame[2]), int.from_bytes(frame[1])) if frame else (0, 0)
+
+
+def _png_sides(start: bytes) -> tuple[int, int]:
+    at = 8
+    while (chunk := start[at + 4 : at + 8]) not in (b"IDAT", b"acTL", b""):
+        at += 12 + int.from_bytes(start[at : at + 4])
+    is_still = chunk == b"IDAT"  # acTL, which precedes the data, makes it animated
+    return (int.from_bytes(start[16:20]), int.from_bytes(start[20:24])) if is_still else (0, 0)
+
+
+def _webp_sides(start: bytes) -> tuple[int, int]:
+    low = partial(int.from_bytes, byteorder="little")
+    match start[8:16]:
+        case b"WEBPVP8X" if not low(start[20:21]) & 2:  # the flag of an animation
+            return 1 + low(start[24:27]), 1 + low(start[27:30])
+        case b"WEBPVP8 ":
+            return low(start[26:28]) & 0x3FFF, low(start[28:30]) & 0x3FFF
+        case b"WEBPVP8L":
+            bits = low(start[21:25])
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return 0, 0
+
+
+HEADERS: dict[str, tuple[bytes, Callable[[bytes], tuple[int, int]]]] = {
+    "jpg": (b"\xff\xd8", _jpeg_sides),
+    "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", _png_sides),
+    "webp": (b"RIFF", _webp_sides),
+}
+"""By extension, the first bytes, and the width and height by the start of a file: 0 if it is
+animated, or begins with anything that decoders may read differently."""

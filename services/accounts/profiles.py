@@ -1,6 +1,7 @@
 """Updates a user's profile, and publishes it to the room and to IM."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from realtime.hub import Hub
@@ -8,8 +9,9 @@ from rooms.members import Person
 from rooms.moderation import FIELDS, Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
-from services.keeper import Keeper, Preparation
-from services.moderation.moderation import Confirm, ModerationService
+from services.moderation.decisions import Confirm
+from services.moderation.proposals import ProposalService
+from services.room_changes import BatchData, RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores
@@ -23,16 +25,16 @@ class ProfileService:
     def __init__(
         self,
         stores: Stores,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         hub: Hub,
         pictures: PictureService,
-        moderation: ModerationService,
+        proposals: ProposalService,
     ) -> None:
         self._stores = stores
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._hub = hub
         self._pictures = pictures
-        self._moderation = moderation
+        self._proposals = proposals
 
     async def update(self, old: User, **changes: Any) -> User:
         """Store the changes, then update the user's room and, if the face changed, IM.
@@ -40,31 +42,35 @@ class ProfileService:
         The message to IM is stored with the changes, and its delivery updates the room as well, in
         case that this process dies before. A face that was uploaded is replaced by the address of
         its copy. A name or a face that has yet to be checked is left out, and shown by `apply`.
-        Raises as PictureService.address_of and ModerationService.propose.
+        Raises as PictureService.address_of and ProposalService.propose.
         """
         proposals = []
+        shown: dict[str, Any] = {}
         for kind in CHECKED:
             field = FIELDS[kind]
             if (value := changes.pop(field, None)) is None:
                 continue
             if kind == "face" and value not in ("", old.face_url):
                 value = await self._pictures.address_of("face", old.user_id, value)
-            proposal = await self._moderation.propose(kind, old, value, getattr(old, field))
+            proposal = await self._proposals.propose(kind, old, value, getattr(old, field))
             proposals.append(proposal)
-            changes |= {field: value} if proposal.shows_value else {}
+            shown |= {field: value} if proposal.value_to_show == value else {}
 
         async def add_writes(session: Session, user: User) -> None:
             for proposal in proposals:
                 await self._stores.moderation.put(proposal, session)
-            if user.person().face() != old.person().face():
+            if shown:
+                await self._stores.users.update(user.user_id, session, **shown)
+            face = replace(user, **shown).person().public_profile()
+            if face != user.person().public_profile() or face != old.person().public_profile():
                 await self._add_message(session, user)
 
         user = await self._stores.users.update_with(old.user_id, add_writes, **changes)
         await self.show_in_room(user.user_id)
-        return user
+        return replace(user, **shown)
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
-        """Show what was approved, or again what was shown before it was refused."""
+        """Show the approved value, or again the value shown before a refusal."""
 
         async def add_writes(session: Session, user: User) -> None:
             await confirm(session)
@@ -88,7 +94,7 @@ class ProfileService:
             return (await self._stores.users.get(user_id)).person()
 
         if membership := await self._stores.members.get(user_id):
-            await self._keeper.change_prepared(
-                membership.live_id, Preparation(read), user_id, Room.update_profile, user_id
+            await self._room_changes.change_with(
+                membership.live_id, BatchData(read), user_id, Room.update_profile, user_id
             )
             self._hub.mark_audience_changed(membership.live_id)

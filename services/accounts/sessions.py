@@ -1,14 +1,21 @@
 """Sessions of users, one for each token, and the sockets that end with them."""
 
 import asyncio
+from collections.abc import Awaitable
 
+from core.cache import Cache
 from core.errors import QLiveError
 from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
 from services.errors import AccountBanned, NotAuthenticated
-from services.jobs.outbox_jobs import OutboxJob
-from storage.accounts.tokens import EvictionStore
+from services.jobs.outbox_jobs import OutboxLane
+from storage.accounts.tokens import EvictionStore, TokenStore
 from storage.documents import token_id
 from storage.stores import Stores
+
+CACHED_SECONDS = 30.0
+"""Maximum age of a token's owner in the cache, in case a revocation is never received."""
+MAX_CACHED = 50_000
+"""Tokens in the cache, about 18 MB."""
 
 
 class EvictionService:
@@ -38,6 +45,24 @@ class EvictionService:
                 self._bus.deliver(unpacked[1])
 
 
+class TokenCache:
+    """Short-lived token cache for read-only endpoints, invalidated on revocation.
+
+    An entry may outlive a token that expires, by CACHED_SECONDS at most.
+    """
+
+    def __init__(self, tokens: TokenStore, bus: Bus) -> None:
+        self._tokens = tokens
+        self._owners: Cache[str, str | None] = Cache(
+            CACHED_SECONDS, MAX_CACHED, version=bus.cache_version, keeps=bool
+        )
+        bus.subscribe(lambda revoked: self._owners.invalidate(revoked.token_id), TokenRevoked)
+
+    def user_id_of(self, token: str) -> Awaitable[str | None]:
+        """Return the result of TokenStore.user_id_of, at most CACHED_SECONDS old."""
+        return self._owners.load(token_id(token), lambda: self._tokens.user_id_of(token))
+
+
 class SessionService:
     """Begins and ends sessions.
 
@@ -45,17 +70,15 @@ class SessionService:
     their UserSigs end at Tencent IM.
     """
 
-    def __init__(
-        self, stores: Stores, evictions: EvictionService, im_safety_outbox: OutboxJob
-    ) -> None:
+    def __init__(self, stores: Stores, evictions: EvictionService, safety_lane: OutboxLane) -> None:
         self._stores = stores
         self._evictions = evictions
-        self._im_safety_outbox = im_safety_outbox
+        self._safety_lane = safety_lane
 
     async def begin(self, user_id: str) -> str:
         """Issue a token; above the limit per user, the oldest session ends.
 
-        Raises AccountBanned. The ban is looked up last: one that is stored later finds the token.
+        The ban is looked up last: one that is stored later finds the token. Raises AccountBanned.
         """
         token, dropped = await self._stores.tokens.issue(user_id)
         await self._close(dropped)
@@ -65,7 +88,7 @@ class SessionService:
         return token
 
     async def end(self, user_id: str, session_id: str | None = None) -> int:
-        """End all sessions of a user, or one; returns how many were valid.
+        """End all sessions of a user, or one, and return how many were valid.
 
         With all of them, or the last one, IM logs the user out even if they have logged in again
         meanwhile: a UserSig in wrong hands must not survive.
@@ -86,13 +109,16 @@ class SessionService:
             await self._enqueue_kick(user_id, even_if_signed_in=False)
 
     async def revoke(self, user_id: str, session_id: str | None = None) -> list[str]:
-        """Revoke all tokens of a user, or one, and close their sockets; returns their ids."""
+        """Revoke all tokens of a user, or one, and close their sockets; return their ids."""
         ids = await self._stores.tokens.end_sessions(user_id, session_id)
         await self._close(ids)
         return ids
 
     async def refusal_of(self, token: str) -> QLiveError:
-        """Why a token that is not valid is refused: its owner is banned, or has to log in."""
+        """Return why an invalid token is refused.
+
+        Its owner is banned, or has to log in.
+        """
         owner_id = await self._stores.tokens.owner_of(token) if token.isascii() else None
         owner = await self._stores.users.find(owner_id) if owner_id else None
         return AccountBanned() if owner and owner.banned else NotAuthenticated()
@@ -101,7 +127,7 @@ class SessionService:
         payload = {"user_id": user_id, "even_if_signed_in": even_if_signed_in}
         key = f"{user_id}:{even_if_signed_in}"
         await self._stores.outbox.add("kick", payload, urgent=True, key=key)
-        self._im_safety_outbox.nudge()
+        self._safety_lane.wake()
 
     async def _close(self, token_ids: list[str]) -> None:
         await asyncio.gather(*(self._evictions.evict(TokenRevoked(id_)) for id_ in token_ids))

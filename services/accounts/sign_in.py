@@ -10,8 +10,8 @@ from core.errors import InvalidParameter
 from services.accounts.profiles import ProfileService
 from services.accounts.sessions import SessionService
 from services.errors import AccountBanned
-from services.keeper import Keeper
-from services.moderation.contacts import ContactService
+from services.moderation.user_safety import UserSafetyService
+from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.stores import Stores
 from tencent.errors import InvalidEncryptedData, InvalidWechatCode
@@ -25,20 +25,20 @@ class SignInService:
         self,
         stores: Stores,
         wechat: WechatClient,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         sessions: SessionService,
         profiles: ProfileService,
-        contacts: ContactService,
+        user_safety: UserSafetyService,
         *,
         keeps_session_keys: bool,
     ) -> None:
-        """`keeps_session_keys`: store WeChat's session keys; only virtual payment needs them."""
+        """Store WeChat's session keys if `keeps_session_keys`; only virtual payment needs them."""
         self._stores = stores
         self._wechat = wechat
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._sessions = sessions
         self._profiles = profiles
-        self._contacts = contacts
+        self._user_safety = user_safety
         self._keeps_session_keys = keeps_session_keys
         self._logins: SingleFlight[WechatLogin] = SingleFlight(self._open)
 
@@ -55,7 +55,7 @@ class SignInService:
             raise AccountBanned
         if not await self._stores.code_sessions.use(app_id, code):
             raise InvalidWechatCode
-        await self._contacts.rank(user, client_ip)
+        await self._user_safety.rank(user, client_ip)
         await self._stores.users.update(user.user_id, last_login_time=datetime.now(UTC))
         await self._keep_session_key(user.user_id, login)
         return user
@@ -88,7 +88,7 @@ class SignInService:
             raise AccountBanned
         content = {"nickname": clean_name(profile.nickname), "face_url": profile.face_url}
         await asyncio.gather(  # both wait for WeChat
-            self._contacts.rank(user, client_ip), self._propose(user, content if is_new else {})
+            self._user_safety.rank(user, client_ip), self._propose(user, content if is_new else {})
         )
         await self._keep_session_key(user.user_id, login)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
@@ -104,14 +104,14 @@ class SignInService:
     async def log_out(self, token: str, user_id: str) -> None:
         """End the session and leave every room; a host's live ends. Idempotent."""
         await self._sessions.end_own(token, user_id)
-        await self._keeper.leave_all(user_id)
+        await self._room_changes.remove(user_id)
         await self._stores.tokens.mark_logout_complete(token)
 
     async def _open(self, app_id: str, code: str) -> WechatLogin:
-        """WeChat's session of a code, which WeChat returns only once.
+        """Return WeChat's session of a code, which WeChat returns only once.
 
         It is kept if its user has yet to register: calling wx.login again may change the key with
-        which the phone has encrypted the profile. InvalidWechatCode if it was used.
+        which the phone has encrypted the profile. Raises InvalidWechatCode if the code was used.
         """
         sessions = self._stores.code_sessions
         kept = await sessions.find(app_id, code)

@@ -4,22 +4,17 @@ import structlog
 
 from core.clock import now_ms
 from rooms.members import Person
-from services.keeper import Keeper
-from storage.chat.groups import RoomGroupStore
-from storage.jobs.outbox import OutboxStore
+from services.room_changes import RoomChanges
+from storage.jobs.outbox import MUTE_AGAIN, OutboxStore
+from storage.stores import Stores
 from tencent.errors import ImGroupMissing, ImGroupTaken
 from tencent.im import ImClient
 
 log = structlog.get_logger("qlive.chat")
 
-ENSURE, REPLACE = "ensure_group", "replace_group"
-MUTE_AGAIN = "mute_again"  # in a new group
-GROUP_KINDS = (ENSURE, REPLACE, MUTE_AGAIN)
-"""Message kinds of a lane of their own: starting lives must not delay what protects users."""
-
 
 async def queue_group_message(outbox: OutboxStore, kind: str, live_id: int, group_id: str) -> None:
-    """Queue the creation of a missing group (ENSURE), or the replacement of a dissolved one."""
+    """Queue the creation of a missing group, or the replacement of a dissolved one."""
     payload = {"live_id": live_id, "group_id": group_id}
     await outbox.add(kind, payload, urgent=True, key=group_id)
 
@@ -30,26 +25,25 @@ class GroupService:
     Every method is idempotent, across processes too.
     """
 
-    def __init__(
-        self, groups: RoomGroupStore, keeper: Keeper, im: ImClient, outbox: OutboxStore
-    ) -> None:
-        self._groups = groups
-        self._keeper = keeper
+    def __init__(self, stores: Stores, room_changes: RoomChanges, im: ImClient) -> None:
+        self._groups = stores.room_groups
+        self._members = stores.members
+        self._outbox = stores.outbox
+        self._room_changes = room_changes
         self._im = im
-        self._outbox = outbox
         self.replaced = 0
         """Groups that this process has replaced."""
 
     async def ensure(self, live_id: int, group_id: str) -> None:
         """Create the group if it does not exist, unless the room has another one by now."""
-        room = await self._keeper.load(live_id)
+        room = await self._room_changes.load(live_id)
         if room.group_id == group_id:
             await self.create(live_id, group_id, room.owner.person)
 
     async def create(self, live_id: int, group_id: str, host: Person) -> None:
         """Create the room's group, under another id if others use this one.
 
-        ServiceUnavailable, ImRejected.
+        Raises ServiceUnavailable or ImRejected.
         """
         try:
             is_new = await self._create_at_im(group_id, host)
@@ -64,18 +58,28 @@ class GroupService:
         """Give the room a new group, unless it no longer has the one that was dissolved.
 
         The new id is stored before IM learns it, so that a repetition continues with the same.
-        ServiceUnavailable, ImRejected.
+        Raises TryAgain soon after the last replacement; also ServiceUnavailable or ImRejected.
         """
-        host = (await self._keeper.load(live_id)).owner.person
+        host = (await self._room_changes.load(live_id)).owner.person
         group_id = await self._groups.plan(live_id, dissolved)
         if group_id is None:
             return
         await self._create_at_im(group_id, host)
-        if await self._keeper.change(live_id, lambda room: room.change_group(dissolved, group_id)):
+        if await self._room_changes.change(
+            live_id, lambda room: room.change_group(dissolved, group_id)
+        ):
             self.replaced += 1
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
         await self._mute_again(live_id)
         await self._groups.mark_ready(live_id, group_id)
+
+    async def retire_host(self, user_id: str) -> None:
+        """End the live of a user who may no longer host, and dissolve the group of the room."""
+        membership = await self._members.get(user_id)
+        if membership and membership.role == "host":
+            await self._room_changes.remove(user_id, "operator")
+        if group_id := await self._groups.detach(user_id):
+            await self._outbox.add("destroy_group", {"group_id": group_id})
 
     async def _mute_again(self, live_id: int) -> None:
         """Order the mutes of the room in its new group, by one write.
@@ -83,7 +87,7 @@ class GroupService:
         A room may have thousands of them: they use the lane of the groups, so that they delay no
         kick and no mute of another room.
         """
-        room = await self._keeper.load(live_id)
+        room = await self._room_changes.load(live_id)
         mutes = {
             f"{live_id}:{user_id}": {"user_id": user_id, "live_id": live_id}
             for user_id in {**room.active_bans(now_ms()), **room.muted}
@@ -93,5 +97,5 @@ class GroupService:
         await self._outbox.add_urgent(MUTE_AGAIN, mutes)
 
     async def _create_at_im(self, group_id: str, host: Person) -> bool:
-        """Whether the group is new."""
+        """Create the group at IM and return whether it is new."""
         return await self._im.create_group(group_id, host.nickname, host.user_id, host.face_url)

@@ -44,7 +44,7 @@ class ImMessage:
 
 
 def messages_for(event: NumberedEvent, group_id: str, now: int) -> list[ImMessage]:
-    """The messages for one event, in order; none for a late invitation. `now` in ms."""
+    """Return the messages for one event, in order; none for a late invitation. `now` in ms."""
     match event.type:
         case "micro_accept":
             return [_message(event, "reset", seat_content("on", event.data))]
@@ -64,7 +64,7 @@ def messages_for(event: NumberedEvent, group_id: str, now: int) -> list[ImMessag
 
 
 def drop_excess_gifts(events: Sequence[NumberedEvent], limit: int) -> list[NumberedEvent]:
-    """Drops the oldest gifts if the group would receive more than `limit` messages."""
+    """Drop the oldest gifts if the group would receive more than `limit` messages."""
     group_events = [event for event in events if event.type in GROUP_EVENTS]
     gifts = [event.seq for event in group_events if event.type == "gift"]
     dropped = set(gifts[: max(0, len(group_events) - limit)])
@@ -72,7 +72,10 @@ def drop_excess_gifts(events: Sequence[NumberedEvent], limit: int) -> list[Numbe
 
 
 def on_mic_messages(epoch: str, seq: int, on_mic: Sequence[Mapping[str, Any]]) -> list[ImMessage]:
-    """The guests now on mic, for a group that missed the events that put them there."""
+    """Return messages for the guests now on mic.
+
+    They are for a group that missed the events that put the guests there.
+    """
     return [
         ImMessage(
             "reset",
@@ -91,7 +94,10 @@ def live_end_message(epoch: str, seq: int) -> ImMessage:
 def counts_message(
     host_id: str, group_id: str, num_list: Sequence[int], epoch: str, n: int
 ) -> ImMessage:
-    """User counts of a room for its host; `n` distinguishes equal counts sent at other times."""
+    """Return the user counts of a room for its host.
+
+    `n` distinguishes equal counts sent at other times.
+    """
     content = {"group_id": group_id, "num_list": list(num_list)}
     return ImMessage(
         "num", host_id, _text("num", content), message_random(epoch, n, "num"), COUNTS_TTL_SECONDS
@@ -99,14 +105,20 @@ def counts_message(
 
 
 def kickout_message(user_id: str, group_id: str, n: int) -> ImMessage:
-    """For a user removed from the room; `n` distinguishes one removal from another."""
+    """Return the message for a user removed from the room.
+
+    `n` distinguishes one removal from another.
+    """
     random = message_random(group_id, n, f"kickout:{user_id}")
     text = _text("kickout", {"group_id": group_id})
     return ImMessage("kickout", user_id, text, random, KICKOUT_TTL_SECONDS)
 
 
 def seat_content(content_type: Literal["on", "off"], data: Mapping[str, Any]) -> dict[str, Any]:
-    """A guest on or off mic; `data` as in micro_accept, missing fields become empty."""
+    """Return the content for a guest on or off mic.
+
+    `data` is as in micro_accept; missing fields become empty.
+    """
     on = content_type == "on"
     return {
         "content_type": content_type,
@@ -131,8 +143,10 @@ def gift_content(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def message_random(epoch: str, n: int, kind: str) -> int:
-    """A uint32 that is the same for the same message: IM drops a group message whose Random and
-    content it received within the last 5 minutes."""
+    """Return a uint32 that is the same for the same message.
+
+    IM drops a group message whose Random and content it received within the last 5 minutes.
+    """
     digest = hashlib.sha256(f"{epoch}:{n}:{kind}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 

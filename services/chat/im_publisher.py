@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from math import inf
 
 import structlog
 
+from core.cache import Cache
 from core.clock import now_ms
 from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
 from rooms.room import Room, Seat
-from services.chat.groups import REPLACE, queue_group_message
+from services.chat.groups import queue_group_message
 from services.chat.im_messages import (
     ImMessage,
     counts_message,
@@ -21,12 +21,12 @@ from services.chat.im_messages import (
     on_mic_messages,
 )
 from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
-from storage.jobs.outbox import OutboxStore
+from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
-from tencent.css import StreamUrls
 from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
+from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.chat")
 
@@ -62,7 +62,7 @@ class RecentEvents:
         self._size += len(events)
 
     def take(self, live_id: int, epoch: str, seq: int, version: int) -> list[NumberedEvent] | None:
-        """The events after `seq` up to `version`, None unless all of them are here.
+        """Return the events after `seq` up to `version`, None unless all of them are here.
 
         They, and earlier ones, are forgotten.
         """
@@ -102,7 +102,7 @@ class ImPublisher:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`clock` and `sleep` in seconds."""
+        """Take `clock` and `sleep` in seconds."""
         self._store = store
         self._rooms = rooms
         self._members = members
@@ -110,16 +110,16 @@ class ImPublisher:
         self._im = im
         self._outbox = outbox
         self.recent = RecentEvents()
-        self._replacement_ordered_at: dict[int, float] = {}  # by live_id, the earliest first
+        self._replacement_ordered_at: Cache[int, float] = Cache(REPEAT_SECONDS, MAX_ROOMS)
         self._now = now
         self._clock = clock
         self._sleep = sleep
 
     async def relay(self, claim: RelayClaim) -> None:
-        """Sends about a second of what is due; the rest stays due.
+        """Send about a second of what is due; the rest stays due.
 
-        ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error: the cursor
-        stays.
+        Raises ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error; the
+        cursor then stays.
         """
         room = await self._rooms.read(claim.live_id)
         if room is None:
@@ -145,8 +145,10 @@ class ImPublisher:
     async def _backfill(
         self, claim: RelayClaim, room: Room, events: Sequence[NumberedEvent], seq: int
     ) -> tuple[bool, RelayPosition | None]:
-        """Sends `events`, which follow `seq`; whether some are left, and where the cursor is to
-        move."""
+        """Send `events`, which follow `seq`.
+
+        Return whether some are left, and where the cursor is to move.
+        """
         kept = drop_excess_gifts(events, PER_SECOND)
         if dropped := len(events) - len(kept):
             log.info("relay_gifts_dropped", live_id=claim.live_id, gifts=dropped)
@@ -169,8 +171,10 @@ class ImPublisher:
         return False, RelayPosition(room.epoch, seq, over=False) if is_moved else None
 
     async def _reset(self, claim: RelayClaim, room: Room) -> bool:
-        """The log no longer has all missed events: sends the present guests, then the latest
-        events. True when some are left."""
+        """Send the present guests, then the latest events; return True when some are left.
+
+        The log no longer has all missed events.
+        """
         log.warning("relay_reset", live_id=claim.live_id, seq=room.version)
         if not room.live:
             await self._send(claim, room, live_end_message(room.epoch, room.version))
@@ -186,7 +190,7 @@ class ImPublisher:
         return True
 
     def _on_mic(self, room: Room) -> list[MicroAccept]:
-        """The payload of micro_accept of each guest."""
+        """Return the payload of micro_accept of each guest."""
         now, seats = now_ms() // 1000, (room.male, room.female)
         return [_accepted(seat, self._stream_urls.play(seat.stream, now)) for seat in seats if seat]
 
@@ -199,7 +203,7 @@ class ImPublisher:
         more: bool,
         counts_due: bool,
     ) -> None:
-        """Sends the user counts if their time has come, and ends the claim."""
+        """Send the user counts if their time has come, and end the claim."""
         now, counts_at = self._now(), claim.counts_at
         if counts_due and counts_at <= now:
             if position:
@@ -217,9 +221,9 @@ class ImPublisher:
         await self._send(claim, room, message)
 
     async def _send(self, claim: RelayClaim, room: Room, message: ImMessage) -> None:
-        """Sends at most PER_SECOND to the group; what IM rejects is skipped.
+        """Send at most PER_SECOND to the group; messages that IM rejects are skipped.
 
-        GroupMissing if the group is dissolved and its replacement is to be expected.
+        Raises GroupMissing if the group is dissolved and its replacement is to be expected.
         """
         started = self._clock()
         try:
@@ -249,16 +253,14 @@ class ImPublisher:
     async def _expects_replacement(self, live_id: int, group_id: str) -> bool:
         """Order the replacement of a dissolved group, for one room at most once a minute.
 
-        True in the first seconds after that, while the replacement is to be expected.
+        Return True in the first seconds after that, while the replacement is to be expected.
         """
-        now, ordered_at = self._clock(), self._replacement_ordered_at
-        if (since := now - ordered_at.get(live_id, -inf)) < REPEAT_SECONDS:
-            return since < EXPECTED_SECONDS
-        await queue_group_message(self._outbox, REPLACE, live_id, group_id)
-        ordered_at.pop(live_id, None)
-        ordered_at[live_id] = now
-        if len(ordered_at) > MAX_ROOMS:
-            del ordered_at[next(iter(ordered_at))]
+        now, cache = self._clock(), self._replacement_ordered_at
+        if (ordered_at := cache.get(live_id)) is not None:
+            return now - ordered_at < EXPECTED_SECONDS
+        start = cache.begin_read()
+        await queue_group_message(self._outbox, REPLACE_GROUP, live_id, group_id)
+        cache.put(live_id, now, start)
         return True
 
     async def _move(self, claim: RelayClaim, position: RelayPosition) -> None:
@@ -280,17 +282,17 @@ class ImPublisher:
 
 
 def _first_seq(claim: RelayClaim, room: Room) -> int:
-    """The event of the present live after which to start."""
+    """Return the event of the present live after which to start."""
     if claim.epoch == room.epoch:
         return claim.seq
     return 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
 
 
 def _position(room: Room, event: NumberedEvent) -> RelayPosition:
-    """The cursor after an event."""
+    """Return the cursor after an event."""
     return RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)
 
 
 def _accepted(seat: Seat, play_url: str) -> MicroAccept:
     person = seat.person
-    return {**person.face(), "play_url": play_url, "area": person.area, "age": person.age}
+    return {**person.public_profile(), "play_url": play_url, "area": person.area, "age": person.age}

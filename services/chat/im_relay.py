@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from core.errors import QLiveError
-from core.retry import backoff
+from core.retry import IM_RELAY
 from rooms.events import NumberedEvent
 from services.chat.im_messages import COUNT_EVENTS
 from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher
@@ -29,12 +29,11 @@ WAKES_AT_ONCE = 500  # in one command
 GATHER_SECONDS = 0.1  # wakes of one room within it become one write
 AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
 RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
-LONGEST_BACKOFF = 60.0  # seconds
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
 
 class ImRelay(ClaimedJob[RelayClaim]):
-    """Subscribes to the keeper with `publish` and `mark_audience_changed`.
+    """Subscribes to `RoomChanges` with `publish` and `mark_audience_changed`.
 
     Several processes may run a relay on the same store: a room is relayed by one of them.
     """
@@ -49,7 +48,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
         clock: Callable[[], float] = time.monotonic,
         idle: float = 1.0,
     ) -> None:
-        """`clock` in seconds, `idle`: seconds between two looks for work."""
+        """Take `clock` in seconds and, as `idle`, the seconds between two polls for work."""
         super().__init__(
             "im_relay",
             self._claim_due,
@@ -69,16 +68,16 @@ class ImRelay(ClaimedJob[RelayClaim]):
         self._audience_due = self._reconcile_due = clock()
 
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
-        """The room has saved these events. Never waits, never raises."""
+        """Relay events that the room has saved. Never waits, never raises."""
         if events:
             self._publisher.recent.add(live_id, events)
             self._add_wake(live_id, counts=any(event.type in COUNT_EVENTS for event in events))
-            self.nudge()
+            self.wake()
 
     def mark_audience_changed(self, live_id: int) -> None:
-        """The number of users in the room may have changed. Never waits, never raises."""
+        """Note that the room's user counts may have changed. Never waits, never raises."""
         self._audience_changed.add(live_id)
-        self.nudge()
+        self.wake()
 
     @property
     def waiting(self) -> int:
@@ -96,12 +95,12 @@ class ImRelay(ClaimedJob[RelayClaim]):
             self._reconcile_due = self._clock() + RECONCILE_SECONDS
 
     async def _before_finish(self) -> None:
-        """Stores pending wakes first: a room in progress may take longer than the stop allows."""
+        """Store pending wakes first: a room in progress may take longer than the stop allows."""
         self._audience_due = self._clock()
         await self._store_wakes()
 
     async def _store_wakes(self) -> None:
-        """Stores which rooms have something to relay; a wake stays pending until that worked."""
+        """Store which rooms have something to relay; a wake stays pending until that worked."""
         if self._clock() >= self._audience_due:
             if self._audience_changed:
                 self._audience_due = self._clock() + AUDIENCE_SECONDS
@@ -120,7 +119,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
 
     async def _store_some_wakes(self, wakes: Mapping[int, bool]) -> bool:
         try:
-            await self._store.wake(wakes, self._now())
+            await self._store.mark_due(wakes, self._now())
         except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)
             for live_id, counts in wakes.items():
@@ -129,18 +128,18 @@ class ImRelay(ClaimedJob[RelayClaim]):
         return True
 
     async def _reconcile(self) -> None:
-        """Wakes rooms whose log is ahead of their cursor, since a process died before a wake."""
+        """Wake rooms whose log is ahead of their cursor, since a process died before a wake."""
         cursors = await self._store.cursors()
         versions = await self._rooms.versions(list(cursors))
         behind = [live_id for live_id, version in versions.items() if cursors[live_id] != version]
         if behind:
-            await self._store.wake(dict.fromkeys(behind, False), self._now())
+            await self._store.mark_due(dict.fromkeys(behind, False), self._now())
 
     async def _relay(self, claim: RelayClaim) -> None:
-        why, seconds = "", backoff(claim.tries + 1, LONGEST_BACKOFF)
+        why, seconds = "", IM_RELAY.after(claim.tries + 1).total_seconds()
         try:
             await self._publisher.relay(claim)
-            self.nudge()  # it may have been woken meanwhile
+            self.wake()  # it may have been woken meanwhile
         except ClaimLost:
             log.warning("relay_claim_lost", live_id=claim.live_id)  # another process continues
         except GroupMissing:
@@ -157,7 +156,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
             await self._release(claim, seconds)
 
     def _note_failure(self, claim: RelayClaim, error: Exception) -> str:
-        """Logs a bug with its trace, an outage of the database without."""
+        """Log a bug with its trace, an outage of the database without."""
         if storage_error(error):
             self._note_store(error)
         else:

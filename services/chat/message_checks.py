@@ -1,22 +1,19 @@
 """Answers IM before it sends a user's message, from memory.
 
-IM waits for 2 s, and sends the message if there is no answer. So a check never waits longer than
-WAIT_SECONDS for each of its two reads, and in doubt the message is allowed.
+IM waits for 2 s, and sends the message if there is no answer. So a check reads at most twice in
+turn, never waits longer than WAIT_SECONDS for each, and in doubt the message is allowed.
 """
 
 import asyncio
 import json
 import time
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
-from math import inf
 from typing import Generic, Literal, TypeVar, get_args
 
-from config.sections import ImSettings
+from core.cache import Cache
 from core.clock import now_ms
-from core.limits import TokenBuckets
-from realtime.bus import Bus, UserEvicted
-from realtime.close_codes import CloseCode
+from core.limits import Rate, TokenBuckets
+from rooms.members import Member
 from rooms.room import Room
 from services.chat.im_messages import KINDS
 from storage.chat.groups import GROUP_PREFIX
@@ -26,7 +23,9 @@ from storage.stores import Stores
 from tencent.callbacks import ProposedMessage
 
 T = TypeVar("T")
-Refusal = Literal["banned", "muted", "muted_all", "blocked", "imitation", "words", "rate"]
+Refusal = Literal[
+    "banned", "muted", "muted_all", "blocked", "imitation", "words", "rate", "not_in_room"
+]
 REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
 GROUP_CODE, USER_CODE = 10100, 120001
 """Codes that IM passes on to the sender: 10100 to 10200 in a group, 120001 to 130000 otherwise."""
@@ -34,8 +33,9 @@ WAIT_SECONDS = 0.09
 MAX_AGE_SECONDS = 1.0
 """Age up to which an answer of MongoDB is believed."""
 MAX_ANSWERS = 4096
-MAX_BANS = 256
-"""Latest bans that are remembered: IM itself keeps a banned user out within seconds."""
+MESSAGE_RATE = Rate(1, 8)
+"""Messages of a user to all groups and receivers together: as fast as one types short lines.
+`limits.factor` multiplies the first."""
 GIFTS = ("gift", "礼物")
 
 
@@ -48,77 +48,97 @@ class RecentReads(Generic[T]):
 
     def __init__(self, read: Callable[..., Awaitable[T]]) -> None:
         self._read = read
-        self._answers: OrderedDict[tuple[str, ...], tuple[float, T]] = OrderedDict()
+        self._answers: Cache[tuple[str, ...], T] = Cache(MAX_AGE_SECONDS, MAX_ANSWERS)
 
     async def get(self, *key: str) -> T | None:
-        """The answer to `read(*key)`; None if there has never been one."""
-        now = time.monotonic()
-        read_at, answer = self._answers.get(key, (-inf, None))
-        if now - read_at <= MAX_AGE_SECONDS:
-            return answer
+        """Return the answer to `read(*key)`; None if there has never been one."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                answer = await self._read(*key)
+                return await self._answers.load(key, lambda: self._read(*key))
         except Exception as error:
             if storage_error(error) is None and not isinstance(error, TimeoutError):
                 raise
-            return answer
-        self._answers[key] = now, answer
-        self._answers.move_to_end(key)
-        if len(self._answers) > MAX_ANSWERS:
-            self._answers.popitem(last=False)
-        return answer
+            return self._answers.last(key)
 
 
 class MessageCheckService:
     """Decides whether IM sends a message; keeps the lines that it allows in a room."""
 
     def __init__(
-        self, stores: Stores, bus: Bus, im: ImSettings, find_word: Callable[[str], str]
+        self, stores: Stores, admin: str, find_word: Callable[[str], str], rate: Rate
     ) -> None:
-        """`find_word` returns a blocked word of a text."""
+        """Take IM's account of ours as `admin`, and each user's `rate`.
+
+        `find_word` finds a blocked word.
+        """
         self._users = RecentReads(stores.users.find)
         self._rooms = RecentReads(stores.rooms.of_group)
         self._pairs = RecentReads(stores.user_blocks.are_apart)
+        self._members = RecentReads(self._read_member)
+        self._memberships = stores.members
         self._lines = stores.chat_lines
-        self._buckets = TokenBuckets(im.user_messages)
-        self._admin = im.admin
+        self._buckets = TokenBuckets(rate)
+        self._admin = admin
         self._find_word = find_word
-        self._banned: deque[str] = deque(maxlen=MAX_BANS)
-        bus.subscribe(self._on_user_evicted, UserEvicted)
 
     async def check(self, message: ProposedMessage) -> Refusal | None:
-        """Why the message is refused, or None."""
+        """Return why the message is refused, or None."""
         is_ours = message.receiver or message.group_id.startswith(GROUP_PREFIX)
         if not is_ours or message.sender == self._admin:
             return None
-        if await self._is_banned(message.sender):
-            return "banned"
+        room = None
         if message.receiver:
-            if await self._pairs.get(message.sender, message.receiver):
-                return "blocked"
-            return self._refusal_of_text(message)
-        room = await self._rooms.get(message.group_id)
-        refusal = (room and _refusal_in(room, message.sender)) or (
-            "imitation" if imitates_us(message) else self._refusal_of_text(message)
-        )
+            refusal = await self._refusal_between(message.sender, message.receiver)
+        else:
+            room, member = await asyncio.gather(
+                self._rooms.get(message.group_id),
+                self._members.get(message.sender, message.group_id),
+            )
+            refusal = _refusal_in(room, message.sender) if room else None
+            # By room alone: its present live may have begun after the room was read.
+            if room and member and member.live_id != room.live_id:
+                is_banned = await self._is_banned(message.sender)
+                refusal = refusal or ("banned" if is_banned else "not_in_room")
+        refusal = refusal or await self._refusal_of_content(message)
         if room and refusal is None:
             self._lines.add(room.live_id, ChatLine(message.sender, message.text, now_ms()))
         return refusal
 
+    async def _read_member(self, user_id: str, _group_id: str) -> Member:
+        """Return the user's membership; without one, a membership of no room.
+
+        None would count as no answer of MongoDB. The cache is by group, so that no answer from
+        before the user entered its room counts.
+        """
+        member = await self._memberships.get(user_id)
+        return member or Member(user_id, 0, "", 0, "viewer", 0)
+
+    async def _refusal_between(self, sender: str, receiver: str) -> Refusal | None:
+        banned, apart = await asyncio.gather(
+            self._is_banned(sender), self._pairs.get(sender, receiver)
+        )
+        return "banned" if banned else "blocked" if apart else None
+
     async def _is_banned(self, user_id: str) -> bool:
-        """Reads only users who were banned lately, and may have been let in again."""
-        user = await self._users.get(user_id) if user_id in self._banned else None
+        user = await self._users.get(user_id)
         return user is not None and user.banned
 
-    def _on_user_evicted(self, message: UserEvicted) -> None:
-        if message.code == CloseCode.PUT_OUT and message.live_id is None:
-            self._banned.append(message.user_id)
+    async def _refusal_of_content(self, message: ProposedMessage) -> Refusal | None:
+        """Check the rate first: it bounds how often texts are searched."""
+        if self._buckets.take(message.sender, time.monotonic()):
+            return "rate"
+        if message.group_id and message.has_other_elements:
+            return "imitation"
+        if imitates_us(message) and not await self._is_invitation(message):
+            return "imitation"
+        return "words" if self._find_word(" ".join((*message.texts, *message.customs))) else None
 
-    def _refusal_of_text(self, message: ProposedMessage) -> Refusal | None:
-        if self._find_word(" ".join((*message.texts, *message.customs))):
-            return "words"
-        return "rate" if self._buckets.take(message.sender, time.monotonic()) else None
+    async def _is_invitation(self, message: ProposedMessage) -> bool:
+        """Return whether a host sends it to a user, and it imitates nothing else of ours."""
+        if message.group_id or imitates_us(message, but="invite"):
+            return False
+        member = await self._members.get(message.sender, message.group_id)
+        return member is not None and member.role == "host"
 
 
 def _refusal_in(room: Room, user_id: str) -> Refusal | None:
@@ -130,18 +150,19 @@ def _refusal_in(room: Room, user_id: str) -> Refusal | None:
     return "muted_all" if room.mute_all and user_id != room.host_id else None
 
 
-def imitates_us(message: ProposedMessage) -> bool:
-    """Whether a client could take the message for one of ours, or for a gift.
+def imitates_us(message: ProposedMessage, but: str = "") -> bool:
+    """Return whether a client could take the message for one of ours, or for a gift.
 
-    Ours are texts (services/chat/im_messages.py), but clients may show custom elements alike.
+    Ours are texts (services/chat/im_messages.py), but clients may show custom elements alike. `but`
+    is a kind that custom elements may be of.
     """
     return any(map(_imitates, message.texts)) or any(
-        _imitates(custom, GIFTS) for custom in message.customs
+        _imitates(custom, GIFTS, but) for custom in message.customs
     )
 
 
-def _imitates(text: str, words: Sequence[str] = ()) -> bool:
-    """Whether a text is of a kind of ours, or has one of the words, escaped or not."""
+def _imitates(text: str, words: Sequence[str] = (), but: str = "") -> bool:
+    """Return whether a text is of a kind of ours, or has one of the words, escaped or not."""
     try:
         content = json.loads(text, parse_int=float)  # of any number of digits, as in a client
         plain = str(content).lower()
@@ -149,5 +170,5 @@ def _imitates(text: str, words: Sequence[str] = ()) -> bool:
         content, plain = None, text.lower()
     except RecursionError:
         return True  # a client may read what is nested so deeply
-    is_ours = isinstance(content, dict) and content.get("type") in KINDS
-    return is_ours or any(word in plain for word in words)
+    kind = content.get("type") if isinstance(content, dict) else None
+    return (kind in KINDS and kind != but) or any(word in plain for word in words)

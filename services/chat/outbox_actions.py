@@ -5,14 +5,15 @@ from math import ceil, inf
 
 from core.clock import now_ms
 from rooms.room import Room
-from services.chat.groups import ENSURE, MUTE_AGAIN, REPLACE, GroupService, queue_group_message
+from services.chat.groups import GroupService, queue_group_message
 from services.chat.im_messages import kickout_message
 from services.jobs.outbox_jobs import Actions, Payload
 from storage.accounts.users import User
+from storage.jobs.outbox import ENSURE_GROUP, MUTE_AGAIN, REPLACE_GROUP
 from storage.stores import Stores
-from tencent.css import CssClient
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
+from tencent.live_streaming import LiveStreamingClient
 
 
 class ImActions:
@@ -30,8 +31,10 @@ class ImActions:
         show_in_room: Callable[[str], Awaitable[None]],
         enforce_ban: Callable[[str], Awaitable[None]],
     ) -> None:
-        """`show_in_room` updates the room of a user with a new face, which may have been cut
-        short."""
+        """Take the services that the actions call.
+
+        `show_in_room` updates the room of a user with a new face, which may have been cut short.
+        """
         self._im = im
         self._stores = stores
         self._groups = groups
@@ -46,8 +49,12 @@ class ImActions:
             "portrait_set": self._set_portrait,
             "destroy_group": lambda payload: self._im.destroy_group(payload["group_id"]),
             "kick_out": self._kick_out,
-            ENSURE: lambda payload: self._groups.ensure(payload["live_id"], payload["group_id"]),
-            REPLACE: lambda payload: self._groups.replace(payload["live_id"], payload["group_id"]),
+            ENSURE_GROUP: lambda payload: self._groups.ensure(
+                payload["live_id"], payload["group_id"]
+            ),
+            REPLACE_GROUP: lambda payload: self._groups.replace(
+                payload["live_id"], payload["group_id"]
+            ),
             "ban": lambda payload: self._enforce_ban(payload["user_id"]),
             "kick": self._kick,
             "mute": self._mute,
@@ -59,7 +66,7 @@ class ImActions:
             await self._im.account_import(user.user_id, user.nickname, user.face_url)
 
     async def _delete_account(self, payload: Payload) -> None:
-        """Deletes an account, or its name and face if IM does not permit that."""
+        """Delete an account, or its name and face if IM does not permit that."""
         if not await self._im.account_delete(payload["user_id"]):
             await self._im.portrait_set(payload["user_id"], "", "", 0)
 
@@ -70,7 +77,10 @@ class ImActions:
             await self._im.portrait_set(user.user_id, user.nickname, user.face_url, user.gender)
 
     async def _present(self, user_id: str) -> User | None:
-        """The user, unless they are deleted: their account at IM is, too, and must not return."""
+        """Return the user, unless they are deleted.
+
+        The account of a deleted user at IM is deleted, too, and must not return.
+        """
         user = await self._stores.users.find(user_id)
         return user if user and user.deleted_at is None else None
 
@@ -81,7 +91,7 @@ class ImActions:
         await self._im.send_text(message.to, message.text, message.random, message.seconds)
 
     async def _kick(self, payload: Payload) -> None:
-        """Ends the UserSigs of a user who is banned or has no session, or in any case."""
+        """End the UserSigs of a user who is banned or has no session, or in any case."""
         user_id = payload["user_id"]
         user = await self._stores.users.find(user_id)
         banned = user is not None and user.banned
@@ -90,8 +100,11 @@ class ImActions:
             await self._im.kick(user_id)
 
     async def _mute(self, payload: Payload) -> None:
-        """Mutes or unmutes a user in a room's group, or without `user_id` everybody; again if that
-        has changed meanwhile, since the message of the change may have been delivered first."""
+        """Mute or unmute a user in a room's group, or without `user_id` all users.
+
+        Repeat it if that has changed meanwhile, since the message of the change may have been
+        delivered first.
+        """
         user_id, sent = payload.get("user_id"), None
         while room := await self._stores.rooms.read(payload["live_id"]):
             user = await self._present(user_id) if user_id else None
@@ -111,14 +124,14 @@ class ImActions:
                 # group, and the mutes with it, when its next live starts.
                 if room.live:
                     await queue_group_message(
-                        self._stores.outbox, REPLACE, room.live_id, room.group_id
+                        self._stores.outbox, REPLACE_GROUP, room.live_id, room.group_id
                     )
                 return
             sent = room.group_id, until
 
 
-def css_actions(css: CssClient) -> Actions:
-    """The kinds of message that are sent to CSS; all others go to IM."""
+def live_streaming_actions(css: LiveStreamingClient) -> Actions:
+    """Return the kinds of message that are sent to CSS; all others go to IM."""
 
     async def drop_stream(payload: Payload) -> None:
         # Newest first: it may still be pushed.
@@ -132,13 +145,15 @@ def css_actions(css: CssClient) -> Actions:
 
 
 def muted_until(user: User | None, room: Room, now: int) -> float:
-    """When the user, or (None) everybody, may chat in the room's group again: ms, 0 for now,
-    infinite under a ban or until the host opens the chat."""
+    """Return when the user, or (None) all users, may chat in the room's group again.
+
+    In ms, 0 for now, infinite under a ban or until the host opens the chat.
+    """
     if user is None:
         return inf if room.mute_all else 0
     if user.banned and user.muted_in == room.live_id:
         return inf
-    until = max(room.blocked.get(user.user_id, 0), room.muted.get(user.user_id, 0))
+    until = max(room.bans.get(user.user_id, 0), room.muted.get(user.user_id, 0))
     return until if until > now else 0
 
 

@@ -1,18 +1,19 @@
 """Caches gifts and exchange rates, and invalidates the cache when an operator changes them."""
 
 import asyncio
-import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from core.batching import SingleFlight
+from core.cache import Cache
 from core.clock import day_of
 from core.errors import InvalidParameter
-from ledger.rates import RATE_KEYS, fields_of_worth, from_midnight, rate_from
+from ledger.rates import RATE_KEYS, from_midnight, price_fields, rate_from
 from realtime.bus import Bus, CatalogueChanged
+from services.errors import RateMissing
 from storage.database import Document
-from storage.errors import RateRequired
+from storage.errors import GiftNotFound, RateRequired
 from storage.gold.catalogue import CatalogueStore, ConfigStore, GiftStore
 
 TTL_SECONDS = 30.0
@@ -32,6 +33,14 @@ class Catalogue(NamedTuple):
     def has_rates(self) -> bool:
         return self.rate is not None and self.withdraw_rate is not None
 
+    def priced(self, gift_id: int) -> tuple[dict[str, Any], Decimal]:
+        """Return a gift and the receiver's share. Raises GiftNotFound or RateMissing."""
+        if gift_id not in self.gifts:
+            raise GiftNotFound
+        if self.rate is None:
+            raise RateMissing
+        return self.gifts[gift_id], self.rate
+
 
 class CatalogueService:
     """Reads the catalogue through a cache, and changes gifts, configs and recharge blocks.
@@ -45,18 +54,18 @@ class CatalogueService:
         self._gifts = gifts
         self._configs = configs
         self._bus = bus
-        self._edits = 0
-        self._cached: tuple[Catalogue, tuple[int, int, date], float] | None = None
-        self._reads = SingleFlight(self._read)
-        bus.subscribe(self._on_changed, CatalogueChanged)
+        self._cache: Cache[str, Catalogue] = Cache(TTL_SECONDS, 1, version=self._version)
+        # Through the cache, which a read that was under way when the callers came may have filled.
+        self._reads = SingleFlight(lambda _generation: self._cache.load("", self._read))
+        bus.subscribe(lambda _changed: self._cache.clear(), CatalogueChanged)
 
     async def current(self) -> Catalogue:
-        return self._valid() or await self._reads.get(*self._version)
+        return self._cache.get("") or await self._reads.get(self._cache.generation)
 
     async def change(
         self, store: CatalogueStore, before: Document, fields: Document | None
     ) -> Document:
-        """As `write`, without a transaction; invalidates the cache."""
+        """Write as `write`, without a transaction, and invalidate the cache."""
         row = await self.write(store, before, fields)
         self.invalidate()
         return row
@@ -70,9 +79,9 @@ class CatalogueService:
     ) -> Document:
         """Add a row, if there was none before; set its `fields`, or remove it if they are None.
 
-        Fields of worth change at the next midnight in China, in place of another change that
-        waits. Returns the row, {} if it was removed. Raises NotFound and RateRequired. Call
-        `invalidate` once the change is committed.
+        Fields of worth change at the next midnight in China, in place of another change that waits.
+        Return the row, {} if it was removed. Call `invalidate` once the change is committed. Raises
+        NotFound or RateRequired.
         """
         await self.check_rate(before, fields)
         if not before:
@@ -80,14 +89,17 @@ class CatalogueService:
         if fields is None:
             await store.remove(before["id"], session=session)
             return {}
-        names = fields_of_worth({**before, **fields})
+        names = price_fields({**before, **fields})
         if worth := {name: fields[name] for name in names if name in fields}:
             fields = {name: fields[name] for name in fields if name not in worth}
             fields["next"] = from_midnight(worth, datetime.now(UTC))
         return await store.edit(before["id"], session=session, **fields)
 
     async def withdraw_next(self, store: CatalogueStore, number: int) -> Document:
-        """Drop a change that waits for midnight; returns the row. Raises NotFound, NothingWaits."""
+        """Drop a change that waits for midnight; return the row.
+
+        Raises NotFound, or NothingWaits if no change waits.
+        """
         row = await store.withdraw_next(number)
         self.invalidate()
         return row
@@ -112,29 +124,12 @@ class CatalogueService:
         """Invalidate the cache of every process, including this one."""
         self._bus.publish(CatalogueChanged())
 
-    @property
-    def _version(self) -> tuple[int, int, date]:
-        return self._edits, self._bus.gaps, day_of(datetime.now(UTC))
+    def _version(self) -> tuple[int, date] | None:
+        version = self._bus.cache_version()
+        return None if version is None else (version, day_of(datetime.now(UTC)))
 
-    def _valid(self) -> Catalogue | None:
-        """The cached catalogue, unless it has expired or may have changed."""
-        if self._cached is None or not self._bus.healthy:
-            return None
-        catalogue, version, read_at = self._cached
-        is_current = version == self._version
-        return catalogue if is_current and time.monotonic() - read_at < TTL_SECONDS else None
-
-    async def _read(self, edits: int, gaps: int, day: date) -> Catalogue:
-        """Read the catalogue for callers at this version, which an edit meanwhile makes invalid."""
-        if valid := self._valid():  # cached by a read that was under way when the callers came
-            return valid
-        read_at = time.monotonic()
+    async def _read(self) -> Catalogue:
         now = datetime.now(UTC)
         rows, rates = await asyncio.gather(self._gifts.all(), self._configs.rates(now))
         gifts = {row["id"]: row for row in rows}
-        catalogue = Catalogue(gifts, rates["EXCHANGE_RATE"], rates["WITHDRAW_RATE"])
-        self._cached = catalogue, (edits, gaps, day), read_at
-        return catalogue
-
-    def _on_changed(self, _message: CatalogueChanged) -> None:
-        self._edits += 1
+        return Catalogue(gifts, rates["EXCHANGE_RATE"], rates["WITHDRAW_RATE"])

@@ -1,26 +1,24 @@
 """Gives gifts, inside and outside of rooms."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold
-from ledger.gifts import GiftTransfer
+from ledger.gifts import GiftTransfer, StoredEntry
 from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
-from rooms.members import Face
+from rooms.members import PublicProfile
 from rooms.room import Room
-from services.errors import RateMissing
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
-from services.keeper import Keeper, Preparation
-from storage.errors import GiftNotFound, UserNotFound
+from services.room_changes import BatchData, RoomChanges
+from storage.errors import UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
-from storage.write_batch import WriteBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class GiftRequest:
 class GiftService:
     """Gives gifts, idempotently by request_id.
 
-    In a room, a gift is a change of the room, which the keeper batches with others. A repeated
+    In a room, a gift is a change of the room, which `RoomChanges` batches with others. A repeated
     request_id returns the stored answer.
     """
 
@@ -46,19 +44,19 @@ class GiftService:
         self,
         ledger: LedgerStore,
         members: MemberStore,
-        keeper: Keeper,
-        hold: LockUsers,
+        room_changes: RoomChanges,
+        lock: LockUsers,
         catalogue: CatalogueService,
         rules: GivingRules,
     ) -> None:
-        """`hold` locks users within the process; `rules` are those of the house."""
+        """Take a `lock` of users within the process, and the `rules` of the house."""
         self._ledger = ledger
         self._members = members
-        self._keeper = keeper
-        self._hold = hold
+        self._room_changes = room_changes
+        self._lock = lock
         self._catalogue = catalogue
         self.rules = rules
-        self._preparation = Preparation(ledger.load_context, self._add_writes)
+        self._batch_data = BatchData(ledger.load_context, ledger.add_writes)
 
     async def send(
         self,
@@ -67,46 +65,39 @@ class GiftService:
         gift_id: int,
         num: int,
         request_id: str,
-        refusal: QLiveError | None = None,
+        check: Callable[[], Awaitable[None]],
         *,
         confirmed: bool = False,
     ) -> JsonObject:
-        """Give `num` gifts of the catalogue at its price and rate; returns as `give`.
+        """Give `num` gifts of the catalogue at its price and rate; return as `give`.
 
         A repeated request for a gift that cannot be given any more returns the stored answer.
-        Raises `refusal`, why the sender may not give it, GiftNotFound, RateMissing, and as `give`.
+        Raises what `check` raises if the sender may not give it, GiftNotFound, RateMissing, or as
+        `give`.
         """
-        catalogue = await self._catalogue.current()
-        gift, rate = catalogue.gifts.get(gift_id), catalogue.rate
-        price = gift["gold"] if gift else 0
-        transfer = GiftTransfer(
-            sender,
-            receiver,
-            gift_id,
-            price,
-            num,
-            rate or Decimal(0),
-            request_id,
-            confirmed=confirmed,
-            rules=self.rules,
-        )
-        if gift and rate is not None and refusal is None:
-            return await self.give(GiftRequest(transfer, gift))
-        if earlier := await self.find_answer(transfer):
-            return earlier
-        raise refusal or (RateMissing if gift else GiftNotFound)
+        new = GiftTransfer(sender, receiver, gift_id, 0, num, Decimal(0), request_id)
+        try:
+            await check()
+            gift, rate = (await self._catalogue.current()).priced(gift_id)
+        except QLiveError:
+            if earlier := await self.find_answer(new):
+                return earlier
+            raise
+        priced = replace(new, gold=gift["gold"], rate=rate, confirmed=confirmed, rules=self.rules)
+        return await self.give(GiftRequest(priced, gift))
 
     async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """The stored answer to a repeated request, else None. Raises RequestIdReused."""
-        if not transfer.request_id:
-            return None
-        context = await self._ledger.load_context([transfer])
-        return _answer_of(context.batch.find_answer(transfer))
+        """Return the stored answer to a repeated request, else None.
+
+        Raises RequestIdReused if the gift is another one.
+        """
+        stored = await self._ledger.find(transfer.key) if transfer.request_id else None
+        return StoredEntry(*stored).answer_to(transfer) if stored else None
 
     async def give(self, request: GiftRequest) -> JsonObject:
-        """Give a gift; returns as GiftBatch.give.
+        """Give a gift, in the room that both users are in or outside; return as GiftBatch.give.
 
-        Raises InsufficientGold, RequestIdReused, UserNotFound, and refusals of the rules of giving.
+        Raises InsufficientGold, RequestIdReused, UserNotFound, or refusals of the rules of giving.
         """
         try:
             return await self._give(request)
@@ -119,17 +110,14 @@ class GiftService:
         answer: JsonObject | None = None
         live_id = await self._members.shared(*request.user_ids)
         if live_id is not None:
-            answer = await self._keeper.change_prepared(
+            answer = await self._room_changes.change_with(
                 live_id,
-                self._preparation,
+                self._batch_data,
                 request.transfer,
                 lambda room, context: _give_in_room(room, context, request),
                 *request.user_ids,
             )
         return answer or await self._give_outside(request)
-
-    def _add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
-        self._ledger.add_writes(writes, context.batch)
 
     async def _give_outside(self, request: GiftRequest) -> JsonObject:
         """Give a gift between users who share no room; publishes no event."""
@@ -140,30 +128,32 @@ class GiftService:
             if not context.has(*request.user_ids):
                 raise UserNotFound
             batch = context.batch
-            answer = _answer_of(batch.find_answer(transfer) or batch.give(transfer, None))
-            assert answer is not None
+            answer = batch.find_answer(transfer) or batch.give(transfer, None)
             if batch.entries:
-                await self._ledger.write_gifts(tx, batch)
+                await self._ledger.write_gifts(tx, context)
             return answer
 
-        async with self._hold(*request.user_ids):
+        async with self._lock(*request.user_ids):
             return await self._ledger.run_transaction(work)
 
 
 def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
-    """Give a gift with its room event; None if the users are not both there, or one was deleted."""
+    """Give a gift with its room event.
+
+    Return None if the users are not both there, or one was deleted.
+    """
     batch, transfer = context.batch, request.transfer
-    if earlier := _answer_of(batch.find_answer(transfer)):
+    if earlier := batch.find_answer(transfer):
         return earlier
     if not room.has(*request.user_ids) or not context.has(*request.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
-    answer = _answer_of(batch.give(transfer, event))
+    answer = batch.give(transfer, event)
     room.add_gift(_event(request, context.faces))
     return answer
 
 
-def _event(request: GiftRequest, faces: Mapping[str, Face]) -> GiftEvent:
+def _event(request: GiftRequest, faces: Mapping[str, PublicProfile]) -> GiftEvent:
     transfer, gift = request.transfer, request.gift
     return {
         "from": faces[transfer.sender],
@@ -173,9 +163,3 @@ def _event(request: GiftRequest, faces: Mapping[str, Face]) -> GiftEvent:
         "gold": transfer.cost,
         "request_id": transfer.request_id,
     }
-
-
-def _answer_of(outcome: JsonObject | QLiveError | None) -> JsonObject | None:
-    if isinstance(outcome, QLiveError):
-        raise outcome
-    return outcome

@@ -40,9 +40,9 @@ class LedgerService:
     writes of `in_transaction` commit together with the entry, and its error refuses the entry.
     """
 
-    def __init__(self, ledger: LedgerStore, hold: LockUsers) -> None:
+    def __init__(self, ledger: LedgerStore, lock: LockUsers) -> None:
         self._ledger = ledger
-        self._hold = hold
+        self._lock = lock
 
     async def grant(
         self,
@@ -54,9 +54,9 @@ class LedgerService:
         *,
         in_transaction: InTransaction | None = None,
     ) -> JsonObject:
-        """Grant gold from the house; returns the user's {"gold", "income"}.
+        """Grant gold from the house; return the user's {"gold", "income"}.
 
-        Raises RequestIdReused, UserNotFound.
+        Raises RequestIdReused or UserNotFound.
         """
         key = grant_key(request_id)
         content = {"to": user_id, "gold": gold}
@@ -82,11 +82,10 @@ class LedgerService:
         unit: Unit = "gold",
         in_transaction: InTransaction | None = None,
     ) -> JsonObject:
-        """Settle a user's debt from their balance or by the house; returns {"gold", "income"}.
+        """Settle a user's debt from their balance or by the house; return {"gold", "income"}.
 
-        `gold` is the amount, also of income.
-
-        Raises DebtExceeded, InsufficientGold, RequestIdReused.
+        `gold` is the amount, also of income. Raises DebtExceeded, InsufficientGold or
+        RequestIdReused.
         """
         payer = HOUSE if by_house else user_account(user_id)
         lines = (Posting(payer, unit, -gold), Posting(debt_account(user_id), unit, gold))
@@ -106,9 +105,9 @@ class LedgerService:
     async def reverse(
         self, key: str, reason: str, by: str, *, in_transaction: InTransaction | None = None
     ) -> JsonObject:
-        """Reverse a gift or a grant, once; returns {"reverses"}.
+        """Reverse a gift or a grant, once; return {"reverses"}.
 
-        Raises EntryNotFound, NotReversible, and InsufficientGold if it was spent already.
+        Raises EntryNotFound, NotReversible, or InsufficientGold if it was spent already.
         """
         entry = await self._reversible(key)
         content = {"reverses": key}
@@ -128,18 +127,21 @@ class LedgerService:
         return await self._run_once(reversal, users, write, in_transaction)
 
     async def reversible_amount(self, key: str) -> int:
-        """The most gold or income that a reversal of the entry moves; raises as `reverse`."""
+        """Return the most gold or income that a reversal of the entry moves.
+
+        Raises as `reverse`.
+        """
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
 
     async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
-        """Gold and income that an operator has moved alone since then, in both directions.
+        """Return the gold and income that an operator has moved alone since then.
 
-        `tx`: the transaction that reads it.
+        It counts both directions. `tx`: the transaction that reads it.
         """
         return await self._ledger.moved_by(name, OPERATORS_KINDS, since, tx)
 
     async def has(self, key: str) -> bool:
-        """Whether the journal has an entry with this key."""
+        """Return whether the journal has an entry with this key."""
         return await self._ledger.find(key) is not None
 
     async def _reversible(self, key: str) -> JournalEntry:
@@ -162,7 +164,10 @@ class LedgerService:
         write: Callable[[Any], Awaitable[JsonObject]],
         in_transaction: InTransaction | None,
     ) -> JsonObject:
-        """The answer of `write`, which writes the entry; the stored one if that was done before."""
+        """Return the answer of `write`, which writes the entry.
+
+        If that was done before, return the stored answer.
+        """
 
         async def work(tx: Any) -> JsonObject:
             if in_transaction:
@@ -172,7 +177,7 @@ class LedgerService:
         if stored := await self._ledger.find(entry.key):
             return _stored_answer(stored, entry.content)
         try:
-            async with self._hold(*users):
+            async with self._lock(*users):
                 return await self._ledger.run_transaction(work)
         except EntryExists as existing:
             return _stored_answer(await self._ledger.find_committed(existing.key), entry.content)

@@ -19,7 +19,7 @@ C = TypeVar("C")
 
 
 class ClaimedJob(Generic[C]):
-    """Claims what is due until `concurrency` claims are in progress; a JobRunner calls `look`.
+    """Claims what is due until `concurrency` claims are in progress; a JobRunner calls `poll`.
 
     A failure never ends the job. One of the store is logged once, and `claim` is tried every `idle`
     seconds until it works again; any other is logged, and the claim's lease lapses.
@@ -36,10 +36,12 @@ class ClaimedJob(Generic[C]):
         gather: float = 0.0,
         in_batches: bool = False,
     ) -> None:
-        """`claim(limit)` leases at most `limit` of what is due. `idle`: seconds between two looks,
-        `gather`: seconds after a nudge in which further ones are collected. `in_batches`: claims
-        nothing while claims are in progress, so that a later claim never overtakes an earlier
-        one."""
+        """Take `claim(limit)`, which leases at most `limit` of what is due.
+
+        `idle`: seconds between two polls, `gather`: seconds after a wake in which further ones are
+        collected. `in_batches`: claims nothing while claims are in progress, so that a later claim
+        never overtakes an earlier one.
+        """
         self.name = name
         self._claim = claim
         self._process = process
@@ -50,21 +52,21 @@ class ClaimedJob(Generic[C]):
         self._in_progress: set[asyncio.Task[None]] = set()
         self._store_is_down = False
         self._may_have_more = False
-        self.look_at = 0.0
+        self.poll_at = 0.0
         """When to look for work, by the monotonic clock."""
-        self.on_nudge: Callable[[], None] = lambda: None
+        self.on_wake: Callable[[], None] = lambda: None
 
-    def nudge(self) -> None:
-        """Work was added: look for it. Never waits."""
+    def wake(self) -> None:
+        """Look for added work. Never waits."""
         at = time.monotonic() + self._gather
-        # Nudges come with every request: they must not turn an outage into a busy loop.
-        if at < self.look_at and not self._store_is_down:
-            self.look_at = at
-            self.on_nudge()
+        # Wakes come with every request: they must not turn an outage into a busy loop.
+        if at < self.poll_at and not self._store_is_down:
+            self.poll_at = at
+            self.on_wake()
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Start what can be claimed."""
-        self.look_at = time.monotonic() + self._idle
+        self.poll_at = time.monotonic() + self._idle
         try:
             await self._before_claims()
             # Only the slots free now: a backlog must not keep the runner from its other jobs.
@@ -86,13 +88,13 @@ class ClaimedJob(Generic[C]):
 
     async def sweep(self) -> None:
         """Process all that is due, and return when that is done."""
-        await self.look()
+        await self.poll()
         while self._in_progress:
             done, _ = await asyncio.wait(self._in_progress, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
             if self._may_have_more:
-                await self.look()
+                await self.poll()
 
     async def finish(self) -> None:
         """Wait for the claims in progress."""
@@ -101,16 +103,16 @@ class ClaimedJob(Generic[C]):
             await asyncio.wait(self._in_progress)
 
     def cancel(self) -> list[asyncio.Task[None]]:
-        """Cancel the claims in progress; returns their tasks."""
+        """Cancel the claims in progress and return their tasks."""
         for task in self._in_progress:
             task.cancel()
         return [*self._in_progress]
 
     async def _before_claims(self) -> None:
-        """For a subclass: runs before claims; a failure counts as one of the store."""
+        """Run before claims, in a subclass; a failure counts as one of the store."""
 
     async def _before_finish(self) -> None:
-        """For a subclass: runs once at the stop, before claims in progress are awaited."""
+        """Run once at the stop, in a subclass, before claims in progress are awaited."""
 
     def _free_slots(self) -> int:
         if self._in_batches and self._in_progress:
@@ -130,7 +132,7 @@ class ClaimedJob(Generic[C]):
         self._in_progress.discard(task)
         # Otherwise what is due again at once, after a failure, waits for the next look.
         if self._may_have_more and self._free_slots():
-            self.nudge()
+            self.wake()
 
     def _note_store(self, error: Exception | None) -> None:
         """Log the beginning and the end of an outage of the store."""
@@ -142,32 +144,42 @@ class ClaimedJob(Generic[C]):
         self._store_is_down = down
 
 
+def one_by_one(claim: Callable[[], Awaitable[C | None]]) -> Callable[[int], Awaitable[list[C]]]:
+    """Claim one at a time, so that each lease begins with its work."""
+
+    async def claim_one(_limit: int) -> list[C]:
+        claimed = await claim()
+        return [] if claimed is None else [claimed]
+
+    return claim_one
+
+
 class JobRunner:
     """Runs several jobs in one loop. None waits for the claims of another."""
 
     def __init__(self, *jobs: ClaimedJob[Any]) -> None:
         self._jobs = jobs
-        self._nudged = asyncio.Event()
+        self._woken = asyncio.Event()
         for job in jobs:
-            job.on_nudge = self._nudged.set
+            job.on_wake = self._woken.set
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Process claims until `stopping` is set, then finish those in progress."""
         try:
             while not stopping.is_set():
                 now = time.monotonic()
-                await asyncio.gather(*(job.look() for job in self._jobs if job.look_at <= now))
-                await self._rest(stopping)
+                await asyncio.gather(*(job.poll() for job in self._jobs if job.poll_at <= now))
+                await self._wait(stopping)
             await asyncio.gather(*(job.finish() for job in self._jobs))
         finally:
             # All before any is awaited, since that may be cancelled in turn (runtime/periodic.py).
             cancelled = [task for job in self._jobs for task in job.cancel()]
             await asyncio.gather(*cancelled, return_exceptions=True)
 
-    async def _rest(self, stopping: asyncio.Event) -> None:
+    async def _wait(self, stopping: asyncio.Event) -> None:
         """Wait until a job is to look for work."""
-        seconds = min(job.look_at for job in self._jobs) - time.monotonic()
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._nudged, stopping)]
+        seconds = min(job.poll_at for job in self._jobs) - time.monotonic()
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._woken, stopping)]
         try:
             await asyncio.wait(
                 waits, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED
@@ -175,4 +187,4 @@ class JobRunner:
         finally:
             for wait in waits:
                 wait.cancel()
-        self._nudged.clear()
+        self._woken.clear()

@@ -35,9 +35,9 @@ async def receive(
     inbox: InboxStore,
     message: InboxMessage,
     rejection: str,
-    carry_out: Callable[[], Awaitable[CallbackOutcome]],
+    handle: Callable[[], Awaitable[CallbackOutcome]],
 ) -> CallbackOutcome | None:
-    """Store the message and carry it out; None if it was done or ignored before.
+    """Store the message and carry it out; return None if it was done or ignored before.
 
     Its effect must be idempotent: a redelivery after a crash is carried out again. `rejection` is
     the reason code of a message that is not verified, else "": it is then stored separately and
@@ -47,8 +47,8 @@ async def receive(
         await inbox.refuse(message, rejection)
         return refused(rejection)
     if await inbox.receive(message) == "received":
-        outcome = await carry_out()
-        if await inbox.settle(message, **outcome._asdict()):
+        outcome = await handle()
+        if await inbox.close(message, **outcome._asdict()):
             return outcome
     first = await inbox.stored(message)  # by the delivery that was first
     return refused(first["reason"]) if first.get("outcome") == "refused" else None

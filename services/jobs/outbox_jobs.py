@@ -12,11 +12,16 @@ from typing import Any
 import structlog
 
 from core.errors import QLiveError
-from core.retry import backoff
+from core.retry import OUTBOX
 from services.jobs.claimed_jobs import ClaimedJob
 from storage.errors import storage_error
-from storage.jobs.outbox import OutboxMessage, OutboxStore
-from tencent.errors import CssRejected, ImRejected
+from storage.jobs.outbox import (
+    GROUP_KINDS,
+    LIVE_STREAMING_KINDS,
+    OutboxMessage,
+    OutboxStore,
+)
+from tencent.errors import ImRejected, LiveStreamingRejected
 
 Payload = dict[str, Any]
 Actions = Mapping[str, Callable[[Payload], Awaitable[None]]]
@@ -24,35 +29,83 @@ Actions = Mapping[str, Callable[[Payload], Awaitable[None]]]
 log = structlog.get_logger("qlive.outbox")
 
 CONCURRENCY = 4
-MAX_TRIES = 20  # with the backoff below: about two hours
-LONGEST_BACKOFF = 600.0  # seconds
+MAX_TRIES = 20  # about two hours
 DELIVERY_SECONDS = 60.0
 LEASE = timedelta(seconds=2 * DELIVERY_SECONDS)  # outlives a delivery: no other process repeats it
 
 
+class OutboxLane:
+    """Messages that are delivered in an order of their own, and that delay no others.
+
+    Services wake a lane, whose actions may need these services: its job is built after them.
+    """
+
+    def __init__(self, name: str, store: OutboxStore, idle: float = 1.0) -> None:
+        self.name = name
+        self.store = store
+        self.idle = idle
+        self._wake: list[Callable[[], None]] = []
+
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called with each urgent message."""
+        self._wake.append(wake)
+
+    def wake(self) -> None:
+        """Deliver what was added at once. Never waits."""
+        for wake in self._wake:
+            wake()
+
+
+class OutboxLanes:
+    """The lanes of IM and of live streaming, urgent and normal, of chat groups, and of pictures."""
+
+    def __init__(self, outbox: OutboxStore) -> None:
+        others = (*LIVE_STREAMING_KINDS, *GROUP_KINDS)
+        self.im_safety = OutboxLane("im_safety_outbox", outbox.view(urgent=True, without=others))
+        self.live_streaming_safety = OutboxLane(
+            "live_streaming_safety_outbox", outbox.view(urgent=True, only=LIVE_STREAMING_KINDS)
+        )
+        self.groups = OutboxLane("group_outbox", outbox.view(urgent=True, only=GROUP_KINDS))
+        self.im = OutboxLane("im_outbox", outbox.view(without=LIVE_STREAMING_KINDS))
+        self.live_streaming = OutboxLane(
+            "live_streaming_outbox", outbox.view(only=LIVE_STREAMING_KINDS)
+        )
+        self.pictures = OutboxLane("cos_outbox", outbox.later(), idle=10.0)
+
+    def jobs(self, im: Actions, live_streaming: Actions, pictures: Actions) -> list["OutboxJob"]:
+        """Return the jobs that run these actions, the most urgent first."""
+        return [
+            OutboxJob(self.im_safety, im),
+            OutboxJob(self.live_streaming_safety, live_streaming),
+            OutboxJob(self.im, im),
+            OutboxJob(self.live_streaming, live_streaming),
+            OutboxJob(self.groups, im),
+            OutboxJob(self.pictures, pictures),
+        ]
+
+
 class OutboxJob(ClaimedJob[OutboxMessage]):
-    """Runs the action for the kind of each message in `store`."""
+    """Runs the action for the kind of each message of a lane."""
 
     def __init__(
         self,
-        name: str,
-        store: OutboxStore,
+        lane: OutboxLane,
         actions: Actions,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        idle: float = 1.0,
     ) -> None:
         super().__init__(
-            name,
+            lane.name,
             self._claim_due,
             self._deliver,
             concurrency=CONCURRENCY,
-            idle=idle,
+            idle=lane.idle,
             in_batches=True,
         )
         self._now = now
-        self._store = store
+        self._store = lane.store
         self._actions = actions
+        lane.subscribe(self.wake)
 
     async def _claim_due(self, limit: int) -> list[OutboxMessage]:
         now = self._now()
@@ -67,15 +120,16 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
                 log.error("outbox_message_failed", kind=message.kind, id=message.id, why=why)
                 await self._store.mark_failed(message.id, why)
             else:
-                seconds = backoff(message.tries, LONGEST_BACKOFF)
-                await self._store.reschedule(
-                    message.id, self._now() + timedelta(seconds=seconds), why
-                )
+                at = self._now() + OUTBOX.after(message.tries)
+                await self._store.reschedule(message.id, at, why)
         except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)  # the lease expires, and the message is delivered again
 
     async def _failure_of(self, message: OutboxMessage) -> tuple[str, bool]:
-        """Runs the action: why it failed, "" if it did not, and whether the failure is final."""
+        """Run the action; return why it failed, and whether the failure is final.
+
+        The reason is "" if it did not fail.
+        """
         if message.kind not in self._actions:
             return f"no action for {message.kind}", True
         if message.tries > MAX_TRIES:
@@ -84,7 +138,7 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 await self._actions[message.kind](message.payload)
-        except (ImRejected, CssRejected) as error:  # not tried again
+        except (ImRejected, LiveStreamingRejected) as error:  # not tried again
             return f"{type(error).__name__}: {error}", True
         except (QLiveError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}", False

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from ledger.errors import RequestIdReused
 from ledger.journal import JsonObject, Unit, grant_key, reversal_key, settle_key
-from ledger.rates import fields_of_worth
+from ledger.rates import price_fields
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import InTransaction, LedgerService
@@ -34,7 +34,7 @@ class ApprovalService:
 
     The limit counts all that the operator has moved alone in the last 24 hours, in every process,
     because bookings of one operator follow each other. The decision and the entry are one
-    transaction, so a confirmed request is booked exactly once.
+    transaction, so a confirmed request is recorded exactly once.
     """
 
     def __init__(
@@ -46,7 +46,10 @@ class ApprovalService:
         stores: Mapping[CatalogueKind, CatalogueStore],
         limit: int,
     ) -> None:
-        """`limit`: the most gold that one operator moves alone in a day; 0: nothing waits."""
+        """Take as `limit` the most gold that one operator moves alone in a day.
+
+        0: nothing waits.
+        """
         self._approvals = approvals
         self._operators = operators
         self._ledger = ledger
@@ -57,7 +60,10 @@ class ApprovalService:
     async def grant(
         self, user_id: str, gold: int, reason: str, request_id: str, by: str
     ) -> JsonObject | Approval:
-        """As LedgerService.grant; the request, if a second operator has to confirm it."""
+        """Grant as LedgerService.grant.
+
+        Return the request if a second operator has to confirm it.
+        """
         arguments = {"request_id": request_id}
         request = _request("grant", grant_key(request_id), user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
@@ -73,15 +79,19 @@ class ApprovalService:
         by_house: bool,
         unit: Unit = "gold",
     ) -> JsonObject | Approval:
-        """As LedgerService.settle_debt; the request, if a second operator has to confirm it."""
+        """Settle as LedgerService.settle_debt.
+
+        Return the request if a second operator has to confirm it.
+        """
         arguments = {"request_id": request_id, "by_house": by_house, "unit": unit}
         request = _request("settle", settle_key(request_id), user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
-        """As LedgerService.reverse; the request, if a second operator has to confirm it.
+        """Reverse as LedgerService.reverse.
 
-        A declined or expired request may be made again.
+        Return the request if a second operator has to confirm it. A declined or expired request may
+        be made again.
         """
         gold = await self._ledger.reversible_amount(key)
         request = _request("reverse", reversal_key(key), key, gold, reason, by, {})
@@ -93,14 +103,14 @@ class ApprovalService:
     ) -> Document | Approval:
         """Add (without `number`), edit or remove (without `fields`) a config or a recharge block.
 
-        Returns the row, {} if it was removed, or the request, if a second operator has to confirm
+        Return the row, {} if it was removed, or the request, if a second operator has to confirm
         it. The request has the whole row, which is stored exactly as it was confirmed.
         """
         store = self._stores[kind]
         before = {} if number is None else await store.get(number)
         before.pop("next", None)
         after = {} if fields is None else {**before, **fields}
-        worth = fields_of_worth(after)
+        worth = price_fields(after)
         is_same = all(before.get(name) == after[name] for name in worth)
         if is_same or not self._limit:
             # Without them: another change may have been confirmed since `before` was read.
@@ -112,12 +122,12 @@ class ApprovalService:
         row = after or before
         on, gold = str(row.get("key", row.get("id", ""))), row.get("gold", 0)
         key = f"{kind}:{secrets.token_hex(12)}"
-        return await self._approvals.add(_request(kind, key, on, gold, "", by, rows))
+        return await self._approvals.request(_request(kind, key, on, gold, "", by, rows))
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
-        """Carry out a request of another operator; repeated by the same one, it returns the same.
+        """Carry out a request of another operator; repeated by the same one, return the same.
 
-        Raises ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed, AlreadyDecided, and what
+        Raises ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed, AlreadyDecided, or what
         carrying it out raises: the request then waits on.
         """
         approval = await self._approvals.get(id_)
@@ -146,7 +156,7 @@ class ApprovalService:
         return decided
 
     async def decline(self, id_: str, by: str, reason: str) -> Approval:
-        """Decline a request, or withdraw one's own. Raises ApprovalNotFound, AlreadyDecided."""
+        """Decline a request, or withdraw one's own. Raises ApprovalNotFound or AlreadyDecided."""
         approval = await self._approvals.get(id_)
         if approval.state == "declined" and approval.decided_by == by:
             return approval
@@ -156,7 +166,7 @@ class ApprovalService:
     async def authorize(self, session: Any, requester: str, by: str, gold: int) -> None:
         """Check that `by` may confirm in this transaction what `requester` has prepared.
 
-        Above the limit of a day another operator has to. Raises SecondPersonRequired,
+        Above the limit of a day another operator has to. Raises SecondPersonRequired or
         RequesterNotAllowed.
         """
         if not self._limit:
@@ -167,7 +177,7 @@ class ApprovalService:
             await self._check_requester(requester)
 
     async def is_permitted(self, name: str, access: Access = "finance") -> bool:
-        """Whether an operator still has the account and role that what they requested needs."""
+        """Return whether an operator still has the account and role that their request needs."""
         account = await self._operators.find(name)
         if account is None or account.disabled:
             return False
@@ -191,15 +201,15 @@ class ApprovalService:
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
         if not self._limit or await self._ledger.has(request.key):
             return await self._execute(request, request.by)
-        # A request that waited once is not booked by one operator later.
-        if await self._approvals.find(request.key) is None:
-            with suppress(SecondPersonRequired):  # beyond the limit, nothing is booked
+        # A request that waited once is not recorded by one operator later.
+        if await self._approvals.find_key(request.key) is None:
+            with suppress(SecondPersonRequired):  # beyond the limit, nothing is recorded
                 return await self._execute(
                     request,
                     request.by,
                     lambda tx: self._check_limit(tx, request.by, request.gold),
                 )
-        stored = await self._approvals.add(request)
+        stored = await self._approvals.request(request)
         if _content(stored) != _content(request):
             raise RequestIdReused
         return stored
@@ -244,5 +254,5 @@ def _request(
 
 
 def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
-    """Fields that a repeated request must not change."""
+    """Return the fields that a repeated request must not change."""
     return approval.on, approval.gold, approval.arguments

@@ -11,6 +11,7 @@ import pyotp
 import segno
 
 from core.errors import InvalidParameter
+from rooms.moderation import CHECK
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked, OwnAccount
 from services.operators.passwords import Passwords
 from services.operators.roles import Operator, Role
@@ -32,8 +33,8 @@ STEP_SECONDS = 30
 TOLERATED_STEPS = (-1, 0, 1)
 """A phone's clock may be half a minute off, and typing takes time."""
 ISSUER = "QLive"
-RESERVED = ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay")
-"""The machine, the demo operator, and other names in the journal and in withdrawals."""
+RESERVED = ("ops.token", DEMO, CHECK, "user", "wechat", "refund_case", "jsapi", "xpay")
+"""The machine, the demo operator, and other names in the queue, the journal and withdrawals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class OperatorService:
     async def add(self, name: str, role: Role) -> str:
         """Add an operator and return the one-time password.
 
-        Raises OperatorExists, or InvalidParameter for a reserved name.
+        Raises OperatorExists if the name is taken, or InvalidParameter for a reserved name.
         """
         if name in RESERVED:
             raise InvalidParameter({"name": "this name is reserved"})
@@ -78,10 +79,10 @@ class OperatorService:
         return password
 
     async def reset(self, name: str, by: str = "") -> str:
-        """Forget password and second factor, end the sessions; returns a new one-time password.
+        """Forget password and second factor, and end the sessions.
 
-        `by`: the admin who asks for it; "" is the command line, which may do everything. Raises
-        OperatorNotFound, OwnAccount, NoLongerAdmin.
+        Return a new one-time password. `by`: the admin who asks for it; "" is the command line,
+        which may do everything. Raises OperatorNotFound, OwnAccount or NoLongerAdmin.
         """
         if name == by:
             raise OwnAccount
@@ -93,10 +94,10 @@ class OperatorService:
     async def change(
         self, name: str, by: str = "", *, end_sessions: bool = False, **fields: Any
     ) -> None:
-        """Set `role` or `disabled`, which ends the sessions as well; raises as `reset`.
+        """Set `role` or `disabled`, which ends the sessions as well.
 
         A role counts from the next request on. Sessions end with their credential, as do the logins
-        that are in progress.
+        that are in progress. Raises as `reset`.
         """
         if name == by:
             raise OwnAccount
@@ -105,7 +106,10 @@ class OperatorService:
         await self._operators.update(name, by, **fields)
 
     async def log_in(self, name: str, password: str, code: str) -> Login:
-        """Raises LoginRefused, OperatorLocked after too many wrong codes, or FirstLoginRequired."""
+        """Log an operator in.
+
+        Raises LoginRefused, OperatorLocked after too many wrong codes, or FirstLoginRequired.
+        """
         account = await self._authenticated(name, password)
         if account.is_waiting:
             raise FirstLoginRequired
@@ -114,9 +118,9 @@ class OperatorService:
         return await self._begin(account)
 
     async def second_factor(self, name: str, password: str) -> SecondFactor:
-        """A new secret for the authenticator app before the first login. Raises LoginRefused.
+        """Return a new secret for the authenticator app before the first login.
 
-        It replaces an earlier one.
+        It replaces an earlier one. Raises LoginRefused.
         """
         waiting = await self._authenticated(name, password)
         if not waiting.is_waiting:
@@ -157,7 +161,7 @@ class OperatorService:
         """Set one's own password, or the app of `secret`, whose code is `new_code`, or both.
 
         Needs the present proofs. All sessions end, and another one begins. Raises InvalidParameter,
-        OperatorLocked, and LoginRefused if another change came first.
+        OperatorLocked, or LoginRefused if another change came first.
         """
         account = await self._own_account(name, password)
         changed, new_step = account, None
@@ -177,7 +181,10 @@ class OperatorService:
         return await self._begin_with(changed, new_step or step)
 
     async def operator_of(self, token: str, *, in_use: bool) -> Operator | None:
-        """The operator of a session; None if it has ended, or the operator may not log in."""
+        """Return the operator of a session.
+
+        None if it has ended, or the operator may not log in.
+        """
         session = await self._sessions.find(token, in_use=in_use)
         account = await self._operators.find(session.name) if session else None
         if session is None or account is None or account.disabled:
@@ -188,7 +195,10 @@ class OperatorService:
         await self._sessions.end(token)
 
     async def _authenticated(self, name: str, password: str) -> OperatorAccount:
-        """The account, if the password is right and may be used; else LoginRefused."""
+        """Return the account, if the password is right and may be used.
+
+        Raises LoginRefused if not.
+        """
         account = await self._operators.find(name)
         stored = account.password_hash if account else None
         matches = await self._passwords.matches(stored, password)
@@ -205,7 +215,7 @@ class OperatorService:
             raise InvalidParameter(WRONG_PASSWORD) from None
 
     async def _used_step(self, account: OperatorAccount, code: str) -> int | None:
-        """The time step of the code, which works no more; None for a wrong or used one.
+        """Return the time step of the code, which works no more; None for a wrong or used one.
 
         Raises OperatorLocked after too many wrong codes.
         """
@@ -217,7 +227,7 @@ class OperatorService:
     async def _begin_with(self, account: OperatorAccount, step: int) -> Login:
         """Store the new proofs, use up the code of this step, and begin the only session.
 
-        LoginRefused if another change came first.
+        Raises LoginRefused if another change came first.
         """
         renewed = replace(account, credential=secrets.token_hex(16))
         stored = await self._operators.replace_proofs(renewed, account.credential)
@@ -245,7 +255,7 @@ def _operator(account: OperatorAccount) -> Operator:
 
 
 def second_factor(name: str) -> SecondFactor:
-    """A new secret for an authenticator app."""
+    """Return a new secret for an authenticator app."""
     secret = pyotp.random_base32()
     uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
     # Black on white in both colour schemes: cameras do not read the inverse.
@@ -254,7 +264,10 @@ def second_factor(name: str) -> SecondFactor:
 
 
 def step_of(secret: str | None, code: str, now: float) -> int | None:
-    """The time step that has this code, of those tolerated at `now` (unix seconds), else None."""
+    """Return the time step that has this code, else None.
+
+    The step is one of those tolerated at `now` (unix seconds).
+    """
     if not secret:
         return None
     current = int(now) // STEP_SECONDS

@@ -4,18 +4,15 @@ import asyncio
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn import zxcvbn
 
+from config.secret_strength import is_easy_to_guess
 from core.errors import InvalidParameter
 from core.limits import ConcurrencyLimit
 
 CHECKED_CHARACTERS = 64
-"""Characters at the beginning that are looked at closely; the time grows with their square."""
+"""Characters at the beginning that are looked at closely."""
 SHORT_NAME = 3
 """A name up to this length is part of many words; zxcvbn alone takes it into account."""
-LEAST_SCORE = 4
-"""Of zxcvbn, from 0 to 4: at least 10^10 guesses. Sequences of letters, digits or keys have less,
-as has each of its 30,000 common passwords."""
 CONCURRENT_HASHES = 2
 """Hashes at a time; each takes 64 MiB and about 50 ms on up to four cores."""
 UNMATCHED_HASH = (
@@ -37,14 +34,17 @@ class Passwords:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def hash_chosen(self, name: str, password: str) -> str:
-        """Hash a new password; InvalidParameter says which rule it breaks."""
+        """Hash a new password. Raises InvalidParameter with the rule that it breaks."""
         async with self._limit.slot():
             if problem := await asyncio.to_thread(weakness, name, password):
                 raise InvalidParameter({"new_password": problem})
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def matches(self, stored: str | None, password: str) -> bool:
-        """Whether `stored` is a hash of the password; takes as long for None, which none has."""
+        """Return whether `stored` is a hash of the password.
+
+        Takes as long for None, which none has.
+        """
         async with self._limit.slot():
             matches = await asyncio.to_thread(self._verify, stored or UNMATCHED_HASH, password)
         return matches and stored is not None
@@ -57,11 +57,11 @@ class Passwords:
 
 
 def weakness(name: str, password: str) -> str:
-    """The rule that the password of this operator breaks; "" if it breaks none."""
+    """Return the rule that the password of this operator breaks; "" if it breaks none."""
     if len(name) > SHORT_NAME and name in password.casefold():
         return "this contains your name"
     if len(set(password.casefold())) <= 2:
         return "this repeats one or two characters"
-    if zxcvbn(password[:CHECKED_CHARACTERS], user_inputs=[name])["score"] < LEAST_SCORE:
+    if is_easy_to_guess(password[:CHECKED_CHARACTERS], name):
         return "this is easy to guess: a sequence, a common password or a word"
     return ""

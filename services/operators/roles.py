@@ -24,10 +24,13 @@ class Operator(NamedTuple):
     role: Access
 
     def may(self, access: Access) -> bool:
-        """False with a role that this release does not know."""
+        """Return whether the role includes `access`.
+
+        False with a role that this release does not know.
+        """
         return access in INCLUDED.get(self.role, ())
 
 
 def roles_with(access: Access) -> list[Role]:
-    """The roles of people that include `access`."""
+    """Return the roles of people that include `access`."""
     return [role for role in ROLES if access in INCLUDED[role]]

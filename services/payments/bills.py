@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from config.settings import Settings
 from core.errors import Unavailable
 from ledger.bills import BillType, Difference, Movement, Source, compare
 from ledger.recharge import PaymentRefused
+from services.leased_job import LeasedJob
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
 from storage.jobs.due import JobLeaseStore
@@ -34,64 +34,78 @@ VIRTUAL = (
 )
 
 
-@dataclass(slots=True)
-class BillService:
+def bill_types(settings: Settings, *, uses_jsapi: bool) -> list[BillType]:
+    """Return the bills of the providers and of the withdrawals that are switched on."""
+    pay = settings.pay
+    return [
+        *([MERCHANT] if uses_jsapi else []),
+        *([TRANSFERS] if uses_jsapi and settings.withdrawals_are_on else []),
+        *(VIRTUAL if pay.offer_id and pay.app_key and not pay.sandbox else []),
+    ]
+
+
+class BillService(LeasedJob):
     """Fetches, keeps and compares bills.
 
     Every step may be repeated, also by several processes at once, so a killed run is resumed.
 
-    `last` is the result of the last run by any process: the number of `open` differences, and
-    `checked_at`, the Unix time at which no daily bill was late.
+    `last` has `at`, the start of the last run, and `checked_at`, the Unix time at which no daily
+    bill was late.
     """
 
-    bills: BillStore
-    client: BillClient
-    orders: OrderStore
-    payments: PaymentService
-    providers: Mapping[str, PaymentClient]
-    job_leases: JobLeaseStore
-    bill_types: Sequence[BillType]
-    last: dict[str, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        bills: BillStore,
+        client: BillClient,
+        orders: OrderStore,
+        payments: PaymentService,
+        providers: Mapping[str, PaymentClient],
+        leases: JobLeaseStore,
+        bill_types: Sequence[BillType],
+    ) -> None:
+        super().__init__(JOB_NAME, leases, lease=LEASE_SECONDS, interval=INTERVAL_SECONDS)
+        self._bills = bills
+        self._client = client
+        self._orders = orders
+        self._payments = payments
+        self.providers = providers
+        self.bill_types = bill_types
+        self.open_count = 0
+        """Number of open differences."""
 
     async def run_if_due(self) -> None:
-        """Run if the lease is free, then load the latest stored result."""
-        if await self.job_leases.acquire(JOB_NAME, LEASE_SECONDS):
-            interval = INTERVAL_SECONDS
-            try:
-                if await self.run(datetime.now(UTC)):
-                    interval = WAITING_SECONDS
-            finally:
-                await self.job_leases.release(JOB_NAME, interval)
-        self.last = await self.job_leases.last_result(JOB_NAME)
+        await super().run_if_due()
+        self.open_count = await self._bills.count_open()
+
+    async def _run_once(self) -> float | None:
+        return WAITING_SECONDS if await self.run(datetime.now(UTC)) else None
 
     async def run(self, now: datetime) -> bool:
-        """Compare the bills that do not agree yet; returns whether a daily one is late."""
+        """Compare the bills that do not agree yet; return whether a daily one is late."""
         at, waiting = now.timestamp(), False
-        last = {"open": 0, "checked_at": at, **await self.job_leases.last_result(JOB_NAME)}
-        await self.job_leases.store_result(JOB_NAME, {**last, "at": at})
+        checked_at = (await self._load()).get("checked_at", at)
+        await self._store(at=at, checked_at=checked_at)
         for bill_type in self.bill_types:
             for period in bill_type.periods(now):
-                if not await self.bills.agrees(bill_type.bill(period)):
+                if not await self._bills.agrees(bill_type.bill(period)):
                     is_late = bool(await self._reconcile(bill_type, period))
                     waiting |= is_late and not bill_type.is_monthly
-        checked_at = last["checked_at"] if waiting else at
-        result = {"at": at, "checked_at": checked_at, "open": await self.bills.count_open()}
-        await self.job_leases.store_result(JOB_NAME, result)
+        await self._store(at=at, checked_at=checked_at if waiting else at)
         return waiting
 
     async def reconcile(self, period: str) -> list[str]:
-        """Compare the bills of a day or month; returns its open differences as sentences."""
+        """Compare the bills of a day or month; return its open differences as sentences."""
         is_month, sentences = len(period) == len("2026-11"), []
         for bill_type in self.bill_types:
             if bill_type.is_monthly == is_month:
                 bill = bill_type.bill(period)
                 if why := await self._reconcile(bill_type, period):
                     sentences.append(f"{bill} is not there: {why}")
-                sentences += [_sentence(row) for row in await self.bills.open_of(bill)]
+                sentences += [_sentence(row) for row in await self._bills.open_of(bill)]
         return sentences
 
     async def _reconcile(self, bill_type: BillType, period: str) -> str:
-        """Compare a bill; returns why it is not available, "" if it is.
+        """Compare a bill; return why it is not available, "" if it is.
 
         Until it is, the differences of an earlier comparison stay as they are.
         """
@@ -100,23 +114,23 @@ class BillService:
         if state == "done":
             for start in range(0, len(rows), BATCH_ROWS):
                 await self._compare(bill_type, rows[start : start + BATCH_ROWS], period, at)
-            unbilled = await self.bills.unbilled(bill_type, period)
+            unbilled = await self._bills.unbilled(bill_type, period)
             missing = [row for row in (compare(None, here) for here in unbilled) if row]
-            await self.bills.record(missing, bill, at)
-            await self.bills.close_gone(bill, at)
+            await self._bills.record(missing, bill, at)
+            await self._bills.close_gone(bill, at)
         else:
             log.warning("bill_not_compared", bill=bill, why=problem)
         if state == "unreadable":
             unreadable = Difference("unreadable", "bill", bill, detail=problem)
-            await self.bills.record([unreadable], bill, at)
+            await self._bills.record([unreadable], bill, at)
         began_at = bill_type.began_at(period)
         known = {"type": bill_type.name, "period": period, "began_at": began_at}
         result = {"state": state, "problem": problem, "rows": len(rows), "checked_at": at}
-        await self.bills.save(bill, **known, **result)
+        await self._bills.save(bill, **known, **result)
         return problem if state == "waiting" else ""
 
     async def _read(self, bill_type: BillType, period: str) -> tuple[str, str, list[Movement]]:
-        """The state of a bill, its problem, and the rows of its files."""
+        """Return the state of a bill, its problem, and the rows of its files."""
         rows = list[Movement]()
         try:
             for source in bill_type.sources:
@@ -128,55 +142,55 @@ class BillService:
         return "done", "", rows
 
     async def _rows(self, source: Source, period: str) -> list[Movement]:
-        """The rows of a file. BillNotReady, UnreadableBill.
+        """Return the rows of a file, which is kept if it can be read.
 
-        A stored file that cannot be read is fetched again.
+        Raises BillNotReady or UnreadableBill.
         """
         id_ = f"{source}:{period}"
-        if (file := await self.bills.file(id_)) is not None:
-            with suppress(UnreadableBill):
-                return await asyncio.to_thread(read_bill, file, source)
-        file = await self.client.fetch(source, period)
+        kept = await self._bills.file(id_)
+        file = await self._client.fetch(source, period, kept)
         if file is None:
             return []
-        await self.bills.store_file(id_, file)
-        return await asyncio.to_thread(read_bill, file, source)
+        rows = await asyncio.to_thread(read_bill, file, source)
+        if file is not kept:
+            await self._bills.store_file(id_, file)
+        return rows
 
     async def _compare(
         self, bill_type: BillType, rows: Sequence[Movement], period: str, at: datetime
     ) -> None:
         """Compare some rows of a bill, and credit payments that are missing here."""
         found, marked = [], []
-        booked = await self.bills.booked(bill_type.provider, rows)
-        for row, known in zip(rows, booked, strict=True):
+        recorded = await self._bills.recorded(bill_type.provider, rows)
+        for row, known in zip(rows, recorded, strict=True):
             here, difference = known, compare(row, known)
             if difference and (difference.kind, row.category) == ("missing_here", "payment"):
                 why = await self._credit(difference.number)
-                [here] = await self.bills.booked(bill_type.provider, [row])
+                [here] = await self._bills.recorded(bill_type.provider, [row])
                 difference = compare(row, here)
                 difference = difference and difference._replace(detail=why)
             if difference and difference.category == "refund":
-                order = await self.orders.find(difference.order)
+                order = await self._orders.find(difference.order)
                 difference = difference._replace(user_id=order.user_id if order else "")
             if difference:
                 found.append(difference)
             if here and "done" in (row.state, here.state):
                 marked.append(here)
-        await self.bills.mark(marked, period)
-        await self.bills.record(found, bill_type.bill(period), at)
+        await self._bills.mark(marked, period)
+        await self._bills.record(found, bill_type.bill(period), at)
 
     async def _credit(self, number: str) -> str:
-        """Credit an order if its provider says that it is paid, else return why not."""
-        order = await self.orders.find(number)
+        """Credit an order if its provider says that it is paid; if not, return why."""
+        order = await self._orders.find(number)
         if order is None or order.provider not in self.providers:
             return "order" if order is None else "no_provider"
         try:
             payment = await self.providers[order.provider].query(order)
             if payment is None:
                 return "not_paid"
-            await self.payments.credit(payment)
+            await self._payments.credit(payment)
         except PaymentRefused as refused:
-            await self.orders.mark_reported(number)
+            await self._orders.mark_reported(number)
             return refused.reason.value
         except Unavailable as unavailable:
             return unavailable.code
@@ -185,6 +199,6 @@ class BillService:
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
-    """An open difference for the command line."""
+    """Return an open difference as a sentence for the command line."""
     fen = f"{row['fen_there']} fen there, {row['fen_here']} fen here"
     return f"{row['kind']}: {row['category']} {row['number']}, {fen} {row['detail']}".rstrip()

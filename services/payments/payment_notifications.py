@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from core.errors import InvalidParameter, NotFound, TryAgain
@@ -21,6 +21,7 @@ from tencent.json_reader import text
 from tencent.message_push import (
     COIN_PAYMENT,
     DELETION_EVENTS,
+    MEDIA_CHECKED,
     PLATFORM_EVENT_IDENTITIES,
     REFUND_QUESTION,
     MessagePush,
@@ -34,11 +35,12 @@ from tencent.xpay import PROVIDER as XPAY
 
 SOURCES = (JSAPI, XPAY, TRANSFER)
 """Sources of the inbox that report money."""
-BOOKED = DONE._replace(lasting=True)
+RECORDED = DONE._replace(lasting=True)
 """Outcome of a report of money that is kept permanently."""
 IDENTITY_FIELDS = {
     DELIVERED: ("Event", "OutTradeNo"),
     REFUNDED: ("Event", "WxRefundId", "RetCode"),  # a failed refund may succeed later
+    MEDIA_CHECKED: ("Event", "trace_id"),
     **PLATFORM_EVENT_IDENTITIES,
 }
 PER_DELIVERY_FIELDS = ("CreateTime", "RetryTimes", "RequestId")
@@ -47,6 +49,17 @@ COIN_MODE = "coin_mode"
 """Refusal reason of a payment for WeChat's own coins, since only our ledger keeps gold."""
 ENCRYPTED = "yes"
 """Stored value of `encrypted` for an encrypted push."""
+
+
+class Followers(NamedTuple):
+    """Services of other nouns that follow notifications of payments."""
+
+    apply_to_case: Callable[[Refund], Awaitable[bool]]
+    """Close the step of a refund case that waits for this refund; return whether there is one."""
+    record_transfer: Callable[[str], Awaitable[CallbackOutcome]]
+    """Record a stored notice of a transfer again."""
+    plan_deletion: Callable[[str, str], Awaitable[None]]
+    """Delete the data of a user who leaves, by app and openid."""
 
 
 class PaymentNotificationService:
@@ -62,34 +75,26 @@ class PaymentNotificationService:
         payments: PaymentService,
         ledger: LedgerStore,
         spent_gold: SpentGoldStore,
-        apply_to_case: Callable[[Refund], Awaitable[bool]],
-        book_transfer: Callable[[str], Awaitable[CallbackOutcome]],
+        followers: Followers,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
-        plan_deletion: Callable[[str, str], Awaitable[None]],
     ) -> None:
-        """`apply_to_case` closes the step of a refund case that waits for this refund, and returns
-        whether there is one; `book_transfer` books a stored notice of a transfer again;
-        `plan_deletion` is called with an app and the openid of a user who leaves."""
         self._inbox = inbox
         self._orders = orders
         self._payments = payments
         self._ledger = ledger
         self._spent_gold = spent_gold
-        self._apply_to_case = apply_to_case
-        self._book_transfer = book_transfer
+        self._followers = followers
         self._jsapi = jsapi
         self._xpay = xpay
-        self._plan_deletion = plan_deletion
 
-    async def book(
+    async def record(
         self, payment_event: Payment | Refund | None, ignore_reason: str
     ) -> CallbackOutcome:
         """Credit a payment or reverse a refund; None is ignored, with the reason `ignore_reason`.
 
-        A refund that a case requested was reversed before; it closes the step of the case.
-
-        Raises TryAgain for a refund whose payment is not credited yet.
+        A refund that a case requested was reversed before; it closes the step of the case. Raises
+        TryAgain for a refund whose payment is not credited yet.
         """
         try:
             if isinstance(payment_event, Payment):
@@ -104,14 +109,16 @@ class PaymentNotificationService:
                 if reason == RefusalReason.NOT_PAID:
                     raise TryAgain from None  # the payment's notification may be on its way
                 # A refund case has already taken back the rest of the order, so its own refund
-                # exceeds what can still be booked.
-                if reason == RefusalReason.AMOUNT and await self._apply_to_case(payment_event):
-                    return BOOKED
+                # exceeds what can still be recorded.
+                if reason == RefusalReason.AMOUNT and await self._followers.apply_to_case(
+                    payment_event
+                ):
+                    return RECORDED
             known = reason != RefusalReason.ORDER
             if known and payment_event:
                 await self._orders.mark_reported(payment_event.order)
             return CallbackOutcome("refused", reason.value, lasting=known)
-        return BOOKED
+        return RECORDED
 
     async def process_push(self, push: MessagePush) -> CallbackOutcome:
         """Process a verified push of the mini-program.
@@ -134,7 +141,7 @@ class PaymentNotificationService:
             payment_event = await self._xpay.query(order)
             if payment_event is None:
                 raise TryAgain  # the push may arrive before a query shows the payment
-        return await self.book(payment_event, "unknown_event")
+        return await self.record(payment_event, "unknown_event")
 
     async def process_event(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
         """Process an event of PLATFORM_EVENTS; a refused question of Apple is not kept permanently.
@@ -148,7 +155,9 @@ class PaymentNotificationService:
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
         if signed and is_deletion(content):
-            await self._plan_deletion(str(content.get("AppID")), str(content.get("OpenID")))
+            await self._followers.plan_deletion(
+                str(content.get("AppID")), str(content.get("OpenID"))
+            )
         return DONE._replace(lasting=event not in DELETION_EVENTS, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
@@ -168,24 +177,27 @@ class PaymentNotificationService:
             self._orders.refunded_fen(number),
             self._note_apple(order, signed=signed),
         )
-        advice = advise(number, credit, gifts, reversed_fen, order.fen)
+        advice = advise(number, credit, gifts, reversed_fen, order.charged_fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def _note_apple(self, order: Order, *, signed: bool) -> None:
-        """If the question is signed, store iOS in place of the platform that the client sent."""
+        """Store iOS instead of the platform that the client sent, if the question is signed."""
         if signed and order.platform != IOS:
             await self._orders.store_platform(order.number, IOS)
-            await self._ledger.note_payer(order.user_id, ios=True)
+            await self._ledger.note_ios_payment(order.user_id)
 
     async def _spending_since(
         self, number: str, user_id: str
     ) -> tuple[Credit | None, list[GoldGift]]:
-        """The credit of an order, and the user's gifts since then."""
+        """Return the credit of an order, and the user's gifts since then."""
         credit = await self._ledger.credit_of(number)
         return credit, await self._spent_gold.gold_gifts(user_id, credit.at) if credit else []
 
     async def reprocess(self, message_id: str) -> CallbackOutcome:
-        """Process a stored, verified notification again. Raises NotFound, InvalidParameter."""
+        """Process a stored, verified notification again.
+
+        Raises NotFound or InvalidParameter.
+        """
         row = await self._inbox.find(message_id)
         if row is None:
             raise NotFound
@@ -194,14 +206,14 @@ class PaymentNotificationService:
             raise InvalidParameter({"id": "is no genuine report of money"})
         message = _message(row)
         outcome = await self._process(message)
-        await self._inbox.settle(message, **outcome._asdict())
+        await self._inbox.close(message, **outcome._asdict())
         return outcome
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:
         if message.source == XPAY:
             return await self.process_push(push_of(message))
         if message.source == TRANSFER:
-            return await self._book_transfer(message.raw)
+            return await self._followers.record_transfer(message.raw)
         try:
             payment_event = (
                 self._jsapi.notifications.read_verified(message.raw.encode())
@@ -210,11 +222,11 @@ class PaymentNotificationService:
             )
         except NotVerified:
             return refused("decryption")  # the APIv3 key has changed since
-        return await self.book(payment_event, "unknown_event")
+        return await self.record(payment_event, "unknown_event")
 
 
 def _is_platform_event(row: Mapping[str, Any]) -> bool:
-    """Whether this is a platform event, whose answer could no longer reach WeChat."""
+    """Return whether this is a platform event, whose answer could no longer reach WeChat."""
     return row["genuine"] and row["source"] == XPAY and bool(event_name(json.loads(row["raw"])))
 
 
@@ -242,9 +254,10 @@ def push_of(message: InboxMessage) -> MessagePush:
 
 
 def _message_id(push: MessagePush) -> str:
-    """Deduplication key, equal for every retry: WeChat's identity and a hash of the content.
+    """Return a deduplication key that is equal for every retry.
 
-    With the hash, a message of other content cannot block the genuine one.
+    It is WeChat's identity and a hash of the content. With the hash, a message of other content
+    cannot block the genuine one.
     """
     content = push.content
     names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "CreateTime"))

@@ -14,6 +14,7 @@ from ledger.recharge import (
     RefusalReason,
     check_payment,
     check_refund,
+    counts_as_ios,
     gold_to_reverse,
     recharge_entry,
     recharge_key,
@@ -27,25 +28,25 @@ from storage.payments.orders import OrderStore
 class PaymentService:
     """Credits each payment once, even if notification and query arrive concurrently."""
 
-    def __init__(self, ledger: LedgerStore, orders: OrderStore, hold: LockUsers) -> None:
+    def __init__(self, ledger: LedgerStore, orders: OrderStore, lock: LockUsers) -> None:
         self._ledger = ledger
         self._orders = orders
-        self._hold = hold
+        self._lock = lock
 
     async def credit(self, payment: Payment) -> bool:
-        """Credit the order; False if that was done before. Idempotent.
+        """Credit the order; return False if that was done before. Idempotent.
 
-        Raises PaymentRefused when the payment does not match its order.
+        Raises PaymentRefused if the payment does not match its order.
         """
         order = await self._order(payment.order)
         check_payment(order, payment)
         return await self._run_once(order, lambda tx: self._credit(tx, order, payment))
 
     async def refund(self, refund: Refund) -> bool:
-        """Reverse a refunded payment; False if that was done before. Idempotent.
+        """Reverse a refunded payment; return False if that was done before. Idempotent.
 
-        Raises PaymentRefused when the refund does not match its order, and with "not_paid" as long
-        as no payment was credited.
+        Raises PaymentRefused if the refund does not match its order, and with "not_paid" as long as
+        no payment was credited.
         """
         order = await self._order(refund.order)
         return await self._run_once(order, lambda tx: self._reverse(tx, order, refund))
@@ -57,9 +58,9 @@ class PaymentService:
         return order
 
     async def _run_once(self, order: Order, work: Callable[[Any], Awaitable[JsonObject]]) -> bool:
-        """False if an earlier transaction has done it."""
+        """Run `work`, and return False if an earlier transaction has done it."""
         try:
-            async with self._hold(order.user_id):
+            async with self._lock(order.user_id):
                 await self._ledger.run_transaction(work)
         except EntryExists as existing:
             # Once acknowledged, the provider stops retrying: the entry must be durable.
@@ -90,5 +91,6 @@ class PaymentService:
         answer = (await self._ledger.move(tx, entry.lines))[order.user_id]._asdict()
         await self._ledger.write(tx, replace(entry, answer=answer), None)
         await self._orders.pay(tx, order.number, payment)
-        await self._ledger.note_payer(order.user_id, ios=order.is_refunded_by_apple, session=tx)
+        if counts_as_ios(order, payment):
+            await self._ledger.note_ios_payment(order.user_id, tx)
         return answer

@@ -40,25 +40,25 @@ class RechargeService:
         blocks: RechargeBlockStore,
         users: UserStore,
         providers: Mapping[str, PaymentClient],
-        hold: LockUsers,
+        lock: LockUsers,
         settings: PaySettings,
     ) -> None:
         self._orders = orders
         self._blocks = blocks
         self._users = users
         self._providers = providers
-        self._hold = hold
+        self._lock = lock
         self._settings = settings
 
     async def order(self, user: User, block_id: int, platform: str = "") -> PreparedOrder:
         """Order a block at its current price; repeated, the open order is returned again.
 
-        `platform` is the client's system, stored with the order.
-        Raises BlockNotFound, SessionKeyMissing, TooManyOrders.
+        `platform` is the client's system, stored with the order. Raises BlockNotFound,
+        SessionKeyMissing or TooManyOrders.
         """
         block = await self._blocks.get(block_id)
         key = await self._session_key(user.user_id) if self._settings.provider == XPAY else ""
-        async with self._hold(f"order:{user.user_id}"):  # else each would call the provider
+        async with self._lock(f"order:{user.user_id}"):  # else each would call the provider
             order = self._new_order(user, block, platform)
             # Another process may add one at the same time.
             opened = await retry_on_conflict(lambda: self._find_or_add(order, block["id"]))
@@ -72,7 +72,7 @@ class RechargeService:
         return PreparedOrder(timestamp, content, signature)
 
     async def _find_or_add(self, order: Order, block_id: int) -> OpenOrder:
-        """The open order that `order` repeats, or `order` itself, stored."""
+        """Return the open order that `order` repeats, or `order` itself, stored."""
         open_orders = await self._orders.open_orders(order.user_id)
         if repeated := find_repeated(open_orders, order, block_id):
             if order.platform not in ("", repeated.order.platform):
@@ -81,10 +81,13 @@ class RechargeService:
         slot = free_slot(open_orders)
         if slot is None:
             raise TooManyOrders
-        return await self._orders.add(order, block_id, slot)
+        return await self._orders.open(order, block_id, slot)
 
     async def _register(self, opened: OpenOrder) -> str:
-        """Register the order with its provider, once unless that fails; the prepay_id if any."""
+        """Register the order with its provider, once unless that fails.
+
+        Return the prepay_id, if any.
+        """
         provider = self._providers[self._settings.provider]
         prepay_id = await provider.register(opened.order, opened.expires_at)
         if prepay_id:
@@ -92,7 +95,7 @@ class RechargeService:
         return prepay_id
 
     async def _session_key(self, user_id: str) -> str:
-        """WeChat's session key, which signs the user's consent (xpay)."""
+        """Return WeChat's session key, which signs the user's consent (xpay)."""
         key = await self._users.session_key(user_id)
         if key is None:
             raise SessionKeyMissing
@@ -115,5 +118,5 @@ class RechargeService:
 
 
 def sign(key: str, timestamp: str, content: str) -> str:
-    """Hex HMAC-SHA256 over timestamp + "\\n" + content."""
+    """Return the hex HMAC-SHA256 over timestamp + "\\n" + content."""
     return hmac.new(key.encode(), f"{timestamp}\n{content}".encode(), hashlib.sha256).hexdigest()

@@ -1,16 +1,17 @@
 """Polls payment providers for unpaid orders; credits or finally closes them."""
 
 import asyncio
-import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 from prometheus_client import Counter
 
-from ledger.recharge import CLOSE_AFTER, QUERY_AFTER, ClaimedOrder, Order, Payment, PaymentRefused
-from services.jobs.claimed_jobs import ClaimedJob
+from core.retry import ORDERS
+from ledger.recharge import CLOSE_AFTER, ClaimedOrder, Order, Payment, PaymentRefused
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payments.payments import PaymentService
 from storage.payments.orders import OrderStore
 from tencent.clients import PaymentClient
@@ -44,7 +45,7 @@ class UnpaidOrderSweep:
         providers: Mapping[str, PaymentClient],
         refused: Counter,
     ) -> None:
-        """`providers` by name, as stored in orders; `refused` counts refused payments."""
+        """Take `providers` by name, as stored in orders; `refused` counts refused payments."""
         self._orders = orders
         self._payments = payments
         self._providers = providers
@@ -58,16 +59,11 @@ class UnpaidOrderSweep:
     def _job(self, name: str, provider: Any) -> ClaimedJob[ClaimedOrder]:
         return ClaimedJob(
             f"orders_{name}",
-            functools.partial(self._claim, provider),
+            one_by_one(partial(self._orders.claim, provider, CLAIM_LEASE)),
             self._check_in_time,
             concurrency=CONCURRENCY,
             idle=IDLE_SECONDS,
         )
-
-    async def _claim(self, provider: Any, _limit: int) -> list[ClaimedOrder]:
-        """The oldest order that is due; its lease begins with its check."""
-        claimed = await self._orders.claim(provider, CLAIM_LEASE)
-        return [claimed] if claimed else []
 
     async def _check_in_time(self, claimed: ClaimedOrder) -> None:
         now = datetime.now(UTC)
@@ -81,9 +77,10 @@ class UnpaidOrderSweep:
             self._refused.labels(f"{claimed.order.provider}_query", outcome).inc()
 
     async def check(self, claimed: ClaimedOrder, now: datetime) -> str:
-        """Check one order: paid, delivered, closed, later, or why its payment was refused.
+        """Check one order; return its state, or why its payment was refused.
 
-        Errors of the provider propagate; the caller then calls `postpone`.
+        The states are paid, delivered, closed and later. Errors of the provider propagate; the
+        caller then calls `postpone`.
         """
         order, number = claimed.order, claimed.order.number
         provider = self._providers.get(order.provider)
@@ -103,7 +100,7 @@ class UnpaidOrderSweep:
         if late:
             await self._orders.close(number)
             return "closed"
-        await self._orders.postpone(number, next_check_at(claimed, now))
+        await self._orders.postpone(number, ORDERS.next_check(claimed.created_at, now))
         return "later"
 
     async def postpone(self, claimed: ClaimedOrder, now: datetime) -> str:
@@ -113,7 +110,7 @@ class UnpaidOrderSweep:
             give_up = self._orders.delivered if order.state == "paid" else self._orders.close
             await give_up(order.number)
             return "closed"
-        await self._orders.postpone(order.number, next_check_at(claimed, now))
+        await self._orders.postpone(order.number, ORDERS.next_check(claimed.created_at, now))
         return "later"
 
     async def _credit(self, order: Order, payment: Payment) -> str:
@@ -123,10 +120,3 @@ class UnpaidOrderSweep:
             await self._orders.dispute(order.number, refused.reason.value)
             return refused.reason.value
         return "paid"
-
-
-def next_check_at(claimed: ClaimedOrder, now: datetime) -> datetime:
-    """Time of the next check, which depends only on the age of the order."""
-    age = now - claimed.created_at
-    waits = [wait for wait in (*QUERY_AFTER, CLOSE_AFTER) if wait > age]
-    return claimed.created_at + waits[0] if waits else now + QUERY_AFTER[-1]

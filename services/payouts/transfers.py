@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from ledger.open_transfers import (
 from ledger.transfers import MismatchReason, Transfer, TransferMismatch, TransferRequest
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.gold.ledger import LockUsers
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.gold.ledger import LedgerStore
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
@@ -47,43 +48,36 @@ class WithdrawalChanges:
     One transaction each, retried on write conflicts.
     """
 
-    def __init__(self, ledger: LedgerStore, withdrawals: WithdrawalStore, hold: LockUsers) -> None:
+    def __init__(self, ledger: LedgerStore, withdrawals: WithdrawalStore, lock: LockUsers) -> None:
         self._ledger = ledger
         self._withdrawals = withdrawals
-        self._hold = hold
+        self._lock = lock
 
     async def change(self, id_: str, rule: Callable[[Withdrawal], WithdrawalChange]) -> Withdrawal:
-        """Load, apply `rule`, and save with its entry; returns the withdrawal as it is then.
+        """Load, apply `rule`, and save with its entry; return the withdrawal as it is then.
 
         A rule that changes nothing saves nothing; what it raises propagates. Raises
         WithdrawalNotFound.
         """
-        found = await self._withdrawals.find(id_)
-        if found is None:
-            raise WithdrawalNotFound
+        found = await self._withdrawals.get(id_)
 
         async def work(tx: Any) -> Withdrawal:
-            withdrawal = await self._withdrawals.find(id_, tx)
-            assert withdrawal is not None  # never deleted
-            change = rule(withdrawal)
-            if change.withdrawal == withdrawal:
-                return withdrawal
-            changed = change.withdrawal.note_state_change(withdrawal, datetime.now(UTC))
-            await self._write(tx, withdrawal, WithdrawalChange(changed, change.entry))
-            return replace(changed, version=withdrawal.version + 1)
+            before = await self._withdrawals.get(id_, tx)
+            after, entry = rule(before)
+            if after == before:
+                return before
+            if entry:
+                await self._record(tx, before.user_id, entry)
+            returned = before.counted_fen - after.counted_fen
+            if returned:
+                await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
+            after = after.note_state_change(before, datetime.now(UTC))
+            return await self._withdrawals.save(before, after, tx)
 
-        async with self._hold(found.user_id):
+        async with self._lock(found.user_id):
             return await self._ledger.run_transaction(work)
 
-    async def _write(self, tx: Any, before: Withdrawal, change: WithdrawalChange) -> None:
-        if change.entry:
-            await self._book(tx, before.user_id, change.entry)
-        returned = before.counted_fen - change.withdrawal.counted_fen
-        if returned:
-            await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
-        await self._withdrawals.save(tx, change.withdrawal)
-
-    async def _book(self, tx: Any, user_id: str, entry: JournalEntry) -> None:
+    async def _record(self, tx: Any, user_id: str, entry: JournalEntry) -> None:
         balances = await self._ledger.move(tx, entry.lines)
         answer = balances[user_id]._asdict() if user_id in balances else {}
         await self._ledger.write(tx, replace(entry, answer=answer), None)
@@ -99,12 +93,12 @@ class TransferService:
     def __init__(
         self, changes: WithdrawalChanges, payees: PayeeStore, transfers: TransferClient | None
     ) -> None:
-        """`transfers`: None if no merchant is configured; open withdrawals then stay open."""
+        """Take `transfers`, None if no merchant is configured; open withdrawals then stay open."""
         self._changes = changes
         self._payees = payees
         self._transfers = transfers
 
-    async def advance(self, withdrawal: Withdrawal) -> Withdrawal:
+    async def run_step(self, withdrawal: Withdrawal) -> Withdrawal:
         """Take the next step: submit an approved transfer, query a submitted one."""
         if self._transfers is None:
             return withdrawal
@@ -115,11 +109,14 @@ class TransferService:
         return withdrawal
 
     async def apply(self, transfer: Transfer) -> Withdrawal:
-        """Apply a verified statement of WeChat Pay. Raises TransferMismatch, WithdrawalNotFound."""
+        """Apply a verified statement of WeChat Pay.
+
+        Raises TransferMismatch or WithdrawalNotFound.
+        """
         now = datetime.now(UTC)
         return await self._changes.change(transfer.number, lambda saved: saved.apply(transfer, now))
 
-    async def book(self, transfer: Transfer | None, ignore_reason: str) -> CallbackOutcome:
+    async def record(self, transfer: Transfer | None, ignore_reason: str) -> CallbackOutcome:
         """Apply a verified notice; None is ignored, with the reason `ignore_reason`."""
         if transfer is None:
             return ignored(ignore_reason)
@@ -139,7 +136,7 @@ class TransferService:
             transfer = self._transfers.notifications.read_verified(raw.encode())
         except NotVerified as error:
             return refused(error.reason.value)
-        return await self.book(transfer, "unknown_event")
+        return await self.record(transfer, "unknown_event")
 
     async def _submit(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Store the body with the state, then send it; a crash in between is like a time-out."""
@@ -253,26 +250,21 @@ class OpenTransferSweep(ClaimedJob[Withdrawal]):
     def __init__(self, withdrawals: WithdrawalStore, transfers: TransferService) -> None:
         super().__init__(
             "open_transfers",
-            self._claim_next,
-            self._carry_on,
+            one_by_one(partial(withdrawals.claim, CLAIM_LEASE)),
+            self._run_step,
             concurrency=CONCURRENCY,
             idle=IDLE_SECONDS,
         )
         self._withdrawals = withdrawals
         self._transfers = transfers
 
-    async def _claim_next(self, _limit: int) -> list[Withdrawal]:
-        """The withdrawal that has waited longest; its lease begins with its check."""
-        withdrawal = await self._withdrawals.claim(CLAIM_LEASE)
-        return [withdrawal] if withdrawal else []
-
-    async def _carry_on(self, withdrawal: Withdrawal) -> None:
+    async def _run_step(self, withdrawal: Withdrawal) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                withdrawal = await self._transfers.advance(withdrawal)
+                withdrawal = await self._transfers.run_step(withdrawal)
         except TimeoutError:
             log.warning("withdrawal_checked_late", withdrawal=withdrawal.id)
-        await self._withdrawals.postpone(withdrawal, datetime.now(UTC))
+        await self._withdrawals.postpone(withdrawal)
 
 
 def _problem_of(error: MerchantRefused | RateLimited | ServiceUnavailable) -> str:

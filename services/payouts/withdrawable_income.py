@@ -1,12 +1,11 @@
-"""Income that users can withdraw, and its move into the hold of a withdrawal."""
+"""Income that users can withdraw, and its move into the reserve of a withdrawal."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from config.sections import WithdrawSettings
+from core.cache import Cache
 from core.clock import day_interval, day_of
 from ledger.errors import EntryExists, WithdrawalsStopped
 from ledger.journal import JournalEntry
@@ -58,16 +57,18 @@ class WithdrawableIncome:
         self._recent_income = RecentIncome(payees, settings)
 
     async def shown(self, user_id: str) -> int:
-        """Income that the user could withdraw, before all limits; 0 while stopped."""
+        """Return the income that the user could withdraw, before all limits; 0 while stopped."""
         funds = await self._payees.funds(user_id)
         recent = await self._recent_income.of(user_id)
         matured = matured_income(funds.income, recent, funds.owed_income)
         return 0 if funds.is_stopped else matured
 
-    async def hold(self, payee: Payee, income: int, request_id: str, real_name: str) -> Withdrawal:
+    async def reserve(
+        self, payee: Payee, income: int, request_id: str, real_name: str
+    ) -> Withdrawal:
         """Write the request, and the name if there is one.
 
-        Raises TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured, WithdrawalsStopped, and
+        Raises TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured, WithdrawalsStopped, or
         EntryExists for a request that was made meanwhile.
         """
         now, user_id = datetime.now(UTC), payee.user_id
@@ -112,52 +113,40 @@ class WithdrawableIncome:
     async def _write(self, tx: Any, withdrawal: Withdrawal, entry: JournalEntry) -> None:
         await self._ledger.move(tx, entry.lines)
         await self._ledger.write(tx, entry, None)
-        await self._withdrawals.add(tx, withdrawal)
+        await self._withdrawals.add(withdrawal, tx)
         await self._withdrawals.add_to_day(
             tx, withdrawal.requested_at, withdrawal.fen, self._limits.day_fen
         )
 
 
 class _Sum(NamedTuple):
-    summed_at: float
     maturity: Maturity
     until: datetime
     recent: int
 
 
 class RecentIncome:
-    """Income that has not matured; all but the last minute of it is kept for seconds.
+    """Income that has not matured; all but the last minute of it is cached."""
 
-    In memory, of this process; a full cache is cleared.
-    """
-
-    def __init__(
-        self,
-        payees: PayeeStore,
-        settings: WithdrawSettings,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, payees: PayeeStore, settings: WithdrawSettings) -> None:
         self._payees = payees
         self._days = settings.maturity_days, settings.ios_maturity_days
-        self._clock = clock
-        self._sums: dict[str, _Sum] = {}
+        self._sums: Cache[str, _Sum] = Cache(CACHED_SECONDS, MAX_CACHED)
 
     async def of(self, user_id: str, session: Any = None) -> int:
-        """With the gifts that are committed, or those that the transaction `session` reads."""
-        kept = self._sums.get(user_id)
-        if kept is None or self._clock() - kept.summed_at >= CACHED_SECONDS:
-            kept = await self._sum(user_id)
+        """Return the income that has not matured.
+
+        It includes the gifts that are committed, or those that the transaction `session` reads.
+        """
+        kept = await self._sums.load(user_id, lambda: self._sum(user_id))
         late = await self._payees.recent_income(
             user_id, kept.maturity, read_from=kept.until, session=session
         )
         return kept.recent + late
 
     async def _sum(self, user_id: str) -> _Sum:
-        summed_at, now = self._clock(), datetime.now(UTC)
+        now = datetime.now(UTC)
         maturity = Maturity(*(now - timedelta(days=days) for days in self._days))
         until = max(maturity.since, now - READ_IN_TRANSACTION)
         recent = await self._payees.recent_income(user_id, maturity, read_until=until)
-        if len(self._sums) >= MAX_CACHED:
-            self._sums.clear()
-        self._sums[user_id] = kept = _Sum(summed_at, maturity, until, recent)
-        return kept
+        return _Sum(maturity, until, recent)

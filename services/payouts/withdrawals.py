@@ -52,21 +52,24 @@ class WithdrawalService:
         changes: WithdrawalChanges,
         transfers: TransferService,
         configs: ConfigStore,
-        hold: LockUsers,
+        lock: LockUsers,
         settings: WithdrawSettings,
         is_permitted: Callable[[str], Awaitable[bool]],
         *,
         is_enabled: bool,
     ) -> None:
-        """`is_permitted`: whether an operator may still approve; `is_enabled`: whether new
-        withdrawals are taken."""
+        """Take the parts that it uses.
+
+        `is_permitted`: whether an operator may still approve; `is_enabled`: whether new withdrawals
+        are taken.
+        """
         self._withdrawals = withdrawals
         self._ledger = ledger
         self._changes = changes
         self._transfers = transfers
-        self._hold = hold
+        self._lock = lock
         self._is_enabled = is_enabled
-        self._income = WithdrawableIncome(withdrawals, payees, ledger, configs, hold, settings)
+        self._income = WithdrawableIncome(withdrawals, payees, ledger, configs, lock, settings)
         self._is_permitted = is_permitted
         self._steps = set[asyncio.Task[Withdrawal | None]]()
         """Steps at WeChat Pay, also those that no request waits for: asyncio keeps no reference."""
@@ -79,33 +82,33 @@ class WithdrawalService:
         """Hold at most `income` and pay it once it is approved; repeated, the same withdrawal.
 
         Raises WithdrawOff, TooLittle, OverLimit, RealNameNeeded, IncomeNotMatured,
-        WithdrawalsStopped, RequestIdReused.
+        WithdrawalsStopped or RequestIdReused.
         """
-        async with self._hold(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
+        async with self._lock(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
             key = request_key(payee.user_id, request_id)
             if stored := await self._ledger.find(key):
                 return await self._repeated(stored, income)
             if not self._is_enabled:
                 raise WithdrawOff
             try:
-                withdrawal = await self._income.hold(payee, income, request_id, real_name)
+                withdrawal = await self._income.reserve(payee, income, request_id, real_name)
             except EntryExists:
                 return await self._repeated(await self._ledger.find_committed(key), income)
             return await self._advance_in_time(withdrawal)
 
     async def page(self, user_id: str, number: int, size: int) -> WithdrawalPage:
-        """Page `number` (from 1) of the user's withdrawals, newest first."""
+        """Return page `number` (from 1) of the user's withdrawals, newest first."""
         found, has_more = await self._withdrawals.page_of_user(user_id, number, size)
         return WithdrawalPage(await self._income.shown(user_id), found, has_more)
 
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return it if it is not submitted yet, else ask WeChat Pay to cancel it.
 
-        Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound,
+        Repeated, WeChat Pay is not asked: the sweep goes on. Raises WithdrawalNotFound or
         NotCancellable.
         """
-        found = await self._withdrawals.find(id_)
-        if found is None or found.user_id != user_id:
+        found = await self._withdrawals.get(id_)
+        if found.user_id != user_id:
             raise WithdrawalNotFound
         if found.is_cancelling:
             return found
@@ -118,10 +121,9 @@ class WithdrawalService:
 
         Earlier approvals of operators who no longer have the role do not count. Repeated by the
         same operator after it was approved, it changes nothing. Raises WithdrawalNotFound,
-        AlreadyDecided, SecondPersonRequired.
+        AlreadyDecided, or SecondPersonRequired if `by` has approved it already.
         """
-        found = await self._withdrawals.find(id_)
-        earlier = {*found.approvals} - {by} if found else set()
+        earlier = {*(await self._withdrawals.get(id_)).approvals} - {by}
         left = {name for name in earlier if not await self._is_permitted(name)}
 
         def approve(withdrawal: Withdrawal) -> WithdrawalChange:
@@ -139,7 +141,7 @@ class WithdrawalService:
     async def decline(self, id_: str, by: str, reason: str) -> Withdrawal:
         """Return it if it is not submitted yet, else have it cancelled at WeChat Pay.
 
-        Repeated by the same operator, it changes nothing. Raises WithdrawalNotFound,
+        Repeated by the same operator, it changes nothing. Raises WithdrawalNotFound, or
         AlreadyDecided, also for one that is final.
         """
         now = datetime.now(UTC)
@@ -155,8 +157,8 @@ class WithdrawalService:
 
     # ---- refund cases
 
-    async def hold_back(self, user_id: str, reason: str) -> bool:
-        """Take open withdrawals of a stopped user back; True when none of them is open any more.
+    async def cancel_open(self, user_id: str, reason: str) -> bool:
+        """Take open withdrawals of a stopped user back; return True when none is open any more.
 
         A request at the time of the stop is either refused, or found here.
 
@@ -177,32 +179,36 @@ class WithdrawalService:
         return await self._advance_in_time(withdrawal)
 
     async def _advance_in_time(self, withdrawal: Withdrawal) -> Withdrawal:
-        """Take the next step at WeChat Pay; the stored state if that takes too long.
+        """Take the next step at WeChat Pay; return the stored state if that takes too long.
 
         The step then goes on: only the answer to the first request has the package.
         """
-        step = asyncio.create_task(self._advance(withdrawal))
+        step = asyncio.create_task(self._run_step(withdrawal))
         self._steps.add(step)
         step.add_done_callback(self._steps.discard)
         done, _ = await asyncio.wait([step], timeout=SUBMIT_SECONDS)
         stored = step.result() if done else None
-        return stored or await self._withdrawals.find(withdrawal.id) or withdrawal
+        return stored or await self._withdrawals.get(withdrawal.id)
 
-    async def _advance(self, withdrawal: Withdrawal) -> Withdrawal | None:
-        """None if it took longer than any call can; the sweep continues."""
+    async def _run_step(self, withdrawal: Withdrawal) -> Withdrawal | None:
+        """Take the next step; return None if it took longer than any call can.
+
+        The sweep then continues.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(STEP_SECONDS):
-                return await self._transfers.advance(withdrawal)
+                return await self._transfers.run_step(withdrawal)
         return None
 
     async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:
-        """The withdrawal of an earlier request; raises RequestIdReused."""
+        """Return the withdrawal of an earlier request.
+
+        Raises RequestIdReused if that asked for another income.
+        """
         content, answer = stored
         if content["income"] != income:
             raise RequestIdReused
-        found = await self._withdrawals.find(answer["withdrawal_id"])
-        assert found is not None  # committed together with the entry
-        return await self._submitted(found)
+        return await self._submitted(await self._withdrawals.get(answer["withdrawal_id"]))
 
     async def _submitted(self, withdrawal: Withdrawal) -> Withdrawal:
         """Wait for another process that may be submitting a new withdrawal: one answer for all."""
@@ -211,5 +217,5 @@ class WithdrawalService:
             if not withdrawal.is_being_submitted:
                 break
             await asyncio.sleep(POLL_SECONDS)
-            withdrawal = await self._withdrawals.find(withdrawal.id) or withdrawal
+            withdrawal = await self._withdrawals.get(withdrawal.id)
         return withdrawal

@@ -1,0 +1,37 @@
+"""Refunds: cases in which operators give money back."""
+
+from services.gold.ledger import LockUsers
+from services.operators import OperatorServices
+from services.payouts import PayoutServices
+from services.refunds.refund_cases import RefundCaseService
+from services.refunds.refund_sweep import RefundCaseSweep
+from storage.stores import Stores
+from tencent.clients import TencentClients
+
+
+class RefundServices:
+    def __init__(
+        self,
+        stores: Stores,
+        tencent: TencentClients,
+        lock: LockUsers,
+        operators: OperatorServices,
+        payouts: PayoutServices,
+    ) -> None:
+        self.cases = RefundCaseService(
+            stores.refund_cases,
+            stores.orders,
+            stores.ledger,
+            stores.spent_gold,
+            operators.approvals,
+            lock,
+        )
+        self.sweep = RefundCaseSweep(
+            stores.refund_cases,
+            stores.orders,
+            stores.ledger,
+            payouts.withdrawals,
+            stores.payees,
+            tencent.providers,
+            lock,
+        )

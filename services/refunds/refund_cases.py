@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from core.errors import TryAgain
+from core.errors import WriteConflict
+from core.retry import retry_on_conflict
 from ledger.errors import RequestIdReused
 from ledger.recharge import Refund, reversal_entry
 from ledger.refund_cases import RefundCase
@@ -18,10 +19,7 @@ from storage.errors import AlreadyDecided, OrderNotFound
 from storage.gold.ledger import LedgerStore
 from storage.gold.spent_gold import SpentGoldStore
 from storage.payments.orders import OrderStore
-from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
-
-MAX_SAVE_ATTEMPTS = 20
-"""Maximum attempts to save a notice while the sweep changes the case."""
+from storage.refunds.refund_cases import RefundCaseStore, new_id
 
 
 class _PlanChanged(Exception):
@@ -40,21 +38,21 @@ class RefundCaseService:
         ledger: LedgerStore,
         spent_gold: SpentGoldStore,
         approvals: ApprovalService,
-        hold: LockUsers,
+        lock: LockUsers,
     ) -> None:
         self._cases = cases
         self._orders = orders
         self._ledger = ledger
         self._spent_gold = spent_gold
         self._approvals = approvals
-        self._hold = hold
+        self._lock = lock
 
     async def open(
         self, user_id: str, orders: Sequence[str], reason: str, request_id: str, by: str
     ) -> RefundCase:
         """Open a case with its preview, moving no gold. A repeated request returns the same case.
 
-        Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused.
+        Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund or RequestIdReused.
         """
         numbers, id_ = list(dict.fromkeys(orders)), new_id()
         case = await self._cases.find_request(request_id)
@@ -66,7 +64,7 @@ class RefundCaseService:
                 *(id_, request_id, user_id, reason, by, datetime.now(UTC)),
                 *(plan.orders, plan.gifts, plan.hosts, plan.unspent),
             )
-            case = await self._cases.add(new)
+            case = await self._cases.open(new)
         if not case.asks_for(user_id, numbers):
             raise RequestIdReused
         return case
@@ -74,12 +72,12 @@ class RefundCaseService:
     async def confirm(self, id_: str, by: str, reason: str) -> RefundCase:
         """Take the gold of the orders back, and let the sweep do the rest. Idempotent.
 
-        Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed; and
+        Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed, or
         RefundChanged if the preview is out of date: the case then has a new preview.
         """
         case = await self._cases.get(id_)
         try:
-            async with self._hold(case.user_id):
+            async with self._lock(case.user_id):
                 return await self._ledger.run_transaction(
                     lambda tx: self._confirm(tx, id_, by, reason)
                 )
@@ -90,7 +88,7 @@ class RefundCaseService:
     async def drop(self, id_: str, by: str, reason: str) -> RefundCase:
         """End a case that is not confirmed. Idempotent.
 
-        Raises RefundCaseNotFound, AlreadyDecided.
+        Raises RefundCaseNotFound or AlreadyDecided.
         """
         case = await self._cases.get(id_)
         if (case.state, case.decided_by) == ("dropped", by):
@@ -102,7 +100,7 @@ class RefundCaseService:
     async def settle(self, id_: str, number: str, by: str, reason: str) -> RefundCase:
         """End the step of an order that was refunded elsewhere or never will be. Idempotent.
 
-        Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, and
+        Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, or
         SecondPersonRequired as for `confirm`.
         """
         return await self._ledger.run_transaction(
@@ -110,21 +108,18 @@ class RefundCaseService:
         )
 
     async def apply(self, refund: Refund) -> bool:
-        """Record a refund notice of WeChat; returns False if no case waits for it. Idempotent."""
-        for _ in range(MAX_SAVE_ATTEMPTS):
+        """Record a refund notice of WeChat; return False if no case waits for it. Idempotent."""
+
+        async def apply() -> bool:
             cases = await self._cases.with_order(refund.order)
             case = next((case for case in cases if case.waits_for(refund)), None)
             if case is None:
                 return False
-            if any(order.provider_refund for order in case.orders if order.number == refund.order):
-                return True
-            now = datetime.now(UTC)
-            try:
-                await self._cases.save(None, case, case.apply(refund, now), now)
-            except RefundCaseChanged:
-                continue
+            if not any(step.provider_refund for step in case.orders if step.number == refund.order):
+                await self._cases.save(case, case.apply(refund, datetime.now(UTC)))
             return True
-        raise TryAgain
+
+        return await retry_on_conflict(apply)
 
     async def _confirm(self, tx: Any, id_: str, by: str, reason: str) -> RefundCase:
         case = await self._cases.get(id_, tx)
@@ -137,18 +132,17 @@ class RefundCaseService:
         plan = await self._plan(tx, id_, case.user_id, numbers)
         if case.differs_from(plan):
             raise _PlanChanged(plan)
-        now = datetime.now(UTC)
-        confirmed = case.with_plan(plan).confirm(by, reason, now)
+        confirmed = case.with_plan(plan).confirm(by, reason, datetime.now(UTC))
         for order in confirmed.orders:
             await self._take(tx, confirmed, order)
-        return await self._cases.save(tx, case, confirmed, now)
+        return await self._cases.save(case, confirmed, tx)
 
     async def _plan(
         self, tx: Any, case_id: str, user_id: str, numbers: Sequence[str]
     ) -> RefundPlan:
         """Plan what refunding these orders of the user takes back, from one consistent read.
 
-        Raises UserNotFound, OrderNotFound and NotRefundable.
+        Raises UserNotFound, OrderNotFound or NotRefundable.
         """
         available = (await self._ledger.balance(tx, user_id)).gold
         found = [
@@ -187,7 +181,7 @@ class RefundCaseService:
         return selection.chosen
 
     async def _settle(self, tx: Any, id_: str, number: str, by: str, reason: str) -> RefundCase:
-        case, now = await self._cases.get(id_, tx), datetime.now(UTC)
+        case = await self._cases.get(id_, tx)
         order = case.order(number)
         if order is None:
             raise OrderNotFound
@@ -195,10 +189,10 @@ class RefundCaseService:
             if order.settled_by == by:
                 return case
             raise AlreadyDecided
-        settled = case.settle(number, by, reason, now)
+        settled = case.settle(number, by, reason, datetime.now(UTC))
         if by == case.opened_by:
             await self._approvals.authorize(tx, by, by, order.gold)
-        return await self._cases.save(tx, case, settled, now)
+        return await self._cases.save(case, settled, tx)
 
     async def _take(self, tx: Any, case: RefundCase, step: OrderStep) -> None:
         """Take the gold of an order back, before the refund is requested from WeChat."""
@@ -218,6 +212,6 @@ class RefundCaseService:
 
     async def _save_decision(self, before: RefundCase, after: RefundCase) -> RefundCase:
         try:
-            return await self._cases.save(None, before, after)
-        except RefundCaseChanged:
+            return await self._cases.save(before, after)
+        except WriteConflict:
             raise AlreadyDecided from None

@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from ledger.journal import reversal_key
 from ledger.recharge import Order, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
 from services.gold.ledger import LockUsers
-from services.jobs.claimed_jobs import ClaimedJob
+from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payouts.withdrawals import WithdrawalService
 from storage.gold.ledger import LedgerStore
 from storage.payments.orders import OrderStore
 from storage.payouts.withdrawals import PayeeStore
-from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore
+from storage.refunds.refund_cases import RefundCaseStore
 from tencent.clients import PaymentClient
 from tencent.errors import CALL_ERRORS, ServiceUnavailable
 
@@ -50,11 +52,15 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         withdrawals: WithdrawalService,
         payees: PayeeStore,
         providers: Mapping[str, PaymentClient],
-        hold: LockUsers,
+        lock: LockUsers,
     ) -> None:
-        """`providers` by name, as stored in orders."""
+        """Take `providers` by name, as stored in orders."""
         super().__init__(
-            "refund_cases", self._claim_next, self._carry_on, concurrency=1, idle=IDLE_SECONDS
+            "refund_cases",
+            one_by_one(partial(cases.claim, CLAIM_LEASE)),
+            self._run_step,
+            concurrency=1,
+            idle=IDLE_SECONDS,
         )
         self._cases = cases
         self._orders = orders
@@ -62,45 +68,46 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         self._withdrawals = withdrawals
         self._payees = payees
         self._providers = providers
-        self._hold = hold
+        self._lock = lock
 
-    async def _claim_next(self, _limit: int) -> list[RefundCase]:
-        case = await self._cases.claim(CLAIM_LEASE)
-        return [case] if case else []
-
-    async def _carry_on(self, case: RefundCase) -> None:
-        # A notice or another process that saved the case meanwhile has set its due time, too.
-        # After TryAgain the case is due when its lease lapses.
-        with suppress(RefundCaseChanged, TryAgain):
+    async def _run_step(self, case: RefundCase) -> None:
+        # The case is due when its lease lapses, or as a notice or a process that saved it meanwhile
+        # has set.
+        with suppress(TryAgain):
             case = await self._reverse_gifts(case)
             case = await self._resume_hosts(case)
             for order in case.orders_to_refund:
                 case = await self._refund(case, order)
-            waiting, due_at = case.next_check(_now())
-            await self._cases.save(None, case, waiting, due_at)
-            log.info("refund_case_carried_on", case=case.id, state=waiting.state)
+            case = await self._save(None, case, case.wait(_now()))
+            log.info("refund_case_carried_on", case=case.id, state=case.state)
 
     async def _save(self, tx: Any, before: RefundCase, after: RefundCase) -> RefundCase:
+        """Save the case, whose lease a step renews. Raises TryAgain if it was saved since."""
         if after == before:  # the provider has answered the same as before
             return before
-        return await self._cases.save(tx, before, after, _now() + CLAIM_LEASE)
+        if after.due_at == before.due_at:
+            after = replace(after, due_at=_now() + CLAIM_LEASE)
+        try:
+            return await self._cases.save(before, after, tx)
+        except WriteConflict:  # no repetition of the transaction would help
+            raise TryAgain from None
 
     # ---- gifts
 
     async def _reverse_gifts(self, case: RefundCase) -> RefundCase:
         """Reverse what can be reversed now; gifts to hosts with open withdrawals may wait."""
-        held_back, blocked = set[str](), set[str]()
+        cancelled, blocked = set[str](), set[str]()
         for position in case.waiting_gifts:
             host = case.gifts[position].host
             if host in blocked:
                 continue
             try:
-                case = await self._reverse(case, position, may_owe=host in held_back)
+                case = await self._reverse(case, position, may_owe=host in cancelled)
                 continue
             except _IncomeMissing:
                 case = await self._stop(case, host)
-            if await self._hold_back(host):
-                held_back.add(host)
+            if await self._cancel_open(host):
+                cancelled.add(host)
                 case = await self._reverse(case, position, may_owe=True)
             else:
                 blocked.add(host)
@@ -115,14 +122,14 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
             free = (await self._ledger.balance(tx, gift.host)).income
             if free < gift.income and not may_owe:
                 raise _IncomeMissing
-            await self._book(tx, case, gift, free)
+            await self._record(tx, case, gift, free)
             done = case.reverse_gift(position, min(free, gift.income), _now())
             return await self._save(tx, case, done)
 
-        async with self._hold(case.user_id, gift.host):
+        async with self._lock(case.user_id, gift.host):
             return await self._ledger.run_transaction(work)
 
-    async def _book(self, tx: Any, case: RefundCase, gift: GiftStep, free: int) -> None:
+    async def _record(self, tx: Any, case: RefundCase, gift: GiftStep, free: int) -> None:
         """Write the reversal, with the balances, debts and rankings that it changes."""
         entry = await self._ledger.entry(gift.key)
         assert entry is not None
@@ -147,10 +154,10 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
         return await self._ledger.run_transaction(work)
 
-    async def _hold_back(self, host: str) -> bool:
-        """Whether no withdrawal of the host is open any more; False if that is not known."""
+    async def _cancel_open(self, host: str) -> bool:
+        """Return whether no withdrawal of the host is open any more; False if that is not known."""
         with suppress(TryAgain, ServiceUnavailable):
-            return await self._withdrawals.hold_back(host, FOR_HOSTS)
+            return await self._withdrawals.cancel_open(host, FOR_HOSTS)
         return False
 
     async def _resume_hosts(self, case: RefundCase) -> RefundCase:
@@ -162,7 +169,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
     # ---- money
 
     async def _refund(self, case: RefundCase, step: OrderStep) -> RefundCase:
-        """Ask the provider for a refund, or what has become of it."""
+        """Ask the provider for a refund, or for the state of the one requested."""
         order, provider = await self._orders.find(step.number), self._providers.get(step.provider)
         assert order is not None
         if order.is_refunded_by_apple and step.state == "taken":
@@ -182,7 +189,10 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
 
 async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:
-    """State of a requested refund; requests it if the provider does not have it."""
+    """Return the state of a requested refund.
+
+    Request it if the provider does not have it.
+    """
     if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
         return state
     return await provider.refund(order, step.refund, step.fen, FOR_USERS)

@@ -1,0 +1,71 @@
+"""Rooms: access and entering, presence, seats on mic, removals, and Tencent's callbacks."""
+
+from config.settings import Settings
+from services.accounts import AccountServices
+from services.chat import ChatServices
+from services.jobs.outbox_jobs import OutboxLanes
+from services.moderation import ModerationServices
+from services.room_changes import RoomChanges
+from services.rooms.callbacks import CallbackService
+from services.rooms.live_rooms import LiveRoomService
+from services.rooms.mic import MicService
+from services.rooms.presence import Lease, Presence
+from services.rooms.removals import RemovalService
+from services.rooms.room_access import RoomAccess
+from services.rooms.room_list import RoomList
+from services.rooms.streams import StreamModerationService
+from storage.stores import Stores
+from tencent.live_streaming import StreamUrls
+
+
+class RoomServices:
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        stream_urls: StreamUrls,
+        room_changes: RoomChanges,
+        access: RoomAccess,
+        presence: Presence,
+        lease: Lease,
+        lanes: OutboxLanes,
+        moderation: ModerationServices,
+        chat: ChatServices,
+        accounts: AccountServices,
+    ) -> None:
+        self.access = access
+        self.list = RoomList(stores.rooms, stores.members)
+        self.presence = presence
+        self.lease = lease
+        self.lives = LiveRoomService(
+            stores,
+            room_changes,
+            presence,
+            chat.groups,
+            stream_urls,
+            accounts.pictures,
+            moderation.proposals,
+        )
+        self.streams = StreamModerationService(
+            stores, room_changes, lanes.live_streaming_safety, settings.moderation
+        )
+        self.mic = MicService(
+            stores, room_changes, stream_urls, moderation.user_safety, settings.micro
+        )
+        self.removals = RemovalService(
+            stores,
+            room_changes,
+            accounts.evictions,
+            accounts.sessions,
+            chat.groups,
+            lanes.im_safety,
+            has_im_relay=chat.relay is not None,
+        )
+        self.callbacks = CallbackService(
+            presence,
+            stores.outbox,
+            stores.room_groups,
+            stores.members,
+            room_changes,
+            self.streams,
+        )

@@ -6,16 +6,16 @@ groups replaced.
 
 from contextlib import suppress
 
-from config.sections import MicroSettings
 from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
-from services.chat.groups import REPLACE, queue_group_message
+from rooms.room import INVITATION_SECONDS
+from services.chat.groups import queue_group_message
 from services.jobs.inbox import DONE, CallbackOutcome, ignored
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from services.rooms.presence import Presence
 from services.rooms.streams import STREAM_NAME, StreamModerationService
 from storage.chat.groups import RoomGroupStore
-from storage.jobs.outbox import OutboxStore
+from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
 from storage.rooms.members import MemberStore
 from tencent.callbacks import (
     CallbackEvent,
@@ -42,39 +42,41 @@ class CallbackService:
         outbox: OutboxStore,
         groups: RoomGroupStore,
         members: MemberStore,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         streams: StreamModerationService,
-        micro: MicroSettings,
     ) -> None:
         self._presence = presence
         self._outbox = outbox
         self._groups = groups
         self._members = members
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._streams = streams
-        self._micro = micro
 
-    async def admit(self, message: CustomMessage) -> None:
+    async def accept(self, message: CustomMessage) -> None:
         """Admit the receiver to a seat, if the host of their live sent the message.
 
-        Clients that know only the API's contract invite over IM. A repetition admits no longer
-        than the first.
+        Clients that know only the API's contract invite over IM. A repetition admits no longer than
+        the first.
         """
-        until = min(message.at_ms, now_ms()) + int(self._micro.invitation_seconds * 1000)
+        until = min(message.at_ms, now_ms()) + INVITATION_SECONDS * 1000
         if until <= now_ms():
             return
         live_id = await self._members.shared(message.sender, message.receiver)
         if live_id is None:
             return
         with suppress(NotHost, NotLive, NotInRoom, RoomNotFound):
-            await self._keeper.change(
+            await self._room_changes.change(
                 live_id,
-                lambda room: room.admit(message.sender, message.receiver, until),
+                lambda room: room.note_invitation(message.sender, message.receiver, until),
                 message.receiver,
             )
 
-    async def carry_out(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
-        """Process a verified callback, unless it is one to ignore; returns what to store.
+    async def restore_profile(self, user_id: str) -> None:
+        """Queue the checked profile for IM, where the user has set another one."""
+        await self._outbox.add_once("portrait_set", {"user_id": user_id}, user_id)
+
+    async def handle(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
+        """Process a verified callback, unless it is one to ignore; return what to store.
 
         Raises TryAgain if the seat of a stream keeps changing meanwhile.
         """
@@ -84,7 +86,7 @@ class CallbackService:
         return DONE if outcome == DONE.outcome else ignored(outcome)
 
     async def _process(self, event: CallbackEvent | None) -> str:
-        """Apply the event; returns "done", or the reason why it was ignored."""
+        """Apply the event; return "done", or the reason why it was ignored."""
         match event:
             case StateChange(user_id, online, at_ms):
                 return await self._presence.on_im_state(user_id, online=online, at_ms=at_ms)
@@ -116,13 +118,13 @@ class CallbackService:
         live_id = await self._groups.room_of(group_id)
         if live_id is None:  # also a group that we have dissolved
             return "unknown_group"
-        await queue_group_message(self._outbox, REPLACE, live_id, group_id)
+        await queue_group_message(self._outbox, REPLACE_GROUP, live_id, group_id)
         return DONE.outcome
 
     async def _drop_stream(self, stream: str) -> None:
-        """Disconnect a push to a seat that its user has lost. The push URL is signed for a day, so
-        the user can push again after an earlier disconnect.
+        """Disconnect a push to a seat that its user has lost.
 
+        The push URL is signed for a day, so the user can push again after an earlier disconnect.
         Not urgent, as users choose how often they push: the room shows only the streams of its
         seats, and the drop that took this stream away was urgent if the user was removed or banned.
         """

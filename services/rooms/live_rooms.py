@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from core.clock import now_ms
-from rooms.errors import NotHost, NotMatchmaker
+from rooms.errors import NotHost, NotMatchmaker, StreamForbidden
 from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
-from services.chat.groups import ENSURE, GroupService, queue_group_message
-from services.errors import AccountBanned, NotAuthenticated, StreamForbidden
-from services.keeper import Keeper, Preparation
-from services.moderation.moderation import Confirm, ModerationService
+from services.chat.groups import GroupService, queue_group_message
+from services.errors import AccountBanned, NotAuthenticated
+from services.moderation.decisions import Confirm
+from services.moderation.proposals import ProposalService
+from services.room_changes import BatchData, RoomChanges
 from services.rooms.presence import Presence
 from storage.accounts.users import User
+from storage.jobs.outbox import ENSURE_GROUP
 from storage.stores import Stores
-from tencent.css import StreamUrls
+from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
 
@@ -31,25 +33,25 @@ class LiveRoomService:
     def __init__(
         self,
         stores: Stores,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         presence: Presence,
         groups: GroupService,
         stream_urls: StreamUrls,
         pictures: PictureService,
-        moderation: ModerationService,
+        proposals: ProposalService,
     ) -> None:
         self._stores = stores
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._presence = presence
         self._groups = groups
         self._stream_urls = stream_urls
         self._pictures = pictures
-        self._moderation = moderation
+        self._proposals = proposals
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
-        room = await self._keeper.enter(live_id, user.person())
-        await self._recheck(user.user_id, token)
+        room = await self._room_changes.enter(live_id, user.person())
+        await self._recheck(room, user.user_id, token)
         await self._presence.seen(user.user_id, room)
         return room
 
@@ -58,28 +60,26 @@ class LiveRoomService:
 
         The first call creates the room's chat group; later the outbox checks that it still exists.
         """
-        if not user.is_matchmaker:
-            raise NotMatchmaker
-        if not user.may_stream:
-            raise StreamForbidden
+        _check_may_host(user)
         host = user.person()
         live_id, group_id, has_group = await self._stores.rooms.get_or_create(host)
         if not has_group:
             await self._groups.create(live_id, group_id, host)
-        await self._keeper.leave_all(host.user_id, but=live_id)
+        await self._room_changes.remove(host.user_id, but=live_id)
         stream = self._stream_urls.new_stream(host.user_id)
 
         def start(room: Room) -> tuple[Room, bool]:
             return room, room.open(host, secrets.token_hex(8), stream, now_ms())
 
-        room, started = await self._keeper.begin(live_id, start, host.user_id)
+        room, started = await self._room_changes.begin(live_id, start, host.user_id)
         if started:
             log.info("live_started", live_id=live_id)
             if has_group:
-                await queue_group_message(self._stores.outbox, ENSURE, live_id, room.group_id)
-        if not (await self._recheck(host.user_id, token)).is_matchmaker:
-            await self._keeper.leave_all(host.user_id, "operator")
-            raise NotMatchmaker
+                await queue_group_message(self._stores.outbox, ENSURE_GROUP, live_id, room.group_id)
+        user = await self._recheck(room, host.user_id, token)
+        if not user.is_matchmaker:
+            await self._room_changes.remove(host.user_id, "operator")
+        _check_may_host(user)
         await self._presence.seen(host.user_id, room)
         return room
 
@@ -88,45 +88,71 @@ class LiveRoomService:
     ) -> None:
         """Change the name and the picture of a room, as its host; None keeps one, "" clears it.
 
-        What has yet to be checked is shown by `apply`. Raises as PictureService.address_of and
-        ModerationService.propose.
+        A value that has yet to be checked is shown by `apply`. Raises as PictureService.address_of
+        and ProposalService.propose.
         """
-        room, user_id = await self._keeper.load(live_id), host.user_id
+        room, user_id = await self._room_changes.load(live_id), host.user_id
         if room.host_id != user_id:
             raise NotHost
         if cover not in (None, "", room.cover):
             cover = await self._pictures.address_of("cover", user_id, cover)
         proposed = {"title": title, "cover": cover}
-        changes: dict[str, str] = {}
+        proposals = []
         for kind, name in NAMES.items():
             if (value := proposed[name]) is not None:
                 before = getattr(room, name)
-                proposal = await self._moderation.propose(kind, host, value, before, live_id)
+                proposal = await self._proposals.propose(kind, host, value, before, live_id)
                 await self._stores.moderation.put(proposal)
-                changes |= {name: value} if proposal.shows_value else {}
-        await self._keeper.change(live_id, lambda room: room.update_info(user_id, **changes))
+                proposals.append(proposal)
+        await self._show(live_id, *proposals)
 
     async def apply(self, item: Item, confirm: Confirm) -> None:
-        """Show what was approved, or again what was shown before it was refused."""
-
-        async def read_state(_item_ids: Sequence[str]) -> str:
-            """Read after the room: who supersedes the item later also changes the room later."""
-            return (await self._stores.moderation.get(item.id)).state
-
-        def rule(room: Room, state: str) -> None:
-            if state == item.state:
-                room.update_info(room.host_id, **{NAMES[item.kind]: item.value_to_show})
-
-        await self._keeper.change_prepared(item.live_id, Preparation(read_state), item.id, rule)
+        """Show the approved value, or again the value shown before a refusal."""
+        await self._show(item.live_id, item)
         await confirm(None)
 
-    async def _recheck(self, user_id: str, token: str) -> User:
-        """Reload the user; one who was banned or logged out meanwhile is removed again."""
+    async def _show(self, live_id: int, *items: Item) -> None:
+        async def read(_live_ids: Sequence[int]) -> list[Item]:
+            """Read the items after the room.
+
+            A request that supersedes an item later also changes the room later.
+            """
+            get = self._stores.moderation.get
+            return [await get(item.id) if item.id else item for item in items]
+
+        def rule(room: Room, items: list[Item]) -> None:
+            room.update_info(
+                room.host_id, **{NAMES[item.kind]: item.value_to_show for item in items}
+            )
+
+        await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
+
+    async def _recheck(self, room: Room, user_id: str, token: str) -> User:
+        """Reload the user, and apply what has changed meanwhile.
+
+        One who was banned or logged out is removed again. One whose stream was forbidden gets no
+        seat, and one whose stream was allowed elsewhere gets one again.
+        """
         user = await self._stores.users.get(user_id)
         if user.banned:
-            await self._keeper.leave_all(user_id, "banned")
+            await self._room_changes.remove(user_id, "banned")
             raise AccountBanned
         if await self._stores.tokens.user_id_of(token) is None:
-            await self._keeper.leave_all(user_id)
+            await self._room_changes.remove(user_id)
             raise NotAuthenticated
+        live_id, until = room.live_id, user.stream_forbidden_until
+        if until and not user.may_stream:
+            until_ms = int(until.timestamp() * 1000)
+            await self._room_changes.change(
+                live_id, lambda room: room.stop_stream(user_id, until_ms), user_id
+            )
+        elif user_id in room.stream_bans:
+            await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
         return user
+
+
+def _check_may_host(user: User) -> None:
+    if not user.is_matchmaker:
+        raise NotMatchmaker
+    if not user.may_stream:
+        raise StreamForbidden

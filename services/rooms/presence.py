@@ -23,7 +23,7 @@ from rooms.members import (
     is_known_present,
 )
 from rooms.room import Room
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from storage.rooms.members import MemberStore
 from storage.rooms.presence import PresenceStore
 
@@ -31,6 +31,9 @@ log = structlog.get_logger("qlive.presence")
 
 SILENT_MS = 6 * 3_600_000
 """Time without a request after which a member without a socket counts as absent."""
+LEASE_SECONDS = 15.0
+"""A process that does not renew its lease for so long counts as dead. This is longer than MongoDB
+takes to elect a primary, and shorter than the grace period of a guest."""
 ABSENCE_CONCURRENCY = 16
 """Due absences processed concurrently."""
 CLOCK_SKEW_MS = 2_000
@@ -44,8 +47,8 @@ MAX_ATTEMPTS = 5
 class Lease:
     """This process's lease in MongoDB; `renew` and `sweep` run periodically."""
 
-    def __init__(self, store: PresenceStore, process: str, seconds: float) -> None:
-        """`process` is this process's id."""
+    def __init__(self, store: PresenceStore, process: str, seconds: float = LEASE_SECONDS) -> None:
+        """Take this process's id as `process`."""
         self.process = process
         self.seconds = seconds
         self.lapses = 0
@@ -111,13 +114,13 @@ class Presence:
         self,
         store: PresenceStore,
         members: MemberStore,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         lease: Lease,
         grace: GracePolicy,
     ) -> None:
         self._store = store
         self._members = members
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._lease = lease
         self._grace = grace
         self._disconnected: list[MemberSocket] = []
@@ -127,8 +130,8 @@ class Presence:
     async def connect(self, user_id: str, live_id: int) -> MemberSocket:
         """Store a member's new socket, numbered above all earlier ones.
 
-        Raises NotAMember, or TryAgain if the membership changes meanwhile.
         Call it as soon as the user is known: the number decides which of two sockets is newer.
+        Raises NotAMember, or TryAgain if the membership changes meanwhile.
         """
         arrival = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
         if arrival is None:
@@ -190,7 +193,7 @@ class Presence:
             return "not_in_a_room"
         if member.socket:  # presence then follows sockets, not callbacks
             return "has_a_socket"
-        if group_id and group_id != (await self._keeper.load(member.live_id)).group_id:
+        if group_id and group_id != (await self._room_changes.load(member.live_id)).group_id:
             return "other_group"
         if not online and at_ms < member.entered_at - CLOCK_SKEW_MS:
             return "old_event"  # the user entered later
@@ -209,7 +212,7 @@ class Presence:
             member = await self._members.get(user_id)
             if member is None:
                 return "not_in_a_room"
-            room = await self._keeper.load(member.live_id, user_id)
+            room = await self._room_changes.load(member.live_id, user_id)
             if not _is_current_stream(room, user_id, stream):
                 return "not_the_current_stream"
             state, valid = apply_notification(
@@ -244,7 +247,7 @@ class Presence:
             return ended, next_at
 
         try:
-            ended, next_at = await self._keeper.change(absence.live_id, decide, user_id)
+            ended, next_at = await self._room_changes.change(absence.live_id, decide, user_id)
         except RoomNotFound:
             ended, next_at = True, None
         if ended:
@@ -263,7 +266,9 @@ class Presence:
     async def _mark_returned(self, live_id: int, user_id: str) -> None:
         """Show a member on mic as connected again; on failure `process_absences` retries."""
         try:
-            await self._keeper.change(live_id, lambda room: room.mark_connected(user_id), user_id)
+            await self._room_changes.change(
+                live_id, lambda room: room.mark_connected(user_id), user_id
+            )
         except Exception as error:  # noqa: BLE001 - `process_absences` retries
             log.info("member_return_deferred", live_id=live_id, error=type(error).__name__)
 

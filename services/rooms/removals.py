@@ -8,8 +8,9 @@ from realtime.bus import UserEvicted
 from realtime.close_codes import CloseCode
 from rooms.room import Room
 from services.accounts.sessions import EvictionService, SessionService
-from services.jobs.outbox_jobs import OutboxJob
-from services.keeper import Keeper
+from services.chat.groups import GroupService
+from services.jobs.outbox_jobs import OutboxLane
+from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
 from storage.stores import Stores
@@ -21,44 +22,46 @@ class RemovalService:
     def __init__(
         self,
         stores: Stores,
-        keeper: Keeper,
+        room_changes: RoomChanges,
         evictions: EvictionService,
         sessions: SessionService,
-        im_safety_outbox: OutboxJob,
+        groups: GroupService,
+        safety_lane: OutboxLane,
         *,
         has_im_relay: bool,
     ) -> None:
         self._stores = stores
-        self._keeper = keeper
+        self._room_changes = room_changes
         self._evictions = evictions
         self._sessions = sessions
-        self._im_safety_outbox = im_safety_outbox
+        self._groups = groups
+        self._safety_lane = safety_lane
         self._has_im_relay = has_im_relay
 
-    async def remove_user(
+    async def ban_from_room(
         self, live_id: int, user_id: str, until: int, rule: Callable[[Room], bool]
     ) -> None:
         """Remove a user from one room, and keep them out until then (unix ms).
 
         That includes the mic, sockets and the chat group, in which the room's change mutes them.
         """
-        on_mic = await self._keeper.remove_user(live_id, user_id, rule)
-        self._im_safety_outbox.nudge()
+        on_mic = await self._room_changes.ban(live_id, user_id, rule)
+        self._safety_lane.wake()
         removed_at = await self._stores.evictions.now_ms()
         await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT, removed_at))
         if self._has_im_relay and not on_mic:  # for a user on mic the relay acts on the event
-            group_id = (await self._keeper.load(live_id)).group_id
+            group_id = (await self._room_changes.load(live_id)).group_id
             payload = {"user_id": user_id, "group_id": group_id, "n": until}
             await self._stores.outbox.add("kick_out", payload, urgent=True)
-            self._im_safety_outbox.nudge()
+            self._safety_lane.wake()
 
     async def change(self, live_id: int, rule: Callable[[Room], None]) -> None:
         """Lift a ban, or set or lift a mute, by a rule; the room's change orders it at IM."""
-        await self._keeper.change(live_id, rule)
-        self._im_safety_outbox.nudge()
+        await self._room_changes.change(live_id, rule)
+        self._safety_lane.wake()
 
     async def change_user(self, user_id: str, changes: Mapping[str, Any]) -> User:
-        """Store an operator's changes and apply their effects; returns the changed user.
+        """Store an operator's changes and apply their effects; return the changed user.
 
         A ban removes the user everywhere, a lifted ban clears its reason, and a user who is no
         longer a matchmaker may no longer host. Raises UserNotFound.
@@ -72,7 +75,7 @@ class RemovalService:
             case None if changes:
                 user = await self._stores.users.update(user_id, **changes)
         if changes.get("is_matchmaker") is False:
-            await self.retire_matchmaker(user_id)
+            await self._groups.retire_host(user_id)
         return user
 
     async def _ban(self, user_id: str, changes: Mapping[str, Any]) -> User:
@@ -91,7 +94,7 @@ class RemovalService:
             await self._enqueue_mute(user_id, user.muted_in, session)
 
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
-        self._im_safety_outbox.nudge()
+        self._safety_lane.wake()
         await self.enforce_ban(user_id)  # at once, although the outbox repeats it
         return user
 
@@ -110,7 +113,7 @@ class RemovalService:
         for session in sessions:
             await self._sessions.revoke(user_id, session.id)
         if await self._is_banned(user_id):
-            await self._keeper.leave_all(user_id, "banned")
+            await self._room_changes.remove(user_id, "banned")
 
     async def _is_banned(self, user_id: str) -> bool:
         user = await self._stores.users.find(user_id)
@@ -125,19 +128,8 @@ class RemovalService:
 
         changes = {**changes, "ban_reason": ""}
         user = await self._stores.users.update_with(user_id, unmute, **changes)
-        self._im_safety_outbox.nudge()
+        self._safety_lane.wake()
         return replace(user, muted_in=0)
-
-    async def retire_matchmaker(self, user_id: str) -> None:
-        """End the live of a user who may no longer host.
-
-        Also dissolves the room's chat group.
-        """
-        membership = await self._stores.members.get(user_id)
-        if membership and membership.role == "host":
-            await self._keeper.leave_all(user_id, "operator")
-        if group_id := await self._stores.room_groups.detach(user_id):
-            await self._stores.outbox.add("destroy_group", {"group_id": group_id})
 
     async def _enqueue_ban(self, user_id: str, session: Session) -> None:
         """Order `enforce_ban`, and the end of the UserSigs."""

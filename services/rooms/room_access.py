@@ -15,7 +15,7 @@ from rooms.state import Snapshot
 from services.errors import AccountBanned, NotAuthenticated
 from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
-from tencent.css import StreamUrls
+from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.socket")
 
@@ -29,14 +29,17 @@ class RoomAccess:
         self._rooms = SingleFlight(self._read)
 
     async def authorize(self, live_id: int, user_id: str) -> Room:
-        """The room, if the user may subscribe to it.
+        """Return the room, if the user may subscribe to it.
 
         Raises UserNotFound, AccountBanned, RoomNotFound, RemovedFromRoom, NotLive or NotAMember.
         """
         return (await self._authorize(live_id, user_id))[0]
 
     async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
-        """Close code for a socket whose user may no longer be in the room; None otherwise."""
+        """Return the close code for a socket whose user may no longer be in the room.
+
+        None if they may.
+        """
         try:
             await self.authorize(live_id, user_id)
         except Exception as error:  # noqa: BLE001 - every error has a close code
@@ -46,11 +49,11 @@ class RoomAccess:
         return None
 
     async def load_view(self, live_id: int, user_id: str) -> RoomView:
-        """The room for a joining member; raises as `authorize`."""
+        """Return the room for a joining member. Raises as `authorize`."""
         return (await self._authorize(live_id, user_id))[1]
 
     async def load_room(self, live_id: int) -> RoomView | None:
-        """A live room for members who are in it already; None if it is not live."""
+        """Return a live room for members who are in it already; None if it is not live."""
         found = await self._rooms.get(live_id)
         return found[1] if found and found[0].live else None
 
@@ -90,7 +93,7 @@ class RoomAccess:
 
 
 def close_code_for(error: Exception) -> CloseCode:
-    """Close code for an error; RESTART (reconnect) when the client is not at fault."""
+    """Return the close code for an error; RESTART (reconnect) when the client is not at fault."""
     refusal = error if isinstance(error, QLiveError) else storage_error(error)
     match refusal:
         case NotAuthenticated():
@@ -99,7 +102,7 @@ def close_code_for(error: Exception) -> CloseCode:
             return CloseCode.PUT_OUT
         case NotLive():
             return CloseCode.ENDED
-        case NotAMember() | RoomNotFound():
+        case NotAMember() | RoomNotFound() | UserNotFound():
             return CloseCode.NOT_A_MEMBER
         case None:
             log.error("request_failed", exc_info=error)

@@ -1,10 +1,10 @@
 """Lists of live rooms, and of the members of a room."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.batching import SingleFlight
+from core.cache import Cache
 from rooms.members import Member, MemberCounts, Role
 from rooms.room import Room
 from storage.rooms.members import MemberStore
@@ -17,6 +17,8 @@ Session = tuple[int, str]
 
 COUNTS_TTL_SECONDS = 1.0
 """Age from which a count is read again: the members of a room receive theirs once a second, too."""
+MAX_COUNTS = 10_000
+"""Live rooms whose counts are kept, about 4 MB."""
 SEARCH_BATCH = 500
 """Memberships read per batch while a search filters them by nickname."""
 
@@ -29,41 +31,31 @@ class RoomList:
     is COUNTS_TTL_SECONDS old.
     """
 
-    def __init__(
-        self,
-        rooms: RoomStore,
-        members: MemberStore,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, rooms: RoomStore, members: MemberStore) -> None:
         self._rooms = rooms
         self._members = members
-        self._clock = clock
         self._reads = SingleFlight(self._read)
-        self._counts: dict[Session, tuple[MemberCounts, float]] = {}
-        """User counts, each with the time at which its read began."""
+        self._cache: Cache[Session, MemberCounts] = Cache(COUNTS_TTL_SECONDS, MAX_COUNTS)
 
     async def get(self) -> list[ListedRoom]:
         return await self._reads.get()
 
     async def _read(self) -> list[ListedRoom]:
         live = await self._rooms.live()
-        await self._update_counts([(room.live_id, room.epoch) for room in live])
-        listed = [(room, self._counts[room.live_id, room.epoch][0]) for room in live]
+        counts = await self._count([(room.live_id, room.epoch) for room in live])
+        listed = [(room, counts[room.live_id, room.epoch]) for room in live]
         listed.sort(key=lambda row: -row[1].audience)  # stable: ties stay newest first
         return listed
 
-    async def _update_counts(self, sessions: Sequence[Session]) -> None:
-        """Keep the counts of these live sessions only, and read those that are new or too old."""
-        now = self._clock()
-        kept = {
-            session: counted
-            for session in sessions
-            if (counted := self._counts.get(session)) and now - counted[1] < COUNTS_TTL_SECONDS
-        }
-        if missing := [session for session in sessions if session not in kept]:
-            counts = await self._members.counts(missing)
-            kept |= {session: (counts[session[0]], now) for session in missing}
-        self._counts = kept
+    async def _count(self, sessions: Sequence[Session]) -> Mapping[Session, MemberCounts]:
+        counts = {row: cached for row in sessions if (cached := self._cache.get(row))}
+        if missing := [session for session in sessions if session not in counts]:
+            start = self._cache.begin_read()
+            found = await self._members.counts(missing)
+            for session in missing:
+                counts[session] = found[session[0]]
+                self._cache.put(session, counts[session], start)
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +74,11 @@ class RoomMember:
 async def find_members(
     stores: Stores, room: Room, query: str, after: str, limit: int
 ) -> list[RoomMember]:
-    """Members by user_id, starting after the user_id `after`; at least `limit` unless they end.
+    """Return members by user_id, starting after the user_id `after`.
 
-    `query` is the start of a user_id or part of a nickname in any case, "" for all members. Since
-    nicknames are in `users`, a search scans the members of the room.
+    There are at least `limit` unless they end. `query` is the start of a user_id or part of a
+    nickname in any case, "" for all members. Since nicknames are in `users`, a search scans the
+    members of the room.
     """
     found: list[RoomMember] = []
     size = SEARCH_BATCH if query else limit
@@ -99,9 +92,9 @@ async def find_members(
 
 
 async def _with_faces(stores: Stores, members: list[Member]) -> list[RoomMember]:
-    """Members whose user has been deleted meanwhile are left out."""
+    """Return the members without those whose user has been deleted meanwhile."""
     users = await stores.users.find_many([member.user_id for member in members])
-    faces = {user.user_id: user.person().face() for user in users}
+    faces = {user.user_id: user.person().public_profile() for user in users}
     return [
         RoomMember(
             **faces[member.user_id],

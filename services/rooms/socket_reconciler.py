@@ -10,7 +10,7 @@ from realtime.bus import Bus
 from realtime.channel import Channel
 from realtime.close_codes import CloseCode
 from realtime.hub import Hub
-from realtime.outbox import Outbox
+from realtime.socket_writer import SocketWriter
 from rooms.members import Member, MemberSocket
 from services.accounts.sessions import EvictionService
 from services.rooms.presence import Lease
@@ -80,31 +80,31 @@ class SocketReconciler:
             await self._compare_stored()
             self._compared_at = now
 
-    async def _compare_joined(self, joined: Sequence[tuple[Channel, Outbox]]) -> None:
+    async def _compare_joined(self, joined: Sequence[tuple[Channel, SocketWriter]]) -> None:
         """Close sockets that disagree with the memberships; store the others as served here."""
         await self._evictions.receive()  # again: thousands of sockets take a while
-        members = await self._stores.members.get_many([outbox.user_id for _, outbox in joined])
-        misattributed: list[Outbox] = []
-        for (channel, outbox), member in zip(joined, members, strict=True):
+        members = await self._stores.members.get_many([writer.user_id for _, writer in joined])
+        misattributed: list[SocketWriter] = []
+        for (channel, writer), member in zip(joined, members, strict=True):
             if member and (member.live_id, member.epoch) == (channel.live_id, channel.epoch):
-                if member.socket != outbox.number:
-                    channel.close(outbox, _mismatch_code(member, outbox))
+                if member.socket != writer.number:
+                    channel.close(writer, _mismatch_code(member, writer))
                 elif member.process != self._lease.process:
-                    misattributed.append(outbox)
-            elif not outbox.closed:
-                await self._close_unauthorized(channel, outbox)
+                    misattributed.append(writer)
+            elif not writer.closed:
+                await self._close_unauthorized(channel, writer)
             self._hub.drop_if_idle(channel)
-        served = [outbox for outbox in misattributed if not outbox.closed]
-        sockets = [outbox.connection for outbox in served if outbox.connection]
+        served = [writer for writer in misattributed if not writer.closed]
+        sockets = [writer.member_socket for writer in served if writer.member_socket]
         await self._stores.presence.claim_members(sockets, self._lease.process, now_ms())
 
-    async def _close_unauthorized(self, channel: Channel, outbox: Outbox) -> None:
+    async def _close_unauthorized(self, channel: Channel, writer: SocketWriter) -> None:
         """Close the socket of a user without a membership here, unless access is valid again."""
-        code = await self._room_access.reason_to_close(channel.live_id, outbox.user_id)
+        code = await self._room_access.reason_to_close(channel.live_id, writer.user_id)
         if code == CloseCode.ENDED:
             await self._hub.backfill(channel)  # delivers `live_end` before the close
         elif code:
-            channel.close(outbox, code)
+            channel.close(writer, code)
 
     async def _compare_stored(self) -> None:
         """Mark members away whose stored socket is missing here twice in a row.
@@ -112,7 +112,7 @@ class SocketReconciler:
         Such entries remain when a connect or disconnect was interrupted before its result was
         stored. A socket that is missing once may be joining.
         """
-        here = {(socket.user_id, socket.number) for socket in self._hub.here}
+        here = {(socket.user_id, socket.number) for socket in self._hub.member_sockets}
         served = await self._stores.presence.served(self._lease.process)
         missing = {socket for socket in served if (socket.user_id, socket.number) not in here}
         closed = [replace(socket, at=now_ms()) for socket in missing & self._missing]
@@ -120,9 +120,9 @@ class SocketReconciler:
         self._missing = missing
 
     async def _check_tokens(self) -> None:
-        """Check the next share; after a failure the same one again."""
+        """Check the next share of tokens; after a failure the same one again."""
         if not self._unchecked:
-            self._unchecked = list({outbox.token_id for outbox in self._hub.with_token})
+            self._unchecked = list({writer.token_id for writer in self._hub.with_token})
             self._share = ceil(len(self._unchecked) * INTERVAL / TOKEN_ROUND_SECONDS)
         share = self._unchecked[: self._share]
         for start in range(0, len(share), QUERY_SIZE):
@@ -141,8 +141,8 @@ class SocketReconciler:
         )
 
 
-def _mismatch_code(member: Member, outbox: Outbox) -> CloseCode:
-    """Close code of a socket whose number differs from the stored one."""
-    is_older = member.socket > outbox.number
+def _mismatch_code(member: Member, writer: SocketWriter) -> CloseCode:
+    """Return the close code of a socket whose number differs from the stored one."""
+    is_older = member.socket > writer.number
     # RESTART allows a reconnect: the newer socket is gone, or the user left and re-entered.
     return CloseCode.REPLACED if is_older and member.process else CloseCode.RESTART

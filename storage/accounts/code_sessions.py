@@ -28,7 +28,7 @@ class CodeSessionStore:
         await self._sessions.update_one({"_id": key}, {"$setOnInsert": fields}, upsert=True)
 
     async def find(self, app_id: str, code: str) -> list[str] | None:
-        """openid and session key of a code; [] if they were used, None if none are kept."""
+        """Return openid and session key of a code; [] if they were used, None if none are kept."""
         key = _key(app_id, code)
         row = await self._sessions.find_one({"_id": key, "expires_at": {"$gt": datetime.now(UTC)}})
         if row is None:
@@ -36,7 +36,7 @@ class CodeSessionStore:
         return list(json.loads(self._cipher.decrypt(row["session"], key) or "[]"))
 
     async def use(self, app_id: str, code: str) -> bool:
-        """Delete the session of a code, if one is kept; False if that was done before."""
+        """Delete the session of a code, if one is kept; return False if that was done before."""
         used = {"$set": {"session": b""}}
         row = await self._sessions.find_one_and_update({"_id": _key(app_id, code)}, used)
         return row is None or row["session"] != b""

@@ -37,14 +37,16 @@ class DeletionStore:
         await make_due_index(self._in("users"), "delete_at")
 
     async def claim(self, lease: timedelta) -> User | None:
-        """A user whose deletion is due, or was interrupted."""
+        """Return a user whose deletion is due, or was interrupted."""
         row = await claim_due(self._in("users"), lease, field="delete_at")
         return user_from(row) if row else None
 
     async def must_wait(self, user: User) -> bool:
-        """Whether the user's money is on its way, or a new account would evade a ban or debt.
+        """Return whether the deletion must wait for the user's money, a decision or a debt.
 
-        Money counts also after `close`: a request in progress may have moved it."""
+        It waits while money is on its way, or if a new account would evade the decision or debt.
+        Money counts also after `close`: a request in progress may have moved it.
+        """
         mine: Document = {"user_id": user.user_id}
         is_open = (
             ("withdrawals", {**mine, "state": {"$in": [*OPEN_WITHDRAWALS]}}),
@@ -62,7 +64,8 @@ class DeletionStore:
     async def close(self, user: User, delay: timedelta) -> bool:
         """Free the openid; the steps are due after the delay.
 
-        False if the deletion was taken back meanwhile, or a new account would evade a ban or debt.
+        Returns False if the deletion was taken back meanwhile, or as `must_wait` for a decision or
+        debt.
         """
         now = datetime.now(UTC)
         fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
@@ -72,10 +75,10 @@ class DeletionStore:
         return bool(result.modified_count)
 
     def steps(self, user: User) -> Sequence[Step]:
-        """The steps in their order: the profile goes before its pictures, the openid last."""
+        """Return the steps in order: the profile goes before its pictures, the openid last."""
         user_id = user.user_id
         return [
-            *(partial(self._carry_out, *rule) for rule in _rules(user_id)),
+            *(partial(self._handle, *rule) for rule in _rules(user_id)),
             partial(self._clear_room_name, user_id),
             partial(self._clear_inbox, user_id),
             partial(self._empty_profile, user),
@@ -83,7 +86,7 @@ class DeletionStore:
             partial(self._finish, user_id),
         ]
 
-    async def _carry_out(self, name: str, where: Document, update: Any = None) -> None:
+    async def _handle(self, name: str, where: Document, update: Any = None) -> None:
         """Update documents, or delete them."""
         with self._database.slow_operation_timeout():
             if update:
@@ -96,7 +99,7 @@ class DeletionStore:
         if room := await self._in("rooms").find_one({"host_id": user_id}, {"_id": 1}):
             reported = {"kind": "report", "live_id": room["_id"]}
             named = {"evidence.room_name": "", "evidence.room_image": ""}
-            await self._carry_out("moderation_items", reported, {"$set": named})
+            await self._handle("moderation_items", reported, {"$set": named})
 
     async def _clear_inbox(self, user_id: str) -> None:
         """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
@@ -104,7 +107,7 @@ class DeletionStore:
         if openid := row.get("former"):
             where = {"source": "xpay", "raw": {"$regex": re.escape(openid)}}
             raw = {"$replaceAll": {"input": "$raw", "find": openid, "replacement": ""}}
-            await self._carry_out("inbox", where, [{"$set": {"raw": raw}}])
+            await self._handle("inbox", where, [{"$set": {"raw": raw}}])
 
     async def _empty_profile(self, user: User) -> None:
         blank = document_of(User(user.user_id, "", user.openid, user.create_time), "user_id")
@@ -113,10 +116,14 @@ class DeletionStore:
         await self._in("users").update_one({"_id": user.user_id}, [{"$replaceWith": fields}])
 
     async def _delete_pictures(self, user_id: str) -> None:
-        """Make the messages due that delete pictures which are no longer shown."""
-        key = {"$regex": rf"^(uploads|pictures)/(face|cover)/{user_id}/"}
+        """Make the messages due that delete pictures which are no longer shown.
+
+        Those of uploads stay due a day after the ticket: it may be used until ten minutes after it
+        was given.
+        """
+        key = {"$regex": rf"^pictures/(face|cover)/{user_id}/"}
         now = {"due_at": datetime.now(UTC), "payload.replaced": True, "state": LATER}
-        await self._carry_out("outbox", {"payload.key": key}, {"$set": now})
+        await self._handle("outbox", {"payload.key": key}, {"$set": now})
 
     async def _finish(self, user_id: str) -> None:
         async def work(session: Session) -> None:
@@ -128,18 +135,21 @@ class DeletionStore:
 
 
 def _claimed(user: User) -> Document:
-    """Matches the user unless the deletion was taken back since it was claimed."""
+    """Return a filter for the user unless the deletion was taken back since it was claimed."""
     return {"_id": user.user_id, "delete_at": user.delete_at}
 
 
 def _would_evade() -> Document:
-    """Users who would evade a ban, of streams too, or a debt with a new account."""
+    """Return a filter for users who would evade a ban, a refused age or a debt with a new account.
+
+    A ban of the user's streams counts, too.
+    """
     no_stream = {"stream_forbidden_until": {"$gt": datetime.now(UTC)}}
-    return {"$or": [{"banned": True}, no_stream, IS_DEBTOR]}
+    return {"$or": [{"banned": True}, {"age_refused": True}, no_stream, IS_DEBTOR]}
 
 
 def _rules(user_id: str) -> list[tuple[Any, ...]]:
-    """Collections with a filter and an update; documents without an update are deleted."""
+    """Return collections with a filter and an update; documents without an update are deleted."""
     mine, by, of = {"user_id": user_id}, {"by": user_id}, {"of": user_id}
     reasons = {"reason": "", "decision_reason": ""}
     host = {f"owner.person.{name}": value for name, value in PROFILE.items()}
@@ -165,7 +175,10 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
 
 
 def _audit_rule(user_id: str) -> tuple[Any, ...]:
-    """Empties entries about the user, which stay searchable by operator and action."""
+    """Return the rule that empties entries about the user.
+
+    They stay searchable by operator and action.
+    """
     on_user = {"$or": [{"on": user_id}, {"parameters": {"$regex": f'"{user_id}"'}}]}
     left = ("$what", " ", "$on", " ", "$who", " ", "$address", " ", "$role", " ", user_id)
     is_left = {"$gte": [{"$indexOfCP": [{"$toLower": {"$concat": [*left]}}, "$$this"]}, 0]}
@@ -175,8 +188,10 @@ def _audit_rule(user_id: str) -> tuple[Any, ...]:
 
 
 def _log_rule(user_id: str) -> tuple[Any, ...]:
-    """Empties events about the user, and all of the user's own room. None is removed: gifts are
-    compared with the journal."""
+    """Return the rule that empties events about the user, and all of the user's own room.
+
+    No event is removed: gifts are compared with the journal.
+    """
     log = {"input": {"$objectToArray": "$log"}}
     names = [{"$eq": [f"$$this.v.data.{path}", user_id]} for path in FACES]
     is_about = {"$or": [*names, {"$eq": ["$host_id", user_id]}]}
@@ -187,7 +202,10 @@ def _log_rule(user_id: str) -> tuple[Any, ...]:
 
 
 def _evidence_rule(user_id: str) -> tuple[Any, ...]:
-    """In reports about others, removes what the user wrote, and events about the user."""
+    """Return the rule for reports about others.
+
+    It removes what the user wrote, and events about the user.
+    """
     named = [{f"evidence.{path}": user_id} for path in ("reporter", "lines.user_id")]
     named += [{f"evidence.events.data.{path}": user_id} for path in FACES]
     not_about = [{"$ne": [f"$$this.data.{path}", user_id]} for path in FACES]

@@ -24,6 +24,8 @@ EVERY = timedelta(days=1)
 KEPT = timedelta(days=2)
 PART_ROWS = 1_000
 """Rows of a part: some 200 KB of JSON, which a phone can read at once."""
+INTERNAL = ("_id", "session_key", "withdrawals_stopped", "has_blocks", "risk_rank")
+"""Fields of a user that a copy leaves out: a secret, and what came from others or from WeChat."""
 
 
 class Export(NamedTuple):
@@ -47,7 +49,7 @@ class ExportStore:
         await make_due_index(self._exports)
 
     async def ask(self, user_id: str) -> Export:
-        """The copy of the last day, or a new one that is due to be made."""
+        """Return the copy of the last day, or a new one that is due to be made."""
         now = datetime.now(UTC)
         new: Document = {"user_id": user_id, "made_at": None, "parts": 0}
         new |= {"asked_at": now, "due_at": now, "expires_at": now + KEPT}
@@ -58,13 +60,16 @@ class ExportStore:
         return Export(row["made_at"], row["parts"])
 
     async def part(self, user_id: str, number: int) -> dict[str, list[Any]]:
-        """Rows by section; {} if there is no such part. A section may go on in the next one."""
+        """Return rows by section; {} if there is no such part.
+
+        A section may go on in the next part.
+        """
         row = await self._exports.find_one({"_id": f"{user_id}:{number}"})
         packed = row and self._cipher.decrypt(row["data"], user_id)
         return json.loads(zlib.decompress(packed.encode("latin-1"))) if packed else {}
 
     async def claim(self, lease: timedelta) -> str | None:
-        """The user whose copy is to be made."""
+        """Claim and return the user whose copy is to be made."""
         row = await claim_due(self._exports, lease)
         return row["_id"] if row else None
 
@@ -89,7 +94,7 @@ class ExportStore:
 
     async def _store(self, user_id: str, number: int, rows: dict[str, list[Document]]) -> None:
         def text(value: Any) -> str | None:
-            """A time, or the real name, which is stored encrypted."""
+            """Return a time, or the real name, which is stored encrypted."""
             if isinstance(value, bytes):
                 return self._cipher.decrypt(value, user_id)
             return str(value.isoformat())
@@ -104,7 +109,7 @@ class ExportStore:
 
 
 def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
-    """Collection and pipeline of each section. Of other users, only the numbers are read."""
+    """Return collection and pipeline of each section. Of other users, only the numbers are read."""
     own = [user_account(user_id), debt_account(user_id)]
     is_own: Document = {"$in": ["$$this.account", own]}
     journal = {
@@ -123,7 +128,7 @@ def _sections(user_id: str) -> dict[str, tuple[str, list[Document]]]:
     prices = ("provider", "platform", "gold", "fen", "state", "created_at", "paid_at", "refunded")
     payout = ("income", "fen", "rate", "state", "requested_at", "finished_at", "fail_reason")
     return {
-        "profile": ("users", [*profile, {"$unset": ["_id", "session_key", "withdrawals_stopped"]}]),
+        "profile": ("users", [*profile, {"$unset": [*INTERNAL]}]),
         "sessions": ("tokens", read(mine, "made_at", "used_at", "expires_at")),
         "orders": ("orders", read(mine, *prices, number="$_id")),
         "journal": ("ledger", read({"lines.account": {"$in": own}}, "at", "kind", **journal)),

@@ -21,6 +21,11 @@ from storage.documents import documents_by_id, parsed, token_id
 MAX_PER_USER = 5
 USER_DIGITS = 8
 """Hex digits at the start of a token, the same for all tokens of a user."""
+UNUSED_LIFETIME = timedelta(days=30)
+"""A token expires after so long without use. A phone that is opened monthly stays logged in."""
+LIFETIME = timedelta(days=180)
+"""A token expires so long after its login, which also ends a stolen one in constant use. Clients
+log in again by themselves."""
 _RENEW_AFTER = timedelta(hours=1)
 _MAX_USES = 500
 """Uses stored by one command, well within its timeout."""
@@ -43,29 +48,30 @@ class UserSession:
 
 
 class TokenStore:
-    """Tokens of 40 hex digits that expire `days` after their last use, at latest `session_days`
-    after they were issued.
+    """Tokens of 40 hex digits that expire UNUSED_LIFETIME after their last use.
 
-    The first USER_DIGITS are the same for all tokens of a user, so that nginx.conf can send
-    the user's requests to one process; the others are random.
+    They expire at latest LIFETIME after they were issued. The first USER_DIGITS are the same for
+    all tokens of a user, so that nginx.conf can send the user's requests to one process; the others
+    are random.
     """
 
-    def __init__(self, database: Database, days: int, session_days: int) -> None:
+    def __init__(self, database: Database) -> None:
         self._tokens: Collection = database.collection("tokens")
         self._by_id = documents_by_id(self._tokens, dict)
         self._with_user = BatchLoader(self._load_with_users)
         self._uses: RequestBatcher[tuple[str, Document], bool] = RequestBatcher(
             self._store_uses, _MAX_USES
         )
-        self._unused_lifetime = timedelta(days=days)
-        self._lifetime = timedelta(days=session_days)
 
     async def make_indexes(self) -> None:
         await self._tokens.create_index("user_id")
         await self._tokens.create_index("expires_at", expireAfterSeconds=0)
 
     async def issue(self, user_id: str) -> tuple[str, list[str]]:
-        """A new token, and the ids of the tokens deleted for it: the oldest beyond MAX_PER_USER."""
+        """Return a new token, and the ids of the tokens deleted for it.
+
+        Those are the oldest beyond MAX_PER_USER.
+        """
         user_digits = hashlib.sha256(user_id.encode()).hexdigest()[:USER_DIGITS]
         token = user_digits + secrets.token_hex(16)
         now = datetime.now(UTC)
@@ -80,7 +86,7 @@ class TokenStore:
         return token, dropped
 
     async def user_id_of(self, token: str) -> str | None:
-        """The user_id, or None if the token is unknown, revoked or expired.
+        """Return the user_id, or None if the token is unknown, revoked or expired.
 
         Stores the use and extends the expiry, at most once per _RENEW_AFTER.
         """
@@ -88,7 +94,7 @@ class TokenStore:
         return str(row["user_id"]) if row and await self._use(row) else None
 
     async def user_of(self, token: str) -> User | None:
-        """The user, read together with the token; None as for `user_id_of`, or if deleted.
+        """Return the user, read together with the token; None as for `user_id_of`, or if deleted.
 
         Both are read from the database after the call. Stores the use as `user_id_of` does.
         """
@@ -98,12 +104,12 @@ class TokenStore:
         return found[1]
 
     async def owner_of(self, token: str) -> str | None:
-        """The user_id even of a revoked token; None if the token is unknown or deleted."""
+        """Return the user_id even of a revoked token; None if the token is unknown or deleted."""
         row = await self._by_id.get(token_id(token))
         return str(row["user_id"]) if row else None
 
     async def invalid(self, ids: Sequence[str]) -> dict[str, str | None]:
-        """The token ids that are no longer valid, with the user_id of stored ones."""
+        """Return the token ids that are no longer valid, with the user_id of stored ones."""
         now = datetime.now(UTC)
         rows = await self._tokens.find({"_id": {"$in": list(ids)}}).to_list()
         valid = {row["_id"] for row in rows if self._is_valid(row, now)}
@@ -113,7 +119,7 @@ class TokenStore:
     # ---- sessions of a user
 
     async def sessions(self, user_id: str) -> list[UserSession]:
-        """The user's valid tokens, newest first."""
+        """Return the user's valid tokens, newest first."""
         found = self._tokens.find({"user_id": user_id, "revoked": False})
         rows = await found.sort([("made_at", -1), ("_id", 1)]).to_list()
         now = datetime.now(UTC)
@@ -124,7 +130,7 @@ class TokenStore:
         ]
 
     async def end_sessions(self, user_id: str, id_: str | None = None) -> list[str]:
-        """Revoke all tokens of a user, or the one with this id; returns the ids of the revoked.
+        """Revoke all tokens of a user, or the one with this id; return the ids of the revoked.
 
         Their rows are kept until they expire, so that a banned user's are recognized.
         """
@@ -144,7 +150,10 @@ class TokenStore:
         await self._set(token, settled=True)
 
     async def revoked_owner(self, token: str) -> tuple[str, bool] | None:
-        """Owner of a revoked token, and whether its logout is complete; None if not revoked."""
+        """Return the owner of a revoked token, and whether its logout is complete.
+
+        Returns None if the token is not revoked.
+        """
         row = await self._tokens.find_one({"_id": token_id(token), "revoked": True})
         return (str(row["user_id"]), bool(row["settled"])) if row else None
 
@@ -157,7 +166,7 @@ class TokenStore:
         return {row["_id"]: parsed(row, _with_user_from) for row in rows}
 
     async def _use(self, row: Document) -> bool:
-        """Whether the token is valid; stores that it was used."""
+        """Return whether the token is valid, and store that it was used."""
         now = datetime.now(UTC)
         if not self._is_valid(row, now):
             return False
@@ -180,13 +189,13 @@ class TokenStore:
         return [id_ not in ended for id_, _ in uses]
 
     def _is_valid(self, row: Document, now: datetime) -> bool:
-        """Checks the lifetime as well, which the settings may have shortened since the last use."""
-        lives = row["expires_at"] > now and row["made_at"] + self._lifetime > now
+        """Check the lifetime as well, which the settings may have shortened since the last use."""
+        lives = row["expires_at"] > now and row["made_at"] + LIFETIME > now
         return lives and not row["revoked"]
 
     def _used(self, now: datetime, *, made_at: datetime) -> Document:
-        """Fields to set at a use of the token."""
-        expires_at = min(now + self._unused_lifetime, made_at + self._lifetime)
+        """Return the fields to set at a use of the token."""
+        expires_at = min(now + UNUSED_LIFETIME, made_at + LIFETIME)
         return {"used_at": now, "expires_at": expires_at}
 
     async def _set(self, token: str, **fields: Any) -> None:
@@ -206,7 +215,7 @@ class EvictionStore:
         await self._messages.create_index("at", expireAfterSeconds=EVICTION_TTL_SECONDS)
 
     async def now_ms(self) -> int:
-        """The time of the database, by which sockets are numbered."""
+        """Return the time of the database, by which sockets are numbered."""
         return int((await self._database.now()).timestamp() * 1000)
 
     async def append(self, message: bytes) -> None:
@@ -215,7 +224,7 @@ class EvictionStore:
         await self._messages.update_one({"_id": ObjectId()}, [change], upsert=True)
 
     async def poll(self) -> list[bytes]:
-        """Messages posted since the last call; the first call returns none."""
+        """Return the messages posted since the last call; the first call returns none."""
         first = self._read_until is None
         until = self._read_until or await self._database.now()
         rows = await self._since(until - OVERLAP)

@@ -82,7 +82,7 @@ class UserStore:
     """Users by user_id, and by app and openid; concurrent reads share one query."""
 
     def __init__(self, database: Database, members: MemberStore, cipher: FieldCipher) -> None:
-        """`cipher` encrypts WeChat's session keys."""
+        """Create the store; `cipher` encrypts WeChat's session keys."""
         self._database = database
         self._members = members
         self._cipher = cipher
@@ -113,7 +113,7 @@ class UserStore:
         await self._users.update_one({"_id": user_id}, {"$set": {"session_key": encrypted}})
 
     async def session_key(self, user_id: str) -> str | None:
-        """The session key; None if none is stored, or `auth.encryption_key` has changed."""
+        """Return the session key; None if none is stored, or `auth.encryption_key` has changed."""
         row = await self._users.find_one({"_id": user_id}, {"session_key": 1})
         return self._cipher.decrypt((row or {}).get("session_key", b""), user_id)
 
@@ -125,18 +125,18 @@ class UserStore:
         return self._by_id.get(user_id)
 
     async def get(self, user_id: str, *, deleted: bool = False) -> User:
-        """The user; raises UserNotFound, also for one who is deleted, unless `deleted` is true."""
+        """Return the user. Raises UserNotFound, also for a deleted one unless `deleted` is true."""
         user = await self.find(user_id)
         if user and (deleted or user.deleted_at is None):
             return user
         raise UserNotFound
 
     async def find_many(self, user_ids: list[str]) -> list[User]:
-        """The existing users among `user_ids`, in the same order."""
+        """Return the existing users among `user_ids`, in the same order."""
         return [user for user in await self._by_id.get_many(user_ids) if user]
 
     async def shown_in_rankings(self, user_ids: list[str]) -> list[User]:
-        """The users among `user_ids` who agreed to be shown, in the same order."""
+        """Return the users among `user_ids` who agreed to be shown, in the same order."""
         where = {"_id": {"$in": user_ids}, "show_in_ranking": True}
         shown = {row["_id"]: user_from(row) async for row in self._users.find(where)}
         return [shown[user_id] for user_id in user_ids if user_id in shown]
@@ -144,7 +144,8 @@ class UserStore:
     async def plan_deletion(self, user_id: str, at: datetime | None) -> datetime | None:
         """Plan the deletion for this time, unless it is planned already; None cancels it.
 
-        Returns the planned time; raises UserNotFound.
+        Returns the planned time. Raises UserNotFound if there is no such user, or the user is
+        deleted.
         """
         planned = {"$ifNull": ["$delete_at", at]} if at else None
         row = await self._users.find_one_and_update(
@@ -157,7 +158,7 @@ class UserStore:
         return user_from(row).delete_at
 
     async def search(self, text: str, after: str, limit: int, *, owing: bool) -> list[User]:
-        """Users whose user_id or nickname starts with `text`, by user_id, after `after`.
+        """Return users whose user_id or nickname starts with `text`, by user_id, after `after`.
 
         `owing` limits them to users who owe gold or income.
         """
@@ -175,10 +176,10 @@ class UserStore:
         in_transaction: Callable[[Session, User], Awaitable[None]],
         **fields: Any,
     ) -> User:
-        """As `update`, together with what `in_transaction` writes, atomically.
+        """Do what `update` does, together with what `in_transaction` writes, atomically.
 
-        It is given the updated user, whose other fields are those of the transaction. GenderInUse
-        to change the gender while applied, invited or on mic.
+        `in_transaction` receives the updated user, whose other fields are those of the transaction.
+        Raises GenderInUse if the gender changes while the user is applied, invited or on mic.
         """
 
         async def work(session: Session) -> User:
@@ -191,7 +192,7 @@ class UserStore:
         return await self._database.transaction_with_retry(work)
 
     async def update(self, user_id: str, session: Session | None = None, **fields: Any) -> User:
-        """Set fields (never gold or income) and return the updated user; raises UserNotFound."""
+        """Set fields (never gold or income) and return the updated user. Raises UserNotFound."""
         row = await self._users.find_one_and_update(
             {"_id": user_id},
             {"$set": fields},

@@ -12,11 +12,14 @@ from typing import NamedTuple
 from pymongo import ReturnDocument, UpdateOne
 
 from core.batching import RequestBatcher
+from core.errors import TryAgain
 from storage.database import Collection, Database, Document
 from storage.documents import known_fields
 from storage.jobs.due import claim_unchanged
 
 GROUP_PREFIX = "qlive_"
+REPLACE_MS = 5 * 60_000
+"""Minimum interval between two replacements: a host can dissolve the own group in a loop."""
 MAX_UPDATES = 100
 """Rows of claimed rooms that are updated by one command."""
 
@@ -65,9 +68,9 @@ class RelayCursorStore:
         await self._relays.create_index("due_at", sparse=True)
         await self._relays.create_index("over")
 
-    async def wake(self, wakes: Mapping[int, bool], now: datetime) -> None:
-        """Make rooms due by one command; True: their user counts may have changed, too."""
-        updates = [_wake(live_id, now, counts=counts) for live_id, counts in wakes.items()]
+    async def mark_due(self, wakes: Mapping[int, bool], now: datetime) -> None:
+        """Make rooms due by one command; if True, their user counts may have changed, too."""
+        updates = [_mark_due(live_id, now, counts=counts) for live_id, counts in wakes.items()]
         await self._relays.bulk_write(updates, ordered=False)
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[RelayClaim]:
@@ -81,7 +84,7 @@ class RelayCursorStore:
         return [_claim_from(row) for row in rows if row["_id"] in claimed]
 
     async def advance(self, claim: RelayClaim, position: RelayPosition, until: datetime) -> bool:
-        """Move the cursor and extend the claim to `until`; False if the claim is lost."""
+        """Move the cursor and extend the claim to `until`; return False if the claim is lost."""
         fields = {**position._asdict(), "tries": 0, "claimed_until": until}
         return await self._update_claimed(claim, {"$set": fields})
 
@@ -97,7 +100,7 @@ class RelayCursorStore:
     ) -> bool:
         """Release a claim after success: due at `due_at`, or at once if woken meanwhile.
 
-        Moves the cursor to `position`, if there is one. False if the claim is lost.
+        Moves the cursor to `position`, if there is one. Returns False if the claim is lost.
         """
         woken: Document = {"$ne": ["$woken", claim.woken]}
         fields = {
@@ -119,18 +122,18 @@ class RelayCursorStore:
         await self._relays.update_one(_unless_reclaimed(claim), change)
 
     async def cursors(self) -> dict[int, tuple[str, int]]:
-        """(epoch, seq) by live_id, of rooms whose last live session is not fully relayed."""
+        """Return (epoch, seq) by live_id, of rooms whose last live session is not fully relayed."""
         found = self._relays.find({"over": False}, {"epoch": 1, "seq": 1})
         return {row["_id"]: (row["epoch"], row["seq"]) async for row in found}
 
     async def _update_claimed(
         self, claim: RelayClaim, change: Document | Sequence[Document]
     ) -> bool:
-        """False if the claim is lost."""
+        """Update a claimed row; return False if the claim is lost."""
         return await self._updates.submit(0, UpdateOne(_unless_reclaimed(claim), change))
 
     async def _update(self, _name: int, updates: Sequence[UpdateOne]) -> list[bool]:
-        """Whether each update has found its row. To repeat one changes nothing."""
+        """Return whether each update has found its row. To repeat one changes nothing."""
         result = await self._relays.bulk_write(updates)
         if result.matched_count == len(updates):
             return [True] * len(updates)
@@ -152,29 +155,36 @@ class RoomGroupStore:
         await self._rooms.update_one(where, {"$set": {"group_ready": True}})
 
     async def plan(self, live_id: int, dissolved: str) -> str | None:
-        """The id of the group that is to replace `dissolved`, the same for all who ask.
+        """Return the id of the group that is to replace `dissolved`, the same for all callers.
 
-        None if the room has another group by now.
+        Returns None if the room has another group by now. Raises TryAgain within REPLACE_MS of the
+        previous plan.
         """
         is_planned = {"$eq": ["$next_group.replaces", "$group_id"]}
-        new_plan = {"replaces": "$group_id", "group_id": new_group_id()}
-        plan = {"$cond": [is_planned, "$next_group", new_plan]}
+        is_early = {"$gt": ["$next_group.at", {"$subtract": ["$$NOW", REPLACE_MS]}]}
+        new_plan = {"replaces": "$group_id", "group_id": new_group_id(), "at": "$$NOW"}
+        plan = {"$cond": [{"$or": [is_planned, is_early]}, "$next_group", new_plan]}
         room = await self._rooms.find_one_and_update(
             {"_id": live_id, "group_id": dissolved},
             [{"$set": {"next_group": plan}}],
             projection={"next_group": 1},
             return_document=ReturnDocument.AFTER,
         )
+        if room and room["next_group"]["replaces"] != dissolved:
+            raise TryAgain
         return str(room["next_group"]["group_id"]) if room else None
 
     async def room_of(self, group_id: str) -> int | None:
-        """The room whose present or next live uses this group."""
+        """Return the room whose present or next live uses this group."""
         in_use = [{"status": {"$ne": "ended"}}, {"group_ready": True}]
         room = await self._rooms.find_one({"group_id": group_id, "$or": in_use}, {"_id": 1})
         return int(room["_id"]) if room else None
 
     async def detach(self, host_id: str) -> str | None:
-        """Detach the group of a host's room and assign a new id; the old id, None if not ready."""
+        """Detach the group of a host's room and assign a new id.
+
+        Returns the old id, or None if the group is not ready.
+        """
         room = await self._rooms.find_one_and_update(
             {"host_id": host_id, "group_ready": True},
             {"$set": {"group_ready": False, "group_id": new_group_id()}},
@@ -183,11 +193,14 @@ class RoomGroupStore:
 
 
 def new_group_id() -> str:
-    """A random id: a client of the IM application can create a group under any id it guesses."""
+    """Return a random id.
+
+    A client of the IM application can create a group under any id that it guesses.
+    """
     return f"{GROUP_PREFIX}{secrets.token_hex(12)}"
 
 
-def _wake(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
+def _mark_due(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
     row = {"epoch": "", "seq": 0, "over": False, "since": now, "counts_at": now}
     row |= {"tries": 0, "claims": 0, "claimed_until": now}
     if not counts:
@@ -199,7 +212,7 @@ def _wake(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
 
 
 def _unmoved(row: Document) -> Document:
-    """Filter that matches until a process claims the room or moves its cursor.
+    """Return a filter that matches until a process claims the room or moves its cursor.
 
     A wake in between does not prevent the claim; the room then stays due after its release.
     """
@@ -207,11 +220,11 @@ def _unmoved(row: Document) -> Document:
 
 
 def _unless_reclaimed(claim: RelayClaim) -> Document:
-    """Filter that matches unless the room has been claimed again since."""
+    """Return a filter that matches unless the room has been claimed again since."""
     return {"_id": claim.live_id, "claims": claim.claims}
 
 
 def _claim_from(row: Document) -> RelayClaim:
-    """The claim on a room; `row` was read before it."""
+    """Return the claim on a room; `row` was read before it."""
     fields = {"live_id": row["_id"], "claims": row["claims"] + 1}
     return RelayClaim(**{**known_fields(RelayClaim, row), **fields})

@@ -34,7 +34,7 @@ class ChatLineStore:
     """
 
     def __init__(self, database: Database, days: int) -> None:
-        """`days`: how long a line is kept; 0: until newer ones replace it."""
+        """Create the store; a line is kept for `days` or, with 0, until newer ones replace it."""
         self._database = database
         self._lines: Collection = database.collection("chat_lines")
         self._days = days
@@ -45,7 +45,7 @@ class ChatLineStore:
         await self._lines.create_index([("room", 1), ("n", 1)])
 
     def add(self, live_id: int, line: ChatLine) -> None:
-        """Never waits; a line without text is not kept."""
+        """Queue a line, without ever waiting; a line without text is not kept."""
         if line.text and len(self._waiting) < MAX_WAITING:
             self._waiting.append((live_id, line._replace(text=line.text[:MAX_TEXT])))
 
@@ -57,7 +57,7 @@ class ChatLineStore:
                 self._waiting.popleft()
 
     async def _store(self, batch: list[tuple[int, ChatLine]]) -> None:
-        """Processes share the numbers of a room's lines."""
+        """Store the lines under numbers that the processes share for each room."""
         expiry: Document = {}
         if self._days:
             expiry["expires_at"] = datetime.now(UTC) + timedelta(days=self._days)
@@ -74,9 +74,9 @@ class ChatLineStore:
         await self._lines.bulk_write(writes, ordered=False)
 
     async def last_lines(self, live_id: int, user_ids: Iterable[str] = ()) -> list[ChatLine]:
-        """The last lines of a room, oldest first, of these users or (empty) of all.
+        """Return the last lines of a room, oldest first, of these users or (empty) of all.
 
-        Users' private words: a caller that shows them is audited.
+        They are users' private words: a caller that shows them is audited.
         """
         where: Document = {"room": live_id}
         if users := [*user_ids]:

@@ -47,7 +47,7 @@ class CatalogueStore:
         self._rows: Collection = database.collection(self.name)
 
     def to_row(self, fields: Document) -> Document:
-        """The fields as stored."""
+        """Return the fields as stored."""
         return fields
 
     async def find(self, number: int) -> Document | None:
@@ -107,7 +107,7 @@ class CatalogueStore:
         return self._item(row)
 
     async def withdraw_next(self, number: int) -> Document:
-        """Drop the `next` of a row; NothingWaits if it has none, or it has come."""
+        """Drop the `next` of a row. Raises NothingWaits if it has none, or it has come."""
         waits = {"_id": number, "next.at": {"$gt": datetime.now(UTC)}}
         row = await self._rows.find_one_and_update(
             waits, {"$unset": {"next": ""}}, return_document=ReturnDocument.AFTER
@@ -174,7 +174,7 @@ class ConfigStore(CatalogueStore):
     name = "configs"
 
     async def make_indexes(self) -> None:
-        """A rate has one row; raises StartupError if there are several."""
+        """Make the index by which a rate has one row. Raises StartupError if a rate has several."""
         of_rates = {"key": {"$in": [*RATE_KEYS]}}
         try:
             await self._rows.create_index("key", unique=True, partialFilterExpression=of_rates)
@@ -182,7 +182,7 @@ class ConfigStore(CatalogueStore):
             raise StartupError(TWO_ROWS) from None
 
     async def add(self, *, session: Session | None = None, **fields: Any) -> Document:
-        """Raises RateRequired for a second row of a rate."""
+        """Add a config. Raises RateRequired for a second row of a rate."""
         try:
             return await super().add(session=session, **fields)
         except DuplicateKeyError:
@@ -195,7 +195,7 @@ class ConfigStore(CatalogueStore):
         return _with_values(super()._item(row), json.loads)
 
     async def public_values(self) -> dict[str, Any]:
-        """Enabled configs without the rates, as the mini-program reads them."""
+        """Return the enabled configs without the rates, as the mini-program reads them."""
         configs: dict[str, Any] = {}
         for row in await self.all():
             if not row["enabled"] or row["key"] in RATE_KEYS:
@@ -207,14 +207,14 @@ class ConfigStore(CatalogueStore):
         return configs
 
     async def rates(self, now: datetime) -> dict[str, Decimal | None]:
-        """The RATE_KEYS at `now`; None for one that is missing, disabled or no rate."""
+        """Return the RATE_KEYS at `now`; None for one that is missing, disabled or no rate."""
         found = self._rows.find({"key": {"$in": [*RATE_KEYS]}, "enabled": True})
         rates = {row["key"]: json.loads(row_at(row, now)["value"]) async for row in found}
         return {key: rate_from(rates.get(key)) for key in RATE_KEYS}
 
 
 def _with_values(fields: Document, convert: Callable[[Any], Any]) -> Document:
-    """The fields with each `value` converted, also in a change that waits."""
+    """Return the fields with each `value` converted, also in a change that waits."""
     inner = {name: _with_values(fields[name], convert) for name in NESTED if name in fields}
     values = {"value": convert(fields["value"])} if "value" in fields else {}
     return {**fields, **inner, **values}

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from pymongo import ReturnDocument
@@ -34,7 +34,7 @@ from ledger.journal import (
 )
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
-from rooms.members import Face, Person
+from rooms.members import Person, PublicProfile
 from storage.database import Collection, Database, Document, Session
 from storage.documents import page, starts_with
 from storage.errors import UserNotFound
@@ -50,7 +50,7 @@ MONEY_OUT: Sequence[Document] = (
 """Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
 LINEARIZABLE = ReadConcern("linearizable")
 USER_FIELDS = dict.fromkeys(
-    ("gold", "income", "giver", "ios_paid", "nickname", "face_url", "gender"), 1
+    ("gold", "income", "giver", "ios_paid_at", "nickname", "face_url", "gender"), 1
 )
 
 
@@ -58,7 +58,7 @@ class BatchContext(NamedTuple):
     """Data read to decide on a batch; `faces` has the users who exist."""
 
     batch: GiftBatch
-    faces: dict[str, Face]
+    faces: dict[str, PublicProfile]
 
     def has(self, *user_ids: str) -> bool:
         return self.faces.keys() >= set(user_ids)
@@ -67,7 +67,9 @@ class BatchContext(NamedTuple):
 class LedgerStore:
     """Journal entries, and the balances in `users`, which change only with an entry."""
 
-    def __init__(self, database: Database, rankings: RankingStore) -> None:
+    def __init__(self, database: Database, rankings: RankingStore, ios_days: float) -> None:
+        """Create the store; a payer's gifts are marked for `ios_days` after a payment on iOS."""
+        self._ios_maturity = timedelta(days=ios_days)
         self._database = database
         self._rankings = rankings
         self._ledger: Collection = database.collection("ledger")
@@ -89,19 +91,25 @@ class LedgerStore:
         )
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        """Run `work` in its own transaction, retried on write conflicts.
+
+        Raises TryAgain if the conflicts go on.
+        """
         return await self._database.transaction_with_retry(work)
 
     async def find(
         self, key: str, session: Session | None = None
     ) -> tuple[JsonObject, JsonObject] | None:
-        """(content, answer) of the entry with this key, or None."""
+        """Return (content, answer) of the entry with this key, or None."""
         projection = {"content": 1, "answer": 1}
         row = await self._ledger.find_one({"_id": key}, projection, session=session)
         return (row["content"], row["answer"]) if row else None
 
     async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
-        """As `find`, for an entry that raised EntryExists: waits for its commit, else TryAgain."""
+        """Do what `find` does for an entry that raised EntryExists, after waiting for its commit.
+
+        Raises TryAgain if it is not committed in time.
+        """
 
         async def find() -> tuple[JsonObject, JsonObject]:
             if found := await self.find(key):
@@ -115,7 +123,7 @@ class LedgerStore:
         return _entry_from(row) if row else None
 
     async def credit_of(self, order_number: str) -> Credit | None:
-        """The recharge of an order, None if it was never credited."""
+        """Return the recharge of an order, None if it was never credited."""
         row = await self._ledger.find_one({"_id": recharge_key(order_number)})
         if row is None:
             return None
@@ -132,10 +140,11 @@ class LedgerStore:
         search: str = "",
         money_out: bool = True,
     ) -> tuple[list[Document], str | None]:
-        """Entries for operators, newest first, and the next cursor; raises InvalidCursor.
+        """Return entries for operators, newest first, and the next cursor.
 
         `search` matches a whole user_id, or the start of a key or of the paid order's number.
-        Without `money_out`, the entries of withdrawals and refunds are left out.
+        Without `money_out`, the entries of withdrawals and refunds are left out. Raises
+        InvalidCursor.
         """
         where: Document = {}
         if user_id:  # the index has the entries of each unit in order
@@ -156,7 +165,7 @@ class LedgerStore:
     async def moved_by(
         self, by: str, kinds: Sequence[str], since: datetime, session: Session
     ) -> int:
-        """The sum of the largest amounts of the entries of these kinds that `by` has made."""
+        """Return the sum of the largest amounts of the entries of these kinds made by `by`."""
         where = {"by": by, "kind": {"$in": [*kinds]}, "at": {"$gte": since}}
         amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
         total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
@@ -173,14 +182,14 @@ class LedgerStore:
         return Balance(row["gold"], row["income"])
 
     async def debt(self, session: Session, user_id: str) -> int:
-        """Gold that the user owes."""
+        """Return the gold that the user owes."""
         row = await self._users.find_one({"_id": user_id}, {"owed": 1}, session=session)
         return int(row["owed"]) if row else 0
 
     async def move(self, session: Session, lines: tuple[Posting, ...]) -> dict[str, Balance]:
         """Apply the lines to balances and debts, each guarded against falling below zero.
 
-        Returns the new balances by user_id; raises InsufficientGold, UserNotFound or DebtExceeded.
+        Returns the new balances by user_id. Raises InsufficientGold, UserNotFound or DebtExceeded.
         """
         deltas: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
         for line in lines:
@@ -197,7 +206,7 @@ class LedgerStore:
     async def write(
         self, session: Session, entry: JournalEntry, event: EventReference | None
     ) -> None:
-        """Insert the entry with its room event; EntryExists if its key is taken."""
+        """Insert the entry with its room event. Raises EntryExists if its key is taken."""
         try:
             await self._ledger.insert_one(
                 entry_document(entry, event, datetime.now(UTC)), session=session
@@ -205,9 +214,9 @@ class LedgerStore:
         except DuplicateKeyError:
             raise EntryExists(entry.key) from None
 
-    async def note_payer(self, user_id: str, *, ios: bool, session: Session | None = None) -> None:
-        """Note whether the last recharge of a user was on iOS."""
-        where, change = {"_id": user_id}, {"$set": {"ios_paid": ios}}
+    async def note_ios_payment(self, user_id: str, session: Session | None = None) -> None:
+        """Note that a user has paid on iOS; recharges on other systems do not change it."""
+        where, change = {"_id": user_id}, {"$max": {"ios_paid_at": datetime.now(UTC)}}
         await self._users.update_one(where, change, session=session)
 
     async def subtract_from_rankings(self, session: Session, key: str) -> None:
@@ -219,54 +228,65 @@ class LedgerStore:
     # ---- batches of gifts
 
     async def load_context(self, transfers: Sequence[GiftTransfer]) -> BatchContext:
-        """Read the context of a batch in two queries.
+        """Read the context of a batch by one command.
 
         Balances are read first, so that an entry that has changed one of them is found, too. The
         batch is decided on it before its transaction, and is written only if every balance is
-        unchanged and every key is free; else WriteConflict, and the caller reads and decides again.
+        unchanged and every key is free. If not, the caller receives WriteConflict, reads and
+        decides again.
         """
         user_ids = {user_id for gift in transfers for user_id in (gift.sender, gift.receiver)}
-        where = {"_id": {"$in": [*user_ids]}, "deleted_at": None}
-        rows = await self._users.find(where, USER_FIELDS).to_list()
+        steps: list[Document] = [
+            {"$match": {"_id": {"$in": [*user_ids]}, "deleted_at": None}},
+            {"$project": USER_FIELDS},
+        ]
+        if keys := [gift.key for gift in transfers if gift.request_id]:
+            entries = [
+                {"$match": {"_id": {"$in": keys}}},
+                {"$project": {"content": 1, "answer": 1}},
+            ]
+            steps.append({"$unionWith": {"coll": "ledger", "pipeline": entries}})
+        found = await (await self._users.aggregate(steps)).to_list()
+        rows = [row for row in found if "answer" not in row]
+        written = {
+            row["_id"]: StoredEntry(row["content"], row["answer"])
+            for row in found
+            if "answer" in row
+        }
         balances = {row["_id"]: Balance(row["gold"], row["income"]) for row in rows}
         faces = {row["_id"]: face_of(row) for row in rows}
         givers = {row["_id"]: _giver_from(row["giver"]) for row in rows if row.get("giver")}
         at = datetime.now(UTC)
-        written = await self._written([gift.key for gift in transfers if gift.request_id])
-        ios_payers = {row["_id"] for row in rows if row.get("ios_paid")}
+        since = at - self._ios_maturity
+        ios_payers = {row["_id"] for row in rows if (row.get("ios_paid_at") or since) > since}
         return BatchContext(GiftBatch(at, balances, written, givers, ios_payers), faces)
-
-    async def _written(self, keys: Sequence[str]) -> dict[str, StoredEntry]:
-        if not keys:
-            return {}
-        rows = self._ledger.find({"_id": {"$in": [*keys]}}, {"content": 1, "answer": 1})
-        return {row["_id"]: StoredEntry(row["content"], row["answer"]) async for row in rows}
 
     async def confirm_primary(self) -> None:
         """Wait until reads show everything that was acknowledged before the call.
 
         A new primary may answer from an older state, until it has learned which of its data a
         majority has. A read with read concern linearizable has it write to a majority; concurrent
-        callers share one. If no majority answers, raises TryAgain or the driver's error, which
-        handlers map to storage_away.
+        callers share one. Raises TryAgain or the driver's error if no majority answers; handlers
+        map the latter to storage_away.
         """
         await self._confirmation.get()
 
     async def _read_linearizable(self) -> None:
         await self._users.with_options(read_concern=LINEARIZABLE).find_one({"_id": ""}, {"_id": 1})
 
-    def add_writes(self, writes: WriteBatch, batch: GiftBatch) -> None:
+    def add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
         """Add everything that the batch of gifts has to write, guarded by what it has read."""
+        batch = context.batch
         rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
         writes.insert("ledger", *rows)
         for change in batch.balance_changes:
             writes.update("users", *_balance_update(change))
         self._rankings.add_writes(batch.ranking_changes, writes)
 
-    async def write_gifts(self, session: Session, batch: GiftBatch) -> None:
-        """Write the whole batch, or raise WriteConflict."""
+    async def write_gifts(self, session: Session, context: BatchContext) -> None:
+        """Write the whole batch. Raises WriteConflict if any part of it conflicts."""
         writes = WriteBatch()
-        self.add_writes(writes, batch)
+        self.add_writes(context, writes)
         await writes.execute(self._database, session)
 
     # ---- rules of giving
@@ -290,7 +310,7 @@ class LedgerStore:
         return await retry_on_conflict(write)
 
     async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
-        """Change a debt by `amount`; DebtExceeded if it would fall below zero."""
+        """Change a debt by `amount`. Raises DebtExceeded if it would fall below zero."""
         guard = {field: {"$gte": -amount}} if amount < 0 else {}
         result = await self._users.update_one(
             {"_id": user_id, **guard}, {"$inc": {field: amount}}, session=session
@@ -335,7 +355,7 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
 
 
 def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
-    """Changes of the rankings by this entry."""
+    """Return the changes of the rankings by this entry."""
     event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
     return ranking_changes(_entry_from(row), row["at"], event)
 
@@ -354,12 +374,12 @@ def _entry_from(row: Document) -> JournalEntry:
     )
 
 
-def face_of(row: Document) -> Face:
-    return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).face()
+def face_of(row: Document) -> PublicProfile:
+    return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).public_profile()
 
 
 def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
-    """Compare-and-swap on the balance, so that it cannot fall below 0, and on the giver."""
+    """Return the compare-and-swap on the balance, which cannot fall below 0, and on the giver."""
     before, after = change.before, change.after
     amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
     where, update = {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}
@@ -371,12 +391,12 @@ def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
 
 
 def _unchanged(giver: Giver) -> Document:
-    """Matches the user while this version is stored."""
+    """Return a filter that matches the user while this version is stored."""
     return {"giver.version": giver.version or None}
 
 
 def _giver_document(giver: Giver) -> Document:
-    """The document of the next version."""
+    """Return the document of the next version."""
     own = {name: getattr(giver, name)._asdict() for name in OWN_CAPS}
     return giver._asdict() | own | {"version": giver.version + 1}
 
@@ -389,5 +409,8 @@ def _giver_from(row: Document) -> Giver:
 
 
 def _known(kind: type[Giver | OwnCap], row: Document) -> Document:
-    """The known fields that are not null: gifts must not fail for fields of a later release."""
+    """Return the known fields that are not null.
+
+    Gifts must not fail for fields of a later release.
+    """
     return {name: row[name] for name in kind._fields if row.get(name) is not None}

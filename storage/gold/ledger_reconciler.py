@@ -60,7 +60,7 @@ class LedgerReconciler:
         self._rankings = RankingStore(database)
 
     async def problems(self, since: datetime | None = None) -> list[LedgerProblem]:
-        """Differences between the ledger and other collections; empty if all is consistent.
+        """Return differences between the ledger and other collections; empty if all is consistent.
 
         With `since`, only data related to entries written from then on is checked: all postings of
         the users and withdrawals that they concern, and their live sessions and days.
@@ -75,13 +75,14 @@ class LedgerReconciler:
         ]
 
     async def totals(self) -> dict[str, int]:
-        """Sums over all users, orders and withdrawals.
+        """Return sums over all users, orders and withdrawals.
 
         {"gold", "income", "owed", "owed_income"}, "fen" paid less refunds, the income "held" for
         withdrawals, and the "withdrawn_fen" paid by them. An order of a confirmed refund case
         counts as refunded, also if an operator has settled it.
         """
-        net = {"$subtract": ["$fen", {"$ifNull": ["$refunded", 0]}]}
+        charged = {"$ifNull": ["$paid_fen", "$fen"]}
+        net = {"$subtract": [charged, {"$ifNull": ["$refunded", 0]}]}
         sold = {"state": "paid", "sandbox": {"$ne": True}}
         withdrawn = {"state": WithdrawalState.PAID.value}
         return {
@@ -101,13 +102,13 @@ class LedgerReconciler:
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Session]:
-        """Session for the reads of one comparison; none is held open for longer than that."""
+        """Open a session for the reads of one comparison; none is open for longer than that."""
         with self._database.slow_operation_timeout():
             async with self._database.client.start_session(snapshot=True) as session:
                 yield session
 
     async def _unbalanced(self, since: datetime | None) -> list[LedgerProblem]:
-        """Entries whose postings do not sum to zero per unit, or have an unknown unit."""
+        """Return entries whose postings do not sum to zero per unit, or have an unknown unit."""
         sums = [
             {"$sum": {"$map": {"input": "$lines", "in": _amount_of("$$this", unit)}}}
             for unit in UNITS
@@ -128,7 +129,7 @@ class LedgerReconciler:
     # ---- orders and withdrawals
 
     async def _wrong_orders(self, since: datetime | None) -> list[LedgerProblem]:
-        """Paid orders without an entry of the same money, and entries without a paid order."""
+        """Return paid orders without an entry of the same money, and entries without an order."""
         paid = {"state": "paid", **_newer("paid_at", since)}
         recharges = {"kind": "recharge", **_newer("at", since)}
         unbooked, unpaid = await self._unpaired("orders", paid, recharges, recharge_key(""))
@@ -138,7 +139,7 @@ class LedgerReconciler:
         ]
 
     async def _wrong_payouts(self, since: datetime | None) -> list[LedgerProblem]:
-        """Paid withdrawals without an entry of the same money, and entries without one."""
+        """Return paid withdrawals without an entry of the same money, and entries without one."""
         paid = {"state": "paid", **_newer("finished_at", since)}
         payouts = {"by": WECHAT, "kind": "payout", **_newer("at", since)}
         unbooked, unpaid = await self._unpaired("withdrawals", paid, payouts, payout_key(""))
@@ -150,7 +151,7 @@ class LedgerReconciler:
     async def _unpaired(
         self, collection: str, paid: Document, entries: Document, prefix: str
     ) -> tuple[list[tuple[str, str]], list[str]]:
-        """Documents without their entry, each with what is wrong, and entries without one.
+        """Return documents without their entry, each with the reason, and entries without one.
 
         The key of an entry is `prefix` and the `_id` of the document.
         """
@@ -169,7 +170,7 @@ class LedgerReconciler:
         documents = self._database.collection(collection)
         async with self._snapshot() as session:
             unbooked = [
-                (row["_id"], _booked(row)) async for row in stream(documents, no_entry, session)
+                (row["_id"], _recorded(row)) async for row in stream(documents, no_entry, session)
             ]
             rows = stream(self._ledger, no_document, session)
             return unbooked, [row["_id"] async for row in rows]
@@ -188,7 +189,10 @@ class LedgerReconciler:
         return sorted(problems, key=str)[:MAX_PROBLEMS]
 
     async def _owners(self, since: datetime | None) -> AsyncGenerator[list[str] | None]:
-        """Users and withdrawals with postings since then, OWNERS_PER_QUERY at a time; None: all."""
+        """Yield users and withdrawals with postings since then, OWNERS_PER_QUERY at a time.
+
+        Yields None for all of them if `since` is None.
+        """
         if since is None:
             yield None
             return
@@ -209,7 +213,7 @@ class LedgerReconciler:
     # ---- room events
 
     async def _events(self, since: datetime | None) -> list[LedgerProblem]:
-        """Gift entries without an event in their room's log, and gift events without an entry.
+        """Return gift entries without an event in the room's log, and gift events without an entry.
 
         Only the events that the log of the current live session still holds are compared. An index
         excludes two entries of one event.
@@ -248,7 +252,7 @@ class LedgerReconciler:
     # ---- rankings
 
     async def _ranking_problems(self, since: datetime | None) -> list[LedgerProblem]:
-        """Rankings that differ from the sums of their gifts."""
+        """Return rankings that differ from the sums of their gifts."""
         problems: list[LedgerProblem] = []
         async with self._snapshot() as session:
             scopes = await self._rankings.scopes(since, session)
@@ -264,9 +268,10 @@ class LedgerReconciler:
 
 
 def _different_accounts(owners: Sequence[str] | None) -> list[Document]:
-    """Steps on `ledger`: accounts whose postings are not what is stored, or that are negative.
+    """Return steps on `ledger` that find the accounts whose postings differ from what is stored.
 
-    One pass over the postings, users and open withdrawals of these owners, or of all.
+    They find negative accounts, too. They take one pass over the postings, users and open
+    withdrawals of these owners, or of all.
     """
     lines: Document = {"lines.account": {"$ne": HOUSE}}
     stored: Document = {}
@@ -339,10 +344,17 @@ def _problems_of_account(row: Document) -> list[LedgerProblem]:
 
 
 def _kind_of(row: Document) -> str:
-    """Debts are stored only while there are any, with a user who has a row of their own."""
+    """Return the kind of a problem of this account.
+
+    Debts are stored only while there are any, with a user who has a row of their own.
+    """
     if row["_id"].startswith(held_account("")):
         return "held"
-    return "balance" if row["is_stored"] or row["_id"].startswith(debt_account("")) else "stranger"
+    return (
+        "balance"
+        if row["is_stored"] or row["_id"].startswith(debt_account(""))
+        else "unknown_account"
+    )
 
 
 def _newer(field: str, since: datetime | None) -> Document:
@@ -368,6 +380,6 @@ def _look_up(collection: str, key: Document) -> list[Document]:
     return [{"$set": {"key": key}}, {"$lookup": joined}]
 
 
-def _booked(row: dict[str, Any]) -> str:
-    booked = [entry["content"].get("fen") for entry in row["found"]]
-    return f"paid {row.get('fen')} fen, journal {booked[0]}" if booked else "no entry"
+def _recorded(row: dict[str, Any]) -> str:
+    recorded = [entry["content"].get("fen") for entry in row["found"]]
+    return f"paid {row.get('fen')} fen, journal {recorded[0]}" if recorded else "no entry"

@@ -51,7 +51,7 @@ class RankingStore:
             batch.upsert("rankings", {"_id": _row_id(change)}, addition)
 
     async def top(self, scope: str, unit: str, limit: int) -> list[tuple[str, int]]:
-        """The highest (user_id, amount) by "gold" given or "income" received."""
+        """Return the highest (user_id, amount) by "gold" given or "income" received."""
         where: Document = {"scope": scope, unit: {"$gt": 0}}
         rows = self._rankings.find(where, {"user_id": 1, unit: 1}).sort(
             [(unit, -1), ("user_id", 1)]
@@ -61,9 +61,10 @@ class RankingStore:
     # ---- comparison with the ledger
 
     async def scopes(self, since: datetime | None, session: Session) -> set[str]:
-        """Scopes of gifts given or reversed since then; if None, of all gifts and stored rows.
+        """Return scopes of gifts given or reversed since then.
 
-        A stored row may have a scope that names no ranking.
+        If `since` is None, returns those of all gifts and stored rows. A stored row may have a
+        scope that names no ranking.
         """
         found: set[str] = set()
         gifts: Document = {"kind": "gift"}
@@ -87,7 +88,7 @@ class RankingStore:
                 found.add(live_scope(row["_id"]["live_id"], row["_id"]["epoch"]))
 
     async def _reversed_keys(self, since: datetime | None, session: Session) -> list[str]:
-        """Keys of reversed gifts. Reversals are few, and found by the prefix of their `_id`."""
+        """Return keys of reversed gifts. Reversals are few, found by the prefix of their `_id`."""
         where: Document = {"_id": starts_with(REVERSAL_PREFIX)}
         if since:
             where["at"] = {"$gte": since}
@@ -95,7 +96,7 @@ class RankingStore:
         return [row["reverses"] async for row in stream(self._ledger, steps, session)]
 
     async def differences(self, scope: str, session: Session) -> list[tuple[str, str]]:
-        """(user_id, description) of users whose stored amounts differ from the ledger."""
+        """Return (user_id, description) of users whose stored amounts differ from the ledger."""
         if not SCOPE_PATTERN.fullmatch(scope):
             return [("", "is no ranking")]
         steps = await self._difference_steps(scope, session)
@@ -110,14 +111,14 @@ class RankingStore:
         ]
 
     async def rebuild_all(self) -> int:
-        """Repair every ranking; the number of wrong rows."""
+        """Repair every ranking; return the number of wrong rows."""
         with self._database.slow_operation_timeout():
             async with self._database.client.start_session(snapshot=True) as session:
                 scopes = await self.scopes(None, session)
         return sum([await self.rebuild(name) for name in scopes if SCOPE_PATTERN.fullmatch(name)])
 
     async def rebuild(self, scope: str) -> int:
-        """Repair a ranking while gifts continue; the number of wrong rows.
+        """Repair a ranking while gifts continue; return the number of wrong rows.
 
         A gift changes ledger and ranking by the same amount, so their difference is constant until
         it is added to the ranking. Two repairs at the same time may add it twice: then repeat one.
@@ -140,7 +141,10 @@ class RankingStore:
         await batch.execute_alone(self._database)
 
     async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
-        """Steps on `ledger`: per user the journal's and the stored amounts, where they differ."""
+        """Return steps on `ledger` that find users whose stored amounts differ from the journal's.
+
+        A result has both amounts of a user.
+        """
         reversed_keys = await self._reversed_keys(None, session)
         gifts = {"kind": "gift", **_entries_of(scope), "_id": {"$nin": reversed_keys}}
         given = {"$max": [{"$multiply": ["$lines.amount", -1]}, 0]}
@@ -165,12 +169,12 @@ class RankingStore:
 
 
 def _row_id(change: RankingChange) -> str:
-    """`_id` of the user's row in a ranking."""
+    """Return the `_id` of the user's row in a ranking."""
     return f"{change.scope}:{change.user_id}"
 
 
 def _entries_of(scope: str) -> Document:
-    """Filter for the ledger entries of a ranking."""
+    """Return a filter for the ledger entries of a ranking."""
     kind, _, name = scope.partition(":")
     if kind == "day":
         start, end = day_interval(date.fromisoformat(name))

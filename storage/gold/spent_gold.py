@@ -93,7 +93,7 @@ class SpentGoldStore:
 
 
 def _gold_of(gift: Document) -> int:
-    """Gold that a gift took from its giver."""
+    """Return the gold that a gift took from its giver."""
     giver = user_account(gift["by"])
     lines = (line for line in gift["lines"] if (line["account"], line["unit"]) == (giver, "gold"))
     return -sum(int(line["amount"]) for line in lines)
@@ -111,6 +111,6 @@ def _gift_from(row: Document) -> GiftStep:
 
 
 def _income_from(row: Document, withdrawn: Mapping[str, int]) -> HostIncome:
-    """`withdrawn`: the income of the user's withdrawals, by their state."""
+    """Return the income of a user, whose withdrawals have the income `withdrawn` by their state."""
     held = sum(withdrawn.get(state, 0) for state in OPEN_STATES)
     return HostIncome(row["income"], held, withdrawn.get("paid", 0))

@@ -14,7 +14,7 @@ class StatementStore:
         self._users: Collection = database.collection("users")
 
     async def page(self, user_id: str, unit: Unit, skip: int, limit: int) -> list[Document]:
-        """Entries, newest first, without the `skip` newest, which are added up.
+        """Return entries, newest first, without the `skip` newest, which are added up.
 
         Each has its `amount`, the `balance` after it, and in `who` the other user of a gift. The
         balance and the entries are of one snapshot.
@@ -37,7 +37,7 @@ class StatementStore:
     async def _read(
         self, user_id: str, unit: Unit, skip: int, limit: int
     ) -> tuple[list[Document], int]:
-        """Entries, and the balance after the newest of them, of one snapshot."""
+        """Return entries, and the balance after the newest of them, of one snapshot."""
         account, newest = user_account(user_id), {"at": -1, "_id": -1}
         where: Document = {"lines": {"$elemMatch": {"account": account, "unit": unit}}}
         added_up: list[Document] = [
@@ -60,7 +60,7 @@ class StatementStore:
 
 
 def _other_user(account: str, row: Document) -> str:
-    """The other user of a gift or of its reversal; "" for other entries."""
+    """Return the other user of a gift or of its reversal; "" for other entries."""
     of_users = user_account("")
     others = (line["account"] for line in row["lines"] if line["account"] != account)
     found = [other.removeprefix(of_users) for other in others if other.startswith(of_users)]

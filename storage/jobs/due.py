@@ -22,7 +22,7 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 async def make_due_index(collection: Collection, field: str = "due_at") -> None:
-    """The index that answers `claim_due`."""
+    """Make the index that answers `claim_due`."""
     await collection.create_index(field, partialFilterExpression={field: {"$gt": BEFORE_ANY}})
 
 
@@ -35,9 +35,11 @@ async def claim_due(
     field: str = "due_at",
     order: str = "",
 ) -> Document | None:
-    """Lease the first document that is due, in the order of a field: it is due again when the
-    lease lapses. `where` are more conditions, `changes` more fields to set; `field` says when it is
-    due, and is the order, too, unless another is given."""
+    """Lease the first document that is due, in the order of a field.
+
+    It is due again when the lease lapses. `where` are more conditions, `changes` more fields to
+    set; `field` says when it is due, and is the order, too, unless another is given.
+    """
     until = {"$add": ["$$NOW", int(lease.total_seconds() * 1000)]}
     row: Document | None = await collection.find_one_and_update(
         {**(where or {}), **due_now(field)},
@@ -51,7 +53,7 @@ async def claim_due(
 async def claim_unchanged(
     collection: Collection, claims: Sequence[tuple[Document, Document]]
 ) -> set[object]:
-    """Claim documents that are unchanged since they were read, in one command; returns their ids.
+    """Claim documents that are unchanged since they were read, in one command; return their ids.
 
     `claims` has a filter and an update for each.
     """
@@ -69,7 +71,7 @@ async def claim_unchanged(
 
 
 def due_now(field: str = "due_at") -> Document:
-    """Condition on documents that are due.
+    """Return a condition on documents that are due.
 
     An index cannot be bounded by $$NOW, so the clock of this process bounds the scan.
     """
@@ -77,7 +79,7 @@ def due_now(field: str = "due_at") -> Document:
     return {field: bounds, "$expr": {"$lte": [f"${field}", "$$NOW"]}}
 
 
-class OpenFigures(NamedTuple):
+class OpenCounts(NamedTuple):
     """Open documents by state, since when the oldest of each is, and problems by their code."""
 
     states: Mapping[str, int]
@@ -85,14 +87,14 @@ class OpenFigures(NamedTuple):
     problems: Mapping[str, int]
 
 
-async def open_figures(
+async def open_counts(
     collection: Collection,
     states: Iterable[str],
     since: str | Document,
     unwind: Sequence[Document],
     problem: str,
-) -> OpenFigures:
-    """Figures of documents in these states; `since` is an expression.
+) -> OpenCounts:
+    """Count the documents in these states; `since` is an expression.
 
     `problem` is the field that has a code, in each document or in what `unwind` takes from it.
     """
@@ -102,7 +104,7 @@ async def open_figures(
     has_problem: Document = {"$match": {problem: {"$gt": ""}}}
     by_problem: Document = {"$group": {"_id": f"${problem}", "n": {"$sum": 1}}}
     rows = await collection.aggregate([is_open, *unwind, has_problem, by_problem])
-    return OpenFigures(
+    return OpenCounts(
         {row["_id"]: row["n"] for row in found},
         {row["_id"]: row["oldest"] for row in found if row["oldest"]},
         {row["_id"]: row["n"] async for row in rows},
@@ -119,7 +121,7 @@ class JobLeaseStore:
         self._leases: Collection = database.collection("job_leases")
 
     async def acquire(self, name: str, seconds: float) -> bool:
-        """Take the lease for `seconds`; False if it is held or the job is not due yet."""
+        """Take the lease for `seconds`; return False if it is held or the job is not due yet."""
         due = {"$lte": [{"$ifNull": ["$due_at", "$$NOW"]}, "$$NOW"]}
         later = {"$add": ["$$NOW", int(seconds * 1000)]}
         steps: list[Document] = [
@@ -148,6 +150,6 @@ class JobLeaseStore:
         await self._leases.update_one({"_id": name}, [{"$set": {"due_at": later}}])
 
     async def last_result(self, name: str) -> dict[str, Any]:
-        """The last result of any process; {} before the first."""
+        """Return the last result of any process; {} before the first."""
         row = await self._leases.find_one({"_id": name}, {"result": 1})
         return dict((row or {}).get("result", {}))

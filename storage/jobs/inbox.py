@@ -13,6 +13,8 @@ from storage.documents import page, starts_with
 Outcome = Literal["done", "ignored", "refused"]
 RETENTION = timedelta(days=30)
 REFUSED_RETENTION = timedelta(days=7)
+IM, IM_RETENTION, IM_IGNORED_RETENTION = "im", timedelta(days=7), timedelta(days=1)
+"""IM's callbacks say when a user was online."""
 RAW_BYTES = 64 * 1024
 QUERY_BYTES = 2048
 REFUSED_BYTES = 8 * 1024
@@ -44,7 +46,7 @@ class InboxStore:
     """Deduplicates webhooks; their effects are carried out at least once.
 
     A genuine message is received, then done, ignored, or refused for its content. One that is not
-    genuine is refused at once. Effects must be idempotent: a crash between the effect and `settle`
+    genuine is refused at once. Effects must be idempotent: a crash between the effect and `close`
     leaves the message `received`, and a redelivery carries it out again.
     """
 
@@ -53,6 +55,8 @@ class InboxStore:
 
     async def make_indexes(self) -> None:
         await self._inbox.create_index("expires_at", expireAfterSeconds=0)
+        pushes = {"source": "xpay"}  # in which a deletion looks for an openid
+        await self._inbox.create_index("source", partialFilterExpression=pushes)
         newest = [("received_at", -1), ("_id", -1)]
         await self._inbox.create_index(newest)
         await self._inbox.create_index([("outcome", 1), *newest])
@@ -61,14 +65,14 @@ class InboxStore:
         )
 
     async def receive(self, message: InboxMessage) -> str:
-        """Store the message if new; its outcome, "received" while its effect is pending."""
+        """Store the message if new; return its outcome, "received" while its effect is pending."""
         now = datetime.now(UTC)
         new = _content(message, RAW_BYTES) | {
             "received_at": now,
             "genuine": True,
             "outcome": "received",
             "reason": "",
-            "expires_at": now + RETENTION,
+            "expires_at": now + (IM_RETENTION if message.source == IM else RETENTION),
         }
         row = await self._inbox.find_one_and_update(
             {"_id": _row_id(message)},
@@ -80,11 +84,11 @@ class InboxStore:
         return str(row["outcome"]) if row else "received"
 
     async def stored(self, message: InboxMessage) -> Document:
-        """The outcome of a received message, its reason, and the answer if there is one."""
+        """Return the outcome of a received message, its reason, and the answer if there is one."""
         fields = {"outcome": 1, "reason": 1, "answer": 1}
         return await self._inbox.find_one({"_id": _row_id(message)}, fields) or {}
 
-    async def settle(
+    async def close(
         self,
         message: InboxMessage,
         outcome: Outcome,
@@ -96,27 +100,33 @@ class InboxStore:
     ) -> bool:
         """Store the outcome; the first of concurrent calls wins, and returns True.
 
-        `lasting` disables the TTL, `event` names the event for operators, `answer` is what the
-        sender is answered.
+        `lasting` disables the TTL, `event` names the event for operators, `answer` is the answer to
+        the sender.
         """
-        settled: Document = {"outcome": outcome, "reason": reason}
+        closed: Document = {"outcome": outcome, "reason": reason}
         if event:
-            settled["event"] = event
+            closed["event"] = event
         if answer:
-            settled["answer"] = answer
+            closed["answer"] = answer
         if lasting:
-            settled["expires_at"] = None
+            closed["expires_at"] = None
+        if message.source == IM and outcome == "ignored":
+            closed["expires_at"] = datetime.now(UTC) + IM_IGNORED_RETENTION
         result = await self._inbox.update_one(
-            {"_id": _row_id(message), "outcome": "received"}, {"$set": settled}
+            {"_id": _row_id(message), "outcome": "received"}, {"$set": closed}
         )
         return bool(result.modified_count)
 
     async def find(self, name: str) -> Document | None:
-        """The row with this `_id`, or None."""
+        """Return the row with this `_id`, or None."""
         return await self._inbox.find_one({"_id": name})
 
+    async def find_first(self, start: str) -> Document | None:
+        """Return the first row whose `_id` starts so, or None."""
+        return await self._inbox.find_one({"_id": starts_with(start)})
+
     async def reopen(self, name: str) -> bool:
-        """Reset a message to be carried out again; False if unknown or not genuine."""
+        """Reset a message to be carried out again; return False if unknown or not genuine."""
         changed = await self._inbox.update_one(
             {"_id": name, "genuine": True}, {"$set": {"outcome": "received", "reason": ""}}
         )
@@ -132,7 +142,7 @@ class InboxStore:
         search: str = "",
         event: str = "",
     ) -> tuple[list[Document], str | None]:
-        """Messages for operators, newest first, and the next cursor; raises InvalidCursor.
+        """Return messages for operators, newest first, and the next cursor. Raises InvalidCursor.
 
         `search` matches the start of `_id`, or of its part after one of ID_PREFIXES.
         """
@@ -178,7 +188,7 @@ def _row_id(message: InboxMessage) -> str:
 
 
 def _refused_slot(message: InboxMessage, reason: str) -> str:
-    """Slot by hash of the id: equal for redeliveries, and collisions overwrite each other.
+    """Return the slot by hash of the id: redeliveries have the same, and collisions overwrite.
 
     Each reason has slots of its own, so that a message is counted for the reason of its refusal.
     """

@@ -13,9 +13,16 @@ from storage.database import Collection, Database, Document, Session
 from storage.jobs.due import claim_unchanged
 from storage.write_batch import WriteBatch
 
+ENSURE_GROUP, REPLACE_GROUP = "ensure_group", "replace_group"
+MUTE_AGAIN = "mute_again"  # in a new group
+GROUP_KINDS = (ENSURE_GROUP, REPLACE_GROUP, MUTE_AGAIN)
+LIVE_STREAMING_KINDS = ("drop_stream", "forbid_stream")
+"""Kinds of messages with lanes of their own."""
 NORMAL, URGENT, LATER = "due", "urgent", "later"
 """`state` of a waiting message, which is its lane: a full one does not delay the others. Messages
 of LATER may wait for a month, and count as no backlog."""
+DELETE_OBJECT = "delete_object"
+"""Kind of the message of LATER that deletes an object at COS. Every picture has one."""
 NEWEST = 8
 """Values that a message keeps of each of its lists."""
 LOOKAHEAD = 100
@@ -40,20 +47,20 @@ class OutboxStore:
     """Durable at-least-once queue: a message is leased, then done, rescheduled or failed."""
 
     def __init__(self, database: Database, where: Document | None = None) -> None:
-        """`where`: which messages `claim` takes."""
+        """Create the queue; `where` selects the messages that `claim` takes."""
         self._database = database
         self._messages: Collection = database.collection("outbox")
         self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
         self._where = where or {"state": NORMAL}
 
     def later(self) -> Self:
-        """View of the queue that claims messages of the lane LATER."""
+        """Return a view of the queue that claims messages of the lane LATER."""
         return type(self)(self._database, {"state": LATER})
 
     def view(
         self, *, urgent: bool = False, only: Sequence[str] = (), without: Sequence[str] = ()
     ) -> Self:
-        """View of the queue that claims messages of one lane, and only some kinds.
+        """Return a view of the queue that claims messages of one lane, and only some kinds.
 
         An unresponsive service then does not delay the messages of another.
         """
@@ -64,6 +71,7 @@ class OutboxStore:
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
         await self._messages.create_index("expires_at", expireAfterSeconds=0)
+        await self._messages.create_index("key", partialFilterExpression={"key": {"$gt": ""}})
 
     async def add(
         self,
@@ -83,11 +91,20 @@ class OutboxStore:
         row = _new_row(kind, payload, urgent=urgent, key=key)
         await self._messages.insert_one(row, session=session)
 
-    async def add_later(self, kind: str, payload: dict[str, Any], delay: timedelta) -> None:
+    async def add_once(self, kind: str, payload: dict[str, Any], key: str) -> None:
+        """Queue as `add` does, unless a message of this kind and key waits for its first claim."""
+        row = _new_row(kind, payload, urgent=False, key=key)
+        waiting = {name: row[name] for name in ("key", "kind", "state", "tries")}
+        await self._messages.update_one(waiting, {"$setOnInsert": row}, upsert=True)
+
+    async def add_later(
+        self, kind: str, payload: dict[str, Any], delay: timedelta, session: Session | None = None
+    ) -> None:
         """Queue a message for the lane LATER, due after `delay`."""
         row = _new_row(kind, payload, urgent=False, key="")
         due_at = row["due_at"] + delay
-        await self._messages.insert_one({**row, "state": LATER, "due_at": due_at})
+        row |= {"state": LATER, "due_at": due_at}
+        await self._messages.insert_one(row, session=session)
 
     async def add_urgent(self, kind: str, payloads: Mapping[str, dict[str, Any]]) -> None:
         """Queue many messages for the urgent lane, by their keys."""
@@ -104,7 +121,7 @@ class OutboxStore:
         urgent: bool = False,
         key: str = "",
     ) -> None:
-        """As `add`, with writes that are committed together."""
+        """Add a message, as `add` does, to writes that are committed together."""
         batch.insert("outbox", _new_row(kind, payload, urgent=urgent, key=key))
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
@@ -138,11 +155,11 @@ class OutboxStore:
         await self._set(message_id, state="failed", why=why, expires_at=expires_at)
 
     async def waiting(self) -> int:
-        """Number of messages in both lanes, claimed ones included."""
+        """Return the number of messages in both lanes, claimed ones included."""
         return await self._messages.count_documents({"state": {"$in": [NORMAL, URGENT]}})
 
     async def oldest(self) -> datetime | None:
-        """When the oldest message of both lanes was added, a claimed one included."""
+        """Return when the oldest message of both lanes was added, a claimed one included."""
         waiting = {"state": {"$in": [NORMAL, URGENT]}}
         row = await self._messages.find_one(waiting, {"_id": 1}, sort=[("_id", 1)])
         return row["_id"].generation_time if row else None
@@ -162,7 +179,7 @@ def _new_row(kind: str, payload: Document, *, urgent: bool, key: str) -> Documen
 
 
 def _joined(rows: Iterable[Document]) -> list[list[Document]]:
-    """Messages in their order, each with those that it is to be joined with."""
+    """Return messages in their order, each with those that it is to be joined with."""
     joined: dict[Any, list[Document]] = {}
     for row in rows:
         alone = row["tries"] or "key" not in row
@@ -172,7 +189,7 @@ def _joined(rows: Iterable[Document]) -> list[list[Document]]:
 
 
 def _claim_update(rows: Sequence[Document], until: datetime) -> tuple[Document, Document]:
-    """Claims the first message, as it was read, with the payload of all."""
+    """Return filter and update that claim the first message, as it was read, with all payloads."""
     first = rows[0]
     where = {
         "_id": first["_id"],
@@ -185,7 +202,7 @@ def _claim_update(rows: Sequence[Document], until: datetime) -> tuple[Document, 
 
 
 def _payload(rows: Iterable[Document]) -> Document:
-    """The payload of the last message, with the lists of all."""
+    """Return the payload of the last message, with the lists of all."""
     payload: Document = {}
     for row in rows:
         for name, value in row["payload"].items():

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
 from ledger.journal import Unit
-from storage.database import Collection, Database, Document, Session
-from storage.documents import fields_of, known_fields, page
+from storage.database import Document, Session
 from storage.errors import AlreadyDecided, ApprovalNotFound
+from storage.versioned import DocumentStore
 
 ApprovalKind = Literal["grant", "settle", "reverse", "config", "block"]
 ApprovalState = Literal["waiting", "done", "declined", "expired"]
@@ -62,46 +62,35 @@ class Approval:
         return row
 
 
-class ApprovalStore:
+class ApprovalStore(DocumentStore[Approval]):
     """One document per request; a decision is one guarded update."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._approvals: Collection = database.collection("approvals")
+    name, kind, newest_by = "approvals", Approval, "made_at"
+    list_filters = ("state",)
+    missing = ApprovalNotFound
 
     async def make_indexes(self) -> None:
-        await self._approvals.create_index("key", unique=True)
-        await self._approvals.create_index([("made_at", -1), ("_id", -1)])
-        await self._approvals.create_index([("state", 1), ("made_at", -1), ("_id", -1)])
-        await self._approvals.create_index("delete_at", expireAfterSeconds=0)
+        await super().make_indexes()
+        await self._documents.create_index("key", unique=True)
+        await self._documents.create_index("delete_at", expireAfterSeconds=0)
 
-    async def add(self, approval: Approval) -> Approval:
+    async def request(self, approval: Approval) -> Approval:
         """Store the request; if its key has one already, return that instead."""
-        row = {**fields_of(approval), "delete_at": approval.made_at + KEPT}
-        del row["id"]
-        row["_id"] = str(ObjectId())
+        new = replace(approval, id=str(ObjectId()))
         try:
-            await self._approvals.insert_one(row)
+            await self.add(new)
         except DuplicateKeyError:
-            if existing := await self.find(approval.key):
+            if existing := await self.find_key(approval.key):
                 return existing
             raise
-        return await self.get(row["_id"])
+        return await self.get(new.id)
 
-    async def find(self, key: str) -> Approval | None:
-        row = await self._approvals.find_one({"key": key})
-        return _approval_from(row) if row else None
-
-    async def get(self, id_: str) -> Approval:
-        """Raises ApprovalNotFound."""
-        row = await self._approvals.find_one({"_id": id_})
-        if row is None:
-            raise ApprovalNotFound
-        return _approval_from(row)
+    async def find_key(self, key: str) -> Approval | None:
+        return await self._find_one({"key": key})
 
     async def summary(self, id_: str) -> Document:
-        """Fields of a request for the audit log; {} if it does not exist."""
-        row = await self._approvals.find_one({"_id": id_})
+        """Return the fields of a request for the audit log; {} if it does not exist."""
+        row = await self._documents.find_one({"_id": id_})
         if row is None:
             return {}
         names, arguments = ("state", "kind", "on", "gold", "by", "key"), row["arguments"]
@@ -112,7 +101,7 @@ class ApprovalStore:
         """Free the key of a request that was declined or has expired; the request stays listed."""
         past = [{"state": "declined"}, {"state": "waiting", "expires_at": {"$lte": _now()}}]
         aside = {"$concat": ["$key", "#", "$_id"]}
-        await self._approvals.update_one({"key": key, "$or": past}, [{"$set": {"key": aside}}])
+        await self._documents.update_one({"key": key, "$or": past}, [{"$set": {"key": aside}}])
 
     async def decide(
         self,
@@ -122,33 +111,33 @@ class ApprovalStore:
         reason: str,
         session: Session | None = None,
     ) -> None:
-        """Decide a request that waits; AlreadyDecided for one that was decided or has expired."""
+        """Decide a request that waits. Raises AlreadyDecided if it was decided or has expired."""
         now = _now()
         waiting = {"_id": id_, "state": "waiting", "expires_at": {"$gt": now}}
         decision = {"state": state, "decided_by": by, "decision_reason": reason, "decided_at": now}
-        result = await self._approvals.update_one(waiting, {"$set": decision}, session=session)
+        result = await self._documents.update_one(waiting, {"$set": decision}, session=session)
         if not result.matched_count:
             raise AlreadyDecided
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[None]]) -> None:
-        """Run `work` in its own transaction, retried on write conflicts; then TryAgain."""
+        """Run `work` in its own transaction, retried on write conflicts.
+
+        Raises TryAgain if the conflicts go on.
+        """
         await self._database.transaction_with_retry(work)
 
-    async def page(self, after: str, limit: int, *, waiting: bool) -> tuple[list[Any], str | None]:
-        """Requests, newest first, and the next cursor; raises InvalidCursor.
+    async def waiting(self, after: str, limit: int) -> tuple[list[Approval], str | None]:
+        """Return a page, as `page` does, of requests that can be decided."""
+        return await self.page(after, limit, state="waiting", expires_at={"$gt": _now()})
 
-        `waiting`: only those that can be decided.
-        """
-        where: Document = {"state": "waiting", "expires_at": {"$gt": _now()}} if waiting else {}
-        rows, cursor = await page(self._approvals, where, "made_at", after, limit)
-        return [_approval_from(row) for row in rows], cursor
+    @classmethod
+    def parse(cls, row: Document) -> Approval:
+        has_expired = row["state"] == "waiting" and row["expires_at"] <= _now()
+        return super().parse({**row, "state": "expired" if has_expired else row["state"]})
+
+    def _document(self, value: Approval) -> Document:
+        return super()._document(value) | {"delete_at": value.made_at + KEPT}
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _approval_from(row: Document) -> Approval:
-    has_expired = row["state"] == "waiting" and row["expires_at"] <= _now()
-    state = "expired" if has_expired else row["state"]
-    return Approval(**{**known_fields(Approval, row), "id": row["_id"], "state": state})

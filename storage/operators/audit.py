@@ -27,8 +27,8 @@ CHINESE = re.compile(r"[\u3400-\u9fff]")
 """Chinese has no spaces between words: a term begins at each of these characters, too."""
 TERM_LENGTH = 24
 MAX_QUERY_WORDS = 8
-MONEY_OUT = "Withdrawal|Refund|RetryMessage"
-"""In the name of each operation on withdrawals, refund cases and reports of money."""
+MONEY_OUT = "Withdrawal|Refund|Difference|RetryMessage"
+"""In the name of each operation on withdrawals, refund cases, bills and reports of money."""
 log = structlog.get_logger("qlive.audit")
 
 
@@ -40,7 +40,7 @@ class AuditStore:
     """
 
     def __init__(self, database: Database, days: int = 0) -> None:
-        """`days`: how long an entry is kept; 0: for ever."""
+        """Create the store; an entry is kept for `days`, with 0 for ever."""
         self._audit: Collection = database.collection("audit")
         self._days = days
 
@@ -98,11 +98,10 @@ class AuditStore:
         what: str = "",
         money_out: bool = True,
     ) -> list[Document]:
-        """Entries older than the entry `before`, newest first.
+        """Return entries older than the entry `before`, newest first.
 
         `search` finds entries with all its words, each the start of one of the entry's terms;
-        `what` those of one action; without `money_out`, those of withdrawals and refunds are left
-        out.
+        `what` those of one action; without `money_out`, those of MONEY_OUT are left out.
         """
         where: list[Document] = [{"what": what}] if what else []
         if before and ObjectId.is_valid(before):
@@ -118,7 +117,7 @@ class AuditStore:
 
 
 def _entry(row: Document) -> Document:
-    """An entry for operators."""
+    """Return an entry for operators."""
     names = ("at", "who", "role", "address", "what", "on", "reason", "done")
     states = {name: json.loads(row.get(name, "{}")) for name in ("parameters", "before", "after")}
     return {"id": str(row["_id"]), **{name: row.get(name, "") for name in names}, **states}
@@ -129,7 +128,10 @@ def _texts(entry: Document) -> dict[str, str]:
 
 
 def _changed(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a state that are missing, or different, in the other: 1 differs from true."""
+    """Return the fields of a state that are missing, or different, in the other.
+
+    1 differs from true.
+    """
     return {
         name: value
         for name, value in state.items()
@@ -138,7 +140,7 @@ def _changed(state: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
 
 
 def _fitted(fields: Mapping[str, Any], limit: int) -> str:
-    """The fields as JSON of at most `limit` bytes: the longest value is cut, until it fits."""
+    """Encode the fields in at most `limit` bytes of JSON: cut the longest value until it fits."""
     fitted = dict(islice(fields.items(), MAX_FIELDS))
     while len((text := _json(fitted)).encode()) > limit:
         name = max(fitted, key=lambda name: len(_json({name: fitted[name]})))
@@ -151,22 +153,25 @@ def _fitted(fields: Mapping[str, Any], limit: int) -> str:
 
 
 def _json(value: Any) -> str:
-    """As text: BSON cannot represent every JSON value, and JSON no time."""
+    """Encode as text: BSON cannot represent every JSON value, and JSON no time."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _has_term(start: str) -> Document:
-    """`$elemMatch`: the same term satisfies both ends of the range, which bounds the index scan."""
+    """Return a condition by `$elemMatch`: one term satisfies both ends of the range.
+
+    This bounds the index scan.
+    """
     return {"terms": {"$elemMatch": starts_with(start)}}
 
 
 def _query_words(text: str) -> list[str]:
-    """The words of a search, each the start of a term."""
+    """Return the words of a search, each the start of a term."""
     return [word[:TERM_LENGTH] for word in WORD.findall(text.casefold())[:MAX_QUERY_WORDS]]
 
 
 def _terms(*texts: str) -> Iterator[str]:
-    """Search terms of an entry: its ids first; the reason, which may be long, last."""
+    """Return the search terms of an entry: its ids first; the reason, which may be long, last."""
     left = TERMS_BYTES
     for term in dict.fromkeys(_words(texts)):
         left -= len(term.encode()) + len(b"\x02999\0....\0")  # as BSON has it in an array

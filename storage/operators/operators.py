@@ -22,6 +22,10 @@ MAX_WRONG_CODES = 10
 """Codes that may be tried with the right password; all of them together hit once in 33,000."""
 NOT_LOCKED: Document = {"wrong_codes": {"$not": {"$gte": MAX_WRONG_CODES}}}
 SESSION_TOKEN = re.compile("[0-9a-f]{64}")
+IDLE = timedelta(minutes=30)
+"""A session ends so long after the last key or pointer input: an open console ends by itself."""
+LIFETIME = timedelta(hours=12)
+"""A session ends so long after its login in any case: a working day."""
 RENEW_AFTER = timedelta(minutes=1)
 """Minimum interval between two stored uses of a session."""
 
@@ -87,14 +91,14 @@ class OperatorStore:
     def __init__(
         self, database: Database, cipher: FieldCipher, *, admits_demo: bool = False
     ) -> None:
-        """`cipher` encrypts the secrets of authenticator apps."""
+        """Create the store; `cipher` encrypts the secrets of authenticator apps."""
         self._database = database
         self._operators: Collection = database.collection("operators")
         self._cipher = cipher
         self._admits_demo = admits_demo
 
     async def add(self, account: OperatorAccount) -> None:
-        """Raises OperatorExists."""
+        """Add an operator. Raises OperatorExists if the name is taken."""
         fields = {"role": account.role, "disabled": False, "made_at": datetime.now(UTC)}
         try:
             await self._operators.insert_one(
@@ -108,7 +112,7 @@ class OperatorStore:
         return self._account_from(row) if row else None
 
     async def get(self, name: str) -> OperatorAccount:
-        """Raises OperatorNotFound."""
+        """Return the operator. Raises OperatorNotFound."""
         if account := await self.find(name):
             return account
         raise OperatorNotFound
@@ -118,10 +122,11 @@ class OperatorStore:
         return [self._account_from(row) for row in rows]
 
     async def update(self, name: str, by: str = "", **fields: Any) -> None:
-        """Set `role`, `disabled` or `credential`; raises OperatorNotFound.
+        """Set `role`, `disabled` or `credential`.
 
-        With `by`, only while that operator is an active admin, else NoLongerAdmin. The transaction
-        writes to both documents: of two admins who disable each other, one is refused.
+        The transaction writes to both documents: of two admins who disable each other, one is
+        refused. Raises OperatorNotFound, or NoLongerAdmin if the operator `by` is given and is no
+        active admin.
         """
         admin: Document = {"_id": by, "role": "admin", "disabled": False, "one_time_until": None}
 
@@ -139,7 +144,7 @@ class OperatorStore:
         await self._database.transaction_with_retry(write)
 
     async def reset(self, account: OperatorAccount, by: str = "") -> None:
-        """Store the password, second factor and credential of `account`; raises as `update`."""
+        """Store the password, second factor and credential of `account`. Raises as `update`."""
         await self.update(account.name, by, **self._proofs(account))
 
     async def mark_booking(self, name: str, session: Session) -> None:
@@ -151,22 +156,22 @@ class OperatorStore:
         await self._operators.update_one({"_id": name}, change, session=session)
 
     async def replace_proofs(self, account: OperatorAccount, credential: str) -> bool:
-        """As `reset`, but only over this stored `credential`; returns whether it was stored."""
+        """Store as `reset`, but only over this `credential`; return whether it was stored."""
         where = {"_id": account.name, "credential": credential}
         result = await self._operators.update_one(where, {"$set": self._proofs(account)})
         return result.matched_count > 0
 
     async def count_code(self, account: OperatorAccount) -> bool:
-        """Count a code as wrong before it is looked at; False if too many were wrong already."""
+        """Count a code as wrong before it is checked; False if too many were wrong already."""
         where = {"_id": account.name, **NOT_LOCKED}
         result = await self._operators.update_one(where, {"$inc": {"wrong_codes": 1}})
         return result.matched_count > 0
 
     async def use_code(self, account: OperatorAccount, step: int) -> bool:
-        """Record the login with the code of this time step; False if it is not newer than the last.
+        """Record the login with the code of this time step.
 
-        False as well if the password has changed meanwhile, or the operator was disabled. The codes
-        before it count as wrong no longer.
+        Returns False if the step is not newer than the last, the password has changed meanwhile, or
+        the operator was disabled. The codes before it count as wrong no longer.
         """
         where = {
             "_id": account.name,
@@ -207,7 +212,9 @@ class OperatorStore:
 class OperatorSessionStore:
     """Sessions that expire `idle` after their last use, at latest `lifetime` after the login."""
 
-    def __init__(self, database: Database, idle: timedelta, lifetime: timedelta) -> None:
+    def __init__(
+        self, database: Database, idle: timedelta = IDLE, lifetime: timedelta = LIFETIME
+    ) -> None:
         self._sessions: Collection = database.collection("operator_sessions")
         self._idle = idle
         self._lifetime = lifetime
@@ -216,7 +223,7 @@ class OperatorSessionStore:
         await self._sessions.create_index("expires_at", expireAfterSeconds=0)
 
     async def issue(self, name: str, credential: str) -> tuple[str, OperatorSession]:
-        """A new token of 64 hex digits, and its session."""
+        """Return a new token of 64 hex digits, and its session."""
         token, now = secrets.token_hex(32), datetime.now(UTC)
         row: Document = {"name": name, "credential": credential, "made_at": now}
         row |= {"used_at": now, "expires_at": self._expiry(now, now)}
@@ -224,7 +231,7 @@ class OperatorSessionStore:
         return token, OperatorSession(name, credential, row["expires_at"])
 
     async def find(self, token: str, *, in_use: bool) -> OperatorSession | None:
-        """The session, or None if it is unknown, ended or expired.
+        """Return the session, or None if it is unknown, ended or expired.
 
         `in_use`: a person is at the keyboard, which defers the expiry.
         """

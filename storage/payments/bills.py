@@ -1,6 +1,6 @@
 """bills: one document per type and day or month; bill_files; bill_differences.
 
-orders, withdrawals, ledger, refund_cases: what is booked here, and the bill that has it.
+orders, withdrawals, ledger, refund_cases: what is recorded here, and the bill that has it.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class BillStore:
         self._cases: Collection = database.collection("refund_cases")
         self._orders: Collection = database.collection("orders")
         withdrawals: Collection = database.collection("withdrawals")
-        self._booked = {"payment": self._orders, "transfer": withdrawals}
+        self._recorded = {"payment": self._orders, "transfer": withdrawals}
         self._cipher = cipher
         self._database = database
 
@@ -58,7 +58,7 @@ class BillStore:
             await self._files.replace_one({"_id": id_}, {"file": encrypted}, upsert=True)
 
     async def file(self, id_: str) -> bytes | None:
-        """The bytes of a stored file; None if it, or the key of the settings, is gone."""
+        """Return the bytes of a stored file; None if it, or the key of the settings, is gone."""
         with self._database.slow_operation_timeout():
             row = await self._files.find_one({"_id": id_})
         if row is None:
@@ -67,18 +67,18 @@ class BillStore:
         return None if text is None else text.encode("latin-1")
 
     async def agrees(self, id_: str) -> bool:
-        """Whether a bill was compared, and has no open difference."""
+        """Return whether a bill was compared, and has no open difference."""
         is_done = await self._bills.find_one({"_id": id_, "state": "done"})
         return bool(is_done) and not await self.open_of(id_)
 
     async def page(self, after: str, limit: int) -> tuple[list[Document], str | None]:
-        """Bills, the latest first, and the next cursor; raises InvalidCursor."""
+        """Return bills, the latest first, and the next cursor. Raises InvalidCursor."""
         return await page(self._bills, {}, "began_at", after, limit)
 
-    # ---- what is booked here
+    # ---- what is recorded here
 
-    async def booked(self, provider: str, rows: Sequence[Movement]) -> list[Movement | None]:
-        """The booking of each row, found by our number or WeChat's, without the sandbox."""
+    async def recorded(self, provider: str, rows: Sequence[Movement]) -> list[Movement | None]:
+        """Return the booking of each row, found by our number or WeChat's, without the sandbox."""
         found: dict[tuple[Category, str], Movement] = {}
         for category in {row.category for row in rows}:
             pairs = [(row.number, row.wechat_number) for row in rows if row.category == category]
@@ -99,7 +99,7 @@ class BillStore:
             return {refund.number: refund for refund in map(_refund, entries)}
         among, other = {"$in": numbers}, WECHAT_NUMBERS[category]
         where: Document = {"$or": [{"_id": among}, {other: among}], "sandbox": {"$ne": True}}
-        rows = await self._booked[category].find(where).to_list()
+        rows = await self._recorded[category].find(where).to_list()
         ours = [row for row in rows if row.get("provider", provider) == provider]
         return {
             row[key]: _movement(category, row)
@@ -110,7 +110,7 @@ class BillStore:
 
     async def mark(self, movements: Sequence[Movement], period: str) -> None:
         """Note that the bill of this period has these bookings."""
-        for category, collection in self._booked.items():
+        for category, collection in self._recorded.items():
             numbers = [movement.number for movement in movements if movement.category == category]
             where = {"_id": {"$in": numbers}, "billed": None}
             await collection.update_many(where, {"$set": {"billed": period}})
@@ -123,7 +123,7 @@ class BillStore:
             await self._orders.bulk_write(refunds, ordered=False)
 
     async def unbilled(self, bill_type: BillType, period: str) -> list[Movement]:
-        """Bookings that no bill has, although one up to this period should."""
+        """Return bookings that no bill has, although one up to this period should."""
         start, end = bill_type.expected(period)
         within, provider, found = {"$gte": start, "$lt": end}, bill_type.provider, []
         with self._database.slow_operation_timeout():
@@ -137,12 +137,12 @@ class BillStore:
                 if provider == "xpay":  # those of iOS are in a bill of their own
                     where["platform"] = IOS if bill_type.is_monthly else {"$ne": IOS}
                 found += [
-                    _movement(category, row) async for row in self._booked[category].find(where)
+                    _movement(category, row) async for row in self._recorded[category].find(where)
                 ]
         return found
 
     async def _unbilled_refunds(self, provider: str, within: Document) -> list[Movement]:
-        """Refunds of closed cases alone, since WeChat itself reports all others."""
+        """Return refunds of closed cases alone, since WeChat itself reports all others."""
         found = []
         async for case in self._cases.find({"state": "closed", "closed_at": within}):
             for step in case["orders"]:
@@ -186,7 +186,10 @@ class BillStore:
     async def differences(
         self, state: str, after: str, limit: int
     ) -> tuple[list[Document], str | None]:
-        """Differences for operators, newest first, and the next cursor; raises InvalidCursor."""
+        """Return differences for operators, newest first, and the next cursor.
+
+        Raises InvalidCursor.
+        """
         where = {"state": state} if state else {}
         return await page(self._differences, where, "found_at", after, limit)
 
@@ -194,7 +197,7 @@ class BillStore:
         return await self._differences.find_one({"_id": id_})
 
     async def open_of(self, bill: str) -> list[Document]:
-        """Open differences of this bill."""
+        """Return the open differences of this bill."""
         where = {"bill": bill, "state": "open"}
         return await self._differences.find(where).sort("_id", 1).to_list()
 
@@ -202,7 +205,10 @@ class BillStore:
         return await self._differences.count_documents({"state": "open"})
 
     async def settle(self, id_: str, by: str, note: str) -> Document:
-        """Close an open difference for an operator. NotFound; AlreadyDecided if it is closed."""
+        """Close an open difference for an operator.
+
+        Raises NotFound, or AlreadyDecided if it is closed.
+        """
         change = {"state": "settled", "by": by, "note": note, "closed_at": datetime.now(UTC)}
         row: Document | None = await self._differences.find_one_and_update(
             {"_id": id_, "state": "open"}, {"$set": change}, return_document=ReturnDocument.AFTER
@@ -215,7 +221,8 @@ class BillStore:
 def _movement(category: Category, row: Document) -> Movement:
     state: Any = STATES.get(row["state"], "open")
     known = {"user_id": row["user_id"], "charged_fen": row.get("paid_fen")}
-    return Movement(category, row["_id"], row["fen"], state, **known)
+    wechat_number = row.get(WECHAT_NUMBERS[category], "")
+    return Movement(category, row["_id"], row["fen"], state, wechat_number, **known)
 
 
 def _refund(entry: Document) -> Movement:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import WriteConflict
+from core.retry import ORDERS
 from ledger.recharge import (
     MAX_OPEN_ORDERS,
     OPEN_FOR,
-    QUERY_AFTER,
     ClaimedOrder,
     OpenOrder,
     Order,
@@ -17,9 +17,10 @@ from ledger.recharge import (
     Refund,
     offer_key,
 )
-from storage.database import Collection, Database, Document, Session
-from storage.documents import document_of, known_fields, page, starts_with
+from storage.database import Database, Document, Session
+from storage.documents import page, starts_with
 from storage.jobs.due import BEFORE_ANY, claim_due
+from storage.versioned import DocumentStore
 
 MONEY_FIELDS = ("paid_at", "transaction", "refunded", "refused", "reported")
 """Set on orders for which the provider has reported money, credited or not."""
@@ -30,84 +31,82 @@ USER_ID_DIGITS = 8
 they are searched only for longer texts."""
 
 
-class OrderStore:
-    """An order is created, then paid or closed."""
+class OrderStore(DocumentStore[Order]):
+    """An order is created, then paid or closed, each by one update that its state guards."""
+
+    name, kind, id_name, newest_by = "orders", Order, "number", "created_at"
 
     def __init__(self, database: Database, unpaid_days: int = 0) -> None:
-        """`unpaid_days`: how long a closed order for which no money came is kept; 0: for ever."""
-        self._orders: Collection = database.collection("orders")
+        """Create the store; a closed order for which no money came is kept for `unpaid_days`.
+
+        With 0 it is kept for ever.
+        """
+        super().__init__(database)
         self._unpaid_days = unpaid_days
 
     async def make_indexes(self) -> None:
-        newest = [("created_at", -1), ("_id", -1)]
-        await self._orders.create_index(newest)
-        await self._orders.create_index([("user_id", 1), *newest])
-        await self._orders.create_index([("state", 1), *newest])
-        await self._orders.create_index(
+        await super().make_indexes()
+        await self._documents.create_index(
             "transaction", partialFilterExpression={"transaction": {"$gt": ""}}
         )
-        await self._orders.create_index(
+        await self._documents.create_index(
             [("provider", 1), ("created_at", 1), ("due_at", 1)],
             partialFilterExpression={"due_at": {"$gt": BEFORE_ANY}},
         )
-        await self._orders.create_index(
+        await self._documents.create_index(
             "open_keys", unique=True, partialFilterExpression={"open_keys": {"$exists": True}}
         )
-        await self._orders.create_index("expires_at", expireAfterSeconds=0)
-        await self._orders.create_index(
+        await self._documents.create_index("expires_at", expireAfterSeconds=0)
+        await self._documents.create_index(
             "paid_at", partialFilterExpression={"paid_at": {"$gt": BEFORE_ANY}}
         )
 
     # ---- open orders of a user
 
     async def open_orders(self, user_id: str) -> list[OpenOrder]:
-        """The user's open orders; the slots of those that are too old become free."""
+        """Return the user's open orders; the slots of those that are too old become free."""
         slots = [f"{user_id}#{slot}" for slot in range(MAX_OPEN_ORDERS)]
-        rows = await self._orders.find({"open_keys": {"$in": slots}}).to_list()
+        rows = await self._documents.find({"open_keys": {"$in": slots}}).to_list()
         oldest = datetime.now(UTC) - OPEN_FOR
         past = [row["_id"] for row in rows if row["created_at"] <= oldest]
         if past:
-            await self._orders.update_many({"_id": {"$in": past}}, {"$unset": {"open_keys": ""}})
-        return [_open_order_from(row) for row in rows if row["_id"] not in past]
+            await self._documents.update_many({"_id": {"$in": past}}, {"$unset": {"open_keys": ""}})
+        return [self._open_order(row) for row in rows if row["_id"] not in past]
 
-    async def add(self, order: Order, block_id: int, slot: int) -> OpenOrder:
-        """Insert a new order; the provider is first queried after QUERY_AFTER[0].
+    async def open(self, order: Order, block_id: int, slot: int) -> OpenOrder:
+        """Insert a new order; the provider is queried as `ORDERS` of core/retry.py says.
 
         Raises WriteConflict if another open order has the slot, or is for the same offer.
         """
         now = datetime.now(UTC)
         row = {
-            **document_of(order, "number"),
+            **self._document(order),
             "block_id": block_id,
             "created_at": now,
             "queries": 0,
-            "due_at": now + QUERY_AFTER[0],
+            "due_at": now + ORDERS.after(1),
             "slot": slot,
             "open_keys": [f"{order.user_id}#{slot}", offer_key(order, block_id)],
         }
         try:
-            await self._orders.insert_one(row)
+            await self._documents.insert_one(row)
         except DuplicateKeyError:
             raise WriteConflict from None
-        return _open_order_from(row)
+        return self._open_order(row)
 
     async def store_prepay_id(self, number: str, prepay_id: str) -> None:
         """Store the provider's id of the prepared payment, for repeated requests."""
-        await self._orders.update_one({"_id": number}, {"$set": {"prepay_id": prepay_id}})
+        await self._documents.update_one({"_id": number}, {"$set": {"prepay_id": prepay_id}})
 
     async def store_platform(self, number: str, platform: str) -> None:
         """Store the buyer's system, as the client or Apple's question has named it last."""
-        await self._orders.update_one({"_id": number}, {"$set": {"platform": platform}})
+        await self._documents.update_one({"_id": number}, {"$set": {"platform": platform}})
 
     # ---- payment
 
-    async def find(self, number: str, session: Session | None = None) -> Order | None:
-        row = await self._orders.find_one({"_id": number}, session=session)
-        return order_from(row) if row else None
-
     async def refunded_fen(self, number: str, session: Session | None = None) -> int:
-        """The fen of an order that were paid back so far, or that a refund case has taken up."""
-        row = await self._orders.find_one({"_id": number}, {"refunded": 1}, session=session)
+        """Return the fen of an order that were paid back, or that a refund case has taken up."""
+        row = await self._documents.find_one({"_id": number}, {"refunded": 1}, session=session)
         return int((row or {}).get("refunded", 0))
 
     async def pay(self, session: Session, number: str, payment: Payment) -> None:
@@ -115,15 +114,15 @@ class OrderStore:
         now = datetime.now(UTC)
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
         paid["paid_fen"] = payment.paid_fen
-        await self._orders.update_one(
+        await self._documents.update_one(
             {"_id": number, "state": {"$ne": "paid"}},
             {"$set": paid, "$unset": UNTIL_MONEY},
             session=session,
         )
 
     async def refund(self, session: Session, number: str, refund: Refund) -> int:
-        """Add to the refunded amount; returns the fen refunded before."""
-        row = await self._orders.find_one_and_update(
+        """Add to the refunded amount; return the fen refunded before."""
+        row = await self._documents.find_one_and_update(
             {"_id": number},
             {"$inc": {"refunded": refund.fen}, "$unset": {"expires_at": ""}},
             session=session,
@@ -138,17 +137,17 @@ class OrderStore:
         `provider`: its name, or a condition on it.
         """
         row = await claim_due(
-            self._orders,
+            self._documents,
             lease,
             {"provider": provider},
             {"queries": {"$add": ["$queries", 1]}},
             order="created_at",
         )
-        return ClaimedOrder(order_from(row), row["created_at"]) if row else None
+        return ClaimedOrder(self.parse(row), row["created_at"]) if row else None
 
     async def postpone(self, number: str, at: datetime) -> None:
         """Postpone to `at`, unless the order is no longer due."""
-        await self._orders.update_one(
+        await self._documents.update_one(
             {"_id": number, "due_at": {"$gt": BEFORE_ANY}}, {"$set": {"due_at": at}}
         )
 
@@ -159,43 +158,43 @@ class OrderStore:
         closed = {"state": "closed", "closed_at": now, "due_at": None}
         if self._unpaid_days:
             expiry = {"expires_at": now + timedelta(days=self._unpaid_days)}
-            await self._orders.update_one(
+            await self._documents.update_one(
                 {**is_open, **dict.fromkeys(MONEY_FIELDS)},
                 {"$set": {**closed, **expiry}, "$unset": {"open_keys": ""}},
             )
-        await self._orders.update_one(is_open, {"$set": closed, "$unset": {"open_keys": ""}})
+        await self._documents.update_one(is_open, {"$set": closed, "$unset": {"open_keys": ""}})
 
     async def delivered(self, number: str) -> None:
-        await self._orders.update_one({"_id": number}, {"$set": {"due_at": None}})
+        await self._documents.update_one({"_id": number}, {"$set": {"due_at": None}})
 
     async def dispute(self, number: str, reason: str) -> None:
-        """The payment does not match the order: stop querying and leave it to operators."""
-        await self._orders.update_one(
+        """Stop querying a payment that does not match the order, and leave it to operators."""
+        await self._documents.update_one(
             {"_id": number},
             {"$set": {"refused": reason, "due_at": None}, "$unset": UNTIL_MONEY},
         )
 
     async def mark_reported(self, number: str) -> None:
-        """The provider reported money that does not match the order: it is kept for operators."""
-        await self._orders.update_one(
+        """Keep the order for operators: the provider reported money that does not match it."""
+        await self._documents.update_one(
             {"_id": number}, {"$set": {"reported": True}, "$unset": UNTIL_MONEY}
         )
 
     async def oldest_unpaid(self, provider: str, since: datetime = BEFORE_ANY) -> datetime | None:
-        """Creation time of a provider's oldest unpaid order created at `since` or later, or None.
+        """Return when a provider's oldest unpaid order created at `since` or later was created.
 
-        Disputed orders are left out.
+        Returns None if there is none. Disputed orders are left out.
         """
         where: Document = {"provider": provider, "created_at": {"$gte": since}}
         # An unpaid order always has `due_at`: the index of `claim` serves this query, too.
         where |= {"state": "created", "refused": None, "due_at": {"$gt": BEFORE_ANY}}
-        row = await self._orders.find_one(where, sort=[("created_at", 1)])
+        row = await self._documents.find_one(where, sort=[("created_at", 1)])
         return row["created_at"] if row else None
 
-    async def page(
+    async def rows(
         self, user_id: str, state: str, after: str, limit: int, *, search: str = ""
     ) -> tuple[list[Document], str | None]:
-        """Orders for operators, newest first, and the next cursor; raises InvalidCursor.
+        """Return orders for operators, newest first, and the next cursor. Raises InvalidCursor.
 
         `search` matches a whole user_id, or the start of an order or transaction number.
         """
@@ -206,23 +205,18 @@ class OrderStore:
             where["$or"] = [{"user_id": search}, {"_id": starts_with(search)}]
         if len(search) > USER_ID_DIGITS:
             where["$or"] += [{"transaction": starts_with(search)}]
-        return await page(self._orders, where, "created_at", after, limit)
+        return await page(self._documents, where, "created_at", after, limit)
 
-
-def _open_order_from(row: Document) -> OpenOrder:
-    return OpenOrder(
-        order_from(row),
-        row["block_id"],
-        row["slot"],
-        row["created_at"],
-        row.get("prepay_id", ""),
-    )
-
-
-def order_from(row: Document) -> Order:
-    return Order(**{**known_fields(Order, row), "number": row["_id"]})
+    def _open_order(self, row: Document) -> OpenOrder:
+        prepay_id = row.get("prepay_id", "")
+        return OpenOrder(
+            self.parse(row), row["block_id"], row["slot"], row["created_at"], prepay_id
+        )
 
 
 def new_number() -> str:
-    """31 of [0-9A-Za-z], which WeChat Pay and xpay both allow; not guessable (64 random bits)."""
+    """Return 31 of [0-9A-Za-z], which WeChat Pay and xpay both allow.
+
+    The number is not guessable (64 random bits).
+    """
     return f"Q{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(8)}"

@@ -11,7 +11,7 @@ from storage.database import Collection, Database, Document
 from storage.documents import day_in_china, stream
 from storage.field_cipher import FieldCipher
 from storage.gold.rankings import OWNER_OF_LINE
-from storage.jobs.due import OpenFigures, open_figures
+from storage.jobs.due import OpenCounts, open_counts
 
 REVERSED_GIFT = r"^gift:"
 
@@ -58,9 +58,9 @@ class WithdrawalReportStore:
     # ---- days
 
     async def days(self, before: date, count: int) -> tuple[list[DaySums], date | None]:
-        """The `count` days before a day, newest first, without empty ones.
+        """Return the `count` days before a day, newest first, without empty ones.
 
-        Also the day to continue before; None when nothing is older.
+        Returns also the day to continue before; None when nothing is older.
         """
         first = before - timedelta(days=count)
         start, end = day_interval(first)[0], day_interval(before)[0]
@@ -81,9 +81,9 @@ class WithdrawalReportStore:
     # ---- a quarter
 
     async def quarter(self, name: str) -> list[HostQuarter]:
-        """Every user with income from gifts, a reversal or a payout in a quarter in China, by id.
+        """Return every user with income from gifts, a reversal or a payout in a quarter, by id.
 
-        `name`: as 2026Q4.
+        The quarter is one in China; `name`: as 2026Q4.
         """
         start, end = quarter_interval(name)
         with self._database.slow_operation_timeout():
@@ -105,7 +105,10 @@ class WithdrawalReportStore:
         ]
 
     async def _income(self, where: Document, sign: int) -> dict[str, int]:
-        """Income by user that entries credit (sign 1) or take back (sign -1, debts included)."""
+        """Return the income that entries credit (sign 1) or take back (sign -1), by user.
+
+        With sign -1, debts are included.
+        """
         amount = {"$multiply": ["$lines.amount", sign]}
         steps: list[Document] = [
             {"$match": where},
@@ -118,7 +121,7 @@ class WithdrawalReportStore:
         return {row["_id"]: int(row["income"]) async for row in stream(self._ledger, steps)}
 
     async def _paid(self, start: datetime, end: datetime) -> dict[str, tuple[int, int]]:
-        """(income, fen) paid by user."""
+        """Return (income, fen) paid by user."""
         paid = {"state": "paid", "finished_at": {"$gte": start, "$lt": end}}
         sums = {"income": {"$sum": "$income"}, "fen": {"$sum": "$fen"}}
         steps: list[Document] = [{"$match": paid}, {"$group": {"_id": "$user_id", **sums}}]
@@ -126,7 +129,7 @@ class WithdrawalReportStore:
         return {row["_id"]: (int(row["income"]), int(row["fen"])) async for row in rows}
 
     async def _names(self, user_ids: set[str]) -> dict[str, tuple[str, str]]:
-        """Nickname and real name by user."""
+        """Return nickname and real name by user."""
         decrypt = self._cipher.decrypt
         rows = self._users.find({"_id": {"$in": [*user_ids]}}, {"nickname": 1, "real_name": 1})
         return {
@@ -136,21 +139,21 @@ class WithdrawalReportStore:
 
     # ---- metrics
 
-    async def open_withdrawals(self) -> OpenFigures:
-        """Counts for the metrics; `oldest`: since when a withdrawal is in its state."""
+    async def open_withdrawals(self) -> OpenCounts:
+        """Return counts for the metrics; `oldest`: since when a withdrawal is in its state."""
         since = {"$ifNull": ["$state_since", "$requested_at"]}
-        return await open_figures(self._withdrawals, OPEN_STATES, since, [], "problem")
+        return await open_counts(self._withdrawals, OPEN_STATES, since, [], "problem")
 
 
 def quarter_interval(name: str) -> tuple[datetime, datetime]:
-    """Start (inclusive) and end (exclusive) of a quarter in China, as 2026Q4."""
+    """Return start (inclusive) and end (exclusive) of a quarter in China, as 2026Q4."""
     year, quarter = int(name[:4]), int(name[-1])
     following = date(year + 1, 1, 1) if quarter == 4 else date(year, 3 * quarter + 1, 1)
     return day_interval(date(year, 3 * quarter - 2, 1))[0], day_interval(following)[0]
 
 
 def _by_day(time: str, where: Document) -> list[Document]:
-    """Sums by the day in China of the field `time`."""
+    """Return the steps that sum by the day in China of the field `time`."""
     return [
         {"$match": where},
         {"$group": {"_id": day_in_china(time), "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}},

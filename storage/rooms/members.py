@@ -1,13 +1,15 @@
 """members: one document per user who is in a room; `_id` is the user_id."""
 
 from collections.abc import Awaitable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.batching import BatchLoader
 from core.clock import now_ms
 from rooms.errors import GenderInUse
-from rooms.members import Member, MemberCounts
+from rooms.members import Member, MemberCounts, Person, Role
 from rooms.room import Room
+from rooms.state import Application, RoomState, Seat
 from storage.database import Collection, Database, Document, Session
 from storage.documents import document_of, documents_by_id, known_fields
 from storage.write_batch import WriteBatch
@@ -38,39 +40,32 @@ class MemberStore:
         return self._by_id.get_many(user_ids)
 
     async def shared(self, *user_ids: str) -> int | None:
-        """live_id of the room that all these users are in, in one live session; else None."""
+        """Return the live_id of the room that all these users are in; None if there is none.
+
+        They have to be in the same live session.
+        """
         members = await self._by_id.get_many(user_ids)
         sessions = {(member.live_id, member.epoch) if member else None for member in members}
         session = sessions.pop()
         return session[0] if session and not sessions else None
 
-    def add_writes(self, room: Room, batch: WriteBatch) -> None:
-        """Add the membership changes of `room`, guarded by the memberships as it was loaded."""
-        for member in room.joined.values():
-            self._add_joined(room, member, batch)
-        for user_id in room.gone:
-            seen = room.seen[user_id]
-            batch.delete("members", {"_id": user_id, "epoch": seen.epoch, "v": seen.v})
-        for user_id in (room.guarded | room.roles.keys()) - room.gone - room.joined.keys():
-            self._touch(room, user_id, batch)
-
     async def clear(self, live_id: int, epoch: str) -> None:
         await self._members.delete_many({"live_id": live_id, "epoch": epoch})
 
     async def set_gender(self, user_id: str, gender: int, session: Session) -> None:
-        """Change the gender; GenderInUse while on mic, applied or invited in a live room."""
+        """Change the gender. Raises GenderInUse while on mic, applied or invited in a live room."""
         member = await self._members.find_one({"_id": user_id}, session=session)
         if member is None or member["gender"] == gender:
             return
         if await self._needs_gender(member, session):
             raise GenderInUse
-        change = {"$set": {"gender": gender}, "$inc": {"v": 1}}
+        change = {"$set": {"gender": gender}, "$inc": {"version": 1}}
         await self._members.update_one({"_id": user_id}, change, session=session)
 
     async def viewers(
         self, live_id: int, epoch: str, gender: int, skip: int, limit: int
     ) -> list[str]:
-        """user_ids of the viewers of one gender, by time of entry."""
+        """Return user_ids of the viewers of one gender, by time of entry."""
         return await self._viewers.get((live_id, epoch, gender, skip, limit)) or []
 
     async def _load_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str] | Exception]:
@@ -80,7 +75,7 @@ class MemberStore:
         return found
 
     async def _read_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str]]:
-        """One query for pages of several rooms."""
+        """Read pages of several rooms by one query."""
         first, *others = (_viewers_steps(number, *page) for number, page in enumerate(pages))
         unions = [{"$unionWith": {"coll": "members", "pipeline": steps}} for steps in others]
         found: dict[Hashable, list[str]] = {page: [] for page in pages}
@@ -89,19 +84,22 @@ class MemberStore:
         return found
 
     async def list_members(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
-        """Members by user_id, starting after the user_id `after`."""
+        """Return members by user_id, starting after the user_id `after`."""
         where = {"live_id": live_id, "epoch": epoch, "_id": {"$gt": after}}
         rows = await self._members.find(where).sort("_id", 1).to_list(limit)
         return [member_from(row) for row in rows]
 
     async def count(self, live_id: int, epoch: str) -> MemberCounts:
-        """User counts of a live session, read after the call; concurrent calls share the query."""
+        """Return the user counts of a live session, read after the call.
+
+        Concurrent calls share the query.
+        """
         counts = await self._counts.get((live_id, epoch))
         assert counts is not None
         return counts
 
     async def counts(self, sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
-        """User counts of the live sessions (live_id, epoch), by live_id, in one query."""
+        """Return user counts of the live sessions (live_id, epoch), by live_id, in one query."""
         counts = await self._count([*sessions])
         return {live_id: numbers for (live_id, _), numbers in counts.items()}
 
@@ -123,7 +121,7 @@ class MemberStore:
         return {session: MemberCounts(**numbers) for session, numbers in tally.items()}
 
     async def _needs_gender(self, member: Document, session: Session) -> bool:
-        """Whether the current live session uses the gender: on mic, applied or invited.
+        """Return whether the current live session uses the gender: on mic, applied or invited.
 
         An invitation increments the membership's version, so a concurrent one conflicts with this
         transaction.
@@ -133,37 +131,85 @@ class MemberStore:
         room = await self._rooms.find_one(where, {application: 1}, session=session)
         return room is not None and (member["role"] != "viewer" or bool(room["applications"]))
 
-    def _add_joined(self, room: Room, member: Member, batch: WriteBatch) -> None:
-        """Insert a membership, or replace one from an earlier live session of the same room."""
-        document = document_of(member, "user_id")
-        document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/rooms/presence.py
-        old = room.seen.get(member.user_id)
-        if old and old.live_id == room.live_id:
-            where = {"_id": member.user_id, "epoch": old.epoch, "v": old.v}
-            batch.replace("members", where, document)
-        else:
-            batch.insert("members", document)
 
-    def _touch(self, room: Room, user_id: str, batch: WriteBatch) -> None:
-        where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
-        change: Document = {"$inc": {"v": 1}}
-        if user_id in room.roles:
-            change |= _new_role(room, user_id, now_ms())
-        if user_id in room.seen:
-            batch.update("members", {**where, "v": room.seen[user_id].v}, change)
-        else:
-            batch.update_if_present("members", where, change)
+def add_membership_writes(room: Room, batch: WriteBatch) -> None:
+    """Add the membership changes of `room`, guarded by the memberships as it was loaded."""
+    loaded, members = room.loaded.members, room.members
+    written = set()
+    for user_id, member in members.items():
+        old = loaded.get(user_id)
+        if old is None or replace(old, role=member.role) != member:
+            _add_joined(room, member, batch)
+            written.add(user_id)
+    for user_id, old in loaded.items():
+        if user_id not in members and old.live_id == room.live_id:
+            where = {"_id": user_id, "epoch": old.epoch, "version": old.version}
+            batch.delete("members", where)
+            written.add(user_id)
+    for user_id in _moved(room) - written:
+        _move(room, user_id, batch)
 
 
-def _new_role(room: Room, user_id: str, now: int) -> Document:
-    """Update to the new role; due at once, since its grace period differs.
+def _add_joined(room: Room, member: Member, batch: WriteBatch) -> None:
+    """Insert a membership, or replace one from an earlier live session of the same room."""
+    document = document_of(member, "user_id")
+    document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/rooms/presence.py
+    old = room.loaded.members.get(member.user_id)
+    if old and old.live_id == room.live_id:
+        where = {"_id": member.user_id, "epoch": old.epoch, "version": old.version}
+        batch.replace("members", where, document)
+    else:
+        batch.insert("members", document)
+
+
+def _move(room: Room, user_id: str, batch: WriteBatch) -> None:
+    """Write the role of a user whose seat or application has changed.
+
+    If the membership is loaded, it must be as loaded, even if the role is kept. A user who leaves
+    meanwhile must not be invited, and one who comes back meanwhile must not be shown as away.
+    """
+    member = room.loaded.members.get(user_id)
+    where: Document = {"_id": user_id, "live_id": room.live_id, "epoch": room.epoch}
+    change: Document = {"$inc": {"version": 1}}
+    if _role_and_stream(room, user_id) != _role_and_stream(room.loaded, user_id):
+        change |= _new_role(room.shown_role(user_id), member, now_ms())
+    if member:
+        batch.update("members", {**where, "version": member.version}, change)
+    elif "$set" in change:
+        batch.update_if_present("members", where, change)
+
+
+def _moved(room: Room) -> set[str]:
+    """Return the users whose seat or application has changed since the room was loaded."""
+    if not room.live:
+        return set()  # the memberships end with the live
+    before, after = room.loaded.places, room.places
+    users = before.keys() | after.keys()
+    replaced = {user_id for user_id in users if before.get(user_id) is not after.get(user_id)}
+    moved = {user for user in replaced if _standing(before.get(user)) != _standing(after.get(user))}
+    # A seat must not be taken while the stream is being forbidden.
+    bans, earlier = room.stream_bans, room.loaded.stream_bans
+    return moved | {user_id for user_id in bans if bans[user_id] != earlier.get(user_id)}
+
+
+def _standing(place: Seat | Application | None) -> object:
+    """Return the place without the profile that it shows."""
+    return place and replace(place, person=Person(""))
+
+
+def _role_and_stream(state: RoomState, user_id: str) -> tuple[Role, str]:
+    seat = state.seat_of(user_id)
+    return state.shown_role(user_id), seat.stream if seat else ""
+
+
+def _new_role(role: Role, member: Member | None, now: int) -> Document:
+    """Return the update to the new role; due at once, since its grace period differs.
 
     Applying for or taking a seat restarts the grace period of an absent member. The state of an
     earlier stream is cleared.
     """
-    role, seen = room.roles[user_id], room.seen.get(user_id)
     fields: Document = {"role": role, "stream": None}
-    if role == "viewer" or seen is None or seen.away_at is None:
+    if role == "viewer" or member is None or member.away_at is None:
         return {"$set": fields, "$min": {"due_at": now}}
     return {"$set": {**fields, "away_at": now, "due_at": now}}
 
@@ -171,7 +217,7 @@ def _new_role(room: Room, user_id: str, now: int) -> Document:
 def _viewers_steps(
     number: int, live_id: int, epoch: str, gender: int, skip: int, limit: int
 ) -> list[Document]:
-    """Stages that read a page of viewers, each with the number of the page."""
+    """Return stages that read a page of viewers, each with the number of the page."""
     where = {"live_id": live_id, "epoch": epoch, "gender": gender, "role": "viewer"}
     return [
         {"$match": where},

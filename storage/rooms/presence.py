@@ -73,14 +73,13 @@ class PresenceStore:
     async def register_socket(
         self, user_id: str, live_id: int, process: str, now: int
     ) -> Arrival | None:
-        """Register a member's new socket; None if the user is not a member of this room.
-
-        Raises TryAgain if the membership changes meanwhile.
+        """Register a member's new socket; return None if the user is not a member of this room.
 
         The number of a member's newest socket is at least the database's time in ms, and so higher
         than that of any earlier socket of the user in this room, even from before the user left and
         re-entered. Sockets that arrive while others are being registered share a bulk write,
-        acknowledged by a majority; those of one member get successive numbers.
+        acknowledged by a majority; those of one member get successive numbers. Raises TryAgain if
+        the membership changes meanwhile.
         """
         return await self._registrar.submit(0, Registration(user_id, live_id, process, now))
 
@@ -132,7 +131,7 @@ class PresenceStore:
             await self._members.bulk_write(updates, ordered=False)
 
     async def served(self, process: str) -> list[MemberSocket]:
-        """The sockets stored as served by this process."""
+        """Return the sockets stored as served by this process."""
         found = self._members.find({"process": process}, {"live_id": 1, "epoch": 1, "socket": 1})
         return [
             MemberSocket(row["_id"], row["live_id"], row["epoch"], int(row["socket"]))
@@ -140,7 +139,7 @@ class PresenceStore:
         ]
 
     async def seen(self, user_id: str, now: int) -> bool:
-        """Store a sign of life of a user without a connection; True if that ends an absence.
+        """Store a sign of life of a user without a connection; return True if it ends an absence.
 
         A user who has lost a socket stays away, but the grace period restarts. A user who has never
         had a socket is back.
@@ -150,7 +149,7 @@ class PresenceStore:
             "seen_at": now,
             "away_at": {"$cond": [lost_socket, now, None]},
             "due_at": {"$cond": [lost_socket, _due(now, self._grace), _due_on_mic(now)]},
-            "v": {"$add": ["$v", 1]},
+            "version": {"$add": ["$version", 1]},
         }
         conditions = [{"away_at": {"$ne": None}}, {"seen_at": {"$lt": now - ACTIVITY_INTERVAL_MS}}]
         before = await self._members.find_one_and_update(
@@ -161,7 +160,7 @@ class PresenceStore:
         return not before["socket"]
 
     async def socket_age_ms(self, user_id: str) -> int | None:
-        """Time since the user opened their newest socket; None without one.
+        """Return the time since the user opened their newest socket; None without one.
 
         By the database's clock, which numbers the sockets: this process's may be wrong.
         """
@@ -174,7 +173,7 @@ class PresenceStore:
         return {row["_id"]: row["age"] for row in rows}
 
     async def on_mic(self, process: str) -> list[str]:
-        """user_ids on mic that are served by this process."""
+        """Return the user_ids on mic that are served by this process."""
         found = self._members.find({"process": process, "role": {"$in": list(ON_MIC)}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
@@ -216,11 +215,11 @@ class PresenceStore:
     ) -> bool:
         """Store that a user who has never had a socket has left or come back.
 
-        False if a report not older than `reported_at` (ms) is stored already, or the membership has
-        changed.
+        Returns False if a report not older than `reported_at` (ms) is stored already, or the
+        membership has changed.
         """
         where: Document = {**_session(member), "socket": 0}
-        fields: Document = {"seen_at": now, "v": {"$add": ["$v", 1]}}
+        fields: Document = {"seen_at": now, "version": {"$add": ["$version", 1]}}
         if reported_at is not None:
             where["$or"] = [{"reported_at": None}, {"reported_at": {"$lt": reported_at}}]
             fields["reported_at"] = reported_at
@@ -232,7 +231,7 @@ class PresenceStore:
         return bool(result.matched_count)
 
     async def record_stream(self, member: Member, stream: StreamState, now: int) -> bool:
-        """Store the state of a user's stream by compare-and-swap; False if it has changed.
+        """Store the state of a user's stream by compare-and-swap; return False if it has changed.
 
         The end of a stream makes the member due, since it ends the doubled grace period.
         """
@@ -246,10 +245,11 @@ class PresenceStore:
     # ---- processes
 
     async def renew(self, process: str, seconds: float) -> bool:
-        """Extend the process's lease by `seconds` from now; False if it had none or it had expired.
+        """Extend the process's lease by `seconds` from now.
 
-        Other processes may then have presumed this one dead. The lease names the schema of the
-        process, so that a migration can wait until no process with an older one is left.
+        Returns False if it had none or it had expired: other processes may then have presumed this
+        one dead. The lease names the schema of the process, so that a migration can wait until no
+        process with an older one is left.
         """
         renewed: Document = {
             "held": {"$gte": ["$expires_at", "$$NOW"]},  # a missing field is less than any date
@@ -271,7 +271,7 @@ class PresenceStore:
         return await self._processes.count_documents({"_id": {"$ne": process}, **valid})
 
     async def expired_processes(self) -> list[str]:
-        """Processes that serve members according to the database, but hold no valid lease."""
+        """Return processes that serve members according to the database without a valid lease."""
         # Members are read first, since a process has a lease before it serves any.
         serving = await self._members.distinct("process", {"process": {"$gt": ""}})
         valid = self._processes.find({"$expr": {"$gte": ["$expires_at", "$$NOW"]}}, {"_id": 1})
@@ -279,7 +279,7 @@ class PresenceStore:
         return [process for process in serving if process not in alive]
 
     async def mark_members_away(self, process: str, now: int) -> int:
-        """Mark all members served by a dead process as away; returns their number."""
+        """Mark all members served by a dead process as away; return their number."""
         result = await self._members.update_many({"process": process}, self._disconnected(now))
         return result.modified_count
 
@@ -293,20 +293,20 @@ class PresenceStore:
             "away_at": None,
             "seen_at": now,
             "due_at": _due_on_mic(now),
-            "v": {"$add": ["$v", 1]},
+            "version": {"$add": ["$version", 1]},
         }
 
     def _disconnected(self, at: int) -> list[Document]:
         away = {"process": None, "away_at": at, "due_at": _due(at, self._grace)}
-        return [{"$set": {**away, "v": {"$add": ["$v", 1]}}}]
+        return [{"$set": {**away, "version": {"$add": ["$version", 1]}}}]
 
 
 def _arrival(row: Document, process: str, *, newer: int) -> Arrival | Exception:
-    """The registered socket: the newest, or the one with `newer` later ones in the same batch.
+    """Return the registered socket: the newest, or the one before `newer` later ones in the batch.
 
-    TryAgain if the membership was written again before it was read: the user has re-entered, or a
-    socket of another process was registered. Which of the two clients is still connected is
-    unknown, so this one connects again instead of being told that it was replaced.
+    It is TryAgain if the membership was written again before it was read: the user has re-entered,
+    or a socket of another process was registered. Which of the two clients is still connected is
+    unknown, so this one connects again and is not closed as replaced.
     """
     if row["process"] != process:
         return TryAgain()
@@ -314,7 +314,7 @@ def _arrival(row: Document, process: str, *, newer: int) -> Arrival | Exception:
 
 
 def _session(member: Member | MemberSocket | PendingAbsence) -> Document:
-    """Selects the membership, if the user is still in the same live session."""
+    """Return a filter for the membership, if the user is still in the same live session."""
     return {"_id": member.user_id, "live_id": member.live_id, "epoch": member.epoch}
 
 
@@ -323,11 +323,17 @@ def _socket_filter(socket: MemberSocket) -> Document:
 
 
 def _due_on_mic(now: int) -> Document:
-    """`due_at` of a present member: now if on mic, as the room may still show the user as away."""
+    """Return `due_at` of a present member: now if on mic, None if not.
+
+    The room may still show a user on mic as away.
+    """
     return {"$cond": [{"$in": ["$role", list(ON_MIC)]}, now, None]}
 
 
 def _due(at: int, grace: GracePolicy) -> Document:
-    """`due_at` of an absence that began at `at`: its first consequence, depending on the role."""
+    """Return `due_at` of an absence that began at `at`.
+
+    It is the time of the first consequence, which depends on the role.
+    """
     on_mic = {"$in": ["$role", list(ON_MIC)]}
     return {"$cond": [on_mic, at + grace.shown, at + grace.viewer]}

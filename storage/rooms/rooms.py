@@ -1,8 +1,8 @@
 """rooms: one document per room, with its state, version and last 256 events."""
 
 import itertools
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from pymongo import ReturnDocument
@@ -14,15 +14,18 @@ from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
+from rooms.state import RoomState
 from storage.chat.groups import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable
 from storage.jobs.outbox import OutboxStore
-from storage.rooms.members import MemberStore, member_from
+from storage.rooms.members import MemberStore, add_membership_writes, member_from
 from storage.write_batch import GroupCommit, WriteBatch
 
 log = structlog.get_logger("qlive.storage")
+
+T = TypeVar("T")
 
 CONCURRENT_LOG_READS = 16
 """Logs read at the same time. After a kill, clients of hundreds of rooms ask for them at once, more
@@ -61,22 +64,22 @@ class RoomStore:
         await self._rooms.create_index("due_at", sparse=True)
 
     async def get_or_create(self, host: Person) -> tuple[int, str, bool]:
-        """The host's only room, created if missing: (live_id, group_id, IM group exists)."""
+        """Return the host's only room, created if missing: (live_id, group_id, IM group exists)."""
         document = await self._rooms.find_one({"host_id": host.user_id}, {"log": 0})
         if document is None:
             document = await self._create(host)
         return document["_id"], document["group_id"], document["group_ready"]
 
     def read(self, live_id: int) -> Awaitable[Room | None]:
-        """The room without memberships, read-only: concurrent callers share the object."""
+        """Read the room without memberships, read-only: concurrent callers share the object."""
         return self._by_id.get(live_id)
 
     def of_group(self, group_id: str) -> Awaitable[Room | None]:
-        """As `read`, by the chat group."""
+        """Read the room, as `read` does, by the chat group."""
         return self._by_group.get(group_id)
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
-        """The room without its log, with the memberships of `user_ids`.
+        """Load the room without its log, with the memberships of `user_ids`.
 
         Loads that are asked for at the same time are one query.
         """
@@ -112,13 +115,11 @@ class RoomStore:
     ) -> None:
         """Save state, events and memberships, and what `add_writes` add, atomically.
 
-        Raises WriteConflict if the room or a membership has changed since it was loaded. Rooms that
-        are saved at the same time share a transaction; a single write needs none.
+        Rooms that are saved at the same time share a transaction; a single write needs none. Raises
+        WriteConflict if the room or a membership has changed since it was loaded.
         """
         batch = WriteBatch()
-        if changes := _changes(room, events):
-            batch.update("rooms", _guard(room), changes)
-        self._members.add_writes(room, batch)
+        add_room_writes(room, events, batch)
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
@@ -127,7 +128,8 @@ class RoomStore:
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
         for add in add_writes:
             add(batch)
-        await self._commits.commit(batch)
+        if len(batch):
+            await self._commits.commit(batch)
 
     async def clear(self, live_id: int, epoch: str) -> None:
         """Delete the memberships of an ended live session.
@@ -143,12 +145,12 @@ class RoomStore:
         return await self._members.get(user_id)
 
     async def log_since(self, live_id: int, epoch: str, seq: int) -> Sequence[NumberedEvent] | None:
-        """All events of a live session after `seq`, in order; None if the log lacks some, or has
-        been emptied of a deleted user's.
+        """Return all events of a live session after `seq`, in order.
 
-        Callers at the same time share a read that begins after their calls: clients that reconnect
-        together have mostly missed the same events. Raises StorageUnavailable after
-        LOG_QUEUE_SECONDS in which CONCURRENT_LOG_READS others have not ended.
+        Returns None if the log lacks some, or if those of a deleted user were emptied. Callers at
+        the same time share a read that begins after their calls: clients that reconnect together
+        have mostly missed the same events. Raises StorageUnavailable after LOG_QUEUE_SECONDS in
+        which CONCURRENT_LOG_READS others have not ended.
         """
         return await self._log_reads.get(live_id, epoch, seq)
 
@@ -185,45 +187,25 @@ class RoomStore:
         return await self._rooms.find_one({"_id": live_id}, projection)
 
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]:
-        """(epoch, version) by live_id, in one query."""
+        """Return (epoch, version) by live_id, in one query."""
         found = self._rooms.find({"_id": {"$in": list(live_ids)}}, {"epoch": 1, "version": 1})
         return {row["_id"]: (row["epoch"], row["version"]) async for row in found}
 
     async def due(self, now: int) -> list[int]:
-        """Rooms with an expired application, invitation or mute; `now` in ms."""
+        """Return the rooms with an expired application, invitation or mute; `now` in ms."""
         found = self._rooms.find({"due_at": {"$lte": now}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
     async def live(self) -> list[Room]:
-        """All live or paused rooms, the most recently started first."""
+        """Return all live or paused rooms, the most recently started first."""
         found = self._rooms.find({"status": {"$in": ["live", "paused"]}}, {"log": 0})
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
 
-    async def cover_of(self, host_id: str) -> str:
-        """Address of the picture of a host's room, "" without one."""
-        row = await self._rooms.find_one({"host_id": host_id}, {"cover": 1})
-        return row["cover"] if row else ""
-
     async def _create(self, host: Person) -> Document:
         live_id = await self._database.next_number("live_id")
-        document: Document = {
-            "group_id": new_group_id(),
-            "group_ready": False,
-            "title": "",
-            "cover": "",
-            "epoch": "",
-            "version": 0,
-            "status": "ended",
-            "started_at": 0,
-            "owner": _stored(Seat(host, "")),
-            "male": None,
-            "female": None,
-            "applications": {},
-            "blocked": {},
-            "removed": {},
-            "admitted": {},
-            "log": {},
-        }
+        room = Room(live_id, new_group_id(), Seat(host, ""))
+        document = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
+        document |= {"version": 0, "group_ready": False, "log": {}}
         try:
             created = await self._rooms.find_one_and_update(
                 {"host_id": host.user_id},
@@ -237,72 +219,56 @@ class RoomStore:
         return created
 
     def _drop_streams(self, room: Room, batch: WriteBatch) -> None:
-        """Streams that were taken away are cut first; given up ones, which their users stop by
-        themselves, are joined to one message per user when they are sent."""
-        for stream in room.dropped:
-            user_id, payload = room.given_up.get(stream, ""), {"streams": [stream]}
+        """Queue the end of streams: those that were taken away are cut first.
+
+        Given up ones, which their users stop by themselves, are joined to one message per user when
+        they are sent.
+        """
+        for stream, user_id in room.effects.streams_to_drop.items():
+            payload = {"streams": [stream]}
             self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
 
 
 def room_from(document: Document) -> Room:
-    """The room of a document, with which it shares no list or dict."""
+    """Return the room of a document, with which it shares what rules replace and never change."""
+    plain = {name: document[name] for name in _PLAIN if name in document}
     return Room(
         live_id=document["_id"],
-        group_id=document["group_id"],
         owner=_with_person(Seat, document["owner"]),
-        epoch=document["epoch"],
-        version=document["version"],
-        status=document["status"],
-        started_at=document["started_at"],
-        title=document.get("title", ""),
-        cover=document["cover"],
         male=_with_person(Seat, document["male"]),
         female=_with_person(Seat, document["female"]),
         applications={
             user_id: _with_person(Application, row)
             for user_id, row in document["applications"].items()
         },
-        blocked={**document["blocked"]},
-        barred={**document.get("barred", {})},
-        muted={**document.get("muted", {})},
-        mute_all=document.get("mute_all", False),
-        removed={**document["removed"]},
-        admitted={**document.get("admitted", {})},
         members={row["_id"]: member_from(row) for row in document.get("members", ())},
         read_at=int(document.get("read_at", 0)),
+        **plain,
     )
 
 
+def add_room_writes(room: Room, events: Sequence[NumberedEvent], batch: WriteBatch) -> None:
+    """Add the changes of the room and of memberships, guarded by both as they were loaded."""
+    if changes := _changes(room, events):
+        batch.update("rooms", _guard(room), changes)
+    add_membership_writes(room, batch)
+
+
 def _guard(room: Room) -> Document:
-    """The room as it was loaded. A new chat group of a room that is not live changes neither epoch
-    nor version."""
-    epoch, version = room.loaded
-    return {
-        "_id": room.live_id,
-        "epoch": epoch,
-        "version": version,
-        "group_id": room.loaded_group,
-    }
+    """Return a filter for the room as it was loaded.
+
+    A new group, name or picture of a room that is not live changes neither epoch nor version.
+    """
+    names = ("epoch", "version", "group_id", "title", "cover")
+    return {"_id": room.live_id, **{name: getattr(room.loaded, name) for name in names}}
 
 
 def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
-    """The update from the stored room to this one, {} if nothing changed."""
-    sets: Document = {}
-    unsets: Document = {}
-    for name in room.touched:
-        head, _, user_id = name.partition(".")
-        if user_id and head in room.touched:
-            continue  # the whole field is written
-        value = getattr(room, head)
-        if not user_id:
-            sets[name] = _stored(value)
-        elif user_id in value:
-            sets[name] = _stored(value[user_id])
-        else:
-            unsets[name] = ""
+    """Return the update from the room as it was loaded to this one, {} if nothing changed."""
+    sets, unsets = _differences(room)
     if not (sets or unsets or events):
         return {}
-    if "epoch" in room.touched:
+    if "epoch" in sets:
         sets["log"] = {}
     sets["version"] = room.version + len(events)
     for event in events:
@@ -313,12 +279,39 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
     return {"$set": sets, **({"$unset": unsets} if unsets else {})}
 
 
+def _differences(room: Room) -> tuple[Document, Document]:
+    """Return the fields, and entries of maps, to set and to unset.
+
+    Entries are saved one by one, since changes without an event may be saved at the same time.
+    """
+    sets: Document = {}
+    unsets: Document = {}
+    for name in _MAPS:
+        new = getattr(room, name)
+        differing = _differing(getattr(room.loaded, name), new)
+        sets |= {f"{name}.{user}": _stored(new[user]) for user in differing if user in new}
+        unsets |= {f"{name}.{user}": "" for user in differing if user not in new}
+    for name in _VALUES:
+        if (new := getattr(room, name)) != getattr(room.loaded, name):
+            sets[name] = _stored(new)
+    return sets, unsets
+
+
 def _changed_mutes(room: Room) -> list[dict[str, str]]:
-    """The users whose ban or mute was set or has ended, and {} if it is that of everybody."""
-    fields = [name.partition(".") for name in room.touched]
-    changed = {user_id for head, _, user_id in fields if head in ("blocked", "muted") and user_id}
-    everybody: list[dict[str, str]] = [{}] if "mute_all" in room.touched else []
-    return [{"user_id": user_id} for user_id in sorted(changed)] + everybody
+    """Return the users whose ban or mute has changed, and {} if the mute of all has changed."""
+    loaded = room.loaded
+    if room.epoch != loaded.epoch:
+        return []  # bans that have ended by themselves
+    users = {*_differing(loaded.bans, room.bans), *_differing(loaded.muted, room.muted)}
+    everybody: list[dict[str, str]] = [{}] if room.mute_all != loaded.mute_all else []
+    return [{"user_id": user_id} for user_id in sorted(users)] + everybody
+
+
+def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
+    """Return the users whose entry was added, replaced or removed."""
+    if old is new:
+        return []
+    return [user_id for user_id in old.keys() | new.keys() if old.get(user_id) != new.get(user_id)]
 
 
 def _log_row(event: NumberedEvent) -> Document:
@@ -326,16 +319,30 @@ def _log_row(event: NumberedEvent) -> Document:
 
 
 def _stored(value: Any) -> Any:
-    """A field of a room as stored."""
-    if isinstance(value, dict):
-        return {user_id: _stored(entry) for user_id, entry in value.items()}
+    """Return a field of a room as stored."""
     if isinstance(value, Seat | Application):
         return {**fields_of(value), "person": fields_of(value.person)}
     return value
 
 
+_MAPS = (
+    "applications",
+    "bans",
+    "operator_bans",
+    "muted",
+    "needs_invitation_until",
+    "invited_by_message_until",
+    "stream_bans",
+)
+"""Fields whose entries are saved one by one."""
+_VALUES = frozenset(RoomState.__slots__) - {"live_id", "version", "members", *_MAPS}
+"""Fields that are saved as a whole."""
+_PLAIN = {"version", *_VALUES, *_MAPS} - {"owner", "male", "female", "applications"}
+"""Fields that are stored as they are."""
+
+
 def _with_person(kind: type[Any], document: Document | None) -> Any:
-    """A seat or an application; None for an empty seat."""
+    """Return a seat or an application; None for an empty seat."""
     if document is None:
         return None
     person = Person(**known_fields(Person, document["person"]))

@@ -40,4 +40,4 @@ def test_the_servers_of_the_benchmarks_accept_their_settings() -> None:
     checks = ({"moderation": checked} for checked in (CHECKS_ON, CHECKS_OFF))
     for settings in (*checks, GIVING_ON, storm.SETTINGS, before_send.SETTINGS):
         Settings.model_validate(settings)
-    assert not Settings.model_validate(storm.SETTINGS).limits.read.per_second
+    assert not Settings.model_validate(storm.SETTINGS).limits.factor

@@ -14,10 +14,20 @@ from tests.support.api import ApiFixture
 pytestmark = pytest.mark.programs
 
 PAGES = ["/", "/ops/"]
-FILES = [*PAGES, "/demo/index.html", "/demo/app.js", "/sdk/qlive.js", "/ops/app.js"]
+FILES = [
+    *PAGES,
+    *("/demo/index.html", "/demo/app.js", "/demo/shared/dom.js", "/sdk/qlive.js"),
+    *("/ops/app.js", "/ops/shared/dom.js"),
+]
 MISSING = [
     *("/demo/nothing.js", "/demo/..%2f..%2fserver.py", "/sdk/..%2fpackage.json"),
-    *("/ops/nothing.js", "/ops/..%2f..%2fserver.py", "/ops/api", "/ops/api/nothing"),
+    *(
+        "/ops/nothing.js",
+        "/ops/shared/..%2fapp.js",
+        "/ops/..%2f..%2fserver.py",
+        "/ops/api",
+        "/ops/api/nothing",
+    ),
 ]
 
 
@@ -40,7 +50,7 @@ async def test_demo_pages_do_not_exist_without_the_simulator(server: ServerProce
     listener, port = bind_unused_port()
     http_server.add_socket(listener)
     try:
-        for path in ("/", "/demo/app.js", "/sdk/qlive.js"):
+        for path in ("/", "/demo/app.js", "/demo/shared/dom.js", "/sdk/qlive.js"):
             url = f"http://127.0.0.1:{port}{path}"
             response = await AsyncHTTPClient().fetch(url, raise_error=False)
             assert response.code == 404, path

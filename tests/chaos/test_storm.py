@@ -30,7 +30,6 @@ PLAN = [
 SETTINGS = {
     "QLIVE_REALTIME__HEARTBEAT_SECONDS": "2",
     "QLIVE_SERVER__DRAIN_SECONDS": "1",
-    "QLIVE_PRESENCE__LEASE_SECONDS": "5",
 }
 SIZE = RunSize(clients=14, rooms=2, processes=2, pause=0.3, silence_timeout=3.0, settings=SETTINGS)
 

@@ -114,6 +114,14 @@ test("texts of the group are received, and one's own when they are sent", async 
   assert.equal(events.length, 3);
 });
 
+test("the name and the face that a user has set at IM are not passed on", async () => {
+  const { im, chat } = await newJoinedChat();
+  const messages = [];
+  chat.on("message", (message) => messages.push(message));
+  im.emit("onMessageReceived", [text("g1", "hello")]);
+  assert.deepEqual(messages, [{ from: "20000000", text: "hello", at: 7000 }]);
+});
+
 test("a group that replaces the room's is joined, and texts of the previous one are ignored", async () => {
   const { device, im, events, chat } = await newJoinedChat();
   device.socket.receive(event(8, "group", { group_id: "g2" }));

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { failureOf } from "../../clients/miniprogram/src/withdrawals.js";
 import { backoffDelay, retryDelay } from "../../clients/miniprogram/src/backoff.js";
 import * as qlive from "../../clients/miniprogram/src/qlive.js";
 import { FakeDevice, flushPromises, settle } from "./fakes.mjs";
@@ -286,4 +287,29 @@ test("the source imports only its own modules and uses no newer syntax than mini
     assert.doesNotMatch(code, /\?\.[\w[(]|\?\?|\s#\w+|\bstatic\b|\bglobalThis\b|\brequire\(/, file);
   }
   assert.equal(JSON.parse(readFileSync(join(SDK, "package.json"))).dependencies, undefined);
+});
+
+test("all gifts are read page by page, the cheapest first", async () => {
+  const pageOf = (next, ...golds) => ({ status: 200, json: { next, results: golds.map((gold) => ({ gold })) } });
+  const { client, requests } = newDevice(pageOf("2", 9, 1), pageOf(null, 5));
+  assert.deepEqual((await client.allGifts()).map(({ gold }) => gold), [1, 5, 9]);
+  assert.deepEqual(requests.map(({ url }) => url.split("?")[1]), ["page=1", "page=2"]);
+});
+
+test("the failure of a withdrawal is one of a few", () => {
+  for (const [fail_reason, reason, failure] of [
+    ["", "", ""],
+    ["", "looks odd", ""],
+    ["", "cancelled", "cancelled"],
+    ["", "refund_case", "refund_case"],
+    ["MCH_CANCEL", "cancelled", "cancelled"],
+    ["REAL_NAME_CHECK_FAIL", "", "name"],
+    ["DAY_RECEIVED_QUOTA_EXCEED", "", "limit"],
+    ["BLOCK_B2C_USERLIMITAMOUNT_MONTH", "", "limit"],
+    ["OVERDUE_CLOSE", "", "expired"],
+    ["PAYER_ACCOUNT_ABNORMAL", "", "platform"],
+    ["ANYTHING", "", "other"],
+  ]) {
+    assert.equal(failureOf({ fail_reason, reason }), failure);
+  }
 });

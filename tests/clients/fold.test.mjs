@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { begin, fold, mutedUntil } from "../../clients/miniprogram/src/fold.js";
+import { begin, fold, mutedUntil, roleIn, seatOf } from "../../clients/miniprogram/src/fold.js";
 import { ANNA, BERT, HOST, event, snapshot } from "./frames.mjs";
 
 /** The room after folding events given as [type, data]. */
@@ -92,3 +92,15 @@ for (const [label, frame] of [
     assert.throws(() => fold(begin(snapshot(7)), frame), { name: "Gap" });
   });
 }
+
+test("a user's role and seat follow from the room", () => {
+  const room = after({ female: ANNA }, ["micro_apply", applied]);
+  const invited = after({}, ["micro_invite", { ...BERT, expires_at: 2 }]);
+  const places = [[room, HOST], [room, ANNA], [room, BERT], [invited, BERT], [null, BERT]].map(([known, { user_id }]) => {
+    const state = known && { room: known };
+    return [roleIn(state, user_id), seatOf(state, user_id)];
+  });
+  const [host, anna, bert, guest, unknown] = places;
+  assert.deepEqual([host, anna, bert], [["host", "owner"], ["female", "female"], ["applied", null]]);
+  assert.deepEqual([guest, unknown], [["viewer", null], ["viewer", null]]);
+});

@@ -7,20 +7,23 @@ from typing import get_args
 import pytest
 
 from ledger.bills import Category, Kind
+from loadtest.reconnect import RULE
+from rooms.errors import StreamForbidden
 from services.chat.message_checks import REFUSALS
-from services.errors import Blocked, ContentRefused, HighRisk, StreamForbidden
+from services.errors import Blocked, ContentRefused, HighRisk
 from storage.errors import TooManyBlocks
 from tests.support.paths import ROOT
 
 ERRORS = (Blocked, ContentRefused, HighRisk, StreamForbidden, TooManyBlocks)
 CODES = {*REFUSALS, *(error.code for error in ERRORS)}
 KEYS: Mapping[str, set[str]] = {
+    "clients/miniprogram/src/texts.js": CODES,
     "web/demo/translations.js": {
-        *(f"refused.{code}" for code in CODES),
-        *("event.micro_leave.moderation", "event.live_end.moderation", "over.ended.moderation"),
+        *(f"end.{name}" for name in RULE["final_codes"].values()),
+        *("event.micro_leave.moderation", "event.live_end.moderation", "end.ended.moderation"),
     },
-    "examples/miniprogram/words.js": {
-        *(f"refused_{code}" for code in CODES),
+    "examples/miniprogram/i18n.js": {
+        *(f"over_{name}" for name in RULE["final_codes"].values()),
         *("feed_micro_leave_moderation", "over_moderation"),
     },
     "web/ops/translations.js": {
@@ -33,8 +36,8 @@ KEYS: Mapping[str, set[str]] = {
         ),
     },
 }
-"""By file: the texts for each refusal, of IM's messages too, for what ends by moderation, and for
-each difference of a bill with what to do."""
+"""By file: the texts for each refusal, of IM's messages too; for each final close code and for what
+ends by moderation; and for each difference of a bill with what to do."""
 
 
 @pytest.mark.parametrize("file", KEYS)

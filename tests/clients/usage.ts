@@ -1,7 +1,10 @@
 // A mini-program in TypeScript: what it may write, and what the types have to refuse.
 
 import {
+  RECONNECT,
   createClient,
+  roleIn,
+  seatOf,
   wxPlatform,
   type Chat,
   type Client,
@@ -9,6 +12,7 @@ import {
   type Purchase,
   type Snapshot,
 } from "qlive-miniprogram";
+import { errorText } from "qlive-miniprogram/texts";
 
 declare const liteChat: LiteChat;
 
@@ -34,11 +38,13 @@ export async function evening(live_id: string): Promise<void> {
   room.on("state", (shown: Snapshot) => show(shown.status, shown.male?.nickname ?? ""));
   room.on("seated", ({ play_url }) => show("live", play_url));
   room.on("connection", (connection) => {
-    if (connection.phase === "closed") show("ended", String(connection.code));
+    if (connection.phase === "closed") show("ended", RECONNECT.final_codes[connection.code]);
   });
   room.open();
+  if (roleIn(room.state, user_id) === "host") show("live", seatOf(room.state, user_id) ?? "");
+  await client.applyMicro({ live_id }).catch((error) => wx.showToast({ title: errorText(error, "en") ?? "" }));
   await chat.join(room);
-  chat.on("message", ({ nickname, text, at }) => show("live", `${nickname} ${text} ${at.toFixed()}`));
+  chat.on("message", ({ from, text, at }) => show("live", `${from} ${text} ${at.toFixed()}`));
   await chat.send("晚上好");
   const { gold } = await client.pushGift({ user_id, gift_id: "1" });
   if (gold < 10) showPurchase(await client.buy(1));
@@ -47,6 +53,8 @@ export async function evening(live_id: string): Promise<void> {
   await client.like({ user_id, like_state: 2 });
   // @ts-expect-error: a room has a number
   await client.getPlayurl({});
+  // @ts-expect-error: names at IM are not checked
+  chat.on("message", ({ nickname }) => show("live", nickname));
   // @ts-expect-error: there is no such event
   room.on("exploded", () => {});
   // @ts-expect-error: nothing is known about gold that is on its way

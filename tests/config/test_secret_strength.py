@@ -3,7 +3,7 @@ import string
 
 import pytest
 
-from config.secret_strength import OWN, SHARED, estimated_bits
+from config.secret_strength import OWN_LENGTH, SHARED_LENGTH, weakness
 
 ALPHABETS = {"hex": "0123456789abcdef", "letters and digits": string.ascii_letters + string.digits}
 
@@ -11,14 +11,21 @@ ALPHABETS = {"hex": "0123456789abcdef", "letters and digits": string.ascii_lette
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 def test_random_values_are_strong_enough(alphabet: str) -> None:
     source = random.Random(13)
-    for _ in range(2000):
-        assert estimated_bits("".join(source.choices(ALPHABETS[alphabet], k=32))) > OWN.bits
-    of_tencent = random.Random(13).choices(ALPHABETS["letters and digits"], k=16)
-    assert estimated_bits("".join(of_tencent)) > SHARED.bits
+    for name, length in (("ops.token", OWN_LENGTH), ("pay.push_token", SHARED_LENGTH)) * 50:
+        assert weakness(name, "".join(source.choices(ALPHABETS[alphabet], k=length))) is None
 
 
+@pytest.mark.parametrize("name", ["ops.token", "pay.push_token", "wechat.apps.wx1.secret"])
 @pytest.mark.parametrize(
-    "secret", ["a" * 64, "abcdefghijklmnopqrstuvwxyz", "1234567890" * 4, "secret" * 10, "-" * 30]
+    "secret",
+    [
+        *("a" * 64, "abcdefghijklmnopqrstuvwxyz", "1234567890" * 4, "secret" * 10, "-" * 30),
+        *("0123456789abcdef" * 2, "qwertyuiopasdfghjklzxcvbnm"),
+    ],
 )
-def test_repetitions_and_sequences_are_weak(secret: str) -> None:
-    assert estimated_bits(secret) < SHARED.bits
+def test_repetitions_and_sequences_are_weak(name: str, secret: str) -> None:
+    assert "is easy to guess" in (weakness(name, secret) or "")
+
+
+def test_other_settings_may_be_of_any_text() -> None:
+    assert weakness("live.push_domain", "aaa") is None

@@ -66,13 +66,11 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         "QLIVE_SERVER__TRUSTED_PROXIES": '["10.0.0.1", "::1"]',
         "QLIVE_WECHAT__APPS": '{"wx1": {"secret": "s1"}, "wx2": {}}',
         "QLIVE_IM__API_BASE": "https://console.tim.qq.com/",
-        "QLIVE_LIMITS__READ": "0.5/3",
-        "QLIVE_LIMITS__LIKE": "0",
         "SERVER": '{"port": 9001}',
     }
-    text = "server: {port: 1, allowed_origins: ['https://qlive.cn']}\nlimits: {order: 0}"
+    text = "server: {port: 1, allowed_origins: ['https://qlive.cn']}\nlimits: {factor: 0.5}"
     settings = load(write(tmp_path, text), env)
-    server, limits = settings.server, settings.limits
+    server = settings.server
     assert (server.port, server.host, settings.logging.as_json) == (9000, "127.0.0.1", True)
     assert server.allowed_origins == ["https://qlive.cn"]
     assert server.trusted_proxies == ["10.0.0.1", "::1"]
@@ -81,7 +79,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         "wx2": "",
     }
     assert settings.im.api_base == "https://console.tim.qq.com"
-    assert (limits.read, limits.like, limits.order) == ((0.5, 3), (0, 0), (0, 0))
+    assert settings.limits.factor == 0.5
 
 
 def test_process_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,12 +102,19 @@ def test_process_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None
         ("QLIVE_WECHAT__API_BASE", "api.weixin.qq.com", "must be a URL"),
         ("QLIVE_MONGODB__URI", "localhost:27017", "must begin with mongodb://"),
         ("QLIVE_REDIS__URL", "localhost:6379", "must begin with redis://"),
-        ("QLIVE_PRESENCE__GUEST_SECONDS", "0", "Input should be greater than 0"),
-        ("QLIVE_PRESENCE__HOST_SECONDS", "inf", "Input should be a finite number"),
+        ("QLIVE_REALTIME__CHECK_SECONDS", "0", "Input should be greater than 0"),
+        ("QLIVE_REALTIME__HEARTBEAT_SECONDS", "inf", "Input should be a finite number"),
         ("QLIVE_PAY__APIV3_KEY", "short", "must be the 32 characters"),
         ("QLIVE_PAY__PUSH_AES_KEY", "short", "must be the 43 characters"),
-        ("QLIVE_LIMITS__FRAMES_PER_SECOND", "-1", "Input should be greater than or equal to 0"),
-        ("QLIVE_LIMITS__READ", "fast", 'must be RATE/BURST like "2/10"'),
+        ("QLIVE_LIMITS__FACTOR", "-1", "Input should be greater than or equal to 0"),
+        *[
+            (f"QLIVE_{name}", "1", "unknown setting")
+            for name in ("LIVE__PUSH_KEY", "IDENTITY__PROVIDER", "MODERATION__WORDS_FILE")
+        ],
+        *[
+            (f"QLIVE_{name}", "1", "unknown setting")
+            for name in ("LIMITS__READ", "PRESENCE__HOST_SECONDS", "MODERATION__RISK_RANK")
+        ],
         ("QLIVE_WITHDRAW__MIN_FEN", "9", "Input should be greater than or equal to 10"),
         ("QLIVE_WITHDRAW__MAX_FEN", "9", "Input should be greater than or equal to 10"),
         ("QLIVE_WITHDRAW__REMARK", "三" * 33, "String should have at most 32 characters"),
@@ -157,8 +162,8 @@ def test_missing_file_is_reported(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
-    path = write(tmp_path, "pages: {size: 0}")
-    assert len(problems({"QLIVE_AUTH__TOKEN_DAYS": "0", "QLIVE_X": ""}, path)) == 3
+    path = write(tmp_path, "micro: {removed_seconds: -1}")
+    assert len(problems({"QLIVE_PAY__APIV3_KEY": "0", "QLIVE_X": ""}, path)) == 3
     env = {"QLIVE_SERVER": "{}", "QLIVE_SERVER__PORT": "1"}
     assert problems(env) == ["QLIVE_SERVER__PORT: QLIVE_SERVER is already set as a whole"]
 
@@ -173,7 +178,7 @@ def test_address_and_simulator_stand_in_for_urls_that_are_not_set() -> None:
     placed = development.at("http://127.0.0.1:8000", "http://127.0.0.1:8000/sim")
     assert placed.server.public_url == "http://127.0.0.1:8000"
     assert placed.wechat.api_base == placed.pay.api_base == "http://127.0.0.1:8000/sim"
-    assert placed.live.api_base == "http://127.0.0.1:8000/sim/live"
+    assert placed.live_streaming.api_base == "http://127.0.0.1:8000/sim/live"
     assert placed.im.api_base == "https://im.test"
     production = load(FILE, PRODUCTION)
     assert production.at("http://127.0.0.1:8000", "") == production
@@ -189,6 +194,15 @@ def test_repr_and_str_of_settings_contain_no_secrets(secrets_file: Path) -> None
     assert not [word for word in ("dev-", "PRIVATE KEY", "password") if word in text]
 
 
+@pytest.mark.parametrize("env", [{}, PRODUCTION], ids=["development", "production"])
+def test_missing_file_of_words_is_refused(tmp_path: Path, env: dict[str, str]) -> None:
+    file = tmp_path / "words.txt"
+    named = env | {"QLIVE_MODERATION__FORBIDDEN_WORDS_FILE": str(file)}
+    assert problems(named) == ["moderation.forbidden_words_file: is not the path of a file"]
+    file.touch()
+    load(FILE, named)
+
+
 # ---- development
 
 
@@ -199,6 +213,8 @@ def test_repr_and_str_of_settings_contain_no_secrets(secrets_file: Path) -> None
         ("MONGODB__URI", "mongodb://db/?replicaSet=rs0"),
         ("MONGODB__URI", "mongodb://u:p@127.0.0.1:1,10.0.0.2:1/?a=/@127.0.0.1"),
         ("MONGODB__URI", "mongodb+srv://localhost/"),
+        ("SERVER__PUBLIC_URL", "https://live.qlive.test"),
+        ("SERVER__PUBLIC_URL", "https://localhost@192.168.1.5:8000"),
     ],
 )
 def test_development_beyond_this_machine_is_refused_unless_allowed(name: str, value: str) -> None:
@@ -218,6 +234,8 @@ def test_development_beyond_this_machine_is_refused_unless_allowed(name: str, va
         ("MONGODB__URI", "mongodb://127.0.0.1:27017,[::1]:27018,localhost/?replicaSet=a"),
         ("MONGODB__URI", "mongodb://u:p@localhost/"),
         ("MONGODB__URI", "mongodb://%2Ftmp%2Fmongodb-27017.sock/"),
+        ("SERVER__PUBLIC_URL", "http://localhost:8001"),
+        ("SERVER__PUBLIC_URL", "http://[::1]:8001/qlive"),
     ],
 )
 def test_development_on_this_machine_is_allowed(name: str, value: str) -> None:
@@ -229,7 +247,7 @@ def test_development_on_this_machine_is_allowed(name: str, value: str) -> None:
 
 def test_complete_production_settings_are_valid() -> None:
     without_token = {"QLIVE_OPS__TOKEN": ""}
-    without_identity = {"QLIVE_IDENTITY__PROVIDER": "none"}
+    without_identity = {"QLIVE_AGE_VERIFICATION__PROVIDER": "none"}
     for env in (
         XPAY,
         *(PRODUCTION | more for more in ({}, UPLOADS, FACEID, without_token, without_identity)),
@@ -276,11 +294,21 @@ def test_production_requires(name: str) -> None:
             for name in ("REGION", "SECRET_ID", "SECRET_KEY")
         ],
         *[
-            (PRODUCTION | FACEID, f"IDENTITY__{name}", "", f"identity.{name.lower()}: is ")
+            (
+                PRODUCTION | FACEID,
+                f"AGE_VERIFICATION__{name}",
+                "",
+                f"age_verification.{name.lower()}: is ",
+            )
             for name in ("API_BASE", "SECRET_ID", "SECRET_KEY")
         ],
         (PRODUCTION, "GIVING__DAY_GOLD", "0", "giving.day_gold: must be above 0 in production"),
-        (PRODUCTION, "IDENTITY__PROVIDER", "", "identity.provider: must be faceid, manual or none"),
+        (
+            PRODUCTION,
+            "AGE_VERIFICATION__PROVIDER",
+            "",
+            "age_verification.provider: must be faceid, manual or none",
+        ),
         # placeholders
         (PRODUCTION, "OPS__TOKEN", "REPLACE", "ops.token: still has the placeholder REPLACE"),
         (PRODUCTION, "MONGODB__URI", "mongodb://qlive:REPLACE@db/", "mongodb.uri: still has the"),
@@ -321,8 +349,13 @@ def test_production_requires(name: str) -> None:
         *[
             (PRODUCTION, name, "1", f"{dotted(name)}: has fewer than 16 characters")
             for name in (
-                *("IM__SECRET_KEY", "IM__CALLBACK_TOKEN", "LIVE__PUSH_KEY", "LIVE__PLAY_KEY"),
-                *("LIVE__CALLBACK_KEY", "LIVE__SECRET_KEY"),
+                *(
+                    "IM__SECRET_KEY",
+                    "IM__CALLBACK_TOKEN",
+                    "LIVE_STREAMING__PUSH_KEY",
+                    "LIVE_STREAMING__PLAY_KEY",
+                ),
+                *("LIVE_STREAMING__CALLBACK_KEY", "LIVE_STREAMING__SECRET_KEY"),
             )
         ],
         (
@@ -334,7 +367,7 @@ def test_production_requires(name: str) -> None:
             (PRODUCTION, name, "http://example.com", f"{dotted(name)}: must begin with https://")
             for name in (
                 *("SERVER__PUBLIC_URL", "WECHAT__API_BASE", "IM__API_BASE"),
-                *("LIVE__API_BASE", "PAY__API_BASE"),
+                *("LIVE_STREAMING__API_BASE", "PAY__API_BASE", "UPLOADS__PUBLIC_URL"),
             )
         ],
     ],
@@ -380,12 +413,17 @@ def test_withdrawals_are_on_in_production_only_if_set(tmp_path: Path, value: str
 
 def test_production_refuses_every_generated_development_secret(secrets_file: Path) -> None:
     generated, _ = fill_in_secrets(load(FILE, {}), secrets_file)
-    update = {name: getattr(generated, name) for name in ("wechat", "im", "live")}
+    update = {name: getattr(generated, name) for name in ("wechat", "im", "live_streaming")}
     settings = load(FILE, PRODUCTION).model_copy(update=update)
     refused = {problem for problem in settings.problems() if "development value" in problem}
     assert {problem.split(":")[0] for problem in refused} == {
         "wechat.apps.wxca891295c56f2c79.secret",
         *("im.sdk_app_id", "im.secret_key", "im.callback_token"),
-        *("live.push_domain", "live.play_domain", "live.push_key", "live.play_key"),
-        *("live.callback_key", "live.secret_id", "live.secret_key"),
+        *(
+            "live_streaming.push_domain",
+            "live_streaming.play_domain",
+            "live_streaming.push_key",
+            "live_streaming.play_key",
+        ),
+        *("live_streaming.callback_key", "live_streaming.secret_id", "live_streaming.secret_key"),
     }

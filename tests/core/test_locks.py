@@ -15,7 +15,7 @@ class LockLog:
         self.entries: list[str] = []
 
     async def enter(self, user: str, *names: str, gate: asyncio.Event | None = None) -> None:
-        async with self.locks.hold(*names):
+        async with self.locks.lock(*names):
             self.entries.append(f"{user} in")
             if gate:
                 await gate.wait()
@@ -68,7 +68,7 @@ async def test_lock_is_released_after_an_exception_and_removed_when_unused() -> 
     locks = NamedLocks(timeout=1)
 
     async def fail(n: int) -> None:
-        async with locks.hold("x", f"{n}"):
+        async with locks.lock("x", f"{n}"):
             assert len(locks._locks) == 2
             raise ValueError("inside")
 

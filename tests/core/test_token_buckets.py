@@ -41,7 +41,7 @@ def test_token_given_back_can_be_taken_again() -> None:
 
 
 def test_rate_zero_is_no_limit_and_stores_nothing() -> None:
-    buckets = TokenBuckets(Rate.parse("0"))
+    buckets = TokenBuckets(Rate(0, 5))
     assert count_taken(buckets, "a", 100.0, 1000) == 1000
     assert len(buckets._full_at) == 0
 
@@ -59,11 +59,6 @@ def test_flood_of_keys_keeps_the_most_recently_used_buckets_only(
     assert count_taken(buckets, "0", 100.0, 9) == 2
 
 
-def test_text_of_a_rate_may_have_decimals() -> None:
-    assert (Rate.parse("2/10"), Rate.parse("0.05/5")) == ((2, 10), (0.05, 5))
-
-
-@pytest.mark.parametrize("text", ["", "2", "2/", "/2", "0/5", "2/0", "-1/5", "1e3/5", "2/1.5", "a"])
-def test_text_that_is_no_rate_is_rejected(text: str) -> None:
-    with pytest.raises(ValueError, match="RATE/BURST"):
-        Rate.parse(text)
+def test_a_rate_is_that_of_several_users_or_fills_faster() -> None:
+    assert Rate(0.5, 3).times(4) == (2, 12)
+    assert (Rate(0.5, 3).faster(4), Rate(0.5, 3).faster(0)) == ((2, 3), (0, 3))

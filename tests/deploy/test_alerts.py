@@ -19,6 +19,7 @@ from ledger.recharge import Order
 from rooms.moderation import Item
 from runtime import jobs
 from runtime.process import ServerProcess
+from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
 from storage.moderation.items import new_item_id
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import ATTENTION, CONSENT_REVOKED, REFUND_QUESTION
@@ -286,7 +287,7 @@ class Faults:
 
     async def scrape(self, blocked_seconds: float = 0.0) -> Sample:
         """After what the jobs do every few seconds, the last one with the event loop blocked."""
-        await jobs._measure_figures(self.context)
+        await jobs._measure_metrics(self.context)
         asyncio.get_running_loop().call_later(0.01, time.sleep, blocked_seconds)
         await jobs._measure_lag(self.context)
         return parse_metrics(self.context.metrics.text().decode())  # before the jobs measure again
@@ -321,8 +322,10 @@ class Faults:
                 await self.context.tencent.xpay.deliver(paid)
         live_id = (await self.api.host()).live_id
         for _ in range(4):
-            room = await self.context.keeper.load(live_id)
-            await self.context.services.groups.replace(live_id, room.group_id)
+            room = await self.context.room_changes.load(live_id)
+            await self.context.services.chat.groups.replace(live_id, room.group_id)
+            long_ago = {"$set": {"next_group.at": LONG_AGO.generation_time}}
+            self.db.rooms.update_one({"_id": live_id}, long_ago)
 
     async def hold_withdrawals(self) -> None:
         """WeChat Pay has no money, answers nothing, goes on with nothing; no operator approves."""
@@ -347,7 +350,7 @@ class Faults:
             body = {"user_id": anna.id, "orders": [order], "request_id": order, "reason": "minor"}
             case = (await self.api.ops("POST", "refunds", **body)).ok()
             (await self.api.ops("POST", f"refunds/{case['id']}/confirm", reason="minor")).ok()
-            await self.context.services.refund_sweep.sweep()
+            await self.context.services.refunds.sweep.sweep()
         self.db.refund_cases.update_many({}, {"$set": {"decided_at": DAYS_AGO}})
 
     async def lose_order(self) -> None:
@@ -357,7 +360,7 @@ class Faults:
         await notification_statuses(self.server)
         paid_at = {"$set": {"paid_at": datetime.now(UTC) - timedelta(days=3)}}
         self.db.orders.update_many({"user_id": carl.id}, paid_at)
-        await self.context.services.bills.run_if_due()
+        await self.context.services.payments.bills.run_if_due()
 
     async def spoil_data(self) -> None:
         """A rate is missing, a balance was changed by hand, a user is broken, a report waits."""
@@ -365,17 +368,19 @@ class Faults:
         report = Item(new_item_id(), "report", bert.id, DAYS_AGO, state="review")
         await self.context.stores.moderation.add(report)
         self.db.configs.delete_many({"key": "EXCHANGE_RATE"})
+        self.context.services.gold.catalogue.invalidate()
         self.db.users.update_one({"_id": bert.id}, {"$inc": {"gold": 5}})
-        await self.context.services.ledger_audit.run_if_due()
-        await self.context.services.ledger_audit.check()
+        await self.context.services.gold.audit.run_if_due()
+        await self.context.services.gold.audit.check()
         self.db.users.update_one({"_id": bert.id}, {"$unset": {"create_time": 1}})
         assert (await bert.get("get_configs/")).status == 500
 
     async def fail_ledger_check(self) -> None:
-        audit = self.context.services.ledger_audit
-        audit.reconciler = None  # type: ignore[assignment]
-        with pytest.raises(AttributeError):
-            await audit._check_and_rest()
+        audit = self.context.services.gold.audit
+        self.context.stores.ledger_reconciler.problems = None  # type: ignore[method-assign]
+        self.db.job_leases.update_one({"_id": LEDGER_CHECK}, {"$set": {"due_at": DAYS_AGO}})
+        with pytest.raises(TypeError):
+            await audit.run_if_due()
         await audit.run_if_due()
 
 
@@ -389,9 +394,7 @@ async def test_real_faults_fire_their_alerts(
     server: ServerProcess,
     db: Database[Document],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.gold.catalogue.TTL_SECONDS", 0)
     faults = Faults(api, server, db)
     scrapes = [await faults.scrape()]
     await faults.refuse()

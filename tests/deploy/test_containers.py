@@ -68,6 +68,22 @@ def test_container_stop_grace_period_equals_the_systemd_timeout() -> None:
     assert {SERVICES[name]["stop_grace_period"] for name in ("qlive1", "qlive2")} == {"60s"}
 
 
+def test_composed_containers_keep_no_capabilities_but_those_of_the_start_of_nginx() -> None:
+    assert all(service["cap_drop"] == ["ALL"] for service in SERVICES.values())
+    added = {name: set(service.get("cap_add", ())) for name, service in SERVICES.items()}
+    needed = {"CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID"}
+    assert added == {name: needed if name == "nginx" else set() for name in SERVICES}
+
+
+def test_compose_file_says_what_it_is_for_and_on_which_mongodb_the_tests_run() -> None:
+    locked = re.search(r"embedded MongoDB: (\d+\.\d+)", (ROOT / "requirements.txt").read_text())
+    assert locked
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert text.startswith("# For evaluation only")
+    assert f"on MongoDB {locked[1]}" in text
+    assert "QLive was not run on 8.0" in text
+
+
 # ---- the services of compose.yaml, as processes of this machine
 
 
@@ -153,7 +169,7 @@ class ComposedServices:
         }
         assert "QLIVE_SERVER__PORT" not in given
         # Nothing leaves this machine.
-        hosts = ("WECHAT", "IM", "LIVE", "PAY")
+        hosts = ("WECHAT", "IM", "LIVE_STREAMING", "PAY")
         closed = {f"QLIVE_{host}__API_BASE": "https://127.0.0.1:1" for host in hosts}
         unchecked = {"QLIVE_MODERATION__COVER": "off"} if name == "qlive2" else {}
         return {**filled_secrets(), **given, **here, **closed, **unchecked}

@@ -37,10 +37,10 @@ def test_unfilled_settings_are_named_in_the_error() -> None:
     with pytest.raises(InvalidSettings) as error:
         load(DEPLOY / "settings.yaml", filled_secrets())
     assert [problem.partition(":")[0] for problem in error.value.problems] == [
-        "identity.provider",
+        "age_verification.provider",
         "server.public_url",
         "im.sdk_app_id",
-        *("live.push_domain", "live.play_domain"),
+        *("live_streaming.push_domain", "live_streaming.play_domain"),
         "pay.offer_id",
         *("uploads.bucket", "uploads.region"),
     ]

@@ -22,14 +22,14 @@ def test_secrets_are_generated_once_and_stored(tmp_path: Path, secrets_file: Pat
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
     assert len(first.pay.apiv3_key) == 32
-    sections = ("wechat", "im", "live", "pay", "auth", "ops")
+    sections = ("wechat", "im", "live_streaming", "pay", "auth", "ops")
     empty = {
         f"{section}.{name}"
         for section in sections
         for name, value in getattr(first, section).model_dump().items()
         if value in ("", 0)
     }
-    base_urls = {f"{section}.api_base" for section in ("wechat", "im", "live", "pay")}
+    base_urls = {f"{section}.api_base" for section in ("wechat", "im", "live_streaming", "pay")}
     assert empty == base_urls | {"ops.token", "pay.sandbox", "pay.jsapi_sells_goods_only"}
     assert all(app.secret for app in first.wechat.apps.values())
     merchant_key = RSA.import_key(first.pay.private_key)

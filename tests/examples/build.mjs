@@ -20,9 +20,10 @@ export function buildApp(folder, address) {
   const chat = readFileSync(join(folder, "chat.js"), "utf8").replace("null; //", ""); // as README says
   writeFileSync(join(folder, "chat.js"), chat);
   esbuild.buildSync({
-    entryPoints: [join(SDK, "src/qlive.js")],
-    outfile: join(folder, "miniprogram_npm/qlive-miniprogram/index.js"),
+    entryPoints: { index: join(SDK, "src/qlive.js"), texts: join(SDK, "src/texts.js") },
+    outdir: join(folder, "miniprogram_npm/qlive-miniprogram"),
     bundle: true,
+    charset: "utf8",
     format: "cjs",
     minify: true,
     target: "es2017",

@@ -108,6 +108,9 @@ test("three users complete the evening", async () => {
     await guest.sees("你进入了直播间");
   }
 
+  await woman.fire("main--say", "confirm", { value: "我来了" });
+  await host.sees("秀英：我来了"); // not as she is called at IM
+
   await man.tap("申请上麦");
   await host.sees("阿明 申请上麦");
   await host.tap("邀请");

@@ -22,7 +22,7 @@ const chat = {
   logout: async () => {},
   joinGroup: async ({ groupID }) => (chat.group = groupID),
   quitGroup: async () => (chat.group = ""),
-  createTextMessage: ({ to, payload }) => ({ type: "text", to, payload, from: user, nick: "秀英", avatar: "", time: Date.now() / 1000 }),
+  createTextMessage: ({ to, payload }) => ({ type: "text", to, payload, from: user, nick: "官方客服", avatar: "", time: Date.now() / 1000 }),
   sendMessage: async (message) => network.postMessage(message),
 };
 

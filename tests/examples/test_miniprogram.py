@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rooms.members import GracePolicy
 from tests.support.api import ApiFixture
 from tests.support.node import run
 from tests.support.paths import ROOT
@@ -21,11 +22,15 @@ def demo_users() -> bool:
 @pytest.fixture
 def changes() -> dict[str, Any]:
     return {
-        "presence": {"shown_after_seconds": 0.1},
         "giving": {"day_gold": 1_000, "month_gold": 10_000},
-        "identity": {"provider": "faceid"},
+        "age_verification": {"provider": "faceid"},
         "withdraw": {"maturity_days": 0, "min_fen": 10, "auto_fen": 10_000},
     }
+
+
+@pytest.fixture
+def grace() -> GracePolicy:
+    return GracePolicy(shown=100)
 
 
 async def test_three_users_complete_an_evening_in_the_example(http_api: ApiFixture) -> None:

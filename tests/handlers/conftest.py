@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from runtime.process import ServerProcess
-from tests.support.moderation import ModerationFixture
+from tests.support.moderation import ModerationFixture, warm_up
 
 
 @pytest.fixture
 def moderation(
-    server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
+    io_loop: IOLoop, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> ModerationFixture:
+    io_loop.run_sync(lambda: warm_up(server))
     return ModerationFixture(server, db, monkeypatch)

@@ -45,7 +45,7 @@ async def test_a_missing_rate_is_down_on_readyz_and_in_the_console(
 ) -> None:
     for key in RATE_KEYS:
         db.configs.delete_many({"key": key})
-        server.context.services.catalogue.invalidate()
+        server.context.services.gold.catalogue.invalidate()
         ready, overview = await api.request("GET", "/readyz"), await api.ops("GET", "overview")
         for page in (ready.ok(), overview.ok()):
             state = page["dependencies"]["rates"]["state"]

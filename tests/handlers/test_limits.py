@@ -8,17 +8,16 @@ import pytest
 from structlog.testing import capture_logs
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from config.sections import LimitsSettings
-from core.limits import TokenBuckets
+from core.limits import Rate, TokenBuckets
 from handlers.accounts.sign_in import LogoutHandler
-from handlers.base import BODY_BYTES, LOGGED_PATH, ActiveUserHandler
+from handlers.base import LOGGED_PATH, MAX_BODY_BYTES, ActiveUserHandler
 from handlers.limits import (
     ADDRESS_FACTOR,
     MAX_IN_PROGRESS,
+    RATES,
     AddressLimit,
     RequestLimits,
     UserLimit,
-    rate_of,
 )
 from handlers.openapi.endpoints import endpoints
 from handlers.operator_base import OperatorHandler
@@ -32,26 +31,32 @@ from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
 from tests.support import openapi_checks
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
+from tests.support.no_limits import set_limits
 
 CHANGES, READS, ORDERS = 6, 2, 3
 """Requests of a user before the first refusal; no bucket gets a second token within a test."""
+LOGINS = 2
+"""Logins of an address in progress."""
 ANONYMOUS = ADDRESS_FACTOR
 """The same of an address."""
+LOGIN, LIKE = f"{BASE}qlive_user/login/", f"{BASE}qlive_like/"
 OTHER_ADDRESS = {"X-Forwarded-For": "198.51.100.7"}
 FULL_LOG_SECONDS = 60
 HOSTILE_ACCOUNTS = 5
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
-    return {
-        "limits": {
-            "room_change": f"0.001/{CHANGES}",
-            "read": f"0.001/{READS}",
-            "order": f"0.001/{ORDERS}",
-            **dict.fromkeys(("profile", "gift", "like", "login", "anonymous"), "0.001/1"),
-        }
-    }
+def server(server: ServerProcess) -> ServerProcess:
+    """A server with limits that a test reaches."""
+    set_limits(
+        server.context,
+        logins=LOGINS,
+        room_change=Rate(0.001, CHANGES),
+        read=Rate(0.001, READS),
+        order=Rate(0.001, ORDERS),
+        **dict.fromkeys(("profile", "gift", "like", "anonymous"), Rate(0.001, 1)),
+    )
+    return server
 
 
 async def statuses(count: int, client: ApiClient, path: str, **params: Any) -> list[int]:
@@ -72,34 +77,52 @@ def test_every_endpoint_has_a_limit_class_or_another_guard_and_describes_it() ->
         limits[found.name] = limit = found.call.limit
         if limit:
             assert "429" in operation["responses"]
-            assert f"Rate limit `{limit}`" in operation["description"]
+            assert f"Limit `{limit}` of " in operation["description"]
             of_users = issubclass(found.handler, ActiveUserHandler | LogoutHandler)
-            assert limit in get_args(UserLimit if of_users else AddressLimit), found.name
+            of_address = (*get_args(AddressLimit), "login")
+            assert limit in (get_args(UserLimit) if of_users else of_address), found.name
         elif not issubclass(found.handler, guarded_otherwise):
             unlimited.add(found.path)
     assert unlimited == {"/healthz", "/readyz", "/metrics"}
     assert "429" in document["paths"]["/ops/api/rooms"]["get"]["responses"]
     assert "429" not in document["paths"]["/healthz"]["get"]["responses"]
-    login = document["paths"][f"{BASE}qlive_user/login/"]["post"]
-    assert login["description"].endswith("by default 5 a second of an address, and 200 at once.")
+    described = [document["paths"][path]["post"]["description"] for path in (LOGIN, LIKE)]
+    assert described[0].endswith("Limit `login` of an address: by default 80 in progress.")
+    assert described[1].endswith("of a user: by default 1 a second, and 10 at once.")
     changes_rooms = ("mic.LeaveMicro.get", "rooms.LeaveRoom.get", "rooms.GetPlayurl.get")
     assert {limits[name] for name in changes_rooms} == {"room_change"}
     assert (limits["users.Like.get"], limits["users.Like.post"]) == ("read", "like")
     assert (limits["pay.Pay.get"], limits["pay.Pay.post"]) == ("read", "order")
-    for name in (*get_args(UserLimit), *get_args(AddressLimit)):
-        assert rate_of(LimitsSettings(), name).per_second > 0
+    assert {*RATES} == {*get_args(UserLimit), *get_args(AddressLimit)}
 
 
 def test_five_flooding_accounts_cannot_fill_the_log_of_a_room_in_a_minute() -> None:
     """By default, with one event a call; a quarter of the log is left to the other users."""
     events = 0
-    for rate in (LimitsSettings().room_change, LimitsSettings().profile):
-        buckets = TokenBuckets(rate)
+    for name in ("room_change", "profile"):
+        buckets = TokenBuckets(RATES[name])
         for step in range(FULL_LOG_SECONDS * 20):
             events += sum(
                 not buckets.take(f"account {n}", step / 20) for n in range(HOSTILE_ACCOUNTS)
             )
     assert 100 < events < LOG_SIZE * 3 // 4
+
+
+def test_a_factor_multiplies_every_rate_and_keeps_the_bursts() -> None:
+    limits = RequestLimits(0.5, Metrics())
+    burst = RATES["order"].burst
+    waits = [limits.take_from_user("order", "anna") for _ in range(burst + 1)]
+    assert waits[:burst] == [0] * burst
+    assert waits[burst] == pytest.approx(2 / RATES["order"].per_second, rel=0.01)
+
+
+def test_a_factor_of_zero_switches_every_limit_of_requests_off() -> None:
+    limits = RequestLimits(0, Metrics())
+    for _ in range(2 * ADDRESS_FACTOR * max(rate.burst for rate in RATES.values())):
+        limits.begin("order", "anna")
+        limits.begin_login("192.0.2.1")
+        limits.count_operator_login("anna", "192.0.2.1")
+        assert not limits.take_from_address("handshake", "192.0.2.1")
 
 
 def test_an_ipv6_network_of_one_customer_shares_a_bucket() -> None:
@@ -156,15 +179,14 @@ async def test_changes_of_a_room_are_refused_after_the_burst_but_the_host_can_en
 # ---- of an address
 
 
-BOGUS_LOGIN = {"appId": "wxca891295c56f2c79", "code": "bogus"}
 CALLBACK = f"{BASE}qlive_pay/xpay_notify/"
 OF_AN_ADDRESS: list[tuple[str, str, dict[str, Any], int]] = [
-    ("POST", f"{BASE}qlive_user/login/", {"json": BOGUS_LOGIN}, 401),
     ("GET", f"{BASE}get_configs/", {}, 401),
+    ("GET", f"{BASE}ws/?live_id=1", {}, 400),
     ("GET", f"/nowhere/{'x' * 5_000}", {}, 404),
     ("PUT", f"{BASE}get_configs/", {}, 405),
     ("GET", CALLBACK, {}, 403),
-    ("POST", CALLBACK, {"data": "x" * (BODY_BYTES + 1)}, 413),
+    ("POST", CALLBACK, {"data": "x" * (MAX_BODY_BYTES + 1)}, 413),
 ]
 """Method, path, options and status of requests that have no valid token."""
 
@@ -180,9 +202,28 @@ async def test_requests_without_a_valid_token_count_for_their_address(api: ApiFi
             assert found == [status] * ADDRESS_FACTOR + [429], path
     paths = [entry["path"] for entry in logs if entry["event"] == "request_completed"]
     assert max(len(path) for path in paths) == LOGGED_PATH, "long paths are cut"
+
+
+async def test_an_address_has_a_bounded_number_of_logins_in_progress_and_no_rate_of_them(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    async def log_in(**headers: str) -> Reply:
+        bogus = {"appId": "wxca891295c56f2c79", "code": "bogus"}
+        return await api.request("POST", LOGIN, json=bogus, headers=headers)
+
+    limits = server.context.request_limits
+    ended = [(await log_in()).status for _ in range(ADDRESS_FACTOR * 2)]
+    assert ended == [401] * ADDRESS_FACTOR * 2
+    for _ in range(LOGINS):
+        limits.begin_login("127.0.0.1")
+    refused = await log_in()
+    assert (refused.refusal, refused.headers["Retry-After"]) == ((429, "too_many"), "1")
+    assert (await log_in(**OTHER_ADDRESS)).status == 401
+    limits.end("127.0.0.1")
+    assert (await log_in()).status == 401
     requests = (await api.request("GET", "/sim/log")).ok()["items"]
     reached = sum("jscode2session" in str(request) for request in requests)
-    assert reached == ADDRESS_FACTOR, "the refused login does not reach WeChat"
+    assert reached == len(ended) + 2, "the refused login does not reach WeChat"
 
 
 async def test_wrong_tokens_count_for_the_address_and_requests_of_its_users_do_not(
@@ -217,7 +258,7 @@ async def test_requests_of_a_user_in_progress_are_bounded(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     anna, bert = await api.user("anna", 2), await api.user("bert", 1)
-    limits = RequestLimits(LimitsSettings(), Metrics())
+    limits = RequestLimits(1, Metrics())
     server.context.request_limits = limits
     for n in range(MAX_IN_PROGRESS - 1):
         limits.begin("order" if n < 5 else "read", anna.id)

@@ -72,7 +72,7 @@ async def exercise_api(api: ApiFixture, database: Any) -> dict[str, str]:
 
 
 async def test_secrets_are_never_logged(mongo_uri: str, secrets_file: Path, tmp_path: Path) -> None:
-    """Covers the log on stderr only; stdout shows the operator token on purpose."""
+    """Covers the log on stderr; with JSON nothing is printed on stdout."""
     shutil.copy(secrets_file, tmp_path / "dev-secrets.json")
     program = ServerProgram(
         tmp_path,

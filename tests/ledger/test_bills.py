@@ -27,6 +27,12 @@ def moved(fen: int | None = 600, state: Any = "done", **more: Any) -> Movement:
         (moved(500), moved(charged_fen=500), None),
         (moved(), moved(charged_fen=500), None),
         (moved(550), moved(charged_fen=500), "other_amount"),
+        (moved(wechat_number="42"), moved(wechat_number="42"), None),
+        (moved(wechat_number="42"), moved(), None),
+        (moved(), moved(wechat_number="42"), None),
+        (moved(wechat_number="43"), moved(wechat_number="42"), "other_number"),
+        (moved(601, wechat_number="43"), moved(wechat_number="42"), "other_number"),
+        (moved(state="failed", wechat_number="43"), moved(wechat_number="42"), "other_state"),
         (moved(), moved(state="failed"), "other_state"),
         (moved(state="failed"), moved(), "other_state"),
         (moved(601, "failed"), moved(state="open"), None),
@@ -46,6 +52,8 @@ def test_a_difference_names_both_sides():
     there = Movement("payment", "420", 700, wechat_number="420")
     known = Difference("other_amount", "payment", "Q1", "", "10000001", 700, 600)
     assert compare(there, here) == known
+    second = Difference("other_number", "payment", "Q1", "", "10000001", 700, 600, "420")
+    assert compare(there, here._replace(wechat_number="421")) == second
     lone = Difference("missing_here", "refund", "R1", "Q1", "", 600, None)
     assert compare(moved(order="Q1"), None) == lone
     assert compare(None, here) == Difference(

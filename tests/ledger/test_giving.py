@@ -1,9 +1,11 @@
 """Rules of giving: caps, reminders and confirmations, own caps and the cool-off."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,23 +13,25 @@ from core.clock import day_of
 from core.errors import QLiveError
 from ledger.errors import ConfirmationNeeded, CoolingOff, OverDayCap, OverGiftCap, OverMonthCap
 from ledger.gifts import GiftBatch
-from ledger.giving import NEW_GIVER, NO_RULES, RAISED_AFTER, Giver, GivingRules, OwnCap
-from ledger.journal import Balance
+from ledger.giving import NEW_GIVER, NO_RULES, PARTS, RAISED_AFTER, Giver, GivingRules, OwnCap
+from ledger.journal import Balance, JsonObject
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger_in_memory import TRANSFER
 
 NOON = datetime(2026, 3, 30, 4, tzinfo=UTC)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 CAPS = GivingRules(gift_gold=60, day_gold=100, month_gold=150)
-COOL_OFF = GivingRules(cool_off_gold=50, cool_off_within_minutes=10, cool_off_minutes=20)
+COOL_OFF = GivingRules(cool_off_gold=50)
 
 
 def give(
     giver: Giver, rules: GivingRules, gold: int, now: datetime = NOON, *, confirmed: bool = True
 ) -> Giver | type[QLiveError]:
     """The giver after the gift, or the refusal's class."""
-    outcome = giver.give(rules, gold, now, confirmed=confirmed)
-    return type(outcome) if isinstance(outcome, QLiveError) else outcome[0]
+    try:
+        return giver.spend(rules, gold, now, confirmed=confirmed)[0]
+    except QLiveError as refusal:
+        return type(refusal)
 
 
 def having_given(*golds: int, rules: GivingRules = CAPS, now: datetime = NOON) -> Giver:
@@ -72,8 +76,9 @@ def test_the_day_is_that_of_china_and_a_slow_clock_does_not_begin_it_again() -> 
 
 def test_the_gift_that_reaches_half_of_a_cap_reminds_and_the_next_needs_confirmation() -> None:
     def remind(giver: Giver, gold: int) -> bool:
-        outcome = giver.give(CAPS, gold, NOON, confirmed=False)
-        return not isinstance(outcome, QLiveError) and outcome[1]
+        with suppress(QLiveError):
+            return giver.spend(CAPS, gold, NOON, confirmed=False)[1]
+        return False
 
     assert not remind(NEW_GIVER, 49)
     assert remind(NEW_GIVER, 50)
@@ -117,7 +122,7 @@ def test_the_lower_of_both_caps_of_a_gift_holds_without_reminder_and_confirmatio
     assert (own.own_day, own.own_month) == (OwnCap(), OwnCap())
     for rules in (CAPS, NO_RULES):
         assert give(own, rules, 21) is OverGiftCap
-        assert own.give(rules, 20, NOON, confirmed=False) == (give(own, rules, 20), False)
+        assert own.spend(rules, 20, NOON, confirmed=False) == (give(own, rules, 20), False)
     raised = own.with_own_caps(NOON, gift=200)
     assert give(raised, CAPS, 21) is OverGiftCap
     assert isinstance(give(raised, CAPS, 60, NOON + DAY), Giver)
@@ -131,12 +136,12 @@ def test_the_gift_that_reaches_the_sum_of_the_cool_off_passes_and_the_next_wait(
     giver = having_given(20, rules=COOL_OFF)
     after = give(giver, COOL_OFF, 30, NOON + 9 * MINUTE)
     assert isinstance(after, Giver)
-    assert after.window_until == NOON + 29 * MINUTE
-    assert give(after, COOL_OFF, 1, NOON + 28 * MINUTE) is CoolingOff
+    assert after.cooling_until == NOON + 19 * MINUTE
+    assert give(after, COOL_OFF, 1, NOON + 18 * MINUTE) is CoolingOff
     assert isinstance(give(after, NO_RULES, 1, NOON + 10 * MINUTE), Giver), "switched off"
-    again = give(after, COOL_OFF, 20, NOON + 29 * MINUTE)
+    again = give(after, COOL_OFF, 20, NOON + 19 * MINUTE)
     assert isinstance(again, Giver)
-    assert isinstance(give(again, COOL_OFF, 20, NOON + 29 * MINUTE), Giver)
+    assert isinstance(give(again, COOL_OFF, 20, NOON + 19 * MINUTE), Giver)
 
 
 def test_gifts_further_apart_than_the_window_do_not_add_up() -> None:
@@ -146,19 +151,55 @@ def test_gifts_further_apart_than_the_window_do_not_add_up() -> None:
     assert isinstance(give(after, COOL_OFF, 9, NOON + 11 * MINUTE), Giver)
 
 
+def test_the_window_of_the_cool_off_slides() -> None:
+    """A little first, which would begin a window that ends between two larger gifts."""
+    giver = having_given(1, rules=COOL_OFF)
+    for gold, minutes in ((45, 9), (45, 11)):
+        after = give(giver, COOL_OFF, gold, NOON + minutes * MINUTE)
+        assert isinstance(after, Giver)
+        giver = after
+    assert give(giver, COOL_OFF, 1, NOON + 12 * MINUTE) is CoolingOff
+
+
+@example_settings(300)
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 400)), max_size=60))
+def test_a_cool_off_begins_when_the_gifts_of_any_window_reach_its_sum(
+    steps: list[tuple[int, int]],
+) -> None:
+    """At once, or for gifts that were added up, a tenth of the window later than it might end."""
+    giver, now, gifts = NEW_GIVER, NOON, list[tuple[datetime, int]]()
+    for gold, seconds in steps:
+        now += timedelta(seconds=seconds)
+        after = give(giver, COOL_OFF, gold, now)
+        if not isinstance(after, Giver):
+            assert (after, now < giver.cooling_until) == (CoolingOff, True)
+            continue
+        gifts.append((now, gold))
+        within, nearly = (
+            sum(given for at, given in gifts if now - at < minutes * MINUTE) for minutes in (10, 11)
+        )
+        begins = after.cooling_until == now + 10 * MINUTE
+        assert within < 50 or begins
+        assert nearly >= 50 or not begins
+        assert len(after.recent) <= 2 * PARTS + 2
+        giver, gifts = after, [] if begins else gifts
+
+
 # ---- batches
 
 
 def test_a_batch_decides_each_gift_after_the_ones_before_and_refusals_change_nothing() -> None:
     batch = GiftBatch(NOON, {"anna": Balance(100, 100), "bert": Balance(0, 0)})
     transfer = replace(TRANSFER, gold=20, num=1, rules=GivingRules(day_gold=50))
-    answers = [
-        batch.give(replace(transfer, request_id=request_id, confirmed=request_id == "d"), None)
-        for request_id in "abcd"
-    ]
-    assert answers[0] == {"status": "success", "gold": 80, "income": 100}
-    assert answers[1] == {"status": "success", "gold": 60, "income": 100, "reminder": True}
-    assert list(map(type, answers[2:])) == [OverDayCap] * 2
+
+    def give(request_id: str, *, confirmed: bool = False) -> JsonObject:
+        return batch.give(replace(transfer, request_id=request_id, confirmed=confirmed), None)
+
+    assert give("a") == {"status": "success", "gold": 80, "income": 100}
+    assert give("b") == {"status": "success", "gold": 60, "income": 100, "reminder": True}
+    for confirmed in (False, True):
+        with pytest.raises(OverDayCap):
+            give("c", confirmed=confirmed)
     assert batch.balances["anna"] == Balance(60, 100)
     change, receiver = batch.balance_changes
     assert change.giver

@@ -17,6 +17,7 @@ from ledger.recharge import (
     Refund,
     check_payment,
     check_refund,
+    counts_as_ios,
     find_repeated,
     free_slot,
     gold_to_reverse,
@@ -142,6 +143,17 @@ def test_recharged_gold_comes_from_the_house() -> None:
     assert entry.content == {"to": "anna", "gold": 60, "fen": 600, "transaction": "42"}
 
 
+def test_a_payment_without_a_transaction_of_wechat_counts_as_ios_whatever_the_client_says() -> None:
+    by_apple = replace(PAYMENT, transaction="")
+    for platform, payment, counts in (
+        ("", PAYMENT, False),
+        ("android", by_apple, True),
+        ("ios", PAYMENT, True),
+    ):
+        assert counts_as_ios(replace(ORDER, platform=platform), payment) == counts
+    assert not counts_as_ios(replace(ORDER, provider="jsapi", platform="ios"), by_apple)
+
+
 # ---- refunds
 
 
@@ -170,6 +182,16 @@ def test_a_full_refund_takes_all_gold_and_records_the_rest_as_debt(
 def test_a_refund_that_does_not_match_is_refused(reason: str, refund: Refund, before: int) -> None:
     with pytest.raises(PaymentRefused, match=reason):
         check_refund(ORDER, refund, before)
+
+
+def test_refunds_of_a_discounted_payment_add_up_to_all_its_gold() -> None:
+    order = replace(ORDER, paid_fen=500)
+    assert gold_to_reverse(order, replace(REFUND, fen=500), 0) == 60
+    assert gold_to_reverse(order, replace(REFUND, fen=250), 0) == 30
+    assert gold_to_reverse(order, replace(REFUND, fen=250), 250) == 30
+    check_refund(order, replace(REFUND, fen=250), 250)
+    with pytest.raises(PaymentRefused, match="amount"):
+        check_refund(order, replace(REFUND, fen=251), 250)
 
 
 def test_a_refund_to_a_user_who_was_deleted_matches() -> None:

@@ -120,9 +120,9 @@ def test_a_case_without_a_step_that_we_can_take_waits_for_apple() -> None:
         if not orders[0].by_apple:
             assert case.orders_to_refund == list(case.orders)
             case = case.leave_to_apple("Q1", AT)
-        waiting, at = case.next_check(AT)
+        waiting = case.wait(AT)
         assert (waiting.state, waiting.orders_to_refund) == ("refunding", [])
-        assert (waiting.checks, at - AT) == (1, timedelta(minutes=1))
+        assert (waiting.checks, waiting.due_at) == (1, AT + timedelta(minutes=1))
         assert waiting.apply(notice(int(orders[0].number[1:])), AT).state == "closed"
 
 
@@ -149,12 +149,13 @@ def test_an_order_is_settled_once_its_provider_needs_a_person() -> None:
 def test_a_case_that_waits_is_checked_after_1_5_and_15_minutes_and_then_hourly() -> None:
     case, minutes = CONFIRMED, list[float]()
     for _ in range(5):
-        case, at = case.next_check(AT)
-        minutes.append((at - AT).total_seconds() / 60)
+        case = case.wait(AT)
+        assert case.due_at
+        minutes.append((case.due_at - AT).total_seconds() / 60)
     assert minutes == [1, 5, 15, 60, 60]
     assert case.skip_gift(0, AT).checks == 5
-    same_state = CONFIRMED.skip_gift(0, AT).next_check(AT)[0]
+    same_state = CONFIRMED.skip_gift(0, AT).wait(AT)
     assert same_state.checks == 1
     refunding = same_state.skip_gift(1, AT)
     assert refunding.checks == 0
-    assert refunding.next_check(AT)[0].note_problem("Q1", "pay_away", AT).checks == 1
+    assert refunding.wait(AT).note_problem("Q1", "pay_away", AT).checks == 1

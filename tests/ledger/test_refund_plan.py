@@ -46,6 +46,10 @@ def test_an_order_is_refunded_for_what_earlier_refunds_have_left() -> None:
     assert order_step(ORDER, 0, "R100") == STEP
     assert order_step(ORDER, 450, "R100") == replace(STEP, fen=150, gold=15)
     assert order_step(ORDER, 600, "R100") is None
+    discounted = replace(ORDER, paid_fen=500)
+    assert order_step(discounted, 0, "R100") == replace(STEP, fen=500)
+    assert order_step(discounted, 250, "R100") == replace(STEP, fen=250, gold=30)
+    assert order_step(discounted, 500, "R100") is None
     of_ios = replace(ORDER, platform="ios")
     assert order_step(of_ios, 0, "R100") == replace(STEP, by_apple=True)
     of_wechat = replace(of_ios, provider="jsapi")
@@ -59,20 +63,22 @@ def test_an_order_is_refunded_for_what_earlier_refunds_have_left() -> None:
         ("taken", "", {}, True),
         ("requested", "", {}, True),
         ("requested", "", {"refund": "wx-2", "own": ""}, True),
-        ("requested", "", {"fen": 599}, False),
+        ("requested", "", {"fen": 601}, False),
+        ("requested", "", {"fen": 599}, True),
+        ("requested", "", {"fen": 599, "own": ""}, False),
         ("requested", "", {"order": "Q2"}, False),
         ("requested", "", {"provider": "jsapi"}, False),
         ("refunded", "wx-1", {}, True),
         ("refunded", "wx-1", {"own": ""}, True),
         ("refunded", "wx-1", {"refund": "wx-2", "own": ""}, False),
         ("refunded", "", {"own": ""}, True),
-        ("refunded", "", {"fen": 599}, False),
+        ("refunded", "", {"fen": 599, "own": ""}, False),
     ],
 )
 def test_a_notice_of_the_whole_sum_closes_a_step_whose_gold_is_taken(
     state: str, provider_refund: str, refund: dict[str, object], *, is_paid: bool
 ) -> None:
-    """A repeated notice is known, a second refund is not."""
+    """A repeated notice is known, a second refund is not; ours may be of less."""
     step = replace(STEP, state=state, provider_refund=provider_refund)
     assert step.is_paid_by(replace(REFUND, **refund)) == is_paid
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 from structlog.testing import capture_logs
 
-from core.errors import QLiveError
+from core.errors import QLiveError, WriteConflict
 from ledger.journal import JournalEntry, reversal_key, user_account
 from ledger.recharge import Order, Payment, Refund, RefundState, recharge_entry, recharge_key
 from ledger.refund_advice import Credit
@@ -29,7 +29,6 @@ from ledger.withdrawals import Withdrawal, WithdrawalState
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
 from storage.errors import OrderInRefund
-from storage.refunds.refund_cases import RefundCaseChanged
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings
 from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
@@ -101,7 +100,7 @@ class MemoryCases:
     async def find_request(self, request_id: str) -> RefundCase | None:
         return next((case for case in self.all if case.request_id == request_id), None)
 
-    async def add(self, case: RefundCase) -> RefundCase:
+    async def open(self, case: RefundCase) -> RefundCase:
         taken = {
             order.number
             for other in self.all
@@ -116,11 +115,9 @@ class MemoryCases:
     async def get(self, id_: str, _tx: Any = None) -> RefundCase:
         return self._cases[id_]
 
-    async def save(
-        self, _tx: Any, before: RefundCase, after: RefundCase, _due: datetime | None = None
-    ) -> RefundCase:
+    async def save(self, before: RefundCase, after: RefundCase, _tx: Any = None) -> RefundCase:
         if self._cases[before.id].version != before.version:
-            raise RefundCaseChanged
+            raise WriteConflict
         self._cases[before.id] = replace(after, version=before.version + 1)
         return self._cases[before.id]
 
@@ -218,12 +215,20 @@ class RefundMachine(WithdrawalMachine):
         for _ in range(sweeps):
             self.sweep_cases()
 
-    @rule(user=USER, gold=st.integers(1, 300), platform=st.sampled_from(["", "", "ios"]))
-    def recharge(self, user: str, gold: int, platform: str = "") -> None:
-        number = f"Q{len(self.orders.orders)}"
-        order = Order(number, user, "xpay", "wx1", "o1", "", gold, gold, platform=platform)
+    @rule(
+        user=USER,
+        gold=st.integers(1, 300),
+        platform=st.sampled_from(["", "", "ios"]),
+        percent=st.sampled_from([100, 70]),
+    )
+    def recharge(self, user: str, gold: int, platform: str = "", percent: int = 100) -> None:
+        """For a fen each, of which the buyer is charged perhaps less."""
+        number, paid = f"Q{len(self.orders.orders)}", -(-gold * percent // 100)
+        order = Order(
+            *(number, user, "xpay", "wx1", "o1", "", gold, gold), platform=platform, paid_fen=paid
+        )
         self.orders.orders[number], self.orders.refunded[number] = order, 0
-        self.book(recharge_entry(order, Payment("xpay", number, "42", gold)))
+        self.record(recharge_entry(order, Payment("xpay", number, "42", gold)))
 
     @rule(user=USER, income=st.integers(1, 150), request_id=st.sampled_from("abcdef"))
     def request(self, user: str, income: int, request_id: str) -> None:
@@ -260,7 +265,8 @@ class RefundMachine(WithdrawalMachine):
 
     @rule(pick=PICK, by=OPERATOR)
     def drop_case(self, pick: int, by: str) -> None:
-        for case in self.picked_case(pick):
+        opened = [case for case in self.cases.all if case.state == "opened"]
+        for case in [opened[pick % len(opened)]] if opened else self.picked_case(pick):
             with suppress(QLiveError):
                 run(self.service.drop(case.id, by, "no"))
 
@@ -269,8 +275,8 @@ class RefundMachine(WithdrawalMachine):
         self.cases.due = [case.id for case in self.cases.all if case.state in IN_PROGRESS]
         asyncio.run(self.refund_sweep.sweep())  # it starts tasks
 
-    @rule(pick=PICK, less=st.sampled_from([0, 0, 0, 1]))
-    def refund_notice(self, pick: int, less: int) -> None:
+    @rule(pick=PICK, more=st.sampled_from([0, 0, 0, 1]))
+    def refund_notice(self, pick: int, more: int) -> None:
         """WeChat's or Apple's, perhaps once more, or about another sum."""
         for case in self.picked_case(pick):
             order = case.orders[pick % len(case.orders)]
@@ -278,10 +284,10 @@ class RefundMachine(WithdrawalMachine):
             if is_ours and order.refund not in self.desk.refunds:
                 return
             own, id_ = order.refund if is_ours else "", f"wx-{order.refund}"
-            refund = Refund("xpay", order.number, id_, order.fen - less, own=own)
+            refund = Refund("xpay", order.number, id_, order.fen + more, own=own)
             known = run(self.service.apply(refund))
-            assert known or less or case.state in ("opened", "dropped")
-            assert not (known and less)
+            assert known or more or case.state in ("opened", "dropped")
+            assert not (known and more)
 
     @rule(hours=st.sampled_from([1, 24, 170]))
     def wait(self, hours: int) -> None:
@@ -296,7 +302,7 @@ class RefundMachine(WithdrawalMachine):
     async def resume(self, user: str, case_id: str) -> None:
         self.stopped[user] -= {case_id}
 
-    async def hold_back(self, user: str, reason: str) -> bool:
+    async def cancel_open(self, user: str, reason: str) -> bool:
         for index, withdrawal in enumerate(self.withdrawals):
             if withdrawal.user_id == user and withdrawal.is_open:
                 self.apply(index, withdrawal.give_back("refund", reason, self.now))
@@ -312,7 +318,7 @@ class RefundMachine(WithdrawalMachine):
         cases = self.cases.all
         return [cases[-1 - pick % len(cases)]] if cases else []
 
-    def book(self, entry: JournalEntry) -> None:
+    def record(self, entry: JournalEntry) -> None:
         self.ledger.now = self.now
         run(self.ledger.move("tx", entry.lines))
         run(self.ledger.write("tx", entry, None))
@@ -336,7 +342,7 @@ class RefundMachine(WithdrawalMachine):
         for number, fen in self.desk.refunds.values():
             at_wechat[number] += fen
         for number, order in self.orders.orders.items():
-            assert at_wechat[number] <= self.orders.refunded[number] <= order.fen
+            assert at_wechat[number] <= self.orders.refunded[number] <= order.charged_fen
 
     @invariant()
     def a_case_has_an_entry_for_each_step(self) -> None:

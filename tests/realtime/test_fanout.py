@@ -11,16 +11,16 @@ from tornado.ioloop import IOLoop
 
 from realtime.channel import Fanout
 from realtime.close_codes import CloseCode
-from realtime.outbox import Outbox
+from realtime.socket_writer import SocketWriter
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.outbox_sockets import OutboxPair
 from tests.support.waiting import until
+from tests.support.writer_sockets import OutboxPair
 
 FRAME_BYTES = 4
 BYE = -1
 
 
-class OutboxStub:
+class WriterStub:
     """Records the numbers that a socket receives, and how many came per send."""
 
     def __init__(self, user_id: str, joined_at: int = 0) -> None:
@@ -47,24 +47,24 @@ class OutboxStub:
             self.closed = True
 
 
-def close(outbox: Outbox) -> None:
-    cast("OutboxStub", outbox).close()
+def close(writer: SocketWriter) -> None:
+    cast("WriterStub", writer).close()
 
 
 class FanoutFixture:
-    """A fan-out and every outbox that was ever added to it."""
+    """A fan-out and every writer that was ever added to it."""
 
     def __init__(self, slice_: int, gather: float = 0.0) -> None:
         self.latencies: list[float] = []
         self.fanout = Fanout(self.latencies.append, slice_size=slice_, gather_seconds=gather)
-        self.outboxes: list[OutboxStub] = []
+        self.writers: list[WriterStub] = []
         self.sent_events = 0
 
-    def add(self, user_id: str = "") -> OutboxStub:
-        outbox = OutboxStub(user_id or f"u{len(self.outboxes)}", self.sent_events)
-        self.outboxes.append(outbox)
-        self.fanout.add(cast("Outbox", outbox))
-        return outbox
+    def add(self, user_id: str = "") -> WriterStub:
+        writer = WriterStub(user_id or f"u{len(self.writers)}", self.sent_events)
+        self.writers.append(writer)
+        self.fanout.add(cast("SocketWriter", writer))
+        return writer
 
     def send_event(self) -> None:
         self.sent_events += 1
@@ -81,30 +81,30 @@ async def test_failed_batch_does_not_stop_later_batches() -> None:
 
     room = FanoutFixture(slice_=1)
     room.fanout = Fanout(on_delivered, slice_size=1, gather_seconds=0)
-    outboxes = [room.add() for _ in range(2)]
+    writers = [room.add() for _ in range(2)]
     room.send_event()
     await asyncio.sleep(0)
     room.send_event()
     with capture_logs() as lines:
         await room.settle()
-    assert [outbox.received for outbox in outboxes] == [[1, 2]] * 2
+    assert [writer.received for writer in writers] == [[1, 2]] * 2
     assert [line["event"] for line in lines] == ["fanout_batch_failed"] * 2
 
 
 async def test_other_tasks_run_between_slices() -> None:
     room = FanoutFixture(slice_=2)
-    outboxes = [room.add() for _ in range(6)]
+    writers = [room.add() for _ in range(6)]
     room.send_event()
     delivered: list[int] = []
 
     async def other_task() -> None:
         while room.fanout.busy:
-            delivered.append(sum(len(outbox.received) for outbox in outboxes))
+            delivered.append(sum(len(writer.received) for writer in writers))
             await asyncio.sleep(0)
 
     await other_task()
     assert set(delivered) >= {2, 4}
-    assert [outbox.received for outbox in outboxes] == [[1]] * 6
+    assert [writer.received for writer in writers] == [[1]] * 6
 
 
 async def test_socket_added_while_frames_are_queued_gets_each_later_frame_once() -> None:
@@ -132,17 +132,17 @@ async def test_busy_room_batches_events_into_one_send_in_order(
 ) -> None:
     monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 60)
     room = FanoutFixture(slice_=9, gather=0.02)
-    outboxes = [room.add() for _ in range(2)]
+    writers = [room.add() for _ in range(2)]
     room.send_event()
-    assert [outbox.received for outbox in outboxes] == [[1]] * 2, (
+    assert [writer.received for writer in writers] == [[1]] * 2, (
         "the event of a quiet room is sent at once"
     )
     for _ in range(3):
         room.send_event()
     assert room.fanout.busy
     await room.settle()
-    assert [outbox.received for outbox in outboxes] == [[1, 2, 3, 4]] * 2
-    assert [outbox.send_sizes for outbox in outboxes] == [[1, 3]] * 2
+    assert [writer.received for writer in writers] == [[1, 2, 3, 4]] * 2
+    assert [writer.send_sizes for writer in writers] == [[1, 3]] * 2
     assert room.fanout.sent == 4
     room.fanout.send(b"0009", 4)
     assert len(room.latencies) == 4, "each event is measured, an unnumbered frame is not"
@@ -152,16 +152,16 @@ async def test_busy_room_batches_events_into_one_send_in_order(
 async def test_only_events_of_a_busy_room_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 60)
     room = FanoutFixture(slice_=9, gather=0.02)
-    outbox = room.add()
+    writer = room.add()
     room.send_event()
     room.fanout.send(b"0009", 1)
-    assert outbox.received == [1, 9], "an unnumbered frame"
+    assert writer.received == [1, 9], "an unnumbered frame"
     monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 0.0)
     room = FanoutFixture(slice_=9, gather=0.02)
-    outbox = room.add()
+    writer = room.add()
     for _ in range(2):
         room.send_event()
-    assert (outbox.send_sizes, room.fanout.busy) == ([1, 1], False)
+    assert (writer.send_sizes, room.fanout.busy) == ([1, 1], False)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLo
         pair.close()
 
 
-class FailingOutbox(OutboxStub):
+class FailingWriter(WriterStub):
     """Raises errors that no socket raises."""
 
     def push(self, _data: bytes) -> int:
@@ -225,12 +225,12 @@ async def test_unexpected_error_of_a_socket_does_not_stop_the_room(
     slice_: int,
 ) -> None:
     room = FanoutFixture(slice_)
-    room.fanout.add(cast("Outbox", FailingOutbox("broken")))
-    outbox = room.add()
+    room.fanout.add(cast("SocketWriter", FailingWriter("broken")))
+    writer = room.add()
     for _ in range(2):
         room.send_event()
         await room.settle()
-    assert outbox.received == [1, 2]
+    assert writer.received == [1, 2]
 
 
 async def test_socket_removed_between_batches_receives_no_frame_twice(
@@ -270,7 +270,7 @@ class FanoutModel:
         self.fanout = Fanout(slice_size=slice_, gather_seconds=gather)
         self.frames = 0
         self.seq = 0
-        self.outboxes: list[OutboxStub] = []
+        self.writers: list[WriterStub] = []
         self.expected: dict[int, list[int]] = {}
         self.seqs: list[int] = [0]
         """Last event sequence number up to each frame number."""
@@ -289,46 +289,46 @@ class FanoutModel:
 
     async def end(self) -> None:
         self.fanout.close_all(close)
-        for outbox in self.open_outboxes:
-            self.expected[id(outbox)].append(BYE)
+        for writer in self.open_outboxes:
+            self.expected[id(writer)].append(BYE)
         async with asyncio.timeout(5):
             while self.fanout.busy:
                 await asyncio.sleep(0)
 
     @property
-    def open_outboxes(self) -> list[OutboxStub]:
-        return [outbox for outbox in self.outboxes if self._is_open(outbox)]
+    def open_outboxes(self) -> list[WriterStub]:
+        return [writer for writer in self.writers if self._is_open(writer)]
 
-    def _is_open(self, outbox: OutboxStub) -> bool:
-        return self.expected[id(outbox)][-1:] != [BYE]
+    def _is_open(self, writer: WriterStub) -> bool:
+        return self.expected[id(writer)][-1:] != [BYE]
 
     def _add(self, user_id: str) -> None:
         self._remove(user_id)
-        outbox = OutboxStub(user_id, self.frames)
-        self.outboxes.append(outbox)
-        self.expected[id(outbox)] = []
-        self.fanout.add(cast("Outbox", outbox))
+        writer = WriterStub(user_id, self.frames)
+        self.writers.append(writer)
+        self.expected[id(writer)] = []
+        self.fanout.add(cast("SocketWriter", writer))
 
     def _remove(self, user_id: str) -> None:
         """Remove a socket: it receives its queued frames, then the close and nothing more."""
-        if outbox := cast("OutboxStub | None", self.fanout.sockets.get(user_id)):
+        if writer := cast("WriterStub | None", self.fanout.sockets.get(user_id)):
             self.fanout.remove(user_id)
-            outbox.close()
-            self.expected[id(outbox)].append(BYE)
+            writer.close()
+            self.expected[id(writer)].append(BYE)
 
     def _send(self, *, numbered: bool) -> None:
         self.frames += 1
         self.seq += numbered
         self.seqs.append(self.seq)
-        for outbox in self.open_outboxes:
-            self.expected[id(outbox)].append(self.frames)
+        for writer in self.open_outboxes:
+            self.expected[id(writer)].append(self.frames)
         self.fanout.send(b"%04d" % self.frames, self.seq, float(numbered))
 
     def _check(self) -> None:
-        for outbox in self.open_outboxes:
-            expected = self.expected[id(outbox)]
-            assert outbox.received == expected[: len(outbox.received)], "in order, without gaps"
-            last = outbox.received[-1] if outbox.received else outbox.joined_at
+        for writer in self.open_outboxes:
+            expected = self.expected[id(writer)]
+            assert writer.received == expected[: len(writer.received)], "in order, without gaps"
+            last = writer.received[-1] if writer.received else writer.joined_at
             assert self.fanout.sent <= self.seqs[last], (
                 "a heartbeat would name an undelivered event"
             )
@@ -346,7 +346,7 @@ def test_each_socket_receives_exactly_the_frames_sent_while_joined_then_the_clos
         for action, user_id in actions:
             await model.act(action, user_id)
         await model.end()
-        for outbox in model.outboxes:
-            assert outbox.received == model.expected[id(outbox)]
+        for writer in model.writers:
+            assert writer.received == model.expected[id(writer)]
 
     asyncio.run(run())

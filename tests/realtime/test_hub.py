@@ -9,28 +9,28 @@ from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
-from tests.support.hub import ROOM, HubFixture, OutboxSpy, SlowJoin, profile_events
+from tests.support.hub import ROOM, HubFixture, SlowJoin, WriterSpy, profile_events
 
 # ---- delivery
 
 
 async def test_events_arrive_in_order_from_joining_until_leaving(hub_fixture: HubFixture) -> None:
     hub_fixture.store_and_publish()
-    outbox = await hub_fixture.join()
+    writer = await hub_fixture.join()
     hub_fixture.store_and_publish("profile", "profile")
-    assert outbox.received_events == [("snapshot", 1), *profile_events(2, 3)]
+    assert writer.received_events == [("snapshot", 1), *profile_events(2, 3)]
     assert hub_fixture.hub.events_delivered == 2
-    hub_fixture.hub.disconnect(ROOM, outbox)
+    hub_fixture.hub.disconnect(ROOM, writer)
     assert hub_fixture.hub.channels == []
     hub_fixture.store_and_publish()
-    assert len(outbox.received) == 3
+    assert len(writer.received) == 3
 
 
 async def test_check_finishes_although_a_room_keeps_producing_events(
     hub_fixture: HubFixture,
 ) -> None:
     """Every message is lost, and each read of the log is followed by another event."""
-    outbox, log_since = await hub_fixture.join(), hub_fixture.stored.log_since
+    writer, log_since = await hub_fixture.join(), hub_fixture.stored.log_since
 
     async def never_ending(room: int, epoch: str, seq: int) -> list[NumberedEvent] | None:
         hub_fixture.stored.save()
@@ -39,30 +39,30 @@ async def test_check_finishes_although_a_room_keeps_producing_events(
     hub_fixture.stored.save()
     hub_fixture.stored.log_since = never_ending
     await hub_fixture.hub.check()
-    assert outbox.received_events == [("snapshot", 0), *profile_events(1, 2)]
+    assert writer.received_events == [("snapshot", 0), *profile_events(1, 2)]
 
 
 async def test_check_closes_sockets_of_a_live_that_has_ended(hub_fixture: HubFixture) -> None:
     """Whether the end is still in the log, or another epoch has begun."""
-    outbox = await hub_fixture.join()
+    writer = await hub_fixture.join()
     hub_fixture.stored.save("live_end")
     await hub_fixture.hub.check()
-    assert outbox.received_events == [("snapshot", 0), ("live_end", 1)]
-    assert (outbox.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
+    assert writer.received_events == [("snapshot", 0), ("live_end", 1)]
+    assert (writer.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
     hub_fixture.stored.start_epoch("b")
-    outbox = await hub_fixture.join()
+    writer = await hub_fixture.join()
     hub_fixture.stored.start_epoch("c")
     await hub_fixture.hub.check()
-    assert (outbox.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
+    assert (writer.code, hub_fixture.hub.channels) == (CloseCode.ENDED, [])
 
 
 async def test_event_of_an_older_epoch_is_not_delivered(hub_fixture: HubFixture) -> None:
     old = hub_fixture.stored.save()
     hub_fixture.stored.start_epoch("b")
-    outbox = await hub_fixture.join()
+    writer = await hub_fixture.join()
     hub_fixture.publish_event(old)
     await hub_fixture.wait_backfilled()
-    assert outbox.received_events == [("snapshot", 0)]
+    assert writer.received_events == [("snapshot", 0)]
 
 
 # ---- audience counts
@@ -87,7 +87,7 @@ class Counter:
 async def test_audience_changes_share_one_count_and_a_failed_count_is_retried(
     hub_fixture: HubFixture,
 ) -> None:
-    outbox, count = await hub_fixture.join(), Counter(fails=True)
+    writer, count = await hub_fixture.join(), Counter(fails=True)
     hub_fixture.hub.mark_audience_changed(ROOM)
     hub_fixture.hub.mark_audience_changed(ROOM)
     with pytest.raises(ConnectionError):
@@ -95,21 +95,21 @@ async def test_audience_changes_share_one_count_and_a_failed_count_is_retried(
     for _ in range(2):
         await hub_fixture.hub.send_audience_counts(count)
     assert count.queries == [[(ROOM, "a")]] * 2
-    assert outbox.received[1]["data"] == {"audience_count": 1, "num_list": [0, 0, 0, 0]}
+    assert writer.received[1]["data"] == {"audience_count": 1, "num_list": [0, 0, 0, 0]}
 
 
 async def test_a_count_is_sent_if_it_has_changed_or_a_client_resumes(
     hub_fixture: HubFixture,
 ) -> None:
     """It may have changed while that client was disconnected."""
-    outbox, count = await hub_fixture.join(OutboxSpy("1")), Counter()
+    writer, count = await hub_fixture.join(WriterSpy("1")), Counter()
     for men, sent in ((0, 1), (3, 2), (3, 2)):
         count.men = men
         hub_fixture.hub.mark_all_audiences_changed()
         await hub_fixture.hub.send_audience_counts(count)
-        assert len(outbox.received) == 1 + sent
-    assert outbox.received[-1]["data"] == {"audience_count": 4, "num_list": [0, 3, 0, 0]}
-    resumed = await hub_fixture.join(OutboxSpy("2"), since=ResumePosition("a", 0))
+        assert len(writer.received) == 1 + sent
+    assert writer.received[-1]["data"] == {"audience_count": 4, "num_list": [0, 3, 0, 0]}
+    resumed = await hub_fixture.join(WriterSpy("2"), since=ResumePosition("a", 0))
     await hub_fixture.hub.send_audience_counts(count)
     assert [frame["type"] for frame in resumed.received] == ["resumed", "audience"]
 
@@ -118,7 +118,7 @@ async def test_a_count_is_sent_if_it_has_changed_or_a_client_resumes(
 
 
 async def test_silent_sockets_are_closed_and_others_get_heartbeats(hub_fixture: HubFixture) -> None:
-    quiet, active = await hub_fixture.join(OutboxSpy("1")), await hub_fixture.join(OutboxSpy("2"))
+    quiet, active = await hub_fixture.join(WriterSpy("1")), await hub_fixture.join(WriterSpy("2"))
     hub_fixture.store_and_publish()
     for now in (1.0, 31.0, 32.0):
         active.received_at = now
@@ -130,12 +130,12 @@ async def test_silent_sockets_are_closed_and_others_get_heartbeats(hub_fixture: 
 async def test_stalled_sockets_are_disconnected_even_before_they_join(
     hub_fixture: HubFixture,
 ) -> None:
-    unauthenticated = OutboxSpy("")
-    slow, quick = await hub_fixture.join(OutboxSpy("1")), await hub_fixture.join(OutboxSpy("2"))
+    unauthenticated = WriterSpy("")
+    slow, quick = await hub_fixture.join(WriterSpy("1")), await hub_fixture.join(WriterSpy("2"))
     hub_fixture.hub.connect(unauthenticated)
     slow.stalled = unauthenticated.stalled = True
     hub_fixture.hub.disconnect_slow(1.0, 10)
-    codes = [outbox.code for outbox in (slow, unauthenticated, quick)]
+    codes = [writer.code for writer in (slow, unauthenticated, quick)]
     assert codes == [CloseCode.SLOW, CloseCode.SLOW, None]
 
 
@@ -144,26 +144,26 @@ async def test_stalled_sockets_are_disconnected_even_before_they_join(
 
 async def test_close_all_closes_joined_joining_and_unauthenticated_sockets() -> None:
     hub_fixture = HubFixture(slice_=2)
-    joined = [await hub_fixture.join(OutboxSpy(f"{n}")) for n in range(5)]
-    joining, unauthenticated = OutboxSpy("joining"), OutboxSpy("")
+    joined = [await hub_fixture.join(WriterSpy(f"{n}")) for n in range(5)]
+    joining, unauthenticated = WriterSpy("joining"), WriterSpy("")
     hub_fixture.hub.connect(unauthenticated)
     join = SlowJoin(hub_fixture, joining)
     await join.has_read()
     hub_fixture.hub.close_all(lambda user_id: 100 + len(user_id))
     await join.finish()
-    while any(outbox.code is None for outbox in joined):
+    while any(writer.code is None for writer in joined):
         await asyncio.sleep(0)
     every_outbox = [*joined, joining, unauthenticated]
-    assert [outbox.code for outbox in every_outbox] == [CloseCode.RESTART] * 7
-    assert [outbox.retry_ms for outbox in every_outbox] == [101] * 5 + [107, 100]
-    assert (joining.received, hub_fixture.hub.sockets, hub_fixture.hub.channels) == ([], 0, [])
+    assert [writer.code for writer in every_outbox] == [CloseCode.RESTART] * 7
+    assert [writer.retry_ms for writer in every_outbox] == [101] * 5 + [107, 100]
+    assert (joining.received, hub_fixture.hub.socket_count, hub_fixture.hub.channels) == ([], 0, [])
 
 
 async def test_no_event_is_delivered_after_close_all(hub_fixture: HubFixture) -> None:
-    outbox = await hub_fixture.join()
+    writer = await hub_fixture.join()
     hub_fixture.hub.close_all(lambda _: 100)
     hub_fixture.store_and_publish()
-    assert (outbox.received_events, outbox.code) == ([("snapshot", 0)], CloseCode.RESTART)
-    assert hub_fixture.hub.open == 1, "the connection is still closing"
-    hub_fixture.hub.disconnect(ROOM, outbox)
-    assert hub_fixture.hub.open == 0
+    assert (writer.received_events, writer.code) == ([("snapshot", 0)], CloseCode.RESTART)
+    assert hub_fixture.hub.open_count == 1, "the connection is still closing"
+    hub_fixture.hub.disconnect(ROOM, writer)
+    assert hub_fixture.hub.open_count == 0

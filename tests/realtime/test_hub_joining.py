@@ -5,7 +5,7 @@ import pytest
 from core.errors import TryAgain
 from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition, RoomView
-from tests.support.hub import ROOM, HubFixture, OutboxSpy, profile_events
+from tests.support.hub import ROOM, HubFixture, WriterSpy, profile_events
 
 
 async def test_join_gives_up_after_repeated_evictions(hub_fixture: HubFixture) -> None:
@@ -22,9 +22,9 @@ async def test_join_gives_up_after_repeated_evictions(hub_fixture: HubFixture) -
 async def test_joining_a_new_epoch_closes_the_sockets_of_the_old_epoch(
     hub_fixture: HubFixture,
 ) -> None:
-    old = await hub_fixture.join(OutboxSpy("1"))
+    old = await hub_fixture.join(WriterSpy("1"))
     hub_fixture.stored.start_epoch("b")
-    new = await hub_fixture.join(OutboxSpy("2"))
+    new = await hub_fixture.join(WriterSpy("2"))
     hub_fixture.store_and_publish()
     assert old.code == CloseCode.ENDED
     assert [frame["epoch"] for frame in new.received] == ["b", "b"]
@@ -34,13 +34,13 @@ async def test_joining_a_new_epoch_closes_the_sockets_of_the_old_epoch(
 async def test_two_sockets_of_a_user_joining_at_once_leave_one_open(
     hub_fixture: HubFixture,
 ) -> None:
-    outboxes = await asyncio.gather(
-        hub_fixture.join(OutboxSpy("1")), hub_fixture.join(OutboxSpy("1"))
+    writers = await asyncio.gather(
+        hub_fixture.join(WriterSpy("1")), hub_fixture.join(WriterSpy("1"))
     )
-    assert [outbox.code for outbox in outboxes] == [CloseCode.REPLACED, None]
-    assert hub_fixture.hub.sockets == 1
-    hub_fixture.hub.disconnect(ROOM, outboxes[0])
-    assert hub_fixture.hub.sockets == 1
+    assert [writer.code for writer in writers] == [CloseCode.REPLACED, None]
+    assert hub_fixture.hub.socket_count == 1
+    hub_fixture.hub.disconnect(ROOM, writers[0])
+    assert hub_fixture.hub.socket_count == 1
 
 
 async def test_join_that_does_not_end_with_an_open_socket_leaves_no_channel(
@@ -51,7 +51,7 @@ async def test_join_that_does_not_end_with_an_open_socket_leaves_no_channel(
         await hub_fixture.join()
     assert hub_fixture.hub.channels == []
     hub_fixture.stored.unavailable = False
-    closed = OutboxSpy()
+    closed = WriterSpy()
     hub_fixture.stored.after_read = lambda: setattr(closed, "closed", True)
     await hub_fixture.join(closed)
     assert (closed.received, hub_fixture.hub.channels) == ([], [])
@@ -69,10 +69,10 @@ async def test_wrong_resume_position_is_corrected_by_a_snapshot(
 ) -> None:
     """Endless reconnects with a wrong sequence number: mattermost #30388."""
     hub_fixture.store_and_publish("profile", "profile", "profile")
-    outbox = await hub_fixture.join(since=ResumePosition(epoch, seq))
-    assert (outbox.received_events, outbox.received[0]["reset"]) == ([("snapshot", 3)], reset)
-    resumed = await hub_fixture.join(OutboxSpy("2"), since=ResumePosition("a", 3))
+    writer = await hub_fixture.join(since=ResumePosition(epoch, seq))
+    assert (writer.received_events, writer.received[0]["reset"]) == ([("snapshot", 3)], reset)
+    resumed = await hub_fixture.join(WriterSpy("2"), since=ResumePosition("a", 3))
     assert (resumed.received_events, resumed.received[0]["replayed"]) == ([("resumed", 3)], 0)
     hub_fixture.store_and_publish()
-    for joined in (outbox, resumed):
+    for joined in (writer, resumed):
         assert joined.received_events[1:] == profile_events(4, 4)

@@ -5,7 +5,7 @@ import pytest
 from realtime.bus import BusMessage, ConnectionOpened, TokenRevoked, UserEvicted
 from realtime.close_codes import CloseCode
 from rooms.errors import NotAMember
-from tests.support.hub import ROOM, HubFixture, OutboxSpy, SlowJoin, profile_events
+from tests.support.hub import ROOM, HubFixture, SlowJoin, WriterSpy, profile_events
 
 PUT_OUT, NOT_A_MEMBER = CloseCode.PUT_OUT, CloseCode.NOT_A_MEMBER
 
@@ -32,28 +32,28 @@ PUT_OUT, NOT_A_MEMBER = CloseCode.PUT_OUT, CloseCode.NOT_A_MEMBER
 async def test_a_message_closes_the_sockets_that_it_concerns(
     hub_fixture: HubFixture, message: BusMessage, code: CloseCode | None
 ) -> None:
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
-    other = await hub_fixture.join(OutboxSpy("2", number=5, token_id="t2"))
+    writer = await hub_fixture.join(WriterSpy("1", number=5, token_id="t1"))
+    other = await hub_fixture.join(WriterSpy("2", number=5, token_id="t2"))
     hub_fixture.hub.on_message(message)
-    assert (outbox.code, other.code) == (code, None)
-    assert hub_fixture.hub.sockets == (1 if code else 2)
+    assert (writer.code, other.code) == (code, None)
+    assert hub_fixture.hub.socket_count == (1 if code else 2)
 
 
 async def test_the_removal_of_a_banned_user_spares_a_socket_that_was_opened_since(
     hub_fixture: HubFixture,
 ) -> None:
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5))
+    writer = await hub_fixture.join(WriterSpy("1", number=5))
     hub_fixture.hub.evict(ROOM, "1", 4, banned_until_left=True)
-    assert outbox.code is None
+    assert writer.code is None
     hub_fixture.hub.evict(ROOM, "1", 5, banned_until_left=True)
-    assert outbox.code == PUT_OUT
+    assert writer.code == PUT_OUT
 
 
 async def test_older_socket_joining_last_does_not_replace_the_newer(
     hub_fixture: HubFixture,
 ) -> None:
-    newer = await hub_fixture.join(OutboxSpy("1", number=5))
-    older = await hub_fixture.join(OutboxSpy("1", number=4))
+    newer = await hub_fixture.join(WriterSpy("1", number=5))
+    older = await hub_fixture.join(WriterSpy("1", number=4))
     assert (newer.code, older.code) == (None, CloseCode.REPLACED)
     hub_fixture.store_and_publish()
     assert newer.received_events == [("snapshot", 0), *profile_events(1, 1)]
@@ -79,8 +79,8 @@ async def test_socket_that_is_closed_while_it_joins_receives_nothing(
             hub_fixture.hub.on_message(message)
 
     hub_fixture.stored.after_read = receive
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5, token_id="t1"))
-    assert (outbox.code, outbox.received, hub_fixture.hub.channels) == (code, [], [])
+    writer = await hub_fixture.join(WriterSpy("1", number=5, token_id="t1"))
+    assert (writer.code, writer.received, hub_fixture.hub.channels) == (code, [], [])
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,19 @@ async def test_message_that_does_not_concern_a_joining_socket_leaves_it_open(
     hub_fixture: HubFixture, message: BusMessage
 ) -> None:
     hub_fixture.stored.after_read = lambda: hub_fixture.hub.on_message(message)
-    outbox = await hub_fixture.join(OutboxSpy("1", number=5))
-    assert (outbox.code, outbox.received_events) == (None, [("snapshot", 0)])
+    writer = await hub_fixture.join(WriterSpy("1", number=5))
+    assert (writer.code, writer.received_events) == (None, [("snapshot", 0)])
 
 
 async def test_evicted_socket_is_rejected_while_a_second_one_joins_concurrently(
     hub_fixture: HubFixture,
 ) -> None:
     """Each join reads the room by itself."""
-    first = SlowJoin(hub_fixture, OutboxSpy("1", number=5))
+    first = SlowJoin(hub_fixture, WriterSpy("1", number=5))
     await first.has_read()
     first.refused = NotAMember()
     hub_fixture.hub.evict(ROOM, "1", 5)
-    await hub_fixture.join(OutboxSpy("1", number=6))
+    await hub_fixture.join(WriterSpy("1", number=6))
     with pytest.raises(NotAMember):
         await first.finish()
 
@@ -112,24 +112,24 @@ async def test_evicted_socket_is_rejected_while_a_second_one_joins_concurrently(
 async def test_eviction_of_an_older_socket_does_not_undo_a_replacement_during_a_join(
     hub_fixture: HubFixture,
 ) -> None:
-    outbox = OutboxSpy("1", number=5)
-    slow_join = SlowJoin(hub_fixture, outbox)
+    writer = WriterSpy("1", number=5)
+    slow_join = SlowJoin(hub_fixture, writer)
     await slow_join.has_read()
     hub_fixture.hub.on_message(ConnectionOpened(ROOM, "a", "1", 7))
     hub_fixture.hub.evict(ROOM, "1", 3)
     await slow_join.finish()
-    assert outbox.code == CloseCode.REPLACED
+    assert writer.code == CloseCode.REPLACED
 
 
 async def test_user_rejoining_while_another_user_joins_keeps_the_new_socket(
     hub_fixture: HubFixture,
 ) -> None:
     """The eviction, remembered while another join is in progress, names the old socket only."""
-    slow_join = SlowJoin(hub_fixture, OutboxSpy("9", number=1))
+    slow_join = SlowJoin(hub_fixture, WriterSpy("9", number=1))
     await slow_join.has_read()
-    await hub_fixture.join(OutboxSpy("1", number=5))
+    await hub_fixture.join(WriterSpy("1", number=5))
     hub_fixture.hub.evict(ROOM, "1", 5)
-    rejoined = await hub_fixture.join(OutboxSpy("1", number=6))
+    rejoined = await hub_fixture.join(WriterSpy("1", number=6))
     await slow_join.finish()
     assert rejoined.code is None
-    assert hub_fixture.hub.sockets == 2
+    assert hub_fixture.hub.socket_count == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.errors import TryAgain
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
-from tests.support.hub import ROOM, HubFixture, OutboxSpy
+from tests.support.hub import ROOM, HubFixture, WriterSpy
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.waiting import run_ready_tasks
 
@@ -36,7 +36,7 @@ class HubModel:
         self.fixture = HubFixture(slice_)
         self.stored = self.fixture.stored
         self.delayed: list[NumberedEvent] = []
-        self.outboxes: list[OutboxSpy] = []
+        self.writers: list[WriterSpy] = []
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def act(self, action: str, argument: Any) -> None:
@@ -76,35 +76,35 @@ class HubModel:
 
     async def _join(self, missed: int | None) -> None:
         """A client joins, or resumes after it has missed so many events."""
-        number = len(self.outboxes)
-        outbox = OutboxSpy(str(number % 4), number)
-        self.outboxes.append(outbox)
+        number = len(self.writers)
+        writer = WriterSpy(str(number % 4), number)
+        self.writers.append(writer)
         seq = max(len(self.stored.log) - (missed or 0), 0)
         position = None if missed is None else ResumePosition("a", seq)
         try:
-            await self.fixture.join(outbox, position)
+            await self.fixture.join(writer, position)
         except (ConnectionError, TryAgain):
-            outbox.closed = True  # by the connection
+            writer.closed = True  # by the connection
 
     async def _check(self) -> None:
         with suppress(ConnectionError):
             await self.fixture.hub.check()
 
     def check(self) -> None:
-        for outbox in self.outboxes:
-            self.last_seen(outbox)
+        for writer in self.writers:
+            self.last_seen(writer)
 
     @staticmethod
-    def last_seen(outbox: OutboxSpy) -> int:
+    def last_seen(writer: WriterSpy) -> int:
         """The last event that the client has seen; fails if it has missed one, or seen it twice."""
         seen = -1
-        for frame in outbox.received:
+        for frame in writer.received:
             seq = frame["seq"]
             if frame["type"] == "profile":
-                assert seq == seen + 1, outbox.received_events
+                assert seq == seen + 1, writer.received_events
                 seen = seq
             else:
-                assert seq > seen, outbox.received_events
+                assert seq > seen, writer.received_events
                 assert frame["type"] == "snapshot" or seen == -1
                 seen = seq - frame.get("replayed", 0)
         return seen
@@ -121,9 +121,9 @@ def test_every_socket_gets_each_event_after_its_first_frame_once_and_in_order(
             await model.act(action, argument)
         await model.end()
         model.check()
-        for outbox in model.outboxes:
-            if not outbox.closed:
-                assert model.last_seen(outbox) == len(model.stored.log)
+        for writer in model.writers:
+            if not writer.closed:
+                assert model.last_seen(writer) == len(model.stored.log)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("realtime.channel.RECENT_FRAMES", 4)

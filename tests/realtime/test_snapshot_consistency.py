@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rooms.members import GracePolicy
 from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.gifts import ROSE, give
 from tests.support.mic import take_seat
@@ -31,12 +32,9 @@ COMPARE_FOLDS = ROOT / "tests" / "clients" / "compare_folds.mjs"
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
-    """Grace periods short enough to end during a test, but not the host's, which would end the
-    live; and no limit on handshakes, since snapshots are loaded often."""
-    grace = {"shown_after_seconds": 0.05, "guest_seconds": 0.7, "viewer_seconds": 1.5}
-    limits = {"handshakes_per_second": 0}
-    return {"presence": {**grace, "host_seconds": 120}, "limits": limits}
+def grace() -> GracePolicy:
+    """Short enough to end during a test, but not the host's, which would end the live."""
+    return GracePolicy(shown=50, guest=700, viewer=1_500)
 
 
 def check_events_lead_to_snapshots(snapshots: list[Frame], events: list[Frame]) -> None:

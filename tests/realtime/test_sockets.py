@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rooms.members import GracePolicy
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.client_frames import PING, TEXT
@@ -17,7 +18,12 @@ from tests.support.websockets import RawWebSocket, close_code_of, connect_raw
 @pytest.fixture
 def changes() -> dict[str, Any]:
     """Silent sockets are closed after three hours, unless the test moves their clocks."""
-    return {"realtime": {"heartbeat_seconds": 3600}, "presence": {"shown_after_seconds": 0.2}}
+    return {"realtime": {"heartbeat_seconds": 3600}}
+
+
+@pytest.fixture
+def grace() -> GracePolicy:
+    return GracePolicy(shown=200)
 
 
 async def test_first_frame_of_a_client_may_carry_the_token(
@@ -72,20 +78,20 @@ async def test_silent_client_is_closed_and_shown_as_away_but_not_one_that_answer
     api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that vanishes without FIN or RST: tornado #2835."""
-    monkeypatch.setattr("realtime.outbox.CLOSE_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("realtime.socket_writer.CLOSE_TIMEOUT_SECONDS", 0.1)
     host = await api.host()
     bert = await api.guest("bert", 1, host.live_id)
     (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     answers_pings = await bert.connect()
     await answers_pings.next("snapshot")
     silent_client = await connect_raw(host)
-    outboxes = {outbox.user_id: outbox for _, outbox in server.context.hub.members}
+    writers = {writer.user_id: writer for _, writer in server.context.hub.members}
     an_hour_ago = time.monotonic() - 3600
-    for outbox in outboxes.values():
-        outbox.received_at = outbox.next_heartbeat = an_hour_ago
-    await until(lambda: outboxes[bert.id].received_at > an_hour_ago)
-    assert outboxes[host.id].received_at == an_hour_ago
-    outboxes[host.id].received_at -= 3 * 3600
+    for writer in writers.values():
+        writer.received_at = writer.next_heartbeat = an_hour_ago
+    await until(lambda: writers[bert.id].received_at > an_hour_ago)
+    assert writers[host.id].received_at == an_hour_ago
+    writers[host.id].received_at -= 3 * 3600
     heartbeat, ping, bye = await read_frames(silent_client, "bye")
     assert (heartbeat["type"], heartbeat["seq"], ping) == ("heartbeat", 1, PING)
     assert (bye["code"], bye["reconnect"]) == (4003, True)

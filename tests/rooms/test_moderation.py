@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from core.retry import MODERATION
 from rooms.moderation import (
     ANSWER_WITHIN,
-    LONGEST_PAUSE,
     MAX_TRIES,
     Item,
     State,
@@ -25,25 +25,23 @@ def item(**fields: Any) -> Item:
 
 
 @pytest.mark.parametrize(
-    ("suggestion", "shown", "state", "applies"),
+    ("suggestion", "shown", "state", "applies", "shows"),
     [
-        ("pass", False, "approved", "new"),
-        ("pass", True, "approved", None),
-        ("risky", False, "refused", None),
-        ("risky", True, "refused", "old"),
-        ("review", False, "review", None),
-        ("review", True, "review", None),
+        ("pass", False, "approved", True, "new"),
+        ("pass", True, "approved", False, "new"),
+        ("risky", False, "refused", False, None),
+        ("risky", True, "refused", True, "old"),
+        ("review", False, "review", False, None),
+        ("review", True, "review", False, "new"),
     ],
 )
 def test_a_verdict_changes_what_others_see_only_if_it_differs(
-    suggestion: Suggestion, shown: bool, state: State, applies: str | None
+    suggestion: Suggestion, shown: bool, state: State, applies: bool, shows: str | None
 ) -> None:
     noted = item(shown=shown).note_verdict(Verdict(suggestion, "20002", "t1"), NOW)
     assert (noted.state, noted.label, noted.trace_id) == (state, "20002", "t1")
-    assert noted.must_apply == (applies is not None)
-    assert applies in (None, noted.value_to_show)
+    assert (noted.must_apply, noted.value_to_show) == (applies, shows)
     assert noted.is_open == (state == "review")
-    assert noted.shows_value == (shown or state == "approved")
     assert noted.decided_by == ("" if state == "review" else "check")
     assert not noted.note_applied().must_apply
 
@@ -53,7 +51,7 @@ def test_a_picture_without_a_result_is_sent_once_more_and_then_waits_for_a_perso
     assert (picture.state, picture.trace_id) == ("checking", "t1")
     assert picture.due_at == NOW + ANSWER_WITHIN
     picture = picture.note_failure(NOW)
-    assert (picture.state, picture.due_at) == ("unchecked", NOW + LONGEST_PAUSE)
+    assert (picture.state, picture.due_at) == ("unchecked", NOW + MODERATION.then)
     picture = picture.note_sent("t2", NOW).note_failure(NOW)
     assert (picture.state, picture.due_at) == ("review", None)
 
@@ -65,7 +63,7 @@ def test_failed_checks_are_repeated_for_an_hour_and_then_wait_for_a_person() -> 
         assert text.state == "unchecked"
         assert text.due_at is not None
         pause = text.due_at - NOW
-        assert timedelta(seconds=2) <= pause <= LONGEST_PAUSE
+        assert timedelta(seconds=2) <= pause <= MODERATION.then
         waited += pause
     assert timedelta(minutes=30) < waited < timedelta(hours=1)
     assert text.note_failure(NOW).state == "review"
@@ -95,6 +93,8 @@ def test_an_undone_refusal_allows_the_value_and_shows_nothing(shown: bool) -> No
         assert not undone.may_be_decided(approved=False)
     assert not replace(by_operator, kind="report").may_be_decided(approved=True)
     assert not item().note_verdict(Verdict("pass"), NOW).is_allowed
+    picture = replace(item(), kind="face").decide("olga", "", NOW, approved=True)
+    assert not picture.is_allowed
 
 
 def test_a_superseded_item_is_never_applied() -> None:

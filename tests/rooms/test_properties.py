@@ -15,7 +15,17 @@ from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
 from rooms.room import Admission, Room, Seat
 from storage.rooms.members import _add_count
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
-from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW, STORED
+from tests.support.room_builders import (
+    ANNA,
+    BERT,
+    CARL,
+    DORA,
+    GRACE,
+    HOST,
+    KIM,
+    NOW,
+    STORED,
+)
 from tests.support.room_screen import comparable, fold
 from tests.support.rooms_in_memory import MemoryRoomStore
 
@@ -59,7 +69,7 @@ STEPS = st.builds(
         + ["leave_micro"] * 4 + ["refuse"] * 2 + ["profile"] * 3 + ["info"] * 2 + ["admit"] * 2
         + ["disconnect"] * 4 + ["connect"] * 3 + ["absence"] * 8 + ["remove"] * 2
         + ["clear_mic"] * 5 + ["mute"] * 3 + ["mute_all"] * 3
-        + ["let_in", "leave", "leave_all", "gift", "group", "nothing", "end", "close"]
+        + ["let_in", "leave", "remove_all", "gift", "group", "nothing", "end", "close"]
     ),
     live_id=st.sampled_from([1, 1, 1, 1, 1, 2]),
     actor=st.sampled_from(PERSONS),
@@ -82,7 +92,7 @@ class RoomModel:
         for live_id, host in HOSTS.items():
             self.store.add(Room(live_id, f"qlive{live_id}", Seat(host, ""), cover=COVERS[live_id]))
 
-    # ---- synchronous equivalents of keeper and handlers
+    # ---- synchronous equivalents of room_changes and handlers
 
     def run(self, step: Step) -> None:
         self.now += step.wait
@@ -91,10 +101,10 @@ class RoomModel:
             case "enter":
                 self.enter(step.live_id, step.actor)
             case "open":
-                self.leave_all(HOSTS[step.live_id].user_id, but=step.live_id)
+                self.remove(HOSTS[step.live_id].user_id, but=step.live_id)
                 self.open(step.live_id)
-            case "leave_all":
-                self.leave_all(user_id, REASONS[step.choice % 3])
+            case "remove_all":
+                self.remove(user_id, REASONS[step.choice % 3])
             case "disconnect":
                 self.connect(user_id, self.now)
             case "connect":
@@ -115,13 +125,13 @@ class RoomModel:
         if member and member.live_id != live_id:
             if self.load(member.live_id, user_id).role_of(user_id) == "host":
                 return
-            self.leave_all(user_id)
+            self.remove(user_id)
         self.change(live_id, lambda room: room.enter(person, self.now), user_id)
 
-    def leave_all(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
+    def remove(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
         member = self.store.members.get(user_id)
         if member and member.live_id != but:
-            self.change(member.live_id, lambda room: room.remove_member(user_id, reason), user_id)
+            self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
 
     def away_user(self, step: Step) -> str:
         """One of those who are away, or the actor if there are none."""
@@ -131,7 +141,9 @@ class RoomModel:
     def connect(self, user_id: str, away_at: int | None) -> None:
         """Connect the user (`away_at` is None) or disconnect them, in any room."""
         if (member := self.store.members.get(user_id)) and bool(member.away_at) != bool(away_at):
-            self.store.members[user_id] = replace(member, away_at=away_at, v=member.v + 1)
+            self.store.members[user_id] = replace(
+                member, away_at=away_at, version=member.version + 1
+            )
             if away_at is None:
                 self.change(member.live_id, lambda room: room.mark_connected(user_id), user_id)
 
@@ -173,8 +185,8 @@ class RoomModel:
                 if seat
             ],
             "leave": lambda room: room.leave(actor.user_id),
-            "remove": lambda room: room.remove_user(
-                room.host_id if step.choice else actor.user_id, target.user_id, self.now + 60_000
+            "remove": lambda room: room.ban(
+                target.user_id, self.now + 60_000, room.host_id if step.choice else actor.user_id
             ),
             "mute": lambda room: room.mute(
                 room.host_id if step.choice else actor.user_id,
@@ -184,7 +196,7 @@ class RoomModel:
             "mute_all": lambda room: room.set_mute_all(
                 room.host_id if step.choice else actor.user_id, on=step.choice > 2
             ),
-            "let_in": lambda room: room.let_in(actor.user_id, target.user_id, self.now),
+            "let_in": lambda room: room.lift_ban(target.user_id, self.now, actor.user_id),
             "profile": lambda room: room.update_profile(
                 Person(actor.user_id, stream, f"https://faces/{stream}", step.choice % 3)
             ),
@@ -193,7 +205,7 @@ class RoomModel:
                 (stream, "", None)[step.choice % 3],
                 (None, f"https://covers/{stream}", "")[step.choice // 2],
             ),
-            "admit": lambda room: room.admit(
+            "admit": lambda room: room.note_invitation(
                 room.host_id if step.choice else actor.user_id, target.user_id, self.now + 60_000
             ),
             "gift": lambda room: add_gift(room, actor, target),
@@ -225,24 +237,30 @@ class RoomModel:
     def change(self, live_id: int, rule: Rule, *people: str) -> None:
         before = self.load(live_id, *people)
         room = self.load_expired(live_id, *people)
-        assert all(until > self.now for until in [*room.removed.values(), *room.admitted.values()])
+        assert all(
+            until > self.now
+            for until in [
+                *room.needs_invitation_until.values(),
+                *room.invited_by_message_until.values(),
+            ]
+        )
         invited = {user_id for user_id, found in room.applications.items() if found.invited}
-        unwelcome = room.removed.keys() - invited - room.admitted.keys()
+        unwelcome = (
+            room.needs_invitation_until.keys() - invited - room.invited_by_message_until.keys()
+        )
         if self.refused(room, rule, *people):
             return
         if not room.changed:
-            room.guarded.clear()  # guards matter only for a write
             assert room == before
             return
         self.store.write(room, room.numbered(self.now))
         after = self.load(live_id, *people)
         self.check_saved(room, after)
-        self.published |= {"removed from the mic"} if after.removed else set()
+        self.published |= {"removed from the mic"} if after.needs_invitation_until else set()
         self.check_events(before, room, after)
         seated = {seat.person.user_id for seat in (after.male, after.female) if seat}
-        assert not seated & (unwelcome | after.removed.keys())
-        assert room.dropped == streams(before) - streams(after)
-        assert room.given_up.keys() <= room.dropped
+        assert not seated & (unwelcome | after.needs_invitation_until.keys())
+        assert room.effects.streams_to_drop.keys() == streams(before) - streams(after)
         if not after.live and before.live:
             lives = {(p.live_id, p.epoch) for p in self.store.members.values()}
             assert (live_id, room.epoch) in lives
@@ -265,7 +283,7 @@ class RoomModel:
             assert getattr(after, name) == getattr(room, name), name
         assert after.version == room.version + len(room.events)
         roles = {user_id: member.role for user_id, member in after.members.items()}
-        assert roles == {w: m.role for w, m in room.members.items() if w not in room.gone}
+        assert roles == {user_id: member.role for user_id, member in room.members.items()}
 
     def check_events(self, before: Room, room: Room, after: Room) -> None:
         if after.epoch != before.epoch or not before.live:
@@ -369,7 +387,7 @@ def add_gift(room: Room, sender: Person, receiver: Person) -> None:
 
 def gift_event(sender: Person, receiver: Person) -> Any:
     gift = {"id": 1, "name": "rose", "image": "i", "effect": "e"}
-    faces = {"from": sender.face(), "to": receiver.face()}
+    faces = {"from": sender.public_profile(), "to": receiver.public_profile()}
     return {**faces, "gift": gift, "num": 1, "gold": 10, "request_id": ""}
 
 

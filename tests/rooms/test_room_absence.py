@@ -14,9 +14,12 @@ from tests.support.room_builders import (
     HOST,
     NOW,
     STRANGER,
+    changed,
     events_of,
+    left,
     live_room,
     membership,
+    new_roles,
     new_room,
     reloaded,
     room_with_applicants,
@@ -79,7 +82,7 @@ def test_grace_periods_depend_on_the_role_and_double_for_a_streaming_guest(
 def test_a_connected_user_has_no_absence(person: Person) -> None:
     room = room_with_guests(BERT, watching=(CARL,))
     assert apply_absence(room, person, 10**6) is None
-    assert not room.changed
+    assert not changed(room)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_a_connected_user_has_no_absence(person: Person) -> None:
 def test_an_absence_elsewhere_is_ignored(room: Room, stale: Member) -> None:
     room.members[BERT.user_id] = replace(stale, away_at=NOW)
     assert apply_absence(room, BERT, 10**6) is None
-    assert not room.changed
+    assert not changed(room)
 
 
 @pytest.mark.parametrize(("person", "role", "grace"), ON_MIC)
@@ -104,21 +107,20 @@ def test_an_absence_on_mic_is_shown_once_after_its_delay(
     """A concurrent reconnect causes a write conflict, and the rule runs again."""
     room = room_with_away(room_with_guests(BERT, ANNA), person)
     assert apply_absence(room, person, 2.999) == 3
-    assert not room.changed
-    assert not room.guarded
+    assert not changed(room)
     assert apply_absence(room, person, 3) == grace
-    paused = [("live_pause", {**HOST.face()})] if person is HOST else []
-    assert events_of(room) == [("member_away", {**person.face(), "role": role}), *paused]
+    paused = [("live_pause", {**HOST.public_profile()})] if person is HOST else []
+    assert events_of(room) == [("member_away", {**person.public_profile(), "role": role}), *paused]
     seat = room.owner if person is HOST else room.seat_of(person.user_id)
     assert seat
     assert seat.away
-    assert room.touched == ({"owner", "status"} if person is HOST else {role})
+    assert changed(room) == ({"owner", "status"} if person is HOST else {role})
     assert room.status == ("paused" if person is HOST else "live")
-    assert (room.guarded, room.dropped) == ({person.user_id}, set())
+    assert room.effects.streams_to_drop == {}
     room = reloaded(room)
     for seconds in (3, 20, grace - 0.001):
         assert apply_absence(room, person, seconds) == grace
-        assert not room.changed
+        assert not changed(room)
 
 
 @pytest.mark.parametrize("person", [CARL, ANNA])
@@ -127,7 +129,7 @@ def test_the_absence_of_a_viewer_or_applicant_is_never_shown(person: Person) -> 
     room.apply(ANNA, NOW, 600)
     room = room_with_away(room, person)
     assert apply_absence(room, person, 59.999) == 60
-    assert not room.changed
+    assert not changed(room)
 
 
 # ---- reconnecting
@@ -145,9 +147,9 @@ def test_a_returning_user_is_shown_as_back(
         assert apply_absence(room, person, grace) is None
     else:
         room.mark_connected(person.user_id)
-    resumed = [("live_resume", {**HOST.face()})] if person is HOST else []
-    assert events_of(room) == [("member_back", {**person.face(), "role": role}), *resumed]
-    assert room.touched == ({"owner", "status"} if person is HOST else {role})
+    resumed = [("live_resume", {**HOST.public_profile()})] if person is HOST else []
+    assert events_of(room) == [("member_back", {**person.public_profile(), "role": role}), *resumed]
+    assert changed(room) == ({"owner", "status"} if person is HOST else {role})
     assert room.status == ("live" if person is HOST else "paused")
     assert room.male
     assert room.female
@@ -160,7 +162,7 @@ def test_a_returning_user_is_shown_as_back(
 def test_a_return_is_not_shown_if_the_absence_was_not(person: Person) -> None:
     room = room_with_away(room_with_guests(BERT, watching=(CARL,)), person)
     room.mark_connected(person.user_id)
-    assert not room.changed
+    assert not changed(room)
 
 
 # ---- end of the grace period
@@ -172,16 +174,17 @@ def test_an_absent_guest_loses_the_seat_and_later_the_membership(
 ) -> None:
     room = shown_away(room_with_guests(BERT, ANNA), guest)
     assert apply_absence(room, guest, grace) == 60
-    assert events_of(room) == [("micro_leave", {**guest.face(), "reason": "offline"})]
+    assert events_of(room) == [("micro_leave", {**guest.public_profile(), "reason": "offline"})]
     assert getattr(room, seat) is None
-    assert room.roles == {guest.user_id: "viewer"}
-    assert (room.gone, room.dropped) == (set(), {f"stream-{guest.nickname}"})
+    assert new_roles(room) == {guest.user_id: "viewer"}
+    assert left(room) == set()
+    assert room.effects.streams_to_drop.keys() == {f"stream-{guest.nickname}"}
     room = reloaded(room)
     room.mark_connected(guest.user_id)
     assert apply_absence(room, guest, 59.999) == 60
-    assert not room.changed
+    assert not changed(room)
     assert apply_absence(room, guest, 60) is None
-    assert (room.gone, events_of(room)) == ({guest.user_id}, [])
+    assert (left(room), events_of(room)) == ({guest.user_id}, [])
 
 
 def test_a_late_check_shows_an_absence_and_ends_seat_and_membership() -> None:
@@ -189,7 +192,8 @@ def test_a_late_check_shows_an_absence_and_ends_seat_and_membership() -> None:
     assert apply_absence(room, BERT, 60) is None
     assert types_of(room) == ["member_away", "micro_leave"]
     assert room.male is None
-    assert (room.gone, room.roles, room.dropped) == ({BERT.user_id}, {}, {"stream-bert"})
+    assert left(room) == {BERT.user_id}
+    assert room.effects.streams_to_drop.keys() == {"stream-bert"}
 
 
 def test_an_absent_viewer_leaves_without_and_an_applicant_with_an_event() -> None:
@@ -197,20 +201,20 @@ def test_an_absent_viewer_leaves_without_and_an_applicant_with_an_event() -> Non
     room.enter(CARL, NOW)
     room = room_with_away(room_with_away(room, CARL), BERT)
     assert apply_absence(room, CARL, 60) is None
-    assert (room.gone, events_of(room)) == ({CARL.user_id}, [])
+    assert (left(room), events_of(room)) == ({CARL.user_id}, [])
     assert apply_absence(room, BERT, 60) is None
-    assert events_of(room) == [("micro_refuse", {**BERT.face(), "reason": "offline"})]
-    assert (room.gone, room.applications) == ({CARL.user_id, BERT.user_id}, {})
+    assert events_of(room) == [("micro_refuse", {**BERT.public_profile(), "reason": "offline"})]
+    assert (left(room), room.applications) == ({CARL.user_id, BERT.user_id}, {})
 
 
 def test_the_absence_of_the_host_ends_the_live() -> None:
     room = shown_away(room_with_guests(BERT, ANNA), HOST)
     assert apply_absence(room, HOST, 119.999) == 120
-    assert not room.changed
+    assert not changed(room)
     assert apply_absence(room, HOST, 120) is None
-    assert events_of(room) == [("live_end", {**HOST.face(), "reason": "offline"})]
+    assert events_of(room) == [("live_end", {**HOST.public_profile(), "reason": "offline"})]
     assert not room.live
-    assert room.dropped == {"stream-host", "stream-bert", "stream-anna"}
+    assert room.effects.streams_to_drop.keys() == {"stream-host", "stream-bert", "stream-anna"}
 
 
 # ---- length of the grace period
@@ -227,9 +231,9 @@ def test_the_grace_period_starts_when_clients_can_reconnect(
     room = shown_away(room_with_guests(BERT, watching=(CARL,)), HOST, BERT)
     room = room_with_away(room, CARL)
     assert apply_absence(room, person, ends - 0.001, since=30) == ends
-    assert not room.changed
+    assert not changed(room)
     assert apply_absence(room, person, ends, since=30) == next_check
-    assert room.changed
+    assert changed(room)
 
 
 def test_an_absence_is_shown_even_while_clients_cannot_reconnect() -> None:
@@ -246,13 +250,13 @@ def test_a_grace_period_start_before_the_absence_has_no_effect() -> None:
 def test_a_guest_whose_stream_is_live_has_twice_the_grace_period() -> None:
     room = shown_away(room_with_guests(BERT), BERT)
     assert apply_absence(room, BERT, 89.999, streams=True) == 90
-    assert not room.changed
+    assert not changed(room)
     stopped = reloaded(room_with_away(room, BERT))
     assert apply_absence(stopped, BERT, 50) == 60, "the stream has ended meanwhile"
     assert types_of(stopped) == ["micro_leave"]
     assert apply_absence(room, BERT, 90, streams=True) is None
     assert types_of(room) == ["micro_leave"]
-    assert room.gone == {BERT.user_id}
+    assert left(room) == {BERT.user_id}
 
 
 @pytest.mark.parametrize(("person", "role", "grace"), ON_MIC)
@@ -262,7 +266,7 @@ def test_a_display_delay_beyond_the_grace_period_is_cut_to_it(
     policy = replace(GRACE, shown=500_000)
     room = room_with_away(room_with_guests(BERT, ANNA), person)
     assert apply_absence(room, person, grace - 0.001, grace_policy=policy) == grace
-    assert not room.changed
+    assert not changed(room)
     apply_absence(room, person, grace, grace_policy=policy)
     assert types_of(room)[0] == "member_away"
     assert types_of(room)[-1] == ("live_end" if person is HOST else "micro_leave")
@@ -272,4 +276,4 @@ def test_a_viewer_period_below_the_guest_period_ends_seat_and_membership() -> No
     room = shown_away(room_with_guests(BERT), BERT)
     assert apply_absence(room, BERT, 45, grace_policy=replace(GRACE, viewer=10_000)) is None
     assert types_of(room) == ["micro_leave"]
-    assert room.gone == {BERT.user_id}
+    assert left(room) == {BERT.user_id}

@@ -6,13 +6,14 @@ from core.errors import QLiveError
 from rooms.errors import NotAdmitted, NotHost, NotInRoom, NotLive
 from rooms.members import Person
 from rooms.room import Admission, Room
-from rooms.state import MAX_MARKS
+from rooms.steps import MAX_MARKS
 from tests.support.room_builders import (
     ANNA,
     BERT,
     HOST,
     NOW,
     STRANGER,
+    changed,
     live_room,
     new_room,
     reloaded,
@@ -23,7 +24,7 @@ UNTIL = NOW + 60_000
 
 
 def admitted(room: Room) -> Room:
-    room.admit(HOST.user_id, BERT.user_id, UNTIL)
+    room.note_invitation(HOST.user_id, BERT.user_id, UNTIL)
     assert room.events == []
     return reloaded(room)
 
@@ -32,7 +33,7 @@ def test_an_admitted_viewer_takes_the_seat_once() -> None:
     room = admitted(live_room(BERT))
     seat = room.accept(BERT, "applied", "stream", "")
     assert room.male == seat
-    assert (room.admitted, f"admitted.{BERT.user_id}" in room.touched) == ({}, True)
+    assert room.invited_by_message_until == {}
 
 
 def test_it_is_not_the_invitation_that_the_setting_invited_requires() -> None:
@@ -43,7 +44,7 @@ def test_it_is_not_the_invitation_that_the_setting_invited_requires() -> None:
 def test_it_ends_at_its_time() -> None:
     room = admitted(live_room(BERT))
     room.expire(UNTIL - 1)
-    assert room.admitted
+    assert room.invited_by_message_until
     room.expire(UNTIL)
     with pytest.raises(NotAdmitted):
         room.accept(BERT, "applied", "stream", "")
@@ -52,21 +53,21 @@ def test_it_ends_at_its_time() -> None:
 def test_a_refusal_ends_it_without_an_event() -> None:
     room = admitted(live_room(BERT))
     room.refuse(BERT.user_id)
-    assert (room.events, room.touched) == ([], {f"admitted.{BERT.user_id}"})
+    assert (room.events, changed(room)) == ([], {"invited_by_message_until"})
     with pytest.raises(NotAdmitted):
         reloaded(room).accept(BERT, "applied", "stream", "")
 
 
 def test_an_earlier_message_does_not_shorten_it() -> None:
     room = admitted(live_room(BERT))
-    room.admit(HOST.user_id, BERT.user_id, UNTIL - 1)
-    assert not room.changed
+    room.note_invitation(HOST.user_id, BERT.user_id, UNTIL - 1)
+    assert not changed(room)
 
 
 @pytest.mark.parametrize("admission", ["applied", "open"])
 def test_a_guest_taken_off_the_mic_may_return_after_a_later_message(admission: Admission) -> None:
     room = room_with_guests(BERT)
-    room.admit(HOST.user_id, BERT.user_id, UNTIL)
+    room.note_invitation(HOST.user_id, BERT.user_id, UNTIL)
     room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
     room = reloaded(room)
     with pytest.raises(NotAdmitted):
@@ -87,22 +88,24 @@ def test_other_messages_admit_nobody(
     room: Room, sender: Person, receiver: Person, error: type[QLiveError]
 ) -> None:
     with pytest.raises(error):
-        room.admit(sender.user_id, receiver.user_id, UNTIL)
-    assert not room.changed
+        room.note_invitation(sender.user_id, receiver.user_id, UNTIL)
+    assert not changed(room)
 
 
 def test_a_room_remembers_a_limited_number_of_messages() -> None:
     room = live_room(BERT)
-    room.admitted = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
-    room.admit(HOST.user_id, BERT.user_id, UNTIL + MAX_MARKS)
-    assert list(room.admitted) == [*(f"{n}" for n in range(1, MAX_MARKS)), BERT.user_id]
-    assert room.touched == {"admitted.0", f"admitted.{BERT.user_id}"}
+    room.invited_by_message_until = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
+    room.note_invitation(HOST.user_id, BERT.user_id, UNTIL + MAX_MARKS)
+    assert list(room.invited_by_message_until) == [
+        *(f"{n}" for n in range(1, MAX_MARKS)),
+        BERT.user_id,
+    ]
 
 
 def test_a_ban_and_the_next_live_end_it() -> None:
     banned, next_live = admitted(live_room(BERT)), admitted(live_room(BERT))
-    banned.remove_user(HOST.user_id, BERT.user_id, UNTIL)
+    banned.ban(BERT.user_id, UNTIL, HOST.user_id)
     next_live.close("host")
     next_live = reloaded(next_live)
     next_live.open(HOST, "epoch-2", "stream", NOW)
-    assert (banned.admitted, next_live.admitted) == ({}, {})
+    assert (banned.invited_by_message_until, next_live.invited_by_message_until) == ({}, {})

@@ -4,7 +4,15 @@ import pytest
 
 from rooms.errors import NotHost
 from rooms.room import Room
-from tests.support.room_builders import BERT, HOST, events_of, live_room, new_room, reloaded
+from tests.support.room_builders import (
+    BERT,
+    HOST,
+    changed,
+    events_of,
+    live_room,
+    new_room,
+    reloaded,
+)
 
 COVER = "https://pictures/cover"
 
@@ -20,7 +28,7 @@ def test_name_and_picture_replace_those_of_the_host() -> None:
     room.update_info(HOST.user_id, "Hometowns", COVER)
     assert (room.name, room.image) == ("Hometowns", COVER)
     assert events_of(room) == [("room_info", {"room_name": "Hometowns", "room_image": COVER})]
-    assert room.touched == {"title", "cover"}
+    assert changed(room) == {"title", "cover"}
 
 
 def test_one_of_them_changes_alone_and_a_repetition_changes_nothing() -> None:
@@ -44,7 +52,7 @@ def test_only_the_host_changes_them() -> None:
     room = live_room(BERT)
     with pytest.raises(NotHost):
         room.update_info(BERT.user_id, "Mine", None)
-    assert not room.changed
+    assert not changed(room)
 
 
 def test_a_room_that_is_not_live_changes_without_an_event() -> None:

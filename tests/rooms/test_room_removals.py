@@ -8,7 +8,7 @@ from core.errors import InvalidParameter
 from rooms.errors import NotAdmitted, NotHost, NotLive, RemovedFromRoom
 from rooms.members import Person
 from rooms.room import Admission, Room
-from rooms.state import MAX_BANS, MAX_MARKS
+from rooms.steps import MAX_BANS, MAX_MARKS
 from tests.support.room_builders import (
     BERT,
     CARL,
@@ -16,6 +16,8 @@ from tests.support.room_builders import (
     HOST,
     NOW,
     STRANGER,
+    changed,
+    closing,
     events_of,
     live_room,
     membership,
@@ -32,7 +34,7 @@ ADMISSIONS: tuple[Admission, ...] = ("applied", "invited", "open")
 def room_after_ban(person: Person = BERT, until: int = UNTIL) -> Room:
     """A live whose host has removed the user."""
     room = room_with_everyone()
-    room.remove_user(HOST.user_id, person.user_id, until)
+    room.ban(person.user_id, until, HOST.user_id)
     return reloaded(room)
 
 
@@ -44,18 +46,17 @@ def test_a_user_without_a_membership_here_can_be_banned(*, elsewhere: bool) -> N
     room = live_room()
     if elsewhere:
         room.members[STRANGER.user_id] = membership(STRANGER, live_id=2)
-    assert room.remove_user(HOST.user_id, STRANGER.user_id, UNTIL) is False
+    assert room.ban(STRANGER.user_id, UNTIL, HOST.user_id) is False
     assert events_of(room) == []
-    assert (room.gone, room.not_present) == (set(), {STRANGER.user_id})
-    assert room.banned_until_left == {STRANGER.user_id}
-    assert room.touched == {f"blocked.{STRANGER.user_id}"}
-    assert room.changed
+    assert closing(room) == {STRANGER.user_id: True}
+    assert changed(room) == {"bans"}
+    assert changed(room)
 
 
 def test_a_ban_reports_whether_the_user_was_on_mic() -> None:
     room = room_with_everyone()
-    assert room.ban_user(BERT.user_id, UNTIL, "banned") is True
-    assert room.ban_user(CARL.user_id, UNTIL, "banned") is False
+    assert room.ban(BERT.user_id, UNTIL) is True
+    assert room.ban(CARL.user_id, UNTIL) is False
 
 
 @pytest.mark.parametrize(
@@ -74,9 +75,9 @@ def test_only_the_host_of_a_live_removes_users_and_only_others(
 ) -> None:
     before = copy.deepcopy(room)
     with pytest.raises(error):
-        room.remove_user(host.user_id, person.user_id, UNTIL)
+        room.ban(person.user_id, UNTIL, host.user_id)
     assert room == before
-    assert (room.banned_until_left, room.not_present) == (set(), set())
+    assert closing(room) == {}
 
 
 def test_a_banned_user_cannot_enter_until_the_ban_expires() -> None:
@@ -86,7 +87,7 @@ def test_a_banned_user_cannot_enter_until_the_ban_expires() -> None:
         assert room.active_bans(now) == {BERT.user_id: UNTIL}
         with pytest.raises(RemovedFromRoom):
             room.enter(BERT, now)
-    assert not room.changed
+    assert not changed(room)
     assert not room.is_banned(CARL.user_id, NOW)
     assert room.enter(CARL, NOW) == "applied"
     assert not room.is_banned(BERT.user_id, UNTIL)
@@ -104,28 +105,27 @@ def test_a_concurrently_written_membership_does_not_lift_a_ban() -> None:
 def test_banning_again_changes_the_end_of_the_ban() -> None:
     room = room_after_ban()
     for until in (UNTIL + 5, NOW):
-        room.remove_user(HOST.user_id, BERT.user_id, until)
-        assert room.blocked == {BERT.user_id: until}
+        room.ban(BERT.user_id, until, HOST.user_id)
+        assert room.bans == {BERT.user_id: until}
 
 
 def test_the_ban_that_ends_first_makes_room_for_another() -> None:
     room = live_room(BERT)
-    room.blocked = {f"{n}": UNTIL + n for n in range(MAX_BANS)}
+    room.bans = {f"{n}": UNTIL + n for n in range(MAX_BANS)}
     for until in (UNTIL + MAX_BANS, UNTIL):  # the second changes a ban and drops none
-        room.remove_user(HOST.user_id, BERT.user_id, until)
+        room.ban(BERT.user_id, until, HOST.user_id)
         expected = {*(f"{n}" for n in range(1, MAX_BANS)), BERT.user_id}
-        assert room.blocked.keys() == expected
-    assert room.touched == {"blocked.0", f"blocked.{BERT.user_id}"}
+        assert room.bans.keys() == expected
 
 
 def test_a_user_may_enter_after_the_ban_is_lifted() -> None:
     room = room_after_ban(DORA)
-    room.lift_ban(BERT.user_id)
-    assert not room.changed, "only DORA is banned"
-    room.lift_ban(DORA.user_id)
-    assert room.touched == {f"blocked.{DORA.user_id}"}
+    room.lift_ban(BERT.user_id, NOW)
+    assert not changed(room), "only DORA is banned"
+    room.lift_ban(DORA.user_id, NOW)
+    assert changed(room) == {"bans"}
     room = reloaded(room)
-    assert (room.blocked, room.enter(DORA, NOW)) == ({}, "viewer")
+    assert (room.bans, room.enter(DORA, NOW)) == ({}, "viewer")
 
 
 # ---- removals from the mic
@@ -135,7 +135,7 @@ def room_after_removal() -> Room:
     """A live whose host has taken BERT off the mic."""
     room = room_with_guests(BERT, watching=(CARL,))
     room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
-    assert room.touched == {"male", f"removed.{BERT.user_id}"}
+    assert changed(room) == {"male", "needs_invitation_until", "members"}
     return reloaded(room)
 
 
@@ -148,7 +148,7 @@ def test_a_removed_guest_may_apply_but_needs_an_invitation(admission: Admission)
     room = room_after_removal()
     with pytest.raises(NotAdmitted):
         accept(room, admission)
-    assert not room.changed
+    assert not changed(room)
     room.apply(BERT, NOW, 600)
     assert room.applicants(1) == [BERT], "the host sees the wish"
     with pytest.raises(NotAdmitted):
@@ -165,9 +165,9 @@ def test_a_removed_guest_may_apply_but_needs_an_invitation(admission: Admission)
 def test_a_removal_ends_at_its_time_and_concerns_no_other_user() -> None:
     room = room_after_removal()
     room.expire(UNTIL - 1)
-    assert not room.changed
+    assert not changed(room)
     room.expire(UNTIL)
-    assert (room.removed, room.touched) == ({}, {f"removed.{BERT.user_id}"})
+    assert room.needs_invitation_until == {}
     accept(reloaded(room), "open")
     room_after_removal().accept(CARL, "open", "stream", "")
 
@@ -178,7 +178,7 @@ def test_only_the_host_removes_and_only_a_guest_and_with_a_time() -> None:
     room.leave_mic(HOST.user_id, BERT.user_id)
     accept(room, "open")
     room.leave_mic(BERT.user_id, BERT.user_id, removed_until=UNTIL)
-    assert room.removed == {}
+    assert room.needs_invitation_until == {}
 
 
 def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
@@ -192,13 +192,15 @@ def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
 
 def test_a_room_remembers_a_limited_number_of_removals() -> None:
     room = room_with_guests(BERT)
-    room.removed = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
+    room.needs_invitation_until = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
     room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL + MAX_MARKS)
-    assert list(room.removed) == [*(f"{n}" for n in range(1, MAX_MARKS)), BERT.user_id]
-    assert room.touched >= {"removed.0", f"removed.{BERT.user_id}"}
+    assert list(room.needs_invitation_until) == [
+        *(f"{n}" for n in range(1, MAX_MARKS)),
+        BERT.user_id,
+    ]
 
 
 def test_a_ban_takes_the_place_of_the_removal() -> None:
     room = room_after_removal()
-    room.remove_user(HOST.user_id, BERT.user_id, UNTIL)
-    assert (room.removed, room.blocked) == ({}, {BERT.user_id: UNTIL})
+    room.ban(BERT.user_id, UNTIL, HOST.user_id)
+    assert (room.needs_invitation_until, room.bans) == ({}, {BERT.user_id: UNTIL})

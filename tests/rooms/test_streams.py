@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rooms.errors import StreamForbidden
 from rooms.members import ENDED_SEQUENCES_KEPT, StreamState, apply_notification
 from rooms.room import Room
 from tests.support.room_builders import (
@@ -14,7 +15,9 @@ from tests.support.room_builders import (
     HOST,
     NOW,
     STRANGER,
+    changed,
     events_of,
+    live_room,
     room_with_away,
     room_with_guests,
 )
@@ -47,19 +50,34 @@ def stream(sequence: str, seconds: int, *ended: str, on: bool) -> StreamState:
 
 def test_a_stopped_stream_takes_a_guest_off_the_mic_or_out_of_the_queue_or_ends_the_live() -> None:
     room = room_with_guests(BERT)
-    room.stop_stream(STRANGER.user_id)
-    assert not room.changed
-    room.stop_stream(BERT.user_id)
-    assert events_of(room) == [("micro_leave", {**BERT.face(), "reason": "moderation"})]
-    assert (len(room.dropped), room.given_up) == (1, {})
+    room.stop_stream(STRANGER.user_id, LATER)
+    assert not changed(room)
+    room.stop_stream(BERT.user_id, LATER)
+    assert events_of(room) == [("micro_leave", {**BERT.public_profile(), "reason": "moderation"})]
+    assert [*room.effects.streams_to_drop.values()] == [""]
     room.apply(BERT, NOW, 60)
-    room.stop_stream(BERT.user_id)
-    assert events_of(room)[-1] == ("micro_refuse", {**BERT.face(), "reason": "moderation"})
+    room.stop_stream(BERT.user_id, LATER)
+    assert events_of(room)[-1] == (
+        "micro_refuse",
+        {**BERT.public_profile(), "reason": "moderation"},
+    )
     assert room.role_of(BERT.user_id) == "viewer"
     for _ in range(2):
-        room.stop_stream(HOST.user_id)
-        room.stop_stream(BERT.user_id)
-    assert events_of(room)[3:] == [("live_end", {**HOST.face(), "reason": "moderation"})]
+        room.stop_stream(HOST.user_id, LATER)
+        room.stop_stream(BERT.user_id, LATER)
+    assert events_of(room)[3:] == [("live_end", {**HOST.public_profile(), "reason": "moderation"})]
+
+
+@pytest.mark.parametrize("allow", [True, False])
+def test_a_user_whose_stream_was_stopped_gets_no_seat_until_it_is_allowed_or_the_time_is_over(
+    *, allow: bool
+) -> None:
+    room = live_room(BERT)
+    room.stop_stream(BERT.user_id, LATER)
+    with pytest.raises(StreamForbidden):
+        room.accept(BERT, "open", "s", "")
+    room.allow_stream(BERT.user_id) if allow else room.expire(LATER)
+    assert room.accept(BERT, "open", "s", "").stream == "s"
 
 
 # ---- notifications
@@ -156,27 +174,25 @@ def full_room() -> Room:
 
 
 @pytest.mark.parametrize(
-    ("action", "dropped", "given_up"),
+    ("action", "dropped"),
     [
-        (lambda room: room.leave(BERT.user_id), {BERT_STREAM}, BERTS),
+        (lambda room: room.leave(BERT.user_id), BERTS),
         (
             lambda room: room.leave_mic(ANNA.user_id, ANNA.user_id),
-            {ANNA_STREAM},
             {ANNA_STREAM: ANNA.user_id},
         ),
         (
             lambda room: room.apply_absence(BERT.user_id, LATER, GRACE, since=0, streams=False),
-            {BERT_STREAM},
             BERTS,
         ),
-        (lambda room: room.remove_user(HOST.user_id, BERT.user_id, LATER), {BERT_STREAM}, {}),
-        (lambda room: room.remove_member(ANNA.user_id, "banned"), {ANNA_STREAM}, {}),
-        (lambda room: room.end(HOST.user_id), EVERY_STREAM, {}),
+        (lambda room: room.ban(BERT.user_id, LATER, HOST.user_id), {BERT_STREAM: ""}),
+        (lambda room: room.remove(ANNA.user_id, "banned"), {ANNA_STREAM: ""}),
+        (lambda room: room.end(HOST.user_id), dict.fromkeys(EVERY_STREAM, "")),
     ],
 )
 def test_the_end_of_a_seat_drops_its_stream_given_up_if_its_user_left_or_was_offline(
-    action: Action, dropped: set[str], given_up: dict[str, str]
+    action: Action, dropped: dict[str, str]
 ) -> None:
     room = full_room()
     action(room)
-    assert (room.dropped, room.given_up) == (dropped, given_up)
+    assert room.effects.streams_to_drop == dropped

@@ -199,7 +199,7 @@ async def test_an_operator_is_added_listed_reset_disabled_and_enabled(settings, 
     def one_time(text: str) -> str:
         return re.search(r"One-time password of anna: (\S{16})\n", text)[1]
 
-    operators = server.context.services.operators
+    operators = server.context.services.operators.operators
     assert "There are no operators" in await operator("list")
     first = one_time(await operator("add", "anna", "--role", "viewer"))
     waits = r"anna +viewer +waiting +never logged in\n"
@@ -272,7 +272,7 @@ async def test_bills_of_a_day_are_compared_and_differences_listed(
         str(today - timedelta(days=1)),
         f"{today.replace(day=1) - timedelta(1):%Y-%m}",
     )
-    agreed = "Every row of WeChat's bills is booked here, and the reverse.\n"
+    agreed = "Every row of WeChat's bills is recorded here, and the reverse.\n"
     assert await reconcile(at_simulator, yesterday) == (0, agreed)
     assert await reconcile(at_simulator, month) == (0, agreed)
     noon = day_interval(today)[0] - timedelta(hours=12)

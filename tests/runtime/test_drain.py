@@ -22,7 +22,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    return {"presence": {"lease_seconds": 0.6}, "server": {"port": 0, "drain_seconds": 60}}
+    return {"server": {"port": 0, "drain_seconds": 60}}
+
+
+@pytest.fixture
+def lease_seconds() -> float:
+    return 0.6
 
 
 async def test_lease_is_renewed_while_requests_are_being_finished(

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.programs, pytest.mark.linux]
 @pytest.fixture
 def embedded(data_folder: Path) -> ServerProgram:
     """On its own embedded MongoDB, with a log of JSON lines."""
-    return ServerProgram(data_folder, presence__lease_seconds="2", logging__json="true")
+    return ServerProgram(data_folder, logging__json="true")
 
 
 def log_of(program: ServerProgram) -> list[dict[str, Any]]:
@@ -49,6 +49,8 @@ async def test_server_drains_at_sigterm_and_commands_work_with_and_without_it(
         bye, code = await read_close(listener)
         assert (bye["code"], code, bye["reconnect"]) == (4000, 4000, True)
         assert 100 <= bye["retry_ms"] <= 1000
+        assert process.stdout
+        assert await process.stdout.read() == b"", "the log is all that is written"
         assert await exit_status(process) == 0
         assert embedded.processes() == []
         await api.close()
@@ -87,7 +89,6 @@ async def test_second_process_joins_mongodb_and_simulator_of_the_first_until_ctr
     own_folder.mkdir()
     second_program = ServerProgram(
         own_folder,
-        presence__lease_seconds="2",
         mongodb__data_dir=str(embedded.folder / "mongo"),
         logging__json="true",
     )
@@ -108,7 +109,7 @@ async def test_second_process_joins_mongodb_and_simulator_of_the_first_until_ctr
             redis = ready["dependencies"].get("redis", {})
             return (ready["status"], redis.get("state")) == ("degraded", "down")
 
-        await until(degraded, 30)
+        await until(degraded, 60)  # a lease has to lapse first
         assert events(second_program).count("redis_not_configured") == 1
 
         os.killpg(first.pid, signal.SIGINT)  # Ctrl-C in its terminal

@@ -225,7 +225,7 @@ def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
     long = "\U0001f339" * 512
     anna, bert = (replace(person, nickname=long[:50], face_url=long) for person in (ANNA, BERT))
     gift: Any = {"id": 1, "name": long[:60], "image": long, "effect": long}
-    faces: Any = {"from": anna.face(), "to": bert.face()}
+    faces: Any = {"from": anna.public_profile(), "to": bert.public_profile()}
     room = live_room()
     for _ in range(LOG_SIZE):
         room.add_gift({**faces, "gift": gift, "num": 1, "gold": 10, "request_id": long[:64]})

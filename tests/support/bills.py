@@ -1,4 +1,4 @@
-"""Bills between the simulator and what is booked in a database, at noon of one day."""
+"""Bills between the simulator and what is recorded in a database, at noon of one day."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -51,14 +51,14 @@ class BillFixture:
         dev = DevSecrets(merchant["platform"]["private_key_pem"])
         self.simulator = Simulator(settings, dev, "http://127.0.0.1:9", self.clock)
         url = serve(self.simulator.answer)
-        tokens = AccessTokenCache(make_client("xpay", url), {APP: "s3cret"}, self.clock)
+        tokens = AccessTokenCache(make_client("xpay", url), {APP: "s3cret"})
         self.xpay = XpayClient(make_client("xpay", url), tokens, pay, lambda *_: None)
         client = MerchantClient(make_client("pay", url), pay, now=self.clock)
         self.jsapi = JsapiClient(client, "https://pay.example.com/notify")
         self.client = BillClient(
             client, self.xpay, make_client("files", ""), WechatSettings(apps=apps, api_base=url)
         )
-        self.payments = PaymentService(stores.ledger, stores.orders, NamedLocks().hold)
+        self.payments = PaymentService(stores.ledger, stores.orders, NamedLocks().lock)
         self.service = self.new_service()
         self.user_id = ""
 
@@ -85,7 +85,7 @@ class BillFixture:
         if not self.user_id:
             [self.user_id] = await self.stores.create_users((0, 0))
         order = Order(number, self.user_id, provider, APP, "o1", "gold_60", fen, 60)
-        await self.stores.orders.add(order, 1, 0)
+        await self.stores.orders.open(order, 1, 0)
         unset: Any = {"open_keys": ""}  # more orders than a user may have open
         await self._rows("orders").update_one({"_id": number}, {"$unset": unset})
         return order
@@ -103,7 +103,7 @@ class BillFixture:
         assert paid
         return Payment("jsapi", number, paid["transaction_id"], order.fen)
 
-    async def book(self, payment: Payment, at: datetime = NOON) -> None:
+    async def record(self, payment: Payment, at: datetime = NOON) -> None:
         await self.payments.credit(payment)
         paid_at = {"$set": {"paid_at": at}}
         await self._rows("orders").update_one({"_id": payment.order}, paid_at)
@@ -111,7 +111,7 @@ class BillFixture:
     async def paid(self, number: str, fen: int = 600, provider: str = "jsapi") -> Order:
         """An order that is paid at both ends."""
         order = await self.order(number, fen, provider)
-        await self.book(self.pay(order))
+        await self.record(self.pay(order))
         return order
 
     def refund(self, order: Order, number: str, fen: int = 100) -> SimulatedRefund:
@@ -138,7 +138,9 @@ class BillFixture:
     def transfer(self, number: str, fen: int = 1000) -> SimulatedBill:
         """WeChat has paid a transfer."""
         request = {"out_bill_no": number, "transfer_amount": fen, "openid": "o1"}
-        bill = SimulatedBill(b"", request, self.clock(), self.clock(), "SUCCESS")
+        bill = SimulatedBill(
+            b"", request, self.clock(), self.clock(), "SUCCESS", wechat_number=f"of {number}"
+        )
         self.simulator.transfers.bills[number] = bill
         return bill
 

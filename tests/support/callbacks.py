@@ -18,11 +18,12 @@ class CallbackSender:
         self.settings = settings
 
     async def im(self, content: Any, **query: str) -> Reply:
-        """Send an IM callback signed now; `query` replaces parameters."""
+        """Send an IM callback signed now, or such a body; `query` replaces parameters."""
         im, timestamp = self.settings.im, query.get("RequestTime", str(int(time.time())))
+        is_body = isinstance(content, bytes)
         params = {
             "SdkAppid": str(im.sdk_app_id),
-            "CallbackCommand": content.get("CallbackCommand", "x"),
+            "CallbackCommand": "x" if is_body else content.get("CallbackCommand", "x"),
             "contenttype": "json",
             "ClientIP": "203.0.113.7",
             "OptPlatform": "IOS",
@@ -30,12 +31,13 @@ class CallbackSender:
             "RequestTime": timestamp,
             **query,
         }
-        return await self.post(f"im/callback/?{urlencode(params)}", json.dumps(content).encode())
+        body = content if is_body else json.dumps(content).encode()
+        return await self.post(f"im/callback/?{urlencode(params)}", body)
 
     async def live(self, content: dict[str, Any], **overrides: Any) -> Reply:
         """Send a CSS callback signed for ten minutes from now; `overrides` replaces fields."""
         expires = overrides.get("t", int(time.time()) + 600)
-        key = self.settings.live.callback_key
+        key = self.settings.live_streaming.callback_key
         sign = hashlib.md5(f"{key}{expires}".encode()).hexdigest()
         return await self.post(
             "live/callback/",

@@ -22,14 +22,14 @@ PRODUCTION = {
     "QLIVE_IM__SDK_APP_ID": "1400000001",
     "QLIVE_IM__SECRET_KEY": secret("im"),
     "QLIVE_IM__CALLBACK_TOKEN": secret("im callback"),
-    "QLIVE_LIVE__PUSH_DOMAIN": "push.qlive.cn",
-    "QLIVE_LIVE__PLAY_DOMAIN": "play.qlive.cn",
-    "QLIVE_LIVE__PUSH_KEY": secret("push"),
-    "QLIVE_LIVE__PLAY_KEY": secret("play"),
-    "QLIVE_LIVE__CALLBACK_KEY": secret("live callback"),
-    "QLIVE_LIVE__API_BASE": "https://live.tencentcloudapi.com",
-    "QLIVE_LIVE__SECRET_ID": "AKIDlive",
-    "QLIVE_LIVE__SECRET_KEY": secret("live"),
+    "QLIVE_LIVE_STREAMING__PUSH_DOMAIN": "push.qlive.cn",
+    "QLIVE_LIVE_STREAMING__PLAY_DOMAIN": "play.qlive.cn",
+    "QLIVE_LIVE_STREAMING__PUSH_KEY": secret("push"),
+    "QLIVE_LIVE_STREAMING__PLAY_KEY": secret("play"),
+    "QLIVE_LIVE_STREAMING__CALLBACK_KEY": secret("live callback"),
+    "QLIVE_LIVE_STREAMING__API_BASE": "https://live.tencentcloudapi.com",
+    "QLIVE_LIVE_STREAMING__SECRET_ID": "AKIDlive",
+    "QLIVE_LIVE_STREAMING__SECRET_KEY": secret("live"),
     "QLIVE_PAY__API_BASE": "https://api.mch.weixin.qq.com",
     "QLIVE_PAY__JSAPI_SELLS_GOODS_ONLY": "true",
     "QLIVE_PAY__CONTENT_KEY": secret("content"),
@@ -42,7 +42,7 @@ PRODUCTION = {
     "QLIVE_GIVING__GIFT_GOLD": "20000",
     "QLIVE_GIVING__DAY_GOLD": "50000",
     "QLIVE_GIVING__MONTH_GOLD": "300000",
-    "QLIVE_IDENTITY__PROVIDER": "manual",
+    "QLIVE_AGE_VERIFICATION__PROVIDER": "manual",
     "QLIVE_AUTH__ENCRYPTION_KEY": secret("encryption"),
     "QLIVE_OPS__TOKEN": secret("ops"),
 }
@@ -55,10 +55,10 @@ UPLOADS = {
 }
 
 FACEID = {
-    "QLIVE_IDENTITY__PROVIDER": "faceid",
-    "QLIVE_IDENTITY__API_BASE": "https://faceid.tencentcloudapi.com",
-    "QLIVE_IDENTITY__SECRET_ID": "AKIDfaceid",
-    "QLIVE_IDENTITY__SECRET_KEY": secret("faceid"),
+    "QLIVE_AGE_VERIFICATION__PROVIDER": "faceid",
+    "QLIVE_AGE_VERIFICATION__API_BASE": "https://faceid.tencentcloudapi.com",
+    "QLIVE_AGE_VERIFICATION__SECRET_ID": "AKIDfaceid",
+    "QLIVE_AGE_VERIFICATION__SECRET_KEY": secret("faceid"),
 }
 
 XPAY = {

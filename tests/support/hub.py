@@ -1,4 +1,4 @@
-"""A hub on an in-memory room, and outboxes that record what they receive."""
+"""A hub on an in-memory room, and writers that record what they receive."""
 
 import asyncio
 import json
@@ -74,8 +74,8 @@ class StoredRoom:
         after_read()
 
 
-class OutboxSpy:
-    """An outbox that records frames and its close code."""
+class WriterSpy:
+    """A writer that records frames and its close code."""
 
     def __init__(self, user_id: str = "1", number: int = 0, token_id: str = "") -> None:
         self.user_id, self.number, self.token_id = user_id, number, token_id
@@ -84,7 +84,7 @@ class OutboxSpy:
         self.code: CloseCode | None = None
         self.retry_ms: int | None = None
         self.received: list[dict[str, Any]] = []
-        self.connection = MemberSocket(user_id, ROOM, "a", number)
+        self.member_socket = MemberSocket(user_id, ROOM, "a", number)
 
     def begin(self, frames: bytes) -> None:
         self.send(frames)
@@ -137,14 +137,14 @@ class HubFixture:
 
     async def join(
         self,
-        outbox: OutboxSpy | None = None,
+        writer: WriterSpy | None = None,
         since: ResumePosition | None = None,
         load_view: Callable[[], Awaitable[RoomView]] | None = None,
-    ) -> OutboxSpy:
-        outbox = outbox or OutboxSpy()
-        self.hub.connect(outbox)  # type: ignore[arg-type]
-        await self.hub.join(ROOM, outbox, since, load_view or self.stored.load_view)  # type: ignore[arg-type]
-        return outbox
+    ) -> WriterSpy:
+        writer = writer or WriterSpy()
+        self.hub.connect(writer)  # type: ignore[arg-type]
+        await self.hub.join(ROOM, writer, since, load_view or self.stored.load_view)  # type: ignore[arg-type]
+        return writer
 
     async def wait_backfilled(self) -> None:
         while self.hub._filling:
@@ -154,12 +154,12 @@ class HubFixture:
 class SlowJoin:
     """A join that goes on when it may; a second read of the room raises `refused`, if set."""
 
-    def __init__(self, hub_fixture: HubFixture, outbox: OutboxSpy) -> None:
+    def __init__(self, hub_fixture: HubFixture, writer: WriterSpy) -> None:
         self.stored = hub_fixture.stored
         self.may_return = asyncio.Event()
         self.reads = 0
         self.refused: Exception | None = None
-        self.task = asyncio.ensure_future(hub_fixture.join(outbox, load_view=self.load_view))
+        self.task = asyncio.ensure_future(hub_fixture.join(writer, load_view=self.load_view))
 
     async def load_view(self) -> RoomView:
         if self.refused:
@@ -178,5 +178,5 @@ class SlowJoin:
 
 
 def profile_events(first: int, last: int) -> list[tuple[str, int]]:
-    """(type, seq) of each, as in `OutboxSpy.received_events`."""
+    """(type, seq) of each, as in `WriterSpy.received_events`."""
     return [("profile", n) for n in range(first, last + 1)]

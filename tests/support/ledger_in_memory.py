@@ -93,8 +93,8 @@ class MemoryLedgerStore:
         changes = ranking_changes(self.entries[key], *self.references[key])
         self._rank(change.negated() for change in changes)
 
-    async def note_payer(self, user_id: str, *, ios: bool, session: Any) -> None:
-        assert (user_id in self.balances, ios, session) == (True, False, "tx")
+    async def note_ios_payment(self, user_id: str, tx: Any) -> None:
+        assert (user_id in self.balances, tx) == (True, "tx")
 
     # ---- batches of gifts
 
@@ -141,7 +141,7 @@ class MemoryOrderStore:
 
     async def pay(self, tx: Any, number: str, payment: Payment) -> None:
         assert (tx, payment.order) == ("tx", number)
-        self.orders[number] = replace(self.orders[number], state="paid")
+        self.orders[number] = replace(self.orders[number], state="paid", paid_fen=payment.paid_fen)
 
     async def refund(self, tx: Any, number: str, refund: Refund) -> int:
         assert (tx, refund.order) == ("tx", number)

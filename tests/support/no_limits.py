@@ -1,22 +1,16 @@
-"""Settings without rate limits and second operators, for tests and load generators."""
+"""Settings without rate limits and second operators; limits of a server in the test's process."""
 
 import os
 from collections.abc import Mapping
-from typing import get_args
 
-from handlers.limits import AddressLimit, UserLimit
+from core.limits import Rate
+from handlers.context import Context
+from handlers.limits import MAX_LOGINS, RATES, RequestLimits
 
-NO_LIMITS = dict.fromkeys({*get_args(UserLimit), *get_args(AddressLimit)} - {"handshake"}, "0")
-"""Section `limits` of the settings; the limits on sockets stay."""
-
-
-def limits_environment(values: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables that set limits, by name."""
-    return {f"QLIVE_LIMITS__{name.upper()}": value for name, value in values.items()}
-
-
+NO_LIMITS = {"factor": 0}
+"""Section `limits` of the settings; the limit on frames stays."""
 NO_LIMITS_ENVIRONMENT = {
-    **limits_environment(NO_LIMITS),
+    "QLIVE_LIMITS__FACTOR": "0",
     "QLIVE_OPS__SECOND_PERSON_GOLD": "0",  # the demo operator is alone
 }
 NOT_INHERITED = ("QLIVE_", "PYTHONDONTWRITEBYTECODE")
@@ -27,3 +21,9 @@ def server_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Environment of a server process without limits, and with these variables."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith(NOT_INHERITED)}
     return {**inherited, **NO_LIMITS_ENVIRONMENT, **settings}
+
+
+def set_limits(context: Context, *, logins: int = MAX_LOGINS, **rates: Rate) -> None:
+    """Give a server limits of its own; those of other classes have their usual rates."""
+    limits = RequestLimits(1, context.metrics, {**RATES, **rates}, logins)  # type: ignore[dict-item]
+    context.request_limits = limits

@@ -22,7 +22,7 @@ class Notice:
     message: InboxMessage
     refused: str
     """Why it is not genuine, else ""."""
-    carry_out: Callable[[], Awaitable[CallbackOutcome]]
+    handle: Callable[[], Awaitable[CallbackOutcome]]
 
 
 class NoticeStorm:
@@ -40,5 +40,5 @@ class NoticeStorm:
             await asyncio.gather(*map(self.receive, repeated[start : start + AT_ONCE]))
 
     async def receive(self, notice: Notice) -> None:
-        outcome = await receive(self.inbox, notice.message, notice.refused, notice.carry_out)
+        outcome = await receive(self.inbox, notice.message, notice.refused, notice.handle)
         self.outcomes[outcome.reason if outcome else ""] += 1

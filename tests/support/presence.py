@@ -14,7 +14,7 @@ from core.clock import now_ms
 from rooms.events import NumberedEvent
 from rooms.members import Arrival, GracePolicy, Member, MemberSocket, Person
 from rooms.room import Room
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
 from services.rooms.socket_reconciler import SocketReconciler
 from storage.rooms.presence import PresenceStore
@@ -98,12 +98,12 @@ class PresenceFixture:
     def __init__(self, stores: StoresFixture) -> None:
         self.database, self.members, self.rooms = stores.database, stores.members, stores.rooms
         self.presence_store = FailingPresenceStore(stores.database, GRACE)
-        self.keeper = Keeper(self.rooms, RoomListenerSpy())
+        self.room_changes = RoomChanges(self.rooms, RoomListenerSpy())
         self.live_id = 0
 
     async def open(self) -> None:
         self.live_id, _, _ = await self.rooms.get_or_create(HOST)
-        await self.keeper.change(
+        await self.room_changes.change(
             self.live_id,
             lambda room: room.open(HOST, EPOCH, "host-stream", now_ms()),
             HOST.user_id,
@@ -121,20 +121,20 @@ class PresenceFixture:
         sockets: list[MemberSocket] = []
         listener = RoomListenerSpy()
         own_lease = Lease(self.presence_store, name, lease)
-        keeper = Keeper(self.rooms, listener)
-        presence = Presence(self.presence_store, self.members, keeper, own_lease, grace)
-        hub: Any = SimpleNamespace(here=sockets)
+        room_changes = RoomChanges(self.rooms, listener)
+        presence = Presence(self.presence_store, self.members, room_changes, own_lease, grace)
+        hub: Any = SimpleNamespace(member_sockets=sockets)
         stores: Any = SimpleNamespace(presence=self.presence_store)
         reconciler = SocketReconciler(NOT_USED, hub, own_lease, stores, NOT_USED, NOT_USED)
         return Process(presence, own_lease, reconciler, name, listener, sockets)
 
     async def enter(self, *people: Person) -> None:
         for person in people:
-            await self.keeper.enter(self.live_id, person)
+            await self.room_changes.enter(self.live_id, person)
 
     async def seat(self, person: Person) -> None:
         await self.enter(person)
-        await self.keeper.change(
+        await self.room_changes.change(
             self.live_id,
             lambda room: room.accept(person, "open", f"{person.user_id}_s", ""),
             person.user_id,

@@ -1,7 +1,7 @@
 """Refund cases on a real MongoDB, with a bank for withdrawals and a desk for refunds."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from config.sections import WithdrawSettings
@@ -16,7 +16,7 @@ from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LedgerService
 from services.jobs.inbox import CallbackOutcome
 from services.operators.approvals import ApprovalService
-from services.payments.payment_notifications import PaymentNotificationService
+from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
 from services.refunds.refund_cases import RefundCaseService
 from services.refunds.refund_sweep import RefundCaseSweep
@@ -75,11 +75,11 @@ class RefundProcess:
     """The services of one process."""
 
     def __init__(self, stores: StoresFixture, bank: BankInMemory, desk: Desk) -> None:
-        hold, ledger = NamedLocks().hold, stores.ledger
+        lock, ledger = NamedLocks().lock, stores.ledger
         self.cases, self.payees = stores.refund_cases, stores.payees
         payouts = WithdrawalProcess(stores, bank, WITHDRAWALS)
         self.transfers, self.withdrawals = payouts.transfers, payouts.service
-        self.ledger_service = LedgerService(stores.ledger, hold)
+        self.ledger_service = LedgerService(stores.ledger, lock)
         approvals = ApprovalService(
             stores.approvals,
             stores.operators,
@@ -88,9 +88,9 @@ class RefundProcess:
             {},
             LIMIT,
         )
-        self.payments = PaymentService(stores.ledger, stores.orders, hold)
+        self.payments = PaymentService(stores.ledger, stores.orders, lock)
         self.service = RefundCaseService(
-            self.cases, stores.orders, ledger, stores.spent_gold, approvals, hold
+            self.cases, stores.orders, ledger, stores.spent_gold, approvals, lock
         )
         self.sweep = RefundCaseSweep(
             self.cases,
@@ -99,7 +99,7 @@ class RefundProcess:
             self.withdrawals,
             self.payees,
             {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item] - refunds alone
-            hold,
+            lock,
         )
         self.leaving: set[str] = set()
         self.notifications = PaymentNotificationService(
@@ -108,11 +108,9 @@ class RefundProcess:
             self.payments,
             stores.ledger,
             stores.spent_gold,
-            self.service.apply,
-            self.transfers.reprocess,
+            Followers(self.service.apply, self.transfers.reprocess, self._plan_deletion),
             None,
             None,  # type: ignore[arg-type] - no pushes here
-            self._plan_deletion,
         )
 
     async def _plan_deletion(self, _app_id: str, openid: str) -> None:
@@ -150,14 +148,27 @@ class RefundFixture:
             *(gold * 10, gold),
             platform=platform,
         )
-        await self.stores.orders.add(order, 1, 0)
+        await self.stores.orders.open(order, 1, 0)
         return order
 
-    async def recharge(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> str:
-        """The number of a paid order of ten fen for each gold."""
+    async def recharge(
+        self,
+        gold: int = 60,
+        platform: str = "",
+        provider: str = "xpay",
+        paid_fen: int | None = None,
+    ) -> str:
+        """The number of a paid order of ten fen for each gold, or of `paid_fen`."""
         order = await self.order(gold, platform, provider)
-        await self.process.payments.credit(Payment(provider, order.number, "42", order.fen))
+        payment = Payment(provider, order.number, "42", order.fen, paid_fen=paid_fen)
+        await self.process.payments.credit(payment)
         return order.number
+
+    async def age_ios_payment(self, by: timedelta) -> None:
+        """As if the giver's last payment on iOS were earlier."""
+        users, of_giver = self.stores.database.collection("users"), {"_id": self.giver}
+        earlier = {"$subtract": ["$ios_paid_at", int(by.total_seconds() * 1000)]}
+        await users.update_one(of_giver, [{"$set": {"ios_paid_at": earlier}}])
 
     async def give(self, host: str, gold: int) -> str:
         """A gift of which the host earns half; returns its key."""
@@ -175,7 +186,7 @@ class RefundFixture:
         """A withdrawal that waits for its user."""
         withdrawal = await self.withdraw(host, income)
         approved = await self.process.withdrawals.approve(withdrawal.id, "olga")
-        return await self.process.transfers.advance(approved)
+        return await self.process.transfers.run_step(approved)
 
     async def pay_out(self, host: str, income: int) -> None:
         id_ = (await self.submit(host, income)).id
@@ -204,7 +215,7 @@ class RefundFixture:
         order = case.orders[position]
         refund = Refund("xpay", order.number, f"wx-{position}", order.fen, own=order.refund)
         fields = {name: getattr(refund, name) for name in Refund.__slots__} | other
-        return await self.process.notifications.book(Refund(**fields), "")
+        return await self.process.notifications.record(Refund(**fields), "")
 
     # ---- results
 

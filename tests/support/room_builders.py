@@ -1,20 +1,17 @@
 """Users, and rooms with some of them inside, without a database."""
 
 from collections.abc import Iterable, Mapping
-from copy import copy
-from dataclasses import fields, replace
-from itertools import takewhile
+from dataclasses import replace
 from typing import Any, get_type_hints
 
 from rooms.events import EVENT_PAYLOADS, NumberedEvent, RoomEvent
 from rooms.members import GracePolicy, Member, Person, Role
 from rooms.room import Room, Seat
+from rooms.state import RoomState
 
 NOW = 1_690_000_000_000
 EPOCH = "epoch-1"
-STORED = frozenset(
-    field.name for field in takewhile(lambda field: field.name != "loaded", fields(Room))
-)
+STORED = frozenset(RoomState.__slots__)
 """The fields of a room that are read from the database, without those that record changes."""
 GRACE = GracePolicy(shown=3_000, viewer=60_000, guest=45_000, host=120_000)
 
@@ -67,10 +64,7 @@ def room_with_everyone() -> Room:
 
 def reloaded(room: Room) -> Room:
     """The room as it is loaded after its changes were saved."""
-    stored = {name: copy(getattr(room, name)) for name in STORED}
-    stored["members"] = {
-        user: member for user, member in room.members.items() if user not in room.gone
-    }
+    stored = {name: getattr(room, name) for name in STORED}
     return Room(**{**stored, "version": room.version + len(room.events)})
 
 
@@ -94,6 +88,28 @@ def membership(
     person: Person, live_id: int = 1, epoch: str = EPOCH, role: Role = "viewer"
 ) -> Member:
     return Member(person.user_id, live_id, epoch, person.gender, role, NOW)
+
+
+def changed(room: Room) -> set[str]:
+    """The fields that differ from the room as it was loaded."""
+    return {name for name in STORED if getattr(room, name) != getattr(room.loaded, name)}
+
+
+def left(room: Room) -> set[str]:
+    """The members who have left since the room was loaded."""
+    return {*room.loaded.members} - {*room.members}
+
+
+def new_roles(room: Room) -> dict[str, Role]:
+    """The users with another role than when the room was loaded, by seat and application."""
+    users = room.loaded.places.keys() | room.places.keys()
+    roles = {user_id: room.shown_role(user_id) for user_id in users}
+    return {user: role for user, role in roles.items() if role != room.loaded.shown_role(user)}
+
+
+def closing(room: Room) -> dict[str, bool]:
+    """Users whose sockets are to be closed -> whether they may not reconnect."""
+    return room.effects.sockets_to_close
 
 
 def events_of(room: Room) -> list[tuple[str, Mapping[str, Any]]]:

@@ -1,4 +1,4 @@
-"""RoomStore and MemberStore in memory, with documents as MongoDB stores them."""
+"""RoomStore in memory, which executes the batches that the real store writes to MongoDB."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,10 @@ from core.errors import WriteConflict
 from rooms.events import NumberedEvent
 from rooms.members import Member
 from rooms.room import Room
-from storage.rooms.rooms import _changes, _stored, room_from
+from storage.documents import document_of, fields_of
+from storage.rooms.members import member_from
+from storage.rooms.rooms import add_room_writes, room_from
+from storage.write_batch import WriteBatch
 from tests.support.room_builders import STORED, check_payloads
 
 Document = dict[str, Any]
@@ -19,16 +22,18 @@ AddWrites = Callable[[Any], None]
 
 
 class MemoryRoomStore:
-    """Detects write conflicts like the real stores; all documents pass through BSON."""
+    """Executes guarded writes as MongoDB does; all of them pass through BSON."""
 
     def __init__(self) -> None:
         self.documents: dict[int, Document] = {}
         self.members: dict[str, Member] = {}
 
     def add(self, room: Room) -> None:
-        names = STORED - {"live_id", "members"}
-        document = {name: _stored(getattr(room, name)) for name in names}
-        self.documents[room.live_id] = document | {"_id": room.live_id, "log": {}}
+        """Store a room that has never been live."""
+        owner = {**fields_of(room.owner), "person": fields_of(room.owner.person)}
+        names = STORED - {"live_id", "members", "owner"}
+        document = {name: getattr(room, name) for name in names}
+        self.documents[room.live_id] = document | {"_id": room.live_id, "owner": owner, "log": {}}
 
     def read(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         """The room with the memberships of `user_ids` only."""
@@ -42,28 +47,23 @@ class MemoryRoomStore:
         return replace(room, members=members)
 
     def write(self, room: Room, events: Sequence[NumberedEvent]) -> None:
+        """Write all of the batch, or nothing if a guard does not match."""
         check_payloads(events)
-        document = self.documents[room.live_id]
-        changes = bson.decode(bson.encode(_changes(room, events)))
-        stored = (document["epoch"], document["version"], document["group_id"])
-        if changes and stored != (*room.loaded, room.loaded_group):
-            raise WriteConflict
-        members = {user: self.members.get(user) for user in (*room.joined, *room.gone)}
-        if any(member != room.seen.get(user) for user, member in members.items()):
-            raise WriteConflict
-        if any(member and member.live_id != room.live_id for member in members.values()):
-            raise WriteConflict
-        touched = (room.guarded | room.roles.keys()) - room.gone - room.joined.keys()
-        if any(self.members.get(user) != room.seen[user] for user in touched & room.seen.keys()):
-            raise WriteConflict
-        update(document, changes)
-        self.members |= room.joined
-        for user in room.gone:
-            del self.members[user]
-        for user in touched:
-            if member := self.members.get(user):
-                role = room.roles.get(user, member.role)
-                self.members[user] = replace(member, role=role, v=member.v + 1)
+        batch = WriteBatch()
+        add_room_writes(room, events, batch)
+        rows: dict[str, dict[Any, Document]] = {
+            "rooms": {id_: bson.decode(bson.encode(row)) for id_, row in self.documents.items()},
+            "members": {id_: document_of(row, "user_id") for id_, row in self.members.items()},
+        }
+        for (collection, kind), writes in batch.guarded.items():
+            for write in writes:
+                if not execute(rows[collection], kind, bson.decode(bson.encode(write))):
+                    raise WriteConflict
+        for (collection, kind), writes in batch.free.items():
+            for write in writes:
+                execute(rows[collection], kind, write)
+        self.documents = rows["rooms"]
+        self.members = {id_: member_from(row) for id_, row in rows["members"].items()}
 
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
         return self.read(live_id, user_ids)
@@ -89,8 +89,27 @@ class MemoryRoomStore:
         return self.members.get(user_id)
 
 
+def execute(rows: dict[Any, Document], kind: str, write: Document) -> bool:
+    """Execute a write of a batch; returns whether it found its document, or inserted one."""
+    if kind == "insert":
+        is_new = write["_id"] not in rows
+        rows.setdefault(write["_id"], write)
+        return is_new
+    row = rows.get(write["q"]["_id"])
+    if row is None or any(row.get(name) != value for name, value in write["q"].items()):
+        return False
+    if kind == "delete":
+        del rows[write["q"]["_id"]]
+    elif any(name.startswith("$") for name in write["u"]):
+        update(row, write["u"])
+    else:
+        rows[write["q"]["_id"]] = write["u"]
+    return True
+
+
 def update(document: Document, changes: Mapping[str, Any]) -> None:
-    """Applies $set and $unset; like MongoDB, refuses a path together with its parent."""
+    """Apply $set, $unset and $inc; like MongoDB, refuse a path together with its parent."""
+    assert changes.keys() <= {"$set", "$unset", "$inc", "$min"}, changes
     paths = [path for part in changes.values() for path in part]
     assert not any(a != b and b.startswith(f"{a}.") for a in paths for b in paths), paths
     for path, value in changes.get("$set", {}).items():
@@ -99,6 +118,8 @@ def update(document: Document, changes: Mapping[str, Any]) -> None:
     for path in changes.get("$unset", {}):
         *parents, last = path.split(".")
         inner(document, parents).pop(last, None)
+    for name, amount in changes.get("$inc", {}).items():
+        document[name] += amount
 
 
 def inner(document: Document, parents: list[str]) -> Document:

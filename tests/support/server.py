@@ -17,9 +17,12 @@ from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.simulator.wechat import openid_of
 from handlers.context import Context
+from rooms.members import DEFAULT_GRACE, GracePolicy
 from runtime.periodic import PeriodicTasks
 from runtime.process import ServerProcess
 from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
+from services.jobs.claimed_jobs import ClaimedJob
+from services.rooms.presence import LEASE_SECONDS
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.database import clear_database
 from tests.support.no_limits import NO_LIMITS
@@ -29,6 +32,11 @@ SLOW_SECONDS = 2.0
 
 
 AN_HOUR = timedelta(hours=1)
+
+
+def job_of(server: ServerProcess, name: str) -> ClaimedJob[Any]:
+    """The claimed job of this name, such as a lane of the outbox."""
+    return next(job for job in server.context.services.claimed_jobs if job.name == name)
 
 
 class DemoData:
@@ -114,6 +122,18 @@ def settings(
 
 
 @pytest.fixture
+def grace() -> GracePolicy:
+    """How long users may be absent; test modules may override this."""
+    return DEFAULT_GRACE
+
+
+@pytest.fixture
+def lease_seconds() -> float:
+    """Lease of the server's process; test modules may override this."""
+    return LEASE_SECONDS
+
+
+@pytest.fixture
 def demo_users() -> bool:
     """Whether the server has the 22 demo users; test modules may override this."""
     return False
@@ -139,6 +159,8 @@ def server(
     io_loop: IOLoop,
     settings: tuple[Settings, DevSecrets],
     demo_users: bool,
+    grace: GracePolicy,
+    lease_seconds: float,
     initial_data: DemoData,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ServerProcess]:
@@ -151,7 +173,7 @@ def server(
         await initial_data(server, context)
 
     monkeypatch.setattr(ServerProcess, "_store_first_data", store)
-    server = ServerProcess(*settings)
+    server = ServerProcess(*settings, grace=grace, lease_seconds=lease_seconds)
     io_loop.run_sync(server.start)
     yield server
     io_loop.run_sync(server.stop)
@@ -198,12 +220,12 @@ class InProcessApi(ApiFixture):
             profile = {"Nick": user.nickname, "FaceUrl": user.face_url}
             simulator.im.accounts.setdefault(user.user_id, profile)
         return {
-            "token": await context.services.sessions.begin(user.user_id),
+            "token": await context.services.accounts.sessions.begin(user.user_id),
             "user_id": user.user_id,
         }
 
     async def grant(self, client: ApiClient, gold: int) -> int:
-        balance = await self._server.context.services.ledger.grant(
+        balance = await self._server.context.services.gold.ledger.grant(
             client.id, gold, "test", client.name, by="demo"
         )
         granted: int = balance["gold"]

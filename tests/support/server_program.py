@@ -16,6 +16,7 @@ from tests.support.database import MEMORY
 from tests.support.no_limits import server_environment
 from tests.support.paths import ROOT
 from tests.support.ports import prefer_free_port
+from tests.support.waiting import until
 
 EXIT_SECONDS = 60.0
 START_SECONDS = 120.0
@@ -23,13 +24,14 @@ READY = b"Ctrl-C stops"
 
 
 class ServerProgram:
-    """`python server.py` without rate limits, with data and secrets in `folder`.
+    """`python server.py` without rate limits, with data, secrets and `server.log` in `folder`.
 
     `settings` go to its environment.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self._log = folder / "server.log"
         given = {f"QLIVE_{name.upper()}": value for name, value in settings.items()}
         port = {"QLIVE_SERVER__PORT": "0", "QLIVE_SERVER__DRAIN_SECONDS": "1"}
         data = {"QLIVE_MONGODB__DATA_DIR": str(folder / "mongo")}
@@ -49,7 +51,7 @@ class ServerProgram:
 
     async def serve(self) -> asyncio.subprocess.Process:
         """The server, which logs to `server.log` in its folder."""
-        with (self.folder / "server.log").open("ab") as log:
+        with self._log.open("ab") as log:
             return await self.start(log=log)
 
     async def run(self, *arguments: str) -> tuple[int | None, str, str]:
@@ -61,16 +63,22 @@ class ServerProgram:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
         """A server that is ready, and its address; killed if the test leaves it running."""
+        logged = self._log.stat().st_size if self._log.exists() else 0
         process = await self.serve()
         try:
-            output = await read_until_ready(process)
-            address = re.search(r"http://127\.0\.0\.1:[0-9]+", output)
-            assert address, output
-            yield process, address[0]
+            yield process, await until(lambda: self._address(process, logged), START_SECONDS)
         finally:
             if process.returncode is None:
                 process.kill()
             await process.communicate()
+
+    def _address(self, process: asyncio.subprocess.Process, logged: int) -> str:
+        """That of the line `server_listening` beyond the first bytes; "" if there is none yet."""
+        log = self._log.read_bytes()[logged:].decode()
+        assert process.returncode is None, log
+        found = re.search(r".*server_listening.*", log)
+        address = found and re.search(r"http://127\.0\.0\.1:[0-9]+", found[0])
+        return address[0] if address else ""
 
     def processes(self) -> list[str]:
         """Command lines of all processes that name this folder."""
@@ -85,11 +93,10 @@ class ServerProgram:
         return lines
 
 
-async def read_until_ready(process: asyncio.subprocess.Process) -> str:
-    """Output of the server until it is ready."""
+async def read_until_ready(process: asyncio.subprocess.Process) -> None:
+    """Wait for the text that a start in development prints."""
     assert process.stdout
-    output = await asyncio.wait_for(process.stdout.readuntil(READY), START_SECONDS)
-    return output.decode()
+    await asyncio.wait_for(process.stdout.readuntil(READY), START_SECONDS)
 
 
 async def exit_status(process: asyncio.subprocess.Process) -> int:

@@ -22,7 +22,7 @@ from rooms.events import NumberedEvent
 from services.gold.catalogue import CatalogueService
 from services.gold.gifts import GiftRequest, GiftService
 from services.gold.ledger import LedgerService
-from services.keeper import Keeper, Preparation
+from services.room_changes import BatchData, RoomChanges
 from storage.database import CommandLatency, Database, Document, Session
 from storage.field_cipher import FieldCipher
 from storage.gold.ledger import BatchContext, LedgerStore
@@ -93,7 +93,7 @@ class RecordingLedgerStore(LedgerStore):
     """
 
     def __init__(self, database: Database, rankings: RankingStore) -> None:
-        super().__init__(database, rankings)
+        super().__init__(database, rankings, SETTINGS.withdraw.ios_maturity_days)
         self.before_write: list[Callable[[], Awaitable[object]]] = []
         self.loaded: list[str] = []
         self.stale: BatchContext | None = None
@@ -120,17 +120,17 @@ class GiftProcess:
         self.published: list[tuple[int, int, str]] = []
         """(live_id, seq, type) of each event."""
         self.locks = NamedLocks()
-        self.keeper = Keeper(own.rooms, self)
+        self.room_changes = RoomChanges(own.rooms, self)
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,
             own.members,
-            self.keeper,
-            self.locks.hold,
+            self.room_changes,
+            self.locks.lock,
             CatalogueService(own.gifts, own.configs, Bus()),
             NO_RULES,
         )
-        self.ledger_service = LedgerService(own.ledger, self.locks.hold)
+        self.ledger_service = LedgerService(own.ledger, self.locks.lock)
 
     async def give(self, transfer: GiftTransfer) -> JsonObject:
         return await self.gift_service.give(GiftRequest(transfer, ROSE))
@@ -152,8 +152,8 @@ class GiftProcess:
             started.set()
             await over.wait()
 
-        change = self.keeper.change_prepared(
-            live_id, Preparation(wait), None, lambda _room, _context: None
+        change = self.room_changes.change_with(
+            live_id, BatchData(wait), None, lambda _room, _context: None
         )
         changing = asyncio.ensure_future(change)
         await started.wait()
@@ -174,10 +174,10 @@ class GiftProcess:
         return tasks
 
     def _has_queued(self, live_id: int, length: int) -> bool:
-        queue = self.keeper._batcher._queues.get(live_id)
+        queue = self.room_changes._batcher._queues.get(live_id)
         return queue is not None and len(queue) == length
 
-    # ---- listener of the keeper
+    # ---- listener of `RoomChanges`
 
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
         self.published += [(live_id, event.seq, event.type) for event in events]
@@ -218,14 +218,16 @@ def stores(io_loop: IOLoop, database: Database, indexed_databases: set[str]) -> 
 
 
 @asynccontextmanager
-async def profile_queries(database: Database, name: str) -> AsyncIterator[list[int]]:
+async def profile_queries(
+    database: Database, name: str, operation: str = "query"
+) -> AsyncIterator[list[int]]:
     """The number of index keys or documents, the larger, examined by each query of a collection.
 
     The list is filled when the block ends.
     """
     db = database.client[NAME]
     examined: list[int] = []
-    await db.command("profile", 2, filter={"ns": f"{NAME}.{name}", "op": "query"})
+    await db.command("profile", 2, filter={"ns": f"{NAME}.{name}", "op": operation})
     try:
         yield examined
     finally:

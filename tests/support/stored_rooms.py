@@ -1,4 +1,4 @@
-"""Rooms and members in the database, changed as the keeper and PresenceStore change them."""
+"""Rooms and members in the database, changed as `RoomChanges` and PresenceStore change them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -62,7 +62,7 @@ async def remove_user(stores: StoresFixture, live_id: int, person: Person, until
     await change_room(
         stores,
         live_id,
-        lambda room: room.remove_user(HOST.user_id, person.user_id, until),
+        lambda room: room.ban(person.user_id, until, HOST.user_id),
         person.user_id,
     )
 

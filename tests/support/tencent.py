@@ -99,8 +99,11 @@ def vectors() -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(1_700_000_000.0)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that is also that of every Cache."""
+    clock = Clock(1_700_000_000.0)
+    monkeypatch.setattr("core.cache.monotonic", clock)
+    return clock
 
 
 @pytest.fixture
@@ -214,8 +217,8 @@ def simulator(merchant: dict[str, Any], clock: Clock) -> Simulator:
             "push_aes_key": "A" * 43,
             "sandbox": True,
         },
-        "live": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
-        "identity": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
+        "live_streaming": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
+        "age_verification": {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"},
     }
     dev = DevSecrets(merchant["platform"]["private_key_pem"])
     return Simulator(Settings.model_validate(settings), dev, "http://127.0.0.1:9", clock)
@@ -241,9 +244,7 @@ def pay_at(
 
 
 @pytest.fixture
-def build_xpay(
-    make_service_client: Callable[..., ServiceClient], clock: Clock
-) -> Callable[..., XpayClient]:
+def build_xpay(make_service_client: Callable[..., ServiceClient]) -> Callable[..., XpayClient]:
     """Creates clients of virtual payment, by default with the simulator's key and secret."""
 
     def build(
@@ -254,7 +255,7 @@ def build_xpay(
         on_rejection: Callable[[str, str], None] = lambda *_: None,
     ) -> XpayClient:
         wechat = make_service_client("wechat", url)
-        tokens = AccessTokenCache(wechat, {"wxd678efh567hg6787": secret}, clock)
+        tokens = AccessTokenCache(wechat, {"wxd678efh567hg6787": secret})
         pay = PaySettings(offer_id="1450000001", app_key=app_key, sandbox=True)
         return XpayClient(wechat, tokens, pay, on_rejection)
 

@@ -35,7 +35,7 @@ class WithdrawalProcess:
         """Operators who no longer have the role."""
         own, locks = StoresFixture(stores.database), NamedLocks()
         self.store, self.payees = own.withdrawals, own.payees
-        self.changes = WithdrawalChanges(own.ledger, self.store, locks.hold)
+        self.changes = WithdrawalChanges(own.ledger, self.store, locks.lock)
         self.transfers = TransferService(self.changes, self.payees, bank)
         self.service = WithdrawalService(
             self.store,
@@ -44,7 +44,7 @@ class WithdrawalProcess:
             self.changes,
             self.transfers,
             stores.configs,
-            locks.hold,
+            locks.lock,
             settings,
             self._is_permitted,
             is_enabled=enabled,
@@ -104,7 +104,7 @@ class WithdrawalFixture:
 
     async def notice(self, transfer: Any) -> str:
         """The outcome of a verified notice, "done" or the reason of its refusal."""
-        outcome = await self.process.transfers.book(transfer, "")
+        outcome = await self.process.transfers.record(transfer, "")
         return outcome.reason or outcome.outcome
 
     async def gift(self, income: int, at: datetime, key: str, *, ios: bool = False) -> None:

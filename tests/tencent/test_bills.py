@@ -43,6 +43,15 @@ def test_a_fund_flow_has_transfers_and_whatever_has_no_known_name():
     ]
 
 
+def test_a_second_payment_of_an_order_is_a_row_of_its_own():
+    line = file("bill_trade.csv").split(b"\r\n")[1]
+    second = line.replace(WECHAT[0].encode(), b"42")
+    content = file("bill_trade.csv").replace(line, line + b"\r\n" + second + b"\r\n" + line)
+    first, other, *_ = read_bill(content, "trade")
+    assert (first.wechat_number, other) == (WECHAT[0], first._replace(wechat_number="42"))
+    assert len(read_bill(content, "trade")) == len(read_bill(file("bill_trade.csv"), "trade")) + 1
+
+
 def test_a_bill_of_virtual_payment_needs_numbers_and_sums_and_apples_only_numbers():
     content = "时间,商户单号,支付金额（元）,商户退款单号\n1,Q1,6.00,\n\n2,Q2,6.00,R2\n".encode()
     rows = [Movement("payment", "Q1", 600), Movement("refund", "R2", None, order="Q2")]

@@ -10,13 +10,14 @@ from tencent.callbacks import (
     IM_MAX_AGE_SECONDS,
     GroupDestroyed,
     GroupMembers,
+    ImProfileSet,
     ProposedMessage,
     RecordingFailure,
     StateChange,
     StreamEvent,
     StreamVerdict,
-    parse_css_callback,
     parse_im_callback,
+    parse_live_streaming_callback,
 )
 from tencent.json_reader import ParsedCallback
 from tests.support.tencent import VECTORS
@@ -70,7 +71,7 @@ def parse_css(content, *, now=NOW, **other):
     """Parses a correctly signed CSS callback; `other` overrides its body fields."""
     signature = hashlib.md5(f"{KEY}{content.get('t')}".encode()).hexdigest()
     body = json.dumps({**content, "sign": signature, **other}).encode()
-    return parse_css_callback(body, KEY, now)
+    return parse_live_streaming_callback(body, KEY, now)
 
 
 # ---- IM: signature and freshness
@@ -152,6 +153,20 @@ def test_every_change_of_presence_is_parsed_and_unknown_ones_are_ignored():
         assert parse_im(content) == ParsedCallback(parse_im(content).id, ignored="unknown_command")
 
 
+def test_only_a_profile_that_a_client_has_set_is_news():
+    content = {
+        "CallbackCommand": "Profile.CallbackPortraitSet",
+        "Operator_Account": "u1",
+        "From_Account": "u1",
+        "EventTime": 1656921052497,
+        "ProfileItem": [{"Tag": "Tag_Profile_IM_Nick", "Value": "half \ud800 of a pair"}],
+    }
+    assert parse_im(content, OptPlatform="iOS").event == ImProfileSet("u1")
+    for query in ({"OptPlatform": "RESTAPI"}, {}):
+        assert parse_im(content, **query).ignored == "unknown_command", "a command of our own"
+    assert parse_im({**content, "From_Account": 1}, OptPlatform="iOS").refused == "unreadable"
+
+
 TEXT = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "hi"}}
 GIFT = {"MsgType": "TIMCustomElem", "MsgContent": {"Data": "d", "Desc": "e", "Ext": "", "Size": 1}}
 BEFORE_GROUP = {
@@ -180,9 +195,12 @@ def test_messages_that_im_asks_about_are_parsed():
     assert parse_im(BEFORE_GROUP).event == ProposedMessage("u1", group_id="@TGS#aAB", **elements)
     to_user = ProposedMessage("u1", receiver="u2", texts=("hi",))
     assert parse_im(BEFORE_USER).event == to_user
-    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Data": "smile"}}
-    message = parse_im(BEFORE_USER | {"MsgBody": [face]}).event
-    assert (message.text, message.customs) == ("", ())
+    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 1, "Data": "smile"}}
+    message = parse_im(BEFORE_USER | {"MsgBody": [face, GIFT]}).event
+    assert (message.texts, message.has_other_elements) == (("smile",), False)
+    picture = {"MsgType": "TIMImageElem", "MsgContent": {"UUID": "x"}}
+    message = parse_im(BEFORE_GROUP | {"MsgBody": [TEXT, picture]}).event
+    assert (message.texts, message.has_other_elements) == (("hi",), True)
     half = {"MsgType": "TIMTextElem", "MsgContent": {"Text": "half \ud800 of a pair"}}
     assert parse_im(BEFORE_USER | {"MsgBody": [half]}).event.text == "half ? of a pair"
 
@@ -210,7 +228,7 @@ def test_im_callback_with_an_invalid_field_is_unreadable(content):
 def test_body_that_cannot_be_stored_is_unreadable_unless_its_signature_is_wrong():
     for body in (b"", b'{"a": "\\ud800"}'):
         assert parse_im(body).refused == "unreadable"
-        assert parse_css_callback(body, KEY, NOW).refused == "unreadable"
+        assert parse_live_streaming_callback(body, KEY, NOW).refused == "unreadable"
         assert parse_im(body, Sign="x").refused == "sign"
 
 
@@ -227,7 +245,7 @@ def test_css_callback_vectors_are_parsed(vectors):
     outcomes = {}
     for case in callback["cases"]:
         body = json.dumps(case["body"]).encode()
-        outcomes[case["name"]] = parse_css_callback(body, callback["key"], case["now"])
+        outcomes[case["name"]] = parse_live_streaming_callback(body, callback["key"], case["now"])
     sequence = "6674468118806626493"
     for name, kind, at in (("push start", 1, 1700000000), ("push end", 0, 1700000300)):
         event = StreamEvent("room_1", bool(kind), sequence, at)
@@ -248,7 +266,7 @@ def test_css_event_with_a_wrong_signature_or_without_a_configured_key_is_refused
         assert parse_css(PUSH, sign=signature).refused == "sign"
     signature = hashlib.md5(str(PUSH["t"]).encode()).hexdigest()
     body = json.dumps({**PUSH, "sign": signature}).encode()
-    assert parse_css_callback(body, "", NOW).refused == "no_key"
+    assert parse_live_streaming_callback(body, "", NOW).refused == "no_key"
 
 
 @pytest.mark.parametrize("name", ["stream_id", "sequence", "event_time", "t"])

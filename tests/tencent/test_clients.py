@@ -1,10 +1,10 @@
 import pytest
 
 from config.sections import (
+    AgeVerificationSettings,
     AppSettings,
-    IdentitySettings,
     ImSettings,
-    LiveSettings,
+    LiveStreamingSettings,
     PaySettings,
     UploadsSettings,
     WechatSettings,
@@ -27,11 +27,11 @@ def make_clients(io_loop):
         clients = TencentClients(
             WechatSettings(api_base=url, apps={APP: AppSettings(secret="secret")}),
             ImSettings(api_base=url, sdk_app_id=1, secret_key="key"),
-            LiveSettings(api_base=url, secret_id="id", secret_key="key"),
+            LiveStreamingSettings(api_base=url, secret_id="id", secret_key="key"),
             UploadsSettings(api_base=url),
             PaySettings(api_base=url, offer_id="1", app_key="key", **pay),
             WithdrawSettings(),
-            IdentitySettings(api_base=url),
+            AgeVerificationSettings(api_base=url),
             "http://n",
             on_xpay_rejection=lambda *_: None,
         )

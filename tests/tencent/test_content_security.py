@@ -20,10 +20,10 @@ URL = "https://pictures.example.com/a.jpg"
 
 
 @pytest.fixture
-def client_at(make_service_client, clock):
+def client_at(make_service_client):
     def build(url):
         service = make_service_client("wechat", url)
-        return ContentSecurityClient(service, AccessTokenCache(service, {APP: "s3cret"}, clock))
+        return ContentSecurityClient(service, AccessTokenCache(service, {APP: "s3cret"}))
 
     return build
 

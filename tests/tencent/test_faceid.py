@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from config.sections import IdentitySettings
+from config.sections import AgeVerificationSettings
 from tencent.cloud_api import FaceIdClient
 from tencent.errors import ServiceUnavailable
 
@@ -17,7 +17,7 @@ def client_at(make_service_client, clock):
     def build(url):
         key = {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"}
         return FaceIdClient(
-            make_service_client("faceid", url), IdentitySettings(api_base=url, **key), clock
+            make_service_client("faceid", url), AgeVerificationSettings(api_base=url, **key), clock
         )
 
     return build

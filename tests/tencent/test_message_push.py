@@ -181,5 +181,6 @@ def test_consent_to_what_is_not_stored_starts_no_deletion():
         assert is_deletion({"Event": CONSENT_REVOKED, "RevokeInfo": info})
     assert is_deletion({"Event": ACCOUNT_CLOSED})
     for info in ("5", "7", "13"):
+        assert is_deletion({"Event": ACCOUNT_CLOSED, "RevokeInfo": info})
         assert not is_deletion({"Event": CONSENT_REVOKED, "RevokeInfo": info})
     assert not is_deletion({"Event": "wxa_punish_event", "RevokeInfo": "6"})

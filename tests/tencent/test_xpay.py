@@ -32,8 +32,8 @@ def client_at(build_xpay):
 
 
 @pytest.fixture
-def tokens(sim_url, make_service_client, clock):
-    return AccessTokenCache(make_service_client("wechat", sim_url), APPS, clock)
+def tokens(sim_url, make_service_client):
+    return AccessTokenCache(make_service_client("wechat", sim_url), APPS)
 
 
 def session_key(simulator):
@@ -168,8 +168,9 @@ async def test_a_refund_is_taken_from_what_is_left_and_a_duplicate_is_pending(sc
         "req_from": "1",
         "env": 1,
     }
-    xpay, _ = scripted(TOKEN, UNKNOWN, PAID, {"errcode": 268490004})
-    assert await xpay.refund(ORDER, REFUND, 300, "") == "pending"
+    xpay, service = scripted(TOKEN, UNKNOWN, PAID, {"errcode": 268490004})
+    assert await xpay.refund(ORDER, REFUND, 700, "") == "pending"
+    assert json.loads(service.requests[-1].body)["refund_fee"] == 600, "no more than is left"
 
 
 async def test_known_refund_is_not_requested_again_and_a_refused_one_has_the_code(scripted):

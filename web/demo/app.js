@@ -1,7 +1,7 @@
 // The demo app: one user per window, the current page, and the operations that pages share.
 
 import { createClient } from "/sdk/qlive.js";
-import { errorText, showToast } from "/demo/dom.js";
+import { showToast, toastErrors } from "/demo/shared/toast.js";
 import { panel } from "/demo/dev_panel.js";
 import { liteChat } from "/demo/lite_chat.js";
 import { listPage } from "/demo/livelist.js";
@@ -10,7 +10,7 @@ import { ROLES, loginPage, signInAs } from "/demo/login.js";
 import { roomPage } from "/demo/room.js";
 import { PendingGifts } from "/demo/pending_gifts.js";
 import { walletPage } from "/demo/wallet.js";
-import { language, setLanguage, t } from "/demo/words.js";
+import { errorText, language, setLanguage, t } from "/demo/i18n.js";
 
 const phone = document.getElementById("phone");
 const devPanel = panel(document.getElementById("panel"), () => app);
@@ -33,7 +33,7 @@ const app = {
     app.page = page;
     phone.className = page.kind;
     // Keep the toast: its message is usually the reason for the page change.
-    phone.replaceChildren(page.node, ...phone.querySelectorAll(":scope > #said"));
+    phone.replaceChildren(page.node, ...phone.querySelectorAll(":scope > .toast"));
     app.draw();
     phone.focus();
   },
@@ -140,19 +140,17 @@ qlive.on("signedOut", ({ code }) => {
   }
 });
 
+toastErrors(errorText);
+
 async function start() {
   setLanguage(language());
   const query = new URLSearchParams(location.search);
   history.replaceState(null, "", "/");
   const role = query.get("as");
   app.show(loginPage(app));
-  try {
-    if (qlive.token) await app.logInAndEnter(async () => {});
-    else if (Object.hasOwn(ROLES, role)) {
-      await app.logInAndEnter(() => signInAs(app, role), Number(query.get("live")) || 0);
-    }
-  } catch (error) {
-    showToast(errorText(error), "bad");
+  if (qlive.token) await app.logInAndEnter(async () => {});
+  else if (Object.hasOwn(ROLES, role)) {
+    await app.logInAndEnter(() => signInAs(app, role), Number(query.get("live")) || 0);
   }
 }
 

@@ -1,8 +1,8 @@
 // The top bar of every page: back button, title, gold balance and language switch.
 
-import { button, el } from "/demo/dom.js";
+import { button, el } from "/demo/shared/dom.js";
 import { openRecharge } from "/demo/recharge.js";
-import { t } from "/demo/words.js";
+import { t } from "/demo/i18n.js";
 
 export const languageSwitch = (app) =>
   button(t("other_language"), () => app.switchLanguage(), { kind: "quiet", key: "language" });

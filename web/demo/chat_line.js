@@ -1,8 +1,9 @@
 // The line in which a user writes to the room. It is off while the host has muted the user.
 
 import { mutedUntil } from "/sdk/qlive.js";
-import { button, el, renderIfChanged } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { renderIfChanged } from "/demo/dom.js";
+import { button, el } from "/demo/shared/dom.js";
+import { t } from "/demo/i18n.js";
 
 export class ChatLine {
   constructor(page, onMessage) {
@@ -19,7 +20,7 @@ export class ChatLine {
       page.draw();
     };
     this._removers = [chat.on("message", onMessage), chat.on("connection", onConnection)];
-    this.node = el("div", { class: "say" }, this._field, this._button);
+    this.node = el("div", { class: "chat-input" }, this._field, this._button);
   }
 
   /** Joins the room's chat unless it is joined; a failure is repeated with the next connection. */
@@ -36,7 +37,7 @@ export class ChatLine {
   draw() {
     const { room, endReason, app } = this._page;
     const left = mutedUntil({ room }, app.me.user_id) - Date.now();
-    const text = left > 0 ? mutedText(left) : t(this._joined ? "say" : "line.connecting");
+    const text = left > 0 ? mutedText(left) : t(this._joined ? "say" : "connection.connecting");
     const disabled = left > 0 || !this._joined;
     this.node.hidden = endReason !== "";
     Object.assign(this._field, { disabled, placeholder: text, ariaLabel: text });

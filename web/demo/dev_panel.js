@@ -1,8 +1,9 @@
 // Developer panel: the network switch, links for more users, and every frame and API call.
 
-import { button, el, renderIfChanged } from "/demo/dom.js";
+import { renderIfChanged } from "/demo/dom.js";
+import { button, checkbox, el } from "/demo/shared/dom.js";
 import { newWindowLinks } from "/demo/login.js";
-import { t } from "/demo/words.js";
+import { t } from "/demo/i18n.js";
 
 const MAX_ENTRIES = 150;
 const FREQUENT_TYPES = ["audience", "heartbeat", "pong"];
@@ -49,7 +50,7 @@ export function panel(node, getApp) {
       hidden[name] = !target.checked;
       list.classList.toggle(`no-${name}`, hidden[name]);
     };
-    return el("label", { class: "tick" }, el("input", { type: "checkbox", checked: !hidden[name], onchange: onChange, "data-key": name }), t(`panel.${name}`));
+    return checkbox(t(`panel.${name}`), { checked: !hidden[name], onchange: onChange, "data-key": name });
   }
 
   function draw() {
@@ -60,9 +61,9 @@ export function panel(node, getApp) {
     renderIfChanged(head, [], () => [
       el("h2", {}, t("panel.title")),
       button("×", () => document.body.classList.remove("panel-open"), { kind: "round only-narrow", label: t("close") }),
-      el("p", {}, t("panel.says")),
+      el("p", {}, t("panel.text")),
     ]);
-    renderIfChanged(peopleCard, [live_id], () => [el("h3", {}, t("next_people")), newWindowLinks(live_id), el("p", { class: "hint" }, t("next_hint"))]);
+    renderIfChanged(peopleCard, [live_id], () => [el("h3", {}, t("other_users")), newWindowLinks(live_id), el("p", { class: "hint" }, t("other_users_hint"))]);
     renderIfChanged(networkCard, [app.network.down, replayed], () => networkSwitch(app));
     renderIfChanged(title, [frameCount], () => [el("h3", {}, t("panel.frames"), " ", el("small", {}, String(frameCount))), filterBox("call"), filterBox("passing")]);
   }

@@ -1,8 +1,9 @@
 // The room's event feed, newest entry last.
 
-import { el, picture } from "/demo/dom.js";
-import { nameButton } from "/demo/person.js";
-import { language, t } from "/demo/words.js";
+import { picture } from "/demo/dom.js";
+import { el } from "/demo/shared/dom.js";
+import { faceOf, nameButton } from "/demo/person.js";
+import { codeText, language, t } from "/demo/i18n.js";
 
 const MAX_LINES = 80;
 const PLAIN_EVENTS = ["micro_apply", "micro_invite", "micro_accept", "member_away", "member_back", "live_pause", "live_resume", "profile", "group"];
@@ -26,8 +27,12 @@ export class Feed {
     else if (EVENTS_WITH_REASON.includes(frame.type)) this._add(() => [eventText(frame, frame.data.reason)], "");
   }
 
-  addMessage({ from, text, ...person }, page) {
-    const name = () => nameButton(page, { ...person, user_id: from }, person.nickname || t("nameless"));
+  addMessage({ from, text }, page) {
+    const name = () => {
+      const place = el("span", { class: "name" });
+      faceOf(page, from).then((face) => place.replaceWith(nameButton(page, face, face.nickname || t("nameless"))));
+      return place;
+    };
     this._add(() => [name(), el("span", {}, text)], "chat");
   }
 
@@ -62,6 +67,6 @@ function eventText({ type, data }, reason) {
 }
 
 function giftContent({ from, to, gift: item, num }) {
-  const text = t("event.gift", { from: from.nickname, to: to.nickname, gift: t(`gift.${item.name}`), num });
+  const text = t("event.gift", { from: from.nickname, to: to.nickname, gift: codeText("gift", item.name), num });
   return [picture(item.image, item.name, "gift tiny"), el("span", {}, text)];
 }

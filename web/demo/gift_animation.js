@@ -1,6 +1,7 @@
 // Gift animation towards the receiver's seat; none with prefers-reduced-motion.
 
-import { el, picture } from "/demo/dom.js";
+import { picture } from "/demo/dom.js";
+import { el } from "/demo/shared/dom.js";
 
 const FLIGHT_MS = 1500;
 const LARGE_MS = 2600;

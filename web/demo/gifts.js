@@ -1,20 +1,22 @@
 // Gift dialog: receiver, gift and quantity; without enough gold it leads to the recharge.
 
-import { button, el, errorText, fill, picture, radioGroup, sheet, showToast } from "/demo/dom.js";
+import { picture, radioGroup, openDialog } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
 import { confirmGift, openAgeCheck } from "/demo/giving.js";
 import { openRecharge } from "/demo/recharge.js";
-import { t } from "/demo/words.js";
+import { codeText, errorText, t } from "/demo/i18n.js";
 
 const QUANTITIES = [1, 9, 66, 99];
 const SLOW_MS = 1000; // delay before a pending gift is shown
 
 export async function openGifts(app, page) {
-  const gifts = await allGifts(app.qlive);
+  const gifts = await app.qlive.allGifts();
   const people = ["owner", "male", "female"]
     .map((seat) => ({ seat, ...page.room[seat] }))
     .filter(({ user_id }) => user_id && user_id !== app.me.user_id);
   const chosen = { to: people[0], gift: gifts[0], num: 1 };
-  const foot = el("div", { class: "shelf-foot" });
+  const foot = el("div", { class: "dialog-foot" });
 
   // Replaces the give button: a second gift while the first is unanswered would be paid twice.
   function showPending() {
@@ -54,7 +56,7 @@ export async function openGifts(app, page) {
     fill(
       foot,
       el("p", { class: "sum", role: "status" }, t("costs", { cost, gold: app.me.gold, income: app.me.income })),
-      cost > funds && el("p", { class: "short" }, t("short_of", { n: cost - funds })),
+      cost > funds && el("p", { class: "missing" }, t("short_of", { n: cost - funds })),
       el(
         "div",
         { class: "buttons" },
@@ -73,21 +75,12 @@ export async function openGifts(app, page) {
   const body = !emptyKey
     ? [
         radioGroup(t("to_whom"), "to", people, (person) => [picture(person.face_url, person.nickname, "face small"), el("span", {}, person.nickname, el("small", {}, t(`seat.${person.seat}`)))], choose),
-        radioGroup(t("which_gift"), "gift", gifts, (gift) => [picture(gift.image, gift.name, "gift"), el("span", {}, t(`gift.${gift.name}`)), el("small", {}, t("gold_n", { n: gift.gold }))], choose),
+        radioGroup(t("which_gift"), "gift", gifts, (gift) => [picture(gift.image, gift.name, "gift"), el("span", {}, codeText("gift", gift.name)), el("small", {}, t("gold_n", { n: gift.gold }))], choose),
         radioGroup(t("how_many"), "num", QUANTITIES, (num) => el("span", {}, `×${num}`), choose),
         foot,
       ]
     : el("p", { class: "empty" }, t(emptyKey));
   if (!emptyKey) drawTotal();
   if (!emptyKey && app.pendingGifts.count) showPending();
-  const dialog = sheet(t("gifts"), { kind: "shelf" }, body);
-}
-
-async function allGifts(qlive) {
-  const gifts = [];
-  for (let page = 1; ; page++) {
-    const answer = await qlive.getGifts({ page });
-    gifts.push(...answer.results);
-    if (!answer.next) return gifts.sort((a, b) => a.gold - b.gold);
-  }
+  const dialog = openDialog(t("gifts"), { kind: "gift-dialog" }, body);
 }

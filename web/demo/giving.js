@@ -1,7 +1,9 @@
 // Rules of giving: the confirmation of a gift, the verification of age, and the user's own caps.
 
-import { button, el, renderIfChanged, sheet, showToast } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { renderIfChanged, openDialog } from "/demo/dom.js";
+import { button, el } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
+import { t } from "/demo/i18n.js";
 
 /** Asks a user who has given much already; `give` sends the gift, which costs `cost`, with `confirm: true`. */
 export async function confirmGift(app, cost, give) {
@@ -10,10 +12,10 @@ export async function confirmGift(app, cost, give) {
     await give();
     dialog.close();
   };
-  const dialog = sheet(
+  const dialog = openDialog(
     t("giving.confirm_title"),
     { kind: "giving" },
-    el("p", {}, t("giving.confirm_says", { cost })),
+    el("p", {}, t("giving.confirm_text", { cost })),
     el("ul", { class: "sums" }, ["day", "month"].map((name) => el("li", {}, sumText(name, limits[name])))),
     el("div", { class: "buttons" }, button(t("giving.not_now"), () => dialog.close()), button(t("giving.confirm"), confirm, { kind: "main" })),
   );
@@ -27,10 +29,10 @@ export function openAgeCheck(app) {
     dialog.close();
     showToast(t("giving.verified"));
   };
-  const dialog = sheet(
+  const dialog = openDialog(
     t("giving.age_title"),
     { kind: "giving" },
-    el("p", {}, t("giving.age_says")),
+    el("p", {}, t("giving.age_text")),
     el("div", { class: "field" }, el("label", { for: "age-name" }, t("wallet.real_name")), name),
     el("div", { class: "field" }, el("label", { for: "age-number" }, t("giving.id_number")), number),
     el("div", { class: "buttons" }, button(t("giving.verify"), verify, { kind: "main" })),
@@ -72,7 +74,7 @@ export function givingCaps(app) {
         el("p", { class: "hint" }, sumText(name, limits[name])), later && el("p", { class: "hint later" }, later));
     };
     return [el("h2", {}, t("giving.caps")), ["gift", "day", "month"].map(capField),
-      el("p", { class: "hint" }, t("giving.caps_say")),
+      el("p", { class: "hint" }, t("giving.caps_text")),
       el("div", { class: "buttons" }, button(t("giving.save"), () => save(fields), { key: "save-caps" }))];
   }
 

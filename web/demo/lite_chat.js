@@ -21,8 +21,7 @@ export function liteChat(app) {
       return post({});
     },
     createTextMessage({ to, payload }) {
-      const { user_id, nickname, face_url } = app.me;
-      return { type: "TIMTextElem", to, payload, from: user_id, nick: nickname, avatar: face_url, time: Date.now() / 1000 };
+      return { type: "TIMTextElem", to, payload, from: app.me.user_id, time: Date.now() / 1000 };
     },
     async sendMessage(message) {
       await post({ group_id: message.to, body: [{ MsgType: message.type, MsgContent: { Text: message.payload.text } }] });

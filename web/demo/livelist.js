@@ -1,17 +1,18 @@
 // The list of live rooms; a matchmaker starts a live from here.
 
 import { bar } from "/demo/bar.js";
-import { button, el, errorText, fill, picture, renderIfChanged, showToast } from "/demo/dom.js";
+import { picture, renderIfChanged } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
 import { newWindowLinks } from "/demo/login.js";
 import { openProfile, own, reviewTag } from "/demo/profile.js";
-import { t } from "/demo/words.js";
+import { t } from "/demo/i18n.js";
 
 const REFRESH_MS = 3000;
 
 export function listPage(app) {
   const node = el("div", { class: "list" });
   const head = el("div", {});
-  const welcomeCard = el("section", { class: "own" });
+  const welcomeCard = el("section", { class: "account" });
   const rooms = el("section", { class: "rooms", "aria-live": "polite" });
   const foot = el("footer", { class: "list-foot" });
   node.append(head, welcomeCard, rooms, foot);
@@ -26,9 +27,10 @@ export function listPage(app) {
       draw();
       if (Object.keys(app.me.in_review).length) app.refreshWhenIdle();
     } catch (error) {
-      if (error.name !== "Unreachable") showToast(errorText(error), "bad");
+      if (error.name !== "Unreachable") throw error;
+    } finally {
+      if (node.isConnected) timer = setTimeout(load, REFRESH_MS);
     }
-    if (node.isConnected) timer = setTimeout(load, REFRESH_MS);
   }
 
   function draw() {
@@ -36,7 +38,7 @@ export function listPage(app) {
     renderIfChanged(head, [me.gold, me.income], () => bar(app, signOut(app), el("h1", {}, t("live_now"))));
     renderIfChanged(welcomeCard, [me], () => welcome(app));
     renderIfChanged(rooms, live, () => cards(app, live));
-    renderIfChanged(foot, [], () => [el("h2", {}, t("next_people")), newWindowLinks(null)]);
+    renderIfChanged(foot, [], () => [el("h2", {}, t("other_users")), newWindowLinks(null)]);
   }
 
   return {
@@ -62,7 +64,7 @@ function welcome(app) {
     me.is_matchmaker && button(t("open_room"), () => app.startLive(), { kind: "main", key: "open" }),
     el(
       "div",
-      { class: "own-more" },
+      { class: "account-actions" },
       button(t("profile"), () => openProfile(app), { kind: "quiet", key: "profile" }),
       button(t("wallet.open"), () => app.showWallet(), { kind: "quiet wallet-open", key: "wallet" }),
     ),
@@ -70,7 +72,7 @@ function welcome(app) {
 }
 
 function cards(app, live) {
-  if (live === null) return el("p", { class: "empty" }, t("looking"));
+  if (live === null) return el("p", { class: "empty" }, t("loading"));
   if (!live.length) return el("p", { class: "empty" }, t("nobody_live"));
   return el("ul", {}, live.map((room) => el("li", {}, card(app, room))));
 }

@@ -1,9 +1,11 @@
 // Login page: one click per demo role, or any name and gender.
 
-import { button, el, fill, picture, showToast } from "/demo/dom.js";
+import { picture } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
 import { languageSwitch, panelSwitch } from "/demo/bar.js";
 import { pictureField } from "/demo/profile.js";
-import { t } from "/demo/words.js";
+import { t } from "/demo/i18n.js";
 
 const MEN = ["建国", "志强", "文博", "浩然", "俊杰", "子轩", "宇航", "明远", "天佑"];
 const WOMEN = ["秀英", "雨桐", "梦洁", "静怡", "欣妍", "诗涵", "晓雯", "佳琪", "若曦"];
@@ -47,16 +49,16 @@ export function newWindowLinks(live_id) {
   const link = (role) =>
     el(
       "a",
-      { href: `/?as=${role}${liveParam(role)}`, target: "_blank", rel: "noopener", class: `next ${role}` },
+      { href: `/?as=${role}${liveParam(role)}`, target: "_blank", rel: "noopener", class: `user-link ${role}` },
       t(`role.${role}`),
       el("span", { "aria-hidden": "true" }, " ↗"),
     );
-  return el("nav", { class: "next-people", "aria-label": t("next_people") }, Object.keys(ROLES).map(link));
+  return el("nav", { class: "user-links", "aria-label": t("other_users") }, Object.keys(ROLES).map(link));
 }
 
 /** The login page. */
 export function loginPage(app) {
-  const node = el("div", { class: "door" });
+  const node = el("div", { class: "login-page" });
   return {
     kind: "light",
     node,
@@ -66,9 +68,9 @@ export function loginPage(app) {
         el("header", { class: "bar" }, el("div", { class: "bar-title" }), languageSwitch(app), panelSwitch()),
         el("img", { class: "mark", src: "/demo/mark.svg", alt: "" }),
         el("h1", {}, t("brand")),
-        el("p", { class: "lead" }, t("brand_says")),
+        el("p", { class: "lead" }, t("brand_text")),
         el("ul", { class: "roles" }, Object.keys(ROLES).map((role) => card(app, role))),
-        el("p", { class: "hint" }, t("door_hint")),
+        el("p", { class: "hint" }, t("login_hint")),
       ),
   };
 }

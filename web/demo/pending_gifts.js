@@ -1,7 +1,7 @@
 // Retries gifts without a response until each has one, and shows the outcome.
 
-import { errorText, showToast } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { showToast } from "/demo/shared/toast.js";
+import { errorText, t } from "/demo/i18n.js";
 
 const RETRY_MS = 20000;
 

@@ -1,11 +1,22 @@
-// The sheet of another user: the host mutes, everybody reports and blocks.
+// The dialog about another user: the host mutes, everybody reports and blocks.
 
-import { button, el, picture, radioGroup, sheet, showToast } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { picture, radioGroup, openDialog } from "/demo/dom.js";
+import { button, el } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
+import { t } from "/demo/i18n.js";
 
 const REASONS = ["sexual", "abuse", "fraud", "minor", "advert", "other"];
 
-/** A user's name, which opens the sheet; of the own user it is text. */
+const faces = new Map(); // promises of public profiles, by user_id
+
+/** The checked name and face of a user: of the room, or of the server, which is asked once. */
+export async function faceOf({ app, room }, user_id) {
+  const known = [room.owner, room.male, room.female, ...room.applicants].find((row) => row?.user_id === user_id);
+  if (!known && !faces.has(user_id)) faces.set(user_id, app.qlive.getUserinfo({ user_id }).catch(() => ({ user_id })));
+  return known || faces.get(user_id);
+}
+
+/** A user's name, which opens the dialog about the user; of the own user it is text. */
 export function nameButton(page, person, ...content) {
   if (person.user_id === page.app.me.user_id) return el("span", { class: "name" }, content);
   const label = t("person.open", { name: person.nickname || t("nameless") });
@@ -28,7 +39,7 @@ async function openPerson(page, person) {
     return button(t(`person.${key}`), act);
   };
   const muteButton = isMuted ? action("unmute", "mute", { live_id, minutes: 0 }) : action("mute", "mute", { live_id, minutes: 10 });
-  const dialog = sheet(
+  const dialog = openDialog(
     name,
     { kind: "person" },
     picture(person.face_url, name, "face large"),
@@ -51,7 +62,7 @@ function openReport({ app, live_id }, user_id, name) {
     dialog.close();
     showToast(t("report.done"));
   };
-  const dialog = sheet(
+  const dialog = openDialog(
     t("report.title", { name }),
     { kind: "report" },
     radioGroup(t("report.reason"), "reason", REASONS, (value) => el("span", {}, t(`report.${value}`)), choose),

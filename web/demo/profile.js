@@ -1,7 +1,9 @@
-// Pictures chosen from a file, the sheet of the own profile, and the host's sheet of the room.
+// Pictures chosen from a file, the dialog of the own profile, and the host's of the room.
 
-import { button, el, fill, picture, sheet, showToast } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { picture, openDialog } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
+import { t } from "/demo/i18n.js";
 
 /** What the user has proposed and others do not see yet, else what they see. */
 export const own = (me, field, shown) => me.in_review[field] || shown;
@@ -44,8 +46,8 @@ export async function openProfile(app) {
   }
 
   const blocks = await qlive.blocks();
-  const dialog = formSheet("profile", [face.node, reviewTag(me, "face_url")], "height", height, null, save);
-  const body = dialog.querySelector(".sheet-body");
+  const dialog = formDialog("profile", [face.node, reviewTag(me, "face_url")], "height", height, null, save);
+  const body = dialog.querySelector(".dialog-body");
   if (blocks.length) body.append(blockList(blocks, qlive));
   body.append(ownData(app, dialog));
 }
@@ -116,15 +118,15 @@ export async function openRoomInfo(page, app) {
     showToast(t("profile.saved"));
   }
 
-  const dialog = formSheet("room_info", [cover.node, reviewTag(me, "room_image")], "room-name", name, reviewTag(me, "room_name"), save);
+  const dialog = formDialog("room_info", [cover.node, reviewTag(me, "room_image")], "room-name", name, reviewTag(me, "room_name"), save);
 }
 
-/** Texts: `kind`, `kind`.file_says, `kind`.field. */
-function formSheet(kind, file, id, field, tag, save) {
-  return sheet(
+/** Texts: `kind`, `kind`.file_text, `kind`.field. */
+function formDialog(kind, file, id, field, tag, save) {
+  return openDialog(
     t(kind),
     { kind: "profile" },
-    el("div", { class: "field" }, file, el("p", { class: "hint" }, t(`${kind}.file_says`))),
+    el("div", { class: "field" }, file, el("p", { class: "hint" }, t(`${kind}.file_text`))),
     el("div", { class: "field" }, el("label", { for: id }, t(`${kind}.field`), tag), field),
     el("div", { class: "buttons" }, button(t("profile.save"), save, { kind: "main" })),
   );

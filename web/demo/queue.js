@@ -1,9 +1,11 @@
 // The mic queue with the host's buttons, the audience dialog, and the invitation dialog.
 
 import { invitation } from "/sdk/qlive.js";
-import { button, el, fill, picture, renderIfChanged, sheet, showToast } from "/demo/dom.js";
+import { picture, renderIfChanged, openDialog } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
 import { nameButton } from "/demo/person.js";
-import { t } from "/demo/words.js";
+import { t } from "/demo/i18n.js";
 
 const SEAT_BY_GENDER = { 1: "male", 2: "female" };
 
@@ -52,8 +54,8 @@ function inviteButton(row, params, qlive, seatTaken) {
 
 /** Dialog of the host: invites, removes or mutes users who are not on mic, mutes everybody, lets in again. */
 export async function openAudience(page, app) {
-  const list = el("div", { class: "audience" }, el("p", { class: "empty" }, t("looking")));
-  const dialog = sheet(t("audience_title"), {}, list);
+  const list = el("div", { class: "audience" }, el("p", { class: "empty" }, t("loading")));
+  const dialog = openDialog(t("audience_title"), {}, list);
   const { qlive } = app;
   const params = { live_id: page.live_id };
   const pages = await Promise.all([1, 2].map((gender) => qlive.getUsersInfo({ ...params, gender, page: 1 })));
@@ -134,17 +136,17 @@ export class Invitation {
     const { app, live_id, room } = this._page;
     const accept = () => app.qlive.acceptMicro({ live_id });
     const refuse = () => app.qlive.refuseMicro({ live_id });
-    const countdown = el("b", { class: "left" });
+    const countdown = el("b", { class: "countdown" });
     const updateCountdown = () => {
       countdown.textContent = t("seconds", { n: Math.max(0, Math.ceil((this._expiresAt - Date.now()) / 1000)) });
     };
     const timer = setInterval(updateCountdown, 500);
     updateCountdown();
-    this._dialog = sheet(
+    this._dialog = openDialog(
       t("invited_title"),
       { kind: "invitation", onclose: () => clearInterval(timer) },
       picture(room.owner.face_url, room.owner.nickname, "face large"),
-      el("p", {}, t("invited_says", { name: room.owner.nickname })),
+      el("p", {}, t("invited_text", { name: room.owner.nickname })),
       countdown,
       el("div", { class: "buttons" }, button(t("refuse"), refuse), button(t("accept"), accept, { kind: "main" })),
     );

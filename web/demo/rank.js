@@ -1,7 +1,8 @@
 // Rankings of givers and earners who agreed to be shown, without sums, for this live and for today.
 
-import { button, el, errorText, fill, picture, sheet, showToast } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { picture, openDialog } from "/demo/dom.js";
+import { button, checkbox, el, fill } from "/demo/shared/dom.js";
+import { t } from "/demo/i18n.js";
 
 export async function openRank(app, live_id) {
   const list = el("div", { class: "standings", "aria-live": "polite" });
@@ -15,21 +16,20 @@ export async function openRank(app, live_id) {
   }
 
   await show("live");
-  sheet(t("rank"), {}, tabs, list, consentBox(app));
+  openDialog(t("rank"), {}, tabs, list, consentBox(app));
 }
 
 /** The user's consent to be shown, which takes effect at once; unticked again if it is not stored. */
 function consentBox(app) {
-  const box = el("input", { type: "checkbox", checked: app.me.show_in_ranking });
-  box.addEventListener("change", async () => {
+  const onchange = async ({ target }) => {
     try {
-      app.me = { ...app.me, ...(await app.qlive.updateUserinfo({ show_in_ranking: box.checked })) };
+      app.me = { ...app.me, ...(await app.qlive.updateUserinfo({ show_in_ranking: target.checked })) };
     } catch (error) {
-      box.checked = !box.checked;
-      showToast(errorText(error), "bad");
+      target.checked = !target.checked;
+      throw error;
     }
-  });
-  return el("label", { class: "tick" }, box, t("rank.agree"));
+  };
+  return checkbox(t("rank.agree"), { checked: app.me.show_in_ranking, onchange });
 }
 
 /** The first `limit` entries of both rankings. */

@@ -1,9 +1,11 @@
 // Recharge dialog. The simulator pays and notifies the server in the chosen way, valid or faulty.
 // The balance shown always comes from the server.
 
-import { button, el, fill, sheet, showToast } from "/demo/dom.js";
+import { openDialog } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
 import { openAgeCheck } from "/demo/giving.js";
-import { t } from "/demo/words.js";
+import { t } from "/demo/i18n.js";
 
 /** Simulated payments: "cancel" does not pay, the others differ in how the payment is notified. */
 const PAYMENT_CASES = ["once", "twice", "late", "never", "forged", "unsigned", "stale", "probe", "wrong_amount", "wrong_payer", "wrong_app", "cancel"];
@@ -15,14 +17,14 @@ const SLOW_POLL_MS = 3000;
 export async function openRecharge(app) {
   const blocks = await app.qlive.getBlocks();
   if (!blocks.length) {
-    sheet(t("recharge"), { kind: "recharge" }, el("p", { class: "empty" }, t("no_blocks")));
+    openDialog(t("recharge"), { kind: "recharge" }, el("p", { class: "empty" }, t("no_blocks")));
     return;
   }
   let chosen = blocks[0];
   const caseSelect = el("select", { id: "case", onchange: () => showCaseHint() }, PAYMENT_CASES.map((name) => el("option", { value: name }, t(`case.${name}`))));
   const caseHint = el("p", { class: "hint", "aria-live": "polite" });
   const steps = el("ol", { class: "steps" });
-  const showCaseHint = () => fill(caseHint, t(`case_says.${caseSelect.value}`));
+  const showCaseHint = () => fill(caseHint, t(`case_text.${caseSelect.value}`));
   const blockOption = (block, n) =>
     el(
       "label",
@@ -40,10 +42,10 @@ export async function openRecharge(app) {
   const showPrice = () => fill(payButton, t("pay", { price: chosen.price }));
   showCaseHint();
   showPrice();
-  sheet(
+  openDialog(
     t("recharge"),
     { kind: "recharge" },
-    el("p", { class: "played" }, t("no_real_money")),
+    el("p", { class: "notice" }, t("no_real_money")),
     el("fieldset", { class: "choice of-block" }, el("legend", {}, t("which_block")), el("div", {}, blocks.map(blockOption))),
     el("div", { class: "field" }, el("label", { for: "case" }, t("case")), caseSelect, caseHint),
     el("div", { role: "status", "aria-label": t("what_happened") }, steps),
@@ -69,7 +71,7 @@ async function buy(app, block, caseName, steps) {
     addStep(t("step.nothing", { gold: goldBefore }), "bad");
     return;
   }
-  const waitingStep = addStep(t("step.waiting"), "waits");
+  const waitingStep = addStep(t("step.waiting"), "waiting-step");
   const hasArrived = await waitForGold(app, goldBefore, block.gold, SHORT_WAIT_MS, POLL_MS);
   if (app.qlive.userId !== userId) return;
   if (hasArrived) await showArrival(app, goldBefore, block.gold, caseName, waitingStep);

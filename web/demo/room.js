@@ -1,33 +1,25 @@
 // The room page: the SDK folds frames into the room state, the parts of the page render it.
 
+import { RECONNECT, roleIn } from "/sdk/qlive.js";
 import { bar } from "/demo/bar.js";
-import { button, el, fill, picture, renderIfChanged, sheet, showToast } from "/demo/dom.js";
+import { picture, renderIfChanged, openDialog } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
 import { ChatLine } from "/demo/chat_line.js";
 import { Feed } from "/demo/feed.js";
 import { animateGift } from "/demo/gift_animation.js";
 import { openGifts } from "/demo/gifts.js";
-import { LineShown } from "/demo/status_line.js";
+import { ConnectionStatus } from "/demo/connection_status.js";
 import { Invitation, drawQueue, openAudience } from "/demo/queue.js";
 import { openRoomInfo } from "/demo/profile.js";
 import { openRank, standings } from "/demo/rank.js";
 import { Seats } from "/demo/seats.js";
-import { t } from "/demo/words.js";
-
-/** Text keys of the close codes after which the socket does not reconnect. */
-const FINAL_CODES = { 4503: "put_out", 4504: "not_inside", 4509: "replaced", 4510: "ended" };
+import { t } from "/demo/i18n.js";
 
 export function roomPage(app, live_id) {
   const page = new RoomPage(app, live_id);
   page.open();
   return page;
-}
-
-/** Role of a user in the room: host, male, female, applied or viewer. */
-export function roleIn(room, userId) {
-  for (const [name, role] of [["owner", "host"], ["male", "male"], ["female", "female"]]) {
-    if (room[name] && room[name].user_id === userId) return role;
-  }
-  return room.applicants.some((row) => row.user_id === userId && row.applied_at) ? "applied" : "viewer";
 }
 
 class RoomPage {
@@ -40,16 +32,16 @@ class RoomPage {
     this._app = app;
     this._socket = app.qlive.room(live_id);
     this._head = el("div", {});
-    this._status = new LineShown(this._socket, () => this.draw());
+    this._status = new ConnectionStatus(this._socket, () => this.draw());
     this._seats = new Seats(this);
     this._queue = el("section", { class: "queue" });
     this._feed = new Feed();
     this._chat = new ChatLine(this, (message) => this._feed.addMessage(message, this));
-    this._actions = el("div", { class: "acts" });
-    this._overlay = el("div", { class: "over", role: "alert" });
+    this._actions = el("div", { class: "actions" });
+    this._endScreen = el("div", { class: "end-screen", role: "alert" });
     this._invitation = new Invitation(this);
     const middle = el("div", { class: "middle" }, this._queue, this._feed.node);
-    this.node = el("div", { class: "room" }, this._head, this._status.node, this._seats.node, middle, this._chat.node, this._actions, this._overlay);
+    this.node = el("div", { class: "room" }, this._head, this._status.node, this._seats.node, middle, this._chat.node, this._actions, this._endScreen);
   }
 
   get app() {
@@ -57,7 +49,7 @@ class RoomPage {
   }
 
   get role() {
-    return this.room ? roleIn(this.room, this._app.me.user_id) : "viewer";
+    return roleIn(this._socket.state, this._app.me.user_id);
   }
 
   open() {
@@ -97,7 +89,7 @@ class RoomPage {
     const isOpen = status.phase === "live" || status.phase === "resumed";
     if (isOpen) this._app.onReconnected();
     if (isOpen) this._chat.join(this._socket);
-    if (status.phase === "closed" && FINAL_CODES[status.code]) this.endReason = this.endReason || FINAL_CODES[status.code];
+    if (status.phase === "closed") this.endReason ||= RECONNECT.final_codes[status.code] ?? "";
     this.draw();
   }
 
@@ -109,8 +101,8 @@ class RoomPage {
     const shown = room && [room.room_name, room.room_image, room.audience_count];
     const { gold, income } = this._app.me;
     renderIfChanged(this._head, [shown, this.role, gold, income], () => this._renderBar());
-    renderIfChanged(this._overlay, [endReason], () => (endReason ? this._renderEnd() : []));
-    this._overlay.hidden = !endReason;
+    renderIfChanged(this._endScreen, [endReason], () => (endReason ? this._renderEnd() : []));
+    this._endScreen.hidden = !endReason;
     if (!room) return;
     this._seats.draw(room, this._app.me);
     this._chat.draw();
@@ -158,7 +150,7 @@ class RoomPage {
       await qlive.liveEnd({ live_id: this.live_id });
       dialog.close();
     };
-    const dialog = sheet(
+    const dialog = openDialog(
       t("end_live"),
       {},
       el("p", {}, t("end_asks", { n: this.room.audience_count })),
@@ -183,9 +175,9 @@ class RoomPage {
     if (isEnded) app.qlive.rank({ live_id: this.live_id }).then((rank) => fill(list, standings(rank, 3)), () => {});
     return el(
       "div",
-      { class: "over-card" },
-      el("h2", {}, t(`over.${endReason}`)),
-      el("p", {}, t(`over_says.${isEnded ? "ended" : endReason}`)),
+      { class: "end-card" },
+      el("h2", {}, t(`end.${endReason}`)),
+      el("p", {}, t(`end_text.${isEnded ? "ended" : endReason}`)),
       list,
       el(
         "div",

@@ -1,8 +1,10 @@
 // The three video seats. There is no camera: an animated canvas, labelled as such, replaces the stream.
 
-import { button, el, renderIfChanged, safeImageUrl } from "/demo/dom.js";
+import { seatOf } from "/sdk/qlive.js";
+import { renderIfChanged, safeImageUrl } from "/demo/dom.js";
+import { button, el } from "/demo/shared/dom.js";
 import { nameButton } from "/demo/person.js";
-import { t } from "/demo/words.js";
+import { t } from "/demo/i18n.js";
 
 const SEATS = ["owner", "male", "female"];
 const GENDER_BY_SEAT = { male: 1, female: 2 };
@@ -30,9 +32,7 @@ export class Seats {
 
   /** The seat element of a user, or null. */
   seatOf(userId) {
-    const { room } = this._page;
-    const n = SEATS.findIndex((name) => room[name] && room[name].user_id === userId);
-    return n < 0 ? null : this._seats[n];
+    return this._seats[SEATS.indexOf(seatOf(this._page, userId))] ?? null;
   }
 
   _renderTaken(name, occupant, paused, me) {
@@ -42,9 +42,9 @@ export class Seats {
     const away = occupant.away || paused;
     return [
       createStream(occupant, t("stream_of", { name: occupant.nickname })),
-      el("span", { class: "stand-in" }, t("stand_in")),
+      el("span", { class: "animation-tag" }, t("stand_in")),
       away && el("p", { class: "away" }, t(name === "owner" ? "host_away" : "guest_away")),
-      isOwn && el("span", { class: "mine" }, t("on_mic_yourself")),
+      isOwn && el("span", { class: "own-tag" }, t("on_mic_yourself")),
       role === "host" && name !== "owner" && button("×", takeOff, { kind: "round take-off", key: "off", label: t("take_off", { name: occupant.nickname }) }),
       el("div", { class: "who" }, nameButton(this._page, occupant, el("b", {}, t(`seat.${name}`)), el("span", {}, [occupant.nickname, occupant.age || null].filter(Boolean).join(" · ")))),
     ];
@@ -69,7 +69,7 @@ let lastFrameAt = 0;
 function createStream(person, label) {
   const canvas = el("canvas", { width: 320, height: 400, role: "img", "aria-label": label });
   const face = new Image();
-  const imageUrl = person.face_url && safeImageUrl(person.face_url);
+  const imageUrl = safeImageUrl(person.face_url);
   if (imageUrl) face.src = imageUrl;
   const seed = [...person.user_id].reduce((sum, digit) => sum * 3 + Number(digit), 7);
   streams.set(canvas, { face, seed, letter: [...(person.nickname || "?")][0] });

@@ -1,7 +1,8 @@
 // Statement of gold or income: every entry with the balance after it, newest first, page by page.
 
-import { button, el, fill, sheet } from "/demo/dom.js";
-import { t } from "/demo/words.js";
+import { openDialog } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { t } from "/demo/i18n.js";
 
 export async function openStatement(app, unit) {
   const list = el("ol", { class: "statement", "aria-live": "polite" });
@@ -20,7 +21,7 @@ export async function openStatement(app, unit) {
   }
 
   await show(unit);
-  sheet(t("statement"), {}, tabs, list, more);
+  openDialog(t("statement"), {}, tabs, list, more);
 }
 
 function row({ time, what, who, amount, balance }) {

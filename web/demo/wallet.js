@@ -1,12 +1,15 @@
 // Wallet page: matured income, withdrawals, and the confirmation that a phone shows for each transfer.
 // What became of a transfer comes from the server's list: that a phone showed its page proves nothing.
 
-import { button, el, errorText, fill, renderIfChanged, showToast } from "/demo/dom.js";
+import { failureOf } from "/sdk/qlive.js";
+import { renderIfChanged } from "/demo/dom.js";
+import { button, el, fill } from "/demo/shared/dom.js";
+import { showToast } from "/demo/shared/toast.js";
 import { languageSwitch, panelSwitch } from "/demo/bar.js";
 import { givingCaps } from "/demo/giving.js";
 import { openStatement } from "/demo/statement.js";
-import { confirmTransfer } from "/demo/transfer_sheet.js";
-import { language, t } from "/demo/words.js";
+import { confirmTransfer } from "/demo/transfer_dialog.js";
+import { language, t } from "/demo/i18n.js";
 
 const POLL_MS = 2000; // while a withdrawal is open
 const IDLE_MS = 10000; // both are for one page of the list: more pages are read less often
@@ -15,7 +18,7 @@ const FINAL = ["paid", "returned"];
 export function walletPage(app) {
   const node = el("div", { class: "wallet" });
   const head = el("div", {});
-  const funds = el("section", { class: "own funds", "aria-live": "polite" });
+  const funds = el("section", { class: "account funds", "aria-live": "polite" });
   const form = withdrawForm(app, () => load());
   const caps = givingCaps(app);
   const items = el("section", { class: "withdrawals", "aria-live": "polite" });
@@ -35,10 +38,13 @@ export function walletPage(app) {
       shown = { ...read, pages };
       await app.refresh(); // draws; read after the list, so that returned income is counted
     } catch (error) {
-      if (error.name !== "Unreachable") showToast(errorText(error), "bad");
+      if (error.name !== "Unreachable") throw error;
+    } finally {
+      if (node.isConnected && number === loads) loadLater();
     }
-    if (!node.isConnected) return;
-    if (number !== loads) return;
+  }
+
+  function loadLater() {
     pages = shown?.pages ?? 1; // fewer than asked for if the load has failed
     const isOpen = shown?.items.some(({ state }) => !FINAL.includes(state));
     timer = setTimeout(load, (isOpen ? POLL_MS : IDLE_MS) * pages);
@@ -66,7 +72,7 @@ export function walletPage(app) {
       caps.draw();
       if (timer === null && shown === null) {
         load();
-        caps.load().catch((error) => showToast(errorText(error), "bad"));
+        caps.load();
       }
     },
     close: () => clearTimeout(timer),
@@ -78,7 +84,7 @@ const fundsView = (app, matured) => [
   el("div", {}, el("p", {}, t("wallet.matured")), el("b", {}, matured === undefined ? "…" : String(matured)),
     matured ? el("small", {}, ` ${t("wallet.about", { yuan: yuan(Math.round(matured * app.me.rate * 100)) })}`) : null),
   el("div", {}, el("p", {}, t("wallet.income")), el("b", {}, String(app.me.income))),
-  el("p", { class: "grows" }, t("wallet.matured_says")),
+  el("p", { class: "grows" }, t("wallet.matured_text")),
   button(t("statement"), () => openStatement(app, "income"), { kind: "small", key: "statement" }),
 ];
 
@@ -123,7 +129,7 @@ function withdrawForm(app, onRequested) {
       form = formFields(form, submit);
       return form.nodes;
     });
-    if (items.some((item) => failKind(item.fail_reason) === "name")) form.nameField.hidden = false;
+    if (items.some((item) => failureOf(item) === "name")) form.nameField.hidden = false;
     form.all.disabled = !matured;
     form.all.onclick = () => { form.amount.value = String(matured); };
   }
@@ -138,12 +144,12 @@ function formFields(before, submit) {
   const all = el("button", { type: "button", class: "small" }, t("wallet.all"));
   const nameField = el("div", { class: "field", hidden: before ? before.nameField.hidden : true },
     el("label", { for: "real-name" }, t("wallet.real_name")), realName,
-    el("p", { class: "hint", id: "name-says" }, t("wallet.real_name_says")));
+    el("p", { class: "hint", id: "name-says" }, t("wallet.real_name_text")));
   const go = button(t("wallet.withdraw"), submit, { kind: "main", key: "withdraw" });
   amount.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && go.click());
   const amountField = el("div", { class: "field" },
     el("label", { for: "amount" }, t("wallet.amount")), el("div", { class: "amount" }, amount, all),
-    el("p", { class: "hint", id: "amount-says" }, t("wallet.amount_says")));
+    el("p", { class: "hint", id: "amount-says" }, t("wallet.amount_text")));
   return { amount, realName, all, nameField, nodes: [amountField, nameField, el("div", { class: "buttons" }, go)] };
 }
 
@@ -157,7 +163,7 @@ async function readPages(app, count) {
 }
 
 function list(app, items, reload) {
-  if (items === null) return el("p", { class: "empty" }, t("looking"));
+  if (items === null) return el("p", { class: "empty" }, t("loading"));
   if (!items.length) return el("p", { class: "empty" }, t("wallet.none"));
   return [el("h2", {}, t("wallet.list")), el("ul", {}, items.map((item) => el("li", {}, card(app, item, reload))))];
 }
@@ -170,7 +176,7 @@ function card(app, item, reload) {
   return el("article", { class: `withdrawal ${state}` },
     el("div", { class: "withdrawal-head" }, el("b", {}, `¥${yuan(fen)}`), el("span", { class: "tag" }, t(`wallet.state.${state}`))),
     el("small", {}, t("wallet.of_income", { income, at: item.requested_at.replace("T", " ") })),
-    el("p", {}, [t(`wallet.says.${isCancelling ? "cancelling" : state}`), paid, reasonText(item)].filter(Boolean).join(language() === "zh" ? "" : " ")),
+    el("p", {}, [t(`wallet.text.${isCancelling ? "cancelling" : state}`), paid, reasonText(item)].filter(Boolean).join(language() === "zh" ? "" : " ")),
     isFinal || isCancelling ? null : el("div", { class: "buttons" },
       button(t("wallet.cancel"), () => cancel(app, item, reload), { kind: "small", key: `cancel-${id}`, label: t("wallet.cancel_name", { yuan: yuan(fen) }) }),
       transferPackage && button(t("wallet.confirm"), () => confirmTransfer(app, item, reload), { kind: "small main", key: `confirm-${id}`, label: t("wallet.confirm_name", { yuan: yuan(fen) }) })));
@@ -182,20 +188,12 @@ async function cancel(app, { withdrawal_id }, reload) {
   await reload();
 }
 
-/** Why a withdrawal was not paid: an operator's words, or WeChat's reason in the user's. */
+/** Why a withdrawal was not paid: the operator's text, or that of the code. */
 function reasonText({ state, reason, fail_reason: failReason }) {
+  const failure = failureOf({ reason, fail_reason: failReason });
   if (!FINAL.includes(state)) return "";
-  if (failReason) return t(`wallet.fail.${failKind(failReason)}`, { code: failReason });
-  if (!reason || reason === "cancelled") return reason ? t("wallet.fail.cancelled") : "";
-  return reason === "refund_case" ? t("wallet.fail.refund_case") : t("wallet.reason", { reason });
-}
-
-function failKind(code) {
-  if (["NAME_NOT_CORRECT", "REAL_NAME_CHECK_FAIL"].includes(code)) return "name";
-  if (/_(QUOTA|COUNT)_EXCEED$|^BLOCK_B2C_/.test(code)) return "limit";
-  if (code === "OVERDUE_CLOSE") return "expired";
-  if (code === "MCH_CANCEL") return "cancelled";
-  return /^(PAYER|MERCHANT|PRODUCT)_/.test(code) ? "ours" : "other";
+  if (failure) return t(`wallet.fail.${failure}`, { code: failReason });
+  return reason && t("wallet.reason", { reason });
 }
 
 export const yuan = (fen) => (fen / 100).toFixed(2);

@@ -16,10 +16,10 @@ for (const type of ["keydown", "pointerdown", "pointermove", "wheel"]) {
 /** The session as the login returned it: { token, name, role, may }; null without one. */
 export const session = () => JSON.parse(sessionStorage.getItem(SESSION_KEY));
 const storeSession = (value) => sessionStorage.setItem(SESSION_KEY, JSON.stringify(value));
-/** Stores the session that a change of one's own account returns instead of the present one. */
+/** Stores the session that a change of the own account returns instead of the present one. */
 export const renewSession = storeSession;
 export const clearSession = () => sessionStorage.removeItem(SESSION_KEY);
-/** Whether the operator's role permits an operation, in the words of the audit log: "PATCH OneUser". */
+/** Whether the operator's role permits an operation, named as in the audit log: "PATCH OneUser". */
 export const may = (operation) => session()?.may.includes(operation) ?? false;
 /** The node if its operation is permitted, otherwise null. */
 export const permitted = (operation, node) => (may(operation) ? node : null);

@@ -2,10 +2,11 @@
 
 import { approvalsPage } from "/ops/approvals.js";
 import { auditPage } from "/ops/audit.js";
-import { api, clearSession, may, onTokenRefused, refreshOperator, session } from "/ops/api.js";
-import { button, el, fill } from "/ops/dom.js";
+import { Refused, api, clearSession, may, onTokenRefused, refreshOperator, session } from "/ops/api.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { toastErrors } from "/ops/shared/toast.js";
 import { fleetPage } from "/ops/fleet.js";
-import { codeText, language, speak, t } from "/ops/i18n.js";
+import { codeText, language, setLanguage, t } from "/ops/i18n.js";
 import { showLogin } from "/ops/login.js";
 import { moderationPage } from "/ops/moderation.js";
 import { billsPage } from "/ops/bills.js";
@@ -49,7 +50,7 @@ function parseHash() {
 function languageSwitch() {
   const other = language() === "zh" ? "en" : "zh";
   const label = other === "en" ? "English" : "中文";
-  return el("button", { type: "button", class: "quiet", lang: other === "en" ? "en" : "zh-CN", onclick: () => { speak(other); start(); } }, label);
+  return el("button", { type: "button", class: "quiet", lang: other === "en" ? "en" : "zh-CN", onclick: () => { setLanguage(other); start(); } }, label);
 }
 
 /** Renders the frame: after the login and after a change of the language. */
@@ -64,9 +65,9 @@ function renderFrame() {
       el("nav", { "aria-label": t("pages_of_console") }, links),
       el("div", { class: "foot" },
         el("p", { class: "operator" }, el("a", { href: "#/account", title: t("account") }, operator), el("small", {}, codeText("operator_role", role))),
-        languageSwitch(), button(t("leave"), logOut, "quiet")))),
+        languageSwitch(), button(t("log_out"), logOut, { kind: "quiet" })))),
     el("main", { id: "main", tabindex: "-1" }),
-    el("div", { id: "said", role: "status" }),
+    el("div", { "data-toasts": true }),
   );
 }
 
@@ -127,6 +128,10 @@ function start() {
   showPage();
 }
 
+toastErrors((error) => {
+  if (!(error instanceof Refused)) return null;
+  return error.status === 401 ? "" : error.message; // the login page shows that the session has ended
+});
 onTokenRefused((error) => {
   if (!session()) return; // by another request of the same session
   clearSession();
@@ -140,6 +145,6 @@ window.addEventListener("hashchange", ({ oldURL }) => {
   if (!history.state) history.replaceState({ from: hash }, "");
   if (session()) showPage();
 });
-speak(language());
+setLanguage(language());
 start();
 if (session()) refreshOperator().catch(() => {});

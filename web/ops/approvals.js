@@ -2,26 +2,28 @@
 
 import { api, get, permitted, session } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
+import { card, statusDot } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime, formatInteger } from "/ops/format.js";
 import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
 import { checkboxFilter, list } from "/ops/list.js";
 
 const REFRESH_MS = 15_000;
-const STATE_KINDS = { waiting: "warn", done: "good", declined: "bad", expired: "still" };
+const STATE_KINDS = { waiting: "warn", done: "good", declined: "bad", expired: "muted" };
 
 export function approvalsPage(container, _poller, _id, query) {
   const columns = [
     { head: t("at"), cell: (request) => formatDateTime(request.made_at) },
     { head: t("who"), cell: (request) => request.by },
-    { head: t("deed"), cell: (request) => codeText("approval", request.kind) },
+    { head: t("action"), cell: (request) => codeText("approval", request.kind) },
     { head: t("on"), cell: target },
     { head: t("amount"), kind: "wide", cell: amount },
     { head: t("reason"), kind: "wide", cell: (request) => request.reason || "–" },
     { head: t("state"), cell: (request) => statusDot(STATE_KINDS[request.state], codeText("approval_state", request.state)) },
     { head: t("decision"), kind: "wide", cell: decision },
-    { head: t("actions"), kind: "acts", cell: (request) => actions(request, () => rows.reload()) },
+    { head: t("actions"), kind: "actions", cell: (request) => actions(request, () => rows.reload()) },
   ];
   const rows = list({
     label: t("approvals"), columns, empty: t("no_approvals"), refreshMs: REFRESH_MS, query,
@@ -63,28 +65,28 @@ function decision(request) {
 function actions(request, onDecided) {
   if (request.state !== "waiting") return null;
   const isOwn = request.by === session().name;
-  const decideBy = (word) => async () => (await decide(request, word)) && onDecided();
+  const decideBy = (action) => async () => (await decide(request, action)) && onDecided();
   return [
-    isOwn ? null : permitted("POST Confirm", button(t("confirm"), decideBy("confirm"), "main")),
-    permitted("POST Decline", button(t(isOwn ? "withdraw" : "decline"), decideBy(isOwn ? "withdraw" : "decline"), "danger")),
+    isOwn ? null : permitted("POST Confirm", button(t("confirm"), decideBy("confirm"), { kind: "main" })),
+    permitted("POST Decline", button(t(isOwn ? "withdraw" : "decline"), decideBy(isOwn ? "withdraw" : "decline"), { kind: "danger" })),
   ];
 }
 
-/** `word`: confirm, decline or withdraw; resolves with undefined if cancelled. */
-function decide(request, word) {
+/** `action`: confirm, decline or withdraw; resolves with undefined if cancelled. */
+function decide(request, action) {
   const { by, id, kind, on, reason } = request;
   return openFormDialog({
-    title: t(`${word}_title`, { by }),
+    title: t(`${action}_title`, { by }),
     messages: [
-      t("approval_says", { kind: codeText("approval", kind), amount: amount(request), on: on || t("approval_new") }),
+      t("approval_text", { kind: codeText("approval", kind), amount: amount(request), on: on || t("approval_new") }),
       ...(reason ? [t("approval_reason", { reason })] : []),
     ],
     fields: [reasonField()],
-    confirmLabel: t(word),
-    danger: word !== "confirm",
+    confirmLabel: t(action),
+    danger: action !== "confirm",
     async onConfirm(values) {
-      const decided = await api("POST", `approvals/${id}/${word === "confirm" ? "confirm" : "decline"}`, values);
-      showToast(t(`${word}_done`));
+      const decided = await api("POST", `approvals/${id}/${action === "confirm" ? "confirm" : "decline"}`, values);
+      showToast(t(`${action}_done`));
       return decided;
     },
   });

@@ -1,19 +1,20 @@
 // Audit log page: who requested which change on what, when, why, and what it has changed.
 
 import { download, get } from "/ops/api.js";
-import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
+import { card, statusDot } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
 import { formatDateTime } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, list, searchFilter } from "/ops/list.js";
-import { words } from "/ops/translations.js";
+import { texts } from "/ops/translations.js";
 
-const ACTIONS = Object.keys(words).filter((key) => key.startsWith("deed.")).map((key) => key.slice("deed.".length));
+const ACTIONS = Object.keys(texts).filter((key) => key.startsWith("action.")).map((key) => key.slice("action.".length));
 
 export function auditPage(container, _poller, _id, query) {
   const columns = [
     { head: t("at"), cell: (entry) => formatDateTime(entry.at) },
     { head: t("who"), cell: whoAndWhere },
-    { head: t("deed"), cell: (entry) => [actionText(entry.what), el("small", {}, entry.what)] },
+    { head: t("action"), cell: (entry) => [actionText(entry.what), el("small", {}, entry.what)] },
     { head: t("on"), cell: (entry) => targetLink(entry) },
     { head: t("reason"), kind: "wide", cell: (entry) => entry.reason || "–" },
     { head: t("parameters"), kind: "wide", cell: (entry) => jsonFields(entry.parameters) },
@@ -25,28 +26,28 @@ export function auditPage(container, _poller, _id, query) {
     shown = searchParameters(filters);
     return get("audit", { ...shown, after });
   };
-  const save = () => download("audit.csv", shown, "audit.csv").catch((error) => showToast(error.message, "bad"));
+  const save = () => download("audit.csv", shown, "audit.csv");
   const rows = list({
     label: t("audit"), columns, empty: t("no_audit"),
     load, query,
     filters: [
       searchFilter("q", t("search_audit")),
-      choiceFilter("deed", t("deed"), [["", t("all_deeds")], ...ACTIONS.map((action) => [action, actionText(action)])]),
+      choiceFilter("action", t("action"), [["", t("all_actions")], ...ACTIONS.map((action) => [action, actionText(action)])]),
     ],
   });
-  const head = el("div", { class: "notehead" }, el("p", { class: "note" }, t("audit_note")), button(t("save_csv"), save));
+  const head = el("div", { class: "card-head" }, el("p", { class: "note" }, t("audit_note")), button(t("save_csv"), save));
   fill(container, card("", head, rows.node));
 }
 
-/** Parameters of a search; an action, chosen or typed in the words of this page, has its server name. */
-function searchParameters({ q, deed: chosenAction }) {
+/** Parameters of a search; an action, chosen, or typed as this page shows it, has its server name. */
+function searchParameters({ q, action: chosenAction }) {
   const typedAction = chosenAction ? "" : findAction(q);
   return { q: typedAction ? "" : q, what: chosenAction || typedAction };
 }
 
-const findAction = (text) => ACTIONS.find((action) => words[`deed.${action}`].includes(text.toLowerCase())) ?? "";
+const findAction = (text) => ACTIONS.find((action) => texts[`action.${action}`].includes(text.toLowerCase())) ?? "";
 
-const actionText = (action) => codeText("deed", action);
+const actionText = (action) => codeText("action", action);
 
 function targetLink({ on: target, what }) {
   const id = target.split("/")[0];

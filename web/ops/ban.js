@@ -2,7 +2,7 @@
 
 import { api } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { showToast } from "/ops/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 
@@ -13,7 +13,7 @@ const nameOf = (user) => user.nickname || idOf(user);
 export function ban(user) {
   return openFormDialog({
     title: t("ban_title", { name: nameOf(user) }),
-    messages: [t("ban_says")],
+    messages: [t("ban_text")],
     fields: [reasonField(true, "ban_reason")],
     confirmLabel: t("ban_yes"),
     danger: true,
@@ -24,7 +24,7 @@ export function ban(user) {
 export function unban(user) {
   return openFormDialog({
     title: t("unban_title", { name: nameOf(user) }),
-    messages: [t("unban_says", { reason: user.ban_reason || "–" })],
+    messages: [t("unban_text", { reason: user.ban_reason || "–" })],
     confirmLabel: t("unban_yes"),
     onConfirm: () => patchUser(user, { banned: false }, t("unban_done", { name: nameOf(user) })),
   });
@@ -34,7 +34,7 @@ export function promote(user) {
   const becomesMatchmaker = !user.is_matchmaker;
   return openFormDialog({
     title: t(becomesMatchmaker ? "promote_title" : "demote_title", { name: nameOf(user) }),
-    messages: [t(becomesMatchmaker ? "promote_says" : "demote_says")],
+    messages: [t(becomesMatchmaker ? "promote_text" : "demote_text")],
     confirmLabel: t(becomesMatchmaker ? "promote_yes" : "demote_yes"),
     danger: !becomesMatchmaker,
     onConfirm: () => patchUser(user, { is_matchmaker: becomesMatchmaker }, t(becomesMatchmaker ? "promote_done" : "demote_done", { name: nameOf(user) })),
@@ -45,7 +45,7 @@ export function verifyAge(user) {
   const which = user.age_verified_at ? "unverify" : "verify";
   return openFormDialog({
     title: t(`${which}_title`, { name: nameOf(user) }),
-    messages: [t(`${which}_says`)],
+    messages: [t(`${which}_text`)],
     fields: [reasonField()],
     confirmLabel: t(`${which}_yes`),
     danger: which === "unverify",

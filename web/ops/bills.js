@@ -2,14 +2,16 @@
 
 import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
+import { card, statusDot } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
 import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, list } from "/ops/list.js";
 
 const BILL_KINDS = { waiting: "warn", done: "good", unreadable: "bad" };
-const DIFFERENCE_KINDS = { open: "bad", agreed: "good", settled: "still" };
+const DIFFERENCE_KINDS = { open: "bad", agreed: "good", settled: "muted" };
 
 export function billsPage(container, _poller, _id, query) {
   const states = [["", t("all_states")], ...Object.keys(DIFFERENCE_KINDS).map((state) => [state, codeText("difference_state", state)])];
@@ -17,13 +19,13 @@ export function billsPage(container, _poller, _id, query) {
     label: t("differences"), empty: t("no_differences"), query,
     columns: [
       { head: t("bill"), cell: ({ bill, found_at: at }) => [billName(...bill.split(":")), el("small", {}, formatDateTime(at))] },
-      { head: t("difference"), cell: ({ kind, category }) => [t(`category.${category}`), el("small", { class: "trouble" }, codeText("difference", kind))] },
+      { head: t("difference"), cell: ({ kind, category }) => [t(`category.${category}`), el("small", { class: "error" }, codeText("difference", kind))] },
       { head: t("number"), kind: "wide", cell: numberLink },
       { head: t("at_wechat"), kind: "number", cell: ({ fen_there: fen }) => amount(fen) },
       { head: t("booked_here"), kind: "number", cell: ({ fen_here: fen }) => amount(fen) },
       { head: t("to_do"), kind: "wide", cell: toDo },
       { head: t("state"), cell: ({ state }) => statusDot(DIFFERENCE_KINDS[state], codeText("difference_state", state)) },
-      { head: t("actions"), kind: "acts", cell: (row) =>
+      { head: t("actions"), kind: "actions", cell: (row) =>
         (row.state === "open" ? permitted("POST SettleDifference", button(t("settle_difference"), async () => (await settle(row)) && differences.reload())) : null) },
     ],
     load: (filterValues, after) => get("bills/differences", { ...filterValues, after }),
@@ -34,7 +36,7 @@ export function billsPage(container, _poller, _id, query) {
     columns: [
       { head: t("bill"), cell: ({ type, period }) => billName(type, period) },
       { head: t("state"), cell: ({ state, problem }) =>
-        [statusDot(BILL_KINDS[state], codeText("bill", state)), problem ? el("small", { class: "trouble" }, problem) : null] },
+        [statusDot(BILL_KINDS[state], codeText("bill", state)), problem ? el("small", { class: "error" }, problem) : null] },
       { head: t("bill_rows"), kind: "number", cell: ({ rows }) => formatInteger(rows) },
       { head: t("checked"), cell: ({ checked_at: at }) => formatDateTime(at) },
     ],
@@ -61,7 +63,7 @@ const toDo = ({ kind, category, by, note }) =>
 function settle({ id, number }) {
   return openFormDialog({
     title: t("settle_difference_title", { number }),
-    messages: [t("settle_difference_says")],
+    messages: [t("settle_difference_text")],
     fields: [reasonField()],
     confirmLabel: t("settle_difference"),
     async onConfirm(values) {

@@ -3,7 +3,9 @@
 import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { showOutcome } from "/ops/approvals.js";
-import { button, card, el, fill, picture, showToast, statusDot } from "/ops/dom.js";
+import { card, statusDot } from "/ops/dom.js";
+import { button, el, fill, picture } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime, formatInteger } from "/ops/format.js";
 import { between, maxLength } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
@@ -20,7 +22,7 @@ const isKey = (text) => (/^[A-Z][A-Z0-9_]{0,59}$/.test(text) ? "" : t("wrong.key
 function preview(node, input) {
   const box = el("div", { class: "preview", "aria-live": "polite" });
   const update = () => fill(box, isUrl(input.value) || !input.value
-    ? el("span", { class: "still" }, t("no_image"))
+    ? el("span", { class: "muted" }, t("no_image"))
     : picture(input.value.trim(), "?", "gift large"));
   input.addEventListener("input", update);
   update();
@@ -68,16 +70,16 @@ const CONFIGS = {
     { head: t("key"), cell: (config) => el("code", { class: "strong" }, config.key) },
     { head: t("value"), kind: "wide", cell: (config) => el("code", {}, JSON.stringify(config.value)) },
     { head: t("waiting_change"), kind: "wide", cell: (config) => waiting(config, ({ value }) => JSON.stringify(value)) },
-    { head: t("state"), cell: (config) => (config.enabled ? statusDot("good", t("enabled")) : statusDot("still", t("disabled"))) },
+    { head: t("state"), cell: (config) => (config.enabled ? statusDot("good", t("enabled")) : statusDot("muted", t("disabled"))) },
     { head: t("remark"), kind: "wide", cell: (config) => config.remark || "–" },
   ],
   fields: (config = { enabled: true, value: "" }) => [
     { name: "key", label: t("key"), value: config.key, required: true, hint: t("key_hint"), check: isKey },
     { name: "value", label: t("value_json"), kind: "json", value: config.value, required: true, hint: t("json_hint") },
-    { name: "enabled", label: t("enabled"), kind: "tick", value: config.enabled },
+    { name: "enabled", label: t("enabled"), kind: "checkbox", value: config.enabled },
     { name: "remark", label: t("remark"), value: config.remark, check: maxLength(200) },
   ],
-  messages: (config) => (RATES.includes(config?.key) ? [t("rate_says")] : undefined),
+  messages: (config) => (RATES.includes(config?.key) ? [t("rate_text")] : undefined),
   name: (config) => config.key,
 };
 
@@ -93,10 +95,10 @@ function cataloguePage(container, catalogue) {
   const columns = [
     { head: t("number"), kind: "number", cell: (row) => String(row.id) },
     ...catalogue.columns(),
-    { head: t("actions"), kind: "acts", cell: (row) => [
+    { head: t("actions"), kind: "actions", cell: (row) => [
       permitted(`PATCH ${one}`, button(t("edit"), async () => (await edit(catalogue, row)) && rows.reload())),
       row.next && permitted(`DELETE ${next}`, button(t("withdraw"), async () => (await withdraw(catalogue, row)) && rows.reload())),
-      permitted(`DELETE ${one}`, button(t("remove"), async () => (await remove(catalogue, row)) && rows.reload(), "danger")),
+      permitted(`DELETE ${one}`, button(t("remove"), async () => (await remove(catalogue, row)) && rows.reload(), { kind: "danger" })),
     ] },
   ];
   const matches = (row, { q }) => !q || JSON.stringify(row).toLowerCase().includes(q.toLowerCase());
@@ -104,7 +106,7 @@ function cataloguePage(container, catalogue) {
     label: t(catalogue.path), columns, load: localPages(() => get(catalogue.path), matches),
     filters: [searchFilter("q", t("search"))],
   });
-  const add = permitted(`POST ${all}`, button(t(`add_${catalogue.path}`), async () => (await edit(catalogue)) && rows.reload(), "main"));
+  const add = permitted(`POST ${all}`, button(t(`add_${catalogue.path}`), async () => (await edit(catalogue)) && rows.reload(), { kind: "main" }));
   fill(container, card("", add && el("div", { class: "above" }, add), rows.node));
 }
 
@@ -112,7 +114,7 @@ function cataloguePage(container, catalogue) {
 function edit(catalogue, row) {
   return openFormDialog({
     title: row ? t("edit_title", { name: catalogue.name(row) }) : t(`add_${catalogue.path}`),
-    messages: catalogue.messages?.(row) ?? [t(`${catalogue.path}_says`)],
+    messages: catalogue.messages?.(row) ?? [t(`${catalogue.path}_text`)],
     fields: catalogue.fields(row),
     confirmLabel: t(row ? "save" : "add"),
     async onConfirm(values) {
@@ -126,7 +128,7 @@ function edit(catalogue, row) {
 function withdraw(catalogue, row) {
   return openFormDialog({
     title: t("withdraw_next_title", { name: catalogue.name(row) }),
-    messages: [t("withdraw_next_says", { at: formatDateTime(row.next.at) })],
+    messages: [t("withdraw_next_text", { at: formatDateTime(row.next.at) })],
     confirmLabel: t("withdraw"),
     async onConfirm() {
       await api("DELETE", `${catalogue.path}/${row.id}/next`);
@@ -139,7 +141,7 @@ function withdraw(catalogue, row) {
 function remove(catalogue, row) {
   return openFormDialog({
     title: t("remove_title", { name: catalogue.name(row) }),
-    messages: [t(`remove_${catalogue.path}_says`)],
+    messages: [t(`remove_${catalogue.path}_text`)],
     confirmLabel: t("remove"),
     danger: true,
     async onConfirm() {

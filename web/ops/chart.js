@@ -1,6 +1,6 @@
 // SVG line chart of the last half hour, newest value on the right.
 
-import { el, fill } from "/ops/dom.js";
+import { el, fill } from "/ops/shared/dom.js";
 import { formatNumber, formatTime } from "/ops/format.js";
 import { t } from "/ops/i18n.js";
 

@@ -1,6 +1,6 @@
 // Log of a room's events and audience changes.
 
-import { el } from "/ops/dom.js";
+import { el } from "/ops/shared/dom.js";
 import { formatInteger, formatTime } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 

@@ -1,7 +1,8 @@
 // The fleet: machines, their processes with leases and readings, and the queues that they share.
 
 import { get } from "/ops/api.js";
-import { card, el, fill, scrollTable, showToast, statusDot, tile } from "/ops/dom.js";
+import { card, scrollTable, statusDot, tile } from "/ops/dom.js";
+import { el, fill } from "/ops/shared/dom.js";
 import { formatDateTime, formatDuration, formatInteger, formatNumber } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 
@@ -13,13 +14,13 @@ const STATE_KINDS = { serving: "good", draining: "warn", missing: "bad" };
 const COUNTS = ["sockets", "rooms", "requests", "joins_waiting", "slow_clients", "rooms_behind", "relay_waiting", "bus_waiting"];
 
 export function fleetPage(container) {
-  const figures = el("div", { class: "figures" });
+  const tileRow = el("div", { class: "tiles" });
   const machines = el("div", { class: "machines" });
   const tables = new Map(); // by machine: kept, so that focus and scroll position survive a poll
-  fill(container, figures, el("p", { class: "note" }, t("fleet_note")), machines);
+  fill(container, tileRow, el("p", { class: "note" }, t("fleet_note")), machines);
 
   const show = (fleet) => {
-    fill(figures, tiles(fleet));
+    fill(tileRow, tiles(fleet));
     const names = fleet.machines.map(({ machine }) => machine);
     if (names.length !== tables.size || names.some((name) => !tables.has(name))) {
       tables.clear();
@@ -31,12 +32,8 @@ export function fleetPage(container) {
     }
   };
   const poll = async () => {
-    try {
-      const fleet = await get("fleet");
-      if (container.isConnected) show(fleet);
-    } catch (error) {
-      if (error.status !== 401) showToast(error.message, "bad");
-    }
+    const fleet = await get("fleet");
+    if (container.isConnected) show(fleet);
   };
   const timer = setInterval(() => document.hidden || poll(), POLL_MS);
   poll();
@@ -71,7 +68,7 @@ function row(process, { at, versions }) {
   const { readings, state, version } = process;
   return el("tr", {},
     el("th", { scope: "row" }, t("port_n", { port: new URL(process.address).port }), el("small", {}, `pid ${process.pid}`)),
-    el("td", {}, statusDot(STATE_KINDS[state] ?? "still", codeText("process_state", state))),
+    el("td", {}, statusDot(STATE_KINDS[state] ?? "muted", codeText("process_state", state))),
     el("td", {}, lease(process, at)),
     el("td", {}, versions.length > 1 ? statusDot("warn", version) : version, runsFor(process, at)),
     el("td", { class: "number" }, lag(readings.loop_lag_ms)),

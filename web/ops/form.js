@@ -1,9 +1,9 @@
 // Form built from a list of fields, with labels, hints and an error message per field.
 //
-// A field: { name, label, kind: text|number|area|choice|tick|json, value, hint, required,
+// A field: { name, label, kind: text|number|area|choice|checkbox|json, value, hint, required,
 //            type, mode, autocomplete: of an input, choices: [[value, label]], check(value) → error or "", decorate(node, input) }
 
-import { el, fill } from "/ops/dom.js";
+import { el, fill } from "/ops/shared/dom.js";
 import { codeText, t } from "/ops/i18n.js";
 
 let fieldCount = 0;
@@ -39,11 +39,11 @@ export function form(fields) {
 function fieldRow(field) {
   const id = `field-${++fieldCount}`;
   const input = control(field, id);
-  const errorNode = el("p", { class: "trouble", id: `${id}-trouble`, "aria-live": "polite" });
+  const errorNode = el("p", { class: "field-error", id: `${id}-error`, "aria-live": "polite" });
   const hint = field.hint ? el("p", { class: "hint", id: `${id}-hint` }, field.hint) : null;
-  input.setAttribute("aria-describedby", hint ? `${id}-hint ${id}-trouble` : `${id}-trouble`);
+  input.setAttribute("aria-describedby", hint ? `${id}-hint ${id}-error` : `${id}-error`);
   const label = el("label", { for: id }, field.label, field.required ? el("b", {}, " *") : null);
-  const parts = field.kind === "tick" ? [el("div", { class: "tick" }, input, label)] : [label, input];
+  const parts = field.kind === "checkbox" ? [el("div", { class: "checkbox" }, input, label)] : [label, input];
   const node = el("div", { class: "field" }, parts, hint, errorNode);
   field.decorate?.(node, input);
   const value = () => valueOf(field, input);
@@ -69,7 +69,7 @@ function control(field, id) {
     if (field.value !== undefined) select.value = field.value;
     return select;
   }
-  if (field.kind === "tick") {
+  if (field.kind === "checkbox") {
     const checkbox = el("input", { ...attributes, required: undefined, type: "checkbox" });
     checkbox.checked = Boolean(field.value);
     return checkbox;
@@ -83,7 +83,7 @@ function control(field, id) {
 }
 
 function valueOf(field, input) {
-  if (field.kind === "tick") return input.checked;
+  if (field.kind === "checkbox") return input.checked;
   if (field.kind === "json") return JSON.parse(input.value);
   if (field.type === "password") return input.value;
   const text = input.value.trim();
@@ -99,7 +99,7 @@ function validationError(field, input) {
       return t("wrong.json");
     }
   }
-  if (field.kind !== "tick" && field.required && !text) return t("wrong.missing");
+  if (field.kind !== "checkbox" && field.required && !text) return t("wrong.missing");
   if (field.kind === "number" && !/^[0-9]{1,10}$/.test(text)) return t("wrong.whole");
   return field.check?.(valueOf(field, input)) || "";
 }

@@ -1,7 +1,8 @@
 // Form dialog that confirms an action and stays open until the action has finished.
 
 import { Refused } from "/ops/api.js";
-import { button, el, fill } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { removeDialog } from "/ops/shared/toast.js";
 import { form } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 
@@ -18,7 +19,7 @@ const mayHaveBeenDone = (error) => error.status === 0 || error.status >= 500;
  */
 export function openFormDialog({ title, messages = [], fields = [], confirmLabel, danger = false, onConfirm }) {
   const formFields = form(fields);
-  const errorNode = el("p", { class: "trouble", role: "alert" });
+  const errorNode = el("p", { class: "error", role: "alert" });
   const confirmButton = el("button", { type: "submit", class: danger ? "danger" : "main" }, confirmLabel);
   return new Promise((resolve) => {
     let answer;
@@ -36,7 +37,7 @@ export function openFormDialog({ title, messages = [], fields = [], confirmLabel
         "form",
         { method: "dialog", novalidate: true, onsubmit: submit },
         el("h2", { id: "asked" }, title),
-        messages.map((message) => (message instanceof Node ? message : el("p", { class: "says" }, message))),
+        messages.map((message) => (message instanceof Node ? message : el("p", { class: "message" }, message))),
         formFields.nodes,
         errorNode,
         el("div", { class: "buttons" }, onConfirm && cancelButton, confirmButton),
@@ -48,7 +49,7 @@ export function openFormDialog({ title, messages = [], fields = [], confirmLabel
         dialog.showModal();
         return;
       }
-      dialog.remove();
+      removeDialog(dialog);
       resolve(answer);
     }
 

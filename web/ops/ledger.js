@@ -3,7 +3,9 @@
 import { api, get, permitted } from "/ops/api.js";
 import { showOutcome } from "/ops/approvals.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { button, card, el, fill, showToast } from "/ops/dom.js";
+import { card } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
 import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
@@ -27,9 +29,9 @@ export function entryList({ user = "", query, onReversed = () => {} }) {
     { head: t("note"), kind: "wide", cell: (entry) => entry.note || "–" },
     { head: t("by"), cell: (entry) => actorLink(entry.by) },
     { head: t("entry"), kind: "wide", cell: (entry) => el("code", {}, entry.id) },
-    { head: t("actions"), kind: "acts", cell: (entry) =>
+    { head: t("actions"), kind: "actions", cell: (entry) =>
       ["gift", "grant"].includes(entry.kind)
-        ? permitted("POST Reverse", button(t("reverse"), async () => { if (await reverse(entry)) { rows.reload(); onReversed(); } }, "danger"))
+        ? permitted("POST Reverse", button(t("reverse"), async () => { if (await reverse(entry)) { rows.reload(); onReversed(); } }, { kind: "danger" }))
         : "" },
   ];
   const kinds = [["", t("all_kinds")], ...KINDS.map((kind) => [kind, codeText("kind", kind)])];
@@ -45,9 +47,9 @@ export function entryList({ user = "", query, onReversed = () => {} }) {
 /** Lines of user accounts; the lines of the house are their counterpart and are left out. */
 function postings(entry, user) {
   const userLines = entry.lines.filter((line) => line.account !== "house");
-  return userLines.map((line) => el("div", { class: "move" },
+  return userLines.map((line) => el("div", { class: "posting" },
     line.account === USER + user ? null : accountLink(line.account),
-    el("span", { class: line.amount < 0 ? "less" : "more" }, `${line.amount > 0 ? "+" : "−"}${formatInteger(Math.abs(line.amount))}`),
+    el("span", { class: line.amount < 0 ? "negative" : "positive" }, `${line.amount > 0 ? "+" : "−"}${formatInteger(Math.abs(line.amount))}`),
     ` ${t(line.unit)}`));
 }
 
@@ -75,7 +77,7 @@ function reverse(entry) {
   return openFormDialog({
     title: t("reverse_title"),
     messages: [
-      t("reverse_says", { entry: entry.id }),
+      t("reverse_text", { entry: entry.id }),
       entry.lines.filter((line) => line.account !== "house")
         .map((line) => `${line.account}: ${formatInteger(-line.amount)} ${t(line.unit)}`).join("; "),
     ],

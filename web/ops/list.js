@@ -1,6 +1,7 @@
 // List with filters, shown one page at a time; pages come from the server's cursor or are local.
 
-import { button, el, fill, showToast } from "/ops/dom.js";
+import { button, checkbox, el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { t } from "/ops/i18n.js";
 
 /**
@@ -15,7 +16,7 @@ import { t } from "/ops/i18n.js";
 export function list({ label, columns, load, filters = [], empty, refreshMs, query }) {
   const body = el("tbody");
   const heads = columns.map((column) => el("th", { scope: "col", class: column.kind ?? "" }, column.head));
-  const table = el("table", {}, el("caption", { class: "unseen" }, label), el("thead", {}, el("tr", {}, heads)), body);
+  const table = el("table", {}, el("caption", { class: "visually-hidden" }, label), el("thead", {}, el("tr", {}, heads)), body);
   const count = el("span", { class: "count", role: "status" });
   const backButton = button(t("page_back"), () => changePage(cursors.length > 1, () => cursors.pop()));
   const nextButton = button(t("page_on"), () => changePage(next !== null, () => cursors.push(next)));
@@ -70,12 +71,12 @@ export function list({ label, columns, load, filters = [], empty, refreshMs, que
   const fields = filters.map((filter) => filter.node(onFilterChange, filterValues[filter.name]));
   const filterBar = filters.length ? el("div", { class: "filters", role: "search" }, fields) : null;
   const pager = el("nav", { class: "pager", "aria-label": t("pages") }, count, backButton, nextButton);
-  const sheet = el("div", { class: "sheet", tabindex: "0", role: "region", "aria-label": label }, table);
+  const scroller = el("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": label }, table);
   const isInUse = () => document.hidden || body.contains(document.activeElement) || document.querySelector("dialog[open]");
   const refresh = () => isInUse() || showPage();
   const timer = refreshMs && setInterval(refresh, refreshMs);
   showPage();
-  return { node: el("div", { class: "list" }, filterBar, sheet, pager), reload: showPage, refresh, stop: () => clearInterval(timer) };
+  return { node: el("div", { class: "list" }, filterBar, scroller, pager), reload: showPage, refresh, stop: () => clearInterval(timer) };
 }
 
 /** Value of a filter in the URL, else its default. */
@@ -125,9 +126,7 @@ export function choiceFilter(name, label, choices, value = "") {
 }
 
 export function checkboxFilter(name, label, value = false) {
-  const node = (onChange, checked) => {
-    const checkbox = el("input", { type: "checkbox", checked, onchange: (event) => onChange(name, event.target.checked) });
-    return el("label", { class: "tick" }, checkbox, label);
-  };
+  const node = (onChange, checked) =>
+    checkbox(label, { checked, onchange: (event) => onChange(name, event.target.checked) });
   return { name, value, node };
 }

@@ -1,7 +1,7 @@
 // Login page, and the page of the first login, which sets password and second factor.
 
 import { logIn, loginOptions, Refused } from "/ops/api.js";
-import { button, el, fill } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
 import { form, maxLength } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 
@@ -24,8 +24,8 @@ export function showLogin({ message = "", languageSwitch, onLogin }) {
     codeField("code", t("code_label"), false, t("code_hint")),
   ]);
   const demo = el("div", { class: "demo" });
-  const page = doorPage({
-    title: t("come_in"), message, fields, parts: [demo], languageSwitch, confirmLabel: t("come_in"),
+  const page = singleFormPage({
+    title: t("log_in"), message, fields, parts: [demo], languageSwitch, confirmLabel: t("log_in"),
     async onConfirm(values) {
       try {
         await logIn("/ops/api/login", values);
@@ -52,8 +52,8 @@ async function showFirstLogin({ name, password, languageSwitch, onLogin }) {
     ...newPasswordFields(),
     codeField("code", t("code_label"), true, t("first_code_hint")),
   ]);
-  doorPage({
-    title: t("first_login"), fields, partsBefore: [el("p", { class: "says" }, t("first_login_says", { name })), factorPart(factor)],
+  singleFormPage({
+    title: t("first_login"), fields, partsBefore: [el("p", { class: "message" }, t("first_login_text", { name })), factorPart(factor)],
     languageSwitch, confirmLabel: t("first_login_yes"),
     async onConfirm({ new_password: newPassword, repeated, code }) {
       checkRepeated(newPassword, repeated);
@@ -80,13 +80,13 @@ export function checkRepeated(password, repeated) {
 /** The QR code and the secret of an authenticator app. */
 export const factorPart = (factor) =>
   el("div", { class: "factor" },
-    el("p", {}, t("factor_says")),
+    el("p", {}, t("factor_scan")),
     el("img", { src: factor.qr, alt: t("qr_code"), width: "196", height: "196" }),
     el("p", { class: "hint" }, t("factor_text"), " ", el("code", {}, factor.secret.replace(/(.{4})(?=.)/g, "$1 "))));
 
 /** A page with one form and nothing else; errors are shown at their field or above the button. */
-function doorPage({ title, message = "", fields, partsBefore = [], parts = [], languageSwitch, confirmLabel, onConfirm }) {
-  const errorNode = el("p", { class: "trouble", role: "alert" }, message);
+function singleFormPage({ title, message = "", fields, partsBefore = [], parts = [], languageSwitch, confirmLabel, onConfirm }) {
+  const errorNode = el("p", { class: "error", role: "alert" }, message);
   const confirmButton = el("button", { type: "submit", class: "main" }, confirmLabel);
   const showError = (error) => {
     const others = fields.showErrors(error.fields ?? {});
@@ -110,10 +110,10 @@ function doorPage({ title, message = "", fields, partsBefore = [], parts = [], l
     if (values) attempt(() => onConfirm(values))();
   };
   document.title = `${title} · QLive ${t("console")}`;
-  fill(document.body, el("main", { class: "door" },
+  fill(document.body, el("main", { class: "login-page" },
     el("form", { class: "card", novalidate: true, onsubmit: submit },
       el("img", { src: "/ops/mark.svg", alt: "", width: "44", height: "44" }),
-      el("h1", {}, title === t("come_in") ? `QLive ${t("console")}` : title),
+      el("h1", {}, title === t("log_in") ? `QLive ${t("console")}` : title),
       partsBefore, fields.nodes, errorNode,
       el("div", { class: "buttons" }, languageSwitch(), confirmButton), parts)));
   fields.firstInput.focus();

@@ -1,14 +1,14 @@
 // Moderation queue: names, pictures, reports and streams, decided with two clicks or with the keyboard.
 
 import { get } from "/ops/api.js";
-import { button, card, definitionList, el, fill, picture, showToast } from "/ops/dom.js";
+import { card, definitionList } from "/ops/dom.js";
+import { button, el, fill, picture } from "/ops/shared/dom.js";
 import { formatDateTime } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 import { choiceFilter, searchFilter } from "/ops/list.js";
 import { approve, isPicture, itemCard, itemState, refuse, STATE_KINDS, summary } from "/ops/moderation_item.js";
 
 export const KINDS = ["nickname", "room_name", "face", "cover", "report", "stream"];
-const showsPicture = (item) => isPicture(item) || item.kind === "stream";
 const REFRESH_MS = 15_000;
 
 export function moderationPage(container, overviewPoller, _id, query) {
@@ -34,7 +34,7 @@ function policy(container) {
   get("moderation/policy")
     .then((answer) => fill(container, card(t("item.policy"), el("p", { class: "note" }, t("policy_note")), definitionList(
       Object.entries(answer.policy).map(([name, value]) => [KINDS.includes(name) ? t(`item.${name}`) : codeText("setting", name), text(name, value)])))))
-    .catch((error) => fill(container, el("p", { class: "trouble", role: "alert" }, error.message)));
+    .catch((error) => fill(container, el("p", { class: "error", role: "alert" }, error.message)));
   return () => {};
 }
 
@@ -58,7 +58,7 @@ function queue(container, filters) {
       if (!items.some(({ id }) => id === selected)) selected = items[0]?.id ?? null;
       draw();
     } catch (error) {
-      if (requestNumber === requestCount && error.status !== 401) showToast(error.message, "bad");
+      if (requestNumber === requestCount) throw error;
     }
   }
 
@@ -81,7 +81,7 @@ function queue(container, filters) {
   function itemRow(item) {
     const { text, note } = summary(item);
     return el("li", {}, el("button", { type: "button", class: "pick", "aria-current": item.id === selected ? "true" : null, onclick: () => select(item.id) },
-      picture(showsPicture(item) ? item.value : item.user?.face_url, item.user?.nickname, showsPicture(item) ? "gift" : "face"),
+      picture(isPicture(item) ? item.value : item.user?.face_url, item.user?.nickname, isPicture(item) ? "gift" : "face"),
       el("span", { class: "grows" }, text, el("small", {}, note)),
       el("span", {}, item.state === filters.state ? null : itemState(item), el("small", {}, formatDateTime(item.created_at)))));
   }
@@ -133,7 +133,7 @@ function queue(container, filters) {
   const filterBar = el("div", { class: "filters", role: "search" },
     choiceFilter("state", t("state"), states).node(onFilter, filters.state),
     searchFilter("user_id", t("user_id")).node(onFilter, filters.user_id));
-  fill(container, el("div", { class: "queue-halves" },
+  fill(container, el("div", { class: "queue-columns" },
     card("", filterBar, rows, el("p", { class: "note" }, t("item_keys"))), detail));
 
   const timer = setInterval(() => hasMore || document.hidden || document.querySelector("dialog[open]") || load(), REFRESH_MS);

@@ -2,7 +2,9 @@
 
 import { api, get, renewSession, session } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { button, card, definitionList, el, fill, showToast, statusDot } from "/ops/dom.js";
+import { card, definitionList, statusDot } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime } from "/ops/format.js";
 import { maxLength, reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
@@ -10,7 +12,7 @@ import { list, localPages } from "/ops/list.js";
 import { checkRepeated, codeField, factorPart, newPasswordFields, passwordField } from "/ops/login.js";
 
 const ROLES = ["viewer", "moderator", "finance", "admin"];
-const STATE_KINDS = { active: "good", waiting: "warn", locked: "bad", disabled: "still" };
+const STATE_KINDS = { active: "good", waiting: "warn", locked: "bad", disabled: "muted" };
 
 export function operatorsPage(container) {
   const columns = [
@@ -18,18 +20,18 @@ export function operatorsPage(container) {
     { head: t("role"), cell: (row) => codeText("operator_role", row.role) },
     { head: t("state"), cell: (row) => statusDot(STATE_KINDS[row.state], codeText("operator_state", row.state)) },
     { head: t("last_login"), cell: (row) => formatDateTime(row.last_login_at) },
-    { head: t("actions"), kind: "acts", cell: (row) => actions(row, () => rows.reload()) },
+    { head: t("actions"), kind: "actions", cell: (row) => actions(row, () => rows.reload()) },
   ];
   const rows = list({ label: t("operators"), columns, load: localPages(() => get("operators"), () => true) });
   const add = async () => (await addOperator()) && rows.reload();
   fill(container, card("",
-    el("div", { class: "notehead" }, el("p", { class: "note" }, t("operators_note")), button(t("add_operator"), add, "main")),
+    el("div", { class: "card-head" }, el("p", { class: "note" }, t("operators_note")), button(t("add_operator"), add, { kind: "main" })),
     rows.node));
 }
 
 function actions({ name, role, state }, reload) {
   if (name === session().name) return el("a", { href: "#/account" }, t("account"));
-  const change = (word, fields, danger = true) => async () => (await changeOperator(name, word, fields, danger)) && reload();
+  const change = (action, fields, danger = true) => async () => (await changeOperator(name, action, fields, danger)) && reload();
   const reset = async () => (await resetOperator(name)) && reload();
   return [
     button(t("change_role"), async () => (await changeRole(name, role)) && reload()),
@@ -37,7 +39,7 @@ function actions({ name, role, state }, reload) {
     button(t("end_sessions"), change("end_operator_sessions", { end_sessions: true })),
     state === "disabled"
       ? button(t("enable_operator"), change("enable_operator", { disabled: false }, false))
-      : button(t("disable_operator"), change("disable_operator", { disabled: true }), "danger"),
+      : button(t("disable_operator"), change("disable_operator", { disabled: true }), { kind: "danger" }),
   ];
 }
 
@@ -52,7 +54,7 @@ const addOperator = async () => showOneTimePassword(await openFormDialog({
 }));
 
 const resetOperator = async (name) => showOneTimePassword(await openFormDialog({
-  title: t("reset_operator_title", { name }), messages: [t("reset_operator_says")],
+  title: t("reset_operator_title", { name }), messages: [t("reset_operator_text")],
   fields: [reasonField()], confirmLabel: t("reset_operator"), danger: true,
   onConfirm: (values) => api("POST", `operators/${name}/reset`, values),
 }));
@@ -61,7 +63,7 @@ const resetOperator = async (name) => showOneTimePassword(await openFormDialog({
 async function showOneTimePassword(answer) {
   if (answer?.password) await openFormDialog({
     title: t("one_time_title", answer),
-    messages: [el("p", { class: "one-time" }, el("code", {}, answer.password)), t("one_time_says", answer)],
+    messages: [el("p", { class: "one-time" }, el("code", {}, answer.password)), t("one_time_text", answer)],
     confirmLabel: t("one_time_yes"),
   });
   return answer;
@@ -72,9 +74,9 @@ const changeRole = (name, role) => openFormDialog({
   onConfirm: (values) => patch(name, values),
 });
 
-/** `word`: disable_operator, enable_operator or end_operator_sessions. */
-const changeOperator = (name, word, changes, danger) => openFormDialog({
-  title: t(`${word}_title`, { name }), fields: [reasonField()], confirmLabel: t("confirm"), danger,
+/** `action`: disable_operator, enable_operator or end_operator_sessions. */
+const changeOperator = (name, action, changes, danger) => openFormDialog({
+  title: t(`${action}_title`, { name }), fields: [reasonField()], confirmLabel: t("confirm"), danger,
   onConfirm: (values) => patch(name, { ...values, ...changes }),
 });
 
@@ -84,14 +86,14 @@ async function patch(name, changes) {
   return true;
 }
 
-// ---- one's own account
+// ---- the operator's own account
 
 export function accountPage(container, poller) {
   const { name, role } = session();
   fill(container, card("",
     el("p", { class: "note" }, t("account_note")),
     definitionList([[t("operator_name"), name], [t("role"), codeText("operator_role", role)]]),
-    el("div", { class: "acts" }, button(t("change_password"), () => changePassword(poller)), button(t("change_app"), () => changeApp(poller)))));
+    el("div", { class: "actions" }, button(t("change_password"), () => changePassword(poller)), button(t("change_app"), () => changeApp(poller)))));
 }
 
 const presentFields = () => [passwordField("password", t("present_password"), "current-password"), codeField("code", t("present_code"), true)];
@@ -105,8 +107,8 @@ const changePassword = (poller) => openFormDialog({
 });
 
 async function changeApp(poller) {
-  const factor = await get("account").catch((error) => showToast(error.message, "bad"));
-  return factor && openFormDialog({
+  const factor = await get("account");
+  return openFormDialog({
     title: t("change_app"), messages: [factorPart(factor)],
     fields: [...presentFields(), codeField("new_code", t("new_app_code"), true)], confirmLabel: t("save"),
     onConfirm: (values) => changeOwn(poller, { ...values, secret: factor.secret }),

@@ -2,22 +2,24 @@
 
 import { get } from "/ops/api.js";
 import { chart } from "/ops/chart.js";
-import { card, definitionList, el, fill, scrollTable, showToast, statusDot, tile } from "/ops/dom.js";
+import { card, definitionList, scrollTable, statusDot, tile } from "/ops/dom.js";
+import { el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime, formatDuration, formatInteger, formatNumber, formatYuan } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 import { KINDS } from "/ops/moderation.js";
 
 const LATE_ORDER_SECONDS = 15 * 60;
 
-const STATUS_KINDS = { ok: "good", degraded: "warn", draining: "warn", down: "bad", unknown: "still" };
+const STATUS_KINDS = { ok: "good", degraded: "warn", draining: "warn", down: "bad", unknown: "muted" };
 
 /** Renders into `container` until the returned function is called. */
 export function overviewPage(container, overviewPoller) {
   const charts = createCharts();
-  const figures = el("div", { class: "figures" });
+  const tileRow = el("div", { class: "tiles" });
   const states = el("div", { class: "states" });
   const note = el("p", { class: "note" });
-  fill(container, figures, el("div", { class: "charts" }, charts.map((chart) => chart.node)), note, states);
+  fill(container, tileRow, el("div", { class: "charts" }, charts.map((chart) => chart.node)), note, states);
 
   const draw = async () => {
     const { points } = await get("charts");
@@ -30,7 +32,7 @@ export function overviewPage(container, overviewPoller) {
       if (error.status !== 401) showToast(error.message, "bad");
       return;
     }
-    fill(figures, tiles(overview));
+    fill(tileRow, tiles(overview));
     fill(states, el("div", {}, dependenciesCard(overview), ledgerCard(overview)), el("div", {}, moderationCard(overview), attentionCard(overview), refusedCard(overview)));
     draw().catch((failure) => fill(note, failure.message));
   };
@@ -78,7 +80,7 @@ function dependenciesCard(overview) {
 }
 
 function ledgerCard({ book: ledger, at }) {
-  const status = ledger.problems === null ? ["still", t("book_unknown")]
+  const status = ledger.problems === null ? ["muted", t("book_unknown")]
     : ledger.problems < 0 ? ["bad", t("book_failed")]
     : ledger.problems ? ["bad", t("book_wrong", { n: ledger.problems })] : ["good", t("book_right")];
   const ago = (moment) => (moment ? t("ago", { s: formatDuration(new Date(at) / 1000 - moment) }) : "–");

@@ -2,7 +2,8 @@
 
 import { get, permitted } from "/ops/api.js";
 import { ban, unban } from "/ops/ban.js";
-import { button, card, el, fill, statusDot, userLink } from "/ops/dom.js";
+import { card, statusDot, userLink } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
 import { formatDateTime, formatInteger, genderText } from "/ops/format.js";
 import { t } from "/ops/i18n.js";
 import { checkboxFilter, list, searchFilter } from "/ops/list.js";
@@ -12,7 +13,7 @@ export function userBadges(user) {
   const badges = [];
   if (user.banned) badges.push(statusDot("bad", t("banned")));
   if (user.is_matchmaker) badges.push(statusDot("good", t("matchmaker")));
-  return badges.length ? badges : [el("span", { class: "still" }, t("member"))];
+  return badges.length ? badges : [el("span", { class: "muted" }, t("member"))];
 }
 
 const owed = (user) =>
@@ -28,11 +29,11 @@ export function peoplePage(container, _poller, _id, query) {
     { head: t("income"), kind: "number", cell: (user) => formatInteger(user.income) },
     { head: t("owed"), kind: "number", cell: owed },
     { head: t("last_login"), cell: (user) => formatDateTime(user.last_login_time) },
-    { head: t("actions"), kind: "acts", cell: (user) => [
+    { head: t("actions"), kind: "actions", cell: (user) => [
       el("a", { class: "button", href: `#/people/${user.id}` }, t("open")),
       permitted("PATCH OneUser", user.banned
         ? button(t("unban"), async () => (await unban(user)) && rows.reload())
-        : button(t("ban"), async () => (await ban(user)) && rows.reload(), "danger")),
+        : button(t("ban"), async () => (await ban(user)) && rows.reload(), { kind: "danger" })),
     ] },
   ];
   const rows = list({

@@ -4,7 +4,8 @@ import { api, get, may, newRequestId, permitted } from "/ops/api.js";
 import { showOutcome } from "/ops/approvals.js";
 import { openFormDialog } from "/ops/form_dialog.js";
 import { ban, promote, unban, verifyAge } from "/ops/ban.js";
-import { button, card, definitionList, el, fill, picture } from "/ops/dom.js";
+import { card, definitionList } from "/ops/dom.js";
+import { button, el, fill, picture } from "/ops/shared/dom.js";
 import { formatDateTime, formatDuration, formatInteger, genderText } from "/ops/format.js";
 import { between, reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
@@ -25,7 +26,7 @@ export function personPage(container, _poller, id, query) {
       const [user, sessions] = await Promise.all([get(`users/${id}`), sessionCard(id, reload)]);
       fill(head, userCard(user, reload), sessions);
     } catch (error) {
-      fill(head, card("", el("p", { class: "trouble", role: "alert" }, error.message)));
+      fill(head, card("", el("p", { class: "error", role: "alert" }, error.message)));
     }
   }
   const reload = () => { load(); history.reload(); };
@@ -35,13 +36,13 @@ export function personPage(container, _poller, id, query) {
 function userCard(user, reload) {
   const reloadAfter = (action) => async () => (await action(user)) && reload();
   const actions = [
-    permitted("POST GrantGold", button(t("grant"), reloadAfter(grantGold), "main")),
-    user.owed ? permitted("POST SettleDebt", button(t("settle"), reloadAfter((it) => settleDebt(it, "gold")))) : null,
-    user.owed_income ? permitted("POST SettleDebt", button(t("settle_income"), reloadAfter((it) => settleDebt(it, "income")))) : null,
+    permitted("POST GrantGold", button(t("grant"), reloadAfter(grantGold), { kind: "main" })),
+    user.owed ? permitted("POST SettleDebt", button(t("settle"), reloadAfter((debtor) => settleDebt(debtor, "gold")))) : null,
+    user.owed_income ? permitted("POST SettleDebt", button(t("settle_income"), reloadAfter((debtor) => settleDebt(debtor, "income")))) : null,
     permitted("POST Refunds", button(t("refund"), () => openCaseOf(user.id))),
     permitted("PATCH OneUser", button(t(user.is_matchmaker ? "demote" : "promote"), reloadAfter(promote))),
     permitted("PATCH OneUser", button(t(user.age_verified_at ? "unverify" : "verify"), reloadAfter(verifyAge))),
-    permitted("PATCH OneUser", user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), "danger")),
+    permitted("PATCH OneUser", user.banned ? button(t("unban"), reloadAfter(unban)) : button(t("ban"), reloadAfter(ban), { kind: "danger" })),
     el("a", { class: "button", href: `#/orders?q=${user.id}` }, t("their_orders")),
     el("a", { class: "button", href: `#/moderation?state=&user_id=${user.id}` }, t("moderation")),
     may("GET Withdrawals") ? el("a", { class: "button", href: `#/withdrawals?state=&user_id=${user.id}` }, t("withdrawals")) : null,
@@ -50,9 +51,9 @@ function userCard(user, reload) {
     picture(user.face_url, user.nickname, "face large"),
     el("div", { class: "grows" },
       el("h2", {}, user.nickname || t("nameless"), " ", userBadges(user)),
-      user.delete_at ? el("p", { class: "trouble" }, t("leaves_at", { at: formatDateTime(user.delete_at) })) : null,
-      user.deleted_at ? el("p", { class: "trouble" }, t("deleted_at", { at: formatDateTime(user.deleted_at) })) : null,
-      user.banned ? el("p", { class: "trouble" }, t("banned_for", { reason: user.ban_reason || "–" })) : null,
+      user.delete_at ? el("p", { class: "error" }, t("leaves_at", { at: formatDateTime(user.delete_at) })) : null,
+      user.deleted_at ? el("p", { class: "error" }, t("deleted_at", { at: formatDateTime(user.deleted_at) })) : null,
+      user.banned ? el("p", { class: "error" }, t("banned_for", { reason: user.ban_reason || "–" })) : null,
       definitionList([
         [t("user_id"), user.id],
         [t("gold"), el("b", {}, formatInteger(user.gold))],
@@ -67,14 +68,14 @@ function userCard(user, reload) {
         [t("joined"), formatDateTime(user.create_time)],
         [t("last_login"), formatDateTime(user.last_login_time)],
       ]),
-      el("div", { class: "acts" }, actions)));
+      el("div", { class: "actions" }, actions)));
 }
 
 function grantGold(user) {
   const idempotency = { request_id: newRequestId() }; // one key per dialog, so that submitting it again has no effect
   return openFormDialog({
     title: t("grant_title", { name: user.nickname || user.id }),
-    messages: [t("grant_says")],
+    messages: [t("grant_text")],
     fields: [
       { name: "gold", label: t("gold"), kind: "number", required: true, check: between(1, MAX_GOLD) },
       reasonField(),
@@ -95,7 +96,7 @@ function settleDebt(user, unit) {
   const amount = `${formatInteger(user[unit])} ${t(unit)}`;
   return openFormDialog({
     title: t("settle_title", { name: user.nickname || user.id }),
-    messages: [t("settle_says", { owed: formatInteger(owed), unit: t(unit) })],
+    messages: [t("settle_text", { owed: formatInteger(owed), unit: t(unit) })],
     fields: [
       { name: "gold", label: t(unit), kind: "number", required: true, value: owed, check: between(1, owed) },
       { name: "paid_by", label: t("paid_by"), kind: "choice", choices: [["user", t("paid_by_user", { amount })], ["house", t("paid_by_house")]], value: "user" },

@@ -2,7 +2,9 @@
 
 import { api, get, permitted } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { button, card, definitionList, el, fill, scrollTable, showToast, statusDot } from "/ops/dom.js";
+import { card, definitionList, scrollTable, statusDot } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
 import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
@@ -11,8 +13,8 @@ import { caseState, isFinal } from "/ops/refunds.js";
 
 const REFRESH_MS = 3_000;
 const IN_PROGRESS = ["confirmed", "reversing", "refunding"];
-const ORDER_KINDS = { waiting: "still", taken: "warn", requested: "warn", refunded: "good", settled: "good" };
-const GIFT_KINDS = { waiting: "warn", reversed: "good", already_reversed: "still" };
+const ORDER_KINDS = { waiting: "muted", taken: "warn", requested: "warn", refunded: "good", settled: "good" };
+const GIFT_KINDS = { waiting: "warn", reversed: "good", already_reversed: "muted" };
 
 export function refundCasePage(container, _poller, id) {
   let shown = null;
@@ -31,7 +33,7 @@ export function refundCasePage(container, _poller, id) {
       giftCard.hidden = !shown.gifts.length;
       gifts.reload();
     } catch (error) {
-      if (!shown) fill(head, card("", el("p", { class: "trouble", role: "alert" }, error.message)));
+      if (!shown) fill(head, card("", el("p", { class: "error", role: "alert" }, error.message)));
     }
   }
   const isInUse = () => document.hidden || document.querySelector("dialog[open]") || container.contains(document.activeElement);
@@ -45,25 +47,25 @@ export function refundCasePage(container, _poller, id) {
 function summaryCard(refundCase, reload) {
   const decideBy = (decide) => async () => (await decide(refundCase)) && reload();
   const buttons = refundCase.state !== "opened" ? [] : [
-    permitted("POST ConfirmRefund", button(t("confirm_refund"), decideBy(confirm), "main")),
-    permitted("POST DropRefund", button(t("drop_refund"), decideBy(drop), "danger")),
+    permitted("POST ConfirmRefund", button(t("confirm_refund"), decideBy(confirm), { kind: "main" })),
+    permitted("POST DropRefund", button(t("drop_refund"), decideBy(drop), { kind: "danger" })),
   ];
   const { user_id: user, fen, gold, unspent, uncovered } = refundCase;
   return card("",
     el("h2", {}, caseState(refundCase)),
     progress(refundCase),
-    notes(refundCase).map((note) => el("p", { class: "says" }, note)),
+    notes(refundCase).map((note) => el("p", { class: "message" }, note)),
     definitionList([
       [t("person"), el("a", { href: `#/people/${user}` }, user)],
       [t("to_refund"), el("b", {}, `${formatYuan(fen)} · ${t("gold_n", { n: formatInteger(gold) })}`)],
       [t("unspent"), formatInteger(unspent)],
       [t("in_gifts"), `${formatInteger(sum(refundCase.gifts, "gold"))}${t("of_gifts", { n: refundCase.gifts.length })}`],
-      [t("user_owes"), uncovered ? el("b", { class: "trouble" }, formatInteger(uncovered)) : "0"],
+      [t("user_owes"), uncovered ? el("b", { class: "error" }, formatInteger(uncovered)) : "0"],
       [t("reason"), refundCase.reason],
       [t("opened_by"), `${refundCase.opened_by} · ${formatDateTime(refundCase.opened_at)}`],
       ...decisionFacts(refundCase),
     ]),
-    buttons.length ? el("div", { class: "acts" }, buttons) : null);
+    buttons.length ? el("div", { class: "actions" }, buttons) : null);
 }
 
 const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);
@@ -80,9 +82,9 @@ function notes(refundCase) {
   const apple = orders.filter((order) => order.by_apple && !isFinal(order));
   const waitsFor = hosts.filter((host) => host.stopped).map((host) => host.user_id);
   return [
-    state === "opened" ? t("refund_preview_says") : null,
+    state === "opened" ? t("refund_preview_text") : null,
     state === "reversing" && waitsFor.length ? t("waits_for_hosts", { hosts: waitsFor.join(t("comma")) }) : null,
-    apple.length && state !== "dropped" ? t("apple_says", { n: apple.length, fen: formatYuan(sum(apple, "fen")) }) : null,
+    apple.length && state !== "dropped" ? t("apple_text", { n: apple.length, fen: formatYuan(sum(apple, "fen")) }) : null,
   ].filter(Boolean);
 }
 
@@ -121,7 +123,7 @@ function settleButton(refundCase, order, reload) {
   const needsPerson = !isFinal(order) && (order.by_apple || order.problem !== "");
   if (refundCase.state !== "refunding" || !needsPerson) return null;
   const settleIt = async () => (await settle(refundCase, order)) && reload();
-  return permitted("POST SettleRefund", button(t("settle_refund"), settleIt, "danger"));
+  return permitted("POST SettleRefund", button(t("settle_refund"), settleIt, { kind: "danger" }));
 }
 
 function orderState(order) {
@@ -131,7 +133,7 @@ function orderState(order) {
     statusDot(ORDER_KINDS[order.state], text),
     order.by_apple && !waitsForApple ? el("small", {}, t("by_apple")) : null,
     order.settled_by ? el("small", {}, `${order.settled_by} · ${order.settled_reason}`) : null,
-    order.problem ? el("small", { class: "trouble" }, codeText("refund_problem", order.problem)) : null,
+    order.problem ? el("small", { class: "error" }, codeText("refund_problem", order.problem)) : null,
   ];
 }
 
@@ -145,7 +147,7 @@ function hostsCard({ state, hosts, gifts }) {
     return tableRow([
       [el("a", { href: `#/people/${host.user_id}` }, host.user_id), host.stopped ? el("small", {}, t("withdrawals_stopped")) : null],
       ...[host.income, host.free, host.held, host.paid, host.spent].map(formatInteger),
-      owed ? el("b", { class: "trouble" }, formatInteger(owed)) : "0",
+      owed ? el("b", { class: "error" }, formatInteger(owed)) : "0",
     ]);
   });
   return card(t("hosts_income"), el("p", { class: "note" }, t("hosts_note")),
@@ -182,7 +184,7 @@ function confirm(refundCase) {
   };
   return openFormDialog({
     title: t("confirm_refund_title", { user }),
-    messages: [t("confirm_refund_says", amounts), t("confirm_refund_final"), t("second_person_says")],
+    messages: [t("confirm_refund_text", amounts), t("confirm_refund_final"), t("second_person_text")],
     fields: [reasonField()],
     confirmLabel: t("confirm_refund"),
     danger: true,
@@ -199,7 +201,7 @@ function confirm(refundCase) {
 function drop(refundCase) {
   return openFormDialog({
     title: t("drop_refund_title"),
-    messages: [t("drop_refund_says")],
+    messages: [t("drop_refund_text")],
     fields: [reasonField()],
     confirmLabel: t("drop_refund"),
     danger: true,
@@ -213,7 +215,7 @@ function drop(refundCase) {
 function settle(refundCase, { number }) {
   return openFormDialog({
     title: t("settle_refund_title", { order: number }),
-    messages: [t("settle_refund_says"), t("second_person_says")],
+    messages: [t("settle_refund_text"), t("second_person_text")],
     fields: [reasonField()],
     confirmLabel: t("settle_refund"),
     danger: true,

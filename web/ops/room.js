@@ -1,7 +1,8 @@
 // Page of one room, polled every second because operators have no socket.
 
 import { get, permitted } from "/ops/api.js";
-import { button, card, el, fill, statusDot, userLink } from "/ops/dom.js";
+import { card, statusDot, userLink } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
 import { formatDateTime, genderText } from "/ops/format.js";
 import { eventLog } from "/ops/event_log.js";
 import { codeText, t } from "/ops/i18n.js";
@@ -22,14 +23,14 @@ const PARTS = {
 };
 
 export function roomPage(container, _poller, id) {
-  const parts = Object.fromEntries([...Object.keys(PARTS), "trouble"].map((name) => [name, el("div", { class: name })]));
+  const parts = Object.fromEntries([...Object.keys(PARTS), "error"].map((name) => [name, el("div", { class: name })]));
   const log = eventLog();
   const drawnStates = {};
   let lastView = null;
   let isLoading = false;
   const people = peopleList(id, () => poll());
   const actions = { latest: () => lastView, reload: () => { poll(); people.reload(); } };
-  fill(container, parts.head, parts.trouble, parts.seats, el("div", { class: "halves" },
+  fill(container, parts.head, parts.error, parts.seats, el("div", { class: "columns" },
     el("div", {}, card(t("queue"), parts.queue), card(t("counts"), parts.counts)),
     card(t("changes"), el("p", { class: "note" }, t("changes_note")), log.node)),
     card(t("inside"), people.node), card(t("out_now"), parts.out));
@@ -39,11 +40,11 @@ export function roomPage(container, _poller, id) {
     isLoading = true;
     try {
       lastView = await get(`rooms/${id}`, log.query());
-      fill(parts.trouble);
+      fill(parts.error);
       if (log.update(lastView)) people.refresh();
       draw();
     } catch (error) {
-      fill(parts.trouble, el("p", { class: "trouble", role: "alert" }, error.message));
+      fill(parts.error, el("p", { class: "error", role: "alert" }, error.message));
     } finally {
       isLoading = false;
     }
@@ -81,7 +82,7 @@ function peopleList(id, onRemoved) {
     { head: t("role"), cell: (row) => codeText("role", row.role) },
     { head: t("state"), cell: (row) => (row.away_at ? statusDot("warn", t("away")) : statusDot("good", t("here"))) },
     { head: t("came_in"), cell: (row) => formatDateTime(row.entered_at) },
-    { head: t("actions"), kind: "acts", cell: (row) => (row.role === "host" ? "–" : permitted("POST RemoveUser", button(t("put_out"), () => remove(row), "danger"))) },
+    { head: t("actions"), kind: "actions", cell: (row) => (row.role === "host" ? "–" : permitted("POST RemoveUser", button(t("put_out"), () => remove(row), { kind: "danger" }))) },
   ];
   const people = list({
     label: t("inside"), columns, empty: t("nobody_inside"),

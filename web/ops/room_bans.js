@@ -2,7 +2,7 @@
 
 import { api } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { showToast } from "/ops/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { between, reasonField } from "/ops/form.js";
 import { t } from "/ops/i18n.js";
 
@@ -13,7 +13,7 @@ const nameOf = (user) => user.nickname || user.user_id;
 export function removeUser(liveId, user) {
   return openFormDialog({
     title: t("put_out_title", { name: nameOf(user) }),
-    messages: [t("put_out_says")],
+    messages: [t("put_out_text")],
     fields: [
       { name: "minutes", label: t("minutes_out"), kind: "number", required: true, value: 60, check: between(1, MAX_MINUTES) },
       reasonField(),
@@ -32,7 +32,7 @@ export function removeUser(liveId, user) {
 export function liftRoomBan(liveId, user) {
   return openFormDialog({
     title: t("let_in_title", { name: nameOf(user) }),
-    messages: [t("let_in_says")],
+    messages: [t("let_in_text")],
     fields: [reasonField()],
     confirmLabel: t("let_in"),
     async onConfirm(values) {

@@ -2,7 +2,8 @@
 
 import { permitted } from "/ops/api.js";
 import { ban } from "/ops/ban.js";
-import { button, card, definitionList, el, picture, scrollTable, statusDot, userLink } from "/ops/dom.js";
+import { card, definitionList, scrollTable, statusDot, userLink } from "/ops/dom.js";
+import { button, el, picture } from "/ops/shared/dom.js";
 import { formatDateTime, formatDuration, formatInteger, formatTime, genderText } from "/ops/format.js";
 import { codeText, t } from "/ops/i18n.js";
 import { liftRoomBan, removeUser } from "/ops/room_bans.js";
@@ -15,7 +16,7 @@ const position = (view) => `${view.epoch} / ${view.seq}`;
 /** Header of the room; `latest()` returns the newest view, `reload` requests a new one. */
 export function roomHeader(view, { latest, reload }) {
   const { room } = view;
-  const endButton = permitted("POST EndLive", button(t("end_live"), async () => (await endLive(latest())) && reload(), "danger"));
+  const endButton = permitted("POST EndLive", button(t("end_live"), async () => (await endLive(latest())) && reload(), { kind: "danger" }));
   return el("section", { class: "card room-head" },
     picture(room.room_image, room.room_name, "face large"),
     el("div", { class: "grows" },
@@ -32,16 +33,16 @@ export function roomHeader(view, { latest, reload }) {
 export function seatCards({ id, room }, { reload }) {
   return [["owner", "host"], ["male", "seat_male"], ["female", "seat_female"]].map(([name, key]) => {
     const user = room[name];
-    if (!user) return el("section", { class: "card seat free" }, el("h2", {}, t(key)), el("p", { class: "still" }, t("seat_free")));
+    if (!user) return el("section", { class: "card seat free" }, el("h2", {}, t(key)), el("p", { class: "muted" }, t("seat_free")));
     const actions = [
-      name === "owner" ? null : permitted("POST RemoveUser", button(t("put_out"), async () => (await removeUser(id, user)) && reload(), "danger")),
-      permitted("PATCH OneUser", button(t("ban"), async () => (await ban(user)) && reload(), "danger")),
+      name === "owner" ? null : permitted("POST RemoveUser", button(t("put_out"), async () => (await removeUser(id, user)) && reload(), { kind: "danger" })),
+      permitted("PATCH OneUser", button(t("ban"), async () => (await ban(user)) && reload(), { kind: "danger" })),
     ];
     return el("section", { class: "card seat" },
       el("h2", {}, t(key)),
       userLink(user),
       el("p", {}, [genderText(user.gender), user.age ? t("age_n", { n: user.age }) : "", user.area].filter(Boolean).join(" · ")),
-      el("div", { class: "acts" }, user.away ? statusDot("warn", t("away")) : statusDot("good", t("here")), el("span", { class: "acts" }, actions)));
+      el("div", { class: "actions" }, user.away ? statusDot("warn", t("away")) : statusDot("good", t("here")), el("span", { class: "actions" }, actions)));
   });
 }
 

@@ -1,7 +1,7 @@
 // Sums of withdrawals per day in China, and the download of a quarter's report.
 
 import { download, get } from "/ops/api.js";
-import { button, el, showToast } from "/ops/dom.js";
+import { button, el } from "/ops/shared/dom.js";
 import { formatInteger, formatYuan } from "/ops/format.js";
 import { t } from "/ops/i18n.js";
 import { list } from "/ops/list.js";
@@ -26,11 +26,10 @@ export function reportForm() {
   const quarters = recentQuarters();
   const options = quarters.map((quarter) => el("option", { value: quarter, selected: quarter === quarters[1] }, quarter));
   const select = el("select", { "aria-label": t("quarter") }, options);
-  const save = () => download("withdrawals/report.csv", { quarter: select.value }, `withdrawals-${select.value}.csv`)
-    .catch((error) => showToast(error.message, "bad"));
-  return el("div", { class: "notehead" },
+  const save = () => download("withdrawals/report.csv", { quarter: select.value }, `withdrawals-${select.value}.csv`);
+  return el("div", { class: "card-head" },
     el("p", { class: "note" }, t("report_note")),
-    el("div", { class: "acts" }, select, button(t("save_report"), save)));
+    el("div", { class: "actions" }, select, button(t("save_report"), save)));
 }
 
 /** The current quarter in China and those before it, like 2026Q4. */

@@ -2,7 +2,9 @@
 
 import { api, get, permitted, session } from "/ops/api.js";
 import { openFormDialog } from "/ops/form_dialog.js";
-import { button, card, el, fill, showToast, statusDot } from "/ops/dom.js";
+import { card, statusDot } from "/ops/dom.js";
+import { button, el, fill } from "/ops/shared/dom.js";
+import { showToast } from "/ops/shared/toast.js";
 import { formatDateTime, formatInteger, formatYuan } from "/ops/format.js";
 import { reasonField } from "/ops/form.js";
 import { codeText, t } from "/ops/i18n.js";
@@ -10,7 +12,7 @@ import { choiceFilter, list, searchFilter } from "/ops/list.js";
 import { dayList, reportForm } from "/ops/withdrawal_sums.js";
 
 const REFRESH_MS = 15_000;
-const STATE_KINDS = { requested: "warn", approved: "still", submitted: "still", awaiting_user: "still", paid: "good", returned: "bad" };
+const STATE_KINDS = { requested: "warn", approved: "muted", submitted: "muted", awaiting_user: "muted", paid: "good", returned: "bad" };
 const FINAL = ["paid", "returned"];
 
 export function withdrawalsPage(container, _poller, _id, query) {
@@ -22,7 +24,7 @@ export function withdrawalsPage(container, _poller, _id, query) {
     { head: t("paid_out"), kind: "number", cell: ({ paid_fen: fen }) => (fen ? formatYuan(fen) : "–") },
     { head: t("decision"), kind: "wide", cell: decision },
     { head: t("transfer"), kind: "wide", cell: transfer },
-    { head: t("actions"), kind: "acts", cell: (withdrawal) => actions(withdrawal, () => { rows.reload(); days.reload(); }) },
+    { head: t("actions"), kind: "actions", cell: (withdrawal) => actions(withdrawal, () => { rows.reload(); days.reload(); }) },
   ];
   const states = [["", t("all_states")], ...Object.keys(STATE_KINDS).map((state) => [state, codeText("withdrawal", state)])];
   const rows = list({
@@ -56,10 +58,10 @@ const decision = ({ decided_by: by, reason }) => (by ? [codeText("decider", by),
 
 /** The transfer at WeChat Pay, with both numbers and what keeps it from making progress. */
 function transfer({ id, wechat_number: number, finished_at: at, problem, fail_reason: failReason }) {
-  const trouble = problem || failReason;
+  const failure = problem || failReason;
   return [
     el("code", {}, id),
-    trouble ? [" ", el("b", { class: "trouble" }, trouble)] : null,
+    failure ? [" ", el("b", { class: "error" }, failure)] : null,
     el("small", {}, [number, at && formatDateTime(at)].filter(Boolean).join(" · ")),
   ];
 }
@@ -69,8 +71,8 @@ function actions(withdrawal, onDecided) {
   const isDeclinable = !FINAL.includes(withdrawal.state) && !withdrawal.decided_by;
   const decideBy = (decide) => async () => (await decide(withdrawal)) && onDecided();
   return [
-    isApprovable ? permitted("POST ApproveWithdrawal", button(t("approve"), decideBy(approve), "main")) : null,
-    isDeclinable ? permitted("POST DeclineWithdrawal", button(t("decline"), decideBy(decline), "danger")) : null,
+    isApprovable ? permitted("POST ApproveWithdrawal", button(t("approve"), decideBy(approve), { kind: "main" })) : null,
+    isDeclinable ? permitted("POST DeclineWithdrawal", button(t("decline"), decideBy(decline), { kind: "danger" })) : null,
   ];
 }
 
@@ -80,8 +82,8 @@ function approve(withdrawal) {
   return openFormDialog({
     title: t("approve_title", { fen: formatYuan(withdrawal.fen), user }),
     messages: [
-      t("withdrawal_says", { income: formatInteger(withdrawal.income), id }),
-      t(isLast ? "approve_says" : "approve_says_first"),
+      t("withdrawal_text", { income: formatInteger(withdrawal.income), id }),
+      t(isLast ? "approve_text" : "approve_says_first"),
       names.length ? t("approved_before", { names: names.join(t("comma")) }) : null,
     ].filter(Boolean),
     fields: [reasonField()],
@@ -99,7 +101,7 @@ const isSubmitted = ({ state }) => ["submitted", "awaiting_user"].includes(state
 function decline(withdrawal) {
   return openFormDialog({
     title: t("decline_withdrawal_title", { fen: formatYuan(withdrawal.fen), user: withdrawal.user_id }),
-    messages: [t(isSubmitted(withdrawal) ? "decline_submitted_says" : "decline_withdrawal_says", { income: formatInteger(withdrawal.income) })],
+    messages: [t(isSubmitted(withdrawal) ? "decline_submitted_text" : "decline_withdrawal_text", { income: formatInteger(withdrawal.income) })],
     fields: [{ ...reasonField(), hint: t("shown_to_user") }],
     confirmLabel: t("decline"),
     danger: true,

@@ -36,7 +36,7 @@ async def main(uri: str, database: str, folder: str) -> None:
     addresses: dict[str, Any] = {}
     if tencent := os.environ.get(TENCENT):
         addresses = {part: {"api_base": tencent} for part in ("wechat", "im", "pay")}
-        addresses["live"] = {"api_base": f"{tencent}/live"}
+        addresses["live_streaming"] = {"api_base": f"{tencent}/live"}
     more = addresses | json.loads(os.environ[SETTINGS])
     _, port = await start_server(uri, database, Path(folder), **more)
     print(port, flush=True)

@@ -19,7 +19,6 @@ from realtime.frames import frame
 from rooms.events import NumberedEvent
 from runtime.process import ServerProcess
 from telemetry.logging import configure_logging
-from tests.support.no_limits import NO_LIMITS
 
 EVENT_FRAME = frame(EVENT.encode())
 EVENT_DATA = {"user_id": "12345678", "nickname": "somebody", "gender": 1, "face_url": "x" * 82}
@@ -71,7 +70,6 @@ async def main(uri: str, database: str, live_id: int, library: str) -> None:
         uri,
         database,
         Path(library).parent,
-        limits=NO_LIMITS | {"handshakes_per_second": 0},
         realtime={"heartbeat_seconds": 1800},  # the crowd never sends
     )
     await serve_control(port, EventSender(server, live_id, library).publish)

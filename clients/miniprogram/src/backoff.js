@@ -1,16 +1,14 @@
-// Reconnect and retry delays in milliseconds; pure functions.
+// Reconnect and retry delays in milliseconds; pure functions of the table in reconnect.js.
 
-export const BASE_MS = 500;
-export const MAX_MS = 20000;
-export const MIN_MS = 100;
-export const STABLE_MS = 30000; // live time after which earlier failures no longer count
-export const MINUTE_MS = 60000;
-export const ATTEMPTS_PER_MINUTE = 10;
+import { RECONNECT } from "./reconnect.js";
 
-/** Exponential backoff with full jitter: half a second, doubling per failure, at most 20 s. */
+const MINUTE_MS = 60000;
+const MAX_DOUBLINGS = 10; // keeps the product finite
+
+/** Exponential backoff with full jitter. */
 export function backoffDelay(failures, random) {
-  const max = Math.min(MAX_MS, BASE_MS * Math.pow(2, Math.min(failures, 10)));
-  return Math.max(MIN_MS, Math.round(random() * max));
+  const max = Math.min(RECONNECT.max_ms, RECONNECT.base_ms * Math.pow(2, Math.min(failures, MAX_DOUBLINGS)));
+  return Math.max(RECONNECT.min_ms, Math.round(random() * max));
 }
 
 /**
@@ -21,17 +19,18 @@ export function backoffDelay(failures, random) {
  */
 export function retryDelay(failures, retryAfterMs, random) {
   if (!(retryAfterMs > 0)) return backoffDelay(failures, random);
-  if (failures === 0) return Math.max(MIN_MS, retryAfterMs);
+  if (failures === 0) return Math.max(RECONNECT.min_ms, retryAfterMs);
   return Math.max(retryAfterMs, backoffDelay(failures, random));
 }
 
-/**
- * Extends `delay` where it would be the eleventh attempt within a minute.
- *
- * Without this limit, short random delays would flood a server that accepts and closes at once.
- */
+/** Extends `delay` where it would exceed the attempts of a minute; `attempts` are their times. */
 export function limitAttempts(delay, attempts, now) {
-  if (attempts.length < ATTEMPTS_PER_MINUTE) return delay;
-  const allowedAt = attempts[attempts.length - ATTEMPTS_PER_MINUTE] + MINUTE_MS;
-  return Math.max(delay, allowedAt - now);
+  const most = RECONNECT.attempts_per_minute;
+  if (attempts.length < most) return delay;
+  return Math.max(delay, attempts[attempts.length - most] + MINUTE_MS - now);
+}
+
+/** Whether a client does not reconnect after this close code; `token_code` is for the caller. */
+export function isFinal(code) {
+  return code >= RECONNECT.final_from && code <= RECONNECT.final_to;
 }

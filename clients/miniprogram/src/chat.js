@@ -4,7 +4,7 @@ import { Emitter } from "./emitter.js";
 import { Refused } from "./errors.js";
 
 // Why the server has IM refuse a message in a group, in the order of IM's codes.
-const REFUSALS = ["banned", "muted", "muted_all", "blocked", "imitation", "words", "rate"];
+const REFUSALS = ["banned", "muted", "muted_all", "blocked", "imitation", "words", "rate", "not_in_room"];
 const FIRST_CODE = 10100;
 const MUTED_BY_IM = 10017;
 
@@ -101,6 +101,7 @@ export class Chat extends Emitter {
   }
 }
 
-function shown({ from, nick, avatar, payload, time }) {
-  return { from, nickname: nick, face_url: avatar, text: payload.text, at: time * 1000 };
+// Not the message's nick and avatar, which users set at IM without a check.
+function shown({ from, payload, time }) {
+  return { from, text: payload.text, at: time * 1000 };
 }

@@ -4,6 +4,7 @@
 import { Gap } from "./errors.js";
 
 const PROFILE_FIELDS = ["user_id", "nickname", "face_url", "gender"];
+const SEATS = ["owner", "male", "female"];
 const SEAT_BY_GENDER = { 1: "male", 2: "female" };
 const SEAT_BY_ROLE = { host: "owner", male: "male", female: "female" };
 
@@ -60,6 +61,21 @@ export function mutedUntil(state, userId) {
   if (mute_all && owner.user_id !== userId) return Infinity;
   const row = muted.find(({ user_id }) => user_id === userId);
   return row ? row.until : 0;
+}
+
+/** The seat on which a user sits: owner, male or female; null if on none. */
+export function seatOf(state, userId) {
+  if (!state) return null;
+  const { room } = state;
+  return SEATS.find((name) => room[name] && room[name].user_id === userId) || null;
+}
+
+/** The user's role in the room: host, male, female, applied or viewer. */
+export function roleIn(state, userId) {
+  const seat = seatOf(state, userId);
+  if (seat) return seat === "owner" ? "host" : seat;
+  const hasApplied = ({ user_id, applied_at }) => user_id === userId && applied_at;
+  return state && state.room.applicants.some(hasApplied) ? "applied" : "viewer";
 }
 
 // Changes of the room by event type.
@@ -137,7 +153,7 @@ function setMute(room, { user_id, until }) {
 
 function updateProfile(room, data) {
   const change = { applicants: updateRow(room.applicants, data.user_id, profile(data)) };
-  for (const name of ["owner", "male", "female"]) {
+  for (const name of SEATS) {
     const occupant = room[name];
     if (occupant && occupant.user_id === data.user_id) {
       change[name] = Object.assign({}, occupant, profile(data));

@@ -14,11 +14,13 @@ import { upload } from "./upload.js";
 
 export { CALLS } from "./calls.js";
 export { Gap, PaymentFailed, Refused, Unanswered, Unreachable, UploadFailed } from "./errors.js";
-export { begin, fold, invitation, mutedUntil } from "./fold.js";
+export { begin, fold, invitation, mutedUntil, roleIn, seatOf } from "./fold.js";
 export { browserPlatform } from "./platform-browser.js";
 export { wxPlatform } from "./platform-wx.js";
+export { RECONNECT } from "./reconnect.js";
 export { RoomSocket } from "./socket.js";
 export { storageOver } from "./storage.js";
+export { failureOf } from "./withdrawals.js";
 
 /** `base` is the URL of the API, as in https://example.com/wx/api/qlive */
 export function createClient({ base, platform, giftPatienceMs, appId }) {
@@ -107,6 +109,16 @@ class Client extends Emitter {
       for (const name of Object.keys(answer.export)) rows[name] = [...(rows[name] || []), ...answer.export[name]];
     }
     return rows;
+  }
+
+  /** All gifts, the cheapest first. */
+  async allGifts() {
+    const gifts = [];
+    for (let page = 1; ; page += 1) {
+      const { results, next } = await this.getGifts({ page });
+      gifts.push(...results);
+      if (!next) return gifts.sort((a, b) => a.gold - b.gold);
+    }
   }
 
   /** Retried with the same request_id until the server responds or the retry time is over. */

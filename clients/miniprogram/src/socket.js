@@ -1,14 +1,14 @@
 // Room socket that reconnects, resumes at its last sequence number and detects gaps.
 
-import { ATTEMPTS_PER_MINUTE, MIN_MS, STABLE_MS, limitAttempts, retryDelay } from "./backoff.js";
+import { isFinal, limitAttempts, retryDelay } from "./backoff.js";
 import { Emitter } from "./emitter.js";
 import { Gap } from "./errors.js";
 import { begin, fold, invitation, isEvent } from "./fold.js";
 import { queryString } from "./http.js";
 import { Connection } from "./connection.js";
+import { RECONNECT } from "./reconnect.js";
 
 const CLOSED_BY_CLIENT = 1000;
-const TOKEN_REFUSED = 4401;
 
 // Events about the current user, emitted under their own names as well.
 const OWN_EVENTS = { micro_accept: "seated", micro_refuse: "refused", micro_leave: "offMic" };
@@ -49,7 +49,7 @@ export class RoomSocket extends Emitter {
   wake() {
     if (this._connection) this._connection.probe();
     else if (this._opened) {
-      this._scheduleConnect(Math.max(MIN_MS, this._retryNotBefore - this._platform.now()));
+      this._scheduleConnect(Math.max(RECONNECT.min_ms, this._retryNotBefore - this._platform.now()));
     }
   }
 
@@ -66,7 +66,7 @@ export class RoomSocket extends Emitter {
   _connect() {
     this._timer = null;
     const now = this._platform.now();
-    this._attempts = this._attempts.concat([now]).slice(-ATTEMPTS_PER_MINUTE);
+    this._attempts = this._attempts.concat([now]).slice(-RECONNECT.attempts_per_minute);
     this.emit("connection", { phase: "connecting", attempt: this._failures });
     if (!this._opened || this._connection) return; // changed by a listener
     const connection = new Connection(this._platform, this._buildUrl(), this._session.token, {
@@ -87,14 +87,15 @@ export class RoomSocket extends Emitter {
     const connection = this._dropConnection();
     // A new login may have replaced the token since this connection was opened.
     const hasNewToken = this._session.token && this._session.token !== connection.token;
-    if ((code === TOKEN_REFUSED && !hasNewToken) || (code >= 4500 && code < 5000)) {
+    const isTokenRefused = code === RECONNECT.token_code && !hasNewToken;
+    if (isTokenRefused || isFinal(code)) {
       this._end(code, reason);
-      if (code === TOKEN_REFUSED) {
+      if (isTokenRefused) {
         this._session.tokenRefused(connection.token, { status: 401, code: "token" });
       }
       return;
     }
-    if (connection.liveMs >= STABLE_MS) this._failures = 0;
+    if (connection.liveMs >= RECONNECT.stable_ms) this._failures = 0;
     this._retryNotBefore = this._platform.now() + retryAfterMs;
     const backoff = retryDelay(this._failures, retryAfterMs, this._platform.random);
     this._failures += 1;

@@ -35,9 +35,11 @@ async def test_differences_say_what_to_do_and_are_settled_with_a_note(
         (await api.request("POST", "/sim/bill/next", json=body)).ok()
     body = {"source": "xpay", "fault": "malformed", "changes": {"Q1": {"订单金额": "6.00"}}}
     (await api.request("POST", "/sim/bill/next", json=body)).ok()
-    await server.context.services.bills.reconcile(today)
+    await server.context.services.payments.bills.reconcile(today)
     server.simulator.bills.faults["trade"] = "late"
-    await server.context.services.bills.reconcile(str(day_of(datetime.now(UTC) - timedelta(1))))
+    await server.context.services.payments.bills.reconcile(
+        str(day_of(datetime.now(UTC) - timedelta(1)))
+    )
 
     await console.open("bills")
     card = console.page.get_by_role("region", name="差异")

@@ -57,7 +57,7 @@ async def test_demo_admin_logs_in_with_one_click_for_the_tab_only(console: Conso
 async def test_first_login_sets_password_and_second_factor(
     console: Console, server: ServerProcess
 ) -> None:
-    password = await server.context.services.operators.add("anna", "moderator")
+    password = await server.context.services.operators.operators.add("anna", "moderator")
     page, login = console.page, console.login
     await console.open_login()
     await login.submit("anna", "wrong")
@@ -91,7 +91,7 @@ async def test_only_the_end_of_the_current_session_leads_back_to_the_login_page(
     assert await console.page.evaluate("sessionStorage.getItem('qlive.ops.session')")
     await expect(console.page.get_by_role("navigation")).to_be_visible()
 
-    await server.context.services.operators.change("demo", end_sessions=True)
+    await server.context.services.operators.operators.change("demo", end_sessions=True)
     # The overview may ask for its charts just now: then there is no link left to click.
     await console.page.evaluate("location.hash = '#/gifts'")
     await expect(console.login.alert).to_have_text("登录已结束，请重新登录。")

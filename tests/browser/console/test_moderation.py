@@ -28,7 +28,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     console: Console, api: ApiFixture, server: ServerProcess, live_room: LiveRoom
 ) -> None:
     context, (host, anna, bert) = server.context, live_room
-    items, profiles = context.stores.moderation, context.services.profiles
+    items, profiles = context.stores.moderation, context.services.accounts.profiles
     now = datetime.now(UTC) - timedelta(minutes=5)
     report = Item("aa01", "report", bert.id, now, host.live_id, state="review", label="abuse")
     report.evidence.update(
@@ -102,12 +102,14 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
 
     stream = f"{host.id}_{24 * '0'}"
     found = {"stream": stream, "medium": "picture", "score": 87, "suggestion": "Review", "text": ""}
-    item = Item("cc03", "stream", host.id, now, host.live_id, **{**face, "shown": True})  # type: ignore[arg-type]
-    item.evidence.update(found)
+    seen = {"state": "review", "label": "20002", "shown": True}
+    item = Item("cc03", "stream", host.id, now, host.live_id, **seen)  # type: ignore[arg-type]
+    item.evidence.update(found, url=LIKE)
     await items.add(item)
     await queue.tab("直播画面").click()
     for text in ("仍在播出", "分数87", "检测建议复审", "色情低俗"):
         await expect(queue.detail).to_contain_text(text)
+    await expect(queue.detail.locator(f"img[src='{LIKE}']")).to_be_visible()
     await console.check_colours("moderation-stream")
     await page.keyboard.press("r")
     await console.dialog.submit("停播", 备注="看过画面")
@@ -120,5 +122,5 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     await expect(queue.detail.locator("img.shot")).to_be_visible()
     await console.check_colours("moderation-face")
     await queue.tab("审核规则").click()
-    await expect(page.locator(".facts")).to_contain_text("昵称通过后才显示")
+    await expect(page.locator(".definitions")).to_contain_text("昵称通过后才显示")
     await console.check_colours("moderation-policy")

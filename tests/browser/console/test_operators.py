@@ -56,7 +56,7 @@ async def test_an_admin_adds_changes_and_resets_another_operator(console: Consol
 async def test_one_changes_ones_own_password_and_app(
     console: Console, server: ServerProcess
 ) -> None:
-    operators = server.context.services.operators
+    operators = server.context.services.operators.operators
     one_time = await operators.add("anna", "viewer")
     secret = (await operators.second_factor("anna", one_time)).secret
     await operators.first_log_in("anna", one_time, PASSWORD, code(secret, -1))

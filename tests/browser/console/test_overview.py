@@ -21,11 +21,6 @@ pytestmark = pytest.mark.programs
 IS_SCROLLED = "node => node.scrollLeft > 0 && node === document.activeElement"
 
 
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"server": {"machine": "qlive-a"}}
-
-
 @pytest.fixture(autouse=True)
 def one_own_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server stores a report when it starts, and none beside those of the test."""
@@ -61,7 +56,9 @@ async def test_overview_shows_service_states_and_charts_of_all_processes(
     await expect(console.tile("服务状态")).to_contain_text("正常")
     await expect(console.tile("正在直播")).to_contain_text("房内 3 人")
     await expect(console.list.row("MongoDB")).to_contain_text(re.compile(r"正常.*ms"))
-    await expect(page.locator(".facts")).to_contain_text(re.compile("账本核对.*最久未支付订单"))
+    await expect(page.locator(".definitions")).to_contain_text(
+        re.compile("账本核对.*最久未支付订单")
+    )
     await expect(console.list.row("unreadable")).to_contain_text(re.compile(r"\d"))
     penalty = console.list.row("小程序处罚")
     await expect(penalty.get_by_role("cell", name="1", exact=True)).to_be_visible()
@@ -109,7 +106,9 @@ async def test_fleet_shows_machines_missing_processes_and_mixed_versions(
     await expect(console.tile("版本")).to_contain_text("不一致0.0.9+00000000, 1.0.0+")
 
     rows = console.table("qlive-b 的进程")
-    await expect(console.table("qlive-a 的进程")).to_contain_text(re.compile(r"端口 \d+pid \d+"))
+    await expect(console.table(f"{own['machine']} 的进程")).to_contain_text(
+        re.compile(r"端口 \d+pid \d+")
+    )
     await expect(rows.nth(0)).to_contain_text(re.compile("端口 8000.*服务中.*续租.*已运行.*ms"))
     await expect(rows.nth(1)).to_contain_text(re.compile("端口 8001.*失联.*已失效.*启动"))
     await console.check_colours("fleet-missing")

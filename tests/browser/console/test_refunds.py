@@ -101,7 +101,7 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
         await console.expect_done(outcome)
 
     async def gifts_are_reversed() -> bool:
-        await services.refund_sweep.sweep()
+        await services.refunds.sweep.sweep()
         state: str = (await api.ops("GET", f"refunds/{case}")).ok()["state"]
         return state == "refunding"
 
@@ -115,7 +115,7 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
     await console.check_colours("refund-progress")
     await console.check_phone("refund-progress")
 
-    await services.payment_notifications.book(Refund("xpay", numbers[0], "wx-1", 600), "")
+    await services.payments.notifications.record(Refund("xpay", numbers[0], "wx-1", 600), "")
     await console.go(f"refunds/{case}")
     await expect(step).to_have_text("退款1 / 2")
     await expect(orders.filter(has_text=numbers[0])).to_contain_text("wx-1")

@@ -20,10 +20,10 @@ REASONS = {
 }
 SENTENCES_SCRIPT = """async events => {
     const { sentence } = await import('/ops/event_log.js');
-    const { speak } = await import('/ops/i18n.js');
+    const { setLanguage } = await import('/ops/i18n.js');
     const sentences = [];
     for (const language of ['en', 'zh']) {
-        speak(language);
+        setLanguage(language);
         sentences.push(events.map(sentence));
     }
     return sentences;

@@ -7,7 +7,7 @@ from playwright.async_api import Browser
 from tornado.ioloop import IOLoop
 
 from devtools import demo as demo_data
-from realtime.outbox import Outbox
+from realtime.socket_writer import SocketWriter
 from runtime.process import ServerProcess
 from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.pages.demo_window import PHONE, DemoBrowser
@@ -43,7 +43,7 @@ def close_socket(server: ServerProcess) -> Callable[[str], Awaitable[None]]:
     """Closes a user's TCP connection without a close frame, once it is in the hub."""
 
     async def close(user_id: str) -> None:
-        def outboxes() -> list[Outbox]:
+        def outboxes() -> list[SocketWriter]:
             members = server.context.hub.members
             return [outbox for _, outbox in members if outbox.user_id == user_id]
 

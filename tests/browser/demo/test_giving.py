@@ -15,7 +15,10 @@ pytestmark = pytest.mark.programs
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    return {"giving": {"day_gold": 104, "month_gold": 1_000}, "identity": {"provider": "faceid"}}
+    return {
+        "giving": {"day_gold": 104, "month_gold": 1_000},
+        "age_verification": {"provider": "faceid"},
+    }
 
 
 async def test_a_giver_verifies_their_age_confirms_gifts_and_sets_a_cap(

@@ -69,7 +69,7 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     await pay_without_notification()
     due = {"$set": {"due_at": datetime.now(UTC)}}  # as a minute later
     assert db.orders.update_one({"state": "created"}, due).modified_count == 1
-    server.context.services.unpaid_orders.jobs["jsapi"].nudge()
+    server.context.services.payments.unpaid_orders.jobs["jsapi"].wake()
     await until(lambda: bool(db.orders.find_one({"state": "paid"})))
     await woman.page.clock.run_for(LATER_LOOKS_MS)
     await expect(woman.notice).to_have_text("查单后到账 +60 金币，现有 60")

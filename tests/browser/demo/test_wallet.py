@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 from pymongo.database import Database
 
+from handlers.models import LIST_PAGE_SIZE
 from runtime.process import ServerProcess
 from tests.browser.pages.demo_window import DemoBrowser, DemoWindow, lose_response
 from tests.browser.pages.windows import press_enter_on
@@ -23,7 +24,7 @@ POLL_MS = 2_000
 @pytest.fixture
 def changes() -> dict[str, Any]:
     large = {"max_fen": 200_000, "second_person_fen": 0}
-    return {"withdraw": {**NO_MATURITY, **large}, "pages": {"size": 3}}
+    return {"withdraw": {**NO_MATURITY, **large}}
 
 
 async def _host_with_income(
@@ -46,7 +47,7 @@ async def _approve_all(
     for item in (await api.ops("GET", "withdrawals?state=requested")).ok()["items"]:
         (await api.ops("POST", f"withdrawals/{item['id']}/approve", reason="checked")).ok()
     db.withdrawals.update_many({"due_at": {"$ne": None}}, [{"$set": {"due_at": "$requested_at"}}])
-    await server.context.services.open_transfers.sweep()
+    await server.context.services.payouts.sweep.sweep()
 
 
 async def test_the_statement_shows_both_units_page_by_page(
@@ -54,15 +55,15 @@ async def test_the_statement_shows_both_units_page_by_page(
 ) -> None:
     host = await _host_with_income(demo, api, db)
     giver = await api.user("有钱人", 1)
-    for _ in range(3):
+    for _ in range(LIST_PAGE_SIZE):
         db.users.update_one({"_id": giver.id}, {"$set": {"gold": 5}})
         (await give(giver, await host.session("user_id"), CANDY)).ok()
     await host.wallet.press("收支明细")
     rows = host.page.locator(".statement li")
-    await expect(rows).to_have_count(3)
+    await expect(rows).to_have_count(LIST_PAGE_SIZE)
     await expect(rows.first).to_contain_text("收到有钱人的礼物")
     await host.wallet.press("更早的明细")
-    await expect(rows).to_have_count(4)
+    await expect(rows).to_have_count(LIST_PAGE_SIZE + 1)
     await expect(rows.last).to_contain_text("+1000余额 1000")
     await host.wallet.press("金币")
     await expect(rows).to_have_text(["还没有收支"])
@@ -107,16 +108,17 @@ async def test_a_withdrawal_is_paid_once_the_server_says_so_with_the_keyboard_al
 async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not_paid(
     demo: DemoBrowser, api: ApiFixture, server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
-    host = await _host_with_income(demo, api, db)
+    others = [11, 12, 13, 14, 10]
+    host = await _host_with_income(demo, api, db, candies=(1000 + sum(others)) * 2 // 5)
     wallet = host.wallet
-    await wallet.withdraw(1001)
+    await wallet.withdraw(1000 + sum(others) + 1)
     await expect(host.notice).to_have_text("可提现的收益不足")
-    for income in (100, 200, 300, 400):
+    for income in (100, *others, 200, 300, 400):
         await wallet.withdraw(income)
         await expect(wallet.items.first).to_contain_text(f"¥{income / 10:.2f}")
-    await expect(wallet.items).to_have_count(3)
+    await expect(wallet.items).to_have_count(LIST_PAGE_SIZE)
     await wallet.press("更早的提现")
-    await expect(wallet.items).to_have_count(4)
+    await expect(wallet.items).to_have_count(LIST_PAGE_SIZE + 1)
     await expect(wallet.button("更早的提现")).to_have_count(0)
     await wallet.press("取消提现 ¥10.00")
     await expect(wallet.items.last).to_contain_text("已退回")
@@ -132,7 +134,7 @@ async def test_the_wallet_shows_on_every_page_what_was_cancelled_declined_or_not
     await notification_statuses(server)
     await host.page.clock.run_for(2 * POLL_MS)
     await expect(wallet.items).to_contain_text(
-        ["超过 24 小时没有确认", "姓名与微信实名不符", "资料不全", "已取消"]
+        ["超过 24 小时没有确认", "姓名与微信实名不符", "资料不全", *["¥1."] * 5, "已取消"]
     )
     await expect(wallet.name_field).to_be_visible()  # to correct it
     await expect(wallet.funds).to_have_text(["1000", "1000"])

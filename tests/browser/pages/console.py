@@ -131,7 +131,7 @@ OVERFLOWING_ELEMENTS = """() => {
     const found = [];
     const end = document.documentElement.clientWidth;
     if (document.documentElement.scrollWidth > innerWidth) found.push('the page');
-    const parts = '.tile, .card, .tile b, td.acts > *, h1, .facts dd';
+    const parts = '.tile, .card, .tile b, td.actions > *, h1, .definitions dd';
     for (const node of document.querySelectorAll(parts)) {
         const { left, right, width } = node.getBoundingClientRect();
         const outside = left < 0 || right > end;
@@ -160,7 +160,7 @@ class Console:
         self.operator = page.locator(".operator")
         self.user_head = page.locator(".person-head")
         self.user_sessions = page.get_by_role("table", name="登录").locator("tbody tr")
-        self.notice = page.locator("#said")
+        self.notice = page.locator(".toast")
 
     async def open_login(self) -> None:
         await self.page.goto(f"{self.address}/ops/")
@@ -198,9 +198,10 @@ class Console:
         return self.page.locator(".tile").filter(has_text=title)
 
     async def expect_done(self, notice: str) -> None:
-        """The notice is shown and the dialog is closed."""
+        """The notice is shown, the dialog is closed, and the page has read what has changed."""
         await expect(self.notice).to_contain_text(notice)
         await expect(self.dialog.root).to_have_count(0)
+        await expect(self.page.locator("button[aria-busy]")).to_have_count(0)
 
     async def wait_for_polls(self, path: str, count: int) -> None:
         """Lets a page that polls every second do so; its clock has to be installed."""

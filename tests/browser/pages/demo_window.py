@@ -13,7 +13,12 @@ from tests.browser.pages.windows import (
     wait_for_animations,
 )
 
-TRANSLATIONS = re.findall(r'\["([^"]*)", "([^"]*)"\]', Path("web/demo/translations.js").read_text())
+TEXTS = ("web/demo/translations.js", "clients/miniprogram/src/texts.js")
+TRANSLATIONS = [
+    pair
+    for file in TEXTS
+    for pair in re.findall(r'\["([^"]*)", "([^"]*)"\]', Path(file).read_text())
+]
 ROLES = {"host": "红娘", "man": "男嘉宾", "woman": "女嘉宾", "viewer": "观众"}
 RECORD_FLYING_GIFTS = """
 window.flownGifts = 0;
@@ -85,7 +90,7 @@ class DemoRoomListPage(DemoPart):
     def __init__(self, page: Page, language: Language) -> None:
         super().__init__(page, language)
         self.rooms = page.locator(".rooms")
-        self.profile = page.locator(".own")
+        self.profile = page.locator(".account")
 
     def room(self, host: str) -> Locator:
         return self.button(re.compile(f"进入{host}的直播间"))
@@ -112,13 +117,13 @@ class DemoBar(DemoPart):
 class DemoRoomPage(DemoPart):
     def __init__(self, page: Page, language: Language) -> None:
         super().__init__(page, language)
-        self.connection = page.locator(".line")
+        self.connection = page.locator(".connection")
         """The status line of the WebSocket connection."""
         self.feed = page.get_by_role("log")
         """The list of events."""
         self.queue = page.locator(".queue")
-        self.chat_field = page.locator(".say input")
-        self.end_screen = page.locator(".over")
+        self.chat_field = page.locator(".chat-input input")
+        self.end_screen = page.locator(".end-screen")
         """The page that covers the room after it was closed for this user."""
 
     def seat(self, name: str) -> Locator:
@@ -237,11 +242,11 @@ PHONE: ViewportSize = {"width": 480, "height": 800}
 """Only WIDE shows the panel beside the room; drawing it takes a third more CPU time."""
 
 OVERFLOWING_ELEMENTS = """() => {
-    const containers = "html, #phone, #phone > *, dialog, .acts, .role-who input, .stand-in";
-    const wide = [...document.querySelectorAll(containers)]
+    const parts = "html, #phone, #phone > *, dialog, .actions, .role-who input, .animation-tag";
+    const wide = [...document.querySelectorAll(parts)]
         .filter((node) => node.scrollWidth > node.clientWidth + 1);
     const covered = [...document.querySelectorAll(".take-off")].filter((button) => {
-        const text = button.parentNode.querySelector(".stand-in");
+        const text = button.parentNode.querySelector(".animation-tag");
         return text.offsetLeft + text.offsetWidth > button.offsetLeft;
     });
     return [...wide, ...covered].map((node) => node.outerHTML.slice(0, 200));
@@ -268,7 +273,7 @@ class DemoWindow:
         self.panel = DeveloperPanel(page, language)
         self.dialog = DemoDialog(page, language)
         self.wallet = DemoWalletPage(page, language)
-        self.notice = page.locator("#said")
+        self.notice = page.locator(".toast")
 
     async def resize(self, size: ViewportSize) -> None:
         await self.page.set_viewport_size(size)

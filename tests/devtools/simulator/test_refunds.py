@@ -84,10 +84,10 @@ async def test_refund_is_done_a_moment_later_and_notified(open_shop, provider):
     (notice,) = await shop.notices()
     refund = shop.simulator.refunds.refunds[NUMBER]
     openid = shop.order.openid if provider == "xpay" else None
-    booked = Refund(
+    recorded = Refund(
         provider, shop.order.number, refund.wechat_number, 600, own=NUMBER, openid=openid
     )
-    assert notice == booked
+    assert notice == recorded
     assert await shop.refund() == "done" == await shop.state()
     assert len(await shop.notices()) == 1
     assert await shop.client.query(shop.order)  # paid, though refunded
@@ -121,9 +121,11 @@ async def test_failed_refund_may_be_tried_again_and_no_more_is_refunded_than_was
     await shop.call("next", outcome="success", report="wrong_amount")
     await shop.refund(400, f"{NUMBER}2")
     assert [notice.fen for notice in (await shop.notices())[2:]] == [401]
-    with pytest.raises(MerchantRefused):
-        await shop.refund(201, f"{NUMBER}3")
-    await shop.refund(200, f"{NUMBER}4")
+    if provider == "jsapi":
+        with pytest.raises(MerchantRefused):
+            await shop.refund(201, f"{NUMBER}3")
+    # The client of virtual payment asks for no more than is left.
+    await shop.refund(200 if provider == "jsapi" else 201, f"{NUMBER}4")
     await shop.simulator.delivery.quiet()
     assert await shop.state(f"{NUMBER}4") == "done"
 

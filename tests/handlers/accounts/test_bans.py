@@ -184,6 +184,6 @@ async def test_a_ban_that_is_enforced_late_spares_what_its_user_has_begun_since(
         return user
 
     monkeypatch.setattr(context.stores.users, "find", find_before_the_ban_is_lifted)
-    await context.services.removals.enforce_ban(anna.id)
+    await context.services.rooms.removals.enforce_ban(anna.id)
     (returned,) = back
     (await returned.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()

@@ -13,7 +13,8 @@ from tests.handlers.accounts.test_uploads import upload
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.gifts import give
 from tests.support.mic import take_seat
-from tests.support.moderation import HIDDEN, ModerationFixture
+from tests.support.moderation import HIDDEN, SHOWN, ModerationFixture
+from tests.support.server import job_of
 from tests.support.waiting import until
 
 UPDATE, INFO = "qlive_user/update_userinfo/", "qlive_user/get_userinfo/"
@@ -36,7 +37,7 @@ async def test_a_new_user_has_a_name_once_it_is_checked(
         assert info["in_review"] == ({"nickname": name} if waits else {})
 
 
-@pytest.mark.parametrize("changes", [{"moderation": {**HIDDEN, "risk_rank": "on"}}])
+@pytest.mark.parametrize("changes", [{"moderation": {**HIDDEN, "risk_rank_high": 4}}])
 async def test_a_registration_asks_for_rank_and_name_at_the_same_time(
     http_api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,8 +92,34 @@ async def test_a_checked_picture_has_to_be_an_upload(
     assert "upload this picture" in refused.json["fields"]["face_url"]
     await server.context.stores.users.update(anna.id, face_url=elsewhere)
     assert (await anna.post(UPDATE, face_url=elsewhere)).ok()["face_url"] == elsewhere  # unchanged
-    monkeypatch.setattr(server.context.services.pictures, "_uploads", UploadsSettings())
+    monkeypatch.setattr(server.context.services.accounts.pictures, "_uploads", UploadsSettings())
     (await anna.post(UPDATE, face_url=f"{elsewhere}?2")).ok()
+
+
+@pytest.mark.parametrize("changes", [{"moderation": HIDDEN}, {"moderation": SHOWN}])
+async def test_a_refused_picture_is_deleted_at_once_and_uploaded_again_if_that_is_undone(
+    api: ApiFixture, server: ServerProcess, moderation: ModerationFixture
+) -> None:
+    anna = await api.user("anna", 2)
+    key_of_upload = await upload(anna)
+    (await anna.post(UPDATE, face_url=key_of_upload)).ok()
+    [proposed] = (await moderation.items.open_of(anna.id)).values()
+    _, _, key = proposed.value.partition("/cos/")
+    assert await server.context.tencent.cos.head(key)
+    await moderation.service.decide(proposed.id, proposed.state, "olga", approved=False)
+    await job_of(server, "cos_outbox").sweep()
+    assert await server.context.tencent.cos.head(key) is None
+    again = await anna.post(UPDATE, face_url=key_of_upload)  # its ticket is valid for ten minutes
+    assert again.refusal == (400, "content_refused")
+    assert await server.context.tencent.cos.head(key) is None
+
+    await moderation.service.decide(proposed.id, "refused", "pavel", approved=True)
+    assert (await anna.get(INFO)).ok()["face_url"] == ""
+    (await anna.post(UPDATE, face_url=await upload(anna))).ok()
+    await moderation.step()
+    face = (await anna.get(INFO)).ok()["face_url"]
+    assert face not in ("", proposed.value)
+    assert await server.context.tencent.cos.head(face.partition("/cos/")[2])
 
 
 class Views:
@@ -164,7 +191,7 @@ async def test_nothing_unchecked_is_visible_to_others_in_a_storm(
             *(propose(person, number) for person in people), views.look(viewer, people)
         )
         await asyncio.gather(moderation.step(), views.look(viewer, people))
-    await until(lambda: server.context.services.im_outbox._in_progress == set())
+    await until(lambda: job_of(server, "im_outbox")._in_progress == set())
     await views.look(viewer, people)
     assert len(hidden) == ROUNDS * (2 * len(people) + 2)
     assert [value for value in hidden if value in views.text] == []
@@ -181,7 +208,7 @@ async def test_nothing_unchecked_is_visible_to_others_in_a_storm(
 async def decide_all(moderation: ModerationFixture, person: ApiClient) -> list[str]:
     items = (await moderation.items.open_of(person.id)).values()
     for item in items:
-        await moderation.service.decide(item.id, "olga", approved=True)
+        await moderation.service.decide(item.id, item.state, "olga", approved=True)
     return [item.value for item in items]
 
 

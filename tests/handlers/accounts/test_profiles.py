@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from runtime.process import ServerProcess
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from tests.support.api import ApiFixture
 from tests.support.chat import decode_usersig
@@ -82,14 +82,14 @@ async def test_room_shows_a_new_face_whose_update_was_cut_short(
 ) -> None:
     host = await api.host()
     socket = await host.watch()
-    change_room = Keeper.change_prepared
+    change_room = RoomChanges.change_with
 
-    async def die_in_request(self: Keeper, *args: Any, **more: Any) -> Any:
+    async def die_in_request(self: RoomChanges, *args: Any, **more: Any) -> Any:
         if "request_id" in structlog.contextvars.get_contextvars():
             raise ConnectionError
         return await change_room(self, *args, **more)
 
-    monkeypatch.setattr(Keeper, "change_prepared", die_in_request)
+    monkeypatch.setattr(RoomChanges, "change_with", die_in_request)
     assert (await host.post(UPDATE, face_url=FACE)).status == 500
     event = (await socket.next("profile"))["data"]
     assert (event["user_id"], event["face_url"]) == (host.id, FACE)
@@ -121,10 +121,10 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
 ) -> None:
     anna, steps = await api.user("anna", 2), []
     context = server.context
-    update, sign = context.services.profiles.update, context.tencent.im.user_sig
+    update, sign = context.services.accounts.profiles.update, context.tencent.im.user_sig
 
     async def ban_and_update(*args: Any, **changes: Any) -> User:
-        await context.services.removals.change_user(anna.id, {"banned": True})
+        await context.services.rooms.removals.change_user(anna.id, {"banned": True})
         steps.append("update")
         return await update(*args, **changes)
 
@@ -133,7 +133,7 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
             steps.append("sign")
         return sign(user_id, seconds)
 
-    monkeypatch.setattr(context.services.profiles, "update", ban_and_update)
+    monkeypatch.setattr(context.services.accounts.profiles, "update", ban_and_update)
     monkeypatch.setattr(context.tencent.im, "user_sig", sign_step)
     reply = await anna.post(UPDATE, age=30)
     assert reply.refusal == (403, "banned")

@@ -202,7 +202,7 @@ async def test_logout_or_ban_during_room_entry_is_enforced(
     refusal: tuple[int, str],
 ) -> None:
     host, bert = await api.host(), await api.user("bert", 1)
-    context, enter = server.context, server.context.keeper.enter
+    context, enter = server.context, server.context.room_changes.enter
     end: dict[str, Callable[[], Awaitable[object]]] = {
         "logout": lambda: bert.get(LOGOUT),
         "ban": lambda: context.stores.users.update(bert.id, banned=True),
@@ -212,6 +212,6 @@ async def test_logout_or_ban_during_room_entry_is_enforced(
         await end[ended_by]()
         return await enter(live_id, person)
 
-    monkeypatch.setattr(context.keeper, "enter", enter_while_it_ends)
+    monkeypatch.setattr(context.room_changes, "enter", enter_while_it_ends)
     assert (await bert.get("get_playurl/", live_id=host.live_id)).refusal == refusal
     assert await context.stores.members.get(bert.id) is None

@@ -8,17 +8,21 @@ import aiohttp
 import pytest
 
 from config.sections import UploadsSettings
+from core.limits import Rate
 from devtools.simulator.wire import SimulatorReply
 from runtime.process import ServerProcess
 from tencent.cos import VALID_SECONDS, CosObject
 from tests.support.api import ApiClient, ApiFixture
+from tests.support.no_limits import set_limits
+from tests.support.pictures import jpeg, png
+from tests.support.server import job_of
 
 TICKET, UPDATE, INFO = (
     "qlive_user/upload_ticket/",
     "qlive_user/update_userinfo/",
     "qlive_user/get_userinfo/",
 )
-PICTURE = b"\xff\xd8 a picture"
+PICTURE = jpeg()
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -35,13 +39,17 @@ async def send_form(ticket: Any, content: bytes = PICTURE, **fields: str) -> int
         return answer.status
 
 
-async def ticket_for(user: ApiClient, kind: str = "face", size: int = len(PICTURE)) -> Any:
-    return (await user.post(TICKET, kind=kind, type="image/jpeg", size=size)).ok()
+async def ticket_for(
+    user: ApiClient, kind: str = "face", size: int = len(PICTURE), type_: str = "jpeg"
+) -> Any:
+    return (await user.post(TICKET, kind=kind, type=f"image/{type_}", size=size)).ok()
 
 
-async def upload(user: ApiClient, kind: str = "face", content: bytes = PICTURE) -> str:
+async def upload(
+    user: ApiClient, kind: str = "face", content: bytes = PICTURE, type_: str = "jpeg"
+) -> str:
     """Upload a picture; returns its key."""
-    ticket = await ticket_for(user, kind, len(content))
+    ticket = await ticket_for(user, kind, len(content), type_)
     assert await send_form(ticket, content) == 200
     key: str = ticket["key"]
     return key
@@ -64,7 +72,7 @@ async def test_an_uploaded_face_is_shown_at_an_address_that_never_changes(
     assert (await bert.get(INFO, user_id=anna.id)).ok()["face_url"] == face
     assert key not in face
 
-    await server.context.services.cos_outbox.sweep()
+    await job_of(server, "cos_outbox").sweep()
     assert await server.context.tencent.cos.head(key) is None
     assert (await anna.post(UPDATE, face_url=key)).ok()["face_url"] == face  # sent again
 
@@ -81,7 +89,7 @@ async def test_a_cover_is_uploaded_for_the_room_of_its_host(
     assert (await read(row["room_image"]))[0] == PICTURE
     guest = await api.guest("anna", 2, host.live_id)
     socket = await guest.connect()
-    await server.context.services.pictures.delete(
+    await server.context.services.accounts.pictures.delete(
         {"key": row["room_image"].partition("/cos/")[2], "replaced": True}
     )
     assert (await read(row["room_image"]))[0] == PICTURE  # it is shown
@@ -137,7 +145,7 @@ async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown
     ticket = await ticket_for(anna)
     assert await send_form(ticket) == 200
     face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
-    assert await send_form(ticket, b"\xff\xd8 something") == 200
+    assert await send_form(ticket, jpeg(48, 64)) == 200
     assert (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"] == face
     assert (await read(face))[0] == PICTURE
 
@@ -153,7 +161,7 @@ async def test_an_upload_that_changes_while_it_is_looked_at_is_not_shown(
 
     async def head_then_change(key: str) -> CosObject | None:
         found = await head(key)
-        assert await send_form(ticket, b"\xff\xd8 something") == 200
+        assert await send_form(ticket, jpeg(48, 64)) == 200
         return found
 
     monkeypatch.setattr(cos, "head", head_then_change)
@@ -183,6 +191,19 @@ async def test_an_upload_of_another_type_is_not_shown(
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_refused")
 
 
+@pytest.mark.parametrize(
+    ("type_", "content"),
+    [("png", png(1, 1, b"acTL", b"IDAT")), ("jpeg", jpeg(4097, 1))],
+    ids=["animated", "huge"],
+)
+async def test_an_animated_or_huge_picture_is_not_shown(
+    api: ApiFixture, type_: str, content: bytes
+) -> None:
+    anna = await api.user("anna", 2)
+    key = await upload(anna, "face", content, type_)
+    assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_refused")
+
+
 async def test_a_face_is_not_changed_while_cos_is_away(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
     key, before = await upload(anna), (await anna.get(INFO)).ok()["face_url"]
@@ -207,7 +228,7 @@ async def test_an_upload_is_kept_if_its_copy_fails_after_status_200(
     with monkeypatch.context() as patch:
         patch.setattr(server.simulator.cos, "_copy", lambda *_: failed)
         assert (await anna.post(UPDATE, face_url=key)).refusal == (503, "cos_away")
-    await server.context.services.cos_outbox.sweep()
+    await job_of(server, "cos_outbox").sweep()
     face = (await anna.post(UPDATE, face_url=key)).ok()["face_url"]
     assert (await read(face))[0] == PICTURE
 
@@ -217,16 +238,16 @@ async def test_nothing_is_uploaded_without_a_bucket(
 ) -> None:
     anna = await api.user("anna", 2)
     key = await upload(anna)
-    monkeypatch.setattr(server.context.services.pictures, "_uploads", UploadsSettings())
+    monkeypatch.setattr(server.context.services.accounts.pictures, "_uploads", UploadsSettings())
     ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
     assert (await anna.post(TICKET, **ticket)).refusal == (409, "uploads_off")
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "uploads_off")
 
 
-@pytest.mark.parametrize(
-    "changes", [{"limits": {"upload": "0.001/2"}}], indirect=True, ids=["limited"]
-)
-async def test_a_flood_of_tickets_is_refused_and_stores_nothing(api: ApiFixture, db: Any) -> None:
+async def test_a_flood_of_tickets_is_refused_and_stores_nothing(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    set_limits(server.context, upload=Rate(0.001, 2))
     anna = await api.user("anna", 2)
     ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
     replies = [await anna.post(TICKET, **ticket) for _ in range(10)]
@@ -306,16 +327,16 @@ async def test_unused_uploads_are_deleted_after_a_day_and_replaced_pictures_afte
         rows = [(row["payload"]["key"], row["due_at"]) for row in db.outbox.find(later)]
         return {key: round((due - datetime.now(UTC)) / timedelta(days=1)) for key, due in rows}
 
-    async def carry_out() -> None:
+    async def handle() -> None:
         db.outbox.update_many(later, {"$set": {"due_at": datetime.now(UTC)}})
-        await server.context.services.cos_outbox.sweep()
+        await job_of(server, "cos_outbox").sweep()
 
     first, second = waiting().keys() - {key for key in waiting() if key.startswith("uploads/")}
     assert (waiting()[unused], waiting()[first], waiting()[second]) == (1, 30, 30)
-    await carry_out()
+    await handle()
     assert waiting() == {first: 30, second: 30}
     assert await server.context.tencent.cos.head(unused) is None
     assert [(await read(face))[0] for face in faces] == [PICTURE, PICTURE]
-    await carry_out()
+    await handle()
     assert [*waiting().values()] == [30]
     assert [(await read(face))[0] for face in faces] == [b"", PICTURE]

@@ -131,12 +131,12 @@ async def test_rate_is_a_number_above_0_and_at_most_1_that_profiles_show(
         assert (changed["value"], changed["next"]["fields"]) == (0.1, {"value": value})
         assert await shown() == "0.1"
         db.configs.update_one({"_id": rate["id"]}, {"$set": {"next.at": datetime.now(UTC)}})
-        server.context.services.catalogue.invalidate()
+        server.context.services.gold.catalogue.invalidate()
         assert await shown() == str(value)
         assert (await api.ops("DELETE", f"{path}/next")).refusal == (409, "nothing_waits")
         db.configs.update_one({"_id": rate["id"]}, {"$unset": {"next": ""}})
     db.configs.delete_many({"key": "WITHDRAW_RATE"})
-    server.context.services.catalogue.invalidate()
+    server.context.services.gold.catalogue.invalidate()
     assert await shown() == "0", "a client cannot start without its profile"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core.clock import day_of
+from handlers.models import LIST_PAGE_SIZE
 from runtime.process import ServerProcess
 from tests.support.api import BASE, ApiClient, ApiFixture
 from tests.support.gifts import CANDY, CAR, ROSE, give
@@ -20,16 +21,17 @@ async def balance(client: ApiClient) -> tuple[int, int]:
 # ---- gift list
 
 
-@pytest.mark.parametrize("changes", [{"pages": {"size": 3}}])
-async def test_gift_pages_link_to_the_previous_and_next_page(api: ApiFixture) -> None:
-    anna = await api.user("anna", 2)
+async def test_gift_pages_link_to_the_previous_and_next_page(api: ApiFixture, db: Any) -> None:
+    anna, count = await api.user("anna", 2), 2 * LIST_PAGE_SIZE + 1
+    [last] = db.gifts.find().sort("_id", -1).limit(1)
+    db.gifts.insert_many({**last, "_id": n} for n in range(last["_id"] + 1, count + 1))
     pages = [(await anna.get("qlive_gift/", page=page)).ok() for page in (1, 2, 3)]
     page_url = f"{api.address}{BASE}qlive_gift/?page="
-    assert [page["count"] for page in pages] == [9] * 3
+    assert [page["count"] for page in pages] == [count] * 3
     assert [page["previous"] for page in pages] == [None, f"{page_url}1", f"{page_url}2"]
     assert [page["next"] for page in pages] == [f"{page_url}2", f"{page_url}3", None]
     gifts = [gift for page in pages for gift in page["results"]]
-    assert [gift["id"] for gift in gifts] == list(range(1, 10))
+    assert [gift["id"] for gift in gifts] == list(range(1, count + 1))
     assert gifts[0].keys() == {"id", "name", "image", "gold", "effect"}
     next_path = pages[0]["next"].removeprefix(api.address)
     assert (await api.request("GET", next_path, headers=anna.headers)).ok() == pages[1]
@@ -48,18 +50,18 @@ async def test_gift_pages_link_to_the_previous_and_next_page(api: ApiFixture) ->
 # ---- statements
 
 
-@pytest.mark.parametrize("changes", [{"pages": {"size": 2}}])
 async def test_a_statement_has_pages_and_the_giver_of_a_gift(api: ApiFixture) -> None:
     anna, bert = await api.user("anna", 2, gold=100), await api.user("bert", 1)
-    for _ in range(3):
+    gifts = 2 * LIST_PAGE_SIZE - 1
+    for _ in range(gifts):
         (await give(anna, bert.id, CANDY)).ok()
     pages = [
         (await anna.get("qlive_user/statement/", unit="gold", page=page)).ok() for page in (1, 2, 3)
     ]
     assert [page["has_more"] for page in pages] == [True, False, False]
     rows = [row for page in pages for row in page["results"]]
-    assert [row["what"] for row in rows] == ["gift", "gift", "gift", "grant"]
-    assert [row["who"] and row["who"]["nickname"] for row in rows] == ["bert"] * 3 + [None]
+    assert [row["what"] for row in rows] == ["gift"] * gifts + ["grant"]
+    assert [row["who"] and row["who"]["nickname"] for row in rows] == ["bert"] * gifts + [None]
     assert (rows[0]["balance"], rows[-1]["balance"]) == ((await balance(anna))[0], 100)
     received = (await bert.get("qlive_user/statement/", unit="income")).ok()["results"]
     assert {row["who"]["user_id"] for row in received} == {anna.id}
@@ -92,7 +94,7 @@ async def test_gift_moves_gold_and_is_published_in_the_room_of_sender_and_receiv
     assert (entry["live_id"], entry["seq"]) == (host.live_id, frame["seq"])
     assert (await socket.next("gift"))["data"]["gift"]["id"] == ROSE
     assert (await balance(host), await balance(bert)) == ((0, 7), (0, 2))
-    assert await server.context.services.ledger_audit.check() == []
+    assert await server.context.services.gold.audit.check() == []
 
 
 async def test_gifts_that_are_invalid_or_too_expensive_are_refused(api: ApiFixture) -> None:

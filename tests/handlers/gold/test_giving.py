@@ -30,7 +30,6 @@ async def test_without_caps_nothing_is_refused_and_what_was_given_is_shown(
                 "day_gold": 20,
                 "month_gold": 1500,
                 "cool_off_gold": 18,
-                "cool_off_minutes": 30,
             }
         }
     ],

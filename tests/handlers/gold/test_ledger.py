@@ -82,7 +82,7 @@ async def test_debts_are_listed_and_settled_once(
     rest = {**settlement, "request_id": "s2", "paid_by": "house", "gold": 40}
     (await api.ops("POST", path, **rest)).ok()
     assert (await api.ops("GET", "users?owing=true")).ok()["items"] == []
-    assert await server.context.services.ledger_audit.check() == []
+    assert await server.context.services.gold.audit.check() == []
     db.users.update_one({"_id": anna.id}, {"$set": {"owed_income": 20, "income": 20}})
     (debtor,) = (await api.ops("GET", "users?owing=true")).ok()["items"]
     assert (debtor["owed"], debtor["owed_income"]) == (0, 20)
@@ -99,7 +99,9 @@ async def user_with_debt(api: ApiFixture, server: ServerProcess) -> ApiClient:
     (await give(anna, bert.id, CANDY, 10)).ok()
     order = await server.context.stores.orders.find(order_id)
     assert order
-    await server.context.services.payments.refund(Refund(order.provider, order_id, "R1", order.fen))
+    await server.context.services.payments.payments.refund(
+        Refund(order.provider, order_id, "R1", order.fen)
+    )
     grant = {"gold": 10, "reason": "test", "request_id": "ten"}
     (await api.ops("POST", f"users/{anna.id}/grant", **grant)).ok()
     return anna
@@ -116,7 +118,7 @@ async def test_overview_sums_up_rooms_ledger_and_refused_callbacks(
     (await anna.get("get_playurl/", live_id=host.live_id)).ok()
     await pay_order(api, await create_order(anna), "forged")
     await notification_statuses(server)
-    await server.context.services.ledger_audit.check()
+    await server.context.services.gold.audit.check()
     overview = (await api.ops("GET", "overview")).ok()
     assert overview["status"] == "ok"
     assert overview["dependencies"]["mongodb"]["state"] == "ok"

@@ -47,17 +47,17 @@ async def test_what_an_operator_approves_is_shown_and_what_they_refuse_is_not(
     assert row["user"] == {"user_id": anna.id, "nickname": "first", "face_url": ""}
     assert [(one["value"], one["state"]) for one in rows[1:]] == [("first", "approved")]
 
-    (await decide(api, hers, approved=True)).ok()
-    (await decide(api, his, approved=False, reason="advert")).ok()
+    (await decide(api, hers, approved=True, state="review")).ok()
+    (await decide(api, his, approved=False, state="review", reason="advert")).ok()
     [refused] = (await api.ops("GET", f"moderation?user_id={bert.id}")).ok()["items"]
     assert (refused["state"], refused["decision"]) == ("refused", "advert")
     assert (await moderation.shown(anna.id))["nickname"] == "review 安娜"
     assert (await moderation.shown(bert.id))["nickname"] == "bert"
-    again = await decide(api, his, approved=False)
+    again = await decide(api, his, approved=True, state="review")
     assert again.refusal == (409, "decided")
-    (await decide(api, his, approved=True, reason="his name")).ok()
+    (await decide(api, his, approved=True, state="refused", reason="his name")).ok()
     assert (await moderation.shown(bert.id))["nickname"] == "bert"
-    missing = await decide(api, "0" * 24, approved=False, reason="x")
+    missing = await decide(api, "0" * 24, approved=False, state="review", reason="x")
     assert missing.refusal == (404, "no_such_thing")
     assert await audited(api) == [
         ("POST DecideItem", "x", {}, {}, False),
@@ -92,7 +92,8 @@ async def test_evidence_is_in_no_list_and_who_reads_it_is_audited(
 
 async def test_policy_shows_what_is_checked_and_kept(api: ApiFixture) -> None:
     policy = (await api.ops("GET", "moderation/policy")).ok()["policy"]
-    assert policy.items() >= {**HIDDEN, "moderation_days": 180, "chat_days": 60}.items()
+    kept = {"words_file": "", "moderation_days": 180, "chat_days": 60}
+    assert policy.items() >= {**HIDDEN, **kept}.items()
 
 
 async def test_pages_and_figures_of_the_queue_use_an_index(
@@ -107,8 +108,8 @@ async def test_pages_and_figures_of_the_queue_use_an_index(
     for n in range(3):
         await moderation.items.add(Item(f"a{n}", "report", "2", now, state="review"))
     db.command("profile", 2)
-    items, _ = await moderation.items.page("", ("review",), "", "", 2)
-    counts, _ = await moderation.items.open_figures()
+    items, _ = await moderation.items.page("", 2, state="review")
+    counts, _ = await moderation.items.open_counts()
     assert await moderation.items.by_trace("t1") is None
     db.command("profile", 0)
     assert ([item.id for item in items], counts) == (["a2", "a1"], {"report": 3})

@@ -150,7 +150,7 @@ async def test_entries_of_withdrawals_and_refunds_are_shown_to_finance_only(
     api: ApiFixture, server: ServerProcess
 ) -> None:
     money_out = [
-        route for route in OPS_ROUTES if re.match("withdrawals|refunds|inbox/", route.path)
+        route for route in OPS_ROUTES if re.match("withdrawals|refunds|bills/|inbox/", route.path)
     ]
     assert all(re.search(MONEY_OUT, route.label) for route in money_out)
     await api.ops("POST", "refunds/R1/confirm", reason="x")

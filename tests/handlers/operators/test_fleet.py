@@ -1,14 +1,15 @@
 """The operators' view of the fleet."""
 
 import os
+import socket
 from typing import Any
 
 import pytest
 from pymongo.database import Database
 
 from core.version import build
-from runtime.figures import reporter
 from runtime.process import ServerProcess
+from runtime.process_metrics import reporter
 from tests.support.api import ApiFixture
 
 MACHINE_TOKEN = "machine"
@@ -16,7 +17,7 @@ MACHINE_TOKEN = "machine"
 
 @pytest.fixture
 def changes() -> dict[str, Any]:
-    return {"server": {"machine": "qlive-a"}, "ops": {"token": MACHINE_TOKEN}}
+    return {"ops": {"token": MACHINE_TOKEN}}
 
 
 async def test_a_report_has_readings_and_the_rates_of_what_was_done_since_the_last_one(
@@ -37,7 +38,7 @@ async def test_a_report_has_readings_and_the_rates_of_what_was_done_since_the_la
     as_machine = {"Authorization": f"Bearer {MACHINE_TOKEN}"}
     [machine] = (await api.ops("GET", "fleet")).ok()["machines"]
     [process] = machine["processes"]
-    assert (machine["machine"], process["version"]) == ("qlive-a", build())
+    assert (machine["machine"], process["version"]) == (socket.gethostname(), build())
     assert (process["id"], process["state"]) == (server.context.process_id, "draining")
     assert (process["pid"], process["address"]) == (os.getpid(), server.address)
     readings = process["readings"]

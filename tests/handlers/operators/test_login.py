@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.base import BODY_BYTES
+from core.limits import Rate
+from handlers.base import MAX_BODY_BYTES
 from handlers.limits import OPERATORS_AT_ADDRESS
 from runtime.process import ServerProcess
 from services.operators.operators import STEP_SECONDS, code_of
 from storage.operators.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
+from tests.support.no_limits import set_limits
 from tests.support.operators import operator_as
 
 PASSWORD = "correct horse battery"
@@ -21,8 +23,9 @@ OTHER_ADDRESS = {"X-Forwarded-For": "203.0.113.9"}
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"limits": {"ops_login": f"0.001/{GUESSES}"}}
+def server(server: ServerProcess) -> ServerProcess:
+    set_limits(server.context, ops_login=Rate(0.001, GUESSES))
+    return server
 
 
 def current_code(secret: str) -> str:
@@ -36,7 +39,7 @@ async def log_in(api: ApiFixture, name: str, password: str, code: str = "", **mo
 
 async def add_operator(server: ServerProcess) -> str:
     """Add anna, who has logged in for the first time; returns the secret of her second factor."""
-    operators = server.context.services.operators
+    operators = server.context.services.operators.operators
     password = await operators.add("anna", "moderator")
     secret = (await operators.second_factor("anna", password)).secret
     await operators.first_log_in("anna", password, PASSWORD, current_code(secret))
@@ -80,7 +83,7 @@ async def test_logins_are_limited_by_address(api: ApiFixture) -> None:
 async def test_logins_that_cannot_be_read_are_limited_as_well(api: ApiFixture) -> None:
     replies = [
         await api.request("POST", "/ops/api/login", data=data)
-        for data in ("{", "{" * (BODY_BYTES + 1), "[1", "{")
+        for data in ("{", "{" * (MAX_BODY_BYTES + 1), "[1", "{")
     ]
     assert [reply.status for reply in replies] == [400, 413, 400, 429]
 

@@ -83,7 +83,7 @@ async def test_a_changed_role_counts_from_the_next_request_on(
 async def test_ones_own_password_and_app_end_the_other_sessions_and_leave_no_trace(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    operators = server.context.services.operators
+    operators = server.context.services.operators.operators
     one_time = await operators.add("anna", "viewer")
     secret = (await operators.second_factor("anna", one_time)).secret
     first = await operators.first_log_in("anna", one_time, PASSWORD, code(secret))

@@ -63,8 +63,8 @@ class RefundChain:
             for rows in (self.db.refund_cases, self.db.withdrawals):
                 due = {"due_at": {"$type": "date"}}
                 rows.update_many(due, [{"$set": {"due_at": "$$NOW"}}])
-            await self.server.context.services.open_transfers.sweep()
-            await self.server.context.services.refund_sweep.sweep()
+            await self.server.context.services.payouts.sweep.sweep()
+            await self.server.context.services.refunds.sweep.sweep()
             case = (await self.api.ops("GET", path)).ok()
             return case if case["state"] == "closed" else None
 
@@ -79,7 +79,7 @@ class RefundChain:
             row = self.db.users.find_one({"_id": user.id})
             assert [row.get(name, 0) for name in names] == amounts
         await notification_statuses(self.server)
-        assert await self.server.context.services.ledger_audit.check() == []
+        assert await self.server.context.services.gold.audit.check() == []
         reversals = self.db.ledger.count_documents({"kind": "reversal"})
         assert reversals == 2, "one for the order and one for the gift"
 

@@ -7,10 +7,11 @@ from unittest.mock import AsyncMock
 import pytest
 
 from core.limits import Rate, TokenBuckets
+from rooms.members import GracePolicy
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.callbacks import CallbackSender, proposed
-from tests.support.chat import group_of
+from tests.support.chat import group_of, until_delivered
 from tests.support.client import Reply
 from tests.support.waiting import until
 
@@ -28,7 +29,7 @@ def presence(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncMoc
     """Presence to which every event is news."""
     presence = AsyncMock()
     presence.on_im_state.return_value = presence.on_stream_event.return_value = "done"
-    monkeypatch.setattr(server.context.services.callbacks, "_presence", presence)
+    monkeypatch.setattr(server.context.services.rooms.callbacks, "_presence", presence)
     return presence
 
 
@@ -40,12 +41,8 @@ def callbacks(api: ApiFixture, server: ServerProcess) -> CallbackSender:
 
 
 @pytest.fixture
-def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Short grace periods, and the settings that a test gives."""
-    return {
-        "presence": {"shown_after_seconds": 0.1, "guest_seconds": 0.5},
-        **getattr(request, "param", {}),
-    }
+def grace() -> GracePolicy:
+    return GracePolicy(shown=100, guest=500)
 
 
 def stored_callbacks(db: Any) -> list[tuple[str, str, str, int]]:
@@ -66,8 +63,7 @@ async def test_refused_callbacks_are_stored_with_their_reason_and_block_no_genui
         await callbacks.post("im/callback/?Sign=%ff&$where=1&a.b=%00&CallbackCommand=%fe", b"[1]"),
     ):
         assert reply.refusal == (403, "callback_refused")
-    for path in ("im/callback/", "live/callback/"):
-        assert (await callbacks.post(path, b"{" + b" " * 65536)).refusal == (413, "too_large")
+    assert (await callbacks.post("live/callback/", b" " * 65537)).refusal == (413, "too_large")
     assert stored_callbacks(db) == [
         *[("im", "refused", "sign", 1)] * 2,
         ("live", "refused", "stale", 1),
@@ -115,6 +111,7 @@ async def test_guest_without_a_socket_loses_the_seat_after_im_logout_or_the_end_
     anna, stream = await guest_on_mic(api, host)
     socket = await host.watch()
     stream_event = {"stream_id": stream, "sequence": "67", "event_time": int(time.time())}
+    stream_event["user_ip"] = "203.0.113.9"
     for change in (
         {"event_type": 1},
         {"event_type": 0, "sequence": "66"},
@@ -123,7 +120,7 @@ async def test_guest_without_a_socket_loses_the_seat_after_im_logout_or_the_end_
     ):
         (await callbacks.live(stream_event | change)).ok()
     await assert_evicted(socket, anna)
-    results = {row["_id"]: row["reason"] for row in db.inbox.find()}
+    results = {row["_id"]: row["reason"] for row in db.inbox.find({"raw": ""})}
     assert results == {
         f"live:1:{stream}:67": "",
         f"live:0:{stream}:66": "old_sequence",
@@ -139,6 +136,8 @@ async def test_guest_without_a_socket_loses_the_seat_after_im_logout_or_the_end_
         await socket.next(type_)
     await assert_evicted(socket, anna)
     assert stored_callbacks(db)[:2] == [("im", "done", "", 1), ("im", "ignored", "has_a_socket", 1)]
+    kept = {(row["query"], row["raw"]) for row in db.inbox.find({"source": "im"})}
+    assert kept == {("CallbackCommand=State.StateChange", "")}
 
 
 # ---- messages between users
@@ -185,6 +184,60 @@ async def test_im_is_told_before_a_message_who_is_muted_and_nothing_is_stored_of
     assert forged.refusal == (403, "callback_refused")
     assert [(row["reason"], row["raw"]) for row in db.inbox.find()] == [("sign", "")]
     assert (await api.metrics())['qlive_messages_refused_total{reason="muted"}'] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        b"not JSON",
+        b"[" * 100_000,
+        b'{"CallbackCommand": "Group.CallbackBeforeSendMsg"}',
+        b'{"a": "' + b"\\u0001" * 50_000 + b'"}',
+    ],
+    ids=["bytes", "text", "deep", "shape", "long"],
+)
+async def test_a_message_that_cannot_be_read_is_refused_as_im_understands_it(
+    callbacks: CallbackSender, db: Any, body: bytes
+) -> None:
+    command = {"CallbackCommand": "Group.CallbackBeforeSendMsg"}
+    answer = {"ActionStatus": "OK", "ErrorInfo": "words", "ErrorCode": 10105}
+    assert (await callbacks.im(body, **command)).ok() == answer
+    assert db.inbox.count_documents({}) == 0
+    forged = await callbacks.im(body, **command, Sign="0" * 64)
+    assert forged.refusal == (403, "callback_refused")
+
+
+async def test_a_message_as_long_as_im_permits_is_checked_however_its_characters_are_escaped(
+    api: ApiFixture, callbacks: CallbackSender
+) -> None:
+    anna, bert = await api.user("anna", 2), await api.user("bert", 1)
+    proposal = proposed(anna.id, To_Account=bert.id)
+    proposal["MsgBody"][0]["MsgContent"]["Text"] = "\1" * 12_000
+    assert (await callbacks.im(proposal)).ok() == OK_IM
+    proposal["MsgBody"][0]["MsgContent"]["Text"] = "\1" * 12_000 + "加微信"
+    assert (await callbacks.im(proposal)).ok()["ErrorInfo"] == "words"
+
+
+async def test_a_name_that_a_user_sets_at_im_is_replaced_by_the_checked_one(
+    api: ApiFixture, callbacks: CallbackSender, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    await until_delivered(server)
+    profile = server.simulator.im.accounts[anna.id]  # type: ignore[union-attr]
+    profile["Tag_Profile_IM_Nick"] = "官方客服"
+    change = {
+        "CallbackCommand": "Profile.CallbackPortraitSet",
+        "Operator_Account": anna.id,
+        "From_Account": anna.id,
+        "ProfileItem": [{"Tag": "Tag_Profile_IM_Nick", "Value": "官方客服"}],
+    }
+    assert (await callbacks.im(change, OptPlatform="RESTAPI")).ok() == OK_IM
+    assert await server.context.stores.outbox.waiting() == 0
+    for n in range(30):
+        (await callbacks.im(change | {"EventTime": n}, OptPlatform="Web")).ok()
+    await until(lambda: profile["Tag_Profile_IM_Nick"] == "anna")
+    assert db.inbox.count_documents({}) == 0
 
 
 async def accept(user: ApiClient) -> Reply:

@@ -48,7 +48,11 @@ async def test_a_chat_line_is_kept_and_blocked_words_and_an_imitation_of_a_gift_
     assert await chat(api, anna.id, sig, group_id, text="你好") == 0
     assert await chat(api, anna.id, sig, group_id, custom='{"type": "gift"}') == 10104
     assert await chat(api, anna.id, sig, group_id, text="加 ＶＸ 聊") == 10105
-    assert await chat(api, anna.id, sig, to=host.id, custom='{"type": "invite"}') == 0
+    invitation, host_sig = '{"type": "invite"}', await user_sig(host)
+    assert await chat(api, anna.id, sig, to=host.id, custom=invitation) == 120005
+    assert await chat(api, host.id, host_sig, to=anna.id, custom=invitation) == 0
+    stranger = await api.user("stranger", 1)
+    assert await chat(api, stranger.id, await user_sig(stranger), group_id, text="你好") == 10107
     lines = server.context.stores.chat_lines
 
     async def stored() -> list[tuple[str, str]]:

@@ -7,24 +7,18 @@ from typing import Any
 
 import pytest
 
+from rooms.members import GracePolicy
 from tests.support.api import ApiClient, ApiFixture, Socket
 from tests.support.mic import take_seat, user_type
 
-SHORT: dict[str, Any] = {
-    "presence": {
-        "viewer_seconds": 0.6,
-        "guest_seconds": 0.5,
-        "host_seconds": 0.8,
-        "shown_after_seconds": 0.1,
-    }
-}
+SHORT = GracePolicy(shown=100, viewer=600, guest=500, host=800)
 """Absent users lose seat and membership soon."""
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
-    """Absences are shown soon, and users have the time of the defaults to return."""
-    return {"presence": {"shown_after_seconds": 0.2}}
+def grace() -> GracePolicy:
+    """Absences are shown soon, and users have the usual time to return."""
+    return GracePolicy(shown=200)
 
 
 async def guest_on_mic(api: ApiFixture, host: ApiClient) -> ApiClient:
@@ -41,7 +35,7 @@ async def read_events(socket: Socket, *types: str) -> list[dict[str, Any]]:
 # ---- lost connections
 
 
-@pytest.mark.parametrize("changes", [SHORT])
+@pytest.mark.parametrize("grace", [SHORT])
 async def test_users_who_do_not_reconnect_lose_seat_application_and_live(api: ApiFixture) -> None:
     host = await api.host()
     guest, applicant = await guest_on_mic(api, host), await api.guest("carl", 1, host.live_id)

@@ -2,17 +2,11 @@
 
 from typing import Any
 
-import pytest
-
+from handlers.models import LIST_PAGE_SIZE
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.mic import take_seat
 
 FACE = "https://example.com/a.png"
-
-
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"pages": {"size": 2}}
 
 
 async def list_rooms(api: ApiFixture, page: object = 1) -> list[dict[str, Any]]:
@@ -22,13 +16,17 @@ async def list_rooms(api: ApiFixture, page: object = 1) -> list[dict[str, Any]]:
 
 
 async def test_live_rooms_are_listed_by_audience_size_then_newest_first(api: ApiFixture) -> None:
-    hosts = [await api.host(f"host{n}") for n in range(4)]
-    await api.guest("without a gender", 0, hosts[0].live_id)
-    (await hosts[3].post("qlive_room/live_end/", live_id=hosts[3].live_id)).ok()
+    popular, *others, ended = [await api.host(f"host{n}") for n in range(LIST_PAGE_SIZE + 2)]
+    await api.guest("without a gender", 0, popular.live_id)
+    (await ended.post("qlive_room/live_end/", live_id=ended.live_id)).ok()
     pages = [await list_rooms(api, page) for page in (1, 2, 3)]
-    ids = [[room["id"] for room in page] for page in pages]
-    assert ids == [[hosts[0].live_id, hosts[2].live_id], [hosts[1].live_id], []]
-    assert [room["audience_count"] for room in pages[0]] == [2, 1]
+    newest_first = [host.live_id for host in (popular, *reversed(others))]
+    assert [[room["id"] for room in page] for page in pages] == [
+        newest_first[:LIST_PAGE_SIZE],
+        newest_first[LIST_PAGE_SIZE:],
+        [],
+    ]
+    assert [room["audience_count"] for room in pages[0][:2]] == [2, 1]
 
 
 async def test_listed_room_has_host_details_and_faces_of_guests_on_mic(api: ApiFixture) -> None:
@@ -56,14 +54,19 @@ async def list_women(client: ApiClient, live_id: int, page: int = 1) -> list[tup
 
 async def test_applicants_precede_viewers_each_in_order_of_time(api: ApiFixture) -> None:
     host = await api.host()
-    clients = {name: await api.guest(name, 2, host.live_id) for name in ("a", "b", "c", "d", "e")}
+    assert LIST_PAGE_SIZE == 8
+    clients = {name: await api.guest(name, 2, host.live_id) for name in "abcdefghij"}
     man = await api.guest("man", 1, host.live_id)
     for name in ("e", "b", "d"):
         (await clients[name].post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     (await clients["d"].post("qlive_room/accept_micro/", live_id=host.live_id)).ok()
     (await host.post("qlive_room/invite_micro/", live_id=host.live_id, user_id=man.id)).ok()
     pages = [await list_women(host, host.live_id, page) for page in (1, 2, 3)]
-    assert pages == [[("e", 1), ("b", 1)], [("a", 0), ("c", 0)], []]
+    assert pages == [
+        [("e", 1), ("b", 1), *((name, 0) for name in "acfghi")],
+        [("j", 0)],
+        [],
+    ]
     (await man.post("qlive_user/update_userinfo/", face_url=FACE)).ok()
     men = await host.get("qlive_user/get_users_info/", live_id=host.live_id, gender="1")
     invited = {"user_id": man.id, "face_url": FACE, "nickname": "man", "state": 0}

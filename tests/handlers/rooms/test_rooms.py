@@ -140,7 +140,7 @@ async def test_matchmaker_role_revoked_during_entry_prevents_the_live(
 
     monkeypatch.setattr(server.context.stores.rooms, "get_or_create", get_or_create_then_revoke)
     assert (await host.post(ENTER)).refusal == (403, "not_matchmaker")
-    assert not (await server.context.keeper.load(host.live_id)).live
+    assert not (await server.context.room_changes.load(host.live_id)).live
 
 
 # ---- live_end and leave_room

@@ -18,11 +18,11 @@ FORBIDDEN = (403, "stream_forbidden")
 def is_forbidden(server: ServerProcess, stream: str) -> bool:
     """Whether CSS refuses a push of the stream."""
     assert server.simulator
-    return server.simulator.live.forbidden.get(stream, 0) > time()  # type: ignore[union-attr]
+    return server.simulator.live_streaming.forbidden.get(stream, 0) > time()  # type: ignore[union-attr]
 
 
 async def items_of(server: ServerProcess, client: ApiClient) -> list[Item]:
-    items, _ = await server.context.stores.moderation.page("stream", (), client.id, "", 20)
+    items, _ = await server.context.stores.moderation.page("", 20, kind="stream", user_id=client.id)
     return items
 
 
@@ -52,7 +52,15 @@ async def test_a_suspicious_stream_waits_for_an_operator_once(
         await report_stream(api, server, stream, **event)
     (item,) = await items_of(server, host)
     assert (item.state, item.live_id, item.label) == ("review", host.live_id, "Sexy")
-    assert item.value == f"http://example.com/{stream}.jpg"
+    url = f"http://example.com/{stream}.jpg"
+    decision = {"approved": True, "state": "review"}
+    (await api.ops("POST", f"moderation/{item.id}/decide", **decision)).ok()
+    for readable_by_viewers in ("moderation", "audit"):
+        answer = await api.ops("GET", readable_by_viewers)
+        assert item.user_id in answer.text
+        assert url not in answer.text
+    evidence = (await api.ops("GET", f"moderation/{item.id}/evidence")).ok()["evidence"]
+    assert evidence["url"] == url
     assert item.evidence.items() >= {"medium": "picture", "score": 12, "stream": stream}.items()
     assert not is_forbidden(server, stream)
     reports = [*db.inbox.find({"source": "live", "genuine": True})]
@@ -83,7 +91,7 @@ async def test_a_guest_loses_the_seat_for_a_bad_picture_until_an_operator_approv
     (await bert.post("qlive_room/apply_micro/", **room)).ok()
     assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
     (item,) = await items_of(server, bert)
-    await server.context.services.moderation.decide(item.id, "op", approved=True)
+    await server.context.services.decisions.decide(item.id, item.state, "op", approved=True)
     await report_stream(api, server, stream, score=91)
     await take_seat()
 
@@ -108,10 +116,70 @@ async def test_an_operator_who_refuses_a_stream_stops_it(
     socket = await host.watch()
     await report_stream(api, server, stream, event="sound", score=60)
     (item,) = await items_of(server, host)
-    await server.context.services.moderation.decide(item.id, "op", "rude", approved=False)
+    await server.context.services.decisions.decide(
+        item.id, item.state, "op", "rude", approved=False
+    )
     assert (await socket.next("live_end"))["data"]["reason"] == "moderation"
     await until_delivered(server)
     assert is_forbidden(server, stream)
+
+
+async def test_approving_a_stream_frees_no_user_of_whom_another_was_stopped(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+
+    async def report(letter: str, score: int) -> Item:
+        await report_stream(api, server, f"{anna.id}_{24 * letter}", score=score)
+        return (await items_of(server, anna))[0]
+
+    async def until_after(item: Item, *, approved: bool) -> datetime | None:
+        decide = server.context.services.decisions.decide
+        await decide(item.id, item.state, "op", "why", approved=approved)
+        return (await server.context.stores.users.get(anna.id)).stream_forbidden_until
+
+    first, second = await report("a", 90), await report("b", 90)
+    day = timedelta(days=1)
+    assert await until_after(second, approved=True) == first.created_at + day, "one is undecided"
+    assert await until_after(first, approved=True) is None
+    refused = await report("c", 61)
+    assert await until_after(refused, approved=False)
+    refused = await server.context.stores.moderation.get(refused.id)
+    assert refused.decided_at
+    until = refused.decided_at + day
+    assert await until_after(await report("d", 90), approved=True) == until, "one is refused"
+    db.moderation_items.update_one({"_id": refused.id}, {"$set": {"decided_at": until - 3 * day}})
+    await until_after(await report("e", 90), approved=True)
+    assert (await server.context.stores.users.get(anna.id)).may_stream
+
+
+async def test_a_guest_whose_stream_is_allowed_while_away_gets_a_seat_again(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    host = await api.host()
+    bert, room = await api.guest("bert", 1, host.live_id), {"live_id": host.live_id}
+    await report_stream(api, server, f"{bert.id}_{24 * 'a'}", score=90)
+    (await bert.get("qlive_room/leave_room/", **room)).ok()
+    (item,) = await items_of(server, bert)
+    decide = server.context.services.decisions.decide
+    await decide(item.id, item.state, "op", "fine", approved=True)
+    (await bert.get("get_playurl/", **room)).ok()
+    (await bert.post("qlive_room/apply_micro/", **room)).ok()
+    (await bert.post("qlive_room/accept_micro/", **room)).ok()
+
+
+async def test_a_late_report_leaves_nothing_of_a_deleted_user(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    anna = await api.user("anna", 2)
+    db.users.update_one({"_id": anna.id}, {"$set": {"deleted_at": datetime.now(UTC)}})
+    before = db.users.find_one({"_id": anna.id})
+    for score in (61, 90):
+        await report_stream(api, server, f"{anna.id}_{24 * 'a'}", score=score)
+    assert await items_of(server, anna) == []
+    assert db.users.find_one({"_id": anna.id}) == before
+    stored = [(row["reason"], row["raw"]) for row in db.inbox.find({"source": "live"})]
+    assert stored == [("unknown_stream", "")] * 2
 
 
 async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
@@ -120,21 +188,23 @@ async def test_a_seat_or_live_that_begins_while_the_stream_is_forbidden_ends(
     host = await api.host()
     bert, room = await api.guest("bert", 1, host.live_id), {"live_id": host.live_id}
     (await bert.post("qlive_room/apply_micro/", **room)).ok()
-    streams, keeper = server.context.tencent.stream_urls, server.context.keeper
+    streams, room_changes = server.context.tencent.stream_urls, server.context.room_changes
     new_stream = streams.new_stream
 
     def forbid_meanwhile(user_id: str) -> str:
         """After the user was read, before the seat is saved."""
-        until = {"$set": {"stream_forbidden_until": datetime.now(UTC) + timedelta(hours=1)}}
-        db.users.update_one({"_id": user_id}, until)
+        until = datetime.now(UTC) + timedelta(hours=1)
+        db.users.update_one({"_id": user_id}, {"$set": {"stream_forbidden_until": until}})
+        ban = {f"stream_bans.{user_id}": int(until.timestamp() * 1000)}
+        db.rooms.update_one({"_id": host.live_id}, {"$set": ban})
         return new_stream(user_id)
 
     monkeypatch.setattr(streams, "new_stream", forbid_meanwhile)
     assert (await bert.post("qlive_room/accept_micro/", **room)).refusal == FORBIDDEN
-    assert (await keeper.load(host.live_id)).seat_of(bert.id) is None
+    assert (await room_changes.load(host.live_id)).seat_of(bert.id) is None
     (await host.post("qlive_room/live_end/", **room)).ok()
     assert (await host.post("qlive_room/matchmaker_enter/")).refusal == FORBIDDEN
-    assert not (await keeper.load(host.live_id)).live
+    assert not (await room_changes.load(host.live_id)).live
 
 
 async def test_a_failed_recording_needs_a_person(api: ApiFixture, server: ServerProcess) -> None:

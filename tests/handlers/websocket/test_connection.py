@@ -18,7 +18,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 
 from core.limits import ConcurrencyLimit
 from handlers.websocket import connection as connection_module
-from handlers.websocket.connection import FRAME_BYTES, Connection
+from handlers.websocket.connection import FRAME_BYTES, FRAMES_PER_SECOND, Connection
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.client_frames import BINARY, CLOSE, PING, PONG, TEXT
@@ -26,7 +26,6 @@ from tests.support.client_frames import frame as encode_frame
 from tests.support.database import blocked_writes
 from tests.support.waiting import until
 
-PER_SECOND = 10
 PROTOCOL_ERROR, INVALID_PAYLOAD, MESSAGE_TOO_BIG = 1002, 1007, 1009
 BAD_FRAMES: list[str | bytes] = [
     *("", "{", "7", "[]", "null", '{"type":"sing"}', '{"type":"ping"}', "[" * 900),
@@ -42,8 +41,7 @@ class ConnectionFixture:
         server_end, self._client = socket.socketpair()
         self._client.setblocking(False)
         self.stream = IOStream(server_end)
-        limits = SimpleNamespace(frames_per_second=PER_SECOND)
-        context: Any = SimpleNamespace(settings=SimpleNamespace(limits=limits))
+        context: Any = SimpleNamespace()
         self._connection = Connection(context, self.stream)
         self._parser = Protocol(CLIENT, state=OPEN)
 
@@ -130,7 +128,7 @@ async def test_close_frame_is_answered_and_the_connection_ends(
 async def test_pings_within_the_rate_limit_are_answered_with_their_numbers_in_every_second(
     connection: ConnectionFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    numbers = [-1, 1690000000123, *range(PER_SECOND - 2)]
+    numbers = [-1, 1690000000123, *range(FRAMES_PER_SECOND - 2)]
     for now in (7.0, 8.0, 9.5):
         monkeypatch.setattr("handlers.websocket.connection.time.monotonic", lambda now=now: now)
         assert connection.send(*map(ping, numbers)) == [*map(pong, numbers)]
@@ -140,8 +138,9 @@ async def test_pings_within_the_rate_limit_are_answered_with_their_numbers_in_ev
 async def test_frame_of_any_kind_over_the_rate_limit_closes_the_connection(
     connection: ConnectionFixture, opcode: int
 ) -> None:
-    remaining = 2 if opcode == TEXT else PER_SECOND  # a third empty text is one bad frame too many
-    for n in range(PER_SECOND - remaining):
+    # A third empty text is one bad frame too many.
+    remaining = 2 if opcode == TEXT else FRAMES_PER_SECOND
+    for n in range(FRAMES_PER_SECOND - remaining):
         connection.send(ping(n))
     received = connection.send(*[encode_frame(opcode, b"")] * remaining)
     assert received == ([(PONG, b"")] * remaining if opcode == PING else [])
@@ -175,7 +174,7 @@ async def test_member_whose_socket_closes_while_it_joins_is_away(
         socket = await host.connect()
         await until(lambda: server.context.stores.presence._registrar._queues)
         socket.connection.transport.abort()
-        await until(lambda: server.context.hub.open == 0)
+        await until(lambda: server.context.hub.open_count == 0)
     await until(lambda: (db.members.find_one({"_id": host.id}) or {}).get("away_at"))
 
 
@@ -191,14 +190,14 @@ async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
     services, tokens = server.context.services, server.context.stores.tokens
     look_up = tokens.user_id_of
     end: dict[str, Callable[[], Awaitable[object]]] = {
-        "logout": lambda: services.sessions.end(host.id),
-        "ban": lambda: services.removals.change_user(host.id, {"banned": True}),
+        "logout": lambda: services.accounts.sessions.end(host.id),
+        "ban": lambda: services.rooms.removals.change_user(host.id, {"banned": True}),
     }
 
     async def revoke_after_read(token: str) -> str | None:
         user_id = await look_up(token)
         await end[ended_by]()
-        await services.evictions.receive()
+        await services.accounts.evictions.receive()
         return user_id
 
     monkeypatch.setattr(tokens, "user_id_of", revoke_after_read)

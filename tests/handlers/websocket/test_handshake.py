@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from config.sections import LimitsSettings
 from core.errors import PermissionDenied, QLiveError, RateLimited
+from core.limits import Rate
 from handlers.context import Context
 from handlers.errors import BadRequest
-from handlers.limits import RequestLimits
+from handlers.limits import RATES, RequestLimits
 from handlers.websocket.handshake import Handshake
 from realtime.resume import ResumePosition
 from runtime.process import ServerProcess
@@ -83,7 +83,7 @@ def refusal(
         server=SimpleNamespace(allowed_origins=allowed, trusted_proxies=()),
     )
     lifecycle = SimpleNamespace(draining=False)
-    limits = limits or RequestLimits(LimitsSettings(), Metrics())
+    limits = limits or RequestLimits(1, Metrics())
     context: Any = SimpleNamespace(settings=settings, lifecycle=lifecycle, request_limits=limits)
     return Handshake(context, handshake_request).error()
 
@@ -130,12 +130,13 @@ def test_foreign_origin_is_refused(origin: str) -> None:
     assert isinstance(refusal(request(Origin=origin), ALLOWED_ORIGIN), PermissionDenied)
 
 
-@pytest.mark.parametrize("headers", [{"Upgrade": ""}, {"Origin": "https://evil.example"}], ids=str)
-def test_refused_handshakes_count_for_the_address(headers: dict[str, str]) -> None:
-    limits = RequestLimits(LimitsSettings(handshakes_per_second=2), Metrics())
-    found = [type(refusal(request(**headers), limits=limits)) for _ in range(3)]
-    assert found[0] is found[1] is not RateLimited
-    assert found[2] is RateLimited
+def test_only_valid_handshakes_use_up_those_of_the_address() -> None:
+    limits = RequestLimits(1, Metrics(), {**RATES, "handshake": Rate(2, 2)})
+    bogus: list[dict[str, str]] = [{"Upgrade": ""}, {"Origin": "https://evil.example"}]
+    found = [
+        type(refusal(request(**headers), limits=limits)) for headers in (*bogus * 3, {}, {}, {})
+    ]
+    assert found == [BadRequest, PermissionDenied] * 3 + [type(None)] * 2 + [RateLimited]
 
 
 NUMBERS = ["abc", "-1", "1.0", "1e3", "9" * 40, "%F0%9F%98%80", "%FF"]

@@ -11,11 +11,11 @@ from config.sections import ImSettings
 from core.clock import now_ms
 from devtools.simulator.simulator import Simulator
 from services.chat.groups import GroupService
-from services.keeper import Keeper
+from services.room_changes import RoomChanges
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
-from tests.support.keeper import RecordingListener
 from tests.support.room_builders import BERT, CARL, HOST
+from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room, remove_user
 from tests.support.tencent import Clock
@@ -34,8 +34,8 @@ class GroupFixture:
         self.service = self.process()
 
     def process(self, im: Any = None) -> GroupService:
-        keeper = Keeper(self.stores.rooms, self.listener)
-        return GroupService(self.stores.room_groups, keeper, im or self.im, self.stores.outbox)
+        room_changes = RoomChanges(self.stores.rooms, self.listener)
+        return GroupService(self.stores, room_changes, im or self.im)
 
     @property
     def at_im(self) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from datetime import timedelta
 
-import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
@@ -114,19 +113,6 @@ async def test_a_replacement_is_ordered_once_a_minute_and_messages_to_users_go_o
     assert [(entry["kind"], entry["error_code"]) for entry in refused] == [("gift", 10010)] * 2
 
 
-async def test_a_bounded_number_of_ordered_replacements_is_remembered(
-    relays: RelayFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.chat.im_publisher.MAX_ROOMS", 2)
-    async with relays.running() as relay:
-        for live_id in (1, 2, 3):
-            relays.dissolve_group(live_id)
-            relay.publish(live_id, relays.rooms.add_gifts(live_id, 1))
-            await relays.until_postponed(live_id=live_id)
-    assert await relays.ordered_replacements() == [(n, f"qlive{n}") for n in (1, 2, 3)]
-    assert list(relay._publisher._replacement_ordered_at) == [2, 3]
-
-
 async def test_a_crash_in_one_room_is_logged_and_retried(relays: RelayFixture) -> None:
     with capture_logs() as logs:
         async with relays.running() as relay:
@@ -193,11 +179,11 @@ async def test_wakes_survive_a_database_outage(relays: RelayFixture) -> None:
         is_down = True
         failures = 0
 
-        async def wake(self, wakes, now):
+        async def mark_due(self, wakes, now):
             if self.is_down:
                 self.failures += 1
                 raise ServerSelectionTimeoutError("no primary")
-            await super().wake(wakes, now)
+            await super().mark_due(wakes, now)
 
         async def claim(self, now, until, limit):
             if self.is_down:

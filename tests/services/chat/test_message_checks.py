@@ -2,20 +2,17 @@
 
 import asyncio
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pymongo.errors import AutoReconnect
 
-from config.sections import ImSettings
 from core.clock import now_ms
 from core.limits import Rate
-from realtime.bus import Bus, UserEvicted
-from realtime.close_codes import CloseCode
-from rooms.members import Person
+from rooms.members import Member, Person
 from rooms.room import Room, Seat
 from services.chat import message_checks
+from services.chat.im_messages import KINDS
 from services.chat.message_checks import MessageCheckService, refusal_code
 from storage.accounts.users import User
 from storage.chat.lines import ChatLine
@@ -41,6 +38,10 @@ class CheckFixture:
         self.people = {
             user_id: User(user_id, "app", user_id, EPOCH) for user_id in (HOST, ANNA, BERT)
         }
+        self.memberships = {
+            user_id: Member(user_id, 1, "", 2, "host" if user_id == HOST else "viewer", 0)
+            for user_id in self.people
+        }
         self.reads: list[str] = []
         self.error: Exception | None = None
         self.gate = asyncio.Event()
@@ -48,10 +49,8 @@ class CheckFixture:
         self.lines: list[tuple[int, ChatLine]] = []
         self.pairs: set[tuple[str, str]] = set()
         stores: Any = self
-        self.users = self.rooms = self.user_blocks = self.chat_lines = stores
-        settings = ImSettings(admin=ADMIN).model_copy(update={"user_messages": rate})
-        self.bus = Bus()
-        self.service = MessageCheckService(stores, self.bus, settings, self.find_word)
+        self.users = self.rooms = self.user_blocks = self.chat_lines = self.members = stores
+        self.service = MessageCheckService(stores, ADMIN, self.find_word, rate)
 
     async def find(self, user_id: str) -> User | None:
         await self._read("user")
@@ -65,6 +64,10 @@ class CheckFixture:
         await self._read("pair")
         return (user_id, other_id) in self.pairs
 
+    async def get(self, user_id: str) -> Member | None:
+        await self._read("member")
+        return self.memberships.get(user_id)
+
     async def _read(self, name: str) -> None:
         self.reads.append(name)
         await self.gate.wait()
@@ -75,35 +78,41 @@ class CheckFixture:
         self.lines.append((live_id, line))
 
     def find_word(self, text: str) -> str:
+        self.reads.append("words")
         return "bad" if "bad" in text else ""
 
     async def write(
-        self, sender: str = ANNA, *texts: str, group: str = GROUP, custom: str = ""
+        self,
+        sender: str = ANNA,
+        *texts: str,
+        group: str = GROUP,
+        custom: str = "",
+        has_other_elements: bool = False,
     ) -> str | None:
         customs = (custom,) if custom else ()
-        message = ProposedMessage(sender, group_id=group, texts=texts or ("hi",), customs=customs)
+        message = ProposedMessage(sender, group, "", texts or ("hi",), customs, has_other_elements)
         return await self.service.check(message)
 
-    async def write_to(self, receiver: str, text: str = "hi", custom: str = "") -> str | None:
+    async def write_to(
+        self, receiver: str, text: str = "hi", custom: str = "", sender: str = ANNA
+    ) -> str | None:
         customs = (custom,) if custom else ()
-        message = ProposedMessage(ANNA, receiver=receiver, texts=(text,), customs=customs)
+        message = ProposedMessage(
+            sender,
+            receiver=receiver,
+            texts=(text,),
+            customs=customs,
+            has_other_elements=True,  # such as a picture
+        )
         return await self.service.check(message)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock by which answers become old."""
-    clock = Clock(1000.0)
-    monkeypatch.setattr(message_checks, "time", SimpleNamespace(monotonic=clock))
-    return clock
 
 
 @pytest.mark.parametrize(
     ("fields", "sender", "refusal"),
     [
-        ({"blocked": {ANNA: SOON}, "muted": {ANNA: SOON}}, ANNA, "banned"),
+        ({"bans": {ANNA: SOON}, "muted": {ANNA: SOON}}, ANNA, "banned"),
         ({"muted": {ANNA: SOON}, "mute_all": True}, ANNA, "muted"),
-        ({"blocked": {ANNA: PAST}, "muted": {ANNA: PAST}}, ANNA, None),
+        ({"bans": {ANNA: PAST}, "muted": {ANNA: PAST}}, ANNA, None),
         ({"mute_all": True}, ANNA, "muted_all"),
         ({"mute_all": True}, HOST, None),
         ({"mute_all": True}, ADMIN, None),
@@ -148,8 +157,33 @@ async def test_between_users_blocks_and_words_count() -> None:
     assert await fixture.write_to(HOST, "bad") == "words"
     fixture.pairs.add((ANNA, BERT))
     assert await fixture.write_to(BERT) == "blocked"
-    assert await fixture.write_to(HOST, custom='{"type": "gift"}') is None
-    assert (fixture.reads, fixture.lines) == (["pair", "pair"], [])
+    assert await fixture.write_to(HOST) is None
+    assert (fixture.reads, fixture.lines) == (["user", "pair", "words", "pair", "words"], [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_between_users_only_a_custom_element_of_a_host_may_be_like_an_invitation(
+    kind: str,
+) -> None:
+    fixture, message = CheckFixture(), f'{{"type": "{kind}"}}'
+    for sender, receiver in ((ANNA, HOST), (HOST, ANNA)):
+        assert await fixture.write_to(receiver, message, sender=sender) == "imitation"
+        as_custom = await fixture.write_to(receiver, custom=message, sender=sender)
+        assert as_custom == (None if (sender, kind) == (HOST, "invite") else "imitation")
+    as_both = await fixture.write_to(ANNA, '{"type": "over"}', '{"type": "invite"}', sender=HOST)
+    assert as_both == "imitation"
+
+
+async def test_a_user_without_a_membership_of_the_room_does_not_write_in_it() -> None:
+    fixture = CheckFixture()
+    del fixture.memberships[ANNA]
+    fixture.memberships[BERT] = replace(fixture.memberships[BERT], live_id=2)
+    assert [await fixture.write(user_id) for user_id in (ANNA, BERT)] == ["not_in_room"] * 2
+    assert fixture.lines == []
+
+
+async def test_a_group_has_no_pictures() -> None:
+    assert await CheckFixture().write(has_other_elements=True) == "imitation"
 
 
 async def test_an_error_that_is_not_of_mongodb_is_raised() -> None:
@@ -161,8 +195,9 @@ async def test_an_error_that_is_not_of_mongodb_is_raised() -> None:
 
 async def test_a_user_who_writes_too_fast_is_refused_and_others_are_not() -> None:
     fixture = CheckFixture(Rate(0.001, 2))
-    refusals = [await fixture.write() for _ in range(2)] + [await fixture.write_to(BERT)]
+    refusals = [await fixture.write() for _ in range(2)] + [await fixture.write_to(BERT, "bad")]
     assert refusals == [None, None, "rate"]
+    assert fixture.reads.count("words") == 2, "no text of theirs is searched"
     assert await fixture.write(BERT) is None
 
 
@@ -186,17 +221,13 @@ async def test_a_group_that_is_not_ours_is_left_alone() -> None:
 async def test_a_banned_user_writes_to_no_one_and_may_again_once_the_ban_is_lifted(
     clock: Clock,
 ) -> None:
+    """A ban that was set before this process began, too."""
     fixture = CheckFixture()
-    assert await fixture.write() is None
     fixture.people[ANNA] = replace(fixture.people[ANNA], banned=True)
-    for user_id in (ANNA, BERT):  # the second one's ban has been lifted meanwhile
-        fixture.bus.publish(UserEvicted(user_id, None, CloseCode.PUT_OUT, 0))
-    for live_id, code in ((None, CloseCode.TOKEN), (1, CloseCode.PUT_OUT)):
-        fixture.bus.publish(UserEvicted(HOST, live_id, code, 0))
-    answers = [await fixture.write(), await fixture.write_to(HOST), await fixture.write(BERT)]
-    assert answers == ["banned", "banned", None]
-    assert [*fixture.service._banned] == [ANNA, BERT]
+    left = fixture.memberships.pop(ANNA)
+    assert [await fixture.write(), await fixture.write_to(HOST)] == ["banned"] * 2
     fixture.people[ANNA] = replace(fixture.people[ANNA], banned=False)
+    fixture.memberships[ANNA] = left
     clock.now += 1.1
     assert [await fixture.write(), await fixture.write_to(HOST)] == [None] * 2
 
@@ -211,10 +242,10 @@ async def test_mongodb_is_read_once_a_second_and_otherwise_memory_answers(clock:
     fixture.groups[GROUP] = room(mute_all=True)
     clock.now += 0.9
     assert await fixture.write() is None
-    assert fixture.reads == ["room"]
+    assert [fixture.reads.count(name) for name in ("room", "member", "user")] == [1, 1, 0]
     clock.now += 0.2
     assert [await fixture.write() for _ in range(2)] == ["muted_all"] * 2
-    assert fixture.reads == ["room"] * 2
+    assert [fixture.reads.count(name) for name in ("room", "member", "user")] == [2, 2, 0]
 
 
 async def test_without_an_answer_of_mongodb_the_last_one_counts(
@@ -240,16 +271,9 @@ async def test_without_an_answer_of_mongodb_the_last_one_counts(
     assert [await fixture.write(), await fixture.write_to(BERT)] == answers
 
 
-async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(message_checks, "MAX_ANSWERS", 2)
-    fixture = CheckFixture()
-    for group_id in (GROUP, "qlive_h", "qlive_i"):
-        await fixture.write(group=group_id)
-    assert [*fixture.service._rooms._answers] == [("qlive_h",), ("qlive_i",)]
-
-
 def test_codes_are_in_the_ranges_that_im_passes_on() -> None:
     assert refusal_code("banned", in_group=True) == 10100
     assert refusal_code("imitation", in_group=True) == 10104
     assert refusal_code("banned", in_group=False) == 120001
     assert refusal_code("rate", in_group=False) == 120007
+    assert refusal_code("not_in_room", in_group=True) == 10107

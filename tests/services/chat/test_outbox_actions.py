@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from core.clock import now_ms
-from services.chat.outbox_actions import ImActions, css_actions
-from tencent.css import CssClient
+from services.chat.outbox_actions import ImActions, live_streaming_actions
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
+from tencent.live_streaming import LiveStreamingClient
 from tests.support.room_builders import ANNA
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room
@@ -78,7 +78,7 @@ class SanctionsFixture:
         await self.stores.users.update(self.user_id, **fields)
 
     async def remove_until(self, until: int | None) -> None:
-        name = f"blocked.{self.user_id}"
+        name = f"bans.{self.user_id}"
         change = {"$unset": {name: ""}} if until is None else {"$set": {name: until}}
         await self.rooms.update_one({"_id": self.live_id}, change)
 
@@ -182,6 +182,6 @@ async def test_streams_are_dropped_the_newest_first() -> None:
     async def drop(stream: str) -> None:
         dropped.append(stream)
 
-    css = cast("CssClient", SimpleNamespace(drop=drop))
-    await css_actions(css)["drop_stream"]({"streams": ["first", "second"]})
+    css = cast("LiveStreamingClient", SimpleNamespace(drop=drop))
+    await live_streaming_actions(css)["drop_stream"]({"streams": ["first", "second"]})
     assert dropped == ["second", "first"]

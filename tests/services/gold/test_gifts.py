@@ -13,9 +13,8 @@ from ledger.errors import ConfirmationNeeded, InsufficientGold, OverDayCap, Requ
 from ledger.giving import Giver, GivingRules, OwnCap
 from ledger.journal import JsonObject
 from rooms.members import Person
-from services.errors import RateMissing
+from services.errors import Blocked, RateMissing
 from storage.errors import GiftNotFound, UserNotFound
-from storage.gold.ledger import LedgerStore
 from tests.support.gift_fixture import (
     NO_EVENT,
     GiftFixture,
@@ -49,8 +48,8 @@ async def test_the_event_of_a_gift_names_sender_receiver_and_gift(stores: Stores
     await fixture.process.give(rose(anna, bert, "r", num=3))
     (event,) = await fixture.events()
     assert event.data == {
-        "from": Person(anna, "Anna", "https://faces/a", 2).face(),
-        "to": Person(bert).face(),
+        "from": Person(anna, "Anna", "https://faces/a", 2).public_profile(),
+        "to": Person(bert).public_profile(),
         "gift": ROSE,
         "num": 3,
         "gold": 30,
@@ -80,12 +79,16 @@ async def test_gifts_to_a_user_who_is_just_deleted_are_refused_in_a_room_too(
 
 
 async def test_a_gift_is_given_at_the_price_of_the_catalogue(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False)
+    fixture, is_blocked = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False), False
 
     async def send(request_id: str) -> JsonObject:
         """By a process that has no catalogue yet."""
         (process,) = fixture.processes(1)
-        return await process.gift_service.send(*fixture.user_ids, 1, 2, request_id)
+        return await process.gift_service.send(*fixture.user_ids, 1, 2, request_id, check)
+
+    async def check() -> None:
+        if is_blocked:
+            raise Blocked
 
     await stores.gifts.add(name="rose", image="", gold=20, effect="")
     with pytest.raises(RateMissing):
@@ -96,6 +99,10 @@ async def test_a_gift_is_given_at_the_price_of_the_catalogue(stores: StoresFixtu
     await stores.gifts.remove(1)
     assert await send("r") == answer
     with pytest.raises(GiftNotFound):
+        await send("s")
+    is_blocked = True
+    assert await send("r") == answer
+    with pytest.raises(Blocked):
         await send("s")
 
 
@@ -200,29 +207,28 @@ async def test_a_gift_that_comes_second_is_refused(
 
 
 @in_room_or_not
-@pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
-async def test_a_concurrent_gift_during_the_read_of_entries_is_the_answer(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch, in_room: bool, early: bool
+async def test_the_same_request_in_another_process_is_the_answer(
+    stores: StoresFixture, in_room: bool
 ) -> None:
     """A read of the reduced balance also sees the entry: no InsufficientGold."""
     fixture = await GiftFixture.create(stores, (10, 0), (0, 0), in_room=in_room)
     (other,) = fixture.processes(1)
-    read_written, answers = LedgerStore._written, []
-
-    async def read_and_give(store: Any, keys: Any) -> Any:
-        monkeypatch.undo()
-        if early:
-            answers.append(await other.give(fixture.rose("r")))
-        rows = await read_written(store, keys)
-        if not early:
-            answers.append(await other.give(fixture.rose("r")))
-        return rows
-
-    monkeypatch.setattr(LedgerStore, "_written", read_and_give)
-    answers.append(await fixture.process.give(fixture.rose("r")))
-    assert answers == [{"status": "success", "gold": 0, "income": 0}] * 2
+    fixture.process.gift_batches.before_write = [lambda: other.give(fixture.rose("r"))]
+    assert (await fixture.process.give(fixture.rose("r")))["status"] == "success"
     assert "confirmed" not in fixture.process.gift_batches.loaded
     await fixture.check()
+
+
+async def test_a_gift_in_a_room_takes_three_reads_and_one_transaction(
+    stores: StoresFixture, commands: list[str]
+) -> None:
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
+    await fixture.process.give(fixture.rose("r"))
+    commands.clear()
+    await fixture.process.give(fixture.rose("s"))
+    reads = ["find", "aggregate", "aggregate"]  # memberships, room, balances with entries
+    writes = ["update", "insert", "update", "update"]  # room, entry, balances, rankings
+    assert commands == [*reads, *writes, "commitTransaction"]
 
 
 # ---- rules of giving

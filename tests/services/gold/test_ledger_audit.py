@@ -12,7 +12,7 @@ from services.gold.ledger_audit import (
     OVERLAP_SECONDS,
     UNKNOWN,
     LedgerAudit,
-    since_when,
+    incremental_from,
 )
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.jobs.due import JobLeaseStore
@@ -39,7 +39,7 @@ def test_a_check_is_full_at_first_once_a_day_and_while_problems_are_known(
     last: dict[str, Any], now: float, since: float | None
 ) -> None:
     expected = datetime.fromtimestamp(since, UTC) if since else None
-    assert since_when(last, now) == expected
+    assert incremental_from(last, now) == expected
 
 
 async def run_check(stores: StoresFixture) -> dict[str, Any]:
@@ -100,7 +100,7 @@ async def test_the_oldest_unpaid_order_counts_unless_wechat_no_longer_knows_it(
         (("xpay", 5, 0), ("xpay", 1, 1), ("jsapi", 5, 5))
     ):
         order = Order(f"Q{n}", "anna", provider, "wx1", "o1", "", fen=600, gold=60)
-        await stores.orders.add(order, n, n)
+        await stores.orders.open(order, n, n)
         created_at = datetime.now(UTC) - timedelta(hours=hours)
         await rows.update_one({"_id": order.number}, {"$set": {"created_at": created_at}})
         await audit.run_if_due()

@@ -64,7 +64,7 @@ async def test_batch_ends_before_the_next_claim() -> None:
         await until(lambda: job.started == ["a", "b"])
         job.released["b"].set()
         for _ in range(20):
-            job.nudge()
+            job.wake()
             await asyncio.sleep(0)
         assert job.started == ["a", "b"]
         job.released["a"].set()
@@ -122,9 +122,9 @@ async def test_nudge_during_an_outage_causes_no_look() -> None:
     with capture_logs() as logs:
         async with running(job):
             await until(lambda: logs)
-            next_look = job.look_at
-            job.nudge()
-            assert job.look_at == next_look
+            next_look = job.poll_at
+            job.wake()
+            assert job.poll_at == next_look
 
 
 async def test_job_whose_claims_take_long_delays_no_other_job() -> None:
@@ -134,7 +134,7 @@ async def test_job_whose_claims_take_long_delays_no_other_job() -> None:
         await until(lambda: other.started == ["other"])
         other.released["other"].set()
         other.claims, other.released["next"] = ["next"], asyncio.Event()
-        other.nudge()
+        other.wake()
         await until(lambda: other.started == ["other", "next"])
 
 

@@ -16,12 +16,12 @@ class InboxFixture:
         self.outcome = outcome
         self.count = 0
 
-    async def carry_out(self) -> CallbackOutcome:
+    async def handle(self) -> CallbackOutcome:
         self.count += 1
         return self.outcome
 
     async def receive(self, rejection: str = "") -> CallbackOutcome | None:
-        return await receive(self.inbox, MESSAGE, rejection, self.carry_out)
+        return await receive(self.inbox, MESSAGE, rejection, self.handle)
 
     async def stored(self) -> list[tuple[str, str, int]]:
         rows = await self.database.collection("inbox").find().to_list()

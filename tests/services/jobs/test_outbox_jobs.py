@@ -8,9 +8,8 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from core.retry import backoff
 from services.jobs import outbox_jobs as module
-from services.jobs.outbox_jobs import LEASE, LONGEST_BACKOFF, MAX_TRIES, OutboxJob
+from services.jobs.outbox_jobs import LEASE, MAX_TRIES, OutboxJob, OutboxLane
 from storage.jobs.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
 from tests.support.waiting import recorded_timeouts
@@ -29,7 +28,7 @@ class OutboxFixture:
         self.calls: list[tuple[str, ...]] = []
         self.cannot_mark = False
         fake: Any = self
-        self.job = OutboxJob("outbox", fake, actions, now=lambda: self.now)
+        self.job = OutboxJob(OutboxLane("outbox", fake), actions, now=lambda: self.now)
 
     def add(self, kind: str, tries: int = 0) -> None:
         self.messages[kind] = OutboxMessage(kind, kind, {"of": kind}, tries)
@@ -148,8 +147,3 @@ async def test_a_message_that_was_not_marked_runs_again_after_its_lease() -> Non
     fixture.now += LEASE
     await fixture.job.sweep()
     assert (len(runs), fixture.calls) == (2, [("done", "account")])
-
-
-def test_the_backoff_is_between_a_second_and_ten_minutes_with_jitter() -> None:
-    assert all(1 <= backoff(tries, LONGEST_BACKOFF) <= 600 for tries in range(1, 3_000))
-    assert len({backoff(6, LONGEST_BACKOFF) for _ in range(10)}) > 1

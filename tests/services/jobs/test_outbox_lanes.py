@@ -11,6 +11,7 @@ from runtime.process import ServerProcess
 from services.jobs.outbox_jobs import CONCURRENCY
 from tests.support.api import ApiFixture
 from tests.support.mic import take_seat
+from tests.support.server import job_of
 from tests.support.tencent import Serve
 from tests.support.waiting import until
 
@@ -56,12 +57,12 @@ def tencent() -> Iterator[SlowTencent]:
 @pytest.fixture
 def changes(serve: Serve, tencent: SlowTencent) -> dict[str, Any]:
     url = serve(tencent)
-    return {"live": {"api_base": url}, "im": {"api_base": url}}
+    return {"live_streaming": {"api_base": url}, "im": {"api_base": url}}
 
 
 async def fill_other_lanes(server: ServerProcess, tencent: SlowTencent, live_id: int) -> None:
     """Queue drops, profile updates and mutes of a new group; the first of each get no answer."""
-    stores, services = server.context.stores, server.context.services
+    stores = server.context.stores
     user, _ = await stores.users.create("app", "flood")
     tencent.holds = {"flood", "portrait_set", user.user_id}
     for n in range(BACKLOG):
@@ -69,8 +70,8 @@ async def fill_other_lanes(server: ServerProcess, tencent: SlowTencent, live_id:
         await stores.outbox.add("portrait_set", {"user_id": user.user_id})
         mute = {"user_id": user.user_id, "live_id": live_id}
         await stores.outbox.add("mute_again", mute, urgent=True)
-    for lane in (services.im_outbox, services.css_outbox, services.group_outbox):
-        lane.nudge()
+    for name in ("im_outbox", "live_streaming_outbox", "group_outbox"):
+        job_of(server, name).wake()
     await until(lambda: len(tencent.received("flood-")) >= CONCURRENCY)
     await until(lambda: len(tencent.received("portrait_set")) >= CONCURRENCY)
     await until(lambda: len(tencent.received("forbid_send_msg", user.user_id)) >= CONCURRENCY)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from devtools.simulator.notifications import MAX_ATTEMPTS
-from rooms.moderation import MAX_TRIES, Item
+from core.errors import TryAgain
+from rooms.moderation import MAX_TRIES, Item, Verdict
 from runtime import jobs
 from services.errors import ContentRefused
 from storage.errors import AlreadyDecided, StorageUnavailable
@@ -52,7 +52,7 @@ async def test_a_text_that_passes_is_shown_at_once(
     assert (await moderation.change(anna.id, nickname="Annie")).nickname == "Annie"
     await moderation.change(anna.id, room_name="Annie's")
     assert (await moderation.shown(anna.id))["room_name"] == "Annie's"
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
     assert moderation.checks.checked == ["Annie", "Annie's"]
     assert await moderation.step() == 0
     await moderation.change(anna.id, nickname="Annie")  # as it is
@@ -80,14 +80,33 @@ async def test_a_text_in_doubt_waits_for_an_operator(
     await moderation.change(anna.id, nickname="review me")
     await moderation.change(anna.id, nickname="review me")  # sent again: it is in the queue already
     assert moderation.checks.checked == ["review me"]
-    assert await moderation.service.in_review(anna.id) == {"nickname": "review me"}
+    assert await moderation.proposals.in_review(anna.id) == {"nickname": "review me"}
     assert (await moderation.shown(anna.id))["nickname"] == "anna"
     item = await moderation.latest(anna.id)
-    await moderation.service.decide(item.id, "olga", approved=True)
+    await moderation.service.decide(item.id, item.state, "olga", approved=True)
     assert (await moderation.shown(anna.id))["nickname"] == "review me"
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
     with pytest.raises(AlreadyDecided):
-        await moderation.service.decide(item.id, "pavel", "rude", approved=False)
+        await moderation.service.decide(item.id, "approved", "pavel", "rude", approved=False)
+
+
+async def test_of_two_opposite_decisions_of_what_was_in_review_one_is_refused(
+    moderation: ModerationFixture, anna: ApiClient
+) -> None:
+    await moderation.change(anna.id, nickname="review")
+    item, decide = await moderation.latest(anna.id), moderation.service.decide
+    outcomes = await asyncio.gather(
+        *(decide(item.id, "review", "olga", approved=approved) for approved in (True, False)),
+        return_exceptions=True,
+    )
+    assert {type(outcome) for outcome in outcomes} == {AlreadyDecided, type(None)}
+
+    await moderation.change(anna.id, nickname="review 2")
+    item = await moderation.latest(anna.id)
+    await decide(item.id, "review", "olga", approved=False)
+    with pytest.raises(AlreadyDecided):
+        await decide(item.id, "review", "pavel", approved=True)
+    await decide(item.id, "refused", "pavel", approved=True)
 
 
 async def test_what_an_operator_refused_is_not_shown(
@@ -95,11 +114,11 @@ async def test_what_an_operator_refused_is_not_shown(
 ) -> None:
     await moderation.change(anna.id, room_name="review")
     item = await moderation.latest(anna.id)
-    await moderation.service.decide(item.id, "olga", "advertising", approved=False)
+    await moderation.service.decide(item.id, item.state, "olga", "advertising", approved=False)
     assert (await moderation.shown(anna.id))["room_name"] == ""
     await moderation.change(anna.id, room_name="review 2")
     await moderation.change(anna.id, room_name="")  # back to the host's name
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
 
 
 @pytest.mark.parametrize("words", ["61010", "-1"])
@@ -141,11 +160,11 @@ async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_
         waited += min(item.due_at for item in items if item.due_at) - datetime.now(UTC)
         assert await moderation.step() == len(KINDS)
         assert await moderation.shown(anna.id) == before
-    assert len(await moderation.service.in_review(anna.id)) == len(KINDS)
+    assert len(await moderation.proposals.in_review(anna.id)) == len(KINDS)
     await api.outage("content")
     moderation.resume_job()
     await until(lambda: shows(moderation, anna, values))
-    assert await moderation.service.in_review(anna.id) == {}
+    assert await moderation.proposals.in_review(anna.id) == {}
 
 
 async def shows(moderation: ModerationFixture, user: ApiClient, values: dict[str, str]) -> bool:
@@ -194,17 +213,19 @@ async def test_a_picture_without_a_result_is_sent_again_and_then_waits_for_an_op
     for content in moderation.checks.events:  # too late
         await moderation.send(content)
     assert (await moderation.latest(anna.id)).state == "review"
-    await moderation.service.decide(item.id, "olga", approved=True)
+    await moderation.service.decide(item.id, item.state, "olga", approved=True)
     assert (await moderation.shown(anna.id))["cover"] == picture(words)
 
 
-async def test_events_that_match_nothing_are_asked_for_again_and_forged_ones_refused(
-    moderation: ModerationFixture, anna: ApiClient
+async def test_events_that_match_nothing_are_ignored_and_forged_ones_refused(
+    moderation: ModerationFixture, anna: ApiClient, db: Any
 ) -> None:
     await moderation.send(moderation.checks.event("pass", "unknown"))
+    row = db.inbox.find_one({"_id": {"$regex": "^xpay:wxa_media_check:unknown:"}})
+    assert (row["outcome"], row["reason"]) == ("ignored", "unknown_picture")
     await moderation.send({**moderation.checks.event("pass", ""), "trace_id": None})
     await moderation.send(moderation.checks.event("pass", "other"), "forged")
-    assert moderation.delivery.statuses == [503] * MAX_ATTEMPTS + [403, 403]
+    assert moderation.delivery.statuses == [200, 403, 403]
     await moderation.change(anna.id, face_url=picture("review"))
     await moderation.step()
     [event] = moderation.checks.events
@@ -217,8 +238,8 @@ async def test_events_that_match_nothing_are_asked_for_again_and_forged_ones_ref
 
 
 def shown_policy(moderation: ModerationFixture, patch: pytest.MonkeyPatch, policy: str) -> None:
-    settings = type(moderation.service._settings)(**dict.fromkeys(KINDS, policy))
-    patch.setattr(moderation.service, "_settings", settings)
+    settings = type(moderation.proposals._settings)(**dict.fromkeys(KINDS, policy))
+    patch.setattr(moderation.proposals, "_settings", settings)
 
 
 async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
@@ -238,7 +259,7 @@ async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
             picture(words),
         ]
     for item in (await moderation.items.open_of(anna.id)).values():
-        await moderation.service.decide(item.id, "olga", "advertising", approved=False)
+        await moderation.service.decide(item.id, item.state, "olga", "advertising", approved=False)
     shown = await moderation.shown(anna.id)
     assert shown == {
         "nickname": "anna",
@@ -246,6 +267,77 @@ async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
         "room_name": "a room",
         "cover": "",
     }
+
+
+def during_check_of_name(
+    moderation: ModerationFixture,
+    patch: pytest.MonkeyPatch,
+    action: Callable[[], Awaitable[object]],
+) -> None:
+    async def check_text(*_args: str) -> Verdict:
+        await action()
+        return Verdict("pass")
+
+    patch.setattr(moderation.context.tencent.content_security, "check_text", check_text)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("nickname", "face"), ("room_name", "cover")])
+async def test_a_picture_that_was_replaced_while_a_name_was_checked_is_not_shown_unchecked(
+    moderation: ModerationFixture,
+    anna: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    kind: str,
+) -> None:
+    shown_policy(moderation, monkeypatch, "show_until_refused")
+    await moderation.change(anna.id, **{FIELD[kind]: picture("first")})
+    replaced = {FIELD[kind]: picture("second")}
+    during_check_of_name(moderation, monkeypatch, lambda: moderation.change(anna.id, **replaced))
+    with pytest.raises(TryAgain):
+        await moderation.change(anna.id, **{name: "Annie", FIELD[kind]: picture("first")})
+    assert (await moderation.shown(anna.id))[kind] == picture("second")
+    [item] = (await moderation.items.open_of(anna.id)).values()
+    assert (item.value, item.before) == (picture("second"), "")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("nickname", "face"), ("room_name", "cover")])
+async def test_a_picture_that_was_refused_while_a_name_was_checked_does_not_come_back(
+    moderation: ModerationFixture,
+    anna: ApiClient,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    kind: str,
+) -> None:
+    shown_policy(moderation, monkeypatch, "show_until_refused")
+
+    async def refuse() -> None:
+        item = await moderation.latest(anna.id, kind)
+        await moderation.service.decide(item.id, item.state, "olga", approved=False)
+
+    await moderation.change(anna.id, **{FIELD[kind]: picture("first")})
+    during_check_of_name(moderation, monkeypatch, refuse)
+    await moderation.change(anna.id, **{name: "Annie", FIELD[kind]: picture("second")})
+    assert (await moderation.shown(anna.id))[kind] == picture("second")
+    await refuse()
+    assert (await moderation.shown(anna.id))[kind] == ""
+
+
+async def test_a_cover_that_is_refused_before_its_room_shows_it_is_not_shown(
+    moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown_policy(moderation, monkeypatch, "show_until_refused")
+    room_changes = moderation.context.room_changes
+    change = room_changes.change_with
+
+    async def refuse_first(*args: Any) -> Any:
+        monkeypatch.setattr(room_changes, "change_with", change)
+        item = await moderation.latest(anna.id, "cover")
+        await moderation.service.decide(item.id, item.state, "olga", approved=False)
+        return await change(*args)
+
+    monkeypatch.setattr(room_changes, "change_with", refuse_first)
+    await moderation.change(anna.id, cover=picture("first"))
+    assert (await moderation.shown(anna.id))["cover"] == ""
 
 
 @pytest.mark.parametrize("is_applied", [True, False])
@@ -264,10 +356,10 @@ async def test_what_was_refused_is_not_proposed_again_not_even_while_it_is_shown
         if not is_applied:  # its process died
             patch.setattr(moderation.service, "_apply", lambda _item: asyncio.sleep(0))
         for item in (await moderation.items.open_of(anna.id)).values():
-            await moderation.service.decide(item.id, "olga", approved=False)
+            await moderation.service.decide(item.id, item.state, "olga", approved=False)
     for value in ({"nickname": "review"}, {"face_url": picture("review")}):
         with pytest.raises(ContentRefused):
-            await services.profiles.update(as_read, **value)
+            await services.accounts.profiles.update(as_read, **value)
     await moderation.step()
     shown = await moderation.shown(anna.id)
     assert (shown["nickname"], shown["face"]) == ("anna", "")
@@ -281,12 +373,12 @@ async def test_a_value_whose_refusal_was_undone_is_shown_once_it_is_proposed_aga
         await moderation.change(anna.id, nickname=words)
     refused = await moderation.latest(anna.id)
     if refused.is_open:
-        await moderation.service.decide(refused.id, "olga", approved=False)
-    await moderation.service.decide(refused.id, "pavel", approved=True)
+        await moderation.service.decide(refused.id, refused.state, "olga", approved=False)
+    await moderation.service.decide(refused.id, "refused", "pavel", approved=True)
     assert (await moderation.shown(anna.id))["nickname"] == "anna"
     assert (await moderation.change(anna.id, nickname=words)).nickname == words
     with pytest.raises(AlreadyDecided):
-        await moderation.service.decide(refused.id, "olga", approved=False)
+        await moderation.service.decide(refused.id, "approved", "olga", approved=False)
 
 
 async def test_an_approval_does_not_show_what_its_owner_has_replaced_meanwhile(
@@ -304,7 +396,7 @@ async def test_an_approval_does_not_show_what_its_owner_has_replaced_meanwhile(
         item = await moderation.latest(anna.id)
         with monkeypatch.context() as patch:
             patch.setattr(moderation.service, "effects", {kind: replace_first})
-            await moderation.service.decide(item.id, "olga", approved=True)
+            await moderation.service.decide(item.id, item.state, "olga", approved=True)
         assert (await moderation.shown(anna.id))[kind] == "newer"
         assert (await moderation.items.get(item.id)).state == "superseded"
         assert await moderation.step() == 0
@@ -335,7 +427,7 @@ class Chaos:
     async def decide(self, _number: int) -> None:
         service = self._moderation.service
         for item in (await self._moderation.items.open_of(self._user_id)).values():
-            await service.decide(item.id, "olga", approved=self.chance.random() < 0.5)
+            await service.decide(item.id, item.state, "olga", approved=self.chance.random() < 0.5)
 
     async def report(self, _number: int) -> None:
         if events := self._moderation.checks.events:
@@ -358,7 +450,7 @@ async def test_others_see_the_last_approved_value_whatever_happens(
         dying(moderation, patch, chaos.chance)
         for number in range(STEPS):
             await chaos.act(number)
-            items, _ = await moderation.items.page("", ("approved",), anna.id, "", 1000)
+            items, _ = await moderation.items.page("", 1000, state="approved", user_id=anna.id)
             approved = {(item.kind, item.value) for item in items} | {*before.items()}
             shown = await moderation.shown(anna.id)
             assert policy == "show_until_refused" or approved >= {*shown.items()}, number
@@ -367,7 +459,7 @@ async def test_others_see_the_last_approved_value_whatever_happens(
     assert not await moderation.items.open_of(anna.id)
     shown = await moderation.shown(anna.id)
     for kind in KINDS:
-        items, _ = await moderation.items.page(kind, ("approved",), anna.id, "", 1)
+        items, _ = await moderation.items.page("", 1, kind=kind, state="approved", user_id=anna.id)
         assert shown[kind] == (items[0].value if items else before[kind]), kind
 
 

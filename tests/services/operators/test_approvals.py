@@ -41,7 +41,7 @@ class ApprovalFixture:
         return ApprovalService(
             self.store,
             self.operators,
-            LedgerService(stores.ledger, NamedLocks().hold),
+            LedgerService(stores.ledger, NamedLocks().lock),
             CatalogueService(stores.gifts, stores.configs, Bus()),
             {"config": stores.configs, "block": stores.blocks},
             limit,

@@ -44,7 +44,7 @@ class OperatorFixture:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.store = OperatorStore(database, CIPHER)
-        self.sessions = OperatorSessionStore(database, timedelta(minutes=30), timedelta(hours=12))
+        self.sessions = OperatorSessionStore(database)
         self.service = OperatorService(self.store, self.sessions)
 
     async def enrol(self) -> tuple[str, str]:
@@ -228,7 +228,7 @@ async def test_admins_change_others_and_never_themselves(operators: OperatorFixt
     assert await operators.operator_of(token) == ("anna", "viewer")
     await service.change("anna", "olga", end_sessions=True)
     assert await operators.operator_of(token) is None
-    for name in ("ops.token", DEMO, "user", "wechat", "refund_case", "jsapi", "xpay"):
+    for name in ("ops.token", DEMO, "check", "user", "wechat", "refund_case", "jsapi", "xpay"):
         with pytest.raises(InvalidParameter, match="name: this name is reserved"):
             await service.add(name, "viewer")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from tornado.ioloop import IOLoop
 from core.clock import CHINA_TZ
 from handlers.payments.models import BillResponse
 from services.payments.bills import JOB_NAME, BillService
+from storage.errors import AlreadyDecided
 from storage.payments.bills import BillStore
 from tencent.bills import unpack
 from tests.support.bills import DAY, MONTH, NEXT_NOON, NOON, BillFixture
@@ -28,6 +30,8 @@ EACH = [
     ("other_amount", "payment", "Q-amount"),
     ("other_amount", "refund", "R-amount"),
     ("other_amount", "transfer", "W-amount"),
+    ("other_number", "payment", "Q-number"),
+    ("other_number", "transfer", "W-number"),
     ("other_state", "payment", "Q-state"),
     ("other_state", "refund", "R-state"),
     ("other_state", "transfer", "W-state"),
@@ -44,14 +48,14 @@ def bills(stores, merchant, serve, make_service_client, monkeypatch) -> BillFixt
 async def make_each_difference(bills: BillFixture) -> None:
     """One of each kind, beside as many that agree."""
     order = await bills.paid("Q-right", fen=1000)
-    for number in ("Q-amount", "Q-state", "Q-not-there"):
+    for number in ("Q-amount", "Q-number", "Q-state", "Q-not-there"):
         await bills.paid(number)
     notified = bills.refund(order, "R-notified")
     await bills.book_refund(order, notified.wechat_number)
     for number in ("R-right", "R-amount", "R-state", "R-not-there"):
         bills.refund(order, number)
         await bills.close_case(order, number)
-    for number in ("W-right", "W-amount", "W-state", "W-not-there"):
+    for number in ("W-right", "W-amount", "W-number", "W-state", "W-not-there"):
         bills.transfer(number)
         await bills.withdrawal(number, state="returned" if number == "W-state" else "paid")
     unknown = {"Q-unknown": {"订单金额": "6.00", "交易状态": "SUCCESS"}}
@@ -59,10 +63,12 @@ async def make_each_difference(bills: BillFixture) -> None:
     unknown["R-unknown"] = {**columns, "申请退款金额": "1.00", "退款状态": "PROCESSING"}
     missing = {"Q-not-there": None, "R-not-there": None}
     amounts = {"Q-amount": {"订单金额": "6.01"}, "R-amount": {"申请退款金额": "1.01"}}
+    numbers = {"Q-number": {"微信订单号": "another"}}
     states = {"Q-state": {"交易状态": "REVOKED"}, "R-state": {"退款状态": "FAIL"}}
-    bills.fault("trade", **unknown, **missing, **amounts, **states)
+    bills.fault("trade", **unknown, **missing, **amounts, **numbers, **states)
     transfer = {"业务名称": "商家转账", "收支类型": "支出", "收支金额(元)": "3.00"}
     changes = {"W-not-there": None, "W-amount": {"收支金额(元)": "9.99"}, "W-unknown": transfer}
+    changes["W-number"] = {"微信支付业务单号": "another"}
     bills.fault("fund_operation", **changes)
 
 
@@ -74,10 +80,12 @@ async def test_each_difference_is_found_once(bills):
         assert len(sentences) == len(EACH)
     assert "other_amount: payment Q-amount, 601 fen there, 600 fen here" in sentences
     assert "missing_here: payment Q-unknown, 600 fen there, None fen here order" in sentences
+    another = await bills.stores.bills.difference("other_number:payment:Q-number")
+    assert (another["fen_there"], another["fen_here"], another["detail"]) == (600, 600, "another")
     for number in ("missing_here:refund:R-unknown", "other_amount:refund:R-amount"):
         assert (await bills.stores.bills.difference(number))["user_id"] == bills.user_id
     trade, fund = await bills.bill(f"trade:{DAY}"), await bills.bill(f"fund:{DAY}")
-    assert [(bill["rows"], bill["state"]) for bill in (trade, fund)] == [(9, "done"), (4, "done")]
+    assert [(bill["rows"], bill["state"]) for bill in (trade, fund)] == [(10, "done"), (5, "done")]
 
 
 async def test_differences_close_when_a_later_bill_or_booking_has_them(bills):
@@ -102,10 +110,22 @@ async def test_differences_close_when_a_later_bill_or_booking_has_them(bills):
         assert not await bills.service.run(NEXT_NOON + timedelta(days=1))
     assert await bills.differences() == []
     assert len(await bills.differences("agreed")) == 3
-    assert bills.service.last == {}
     result = await bills.stores.job_leases.last_result(JOB_NAME)
     at = (NEXT_NOON + timedelta(days=1)).timestamp()
-    assert result == {"at": at, "checked_at": at, "open": 0}
+    assert result == {"at": at, "checked_at": at}
+
+
+async def test_the_number_of_open_differences_follows_a_settlement_in_every_process(bills):
+    await bills.paid("Q1")
+    bills.fault("trade", Q1={"订单金额": "7.00"})
+    await bills.service.reconcile(DAY)
+    services = bills.service, bills.new_service()
+    for is_open in (1, 0):
+        for service in services:
+            await service.run_if_due()  # due at first only
+            assert service.open_count == is_open
+        with suppress(AlreadyDecided):
+            await bills.stores.bills.settle("other_amount:payment:Q1", "olga", "a coupon")
 
 
 async def test_a_settled_difference_stays_settled_and_one_that_returns_is_open_again(bills):
@@ -143,7 +163,7 @@ async def test_what_a_bill_has_is_never_missing_there_though_it_is_booked_later(
     bills.service.providers = {}
     await bills.service.reconcile(DAY)
     await bills.stores.bills.settle("missing_here:payment:Q1", "olga", "a late notification")
-    await bills.book(payment, NEXT_NOON)
+    await bills.record(payment, NEXT_NOON)
     bills.simulator.pay.paid.clear()
     await bills.service.run(NEXT_NOON + timedelta(days=1))
     assert await bills.differences() == []
@@ -254,7 +274,7 @@ async def test_orders_of_ios_are_in_apples_bill_of_the_month_or_the_next(bills):
         order = await bills.order(number, provider="xpay")
         await bills.stores.orders.store_platform(number, "ios")
         bills.simulator.bills.ios_orders.add(number)
-        await bills.book(bills.pay(order))
+        await bills.record(bills.pay(order))
     bills.fault("ios", Q2=None)
     assert await bills.service.reconcile(DAY) == []
     assert await bills.service.reconcile(MONTH) == []
@@ -270,7 +290,7 @@ async def test_what_is_booked_at_midnight_may_be_in_either_bill(bills):
     ):
         bills.clock.now = (midnight + timedelta(seconds=paid_at)).timestamp()
         payment = bills.pay(await bills.order(number))
-        await bills.book(payment, midnight + timedelta(seconds=booked_at))
+        await bills.record(payment, midnight + timedelta(seconds=booked_at))
     assert await bills.service.reconcile(DAY) == []
     assert await bills.service.reconcile("2026-11-28") == []
     rows = bills.stores.database.collection("orders").find().sort("_id", 1)
@@ -284,6 +304,21 @@ async def test_files_are_kept_encrypted(bills):
     assert unpack(kept) == unpack(await bills.client.fetch("trade", DAY))
     row = await bills.stores.database.collection("bill_files").find_one({"_id": f"trade:{DAY}"})
     assert kept[2:] not in row["file"]
+
+
+async def test_a_kept_file_is_fetched_again_once_wechat_has_another(bills):
+    await bills.paid("Q1")
+    bills.fault("trade", Q1={"订单金额": "7.00"})
+    await bills.service.reconcile(DAY)
+    kept = await bills.stores.bills.file(f"trade:{DAY}")
+    bills.fault("trade", "late")
+    assert await bills.service.reconcile(DAY), "compared again as kept"
+    assert await bills.stores.bills.file(f"trade:{DAY}") == kept
+    bills.fault("trade")  # corrected
+    assert await bills.service.reconcile(DAY) == []
+    corrected = await bills.stores.bills.file(f"trade:{DAY}")
+    assert await bills.service.reconcile(DAY) == []
+    assert await bills.stores.bills.file(f"trade:{DAY}") == corrected != kept
 
 
 @pytest.mark.parametrize("step", ["save", "store_file", "mark", "record", "close_gone"])
@@ -312,7 +347,7 @@ async def test_a_run_that_is_killed_after_a_step_is_repeated(bills, monkeypatch,
             assert {BillResponse.model_validate(row).state for row in rows} <= {"done"}
     assert done
     assert await bills.differences() == EACH
-    assert (await bills.stores.balance(bills.user_id)).gold == 4 * 60 + 60 - 30
+    assert (await bills.stores.balance(bills.user_id)).gold == 5 * 60 + 60 - 30
     assert not await bills.payments.credit(payment)
 
 
@@ -336,7 +371,7 @@ def test_bills_in_any_order_and_repeated_have_the_same_open_differences(
             at = NOON + timedelta(days=n % 3)
             bills.clock.now = at.timestamp()
             payment = bills.pay(await bills.order(number))
-            await bills.book(payment, at + timedelta(hours=dice.choice([0, 11, 13]) % 12))
+            await bills.record(payment, at + timedelta(hours=dice.choice([0, 11, 13]) % 12))
             kind = dice.choice(["", "missing_there", "other_amount", "other_state"])
             change = {"other_amount": {"订单金额": "1.00"}, "other_state": {"交易状态": "CLOSED"}}
             if kind:
@@ -358,13 +393,14 @@ async def test_the_job_runs_in_one_process_and_soon_again_while_a_bill_is_made(
 
     async def run(_service, now):
         runs.append(now)
-        await bills.stores.job_leases.store_result(JOB_NAME, {"at": 1.0, "open": 3})
+        await bills.stores.job_leases.store_result(JOB_NAME, {"at": 1.0, "checked_at": 3.0})
         return is_waiting
 
     monkeypatch.setattr(BillService, "run", run)
     for service in (bills.service, bills.new_service()):
         await service.run_if_due()
-        assert service.last["open"] == 3
+        assert service.last == {"at": 1.0, "checked_at": 3.0}
+        assert service.open_count == 0
     assert len(runs) == 1
     assert abs(runs[0] - datetime.now(UTC)) < timedelta(minutes=5)
     lease = await bills.stores.database.collection("job_leases").find_one({"_id": JOB_NAME})

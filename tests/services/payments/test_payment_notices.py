@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,6 +26,7 @@ from tencent.message_push import (
 from tencent.xpay import DELIVERED, REFUNDED
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.refunds import RefundFixture
+from tests.support.storage import SETTINGS
 from tests.support.tencent import Clock
 
 TOKEN, AES_KEY, APP, OTHER_APP = "push-token", "A" * 43, "wx1", "wx2"
@@ -59,7 +61,7 @@ class PushNotices(NoticeStorm):
         for kind, reason in NOT_GENUINE.items():
             yield reason, self.push(content, kind)
         yield "app", self.push(content, app=OTHER_APP)
-        yield "amount", self.push({**content, "RefundFee": step.fen - 1})
+        yield "amount", self.push({**content, "RefundFee": step.fen + 1})
         yield "order", self.push({**content, "MchOrderId": OTHER_ORDER})
 
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
@@ -239,18 +241,24 @@ async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
     assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])
 
 
-async def test_gifts_are_marked_while_the_last_recharge_of_their_giver_was_on_ios(
+async def test_gifts_are_marked_until_a_recharge_on_ios_has_matured(
     refunds: RefundFixture, notices: PushNotices, clock: Clock
 ) -> None:
+    """A later recharge on another system does not end that; Apple's question begins it again."""
     asked: dict[str, bool] = {}
-    for platform in ("", "ios", "android"):
+    for platform, is_marked in (("", False), ("ios", True), ("android", True)):
         number = await refunds.recharge(120, platform=platform)
-        asked[await refunds.give(refunds.hosts[0], 60)] = platform == "ios"
+        asked[await refunds.give(refunds.hosts[0], 60)] = is_marked
+    days = SETTINGS.withdraw.ios_maturity_days
+    await refunds.age_ios_payment(timedelta(days=days, minutes=-1))
+    asked[await refunds.give(refunds.hosts[0], 30)] = True
+    await refunds.age_ios_payment(timedelta(minutes=1))
+    asked[await refunds.give(refunds.hosts[0], 30)] = False
     wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
     question = wechat.contents(number)[REFUND_QUESTION]
     for kind, is_marked in (("forged", False), ("once", True)):
         await notices.receive(notices.push(question, kind))
-        asked[await refunds.give(refunds.hosts[0], 90)] = is_marked
+        asked[await refunds.give(refunds.hosts[0], 60)] = is_marked
     entries = {entry["_id"]: entry for entry in await refunds.stores.entries(kind="gift")}
     assert {key: entry.get("ios", False) for key, entry in entries.items()} == asked
     assert all(entry["rate"] == "0.5" for entry in entries.values())

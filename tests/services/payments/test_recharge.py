@@ -56,7 +56,7 @@ class RechargeFixture:
             self.stores.blocks,
             self.stores.users,
             {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
-            NamedLocks().hold,
+            NamedLocks().lock,
             PaySettings(provider=provider, content_key="content"),
         )
 

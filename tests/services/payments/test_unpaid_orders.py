@@ -13,7 +13,6 @@ from services.payments.unpaid_orders import (
     CLOSE_AFTER,
     GIVE_UP_AFTER,
     UnpaidOrderSweep,
-    next_check_at,
 )
 from telemetry.metrics import Metrics
 from tests.support.ledger_in_memory import (
@@ -136,12 +135,3 @@ async def test_a_check_ends_before_its_lease_does(monkeypatch: pytest.MonkeyPatc
     limits[0].reschedule(0)
     await check
     assert fixture.due
-
-
-def test_an_order_is_checked_after_1_5_15_and_60_minutes_and_before_closing() -> None:
-    checks, age = [], timedelta(0)
-    for _ in range(6):
-        age = next_check_at(ClaimedOrder(ORDER, CREATED_AT), CREATED_AT + age) - CREATED_AT
-        checks.append(age)
-    minutes = [1, 5, 15, 60, 180, 240]
-    assert checks == [timedelta(minutes=n) for n in minutes]

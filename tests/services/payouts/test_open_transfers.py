@@ -48,14 +48,14 @@ async def test_a_transfer_that_stays_refused_is_returned_after_a_day(stores: Sto
     fixture = await WithdrawalFixture.create(stores)
     fixture.bank.failures = ["NO_AUTH"] * 10
     withdrawal = await fixture.submitted()
-    assert not await fixture.service.hold_back(fixture.user.user_id, "a minor")
+    assert not await fixture.service.cancel_open(fixture.user.user_id, "a minor")
     await fixture.age(withdrawal.id, hours=23)
     for _ in range(3):
         await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).state == "submitted"
     assert len(fixture.bank.sent) == 1, "a cancelled transfer that was refused is not sent again"
     await fixture.age(withdrawal.id, hours=1)
-    assert await fixture.service.hold_back(fixture.user.user_id, "a minor")
+    assert await fixture.service.cancel_open(fixture.user.user_id, "a minor")
     stored = await fixture.stored(withdrawal.id)
     assert (stored.state, stored.fail_reason) == ("returned", "NO_AUTH")
     assert (await fixture.income(), await fixture.day_fen()) == (1_000, [0])
@@ -97,7 +97,7 @@ async def test_several_processes_submit_a_withdrawal_once(stores: StoresFixture)
     await fixture.service.approve(withdrawal.id, "finn")
     approved = await fixture.stored(withdrawal.id)
     processes = [fixture.new_process() for _ in range(4)]
-    await asyncio.gather(*(process.transfers.advance(approved) for process in processes))
+    await asyncio.gather(*(process.transfers.run_step(approved) for process in processes))
     assert len(fixture.bank.sent) == 1
     assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
 

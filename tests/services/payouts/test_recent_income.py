@@ -13,11 +13,11 @@ from tests.support.withdrawal_fixture import WithdrawalFixture
 
 
 async def test_income_is_recent_from_its_gift_on_though_older_sums_are_kept(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+    stores: StoresFixture, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(withdrawable_income, "MAX_CACHED", 1)
-    fixture, clock = await WithdrawalFixture.create(stores, 100), Clock(100.0)
-    cache = RecentIncome(stores.payees, fixture.settings, clock)
+    fixture = await WithdrawalFixture.create(stores, 100)
+    cache = RecentIncome(stores.payees, fixture.settings)
     user_id, now = fixture.user.user_id, datetime.now(UTC)
     await fixture.gift(40, now, "gift:a:1")
     assert await cache.of(user_id) == 40

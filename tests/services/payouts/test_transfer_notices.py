@@ -28,7 +28,7 @@ async def test_shuffled_late_forged_and_wrong_notices_have_one_effect(
 
     def send(transfer: Transfer, forged: str = "") -> None:
         message = InboxMessage(TRANSFER, f"{len(sent)}", "", "{}")
-        book = partial(fixture.process.transfers.book, transfer, "")
+        book = partial(fixture.process.transfers.record, transfer, "")
         sent.append(Notice(message, forged, book))
 
     ids = [(await fixture.submitted(100, f"r{n}")).id for n in range(3)]

@@ -9,11 +9,12 @@ import pytest
 
 from core.errors import TryAgain
 from ledger.errors import WithdrawalsStopped
-from ledger.recharge import RefundState
+from ledger.recharge import Refund, RefundState
 from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Maturity, Payee
 from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
+from storage.gold.ledger_reconciler import LedgerReconciler
 from tencent.errors import ServiceUnavailable
 from tests.support.refunds import RefundFixture, RefundProcess
 
@@ -43,6 +44,23 @@ async def test_unspent_gold_is_taken_back_before_wechat_is_asked(refunds: Refund
     await refunds.check()
 
 
+async def test_a_discounted_order_is_refunded_for_what_was_charged_and_leaves_no_gold(
+    refunds: RefundFixture,
+) -> None:
+    """By a case, and in WeChat's console."""
+    by_case, by_hand = [await refunds.recharge(600, paid_fen=5000) for _ in range(2)]
+    assert await refunds.process.payments.refund(Refund("xpay", by_hand, "wx-2", 5000))
+    assert (await refunds.balances())[0] == (600, 0, 0, 0)
+    case = await refunds.confirm(await refunds.open(by_case))
+    assert (await refunds.balances())[0] == (0, 0, 0, 0)
+    await refunds.sweep()
+    assert refunds.desk.refunds == {f"{case.id}01": (by_case, 5000)}
+    assert (await refunds.notice(case)).outcome == "done"
+    assert (await refunds.get(case)).state == "closed"
+    assert (await LedgerReconciler(refunds.stores.database).totals())["fen"] == 0
+    await refunds.check()
+
+
 async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -> None:
     case = await refunds.open(await refunds.recharge())
     await refunds.confirm(case)
@@ -53,12 +71,29 @@ async def test_a_lost_notice_is_made_up_for_by_a_query(refunds: RefundFixture) -
     assert refunds.desk.calls == ["refund", "query", "refund", "query"]
     assert [*refunds.desk.refunds] == [f"{case.id}01"]
     assert (await refunds.get(case)).state == "refunding"
-    ignored = await refunds.process.notifications.book(None, "not_success")
+    ignored = await refunds.process.notifications.record(None, "not_success")
     assert (ignored.outcome, ignored.reason) == ("ignored", "not_success")
     refunds.desk.answer = "done"
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"
     assert (await refunds.notice(case)).outcome == "done", "a late one"
+
+
+async def test_a_case_stays_leased_between_two_steps(
+    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If its process dies there, another one continues it."""
+    case = await refunds.confirm(await refunds.open(*[await refunds.recharge() for _ in range(2)]))
+    leases, ask = list[datetime | None](), refunds.desk.refund
+
+    async def refund(*arguments: Any) -> RefundState:
+        leases.append((await refunds.get(case)).due_at)
+        return await ask(*arguments)
+
+    monkeypatch.setattr(refunds.desk, "refund", refund)
+    await refunds.sweep()
+    assert len(leases) == 2
+    assert all(due_at and due_at > datetime.now(UTC) for due_at in leases)
 
 
 async def test_an_order_waits_for_a_provider_that_is_away_or_has_no_client(
@@ -235,7 +270,7 @@ async def test_gifts_wait_while_withdrawals_cannot_be_held_back(
     case = await refunds.confirm(await refunds.open(number))
     with monkeypatch.context() as outage:
         errors = AsyncMock(side_effect=[TryAgain(), ServiceUnavailable("pay")])
-        outage.setattr(refunds.process.withdrawals, "hold_back", errors)
+        outage.setattr(refunds.process.withdrawals, "cancel_open", errors)
         for _ in range(2):
             await refunds.sweep()
             assert (await refunds.get(case)).gifts[0].state == "waiting"

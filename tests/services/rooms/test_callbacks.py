@@ -31,11 +31,11 @@ class CallbackFixture:
         self.outbox: list[Any] = []
         self.rooms: dict[str, int] = {}
         fakes: Any = self
-        self.service = CallbackService(*[fakes] * 7)
+        self.service = CallbackService(*[fakes] * 6)
 
     async def process(self, event: CallbackEvent) -> str:
         """ "done", or the reason why the event is ignored."""
-        outcome = await self.service.carry_out(ParsedCallback("1", event))
+        outcome = await self.service.handle(ParsedCallback("1", event))
         return outcome.reason or outcome.outcome
 
     async def on_im_state(
@@ -125,4 +125,4 @@ async def test_a_callback_is_done_or_ignored_with_a_reason() -> None:
         (ParsedCallback("1", ignored="unknown_command"), ignored("unknown_command")),
         (ParsedCallback("1"), ignored("no_event")),
     ):
-        assert await service.carry_out(callback) == outcome
+        assert await service.handle(callback) == outcome

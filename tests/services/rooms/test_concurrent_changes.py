@@ -1,4 +1,4 @@
-"""Concurrent changes of two rooms through the keeper have the effect of some order one by one.
+"""Concurrent changes of two rooms through `RoomChanges` have the effect of some order one by one.
 
 Among them are refusals, bugs, starts of lives, users who enter from the other room, and changes by
 other processes.
@@ -21,12 +21,12 @@ from core.errors import QLiveError, TryAgain
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import Member
 from rooms.room import Room
-from services import keeper as keeper_module
-from services.keeper import Change, Keeper
+from services import room_changes as room_changes_module
+from services.room_changes import Change, RoomChanges
 from tests.rooms.test_properties import HOSTS, MING, RoomModel, Step
 from tests.support.hypothesis_profiles import example_settings
-from tests.support.keeper import RecordingListener
 from tests.support.room_builders import ANNA, BERT, CARL, HOST
+from tests.support.room_changes import RecordingListener
 from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore
 
 MAX_BATCH = 4
@@ -80,7 +80,7 @@ class RacingStore(MemoryRoomStore):
         super().__init__()
         self.rivals: Iterator[Callable[[], None] | None] = iter(())
         self.saved: list[tuple[int, int, str]] = []
-        """Room, number and type of the events of the keeper's writes."""
+        """Room, number and type of the events of `RoomChanges`'s writes."""
 
     def copy(self) -> "RacingStore":
         other = RacingStore()
@@ -134,7 +134,7 @@ class Recording:
         return made.change.rule(room, None)
 
 
-class RecordingKeeper(Keeper):
+class RecordingRoomChanges(RoomChanges):
     """Records the changes that each call consists of."""
 
     recording: Recording
@@ -158,7 +158,7 @@ class RecordingKeeper(Keeper):
 
 
 class ConcurrentModel(RoomModel):
-    """Sends calls to a keeper, or makes their changes one by one."""
+    """Sends calls to a room_changes, or makes their changes one by one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class ConcurrentModel(RoomModel):
 
     def state(self) -> Any:
         """All that is stored, but for the number of writes to each membership."""
-        members = {user: replace(member, v=0) for user, member in self.store.members.items()}
+        members = {user: replace(member, version=0) for user, member in self.store.members.items()}
         return self.store.documents, members
 
     def make_change(self, step: Step) -> AnyChange:
@@ -189,7 +189,7 @@ class ConcurrentModel(RoomModel):
             return change_of(lambda room: room.accept(step.actor, "open", stream, stream), user_id)
         return change_of(self.rule(step), user_id, step.target.user_id)
 
-    # ---- through the keeper
+    # ---- through `RoomChanges`
 
     def rival(self, step: Step) -> Callable[[], None]:
         """A change by another process."""
@@ -204,24 +204,26 @@ class ConcurrentModel(RoomModel):
 
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
         listener = RecordingListener()
-        keeper = RecordingKeeper(self.racing, listener)
-        keeper._batcher._max_batch = MAX_BATCH
-        keeper.recording = self.recording
-        await asyncio.gather(*[self._send(keeper, call, self._change_of(call)) for call in calls])
+        room_changes = RecordingRoomChanges(self.racing, listener)
+        room_changes._batcher._max_batch = MAX_BATCH
+        room_changes.recording = self.recording
+        await asyncio.gather(
+            *[self._send(room_changes, call, self._change_of(call)) for call in calls]
+        )
         return listener
 
-    async def _send(self, keeper: Keeper, call: Call, change: AnyChange) -> None:
+    async def _send(self, room_changes: RoomChanges, call: Call, change: AnyChange) -> None:
         for _ in range(call.turns):
             await asyncio.sleep(0)
         step = call.step
         with suppress(QLiveError, ZeroDivisionError):  # recorded with the change
             if step.action == "enter":
-                await keeper.enter(step.live_id, step.actor)
+                await room_changes.enter(step.live_id, step.actor)
             else:
                 begins = step.action == "open"
                 if begins:
-                    await keeper.leave_all(*change.user_ids, but=step.live_id)
-                make = keeper.begin if begins else keeper.change
+                    await room_changes.remove(*change.user_ids, but=step.live_id)
+                make = room_changes.begin if begins else room_changes.change
                 await make(step.live_id, lambda room: change.rule(room, None), *change.user_ids)
 
     def _change_of(self, call: Call) -> AnyChange:
@@ -244,10 +246,11 @@ class ConcurrentModel(RoomModel):
             outcome = made.change.rule(room, None)
         except QLiveError as error:
             outcome = error
-        if room.split or not (made.by_rival or shown(outcome) == shown(made.outcome)):
+        if room.joins_from_elsewhere or not (
+            made.by_rival or shown(outcome) == shown(made.outcome)
+        ):
             return made.by_rival
-        if room.changed:
-            self.store.write(room, room.numbered(self.now))
+        self.store.write(room, room.numbered(self.now))
         if any(event.type == LAST_EVENT_TYPE for event in room.events):
             over = room.live_id, room.epoch
             members = self.store.members.items()
@@ -339,7 +342,7 @@ def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
     start = model.copy()
     model.racing.rivals = iter([model.rival(step) if step else None for step in rivals])
     with (
-        patch.object(keeper_module, "now_ms", lambda: model.now),
+        patch.object(room_changes_module, "now_ms", lambda: model.now),
         patch.object(random, "uniform", lambda _low, _high: 0),
     ):
         listener = asyncio.run(model.send(calls))

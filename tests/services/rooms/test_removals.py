@@ -19,7 +19,7 @@ async def test_ban_is_completed_when_its_process_dies_after_storing_it(
     anna = await api.guest("anna", 2, host.live_id)
     socket = await anna.connect()
     await socket.next("snapshot")
-    removals, stores = server.context.services.removals, server.context.stores
+    removals, stores = server.context.services.rooms.removals, server.context.stores
     evict, operator = EvictionService.evict, asyncio.current_task()
 
     async def die_in_request(self: EvictionService, message: Any) -> None:
@@ -41,7 +41,7 @@ async def test_ban_is_completed_when_its_process_dies_after_storing_it(
 async def test_lifted_ban_is_not_enforced_any_more(api: ApiFixture, server: ServerProcess) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    removals, stores = server.context.services.removals, server.context.stores
+    removals, stores = server.context.services.rooms.removals, server.context.stores
     await removals.enforce_ban(anna.id)
     assert len(await stores.tokens.sessions(anna.id)) == 1
     assert await stores.members.get(anna.id)

@@ -38,7 +38,7 @@ class AccessFixture:
         await change_room(
             self.stores,
             self.live_id,
-            lambda room: room.remove_user(self.host.user_id, user_id, until),
+            lambda room: room.ban(user_id, until, self.host.user_id),
             user_id,
         )
 
@@ -51,6 +51,7 @@ async def test_each_reason_to_close_a_socket_has_its_code(stores: StoresFixture)
     member, other = fixture.users
     assert await fixture.code(member) is None
     assert await fixture.access.reason_to_close(999, member) == CloseCode.NOT_A_MEMBER
+    assert await fixture.code("unknown") == CloseCode.NOT_A_MEMBER
     await change_room(stores, fixture.live_id, lambda room: room.leave(other), other)
     assert await fixture.code(other) == CloseCode.NOT_A_MEMBER
     await fixture.remove(other)

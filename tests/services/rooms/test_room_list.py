@@ -12,6 +12,7 @@ from storage.rooms.members import MemberStore
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, HOST, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room
+from tests.support.tencent import Clock
 
 
 class RacingMemberStore(MemberStore):
@@ -27,14 +28,13 @@ class RacingMemberStore(MemberStore):
 
 
 class RoomListFixture:
-    """The list of a process with a clock of its own, and a live of HOST with one viewer."""
+    """The list of a process, and a live of HOST with one viewer."""
 
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
-        self.now = 1_000.0
         self.members = RacingMemberStore(stores.database)
         self.members.after_count = []
-        self.room_list = RoomList(stores.rooms, self.members, lambda: self.now)
+        self.room_list = RoomList(stores.rooms, self.members)
         self.live_id = 0
 
     async def open(self) -> None:
@@ -58,24 +58,26 @@ def listing(io_loop: IOLoop, stores: StoresFixture) -> RoomListFixture:
 
 
 async def test_concurrent_requests_share_both_queries_and_counts_are_kept_for_a_second(
-    listing: RoomListFixture, commands: list[str]
+    listing: RoomListFixture, commands: list[str], clock: Clock
 ) -> None:
     commands.clear()
     await asyncio.gather(*(listing.room_list.get() for _ in range(32)))
     assert commands == ["find", "aggregate"]
     await listing.enter()
-    listing.now += COUNTS_TTL_SECONDS - 0.01
+    clock.now += COUNTS_TTL_SECONDS - 0.01
     commands.clear()
     assert await listing.audiences() == [(listing.live_id, 2)]
     assert commands == ["find"]
-    listing.now += 0.01
+    clock.now += 0.01
     assert await listing.audiences() == [(listing.live_id, 3)]
 
 
-async def test_age_of_a_count_is_from_the_start_of_its_read(listing: RoomListFixture) -> None:
+async def test_age_of_a_count_is_from_the_start_of_its_read(
+    listing: RoomListFixture, clock: Clock
+) -> None:
     async def take_long() -> None:
         await listing.enter()
-        listing.now += COUNTS_TTL_SECONDS
+        clock.now += COUNTS_TTL_SECONDS
 
     listing.members.after_count = [take_long]
     assert await listing.audiences() == [(listing.live_id, 2)]

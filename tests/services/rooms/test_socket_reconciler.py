@@ -17,7 +17,7 @@ from services.rooms import socket_reconciler
 from services.rooms.presence import Lease
 from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
-from tests.support.hub import ROOM, HubFixture, OutboxSpy
+from tests.support.hub import ROOM, HubFixture, WriterSpy
 from tests.support.presence import PresenceFixture
 from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
@@ -47,14 +47,14 @@ class ReconcilerFixture:
     async def reason_to_close(self, _live_id: int, _user_id: str) -> CloseCode | None:
         return self.code
 
-    async def open(self) -> OutboxSpy:
+    async def open(self) -> WriterSpy:
         (user_id,) = await self.stores.create_users((0, 0))
         token, _ = await self.stores.tokens.issue(user_id)
-        return await self.hub_fixture.join(OutboxSpy(user_id, token_id=token_id(token)))
+        return await self.hub_fixture.join(WriterSpy(user_id, token_id=token_id(token)))
 
-    async def change_token(self, outbox: OutboxSpy, **fields: Any) -> None:
+    async def change_token(self, writer: WriterSpy, **fields: Any) -> None:
         tokens = self.stores.database.collection("tokens")
-        await tokens.update_one({"_id": outbox.token_id}, {"$set": fields})
+        await tokens.update_one({"_id": writer.token_id}, {"$set": fields})
 
     def pass_seconds(self, seconds: float) -> None:
         """Pretends that the memberships were last checked `seconds` earlier."""
@@ -77,14 +77,14 @@ async def test_memberships_are_compared_once_per_lease_and_sooner_without_the_bu
     """Thrice per lease while it is down, and at once after a gap."""
     fixture = ReconcilerFixture(stores)
     fixture.bus.healthy, fixture.code = healthy, CloseCode.NOT_A_MEMBER
-    outbox = await fixture.open()
+    writer = await fixture.open()
     fixture.pass_seconds(seconds / 2)
     await fixture.reconciler.run()
-    assert outbox.code is None
+    assert writer.code is None
     fixture.pass_seconds(seconds / 2)
     fixture.bus.gaps += gaps
     await fixture.reconciler.run()
-    assert outbox.code == CloseCode.NOT_A_MEMBER
+    assert writer.code == CloseCode.NOT_A_MEMBER
 
 
 # ---- memberships, which are in memory here
@@ -160,9 +160,9 @@ async def test_sockets_without_their_membership_are_closed_and_others_stored_as_
     }
     memberships = StoredMemberships(sessions, removed)
     users = (*sessions, "banned", "logged out", "who has access")
-    outboxes = {user: await hub_fixture.join(OutboxSpy(user, number=1)) for user in users}
+    writers = {user: await hub_fixture.join(WriterSpy(user, number=1)) for user in users}
     await memberships.reconcile(hub_fixture)
-    assert {user: outbox.code for user, outbox in outboxes.items() if outbox.code} == {
+    assert {user: writer.code for user, writer in writers.items() if writer.code} == {
         **removed,
         "replaced here": CloseCode.REPLACED,
         "replaced elsewhere": CloseCode.REPLACED,
@@ -177,21 +177,21 @@ async def test_sockets_without_their_membership_are_closed_and_others_stored_as_
 
 async def test_live_end_is_delivered_before_sockets_are_closed(hub_fixture: HubFixture) -> None:
     """Sockets may be compared before the check that would deliver the event."""
-    outboxes = [await hub_fixture.join(OutboxSpy(user_id, number=1)) for user_id in ("1", "2")]
+    writers = [await hub_fixture.join(WriterSpy(user_id, number=1)) for user_id in ("1", "2")]
     hub_fixture.stored.save("profile")
     hub_fixture.stored.save("live_end")
     memberships = StoredMemberships({}, {"1": CloseCode.ENDED, "2": CloseCode.ENDED})
     await memberships.reconcile(hub_fixture)
-    for outbox in outboxes:
-        assert outbox.received_events == [("snapshot", 0), ("profile", 1), ("live_end", 2)]
-        assert outbox.code == CloseCode.ENDED
+    for writer in writers:
+        assert writer.received_events == [("snapshot", 0), ("profile", 1), ("live_end", 2)]
+        assert writer.code == CloseCode.ENDED
     assert memberships.checked == ["1"], "the end has closed the second socket"
     assert hub_fixture.hub.channels == []
 
 
 async def test_user_reconnecting_meanwhile_keeps_the_new_socket(hub_fixture: HubFixture) -> None:
     """The close code belongs to the older socket."""
-    older, newer = await hub_fixture.join(OutboxSpy("1", number=1)), OutboxSpy("1", number=2)
+    older, newer = await hub_fixture.join(WriterSpy("1", number=1)), WriterSpy("1", number=2)
     view: RoomView = await hub_fixture.stored.load_view()
 
     async def load_view() -> RoomView:
@@ -244,7 +244,7 @@ async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     await stores.tokens.end_sessions(banned.user_id)
     await fixture.reconciler._check_tokens()
     ended = (expired, too_old, gone, revoked)
-    assert [outbox.code for outbox in ended] == [CloseCode.TOKEN] * 4
+    assert [writer.code for writer in ended] == [CloseCode.TOKEN] * 4
     assert (valid.code, banned.code) == (None, CloseCode.PUT_OUT)
 
 
@@ -252,12 +252,12 @@ async def test_share_whose_check_failed_is_checked_again(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = ReconcilerFixture(stores)
-    outbox = await fixture.open()
-    await stores.tokens.end_sessions(outbox.user_id)
+    writer = await fixture.open()
+    await stores.tokens.end_sessions(writer.user_id)
     with monkeypatch.context() as patch:
         patch.setattr(type(stores.tokens), "invalid", fail)
         with pytest.raises(ConnectionError):
             await fixture.reconciler._check_tokens()
-    assert outbox.code is None
+    assert writer.code is None
     await fixture.reconciler._check_tokens()
-    assert outbox.code == CloseCode.TOKEN
+    assert writer.code == CloseCode.TOKEN

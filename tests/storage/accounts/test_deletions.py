@@ -1,10 +1,12 @@
 """Changes by the steps of a deletion, and the data of others that they leave."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from storage.accounts.users import User
+from storage.jobs.inbox import InboxMessage
 from storage.operators.audit import AuditStore
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, profile_queries
 
 
 async def erase(stores: StoresFixture, user: User) -> None:
@@ -67,3 +69,17 @@ async def test_a_copy_that_is_made_during_the_deletion_is_not_kept(stores: Store
     await erase(stores, user)
     await stores.exports.make(user.user_id)
     assert await stores.database.collection("exports").count_documents({}) == 0
+
+
+async def test_of_received_callbacks_only_pushes_of_wechat_are_searched_for_the_openid(
+    stores: StoresFixture,
+) -> None:
+    user, _ = await stores.users.create("wx1", "o1")
+    push = InboxMessage("xpay", "0", "", '{"OpenId": "o1"}')
+    for message in (push, *(replace(push, source="im", id=str(n)) for n in range(30))):
+        await stores.inbox.receive(message)
+    await stores.database.collection("users").update_one({}, {"$set": {"former": "o1"}})
+    async with profile_queries(stores.database, "inbox", "update") as examined:
+        await erase(stores, user)
+    assert examined == [1]
+    assert (await stores.inbox.find("xpay:0") or {})["raw"] == '{"OpenId": ""}'

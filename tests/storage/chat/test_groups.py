@@ -3,10 +3,13 @@
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
-from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
+from core.errors import TryAgain
+from rooms.room import Room
+from storage.chat.groups import REPLACE_MS, RelayClaim, RelayCursorStore, RelayPosition
 from tests.support.room_builders import ANNA, BERT, HOST
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room
@@ -37,7 +40,7 @@ async def claim_due(cursors: RelayCursorStore, now: datetime = NOW) -> RelayClai
 
 
 async def wake_and_claim(cursors: RelayCursorStore, *, counts: bool = False) -> RelayClaim:
-    await cursors.wake({7: counts}, NOW)
+    await cursors.mark_due({7: counts}, NOW)
     return await claim_due(cursors)
 
 
@@ -45,7 +48,7 @@ async def wake_and_claim(cursors: RelayCursorStore, *, counts: bool = False) -> 
 
 
 async def test_first_wakes_create_one_cursor(cursors: RelayCursorStore) -> None:
-    await asyncio.gather(*(cursors.wake({7: n == 3}, NOW) for n in range(10)))
+    await asyncio.gather(*(cursors.mark_due({7: n == 3}, NOW) for n in range(10)))
     assert await claim_due(cursors) == RelayClaim(
         live_id=7,
         epoch="",
@@ -62,8 +65,8 @@ async def test_first_wakes_create_one_cursor(cursors: RelayCursorStore) -> None:
 
 async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStore) -> None:
     for live_id, seconds in ((1, 3), (2, 1), (3, 2)):
-        await cursors.wake({live_id: False}, NOW + seconds * A_SECOND)
-    await cursors.wake({2: False}, NOW + 9 * A_SECOND)  # still waits since its first wake
+        await cursors.mark_due({live_id: False}, NOW + seconds * A_SECOND)
+    await cursors.mark_due({2: False}, NOW + 9 * A_SECOND)  # still waits since its first wake
     later = NOW + LEASE
     assert [(await claim_due(cursors, later)).live_id for _ in range(3)] == [2, 3, 1]
     assert await claim(cursors, later + LEASE - A_SECOND) is None
@@ -73,7 +76,7 @@ async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStor
 
 async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
     for live_id in range(10):
-        await cursors.wake({live_id: False}, NOW)
+        await cursors.mark_due({live_id: False}, NOW)
     claims = await asyncio.gather(*(cursors.claim(NOW, NOW + LEASE, 4) for _ in range(8)))
     while more := await cursors.claim(NOW, NOW + LEASE, 4):
         claims.append(more)
@@ -98,7 +101,7 @@ async def test_released_room_is_claimed_when_it_is_woken_or_due(cursors: RelayCu
 
 async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> None:
     claimed = await wake_and_claim(cursors)
-    await cursors.wake({7: True}, NOW)
+    await cursors.mark_due({7: True}, NOW)
     assert await claim(cursors) is None
     assert await cursors.release(claimed, at(5), NOW, NOW, None, counts_due=False)
     again = await claim_due(cursors)
@@ -120,7 +123,7 @@ async def test_advance_extends_the_lease_and_resets_failures(cursors: RelayCurso
 async def test_postponement_ends_the_claim_despite_a_wake(cursors: RelayCursorStore) -> None:
     claimed = await wake_and_claim(cursors)
     await cursors.postpone(claimed, NOW + 5 * A_SECOND)
-    await cursors.wake({7: False}, NOW)
+    await cursors.mark_due({7: False}, NOW)
     assert not await cursors.advance(claimed, at(1), NOW)
     assert await claim(cursors, NOW + 4 * A_SECOND) is None
     claimed = await claim_due(cursors, NOW + 5 * A_SECOND)
@@ -141,7 +144,7 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay_and_finished_
     cursors: RelayCursorStore,
 ) -> None:
     for live_id in range(5):
-        await cursors.wake({live_id: False}, NOW)
+        await cursors.mark_due({live_id: False}, NOW)
     claims = await cursors.claim(NOW, NOW, 5)
     lost = {claim.live_id for claim in await cursors.claim(NOW, NOW, 2)}
     over = next(claim.live_id for claim in claims if claim.live_id not in lost)
@@ -188,8 +191,29 @@ async def test_a_group_has_one_planned_replacement(stores: StoresFixture) -> Non
     await change_room(stores, live_id, lambda room: room.change_group(old, str(new)))
     assert (await load_room(stores, live_id)).group_id == new
     assert await stores.room_groups.plan(live_id, old) is None
-    assert await stores.room_groups.plan(live_id, str(new)) not in (None, new)
     assert await stores.room_groups.plan(99, old) is None
+
+
+async def test_a_host_who_dissolves_the_group_in_a_loop_gets_one_in_five_minutes(
+    stores: StoresFixture,
+) -> None:
+    live_id = await open_room(stores)
+    group_id = (await load_room(stores, live_id)).group_id
+
+    async def set_plan_back(milliseconds: int) -> None:
+        earlier = {"$subtract": ["$next_group.at", milliseconds]}
+        rooms = stores.database.collection("rooms")
+        await rooms.update_one({}, [{"$set": {"next_group.at": earlier}}])
+
+    for _ in range(2):
+        planned = str(await stores.room_groups.plan(live_id, group_id))
+        assert await stores.room_groups.plan(live_id, group_id) == planned, "a repetition"
+        await change_room(stores, live_id, partial(Room.change_group, old=group_id, new=planned))
+        group_id = planned
+        await set_plan_back(REPLACE_MS - 60_000)
+        with pytest.raises(TryAgain):
+            await stores.room_groups.plan(live_id, group_id)
+        await set_plan_back(60_000)
 
 
 async def test_room_is_found_by_its_group_while_live_or_ready(stores: StoresFixture) -> None:

@@ -11,7 +11,7 @@ import core.retry
 from core.errors import TryAgain, WriteConflict
 from core.locks import NamedLocks
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold, RequestIdReused
-from ledger.gifts import GiftBatch, GiftTransfer
+from ledger.gifts import GiftTransfer
 from ledger.journal import (
     HOUSE,
     Balance,
@@ -24,14 +24,14 @@ from ledger.journal import (
 from services.gold.ledger import LedgerService
 from storage.database import CommandLatency, Database, Document, Session
 from storage.errors import UserNotFound
-from storage.gold.ledger import LedgerStore
+from storage.gold.ledger import BatchContext, LedgerStore
 from storage.gold.rankings import RankingStore
 from tests.support.storage import NAME, StoresFixture, profile_queries, rose
 
 
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
     """Services of `n` processes, each with its own locks."""
-    return [LedgerService(stores.ledger, NamedLocks().hold) for _ in range(n)]
+    return [LedgerService(stores.ledger, NamedLocks().lock) for _ in range(n)]
 
 
 async def write(
@@ -129,12 +129,12 @@ async def test_gifts_are_written_only_if_no_balance_has_changed_and_no_key_is_ta
 ) -> None:
     anna, bert = await stores.create_users((15, 5), (15, 5))
 
-    async def decide(transfer: GiftTransfer) -> GiftBatch:
-        batch = (await stores.ledger.load_context([transfer])).batch
-        batch.give(transfer, None)
-        return batch
+    async def decide(transfer: GiftTransfer) -> BatchContext:
+        context = await stores.ledger.load_context([transfer])
+        context.batch.give(transfer, None)
+        return context
 
-    async def write_gifts(batch: GiftBatch) -> None:
+    async def write_gifts(batch: BatchContext) -> None:
         await stores.database.transaction(lambda tx: stores.ledger.write_gifts(tx, batch))
 
     users = stores.database.collection("users")
@@ -167,7 +167,7 @@ class ReadConcernSpy(CommandLatency):
 async def test_a_primary_is_confirmed_once_for_all_who_ask_at_a_time(mongo_uri: str) -> None:
     spy = ReadConcernSpy()
     database = Database(mongo_uri, NAME, [spy])
-    store = LedgerStore(database, RankingStore(database))
+    store = LedgerStore(database, RankingStore(database), 0)
     await asyncio.gather(*(store.confirm_primary() for _ in range(5)))
     await database.close()
     assert spy.levels == ["linearizable"]

@@ -46,10 +46,10 @@ class LedgerFixture:
         await self.give_in_new_room(anna, bert, 3)
 
     async def _recharge(self, user_id: str) -> None:
-        payments = PaymentService(self.stores.ledger, self.stores.orders, NamedLocks().hold)
+        payments = PaymentService(self.stores.ledger, self.stores.orders, NamedLocks().lock)
         number = new_number()
         order = Order(number, user_id, "xpay", "wx1", "o1", "", fen=600, gold=60)
-        await self.stores.orders.add(order, 1, 0)
+        await self.stores.orders.open(order, 1, 0)
         await payments.credit(Payment("xpay", number, "42", 600))
         await payments.refund(Refund("xpay", number, "R1", 300))
 
@@ -85,7 +85,7 @@ DAMAGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # kind of problem: collection, filter, update
     "balance": ("users", {}, {"$inc": {"gold": 1}}),
     "negative": ("users", {}, {"$set": {"income": -1}}),
-    "stranger": ("ledger", {"kind": "grant"}, {"$set": {"lines.0.account": "user:unknown"}}),
+    "unknown_account": ("ledger", {"kind": "grant"}, {"$set": {"lines.0.account": "user:unknown"}}),
     "unbalanced": ("ledger", {"kind": "gift"}, {"$inc": {"lines.1.amount": 1}}),
     "unbooked_order": ("orders", {}, {}),  # inserted, see `damage`
     "unpaid_entry": ("orders", {}, {"$set": {"state": "created"}}),
@@ -149,7 +149,7 @@ async def test_every_wrong_account_is_reported(ledger: LedgerFixture) -> None:
             f"balance: user:{anna} (unknown unit: 7)",
             f"balance: user:{bert} (income: stored 16, journal 15)",
             f"negative: user:{bert}",
-            "stranger: user:gone (gold: stored 0, journal 4)",
+            "unknown_account: user:gone (gold: stored 0, journal 4)",
         }
 
 

@@ -22,7 +22,7 @@ async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: Stor
     for request_id in ("to anna", "to her debt", "kept", "half of income", "of income"):
         gold = 20 if request_id == "half of income" else 10
         await process.give(rose(anna, bert, request_id, gold=gold))
-    ledger_service = LedgerService(stores.ledger, NamedLocks().hold)
+    ledger_service = LedgerService(stores.ledger, NamedLocks().lock)
     await ledger_service.reverse(f"gift:{anna}:to anna", "by mistake", "ops")
     gift = await stores.ledger.entry(f"gift:{anna}:to her debt")
     assert gift

@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from storage.database import Database
 from storage.jobs.inbox import (
+    IM_IGNORED_RETENTION,
+    IM_RETENTION,
     QUERY_BYTES,
     RAW_BYTES,
     REFUSED_BYTES,
@@ -17,12 +19,14 @@ from storage.jobs.inbox import (
     RETENTION,
     InboxMessage,
     InboxStore,
+    Outcome,
 )
 from tests.support.storage import StoresFixture, profile_queries
 
 MESSAGE = InboxMessage(
     "im", "1", "CallbackCommand=State.StateChange", '{"EventTime": 5, "名": "\x00"}'
 )
+PUSH = replace(MESSAGE, source="xpay")
 
 
 @pytest.fixture
@@ -47,27 +51,27 @@ def is_close(actual: datetime, expected: datetime) -> bool:
 
 
 async def test_message_is_stored_and_then_settled(inbox: InboxStore, database: Database) -> None:
-    assert await inbox.receive(MESSAGE) == "received"
+    assert await inbox.receive(PUSH) == "received"
     stored = await row(database)
     now = datetime.now(UTC)
     assert is_close(stored.pop("received_at"), now)
     assert is_close(stored.pop("expires_at"), now + RETENTION)
     assert stored == {
-        "_id": "im:1",
-        "source": "im",
-        "query": MESSAGE.query,
-        "raw": MESSAGE.raw,
+        "_id": "xpay:1",
+        "source": "xpay",
+        "query": PUSH.query,
+        "raw": PUSH.raw,
         "genuine": True,
         "outcome": "received",
         "reason": "",
         "times": 1,
     }
-    assert "answer" not in await inbox.stored(MESSAGE)
+    assert "answer" not in await inbox.stored(PUSH)
     answer = {"result_code": 1}
-    assert await inbox.settle(MESSAGE, "done", event="asked", answer=answer, lasting=True)
-    assert not await inbox.settle(MESSAGE, "ignored", "old_event", answer={"result_code": 0})
-    assert await inbox.stored(MESSAGE) == {
-        "_id": "im:1",
+    assert await inbox.close(PUSH, "done", event="asked", answer=answer, lasting=True)
+    assert not await inbox.close(PUSH, "ignored", "old_event", answer={"result_code": 0})
+    assert await inbox.stored(PUSH) == {
+        "_id": "xpay:1",
         "outcome": "done",
         "reason": "",
         "answer": answer,
@@ -75,10 +79,24 @@ async def test_message_is_stored_and_then_settled(inbox: InboxStore, database: D
     assert (await row(database))["expires_at"] is None
 
 
+async def test_callbacks_of_im_are_kept_for_a_week_and_ignored_ones_for_a_day(
+    inbox: InboxStore, database: Database
+) -> None:
+    now = datetime.now(UTC)
+    for outcome, days in (("done", IM_RETENTION), ("ignored", IM_IGNORED_RETENTION)):
+        message = replace(MESSAGE, id=outcome)
+        await inbox.receive(message)
+        stored = await inbox.find(f"im:{outcome}") or {}
+        assert is_close(stored["expires_at"], now + IM_RETENTION)
+        await inbox.close(message, cast("Outcome", outcome))
+        stored = await inbox.find(f"im:{outcome}") or {}
+        assert is_close(stored["expires_at"], now + days)
+
+
 async def test_settled_message_is_only_counted(inbox: InboxStore, database: Database) -> None:
     found = await asyncio.gather(*(inbox.receive(MESSAGE) for _ in range(12)))
     assert found == ["received"] * 12
-    await inbox.settle(MESSAGE, "ignored", "not_in_a_room")
+    await inbox.close(MESSAGE, "ignored", "not_in_a_room")
     assert await inbox.receive(replace(MESSAGE, raw="other")) == "ignored"
     stored = await row(database)
     assert (stored["times"], stored["reason"], stored["raw"]) == (13, "not_in_a_room", MESSAGE.raw)
@@ -99,7 +117,7 @@ async def test_forged_message_is_kept_with_its_reason_for_a_week_and_blocks_no_g
     assert is_close(stored["expires_at"], datetime.now(UTC) + REFUSED_RETENTION)
     assert not await inbox.reopen(stored["_id"])
     assert await inbox.receive(MESSAGE) == "received"
-    await inbox.settle(MESSAGE, "done")
+    await inbox.close(MESSAGE, "done")
     await inbox.refuse(MESSAGE, "sign")
     assert sorted(stored["outcome"] for stored in await rows(database)) == ["done", "refused"]
     assert await inbox.receive(MESSAGE) == "done"
@@ -146,7 +164,7 @@ async def test_long_message_is_truncated(inbox: InboxStore, database: Database) 
 async def test_page_is_filtered_by_source_outcome_and_event(inbox: InboxStore) -> None:
     for number in range(3):
         await inbox.receive(replace(MESSAGE, id=str(number)))
-    await inbox.settle(replace(MESSAGE, id="1"), "done", event="asked")
+    await inbox.close(replace(MESSAGE, id="1"), "done", event="asked")
     await inbox.refuse(replace(MESSAGE, source="live"), "sign")
     rows, more = await inbox.page("", "", "", 10)
     assert (sorted(row["source"] for row in rows), more) == (["im", "im", "im", "live"], None)

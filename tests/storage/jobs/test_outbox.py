@@ -9,7 +9,7 @@ import pytest
 from storage.jobs.due import claim_unchanged
 from storage.jobs.outbox import FAILED_KEPT, LOOKAHEAD, NEWEST, OutboxMessage, OutboxStore
 from storage.write_batch import GroupCommit, WriteBatch
-from tests.support.storage import StoresFixture
+from tests.support.storage import StoresFixture, profile_queries
 
 LEASE = timedelta(minutes=1)
 A_SECOND = timedelta(seconds=1)
@@ -121,6 +121,24 @@ async def test_messages_with_a_key_are_one_until_it_is_claimed(stores: StoresFix
     assert await claim(stores.outbox) is None, "there is one message"
     await stores.outbox.add("a", {}, key="1")
     assert (await claim_due(stores.outbox)).id != message.id, "a claimed one may have been sent"
+
+
+async def test_a_message_that_waits_is_added_once_and_again_after_its_claim(
+    stores: StoresFixture,
+) -> None:
+    await stores.outbox.add("a", {"n": 0}, key="1", urgent=True)
+    for n in range(20):
+        await stores.outbox.add("b", {"n": n}, key=f"other {n}")
+    async with profile_queries(stores.database, "outbox", "update") as examined:
+        for n in range(20):
+            await stores.outbox.add_once("a", {"n": n}, "1")
+    assert max(examined) <= 2, "others that wait cost nothing"
+    assert await stores.outbox.waiting() == 22
+    now = datetime.now(UTC)
+    claimed = await stores.outbox.view(only=("a",)).claim(now, now + LEASE, 9)
+    assert [message.payload for message in claimed] == [{"n": 0}]
+    await stores.outbox.add_once("a", {"n": 20}, "1")
+    assert await stores.outbox.waiting() == 23, "a claimed one may have been sent"
 
 
 async def test_only_messages_of_one_kind_key_and_lane_are_merged(stores: StoresFixture) -> None:

@@ -1,20 +1,13 @@
 """Blocks between users, read by two processes."""
 
-from types import SimpleNamespace
-
-import pytest
-
 from storage.database import Database
-from storage.moderation import blocks
 from storage.moderation.blocks import FREE_SECONDS, UserBlockStore
+from tests.support.tencent import Clock
 
 
 async def test_a_block_is_seen_at_once_here_and_half_a_second_later_elsewhere(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, clock: Clock
 ) -> None:
-    now = 100.0
-    monkeypatch.setattr(blocks, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(blocks, "MAX_FREE", 2)
     here, elsewhere = UserBlockStore(database), UserBlockStore(database)
     for store in (here, elsewhere):
         for other in ("bert", "carl", "dora"):
@@ -22,7 +15,7 @@ async def test_a_block_is_seen_at_once_here_and_half_a_second_later_elsewhere(
     await here.put("dora", "anna")
     assert await here.are_apart("anna", "dora")
     assert not await elsewhere.are_apart("anna", "dora")
-    now += FREE_SECONDS
+    clock.now += FREE_SECONDS
     assert await elsewhere.are_apart("anna", "dora")
     await here.drop("dora", "anna")
     assert not await elsewhere.are_apart("anna", "dora")

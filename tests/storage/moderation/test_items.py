@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import NotFound
+from core.errors import NotFound, TryAgain, WriteConflict
 from rooms.moderation import Item, Verdict
-from storage.moderation.items import ItemChanged, new_item_id
+from storage.moderation.items import new_item_id
 from tests.support.storage import StoresFixture
 
 USER = "10000001"
@@ -26,16 +26,37 @@ async def test_a_newer_proposal_supersedes_the_older_and_keeps_what_was_shown(
     stores: StoresFixture,
 ) -> None:
     items, first, second = stores.moderation, item(), item(value="newer", before="new")
+    await stores.database.collection("users").insert_one({"_id": USER, "nickname": "old"})
     await items.put(first)
     await items.put(second)
     assert (await items.get(first.id)).state == "superseded"
     assert [found.before for found in (await items.open_of(USER)).values()] == ["old"]
-    await items.put(item("face"))
-    assert (await items.open_of(USER)).keys() == {"nickname", "face"}
+    await items.put(item("cover"))
+    assert (await items.open_of(USER)).keys() == {"nickname", "cover"}
     await items.put(replace(first, id=""))
-    assert (await items.open_of(USER)).keys() == {"nickname", "face"}
+    assert (await items.open_of(USER)).keys() == {"nickname", "cover"}
+    with pytest.raises(TryAgain):  # the caller has read "new" as shown
+        await items.put(replace(second, id="", state="approved"))
     await items.put(replace(first, id="", state="approved"))
-    assert (await items.open_of(USER)).keys() == {"face"}
+    assert (await items.open_of(USER)).keys() == {"cover"}
+
+
+async def test_a_value_that_is_proposed_again_does_not_return_when_it_is_refused(
+    stores: StoresFixture,
+) -> None:
+    items, again = stores.moderation, item(value="old", before="new")
+    await stores.database.collection("users").insert_one({"_id": USER, "nickname": "old"})
+    for proposed in (item(), again):
+        await items.put(proposed)
+    assert (await items.get(again.id)).before == ""
+
+
+async def test_a_picture_that_was_decided_meanwhile_is_not_refused(stores: StoresFixture) -> None:
+    items, proposed, now = stores.moderation, item("face"), datetime.now(UTC)
+    await items.add(proposed)
+    await items.save(proposed, proposed.decide("olga", "", now, approved=True))
+    with pytest.raises(WriteConflict):
+        await items.refuse_picture(proposed, proposed.decide("pavel", "", now, approved=False))
 
 
 async def test_of_proposals_at_the_same_time_one_is_open(stores: StoresFixture) -> None:
@@ -50,12 +71,13 @@ async def test_a_step_is_saved_only_on_the_item_it_was_decided_for(stores: Store
     await items.add(proposed)
     now = datetime.now(UTC)
     approved = await items.save(proposed, proposed.decide("olga", "", now, approved=True))
-    with pytest.raises(ItemChanged):
+    with pytest.raises(WriteConflict):
         await items.save(proposed, proposed.decide("pavel", "", now, approved=False))
     assert approved.must_apply
     assert (await items.open_of(USER)) == {}
     assert await items.claim(LEASE) is None  # whoever decided it applies it
-    await items._items.update_one({"_id": proposed.id}, {"$set": {"due_at": now}})
+    rows = stores.database.collection("moderation_items")
+    await rows.update_one({"_id": proposed.id}, {"$set": {"due_at": now}})
     claimed = await items.claim(LEASE)
     assert claimed is not None
     assert claimed.id == proposed.id
@@ -77,11 +99,13 @@ async def test_pages_and_figures(stores: StoresFixture) -> None:
     assert found is not None
     assert found.id == sent.id
     assert await items.by_trace("other") is None
-    page, cursor = await items.page("", ("review",), "", "", 1)
-    rest, end = await items.page("", ("review",), "", cursor or "", 1)
+    page, cursor = await items.page("", 1, state=["review"])
+    rest, end = await items.page(cursor or "", 1, kind="", state=["review"])
     assert ([row.kind for row in (*page, *rest)], end) == (["report", "face"], None)
-    assert [row.id for row in (await items.page("nickname", (), USER, "", 8))[0]] == [refused.id]
-    counts, oldest = await items.open_figures()
+    assert [
+        row.id for row in (await items.page("", 8, kind="nickname", state=[], user_id=USER))[0]
+    ] == [refused.id]
+    counts, oldest = await items.open_counts()
     assert counts == {"face": 1, "cover": 1, "report": 2}
     assert oldest.keys() == counts.keys()
 

@@ -34,10 +34,10 @@ async def test_requests_are_listed_newest_first_in_pages_and_kept_for_their_time
 ) -> None:
     for n in range(5):
         earlier = {"made_at": NOW - timedelta(minutes=n), "key": f"grant:{n}"}
-        await approvals.add(replace(REQUEST, **earlier))
-    first, cursor = await approvals.page("", 3, waiting=True)
+        await approvals.request(replace(REQUEST, **earlier))
+    first, cursor = await approvals.waiting("", 3)
     assert cursor
-    second, end = await approvals.page(cursor, 3, waiting=True)
+    second, end = await approvals.waiting(cursor, 3)
     assert [request.key for request in first + second] == [f"grant:{n}" for n in range(5)]
     assert end is None
     rows = await database.collection("approvals").find().to_list()
@@ -46,15 +46,15 @@ async def test_requests_are_listed_newest_first_in_pages_and_kept_for_their_time
 
 async def test_declined_and_expired_requests_are_set_aside(approvals: ApprovalStore) -> None:
     for state, is_kept in (("waiting", True), ("done", True), ("declined", False)):
-        added = await approvals.add(replace(REQUEST, key=state))
+        added = await approvals.request(replace(REQUEST, key=state))
         if state != "waiting":
             await approvals.decide(added.id, state, "pavel", "why")
             with pytest.raises(AlreadyDecided):
                 await approvals.decide(added.id, "done", "olga", "again")
         await approvals.set_aside(state)
-        assert (await approvals.find(state) is not None) == is_kept, state
-    await approvals.add(replace(REQUEST, key="expired", expires_at=NOW))
+        assert (await approvals.find_key(state) is not None) == is_kept, state
+    await approvals.request(replace(REQUEST, key="expired", expires_at=NOW))
     await approvals.set_aside("expired")
-    assert await approvals.find("expired") is None
-    listed, _ = await approvals.page("", 9, waiting=False)
+    assert await approvals.find_key("expired") is None
+    listed, _ = await approvals.page("", 9)
     assert sorted(request.state for request in listed) == ["declined", "done", "expired", "waiting"]

@@ -29,7 +29,7 @@ async def add_order(stores: StoresFixture, **fields: object) -> Order:
     """Stores a new order, each in a slot of its own and for a block of its own."""
     order = new_order(**fields)
     number = next(SEQUENCE)
-    await stores.orders.add(order, number, number)
+    await stores.orders.open(order, number, number)
     return order
 
 
@@ -73,7 +73,7 @@ async def open_numbers(stores: StoresFixture) -> list[str]:
 
 async def test_an_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
     order = new_order(sandbox=True)
-    added = await stores.orders.add(order, 7, 3)
+    added = await stores.orders.open(order, 7, 3)
     assert await stores.orders.find(order.number) == order
     assert await stores.orders.find("Q0") is None
     (found,) = await stores.orders.open_orders("anna")
@@ -86,30 +86,30 @@ async def test_an_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
 
 async def test_a_slot_and_an_offer_each_have_one_open_order(stores: StoresFixture) -> None:
     order = new_order()
-    await stores.orders.add(order, 1, 0)
+    await stores.orders.open(order, 1, 0)
     for block_id, slot in ((2, 0), (1, 1)):
         with pytest.raises(WriteConflict):
-            await stores.orders.add(new_order(), block_id, slot)
+            await stores.orders.open(new_order(), block_id, slot)
     other = new_order(fen=601)
-    await stores.orders.add(other, 1, 1)
+    await stores.orders.open(other, 1, 1)
     assert await open_numbers(stores) == [order.number, other.number]
     too_old = {"$set": {"created_at": datetime.now(UTC) - OPEN_FOR}}
     await stores.database.collection("orders").update_one({"_id": order.number}, too_old)
     assert await open_numbers(stores) == [other.number]
-    await stores.orders.add(new_order(), 1, 0)
+    await stores.orders.open(new_order(), 1, 0)
 
 
 async def test_order_is_open_until_paid_closed_disputed_or_reported(stores: StoresFixture) -> None:
     orders = paid, closed, disputed, reported = [new_order() for _ in range(4)]
     for slot, order in enumerate(orders):
-        await stores.orders.add(order, slot, slot)
+        await stores.orders.open(order, slot, slot)
     await pay(stores, paid)
     await stores.orders.close(closed.number)
     await stores.orders.dispute(disputed.number, "amount")
     await stores.orders.mark_reported(reported.number)
     assert await open_numbers(stores) == []
     for slot in range(4):
-        await stores.orders.add(new_order(), slot, slot)
+        await stores.orders.open(new_order(), slot, slot)
 
 
 # ---- claims
@@ -191,7 +191,7 @@ async def test_closed_or_disputed_order_is_never_claimed(stores: StoresFixture) 
         await stores.orders.postpone(order.number, datetime.now(UTC))
     await let_time_pass(stores, DAY)
     assert await claim(stores) is None
-    rows, _ = await stores.orders.page("", "", "", 10)
+    rows, _ = await stores.orders.rows("", "", "", 10)
     states = {row["_id"]: (row.get("refused"), row["state"]) for row in rows}
     assert states == {closed.number: (None, "closed"), disputed.number: ("amount", "created")}
 
@@ -231,14 +231,15 @@ async def test_an_order_whose_close_is_interrupted_is_deleted_too(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders, order = stores.orders, await add_order(stores)
-    rows, first = orders._orders, [orders._orders.update_one]
+    rows = stores.database.collection("orders")
+    first = [rows.update_one]
 
     async def update_one(*args: Any) -> None:
         if not first:
             raise ConnectionError
         await first.pop()(*args)
 
-    monkeypatch.setattr(rows, "update_one", update_one)
+    monkeypatch.setattr(type(rows), "update_one", lambda _rows, *args: update_one(*args))
     with pytest.raises(ConnectionError):
         await orders.close(order.number)
     found = await orders.find(order.number)
@@ -266,17 +267,17 @@ async def test_search_by_number_transaction_or_user_reads_few_orders(stores: Sto
     number, user_id, transaction = (wanted[name] for name in ("_id", "user_id", "transaction"))
     async with profile_queries(stores.database, "orders") as examined:
         for search in (number, number[:15], user_id, transaction, transaction[:-1]):
-            found, _ = await stores.orders.page("", "paid", "", 10, search=search)
+            found, _ = await stores.orders.rows("", "paid", "", 10, search=search)
             assert number in [row["_id"] for row in found], search
         for search in ("Q2026.", number[1:], user_id[:7], "42000000x"):
-            assert await stores.orders.page("", "", "", 10, search=search) == ([], None), search
-        newest, _ = await stores.orders.page("", "", "", 2)
+            assert await stores.orders.rows("", "", "", 10, search=search) == ([], None), search
+        newest, _ = await stores.orders.rows("", "", "", 2)
         assert newest == [rows[999], rows[998]]
-        assert await stores.orders.page(user_id, "created", "", 10) == ([], None)
+        assert await stores.orders.rows(user_id, "created", "", 10) == ([], None)
         cursor = f"{int(middle['created_at'].timestamp() * 1000)}.{middle['_id']}"
-        assert await stores.orders.page(user_id, "paid", cursor, 10) == ([wanted], None)
+        assert await stores.orders.rows(user_id, "paid", cursor, 10) == ([wanted], None)
     assert all(count <= 30 for count in examined), examined
     assert len(examined) == 12
     digits = str(transaction)[:8]  # those of a user, too
-    found, _ = await stores.orders.page("", "", "", 10, search=digits)
+    found, _ = await stores.orders.rows("", "", "", 10, search=digits)
     assert {row["user_id"] for row in found} <= {digits}

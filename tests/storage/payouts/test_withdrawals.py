@@ -22,7 +22,7 @@ LEASE = timedelta(minutes=1)
 async def add(stores: StoresFixture, *withdrawals: object) -> None:
     async def work(tx: Session) -> None:
         for withdrawal in withdrawals:
-            await stores.withdrawals.add(tx, withdrawal)  # type: ignore[arg-type]
+            await stores.withdrawals.add(withdrawal, tx)  # type: ignore[arg-type]
 
     await stores.ledger.run_transaction(work)
 
@@ -41,7 +41,7 @@ async def test_a_withdrawal_is_saved_only_as_it_was_read_last(stores: StoresFixt
     await add(stores, withdrawal)
 
     async def save(tx: Session) -> None:
-        await stores.withdrawals.save(tx, withdrawal.approve("finn"))
+        await stores.withdrawals.save(withdrawal, withdrawal.approve("finn"), tx)
 
     await stores.database.transaction(save)
     stored = await stores.withdrawals.find(ID)
@@ -60,11 +60,11 @@ async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresF
     claimed = [await stores.withdrawals.claim(LEASE) for _ in range(3)]
     assert [withdrawal.id if withdrawal else None for withdrawal in claimed] == [*ids[:2], None]
     assert claimed[0]
-    await stores.withdrawals.postpone(claimed[0], NOW)
+    await stores.withdrawals.postpone(claimed[0])
     row = await rows.find_one({"_id": ids[0]})
     assert row
-    assert row["due_at"] == NOW + LEASE
-    await stores.withdrawals.postpone(replace(claimed[0], version=7), NOW + LEASE)
+    assert row["due_at"] - datetime.now(UTC) > 59 * LEASE
+    await stores.withdrawals.postpone(replace(claimed[0], version=7))
     assert await rows.find_one({"_id": ids[0]}) == row, "it was saved meanwhile"
 
 

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.errors import WriteConflict
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.errors import OrderInRefund, RefundCaseNotFound
-from storage.refunds.refund_cases import RefundCaseChanged, RefundCaseStore, new_id
+from storage.refunds.refund_cases import RefundCaseStore, new_id
 from tests.support.storage import StoresFixture
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -35,7 +36,7 @@ def cases(stores: StoresFixture) -> RefundCaseStore:
 
 async def test_a_case_is_read_as_it_was_stored(cases: RefundCaseStore) -> None:
     case = new_case(1, "Q1", "Q2")
-    assert await cases.add(case) == case
+    assert await cases.open(case) == case
     assert await cases.get("R1") == await cases.find_request("request 1") == case
     audited = {"user_id": "anna", "orders": [{"number": "Q1"}, {"number": "Q2"}]}
     assert await cases.fields("R1", "user_id", "orders.number") == audited
@@ -46,51 +47,53 @@ async def test_a_case_is_read_as_it_was_stored(cases: RefundCaseStore) -> None:
 
 
 async def test_an_order_is_in_one_open_case(cases: RefundCaseStore) -> None:
-    first = await cases.add(new_case(1, "Q1", "Q2"))
+    first = await cases.open(new_case(1, "Q1", "Q2"))
     with pytest.raises(OrderInRefund):
-        await cases.add(new_case(2, "Q3", "Q2"))
+        await cases.open(new_case(2, "Q3", "Q2"))
     again = replace(new_case(3, "Q9"), request_id="request 1")
-    assert await cases.add(again) == first
-    await cases.save(None, first, first.drop("olga", "no", AT))
-    second = await cases.add(new_case(2, "Q3", "Q2"))
+    assert await cases.open(again) == first
+    await cases.save(first, first.drop("olga", "no", AT))
+    second = await cases.open(new_case(2, "Q3", "Q2"))
     assert await cases.with_order("Q2") == [], "only opened, and dropped"
-    closed = await cases.save(None, second, replace(second, state="closed"))
-    third = await cases.add(new_case(4, "Q2"))
-    third = await cases.save(None, third, third.confirm("olga", "yes", AT))
+    closed = await cases.save(second, replace(second, state="closed"))
+    third = await cases.open(new_case(4, "Q2"))
+    third = await cases.save(third, third.confirm("olga", "yes", AT))
     assert await cases.with_order("Q2") == [third, closed]
 
 
 async def test_only_changed_steps_are_written(
     cases: RefundCaseStore, stores: StoresFixture
 ) -> None:
-    case = await cases.add(new_case(1, "Q1"))
+    case = await cases.open(new_case(1, "Q1"))
     rows = stores.database.collection("refund_cases")
     await rows.update_one({"_id": "R1"}, {"$set": {"gifts.0.later": "version"}})
     equal_gifts = tuple(replace(gift) for gift in case.gifts)  # those of the plan at confirmation
     confirmed = replace(case.confirm("olga", "yes", AT), gifts=equal_gifts)
-    confirmed = await cases.save(None, case, confirmed, AT)
+    confirmed = await cases.save(case, confirmed)
     reversed_ = confirmed.reverse_gift(1, 4, AT)
-    saved = await cases.save(None, confirmed, reversed_, AT)
+    saved = await cases.save(confirmed, reversed_)
     assert await cases.get("R1") == saved
     assert (saved.version, saved.gifts[1].owed) == (2, 6)
     row = await rows.find_one({"_id": "R1"})
     assert row
     assert row["gifts"][0]["later"] == "version"
-    with pytest.raises(RefundCaseChanged):
-        await cases.save(None, confirmed, reversed_)
+    with pytest.raises(WriteConflict):
+        await cases.save(confirmed, reversed_)
     fewer = replace(saved, gifts=saved.gifts[:1])
-    await cases.save(None, saved, fewer)
+    await cases.save(saved, fewer)
     assert (await cases.get("R1")).gifts == fewer.gifts
 
 
 async def test_a_case_in_progress_is_claimed_when_it_is_due(cases: RefundCaseStore) -> None:
-    case = await cases.add(new_case(1, "Q1"))
-    past = datetime.now(UTC) - MINUTE
+    case = await cases.open(new_case(1, "Q1"))
+    past = AT
     assert await cases.claim(MINUTE) is None
-    case = await cases.save(None, case, case.confirm("olga", "yes", AT), past)
-    assert await cases.claim(MINUTE) == case
+    case = await cases.save(case, case.confirm("olga", "yes", past))
+    claimed = await cases.claim(MINUTE)
+    assert claimed
+    assert replace(claimed, due_at=past) == case
     assert await cases.claim(MINUTE) is None
-    await cases.save(None, case, replace(case, state="closed"), past)
+    await cases.save(case, replace(case, state="closed", due_at=past))
     assert await cases.claim(MINUTE) is None
 
 
@@ -98,34 +101,36 @@ async def test_gifts_of_open_cases_are_known(cases: RefundCaseStore, stores: Sto
     async def known(user_id: str = "anna") -> set[str]:
         return await stores.ledger.run_transaction(lambda tx: cases.gifts_in_progress(user_id, tx))
 
-    case = await cases.add(new_case(1, "Q1"))
+    case = await cases.open(new_case(1, "Q1"))
     assert await known() == set()
-    case = await cases.save(None, case, case.confirm("olga", "yes", AT))
-    case = await cases.save(None, case, case.skip_gift(0, AT))
+    case = await cases.save(case, case.confirm("olga", "yes", AT))
+    case = await cases.save(case, case.skip_gift(0, AT))
     assert await known() == {"gift:anna:1", "gift:anna:2"}
     assert await known("bert") == set()
 
 
 async def test_cases_are_listed_newest_first_and_counted(cases: RefundCaseStore) -> None:
-    assert await cases.figures() == ({}, {}, {})
+    assert await cases.open_counts() == ({}, {}, {})
     for number, user_id in enumerate(("anna", "bert", "anna"), 1):
         case = new_case(number, f"Q{number}", user_id=user_id)
         if number == 3:
-            await cases.add(case)
+            await cases.open(case)
         else:
-            case = await cases.add(replace(case, gifts=()))
-            case = await cases.save(None, case, case.confirm("olga", "yes", AT + number * MINUTE))
-            await cases.save(None, case, case.note_problem(f"Q{number}", "pay_away", AT))
-    figures = await cases.figures()
+            case = await cases.open(replace(case, gifts=()))
+            case = await cases.save(case, case.confirm("olga", "yes", AT + number * MINUTE))
+            await cases.save(case, case.note_problem(f"Q{number}", "pay_away", AT))
+    figures = await cases.open_counts()
     assert figures.states == {"opened": 1, "refunding": 2}
     assert figures.oldest == {"refunding": AT + MINUTE}
     assert figures.problems == {"pay_away": 2}
     for user_id, state, ids in (("anna", "", ["R3", "R1"]), ("anna", "opened", ["R3"])):
-        assert [case.id for case in (await cases.page(user_id, state, "", 10))[0]] == ids
-    first, cursor = await cases.page("", "", "", 2)
+        assert [
+            case.id for case in (await cases.page("", 10, user_id=user_id, state=state))[0]
+        ] == ids
+    first, cursor = await cases.page("", 2)
     assert cursor
     assert (first[0].gifts, first[0].gold) == ((), 60)
-    rest, end = await cases.page("", "", cursor, 2)
+    rest, end = await cases.page(cursor, 2)
     assert ([case.id for case in (*first, *rest)], end) == (["R3", "R2", "R1"], None)
 
 

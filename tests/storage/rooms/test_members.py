@@ -41,7 +41,7 @@ async def test_expiry_resets_the_role_of_a_member_not_loaded(stores: StoresFixtu
     live_id = await open_room(stores, BERT)
     await apply(stores, live_id, BERT, seconds=1)
     await change_room(stores, live_id, lambda room: room.expire(NOW + 1_000))
-    assert await member_fields(stores, BERT, "role", "v") == ("viewer", 2)
+    assert await member_fields(stores, BERT, "role", "version") == ("viewer", 2)
 
 
 async def test_counts_by_gender_and_role_exclude_the_host(stores: StoresFixture) -> None:
@@ -110,7 +110,7 @@ async def test_gender_is_in_use_while_invited_applied_or_on_mic(stores: StoresFi
         await set_gender(stores, person, person.gender)
     await set_gender(stores, KIM, 2)
     await set_gender(stores, Person("unknown"), 2)
-    assert await member_fields(stores, KIM, "gender", "v") == (2, 1)
+    assert await member_fields(stores, KIM, "gender", "version") == (2, 1)
     await change_room(stores, live_id, lambda room: room.close("host"))
     await set_gender(stores, BERT, 2)  # memberships are deleted after the end, unless by a crash
     await open_room(stores, epoch="e2")

@@ -143,10 +143,10 @@ async def test_members_of_a_dead_process_are_marked_away_once(stores: StoresFixt
     await stores.presence.renew(first, LEASE_SECONDS)
     for person, process in ((BERT, first), (ANNA, first), (CARL, first), (CARL, second)):
         await register_socket(stores, person, live_id, process)
-    version = (await member_row(stores, BERT))["v"]
+    version = (await member_row(stores, BERT))["version"]
     assert await stores.presence.mark_members_away(first, LATER) == 2
     assert await stores.presence.mark_members_away(first, LATER + 5) == 0
-    names = ("process", "away_at", "due_at", "v")
+    names = ("process", "away_at", "due_at", "version")
     away = (None, LATER, LATER + GRACE.shown, version + 1)
     assert await member_fields(stores, BERT, *names) == away
     assert await member_fields(stores, ANNA, *names[:3]) == (None, LATER, LATER + GRACE.viewer)

@@ -94,7 +94,7 @@ async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture
 
 async def test_newer_report_marks_a_user_without_socket_away_or_back(stores: StoresFixture) -> None:
     await open_room(stores, BERT)
-    names = (*TIMES, "reported_at", "v")
+    names = (*TIMES, "reported_at", "version")
     assert await report(stores, present=False, now=LATER, reported_at=500)
     away = (LATER, LATER + GRACE.viewer, LATER, 500, 1)
     assert await member_fields(stores, BERT, *names) == away

@@ -7,9 +7,9 @@ import pytest
 from core.clock import now_ms
 from core.errors import TryAgain
 from rooms.members import Person
-from services.keeper import Keeper
-from tests.support.keeper import RecordingListener
+from services.room_changes import RoomChanges
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, KIM, NOW
+from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture, profile_queries
 from tests.support.stored_rooms import (
     LATER,
@@ -52,7 +52,7 @@ async def test_socket_numbers_increase_from_the_database_time(stores: StoresFixt
         times.append(await database_ms(stores))
     assert numbers == sorted(set(numbers))
     assert times[0] <= numbers[0] <= times[1]
-    names = ("process", "socket", "away_at", "due_at", "v")
+    names = ("process", "socket", "away_at", "due_at", "version")
     assert await member_fields(stores, BERT, *names) == (PROCESS, numbers[-1], None, None, 3)
     ahead = {"$set": {"socket": times[-1] + 3_600_000}}  # as if the clock had been set back
     await stores.database.collection("members").update_one({"_id": BERT.user_id}, ahead)
@@ -121,9 +121,9 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
     older = await register_socket(stores, BERT, live_id)
     await leave(stores, live_id, BERT)
     listener = RecordingListener()
-    keeper = Keeper(stores.rooms, listener)
-    monkeypatch.setattr("services.keeper.now_ms", lambda: now_ms() + skew_ms)
-    await keeper.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
+    room_changes = RoomChanges(stores.rooms, listener)
+    monkeypatch.setattr("services.room_changes.now_ms", lambda: now_ms() + skew_ms)
+    await room_changes.change(live_id, lambda room: room.leave(BERT.user_id), BERT.user_id)
     monkeypatch.undo()
     await enter(stores, live_id, BERT)
     newer = await register_socket(stores, BERT, live_id)
@@ -165,8 +165,8 @@ async def test_only_the_newest_socket_of_the_live_ends_a_connection(stores: Stor
     assert await member_row(stores, BERT) == before
     assert await member_fields(stores, ANNA, "process", "away_at") == (None, LATER)
     await stores.presence.mark_disconnected([closed(new)])
-    names = ("process", "away_at", "v")
-    assert await member_fields(stores, BERT, *names) == (None, LATER, before["v"] + 1)
+    names = ("process", "away_at", "version")
+    assert await member_fields(stores, BERT, *names) == (None, LATER, before["version"] + 1)
 
 
 async def test_sockets_are_reclaimed_after_their_process_seemed_dead(stores: StoresFixture) -> None:
@@ -174,9 +174,9 @@ async def test_sockets_are_reclaimed_after_their_process_seemed_dead(stores: Sto
     sockets = [await register_socket(stores, person, live_id) for person in (BERT, ANNA)]
     await register_socket(stores, ANNA, live_id, OTHER_PROCESS)  # newer, in another process
     await stores.presence.mark_members_away(PROCESS, LATER)
-    version = (await member_row(stores, BERT))["v"]
+    version = (await member_row(stores, BERT))["version"]
     await stores.presence.claim_members(sockets, PROCESS, LATER + 5)
-    names = ("process", "away_at", "due_at", "v")
+    names = ("process", "away_at", "due_at", "version")
     assert await member_fields(stores, BERT, *names) == (PROCESS, None, None, version + 1)
     assert await member_fields(stores, ANNA, "process") == (OTHER_PROCESS,)
 

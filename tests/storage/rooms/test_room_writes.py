@@ -9,9 +9,9 @@ import pytest
 from core.errors import WriteConflict
 from rooms.members import Person
 from rooms.room import Room
-from services.keeper import Keeper
-from tests.support.keeper import RecordingListener
+from services.room_changes import RoomChanges
 from tests.support.room_builders import ANNA, BERT, CARL, HOST, NOW
+from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
     accept_user,
@@ -57,6 +57,10 @@ async def change_gender(stores: StoresFixture, _live_id: int) -> None:
     await stores.database.transaction(lambda tx: stores.members.set_gender(BERT_ID, 2, tx))
 
 
+async def forbid_stream(stores: StoresFixture, live_id: int) -> None:
+    await change_room(stores, live_id, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID)
+
+
 async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
     await change_room(stores, live_id, lambda room: room.leave(BERT_ID), BERT_ID)
     await open_room(stores, BERT, host=ANNA)
@@ -70,11 +74,11 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         (lambda s, id_: accept_user(s, id_, CARL), lambda room: room.close("host")),
         (
             lambda s, id_: remove_user(s, id_, BERT, NOW + 5),
-            lambda room: room.remove_user(HOST.user_id, BERT_ID, NOW + 9),
+            lambda room: room.ban(BERT_ID, NOW + 9, HOST.user_id),
         ),
         (
             lambda s, id_: accept_user(s, id_, CARL),
-            lambda room: room.ban_user("unknown", NOW + 5, "host"),
+            lambda room: room.ban("unknown", NOW + 5, HOST.user_id),
         ),
         (
             lambda s, id_: change_room(s, id_, lambda room: room.leave(BERT_ID), BERT_ID),
@@ -84,10 +88,17 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.apply(BERT, NOW, 600)),
         (change_gender, lambda room: room.leave(BERT_ID)),
         (enter_another_room, lambda room: room.apply(BERT, NOW, 600)),
+        (
+            lambda s, id_: change_room(
+                s, id_, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID
+            ),
+            lambda room: room.accept(BERT, "open", "b", ""),
+        ),
     ],
     ids=[
         *("seat_taken", "next_live", "live_ended", "removed_before", "absent_user_banned"),
         *("left", "invited", "connected", "gender_changed", "entered_another_room"),
+        "stream_stopped",
     ],
 )
 async def test_a_change_of_what_has_changed_since_it_was_loaded_writes_nothing(
@@ -112,6 +123,18 @@ async def test_live_does_not_start_with_a_group_replaced_meanwhile(stores: Store
     opening.open(HOST, "e1", "s", NOW)
     with pytest.raises(WriteConflict):
         await save_room(stores, opening)
+
+
+async def test_of_two_covers_of_a_room_that_is_not_live_the_later_one_is_kept(
+    stores: StoresFixture,
+) -> None:
+    """No event tells the first process that the room has changed since it was loaded."""
+    live_id, _, _ = await stores.rooms.get_or_create(HOST)
+    outdated = await load_room(stores, live_id)
+    await change_room(stores, live_id, lambda room: room.update_info(HOST.user_id, cover="later"))
+    outdated.update_info(HOST.user_id, cover="earlier")
+    with pytest.raises(WriteConflict):
+        await save_room(stores, outdated)
 
 
 async def test_entering_replaces_only_a_membership_of_an_ended_live(stores: StoresFixture) -> None:
@@ -142,7 +165,7 @@ async def test_each_change_of_a_ban_queues_a_mute(stores: StoresFixture) -> None
     await remove_user(stores, live_id, BERT, NOW + 5)
     assert await messages(stores, "mute") == [mute]
     for _ in range(2):  # the second time there is nothing to lift
-        await change_room(stores, live_id, lambda room: room.lift_ban(BERT_ID))
+        await change_room(stores, live_id, lambda room: room.lift_ban(BERT_ID, NOW))
         assert await messages(stores, "mute") == [mute] * 2
 
 
@@ -215,8 +238,13 @@ async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: Store
             ANNA,
             ["update", "update", "commitTransaction"],
         ),
+        (
+            lambda room: room.accept(ANNA, "open", "s", ""),
+            ANNA,
+            ["update", "update", "commitTransaction"],
+        ),
     ],
-    ids=["none", "refused", "profile", "enter", "leave", "apply"],
+    ids=["none", "refused", "profile", "enter", "leave", "apply", "accept"],
 )
 async def test_a_lone_change_takes_one_read_and_one_write_or_transaction(
     stores: StoresFixture,
@@ -226,8 +254,8 @@ async def test_a_lone_change_takes_one_read_and_one_write_or_transaction(
     expected: list[str],
 ) -> None:
     live_id = await open_room(stores, ANNA)
-    keeper = Keeper(stores.rooms, RecordingListener())
+    room_changes = RoomChanges(stores.rooms, RecordingListener())
     commands.clear()
-    change = keeper.change(live_id, rule, person.user_id)
+    change = room_changes.change(live_id, rule, person.user_id)
     await asyncio.gather(change, return_exceptions=True)
     assert commands == ["aggregate", *expected]

@@ -42,37 +42,20 @@ async def test_host_has_one_room_however_many_requests_create_it(stores: StoresF
     assert (room.owner, room.epoch, room.version) == (Seat(HOST, ""), "", 0)
 
 
-async def test_a_room_stored_without_name_and_marks_is_read_and_changed(
-    stores: StoresFixture,
-) -> None:
-    """As rooms were stored before they had a name of their own, admitted by messages, and muted."""
-    live_id = await open_room(stores)
-    rooms = stores.database.collection("rooms")
-    later = ("title", "admitted", "barred", "muted", "mute_all")
-    await rooms.update_one({"_id": live_id}, {"$unset": dict.fromkeys(later, "")})
-    room = await load_room(stores, live_id, BERT.user_id)
-    assert (room.title, room.admitted, room.name) == ("", {}, HOST.nickname)
-    room.update_info(HOST.user_id, "Hometowns")
-    room.mute(HOST.user_id, BERT.user_id, NOW + 1)
-    await save_room(stores, room)
-    room = await load_room(stores, live_id)
-    assert (room.name, room.muted, room.mute_all) == ("Hometowns", {BERT.user_id: NOW + 1}, False)
-
-
-async def test_members_admitted_by_two_processes_at_once_are_both_admitted(
+async def test_members_invited_by_message_by_two_processes_at_once_are_both_invited(
     stores: StoresFixture,
 ) -> None:
     """No event tells the second write that the room has changed since it was loaded."""
     live_id = await open_room(stores, BERT, ANNA)
     rooms = [await load_room(stores, live_id, person.user_id) for person in (BERT, ANNA)]
     for room, person in zip(rooms, (BERT, ANNA), strict=True):
-        room.admit(HOST.user_id, person.user_id, NOW + 1)
+        room.note_invitation(HOST.user_id, person.user_id, NOW + 1)
         await save_room(stores, room)
     room = await load_room(stores, live_id)
-    assert room.admitted == {BERT.user_id: NOW + 1, ANNA.user_id: NOW + 1}
+    assert room.invited_by_message_until == {BERT.user_id: NOW + 1, ANNA.user_id: NOW + 1}
     room.refuse(BERT.user_id)
     await save_room(stores, room)
-    assert (await load_room(stores, live_id)).admitted == {ANNA.user_id: NOW + 1}
+    assert (await load_room(stores, live_id)).invited_by_message_until == {ANNA.user_id: NOW + 1}
 
 
 async def test_get_or_create_returns_the_room_of_a_concurrent_process(
@@ -138,15 +121,15 @@ async def test_rooms_that_are_loaded_at_once_are_one_query_and_share_nothing(
     assert (other.live_id, *other.members) == (other_id, CARL.user_id)
     before = copy.deepcopy(two)
     one.leave_mic(HOST.user_id, BERT.user_id, removed_until=NOW + 1_000)
-    one.ban_user(CARL.user_id, NOW + 1_000, "host")
-    assert (one.removed, one.blocked) != (two.removed, two.blocked)
+    one.ban(CARL.user_id, NOW + 1_000, HOST.user_id)
+    assert (one.needs_invitation_until, one.bans) != (two.needs_invitation_until, two.bans)
     assert two == before
 
 
 async def test_a_document_sets_the_stored_fields_of_a_room_alone(stores: StoresFixture) -> None:
     live_id = await open_room(stores)
     before = await load_room(stores, live_id)
-    more = {"touched": ["owner"], "gone": [BERT.user_id], "of_a_later_release": 1}
+    more = {"of_a_later_release": 1}
     await stores.rooms._rooms.update_one({"_id": live_id}, {"$set": more})
     assert await load_room(stores, live_id) == before
 

@@ -1,7 +1,7 @@
 // The mic queue; the host invites and declines here, and opens the list of viewers and of those removed.
 
 const qlive = require("../../qlive.js");
-const { t, tell } = require("../../words.js");
+const { t, showError } = require("../../i18n.js");
 
 Component({
   properties: { liveId: Number, rows: Array, host: Boolean, mutedAll: Boolean },
@@ -17,7 +17,7 @@ Component({
         const bans = await qlive.roomBans({ live_id });
         this.setData({ audience: people.filter(({ state }) => state === 0), bans }); // others have applied
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
 
@@ -38,7 +38,7 @@ Component({
     },
 
     async muteAll() {
-      await qlive.muteAll({ live_id: this.data.liveId, on: !this.data.mutedAll }).catch(tell);
+      await qlive.muteAll({ live_id: this.data.liveId, on: !this.data.mutedAll }).catch(showError);
       this.setData({ audience: null });
     },
 
@@ -51,7 +51,7 @@ Component({
         await qlive[call]({ live_id: this.data.liveId, user_id: currentTarget.dataset.id });
         this.setData({ audience: null });
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
   },

@@ -1,7 +1,7 @@
 // One line of the room's feed: a message, a gift, or what has happened.
 
 Component({
-  properties: { line: Object }, // {kind, user_id, name, text, image}
+  properties: { line: Object, name: String }, // {kind, user_id, text, image}; the sender's name
 
   methods: {
     openPerson() {

@@ -2,7 +2,7 @@
 
 const account = require("../../account.js");
 const qlive = require("../../qlive.js");
-const { t, say, tell, toast } = require("../../words.js");
+const { t, format, showError, showToast } = require("../../i18n.js");
 
 const CANCELLED = {};
 
@@ -20,11 +20,11 @@ Component({
   lifetimes: {
     async attached() {
       try {
-        const [gifts] = await Promise.all([allGifts(), account.refresh()]);
+        const [gifts] = await Promise.all([qlive.allGifts(), account.refresh()]);
         this.setData({ gifts, gift: gifts[0] || null });
         this.showTotal();
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
   },
@@ -48,9 +48,9 @@ Component({
       const { gift, num } = this.data;
       const cost = gift ? gift.gold * num : 0;
       const funds = account.me.gold + account.me.income;
-      const short = cost > funds ? say("no_money", { n: cost - funds }) : "";
+      const short = cost > funds ? format("no_money", { n: cost - funds }) : "";
       const pending = qlive.gifts.pending().length > 0; // a second one would be paid as well
-      this.setData({ total: say("cost", { cost, funds }), short, pending });
+      this.setData({ total: format("cost", { cost, funds }), short, pending });
     },
 
     async give() {
@@ -60,14 +60,14 @@ Component({
       const params = { user_id: to, gift_id: gift.id, num };
       try {
         const { reminder } = await qlive.pushGift(params).catch((error) => confirmed(error, params));
-        toast(reminder ? t.given_much : t.given);
+        showToast(reminder ? t.given_much : t.given);
         this.close();
       } catch (error) {
         if (error.code === "age_unverified") wx.navigateTo({ url: "/pages/wallet/wallet?age=1" });
-        else if (error !== CANCELLED) tell(error);
+        else if (error !== CANCELLED) showError(error);
       }
       this.giving = false;
-      await account.refresh().catch(tell);
+      await account.refresh().catch(showError);
       this.showTotal();
     },
 
@@ -86,17 +86,8 @@ Component({
 async function confirmed(error, params) {
   if (error.code !== "confirmation_needed") throw error;
   const { day, month } = await qlive.getGivingLimits();
-  const content = say("confirm_gift", { day: day.given, month: month.given });
+  const content = format("confirm_gift", { day: day.given, month: month.given });
   const { confirm } = await new Promise((success) => wx.showModal({ title: t.give, content, success }));
   if (!confirm) throw CANCELLED;
   return qlive.pushGift({ ...params, confirm: true });
-}
-
-async function allGifts() {
-  const gifts = [];
-  for (let page = 1; ; page++) {
-    const { results, next } = await qlive.getGifts({ page });
-    gifts.push(...results);
-    if (!next) return gifts.sort((a, b) => a.gold - b.gold);
-  }
 }

@@ -2,10 +2,10 @@
 
 const qlive = require("../../qlive.js");
 const { mayPush } = require("../../camera.js");
-const { t, tell } = require("../../words.js");
+const { t, showError } = require("../../i18n.js");
 
 /** What the states of <live-pusher> (1…) and <live-player> (2…) mean to the user. */
-const WORDS = {
+const VIDEO_TEXTS = {
   1001: t.video_connecting,
   1002: t.video_connecting,
   1007: "", // first frame
@@ -36,7 +36,7 @@ Component({
     paused: Boolean,
     removable: Boolean,
   },
-  data: { t, url: "", words: "", denied: false },
+  data: { t, url: "", videoText: "", denied: false },
 
   observers: {
     // play_url is signed again with each snapshot: a stream that plays is not restarted for that.
@@ -60,7 +60,7 @@ Component({
       const { occupant, own } = this.data;
       const user = this.user;
       clearTimeout(this.timer);
-      this.setData({ url: "", words: t.video_connecting, denied: false });
+      this.setData({ url: "", videoText: t.video_connecting, denied: false });
       if (!own) return occupant && this.setData({ url: occupant.play_url });
       const isAllowed = await mayPush();
       if (user !== this.user) return; // off the mic before WeChat's question was answered
@@ -89,10 +89,10 @@ Component({
     },
 
     onState({ detail: { code } }) {
-      if (code in WORDS) this.setData({ words: WORDS[code] });
+      if (code in VIDEO_TEXTS) this.setData({ videoText: VIDEO_TEXTS[code] });
       if (DENIED.includes(code)) this.setData({ url: "", denied: true });
       if (NEEDS_NEW_URL.includes(code)) {
-        this.setData({ words: t.video_lost });
+        this.setData({ videoText: t.video_lost });
         this.renewLater();
       }
     },
@@ -108,7 +108,7 @@ Component({
 
     takeOff() {
       const { liveId: live_id, occupant } = this.data;
-      return qlive.leaveMicro({ live_id, user_id: occupant.user_id }).catch(tell);
+      return qlive.leaveMicro({ live_id, user_id: occupant.user_id }).catch(showError);
     },
   },
 });

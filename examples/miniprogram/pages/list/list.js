@@ -2,7 +2,7 @@
 
 const account = require("../../account.js");
 const qlive = require("../../qlive.js");
-const { t, say, tell } = require("../../words.js");
+const { t, format, showError } = require("../../i18n.js");
 
 Component({
   data: { t, me: null, lives: null },
@@ -16,7 +16,7 @@ Component({
         const { live_id } = await qlive.getUserState();
         if (live_id) this.show(live_id); // still in a room
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
 
@@ -37,12 +37,12 @@ Component({
       try {
         this.setData({ me: await account.ready() });
         const rows = await qlive.getLivelist({ page });
-        const shown = rows.map((row) => ({ ...row, people: say("people_in", { n: row.audience_count }) }));
+        const shown = rows.map((row) => ({ ...row, people: format("people_in", { n: row.audience_count }) }));
         this.page = page;
         this.hasMore = rows.length > 0;
         this.setData({ lives: page === 1 ? shown : this.data.lives.concat(shown) });
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
 
@@ -54,7 +54,7 @@ Component({
       try {
         this.show((await qlive.matchmakerEnter()).live_id);
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
 

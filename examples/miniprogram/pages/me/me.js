@@ -3,7 +3,7 @@
 const account = require("../../account.js");
 const { provinceOf } = require("../../areas.js");
 const qlive = require("../../qlive.js");
-const { t, tell, toast } = require("../../words.js");
+const { t, showError, showToast } = require("../../i18n.js");
 
 Component({
   data: { t, me: null, province: "", area: null },
@@ -23,7 +23,7 @@ Component({
         await action();
         await account.refresh();
       } catch (error) {
-        tell(error);
+        showError(error);
       }
       const { me } = account;
       this.setData({ me, province: me && provinceOf(me.area) });
@@ -42,7 +42,7 @@ Component({
     copyData() {
       return this.act(async () => {
         const data = await qlive.myData();
-        if (!data) return toast(t.building);
+        if (!data) return showToast(t.building);
         const filePath = `${wx.env.USER_DATA_PATH}/my-data.json`;
         wx.getFileSystemManager().writeFileSync(filePath, JSON.stringify(data));
         wx.shareFileMessage({ filePath });
@@ -67,7 +67,7 @@ Component({
       if (area) changes.area = area.code;
       return this.act(async () => {
         await qlive.updateUserinfo(changes);
-        toast(t.saved);
+        showToast(t.saved);
       });
     },
   },

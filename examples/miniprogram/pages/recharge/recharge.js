@@ -2,7 +2,7 @@
 
 const account = require("../../account.js");
 const qlive = require("../../qlive.js");
-const { t, say, tell } = require("../../words.js");
+const { t, format, showError } = require("../../i18n.js");
 
 // Virtual payment on iOS is Apple's in-app purchase, and WeChat permits no other.
 const OLDEST_WECHAT = "8.0.68";
@@ -25,7 +25,7 @@ Component({
         const offered = blocks.filter(({ price }) => !onIos || price >= LEAST_ON_IOS);
         this.setData({ gold: me.gold, blocks: offered });
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
 
@@ -35,11 +35,11 @@ Component({
       this.setData({ outcome: t.paying });
       try {
         const { state, gold = this.data.gold } = await qlive.buy(event.currentTarget.dataset.id);
-        this.setData({ gold, outcome: say(state, { gold }) });
+        this.setData({ gold, outcome: format(state, { gold }) });
       } catch (error) {
         this.setData({ outcome: "" });
         if (error.code === "age_unverified") wx.navigateTo({ url: "/pages/wallet/wallet?age=1" });
-        else tell(error);
+        else showError(error);
       } finally {
         this.paying = false;
       }

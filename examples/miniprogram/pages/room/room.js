@@ -1,28 +1,27 @@
 // A room: three seats, the mic queue, the feed with gifts and chat. The SDK keeps its state.
 
-const { invitation, mutedUntil } = require("qlive-miniprogram");
+const { RECONNECT, invitation, mutedUntil, roleIn, seatOf } = require("qlive-miniprogram");
 const account = require("../../account.js");
 const chat = require("../../chat.js");
 const feed = require("../../feed.js");
 const { openPerson } = require("../../person.js");
 const qlive = require("../../qlive.js");
-const { t, errorText, say, tell, toast } = require("../../words.js");
+const { t, errorText, format, showError, showToast } = require("../../i18n.js");
 
 const SEATS = ["owner", "male", "female"];
-const OVER = { 4503: "put_out", 4504: "not_inside", 4509: "replaced", 4510: "ended" }; // close codes
 const REFUSED = { put_out: "put_out", not_live: "ended" };
-const SIGN_IN_AGAIN = 4401;
 const NOTICE_MS = 5000;
 const MOST_LINES = 80;
 
 let leaving = Promise.resolve(); // a room that is entered again at once is entered after it was left
 
 Component({
-  data: { t, seats: SEATS, liveId: 0, room: null, role: "", line: t.line_connecting, over: "", lines: [], joined: false, muted: "", review: "" },
+  data: { t, seats: SEATS, liveId: 0, room: null, role: "", ownSeat: null, line: t.line_connecting, over: "", lines: [], names: {}, joined: false, muted: "", review: "" },
 
   methods: {
     async onLoad({ live_id }) {
       this.live_id = Number(live_id);
+      this.asked = new Set(); // users whose names the server has been asked for
       this.setData({ liveId: this.live_id });
       wx.setKeepScreenOn({ keepScreenOn: true });
       this.socket = qlive.room(this.live_id);
@@ -40,7 +39,7 @@ Component({
       clearTimeout(this.muteTimer);
       this.socket.close();
       if (this.chatOff) this.chatOff();
-      if (!over && role !== "owner") this.leave();
+      if (!over && role !== "host") this.leave();
     },
 
     leave() {
@@ -74,12 +73,13 @@ Component({
     // ---- what the SDK reports
 
     onState(room, frame) {
-      const role = roleIn(room, qlive.userId);
-      const people = say("people_in", { n: room.audience_count });
-      const others = SEATS.filter((seat) => room[seat] && role !== seat).map((seat) => ({ seat, ...room[seat] }));
-      this.setData({ room, role, people, others });
+      const role = roleIn({ room }, qlive.userId);
+      const ownSeat = seatOf({ room }, qlive.userId);
+      const people = format("people_in", { n: room.audience_count });
+      const others = SEATS.filter((seat) => room[seat] && ownSeat !== seat).map((seat) => ({ seat, ...room[seat] }));
+      this.setData({ room, role, ownSeat, people, others });
       this.showMute(mutedUntil({ room }, qlive.userId));
-      if (role === "owner" && ["snapshot", "room_info"].includes(frame.type)) this.showReview();
+      if (role === "host" && ["snapshot", "room_info"].includes(frame.type)) this.showReview();
       this.showInvitation(invitation({ room }, qlive.userId), room);
       if (frame.type === "gift") this.setData({ gift: frame.data });
       if (frame.type === "live_end") this.setData({ over: "ended", why: frame.data.reason === "moderation" ? t.over_moderation : "" });
@@ -90,23 +90,24 @@ Component({
 
     onConnection({ phase, attempt, replayed, reset, code }) {
       clearTimeout(this.notice);
-      if (phase === "connecting") this.setData({ line: attempt ? say("line_lost", { n: attempt }) : t.line_connecting });
-      if (phase === "reconnecting") this.setData({ line: say("line_lost", { n: attempt }) });
+      if (phase === "connecting") this.setData({ line: attempt ? format("line_lost", { n: attempt }) : t.line_connecting });
+      if (phase === "reconnecting") this.setData({ line: format("line_lost", { n: attempt }) });
       if (phase === "live") this.onLive(reset ? t.line_reset : "");
-      if (phase === "resumed") this.onLive(say("line_resumed", { n: replayed }));
+      if (phase === "resumed") this.onLive(format("line_resumed", { n: replayed }));
       if (phase === "closed") this.onClosed(code);
     },
 
     onLive(line) {
       this.setData({ line });
       this.notice = setTimeout(() => this.setData({ line: "" }), NOTICE_MS);
-      qlive.gifts.resume().then((gifts) => gifts.some(({ answer }) => answer) && toast(t.given));
+      qlive.gifts.resume().then((gifts) => gifts.some(({ answer }) => answer) && showToast(t.given));
       if (chat && !this.data.joined) this.joinChat();
     },
 
     onClosed(code) {
-      if (OVER[code] && !this.data.over) this.setData({ line: "", over: OVER[code] });
-      if (code === SIGN_IN_AGAIN) account.signIn().then(() => this.isGone || this.socket.open(), (error) => this.onFailure(error));
+      const over = RECONNECT.final_codes[code];
+      if (over && !this.data.over) this.setData({ line: "", over });
+      if (code === RECONNECT.token_code) account.signIn().then(() => this.isGone || this.socket.open(), (error) => this.onFailure(error));
     },
 
     showInvitation(row, room) {
@@ -114,11 +115,11 @@ Component({
       if (!row) return this.setData({ invited: "" });
       const count = () => {
         const n = Math.max(0, Math.ceil((row.expires_at - Date.now()) / 1000));
-        this.setData({ left: say("seconds", { n }) });
+        this.setData({ left: format("seconds", { n }) });
       };
       count();
       this.countdown = setInterval(count, 1000);
-      this.setData({ invited: say("invited_says", { name: room.owner.nickname }), giving: false });
+      this.setData({ invited: format("invited_text", { name: room.owner.nickname }), giving: false });
     },
 
     /** Counts down the time for which the host has muted the user. */
@@ -126,7 +127,7 @@ Component({
       clearTimeout(this.muteTimer);
       const left = Math.ceil((until - Date.now()) / 1000);
       const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-      this.setData({ muted: left === Infinity ? t.refused_muted_all : left > 0 ? say("muted_for", { time }) : "" });
+      this.setData({ muted: left === Infinity ? t.feed_mute_all_true : left > 0 ? format("muted_for", { time }) : "" });
       if (left > 0 && left < Infinity) this.muteTimer = setTimeout(() => this.showMute(until), 1000);
     },
 
@@ -150,13 +151,13 @@ Component({
       if (this.joining) return;
       this.joining = true;
       if (!this.chatOff) this.chatOff = this.followChat();
-      await chat.join(this.socket).catch(tell);
+      await chat.join(this.socket).catch(showError);
       this.joining = false;
     },
 
     followChat() {
       const off = [
-        chat.on("message", ({ from, nickname, text }) => this.addLine({ kind: "chat", user_id: from, name: nickname, text })),
+        chat.on("message", (message) => this.addMessage(message)),
         chat.on("connection", ({ joined }) => this.setData({ joined })),
       ];
       return () => {
@@ -165,39 +166,50 @@ Component({
       };
     },
 
+    /** The sender's name is the checked one, of the room or of the server, which is asked once. */
+    async addMessage({ from, text }) {
+      this.addLine({ kind: "chat", user_id: from, text });
+      const { room } = this.data;
+      const known = [...SEATS.map((seat) => room[seat]), ...room.applicants].find((row) => row && row.user_id === from);
+      if (!known && this.asked.has(from)) return;
+      this.asked.add(from);
+      const { nickname } = known || (await qlive.getUserinfo({ user_id: from }).catch(() => ({})));
+      this.setData({ names: { ...this.data.names, [from]: nickname || t.nameless } });
+    },
+
     async sayText(event) {
       try {
         await chat.send(event.detail.value);
         this.setData({ text: "" });
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
 
     // ---- what the user does
 
     act(event) {
-      return qlive[event.currentTarget.dataset.call]({ live_id: this.live_id }).catch(tell);
+      return qlive[event.currentTarget.dataset.call]({ live_id: this.live_id }).catch(showError);
     },
 
     end() {
-      const end = ({ confirm }) => confirm && qlive.liveEnd({ live_id: this.live_id }).catch(tell);
+      const end = ({ confirm }) => confirm && qlive.liveEnd({ live_id: this.live_id }).catch(showError);
       wx.showModal({ title: t.end_live, content: t.end_asks, success: end });
     },
 
     rename() {
       const rename = ({ confirm, content }) =>
-        confirm && qlive.updateRoom({ live_id: this.live_id, room_name: content }).then(() => this.showReview()).catch(tell);
+        confirm && qlive.updateRoom({ live_id: this.live_id, room_name: content }).then(() => this.showReview()).catch(showError);
       wx.showModal({ title: t.room_name, content: this.data.room.room_name, editable: true, success: rename });
     },
 
     changeCover() {
-      const upload = ({ tempFiles }) => qlive.uploadCover(this.live_id, tempFiles[0].tempFilePath).then(() => toast(t.saved)).then(() => this.showReview()).catch(tell);
+      const upload = ({ tempFiles }) => qlive.uploadCover(this.live_id, tempFiles[0].tempFilePath).then(() => showToast(t.saved)).then(() => this.showReview()).catch(showError);
       wx.chooseMedia({ count: 1, mediaType: ["image"], sizeType: ["compressed"], success: upload });
     },
 
     openPerson({ detail: { user_id } }) {
-      if (user_id !== qlive.userId) return openPerson({ live_id: this.live_id, user_id, room: this.data.room }).catch(tell);
+      if (user_id !== qlive.userId) return openPerson({ live_id: this.live_id, user_id, room: this.data.room }).catch(showError);
     },
 
     openGifts() {
@@ -213,10 +225,3 @@ Component({
     },
   },
 });
-
-/** owner, male, female, applied or viewer. */
-function roleIn(room, userId) {
-  const seat = SEATS.find((name) => room[name] && room[name].user_id === userId);
-  if (seat) return seat;
-  return room.applicants.some((row) => row.user_id === userId && row.applied_at) ? "applied" : "viewer";
-}

@@ -1,8 +1,9 @@
 // Income, and its withdrawals. That WeChat has shown its page proves nothing: the list does.
 
+const { failureOf } = require("qlive-miniprogram");
 const account = require("../../account.js");
 const qlive = require("../../qlive.js");
-const { t, say, tell, toast } = require("../../words.js");
+const { t, format, showError, showToast } = require("../../i18n.js");
 
 const FINAL = ["paid", "returned"];
 const MOVING = ["approved", "submitted", "awaiting_user"];
@@ -51,7 +52,7 @@ Component({
         await this.load();
       } catch (error) {
         if (error.code === "real_name_needed") this.setData({ needsName: true });
-        tell(error);
+        showError(error);
       }
     },
 
@@ -62,7 +63,7 @@ Component({
       const caps = ["gift", "day", "month"].map((name) => capOf(name, limits[name]));
       this.setData({ me, matured, items: items.map(shown), caps });
       const isMoving = items.some(({ state }) => MOVING.includes(state));
-      if (isMoving && this.isShown) this.timer = setTimeout(() => this.load().catch(tell), POLL_MS);
+      if (isMoving && this.isShown) this.timer = setTimeout(() => this.load().catch(showError), POLL_MS);
     },
 
     withdraw(event) {
@@ -86,14 +87,14 @@ Component({
       return this.act(async () => {
         await qlive.verifyAge(detail.value);
         this.setData({ needsAge: false });
-        toast(t.age_verified);
+        showToast(t.age_verified);
       });
     },
 
     changeCap({ currentTarget }) {
       const { name, title } = this.data.caps[currentTarget.dataset.n];
       const change = (gold) => this.act(() => qlive.givingLimits({ [`${name}_gold`]: Number(gold) }));
-      wx.showModal({ title, placeholderText: t.cap_says, editable: true, success: ({ confirm, content }) => confirm && /^[0-9]+$/.test(content) && change(content) });
+      wx.showModal({ title, placeholderText: t.cap_text, editable: true, success: ({ confirm, content }) => confirm && /^[0-9]+$/.test(content) && change(content) });
     },
 
     /** The first page of a statement, of gold or income. */
@@ -108,7 +109,7 @@ Component({
         const { results, has_more } = await qlive.statement({ unit, page: page + 1 });
         if (unit === this.data.unit) this.setData({ rows: [...rows, ...results.map(entry)], page: page + 1, hasMore: has_more });
       } catch (error) {
-        tell(error);
+        showError(error);
       }
     },
 
@@ -126,8 +127,8 @@ Component({
 
 function capOf(name, { given, own, next, next_at: at, house }) {
   const least = Math.min(...[own, house].filter(Boolean));
-  const later = at ? say("cap_later", { gold: next || t.no_cap, at: at.slice(5, 16).replace("T", " ") }) : "";
-  return { name, title: t[`cap_${name}`], note: own || house ? String(least) : t.no_cap, says: `${name === "gift" ? "" : say("given_so_far", { given })} ${later}`.trim() };
+  const later = at ? format("cap_later", { gold: next || t.no_cap, at: at.slice(5, 16).replace("T", " ") }) : "";
+  return { name, title: t[`cap_${name}`], note: own || house ? String(least) : t.no_cap, details: `${name === "gift" ? "" : format("given_so_far", { given })} ${later}`.trim() };
 }
 
 function entry({ time, what, who, amount, balance }) {
@@ -137,21 +138,13 @@ function entry({ time, what, who, amount, balance }) {
 
 function shown(item) {
   const isFinal = FINAL.includes(item.state);
+  const failure = failureOf(item);
   return {
     ...item,
     yuan: (item.fen / 100).toFixed(2),
     at: item.requested_at.slice(5, 16).replace("T", " "),
-    why: isFinal ? reasonOf(item) : "",
+    why: isFinal ? (failure ? t[`fail_${failure}`] || t.fail_other : item.reason) : "",
     word: t[`state_${item.state}`],
     open: !isFinal && !item.reason,
   };
-}
-
-/** Why it was not paid: WeChat's code in words, or the operator's own words. */
-function reasonOf({ fail_reason: code, reason }) {
-  if (["NAME_NOT_CORRECT", "REAL_NAME_CHECK_FAIL"].includes(code)) return t.fail_name;
-  if (/_EXCEED$|^BLOCK_B2C_/.test(code)) return t.fail_limit;
-  if (code === "OVERDUE_CLOSE") return t.fail_expired;
-  if (code === "MCH_CANCEL" || reason === "cancelled") return t.fail_cancelled;
-  return code || reason === "refund_case" ? t.fail_other : reason;
 }

@@ -1,0 +1,294 @@
+"""The only path that changes a room: load, decide, guarded write, publish.
+
+Changes of one room that arrive while an earlier one is being saved are decided together, on one
+loaded room, and saved by one write. A change that finds the room idle waits for nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from core.batching import RequestBatcher
+from core.clock import now_ms
+from core.errors import QLiveError, TryAgain
+from core.retry import retry_on_conflict
+from realtime.hub import Hub
+from rooms.errors import HostIsLive, RemovedFromRoom, RoomNotFound
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from rooms.members import Person
+from rooms.room import Room
+from storage.rooms.rooms import RoomStore
+from storage.write_batch import WriteBatch
+
+C = TypeVar("C")
+R = TypeVar("R")
+T = TypeVar("T")
+
+MAX_BATCH = 32
+"""Changes of one room in one write."""
+MAX_REMOVE_ATTEMPTS = 5
+"""Attempts to remove a user who keeps entering other rooms."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchData(Generic[R, C]):
+    """Data that the rules of one kind read and write besides the room.
+
+    `read` is called once for a batch, with the requests of all its changes of this kind, after the
+    room has been loaded; each of their rules receives its result. `write` adds to the room's
+    transaction, if one of these rules has added an event.
+    """
+
+    read: Callable[[Sequence[R]], Awaitable[C]]
+    write: Callable[[C, WriteBatch], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change(Generic[R, C, T]):
+    """One caller's change of a room."""
+
+    rule: Callable[[Room, C], T]
+    """Refuses with a QLiveError, leaving the room as it was, or changes the room."""
+    user_ids: tuple[str, ...]
+    """Users whose memberships the rule reads."""
+    batch_data: BatchData[R, C] | None = None
+    request: R | None = None
+
+
+AnyChange = Change[Any, Any, Any]
+LoadedData = Mapping[BatchData[Any, Any] | None, Any]
+"""Data read by each batch_data of a batch; None for changes without one."""
+
+
+class ChangeFailed(Exception):
+    """Some changes of a batch failed; the others are decided on a room that is loaded again."""
+
+    def __init__(self, changes: Iterable[AnyChange], error: Exception) -> None:
+        super().__init__(error)
+        self.errors = dict.fromkeys(changes, error)
+
+
+class RoomListener(Protocol):
+    """Receives every saved change; neither method waits or raises."""
+
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None: ...
+
+    def mark_audience_changed(self, live_id: int) -> None:
+        """Note that the number of people in the room may have changed."""
+
+
+class RoomChanges:
+    """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
+
+    def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
+        self._storage = storage
+        self._hub = hub
+        self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
+        self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
+            self._change_batch, MAX_BATCH
+        )
+        self.conflict_retries = 0
+        """Number of optimistic-lock retries."""
+
+    async def change(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
+        """Apply `rule` to the room and return what it returns.
+
+        An error raised by the rule leaves everything unchanged. `user_ids` are the users whose
+        memberships the rule reads. Raises RoomNotFound or TryAgain.
+        """
+        result: T = await self._batcher.submit(live_id, _without_data(rule, user_ids))
+        return result
+
+    async def begin(self, live_id: int, rule: Callable[[Room], T], *user_ids: str) -> T:
+        """Change the room as `change`, for a rule that begins a live session.
+
+        It is saved alone, since it empties the log of events.
+        """
+        (result,) = await self._change_batch(live_id, [_without_data(rule, user_ids)])
+        if isinstance(result, Exception):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    async def change_with(
+        self,
+        live_id: int,
+        batch_data: BatchData[R, C],
+        request: R,
+        rule: Callable[[Room, C], T],
+        *user_ids: str,
+    ) -> T:
+        """Change as `change`, with data that `batch_data` reads for the requests of a whole batch.
+
+        A WriteConflict repeats everything on the new state, as `retry_on_conflict` does.
+        """
+        change = Change(rule, user_ids, batch_data, request)
+        result: T = await self._batcher.submit(live_id, change)
+        return result
+
+    async def load(self, live_id: int, *user_ids: str) -> Room:
+        """Return the stored room; changes to it are not saved. Raises RoomNotFound."""
+        room = await self._storage.load(live_id, user_ids)
+        if room is None:
+            raise RoomNotFound
+        return room
+
+    async def enter(self, live_id: int, person: Person) -> Room:
+        """Add a user to a live room, removing them from any other.
+
+        Everything is checked before they leave the other room. Raises HostIsLive if they host it.
+        """
+        user_id = person.user_id
+        member = await self._storage.membership_of(user_id)
+        if member and member.live_id != live_id:
+            (await self.load(live_id, user_id)).enter(person, now_ms())
+            if (await self.load(member.live_id, user_id)).role_of(user_id) == "host":
+                raise HostIsLive
+            await self.remove(user_id, but=live_id)
+
+        def add_member(room: Room) -> tuple[Room, bool]:
+            is_new = room.role_of(user_id) is None
+            room.enter(person, now_ms())
+            return room, is_new
+
+        room, joined = await self.change(live_id, add_member, user_id)
+        if joined and (await self.load(live_id)).is_banned(user_id, now_ms()):
+            # Entering writes the membership only, so a concurrent ban is no WriteConflict.
+            await self.change(live_id, _remove_banned(user_id), user_id)
+            raise RemovedFromRoom
+        return room
+
+    async def ban(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
+        """Ban a user by `rule`, even while they are entering.
+
+        Return the rule's result: whether they were on mic.
+        """
+        on_mic = await self.change(live_id, rule, user_id)
+        member = await self._storage.membership_of(user_id)
+        if member and member.live_id == live_id:
+            await self.change(live_id, _remove_banned(user_id), user_id)
+        return on_mic
+
+    async def remove(self, user_id: str, reason: str = "left", but: int | None = None) -> None:
+        """Remove a user from the room they are in, publishing the events.
+
+        `but` is a room in which they may stay, `reason` a key of DEPARTURE_REASONS. Raises TryAgain
+        if they keep entering rooms.
+        """
+        for _ in range(MAX_REMOVE_ATTEMPTS):
+            member = await self._storage.membership_of(user_id)
+            if member is None or member.live_id == but:
+                return
+            await self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
+        raise TryAgain
+
+    async def _change_batch(self, live_id: int, changes: Sequence[AnyChange]) -> list[Any]:
+        """Decide and save changes together; all of them again after a WriteConflict.
+
+        Return what each rule returned, or the error for its caller.
+        """
+        failed: dict[AnyChange, Exception] = {}
+
+        async def change_others() -> Mapping[AnyChange, Any]:
+            while pending := [change for change in changes if change not in failed]:
+                try:
+                    return await self._decide_and_save(live_id, pending)
+                except ChangeFailed as failure:
+                    failed.update(failure.errors)
+            return {}
+
+        outcomes = {**await retry_on_conflict(change_others, self._count_conflict), **failed}
+        return [outcomes[change] for change in changes]
+
+    def _count_conflict(self) -> None:
+        self.conflict_retries += 1
+
+    async def _decide_and_save(
+        self, live_id: int, changes: Sequence[AnyChange]
+    ) -> Mapping[AnyChange, Any]:
+        user_ids = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
+        now = now_ms()
+        room = await self.load(live_id, *user_ids)
+        room.expire(now)
+        contexts = await _prepare(changes)
+        outcomes, writing = decide(room, changes, contexts)
+        if room.changed:
+            writes = [
+                partial(batch_data.write, contexts[batch_data])
+                for batch_data in writing
+                if batch_data.write
+            ]
+            await self._save_and_publish(room, writes)
+        self._close_sockets(room)
+        return outcomes
+
+    async def _save_and_publish(
+        self, room: Room, add_writes: Sequence[Callable[[WriteBatch], None]]
+    ) -> None:
+        events = room.numbered(now_ms())
+        await self._storage.save(room, events, add_writes)
+        for listener in self._listeners:
+            listener.publish(room.live_id, events)
+            if room.audience_changed:
+                listener.mark_audience_changed(room.live_id)
+        if events and events[-1].type == LAST_EVENT_TYPE:
+            await self._storage.clear(room.live_id, room.epoch)
+
+    def _close_sockets(self, room: Room) -> None:
+        """Close the sockets of users who are no members any more."""
+        for user_id, may_not_reconnect in room.effects.sockets_to_close.items():
+            member = room.loaded.members.get(user_id)
+            # Socket numbers are at least their opening time in ms: sockets opened since are spared.
+            is_of_room = member is not None and member.live_id == room.live_id
+            number = member.socket if member and is_of_room else room.read_at
+            self._hub.evict(room.live_id, user_id, number, banned_until_left=may_not_reconnect)
+
+
+def decide(
+    room: Room, changes: Iterable[AnyChange], contexts: LoadedData
+) -> tuple[dict[AnyChange, Any], set[BatchData[Any, Any]]]:
+    """Apply the rules in order.
+
+    Return what each rule returned or its refusal, which leaves the room as it was, and the batch
+    data with something to write. Raises ChangeFailed after any other error, since the room may be
+    half changed.
+    """
+    outcomes: dict[AnyChange, Any] = {}
+    writing: set[BatchData[Any, Any]] = set()
+    for change in changes:
+        before = len(room.events)
+        try:
+            outcomes[change] = change.rule(room, contexts[change.batch_data])
+        except QLiveError as refusal:
+            outcomes[change] = refusal
+            continue
+        except Exception as error:
+            raise ChangeFailed([change], error) from error
+        if room.joins_from_elsewhere:  # the user is in another room by now: a retry would not help
+            raise ChangeFailed([change], TryAgain())
+        if change.batch_data and len(room.events) > before:
+            writing.add(change.batch_data)
+    return outcomes, writing
+
+
+async def _prepare(changes: Sequence[AnyChange]) -> LoadedData:
+    """Read the data of all batch data, calling each once for all its requests."""
+    contexts: dict[BatchData[Any, Any] | None, Any] = {None: None}
+    groups: dict[BatchData[Any, Any], list[AnyChange]] = {}
+    for change in changes:
+        if change.batch_data:
+            groups.setdefault(change.batch_data, []).append(change)
+    for batch_data, group in groups.items():
+        try:
+            contexts[batch_data] = await batch_data.read([change.request for change in group])
+        except Exception as error:
+            raise ChangeFailed(group, error) from error
+    return contexts
+
+
+def _without_data(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
+    return Change(lambda room, _context: rule(room), user_ids)
+
+
+def _remove_banned(user_id: str) -> Callable[[Room], None]:
+    return lambda room: room.remove(user_id, "host", may_reconnect=False)

@@ -1,0 +1,77 @@
+"""Seats on mic: the steps around the rules of a room."""
+
+from config.sections import MicroSettings
+from core.clock import now_ms
+from rooms.errors import StreamForbidden
+from rooms.state import Seat
+from services.moderation.user_safety import UserSafetyService
+from services.room_changes import RoomChanges
+from storage.accounts.users import User
+from storage.stores import Stores
+from tencent.live_streaming import StreamUrls
+
+
+class MicService:
+    """Applications, invitations and seats of the guests."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        room_changes: RoomChanges,
+        stream_urls: StreamUrls,
+        user_safety: UserSafetyService,
+        settings: MicroSettings,
+    ) -> None:
+        self._users = stores.users
+        self._room_changes = room_changes
+        self._stream_urls = stream_urls
+        self._user_safety = user_safety
+        self._settings = settings
+
+    async def apply(self, live_id: int, user: User) -> None:
+        """Apply for the seat of the user's gender. Raises HighRisk, or as Room.apply."""
+        self._user_safety.check_rank(user)
+        person = user.person()
+        await self._room_changes.change(
+            live_id, lambda room: room.apply(person, now_ms()), user.user_id
+        )
+
+    async def invite(self, live_id: int, host: User, user_id: str) -> None:
+        """Invite a user, as the host. Raises UserNotFound, Blocked, or as Room.invite."""
+        guest = (await self._users.get(user_id)).person()
+        await self._user_safety.check_pair(host, user_id)
+        await self._room_changes.change(
+            live_id, lambda room: room.invite(host.user_id, guest, now_ms()), user_id
+        )
+
+    async def accept(self, live_id: int, user: User) -> Seat:
+        """Take the seat of the user's gender.
+
+        A stream that is forbidden meanwhile is a mark of the room: the guarded write fails if it
+        was set after the room was loaded. Raises HighRisk, StreamForbidden, or as Room.accept.
+        """
+        self._user_safety.check_rank(user)
+        if not user.may_stream:
+            raise StreamForbidden
+        person, stream = user.person(), self._stream_urls.new_stream(user.user_id)
+        url, admission = self._stream_urls.play(stream, now_ms() // 1000), self._settings.admission
+        return await self._room_changes.change(
+            live_id, lambda room: room.accept(person, admission, stream, url), user.user_id
+        )
+
+    async def refuse(self, live_id: int, user_id: str) -> None:
+        """Withdraw an application, or refuse an invitation."""
+        await self._room_changes.change(live_id, lambda room: room.refuse(user_id), user_id)
+
+    async def leave(
+        self, live_id: int, user_id: str, target: str, gender: int | None = None
+    ) -> None:
+        """Leave a seat, or have the host take `target` off the mic. Raises as Room.leave_mic."""
+        removed_ms = int(self._settings.removed_seconds * 1000)
+        until = now_ms() + removed_ms if removed_ms else 0
+        await self._room_changes.change(
+            live_id,
+            lambda room: room.leave_mic(user_id, target, gender, removed_until=until),
+            user_id,
+            target,
+        )

@@ -1,0 +1,144 @@
+"""Documents that are saved if they are as they were loaded, and claimed when they are due."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from core.errors import NotFound, WriteConflict
+from storage.database import Collection, Database, Document, Session
+from storage.documents import document_of, known_fields, page
+from storage.jobs.due import claim_due, make_due_index
+
+T = TypeVar("T")
+
+
+class Versioned(Protocol):
+    """A dataclass with slots whose `version` counts its stored changes."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+V = TypeVar("V", bound=Versioned)
+
+
+class DocumentStore(Generic[T]):
+    """Documents of one collection as dataclasses with slots. A subclass sets the attributes."""
+
+    name: str
+    """Name of the collection."""
+    kind: type[T]
+    id_name: str = "id"
+    """Field of the dataclass that is stored as `_id`."""
+    newest_by: str
+    """Time by which lists are ordered, newest first."""
+    list_filters: Sequence[str] = ("user_id", "state")
+    """Fields by which lists are filtered, each with an index."""
+    unlisted: Sequence[str] = ()
+    """Fields that lists leave out."""
+    missing: type[NotFound] = NotFound
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._documents: Collection = database.collection(self.name)
+
+    async def make_indexes(self) -> None:
+        newest = [(self.newest_by, -1), ("_id", -1)]
+        await self._documents.create_index(newest)
+        for field in self.list_filters:
+            await self._documents.create_index([(field, 1), *newest])
+
+    async def find(self, id_: str, session: Session | None = None) -> T | None:
+        return await self._find_one({"_id": id_}, session)
+
+    async def get(self, id_: str, session: Session | None = None) -> T:
+        """Return the document that `find` finds. Raises the error `missing` if there is none."""
+        found = await self.find(id_, session)
+        if found is None:
+            raise self.missing
+        return found
+
+    async def add(self, value: T, session: Session | None = None) -> None:
+        """Insert a new document. Raises DuplicateKeyError if a unique index has its values."""
+        await self._documents.insert_one(self._document(value), session=session)
+
+    async def page(self, after: str, limit: int, **filters: Any) -> tuple[list[T], str | None]:
+        """Return documents newest first, and the next cursor. Raises InvalidCursor.
+
+        `filters`: values of fields, a list for several; an empty one does not limit the list.
+        """
+        given = {name: value for name, value in filters.items() if value}
+        where = {
+            n: {"$in": value} if isinstance(value, list) else value for n, value in given.items()
+        }
+        shown, by = dict.fromkeys(self.unlisted, 0) or None, self.newest_by
+        rows, cursor = await page(self._documents, where, by, after, limit, fields=shown)
+        return [self.parse(row) for row in rows], cursor
+
+    async def _find_one(
+        self, where: Document, session: Session | None = None, **options: Any
+    ) -> T | None:
+        row = await self._documents.find_one(where, session=session, **options)
+        return self.parse(row) if row else None
+
+    @classmethod
+    def parse(cls, row: Document) -> T:
+        """Return the value of a document, without fields that a later release has stored."""
+        return cls.kind(**{**known_fields(cls.kind, row), cls.id_name: row["_id"]})
+
+    def _document(self, value: T) -> Document:
+        return document_of(value, self.id_name)
+
+
+class VersionedStore(DocumentStore[V]):
+    """Documents that change under the guard of their version, and that a job claims at `due_at`."""
+
+    async def make_indexes(self) -> None:
+        await super().make_indexes()
+        await make_due_index(self._documents)
+
+    async def save(self, before: V, after: V, session: Session | None = None) -> V:
+        """Write what differs, and return the saved value; it becomes due at its `_due_at`.
+
+        Raises WriteConflict if the document was saved since it was read as `before`.
+        """
+        update = self._update(before, after)
+        update["$set"] |= {"due_at": self._due_at(after), "version": before.version + 1}
+        result = await self._documents.update_one(_as_read(before), update, session=session)
+        if not result.matched_count:
+            raise WriteConflict
+        return replace(after, version=before.version + 1)
+
+    async def claim(self, lease: timedelta) -> V | None:
+        """Lease the document that is due for the longest time, by the database's clock."""
+        row = await claim_due(self._documents, lease)
+        return self.parse(row) if row else None
+
+    async def postpone(self, value: V) -> None:
+        """End the lease: the document becomes due at its `_due_at`, unless it was saved since."""
+        due = {"$set": {"due_at": self._due_at(value)}}
+        await self._documents.update_one(_as_read(value), due)
+
+    def _due_at(self, value: V) -> datetime | None:
+        """Return when a job has to claim the document; None for never."""
+        raise NotImplementedError
+
+    def _document(self, value: V) -> Document:
+        return super()._document(value) | {"due_at": self._due_at(value)}
+
+    def _update(self, before: V, after: V) -> Document:
+        """Return the update of all fields that differ."""
+        old, new = self._document(before), self._document(after)
+        changed = {name: new[name] for name in new if name not in old or old[name] != new[name]}
+        gone = dict.fromkeys(old.keys() - new.keys(), "")
+        return {"$set": changed, **({"$unset": gone} if gone else {})}
+
+
+def _as_read(value: Versioned) -> Document:
+    return {"_id": value.id, "version": value.version}

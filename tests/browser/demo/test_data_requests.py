@@ -1,0 +1,41 @@
+"""The user's own data in the demo: the copy, and the deletion that can be taken back."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from runtime.process import ServerProcess
+from tests.browser.pages.demo_window import DemoBrowser
+
+pytestmark = pytest.mark.programs
+
+
+async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(
+    demo: DemoBrowser, server: ServerProcess
+) -> None:
+    window = await demo.open()
+    await window.entry.enter_as("viewer")
+
+    async def show() -> None:
+        await window.room_list.press(re.compile("^(我的资料|My profile)$"))
+
+    await show()
+    await window.dialog.root.locator("summary").click()
+    await window.dialog.expect_text(re.compile("作废，不能恢复"))
+    await window.dialog.press("注销账号")
+    await window.check_layout("leaving", show)
+    await window.dialog.expect_text(re.compile("账号将于 20.* 注销"))
+    await window.dialog.press("不注销了")
+    await show()
+    await window.dialog.root.locator("summary").click()
+    await window.dialog.press("下载我的数据")
+    await expect(window.page.locator(".toast")).to_be_visible()
+    await server.context.services.accounts.data_requests.job.sweep()
+    async with window.page.expect_download() as download:
+        await window.dialog.press("下载我的数据")
+    path = await (await download.value).path()
+    (profile,) = json.loads(Path(path).read_text())["profile"]
+    assert profile["delete_at"] is None

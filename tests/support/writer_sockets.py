@@ -1,0 +1,89 @@
+"""Outboxes on real sockets, and readers of the other ends."""
+
+import asyncio
+import json
+import socket
+from contextlib import suppress
+from typing import Any
+
+from tornado.iostream import IOStream
+from websockets.protocol import CLIENT, OPEN, Protocol
+
+from realtime.socket_writer import SocketWriter
+from tests.support.waiting import until
+
+BACKLOG = 64 * 1024
+
+
+class OutboxPair:
+    """An writer on a socket with a small send buffer, and its reader."""
+
+    def __init__(self, backlog: int = BACKLOG, user_id: str = "10000001") -> None:
+        sending, self.reader = socket.socketpair()
+        sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        self.reader.setblocking(False)
+        self.stream = IOStream(sending)
+        self.outbox = SocketWriter(user_id, self.stream, backlog_bytes=backlog)
+        self._parser = Protocol(CLIENT, state=OPEN)
+
+    def read_available(self) -> bytes:
+        """All that can be read without running the event loop."""
+        found = bytearray()
+        with suppress(BlockingIOError):
+            while chunk := self.reader.recv(1 << 20):
+                found += chunk
+        return bytes(found)
+
+    async def read(self, count: int) -> bytes:
+        """Reads at least `count` bytes, running the event loop meanwhile."""
+        found = bytearray()
+
+        def complete() -> bool:
+            found.extend(self.read_available())
+            return len(found) >= count
+
+        await until(complete)
+        return bytes(found)
+
+    async def read_until(self, last: bytes) -> bytes:
+        """Reads until `last` has arrived, and what arrived together with it."""
+        found = bytearray()
+
+        def complete() -> bool:
+            found.extend(self.read_available())
+            return last in found
+
+        await until(complete)
+        return bytes(found)
+
+    async def read_until_closed(self) -> bytes:
+        """Reads until the writer closes the socket."""
+        found = bytearray()
+        while not self.stream.closed():
+            found += self.read_available()
+            await asyncio.sleep(0.005)
+        return bytes(found + self.read_available())
+
+    def stall(self) -> bytes:
+        """Sends until the kernel buffer is full; returns what was sent."""
+        sent = b""
+        while not self.outbox.has_backlog:
+            sent += (chunk := bytes([len(sent) % 251]) * 1000)
+            self.outbox.send(chunk)
+        return sent
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes in the backlog, including the write in progress."""
+        return self.outbox._size if self.outbox.has_backlog else 0
+
+    def parse_close(self, data: bytes) -> tuple[dict[str, Any], int]:
+        """(bye frame, close code) of `data`, which must contain nothing else."""
+        self._parser.receive_data(data)
+        bye, closing = self._parser.events_received()
+        frame: dict[str, Any] = json.loads(bye.data)  # type: ignore[union-attr]
+        return frame, int.from_bytes(closing.data[:2], "big")  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        self.stream.close()
+        self.reader.close()

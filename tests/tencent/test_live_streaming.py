@@ -1,0 +1,211 @@
+import json
+import logging
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from config.sections import LiveStreamingSettings
+from devtools.simulator.wire import SimulatorReply
+from tencent.cloud_api import tc3_signature
+from tencent.errors import LiveStreamingRejected, ServiceUnavailable
+from tencent.live_streaming import (
+    PERMANENT_ERROR_CODES,
+    STREAM_NOT_LIVE_CODES,
+    URL_SECONDS,
+    LiveStreamingClient,
+    StreamUrls,
+)
+
+SUCCESS = {"Response": {"RequestId": "1"}}
+
+
+def failed(code):
+    return {"Response": {"Error": {"Code": code, "Message": f"info {code}"}, "RequestId": "1"}}
+
+
+@pytest.fixture
+def client_at(make_service_client, clock):
+    def build(url):
+        live = LiveStreamingSettings(api_base=url, secret_id="AKIDTEST", secret_key="SECRETTEST")
+        return LiveStreamingClient(make_service_client("live", url), live, clock)
+
+    return build
+
+
+@pytest.fixture
+def css(sim_url, client_at):
+    return client_at(f"{sim_url}/live")
+
+
+# ---- dropping streams
+
+
+def test_signatures_match_the_vectors_of_tencent(vectors):
+    for case in vectors("tc3")["cases"]:
+        headers = {
+            "content-type": "application/json; charset=utf-8",
+            "host": case["host"],
+            "x-tc-action": case["action"].lower(),
+        }
+        signed = case["secret_key"], case["service"], case["timestamp"]
+        assert tc3_signature(*signed, headers, case["payload"].encode()) == case["signature"]
+
+
+async def test_drop_request_is_as_documented_and_signs_the_root_path(scripted):
+    css, service = scripted(SUCCESS)
+    await css.drop("room_1")
+    (request,) = service.requests
+    assert (request.method, request.path) == ("POST", "/")  # relative to the base URL
+    assert json.loads(request.body) == {
+        "StreamName": "room_1",
+        "DomainName": "push.example.com",
+        "AppName": "live",
+    }
+    assert request.header("X-TC-Action") == "DropLiveStream"
+    assert request.header("X-TC-Version") == "2018-08-01"
+    headers = {name: request.header(name) for name in ("content-type", "host")}
+    timestamp = int(request.header("X-TC-Timestamp"))
+    expected = tc3_signature("SECRETTEST", "live", timestamp, headers, request.body)
+    assert request.header("Authorization").endswith(expected)
+
+
+async def test_the_simulator_drops_a_stream_for_a_signed_request_alone(scripted, simulator):
+    css, service = scripted(SUCCESS)
+    await css.drop("room_1")
+    (request,) = service.requests
+    covered = {"content-type": "application/json"}
+    hostless = tc3_signature("SECRETTEST", "live", 1_700_000_000, covered, request.body)
+    scope = request.header("Authorization").partition("SignedHeaders")[0]
+    authorizations = ("", f"{scope}SignedHeaders=content-type, Signature={hostless}")
+    for changed in (
+        replace(request, body=request.body + b" "),
+        *(
+            replace(request, headers={**request.headers, "Authorization": text})
+            for text in authorizations
+        ),
+    ):
+        simulator.live_streaming.answer(changed)
+        assert simulator.live_streaming.dropped == []
+    simulator.live_streaming.answer(request)
+    assert simulator.live_streaming.dropped == ["room_1"]
+
+
+async def test_a_forbidden_stream_cannot_be_pushed_again_and_a_dropped_one_can(
+    css, scripted, simulator
+):
+    until = datetime.fromtimestamp(1_700_000_600, UTC)
+    script, service = scripted(SUCCESS)
+    await script.forbid("room_1", until)
+    (request,) = service.requests
+    assert request.header("X-TC-Action") == "ForbidLiveStream"
+    assert json.loads(request.body) == {
+        "StreamName": "room_1",
+        "DomainName": "push.example.com",
+        "AppName": "live",
+        "ResumeTime": "2023-11-14T22:23:20Z",
+        "Reason": "moderation",
+    }
+    await css.drop("room_1")
+    assert simulator.live_streaming.forbidden == {}
+    await css.forbid("room_1", until)
+    assert simulator.live_streaming.forbidden == {"room_1": until.timestamp()}
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    unknown = replace(request, headers={**headers, "x-tc-action": "Other"})
+    assert b"InvalidAction" in simulator.live_streaming.answer(unknown).body
+
+
+async def test_an_unknown_stream_counts_as_dropped_and_permanent_errors_are_rejections(scripted):
+    for code in STREAM_NOT_LIVE_CODES:
+        css, _ = scripted(failed(code))
+        await css.drop("room_1")
+    for code in (*PERMANENT_ERROR_CODES, "InvalidParameter.InvalidStreamName"):
+        css, service = scripted(failed(code))
+        with pytest.raises(LiveStreamingRejected) as rejection:
+            await css.drop("room_1")
+        assert (rejection.value.code, str(rejection.value)) == (code, f"{code} info {code}")
+        assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        failed("InternalError.CallOtherSvrError"),
+        failed("SomethingNew"),
+        SimulatorReply(404, {}, json.dumps(SUCCESS).encode()),
+        {"Response": {"Error": {}, "RequestId": "1"}},
+        {},
+        [],
+    ],
+)
+async def test_temporary_and_unreadable_answers_raise_service_unavailable(scripted, answer):
+    css, _ = scripted(answer)
+    with pytest.raises(ServiceUnavailable) as failure:
+        await css.drop("room_1")
+    assert failure.value.code == "live_away"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (
+            {"_settings": LiveStreamingSettings(secret_id="OTHER", secret_key="SECRETTEST")},
+            "AuthFailure.SecretIdNotFound",
+        ),
+        (
+            {"_settings": LiveStreamingSettings(secret_id="AKIDTEST", secret_key="OTHER")},
+            "AuthFailure.SignatureFailure",
+        ),
+        ({"_now": lambda: 1_700_003_600}, "AuthFailure.SignatureExpire"),
+    ],
+    ids=["secret id", "secret key", "clock"],
+)
+async def test_wrong_secret_or_clock_is_a_temporary_failure_and_logged_without_secrets(
+    css, simulator, caplog, change, code
+):
+    vars(simulator.live_streaming).update(change)
+    with caplog.at_level(logging.DEBUG), capture_logs() as logs, pytest.raises(ServiceUnavailable):
+        await css.drop("room_1")
+    written = caplog.text + json.dumps(logs)
+    assert code in written
+    for secret in ("AKIDTEST", "SECRETTEST", "Signature=", "TC3-HMAC"):
+        assert secret not in written
+    assert "SECRETTEST" not in repr(css)
+
+
+# ---- URLs of streams
+
+
+@pytest.fixture
+def urls(vectors):
+    vector = vectors("css_live")["urls"]
+    names = ("push_domain", "play_domain", "push_key", "play_key")
+    return StreamUrls(LiveStreamingSettings(**{name: vector[name] for name in names}))
+
+
+def test_url_vectors_match(urls, vectors):
+    vector = vectors("css_live")["urls"]
+    assert urls.push(vector["stream"], vector["unix"] - 86400) == vector["push_rtmp_upper"]
+    assert urls.play(vector["stream"], vector["unix"]) == vector["play_rtmp_lower"]
+    cases = vectors("css_live")["txsecret"]
+    assert len(cases) == 5
+    for case in cases:
+        now, upper = int(case["txTime"], 16), case["txTime"].isupper()
+        own = StreamUrls(LiveStreamingSettings(push_key=case["key"], play_key=case["key"]))
+        stream = case["stream"]
+        url = own.push(stream, now - URL_SECONDS) if upper else own.play(stream, now)
+        assert url.endswith(f"?txSecret={case['txSecret']}&txTime={case['txTime']}")
+
+
+def test_urls_without_a_key_are_unsigned():
+    plain = StreamUrls(LiveStreamingSettings())
+    assert plain.push("s", 1) == "rtmp://push.example.com/live/s"
+    assert plain.play("s", 1) == "rtmp://play.example.com/live/s"
+
+
+def test_names_of_streams_are_unique_and_url_safe(urls):
+    names = {urls.new_stream("12345678") for _ in range(100)}
+    assert len(names) == 100
+    assert all(re.fullmatch(r"12345678_[0-9a-f]{16,}", name) for name in names)
