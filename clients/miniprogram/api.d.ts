@@ -342,8 +342,9 @@ export interface components {
             expires_at: number;
         };
         /**
-         * @description A guest left the seat; `reason` host: removed by the host, moderation: the stream was
-         *     stopped for what it shows.
+         * @description A guest left the seat.
+         *
+         *     `reason` host: removed by the host, moderation: the stream was stopped for what it shows.
          */
         MicroLeave: {
             user_id: string;
@@ -608,8 +609,9 @@ export interface components {
             size: number | string;
         };
         /**
-         * @description `state` 0: viewer, 1: applicant. `blocked`, for the host alone: one of the two has blocked
-         *     the other.
+         * @description `state` 0: viewer, 1: applicant.
+         *
+         *     `blocked`, for the host alone: one of the two has blocked the other.
          */
         UserInRoom: {
             user_id: string;
