@@ -86,10 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     commands = parser.add_subparsers(required=True)
     names = {name: scenario.help for name, scenario in SCENARIOS.items()}
-    more = {
-        "storms": "storms with many seeds",
-        "all": "storms, and every other scenario once",
-    }
+    more = {"storms": "storms with many seeds", "all": "storms, and every other scenario once"}
     for name, text in {**names, **more}.items():
         command = commands.add_parser(name, help=text)
         command.set_defaults(name=name)

@@ -58,11 +58,7 @@ class Proxy:
         """Accept new connections."""
         if self._server is None:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: ProxySocket(self),
-                "127.0.0.1",
-                self.port,
-                reuse_port=True,
-                backlog=4096,
+                lambda: ProxySocket(self), "127.0.0.1", self.port, reuse_port=True, backlog=4096
             )
 
     async def heal(self) -> None:

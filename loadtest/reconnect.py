@@ -12,16 +12,9 @@ from typing import Any
 TABLE = Path(__file__).parent.parent / "clients" / "miniprogram" / "src" / "reconnect.js"
 MINUTE_MS = 60_000.0
 MAX_DOUBLINGS = 10
-
-
-def table() -> dict[str, Any]:
-    """Return the object literal of the SDK's module, which is written as JSON."""
-    text = TABLE.read_text()
-    rule: dict[str, Any] = json.loads(text[text.index("= {") + 2 : text.rindex("}") + 1])
-    return rule
-
-
-RULE = table()
+TEXT = TABLE.read_text()
+RULE: dict[str, Any] = json.loads(TEXT[TEXT.index("= {") + 2 : TEXT.rindex("}") + 1])
+"""The object literal of the SDK's module, which is written as JSON."""
 
 
 def is_final(code: int) -> bool:

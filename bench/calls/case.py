@@ -90,10 +90,7 @@ async def giving(benchmark: Benchmark) -> None:
         "Rules of giving",
         "Gifts with every rule of `giving` and verified users, relative to a server without rules.",
     )
-    sides = {
-        "with": Side(settings=GIVING_ON, fixture="verify_users"),
-        "without": Side(),
-    }
+    sides = {"with": Side(settings=GIVING_ON, fixture="verify_users"), "without": Side()}
     await _measure_ratios(benchmark, "giving", GIFT_CASES, sides)
 
 

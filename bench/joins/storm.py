@@ -1,11 +1,10 @@
 """The clients of a killed process reconnect at once to another one."""
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,7 @@ CALLERS, PAUSE_MS, CALL_SECONDS, WARM_UP_SECONDS = 64, 300, 4.0, 1.0
 CALL_START_SECONDS = 0.1
 """Time for the callers to connect before the kill."""
 PATH = "qlive_user/get_user_state/"
-SETTINGS: dict[str, Any] = {
-    "limits": NO_LIMITS,
-    "realtime": {"heartbeat_seconds": 1200},
-}
-
-
+SETTINGS: dict[str, Any] = {"limits": NO_LIMITS, "realtime": {"heartbeat_seconds": 1200}}
 FIGURES = (
     ("from the kill until all have resumed [s]", 1),
     ("resumed", 0),
@@ -92,7 +86,7 @@ class StormClients:
                 seconds, cpu = time.monotonic() - started_at, cpu_seconds(pid) - cpu
                 return seconds, resumed, cpu, p99_before, await calling
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def _crowd(self, file: str, port: int, window: int) -> AsyncIterator[int]:
         """Connect all clients, `window` at a time; yields the number that has resumed."""
         options = ["-j", "-w", str(window), "-p", QLIVE_SOCKET_PATH, "-t", str(self.folder / file)]

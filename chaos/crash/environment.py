@@ -92,11 +92,7 @@ class CrashEnvironment:
         return await self.database.collection(collection).find(where or {}).to_list()
 
     async def set_due(
-        self,
-        collection: str,
-        where: Mapping[str, Any],
-        at: datetime = DUE,
-        field: str = "due_at",
+        self, collection: str, where: Mapping[str, Any], at: datetime = DUE, field: str = "due_at"
     ) -> None:
         """Set when those are due that are not final.
 

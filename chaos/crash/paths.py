@@ -76,10 +76,7 @@ class SweepPath:
         take: TakeTarget,
         make_due: Callable[[list[str]], Awaitable[list[str]]] | None = None,
     ) -> None:
-        """Have `make_due` return those that need more than one further sweep.
-
-        Without it, the next server completes the target by itself.
-        """
+        """Without `make_due`, which returns those not completed yet, the next server completes."""
         self.name = name
         self._take, self._make_due = take, make_due
         self._next = ""

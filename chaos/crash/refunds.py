@@ -44,10 +44,7 @@ class RefundCases:
         self._rich_host = self._rich_host or await self._withdrawals.next_payee()
         minor = await self.env.create_user(f"minor-{number}", 1)
         host = await self.env.create_user(f"host-{number}", 2)
-        orders = [
-            await pay_jsapi_order(self.env, minor, "once"),
-            await self._xpay_order(minor),
-        ]
+        orders = [await pay_jsapi_order(self.env, minor, "once"), await self._xpay_order(minor)]
         for receiver in (self._rich_host, host):
             gift: Any = {"gift_id": CANDY_ID, "num": CANDIES, "request_id": f"to-{receiver.id}"}
             response = await minor.get("qlive_gift/push_gift/", user_id=receiver.id, **gift)

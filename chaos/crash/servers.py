@@ -43,9 +43,7 @@ class CrashServers:
         """Fork the next child; returns once it serves, or has exited in a sweep."""
         self._pipe, pipe = self._context.Pipe(duplex=False)
         self._child = self._context.Process(
-            target=_serve,
-            args=(plan, *self._arguments, pipe),
-            kwargs={"has_data": self._has_data},
+            target=_serve, args=(plan, *self._arguments, pipe), kwargs={"has_data": self._has_data}
         )
         await asyncio.to_thread(self._child.start)
         pipe.close()

@@ -47,8 +47,6 @@ Call = tuple[str, str, dict[str, Any]]
 """Method, path, and options of aiohttp."""
 Responses = dict[str, Counter[str]]
 """Number of responses by kind of request and status."""
-
-
 SIZE = RunSize(
     clients=300,
     rooms=10,
@@ -141,10 +139,7 @@ async def _attack(
 
 
 async def _send(
-    session: aiohttp.ClientSession,
-    requests: Iterator[Call],
-    count: Counter[str],
-    deadline: float,
+    session: aiohttp.ClientSession, requests: Iterator[Call], count: Counter[str], deadline: float
 ) -> None:
     while (left := deadline - time.monotonic()) > 0:
         method, path, options = next(requests)

@@ -16,10 +16,7 @@ from tests.support.client import Reply
 from tests.support.waiting import until
 
 SILENCE_TIMEOUT = 8.0
-SETTINGS = {
-    "QLIVE_REALTIME__HEARTBEAT_SECONDS": "5",
-    "QLIVE_SERVER__DRAIN_SECONDS": "3",
-}
+SETTINGS = {"QLIVE_REALTIME__HEARTBEAT_SECONDS": "5", "QLIVE_SERVER__DRAIN_SECONDS": "3"}
 """Heartbeat interval and silence timeouts are a fifth of the defaults, since a storm is short."""
 SIZE = RunSize(silence_timeout=SILENCE_TIMEOUT, settings=SETTINGS)
 ENDED = 4510
