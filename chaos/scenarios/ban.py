@@ -102,7 +102,8 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
     if name == "ban":
         channels["kick"] = lambda: guest.id in sanctions.kicked
     try:
-        await until(lambda: client.connected, 10)
+        # IM answers a kick of an account that sign-in has not made yet with success.
+        await until(lambda: client.connected and guest.id in simulator.im.accounts, 10)
         await are_refused(READS)  # each server keeps the token's owner for half a minute
         api = run.api.at(nodes[number % len(nodes)])
         reply = await removal.send(api, host.through(api), guest.through(api))
