@@ -10,6 +10,7 @@ from core.errors import QLiveError
 from realtime.close_codes import CloseCode
 from realtime.resume import RoomView
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
+from rooms.members import Member
 from rooms.room import Room
 from rooms.state import Snapshot
 from services.errors import AccountBanned, NotAuthenticated
@@ -28,13 +29,6 @@ class RoomAccess:
         self._stream_urls = stream_urls
         self._rooms = SingleFlight(self._read)
 
-    async def authorize(self, live_id: int, user_id: str) -> Room:
-        """The room, if the user may subscribe to it.
-
-        Raises UserNotFound, AccountBanned, RoomNotFound, RemovedFromRoom, NotLive or NotAMember.
-        """
-        return (await self._authorize(live_id, user_id))[0]
-
     async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
         """Close code for a socket whose user may no longer be in the room; None otherwise."""
         try:
@@ -45,23 +39,25 @@ class RoomAccess:
             return None if code == CloseCode.RESTART else code
         return None
 
-    async def load_view(self, live_id: int, user_id: str) -> RoomView:
-        """The room for a joining member; raises as `authorize`."""
-        return (await self._authorize(live_id, user_id))[1]
+    async def authorize(self, live_id: int, user_id: str) -> RoomView:
+        """Return the room, if the user may subscribe to it.
 
-    async def load_room(self, live_id: int) -> RoomView | None:
-        """A live room for members who are in it already; None if it is not live."""
-        found = await self._rooms.get(live_id)
-        return found[1] if found and found[0].live else None
-
-    async def _authorize(self, live_id: int, user_id: str) -> tuple[Room, RoomView]:
+        Raises UserNotFound, AccountBanned, or as `load_view`.
+        """
         stores = self._stores
         user, member = await asyncio.gather(stores.users.find(user_id), stores.members.get(user_id))
         if user is None:
             raise UserNotFound
         if user.banned:
             raise AccountBanned
-        # Read after the membership: a user removed in between is already banned in the room.
+        return await self.load_view(live_id, user_id, member)
+
+    async def load_view(self, live_id: int, user_id: str, member: Member | None) -> RoomView:
+        """Return the room, if the user may subscribe to it with this membership.
+
+        Raises RoomNotFound, RemovedFromRoom, NotLive or NotAMember. The room is read after the
+        membership: a user removed in between is already banned in the room.
+        """
         found = await self._rooms.get(live_id)
         if found is None:
             raise RoomNotFound
@@ -72,7 +68,12 @@ class RoomAccess:
             raise NotLive
         if member is None or room.role_in(member) is None:
             raise NotAMember
-        return room, view
+        return view
+
+    async def load_room(self, live_id: int) -> RoomView | None:
+        """A live room for members who are in it already; None if it is not live."""
+        found = await self._rooms.get(live_id)
+        return found[1] if found and found[0].live else None
 
     async def _read(self, live_id: int) -> tuple[Room, RoomView] | None:
         room = await self._stores.rooms.read(live_id)
