@@ -1,10 +1,13 @@
 """Authorizes room subscriptions, builds snapshots, maps errors to close codes."""
 
 import asyncio
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import Any
 
 import structlog
 
-from core.batching import SingleFlight
+from core.batching import BatchLoader
 from core.clock import now_ms
 from core.errors import QLiveError
 from realtime.close_codes import CloseCode
@@ -27,7 +30,7 @@ class RoomAccess:
     def __init__(self, stores: Stores, stream_urls: StreamUrls) -> None:
         self._stores = stores
         self._stream_urls = stream_urls
-        self._rooms = SingleFlight(self._read)
+        self._rooms: BatchLoader[tuple[Room, RoomView]] = BatchLoader(self._read)
 
     async def reason_to_close(self, live_id: int, user_id: str) -> CloseCode | None:
         """Close code for a socket whose user may no longer be in the room; None otherwise."""
@@ -75,16 +78,24 @@ class RoomAccess:
         found = await self._rooms.get(live_id)
         return found[1] if found and found[0].live else None
 
-    async def _read(self, live_id: int) -> tuple[Room, RoomView] | None:
-        room = await self._stores.rooms.read(live_id)
-        if room is None:
-            return None
+    async def _read(
+        self, live_ids: Sequence[Any]
+    ) -> dict[Hashable, tuple[Room, RoomView] | Exception]:
+        """Read rooms, each with the view that all its callers of this moment share."""
+        reads = [self._stores.rooms.read(live_id) for live_id in live_ids]
+        rooms = await asyncio.gather(*reads, return_exceptions=True)
+        found: dict[Hashable, tuple[Room, RoomView] | Exception] = {}
+        for live_id, room in zip(live_ids, rooms, strict=True):
+            if isinstance(room, Room):
+                view = RoomView(room.epoch, room.version, partial(self._snapshot, room))
+                found[live_id] = room, view
+            elif isinstance(room, Exception):
+                found[live_id] = room
+        return found
 
-        async def read_data() -> Snapshot:
-            counts = await self._stores.members.count(live_id, room.epoch)
-            return room.snapshot(counts, self._play_url)
-
-        return room, RoomView(room.epoch, room.version, read_data)
+    async def _snapshot(self, room: Room) -> Snapshot:
+        counts = await self._stores.members.count(room.live_id, room.epoch)
+        return room.snapshot(counts, self._play_url)
 
     def _play_url(self, stream: str) -> str:
         return self._stream_urls.play(stream, now_ms() // 1000)

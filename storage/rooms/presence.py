@@ -115,9 +115,8 @@ class PresenceStore:
                     member = None
                 elif member.process != registration.process:
                     member = TryAgain()
-                else:
-                    newer = sockets[registration.key]
-                    member = replace(member, socket=int(member.socket) - newer)
+                elif newer := sockets[registration.key]:
+                    member = replace(member, socket=member.socket - newer)
             registered.append(member)
         return registered
 
