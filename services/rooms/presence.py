@@ -12,7 +12,7 @@ import structlog
 
 from core.clock import now_ms
 from core.errors import TryAgain
-from rooms.errors import NotAMember, RoomNotFound
+from rooms.errors import RoomNotFound
 from rooms.members import (
     ON_MIC,
     GracePolicy,
@@ -127,19 +127,17 @@ class Presence:
 
     # ---- sockets and HTTP calls
 
-    async def connect(self, user_id: str, live_id: int) -> MemberSocket:
-        """Store a member's new socket, numbered above all earlier ones.
+    async def connect(self, user_id: str, live_id: int) -> Member | None:
+        """Store a member's new socket, numbered above all earlier ones, and return the membership.
 
-        Call it as soon as the user is known: the number decides which of two sockets is newer.
-        Raises NotAMember, or TryAgain if the membership changes meanwhile.
+        None if the user is not a member of the room. Raises TryAgain if the membership changes
+        meanwhile. Call it early: the number decides which of two sockets is newer.
         """
-        arrival = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
-        if arrival is None:
-            raise NotAMember
-        if arrival.role in ON_MIC:
+        member = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
+        if member and member.role in ON_MIC:
             # This never raises: the caller needs the socket's number to record its end later.
             await self._mark_returned(live_id, user_id)
-        return MemberSocket(user_id, live_id, arrival.epoch, arrival.number)
+        return member
 
     def disconnect(self, socket: MemberSocket) -> None:
         """Record a closed socket in memory; `flush` stores it, however long MongoDB is down."""

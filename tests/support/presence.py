@@ -12,7 +12,7 @@ from tornado.ioloop import IOLoop
 
 from core.clock import now_ms
 from rooms.events import NumberedEvent
-from rooms.members import Arrival, GracePolicy, Member, MemberSocket, Person
+from rooms.members import GracePolicy, Member, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
@@ -54,11 +54,11 @@ class FailingPresenceStore(PresenceStore):
 
     async def register_socket(
         self, user_id: str, live_id: int, process: str, now: int
-    ) -> Arrival | None:
-        arrival = await super().register_socket(user_id, live_id, process, now)
+    ) -> Member | None:
+        member = await super().register_socket(user_id, live_id, process, now)
         if self.reply_lost:
             raise AutoReconnect("the reply is lost")
-        return arrival
+        return member
 
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
         if self.unavailable:
@@ -141,8 +141,11 @@ class PresenceFixture:
         )
 
     async def connect(self, process: Process, person: Person) -> MemberSocket:
-        process.sockets.append(await process.presence.connect(person.user_id, self.live_id))
-        return process.sockets[-1]
+        member = await process.presence.connect(person.user_id, self.live_id)
+        assert member is not None
+        socket = MemberSocket(person.user_id, self.live_id, member.epoch, member.socket)
+        process.sockets.append(socket)
+        return socket
 
     async def connected(
         self, person: Person, *, seated: bool = False
