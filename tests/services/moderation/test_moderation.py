@@ -482,7 +482,7 @@ async def test_open_items_are_measured(
     api: ApiFixture, moderation: ModerationFixture, anna: ApiClient
 ) -> None:
     await moderation.change(anna.id, nickname="review")
-    await jobs._measure_moderation(moderation.context)
+    await jobs.measure_metrics(moderation.context)
     metrics = await api.metrics()
     assert metrics['qlive_moderation_open{kind="nickname"}'] == 1
     assert metrics['qlive_moderation_oldest_seconds{kind="nickname"}'] >= 0
