@@ -29,7 +29,6 @@ class SocketWriter:
         "_backlog",
         "_limit",
         "_parted",
-        "_size",
         "_split",
         "_stream",
         "_waiting",
@@ -38,6 +37,7 @@ class SocketWriter:
         "member_socket",
         "next_heartbeat",
         "number",
+        "pending_bytes",
         "push",
         "received_at",
         "token_id",
@@ -63,7 +63,8 @@ class SocketWriter:
         self._parted = False
         self._stream = stream
         self._backlog = self._limit = backlog_bytes
-        self._size = 0
+        self.pending_bytes = 0
+        """Bytes that are still to be sent."""
         self._split = False
         self._waits_since = 0.0
         # (queued at, whole frames) behind the write in progress; None without a write.
@@ -107,7 +108,7 @@ class SocketWriter:
 
     def start_backlog(self, rest: bytes) -> None:
         """Start a backlog with the part of a frame that the socket did not accept."""
-        self._waiting, self._size = deque(), len(rest)
+        self._waiting, self.pending_bytes = deque(), len(rest)
         self.push = self._queue
         try:
             self._write(rest, time.monotonic())
@@ -124,7 +125,7 @@ class SocketWriter:
         A client that reads on before the connection is cut off receives the reason.
         """
         if self._waiting is not None:
-            self._size -= sum(len(frame) for _, frame in self._waiting)
+            self.pending_bytes -= sum(len(frame) for _, frame in self._waiting)
             self._waiting.clear()
         self.close(CloseCode.SLOW)
         if at_once or self._split:  # a close frame cannot interrupt a partly sent frame
@@ -152,7 +153,7 @@ class SocketWriter:
             self.send(last)
         else:
             self._waiting.append((time.monotonic(), last))
-            self._size += len(last)
+            self.pending_bytes += len(last)
         self._parted, self.push = True, len  # `len` discards later frames
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._stream.close)
 
@@ -160,8 +161,8 @@ class SocketWriter:
         """Replaces `push` while there is a backlog."""
         assert self._waiting is not None
         self._waiting.append((time.monotonic(), frame))
-        self._size += len(frame)
-        if self._size > self._limit:
+        self.pending_bytes += len(frame)
+        if self.pending_bytes > self._limit:
             self.disconnect_slow()
         return len(frame)
 
@@ -188,12 +189,12 @@ class SocketWriter:
             return
         waiting = self._waiting
         assert waiting is not None
-        self._size -= written
+        self.pending_bytes -= written
         try:
             while waiting:
                 since, data = waiting[0][0], _pop_chunk(waiting)
                 sent = _send_nonblocking(self._stream, data)
-                self._size -= sent
+                self.pending_bytes -= sent
                 if sent < len(data):
                     self._write(data[sent:], since)
                     return

@@ -9,7 +9,5 @@ from tests.support.moderation import ModerationFixture
 
 
 @pytest.fixture
-def moderation(
-    server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> ModerationFixture:
-    return ModerationFixture(server, db, monkeypatch)
+def moderation(server: ServerProcess, db: Any) -> ModerationFixture:
+    return ModerationFixture(server, db)

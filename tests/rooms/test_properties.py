@@ -331,7 +331,8 @@ class RoomModel:
         assert room.host_id not in {*seated_ids, *room.applications}
         for gender in SEAT_OF_GENDER:
             assert len(room.applicants(gender)) <= QUEUE_SIZE
-            assert room._invitations(gender) <= QUEUE_SIZE
+            invited = [a for a in room.applications.values() if a.invited]
+            assert sum(a.person.gender == gender for a in invited) <= QUEUE_SIZE
         for user_id, application in room.applications.items():
             assert application.person.user_id == user_id
             assert application.person.gender == members[user_id].gender

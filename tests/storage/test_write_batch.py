@@ -12,8 +12,8 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
 from rooms.events import LOG_SIZE
-from storage import database, write_batch
-from storage.database import Database
+from storage import write_batch
+from storage.database import Database, Session
 from storage.rooms.rooms import _changes
 from storage.write_batch import MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
 from tests.support.room_builders import ANNA, BERT, live_room
@@ -152,7 +152,7 @@ async def test_commits_behind_one_in_flight_share_a_transaction_with_those_of_ca
 async def test_many_commits_begin_while_those_before_are_committed(
     fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str], early: bool
 ) -> None:
-    commit, committing, over = database._commit, asyncio.Event(), asyncio.Event()
+    commit, committing, over = Session.commit_transaction, asyncio.Event(), asyncio.Event()
 
     async def hold_the_first(session: Any) -> None:
         if not committing.is_set():
@@ -161,7 +161,7 @@ async def test_many_commits_begin_while_those_before_are_committed(
         await commit(session)
 
     monkeypatch.setattr(write_batch, "STALLED_SECONDS", 3600)
-    monkeypatch.setattr(database, "_commit", hold_the_first)
+    monkeypatch.setattr(Session, "commit_transaction", hold_the_first)
     await fixture.rows.insert_one({"_id": 0})  # the collection exists
     commands.clear()
     first = fixture.commit(1)

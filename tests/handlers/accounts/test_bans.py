@@ -1,5 +1,6 @@
 """A ban, a removal from a room and a logout end the user's calls, socket, chat and stream."""
 
+import time
 from typing import Any
 
 import pytest
@@ -33,8 +34,7 @@ async def ban(api: ApiFixture, client: ApiClient, *, banned: bool = True) -> Non
 def muted(server: ServerProcess, group_id: str) -> dict[str, float]:
     """Remaining seconds by user, as the simulated IM has them."""
     assert server.simulator
-    sanctions = server.simulator.im.sanctions
-    now, rows = sanctions._now(), sanctions.muted.get(group_id, {})
+    now, rows = time.time(), server.simulator.im.sanctions.muted.get(group_id, {})
     return {user_id: until - now for user_id, until in rows.items() if until > now}
 
 

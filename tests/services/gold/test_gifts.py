@@ -356,7 +356,7 @@ async def test_every_gift_has_an_event_in_order_that_its_entry_names(stores: Sto
     pairs = [(anna, carl), (bert, carl), (anna, bert), (bert, anna), (anna, carl)]
     async with fixture.process.hold_room(fixture.live_id):
         transfers = [rose(*pair, f"{n}") for n, pair in enumerate(pairs)]
-        pending = await fixture.process.queue_gifts(fixture.live_id, *transfers)
+        pending = await fixture.process.queue_gifts(*transfers)
     answers = await asyncio.gather(*pending)
     assert [answer["gold"] for answer in answers] == [90, 90, 80, 80, 70]
     assert await fixture.event_types() == ["micro_apply", "micro_refuse", *["gift"] * 5]
@@ -372,7 +372,7 @@ async def test_gifts_of_a_sender_who_left_have_no_event(stores: StoresFixture) -
     anna, bert, carl = fixture.user_ids
     transfers = [rose(anna, carl, "1"), *[rose(bert, carl, "2")] * 3, rose(anna, carl, "3")]
     async with fixture.process.hold_room(fixture.live_id):
-        pending = await fixture.process.queue_gifts(fixture.live_id, *transfers)
+        pending = await fixture.process.queue_gifts(*transfers)
         await fixture.leave(bert)
     answers = await asyncio.gather(*pending)
     assert answers[1:4] == [{"status": "success", "gold": 90, "income": 0}] * 3

@@ -157,7 +157,7 @@ async def test_held_income_comes_back_and_paid_income_is_owed(refunds: RefundFix
     }
     assert await refunds.balances() == [(0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 12)]
     for withdrawal in (requested, awaiting):
-        found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
+        found = await refunds.stores.withdrawals.find(withdrawal.id)
         assert found
         assert (found.state, found.reason) == (WithdrawalState.RETURNED, "refund_case")
     assert not any(host.stopped for host in after.hosts)
@@ -200,7 +200,7 @@ async def test_a_host_with_free_income_keeps_open_withdrawals(refunds: RefundFix
     await refunds.confirm(await refunds.open(number))
     await refunds.sweep()
     assert (await refunds.balances())[1] == (0, 0, 0, 0)
-    found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
+    found = await refunds.stores.withdrawals.find(withdrawal.id)
     assert found
     assert found.is_open
     await refunds.check()
