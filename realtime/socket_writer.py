@@ -30,7 +30,6 @@ class SocketWriter:
         "_limit",
         "_parted",
         "_split",
-        "_stream",
         "_waiting",
         "_waits_since",
         "close_code",
@@ -40,6 +39,7 @@ class SocketWriter:
         "pending_bytes",
         "push",
         "received_at",
+        "stream",
         "token_id",
         "user_id",
     )
@@ -61,7 +61,7 @@ class SocketWriter:
         costs one call each; it then raises what a socket raises.
         """
         self._parted = False
-        self._stream = stream
+        self.stream = stream
         self._backlog = self._limit = backlog_bytes
         self.pending_bytes = 0
         """Bytes that are still to be sent."""
@@ -73,7 +73,7 @@ class SocketWriter:
     @property
     def closed(self) -> bool:
         """Closed or closing: nothing may follow a close frame."""
-        return self._parted or self._stream.closed()
+        return self._parted or self.stream.closed()
 
     @property
     def has_backlog(self) -> bool:
@@ -129,7 +129,7 @@ class SocketWriter:
             self._waiting.clear()
         self.close(CloseCode.SLOW)
         if at_once or self._split:  # a close frame cannot interrupt a partly sent frame
-            self._stream.close()
+            self.stream.close()
 
     def close(self, code: CloseCode, retry_ms: int | None = None) -> None:
         """Send the reason and close with the code; only the first call has an effect.
@@ -155,7 +155,7 @@ class SocketWriter:
             self._waiting.append((time.monotonic(), last))
             self.pending_bytes += len(last)
         self._parted, self.push = True, len  # `len` discards later frames
-        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._stream.close)
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self.stream.close)
 
     def _queue(self, frame: bytes) -> int:
         """Replaces `push` while there is a backlog."""
@@ -168,7 +168,7 @@ class SocketWriter:
 
     def _abort(self) -> None:
         """Close a failed connection."""
-        self._stream.close()
+        self.stream.close()
         self.push = len
 
     def _write(self, rest: bytes, since: float) -> None:
@@ -179,12 +179,12 @@ class SocketWriter:
             self._waiting.appendleft((time.monotonic(), rest[WRITE_CHUNK_BYTES:]))
             rest = rest[:WRITE_CHUNK_BYTES]
         self._waits_since = since
-        write = asyncio.ensure_future(self._stream.write(rest))
+        write = asyncio.ensure_future(self.stream.write(rest))
         write.add_done_callback(lambda write: self._on_written(len(rest), write.exception()))
 
     def _on_written(self, written: int, error: BaseException | None) -> None:
         """Continue with the backlog after the write in progress has ended."""
-        if error or self._stream.closed():
+        if error or self.stream.closed():
             self._abort()
             return
         waiting = self._waiting
@@ -193,7 +193,7 @@ class SocketWriter:
         try:
             while waiting:
                 since, data = waiting[0][0], _pop_chunk(waiting)
-                sent = _send_nonblocking(self._stream, data)
+                sent = _send_nonblocking(self.stream, data)
                 self.pending_bytes -= sent
                 if sent < len(data):
                     self._write(data[sent:], since)
@@ -202,7 +202,7 @@ class SocketWriter:
             self._abort()
         self._waiting, self._limit = None, self._backlog
         if not self.closed:
-            self.push = self._stream.socket.send
+            self.push = self.stream.socket.send
 
 
 def _pop_chunk(waiting: deque[tuple[float, bytes]]) -> bytes:
