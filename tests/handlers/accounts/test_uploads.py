@@ -10,10 +10,11 @@ import pytest
 from core.limits import Rate
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from runtime.process import ServerProcess
-from tencent.cos import VALID_SECONDS, CosClient, CosObject
+from tencent.cos import VALID_SECONDS, CosClient
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.no_limits import set_limits
 from tests.support.pictures import jpeg, png
+from tests.support.races import run_after
 from tests.support.server import job_of
 
 TICKET, UPDATE, INFO = (
@@ -151,21 +152,16 @@ async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown
 
 
 async def test_an_upload_that_changes_while_it_is_looked_at_is_not_shown(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     anna = await api.user("anna", 2)
     ticket = await ticket_for(anna)
     assert await send_form(ticket) == 200
-    cos = server.context.tencent.cos
-    head = cos.head
-
-    async def head_then_change(key: str) -> CosObject | None:
-        found = await head(key)
-        assert await send_form(ticket, jpeg(48, 64)) == 200
-        return found
-
-    monkeypatch.setattr(cos, "head", head_then_change)
+    changed = jpeg(48, 64)
+    run_after(server.context.tencent.cos, "head", lambda: send_form(ticket, changed))
     assert (await anna.post(UPDATE, face_url=ticket["key"])).refusal == (409, "upload_missing")
+    face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
+    assert (await read(face))[0] == changed
 
 
 async def test_only_the_server_looks_at_writes_or_deletes_objects(api: ApiFixture) -> None:

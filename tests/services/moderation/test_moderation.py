@@ -11,7 +11,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from core.errors import TryAgain
-from rooms.moderation import MAX_TRIES, Item, Verdict
+from rooms.moderation import MAX_TRIES, Item
 from runtime import jobs
 from services.errors import ContentRefused
 from storage.errors import AlreadyDecided, StorageUnavailable
@@ -19,6 +19,7 @@ from tencent import content_security, service_client
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.hypothesis_profiles import LONG_PROFILE
 from tests.support.moderation import ModerationFixture
+from tests.support.races import run_before
 from tests.support.waiting import recorded_timeouts, until
 
 FIELD = {"nickname": "nickname", "face": "face_url", "room_name": "room_name", "cover": "cover"}
@@ -269,30 +270,15 @@ async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
     }
 
 
-def during_check_of_name(
-    moderation: ModerationFixture,
-    patch: pytest.MonkeyPatch,
-    action: Callable[[], Awaitable[object]],
-) -> None:
-    async def check_text(*_args: str) -> Verdict:
-        await action()
-        return Verdict("pass")
-
-    patch.setattr(moderation.context.tencent.content_security, "check_text", check_text)
-
-
 @shown_until_refused
 @pytest.mark.parametrize(("name", "kind"), [("nickname", "face"), ("room_name", "cover")])
 async def test_a_picture_that_was_replaced_while_a_name_was_checked_is_not_shown_unchecked(
-    moderation: ModerationFixture,
-    anna: ApiClient,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    kind: str,
+    moderation: ModerationFixture, anna: ApiClient, name: str, kind: str
 ) -> None:
     await moderation.change(anna.id, **{FIELD[kind]: picture("first")})
     replaced = {FIELD[kind]: picture("second")}
-    during_check_of_name(moderation, monkeypatch, lambda: moderation.change(anna.id, **replaced))
+    client = moderation.context.tencent.content_security
+    run_before(client, "check_text", lambda: moderation.change(anna.id, **replaced))
     with pytest.raises(TryAgain):
         await moderation.change(anna.id, **{name: "Annie", FIELD[kind]: picture("first")})
     assert (await moderation.shown(anna.id))[kind] == picture("second")
@@ -303,11 +289,7 @@ async def test_a_picture_that_was_replaced_while_a_name_was_checked_is_not_shown
 @shown_until_refused
 @pytest.mark.parametrize(("name", "kind"), [("nickname", "face"), ("room_name", "cover")])
 async def test_a_picture_that_was_refused_while_a_name_was_checked_does_not_come_back(
-    moderation: ModerationFixture,
-    anna: ApiClient,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    kind: str,
+    moderation: ModerationFixture, anna: ApiClient, name: str, kind: str
 ) -> None:
 
     async def refuse() -> None:
@@ -315,7 +297,7 @@ async def test_a_picture_that_was_refused_while_a_name_was_checked_does_not_come
         await moderation.service.decide(item.id, item.state, "olga", approved=False)
 
     await moderation.change(anna.id, **{FIELD[kind]: picture("first")})
-    during_check_of_name(moderation, monkeypatch, refuse)
+    run_before(moderation.context.tencent.content_security, "check_text", refuse)
     await moderation.change(anna.id, **{name: "Annie", FIELD[kind]: picture("second")})
     assert (await moderation.shown(anna.id))[kind] == picture("second")
     await refuse()
@@ -324,18 +306,14 @@ async def test_a_picture_that_was_refused_while_a_name_was_checked_does_not_come
 
 @shown_until_refused
 async def test_a_cover_that_is_refused_before_its_room_shows_it_is_not_shown(
-    moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
+    moderation: ModerationFixture, anna: ApiClient
 ) -> None:
-    room_changes = moderation.context.room_changes
-    change = room_changes.change_with
 
-    async def refuse_first(*args: Any) -> Any:
-        monkeypatch.setattr(room_changes, "change_with", change)
+    async def refuse() -> None:
         item = await moderation.latest(anna.id, "cover")
         await moderation.service.decide(item.id, item.state, "olga", approved=False)
-        return await change(*args)
 
-    monkeypatch.setattr(room_changes, "change_with", refuse_first)
+    run_before(moderation.context.room_changes, "change_with", refuse)
     await moderation.change(anna.id, cover=picture("first"))
     assert (await moderation.shown(anna.id))["cover"] == ""
 

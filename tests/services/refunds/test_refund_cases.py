@@ -16,6 +16,7 @@ from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
 from storage.gold.ledger_reconciler import LedgerReconciler
 from tencent.errors import ServiceUnavailable
+from tests.support.races import run_before
 from tests.support.refunds import RefundFixture, RefundProcess
 
 # ---- unspent gold
@@ -244,18 +245,11 @@ async def test_a_gift_reversed_by_an_operator_meanwhile_is_skipped(refunds: Refu
 
 
 async def test_a_case_that_was_saved_meanwhile_is_looked_at_again(
-    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+    refunds: RefundFixture,
 ) -> None:
     """By a notice, or by another process after the lease has lapsed."""
     case = await refunds.confirm(await refunds.open(await refunds.recharge()))
-    ask = refunds.desk.refund
-
-    async def refund_while_the_notice_comes(*arguments: Any) -> RefundState:
-        monkeypatch.setattr(refunds.desk, "refund", ask)
-        await refunds.notice(case)
-        return await ask(*arguments)
-
-    monkeypatch.setattr(refunds.desk, "refund", refund_while_the_notice_comes)
+    run_before(refunds.desk, "refund", lambda: refunds.notice(case))
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"
 
