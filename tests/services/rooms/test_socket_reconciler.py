@@ -19,6 +19,7 @@ from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, WriterSpy
 from tests.support.presence import MovedClock, PresenceFixture
+from tests.support.races import run_before
 from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
 
@@ -59,7 +60,7 @@ class ReconcilerFixture:
         await tokens.update_one({"_id": writer.token_id}, {"$set": fields})
 
 
-async def fail(*_: object) -> None:
+async def fail() -> None:
     raise ConnectionError
 
 
@@ -256,16 +257,13 @@ async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     assert (valid.code, banned.code) == (None, CloseCode.PUT_OUT)
 
 
-async def test_share_whose_check_failed_is_checked_again(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_share_whose_check_failed_is_checked_again(stores: StoresFixture) -> None:
     fixture = ReconcilerFixture(stores)
     writer = await fixture.open()
     await stores.tokens.end_sessions(writer.user_id)
-    with monkeypatch.context() as patch:
-        patch.setattr(type(stores.tokens), "invalid", fail)
-        with pytest.raises(ConnectionError):
-            await fixture.reconciler.run()
+    run_before(stores.tokens, "invalid", fail)
+    with pytest.raises(ConnectionError):
+        await fixture.reconciler.run()
     assert writer.code is None
     await fixture.reconciler.run()
     assert writer.code == CloseCode.TOKEN
