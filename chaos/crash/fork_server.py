@@ -47,7 +47,7 @@ def main() -> None:
             _run_child(ExitPlan.read(line), settings, dev, report_out)
         os.close(report_out)
         _follow(pid, report_in)
-        ServerProcess._store_first_data = _skip  # type: ignore[method-assign] # noqa: SLF001
+        ServerProcess.store_first_data = _skip  # type: ignore[method-assign]
 
 
 async def _skip(_server: ServerProcess, _context: Context) -> None:
