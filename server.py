@@ -87,7 +87,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 async def _serve(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
     process, stopping = ServerProcess(settings, dev), asyncio.Event()
-    _stop_on_signal(stopping)
+    stop_on_signal(stopping)
     await process.start()
     gc_tuning.freeze_startup_objects()
     if dev and not settings.logging.as_json:
@@ -100,7 +100,7 @@ async def _serve(settings: Settings, dev: "DevSecrets | None", _args: argparse.N
     return 0
 
 
-def _stop_on_signal(stopping: asyncio.Event) -> None:
+def stop_on_signal(stopping: asyncio.Event) -> None:
     signals = [signal.SIGTERM, signal.SIGINT]
     # The end of its terminal would end the process without draining.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup

@@ -38,7 +38,7 @@ TRANSACTION_SECONDS = 5
 # preexec_fn, which can deadlock in a process with threads. The parent may have ended before prctl,
 # hence the check of getppid. Other systems have no prctl: there mongod outlives a killed server,
 # and the next start fails with a message.
-_DIE_WITH_PARENT = """
+DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 failed = sys.platform == "linux" and ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if failed or os.getppid() != int(sys.argv[1]):
@@ -164,7 +164,7 @@ class EmbeddedMongod:
         (self._data_dir / LOCK).write_text(self._name)
 
     async def _spawn(self, binary: Path) -> Process:
-        wrapper = (sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()))
+        wrapper = (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()))
         with self._log.open("ab") as output:
             # In a session of its own, so that Ctrl-C reaches only the server, which drains first.
             return await asyncio.create_subprocess_exec(

@@ -122,7 +122,8 @@ class Hub:
         """Send the snapshot or the missed events, then every later event without a gap.
 
         `load_view` reads the room and raises if the user may not listen. An older socket of the
-        same user in this room is replaced.
+        same user in this room is replaced. `load_view` may set the number of `writer`, since it is
+        called after the subscription.
         """
         channel = self._channels.get(live_id)
         if channel is None:
@@ -133,7 +134,24 @@ class Hub:
             await self._bus.subscribe_room(live_id)
             resume = Resume(channel, self._event_log, self._load_room, writer.user_id, since)
             first_frames = await resume.read(load_view)
-            self._add_socket(channel, writer, first_frames)
+            # No await from here on: the frames lead to the channel's present position.
+            older = channel.sockets.get(writer.user_id)
+            newest = max(channel.newest.get(writer.user_id, 0), older.number if older else 0)
+            if channel.ended:
+                writer.close(CloseCode.ENDED)
+            elif newest > writer.number:  # the user opened a newer socket during the join
+                writer.close(CloseCode.REPLACED)
+            elif not writer.closed:
+                if older:
+                    older.close(CloseCode.REPLACED)
+                channel.add(writer)
+                writer.begin(b"".join(first_frames))
+                # The new client's count may be stale.
+                channel.audience_changed, channel.audience = True, b""
+                opened = ConnectionOpened(
+                    live_id, channel.epoch or "", writer.user_id, writer.number
+                )
+                self._bus.publish(opened)
         finally:
             channel.joining -= 1
             if not channel.joining:
@@ -346,30 +364,6 @@ class Hub:
         self.events_delivered += filled
         self.drop_if_idle(channel)
         return channel.last_seq > before
-
-    def _add_socket(
-        self, channel: Channel, writer: SocketWriter, first_frames: Sequence[bytes]
-    ) -> None:
-        if writer.closed:
-            return
-        if channel.ended:
-            writer.close(CloseCode.ENDED)
-            return
-        older = channel.sockets.get(writer.user_id)
-        newest_number = max(channel.newest.get(writer.user_id, 0), older.number if older else 0)
-        if newest_number > writer.number:  # the user opened a newer socket during the join
-            writer.close(CloseCode.REPLACED)
-            return
-        if older:
-            older.close(CloseCode.REPLACED)
-        channel.add(writer)
-        writer.begin(b"".join(first_frames))
-        # The new client's count may be stale.
-        channel.audience_changed, channel.audience = True, b""
-        opened = ConnectionOpened(
-            channel.live_id, channel.epoch or "", writer.user_id, writer.number
-        )
-        self._bus.publish(opened)
 
     def drop_if_idle(self, channel: Channel) -> None:
         if channel.idle and self._channels.get(channel.live_id) is channel:

@@ -29,17 +29,17 @@ class SocketWriter:
         "_backlog",
         "_limit",
         "_parted",
-        "_size",
         "_split",
-        "_stream",
         "_waiting",
         "_waits_since",
         "close_code",
         "member_socket",
         "next_heartbeat",
         "number",
+        "pending_bytes",
         "push",
         "received_at",
+        "stream",
         "token_id",
         "user_id",
     )
@@ -61,9 +61,10 @@ class SocketWriter:
         costs one call each; it then raises what a socket raises.
         """
         self._parted = False
-        self._stream = stream
+        self.stream = stream
         self._backlog = self._limit = backlog_bytes
-        self._size = 0
+        self.pending_bytes = 0
+        """Bytes that are still to be sent."""
         self._split = False
         self._waits_since = 0.0
         # (queued at, whole frames) behind the write in progress; None without a write.
@@ -72,7 +73,7 @@ class SocketWriter:
     @property
     def closed(self) -> bool:
         """Closed or closing: nothing may follow a close frame."""
-        return self._parted or self._stream.closed()
+        return self._parted or self.stream.closed()
 
     @property
     def has_backlog(self) -> bool:
@@ -107,7 +108,7 @@ class SocketWriter:
 
     def start_backlog(self, rest: bytes) -> None:
         """Start a backlog with the part of a frame that the socket did not accept."""
-        self._waiting, self._size = deque(), len(rest)
+        self._waiting, self.pending_bytes = deque(), len(rest)
         self.push = self._queue
         try:
             self._write(rest, time.monotonic())
@@ -124,11 +125,11 @@ class SocketWriter:
         A client that reads on before the connection is cut off receives the reason.
         """
         if self._waiting is not None:
-            self._size -= sum(len(frame) for _, frame in self._waiting)
+            self.pending_bytes -= sum(len(frame) for _, frame in self._waiting)
             self._waiting.clear()
         self.close(CloseCode.SLOW)
         if at_once or self._split:  # a close frame cannot interrupt a partly sent frame
-            self._stream.close()
+            self.stream.close()
 
     def close(self, code: CloseCode, retry_ms: int | None = None) -> None:
         """Send the reason and close with the code; only the first call has an effect.
@@ -152,22 +153,22 @@ class SocketWriter:
             self.send(last)
         else:
             self._waiting.append((time.monotonic(), last))
-            self._size += len(last)
+            self.pending_bytes += len(last)
         self._parted, self.push = True, len  # `len` discards later frames
-        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._stream.close)
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self.stream.close)
 
     def _queue(self, frame: bytes) -> int:
         """Queue a frame; replaces `push` while there is a backlog."""
         assert self._waiting is not None
         self._waiting.append((time.monotonic(), frame))
-        self._size += len(frame)
-        if self._size > self._limit:
+        self.pending_bytes += len(frame)
+        if self.pending_bytes > self._limit:
             self.disconnect_slow()
         return len(frame)
 
     def _abort(self) -> None:
         """Close a failed connection."""
-        self._stream.close()
+        self.stream.close()
         self.push = len
 
     def _write(self, rest: bytes, since: float) -> None:
@@ -178,22 +179,22 @@ class SocketWriter:
             self._waiting.appendleft((time.monotonic(), rest[WRITE_CHUNK_BYTES:]))
             rest = rest[:WRITE_CHUNK_BYTES]
         self._waits_since = since
-        write = asyncio.ensure_future(self._stream.write(rest))
+        write = asyncio.ensure_future(self.stream.write(rest))
         write.add_done_callback(lambda write: self._on_written(len(rest), write.exception()))
 
     def _on_written(self, written: int, error: BaseException | None) -> None:
         """Continue with the backlog after the write in progress has ended."""
-        if error or self._stream.closed():
+        if error or self.stream.closed():
             self._abort()
             return
         waiting = self._waiting
         assert waiting is not None
-        self._size -= written
+        self.pending_bytes -= written
         try:
             while waiting:
                 since, data = waiting[0][0], _pop_chunk(waiting)
-                sent = _send_nonblocking(self._stream, data)
-                self._size -= sent
+                sent = _send_nonblocking(self.stream, data)
+                self.pending_bytes -= sent
                 if sent < len(data):
                     self._write(data[sent:], since)
                     return
@@ -201,7 +202,7 @@ class SocketWriter:
             self._abort()
         self._waiting, self._limit = None, self._backlog
         if not self.closed:
-            self.push = self._stream.socket.send
+            self.push = self.stream.socket.send
 
 
 def _pop_chunk(waiting: deque[tuple[float, bytes]]) -> bytes:

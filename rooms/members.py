@@ -143,15 +143,6 @@ class MemberSocket:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A newly registered socket: its live session, number, and the member's role."""
-
-    epoch: str
-    role: Role
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class PendingAbsence:
     """A member's absence that is due for a check, claimed by a process."""
 

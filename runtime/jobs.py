@@ -34,14 +34,14 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(context.settings.realtime.check_seconds, "check", hub.check)
     every(1, "audience", lambda: hub.send_audience_counts(context.stores.members.counts))
     every(CLIENTS_INTERVAL, "clients", lambda: _watch_clients(context, gc_tuner))
-    every(0.5, "lag", lambda: _measure_lag(context))
+    every(0.5, "lag", lambda: measure_lag(context))
     every(1, "flush_chat", context.stores.chat_lines.flush)
     every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
     every(0.5, "absences", context.services.rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
     every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
     every(context.services.rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
-    every(METRICS_SECONDS, "metrics", lambda: _measure_metrics(context))
+    every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
     if context.settings.environment == "production":  # the simulator forgets its orders
         every(10, "bills", services.payments.bills.run_if_due)
@@ -96,11 +96,11 @@ async def _mark_away(context: Context) -> None:
     await run_all(
         context.services.rooms.lease.sweep(),
         context.services.rooms.presence.mark_silent_away(),
-        _look_for_others(context),
+        look_for_others(context),
     )
 
 
-async def _look_for_others(context: Context) -> None:
+async def look_for_others(context: Context) -> None:
     """Look for other processes, once earlier leases have lapsed.
 
     These are leases of processes that ended before this one's start.
@@ -110,7 +110,7 @@ async def _look_for_others(context: Context) -> None:
         bus.note_other_processes(await context.stores.presence.other_processes(context.process_id))
 
 
-async def _measure_lag(context: Context) -> None:
+async def measure_lag(context: Context) -> None:
     """Measure how late the event loop resumes a sleeping task."""
     before = time.perf_counter()
     await asyncio.sleep(LAG_SECONDS)
@@ -118,7 +118,7 @@ async def _measure_lag(context: Context) -> None:
     context.metrics.loop_lag = max(0.0, lag)
 
 
-async def _measure_metrics(context: Context) -> None:
+async def measure_metrics(context: Context) -> None:
     """Read the figures of the database and of other services that /metrics shows."""
     await run_all(
         _watch_dependencies(context),

@@ -99,7 +99,7 @@ class ServerProcess:
         are_checked = all(map(self.settings.moderation.is_checked, ("face", "cover")))
         if production and not (are_checked or self.settings.uploads.allowed_hosts):
             log.warning("pictures_of_any_host")
-        await self._store_first_data(context)
+        await self.store_first_data(context)
         report = reporter(context, self.address)
         await report()
         await context.services.rooms.lease.renew()
@@ -148,7 +148,8 @@ class ServerProcess:
             await self._mongod.stop()
         log.info("server_stopped")
 
-    async def _store_first_data(self, context: Context) -> None:
+    async def store_first_data(self, context: Context) -> None:
+        """Store indexes, the defaults of the catalogue, and demo data in development."""
         await context.stores.make_indexes()
         await context.stores.configs.store_defaults(DEFAULTS)
         if self._dev and not self._joined():

@@ -81,12 +81,19 @@ class RoomListener(Protocol):
 class RoomChanges:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
+    def __init__(
+        self,
+        storage: RoomStore,
+        hub: Hub,
+        im_relay: RoomListener | None = None,
+        *,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
         self._storage = storage
         self._hub = hub
         self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
         self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
-            self._change_batch, MAX_BATCH
+            self._change_batch, max_batch
         )
         self.conflict_retries = 0
         """Number of optimistic-lock retries."""

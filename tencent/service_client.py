@@ -81,7 +81,7 @@ class ServiceClient:
         self._last_ended: float | None = None
         """`monotonic()` at the end of the last request."""
         self._base_url = base_url.rstrip("/")
-        self._timeout = timeout
+        self.timeout = timeout
         self._max_bytes = max_bytes
         self._in_flight = 0
         self._kept = _open_session(keepalive_timeout=IDLE_SECONDS)
@@ -137,7 +137,7 @@ class ServiceClient:
         self._in_flight += 1
         started = monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 response = await send()
         except (aiohttp.ClientError, OSError) as error:
             self._record("down", started, path, type(error).__name__)

@@ -73,6 +73,13 @@ def test_every_step_of_a_path_names_a_function_of_the_file_beside_it() -> None:
     assert [step for step in steps if step[0] not in functions(Path(step[1]))] == []
 
 
+@pytest.mark.parametrize(("path", "steps"), [("a request", 9), ("a gift", 10), ("a reconnect", 8)])
+def test_a_path_that_clients_wait_for_has_few_steps(path: str, steps: int) -> None:
+    page = Path("docs/architecture.md").read_text()
+    section = page.partition(f"\n## The path of {path}\n")[2].partition("\n## ")[0]
+    assert 0 < len(re.findall(r"^ .*\.py$", section, re.MULTILINE)) <= steps
+
+
 def test_no_class_name_is_defined_twice() -> None:
     files = defaultdict(list)
     for file in python_files():

@@ -105,7 +105,7 @@ def _serve(
     install(recorder)
     change_jobs(recorder)
     if has_data:
-        ServerProcess._store_first_data = skip  # type: ignore[method-assign] # noqa: SLF001
+        ServerProcess.store_first_data = skip  # type: ignore[method-assign]
 
     async def serve() -> None:
         await ServerProcess(settings, secrets).start()

@@ -78,7 +78,7 @@ class SimulatedCos:
         key = form.get("key", "")
         if not KEY.fullmatch(key):
             raise Refusal(400, "MalformedPOSTRequest")
-        etag = self._store(key, file, {"Content-Type": form.get("Content-Type", "")})
+        etag = self.store(key, file, {"Content-Type": form.get("Content-Type", "")})
         return SimulatorReply(int(form.get("success_action_status", "204")), {"ETag": etag}, b"")
 
     def _verified_policy(self, form: Mapping[str, str]) -> dict[str, Any]:
@@ -118,11 +118,12 @@ class SimulatedCos:
         if request.header("x-cos-forbid-overwrite") == "true" and (self._folder / key).exists():
             raise Refusal(409, "FileAlreadyExists")
         kept = {name: request.header(name) for name in ("Content-Type", "Cache-Control")}
-        etag = self._store(key, content, kept)
+        etag = self.store(key, content, kept)
         body = f"<CopyObjectResult><ETag>{etag}</ETag></CopyObjectResult>".encode()
         return SimulatorReply(200, {"Content-Type": "application/xml"}, body)
 
-    def _store(self, key: str, content: bytes, headers: Mapping[str, str]) -> str:
+    def store(self, key: str, content: bytes, headers: Mapping[str, str]) -> str:
+        """Store an object, even one that no form permits; returns its ETag."""
         etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
         path = self._folder / key
         path.parent.mkdir(parents=True, exist_ok=True)

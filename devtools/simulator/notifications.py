@@ -78,7 +78,7 @@ class SimulatedPushes:
     ) -> None:
         self.address = address
         self._token = token
-        self._aes_key = aes_key
+        self.aes_key = aes_key
         self._app_id = app_id
         self._now = now
 
@@ -118,7 +118,7 @@ class SimulatedPushes:
             reply = json.loads(body)
         except ValueError:
             return None
-        if not self._aes_key:
+        if not self.aes_key:
             return dict(reply)
         query = {
             "encrypt_type": "aes",
@@ -131,7 +131,7 @@ class SimulatedPushes:
 
     def _protocol(self, token: str) -> MessagePushReader:
         """Return the protocol, which is the same in both directions."""
-        return MessagePushReader(token, self._aes_key, self._app_id)
+        return MessagePushReader(token, self.aes_key, self._app_id)
 
 
 async def post_notification(

@@ -43,7 +43,7 @@ class SimulatedWechat:
         self._now = now
         self._codes: dict[str, LoginCode] = {}
         self._keys: dict[str, str] = {}
-        self._tokens: dict[str, tuple[str, float]] = {}
+        self.tokens: dict[str, tuple[str, float]] = {}
 
     # ---- login
 
@@ -109,17 +109,17 @@ class SimulatedWechat:
             return error_reply(40013, "invalid appid")
         if not hmac.compare_digest(secret.encode(), self.apps[app_id].encode()):
             return error_reply(40125, "invalid appsecret")
-        token, expires_at = self._tokens.get(app_id, ("", 0.0))
+        token, expires_at = self.tokens.get(app_id, ("", 0.0))
         if self._now() >= expires_at - RENEW_BEFORE_SECONDS:
             token, expires_at = secrets.token_hex(64), self._now() + TOKEN_TTL_SECONDS
-            self._tokens[app_id] = token, expires_at
+            self.tokens[app_id] = token, expires_at
         seconds = int(expires_at - self._now())
         return json_reply({"access_token": token, "expires_in": seconds})
 
     def is_access_token(self, token: str) -> bool:
         """Return whether `token` was issued and has not expired."""
         now = self._now()
-        return any(token == issued and now < until for issued, until in self._tokens.values())
+        return any(token == issued and now < until for issued, until in self.tokens.values())
 
 
 def _code_error(code: LoginCode | None) -> int:

@@ -7,20 +7,20 @@ import asyncio
 import random
 import time
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import structlog
 from tornado.iostream import IOStream, StreamClosedError
 
 from core.clock import now_ms
+from core.errors import TryAgain
 from handlers.context import Context
 from realtime import frames, wire
 from realtime.close_codes import CloseCode
-from realtime.resume import ResumePosition
+from realtime.resume import ResumePosition, RoomView
 from realtime.socket_writer import SocketWriter
-from rooms.errors import NotAMember
 from rooms.members import MemberSocket
+from services.errors import AccountBanned
 from services.rooms.room_access import close_code_for
 from storage.documents import token_id
 
@@ -36,7 +36,7 @@ FRAMES_PER_SECOND = 20
 BACKLOG_BYTES = 262_144
 """A client with more unsent data is closed."""
 SUPERSEDE_CHECK_SECONDS = 1.0
-"""Queueing time from which on a join checks for a newer connection of the same user."""
+"""Time before its registration from which on a join checks for a newer socket of the same user."""
 log = structlog.get_logger("qlive.socket")
 
 
@@ -84,7 +84,7 @@ class Connection:
         )
         self._context.hub.connect(self.writer)
         if request.token:
-            self._join_in_background(request, request.token)
+            self._start_joining(request, request.token)
         else:
             self._request = request
             call_later = asyncio.get_running_loop().call_later
@@ -149,7 +149,7 @@ class Connection:
                 self.writer.send(frames.pong(n))
             case {"type": "auth", "token": str(token)} if self._auth and self._request:
                 self._cancel_auth_timeout()
-                self._join_in_background(self._request, token)
+                self._start_joining(self._request, token)
             case _:
                 self._count_bad_frame()
 
@@ -182,43 +182,62 @@ class Connection:
 
     # ---- joining
 
-    def _join_in_background(self, request: ConnectRequest, token: str) -> None:
-        """Join in a task, so that pings are answered meanwhile; an error becomes a `bye` frame."""
+    def _start_joining(self, request: ConnectRequest, token: str) -> None:
+        """Join in a task, so that pings are answered meanwhile."""
+        self._joining = asyncio.get_running_loop().create_task(self._join(request, token))
 
-        async def run() -> None:
-            queued_at = time.monotonic()
-            try:
-                async with self._context.join_limit.slot():
-                    if not self.writer.closed:
-                        await self._join(request, token, queued_at)
-            except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
-                self.writer.close(close_code_for(error))
-            self._joining = None
+    async def _join(self, request: ConnectRequest, token: str) -> None:
+        """Join the room once there is a slot; an error becomes a `bye` frame."""
+        queued_at = time.monotonic()
+        try:
+            async with self._context.join_limit.slot():
+                if not self.writer.closed:
+                    await self._join_room(request, token, queued_at)
+        except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
+            self.writer.close(close_code_for(error))
+        self._joining = None
 
-        self._joining = asyncio.get_running_loop().create_task(run())
+    async def _join_room(self, request: ConnectRequest, token: str, queued_at: float) -> None:
+        """Let the hub subscribe to the room, then register the socket and read the room.
 
-    async def _join(self, request: ConnectRequest, token: str, queued_at: float) -> None:
+        So whatever is decided after a read reaches this socket: a ban or a logout by the user or
+        the token, a removal from the room by the subscription.
+        """
         context, writer, live_id = self._context, self.writer, request.live_id
-        user_id = None
-        if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
-            writer.token_id = token_id(token)  # for a revocation during the lookup
-            user_id = await context.stores.tokens.user_id_of(token)
-        if user_id is None or not writer.token_id:
-            raise await context.services.accounts.sessions.refusal_of(token)
-        writer.user_id = user_id
-        structlog.contextvars.bind_contextvars(user_id=user_id)
+        user_id = await self._authenticate(token)
         if seconds := context.request_limits.take_from_user("read", user_id):
             writer.close(CloseCode.TOO_FAST, round(seconds * 1000) + random.randint(100, 1500))
             return
-        # An abandoned socket must not get a higher number than its successor.
-        if writer.closed or await self._is_superseded(user_id, queued_at):
-            writer.close(CloseCode.RESTART)
-            return
-        writer.member_socket = await self._register(user_id, live_id)
-        writer.number = writer.member_socket.number
-        load = partial(context.services.rooms.access.load_view, live_id, user_id)
-        await context.hub.join(live_id, writer, request.since, load)
+
+        async def load_view() -> RoomView:
+            rooms = context.services.rooms
+            if writer.member_socket:  # the user was evicted, or the room changed, meanwhile
+                return await rooms.access.authorize(live_id, user_id)
+            # An abandoned socket must not get a higher number than its successor.
+            if writer.closed or await self._is_superseded(user_id, queued_at):
+                raise TryAgain
+            member = await rooms.presence.connect(user_id, live_id)
+            if member:
+                writer.member_socket = MemberSocket(user_id, live_id, member.epoch, member.socket)
+                writer.number = member.socket
+            return await rooms.access.load_view(live_id, user_id, member)
+
+        await context.hub.join(live_id, writer, request.since, load_view)
         log.info("socket_joined", resumes=request.since is not None)
+
+    async def _authenticate(self, token: str) -> str:
+        """Return the user_id; raises NotAuthenticated or AccountBanned."""
+        writer, user = self.writer, None
+        if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
+            writer.token_id = token_id(token)  # for a revocation during the lookup
+            user = await self._context.stores.tokens.user_of(token)
+        if user is None or not writer.token_id:
+            raise await self._context.services.accounts.sessions.refusal_of(token)
+        writer.user_id = user.user_id
+        structlog.contextvars.bind_contextvars(user_id=user.user_id)
+        if user.banned:
+            raise AccountBanned
+        return user.user_id
 
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
         """Return whether the user has opened another socket while this one was queued.
@@ -230,15 +249,6 @@ class Connection:
             return False
         age_ms = await self._context.stores.presence.socket_age_ms(user_id)
         return age_ms is not None and age_ms < (time.monotonic() - queued_at) * 1000
-
-    async def _register(self, user_id: str, live_id: int) -> MemberSocket:
-        """Register the socket of a member; for others `authorize` raises the precise error."""
-        registration = self._context.services.rooms.presence.connect(user_id, live_id)
-        try:
-            return await registration
-        except NotAMember:
-            await self._context.services.rooms.access.authorize(live_id, user_id)
-            raise
 
 
 def _close_label(code: int) -> str:

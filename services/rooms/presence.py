@@ -7,12 +7,13 @@ of the room (rooms/room.py); this module decides when to apply it.
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
 from core.clock import now_ms
 from core.errors import TryAgain
-from rooms.errors import NotAMember, RoomNotFound
+from rooms.errors import RoomNotFound
 from rooms.members import (
     ON_MIC,
     GracePolicy,
@@ -47,15 +48,22 @@ MAX_ATTEMPTS = 5
 class Lease:
     """This process's lease in MongoDB; `renew` and `sweep` run periodically."""
 
-    def __init__(self, store: PresenceStore, process: str, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        store: PresenceStore,
+        process: str,
+        seconds: float = LEASE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take this process's id as `process`."""
         self.process = process
         self.seconds = seconds
         self.lapses = 0
         """Number of lapses; after one, other processes may have marked members served here away."""
         self._store = store
+        self._clock = clock
         self._renewed_at: float | None = None
-        self._held_since = time.monotonic()
+        self._held_since = clock()
 
     @property
     def held_ms(self) -> int:
@@ -64,7 +72,7 @@ class Lease:
         During a gap MongoDB may have been down: clients could not reconnect, and processes whose
         lease lapsed may be alive. The time is that of this machine's monotonic clock.
         """
-        now = time.monotonic()
+        now = self._clock()
         if self._renewed_at is None or now - self._renewed_at > self.seconds:
             return 0
         return int((now - self._held_since) * 1000)
@@ -79,7 +87,7 @@ class Lease:
         return self.held_ms >= self.seconds * 1000
 
     async def renew(self) -> None:
-        requested_at = time.monotonic()  # conservative: the stored term starts later, at the write
+        requested_at = self._clock()  # conservative: the stored term starts later, at the write
         held = await self._store.renew(self.process, self.seconds)
         previous, self._renewed_at = self._renewed_at, requested_at
         if previous is None or self._renewed_at - previous > self.seconds:
@@ -127,19 +135,17 @@ class Presence:
 
     # ---- sockets and HTTP calls
 
-    async def connect(self, user_id: str, live_id: int) -> MemberSocket:
-        """Store a member's new socket, numbered above all earlier ones.
+    async def connect(self, user_id: str, live_id: int) -> Member | None:
+        """Store a member's new socket, numbered above all earlier ones, and return the membership.
 
-        Call it as soon as the user is known: the number decides which of two sockets is newer.
-        Raises NotAMember, or TryAgain if the membership changes meanwhile.
+        None if the user is not a member of the room. Raises TryAgain if the membership changes
+        meanwhile. Call it early: the number decides which of two sockets is newer.
         """
-        arrival = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
-        if arrival is None:
-            raise NotAMember
-        if arrival.role in ON_MIC:
+        member = await self._store.register_socket(user_id, live_id, self._lease.process, now_ms())
+        if member and member.role in ON_MIC:
             # This never raises: the caller needs the socket's number to record its end later.
             await self._mark_returned(live_id, user_id)
-        return MemberSocket(user_id, live_id, arrival.epoch, arrival.number)
+        return member
 
     def disconnect(self, socket: MemberSocket) -> None:
         """Record a closed socket in memory; `flush` stores it, however long MongoDB is down."""

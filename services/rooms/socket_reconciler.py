@@ -1,7 +1,7 @@
 """Keeps the sockets of this process in step with evictions, memberships and tokens."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 
@@ -45,6 +45,7 @@ class SocketReconciler:
         stores: Stores,
         evictions: EvictionService,
         room_access: RoomAccess,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bus = bus
         self._hub = hub
@@ -53,7 +54,8 @@ class SocketReconciler:
         self._evictions = evictions
         self._room_access = room_access
         self._gaps = (0, 0)
-        self._checked_at = self._compared_at = time.monotonic()
+        self._clock = clock
+        self._checked_at = self._compared_at = clock()
         self._missing: set[MemberSocket] = set()
         self._unchecked: list[str] = []
         self._share = 0
@@ -65,7 +67,7 @@ class SocketReconciler:
 
     async def _check_memberships(self) -> None:
         """Compare sockets and stored memberships, and correct either, if that is due."""
-        now, seconds = time.monotonic(), self._lease.seconds
+        now, seconds = self._clock(), self._lease.seconds
         # While its lease had lapsed, other processes may have marked the members served here away.
         gaps = self._bus.gaps, self._lease.lapses
         interval = seconds if self._bus.healthy else seconds / 3

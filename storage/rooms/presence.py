@@ -7,7 +7,7 @@ the database's clock, which all processes share.
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pymongo import ReturnDocument, UpdateOne
 
@@ -16,7 +16,6 @@ from core.errors import TryAgain
 from rooms.members import (
     ACTIVITY_INTERVAL_MS,
     ON_MIC,
-    Arrival,
     GracePolicy,
     Member,
     MemberSocket,
@@ -24,7 +23,9 @@ from rooms.members import (
     StreamState,
 )
 from storage.database import Collection, Database, Document
+from storage.documents import parsed
 from storage.migrations import SCHEMA
+from storage.rooms.members import member_from
 
 CLAIM_MS = 5_000
 """How long a process holds its claim on a due member, before another may claim it."""
@@ -32,8 +33,6 @@ LEASE_TTL_SECONDS = 3_600
 """TTL of a lease after its expiry."""
 BULK_SIZE = 500
 """Memberships updated by one command, well within its timeout."""
-
-ARRIVAL_FIELDS = {"live_id": 1, "process": 1, "socket": 1, "epoch": 1, "role": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class PresenceStore:
         self._members: Collection = database.collection("members")
         self._processes: Collection = database.collection("processes")
         self._grace = grace
-        self._registrar: RequestBatcher[Registration, Arrival | None] = RequestBatcher(
+        self._registrar: RequestBatcher[Registration, Member | None] = RequestBatcher(
             self._register_sockets, BULK_SIZE
         )
         self._socket_ages = BatchLoader(self._load_socket_ages)
@@ -72,8 +71,10 @@ class PresenceStore:
 
     async def register_socket(
         self, user_id: str, live_id: int, process: str, now: int
-    ) -> Arrival | None:
-        """Register a member's new socket; return None if the user is not a member of this room.
+    ) -> Member | None:
+        """Register a member's new socket and return the membership, whose `socket` is its number.
+
+        None if the user is not a member of this room.
 
         The number of a member's newest socket is at least the database's time in ms, and so higher
         than that of any earlier socket of the user in this room, even from before the user left and
@@ -85,31 +86,39 @@ class PresenceStore:
 
     async def _register_sockets(
         self, _queue: int, registrations: Sequence[Registration]
-    ) -> list[Arrival | Exception | None]:
+    ) -> list[Member | Exception | None]:
         """Register sockets in order, those of one member and process by one update.
 
-        The update stores the newest number; the other sockets get the numbers just below it.
+        The update stores the newest number; the other sockets get the numbers just below it. They
+        get TryAgain if the membership was written again before it was read: the user has
+        re-entered, or a socket of another process was registered. Which of the two clients is still
+        connected is unknown, so this one connects again instead of being told that it was replaced.
         """
         sockets = Counter(registration.key for registration in registrations)
         newest = {registration.key: registration for registration in registrations}
-        updates = [self._registration(last, sockets[key]) for key, last in newest.items()]
+        updates: list[UpdateOne] = []
+        for key, last in newest.items():
+            number = {"$max": [{"$add": ["$socket", sockets[key]]}, {"$toLong": "$$NOW"}]}
+            fields = {**self._connected(last.process, last.now), "socket": number}
+            where = {"_id": last.user_id, "live_id": last.live_id}
+            updates.append(UpdateOne(where, [{"$set": fields}]))
         await self._members.bulk_write(updates, ordered=False)
         user_ids = {registration.user_id for registration in registrations}
-        rows = await self._members.find({"_id": {"$in": [*user_ids]}}, ARRIVAL_FIELDS).to_list()
-        members = {(row["_id"], row["live_id"]): row for row in rows}
-        arrivals: list[Arrival | Exception | None] = []
+        rows = await self._members.find({"_id": {"$in": [*user_ids]}}).to_list()
+        members = {row["_id"]: parsed(row, member_from) for row in rows}
+        registered: list[Member | Exception | None] = []
         for registration in registrations:
             sockets[registration.key] -= 1
-            row = members.get((registration.user_id, registration.live_id))
-            process, newer = registration.process, sockets[registration.key]
-            arrivals.append(_arrival(row, process, newer=newer) if row else None)
-        return arrivals
-
-    def _registration(self, newest: Registration, sockets: int) -> UpdateOne:
-        number = {"$max": [{"$add": ["$socket", sockets]}, {"$toLong": "$$NOW"}]}
-        fields = {**self._connected(newest.process, newest.now), "socket": number}
-        where = {"_id": newest.user_id, "live_id": newest.live_id}
-        return UpdateOne(where, [{"$set": fields}])
+            member = members.get(registration.user_id)
+            if isinstance(member, Member):
+                if member.live_id != registration.live_id:
+                    member = None
+                elif member.process != registration.process:
+                    member = TryAgain()
+                elif newer := sockets[registration.key]:
+                    member = replace(member, socket=member.socket - newer)
+            registered.append(member)
+        return registered
 
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
         """Mark members whose newest socket has closed as away; older sockets are ignored."""
@@ -299,18 +308,6 @@ class PresenceStore:
     def _disconnected(self, at: int) -> list[Document]:
         away = {"process": None, "away_at": at, "due_at": _due(at, self._grace)}
         return [{"$set": {**away, "version": {"$add": ["$version", 1]}}}]
-
-
-def _arrival(row: Document, process: str, *, newer: int) -> Arrival | Exception:
-    """Return the registered socket: the newest, or the one before `newer` later ones in the batch.
-
-    It is TryAgain if the membership was written again before it was read: the user has re-entered,
-    or a socket of another process was registered. Which of the two clients is still connected is
-    unknown, so this one connects again and is not closed as replaced.
-    """
-    if row["process"] != process:
-        return TryAgain()
-    return Arrival(row["epoch"], row["role"], int(row["socket"]) - newer)
 
 
 def _session(member: Member | MemberSocket | PendingAbsence) -> Document:

@@ -4,6 +4,7 @@ import pytest
 
 from core.errors import TryAgain
 from core.locks import NamedLocks
+from tests.support.names import Names
 from tests.support.waiting import run_ready_tasks
 
 
@@ -65,14 +66,14 @@ async def test_wait_for_a_lock_times_out_with_try_again() -> None:
 
 
 async def test_lock_is_released_after_an_exception_and_removed_when_unused() -> None:
-    locks = NamedLocks(timeout=1)
+    locks, names = NamedLocks(timeout=1), Names()
 
     async def fail(n: int) -> None:
-        async with locks.lock("x", f"{n}"):
-            assert len(locks._locks) == 2
+        async with locks.lock(names.new("x"), names.new(f"{n}")):
+            assert names.stored_count == 2
             raise ValueError("inside")
 
     for n in range(9):
         with pytest.raises(ValueError, match="inside"):
             await fail(n)
-    assert len(locks._locks) == 0
+    assert names.stored_count == 0

@@ -7,6 +7,7 @@ import pytest
 
 from core.batching import RequestBatcher
 from core.errors import TryAgain
+from tests.support.names import Names
 from tests.support.waiting import run_ready_tasks
 
 ROOM, OTHER = 1, 2
@@ -110,15 +111,14 @@ async def test_cancelled_requests_are_executed_and_do_not_affect_others() -> Non
 
 
 async def test_empty_queues_are_removed() -> None:
-    server = FakeServer()
-    tasks = await server.submit("a", "b")
-    assert server.batcher._queues.keys() == {ROOM}
-    server.open()
-    await asyncio.gather(*tasks)
+    async def serve(_name: str, batch: Sequence[str]) -> Sequence[str]:
+        assert names.stored_count == 1
+        return batch
+
+    batcher, names = RequestBatcher[str, str](serve, 100), Names()
+    assert await batcher.submit(names.new("room"), "a") == "a"
     await run_ready_tasks()
-    assert server.batcher._queues == {}
-    assert server.batcher._servers == set()
-    assert await server.batcher.submit(ROOM, "d") == "D"
+    assert names.stored_count == 0
 
 
 async def test_queued_request_times_out_and_one_in_flight_does_not() -> None:
@@ -133,9 +133,9 @@ async def test_queued_request_times_out_and_one_in_flight_does_not() -> None:
 
 
 async def test_cancelled_serving_task_fails_its_requests_with_try_again() -> None:
-    server = FakeServer()
+    server, others = FakeServer(), asyncio.all_tasks()
     tasks = await server.submit("a", "b")
-    (serving_task,) = server.batcher._servers
+    (serving_task,) = asyncio.all_tasks() - {*others, *tasks}
     serving_task.cancel()
     for task in tasks:
         with pytest.raises(TryAgain):

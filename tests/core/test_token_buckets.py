@@ -3,6 +3,7 @@
 import pytest
 
 from core.limits import Rate, TokenBuckets
+from tests.support.names import Names
 
 
 def count_taken(buckets: TokenBuckets, key: str, now: float, attempts: int) -> int:
@@ -41,20 +42,20 @@ def test_token_given_back_can_be_taken_again() -> None:
 
 
 def test_rate_zero_is_no_limit_and_stores_nothing() -> None:
-    buckets = TokenBuckets(Rate(0, 5))
-    assert count_taken(buckets, "a", 100.0, 1000) == 1000
-    assert len(buckets._full_at) == 0
+    buckets, names = TokenBuckets(Rate(0, 5)), Names()
+    assert count_taken(buckets, names.new("a"), 100.0, 1000) == 1000
+    assert names.stored_count == 0
 
 
 def test_flood_of_keys_keeps_the_most_recently_used_buckets_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("core.limits.MAX_BUCKETS", 100)
-    buckets = TokenBuckets(Rate(0.001, 2))
+    buckets, names = TokenBuckets(Rate(0.001, 2)), Names()
     for n in range(10_000):
-        buckets.take(f"{n}", 100.0)
+        buckets.take(names.new(f"{n}"), 100.0)
         buckets.take("busy", 100.0 + n * 1000)
-    assert len(buckets._full_at) == 100
+    assert names.stored_count == 99
     assert count_taken(buckets, "busy", 100.0 + 9_999 * 1000, 9) == 1
     assert count_taken(buckets, "0", 100.0, 9) == 2
 

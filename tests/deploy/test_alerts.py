@@ -287,9 +287,9 @@ class Faults:
 
     async def scrape(self, blocked_seconds: float = 0.0) -> Sample:
         """After what the jobs do every few seconds, the last one with the event loop blocked."""
-        await jobs._measure_metrics(self.context)
+        await jobs.measure_metrics(self.context)
         asyncio.get_running_loop().call_later(0.01, time.sleep, blocked_seconds)
-        await jobs._measure_lag(self.context)
+        await jobs.measure_lag(self.context)
         return parse_metrics(self.context.metrics.text().decode())  # before the jobs measure again
 
     async def refuse(self) -> None:

@@ -114,7 +114,7 @@ async def test_server_behind_nginx_is_reached_over_https(
         assert {row["address"] for row in audit.ok()["items"]} == {"127.0.0.1"}
 
         # Internal paths are not reachable from outside; /sim exists in development only.
-        http = front_api._http
+        http = front_api.http
         for path in ("/metrics", "/readyz", "/sim/log", "/docs/", "/"):
             assert (await http.send("GET", nginx.address + path)).status == 404, path
         plain_url = f"http://127.0.0.1:{nginx.plain_port}{BASE}get_livelist/?page=1"

@@ -144,7 +144,7 @@ async def test_mongod_dies_with_a_killed_server_and_the_next_one_starts(
 
 async def test_mongod_does_not_start_if_its_parent_has_exited(data_dir: Path) -> None:
     other_parent = "0"
-    wrapper = (sys.executable, "-c", module._DIE_WITH_PARENT, other_parent, "/bin/echo", "began")
+    wrapper = (sys.executable, "-c", module.DIE_WITH_PARENT, other_parent, "/bin/echo", "began")
     result = subprocess.run(wrapper, capture_output=True, text=True)
     assert result.returncode == 1
     assert "began\n" not in result.stdout

@@ -18,13 +18,13 @@ def relay_to(server, address):
 
 
 @pytest.fixture(params=["local", "remote"])
-def simulator_at(request, io_loop, server):
+def simulator_at(request, io_loop, server, settings):
     """The simulator of `server`, or one on another HTTP server to which it relays."""
     if request.param == "local":
         yield
         return
     sockets = listen("127.0.0.1", 0)
-    simulator = Simulator(server.settings, server._dev, server.address)
+    simulator = Simulator(*settings, server.address)
     remote = HTTPServer(responder_application(simulator.answer))
     remote.add_sockets(sockets)
     relay_to(server, address_of("127.0.0.1", sockets))

@@ -10,8 +10,6 @@ from tests.support.moderation import ModerationFixture, warm_up
 
 
 @pytest.fixture
-def moderation(
-    io_loop: IOLoop, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
-) -> ModerationFixture:
+def moderation(io_loop: IOLoop, server: ServerProcess, db: Any) -> ModerationFixture:
     io_loop.run_sync(lambda: warm_up(server))
-    return ModerationFixture(server, db, monkeypatch)
+    return ModerationFixture(server, db)

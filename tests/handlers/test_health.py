@@ -101,7 +101,7 @@ async def test_several_processes_without_redis_are_degraded_and_the_log_says_why
     await presence.renew("other", 60)
 
     async def redis_state() -> str | None:
-        await jobs._look_for_others(context)
+        await jobs.look_for_others(context)
         ready = (await api.request("GET", "/readyz")).ok()
         state: str | None = ready["dependencies"].get("redis", {}).get("state")
         assert ready["status"] == ("degraded" if state else "ok")

@@ -1,8 +1,10 @@
 import asyncio
 import functools
 from collections.abc import Callable, Iterator
+from unittest.mock import AsyncMock
 
 import pytest
+from redis.asyncio.client import PubSub
 from tornado.ioloop import IOLoop
 
 from realtime import redis_bus
@@ -228,18 +230,15 @@ async def test_bus_stops_in_any_state_of_redis(
     await process.stop()
 
 
-class ClosedTransport:
-    """Raises the error of uvloop for a closed connection."""
-
-    async def subscribe(self, channel: str) -> None:
-        raise RuntimeError(f"unable to perform operation on <TCPTransport closed=True>: {channel}")
-
-
-async def test_subscribing_on_a_closed_connection_fails_no_task() -> None:
-    bus = RedisBus("redis://127.0.0.1:1/0", "q", "one")
-    bus._pubsub = ClosedTransport()
-    await bus.subscribe_room(ROOM)
-    (task,) = bus._tasks
-    await task
-    assert task.exception() is None
-    await bus.close()
+async def test_subscribing_on_a_closed_connection_fails_no_task(
+    redis_server: RedisServer, start_process: StartProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start_process(redis_server.url)
+    await process.wait_connected()
+    closed = RuntimeError("unable to perform operation on <TCPTransport closed=True>")  # uvloop's
+    monkeypatch.setattr(PubSub, "subscribe", AsyncMock(side_effect=closed))
+    others = asyncio.all_tasks()
+    await process.bus.subscribe_room(ROOM)
+    for task in asyncio.all_tasks() - others:
+        await task
+    await process.stop()

@@ -1,6 +1,7 @@
 """Invariants of rooms and memberships under random sequences of actions."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -13,7 +14,6 @@ from core.errors import QLiveError
 from rooms.events import EVENT_PAYLOADS
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
 from rooms.room import Admission, Room, Seat
-from storage.rooms.members import _add_count
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
 from tests.support.room_builders import (
     ANNA,
@@ -331,7 +331,8 @@ class RoomModel:
         assert room.host_id not in {*seated_ids, *room.applications}
         for gender in SEAT_OF_GENDER:
             assert len(room.applicants(gender)) <= QUEUE_SIZE
-            assert room._invitations(gender) <= QUEUE_SIZE
+            invited = [a for a in room.applications.values() if a.invited]
+            assert sum(a.person.gender == gender for a in invited) <= QUEUE_SIZE
         for user_id, application in room.applications.items():
             assert application.person.user_id == user_id
             assert application.person.gender == members[user_id].gender
@@ -370,10 +371,12 @@ def streams(room: Room) -> set[str]:
 
 
 def member_counts(members: dict[str, Any]) -> MemberCounts:
-    numbers: dict[str, int] = {}
-    for member in members.values():
-        _add_count(numbers, {"role": member.role, "gender": member.gender}, 1)
-    return MemberCounts(**numbers)
+    counted = Counter((m.gender, m.role == "applied") for m in members.values() if m.role != "host")
+
+    def total(gender: int) -> int:
+        return counted[gender, True] + counted[gender, False]
+
+    return MemberCounts(counted[1, True], total(1), counted[2, True], total(2), total(0))
 
 
 def play_url(stream: str) -> str:

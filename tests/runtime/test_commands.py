@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
@@ -147,10 +148,7 @@ def test_a_failed_command_is_one_line_which_is_logged_where_the_log_is_json(main
 
 
 def test_an_unavailable_mongodb_is_one_line(main, monkeypatch):
-    async def unavailable(_context: Any) -> None:
-        raise ServerSelectionTimeoutError
-
-    monkeypatch.setattr(commands, "_prepare", unavailable)
+    monkeypatch.setattr(Migrator, "run", AsyncMock(side_effect=ServerSelectionTimeoutError))
     assert main(*GRANT) == (1, ["MongoDB is unavailable; check mongodb.uri."], [])
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tornado.ioloop import IOLoop
 
 from runtime import process as process_module
 from runtime.process import ACCEPTS_AT_ONCE, PacedListener, ServerProcess, listen
-from server import _stop_on_signal
+from server import stop_on_signal
 from tests.support.api import ApiFixture
 from tests.support.waiting import until
 
@@ -30,6 +31,16 @@ def lease_seconds() -> float:
     return 0.6
 
 
+async def is_closed(server: ServerProcess) -> bool:
+    host, port = server.address.removeprefix("http://").split(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return True
+    writer.close()
+    return False
+
+
 async def test_lease_is_renewed_while_requests_are_being_finished(
     server: ServerProcess, db: Database[dict[str, Any]]
 ) -> None:
@@ -44,7 +55,7 @@ async def test_lease_is_renewed_while_requests_are_being_finished(
 
     lifecycle.requests += 1
     draining = asyncio.ensure_future(server.stop())
-    await until(lambda: server._jobs._stopping.is_set() and not server._jobs._tasks)
+    await until(partial(is_closed, server))  # after its jobs have ended
     first = expiry()
     await until(lambda: expiry() > first)
     lifecycle.requests -= 1
@@ -108,7 +119,7 @@ def default_handlers(io_loop: IOLoop) -> Iterator[None]:
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 async def test_a_stop_signal_is_left_to_the_serving_process(number: signal.Signals) -> None:
     stopping = asyncio.Event()
-    _stop_on_signal(stopping)
+    stop_on_signal(stopping)
     assert signal.getsignal(number) is not signal.SIG_DFL, "it would end the process"
     signal.raise_signal(number)
     await asyncio.wait_for(stopping.wait(), 10)
@@ -117,5 +128,5 @@ async def test_a_stop_signal_is_left_to_the_serving_process(number: signal.Signa
 @pytest.mark.usefixtures("default_handlers")
 async def test_a_process_under_nohup_ignores_the_end_of_its_terminal() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _stop_on_signal(asyncio.Event())
+    stop_on_signal(asyncio.Event())
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

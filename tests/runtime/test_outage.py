@@ -57,9 +57,9 @@ def server(
     io_loop.run_sync(server.stop)
 
 
-def pid_of(mongod: EmbeddedMongod) -> int:
-    assert mongod._process
-    return mongod._process.pid
+@pytest.fixture
+def mongod_pid(mongod: EmbeddedMongod, tmp_path: Path) -> int:
+    return int((tmp_path / "mongo" / "mongod.lock").read_text())
 
 
 async def is_ready(api: ApiFixture) -> bool:
@@ -67,7 +67,7 @@ async def is_ready(api: ApiFixture) -> bool:
 
 
 async def test_suspended_mongodb_is_503_in_bounded_time_and_no_change_is_lost(
-    api: ApiFixture, mongod: EmbeddedMongod, server: ServerProcess
+    api: ApiFixture, mongod_pid: int, server: ServerProcess
 ) -> None:
     host = await api.host()
     guest = await api.guest("bert", 1, host.live_id)
@@ -75,7 +75,7 @@ async def test_suspended_mongodb_is_503_in_bounded_time_and_no_change_is_lost(
     await socket.next("snapshot")
     callbacks = CallbackSender(api, server.settings)
     question = proposed(guest.id, GroupId=await group_of(guest))
-    os.kill(pid_of(mongod), signal.SIGSTOP)
+    os.kill(mongod_pid, signal.SIGSTOP)
     try:
         reply = await asyncio.wait_for(
             guest.post("qlive_room/apply_micro/", live_id=host.live_id), 15
@@ -88,7 +88,7 @@ async def test_suspended_mongodb_is_503_in_bounded_time_and_no_change_is_lost(
         async with asyncio.timeout(2):  # later IM sends the message without an answer
             assert (await callbacks.im(question)).ok()["ErrorCode"] == 0
     finally:
-        os.kill(pid_of(mongod), signal.SIGCONT)
+        os.kill(mongod_pid, signal.SIGCONT)
     await until(lambda: is_ready(api))
     (await guest.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
     assert (await socket.next("micro_apply"))["seq"] == 1

@@ -1,4 +1,5 @@
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,13 +18,13 @@ async def test_failed_job_is_logged_once_and_retried_after_its_retry_interval(mo
         if failure := next(outcomes, None):
             raise failure
 
-    async def pause(seconds):
+    def timeout(seconds):
         pauses.append(seconds)
         if len(pauses) == 5:
             done.set()
-        await asyncio.sleep(0)
+        return asyncio.timeout(0)
 
-    monkeypatch.setattr(tasks, "_pause", pause)
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(**vars(asyncio) | {"timeout": timeout}))
     with capture_logs() as logs:
         tasks.every(5, "work", work, retry=1)
         await done.wait()

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from unittest.mock import AsyncMock
 
 import pytest
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     AutoReconnect,
     DuplicateKeyError,
@@ -38,34 +40,35 @@ def documents(database: Database) -> Collection:
 
 
 def labelled(label: str) -> PyMongoError:
-    error = PyMongoError("labelled")
-    error._add_error_label(label)
-    return error
+    return PyMongoError("labelled", [label])
+
+
+async def no_work(_session: Session) -> None:
+    """The transaction is empty."""
 
 
 TO_BE_REPEATED = OperationFailure("lost", 1, {"errorLabels": ["TransientTransactionError"]})
 UNKNOWN = labelled("UnknownTransactionCommitResult")
 
 
-class AnsweringDatabase:
-    """Answers the hello command with the given fields, or never."""
+def answering(**answer: str) -> Callable[..., Awaitable[dict[str, str]]]:
+    """Answers the hello command with the given fields, and others never."""
 
-    def __init__(self, **answer: str) -> None:
-        self.answer = answer
-
-    async def command(self, name: str) -> dict[str, str]:
+    async def command(_database: object, name: str) -> dict[str, str]:
         if name != "hello":
             await asyncio.Event().wait()
-        return self.answer
+        return answer
+
+    return command
 
 
 async def test_check_requires_a_replica_set_or_mongos(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.check()
-    monkeypatch.setattr(database, "_db", AnsweringDatabase(msg="isdbgrid"))
+    monkeypatch.setattr(AsyncDatabase, "command", answering(msg="isdbgrid"))
     await database.check()
-    monkeypatch.setattr(database, "_db", AnsweringDatabase())
+    monkeypatch.setattr(AsyncDatabase, "command", answering())
     with pytest.raises(NotAReplicaSet) as error:
         await database.check()
     assert "replica set" in str(error.value)
@@ -130,17 +133,6 @@ async def test_aborted_transaction_is_repeated(database: Database, documents: Co
     assert [row["n"] for row in await documents.find().to_list()] == [2]
 
 
-class FailingCommits:
-    """A session whose commits raise the given errors, one each, and then succeed."""
-
-    def __init__(self, *failures: PyMongoError) -> None:
-        self.failures = list(failures)
-
-    async def commit_transaction(self) -> None:
-        if self.failures:
-            raise self.failures.pop(0)
-
-
 @pytest.mark.parametrize(
     ("failures", "raised"),
     [
@@ -150,16 +142,20 @@ class FailingCommits:
     ],
 )
 async def test_failed_commit_is_a_conflict_or_repeated_while_its_outcome_is_unknown(
-    failures: list[PyMongoError], raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    failures: list[PyMongoError],
+    raised: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    session: Any = FailingCommits(*failures)
+    commit = AsyncMock(side_effect=failures)
+    monkeypatch.setattr(Session, "commit_transaction", commit)
     with pytest.raises(raised):
-        await module._commit(session)
-    assert session.failures == []
-    await module._commit(session)
+        await database.transaction(no_work)
+    assert commit.await_count == len(failures)
     monkeypatch.setattr(module, "OPERATION_MS", -1)
+    monkeypatch.setattr(Session, "commit_transaction", AsyncMock(side_effect=UNKNOWN))
     with pytest.raises(PyMongoError, match="labelled"):
-        await module._commit(FailingCommits(UNKNOWN))  # type: ignore[arg-type]
+        await database.transaction(no_work)
 
 
 # ---- unreachable
@@ -192,7 +188,7 @@ async def test_unreachable_or_unresponsive_mongodb_is_reported_in_time(
     await away.close()
     assert time.monotonic() - started < 20, "PyMongo itself would wait for a server for 30 s"
     # A silent socket would not do: PyMongo leaks the one on which its monitor waits for hello.
-    monkeypatch.setattr(database, "_db", AnsweringDatabase())
+    monkeypatch.setattr(AsyncDatabase, "command", answering())
     assert await database.latency_ms() is None
 
 

@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.fleet import REPORT_TTL_SECONDS
 from storage.jobs.due import BEFORE_ANY
 from storage.rooms.presence import LEASE_TTL_SECONDS
-from tests.support.storage import StoresFixture
+from tests.support.storage import NAME, StoresFixture
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SINCE: Mapping[str, Any] = {"$gte": AT}
@@ -127,7 +127,7 @@ async def test_mongodb_deletes_what_has_expired(indexed: Database) -> None:
 async def test_frequent_queries_are_answered_by_indexes(indexed: Database) -> None:
     for collection, query, order in QUERIES:
         find = {"find": collection, "filter": query, "sort": order}
-        plan = plan_stages(await indexed._db.command({"explain": find}))
+        plan = plan_stages(await indexed.client[NAME].command({"explain": find}))
         stages = {stage["stage"] for stage in plan}
         assert "IXSCAN" in stages, find
         assert not {"COLLSCAN", "SORT"} & stages, find
@@ -144,6 +144,6 @@ async def test_recent_income_reads_all_gifts_of_a_week_and_those_on_ios_of_a_mon
     week, month = AT - timedelta(days=7), AT - timedelta(days=45)
     recent = [{"at": {"$gte": week}}, {"ios": True, "at": {"$gte": month, "$lt": week}}]
     find = {"find": "ledger", "filter": {"$or": [{**OF_USER, **part} for part in recent]}}
-    explained = await indexed._db.command({"explain": find, "verbosity": "executionStats"})
+    explained = await indexed.client[NAME].command({"explain": find, "verbosity": "executionStats"})
     stats = explained["executionStats"]
     assert (stats["nReturned"], stats["totalDocsExamined"]) == (7 + 4, 7 + 4)

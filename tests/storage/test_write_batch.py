@@ -12,9 +12,9 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from core.errors import WriteConflict
 from rooms.events import LOG_SIZE
-from storage import database, write_batch
-from storage.database import Database
-from storage.rooms.rooms import _changes
+from storage import write_batch
+from storage.database import Database, Session
+from storage.rooms.rooms import add_room_writes
 from storage.write_batch import MAX_FIELDS, MIN_EARLY, GroupCommit, WriteBatch
 from tests.support.room_builders import ANNA, BERT, live_room
 from tests.support.storage import StoresFixture
@@ -152,7 +152,7 @@ async def test_commits_behind_one_in_flight_share_a_transaction_with_those_of_ca
 async def test_many_commits_begin_while_those_before_are_committed(
     fixture: CommitFixture, monkeypatch: pytest.MonkeyPatch, commands: list[str], early: bool
 ) -> None:
-    commit, committing, over = database._commit, asyncio.Event(), asyncio.Event()
+    commit, committing, over = Session.commit_transaction, asyncio.Event(), asyncio.Event()
 
     async def hold_the_first(session: Any) -> None:
         if not committing.is_set():
@@ -161,7 +161,7 @@ async def test_many_commits_begin_while_those_before_are_committed(
         await commit(session)
 
     monkeypatch.setattr(write_batch, "STALLED_SECONDS", 3600)
-    monkeypatch.setattr(database, "_commit", hold_the_first)
+    monkeypatch.setattr(Session, "commit_transaction", hold_the_first)
     await fixture.rows.insert_one({"_id": 0})  # the collection exists
     commands.clear()
     first = fixture.commit(1)
@@ -229,9 +229,11 @@ def test_a_transaction_with_the_largest_updates_stays_below_48_mb() -> None:
     room = live_room()
     for _ in range(LOG_SIZE):
         room.add_gift({**faces, "gift": gift, "num": 1, "gold": 10, "request_id": long[:64]})
-    update = _changes(room, room.numbered(0))
-    size, fields = len(bson.encode(update)), sum(map(len, update.values()))
-    assert size / fields < 10_000
+    batch = WriteBatch()
+    add_room_writes(room, room.numbered(0), batch)
+    [[update]] = batch.guarded.values()
+    size = len(bson.encode(update))
+    assert size / batch.fields < 10_000
     assert MAX_FIELDS * 10_000 + size < 48_000_000
 
 

@@ -21,17 +21,17 @@ class ApiFixture:
     def __init__(self, address: str) -> None:
         self.address = address
         self._operator_token = ""
-        self._http = HttpClient()
+        self.http = HttpClient()
         self._sockets: list[ClientConnection] = []
 
     async def close(self) -> None:
         for socket in self._sockets:
             await socket.close()
-        await self._http.close()
+        await self.http.close()
 
     async def request(self, method: str, path: str, **kwargs: Any) -> Reply:
         """Sends any request; `path` is from the root."""
-        reply = await self._http.send(method, self.address + path, **kwargs)
+        reply = await self.http.send(method, self.address + path, **kwargs)
         if not openapi_checks.runs_in_this_process(URL(self.address).port):
             media_type = reply.headers.get("Content-Type", "")
             openapi_checks.check_response(

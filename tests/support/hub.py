@@ -147,7 +147,7 @@ class HubFixture:
         return writer
 
     async def wait_backfilled(self) -> None:
-        while self.hub._filling:
+        while self.hub.behind_count:
             await asyncio.sleep(0)
 
 

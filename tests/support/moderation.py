@@ -4,10 +4,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from devtools.simulator.content_checks import SimulatedContentChecks
-from rooms.moderation import APPLY_WITHIN, Item
+from rooms.moderation import Item
 from runtime.process import ServerProcess
 from storage.accounts.users import User
 from tencent.content_security import NotChecked
@@ -28,7 +26,7 @@ async def warm_up(server: ServerProcess) -> None:
 class ModerationFixture:
     """`step` takes the next steps of all open items as if their time had come."""
 
-    def __init__(self, server: ServerProcess, db: Any, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, server: ServerProcess, db: Any) -> None:
         self.context = server.context
         self.service = server.context.services.decisions
         self.proposals = server.context.services.moderation.proposals
@@ -39,30 +37,13 @@ class ModerationFixture:
         self.pushes = server.simulator.pushes  # type: ignore[union-attr]
         self._rows = db.moderation_items
 
-        async def claim_nothing(_limit: int) -> list[Item]:
-            return []
-
-        self._claim = self.service.job._claim
-        patch.setattr(self.service.job, "_claim", claim_nothing)
-
     async def step(self) -> int:
         """Returns how many items were due."""
-        self._make_due()
-        taken = 0
-        while item := await self.items.claim(APPLY_WITHIN):
-            await self.service._run_step(item)
-            taken += 1
+        waiting = {"due_at": {"$ne": None}}
+        due: int = self._rows.update_many(waiting, {"$set": {"due_at": LONG_AGO}}).matched_count
+        await self.service.job.sweep()
         await self.delivery.quiet()
-        return taken
-
-    def resume_job(self) -> None:
-        """Let the server take all further steps itself; the time of the open ones has come."""
-        self._make_due()
-        self.service.job._claim = self._claim
-        self.service.job.wake()
-
-    def _make_due(self) -> None:
-        self._rows.update_many({"due_at": {"$ne": None}}, {"$set": {"due_at": LONG_AGO}})
+        return due
 
     async def change(self, user_id: str, **values: str) -> User:
         """Change a profile; `room_name` and `cover` are those of the user's room."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +11,9 @@ from pymongo.errors import AutoReconnect
 from tornado.ioloop import IOLoop
 
 from core.clock import now_ms
+from realtime.bus import Bus
 from rooms.events import NumberedEvent
-from rooms.members import Arrival, GracePolicy, Member, MemberSocket, Person
+from rooms.members import GracePolicy, Member, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
@@ -54,11 +55,11 @@ class FailingPresenceStore(PresenceStore):
 
     async def register_socket(
         self, user_id: str, live_id: int, process: str, now: int
-    ) -> Arrival | None:
-        arrival = await super().register_socket(user_id, live_id, process, now)
+    ) -> Member | None:
+        member = await super().register_socket(user_id, live_id, process, now)
         if self.reply_lost:
             raise AutoReconnect("the reply is lost")
-        return arrival
+        return member
 
     async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
         if self.unavailable:
@@ -67,6 +68,36 @@ class FailingPresenceStore(PresenceStore):
 
     async def record_stream(self, member: Member, stream: dict[str, Any], now: int) -> bool:
         return False if self.always_loses else await super().record_stream(member, stream, now)
+
+
+class MovedClock:
+    """The monotonic clock, moved by a test."""
+
+    def __init__(self) -> None:
+        self._moved = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._moved
+
+    def move(self, seconds: float) -> None:
+        self._moved += seconds
+
+
+class ProcessHub:
+    """The sockets of a process, none of which has a token or has joined a room."""
+
+    with_token = members = ()
+
+    def __init__(self) -> None:
+        self.member_sockets: list[MemberSocket] = []
+
+    def mark_all_audiences_changed(self) -> None:
+        """There is no audience."""
+
+
+class NoEvictions:
+    async def receive(self) -> None:
+        """There are no stored evictions."""
 
 
 @dataclass
@@ -78,18 +109,19 @@ class Process:
     reconciler: SocketReconciler
     name: str
     listener: RoomListenerSpy
-    sockets: list[MemberSocket] = field(default_factory=list)
+    sockets: list[MemberSocket]
+    clock: MovedClock
 
-    def held_for(self, seconds: float) -> None:
-        """Pretends that the lease has been held for `seconds` and renewed just now."""
-        self.lease._renewed_at = time.monotonic()
-        self.lease._held_since = time.monotonic() - seconds
-
-    def sleep(self, seconds: float) -> None:
-        """Pretends that the process was stopped for `seconds`, by its own clock."""
-        assert self.lease._renewed_at is not None
-        self.lease._renewed_at -= seconds
-        self.lease._held_since -= seconds
+    async def hold_lease(self, seconds: float) -> None:
+        """Let the lease lapse, and be held for `seconds` from then on."""
+        term = self.lease.seconds
+        self.clock.move(term + 1)
+        await self.lease.renew()
+        self.clock.move(seconds)
+        self.lease.seconds = max(term, seconds + 1)
+        await self.lease.renew()
+        self.lease.seconds = term
+        await self.lease.renew()
 
 
 class PresenceFixture:
@@ -112,21 +144,20 @@ class PresenceFixture:
     async def process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
         """A process that has held its lease for an hour."""
         process = self.new_process(name, lease=lease, grace=grace)
-        await process.lease.renew()
-        process.held_for(AN_HOUR)
+        await process.hold_lease(AN_HOUR)
         return process
 
     def new_process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
         """A process without a lease in the database."""
-        sockets: list[MemberSocket] = []
-        listener = RoomListenerSpy()
-        own_lease = Lease(self.presence_store, name, lease)
+        listener, hub, clock = RoomListenerSpy(), ProcessHub(), MovedClock()
+        own_lease = Lease(self.presence_store, name, lease, clock)
         room_changes = RoomChanges(self.rooms, listener)
         presence = Presence(self.presence_store, self.members, room_changes, own_lease, grace)
-        hub: Any = SimpleNamespace(member_sockets=sockets)
-        stores: Any = SimpleNamespace(presence=self.presence_store)
-        reconciler = SocketReconciler(NOT_USED, hub, own_lease, stores, NOT_USED, NOT_USED)
-        return Process(presence, own_lease, reconciler, name, listener, sockets)
+        fakes: Any = hub, SimpleNamespace(presence=self.presence_store), NoEvictions()
+        reconciler = SocketReconciler(
+            Bus(), fakes[0], own_lease, fakes[1], fakes[2], NOT_USED, clock
+        )
+        return Process(presence, own_lease, reconciler, name, listener, hub.member_sockets, clock)
 
     async def enter(self, *people: Person) -> None:
         for person in people:
@@ -141,8 +172,11 @@ class PresenceFixture:
         )
 
     async def connect(self, process: Process, person: Person) -> MemberSocket:
-        process.sockets.append(await process.presence.connect(person.user_id, self.live_id))
-        return process.sockets[-1]
+        member = await process.presence.connect(person.user_id, self.live_id)
+        assert member is not None
+        socket = MemberSocket(person.user_id, self.live_id, member.epoch, member.socket)
+        process.sockets.append(socket)
+        return socket
 
     async def connected(
         self, person: Person, *, seated: bool = False

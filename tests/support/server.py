@@ -2,8 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bson import json_util
 from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
+from config.sections import UploadsSettings
 from config.settings import Settings
 from devtools import demo
 from devtools.development_secrets import DevSecrets, fill_in_secrets
@@ -39,27 +41,30 @@ def job_of(server: ServerProcess, name: str) -> ClaimedJob[Any]:
     return next(job for job in server.context.services.claimed_jobs if job.name == name)
 
 
+Store = Callable[[Context], Awaitable[None]]
+Work = Callable[[], Awaitable[object]]
+
+
 class DemoData:
-    """Replaces `ServerProcess._store_first_data`: indexes, configs and demo data are some 100
-    commands, 0.1 s each time."""
+    """Copies what servers store first: indexes, configs and demo data are some 100 commands, 0.1 s
+    each time."""
 
     def __init__(self, mongo: MongoClient[Any]) -> None:
         self._mongo = mongo
-        self._store = ServerProcess._store_first_data
         self._snapshots: dict[tuple[object, ...], tuple[str, str]] = {}
         """(collections as JSON, address of the server that stored them)."""
 
-    async def __call__(self, server: ServerProcess, context: Context) -> None:
-        """Copies a snapshot into an empty database; otherwise like the original."""
+    async def copy_or(self, store: Store, server: ServerProcess, context: Context) -> None:
+        """Copies a snapshot into an empty database; otherwise calls `store`."""
         settings = server.settings
         database = self._mongo[settings.mongodb.database]
         app_id = next(iter(settings.wechat.apps))
         key = (database.name, settings.server.public_url, app_id, *demo.USERS)
         if database.configs.find_one():
-            await self._store(server, context)
+            await store(context)
             return
         if key not in self._snapshots:
-            await self._store(server, context)
+            await store(context)
             names = set(database.list_collection_names()) - {"schema"}  # is never cleared
             collections = {name: list(database[name].find()) for name in names}
             self._snapshots[key] = json_util.dumps(collections), server.address
@@ -71,6 +76,18 @@ class DemoData:
         # A new server does not check the whole ledger at its start.
         later = datetime.now(UTC) + AN_HOUR
         database.job_leases.insert_one({"_id": LEDGER_CHECK, "due_at": later})
+
+
+class TestedServer(ServerProcess):
+    """Copies its first data; the jobs in `paused_jobs` run only when the test sweeps them."""
+
+    initial_data: DemoData
+    paused_jobs: tuple[str, ...] = ()
+
+    async def store_first_data(self, context: Context) -> None:
+        await self.initial_data.copy_or(super().store_first_data, self, context)
+        jobs = context.services.claimed_jobs
+        jobs[:] = [job for job in jobs if job.name not in self.paused_jobs]
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +116,11 @@ def changes() -> dict[str, Any]:
 
 @pytest.fixture
 def settings(
-    mongo_uri: str, mongo: MongoClient[Any], secrets_file: Path, changes: dict[str, Any]
+    mongo_uri: str,
+    mongo: MongoClient[Any],
+    secrets_file: Path,
+    changes: dict[str, Any],
+    has_bucket: bool,
 ) -> tuple[Settings, DevSecrets]:
     """Development settings on the tests' MongoDB, with an empty database.
 
@@ -118,7 +139,10 @@ def settings(
     }
     for section, values in changes.items():
         base[section] = {**base.get(section, {}), **values}
-    return fill_in_secrets(Settings.model_validate(base), secrets_file)
+    settings, dev = fill_in_secrets(Settings.model_validate(base), secrets_file)
+    if not has_bucket:
+        settings = settings.model_copy(update={"uploads": UploadsSettings()})
+    return settings, dev
 
 
 @pytest.fixture
@@ -139,19 +163,31 @@ def demo_users() -> bool:
     return False
 
 
+@pytest.fixture
+def has_bucket() -> bool:
+    """Whether pictures are uploaded to a bucket; test modules may override this."""
+    return True
+
+
 def delay_slow_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let jobs that run every SLOW_SECONDS, or less often, wait once before their first run.
 
     Most tests end before; all jobs at once send 60 commands on 20 new connections.
     """
-    run = PeriodicTasks._run_periodically
+    every = PeriodicTasks.every
 
-    async def run_later(tasks: PeriodicTasks, seconds: float, *args: Any) -> None:
-        if seconds >= SLOW_SECONDS:
-            await tasks._pause(seconds)
-        await run(tasks, seconds, *args)
+    def every_later(
+        tasks: PeriodicTasks, seconds: float, name: str, work: Work, **retry: Any
+    ) -> None:
+        runs = count()
 
-    monkeypatch.setattr(PeriodicTasks, "_run_periodically", run_later)
+        async def work_later() -> None:
+            if next(runs) or seconds < SLOW_SECONDS:
+                await work()
+
+        every(tasks, seconds, name, work_later, **retry)
+
+    monkeypatch.setattr(PeriodicTasks, "every", every_later)
 
 
 @pytest.fixture
@@ -162,18 +198,17 @@ def server(
     grace: GracePolicy,
     lease_seconds: float,
     initial_data: DemoData,
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ServerProcess]:
     """A running server; tests reach it over the network."""
     if not demo_users:
         monkeypatch.setattr(demo, "USERS", [])
     delay_slow_jobs(monkeypatch)
-
-    async def store(server: ServerProcess, context: Context) -> None:
-        await initial_data(server, context)
-
-    monkeypatch.setattr(ServerProcess, "_store_first_data", store)
-    server = ServerProcess(*settings, grace=grace, lease_seconds=lease_seconds)
+    server = TestedServer(*settings, grace=grace, lease_seconds=lease_seconds)
+    server.initial_data = initial_data
+    if "moderation" in request.fixturenames:  # it sweeps this job
+        server.paused_jobs = ("moderation",)
     io_loop.run_sync(server.start)
     yield server
     io_loop.run_sync(server.stop)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -30,7 +29,6 @@ from storage.gold.rankings import RankingStore
 from storage.stores import Stores
 from tests.support.database import clear_database
 from tests.support.room_builders import GRACE
-from tests.support.waiting import until
 
 NAME = "qlive_test_storage"
 START = "the start of the test"
@@ -112,6 +110,18 @@ class RecordingLedgerStore(LedgerStore):
         self.stale = None
 
 
+class RecordingRoomChanges(RoomChanges):
+    """Sets `requested` when a change is requested."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.requested = asyncio.Event()
+
+    async def change_with(self, *args: Any) -> Any:
+        self.requested.set()
+        return await super().change_with(*args)
+
+
 class GiftProcess:
     """Gift and ledger services with stores, locks and queues of their own, like one process."""
 
@@ -120,7 +130,7 @@ class GiftProcess:
         self.published: list[tuple[int, int, str]] = []
         """(live_id, seq, type) of each event."""
         self.locks = NamedLocks()
-        self.room_changes = RoomChanges(own.rooms, self)
+        self.room_changes = RecordingRoomChanges(own.rooms, self)  # type: ignore[arg-type]
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,
@@ -140,7 +150,7 @@ class GiftProcess:
     ) -> list[JsonObject | BaseException]:
         """Queues gifts while the room is being changed, and returns their results after that."""
         async with self.hold_room(live_id):
-            tasks = await self.queue_gifts(live_id, *transfers)
+            tasks = await self.queue_gifts(*transfers)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
@@ -163,19 +173,14 @@ class GiftProcess:
             over.set()
             await changing
 
-    async def queue_gifts(
-        self, live_id: int, *transfers: GiftTransfer
-    ) -> list[asyncio.Task[JsonObject]]:
+    async def queue_gifts(self, *transfers: GiftTransfer) -> list[asyncio.Task[JsonObject]]:
         """Gives in a room that is being changed: they queue, in this order."""
         tasks = []
-        for number, transfer in enumerate(transfers, 1):
+        for transfer in transfers:
+            self.room_changes.requested.clear()
             tasks.append(asyncio.ensure_future(self.give(transfer)))
-            await until(partial(self._has_queued, live_id, number))
+            await self.room_changes.requested.wait()
         return tasks
-
-    def _has_queued(self, live_id: int, length: int) -> bool:
-        queue = self.room_changes._batcher._queues.get(live_id)
-        return queue is not None and len(queue) == length
 
     # ---- listener of `RoomChanges`
 

@@ -106,9 +106,9 @@ async def find_membership(stores: StoresFixture, person: Person) -> Member:
 async def register_socket(
     stores: StoresFixture, person: Person, live_id: int, process: str = PROCESS, now: int = NOW
 ) -> MemberSocket:
-    arrival = await stores.presence.register_socket(person.user_id, live_id, process, now)
-    assert arrival is not None
-    return MemberSocket(person.user_id, live_id, arrival.epoch, arrival.number)
+    member = await stores.presence.register_socket(person.user_id, live_id, process, now)
+    assert member is not None
+    return MemberSocket(person.user_id, live_id, member.epoch, member.socket)
 
 
 def closed(socket: MemberSocket, at: int = LATER) -> MemberSocket:

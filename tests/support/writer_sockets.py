@@ -72,11 +72,6 @@ class OutboxPair:
             self.outbox.send(chunk)
         return sent
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes in the backlog, including the write in progress."""
-        return self.outbox._size if self.outbox.has_backlog else 0
-
     def parse_close(self, data: bytes) -> tuple[dict[str, Any], int]:
         """(bye frame, close code) of `data`, which must contain nothing else."""
         self._parser.receive_data(data)

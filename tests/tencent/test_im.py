@@ -34,12 +34,14 @@ def failed(code):
 
 
 @pytest.fixture
-def client_at(make_service_client):
-    def build(url):
-        settings = ImSettings(sdk_app_id=1400000000, secret_key="key")
-        return ImClient(make_service_client("im", url), settings)
+def mute_all():
+    return True
 
-    return build
+
+@pytest.fixture
+def client_at(make_service_client, mute_all):
+    settings = ImSettings(sdk_app_id=1400000000, secret_key="key", mute_all=mute_all)
+    return lambda url: ImClient(make_service_client("im", url), settings)
 
 
 @pytest.fixture
@@ -128,12 +130,15 @@ async def test_a_mute_is_no_longer_than_im_takes(scripted):
     assert body["MuteTime"] == 4294967295
 
 
+async def test_an_account_that_a_busy_im_does_not_delete_is_deleted_later(scripted):
+    im, _ = scripted(SUCCESS | {"ResultItem": [{"UserID": "12345678", "ResultCode": 60008}]})
+    with pytest.raises(ServiceUnavailable):
+        await im.account_delete("12345678")
+
+
 @pytest.mark.parametrize("mute_all", [True, False])
-async def test_a_group_is_closed_and_opened_unless_that_is_left_to_the_callback(
-    scripted, *, mute_all
-):
+async def test_a_group_is_closed_and_opened_unless_that_is_left_to_the_callback(scripted, mute_all):
     im, service = scripted(SUCCESS)
-    im._settings = im._settings.model_copy(update={"mute_all": mute_all})
     for on in (True, False):
         await im.mute_group("room_1", on=on)
     path = "/v4/group_open_http_svc/modify_group_base_info"

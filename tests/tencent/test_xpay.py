@@ -108,7 +108,7 @@ async def test_a_rejected_request_is_unavailable_and_counted_and_a_wrong_key_log
 async def test_expired_access_token_is_renewed_once(simulator, xpay):
     simulator.xpay.buy(xpay.payment_call(ORDER, "", session_key(simulator)))
     await xpay.query(ORDER)
-    simulator.wechat._tokens.clear()
+    simulator.wechat.tokens.clear()
     assert await xpay.query(ORDER) is not None
     outcomes = [(entry["path"], entry["outcome"]) for entry in simulator.log]
     assert outcomes[2:] == [

@@ -48,6 +48,6 @@ def close_socket(server: ServerProcess) -> Callable[[str], Awaitable[None]]:
             return [outbox for _, outbox in members if outbox.user_id == user_id]
 
         for outbox in await until(outboxes):
-            outbox._stream.close()
+            outbox.stream.close()
 
     return close

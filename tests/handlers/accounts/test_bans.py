@@ -1,5 +1,6 @@
 """A ban, a removal from a room and a logout end the user's calls, socket, chat and stream."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,7 +8,6 @@ import pytest
 from runtime.process import ServerProcess
 from services.accounts.sessions import EvictionService
 from storage.accounts.tokens import EvictionStore
-from storage.accounts.users import User
 from tests.support.api import BASE, ApiClient, ApiFixture
 from tests.support.chat import (
     KICKED,
@@ -20,6 +20,7 @@ from tests.support.chat import (
     user_sig,
 )
 from tests.support.mic import take_seat
+from tests.support.races import run_after, run_before
 from tests.support.waiting import until
 from tests.support.websockets import close_code_of
 
@@ -33,8 +34,7 @@ async def ban(api: ApiFixture, client: ApiClient, *, banned: bool = True) -> Non
 def muted(server: ServerProcess, group_id: str) -> dict[str, float]:
     """Remaining seconds by user, as the simulated IM has them."""
     assert server.simulator
-    sanctions = server.simulator.im.sanctions
-    now, rows = sanctions._now(), sanctions.muted.get(group_id, {})
+    now, rows = time.time(), server.simulator.im.sanctions.muted.get(group_id, {})
     return {user_id: until - now for user_id, until in rows.items() if until > now}
 
 
@@ -121,21 +121,18 @@ async def test_removed_user_is_muted_for_as_long_and_until_readmitted(
 
 
 async def test_lifting_undoes_the_mute_of_a_ban_that_was_stored_meanwhile(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    group_id, users = await group_of(anna), server.context.stores.users
-    update_with = users.update_with
+    group_id = await group_of(anna)
 
-    async def ban_before(*args: Any, **fields: Any) -> User:
-        monkeypatch.setattr(users, "update_with", update_with)
+    async def ban_before() -> None:
         await ban(api, anna)
         await until_delivered(server)
         assert muted(server, group_id).keys() == {anna.id}
-        return await update_with(*args, **fields)
 
-    monkeypatch.setattr(users, "update_with", ban_before)
+    run_before(server.context.stores.users, "update_with", ban_before)
     await ban(api, anna, banned=False)
     await until_delivered(server)
     assert muted(server, group_id) == {}
@@ -167,23 +164,20 @@ async def test_a_late_notice_of_a_removal_spares_a_user_who_is_back(
 
 
 async def test_a_ban_that_is_enforced_late_spares_what_its_user_has_begun_since(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     context = server.context
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     await ban(api, anna)
     await until_delivered(server)
-    find, back = context.stores.users.find, []
+    back = []
 
-    async def find_before_the_ban_is_lifted(user_id: str) -> User | None:
-        monkeypatch.setattr(context.stores.users, "find", find)
-        user = await find(user_id)
+    async def lift_and_return() -> None:
         await ban(api, anna, banned=False)
         back.append(await api.guest("anna", 2, host.live_id))
-        return user
 
-    monkeypatch.setattr(context.stores.users, "find", find_before_the_ban_is_lifted)
+    run_after(context.stores.users, "find", lift_and_return)
     await context.services.rooms.removals.enforce_ban(anna.id)
     (returned,) = back
     (await returned.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()

@@ -9,6 +9,7 @@ from storage.documents import token_id
 from tests.support.api import ApiFixture
 from tests.support.chat import KICKED, OK, chat, until_delivered, user_sig
 from tests.support.operators import GRANT, operator_request
+from tests.support.races import run_after
 from tests.support.websockets import close_code_of
 
 REASON = {"reason": "the phone was stolen"}
@@ -128,18 +129,11 @@ async def test_operator_ends_one_session_and_its_socket_or_all_with_the_user_sig
 
 
 async def test_user_sigs_end_although_the_user_logs_in_again_at_once(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     phone = await api.user("anna", 2)
-    sig, tokens = await user_sig(phone), server.context.stores.tokens
-    end_sessions = tokens.end_sessions
-
-    async def end_and_log_in(user_id: str, id_: str | None = None) -> list[str]:
-        ids = await end_sessions(user_id, id_)
-        await api.user("anna", 2)
-        return ids
-
-    monkeypatch.setattr(tokens, "end_sessions", end_and_log_in)
+    sig = await user_sig(phone)
+    run_after(server.context.stores.tokens, "end_sessions", lambda: api.user("anna", 2))
     (await api.ops("DELETE", f"users/{phone.id}/sessions", **REASON)).ok()
     await until_delivered(server)
     assert await chat(api, phone.id, sig) == KICKED

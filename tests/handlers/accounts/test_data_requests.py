@@ -12,7 +12,6 @@ from ledger.bills import Difference
 from runtime.process import ServerProcess
 from services.accounts.data_requests import CHANGE_OF_MIND
 from storage.accounts import exports
-from tencent.errors import ServiceUnavailable
 from tencent.message_push import ACCOUNT_CLOSED, CONSENT_REVOKED
 from tests.handlers.accounts.test_uploads import send_form, ticket_for, upload
 from tests.support.api import ApiClient, ApiFixture
@@ -330,7 +329,7 @@ async def test_a_withdrawal_of_the_moment_before_keeps_what_its_payment_needs(
 
 
 async def test_an_account_that_im_does_not_delete_loses_its_profile(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     anna = await api.user("anna", 2)
     await until_delivered(server)
@@ -341,11 +340,6 @@ async def test_an_account_that_im_does_not_delete_loses_its_profile(
     await server.context.stores.outbox.add("account_delete", {"user_id": anna.id})
     await until_delivered(server)
     assert simulated.accounts[anna.id]["Tag_Profile_IM_Nick"] == ""
-    busy = {"ResultItem": [{"UserID": anna.id, "ResultCode": 60008}]}
-    command = "/v4/im_open_login_svc/account_delete"
-    monkeypatch.setitem(simulated._commands, command, lambda _content: (0, busy))
-    with pytest.raises(ServiceUnavailable):
-        await im.account_delete(anna.id)
 
 
 @pytest.mark.parametrize("event", [CONSENT_REVOKED, ACCOUNT_CLOSED])

@@ -9,9 +9,9 @@ import structlog
 
 from runtime.process import ServerProcess
 from services.room_changes import RoomChanges
-from storage.accounts.users import User
 from tests.support.api import ApiFixture
 from tests.support.chat import decode_usersig
+from tests.support.races import run_after, run_before
 from tests.support.waiting import until
 
 INFO, UPDATE = "qlive_user/get_userinfo/", "qlive_user/update_userinfo/"
@@ -96,20 +96,16 @@ async def test_room_shows_a_new_face_whose_update_was_cut_short(
 
 
 async def test_outdated_nickname_is_not_published_after_a_newer_one(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     """The first request is delayed, for example by a stopped process, and overtaken."""
-    host, users = await api.host(), server.context.stores.users
+    host = await api.host()
     socket = await host.watch()
-    update_with = users.update_with
 
-    async def update_then_overtaken(*args: Any, **fields: object) -> User:
-        monkeypatch.setattr(users, "update_with", update_with)
-        user = await update_with(*args, **fields)
+    async def overtake() -> None:
         (await host.post(UPDATE, nickname="later")).ok()
-        return user
 
-    monkeypatch.setattr(users, "update_with", update_then_overtaken)
+    run_after(server.context.stores.users, "update_with", overtake)
     (await host.post(UPDATE, nickname="earlier")).ok()
     (await host.post(UPDATE, nickname="last")).ok()
     nicknames = [(await socket.next("profile"))["data"]["nickname"] for _ in range(2)]
@@ -121,19 +117,18 @@ async def test_user_sig_is_signed_before_the_update_and_not_returned_to_a_banned
 ) -> None:
     anna, steps = await api.user("anna", 2), []
     context = server.context
-    update, sign = context.services.accounts.profiles.update, context.tencent.im.user_sig
+    sign = context.tencent.im.user_sig
 
-    async def ban_and_update(*args: Any, **changes: Any) -> User:
+    async def ban() -> None:
         await context.services.rooms.removals.change_user(anna.id, {"banned": True})
         steps.append("update")
-        return await update(*args, **changes)
 
     def sign_step(user_id: str, seconds: int) -> str:
         if user_id == anna.id:
             steps.append("sign")
         return sign(user_id, seconds)
 
-    monkeypatch.setattr(context.services.accounts.profiles, "update", ban_and_update)
+    run_before(context.services.accounts.profiles, "update", ban)
     monkeypatch.setattr(context.tencent.im, "user_sig", sign_step)
     reply = await anna.post(UPDATE, age=30)
     assert reply.refusal == (403, "banned")

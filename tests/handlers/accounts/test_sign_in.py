@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from rooms.members import Person
-from rooms.room import Room
 from runtime.process import ServerProcess
 from tencent.wechat import WechatLogin
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 from tests.support.chat import decode_usersig
 from tests.support.mic import take_seat, user_type
+from tests.support.races import run_before
 from tests.support.waiting import until
 
 APP = "wxca891295c56f2c79"
@@ -197,21 +196,15 @@ async def test_late_logout_with_an_earlier_token_does_not_affect_a_newer_login(
 async def test_logout_or_ban_during_room_entry_is_enforced(
     api: ApiFixture,
     server: ServerProcess,
-    monkeypatch: pytest.MonkeyPatch,
     ended_by: str,
     refusal: tuple[int, str],
 ) -> None:
     host, bert = await api.host(), await api.user("bert", 1)
-    context, enter = server.context, server.context.room_changes.enter
+    context = server.context
     end: dict[str, Callable[[], Awaitable[object]]] = {
         "logout": lambda: bert.get(LOGOUT),
         "ban": lambda: context.stores.users.update(bert.id, banned=True),
     }
-
-    async def enter_while_it_ends(live_id: int, person: Person) -> Room:
-        await end[ended_by]()
-        return await enter(live_id, person)
-
-    monkeypatch.setattr(context.room_changes, "enter", enter_while_it_ends)
+    run_before(context.room_changes, "enter", end[ended_by])
     assert (await bert.get("get_playurl/", live_id=host.live_id)).refusal == refusal
     assert await context.stores.members.get(bert.id) is None

@@ -7,14 +7,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from config.sections import UploadsSettings
 from core.limits import Rate
-from devtools.simulator.wire import SimulatorReply
+from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from runtime.process import ServerProcess
-from tencent.cos import VALID_SECONDS, CosObject
+from tencent.cos import VALID_SECONDS, CosClient
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.no_limits import set_limits
 from tests.support.pictures import jpeg, png
+from tests.support.races import run_after
 from tests.support.server import job_of
 
 TICKET, UPDATE, INFO = (
@@ -23,6 +23,7 @@ TICKET, UPDATE, INFO = (
     "qlive_user/get_userinfo/",
 )
 PICTURE = jpeg()
+NOT_USED: Any = None
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -133,9 +134,9 @@ async def test_a_file_of_another_size_than_the_ticket_permits_is_refused(
 
 async def test_a_form_is_refused_after_its_time(api: ApiFixture, server: ServerProcess) -> None:
     ticket = await ticket_for(await api.user("anna", 2))
-    assert server.simulator
-    server.simulator.cos._now = lambda: time.time() + VALID_SECONDS + 1
-    assert await send_form(ticket) == 403
+    late = CosClient(NOT_USED, server.settings.uploads, lambda: time.time() - VALID_SECONDS - 1)
+    fields = late.upload_form(ticket["key"], "image/jpeg", len(PICTURE))
+    assert await send_form({**ticket, "fields": fields}) == 403
 
 
 async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown(
@@ -151,21 +152,16 @@ async def test_another_upload_with_the_same_ticket_does_not_change_what_is_shown
 
 
 async def test_an_upload_that_changes_while_it_is_looked_at_is_not_shown(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     anna = await api.user("anna", 2)
     ticket = await ticket_for(anna)
     assert await send_form(ticket) == 200
-    cos = server.context.tencent.cos
-    head = cos.head
-
-    async def head_then_change(key: str) -> CosObject | None:
-        found = await head(key)
-        assert await send_form(ticket, jpeg(48, 64)) == 200
-        return found
-
-    monkeypatch.setattr(cos, "head", head_then_change)
+    changed = jpeg(48, 64)
+    run_after(server.context.tencent.cos, "head", lambda: send_form(ticket, changed))
     assert (await anna.post(UPDATE, face_url=ticket["key"])).refusal == (409, "upload_missing")
+    face = (await anna.post(UPDATE, face_url=ticket["key"])).ok()["face_url"]
+    assert (await read(face))[0] == changed
 
 
 async def test_only_the_server_looks_at_writes_or_deletes_objects(api: ApiFixture) -> None:
@@ -187,7 +183,7 @@ async def test_an_upload_of_another_type_is_not_shown(
     anna = await api.user("anna", 2)
     key = await upload(anna)
     assert server.simulator
-    server.simulator.cos._store(key, b"<script>", {"Content-Type": "text/html"})
+    server.simulator.cos.store(key, b"<script>", {"Content-Type": "text/html"})
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "upload_refused")
 
 
@@ -224,21 +220,25 @@ async def test_an_upload_is_kept_if_its_copy_fails_after_status_200(
     anna = await api.user("anna", 2)
     key = await upload(anna)
     assert server.simulator
-    failed = SimulatorReply(200, {}, b"<Error><Code>InternalError</Code></Error>")
+    answer = server.simulator.answer
+
+    async def fail_to_copy(request: SimulatorRequest) -> SimulatorReply:
+        if request.method != "PUT":
+            return await answer(request)
+        return SimulatorReply(200, {}, b"<Error><Code>InternalError</Code></Error>")
+
     with monkeypatch.context() as patch:
-        patch.setattr(server.simulator.cos, "_copy", lambda *_: failed)
+        patch.setattr(server.simulator, "answer", fail_to_copy)
         assert (await anna.post(UPDATE, face_url=key)).refusal == (503, "cos_away")
     await job_of(server, "cos_outbox").sweep()
     face = (await anna.post(UPDATE, face_url=key)).ok()["face_url"]
     assert (await read(face))[0] == PICTURE
 
 
-async def test_nothing_is_uploaded_without_a_bucket(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("has_bucket", [False])
+async def test_nothing_is_uploaded_without_a_bucket(api: ApiFixture) -> None:
     anna = await api.user("anna", 2)
-    key = await upload(anna)
-    monkeypatch.setattr(server.context.services.accounts.pictures, "_uploads", UploadsSettings())
+    key = f"uploads/face/{anna.id}/0123456789abcdef0123456789abcdef.jpg"
     ticket = {"kind": "face", "type": "image/jpeg", "size": 1}
     assert (await anna.post(TICKET, **ticket)).refusal == (409, "uploads_off")
     assert (await anna.post(UPDATE, face_url=key)).refusal == (409, "uploads_off")

@@ -51,7 +51,7 @@ def wechat(
         server.context.tencent.message_push = MessagePushReader(
             server.settings.pay.push_token, "", ""
         )
-        sender._pushes._aes_key = ""
+        server.simulator.pushes.aes_key = ""
     return sender
 
 

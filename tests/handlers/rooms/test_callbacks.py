@@ -28,8 +28,9 @@ STREAM_START = {"event_type": 1, "stream_id": "room_1", "sequence": "66", "event
 def presence(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncMock:
     """Presence to which every event is news."""
     presence = AsyncMock()
-    presence.on_im_state.return_value = presence.on_stream_event.return_value = "done"
-    monkeypatch.setattr(server.context.services.rooms.callbacks, "_presence", presence)
+    for name in ("on_im_state", "on_stream_event"):
+        getattr(presence, name).return_value = "done"
+        monkeypatch.setattr(server.context.services.rooms.presence, name, getattr(presence, name))
     return presence
 
 

@@ -20,7 +20,7 @@ async def test_slow_im_delays_neither_mic_calls_nor_profile_changes(
     over = asyncio.Event()
     monkeypatch.setattr(simulator, "asyncio", SimpleNamespace(sleep=lambda _seconds: over.wait()))
     for service in server.context.tencent.services:
-        service._timeout = 120  # a call that waits for IM takes longer than all may
+        service.timeout = 120  # a call that waits for IM takes longer than all may
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
     await api.outage("im", seconds=60)

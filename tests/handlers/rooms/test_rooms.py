@@ -6,11 +6,11 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from rooms.members import Person
 from runtime.process import ServerProcess
 from tencent.errors import ImMisconfigured, ImRejected
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.mic import take_seat
+from tests.support.races import run_after
 
 ENTER = "qlive_room/matchmaker_enter/"
 END = "qlive_room/live_end/"
@@ -127,18 +127,15 @@ async def test_refused_matchmakers_open_no_room(
 
 
 async def test_matchmaker_role_revoked_during_entry_prevents_the_live(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    api: ApiFixture, server: ServerProcess
 ) -> None:
     host = await api.host()
     (await host.post(END, live_id=host.live_id)).ok()
-    get_or_create = server.context.stores.rooms.get_or_create
 
-    async def get_or_create_then_revoke(person: Person) -> tuple[int, str, bool]:
-        room = await get_or_create(person)
+    async def revoke() -> None:
         (await api.ops("PATCH", f"users/{host.id}", is_matchmaker=False)).ok()
-        return room
 
-    monkeypatch.setattr(server.context.stores.rooms, "get_or_create", get_or_create_then_revoke)
+    run_after(server.context.stores.rooms, "get_or_create", revoke)
     assert (await host.post(ENTER)).refusal == (403, "not_matchmaker")
     assert not (await server.context.room_changes.load(host.live_id)).live
 

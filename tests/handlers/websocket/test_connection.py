@@ -20,6 +20,7 @@ from core.limits import ConcurrencyLimit
 from handlers.websocket import connection as connection_module
 from handlers.websocket.connection import FRAME_BYTES, FRAMES_PER_SECOND, Connection
 from runtime.process import ServerProcess
+from storage.accounts.users import User
 from tests.support.api import ApiFixture
 from tests.support.client_frames import BINARY, CLOSE, PING, PONG, TEXT
 from tests.support.client_frames import frame as encode_frame
@@ -188,19 +189,19 @@ async def test_token_revoked_while_it_is_looked_up_closes_the_socket(
 ) -> None:
     host = await api.host()
     services, tokens = server.context.services, server.context.stores.tokens
-    look_up = tokens.user_id_of
+    look_up = tokens.user_of
     end: dict[str, Callable[[], Awaitable[object]]] = {
         "logout": lambda: services.accounts.sessions.end(host.id),
         "ban": lambda: services.rooms.removals.change_user(host.id, {"banned": True}),
     }
 
-    async def revoke_after_read(token: str) -> str | None:
-        user_id = await look_up(token)
+    async def revoke_after_read(token: str) -> User | None:
+        user = await look_up(token)
         await end[ended_by]()
         await services.accounts.evictions.receive()
-        return user_id
+        return user
 
-    monkeypatch.setattr(tokens, "user_id_of", revoke_after_read)
+    monkeypatch.setattr(tokens, "user_of", revoke_after_read)
     frame = await (await host.connect()).frame()
     assert (frame["type"], frame.get("code")) == ("bye", code)
 

@@ -21,6 +21,7 @@ from tests.support.gift_fixture import (
     event_references,
     in_room_or_not,
 )
+from tests.support.races import run_after
 from tests.support.room_builders import NOW
 from tests.support.storage import ROSE, GiftProcess, StoresFixture, rose
 
@@ -304,26 +305,17 @@ async def test_own_caps_are_changed_on_what_gifts_have_stored_meanwhile(
 ) -> None:
     fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=False)
     anna = fixture.user_ids[0]
-    seen: list[Giver] = []
-    raised_at = datetime(2026, 3, 2, tzinfo=UTC)
+    seen: list[int] = []
+    cap = OwnCap(5, 50, datetime(2026, 3, 2, tzinfo=UTC))
 
-    async def give() -> None:
-        await fixture.process.give(fixture.rose())
+    def raise_cap(giver: Giver) -> Giver:
+        seen.append(giver.day_gold)
+        return giver._replace(own_month=cap)
 
-    read = stores.ledger.giver
-
-    async def read_then_give(user_id: str) -> Giver:
-        giver = await read(user_id)
-        if not seen:
-            await give()
-        seen.append(giver)
-        return giver
-
-    stores.ledger.giver = read_then_give  # type: ignore[method-assign]
-    cap = OwnCap(5, 50, raised_at)
-    changed = await stores.ledger.change_giver(anna, lambda giver: giver._replace(own_month=cap))
-    assert [giver.day_gold for giver in seen] == [0, 10]
-    assert await read(anna) == changed._replace(version=2)
+    run_after(stores.ledger, "giver", lambda: fixture.process.give(fixture.rose()))
+    changed = await stores.ledger.change_giver(anna, raise_cap)
+    assert seen == [0, 10]
+    assert await stores.ledger.giver(anna) == changed._replace(version=2)
     assert (changed.day_gold, changed.own_month) == (10, cap)
 
 
@@ -356,7 +348,7 @@ async def test_every_gift_has_an_event_in_order_that_its_entry_names(stores: Sto
     pairs = [(anna, carl), (bert, carl), (anna, bert), (bert, anna), (anna, carl)]
     async with fixture.process.hold_room(fixture.live_id):
         transfers = [rose(*pair, f"{n}") for n, pair in enumerate(pairs)]
-        pending = await fixture.process.queue_gifts(fixture.live_id, *transfers)
+        pending = await fixture.process.queue_gifts(*transfers)
     answers = await asyncio.gather(*pending)
     assert [answer["gold"] for answer in answers] == [90, 90, 80, 80, 70]
     assert await fixture.event_types() == ["micro_apply", "micro_refuse", *["gift"] * 5]
@@ -372,7 +364,7 @@ async def test_gifts_of_a_sender_who_left_have_no_event(stores: StoresFixture) -
     anna, bert, carl = fixture.user_ids
     transfers = [rose(anna, carl, "1"), *[rose(bert, carl, "2")] * 3, rose(anna, carl, "3")]
     async with fixture.process.hold_room(fixture.live_id):
-        pending = await fixture.process.queue_gifts(fixture.live_id, *transfers)
+        pending = await fixture.process.queue_gifts(*transfers)
         await fixture.leave(bert)
     answers = await asyncio.gather(*pending)
     assert answers[1:4] == [{"status": "success", "gold": 90, "income": 0}] * 3

@@ -6,18 +6,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from core.errors import TryAgain
-from rooms.moderation import MAX_TRIES, Item, Verdict
+from rooms.moderation import MAX_TRIES, Item
 from runtime import jobs
 from services.errors import ContentRefused
 from storage.errors import AlreadyDecided, StorageUnavailable
 from tencent import content_security, service_client
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.hypothesis_profiles import LONG_PROFILE
-from tests.support.moderation import HIDDEN, ModerationFixture
+from tests.support.moderation import ModerationFixture
+from tests.support.races import run_before
 from tests.support.waiting import recorded_timeouts, until
 
 FIELD = {"nickname": "nickname", "face": "face_url", "room_name": "room_name", "cover": "cover"}
@@ -33,8 +35,16 @@ PROPOSED = ("Annie", picture("a"), "Annie's", picture("b"))
 
 
 @pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"moderation": HIDDEN}
+def policy() -> str:
+    return "hide_until_checked"
+
+
+@pytest.fixture
+def changes(policy: str) -> dict[str, Any]:
+    return {"moderation": dict.fromkeys(KINDS, policy)}
+
+
+shown_until_refused = pytest.mark.parametrize("policy", ["show_until_refused"])
 
 
 @pytest.fixture
@@ -162,13 +172,9 @@ async def test_ten_minutes_without_wechat_delay_nobody_show_nothing_and_need_no_
         assert await moderation.shown(anna.id) == before
     assert len(await moderation.proposals.in_review(anna.id)) == len(KINDS)
     await api.outage("content")
-    moderation.resume_job()
-    await until(lambda: shows(moderation, anna, values))
+    await moderation.step()
+    assert await moderation.shown(anna.id) == values
     assert await moderation.proposals.in_review(anna.id) == {}
-
-
-async def shows(moderation: ModerationFixture, user: ApiClient, values: dict[str, str]) -> bool:
-    return await moderation.shown(user.id) == values
 
 
 # ---- pictures
@@ -237,15 +243,10 @@ async def test_events_that_match_nothing_are_ignored_and_forged_ones_refused(
 # ---- what others see, whatever happens
 
 
-def shown_policy(moderation: ModerationFixture, patch: pytest.MonkeyPatch, policy: str) -> None:
-    settings = type(moderation.proposals._settings)(**dict.fromkeys(KINDS, policy))
-    patch.setattr(moderation.proposals, "_settings", settings)
-
-
+@shown_until_refused
 async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
-    moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
+    moderation: ModerationFixture, anna: ApiClient
 ) -> None:
-    shown_policy(moderation, monkeypatch, "show_until_refused")
     await moderation.change(anna.id, face_url=picture("first"), room_name="a room")
     await moderation.change(anna.id, room_name="a room")
     await moderation.step()
@@ -269,30 +270,15 @@ async def test_what_is_shown_until_refused_returns_to_the_last_checked_value(
     }
 
 
-def during_check_of_name(
-    moderation: ModerationFixture,
-    patch: pytest.MonkeyPatch,
-    action: Callable[[], Awaitable[object]],
-) -> None:
-    async def check_text(*_args: str) -> Verdict:
-        await action()
-        return Verdict("pass")
-
-    patch.setattr(moderation.context.tencent.content_security, "check_text", check_text)
-
-
+@shown_until_refused
 @pytest.mark.parametrize(("name", "kind"), [("nickname", "face"), ("room_name", "cover")])
 async def test_a_picture_that_was_replaced_while_a_name_was_checked_is_not_shown_unchecked(
-    moderation: ModerationFixture,
-    anna: ApiClient,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    kind: str,
+    moderation: ModerationFixture, anna: ApiClient, name: str, kind: str
 ) -> None:
-    shown_policy(moderation, monkeypatch, "show_until_refused")
     await moderation.change(anna.id, **{FIELD[kind]: picture("first")})
     replaced = {FIELD[kind]: picture("second")}
-    during_check_of_name(moderation, monkeypatch, lambda: moderation.change(anna.id, **replaced))
+    client = moderation.context.tencent.content_security
+    run_before(client, "check_text", lambda: moderation.change(anna.id, **replaced))
     with pytest.raises(TryAgain):
         await moderation.change(anna.id, **{name: "Annie", FIELD[kind]: picture("first")})
     assert (await moderation.shown(anna.id))[kind] == picture("second")
@@ -300,46 +286,39 @@ async def test_a_picture_that_was_replaced_while_a_name_was_checked_is_not_shown
     assert (item.value, item.before) == (picture("second"), "")
 
 
+@shown_until_refused
 @pytest.mark.parametrize(("name", "kind"), [("nickname", "face"), ("room_name", "cover")])
 async def test_a_picture_that_was_refused_while_a_name_was_checked_does_not_come_back(
-    moderation: ModerationFixture,
-    anna: ApiClient,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    kind: str,
+    moderation: ModerationFixture, anna: ApiClient, name: str, kind: str
 ) -> None:
-    shown_policy(moderation, monkeypatch, "show_until_refused")
 
     async def refuse() -> None:
         item = await moderation.latest(anna.id, kind)
         await moderation.service.decide(item.id, item.state, "olga", approved=False)
 
     await moderation.change(anna.id, **{FIELD[kind]: picture("first")})
-    during_check_of_name(moderation, monkeypatch, refuse)
+    run_before(moderation.context.tencent.content_security, "check_text", refuse)
     await moderation.change(anna.id, **{name: "Annie", FIELD[kind]: picture("second")})
     assert (await moderation.shown(anna.id))[kind] == picture("second")
     await refuse()
     assert (await moderation.shown(anna.id))[kind] == ""
 
 
+@shown_until_refused
 async def test_a_cover_that_is_refused_before_its_room_shows_it_is_not_shown(
-    moderation: ModerationFixture, anna: ApiClient, monkeypatch: pytest.MonkeyPatch
+    moderation: ModerationFixture, anna: ApiClient
 ) -> None:
-    shown_policy(moderation, monkeypatch, "show_until_refused")
-    room_changes = moderation.context.room_changes
-    change = room_changes.change_with
 
-    async def refuse_first(*args: Any) -> Any:
-        monkeypatch.setattr(room_changes, "change_with", change)
+    async def refuse() -> None:
         item = await moderation.latest(anna.id, "cover")
         await moderation.service.decide(item.id, item.state, "olga", approved=False)
-        return await change(*args)
 
-    monkeypatch.setattr(room_changes, "change_with", refuse_first)
+    run_before(moderation.context.room_changes, "change_with", refuse)
     await moderation.change(anna.id, cover=picture("first"))
     assert (await moderation.shown(anna.id))["cover"] == ""
 
 
+@shown_until_refused
 @pytest.mark.parametrize("is_applied", [True, False])
 async def test_what_was_refused_is_not_proposed_again_not_even_while_it_is_shown(
     moderation: ModerationFixture,
@@ -348,15 +327,16 @@ async def test_what_was_refused_is_not_proposed_again_not_even_while_it_is_shown
     is_applied: bool,
 ) -> None:
     """A request may have read the value before its refusal was applied."""
-    shown_policy(moderation, monkeypatch, "show_until_refused")
     stores, services = moderation.context.stores, moderation.context.services
     await moderation.change(anna.id, nickname="review", face_url=picture("review"))
     as_read = await stores.users.get(anna.id)
     with monkeypatch.context() as patch:
-        if not is_applied:  # its process died
-            patch.setattr(moderation.service, "_apply", lambda _item: asyncio.sleep(0))
+        if not is_applied:
+            effects = dict.fromkeys(KINDS, AsyncMock(side_effect=StorageUnavailable))
+            patch.setattr(moderation.service, "effects", effects)
         for item in (await moderation.items.open_of(anna.id)).values():
-            await moderation.service.decide(item.id, item.state, "olga", approved=False)
+            with suppress(StorageUnavailable):
+                await moderation.service.decide(item.id, item.state, "olga", approved=False)
     for value in ({"nickname": "review"}, {"face_url": picture("review")}):
         with pytest.raises(ContentRefused):
             await services.accounts.profiles.update(as_read, **value)
@@ -444,7 +424,6 @@ async def test_others_see_the_last_approved_value_whatever_happens(
     seed: int,
 ) -> None:
     """Also if processes die before or after they apply a decision."""
-    shown_policy(moderation, monkeypatch, policy)
     chaos, before = Chaos(moderation, anna.id, seed), await moderation.shown(anna.id)
     with monkeypatch.context() as patch:
         dying(moderation, patch, chaos.chance)
@@ -482,7 +461,7 @@ async def test_open_items_are_measured(
     api: ApiFixture, moderation: ModerationFixture, anna: ApiClient
 ) -> None:
     await moderation.change(anna.id, nickname="review")
-    await jobs._measure_moderation(moderation.context)
+    await jobs.measure_metrics(moderation.context)
     metrics = await api.metrics()
     assert metrics['qlive_moderation_open{kind="nickname"}'] == 1
     assert metrics['qlive_moderation_oldest_seconds{kind="nickname"}'] >= 0

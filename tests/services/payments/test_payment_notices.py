@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from unittest.mock import AsyncMock
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -25,6 +26,7 @@ from tencent.message_push import (
 )
 from tencent.xpay import DELIVERED, REFUNDED
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
+from tests.support.races import run_after
 from tests.support.refunds import RefundFixture
 from tests.support.storage import SETTINGS
 from tests.support.tencent import Clock
@@ -116,19 +118,13 @@ async def test_a_payment_of_a_closed_order_is_credited(
 
 
 async def test_gold_is_credited_only_together_with_the_state_of_its_order(
-    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+    refunds: RefundFixture,
 ) -> None:
     order, orders = await refunds.order(), refunds.stores.orders
-    payment, pay = Payment(order.provider, order.number, "42", order.fen), orders.pay
-
-    async def pay_and_fail(*args: Any) -> None:
-        await pay(*args)
-        raise ConnectionError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(orders, "pay", pay_and_fail)
-        with pytest.raises(ConnectionError):
-            await refunds.process.payments.credit(payment)
+    payment = Payment(order.provider, order.number, "42", order.fen)
+    run_after(orders, "pay", AsyncMock(side_effect=ConnectionError))
+    with pytest.raises(ConnectionError):
+        await refunds.process.payments.credit(payment)
     assert await orders.find(order.number) == order
     assert ((await refunds.balances())[0], await refunds.stores.entries()) == ((0, 0, 0, 0), [])
     assert await refunds.process.payments.credit(payment)

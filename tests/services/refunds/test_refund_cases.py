@@ -16,6 +16,7 @@ from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
 from storage.gold.ledger_reconciler import LedgerReconciler
 from tencent.errors import ServiceUnavailable
+from tests.support.races import run_before
 from tests.support.refunds import RefundFixture, RefundProcess
 
 # ---- unspent gold
@@ -157,7 +158,7 @@ async def test_held_income_comes_back_and_paid_income_is_owed(refunds: RefundFix
     }
     assert await refunds.balances() == [(0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 12)]
     for withdrawal in (requested, awaiting):
-        found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
+        found = await refunds.stores.withdrawals.find(withdrawal.id)
         assert found
         assert (found.state, found.reason) == (WithdrawalState.RETURNED, "refund_case")
     assert not any(host.stopped for host in after.hosts)
@@ -200,7 +201,7 @@ async def test_a_host_with_free_income_keeps_open_withdrawals(refunds: RefundFix
     await refunds.confirm(await refunds.open(number))
     await refunds.sweep()
     assert (await refunds.balances())[1] == (0, 0, 0, 0)
-    found = await refunds.process.withdrawals._withdrawals.find(withdrawal.id)
+    found = await refunds.stores.withdrawals.find(withdrawal.id)
     assert found
     assert found.is_open
     await refunds.check()
@@ -244,18 +245,11 @@ async def test_a_gift_reversed_by_an_operator_meanwhile_is_skipped(refunds: Refu
 
 
 async def test_a_case_that_was_saved_meanwhile_is_looked_at_again(
-    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+    refunds: RefundFixture,
 ) -> None:
     """By a notice, or by another process after the lease has lapsed."""
     case = await refunds.confirm(await refunds.open(await refunds.recharge()))
-    ask = refunds.desk.refund
-
-    async def refund_while_the_notice_comes(*arguments: Any) -> RefundState:
-        monkeypatch.setattr(refunds.desk, "refund", ask)
-        await refunds.notice(case)
-        return await ask(*arguments)
-
-    monkeypatch.setattr(refunds.desk, "refund", refund_while_the_notice_comes)
+    run_before(refunds.desk, "refund", lambda: refunds.notice(case))
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"
 

@@ -6,13 +6,13 @@ import pytest
 
 from ledger.errors import RequestIdReused
 from ledger.recharge import Refund
-from ledger.refund_cases import RefundCase
 from services.errors import (
     NotRefundable,
     RequesterNotAllowed,
     SecondPersonRequired,
 )
 from storage.errors import AlreadyDecided, OrderInRefund, OrderNotFound, UserNotFound
+from tests.support.races import run_after
 from tests.support.refunds import LIMIT, RefundFixture
 
 
@@ -101,37 +101,21 @@ async def test_an_order_that_its_provider_cannot_refund_is_settled(refunds: Refu
 
 
 async def test_a_notice_that_loses_a_race_is_saved_on_the_changed_case(
-    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+    refunds: RefundFixture,
 ) -> None:
     case = await refunds.open(await refunds.recharge())
     await refunds.confirm(case)
-    with_order = refunds.process.cases.with_order
-
-    async def found_before_a_change(number: str) -> list[RefundCase]:
-        found = await with_order(number)
-        monkeypatch.setattr(refunds.process.cases, "with_order", with_order)
-        await refunds.sweep()
-        return found
-
-    monkeypatch.setattr(refunds.process.cases, "with_order", found_before_a_change)
+    run_after(refunds.process.cases, "with_order", refunds.sweep)
     assert (await refunds.notice(case)).outcome == "done"
     assert (await refunds.get(case)).state == "closed"
     assert (await refunds.notice(case)).outcome == "done"
 
 
 async def test_a_case_that_is_decided_meanwhile_is_not_dropped(
-    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
+    refunds: RefundFixture,
 ) -> None:
     case = await refunds.open(await refunds.recharge())
-    get = refunds.process.cases.get
-
-    async def read_before_the_decision(id_: str) -> RefundCase:
-        found = await get(id_)
-        monkeypatch.setattr(refunds.process.cases, "get", get)
-        await refunds.confirm(case)
-        return found
-
-    monkeypatch.setattr(refunds.process.cases, "get", read_before_the_decision)
+    run_after(refunds.process.cases, "get", lambda: refunds.confirm(case))
     with pytest.raises(AlreadyDecided):
         await refunds.process.service.drop(case.id, "olga", "no papers")
     assert (await refunds.get(case)).state == "confirmed"

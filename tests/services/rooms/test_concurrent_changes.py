@@ -204,8 +204,7 @@ class ConcurrentModel(RoomModel):
 
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
         listener = RecordingListener()
-        room_changes = RecordingRoomChanges(self.racing, listener)
-        room_changes._batcher._max_batch = MAX_BATCH
+        room_changes = RecordingRoomChanges(self.racing, listener, max_batch=MAX_BATCH)
         room_changes.recording = self.recording
         await asyncio.gather(
             *[self._send(room_changes, call, self._change_of(call)) for call in calls]

@@ -7,12 +7,11 @@ from tests.support.room_builders import ANNA, BERT, HOST
 async def test_lease_is_held_from_a_renewal_until_it_lapses(presences: PresenceFixture) -> None:
     process = presences.new_process("one", lease=15)
     assert process.lease.held_ms == 0
-    await process.lease.renew()
-    process.held_for(100)
-    process.sleep(14)
+    await process.hold_lease(100)
+    process.clock.move(14)
     await process.lease.renew()
     assert process.lease.held_ms >= 114_000, "there was no gap"
-    process.sleep(16)
+    process.clock.move(16)
     assert process.lease.held_ms == 0
     await process.lease.renew()
     assert process.lease.held_ms < 15_000, "it is counted from the renewal"
@@ -50,10 +49,10 @@ async def test_process_sweeps_after_a_full_term_of_its_lease(presences: Presence
     returning = await presences.process("returning", lease=60)
     await presences.connect(other, BERT)
     await presences.expire_lease(other)
-    returning.held_for(30)
+    await returning.hold_lease(30)
     await returning.lease.sweep()
     assert not await presences.is_away(BERT)
-    returning.held_for(61)
+    await returning.hold_lease(61)
     await returning.lease.sweep()
     assert await presences.is_away(BERT)
 

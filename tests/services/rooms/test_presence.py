@@ -66,11 +66,11 @@ async def test_returning_member_is_published_as_back(presences: PresenceFixture)
 async def test_grace_period_lasts_until_the_lease_was_held(presences: PresenceFixture) -> None:
     process, socket = await presences.connected(BERT)
     await disconnect_ago(process, socket, 3_600_000)
-    process.held_for(1)
+    await process.hold_lease(1)
     await process.presence.process_absences()
     assert await presences.is_away(BERT)
     assert (await presences.row(BERT))["due_at"] > now_ms() + 50_000
-    process.held_for(61)
+    await process.hold_lease(61)
     await presences.set(BERT, due_at=now_ms())
     await process.presence.process_absences()
     assert await presences.row(BERT) == {}

@@ -82,7 +82,7 @@ async def test_a_room_is_loaded_for_all_its_sockets_while_it_is_live(
     stores: StoresFixture,
 ) -> None:
     fixture = await AccessFixture(stores).open()
-    for_host = await fixture.access.load_view(fixture.live_id, fixture.host.user_id)
+    for_host = await fixture.access.authorize(fixture.live_id, fixture.host.user_id)
     for_all = await fixture.access.load_room(fixture.live_id)
     assert for_all is not None
     assert (for_all.epoch, for_all.version) == (for_host.epoch, for_host.version)

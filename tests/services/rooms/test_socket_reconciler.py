@@ -18,7 +18,8 @@ from services.rooms.presence import Lease
 from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, WriterSpy
-from tests.support.presence import PresenceFixture
+from tests.support.presence import MovedClock, PresenceFixture
+from tests.support.races import run_before
 from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
 
@@ -34,6 +35,7 @@ class ReconcilerFixture:
         self.code: CloseCode | None = None
         self.bus, hub = self.hub_fixture.bus, self.hub_fixture.hub
         self.lease = Lease(stores.presence, HERE, LEASE_SECONDS)
+        self.clock = MovedClock()
         evictions = EvictionService(stores.evictions, self.bus, HERE)
         self.reconciler = SocketReconciler(
             self.bus,
@@ -42,6 +44,7 @@ class ReconcilerFixture:
             stores,
             evictions,
             SimpleNamespace(reason_to_close=self.reason_to_close),  # type: ignore[arg-type]
+            self.clock,
         )
 
     async def reason_to_close(self, _live_id: int, _user_id: str) -> CloseCode | None:
@@ -56,12 +59,8 @@ class ReconcilerFixture:
         tokens = self.stores.database.collection("tokens")
         await tokens.update_one({"_id": writer.token_id}, {"$set": fields})
 
-    def pass_seconds(self, seconds: float) -> None:
-        """Pretends that the memberships were last checked `seconds` earlier."""
-        self.reconciler._checked_at -= seconds
 
-
-async def fail(*_: object) -> None:
+async def fail() -> None:
     raise ConnectionError
 
 
@@ -78,10 +77,10 @@ async def test_memberships_are_compared_once_per_lease_and_sooner_without_the_bu
     fixture = ReconcilerFixture(stores)
     fixture.bus.healthy, fixture.code = healthy, CloseCode.NOT_A_MEMBER
     writer = await fixture.open()
-    fixture.pass_seconds(seconds / 2)
+    fixture.clock.move(seconds / 2)
     await fixture.reconciler.run()
     assert writer.code is None
-    fixture.pass_seconds(seconds / 2)
+    fixture.clock.move(seconds / 2)
     fixture.bus.gaps += gaps
     await fixture.reconciler.run()
     assert writer.code == CloseCode.NOT_A_MEMBER
@@ -125,13 +124,20 @@ class StoredMemberships:
     async def receive(self) -> None:
         """There are no stored evictions."""
 
+    async def served(self, _process: str) -> list[MemberSocket]:
+        return []
+
+    async def mark_disconnected(self, sockets: list[MemberSocket]) -> None:
+        assert not sockets
+
     async def reconcile(self, fixture: HubFixture) -> None:
         fake: Any = self
         stores: Any = SimpleNamespace(members=self, presence=self)
         lease = Lease(fake, HERE, 15)
-        reconciler = SocketReconciler(fixture.bus, fixture.hub, lease, stores, fake, fake)
-        reconciler._checked_at -= lease.seconds
-        await reconciler._check_memberships()
+        clock = MovedClock()
+        reconciler = SocketReconciler(fixture.bus, fixture.hub, lease, stores, fake, fake, clock)
+        clock.move(lease.seconds)
+        await reconciler.run()
 
 
 @pytest.fixture
@@ -217,13 +223,16 @@ async def test_member_whose_socket_is_missing_twice_is_marked_away(
     with pytest.raises(AutoReconnect):
         await presences.connect(process, BERT)
     assert (await presences.row(BERT))["process"] == HERE
-    process.sockets.clear()
-    await process.reconciler._compare_stored()
-    process.sockets.append(anna)
+
+    async def reconcile(*sockets: MemberSocket) -> None:
+        process.sockets[:] = sockets
+        process.clock.move(process.lease.seconds)
+        await process.reconciler.run()
+
+    await reconcile()
     assert not await presences.is_away(BERT), "the socket may be joining"
-    await process.reconciler._compare_stored()
-    process.sockets.clear()
-    await process.reconciler._compare_stored()
+    await reconcile(anna)
+    await reconcile()
     assert [await presences.is_away(person) for person in (BERT, ANNA)] == [True, False]
 
 
@@ -242,22 +251,19 @@ async def test_sockets_of_ended_sessions_are_closed_with_the_matching_code(
     await stores.tokens.end_sessions(revoked.user_id)
     await stores.users.update(banned.user_id, banned=True)
     await stores.tokens.end_sessions(banned.user_id)
-    await fixture.reconciler._check_tokens()
+    await fixture.reconciler.run()
     ended = (expired, too_old, gone, revoked)
     assert [writer.code for writer in ended] == [CloseCode.TOKEN] * 4
     assert (valid.code, banned.code) == (None, CloseCode.PUT_OUT)
 
 
-async def test_share_whose_check_failed_is_checked_again(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_share_whose_check_failed_is_checked_again(stores: StoresFixture) -> None:
     fixture = ReconcilerFixture(stores)
     writer = await fixture.open()
     await stores.tokens.end_sessions(writer.user_id)
-    with monkeypatch.context() as patch:
-        patch.setattr(type(stores.tokens), "invalid", fail)
-        with pytest.raises(ConnectionError):
-            await fixture.reconciler._check_tokens()
+    run_before(stores.tokens, "invalid", fail)
+    with pytest.raises(ConnectionError):
+        await fixture.reconciler.run()
     assert writer.code is None
-    await fixture.reconciler._check_tokens()
+    await fixture.reconciler.run()
     assert writer.code == CloseCode.TOKEN

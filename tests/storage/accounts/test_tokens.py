@@ -12,7 +12,7 @@ from storage.accounts.tokens import MAX_PER_USER, OVERLAP, USER_DIGITS, Eviction
 from storage.documents import token_id
 from tests.support.database import blocked_writes
 from tests.support.storage import NAME, StoresFixture
-from tests.support.waiting import until
+from tests.support.waiting import run_ready_tasks, until
 
 
 async def rows(stores: StoresFixture) -> list[dict[str, Any]]:
@@ -148,18 +148,25 @@ async def test_use_extends_a_token_within_its_absolute_lifetime(stores: StoresFi
         assert row["expires_at"] == row["made_at"] + timedelta(days=180)
 
 
+async def use_is_queued(commands: list[str], reads: int) -> None:
+    """Wait until tokens were read `reads` times, and what waits for the reads has gone on."""
+    await until(lambda: sum(name in ("find", "aggregate") for name in commands) >= reads)
+    await run_ready_tasks()
+
+
 async def test_token_that_ends_before_its_use_is_stored_is_invalid_and_not_extended(
-    stores: StoresFixture, mongo: MongoClient[Any]
+    stores: StoresFixture, mongo: MongoClient[Any], commands: list[str]
 ) -> None:
     valid, waiting, revoked = [await issue(stores, name) for name in ("anna", "bert", "carl")]
     await shift(stores, used_at=-timedelta(hours=2))
+    commands.clear()
     with blocked_writes(mongo[NAME].tokens, token_id(valid)):
         uses = [asyncio.ensure_future(stores.tokens.user_id_of(valid))]
-        await until(lambda: stores.tokens._uses._queues)
+        await use_is_queued(commands, 1)
         uses += [
             asyncio.ensure_future(stores.tokens.user_id_of(token)) for token in (waiting, revoked)
         ]
-        await until(lambda: len(stores.tokens._uses._queues[0]) == 2)
+        await use_is_queued(commands, 2)
         await stores.tokens.revoke(revoked)
     assert await asyncio.gather(*uses) == ["anna", "bert", None]
     ends = {row["user_id"]: row["expires_at"] for row in await rows(stores)}

@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pymongo.asynchronous.collection import AsyncCollection
 
 from core.errors import StartupError
+from storage.database import Collection
 from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
 from storage.gold.catalogue import DEFAULTS
 from tests.support.storage import StoresFixture
@@ -141,15 +143,15 @@ async def test_a_start_killed_after_any_row_is_completed_by_the_next(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs = stores.configs
-    insert_one = configs._rows.insert_one
+    insert_one = AsyncCollection.insert_one
 
-    async def insert_only_the_first(row: dict[str, Any]) -> None:
+    async def insert_only_the_first(rows: Collection, row: dict[str, Any]) -> None:
         if row["_id"] > 1:
             raise ConnectionError  # SIGKILL, say
-        await insert_one(row)
+        await insert_one(rows, row)
 
     with monkeypatch.context() as killed:
-        killed.setattr(configs._rows, "insert_one", insert_only_the_first)
+        killed.setattr(AsyncCollection, "insert_one", insert_only_the_first)
         with pytest.raises(ConnectionError):
             await configs.store_defaults(FEW)
     await configs.store_defaults(FEW)

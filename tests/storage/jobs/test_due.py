@@ -9,6 +9,7 @@ from tornado.ioloop import IOLoop
 from storage.database import Database
 from storage.jobs.due import JobLeaseStore, claim_due, due_now, make_due_index
 from tests.storage.test_indexes import plan_stages
+from tests.support.storage import NAME
 
 HOUR = timedelta(hours=1)
 OPEN = 200
@@ -24,7 +25,9 @@ async def test_what_is_due_is_found_among_many_that_are_not_by_one_key(database:
 
     async def examined() -> list[int]:
         query = {"find": rows.name, "filter": due_now(), "sort": {"due_at": 1}, "limit": 1}
-        explained = await database._db.command({"explain": query, "verbosity": "executionStats"})
+        explained = await database.client[NAME].command(
+            {"explain": query, "verbosity": "executionStats"}
+        )
         assert not {"COLLSCAN", "SORT"} & {stage["stage"] for stage in plan_stages(explained)}
         stats = explained["executionStats"]
         return [stats["nReturned"], stats["totalKeysExamined"], stats["totalDocsExamined"]]

@@ -57,10 +57,6 @@ async def change_gender(stores: StoresFixture, _live_id: int) -> None:
     await stores.database.transaction(lambda tx: stores.members.set_gender(BERT_ID, 2, tx))
 
 
-async def forbid_stream(stores: StoresFixture, live_id: int) -> None:
-    await change_room(stores, live_id, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID)
-
-
 async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
     await change_room(stores, live_id, lambda room: room.leave(BERT_ID), BERT_ID)
     await open_room(stores, BERT, host=ANNA)

@@ -5,8 +5,10 @@ import copy
 from typing import Any
 
 import pytest
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
+from core import limits
 from rooms.events import LOG_SIZE
 from rooms.members import Person
 from rooms.room import Seat
@@ -26,7 +28,7 @@ from tests.support.stored_rooms import (
     room_document,
     save_room,
 )
-from tests.support.waiting import run_ready_tasks
+from tests.support.waiting import recorded_timeouts, run_ready_tasks
 
 # ---- rooms of hosts
 
@@ -62,17 +64,19 @@ async def test_get_or_create_returns_the_room_of_a_concurrent_process(
     stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     created = await stores.rooms.get_or_create(HOST)
-    rows, earlier = stores.rooms._rooms, [None]
-    find_one = rows.find_one
+    find_one, change = AsyncCollection.find_one, AsyncCollection.find_one_and_update
+    earlier = [None]
 
     async def find_none_at_first(*args: Any) -> Any:
         return earlier.pop() if earlier else await find_one(*args)
 
-    async def lose_the_race(*_: Any, **__: Any) -> None:
-        raise DuplicateKeyError("host_id")
+    async def lose_the_race(rows: AsyncCollection[Any], *args: Any, **kwargs: Any) -> Any:
+        if rows.name == "rooms":
+            raise DuplicateKeyError("host_id")
+        return await change(rows, *args, **kwargs)
 
-    monkeypatch.setattr(rows, "find_one", find_none_at_first)
-    monkeypatch.setattr(rows, "find_one_and_update", lose_the_race)
+    monkeypatch.setattr(AsyncCollection, "find_one", find_none_at_first)
+    monkeypatch.setattr(AsyncCollection, "find_one_and_update", lose_the_race)
     assert await stores.rooms.get_or_create(HOST) == created
 
 
@@ -130,7 +134,7 @@ async def test_a_document_sets_the_stored_fields_of_a_room_alone(stores: StoresF
     live_id = await open_room(stores)
     before = await load_room(stores, live_id)
     more = {"of_a_later_release": 1}
-    await stores.rooms._rooms.update_one({"_id": live_id}, {"$set": more})
+    await stores.database.collection("rooms").update_one({"_id": live_id}, {"$set": more})
     assert await load_room(stores, live_id) == before
 
 
@@ -194,7 +198,7 @@ async def test_only_some_logs_are_read_at_once_and_one_that_waits_too_long_fails
 ) -> None:
     live_id = await open_room(stores)
     answering, reading = asyncio.Event(), 0
-    find_one = stores.rooms._rooms.find_one
+    find_one = AsyncCollection.find_one
 
     async def find_later(*args: Any) -> Any:
         nonlocal reading
@@ -202,13 +206,15 @@ async def test_only_some_logs_are_read_at_once_and_one_that_waits_too_long_fails
         await answering.wait()
         return await find_one(*args)
 
-    monkeypatch.setattr(stores.rooms._rooms, "find_one", find_later)
-    monkeypatch.setattr(stores.rooms._log_readers, "_timeout", 0.01)
+    monkeypatch.setattr(AsyncCollection, "find_one", find_later)
+    timeouts = recorded_timeouts(monkeypatch, limits)
     positions = range(-CONCURRENT_LOG_READS, 0)
     reads = [asyncio.ensure_future(stores.rooms.log_since(live_id, "e1", n)) for n in positions]
+    one_more = asyncio.ensure_future(stores.rooms.log_since(live_id, "e1", 0))
     await run_ready_tasks()
+    timeouts[-1].reschedule(0)
     with pytest.raises(StorageUnavailable):
-        await stores.rooms.log_since(live_id, "e1", 0)
+        await one_more
     assert reading == CONCURRENT_LOG_READS
     answering.set()
     assert await asyncio.gather(*reads) == [None] * CONCURRENT_LOG_READS
