@@ -100,20 +100,20 @@ class UserClient:
         self.token: str = account["token"]
         self.id: str = account["user_id"]
         self.live_id = 0
-        self._api = api
+        self.api = api
 
     async def get(self, path: str, **params: Any) -> Reply:
         """A GET below BASE; parameters in the query, as wx.request sends them."""
-        return await self._api.request("GET", BASE + path, params=params, headers=self.headers)
+        return await self.api.request("GET", BASE + path, params=params, headers=self.headers)
 
     async def post(self, path: str, **params: Any) -> Reply:
         """A POST below BASE; parameters as a JSON body."""
-        return await self._api.request("POST", BASE + path, json=params, headers=self.headers)
+        return await self.api.request("POST", BASE + path, json=params, headers=self.headers)
 
     def through(self, api: Api) -> Self:
         """The same user, whose requests are sent by `api`."""
         user = copy.copy(self)
-        user._api = api
+        user.api = api
         return user
 
     @property
