@@ -143,7 +143,7 @@ class NginxApi(ApiFixture):
         """From which `connect` comes; any of 127.0.0.0/8 on Linux."""
         self._writers: list[asyncio.StreamWriter] = []
         self.context = context = ssl.create_default_context(cafile=str(nginx.certificate))
-        self._http = NginxHttpClient(context)
+        self.http = NginxHttpClient(context)
 
     async def request(self, method: str, path: str, **kwargs: Any) -> Reply:
         reply = await super().request(method, path, **kwargs)
