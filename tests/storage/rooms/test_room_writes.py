@@ -112,6 +112,18 @@ async def test_a_change_of_what_has_changed_since_it_was_loaded_writes_nothing(
     assert await documents(stores) == before
 
 
+async def test_no_seat_is_taken_while_a_stream_is_forbidden_again(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await change_room(stores, live_id, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID)
+    outdated = await load_room(stores, live_id, BERT_ID)
+    outdated.expire(NOW)  # the first ban has ended
+    forbid = NOW + 10**12
+    await change_room(stores, live_id, lambda room: room.stop_stream(BERT_ID, forbid), BERT_ID)
+    outdated.accept(BERT, "open", "b", "")
+    with pytest.raises(WriteConflict):
+        await save_room(stores, outdated)
+
+
 async def test_live_does_not_start_with_a_group_replaced_meanwhile(stores: StoresFixture) -> None:
     live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
     opening = await load_room(stores, live_id, HOST.user_id)
