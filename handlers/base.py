@@ -55,10 +55,10 @@ def endpoint(
 ) -> Callable[[Method], Callable[..., Awaitable[None]]]:
     """Turn `async def get(self, params: SomeRequest) -> SomeResponse` into an HTTP method.
 
-    The wrapper admits the request within the rate limits of `limit`, validates its parameters with
-    the model of `params` and writes the returned model as JSON. The OpenAPI document is generated
-    from the models, `limit` and `errors`: what the method may raise in addition to the errors
-    common to all endpoints of its kind.
+    The wrapper authorizes the request within the rate limits of `limit`, validates its parameters
+    with the model of `params` and writes the returned model as JSON. The OpenAPI document is
+    generated from the models, `limit` and `errors`: what the method may raise in addition to the
+    errors common to all endpoints of its kind.
     """
 
     def decorate(method: Method) -> Callable[..., Awaitable[None]]:
@@ -112,8 +112,8 @@ class Handler(RequestHandler):
     """Name in the metrics and in the audit log: that of the route, if it has one."""
     keep_blank_values = False
     """Whether "" is a value; by default, as in the API contract, it counts as not sent."""
-    admission_errors: ClassVar[Sequence[type[QLiveError]]] = ()
-    """Errors that `admit` may raise, for the OpenAPI document."""
+    authorization_errors: ClassVar[Sequence[type[QLiveError]]] = ()
+    """Errors that `authorize` may raise, for the OpenAPI document."""
     limit: LimitClass | None = None
     """Rate limit of the method in progress."""
     body_bytes = MAX_BODY_BYTES
@@ -153,7 +153,7 @@ class Handler(RequestHandler):
             self._body += chunk
 
     async def authorize(self) -> None:
-        """Authenticate and authorize; the base class admits all within the limit of an address."""
+        """Authenticate and authorize; the base class allows all within the limit of an address."""
         if self.limit == "login":
             address = limit_key(self.remote_ip)
             self.context.request_limits.begin_login(address)
@@ -263,7 +263,7 @@ class Handler(RequestHandler):
 class ActiveUserHandler(Handler):
     """Requires a valid token and refuses banned accounts; sets `token`, `user_id` and `user`."""
 
-    admission_errors: ClassVar[Sequence[type[QLiveError]]] = (NotAuthenticated, AccountBanned)
+    authorization_errors: ClassVar[Sequence[type[QLiveError]]] = (NotAuthenticated, AccountBanned)
     read_only: ClassVar[bool] = False
     """Whether the endpoint has no side effects: its token may be looked up in the cache."""
 
@@ -273,21 +273,21 @@ class ActiveUserHandler(Handler):
 
     async def authorize(self) -> None:
         if self.read_only:
-            await self.admit_cached_token()
+            await self.authorize_cached_token()
             self.user = await self.active(await self.context.stores.users.find(self.user_id))
             return
         self.token = bearer_token(self.request)
         tokens = self.context.stores.tokens
         user = await tokens.user_of(self.token) if self.token else None
-        self._admit_user_id(user.user_id if user else None)
+        self._set_user_id(user.user_id if user else None)
         self.user = await self.active(user)
 
-    async def admit_cached_token(self) -> None:
+    async def authorize_cached_token(self) -> None:
         """Set `token` and `user_id`, not `user`: the caller has to check the ban."""
         self.token = bearer_token(self.request)
         tokens = self.context.services.accounts.token_cache
         user_id = await tokens.user_id_of(self.token) if self.token else None
-        self._admit_user_id(user_id)
+        self._set_user_id(user_id)
         if user_id is None:
             raise await self.context.services.accounts.sessions.refusal_of(self.token)
 
@@ -302,8 +302,8 @@ class ActiveUserHandler(Handler):
             raise AccountBanned
         return user
 
-    def _admit_user_id(self, user_id: str | None) -> None:
-        """Count the request for its user, or for its address if it has no valid token."""
+    def _set_user_id(self, user_id: str | None) -> None:
+        """Set `user_id` and count the request for it, or for the address if it is None."""
         if user_id is None:
             self.limit_address("anonymous")
             return

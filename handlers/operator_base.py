@@ -77,7 +77,7 @@ class OperatorHandler(Handler):
     """Whether a GET is audited like a change, because personal data leave the system."""
     audits_parameters = True
     """Whether the audit entry has the parameters; False if they are passwords."""
-    admission_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
+    authorization_errors = (InvalidOperatorToken, RoleRequired, RateLimited)
     keep_blank_values = True
 
     operator: Operator

@@ -25,7 +25,7 @@ log = structlog.get_logger("qlive.webhooks")
 class WebhookHandler(Handler):
     """Base of all webhooks; answers 503 while MongoDB is down, so that the sender retries."""
 
-    admission_errors = (CallbackRefused, RateLimited)
+    authorization_errors = (CallbackRefused, RateLimited)
 
     def parameters(self) -> dict[str, Any]:
         """Empty: the raw body is stored even if it cannot be parsed. Raises PayloadTooLarge."""

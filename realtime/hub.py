@@ -82,13 +82,13 @@ class Hub:
         self._bus.publish(AudienceChanged(live_id))
 
     def evict(
-        self, live_id: int, user_id: str, number: int, *, banned_until_left: bool = False
+        self, live_id: int, user_id: str, number: int, *, may_not_reconnect: bool = False
     ) -> None:
         """Close a user's socket in a room, unless it has a higher number.
 
-        `banned_until_left`: with the code that forbids reconnecting.
+        `may_not_reconnect`: use the close code that forbids it.
         """
-        code = CloseCode.PUT_OUT if banned_until_left else CloseCode.NOT_A_MEMBER
+        code = CloseCode.PUT_OUT if may_not_reconnect else CloseCode.NOT_A_MEMBER
         self._bus.publish(UserEvicted(user_id, live_id, code, number))
 
     def on_message(self, message: BusMessage) -> None:

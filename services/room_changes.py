@@ -58,7 +58,7 @@ class Change(Generic[R, C, T]):
 
 AnyChange = Change[Any, Any, Any]
 LoadedData = Mapping[BatchData[Any, Any] | None, Any]
-"""Data read by each batch_data of a batch; None for changes without one."""
+"""What each BatchData of a batch has read; None is the key of changes without one."""
 
 
 class ChangeFailed(Exception):
@@ -217,11 +217,11 @@ class RoomChanges:
         now = now_ms()
         room = await self.load(live_id, *user_ids)
         room.expire(now)
-        contexts = await _prepare(changes)
-        outcomes, writing = decide(room, changes, contexts)
+        loaded = await _read_data(changes)
+        outcomes, writing = decide(room, changes, loaded)
         if room.changed:
             writes = [
-                partial(batch_data.write, contexts[batch_data])
+                partial(batch_data.write, loaded[batch_data])
                 for batch_data in writing
                 if batch_data.write
             ]
@@ -248,11 +248,11 @@ class RoomChanges:
             # Socket numbers are at least their opening time in ms: sockets opened since are spared.
             is_of_room = member is not None and member.live_id == room.live_id
             number = member.socket if member and is_of_room else room.read_at
-            self._hub.evict(room.live_id, user_id, number, banned_until_left=may_not_reconnect)
+            self._hub.evict(room.live_id, user_id, number, may_not_reconnect=may_not_reconnect)
 
 
 def decide(
-    room: Room, changes: Iterable[AnyChange], contexts: LoadedData
+    room: Room, changes: Iterable[AnyChange], loaded: LoadedData
 ) -> tuple[dict[AnyChange, Any], set[BatchData[Any, Any]]]:
     """Apply the rules in order.
 
@@ -265,7 +265,7 @@ def decide(
     for change in changes:
         before = len(room.events)
         try:
-            outcomes[change] = change.rule(room, contexts[change.batch_data])
+            outcomes[change] = change.rule(room, loaded[change.batch_data])
         except QLiveError as refusal:
             outcomes[change] = refusal
             continue
@@ -278,23 +278,23 @@ def decide(
     return outcomes, writing
 
 
-async def _prepare(changes: Sequence[AnyChange]) -> LoadedData:
-    """Read the data of all batch data, calling each once for all its requests."""
-    contexts: dict[BatchData[Any, Any] | None, Any] = {None: None}
+async def _read_data(changes: Sequence[AnyChange]) -> LoadedData:
+    """Read the data that the rules need: once for all requests that share a BatchData."""
+    loaded: dict[BatchData[Any, Any] | None, Any] = {None: None}
     groups: dict[BatchData[Any, Any], list[AnyChange]] = {}
     for change in changes:
         if change.batch_data:
             groups.setdefault(change.batch_data, []).append(change)
     for batch_data, group in groups.items():
         try:
-            contexts[batch_data] = await batch_data.read([change.request for change in group])
+            loaded[batch_data] = await batch_data.read([change.request for change in group])
         except Exception as error:
             raise ChangeFailed(group, error) from error
-    return contexts
+    return loaded
 
 
 def _without_data(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
-    return Change(lambda room, _context: rule(room), user_ids)
+    return Change(lambda room, _data: rule(room), user_ids)
 
 
 def _remove_banned(user_id: str) -> Callable[[Room], None]:

@@ -73,7 +73,7 @@ class GetUserinfoHandler(ActiveUserHandler):
 
     async def authorize(self) -> None:
         """Leaves the user to `get`, which reads it once."""
-        await self.admit_cached_token()
+        await self.authorize_cached_token()
 
     @endpoint(limit="read", errors=[UserNotFound, Blocked])
     async def get(

@@ -64,10 +64,10 @@ class CreateUserHandler(Handler):
 class LogoutHandler(Handler):
     """Leave the room and revoke the token; a host's live ends. Safe to repeat."""
 
-    admission_errors = (NotAuthenticated,)
+    authorization_errors = (NotAuthenticated,)
 
     async def authorize(self) -> None:
-        """Also admit a token revoked within a day: a crash may have cut its logout short.
+        """Also accept a token revoked within a day: a crash may have cut its logout short.
 
         A logout that was completed is not repeated: the user may be back with another token.
         """

@@ -58,7 +58,10 @@ class ErrorResponses:
 
 def errors_of(endpoint: Endpoint) -> Iterable[QLiveError]:
     """Return every error of an endpoint: admission, declared, parameter and common ones."""
-    found: list[type[QLiveError] | QLiveError] = [BadRequest, *endpoint.handler.admission_errors]
+    found: list[type[QLiveError] | QLiveError] = [
+        BadRequest,
+        *endpoint.handler.authorization_errors,
+    ]
     if endpoint.call.limit:
         found.append(RateLimited)
     if endpoint.variables:
@@ -76,7 +79,7 @@ def errors_of(endpoint: Endpoint) -> Iterable[QLiveError]:
 
 def soft(endpoint: Endpoint) -> list[Json]:
     """Return the schemas of an endpoint's errors that the contract answers with status 200."""
-    raised = (*endpoint.handler.admission_errors, *endpoint.call.errors)
+    raised = (*endpoint.handler.authorization_errors, *endpoint.call.errors)
     return [
         {
             "type": "object",

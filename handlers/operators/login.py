@@ -37,7 +37,7 @@ class LoginAttemptHandler(Handler):
     field. An attempt that succeeds costs nothing.
     """
 
-    admission_errors = (RateLimited,)
+    authorization_errors = (RateLimited,)
     keep_blank_values = True
 
     async def authorize(self) -> None:

@@ -83,7 +83,7 @@ class GetUsersInfoHandler(ActiveUserHandler):
 
         Wrong parameters are therefore refused before a banned user is.
         """
-        await self.admit_cached_token()
+        await self.authorize_cached_token()
 
     @endpoint(limit="read", errors=[NotAMember, RoomNotFound])
     async def get(self, params: UsersInfoRequest) -> UsersInRoomResponse:

@@ -130,16 +130,16 @@ class ImActions:
             sent = room.group_id, until
 
 
-def live_streaming_actions(css: LiveStreamingClient) -> Actions:
+def live_streaming_actions(live_streaming: LiveStreamingClient) -> Actions:
     """Return the kinds of message that are sent to CSS; all others go to IM."""
 
     async def drop_stream(payload: Payload) -> None:
         # Newest first: it may still be pushed.
         for stream in reversed(payload["streams"]):
-            await css.drop(stream)
+            await live_streaming.drop(stream)
 
     async def forbid_stream(payload: Payload) -> None:
-        await css.forbid(payload["stream"], payload["until"])
+        await live_streaming.forbid(payload["stream"], payload["until"])
 
     return {"drop_stream": drop_stream, "forbid_stream": forbid_stream}
 

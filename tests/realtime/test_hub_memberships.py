@@ -43,9 +43,9 @@ async def test_the_removal_of_a_banned_user_spares_a_socket_that_was_opened_sinc
     hub_fixture: HubFixture,
 ) -> None:
     writer = await hub_fixture.join(WriterSpy("1", number=5))
-    hub_fixture.hub.evict(ROOM, "1", 4, banned_until_left=True)
+    hub_fixture.hub.evict(ROOM, "1", 4, may_not_reconnect=True)
     assert writer.code is None
-    hub_fixture.hub.evict(ROOM, "1", 5, banned_until_left=True)
+    hub_fixture.hub.evict(ROOM, "1", 5, may_not_reconnect=True)
     assert writer.code == PUT_OUT
 
 

@@ -135,7 +135,7 @@ async def test_changes_that_queue_up_are_saved_by_one_write_in_order() -> None:
     assert fixture.store.loads == 2, "one for the change under way, one for the batch"
 
 
-async def test_a_bug_in_a_rule_or_a_preparation_fails_its_caller_only() -> None:
+async def test_a_bug_in_a_rule_or_its_batch_data_fails_its_caller_only() -> None:
     fixture = RoomChangesFixture(BERT, CARL)
     room_changes = fixture.room_changes
 

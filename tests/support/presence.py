@@ -38,7 +38,7 @@ class RoomListenerSpy:
     def mark_audience_changed(self, _live_id: int) -> None:
         pass
 
-    def evict(self, _live_id: int, _user_id: str, _number: int, *, banned_until_left: bool) -> None:
+    def evict(self, _live_id: int, _user_id: str, _number: int, *, may_not_reconnect: bool) -> None:
         pass
 
     @property

@@ -28,9 +28,9 @@ class RecordingListener:
     def mark_audience_changed(self, live_id: int) -> None:
         self.calls.append(("audience", live_id))
 
-    def evict(self, live_id: int, user_id: str, number: int, *, banned_until_left: bool) -> None:
+    def evict(self, live_id: int, user_id: str, number: int, *, may_not_reconnect: bool) -> None:
         self.calls.append(
-            ("evict", live_id, user_id, number, *(["banned"] if banned_until_left else []))
+            ("evict", live_id, user_id, number, *(["banned"] if may_not_reconnect else []))
         )
 
 

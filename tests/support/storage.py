@@ -190,7 +190,7 @@ class GiftProcess:
     def mark_audience_changed(self, live_id: int) -> None:
         """There is no audience."""
 
-    def evict(self, live_id: int, user_id: str, number: int, *, banned_until_left: bool) -> None:
+    def evict(self, live_id: int, user_id: str, number: int, *, may_not_reconnect: bool) -> None:
         """There are no connections."""
 
 

@@ -16,7 +16,7 @@ BACKLOG = 64 * 1024
 
 
 class OutboxPair:
-    """An writer on a socket with a small send buffer, and its reader."""
+    """A writer on a socket with a small send buffer, and its reader."""
 
     def __init__(self, backlog: int = BACKLOG, user_id: str = "10000001") -> None:
         sending, self.reader = socket.socketpair()

@@ -182,6 +182,6 @@ async def test_streams_are_dropped_the_newest_first() -> None:
     async def drop(stream: str) -> None:
         dropped.append(stream)
 
-    css = cast("LiveStreamingClient", SimpleNamespace(drop=drop))
-    await live_streaming_actions(css)["drop_stream"]({"streams": ["first", "second"]})
+    live_streaming = cast("LiveStreamingClient", SimpleNamespace(drop=drop))
+    await live_streaming_actions(live_streaming)["drop_stream"]({"streams": ["first", "second"]})
     assert dropped == ["second", "first"]

@@ -116,15 +116,15 @@ async def test_failure_before_claims_is_an_outage_of_the_store_and_logged_once()
     assert [entry["event"] for entry in logs] == ["job_store_down", "job_store_back"]
 
 
-async def test_nudge_during_an_outage_causes_no_look() -> None:
+async def test_wake_during_an_outage_causes_no_poll() -> None:
     job = Job([], idle=3600)
     job.store_down = True
     with capture_logs() as logs:
         async with running(job):
             await until(lambda: logs)
-            next_look = job.poll_at
+            next_poll = job.poll_at
             job.wake()
-            assert job.poll_at == next_look
+            assert job.poll_at == next_poll
 
 
 async def test_job_whose_claims_take_long_delays_no_other_job() -> None:
