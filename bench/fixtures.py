@@ -16,7 +16,7 @@ from storage.accounts.users import User
 from storage.database import Database
 from storage.documents import token_id
 from storage.jobs.outbox import OutboxStore
-from storage.moderation.blocks import UserBlockStore
+from storage.moderation import UserBlockStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from handlers import moderation as queue
 from handlers.accounts import console as users
 from handlers.base import Route, methods_of
 from handlers.gold import console as gold
-from handlers.moderation import console as queue
 from handlers.operators import approvals, audit, login, overview
 from handlers.operators import console as operators
 from handlers.payments import console as payments

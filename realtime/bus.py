@@ -8,7 +8,7 @@ from typing import Any, Self
 import structlog
 
 from realtime import frames
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 
 log = structlog.get_logger("qlive.bus")

@@ -14,7 +14,7 @@ from operator import attrgetter
 import structlog
 
 from realtime.bus import EventPublished
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.socket_writer import SocketWriter
 
 log = structlog.get_logger("qlive.hub")

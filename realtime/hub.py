@@ -18,7 +18,7 @@ from realtime.bus import (
     UserEvicted,
 )
 from realtime.channel import Channel, Fanout
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.resume import (
     EventLog,
     LoadRoom,

@@ -11,7 +11,7 @@ from core.errors import TryAgain
 from realtime import frames
 from realtime.bus import EventPublished
 from realtime.channel import Channel
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.events import NumberedEvent
 
 log = structlog.get_logger("qlive.hub")

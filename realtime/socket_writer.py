@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tornado.iostream import IOStream, StreamClosedError
 
 from realtime import frames, wire
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.members import MemberSocket
 
 CLOSE_TIMEOUT_SECONDS = 2.0

@@ -7,8 +7,7 @@ from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
 from storage.accounts.tokens import EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
-from storage.chat.groups import RelayCursorStore, RoomGroupStore
-from storage.chat.lines import ChatLineStore
+from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
 from storage.database import Database
 from storage.field_cipher import FieldCipher
 from storage.fleet import FleetStore
@@ -22,8 +21,7 @@ from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore
 from storage.migrations import Migrator
-from storage.moderation.blocks import UserBlockStore
-from storage.moderation.items import ModerationStore
+from storage.moderation import ModerationStore, UserBlockStore
 from storage.operators.approvals import ApprovalStore
 from storage.operators.audit import AuditStore
 from storage.operators.operators import OperatorSessionStore, OperatorStore

@@ -16,7 +16,7 @@ from core.version import VERSION
 from handlers.models import pydantic_type, typed_dict
 from handlers.openapi.operations import SOCKET_QUERY, TOKEN
 from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json, SchemaRegistry
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.events import EVENT_PAYLOADS
 from rooms.state import Snapshot
 

@@ -16,7 +16,7 @@ from core.clock import now_ms
 from core.errors import TryAgain
 from handlers.context import Context
 from realtime import frames, wire
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.resume import ResumePosition, RoomView
 from realtime.socket_writer import SocketWriter
 from rooms.members import MemberSocket

@@ -20,7 +20,7 @@ from services.chat.im_messages import (
     messages_for,
     on_mic_messages,
 )
-from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
+from storage.chat import RelayClaim, RelayCursorStore, RelayPosition
 from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore

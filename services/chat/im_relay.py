@@ -18,7 +18,7 @@ from rooms.events import NumberedEvent
 from services.chat.im_messages import COUNT_EVENTS
 from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher
 from services.jobs.claimed_jobs import ClaimedJob
-from storage.chat.groups import RelayClaim, RelayCursorStore
+from storage.chat import RelayClaim, RelayCursorStore
 from storage.errors import storage_error
 from storage.rooms.rooms import RoomStore
 

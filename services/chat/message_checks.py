@@ -16,8 +16,7 @@ from core.limits import Rate, TokenBuckets
 from rooms.members import Member
 from rooms.room import Room
 from services.chat.im_messages import KINDS
-from storage.chat.groups import GROUP_PREFIX
-from storage.chat.lines import ChatLine
+from storage.chat import GROUP_PREFIX, ChatLine
 from storage.errors import storage_error
 from storage.stores import Stores
 from tencent.callbacks import ProposedMessage

@@ -8,7 +8,7 @@ from rooms.moderation import FIELDS, TEXTS, Item, Kind, Verdict
 from services.errors import ContentRefused
 from services.moderation.forbidden_words import ForbiddenWords
 from storage.accounts.users import User
-from storage.moderation.items import new_item_id
+from storage.moderation import new_item_id
 from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, NotChecked
 

@@ -13,7 +13,7 @@ from rooms.events import NumberedEvent
 from rooms.moderation import Item
 from services.errors import Blocked, HighRisk
 from storage.accounts.users import User
-from storage.moderation.items import item_id_of
+from storage.moderation import item_id_of
 from storage.stores import Stores
 from tencent.content_security import ContentSecurityClient, NotChecked
 

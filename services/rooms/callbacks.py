@@ -14,7 +14,7 @@ from services.jobs.inbox import DONE, CallbackOutcome, ignored
 from services.room_changes import RoomChanges
 from services.rooms.presence import Presence
 from services.rooms.streams import STREAM_NAME, StreamModerationService
-from storage.chat.groups import RoomGroupStore
+from storage.chat import RoomGroupStore
 from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
 from storage.rooms.members import MemberStore
 from tencent.callbacks import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from realtime.bus import UserEvicted
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.room import Room
 from services.accounts.sessions import EvictionService, SessionService
 from services.chat.groups import GroupService

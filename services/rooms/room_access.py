@@ -10,7 +10,7 @@ import structlog
 from core.batching import BatchLoader
 from core.clock import now_ms
 from core.errors import QLiveError
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.resume import RoomView
 from rooms.errors import NotAMember, NotLive, RemovedFromRoom, RoomNotFound
 from rooms.members import Member

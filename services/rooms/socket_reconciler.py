@@ -8,7 +8,7 @@ from math import ceil
 from core.clock import now_ms
 from realtime.bus import Bus
 from realtime.channel import Channel
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.hub import Hub
 from realtime.socket_writer import SocketWriter
 from rooms.members import Member, MemberSocket

@@ -19,7 +19,7 @@ from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
 from storage.documents import fields_of
-from storage.moderation.items import item_id_of
+from storage.moderation import item_id_of
 from storage.stores import Stores
 from tencent.callbacks import StreamVerdict
 

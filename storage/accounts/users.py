@@ -50,7 +50,7 @@ class User:
     muted_in: int = 0
     """live_id of the room in whose chat group a ban has muted the user; 0 for none."""
     has_blocks: bool = False
-    """Whether the user has ever blocked another or been blocked (storage/moderation/blocks.py)."""
+    """Whether the user has ever blocked another or been blocked (storage/moderation.py)."""
     risk_rank: int = 0
     """WeChat's rank of the user's risk, 0 (unknown) to 4 (high)."""
     age_verified_at: datetime | None = None

@@ -15,7 +15,7 @@ from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
 from rooms.room import Application, Room, Seat
 from rooms.state import RoomState
-from storage.chat.groups import new_group_id
+from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
 from storage.errors import StorageUnavailable

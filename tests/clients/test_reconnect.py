@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadtest.reconnect import MINUTE_MS, RULE, Reconnects, is_final
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from tests.support.node import run
 from tests.support.paths import ROOT
 

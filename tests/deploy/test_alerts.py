@@ -20,7 +20,7 @@ from rooms.moderation import Item
 from runtime import jobs
 from runtime.process import ServerProcess
 from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
-from storage.moderation.items import new_item_id
+from storage.moderation import new_item_id
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import ATTENTION, CONSENT_REVOKED, REFUND_QUESTION
 from tests.support.api import BASE, ApiFixture

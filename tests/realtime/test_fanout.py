@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tornado.ioloop import IOLoop
 
 from realtime.channel import Fanout
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.socket_writer import SocketWriter
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.waiting import until

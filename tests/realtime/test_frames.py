@@ -21,7 +21,7 @@ from realtime.bus import (
     pack,
     unpack,
 )
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.events import NumberedEvent
 from tests.support.hypothesis_profiles import example_settings
 

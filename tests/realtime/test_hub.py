@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
 from tests.support.hub import HubFixture, WriterSpy, profile_events

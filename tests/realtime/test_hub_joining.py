@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from core.errors import TryAgain
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.resume import ResumePosition, RoomView
 from tests.support.hub import ROOM, HubFixture, WriterSpy, profile_events
 

@@ -3,7 +3,7 @@
 import pytest
 
 from realtime.bus import BusMessage, ConnectionOpened, TokenRevoked, UserEvicted
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.errors import NotAMember
 from tests.support.hub import ROOM, HubFixture, SlowJoin, WriterSpy, profile_events
 

@@ -16,7 +16,7 @@ from realtime.bus import (
     TokenRevoked,
     UserEvicted,
 )
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.redis_bus import SEND_QUEUE_LIMIT, RedisBus
 from tests.support.redis_bus import (
     OTHER_ROOM,

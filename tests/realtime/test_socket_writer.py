@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tornado.ioloop import IOLoop
 
-from realtime.close_codes import CloseCode
-from realtime.frames import frame
+from realtime.frames import CloseCode, frame
 from realtime.socket_writer import SocketWriter
 from realtime.wire import close_frame
 from tests.support.waiting import until

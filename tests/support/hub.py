@@ -8,8 +8,7 @@ from typing import Any
 
 from realtime.bus import Bus
 from realtime.channel import SLICE_SIZE, Fanout
-from realtime.close_codes import CloseCode
-from realtime.frames import PING
+from realtime.frames import PING, CloseCode
 from realtime.hub import Hub
 from realtime.resume import ResumePosition, RoomView
 from rooms.events import NumberedEvent

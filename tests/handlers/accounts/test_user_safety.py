@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from storage.moderation.blocks import MAX_BLOCKS
+from storage.moderation import MAX_BLOCKS
 from tencent import content_security
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import chat, group_of, user_sig

@@ -9,7 +9,7 @@ import pytest
 
 from handlers.openapi import asyncapi
 from handlers.routes import BASE
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.events import EVENT_PAYLOADS
 from tests.support import openapi_checks
 from tests.support.api import ApiFixture

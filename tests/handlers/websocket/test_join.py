@@ -15,7 +15,7 @@ from core.clock import now_ms
 from core.limits import ConcurrencyLimit
 from handlers.websocket.connection import Connection, ConnectRequest
 from realtime.bus import Bus, ConnectionOpened, UserEvicted
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.hub import Hub
 from realtime.resume import ResumePosition
 from rooms.members import Member, Person

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from services.chat.im_publisher import EXPECTED_SECONDS, LEASE, REPEAT_SECONDS
 from services.chat.im_relay import GROUP_RETRY_SECONDS
 from services.jobs.claimed_jobs import JobRunner
-from storage.chat.groups import RelayCursorStore
+from storage.chat import RelayCursorStore
 from tencent.errors import ImRejected
 from tests.support.im_relay import GUEST, RelayFixture, face, guest_payload
 from tests.support.waiting import until

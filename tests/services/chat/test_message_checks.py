@@ -15,7 +15,7 @@ from services.chat import message_checks
 from services.chat.im_messages import KINDS
 from services.chat.message_checks import MessageCheckService, refusal_code
 from storage.accounts.users import User
-from storage.chat.lines import ChatLine
+from storage.chat import ChatLine
 from storage.documents import EPOCH
 from tencent.callbacks import ProposedMessage
 from tests.support.tencent import Clock

@@ -9,7 +9,7 @@ from pymongo.errors import AutoReconnect
 
 from core.clock import now_ms
 from core.errors import TryAgain
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from rooms.errors import RemovedFromRoom
 from rooms.members import Person
 from rooms.room import Room

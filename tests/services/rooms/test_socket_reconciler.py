@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from realtime.close_codes import CloseCode
+from realtime.frames import CloseCode
 from realtime.resume import RoomView
 from rooms.members import Member, MemberSocket
 from services.accounts.sessions import EvictionService

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import TryAgain
 from rooms.room import Room
-from storage.chat.groups import REPLACE_MS, RelayClaim, RelayCursorStore, RelayPosition
+from storage.chat import REPLACE_MS, RelayClaim, RelayCursorStore, RelayPosition
 from tests.support.room_builders import ANNA, BERT, HOST
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room

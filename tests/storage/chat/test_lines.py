@@ -4,8 +4,8 @@ from unittest.mock import AsyncMock
 import pytest
 from pymongo.errors import AutoReconnect
 
-from storage.chat import lines as chat_lines
-from storage.chat.lines import ChatLine, ChatLineStore
+from storage import chat
+from storage.chat import ChatLine, ChatLineStore
 from storage.database import Database
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room
@@ -29,7 +29,7 @@ async def texts_of(store: ChatLineStore, live_id: int, *user_ids: str) -> list[s
 async def test_a_room_keeps_its_last_lines_of_all_processes(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_lines, "LINES_KEPT", 3)
+    monkeypatch.setattr(chat, "LINES_KEPT", 3)
     stores = [ChatLineStore(database, days=60) for _ in range(2)]
     await stores[0].make_indexes()
     await add(stores[0], {1: written("a", "b"), 2: written("x")})
@@ -57,9 +57,9 @@ async def test_lines_expire_after_their_days(database: Database, days: int) -> N
 async def test_lines_wait_in_bounded_memory_until_they_are_stored(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_lines, "MAX_WAITING", 3)
-    monkeypatch.setattr(chat_lines, "BATCH_LINES", 2)
-    monkeypatch.setattr(chat_lines, "MAX_TEXT", 2)
+    monkeypatch.setattr(chat, "MAX_WAITING", 3)
+    monkeypatch.setattr(chat, "BATCH_LINES", 2)
+    monkeypatch.setattr(chat, "MAX_TEXT", 2)
     store = ChatLineStore(database, 60)
     for live_id, text in ((1, "aaa"), (2, "b"), (1, ""), (1, "c"), (1, "dropped")):
         store.add(live_id, ChatLine("anna", text, 1))

@@ -1,7 +1,7 @@
 """Blocks between users, read by two processes."""
 
 from storage.database import Database
-from storage.moderation.blocks import FREE_SECONDS, UserBlockStore
+from storage.moderation import FREE_SECONDS, UserBlockStore
 from tests.support.tencent import Clock
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import NotFound, TryAgain, WriteConflict
 from rooms.moderation import Item, Verdict
-from storage.moderation.items import new_item_id
+from storage.moderation import new_item_id
 from tests.support.storage import StoresFixture
 
 USER = "10000001"
