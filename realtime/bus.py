@@ -141,7 +141,7 @@ class Bus:
                 log.exception("bus_listener_failed", kind=type(message).__name__)
 
     async def subscribe_room(self, live_id: int) -> None:
-        """Subscribe to a room; return once confirmed, or unconfirmed after a short timeout."""
+        """Subscribe to a room; return once confirmed, or after a short timeout."""
 
     def unsubscribe_room(self, live_id: int) -> None:
         """Unsubscribe from a room: its messages need not be delivered any more."""
@@ -152,9 +152,7 @@ class Bus:
     def note_other_processes(self, count: int) -> None:
         """Note that `count` other processes use the database; log when the first of them comes."""
         if count and self.healthy:
-            note = (
-                "Processes of one database need redis.url to receive each other's events at once."
-            )
+            note = "Processes of one database need redis.url to receive events at once."
             log.warning("redis_not_configured", other_processes=count, note=note)
         self.healthy = not count
 
@@ -175,14 +173,10 @@ def unpack(data: bytes) -> tuple[str, BusMessage] | None:
     line, _, frame = data.partition(b"\n")
     try:
         sender, name, fields = json.loads(line)
-        return str(sender), _decode(name, fields, frame)
+        if "code" in fields:
+            fields["code"] = CloseCode(fields["code"])
+        if MESSAGE_TYPES[name] is EventPublished:
+            fields["frame"] = frame
+        return str(sender), MESSAGE_TYPES[name](**fields)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-
-
-def _decode(name: str, fields: dict[str, Any], frame: bytes) -> BusMessage:
-    if "code" in fields:
-        fields["code"] = CloseCode(fields["code"])
-    if MESSAGE_TYPES[name] is EventPublished:
-        fields["frame"] = frame
-    return MESSAGE_TYPES[name](**fields)

@@ -50,9 +50,8 @@ class Fanout:
     """The sockets of a room by user_id, and the batches queued for them.
 
     Without a batch in progress a small room is sent to synchronously. Otherwise frames join the
-    queued batch. A socket added while that batch is queued already has its earlier frames from the
-    snapshot or replay, so later ones are sent to it directly (`_late_joiners`) until the batch
-    starts.
+    queued batch, until a socket is added: it has the frames of that batch from its snapshot or
+    replay, so the next frame begins another one.
     """
 
     def __init__(
@@ -74,7 +73,8 @@ class Fanout:
         self._slice_size, self._gather_seconds = slice_size, gather_seconds
         self._busy_until = 0.0
         self._batches: deque[Batch] = deque()
-        self._late_joiners: list[SocketWriter] = []
+        self._gathering: Batch | None = None
+        """The last queued batch, if it takes further frames."""
         self._task: asyncio.Task[None] | None = None
         self._current: Batch | None = None
         self._current_sent = 0
@@ -86,8 +86,7 @@ class Fanout:
 
     def add(self, writer: SocketWriter) -> None:
         self.sockets[writer.user_id] = writer
-        if self._batches:
-            self._late_joiners.append(writer)
+        self._gathering = None
 
     def remove(self, user_id: str) -> None:
         """Remove a socket, sending it first the frames that are queued for it."""
@@ -109,23 +108,22 @@ class Fanout:
             _send_all(list(self.sockets.values()), frame)
             self._mark_sent(seq, (saved_at,))
             return
-        if self._batches:
-            for writer in self._late_joiners:
-                writer.send(frame)
-        else:
+        if self._gathering is None:
             due = time.monotonic() + self._gather_seconds if batched else 0.0
-            self._enqueue(Batch(list(self.sockets.values()), due))
-        self._batches[-1].frames.append(frame)
-        self._batches[-1].saved_at.append(saved_at)
-        self._batches[-1].seq = seq
+            self._gathering = Batch(list(self.sockets.values()), due)
+            self._enqueue(self._gathering)
+        self._gathering.frames.append(frame)
+        self._gathering.saved_at.append(saved_at)
+        self._gathering.seq = seq
 
     def close_all(self, bye: Callable[[SocketWriter], None]) -> None:
         """Remove every socket, calling `bye` on each after its queued frames are sent."""
-        writers, self.sockets = list(self.sockets.values()), {}
+        writers, self.sockets, self._gathering = list(self.sockets.values()), {}, None
         if self.busy or len(writers) > self._slice_size:
             self._enqueue(Batch(writers, close=bye))
             return
-        _dismiss(writers, bye)
+        for writer in writers:
+            bye(writer)
 
     def _should_batch(self, saved_at: float) -> bool:
         """Return whether this is an event in a busy room; each event prolongs the busy time."""
@@ -145,9 +143,9 @@ class Fanout:
             while self._batches:
                 if (wait := self._batches[0].due - time.monotonic()) > 0:
                     await asyncio.sleep(wait)
-                # Takes no more frames from here on; sockets added later are in the next batch.
                 self._current = self._batches.popleft()
-                self._late_joiners.clear()
+                if self._current is self._gathering:
+                    self._gathering = None
                 try:
                     await self._send_batch(self._current)
                 except Exception:  # an unexpected error must not stop the room's fan-out
@@ -164,7 +162,8 @@ class Fanout:
                 await asyncio.sleep(0)
             writers = batch.writers[start : start + self._slice_size]
             if batch.close:
-                _dismiss(writers, batch.close)
+                for writer in writers:
+                    batch.close(writer)
             else:
                 _send_all(writers, data)
         self._mark_sent(batch.seq, batch.saved_at)
@@ -249,7 +248,12 @@ class Channel:
         if message.seq > self.last_seq + 1:
             self._buffered.append(message)
             return False
-        self._deliver(message)
+        self.last_seq = message.seq
+        self._recent.append((message.seq, message.frame))
+        self._fanout.send(message.frame, message.seq, message.saved_at)
+        if message.last:
+            self.ended = True
+            self.close_all(CloseCode.ENDED)
         return True
 
     def since(self, seq: int) -> list[bytes] | None:
@@ -285,7 +289,6 @@ class Channel:
     def close_all(
         self, code: CloseCode, retry_ms: Callable[[SocketWriter], int] | None = None
     ) -> None:
-        """Close every socket of the room."""
         self._fanout.close_all(lambda writer: writer.close(code, retry_ms and retry_ms(writer)))
 
     def reset(self, code: CloseCode) -> None:
@@ -321,14 +324,6 @@ class Channel:
             del self.sockets[user_id]
             writer.close(CloseCode.REPLACED)
 
-    def _deliver(self, message: EventPublished) -> None:
-        self.last_seq = message.seq
-        self._recent.append((message.seq, message.frame))
-        self._fanout.send(message.frame, message.seq, message.saved_at)
-        if message.last:
-            self.ended = True
-            self.close_all(CloseCode.ENDED)
-
 
 def _send_all(writers: Sequence[SocketWriter], data: bytes) -> None:
     """Send to all in a hot loop: one call per socket, its own `send` while it has no backlog."""
@@ -337,23 +332,7 @@ def _send_all(writers: Sequence[SocketWriter], data: bytes) -> None:
         try:
             if (sent := writer.push(data)) != size:
                 writer.start_backlog(data[sent:])
-        except Exception as error:  # noqa: BLE001 - classified in _handle_send_error
-            _handle_send_error(writer, data, error)
-
-
-def _handle_send_error(writer: SocketWriter, data: bytes, error: Exception) -> None:
-    """Handle a failed send; an unexpected error must not stop the room's fan-out."""
-    try:
-        if not isinstance(error, OSError):
-            raise error
-        writer.send(data)  # buffer full or connection gone: no byte was accepted
-    except Exception:
-        log.exception("socket_send_failed", user_id=writer.user_id)
-
-
-def _dismiss(writers: Sequence[SocketWriter], bye: Callable[[SocketWriter], None]) -> None:
-    for writer in writers:
-        try:
-            bye(writer)
-        except Exception:  # one failing socket must not keep the others open
+        except OSError:  # buffer full or connection gone: no byte was accepted
+            writer.send(data)
+        except Exception:  # an unexpected error must not stop the room's fan-out
             log.exception("socket_send_failed", user_id=writer.user_id)

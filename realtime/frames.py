@@ -50,16 +50,12 @@ class CloseCode(IntEnum):
         return self.name.lower()
 
 
-def parse(message: str | bytes) -> Any:
-    """Decode the JSON of a text frame; return None for invalid JSON and binary data."""
+def parse(text: str) -> Any:
+    """Decode the JSON of a text frame; return None if it is invalid."""
     try:
-        return json.loads(message) if isinstance(message, str) else None
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def encode(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def frame(payload: bytes) -> bytes:
@@ -85,7 +81,7 @@ def event(live_id: int, numbered: NumberedEvent) -> bytes:
         "ts": numbered.ts,
         "data": numbered.data,
     }
-    return frame(encode(message))
+    return _encode(message)
 
 
 def snapshot(
@@ -101,27 +97,27 @@ def snapshot(
     }
     if reset:
         message["reset"] = reset
-    return frame(encode(message))
+    return _encode(message)
 
 
 def resumed(live_id: int, epoch: str, seq: int, replayed: int) -> bytes:
     message = {"type": "resumed", "live_id": live_id, "epoch": epoch, "seq": seq}
-    return frame(encode({**message, "replayed": replayed}))
+    return _encode({**message, "replayed": replayed})
 
 
 def audience(live_id: int, audience_count: int, num_list: list[int]) -> bytes:
     data = {"audience_count": audience_count, "num_list": num_list}
-    return frame(encode({"type": "audience", "live_id": live_id, "data": data}))
+    return _encode({"type": "audience", "live_id": live_id, "data": data})
 
 
 def heartbeat(seq: int) -> bytes:
     """Frame a heartbeat and a protocol ping, which phones and browsers answer by themselves."""
     message = {"type": "heartbeat", "seq": seq, "ts": now_ms()}
-    return frame(encode(message)) + PING
+    return _encode(message) + PING
 
 
 def pong(n: Any) -> bytes:
-    return frame(encode({"type": "pong", "n": n}))
+    return _encode({"type": "pong", "n": n})
 
 
 def bye(code: CloseCode, retry_ms: int) -> bytes:
@@ -132,4 +128,8 @@ def bye(code: CloseCode, retry_ms: int) -> bytes:
         "retry_ms": retry_ms,
         "reconnect": code.reconnect,
     }
-    return frame(encode(message))
+    return _encode(message)
+
+
+def _encode(message: Mapping[str, Any]) -> bytes:
+    return frame(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())

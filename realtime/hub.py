@@ -19,14 +19,7 @@ from realtime.bus import (
 )
 from realtime.channel import Channel, Fanout
 from realtime.frames import CloseCode
-from realtime.resume import (
-    EventLog,
-    LoadRoom,
-    Resume,
-    ResumePosition,
-    RoomView,
-    backfill,
-)
+from realtime.resume import EventLog, LoadRoom, Resume, ResumePosition, RoomView, backfill
 from realtime.socket_writer import SocketWriter
 from rooms.events import LAST_EVENT_TYPE, NumberedEvent
 from rooms.members import MemberCounts, MemberSocket
@@ -38,11 +31,7 @@ BACKFILL_CONCURRENCY = 16
 
 
 class Hub:
-    """Connects room changes and bus messages with the sockets of this process.
-
-    `RoomChanges` calls `publish`, `mark_audience_changed` and `evict`; connections call
-    `connect`, `join` and `disconnect`.
-    """
+    """Connects room changes and bus messages with the sockets of this process."""
 
     def __init__(
         self,
@@ -177,11 +166,10 @@ class Hub:
                 channel.evict(writer.user_id, code)
                 self.drop_if_idle(channel)
         for writer in self.with_token:
-            if not (code := codes.get(writer.token_id)):
-                continue
-            if writer.user_id:
+            code = codes.get(writer.token_id)
+            if code and writer.user_id:
                 writer.close(code)
-            else:
+            elif code:
                 writer.token_id = ""
 
     @property
@@ -190,7 +178,7 @@ class Hub:
 
     @property
     def open_count(self) -> int:
-        """Open connections: joined, joining or closing."""
+        """Number of connections: joined, joining or closing."""
         return len(self._open)
 
     @property
@@ -215,7 +203,7 @@ class Hub:
 
     @property
     def with_token(self) -> list[SocketWriter]:
-        """Open connections that have sent a token, joining ones included; it may be invalid."""
+        """Open connections that have sent a token; it may be invalid."""
         return [writer for writer in self._open if writer.token_id]
 
     @property
@@ -230,10 +218,9 @@ class Hub:
         A lost bus message thus costs a delay, not an event. Channels of an ended epoch are closed.
         """
         local = {c.live_id: (c, c.epoch) for c in self.channels if c.epoch is not None}
-        if not local:
-            return
         behind: list[Channel] = []
-        for live_id, (epoch, version) in (await self._event_log.versions(list(local))).items():
+        versions = await self._event_log.versions(list(local)) if local else {}
+        for live_id, (epoch, version) in versions.items():
             channel, known_epoch = local[live_id]
             if channel.epoch != known_epoch:
                 continue  # restarted meanwhile, from a newer read than this
@@ -244,28 +231,24 @@ class Hub:
                 behind.append(channel)
         for start in range(0, len(behind), BACKFILL_CONCURRENCY):
             batch = behind[start : start + BACKFILL_CONCURRENCY]
-            await asyncio.gather(*(self._try_backfill(channel) for channel in batch))
+            await asyncio.gather(*(self.backfill(channel) for channel in batch))
 
     async def send_audience_counts(
         self, count: Callable[[Iterable[tuple[int, str]]], Awaitable[dict[int, MemberCounts]]]
     ) -> None:
         """Send the current counts to rooms whose audience may have changed."""
-        changed = [
-            (c, c.epoch)
-            for c in self._channels.values()
-            if c.audience_changed and c.epoch is not None
-        ]
+        changed = {c: c.epoch for c in self.channels if c.audience_changed and c.epoch is not None}
         if not changed:
             return
-        for channel, _ in changed:
+        for channel in changed:
             channel.audience_changed = False
         try:
-            counts = await count((channel.live_id, epoch) for channel, epoch in changed)
+            counts = await count((channel.live_id, epoch) for channel, epoch in changed.items())
         except Exception:
-            for channel, _ in changed:
+            for channel in changed:
                 channel.audience_changed = True  # not sent; retry in the next run
             raise
-        for channel, epoch in changed:
+        for channel, epoch in changed.items():
             room_counts = counts[channel.live_id]
             frame = frames.audience(channel.live_id, room_counts.audience, room_counts.num_list)
             if frame != channel.audience and channel.epoch == epoch:
@@ -321,7 +304,7 @@ class Hub:
         if channel.receive(message):
             self.events_delivered += channel.last_seq > before
         elif channel.epoch == message.epoch and message.live_id not in self._filling:
-            task = asyncio.get_running_loop().create_task(self._backfill_in_background(channel))
+            task = asyncio.get_running_loop().create_task(self._fill(channel))
             self._filling[message.live_id] = task
         self.drop_if_idle(channel)
 
@@ -335,29 +318,25 @@ class Hub:
                 if writer.user_id == message.user_id and writer.number <= message.number:
                     writer.close(message.code)
 
-    async def _backfill_in_background(self, channel: Channel) -> None:
+    async def _fill(self, channel: Channel) -> None:
         """Backfill until nothing is missing: the bus may lose another event during a read."""
         try:
-            while await self._try_backfill(channel) and channel.has_gap:
+            while await self.backfill(channel) and channel.has_gap:
                 pass
         finally:
-            self._filling.pop(channel.live_id, None)
-
-    async def _try_backfill(self, channel: Channel) -> bool:
-        """Backfill and log errors; the next check retries."""
-        try:
-            return await self.backfill(channel)
-        except Exception as error:  # noqa: BLE001 - background reads must survive errors
-            log.warning("backfill_failed", live_id=channel.live_id, error=type(error).__name__)
-            return False
+            del self._filling[channel.live_id]
 
     async def backfill(self, channel: Channel) -> bool:
         """Deliver missed events, or a snapshot of the room; return whether the channel advanced.
 
-        Resets a channel whose epoch cannot be continued.
+        Resets a channel whose epoch cannot be continued. Logs errors; the next check tries again.
         """
         before = channel.last_seq
-        filled = await backfill(channel, self._event_log, self._load_room)
+        try:
+            filled = await backfill(channel, self._event_log, self._load_room)
+        except Exception as error:  # noqa: BLE001 - background reads must survive errors
+            log.warning("backfill_failed", live_id=channel.live_id, error=type(error).__name__)
+            return False
         self.events_backfilled += filled
         # The AudienceChanged of a missed event was lost as well.
         channel.audience_changed = channel.audience_changed or filled > 0

@@ -84,7 +84,7 @@ class RedisBus(Bus):
         if channel not in self._wanted:
             self._wanted.add(channel)
             self._confirmations[channel] = asyncio.get_running_loop().create_future()
-            self._in_background(self._request("subscribe", channel))
+            self._in_background(self._request(subscribe=True, channel=channel))
         if self.healthy and (confirmed := self._confirmations.get(channel)):
             await asyncio.wait([confirmed], timeout=SUBSCRIBE_TIMEOUT_SECONDS)
 
@@ -93,7 +93,7 @@ class RedisBus(Bus):
         if channel in self._wanted:
             self._wanted.discard(channel)
             self._confirm(channel)
-            self._in_background(self._request("unsubscribe", channel))
+            self._in_background(self._request(subscribe=False, channel=channel))
 
     async def receive(self, stopping: asyncio.Event) -> None:
         """Receive from other processes until `stopping`; reconnect with exponential backoff."""
@@ -103,8 +103,15 @@ class RedisBus(Bus):
             try:
                 await self._receive_until(stopping)
             except Exception as error:  # noqa: BLE001 - the task must not end unnoticed
-                self._on_connection_lost(error)
-            await self._disconnect()
+                if self.healthy:  # the reconnect counts another gap, for messages lost until then
+                    log.warning("bus_disconnected", error=type(error).__name__)
+                    self.gaps += 1
+                self.healthy = False
+                self._out.clear()
+            for channel in list(self._confirmations):
+                self._confirm(channel)
+            with suppress(Exception):
+                await self._redis.connection_pool.disconnect()
             if time.monotonic() - started > 2 * PING_TIMEOUT_SECONDS:
                 pause = MIN_BACKOFF_SECONDS
             with suppress(TimeoutError):
@@ -135,7 +142,7 @@ class RedisBus(Bus):
             await pubsub.subscribe(self._shared_channel, self._ping_channel, *self._wanted)
             assert pubsub.connection is not None
             # redis-py may reconnect by itself; messages published meanwhile are lost all the same.
-            pubsub.connection.register_connect_callback(self._count_gap)
+            pubsub.connection.register_connect_callback(self._on_reconnect)
             self._pubsub = pubsub
             await self._sync_subscriptions()
             self._ping_received_at, pinged_at = time.monotonic(), 0.0
@@ -159,7 +166,12 @@ class RedisBus(Bus):
         if kind == "subscribe":
             self._confirm(channel)
         elif kind == "message" and channel == self._ping_channel:
-            self._on_ping(received["data"])
+            self._ping_received_at = time.monotonic()
+            self.latency_ms = round((self._ping_received_at - float(received["data"])) * 1000, 2)
+            if not self.healthy:
+                self.healthy = True
+                self.gaps += 1
+                log.info("bus_connected")
         elif kind == "message" and (decoded := unpack(received["data"])):
             sender, message = decoded
             if sender != self._process:
@@ -169,28 +181,7 @@ class RedisBus(Bus):
         if (confirmed := self._confirmations.pop(channel, None)) and not confirmed.done():
             confirmed.set_result(None)
 
-    def _on_ping(self, sent_at: bytes) -> None:
-        self._ping_received_at = time.monotonic()
-        self.latency_ms = round((self._ping_received_at - float(sent_at)) * 1000, 2)
-        if not self.healthy:
-            self.healthy = True
-            self.gaps += 1
-            log.info("bus_connected")
-
-    def _on_connection_lost(self, error: Exception) -> None:
-        if self.healthy:  # the reconnect counts another gap, for messages lost until then
-            log.warning("bus_disconnected", error=type(error).__name__)
-            self.gaps += 1
-        self.healthy = False
-        self._out.clear()
-
-    async def _disconnect(self) -> None:
-        for channel in list(self._confirmations):
-            self._confirm(channel)
-        with suppress(Exception):
-            await self._redis.connection_pool.disconnect()
-
-    async def _count_gap(self, _connection: Any) -> None:
+    async def _on_reconnect(self, _connection: Any) -> None:
         self.gaps += 1
 
     async def _sync_subscriptions(self) -> None:
@@ -203,14 +194,13 @@ class RedisBus(Bus):
         for channel in subscribed - self._wanted - {self._shared_channel, self._ping_channel}:
             await pubsub.unsubscribe(channel)
 
-    async def _request(self, command: str, channel: str) -> None:
+    async def _request(self, *, subscribe: bool, channel: str) -> None:
         """Send an (un)subscribe request; a later connection subscribes to all wanted channels."""
         pubsub = self._pubsub
-        if pubsub is None or (command == "subscribe") != (channel in self._wanted):
+        if pubsub is None or subscribe != (channel in self._wanted):
             return
-        send = pubsub.subscribe if command == "subscribe" else pubsub.unsubscribe
         try:
-            await send(channel)
+            await (pubsub.subscribe if subscribe else pubsub.unsubscribe)(channel)
         # uvloop raises RuntimeError for a closed transport.
         except (*CONNECTION_ERRORS, RuntimeError) as error:
             log.debug("bus_subscription_failed", channel=channel, error=type(error).__name__)
@@ -227,17 +217,14 @@ class RedisBus(Bus):
             self._sending = self._in_background(self._send_queued())
 
     async def _send_queued(self) -> None:
+        """Publish in pipelines; on failure one is dropped, and the checks recover."""
         try:
             while self._out:
-                await self._send_batch()
+                batch = [self._out.popleft() for _ in range(min(PIPELINE_SIZE, len(self._out)))]
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for channel, data in batch:
+                        pipe.publish(channel, data)
+                    async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                        await pipe.execute()
         except Exception as error:  # noqa: BLE001 - the missing ping makes `receive` reconnect
             log.debug("bus_publish_failed", error=type(error).__name__)
-
-    async def _send_batch(self) -> None:
-        """Publish a pipeline of messages; on failure they are dropped, and the checks recover."""
-        batch = [self._out.popleft() for _ in range(min(PIPELINE_SIZE, len(self._out)))]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for channel, data in batch:
-                pipe.publish(channel, data)
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                await pipe.execute()

@@ -83,8 +83,8 @@ class Resume:
     async def read(self, load_view: Callable[[], Awaitable[RoomView]]) -> list[bytes]:
         """Return frames that bring the socket exactly to the channel's position.
 
-        Returns without an await after its last read, so that the caller can add the socket before
-        another event is delivered. Raises TryAgain when the room changes faster than it is read.
+        Nothing is awaited after the last read, so that the caller can add the socket before another
+        event is delivered. Raises TryAgain when the room changes faster than it is read.
         """
         for _ in range(MAX_READS):
             evictions = self.channel.evictions[self.user_id]
@@ -113,26 +113,29 @@ class Resume:
 
     async def _first_frames(self, view: RoomView) -> list[bytes] | None:
         """Return `resumed` and missed events, or a snapshot and later ones; None to read again."""
-        channel, since = self.channel, self.since
-        reset = _reset_reason(channel, since)
-        if since and not reset:
-            events = None
+        channel, since, reset = self.channel, self.since, None
+        if since and since.epoch != channel.epoch:
+            reset = "epoch"
+        elif since and since.seq > channel.last_seq:
+            reset = "ahead"
+        elif since:
             missed = channel.since(since.seq)
             if missed is None:
                 events = await self.event_log.log_since(channel.live_id, since.epoch, since.seq)
-                if channel.epoch != view.epoch:
+                is_behind = events is not None and since.seq + len(events) < channel.last_seq
+                if is_behind or channel.epoch != view.epoch:
                     return None
-                reset = "too_old" if events is None else None
-            if events is not None:
-                missed = _frames_up_to(channel, since, events)
-                channel.remember(since.seq, missed or ())
+                if events is None:
+                    reset = "too_old"
+                else:
+                    known = [event for event in events if event.seq <= channel.last_seq]
+                    missed = [frames.event(channel.live_id, event) for event in known]
+                    channel.remember(since.seq, missed)
             if missed is not None:
-                return [
-                    frames.resumed(channel.live_id, since.epoch, channel.last_seq, len(missed)),
-                    *missed,
-                ]
-            if not reset:
-                return None
+                resumed = frames.resumed(
+                    channel.live_id, since.epoch, channel.last_seq, len(missed)
+                )
+                return [resumed, *missed]
         snapshot = await view.snapshot(channel.live_id, reset)
         later = channel.since(view.version) if channel.epoch == view.epoch else None
         return None if later is None else [snapshot, *later]
@@ -174,21 +177,3 @@ async def _continue_from_snapshot(channel: Channel, load_room: LoadRoom) -> None
         skipped, sockets = view.version - start, len(channel.sockets)
         log.warning("room_events_skipped", live_id=channel.live_id, events=skipped, sockets=sockets)
         channel.skip_to(view.version, snapshot)
-
-
-def _frames_up_to(
-    channel: Channel, since: ResumePosition, events: Sequence[NumberedEvent]
-) -> list[bytes] | None:
-    """Return the frames of stored events up to the channel's position; None if it has moved on."""
-    if since.seq + len(events) < channel.last_seq:
-        return None
-    return [frames.event(channel.live_id, e) for e in events if e.seq <= channel.last_seq]
-
-
-def _reset_reason(channel: Channel, since: ResumePosition | None) -> str | None:
-    """Return why a client cannot resume, judged by epoch and sequence number; None if it can."""
-    if since is None:
-        return None
-    if since.epoch != channel.epoch:
-        return "epoch"
-    return "ahead" if since.seq > channel.last_seq else None

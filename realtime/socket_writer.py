@@ -193,7 +193,10 @@ class SocketWriter:
         try:
             while waiting:
                 since, data = waiting[0][0], _pop_chunk(waiting)
-                sent = _send_nonblocking(self.stream, data)
+                try:
+                    sent = self.stream.socket.send(data)
+                except BlockingIOError:
+                    sent = 0
                 self.pending_bytes -= sent
                 if sent < len(data):
                     self._write(data[sent:], since)
@@ -211,11 +214,3 @@ def _pop_chunk(waiting: deque[tuple[float, bytes]]) -> bytes:
     while waiting and len(data) < WRITE_CHUNK_BYTES:
         data += waiting.popleft()[1]
     return data
-
-
-def _send_nonblocking(stream: IOStream, data: bytes) -> int:
-    """Return the number of bytes that the kernel accepted without blocking."""
-    try:
-        return stream.socket.send(data)
-    except BlockingIOError:
-        return 0

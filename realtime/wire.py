@@ -111,7 +111,13 @@ class FrameParser:
             self._waiting += data
             buffer = self._waiting
         try:
-            self._keep_rest(buffer, self._parse(buffer, messages))
+            consumed = self._parse(buffer, messages)
+            if consumed == len(buffer):
+                self._waiting = None
+            elif self._waiting is None:
+                self._waiting = bytearray(buffer[consumed:])
+            else:
+                del self._waiting[:consumed]
         except ProtocolViolation as violation:
             # The traceback would keep this stack frame, and with it all the input, alive.
             messages.append(violation.with_traceback(None))
@@ -137,15 +143,6 @@ class FrameParser:
                 break
         return consumed
 
-    def _keep_rest(self, buffer: bytes | bytearray, consumed: int) -> None:
-        """Buffer only the bytes that were not consumed."""
-        if consumed == len(buffer):
-            self._waiting = None
-        elif self._waiting is None:
-            self._waiting = bytearray(buffer[consumed:])
-        else:
-            del self._waiting[:consumed]
-
     def _check(self, header: _FrameHeader) -> None:
         """Validate the header alone, before the payload has arrived (RFC 6455 §5.4)."""
         if header.opcode >= CLOSE:
@@ -162,8 +159,10 @@ class FrameParser:
 
     def _assemble(self, header: _FrameHeader, payload: bytes) -> Incoming | None:
         """Return the message that this frame completes, if any."""
-        if header.opcode >= CLOSE:
-            return _control_message(header.opcode, payload)
+        if header.opcode == CLOSE:
+            return _parse_close(payload)
+        if header.opcode > CLOSE:
+            return PingMessage(payload) if header.opcode == PING else PongMessage(payload)
         started = self._started
         if started is None:
             if header.final:
@@ -183,20 +182,15 @@ def max_fragments(limit: int) -> int:
     return MIN_FRAGMENTS + limit // FRAGMENT_BYTES
 
 
-def accept_key(key: str) -> str:
-    """Return the Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
-    seed = key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    return b64encode(hashlib.sha1(seed, usedforsecurity=False).digest()).decode()
-
-
 def upgrade_response(key: str) -> bytes:
-    """Return the complete 101 response, without extension or subprotocol."""
+    """Return the complete 101 response (RFC 6455 §4.2.2), without extension or subprotocol."""
+    seed = key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     return (
-        "HTTP/1.1 101 Switching Protocols\r\n"
-        "Upgrade: websocket\r\n"
-        "Connection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
-    ).encode()
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n\r\n"
+    ) % b64encode(hashlib.sha1(seed, usedforsecurity=False).digest())
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -257,27 +251,14 @@ def _data_message(opcode: int, payload: bytes) -> TextMessage | BinaryMessage:
     return TextMessage(_decode_text(payload)) if opcode == TEXT else BinaryMessage(payload)
 
 
-def _control_message(opcode: int, payload: bytes) -> PingMessage | PongMessage | CloseMessage:
-    if opcode == CLOSE:
-        return _parse_close(payload)
-    return PingMessage(payload) if opcode == PING else PongMessage(payload)
-
-
 def _parse_close(payload: bytes) -> CloseMessage:
     if not payload:
         return CloseMessage(None, "")
     code = int.from_bytes(payload[:2], "big")  # a single byte is below 256 and so refused, too
-    if not _is_valid_code(code):
+    # RFC 6455 §7.4 and IANA's registry: 1004-1006 and 1015 are reserved, 1016-2999 unknown.
+    if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
         raise ProtocolViolation(PROTOCOL_ERROR, "closing code that may not be sent")
     return CloseMessage(code, _decode_text(payload[2:]))
-
-
-def _is_valid_code(code: int) -> bool:
-    """Return whether a peer may send this close code (RFC 6455 §7.4 and IANA's registry).
-
-    1004-1006 and 1015 are reserved, 1016-2999 unknown.
-    """
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 def _decode_text(data: bytes) -> str:

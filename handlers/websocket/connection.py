@@ -1,12 +1,10 @@
-"""One WebSocket connection: authentication, joining, incoming frames, closing.
-
-Events are sent by the hub.
-"""
+"""One WebSocket connection: authentication, joining, incoming frames, closing."""
 
 import asyncio
 import random
 import time
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -50,7 +48,7 @@ class ConnectRequest(NamedTuple):
 
 
 class Connection:
-    """A client's connection, from the upgrade until it is closed."""
+    """A client's connection, from the upgrade until it is closed; the hub sends its events."""
 
     __slots__ = (
         "_auth",
@@ -66,32 +64,33 @@ class Connection:
         "writer",
     )
 
-    def __init__(self, context: Context, stream: IOStream) -> None:
+    def __init__(self, context: Context, stream: IOStream, request: ConnectRequest) -> None:
         self.writer = SocketWriter("", stream, backlog_bytes=BACKLOG_BYTES)
         self.close_code = 1006
         self._context = context
         self._stream = stream
+        self._request = request
         self._reader = wire.FrameParser(FRAME_BYTES)
         self._bad, self._spent, self._second = 0, 0, 0
         self._joining: asyncio.Task[None] | None = None
         self._auth: asyncio.TimerHandle | None = None
-        self._request: ConnectRequest | None = None
+        """While the token is awaited: closes the connection after AUTH_SECONDS."""
 
-    async def run(self, request: ConnectRequest) -> None:
+    async def run(self) -> None:
         """Serve the connection until it is closed; errors are logged, never raised."""
+        request = self._request
         structlog.contextvars.bind_contextvars(
             request_id=request.request_id, live_id=request.live_id
         )
         self._context.hub.connect(self.writer)
         if request.token:
-            self._start_joining(request, request.token)
+            self._start_joining(request.token)
         else:
-            self._request = request
             call_later = asyncio.get_running_loop().call_later
             self._auth = call_later(AUTH_SECONDS, self.writer.close, CloseCode.TOKEN)
         try:
             while True:
-                self._on_data(await self._stream.read_bytes(READ_BYTES, partial=True))
+                self.receive(await self._stream.read_bytes(READ_BYTES, partial=True))
                 # Reading buffered data does not yield: without this, a flood starves the others.
                 await asyncio.sleep(0)
         except (StreamClosedError, OSError):
@@ -103,9 +102,12 @@ class Connection:
             self._end()
 
     def _end(self) -> None:
-        self._cancel_auth_timeout()
-        code = self.close_code if self.writer.close_code is None else int(self.writer.close_code)
-        self._context.metrics.closes.labels(_close_label(code)).inc()
+        if self._auth:
+            self._auth.cancel()
+        code = int(self.writer.close_code or self.close_code)
+        # Clients may send any code, so unknown ones share a label.
+        is_known = 1000 <= code < 1016 or code in set(CloseCode)
+        self._context.metrics.closes.labels(str(code) if is_known else "other").inc()
         log.info("socket_closed", user_id=self.writer.user_id, close=code)
         if self._joining:  # the join may be registering the socket right now
             self._joining.add_done_callback(lambda _: self._leave())
@@ -113,14 +115,15 @@ class Connection:
             self._leave()
 
     def _leave(self) -> None:
-        context, connection = self._context, self.writer.member_socket
-        context.hub.disconnect(connection.live_id if connection else 0, self.writer)
-        if connection:
-            context.services.rooms.presence.disconnect(replace(connection, at=now_ms()))
+        context, member_socket = self._context, self.writer.member_socket
+        context.hub.disconnect(self._request.live_id, self.writer)
+        if member_socket:
+            context.services.rooms.presence.disconnect(replace(member_socket, at=now_ms()))
 
     # ---- incoming frames
 
-    def _on_data(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
+        """Answer the frames that the client has sent."""
         self.writer.received_at = time.monotonic()
         for message in self._reader.feed(data):
             if isinstance(message, wire.CloseMessage):
@@ -129,7 +132,11 @@ class Connection:
                 self._on_message(message)
 
     def _on_message(self, message: wire.Incoming) -> None:
-        if self._over_frame_limit():
+        second = int(self.writer.received_at)
+        if second != self._second:
+            self._second, self._spent = second, 0
+        self._spent += 1
+        if self._spent > FRAMES_PER_SECOND:
             self.writer.close(CloseCode.TOO_FAST)
             return
         match message:
@@ -147,9 +154,10 @@ class Connection:
         match frames.parse(text):
             case {"type": "ping", "n": int(n)}:
                 self.writer.send(frames.pong(n))
-            case {"type": "auth", "token": str(token)} if self._auth and self._request:
-                self._cancel_auth_timeout()
-                self._start_joining(self._request, token)
+            case {"type": "auth", "token": str(token)} if self._auth:
+                self._auth.cancel()
+                self._auth = None
+                self._start_joining(token)
             case _:
                 self._count_bad_frame()
 
@@ -168,65 +176,37 @@ class Connection:
         if self._bad >= BAD_FRAMES:
             self.writer.close(CloseCode.BAD_FRAMES)
 
-    def _over_frame_limit(self) -> bool:
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._spent = second, 0
-        self._spent += 1
-        return self._spent > FRAMES_PER_SECOND
-
-    def _cancel_auth_timeout(self) -> None:
-        if self._auth:
-            self._auth.cancel()
-            self._auth = None
-
     # ---- joining
 
-    def _start_joining(self, request: ConnectRequest, token: str) -> None:
+    def _start_joining(self, token: str) -> None:
         """Join in a task, so that pings are answered meanwhile."""
-        self._joining = asyncio.get_running_loop().create_task(self._join(request, token))
+        self._joining = asyncio.get_running_loop().create_task(self._join(token))
 
-    async def _join(self, request: ConnectRequest, token: str) -> None:
-        """Join the room once there is a slot; an error becomes a `bye` frame."""
-        queued_at = time.monotonic()
-        try:
-            async with self._context.join_limit.slot():
-                if not self.writer.closed:
-                    await self._join_room(request, token, queued_at)
-        except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
-            self.writer.close(close_code_for(error))
-        self._joining = None
+    async def _join(self, token: str) -> None:
+        """Join the room once there is a slot; an error becomes a `bye` frame.
 
-    async def _join_room(self, request: ConnectRequest, token: str, queued_at: float) -> None:
-        """Let the hub subscribe to the room, then register the socket and read the room.
-
+        The hub subscribes to the room before `_load_view` registers the socket and reads the room.
         So whatever is decided after a read reaches this socket: a ban or a logout by the user or
         the token, a removal from the room by the subscription.
         """
-        context, writer, live_id = self._context, self.writer, request.live_id
-        user_id = await self._authenticate(token)
-        if seconds := context.request_limits.take_from_user("read", user_id):
-            writer.close(CloseCode.TOO_FAST, round(seconds * 1000) + random.randint(100, 1500))
-            return
+        queued_at, context, writer = time.monotonic(), self._context, self.writer
+        try:
+            async with context.join_limit.slot():
+                if not writer.closed:
+                    await self._authenticate(token)
+                    if seconds := context.request_limits.take_from_user("read", writer.user_id):
+                        delay_ms = round(seconds * 1000) + random.randint(100, 1500)
+                        writer.close(CloseCode.TOO_FAST, delay_ms)
+                    else:
+                        since, load_view = self._request.since, partial(self._load_view, queued_at)
+                        await context.hub.join(self._request.live_id, writer, since, load_view)
+                        log.info("socket_joined", resumes=since is not None)
+        except Exception as error:  # noqa: BLE001 - no HTTP response can carry it
+            writer.close(close_code_for(error))
+        self._joining = None
 
-        async def load_view() -> RoomView:
-            rooms = context.services.rooms
-            if writer.member_socket:  # the user was evicted, or the room changed, meanwhile
-                return await rooms.access.authorize(live_id, user_id)
-            # An abandoned socket must not get a higher number than its successor.
-            if writer.closed or await self._is_superseded(user_id, queued_at):
-                raise TryAgain
-            member = await rooms.presence.connect(user_id, live_id)
-            if member:
-                writer.member_socket = MemberSocket(user_id, live_id, member.epoch, member.socket)
-                writer.number = member.socket
-            return await rooms.access.load_view(live_id, user_id, member)
-
-        await context.hub.join(live_id, writer, request.since, load_view)
-        log.info("socket_joined", resumes=request.since is not None)
-
-    async def _authenticate(self, token: str) -> str:
-        """Return the user_id; raises NotAuthenticated or AccountBanned."""
+    async def _authenticate(self, token: str) -> None:
+        """Find the user of the token. Raises NotAuthenticated or AccountBanned."""
         writer, user = self.writer, None
         if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
             writer.token_id = token_id(token)  # for a revocation during the lookup
@@ -237,9 +217,23 @@ class Connection:
         structlog.contextvars.bind_contextvars(user_id=user.user_id)
         if user.banned:
             raise AccountBanned
-        return user.user_id
 
-    async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
+    async def _load_view(self, queued_at: float) -> RoomView:
+        rooms, writer, live_id = self._context.services.rooms, self.writer, self._request.live_id
+        if writer.member_socket:  # the user was evicted, or the room changed, meanwhile
+            return await rooms.access.authorize(live_id, writer.user_id)
+        # An abandoned socket must not get a higher number than its successor.
+        if writer.closed or await self._is_superseded(queued_at):
+            raise TryAgain
+        member = await rooms.presence.connect(writer.user_id, live_id)
+        if member:
+            writer.member_socket = MemberSocket(
+                writer.user_id, live_id, member.epoch, member.socket
+            )
+            writer.number = member.socket
+        return await rooms.access.load_view(live_id, writer.user_id, member)
+
+    async def _is_superseded(self, queued_at: float) -> bool:
         """Return whether the user has opened another socket while this one was queued.
 
         Sockets opened earlier by up to the duration of this query count as well: a needless restart
@@ -247,13 +241,5 @@ class Connection:
         """
         if time.monotonic() - queued_at < SUPERSEDE_CHECK_SECONDS:
             return False
-        age_ms = await self._context.stores.presence.socket_age_ms(user_id)
+        age_ms = await self._context.stores.presence.socket_age_ms(self.writer.user_id)
         return age_ms is not None and age_ms < (time.monotonic() - queued_at) * 1000
-
-
-def _close_label(code: int) -> str:
-    """Return the metrics label of a close code.
-
-    Clients may send any, so unknown ones share a label.
-    """
-    return str(code) if 1000 <= code < 1016 or code in set(CloseCode) else "other"

@@ -19,6 +19,8 @@ from realtime.resume import ResumePosition
 
 WEBSOCKET_ONLY = "This path speaks WebSocket only."
 _LIVE_ID = re.compile(r"[0-9]{1,15}")
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+"""16 bytes in base64."""
 
 
 class RoomSocketHandler(Handler):
@@ -55,14 +57,16 @@ class Handshake(HTTPMessageDelegate):
 
         Call once: a valid one counts for its address.
         """
+        server, origin = self.context.settings.server, self.request.headers.get("Origin")
         if self.context.lifecycle.draining:
             return Unavailable()
         if not is_handshake(self.request):
             return BadRequest(WEBSOCKET_ONLY)
-        if not self._origin_allowed():
+        # Browsers send an Origin; a request without one comes from a native client.
+        is_own = origin is None or origin.partition("://")[2] == self.request.host
+        if not is_own and origin not in server.allowed_origins:
             return PermissionDenied("This page may not open sockets here.")
-        trusted = self.context.settings.server.trusted_proxies
-        address = limit_key(remote_ip(self.request, trusted))
+        address = limit_key(remote_ip(self.request, server.trusted_proxies))
         if self.context.request_limits.take_from_address("handshake", address):
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
@@ -77,47 +81,13 @@ class Handshake(HTTPMessageDelegate):
             return
         stream.set_nodelay(True)
         self.context.metrics.handshakes.inc()
-        connect_request = ConnectRequest(
-            self._live_id(),
-            self._since(),
-            bearer_token(self.request),
-            request_id(self.request),
-        )
-        connection = Connection(self.context, stream)
+        connection = Connection(self.context, stream, connect_request(self.request))
         connection.writer.send(
             wire.upgrade_response(self.request.headers["Sec-WebSocket-Key"].strip())
         )
-        task = asyncio.get_running_loop().create_task(connection.run(connect_request))
+        task = asyncio.get_running_loop().create_task(connection.run())
         self.context.lifecycle.connections.add(task)
         task.add_done_callback(self.context.lifecycle.connections.discard)
-
-    def _live_id(self) -> int:
-        """Return the live_id; 0, which no room has, if missing or malformed."""
-        value = self._argument("live_id")
-        return int(value) if _LIVE_ID.fullmatch(value) else 0
-
-    def _since(self) -> ResumePosition | None:
-        seq = self._argument("since")
-        if not seq:
-            return None
-        # A malformed number becomes epoch "", which matches none: a snapshot with `reset` follows.
-        epoch = self._argument("epoch") if seq.isdecimal() and len(seq) < 16 else ""
-        return ResumePosition(epoch, int(seq) if epoch else 0)
-
-    def _argument(self, name: str) -> str:
-        values = self.request.query_arguments.get(name, [b""])
-        return values[-1].decode("utf-8", "replace")
-
-    def _origin_allowed(self) -> bool:
-        """Return whether the origin of the request is allowed.
-
-        Browsers send an Origin; a request without one comes from a native client.
-        """
-        origin = self.request.headers.get("Origin")
-        if origin is None:
-            return True
-        allowed = self.context.settings.server.allowed_origins
-        return origin in allowed or origin.partition("://")[2] == self.request.host
 
 
 def is_handshake(request: HTTPServerRequest) -> bool:
@@ -132,12 +102,25 @@ def is_handshake(request: HTTPServerRequest) -> bool:
         and headers.get("Upgrade", "").lower() == "websocket"
         and "upgrade" in options
         and headers.get("Sec-WebSocket-Version") == "13"
-        and _is_key(headers.get("Sec-WebSocket-Key", "").strip())
+        and _KEY.fullmatch(headers.get("Sec-WebSocket-Key", "").strip()) is not None
         and headers.get("Content-Length", "0") == "0"
         and "Transfer-Encoding" not in headers
     )
 
 
-def _is_key(key: str) -> bool:
-    """Return whether the key is 16 bytes in base64."""
-    return re.fullmatch(r"[A-Za-z0-9+/]{22}==", key) is not None
+def connect_request(request: HTTPServerRequest) -> ConnectRequest:
+    """Return the parameters of a handshake.
+
+    A missing or malformed live_id becomes 0, which no room has. A malformed `since` becomes a
+    position in epoch "", which matches none: a snapshot with `reset` follows.
+    """
+    live_id, seq, epoch = (
+        request.query_arguments.get(name, [b""])[-1].decode("utf-8", "replace")
+        for name in ("live_id", "since", "epoch")
+    )
+    since = None
+    if seq:
+        is_number = epoch and seq.isdecimal() and len(seq) < 16
+        since = ResumePosition(epoch, int(seq)) if is_number else ResumePosition("", 0)
+    room = int(live_id) if _LIVE_ID.fullmatch(live_id) else 0
+    return ConnectRequest(room, since, bearer_token(request), request_id(request))

@@ -211,12 +211,9 @@ async def test_partial_write_in_a_batch_continues_where_it_stopped(io_loop: IOLo
 
 
 class FailingWriter(WriterStub):
-    """Raises errors that no socket raises."""
+    """Raises an error that no socket raises."""
 
     def push(self, _data: bytes) -> int:
-        raise BrokenPipeError
-
-    def send(self, _data: bytes) -> None:
         raise RuntimeError
 
 

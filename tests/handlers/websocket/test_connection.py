@@ -18,7 +18,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 
 from core.limits import ConcurrencyLimit
 from handlers.websocket import connection as connection_module
-from handlers.websocket.connection import FRAME_BYTES, FRAMES_PER_SECOND, Connection
+from handlers.websocket.connection import FRAME_BYTES, FRAMES_PER_SECOND, Connection, ConnectRequest
 from runtime.process import ServerProcess
 from storage.accounts.users import User
 from tests.support.api import ApiFixture
@@ -43,13 +43,13 @@ class ConnectionFixture:
         self._client.setblocking(False)
         self.stream = IOStream(server_end)
         context: Any = SimpleNamespace()
-        self._connection = Connection(context, self.stream)
+        self._connection = Connection(context, self.stream, ConnectRequest(1, None, "", ""))
         self._parser = Protocol(CLIENT, state=OPEN)
 
     def send(self, *sent: bytes) -> list[tuple[int, bytes]]:
         """(opcode, payload) of every frame answered at once."""
         for data in sent:
-            self._connection._on_data(data)
+            self._connection.receive(data)
         with suppress(BlockingIOError):
             while received := self._client.recv(65536):
                 self._parser.receive_data(received)

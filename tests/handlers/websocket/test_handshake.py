@@ -5,17 +5,16 @@ import json
 import logging
 import socket
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from core.errors import PermissionDenied, QLiveError, RateLimited
 from core.limits import Rate
-from handlers.context import Context
 from handlers.errors import BadRequest
 from handlers.limits import RATES, RequestLimits
-from handlers.websocket.handshake import Handshake
+from handlers.websocket.handshake import Handshake, connect_request
 from realtime.resume import ResumePosition
 from runtime.process import ServerProcess
 from telemetry.metrics import Metrics
@@ -145,7 +144,7 @@ NUMBERS = ["abc", "-1", "1.0", "1e3", "9" * 40, "%F0%9F%98%80", "%FF"]
 @pytest.mark.parametrize("number", [*NUMBERS, "", "0", "%00", "1%201"])
 def test_malformed_live_id_becomes_zero(number: str) -> None:
     upgrade = request(f"{BASE}ws/?live_id={number}")
-    assert Handshake(cast("Context", None), upgrade)._live_id() == 0
+    assert connect_request(upgrade).live_id == 0
 
 
 @pytest.mark.parametrize(
@@ -160,7 +159,7 @@ def test_malformed_resume_position_has_an_empty_epoch(
     query: str, position: ResumePosition | None
 ) -> None:
     upgrade = request(f"{BASE}ws/?live_id=1{query}")
-    assert Handshake(cast("Context", None), upgrade)._since() == position
+    assert connect_request(upgrade).since == position
 
 
 # ---- over HTTP

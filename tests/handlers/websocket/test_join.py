@@ -94,9 +94,9 @@ class JoinFixture:
         server_end, client = socket.socketpair()
         client.setblocking(False)
         self._clients.append(client)
-        connection = Connection(self._context, IOStream(server_end))
         request = ConnectRequest(self.live_id, since, self.token, "")
-        self._running.append(asyncio.ensure_future(connection.run(request)))
+        connection = Connection(self._context, IOStream(server_end), request)
+        self._running.append(asyncio.ensure_future(connection.run()))
         received = await asyncio.get_running_loop().sock_recv(client, 65_536)
         text = received[received.index(b"{") :].decode(errors="replace")
         frame: dict[str, Any] = json.JSONDecoder().raw_decode(text)[0]
