@@ -94,15 +94,7 @@ def _relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRel
     """Return the relay of events to IM, for clients that do not listen to the socket."""
     if not settings.im.relay:
         return None
-    publisher = ImPublisher(
-        stores.relay_cursors,
-        stores.rooms,
-        stores.members,
-        tencent.stream_urls,
-        tencent.im,
-        stores.outbox,
-    )
-    return ImRelay(stores.relay_cursors, stores.rooms, publisher)
+    return ImRelay(stores, ImPublisher(stores, tencent.stream_urls, tencent.im))
 
 
 def _bus(settings: Settings, process_id: str) -> Bus:

@@ -63,6 +63,10 @@ class RelayClaim:
     claims: int
 
 
+class ClaimLost(Exception):
+    """Another process has claimed the room."""
+
+
 class RelayCursorStore:
     """One row per room. Any process may wake a room, only the claimant moves its cursor.
 
@@ -72,7 +76,7 @@ class RelayCursorStore:
 
     def __init__(self, database: Database) -> None:
         self._relays: Collection = database.collection("relay_cursors")
-        self._updates: RequestBatcher[UpdateOne, bool] = RequestBatcher(self._update, MAX_UPDATES)
+        self._updates: RequestBatcher[UpdateOne, None] = RequestBatcher(self._update, MAX_UPDATES)
 
     async def make_indexes(self) -> None:
         await self._relays.create_index("due_at", sparse=True)
@@ -80,7 +84,15 @@ class RelayCursorStore:
 
     async def mark_due(self, wakes: Mapping[int, bool], now: datetime) -> None:
         """Make rooms due by one command; if True, their user counts may have changed, too."""
-        updates = [_mark_due(live_id, now, counts=counts) for live_id, counts in wakes.items()]
+        row: Document = {"epoch": "", "seq": 0, "over": False, "since": now, "counts_at": now}
+        row |= {"tries": 0, "claims": 0, "claimed_until": now}
+        woken: Document = {"$min": {"due_at": now}, "$inc": {"woken": 1}}
+        with_counts = {**woken, "$setOnInsert": row, "$set": {"counts_due": True}}
+        without = {**woken, "$setOnInsert": {**row, "counts_due": False}}
+        updates = [
+            UpdateOne({"_id": live_id}, with_counts if counts else without, upsert=True)
+            for live_id, counts in wakes.items()
+        ]
         await self._relays.bulk_write(updates, ordered=False)
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[RelayClaim]:
@@ -90,13 +102,19 @@ class RelayCursorStore:
         if not rows:
             return []
         change = {"$set": {"claimed_until": until}, "$inc": {"claims": 1}}
-        claimed = await claim_unchanged(self._relays, [(_unmoved(row), change) for row in rows])
-        return [_claim_from(row) for row in rows if row["_id"] in claimed]
+        # A wake in between does not prevent a claim; the room then stays due after its release.
+        names = ("_id", "claims", "claimed_until", "epoch", "seq")
+        as_read = [{name: row[name] for name in names} for row in rows]
+        claimed = await claim_unchanged(self._relays, [(where, change) for where in as_read])
+        for row in rows:
+            row |= {"live_id": row["_id"], "claims": row["claims"] + 1}
+        known = (known_fields(RelayClaim, row) for row in rows if row["_id"] in claimed)
+        return [RelayClaim(**fields) for fields in known]
 
-    async def advance(self, claim: RelayClaim, position: RelayPosition, until: datetime) -> bool:
-        """Move the cursor and extend the claim to `until`; return False if the claim is lost."""
+    async def advance(self, claim: RelayClaim, position: RelayPosition, until: datetime) -> None:
+        """Move the cursor and extend the claim to `until`. Raises ClaimLost."""
         fields = {**position._asdict(), "tries": 0, "claimed_until": until}
-        return await self._update_claimed(claim, {"$set": fields})
+        await self._updates.submit(0, UpdateOne(_unless_reclaimed(claim), {"$set": fields}))
 
     async def release(
         self,
@@ -107,10 +125,10 @@ class RelayCursorStore:
         due_at: datetime | None,
         *,
         counts_due: bool,
-    ) -> bool:
+    ) -> None:
         """Release a claim after success: due at `due_at`, or at once if woken meanwhile.
 
-        Moves the cursor to `position`, if there is one. Returns False if the claim is lost.
+        Moves the cursor to `position`, if there is one. Raises ClaimLost.
         """
         woken: Document = {"$ne": ["$woken", claim.woken]}
         fields = {
@@ -121,7 +139,7 @@ class RelayCursorStore:
             "counts_due": {"$cond": [woken, "$counts_due", counts_due]},
             "due_at": {"$cond": [woken, "$due_at", due_at or "$$REMOVE"]},
         }
-        return await self._update_claimed(claim, [{"$set": fields}])
+        await self._updates.submit(0, UpdateOne(_unless_reclaimed(claim), [{"$set": fields}]))
 
     async def postpone(self, claim: RelayClaim, at: datetime) -> None:
         """Back off after a failure: the room cannot be claimed before `at`, even if woken.
@@ -136,18 +154,13 @@ class RelayCursorStore:
         found = self._relays.find({"over": False}, {"epoch": 1, "seq": 1})
         return {row["_id"]: (row["epoch"], row["seq"]) async for row in found}
 
-    async def _update_claimed(
-        self, claim: RelayClaim, change: Document | Sequence[Document]
-    ) -> bool:
-        """Update a claimed row; return False if the claim is lost."""
-        return await self._updates.submit(0, UpdateOne(_unless_reclaimed(claim), change))
-
-    async def _update(self, _name: int, updates: Sequence[UpdateOne]) -> list[bool]:
-        """Return whether each update has found its row. To repeat one changes nothing."""
+    async def _update(self, _name: int, updates: Sequence[UpdateOne]) -> list[ClaimLost | None]:
+        """Return ClaimLost for each update that finds no row. To repeat one changes nothing."""
         result = await self._relays.bulk_write(updates)
         if result.matched_count == len(updates):
-            return [True] * len(updates)
-        return [(await self._relays.bulk_write([update])).matched_count == 1 for update in updates]
+            return [None] * len(updates)
+        results = [await self._relays.bulk_write([update]) for update in updates]
+        return [None if result.matched_count else ClaimLost() for result in results]
 
 
 class RoomGroupStore:
@@ -210,34 +223,9 @@ def new_group_id() -> str:
     return f"{GROUP_PREFIX}{secrets.token_hex(12)}"
 
 
-def _mark_due(live_id: int, now: datetime, *, counts: bool) -> UpdateOne:
-    row = {"epoch": "", "seq": 0, "over": False, "since": now, "counts_at": now}
-    row |= {"tries": 0, "claims": 0, "claimed_until": now}
-    if not counts:
-        row["counts_due"] = False
-    change: Document = {"$setOnInsert": row, "$min": {"due_at": now}, "$inc": {"woken": 1}}
-    if counts:
-        change["$set"] = {"counts_due": True}
-    return UpdateOne({"_id": live_id}, change, upsert=True)
-
-
-def _unmoved(row: Document) -> Document:
-    """Return a filter that matches until a process claims the room or moves its cursor.
-
-    A wake in between does not prevent the claim; the room then stays due after its release.
-    """
-    return {name: row[name] for name in ("_id", "claims", "claimed_until", "epoch", "seq")}
-
-
 def _unless_reclaimed(claim: RelayClaim) -> Document:
     """Return a filter that matches unless the room has been claimed again since."""
     return {"_id": claim.live_id, "claims": claim.claims}
-
-
-def _claim_from(row: Document) -> RelayClaim:
-    """Return the claim on a room; `row` was read before it."""
-    fields = {"live_id": row["_id"], "claims": row["claims"] + 1}
-    return RelayClaim(**{**known_fields(RelayClaim, row), **fields})
 
 
 class ChatLine(NamedTuple):

@@ -9,8 +9,8 @@ import structlog
 
 from core.cache import Cache
 from core.clock import now_ms
-from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
-from rooms.room import Room, Seat
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from rooms.room import Room
 from services.chat.groups import queue_group_message
 from services.chat.im_messages import (
     ImMessage,
@@ -20,10 +20,9 @@ from services.chat.im_messages import (
     messages_for,
     on_mic_messages,
 )
-from storage.chat import RelayClaim, RelayCursorStore, RelayPosition
-from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
-from storage.rooms.members import MemberStore
-from storage.rooms.rooms import RoomStore
+from storage.chat import RelayClaim, RelayPosition
+from storage.jobs.outbox import REPLACE_GROUP
+from storage.stores import Stores
 from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
 from tencent.live_streaming import StreamUrls
@@ -75,10 +74,6 @@ class RecentEvents:
         return found if is_complete else None
 
 
-class ClaimLost(Exception):
-    """Another process has claimed the room."""
-
-
 class GroupMissing(Exception):
     """IM has dissolved the room's group, and another one is about to replace it."""
 
@@ -91,24 +86,21 @@ class ImPublisher:
 
     def __init__(
         self,
-        store: RelayCursorStore,
-        rooms: RoomStore,
-        members: MemberStore,
+        stores: Stores,
         stream_urls: StreamUrls,
         im: ImClient,
-        outbox: OutboxStore,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Take `clock` and `sleep` in seconds."""
-        self._store = store
-        self._rooms = rooms
-        self._members = members
+        self._cursors = stores.relay_cursors
+        self._rooms = stores.rooms
+        self._members = stores.members
+        self._outbox = stores.outbox
         self._stream_urls = stream_urls
         self._im = im
-        self._outbox = outbox
         self.recent = RecentEvents()
         self._replacement_ordered_at: Cache[int, float] = Cache(REPEAT_SECONDS, MAX_ROOMS)
         self._now = now
@@ -121,26 +113,31 @@ class ImPublisher:
         Raises ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error; the
         cursor then stays.
         """
+        release, counts_at = self._cursors.release, claim.counts_at
         room = await self._rooms.read(claim.live_id)
         if room is None:
-            await self._release(claim, None, claim.counts_at, None, counts_due=False)
+            await release(claim, None, self._now(), counts_at, None, counts_due=False)
             return
-        seq = _first_seq(claim, room)
-        events = await self._missed(claim, room, seq)
+        seq = claim.seq
+        if claim.epoch != room.epoch:  # of the present live, all events, or the latest at first
+            seq = 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
+        events: Sequence[NumberedEvent] | None = []
+        if seq != room.version:
+            recent = self.recent.take(claim.live_id, room.epoch, seq, room.version)
+            events = recent or await self._rooms.log_since(claim.live_id, room.epoch, seq)
         if events is None:
             more, position, counts_due = await self._reset(claim, room), None, room.live
         else:
             more, position = await self._backfill(claim, room, events, seq)
             counts_due = claim.counts_due and room.live
-        await self._finish(claim, room, position, more=more, counts_due=counts_due)
-
-    async def _missed(
-        self, claim: RelayClaim, room: Room, seq: int
-    ) -> Sequence[NumberedEvent] | None:
-        if seq == room.version:
-            return []
-        recent = self.recent.take(claim.live_id, room.epoch, seq, room.version)
-        return recent or await self._rooms.log_since(claim.live_id, room.epoch, seq)
+        now = self._now()
+        if counts_due and counts_at <= now:
+            if position:
+                await self._move(claim, position)
+            await self._send_counts(claim, room)
+            counts_due, counts_at = False, now + COUNTS_EVERY
+        due_at = now if more else counts_at if counts_due else None
+        await release(claim, position, self._now(), counts_at, due_at, counts_due=counts_due)
 
     async def _backfill(
         self, claim: RelayClaim, room: Room, events: Sequence[NumberedEvent], seq: int
@@ -180,7 +177,18 @@ class ImPublisher:
             await self._send(claim, room, live_end_message(room.epoch, room.version))
             await self._move(claim, RelayPosition(room.epoch, room.version, over=True))
             return False
-        for message in on_mic_messages(room.epoch, room.version, self._on_mic(room)):
+        now, seats = now_ms() // 1000, (room.male, room.female)
+        on_mic = [
+            {
+                **seat.person.public_profile(),
+                "play_url": self._stream_urls.play(seat.stream, now),
+                "area": seat.person.area,
+                "age": seat.person.age,
+            }
+            for seat in seats
+            if seat
+        ]
+        for message in on_mic_messages(room.epoch, room.version, on_mic):
             await self._send(claim, room, message)
             await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
         latest = max(0, room.version - FIRST_EVENTS)
@@ -188,30 +196,6 @@ class ImPublisher:
             latest = room.version  # one of them has named a user who is deleted
         await self._move(claim, RelayPosition(room.epoch, latest, over=False))
         return True
-
-    def _on_mic(self, room: Room) -> list[MicroAccept]:
-        """Return the payload of micro_accept of each guest."""
-        now, seats = now_ms() // 1000, (room.male, room.female)
-        return [_accepted(seat, self._stream_urls.play(seat.stream, now)) for seat in seats if seat]
-
-    async def _finish(
-        self,
-        claim: RelayClaim,
-        room: Room,
-        position: RelayPosition | None,
-        *,
-        more: bool,
-        counts_due: bool,
-    ) -> None:
-        """Send the user counts if their time has come, and end the claim."""
-        now, counts_at = self._now(), claim.counts_at
-        if counts_due and counts_at <= now:
-            if position:
-                await self._move(claim, position)
-            await self._send_counts(claim, room)
-            counts_due, counts_at = False, now + COUNTS_EVERY
-        due_at = now if more else counts_at if counts_due else None
-        await self._release(claim, position, counts_at, due_at, counts_due=counts_due)
 
     async def _send_counts(self, claim: RelayClaim, room: Room) -> None:
         counts = await self._members.count(claim.live_id, room.epoch)
@@ -237,16 +221,11 @@ class ImPublisher:
                         room.group_id, message.text, message.random, message.priority
                     )
         except ImRejected as error:
-            if isinstance(error, ImGroupMissing) and await self._expects_replacement(
-                claim.live_id, room.group_id
-            ):
+            live_id, is_missing = claim.live_id, isinstance(error, ImGroupMissing)
+            if is_missing and await self._expects_replacement(live_id, room.group_id):
                 raise GroupMissing from error
-            log.warning(
-                "relay_message_rejected",
-                live_id=claim.live_id,
-                kind=message.kind,
-                error_code=error.code,
-            )
+            refused = {"live_id": live_id, "kind": message.kind, "error_code": error.code}
+            log.warning("relay_message_rejected", **refused)
         if not message.to:
             await self._sleep(max(0.0, started + SPACING - self._clock()))
 
@@ -264,35 +243,9 @@ class ImPublisher:
         return True
 
     async def _move(self, claim: RelayClaim, position: RelayPosition) -> None:
-        if not await self._store.advance(claim, position, self._now() + LEASE):
-            raise ClaimLost
-
-    async def _release(
-        self,
-        claim: RelayClaim,
-        position: RelayPosition | None,
-        counts_at: datetime,
-        due_at: datetime | None,
-        *,
-        counts_due: bool,
-    ) -> None:
-        now, release = self._now(), self._store.release
-        if not await release(claim, position, now, counts_at, due_at, counts_due=counts_due):
-            raise ClaimLost
-
-
-def _first_seq(claim: RelayClaim, room: Room) -> int:
-    """Return the event of the present live after which to start."""
-    if claim.epoch == room.epoch:
-        return claim.seq
-    return 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
+        await self._cursors.advance(claim, position, self._now() + LEASE)
 
 
 def _position(room: Room, event: NumberedEvent) -> RelayPosition:
     """Return the cursor after an event."""
     return RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)
-
-
-def _accepted(seat: Seat, play_url: str) -> MicroAccept:
-    person = seat.person
-    return {**person.public_profile(), "play_url": play_url, "area": person.area, "age": person.age}

@@ -7,7 +7,7 @@ the events themselves are read from the room's own log.
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -16,11 +16,11 @@ from core.errors import QLiveError
 from core.retry import IM_RELAY
 from rooms.events import NumberedEvent
 from services.chat.im_messages import COUNT_EVENTS
-from services.chat.im_publisher import LEASE, ClaimLost, GroupMissing, ImPublisher
+from services.chat.im_publisher import LEASE, GroupMissing, ImPublisher
 from services.jobs.claimed_jobs import ClaimedJob
-from storage.chat import RelayClaim, RelayCursorStore
+from storage.chat import ClaimLost, RelayClaim
 from storage.errors import storage_error
-from storage.rooms.rooms import RoomStore
+from storage.stores import Stores
 
 log = structlog.get_logger("qlive.chat")
 
@@ -40,8 +40,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
 
     def __init__(
         self,
-        store: RelayCursorStore,
-        rooms: RoomStore,
+        stores: Stores,
         publisher: ImPublisher,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -58,8 +57,8 @@ class ImRelay(ClaimedJob[RelayClaim]):
             gather=GATHER_SECONDS,
         )
         self._now = now
-        self._store = store
-        self._rooms = rooms
+        self._cursors = stores.relay_cursors
+        self._rooms = stores.rooms
         self._publisher = publisher
         self._clock = clock
         self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
@@ -86,12 +85,16 @@ class ImRelay(ClaimedJob[RelayClaim]):
 
     async def _claim_due(self, limit: int) -> list[RelayClaim]:
         now = self._now()
-        return await self._store.claim(now, now + LEASE, limit)
+        return await self._cursors.claim(now, now + LEASE, limit)
 
     async def _before_claims(self) -> None:
         await self._store_wakes()
         if self._clock() >= self._reconcile_due:
-            await self._reconcile()
+            # Rooms whose log is ahead of their cursor: a process died before it stored a wake.
+            cursors = await self._cursors.cursors()
+            versions = await self._rooms.versions(list(cursors))
+            if behind := [live_id for live_id, at in versions.items() if cursors[live_id] != at]:
+                await self._cursors.mark_due(dict.fromkeys(behind, False), self._now())
             self._reconcile_due = self._clock() + RECONCILE_SECONDS
 
     async def _before_finish(self) -> None:
@@ -106,34 +109,20 @@ class ImRelay(ClaimedJob[RelayClaim]):
                 self._audience_due = self._clock() + AUDIENCE_SECONDS
             while self._audience_changed:
                 self._add_wake(self._audience_changed.pop(), counts=True)
-        worked = True
-        while self._pending and worked:
+        while self._pending:
             wakes = dict(itertools.islice(self._pending.items(), WAKES_AT_ONCE))
             for live_id in wakes:
                 del self._pending[live_id]
             self._storing = len(wakes)
             try:
-                worked = await self._store_some_wakes(wakes)
+                await self._cursors.mark_due(wakes, self._now())
+            except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
+                self._note_store(error)
+                for live_id, counts in wakes.items():
+                    self._add_wake(live_id, counts=counts)
+                return
             finally:
                 self._storing = 0
-
-    async def _store_some_wakes(self, wakes: Mapping[int, bool]) -> bool:
-        try:
-            await self._store.mark_due(wakes, self._now())
-        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
-            self._note_store(error)
-            for live_id, counts in wakes.items():
-                self._add_wake(live_id, counts=counts)
-            return False
-        return True
-
-    async def _reconcile(self) -> None:
-        """Wake rooms whose log is ahead of their cursor, since a process died before a wake."""
-        cursors = await self._store.cursors()
-        versions = await self._rooms.versions(list(cursors))
-        behind = [live_id for live_id, version in versions.items() if cursors[live_id] != version]
-        if behind:
-            await self._store.mark_due(dict.fromkeys(behind, False), self._now())
 
     async def _relay(self, claim: RelayClaim) -> None:
         why, seconds = "", IM_RELAY.after(claim.tries + 1).total_seconds()
@@ -149,23 +138,19 @@ class ImRelay(ClaimedJob[RelayClaim]):
         except asyncio.CancelledError:
             await self._release(claim, 0.0)  # for another process, at once
             raise
-        except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
-            why = self._note_failure(claim, error)
+        except Exception as error:
+            why = type(error).__name__
+            if storage_error(error):
+                self._note_store(error)
+            else:
+                log.error("relay_crashed", live_id=claim.live_id, exc_info=error)
         if why:
             log.info("relay_postponed", live_id=claim.live_id, seconds=round(seconds, 1), why=why)
             await self._release(claim, seconds)
 
-    def _note_failure(self, claim: RelayClaim, error: Exception) -> str:
-        """Log a bug with its trace, an outage of the database without."""
-        if storage_error(error):
-            self._note_store(error)
-        else:
-            log.error("relay_crashed", live_id=claim.live_id, exc_info=error)
-        return type(error).__name__
-
     async def _release(self, claim: RelayClaim, seconds: float) -> None:
         try:
-            await self._store.postpone(claim, self._now() + timedelta(seconds=seconds))
+            await self._cursors.postpone(claim, self._now() + timedelta(seconds=seconds))
         except Exception as error:  # noqa: BLE001 - any driver error; the job never dies
             self._note_store(error)  # the lease expires, and the room is claimed again
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from config.sections import ImSettings
@@ -134,14 +135,13 @@ class RelayFixture:
     def relay(self, store: Any = None, im: Any = None, idle: float = 0.01) -> ImRelay:
         """The relay of one process."""
         rooms: Any = self.rooms
-        store = store or self.store
-        publisher = ImPublisher(
-            *(store, rooms, rooms, rooms, im or self.im, self.outbox),
-            now=self.now,
-            clock=self.clock,
-            sleep=self.sleep,
+        stores: Any = SimpleNamespace(
+            relay_cursors=store or self.store, rooms=rooms, members=rooms, outbox=self.outbox
         )
-        return ImRelay(store, rooms, publisher, now=self.now, clock=self.clock, idle=idle)
+        publisher = ImPublisher(
+            stores, rooms, im or self.im, now=self.now, clock=self.clock, sleep=self.sleep
+        )
+        return ImRelay(stores, publisher, now=self.now, clock=self.clock, idle=idle)
 
     @asynccontextmanager
     async def running(self, **replaced: Any) -> AsyncIterator[ImRelay]:

@@ -130,11 +130,11 @@ async def test_another_process_continues_after_a_crash(relays: RelayFixture) -> 
     sent = asyncio.Event()
     advance = relays.store.advance
 
-    async def hang_before_the_third(claim, position, until) -> bool:
+    async def hang_before_the_third(claim, position, until) -> None:
         if position.seq == 3:
             sent.set()
             await asyncio.Event().wait()
-        return await advance(claim, position, until)
+        await advance(claim, position, until)
 
     async def fail(*_args) -> None:
         raise ConnectionError("killed")

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import TryAgain
 from rooms.room import Room
-from storage.chat import REPLACE_MS, RelayClaim, RelayCursorStore, RelayPosition
+from storage.chat import REPLACE_MS, ClaimLost, RelayClaim, RelayCursorStore, RelayPosition
 from tests.support.room_builders import ANNA, BERT, HOST
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, load_room, open_room
@@ -89,11 +89,11 @@ async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) 
 
 async def test_released_room_is_claimed_when_it_is_woken_or_due(cursors: RelayCursorStore) -> None:
     claimed = await wake_and_claim(cursors, counts=True)
-    assert await cursors.release(claimed, at(5), NOW, NOW, None, counts_due=False)
+    await cursors.release(claimed, at(5), NOW, NOW, None, counts_due=False)
     assert await claim(cursors, NOW + 9 * LEASE) is None
     claimed, soon = await wake_and_claim(cursors), NOW + A_SECOND
     assert (claimed.epoch, claimed.seq, claimed.counts_due) == ("e1", 5, False)
-    assert await cursors.release(claimed, None, NOW, soon, soon, counts_due=True)
+    await cursors.release(claimed, None, NOW, soon, soon, counts_due=True)
     assert await claim(cursors) is None
     again = await claim_due(cursors, soon)
     assert (again.seq, again.counts_due, again.counts_at) == (5, True, soon)
@@ -103,10 +103,10 @@ async def test_wake_during_a_claim_is_not_lost(cursors: RelayCursorStore) -> Non
     claimed = await wake_and_claim(cursors)
     await cursors.mark_due({7: True}, NOW)
     assert await claim(cursors) is None
-    assert await cursors.release(claimed, at(5), NOW, NOW, None, counts_due=False)
+    await cursors.release(claimed, at(5), NOW, NOW, None, counts_due=False)
     again = await claim_due(cursors)
     assert (again.woken, again.seq, again.counts_due) == (2, 5, True)
-    assert await cursors.release(again, None, NOW, NOW, None, counts_due=False)
+    await cursors.release(again, None, NOW, NOW, None, counts_due=False)
     assert await claim(cursors) is None
 
 
@@ -114,7 +114,7 @@ async def test_advance_extends_the_lease_and_resets_failures(cursors: RelayCurso
     await cursors.postpone(await wake_and_claim(cursors), NOW)
     claimed = await claim_due(cursors)
     assert claimed.tries == 1
-    assert await cursors.advance(claimed, at(1), NOW + 2 * LEASE)
+    await cursors.advance(claimed, at(1), NOW + 2 * LEASE)
     assert await claim(cursors, NOW + LEASE) is None
     claimed = await claim_due(cursors, NOW + 2 * LEASE)
     assert (claimed.seq, claimed.tries) == (1, 0)
@@ -124,7 +124,8 @@ async def test_postponement_ends_the_claim_despite_a_wake(cursors: RelayCursorSt
     claimed = await wake_and_claim(cursors)
     await cursors.postpone(claimed, NOW + 5 * A_SECOND)
     await cursors.mark_due({7: False}, NOW)
-    assert not await cursors.advance(claimed, at(1), NOW)
+    with pytest.raises(ClaimLost):
+        await cursors.advance(claimed, at(1), NOW)
     assert await claim(cursors, NOW + 4 * A_SECOND) is None
     claimed = await claim_due(cursors, NOW + 5 * A_SECOND)
     assert (claimed.seq, claimed.tries) == (0, 1)
@@ -132,9 +133,11 @@ async def test_postponement_ends_the_claim_despite_a_wake(cursors: RelayCursorSt
 
 async def test_process_with_a_lost_claim_changes_nothing(cursors: RelayCursorStore) -> None:
     slow, later = await wake_and_claim(cursors), NOW + LEASE
-    assert await cursors.advance(await claim_due(cursors, later), at(4), later + LEASE)
-    assert not await cursors.advance(slow, at(2), NOW)
-    assert not await cursors.release(slow, at(2), NOW, NOW, None, counts_due=False)
+    await cursors.advance(await claim_due(cursors, later), at(4), later + LEASE)
+    with pytest.raises(ClaimLost):
+        await cursors.advance(slow, at(2), NOW)
+    with pytest.raises(ClaimLost):
+        await cursors.release(slow, at(2), NOW, NOW, None, counts_due=False)
     await cursors.postpone(slow, NOW)
     assert await claim(cursors, later) is None
     assert (await claim_due(cursors, later + LEASE)).seq == 4
@@ -149,9 +152,11 @@ async def test_of_cursors_that_are_moved_together_lost_claims_stay_and_finished_
     lost = {claim.live_id for claim in await cursors.claim(NOW, NOW, 2)}
     over = next(claim.live_id for claim in claims if claim.live_id not in lost)
     moved = await asyncio.gather(
-        *(cursors.advance(claimed, at(3, over=claimed.live_id == over), NOW) for claimed in claims)
+        *(cursors.advance(claimed, at(3, over=claimed.live_id == over), NOW) for claimed in claims),
+        return_exceptions=True,
     )
-    assert moved == [claim.live_id not in lost for claim in claims]
+    are_lost = [isinstance(outcome, ClaimLost) for outcome in moved]
+    assert are_lost == [claim.live_id in lost for claim in claims]
     assert await cursors.cursors() == {
         live_id: ("", 0) if live_id in lost else ("e1", 3) for live_id in {*range(5)} - {over}
     }
