@@ -143,21 +143,22 @@ class ModerationStore(VersionedStore[Item]):
         if item.id or not item.is_open:
             await (work(session) if session else self._database.transaction_with_retry(work))
 
+    async def save_step(self, before: Item, after: Item, session: Session | None = None) -> Item:
+        """Save as `save` does. Raises AlreadyDecided, since to repeat it would not help."""
+        try:
+            return await self.save(before, after, session)
+        except WriteConflict:
+            raise AlreadyDecided from None
+
     async def refuse_picture(self, before: Item, after: Item) -> Item:
-        """Save as `save` does, and queue the deletion of the refused picture, atomically."""
+        """Save as `save_step` does, and queue the deletion of the refused picture, atomically."""
 
         async def work(session: Session) -> Item:
             payload = {"key": after.value, "refused": True}
             await self._outbox.add_later(DELETE_OBJECT, payload, timedelta(), session)
-            try:
-                return await self.save(before, after, session)
-            except WriteConflict:  # to repeat the transaction would not help
-                raise AlreadyDecided from None
+            return await self.save_step(before, after, session)
 
-        try:
-            return await self._database.transaction_with_retry(work)
-        except AlreadyDecided:
-            raise WriteConflict from None
+        return await self._database.transaction_with_retry(work)
 
     async def shown(self, kind: str, user_id: str, session: Session | None = None) -> str:
         """Return the value that others see at present."""

@@ -20,10 +20,7 @@ async def queue_group_message(outbox: OutboxStore, kind: str, live_id: int, grou
 
 
 class GroupService:
-    """Creates, checks and replaces chat groups.
-
-    Every method is idempotent, across processes too.
-    """
+    """Creates, checks and replaces chat groups; each method may be repeated by any process."""
 
     def __init__(self, stores: Stores, room_changes: RoomChanges, im: ImClient) -> None:
         self._groups = stores.room_groups

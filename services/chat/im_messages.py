@@ -45,19 +45,33 @@ class ImMessage:
 
 def messages_for(event: NumberedEvent, group_id: str, now: int) -> list[ImMessage]:
     """Return the messages for one event, in order; none for a late invitation. `now` in ms."""
+
+    def message(kind: str, content: object, to: str = GROUP, seconds: int = 0) -> ImMessage:
+        random = message_random(event.epoch, event.seq, kind)
+        return ImMessage(kind, to, _text(kind, content), random, seconds)
+
+    data = event.data
     match event.type:
         case "micro_accept":
-            return [_message(event, "reset", seat_content("on", event.data))]
+            return [message("reset", seat_content("on", data))]
         case "micro_leave":
-            off = _message(event, "reset", seat_content("off", event.data))
-            was_removed = event.data.get("reason") in ("host", "banned", "moderation")
+            off = message("reset", seat_content("off", data))
+            was_removed = data.get("reason") in ("host", "banned", "moderation")
             if not was_removed or now - event.ts >= KICKOUT_MAX_AGE_MS:
                 return [off]
-            return [off, _to_user(event, "kickout", group_id, KICKOUT_TTL_SECONDS)]
-        case "micro_invite":
-            return _invite(event, group_id, now)
+            group = {"group_id": group_id}
+            return [off, message("kickout", group, data["user_id"], KICKOUT_TTL_SECONDS)]
+        case "micro_invite" if (seconds_left := (int(data["expires_at"]) - now) // 1000) > 0:
+            return [message("invite", {"group_id": group_id}, data["user_id"], seconds_left)]
         case "gift":
-            return [_message(event, "gift", gift_content(event.data))]
+            gift = data["gift"]
+            content = {
+                "gift_id": gift["id"],
+                "gift_title": gift["name"],
+                "gift_num": data["num"],
+                "gift_image": gift["image"],
+            }
+            return [message("gift", content)]
         case "live_end":
             return [live_end_message(event.epoch, event.seq)]
     return []
@@ -71,20 +85,10 @@ def drop_excess_gifts(events: Sequence[NumberedEvent], limit: int) -> list[Numbe
     return [event for event in events if event.seq not in dropped]
 
 
-def on_mic_messages(epoch: str, seq: int, on_mic: Sequence[Mapping[str, Any]]) -> list[ImMessage]:
-    """Return messages for the guests now on mic.
-
-    They are for a group that missed the events that put the guests there.
-    """
-    return [
-        ImMessage(
-            "reset",
-            GROUP,
-            _text("reset", seat_content("on", data)),
-            message_random(epoch, seq, f"on:{data['user_id']}"),
-        )
-        for data in on_mic
-    ]
+def on_mic_message(epoch: str, seq: int, data: Mapping[str, Any]) -> ImMessage:
+    """Return the message of a guest now on mic, for a group that missed the events before."""
+    random = message_random(epoch, seq, f"on:{data['user_id']}")
+    return ImMessage("reset", GROUP, _text("reset", seat_content("on", data)), random)
 
 
 def live_end_message(epoch: str, seq: int) -> ImMessage:
@@ -94,21 +98,13 @@ def live_end_message(epoch: str, seq: int) -> ImMessage:
 def counts_message(
     host_id: str, group_id: str, num_list: Sequence[int], epoch: str, n: int
 ) -> ImMessage:
-    """Return the user counts of a room for its host.
-
-    `n` distinguishes equal counts sent at other times.
-    """
-    content = {"group_id": group_id, "num_list": list(num_list)}
-    return ImMessage(
-        "num", host_id, _text("num", content), message_random(epoch, n, "num"), COUNTS_TTL_SECONDS
-    )
+    """Return the user counts for the host; `n` distinguishes equal counts of other times."""
+    text = _text("num", {"group_id": group_id, "num_list": list(num_list)})
+    return ImMessage("num", host_id, text, message_random(epoch, n, "num"), COUNTS_TTL_SECONDS)
 
 
 def kickout_message(user_id: str, group_id: str, n: int) -> ImMessage:
-    """Return the message for a user removed from the room.
-
-    `n` distinguishes one removal from another.
-    """
+    """Return the message for a user removed from the room; `n` distinguishes removals."""
     random = message_random(group_id, n, f"kickout:{user_id}")
     text = _text("kickout", {"group_id": group_id})
     return ImMessage("kickout", user_id, text, random, KICKOUT_TTL_SECONDS)
@@ -132,16 +128,6 @@ def seat_content(content_type: Literal["on", "off"], data: Mapping[str, Any]) ->
     }
 
 
-def gift_content(data: Mapping[str, Any]) -> dict[str, Any]:
-    gift = data["gift"]
-    return {
-        "gift_id": gift["id"],
-        "gift_title": gift["name"],
-        "gift_num": data["num"],
-        "gift_image": gift["image"],
-    }
-
-
 def message_random(epoch: str, n: int, kind: str) -> int:
     """Return a uint32 that is the same for the same message.
 
@@ -149,24 +135,6 @@ def message_random(epoch: str, n: int, kind: str) -> int:
     """
     digest = hashlib.sha256(f"{epoch}:{n}:{kind}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-def _invite(event: NumberedEvent, group_id: str, now: int) -> list[ImMessage]:
-    seconds_left = (int(event.data["expires_at"]) - now) // 1000
-    if seconds_left <= 0:
-        return []
-    return [_to_user(event, "invite", group_id, seconds_left)]
-
-
-def _to_user(event: NumberedEvent, kind: str, group_id: str, seconds: int) -> ImMessage:
-    return _message(event, kind, {"group_id": group_id}, event.data["user_id"], seconds)
-
-
-def _message(
-    event: NumberedEvent, kind: str, content: Mapping[str, Any], to: str = GROUP, seconds: int = 0
-) -> ImMessage:
-    random = message_random(event.epoch, event.seq, kind)
-    return ImMessage(kind, to, _text(kind, content), random, seconds)
 
 
 def _text(kind: str, content: object) -> str:

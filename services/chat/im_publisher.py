@@ -18,7 +18,7 @@ from services.chat.im_messages import (
     drop_excess_gifts,
     live_end_message,
     messages_for,
-    on_mic_messages,
+    on_mic_message,
 )
 from storage.chat import RelayClaim, RelayPosition
 from storage.jobs.outbox import REPLACE_GROUP
@@ -177,18 +177,13 @@ class ImPublisher:
             await self._send(claim, room, live_end_message(room.epoch, room.version))
             await self._move(claim, RelayPosition(room.epoch, room.version, over=True))
             return False
-        now, seats = now_ms() // 1000, (room.male, room.female)
-        on_mic = [
-            {
-                **seat.person.public_profile(),
-                "play_url": self._stream_urls.play(seat.stream, now),
-                "area": seat.person.area,
-                "age": seat.person.age,
-            }
-            for seat in seats
-            if seat
-        ]
-        for message in on_mic_messages(room.epoch, room.version, on_mic):
+        now = now_ms() // 1000
+        for seat in filter(None, (room.male, room.female)):
+            guest, play_url = seat.person, self._stream_urls.play(seat.stream, now)
+            accepted = {"play_url": play_url, "area": guest.area, "age": guest.age}
+            message = on_mic_message(
+                room.epoch, room.version, {**guest.public_profile(), **accepted}
+            )
             await self._send(claim, room, message)
             await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
         latest = max(0, room.version - FIRST_EVENTS)

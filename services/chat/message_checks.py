@@ -87,7 +87,10 @@ class MessageCheckService:
             return None
         room = None
         if message.receiver:
-            refusal = await self._refusal_between(message.sender, message.receiver)
+            banned, apart = await asyncio.gather(
+                self._is_banned(message.sender), self._pairs.get(message.sender, message.receiver)
+            )
+            refusal: Refusal | None = "banned" if banned else "blocked" if apart else None
         else:
             room, member = await asyncio.gather(
                 self._rooms.get(message.group_id),
@@ -112,12 +115,6 @@ class MessageCheckService:
         member = await self._memberships.get(user_id)
         return member or Member(user_id, 0, "", 0, "viewer", 0)
 
-    async def _refusal_between(self, sender: str, receiver: str) -> Refusal | None:
-        banned, apart = await asyncio.gather(
-            self._is_banned(sender), self._pairs.get(sender, receiver)
-        )
-        return "banned" if banned else "blocked" if apart else None
-
     async def _is_banned(self, user_id: str) -> bool:
         user = await self._users.get(user_id)
         return user is not None and user.banned
@@ -128,16 +125,13 @@ class MessageCheckService:
             return "rate"
         if message.group_id and message.has_other_elements:
             return "imitation"
-        if imitates_us(message) and not await self._is_invitation(message):
-            return "imitation"
+        if _imitates_us(message):
+            if message.group_id or _imitates_us(message, but="invite"):
+                return "imitation"
+            member = await self._members.get(message.sender, message.group_id)
+            if member is None or member.role != "host":
+                return "imitation"
         return "words" if self._find_word(" ".join((*message.texts, *message.customs))) else None
-
-    async def _is_invitation(self, message: ProposedMessage) -> bool:
-        """Return whether a host sends it to a user, and it imitates nothing else of ours."""
-        if message.group_id or imitates_us(message, but="invite"):
-            return False
-        member = await self._members.get(message.sender, message.group_id)
-        return member is not None and member.role == "host"
 
 
 def _refusal_in(room: Room, user_id: str) -> Refusal | None:
@@ -149,7 +143,7 @@ def _refusal_in(room: Room, user_id: str) -> Refusal | None:
     return "muted_all" if room.mute_all and user_id != room.host_id else None
 
 
-def imitates_us(message: ProposedMessage, but: str = "") -> bool:
+def _imitates_us(message: ProposedMessage, but: str = "") -> bool:
     """Return whether a client could take the message for one of ours, or for a gift.
 
     Ours are texts (services/chat/im_messages.py), but clients may show custom elements alike. `but`

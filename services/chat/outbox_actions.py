@@ -31,10 +31,7 @@ class ImActions:
         show_in_room: Callable[[str], Awaitable[None]],
         enforce_ban: Callable[[str], Awaitable[None]],
     ) -> None:
-        """Take the services that the actions call.
-
-        `show_in_room` updates the room of a user with a new face, which may have been cut short.
-        """
+        """`show_in_room` repeats an update of a user's room that may have been cut short."""
         self._im = im
         self._stores = stores
         self._groups = groups
@@ -66,7 +63,7 @@ class ImActions:
             await self._im.account_import(user.user_id, user.nickname, user.face_url)
 
     async def _delete_account(self, payload: Payload) -> None:
-        """Delete an account, or its name and face if IM does not permit that."""
+        # IM permits the deletion of some accounts only.
         if not await self._im.account_delete(payload["user_id"]):
             await self._im.portrait_set(payload["user_id"], "", "", 0)
 
@@ -110,12 +107,13 @@ class ImActions:
             user = await self._present(user_id) if user_id else None
             if user_id and user is None:
                 return
-            until = muted_until(user, room, now_ms())
+            until = _muted_until(user, room, now_ms())
             if sent == (room.group_id, until):
                 return
             try:
                 if user_id:
-                    seconds = _seconds_to(until)
+                    left = max(0, until - now_ms()) / 1000
+                    seconds = MUTED_FOR_EVER if left == inf else ceil(left)
                     await self._im.forbid_send_msg(room.group_id, user_id, seconds)
                 else:
                     await self._im.mute_group(room.group_id, on=until > 0)
@@ -138,13 +136,13 @@ def live_streaming_actions(live_streaming: LiveStreamingClient) -> Actions:
         for stream in reversed(payload["streams"]):
             await live_streaming.drop(stream)
 
-    async def forbid_stream(payload: Payload) -> None:
-        await live_streaming.forbid(payload["stream"], payload["until"])
+    return {
+        "drop_stream": drop_stream,
+        "forbid_stream": lambda payload: live_streaming.forbid(payload["stream"], payload["until"]),
+    }
 
-    return {"drop_stream": drop_stream, "forbid_stream": forbid_stream}
 
-
-def muted_until(user: User | None, room: Room, now: int) -> float:
+def _muted_until(user: User | None, room: Room, now: int) -> float:
     """Return when the user, or (None) all users, may chat in the room's group again.
 
     In ms, 0 for now, infinite under a ban or until the host opens the chat.
@@ -155,7 +153,3 @@ def muted_until(user: User | None, room: Room, now: int) -> float:
         return inf
     until = max(room.bans.get(user.user_id, 0), room.muted.get(user.user_id, 0))
     return until if until > now else 0
-
-
-def _seconds_to(until: float) -> int:
-    return MUTED_FOR_EVER if until == inf else max(0, ceil((until - now_ms()) / 1000))

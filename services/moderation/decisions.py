@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from core.errors import WriteConflict
 from rooms.moderation import APPLY_WITHIN, Item, Kind, State
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
@@ -60,10 +59,7 @@ class DecisionService:
         item = await self._items.get(item_id)
         if item.state != seen or not item.may_be_decided(approved=approved):
             raise AlreadyDecided
-        try:
-            await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))
-        except WriteConflict:
-            raise AlreadyDecided from None
+        await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))
 
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
         """Process the verified event about a picture.
@@ -80,7 +76,7 @@ class DecisionService:
         if item.state != "checking":
             return ignored("not_awaited")
         noted = item.note_verdict(verdict, now) if verdict else item.note_failure(now)
-        with suppress(WriteConflict):  # superseded or decided meanwhile
+        with suppress(AlreadyDecided):  # or superseded, meanwhile
             await self._save(item, noted)
         return DONE
 
@@ -96,25 +92,23 @@ class DecisionService:
         else:
             user = await self._stores.users.get(item.user_id, deleted=True)
             after = await self._proposals.check(item, user)
-        with suppress(WriteConflict):
+        with suppress(AlreadyDecided):
             await self._save(item, after)
         pushed = f"xpay:{MEDIA_CHECKED}:{after.trace_id}:"
         if after.state == "checking" and (early := await self._stores.inbox.find_first(pushed)):
             await self.receive(json.loads(early["raw"]))
 
     async def _save(self, before: Item, after: Item) -> None:
+        """Save a decision and apply it. Raises AlreadyDecided if the item is not as `before`."""
         is_refused_picture = after.state == "refused" and after.kind in ("face", "cover")
-        save = self._items.refuse_picture if is_refused_picture else self._items.save
+        save = self._items.refuse_picture if is_refused_picture else self._items.save_step
         saved = await save(before, after)
         if saved.must_apply:
             await self._apply(saved)
 
     async def _apply(self, item: Item) -> None:
         async def confirm(session: Session | None = None) -> None:
-            try:
-                await self._items.save(item, item.note_applied(), session)
-            except WriteConflict:  # to repeat the transaction would not help
-                raise AlreadyDecided from None
+            await self._items.save_step(item, item.note_applied(), session)
 
         effect = self.effects.get(item.kind)
         with suppress(AlreadyDecided):  # superseded meanwhile, or applied by another process

@@ -10,7 +10,7 @@ from services.chat.im_messages import (
     live_end_message,
     message_random,
     messages_for,
-    on_mic_messages,
+    on_mic_message,
 )
 
 NOW = 1_690_000_000_000
@@ -95,7 +95,7 @@ def test_the_counts_are_sent_to_the_host():
 
 
 def test_after_a_gap_the_messages_equal_those_of_the_events():
-    (message,) = on_mic_messages("e1", 9, [ACCEPTED])
+    message = on_mic_message("e1", 9, ACCEPTED)
     assert (message.to, message.priority, message.text) == (GROUP, "High", ON)
     assert live_end_message("e1", 5) == messages_for(event("live_end", BERT), "qlive1", NOW)[0]
 

@@ -9,6 +9,7 @@ import pytest
 
 from core.errors import NotFound, TryAgain, WriteConflict
 from rooms.moderation import Item, Verdict
+from storage.errors import AlreadyDecided
 from storage.moderation import new_item_id
 from tests.support.storage import StoresFixture
 
@@ -55,7 +56,7 @@ async def test_a_picture_that_was_decided_meanwhile_is_not_refused(stores: Store
     items, proposed, now = stores.moderation, item("face"), datetime.now(UTC)
     await items.add(proposed)
     await items.save(proposed, proposed.decide("olga", "", now, approved=True))
-    with pytest.raises(WriteConflict):
+    with pytest.raises(AlreadyDecided):
         await items.refuse_picture(proposed, proposed.decide("pavel", "", now, approved=False))
 
 
