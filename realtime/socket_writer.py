@@ -5,6 +5,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from tornado.iostream import IOStream, StreamClosedError
 
@@ -18,6 +19,7 @@ WRITE_CHUNK_BYTES = 64 * 1024
 """Backlog bytes joined into one write; frames behind them stay shared between sockets."""
 
 
+@dataclass(slots=True, eq=False)
 class SocketWriter:
     """Outgoing frames of one connection; nothing here blocks or raises.
 
@@ -25,50 +27,35 @@ class SocketWriter:
     stays in the backlog, where it can be dropped.
     """
 
-    __slots__ = (
-        "_backlog",
-        "_limit",
-        "_parted",
-        "_split",
-        "_waiting",
-        "_waits_since",
-        "close_code",
-        "member_socket",
-        "next_heartbeat",
-        "number",
-        "pending_bytes",
-        "push",
-        "received_at",
-        "stream",
-        "token_id",
-        "user_id",
-    )
+    user_id: str
+    stream: IOStream
+    backlog_bytes: int
+    """A client with more unsent data is closed."""
+    token_id: str = ""
+    number: int = 0
+    """The newest socket of a user has the highest number."""
+    member_socket: MemberSocket | None = None
+    received_at: float = field(default_factory=time.monotonic)
+    next_heartbeat: float = 0.0
+    close_code: CloseCode | None = None
+    """Close code sent to the client, if any."""
+    push: Callable[[bytes], int] = field(init=False)
+    """Accepts whole frames; returns how many bytes need no further handling.
 
-    def __init__(self, user_id: str, stream: IOStream, *, backlog_bytes: int) -> None:
-        self.user_id = user_id
-        self.token_id = ""
-        self.number = 0
-        """The newest socket of a user has the highest number."""
-        self.member_socket: MemberSocket | None = None
-        self.received_at = time.monotonic()
-        self.next_heartbeat = 0.0
-        self.close_code: CloseCode | None = None
-        """Close code sent to the client, if any."""
-        self.push: Callable[[bytes], int] = stream.socket.send
-        """Accepts whole frames; returns how many bytes need no further handling.
+    Without a backlog it is the socket's own `send`, so that a fan-out to a thousand sockets costs
+    one call each; it then raises what a socket raises.
+    """
+    pending_bytes: int = 0
+    """Bytes that are still to be sent."""
+    _limit: int = field(init=False)
+    _parted: bool = False
+    _split: bool = False
+    _waits_since: float = 0.0
+    # (queued at, whole frames) behind the write in progress; None without a write.
+    _waiting: deque[tuple[float, bytes]] | None = None
 
-        Without a backlog it is the socket's own `send`, so that a fan-out to a thousand sockets
-        costs one call each; it then raises what a socket raises.
-        """
-        self._parted = False
-        self.stream = stream
-        self._backlog = self._limit = backlog_bytes
-        self.pending_bytes = 0
-        """Bytes that are still to be sent."""
-        self._split = False
-        self._waits_since = 0.0
-        # (queued at, whole frames) behind the write in progress; None without a write.
-        self._waiting: deque[tuple[float, bytes]] | None = None
+    def __post_init__(self) -> None:
+        self.push, self._limit = self.stream.socket.send, self.backlog_bytes
 
     @property
     def closed(self) -> bool:
@@ -81,14 +68,11 @@ class SocketWriter:
         return self._waiting is not None
 
     def begin(self, frames_: bytes) -> None:
-        """Send the first frames, which may exceed any backlog limit.
-
-        Examples: the snapshot of a room with a thousand applicants, or all missed events.
-        """
-        self._limit = self._backlog + len(frames_)
+        """Send the first frames: a snapshot of a large room may exceed any backlog limit."""
+        self._limit = self.backlog_bytes + len(frames_)
         self.send(frames_)
         if not self.has_backlog:
-            self._limit = self._backlog
+            self._limit = self.backlog_bytes
 
     def send(self, frame: bytes) -> None:
         """Send one or more whole frames, in order behind the backlog.
@@ -167,7 +151,6 @@ class SocketWriter:
         return len(frame)
 
     def _abort(self) -> None:
-        """Close a failed connection."""
         self.stream.close()
         self.push = len
 
@@ -203,7 +186,7 @@ class SocketWriter:
                     return
         except OSError:  # including StreamClosedError
             self._abort()
-        self._waiting, self._limit = None, self._backlog
+        self._waiting, self._limit = None, self.backlog_bytes
         if not self.closed:
             self.push = self.stream.socket.send
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -47,34 +47,27 @@ class ConnectRequest(NamedTuple):
     request_id: str
 
 
+@dataclass(slots=True, eq=False)
 class Connection:
     """A client's connection, from the upgrade until it is closed; the hub sends its events."""
 
-    __slots__ = (
-        "_auth",
-        "_bad",
-        "_context",
-        "_joining",
-        "_reader",
-        "_request",
-        "_second",
-        "_spent",
-        "_stream",
-        "close_code",
-        "writer",
-    )
+    _context: Context
+    _stream: IOStream
+    _request: ConnectRequest
+    writer: SocketWriter = field(init=False)
+    close_code: int = 1006
+    """Code of the client's close frame, or of its violation of the protocol."""
+    _reader: wire.FrameParser = field(default_factory=lambda: wire.FrameParser(FRAME_BYTES))
+    _bad: int = 0
+    _spent: int = 0
+    """Frames in this `_second`."""
+    _second: int = 0
+    _joining: asyncio.Task[None] | None = None
+    _auth: asyncio.TimerHandle | None = None
+    """While the token is awaited: closes the connection after AUTH_SECONDS."""
 
-    def __init__(self, context: Context, stream: IOStream, request: ConnectRequest) -> None:
-        self.writer = SocketWriter("", stream, backlog_bytes=BACKLOG_BYTES)
-        self.close_code = 1006
-        self._context = context
-        self._stream = stream
-        self._request = request
-        self._reader = wire.FrameParser(FRAME_BYTES)
-        self._bad, self._spent, self._second = 0, 0, 0
-        self._joining: asyncio.Task[None] | None = None
-        self._auth: asyncio.TimerHandle | None = None
-        """While the token is awaited: closes the connection after AUTH_SECONDS."""
+    def __post_init__(self) -> None:
+        self.writer = SocketWriter("", self._stream, BACKLOG_BYTES)
 
     async def run(self) -> None:
         """Serve the connection until it is closed; errors are logged, never raised."""

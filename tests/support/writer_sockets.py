@@ -23,7 +23,7 @@ class OutboxPair:
         sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         self.reader.setblocking(False)
         self.stream = IOStream(sending)
-        self.outbox = SocketWriter(user_id, self.stream, backlog_bytes=backlog)
+        self.outbox = SocketWriter(user_id, self.stream, backlog)
         self._parser = Protocol(CLIENT, state=OPEN)
 
     def read_available(self) -> bytes:
