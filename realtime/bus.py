@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import structlog
@@ -101,8 +101,8 @@ _KIND_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
 class Bus:
     """Publish/subscribe between the hubs of all processes; this one is for a single process.
 
-    Listeners in this process are called synchronously; other processes receive a message soon or,
-    after a failure, not at all (see `gaps`). Not `healthy` while it does not reach all of them.
+    Other processes receive a message soon or, after a failure, not at all (see `gaps`). Not
+    `healthy` while it does not reach all of them.
     """
 
     def __init__(self) -> None:
@@ -159,17 +159,14 @@ class Bus:
 
 def pack(sender: str, message: BusMessage) -> bytes:
     """Encode a message as one line of JSON, followed by the frame of an event."""
-    fields = asdict(message)
+    fields = {name: getattr(message, name) for name in message.__slots__}
     frame: bytes = fields.pop("frame", b"")
     line = json.dumps([sender, _KIND_NAMES[type(message)], fields], separators=(",", ":"))
     return line.encode() + b"\n" + frame
 
 
 def unpack(data: bytes) -> tuple[str, BusMessage] | None:
-    """Decode (sender, message); return None if malformed, or written by an unknown version.
-
-    Two versions run side by side during a deployment.
-    """
+    """Decode (sender, message); return None if malformed, or written by another version."""
     line, _, frame = data.partition(b"\n")
     try:
         sender, name, fields = json.loads(line)

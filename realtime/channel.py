@@ -46,6 +46,7 @@ class Batch:
         return b"".join(self.frames)
 
 
+@dataclass(eq=False)
 class Fanout:
     """The sockets of a room by user_id, and the batches queued for them.
 
@@ -54,31 +55,21 @@ class Fanout:
     replay, so the next frame begins another one.
     """
 
-    def __init__(
-        self,
-        on_delivered: Callable[[float], None] = lambda _seconds: None,
-        *,
-        slice_size: int = SLICE_SIZE,
-        gather_seconds: float = GATHER_SECONDS,
-    ) -> None:
-        """Create a fan-out that calls `on_delivered` for every event.
-
-        `on_delivered` receives the seconds between saving the event and sending it to the last
-        socket here.
-        """
-        self.sockets: dict[str, SocketWriter] = {}
-        self.sent = 0
-        """Every socket has been handed all events up to this sequence number."""
-        self._on_delivered = on_delivered
-        self._slice_size, self._gather_seconds = slice_size, gather_seconds
-        self._busy_until = 0.0
-        self._batches: deque[Batch] = deque()
-        self._gathering: Batch | None = None
-        """The last queued batch, if it takes further frames."""
-        self._task: asyncio.Task[None] | None = None
-        self._current: Batch | None = None
-        self._current_sent = 0
-        """Number of sockets in the current batch that already have it."""
+    on_delivered: Callable[[float], None] = lambda _seconds: None
+    """Receives the seconds between saving an event and sending it to the last socket here."""
+    slice_size: int = SLICE_SIZE
+    gather_seconds: float = GATHER_SECONDS
+    sockets: dict[str, SocketWriter] = field(default_factory=dict)
+    sent: int = 0
+    """Every socket has been handed all events up to this sequence number."""
+    _busy_until: float = 0.0
+    _batches: deque[Batch] = field(default_factory=deque)
+    _gathering: Batch | None = None
+    """The last queued batch, if it takes further frames."""
+    _task: asyncio.Task[None] | None = None
+    _current: Batch | None = None
+    _current_sent: int = 0
+    """Number of sockets in the current batch that already have it."""
 
     @property
     def busy(self) -> bool:
@@ -100,16 +91,16 @@ class Fanout:
     def send(self, frame: bytes, seq: int, saved_at: float = 0.0) -> None:
         """Send a frame to every socket, in order: at once or in a batch.
 
-        `seq` is the last event that the sockets have after this frame. `saved_at` (Unix seconds) is
-        when the event was saved, 0 for a frame that is no event.
+        `seq` is the last event that the sockets have then. `saved_at`: in Unix seconds, 0 for a
+        frame that is no event.
         """
         batched = self._should_batch(saved_at)
-        if not (self.busy or batched) and len(self.sockets) <= self._slice_size:
+        if not (self.busy or batched) and len(self.sockets) <= self.slice_size:
             _send_all(list(self.sockets.values()), frame)
             self._mark_sent(seq, (saved_at,))
             return
         if self._gathering is None:
-            due = time.monotonic() + self._gather_seconds if batched else 0.0
+            due = time.monotonic() + self.gather_seconds if batched else 0.0
             self._gathering = Batch(list(self.sockets.values()), due)
             self._enqueue(self._gathering)
         self._gathering.frames.append(frame)
@@ -119,7 +110,7 @@ class Fanout:
     def close_all(self, bye: Callable[[SocketWriter], None]) -> None:
         """Remove every socket, calling `bye` on each after its queued frames are sent."""
         writers, self.sockets, self._gathering = list(self.sockets.values()), {}, None
-        if self.busy or len(writers) > self._slice_size:
+        if self.busy or len(writers) > self.slice_size:
             self._enqueue(Batch(writers, close=bye))
             return
         for writer in writers:
@@ -127,7 +118,7 @@ class Fanout:
 
     def _should_batch(self, saved_at: float) -> bool:
         """Return whether this is an event in a busy room; each event prolongs the busy time."""
-        if not (self._gather_seconds and saved_at):
+        if not (self.gather_seconds and saved_at):
             return False
         now = time.monotonic()
         was_busy, self._busy_until = now < self._busy_until, now + BUSY_SECONDS
@@ -156,11 +147,11 @@ class Fanout:
 
     async def _send_batch(self, batch: Batch) -> None:
         data = batch.data
-        for start in range(0, len(batch.writers), self._slice_size):
+        for start in range(0, len(batch.writers), self.slice_size):
             if start:
                 self._current_sent = start
                 await asyncio.sleep(0)
-            writers = batch.writers[start : start + self._slice_size]
+            writers = batch.writers[start : start + self.slice_size]
             if batch.close:
                 for writer in writers:
                     batch.close(writer)
@@ -169,12 +160,12 @@ class Fanout:
         self._mark_sent(batch.seq, batch.saved_at)
 
     def _mark_sent(self, seq: int, saved_at: Iterable[float]) -> None:
-        self.sent = seq
-        now = time.time()
+        self.sent, now = seq, time.time()
         for saved in filter(None, saved_at):
-            self._on_delivered(max(0.0, now - saved))
+            self.on_delivered(max(0.0, now - saved))
 
 
+@dataclass(eq=False)
 class Channel:
     """Delivers each event of one epoch (live session) once and in order.
 
@@ -182,26 +173,27 @@ class Channel:
     and reading the room. So are events beyond a gap, until the missing ones have been read.
     """
 
-    def __init__(self, live_id: int, new_fanout: Callable[[], Fanout] = Fanout) -> None:
-        self.live_id = live_id
-        self.epoch: str | None = None
-        self.last_seq = 0
-        """Sequence number of the last event passed to the fan-out."""
-        self.ended = False
-        self.audience_changed = False
-        """The audience count may have changed since it was last sent."""
-        self.audience = b""
-        self.joining = 0
-        """Number of joins in progress."""
-        self.evictions: Counter[str] = Counter()
-        """Evictions per user while a join is in progress; a join that read the room before the
-        latest one must read it again."""
-        self.newest: dict[str, int] = {}
-        """Highest socket number per user announced while a join is in progress."""
-        self._new_fanout = new_fanout
-        self._fanout = new_fanout()
-        self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT_FRAMES)
-        self._buffered: deque[EventPublished] = deque(maxlen=RECENT_FRAMES)
+    live_id: int
+    new_fanout: Callable[[], Fanout] = Fanout
+    epoch: str | None = None
+    last_seq: int = 0
+    """Sequence number of the last event passed to the fan-out."""
+    ended: bool = False
+    audience_changed: bool = False
+    """The audience count may have changed since it was last sent."""
+    audience: bytes = b""
+    joining: int = 0
+    """Number of joins in progress."""
+    evictions: Counter[str] = field(default_factory=Counter)
+    """Evictions per user while a join is in progress; a join that read the room before the latest
+    one must read it again."""
+    newest: dict[str, int] = field(default_factory=dict)
+    """Highest socket number per user announced while a join is in progress."""
+    _recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    _buffered: deque[EventPublished] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+
+    def __post_init__(self) -> None:
+        self._fanout = self.new_fanout()
 
     @property
     def sockets(self) -> dict[str, SocketWriter]:
@@ -214,7 +206,7 @@ class Channel:
 
     @property
     def has_gap(self) -> bool:
-        """Whether events before those that were received last are missing."""
+        """Whether events before those received last are missing."""
         return self.epoch is not None and bool(self._buffered)
 
     @property
@@ -269,10 +261,7 @@ class Channel:
         self._recent = deque(sorted(known.items()), maxlen=RECENT_FRAMES)
 
     def skip_to(self, version: int, snapshot: bytes) -> None:
-        """Continue from a snapshot of the room at `version`, since events before it are lost.
-
-        It is sent to every socket in order, behind the events that are still queued.
-        """
+        """Send every socket a snapshot of the room at `version`: events before it are lost."""
         self.last_seq = version
         self._recent.clear()
         self.send(snapshot)
@@ -294,7 +283,7 @@ class Channel:
     def reset(self, code: CloseCode) -> None:
         """Abandon an epoch that cannot be continued: close every socket and reset."""
         self.close_all(code)
-        self._fanout = self._new_fanout()
+        self._fanout = self.new_fanout()
         self.epoch, self.last_seq = None, 0
         self._recent.clear()
         self._buffered.clear()

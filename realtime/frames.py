@@ -14,10 +14,9 @@ PING = b"\x89\x00"
 
 
 class CloseCode(IntEnum):
-    """WebSocket close codes, whose range decides whether the client reconnects.
+    """WebSocket close codes. From 4500 on the client must not reconnect.
 
-    4000-4499 and all unlisted codes (1001, 1006, 1012): reconnect with `since`. 4500-4999: do not
-    reconnect.
+    After other codes, unlisted ones too (1001, 1006, 1012), it reconnects with `since`.
     """
 
     RESTART = 4000
@@ -59,10 +58,7 @@ def parse(text: str) -> Any:
 
 
 def frame(payload: bytes) -> bytes:
-    """Frame a complete WebSocket text message (RFC 6455 §5.2).
-
-    Server frames are not masked, so the same bytes fit every socket.
-    """
+    """Frame a text message (RFC 6455 §5.2), not masked, so that the bytes fit every socket."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -30,30 +31,23 @@ BACKFILL_CONCURRENCY = 16
 """Rooms backfilled concurrently."""
 
 
+@dataclass(eq=False)
 class Hub:
     """Connects room changes and bus messages with the sockets of this process."""
 
-    def __init__(
-        self,
-        event_log: EventLog,
-        load_room: LoadRoom,
-        bus: Bus,
-        new_fanout: Callable[[], Fanout] = Fanout,
-    ) -> None:
-        """Create a hub that calls `new_fanout` for each live session that has a socket here.
+    _event_log: EventLog
+    _load_room: LoadRoom
+    """Reads a room whose missed events `_event_log` no longer has."""
+    _bus: Bus
+    _new_fanout: Callable[[], Fanout] = Fanout
+    _open: set[SocketWriter] = field(default_factory=set)
+    _channels: dict[int, Channel] = field(default_factory=dict)
+    _filling: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    events_delivered: int = 0
+    events_backfilled: int = 0
 
-        `load_room` reads a room whose missed events `event_log` no longer has.
-        """
-        self._event_log = event_log
-        self._load_room = load_room
-        self._bus = bus
-        self._new_fanout = new_fanout
-        self._open: set[SocketWriter] = set()
-        self._channels: dict[int, Channel] = {}
-        self._filling: dict[int, asyncio.Task[None]] = {}
-        self.events_delivered = 0
-        self.events_backfilled = 0
-        bus.subscribe(self.on_message)
+    def __post_init__(self) -> None:
+        self._bus.subscribe(self.on_message)
 
     # ---- publishing and bus messages
 
@@ -73,10 +67,7 @@ class Hub:
     def evict(
         self, live_id: int, user_id: str, number: int, *, may_not_reconnect: bool = False
     ) -> None:
-        """Close a user's socket in a room, unless it has a higher number.
-
-        `may_not_reconnect`: use the close code that forbids it.
-        """
+        """Close a user's socket in a room, unless it has a higher number."""
         code = CloseCode.PUT_OUT if may_not_reconnect else CloseCode.NOT_A_MEMBER
         self._bus.publish(UserEvicted(user_id, live_id, code, number))
 
@@ -110,9 +101,8 @@ class Hub:
     ) -> None:
         """Send the snapshot or the missed events, then every later event without a gap.
 
-        `load_view` reads the room and raises if the user may not listen. An older socket of the
-        same user in this room is replaced. `load_view` may set the number of `writer`, since it is
-        called after the subscription.
+        `load_view`, called after the subscription, reads the room, may set the number of `writer`,
+        and raises if the user may not listen. An older socket of the user in this room is replaced.
         """
         channel = self._channels.get(live_id)
         if channel is None:
@@ -159,7 +149,7 @@ class Hub:
     def end_sessions(self, codes: Mapping[str, CloseCode]) -> None:
         """Close the sockets of these token ids, joining ones included, with their codes.
 
-        A connection whose token is being looked up loses its token id: its join finds the reason.
+        One whose token is being looked up loses its token id: its join finds the reason.
         """
         for channel, writer in self.members:
             if code := codes.get(writer.token_id):
@@ -213,9 +203,9 @@ class Hub:
     # ---- periodic jobs
 
     async def check(self) -> None:
-        """Backfill the channels that are behind their stored rooms.
+        """Backfill the channels that are behind their stored rooms; close those of an ended epoch.
 
-        A lost bus message thus costs a delay, not an event. Channels of an ended epoch are closed.
+        A lost bus message thus costs a delay, not an event.
         """
         local = {c.live_id: (c, c.epoch) for c in self.channels if c.epoch is not None}
         behind: list[Channel] = []

@@ -1,7 +1,6 @@
 """Bus between processes over Redis publish/subscribe (redis-py, formerly aioredis).
 
-Delivery is best effort. While Redis is down, rooms keep working: every
-`realtime.check_seconds`, `Hub.check` reads the missed events from the database.
+Delivery is best effort: `Hub.check` reads missed events from the database.
 """
 
 import asyncio
@@ -40,10 +39,7 @@ class RedisBus(Bus):
     """Redis bus with one channel per room, a shared one, and one for its own ping."""
 
     def __init__(self, url: str, prefix: str, process: str) -> None:
-        """Create a bus; `prefix` separates deployments that share a Redis.
-
-        `process` is this process's id.
-        """
+        """Take this process's id; `prefix` separates deployments that share a Redis."""
         super().__init__()
         self.healthy = False
         self._process = process

@@ -33,8 +33,7 @@ class EventLog(Protocol):
 class RoomView:
     """A room as its members see it, at one version of one live session.
 
-    Concurrent joins share a view: its snapshot is read and encoded once, and only if a client
-    cannot resume.
+    Concurrent joins share it: the snapshot is read and encoded once, if a client cannot resume.
     """
 
     def __init__(
@@ -144,9 +143,8 @@ class Resume:
 async def backfill(channel: Channel, event_log: EventLog, load_room: LoadRoom) -> int:
     """Deliver the logged events that the channel lacks, and those that it has buffered.
 
-    Returns their number, excluding events that the bus delivered in order during the read. If the
-    log no longer has all of them, the sockets get a snapshot instead. If the live has ended or
-    another epoch has begun, the sockets are closed.
+    Returns their number, without events that the bus delivered meanwhile. If the log lacks some,
+    the sockets get a snapshot; if the live has ended or another epoch has begun, they are closed.
     """
     epoch = channel.epoch
     if epoch is None:

@@ -77,8 +77,7 @@ class SocketWriter:
     def send(self, frame: bytes) -> None:
         """Send one or more whole frames, in order behind the backlog.
 
-        A client whose backlog exceeds the limit is disconnected at once: it can reconnect and
-        resume, and costs the others nothing meanwhile.
+        A client over its limit is disconnected: it can resume, and costs the others nothing.
         """
         try:
             sent = self.push(frame)
@@ -104,10 +103,7 @@ class SocketWriter:
         return self._waiting is not None and not self.closed and now - self._waits_since > seconds
 
     def disconnect_slow(self, *, at_once: bool = False) -> None:
-        """Drop the backlog of a slow client and close the connection.
-
-        A client that reads on before the connection is cut off receives the reason.
-        """
+        """Drop the backlog and close; a client that reads on before the cut receives the reason."""
         if self._waiting is not None:
             self.pending_bytes -= sum(len(frame) for _, frame in self._waiting)
             self._waiting.clear()
@@ -127,10 +123,7 @@ class SocketWriter:
             self.send_close(message + wire.close_frame(code, code.reason))
 
     def send_close(self, last: bytes) -> None:
-        """Send data that ends with a close frame, behind the backlog.
-
-        The stream is closed by the client, or after CLOSE_TIMEOUT_SECONDS.
-        """
+        """Send data that ends with a close frame, behind the backlog, and cut off after a while."""
         if self.closed:
             return
         if self._waiting is None:

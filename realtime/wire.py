@@ -80,18 +80,12 @@ class _FrameHeader(NamedTuple):
 
 
 class FrameParser:
-    """Incremental parser for one client's frames.
-
-    Holds no buffer while no message is incomplete.
-    """
+    """Incremental parser for one client's frames; it holds no buffer between messages."""
 
     __slots__ = ("_limit", "_over", "_started", "_waiting")
 
     def __init__(self, limit: int) -> None:
-        """Create a parser of messages of at most `limit` bytes, over all fragments.
-
-        At most that much and one control frame are buffered.
-        """
+        """Bound messages, over all fragments; at most `limit` and a control frame are buffered."""
         self._limit = limit
         self._waiting: bytearray | None = None
         self._started: _PartialMessage | None = None
@@ -200,10 +194,7 @@ def close_frame(code: int, reason: str = "") -> bytes:
 
 
 def pong_frame(data: bytes) -> bytes:
-    """Return a pong frame with the data of a `PingMessage`.
-
-    The parser ensures that it has at most 125 bytes.
-    """
+    """Return a pong frame with the data of a `PingMessage`, at most 125 bytes."""
     return bytes((0x80 | PONG, len(data))) + data
 
 

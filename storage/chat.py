@@ -126,9 +126,9 @@ class RelayCursorStore:
         *,
         counts_due: bool,
     ) -> None:
-        """Release a claim after success: due at `due_at`, or at once if woken meanwhile.
+        """Release a claim, after moving the cursor to `position`, if any. Raises ClaimLost.
 
-        Moves the cursor to `position`, if there is one. Raises ClaimLost.
+        The room is due at `due_at`, or at once if it was woken meanwhile.
         """
         woken: Document = {"$ne": ["$woken", claim.woken]}
         fields = {
@@ -178,10 +178,9 @@ class RoomGroupStore:
         await self._rooms.update_one(where, {"$set": {"group_ready": True}})
 
     async def plan(self, live_id: int, dissolved: str) -> str | None:
-        """Return the id of the group that is to replace `dissolved`, the same for all callers.
+        """Return the id of the group that replaces `dissolved`, the same for all callers.
 
-        Returns None if the room has another group by now. Raises TryAgain within REPLACE_MS of the
-        previous plan.
+        None if the room has another by now. Raises TryAgain within REPLACE_MS of the last plan.
         """
         is_planned = {"$eq": ["$next_group.replaces", "$group_id"]}
         is_early = {"$gt": ["$next_group.at", {"$subtract": ["$$NOW", REPLACE_MS]}]}
@@ -204,10 +203,7 @@ class RoomGroupStore:
         return int(room["_id"]) if room else None
 
     async def detach(self, host_id: str) -> str | None:
-        """Detach the group of a host's room and assign a new id.
-
-        Returns the old id, or None if the group is not ready.
-        """
+        """Give a host's room a new id; return the old one, None if that group is not ready."""
         room = await self._rooms.find_one_and_update(
             {"host_id": host_id, "group_ready": True},
             {"$set": {"group_ready": False, "group_id": new_group_id()}},
@@ -216,10 +212,7 @@ class RoomGroupStore:
 
 
 def new_group_id() -> str:
-    """Return a random id.
-
-    A client of the IM application can create a group under any id that it guesses.
-    """
+    """Return a random id, since clients of IM can create groups under any that they guess."""
     return f"{GROUP_PREFIX}{secrets.token_hex(12)}"
 
 
@@ -237,7 +230,7 @@ class ChatLine(NamedTuple):
 
 
 class ChatLineStore:
-    """A ring of lines for each room; a line is deleted after some days in any case.
+    """A ring of lines for each room, which expire in any case.
 
     IM has its answer before a line is stored: lines wait in memory for `flush`.
     """
@@ -261,26 +254,22 @@ class ChatLineStore:
     async def flush(self) -> None:
         """Store the lines that wait; all stay if MongoDB fails."""
         while batch := [*islice(self._waiting, BATCH_LINES)]:
-            await self._store(batch)
+            expires_at = datetime.now(UTC) + timedelta(days=self._days)
+            expiry = {"expires_at": expires_at} if self._days else {}
+            # The processes share the numbers of each room.
+            numbers = {
+                live_id: await self._database.next_number(f"chat_lines:{live_id}", count) - count
+                for live_id, count in Counter(live_id for live_id, _ in batch).items()
+            }
+            writes = []
+            for live_id, line in batch:
+                numbers[live_id] += 1
+                row = {"room": live_id, "n": numbers[live_id], **line._asdict(), **expiry}
+                slot = f"{live_id}:{numbers[live_id] % LINES_KEPT}"
+                writes.append(ReplaceOne({"_id": slot}, row, upsert=True))
+            await self._lines.bulk_write(writes, ordered=False)
             for _ in batch:
                 self._waiting.popleft()
-
-    async def _store(self, batch: list[tuple[int, ChatLine]]) -> None:
-        """Store the lines under numbers that the processes share for each room."""
-        expiry: Document = {}
-        if self._days:
-            expiry["expires_at"] = datetime.now(UTC) + timedelta(days=self._days)
-        numbers = {
-            live_id: await self._database.next_number(f"chat_lines:{live_id}", count) - count
-            for live_id, count in Counter(live_id for live_id, _ in batch).items()
-        }
-        writes = []
-        for live_id, line in batch:
-            numbers[live_id] += 1
-            row = {"room": live_id, "n": numbers[live_id], **line._asdict(), **expiry}
-            slot = f"{live_id}:{numbers[live_id] % LINES_KEPT}"
-            writes.append(ReplaceOne({"_id": slot}, row, upsert=True))
-        await self._lines.bulk_write(writes, ordered=False)
 
     async def last_lines(self, live_id: int, user_ids: Iterable[str] = ()) -> list[ChatLine]:
         """Return the last lines of a room, oldest first, of these users or (empty) of all.

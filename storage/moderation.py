@@ -35,10 +35,7 @@ SHOWN_IN: Mapping[str, tuple[str, str, str]] = {
 
 
 class UserBlockStore:
-    """Blocks between users. `has_blocks` of both users is set from the first one on.
-
-    Readers of a user without it need not look here.
-    """
+    """Blocks between users. `has_blocks` of both is set from the first one on."""
 
     def __init__(self, database: Database) -> None:
         self._blocks: Collection = database.collection("user_blocks")
@@ -50,10 +47,7 @@ class UserBlockStore:
         await self._blocks.create_index([("by", 1), ("at", -1)])
 
     async def put(self, by: str, of: str) -> None:
-        """Block a user. Raises TooManyBlocks if the user has MAX_BLOCKS.
-
-        Flags that no block follows do no harm.
-        """
+        """Block a user. Raises TooManyBlocks. A flag that no block follows does no harm."""
         if await self._blocks.count_documents({"by": by}, limit=MAX_BLOCKS) >= MAX_BLOCKS:
             raise TooManyBlocks
         await self._users.update_many({"_id": {"$in": [by, of]}}, {"$set": {"has_blocks": True}})
@@ -76,10 +70,7 @@ class UserBlockStore:
         return {other for other, ids in pairs.items() if ids & found}
 
     async def are_apart(self, user_id: str, other_id: str) -> bool:
-        """Return whether one of two users has blocked the other.
-
-        A change in another process shows after at most FREE_SECONDS.
-        """
+        """Return whether one has blocked the other; changes elsewhere show after FREE_SECONDS."""
 
         async def read() -> bool:
             return bool(await self.among(user_id, [other_id]))
@@ -183,10 +174,7 @@ class ModerationStore(VersionedStore[Item]):
         return await self._find_one(where, sort=[("created_at", -1)])
 
     async def last_stop(self, user_id: str, session: Session) -> datetime | None:
-        """Return when a stream of the user was last stopped.
-
-        Streams that an operator has approved are left out.
-        """
+        """Return when a stream of the user was last stopped and not approved by an operator."""
         stopped = [{"state": "review", "shown": False}, {"state": "refused"}]
         where = {"user_id": user_id, "kind": "stream", "$or": stopped}
         rows = await self._documents.find(where, session=session).to_list()

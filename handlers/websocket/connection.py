@@ -215,8 +215,13 @@ class Connection:
         rooms, writer, live_id = self._context.services.rooms, self.writer, self._request.live_id
         if writer.member_socket:  # the user was evicted, or the room changed, meanwhile
             return await rooms.access.authorize(live_id, writer.user_id)
-        # An abandoned socket must not get a higher number than its successor.
-        if writer.closed or await self._is_superseded(queued_at):
+        if time.monotonic() - queued_at >= SUPERSEDE_CHECK_SECONDS:
+            # An abandoned socket must not get a higher number than its successor. Sockets opened
+            # earlier by up to the time of this query count, too: a needless restart is harmless.
+            age_ms = await self._context.stores.presence.socket_age_ms(writer.user_id)
+            if age_ms is not None and age_ms < (time.monotonic() - queued_at) * 1000:
+                raise TryAgain
+        if writer.closed:
             raise TryAgain
         member = await rooms.presence.connect(writer.user_id, live_id)
         if member:
@@ -225,14 +230,3 @@ class Connection:
             )
             writer.number = member.socket
         return await rooms.access.load_view(live_id, writer.user_id, member)
-
-    async def _is_superseded(self, queued_at: float) -> bool:
-        """Return whether the user has opened another socket while this one was queued.
-
-        Sockets opened earlier by up to the duration of this query count as well: a needless restart
-        is harmless, but an abandoned socket must not replace its successor.
-        """
-        if time.monotonic() - queued_at < SUPERSEDE_CHECK_SECONDS:
-            return False
-        age_ms = await self._context.stores.presence.socket_age_ms(self.writer.user_id)
-        return age_ms is not None and age_ms < (time.monotonic() - queued_at) * 1000

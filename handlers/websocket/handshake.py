@@ -45,18 +45,14 @@ class RoomSocketHandler(Handler):
 class Handshake(HTTPMessageDelegate):
     """A WebSocket upgrade request; detaches its connection from HTTP after the headers.
 
-    Skips the handler that Tornado creates for other requests, a fifth of the cost of a handshake:
-    after a restart of the server all its clients reconnect at once.
+    The handler that Tornado creates for other requests would cost a fifth of a handshake.
     """
 
     context: Context
     request: HTTPServerRequest
 
     def error(self) -> QLiveError | None:
-        """Return the reason to refuse the handshake.
-
-        Call once: a valid one counts for its address.
-        """
+        """Return the reason to refuse it. Call once: a valid one counts for its address."""
         server, origin = self.context.settings.server, self.request.headers.get("Origin")
         if self.context.lifecycle.draining:
             return Unavailable()
@@ -91,10 +87,7 @@ class Handshake(HTTPMessageDelegate):
 
 
 def is_handshake(request: HTTPServerRequest) -> bool:
-    """Return whether it is a valid upgrade request (RFC 6455 §4.2.1).
-
-    It must not have a body.
-    """
+    """Return whether it is a valid upgrade request (RFC 6455 §4.2.1), without a body."""
     headers = request.headers
     options = [part.strip().lower() for part in headers.get("Connection", "").split(",")]
     return (

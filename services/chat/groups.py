@@ -1,5 +1,7 @@
 """Creates the chat groups of rooms at Tencent IM, and replaces those that IM has dissolved."""
 
+from dataclasses import dataclass
+
 import structlog
 
 from core.clock import now_ms
@@ -19,17 +21,15 @@ async def queue_group_message(outbox: OutboxStore, kind: str, live_id: int, grou
     await outbox.add(kind, payload, urgent=True, key=group_id)
 
 
+@dataclass
 class GroupService:
     """Creates, checks and replaces chat groups; each method may be repeated by any process."""
 
-    def __init__(self, stores: Stores, room_changes: RoomChanges, im: ImClient) -> None:
-        self._groups = stores.room_groups
-        self._members = stores.members
-        self._outbox = stores.outbox
-        self._room_changes = room_changes
-        self._im = im
-        self.replaced = 0
-        """Groups that this process has replaced."""
+    _stores: Stores
+    _room_changes: RoomChanges
+    _im: ImClient
+    replaced: int = 0
+    """Groups that this process has replaced."""
 
     async def ensure(self, live_id: int, group_id: str) -> None:
         """Create the group if it does not exist, unless the room has another one by now."""
@@ -38,10 +38,7 @@ class GroupService:
             await self.create(live_id, group_id, room.owner.person)
 
     async def create(self, live_id: int, group_id: str, host: Person) -> None:
-        """Create the room's group, under another id if others use this one.
-
-        Raises ServiceUnavailable or ImRejected.
-        """
+        """Create the room's group, under another id if this one is taken. Raises as `replace`."""
         try:
             is_new = await self._create_at_im(group_id, host)
         except (ImGroupTaken, ImGroupMissing):
@@ -49,16 +46,16 @@ class GroupService:
         else:
             if is_new:
                 await self._mute_again(live_id)
-            await self._groups.mark_ready(live_id, group_id)
+            await self._stores.room_groups.mark_ready(live_id, group_id)
 
     async def replace(self, live_id: int, dissolved: str) -> None:
         """Give the room a new group, unless it no longer has the one that was dissolved.
 
-        The new id is stored before IM learns it, so that a repetition continues with the same.
-        Raises TryAgain soon after the last replacement; also ServiceUnavailable or ImRejected.
+        The new id is stored first, so that a repetition continues with it. Raises TryAgain soon
+        after the last replacement, ServiceUnavailable or ImRejected.
         """
         host = (await self._room_changes.load(live_id)).owner.person
-        group_id = await self._groups.plan(live_id, dissolved)
+        group_id = await self._stores.room_groups.plan(live_id, dissolved)
         if group_id is None:
             return
         await self._create_at_im(group_id, host)
@@ -68,21 +65,20 @@ class GroupService:
             self.replaced += 1
             log.warning("group_replaced", live_id=live_id, before=dissolved, now=group_id)
         await self._mute_again(live_id)
-        await self._groups.mark_ready(live_id, group_id)
+        await self._stores.room_groups.mark_ready(live_id, group_id)
 
     async def retire_host(self, user_id: str) -> None:
         """End the live of a user who may no longer host, and dissolve the group of the room."""
-        membership = await self._members.get(user_id)
+        membership = await self._stores.members.get(user_id)
         if membership and membership.role == "host":
             await self._room_changes.remove(user_id, "operator")
-        if group_id := await self._groups.detach(user_id):
-            await self._outbox.add("destroy_group", {"group_id": group_id})
+        if group_id := await self._stores.room_groups.detach(user_id):
+            await self._stores.outbox.add("destroy_group", {"group_id": group_id})
 
     async def _mute_again(self, live_id: int) -> None:
-        """Order the mutes of the room in its new group, by one write.
+        """Order the mutes of the room in its new group by one write, as there may be thousands.
 
-        A room may have thousands of them: they use the lane of the groups, so that they delay no
-        kick and no mute of another room.
+        They use the lane of the groups, so that they delay no kick and no mute of another room.
         """
         room = await self._room_changes.load(live_id)
         mutes = {
@@ -91,7 +87,7 @@ class GroupService:
         }
         if room.mute_all:
             mutes[f"{live_id}:"] = {"live_id": live_id}
-        await self._outbox.add_urgent(MUTE_AGAIN, mutes)
+        await self._stores.outbox.add_urgent(MUTE_AGAIN, mutes)
 
     async def _create_at_im(self, group_id: str, host: Person) -> bool:
         """Create the group at IM and return whether it is new."""

@@ -26,10 +26,7 @@ GROUP_EVENTS = frozenset({"micro_accept", "micro_leave", "gift", LAST_EVENT_TYPE
 
 @dataclass(frozen=True, slots=True)
 class ImMessage:
-    """One text message; `random` is the same whenever the same message is repeated.
-
-    `seconds`: how long IM keeps it for an offline recipient (never for a group).
-    """
+    """One text message; IM keeps it for `seconds` for an offline recipient (not a group)."""
 
     kind: str
     to: str
@@ -111,10 +108,7 @@ def kickout_message(user_id: str, group_id: str, n: int) -> ImMessage:
 
 
 def seat_content(content_type: Literal["on", "off"], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content for a guest on or off mic.
-
-    `data` is as in micro_accept; missing fields become empty.
-    """
+    """Return the content for a guest on or off mic; missing fields of `data` become empty."""
     on = content_type == "on"
     return {
         "content_type": content_type,
@@ -129,7 +123,7 @@ def seat_content(content_type: Literal["on", "off"], data: Mapping[str, Any]) ->
 
 
 def message_random(epoch: str, n: int, kind: str) -> int:
-    """Return a uint32 that is the same for the same message.
+    """Return a uint32 that is the same whenever the same message is repeated.
 
     IM drops a group message whose Random and content it received within the last 5 minutes.
     """

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -61,10 +62,7 @@ class RecentEvents:
         self._size += len(events)
 
     def take(self, live_id: int, epoch: str, seq: int, version: int) -> list[NumberedEvent] | None:
-        """Return the events after `seq` up to `version`, None unless all of them are here.
-
-        They, and earlier ones, are forgotten.
-        """
+        """Forget the events up to `version`; return those after `seq`, None unless all are here."""
         known = self._by_room.pop(live_id, [])
         self._size -= len(known)
         if later := [event for event in known if event.epoch == epoch and event.seq > version]:
@@ -78,34 +76,23 @@ class GroupMissing(Exception):
     """IM has dissolved the room's group, and another one is about to replace it."""
 
 
+@dataclass
 class ImPublisher:
     """Sends events in order, and moves the cursor before the next message or with the release.
 
     After a crash the next process repeats the last event with the same Random, and IM drops it.
     """
 
-    def __init__(
-        self,
-        stores: Stores,
-        stream_urls: StreamUrls,
-        im: ImClient,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        """Take `clock` and `sleep` in seconds."""
-        self._cursors = stores.relay_cursors
-        self._rooms = stores.rooms
-        self._members = stores.members
-        self._outbox = stores.outbox
-        self._stream_urls = stream_urls
-        self._im = im
-        self.recent = RecentEvents()
-        self._replacement_ordered_at: Cache[int, float] = Cache(REPEAT_SECONDS, MAX_ROOMS)
-        self._now = now
-        self._clock = clock
-        self._sleep = sleep
+    _stores: Stores
+    _stream_urls: StreamUrls
+    _im: ImClient
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    recent: RecentEvents = field(default_factory=RecentEvents)
+    _replacement_ordered_at: Cache[int, float] = field(
+        default_factory=lambda: Cache(REPEAT_SECONDS, MAX_ROOMS)
+    )
 
     async def relay(self, claim: RelayClaim) -> None:
         """Send about a second of what is due; the rest stays due.
@@ -113,10 +100,10 @@ class ImPublisher:
         Raises ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error; the
         cursor then stays.
         """
-        release, counts_at = self._cursors.release, claim.counts_at
-        room = await self._rooms.read(claim.live_id)
+        release, counts_at = self._stores.relay_cursors.release, claim.counts_at
+        room = await self._stores.rooms.read(claim.live_id)
         if room is None:
-            await release(claim, None, self._now(), counts_at, None, counts_due=False)
+            await release(claim, None, self.now(), counts_at, None, counts_due=False)
             return
         seq = claim.seq
         if claim.epoch != room.epoch:  # of the present live, all events, or the latest at first
@@ -124,37 +111,37 @@ class ImPublisher:
         events: Sequence[NumberedEvent] | None = []
         if seq != room.version:
             recent = self.recent.take(claim.live_id, room.epoch, seq, room.version)
-            events = recent or await self._rooms.log_since(claim.live_id, room.epoch, seq)
+            events = recent or await self._stores.rooms.log_since(claim.live_id, room.epoch, seq)
         if events is None:
             more, position, counts_due = await self._reset(claim, room), None, room.live
         else:
             more, position = await self._backfill(claim, room, events, seq)
             counts_due = claim.counts_due and room.live
-        now = self._now()
+        now = self.now()
         if counts_due and counts_at <= now:
             if position:
                 await self._move(claim, position)
-            await self._send_counts(claim, room)
+            num_list = (await self._stores.members.count(claim.live_id, room.epoch)).num_list
+            group, n = room.group_id, claim.woken
+            message = counts_message(room.host_id, group, num_list, room.epoch, n)
+            await self._send(claim, room, message)
             counts_due, counts_at = False, now + COUNTS_EVERY
         due_at = now if more else counts_at if counts_due else None
-        await release(claim, position, self._now(), counts_at, due_at, counts_due=counts_due)
+        await release(claim, position, self.now(), counts_at, due_at, counts_due=counts_due)
 
     async def _backfill(
         self, claim: RelayClaim, room: Room, events: Sequence[NumberedEvent], seq: int
     ) -> tuple[bool, RelayPosition | None]:
-        """Send `events`, which follow `seq`.
-
-        Return whether some are left, and where the cursor is to move.
-        """
+        """Send `events` after `seq`; return whether some are left, and where the cursor moves."""
         kept = drop_excess_gifts(events, PER_SECOND)
         if dropped := len(events) - len(kept):
             log.info("relay_gifts_dropped", live_id=claim.live_id, gifts=dropped)
         oldest = (claim.since - FIRST_AGE).timestamp() * 1000
-        started, sent = self._clock(), None
+        started, sent = self.clock(), None
         for event in kept:
-            if self._clock() - started >= STRETCH_SECONDS:
+            if self.clock() - started >= STRETCH_SECONDS:
                 return True, sent
-            now_ms = int(self._now().timestamp() * 1000)
+            now_ms = int(self.now().timestamp() * 1000)
             messages = messages_for(event, room.group_id, now_ms) if event.ts >= oldest else []
             if messages and sent:
                 await self._move(claim, sent)
@@ -168,9 +155,9 @@ class ImPublisher:
         return False, RelayPosition(room.epoch, seq, over=False) if is_moved else None
 
     async def _reset(self, claim: RelayClaim, room: Room) -> bool:
-        """Send the present guests, then the latest events; return True when some are left.
+        """Send what the log lacks: the present guests, then the latest events.
 
-        The log no longer has all missed events.
+        Returns whether some are left.
         """
         log.warning("relay_reset", live_id=claim.live_id, seq=room.version)
         if not room.live:
@@ -187,34 +174,24 @@ class ImPublisher:
             await self._send(claim, room, message)
             await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
         latest = max(0, room.version - FIRST_EVENTS)
-        if await self._rooms.log_since(claim.live_id, room.epoch, latest) is None:
+        if await self._stores.rooms.log_since(claim.live_id, room.epoch, latest) is None:
             latest = room.version  # one of them has named a user who is deleted
         await self._move(claim, RelayPosition(room.epoch, latest, over=False))
         return True
-
-    async def _send_counts(self, claim: RelayClaim, room: Room) -> None:
-        counts = await self._members.count(claim.live_id, room.epoch)
-        message = counts_message(
-            room.host_id, room.group_id, counts.num_list, room.epoch, claim.woken
-        )
-        await self._send(claim, room, message)
 
     async def _send(self, claim: RelayClaim, room: Room, message: ImMessage) -> None:
         """Send at most PER_SECOND to the group; messages that IM rejects are skipped.
 
         Raises GroupMissing if the group is dissolved and its replacement is to be expected.
         """
-        started = self._clock()
+        started = self.clock()
         try:
             async with asyncio.timeout(SEND_SECONDS):
+                text, random = message.text, message.random
                 if message.to:
-                    await self._im.send_text(
-                        message.to, message.text, message.random, message.seconds
-                    )
+                    await self._im.send_text(message.to, text, random, message.seconds)
                 else:
-                    await self._im.send_group_msg(
-                        room.group_id, message.text, message.random, message.priority
-                    )
+                    await self._im.send_group_msg(room.group_id, text, random, message.priority)
         except ImRejected as error:
             live_id, is_missing = claim.live_id, isinstance(error, ImGroupMissing)
             if is_missing and await self._expects_replacement(live_id, room.group_id):
@@ -222,23 +199,23 @@ class ImPublisher:
             refused = {"live_id": live_id, "kind": message.kind, "error_code": error.code}
             log.warning("relay_message_rejected", **refused)
         if not message.to:
-            await self._sleep(max(0.0, started + SPACING - self._clock()))
+            await self.sleep(max(0.0, started + SPACING - self.clock()))
 
     async def _expects_replacement(self, live_id: int, group_id: str) -> bool:
         """Order the replacement of a dissolved group, for one room at most once a minute.
 
-        Return True in the first seconds after that, while the replacement is to be expected.
+        Returns whether that was a few seconds ago, so that it is to be expected.
         """
-        now, cache = self._clock(), self._replacement_ordered_at
+        now, cache = self.clock(), self._replacement_ordered_at
         if (ordered_at := cache.get(live_id)) is not None:
             return now - ordered_at < EXPECTED_SECONDS
         start = cache.begin_read()
-        await queue_group_message(self._outbox, REPLACE_GROUP, live_id, group_id)
+        await queue_group_message(self._stores.outbox, REPLACE_GROUP, live_id, group_id)
         cache.put(live_id, now, start)
         return True
 
     async def _move(self, claim: RelayClaim, position: RelayPosition) -> None:
-        await self._cursors.advance(claim, position, self._now() + LEASE)
+        await self._stores.relay_cursors.advance(claim, position, self.now() + LEASE)
 
 
 def _position(room: Room, event: NumberedEvent) -> RelayPosition:

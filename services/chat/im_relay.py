@@ -1,7 +1,6 @@
-"""Relays every event of a room to Tencent IM, for clients that listen there.
+"""Relays the events of rooms to Tencent IM, durable and in order, for clients that listen there.
 
-Durable, in order per room, never in the way of a request. The store keeps a cursor for each room;
-the events themselves are read from the room's own log.
+The store keeps a cursor for each room; the events are read from the room's own log.
 """
 
 import asyncio
@@ -33,10 +32,7 @@ GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or t
 
 
 class ImRelay(ClaimedJob[RelayClaim]):
-    """Subscribes to `RoomChanges` with `publish` and `mark_audience_changed`.
-
-    Several processes may run a relay on the same store: a room is relayed by one of them.
-    """
+    """Listens to `RoomChanges`; of several processes, one at a time relays a room."""
 
     def __init__(
         self,

@@ -66,10 +66,7 @@ class MessageCheckService:
     def __init__(
         self, stores: Stores, admin: str, find_word: Callable[[str], str], rate: Rate
     ) -> None:
-        """Take IM's account of ours as `admin`, and each user's `rate`.
-
-        `find_word` finds a blocked word.
-        """
+        """Take our account at IM, what finds a forbidden word, and each user's `rate`."""
         self._users = RecentReads(stores.users.find)
         self._rooms = RecentReads(stores.rooms.of_group)
         self._pairs = RecentReads(stores.user_blocks.are_apart)
@@ -107,10 +104,9 @@ class MessageCheckService:
         return refusal
 
     async def _read_member(self, user_id: str, _group_id: str) -> Member:
-        """Return the user's membership; without one, a membership of no room.
+        """Return the user's membership, or one of no room: None would count as no answer.
 
-        None would count as no answer of MongoDB. The cache is by group, so that no answer from
-        before the user entered its room counts.
+        By group, so that no answer from before the user entered its room counts.
         """
         member = await self._memberships.get(user_id)
         return member or Member(user_id, 0, "", 0, "viewer", 0)
@@ -146,8 +142,7 @@ def _refusal_in(room: Room, user_id: str) -> Refusal | None:
 def _imitates_us(message: ProposedMessage, but: str = "") -> bool:
     """Return whether a client could take the message for one of ours, or for a gift.
 
-    Ours are texts (services/chat/im_messages.py), but clients may show custom elements alike. `but`
-    is a kind that custom elements may be of.
+    Custom elements, which clients may show like texts of ours, may be of the kind `but`.
     """
     return any(map(_imitates, message.texts)) or any(
         _imitates(custom, GIFTS, but) for custom in message.customs

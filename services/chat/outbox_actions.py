@@ -1,6 +1,7 @@
 """Actions of the outbox by message kind. All are safe to repeat."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from math import ceil, inf
 
 from core.clock import now_ms
@@ -16,27 +17,19 @@ from tencent.im import MUTED_FOR_EVER, ImClient
 from tencent.live_streaming import LiveStreamingClient
 
 
+@dataclass
 class ImActions:
-    """Calls of IM.
+    """Calls of IM, with profiles, bans and sessions as they are at the delivery.
 
-    Profiles, bans and sessions are read when a message is delivered, not when it was queued: a
-    later change may have overtaken it.
+    A message may have been queued before a later change, and delivered after it.
     """
 
-    def __init__(
-        self,
-        im: ImClient,
-        stores: Stores,
-        groups: GroupService,
-        show_in_room: Callable[[str], Awaitable[None]],
-        enforce_ban: Callable[[str], Awaitable[None]],
-    ) -> None:
-        """`show_in_room` repeats an update of a user's room that may have been cut short."""
-        self._im = im
-        self._stores = stores
-        self._groups = groups
-        self._show_in_room = show_in_room
-        self._enforce_ban = enforce_ban
+    _im: ImClient
+    _stores: Stores
+    _groups: GroupService
+    _show_in_room: Callable[[str], Awaitable[None]]
+    """Repeats an update of a user's room that may have been cut short."""
+    _enforce_ban: Callable[[str], Awaitable[None]]
 
     @property
     def by_kind(self) -> Actions:
@@ -74,10 +67,7 @@ class ImActions:
             await self._im.portrait_set(user.user_id, user.nickname, user.face_url, user.gender)
 
     async def _present(self, user_id: str) -> User | None:
-        """Return the user, unless they are deleted.
-
-        The account of a deleted user at IM is deleted, too, and must not return.
-        """
+        """Return the user, unless deleted: so is their account at IM, which must not return."""
         user = await self._stores.users.find(user_id)
         return user if user and user.deleted_at is None else None
 
@@ -97,10 +87,9 @@ class ImActions:
             await self._im.kick(user_id)
 
     async def _mute(self, payload: Payload) -> None:
-        """Mute or unmute a user in a room's group, or without `user_id` all users.
+        """Mute or unmute a user, or without `user_id` all users, in a room's group.
 
-        Repeat it if that has changed meanwhile, since the message of the change may have been
-        delivered first.
+        Repeats it if that has changed, since the message of the change may have come first.
         """
         user_id, sent = payload.get("user_id"), None
         while room := await self._stores.rooms.read(payload["live_id"]):
@@ -143,10 +132,7 @@ def live_streaming_actions(live_streaming: LiveStreamingClient) -> Actions:
 
 
 def _muted_until(user: User | None, room: Room, now: int) -> float:
-    """Return when the user, or (None) all users, may chat in the room's group again.
-
-    In ms, 0 for now, infinite under a ban or until the host opens the chat.
-    """
+    """Return in ms until when the user, or (None) all users, may not write; may be infinite."""
     if user is None:
         return inf if room.mute_all else 0
     if user.banned and user.muted_in == room.live_id:

@@ -22,9 +22,7 @@ CONCURRENCY = 8
 
 Confirm = Callable[[Session | None], Awaitable[None]]
 """Store that a decision was applied, best in the transaction that applies it.
-
-Raises AlreadyDecided if it is no longer to be applied.
-"""
+Raises AlreadyDecided if it is no longer to be applied."""
 Effect = Callable[[Item, Confirm], Awaitable[None]]
 
 
@@ -53,8 +51,7 @@ class DecisionService:
     ) -> None:
         """Decide, as an operator, whether others may see it, or undo the refusal of a value.
 
-        Raises NotFound, or AlreadyDecided, also if the state is no longer `seen`, which the
-        operator saw.
+        Raises NotFound, or AlreadyDecided, also if the state is not the one that they have `seen`.
         """
         item = await self._items.get(item_id)
         if item.state != seen or not item.may_be_decided(approved=approved):
@@ -62,10 +59,7 @@ class DecisionService:
         await self._save(item, item.decide(by, reason, datetime.now(UTC), approved=approved))
 
     async def receive(self, content: Mapping[str, Any]) -> CallbackOutcome:
-        """Process the verified event about a picture.
-
-        One that is faster than the answer with its trace id is found in the inbox afterwards.
-        """
+        """Process the event of a picture; the inbox keeps one that precedes its trace id."""
         try:
             trace_id, verdict = parse_media_event(content)
         except Unreadable:

@@ -17,10 +17,10 @@ real texts no more characters; but 4,000 times U+FDFA becomes 72,000."""
 
 
 class ForbiddenWords:
-    """The words of a file, which is read again when it changes.
+    """The words of a file, one a line, which is read again when it changes.
 
-    Each line has a word. In a line with "=", the characters on the right are read as the one on the
-    left, in the list as well as in texts: they sound or look the same. "#" begins a comment.
+    In a line with "=", the characters on the right are read as the one on the left, in the list and
+    in texts: they sound or look the same. "#" begins a comment.
     """
 
     def __init__(self, file: str) -> None:
@@ -32,10 +32,9 @@ class ForbiddenWords:
         """Of the words, by their first character."""
 
     def found_in(self, text: str) -> str:
-        """Return a word found in a text, folded; "" if it has none.
+        """Return a word found in a text, folded; "" if it has none. Never waits.
 
-        Never waits: the file is local. A text that is longer than any real one, once it is
-        normalised, counts as a word: it is not searched, and a word could hide behind any cut.
+        A text longer than real ones counts as a word: one could hide behind any cut.
         """
         self._reload()
         plain = unicodedata.normalize("NFKD", text)

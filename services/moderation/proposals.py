@@ -63,10 +63,7 @@ class ProposalService:
         return replace(item, shown=getattr(self._settings, kind) == "show_until_refused")
 
     async def in_review(self, user_id: str) -> dict[str, str]:
-        """Return a user's open proposals, by parameter.
-
-        Others do not see them for certain yet.
-        """
+        """Return a user's open proposals, by parameter; others may not see them yet."""
         items = await self._items.open_of(user_id)
         return {FIELDS[item.kind]: item.value for item in items.values()}
 
@@ -74,7 +71,6 @@ class ProposalService:
         """Return the item after a check by the list of words or by WeChat.
 
         It has the verdict, or waits for WeChat's event, or is due again if WeChat has no answer.
-        The address of a picture never changes what it shows (services/accounts/pictures.py).
         """
         if item.kind in TEXTS and self.forbidden_words.found_in(item.value):
             return item.note_verdict(Verdict("risky", WORDS), datetime.now(UTC))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -22,23 +22,18 @@ EVIDENCE = 50
 """The newest lines and events of a room that are kept with a report."""
 
 
+@dataclass
 class UserSafetyService:
     """Blocks, reports and the rank of risk; the answers never say who has blocked whom."""
 
-    def __init__(
-        self, stores: Stores, client: ContentSecurityClient, settings: ModerationSettings
-    ) -> None:
-        self._stores = stores
-        self._client = client
-        self._settings = settings
+    _stores: Stores
+    _client: ContentSecurityClient
+    _settings: ModerationSettings
 
     # ---- what a user may not do
 
     async def rank(self, user: User, client_ip: str) -> None:
-        """Store WeChat's rank of a user who signs in; the last one holds if WeChat has none.
-
-        WeChat ranks only users who have just opened the mini-program.
-        """
+        """Store WeChat's rank of a user who signs in; the last one holds if WeChat has none."""
         if self._settings.risk_rank_high:
             with suppress(NotChecked):
                 rank = await self._client.risk_rank(user.app_id, user.openid, client_ip)
@@ -50,10 +45,7 @@ class UserSafetyService:
             raise HighRisk
 
     async def check_pair(self, user: User, other_id: str) -> None:
-        """Check that neither user has blocked the other.
-
-        Reads nothing for a user who never took part in a block. Raises Blocked.
-        """
+        """Raise Blocked if one has blocked the other. Reads nothing for a user without blocks."""
         if user.has_blocks and await self._stores.user_blocks.are_apart(user.user_id, other_id):
             raise Blocked
 
