@@ -107,23 +107,6 @@ async def test_other_tasks_run_between_slices() -> None:
     assert [writer.received for writer in writers] == [[1]] * 6
 
 
-async def test_socket_added_while_frames_are_queued_gets_each_later_frame_once() -> None:
-    room = FanoutFixture(slice_=1)
-    for _ in range(3):
-        room.add()
-    room.send_event()
-    before = room.add()
-    room.send_event()
-    await asyncio.sleep(0)
-    room.send_event()
-    during = room.add()
-    room.send_event()
-    await room.settle()
-    room.send_event()
-    await room.settle()
-    assert (before.received, during.received) == ([2, 3, 4, 5], [4, 5])
-
-
 # ---- busy rooms
 
 
@@ -228,21 +211,6 @@ async def test_unexpected_error_of_a_socket_does_not_stop_the_room(
         room.send_event()
         await room.settle()
     assert writer.received == [1, 2]
-
-
-async def test_socket_removed_between_batches_receives_no_frame_twice(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("realtime.channel.BUSY_SECONDS", 60)
-    room = FanoutFixture(slice_=1, gather=60)
-    room.add("first")
-    last = room.add("last")
-    room.send_event()
-    await asyncio.sleep(0)
-    room.send_event()
-    await until(lambda: last.received == [1])
-    room.fanout.remove("last")
-    assert last.received == [1, 2], "the second batch is being collected"
 
 
 # ---- any order of adding, sending, removing and event loop turns

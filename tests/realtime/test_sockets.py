@@ -2,28 +2,16 @@
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
 
-from rooms.members import GracePolicy
+from realtime import channel
 from runtime.process import ServerProcess
+from storage.rooms import rooms
 from tests.support.api import ApiFixture
-from tests.support.client_frames import PING, TEXT
 from tests.support.waiting import until
-from tests.support.websockets import RawWebSocket, close_code_of, connect_raw
-
-
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    """Silent sockets are closed after three hours, unless the test moves their clocks."""
-    return {"realtime": {"heartbeat_seconds": 3600}}
-
-
-@pytest.fixture
-def grace() -> GracePolicy:
-    return GracePolicy(shown=200)
+from tests.support.websockets import close_code_of, invite_repeatedly, next_events
 
 
 async def test_first_frame_of_a_client_may_carry_the_token(
@@ -44,13 +32,6 @@ async def test_first_frame_of_a_client_may_carry_the_token(
         assert await close_code_of(await api.socket(live_id)) == 4401
 
 
-async def test_only_members_of_an_existing_room_may_subscribe(api: ApiFixture) -> None:
-    """Malformed room ids: test_handshake.py."""
-    host, stranger = await api.host(), await api.user("bert", 1)
-    for live_id in (host.live_id, 999):
-        assert await close_code_of(await stranger.connect(live_id)) == 4504
-
-
 async def test_many_sockets_of_a_user_opened_at_once_leave_one_open(api: ApiFixture) -> None:
     host = await api.host()
     sockets = await asyncio.gather(*(host.connect() for _ in range(6)))
@@ -62,39 +43,42 @@ async def test_many_sockets_of_a_user_opened_at_once_leave_one_open(api: ApiFixt
     assert (await open_socket.frame())["type"] == "snapshot"
 
 
-async def read_frames(client: RawWebSocket, last: str) -> list[Any]:
-    """Decoded text frames and opcodes of others, without audience frames, up to type `last`."""
-    frames: list[Any] = []
-    while not frames or frames[-1] == PING or frames[-1]["type"] != last:
-        received = await client.next()
-        assert received is not None, "the connection ended"
-        opcode, data = received
-        if opcode != TEXT or b'"audience"' not in data:
-            frames.append(json.loads(data) if opcode == TEXT else opcode)
-    return frames
+# ---- resuming
 
 
-async def test_silent_client_is_closed_and_shown_as_away_but_not_one_that_answers_pings(
-    api: ApiFixture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+KEPT_EVENTS = 20
+"""Events kept in the stored log and in memory."""
+
+
+@pytest.fixture
+def short_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "LOG_SIZE", KEPT_EVENTS)
+    monkeypatch.setattr(channel, "RECENT_FRAMES", KEPT_EVENTS)
+
+
+async def test_missed_events_are_replayed_as_the_same_bytes_from_memory_and_from_the_log(
+    short_log: None, api: ApiFixture, server: ServerProcess
 ) -> None:
-    """A client that vanishes without FIN or RST: tornado #2835."""
-    monkeypatch.setattr("realtime.socket_writer.CLOSE_TIMEOUT_SECONDS", 0.1)
+    """A position before them gets a snapshot; later events follow either without a gap."""
     host = await api.host()
-    bert = await api.guest("bert", 1, host.live_id)
-    (await bert.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
-    answers_pings = await bert.connect()
-    await answers_pings.next("snapshot")
-    silent_client = await connect_raw(host)
-    writers = {writer.user_id: writer for _, writer in server.context.hub.members}
-    an_hour_ago = time.monotonic() - 3600
-    for writer in writers.values():
-        writer.received_at = writer.next_heartbeat = an_hour_ago
-    await until(lambda: writers[bert.id].received_at > an_hour_ago)
-    assert writers[host.id].received_at == an_hour_ago
-    writers[host.id].received_at -= 3 * 3600
-    heartbeat, ping, bye = await read_frames(silent_client, "bye")
-    assert (heartbeat["type"], heartbeat["seq"], ping) == ("heartbeat", 1, PING)
-    assert (bye["code"], bye["reconnect"]) == (4003, True)
-    for event_type in ("member_away", "live_pause"):
-        assert (await answers_pings.next(event_type))["data"]["user_id"] == host.id
-    await silent_client.close()
+    bert, anna = [await api.guest(*who, host.live_id) for who in (("bert", 1), ("anna", 2))]
+    listener, socket = [await client.connect() for client in (bert, anna)]
+    epoch = (await listener.next("snapshot"))["epoch"]
+    await invite_repeatedly(host, bert, KEPT_EVENTS + 3)
+    received = await next_events(listener, KEPT_EVENTS + 3)
+    position = {"live_id": host.live_id, "epoch": epoch, "seq": KEPT_EVENTS + 3}
+    for source in ("memory", "log"):
+        await socket.connection.close()
+        if source == "log":
+            await listener.connection.close()
+            await until(lambda: not server.context.hub.channels)
+        socket = await anna.connect(epoch=epoch, since=3)
+        resumed = {"type": "resumed", **position, "replayed": KEPT_EVENTS}
+        assert await socket.frame() == resumed, source
+        assert await next_events(socket, KEPT_EVENTS) == received[3:]
+        socket = await anna.connect(epoch=epoch, since=2)
+        snapshot = await socket.frame()
+        assert (snapshot["type"], snapshot["reset"]) == ("snapshot", "too_old")
+        assert snapshot["seq"] == KEPT_EVENTS + 3
+    await invite_repeatedly(host, bert, 1)
+    assert json.loads((await next_events(socket, 1))[0])["seq"] == KEPT_EVENTS + 4

@@ -56,6 +56,10 @@ class ConnectionFixture:
         events: Any = self._parser.events_received()
         return [(int(frame.opcode), bytes(frame.data)) for frame in events]
 
+    @property
+    def received_at(self) -> float:
+        return self._connection.writer.received_at
+
     def close(self) -> None:
         self.stream.close()
         self._client.close()
@@ -144,6 +148,7 @@ async def test_frame_of_any_kind_over_the_rate_limit_closes_the_connection(
     for n in range(FRAMES_PER_SECOND - remaining):
         connection.send(ping(n))
     received = connection.send(*[encode_frame(opcode, b"")] * remaining)
+    assert connection.received_at == 7.0, "the client is not silent"
     assert received == ([(PONG, b"")] * remaining if opcode == PING else [])
     assert is_goodbye(4029, connection.send(ping(0)))
     assert connection.send(ping(1)) == []

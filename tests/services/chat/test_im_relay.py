@@ -2,9 +2,11 @@
 
 import pytest
 
+from rooms.events import NumberedEvent
 from rooms.room import Room
-from services.chat import im_relay as module
-from services.chat.im_publisher import PER_SECOND
+from services.chat import im_publisher
+from services.chat.im_publisher import PER_SECOND, RecentEvents
+from services.chat.im_relay import RECONCILE_SECONDS
 from tests.support.im_relay import GUEST, HOST, LOG_SIZE, RelayFixture, face, guest_payload
 
 
@@ -156,7 +158,7 @@ async def test_an_event_without_a_stored_wake_is_found(relays: RelayFixture) -> 
         relay.publish(1, relays.rooms.add_gifts(1, 1))
         await relays.until_idle(relay)
         relays.rooms.add_event(1, "live_end")
-        relays.clock.now += module.RECONCILE_SECONDS
+        relays.clock.now += RECONCILE_SECONDS
         await relays.until_sent(2)
     assert relays.types == ["gift", "over"]
 
@@ -198,3 +200,41 @@ async def test_only_the_oldest_gifts_of_a_backlog_are_dropped(relays: RelayFixtu
         await relays.until_idle(relay)
     assert relays.types == ["reset"] + ["gift"] * 28 + ["over"]
     assert gift_ids(relays) == list(range(94, 122))
+
+
+# ---- events kept in memory
+
+
+def event(seq: int, epoch: str = "e1") -> NumberedEvent:
+    return NumberedEvent(epoch, seq, 0, "gift", {})
+
+
+@pytest.fixture
+def recent() -> RecentEvents:
+    return RecentEvents()
+
+
+def test_events_are_taken_once_and_later_ones_are_kept(recent: RecentEvents) -> None:
+    recent.add(1, [event(4), event(5), event(6)])
+    recent.add(2, [event(4)])
+    assert recent.take(1, "e1", 4, 5) == [event(5)], "the fourth was relayed"
+    assert recent.take(1, "e1", 5, 6) == [event(6)]
+    assert recent.take(1, "e1", 5, 6) is None
+
+
+def test_events_with_a_gap_or_of_an_earlier_live_are_not_taken(recent: RecentEvents) -> None:
+    recent.add(1, [event(1, "e0"), event(9, "e0"), event(1)])
+    assert recent.take(1, "e1", 0, 1) == [event(1)]
+    assert recent.take(1, "e0", 8, 9) is None, "they are forgotten"
+    recent.add(1, [event(4), event(6)])
+    assert recent.take(1, "e1", 3, 6) is None
+
+
+def test_all_are_forgotten_when_there_are_too_many(
+    recent: RecentEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(im_publisher, "MAX_RECENT", 2)
+    for live_id in (1, 2, 3):
+        recent.add(live_id, [event(1)])
+    assert recent.take(1, "e1", 0, 1) is None
+    assert recent.take(3, "e1", 0, 1) == [event(1)]

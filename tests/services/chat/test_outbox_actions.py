@@ -93,30 +93,25 @@ async def test_user_is_kicked_without_a_session_or_when_banned(stores: StoresFix
     assert len(await fixture.kick()) == 3
 
 
-async def test_user_is_muted_while_a_removal_or_ban_lasts(stores: StoresFixture) -> None:
+async def test_user_is_muted_while_a_removal_a_mute_or_a_ban_lasts(
+    stores: StoresFixture,
+) -> None:
     fixture = await SanctionsFixture(stores).create()
-    here, minute, past = fixture.live_id, now_ms() + 600_000, now_ms() - 1
-    for banned, muted_in, removed_until, longest in (
-        (False, 0, minute, 600),
-        (False, 0, past, 0),
-        (False, 0, None, 0),
-        (True, here, minute, MUTED_FOR_EVER),
-        (True, here + 1, minute, 600),
+    here, soon, later, past = fixture.live_id, now_ms() + 600_000, now_ms() + 900_000, now_ms() - 1
+    for banned, muted_in, removed_until, muted_until, longest in (
+        (False, 0, soon, past, 600),
+        (False, 0, past, past, 0),
+        (False, 0, None, past, 0),
+        (False, 0, soon, later, 900),
+        (True, here, soon, past, MUTED_FOR_EVER),
+        (True, here + 1, soon, past, 600),
     ):
         await fixture.set_user(banned=banned, muted_in=muted_in)
         await fixture.remove_until(removed_until)
+        mute = {"$set": {f"muted.{fixture.user_id}": muted_until}}
+        await fixture.rooms.update_one({"_id": here}, mute)
         seconds = (await fixture.mute())[-1]
-        assert longest * 0.9 <= seconds <= longest, (banned, muted_in, removed_until)
-
-
-async def test_the_longer_one_of_a_removal_and_a_mute_counts(stores: StoresFixture) -> None:
-    fixture = await SanctionsFixture(stores).create()
-    now = now_ms()
-    for removed_until, muted, longest in ((now + 60_000, now + 90_000, 90), (now + 60_000, 1, 60)):
-        await fixture.remove_until(removed_until)
-        change = {"$set": {f"muted.{fixture.user_id}": muted}}
-        await fixture.rooms.update_one({"_id": fixture.live_id}, change)
-        assert longest * 0.9 <= (await fixture.mute())[-1] <= longest
+        assert longest * 0.9 <= seconds <= longest, (banned, muted_in, removed_until, muted_until)
 
 
 async def test_a_group_is_closed_as_the_room_is_then(stores: StoresFixture) -> None:

@@ -119,18 +119,6 @@ async def test_of_two_opposite_decisions_of_what_was_in_review_one_is_refused(
     await decide(item.id, "refused", "pavel", approved=True)
 
 
-async def test_what_an_operator_refused_is_not_shown(
-    moderation: ModerationFixture, anna: ApiClient
-) -> None:
-    await moderation.change(anna.id, room_name="review")
-    item = await moderation.latest(anna.id)
-    await moderation.service.decide(item.id, item.state, "olga", "advertising", approved=False)
-    assert (await moderation.shown(anna.id))["room_name"] == ""
-    await moderation.change(anna.id, room_name="review 2")
-    await moderation.change(anna.id, room_name="")  # back to the host's name
-    assert await moderation.proposals.in_review(anna.id) == {}
-
-
 @pytest.mark.parametrize("words", ["61010", "-1"])
 async def test_without_an_answer_a_text_is_hidden_and_tried_again(
     moderation: ModerationFixture, anna: ApiClient, words: str
@@ -192,17 +180,6 @@ async def test_a_picture_is_shown_after_its_event(
     item = await moderation.latest(anna.id)
     assert (item.state, item.label, item.decided_by) == ("approved", "100", "check")
     assert await moderation.step() == 0
-
-
-@pytest.mark.parametrize(("words", "state"), [("risky", "refused"), ("review", "review")])
-async def test_a_picture_that_does_not_pass_stays_hidden(
-    moderation: ModerationFixture, anna: ApiClient, words: str, state: str
-) -> None:
-    await moderation.change(anna.id, face_url=picture(words), nickname="Annie")
-    await moderation.step()
-    shown = await moderation.shown(anna.id)
-    assert (shown["face"], shown["nickname"]) == ("", "Annie")
-    assert (await moderation.latest(anna.id, "face")).state == state
 
 
 @pytest.mark.parametrize("words", ["missing", "unreadable", "forged"])

@@ -9,9 +9,11 @@ import pytest
 
 from core.errors import NotFound, TryAgain, WriteConflict
 from rooms.moderation import Item, Verdict
+from storage.database import Database
 from storage.errors import AlreadyDecided
-from storage.moderation import new_item_id
+from storage.moderation import FREE_SECONDS, UserBlockStore, new_item_id
 from tests.support.storage import StoresFixture
+from tests.support.tencent import Clock
 
 USER = "10000001"
 LEASE = timedelta(minutes=1)
@@ -122,3 +124,22 @@ async def test_decided_items_expire(stores: StoresFixture) -> None:
     row = await rows.find_one({"_id": proposed.id})
     assert row is not None
     assert row["expires_at"] - datetime.now(UTC) > timedelta(days=179)
+
+
+# ---- blocks between users
+
+
+async def test_a_block_is_seen_at_once_here_and_half_a_second_later_elsewhere(
+    database: Database, clock: Clock
+) -> None:
+    here, elsewhere = UserBlockStore(database), UserBlockStore(database)
+    for store in (here, elsewhere):
+        for other in ("bert", "carl", "dora"):
+            assert not await store.are_apart("anna", other)
+    await here.put("dora", "anna")
+    assert await here.are_apart("anna", "dora")
+    assert not await elsewhere.are_apart("anna", "dora")
+    clock.now += FREE_SECONDS
+    assert await elsewhere.are_apart("anna", "dora")
+    await here.drop("dora", "anna")
+    assert not await elsewhere.are_apart("anna", "dora")
