@@ -11,14 +11,14 @@ import pytest
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 
-from core.clock import now_ms
 from core.limits import ConcurrencyLimit
 from handlers.websocket.connection import Connection, ConnectRequest
-from realtime.bus import Bus, ConnectionOpened, UserEvicted
+from realtime.bus import Bus
 from realtime.frames import CloseCode
 from realtime.hub import Hub
 from realtime.resume import ResumePosition
 from rooms.members import Member, Person
+from rooms.room import Room
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
@@ -155,51 +155,22 @@ async def test_a_socket_is_registered_after_the_room_is_subscribed_to(fixture: J
     assert subscribed == [[fixture.live_id]]
 
 
-async def leave(fixture: JoinFixture, member: Member) -> None:
-    await fixture.room_changes.change(
-        member.live_id, lambda room: room.leave(member.user_id), member.user_id
-    )
-
-
-async def be_put_out(fixture: JoinFixture, member: Member) -> None:
-    until_ms = now_ms() + 60_000
-    await fixture.room_changes.change(
-        member.live_id,
-        lambda room: room.ban(member.user_id, until_ms, HOST.user_id),
-        member.user_id,
-    )
-
-
-async def end_live(fixture: JoinFixture, member: Member) -> None:
-    await fixture.room_changes.change(member.live_id, lambda room: room.close("host"))
-
-
-async def be_banned(fixture: JoinFixture, member: Member) -> None:
-    fixture.bus.publish(UserEvicted(member.user_id, None, CloseCode.PUT_OUT, member.socket))
-
-
-async def open_newer(fixture: JoinFixture, member: Member) -> None:
-    """Open a newer socket at another process."""
-    message = ConnectionOpened(member.live_id, member.epoch, member.user_id, member.socket + 1)
-    fixture.bus.publish(message)
-
-
 @pytest.mark.parametrize(
-    ("event", "code"),
+    ("rule", "code"),
     [
-        (leave, CloseCode.NOT_A_MEMBER),
-        (be_put_out, CloseCode.PUT_OUT),
-        (end_live, CloseCode.ENDED),
-        (be_banned, CloseCode.PUT_OUT),
-        (open_newer, CloseCode.REPLACED),
+        (lambda room, user_id: room.leave(user_id), CloseCode.NOT_A_MEMBER),
+        (lambda room, user_id: room.ban(user_id, 2**53, HOST.user_id), CloseCode.PUT_OUT),
+        (lambda room, _user_id: room.close("host"), CloseCode.ENDED),
     ],
+    ids=["the user leaves", "the user is removed", "the live ends"],
 )
 async def test_a_change_after_the_registration_closes_the_socket(
-    fixture: JoinFixture,
-    event: Callable[[JoinFixture, Member], Awaitable[None]],
-    code: CloseCode,
+    fixture: JoinFixture, rule: Callable[[Room, str], object], code: CloseCode
 ) -> None:
-    fixture.presence.then = lambda member: event(fixture, member)
+    user_id = fixture.user_id
+    fixture.presence.then = lambda member: fixture.room_changes.change(
+        member.live_id, lambda room: rule(room, user_id), user_id
+    )
     frame = await fixture.join()
     assert (frame["type"], frame.get("code")) == ("bye", code)
 

@@ -1,7 +1,9 @@
 """IM is answered from memory; in doubt, a message is allowed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,7 +33,7 @@ def room(**fields: Any) -> Room:
 
 
 class CheckFixture:
-    """A service whose stores are this object."""
+    """A service with stores in memory, which answer while `gate` is set."""
 
     def __init__(self, rate: Rate = NO_LIMIT) -> None:
         self.groups: dict[str, Room] = {GROUP: room()}
@@ -42,69 +44,50 @@ class CheckFixture:
             user_id: Member(user_id, 1, "", 2, "host" if user_id == HOST else "viewer", 0)
             for user_id in self.people
         }
+        self.pairs: dict[tuple[str, str], bool] = {}
         self.reads: list[str] = []
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.lines: list[tuple[int, ChatLine]] = []
-        self.pairs: set[tuple[str, str]] = set()
-        stores: Any = self
-        self.users = self.rooms = self.user_blocks = self.chat_lines = self.members = stores
+        stores: Any = SimpleNamespace(
+            users=SimpleNamespace(find=self._reader("user", self.people)),
+            rooms=SimpleNamespace(of_group=self._reader("room", self.groups)),
+            members=SimpleNamespace(get=self._reader("member", self.memberships)),
+            user_blocks=SimpleNamespace(
+                are_apart=lambda *pair: self._reader("pair", self.pairs)(pair)
+            ),
+            chat_lines=SimpleNamespace(add=lambda *line: self.lines.append(line)),
+        )
         self.service = MessageCheckService(stores, ADMIN, self.find_word, rate)
 
-    async def find(self, user_id: str) -> User | None:
-        await self._read("user")
-        return self.people.get(user_id)
+    def _reader(self, name: str, found: dict[Any, Any]) -> Callable[[Any], Awaitable[Any]]:
+        async def read(key: Any) -> Any:
+            self.reads.append(name)
+            await self.gate.wait()
+            if self.error:
+                raise self.error
+            return found.get(key)
 
-    async def of_group(self, group_id: str) -> Room | None:
-        await self._read("room")
-        return self.groups.get(group_id)
-
-    async def are_apart(self, user_id: str, other_id: str) -> bool:
-        await self._read("pair")
-        return (user_id, other_id) in self.pairs
-
-    async def get(self, user_id: str) -> Member | None:
-        await self._read("member")
-        return self.memberships.get(user_id)
-
-    async def _read(self, name: str) -> None:
-        self.reads.append(name)
-        await self.gate.wait()
-        if self.error:
-            raise self.error
-
-    def add(self, live_id: int, line: ChatLine) -> None:
-        self.lines.append((live_id, line))
+        return read
 
     def find_word(self, text: str) -> str:
         self.reads.append("words")
         return "bad" if "bad" in text else ""
 
     async def write(
-        self,
-        sender: str = ANNA,
-        *texts: str,
-        group: str = GROUP,
-        custom: str = "",
-        has_other_elements: bool = False,
+        self, sender: str = ANNA, *texts: str, group: str = GROUP, custom: str = "", **more: Any
     ) -> str | None:
         customs = (custom,) if custom else ()
-        message = ProposedMessage(sender, group, "", texts or ("hi",), customs, has_other_elements)
+        message = ProposedMessage(sender, group, texts=texts or ("hi",), customs=customs, **more)
         return await self.service.check(message)
 
     async def write_to(
         self, receiver: str, text: str = "hi", custom: str = "", sender: str = ANNA
     ) -> str | None:
-        customs = (custom,) if custom else ()
-        message = ProposedMessage(
-            sender,
-            receiver=receiver,
-            texts=(text,),
-            customs=customs,
-            has_other_elements=True,  # such as a picture
-        )
-        return await self.service.check(message)
+        """Write to a user, with a picture."""
+        more: Any = {"receiver": receiver, "has_other_elements": True}
+        return await self.write(sender, text, group="", custom=custom, **more)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +138,7 @@ async def test_imitations_and_words_are_refused_in_a_group(
 async def test_between_users_blocks_and_words_count() -> None:
     fixture = CheckFixture()
     assert await fixture.write_to(HOST, "bad") == "words"
-    fixture.pairs.add((ANNA, BERT))
+    fixture.pairs[ANNA, BERT] = True
     assert await fixture.write_to(BERT) == "blocked"
     assert await fixture.write_to(HOST) is None
     assert (fixture.reads, fixture.lines) == (["user", "pair", "words", "pair", "words"], [])
@@ -255,7 +238,7 @@ async def test_without_an_answer_of_mongodb_the_last_one_counts(
     monkeypatch.setattr(message_checks, "WAIT_SECONDS", 0.01)
     fixture = CheckFixture()
     fixture.groups[GROUP] = room(mute_all=True)
-    fixture.pairs.add((ANNA, BERT))
+    fixture.pairs[ANNA, BERT] = True
     fixture.gate.clear()
     assert [await fixture.write(), await fixture.write_to(BERT)] == [None, None]
     assert await fixture.write(ANNA, "bad") == "words"
