@@ -106,10 +106,7 @@ class ItemTargetHandler(OperatorHandler):
         return {"state": item.state} if item else {}
 
     async def target_details(self) -> Mapping[str, Any]:
-        """Return the decided item.
-
-        Its user finds the entry even after the item has expired.
-        """
+        """Return the decided item: its user finds the entry even after it has expired."""
         item = await self.context.stores.moderation.find(str(self.path_args[0]))
         names = ("kind", "user_id", "live_id", "value", "before")
         return {"item": {name: getattr(item, name) for name in names}} if item else {}

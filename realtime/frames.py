@@ -69,36 +69,20 @@ def frame(payload: bytes) -> bytes:
 
 def event(live_id: int, numbered: NumberedEvent) -> bytes:
     """Encode and frame a numbered event, identical for every member."""
-    message = {
-        "type": numbered.type,
-        "live_id": live_id,
-        "epoch": numbered.epoch,
-        "seq": numbered.seq,
-        "ts": numbered.ts,
-        "data": numbered.data,
-    }
-    return _encode(message)
+    position = _position(live_id, numbered.epoch, numbered.seq)
+    return _encode({"type": numbered.type, **position, "ts": numbered.ts, "data": numbered.data})
 
 
 def snapshot(
     live_id: int, epoch: str, seq: int, data: Mapping[str, Any], reset: str | None
 ) -> bytes:
-    message: dict[str, Any] = {
-        "type": "snapshot",
-        "live_id": live_id,
-        "epoch": epoch,
-        "seq": seq,
-        "ts": now_ms(),
-        "data": data,
-    }
-    if reset:
-        message["reset"] = reset
-    return _encode(message)
+    """Encode and frame a snapshot; `reset` is why a client could not resume."""
+    fields = {"ts": now_ms(), "data": data, **({"reset": reset} if reset else {})}
+    return _encode({"type": "snapshot", **_position(live_id, epoch, seq), **fields})
 
 
 def resumed(live_id: int, epoch: str, seq: int, replayed: int) -> bytes:
-    message = {"type": "resumed", "live_id": live_id, "epoch": epoch, "seq": seq}
-    return _encode({**message, "replayed": replayed})
+    return _encode({"type": "resumed", **_position(live_id, epoch, seq), "replayed": replayed})
 
 
 def audience(live_id: int, audience_count: int, num_list: list[int]) -> bytes:
@@ -125,6 +109,10 @@ def bye(code: CloseCode, retry_ms: int) -> bytes:
         "reconnect": code.reconnect,
     }
     return _encode(message)
+
+
+def _position(live_id: int, epoch: str, seq: int) -> dict[str, Any]:
+    return {"live_id": live_id, "epoch": epoch, "seq": seq}
 
 
 def _encode(message: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from realtime.bus import Bus, BusMessage, CatalogueChanged, TokenRevoked, pack, unpack
+from realtime.bus import Bus, BusMessage, pack, unpack
 
 log = structlog.get_logger("qlive.bus")
 
@@ -73,7 +73,10 @@ class RedisBus(Bus):
         """Deliver in this process at once, and queue for the others unless Redis is down."""
         self.deliver(message)
         if self.healthy:
-            self._enqueue(self._channel_of(message), pack(self._process, message))
+            live_id = getattr(message, "live_id", None)
+            # Without a room, the shared channel leads to all processes.
+            channel = self._shared_channel if live_id is None else self._room_channel(live_id)
+            self._enqueue(channel, pack(self._process, message))
 
     async def subscribe_room(self, live_id: int) -> None:
         channel = self._room_channel(live_id)
@@ -125,12 +128,6 @@ class RedisBus(Bus):
 
     def _room_channel(self, live_id: int) -> str:
         return f"{self._prefix}:room:{live_id}"
-
-    def _channel_of(self, message: BusMessage) -> str:
-        """Return the channel of the message; the shared one leads to all processes."""
-        if isinstance(message, TokenRevoked | CatalogueChanged) or message.live_id is None:
-            return self._shared_channel
-        return self._room_channel(message.live_id)
 
     async def _receive_until(self, stopping: asyncio.Event) -> None:
         pubsub = self._redis.pubsub()

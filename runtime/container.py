@@ -9,8 +9,7 @@ from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
 from rooms.members import DEFAULT_GRACE, GracePolicy
-from services.chat.im_publisher import ImPublisher
-from services.chat.im_relay import ImRelay
+from services.chat.im_relay import ImPublisher, ImRelay
 from services.room_changes import RoomChanges
 from services.rooms.presence import LEASE_SECONDS, Lease, Presence
 from services.rooms.room_access import RoomAccess

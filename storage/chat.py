@@ -44,21 +44,19 @@ class RelayPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RelayClaim:
-    """A claim on one room, with its row as of the claim.
-
-    Events of `epoch` up to `seq` have been relayed (`epoch` "": none at all yet). Events before
-    `since`, when the row was created, are not relayed. `counts_due`: the user counts may have
-    changed; they are not sent before `counts_at`. `tries` counts failures since the last success,
-    `woken` all wakes, `claims` all claims.
-    """
+    """A claim on one room, with its row as of the claim."""
 
     live_id: int
     epoch: str
+    """The live session of which events up to `seq` have been relayed; "" for none yet."""
     seq: int
     since: datetime
+    """When the row was created; events before are not relayed."""
     counts_due: bool
+    """The user counts may have changed; they are not sent before `counts_at`."""
     counts_at: datetime
     tries: int
+    """Failures since the last success; `woken` and `claims` count all wakes and claims."""
     woken: int
     claims: int
 

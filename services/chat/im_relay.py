@@ -6,20 +6,36 @@ The store keeps a cursor for each room; the events are read from the room's own 
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from core.cache import Cache
+from core.clock import now_ms
 from core.errors import QLiveError
 from core.retry import IM_RELAY
-from rooms.events import NumberedEvent
-from services.chat.im_messages import COUNT_EVENTS
-from services.chat.im_publisher import LEASE, GroupMissing, ImPublisher
+from rooms.events import LAST_EVENT_TYPE, NumberedEvent
+from rooms.room import Room
+from services.chat.groups import queue_group_message
+from services.chat.im_messages import (
+    COUNT_EVENTS,
+    ImMessage,
+    counts_message,
+    drop_excess_gifts,
+    live_end_message,
+    messages_for,
+    on_mic_message,
+)
 from services.jobs.claimed_jobs import ClaimedJob
-from storage.chat import ClaimLost, RelayClaim
+from storage.chat import ClaimLost, RelayClaim, RelayPosition
 from storage.errors import storage_error
+from storage.jobs.outbox import REPLACE_GROUP
 from storage.stores import Stores
+from tencent.errors import ImGroupMissing, ImRejected
+from tencent.im import ImClient
+from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.chat")
 
@@ -30,6 +46,198 @@ AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number ma
 RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
+PER_SECOND = 30  # messages to one group; IM allows 40, chat included
+SPACING = 1 / PER_SECOND
+STRETCH_SECONDS = 1.0  # then the log is read again, since more may have piled up
+COUNTS_EVERY = timedelta(seconds=1)
+SEND_SECONDS = 12.0  # for one message; a call that is repeated once may take 10.4
+LEASE = timedelta(seconds=40)  # outlives two messages and the reads before them
+REPEAT_SECONDS = 60.0  # for one room, in case that IM does not have the new group either
+EXPECTED_SECONDS = 15.0  # usually a replacement takes one or two
+MAX_ROOMS = 1_000  # remembered; for others a replacement may be ordered earlier
+
+# A room without a cursor is relayed from now on. Another process may store the wake of an earlier
+# event late, so the relay starts up to FIRST_EVENTS earlier and skips events older than FIRST_AGE.
+FIRST_EVENTS = 200  # less than the log keeps
+FIRST_AGE = timedelta(seconds=5)
+MAX_RECENT = 5_000  # events, about 5 MB; then all are forgotten, and read from the rooms' logs
+
+
+class RecentEvents:
+    """Events that this process saved and will relay, by room; reads them from memory once."""
+
+    def __init__(self) -> None:
+        self._by_room: dict[int, list[NumberedEvent]] = {}
+        self._size = 0
+
+    def add(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
+        if self._size >= MAX_RECENT:
+            self._by_room.clear()
+            self._size = 0
+        self._by_room.setdefault(live_id, []).extend(events)
+        self._size += len(events)
+
+    def take(self, live_id: int, epoch: str, seq: int, version: int) -> list[NumberedEvent] | None:
+        """Forget the events up to `version`; return those after `seq`, None unless all are here."""
+        known = self._by_room.pop(live_id, [])
+        self._size -= len(known)
+        if later := [event for event in known if event.epoch == epoch and event.seq > version]:
+            self.add(live_id, later)
+        found = [event for event in known if event.epoch == epoch and seq < event.seq <= version]
+        is_complete = [event.seq for event in found] == [*range(seq + 1, version + 1)]
+        return found if is_complete else None
+
+
+class GroupMissing(Exception):
+    """IM has dissolved the room's group, and another one is about to replace it."""
+
+
+@dataclass
+class ImPublisher:
+    """Sends events in order, and moves the cursor before the next message or with the release.
+
+    After a crash the next process repeats the last event with the same Random, and IM drops it.
+    """
+
+    _stores: Stores
+    _stream_urls: StreamUrls
+    _im: ImClient
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    recent: RecentEvents = field(default_factory=RecentEvents)
+    _replacement_ordered_at: Cache[int, float] = field(
+        default_factory=lambda: Cache(REPEAT_SECONDS, MAX_ROOMS)
+    )
+
+    async def relay(self, claim: RelayClaim) -> None:
+        """Send about a second of what is due; the rest stays due.
+
+        Raises ClaimLost, GroupMissing, ServiceUnavailable, TimeoutError or a driver error; the
+        cursor then stays.
+        """
+        release, counts_at = self._stores.relay_cursors.release, claim.counts_at
+        room = await self._stores.rooms.read(claim.live_id)
+        if room is None:
+            await release(claim, None, self.now(), counts_at, None, counts_due=False)
+            return
+        seq = claim.seq
+        if claim.epoch != room.epoch:  # of the present live, all events, or the latest at first
+            seq = 0 if claim.epoch else max(0, room.version - FIRST_EVENTS)
+        events: Sequence[NumberedEvent] | None = []
+        if seq != room.version:
+            recent = self.recent.take(claim.live_id, room.epoch, seq, room.version)
+            events = recent or await self._stores.rooms.log_since(claim.live_id, room.epoch, seq)
+        if events is None:
+            more, position, counts_due = await self._reset(claim, room), None, room.live
+        else:
+            more, position = await self._backfill(claim, room, events, seq)
+            counts_due = claim.counts_due and room.live
+        now = self.now()
+        if counts_due and counts_at <= now:
+            if position:
+                await self._move(claim, position)
+            num_list = (await self._stores.members.count(claim.live_id, room.epoch)).num_list
+            group, n = room.group_id, claim.woken
+            message = counts_message(room.host_id, group, num_list, room.epoch, n)
+            await self._send(claim, room, message)
+            counts_due, counts_at = False, now + COUNTS_EVERY
+        due_at = now if more else counts_at if counts_due else None
+        await release(claim, position, self.now(), counts_at, due_at, counts_due=counts_due)
+
+    async def _backfill(
+        self, claim: RelayClaim, room: Room, events: Sequence[NumberedEvent], seq: int
+    ) -> tuple[bool, RelayPosition | None]:
+        """Send `events` after `seq`; return whether some are left, and where the cursor moves."""
+        kept = drop_excess_gifts(events, PER_SECOND)
+        if dropped := len(events) - len(kept):
+            log.info("relay_gifts_dropped", live_id=claim.live_id, gifts=dropped)
+        oldest = (claim.since - FIRST_AGE).timestamp() * 1000
+        started, sent = self.clock(), None
+        for event in kept:
+            if self.clock() - started >= STRETCH_SECONDS:
+                return True, sent
+            now_ms = int(self.now().timestamp() * 1000)
+            messages = messages_for(event, room.group_id, now_ms) if event.ts >= oldest else []
+            if messages and sent:
+                await self._move(claim, sent)
+            for message in messages:
+                await self._send(claim, room, message)
+            if messages:
+                sent = _position(room, event)
+        if events:
+            return False, _position(room, events[-1])
+        is_moved = (room.epoch, seq) != (claim.epoch, claim.seq)
+        return False, RelayPosition(room.epoch, seq, over=False) if is_moved else None
+
+    async def _reset(self, claim: RelayClaim, room: Room) -> bool:
+        """Send what the log lacks: the present guests, then the latest events.
+
+        Returns whether some are left.
+        """
+        log.warning("relay_reset", live_id=claim.live_id, seq=room.version)
+        if not room.live:
+            await self._send(claim, room, live_end_message(room.epoch, room.version))
+            await self._move(claim, RelayPosition(room.epoch, room.version, over=True))
+            return False
+        now = now_ms() // 1000
+        for seat in filter(None, (room.male, room.female)):
+            guest, play_url = seat.person, self._stream_urls.play(seat.stream, now)
+            accepted = {"play_url": play_url, "area": guest.area, "age": guest.age}
+            message = on_mic_message(
+                room.epoch, room.version, {**guest.public_profile(), **accepted}
+            )
+            await self._send(claim, room, message)
+            await self._move(claim, RelayPosition(claim.epoch, claim.seq, over=False))  # renews
+        latest = max(0, room.version - FIRST_EVENTS)
+        if await self._stores.rooms.log_since(claim.live_id, room.epoch, latest) is None:
+            latest = room.version  # one of them has named a user who is deleted
+        await self._move(claim, RelayPosition(room.epoch, latest, over=False))
+        return True
+
+    async def _send(self, claim: RelayClaim, room: Room, message: ImMessage) -> None:
+        """Send at most PER_SECOND to the group; messages that IM rejects are skipped.
+
+        Raises GroupMissing if the group is dissolved and its replacement is to be expected.
+        """
+        started = self.clock()
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                text, random = message.text, message.random
+                if message.to:
+                    await self._im.send_text(message.to, text, random, message.seconds)
+                else:
+                    await self._im.send_group_msg(room.group_id, text, random, message.priority)
+        except ImRejected as error:
+            live_id, is_missing = claim.live_id, isinstance(error, ImGroupMissing)
+            if is_missing and await self._expects_replacement(live_id, room.group_id):
+                raise GroupMissing from error
+            refused = {"live_id": live_id, "kind": message.kind, "error_code": error.code}
+            log.warning("relay_message_rejected", **refused)
+        if not message.to:
+            await self.sleep(max(0.0, started + SPACING - self.clock()))
+
+    async def _expects_replacement(self, live_id: int, group_id: str) -> bool:
+        """Order the replacement of a dissolved group, for one room at most once a minute.
+
+        Returns whether that was a few seconds ago, so that it is to be expected.
+        """
+        now, cache = self.clock(), self._replacement_ordered_at
+        if (ordered_at := cache.get(live_id)) is not None:
+            return now - ordered_at < EXPECTED_SECONDS
+        start = cache.begin_read()
+        await queue_group_message(self._stores.outbox, REPLACE_GROUP, live_id, group_id)
+        cache.put(live_id, now, start)
+        return True
+
+    async def _move(self, claim: RelayClaim, position: RelayPosition) -> None:
+        await self._stores.relay_cursors.advance(claim, position, self.now() + LEASE)
+
+
+def _position(room: Room, event: NumberedEvent) -> RelayPosition:
+    """Return the cursor after an event."""
+    return RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)
+
 
 class ImRelay(ClaimedJob[RelayClaim]):
     """Listens to `RoomChanges`; of several processes, one at a time relays a room."""
@@ -39,11 +247,9 @@ class ImRelay(ClaimedJob[RelayClaim]):
         stores: Stores,
         publisher: ImPublisher,
         *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.monotonic,
         idle: float = 1.0,
     ) -> None:
-        """Take `clock` in seconds and, as `idle`, the seconds between two polls for work."""
+        """Take, as `idle`, the seconds between two polls for work."""
         super().__init__(
             "im_relay",
             self._claim_due,
@@ -52,15 +258,14 @@ class ImRelay(ClaimedJob[RelayClaim]):
             idle=idle,
             gather=GATHER_SECONDS,
         )
-        self._now = now
+        self._now, self._clock = publisher.now, publisher.clock
         self._cursors = stores.relay_cursors
         self._rooms = stores.rooms
         self._publisher = publisher
-        self._clock = clock
         self._pending: dict[int, bool] = {}  # live_id: whether the user counts may have changed
         self._audience_changed: set[int] = set()
         self._storing = 0  # wakes being stored
-        self._audience_due = self._reconcile_due = clock()
+        self._audience_due = self._reconcile_due = self._clock()
 
     def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
         """Relay events that the room has saved. Never waits, never raises."""

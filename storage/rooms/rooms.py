@@ -32,7 +32,7 @@ CONCURRENT_LOG_READS = 16
 than the connections that there may be (storage/database.py)."""
 LOG_QUEUE_SECONDS = 2.5
 """Longest wait of such a read for others; the relay to IM renews its lease after two messages and
-the reads before them (services/chat/im_publisher.py)."""
+the reads before them (services/chat/im_relay.py)."""
 TAIL_EVENTS = 16
 """Events read without the rest of the log (measured: 300 rooms in 0.10 s instead of 0.37 s)."""
 

@@ -12,8 +12,7 @@ from config.sections import ImSettings
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Person
 from rooms.room import Room, Seat
-from services.chat.im_publisher import ImPublisher
-from services.chat.im_relay import ImRelay
+from services.chat.im_relay import ImPublisher, ImRelay
 from services.jobs.claimed_jobs import JobRunner
 from tencent.im import ImClient
 from tencent.service_client import ServiceClient
@@ -141,7 +140,7 @@ class RelayFixture:
         publisher = ImPublisher(
             stores, rooms, im or self.im, now=self.now, clock=self.clock, sleep=self.sleep
         )
-        return ImRelay(stores, publisher, now=self.now, clock=self.clock, idle=idle)
+        return ImRelay(stores, publisher, idle=idle)
 
     @asynccontextmanager
     async def running(self, **replaced: Any) -> AsyncIterator[ImRelay]:

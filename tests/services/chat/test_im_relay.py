@@ -4,9 +4,8 @@ import pytest
 
 from rooms.events import NumberedEvent
 from rooms.room import Room
-from services.chat import im_publisher
-from services.chat.im_publisher import PER_SECOND, RecentEvents
-from services.chat.im_relay import RECONCILE_SECONDS
+from services.chat import im_relay
+from services.chat.im_relay import PER_SECOND, RECONCILE_SECONDS, RecentEvents
 from tests.support.im_relay import GUEST, HOST, LOG_SIZE, RelayFixture, face, guest_payload
 
 
@@ -233,7 +232,7 @@ def test_events_with_a_gap_or_of_an_earlier_live_are_not_taken(recent: RecentEve
 def test_all_are_forgotten_when_there_are_too_many(
     recent: RecentEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(im_publisher, "MAX_RECENT", 2)
+    monkeypatch.setattr(im_relay, "MAX_RECENT", 2)
     for live_id in (1, 2, 3):
         recent.add(live_id, [event(1)])
     assert recent.take(1, "e1", 0, 1) is None

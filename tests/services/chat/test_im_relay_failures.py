@@ -7,8 +7,7 @@ from datetime import timedelta
 from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
-from services.chat.im_publisher import EXPECTED_SECONDS, LEASE, REPEAT_SECONDS
-from services.chat.im_relay import GROUP_RETRY_SECONDS
+from services.chat.im_relay import EXPECTED_SECONDS, GROUP_RETRY_SECONDS, LEASE, REPEAT_SECONDS
 from services.jobs.claimed_jobs import JobRunner
 from storage.chat import RelayCursorStore
 from tencent.errors import ImRejected

@@ -111,13 +111,6 @@ async def test_of_two_opposite_decisions_of_what_was_in_review_one_is_refused(
     )
     assert {type(outcome) for outcome in outcomes} == {AlreadyDecided, type(None)}
 
-    await moderation.change(anna.id, nickname="review 2")
-    item = await moderation.latest(anna.id)
-    await decide(item.id, "review", "olga", approved=False)
-    with pytest.raises(AlreadyDecided):
-        await decide(item.id, "review", "pavel", approved=True)
-    await decide(item.id, "refused", "pavel", approved=True)
-
 
 @pytest.mark.parametrize("words", ["61010", "-1"])
 async def test_without_an_answer_a_text_is_hidden_and_tried_again(
