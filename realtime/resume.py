@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -30,21 +30,19 @@ class EventLog(Protocol):
     async def versions(self, live_ids: Sequence[int]) -> dict[int, tuple[str, int]]: ...
 
 
+@dataclass(eq=False)
 class RoomView:
     """A room as its members see it, at one version of one live session.
 
     Concurrent joins share it: the snapshot is read and encoded once, if a client cannot resume.
     """
 
-    def __init__(
-        self, epoch: str, version: int, read_data: Callable[[], Awaitable[Mapping[str, Any]]]
-    ) -> None:
-        """Create a view; `read_data` returns the data of the snapshot."""
-        self.epoch = epoch
-        self.version = version
-        self._read_data = read_data
-        self._data: asyncio.Future[Mapping[str, Any]] | None = None
-        self._frames: dict[str | None, bytes] = {}
+    epoch: str
+    version: int
+    _read_data: Callable[[], Awaitable[Mapping[str, Any]]]
+    """Returns the data of the snapshot."""
+    _data: asyncio.Future[Mapping[str, Any]] | None = None
+    _frames: dict[str | None, bytes] = field(default_factory=dict)
 
     async def snapshot(self, live_id: int, reset: str | None) -> bytes:
         """Return the snapshot frame; `reset` is the reason sent to a client that cannot resume."""

@@ -43,7 +43,7 @@ CONCURRENCY = 32  # rooms; enough that one that waits for IM delays no other
 WAKES_AT_ONCE = 500  # in one command
 GATHER_SECONDS = 0.1  # wakes of one room within it become one write
 AUDIENCE_SECONDS = 1.0  # users join and leave all the time, and their number may be late
-RECONCILE_SECONDS = 30.0  # a process may die before it has stored a wake
+RECONCILE_SECONDS = 30.0  # between searches for rooms whose log is ahead of their cursor
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
 PER_SECOND = 30  # messages to one group; IM allows 40, chat included
@@ -164,9 +164,10 @@ class ImPublisher:
             for message in messages:
                 await self._send(claim, room, message)
             if messages:
-                sent = _position(room, event)
+                sent = RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)
         if events:
-            return False, _position(room, events[-1])
+            is_over = events[-1].type == LAST_EVENT_TYPE
+            return False, RelayPosition(room.epoch, events[-1].seq, is_over)
         is_moved = (room.epoch, seq) != (claim.epoch, claim.seq)
         return False, RelayPosition(room.epoch, seq, over=False) if is_moved else None
 
@@ -234,21 +235,10 @@ class ImPublisher:
         await self._stores.relay_cursors.advance(claim, position, self.now() + LEASE)
 
 
-def _position(room: Room, event: NumberedEvent) -> RelayPosition:
-    """Return the cursor after an event."""
-    return RelayPosition(room.epoch, event.seq, event.type == LAST_EVENT_TYPE)
-
-
 class ImRelay(ClaimedJob[RelayClaim]):
     """Listens to `RoomChanges`; of several processes, one at a time relays a room."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        publisher: ImPublisher,
-        *,
-        idle: float = 1.0,
-    ) -> None:
+    def __init__(self, stores: Stores, publisher: ImPublisher, *, idle: float = 1.0) -> None:
         """Take, as `idle`, the seconds between two polls for work."""
         super().__init__(
             "im_relay",
@@ -291,7 +281,7 @@ class ImRelay(ClaimedJob[RelayClaim]):
     async def _before_claims(self) -> None:
         await self._store_wakes()
         if self._clock() >= self._reconcile_due:
-            # Rooms whose log is ahead of their cursor: a process died before it stored a wake.
+            # A process may have died before it stored a wake.
             cursors = await self._cursors.cursors()
             versions = await self._rooms.versions(list(cursors))
             if behind := [live_id for live_id, at in versions.items() if cursors[live_id] != at]:
