@@ -94,26 +94,3 @@ async def test_policy_shows_what_is_checked_and_kept(api: ApiFixture) -> None:
     policy = (await api.ops("GET", "moderation/policy")).ok()["policy"]
     kept = {"words_file": "", "moderation_days": 180, "chat_days": 60}
     assert policy.items() >= {**HIDDEN, **kept}.items()
-
-
-async def test_pages_and_figures_of_the_queue_use_an_index(
-    moderation: ModerationFixture, db: Any
-) -> None:
-    """Decided items are kept for months: a scan of all would take seconds."""
-    db.moderation_items.insert_many(
-        {"_id": f"d{n}", "kind": "face", "user_id": "1", "state": "approved", "created_at": n}
-        for n in range(50)
-    )
-    now = datetime.now(UTC)
-    for n in range(3):
-        await moderation.items.add(Item(f"a{n}", "report", "2", now, state="review"))
-    db.command("profile", 2)
-    items, _ = await moderation.items.page("", 2, state="review")
-    counts, _ = await moderation.items.open_counts()
-    assert await moderation.items.by_trace("t1") is None
-    db.command("profile", 0)
-    assert ([item.id for item in items], counts) == (["a2", "a1"], {"report": 3})
-    queries = [*db.system.profile.find({"ns": {"$regex": "moderation_items$"}})]
-    db.system.profile.drop()
-    assert len(queries) == 3
-    assert all(query["docsExamined"] <= 3 for query in queries), queries

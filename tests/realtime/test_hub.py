@@ -9,7 +9,7 @@ from realtime.frames import CloseCode
 from realtime.resume import ResumePosition
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts
-from tests.support.hub import ROOM, HubFixture, SlowJoin, WriterSpy, profile_events
+from tests.support.hub import ROOM, HubFixture, SlowJoin, StoredRoom, WriterSpy, profile_events
 
 
 async def test_events_arrive_in_order_from_joining_until_leaving(hub_fixture: HubFixture) -> None:
@@ -227,42 +227,27 @@ async def test_backfill_repeats_for_an_event_lost_during_its_read(
     assert writer.received_events == [("snapshot", 0), *profile_events(1, 4)]
 
 
-def end_live(hub_fixture: HubFixture) -> None:
-    hub_fixture.stored.live = False
-
-
-def start_another(hub_fixture: HubFixture) -> None:
-    hub_fixture.stored.start_epoch("b")
-
-
-def restore_backup(hub_fixture: HubFixture) -> None:
-    hub_fixture.stored.log = hub_fixture.stored.log[:1]
-
-
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (end_live, CloseCode.ENDED),
-        (start_another, CloseCode.RESTART),
-        (restore_backup, CloseCode.RESTART),
+        (lambda stored: setattr(stored, "live", False), CloseCode.ENDED),
+        (lambda stored: stored.start_epoch("b"), CloseCode.RESTART),
+        (lambda stored: setattr(stored, "log", stored.log[:1]), CloseCode.RESTART),
     ],
+    ids=["it has ended", "another live", "a restored backup"],
 )
 async def test_room_that_cannot_be_continued_closes_its_sockets(
-    hub_fixture: HubFixture, change: Callable[[HubFixture], None], code: CloseCode
+    hub_fixture: HubFixture, change: Callable[[StoredRoom], None], code: CloseCode
 ) -> None:
     hub_fixture.store_and_publish("profile", "profile")
     writer = await hub_fixture.join()
     events = lose_events(hub_fixture, 5)
 
-    hub_fixture.stored.after_read = lambda: change(hub_fixture)
+    hub_fixture.stored.after_read = lambda: change(hub_fixture.stored)
     hub_fixture.publish_event(events[-1])
     await hub_fixture.wait_backfilled()
     assert (writer.received_events, writer.code) == ([("snapshot", 2)], code)
     assert hub_fixture.hub.channels == []
-
-
-async def count_one_host(sessions: Iterable[tuple[int, str]]) -> dict[int, MemberCounts]:
-    return {live_id: MemberCounts() for live_id, _ in sessions}
 
 
 async def test_count_sent_before_the_snapshot_is_sent_again_after_it(
@@ -270,9 +255,9 @@ async def test_count_sent_before_the_snapshot_is_sent_again_after_it(
 ) -> None:
     """The snapshot may have been read before that count."""
     writer = await hub_fixture.join()
-    await hub_fixture.hub.send_audience_counts(count_one_host)
+    await hub_fixture.hub.send_audience_counts(Counter())
     lose_events(hub_fixture, 5)
     await hub_fixture.hub.check()
-    await hub_fixture.hub.send_audience_counts(count_one_host)
+    await hub_fixture.hub.send_audience_counts(Counter())
     types = [frame["type"] for frame in writer.received]
     assert types == ["snapshot", "audience", "snapshot", "audience"]

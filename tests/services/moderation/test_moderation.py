@@ -9,16 +9,18 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from core.errors import TryAgain
 from rooms.moderation import MAX_TRIES, Item
 from runtime import jobs
+from runtime.process import ServerProcess
 from services.errors import ContentRefused
 from storage.errors import AlreadyDecided, StorageUnavailable
 from tencent import content_security, service_client
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.hypothesis_profiles import LONG_PROFILE
-from tests.support.moderation import ModerationFixture
+from tests.support.moderation import ModerationFixture, warm_up
 from tests.support.races import run_before
 from tests.support.waiting import recorded_timeouts, until
 
@@ -32,6 +34,18 @@ def picture(words: str) -> str:
 
 
 PROPOSED = ("Annie", picture("a"), "Annie's", picture("b"))
+
+
+@pytest.fixture
+def has_bucket() -> bool:
+    """A test names pictures by addresses with the words it wants."""
+    return False
+
+
+@pytest.fixture
+def moderation(io_loop: IOLoop, server: ServerProcess, db: Any) -> ModerationFixture:
+    io_loop.run_sync(lambda: warm_up(server))
+    return ModerationFixture(server, db)
 
 
 @pytest.fixture
