@@ -228,14 +228,12 @@ ACTIONS = st.lists(
 )
 
 
-class FanoutModel:
-    """A fan-out and what each socket must receive, checked after every action."""
+class FanoutModel(FanoutFixture):
+    """What each socket of a fan-out must receive, checked after every action."""
 
     def __init__(self, slice_: int, gather: float) -> None:
-        self.fanout = Fanout(slice_size=slice_, gather_seconds=gather)
-        self.frames = 0
+        super().__init__(slice_, gather)
         self.seq = 0
-        self.writers: list[WriterStub] = []
         self.expected: dict[int, list[int]] = {}
         self.seqs: list[int] = [0]
         """Last event sequence number up to each frame number."""
@@ -257,22 +255,15 @@ class FanoutModel:
         for writer in self.open_outboxes:
             self.expected[id(writer)].append(BYE)
         async with asyncio.timeout(5):
-            while self.fanout.busy:
-                await asyncio.sleep(0)
+            await self.settle()
 
     @property
     def open_outboxes(self) -> list[WriterStub]:
-        return [writer for writer in self.writers if self._is_open(writer)]
-
-    def _is_open(self, writer: WriterStub) -> bool:
-        return self.expected[id(writer)][-1:] != [BYE]
+        return [writer for writer in self.writers if self.expected[id(writer)][-1:] != [BYE]]
 
     def _add(self, user_id: str) -> None:
         self._remove(user_id)
-        writer = WriterStub(user_id, self.frames)
-        self.writers.append(writer)
-        self.expected[id(writer)] = []
-        self.fanout.add(cast("SocketWriter", writer))
+        self.expected[id(self.add(user_id))] = []
 
     def _remove(self, user_id: str) -> None:
         """Remove a socket: it receives its queued frames, then the close and nothing more."""
@@ -282,12 +273,12 @@ class FanoutModel:
             self.expected[id(writer)].append(BYE)
 
     def _send(self, *, numbered: bool) -> None:
-        self.frames += 1
+        self.sent_events += 1
         self.seq += numbered
         self.seqs.append(self.seq)
         for writer in self.open_outboxes:
-            self.expected[id(writer)].append(self.frames)
-        self.fanout.send(b"%04d" % self.frames, self.seq, float(numbered))
+            self.expected[id(writer)].append(self.sent_events)
+        self.fanout.send(b"%04d" % self.sent_events, self.seq, float(numbered))
 
     def _check(self) -> None:
         for writer in self.open_outboxes:

@@ -78,12 +78,12 @@ def request(uri: str = f"{BASE}ws/?live_id=1", version: str = "1.1", **headers: 
 def refusal(
     handshake_request: Any, *allowed: str, limits: RequestLimits | None = None
 ) -> QLiveError | None:
-    settings = SimpleNamespace(
-        server=SimpleNamespace(allowed_origins=allowed, trusted_proxies=()),
+    server = SimpleNamespace(allowed_origins=allowed, trusted_proxies=())
+    context: Any = SimpleNamespace(
+        settings=SimpleNamespace(server=server),
+        lifecycle=SimpleNamespace(draining=False),
+        request_limits=limits or RequestLimits(1, Metrics()),
     )
-    lifecycle = SimpleNamespace(draining=False)
-    limits = limits or RequestLimits(1, Metrics())
-    context: Any = SimpleNamespace(settings=settings, lifecycle=lifecycle, request_limits=limits)
     return Handshake(context, handshake_request).error()
 
 
