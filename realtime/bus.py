@@ -85,7 +85,6 @@ BusMessage = (
     | TokenRevoked
     | CatalogueChanged
 )
-BusListener = Callable[[Any], None]
 
 MESSAGE_TYPES: dict[str, type[BusMessage]] = {
     "event_published": EventPublished,
@@ -110,7 +109,7 @@ class Bus:
         self.gaps = 0
         """Incremented whenever messages may have been missed."""
         self.latency_ms: float | None = None
-        self._listeners: dict[type[BusMessage], list[BusListener]] = {
+        self._listeners: dict[type[BusMessage], list[Callable[[Any], None]]] = {
             kind: [] for kind in MESSAGE_TYPES.values()
         }
 
@@ -123,7 +122,7 @@ class Bus:
         """Return `gaps`, or None while not `healthy`, for a cache that messages invalidate."""
         return self.gaps if self.healthy else None
 
-    def subscribe(self, listener: BusListener, *kinds: type[BusMessage]) -> None:
+    def subscribe(self, listener: Callable[[Any], None], *kinds: type[BusMessage]) -> None:
         """Call `listener` with every message of these kinds, or of all."""
         for kind in kinds or MESSAGE_TYPES.values():
             self._listeners[kind].append(listener)

@@ -57,9 +57,8 @@ class Hub:
         for event in events:
             self._bus.publish(EventPublished.of(live_id, event, now))
             if event.type == LAST_EVENT_TYPE:
-                log.info(
-                    "live_ended", live_id=live_id, reason=event.data.get("reason"), seq=event.seq
-                )
+                reason = event.data.get("reason")
+                log.info("live_ended", live_id=live_id, reason=reason, seq=event.seq)
 
     def mark_audience_changed(self, live_id: int) -> None:
         self._bus.publish(AudienceChanged(live_id))
@@ -127,10 +126,8 @@ class Hub:
                 writer.begin(b"".join(first_frames))
                 # The new client's count may be stale.
                 channel.audience_changed, channel.audience = True, b""
-                opened = ConnectionOpened(
-                    live_id, channel.epoch or "", writer.user_id, writer.number
-                )
-                self._bus.publish(opened)
+                epoch, number = channel.epoch or "", writer.number
+                self._bus.publish(ConnectionOpened(live_id, epoch, writer.user_id, number))
         finally:
             channel.joining -= 1
             if not channel.joining:

@@ -17,7 +17,6 @@ Browsers and phones send what fits the limit in one; endless empty fragments wou
 ever completing a message."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-OPCODES = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 
 class ProtocolViolation(Exception):
@@ -206,7 +205,7 @@ def _parse_header(buffer: bytes | bytearray, offset: int) -> _FrameHeader | None
     final, opcode, size = first >= 0x80, first & 0x0F, second & 0x7F
     if first & 0x70:
         raise ProtocolViolation(PROTOCOL_ERROR, "reserved bit set")
-    if opcode not in OPCODES:
+    if opcode not in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG):
         raise ProtocolViolation(PROTOCOL_ERROR, "unknown opcode")
     if second < 0x80:
         raise ProtocolViolation(PROTOCOL_ERROR, "not masked")

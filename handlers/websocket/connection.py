@@ -26,7 +26,6 @@ AUTH_SECONDS = 5
 """Time limit for the `auth` frame of a connection opened without a token."""
 BAD_FRAMES = 3
 """Invalid frames until the connection is closed."""
-READ_BYTES = 4096
 FRAME_BYTES = 16_384
 """The largest frame that a client may send."""
 FRAMES_PER_SECOND = 20
@@ -83,7 +82,7 @@ class Connection:
             self._auth = call_later(AUTH_SECONDS, self.writer.close, CloseCode.TOKEN)
         try:
             while True:
-                self.receive(await self._stream.read_bytes(READ_BYTES, partial=True))
+                self.receive(await self._stream.read_bytes(4096, partial=True))
                 # Reading buffered data does not yield: without this, a flood starves the others.
                 await asyncio.sleep(0)
         except (StreamClosedError, OSError):

@@ -47,7 +47,6 @@ RECONCILE_SECONDS = 30.0  # between searches for rooms whose log is ahead of the
 GROUP_RETRY_SECONDS = 1.0  # the replacement of a dissolved group takes one or two
 
 PER_SECOND = 30  # messages to one group; IM allows 40, chat included
-SPACING = 1 / PER_SECOND
 STRETCH_SECONDS = 1.0  # then the log is read again, since more may have piled up
 COUNTS_EVERY = timedelta(seconds=1)
 SEND_SECONDS = 12.0  # for one message; a call that is repeated once may take 10.4
@@ -216,7 +215,7 @@ class ImPublisher:
             refused = {"live_id": live_id, "kind": message.kind, "error_code": error.code}
             log.warning("relay_message_rejected", **refused)
         if not message.to:
-            await self.sleep(max(0.0, started + SPACING - self.clock()))
+            await self.sleep(max(0.0, started + 1 / PER_SECOND - self.clock()))
 
     async def _expects_replacement(self, live_id: int, group_id: str) -> bool:
         """Order the replacement of a dissolved group, for one room at most once a minute.

@@ -18,8 +18,6 @@ from tencent.content_security import parse_media_event
 from tencent.errors import Unreadable
 from tencent.message_push import MEDIA_CHECKED
 
-CONCURRENCY = 8
-
 Confirm = Callable[[Session | None], Awaitable[None]]
 """Store that a decision was applied, best in the transaction that applies it.
 Raises AlreadyDecided if it is no longer to be applied."""
@@ -41,7 +39,7 @@ class DecisionService:
             "moderation",
             one_by_one(partial(self._items.claim, APPLY_WITHIN)),
             self._run_step,
-            concurrency=CONCURRENCY,
+            concurrency=8,
         )
 
     # ---- decisions and results of checks
