@@ -243,7 +243,7 @@ class RoomChanges:
 
     def _close_sockets(self, room: Room) -> None:
         """Close the sockets of users who are no members any more."""
-        for user_id, may_not_reconnect in room.effects.sockets_to_close.items():
+        for user_id, may_not_reconnect in room.sockets_to_close.items():
             member = room.loaded.members.get(user_id)
             # Socket numbers are at least their opening time in ms: sockets opened since are spared.
             is_of_room = member is not None and member.live_id == room.live_id

@@ -10,7 +10,8 @@ import structlog
 from core.cache import Cache
 from core.clock import now_ms
 from rooms.events import LAST_EVENT_TYPE, MicroAccept, NumberedEvent
-from rooms.room import Room, Seat
+from rooms.room import Room
+from rooms.state import Seat
 from services.chat.groups import queue_group_message
 from services.chat.im_messages import (
     ImMessage,

@@ -13,8 +13,8 @@ from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
-from rooms.room import Application, Room, Seat
-from rooms.state import RoomState
+from rooms.room import Room
+from rooms.state import Application, RoomState, Seat
 from storage.chat.groups import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
@@ -224,7 +224,7 @@ class RoomStore:
         Given up ones, which their users stop by themselves, are joined to one message per user when
         they are sent.
         """
-        for stream, user_id in room.effects.streams_to_drop.items():
+        for stream, user_id in room.streams_to_drop.items():
             payload = {"streams": [stream]}
             self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
 

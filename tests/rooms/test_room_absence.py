@@ -116,7 +116,7 @@ def test_an_absence_on_mic_is_shown_once_after_its_delay(
     assert seat.away
     assert changed(room) == ({"owner", "status"} if person is HOST else {role})
     assert room.status == ("paused" if person is HOST else "live")
-    assert room.effects.streams_to_drop == {}
+    assert room.streams_to_drop == {}
     room = reloaded(room)
     for seconds in (3, 20, grace - 0.001):
         assert apply_absence(room, person, seconds) == grace
@@ -126,7 +126,7 @@ def test_an_absence_on_mic_is_shown_once_after_its_delay(
 @pytest.mark.parametrize("person", [CARL, ANNA])
 def test_the_absence_of_a_viewer_or_applicant_is_never_shown(person: Person) -> None:
     room = live_room(CARL, ANNA)
-    room.apply(ANNA, NOW, 600)
+    room.apply(ANNA, NOW)
     room = room_with_away(room, person)
     assert apply_absence(room, person, 59.999) == 60
     assert not changed(room)
@@ -178,7 +178,7 @@ def test_an_absent_guest_loses_the_seat_and_later_the_membership(
     assert getattr(room, seat) is None
     assert new_roles(room) == {guest.user_id: "viewer"}
     assert left(room) == set()
-    assert room.effects.streams_to_drop.keys() == {f"stream-{guest.nickname}"}
+    assert room.streams_to_drop.keys() == {f"stream-{guest.nickname}"}
     room = reloaded(room)
     room.mark_connected(guest.user_id)
     assert apply_absence(room, guest, 59.999) == 60
@@ -193,7 +193,7 @@ def test_a_late_check_shows_an_absence_and_ends_seat_and_membership() -> None:
     assert types_of(room) == ["member_away", "micro_leave"]
     assert room.male is None
     assert left(room) == {BERT.user_id}
-    assert room.effects.streams_to_drop.keys() == {"stream-bert"}
+    assert room.streams_to_drop.keys() == {"stream-bert"}
 
 
 def test_an_absent_viewer_leaves_without_and_an_applicant_with_an_event() -> None:
@@ -214,7 +214,7 @@ def test_the_absence_of_the_host_ends_the_live() -> None:
     assert apply_absence(room, HOST, 120) is None
     assert events_of(room) == [("live_end", {**HOST.public_profile(), "reason": "offline"})]
     assert not room.live
-    assert room.effects.streams_to_drop.keys() == {"stream-host", "stream-bert", "stream-anna"}
+    assert room.streams_to_drop.keys() == {"stream-host", "stream-bert", "stream-anna"}
 
 
 # ---- length of the grace period

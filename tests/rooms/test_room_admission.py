@@ -5,8 +5,7 @@ import pytest
 from core.errors import QLiveError
 from rooms.errors import NotAdmitted, NotHost, NotInRoom, NotLive
 from rooms.members import Person
-from rooms.room import Admission, Room
-from rooms.steps import MAX_MARKS
+from rooms.room import MAX_MARKS, Admission, Room
 from tests.support.room_builders import (
     ANNA,
     BERT,

@@ -92,12 +92,12 @@ def test_only_events_without_a_rule_in_clients_name_fields_of_the_snapshot() -> 
 
 def test_applicants_are_in_order_of_first_application_or_invitation() -> None:
     room = live_room(BERT, CARL, ANNA, DORA)
-    room.invite(HOST.user_id, CARL, NOW, 60)
-    room.apply(BERT, NOW, 600)
-    room.apply(ANNA, NOW, 600)
-    room.apply(CARL, NOW + 9, 600)
-    room.invite(HOST.user_id, ANNA, NOW, 60)
-    room.invite(HOST.user_id, DORA, NOW, 60)
+    room.invite(HOST.user_id, CARL, NOW)
+    room.apply(BERT, NOW)
+    room.apply(ANNA, NOW)
+    room.apply(CARL, NOW + 9)
+    room.invite(HOST.user_id, ANNA, NOW)
+    room.invite(HOST.user_id, DORA, NOW)
     room.applications = dict(reversed(room.applications.items()))
     keys = ("applied_at", "invited", "expires_at")
     expected = [
@@ -194,7 +194,7 @@ def test_a_new_chat_group_is_published_while_live(*, live: bool) -> None:
 def test_events_are_numbered_from_the_version_loaded() -> None:
     room = room_with_applicants(BERT, CARL)
     room.expire(NOW + 600_000)
-    room.apply(BERT, NOW + 600_000, 600)
+    room.apply(BERT, NOW + 600_000)
     first, second = room.numbered(NOW + 5)
     data = {**BERT.public_profile(), "reason": "expired"}
     assert first == NumberedEvent(EPOCH, 3, NOW + 5, "micro_refuse", data)
@@ -206,5 +206,5 @@ def test_the_first_event_of_a_live_is_number_one() -> None:
     room = live_room()
     room.enter(BERT, NOW)
     assert room.numbered(NOW) == [], "a change without events takes no number"
-    room.apply(BERT, NOW, 600)
+    room.apply(BERT, NOW)
     assert [event.seq for event in room.numbered(NOW)] == [1]

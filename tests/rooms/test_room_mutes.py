@@ -5,8 +5,7 @@ import pytest
 from core.errors import InvalidParameter
 from rooms.errors import BannedByOperator, NotHost, NotLive
 from rooms.members import MemberCounts
-from rooms.room import Room
-from rooms.steps import MAX_MARKS
+from rooms.room import MAX_MARKS, Room
 from tests.support.room_builders import (
     BERT,
     CARL,

@@ -19,7 +19,7 @@ AUDIENCE = ("audience", 1)
 
 
 def apply(person: Person) -> Callable[[Room], None]:
-    return lambda room: room.apply(person, room_changes_module.now_ms(), 600)
+    return lambda room: room.apply(person, room_changes_module.now_ms())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_an_unknown_room_can_be_neither_changed_nor_loaded() -> None:
 
 async def test_expired_applications_end_before_the_rule_runs() -> None:
     fixture = RoomChangesFixture(BERT, CARL)
-    fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    fixture.store.change(1, lambda room: room.apply(BERT, NOW), BERT.user_id)
     await fixture.room_changes.change(1, apply(CARL), CARL.user_id)
     assert ("publish", 1, (2, "micro_refuse"), (3, "micro_apply")) in fixture.take_calls()
     assert list(fixture.room().applications) == [CARL.user_id]
@@ -95,7 +95,7 @@ class Recorder:
 
 async def test_expiry_alone_writes_nothing_prepared_in_the_transaction() -> None:
     fixture, recorder = RoomChangesFixture(BERT), Recorder()
-    fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    fixture.store.change(1, lambda room: room.apply(BERT, NOW), BERT.user_id)
     change = fixture.room_changes.change_with(1, recorder.batch_data, "r", lambda _r, _c: False)
     assert await change is False
     assert fixture.take_calls() == [("save", 1, 2), ("publish", 1, (2, "micro_refuse")), AUDIENCE]

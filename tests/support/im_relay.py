@@ -10,7 +10,8 @@ from typing import Any
 from config.sections import ImSettings
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Person
-from rooms.room import Room, Seat
+from rooms.room import Room
+from rooms.state import Seat
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
 from services.jobs.claimed_jobs import JobRunner

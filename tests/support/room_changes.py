@@ -7,7 +7,8 @@ from typing import Any
 from core.errors import WriteConflict
 from rooms.events import NumberedEvent
 from rooms.members import Person
-from rooms.room import Room, Seat
+from rooms.room import Room
+from rooms.state import Seat
 from services.room_changes import RoomChanges
 from tests.support.room_builders import HOST, NOW
 from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore

@@ -1,14 +1,10 @@
 """The mic over HTTP; tests/rooms show the rules of applications, invitations and seats."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from core.clock import now_ms
-from rooms.room import Room
-from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.mic import user_type
 
@@ -73,19 +69,18 @@ async def test_settings_decide_who_is_admitted(api: ApiFixture) -> None:
 
 
 async def test_an_application_and_an_invitation_expire_by_themselves(
-    api: ApiFixture, server: ServerProcess
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A moment after the call, whose own time is too long for a test."""
+    for name in ("APPLICATION_SECONDS", "INVITATION_SECONDS"):
+        monkeypatch.setattr(f"rooms.room.{name}", 0)
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    person = (await server.context.stores.users.get(anna.id)).person()
     socket = await host.watch()
-    rules: dict[str, Callable[[Room], None]] = {
-        "micro_apply": lambda room: room.apply(person, now_ms(), 0.2),
-        "micro_invite": lambda room: room.invite(host.id, person, now_ms(), 0.2),
-    }
-    for event_type, rule in rules.items():
-        await server.context.room_changes.change(host.live_id, rule, anna.id)
-        await socket.next(event_type)
+    for client, action, params in (
+        (anna, "apply", {}),
+        (host, "invite", {"user_id": anna.id}),
+    ):
+        (await call(client, f"{action}_micro", **params)).ok()
+        await socket.next(f"micro_{action}")
         event = (await socket.next("micro_refuse"))["data"]
-        assert (event["user_id"], event["reason"]) == (anna.id, "expired"), event_type
+        assert (event["user_id"], event["reason"]) == (anna.id, "expired"), action

@@ -24,8 +24,8 @@ async def set_gender(stores: StoresFixture, person: Person, gender: int) -> None
     )
 
 
-async def apply(stores: StoresFixture, live_id: int, person: Person, seconds: int = 600) -> None:
-    await change_room(stores, live_id, lambda r: r.apply(person, NOW, seconds), person.user_id)
+async def apply(stores: StoresFixture, live_id: int, person: Person) -> None:
+    await change_room(stores, live_id, lambda r: r.apply(person, NOW), person.user_id)
 
 
 async def test_a_new_member_is_present_without_a_socket(stores: StoresFixture) -> None:
@@ -39,8 +39,8 @@ async def test_a_new_member_is_present_without_a_socket(stores: StoresFixture) -
 
 async def test_expiry_resets_the_role_of_a_member_not_loaded(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
-    await apply(stores, live_id, BERT, seconds=1)
-    await change_room(stores, live_id, lambda room: room.expire(NOW + 1_000))
+    await apply(stores, live_id, BERT)
+    await change_room(stores, live_id, lambda room: room.expire(NOW + 600_000))
     assert await member_fields(stores, BERT, "role", "version") == ("viewer", 2)
 
 
@@ -99,9 +99,7 @@ async def test_pages_of_viewers_requested_at_once_are_read_for_each_room(
 
 async def test_gender_is_in_use_while_invited_applied_or_on_mic(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, CARL, DORA, KIM)
-    await change_room(
-        stores, live_id, lambda r: r.invite(HOST.user_id, DORA, NOW, 60), DORA.user_id
-    )
+    await change_room(stores, live_id, lambda r: r.invite(HOST.user_id, DORA, NOW), DORA.user_id)
     await apply(stores, live_id, BERT)
     await accept_user(stores, live_id, CARL)
     for person in (BERT, CARL, DORA):

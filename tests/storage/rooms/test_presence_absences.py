@@ -78,7 +78,7 @@ async def test_a_role_taken_while_away_restarts_the_grace_period(stores: StoresF
         await disconnect(stores, person, live_id)
     await register_socket(stores, CARL, live_id)
     before = now_ms()
-    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW), BERT.user_id)
     await accept_user(stores, live_id, ANNA)
     for person, role in ((BERT, "applied"), (ANNA, "female")):
         names = ("role", "away_at", "due_at")
@@ -103,7 +103,7 @@ async def test_absence_is_kept_when_a_role_is_lost_or_offered(stores: StoresFixt
     assert (await member_fields(stores, BERT, "due_at"))[0] <= now_ms() < due_at
     before = await member_fields(stores, DORA, "role", "due_at")
     await change_room(
-        stores, live_id, lambda room: room.invite(HOST.user_id, DORA, NOW, 60), DORA.user_id
+        stores, live_id, lambda room: room.invite(HOST.user_id, DORA, NOW), DORA.user_id
     )
     assert await member_fields(stores, DORA, "role", "due_at") == before
 

@@ -138,7 +138,7 @@ async def test_eviction_covers_the_sockets_opened_before_whatever_the_clock_of_t
 async def test_absence_begins_with_a_grace_period_of_the_role(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, ANNA, CARL)
     await accept_user(stores, live_id, BERT)
-    await change_room(stores, live_id, lambda room: room.apply(ANNA, NOW, 600), ANNA.user_id)
+    await change_room(stores, live_id, lambda room: room.apply(ANNA, NOW), ANNA.user_id)
     people = (HOST, BERT, ANNA, CARL)
     sockets = [await register_socket(stores, person, live_id) for person in people]
     await stores.presence.mark_disconnected(

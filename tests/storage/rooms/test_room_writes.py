@@ -50,7 +50,7 @@ async def begin_the_next_live(stores: StoresFixture, live_id: int) -> None:
 
 
 async def invite(stores: StoresFixture, live_id: int) -> None:
-    await change_room(stores, live_id, lambda r: r.invite(HOST.user_id, BERT, NOW, 60), BERT_ID)
+    await change_room(stores, live_id, lambda r: r.invite(HOST.user_id, BERT, NOW), BERT_ID)
 
 
 async def change_gender(stores: StoresFixture, _live_id: int) -> None:
@@ -78,12 +78,12 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         ),
         (
             lambda s, id_: change_room(s, id_, lambda room: room.leave(BERT_ID), BERT_ID),
-            lambda room: room.invite(HOST.user_id, BERT, NOW, 60),
+            lambda room: room.invite(HOST.user_id, BERT, NOW),
         ),
         (invite, lambda room: room.leave(BERT_ID)),
-        (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.apply(BERT, NOW, 600)),
+        (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.apply(BERT, NOW)),
         (change_gender, lambda room: room.leave(BERT_ID)),
-        (enter_another_room, lambda room: room.apply(BERT, NOW, 600)),
+        (enter_another_room, lambda room: room.apply(BERT, NOW)),
         (
             lambda s, id_: change_room(
                 s, id_, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID
@@ -237,12 +237,12 @@ async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: Store
     ("rule", "person", "expected"),
     [
         (lambda room: None, ANNA, []),
-        (lambda room: room.invite(ANNA.user_id, BERT, NOW + 10**12, 60), ANNA, []),
+        (lambda room: room.invite(ANNA.user_id, BERT, NOW + 10**12), ANNA, []),
         (lambda room: room.update_profile(Person(HOST.user_id, "new")), HOST, ["update"]),
         (lambda room: room.enter(BERT, NOW), BERT, ["insert"]),
         (lambda room: room.leave(ANNA.user_id), ANNA, ["delete"]),
         (
-            lambda room: room.apply(ANNA, NOW + 10**12, 600),
+            lambda room: room.apply(ANNA, NOW + 10**12),
             ANNA,
             ["update", "update", "commitTransaction"],
         ),

@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from core import limits
 from rooms.events import LOG_SIZE
 from rooms.members import Person
-from rooms.room import Seat
+from rooms.state import Seat
 from storage.errors import StorageUnavailable
 from storage.rooms.rooms import CONCURRENT_LOG_READS
 from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
@@ -89,8 +89,8 @@ async def test_room_is_loaded_as_it_was_saved(stores: StoresFixture) -> None:
     await disconnect(stores, HOST, live_id)
     room = await load_room(stores, live_id, *user_ids)
     room.accept(BERT, "open", "sb", "u")
-    room.apply(ANNA, NOW, 600)
-    room.invite(HOST.user_id, ANNA, NOW, 60)
+    room.apply(ANNA, NOW)
+    room.invite(HOST.user_id, ANNA, NOW)
     room.apply_absence(HOST.user_id, LATER + GRACE.shown, GRACE, since=0, streams=False)
     await save_room(stores, room)
     loaded = await load_room(stores, live_id, *user_ids)
@@ -143,13 +143,13 @@ async def test_a_document_sets_the_stored_fields_of_a_room_alone(stores: StoresF
 
 async def test_room_is_due_when_its_first_application_expires(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, CARL)
-    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 60), BERT.user_id)
-    await change_room(stores, live_id, lambda room: room.apply(CARL, NOW, 30), CARL.user_id)
-    assert await stores.rooms.due(NOW + 29_999) == []
-    assert await stores.rooms.due(NOW + 30_000) == [live_id]
-    await change_room(stores, live_id, lambda room: room.expire(NOW + 30_000))
-    assert await stores.rooms.due(NOW + 59_999) == []
-    assert await stores.rooms.due(NOW + 60_000) == [live_id]
+    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW), BERT.user_id)
+    await change_room(stores, live_id, lambda room: room.apply(CARL, NOW - 1), CARL.user_id)
+    assert await stores.rooms.due(NOW + 599_998) == []
+    assert await stores.rooms.due(NOW + 599_999) == [live_id]
+    await change_room(stores, live_id, lambda room: room.expire(NOW + 599_999))
+    assert await stores.rooms.due(NOW + 599_999) == []
+    assert await stores.rooms.due(NOW + 600_000) == [live_id]
     await change_room(stores, live_id, lambda room: room.close("host"))
     assert await stores.rooms.due(NOW + 10**9) == []
 
