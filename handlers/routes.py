@@ -19,7 +19,7 @@ from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.payments import recharge, webhooks
 from handlers.payouts import withdrawals
-from handlers.rooms import bans, callbacks, mic, rooms
+from handlers.rooms import bans, callbacks, rooms
 from handlers.websocket import handshake
 
 BASE = "/wx/api/qlive/"
@@ -46,11 +46,11 @@ API_ROUTES: list[Route] = [
     Route("get_configs/", gifts.GetConfigsHandler, "configs.GetConfigs"),
     Route("qlive_room/matchmaker_enter/", rooms.MatchmakerEnterHandler, "rooms.MatchmakerEnter"),
     Route("qlive_room/update_room/", rooms.UpdateRoomHandler, "rooms.UpdateRoom"),
-    Route("qlive_room/apply_micro/", mic.ApplyMicroHandler, "mic.ApplyMicro"),
-    Route("qlive_room/invite_micro/", mic.InviteMicroHandler, "mic.InviteMicro"),
-    Route("qlive_room/accept_micro/", mic.AcceptMicroHandler, "mic.AcceptMicro"),
-    Route("qlive_room/refuse_micro/", mic.RefuseMicroHandler, "mic.RefuseMicro"),
-    Route("qlive_room/leave_micro/", mic.LeaveMicroHandler, "mic.LeaveMicro"),
+    Route("qlive_room/apply_micro/", rooms.ApplyMicroHandler, "mic.ApplyMicro"),
+    Route("qlive_room/invite_micro/", rooms.InviteMicroHandler, "mic.InviteMicro"),
+    Route("qlive_room/accept_micro/", rooms.AcceptMicroHandler, "mic.AcceptMicro"),
+    Route("qlive_room/refuse_micro/", rooms.RefuseMicroHandler, "mic.RefuseMicro"),
+    Route("qlive_room/leave_micro/", rooms.LeaveMicroHandler, "mic.LeaveMicro"),
     Route("qlive_room/leave_room/", rooms.LeaveRoomHandler, "rooms.LeaveRoom"),
     Route("qlive_room/put_out/", bans.RemoveUserHandler, "rooms.PutOut"),
     Route("qlive_room/bans/", bans.RoomBansHandler, "rooms.RoomBans"),

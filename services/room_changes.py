@@ -81,19 +81,12 @@ class RoomListener(Protocol):
 class RoomChanges:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(
-        self,
-        storage: RoomStore,
-        hub: Hub,
-        im_relay: RoomListener | None = None,
-        *,
-        max_batch: int = MAX_BATCH,
-    ) -> None:
+    def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
         self._storage = storage
         self._hub = hub
         self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
         self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
-            self._change_batch, max_batch
+            self._change_batch, MAX_BATCH
         )
         self.conflict_retries = 0
         """Number of optimistic-lock retries."""
@@ -165,12 +158,9 @@ class RoomChanges:
             raise RemovedFromRoom
         return room
 
-    async def ban(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
-        """Ban a user by `rule`, even while they are entering.
-
-        Return the rule's result: whether they were on mic.
-        """
-        on_mic = await self.change(live_id, rule, user_id)
+    async def ban(self, live_id: int, user_id: str, until: int, host_id: str | None = None) -> bool:
+        """Ban a user and return as `Room.ban`, even while they are entering."""
+        on_mic = await self.change(live_id, lambda room: room.ban(user_id, until, host_id), user_id)
         member = await self._storage.membership_of(user_id)
         if member and member.live_id == live_id:
             await self.change(live_id, _remove_banned(user_id), user_id)
@@ -214,19 +204,21 @@ class RoomChanges:
         self, live_id: int, changes: Sequence[AnyChange]
     ) -> Mapping[AnyChange, Any]:
         user_ids = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
-        now = now_ms()
         room = await self.load(live_id, *user_ids)
-        room.expire(now)
+        room.expire(now_ms())
         loaded = await _read_data(changes)
         outcomes, writing = decide(room, changes, loaded)
         if room.changed:
-            writes = [
-                partial(batch_data.write, loaded[batch_data])
-                for batch_data in writing
-                if batch_data.write
-            ]
-            await self._save_and_publish(room, writes)
-        self._close_sockets(room)
+            await self._save_and_publish(
+                room, [partial(data.write, loaded[data]) for data in writing if data.write]
+            )
+        # The sockets of users who are no members any more.
+        for user_id, may_not_reconnect in room.sockets_to_close.items():
+            member = room.loaded.members.get(user_id)
+            # Socket numbers are at least their opening time in ms: sockets opened since are spared.
+            of_room = member if member and member.live_id == room.live_id else None
+            number = of_room.socket if of_room else room.read_at
+            self._hub.evict(live_id, user_id, number, may_not_reconnect=may_not_reconnect)
         return outcomes
 
     async def _save_and_publish(
@@ -240,15 +232,6 @@ class RoomChanges:
                 listener.mark_audience_changed(room.live_id)
         if events and events[-1].type == LAST_EVENT_TYPE:
             await self._storage.clear(room.live_id, room.epoch)
-
-    def _close_sockets(self, room: Room) -> None:
-        """Close the sockets of users who are no members any more."""
-        for user_id, may_not_reconnect in room.sockets_to_close.items():
-            member = room.loaded.members.get(user_id)
-            # Socket numbers are at least their opening time in ms: sockets opened since are spared.
-            is_of_room = member is not None and member.live_id == room.live_id
-            number = member.socket if member and is_of_room else room.read_at
-            self._hub.evict(room.live_id, user_id, number, may_not_reconnect=may_not_reconnect)
 
 
 def decide(

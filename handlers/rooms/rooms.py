@@ -1,42 +1,55 @@
-"""Rooms: list, enter, members, open, end, leave."""
+"""Rooms: list, enter, members, open, end, leave; the seats on mic."""
 
 import asyncio
 
+from core.clock import now_ms
 from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused
 from handlers.models import LIST_PAGE_SIZE, USER_TYPE, LiveRequest, OkResponse, PageRequest
-from handlers.rooms.mic import on_mic_response, play_url, push_url
 from handlers.rooms.models import (
     AnchorInfoResponse,
     EmptySeatResponse,
+    InviteMicroRequest,
+    LeaveMicroRequest,
     LiveListResponse,
     LiveRoomResponse,
     MatchmakerEnterResponse,
     OnMicResponse,
     PlayerResponse,
     PlayUrlResponse,
+    SeatedResponse,
     UpdateRoomRequest,
     UsersInfoRequest,
     UsersInRoomResponse,
 )
 from rooms.errors import (
+    AlreadyOnMic,
     HostIsLive,
     HostMustEnd,
+    NoGender,
+    NotAdmitted,
     NotAMember,
     NotHost,
+    NotInRoom,
     NotLive,
     NotMatchmaker,
+    QueueFull,
     RemovedFromRoom,
     RoomNotFound,
+    SeatTaken,
     StreamForbidden,
 )
 from rooms.members import MemberCounts
 from rooms.room import Room
 from rooms.state import Seat
-from services.errors import AccountBanned, ContentRefused
+from services.errors import AccountBanned, Blocked, ContentRefused, HighRisk
+from storage.errors import UserNotFound
 from tencent.errors import ServiceUnavailable
+
+CANDIDATE_ERRORS = [RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic]
+"""Refusals of a user who can neither apply, nor be invited, nor take a seat."""
 
 
 class GetLivelistHandler(ActiveUserHandler):
@@ -181,6 +194,73 @@ class LeaveRoomHandler(ActiveUserHandler):
         return OkResponse()
 
 
+class ApplyMicroHandler(ActiveUserHandler):
+    """Apply for the seat of the user's gender."""
+
+    @endpoint(
+        limit="room_change",
+        errors=[*CANDIDATE_ERRORS, QueueFull, HighRisk],
+    )
+    async def post(self, params: LiveRequest) -> OkResponse:
+        await self.context.services.rooms.lives.apply_for_seat(params.live_id, self.user)
+        return OkResponse()
+
+
+class InviteMicroHandler(ActiveUserHandler):
+    """Invite a user, as host, to the seat of their gender."""
+
+    @endpoint(
+        limit="room_change",
+        errors=[*CANDIDATE_ERRORS, NotHost, UserNotFound, SeatTaken, QueueFull, Blocked],
+    )
+    async def post(self, params: InviteMicroRequest) -> OkResponse:
+        lives = self.context.services.rooms.lives
+        await lives.invite(params.live_id, self.user, params.user_id)
+        return OkResponse()
+
+
+class AcceptMicroHandler(ActiveUserHandler):
+    """Take the seat of the user's gender."""
+
+    @endpoint(
+        limit="room_change",
+        errors=[*CANDIDATE_ERRORS, SeatTaken, NotAdmitted, HighRisk, StreamForbidden],
+    )
+    async def post(self, params: LiveRequest) -> SeatedResponse:
+        context = self.context
+        seat = await context.services.rooms.lives.accept(params.live_id, self.user)
+        return SeatedResponse(
+            **dict(on_mic_response(context, seat)),
+            push_url=push_url(context, seat.stream),
+            gender=seat.person.gender,
+        )
+
+
+class RefuseMicroHandler(ActiveUserHandler):
+    """Withdraw an application or refuse an invitation."""
+
+    @endpoint(limit="room_change", errors=[RoomNotFound])
+    async def post(self, params: LiveRequest) -> OkResponse:
+        user_id = self.user_id
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.refuse(user_id), user_id
+        )
+        return OkResponse()
+
+
+class LeaveMicroHandler(ActiveUserHandler):
+    """Leave a seat; the host may take any user off the mic or out of the queue.
+
+    A guest taken off the mic needs a new invitation for `micro.removed_seconds`.
+    """
+
+    @endpoint(limit="room_change", errors=[NotHost, RoomNotFound])
+    async def get(self, params: LeaveMicroRequest) -> OkResponse:
+        lives, target = self.context.services.rooms.lives, params.user_id or self.user_id
+        await lives.leave_mic(params.live_id, self.user_id, target, params.gender)
+        return OkResponse()
+
+
 def _seat(context: Context, seat: Seat | None) -> OnMicResponse | EmptySeatResponse:
     return on_mic_response(context, seat) if seat else EmptySeatResponse()
 
@@ -197,3 +277,16 @@ def _live_room(room: Room, counts: MemberCounts) -> LiveRoomResponse:
         ),
         audience_count=counts.audience,
     )
+
+
+def on_mic_response(context: Context, seat: Seat) -> OnMicResponse:
+    answer = OnMicResponse.model_validate(seat.person)
+    return answer.model_copy(update={"play_url": play_url(context, seat.stream)})
+
+
+def play_url(context: Context, stream: str) -> str:
+    return context.tencent.stream_urls.play(stream, now_ms() // 1000)
+
+
+def push_url(context: Context, stream: str) -> str:
+    return context.tencent.stream_urls.push(stream, now_ms() // 1000)

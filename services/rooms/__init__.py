@@ -7,12 +7,10 @@ from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
-from services.rooms.live_rooms import LiveRoomService
-from services.rooms.mic import MicService
+from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.presence import Lease, Presence
 from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
-from services.rooms.room_list import RoomList
 from services.rooms.streams import StreamModerationService
 from storage.stores import Stores
 from tencent.live_streaming import StreamUrls
@@ -45,12 +43,11 @@ class RoomServices:
             stream_urls,
             accounts.pictures,
             moderation.proposals,
+            moderation.user_safety,
+            settings.micro,
         )
         self.streams = StreamModerationService(
             stores, room_changes, lanes.live_streaming_safety, settings.moderation
-        )
-        self.mic = MicService(
-            stores, room_changes, stream_urls, moderation.user_safety, settings.micro
         )
         self.removals = RemovalService(
             stores,

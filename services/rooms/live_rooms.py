@@ -1,23 +1,31 @@
-"""Entering a live room, and starting one as its host."""
+"""Live rooms: their list, entering and starting them, and the seats on mic."""
 
 import secrets
 from collections.abc import Mapping, Sequence
 
 import structlog
 
+from config.sections import MicroSettings
+from core.batching import SingleFlight
+from core.cache import Cache
 from core.clock import now_ms
 from rooms.errors import NotHost, NotMatchmaker, StreamForbidden
+from rooms.members import MemberCounts
 from rooms.moderation import Item, Kind
 from rooms.room import Room
+from rooms.state import Seat
 from services.accounts.pictures import PictureService
 from services.chat.groups import GroupService, queue_group_message
 from services.errors import AccountBanned, NotAuthenticated
 from services.moderation.decisions import Confirm
 from services.moderation.proposals import ProposalService
+from services.moderation.user_safety import UserSafetyService
 from services.room_changes import BatchData, RoomChanges
 from services.rooms.presence import Presence
 from storage.accounts.users import User
 from storage.jobs.outbox import ENSURE_GROUP
+from storage.rooms.members import MemberStore
+from storage.rooms.rooms import RoomStore
 from storage.stores import Stores
 from tencent.live_streaming import StreamUrls
 
@@ -25,10 +33,47 @@ log = structlog.get_logger("qlive.rooms")
 
 NAMES: Mapping[Kind, str] = {"room_name": "title", "cover": "cover"}
 """The names that rooms have for the values that are checked."""
+ListedRoom = tuple[Room, MemberCounts]
+COUNTS_TTL_SECONDS = 1.0
+"""Age from which a count is read again: the members of a room receive theirs once a second, too."""
+MAX_COUNTS = 10_000
+"""Live rooms whose counts are kept, about 4 MB."""
+
+
+class RoomList:
+    """Live rooms with their audience counts, largest audience first.
+
+    Every client requests the list when it starts: concurrent requests share one read of the rooms.
+    Counting reads an index key of every member of all rooms, so a count is read again only when it
+    is COUNTS_TTL_SECONDS old.
+    """
+
+    def __init__(self, rooms: RoomStore, members: MemberStore) -> None:
+        self._rooms = rooms
+        self._members = members
+        self._reads = SingleFlight(self._read)
+        self._cache: Cache[tuple[int, str], MemberCounts] = Cache(COUNTS_TTL_SECONDS, MAX_COUNTS)
+        """By live_id and epoch."""
+
+    async def get(self) -> list[ListedRoom]:
+        return await self._reads.get()
+
+    async def _read(self) -> list[ListedRoom]:
+        live = {(room.live_id, room.epoch): room for room in await self._rooms.live()}
+        counts = {session: cached for session in live if (cached := self._cache.get(session))}
+        if missing := live.keys() - counts.keys():
+            start = self._cache.begin_read()
+            found = await self._members.counts(missing)
+            for session in missing:
+                counts[session] = found[session[0]]
+                self._cache.put(session, counts[session], start)
+        listed = [(room, counts[session]) for session, room in live.items()]
+        listed.sort(key=lambda row: -row[1].audience)  # stable: ties stay newest first
+        return listed
 
 
 class LiveRoomService:
-    """Makes users members of live rooms, and starts lives."""
+    """Starts lives, and lets users enter them and take their seats."""
 
     def __init__(
         self,
@@ -39,6 +84,8 @@ class LiveRoomService:
         stream_urls: StreamUrls,
         pictures: PictureService,
         proposals: ProposalService,
+        user_safety: UserSafetyService,
+        micro: MicroSettings,
     ) -> None:
         self._stores = stores
         self._room_changes = room_changes
@@ -47,6 +94,10 @@ class LiveRoomService:
         self._stream_urls = stream_urls
         self._pictures = pictures
         self._proposals = proposals
+        self._user_safety = user_safety
+        self._micro = micro
+
+    # ---- lives
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
@@ -82,6 +133,77 @@ class LiveRoomService:
         _check_may_host(user)
         await self._presence.seen(host.user_id, room)
         return room
+
+    async def _recheck(self, room: Room, user_id: str, token: str) -> User:
+        """Reload the user, and apply what has changed meanwhile.
+
+        One who was banned or logged out is removed again. One whose stream was forbidden gets no
+        seat, and one whose stream was allowed elsewhere gets one again.
+        """
+        user = await self._stores.users.get(user_id)
+        if user.banned:
+            await self._room_changes.remove(user_id, "banned")
+            raise AccountBanned
+        if await self._stores.tokens.user_id_of(token) is None:
+            await self._room_changes.remove(user_id)
+            raise NotAuthenticated
+        live_id, until = room.live_id, user.stream_forbidden_until
+        if until and not user.may_stream:
+            until_ms = int(until.timestamp() * 1000)
+            await self._room_changes.change(
+                live_id, lambda room: room.stop_stream(user_id, until_ms), user_id
+            )
+        elif user_id in room.stream_bans:
+            await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
+        return user
+
+    # ---- seats on mic
+
+    async def apply_for_seat(self, live_id: int, user: User) -> None:
+        """Apply for the seat of the user's gender. Raises HighRisk, or as Room.apply."""
+        self._user_safety.check_rank(user)
+        person = user.person()
+        await self._room_changes.change(
+            live_id, lambda room: room.apply(person, now_ms()), user.user_id
+        )
+
+    async def invite(self, live_id: int, host: User, user_id: str) -> None:
+        """Invite a user, as the host. Raises UserNotFound, Blocked, or as Room.invite."""
+        guest = (await self._stores.users.get(user_id)).person()
+        await self._user_safety.check_pair(host, user_id)
+        await self._room_changes.change(
+            live_id, lambda room: room.invite(host.user_id, guest, now_ms()), user_id
+        )
+
+    async def accept(self, live_id: int, user: User) -> Seat:
+        """Take the seat of the user's gender.
+
+        A stream that is forbidden meanwhile is a mark of the room: the guarded write fails if it
+        was set after the room was loaded. Raises HighRisk, StreamForbidden, or as Room.accept.
+        """
+        self._user_safety.check_rank(user)
+        if not user.may_stream:
+            raise StreamForbidden
+        person, stream = user.person(), self._stream_urls.new_stream(user.user_id)
+        url, admission = self._stream_urls.play(stream, now_ms() // 1000), self._micro.admission
+        return await self._room_changes.change(
+            live_id, lambda room: room.accept(person, admission, stream, url), user.user_id
+        )
+
+    async def leave_mic(
+        self, live_id: int, user_id: str, target: str, gender: int | None = None
+    ) -> None:
+        """Leave a seat, or have the host take `target` off the mic. Raises as Room.leave_mic."""
+        removed_ms = int(self._micro.removed_seconds * 1000)
+        until = now_ms() + removed_ms if removed_ms else 0
+        await self._room_changes.change(
+            live_id,
+            lambda room: room.leave_mic(user_id, target, gender, removed_until=until),
+            user_id,
+            target,
+        )
+
+    # ---- name and picture
 
     async def update_info(
         self, live_id: int, host: User, title: str | None, cover: str | None
@@ -126,29 +248,6 @@ class LiveRoomService:
             )
 
         await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
-
-    async def _recheck(self, room: Room, user_id: str, token: str) -> User:
-        """Reload the user, and apply what has changed meanwhile.
-
-        One who was banned or logged out is removed again. One whose stream was forbidden gets no
-        seat, and one whose stream was allowed elsewhere gets one again.
-        """
-        user = await self._stores.users.get(user_id)
-        if user.banned:
-            await self._room_changes.remove(user_id, "banned")
-            raise AccountBanned
-        if await self._stores.tokens.user_id_of(token) is None:
-            await self._room_changes.remove(user_id)
-            raise NotAuthenticated
-        live_id, until = room.live_id, user.stream_forbidden_until
-        if until and not user.may_stream:
-            until_ms = int(until.timestamp() * 1000)
-            await self._room_changes.change(
-                live_id, lambda room: room.stop_stream(user_id, until_ms), user_id
-            )
-        elif user_id in room.stream_bans:
-            await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
-        return user
 
 
 def _check_may_host(user: User) -> None:

@@ -55,7 +55,6 @@ class Lease:
         seconds: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take this process's id as `process`."""
         self.process = process
         self.seconds = seconds
         self.lapses = 0
@@ -173,7 +172,11 @@ class Presence:
     async def process_absences(self) -> None:
         """Apply the consequences of all absences that are due."""
         while True:
-            claimed = await self._claim()
+            claimed: list[PendingAbsence] = []
+            while len(claimed) < ABSENCE_CONCURRENCY and (
+                absence := await self._store.claim(now_ms())
+            ):
+                claimed.append(absence)
             outcomes = await asyncio.gather(
                 *(self._process_absence(absence) for absence in claimed), return_exceptions=True
             )
@@ -219,7 +222,8 @@ class Presence:
             if member is None:
                 return "not_in_a_room"
             room = await self._room_changes.load(member.live_id, user_id)
-            if not _is_current_stream(room, user_id, stream):
+            seat = room.owner if user_id == room.host_id else room.seat_of(user_id)
+            if not (room.live and seat and seat.stream == stream):
                 return "not_the_current_stream"
             state, valid = apply_notification(
                 member.stream, stream, on=on, sequence=sequence, at=at_s
@@ -231,12 +235,6 @@ class Presence:
         raise TryAgain
 
     # ---- internals
-
-    async def _claim(self) -> list[PendingAbsence]:
-        claimed: list[PendingAbsence] = []
-        while len(claimed) < ABSENCE_CONCURRENCY and (absence := await self._store.claim(now_ms())):
-            claimed.append(absence)
-        return claimed
 
     async def _process_absence(self, absence: PendingAbsence) -> None:
         user_id, now = absence.user_id, now_ms()
@@ -277,8 +275,3 @@ class Presence:
             )
         except Exception as error:  # noqa: BLE001 - `process_absences` retries
             log.info("member_return_deferred", live_id=live_id, error=type(error).__name__)
-
-
-def _is_current_stream(room: Room, user_id: str, stream: str) -> bool:
-    seat = room.owner if user_id == room.host_id else room.seat_of(user_id)
-    return room.live and seat is not None and seat.stream == stream

@@ -131,12 +131,9 @@ class PresenceStore:
 
     async def claim_members(self, sockets: Sequence[MemberSocket], process: str, now: int) -> None:
         """Store these sockets as connected, e.g. after this process was presumed dead."""
-        for start in range(0, len(sockets), BULK_SIZE):
+        if sockets:
             change = [{"$set": self._connected(process, now)}]
-            updates = [
-                UpdateOne(_socket_filter(socket), change)
-                for socket in sockets[start : start + BULK_SIZE]
-            ]
+            updates = [UpdateOne(_socket_filter(socket), change) for socket in sockets]
             await self._members.bulk_write(updates, ordered=False)
 
     async def served(self, process: str) -> list[MemberSocket]:

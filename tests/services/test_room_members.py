@@ -105,10 +105,7 @@ def in_a_minute() -> int:
 
 
 async def remove_user(fixture: RoomChangesFixture, person: Person) -> bool:
-    until, user_id = in_a_minute(), person.user_id
-    return await fixture.room_changes.ban(
-        1, user_id, lambda room: room.ban(user_id, until, HOST.user_id)
-    )
+    return await fixture.room_changes.ban(1, person.user_id, in_a_minute(), HOST.user_id)
 
 
 async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> None:

@@ -204,7 +204,7 @@ class ConcurrentModel(RoomModel):
 
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
         listener = RecordingListener()
-        room_changes = RecordingRoomChanges(self.racing, listener, max_batch=MAX_BATCH)
+        room_changes = RecordingRoomChanges(self.racing, listener)
         room_changes.recording = self.recording
         await asyncio.gather(
             *[self._send(room_changes, call, self._change_of(call)) for call in calls]
@@ -342,6 +342,7 @@ def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
     model.racing.rivals = iter([model.rival(step) if step else None for step in rivals])
     with (
         patch.object(room_changes_module, "now_ms", lambda: model.now),
+        patch.object(room_changes_module, "MAX_BATCH", MAX_BATCH),
         patch.object(random, "uniform", lambda _low, _high: 0),
     ):
         listener = asyncio.run(model.send(calls))

@@ -7,7 +7,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from rooms.members import MemberCounts
-from services.rooms.room_list import COUNTS_TTL_SECONDS, RoomList
+from services.rooms.live_rooms import COUNTS_TTL_SECONDS, RoomList
 from storage.rooms.members import MemberStore
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, HOST, NOW
 from tests.support.storage import StoresFixture

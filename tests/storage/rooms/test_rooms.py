@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError
 
 from core import limits
 from rooms.events import LOG_SIZE
@@ -58,26 +57,6 @@ async def test_members_invited_by_message_by_two_processes_at_once_are_both_invi
     room.refuse(BERT.user_id)
     await save_room(stores, room)
     assert (await load_room(stores, live_id)).invited_by_message_until == {ANNA.user_id: NOW + 1}
-
-
-async def test_get_or_create_returns_the_room_of_a_concurrent_process(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    created = await stores.rooms.get_or_create(HOST)
-    find_one, change = AsyncCollection.find_one, AsyncCollection.find_one_and_update
-    earlier = [None]
-
-    async def find_none_at_first(*args: Any) -> Any:
-        return earlier.pop() if earlier else await find_one(*args)
-
-    async def lose_the_race(rows: AsyncCollection[Any], *args: Any, **kwargs: Any) -> Any:
-        if rows.name == "rooms":
-            raise DuplicateKeyError("host_id")
-        return await change(rows, *args, **kwargs)
-
-    monkeypatch.setattr(AsyncCollection, "find_one", find_none_at_first)
-    monkeypatch.setattr(AsyncCollection, "find_one_and_update", lose_the_race)
-    assert await stores.rooms.get_or_create(HOST) == created
 
 
 # ---- save and load
