@@ -168,7 +168,7 @@ def apply_notification(
     ended: list[str] = known["ended"] if known else []
     latest = {"name": name, "sequence": sequence, "at": at, "on": on, "ended": ended}
     if on:
-        late = known is not None and _order(at, sequence) <= _order(known["at"], known["sequence"])
+        late = known is not None and _order(latest) <= _order(known)
         return (None, False) if late or sequence in ended else (latest, True)
     if sequence in ended:
         return None, False
@@ -178,5 +178,5 @@ def apply_notification(
     return {**latest, "ended": remembered}, True
 
 
-def _order(at: int, sequence: str) -> tuple[int, int]:
-    return at, int(sequence) if sequence.isdecimal() else 0
+def _order(push: StreamState) -> tuple[int, int]:
+    return push["at"], int(push["sequence"]) if push["sequence"].isdecimal() else 0

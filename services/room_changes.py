@@ -45,18 +45,17 @@ class BatchData(Generic[R, C]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Change(Generic[R, C, T]):
+class Change:
     """One caller's change of a room."""
 
-    rule: Callable[[Room, C], T]
+    rule: Callable[[Room, Any], Any]
     """Refuses with a QLiveError, leaving the room as it was, or changes the room."""
     user_ids: tuple[str, ...]
     """Users whose memberships the rule reads."""
-    batch_data: BatchData[R, C] | None = None
-    request: R | None = None
+    batch_data: BatchData[Any, Any] | None = None
+    request: Any = None
 
 
-AnyChange = Change[Any, Any, Any]
 LoadedData = Mapping[BatchData[Any, Any] | None, Any]
 """What each BatchData of a batch has read; None is the key of changes without one."""
 
@@ -64,7 +63,7 @@ LoadedData = Mapping[BatchData[Any, Any] | None, Any]
 class ChangeFailed(Exception):
     """Some changes of a batch failed; the others are decided on a room that is loaded again."""
 
-    def __init__(self, changes: Iterable[AnyChange], error: Exception) -> None:
+    def __init__(self, changes: Iterable[Change], error: Exception) -> None:
         super().__init__(error)
         self.errors = dict.fromkeys(changes, error)
 
@@ -85,9 +84,7 @@ class RoomChanges:
         self._storage = storage
         self._hub = hub
         self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
-        self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
-            self._change_batch, MAX_BATCH
-        )
+        self._batcher: RequestBatcher[Change, Any] = RequestBatcher(self._change_batch, MAX_BATCH)
         self.conflict_retries = 0
         """Number of optimistic-lock retries."""
 
@@ -179,14 +176,14 @@ class RoomChanges:
             await self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
         raise TryAgain
 
-    async def _change_batch(self, live_id: int, changes: Sequence[AnyChange]) -> list[Any]:
+    async def _change_batch(self, live_id: int, changes: Sequence[Change]) -> list[Any]:
         """Decide and save changes together; all of them again after a WriteConflict.
 
         Return what each rule returned, or the error for its caller.
         """
-        failed: dict[AnyChange, Exception] = {}
+        failed: dict[Change, Exception] = {}
 
-        async def change_others() -> Mapping[AnyChange, Any]:
+        async def change_others() -> Mapping[Change, Any]:
             while pending := [change for change in changes if change not in failed]:
                 try:
                     return await self._decide_and_save(live_id, pending)
@@ -201,8 +198,8 @@ class RoomChanges:
         self.conflict_retries += 1
 
     async def _decide_and_save(
-        self, live_id: int, changes: Sequence[AnyChange]
-    ) -> Mapping[AnyChange, Any]:
+        self, live_id: int, changes: Sequence[Change]
+    ) -> Mapping[Change, Any]:
         user_ids = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
         room = await self.load(live_id, *user_ids)
         room.expire(now_ms())
@@ -235,15 +232,15 @@ class RoomChanges:
 
 
 def decide(
-    room: Room, changes: Iterable[AnyChange], loaded: LoadedData
-) -> tuple[dict[AnyChange, Any], set[BatchData[Any, Any]]]:
+    room: Room, changes: Iterable[Change], loaded: LoadedData
+) -> tuple[dict[Change, Any], set[BatchData[Any, Any]]]:
     """Apply the rules in order.
 
     Return what each rule returned or its refusal, which leaves the room as it was, and the batch
     data with something to write. Raises ChangeFailed after any other error, since the room may be
     half changed.
     """
-    outcomes: dict[AnyChange, Any] = {}
+    outcomes: dict[Change, Any] = {}
     writing: set[BatchData[Any, Any]] = set()
     for change in changes:
         before = len(room.events)
@@ -261,10 +258,10 @@ def decide(
     return outcomes, writing
 
 
-async def _read_data(changes: Sequence[AnyChange]) -> LoadedData:
+async def _read_data(changes: Sequence[Change]) -> LoadedData:
     """Read the data that the rules need: once for all requests that share a BatchData."""
     loaded: dict[BatchData[Any, Any] | None, Any] = {None: None}
-    groups: dict[BatchData[Any, Any], list[AnyChange]] = {}
+    groups: dict[BatchData[Any, Any], list[Change]] = {}
     for change in changes:
         if change.batch_data:
             groups.setdefault(change.batch_data, []).append(change)
@@ -276,7 +273,7 @@ async def _read_data(changes: Sequence[AnyChange]) -> LoadedData:
     return loaded
 
 
-def _without_data(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
+def _without_data(rule: Callable[[Room], Any], user_ids: tuple[str, ...]) -> Change:
     return Change(lambda room, _data: rule(room), user_ids)
 
 

@@ -19,7 +19,7 @@ from handlers.models import (
 )
 from handlers.operator_base import PAGE_SIZE, OperatorHandler
 from rooms.moderation import OPEN_STATES, Kind, State
-from services.rooms.streams import STREAM_FORBIDDEN
+from services.rooms.callbacks import STREAM_FORBIDDEN
 from storage.documents import fields_of
 from storage.errors import AlreadyDecided
 

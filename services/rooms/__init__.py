@@ -6,12 +6,11 @@ from services.chat import ChatServices
 from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
-from services.rooms.callbacks import CallbackService
+from services.rooms.callbacks import CallbackService, StreamModerationService
 from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.presence import Lease, Presence
 from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
-from services.rooms.streams import StreamModerationService
 from storage.stores import Stores
 from tencent.live_streaming import StreamUrls
 
@@ -58,11 +57,4 @@ class RoomServices:
             lanes.im_safety,
             has_im_relay=chat.relay is not None,
         )
-        self.callbacks = CallbackService(
-            presence,
-            stores.outbox,
-            stores.room_groups,
-            stores.members,
-            room_changes,
-            self.streams,
-        )
+        self.callbacks = CallbackService(stores, presence, room_changes, self.streams)

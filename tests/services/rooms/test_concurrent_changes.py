@@ -40,7 +40,6 @@ ACTIONS = (
     + ["refuse", "leave_micro", "remove", "profile", "gift", "nothing", "end", "close"]
 )  # fmt: skip
 """Changes of one room that begin no live session."""
-AnyChange = Change[Any, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class RoomChange:
     """A change of a room, made between the times `began` and `ended`."""
 
     live_id: int
-    change: AnyChange
+    change: Change
     began: int
     decided: int = 0
     """The last time that it was decided."""
@@ -115,7 +114,7 @@ class Recording:
     changes: list[RoomChange] = field(default_factory=list)
     clock: Iterator[int] = field(default_factory=itertools.count)
 
-    def begin(self, live_id: int, change: AnyChange) -> RoomChange:
+    def begin(self, live_id: int, change: Change) -> RoomChange:
         self.changes.append(RoomChange(live_id, change, next(self.clock)))
         return self.changes[-1]
 
@@ -177,7 +176,7 @@ class ConcurrentModel(RoomModel):
         members = {user: replace(member, version=0) for user, member in self.store.members.items()}
         return self.store.documents, members
 
-    def make_change(self, step: Step) -> AnyChange:
+    def make_change(self, step: Step) -> Change:
         user_id = step.actor.user_id
         if step.action == "enter":
             return change_of(lambda room: room.enter(step.actor, self.now), user_id)
@@ -211,7 +210,7 @@ class ConcurrentModel(RoomModel):
         )
         return listener
 
-    async def _send(self, room_changes: RoomChanges, call: Call, change: AnyChange) -> None:
+    async def _send(self, room_changes: RoomChanges, call: Call, change: Change) -> None:
         for _ in range(call.turns):
             await asyncio.sleep(0)
         step = call.step
@@ -225,7 +224,7 @@ class ConcurrentModel(RoomModel):
                 make = room_changes.begin if begins else room_changes.change
                 await make(step.live_id, lambda room: change.rule(room, None), *change.user_ids)
 
-    def _change_of(self, call: Call) -> AnyChange:
+    def _change_of(self, call: Call) -> Change:
         change = self.make_change(call.step)
 
         def rule(room: Room, _context: None) -> Any:
@@ -257,7 +256,7 @@ class ConcurrentModel(RoomModel):
         return True
 
 
-def change_of(rule: Callable[[Room], Any], *user_ids: str) -> AnyChange:
+def change_of(rule: Callable[[Room], Any], *user_ids: str) -> Change:
     """A change whose refusals must leave the room as it was within the batch; `shown` raises the
     AssertionError otherwise."""
 
