@@ -1,11 +1,12 @@
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 import core.retry
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from rooms.errors import NotHost, RoomNotFound
 from rooms.members import Person
 from rooms.room import Room
@@ -105,6 +106,11 @@ async def test_expiry_alone_writes_nothing_prepared_in_the_transaction() -> None
 # ---- batches
 
 
+def conflict() -> None:
+    """What another process has written is noticed by the guarded write."""
+    raise WriteConflict
+
+
 async def change_together(
     fixture: RoomChangesFixture, *changes: Callable[[], Awaitable[Any]]
 ) -> list[Any]:
@@ -164,7 +170,7 @@ async def test_a_bug_in_a_rule_or_its_batch_data_fails_its_caller_only() -> None
 async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
     fixture, recorder = RoomChangesFixture(BERT, CARL), Recorder()
     room_changes = fixture.room_changes
-    fixture.store.conflicts = 2
+    fixture.store.before_save = iter([conflict] * 2)
     await change_together(
         fixture,
         *(
@@ -189,7 +195,7 @@ async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
     def fail() -> None:
         raise TryAgain
 
-    fixture.store.before_save = [fail]
+    fixture.store.before_save = iter([fail])
     results = await change_together(
         fixture,
         lambda: room_changes.change(1, lambda r: r.accept(BERT, "open", "b", ""), BERT.user_id),
@@ -217,7 +223,7 @@ async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> No
 async def test_endless_write_conflicts_end_in_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     fixture = RoomChangesFixture(BERT)
-    fixture.store.conflicts = 10**6
+    fixture.store.before_save = itertools.repeat(conflict)
     with pytest.raises(TryAgain):
         await fixture.room_changes.change(1, apply(BERT), BERT.user_id)
     assert fixture.take_calls() == []

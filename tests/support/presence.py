@@ -12,7 +12,6 @@ from tornado.ioloop import IOLoop
 
 from core.clock import now_ms
 from realtime.bus import Bus
-from rooms.events import NumberedEvent
 from rooms.members import GracePolicy, Member, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
@@ -20,30 +19,11 @@ from services.rooms.presence import Lease, Presence
 from services.rooms.socket_reconciler import SocketReconciler
 from storage.rooms.presence import PresenceStore
 from tests.support.room_builders import EPOCH, GRACE, HOST
+from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
 
 AN_HOUR = 3_600.0
 NOT_USED: Any = None
-
-
-class RoomListenerSpy:
-    """Records published events."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, Any]] = []
-
-    def publish(self, _live_id: int, events: Sequence[NumberedEvent]) -> None:
-        self.published += [(event.type, event.data) for event in events]
-
-    def mark_audience_changed(self, _live_id: int) -> None:
-        pass
-
-    def evict(self, _live_id: int, _user_id: str, _number: int, *, may_not_reconnect: bool) -> None:
-        pass
-
-    @property
-    def event_types(self) -> list[str]:
-        return [type_ for type_, _ in self.published]
 
 
 class FailingPresenceStore(PresenceStore):
@@ -108,7 +88,7 @@ class Process:
     lease: Lease
     reconciler: SocketReconciler
     name: str
-    listener: RoomListenerSpy
+    listener: RecordingListener
     sockets: list[MemberSocket]
     clock: MovedClock
 
@@ -130,7 +110,7 @@ class PresenceFixture:
     def __init__(self, stores: StoresFixture) -> None:
         self.database, self.members, self.rooms = stores.database, stores.members, stores.rooms
         self.presence_store = FailingPresenceStore(stores.database, GRACE)
-        self.room_changes = RoomChanges(self.rooms, RoomListenerSpy())
+        self.room_changes = RoomChanges(self.rooms, RecordingListener())
         self.live_id = 0
 
     async def open(self) -> None:
@@ -149,7 +129,7 @@ class PresenceFixture:
 
     def new_process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
         """A process without a lease in the database."""
-        listener, hub, clock = RoomListenerSpy(), ProcessHub(), MovedClock()
+        listener, hub, clock = RecordingListener(), ProcessHub(), MovedClock()
         own_lease = Lease(self.presence_store, name, lease, clock)
         room_changes = RoomChanges(self.rooms, listener)
         presence = Presence(self.presence_store, self.members, room_changes, own_lease, grace)

@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.errors import QLiveError, TryAgain
-from rooms.events import LAST_EVENT_TYPE, NumberedEvent
-from rooms.members import Member
+from rooms.events import LAST_EVENT_TYPE
 from rooms.room import Room
 from services import room_changes as room_changes_module
 from services.room_changes import Change, RoomChanges
@@ -27,7 +26,7 @@ from tests.rooms.test_properties import HOSTS, MING, RoomModel, Step
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.room_builders import ANNA, BERT, CARL, HOST
 from tests.support.room_changes import RecordingListener
-from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore
+from tests.support.rooms_in_memory import MemoryRoomStore
 
 MAX_BATCH = 4
 MAX_TRIALS = 2_000
@@ -70,41 +69,6 @@ class RoomChange:
     def has_effect(self) -> bool:
         """Whether it may have changed the room, or refused on account of it."""
         return not isinstance(self.outcome, ZeroDivisionError | TryAgain)
-
-
-class RacingStore(MemoryRoomStore):
-    """Before each write, another process may change a room."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rivals: Iterator[Callable[[], None] | None] = iter(())
-        self.saved: list[tuple[int, int, str]] = []
-        """Room, number and type of the events of `RoomChanges`'s writes."""
-
-    def copy(self) -> "RacingStore":
-        other = RacingStore()
-        other.documents, other.members = copy.deepcopy(self.documents), dict(self.members)
-        return other
-
-    async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
-        await asyncio.sleep(0)
-        return await super().load(live_id, user_ids)
-
-    async def membership_of(self, user_id: str) -> Member | None:
-        await asyncio.sleep(0)
-        return await super().membership_of(user_id)
-
-    async def save(
-        self,
-        room: Room,
-        events: Sequence[NumberedEvent],
-        add_writes: Sequence[AddWrites] = (),
-    ) -> None:
-        await asyncio.sleep(0)
-        if rival := next(self.rivals, None):
-            rival()
-        await super().save(room, events, add_writes)
-        self.saved += [(room.live_id, event.seq, event.type) for event in events]
 
 
 @dataclass
@@ -161,14 +125,13 @@ class ConcurrentModel(RoomModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.racing = RacingStore()
-        self.racing.documents = self.store.documents
-        self.store = self.racing
         self.recording = Recording()
 
     def copy(self) -> "ConcurrentModel":
         other = copy.copy(self)
-        other.racing = other.store = self.racing.copy()
+        other.store = MemoryRoomStore()
+        other.store.documents = copy.deepcopy(self.store.documents)
+        other.store.members = dict(self.store.members)
         return other
 
     def state(self) -> Any:
@@ -202,8 +165,8 @@ class ConcurrentModel(RoomModel):
         return make
 
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
-        listener = RecordingListener()
-        room_changes = RecordingRoomChanges(self.racing, listener)
+        listener = RecordingListener(self.store)
+        room_changes = RecordingRoomChanges(self.store, listener)
         room_changes.recording = self.recording
         await asyncio.gather(
             *[self._send(room_changes, call, self._change_of(call)) for call in calls]
@@ -338,7 +301,7 @@ def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
         model.enter(1, person)
     model.enter(2, CARL)
     start = model.copy()
-    model.racing.rivals = iter([model.rival(step) if step else None for step in rivals])
+    model.store.before_save = iter([model.rival(step) if step else None for step in rivals])
     with (
         patch.object(room_changes_module, "now_ms", lambda: model.now),
         patch.object(room_changes_module, "MAX_BATCH", MAX_BATCH),
@@ -348,9 +311,12 @@ def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
         changes = [made for made in model.recording.changes if made.has_effect]
         changes.sort(key=lambda made: made.decided)
         assert OrderSearch(model.state()).finds(start, changes)
+    saved = [call[1:] for call in listener.calls if call[0] == "save"]
     published = [
-        (call[1], *event) for call in listener.calls if call[0] == "publish" for event in call[2:]
+        (call[1], *(seq for seq, _type in call[2:]))
+        for call in listener.calls
+        if call[0] == "publish"
     ]
-    assert published == model.racing.saved
+    assert published == saved
     for live_id in HOSTS:
         model.check_log(live_id)
