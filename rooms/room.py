@@ -244,7 +244,7 @@ class Room(ChangingRoom):
         began = max(member.away_at, since)
         until = began + grace.of(member.role, streams=streams)
         if member.role in ON_MIC:
-            shown_at = min(member.away_at + grace.shown, until)
+            shown_at = member.away_at + grace.shown
             if now < shown_at:
                 return shown_at
             self._set_away(user_id, away=True)

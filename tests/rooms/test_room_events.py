@@ -200,11 +200,3 @@ def test_events_are_numbered_from_the_version_loaded() -> None:
     assert first == NumberedEvent(EPOCH, 3, NOW + 5, "micro_refuse", data)
     assert (second.seq, second.type) == (4, "micro_apply")
     assert room.applications[BERT.user_id].position == 4
-
-
-def test_the_first_event_of_a_live_is_number_one() -> None:
-    room = live_room()
-    room.enter(BERT, NOW)
-    assert room.numbered(NOW) == [], "a change without events takes no number"
-    room.apply(BERT, NOW)
-    assert [event.seq for event in room.numbered(NOW)] == [1]

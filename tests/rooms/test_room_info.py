@@ -1,12 +1,19 @@
+"""What the host sets: name and picture of the room, and mutes in its chat."""
+
 from dataclasses import replace
 
 import pytest
 
-from rooms.errors import NotHost
+from core.errors import InvalidParameter
+from rooms.errors import BannedByOperator, NotHost, NotLive
+from rooms.members import MemberCounts
 from rooms.room import Room
 from tests.support.room_builders import (
     BERT,
+    CARL,
     HOST,
+    NOW,
+    STRANGER,
     changed,
     events_of,
     live_room,
@@ -74,3 +81,114 @@ def test_a_new_face_of_the_host_does_not_replace_the_same_cover() -> None:
     room.update_profile(replace(HOST, face_url="https://faces/new"))
     info = {"room_name": HOST.nickname, "room_image": HOST.face_url}
     assert events_of(room)[1:] == [("room_info", info)]
+
+
+UNTIL = NOW + 60_000
+
+
+def muted_room() -> Room:
+    """A live whose host has muted BERT, and then everybody."""
+    room = live_room(BERT, CARL)
+    room.mute(HOST.user_id, BERT.user_id, UNTIL)
+    room.set_mute_all(HOST.user_id, on=True)
+    return reloaded(room)
+
+
+def shown(room: Room) -> tuple[object, bool]:
+    snapshot = room.snapshot(MemberCounts(), str)
+    return snapshot["muted"], snapshot["mute_all"]
+
+
+def test_a_mute_is_announced_once_and_is_in_the_snapshot() -> None:
+    room = live_room(BERT)
+    for _ in range(2):
+        room.mute(HOST.user_id, BERT.user_id, UNTIL)
+        room.set_mute_all(HOST.user_id, on=True)
+    mute = {"user_id": BERT.user_id, "until": UNTIL}
+    assert events_of(room) == [("mute", mute), ("mute_all", {"mute_all": True})]
+    assert shown(room) == ([mute], True)
+    assert changed(room) == {"muted", "mute_all"}
+
+
+def test_the_host_lifts_a_mute() -> None:
+    room = muted_room()
+    for _ in range(2):
+        room.mute(HOST.user_id, BERT.user_id, 0)
+        room.set_mute_all(HOST.user_id, on=False)
+    lifted = {"user_id": BERT.user_id, "until": 0}
+    assert events_of(room) == [("mute", lifted), ("mute_all", {"mute_all": False})]
+    assert shown(room) == ([], False)
+
+
+def test_a_mute_ends_with_its_time_and_outlasts_leaving() -> None:
+    room = muted_room()
+    room.leave(BERT.user_id)
+    room.expire(UNTIL - 1)
+    assert room.muted == {BERT.user_id: UNTIL}
+    room.expire(UNTIL)
+    assert events_of(room) == [("mute", {"user_id": BERT.user_id, "until": 0})]
+
+
+def test_mutes_end_with_the_live() -> None:
+    room = muted_room()
+    room.end(HOST.user_id)
+    assert [type_ for type_, _ in events_of(room)] == ["live_end"]
+    assert shown(room) == ([], False)
+    assert changed(room) >= {"muted", "mute_all"}
+    live_room().end(HOST.user_id)
+
+
+def test_a_user_who_is_not_in_the_room_can_be_muted() -> None:
+    room = live_room()
+    room.mute(HOST.user_id, STRANGER.user_id, UNTIL)
+    assert room.muted == {STRANGER.user_id: UNTIL}
+
+
+@pytest.mark.parametrize(
+    ("room", "host", "user", "error"),
+    [
+        (live_room(BERT, CARL), BERT, CARL, NotHost),
+        (live_room(BERT), HOST, HOST, InvalidParameter),
+        (new_room(), HOST, BERT, NotLive),
+    ],
+)
+def test_only_the_host_of_a_live_mutes_and_only_others(room, host, user, error) -> None:
+    with pytest.raises(error):
+        room.mute(host.user_id, user.user_id, UNTIL)
+    if error is not InvalidParameter:
+        with pytest.raises(error):
+            room.set_mute_all(host.user_id, on=True)
+    assert not changed(room)
+
+
+# ---- bans that the host lifts
+
+
+def test_the_host_lifts_her_own_ban_only() -> None:
+    room = live_room(BERT, CARL)
+    room.ban(BERT.user_id, UNTIL, HOST.user_id)
+    room.ban(CARL.user_id, UNTIL)
+    room = reloaded(room)
+    with pytest.raises(NotHost):
+        room.lift_ban(BERT.user_id, NOW, BERT.user_id)
+    with pytest.raises(BannedByOperator):
+        room.lift_ban(CARL.user_id, NOW, HOST.user_id)
+    assert not changed(room)
+    for user in (BERT, STRANGER):
+        room.lift_ban(user.user_id, NOW, HOST.user_id)
+    assert changed(room) == {"bans"}
+    room.lift_ban(CARL.user_id, UNTIL, HOST.user_id)
+    assert room.bans == room.operator_bans == {}
+
+
+def test_the_host_does_not_shorten_the_ban_of_an_operator() -> None:
+    room = live_room(BERT)
+    room.ban(BERT.user_id, UNTIL)
+    room.ban(BERT.user_id, NOW + 1, HOST.user_id)
+    assert room.bans == room.operator_bans == {BERT.user_id: UNTIL}
+    room.ban(BERT.user_id, UNTIL - 1)  # another operator may
+    assert room.bans == room.operator_bans == {BERT.user_id: UNTIL - 1}
+    room.close("host")
+    room = reloaded(room)
+    room.open(HOST, "epoch-2", "stream", UNTIL)
+    assert room.bans == room.operator_bans == {}

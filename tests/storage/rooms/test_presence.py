@@ -1,18 +1,22 @@
-"""Due absences, and the leases of the processes that serve members, on a real MongoDB."""
+"""Reports on users, due absences, and leases of processes, on a real MongoDB."""
 
 import asyncio
 import uuid
+from dataclasses import replace
 
 from core.clock import now_ms
+from rooms.members import ACTIVITY_INTERVAL_MS, is_known_present
 from storage.rooms.presence import CLAIM_MS
-from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, NOW
+from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
     LATER,
+    OTHER_PROCESS,
     accept_user,
     change_room,
     disconnect,
     find_membership,
+    load_room,
     member_fields,
     member_row,
     open_room,
@@ -21,6 +25,137 @@ from tests.support.stored_rooms import (
     stream_state,
 )
 from tests.support.waiting import until
+
+TIMES = ("away_at", "due_at", "seen_at")
+
+
+async def report(
+    stores: StoresFixture, *, present: bool, now: int, reported_at: int | None = None
+) -> bool:
+    """A report on BERT, whose membership is read before."""
+    membership = await find_membership(stores, BERT)
+    return await stores.presence.record_report(
+        membership, present=present, now=now, reported_at=reported_at
+    )
+
+
+# ---- signs of life
+
+
+async def test_sign_of_life_ends_an_absence_without_a_lost_socket(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, CARL)
+    assert await report(stores, present=False, now=LATER)
+    assert await stores.presence.seen(BERT.user_id, LATER + 5)
+    assert await member_fields(stores, BERT, *TIMES) == (None, None, LATER + 5)
+    assert not await stores.presence.seen(BERT.user_id, LATER + 6)
+    await disconnect(stores, CARL, live_id)
+    assert not await stores.presence.seen(CARL.user_id, LATER + 9)
+    times = (LATER + 9, LATER + 9 + GRACE.viewer, LATER + 9)
+    assert await member_fields(stores, CARL, *TIMES) == times
+    assert not await stores.presence.seen("unknown", NOW)
+
+
+async def test_sign_of_life_of_a_known_present_user_writes_nothing(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL, DORA, KIM)
+    await accept_user(stores, live_id, ANNA)
+    await disconnect(stores, ANNA, live_id)
+    await register_socket(stores, ANNA, live_id)
+    await disconnect(stores, CARL, live_id)
+    await accept_user(stores, live_id, CARL)
+    await register_socket(stores, DORA, live_id, OTHER_PROCESS)
+    await stores.presence.mark_members_away(OTHER_PROCESS, LATER)
+    kim = await find_membership(stores, KIM)
+    assert await stores.presence.record_report(kim, present=False, now=LATER)
+    for person, silent_ms, is_present in (
+        (BERT, ACTIVITY_INTERVAL_MS, True),
+        (BERT, ACTIVITY_INTERVAL_MS + 1, False),
+        (ANNA, 10**9, True),
+        (CARL, 0, False),
+        (DORA, 0, False),
+        (KIM, 0, False),
+    ):
+        before = await member_row(stores, person)
+        member = (await load_room(stores, live_id, person.user_id)).members[person.user_id]
+        assert is_known_present(member, NOW + silent_ms) == is_present
+        await stores.presence.seen(person.user_id, NOW + silent_ms)
+        assert (await member_row(stores, person) == before) == is_present, person
+
+
+async def test_silent_user_without_a_socket_is_marked_away(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL, DORA)
+    await register_socket(stores, ANNA, live_id)
+    await disconnect(stores, CARL, live_id, at=NOW + 7)
+    await stores.presence.seen(DORA.user_id, NOW + ACTIVITY_INTERVAL_MS + 1)
+    await stores.presence.mark_silent_away(NOW - 1, LATER)
+    assert await member_fields(stores, BERT, "away_at") == (None,)
+    await stores.presence.mark_silent_away(NOW, LATER)
+    assert await member_fields(stores, BERT, "away_at", "due_at") == (LATER, LATER + GRACE.viewer)
+    assert await member_fields(stores, HOST, "away_at", "due_at") == (LATER, LATER + GRACE.shown)
+    others = [(await member_fields(stores, person, "away_at"))[0] for person in (ANNA, CARL, DORA)]
+    assert others == [None, NOW + 7, None]
+
+
+# ---- reports on users
+
+
+async def test_newer_report_marks_a_user_without_socket_away_or_back(stores: StoresFixture) -> None:
+    await open_room(stores, BERT)
+    names = (*TIMES, "reported_at", "version")
+    assert await report(stores, present=False, now=LATER, reported_at=500)
+    away = (LATER, LATER + GRACE.viewer, LATER, 500, 1)
+    assert await member_fields(stores, BERT, *names) == away
+    for reported_at in (499, 500):
+        assert not await report(stores, present=True, now=LATER + 1, reported_at=reported_at)
+    assert await member_fields(stores, BERT, *names) == away
+    assert await report(stores, present=False, now=LATER + 5), "without a time"
+    again = (LATER, LATER + GRACE.viewer, LATER + 5, 500, 2)
+    assert await member_fields(stores, BERT, *names) == again, "the grace period does not restart"
+    assert await report(stores, present=True, now=LATER + 9, reported_at=501)
+    assert await member_fields(stores, BERT, *names) == (None, None, LATER + 9, 501, 3)
+
+
+async def test_report_on_another_live_or_connected_user_is_ignored(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    present = await find_membership(stores, BERT)
+    others = (
+        replace(present, live_id=live_id + 1),
+        replace(present, epoch="e0"),
+        replace(present, user_id=CARL.user_id),
+    )
+    for other in others:
+        assert not await stores.presence.record_report(other, present=False, now=LATER)
+    await register_socket(stores, BERT, live_id)
+    assert not await stores.presence.record_report(present, present=False, now=LATER)
+    assert await member_fields(stores, BERT, "away_at") == (None,)
+
+
+# ---- reports on streams
+
+
+async def test_stream_is_recorded_by_compare_and_swap_in_its_live(stores: StoresFixture) -> None:
+    await open_room(stores, BERT)
+    membership = await find_membership(stores, BERT)
+    on, off = stream_state(on=True), stream_state(on=False)
+    other = replace(membership, epoch="e0")
+    assert not await stores.presence.record_stream(other, on, NOW)
+    assert await stores.presence.record_stream(membership, on, NOW)
+    assert not await stores.presence.record_stream(membership, stream_state("x", on=True), NOW)
+    membership = await find_membership(stores, BERT)
+    assert membership.stream == on
+    assert await stores.presence.record_stream(membership, off, NOW)
+    assert (await find_membership(stores, BERT)).stream == off
+
+
+async def test_end_of_a_stream_makes_an_away_user_due_at_once(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await disconnect(stores, BERT, live_id)
+    on, off = stream_state(on=True), stream_state(on=False)
+    assert await stores.presence.record_stream(await find_membership(stores, BERT), on, NOW)
+    due_at = LATER + GRACE.viewer
+    assert await stores.presence.claim(due_at - 1) is None
+    assert await stores.presence.claim(due_at) == pending_absence(BERT, live_id, streams=True)
+    assert await stores.presence.record_stream(await find_membership(stores, BERT), off, LATER)
+    assert await stores.presence.claim(LATER) == pending_absence(BERT, live_id)
 
 
 async def test_member_that_is_due_the_longest_is_claimed_once(stores: StoresFixture) -> None:
