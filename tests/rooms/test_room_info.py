@@ -1,24 +1,28 @@
-"""What the host sets: name and picture of the room, and mutes in its chat."""
+"""What the host alone may do, and what she sets: name and picture of the room, and mutes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from core.errors import InvalidParameter
-from rooms.errors import BannedByOperator, NotHost, NotLive
-from rooms.members import MemberCounts
+from core.errors import InvalidParameter, QLiveError
+from rooms.errors import BannedByOperator, NotHost, NotInRoom, NotLive
+from rooms.members import MemberCounts, Person
 from rooms.room import Room
 from tests.support.room_builders import (
+    ANNA,
     BERT,
     CARL,
     HOST,
     NOW,
     STRANGER,
     changed,
+    closing,
     events_of,
     live_room,
     new_room,
     reloaded,
+    room_with_everyone,
 )
 
 COVER = "https://pictures/cover"
@@ -53,13 +57,6 @@ def test_cleared_the_room_shows_those_of_its_host() -> None:
     assert events_of(room) == [
         ("room_info", {"room_name": HOST.nickname, "room_image": HOST.face_url})
     ]
-
-
-def test_only_the_host_changes_them() -> None:
-    room = live_room(BERT)
-    with pytest.raises(NotHost):
-        room.update_info(BERT.user_id, "Mine", None)
-    assert not changed(room)
 
 
 def test_a_room_that_is_not_live_changes_without_an_event() -> None:
@@ -144,23 +141,6 @@ def test_a_user_who_is_not_in_the_room_can_be_muted() -> None:
     assert room.muted == {STRANGER.user_id: UNTIL}
 
 
-@pytest.mark.parametrize(
-    ("room", "host", "user", "error"),
-    [
-        (live_room(BERT, CARL), BERT, CARL, NotHost),
-        (live_room(BERT), HOST, HOST, InvalidParameter),
-        (new_room(), HOST, BERT, NotLive),
-    ],
-)
-def test_only_the_host_of_a_live_mutes_and_only_others(room, host, user, error) -> None:
-    with pytest.raises(error):
-        room.mute(host.user_id, user.user_id, UNTIL)
-    if error is not InvalidParameter:
-        with pytest.raises(error):
-            room.set_mute_all(host.user_id, on=True)
-    assert not changed(room)
-
-
 # ---- bans that the host lifts
 
 
@@ -169,8 +149,6 @@ def test_the_host_lifts_her_own_ban_only() -> None:
     room.ban(BERT.user_id, UNTIL, HOST.user_id)
     room.ban(CARL.user_id, UNTIL)
     room = reloaded(room)
-    with pytest.raises(NotHost):
-        room.lift_ban(BERT.user_id, NOW, BERT.user_id)
     with pytest.raises(BannedByOperator):
         room.lift_ban(CARL.user_id, NOW, HOST.user_id)
     assert not changed(room)
@@ -192,3 +170,52 @@ def test_the_host_does_not_shorten_the_ban_of_an_operator() -> None:
     room = reloaded(room)
     room.open(HOST, "epoch-2", "stream", UNTIL)
     assert room.bans == room.operator_bans == {}
+
+
+# ---- rights
+
+REQUESTS: dict[str, Callable[[Room, str], object]] = {
+    "end": lambda room, by: room.end(by),
+    "update_info": lambda room, by: room.update_info(by, "Mine"),
+    "leave_mic": lambda room, by: room.leave_mic(by, CARL.user_id),
+    "invite": lambda room, by: room.invite(by, ANNA, NOW),
+    "lift_ban": lambda room, by: room.lift_ban(CARL.user_id, NOW, by),
+    "ban": lambda room, by: room.ban(CARL.user_id, UNTIL, by),
+    "mute": lambda room, by: room.mute(by, CARL.user_id, UNTIL),
+    "set_mute_all": lambda room, by: room.set_mute_all(by, on=True),
+    "note_invitation": lambda room, by: room.note_invitation(by, CARL.user_id, UNTIL),
+}
+
+
+def check_refused(
+    room: Room, error: type[QLiveError], request: Callable[[Room, str], object], by: Person
+) -> None:
+    with pytest.raises(error):
+        request(room, by.user_id)
+    assert (changed(room), closing(room)) == (set(), {})
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_only_the_host_may_do_it(name: str) -> None:
+    for person in (BERT, STRANGER):
+        for room in (room_with_everyone(), new_room()):
+            check_refused(room, NotHost, REQUESTS[name], person)
+
+
+@pytest.mark.parametrize("name", ["ban", "mute", "set_mute_all", "note_invitation", "invite"])
+def test_the_host_may_do_it_during_the_live(name: str) -> None:
+    check_refused(new_room(), NotLive, REQUESTS[name], HOST)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (lambda room, by: room.ban(by, UNTIL, by), InvalidParameter),
+        (lambda room, by: room.mute(by, by, UNTIL), InvalidParameter),
+        (lambda room, by: room.note_invitation(by, STRANGER.user_id, UNTIL), NotInRoom),
+    ],
+)
+def test_the_host_neither_removes_nor_mutes_herself_nor_invites_a_stranger_by_message(
+    request_: Callable[[Room, str], object], error: type[QLiveError]
+) -> None:
+    check_refused(room_with_everyone(), error, request_, HOST)

@@ -11,7 +11,6 @@ from rooms.errors import (
     AlreadyOnMic,
     NoGender,
     NotAdmitted,
-    NotHost,
     NotInRoom,
     NotLive,
     QueueFull,
@@ -134,13 +133,6 @@ def test_a_taken_seat_cannot_be_offered_but_applied_for() -> None:
     apply_to(room, CARL)
     invite(room, ANNA)
     assert room.applications.keys() == {CARL.user_id, ANNA.user_id}
-
-
-@pytest.mark.parametrize("person", [BERT, CARL, STRANGER])
-def test_only_the_host_invites_and_removes_others_from_the_mic(person: Person) -> None:
-    room = room_with_guests(BERT, watching=(CARL, ANNA))
-    refused(room, lambda r, p: r.invite(p.user_id, ANNA, NOW), person, NotHost)
-    refused(room, lambda r, p: r.leave_mic(p.user_id, HOST.user_id), person, NotHost)
 
 
 # ---- full queues

@@ -1,16 +1,13 @@
 """Users whom the host or an operator removes from room or mic, or invites by a message."""
 
-import copy
 from collections.abc import Callable
 
 import pytest
 
-from core.errors import InvalidParameter, QLiveError
-from rooms.errors import NotAdmitted, NotHost, NotInRoom, NotLive, RemovedFromRoom
+from rooms.errors import NotAdmitted, RemovedFromRoom
 from rooms.members import Person
 from rooms.room import MAX_BANS, MAX_MARKS, Admission, Room
 from tests.support.room_builders import (
-    ANNA,
     BERT,
     CARL,
     DORA,
@@ -22,7 +19,6 @@ from tests.support.room_builders import (
     events_of,
     live_room,
     membership,
-    new_room,
     reloaded,
     room_with_everyone,
     room_with_guests,
@@ -52,27 +48,6 @@ def test_a_user_without_a_membership_here_can_be_banned(*, elsewhere: bool) -> N
     assert closing(room) == {STRANGER.user_id: True}
     assert changed(room) == {"bans"}
     assert changed(room)
-
-
-@pytest.mark.parametrize(
-    ("room", "host", "person", "error"),
-    [
-        (room_with_everyone(), BERT, CARL, NotHost),
-        (room_with_everyone(), BERT, BERT, NotHost),
-        (room_with_everyone(), STRANGER, CARL, NotHost),
-        (room_with_everyone(), HOST, HOST, InvalidParameter),
-        (new_room(), HOST, BERT, NotLive),
-        (new_room(), BERT, CARL, NotHost),
-    ],
-)
-def test_only_the_host_of_a_live_removes_users_and_only_others(
-    room: Room, host: Person, person: Person, error: type[Exception]
-) -> None:
-    before = copy.deepcopy(room)
-    with pytest.raises(error):
-        room.ban(person.user_id, UNTIL, host.user_id)
-    assert room == before
-    assert closing(room) == {}
 
 
 def test_a_banned_user_cannot_enter_until_the_ban_expires() -> None:
@@ -237,23 +212,6 @@ def test_a_guest_taken_off_the_mic_may_return_after_a_later_message(admission: A
     with pytest.raises(NotAdmitted):
         room.accept(BERT, admission, "stream", "")
     assert admitted(room).accept(BERT, admission, "stream", "").person == BERT
-
-
-@pytest.mark.parametrize(
-    ("room", "sender", "receiver", "error"),
-    [
-        (live_room(BERT, ANNA), ANNA, BERT, NotHost),
-        (new_room(), HOST, BERT, NotLive),
-        (live_room(BERT), HOST, STRANGER, NotInRoom),
-    ],
-    ids=["another member", "not live", "no member"],
-)
-def test_other_messages_admit_nobody(
-    room: Room, sender: Person, receiver: Person, error: type[QLiveError]
-) -> None:
-    with pytest.raises(error):
-        room.note_invitation(sender.user_id, receiver.user_id, UNTIL)
-    assert not changed(room)
 
 
 def test_a_ban_and_the_next_live_end_it() -> None:
