@@ -1,53 +1,22 @@
 """Presence on a real MongoDB: a live room, its users, and several processes."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect
 from tornado.ioloop import IOLoop
 
 from core.clock import now_ms
-from realtime.bus import Bus
-from rooms.members import GracePolicy, Member, MemberSocket, Person
+from rooms.members import GracePolicy, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
-from services.rooms.socket_reconciler import SocketReconciler
-from storage.rooms.presence import PresenceStore
 from tests.support.room_builders import EPOCH, GRACE, HOST
 from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
 
 AN_HOUR = 3_600.0
-NOT_USED: Any = None
-
-
-class FailingPresenceStore(PresenceStore):
-    """A PresenceStore that can lose MongoDB, the reply to a write, or every race."""
-
-    unavailable = False
-    reply_lost = False
-    always_loses = False
-
-    async def register_socket(
-        self, user_id: str, live_id: int, process: str, now: int
-    ) -> Member | None:
-        member = await super().register_socket(user_id, live_id, process, now)
-        if self.reply_lost:
-            raise AutoReconnect("the reply is lost")
-        return member
-
-    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
-        if self.unavailable:
-            raise AutoReconnect("not now")
-        await super().mark_disconnected(sockets)
-
-    async def record_stream(self, member: Member, stream: dict[str, Any], now: int) -> bool:
-        return False if self.always_loses else await super().record_stream(member, stream, now)
 
 
 class MovedClock:
@@ -63,33 +32,14 @@ class MovedClock:
         self._moved += seconds
 
 
-class ProcessHub:
-    """The sockets of a process, none of which has a token or has joined a room."""
-
-    with_token = members = ()
-
-    def __init__(self) -> None:
-        self.member_sockets: list[MemberSocket] = []
-
-    def mark_all_audiences_changed(self) -> None:
-        """There is no audience."""
-
-
-class NoEvictions:
-    async def receive(self) -> None:
-        """There are no stored evictions."""
-
-
 @dataclass
 class Process:
-    """The lease and presence of a process, and the sockets that it serves."""
+    """The lease and presence of a process."""
 
     presence: Presence
     lease: Lease
-    reconciler: SocketReconciler
     name: str
     listener: RecordingListener
-    sockets: list[MemberSocket]
     clock: MovedClock
 
     async def hold_lease(self, seconds: float) -> None:
@@ -109,7 +59,7 @@ class PresenceFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.database, self.members, self.rooms = stores.database, stores.members, stores.rooms
-        self.presence_store = FailingPresenceStore(stores.database, GRACE)
+        self.presence_store = stores.presence
         self.room_changes = RoomChanges(self.rooms, RecordingListener())
         self.live_id = 0
 
@@ -129,15 +79,11 @@ class PresenceFixture:
 
     def new_process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
         """A process without a lease in the database."""
-        listener, hub, clock = RecordingListener(), ProcessHub(), MovedClock()
+        listener, clock = RecordingListener(), MovedClock()
         own_lease = Lease(self.presence_store, name, lease, clock)
         room_changes = RoomChanges(self.rooms, listener)
         presence = Presence(self.presence_store, self.members, room_changes, own_lease, grace)
-        fakes: Any = hub, SimpleNamespace(presence=self.presence_store), NoEvictions()
-        reconciler = SocketReconciler(
-            Bus(), fakes[0], own_lease, fakes[1], fakes[2], NOT_USED, clock
-        )
-        return Process(presence, own_lease, reconciler, name, listener, hub.member_sockets, clock)
+        return Process(presence, own_lease, name, listener, clock)
 
     async def enter(self, *people: Person) -> None:
         for person in people:
@@ -154,9 +100,7 @@ class PresenceFixture:
     async def connect(self, process: Process, person: Person) -> MemberSocket:
         member = await process.presence.connect(person.user_id, self.live_id)
         assert member is not None
-        socket = MemberSocket(person.user_id, self.live_id, member.epoch, member.socket)
-        process.sockets.append(socket)
-        return socket
+        return MemberSocket(person.user_id, self.live_id, member.epoch, member.socket)
 
     async def connected(
         self, person: Person, *, seated: bool = False

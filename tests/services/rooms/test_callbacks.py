@@ -57,23 +57,6 @@ class CallbackFixture:
 
 
 @pytest.mark.parametrize(
-    ("event", "applied"),
-    [
-        (STATE_CHANGE, ("anna", False, 5, None)),
-        (GroupMembers("g", ("anna",), online=True, at_ms=5), ("anna", True, 5, "g")),
-        (PUSH, (STREAM, True, "66", 5)),
-    ],
-    ids=["state", "group", "stream"],
-)
-async def test_an_event_is_applied_to_presence(
-    event: CallbackEvent, applied: tuple[Any, ...]
-) -> None:
-    fixture = CallbackFixture("old_event")
-    assert await fixture.process(event) == "old_event"
-    assert (fixture.applied, fixture.queued) == ([applied], [])
-
-
-@pytest.mark.parametrize(
     ("results", "outcome"),
     [
         (["other_group", "done"], "done"),

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from pymongo.errors import AutoReconnect
@@ -10,6 +11,7 @@ from rooms.members import GracePolicy, MemberSocket, Person
 from services.rooms import presence as module
 from services.rooms.presence import CLOCK_SKEW_MS
 from tests.support.presence import PresenceFixture, Process
+from tests.support.races import run_before
 from tests.support.room_builders import ANNA, BERT, GRACE, HOST
 
 NO_GRACE = GracePolicy(shown=0, viewer=0, guest=0, host=0)
@@ -29,18 +31,20 @@ async def away(presences: PresenceFixture, *people: Person) -> list[bool]:
 # ---- sockets
 
 
+async def fail() -> None:
+    raise AutoReconnect("not now")
+
+
 async def test_disconnects_during_an_outage_are_stored_later(presences: PresenceFixture) -> None:
     await presences.enter(BERT, ANNA)
     process = await presences.process("one")
     bert = await presences.connect(process, BERT)
     anna = await presences.connect(process, ANNA)
-    presences.presence_store.unavailable = True
+    run_before(presences.presence_store, "mark_disconnected", fail)
     process.presence.disconnect(replace(bert, at=1_000))
-    for _ in range(3):
-        with pytest.raises(AutoReconnect):
-            await process.presence.flush()
+    with pytest.raises(AutoReconnect):
+        await process.presence.flush()
     process.presence.disconnect(replace(anna, at=2_000))
-    presences.presence_store.unavailable = False
     await process.presence.flush()
     assert [(await presences.row(person))["away_at"] for person in (BERT, ANNA)] == [1_000, 2_000]
     await presences.connect(process, BERT)
@@ -179,9 +183,12 @@ async def test_live_stream_doubles_the_grace_period_of_a_guest(presences: Presen
     assert process.listener.event_types == ["member_away", "micro_leave"]
 
 
-async def test_stream_event_gives_up_after_repeated_conflicts(presences: PresenceFixture) -> None:
+async def test_stream_event_gives_up_after_repeated_conflicts(
+    presences: PresenceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await presences.seat(BERT)
-    presences.presence_store.always_loses = True
+    loses = AsyncMock(return_value=False)
+    monkeypatch.setattr(presences.presence_store, "record_stream", loses)
     on_stream_event = (await presences.process("one")).presence.on_stream_event
     with pytest.raises(TryAgain):
         await on_stream_event(f"{BERT.user_id}_s", on=True, sequence="5", at_s=1)
