@@ -97,8 +97,8 @@ class Room(ChangingRoom):
         self.applications = {}
         self.status = "ended"
         self.muted, self.mute_all = {}, False  # without events: `live_end` tells clients
-        data: LiveEndEvent = {**self.owner.person.public_profile(), "reason": reason}
-        self._add_event(LAST_EVENT_TYPE, data)
+        face = self.owner.person.public_profile()
+        self._add_event(LAST_EVENT_TYPE, LiveEndEvent(**face, reason=reason))
 
     # ---- entering, leaving, bans
 
@@ -210,8 +210,7 @@ class Room(ChangingRoom):
         if on == self.mute_all:
             return
         self.mute_all = on
-        data: ChatMuteAll = {"mute_all": on}
-        self._add_event("mute_all", data)
+        self._add_event("mute_all", ChatMuteAll(mute_all=on))
 
     # ---- lost and restored connections
 
@@ -227,8 +226,7 @@ class Room(ChangingRoom):
         A user on mic is shown as away after `grace.shown`; the live ends after `grace.host`, a
         viewer leaves after `grace.viewer`. A guest loses the seat after `grace.guest`, twice that
         while their video stream still arrives (`streams`), and leaves the room after
-        `grace.viewer`, but not before losing the seat. By default a guest loses the seat after 45 s
-        and leaves after 60 s; both happen after 90 s while the stream arrives.
+        `grace.viewer`, but not before losing the seat.
 
         Except for `grace.shown`, a connection lost before `since` (ms) counts as lost at `since`.
         The caller passes now minus the time for which its process has held its lease without a gap:
@@ -268,11 +266,8 @@ class Room(ChangingRoom):
         expires_at = now + APPLICATION_SECONDS * 1000
         application = self._put_application(person, expires_at, applied_at=now)
         self._set_role(person.user_id, "applied")
-        data: MicroApply = {
-            **application.person.public_profile(),
-            "applied_at": now,
-            "expires_at": application.expires_at,
-        }
+        face, expires_at = application.person.public_profile(), application.expires_at
+        data = MicroApply(**face, applied_at=now, expires_at=expires_at)
         self._add_event("micro_apply", data)
 
     def invite(self, host_id: str, person: Person, now: int) -> None:
@@ -291,8 +286,8 @@ class Room(ChangingRoom):
             raise QueueFull
         expires_at = now + INVITATION_SECONDS * 1000
         application = self._put_application(person, expires_at, invited=True, expires_at=expires_at)
-        data: MicroInvite = {**application.person.public_profile(), "expires_at": expires_at}
-        self._add_event("micro_invite", data)
+        face = application.person.public_profile()
+        self._add_event("micro_invite", MicroInvite(**face, expires_at=expires_at))
 
     def note_invitation(self, host_id: str, user_id: str, until: int) -> None:
         """Note the host's message to a member, which may be an invitation.
@@ -328,12 +323,9 @@ class Room(ChangingRoom):
         setattr(self, name, seat)
         self.applications = without(self.applications, person.user_id)
         self._set_role(person.user_id, name)
-        data: MicroAccept = {
-            **person.public_profile(),
-            "play_url": play_url,
-            "area": person.area,
-            "age": person.age,
-        }
+        data = MicroAccept(
+            **person.public_profile(), play_url=play_url, area=person.area, age=person.age
+        )
         self._add_event("micro_accept", data)
         return seat
 
@@ -399,8 +391,7 @@ class Room(ChangingRoom):
         else:
             application = replace(self.applications[new.user_id], person=new)
             self.applications = {**self.applications, new.user_id: application}
-        data: ProfileChange = {**new.public_profile()}
-        self._add_event("profile", data)
+        self._add_event("profile", ProfileChange(**new.public_profile()))
         if person.user_id == self.host_id and (self.title or self.cover == old.face_url != ""):
             self._announce_info()  # clients show a host's new name and face as the room's
 
@@ -424,8 +415,7 @@ class Room(ChangingRoom):
             return False
         self.group_id = new
         if self.live:
-            data: GroupChange = {"group_id": new}
-            self._add_event("group", data)
+            self._add_event("group", GroupChange(group_id=new))
         return True
 
     def add_gift(self, gift: GiftEvent) -> None:
@@ -456,15 +446,13 @@ class Room(ChangingRoom):
             setattr(self, name, shown)
         else:
             self.owner, self.status = shown, "paused" if away else "live"
-        data: MicPresence = {**face, "role": name or "host"}
-        self._add_event("member_away" if away else "member_back", data)
+        presence = MicPresence(**face, role=name or "host")
+        self._add_event("member_away" if away else "member_back", presence)
         if name is None:
-            pause: LivePause = {**face}
-            self._add_event("live_pause" if away else "live_resume", pause)
+            self._add_event("live_pause" if away else "live_resume", LivePause(**face))
 
     def _announce_info(self) -> None:
-        data: RoomInfo = {"room_name": self.name, "room_image": self.image}
-        self._add_event("room_info", data)
+        self._add_event("room_info", RoomInfo(room_name=self.name, room_image=self.image))
 
     def _candidate(self, person: Person) -> Person:
         """Check that a person may go on mic; return them with the membership's gender."""

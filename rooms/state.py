@@ -285,8 +285,7 @@ class ChangingRoom(RoomState):
         setattr(self, SEAT_OF_GENDER[seat.person.gender], None)
         self.streams_to_drop[seat.stream] = user_id if reason in GIVEN_UP_REASONS else ""
         self._set_role(user_id, "viewer")
-        data: MicroLeave = {**seat.person.public_profile(), "reason": reason}
-        self._add_event("micro_leave", data)
+        self._add_event("micro_leave", MicroLeave(**seat.person.public_profile(), reason=reason))
 
     def _put_application(self, person: Person, until: int, **changes: Any) -> Application:
         """Change and return the person's application, or a new one that expires at `until`."""
@@ -304,8 +303,8 @@ class ChangingRoom(RoomState):
             return
         self.applications = without(self.applications, user_id)
         self._set_role(user_id, "viewer")
-        data: MicroRefuse = {**application.person.public_profile(), "reason": reason}
-        self._add_event("micro_refuse", data)
+        face = application.person.public_profile()
+        self._add_event("micro_refuse", MicroRefuse(**face, reason=reason))
 
     # ---- mutes and bans
 
@@ -315,8 +314,7 @@ class ChangingRoom(RoomState):
             return
         others = without(self.muted, user_id)
         self.muted = {**others, user_id: until} if until else others
-        data: ChatMute = {"user_id": user_id, "until": until}
-        self._add_event("mute", data)
+        self._add_event("mute", ChatMute(user_id=user_id, until=until))
 
     def _drop_ban(self, user_id: str) -> None:
         self.bans = without(self.bans, user_id)
