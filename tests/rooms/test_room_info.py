@@ -17,7 +17,6 @@ from tests.support.room_builders import (
     NOW,
     STRANGER,
     changed,
-    closing,
     events_of,
     live_room,
     new_room,
@@ -192,7 +191,7 @@ def check_refused(
 ) -> None:
     with pytest.raises(error):
         request(room, by.user_id)
-    assert (changed(room), closing(room)) == (set(), {})
+    assert (changed(room), room.sockets_to_close) == (set(), {})
 
 
 @pytest.mark.parametrize("name", REQUESTS)

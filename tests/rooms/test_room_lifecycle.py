@@ -20,7 +20,6 @@ from tests.support.room_builders import (
     NOW,
     STRANGER,
     changed,
-    closing,
     events_of,
     left,
     live_room,
@@ -193,7 +192,7 @@ def test_a_user_who_departs_loses_seat_application_and_membership(
     assert left(room) == {person.user_id}
     is_banned = reason in ("host", "banned")
     assert room.bans == ({person.user_id: UNTIL} if is_banned else {})
-    assert closing(room) == {person.user_id: is_banned}
+    assert room.sockets_to_close == {person.user_id: is_banned}
     room = reloaded(room)
     assert room.seat_of(person.user_id) is None
     assert room.applications.keys() == {CARL.user_id, ANNA.user_id} - {person.user_id}
@@ -248,7 +247,7 @@ def test_a_member_who_leaves_and_returns_keeps_only_the_new_membership() -> None
     room.leave(BERT.user_id)
     room.enter(BERT, NOW + 1)
     assert room.members[BERT.user_id].entered_at == NOW + 1
-    assert closing(room) == {BERT.user_id: False}, "the sockets of before close"
+    assert room.sockets_to_close == {BERT.user_id: False}, "the sockets of before close"
 
 
 def test_a_user_who_enters_and_leaves_leaves_nothing_to_store() -> None:
@@ -257,4 +256,4 @@ def test_a_user_who_enters_and_leaves_leaves_nothing_to_store() -> None:
     room.apply(BERT, NOW)
     room.leave(BERT.user_id)
     assert room.members == room.loaded.members
-    assert closing(room) == {BERT.user_id: False}
+    assert room.sockets_to_close == {BERT.user_id: False}

@@ -15,7 +15,6 @@ from tests.support.room_builders import (
     NOW,
     STRANGER,
     changed,
-    closing,
     events_of,
     live_room,
     membership,
@@ -45,7 +44,7 @@ def test_a_user_without_a_membership_here_can_be_banned(*, elsewhere: bool) -> N
         room.members[STRANGER.user_id] = membership(STRANGER, live_id=2)
     assert room.ban(STRANGER.user_id, UNTIL, HOST.user_id) is False
     assert events_of(room) == []
-    assert closing(room) == {STRANGER.user_id: True}
+    assert room.sockets_to_close == {STRANGER.user_id: True}
     assert changed(room) == {"bans"}
     assert changed(room)
 

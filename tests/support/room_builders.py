@@ -107,11 +107,6 @@ def new_roles(room: Room) -> dict[str, Role]:
     return {user: role for user, role in roles.items() if role != room.loaded.shown_role(user)}
 
 
-def closing(room: Room) -> dict[str, bool]:
-    """Users whose sockets are to be closed -> whether they may not reconnect."""
-    return room.sockets_to_close
-
-
 def events_of(room: Room) -> list[tuple[str, Mapping[str, Any]]]:
     check_payloads(room.events)
     return [(event.type, event.data) for event in room.events]

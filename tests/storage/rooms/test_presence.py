@@ -269,22 +269,3 @@ async def test_process_expires_when_its_lease_is_not_renewed(stores: StoresFixtu
     assert await stores.presence.expired_processes() == []
     await stores.presence.forget(second)
     assert await stores.presence.expired_processes() == [second]
-
-
-async def test_members_of_a_dead_process_are_marked_away_once(stores: StoresFixture) -> None:
-    live_id = await open_room(stores, BERT, ANNA, CARL)
-    await accept_user(stores, live_id, BERT)
-    first, second = new_process(), new_process()
-    await stores.presence.renew(first, LEASE_SECONDS)
-    for person, process in ((BERT, first), (ANNA, first), (CARL, first), (CARL, second)):
-        await register_socket(stores, person, live_id, process)
-    version = (await member_row(stores, BERT))["version"]
-    assert await stores.presence.mark_members_away(first, LATER) == 2
-    assert await stores.presence.mark_members_away(first, LATER + 5) == 0
-    names = ("process", "away_at", "due_at", "version")
-    away = (None, LATER, LATER + GRACE.shown, version + 1)
-    assert await member_fields(stores, BERT, *names) == away
-    assert await member_fields(stores, ANNA, *names[:3]) == (None, LATER, LATER + GRACE.viewer)
-    assert await member_fields(stores, CARL, *names[:3]) == (second, None, None)
-    assert await stores.presence.expired_processes() == [second]
-    assert await stores.presence.renew(first, LEASE_SECONDS), "it may be alive, and keeps its lease"
