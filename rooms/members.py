@@ -1,6 +1,6 @@
 """Profiles, memberships and connection states; times in ms since 1970 if not said otherwise."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 Role = Literal["viewer", "applied", "male", "female", "host"]
@@ -66,6 +66,8 @@ class Member:
     """Number of the user's newest socket; 0 before the first."""
     away_at: int | None = None
     """When the connection was lost; None while the user is present."""
+    due_at: int | None = None
+    """When the absence is next evaluated, or its claim by a process ends."""
     process: str | None = None
     """The process that serves the user's socket; None if disconnected."""
     stream: StreamState | None = None
@@ -140,19 +142,6 @@ class MemberSocket:
     epoch: str
     number: int
     at: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PendingAbsence:
-    """A member's absence that is due for a check, claimed by a process."""
-
-    user_id: str
-    live_id: int
-    epoch: str
-    streams: bool
-    """Whether the user's video stream still reaches Tencent."""
-    claim: int = field(default=0, compare=False)
-    """`due_at` as written by the claim; differs if a newer absence has been recorded since."""
 
 
 def apply_notification(

@@ -19,7 +19,6 @@ from rooms.members import (
     GracePolicy,
     Member,
     MemberSocket,
-    PendingAbsence,
     apply_notification,
     is_known_present,
 )
@@ -172,13 +171,13 @@ class Presence:
     async def process_absences(self) -> None:
         """Apply the consequences of all absences that are due."""
         while True:
-            claimed: list[PendingAbsence] = []
+            claimed: list[Member] = []
             while len(claimed) < ABSENCE_CONCURRENCY and (
-                absence := await self._store.claim(now_ms())
+                member := await self._store.claim(now_ms())
             ):
-                claimed.append(absence)
+                claimed.append(member)
             outcomes = await asyncio.gather(
-                *(self._process_absence(absence) for absence in claimed), return_exceptions=True
+                *(self._process_absence(member) for member in claimed), return_exceptions=True
             )
             for outcome in outcomes:
                 if isinstance(outcome, Exception):
@@ -236,28 +235,29 @@ class Presence:
 
     # ---- internals
 
-    async def _process_absence(self, absence: PendingAbsence) -> None:
-        user_id, now = absence.user_id, now_ms()
+    async def _process_absence(self, member: Member) -> None:
+        user_id, now = member.user_id, now_ms()
+        streams = member.stream is not None and member.stream["on"]
 
         def decide(room: Room) -> tuple[bool, int | None]:
-            ended = not room.live or room.epoch != absence.epoch
+            ended = not room.live or room.epoch != member.epoch
             next_at = room.apply_absence(
                 user_id,
                 now,
                 self._grace,
                 since=now - self._lease.held_ms,
-                streams=absence.streams,
+                streams=streams,
             )
             return ended, next_at
 
         try:
-            ended, next_at = await self._room_changes.change(absence.live_id, decide, user_id)
+            ended, next_at = await self._room_changes.change(member.live_id, decide, user_id)
         except RoomNotFound:
             ended, next_at = True, None
         if ended:
-            await self._store.delete_membership(absence)
+            await self._store.delete_membership(member)
         else:
-            await self._store.reschedule(absence, next_at)
+            await self._store.reschedule(member, next_at)
 
     async def _apply_stream(self, member: Member, *, on: bool) -> str:
         if member.socket:

@@ -142,8 +142,7 @@ def add_membership_writes(room: Room, batch: WriteBatch) -> None:
 
 def _add_joined(room: Room, member: Member, batch: WriteBatch) -> None:
     """Insert a membership, or replace one from an earlier live session of the same room."""
-    document = document_of(member, "user_id")
-    document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/rooms/presence.py
+    document = {**document_of(member, "user_id"), "seen_at": member.entered_at}
     old = room.loaded.members.get(member.user_id)
     if old and old.live_id == room.live_id:
         where = {"_id": member.user_id, "epoch": old.epoch, "version": old.version}

@@ -19,7 +19,6 @@ from rooms.members import (
     GracePolicy,
     Member,
     MemberSocket,
-    PendingAbsence,
     StreamState,
 )
 from storage.database import Collection, Database, Document
@@ -172,29 +171,27 @@ class PresenceStore:
 
     # ---- due absences
 
-    async def claim(self, now: int) -> PendingAbsence | None:
+    async def claim(self, now: int) -> Member | None:
         """Claim the member that has been due the longest, for CLAIM_MS; None if none is due."""
         row = await self._members.find_one_and_update(
             {"due_at": {"$gt": 0, "$lte": now}},
             {"$set": {"due_at": now + CLAIM_MS}},
             sort=[("due_at", 1)],
+            return_document=ReturnDocument.AFTER,
         )
-        if row is None:
-            return None
-        streams = bool((row["stream"] or {}).get("on"))
-        return PendingAbsence(row["_id"], row["live_id"], row["epoch"], streams, now + CLAIM_MS)
+        return member_from(row) if row else None
 
-    async def reschedule(self, absence: PendingAbsence, at: int | None) -> None:
+    async def reschedule(self, member: Member, at: int | None) -> None:
         """Make a claimed member due at `at` (ms), or not at all (None).
 
         Compare-and-swap: a `due_at` written since the claim is kept.
         """
-        where = {**_session(absence), "due_at": absence.claim}
+        where = {**_session(member), "due_at": member.due_at}
         await self._members.update_one(where, {"$set": {"due_at": at}})
 
-    async def delete_membership(self, absence: PendingAbsence) -> None:
+    async def delete_membership(self, member: Member) -> None:
         """Delete a membership in an ended live session."""
-        await self._members.delete_one(_session(absence))
+        await self._members.delete_one(_session(member))
 
     async def mark_silent_away(self, before: int, now: int) -> None:
         """Mark members without a connection, and not seen since `before` (ms), as away."""
@@ -294,7 +291,7 @@ class PresenceStore:
         return [{"$set": {**away, "version": {"$add": ["$version", 1]}}}]
 
 
-def _session(member: Member | MemberSocket | PendingAbsence) -> Document:
+def _session(member: Member | MemberSocket) -> Document:
     """Return a filter for the membership, if the user is still in the same live session."""
     return {"_id": member.user_id, "live_id": member.live_id, "epoch": member.epoch}
 

@@ -20,7 +20,6 @@ from tests.support.stored_rooms import (
     member_fields,
     member_row,
     open_room,
-    pending_absence,
     register_socket,
     stream_state,
 )
@@ -153,9 +152,17 @@ async def test_end_of_a_stream_makes_an_away_user_due_at_once(stores: StoresFixt
     assert await stores.presence.record_stream(await find_membership(stores, BERT), on, NOW)
     due_at = LATER + GRACE.viewer
     assert await stores.presence.claim(due_at - 1) is None
-    assert await stores.presence.claim(due_at) == pending_absence(BERT, live_id, streams=True)
+    claimed = await stores.presence.claim(due_at)
+    assert claimed is not None
+    assert claimed.stream == on
     assert await stores.presence.record_stream(await find_membership(stores, BERT), off, LATER)
-    assert await stores.presence.claim(LATER) == pending_absence(BERT, live_id)
+    assert await claim_id(stores, LATER) == BERT.user_id
+
+
+async def claim_id(stores: StoresFixture, now: int) -> str | None:
+    """The user whose absence is claimed."""
+    member = await stores.presence.claim(now)
+    return member and member.user_id
 
 
 async def test_member_that_is_due_the_longest_is_claimed_once(stores: StoresFixture) -> None:
@@ -163,12 +170,12 @@ async def test_member_that_is_due_the_longest_is_claimed_once(stores: StoresFixt
     for person, at in ((BERT, LATER + 2), (ANNA, LATER), (CARL, LATER + 3)):
         await disconnect(stores, person, live_id, at)
     now = LATER + 2 + GRACE.viewer
-    assert await stores.presence.claim(now) == pending_absence(ANNA, live_id)
-    claims = await asyncio.gather(*(stores.presence.claim(now) for _ in range(6)))
-    assert [*filter(None, claims)] == [pending_absence(BERT, live_id)]
-    assert await stores.presence.claim(now + CLAIM_MS - 1) == pending_absence(CARL, live_id)
-    assert await stores.presence.claim(now + CLAIM_MS - 1) is None
-    assert await stores.presence.claim(now + CLAIM_MS) is not None, "both claims have lapsed"
+    assert await claim_id(stores, now) == ANNA.user_id
+    claims = await asyncio.gather(*(claim_id(stores, now) for _ in range(6)))
+    assert [*filter(None, claims)] == [BERT.user_id]
+    assert await claim_id(stores, now + CLAIM_MS - 1) == CARL.user_id
+    assert await claim_id(stores, now + CLAIM_MS - 1) is None
+    assert await claim_id(stores, now + CLAIM_MS) is not None, "both claims have lapsed"
 
 
 async def test_claim_is_rescheduled_unless_the_member_has_returned(stores: StoresFixture) -> None:
@@ -176,11 +183,12 @@ async def test_claim_is_rescheduled_unless_the_member_has_returned(stores: Store
     await disconnect(stores, BERT, live_id)
     now = LATER + GRACE.viewer
     claimed = await stores.presence.claim(now)
-    assert claimed == pending_absence(BERT, live_id)
+    assert claimed is not None
+    assert claimed.due_at == now + CLAIM_MS
     await stores.presence.reschedule(claimed, now + 10**8)
     assert await stores.presence.claim(now + 10**8 - 1) is None
     later = await stores.presence.claim(now + 10**8)
-    assert later == claimed
+    assert later is not None
     await stores.presence.reschedule(later, None)
     assert await member_fields(stores, BERT, "away_at", "due_at") == (LATER, None)
     await disconnect(stores, BERT, live_id, at=now)  # the member was connected in between
@@ -192,15 +200,12 @@ async def test_claim_is_rescheduled_unless_the_member_has_returned(stores: Store
 async def test_an_absence_is_of_its_live_session(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT)
     await disconnect(stores, BERT, live_id)
-    for other in (
-        pending_absence(BERT, live_id, epoch="e0"),
-        pending_absence(BERT, live_id + 1),
-        pending_absence(CARL, live_id),
-    ):
+    member = await find_membership(stores, BERT)
+    for other in (replace(member, epoch="e0"), replace(member, live_id=live_id + 1)):
         await stores.presence.reschedule(other, NOW)
         await stores.presence.delete_membership(other)
-    assert await member_fields(stores, BERT, "due_at") == (LATER + GRACE.viewer,)
-    await stores.presence.delete_membership(pending_absence(BERT, live_id))
+    assert await find_membership(stores, BERT) == member
+    await stores.presence.delete_membership(member)
     assert await stores.members.get(BERT.user_id) is None
 
 
