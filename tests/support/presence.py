@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from core.clock import now_ms
 from rooms.members import GracePolicy, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
-from tests.support.room_builders import EPOCH, GRACE, HOST
+from tests.support.room_builders import EPOCH, GRACE
 from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
+from tests.support.stored_rooms import open_room
 
 AN_HOUR = 3_600.0
 
@@ -63,14 +63,6 @@ class PresenceFixture:
         self.room_changes = RoomChanges(self.rooms, RecordingListener())
         self.live_id = 0
 
-    async def open(self) -> None:
-        self.live_id, _, _ = await self.rooms.get_or_create(HOST)
-        await self.room_changes.change(
-            self.live_id,
-            lambda room: room.open(HOST, EPOCH, "host-stream", now_ms()),
-            HOST.user_id,
-        )
-
     async def process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
         """A process that has held its lease for an hour."""
         process = self.new_process(name, lease=lease, grace=grace)
@@ -116,9 +108,7 @@ class PresenceFixture:
 
     async def load(self, person: Person) -> Room:
         """The room with this person's membership."""
-        room = await self.rooms.load(self.live_id, [person.user_id])
-        assert room is not None
-        return room
+        return await self.room_changes.load(self.live_id, person.user_id)
 
     async def row(self, person: Person) -> dict[str, Any]:
         """The stored membership; {} if there is none."""
@@ -142,5 +132,5 @@ class PresenceFixture:
 @pytest.fixture
 def presences(io_loop: IOLoop, stores: StoresFixture) -> PresenceFixture:
     fixture = PresenceFixture(stores)
-    io_loop.run_sync(fixture.open)
+    fixture.live_id = io_loop.run_sync(lambda: open_room(stores, epoch=EPOCH))
     return fixture

@@ -124,23 +124,28 @@ async def test_no_seat_is_taken_while_a_stream_is_forbidden_again(stores: Stores
         await save_room(stores, outdated)
 
 
-async def test_live_does_not_start_with_a_group_replaced_meanwhile(stores: StoresFixture) -> None:
-    live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
-    opening = await load_room(stores, live_id, HOST.user_id)
-    await change_room(stores, live_id, lambda room: room.change_group(group_id, "qlive_new"))
-    opening.open(HOST, "e1", "s", NOW)
-    with pytest.raises(WriteConflict):
-        await save_room(stores, opening)
-
-
-async def test_of_two_covers_of_a_room_that_is_not_live_the_later_one_is_kept(
-    stores: StoresFixture,
+@pytest.mark.parametrize(
+    ("meanwhile", "rule"),
+    [
+        (
+            lambda room: room.change_group(room.group_id, "qlive_new"),
+            lambda room: room.open(HOST, "e1", "s", NOW),
+        ),
+        (
+            lambda room: room.update_info(HOST.user_id, cover="later"),
+            lambda room: room.update_info(HOST.user_id, cover="earlier"),
+        ),
+    ],
+    ids=["new group", "new cover"],
+)
+async def test_of_two_changes_of_a_room_that_is_not_live_the_later_one_is_kept(
+    stores: StoresFixture, meanwhile: Callable[[Room], object], rule: Callable[[Room], object]
 ) -> None:
-    """No event tells the first process that the room has changed since it was loaded."""
+    """No event tells the other process that the room has changed since it was loaded."""
     live_id, _, _ = await stores.rooms.get_or_create(HOST)
-    outdated = await load_room(stores, live_id)
-    await change_room(stores, live_id, lambda room: room.update_info(HOST.user_id, cover="later"))
-    outdated.update_info(HOST.user_id, cover="earlier")
+    outdated = await load_room(stores, live_id, HOST.user_id)
+    await change_room(stores, live_id, meanwhile)
+    rule(outdated)
     with pytest.raises(WriteConflict):
         await save_room(stores, outdated)
 
