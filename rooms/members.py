@@ -1,6 +1,6 @@
 """Profiles, memberships and connection states; times in ms since 1970 if not said otherwise."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 Role = Literal["viewer", "applied", "male", "female", "host"]
@@ -66,6 +66,8 @@ class Member:
     """Number of the user's newest socket; 0 before the first."""
     away_at: int | None = None
     """When the connection was lost; None while the user is present."""
+    due_at: int | None = None
+    """When the absence is next evaluated, or its claim by a process ends."""
     process: str | None = None
     """The process that serves the user's socket; None if disconnected."""
     stream: StreamState | None = None
@@ -142,19 +144,6 @@ class MemberSocket:
     at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PendingAbsence:
-    """A member's absence that is due for a check, claimed by a process."""
-
-    user_id: str
-    live_id: int
-    epoch: str
-    streams: bool
-    """Whether the user's video stream still reaches Tencent."""
-    claim: int = field(default=0, compare=False)
-    """`due_at` as written by the claim; differs if a newer absence has been recorded since."""
-
-
 def apply_notification(
     stored: StreamState | None, name: str, *, on: bool, sequence: str, at: int
 ) -> tuple[StreamState | None, bool]:
@@ -168,7 +157,7 @@ def apply_notification(
     ended: list[str] = known["ended"] if known else []
     latest = {"name": name, "sequence": sequence, "at": at, "on": on, "ended": ended}
     if on:
-        late = known is not None and _order(at, sequence) <= _order(known["at"], known["sequence"])
+        late = known is not None and _order(latest) <= _order(known)
         return (None, False) if late or sequence in ended else (latest, True)
     if sequence in ended:
         return None, False
@@ -178,5 +167,5 @@ def apply_notification(
     return {**latest, "ended": remembered}, True
 
 
-def _order(at: int, sequence: str) -> tuple[int, int]:
-    return at, int(sequence) if sequence.isdecimal() else 0
+def _order(push: StreamState) -> tuple[int, int]:
+    return push["at"], int(push["sequence"]) if push["sequence"].isdecimal() else 0

@@ -39,19 +39,8 @@ from rooms.events import (
     ProfileChange,
     RoomInfo,
 )
-from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, Role, SeatName
-from rooms.state import Application, Seat, Status
-from rooms.steps import (
-    MAX_BANS,
-    MAX_MARKS,
-    ChangingRoom,
-    first_to_end,
-    with_end,
-    without,
-    without_ended,
-)
-
-__all__ = ["Admission", "Application", "Room", "Seat", "Status"]
+from rooms.members import ON_MIC, SEAT_OF_GENDER, GracePolicy, Member, Person, SeatName
+from rooms.state import ChangingRoom, Seat, first_to_end, with_end, without, without_ended
 
 Admission = Literal["applied", "invited", "open"]
 
@@ -62,6 +51,13 @@ INVITATION_SECONDS = 60
 QUEUE_SIZE = 200
 """Maximum number of applications per gender, and of invitations. Every change of a room reads both
 queues: 200 entries are hours of waiting and at most 300 KB."""
+MAX_BANS = 2_000
+"""Bans that a room holds, about 40 KB of its document. With more, the one that ends first is
+dropped: a ban lasts a day at most, and the host must always be able to remove a user."""
+MAX_MARKS = 100
+"""Guests that a room remembers as taken off the mic, members as invited by a message, and muted
+users. With more, the one that ends first is dropped; only a host who plays with many accounts has
+more."""
 
 
 @dataclass(slots=True)
@@ -86,38 +82,36 @@ class Room(ChangingRoom):
         self._add_member(Member(host.user_id, self.live_id, epoch, host.gender, "host", now))
         return True
 
-    def end(self, user_id: str) -> bool:
-        """End the live at the host's request; return False if it has already ended."""
+    def end(self, user_id: str) -> None:
+        """End the live at the host's request."""
         self._check_host(user_id)
-        return self.close("host")
+        self.close("host")
 
-    def close(self, reason: EndReason) -> bool:
-        """End the live without a permission check; return False if it has already ended."""
+    def close(self, reason: EndReason) -> None:
+        """End the live, if it has not ended, without a permission check."""
         if not self.live:
-            return False
+            return
         seats = (self.owner, self.male, self.female)
-        self.effects.streams_to_drop |= {seat.stream: "" for seat in seats if seat}
+        self.streams_to_drop |= {seat.stream: "" for seat in seats if seat}
         self.male = self.female = None
         self.applications = {}
         self.status = "ended"
         self.muted, self.mute_all = {}, False  # without events: `live_end` tells clients
-        data: LiveEndEvent = {**self.owner.person.public_profile(), "reason": reason}
-        self._add_event(LAST_EVENT_TYPE, data)
-        return True
+        face = self.owner.person.public_profile()
+        self._add_event(LAST_EVENT_TYPE, LiveEndEvent(**face, reason=reason))
 
     # ---- entering, leaving, bans
 
-    def enter(self, person: Person, now: int) -> Role:
+    def enter(self, person: Person, now: int) -> None:
         """Join as a viewer; a member keeps the current role."""
         if not self.live:
             raise NotLive
         if self.is_banned(person.user_id, now):
             raise RemovedFromRoom
-        member = self._member(person.user_id)
-        if member is None:
-            member = Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
-            self._add_member(member)
-        return member.role
+        if self._member(person.user_id) is None:
+            self._add_member(
+                Member(person.user_id, self.live_id, self.epoch, person.gender, "viewer", now)
+            )
 
     def leave(self, user_id: str) -> None:
         """Leave the room, seat and application; a user who is no member may leave, too."""
@@ -141,7 +135,7 @@ class Room(ChangingRoom):
         member = self.members.get(user_id)
         if member and member.live_id == self.live_id:
             self.members = without(self.members, user_id)
-        closing = self.effects.sockets_to_close
+        closing = self.sockets_to_close
         closing[user_id] = closing.get(user_id, False) or not may_reconnect
 
     def ban(self, user_id: str, until: int, host_id: str | None = None) -> bool:
@@ -216,8 +210,7 @@ class Room(ChangingRoom):
         if on == self.mute_all:
             return
         self.mute_all = on
-        data: ChatMuteAll = {"mute_all": on}
-        self._add_event("mute_all", data)
+        self._add_event("mute_all", ChatMuteAll(mute_all=on))
 
     # ---- lost and restored connections
 
@@ -233,8 +226,7 @@ class Room(ChangingRoom):
         A user on mic is shown as away after `grace.shown`; the live ends after `grace.host`, a
         viewer leaves after `grace.viewer`. A guest loses the seat after `grace.guest`, twice that
         while their video stream still arrives (`streams`), and leaves the room after
-        `grace.viewer`, but not before losing the seat. By default a guest loses the seat after 45 s
-        and leaves after 60 s; both happen after 90 s while the stream arrives.
+        `grace.viewer`, but not before losing the seat.
 
         Except for `grace.shown`, a connection lost before `since` (ms) counts as lost at `since`.
         The caller passes now minus the time for which its process has held its lease without a gap:
@@ -250,7 +242,7 @@ class Room(ChangingRoom):
         began = max(member.away_at, since)
         until = began + grace.of(member.role, streams=streams)
         if member.role in ON_MIC:
-            shown_at = min(member.away_at + grace.shown, until)
+            shown_at = member.away_at + grace.shown
             if now < shown_at:
                 return shown_at
             self._set_away(user_id, away=True)
@@ -260,7 +252,7 @@ class Room(ChangingRoom):
 
     # ---- seats, applications, invitations
 
-    def apply(self, person: Person, now: int, seconds: float = APPLICATION_SECONDS) -> None:
+    def apply(self, person: Person, now: int) -> None:
         """Apply for the seat of the user's gender; applying again changes nothing.
 
         Raises QueueFull if QUEUE_SIZE users of this gender have already applied.
@@ -271,22 +263,15 @@ class Room(ChangingRoom):
             return
         if len(self.applicants(person.gender)) >= QUEUE_SIZE:
             raise QueueFull
-        expires = now + int(seconds * 1000)
-        application = application or self._new_application(person, expires)
-        application = replace(application, applied_at=now)
-        self._set_application(application)
+        expires_at = now + APPLICATION_SECONDS * 1000
+        application = self._put_application(person, expires_at, applied_at=now)
         self._set_role(person.user_id, "applied")
-        data: MicroApply = {
-            **application.person.public_profile(),
-            "applied_at": now,
-            "expires_at": application.expires_at,
-        }
+        face, expires_at = application.person.public_profile(), application.expires_at
+        data = MicroApply(**face, applied_at=now, expires_at=expires_at)
         self._add_event("micro_apply", data)
 
-    def invite(
-        self, host_id: str, person: Person, now: int, seconds: float = INVITATION_SECONDS
-    ) -> None:
-        """Offer a viewer or applicant the seat of their gender for `seconds`, as the host.
+    def invite(self, host_id: str, person: Person, now: int) -> None:
+        """Offer a viewer or applicant the seat of their gender, as the host.
 
         Invitations and applications are counted separately, so the host can invite while the queue
         is full. Raises QueueFull beyond QUEUE_SIZE invited users of this gender.
@@ -295,16 +280,14 @@ class Room(ChangingRoom):
         person = self._candidate(person)
         if getattr(self, SEAT_OF_GENDER[person.gender]):
             raise SeatTaken
-        application = self.applications.get(person.user_id)
-        is_new = application is None or not application.invited
-        if is_new and self._invitations(person.gender) >= QUEUE_SIZE:
+        invited = [a.person for a in self.applications.values() if a.invited]
+        user_ids = {other.user_id for other in invited if other.gender == person.gender}
+        if len(user_ids - {person.user_id}) >= QUEUE_SIZE:
             raise QueueFull
-        expires = now + int(seconds * 1000)
-        application = application or self._new_application(person, expires)
-        application = replace(application, invited=True, expires_at=expires)
-        self._set_application(application)
-        data: MicroInvite = {**application.person.public_profile(), "expires_at": expires}
-        self._add_event("micro_invite", data)
+        expires_at = now + INVITATION_SECONDS * 1000
+        application = self._put_application(person, expires_at, invited=True, expires_at=expires_at)
+        face = application.person.public_profile()
+        self._add_event("micro_invite", MicroInvite(**face, expires_at=expires_at))
 
     def note_invitation(self, host_id: str, user_id: str, until: int) -> None:
         """Note the host's message to a member, which may be an invitation.
@@ -337,15 +320,12 @@ class Room(ChangingRoom):
         self._check_admission(person.user_id, admission)
         self._forget_marks(person.user_id)
         seat = Seat(person, stream)
-        self._set_seat(name, seat)
+        setattr(self, name, seat)
         self.applications = without(self.applications, person.user_id)
         self._set_role(person.user_id, name)
-        data: MicroAccept = {
-            **person.public_profile(),
-            "play_url": play_url,
-            "area": person.area,
-            "age": person.age,
-        }
+        data = MicroAccept(
+            **person.public_profile(), play_url=play_url, area=person.area, age=person.age
+        )
         self._add_event("micro_accept", data)
         return seat
 
@@ -397,18 +377,21 @@ class Room(ChangingRoom):
 
     def update_profile(self, person: Person) -> None:
         """Show a changed nickname or face of a visible user."""
-        old = self._visible_person(person.user_id)
-        if old is None or (old.nickname, old.face_url) == (person.nickname, person.face_url):
+        place = self.places.get(person.user_id) if self.live else None
+        if place is None:
             return
+        old = place.person
         new = replace(old, nickname=person.nickname, face_url=person.face_url)
+        if new == old:
+            return
         if person.user_id == self.host_id:
             self.owner = replace(self.owner, person=new)
         elif seat := self.seat_of(person.user_id):
-            self._set_seat(SEAT_OF_GENDER[new.gender], replace(seat, person=new))
+            setattr(self, SEAT_OF_GENDER[new.gender], replace(seat, person=new))
         else:
-            self._set_application(replace(self.applications[person.user_id], person=new))
-        data: ProfileChange = {**new.public_profile()}
-        self._add_event("profile", data)
+            application = replace(self.applications[new.user_id], person=new)
+            self.applications = {**self.applications, new.user_id: application}
+        self._add_event("profile", ProfileChange(**new.public_profile()))
         if person.user_id == self.host_id and (self.title or self.cover == old.face_url != ""):
             self._announce_info()  # clients show a host's new name and face as the room's
 
@@ -419,9 +402,9 @@ class Room(ChangingRoom):
         """
         self._check_host(user_id)
         shown = (self.name, self.image)
-        if title is not None and title != self.title:
+        if title is not None:
             self.title = title
-        if cover is not None and cover != self.cover:
+        if cover is not None:
             self.cover = cover
         if self.live and (self.name, self.image) != shown:
             self._announce_info()
@@ -432,8 +415,7 @@ class Room(ChangingRoom):
             return False
         self.group_id = new
         if self.live:
-            data: GroupChange = {"group_id": new}
-            self._add_event("group", data)
+            self._add_event("group", GroupChange(group_id=new))
         return True
 
     def add_gift(self, gift: GiftEvent) -> None:
@@ -461,18 +443,16 @@ class Room(ChangingRoom):
         shown, face = replace(seat, away=away), seat.person.public_profile()
         name: SeatName | None = None if role == "host" else SEAT_OF_GENDER[seat.person.gender]
         if name:
-            self._set_seat(name, shown)
+            setattr(self, name, shown)
         else:
             self.owner, self.status = shown, "paused" if away else "live"
-        data: MicPresence = {**face, "role": name or "host"}
-        self._add_event("member_away" if away else "member_back", data)
+        presence = MicPresence(**face, role=name or "host")
+        self._add_event("member_away" if away else "member_back", presence)
         if name is None:
-            pause: LivePause = {**face}
-            self._add_event("live_pause" if away else "live_resume", pause)
+            self._add_event("live_pause" if away else "live_resume", LivePause(**face))
 
     def _announce_info(self) -> None:
-        data: RoomInfo = {"room_name": self.name, "room_image": self.image}
-        self._add_event("room_info", data)
+        self._add_event("room_info", RoomInfo(room_name=self.name, room_image=self.image))
 
     def _candidate(self, person: Person) -> Person:
         """Check that a person may go on mic; return them with the membership's gender."""

@@ -45,18 +45,17 @@ class BatchData(Generic[R, C]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Change(Generic[R, C, T]):
+class Change:
     """One caller's change of a room."""
 
-    rule: Callable[[Room, C], T]
+    rule: Callable[[Room, Any], Any]
     """Refuses with a QLiveError, leaving the room as it was, or changes the room."""
     user_ids: tuple[str, ...]
     """Users whose memberships the rule reads."""
-    batch_data: BatchData[R, C] | None = None
-    request: R | None = None
+    batch_data: BatchData[Any, Any] | None = None
+    request: Any = None
 
 
-AnyChange = Change[Any, Any, Any]
 LoadedData = Mapping[BatchData[Any, Any] | None, Any]
 """What each BatchData of a batch has read; None is the key of changes without one."""
 
@@ -64,7 +63,7 @@ LoadedData = Mapping[BatchData[Any, Any] | None, Any]
 class ChangeFailed(Exception):
     """Some changes of a batch failed; the others are decided on a room that is loaded again."""
 
-    def __init__(self, changes: Iterable[AnyChange], error: Exception) -> None:
+    def __init__(self, changes: Iterable[Change], error: Exception) -> None:
         super().__init__(error)
         self.errors = dict.fromkeys(changes, error)
 
@@ -81,20 +80,11 @@ class RoomListener(Protocol):
 class RoomChanges:
     """Applies rules to rooms, a batch at a time, with optimistic writes and retries."""
 
-    def __init__(
-        self,
-        storage: RoomStore,
-        hub: Hub,
-        im_relay: RoomListener | None = None,
-        *,
-        max_batch: int = MAX_BATCH,
-    ) -> None:
+    def __init__(self, storage: RoomStore, hub: Hub, im_relay: RoomListener | None = None) -> None:
         self._storage = storage
         self._hub = hub
         self._listeners: list[RoomListener] = [hub, im_relay] if im_relay else [hub]
-        self._batcher: RequestBatcher[AnyChange, Any] = RequestBatcher(
-            self._change_batch, max_batch
-        )
+        self._batcher: RequestBatcher[Change, Any] = RequestBatcher(self._change_batch, MAX_BATCH)
         self.conflict_retries = 0
         """Number of optimistic-lock retries."""
 
@@ -165,12 +155,9 @@ class RoomChanges:
             raise RemovedFromRoom
         return room
 
-    async def ban(self, live_id: int, user_id: str, rule: Callable[[Room], bool]) -> bool:
-        """Ban a user by `rule`, even while they are entering.
-
-        Return the rule's result: whether they were on mic.
-        """
-        on_mic = await self.change(live_id, rule, user_id)
+    async def ban(self, live_id: int, user_id: str, until: int, host_id: str | None = None) -> bool:
+        """Ban a user and return as `Room.ban`, even while they are entering."""
+        on_mic = await self.change(live_id, lambda room: room.ban(user_id, until, host_id), user_id)
         member = await self._storage.membership_of(user_id)
         if member and member.live_id == live_id:
             await self.change(live_id, _remove_banned(user_id), user_id)
@@ -189,14 +176,14 @@ class RoomChanges:
             await self.change(member.live_id, lambda room: room.remove(user_id, reason), user_id)
         raise TryAgain
 
-    async def _change_batch(self, live_id: int, changes: Sequence[AnyChange]) -> list[Any]:
+    async def _change_batch(self, live_id: int, changes: Sequence[Change]) -> list[Any]:
         """Decide and save changes together; all of them again after a WriteConflict.
 
         Return what each rule returned, or the error for its caller.
         """
-        failed: dict[AnyChange, Exception] = {}
+        failed: dict[Change, Exception] = {}
 
-        async def change_others() -> Mapping[AnyChange, Any]:
+        async def change_others() -> Mapping[Change, Any]:
             while pending := [change for change in changes if change not in failed]:
                 try:
                     return await self._decide_and_save(live_id, pending)
@@ -211,22 +198,24 @@ class RoomChanges:
         self.conflict_retries += 1
 
     async def _decide_and_save(
-        self, live_id: int, changes: Sequence[AnyChange]
-    ) -> Mapping[AnyChange, Any]:
+        self, live_id: int, changes: Sequence[Change]
+    ) -> Mapping[Change, Any]:
         user_ids = dict.fromkeys(user_id for change in changes for user_id in change.user_ids)
-        now = now_ms()
         room = await self.load(live_id, *user_ids)
-        room.expire(now)
+        room.expire(now_ms())
         loaded = await _read_data(changes)
         outcomes, writing = decide(room, changes, loaded)
         if room.changed:
-            writes = [
-                partial(batch_data.write, loaded[batch_data])
-                for batch_data in writing
-                if batch_data.write
-            ]
-            await self._save_and_publish(room, writes)
-        self._close_sockets(room)
+            await self._save_and_publish(
+                room, [partial(data.write, loaded[data]) for data in writing if data.write]
+            )
+        # The sockets of users who are no members any more.
+        for user_id, may_not_reconnect in room.sockets_to_close.items():
+            member = room.loaded.members.get(user_id)
+            # Socket numbers are at least their opening time in ms: sockets opened since are spared.
+            of_room = member if member and member.live_id == room.live_id else None
+            number = of_room.socket if of_room else room.read_at
+            self._hub.evict(live_id, user_id, number, may_not_reconnect=may_not_reconnect)
         return outcomes
 
     async def _save_and_publish(
@@ -241,26 +230,17 @@ class RoomChanges:
         if events and events[-1].type == LAST_EVENT_TYPE:
             await self._storage.clear(room.live_id, room.epoch)
 
-    def _close_sockets(self, room: Room) -> None:
-        """Close the sockets of users who are no members any more."""
-        for user_id, may_not_reconnect in room.effects.sockets_to_close.items():
-            member = room.loaded.members.get(user_id)
-            # Socket numbers are at least their opening time in ms: sockets opened since are spared.
-            is_of_room = member is not None and member.live_id == room.live_id
-            number = member.socket if member and is_of_room else room.read_at
-            self._hub.evict(room.live_id, user_id, number, may_not_reconnect=may_not_reconnect)
-
 
 def decide(
-    room: Room, changes: Iterable[AnyChange], loaded: LoadedData
-) -> tuple[dict[AnyChange, Any], set[BatchData[Any, Any]]]:
+    room: Room, changes: Iterable[Change], loaded: LoadedData
+) -> tuple[dict[Change, Any], set[BatchData[Any, Any]]]:
     """Apply the rules in order.
 
     Return what each rule returned or its refusal, which leaves the room as it was, and the batch
     data with something to write. Raises ChangeFailed after any other error, since the room may be
     half changed.
     """
-    outcomes: dict[AnyChange, Any] = {}
+    outcomes: dict[Change, Any] = {}
     writing: set[BatchData[Any, Any]] = set()
     for change in changes:
         before = len(room.events)
@@ -278,10 +258,10 @@ def decide(
     return outcomes, writing
 
 
-async def _read_data(changes: Sequence[AnyChange]) -> LoadedData:
+async def _read_data(changes: Sequence[Change]) -> LoadedData:
     """Read the data that the rules need: once for all requests that share a BatchData."""
     loaded: dict[BatchData[Any, Any] | None, Any] = {None: None}
-    groups: dict[BatchData[Any, Any], list[AnyChange]] = {}
+    groups: dict[BatchData[Any, Any], list[Change]] = {}
     for change in changes:
         if change.batch_data:
             groups.setdefault(change.batch_data, []).append(change)
@@ -293,7 +273,7 @@ async def _read_data(changes: Sequence[AnyChange]) -> LoadedData:
     return loaded
 
 
-def _without_data(rule: Callable[[Room], T], user_ids: tuple[str, ...]) -> Change[Any, Any, T]:
+def _without_data(rule: Callable[[Room], Any], user_ids: tuple[str, ...]) -> Change:
     return Change(lambda room, _data: rule(room), user_ids)
 
 

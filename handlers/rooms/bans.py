@@ -22,14 +22,8 @@ class RemoveUserHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[NotHost, RoomNotFound, UserNotFound, NotLive])
     async def post(self, params: RemoveUserRequest) -> OkResponse:
-        target_id = (await self.context.stores.users.get(params.user_id)).user_id
-        until = now_ms() + params.minutes * 60_000
-        host_id = self.user.user_id
         await self.context.services.rooms.removals.ban_from_room(
-            params.live_id,
-            target_id,
-            until,
-            lambda room: room.ban(target_id, until, host_id),
+            params.live_id, params.user_id, params.minutes, self.user.user_id
         )
         return OkResponse()
 

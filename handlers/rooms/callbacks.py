@@ -60,11 +60,8 @@ class ImWebhookHandler(WebhookHandler):
 
     @endpoint()
     async def post(self) -> ImAckResponse:
-        query, im, service = (
-            self.query,
-            self.context.settings.im,
-            self.context.services.rooms.callbacks,
-        )
+        query, im = self.query, self.context.settings.im
+        service = self.context.services.rooms.callbacks
         now, command = time.time(), query.get("CallbackCommand", "")
         callback = parse_im_callback(query, self.body, im.callback_token, im.sdk_app_id, now)
         match callback.event:
@@ -73,8 +70,9 @@ class ImWebhookHandler(WebhookHandler):
                 return self._answer(refusal, command)
             case CustomMessage() as custom:
                 await service.accept(custom)
-            case ImProfileSet(user_id):
-                await service.restore_profile(user_id)
+            case ImProfileSet(user_id):  # another profile than the checked one
+                payload = {"user_id": user_id}
+                await self.context.stores.outbox.add_once("portrait_set", payload, user_id)
             case _ if command in BEFORE_MESSAGE and callback.refused == Reason.UNREADABLE:
                 return self._answer("words", command)
             case _ if callback.refused or command not in (MESSAGE_SENT, PROFILE_SET):

@@ -1,6 +1,7 @@
 """Operators' endpoints for rooms: list, inspect, end a live, remove and readmit users."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from core.clock import now_ms
@@ -19,13 +20,28 @@ from handlers.rooms.models import (
 )
 from rooms.errors import NotLive, RoomNotFound
 from rooms.events import NumberedEvent
-from rooms.members import MemberCounts
+from rooms.members import MemberCounts, Role
 from rooms.room import Room
-from services.rooms.room_list import RoomMember, find_members
 from storage.errors import UserNotFound
+from storage.stores import Stores
 
 LATEST_EVENTS = 50
 """Events returned without a usable `since`; the room keeps the last 256."""
+SEARCH_BATCH = 500
+"""Memberships read per batch while a search filters them by nickname."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMember:
+    """A member with name and picture; `away_at` (ms) is null while the member is connected."""
+
+    user_id: str
+    nickname: str
+    face_url: str
+    gender: int
+    role: Role
+    entered_at: int
+    away_at: int | None
 
 
 class OpsRoomsHandler(OperatorHandler):
@@ -65,7 +81,9 @@ class OpsRoomMembersHandler(OperatorHandler):
     @endpoint(errors=[RoomNotFound])
     async def get(self, live_id: str, params: SearchRequest) -> Page[RoomMember]:
         room = await self.context.room_changes.load(int(live_id))
-        found = await find_members(self.context.stores, room, params.q, params.after, PAGE_SIZE + 1)
+        found = await _find_members(
+            self.context.stores, room, params.q, params.after, PAGE_SIZE + 1
+        )
         cursor = found[PAGE_SIZE - 1].user_id if len(found) > PAGE_SIZE else None
         return Page[RoomMember].of(found[:PAGE_SIZE], cursor)
 
@@ -98,10 +116,8 @@ class OpsRemoveUserHandler(RoomBanTargetHandler):
 
     @endpoint(errors=[RoomNotFound, UserNotFound, NotLive])
     async def post(self, live_id: str, params: OpsRemoveUserRequest) -> OkResponse:
-        user_id = (await self.context.stores.users.get(params.user_id)).user_id
-        until = now_ms() + params.minutes * 60_000
         await self.context.services.rooms.removals.ban_from_room(
-            int(live_id), user_id, until, lambda room: room.ban(user_id, until)
+            int(live_id), params.user_id, params.minutes
         )
         return OkResponse()
 
@@ -134,3 +150,35 @@ def _row(handler: OperatorHandler, room: Room, counts: MemberCounts) -> RoomRowR
         started_at=room.started_at,
         room=dict(room.snapshot(counts, lambda stream: play_url(handler.context, stream))),
     )
+
+
+async def _find_members(
+    stores: Stores, room: Room, query: str, after: str, limit: int
+) -> list[RoomMember]:
+    """Return members by user_id, starting after the user_id `after`.
+
+    There are at least `limit` unless they end. `query` is the start of a user_id or part of a
+    nickname in any case, "" for all members. Since nicknames are in `users`, a search scans the
+    members of the room.
+    """
+    found: list[RoomMember] = []
+    size, part = SEARCH_BATCH if query else limit, query.casefold()
+    while len(found) < limit:
+        members = await stores.members.list_members(room.live_id, room.epoch, after, size)
+        users = await stores.users.find_many([member.user_id for member in members])
+        faces = {user.user_id: user.person().public_profile() for user in users}
+        for member in members:
+            face = faces.get(member.user_id)  # None if the user has been deleted meanwhile
+            if face and (member.user_id.startswith(query) or part in face["nickname"].casefold()):
+                found.append(
+                    RoomMember(
+                        **face,
+                        role=member.role,
+                        entered_at=member.entered_at,
+                        away_at=member.away_at,
+                    )
+                )
+        if len(members) < size:
+            break
+        after = members[-1].user_id
+    return found

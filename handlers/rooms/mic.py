@@ -26,13 +26,16 @@ from rooms.state import Seat
 from services.errors import Blocked, HighRisk
 from storage.errors import UserNotFound
 
+CANDIDATE_ERRORS = [RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic]
+"""Refusals of a user who can neither apply, nor be invited, nor take a seat."""
+
 
 class ApplyMicroHandler(ActiveUserHandler):
     """Apply for the seat of the user's gender."""
 
     @endpoint(
         limit="room_change",
-        errors=[RoomNotFound, NotLive, NotInRoom, NoGender, AlreadyOnMic, QueueFull, HighRisk],
+        errors=[*CANDIDATE_ERRORS, QueueFull, HighRisk],
     )
     async def post(self, params: LiveRequest) -> OkResponse:
         await self.context.services.rooms.mic.apply(params.live_id, self.user)
@@ -44,18 +47,7 @@ class InviteMicroHandler(ActiveUserHandler):
 
     @endpoint(
         limit="room_change",
-        errors=[
-            NotHost,
-            RoomNotFound,
-            UserNotFound,
-            NotLive,
-            NotInRoom,
-            NoGender,
-            AlreadyOnMic,
-            SeatTaken,
-            QueueFull,
-            Blocked,
-        ],
+        errors=[*CANDIDATE_ERRORS, NotHost, UserNotFound, SeatTaken, QueueFull, Blocked],
     )
     async def post(self, params: InviteMicroRequest) -> OkResponse:
         mic = self.context.services.rooms.mic
@@ -68,17 +60,7 @@ class AcceptMicroHandler(ActiveUserHandler):
 
     @endpoint(
         limit="room_change",
-        errors=[
-            RoomNotFound,
-            NotLive,
-            NotInRoom,
-            NoGender,
-            AlreadyOnMic,
-            SeatTaken,
-            NotAdmitted,
-            HighRisk,
-            StreamForbidden,
-        ],
+        errors=[*CANDIDATE_ERRORS, SeatTaken, NotAdmitted, HighRisk, StreamForbidden],
     )
     async def post(self, params: LiveRequest) -> SeatedResponse:
         context = self.context
@@ -95,7 +77,10 @@ class RefuseMicroHandler(ActiveUserHandler):
 
     @endpoint(limit="room_change", errors=[RoomNotFound])
     async def post(self, params: LiveRequest) -> OkResponse:
-        await self.context.services.rooms.mic.refuse(params.live_id, self.user_id)
+        user_id = self.user_id
+        await self.context.room_changes.change(
+            params.live_id, lambda room: room.refuse(user_id), user_id
+        )
         return OkResponse()
 
 

@@ -33,7 +33,8 @@ from rooms.errors import (
     StreamForbidden,
 )
 from rooms.members import MemberCounts
-from rooms.room import Room, Seat
+from rooms.room import Room
+from rooms.state import Seat
 from services.errors import AccountBanned, ContentRefused
 from tencent.errors import ServiceUnavailable
 

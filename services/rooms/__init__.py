@@ -7,12 +7,11 @@ from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
 from services.room_changes import RoomChanges
 from services.rooms.callbacks import CallbackService
-from services.rooms.live_rooms import LiveRoomService
+from services.rooms.live_rooms import LiveRoomService, RoomList
 from services.rooms.mic import MicService
 from services.rooms.presence import Lease, Presence
 from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
-from services.rooms.room_list import RoomList
 from services.rooms.streams import StreamModerationService
 from storage.stores import Stores
 from tencent.live_streaming import StreamUrls
@@ -46,11 +45,11 @@ class RoomServices:
             accounts.pictures,
             moderation.proposals,
         )
-        self.streams = StreamModerationService(
-            stores, room_changes, lanes.live_streaming_safety, settings.moderation
-        )
         self.mic = MicService(
             stores, room_changes, stream_urls, moderation.user_safety, settings.micro
+        )
+        self.streams = StreamModerationService(
+            stores, room_changes, lanes.live_streaming_safety, settings.moderation
         )
         self.removals = RemovalService(
             stores,
@@ -61,11 +60,4 @@ class RoomServices:
             lanes.im_safety,
             has_im_relay=chat.relay is not None,
         )
-        self.callbacks = CallbackService(
-            presence,
-            stores.outbox,
-            stores.room_groups,
-            stores.members,
-            room_changes,
-            self.streams,
-        )
+        self.callbacks = CallbackService(stores, presence, room_changes, self.streams)

@@ -14,9 +14,8 @@ from services.jobs.inbox import DONE, CallbackOutcome, ignored
 from services.room_changes import RoomChanges
 from services.rooms.presence import Presence
 from services.rooms.streams import STREAM_NAME, StreamModerationService
-from storage.chat import RoomGroupStore
-from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
-from storage.rooms.members import MemberStore
+from storage.jobs.outbox import REPLACE_GROUP
+from storage.stores import Stores
 from tencent.callbacks import (
     CallbackEvent,
     CustomMessage,
@@ -29,26 +28,19 @@ from tencent.callbacks import (
 )
 from tencent.json_reader import ParsedCallback
 
-UNOWNED_STREAM_OUTCOMES = ("not_in_a_room", "not_the_current_stream")
-"""Outcomes for a stream that belongs to no seat."""
-
 
 class CallbackService:
     """Processes callbacks of IM (users, groups) and CSS (streams)."""
 
     def __init__(
         self,
+        stores: Stores,
         presence: Presence,
-        outbox: OutboxStore,
-        groups: RoomGroupStore,
-        members: MemberStore,
         room_changes: RoomChanges,
         streams: StreamModerationService,
     ) -> None:
+        self._stores = stores
         self._presence = presence
-        self._outbox = outbox
-        self._groups = groups
-        self._members = members
         self._room_changes = room_changes
         self._streams = streams
 
@@ -61,7 +53,7 @@ class CallbackService:
         until = min(message.at_ms, now_ms()) + INVITATION_SECONDS * 1000
         if until <= now_ms():
             return
-        live_id = await self._members.shared(message.sender, message.receiver)
+        live_id = await self._stores.members.shared(message.sender, message.receiver)
         if live_id is None:
             return
         with suppress(NotHost, NotLive, NotInRoom, RoomNotFound):
@@ -70,10 +62,6 @@ class CallbackService:
                 lambda room: room.note_invitation(message.sender, message.receiver, until),
                 message.receiver,
             )
-
-    async def restore_profile(self, user_id: str) -> None:
-        """Queue the checked profile for IM, where the user has set another one."""
-        await self._outbox.add_once("portrait_set", {"user_id": user_id}, user_id)
 
     async def handle(self, callback: ParsedCallback[CallbackEvent]) -> CallbackOutcome:
         """Process a verified callback, unless it is one to ignore; return what to store.
@@ -98,8 +86,14 @@ class CallbackService:
                 outcome = await self._presence.on_stream_event(
                     stream, on=on, sequence=sequence, at_s=at
                 )
-                if on and outcome in UNOWNED_STREAM_OUTCOMES:
-                    await self._drop_stream(stream)
+                is_stray = outcome in ("not_in_a_room", "not_the_current_stream")
+                if on and is_stray and STREAM_NAME.fullmatch(stream):
+                    # The push URL is signed for a day, so a user can push to a lost seat again.
+                    # Not urgent, as users choose how often they push: the room shows only the
+                    # streams of its seats, and the drop that took this stream away was urgent if
+                    # the user was removed or banned.
+                    payload = {"streams": [stream]}
+                    await self._stores.outbox.add("drop_stream", payload, key=stream)
                 return outcome
             case StreamVerdict():
                 return await self._streams.judge(event)
@@ -115,18 +109,8 @@ class CallbackService:
         return DONE.outcome if DONE.outcome in outcomes else next(iter(outcomes), "nobody")
 
     async def _replace_group(self, group_id: str) -> str:
-        live_id = await self._groups.room_of(group_id)
+        live_id = await self._stores.room_groups.room_of(group_id)
         if live_id is None:  # also a group that we have dissolved
             return "unknown_group"
-        await queue_group_message(self._outbox, REPLACE_GROUP, live_id, group_id)
+        await queue_group_message(self._stores.outbox, REPLACE_GROUP, live_id, group_id)
         return DONE.outcome
-
-    async def _drop_stream(self, stream: str) -> None:
-        """Disconnect a push to a seat that its user has lost.
-
-        The push URL is signed for a day, so the user can push again after an earlier disconnect.
-        Not urgent, as users choose how often they push: the room shows only the streams of its
-        seats, and the drop that took this stream away was urgent if the user was removed or banned.
-        """
-        if STREAM_NAME.fullmatch(stream):
-            await self._outbox.add("drop_stream", {"streams": [stream]}, key=stream)

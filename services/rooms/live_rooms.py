@@ -1,12 +1,15 @@
-"""Entering a live room, and starting one as its host."""
+"""Live rooms: their list, entering and starting them, and the seats on mic."""
 
 import secrets
 from collections.abc import Mapping, Sequence
 
 import structlog
 
+from core.batching import SingleFlight
+from core.cache import Cache
 from core.clock import now_ms
 from rooms.errors import NotHost, NotMatchmaker, StreamForbidden
+from rooms.members import MemberCounts
 from rooms.moderation import Item, Kind
 from rooms.room import Room
 from services.accounts.pictures import PictureService
@@ -18,6 +21,8 @@ from services.room_changes import BatchData, RoomChanges
 from services.rooms.presence import Presence
 from storage.accounts.users import User
 from storage.jobs.outbox import ENSURE_GROUP
+from storage.rooms.members import MemberStore
+from storage.rooms.rooms import RoomStore
 from storage.stores import Stores
 from tencent.live_streaming import StreamUrls
 
@@ -25,10 +30,47 @@ log = structlog.get_logger("qlive.rooms")
 
 NAMES: Mapping[Kind, str] = {"room_name": "title", "cover": "cover"}
 """The names that rooms have for the values that are checked."""
+ListedRoom = tuple[Room, MemberCounts]
+COUNTS_TTL_SECONDS = 1.0
+"""Age from which a count is read again: the members of a room receive theirs once a second, too."""
+MAX_COUNTS = 10_000
+"""Live rooms whose counts are kept, about 4 MB."""
+
+
+class RoomList:
+    """Live rooms with their audience counts, largest audience first.
+
+    Every client requests the list when it starts: concurrent requests share one read of the rooms.
+    Counting reads an index key of every member of all rooms, so a count is read again only when it
+    is COUNTS_TTL_SECONDS old.
+    """
+
+    def __init__(self, rooms: RoomStore, members: MemberStore) -> None:
+        self._rooms = rooms
+        self._members = members
+        self._reads = SingleFlight(self._read)
+        self._cache: Cache[tuple[int, str], MemberCounts] = Cache(COUNTS_TTL_SECONDS, MAX_COUNTS)
+        """By live_id and epoch."""
+
+    async def get(self) -> list[ListedRoom]:
+        return await self._reads.get()
+
+    async def _read(self) -> list[ListedRoom]:
+        live = {(room.live_id, room.epoch): room for room in await self._rooms.live()}
+        counts = {session: cached for session in live if (cached := self._cache.get(session))}
+        if missing := live.keys() - counts.keys():
+            start = self._cache.begin_read()
+            found = await self._members.counts(missing)
+            for session in missing:
+                counts[session] = found[session[0]]
+                self._cache.put(session, counts[session], start)
+        listed = [(room, counts[session]) for session, room in live.items()]
+        listed.sort(key=lambda row: -row[1].audience)  # stable: ties stay newest first
+        return listed
 
 
 class LiveRoomService:
-    """Makes users members of live rooms, and starts lives."""
+    """Starts lives, and lets users enter them."""
 
     def __init__(
         self,
@@ -47,6 +89,8 @@ class LiveRoomService:
         self._stream_urls = stream_urls
         self._pictures = pictures
         self._proposals = proposals
+
+    # ---- lives
 
     async def enter(self, live_id: int, user: User, token: str) -> Room:
         """Make the user a member of the room."""
@@ -82,6 +126,31 @@ class LiveRoomService:
         _check_may_host(user)
         await self._presence.seen(host.user_id, room)
         return room
+
+    async def _recheck(self, room: Room, user_id: str, token: str) -> User:
+        """Reload the user, and apply what has changed meanwhile.
+
+        One who was banned or logged out is removed again. One whose stream was forbidden gets no
+        seat, and one whose stream was allowed elsewhere gets one again.
+        """
+        user = await self._stores.users.get(user_id)
+        if user.banned:
+            await self._room_changes.remove(user_id, "banned")
+            raise AccountBanned
+        if await self._stores.tokens.user_id_of(token) is None:
+            await self._room_changes.remove(user_id)
+            raise NotAuthenticated
+        live_id, until = room.live_id, user.stream_forbidden_until
+        if until and not user.may_stream:
+            until_ms = int(until.timestamp() * 1000)
+            await self._room_changes.change(
+                live_id, lambda room: room.stop_stream(user_id, until_ms), user_id
+            )
+        elif user_id in room.stream_bans:
+            await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
+        return user
+
+    # ---- name and picture
 
     async def update_info(
         self, live_id: int, host: User, title: str | None, cover: str | None
@@ -126,29 +195,6 @@ class LiveRoomService:
             )
 
         await self._room_changes.change_with(live_id, BatchData(read), live_id, rule)
-
-    async def _recheck(self, room: Room, user_id: str, token: str) -> User:
-        """Reload the user, and apply what has changed meanwhile.
-
-        One who was banned or logged out is removed again. One whose stream was forbidden gets no
-        seat, and one whose stream was allowed elsewhere gets one again.
-        """
-        user = await self._stores.users.get(user_id)
-        if user.banned:
-            await self._room_changes.remove(user_id, "banned")
-            raise AccountBanned
-        if await self._stores.tokens.user_id_of(token) is None:
-            await self._room_changes.remove(user_id)
-            raise NotAuthenticated
-        live_id, until = room.live_id, user.stream_forbidden_until
-        if until and not user.may_stream:
-            until_ms = int(until.timestamp() * 1000)
-            await self._room_changes.change(
-                live_id, lambda room: room.stop_stream(user_id, until_ms), user_id
-            )
-        elif user_id in room.stream_bans:
-            await self._room_changes.change(live_id, lambda room: room.allow_stream(user_id))
-        return user
 
 
 def _check_may_host(user: User) -> None:

@@ -59,10 +59,6 @@ class MicService:
             live_id, lambda room: room.accept(person, admission, stream, url), user.user_id
         )
 
-    async def refuse(self, live_id: int, user_id: str) -> None:
-        """Withdraw an application, or refuse an invitation."""
-        await self._room_changes.change(live_id, lambda room: room.refuse(user_id), user_id)
-
     async def leave(
         self, live_id: int, user_id: str, target: str, gender: int | None = None
     ) -> None:

@@ -19,7 +19,6 @@ from rooms.members import (
     GracePolicy,
     Member,
     MemberSocket,
-    PendingAbsence,
     apply_notification,
     is_known_present,
 )
@@ -55,7 +54,6 @@ class Lease:
         seconds: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take this process's id as `process`."""
         self.process = process
         self.seconds = seconds
         self.lapses = 0
@@ -173,9 +171,13 @@ class Presence:
     async def process_absences(self) -> None:
         """Apply the consequences of all absences that are due."""
         while True:
-            claimed = await self._claim()
+            claimed: list[Member] = []
+            while len(claimed) < ABSENCE_CONCURRENCY and (
+                member := await self._store.claim(now_ms())
+            ):
+                claimed.append(member)
             outcomes = await asyncio.gather(
-                *(self._process_absence(absence) for absence in claimed), return_exceptions=True
+                *(self._process_absence(member) for member in claimed), return_exceptions=True
             )
             for outcome in outcomes:
                 if isinstance(outcome, Exception):
@@ -219,7 +221,8 @@ class Presence:
             if member is None:
                 return "not_in_a_room"
             room = await self._room_changes.load(member.live_id, user_id)
-            if not _is_current_stream(room, user_id, stream):
+            seat = room.owner if user_id == room.host_id else room.seat_of(user_id)
+            if not (room.live and seat and seat.stream == stream):
                 return "not_the_current_stream"
             state, valid = apply_notification(
                 member.stream, stream, on=on, sequence=sequence, at=at_s
@@ -232,34 +235,29 @@ class Presence:
 
     # ---- internals
 
-    async def _claim(self) -> list[PendingAbsence]:
-        claimed: list[PendingAbsence] = []
-        while len(claimed) < ABSENCE_CONCURRENCY and (absence := await self._store.claim(now_ms())):
-            claimed.append(absence)
-        return claimed
-
-    async def _process_absence(self, absence: PendingAbsence) -> None:
-        user_id, now = absence.user_id, now_ms()
+    async def _process_absence(self, member: Member) -> None:
+        user_id, now = member.user_id, now_ms()
+        streams = member.stream is not None and member.stream["on"]
 
         def decide(room: Room) -> tuple[bool, int | None]:
-            ended = not room.live or room.epoch != absence.epoch
+            ended = not room.live or room.epoch != member.epoch
             next_at = room.apply_absence(
                 user_id,
                 now,
                 self._grace,
                 since=now - self._lease.held_ms,
-                streams=absence.streams,
+                streams=streams,
             )
             return ended, next_at
 
         try:
-            ended, next_at = await self._room_changes.change(absence.live_id, decide, user_id)
+            ended, next_at = await self._room_changes.change(member.live_id, decide, user_id)
         except RoomNotFound:
             ended, next_at = True, None
         if ended:
-            await self._store.delete_membership(absence)
+            await self._store.delete_membership(member)
         else:
-            await self._store.reschedule(absence, next_at)
+            await self._store.reschedule(member, next_at)
 
     async def _apply_stream(self, member: Member, *, on: bool) -> str:
         if member.socket:
@@ -277,8 +275,3 @@ class Presence:
             )
         except Exception as error:  # noqa: BLE001 - `process_absences` retries
             log.info("member_return_deferred", live_id=live_id, error=type(error).__name__)
-
-
-def _is_current_stream(room: Room, user_id: str, stream: str) -> bool:
-    seat = room.owner if user_id == room.host_id else room.seat_of(user_id)
-    return room.live and seat is not None and seat.stream == stream

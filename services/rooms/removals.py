@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from core.clock import now_ms
 from realtime.bus import UserEvicted
 from realtime.frames import CloseCode
 from rooms.room import Room
@@ -39,13 +40,16 @@ class RemovalService:
         self._has_im_relay = has_im_relay
 
     async def ban_from_room(
-        self, live_id: int, user_id: str, until: int, rule: Callable[[Room], bool]
+        self, live_id: int, user_id: str, minutes: int, host_id: str | None = None
     ) -> None:
-        """Remove a user from one room, and keep them out until then (unix ms).
+        """Remove a user from one room, and keep them out, as its host, or as an operator if None.
 
         That includes the mic, sockets and the chat group, in which the room's change mutes them.
+        Raises UserNotFound, or as Room.ban.
         """
-        on_mic = await self._room_changes.ban(live_id, user_id, rule)
+        await self._stores.users.get(user_id)
+        until = now_ms() + minutes * 60_000
+        on_mic = await self._room_changes.ban(live_id, user_id, until, host_id)
         self._safety_lane.wake()
         removed_at = await self._stores.evictions.now_ms()
         await self._evictions.evict(UserEvicted(user_id, live_id, CloseCode.PUT_OUT, removed_at))
@@ -90,7 +94,9 @@ class RemovalService:
             changes = {**changes, "muted_in": member.live_id}
 
         async def enqueue(session: Session, user: User) -> None:
-            await self._enqueue_ban(user_id, session)
+            add, payload = self._stores.outbox.add, {"user_id": user_id}
+            await add("ban", payload, session, urgent=True, key=user_id)  # `enforce_ban`
+            await add("kick", {**payload, "even_if_signed_in": False}, session, urgent=True)
             await self._enqueue_mute(user_id, user.muted_in, session)
 
         user = await self._stores.users.update_with(user_id, enqueue, **changes)
@@ -130,12 +136,6 @@ class RemovalService:
         user = await self._stores.users.update_with(user_id, unmute, **changes)
         self._safety_lane.wake()
         return replace(user, muted_in=0)
-
-    async def _enqueue_ban(self, user_id: str, session: Session) -> None:
-        """Order `enforce_ban`, and the end of the UserSigs."""
-        add, payload = self._stores.outbox.add, {"user_id": user_id}
-        await add("ban", payload, session, urgent=True, key=user_id)
-        await add("kick", {**payload, "even_if_signed_in": False}, session, urgent=True)
 
     async def _enqueue_mute(self, user_id: str, live_id: int, session: Session) -> None:
         """Mute or unmute, as the database has it by the time of the delivery."""

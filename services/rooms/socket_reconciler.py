@@ -11,7 +11,7 @@ from realtime.channel import Channel
 from realtime.frames import CloseCode
 from realtime.hub import Hub
 from realtime.socket_writer import SocketWriter
-from rooms.members import Member, MemberSocket
+from rooms.members import MemberSocket
 from services.accounts.sessions import EvictionService
 from services.rooms.presence import Lease
 from services.rooms.room_access import RoomAccess
@@ -90,7 +90,10 @@ class SocketReconciler:
         for (channel, writer), member in zip(joined, members, strict=True):
             if member and (member.live_id, member.epoch) == (channel.live_id, channel.epoch):
                 if member.socket != writer.number:
-                    channel.close(writer, _mismatch_code(member, writer))
+                    was_replaced = member.socket > writer.number and member.process
+                    # RESTART allows a reconnect: the newer socket is gone, or the user left and
+                    # re-entered.
+                    channel.close(writer, CloseCode.REPLACED if was_replaced else CloseCode.RESTART)
                 elif member.process != self._lease.process:
                     misattributed.append(writer)
             elif not writer.closed:
@@ -128,23 +131,14 @@ class SocketReconciler:
             self._share = ceil(len(self._unchecked) * INTERVAL / TOKEN_ROUND_SECONDS)
         share = self._unchecked[: self._share]
         for start in range(0, len(share), QUERY_SIZE):
-            await self._close_invalid(share[start : start + QUERY_SIZE])
+            invalid = await self._stores.tokens.invalid(share[start : start + QUERY_SIZE])
+            owners = [owner for owner in invalid.values() if owner]
+            users = await self._stores.users.find_many(owners)
+            banned = {user.user_id for user in users if user.banned}
+            self._hub.end_sessions(
+                {
+                    token_id: CloseCode.PUT_OUT if owner in banned else CloseCode.TOKEN
+                    for token_id, owner in invalid.items()
+                }
+            )
         del self._unchecked[: self._share]
-
-    async def _close_invalid(self, token_ids: list[str]) -> None:
-        invalid = await self._stores.tokens.invalid(token_ids)
-        owners = await self._stores.users.find_many([owner for owner in invalid.values() if owner])
-        banned = {user.user_id for user in owners if user.banned}
-        self._hub.end_sessions(
-            {
-                token_id: CloseCode.PUT_OUT if owner in banned else CloseCode.TOKEN
-                for token_id, owner in invalid.items()
-            }
-        )
-
-
-def _mismatch_code(member: Member, writer: SocketWriter) -> CloseCode:
-    """Return the close code of a socket whose number differs from the stored one."""
-    is_older = member.socket > writer.number
-    # RESTART allows a reconnect: the newer socket is gone, or the user left and re-entered.
-    return CloseCode.REPLACED if is_older and member.process else CloseCode.RESTART

@@ -57,7 +57,12 @@ class MemberStore:
         member = await self._members.find_one({"_id": user_id}, session=session)
         if member is None or member["gender"] == gender:
             return
-        if await self._needs_gender(member, session):
+        where = {"_id": member["live_id"], "epoch": member["epoch"], "status": {"$ne": "ended"}}
+        # An invitation increments the version of the membership: a concurrent one conflicts with
+        # this transaction.
+        applied = {f"applications.{user_id}": 1}
+        room = await self._rooms.find_one(where, applied, session=session)
+        if room and (member["role"] != "viewer" or room["applications"]):
             raise GenderInUse
         change = {"$set": {"gender": gender}, "$inc": {"version": 1}}
         await self._members.update_one({"_id": user_id}, change, session=session)
@@ -69,19 +74,15 @@ class MemberStore:
         return await self._viewers.get((live_id, epoch, gender, skip, limit)) or []
 
     async def _load_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str] | Exception]:
-        found: dict[Hashable, list[str] | Exception] = {}
+        """Read pages of several rooms, PAGES_PER_QUERY of them by one query."""
+        found: dict[Any, list[str]] = {page: [] for page in pages}
         for start in range(0, len(pages), PAGES_PER_QUERY):
-            found |= await self._read_viewers(pages[start : start + PAGES_PER_QUERY])
-        return found
-
-    async def _read_viewers(self, pages: Sequence[Any]) -> dict[Hashable, list[str]]:
-        """Read pages of several rooms by one query."""
-        first, *others = (_viewers_steps(number, *page) for number, page in enumerate(pages))
-        unions = [{"$unionWith": {"coll": "members", "pipeline": steps}} for steps in others]
-        found: dict[Hashable, list[str]] = {page: [] for page in pages}
-        async for row in await self._members.aggregate([*first, *unions]):
-            found[pages[row["page"]]].append(row["_id"])
-        return found
+            batch = pages[start : start + PAGES_PER_QUERY]
+            first, *others = (_viewers_steps(number, *page) for number, page in enumerate(batch))
+            unions = [{"$unionWith": {"coll": "members", "pipeline": steps}} for steps in others]
+            async for row in await self._members.aggregate([*first, *unions]):
+                found[batch[row["page"]]].append(row["_id"])
+        return {**found}
 
     async def list_members(self, live_id: int, epoch: str, after: str, limit: int) -> list[Member]:
         """Return members by user_id, starting after the user_id `after`."""
@@ -120,17 +121,6 @@ class MemberStore:
                 _add_count(tally[session], group, row["n"])
         return {session: MemberCounts(**numbers) for session, numbers in tally.items()}
 
-    async def _needs_gender(self, member: Document, session: Session) -> bool:
-        """Return whether the current live session uses the gender: on mic, applied or invited.
-
-        An invitation increments the membership's version, so a concurrent one conflicts with this
-        transaction.
-        """
-        where = {"_id": member["live_id"], "epoch": member["epoch"], "status": {"$ne": "ended"}}
-        application = f"applications.{member['_id']}"
-        room = await self._rooms.find_one(where, {application: 1}, session=session)
-        return room is not None and (member["role"] != "viewer" or bool(room["applications"]))
-
 
 def add_membership_writes(room: Room, batch: WriteBatch) -> None:
     """Add the membership changes of `room`, guarded by the memberships as it was loaded."""
@@ -152,8 +142,7 @@ def add_membership_writes(room: Room, batch: WriteBatch) -> None:
 
 def _add_joined(room: Room, member: Member, batch: WriteBatch) -> None:
     """Insert a membership, or replace one from an earlier live session of the same room."""
-    document = document_of(member, "user_id")
-    document |= {"due_at": None, "seen_at": member.entered_at}  # see storage/rooms/presence.py
+    document = {**document_of(member, "user_id"), "seen_at": member.entered_at}
     old = room.loaded.members.get(member.user_id)
     if old and old.live_id == room.live_id:
         where = {"_id": member.user_id, "epoch": old.epoch, "version": old.version}

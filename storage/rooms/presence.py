@@ -7,7 +7,7 @@ the database's clock, which all processes share.
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pymongo import ReturnDocument, UpdateOne
 
@@ -19,7 +19,6 @@ from rooms.members import (
     GracePolicy,
     Member,
     MemberSocket,
-    PendingAbsence,
     StreamState,
 )
 from storage.database import Collection, Database, Document
@@ -33,21 +32,8 @@ LEASE_TTL_SECONDS = 3_600
 """TTL of a lease after its expiry."""
 BULK_SIZE = 500
 """Memberships updated by one command, well within its timeout."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """A new socket of a member, served by `process`; `now` in ms."""
-
-    user_id: str
-    live_id: int
-    process: str
-    now: int
-
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """Sockets of the same key are registered by one update."""
-        return self.user_id, self.live_id, self.process
+Registration = tuple[tuple[str, int, str], int]
+"""A new socket of (user_id, live_id, process), and the time (ms)."""
 
 
 class PresenceStore:
@@ -82,7 +68,7 @@ class PresenceStore:
         acknowledged by a majority; those of one member get successive numbers. Raises TryAgain if
         the membership changes meanwhile.
         """
-        return await self._registrar.submit(0, Registration(user_id, live_id, process, now))
+        return await self._registrar.submit(0, ((user_id, live_id, process), now))
 
     async def _register_sockets(
         self, _queue: int, registrations: Sequence[Registration]
@@ -94,28 +80,28 @@ class PresenceStore:
         re-entered, or a socket of another process was registered. Which of the two clients is still
         connected is unknown, so this one connects again instead of being told that it was replaced.
         """
-        sockets = Counter(registration.key for registration in registrations)
-        newest = {registration.key: registration for registration in registrations}
+        sockets = Counter(key for key, _ in registrations)
         updates: list[UpdateOne] = []
-        for key, last in newest.items():
+        for key, now in dict(registrations).items():
+            user_id, live_id, process = key
             number = {"$max": [{"$add": ["$socket", sockets[key]]}, {"$toLong": "$$NOW"}]}
-            fields = {**self._connected(last.process, last.now), "socket": number}
-            where = {"_id": last.user_id, "live_id": last.live_id}
-            updates.append(UpdateOne(where, [{"$set": fields}]))
+            fields = {**self._connected(process, now), "socket": number}
+            updates.append(UpdateOne({"_id": user_id, "live_id": live_id}, [{"$set": fields}]))
         await self._members.bulk_write(updates, ordered=False)
-        user_ids = {registration.user_id for registration in registrations}
+        user_ids = {user_id for user_id, _, _ in sockets}
         rows = await self._members.find({"_id": {"$in": [*user_ids]}}).to_list()
         members = {row["_id"]: parsed(row, member_from) for row in rows}
         registered: list[Member | Exception | None] = []
-        for registration in registrations:
-            sockets[registration.key] -= 1
-            member = members.get(registration.user_id)
+        for key, _ in registrations:
+            user_id, live_id, process = key
+            sockets[key] -= 1
+            member = members.get(user_id)
             if isinstance(member, Member):
-                if member.live_id != registration.live_id:
+                if member.live_id != live_id:
                     member = None
-                elif member.process != registration.process:
+                elif member.process != process:
                     member = TryAgain()
-                elif newer := sockets[registration.key]:
+                elif newer := sockets[key]:
                     member = replace(member, socket=member.socket - newer)
             registered.append(member)
         return registered
@@ -131,12 +117,9 @@ class PresenceStore:
 
     async def claim_members(self, sockets: Sequence[MemberSocket], process: str, now: int) -> None:
         """Store these sockets as connected, e.g. after this process was presumed dead."""
-        for start in range(0, len(sockets), BULK_SIZE):
+        if sockets:
             change = [{"$set": self._connected(process, now)}]
-            updates = [
-                UpdateOne(_socket_filter(socket), change)
-                for socket in sockets[start : start + BULK_SIZE]
-            ]
+            updates = [UpdateOne(_socket_filter(socket), change) for socket in sockets]
             await self._members.bulk_write(updates, ordered=False)
 
     async def served(self, process: str) -> list[MemberSocket]:
@@ -188,29 +171,27 @@ class PresenceStore:
 
     # ---- due absences
 
-    async def claim(self, now: int) -> PendingAbsence | None:
+    async def claim(self, now: int) -> Member | None:
         """Claim the member that has been due the longest, for CLAIM_MS; None if none is due."""
         row = await self._members.find_one_and_update(
             {"due_at": {"$gt": 0, "$lte": now}},
             {"$set": {"due_at": now + CLAIM_MS}},
             sort=[("due_at", 1)],
+            return_document=ReturnDocument.AFTER,
         )
-        if row is None:
-            return None
-        streams = bool((row["stream"] or {}).get("on"))
-        return PendingAbsence(row["_id"], row["live_id"], row["epoch"], streams, now + CLAIM_MS)
+        return member_from(row) if row else None
 
-    async def reschedule(self, absence: PendingAbsence, at: int | None) -> None:
+    async def reschedule(self, member: Member, at: int | None) -> None:
         """Make a claimed member due at `at` (ms), or not at all (None).
 
         Compare-and-swap: a `due_at` written since the claim is kept.
         """
-        where = {**_session(absence), "due_at": absence.claim}
+        where = {**_session(member), "due_at": member.due_at}
         await self._members.update_one(where, {"$set": {"due_at": at}})
 
-    async def delete_membership(self, absence: PendingAbsence) -> None:
+    async def delete_membership(self, member: Member) -> None:
         """Delete a membership in an ended live session."""
-        await self._members.delete_one(_session(absence))
+        await self._members.delete_one(_session(member))
 
     async def mark_silent_away(self, before: int, now: int) -> None:
         """Mark members without a connection, and not seen since `before` (ms), as away."""
@@ -310,7 +291,7 @@ class PresenceStore:
         return [{"$set": {**away, "version": {"$add": ["$version", 1]}}}]
 
 
-def _session(member: Member | MemberSocket | PendingAbsence) -> Document:
+def _session(member: Member | MemberSocket) -> Document:
     """Return a filter for the membership, if the user is still in the same live session."""
     return {"_id": member.user_id, "live_id": member.live_id, "epoch": member.epoch}
 

@@ -6,15 +6,15 @@ from typing import Any, TypeVar
 
 import structlog
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from core.batching import BatchLoader, SingleFlight
 from core.errors import TryAgain
 from core.limits import ConcurrencyLimit
 from rooms.events import LAST_EVENT_TYPE, LOG_SIZE, NumberedEvent
 from rooms.members import Member, Person
-from rooms.room import Application, Room, Seat
-from rooms.state import RoomState
+from rooms.room import Room
+from rooms.state import Application, RoomState, Seat
 from storage.chat import new_group_id
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, fields_of, known_fields, parsed
@@ -65,9 +65,21 @@ class RoomStore:
 
     async def get_or_create(self, host: Person) -> tuple[int, str, bool]:
         """Return the host's only room, created if missing: (live_id, group_id, IM group exists)."""
-        document = await self._rooms.find_one({"host_id": host.user_id}, {"log": 0})
+        where = {"host_id": host.user_id}
+        document = await self._rooms.find_one(where, {"group_id": 1, "group_ready": 1})
         if document is None:
-            document = await self._create(host)
+            live_id = await self._database.next_number("live_id")
+            room = Room(live_id, new_group_id(), Seat(host, ""))
+            created = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
+            created |= {"_id": live_id, "version": 0, "group_ready": False, "log": {}}
+            # Requests that create it at the same time get the same one: the index is unique.
+            document = await self._rooms.find_one_and_update(
+                where,
+                {"$setOnInsert": created},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+            assert document is not None
         return document["_id"], document["group_id"], document["group_ready"]
 
     def read(self, live_id: int) -> Awaitable[Room | None]:
@@ -123,7 +135,11 @@ class RoomStore:
         if events and events[-1].type == LAST_EVENT_TYPE:
             lived = {"$inc": {"continuous_time": room.lasted(events[-1].ts)}}
             batch.update_if_present("users", {"_id": room.host_id}, lived)
-        self._drop_streams(room, batch)
+        for stream, user_id in room.streams_to_drop.items():
+            # Those that were taken away are cut first. Given up ones, which their users stop by
+            # themselves, are joined to one message per user when they are sent.
+            payload = {"streams": [stream]}
+            self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
         for target in _changed_mutes(room):
             self._outbox.add_to(batch, "mute", {**target, "live_id": room.live_id}, urgent=True)
         for add in add_writes:
@@ -201,33 +217,6 @@ class RoomStore:
         found = self._rooms.find({"status": {"$in": ["live", "paused"]}}, {"log": 0})
         return [room_from(row) async for row in found.sort([("started_at", -1), ("_id", -1)])]
 
-    async def _create(self, host: Person) -> Document:
-        live_id = await self._database.next_number("live_id")
-        room = Room(live_id, new_group_id(), Seat(host, ""))
-        document = {name: _stored(getattr(room, name)) for name in (*_VALUES, *_MAPS)}
-        document |= {"version": 0, "group_ready": False, "log": {}}
-        try:
-            created = await self._rooms.find_one_and_update(
-                {"host_id": host.user_id},
-                {"$setOnInsert": {"_id": live_id, **document}},
-                upsert=True,
-                return_document=ReturnDocument.AFTER,
-            )
-        except DuplicateKeyError:  # created by a concurrent request
-            created = await self._rooms.find_one({"host_id": host.user_id})
-        assert created is not None
-        return created
-
-    def _drop_streams(self, room: Room, batch: WriteBatch) -> None:
-        """Queue the end of streams: those that were taken away are cut first.
-
-        Given up ones, which their users stop by themselves, are joined to one message per user when
-        they are sent.
-        """
-        for stream, user_id in room.effects.streams_to_drop.items():
-            payload = {"streams": [stream]}
-            self._outbox.add_to(batch, "drop_stream", payload, urgent=not user_id, key=user_id)
-
 
 def room_from(document: Document) -> Room:
     """Return the room of a document, with which it shares what rules replace and never change."""
@@ -250,17 +239,11 @@ def room_from(document: Document) -> Room:
 def add_room_writes(room: Room, events: Sequence[NumberedEvent], batch: WriteBatch) -> None:
     """Add the changes of the room and of memberships, guarded by both as they were loaded."""
     if changes := _changes(room, events):
-        batch.update("rooms", _guard(room), changes)
+        # A new group, name or picture of a room that is not live changes neither epoch nor version.
+        names = ("epoch", "version", "group_id", "title", "cover")
+        guard = {"_id": room.live_id, **{name: getattr(room.loaded, name) for name in names}}
+        batch.update("rooms", guard, changes)
     add_membership_writes(room, batch)
-
-
-def _guard(room: Room) -> Document:
-    """Return a filter for the room as it was loaded.
-
-    A new group, name or picture of a room that is not live changes neither epoch nor version.
-    """
-    names = ("epoch", "version", "group_id", "title", "cover")
-    return {"_id": room.live_id, **{name: getattr(room.loaded, name) for name in names}}
 
 
 def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
@@ -272,7 +255,8 @@ def _changes(room: Room, events: Sequence[NumberedEvent]) -> Document:
         sets["log"] = {}
     sets["version"] = room.version + len(events)
     for event in events:
-        sets[f"log.{event.seq % LOG_SIZE}"] = _log_row(event)
+        row = {"seq": event.seq, "ts": event.ts, "type": event.type, "data": event.data}
+        sets[f"log.{event.seq % LOG_SIZE}"] = row
     expiries = [application.expires_at for application in room.applications.values()]
     expiries += room.muted.values()
     (sets if expiries else unsets)["due_at"] = min(expiries, default="")  # the index is sparse
@@ -312,10 +296,6 @@ def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
     if old is new:
         return []
     return [user_id for user_id in old.keys() | new.keys() if old.get(user_id) != new.get(user_id)]
-
-
-def _log_row(event: NumberedEvent) -> Document:
-    return {"seq": event.seq, "ts": event.ts, "type": event.type, "data": event.data}
 
 
 def _stored(value: Any) -> Any:

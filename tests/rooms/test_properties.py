@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from core.errors import QLiveError
 from rooms.events import EVENT_PAYLOADS
 from rooms.members import SEAT_OF_GENDER, MemberCounts, Person
-from rooms.room import Admission, Room, Seat
+from rooms.room import Admission, Room
+from rooms.state import Seat
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, example_settings
 from tests.support.room_builders import (
     ANNA,
@@ -46,6 +47,7 @@ def short_queues() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rooms.room.QUEUE_SIZE", QUEUE_SIZE)
         patch.setattr("rooms.room.MAX_MARKS", MAX_MUTES)
+        patch.setattr("rooms.room.APPLICATION_SECONDS", 120)
         yield
 
 
@@ -167,9 +169,9 @@ class RoomModel:
         actor, target, stream = step.actor, step.target, self.new_name()
         admission = ADMISSIONS[step.choice]
         rules: dict[str, Rule] = {
-            "apply": lambda room: room.apply(actor, self.now, 120),
+            "apply": lambda room: room.apply(actor, self.now),
             "invite": lambda room: room.invite(
-                room.host_id if step.choice else actor.user_id, target, self.now, 60
+                room.host_id if step.choice else actor.user_id, target, self.now
             ),
             "accept": lambda room: room.accept(actor, admission, stream, play_url(stream)),
             "refuse": lambda room: room.refuse(actor.user_id),
@@ -260,7 +262,7 @@ class RoomModel:
         self.check_events(before, room, after)
         seated = {seat.person.user_id for seat in (after.male, after.female) if seat}
         assert not seated & (unwelcome | after.needs_invitation_until.keys())
-        assert room.effects.streams_to_drop.keys() == streams(before) - streams(after)
+        assert room.streams_to_drop.keys() == streams(before) - streams(after)
         if not after.live and before.live:
             lives = {(p.live_id, p.epoch) for p in self.store.members.values()}
             assert (live_id, room.epoch) in lives

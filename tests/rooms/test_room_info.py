@@ -1,17 +1,27 @@
+"""What the host alone may do, and what she sets: name and picture of the room, and mutes."""
+
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from rooms.errors import NotHost
+from core.errors import InvalidParameter, QLiveError
+from rooms.errors import BannedByOperator, NotHost, NotInRoom, NotLive
+from rooms.members import MemberCounts, Person
 from rooms.room import Room
 from tests.support.room_builders import (
+    ANNA,
     BERT,
+    CARL,
     HOST,
+    NOW,
+    STRANGER,
     changed,
     events_of,
     live_room,
     new_room,
     reloaded,
+    room_with_everyone,
 )
 
 COVER = "https://pictures/cover"
@@ -48,13 +58,6 @@ def test_cleared_the_room_shows_those_of_its_host() -> None:
     ]
 
 
-def test_only_the_host_changes_them() -> None:
-    room = live_room(BERT)
-    with pytest.raises(NotHost):
-        room.update_info(BERT.user_id, "Mine", None)
-    assert not changed(room)
-
-
 def test_a_room_that_is_not_live_changes_without_an_event() -> None:
     room = new_room()
     room.update_info(HOST.user_id, "Hometowns", None)
@@ -74,3 +77,144 @@ def test_a_new_face_of_the_host_does_not_replace_the_same_cover() -> None:
     room.update_profile(replace(HOST, face_url="https://faces/new"))
     info = {"room_name": HOST.nickname, "room_image": HOST.face_url}
     assert events_of(room)[1:] == [("room_info", info)]
+
+
+UNTIL = NOW + 60_000
+
+
+def muted_room() -> Room:
+    """A live whose host has muted BERT, and then everybody."""
+    room = live_room(BERT, CARL)
+    room.mute(HOST.user_id, BERT.user_id, UNTIL)
+    room.set_mute_all(HOST.user_id, on=True)
+    return reloaded(room)
+
+
+def shown(room: Room) -> tuple[object, bool]:
+    snapshot = room.snapshot(MemberCounts(), str)
+    return snapshot["muted"], snapshot["mute_all"]
+
+
+def test_a_mute_is_announced_once_and_is_in_the_snapshot() -> None:
+    room = live_room(BERT)
+    for _ in range(2):
+        room.mute(HOST.user_id, BERT.user_id, UNTIL)
+        room.set_mute_all(HOST.user_id, on=True)
+    mute = {"user_id": BERT.user_id, "until": UNTIL}
+    assert events_of(room) == [("mute", mute), ("mute_all", {"mute_all": True})]
+    assert shown(room) == ([mute], True)
+    assert changed(room) == {"muted", "mute_all"}
+
+
+def test_the_host_lifts_a_mute() -> None:
+    room = muted_room()
+    for _ in range(2):
+        room.mute(HOST.user_id, BERT.user_id, 0)
+        room.set_mute_all(HOST.user_id, on=False)
+    lifted = {"user_id": BERT.user_id, "until": 0}
+    assert events_of(room) == [("mute", lifted), ("mute_all", {"mute_all": False})]
+    assert shown(room) == ([], False)
+
+
+def test_a_mute_ends_with_its_time_and_outlasts_leaving() -> None:
+    room = muted_room()
+    room.leave(BERT.user_id)
+    room.expire(UNTIL - 1)
+    assert room.muted == {BERT.user_id: UNTIL}
+    room.expire(UNTIL)
+    assert events_of(room) == [("mute", {"user_id": BERT.user_id, "until": 0})]
+
+
+def test_mutes_end_with_the_live() -> None:
+    room = muted_room()
+    room.end(HOST.user_id)
+    assert [type_ for type_, _ in events_of(room)] == ["live_end"]
+    assert shown(room) == ([], False)
+    assert changed(room) >= {"muted", "mute_all"}
+    live_room().end(HOST.user_id)
+
+
+def test_a_user_who_is_not_in_the_room_can_be_muted() -> None:
+    room = live_room()
+    room.mute(HOST.user_id, STRANGER.user_id, UNTIL)
+    assert room.muted == {STRANGER.user_id: UNTIL}
+
+
+# ---- bans that the host lifts
+
+
+def test_the_host_lifts_her_own_ban_only() -> None:
+    room = live_room(BERT, CARL)
+    room.ban(BERT.user_id, UNTIL, HOST.user_id)
+    room.ban(CARL.user_id, UNTIL)
+    room = reloaded(room)
+    with pytest.raises(BannedByOperator):
+        room.lift_ban(CARL.user_id, NOW, HOST.user_id)
+    assert not changed(room)
+    for user in (BERT, STRANGER):
+        room.lift_ban(user.user_id, NOW, HOST.user_id)
+    assert changed(room) == {"bans"}
+    room.lift_ban(CARL.user_id, UNTIL, HOST.user_id)
+    assert room.bans == room.operator_bans == {}
+
+
+def test_the_host_does_not_shorten_the_ban_of_an_operator() -> None:
+    room = live_room(BERT)
+    room.ban(BERT.user_id, UNTIL)
+    room.ban(BERT.user_id, NOW + 1, HOST.user_id)
+    assert room.bans == room.operator_bans == {BERT.user_id: UNTIL}
+    room.ban(BERT.user_id, UNTIL - 1)  # another operator may
+    assert room.bans == room.operator_bans == {BERT.user_id: UNTIL - 1}
+    room.close("host")
+    room = reloaded(room)
+    room.open(HOST, "epoch-2", "stream", UNTIL)
+    assert room.bans == room.operator_bans == {}
+
+
+# ---- rights
+
+REQUESTS: dict[str, Callable[[Room, str], object]] = {
+    "end": lambda room, by: room.end(by),
+    "update_info": lambda room, by: room.update_info(by, "Mine"),
+    "leave_mic": lambda room, by: room.leave_mic(by, CARL.user_id),
+    "invite": lambda room, by: room.invite(by, ANNA, NOW),
+    "lift_ban": lambda room, by: room.lift_ban(CARL.user_id, NOW, by),
+    "ban": lambda room, by: room.ban(CARL.user_id, UNTIL, by),
+    "mute": lambda room, by: room.mute(by, CARL.user_id, UNTIL),
+    "set_mute_all": lambda room, by: room.set_mute_all(by, on=True),
+    "note_invitation": lambda room, by: room.note_invitation(by, CARL.user_id, UNTIL),
+}
+
+
+def check_refused(
+    room: Room, error: type[QLiveError], request: Callable[[Room, str], object], by: Person
+) -> None:
+    with pytest.raises(error):
+        request(room, by.user_id)
+    assert (changed(room), room.sockets_to_close) == (set(), {})
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_only_the_host_may_do_it(name: str) -> None:
+    for person in (BERT, STRANGER):
+        for room in (room_with_everyone(), new_room()):
+            check_refused(room, NotHost, REQUESTS[name], person)
+
+
+@pytest.mark.parametrize("name", ["ban", "mute", "set_mute_all", "note_invitation", "invite"])
+def test_the_host_may_do_it_during_the_live(name: str) -> None:
+    check_refused(new_room(), NotLive, REQUESTS[name], HOST)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (lambda room, by: room.ban(by, UNTIL, by), InvalidParameter),
+        (lambda room, by: room.mute(by, by, UNTIL), InvalidParameter),
+        (lambda room, by: room.note_invitation(by, STRANGER.user_id, UNTIL), NotInRoom),
+    ],
+)
+def test_the_host_neither_removes_nor_mutes_herself_nor_invites_a_stranger_by_message(
+    request_: Callable[[Room, str], object], error: type[QLiveError]
+) -> None:
+    check_refused(room_with_everyone(), error, request_, HOST)

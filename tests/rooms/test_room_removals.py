@@ -1,14 +1,12 @@
-"""Users whom the host or an operator removes: from the room by a ban, or from the mic."""
+"""Users whom the host or an operator removes from room or mic, or invites by a message."""
 
-import copy
+from collections.abc import Callable
 
 import pytest
 
-from core.errors import InvalidParameter
-from rooms.errors import NotAdmitted, NotHost, NotLive, RemovedFromRoom
+from rooms.errors import NotAdmitted, RemovedFromRoom
 from rooms.members import Person
-from rooms.room import Admission, Room
-from rooms.steps import MAX_BANS, MAX_MARKS
+from rooms.room import MAX_BANS, MAX_MARKS, Admission, Room
 from tests.support.room_builders import (
     BERT,
     CARL,
@@ -17,11 +15,9 @@ from tests.support.room_builders import (
     NOW,
     STRANGER,
     changed,
-    closing,
     events_of,
     live_room,
     membership,
-    new_room,
     reloaded,
     room_with_everyone,
     room_with_guests,
@@ -48,36 +44,9 @@ def test_a_user_without_a_membership_here_can_be_banned(*, elsewhere: bool) -> N
         room.members[STRANGER.user_id] = membership(STRANGER, live_id=2)
     assert room.ban(STRANGER.user_id, UNTIL, HOST.user_id) is False
     assert events_of(room) == []
-    assert closing(room) == {STRANGER.user_id: True}
+    assert room.sockets_to_close == {STRANGER.user_id: True}
     assert changed(room) == {"bans"}
     assert changed(room)
-
-
-def test_a_ban_reports_whether_the_user_was_on_mic() -> None:
-    room = room_with_everyone()
-    assert room.ban(BERT.user_id, UNTIL) is True
-    assert room.ban(CARL.user_id, UNTIL) is False
-
-
-@pytest.mark.parametrize(
-    ("room", "host", "person", "error"),
-    [
-        (room_with_everyone(), BERT, CARL, NotHost),
-        (room_with_everyone(), BERT, BERT, NotHost),
-        (room_with_everyone(), STRANGER, CARL, NotHost),
-        (room_with_everyone(), HOST, HOST, InvalidParameter),
-        (new_room(), HOST, BERT, NotLive),
-        (new_room(), BERT, CARL, NotHost),
-    ],
-)
-def test_only_the_host_of_a_live_removes_users_and_only_others(
-    room: Room, host: Person, person: Person, error: type[Exception]
-) -> None:
-    before = copy.deepcopy(room)
-    with pytest.raises(error):
-        room.ban(person.user_id, UNTIL, host.user_id)
-    assert room == before
-    assert closing(room) == {}
 
 
 def test_a_banned_user_cannot_enter_until_the_ban_expires() -> None:
@@ -89,10 +58,11 @@ def test_a_banned_user_cannot_enter_until_the_ban_expires() -> None:
             room.enter(BERT, now)
     assert not changed(room)
     assert not room.is_banned(CARL.user_id, NOW)
-    assert room.enter(CARL, NOW) == "applied"
+    room.enter(CARL, NOW)
     assert not room.is_banned(BERT.user_id, UNTIL)
     assert room.active_bans(UNTIL) == {}
-    assert room.enter(BERT, UNTIL) == "viewer"
+    room.enter(BERT, UNTIL)
+    assert room.role_of(BERT.user_id) == "viewer"
 
 
 def test_a_concurrently_written_membership_does_not_lift_a_ban() -> None:
@@ -109,15 +79,6 @@ def test_banning_again_changes_the_end_of_the_ban() -> None:
         assert room.bans == {BERT.user_id: until}
 
 
-def test_the_ban_that_ends_first_makes_room_for_another() -> None:
-    room = live_room(BERT)
-    room.bans = {f"{n}": UNTIL + n for n in range(MAX_BANS)}
-    for until in (UNTIL + MAX_BANS, UNTIL):  # the second changes a ban and drops none
-        room.ban(BERT.user_id, until, HOST.user_id)
-        expected = {*(f"{n}" for n in range(1, MAX_BANS)), BERT.user_id}
-        assert room.bans.keys() == expected
-
-
 def test_a_user_may_enter_after_the_ban_is_lifted() -> None:
     room = room_after_ban(DORA)
     room.lift_ban(BERT.user_id, NOW)
@@ -125,7 +86,8 @@ def test_a_user_may_enter_after_the_ban_is_lifted() -> None:
     room.lift_ban(DORA.user_id, NOW)
     assert changed(room) == {"bans"}
     room = reloaded(room)
-    assert (room.bans, room.enter(DORA, NOW)) == ({}, "viewer")
+    room.enter(DORA, NOW)
+    assert (room.bans, room.role_of(DORA.user_id)) == ({}, "viewer")
 
 
 # ---- removals from the mic
@@ -149,11 +111,11 @@ def test_a_removed_guest_may_apply_but_needs_an_invitation(admission: Admission)
     with pytest.raises(NotAdmitted):
         accept(room, admission)
     assert not changed(room)
-    room.apply(BERT, NOW, 600)
+    room.apply(BERT, NOW)
     assert room.applicants(1) == [BERT], "the host sees the wish"
     with pytest.raises(NotAdmitted):
         accept(room, admission)
-    room.invite(HOST.user_id, BERT, NOW, 60)
+    room.invite(HOST.user_id, BERT, NOW)
     accept(room, admission)
     assert room.male
     assert room.male.person == BERT
@@ -190,17 +152,104 @@ def test_leaving_and_entering_the_room_does_not_end_a_removal() -> None:
         accept(reloaded(room), "open")
 
 
-def test_a_room_remembers_a_limited_number_of_removals() -> None:
-    room = room_with_guests(BERT)
-    room.needs_invitation_until = {f"{n}": UNTIL + n for n in range(MAX_MARKS)}
-    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL + MAX_MARKS)
-    assert list(room.needs_invitation_until) == [
-        *(f"{n}" for n in range(1, MAX_MARKS)),
-        BERT.user_id,
-    ]
-
-
 def test_a_ban_takes_the_place_of_the_removal() -> None:
     room = room_after_removal()
     room.ban(BERT.user_id, UNTIL, HOST.user_id)
     assert (room.needs_invitation_until, room.bans) == ({}, {BERT.user_id: UNTIL})
+
+
+UNTIL = NOW + 60_000
+
+
+def admitted(room: Room) -> Room:
+    room.note_invitation(HOST.user_id, BERT.user_id, UNTIL)
+    assert room.events == []
+    return reloaded(room)
+
+
+def test_an_admitted_viewer_takes_the_seat_once() -> None:
+    room = admitted(live_room(BERT))
+    seat = room.accept(BERT, "applied", "stream", "")
+    assert room.male == seat
+    assert room.invited_by_message_until == {}
+
+
+def test_it_is_not_the_invitation_that_the_setting_invited_requires() -> None:
+    with pytest.raises(NotAdmitted):
+        admitted(live_room(BERT)).accept(BERT, "invited", "stream", "")
+
+
+def test_it_ends_at_its_time() -> None:
+    room = admitted(live_room(BERT))
+    room.expire(UNTIL - 1)
+    assert room.invited_by_message_until
+    room.expire(UNTIL)
+    with pytest.raises(NotAdmitted):
+        room.accept(BERT, "applied", "stream", "")
+
+
+def test_a_refusal_ends_it_without_an_event() -> None:
+    room = admitted(live_room(BERT))
+    room.refuse(BERT.user_id)
+    assert (room.events, changed(room)) == ([], {"invited_by_message_until"})
+    with pytest.raises(NotAdmitted):
+        reloaded(room).accept(BERT, "applied", "stream", "")
+
+
+def test_an_earlier_message_does_not_shorten_it() -> None:
+    room = admitted(live_room(BERT))
+    room.note_invitation(HOST.user_id, BERT.user_id, UNTIL - 1)
+    assert not changed(room)
+
+
+@pytest.mark.parametrize("admission", ["applied", "open"])
+def test_a_guest_taken_off_the_mic_may_return_after_a_later_message(admission: Admission) -> None:
+    room = room_with_guests(BERT)
+    room.note_invitation(HOST.user_id, BERT.user_id, UNTIL)
+    room.leave_mic(HOST.user_id, BERT.user_id, removed_until=UNTIL)
+    room = reloaded(room)
+    with pytest.raises(NotAdmitted):
+        room.accept(BERT, admission, "stream", "")
+    assert admitted(room).accept(BERT, admission, "stream", "").person == BERT
+
+
+def test_a_ban_and_the_next_live_end_it() -> None:
+    banned, next_live = admitted(live_room(BERT)), admitted(live_room(BERT))
+    banned.ban(BERT.user_id, UNTIL, HOST.user_id)
+    next_live.close("host")
+    next_live = reloaded(next_live)
+    next_live.open(HOST, "epoch-2", "stream", NOW)
+    assert (banned.invited_by_message_until, next_live.invited_by_message_until) == ({}, {})
+
+
+# ---- limits
+
+
+@pytest.mark.parametrize(
+    ("field", "limit", "act"),
+    [
+        ("bans", MAX_BANS, lambda room, until: room.ban(BERT.user_id, until, HOST.user_id)),
+        ("muted", MAX_MARKS, lambda room, until: room.mute(HOST.user_id, BERT.user_id, until)),
+        (
+            "needs_invitation_until",
+            MAX_MARKS,
+            lambda room, until: room.leave_mic(HOST.user_id, BERT.user_id, removed_until=until),
+        ),
+        (
+            "invited_by_message_until",
+            MAX_MARKS,
+            lambda room, until: room.note_invitation(HOST.user_id, BERT.user_id, until),
+        ),
+        ("stream_bans", MAX_MARKS, lambda room, until: room.stop_stream(BERT.user_id, until)),
+    ],
+)
+def test_the_entry_that_ends_first_makes_room_for_another(
+    field: str, limit: int, act: Callable[[Room, int], object]
+) -> None:
+    room = room_with_guests(BERT)
+    setattr(room, field, {f"{n}": UNTIL + n for n in range(limit)})
+    for until in (UNTIL + limit, UNTIL):  # the second time no other entry is dropped
+        act(room, until)
+        assert getattr(room, field).keys() == {*(f"{n}" for n in range(1, limit)), BERT.user_id}
+    if field == "muted":
+        assert events_of(room)[0] == ("mute", {"user_id": "0", "until": 0})

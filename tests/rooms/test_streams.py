@@ -54,8 +54,8 @@ def test_a_stopped_stream_takes_a_guest_off_the_mic_or_out_of_the_queue_or_ends_
     assert not changed(room)
     room.stop_stream(BERT.user_id, LATER)
     assert events_of(room) == [("micro_leave", {**BERT.public_profile(), "reason": "moderation"})]
-    assert [*room.effects.streams_to_drop.values()] == [""]
-    room.apply(BERT, NOW, 60)
+    assert [*room.streams_to_drop.values()] == [""]
+    room.apply(BERT, NOW)
     room.stop_stream(BERT.user_id, LATER)
     assert events_of(room)[-1] == (
         "micro_refuse",
@@ -169,7 +169,7 @@ Action = Callable[[Room], object]
 def full_room() -> Room:
     """BERT and ANNA on mic, CARL applied; BERT has lost his connection."""
     room = room_with_guests(BERT, ANNA, watching=(CARL,))
-    room.apply(CARL, NOW, 600)
+    room.apply(CARL, NOW)
     return room_with_away(room, BERT)
 
 
@@ -195,4 +195,4 @@ def test_the_end_of_a_seat_drops_its_stream_given_up_if_its_user_left_or_was_off
 ) -> None:
     room = full_room()
     action(room)
-    assert room.effects.streams_to_drop == dropped
+    assert room.streams_to_drop == dropped

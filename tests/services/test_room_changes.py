@@ -1,11 +1,12 @@
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 import core.retry
-from core.errors import TryAgain
+from core.errors import TryAgain, WriteConflict
 from rooms.errors import NotHost, RoomNotFound
 from rooms.members import Person
 from rooms.room import Room
@@ -19,7 +20,7 @@ AUDIENCE = ("audience", 1)
 
 
 def apply(person: Person) -> Callable[[Room], None]:
-    return lambda room: room.apply(person, room_changes_module.now_ms(), 600)
+    return lambda room: room.apply(person, room_changes_module.now_ms())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ async def test_an_unknown_room_can_be_neither_changed_nor_loaded() -> None:
 
 async def test_expired_applications_end_before_the_rule_runs() -> None:
     fixture = RoomChangesFixture(BERT, CARL)
-    fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    fixture.store.change(1, lambda room: room.apply(BERT, NOW), BERT.user_id)
     await fixture.room_changes.change(1, apply(CARL), CARL.user_id)
     assert ("publish", 1, (2, "micro_refuse"), (3, "micro_apply")) in fixture.take_calls()
     assert list(fixture.room().applications) == [CARL.user_id]
@@ -95,7 +96,7 @@ class Recorder:
 
 async def test_expiry_alone_writes_nothing_prepared_in_the_transaction() -> None:
     fixture, recorder = RoomChangesFixture(BERT), Recorder()
-    fixture.store.change(1, lambda room: room.apply(BERT, NOW, 600), BERT.user_id)
+    fixture.store.change(1, lambda room: room.apply(BERT, NOW), BERT.user_id)
     change = fixture.room_changes.change_with(1, recorder.batch_data, "r", lambda _r, _c: False)
     assert await change is False
     assert fixture.take_calls() == [("save", 1, 2), ("publish", 1, (2, "micro_refuse")), AUDIENCE]
@@ -103,6 +104,11 @@ async def test_expiry_alone_writes_nothing_prepared_in_the_transaction() -> None
 
 
 # ---- batches
+
+
+def conflict() -> None:
+    """What another process has written is noticed by the guarded write."""
+    raise WriteConflict
 
 
 async def change_together(
@@ -164,7 +170,7 @@ async def test_a_bug_in_a_rule_or_its_batch_data_fails_its_caller_only() -> None
 async def test_a_conflict_repeats_the_whole_batch_and_prepares_again() -> None:
     fixture, recorder = RoomChangesFixture(BERT, CARL), Recorder()
     room_changes = fixture.room_changes
-    fixture.store.conflicts = 2
+    fixture.store.before_save = iter([conflict] * 2)
     await change_together(
         fixture,
         *(
@@ -189,7 +195,7 @@ async def test_a_failed_save_fails_every_change_of_its_batch() -> None:
     def fail() -> None:
         raise TryAgain
 
-    fixture.store.before_save = [fail]
+    fixture.store.before_save = iter([fail])
     results = await change_together(
         fixture,
         lambda: room_changes.change(1, lambda r: r.accept(BERT, "open", "b", ""), BERT.user_id),
@@ -217,7 +223,7 @@ async def test_a_user_who_enters_from_another_room_meanwhile_fails_alone() -> No
 async def test_endless_write_conflicts_end_in_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core.retry, "CONFLICT_SECONDS", 0.05)
     fixture = RoomChangesFixture(BERT)
-    fixture.store.conflicts = 10**6
+    fixture.store.before_save = itertools.repeat(conflict)
     with pytest.raises(TryAgain):
         await fixture.room_changes.change(1, apply(BERT), BERT.user_id)
     assert fixture.take_calls() == []

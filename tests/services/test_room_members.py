@@ -105,10 +105,7 @@ def in_a_minute() -> int:
 
 
 async def remove_user(fixture: RoomChangesFixture, person: Person) -> bool:
-    until, user_id = in_a_minute(), person.user_id
-    return await fixture.room_changes.ban(
-        1, user_id, lambda room: room.ban(user_id, until, HOST.user_id)
-    )
+    return await fixture.room_changes.ban(1, person.user_id, in_a_minute(), HOST.user_id)
 
 
 async def test_a_removed_guest_is_evicted_and_cannot_reenter_while_banned() -> None:
@@ -141,11 +138,13 @@ async def test_a_user_who_is_in_another_room_is_banned_and_stays_there() -> None
 
 async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_last() -> None:
     fixture = RoomChangesFixture()
-    fixture.store.before_save = [
-        lambda: fixture.store.change(
-            1, lambda room: room.ban(BERT.user_id, in_a_minute(), HOST.user_id)
-        )
-    ]
+    fixture.store.before_save = iter(
+        [
+            lambda: fixture.store.change(
+                1, lambda room: room.ban(BERT.user_id, in_a_minute(), HOST.user_id)
+            )
+        ]
+    )
     with pytest.raises(RemovedFromRoom):
         await fixture.room_changes.enter(1, BERT)
     assert BERT.user_id not in fixture.store.members
@@ -154,7 +153,7 @@ async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_last
 
 async def test_a_user_removed_during_entry_is_out_when_the_entry_is_written_first() -> None:
     fixture = RoomChangesFixture()
-    fixture.store.before_save = [lambda: fixture.enter(BERT)]
+    fixture.store.before_save = iter([lambda: fixture.enter(BERT)])
     await remove_user(fixture, BERT)
     assert BERT.user_id not in fixture.store.members
     assert fixture.take_calls()[-1] == ("evict", 1, BERT.user_id, 0, "banned")

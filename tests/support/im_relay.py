@@ -11,7 +11,8 @@ from typing import Any
 from config.sections import ImSettings
 from rooms.events import NumberedEvent
 from rooms.members import MemberCounts, Person
-from rooms.room import Room, Seat
+from rooms.room import Room
+from rooms.state import Seat
 from services.chat.im_relay import ImPublisher, ImRelay
 from services.jobs.claimed_jobs import JobRunner
 from tencent.im import ImClient

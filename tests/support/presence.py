@@ -1,73 +1,22 @@
 """Presence on a real MongoDB: a live room, its users, and several processes."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect
 from tornado.ioloop import IOLoop
 
-from core.clock import now_ms
-from realtime.bus import Bus
-from rooms.events import NumberedEvent
-from rooms.members import GracePolicy, Member, MemberSocket, Person
+from rooms.members import GracePolicy, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
-from services.rooms.socket_reconciler import SocketReconciler
-from storage.rooms.presence import PresenceStore
-from tests.support.room_builders import EPOCH, GRACE, HOST
+from tests.support.room_builders import EPOCH, GRACE
+from tests.support.room_changes import RecordingListener
 from tests.support.storage import StoresFixture
+from tests.support.stored_rooms import open_room
 
 AN_HOUR = 3_600.0
-NOT_USED: Any = None
-
-
-class RoomListenerSpy:
-    """Records published events."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, Any]] = []
-
-    def publish(self, _live_id: int, events: Sequence[NumberedEvent]) -> None:
-        self.published += [(event.type, event.data) for event in events]
-
-    def mark_audience_changed(self, _live_id: int) -> None:
-        pass
-
-    def evict(self, _live_id: int, _user_id: str, _number: int, *, may_not_reconnect: bool) -> None:
-        pass
-
-    @property
-    def event_types(self) -> list[str]:
-        return [type_ for type_, _ in self.published]
-
-
-class FailingPresenceStore(PresenceStore):
-    """A PresenceStore that can lose MongoDB, the reply to a write, or every race."""
-
-    unavailable = False
-    reply_lost = False
-    always_loses = False
-
-    async def register_socket(
-        self, user_id: str, live_id: int, process: str, now: int
-    ) -> Member | None:
-        member = await super().register_socket(user_id, live_id, process, now)
-        if self.reply_lost:
-            raise AutoReconnect("the reply is lost")
-        return member
-
-    async def mark_disconnected(self, sockets: Sequence[MemberSocket]) -> None:
-        if self.unavailable:
-            raise AutoReconnect("not now")
-        await super().mark_disconnected(sockets)
-
-    async def record_stream(self, member: Member, stream: dict[str, Any], now: int) -> bool:
-        return False if self.always_loses else await super().record_stream(member, stream, now)
 
 
 class MovedClock:
@@ -83,33 +32,14 @@ class MovedClock:
         self._moved += seconds
 
 
-class ProcessHub:
-    """The sockets of a process, none of which has a token or has joined a room."""
-
-    with_token = members = ()
-
-    def __init__(self) -> None:
-        self.member_sockets: list[MemberSocket] = []
-
-    def mark_all_audiences_changed(self) -> None:
-        """There is no audience."""
-
-
-class NoEvictions:
-    async def receive(self) -> None:
-        """There are no stored evictions."""
-
-
 @dataclass
 class Process:
-    """The lease and presence of a process, and the sockets that it serves."""
+    """The lease and presence of a process."""
 
     presence: Presence
     lease: Lease
-    reconciler: SocketReconciler
     name: str
-    listener: RoomListenerSpy
-    sockets: list[MemberSocket]
+    listener: RecordingListener
     clock: MovedClock
 
     async def hold_lease(self, seconds: float) -> None:
@@ -129,17 +59,9 @@ class PresenceFixture:
 
     def __init__(self, stores: StoresFixture) -> None:
         self.database, self.members, self.rooms = stores.database, stores.members, stores.rooms
-        self.presence_store = FailingPresenceStore(stores.database, GRACE)
-        self.room_changes = RoomChanges(self.rooms, RoomListenerSpy())
+        self.presence_store = stores.presence
+        self.room_changes = RoomChanges(self.rooms, RecordingListener())
         self.live_id = 0
-
-    async def open(self) -> None:
-        self.live_id, _, _ = await self.rooms.get_or_create(HOST)
-        await self.room_changes.change(
-            self.live_id,
-            lambda room: room.open(HOST, EPOCH, "host-stream", now_ms()),
-            HOST.user_id,
-        )
 
     async def process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
         """A process that has held its lease for an hour."""
@@ -149,15 +71,11 @@ class PresenceFixture:
 
     def new_process(self, name: str, *, lease: float = 15, grace: GracePolicy = GRACE) -> Process:
         """A process without a lease in the database."""
-        listener, hub, clock = RoomListenerSpy(), ProcessHub(), MovedClock()
+        listener, clock = RecordingListener(), MovedClock()
         own_lease = Lease(self.presence_store, name, lease, clock)
         room_changes = RoomChanges(self.rooms, listener)
         presence = Presence(self.presence_store, self.members, room_changes, own_lease, grace)
-        fakes: Any = hub, SimpleNamespace(presence=self.presence_store), NoEvictions()
-        reconciler = SocketReconciler(
-            Bus(), fakes[0], own_lease, fakes[1], fakes[2], NOT_USED, clock
-        )
-        return Process(presence, own_lease, reconciler, name, listener, hub.member_sockets, clock)
+        return Process(presence, own_lease, name, listener, clock)
 
     async def enter(self, *people: Person) -> None:
         for person in people:
@@ -174,9 +92,7 @@ class PresenceFixture:
     async def connect(self, process: Process, person: Person) -> MemberSocket:
         member = await process.presence.connect(person.user_id, self.live_id)
         assert member is not None
-        socket = MemberSocket(person.user_id, self.live_id, member.epoch, member.socket)
-        process.sockets.append(socket)
-        return socket
+        return MemberSocket(person.user_id, self.live_id, member.epoch, member.socket)
 
     async def connected(
         self, person: Person, *, seated: bool = False
@@ -192,9 +108,7 @@ class PresenceFixture:
 
     async def load(self, person: Person) -> Room:
         """The room with this person's membership."""
-        room = await self.rooms.load(self.live_id, [person.user_id])
-        assert room is not None
-        return room
+        return await self.room_changes.load(self.live_id, person.user_id)
 
     async def row(self, person: Person) -> dict[str, Any]:
         """The stored membership; {} if there is none."""
@@ -218,5 +132,5 @@ class PresenceFixture:
 @pytest.fixture
 def presences(io_loop: IOLoop, stores: StoresFixture) -> PresenceFixture:
     fixture = PresenceFixture(stores)
-    io_loop.run_sync(fixture.open)
+    fixture.live_id = io_loop.run_sync(lambda: open_room(stores, epoch=EPOCH))
     return fixture

@@ -6,8 +6,8 @@ from typing import Any, get_type_hints
 
 from rooms.events import EVENT_PAYLOADS, NumberedEvent, RoomEvent
 from rooms.members import GracePolicy, Member, Person, Role
-from rooms.room import Room, Seat
-from rooms.state import RoomState
+from rooms.room import Room
+from rooms.state import RoomState, Seat
 
 NOW = 1_690_000_000_000
 EPOCH = "epoch-1"
@@ -50,15 +50,15 @@ def room_with_applicants(*people: Person) -> Room:
     """A live in which these users have applied, one second after another."""
     room = live_room(*people)
     for n, person in enumerate(people):
-        room.apply(person, NOW + n * 1000, 600)
+        room.apply(person, NOW + n * 1000)
     return reloaded(room)
 
 
 def room_with_everyone() -> Room:
     """A live with BERT on mic, CARL who applied, ANNA who is invited, and DORA who watches."""
     room = room_with_guests(BERT, watching=(CARL, ANNA, DORA))
-    room.apply(CARL, NOW, 600)
-    room.invite(HOST.user_id, ANNA, NOW, 60)
+    room.apply(CARL, NOW)
+    room.invite(HOST.user_id, ANNA, NOW)
     return reloaded(room)
 
 
@@ -105,11 +105,6 @@ def new_roles(room: Room) -> dict[str, Role]:
     users = room.loaded.places.keys() | room.places.keys()
     roles = {user_id: room.shown_role(user_id) for user_id in users}
     return {user: role for user, role in roles.items() if role != room.loaded.shown_role(user)}
-
-
-def closing(room: Room) -> dict[str, bool]:
-    """Users whose sockets are to be closed -> whether they may not reconnect."""
-    return room.effects.sockets_to_close
 
 
 def events_of(room: Room) -> list[tuple[str, Mapping[str, Any]]]:

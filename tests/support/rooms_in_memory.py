@@ -1,6 +1,7 @@
 """RoomStore in memory, which executes the batches that the real store writes to MongoDB."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,18 +16,25 @@ from storage.documents import document_of, fields_of
 from storage.rooms.members import member_from
 from storage.rooms.rooms import add_room_writes, room_from
 from storage.write_batch import WriteBatch
-from tests.support.room_builders import STORED, check_payloads
+from tests.support.room_builders import NOW, STORED, check_payloads
 
 Document = dict[str, Any]
 AddWrites = Callable[[Any], None]
 
 
 class MemoryRoomStore:
-    """Executes guarded writes as MongoDB does; all of them pass through BSON."""
+    """Executes guarded writes as MongoDB does; all of them pass through BSON.
+
+    Each save first runs the next of `before_save`, which another process does at this moment.
+    """
 
     def __init__(self) -> None:
         self.documents: dict[int, Document] = {}
         self.members: dict[str, Member] = {}
+        self.before_save: Iterator[Callable[[], None] | None] = iter(())
+        self.calls: list[tuple[Any, ...]] = []
+        """Saves, and ends of lives."""
+        self.loads = 0
 
     def add(self, room: Room) -> None:
         """Store a room that has never been live."""
@@ -65,7 +73,16 @@ class MemoryRoomStore:
         self.documents = rows["rooms"]
         self.members = {id_: member_from(row) for id_, row in rows["members"].items()}
 
+    def change(self, live_id: int, rule: Callable[[Room], Any], *user_ids: str) -> None:
+        """A change by another process, which is not recorded."""
+        room = self.read(live_id, user_ids)
+        assert room is not None
+        rule(room)
+        self.write(room, room.numbered(NOW))
+
     async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
+        self.loads += 1
+        await asyncio.sleep(0)
         return self.read(live_id, user_ids)
 
     async def save(
@@ -74,9 +91,13 @@ class MemoryRoomStore:
         events: Sequence[NumberedEvent],
         add_writes: Sequence[AddWrites] = (),
     ) -> None:
+        await asyncio.sleep(0)
+        if act := next(self.before_save, None):
+            act()
         for add in add_writes:
             add("transaction")
         self.write(room, events)
+        self.calls.append(("save", room.live_id, *(event.seq for event in events)))
 
     async def clear(self, live_id: int, epoch: str) -> None:
         self.members = {
@@ -84,8 +105,10 @@ class MemoryRoomStore:
             for user_id, member in self.members.items()
             if (member.live_id, member.epoch) != (live_id, epoch)
         }
+        self.calls.append(("clear", live_id, epoch))
 
     async def membership_of(self, user_id: str) -> Member | None:
+        await asyncio.sleep(0)
         return self.members.get(user_id)
 
 

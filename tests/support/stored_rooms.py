@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rooms.members import Member, MemberSocket, PendingAbsence, Person
+from rooms.members import Member, MemberSocket, Person
 from rooms.room import Room
 from storage.database import Document
 from storage.write_batch import WriteBatch
@@ -120,12 +120,6 @@ async def disconnect(stores: StoresFixture, person: Person, live_id: int, at: in
     await stores.presence.mark_disconnected(
         [closed(await register_socket(stores, person, live_id), at)]
     )
-
-
-def pending_absence(
-    person: Person, live_id: int, *, streams: bool = False, epoch: str = "e1"
-) -> PendingAbsence:
-    return PendingAbsence(person.user_id, live_id, epoch, streams)
 
 
 def stream_state(name: str = "s", *, on: bool) -> dict[str, Any]:

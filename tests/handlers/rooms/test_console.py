@@ -114,7 +114,7 @@ async def test_room_members_are_listed_with_their_roles_and_found_by_id_or_nickn
     api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("handlers.rooms.console.PAGE_SIZE", 2)
-    monkeypatch.setattr("services.rooms.room_list.SEARCH_BATCH", 2)
+    monkeypatch.setattr("handlers.rooms.console.SEARCH_BATCH", 2)
     host = await api.host()
     guests = [await api.guest(f"Guest {n}", 1 + n % 2, host.live_id) for n in range(4)]
     (await guests[1].post("qlive_room/apply_micro/", live_id=host.live_id)).ok()

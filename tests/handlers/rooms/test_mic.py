@@ -1,16 +1,12 @@
-"""The mic over HTTP; tests/rooms show the rules of applications, invitations and seats."""
+"""The mic over HTTP, and lost connections; tests/rooms show the rules."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from core.clock import now_ms
-from rooms.room import Room
-from runtime.process import ServerProcess
-from tests.support.api import ApiClient, ApiFixture
-from tests.support.mic import user_type
+from rooms.members import GracePolicy
+from tests.support.api import ApiClient, ApiFixture, Socket
+from tests.support.mic import take_seat, user_type
 
 ROOM = "qlive_room/"
 DONE = {"detail": "OK"}
@@ -48,21 +44,6 @@ async def test_applicant_takes_a_seat_and_leaves_it_with_one_event_for_each_step
     assert (left["user_id"], left["reason"]) == (anna.id, "left")
 
 
-async def test_of_two_who_accept_at_once_one_gets_the_seat(api: ApiFixture) -> None:
-    host = await api.host()
-    men = [await api.guest(name, 1, host.live_id) for name in ("bert", "carl")]
-    for man in men:
-        (await call(man, "apply_micro")).ok()
-    socket = await host.watch()
-    replies = await asyncio.gather(*(call(man, "accept_micro") for man in men))
-    winner, loser = sorted(replies, key=lambda reply: reply.status)
-    assert loser.refusal == (409, "seat_taken")
-    accepted = (await socket.next("micro_accept"))["data"]
-    assert accepted["user_id"] == winner.ok()["user_id"]
-    seated = (await host.get("get_playurl/", live_id=host.live_id)).ok()["male"]
-    assert seated["user_id"] == accepted["user_id"]
-
-
 @pytest.mark.parametrize("changes", [{"micro": {"admission": "open", "removed_seconds": 0}}])
 async def test_settings_decide_who_is_admitted(api: ApiFixture) -> None:
     host = await api.host()
@@ -73,19 +54,73 @@ async def test_settings_decide_who_is_admitted(api: ApiFixture) -> None:
 
 
 async def test_an_application_and_an_invitation_expire_by_themselves(
-    api: ApiFixture, server: ServerProcess
+    api: ApiFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A moment after the call, whose own time is too long for a test."""
+    for name in ("APPLICATION_SECONDS", "INVITATION_SECONDS"):
+        monkeypatch.setattr(f"rooms.room.{name}", 0)
     host = await api.host()
     anna = await api.guest("anna", 2, host.live_id)
-    person = (await server.context.stores.users.get(anna.id)).person()
     socket = await host.watch()
-    rules: dict[str, Callable[[Room], None]] = {
-        "micro_apply": lambda room: room.apply(person, now_ms(), 0.2),
-        "micro_invite": lambda room: room.invite(host.id, person, now_ms(), 0.2),
-    }
-    for event_type, rule in rules.items():
-        await server.context.room_changes.change(host.live_id, rule, anna.id)
-        await socket.next(event_type)
+    for client, action, params in (
+        (anna, "apply", {}),
+        (host, "invite", {"user_id": anna.id}),
+    ):
+        (await call(client, f"{action}_micro", **params)).ok()
+        await socket.next(f"micro_{action}")
         event = (await socket.next("micro_refuse"))["data"]
-        assert (event["user_id"], event["reason"]) == (anna.id, "expired"), event_type
+        assert (event["user_id"], event["reason"]) == (anna.id, "expired"), action
+
+
+SHORT = GracePolicy(shown=100, viewer=600, guest=500, host=800)
+"""Absent users lose seat and membership soon."""
+
+
+@pytest.fixture
+def grace() -> GracePolicy:
+    """Absences are shown soon, and users have the usual time to return."""
+    return GracePolicy(shown=200)
+
+
+async def guest_on_mic(api: ApiFixture, host: ApiClient) -> ApiClient:
+    guest = await api.guest("bert", 1, host.live_id)
+    await take_seat(guest)
+    return guest
+
+
+async def read_events(socket: Socket, *types: str) -> list[dict[str, Any]]:
+    """The data of the next events, whose types are checked."""
+    return [(await socket.next(type_))["data"] for type_ in types]
+
+
+# ---- lost connections
+
+
+@pytest.mark.parametrize("grace", [SHORT])
+async def test_users_who_do_not_reconnect_lose_seat_application_and_live(api: ApiFixture) -> None:
+    host = await api.host()
+    guest, applicant = await guest_on_mic(api, host), await api.guest("carl", 1, host.live_id)
+    unconnected = await api.guest("anna", 2, host.live_id)
+    (await applicant.post("qlive_room/apply_micro/", live_id=host.live_id)).ok()
+    observer = await host.watch()
+    for client, *types in ((guest, "member_away", "micro_leave"), (applicant, "micro_refuse")):
+        (await client.watch()).connection.transport.abort()
+        ended = (await read_events(observer, *types))[-1]
+        assert (ended["user_id"], ended["reason"]) == (client.id, "offline")
+    assert await user_type(applicant) == 0
+    assert await user_type(unconnected) == 1, "a user who never connected is not absent"
+    viewer = await unconnected.watch()
+    observer.connection.transport.abort()
+    *_, end = await read_events(viewer, "member_away", "live_pause", "live_end")
+    assert end["reason"] == "offline"
+    assert await viewer.close_code() == 4510
+
+
+# ---- ended sessions
+
+
+async def test_login_that_ends_the_oldest_session_closes_its_socket(api: ApiFixture) -> None:
+    host = await api.host()
+    socket = await (await api.guest("anna", 2, host.live_id)).watch()
+    for _ in range(5):
+        assert (await api.log_in("anna")).ok()["login_type"] == 1
+    assert await socket.close_code() == 4401

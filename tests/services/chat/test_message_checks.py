@@ -12,7 +12,8 @@ from pymongo.errors import AutoReconnect
 from core.clock import now_ms
 from core.limits import Rate
 from rooms.members import Member, Person
-from rooms.room import Room, Seat
+from rooms.room import Room
+from rooms.state import Seat
 from services.chat import message_checks
 from services.chat.im_messages import KINDS
 from services.chat.message_checks import MessageCheckService, refusal_code

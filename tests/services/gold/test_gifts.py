@@ -344,7 +344,7 @@ async def test_every_gift_has_an_event_in_order_that_its_entry_names(stores: Sto
     anna, bert, carl = fixture.user_ids
     applicant = Person("10000005", gender=2)
     await fixture.enter(applicant)
-    await fixture.change(lambda room: room.apply(applicant, NOW, 1), applicant.user_id)
+    await fixture.change(lambda room: room.apply(applicant, NOW), applicant.user_id)
     pairs = [(anna, carl), (bert, carl), (anna, bert), (bert, anna), (anna, carl)]
     async with fixture.process.hold_room(fixture.live_id):
         transfers = [rose(*pair, f"{n}") for n, pair in enumerate(pairs)]

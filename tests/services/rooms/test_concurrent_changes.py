@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from core.errors import QLiveError, TryAgain
-from rooms.events import LAST_EVENT_TYPE, NumberedEvent
-from rooms.members import Member
+from rooms.events import LAST_EVENT_TYPE
 from rooms.room import Room
 from services import room_changes as room_changes_module
 from services.room_changes import Change, RoomChanges
@@ -27,7 +26,7 @@ from tests.rooms.test_properties import HOSTS, MING, RoomModel, Step
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.room_builders import ANNA, BERT, CARL, HOST
 from tests.support.room_changes import RecordingListener
-from tests.support.rooms_in_memory import AddWrites, MemoryRoomStore
+from tests.support.rooms_in_memory import MemoryRoomStore
 
 MAX_BATCH = 4
 MAX_TRIALS = 2_000
@@ -40,7 +39,6 @@ ACTIONS = (
     + ["refuse", "leave_micro", "remove", "profile", "gift", "nothing", "end", "close"]
 )  # fmt: skip
 """Changes of one room that begin no live session."""
-AnyChange = Change[Any, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class RoomChange:
     """A change of a room, made between the times `began` and `ended`."""
 
     live_id: int
-    change: AnyChange
+    change: Change
     began: int
     decided: int = 0
     """The last time that it was decided."""
@@ -73,41 +71,6 @@ class RoomChange:
         return not isinstance(self.outcome, ZeroDivisionError | TryAgain)
 
 
-class RacingStore(MemoryRoomStore):
-    """Before each write, another process may change a room."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rivals: Iterator[Callable[[], None] | None] = iter(())
-        self.saved: list[tuple[int, int, str]] = []
-        """Room, number and type of the events of `RoomChanges`'s writes."""
-
-    def copy(self) -> "RacingStore":
-        other = RacingStore()
-        other.documents, other.members = copy.deepcopy(self.documents), dict(self.members)
-        return other
-
-    async def load(self, live_id: int, user_ids: Sequence[str] = ()) -> Room | None:
-        await asyncio.sleep(0)
-        return await super().load(live_id, user_ids)
-
-    async def membership_of(self, user_id: str) -> Member | None:
-        await asyncio.sleep(0)
-        return await super().membership_of(user_id)
-
-    async def save(
-        self,
-        room: Room,
-        events: Sequence[NumberedEvent],
-        add_writes: Sequence[AddWrites] = (),
-    ) -> None:
-        await asyncio.sleep(0)
-        if rival := next(self.rivals, None):
-            rival()
-        await super().save(room, events, add_writes)
-        self.saved += [(room.live_id, event.seq, event.type) for event in events]
-
-
 @dataclass
 class Recording:
     """The changes that were made, with their times."""
@@ -115,7 +78,7 @@ class Recording:
     changes: list[RoomChange] = field(default_factory=list)
     clock: Iterator[int] = field(default_factory=itertools.count)
 
-    def begin(self, live_id: int, change: AnyChange) -> RoomChange:
+    def begin(self, live_id: int, change: Change) -> RoomChange:
         self.changes.append(RoomChange(live_id, change, next(self.clock)))
         return self.changes[-1]
 
@@ -162,14 +125,13 @@ class ConcurrentModel(RoomModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.racing = RacingStore()
-        self.racing.documents = self.store.documents
-        self.store = self.racing
         self.recording = Recording()
 
     def copy(self) -> "ConcurrentModel":
         other = copy.copy(self)
-        other.racing = other.store = self.racing.copy()
+        other.store = MemoryRoomStore()
+        other.store.documents = copy.deepcopy(self.store.documents)
+        other.store.members = dict(self.store.members)
         return other
 
     def state(self) -> Any:
@@ -177,7 +139,7 @@ class ConcurrentModel(RoomModel):
         members = {user: replace(member, version=0) for user, member in self.store.members.items()}
         return self.store.documents, members
 
-    def make_change(self, step: Step) -> AnyChange:
+    def make_change(self, step: Step) -> Change:
         user_id = step.actor.user_id
         if step.action == "enter":
             return change_of(lambda room: room.enter(step.actor, self.now), user_id)
@@ -203,15 +165,15 @@ class ConcurrentModel(RoomModel):
         return make
 
     async def send(self, calls: Sequence[Call]) -> RecordingListener:
-        listener = RecordingListener()
-        room_changes = RecordingRoomChanges(self.racing, listener, max_batch=MAX_BATCH)
+        listener = RecordingListener(self.store)
+        room_changes = RecordingRoomChanges(self.store, listener)
         room_changes.recording = self.recording
         await asyncio.gather(
             *[self._send(room_changes, call, self._change_of(call)) for call in calls]
         )
         return listener
 
-    async def _send(self, room_changes: RoomChanges, call: Call, change: AnyChange) -> None:
+    async def _send(self, room_changes: RoomChanges, call: Call, change: Change) -> None:
         for _ in range(call.turns):
             await asyncio.sleep(0)
         step = call.step
@@ -225,7 +187,7 @@ class ConcurrentModel(RoomModel):
                 make = room_changes.begin if begins else room_changes.change
                 await make(step.live_id, lambda room: change.rule(room, None), *change.user_ids)
 
-    def _change_of(self, call: Call) -> AnyChange:
+    def _change_of(self, call: Call) -> Change:
         change = self.make_change(call.step)
 
         def rule(room: Room, _context: None) -> Any:
@@ -257,7 +219,7 @@ class ConcurrentModel(RoomModel):
         return True
 
 
-def change_of(rule: Callable[[Room], Any], *user_ids: str) -> AnyChange:
+def change_of(rule: Callable[[Room], Any], *user_ids: str) -> Change:
     """A change whose refusals must leave the room as it was within the batch; `shown` raises the
     AssertionError otherwise."""
 
@@ -339,18 +301,22 @@ def test_concurrent_changes_have_the_effect_of_some_order_one_by_one(
         model.enter(1, person)
     model.enter(2, CARL)
     start = model.copy()
-    model.racing.rivals = iter([model.rival(step) if step else None for step in rivals])
+    model.store.before_save = iter([model.rival(step) if step else None for step in rivals])
     with (
         patch.object(room_changes_module, "now_ms", lambda: model.now),
+        patch.object(room_changes_module, "MAX_BATCH", MAX_BATCH),
         patch.object(random, "uniform", lambda _low, _high: 0),
     ):
         listener = asyncio.run(model.send(calls))
         changes = [made for made in model.recording.changes if made.has_effect]
         changes.sort(key=lambda made: made.decided)
         assert OrderSearch(model.state()).finds(start, changes)
+    saved = [call[1:] for call in listener.calls if call[0] == "save"]
     published = [
-        (call[1], *event) for call in listener.calls if call[0] == "publish" for event in call[2:]
+        (call[1], *(seq for seq, _type in call[2:]))
+        for call in listener.calls
+        if call[0] == "publish"
     ]
-    assert published == model.racing.saved
+    assert published == saved
     for live_id in HOSTS:
         model.check_log(live_id)

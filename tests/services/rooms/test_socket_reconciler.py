@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect
 
 from realtime.frames import CloseCode
 from realtime.resume import RoomView
@@ -18,10 +17,11 @@ from services.rooms.presence import Lease
 from services.rooms.socket_reconciler import INTERVAL, SocketReconciler
 from storage.documents import token_id
 from tests.support.hub import ROOM, HubFixture, WriterSpy
-from tests.support.presence import MovedClock, PresenceFixture
+from tests.support.presence import MovedClock
 from tests.support.races import run_before
 from tests.support.room_builders import ANNA, BERT
 from tests.support.storage import StoresFixture
+from tests.support.stored_rooms import find_membership, open_room, register_socket
 
 LEASE_SECONDS = 15.0
 HERE = "one"
@@ -213,27 +213,24 @@ async def test_user_reconnecting_meanwhile_keeps_the_new_socket(hub_fixture: Hub
     assert (older.code, newer.code) == (CloseCode.REPLACED, None)
 
 
-async def test_member_whose_socket_is_missing_twice_is_marked_away(
-    presences: PresenceFixture,
-) -> None:
+async def test_member_whose_socket_is_missing_twice_is_marked_away(stores: StoresFixture) -> None:
     """The process died before opening the socket, or the answer of MongoDB was lost."""
-    await presences.enter(BERT)
-    process, anna = await presences.connected(ANNA)
-    presences.presence_store.reply_lost = True
-    with pytest.raises(AutoReconnect):
-        await presences.connect(process, BERT)
-    assert (await presences.row(BERT))["process"] == HERE
+    fixture, live_id = ReconcilerFixture(stores), await open_room(stores, BERT, ANNA)
+    await register_socket(stores, BERT, live_id, HERE)
+    anna, hub = WriterSpy(ANNA.user_id), fixture.hub_fixture.hub
+    anna.member_socket = await register_socket(stores, ANNA, live_id, HERE)
 
-    async def reconcile(*sockets: MemberSocket) -> None:
-        process.sockets[:] = sockets
-        process.clock.move(process.lease.seconds)
-        await process.reconciler.run()
+    async def reconcile() -> list[bool]:
+        """Whether BERT and ANNA are away afterwards."""
+        fixture.clock.move(LEASE_SECONDS)
+        await fixture.reconciler.run()
+        return [bool((await find_membership(stores, p)).away_at) for p in (BERT, ANNA)]
 
-    await reconcile()
-    assert not await presences.is_away(BERT), "the socket may be joining"
-    await reconcile(anna)
-    await reconcile()
-    assert [await presences.is_away(person) for person in (BERT, ANNA)] == [True, False]
+    assert await reconcile() == [False, False], "the sockets may be joining"
+    hub.connect(anna)  # type: ignore[arg-type]
+    assert await reconcile() == [True, False]
+    hub.disconnect(live_id, anna)  # type: ignore[arg-type]
+    assert await reconcile() == [True, False]
 
 
 # ---- tokens

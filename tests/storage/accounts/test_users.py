@@ -105,7 +105,7 @@ async def test_new_gender_changes_profile_and_membership_or_neither(stores: Stor
     live_id = await open_room(stores, person)
     await update_profile(stores, user.user_id, gender=1)
     assert (await stores.members.count(live_id, "e1")).num_list == [0, 1, 0, 0]
-    await change_room(stores, live_id, lambda room: room.apply(person, NOW, 600), person.user_id)
+    await change_room(stores, live_id, lambda room: room.apply(person, NOW), person.user_id)
     with pytest.raises(GenderInUse):
         await update_profile(stores, user.user_id, nickname="new", gender=2)
     assert (await stores.users.get(user.user_id)).nickname == "anna"

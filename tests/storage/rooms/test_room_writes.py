@@ -50,7 +50,7 @@ async def begin_the_next_live(stores: StoresFixture, live_id: int) -> None:
 
 
 async def invite(stores: StoresFixture, live_id: int) -> None:
-    await change_room(stores, live_id, lambda r: r.invite(HOST.user_id, BERT, NOW, 60), BERT_ID)
+    await change_room(stores, live_id, lambda r: r.invite(HOST.user_id, BERT, NOW), BERT_ID)
 
 
 async def change_gender(stores: StoresFixture, _live_id: int) -> None:
@@ -78,12 +78,12 @@ async def enter_another_room(stores: StoresFixture, live_id: int) -> None:
         ),
         (
             lambda s, id_: change_room(s, id_, lambda room: room.leave(BERT_ID), BERT_ID),
-            lambda room: room.invite(HOST.user_id, BERT, NOW, 60),
+            lambda room: room.invite(HOST.user_id, BERT, NOW),
         ),
         (invite, lambda room: room.leave(BERT_ID)),
-        (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.apply(BERT, NOW, 600)),
+        (lambda s, id_: register_socket(s, BERT, id_), lambda room: room.apply(BERT, NOW)),
         (change_gender, lambda room: room.leave(BERT_ID)),
-        (enter_another_room, lambda room: room.apply(BERT, NOW, 600)),
+        (enter_another_room, lambda room: room.apply(BERT, NOW)),
         (
             lambda s, id_: change_room(
                 s, id_, lambda room: room.stop_stream(BERT_ID, NOW), BERT_ID
@@ -124,23 +124,28 @@ async def test_no_seat_is_taken_while_a_stream_is_forbidden_again(stores: Stores
         await save_room(stores, outdated)
 
 
-async def test_live_does_not_start_with_a_group_replaced_meanwhile(stores: StoresFixture) -> None:
-    live_id, group_id, _ = await stores.rooms.get_or_create(HOST)
-    opening = await load_room(stores, live_id, HOST.user_id)
-    await change_room(stores, live_id, lambda room: room.change_group(group_id, "qlive_new"))
-    opening.open(HOST, "e1", "s", NOW)
-    with pytest.raises(WriteConflict):
-        await save_room(stores, opening)
-
-
-async def test_of_two_covers_of_a_room_that_is_not_live_the_later_one_is_kept(
-    stores: StoresFixture,
+@pytest.mark.parametrize(
+    ("meanwhile", "rule"),
+    [
+        (
+            lambda room: room.change_group(room.group_id, "qlive_new"),
+            lambda room: room.open(HOST, "e1", "s", NOW),
+        ),
+        (
+            lambda room: room.update_info(HOST.user_id, cover="later"),
+            lambda room: room.update_info(HOST.user_id, cover="earlier"),
+        ),
+    ],
+    ids=["new group", "new cover"],
+)
+async def test_of_two_changes_of_a_room_that_is_not_live_the_later_one_is_kept(
+    stores: StoresFixture, meanwhile: Callable[[Room], object], rule: Callable[[Room], object]
 ) -> None:
-    """No event tells the first process that the room has changed since it was loaded."""
+    """No event tells the other process that the room has changed since it was loaded."""
     live_id, _, _ = await stores.rooms.get_or_create(HOST)
-    outdated = await load_room(stores, live_id)
-    await change_room(stores, live_id, lambda room: room.update_info(HOST.user_id, cover="later"))
-    outdated.update_info(HOST.user_id, cover="earlier")
+    outdated = await load_room(stores, live_id, HOST.user_id)
+    await change_room(stores, live_id, meanwhile)
+    rule(outdated)
     with pytest.raises(WriteConflict):
         await save_room(stores, outdated)
 
@@ -237,12 +242,12 @@ async def test_live_end_adds_to_host_time_and_ends_its_memberships(stores: Store
     ("rule", "person", "expected"),
     [
         (lambda room: None, ANNA, []),
-        (lambda room: room.invite(ANNA.user_id, BERT, NOW + 10**12, 60), ANNA, []),
+        (lambda room: room.invite(ANNA.user_id, BERT, NOW + 10**12), ANNA, []),
         (lambda room: room.update_profile(Person(HOST.user_id, "new")), HOST, ["update"]),
         (lambda room: room.enter(BERT, NOW), BERT, ["insert"]),
         (lambda room: room.leave(ANNA.user_id), ANNA, ["delete"]),
         (
-            lambda room: room.apply(ANNA, NOW + 10**12, 600),
+            lambda room: room.apply(ANNA, NOW + 10**12),
             ANNA,
             ["update", "update", "commitTransaction"],
         ),

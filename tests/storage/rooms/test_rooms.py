@@ -1,4 +1,4 @@
-"""Rooms and their event logs on a real MongoDB."""
+"""Rooms with their event logs, and memberships, on a real MongoDB."""
 
 import asyncio
 import copy
@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError
 
 from core import limits
+from rooms.errors import GenderInUse
 from rooms.events import LOG_SIZE
-from rooms.members import Person
-from rooms.room import Seat
+from rooms.members import Member, MemberCounts, Person
+from rooms.state import Seat
 from storage.errors import StorageUnavailable
+from storage.rooms import members as members_module
 from storage.rooms.rooms import CONCURRENT_LOG_READS
-from tests.support.room_builders import ANNA, BERT, CARL, GRACE, HOST, NOW
+from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
     LATER,
@@ -22,7 +23,9 @@ from tests.support.stored_rooms import (
     change_profile,
     change_room,
     disconnect,
+    find_membership,
     load_room,
+    member_fields,
     open_room,
     remove_user,
     room_document,
@@ -60,26 +63,6 @@ async def test_members_invited_by_message_by_two_processes_at_once_are_both_invi
     assert (await load_room(stores, live_id)).invited_by_message_until == {ANNA.user_id: NOW + 1}
 
 
-async def test_get_or_create_returns_the_room_of_a_concurrent_process(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    created = await stores.rooms.get_or_create(HOST)
-    find_one, change = AsyncCollection.find_one, AsyncCollection.find_one_and_update
-    earlier = [None]
-
-    async def find_none_at_first(*args: Any) -> Any:
-        return earlier.pop() if earlier else await find_one(*args)
-
-    async def lose_the_race(rows: AsyncCollection[Any], *args: Any, **kwargs: Any) -> Any:
-        if rows.name == "rooms":
-            raise DuplicateKeyError("host_id")
-        return await change(rows, *args, **kwargs)
-
-    monkeypatch.setattr(AsyncCollection, "find_one", find_none_at_first)
-    monkeypatch.setattr(AsyncCollection, "find_one_and_update", lose_the_race)
-    assert await stores.rooms.get_or_create(HOST) == created
-
-
 # ---- save and load
 
 
@@ -89,8 +72,8 @@ async def test_room_is_loaded_as_it_was_saved(stores: StoresFixture) -> None:
     await disconnect(stores, HOST, live_id)
     room = await load_room(stores, live_id, *user_ids)
     room.accept(BERT, "open", "sb", "u")
-    room.apply(ANNA, NOW, 600)
-    room.invite(HOST.user_id, ANNA, NOW, 60)
+    room.apply(ANNA, NOW)
+    room.invite(HOST.user_id, ANNA, NOW)
     room.apply_absence(HOST.user_id, LATER + GRACE.shown, GRACE, since=0, streams=False)
     await save_room(stores, room)
     loaded = await load_room(stores, live_id, *user_ids)
@@ -143,13 +126,13 @@ async def test_a_document_sets_the_stored_fields_of_a_room_alone(stores: StoresF
 
 async def test_room_is_due_when_its_first_application_expires(stores: StoresFixture) -> None:
     live_id = await open_room(stores, BERT, CARL)
-    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW, 60), BERT.user_id)
-    await change_room(stores, live_id, lambda room: room.apply(CARL, NOW, 30), CARL.user_id)
-    assert await stores.rooms.due(NOW + 29_999) == []
-    assert await stores.rooms.due(NOW + 30_000) == [live_id]
-    await change_room(stores, live_id, lambda room: room.expire(NOW + 30_000))
-    assert await stores.rooms.due(NOW + 59_999) == []
-    assert await stores.rooms.due(NOW + 60_000) == [live_id]
+    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW), BERT.user_id)
+    await change_room(stores, live_id, lambda room: room.apply(CARL, NOW - 1), CARL.user_id)
+    assert await stores.rooms.due(NOW + 599_998) == []
+    assert await stores.rooms.due(NOW + 599_999) == [live_id]
+    await change_room(stores, live_id, lambda room: room.expire(NOW + 599_999))
+    assert await stores.rooms.due(NOW + 599_999) == []
+    assert await stores.rooms.due(NOW + 600_000) == [live_id]
     await change_room(stores, live_id, lambda room: room.close("host"))
     assert await stores.rooms.due(NOW + 10**9) == []
 
@@ -239,3 +222,101 @@ async def test_log_keeps_only_the_last_events_of_any_number(stores: StoresFixtur
     assert [event.data["nickname"] for event in events] == names[3:]
     assert await stores.rooms.log_since(live_id, "e1", last - LOG_SIZE - 1) is None
     assert len((await room_document(stores, live_id))["log"]) == LOG_SIZE
+
+
+async def set_gender(stores: StoresFixture, person: Person, gender: int) -> None:
+    await stores.database.transaction(
+        lambda session: stores.members.set_gender(person.user_id, gender, session)
+    )
+
+
+async def apply(stores: StoresFixture, live_id: int, person: Person) -> None:
+    await change_room(stores, live_id, lambda r: r.apply(person, NOW), person.user_id)
+
+
+async def test_a_new_member_is_present_without_a_socket(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    assert await find_membership(stores, BERT) == Member(
+        BERT.user_id, live_id, "e1", 1, "viewer", NOW
+    )
+    assert await member_fields(stores, BERT, "due_at", "seen_at") == (None, NOW)
+    assert await stores.members.get("unknown") is None
+
+
+async def test_expiry_resets_the_role_of_a_member_not_loaded(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await apply(stores, live_id, BERT)
+    await change_room(stores, live_id, lambda room: room.expire(NOW + 600_000))
+    assert await member_fields(stores, BERT, "role", "version") == ("viewer", 2)
+
+
+async def test_counts_by_gender_and_role_exclude_the_host(stores: StoresFixture) -> None:
+    viewer = Person("30000001", "m", "", 1)
+    live_id = await open_room(stores, BERT, CARL, viewer, ANNA, DORA, KIM)
+    await accept_user(stores, live_id, CARL, "s")
+    for person in (BERT, ANNA, DORA):
+        await apply(stores, live_id, person)
+    counts = await stores.members.count(live_id, "e1")
+    assert counts == MemberCounts(men_applying=1, men=3, women_applying=2, women=2, others=1)
+    assert counts.num_list == [1, 3, 2, 2]
+    assert counts.audience == 7
+
+
+async def test_counts_are_those_of_the_requested_lives(stores: StoresFixture) -> None:
+    first, second = await open_room(stores, BERT), await open_room(stores, CARL, host=ANNA)
+    await change_room(stores, second, lambda room: room.close("host"))
+    await open_room(stores, KIM, host=ANNA, epoch="e2")
+    lives = [(first, "e1"), (first, "e2"), (second, "e1"), (second, "e2"), (99, "e1")]
+    one, none, other = MemberCounts(men=1), MemberCounts(), MemberCounts(others=1)
+    found = await asyncio.gather(*(stores.members.count(*live) for live in lives))
+    assert found == [one, none, one, other, none]
+    counts = await stores.members.counts(live for live in [(first, "e2"), (second, "e2")])
+    assert counts == {first: none, second: other}
+    assert await stores.members.counts([]) == {}
+
+
+async def test_viewers_are_sorted_by_entry_and_exclude_other_roles(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, ANNA)
+    viewers = [Person(f"3000000{n}", f"m{n}", "", 1) for n in range(5)]
+    for n, viewer in enumerate(viewers):
+        await change_room(
+            stores, live_id, lambda r, p=viewer, n=n: r.enter(p, NOW - n), viewer.user_id
+        )
+    await apply(stores, live_id, viewers[0])
+    await accept_user(stores, live_id, viewers[1])
+    ids = [viewer.user_id for viewer in reversed(viewers[2:])]
+    assert await stores.members.viewers(live_id, "e1", 1, 0, 10) == ids
+    assert await stores.members.viewers(live_id, "e1", 1, 1, 2) == ids[1:3]
+    assert await stores.members.viewers(live_id, "e1", 2, 0, 10) == [ANNA.user_id]
+    assert await stores.members.viewers(live_id, "e0", 1, 0, 10) == []
+
+
+async def test_pages_of_viewers_requested_at_once_are_read_for_each_room(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await open_room(stores, BERT), await open_room(stores, CARL, host=ANNA)
+    pages = [(first, "e1", 1, 0, 8), (second, "e1", 1, 0, 8), (first, "e1", 1, 1, 8)]
+    pages.append(pages[0])
+    for pages_per_query in (2, 100):
+        monkeypatch.setattr(members_module, "PAGES_PER_QUERY", pages_per_query)
+        found = await asyncio.gather(*(stores.members.viewers(*page) for page in pages))
+        assert found == [[BERT.user_id], [CARL.user_id], [], [BERT.user_id]]
+
+
+async def test_gender_is_in_use_while_invited_applied_or_on_mic(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, CARL, DORA, KIM)
+    await change_room(stores, live_id, lambda r: r.invite(HOST.user_id, DORA, NOW), DORA.user_id)
+    await apply(stores, live_id, BERT)
+    await accept_user(stores, live_id, CARL)
+    for person in (BERT, CARL, DORA):
+        with pytest.raises(GenderInUse):
+            await set_gender(stores, person, 0)
+        await set_gender(stores, person, person.gender)
+    await set_gender(stores, KIM, 2)
+    await set_gender(stores, Person("unknown"), 2)
+    assert await member_fields(stores, KIM, "gender", "version") == (2, 1)
+    await change_room(stores, live_id, lambda room: room.close("host"))
+    await set_gender(stores, BERT, 2)  # memberships are deleted after the end, unless by a crash
+    await open_room(stores, epoch="e2")
+    await set_gender(stores, CARL, 2)
+    assert await stores.members.get("unknown") is None

@@ -1,24 +1,29 @@
-"""Signs of life without a socket, and Tencent's reports on users and streams, on a real MongoDB."""
+"""Reports on users, due absences, and leases of processes, on a real MongoDB."""
 
+import asyncio
+import uuid
 from dataclasses import replace
 
+from core.clock import now_ms
 from rooms.members import ACTIVITY_INTERVAL_MS, is_known_present
+from storage.rooms.presence import CLAIM_MS
 from tests.support.room_builders import ANNA, BERT, CARL, DORA, GRACE, HOST, KIM, NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import (
     LATER,
     OTHER_PROCESS,
     accept_user,
+    change_room,
     disconnect,
     find_membership,
     load_room,
     member_fields,
     member_row,
     open_room,
-    pending_absence,
     register_socket,
     stream_state,
 )
+from tests.support.waiting import until
 
 TIMES = ("away_at", "due_at", "seen_at")
 
@@ -147,6 +152,125 @@ async def test_end_of_a_stream_makes_an_away_user_due_at_once(stores: StoresFixt
     assert await stores.presence.record_stream(await find_membership(stores, BERT), on, NOW)
     due_at = LATER + GRACE.viewer
     assert await stores.presence.claim(due_at - 1) is None
-    assert await stores.presence.claim(due_at) == pending_absence(BERT, live_id, streams=True)
+    claimed = await stores.presence.claim(due_at)
+    assert claimed is not None
+    assert claimed.stream == on
     assert await stores.presence.record_stream(await find_membership(stores, BERT), off, LATER)
-    assert await stores.presence.claim(LATER) == pending_absence(BERT, live_id)
+    assert await claim_id(stores, LATER) == BERT.user_id
+
+
+async def claim_id(stores: StoresFixture, now: int) -> str | None:
+    """The user whose absence is claimed."""
+    member = await stores.presence.claim(now)
+    return member and member.user_id
+
+
+async def test_member_that_is_due_the_longest_is_claimed_once(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL)
+    for person, at in ((BERT, LATER + 2), (ANNA, LATER), (CARL, LATER + 3)):
+        await disconnect(stores, person, live_id, at)
+    now = LATER + 2 + GRACE.viewer
+    assert await claim_id(stores, now) == ANNA.user_id
+    claims = await asyncio.gather(*(claim_id(stores, now) for _ in range(6)))
+    assert [*filter(None, claims)] == [BERT.user_id]
+    assert await claim_id(stores, now + CLAIM_MS - 1) == CARL.user_id
+    assert await claim_id(stores, now + CLAIM_MS - 1) is None
+    assert await claim_id(stores, now + CLAIM_MS) is not None, "both claims have lapsed"
+
+
+async def test_claim_is_rescheduled_unless_the_member_has_returned(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await disconnect(stores, BERT, live_id)
+    now = LATER + GRACE.viewer
+    claimed = await stores.presence.claim(now)
+    assert claimed is not None
+    assert claimed.due_at == now + CLAIM_MS
+    await stores.presence.reschedule(claimed, now + 10**8)
+    assert await stores.presence.claim(now + 10**8 - 1) is None
+    later = await stores.presence.claim(now + 10**8)
+    assert later is not None
+    await stores.presence.reschedule(later, None)
+    assert await member_fields(stores, BERT, "away_at", "due_at") == (LATER, None)
+    await disconnect(stores, BERT, live_id, at=now)  # the member was connected in between
+    for at in (None, now + 10**9):
+        await stores.presence.reschedule(later, at)
+        assert await member_fields(stores, BERT, "due_at") == (now + GRACE.viewer,)
+
+
+async def test_an_absence_is_of_its_live_session(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT)
+    await disconnect(stores, BERT, live_id)
+    member = await find_membership(stores, BERT)
+    for other in (replace(member, epoch="e0"), replace(member, live_id=live_id + 1)):
+        await stores.presence.reschedule(other, NOW)
+        await stores.presence.delete_membership(other)
+    assert await find_membership(stores, BERT) == member
+    await stores.presence.delete_membership(member)
+    assert await stores.members.get(BERT.user_id) is None
+
+
+# ---- room changes while away
+
+
+async def test_a_role_taken_while_away_restarts_the_grace_period(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, ANNA, CARL)
+    for person in (BERT, ANNA):
+        await disconnect(stores, person, live_id)
+    await register_socket(stores, CARL, live_id)
+    before = now_ms()
+    await change_room(stores, live_id, lambda room: room.apply(BERT, NOW), BERT.user_id)
+    await accept_user(stores, live_id, ANNA)
+    for person, role in ((BERT, "applied"), (ANNA, "female")):
+        names = ("role", "away_at", "due_at")
+        role_stored, away_at, due_at = await member_fields(stores, person, *names)
+        assert role_stored == role
+        assert before <= away_at == due_at
+    await accept_user(stores, live_id, CARL)
+    assert await member_fields(stores, CARL, "role", "away_at") == ("male", None)
+
+
+async def test_absence_is_kept_when_a_role_is_lost_or_offered(stores: StoresFixture) -> None:
+    live_id = await open_room(stores, BERT, DORA)
+    await accept_user(stores, live_id, BERT)
+    on = stream_state(on=True)
+    assert await stores.presence.record_stream(await find_membership(stores, BERT), on, NOW)
+    for person in (BERT, DORA):
+        await disconnect(stores, person, live_id, at=now_ms() + 10**9)
+    away_at, due_at = await member_fields(stores, BERT, "away_at", "due_at")
+    await change_room(stores, live_id, lambda r: r.leave_mic(BERT.user_id, BERT.user_id))
+    names = ("role", "away_at", "stream")
+    assert await member_fields(stores, BERT, *names) == ("viewer", away_at, None)
+    assert (await member_fields(stores, BERT, "due_at"))[0] <= now_ms() < due_at
+    before = await member_fields(stores, DORA, "role", "due_at")
+    await change_room(
+        stores, live_id, lambda room: room.invite(HOST.user_id, DORA, NOW), DORA.user_id
+    )
+    assert await member_fields(stores, DORA, "role", "due_at") == before
+
+
+# ---- leases of processes
+
+
+LEASE_SECONDS = 3_600.0
+
+
+def new_process() -> str:
+    return uuid.uuid4().hex
+
+
+async def test_process_expires_when_its_lease_is_not_renewed(stores: StoresFixture) -> None:
+    """Leases expire by the database's clock, so the test waits for the shortest lease."""
+    live_id = await open_room(stores, BERT, ANNA)
+    first, second = new_process(), new_process()
+    await register_socket(stores, BERT, live_id, first)
+    await register_socket(stores, ANNA, live_id, second)
+    assert not await stores.presence.renew(first, 0.001)
+    assert not await stores.presence.renew(second, LEASE_SECONDS)
+    assert await until(stores.presence.expired_processes) == [first]
+    assert await stores.presence.renew(second, LEASE_SECONDS)
+    assert not await stores.presence.renew(first, LEASE_SECONDS), "it may be presumed dead"
+    assert await stores.presence.renew(first, LEASE_SECONDS)
+    assert await stores.presence.other_processes(first) == 1
+    assert await stores.presence.expired_processes() == []
+    await stores.presence.forget(second)
+    assert await stores.presence.expired_processes() == [second]
