@@ -150,7 +150,24 @@ class EmbeddedMongod:
         binary = self._binary or find_binary()
         # A change of the port is a change of the replica set's configuration, which takes longer.
         self.port = _free_port(last_port(self._data_dir))
-        self._process = process = await self._spawn(binary)
+        wrapper = (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()))
+        # The journal is on by default; the cache is MongoDB's minimum.
+        options = (
+            *("--replSet", NAME, "--bind_ip", "127.0.0.1", "--port", str(self.port)),
+            *("--dbpath", str(self._data_dir), "--wiredTigerCacheSizeGB", "0.25"),
+            *("--oplogSize", "256", "--nounixsocket", "--quiet"),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}"),
+            *("--logpath", str(self._log), "--logappend"),
+        )
+        with self._log.open("ab") as output:
+            # In a session of its own, so that Ctrl-C reaches only the server, which drains first.
+            self._process = process = await asyncio.create_subprocess_exec(
+                *(*wrapper, str(binary), *options),
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
         try:
             await self._wait_until_listening(process)
             await become_primary(self.port)
@@ -162,28 +179,6 @@ class EmbeddedMongod:
             ) from failure
         (self._data_dir / "port").write_text(f"{self.port}\n")
         (self._data_dir / LOCK).write_text(self._name)
-
-    async def _spawn(self, binary: Path) -> Process:
-        wrapper = (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()))
-        with self._log.open("ab") as output:
-            # In a session of its own, so that Ctrl-C reaches only the server, which drains first.
-            return await asyncio.create_subprocess_exec(
-                *(*wrapper, str(binary), *self._options()),
-                stdin=DEVNULL,
-                stdout=output,
-                stderr=STDOUT,
-                start_new_session=True,
-            )
-
-    def _options(self) -> tuple[str, ...]:
-        """Return the command line; the journal is on by default, the cache is MongoDB's minimum."""
-        return (
-            *("--replSet", NAME, "--bind_ip", "127.0.0.1", "--port", str(self.port)),
-            *("--dbpath", str(self._data_dir), "--wiredTigerCacheSizeGB", "0.25"),
-            *("--oplogSize", "256", "--nounixsocket", "--quiet"),
-            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}"),
-            *("--logpath", str(self._log), "--logappend"),
-        )
 
     async def _wait_until_listening(self, process: Process) -> None:
         while process.returncode is None:

@@ -93,10 +93,7 @@ async def test_cancelled_bill_is_cancelled_a_moment_later(client, notices):
         await client.cancel("W2")
 
 
-async def test_bill_without_money_is_kept_until_the_same_request_comes_again(
-    client, call, simulator
-):
-    simulator.merchant_api.signs_refusals = False  # WeChat Pay does not promise it
+async def test_bill_without_money_is_kept_until_the_same_request_comes_again(client, call):
     body = client.body(REQUEST)
     await call("fault", fault="NOT_ENOUGH")
     with pytest.raises(MerchantRefused, match="NOT_ENOUGH"):
