@@ -67,15 +67,16 @@ async def test_one_changes_ones_own_password_and_app(
     await expect(console.heading).to_have_text("我的账号")
     await console.check_colours("account")
     await console.button("修改密码").click()
-    proofs = {"当前密码": PASSWORD, "当前验证码": code(secret, 1)}
     for password, repeated, message in (
         (NEXT, PASSWORD, "两次输入不一致"),
         ("annahasthisone", "annahasthisone", "不能包含你的名字"),
         ("qwertyuiopasdf", "qwertyuiopasdf", "太容易猜到"),
+        (NEXT, NEXT, ""),
     ):
+        proofs = {"当前密码": PASSWORD, "当前验证码": code(secret, 1)}  # of this half minute
         await console.dialog.submit("保存", **proofs, 新密码=password, 再输一次密码=repeated)
-        await console.dialog.expect_text(message)
-    await console.dialog.submit("保存", **proofs, 新密码=NEXT, 再输一次密码=NEXT)
+        if message:
+            await console.dialog.expect_text(message)
     await console.expect_done("其他登录已结束")
     await server.context.database.collection("operators").update_one(
         {"_id": "anna"}, {"$set": {"totp_step": 0}}

@@ -42,7 +42,6 @@ async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_o
     await expect(steps).to_contain_text("通知了两次，只入账一次：+300 金币，现有 300")
     monkeypatch.setattr(notifications, "LATE_SECONDS", 1.0)
     await woman.dialog.pay("late")
-    await expect(steps).to_contain_text("正在等服务器入账")
     await expect(steps).to_contain_text("到账 +60 金币，现有 360")
     for case, reason in (("forged", "被篡改的通知已被拒绝"), ("wrong_amount", "金额与订单不符")):
         await woman.dialog.pay(case)
@@ -72,7 +71,7 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     server.context.services.payments.unpaid_orders.jobs["jsapi"].wake()
     await until(lambda: bool(db.orders.find_one({"state": "paid"})))
     await woman.page.clock.run_for(LATER_LOOKS_MS)
-    await expect(woman.notice).to_have_text("查单后到账 +60 金币，现有 60")
+    await woman.expect_toast("查单后到账 +60 金币，现有 60")
 
     await pay_without_notification()
     await woman.room_list.press("退出登录")
@@ -112,7 +111,7 @@ async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once
 
     await woman.page.unroute_all(behavior="wait")
     await close_socket(await woman.session("user_id"))
-    await expect(woman.notice).to_have_text("上次没等到回音的礼物已送达")
+    await woman.expect_toast("上次没等到回音的礼物已送达")
     await woman.bar.expect_gold(248)
     await give_button.click()  # a second gift, a rose
     await expect(woman.room.feed).to_contain_text("秀英 送给 红娘 玫瑰 ×1")

@@ -6,7 +6,12 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, ViewportSize, expect
 
-from tests.browser.pages.windows import BrowserLog, axe_violations, take_screenshot
+from tests.browser.pages.windows import (
+    BrowserLog,
+    axe_violations,
+    expect_toast,
+    take_screenshot,
+)
 
 
 class ConsoleLoginPage:
@@ -145,12 +150,12 @@ OVERFLOWING_ELEMENTS = """() => {
 
 
 class Console:
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, address: str, log: BrowserLog) -> None:
         self.page = page
         self.address = address
+        self.log = log
         self.session: dict[str, Any] = {}
         """Response to the login; by default to that of the demo admin."""
-        self.log = BrowserLog(page.context, "status of 4")  # refused requests are expected
         self.login = ConsoleLoginPage(page)
         self.dialog = ConsoleDialog(page)
         self.list = ConsoleList(page)
@@ -160,7 +165,6 @@ class Console:
         self.operator = page.locator(".operator")
         self.user_head = page.locator(".person-head")
         self.user_sessions = page.get_by_role("table", name="登录").locator("tbody tr")
-        self.notice = page.locator(".toast")
 
     async def open_login(self) -> None:
         await self.page.goto(f"{self.address}/ops/")
@@ -197,9 +201,9 @@ class Console:
     def tile(self, title: str) -> Locator:
         return self.page.locator(".tile").filter(has_text=title)
 
-    async def expect_done(self, notice: str) -> None:
-        """The notice is shown, the dialog is closed, and the page has read what has changed."""
-        await expect(self.notice).to_contain_text(notice)
+    async def expect_done(self, toast: str) -> None:
+        """The toast is shown, the dialog is closed, and the page has read what has changed."""
+        await expect_toast(self.page, toast)
         await expect(self.dialog.root).to_have_count(0)
         await expect(self.page.locator("button[aria-busy]")).to_have_count(0)
 

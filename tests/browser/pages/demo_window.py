@@ -4,11 +4,12 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from playwright.async_api import BrowserContext, Locator, Page, Route, ViewportSize, expect
+from playwright.async_api import Locator, Page, Route, ViewportSize, expect
 
 from tests.browser.pages.windows import (
     BrowserLog,
     axe_violations,
+    expect_toast,
     take_screenshot,
     wait_for_animations,
 )
@@ -273,7 +274,9 @@ class DemoWindow:
         self.panel = DeveloperPanel(page, language)
         self.dialog = DemoDialog(page, language)
         self.wallet = DemoWalletPage(page, language)
-        self.notice = page.locator(".toast")
+
+    async def expect_toast(self, text: str) -> None:
+        await expect_toast(self.page, text)
 
     async def resize(self, size: ViewportSize) -> None:
         await self.page.set_viewport_size(size)
@@ -313,16 +316,14 @@ class DemoWindow:
 class DemoBrowser:
     """All windows of one browser context."""
 
-    def __init__(self, context: BrowserContext, address: str) -> None:
-        self.context = context
+    def __init__(self, log: BrowserLog, address: str) -> None:
+        self.log = log
+        self.context = log.context
         self.address = address
-        # Refused requests are expected, and one test cuts the network.
-        self.log = BrowserLog(context, "status of 4", "ERR_INTERNET")
 
     async def open(self, path: str = "/", *, size: ViewportSize = PHONE) -> DemoWindow:
         window = DemoWindow(await self.context.new_page())
-        if size != PHONE:
-            await window.resize(size)
+        await window.resize(size)
         await window.page.goto(self.address + path)
         return window
 
@@ -344,6 +345,7 @@ class DemoBrowser:
         async with self.context.expect_page() as opened:
             await window.panel.user_link(role).click()
         opened_window = DemoWindow(await opened.value)
+        await opened_window.resize(PHONE)
         await opened_window.room.expect_connected()
         return opened_window
 
