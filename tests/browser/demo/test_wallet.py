@@ -50,21 +50,15 @@ async def _approve_all(
     await server.context.services.payouts.sweep.sweep()
 
 
-async def test_the_statement_shows_both_units_page_by_page(
+async def test_the_statement_shows_both_units(
     demo: DemoBrowser, api: ApiFixture, db: Database[dict[str, Any]]
 ) -> None:
     host = await _host_with_income(demo, api, db)
-    giver = await api.user("有钱人", 1)
-    for _ in range(LIST_PAGE_SIZE):
-        db.users.update_one({"_id": giver.id}, {"$set": {"gold": 5}})
-        (await give(giver, await host.session("user_id"), CANDY)).ok()
     await host.wallet.press("收支明细")
     rows = host.page.locator(".statement li")
-    await expect(rows).to_have_count(LIST_PAGE_SIZE)
-    await expect(rows.first).to_contain_text("收到有钱人的礼物")
-    await host.wallet.press("更早的明细")
-    await expect(rows).to_have_count(LIST_PAGE_SIZE + 1)
-    await expect(rows.last).to_contain_text("+1000余额 1000")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("收到有钱人的礼物")
+    await expect(rows).to_contain_text("+1000余额 1000")
     await host.wallet.press("金币")
     await expect(rows).to_have_text(["还没有收支"])
     await host.page.keyboard.press("Escape")
