@@ -35,7 +35,6 @@ FINAL = frozenset({"SUCCESS", "FAIL", "CANCELLED"})
 class SimulatedBill:
     """A bill as WeChat Pay keeps it; times in Unix seconds."""
 
-    body: bytes
     request: Mapping[str, Any]
     created_at: float
     updated_at: float
@@ -86,7 +85,7 @@ class SimulatedTransfers:
         if content.get("appid") not in self._api.app_ids or fen < MIN_FEN:
             return refuse(400, "PARAM_ERROR", "appid or transfer_amount")
         bill = self.bills.get(content["out_bill_no"])
-        if bill and bill.body != request.body:
+        if bill and bill.request != content:
             return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
         if bill is None:
             is_named = "user_name" in content
@@ -95,7 +94,7 @@ class SimulatedTransfers:
             name = self._api.decrypt(request, content["user_name"]) if is_named else ""
             if name is None:
                 return refuse(400, "PARAM_ERROR", "user_name")
-            bill = SimulatedBill(request.body, content, now, now, name=name)
+            bill = SimulatedBill(content, now, now, name=name)
             self.bills[bill.number] = bill
         return self._lock_money(bill)
 

@@ -131,9 +131,7 @@ class ApiFixture:
 class ApiClient(UserClient):
     """A client of one logged-in user."""
 
-    def __init__(self, api: ApiFixture, name: str, account: dict[str, Any]) -> None:
-        super().__init__(api, name, account)
-        self.api = api
+    api: ApiFixture
 
     async def connect(self, live_id: int | None = None, **query: Any) -> "Socket":
         return await self.api.socket(live_id or self.live_id, self.token, **query)

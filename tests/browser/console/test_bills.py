@@ -48,8 +48,7 @@ async def test_differences_say_what_to_do_and_are_settled_with_a_note(
     for text in ("充值", "金额不同", "¥7.00", "¥6.00", "检查账本", "微信支付交易"):
         await expect(amount).to_contain_text(text)
     await expect(rows.filter(has_text="Q20260101000000f00d")).to_contain_text("本平台没有")
-    await console.check_colours("bills")
-    await console.check_phone("bills")
+    await console.check_layout("bills")
     await amount.get_by_role("button", name="结清").click()
     await console.dialog.submit("结清", 原因="微信优惠券，已核对")
     await console.expect_done("已结清")

@@ -66,8 +66,7 @@ async def test_first_login_sets_password_and_second_factor(
     await expect(console.heading).to_have_text("首次登录")
     qr = page.get_by_role("img", name="二维码")
     assert await qr.evaluate("image => image.naturalWidth") > 100
-    await console.check_colours("first-login")
-    await console.check_phone("first-login")
+    await console.check_layout("first-login")
     secret = await login.secret.inner_text()
     for first, repeated, factor, message in (
         ("short", "short", "123456", "至少 12 个字符"),

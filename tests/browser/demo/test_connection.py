@@ -64,7 +64,7 @@ async def test_panel_disconnects_one_user_and_shows_calls_and_frames_without_sec
     await expect(listing.locator("pre")).to_contain_text('"room_name": "红娘"')
     await expect(listing).to_have_count(1)
 
-    await man.room_list.room("红娘").click()
+    await man.room_card("红娘").click()
     await man.room.expect_connected()
     await man.panel.press("断网")
     await expect(man.room.connection).to_contain_text("连接断开")

@@ -16,10 +16,10 @@ async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(
     demo: DemoBrowser, server: ServerProcess
 ) -> None:
     window = await demo.open()
-    await window.entry.enter_as("viewer")
+    await window.enter_as("viewer")
 
     async def show() -> None:
-        await window.room_list.press(re.compile("^(我的资料|My profile)$"))
+        await window.press(re.compile("^(我的资料|My profile)$"))
 
     await show()
     await window.dialog.root.locator("summary").click()

@@ -28,13 +28,13 @@ async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_o
 ) -> None:
     woman = await demo.open("/?as=woman")
     await woman.page.route("**/qlive_pay/", lambda route: route.fulfill(json=[]))
-    await woman.bar.press(EMPTY_BALANCE)
+    await woman.press(EMPTY_BALANCE)
     await woman.dialog.expect_text("现在没有可以充值的档位")
     await woman.dialog.dismiss()
     await woman.page.unroute_all(behavior="wait")
 
     await woman.page.clock.install()
-    await woman.bar.press(EMPTY_BALANCE)
+    await woman.press(EMPTY_BALANCE)
     steps = woman.dialog.root.get_by_role("status", name="支付经过")
     await woman.dialog.pay("cancel")
     await expect(steps).to_contain_text("没有入账，余额仍是 0 金币")
@@ -48,7 +48,7 @@ async def test_recharge_dialog_shows_each_payment_outcome_and_gold_is_credited_o
         await expect(steps).to_contain_text("正在等服务器入账")
         await woman.page.clock.run_for(FIRST_LOOKS_MS)
         await expect(steps).to_contain_text(reason)
-        await woman.bar.expect_gold(360)
+        await woman.expect_gold(360)
 
 
 async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signing_out(
@@ -58,7 +58,7 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     await woman.page.clock.install()
 
     async def pay_without_notification() -> None:
-        await woman.bar.balance.click()
+        await woman.balance.click()
         await woman.dialog.pay("never")
         await woman.dialog.expect_text("正在等服务器入账")
         await woman.page.clock.run_for(FIRST_LOOKS_MS)
@@ -74,8 +74,8 @@ async def test_late_gold_arrives_after_the_dialog_was_closed_but_not_after_signi
     await woman.expect_toast("查单后到账 +60 金币，现有 60")
 
     await pay_without_notification()
-    await woman.room_list.press("退出登录")
-    name = woman.entry.name_field("woman")
+    await woman.press("退出登录")
+    name = woman.name_field("woman")
     await name.fill("小美")
     request_count = len(demo.log.urls)
     await woman.page.clock.run_for(30_000)
@@ -94,9 +94,9 @@ async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once
     await woman.dialog.dismiss()
     await woman.page.unroute_all(behavior="wait")
 
-    await woman.bar.press(EMPTY_BALANCE)
+    await woman.press(EMPTY_BALANCE)
     await woman.dialog.pay("once", gold=300)
-    await woman.bar.expect_gold(300)
+    await woman.expect_gold(300)
     await woman.dialog.dismiss()
     await woman.page.route("**/push_gift/**", lose_response)
     await woman.room.press("送礼")
@@ -112,10 +112,10 @@ async def test_gift_without_a_response_is_shown_as_pending_retried_and_paid_once
     await woman.page.unroute_all(behavior="wait")
     await close_socket(await woman.session("user_id"))
     await woman.expect_toast("上次没等到回音的礼物已送达")
-    await woman.bar.expect_gold(248)
+    await woman.expect_gold(248)
     await give_button.click()  # a second gift, a rose
     await expect(woman.room.feed).to_contain_text("秀英 送给 红娘 玫瑰 ×1")
-    await woman.bar.expect_gold(247)
+    await woman.expect_gold(247)
     await expect(woman.room.feed.get_by_text("香吻")).to_have_count(1)
 
 
@@ -144,6 +144,6 @@ async def test_burst_of_gifts_refreshes_the_balance_with_one_request_at_a_time(
     await (await held.get()).continue_()
     await (await held.get()).continue_()  # one for all gifts during the first request
     income = 8 * ring["gold"] // 2
-    await expect(host.bar.income).to_have_text(f"+{income}")
-    await expect(host.bar.button(f"0 金币、{income} 收益，充值")).to_be_visible()
+    await expect(host.income).to_have_text(f"+{income}")
+    await expect(host.button(f"0 金币、{income} 收益，充值")).to_be_visible()
     assert held.empty()

@@ -32,7 +32,7 @@ async def _host_with_income(
 ) -> DemoWindow:
     """The wallet of hongniang1, who was given candies: each is 2.5 income, 25 fen."""
     host = await demo.open("/?as=host")
-    await expect(host.room_list.button("钱包 · 提现")).to_be_visible()
+    await expect(host.button("钱包 · 提现")).to_be_visible()
     giver = await api.user("有钱人", 1)
     db.users.update_one({"_id": giver.id}, {"$set": {"gold": 5 * candies}})
     (await give(giver, await host.session("user_id"), CANDY, candies)).ok()

@@ -221,6 +221,10 @@ class Console:
         assert await axe_violations(self.page, structure=False) == [], f"{name} in dark"
         await take_screenshot(self.page, f"ops-dark-{name}")
 
+    async def check_layout(self, name: str) -> None:
+        await self.check_colours(name)
+        await self.check_phone(name)
+
     async def check_phone(self, name: str) -> None:
         """The page fits a phone."""
         await self.page.set_viewport_size(PHONE)
