@@ -3,7 +3,6 @@
 import asyncio
 import re
 import secrets
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,14 +60,14 @@ class SimulatedBill:
 class SimulatedTransfers:
     """Keeps the bills of one merchant; tests use `bills` (by out_bill_no) and `faults`.
 
-    `faults` counts the next requests that get each fault: NOT_ENOUGH holds the bill until the
-    request is repeated, FREQUENCY_LIMITED rejects it, `lost` accepts it but answers with an error,
-    `accepted` answers before the money is locked.
+    The next request gets each of the `faults`: NOT_ENOUGH holds the bill until the request is
+    repeated, FREQUENCY_LIMITED rejects it, `lost` accepts it but answers with an error, `accepted`
+    answers before the money is locked.
     """
 
     def __init__(self, api: SimulatedMerchantApi, delivery: SimulatedDelivery) -> None:
         self.bills: dict[str, SimulatedBill] = {}
-        self.faults: Counter[str] = Counter()
+        self.faults: set[str] = set()
         self.close_mode: Report = "once"
         """Way in which the notifications of cancelled bills are sent."""
         self._api = api
@@ -162,8 +161,8 @@ class SimulatedTransfers:
         return {"outcome": "success", "bill": bill.number}
 
     def set_fault(self, request: TransferFaultRequest) -> dict[str, Any]:
-        self.faults[request.fault] = request.times
-        return {"faults": +self.faults}
+        self.faults.add(request.fault)
+        return request.model_dump()
 
     def show(self, _request: EmptyRequest) -> dict[str, Any]:
         """List all bills and the total that was paid."""
@@ -214,8 +213,7 @@ class SimulatedTransfers:
         }
 
     def _next(self, fault: str) -> bool:
-        """Return whether this request gets the fault, and count it."""
-        if not self.faults[fault]:
-            return False
-        self.faults[fault] -= 1
-        return True
+        """Return whether this request gets the fault; the next one does not."""
+        has_fault = fault in self.faults
+        self.faults.discard(fault)
+        return has_fault

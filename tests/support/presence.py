@@ -12,7 +12,6 @@ from tornado.ioloop import IOLoop
 
 from core.clock import now_ms
 from realtime.bus import Bus
-from rooms.events import NumberedEvent
 from rooms.members import GracePolicy, Member, MemberSocket, Person
 from rooms.room import Room
 from services.room_changes import RoomChanges
@@ -20,30 +19,10 @@ from services.rooms.presence import Lease, Presence
 from services.rooms.socket_reconciler import SocketReconciler
 from storage.rooms.presence import PresenceStore
 from tests.support.room_builders import EPOCH, GRACE, HOST
-from tests.support.storage import StoresFixture
+from tests.support.storage import RoomListenerSpy, StoresFixture
 
 AN_HOUR = 3_600.0
 NOT_USED: Any = None
-
-
-class RoomListenerSpy:
-    """Records published events."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, Any]] = []
-
-    def publish(self, _live_id: int, events: Sequence[NumberedEvent]) -> None:
-        self.published += [(event.type, event.data) for event in events]
-
-    def mark_audience_changed(self, _live_id: int) -> None:
-        pass
-
-    def evict(self, _live_id: int, _user_id: str, _number: int, *, may_not_reconnect: bool) -> None:
-        pass
-
-    @property
-    def event_types(self) -> list[str]:
-        return [type_ for type_, _ in self.published]
 
 
 class FailingPresenceStore(PresenceStore):
