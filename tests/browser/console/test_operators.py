@@ -1,22 +1,15 @@
 """Operators in the console: an admin's list, and one's own account."""
 
-import time
-
 import pyotp
 import pytest
 from playwright.async_api import expect
 
 from runtime.process import ServerProcess
-from services.operators.operators import STEP_SECONDS, code_of
-from tests.browser.pages.console import Console
+from tests.browser.pages.console import Console, code
 
 pytestmark = pytest.mark.programs
 
 PASSWORD, NEXT = "correct horse battery", "another horse battery"
-
-
-def code(secret: str, steps: int = 0) -> str:
-    return code_of(secret.replace(" ", ""), int(time.time()) // STEP_SECONDS + steps)
 
 
 async def test_an_admin_adds_changes_and_resets_another_operator(console: Console) -> None:
