@@ -90,7 +90,11 @@ class EmbeddedMongod:
 
     async def _join_or_run(self) -> None:
         while not self._lock():
-            if self._join():
+            # The owner is named once its mongod has accepted writes, and until it ends. A server
+            # does not join the mongod of a command, which ends in a moment.
+            owner = (self._data_dir / LOCK).read_text()
+            if owner and (owner != COMMAND or self._name == COMMAND):
+                self.port, self.joined = last_port(self._data_dir), owner
                 return
             await asyncio.sleep(POLL_SECONDS)
         # The mongod of a server that was killed holds its files until it has exited.
@@ -109,17 +113,6 @@ class EmbeddedMongod:
             return False
         lock.truncate(0)
         self._ownership = lock
-        return True
-
-    def _join(self) -> bool:
-        """Join the owner's mongod and return True if it has accepted writes and does not end.
-
-        A server does not join the mongod of a command, which ends in a moment.
-        """
-        owner = (self._data_dir / LOCK).read_text()
-        if not owner or (owner == COMMAND and self._name != COMMAND):
-            return False
-        self.port, self.joined = last_port(self._data_dir), owner
         return True
 
     async def watch(self) -> None:
