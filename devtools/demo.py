@@ -13,7 +13,7 @@ from services.operators.operators import Login
 from services.operators.roles import Operator, Role
 from storage.errors import OperatorExists
 from storage.gold.catalogue import GiftStore
-from storage.operators.operators import DEMO, OperatorAccount, OperatorStore
+from storage.operators.operators import DEMO, OperatorAccount
 
 MATCHMAKERS = ["hongniang1", "hongniang2"]
 MEN = ["建国", "志强", "文博", "浩然", "俊杰", "子轩", "宇航", "明远", "天佑", "思远"]
@@ -86,17 +86,12 @@ class DemoOperatorLoginHandler(Handler):
     @endpoint()
     async def post(self) -> OperatorLoginResponse:
         stores = self.context.stores
-        account = await _demo_account(stores.operators)
+        account = await stores.operators.find(DEMO)
+        if account is None:
+            added = OperatorAccount(DEMO, "admin", NO_HASH, "", secrets.token_hex(16), None)
+            with suppress(OperatorExists):  # another process has added it meanwhile
+                await stores.operators.add(added)
+            account = await stores.operators.get(DEMO)
         token, session = await stores.operator_sessions.issue(DEMO, account.credential)
         operator = Operator(DEMO, cast(Role, account.role))
         return login_response(self, Login(token, operator, session.expires_at))
-
-
-async def _demo_account(operators: OperatorStore) -> OperatorAccount:
-    """Return the account, which the first login adds; two processes may do so at the same time."""
-    if account := await operators.find(DEMO):
-        return account
-    credential = secrets.token_hex(16)
-    with suppress(OperatorExists):
-        await operators.add(OperatorAccount(DEMO, "admin", NO_HASH, "", credential, None))
-    return await operators.get(DEMO)

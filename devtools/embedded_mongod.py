@@ -90,7 +90,11 @@ class EmbeddedMongod:
 
     async def _join_or_run(self) -> None:
         while not self._lock():
-            if self._join():
+            # The owner is named once its mongod has accepted writes, and until it ends. A server
+            # does not join the mongod of a command, which ends in a moment.
+            owner = (self._data_dir / LOCK).read_text()
+            if owner and (owner != COMMAND or self._name == COMMAND):
+                self.port, self.joined = last_port(self._data_dir), owner
                 return
             await asyncio.sleep(POLL_SECONDS)
         # The mongod of a server that was killed holds its files until it has exited.
@@ -109,17 +113,6 @@ class EmbeddedMongod:
             return False
         lock.truncate(0)
         self._ownership = lock
-        return True
-
-    def _join(self) -> bool:
-        """Join the owner's mongod and return True if it has accepted writes and does not end.
-
-        A server does not join the mongod of a command, which ends in a moment.
-        """
-        owner = (self._data_dir / LOCK).read_text()
-        if not owner or (owner == COMMAND and self._name != COMMAND):
-            return False
-        self.port, self.joined = last_port(self._data_dir), owner
         return True
 
     async def watch(self) -> None:
@@ -150,7 +143,24 @@ class EmbeddedMongod:
         binary = self._binary or find_binary()
         # A change of the port is a change of the replica set's configuration, which takes longer.
         self.port = _free_port(last_port(self._data_dir))
-        self._process = process = await self._spawn(binary)
+        wrapper = (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()))
+        # The journal is on by default; the cache is MongoDB's minimum.
+        options = (
+            *("--replSet", NAME, "--bind_ip", "127.0.0.1", "--port", str(self.port)),
+            *("--dbpath", str(self._data_dir), "--wiredTigerCacheSizeGB", "0.25"),
+            *("--oplogSize", "256", "--nounixsocket", "--quiet"),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}"),
+            *("--logpath", str(self._log), "--logappend"),
+        )
+        with self._log.open("ab") as output:
+            # In a session of its own, so that Ctrl-C reaches only the server, which drains first.
+            self._process = process = await asyncio.create_subprocess_exec(
+                *(*wrapper, str(binary), *options),
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
         try:
             await self._wait_until_listening(process)
             await become_primary(self.port)
@@ -162,28 +172,6 @@ class EmbeddedMongod:
             ) from failure
         (self._data_dir / "port").write_text(f"{self.port}\n")
         (self._data_dir / LOCK).write_text(self._name)
-
-    async def _spawn(self, binary: Path) -> Process:
-        wrapper = (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()))
-        with self._log.open("ab") as output:
-            # In a session of its own, so that Ctrl-C reaches only the server, which drains first.
-            return await asyncio.create_subprocess_exec(
-                *(*wrapper, str(binary), *self._options()),
-                stdin=DEVNULL,
-                stdout=output,
-                stderr=STDOUT,
-                start_new_session=True,
-            )
-
-    def _options(self) -> tuple[str, ...]:
-        """Return the command line; the journal is on by default, the cache is MongoDB's minimum."""
-        return (
-            *("--replSet", NAME, "--bind_ip", "127.0.0.1", "--port", str(self.port)),
-            *("--dbpath", str(self._data_dir), "--wiredTigerCacheSizeGB", "0.25"),
-            *("--oplogSize", "256", "--nounixsocket", "--quiet"),
-            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}"),
-            *("--logpath", str(self._log), "--logappend"),
-        )
 
     async def _wait_until_listening(self, process: Process) -> None:
         while process.returncode is None:

@@ -21,7 +21,7 @@ import storage.database
 from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit
 from core.locks import NamedLocks
-from devtools.simulator import notifications, platform_events
+from devtools.simulator import notifications
 from tests.support import openapi_checks
 from tests.support.event_loops import new_loop
 from tests.support.hypothesis_profiles import LONG_PROFILE
@@ -168,7 +168,7 @@ def long_retries() -> Iterator[None]:
         patch.setattr(core.retry, "CONFLICT_SECONDS", RETRY_SECONDS)
         patch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
         patch.setattr(notifications.post_notification, "__defaults__", (RETRY_SECONDS,))
-        patch.setattr(platform_events, "QUESTION_SECONDS", RETRY_SECONDS)
+        patch.setattr(notifications, "QUESTION_SECONDS", RETRY_SECONDS)
         patch.setattr(NamedLocks.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(RequestBatcher.__init__, "__defaults__", (RETRY_SECONDS,))
         patch.setattr(ConcurrencyLimit.__init__, "__defaults__", (RETRY_SECONDS,))

@@ -1,9 +1,6 @@
 """The operations page lists log events, settings, rates, and collections with what bounds them."""
 
-import ast
-import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -16,103 +13,45 @@ PAGE = (ROOT / "docs" / "operations.md").read_text()
 GROWTH = "## What grows, and what bounds it"
 COLLECTION = re.compile(r'\.collection\("(\w+)"\)|^    name(?:, \w+)* = "(\w+)"', re.MULTILINE)
 NOT_PRODUCT = {"bench", "chaos"}
-LEVELS = {
-    **{name: name for name in ("debug", "info", "warning", "error", "critical")},
-    "exception": "error",
-}
-MAY_LOG = re.compile(r"\blog\b|structlog")
+LOG_METHOD = re.compile(r"\blog\.(?:debug|info|warning|error|critical|exception)\b")
+LOG_CALL = re.compile(r'\blog\.(\w+)\(\s*"(\w+)"')
+CHOSEN_METHOD = re.compile(r"(\w+) = log\.(\w+) if .* else log\.(\w+)")
 ROW = re.compile(
     r"^\| `(\w+)` \| ((?:debug|info|warning|error|critical)(?:, \w+)*) \|", re.MULTILINE
 )
 
 
-@functools.cache
-def modules() -> dict[Path, ast.Module]:
-    """The modules of the product that may log, parsed; parsing all takes seconds."""
-    packages = sorted(path.parent for path in ROOT.glob("[a-z]*/__init__.py"))
-    files = [ROOT / "server.py"]
-    for package in packages:
-        if package.name not in NOT_PRODUCT:
-            files += sorted(package.rglob("*.py"))
-    texts = {file.relative_to(ROOT): file.read_text() for file in files}
-    return {file: ast.parse(text) for file, text in texts.items() if MAY_LOG.search(text)}
+def product_files() -> list[Path]:
+    packages = [path.parent for path in ROOT.glob("[a-z]*/__init__.py")]
+    product = [package for package in packages if package.name not in NOT_PRODUCT]
+    return [ROOT / "server.py", *(file for package in product for file in package.rglob("*.py"))]
 
 
-def log_methods(node: ast.AST) -> set[ast.Attribute]:
-    """Every `log.info` and the like in a part of a module."""
-    return {
-        part
-        for part in ast.walk(node)
-        if isinstance(part, ast.Attribute)
-        and part.attr in LEVELS
-        and isinstance(part.value, ast.Name)
-        and part.value.id == "log"
-    }
-
-
-def log_calls(tree: ast.Module) -> Iterator[tuple[ast.Call, set[ast.Attribute]]]:
-    """Every call that logs, with the methods that it may call.
-
-    Directly, or through a variable: `say = log.info if expected else log.warning`.
-    """
-    variables = {
-        target.id: log_methods(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.IfExp)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    direct = log_methods(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            through_variable = isinstance(node.func, ast.Name)
-            methods = (
-                variables.get(node.func.id, set()) if through_variable else direct & {node.func}
-            )
-            if methods:
-                yield node, methods
-
-
-@functools.cache
-def logged_events() -> dict[str, set[str]]:
-    """Event name -> levels, of everything that the product may log."""
-    found: dict[str, set[str]] = {}
-    for file, tree in modules().items():
-        understood: set[ast.Attribute] = set()
-        for call, methods in log_calls(tree):
-            event = call.args[0] if call.args else None
-            where = f"{file}:{call.lineno}"
-            assert isinstance(event, ast.Constant), f"{where}: the event is not a literal"
-            found.setdefault(event.value, set()).update(LEVELS[method.attr] for method in methods)
-            understood |= methods
-        unknown = log_methods(tree) - understood
-        assert not unknown, f"{file}: {[use.lineno for use in unknown]} use a logger unusually"
-    return found
-
-
-def documented_events() -> list[tuple[str, set[str]]]:
-    return [(event, set(levels.split(", "))) for event, levels in ROW.findall(PAGE)]
-
-
-def test_every_logger_is_a_module_variable_named_log() -> None:
-    for file, tree in modules().items():
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        loggers = {call for call in calls if ast.unparse(call.func) == "structlog.get_logger"}
-        assigned = {
-            node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "log"
-        }
-        assert loggers <= assigned, file
+def log_events(text: str) -> list[tuple[str, str]]:
+    """Event and level of each call that logs, directly or by a method chosen before."""
+    calls = [(event, level) for level, event in LOG_CALL.findall(text)]
+    for variable, *levels in CHOSEN_METHOD.findall(text):
+        events = re.findall(rf'\b{variable}\(\s*"(\w+)"', text)
+        calls += [(event, level) for event in events for level in levels]
+    return [(event, level.replace("exception", "error")) for event, level in calls]
 
 
 def test_the_operations_page_lists_each_log_event_once_with_its_levels() -> None:
-    events, documented = logged_events(), documented_events()
-    assert len(events) > 50
-    for event in events:
-        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", event)
-    assert dict(documented) == events
-    assert len(documented) == len(events)
+    found: dict[str, set[str]] = {}
+    for file in product_files():
+        text = file.read_text()
+        assert text.count("structlog.get_logger(") == text.count("\nlog = structlog.get_logger("), (
+            f"{file}: a logger is a module variable named log"
+        )
+        events = log_events(text)
+        assert len(LOG_METHOD.findall(text)) == len(events), f"{file}: an event is not a literal"
+        for event, level in events:
+            found.setdefault(event, set()).add(level)
+    assert len(found) > 50
+    assert [name for name in found if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", name)] == []
+    documented = [(event, set(levels.split(", "))) for event, levels in ROW.findall(PAGE)]
+    assert dict(documented) == found
+    assert len(documented) == len(found)
 
 
 def rows_of(heading: str) -> list[list[str]]:

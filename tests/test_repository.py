@@ -6,7 +6,6 @@ import re
 import secrets
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -86,12 +85,7 @@ def test_pre_commit_hooks_are_the_commands_of_make_lint() -> None:
     commands = [line for line in lines if not line.startswith("@scripts/setup")]
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     [repository] = config["repos"]
-    assert repository["repo"] == "local", "nothing is downloaded"
-    hooks: list[dict[str, Any]] = repository["hooks"]
-    assert [hook["entry"] for hook in hooks] == commands
-    for hook in hooks:
-        assert hook["language"] == "system"
-        assert hook.get("pass_filenames", True) == hook["entry"].startswith(".venv/bin/ruff")
+    assert [hook["entry"] for hook in repository["hooks"]] == commands
 
 
 def test_every_call_of_the_load_test_is_in_the_api() -> None:

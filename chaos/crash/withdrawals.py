@@ -114,7 +114,7 @@ class Withdrawals:
 
     async def refused_as_too_fast(self) -> str:
         """Return the id of one that WeChat Pay has refused for now."""
-        self.env.simulator.transfers.faults["FREQUENCY_LIMITED"] = 1
+        self.env.simulator.transfers.faults.add("FREQUENCY_LIMITED")
         return await self._set_aside(await self.requested(AUTO_INCOME))
 
     async def ended(self, outcome: str) -> str:

@@ -91,16 +91,15 @@ async def _remove(run: Run, name: str, number: int) -> dict[str, float]:
         return all(reply.status in REFUSED for reply in await asyncio.gather(*calls))
 
     simulator = run.fleet.tencent.simulator
-    sanctions = simulator.im.sanctions
     channels: dict[str, Callable[[], bool | Awaitable[bool]]] = {
         "socket": lambda: client.final_code == removal.code,
         "rest": lambda: are_refused(removal.paths),
     }
     if removal.reaches_im:
-        channels["mute"] = lambda: sanctions.is_muted(group_id, guest.id)
+        channels["mute"] = lambda: simulator.im.is_muted(group_id, guest.id)
         channels["stream"] = lambda: stream in simulator.live_streaming.dropped
     if name == "ban":
-        channels["kick"] = lambda: guest.id in sanctions.kicked
+        channels["kick"] = lambda: guest.id in simulator.im.kicked
     try:
         # IM answers a kick of an account that sign-in has not made yet with success.
         await until(lambda: client.connected and guest.id in simulator.im.accounts, 10)

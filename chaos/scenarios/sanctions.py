@@ -117,7 +117,7 @@ async def _sanction(run: Run, victim: Node) -> list[tuple[str, float]]:
     others = [node for node in nodes if node is not victim]
     muted, forbidden = targets["mute"], targets["forbidden_stream"].stream
     checks: list[tuple[str, Callable[[], Any]]] = [
-        ("mute", lambda: simulator.im.sanctions.is_muted(muted.group_id, muted.guest.id)),
+        ("mute", lambda: simulator.im.is_muted(muted.group_id, muted.guest.id)),
         ("forbidden_stream", lambda: forbidden in simulator.live_streaming.forbidden),
         *((name, partial(_refuses, name, at)) for name in SANCTIONS for at in places(name, others)),
     ]

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +49,6 @@ class SimulatedBills:
         self._api, self._pay, self._xpay = api, pay, xpay
         self._refunds, self._transfers = refunds, transfers
         self._files: dict[str, bytes] = {}
-        xpay.answer_bill = self.answer_bill
 
     def set_next(self, request: NextBillsRequest) -> dict[str, Any]:
         self.faults[request.source] = request.fault
@@ -58,16 +57,9 @@ class SimulatedBills:
 
     # ---- WeChat Pay
 
-    def answer(self, request: SimulatorRequest) -> SimulatorReply:
-        return self._api.answer(request, lambda: self._describe(request.query))
-
-    def download(self, request: SimulatorRequest) -> SimulatorReply:
-        """Refuse an unsigned request; the answer with the file is not signed itself."""
-        if self._api.answer(request, lambda: (204, {})).status != 204:
-            return json_reply({"code": "SIGN_ERROR"}, 401)
-        return self.file(request)
-
-    def _describe(self, query: Mapping[str, str]) -> Outcome:
+    def describe(self, request: SimulatorRequest) -> Outcome:
+        """Answer with the address of the bill of a day."""
+        query = request.query
         source = f"fund_{query['account_type'].lower()}" if "account_type" in query else "trade"
         rows, fault = self._rows(source, query["bill_date"]), self.faults.get(source, "")
         if fault == "late":
@@ -79,10 +71,19 @@ class SimulatedBills:
         sha1 = hashlib.sha1(content + b"!" * (fault == "hash")).hexdigest()  # noqa: S324
         return 200, {"hash_type": "SHA1", "hash_value": sha1, "download_url": url}
 
+    def download(self, request: SimulatorRequest) -> SimulatorReply:
+        """Refuse an unsigned request; the answer with the file is not signed itself."""
+        if self._api.refusal(request):
+            return json_reply({"code": "SIGN_ERROR"}, 401)
+        return self.file(request)
+
     # ---- virtual payment
 
-    def answer_bill(self, request: SimulatorRequest, content: Mapping[str, Any]) -> SimulatorReply:
+    def describe_virtual(self, request: SimulatorRequest) -> SimulatorReply:
         """Answer with the address of the bill of a day or, for iOS, of a month."""
+        if refusal := self._xpay.refusal(request):
+            return refusal
+        content = request.json_object() or {}
         source, period = "xpay", str(content.get("begin_ds", ""))
         if not period:
             source, period = "ios", content["start_month"]

@@ -44,8 +44,7 @@ class SimulatedCos:
                 return self._post_form(request)
             return self._act_on_object(request)
         except Refusal as refusal:
-            text = f"<Error><Code>{refusal.code}</Code></Error>".encode()
-            body = b"" if request.method == "HEAD" else text
+            body = f"<Error><Code>{refusal.code}</Code></Error>".encode()
             return SimulatorReply(refusal.status, {"Content-Type": "application/xml"}, body)
 
     def _act_on_object(self, request: SimulatorRequest) -> SimulatorReply:

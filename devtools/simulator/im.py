@@ -1,27 +1,50 @@
-"""Simulated REST API and chat clients of Tencent IM, with accounts and groups in memory."""
+"""Simulated Tencent IM: REST API and chat clients, with accounts and groups in memory."""
 
+import base64
+import hashlib
+import hmac
+import json
 import secrets
-from collections.abc import Callable
+import zlib
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from config.sections import ImSettings
-from devtools.simulator.im_access import Outcome, SimulatedSanctions, signed_at, usersig_error
-from devtools.simulator.im_messages import SimulatedMessages, ask_server
+from devtools.simulator.notifications import (
+    JSON_HEADERS,
+    SimulatedNotification,
+    post_notification,
+)
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 
 NOT_JSON, INVALID_URL, NOT_ADMIN, BAD_APP = 60003, 60009, 60010, 60006
-NO_ACCOUNT, NO_PROFILE = 70107, 40003
+EMPTY, MALFORMED, INVALID_SIGNATURE, EXPIRED = 70002, 70003, 70009, 70001
+OTHER_USER, OTHER_APP = 70013, 70014
+NO_ACCOUNT, NO_PROFILE, NO_USER = 70107, 40003, 20003
 BAD_PARAMETER, NOT_FOR_THIS_TYPE, GROUP_NOT_FOUND = 10004, 10007, 10010
 USED_BY_ANOTHER, USED_BY_OWNER = 10021, 10025
 MUTED, KICKED = 10017, 70052
 NOT_IN_THIS_EDITION = 71000
 
+FIELDS = {"TLS.identifier", "TLS.sdkappid", "TLS.time", "TLS.expire", "TLS.sig"}
+DEDUPLICATION_SECONDS = 300.0  # for a group; for one user only within the same second
+MAX_RECORDED = 1000
+ANSWER_SECONDS = 2.0
+GROUP_CODES, USER_CODES = range(10100, 10201), range(120001, 130001)
+
+Outcome = tuple[int, dict[str, Any]]
+"""ErrorCode and the other fields of an answer of IM."""
+
 
 class SimulatedIm:
-    """Keeps accounts, groups and messages of one IM application.
+    """Accounts, groups, messages, kicks and mutes of one IM application.
 
-    Tests use `accounts` (UserID -> profile), `groups` (GroupId -> create_group request),
-    `messages` (SimulatedMessages.sent) and `sanctions`. Not every edition `deletes_accounts`.
+    Tests use `accounts` (UserID -> profile), `groups` (GroupId -> create_group request), `kicked`
+    (UserID -> Unix seconds), `muted` (GroupId -> UserID -> until), and `messages`, the last
+    MAX_RECORDED ones as `{"group" | "to", "text", "priority"?, "random"}`. Not every edition
+    `deletes_accounts`.
     """
 
     def __init__(
@@ -29,30 +52,40 @@ class SimulatedIm:
     ) -> None:
         self.accounts: dict[str, dict[str, str]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
+        self.kicked: dict[str, int] = {}
+        self.muted: dict[str, dict[str, float]] = {}
+        self.messages: deque[dict[str, Any]] = deque(maxlen=MAX_RECORDED)
         self.deletes_accounts = True
-        messages = SimulatedMessages(self.groups, self.accounts, now)
-        self.messages = messages.sent
-        self.sanctions = sanctions = SimulatedSanctions(self.groups, self.accounts, now)
         self._callback_address = callback_address
         self._settings = settings
         self._now = now
+        self._sequences: dict[str, int] = {}
+        self._answered: dict[tuple[object, ...], tuple[float, dict[str, Any]]] = {}
         self._commands: dict[str, Callable[[dict[str, Any]], Outcome]] = {
             "/v4/im_open_login_svc/account_import": self._account_import,
             "/v4/im_open_login_svc/account_delete": self._account_delete,
-            "/v4/im_open_login_svc/kick": sanctions.kick,
+            "/v4/im_open_login_svc/kick": self._kick,
             "/v4/profile/portrait_set": self._portrait_set,
             "/v4/group_open_http_svc/create_group": self._create_group,
             "/v4/group_open_http_svc/get_group_info": self._get_group_info,
             "/v4/group_open_http_svc/destroy_group": self._destroy_group,
-            "/v4/group_open_http_svc/forbid_send_msg": sanctions.forbid_send_msg,
-            "/v4/group_open_http_svc/modify_group_base_info": sanctions.modify_group_base_info,
-            "/v4/group_open_http_svc/send_group_msg": messages.send_group_msg,
-            "/v4/openim/sendmsg": messages.sendmsg,
+            "/v4/group_open_http_svc/forbid_send_msg": self._forbid_send_msg,
+            "/v4/group_open_http_svc/modify_group_base_info": self._modify_group_base_info,
+            "/v4/group_open_http_svc/send_group_msg": self._send_group_msg,
+            "/v4/openim/sendmsg": self._sendmsg,
         }
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answer every request with HTTP 200; the result is in ErrorCode."""
-        return self._envelope(*self._outcome(request))
+        return _envelope(*self._outcome(request))
+
+    def is_muted(self, group_id: str, user_id: str) -> bool:
+        group = self.groups.get(group_id, {})
+        if group.get("MuteAllMember") == "On" and user_id != group.get("Owner_Account"):
+            return True
+        return self.muted.get(group_id, {}).get(user_id, 0) > self._now()
+
+    # ---- chat clients
 
     async def chat(self, request: SimulatorRequest) -> SimulatorReply:
         """Log a chat client in with `{user_id, user_sig, group_id?}`; it may send to the group.
@@ -62,27 +95,67 @@ class SimulatedIm:
         """
         content = request.json_object()
         if content is None:
-            return self._envelope(NOT_JSON, {})
+            return _envelope(NOT_JSON, {})
         code, info = self._chat_error(content), ""
         if code == 0 and "body" in content:
             name, to = ("To_Account", "to") if "to" in content else ("GroupId", "group_id")
             message = {"From_Account": content["user_id"], name: content.get(to)}
-            message["MsgBody"] = content["body"]
-            code, info = await ask_server(
-                self._callback_address, self._settings, message, self._now()
-            )
-        return self._envelope(code, {"ErrorInfo": info} if info else {})
+            code, info = await self._ask_server({**message, "MsgBody": content["body"]})
+        return _envelope(code, {"ErrorInfo": info} if info else {})
 
-    def _envelope(self, code: int, extra: dict[str, Any]) -> SimulatorReply:
-        envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
-        info = f"error {code}" if code else ""
-        return json_reply({**envelope, "ErrorInfo": info, **extra})
+    def _chat_error(self, content: dict[str, Any]) -> int:
+        user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
+        if code := self._usersig_error(usersig, user_id):
+            return code
+        ticket = _read_usersig(usersig)
+        # A kick ends the UserSigs that were signed before; their time has whole seconds only.
+        if ticket and ticket["TLS.time"] <= self.kicked.get(user_id, -1):
+            return KICKED
+        self.accounts.setdefault(user_id, {})
+        group_id = content.get("group_id")
+        if group_id is not None and group_id not in self.groups:
+            return GROUP_NOT_FOUND
+        return MUTED if self.is_muted(str(group_id), user_id) else 0
+
+    async def _ask_server(self, message: Mapping[str, Any]) -> tuple[int, str]:
+        """Send the callback before a message of a chat client, with GroupId or To_Account.
+
+        Returns the code and text of a refusal. After any other answer, or none in time, the code
+        is 0: the message is sent.
+        """
+        now, in_group = self._now(), "GroupId" in message
+        command = f"{'Group' if in_group else 'C2C'}.CallbackBeforeSendMsg"
+        signed = f"{self._settings.callback_token}{int(now)}".encode()
+        query = {
+            "SdkAppid": self._settings.sdk_app_id,
+            "CallbackCommand": command,
+            "Sign": hashlib.sha256(signed).hexdigest(),
+            "RequestTime": int(now),
+        }
+        content = json.dumps({"CallbackCommand": command, **message, "EventTime": int(now * 1000)})
+        url = f"{self._callback_address}?{urlencode(query)}"
+        request = SimulatedNotification(url, content.encode(), JSON_HEADERS)
+        _status, body = await post_notification(request, ANSWER_SECONDS)
+        try:
+            answer = json.loads(body)
+            code, info = int(answer["ErrorCode"]), str(answer["ErrorInfo"])
+        except (ValueError, KeyError, TypeError):
+            return 0, ""
+        return (code, info) if code in (GROUP_CODES if in_group else USER_CODES) else (0, "")
+
+    # ---- authentication
 
     def _outcome(self, request: SimulatorRequest) -> Outcome:
         command = self._commands.get(request.path)
         if command is None or request.method != "POST":
             return INVALID_URL, {}
-        if code := self._auth_error(request):
+        query = request.query
+        identifier = query.get("identifier", "")
+        if query.get("sdkappid") != str(self._settings.sdk_app_id):
+            return BAD_APP, {}
+        if identifier != self._settings.admin:
+            return NOT_ADMIN, {}
+        if code := self._usersig_error(query.get("usersig", ""), identifier):
             return code, {}
         content = request.json_object()
         if content is None:
@@ -92,28 +165,11 @@ class SimulatedIm:
         except (KeyError, TypeError, ValueError):  # a field is missing or has another type
             return BAD_PARAMETER, {}
 
-    def _auth_error(self, request: SimulatorRequest) -> int:
-        query, settings = request.query, self._settings
-        identifier = query.get("identifier", "")
-        if query.get("sdkappid") != str(settings.sdk_app_id):
-            return BAD_APP
-        if identifier != settings.admin:
-            return NOT_ADMIN
-        usersig, key = query.get("usersig", ""), settings.secret_key
-        return usersig_error(usersig, key, identifier, settings.sdk_app_id, self._now())
+    def _usersig_error(self, usersig: str, identifier: str) -> int:
+        key, app = self._settings.secret_key, self._settings.sdk_app_id
+        return usersig_error(usersig, key, identifier, app, self._now())
 
-    def _chat_error(self, content: dict[str, Any]) -> int:
-        user_id, usersig = str(content.get("user_id")), str(content.get("user_sig", ""))
-        app, key = self._settings.sdk_app_id, self._settings.secret_key
-        if code := usersig_error(usersig, key, user_id, app, self._now()):
-            return code
-        if self.sanctions.ended(user_id, signed_at(usersig)):
-            return KICKED
-        self.accounts.setdefault(user_id, {})
-        group_id = content.get("group_id")
-        if group_id is not None and group_id not in self.groups:
-            return GROUP_NOT_FOUND
-        return MUTED if self.sanctions.is_muted(str(group_id), user_id) else 0
+    # ---- accounts
 
     def _account_import(self, content: dict[str, Any]) -> Outcome:
         profile = self.accounts.setdefault(content["UserID"], {})
@@ -138,6 +194,15 @@ class SimulatedIm:
         profile.update({item["Tag"]: item["Value"] for item in content["ProfileItem"]})
         return 0, {"ErrorDisplay": ""}
 
+    def _kick(self, content: dict[str, Any]) -> Outcome:
+        user_id = str(content.get("UserID"))
+        if user_id not in self.accounts:
+            return NO_ACCOUNT, {}
+        self.kicked[user_id] = int(self._now())
+        return 0, {}
+
+    # ---- groups
+
     def _create_group(self, content: dict[str, Any]) -> Outcome:
         if content.get("Type") != "AVChatRoom" or not content.get("Name"):
             return BAD_PARAMETER, {}
@@ -151,22 +216,126 @@ class SimulatedIm:
             same_owner = group.get("Owner_Account") == owner
             return (USED_BY_OWNER if same_owner else USED_BY_ANOTHER), {}
         self.groups[group_id] = content
-        self.sanctions.forget_group(group_id)  # it may have been removed without destroy_group
+        self.muted.pop(group_id, None)  # it may have been removed without destroy_group
         return 0, {"GroupId": group_id}
 
     def _get_group_info(self, content: dict[str, Any]) -> Outcome:
         """Return groups; the result of each is in its ErrorCode."""
-        return 0, {"GroupInfo": [self._group_info(id_) for id_ in content["GroupIdList"]]}
-
-    def _group_info(self, group_id: str) -> dict[str, Any]:
-        group = self.groups.get(group_id)
-        if group is None:
-            return {"GroupId": group_id, "ErrorCode": GROUP_NOT_FOUND}
-        info = {name: group.get(name, "") for name in ("Type", "Name", "Owner_Account")}
-        return {"GroupId": group_id, "ErrorCode": 0, **info}
+        found: list[dict[str, Any]] = []
+        for group_id in content["GroupIdList"]:
+            group = self.groups.get(group_id)
+            if group is None:
+                found.append({"GroupId": group_id, "ErrorCode": GROUP_NOT_FOUND})
+            else:
+                info = {name: group.get(name, "") for name in ("Type", "Name", "Owner_Account")}
+                found.append({"GroupId": group_id, "ErrorCode": 0, **info})
+        return 0, {"GroupInfo": found}
 
     def _destroy_group(self, content: dict[str, Any]) -> Outcome:
         group_id = str(content.get("GroupId"))
-        missing = self.groups.pop(group_id, None) is None
-        self.sanctions.forget_group(group_id)
-        return (GROUP_NOT_FOUND if missing else 0), {}
+        self.muted.pop(group_id, None)
+        return (0 if self.groups.pop(group_id, None) is not None else GROUP_NOT_FOUND), {}
+
+    def _forbid_send_msg(self, content: dict[str, Any]) -> Outcome:
+        group_id, user_ids = str(content.get("GroupId")), content["Members_Account"]
+        if group_id not in self.groups:
+            return GROUP_NOT_FOUND, {}
+        if any(user_id not in self.accounts for user_id in user_ids):
+            return NO_ACCOUNT, {}
+        until = self._now() + content["MuteTime"]  # 0 lifts it
+        self.muted.setdefault(group_id, {}).update(dict.fromkeys(user_ids, until))
+        return 0, {}
+
+    def _modify_group_base_info(self, content: dict[str, Any]) -> Outcome:
+        """Set `MuteAllMember`; whether more than the owner may then write is not documented."""
+        group = self.groups.get(str(content.get("GroupId")))
+        if group is None:
+            return GROUP_NOT_FOUND, {}
+        group["MuteAllMember"] = content["MuteAllMember"]
+        return 0, {}
+
+    # ---- messages
+
+    def _send_group_msg(self, content: dict[str, Any]) -> Outcome:
+        group_id, sender, now = content["GroupId"], content.get("From_Account"), self._now()
+        if sender is not None and sender not in self.accounts:
+            return NO_ACCOUNT, {}
+        if group_id not in self.groups:
+            return GROUP_NOT_FOUND, {}
+        key = (group_id, content["Random"], json.dumps(content["MsgBody"]))
+        if (previous := self._answered.get(key)) and now - previous[0] < DEDUPLICATION_SECONDS:
+            return 0, previous[1]
+        self._sequences[group_id] = self._sequences.get(group_id, 0) + 1
+        recipient = {"group": group_id, "priority": content.get("MsgPriority", "Normal")}
+        answer = {"MsgTime": int(now), "MsgSeq": self._sequences[group_id]}
+        return self._accept(key, recipient, content, content["Random"], answer)
+
+    def _sendmsg(self, content: dict[str, Any]) -> Outcome:
+        to, random, now = content["To_Account"], content["MsgRandom"], self._now()
+        if any(user not in self.accounts for user in (to, content.get("From_Account", to))):
+            return NO_USER, {}
+        key = (to, random, json.dumps(content["MsgBody"]), int(now))
+        if previous := self._answered.get(key):
+            return 0, previous[1]
+        answer = {"MsgTime": int(now), "MsgKey": f"{random}_{random}_{int(now)}"}
+        return self._accept(key, {"to": to}, content, random, answer)
+
+    def _accept(
+        self,
+        key: tuple[object, ...],
+        recipient: dict[str, Any],
+        content: dict[str, Any],
+        random: int,
+        answer: dict[str, Any],
+    ) -> Outcome:
+        """Record a message, and its answer for repetitions of it."""
+        now = self._now()
+        while self._answered:  # ordered by age, oldest first
+            oldest = next(iter(self._answered))
+            if now - self._answered[oldest][0] < DEDUPLICATION_SECONDS:
+                break
+            del self._answered[oldest]
+        self._answered[key] = (now, answer)
+        element = content["MsgBody"][0]["MsgContent"]
+        text = element["Text"] if "Text" in element else element["Data"]
+        self.messages.append({**recipient, "text": text, "random": random})
+        return 0, answer
+
+
+def _envelope(code: int, extra: dict[str, Any]) -> SimulatorReply:
+    envelope = {"ActionStatus": "FAIL" if code else "OK", "ErrorCode": code}
+    info = f"error {code}" if code else ""
+    return json_reply({**envelope, "ErrorInfo": info, **extra})
+
+
+def usersig_error(usersig: str, key: str, identifier: str, sdk_app_id: int, now: float) -> int:
+    """Return IM's error number; 0 if `usersig` authenticates `identifier` at `now` (Unix seconds).
+
+    The check is written independently of the signing side.
+    """
+    if not usersig:
+        return EMPTY
+    ticket = _read_usersig(usersig)
+    if ticket is None:
+        return MALFORMED
+    names = ["identifier", "sdkappid", "time", "expire"]
+    if "TLS.userbuf" in ticket:
+        names.append("userbuf")
+    signed = "".join(f"TLS.{name}:{ticket[f'TLS.{name}']}\n" for name in names)
+    digest = hmac.digest(key.encode(), signed.encode(), hashlib.sha256)
+    if not hmac.compare_digest(base64.b64encode(digest), str(ticket["TLS.sig"]).encode()):
+        return INVALID_SIGNATURE
+    if ticket["TLS.time"] + ticket["TLS.expire"] < now:
+        return EXPIRED
+    if ticket["TLS.identifier"] != identifier:
+        return OTHER_USER
+    return 0 if ticket["TLS.sdkappid"] == sdk_app_id else OTHER_APP
+
+
+def _read_usersig(usersig: str) -> dict[str, Any] | None:
+    text = usersig.translate(str.maketrans("*-_", "+/="))
+    try:
+        ticket = json.loads(zlib.decompress(base64.b64decode(text, validate=True)))
+    except (ValueError, zlib.error):
+        return None
+    return ticket if isinstance(ticket, dict) and ticket.keys() >= FIELDS else None

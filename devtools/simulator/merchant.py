@@ -30,11 +30,7 @@ Outcome = tuple[int, dict[str, Any]]
 
 
 class SimulatedMerchantApi:
-    """Verifies the requests of one merchant and signs the answers.
-
-    `signs_refusals` is for tests: it decides whether answers of HTTP 400 and more are signed, too.
-    WeChat Pay promises a signature for successes only.
-    """
+    """Verifies the requests of one merchant and signs the answers, refusals too."""
 
     def __init__(
         self,
@@ -46,20 +42,31 @@ class SimulatedMerchantApi:
         self.app_ids = frozenset(app_ids)
         self.mchid = pay.mchid
         self.now = now
-        self.signs_refusals = True
         self._serial = pay.serial_no
         self._apiv3_key = pay.apiv3_key
         self._merchant = RSA.import_key(pay.private_key)
         self._platform_id = pay.public_key_id
         self._platform = RSA.import_key(dev.platform_private_key)
 
-    def answer(self, request: SimulatorRequest, outcome: Callable[[], Outcome]) -> SimulatorReply:
-        """Return the signed answer: that of `outcome` if the request is authentic."""
-        status, content = self._outcome(request, outcome)
-        reply = json_reply(content, status) if content else SimulatorReply(status, {}, b"")
-        if status >= 400 and not self.signs_refusals:
-            return reply
-        return replace(reply, headers={**reply.headers, **self.signed(reply.body)})
+    def verified(
+        self, outcome: Callable[[SimulatorRequest], Outcome]
+    ) -> Callable[[SimulatorRequest], SimulatorReply]:
+        """Return a call with signed answers: those of `outcome` if the request is authentic."""
+
+        def answer(request: SimulatorRequest) -> SimulatorReply:
+            status, content = self.refusal(request) or outcome(request)
+            reply = json_reply(content, status) if content else SimulatorReply(status, {}, b"")
+            return replace(reply, headers={**reply.headers, **self.signed(reply.body)})
+
+        return answer
+
+    def refusal(self, request: SimulatorRequest) -> Outcome | None:
+        """Return the refusal of a request that is not authentic."""
+        if not self._is_authentic(request):
+            return refuse(401, "SIGN_ERROR", "the signature does not fit")
+        if request.header("Wechatpay-Serial") not in ("", self._platform_id):
+            return refuse(400, "PARAM_ERROR", "Wechatpay-Serial")
+        return None
 
     def signed(self, body: bytes, at: float | None = None) -> dict[str, str]:
         """Return headers that sign an answer or notification; `at` is in Unix seconds, or now."""
@@ -138,14 +145,6 @@ class SimulatedMerchantApi:
 
     def china_time(self, at: float) -> str:
         return datetime.fromtimestamp(at, CHINA_TZ).isoformat(timespec="seconds")
-
-    def _outcome(self, request: SimulatorRequest, outcome: Callable[[], Outcome]) -> Outcome:
-        if not self._is_authentic(request):
-            return refuse(401, "SIGN_ERROR", "the signature does not fit")
-        key_id = request.header("Wechatpay-Serial")
-        if key_id and key_id != self._platform_id:
-            return refuse(400, "PARAM_ERROR", "Wechatpay-Serial")
-        return outcome()
 
     def _is_authentic(self, request: SimulatorRequest) -> bool:
         auth = AUTHORIZATION.fullmatch(request.header("Authorization"))

@@ -9,7 +9,7 @@ from typing import Any
 from devtools.simulator.merchant import Outcome, SimulatedMerchantApi, refuse
 from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import NUMBER, SimulatedRefund, SimulatedRefunds
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from devtools.simulator.wire import SimulatorRequest
 
 PROVIDER = "jsapi"
 REFUND_STATUSES = {"pending": "PROCESSING", "done": "SUCCESS", "failed": "ABNORMAL"}
@@ -33,24 +33,56 @@ class SimulatedPay:
 
     # ---- merchant API
 
-    def jsapi(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answer 200 with a prepay_id, or `{code, message}`; every answer is signed."""
-        return self._api.answer(request, lambda: self._order(request))
+    def jsapi(self, request: SimulatorRequest) -> Outcome:
+        """Accept an order."""
+        order = request.json_object() or {}
+        if order.get("mchid") != self._api.mchid or order.get("appid") not in self._api.app_ids:
+            return refuse(400, "APPID_MCHID_NOT_MATCH", "appid and mchid do not belong together")
+        number = order["out_trade_no"]
+        if self.orders.setdefault(number, order) != order:
+            return refuse(403, "OUT_TRADE_NO_USED", "used with other content")
+        prepay_id = self.prepaid.setdefault(number, "wx" + secrets.token_hex(17))
+        return 200, {"prepay_id": prepay_id}
 
-    def query_or_close(self, request: SimulatorRequest) -> SimulatorReply:
-        """Query an order, or close it (204); every answer is signed."""
+    def query_or_close(self, request: SimulatorRequest) -> Outcome:
+        """Query an order, or close it (204)."""
         found = ONE_ORDER.fullmatch(request.path)
         number, close = found.groups() if found else ("", None)
+        params = (request.json_object() or {}) if close else request.query
+        if params.get("mchid") != self._api.mchid:
+            return refuse(400, "PARAM_ERROR", "mchid")
+        order = self.orders.get(number)
+        if order is None:
+            return refuse(404, "ORDER_NOT_EXIST", "no such order")
         if close:
-            return self._api.answer(request, lambda: self._close(request, number))
-        return self._api.answer(request, lambda: self._state(request, number))
+            if number in self.paid:
+                return refuse(400, "ORDERPAID", "paid already")
+            self.closed.add(number)
+            return 204, {}
+        if number in self.paid:
+            return 200, self.paid[number]
+        state = "CLOSED" if number in self.closed else "NOTPAY"
+        names = ("appid", "mchid", "out_trade_no")
+        return 200, {**{name: order[name] for name in names}, "trade_state": state}
 
-    def create_refund(self, request: SimulatorRequest) -> SimulatorReply:
-        return self._api.answer(request, lambda: self._refund(request))
+    def create_refund(self, request: SimulatorRequest) -> Outcome:
+        content = request.json_object() or {}
+        number = str(content.get("out_refund_no"))
+        refund = self._refunds.refunds.get(number)
+        if refund is None:
+            if problem := self._refund_problem(number, content):
+                return problem
+            order, fen = content["out_trade_no"], content["amount"]["refund"]
+            refund = SimulatedRefund(
+                number, PROVIDER, order, fen, content, self._finish, self._api.now()
+            )
+            self._refunds.add(refund)
+        elif refund.request != content:
+            return refuse(400, "INVALID_REQUEST", "退款单号已存在但信息不一致")
+        return self._refund_state(refund)
 
-    def query_refund(self, request: SimulatorRequest) -> SimulatorReply:
-        refund = self._refunds.refunds.get(request.path.rpartition("/")[2])
-        return self._api.answer(request, lambda: self._refund_state(refund))
+    def query_refund(self, request: SimulatorRequest) -> Outcome:
+        return self._refund_state(self._refunds.refunds.get(request.path.rpartition("/")[2]))
 
     # ---- phone
 
@@ -96,55 +128,7 @@ class SimulatedPay:
         text = "".join(f"{line}\n" for line in lines)
         return number if self._api.verify(text.encode(), str(call.get("paySign", ""))) else None
 
-    # ---- internals
-
-    def _order(self, request: SimulatorRequest) -> Outcome:
-        order = request.json_object() or {}
-        if order.get("mchid") != self._api.mchid or order.get("appid") not in self._api.app_ids:
-            return refuse(400, "APPID_MCHID_NOT_MATCH", "appid and mchid do not belong together")
-        number = order["out_trade_no"]
-        if self.orders.setdefault(number, order) != order:
-            return refuse(403, "OUT_TRADE_NO_USED", "used with other content")
-        prepay_id = self.prepaid.setdefault(number, "wx" + secrets.token_hex(17))
-        return 200, {"prepay_id": prepay_id}
-
-    def _state(self, request: SimulatorRequest, number: str) -> Outcome:
-        if request.query.get("mchid") != self._api.mchid:
-            return refuse(400, "PARAM_ERROR", "mchid")
-        order = self.orders.get(number)
-        if order is None:
-            return refuse(404, "ORDER_NOT_EXIST", "no such order")
-        if number in self.paid:
-            return 200, self.paid[number]
-        state = "CLOSED" if number in self.closed else "NOTPAY"
-        names = ("appid", "mchid", "out_trade_no")
-        return 200, {**{name: order[name] for name in names}, "trade_state": state}
-
-    def _close(self, request: SimulatorRequest, number: str) -> Outcome:
-        if (request.json_object() or {}).get("mchid") != self._api.mchid:
-            return refuse(400, "PARAM_ERROR", "mchid")
-        if number in self.paid:
-            return refuse(400, "ORDERPAID", "paid already")
-        if number not in self.orders:
-            return refuse(404, "ORDER_NOT_EXIST", "no such order")
-        self.closed.add(number)
-        return 204, {}
-
-    def _refund(self, request: SimulatorRequest) -> Outcome:
-        content = request.json_object() or {}
-        number = str(content.get("out_refund_no"))
-        refund = self._refunds.refunds.get(number)
-        if refund is None:
-            if problem := self._refund_problem(number, content):
-                return problem
-            order, fen = content["out_trade_no"], content["amount"]["refund"]
-            refund = SimulatedRefund(
-                number, PROVIDER, order, fen, content, self._finish, self._api.now()
-            )
-            self._refunds.add(refund)
-        elif refund.request != content:
-            return refuse(400, "INVALID_REQUEST", "退款单号已存在但信息不一致")
-        return self._refund_state(refund)
+    # ---- refunds
 
     def _refund_problem(self, number: str, content: Mapping[str, Any]) -> Outcome | None:
         order, amount = str(content.get("out_trade_no")), content.get("amount") or {}

@@ -58,10 +58,9 @@ class ConfirmTransferRequest(ChosenTransferRequest):
 
 
 class TransferFaultRequest(BaseModel):
-    """Gives the next `times` requests about transfers a fault; 0 ends it."""
+    """Gives the next request about a transfer a fault."""
 
     fault: Literal["NOT_ENOUGH", "FREQUENCY_LIMITED", "lost", "accepted"]
-    times: int = Field(1, ge=0)
 
 
 class NextRefundsRequest(BaseModel):

@@ -15,16 +15,17 @@ from pydantic import BaseModel
 from config.settings import Settings
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.bills import SimulatedBills
-from devtools.simulator.cloud_api import compare_identity
+from devtools.simulator.cloud import SimulatedLiveStreaming, compare_identity
 from devtools.simulator.content_checks import SimulatedContentChecks
 from devtools.simulator.cos import SimulatedCos
 from devtools.simulator.im import SimulatedIm
-from devtools.simulator.live_streaming import SimulatedLiveStreaming
 from devtools.simulator.merchant import SimulatedMerchantApi
-from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
+from devtools.simulator.notifications import (
+    SimulatedDelivery,
+    SimulatedPlatformEvents,
+    SimulatedPushes,
+)
 from devtools.simulator.pay import SimulatedPay
-from devtools.simulator.phone import SimulatedPhone
-from devtools.simulator.platform_events import SimulatedPlatformEvents
 from devtools.simulator.refunds import SimulatedRefunds
 from devtools.simulator.requests import (
     ChosenTransferRequest,
@@ -81,7 +82,7 @@ class Simulator:
             f"{api}/qlive_pay/xpay_notify/", pay.push_token, pay.push_aes_key, app_id, now
         )
         self.wechat = wechat = SimulatedWechat(apps, now)
-        self.im = im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
+        self.im = SimulatedIm(settings.im, now, f"{api}/im/callback/")
         self.live_streaming = SimulatedLiveStreaming(
             settings.live_streaming, now, f"{api}/live/callback/", delivery
         )
@@ -92,13 +93,19 @@ class Simulator:
         self.pay = SimulatedPay(merchant_api, refunds)
         self.xpay = SimulatedXpay(wechat, pay, pushes, refunds, now)
         self.transfers = transfers = SimulatedTransfers(merchant_api, delivery)
-        self.bills = bills = SimulatedBills(merchant_api, self.pay, self.xpay, refunds, transfers)
+        self.bills = SimulatedBills(merchant_api, self.pay, self.xpay, refunds, transfers)
         self.platform_events = SimulatedPlatformEvents(pushes, delivery, app_id, now)
-        self.content_checks = checks = SimulatedContentChecks(wechat, pushes, delivery)
-        self.phone = phone = SimulatedPhone(wechat, self.pay, self.xpay, delivery, now)
-        self._controls: dict[str, Control] = {
-            "/phone/login": (PhoneLoginRequest, phone.login),
-            "/phone/pay": (PhonePayRequest, phone.pay),
+        self.content_checks = SimulatedContentChecks(wechat, pushes, delivery)
+        self._faceid = partial(compare_identity, settings.age_verification, now)
+        self._controls = self._make_controls()
+        self._services = self._make_services()
+
+    def _make_controls(self) -> dict[str, Control]:
+        """Return the calls to the simulator itself, by path."""
+        transfers, refunds = self.transfers, self.refunds
+        return {
+            "/phone/login": (PhoneLoginRequest, self.wechat.login),
+            "/phone/pay": (PhonePayRequest, self._pay),
             "/transfer/confirm": (ConfirmTransferRequest, transfers.confirm),
             "/transfer/expire": (ChosenTransferRequest, transfers.expire),
             "/transfer/notify": (ChosenTransferRequest, transfers.notify_again),
@@ -107,33 +114,41 @@ class Simulator:
             "/refund/next": (NextRefundsRequest, refunds.set_next),
             "/refund/end": (EndRefundRequest, refunds.end),
             "/refund/list": (EmptyRequest, refunds.show),
-            "/bill/next": (NextBillsRequest, bills.set_next),
-            "/content/next": (NextChecksRequest, checks.set_next),
+            "/bill/next": (NextBillsRequest, self.bills.set_next),
+            "/content/next": (NextChecksRequest, self.content_checks.set_next),
             "/stream/event": (StreamEventRequest, self.live_streaming.send_event),
             "/wechat_event": (PlatformEventRequest, self.platform_events.start),
             "/log": (EmptyRequest, lambda _: {"items": list(self.log)}),
             "/outage": (OutageRequest, self._set_outage),
         }
-        self._services: list[tuple[str, str, Answer]] = [
-            # path, service, handler
-            (r"/phone/chat", "im", im.chat),
-            (r"/sns/jscode2session", "wechat", wechat.jscode2session),
-            (r"/v4/.*", "im", im.answer),
-            (r"/v3/pay/transactions/jsapi", "pay", self.pay.jsapi),
-            (r"/v3/pay/transactions/out-trade-no/.*", "pay", self.pay.query_or_close),
-            (r"/v3/refund/domestic/refunds", "pay", self.pay.create_refund),
-            (r"/v3/refund/domestic/refunds/.*", "pay", self.pay.query_refund),
-            (r"/v3/fund-app/mch-transfer/transfer-bills", "pay", transfers.create),
-            (r"/v3/fund-app/mch-transfer/.*", "pay", transfers.query_or_cancel),
-            (r"/v3/bill/.*", "pay", bills.answer),
-            (r"/v3/billdownload/file", "pay", bills.download),
-            (r"/bill_file", "wechat", bills.file),
-            (r"/cgi-bin/stable_token", "wechat", wechat.stable_token),
-            (r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)", "content", checks.answer),
+
+    def _make_services(self) -> list[tuple[str, str, Answer]]:
+        """Return pattern of the path, service and handler of the services' own calls."""
+        verified, pay, transfers = self.merchant_api.verified, self.pay, self.transfers
+        return [
+            (r"/phone/chat", "im", self.im.chat),
+            (r"/sns/jscode2session", "wechat", self.wechat.jscode2session),
+            (r"/v4/.*", "im", self.im.answer),
+            (r"/v3/pay/transactions/jsapi", "pay", verified(pay.jsapi)),
+            (r"/v3/pay/transactions/out-trade-no/.*", "pay", verified(pay.query_or_close)),
+            (r"/v3/refund/domestic/refunds", "pay", verified(pay.create_refund)),
+            (r"/v3/refund/domestic/refunds/.*", "pay", verified(pay.query_refund)),
+            (r"/v3/fund-app/mch-transfer/transfer-bills", "pay", verified(transfers.create)),
+            (r"/v3/fund-app/mch-transfer/.*", "pay", verified(transfers.query_or_cancel)),
+            (r"/v3/bill/.*", "pay", verified(self.bills.describe)),
+            (r"/v3/billdownload/file", "pay", self.bills.download),
+            (r"/bill_file", "wechat", self.bills.file),
+            (r"/cgi-bin/stable_token", "wechat", self.wechat.stable_token),
+            (
+                r"/wxa/(msg_sec_check|media_check_async|getuserriskrank)",
+                "content",
+                self.content_checks.answer,
+            ),
+            (r"/xpay/download_.*", "wechat", self.bills.describe_virtual),
             (r"/xpay/.*", "wechat", self.xpay.answer),
             (r"/live/?", "live", self.live_streaming.answer),
             (r"/cos/.*", "cos", self.cos.answer),
-            (r"/faceid/?", "faceid", partial(compare_identity, settings.age_verification, now)),
+            (r"/faceid/?", "faceid", self._faceid),
         ]
 
     async def answer(self, request: SimulatorRequest) -> SimulatorReply:
@@ -142,13 +157,21 @@ class Simulator:
         Waits during a simulated delay, and while the server is asked about a chat message.
         """
         if control := self._controls.get(request.path):
-            return _handle(*control, request.body or b"{}")
+            model, act = control
+            try:
+                return json_reply(act(model.model_validate_json(request.body or b"{}")))
+            except ValueError as error:
+                return json_reply({"detail": str(error)}, 400)
         for path, service, handler in self._services:
             if re.fullmatch(path, request.path):
                 reply = await self._simulate_outage(service) or handler(request)
                 if not isinstance(reply, SimulatorReply):
                     reply = await reply
-                self._log_request(service, request, reply)
+                # Query and body are left out, because they have codes, secrets and signatures.
+                at = datetime.now(UTC).isoformat(timespec="milliseconds")
+                outcome = _outcome(reply)
+                entry = {"at": at, "service": service, "path": request.path, "outcome": outcome}
+                self.log.append(entry)
                 return reply
         return json_reply({"detail": "the simulator does not play this"}, 404)
 
@@ -160,11 +183,17 @@ class Simulator:
             await asyncio.sleep(outage)
         return None
 
-    def _log_request(self, service: str, request: SimulatorRequest, reply: SimulatorReply) -> None:
-        # Query and body are left out, because they have codes, secrets and signatures.
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        entry = {"at": at, "service": service, "path": request.path, "outcome": _outcome(reply)}
-        self.log.append(entry)
+    def _pay(self, request: PhonePayRequest) -> dict[str, Any]:
+        """Pay an order as the user of a phone; `why` is the field that WeChat rejects."""
+        if request.outcome == "cancel":
+            return {"outcome": "cancel", "order": None, "why": ""}
+        provider = self.xpay if "signData" in request.content else self.pay
+        settled = provider.settle(request.content, request.report)
+        if isinstance(settled, str):
+            return {"outcome": "failed", "order": None, "why": settled}
+        number, notification = settled
+        self.delivery.start(notification, request.report)
+        return {"outcome": "success", "order": number, "why": ""}
 
     def _set_outage(self, request: OutageRequest) -> dict[str, Any]:
         self.outage.pop(request.service, None)
@@ -172,15 +201,6 @@ class Simulator:
         if outage is not None:
             self.outage[request.service] = outage
         return {"outage": self.outage}
-
-
-def _handle(
-    model: type[BaseModel], act: Callable[[Any], dict[str, Any]], body: bytes
-) -> SimulatorReply:
-    try:
-        return json_reply(act(model.model_validate_json(body)))
-    except ValueError as error:
-        return json_reply({"detail": str(error)}, 400)
 
 
 def _outcome(reply: SimulatorReply) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import secrets
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +17,7 @@ from devtools.simulator.requests import (
     Report,
     TransferFaultRequest,
 )
-from devtools.simulator.wire import SimulatorReply, SimulatorRequest
+from devtools.simulator.wire import SimulatorRequest
 
 ONE_BILL = re.compile(r".*/out-bill-no/(?P<number>[^/]+)(?P<cancel>/cancel)?")
 EVENT = "MCHTRANSFER.BILL.FINISHED"
@@ -35,7 +34,6 @@ FINAL = frozenset({"SUCCESS", "FAIL", "CANCELLED"})
 class SimulatedBill:
     """A bill as WeChat Pay keeps it; times in Unix seconds."""
 
-    body: bytes
     request: Mapping[str, Any]
     created_at: float
     updated_at: float
@@ -62,14 +60,14 @@ class SimulatedBill:
 class SimulatedTransfers:
     """Keeps the bills of one merchant; tests use `bills` (by out_bill_no) and `faults`.
 
-    `faults` counts the next requests that get each fault: NOT_ENOUGH holds the bill until the
-    request is repeated, FREQUENCY_LIMITED rejects it, `lost` accepts it but answers with an error,
-    `accepted` answers before the money is locked.
+    The next request gets each of the `faults`: NOT_ENOUGH holds the bill until the request is
+    repeated, FREQUENCY_LIMITED rejects it, `lost` accepts it but answers with an error, `accepted`
+    answers before the money is locked.
     """
 
     def __init__(self, api: SimulatedMerchantApi, delivery: SimulatedDelivery) -> None:
         self.bills: dict[str, SimulatedBill] = {}
-        self.faults: Counter[str] = Counter()
+        self.faults: set[str] = set()
         self.close_mode: Report = "once"
         """Way in which the notifications of cancelled bills are sent."""
         self._api = api
@@ -77,17 +75,61 @@ class SimulatedTransfers:
 
     # ---- merchant API
 
-    def create(self, request: SimulatorRequest) -> SimulatorReply:
-        """Answer 200 with the bill's state, or `{code, message}`; every answer is signed."""
-        return self._api.answer(request, lambda: self._create(request))
+    def create(self, request: SimulatorRequest) -> Outcome:
+        """Accept a bill, or lock the money of one that is repeated."""
+        if self._next("FREQUENCY_LIMITED"):
+            return refuse(429, "FREQUENCY_LIMITED", "频率超限")
+        content, now = request.json_object() or {}, self._api.now()
+        fen = content.get("transfer_amount", 0)
+        if content.get("appid") not in self._api.app_ids or fen < MIN_FEN:
+            return refuse(400, "PARAM_ERROR", "appid or transfer_amount")
+        bill = self.bills.get(content["out_bill_no"])
+        if bill and bill.request != content:
+            return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
+        if bill is None:
+            is_named = "user_name" in content
+            if (fen >= NAME_FROM_FEN and not is_named) or (fen < MIN_NAMED_FEN and is_named):
+                return refuse(400, "PARAM_ERROR", "user_name")
+            name = self._api.decrypt(request, content["user_name"]) if is_named else ""
+            if name is None:
+                return refuse(400, "PARAM_ERROR", "user_name")
+            bill = SimulatedBill(content, now, now, name=name)
+            self.bills[bill.number] = bill
+        return self._lock_money(bill)
 
-    def query_or_cancel(self, request: SimulatorRequest) -> SimulatorReply:
-        """Query a bill by our number, or cancel it; every answer is signed."""
+    def _lock_money(self, bill: SimulatedBill) -> Outcome:
+        if bill.state in ("ACCEPTED", "PROCESSING"):
+            if self._next("NOT_ENOUGH"):
+                bill.state = "PROCESSING"
+                return refuse(403, "NOT_ENOUGH", "商户运营账户资金不足")
+            bill.state = "ACCEPTED" if self._next("accepted") else "WAIT_USER_CONFIRM"
+        if self._next("lost"):
+            return refuse(500, "SYSTEM_ERROR", "系统错误")
+        return 200, self._answer(bill)
+
+    def query_or_cancel(self, request: SimulatorRequest) -> Outcome:
+        """Query a bill by our number, or cancel it."""
         found = ONE_BILL.fullmatch(request.path)
         bill = self.bills.get(found["number"]) if found else None
-        if found and found["cancel"]:
-            return self._api.answer(request, lambda: self._cancel(bill))
-        return self._api.answer(request, lambda: self._state(bill))
+        is_cancel = bool(found and found["cancel"])
+        if not is_cancel and self._next("FREQUENCY_LIMITED"):
+            return refuse(429, "FREQUENCY_LIMITED", "频率超限")
+        if bill is None:
+            return refuse(404, "NOT_FOUND", "记录不存在")
+        if is_cancel:
+            if bill.state in OPEN:
+                self._move(bill, "CANCELING", "never")
+                self._delivery.run(partial(self._finish_cancel, bill))
+            elif bill.state not in ("CANCELING", "CANCELLED"):
+                return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
+            return 200, self._answer(bill)
+        names = ("appid", "transfer_amount", "transfer_remark", "openid")
+        known = {name: bill.request[name] for name in names}
+        return 200, {"mch_id": self._api.mchid, **known, **self._statement(bill)}
+
+    async def _finish_cancel(self, bill: SimulatedBill) -> None:
+        await asyncio.sleep(CANCEL_SECONDS)
+        self._move(bill, "CANCELLED", self.close_mode, "MCH_CANCEL")
 
     # ---- phone and tests
 
@@ -115,12 +157,12 @@ class SimulatedTransfers:
         bill = self._find(request)
         if bill is None or bill.state not in FINAL:
             raise ValueError("package or bill: of a transfer that is finished")
-        self._notify(bill, request.report)
+        self._delivery.start(self.notice(bill, request.report), request.report)
         return {"outcome": "success", "bill": bill.number}
 
     def set_fault(self, request: TransferFaultRequest) -> dict[str, Any]:
-        self.faults[request.fault] = request.times
-        return {"faults": +self.faults}
+        self.faults.add(request.fault)
+        return request.model_dump()
 
     def show(self, _request: EmptyRequest) -> dict[str, Any]:
         """List all bills and the total that was paid."""
@@ -152,63 +194,7 @@ class SimulatedTransfers:
         bill.state, bill.fail_reason = state, fail_reason
         bill.updated_at = self._api.now()
         if state in FINAL:
-            self._notify(bill, mode)
-
-    def _notify(self, bill: SimulatedBill, mode: Report) -> None:
-        self._delivery.start(self.notice(bill, mode), mode)
-
-    def _create(self, request: SimulatorRequest) -> Outcome:
-        if self._next("FREQUENCY_LIMITED"):
-            return refuse(429, "FREQUENCY_LIMITED", "频率超限")
-        content, now = request.json_object() or {}, self._api.now()
-        fen = content.get("transfer_amount", 0)
-        if content.get("appid") not in self._api.app_ids or fen < MIN_FEN:
-            return refuse(400, "PARAM_ERROR", "appid or transfer_amount")
-        bill = self.bills.get(content["out_bill_no"])
-        if bill and bill.body != request.body:
-            return refuse(400, "INVALID_REQUEST", "单号已存在但信息不一致")
-        if bill is None:
-            name = (
-                self._api.decrypt(request, content["user_name"]) if "user_name" in content else ""
-            )
-            if name is None or _is_name_wrong(content):
-                return refuse(400, "PARAM_ERROR", "user_name")
-            bill = SimulatedBill(request.body, content, now, now, name=name)
-            self.bills[bill.number] = bill
-        return self._lock_money(bill)
-
-    def _lock_money(self, bill: SimulatedBill) -> Outcome:
-        if bill.state in ("ACCEPTED", "PROCESSING"):
-            if self._next("NOT_ENOUGH"):
-                bill.state = "PROCESSING"
-                return refuse(403, "NOT_ENOUGH", "商户运营账户资金不足")
-            bill.state = "ACCEPTED" if self._next("accepted") else "WAIT_USER_CONFIRM"
-        if self._next("lost"):
-            return refuse(500, "SYSTEM_ERROR", "系统错误")
-        return 200, self._answer(bill)
-
-    def _state(self, bill: SimulatedBill | None) -> Outcome:
-        if self._next("FREQUENCY_LIMITED"):
-            return refuse(429, "FREQUENCY_LIMITED", "频率超限")
-        if bill is None:
-            return refuse(404, "NOT_FOUND", "记录不存在")
-        names = ("appid", "transfer_amount", "transfer_remark", "openid")
-        known = {name: bill.request[name] for name in names}
-        return 200, {"mch_id": self._api.mchid, **known, **self._statement(bill)}
-
-    def _cancel(self, bill: SimulatedBill | None) -> Outcome:
-        if bill is None:
-            return refuse(404, "NOT_FOUND", "记录不存在")
-        if bill.state in OPEN:
-            self._move(bill, "CANCELING", "never")
-            self._delivery.run(partial(self._finish_cancel, bill))
-        elif bill.state not in ("CANCELING", "CANCELLED"):
-            return refuse(400, "INVALID_REQUEST", f"the bill is {bill.state}")
-        return 200, self._answer(bill)
-
-    async def _finish_cancel(self, bill: SimulatedBill) -> None:
-        await asyncio.sleep(CANCEL_SECONDS)
-        self._move(bill, "CANCELLED", self.close_mode, "MCH_CANCEL")
+            self._delivery.start(self.notice(bill, mode), mode)
 
     def _answer(self, bill: SimulatedBill) -> dict[str, Any]:
         statement = self._statement(bill)
@@ -227,14 +213,7 @@ class SimulatedTransfers:
         }
 
     def _next(self, fault: str) -> bool:
-        """Return whether this request gets the fault, and count it."""
-        if not self.faults[fault]:
-            return False
-        self.faults[fault] -= 1
-        return True
-
-
-def _is_name_wrong(bill: Mapping[str, Any]) -> bool:
-    """Return whether a required real name is missing, or is given for too small an amount."""
-    fen, is_named = bill["transfer_amount"], "user_name" in bill
-    return (fen >= NAME_FROM_FEN and not is_named) or (fen < MIN_NAMED_FEN and is_named)
+        """Return whether this request gets the fault; the next one does not."""
+        has_fault = fault in self.faults
+        self.faults.discard(fault)
+        return has_fault

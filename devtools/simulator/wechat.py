@@ -1,18 +1,25 @@
-"""Simulated accounts of WeChat: login codes and their exchange, session keys, access tokens."""
+"""Simulated accounts of WeChat: logins, session keys and access tokens."""
 
 import base64
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from Crypto.Cipher import AES
+from Crypto.Util.Padding import pad
+
+from devtools.simulator.requests import PhoneLoginRequest
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest, json_reply
 from tencent.xpay import user_signature
 
 CODE_SECONDS = 300
 TOKEN_TTL_SECONDS = 7200
 RENEW_BEFORE_SECONDS = 300
+GREY_FACE = "https://thirdwx.qlogo.cn/mmopen/vi_32/x/132"
 
 
 @dataclass(slots=True)
@@ -47,6 +54,35 @@ class SimulatedWechat:
 
     # ---- login
 
+    def login(self, request: PhoneLoginRequest) -> dict[str, Any]:
+        """Return the results of wx.login and of the profile button, for any name.
+
+        Raises ValueError for an unknown app.
+        """
+        app_id = request.appId or next(iter(self.apps))
+        if app_id not in self.apps:
+            raise ValueError("appId: not one of ours")
+        code = self.issue(app_id, request.name)
+        if request.modern:
+            # WeChat since 2022-11: no openId, no gender, a grey avatar.
+            user = {"nickName": "微信用户", "gender": 0, "avatarUrl": GREY_FACE}
+        else:
+            user = {
+                "openId": code.openid,
+                "nickName": request.name,
+                "gender": request.gender,
+                "avatarUrl": request.face_url,
+            }
+        location = {"language": "", "city": "", "province": "", "country": ""}
+        watermark = {"timestamp": int(self._now()), "appid": app_id}
+        profile = {**user, **location, "watermark": watermark}
+        text = json.dumps(profile, ensure_ascii=False, separators=(",", ":")).encode()
+        iv = secrets.token_bytes(16)
+        cipher = AES.new(base64.b64decode(code.session_key), AES.MODE_CBC, iv)
+        data = base64.b64encode(cipher.encrypt(pad(text, 16))).decode()
+        iv_text = base64.b64encode(iv).decode()
+        return {"appId": app_id, "code": code.text, "encryptedData": data, "iv": iv_text}
+
     def issue(self, app_id: str, name: str) -> LoginCode:
         """Issue a code for `name` with a new session key."""
         code = LoginCode(
@@ -72,33 +108,31 @@ class SimulatedWechat:
 
     def jscode2session(self, request: SimulatorRequest) -> SimulatorReply:
         """Answer HTTP 200 and text/plain for success and failure alike, as WeChat does."""
-        errcode = self._request_error(request)
-        if not errcode:
-            code = self._find(request.query["js_code"], request.query["appid"])
-            errcode = _code_error(code)
-            if code is not None and not errcode:
-                code.used = True
-                answer = {"session_key": code.session_key, "openid": code.openid}
-                return json_reply(answer, content_type="text/plain")
+        code = self._exchange(request.query)
+        if isinstance(code, LoginCode):
+            answer = {"session_key": code.session_key, "openid": code.openid}
+            return json_reply(answer, content_type="text/plain")
         rid = "rid: 00000000-00000000-00000000"  # WeChat ends every errmsg with one
-        refusal = {"errcode": errcode, "errmsg": f"error, {rid}"}
+        refusal = {"errcode": code, "errmsg": f"error, {rid}"}
         return json_reply(refusal, content_type="text/plain")
 
-    def _find(self, text: str, app_id: str) -> LoginCode | None:
-        """Return the code, used or not; None if it is unknown, expired or of another app."""
-        now = self._now()
-        self._codes = {key: code for key, code in self._codes.items() if code.until > now}
-        code = self._codes.get(text)
-        return code if code is not None and code.app_id == app_id else None
-
-    def _request_error(self, request: SimulatorRequest) -> int:
-        query = request.query
-        secret = self.apps.get(query.get("appid", ""))
-        if secret is None:
+    def _exchange(self, query: Mapping[str, str]) -> LoginCode | int:
+        """Use the code of a request; return it, or WeChat's error number."""
+        app_id, now = query.get("appid", ""), self._now()
+        if app_id not in self.apps:
             return 40013
-        if not hmac.compare_digest(query.get("secret", "").encode(), secret.encode()):
+        if not hmac.compare_digest(query.get("secret", "").encode(), self.apps[app_id].encode()):
             return 40125
-        return 0 if query.get("js_code") else 41008
+        if not query.get("js_code"):
+            return 41008
+        self._codes = {key: code for key, code in self._codes.items() if code.until > now}
+        code = self._codes.get(query["js_code"])
+        if code is None or code.app_id != app_id:
+            return 40029
+        if code.used:
+            return 40163
+        code.used = True
+        return code
 
     # ---- access tokens
 
@@ -120,12 +154,6 @@ class SimulatedWechat:
         """Return whether `token` was issued and has not expired."""
         now = self._now()
         return any(token == issued and now < until for issued, until in self.tokens.values())
-
-
-def _code_error(code: LoginCode | None) -> int:
-    if code is None:
-        return 40029
-    return 40163 if code.used else 0
 
 
 def error_reply(errcode: int, errmsg: str) -> SimulatorReply:

@@ -21,7 +21,7 @@ REFUND_STATUSES = {"pending": 1, "done": REFUNDED, "failed": 7}
 
 
 class SimulatedXpay:
-    """Keeps paid orders; tests use `orders` (by OutTradeNo, as in query_order) and `app_key`."""
+    """Keeps paid orders; tests use `orders` (by OutTradeNo, as in query_order)."""
 
     def __init__(
         self,
@@ -32,33 +32,30 @@ class SimulatedXpay:
         now: Callable[[], float],
     ) -> None:
         self.orders: dict[str, dict[str, Any]] = {}
-        self.app_key = pay.app_key
+        self._app_key = pay.app_key
         self._wechat = wechat
         self._offer_id = pay.offer_id
         self._env = int(pay.sandbox)
         self._pushes = pushes
         self._refunds = refunds
         self._now = now
-        self.answer_bill: Callable[[SimulatorRequest, Mapping[str, Any]], SimulatorReply]
 
     # ---- server API
 
     def answer(self, request: SimulatorRequest) -> SimulatorReply:
         """Answer HTTP 200 for success and failure alike, as WeChat does."""
+        if refusal := self.refusal(request):
+            return refusal
         name, content = request.path.removeprefix("/xpay/"), request.json_object()
-        if not self._wechat.is_access_token(request.query.get("access_token", "")):
-            return error_reply(BAD_TOKEN, "invalid credential")
-        text, given = request.body.decode(), request.query.get("pay_sig")
-        if not _is_signed(self.app_key, request.path, text, given):
-            return error_reply(BAD_SIGNATURE, "pay_sig")
-        if content is not None and name.startswith("download_"):
-            return self.answer_bill(request, content)
         if content is None or content.get("env") != self._env:
             return error_reply(BAD_PARAMETER, "env")
         number = str(content.get("order_id", ""))
         refund = self._refunds.refunds.get(number)
         if refund and refund.provider == PROVIDER and name == "query_order":
-            return json_reply({"errcode": 0, "errmsg": "OK", "order": _as_order(refund)})
+            # A refund is shown as an order of its own.
+            status = REFUND_STATUSES[refund.state]
+            shown = {"order_id": refund.number, "status": status, "order_type": 1}
+            return json_reply({"errcode": 0, "errmsg": "OK", "order": shown})
         order = self.orders.get(number)
         if order is None:
             return error_reply(BAD_PARAMETER, "order_id")
@@ -80,6 +77,15 @@ class SimulatedXpay:
                 return error_reply(self._refund(order, content), "refund_order")
         return error_reply(BAD_PARAMETER, "no such call")
 
+    def refusal(self, request: SimulatorRequest) -> SimulatorReply | None:
+        """Return the refusal of a request without a valid token or signature."""
+        if not self._wechat.is_access_token(request.query.get("access_token", "")):
+            return error_reply(BAD_TOKEN, "invalid credential")
+        text, given = request.body.decode(), request.query.get("pay_sig")
+        if not _is_signed(self._app_key, request.path, text, given):
+            return error_reply(BAD_SIGNATURE, "pay_sig")
+        return None
+
     # ---- phone
 
     def settle(self, call: Mapping[str, Any], mode: str) -> tuple[str, SimulatedNotification] | str:
@@ -97,7 +103,7 @@ class SimulatedXpay:
             purchase = json.loads(sign_data)
         except ValueError:
             return "signData"
-        if not _is_signed(self.app_key, CLIENT_CALL, sign_data, call.get("paySig")):
+        if not _is_signed(self._app_key, CLIENT_CALL, sign_data, call.get("paySig")):
             return "paySig"
         openid = self._wechat.signer(sign_data, str(call.get("signature", "")))
         if openid is None:
@@ -178,34 +184,22 @@ class SimulatedXpay:
             order["left_fee"] += refund.fen
         if refund.state == "done" and not order["left_fee"]:
             order["status"] = REFUNDED
-        fen = refund.fen + (mode == "wrong_amount")
-        return self._pushes.report({**self._refund_event(order, refund), "RefundFee": fen}, mode)
-
-    def _refund_event(self, order: Mapping[str, Any], refund: SimulatedRefund) -> dict[str, Any]:
         fields = {
             "OpenId": order["_openid"],
             "WxRefundId": refund.wechat_number,
             "MchRefundId": refund.number,
             "WxOrderId": order["wx_order_id"],
             "MchOrderId": order["order_id"],
-            "RefundFee": refund.fen,
+            "RefundFee": refund.fen + (mode == "wrong_amount"),
             "RetCode": 0 if refund.state == "done" else 1,
             "RetryTimes": 0,
         }
-        return self._pushes.event("xpay_refund_notify", order["_openid"], fields)
+        event = self._pushes.event("xpay_refund_notify", order["_openid"], fields)
+        return self._pushes.report(event, mode)
 
 
 def _is_signed(app_key: str, target: str, text: str, signature: object) -> bool:
     return hmac.compare_digest(pay_sig(app_key, target, text).encode(), str(signature).encode())
-
-
-def _as_order(refund: SimulatedRefund) -> dict[str, Any]:
-    """Return a refund as query_order shows it: as an order of its own."""
-    return {
-        "order_id": refund.number,
-        "status": REFUND_STATUSES[refund.state],
-        "order_type": 1,
-    }
 
 
 def _altered(content: Mapping[str, Any], mode: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import pytest
 from playwright.async_api import Browser, Error, Playwright, async_playwright, expect
 from tornado.ioloop import IOLoop
 
+from runtime.process import ServerProcess
+from tests.browser.pages.windows import RECORD_TOASTS, BrowserLog
 from tests.support.event_loops import CANCEL_SECONDS, new_loop
 
 FLAGS = [
@@ -58,6 +60,30 @@ def browser(browser_loop: IOLoop) -> Iterator[Browser]:
     yield browser
     browser_loop.run_sync(browser.close)
     browser_loop.run_sync(playwright.stop)
+
+
+@pytest.fixture
+def expected_errors() -> tuple[str, ...]:
+    """Parts of console errors that a test may cause; folders may override this."""
+    return ()
+
+
+@pytest.fixture
+def browser_log(
+    io_loop: IOLoop, browser: Browser, server: ServerProcess, expected_errors: tuple[str, ...]
+) -> Iterator[BrowserLog]:
+    """Of windows without animations, which cost CPU time.
+
+    Fails on requests to other hosts and on errors in their consoles.
+    """
+    context = io_loop.run_sync(lambda: browser.new_context(reduced_motion="reduce"))
+    context.set_default_timeout(TIMEOUT_MS)
+    io_loop.run_sync(lambda: context.add_init_script(RECORD_TOASTS))
+    log = BrowserLog(context, expected_errors)
+    yield log
+    io_loop.run_sync(context.close)
+    websocket_origin = server.address.replace("http", "ws", 1)
+    log.check(f"{server.address}/", f"{websocket_origin}/", "data:")
 
 
 async def _launch() -> tuple[Playwright, Browser]:

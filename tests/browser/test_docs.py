@@ -1,13 +1,9 @@
 """The API documentation in a browser."""
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.async_api import Browser, Page, expect
-from tornado.ioloop import IOLoop
+from playwright.async_api import expect
 
 from handlers.openapi.examples import PLACEHOLDERS
-from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.pages.windows import BrowserLog
 from tests.support.api import BASE, ApiFixture
 
@@ -37,20 +33,12 @@ EXCHANGES_SCRIPT = """examples => {
 """Path and body of requests that the page fills from earlier responses, and its tokens."""
 
 
-@pytest.fixture
-def page(io_loop: IOLoop, browser: Browser, api: ApiFixture) -> Iterator[Page]:
-    """A window that fails on requests to other hosts and on errors in its console."""
-    context = io_loop.run_sync(lambda: browser.new_context(reduced_motion="reduce"))
-    context.set_default_timeout(TIMEOUT_MS)
-    log = BrowserLog(context)
-    yield io_loop.run_sync(context.new_page)
-    io_loop.run_sync(context.close)
-    log.check(f"{api.address}/", "data:")
-
-
-async def test_examples_are_sent_with_values_of_earlier_responses(
-    page: Page, api: ApiFixture
+async def test_the_pages_are_readable_and_examples_are_sent_with_values_of_earlier_responses(
+    browser_log: BrowserLog, api: ApiFixture
 ) -> None:
+    page = await browser_log.context.new_page()
+    await page.goto(f"{api.address}/docs/socket/")
+    await expect(page.locator("h3#gift")).to_be_visible()
     await page.goto(f"{api.address}/docs/")
     operation = page.locator(f'.opblock-post [data-path="{BASE}qlive_room/accept_micro/"]')
     await expect(operation).to_be_visible()
@@ -62,8 +50,3 @@ async def test_examples_are_sent_with_values_of_earlier_responses(
         "QLiveToken t2",
         "o1",
     ]
-
-
-async def test_websocket_page_is_readable(page: Page, api: ApiFixture) -> None:
-    await page.goto(f"{api.address}/docs/socket/")
-    await expect(page.locator("h3#gift")).to_be_visible()

@@ -207,6 +207,7 @@ CRASHES = (
 """Path, moment and call; `make chaos` crashes at each step of each path."""
 
 
+@pytest.mark.gen_test(timeout=400)
 async def test_gifts_and_money_are_booked_once_wherever_a_server_crashes(tmp_path: Path) -> None:
     async with open_environment(tmp_path, Violations()) as env:
         groups = [await create_gift_group(env), MoneyGroup(env, prepared=3)]

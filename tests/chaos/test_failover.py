@@ -26,10 +26,10 @@ OBSERVED = 0.5, 6.0
 @pytest.mark.linux
 @pytest.mark.usefixtures("file_limit")
 @pytest.mark.gen_test(timeout=200)
-async def test_failover_loses_no_gift_and_refuses_none(folder: Path) -> None:
+async def test_failover_loses_no_gift_and_refuses_none(data_folder: Path) -> None:
     inject = partial(failover, goals={"step_down": NO_LIMIT}, observed=OBSERVED)
     report = RunReport("failover", 1)
-    await under_load(inject)(RunConfig(folder, SMALL, seconds=2), report)
+    await under_load(inject)(RunConfig(data_folder, SMALL, seconds=2), report)
     assert report.passed, report.line()
     assert report.metrics["acknowledged"] > 0
     assert report.metrics["new_primaries"] == report.metrics["recoveries"] == 1

@@ -12,7 +12,7 @@ from chaos.program import STOP_SECONDS, Program
 from chaos.proxy import Proxy
 from tests.support.waiting import until
 
-WAIT = 10.0
+WAIT = 60.0
 QUIET = 0.2
 
 

@@ -36,10 +36,10 @@ SIZE = RunSize(clients=14, rooms=2, processes=2, pause=0.3, silence_timeout=3.0,
 
 @pytest.mark.usefixtures("file_limit")
 @pytest.mark.gen_test(timeout=300)
-async def test_all_guarantees_hold_in_a_storm(folder: Path) -> None:
+async def test_all_guarantees_hold_in_a_storm(data_folder: Path) -> None:
     assert {fault.track for fault in PLAN} == set(TRACKS)
     report = RunReport("storm", 1)
-    await under_load(partial(storm, plan=PLAN))(RunConfig(folder, SIZE, SECONDS), report)
+    await under_load(partial(storm, plan=PLAN))(RunConfig(data_folder, SIZE, SECONDS), report)
     assert not report.violations, report.line()
     metrics = report.metrics
     assert metrics["server_starts"] >= SIZE.processes + 2, "one was killed, one deployed"

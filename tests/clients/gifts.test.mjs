@@ -77,14 +77,6 @@ test("503, network errors and server errors are retried with the same request id
   assert.equal(new Set(requestIds(device)).size, 1);
 });
 
-test("a refusal is final and the gift is not kept", async () => {
-  const failed = { status: "failed", code: "insufficient_gold", detail: "There is not enough gold." };
-  const device = newDevice([{ status: 200, json: failed }]);
-  const refusal = { name: "Refused", code: "insufficient_gold", status: 200 };
-  await assert.rejects(device.client.pushGift(ROSE), refusal);
-  assert.deepEqual(device.client.gifts.pending(), []);
-});
-
 test("after the retry limit the gift stays stored and resumes with the same id after a restart", async () => {
   const device = newDevice();
   const sending = await giveRose(device);

@@ -1,4 +1,4 @@
-"""Texts for what users are refused, and for each difference of a bill in the console."""
+"""Texts for what users are refused, and for events and differences of bills in the console."""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +9,14 @@ import pytest
 from ledger.bills import Category, Kind
 from loadtest.reconnect import RULE
 from rooms.errors import StreamForbidden
+from rooms.events import EVENT_PAYLOADS
 from services.chat.message_checks import REFUSALS
 from services.errors import Blocked, ContentRefused, HighRisk
 from storage.errors import TooManyBlocks
 from tests.support.paths import ROOT
 
 ERRORS = (Blocked, ContentRefused, HighRisk, StreamForbidden, TooManyBlocks)
+UNQUEUED = ("refused", "withdrawn", "expired", "host", "left", "offline", "banned", "moderation")
 CODES = {*REFUSALS, *(error.code for error in ERRORS)}
 KEYS: Mapping[str, set[str]] = {
     "clients/miniprogram/src/texts.js": CODES,
@@ -27,6 +29,10 @@ KEYS: Mapping[str, set[str]] = {
         *("feed_micro_leave_moderation", "over_moderation"),
     },
     "web/ops/translations.js": {
+        *(f"event.{name}" for name in (*EVENT_PAYLOADS, "unmute", "unmute_all")),
+        *(f"left.{reason}" for reason in ("left", "host", "offline", "banned", "moderation")),
+        *(f"unqueued.{reason}" for reason in UNQUEUED),
+        *(f"ended.{reason}" for reason in ("host", "operator", "offline", "banned", "moderation")),
         *(f"difference.{kind}" for kind in get_args(Kind)),
         *(f"to_do.{kind}" for kind in get_args(Kind) if kind != "missing_here"),
         *(
@@ -37,11 +43,12 @@ KEYS: Mapping[str, set[str]] = {
     },
 }
 """By file: the texts for each refusal, of IM's messages too; for each final close code and for what
-ends by moderation; and for each difference of a bill with what to do."""
+ends by moderation; for each event with its reasons; and for each difference of a bill with what to
+do."""
 
 
 @pytest.mark.parametrize("file", KEYS)
-def test_each_refusal_end_and_difference_has_a_text_in_both_languages(file: str) -> None:
+def test_each_refusal_end_event_and_difference_has_a_text_in_both_languages(file: str) -> None:
     found = re.findall(
         r'^  "?([\w.]+)"?: \["(.*?)", "(.*?)"\],$', (ROOT / file).read_text(), re.MULTILINE
     )
@@ -50,4 +57,5 @@ def test_each_refusal_end_and_difference_has_a_text_in_both_languages(file: str)
     for key in KEYS[file]:
         chinese, english = texts[key]
         assert re.search("[\u4e00-\u9fff]", chinese), key
-        assert english.isascii(), key
+        assert english, key
+        assert not re.search("[\u4e00-\u9fff]", english), key

@@ -93,8 +93,9 @@ async def test_server_behind_nginx_is_reached_over_https(
     port = int(api.address.rpartition(":")[2])
     async with nginx_in_front(tmp_path, port, port, monkeypatch) as (nginx, front_api):
         nginx.check()
-        host = front_api.via_nginx(await api.host())
-        guest = front_api.via_nginx(await api.guest("bert", 1, host.live_id, gold=1000))
+        host = (await api.host()).through(front_api)
+        bert = await api.guest("bert", 1, host.live_id, gold=1000)
+        guest = bert.through(front_api)
 
         # Links in answers use the public address.
         page = (await guest.get("qlive_gift/")).ok()

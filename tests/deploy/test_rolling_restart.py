@@ -57,7 +57,7 @@ async def test_restart_of_one_process_after_the_other_loses_nothing(
         guest = await direct.guest("anna", 2, host.live_id)
         await front_api.use_operator_of(direct)
         await direct.close()
-        traffic = RoomTraffic(*(front_api.via_nginx(client) for client in (host, giver, guest)))
+        traffic = RoomTraffic(*(client.through(front_api) for client in (host, giver, guest)))
         async with traffic.running():
             for machine in machines:
                 await machine.stop()

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.machinery import ModuleSpec
@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from devtools import embedded_mongod as module
 from devtools.embedded_mongod import EmbeddedMongod, MongodStartFailed
-from tests.support.database import MEMORY
+from tests.support.database import new_folder
 from tests.support.paths import ROOT
 from tests.support.ports import prefer_free_port
 from tests.support.waiting import recorded_timeouts, until
@@ -28,10 +28,9 @@ pytestmark = pytest.mark.programs
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A folder, in memory where possible: mongod syncs often, which is slow on a disk."""
-    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory, ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "mongo"
+    folder = new_folder()
+    yield folder / "mongo"
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { wxOf } from "./wx.mjs";
 
 const { folder, as, picture } = workerData;
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
 const require = createRequire(new URL("../../examples/miniprogram/", import.meta.url));
 const appRequire = createRequire(join(folder, "app.js"));
 

@@ -139,7 +139,7 @@ class BillFixture:
         """WeChat has paid a transfer."""
         request = {"out_bill_no": number, "transfer_amount": fen, "openid": "o1"}
         bill = SimulatedBill(
-            b"", request, self.clock(), self.clock(), "SUCCESS", wechat_number=f"of {number}"
+            request, self.clock(), self.clock(), "SUCCESS", wechat_number=f"of {number}"
         )
         self.simulator.transfers.bills[number] = bill
         return bill

@@ -20,10 +20,15 @@ from tests.support.ports import prefer_free_port
 MEMORY = Path("/dev/shm")
 
 
+def new_folder() -> Path:
+    """A temporary folder, in memory where possible: mongod syncs every acknowledged write."""
+    return Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
+
+
 @pytest.fixture(scope="session")
 def mongo_uri() -> Iterator[str]:
-    """URI of one mongod for all tests of a worker, with its data in memory where possible."""
-    folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
+    """URI of one mongod for all tests of a worker."""
+    folder = new_folder()
     prefer_free_port(folder)
     mongod, loop = EmbeddedMongod(folder), asyncio.new_event_loop()
     try:

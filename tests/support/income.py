@@ -43,8 +43,7 @@ async def confirm(api: ApiFixture, package: str, **more: Any) -> Any:
 
 async def next_transfer_fails(api: ApiFixture, fault: str) -> None:
     """The next transfer fails in this way."""
-    body = {"fault": fault, "times": 1}
-    (await api.request("POST", "/sim/transfer/fault", json=body)).ok()
+    (await api.request("POST", "/sim/transfer/fault", json={"fault": fault})).ok()
 
 
 async def transfers_at_bank(api: ApiFixture) -> list[Any]:

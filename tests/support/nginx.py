@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.api import ApiClient, ApiFixture, Reply
+from tests.support.api import ApiFixture, Reply
 from tests.support.client import HttpClient
 from tests.support.paths import ROOT
 from tests.support.ports import free_ports, is_open
@@ -172,12 +172,6 @@ class NginxApi(ApiFixture):
             return await reader.read()
         finally:
             writer.transport.abort()  # nginx may not answer a cancelled request for long
-
-    def via_nginx(self, client: ApiClient) -> ApiClient:
-        """A client of the same user, whose requests go through nginx."""
-        copy = ApiClient(self, client.name, {"token": client.token, "user_id": client.id})
-        copy.live_id = client.live_id
-        return copy
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Checks HTTP responses and WebSocket frames against the OpenAPI and AsyncAPI documents.
 
 `install` checks all that a server in this process sends, also to browsers and Node. The clients of
-tests/support/api.py and websockets.py check what they receive from other processes.
+tests/support/api.py and websockets.py check what they receive, also from other processes.
 The documents allow additional fields; these checks do not: an undeclared field is an error.
 """
 
@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import jsonschema_rs
 import pytest
@@ -26,20 +25,12 @@ from runtime import development
 from runtime.process import ServerProcess
 
 Json = dict[str, Any]
-_LOCAL_PORTS: set[int | None] = set()
-"""Ports of the servers in this process, whose responses are checked when they are sent."""
-
-
-def runs_in_this_process(port: int | None) -> bool:
-    """Whether the server of this port has checked what it sent."""
-    return port in _LOCAL_PORTS
 
 
 def install(patch: pytest.MonkeyPatch) -> list[str]:
     """A list that collects violations from now on; the server itself is not disturbed."""
     violations: list[str] = []
     start, finish, frame = ServerProcess.start, Handler.finish, frames.frame
-    _LOCAL_PORTS.clear()
 
     def checked_finish(handler: Handler, chunk: Any = None) -> Any:
         with _collected(violations):
@@ -54,7 +45,6 @@ def install(patch: pytest.MonkeyPatch) -> list[str]:
     async def start_with_checks(server: ServerProcess) -> None:
         patch.setattr(frames, "frame", checked_frame)  # not before: unit tests send fake frames
         await start(server)
-        _LOCAL_PORTS.add(urlsplit(server.address).port)
 
     patch.setattr(ServerProcess, "start", start_with_checks)
     patch.setattr(Handler, "finish", checked_finish)

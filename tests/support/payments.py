@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from devtools.simulator.notifications import SimulatedDelivery
-from devtools.simulator.platform_events import SentEvent, SimulatedPlatformEvents
+from devtools.simulator.notifications import SentEvent, SimulatedDelivery, SimulatedPlatformEvents
 from runtime.process import ServerProcess
 from tests.support.api import ApiClient, ApiFixture
 

@@ -4,7 +4,6 @@ import asyncio
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.database import MEMORY
+from tests.support.database import new_folder
 from tests.support.no_limits import server_environment
 from tests.support.paths import ROOT
 from tests.support.ports import prefer_free_port
@@ -105,9 +104,9 @@ async def exit_status(process: asyncio.subprocess.Process) -> int:
 
 
 @pytest.fixture
-def data_folder(secrets_file: Path, settings: Any) -> Iterator[Path]:
-    """A folder for data, in memory where possible, with the development secrets in it."""
-    folder = Path(tempfile.mkdtemp(prefix="qlive-", dir=MEMORY if MEMORY.is_dir() else None))
+def data_folder(secrets_file: Path) -> Iterator[Path]:
+    """A folder for data, with the development secrets in it."""
+    folder = new_folder()
     shutil.copy(secrets_file, folder / "dev-secrets.json")
     prefer_free_port(folder / "mongo")
     yield folder

@@ -110,6 +110,26 @@ class RecordingLedgerStore(LedgerStore):
         self.stale = None
 
 
+class RoomListenerSpy:
+    """Records published events as (live_id, seq, type)."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[int, int, str]] = []
+
+    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
+        self.published += [(live_id, event.seq, event.type) for event in events]
+
+    def mark_audience_changed(self, _live_id: int) -> None:
+        """There is no audience."""
+
+    def evict(self, _live_id: int, _user_id: str, _number: int, *, may_not_reconnect: bool) -> None:
+        """There are no connections."""
+
+    @property
+    def event_types(self) -> list[str]:
+        return [type_ for _, _, type_ in self.published]
+
+
 class RecordingRoomChanges(RoomChanges):
     """Sets `requested` when a change is requested."""
 
@@ -127,10 +147,10 @@ class GiftProcess:
 
     def __init__(self, stores: StoresFixture) -> None:
         own = StoresFixture(stores.database)
-        self.published: list[tuple[int, int, str]] = []
-        """(live_id, seq, type) of each event."""
+        listener = RoomListenerSpy()
+        self.published = listener.published
         self.locks = NamedLocks()
-        self.room_changes = RecordingRoomChanges(own.rooms, self)  # type: ignore[arg-type]
+        self.room_changes = RecordingRoomChanges(own.rooms, listener)
         self.gift_batches = RecordingLedgerStore(stores.database, own.rankings)
         self.gift_service = GiftService(
             self.gift_batches,
@@ -181,17 +201,6 @@ class GiftProcess:
             tasks.append(asyncio.ensure_future(self.give(transfer)))
             await self.room_changes.requested.wait()
         return tasks
-
-    # ---- listener of `RoomChanges`
-
-    def publish(self, live_id: int, events: Sequence[NumberedEvent]) -> None:
-        self.published += [(live_id, event.seq, event.type) for event in events]
-
-    def mark_audience_changed(self, live_id: int) -> None:
-        """There is no audience."""
-
-    def evict(self, live_id: int, user_id: str, number: int, *, may_not_reconnect: bool) -> None:
-        """There are no connections."""
 
 
 # ---- fixtures

@@ -1,33 +1,31 @@
 """The operators' console and a room that it shows."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from playwright.async_api import Browser
 from tornado.ioloop import IOLoop
 
-from runtime.process import ServerProcess
-from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.pages.console import VIEWPORT, Console
+from tests.browser.pages.windows import BrowserLog
 from tests.support.api import ApiClient, ApiFixture
 
 
 @pytest.fixture
-def console(
-    io_loop: IOLoop, browser: Browser, server: ServerProcess, api: ApiFixture
-) -> Iterator[Console]:
-    """A window that fails on requests to other hosts and on errors in its console."""
-    context = io_loop.run_sync(
-        lambda: browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
-    )
-    context.set_default_timeout(TIMEOUT_MS)
-    page = io_loop.run_sync(context.new_page)
-    console = Console(page, server.address)
-    console.session = io_loop.run_sync(api.log_in_operator)
-    yield console
-    io_loop.run_sync(context.close)
-    console.log.check(f"{server.address}/")
+def expected_errors() -> tuple[str, ...]:
+    return ("status of 4",)  # refused requests
+
+
+@pytest.fixture
+def console(io_loop: IOLoop, browser_log: BrowserLog, api: ApiFixture) -> Console:
+    async def open_window() -> Console:
+        page = await browser_log.context.new_page()
+        await page.set_viewport_size(VIEWPORT)
+        console = Console(page, api.address, browser_log)
+        console.session = await api.log_in_operator()
+        return console
+
+    console: Console = io_loop.run_sync(open_window)
+    return console
 
 
 class LiveRoom(NamedTuple):

@@ -48,8 +48,7 @@ async def test_large_changes_wait_until_another_operator_confirms_them(
     await expect(rate).to_contain_text("值 0.1 → 0.9")
     await expect(block).to_contain_text("金币 – → 70")
     await expect(own.get_by_role("button", name="确认")).to_have_count(0)
-    await console.check_colours("approvals")
-    await console.check_phone("approvals")
+    await console.check_layout("approvals")
     for request, amount in ((block, "→ 70"), (others, "500 金币")):
         await request.get_by_role("button", name="确认").click()
         await console.dialog.expect_text(amount)

@@ -10,7 +10,6 @@ from devtools.simulator.simulator import Simulator
 from runtime.process import ServerProcess
 from tests.browser.pages.console import Console
 from tests.support.api import ApiFixture
-from tests.support.operators import operator_as
 from tests.support.payments import create_order, notification_statuses, pay_order
 
 pytestmark = pytest.mark.programs
@@ -49,8 +48,7 @@ async def test_differences_say_what_to_do_and_are_settled_with_a_note(
     for text in ("充值", "金额不同", "¥7.00", "¥6.00", "检查账本", "微信支付交易"):
         await expect(amount).to_contain_text(text)
     await expect(rows.filter(has_text="Q20260101000000f00d")).to_contain_text("本平台没有")
-    await console.check_colours("bills")
-    await console.check_phone("bills")
+    await console.check_layout("bills")
     await amount.get_by_role("button", name="结清").click()
     await console.dialog.submit("结清", 原因="微信优惠券，已核对")
     await console.expect_done("已结清")
@@ -59,11 +57,3 @@ async def test_differences_say_what_to_do_and_are_settled_with_a_note(
     await expect(rows.filter(has_text=order)).to_contain_text("微信优惠券，已核对")
     bills = console.page.get_by_role("region", name="账单")
     await expect(bills.get_by_role("row").filter(has_text="STATEMENT_CREATING")).to_have_count(1)
-
-    viewer = await operator_as(server, "vera", "viewer")
-    for path in ("bills", "bills/differences"):
-        answer = await api.request("GET", f"/ops/api/{path}", headers=viewer)
-        assert answer.status == 403
-    [entry] = (await api.ops("GET", "audit")).ok()["items"][:1]
-    assert entry["reason"] == "微信优惠券，已核对"
-    assert entry["after"]["state"] == "settled"

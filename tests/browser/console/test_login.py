@@ -1,15 +1,12 @@
 """The console's login, its end, and roles."""
 
-import time
-
 import pytest
 from playwright.async_api import expect
 
 from handlers.operator_routes import permissions
 from runtime.process import ServerProcess
-from services.operators.operators import STEP_SECONDS, code_of
 from services.operators.roles import Role
-from tests.browser.pages.console import Console, ConsoleLoginPage
+from tests.browser.pages.console import Console, ConsoleLoginPage, code
 from tests.support.api import ApiFixture
 from tests.support.operators import operator_as
 
@@ -31,10 +28,6 @@ SHOWN: dict[Role, set[str]] = {
     "finance": {"发放金币", "退款", "退款单", "回调收件箱"},
 }
 """The buttons of a user, and the pages beyond the overview and the ledger, that a role permits."""
-
-
-def code(secret: str, steps: int = 0) -> str:
-    return code_of(secret.replace(" ", ""), int(time.time()) // STEP_SECONDS + steps)
 
 
 async def test_demo_admin_logs_in_with_one_click_for_the_tab_only(console: Console) -> None:
@@ -66,8 +59,7 @@ async def test_first_login_sets_password_and_second_factor(
     await expect(console.heading).to_have_text("首次登录")
     qr = page.get_by_role("img", name="二维码")
     assert await qr.evaluate("image => image.naturalWidth") > 100
-    await console.check_colours("first-login")
-    await console.check_phone("first-login")
+    await console.check_layout("first-login")
     secret = await login.secret.inner_text()
     for first, repeated, factor, message in (
         ("short", "short", "123456", "至少 12 个字符"),

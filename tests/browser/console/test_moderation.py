@@ -62,8 +62,7 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     await take_screenshot(page, "ops-moderation")
     await queue.rows.first.get_by_role("button").click()
     await expect(queue.detail).to_contain_text("review 伯特")
-    await console.check_colours("moderation")
-    await console.check_phone("moderation")
+    await console.check_layout("moderation")
     await page.keyboard.press("j")
     await expect(queue.detail).to_contain_text("review 安娜")
     await page.keyboard.press("a")
@@ -81,16 +80,11 @@ async def test_items_are_decided_with_the_keyboard_and_reports_with_their_eviden
     for text in ("骂人", "不好听的话", "请不要这样", "伯特 申请上麦", "举报人", "广告引流"):
         await expect(queue.detail).to_contain_text(text)
     await expect(queue.detail.locator(f"dd img[src='{LIKE}']")).to_have_count(2)
-    await console.check_colours("moderation-report")
-    await console.check_phone("moderation-report")
+    await console.check_layout("moderation-report")
     await queue.detail.get_by_role("button", name="请出房间").click()
     await console.dialog.submit("请出房间", 原因="辱骂")
     await console.expect_done("“伯特”已认定违规")
     await expect(queue.rows).to_have_text("没有待处理的内容")
-    entries = (await api.ops("GET", f"audit?q={bert.id}")).ok()["items"]
-    assert {("GET Evidence", True), ("POST DecideItem", True)} <= {
-        (entry["what"], entry["done"]) for entry in entries
-    }
     assert (await items.get("aa01")).decision == "removed"
 
     await queue.tab("昵称").click()

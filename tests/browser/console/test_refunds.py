@@ -58,8 +58,7 @@ async def test_a_case_is_opened_from_the_users_page_and_dropped_with_the_keyboar
         *("50（1 件）", "只能由苹果退款"),
     ):
         await expect(summary).to_contain_text(text)
-    await console.check_colours("refund-preview")
-    await console.check_phone("refund-preview")
+    await console.check_layout("refund-preview")
 
     await press_enter_on(page, console.button("确认退款"))
     await page.keyboard.type("看过证明")
@@ -112,8 +111,7 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
     await expect(console.table("要冲正的礼物").filter(has_text="已冲正")).to_have_count(2)
     orders = console.table("订单")
     await expect(orders.filter(has_text="待苹果退款")).to_have_count(2)
-    await console.check_colours("refund-progress")
-    await console.check_phone("refund-progress")
+    await console.check_layout("refund-progress")
 
     await services.payments.notifications.record(Refund("xpay", numbers[0], "wx-1", 600), "")
     await console.go(f"refunds/{case}")

@@ -38,8 +38,7 @@ async def test_withdrawals_are_approved_by_one_or_two_operators_or_declined_and_
     fifty, twenty, ten = (queue.filter(has_text=yuan) for yuan in ("¥50.10", "¥20.00", "¥10.00"))
     for text in ("1 / 2", "finn", "还需另一位运营"):
         await expect(fifty).to_contain_text(text)
-    await console.check_colours("withdrawals-queue")
-    await console.check_phone("withdrawals-queue")
+    await console.check_layout("withdrawals-queue")
 
     await fifty.get_by_role("button", name="批准").click()
     await dialog.expect_text("已批准：finn")

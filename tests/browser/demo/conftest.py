@@ -1,16 +1,14 @@
 """Windows of the demo room."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
-from playwright.async_api import Browser
-from tornado.ioloop import IOLoop
 
 from devtools import demo as demo_data
 from realtime.socket_writer import SocketWriter
 from runtime.process import ServerProcess
-from tests.browser.conftest import TIMEOUT_MS
-from tests.browser.pages.demo_window import PHONE, DemoBrowser
+from tests.browser.pages.demo_window import DemoBrowser
+from tests.browser.pages.windows import BrowserLog
 from tests.support.waiting import until
 
 DEMO_USERS = ["hongniang1", "建国", "志强", "秀英"]
@@ -25,17 +23,13 @@ def demo_users(monkeypatch: pytest.MonkeyPatch) -> bool:
 
 
 @pytest.fixture
-def demo(io_loop: IOLoop, browser: Browser, server: ServerProcess) -> Iterator[DemoBrowser]:
-    """Windows of phone size, without animations, which cost CPU time.
+def expected_errors() -> tuple[str, ...]:
+    return ("status of 4", "ERR_INTERNET")  # refused requests, and lost ones
 
-    Fails on requests to other hosts and on errors in their consoles."""
-    context = io_loop.run_sync(lambda: browser.new_context(viewport=PHONE, reduced_motion="reduce"))
-    context.set_default_timeout(TIMEOUT_MS)
-    demo = DemoBrowser(context, server.address)
-    yield demo
-    io_loop.run_sync(context.close)
-    websocket_origin = server.address.replace("http", "ws", 1)
-    demo.log.check(f"{server.address}/", f"{websocket_origin}/", "data:")
+
+@pytest.fixture
+def demo(browser_log: BrowserLog, server: ServerProcess) -> DemoBrowser:
+    return DemoBrowser(browser_log, server.address)
 
 
 @pytest.fixture

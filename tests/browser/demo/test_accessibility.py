@@ -22,21 +22,21 @@ async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(
     host = await api.host()
     window = await demo.open()
     await window.check_layout("entry")
-    await window.entry.enter_as("viewer")
+    await window.enter_as("viewer")
     await expect(window.page.locator(".room-card")).to_be_visible()
     await window.check_layout("list")
     profile = re.compile("^(我的资料|My profile)$")
     token = {"Authorization": f"QLiveToken {await window.session('token')}"}
     block, blocks = {"user_id": host.id, "blocked": True}, f"{BASE}qlive_user/blocks/"
     (await api.request("POST", f"{BASE}qlive_user/block/", headers=token, json=block)).ok()
-    await window.check_layout("profile", lambda: window.room_list.press(profile))
+    await window.check_layout("profile", lambda: window.press(profile))
     await window.dialog.press(re.compile("^(取消拉黑|Unblock ).+"))
     await expect(window.dialog.root.locator(".audience li")).to_have_count(0)
     assert (await api.request("GET", blocks, headers=token)).ok() == []
     await window.dialog.dismiss()
 
     async def pay(case: str, last_step: str) -> None:
-        await window.bar.balance.click()
+        await window.balance.click()
         await window.dialog.pay(case)
         steps = window.dialog.root.locator(".steps li")
         await expect(steps.last).to_have_class(last_step)
@@ -45,7 +45,7 @@ async def test_pages_outside_a_room_fit_a_phone_and_pass_axe_in_both_languages(
     await window.dialog.dismiss()
     await window.check_layout("recharge-cancelled", lambda: pay("cancel", "bad"))
     await window.dialog.dismiss()
-    await window.entry.press("开发者面板")
+    await window.press("开发者面板")
     await expect(window.panel.root).to_be_visible()
     await window.check_layout("panel")
     await window.panel.press("关闭")
@@ -62,7 +62,7 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
     await seat_guest(host, man, MAN, "male")
     await woman.room.press("申请上麦")
     await expect(host.room.queue.locator("li")).to_have_count(1)
-    await expect(host.bar.income).to_have_text("+26")
+    await expect(host.income).to_have_text("+26")
     await host.check_layout("host")
     await man.check_layout("guest")
 
@@ -107,13 +107,13 @@ async def test_a_room_fits_a_phone_and_passes_axe_in_both_languages(
 
 async def test_main_path_works_with_the_keyboard_alone(demo: DemoBrowser) -> None:
     host = await demo.open()
-    await press_enter_on(host.page, host.entry.enter_button("host"))
-    await press_enter_on(host.page, host.room_list.button("开播"))
+    await press_enter_on(host.page, host.enter_button("host"))
+    await press_enter_on(host.page, host.button("开播"))
     await host.room.expect_connected()
     man = await demo.open()
     await man.page.bring_to_front()
-    await press_enter_on(man.page, man.entry.enter_button("man"))
-    await press_enter_on(man.page, man.room_list.room(HOST))
+    await press_enter_on(man.page, man.enter_button("man"))
+    await press_enter_on(man.page, man.room_card(HOST))
     await press_enter_on(man.page, man.room.button("申请上麦"))
     await host.page.bring_to_front()
     await press_enter_on(host.page, host.room.button(f"邀请{MAN}上麦"))
@@ -121,7 +121,7 @@ async def test_main_path_works_with_the_keyboard_alone(demo: DemoBrowser) -> Non
     await press_enter_on(man.page, man.dialog.button("接受"))
     await expect(man.room.seat("male")).to_contain_text("你在麦上")
 
-    await press_enter_on(man.page, man.bar.balance)
+    await press_enter_on(man.page, man.balance)
     await tab_to(man.page, man.dialog.option("^60 金币"))
     await man.page.keyboard.press("ArrowRight")
     await press_enter_on(man.page, man.dialog.button("支付 ¥30.00"))
@@ -155,4 +155,4 @@ async def test_language_switch_translates_the_page_and_survives_a_reload(
     assert not re.search(r"[\u4e00-\u9fff]", text), text
     await man.page.reload()
     await expect(man.room.connection).to_have_text("Connected")
-    await expect(other.entry.enter_button("man")).to_be_visible()  # an open window keeps Chinese
+    await expect(other.enter_button("man")).to_be_visible()  # an open window keeps Chinese

@@ -33,7 +33,7 @@ async def test_lost_connection_is_shown_and_missed_events_are_replayed_and_count
     await expect(man.dialog.root).to_be_visible()
     await expect(woman.room.seat("male")).to_contain_text(MAN)  # the last known state
     await woman.room.press("申请上麦")
-    await expect(woman.notice).to_have_text("没有网络，服务器没有回应")
+    await woman.expect_toast("没有网络，服务器没有回应")
 
     await _set_offline(network, offline=False)
     await expect(woman.room.connection).to_have_text("已恢复，补回 3 条错过的消息")
@@ -64,7 +64,7 @@ async def test_panel_disconnects_one_user_and_shows_calls_and_frames_without_sec
     await expect(listing.locator("pre")).to_contain_text('"room_name": "红娘"')
     await expect(listing).to_have_count(1)
 
-    await man.room_list.room("红娘").click()
+    await man.room_card("红娘").click()
     await man.room.expect_connected()
     await man.panel.press("断网")
     await expect(man.room.connection).to_contain_text("连接断开")
@@ -80,7 +80,7 @@ async def test_panel_disconnects_one_user_and_shows_calls_and_frames_without_sec
 
     await man.room.press("送礼")
     await man.dialog.press("赠送")
-    await expect(man.notice).to_have_text("金币不足，请先充值")
+    await man.expect_toast("金币不足，请先充值")
     await man.dialog.dismiss()
     await man.panel.root.get_by_label("接口").uncheck()
     await expect(listing).to_be_hidden()

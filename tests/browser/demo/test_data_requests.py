@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
 
 from runtime.process import ServerProcess
 from tests.browser.pages.demo_window import DemoBrowser
@@ -17,22 +16,24 @@ async def test_a_user_downloads_a_copy_and_is_warned_of_the_deletion(
     demo: DemoBrowser, server: ServerProcess
 ) -> None:
     window = await demo.open()
-    await window.entry.enter_as("viewer")
+    await window.enter_as("viewer")
 
     async def show() -> None:
-        await window.room_list.press(re.compile("^(我的资料|My profile)$"))
+        await window.press(re.compile("^(我的资料|My profile)$"))
 
     await show()
     await window.dialog.root.locator("summary").click()
     await window.dialog.expect_text(re.compile("作废，不能恢复"))
     await window.dialog.press("注销账号")
+    await window.dialog.expect_closed()
     await window.check_layout("leaving", show)
     await window.dialog.expect_text(re.compile("账号将于 20.* 注销"))
     await window.dialog.press("不注销了")
+    await window.dialog.expect_closed()
     await show()
     await window.dialog.root.locator("summary").click()
     await window.dialog.press("下载我的数据")
-    await expect(window.notice).to_have_text(re.compile("正在生成|being prepared"))
+    await window.expect_toast("正在生成")
     await server.context.services.accounts.data_requests.job.sweep()
     async with window.page.expect_download() as download:
         await window.dialog.press("下载我的数据")

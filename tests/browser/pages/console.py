@@ -2,11 +2,23 @@
 
 import json
 import re
+import time
 from typing import Any
 
 from playwright.async_api import Locator, Page, ViewportSize, expect
 
-from tests.browser.pages.windows import BrowserLog, axe_violations, take_screenshot
+from services.operators.operators import STEP_SECONDS, code_of
+from tests.browser.pages.windows import (
+    BrowserLog,
+    axe_violations,
+    expect_toast,
+    take_screenshot,
+)
+
+
+def code(secret: str, steps: int = 0) -> str:
+    """The one-time password of a secret as it is shown, now or some steps later."""
+    return code_of(secret.replace(" ", ""), int(time.time()) // STEP_SECONDS + steps)
 
 
 class ConsoleLoginPage:
@@ -145,12 +157,12 @@ OVERFLOWING_ELEMENTS = """() => {
 
 
 class Console:
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, address: str, log: BrowserLog) -> None:
         self.page = page
         self.address = address
+        self.log = log
         self.session: dict[str, Any] = {}
         """Response to the login; by default to that of the demo admin."""
-        self.log = BrowserLog(page.context, "status of 4")  # refused requests are expected
         self.login = ConsoleLoginPage(page)
         self.dialog = ConsoleDialog(page)
         self.list = ConsoleList(page)
@@ -160,7 +172,6 @@ class Console:
         self.operator = page.locator(".operator")
         self.user_head = page.locator(".person-head")
         self.user_sessions = page.get_by_role("table", name="登录").locator("tbody tr")
-        self.notice = page.locator(".toast")
 
     async def open_login(self) -> None:
         await self.page.goto(f"{self.address}/ops/")
@@ -197,9 +208,9 @@ class Console:
     def tile(self, title: str) -> Locator:
         return self.page.locator(".tile").filter(has_text=title)
 
-    async def expect_done(self, notice: str) -> None:
-        """The notice is shown, the dialog is closed, and the page has read what has changed."""
-        await expect(self.notice).to_contain_text(notice)
+    async def expect_done(self, toast: str) -> None:
+        """The toast is shown, the dialog is closed, and the page has read what has changed."""
+        await expect_toast(self.page, toast)
         await expect(self.dialog.root).to_have_count(0)
         await expect(self.page.locator("button[aria-busy]")).to_have_count(0)
 
@@ -216,6 +227,10 @@ class Console:
         await self.page.emulate_media(color_scheme="dark")
         assert await axe_violations(self.page, structure=False) == [], f"{name} in dark"
         await take_screenshot(self.page, f"ops-dark-{name}")
+
+    async def check_layout(self, name: str) -> None:
+        await self.check_colours(name)
+        await self.check_phone(name)
 
     async def check_phone(self, name: str) -> None:
         """The page fits a phone."""

@@ -4,11 +4,12 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from playwright.async_api import BrowserContext, Locator, Page, Route, ViewportSize, expect
+from playwright.async_api import Locator, Page, Route, ViewportSize, expect
 
 from tests.browser.pages.windows import (
     BrowserLog,
     axe_violations,
+    expect_toast,
     take_screenshot,
     wait_for_animations,
 )
@@ -65,53 +66,6 @@ class DemoPart:
 
     async def press(self, name: str | re.Pattern[str]) -> None:
         await self.button(name).click()
-
-
-class DemoEntryPage(DemoPart):
-    """The first page, on which a user chooses a role and a name."""
-
-    def enter_button(self, role: str) -> Locator:
-        return self.button(f"以{ROLES[role]}身份进入")
-
-    def name_field(self, role: str) -> Locator:
-        return self.page.get_by_label(f"{ROLES[role]}的名字")
-
-    async def enter_as(self, role: str, name: str = "", *, gender: str = "") -> None:
-        if name:
-            await self.name_field(role).fill(name)
-        if gender:
-            await self.page.get_by_label("性别").select_option(gender)
-        await self.enter_button(role).click()
-
-
-class DemoRoomListPage(DemoPart):
-    """The live rooms, and the profile of the user."""
-
-    def __init__(self, page: Page, language: Language) -> None:
-        super().__init__(page, language)
-        self.rooms = page.locator(".rooms")
-        self.profile = page.locator(".account")
-
-    def room(self, host: str) -> Locator:
-        return self.button(re.compile(f"进入{host}的直播间"))
-
-
-class DemoBar(DemoPart):
-    """The bar above every page: balance and language."""
-
-    def __init__(self, page: Page, language: Language) -> None:
-        super().__init__(page, language)
-        self.balance = page.locator("button.gold")
-        self.income = self.balance.locator("small")
-
-    async def expect_gold(self, amount: int) -> None:
-        await expect(self.balance.locator("b")).to_have_text(str(amount))
-
-    async def switch_language(self, code: str) -> None:
-        """Presses the language switch, even if a dialog covers it."""
-        if self._language.code != code:
-            await self.page.evaluate("document.querySelector('[data-key=language]').click()")
-            self._language.code = code
 
 
 class DemoRoomPage(DemoPart):
@@ -260,20 +214,49 @@ async def lose_response(route: Route) -> None:
     await route.abort("internetdisconnected")
 
 
-class DemoWindow:
-    """One browser window with one user."""
+class DemoWindow(DemoPart):
+    """One browser window with one user: entry, list of rooms, and what is in it on every page."""
 
     def __init__(self, page: Page) -> None:
-        self.page = page
         language = Language()
-        self.bar = DemoBar(page, language)
-        self.entry = DemoEntryPage(page, language)
-        self.room_list = DemoRoomListPage(page, language)
+        super().__init__(page, language)
         self.room = DemoRoomPage(page, language)
         self.panel = DeveloperPanel(page, language)
         self.dialog = DemoDialog(page, language)
         self.wallet = DemoWalletPage(page, language)
-        self.notice = page.locator(".toast")
+        self.balance = page.locator("button.gold")
+        self.income = self.balance.locator("small")
+        self.rooms = page.locator(".rooms")
+        """The live rooms."""
+        self.profile = page.locator(".account")
+
+    def enter_button(self, role: str) -> Locator:
+        return self.button(f"以{ROLES[role]}身份进入")
+
+    def name_field(self, role: str) -> Locator:
+        return self.page.get_by_label(f"{ROLES[role]}的名字")
+
+    async def enter_as(self, role: str, name: str = "", *, gender: str = "") -> None:
+        if name:
+            await self.name_field(role).fill(name)
+        if gender:
+            await self.page.get_by_label("性别").select_option(gender)
+        await self.enter_button(role).click()
+
+    def room_card(self, host: str) -> Locator:
+        return self.button(re.compile(f"进入{host}的直播间"))
+
+    async def expect_gold(self, amount: int) -> None:
+        await expect(self.balance.locator("b")).to_have_text(str(amount))
+
+    async def switch_language(self, code: str) -> None:
+        """Presses the language switch, even if a dialog covers it."""
+        if self._language.code != code:
+            await self.page.evaluate("document.querySelector('[data-key=language]').click()")
+            self._language.code = code
+
+    async def expect_toast(self, text: str) -> None:
+        await expect_toast(self.page, text)
 
     async def resize(self, size: ViewportSize) -> None:
         await self.page.set_viewport_size(size)
@@ -299,7 +282,7 @@ class DemoWindow:
         for language in ("en", "zh"):
             if await self.dialog.root.count():
                 await self.dialog.dismiss()
-            await self.bar.switch_language(language)
+            await self.switch_language(language)
             if prepare:
                 await prepare()
                 await expect(self.dialog.root).to_be_visible()
@@ -313,23 +296,21 @@ class DemoWindow:
 class DemoBrowser:
     """All windows of one browser context."""
 
-    def __init__(self, context: BrowserContext, address: str) -> None:
-        self.context = context
+    def __init__(self, log: BrowserLog, address: str) -> None:
+        self.log = log
+        self.context = log.context
         self.address = address
-        # Refused requests are expected, and one test cuts the network.
-        self.log = BrowserLog(context, "status of 4", "ERR_INTERNET")
 
     async def open(self, path: str = "/", *, size: ViewportSize = PHONE) -> DemoWindow:
         window = DemoWindow(await self.context.new_page())
-        if size != PHONE:
-            await window.resize(size)
+        await window.resize(size)
         await window.page.goto(self.address + path)
         return window
 
     async def start_live(self, *roles: str) -> list[DemoWindow]:
         """A host in a live room and one window for each role: "man" is 建国, "woman" is 秀英."""
         host = await self.open("/?as=host")
-        await host.room_list.press("开播")
+        await host.press("开播")
         await host.room.expect_connected()
         live_id = await host.panel.live_id()
         return [host, *[await self.join(live_id, role) for role in roles]]
@@ -344,6 +325,7 @@ class DemoBrowser:
         async with self.context.expect_page() as opened:
             await window.panel.user_link(role).click()
         opened_window = DemoWindow(await opened.value)
+        await opened_window.resize(PHONE)
         await opened_window.room.expect_connected()
         return opened_window
 

@@ -1,4 +1,4 @@
-"""Log of requests and errors, and screenshots, for the windows of all pages."""
+"""Requests, errors, toasts and screenshots of the windows of all pages."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,8 @@ class BrowserLog:
     `expected_errors` are parts of console errors that a test may cause.
     """
 
-    def __init__(self, context: BrowserContext, *expected_errors: str) -> None:
+    def __init__(self, context: BrowserContext, expected_errors: tuple[str, ...]) -> None:
+        self.context = context
         self.urls: list[str] = []
         self.errors: list[str] = []
         self._expected_errors = expected_errors
@@ -35,6 +36,23 @@ class BrowserLog:
             part in message.text for part in self._expected_errors
         ):
             self.errors.append(message.text)
+
+
+RECORD_TOASTS = """
+window.toasts = [];
+new MutationObserver((changes) => changes.forEach(({ target }) => {
+    if (target.matches?.(".toast")) toasts.push(target.textContent);
+})).observe(document, { childList: true, subtree: true });
+"""
+TAKE_TOAST = """(text) => {
+    const found = toasts.findIndex((toast) => toast.includes(text));
+    return found >= 0 && toasts.splice(0, found + 1);
+}"""
+
+
+async def expect_toast(page: Page, text: str) -> None:
+    """Waits for a toast with this text that no earlier call has found; it may have disappeared."""
+    await page.wait_for_function(TAKE_TOAST, arg=text, polling=100)
 
 
 async def take_screenshot(page: Page, name: str) -> None:

@@ -8,15 +8,14 @@ import pytest
 from TLSSigAPIv2 import TLSSigAPIv2
 
 from config.sections import ImSettings
-from devtools.simulator import im_messages
-from devtools.simulator.im import SimulatedIm
-from devtools.simulator.im_access import usersig_error
-from devtools.simulator.im_messages import SimulatedMessages, ask_server
+from devtools.simulator import im as module
+from devtools.simulator.im import SimulatedIm, usersig_error
 from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from tencent.callbacks import parse_im_callback
 from tests.support.tencent import ScriptedService
 
 KEY, APP = "key", 1400000000
+SETTINGS = ImSettings(sdk_app_id=APP, secret_key=KEY, callback_token="token")
 IMPORT, PORTRAIT = "/im_open_login_svc/account_import", "/profile/portrait_set"
 CREATE, DESTROY = "/group_open_http_svc/create_group", "/group_open_http_svc/destroy_group"
 KICK, MUTE = "/im_open_login_svc/kick", "/group_open_http_svc/forbid_send_msg"
@@ -31,7 +30,7 @@ def usersig(user_id, key=KEY):
 def im(clock, monkeypatch):
     """The signing package is on its clock, too."""
     monkeypatch.setattr("TLSSigAPIv2.time", SimpleNamespace(time=clock))
-    return SimulatedIm(ImSettings(sdk_app_id=APP, secret_key=KEY), clock)
+    return SimulatedIm(SETTINGS, clock)
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def test_invalid_command_gets_the_error_code_of_tencent_and_changes_nothing(
     im.accounts["a"], im.groups["room_1"] = {}, {}
     assert call(command, content, **query)["ErrorCode"] == code
     assert (im.accounts, im.groups) == ({"a": {}}, {"room_1": {}})
-    assert (im.sanctions.muted, im.sanctions.kicked, list(im.messages)) == ({}, {}, [])
+    assert (im.muted, im.kicked, list(im.messages)) == ({}, {}, [])
 
 
 # ---- messages
@@ -138,19 +137,18 @@ def message(text, random):
     return {**to, "MsgBody": [element]}
 
 
-def test_repeated_message_is_sent_only_after_a_time(clock):
-    for command, seconds in (("send_group_msg", 300), ("sendmsg", 1)):
-        messages = SimulatedMessages({"room_1": {}}, {"u1": {}, "u2": {}}, clock)
-        send = getattr(messages, command)
-        first = send(message("hello", 1))
-        clock.now += seconds - 1
-        assert send(message("hello", 1)) == first
-        send(message("other", 1))
-        send(message("hello", 2))
-        assert len(messages.sent) == 3
-        clock.now += 1
-        send(message("hello", 1))
-        assert len(messages.sent) == 4
+@pytest.mark.parametrize(("command", "seconds"), [(GROUP_MSG, 300), (MSG, 1)])
+def test_repeated_message_is_sent_only_after_a_time(call, im, clock, command, seconds):
+    im.accounts["u2"], im.groups["room_1"] = {}, {}
+    first = call(command, message("hello", 1))
+    clock.now += seconds - 1
+    assert call(command, message("hello", 1)) == first
+    call(command, message("other", 1))
+    call(command, message("hello", 2))
+    assert len(im.messages) == 3
+    clock.now += 1
+    call(command, message("hello", 1))
+    assert len(im.messages) == 4
 
 
 # ---- the callback before a message
@@ -168,29 +166,36 @@ def test_repeated_message_is_sent_only_after_a_time(clock):
         (True, None, (0, "")),
     ],
 )
+@pytest.mark.usefixtures("im")
 async def test_an_answer_refuses_with_a_code_of_its_kind_and_any_other_lets_the_message_pass(
     clock, serve, in_group, answer, verdict
 ):
     service = ScriptedService(SimulatorReply(200, {}, b"") if answer is None else answer)
-    settings = ImSettings(sdk_app_id=APP, secret_key=KEY, callback_token="token")
-    message = {"GroupId": "g"} if in_group else {"To_Account": "u2"}
-    message |= {"From_Account": "u1", "MsgBody": []}
-    assert await ask_server(serve(service), settings, message, clock()) == verdict
+    asking = SimulatedIm(SETTINGS, clock, serve(service))
+    assert await sent(asking, **({} if in_group else {"to": "u2"})) == verdict
     (asked,) = service.requests
     parsed = parse_im_callback(asked.query, asked.body, "token", APP, clock())
     assert (parsed.event.sender, parsed.event.group_id) == ("u1", "g" if in_group else "")
 
 
+async def sent(im, **more):
+    """The code and text by which a message of "u1" to the group "g" is refused."""
+    im.groups["g"] = {}
+    content = {"user_id": "u1", "user_sig": usersig("u1"), "group_id": "g", "body": [], **more}
+    request = SimulatorRequest("POST", "/phone/chat", body=json.dumps(content).encode())
+    answer = json.loads((await im.chat(request)).body)
+    return answer["ErrorCode"], answer["ErrorInfo"]
+
+
+@pytest.mark.usefixtures("im")
 async def test_a_message_is_sent_if_the_server_does_not_answer_in_time(clock, serve, monkeypatch):
     over = asyncio.Event()
 
     async def wait(_request):
         await over.wait()
 
-    monkeypatch.setattr(im_messages, "ANSWER_SECONDS", 0.1)
-    settings = ImSettings(sdk_app_id=APP, secret_key=KEY)
-    message = {"GroupId": "g", "From_Account": "u1", "MsgBody": []}
-    assert await ask_server(serve(wait), settings, message, clock()) == (0, "")
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+    assert await sent(SimulatedIm(SETTINGS, clock, serve(wait))) == (0, "")
 
 
 # ---- sanctions, and what they mean to a chat client

@@ -22,7 +22,8 @@ def call(simulator, merchant, clock):
             f'timestamp="{stamp}",serial_no="{own["serial_no"]}"'
         )
         headers["Authorization"] = signed if authorization is None else authorization
-        reply = simulator.pay.jsapi(SimulatorRequest("POST", path, {}, headers, body.encode()))
+        order = simulator.merchant_api.verified(simulator.pay.jsapi)
+        reply = order(SimulatorRequest("POST", path, {}, headers, body.encode()))
         verify(reply.headers, reply.body, platform_keys, clock.now)
         return reply.status
 

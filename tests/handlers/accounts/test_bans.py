@@ -34,7 +34,7 @@ async def ban(api: ApiFixture, client: ApiClient, *, banned: bool = True) -> Non
 def muted(server: ServerProcess, group_id: str) -> dict[str, float]:
     """Remaining seconds by user, as the simulated IM has them."""
     assert server.simulator
-    now, rows = time.time(), server.simulator.im.sanctions.muted.get(group_id, {})
+    now, rows = time.time(), server.simulator.im.muted.get(group_id, {})
     return {user_id: until - now for user_id, until in rows.items() if until > now}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from devtools.simulator.platform_events import SimulatedPlatformEvents
+from devtools.simulator.notifications import SimulatedPlatformEvents
 from runtime.process import ServerProcess
 from tencent.message_push import (
     ATTENTION,

@@ -11,8 +11,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from devtools.simulator.notifications import SimulatedDelivery, SimulatedPushes
-from devtools.simulator.platform_events import SimulatedPlatformEvents
+from devtools.simulator.notifications import (
+    SimulatedDelivery,
+    SimulatedPlatformEvents,
+    SimulatedPushes,
+)
 from ledger.recharge import Payment
 from ledger.refund_plan import OrderStep
 from services.errors import RefundChanged
