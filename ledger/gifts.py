@@ -12,7 +12,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from core.clock import day_of
-from ledger.errors import InsufficientGold, RequestIdReused
+from ledger.errors import InsufficientGold
 from ledger.giving import NEW_GIVER, NO_RULES, Giver, GivingRules
 from ledger.journal import (
     Balance,
@@ -20,6 +20,7 @@ from ledger.journal import (
     JournalEntry,
     JsonObject,
     Posting,
+    StoredEntry,
     affected_users,
     postings_for,
     user_account,
@@ -126,19 +127,6 @@ def ranking_changes(
             yield RankingChange(scope, user_id, given, received)
 
 
-class StoredEntry(NamedTuple):
-    """Request and answer of an existing journal entry."""
-
-    content: JsonObject
-    answer: JsonObject
-
-    def answer_to(self, transfer: GiftTransfer) -> JsonObject:
-        """Return the answer to a repetition. Raises RequestIdReused if the gift is another one."""
-        if dict(self.content) != dict(transfer.content):
-            raise RequestIdReused
-        return self.answer
-
-
 class BalanceChange(NamedTuple):
     """Compare-and-swap of a user's balance: written only if it is still `before`.
 
@@ -179,7 +167,7 @@ class GiftBatch:
         Raises RequestIdReused if the gift is another one.
         """
         stored = self.written.get(transfer.key)
-        return stored.answer_to(transfer) if stored else None
+        return stored.answer_to(transfer.content) if stored else None
 
     def give(self, transfer: GiftTransfer, event: EventReference | None) -> JsonObject:
         """Give a new gift, for which `find_answer` is None; `event` is its room event, if any.

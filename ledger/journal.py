@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from ledger.errors import RequestIdReused
+
 JsonObject = Mapping[str, Any]
 Unit = Literal["gold", "income"]
 Kind = Literal["recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"]
@@ -64,6 +66,19 @@ class JournalEntry:
             sums[line.unit] += line.amount
         if any(sums.values()):
             raise ValueError(f"the lines of {self.key} do not sum to zero: {dict(sums)}")
+
+
+class StoredEntry(NamedTuple):
+    """Request and answer of an entry in the journal."""
+
+    content: JsonObject
+    answer: JsonObject
+
+    def answer_to(self, content: JsonObject) -> JsonObject:
+        """Return the answer to a repetition. Raises RequestIdReused if it asks for another."""
+        if dict(self.content) != dict(content):
+            raise RequestIdReused
+        return self.answer
 
 
 def user_account(user_id: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold
-from ledger.gifts import GiftTransfer, StoredEntry
+from ledger.gifts import GiftTransfer
 from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
@@ -92,7 +92,7 @@ class GiftService:
         Raises RequestIdReused if the gift is another one.
         """
         stored = await self._ledger.find(transfer.key) if transfer.request_id else None
-        return StoredEntry(*stored).answer_to(transfer) if stored else None
+        return stored.answer_to(transfer.content) if stored else None
 
     async def give(self, request: GiftRequest) -> JsonObject:
         """Give a gift, in the room that both users are in or outside; return as GiftBatch.give.

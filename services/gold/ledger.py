@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ledger.errors import EntryExists, EntryNotFound, NotReversible, RequestIdReused
+from ledger.errors import EntryExists, EntryNotFound, NotReversible
 from ledger.journal import (
     HOUSE,
     JournalEntry,
@@ -58,17 +58,10 @@ class LedgerService:
 
         Raises RequestIdReused or UserNotFound.
         """
-        key = grant_key(request_id)
         content = {"to": user_id, "gold": gold}
-        entry = JournalEntry(key, "grant", by, postings_for(user_id, gold), content, note=reason)
-
-        async def write(tx: Any) -> JsonObject:
-            balance = (await self._ledger.move(tx, entry.lines))[user_id]
-            answer = balance._asdict()
-            await self._ledger.write(tx, replace(entry, answer=answer), None)
-            return answer
-
-        return await self._run_once(entry, (user_id,), write, in_transaction)
+        lines = postings_for(user_id, gold)
+        entry = JournalEntry(grant_key(request_id), "grant", by, lines, content, note=reason)
+        return await self._post(entry, user_id, in_transaction)
 
     async def settle_debt(
         self,
@@ -92,15 +85,7 @@ class LedgerService:
         content = {"owed_by": user_id, unit: gold, "by_house": by_house}
         kind: Kind = "grant" if by_house else "reversal"
         entry = JournalEntry(settle_key(request_id), kind, by, lines, content, note=reason)
-
-        async def write(tx: Any) -> JsonObject:
-            await self._must_be_new(tx, entry.key)
-            await self._ledger.move(tx, lines)
-            answer = (await self._ledger.balance(tx, user_id))._asdict()
-            await self._ledger.write(tx, replace(entry, answer=answer), None)
-            return answer
-
-        return await self._run_once(entry, (user_id,), write, in_transaction)
+        return await self._post(entry, user_id, in_transaction)
 
     async def reverse(
         self, key: str, reason: str, by: str, *, in_transaction: InTransaction | None = None
@@ -117,7 +102,6 @@ class LedgerService:
         )
 
         async def write(tx: Any) -> JsonObject:
-            await self._must_be_new(tx, reversal.key)
             await self._ledger.move(tx, reversal.lines)
             await self._ledger.write(tx, reversal, None)
             await self._ledger.subtract_from_rankings(tx, key)
@@ -152,10 +136,17 @@ class LedgerService:
             raise NotReversible
         return entry
 
-    async def _must_be_new(self, tx: Any, key: str) -> None:
-        """Raise EntryExists first: a repetition could fail with InsufficientGold instead."""
-        if await self._ledger.find(key, tx):
-            raise EntryExists(key)
+    async def _post(
+        self, entry: JournalEntry, user_id: str, in_transaction: InTransaction | None
+    ) -> JsonObject:
+        """Write an entry of one user, and return their balance, which is its answer."""
+
+        async def write(tx: Any) -> JsonObject:
+            answer = (await self._ledger.move(tx, entry.lines))[user_id]._asdict()
+            await self._ledger.write(tx, replace(entry, answer=answer), None)
+            return answer
+
+        return await self._run_once(entry, (user_id,), write, in_transaction)
 
     async def _run_once(
         self,
@@ -164,26 +155,19 @@ class LedgerService:
         write: Callable[[Any], Awaitable[JsonObject]],
         in_transaction: InTransaction | None,
     ) -> JsonObject:
-        """Return the answer of `write`, which writes the entry.
-
-        If that was done before, return the stored answer.
-        """
+        """Return the answer of `write`, which writes the entry, or the stored one."""
 
         async def work(tx: Any) -> JsonObject:
+            # First, since a repetition could be refused for what the entry itself has changed.
+            if await self._ledger.find(entry.key, tx):
+                raise EntryExists(entry.key)
             if in_transaction:
                 await in_transaction(tx)
             return await write(tx)
 
-        if stored := await self._ledger.find(entry.key):
-            return _stored_answer(stored, entry.content)
         try:
             async with self._lock(*users):
                 return await self._ledger.run_transaction(work)
         except EntryExists as existing:
-            return _stored_answer(await self._ledger.find_committed(existing.key), entry.content)
-
-
-def _stored_answer(stored: tuple[JsonObject, JsonObject], content: JsonObject) -> JsonObject:
-    if dict(stored[0]) != dict(content):
-        raise RequestIdReused
-    return stored[1]
+            stored = await self._ledger.find_committed(existing.key)
+            return stored.answer_to(entry.content)

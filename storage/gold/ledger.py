@@ -1,6 +1,6 @@
 """ledger: one immutable document per journal entry; `_id` is its idempotency key."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
@@ -18,7 +18,6 @@ from ledger.gifts import (
     GiftBatch,
     GiftTransfer,
     RankingChange,
-    StoredEntry,
     ranking_changes,
 )
 from ledger.giving import OWN_CAPS, Giver, OwnCap
@@ -27,9 +26,8 @@ from ledger.journal import (
     Balance,
     EventReference,
     JournalEntry,
-    JsonObject,
     Posting,
-    debt_account,
+    StoredEntry,
     user_account,
 )
 from ledger.recharge import recharge_key
@@ -49,6 +47,7 @@ MONEY_OUT: Sequence[Document] = (
 )
 """Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
 LINEARIZABLE = ReadConcern("linearizable")
+ANSWER = {"content": 1, "answer": 1}
 USER_FIELDS = dict.fromkeys(
     ("gold", "income", "giver", "ios_paid_at", "nickname", "face_url", "gender"), 1
 )
@@ -97,21 +96,17 @@ class LedgerStore:
         """
         return await self._database.transaction_with_retry(work)
 
-    async def find(
-        self, key: str, session: Session | None = None
-    ) -> tuple[JsonObject, JsonObject] | None:
-        """Return (content, answer) of the entry with this key, or None."""
-        projection = {"content": 1, "answer": 1}
-        row = await self._ledger.find_one({"_id": key}, projection, session=session)
-        return (row["content"], row["answer"]) if row else None
+    async def find(self, key: str, session: Session | None = None) -> StoredEntry | None:
+        row = await self._ledger.find_one({"_id": key}, ANSWER, session=session)
+        return StoredEntry(row["content"], row["answer"]) if row else None
 
-    async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
-        """Do what `find` does for an entry that raised EntryExists, after waiting for its commit.
+    async def find_committed(self, key: str) -> StoredEntry:
+        """Return an entry that raised EntryExists, after waiting for its commit.
 
         Raises TryAgain if it is not committed in time.
         """
 
-        async def find() -> tuple[JsonObject, JsonObject]:
+        async def find() -> StoredEntry:
             if found := await self.find(key):
                 return found
             raise WriteConflict
@@ -191,17 +186,35 @@ class LedgerStore:
 
         Returns the new balances by user_id. Raises InsufficientGold, UserNotFound or DebtExceeded.
         """
-        deltas: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
+        changes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for line in lines:
-            if line.account.startswith(user_account("")):
-                deltas[line.account.removeprefix(user_account(""))][line.unit] += line.amount
-            elif line.account.startswith(debt_account("")):
-                user_id = line.account.removeprefix(debt_account(""))
-                await self._add_debt(session, user_id, DEBTS[line.unit], -line.amount)
+            kind, _, user_id = line.account.partition(":")
+            if kind == "user":
+                changes[user_id][line.unit] += line.amount
+            elif kind == "owed":
+                changes[user_id][DEBTS[line.unit]] -= line.amount
         return {
-            user_id: await self._add_balance(session, user_id, amounts)
-            for user_id, amounts in sorted(deltas.items())
+            user_id: await self._add(session, user_id, amounts)
+            for user_id, amounts in sorted(changes.items())
         }
+
+    async def _add(self, session: Session, user_id: str, amounts: Mapping[str, int]) -> Balance:
+        """Add to balances and debts of a user."""
+        guard = {name: {"$gte": -amount} for name, amount in amounts.items() if amount < 0}
+        row = await self._users.find_one_and_update(
+            {"_id": user_id, **guard},
+            {"$inc": dict(amounts)},
+            projection={"gold": 1, "income": 1},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if row:
+            return Balance(row["gold"], row["income"])
+        if not guard:
+            raise UserNotFound
+        before = await self._users.find_one({"_id": user_id}, [*guard], session=session) or {}
+        is_over = any(before.get(debt, 0) + amounts.get(debt, 0) < 0 for debt in DEBTS.values())
+        raise DebtExceeded if is_over else InsufficientGold
 
     async def write(
         self, session: Session, entry: JournalEntry, event: EventReference | None
@@ -243,7 +256,7 @@ class LedgerStore:
         if keys := [gift.key for gift in transfers if gift.request_id]:
             entries = [
                 {"$match": {"_id": {"$in": keys}}},
-                {"$project": {"content": 1, "answer": 1}},
+                {"$project": ANSWER},
             ]
             steps.append({"$unionWith": {"coll": "ledger", "pipeline": entries}})
         found = await (await self._users.aggregate(steps)).to_list()
@@ -308,30 +321,6 @@ class LedgerStore:
             return after
 
         return await retry_on_conflict(write)
-
-    async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
-        """Change a debt by `amount`. Raises DebtExceeded if it would fall below zero."""
-        guard = {field: {"$gte": -amount}} if amount < 0 else {}
-        result = await self._users.update_one(
-            {"_id": user_id, **guard}, {"$inc": {field: amount}}, session=session
-        )
-        if not result.matched_count:
-            raise DebtExceeded
-
-    async def _add_balance(
-        self, session: Session, user_id: str, amounts: Mapping[str, int]
-    ) -> Balance:
-        guard = {unit: {"$gte": -amount} for unit, amount in amounts.items() if amount < 0}
-        row = await self._users.find_one_and_update(
-            {"_id": user_id, **guard},
-            {"$inc": dict(amounts)},
-            projection={"gold": 1, "income": 1},
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        if row is None:
-            raise InsufficientGold if guard else UserNotFound
-        return Balance(row["gold"], row["income"])
 
 
 def entry_document(entry: JournalEntry, event: EventReference | None, at: datetime) -> Document:

@@ -9,8 +9,15 @@ from decimal import Decimal
 from typing import Any
 
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
-from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, StoredEntry, ranking_changes
-from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
+from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, ranking_changes
+from ledger.journal import (
+    Balance,
+    EventReference,
+    JournalEntry,
+    JsonObject,
+    Posting,
+    StoredEntry,
+)
 from ledger.recharge import Order, Payment, Refund
 
 
@@ -45,12 +52,12 @@ class MemoryLedgerStore:
                 table.update(rows)
             raise
 
-    async def find(self, key: str, tx: Any = None) -> tuple[JsonObject, JsonObject] | None:
+    async def find(self, key: str, tx: Any = None) -> StoredEntry | None:
         assert tx in (None, "tx")
         entry = self.entries.get(key)
         return StoredEntry(copied(entry.content), copied(entry.answer)) if entry else None
 
-    async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
+    async def find_committed(self, key: str) -> StoredEntry:
         found = await self.find(key)
         assert found
         return found
@@ -72,6 +79,7 @@ class MemoryLedgerStore:
                 owed[user_id] = owed.get(user_id, 0) - posting.amount
                 if owed[user_id] < 0:
                     raise DebtExceeded
+                moved.setdefault(user_id, self.balances[user_id])
             elif kind == "user":
                 balance = self.balances[user_id]
                 amount = getattr(balance, posting.unit) + posting.amount
