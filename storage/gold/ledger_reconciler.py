@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.journal import DEBTS, HOUSE, Unit, debt_account, held_account, user_account
 from ledger.recharge import recharge_key
-from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState, payout_key
+from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState
 from rooms.events import LOG_SIZE
 from storage.database import Collection, Database, Document, Session
 from storage.documents import stream
@@ -142,7 +142,7 @@ class LedgerReconciler:
         """Return paid withdrawals without an entry of the same money, and entries without one."""
         paid = {"state": "paid", **_newer("finished_at", since)}
         payouts = {"by": WECHAT, "kind": "payout", **_newer("at", since)}
-        unbooked, unpaid = await self._unpaired("withdrawals", paid, payouts, payout_key(""))
+        unbooked, unpaid = await self._unpaired("withdrawals", paid, payouts, "payout:")
         return [
             *(LedgerProblem("payout", id_, detail) for id_, detail in unbooked),
             *(LedgerProblem("payout", key) for key in unpaid),
