@@ -9,7 +9,7 @@ from core.batching import SingleFlight
 from core.cache import Cache
 from core.clock import day_of
 from core.errors import InvalidParameter
-from ledger.rates import RATE_KEYS, from_midnight, price_fields, rate_from
+from ledger.gifts import RATE_KEYS, from_midnight, price_fields, rate_from
 from realtime.bus import Bus, CatalogueChanged
 from services.errors import RateMissing
 from storage.database import Document

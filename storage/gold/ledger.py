@@ -1,7 +1,7 @@
 """ledger: one immutable document per journal entry; `_id` is its idempotency key."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -14,7 +14,6 @@ from core.errors import WriteConflict
 from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
 from ledger.gifts import (
-    BalanceChange,
     GiftBatch,
     GiftTransfer,
     RankingChange,
@@ -28,25 +27,16 @@ from ledger.journal import (
     JournalEntry,
     Posting,
     StoredEntry,
-    user_account,
 )
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
 from rooms.members import Person, PublicProfile
 from storage.database import Collection, Database, Document, Session
-from storage.documents import page, starts_with
 from storage.errors import UserNotFound
 from storage.gold.rankings import RankingStore
 from storage.write_batch import WriteBatch
 
 T = TypeVar("T")
-MONEY_OUT: Sequence[Document] = (
-    {"kind": {"$in": ["withdrawal", "payout", "return"]}},
-    {"kind": "reversal", "content.fen": {"$exists": True}},
-    {"kind": "reversal", "by": starts_with("R")},
-)
-"""Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
-LINEARIZABLE = ReadConcern("linearizable")
 ANSWER = {"content": 1, "answer": 1}
 USER_FIELDS = dict.fromkeys(
     ("gold", "income", "giver", "ios_paid_at", "nickname", "face_url", "gender"), 1
@@ -73,7 +63,8 @@ class LedgerStore:
         self._rankings = rankings
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
-        self._confirmation = SingleFlight(self._read_linearizable)
+        linearizable = self._users.with_options(read_concern=ReadConcern("linearizable"))
+        self._confirmation = SingleFlight(lambda: linearizable.find_one({"_id": ""}, {"_id": 1}))
 
     async def make_indexes(self) -> None:
         newest = [("at", -1), ("_id", -1)]
@@ -124,38 +115,6 @@ class LedgerStore:
             return None
         gold = row["content"]["gold"]
         return Credit(order_number, gold, row["at"], row["answer"]["gold"] - gold)
-
-    async def page(
-        self,
-        user_id: str,
-        kind: str,
-        after: str,
-        limit: int,
-        *,
-        search: str = "",
-        money_out: bool = True,
-    ) -> tuple[list[Document], str | None]:
-        """Return entries for operators, newest first, and the next cursor.
-
-        `search` matches a whole user_id, or the start of a key or of the paid order's number.
-        Without `money_out`, the entries of withdrawals and refunds are left out. Raises
-        InvalidCursor.
-        """
-        where: Document = {}
-        if user_id:  # the index has the entries of each unit in order
-            own = {"account": user_account(user_id), "unit": {"$in": [*DEBTS]}}
-            where["lines"] = {"$elemMatch": own}
-        if not money_out:
-            where["$nor"] = MONEY_OUT
-        if kind:
-            where["kind"] = kind
-        if search:
-            keys = (search, recharge_key(search))
-            where["$or"] = [
-                {"lines.account": user_account(search)},
-                *({"_id": starts_with(key)} for key in keys),
-            ]
-        return await page(self._ledger, where, "at", after, limit)
 
     async def moved_by(
         self, by: str, kinds: Sequence[str], since: datetime, session: Session
@@ -236,7 +195,9 @@ class LedgerStore:
         """Subtract a gift from the rankings; does nothing for an entry of another kind."""
         row = await self._ledger.find_one({"_id": key}, session=session)
         assert row is not None
-        await self._rankings.add(map(RankingChange.negated, ranking_changes_in(row)), session)
+        event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
+        changes = ranking_changes(_entry_from(row), row["at"], event)
+        await self._rankings.add(map(RankingChange.negated, changes), session)
 
     # ---- batches of gifts
 
@@ -284,16 +245,20 @@ class LedgerStore:
         """
         await self._confirmation.get()
 
-    async def _read_linearizable(self) -> None:
-        await self._users.with_options(read_concern=LINEARIZABLE).find_one({"_id": ""}, {"_id": 1})
-
     def add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
         """Add everything that the batch of gifts has to write, guarded by what it has read."""
         batch = context.batch
         rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
         writes.insert("ledger", *rows)
         for change in batch.balance_changes:
-            writes.update("users", *_balance_update(change))
+            before, after = change.before, change.after
+            where: Document = {"_id": change.user_id, **before._asdict()}
+            amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
+            update: Document = {"$inc": amounts}
+            if change.giver:
+                where |= _unchanged(change.giver)
+                update["$set"] = {"giver": _giver_document(change.giver)}
+            writes.update("users", where, update)
         self._rankings.add_writes(batch.ranking_changes, writes)
 
     async def write_gifts(self, session: Session, context: BatchContext) -> None:
@@ -343,12 +308,6 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
     return row
 
 
-def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
-    """Return the changes of the rankings by this entry."""
-    event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
-    return ranking_changes(_entry_from(row), row["at"], event)
-
-
 def _entry_from(row: Document) -> JournalEntry:
     return JournalEntry(
         row["_id"],
@@ -365,18 +324,6 @@ def _entry_from(row: Document) -> JournalEntry:
 
 def face_of(row: Document) -> PublicProfile:
     return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).public_profile()
-
-
-def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
-    """Return the compare-and-swap on the balance, which cannot fall below 0, and on the giver."""
-    before, after = change.before, change.after
-    amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
-    where, update = {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}
-    if change.giver is None:
-        return where, update
-    return where | _unchanged(change.giver), update | {
-        "$set": {"giver": _giver_document(change.giver)}
-    }
 
 
 def _unchanged(giver: Giver) -> Document:

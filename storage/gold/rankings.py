@@ -48,7 +48,8 @@ class RankingStore:
                 "$inc": {"gold": change.gold, "income": change.income},
                 "$setOnInsert": {"scope": change.scope, "user_id": change.user_id},
             }
-            batch.upsert("rankings", {"_id": _row_id(change)}, addition)
+            row_id = f"{change.scope}:{change.user_id}"
+            batch.upsert("rankings", {"_id": row_id}, addition)
 
     async def top(self, scope: str, unit: str, limit: int) -> list[tuple[str, int]]:
         """Return the highest (user_id, amount) by "gold" given or "income" received."""
@@ -131,14 +132,11 @@ class RankingStore:
                     async for row in rows:
                         gold = row["gold"] - row["stored_gold"]
                         income = row["income"] - row["stored_income"]
-                        await self._repair(RankingChange(scope, row["_id"], gold, income))
+                        batch = WriteBatch()
+                        self.add_writes([RankingChange(scope, row["_id"], gold, income)], batch)
+                        await batch.execute_alone(self._database)
                         wrong += 1
         return wrong
-
-    async def _repair(self, change: RankingChange) -> None:
-        batch = WriteBatch()
-        self.add_writes([change], batch)
-        await batch.execute_alone(self._database)
 
     async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
         """Return steps on `ledger` that find users whose stored amounts differ from the journal's.
@@ -166,11 +164,6 @@ class RankingStore:
             {"$group": {"_id": "$user_id", **{name: {"$sum": f"${name}"} for name in amounts}}},
             {"$match": {"$expr": {"$or": differs}}},
         ]
-
-
-def _row_id(change: RankingChange) -> str:
-    """Return the `_id` of the user's row in a ranking."""
-    return f"{change.scope}:{change.user_id}"
 
 
 def _entries_of(scope: str) -> Document:

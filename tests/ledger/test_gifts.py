@@ -16,10 +16,10 @@ from ledger.gifts import (
     gift_postings,
     live_scope,
     ranking_changes,
+    rate_from,
     split_cost,
 )
 from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Kind, Posting
-from ledger.rates import rate_from
 from tests.support.hypothesis_profiles import example_settings
 from tests.support.ledger_in_memory import TRANSFER
 

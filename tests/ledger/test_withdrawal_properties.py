@@ -34,10 +34,9 @@ from ledger.errors import (
     OverLimit,
     TooLittle,
 )
-from ledger.gifts import GiftBatch, GiftTransfer
+from ledger.gifts import RATE_KEYS, GiftBatch, GiftTransfer, from_midnight, rate_from, row_at
 from ledger.journal import Balance, JournalEntry
 from ledger.open_transfers import must_resend, must_return
-from ledger.rates import RATE_KEYS, from_midnight, rate_from, row_at
 from ledger.recharge import Order, Payment, Refund, recharge_entry, reversal_entry
 from ledger.transfers import Transfer, TransferBody, TransferMismatch, TransferState
 from ledger.withdrawal_requests import (

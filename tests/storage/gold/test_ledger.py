@@ -194,15 +194,17 @@ async def test_search_by_key_prefix_order_or_user_reads_few_entries(stores: Stor
     wanted |= {"Q00501": recharge, "20000501": recharge}
     async with profile_queries(stores.database, "ledger") as examined:
         for search, key in wanted.items():
-            found, _ = await stores.ledger.page("", "", "", 10, search=search)
+            found, _ = await stores.statements.entries("", "", "", 10, search=search)
             assert [row["_id"] for row in found] == [key], search
         for search in ("gift.", "r-50", "2000050", "q00501"):
-            assert await stores.ledger.page("", "", "", 10, search=search) == ([], None), search
+            assert await stores.statements.entries("", "", "", 10, search=search) == ([], None), (
+                search
+            )
         cursor = f"{int(rows[500]['at'].timestamp() * 1000)}.{gift}"
-        await stores.ledger.page("", "", cursor, 10)
+        await stores.statements.entries("", "", cursor, 10)
     assert all(count <= 60 for count in examined), examined
     assert len(examined) == 10
-    assert await stores.ledger.page("", "gift", "", 10, search="Q00501") == ([], None)
+    assert await stores.statements.entries("", "gift", "", 10, search="Q00501") == ([], None)
 
 
 async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFixture) -> None:
@@ -214,7 +216,7 @@ async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFix
     await stores.database.collection("ledger").insert_many(
         [{"_id": f"entry:{n}", **fields, **row} for n, row in enumerate([*hidden, *shown])]
     )
-    found, _ = await stores.ledger.page("", "", "", 10, money_out=False)
+    found, _ = await stores.statements.entries("", "", "", 10, money_out=False)
     assert [row["kind"] for row in found] == ["recharge", "reversal"]
-    assert await stores.ledger.page("", "payout", "", 10, money_out=False) == ([], None)
-    assert len((await stores.ledger.page("", "", "", 10))[0]) == 7
+    assert await stores.statements.entries("", "payout", "", 10, money_out=False) == ([], None)
+    assert len((await stores.statements.entries("", "", "", 10))[0]) == 7

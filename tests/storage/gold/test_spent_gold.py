@@ -10,7 +10,7 @@ from ledger.journal import user_account
 from ledger.refund_plan import gift_reversal
 from services.gold.ledger import LedgerService
 from storage.database import Session
-from storage.gold.spent_gold import SpentGoldStore
+from storage.gold.statements import SpentGoldStore
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,6 +50,6 @@ async def test_only_so_many_of_the_newest_gifts_are_read(
 
     newest_first = [gift.key for gift in reversed(gifts)]
     assert await stores.ledger.run_transaction(read) == newest_first
-    monkeypatch.setattr("storage.gold.spent_gold.MAX_READ", 3)
-    monkeypatch.setattr("storage.gold.spent_gold.GIFTS_PER_QUERY", 2)
+    monkeypatch.setattr("storage.gold.statements.MAX_READ", 3)
+    monkeypatch.setattr("storage.gold.statements.GIFTS_PER_QUERY", 2)
     assert await stores.ledger.run_transaction(read) == newest_first[:3]
