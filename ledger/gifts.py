@@ -107,13 +107,6 @@ def gift_key(sender: str, request_id: str) -> str:
     return f"gift:{sender}:{request_id}"
 
 
-def split_cost(cost: int, balance: Balance) -> Balance | None:
-    """Split the cost into gold, then income; None if insufficient."""
-    gold = min(cost, balance.gold)
-    income = cost - gold
-    return Balance(gold, income) if income <= balance.income else None
-
-
 def gift_postings(
     sender: str, receiver: str, paid: Balance, receiver_income: int
 ) -> tuple[Posting, ...]:
@@ -218,8 +211,9 @@ class GiftBatch:
             transfer.rules, transfer.cost, self.at, confirmed=transfer.confirmed
         )
         balance = self.balances[sender]
-        paid = split_cost(transfer.cost, balance)
-        if paid is None:
+        gold = min(transfer.cost, balance.gold)
+        paid = Balance(gold, transfer.cost - gold)
+        if paid.income > balance.income:
             raise InsufficientGold
         self.balances[sender] = Balance(balance.gold - paid.gold, balance.income - paid.income)
         balance = self.balances[receiver]
