@@ -111,12 +111,10 @@ def negate(lines: tuple[Posting, ...]) -> tuple[Posting, ...]:
 
 
 def grant_key(request_id: str) -> str:
-    """Return the idempotency key of a grant by the house."""
     return f"grant:{request_id}"
 
 
 def settle_key(request_id: str) -> str:
-    """Return the idempotency key of the settlement of a debt."""
     return f"settle:{request_id}"
 
 

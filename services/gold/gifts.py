@@ -11,7 +11,6 @@ from ledger.gifts import GiftTransfer
 from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
-from rooms.members import PublicProfile
 from rooms.room import Room
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
@@ -149,17 +148,13 @@ def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> Js
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
     answer = batch.give(transfer, event)
-    room.add_gift(_event(request, context.faces))
-    return answer
-
-
-def _event(request: GiftRequest, faces: Mapping[str, PublicProfile]) -> GiftEvent:
-    transfer, gift = request.transfer, request.gift
-    return {
-        "from": faces[transfer.sender],
-        "to": faces[transfer.receiver],
-        "gift": {key: gift[key] for key in ("id", "name", "image", "effect")},  # type: ignore[typeddict-item]
+    gift: GiftEvent = {
+        "from": context.faces[transfer.sender],
+        "to": context.faces[transfer.receiver],
+        "gift": {key: request.gift[key] for key in ("id", "name", "image", "effect")},  # type: ignore[typeddict-item]
         "num": transfer.num,
         "gold": transfer.cost,
         "request_id": transfer.request_id,
     }
+    room.add_gift(gift)
+    return answer

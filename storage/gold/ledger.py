@@ -136,7 +136,6 @@ class LedgerStore:
         return Balance(row["gold"], row["income"])
 
     async def debt(self, session: Session, user_id: str) -> int:
-        """Return the gold that the user owes."""
         row = await self._users.find_one({"_id": user_id}, {"owed": 1}, session=session)
         return int(row["owed"]) if row else 0
 
@@ -158,7 +157,6 @@ class LedgerStore:
         }
 
     async def _add(self, session: Session, user_id: str, amounts: Mapping[str, int]) -> Balance:
-        """Add to balances and debts of a user."""
         guard = {name: {"$gte": -amount} for name, amount in amounts.items() if amount < 0}
         row = await self._users.find_one_and_update(
             {"_id": user_id, **guard},

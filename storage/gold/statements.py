@@ -1,7 +1,7 @@
 """What the journal has of a user: statements of gold and income, and how gold was spent."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -177,10 +177,14 @@ class SpentGoldStore:
         withdrawn: defaultdict[str, dict[str, int]] = defaultdict(dict)
         async for row in await self._withdrawals.aggregate(steps, session=session):
             withdrawn[row["_id"]["user"]][row["_id"]["state"]] = row["income"]
-        return {row["_id"]: _income_from(row, withdrawn[row["_id"]]) for row in rows}
+        found = {}
+        for row in rows:
+            incomes = withdrawn[row["_id"]]
+            held = sum(incomes.get(state, 0) for state in OPEN_STATES)
+            found[row["_id"]] = HostIncome(row["income"], held, incomes.get("paid", 0))
+        return found
 
     async def _reversed(self, keys: Sequence[str], session: Session | None) -> set[str]:
-        """Return the ids of those gifts that were reversed."""
         reversals = {reversal_key(key): key for key in keys}
         where = {"_id": {"$in": [*reversals]}}
         rows = await self._ledger.find(where, {"_id": 1}, session=session).to_list()
@@ -196,7 +200,6 @@ def _other_user(account: str, row: Document) -> str:
 
 
 def _gold_of(gift: Document) -> int:
-    """Return the gold that a gift took from its giver."""
     giver = user_account(gift["by"])
     lines = (line for line in gift["lines"] if (line["account"], line["unit"]) == (giver, "gold"))
     return -sum(int(line["amount"]) for line in lines)
@@ -211,9 +214,3 @@ def _gift_from(row: Document) -> GiftStep:
     amounts = [line["amount"] for line in row["lines"] if line["account"] == host]
     income = sum(amount for amount in amounts if amount > 0)
     return GiftStep(row["_id"], row["at"], row["content"]["to"], _gold_of(row), income)
-
-
-def _income_from(row: Document, withdrawn: Mapping[str, int]) -> HostIncome:
-    """Return the income of a user, whose withdrawals have the income `withdrawn` by their state."""
-    held = sum(withdrawn.get(state, 0) for state in OPEN_STATES)
-    return HostIncome(row["income"], held, withdrawn.get("paid", 0))

@@ -13,9 +13,12 @@ from ledger.gifts import (
     GiftBatch,
     RankingChange,
     day_scope,
+    from_midnight,
     gift_postings,
+    price_fields,
     ranking_changes,
     rate_from,
+    row_at,
 )
 from ledger.journal import Balance, EventReference, JournalEntry, Kind, Posting
 from tests.support.hypothesis_profiles import example_settings
@@ -51,6 +54,17 @@ def test_the_receiver_earns_the_floor_of_cost_times_rate(
 ) -> None:
     transfer = replace(TRANSFER, gold=gold, num=num, rate=Decimal(rate))
     assert (transfer.cost, transfer.receiver_income) == (gold * num, earned)
+
+
+def test_a_changed_rate_applies_from_the_next_midnight_in_china_on() -> None:
+    row = {"key": "EXCHANGE_RATE", "value": 0.5, "enabled": True}
+    midnight = NOON + timedelta(hours=12)
+    waiting = {**row, "next": from_midnight({"value": 0.3}, NOON)}
+    assert row_at(waiting, midnight - timedelta(seconds=1)) == waiting
+    assert row_at(waiting, midnight) == row | {"value": 0.3}
+    assert row_at(row, midnight) == row
+    fields = [price_fields(other) for other in (row, {"key": "NOTICE"}, {"gold": 50, "fen": 600})]
+    assert fields == [("value",), (), ("gold", "fen")]
 
 
 # ---- keys

@@ -166,12 +166,6 @@ async def test_incremental_check_covers_rankings_of_reversed_gifts(ledger: Ledge
     assert [problem.kind for problem in found if problem.what.startswith("live:")] == ["rank"]
 
 
-async def test_invalid_ranking_scopes_are_reported_and_skipped(ledger: LedgerFixture) -> None:
-    rankings = ledger.stores.database.collection("rankings")
-    await rankings.insert_many([{"_id": 1, "scope": None}, {"_id": 2, "scope": "live:x"}])
-    assert await ledger.kinds() == ["rank", "rank"]
-
-
 # ---- a ledger of many users
 
 
