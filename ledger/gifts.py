@@ -43,10 +43,7 @@ def rate_from(value: object) -> Decimal | None:
 
 
 def price_fields(row: JsonObject) -> Sequence[str]:
-    """Return the fields of a row by which gold or income is worth more or less.
-
-    The row is that of a config or a recharge block.
-    """
+    """Return the fields of a config or block by which gold or income is worth more or less."""
     if row.get("key") in RATE_KEYS:
         return ("value",)
     return ("gold", "fen") if "fen" in row else ()
@@ -193,10 +190,7 @@ class GiftBatch:
         self._initial = dict(self.balances)
 
     def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """Return the answer to a repeated gift, None for a new one.
-
-        Raises RequestIdReused if the gift is another one.
-        """
+        """Return the answer to a repetition, else None. Raises RequestIdReused for another gift."""
         stored = self.written.get(transfer.key)
         return stored.answer_to(transfer.content) if stored else None
 

@@ -146,10 +146,7 @@ class GiftSelection:
 
 
 def order_step(order: Order, refunded: int, number: str) -> OrderStep | None:
-    """Return the step that refunds the rest of an order; None if nothing is left.
-
-    The refund has our `number`.
-    """
+    """Return the refund, with our `number`, of the rest of an order; None if nothing is left."""
     fen = order.charged_fen - refunded
     if fen <= 0:
         return None

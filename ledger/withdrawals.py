@@ -278,10 +278,7 @@ class Withdrawal:
                 raise TransferMismatch(reason)
 
     def _note(self, **changes: Any) -> "Withdrawal":
-        """Return the withdrawal with changes; a final one stays as it is.
-
-        A notice may overtake the answer to a call.
-        """
+        """Change it, unless it is final: a notice may overtake the answer to a call."""
         return self if self.state.is_final else replace(self, **changes)
 
 

@@ -96,10 +96,7 @@ class CatalogueService:
         return await store.edit(before["id"], session=session, **fields)
 
     async def withdraw_next(self, store: CatalogueStore, number: int) -> Document:
-        """Drop a change that waits for midnight; return the row.
-
-        Raises NotFound, or NothingWaits if no change waits.
-        """
+        """Drop a change that waits for midnight; return the row. Raises NotFound, NothingWaits."""
         row = await store.withdraw_next(number)
         self.invalidate()
         return row

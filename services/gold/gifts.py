@@ -86,10 +86,7 @@ class GiftService:
         return await self.give(GiftRequest(priced, gift))
 
     async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """Return the stored answer to a repeated request, else None.
-
-        Raises RequestIdReused if the gift is another one.
-        """
+        """Return the answer to a repetition, else None. Raises RequestIdReused for another gift."""
         stored = await self._ledger.find(transfer.key) if transfer.request_id else None
         return stored.answer_to(transfer.content) if stored else None
 
@@ -137,10 +134,7 @@ class GiftService:
 
 
 def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
-    """Give a gift with its room event.
-
-    Return None if the users are not both there, or one was deleted.
-    """
+    """Give with a room event; return None unless both users are there and exist."""
     batch, transfer = context.batch, request.transfer
     if earlier := batch.find_answer(transfer):
         return earlier

@@ -111,21 +111,14 @@ class LedgerService:
         return await self._run_once(reversal, users, write, in_transaction)
 
     async def reversible_amount(self, key: str) -> int:
-        """Return the most gold or income that a reversal of the entry moves.
-
-        Raises as `reverse`.
-        """
+        """Return the most gold or income that a reversal moves. Raises as `reverse`."""
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
 
     async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
-        """Return the gold and income that an operator has moved alone since then.
-
-        It counts both directions. `tx`: the transaction that reads it.
-        """
+        """Return the gold and income, in both directions, that an operator has moved alone."""
         return await self._ledger.moved_by(name, OPERATORS_KINDS, since, tx)
 
     async def has(self, key: str) -> bool:
-        """Return whether the journal has an entry with this key."""
         return await self._ledger.find(key) is not None
 
     async def _reversible(self, key: str) -> JournalEntry:

@@ -55,10 +55,7 @@ class LedgerAudit(LeasedJob):
         await super().run_if_due()
 
     async def check(self, since: datetime | None = None) -> list[str]:
-        """Return every problem as a sentence.
-
-        With `since`, only those that newer entries may cause.
-        """
+        """Return every problem as a sentence; with `since`, those that newer entries may cause."""
         at = datetime.now(UTC).timestamp()
         full_at = self.last["full_at"] if since else at
         problems = await self._reconciler.problems(since)

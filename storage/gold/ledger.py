@@ -81,10 +81,7 @@ class LedgerStore:
         )
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` in its own transaction, retried on write conflicts.
-
-        Raises TryAgain if the conflicts go on.
-        """
+        """Run `work` in a transaction, again on write conflicts. Raises TryAgain if they go on."""
         return await self._database.transaction_with_retry(work)
 
     async def find(self, key: str, session: Session | None = None) -> StoredEntry | None:

@@ -188,10 +188,7 @@ class LedgerReconciler:
         return sorted(problems, key=str)[:MAX_PROBLEMS]
 
     async def _owners(self, since: datetime | None) -> AsyncGenerator[list[str] | None]:
-        """Yield users and withdrawals with postings since then, OWNERS_PER_QUERY at a time.
-
-        Yields None for all of them if `since` is None.
-        """
+        """Yield owners of postings since then, OWNERS_PER_QUERY at a time; None for all."""
         if since is None:
             yield None
             return

@@ -128,18 +128,12 @@ class SpentGoldStore:
         self._withdrawals: Collection = database.collection("withdrawals")
 
     def gifts(self, session: Session, user_id: str, since: datetime) -> AsyncGenerator[GiftStep]:
-        """Return the gifts that the user gave since then, newest first, without reversed ones.
-
-        It reads the newest MAX_READ gifts and leaves out older ones.
-        """
+        """Return the newest MAX_READ gifts of a user that are not reversed, newest first."""
         newest = [("at", -1)]
         return self._gifts(user_id, since, newest, MAX_READ, _gift_from, session)
 
     async def gold_gifts(self, user_id: str, since: datetime) -> list[GoldGift]:
-        """Return the gifts that the user paid with gold since then, oldest first.
-
-        Reversed ones are left out. It reads the first MAX_EVIDENCE gifts and leaves out later ones.
-        """
+        """Return the first MAX_EVIDENCE gifts that took gold and are not reversed, oldest first."""
         found = self._gifts(user_id, since, [("at", 1)], MAX_EVIDENCE, _gold_gift_from)
         return [gift async for gift in found if gift.gold]
 
