@@ -66,7 +66,7 @@ def row_at(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 class GiftTransfer:
     """A requested gift; `gold` is the unit price, `rate` the receiver's share.
 
-    `confirmed`: by a sender who has given much already.
+    `confirmed`: by a sender who has given much already. `shown`: id, name, image and effect.
     """
 
     sender: str
@@ -78,12 +78,17 @@ class GiftTransfer:
     request_id: str = ""
     confirmed: bool = False
     rules: GivingRules = NO_RULES
+    shown: JsonObject = field(default_factory=dict)
     key: str = field(init=False)
     """Idempotency key of the journal entry; random without a request_id."""
 
     def __post_init__(self) -> None:
         request_id = self.request_id or f"~{secrets.token_hex(12)}"
         object.__setattr__(self, "key", gift_key(self.sender, request_id))
+
+    @property
+    def user_ids(self) -> tuple[str, str]:
+        return self.sender, self.receiver
 
     @property
     def cost(self) -> int:

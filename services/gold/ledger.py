@@ -103,7 +103,7 @@ class LedgerService:
 
         async def write(tx: Any) -> JsonObject:
             await self._ledger.move(tx, reversal.lines)
-            await self._ledger.write(tx, reversal, None)
+            await self._ledger.write(tx, reversal)
             await self._ledger.subtract_from_rankings(tx, key)
             return content
 
@@ -136,7 +136,7 @@ class LedgerService:
 
         async def write(tx: Any) -> JsonObject:
             answer = (await self._ledger.move(tx, entry.lines))[user_id]._asdict()
-            await self._ledger.write(tx, replace(entry, answer=answer), None)
+            await self._ledger.write(tx, replace(entry, answer=answer))
             return answer
 
         return await self._run_once(entry, (user_id,), write, in_transaction)

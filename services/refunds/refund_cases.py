@@ -208,7 +208,7 @@ class RefundCaseService:
         written = replace(
             entry, by=case.operators, content=content, answer=answer, note=case.reason
         )
-        await self._ledger.write(tx, written, None)
+        await self._ledger.write(tx, written)
 
     async def _save_decision(self, before: RefundCase, after: RefundCase) -> RefundCase:
         try:

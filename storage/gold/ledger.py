@@ -170,14 +170,11 @@ class LedgerStore:
         is_over = any(before.get(debt, 0) + amounts.get(debt, 0) < 0 for debt in DEBTS.values())
         raise DebtExceeded if is_over else InsufficientGold
 
-    async def write(
-        self, session: Session, entry: JournalEntry, event: EventReference | None
-    ) -> None:
-        """Insert the entry with its room event. Raises EntryExists if its key is taken."""
+    async def write(self, session: Session, entry: JournalEntry) -> None:
+        """Insert an entry without a room event. Raises EntryExists if its key is taken."""
         try:
-            await self._ledger.insert_one(
-                entry_document(entry, event, datetime.now(UTC)), session=session
-            )
+            row = entry_document(entry, None, datetime.now(UTC))
+            await self._ledger.insert_one(row, session=session)
         except DuplicateKeyError:
             raise EntryExists(entry.key) from None
 

@@ -321,7 +321,7 @@ class RefundMachine(WithdrawalMachine):
     def record(self, entry: JournalEntry) -> None:
         self.ledger.now = self.now
         run(self.ledger.move("tx", entry.lines))
-        run(self.ledger.write("tx", entry, None))
+        run(self.ledger.write("tx", entry))
 
     # ---- invariants
 

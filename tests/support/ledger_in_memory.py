@@ -89,12 +89,12 @@ class MemoryLedgerStore:
             raise InsufficientGold
         return moved
 
-    async def write(self, tx: Any, entry: JournalEntry, reference: EventReference | None) -> None:
+    async def write(self, tx: Any, entry: JournalEntry) -> None:
         assert tx == "tx"
         if entry.key in self.entries:
             raise EntryExists(entry.key)
         self.entries[entry.key] = entry
-        self.references[entry.key] = self.now, reference
+        self.references[entry.key] = self.now, None
 
     async def subtract_from_rankings(self, tx: Any, key: str) -> None:
         assert tx == "tx"

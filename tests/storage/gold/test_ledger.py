@@ -15,7 +15,6 @@ from ledger.gifts import GiftTransfer
 from ledger.journal import (
     HOUSE,
     Balance,
-    EventReference,
     JournalEntry,
     Posting,
     debt_account,
@@ -34,10 +33,8 @@ def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
     return [LedgerService(stores.ledger, NamedLocks().lock) for _ in range(n)]
 
 
-async def write(
-    stores: StoresFixture, entry: JournalEntry, event: EventReference | None = None
-) -> None:
-    await stores.ledger.run_transaction(lambda session: stores.ledger.write(session, entry, event))
+async def write(stores: StoresFixture, entry: JournalEntry) -> None:
+    await stores.ledger.run_transaction(lambda session: stores.ledger.write(session, entry))
 
 
 # ---- entries and balances
@@ -65,7 +62,7 @@ async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture)
 
     async def work(session: Session) -> None:
         await stores.ledger.move(session, lines)
-        await stores.ledger.write(session, JournalEntry("key", "grant", "ops", lines, {}), None)
+        await stores.ledger.write(session, JournalEntry("key", "grant", "ops", lines, {}))
 
     await stores.ledger.run_transaction(work)
     with pytest.raises(EntryExists) as error:
@@ -74,11 +71,9 @@ async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture)
     assert await stores.balance(anna) == (5, 0)
 
 
-async def test_entry_is_read_as_it_was_written_with_its_room_event(stores: StoresFixture) -> None:
+async def test_entry_is_read_as_it_was_written(stores: StoresFixture) -> None:
     entry = JournalEntry("key", "grant", "ops", postings_for("anna", 5), {"a": 1}, {"b": 2}, "note")
-    await write(stores, entry, EventReference(7, "e", 42))
-    (row,) = await stores.entries()
-    assert (row["live_id"], row["epoch"], row["seq"]) == (7, "e", 42)
+    await write(stores, entry)
     assert await stores.ledger.entry("key") == entry
     assert await stores.ledger.find("key") == ({"a": 1}, {"b": 2})
     assert await stores.ledger.entry("other") is None

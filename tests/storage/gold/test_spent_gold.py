@@ -28,7 +28,7 @@ async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: Stor
     assert gift
     reversal = gift_reversal(gift, bert, "ops", "refund", debt=10, free=5)
     assert user_account(anna) not in {line.account for line in reversal.lines}
-    await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, reversal, None))
+    await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, reversal))
     spent_gold = SpentGoldStore(stores.database)
     found = await spent_gold.gold_gifts(anna, SINCE)
     assert [(gift.gold, gift.live_id) for gift in found] == [(10, 0), (10, 0)]
