@@ -25,7 +25,6 @@ from ledger.journal import (
 )
 from storage.gold.ledger import LedgerStore
 
-OPERATORS_KINDS: tuple[Kind, ...] = ("grant", "reversal")
 REVERSIBLE = ("gift", "grant")
 LockUsers = Callable[..., AbstractAsyncContextManager[None]]
 """Locks the balances of the users named, within this process."""
@@ -116,7 +115,7 @@ class LedgerService:
 
     async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
         """Return the gold and income, in both directions, that an operator has moved alone."""
-        return await self._ledger.moved_by(name, OPERATORS_KINDS, since, tx)
+        return await self._ledger.moved_by(name, since, tx)
 
     async def has(self, key: str) -> bool:
         return await self._ledger.find(key) is not None

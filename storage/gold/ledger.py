@@ -38,6 +38,7 @@ from storage.write_batch import WriteBatch
 
 T = TypeVar("T")
 ANSWER = {"content": 1, "answer": 1}
+BALANCE = {"gold": 1, "income": 1}
 USER_FIELDS = dict.fromkeys(
     ("gold", "income", "giver", "ios_paid_at", "nickname", "face_url", "gender"), 1
 )
@@ -113,11 +114,9 @@ class LedgerStore:
         gold = row["content"]["gold"]
         return Credit(order_number, gold, row["at"], row["answer"]["gold"] - gold)
 
-    async def moved_by(
-        self, by: str, kinds: Sequence[str], since: datetime, session: Session
-    ) -> int:
-        """Return the sum of the largest amounts of the entries of these kinds made by `by`."""
-        where = {"by": by, "kind": {"$in": [*kinds]}, "at": {"$gte": since}}
+    async def moved_by(self, by: str, since: datetime, session: Session) -> int:
+        """Return the sum of the largest amounts of the grants and reversals by an operator."""
+        where = {"by": by, "kind": {"$in": ["grant", "reversal"]}, "at": {"$gte": since}}
         amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
         total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
         steps: list[Document] = [{"$match": where}, {"$group": total}]
@@ -125,9 +124,7 @@ class LedgerStore:
         return sum([row["total"] async for row in cursor])
 
     async def balance(self, session: Session, user_id: str) -> Balance:
-        row = await self._users.find_one(
-            {"_id": user_id}, {"gold": 1, "income": 1}, session=session
-        )
+        row = await self._users.find_one({"_id": user_id}, BALANCE, session=session)
         if row is None:
             raise UserNotFound
         return Balance(row["gold"], row["income"])
@@ -158,7 +155,7 @@ class LedgerStore:
         row = await self._users.find_one_and_update(
             {"_id": user_id, **guard},
             {"$inc": dict(amounts)},
-            projection={"gold": 1, "income": 1},
+            projection=BALANCE,
             return_document=ReturnDocument.AFTER,
             session=session,
         )
@@ -207,10 +204,7 @@ class LedgerStore:
             {"$project": USER_FIELDS},
         ]
         if keys := [gift.key for gift in transfers if gift.request_id]:
-            entries = [
-                {"$match": {"_id": {"$in": keys}}},
-                {"$project": ANSWER},
-            ]
+            entries = [{"$match": {"_id": {"$in": keys}}}, {"$project": ANSWER}]
             steps.append({"$unionWith": {"coll": "ledger", "pipeline": entries}})
         found = await (await self._users.aggregate(steps)).to_list()
         rows = [row for row in found if "answer" not in row]

@@ -44,21 +44,6 @@ async def test_json_values_are_stored_unchanged(stores: StoresFixture) -> None:
         assert (await stores.configs.edit(number, remark="r"))["value"] == [value]
 
 
-async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture) -> None:
-    await add(stores, "INDEX_BANNER", "old")
-    await add(stores, "INDEX_BANNER", "new")
-    await add(stores, "HIDDEN", 1, enabled=False)
-    await add(stores, "EXCHANGE_RATE", 0.5)
-    for n in range(2):
-        await add(stores, "PROGRAM_SHARE", {"n": n})
-    await add(stores, "LIVEROOM_SHARE", {"n": 9})
-    assert await stores.configs.public_values() == {
-        "INDEX_BANNER": "new",
-        "PROGRAM_SHARE": [{"n": 0}, {"n": 1}],
-        "LIVEROOM_SHARE": [{"n": 9}],
-    }
-
-
 async def test_a_rate_has_one_row_and_is_missing_without_a_valid_value(
     stores: StoresFixture,
 ) -> None:
