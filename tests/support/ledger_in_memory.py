@@ -1,12 +1,12 @@
 """In-memory stores of the ledger: journal, balances, rankings and orders."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
 from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, ranking_changes
@@ -19,6 +19,18 @@ from ledger.journal import (
     StoredEntry,
 )
 from ledger.recharge import Order, Payment, Refund
+
+T = TypeVar("T")
+
+
+def run(call: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine without an event loop, since nothing in memory waits."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("the call waited")
 
 
 class MemoryLedgerStore:
