@@ -14,7 +14,7 @@ from handlers import health
 from handlers.accounts import data_requests, profiles, sign_in, uploads, user_safety
 from handlers.base import Handler, Route
 from handlers.context import Context
-from handlers.gold import gifts, statements
+from handlers.gold import gifts
 from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
 from handlers.payments import recharge, webhooks
@@ -39,7 +39,7 @@ API_ROUTES: list[Route] = [
     Route("qlive_user/blocks/", user_safety.BlocksHandler, "users.Blocks"),
     Route("qlive_user/export/", data_requests.ExportHandler, "users.Export"),
     Route("qlive_user/delete/", data_requests.DeleteHandler, "users.Delete"),
-    Route("qlive_user/statement/", statements.StatementHandler, "users.Statement"),
+    Route("qlive_user/statement/", gifts.StatementHandler, "users.Statement"),
     Route("qlive_user/logout/", sign_in.LogoutHandler, "users.Logout"),
     Route("get_livelist/", rooms.GetLivelistHandler, "rooms.GetLivelist"),
     Route("get_playurl/", rooms.GetPlayurlHandler, "rooms.GetPlayurl"),

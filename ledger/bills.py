@@ -49,11 +49,7 @@ class Difference(NamedTuple):
 
 
 class BillType(NamedTuple):
-    """A type of bill.
-
-    `sources` are its files, which together have all these movements at a provider in a day or
-    month.
-    """
+    """A type of bill; `sources` are the files with these movements of a provider and period."""
 
     name: BillName
     provider: str

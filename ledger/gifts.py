@@ -1,18 +1,19 @@
-"""Gifts, batches of them, and rankings of gold given and income received.
+"""Gifts, batches of them, rankings of gold given and income received, and changes of rates.
 
-Gold is spent before income; the receiver earns a share.
+Gold is spent before income; the receiver earns a share. Rates, and what a recharge block is worth,
+change at midnight in China.
 """
 
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import ROUND_FLOOR, Decimal
-from typing import NamedTuple
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from typing import Any, NamedTuple
 
-from core.clock import day_of
-from ledger.errors import InsufficientGold, RequestIdReused
+from core.clock import day_interval, day_of
+from ledger.errors import InsufficientGold
 from ledger.giving import NEW_GIVER, NO_RULES, Giver, GivingRules
 from ledger.journal import (
     Balance,
@@ -20,17 +21,52 @@ from ledger.journal import (
     JournalEntry,
     JsonObject,
     Posting,
+    StoredEntry,
     affected_users,
     postings_for,
     user_account,
 )
+
+RATE_KEYS = ("EXCHANGE_RATE", "WITHDRAW_RATE")
+"""Configs with a share of a gift's gold that the receiver gets, and with the yuan of one income."""
+
+
+def rate_from(value: object) -> Decimal | None:
+    """Return the rate of a config's JSON value; None unless it is a number above 0, at most 1."""
+    if isinstance(value, bool):
+        return None
+    try:
+        rate = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return rate if rate.is_finite() and 0 < rate <= 1 else None
+
+
+def price_fields(row: JsonObject) -> Sequence[str]:
+    """Return the fields of a config or block by which gold or income is worth more or less."""
+    if row.get("key") in RATE_KEYS:
+        return ("value",)
+    return ("gold", "fen") if "fen" in row else ()
+
+
+def from_midnight(fields: JsonObject, now: datetime) -> dict[str, Any]:
+    """Return the field `next` of a row whose `fields` change at the next midnight in China."""
+    return {"fields": dict(fields), "at": day_interval(day_of(now))[1]}
+
+
+def row_at(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a row as it is at `now`: its `next` has come, waits, or is absent."""
+    following = row.get("next")
+    if following is None or following["at"] > now:
+        return dict(row)
+    return {**{name: row[name] for name in row if name != "next"}, **following["fields"]}
 
 
 @dataclass(frozen=True, slots=True)
 class GiftTransfer:
     """A requested gift; `gold` is the unit price, `rate` the receiver's share.
 
-    `confirmed`: by a sender who has given much already.
+    `confirmed`: by a sender who has given much already. `shown`: id, name, image and effect.
     """
 
     sender: str
@@ -42,12 +78,17 @@ class GiftTransfer:
     request_id: str = ""
     confirmed: bool = False
     rules: GivingRules = NO_RULES
+    shown: JsonObject = field(default_factory=dict)
     key: str = field(init=False)
     """Idempotency key of the journal entry; random without a request_id."""
 
     def __post_init__(self) -> None:
         request_id = self.request_id or f"~{secrets.token_hex(12)}"
         object.__setattr__(self, "key", gift_key(self.sender, request_id))
+
+    @property
+    def user_ids(self) -> tuple[str, str]:
+        return self.sender, self.receiver
 
     @property
     def cost(self) -> int:
@@ -66,13 +107,6 @@ class GiftTransfer:
 
 def gift_key(sender: str, request_id: str) -> str:
     return f"gift:{sender}:{request_id}"
-
-
-def split_cost(cost: int, balance: Balance) -> Balance | None:
-    """Split the cost into gold, then income; None if insufficient."""
-    gold = min(cost, balance.gold)
-    income = cost - gold
-    return Balance(gold, income) if income <= balance.income else None
 
 
 def gift_postings(
@@ -126,19 +160,6 @@ def ranking_changes(
             yield RankingChange(scope, user_id, given, received)
 
 
-class StoredEntry(NamedTuple):
-    """Request and answer of an existing journal entry."""
-
-    content: JsonObject
-    answer: JsonObject
-
-    def answer_to(self, transfer: GiftTransfer) -> JsonObject:
-        """Return the answer to a repetition. Raises RequestIdReused if the gift is another one."""
-        if dict(self.content) != dict(transfer.content):
-            raise RequestIdReused
-        return self.answer
-
-
 class BalanceChange(NamedTuple):
     """Compare-and-swap of a user's balance: written only if it is still `before`.
 
@@ -174,12 +195,9 @@ class GiftBatch:
         self._initial = dict(self.balances)
 
     def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """Return the answer to a repeated gift, None for a new one.
-
-        Raises RequestIdReused if the gift is another one.
-        """
+        """Return the answer to a repetition, else None. Raises RequestIdReused for another gift."""
         stored = self.written.get(transfer.key)
-        return stored.answer_to(transfer) if stored else None
+        return stored.answer_to(transfer.content) if stored else None
 
     def give(self, transfer: GiftTransfer, event: EventReference | None) -> JsonObject:
         """Give a new gift, for which `find_answer` is None; `event` is its room event, if any.
@@ -192,8 +210,9 @@ class GiftBatch:
             transfer.rules, transfer.cost, self.at, confirmed=transfer.confirmed
         )
         balance = self.balances[sender]
-        paid = split_cost(transfer.cost, balance)
-        if paid is None:
+        gold = min(transfer.cost, balance.gold)
+        paid = Balance(gold, transfer.cost - gold)
+        if paid.income > balance.income:
             raise InsufficientGold
         self.balances[sender] = Balance(balance.gold - paid.gold, balance.income - paid.income)
         balance = self.balances[receiver]

@@ -86,10 +86,7 @@ class Giver(NamedTuple):
     own_month: OwnCap = OwnCap()
 
     def at(self, now: datetime) -> Self:
-        """Return the giver with the sums and own caps at `now`.
-
-        A clock that is behind does not begin a day again.
-        """
+        """Return the giver at `now`; a clock that is behind does not begin a day again."""
         day = max(self.day, day_of(now).isoformat())
         return self._replace(
             day=day,

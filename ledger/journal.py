@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from ledger.errors import RequestIdReused
+
 JsonObject = Mapping[str, Any]
 Unit = Literal["gold", "income"]
 Kind = Literal["recharge", "gift", "grant", "reversal", "withdrawal", "payout", "return"]
@@ -66,6 +68,19 @@ class JournalEntry:
             raise ValueError(f"the lines of {self.key} do not sum to zero: {dict(sums)}")
 
 
+class StoredEntry(NamedTuple):
+    """Request and answer of an entry in the journal."""
+
+    content: JsonObject
+    answer: JsonObject
+
+    def answer_to(self, content: JsonObject) -> JsonObject:
+        """Return the answer to a repetition. Raises RequestIdReused if it asks for another."""
+        if dict(self.content) != dict(content):
+            raise RequestIdReused
+        return self.answer
+
+
 def user_account(user_id: str) -> str:
     return f"user:{user_id}"
 
@@ -96,12 +111,10 @@ def negate(lines: tuple[Posting, ...]) -> tuple[Posting, ...]:
 
 
 def grant_key(request_id: str) -> str:
-    """Return the idempotency key of a grant by the house."""
     return f"grant:{request_id}"
 
 
 def settle_key(request_id: str) -> str:
-    """Return the idempotency key of the settlement of a debt."""
     return f"settle:{request_id}"
 
 

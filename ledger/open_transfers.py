@@ -45,10 +45,7 @@ def next_check_at(withdrawal: Withdrawal, now: datetime) -> datetime | None:
 
 
 def counts_as_missing(withdrawal: Withdrawal, now: datetime) -> bool:
-    """Return whether a query without a result counts.
-
-    It counts if the last one that counted is old enough.
-    """
+    """Return whether a query without a result counts: the last one that did is old enough."""
     return withdrawal.missed_at is None or now - withdrawal.missed_at >= MISS_INTERVAL
 
 
@@ -73,10 +70,9 @@ def must_resend(withdrawal: Withdrawal, stated: Transfer | None, now: datetime) 
 
 
 def must_rebuild(withdrawal: Withdrawal, stated: Transfer | None) -> bool:
-    """Return whether a transfer that is sent again needs a new body.
+    """Return whether a transfer that is sent again needs a new body, for a corrected setting.
 
-    It does after a setting was corrected. Both bodies have the same number, so that only one of
-    them can be paid.
+    Both bodies have the same number, so that only one of them can be paid.
     """
     return stated is None and withdrawal.refusal in SETTING_REFUSALS
 

@@ -58,10 +58,7 @@ class Order:
         return self.paid_fen or self.fen
 
     def may_be_of(self, openid: str | None) -> bool:
-        """Return whether a report may be about this order.
-
-        It may if it names this payer, or None: a deleted user has no openid.
-        """
+        """Return whether a report names this payer, or none; a deleted user has no openid."""
         return not self.openid or openid in (None, self.openid)
 
     @property
@@ -135,11 +132,7 @@ class PaymentRefused(Exception):
 
 
 def check_payment(order: Order, payment: Payment) -> None:
-    """Compare a payment with its order.
-
-    Raises PaymentRefused with one of the reasons provider, app, payer, sandbox, product, currency
-    and amount.
-    """
+    """Raise PaymentRefused with the reason if a payment does not match its order."""
     matches = {
         RefusalReason.PROVIDER: payment.provider == order.provider,
         RefusalReason.APP: payment.app_id in (None, order.app_id),
@@ -155,10 +148,7 @@ def check_payment(order: Order, payment: Payment) -> None:
 
 
 def counts_as_ios(order: Order, payment: Payment) -> bool:
-    """Return whether Apple may settle the payment.
-
-    WeChat then has no transaction, whatever the client says.
-    """
+    """Return whether Apple may settle it, and WeChat has no transaction, whatever clients say."""
     return order.is_refunded_by_apple or (order.provider, payment.transaction) == ("xpay", "")
 
 
@@ -180,10 +170,7 @@ def recharge_entry(order: Order, payment: Payment) -> JournalEntry:
 
 
 def check_refund(order: Order, refund: Refund, refunded: int) -> None:
-    """Compare a refund with its order, after `refunded` fen of earlier refunds.
-
-    Raises PaymentRefused with the reason provider, payer or amount.
-    """
+    """Raise PaymentRefused if a refund does not match, after `refunded` fen of earlier ones."""
     if refund.provider != order.provider:
         raise PaymentRefused(RefusalReason.PROVIDER)
     if not order.may_be_of(refund.openid):
@@ -202,10 +189,7 @@ def gold_to_reverse(order: Order, refund: Refund, refunded: int) -> int:
 
 
 def reversal_entry(order: Order, refund: Refund, gold: int, available: int) -> JournalEntry:
-    """Return the reversal entry.
-
-    It takes back at most the user's `available` gold; the rest becomes a debt.
-    """
+    """Return the reversal entry; what the user's `available` gold does not cover is owed."""
     taken = min(gold, available)
     owed = gold - taken
     lines = [
@@ -240,10 +224,7 @@ class OpenOrder:
 
 
 def offer_key(order: Order, block_id: int) -> str:
-    """Return a key that is equal for orders worth the same to the user.
-
-    These have the same block, price, gold and provider.
-    """
+    """Return a key that orders of one user share for the same block, price and provider."""
     parts = (order.user_id, order.provider, order.sandbox, block_id, order.fen, order.gold)
     return ":".join(map(str, parts))
 

@@ -29,10 +29,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class GoldGift:
-    """`gold` that a gift took from its sender, with the live in whose room it was given.
-
-    A gift outside a room has the `live_id` 0.
-    """
+    """`gold` that a gift took from its sender, in a live; `live_id` is 0 outside of rooms."""
 
     at: datetime
     gold: int

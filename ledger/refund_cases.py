@@ -4,7 +4,7 @@ opened -> confirmed -> reversing -> refunding -> closed, or dropped before it is
 change returns the new case; the service stores it in the transaction of its journal entry.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -159,19 +159,17 @@ class RefundCase:
 
     def note_answer(self, number: str, answer: RefundState, at: datetime) -> "RefundCase":
         """Note the provider's answer to our request for a refund."""
-        state: Literal["requested", "refunded"] = "refunded" if answer == "done" else "requested"
+        state = "refunded" if answer == "done" else "requested"
         problem = "refund_failed" if answer == "failed" else ""
-        return self._with_order(
-            number, lambda step: replace(step, state=state, problem=problem), at
-        )
+        return self._with_order(number, at, state=state, problem=problem)
 
     def leave_to_apple(self, number: str, at: datetime) -> "RefundCase":
         """Note that Apple has asked about the order since the case was opened."""
-        return self._with_order(number, lambda step: replace(step, by_apple=True, problem=""), at)
+        return self._with_order(number, at, by_apple=True, problem="")
 
     def note_problem(self, number: str, problem: str, at: datetime) -> "RefundCase":
         """Note that the provider has not answered, so that it has to be asked again."""
-        return self._with_order(number, lambda step: replace(step, problem=problem), at)
+        return self._with_order(number, at, problem=problem)
 
     def waits_for(self, refund: Refund) -> bool:
         """Return whether one of its orders waits for this refund, or has had it."""
@@ -179,12 +177,8 @@ class RefundCase:
 
     def apply(self, refund: Refund, at: datetime) -> "RefundCase":
         """Apply WeChat's notice of the refund of an order that waits for it."""
-        return self._with_order(
-            refund.order,
-            lambda step: replace(step, state="refunded", problem="", provider_refund=refund.refund),
-            at,
-            due_at=at,
-        )
+        changes = {"state": "refunded", "problem": "", "provider_refund": refund.refund}
+        return replace(self._with_order(refund.order, at, **changes), due_at=at)
 
     def settle(self, number: str, by: str, reason: str, at: datetime) -> "RefundCase":
         """End the step of an order, as an operator.
@@ -195,8 +189,8 @@ class RefundCase:
         order = self.order(number)
         if self.state != "refunding" or order is None or not order.can_be_settled:
             raise OrderNotSettleable
-        settled = replace(order, state="settled", problem="", settled_by=by, settled_reason=reason)
-        return self._with_order(number, lambda _: settled, at, due_at=at)
+        changes = {"state": "settled", "problem": "", "settled_by": by, "settled_reason": reason}
+        return replace(self._with_order(number, at, **changes), due_at=at)
 
     def wait(self, now: datetime) -> "RefundCase":
         """Return the case left waiting, to be checked again later.
@@ -219,11 +213,11 @@ class RefundCase:
         )
         return self._moved(at, hosts=hosts)
 
-    def _with_order(
-        self, number: str, change: Callable[[OrderStep], OrderStep], at: datetime, **changes: Any
-    ) -> "RefundCase":
-        orders = tuple(change(step) if step.number == number else step for step in self.orders)
-        return self._moved(at, orders=orders, **changes)
+    def _with_order(self, number: str, at: datetime, **changes: Any) -> "RefundCase":
+        orders = tuple(
+            replace(step, **changes) if step.number == number else step for step in self.orders
+        )
+        return self._moved(at, orders=orders)
 
     def _moved(self, at: datetime, **changes: Any) -> "RefundCase":
         """Return the case with these changes, in the state that its steps have reached."""

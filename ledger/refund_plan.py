@@ -4,7 +4,8 @@ The user's unspent gold goes first, then whole gifts, newest first, until the go
 covered. The user keeps the rest of the last gift; gold that is not covered is owed.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -145,10 +146,7 @@ class GiftSelection:
 
 
 def order_step(order: Order, refunded: int, number: str) -> OrderStep | None:
-    """Return the step that refunds the rest of an order; None if nothing is left.
-
-    The refund has our `number`.
-    """
+    """Return the refund, with our `number`, of the rest of an order; None if nothing is left."""
     fen = order.charged_fen - refunded
     if fen <= 0:
         return None
@@ -164,20 +162,18 @@ def make_plan(
     incomes: Mapping[str, HostIncome],
 ) -> RefundPlan:
     """Plan the refund for a user with `available` gold; `gifts` are the chosen ones."""
-    unspent = min(available, sum(order.gold for order in orders))
-    return RefundPlan(tuple(orders), tuple(gifts), tuple(_hosts(gifts, incomes)), unspent)
-
-
-def _hosts(gifts: Iterable[GiftStep], incomes: Mapping[str, HostIncome]) -> Iterable[HostStep]:
-    totals: dict[str, int] = {}
+    taken = Counter[str]()
     for gift in gifts:
-        totals[gift.host] = totals.get(gift.host, 0) + gift.income
-    for user_id, income in totals.items():
+        taken[gift.host] += gift.income
+    hosts = []
+    for user_id, income in taken.items():
         found = incomes.get(user_id, HostIncome())
         free = min(income, found.free)
         held = min(income - free, found.held)
         paid = min(income - free - held, found.paid)
-        yield HostStep(user_id, income, free, held, paid, income - free - held - paid)
+        hosts.append(HostStep(user_id, income, free, held, paid, income - free - held - paid))
+    unspent = min(available, sum(order.gold for order in orders))
+    return RefundPlan(tuple(orders), tuple(gifts), tuple(hosts), unspent)
 
 
 def gift_reversal(

@@ -39,10 +39,7 @@ class WithdrawalLimits:
     """Above this sum of the user's day, two operators have to approve; 0: never."""
 
     def operators_needed(self, fen: int, day_fen: int) -> int:
-        """Return how many operators have to approve `fen`.
-
-        With it, the sum of the user's day is `day_fen`.
-        """
+        """Return how many operators approve `fen`, with which the user's day has `day_fen`."""
         if 0 < self.second_person_fen < day_fen:
             return 2
         return 0 if fen <= self.auto_fen else 1
@@ -75,10 +72,7 @@ def matured_income(income: int, recent: int, owed: int) -> int:
 
 
 def fen_of(income: int, rate: Decimal) -> tuple[int, int]:
-    """Return the (fen, income) that a request pays and holds.
-
-    Income that does not make a fen stays income.
-    """
+    """Return the (fen, income) that a request pays and holds; the rest stays income."""
     fen_per_income = Fraction(rate) * 100
     fen = math.floor(income * fen_per_income)
     return (fen, math.ceil(fen / fen_per_income)) if fen else (0, 0)
@@ -140,10 +134,7 @@ def request_key(user_id: str, request_id: str) -> str:
 
 
 def request_entry(withdrawal: Withdrawal, asked: int) -> JournalEntry:
-    """Return the entry that moves the income into the reserve.
-
-    `asked` is the income that the client sent.
-    """
+    """Return the entry that holds the income; `asked` is the income that the client sent."""
     income, user = withdrawal.income, user_account(withdrawal.user_id)
     lines = (
         Posting(user, "income", -income),

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from ledger.errors import NotCancellable
-from ledger.journal import HOUSE, JournalEntry, Posting, held_account, user_account
+from ledger.journal import HOUSE, JournalEntry, Kind, Posting, held_account, user_account
 from ledger.transfers import (
     FINAL_STATES,
     MismatchReason,
@@ -53,7 +53,7 @@ class WithdrawalState(StrEnum):
         return self in (WithdrawalState.SUBMITTED, WithdrawalState.AWAITING_USER)
 
 
-ORDER = {state: position for position, state in enumerate(WithdrawalState)}
+_ORDER = [*WithdrawalState]
 OPEN_STATES = tuple(state for state in WithdrawalState if not state.is_final)
 _MEANING = {
     TransferState.ACCEPTED: WithdrawalState.SUBMITTED,
@@ -240,10 +240,11 @@ class Withdrawal:
         A final state counts only together with the amount, which a query and a notice have. Raises
         TransferMismatch if the statement does not fit.
         """
-        self._check(transfer)
-        state = self._state_in(transfer)
+        state = _MEANING.get(transfer.state, self.state)
+        self._check(transfer, state)
         lacks_amount = transfer.state in FINAL_STATES and transfer.fen is None
-        if lacks_amount or self.state.is_final or ORDER[state] < ORDER[self.state]:
+        is_older = _ORDER.index(state) < _ORDER.index(self.state)
+        if lacks_amount or self.state.is_final or is_older:
             return WithdrawalChange(self)
         stated = replace(
             self,
@@ -256,12 +257,12 @@ class Withdrawal:
             fail_reason = transfer.fail_reason or transfer.state.value
             return _return(stated, WECHAT, fail_reason, now, fail_reason)
         if state == WithdrawalState.PAID:
-            return _pay(stated, now)
+            paid = replace(stated, state=state, finished_at=now)
+            return _release(paid, "payout", HOUSE, WECHAT, wechat_number=paid.wechat_number)
         return WithdrawalChange(replace(stated, state=state))
 
-    def _check(self, transfer: Transfer) -> None:
-        """Check that the statement fits. Raises TransferMismatch if it does not."""
-        state = self._state_in(transfer)
+    def _check(self, transfer: Transfer, state: WithdrawalState) -> None:
+        """Raise TransferMismatch if a statement, by which it is in `state`, does not fit."""
         contradicts = self.state.is_final and state.is_final and state != self.state
         matches = {
             MismatchReason.BILL: transfer.wechat_number == self.wechat_number
@@ -276,51 +277,26 @@ class Withdrawal:
             if not matched:
                 raise TransferMismatch(reason)
 
-    def _state_in(self, transfer: Transfer) -> WithdrawalState:
-        return _MEANING.get(transfer.state, self.state)
-
     def _note(self, **changes: Any) -> "Withdrawal":
-        """Return the withdrawal with changes; a final one stays as it is.
-
-        A notice may overtake the answer to a call.
-        """
+        """Change it, unless it is final: a notice may overtake the answer to a call."""
         return self if self.state.is_final else replace(self, **changes)
-
-
-def payout_key(id_: str) -> str:
-    """Return the idempotency key of the entry of a paid withdrawal."""
-    return f"payout:{id_}"
-
-
-def _pay(withdrawal: Withdrawal, now: datetime) -> WithdrawalChange:
-    """Move the income from the reserve to the house."""
-    paid = replace(withdrawal, state=WithdrawalState.PAID, finished_at=now)
-    content = {
-        "withdrawal": paid.id,
-        "fen": paid.fen,
-        "wechat_number": paid.wechat_number,
-    }
-    lines = _out_of_reserve(paid, HOUSE)
-    entry = JournalEntry(payout_key(paid.id), "payout", WECHAT, lines, content)
-    return WithdrawalChange(paid, entry)
 
 
 def _return(
     withdrawal: Withdrawal, by: str, reason: str, now: datetime, fail_reason: str = ""
 ) -> WithdrawalChange:
-    """Move the income from the reserve to the user.
-
-    `by` and `reason` are those of the entry.
-    """
+    """Return it to its user; `by` and `reason` are those of the entry."""
     returned = replace(
         withdrawal, state=WithdrawalState.RETURNED, finished_at=now, fail_reason=fail_reason
     )
-    content = {"withdrawal": returned.id, "fen": returned.fen, "reason": reason}
-    lines = _out_of_reserve(returned, user_account(returned.user_id))
-    entry = JournalEntry(f"return:{returned.id}", "return", by, lines, content)
-    return WithdrawalChange(returned, entry)
+    return _release(returned, "return", user_account(returned.user_id), by, reason=reason)
 
 
-def _out_of_reserve(withdrawal: Withdrawal, account: str) -> tuple[Posting, ...]:
-    held = Posting(held_account(withdrawal.id), "income", -withdrawal.income)
-    return (held, Posting(account, "income", withdrawal.income))
+def _release(ended: Withdrawal, kind: Kind, to: str, by: str, **content: str) -> WithdrawalChange:
+    """Move the income out of its hold, to an account."""
+    lines = (
+        Posting(held_account(ended.id), "income", -ended.income),
+        Posting(to, "income", ended.income),
+    )
+    whole = {"withdrawal": ended.id, "fen": ended.fen, **content}
+    return WithdrawalChange(ended, JournalEntry(f"{kind}:{ended.id}", kind, by, lines, whole))

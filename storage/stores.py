@@ -15,8 +15,7 @@ from storage.gold.catalogue import ConfigStore, GiftStore, RechargeBlockStore
 from storage.gold.ledger import LedgerStore
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
-from storage.gold.spent_gold import SpentGoldStore
-from storage.gold.statements import StatementStore
+from storage.gold.statements import SpentGoldStore, StatementStore
 from storage.jobs.due import JobLeaseStore
 from storage.jobs.inbox import InboxStore
 from storage.jobs.outbox import OutboxStore

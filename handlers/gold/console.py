@@ -127,7 +127,7 @@ class OpsLedgerHandler(OperatorHandler):
 
     @endpoint()
     async def get(self, params: LedgerSearchRequest) -> Page[EntryResponse]:
-        rows, cursor = await self.context.stores.ledger.page(
+        rows, cursor = await self.context.stores.statements.entries(
             params.user_id,
             params.kind,
             params.after,

@@ -1,4 +1,4 @@
-"""Gifts: the list, giving, limits of giving, and rankings; the configs of the mini-program.
+"""Gifts: the list, giving, limits of giving, and rankings; statements; the configs of clients.
 
 China's rules on live tipping forbid rankings by gifts alone, and the display of a user's spending
 without consent: rankings show the users who agreed, without any sum. Production shows rankings only
@@ -14,6 +14,7 @@ from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import PageNotFound
 from handlers.gold.models import (
+    MAX_PAGES,
     ConfigsResponse,
     DayRequest,
     GiftGivenResponse,
@@ -23,6 +24,8 @@ from handlers.gold.models import (
     GivingLimitsResponse,
     PushGiftRequest,
     RankResponse,
+    StatementRequest,
+    StatementResponse,
 )
 from handlers.models import LIST_PAGE_SIZE, LiveRequest, PageRequest
 from ledger.errors import InsufficientGold, RequestIdReused
@@ -125,6 +128,21 @@ class GivingLimitsHandler(ActiveUserHandler):
 def _cap(own: OwnCap, house: int) -> dict[str, Any]:
     following = own.next if own.next_at else None
     return {"own": own.gold, "next": following, "next_at": own.next_at, "house": house}
+
+
+class StatementHandler(ActiveUserHandler):
+    """Read the entries behind the caller's balance of gold or income, newest first."""
+
+    @endpoint(limit="read")
+    async def get(self, params: StatementRequest) -> StatementResponse:
+        size, page = LIST_PAGE_SIZE, params.page
+        rows = await self.context.stores.statements.page(
+            self.user_id, params.unit, (page - 1) * size, size + 1
+        )
+        has_more = len(rows) > size and page < MAX_PAGES
+        return StatementResponse.model_validate(
+            {**params.model_dump(), "results": rows[:size], "has_more": has_more}
+        )
 
 
 MAX_SHOWN = 50

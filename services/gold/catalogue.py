@@ -9,7 +9,7 @@ from core.batching import SingleFlight
 from core.cache import Cache
 from core.clock import day_of
 from core.errors import InvalidParameter
-from ledger.rates import RATE_KEYS, from_midnight, price_fields, rate_from
+from ledger.gifts import RATE_KEYS, from_midnight, price_fields, rate_from
 from realtime.bus import Bus, CatalogueChanged
 from services.errors import RateMissing
 from storage.database import Document
@@ -96,10 +96,7 @@ class CatalogueService:
         return await store.edit(before["id"], session=session, **fields)
 
     async def withdraw_next(self, store: CatalogueStore, number: int) -> Document:
-        """Drop a change that waits for midnight; return the row.
-
-        Raises NotFound, or NothingWaits if no change waits.
-        """
+        """Drop a change that waits for midnight; return the row. Raises NotFound, NothingWaits."""
         row = await store.withdraw_next(number)
         self.invalidate()
         return row

@@ -1,17 +1,16 @@
 """Gives gifts, inside and outside of rooms."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from core.errors import QLiveError
 from ledger.errors import InsufficientGold
-from ledger.gifts import GiftTransfer, StoredEntry
+from ledger.gifts import GiftTransfer
 from ledger.giving import GivingRules
 from ledger.journal import EventReference, JsonObject
 from rooms.events import GiftEvent
-from rooms.members import PublicProfile
 from rooms.room import Room
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LockUsers
@@ -19,18 +18,6 @@ from services.room_changes import BatchData, RoomChanges
 from storage.errors import UserNotFound
 from storage.gold.ledger import BatchContext, LedgerStore
 from storage.rooms.members import MemberStore
-
-
-@dataclass(frozen=True, slots=True)
-class GiftRequest:
-    """A transfer, and the gift as rooms display it: id, name, image, effect."""
-
-    transfer: GiftTransfer
-    gift: Mapping[str, Any]
-
-    @property
-    def user_ids(self) -> tuple[str, str]:
-        return self.transfer.sender, self.transfer.receiver
 
 
 class GiftService:
@@ -83,49 +70,45 @@ class GiftService:
             if earlier := await self.find_answer(new):
                 return earlier
             raise
-        priced = replace(new, gold=gift["gold"], rate=rate, confirmed=confirmed, rules=self.rules)
-        return await self.give(GiftRequest(priced, gift))
+        terms = {"gold": gift["gold"], "rate": rate, "rules": self.rules}
+        return await self.give(replace(new, **terms, confirmed=confirmed, shown=gift))
 
     async def find_answer(self, transfer: GiftTransfer) -> JsonObject | None:
-        """Return the stored answer to a repeated request, else None.
-
-        Raises RequestIdReused if the gift is another one.
-        """
+        """Return the answer to a repetition, else None. Raises RequestIdReused for another gift."""
         stored = await self._ledger.find(transfer.key) if transfer.request_id else None
-        return StoredEntry(*stored).answer_to(transfer) if stored else None
+        return stored.answer_to(transfer.content) if stored else None
 
-    async def give(self, request: GiftRequest) -> JsonObject:
+    async def give(self, transfer: GiftTransfer) -> JsonObject:
         """Give a gift, in the room that both users are in or outside; return as GiftBatch.give.
 
         Raises InsufficientGold, RequestIdReused, UserNotFound, or refusals of the rules of giving.
         """
         try:
-            return await self._give(request)
+            return await self._give(transfer)
         except InsufficientGold:
             # A new primary may not yet show a change that the previous one has acknowledged.
             await self._ledger.confirm_primary()
-            return await self._give(request)
+            return await self._give(transfer)
 
-    async def _give(self, request: GiftRequest) -> JsonObject:
+    async def _give(self, transfer: GiftTransfer) -> JsonObject:
         answer: JsonObject | None = None
-        live_id = await self._members.shared(*request.user_ids)
+        live_id = await self._members.shared(*transfer.user_ids)
         if live_id is not None:
             answer = await self._room_changes.change_with(
                 live_id,
                 self._batch_data,
-                request.transfer,
-                lambda room, context: _give_in_room(room, context, request),
-                *request.user_ids,
+                transfer,
+                lambda room, context: _give_in_room(room, context, transfer),
+                *transfer.user_ids,
             )
-        return answer or await self._give_outside(request)
+        return answer or await self._give_outside(transfer)
 
-    async def _give_outside(self, request: GiftRequest) -> JsonObject:
+    async def _give_outside(self, transfer: GiftTransfer) -> JsonObject:
         """Give a gift between users who share no room; publishes no event."""
-        transfer = request.transfer
 
         async def work(tx: Any) -> JsonObject:
             context = await self._ledger.load_context([transfer])
-            if not context.has(*request.user_ids):
+            if not context.has(*transfer.user_ids):
                 raise UserNotFound
             batch = context.batch
             answer = batch.find_answer(transfer) or batch.give(transfer, None)
@@ -133,33 +116,26 @@ class GiftService:
                 await self._ledger.write_gifts(tx, context)
             return answer
 
-        async with self._lock(*request.user_ids):
+        async with self._lock(*transfer.user_ids):
             return await self._ledger.run_transaction(work)
 
 
-def _give_in_room(room: Room, context: BatchContext, request: GiftRequest) -> JsonObject | None:
-    """Give a gift with its room event.
-
-    Return None if the users are not both there, or one was deleted.
-    """
-    batch, transfer = context.batch, request.transfer
+def _give_in_room(room: Room, context: BatchContext, transfer: GiftTransfer) -> JsonObject | None:
+    """Give with a room event; return None unless both users are there and exist."""
+    batch = context.batch
     if earlier := batch.find_answer(transfer):
         return earlier
-    if not room.has(*request.user_ids) or not context.has(*request.user_ids):
+    if not room.has(*transfer.user_ids) or not context.has(*transfer.user_ids):
         return None
     event = EventReference(room.live_id, room.epoch, room.version + len(room.events) + 1)
     answer = batch.give(transfer, event)
-    room.add_gift(_event(request, context.faces))
-    return answer
-
-
-def _event(request: GiftRequest, faces: Mapping[str, PublicProfile]) -> GiftEvent:
-    transfer, gift = request.transfer, request.gift
-    return {
-        "from": faces[transfer.sender],
-        "to": faces[transfer.receiver],
-        "gift": {key: gift[key] for key in ("id", "name", "image", "effect")},  # type: ignore[typeddict-item]
+    gift: GiftEvent = {
+        "from": context.faces[transfer.sender],
+        "to": context.faces[transfer.receiver],
+        "gift": {key: transfer.shown[key] for key in ("id", "name", "image", "effect")},  # type: ignore[typeddict-item]
         "num": transfer.num,
         "gold": transfer.cost,
         "request_id": transfer.request_id,
     }
+    room.add_gift(gift)
+    return answer

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ledger.errors import EntryExists, EntryNotFound, NotReversible, RequestIdReused
+from ledger.errors import EntryExists, EntryNotFound, NotReversible
 from ledger.journal import (
     HOUSE,
     JournalEntry,
@@ -25,7 +25,6 @@ from ledger.journal import (
 )
 from storage.gold.ledger import LedgerStore
 
-OPERATORS_KINDS: tuple[Kind, ...] = ("grant", "reversal")
 REVERSIBLE = ("gift", "grant")
 LockUsers = Callable[..., AbstractAsyncContextManager[None]]
 """Locks the balances of the users named, within this process."""
@@ -58,17 +57,10 @@ class LedgerService:
 
         Raises RequestIdReused or UserNotFound.
         """
-        key = grant_key(request_id)
         content = {"to": user_id, "gold": gold}
-        entry = JournalEntry(key, "grant", by, postings_for(user_id, gold), content, note=reason)
-
-        async def write(tx: Any) -> JsonObject:
-            balance = (await self._ledger.move(tx, entry.lines))[user_id]
-            answer = balance._asdict()
-            await self._ledger.write(tx, replace(entry, answer=answer), None)
-            return answer
-
-        return await self._run_once(entry, (user_id,), write, in_transaction)
+        lines = postings_for(user_id, gold)
+        entry = JournalEntry(grant_key(request_id), "grant", by, lines, content, note=reason)
+        return await self._post(entry, user_id, in_transaction)
 
     async def settle_debt(
         self,
@@ -92,15 +84,7 @@ class LedgerService:
         content = {"owed_by": user_id, unit: gold, "by_house": by_house}
         kind: Kind = "grant" if by_house else "reversal"
         entry = JournalEntry(settle_key(request_id), kind, by, lines, content, note=reason)
-
-        async def write(tx: Any) -> JsonObject:
-            await self._must_be_new(tx, entry.key)
-            await self._ledger.move(tx, lines)
-            answer = (await self._ledger.balance(tx, user_id))._asdict()
-            await self._ledger.write(tx, replace(entry, answer=answer), None)
-            return answer
-
-        return await self._run_once(entry, (user_id,), write, in_transaction)
+        return await self._post(entry, user_id, in_transaction)
 
     async def reverse(
         self, key: str, reason: str, by: str, *, in_transaction: InTransaction | None = None
@@ -117,9 +101,8 @@ class LedgerService:
         )
 
         async def write(tx: Any) -> JsonObject:
-            await self._must_be_new(tx, reversal.key)
             await self._ledger.move(tx, reversal.lines)
-            await self._ledger.write(tx, reversal, None)
+            await self._ledger.write(tx, reversal)
             await self._ledger.subtract_from_rankings(tx, key)
             return content
 
@@ -127,21 +110,14 @@ class LedgerService:
         return await self._run_once(reversal, users, write, in_transaction)
 
     async def reversible_amount(self, key: str) -> int:
-        """Return the most gold or income that a reversal of the entry moves.
-
-        Raises as `reverse`.
-        """
+        """Return the most gold or income that a reversal moves. Raises as `reverse`."""
         return max(abs(line.amount) for line in (await self._reversible(key)).lines)
 
     async def moved_by(self, name: str, since: datetime, tx: Any) -> int:
-        """Return the gold and income that an operator has moved alone since then.
-
-        It counts both directions. `tx`: the transaction that reads it.
-        """
-        return await self._ledger.moved_by(name, OPERATORS_KINDS, since, tx)
+        """Return the gold and income, in both directions, that an operator has moved alone."""
+        return await self._ledger.moved_by(name, since, tx)
 
     async def has(self, key: str) -> bool:
-        """Return whether the journal has an entry with this key."""
         return await self._ledger.find(key) is not None
 
     async def _reversible(self, key: str) -> JournalEntry:
@@ -152,10 +128,17 @@ class LedgerService:
             raise NotReversible
         return entry
 
-    async def _must_be_new(self, tx: Any, key: str) -> None:
-        """Raise EntryExists first: a repetition could fail with InsufficientGold instead."""
-        if await self._ledger.find(key, tx):
-            raise EntryExists(key)
+    async def _post(
+        self, entry: JournalEntry, user_id: str, in_transaction: InTransaction | None
+    ) -> JsonObject:
+        """Write an entry of one user, and return their balance, which is its answer."""
+
+        async def write(tx: Any) -> JsonObject:
+            answer = (await self._ledger.move(tx, entry.lines))[user_id]._asdict()
+            await self._ledger.write(tx, replace(entry, answer=answer))
+            return answer
+
+        return await self._run_once(entry, (user_id,), write, in_transaction)
 
     async def _run_once(
         self,
@@ -164,26 +147,19 @@ class LedgerService:
         write: Callable[[Any], Awaitable[JsonObject]],
         in_transaction: InTransaction | None,
     ) -> JsonObject:
-        """Return the answer of `write`, which writes the entry.
-
-        If that was done before, return the stored answer.
-        """
+        """Return the answer of `write`, which writes the entry, or the stored one."""
 
         async def work(tx: Any) -> JsonObject:
+            # First, since a repetition could be refused for what the entry itself has changed.
+            if await self._ledger.find(entry.key, tx):
+                raise EntryExists(entry.key)
             if in_transaction:
                 await in_transaction(tx)
             return await write(tx)
 
-        if stored := await self._ledger.find(entry.key):
-            return _stored_answer(stored, entry.content)
         try:
             async with self._lock(*users):
                 return await self._ledger.run_transaction(work)
         except EntryExists as existing:
-            return _stored_answer(await self._ledger.find_committed(existing.key), entry.content)
-
-
-def _stored_answer(stored: tuple[JsonObject, JsonObject], content: JsonObject) -> JsonObject:
-    if dict(stored[0]) != dict(content):
-        raise RequestIdReused
-    return stored[1]
+            stored = await self._ledger.find_committed(existing.key)
+            return stored.answer_to(entry.content)

@@ -43,26 +43,19 @@ class LedgerAudit(LeasedJob):
         """Age of the oldest order whose query should have succeeded, in seconds; 0 without one."""
 
     async def run_if_due(self) -> None:
-        self.oldest_unpaid = await self._oldest_unpaid(datetime.now(UTC))
-        await super().run_if_due()
-
-    async def _oldest_unpaid(self, now: datetime) -> float:
-        """Return the age of the oldest unpaid order in seconds, 0 without one.
-
-        Orders of xpay count until CLOSE_AFTER only: WeChat answers one that was never submitted
-        with an error, so that it stays open until GIVE_UP_AFTER.
-        """
+        # Orders of xpay count until CLOSE_AFTER only: WeChat answers one that was never submitted
+        # with an error, so that it stays open until GIVE_UP_AFTER.
+        now = datetime.now(UTC)
         found = (
             await self._orders.oldest_unpaid("jsapi"),
             await self._orders.oldest_unpaid("xpay", now - CLOSE_AFTER),
         )
-        return max(((now - oldest).total_seconds() for oldest in found if oldest), default=0.0)
+        ages = ((now - oldest).total_seconds() for oldest in found if oldest)
+        self.oldest_unpaid = max(ages, default=0.0)
+        await super().run_if_due()
 
     async def check(self, since: datetime | None = None) -> list[str]:
-        """Return every problem as a sentence.
-
-        With `since`, only those that newer entries may cause.
-        """
+        """Return every problem as a sentence; with `since`, those that newer entries may cause."""
         at = datetime.now(UTC).timestamp()
         full_at = self.last["full_at"] if since else at
         problems = await self._reconciler.problems(since)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from ledger.errors import RequestIdReused
+from ledger.gifts import price_fields
 from ledger.journal import JsonObject, Unit, grant_key, reversal_key, settle_key
-from ledger.rates import price_fields
 from services.errors import RequesterNotAllowed, SecondPersonRequired
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import InTransaction, LedgerService

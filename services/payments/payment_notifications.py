@@ -13,7 +13,7 @@ from ledger.refund_advice import Credit, GoldGift, advise
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.payments.payments import PaymentService
 from storage.gold.ledger import LedgerStore
-from storage.gold.spent_gold import SpentGoldStore
+from storage.gold.statements import SpentGoldStore
 from storage.jobs.inbox import InboxMessage, InboxStore
 from storage.payments.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable

@@ -81,7 +81,7 @@ class PaymentService:
         entry = reversal_entry(order, refund, gold, funds.gold)
         await self._ledger.move(tx, entry.lines)
         answer = (await self._ledger.balance(tx, order.user_id))._asdict()
-        await self._ledger.write(tx, replace(entry, answer=answer), None)
+        await self._ledger.write(tx, replace(entry, answer=answer))
         return answer
 
     async def _credit(self, tx: Any, order: Order, payment: Payment) -> JsonObject:
@@ -89,7 +89,7 @@ class PaymentService:
         if await self._ledger.find(entry.key, tx):
             raise EntryExists(entry.key)
         answer = (await self._ledger.move(tx, entry.lines))[order.user_id]._asdict()
-        await self._ledger.write(tx, replace(entry, answer=answer), None)
+        await self._ledger.write(tx, replace(entry, answer=answer))
         await self._orders.pay(tx, order.number, payment)
         if counts_as_ios(order, payment):
             await self._ledger.note_ios_payment(order.user_id, tx)

@@ -80,7 +80,7 @@ class WithdrawalChanges:
     async def _record(self, tx: Any, user_id: str, entry: JournalEntry) -> None:
         balances = await self._ledger.move(tx, entry.lines)
         answer = balances[user_id]._asdict() if user_id in balances else {}
-        await self._ledger.write(tx, replace(entry, answer=answer), None)
+        await self._ledger.write(tx, replace(entry, answer=answer))
 
 
 class TransferService:

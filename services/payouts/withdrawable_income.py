@@ -112,7 +112,7 @@ class WithdrawableIncome:
 
     async def _write(self, tx: Any, withdrawal: Withdrawal, entry: JournalEntry) -> None:
         await self._ledger.move(tx, entry.lines)
-        await self._ledger.write(tx, entry, None)
+        await self._ledger.write(tx, entry)
         await self._withdrawals.add(withdrawal, tx)
         await self._withdrawals.add_to_day(
             tx, withdrawal.requested_at, withdrawal.fen, self._limits.day_fen

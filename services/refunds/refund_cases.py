@@ -17,7 +17,7 @@ from services.gold.ledger import LockUsers
 from services.operators.approvals import ApprovalService
 from storage.errors import AlreadyDecided, OrderNotFound
 from storage.gold.ledger import LedgerStore
-from storage.gold.spent_gold import SpentGoldStore
+from storage.gold.statements import SpentGoldStore
 from storage.payments.orders import OrderStore
 from storage.refunds.refund_cases import RefundCaseStore, new_id
 
@@ -208,7 +208,7 @@ class RefundCaseService:
         written = replace(
             entry, by=case.operators, content=content, answer=answer, note=case.reason
         )
-        await self._ledger.write(tx, written, None)
+        await self._ledger.write(tx, written)
 
     async def _save_decision(self, before: RefundCase, after: RefundCase) -> RefundCase:
         try:

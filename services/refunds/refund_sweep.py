@@ -138,7 +138,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
             entry, gift.host, by=case.id, reason=case.reason, debt=debt, free=free
         )
         await self._ledger.move(tx, reversal.lines)
-        await self._ledger.write(tx, reversal, None)
+        await self._ledger.write(tx, reversal)
         await self._ledger.subtract_from_rankings(tx, gift.key)
 
     # ---- withdrawals of hosts

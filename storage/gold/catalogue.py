@@ -19,7 +19,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from core.errors import NotFound, StartupError
-from ledger.rates import RATE_KEYS, rate_from, row_at
+from ledger.gifts import RATE_KEYS, rate_from, row_at
 from storage.database import Collection, Database, Document, Session
 from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
 

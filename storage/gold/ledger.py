@@ -1,7 +1,7 @@
 """ledger: one immutable document per journal entry; `_id` is its idempotency key."""
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -14,11 +14,9 @@ from core.errors import WriteConflict
 from core.retry import retry_on_conflict
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
 from ledger.gifts import (
-    BalanceChange,
     GiftBatch,
     GiftTransfer,
     RankingChange,
-    StoredEntry,
     ranking_changes,
 )
 from ledger.giving import OWN_CAPS, Giver, OwnCap
@@ -27,28 +25,20 @@ from ledger.journal import (
     Balance,
     EventReference,
     JournalEntry,
-    JsonObject,
     Posting,
-    debt_account,
-    user_account,
+    StoredEntry,
 )
 from ledger.recharge import recharge_key
 from ledger.refund_advice import Credit
 from rooms.members import Person, PublicProfile
 from storage.database import Collection, Database, Document, Session
-from storage.documents import page, starts_with
 from storage.errors import UserNotFound
 from storage.gold.rankings import RankingStore
 from storage.write_batch import WriteBatch
 
 T = TypeVar("T")
-MONEY_OUT: Sequence[Document] = (
-    {"kind": {"$in": ["withdrawal", "payout", "return"]}},
-    {"kind": "reversal", "content.fen": {"$exists": True}},
-    {"kind": "reversal", "by": starts_with("R")},
-)
-"""Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
-LINEARIZABLE = ReadConcern("linearizable")
+ANSWER = {"content": 1, "answer": 1}
+BALANCE = {"gold": 1, "income": 1}
 USER_FIELDS = dict.fromkeys(
     ("gold", "income", "giver", "ios_paid_at", "nickname", "face_url", "gender"), 1
 )
@@ -74,7 +64,8 @@ class LedgerStore:
         self._rankings = rankings
         self._ledger: Collection = database.collection("ledger")
         self._users: Collection = database.collection("users")
-        self._confirmation = SingleFlight(self._read_linearizable)
+        linearizable = self._users.with_options(read_concern=ReadConcern("linearizable"))
+        self._confirmation = SingleFlight(lambda: linearizable.find_one({"_id": ""}, {"_id": 1}))
 
     async def make_indexes(self) -> None:
         newest = [("at", -1), ("_id", -1)]
@@ -91,27 +82,20 @@ class LedgerStore:
         )
 
     async def run_transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` in its own transaction, retried on write conflicts.
-
-        Raises TryAgain if the conflicts go on.
-        """
+        """Run `work` in a transaction, again on write conflicts. Raises TryAgain if they go on."""
         return await self._database.transaction_with_retry(work)
 
-    async def find(
-        self, key: str, session: Session | None = None
-    ) -> tuple[JsonObject, JsonObject] | None:
-        """Return (content, answer) of the entry with this key, or None."""
-        projection = {"content": 1, "answer": 1}
-        row = await self._ledger.find_one({"_id": key}, projection, session=session)
-        return (row["content"], row["answer"]) if row else None
+    async def find(self, key: str, session: Session | None = None) -> StoredEntry | None:
+        row = await self._ledger.find_one({"_id": key}, ANSWER, session=session)
+        return StoredEntry(row["content"], row["answer"]) if row else None
 
-    async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
-        """Do what `find` does for an entry that raised EntryExists, after waiting for its commit.
+    async def find_committed(self, key: str) -> StoredEntry:
+        """Return an entry that raised EntryExists, after waiting for its commit.
 
         Raises TryAgain if it is not committed in time.
         """
 
-        async def find() -> tuple[JsonObject, JsonObject]:
+        async def find() -> StoredEntry:
             if found := await self.find(key):
                 return found
             raise WriteConflict
@@ -130,43 +114,9 @@ class LedgerStore:
         gold = row["content"]["gold"]
         return Credit(order_number, gold, row["at"], row["answer"]["gold"] - gold)
 
-    async def page(
-        self,
-        user_id: str,
-        kind: str,
-        after: str,
-        limit: int,
-        *,
-        search: str = "",
-        money_out: bool = True,
-    ) -> tuple[list[Document], str | None]:
-        """Return entries for operators, newest first, and the next cursor.
-
-        `search` matches a whole user_id, or the start of a key or of the paid order's number.
-        Without `money_out`, the entries of withdrawals and refunds are left out. Raises
-        InvalidCursor.
-        """
-        where: Document = {}
-        if user_id:  # the index has the entries of each unit in order
-            own = {"account": user_account(user_id), "unit": {"$in": [*DEBTS]}}
-            where["lines"] = {"$elemMatch": own}
-        if not money_out:
-            where["$nor"] = MONEY_OUT
-        if kind:
-            where["kind"] = kind
-        if search:
-            keys = (search, recharge_key(search))
-            where["$or"] = [
-                {"lines.account": user_account(search)},
-                *({"_id": starts_with(key)} for key in keys),
-            ]
-        return await page(self._ledger, where, "at", after, limit)
-
-    async def moved_by(
-        self, by: str, kinds: Sequence[str], since: datetime, session: Session
-    ) -> int:
-        """Return the sum of the largest amounts of the entries of these kinds made by `by`."""
-        where = {"by": by, "kind": {"$in": [*kinds]}, "at": {"$gte": since}}
+    async def moved_by(self, by: str, since: datetime, session: Session) -> int:
+        """Return the sum of the largest amounts of the grants and reversals by an operator."""
+        where = {"by": by, "kind": {"$in": ["grant", "reversal"]}, "at": {"$gte": since}}
         amounts = {"$map": {"input": "$lines.amount", "in": {"$abs": "$$this"}}}
         total = {"_id": None, "total": {"$sum": {"$max": amounts}}}
         steps: list[Document] = [{"$match": where}, {"$group": total}]
@@ -174,15 +124,12 @@ class LedgerStore:
         return sum([row["total"] async for row in cursor])
 
     async def balance(self, session: Session, user_id: str) -> Balance:
-        row = await self._users.find_one(
-            {"_id": user_id}, {"gold": 1, "income": 1}, session=session
-        )
+        row = await self._users.find_one({"_id": user_id}, BALANCE, session=session)
         if row is None:
             raise UserNotFound
         return Balance(row["gold"], row["income"])
 
     async def debt(self, session: Session, user_id: str) -> int:
-        """Return the gold that the user owes."""
         row = await self._users.find_one({"_id": user_id}, {"owed": 1}, session=session)
         return int(row["owed"]) if row else 0
 
@@ -191,26 +138,40 @@ class LedgerStore:
 
         Returns the new balances by user_id. Raises InsufficientGold, UserNotFound or DebtExceeded.
         """
-        deltas: defaultdict[str, dict[str, int]] = defaultdict(lambda: {"gold": 0, "income": 0})
+        changes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for line in lines:
-            if line.account.startswith(user_account("")):
-                deltas[line.account.removeprefix(user_account(""))][line.unit] += line.amount
-            elif line.account.startswith(debt_account("")):
-                user_id = line.account.removeprefix(debt_account(""))
-                await self._add_debt(session, user_id, DEBTS[line.unit], -line.amount)
+            kind, _, user_id = line.account.partition(":")
+            if kind == "user":
+                changes[user_id][line.unit] += line.amount
+            elif kind == "owed":
+                changes[user_id][DEBTS[line.unit]] -= line.amount
         return {
-            user_id: await self._add_balance(session, user_id, amounts)
-            for user_id, amounts in sorted(deltas.items())
+            user_id: await self._add(session, user_id, amounts)
+            for user_id, amounts in sorted(changes.items())
         }
 
-    async def write(
-        self, session: Session, entry: JournalEntry, event: EventReference | None
-    ) -> None:
-        """Insert the entry with its room event. Raises EntryExists if its key is taken."""
+    async def _add(self, session: Session, user_id: str, amounts: Mapping[str, int]) -> Balance:
+        guard = {name: {"$gte": -amount} for name, amount in amounts.items() if amount < 0}
+        row = await self._users.find_one_and_update(
+            {"_id": user_id, **guard},
+            {"$inc": dict(amounts)},
+            projection=BALANCE,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if row:
+            return Balance(row["gold"], row["income"])
+        if not guard:
+            raise UserNotFound
+        before = await self._users.find_one({"_id": user_id}, [*guard], session=session) or {}
+        is_over = any(before.get(debt, 0) + amounts.get(debt, 0) < 0 for debt in DEBTS.values())
+        raise DebtExceeded if is_over else InsufficientGold
+
+    async def write(self, session: Session, entry: JournalEntry) -> None:
+        """Insert an entry without a room event. Raises EntryExists if its key is taken."""
         try:
-            await self._ledger.insert_one(
-                entry_document(entry, event, datetime.now(UTC)), session=session
-            )
+            row = entry_document(entry, None, datetime.now(UTC))
+            await self._ledger.insert_one(row, session=session)
         except DuplicateKeyError:
             raise EntryExists(entry.key) from None
 
@@ -223,7 +184,9 @@ class LedgerStore:
         """Subtract a gift from the rankings; does nothing for an entry of another kind."""
         row = await self._ledger.find_one({"_id": key}, session=session)
         assert row is not None
-        await self._rankings.add(map(RankingChange.negated, ranking_changes_in(row)), session)
+        event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
+        changes = ranking_changes(_entry_from(row), row["at"], event)
+        await self._rankings.add(map(RankingChange.negated, changes), session)
 
     # ---- batches of gifts
 
@@ -241,10 +204,7 @@ class LedgerStore:
             {"$project": USER_FIELDS},
         ]
         if keys := [gift.key for gift in transfers if gift.request_id]:
-            entries = [
-                {"$match": {"_id": {"$in": keys}}},
-                {"$project": {"content": 1, "answer": 1}},
-            ]
+            entries = [{"$match": {"_id": {"$in": keys}}}, {"$project": ANSWER}]
             steps.append({"$unionWith": {"coll": "ledger", "pipeline": entries}})
         found = await (await self._users.aggregate(steps)).to_list()
         rows = [row for row in found if "answer" not in row]
@@ -271,16 +231,20 @@ class LedgerStore:
         """
         await self._confirmation.get()
 
-    async def _read_linearizable(self) -> None:
-        await self._users.with_options(read_concern=LINEARIZABLE).find_one({"_id": ""}, {"_id": 1})
-
     def add_writes(self, context: BatchContext, writes: WriteBatch) -> None:
         """Add everything that the batch of gifts has to write, guarded by what it has read."""
         batch = context.batch
         rows = [entry_document(entry, event, batch.at) for entry, event in batch.entries]
         writes.insert("ledger", *rows)
         for change in batch.balance_changes:
-            writes.update("users", *_balance_update(change))
+            before, after = change.before, change.after
+            where: Document = {"_id": change.user_id, **before._asdict()}
+            amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
+            update: Document = {"$inc": amounts}
+            if change.giver:
+                where |= _unchanged(change.giver)
+                update["$set"] = {"giver": _giver_document(change.giver)}
+            writes.update("users", where, update)
         self._rankings.add_writes(batch.ranking_changes, writes)
 
     async def write_gifts(self, session: Session, context: BatchContext) -> None:
@@ -309,30 +273,6 @@ class LedgerStore:
 
         return await retry_on_conflict(write)
 
-    async def _add_debt(self, session: Session, user_id: str, field: str, amount: int) -> None:
-        """Change a debt by `amount`. Raises DebtExceeded if it would fall below zero."""
-        guard = {field: {"$gte": -amount}} if amount < 0 else {}
-        result = await self._users.update_one(
-            {"_id": user_id, **guard}, {"$inc": {field: amount}}, session=session
-        )
-        if not result.matched_count:
-            raise DebtExceeded
-
-    async def _add_balance(
-        self, session: Session, user_id: str, amounts: Mapping[str, int]
-    ) -> Balance:
-        guard = {unit: {"$gte": -amount} for unit, amount in amounts.items() if amount < 0}
-        row = await self._users.find_one_and_update(
-            {"_id": user_id, **guard},
-            {"$inc": dict(amounts)},
-            projection={"gold": 1, "income": 1},
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        if row is None:
-            raise InsufficientGold if guard else UserNotFound
-        return Balance(row["gold"], row["income"])
-
 
 def entry_document(entry: JournalEntry, event: EventReference | None, at: datetime) -> Document:
     row: Document = {
@@ -354,12 +294,6 @@ def entry_document(entry: JournalEntry, event: EventReference | None, at: dateti
     return row
 
 
-def ranking_changes_in(row: Document) -> Iterator[RankingChange]:
-    """Return the changes of the rankings by this entry."""
-    event = EventReference(row["live_id"], row["epoch"], row["seq"]) if "seq" in row else None
-    return ranking_changes(_entry_from(row), row["at"], event)
-
-
 def _entry_from(row: Document) -> JournalEntry:
     return JournalEntry(
         row["_id"],
@@ -376,18 +310,6 @@ def _entry_from(row: Document) -> JournalEntry:
 
 def face_of(row: Document) -> PublicProfile:
     return Person(row["_id"], row["nickname"], row["face_url"], row["gender"]).public_profile()
-
-
-def _balance_update(change: BalanceChange) -> tuple[Document, Document]:
-    """Return the compare-and-swap on the balance, which cannot fall below 0, and on the giver."""
-    before, after = change.before, change.after
-    amounts = {"gold": after.gold - before.gold, "income": after.income - before.income}
-    where, update = {"_id": change.user_id, **before._asdict()}, {"$inc": amounts}
-    if change.giver is None:
-        return where, update
-    return where | _unchanged(change.giver), update | {
-        "$set": {"giver": _giver_document(change.giver)}
-    }
 
 
 def _unchanged(giver: Giver) -> Document:

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.journal import DEBTS, HOUSE, Unit, debt_account, held_account, user_account
 from ledger.recharge import recharge_key
-from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState, payout_key
+from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState
 from rooms.events import LOG_SIZE
 from storage.database import Collection, Database, Document, Session
 from storage.documents import stream
@@ -47,6 +47,29 @@ class LedgerProblem:
         return f"{self.kind}: {self.what}" + (f" ({self.detail})" if self.detail else "")
 
 
+class PaidDocuments(NamedTuple):
+    """Documents that have one entry of the same money once they are paid."""
+
+    collection: str
+    time: str
+    """Field with the time of the payment."""
+    entries: Document
+    """Filter for their entries."""
+    key: str
+    """Start of the key of an entry; the `_id` of the document follows."""
+    unbooked: str
+    """Kind of a paid document without an entry."""
+    unpaid: str
+    """Kind of an entry without a paid document."""
+
+
+ORDERS = PaidDocuments(
+    "orders", "paid_at", {"kind": "recharge"}, recharge_key(""), "unbooked_order", "unpaid_entry"
+)
+PAYOUTS: Document = {"by": WECHAT, "kind": "payout"}
+WITHDRAWALS = PaidDocuments("withdrawals", "finished_at", PAYOUTS, "payout:", "payout", "payout")
+
+
 class LedgerReconciler:
     """Reads from snapshots, which do not block concurrent gifts.
 
@@ -68,8 +91,8 @@ class LedgerReconciler:
         return [
             *await self._unbalanced(since),
             *await self._account_problems(since),
-            *await self._wrong_orders(since),
-            *await self._wrong_payouts(since),
+            *await self._unpaired(ORDERS, since),
+            *await self._unpaired(WITHDRAWALS, since),
             *await self._events(since),
             *await self._ranking_problems(since),
         ]
@@ -128,52 +151,28 @@ class LedgerReconciler:
 
     # ---- orders and withdrawals
 
-    async def _wrong_orders(self, since: datetime | None) -> list[LedgerProblem]:
-        """Return paid orders without an entry of the same money, and entries without an order."""
-        paid = {"state": "paid", **_newer("paid_at", since)}
-        recharges = {"kind": "recharge", **_newer("at", since)}
-        unbooked, unpaid = await self._unpaired("orders", paid, recharges, recharge_key(""))
-        return [
-            *(LedgerProblem("unbooked_order", id_, detail) for id_, detail in unbooked),
-            *(LedgerProblem("unpaid_entry", key) for key in unpaid),
-        ]
-
-    async def _wrong_payouts(self, since: datetime | None) -> list[LedgerProblem]:
-        """Return paid withdrawals without an entry of the same money, and entries without one."""
-        paid = {"state": "paid", **_newer("finished_at", since)}
-        payouts = {"by": WECHAT, "kind": "payout", **_newer("at", since)}
-        unbooked, unpaid = await self._unpaired("withdrawals", paid, payouts, payout_key(""))
-        return [
-            *(LedgerProblem("payout", id_, detail) for id_, detail in unbooked),
-            *(LedgerProblem("payout", key) for key in unpaid),
-        ]
-
-    async def _unpaired(
-        self, collection: str, paid: Document, entries: Document, prefix: str
-    ) -> tuple[list[tuple[str, str]], list[str]]:
-        """Return documents without their entry, each with the reason, and entries without one.
-
-        The key of an entry is `prefix` and the `_id` of the document.
-        """
+    async def _unpaired(self, paid: PaidDocuments, since: datetime | None) -> list[LedgerProblem]:
+        """Return paid documents without an entry of the same money, and entries without one."""
         no_entry: list[Document] = [
-            {"$match": paid},
-            *_look_up("ledger", {"$concat": [prefix, "$_id"]}),
+            {"$match": {"state": "paid", **_newer(paid.time, since)}},
+            *_look_up("ledger", {"$concat": [paid.key, "$_id"]}),
             {"$match": {"$expr": {"$ne": ["$found.content.fen", ["$fen"]]}}},
             {"$limit": MAX_PROBLEMS},
         ]
         no_document: list[Document] = [
-            {"$match": entries},
-            *_look_up(collection, {"$substrCP": ["$_id", len(prefix), 64]}),
+            {"$match": {**paid.entries, **_newer("at", since)}},
+            *_look_up(paid.collection, {"$substrCP": ["$_id", len(paid.key), 64]}),
             {"$match": {"found.state": {"$ne": "paid"}}},
             {"$limit": MAX_PROBLEMS},
         ]
-        documents = self._database.collection(collection)
+        documents = self._database.collection(paid.collection)
         async with self._snapshot() as session:
             unbooked = [
-                (row["_id"], _recorded(row)) async for row in stream(documents, no_entry, session)
+                LedgerProblem(paid.unbooked, row["_id"], _recorded(row))
+                async for row in stream(documents, no_entry, session)
             ]
             rows = stream(self._ledger, no_document, session)
-            return unbooked, [row["_id"] async for row in rows]
+            return unbooked + [LedgerProblem(paid.unpaid, row["_id"]) async for row in rows]
 
     # ---- accounts
 
@@ -189,10 +188,7 @@ class LedgerReconciler:
         return sorted(problems, key=str)[:MAX_PROBLEMS]
 
     async def _owners(self, since: datetime | None) -> AsyncGenerator[list[str] | None]:
-        """Yield users and withdrawals with postings since then, OWNERS_PER_QUERY at a time.
-
-        Yields None for all of them if `since` is None.
-        """
+        """Yield owners of postings since then, OWNERS_PER_QUERY at a time; None for all."""
         if since is None:
             yield None
             return
@@ -291,7 +287,7 @@ def _different_accounts(owners: Sequence[str] | None) -> list[Document]:
     }
     owed = {f"stored_{unit}": {"$multiply": [debts[unit], -1]} for unit in UNITS}
     held = {**_account(held_account("")), "stored_income": "$income"}
-    sums = (*UNITS, *(f"stored_{unit}" for unit in UNITS), "other")
+    sums = (*UNITS, *(f"stored_{unit}" for unit in UNITS))
     differs = [{"$ne": [f"${unit}", f"$stored_{unit}"]} for unit in UNITS]
     return [
         *first,
@@ -301,7 +297,6 @@ def _different_accounts(owners: Sequence[str] | None) -> list[Document]:
             "$project": {
                 "_id": "$lines.account",
                 **{unit: _amount_of("$lines", unit) for unit in UNITS},
-                "other": {"$cond": [{"$in": ["$lines.unit", UNITS]}, 0, "$lines.amount"]},
             }
         },
         _union("users", stored, balance),
@@ -315,46 +310,25 @@ def _different_accounts(owners: Sequence[str] | None) -> list[Document]:
                 "lowest": {"$min": "$lowest"},
             }
         },
-        {
-            "$match": {
-                "$or": [
-                    {"$expr": {"$or": differs}},
-                    {"other": {"$ne": 0}},
-                    {"lowest": {"$lt": 0}},
-                ]
-            }
-        },
+        {"$match": {"$or": [{"$expr": {"$or": differs}}, {"lowest": {"$lt": 0}}]}},
         {"$limit": MAX_PROBLEMS},
     ]
 
 
 def _problems_of_account(row: Document) -> list[LedgerProblem]:
-    account = row["_id"]
-    details = [
-        f"{unit}: stored {row[f'stored_{unit}']}, journal {row[unit]}"
+    account, kind = row["_id"], "balance"
+    if account.startswith(held_account("")):
+        kind = "held"
+    elif not (row["is_stored"] or account.startswith(debt_account(""))):
+        kind = "unknown_account"
+    problems = [
+        LedgerProblem(kind, account, f"{unit}: stored {row[f'stored_{unit}']}, journal {row[unit]}")
         for unit in UNITS
         if row[unit] != row[f"stored_{unit}"]
     ]
-    if row["other"]:
-        details.append(f"unknown unit: {row['other']}")
-    problems = [LedgerProblem(_kind_of(row), account, detail) for detail in details]
     if (row["lowest"] or 0) < 0:
         problems.append(LedgerProblem("negative", account))
     return problems
-
-
-def _kind_of(row: Document) -> str:
-    """Return the kind of a problem of this account.
-
-    Debts are stored only while there are any, with a user who has a row of their own.
-    """
-    if row["_id"].startswith(held_account("")):
-        return "held"
-    return (
-        "balance"
-        if row["is_stored"] or row["_id"].startswith(debt_account(""))
-        else "unknown_account"
-    )
 
 
 def _newer(field: str, since: datetime | None) -> Document:

@@ -1,6 +1,5 @@
 """rankings: gold given and income received per user, by live session and by day."""
 
-import re
 from collections.abc import Iterable
 from contextlib import aclosing
 from datetime import date, datetime
@@ -15,7 +14,6 @@ from storage.write_batch import WriteBatch
 MAX_DIFFERENCES = 100
 """Differences reported of one ranking."""
 REVERSAL_PREFIX = "reversal:gift:"
-SCOPE_PATTERN = re.compile(r"live:[0-9]+:.+|day:[0-9]{4}-[0-9]{2}-[0-9]{2}")
 OWNER_OF_LINE = {"$arrayElemAt": [{"$split": ["$lines.account", ":"]}, 1]}
 """The user, or the withdrawal, to whose account an unwound posting belongs."""
 
@@ -48,7 +46,8 @@ class RankingStore:
                 "$inc": {"gold": change.gold, "income": change.income},
                 "$setOnInsert": {"scope": change.scope, "user_id": change.user_id},
             }
-            batch.upsert("rankings", {"_id": _row_id(change)}, addition)
+            row_id = f"{change.scope}:{change.user_id}"
+            batch.upsert("rankings", {"_id": row_id}, addition)
 
     async def top(self, scope: str, unit: str, limit: int) -> list[tuple[str, int]]:
         """Return the highest (user_id, amount) by "gold" given or "income" received."""
@@ -61,11 +60,7 @@ class RankingStore:
     # ---- comparison with the ledger
 
     async def scopes(self, since: datetime | None, session: Session) -> set[str]:
-        """Return scopes of gifts given or reversed since then.
-
-        If `since` is None, returns those of all gifts and stored rows. A stored row may have a
-        scope that names no ranking.
-        """
+        """Return scopes of gifts given or reversed since then; None: of all gifts and rows."""
         found: set[str] = set()
         gifts: Document = {"kind": "gift"}
         if since is None:
@@ -97,8 +92,6 @@ class RankingStore:
 
     async def differences(self, scope: str, session: Session) -> list[tuple[str, str]]:
         """Return (user_id, description) of users whose stored amounts differ from the ledger."""
-        if not SCOPE_PATTERN.fullmatch(scope):
-            return [("", "is no ranking")]
         steps = await self._difference_steps(scope, session)
         steps += [{"$sort": {"_id": 1}}, {"$limit": MAX_DIFFERENCES}]
         return [
@@ -115,7 +108,7 @@ class RankingStore:
         with self._database.slow_operation_timeout():
             async with self._database.client.start_session(snapshot=True) as session:
                 scopes = await self.scopes(None, session)
-        return sum([await self.rebuild(name) for name in scopes if SCOPE_PATTERN.fullmatch(name)])
+        return sum([await self.rebuild(scope) for scope in scopes])
 
     async def rebuild(self, scope: str) -> int:
         """Repair a ranking while gifts continue; return the number of wrong rows.
@@ -131,20 +124,14 @@ class RankingStore:
                     async for row in rows:
                         gold = row["gold"] - row["stored_gold"]
                         income = row["income"] - row["stored_income"]
-                        await self._repair(RankingChange(scope, row["_id"], gold, income))
+                        batch = WriteBatch()
+                        self.add_writes([RankingChange(scope, row["_id"], gold, income)], batch)
+                        await batch.execute_alone(self._database)
                         wrong += 1
         return wrong
 
-    async def _repair(self, change: RankingChange) -> None:
-        batch = WriteBatch()
-        self.add_writes([change], batch)
-        await batch.execute_alone(self._database)
-
     async def _difference_steps(self, scope: str, session: Session) -> list[Document]:
-        """Return steps on `ledger` that find users whose stored amounts differ from the journal's.
-
-        A result has both amounts of a user.
-        """
+        """Return steps on `ledger` that find users, with both amounts, if these differ."""
         reversed_keys = await self._reversed_keys(None, session)
         gifts = {"kind": "gift", **_entries_of(scope), "_id": {"$nin": reversed_keys}}
         given = {"$max": [{"$multiply": ["$lines.amount", -1]}, 0]}
@@ -166,11 +153,6 @@ class RankingStore:
             {"$group": {"_id": "$user_id", **{name: {"$sum": f"${name}"} for name in amounts}}},
             {"$match": {"$expr": {"$or": differs}}},
         ]
-
-
-def _row_id(change: RankingChange) -> str:
-    """Return the `_id` of the user's row in a ranking."""
-    return f"{change.scope}:{change.user_id}"
 
 
 def _entries_of(scope: str) -> Document:

@@ -1,12 +1,37 @@
-"""Statements of gold and income, read from `ledger` and `users`."""
+"""What the journal has of a user: statements of gold and income, and how gold was spent."""
 
-from ledger.journal import Unit, settle_key, user_account
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from ledger.journal import DEBTS, Unit, reversal_key, settle_key, user_account
+from ledger.recharge import recharge_key
+from ledger.refund_advice import GoldGift
+from ledger.refund_plan import GiftStep, HostIncome
+from ledger.withdrawals import OPEN_STATES
 from storage.database import Collection, Database, Document, Session
+from storage.documents import page, starts_with
 from storage.gold.ledger import USER_FIELDS, face_of
+
+G = TypeVar("G")
+MONEY_OUT: Sequence[Document] = (
+    {"kind": {"$in": ["withdrawal", "payout", "return"]}},
+    {"kind": "reversal", "content.fen": {"$exists": True}},
+    {"kind": "reversal", "by": starts_with("R")},
+)
+"""Entries of withdrawals and of refunds; a refund case, whose id begins with R, reverses gifts."""
+GIFTS_PER_QUERY = 200
+MAX_READ = 20_000
+"""Maximum number of gifts read for one plan. It bounds the plan's transaction, also if the user
+gave many gifts that cost nothing."""
+MAX_EVIDENCE = 2_000
+"""Maximum number of gifts read as evidence about one recharge, from the first one after it. It
+bounds the time of an answer. If there are more gifts, the answer's sum is a lower bound."""
 
 
 class StatementStore:
-    """Reads the entries behind a user's balance."""
+    """Entries of the journal, for users and operators."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,6 +83,107 @@ class StatementStore:
 
         return await self._database.transaction_with_retry(work)
 
+    async def entries(
+        self,
+        user_id: str,
+        kind: str,
+        after: str,
+        limit: int,
+        *,
+        search: str = "",
+        money_out: bool = True,
+    ) -> tuple[list[Document], str | None]:
+        """Return entries for operators, newest first, and the next cursor.
+
+        `search` matches a whole user_id, or the start of a key or of the paid order's number.
+        Without `money_out`, the entries of withdrawals and refunds are left out. Raises
+        InvalidCursor.
+        """
+        where: Document = {}
+        if user_id:  # the index has the entries of each unit in order
+            own = {"account": user_account(user_id), "unit": {"$in": [*DEBTS]}}
+            where["lines"] = {"$elemMatch": own}
+        if not money_out:
+            where["$nor"] = MONEY_OUT
+        if kind:
+            where["kind"] = kind
+        if search:
+            keys = (search, recharge_key(search))
+            where["$or"] = [
+                {"lines.account": user_account(search)},
+                *({"_id": starts_with(key)} for key in keys),
+            ]
+        return await page(self._ledger, where, "at", after, limit)
+
+
+class SpentGoldStore:
+    """Finds the gifts that a user gave, and the income that their hosts have left of them.
+
+    It reads `ledger`, `users` and `withdrawals`, and writes nothing.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._ledger: Collection = database.collection("ledger")
+        self._users: Collection = database.collection("users")
+        self._withdrawals: Collection = database.collection("withdrawals")
+
+    def gifts(self, session: Session, user_id: str, since: datetime) -> AsyncGenerator[GiftStep]:
+        """Return the newest MAX_READ gifts of a user that are not reversed, newest first."""
+        newest = [("at", -1)]
+        return self._gifts(user_id, since, newest, MAX_READ, _gift_from, session)
+
+    async def gold_gifts(self, user_id: str, since: datetime) -> list[GoldGift]:
+        """Return the first MAX_EVIDENCE gifts that took gold and are not reversed, oldest first."""
+        found = self._gifts(user_id, since, [("at", 1)], MAX_EVIDENCE, _gold_gift_from)
+        return [gift async for gift in found if gift.gold]
+
+    async def _gifts(
+        self,
+        user_id: str,
+        since: datetime,
+        order: list[tuple[str, int]],
+        limit: int,
+        parse: Callable[[Document], G],
+        session: Session | None = None,
+    ) -> AsyncGenerator[G]:
+        given = {"by": user_id, "kind": "gift", "at": {"$gte": since}}
+        rows = self._ledger.find(given, session=session, batch_size=GIFTS_PER_QUERY)
+        async with rows.sort(order).limit(limit) as found:
+            while some := await found.to_list(GIFTS_PER_QUERY):
+                undone = await self._reversed([row["_id"] for row in some], session)
+                for row in some:
+                    if row["_id"] not in undone:
+                        yield parse(row)
+
+    async def incomes(self, session: Session, hosts: Sequence[str]) -> dict[str, HostIncome]:
+        """Return the income of each user: what they have, what withdrawals hold, what was paid."""
+        of_hosts = {"_id": {"$in": [*hosts]}}
+        rows = await self._users.find(of_hosts, {"income": 1}, session=session).to_list()
+        steps: list[Document] = [
+            {"$match": {"user_id": {"$in": [*hosts]}}},
+            {
+                "$group": {
+                    "_id": {"user": "$user_id", "state": "$state"},
+                    "income": {"$sum": "$income"},
+                }
+            },
+        ]
+        withdrawn: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        async for row in await self._withdrawals.aggregate(steps, session=session):
+            withdrawn[row["_id"]["user"]][row["_id"]["state"]] = row["income"]
+        found = {}
+        for row in rows:
+            incomes = withdrawn[row["_id"]]
+            held = sum(incomes.get(state, 0) for state in OPEN_STATES)
+            found[row["_id"]] = HostIncome(row["income"], held, incomes.get("paid", 0))
+        return found
+
+    async def _reversed(self, keys: Sequence[str], session: Session | None) -> set[str]:
+        reversals = {reversal_key(key): key for key in keys}
+        where = {"_id": {"$in": [*reversals]}}
+        rows = await self._ledger.find(where, {"_id": 1}, session=session).to_list()
+        return {reversals[row["_id"]] for row in rows}
+
 
 def _other_user(account: str, row: Document) -> str:
     """Return the other user of a gift or of its reversal; "" for other entries."""
@@ -65,3 +191,20 @@ def _other_user(account: str, row: Document) -> str:
     others = (line["account"] for line in row["lines"] if line["account"] != account)
     found = [other.removeprefix(of_users) for other in others if other.startswith(of_users)]
     return str([*found, row["content"].get("to", "") if row["kind"] == "gift" else ""][0])
+
+
+def _gold_of(gift: Document) -> int:
+    giver = user_account(gift["by"])
+    lines = (line for line in gift["lines"] if (line["account"], line["unit"]) == (giver, "gold"))
+    return -sum(int(line["amount"]) for line in lines)
+
+
+def _gold_gift_from(row: Document) -> GoldGift:
+    return GoldGift(row["at"], _gold_of(row), row.get("live_id", 0), row.get("epoch", ""))
+
+
+def _gift_from(row: Document) -> GiftStep:
+    host = user_account(row["content"]["to"])
+    amounts = [line["amount"] for line in row["lines"] if line["account"] == host]
+    income = sum(amount for amount in amounts if amount > 0)
+    return GiftStep(row["_id"], row["at"], row["content"]["to"], _gold_of(row), income)

@@ -5,7 +5,7 @@ import pytest
 from pymongo.database import Database
 from structlog.testing import capture_logs
 
-from ledger.rates import RATE_KEYS
+from ledger.gifts import RATE_KEYS
 from runtime import jobs
 from runtime.process import ServerProcess
 from services.rooms.presence import Lease

@@ -43,34 +43,6 @@ def having_given(*golds: int, rules: GivingRules = CAPS, now: datetime = NOON) -
     return giver
 
 
-# ---- caps of the house
-
-
-def test_a_gift_a_day_and_a_month_may_reach_their_caps_and_no_more() -> None:
-    giver = having_given(60, 40)
-    assert give(NEW_GIVER, CAPS, 61) is OverGiftCap
-    assert give(giver, CAPS, 1) is OverDayCap
-    giver = having_given(60, 40)
-    after = give(giver, CAPS, 50, NOON + DAY)
-    assert isinstance(after, Giver)
-    assert (after.day, after.day_gold, after.month_gold) == ("2026-03-31", 50, 150)
-    assert give(after, CAPS, 1, NOON + DAY) is OverMonthCap
-    assert isinstance(give(after, CAPS, 60, NOON + 2 * DAY), Giver), "April"
-
-
-def test_without_rules_everything_may_be_given_and_is_counted() -> None:
-    giver = having_given(10**9, 10**9, rules=NO_RULES)
-    assert (giver.day_gold, giver.month_gold) == (2 * 10**9, 2 * 10**9)
-
-
-def test_the_day_is_that_of_china_and_a_slow_clock_does_not_begin_it_again() -> None:
-    midnight = datetime(2026, 3, 30, 16, tzinfo=UTC)
-    giver = having_given(60, 40, now=midnight)
-    assert giver.day == "2026-03-31"
-    assert give(giver, CAPS, 1, midnight - MINUTE) is OverDayCap
-    assert isinstance(give(having_given(60, now=midnight - MINUTE), CAPS, 60, midnight), Giver)
-
-
 # ---- reminders and confirmations
 
 
@@ -107,28 +79,6 @@ def test_an_own_cap_is_lowered_at_once_and_raised_after_a_day() -> None:
             assert raised.changed(lower, NOON + MINUTE) == OwnCap(lower)
 
 
-def test_the_lower_of_both_caps_holds() -> None:
-    own = having_given(10).with_own_caps(NOON, day=30)
-    assert give(own, CAPS, 21) is OverDayCap
-    assert give(own, NO_RULES, 21) is OverDayCap
-    assert isinstance(give(own, CAPS, 20), Giver)
-    month = own.with_own_caps(NOON + DAY, day=200, month=12)
-    assert give(month, CAPS, 3, NOON + DAY) is OverMonthCap
-    assert give(having_given(40).with_own_caps(NOON, day=30), CAPS, 0) is OverDayCap
-
-
-def test_the_lower_of_both_caps_of_a_gift_holds_without_reminder_and_confirmation() -> None:
-    own = NEW_GIVER.with_own_caps(NOON, gift=20)
-    assert (own.own_day, own.own_month) == (OwnCap(), OwnCap())
-    for rules in (CAPS, NO_RULES):
-        assert give(own, rules, 21) is OverGiftCap
-        assert own.spend(rules, 20, NOON, confirmed=False) == (give(own, rules, 20), False)
-    raised = own.with_own_caps(NOON, gift=200)
-    assert give(raised, CAPS, 21) is OverGiftCap
-    assert isinstance(give(raised, CAPS, 60, NOON + DAY), Giver)
-    assert give(raised, CAPS, 61, NOON + DAY) is OverGiftCap
-
-
 # ---- cool-off
 
 
@@ -142,23 +92,6 @@ def test_the_gift_that_reaches_the_sum_of_the_cool_off_passes_and_the_next_wait(
     again = give(after, COOL_OFF, 20, NOON + 19 * MINUTE)
     assert isinstance(again, Giver)
     assert isinstance(give(again, COOL_OFF, 20, NOON + 19 * MINUTE), Giver)
-
-
-def test_gifts_further_apart_than_the_window_do_not_add_up() -> None:
-    giver = having_given(40, rules=COOL_OFF)
-    after = give(giver, COOL_OFF, 40, NOON + 10 * MINUTE)
-    assert isinstance(after, Giver)
-    assert isinstance(give(after, COOL_OFF, 9, NOON + 11 * MINUTE), Giver)
-
-
-def test_the_window_of_the_cool_off_slides() -> None:
-    """A little first, which would begin a window that ends between two larger gifts."""
-    giver = having_given(1, rules=COOL_OFF)
-    for gold, minutes in ((45, 9), (45, 11)):
-        after = give(giver, COOL_OFF, gold, NOON + minutes * MINUTE)
-        assert isinstance(after, Giver)
-        giver = after
-    assert give(giver, COOL_OFF, 1, NOON + 12 * MINUTE) is CoolingOff
 
 
 @example_settings(300)
@@ -221,7 +154,10 @@ PAUSES = st.integers(-60, 60 * 24 * 3)
 def test_no_gift_goes_over_a_cap_and_one_that_reaches_it_passes(
     steps: list[tuple[tuple[str, int], int]],
 ) -> None:
-    """Sums are counted again here, from all gifts of the day and the month."""
+    """Days and months are those of China; a clock that is behind does not begin one again.
+
+    Sums are counted again here, from all gifts of the day and the month.
+    """
     giver, now, rules = NEW_GIVER, NOON, GivingRules(day_gold=100, month_gold=200)
     latest = day_of(now)
     days: Counter[str] = Counter()
@@ -236,18 +172,19 @@ def test_no_gift_goes_over_a_cap_and_one_that_reaches_it_passes(
         day = str(max(latest, day_of(now)))
         current = giver.at(now)
         month_sum = sum(n for other, n in days.items() if other[:7] == day[:7])
-        fits = all(
-            total + gold <= cap
-            for total, *caps in (
-                (0, rules.gift_gold, current.own_gift.gold),
-                (days[day], rules.day_gold, current.own_day.gold),
-                (month_sum, rules.month_gold, current.own_month.gold),
+        refusals = [
+            refusal
+            for refusal, total, *caps in (
+                (OverGiftCap, 0, rules.gift_gold, current.own_gift.gold),
+                (OverDayCap, days[day], rules.day_gold, current.own_day.gold),
+                (OverMonthCap, month_sum, rules.month_gold, current.own_month.gold),
             )
-            for cap in caps
-            if cap
-        )
+            if any(cap and total + gold > cap for cap in caps)
+        ]
         after = give(giver, rules, gold, now)
-        assert isinstance(after, Giver) == fits
+        assert refusals[:1] == ([] if isinstance(after, Giver) else [after])
         if isinstance(after, Giver):
+            assert (after.day, after.day_gold) == (day, days[day] + gold)
+            assert after.month_gold == month_sum + gold
             giver, latest = after, max(latest, day_of(now))
             days[day] += gold

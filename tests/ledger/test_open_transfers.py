@@ -84,47 +84,38 @@ def test_a_transfer_that_is_missing_is_sent_again_after_several_queries() -> Non
     assert not must_resend(withdrawal.resend(TransferBody("body"), NOW), None, NOW)
 
 
+MISSING = submitted().note_missing(NOW).note_missing(NOW)
+CANCELLED = cancelled(MISSING)
+WAITING = learned(submitted(), State.WAIT_USER_CONFIRM)
+COMPLETE = replace(WAITING, package_info="package")
+"""The user can confirm it."""
+
+
 @pytest.mark.parametrize(
-    ("problem", "is_sent"), [("NOT_ENOUGH", True), ("FREQUENCY_LIMITED", True), ("NO_AUTH", False)]
+    ("withdrawal", "state", "minutes", "is_sent"),
+    [
+        *((submitted().note_problem("NOT_ENOUGH"), state, 0, True) for state in (None, "ACCEPTED")),
+        (submitted().note_problem("NOT_ENOUGH"), "PROCESSING", 0, True),
+        (submitted().note_problem("FREQUENCY_LIMITED"), None, 0, True),
+        *((submitted().note_problem("NO_AUTH"), state, 0, False) for state in (None, "PROCESSING")),
+        *((submitted(), state, 14, False) for state in ("ACCEPTED", "PROCESSING")),
+        *((submitted(), state, 15, True) for state in ("ACCEPTED", "PROCESSING")),
+        *((submitted(), state, 15, False) for state in ("WAIT_USER_CONFIRM", "SUCCESS")),
+        (requested().approve("finn"), None, 60, False),
+        (WAITING, "WAIT_USER_CONFIRM", 0, True),  # its package is lost
+        (WAITING, "TRANSFERING", 0, False),
+        *((COMPLETE, state, 60, False) for state in (None, "WAIT_USER_CONFIRM")),
+        (CANCELLED, None, 0, True),  # the answer was lost
+        (CANCELLED.note_refusal("NO_AUTH"), None, 0, False),
+        (MISSING, "PROCESSING", 15, True),
+        (CANCELLED, "PROCESSING", 15, False),
+    ],
 )
-def test_a_transfer_that_was_not_taken_is_sent_again_at_once(
-    problem: str, *, is_sent: bool
+def test_a_transfer_is_sent_again_if_wechat_pay_may_not_have_it_its_funds_or_our_package(
+    withdrawal: Withdrawal, state: str | None, minutes: int, *, is_sent: bool
 ) -> None:
-    refused = submitted().note_problem(problem)
-    assert must_resend(refused, None, NOW) == is_sent
-    assert must_resend(refused, Transfer(ID, State.PROCESSING), NOW) == is_sent
-
-
-@pytest.mark.parametrize(
-    ("state", "is_sent"),
-    [("ACCEPTED", True), ("PROCESSING", True), ("WAIT_USER_CONFIRM", False), ("SUCCESS", False)],
-)
-def test_a_transfer_whose_funds_are_not_locked_is_sent_again(state: str, *, is_sent: bool) -> None:
-    withdrawal, statement = submitted(), Transfer(ID, State(state))
-    assert not must_resend(withdrawal, statement, after(minutes=14))
-    assert must_resend(withdrawal, statement, after(minutes=15)) == is_sent
-
-
-def test_a_transfer_before_or_beyond_wechat_pay_is_not_sent_again() -> None:
-    """One that the user has to confirm is, as long as the package for that is lost."""
-    assert not must_resend(requested().approve("finn"), None, after(hours=1))
-    waits, waiting = Transfer(ID, State.WAIT_USER_CONFIRM), submitted()
-    waiting = learned(waiting, State.WAIT_USER_CONFIRM)
-    complete = replace(waiting, package_info="package")
-    assert must_resend(waiting, waits, NOW)
-    assert not must_resend(waiting, Transfer(ID, State.TRANSFERING), NOW)
-    for statement in (waits, None):
-        assert not must_resend(complete, statement, after(hours=1))
-
-
-def test_a_cancelled_transfer_is_sent_again_only_if_the_answer_was_lost() -> None:
-    missing = submitted().note_missing(NOW).note_missing(NOW)
-    given_back = cancelled(missing)
-    assert must_resend(given_back, None, NOW)
-    assert not must_resend(given_back.note_refusal("NO_AUTH"), None, NOW)
-    processing, later = Transfer(ID, State.PROCESSING), after(minutes=15)
-    assert must_resend(missing, processing, later)
-    assert not must_resend(given_back, processing, later)
+    statement = Transfer(ID, State(state)) if state else None
+    assert must_resend(withdrawal, statement, after(minutes=minutes)) == is_sent
 
 
 @pytest.mark.parametrize(

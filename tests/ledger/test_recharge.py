@@ -1,16 +1,15 @@
 """Journal entries, recharges: open orders, payments and refunds."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.journal import HOUSE, JournalEntry, Posting, postings_for, user_account
+from ledger.journal import HOUSE, JournalEntry, Posting
 from ledger.recharge import (
     MAX_OPEN_ORDERS,
-    OPEN_FOR,
     OpenOrder,
     Payment,
     PaymentRefused,
@@ -21,7 +20,6 @@ from ledger.recharge import (
     find_repeated,
     free_slot,
     gold_to_reverse,
-    offer_key,
     recharge_entry,
     reversal_entry,
 )
@@ -36,28 +34,15 @@ REFUND = Refund("xpay", "Q1", "R1", 600)
 # ---- the journal
 
 
-def test_postings_move_amounts_between_house_and_user() -> None:
-    gold = (Posting("user:1", "gold", 7), Posting(HOUSE, "gold", -7))
-    income = (Posting("user:1", "income", -3), Posting(HOUSE, "income", 3))
-    assert postings_for("1", gold=7, income=-3) == (*gold, *income)
-    assert (postings_for("1"), postings_for("1", gold=7)) == ((), gold)
-    assert user_account("house") != HOUSE
-
-
 @pytest.mark.parametrize(
-    ("lines", "balances"),
+    "lines",
     [
-        ((*postings_for("1", 5), *postings_for("2", -2, 3)), True),
-        ((), True),
-        ((Posting("user:1", "gold", 1),), False),
-        ((Posting("user:1", "gold", 2), Posting(HOUSE, "gold", -1)), False),
-        ((Posting("user:1", "gold", 1), Posting(HOUSE, "income", -1)), False),
+        (Posting("user:1", "gold", 1),),
+        (Posting("user:1", "gold", 2), Posting(HOUSE, "gold", -1)),
+        (Posting("user:1", "gold", 1), Posting(HOUSE, "income", -1)),
     ],
 )
-def test_an_entry_must_sum_to_zero_per_unit(lines: tuple[Posting, ...], *, balances: bool) -> None:
-    if balances:
-        assert JournalEntry("key", "grant", "ops", lines, {}).lines == lines
-        return
+def test_an_entry_must_sum_to_zero_per_unit(lines: tuple[Posting, ...]) -> None:
     with pytest.raises(ValueError, match="the lines of key do not sum to zero"):
         JournalEntry("key", "grant", "ops", lines, {})
 
@@ -71,21 +56,14 @@ def test_an_order_with_another_number_is_a_repetition() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"fen": 601}, {"gold": 61}, {"provider": "jsapi"}, {"sandbox": True}, {}]
+    "change",
+    [{"user_id": "bert"}, {"fen": 601}, {"gold": 61}, {"provider": "jsapi"}, {"sandbox": True}, {}],
 )
-def test_an_order_of_another_block_price_or_provider_is_no_repetition(
+def test_an_order_of_another_user_block_price_or_provider_is_no_repetition(
     change: dict[str, object],
 ) -> None:
     other, block_id = replace(ORDER, **change), 1 if change else 2
     assert find_repeated([OPEN], other, block_id) is None
-
-
-def test_orders_of_two_users_never_share_a_key() -> None:
-    assert offer_key(ORDER, 1) != offer_key(replace(ORDER, user_id="bert"), 1)
-
-
-def test_an_open_order_can_be_paid_for_a_quarter_of_an_hour_at_least() -> None:
-    assert OPEN.expires_at - (CREATED_AT + OPEN_FOR) == timedelta(minutes=15)
 
 
 @example_settings(100)
@@ -103,14 +81,11 @@ def test_the_lowest_free_slot_is_given_until_all_are_occupied(occupied: set[int]
 # ---- payments
 
 
-def test_a_payment_of_a_user_who_was_deleted_matches() -> None:
-    check_payment(replace(ORDER, openid=""), PAYMENT)
-
-
 def test_a_payment_that_matches_its_order_is_accepted() -> None:
     check_payment(ORDER, PAYMENT)
     check_payment(ORDER, Payment("xpay", "Q1", "", 600))  # the provider sends nothing else
     check_payment(ORDER, replace(PAYMENT, paid_fen=500))  # a discount by WeChat
+    check_payment(replace(ORDER, openid=""), PAYMENT)  # a user who was deleted
 
 
 @pytest.mark.parametrize(
@@ -184,7 +159,7 @@ def test_a_refund_that_does_not_match_is_refused(reason: str, refund: Refund, be
         check_refund(ORDER, refund, before)
 
 
-def test_refunds_of_a_discounted_payment_add_up_to_all_its_gold() -> None:
+def test_matching_refunds_of_a_discounted_payment_add_up_to_all_its_gold() -> None:
     order = replace(ORDER, paid_fen=500)
     assert gold_to_reverse(order, replace(REFUND, fen=500), 0) == 60
     assert gold_to_reverse(order, replace(REFUND, fen=250), 0) == 30
@@ -192,7 +167,4 @@ def test_refunds_of_a_discounted_payment_add_up_to_all_its_gold() -> None:
     check_refund(order, replace(REFUND, fen=250), 250)
     with pytest.raises(PaymentRefused, match="amount"):
         check_refund(order, replace(REFUND, fen=251), 250)
-
-
-def test_a_refund_to_a_user_who_was_deleted_matches() -> None:
-    check_refund(replace(ORDER, openid=""), replace(REFUND, openid="o1"), 0)
+    check_refund(replace(ORDER, openid=""), replace(REFUND, openid="o1"), 0)  # a deleted user

@@ -7,11 +7,11 @@ QLIVE_EXAMPLES=long tries 32,000 different ones.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from hypothesis import seed
@@ -31,24 +31,13 @@ from services.refunds.refund_sweep import RefundCaseSweep
 from storage.errors import OrderInRefund
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings
-from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore
+from tests.support.ledger_in_memory import MemoryLedgerStore, MemoryLocks, MemoryOrderStore, run
 
 pytestmark = pytest.mark.slow
 
 PARTS = 2
 SETTINGS = example_settings(160 // PARTS, stateful_step_count=30)
 OPERATOR = st.sampled_from(["olga", "pavel"])
-T = TypeVar("T")
-
-
-def run(call: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine without an event loop, since nothing in memory waits."""
-    try:
-        call.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    raise AssertionError("the call waited")
 
 
 class RefundLedgerStore(MemoryLedgerStore):
@@ -169,10 +158,8 @@ class RefundMachine(WithdrawalMachine):
     """States of cases and of their gifts, and units of debts, in all runs."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.ledger: Any = RefundLedgerStore(**dict.fromkeys(USERS, (0, 0)))
+        super().__init__(RefundLedgerStore(**dict.fromkeys(USERS, (0, 0))))
         ledger, self.orders, locks = self.ledger, MemoryOrderStore(self.ledger), MemoryLocks()
-        self.balances, self.entries = ledger.balances, ledger.entries
         self.stopped: dict[str, frozenset[str]] = dict.fromkeys(USERS, frozenset())
         ledger.tables.append(self.stopped)
         self.cases: Any = MemoryCases(ledger)
@@ -289,11 +276,6 @@ class RefundMachine(WithdrawalMachine):
             assert known or more or case.state in ("opened", "dropped")
             assert not (known and more)
 
-    @rule(hours=st.sampled_from([1, 24, 170]))
-    def wait(self, hours: int) -> None:
-        super().wait(hours)
-        self.ledger.now = self.now
-
     # ---- WithdrawalService and PayeeStore
 
     async def stop(self, _tx: Any, user: str, case_id: str) -> None:
@@ -310,18 +292,9 @@ class RefundMachine(WithdrawalMachine):
 
     # ---- steps
 
-    def owed(self, user: str) -> int:
-        income: int = self.ledger.owed_income.get(user, 0)
-        return income
-
     def picked_case(self, pick: int) -> list[RefundCase]:
         cases = self.cases.all
         return [cases[-1 - pick % len(cases)]] if cases else []
-
-    def record(self, entry: JournalEntry) -> None:
-        self.ledger.now = self.now
-        run(self.ledger.move("tx", entry.lines))
-        run(self.ledger.write("tx", entry, None))
 
     # ---- invariants
 

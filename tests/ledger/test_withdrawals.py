@@ -182,26 +182,27 @@ def test_state_of_a_withdrawal_follows_wechat_pay_and_never_goes_back(
     assert learned(submitted(), *states).state == state
 
 
-def test_a_paid_withdrawal_leaves_the_hold_for_the_house_once() -> None:
-    paid, entry = submitted().apply(stated(State.SUCCESS, wechat_number="13300"), NOW)
+@pytest.mark.parametrize(
+    ("state", "key", "to", "detail"),
+    [
+        (State.SUCCESS, "payout", "house", {"wechat_number": "13300"}),
+        (State.FAIL, "return", "user:anna", {"reason": "OVERDUE_CLOSE"}),
+        (State.CANCELLED, "return", "user:anna", {"reason": "OVERDUE_CLOSE"}),
+    ],
+)
+def test_the_income_of_an_ended_withdrawal_leaves_its_hold_once(
+    state: TransferState, key: str, to: str, detail: dict[str, str]
+) -> None:
+    statement = stated(state, wechat_number="13300", fail_reason="OVERDUE_CLOSE")
+    ended, entry = submitted().apply(statement, NOW)
     assert entry
-    assert (entry.key, entry.kind, entry.by) == (f"payout:{ID}", "payout", "wechat")
-    assert entry.lines == (Posting(f"held:{ID}", "income", -100), Posting("house", "income", 100))
-    assert entry.content == {"withdrawal": ID, "fen": 1_000, "wechat_number": "13300"}
-    assert (paid.paid_fen, paid.counted_fen, paid.finished_at) == (1_000, 1_000, NOW)
-    assert paid.apply(stated(State.SUCCESS), NOW) == WithdrawalChange(paid)
-    assert paid.note_problem("UNCLEAR") == paid.note_missing(NOW) == paid, "a notice was faster"
-
-
-def test_a_failed_withdrawal_goes_back_to_the_user_once() -> None:
-    failed, entry = submitted().apply(stated(State.FAIL, fail_reason="OVERDUE_CLOSE"), NOW)
-    assert entry
-    assert (entry.key, entry.kind, entry.by) == (f"return:{ID}", "return", "wechat")
-    back = Posting("user:anna", "income", 100)
-    assert entry.lines == (Posting(f"held:{ID}", "income", -100), back)
-    assert entry.content["reason"] == failed.fail_reason == "OVERDUE_CLOSE"
-    assert (failed.paid_fen, failed.counted_fen, failed.finished_at) == (0, 0, NOW)
-    assert failed.apply(stated(State.CANCELLED), NOW) == WithdrawalChange(failed)
+    assert (entry.key, entry.kind, entry.by) == (f"{key}:{ID}", key, "wechat")
+    assert entry.lines == (Posting(f"held:{ID}", "income", -100), Posting(to, "income", 100))
+    assert entry.content == {"withdrawal": ID, "fen": 1_000, **detail}
+    fen = 1_000 if state == State.SUCCESS else 0
+    assert (ended.paid_fen, ended.counted_fen, ended.finished_at) == (fen, fen, NOW)
+    assert ended.apply(stated(state), NOW) == WithdrawalChange(ended)
+    assert ended.note_problem("UNCLEAR") == ended.note_missing(NOW) == ended, "a notice was faster"
     assert learned(submitted(), State.CANCELLED).fail_reason == "CANCELLED"
 
 

@@ -1,17 +1,36 @@
 """In-memory stores of the ledger: journal, balances, rankings and orders."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold
-from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, StoredEntry, ranking_changes
-from ledger.journal import Balance, EventReference, JournalEntry, JsonObject, Posting
+from ledger.gifts import GiftBatch, GiftTransfer, RankingChange, ranking_changes
+from ledger.journal import (
+    Balance,
+    EventReference,
+    JournalEntry,
+    JsonObject,
+    Posting,
+    StoredEntry,
+)
 from ledger.recharge import Order, Payment, Refund
+
+T = TypeVar("T")
+
+
+def run(call: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine without an event loop, since nothing in memory waits."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("the call waited")
 
 
 class MemoryLedgerStore:
@@ -45,12 +64,12 @@ class MemoryLedgerStore:
                 table.update(rows)
             raise
 
-    async def find(self, key: str, tx: Any = None) -> tuple[JsonObject, JsonObject] | None:
+    async def find(self, key: str, tx: Any = None) -> StoredEntry | None:
         assert tx in (None, "tx")
         entry = self.entries.get(key)
         return StoredEntry(copied(entry.content), copied(entry.answer)) if entry else None
 
-    async def find_committed(self, key: str) -> tuple[JsonObject, JsonObject]:
+    async def find_committed(self, key: str) -> StoredEntry:
         found = await self.find(key)
         assert found
         return found
@@ -72,6 +91,7 @@ class MemoryLedgerStore:
                 owed[user_id] = owed.get(user_id, 0) - posting.amount
                 if owed[user_id] < 0:
                     raise DebtExceeded
+                moved.setdefault(user_id, self.balances[user_id])
             elif kind == "user":
                 balance = self.balances[user_id]
                 amount = getattr(balance, posting.unit) + posting.amount
@@ -81,12 +101,12 @@ class MemoryLedgerStore:
             raise InsufficientGold
         return moved
 
-    async def write(self, tx: Any, entry: JournalEntry, reference: EventReference | None) -> None:
+    async def write(self, tx: Any, entry: JournalEntry) -> None:
         assert tx == "tx"
         if entry.key in self.entries:
             raise EntryExists(entry.key)
         self.entries[entry.key] = entry
-        self.references[entry.key] = self.now, reference
+        self.references[entry.key] = self.now, None
 
     async def subtract_from_rankings(self, tx: Any, key: str) -> None:
         assert tx == "tx"

@@ -19,7 +19,7 @@ from ledger.journal import Balance, JournalEntry, JsonObject, postings_for
 from realtime.bus import Bus
 from rooms.events import NumberedEvent
 from services.gold.catalogue import CatalogueService
-from services.gold.gifts import GiftRequest, GiftService
+from services.gold.gifts import GiftService
 from services.gold.ledger import LedgerService
 from services.room_changes import BatchData, RoomChanges
 from storage.database import CommandLatency, Database, Document, Session
@@ -66,7 +66,7 @@ class StoresFixture(Stores):
 
         async def fill(session: Session) -> None:
             await self.ledger.move(session, postings)
-            await self.ledger.write(session, entry, None)
+            await self.ledger.write(session, entry)
 
         await self.ledger.run_transaction(fill)
         return user.user_id
@@ -80,7 +80,7 @@ ROSE = {"id": 1, "name": "rose", "image": "https://gifts/rose", "effect": "petal
 
 def rose(sender: str, receiver: str, request_id: str = "", **more: Any) -> GiftTransfer:
     """A gift that costs 10 and earns 5, unless `more` overrides it."""
-    terms = {"gift_id": 1, "gold": 10, "num": 1, "rate": Decimal("0.5"), **more}
+    terms = {"gift_id": 1, "gold": 10, "num": 1, "rate": Decimal("0.5"), "shown": ROSE, **more}
     return GiftTransfer(sender, receiver, request_id=request_id, **terms)
 
 
@@ -163,7 +163,7 @@ class GiftProcess:
         self.ledger_service = LedgerService(own.ledger, self.locks.lock)
 
     async def give(self, transfer: GiftTransfer) -> JsonObject:
-        return await self.gift_service.give(GiftRequest(transfer, ROSE))
+        return await self.gift_service.give(transfer)
 
     async def give_while_busy(
         self, live_id: int, *transfers: GiftTransfer

@@ -120,7 +120,7 @@ class WithdrawalFixture:
 
         async def work(tx: Session) -> None:
             await self.stores.ledger.move(tx, entry.lines)
-            await self.stores.ledger.write(tx, entry, None)
+            await self.stores.ledger.write(tx, entry)
             await self._ledger.update_one({"_id": entry.key}, {"$set": {"at": at}}, session=tx)
 
         await self.stores.ledger.run_transaction(work)

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ledger.rates import RATE_KEYS
+from ledger.gifts import RATE_KEYS
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.paths import ROOT

@@ -12,10 +12,9 @@ from tornado.ioloop import IOLoop
 
 from realtime.bus import Bus
 from services.gold import catalogue as module
-from services.gold.catalogue import TTL_SECONDS, CatalogueService
+from services.gold.catalogue import CatalogueService
 from storage.gold.catalogue import GiftStore
 from tests.support.storage import StoresFixture
-from tests.support.tencent import Clock
 
 ROSE: dict[str, Any] = {"name": "rose", "image": "https://gifts/rose", "gold": 1, "effect": ""}
 
@@ -128,17 +127,6 @@ async def test_nothing_is_cached_while_the_bus_is_unhealthy(catalogues: Catalogu
     catalogues.bus.healthy, catalogues.bus.gaps = True, 1
     assert await catalogues.reads_database()
     assert not await catalogues.reads_database()
-
-
-async def test_a_change_whose_message_was_lost_takes_effect_after_half_a_minute(
-    catalogues: CatalogueFixture, clock: Clock
-) -> None:
-    assert await catalogues.price() == 1
-    await catalogues.edit(7)
-    clock.now += TTL_SECONDS - 0.01
-    assert await catalogues.price() == 1
-    clock.now += 0.01
-    assert await catalogues.price() == 7
 
 
 async def test_a_rate_of_yesterday_is_not_served_after_midnight(

@@ -59,23 +59,17 @@ async def test_the_event_of_a_gift_names_sender_receiver_and_gift(stores: Stores
     assert fixture.process.published == [(fixture.live_id, 1, "gift")]
 
 
-async def test_gifts_from_or_to_unknown_users_are_refused(stores: StoresFixture) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), in_room=False)
-    (anna,) = fixture.user_ids
-    for transfer in (rose(anna, "unknown"), rose("unknown", anna)):
-        with pytest.raises(UserNotFound):
-            await fixture.process.give(transfer)
-    assert await fixture.balances() == [(100, 0)]
-    assert await stores.entries() == []
-
-
-async def test_gifts_to_a_user_who_is_just_deleted_are_refused_in_a_room_too(
-    stores: StoresFixture,
+@in_room_or_not
+async def test_gifts_from_or_to_unknown_or_deleted_users_are_refused(
+    stores: StoresFixture, in_room: bool
 ) -> None:
-    fixture = await GiftFixture.create(stores, (100, 0), (0, 0))
-    await stores.users.update(fixture.user_ids[1], deleted_at=datetime.now(UTC))
-    with pytest.raises(UserNotFound):
-        await fixture.process.give(fixture.rose())
+    fixture = await GiftFixture.create(stores, (100, 0), (0, 0), in_room=in_room)
+    anna, bert = fixture.user_ids
+    await stores.users.update(bert, deleted_at=datetime.now(UTC))
+    for sender, receiver in ((anna, "unknown"), ("unknown", anna), (anna, bert)):
+        with pytest.raises(UserNotFound):
+            await fixture.process.give(rose(sender, receiver))
+    assert await stores.balance(anna) == (100, 0)
     assert await stores.entries() == []
 
 

@@ -10,7 +10,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from core.errors import StartupError
 from storage.database import Collection
-from storage.errors import BlockNotFound, GiftNotFound, NothingWaits, RateRequired
+from storage.errors import BlockNotFound, NothingWaits, RateRequired
 from storage.gold.catalogue import DEFAULTS
 from tests.support.storage import StoresFixture
 
@@ -28,19 +28,6 @@ async def test_items_are_numbered_from_one_and_no_number_is_reused(stores: Store
     assert sorted(row["id"] for row in many) == list(range(2, 12))
 
 
-async def test_missing_item_raises_the_error_of_its_kind(stores: StoresFixture) -> None:
-    for store, missing in ((stores.gifts, GiftNotFound), (stores.blocks, BlockNotFound)):
-        for action in (store.get(9), store.edit(9, gold=1), store.edit(9), store.remove(9)):
-            with pytest.raises(missing):
-                await action
-
-
-async def test_recharge_blocks_are_sorted_by_price(stores: StoresFixture) -> None:
-    for fen in (600, 100, 600):
-        await stores.blocks.add(fen=fen, gold=fen)
-    assert [row["id"] for row in await stores.blocks.all()] == [2, 1, 3]
-
-
 # ---- configs
 
 
@@ -55,21 +42,6 @@ async def test_json_values_are_stored_unchanged(stores: StoresFixture) -> None:
         assert (await stores.configs.get(number))["value"] == value
         assert (await stores.configs.edit(number, value=[value]))["value"] == [value]
         assert (await stores.configs.edit(number, remark="r"))["value"] == [value]
-
-
-async def test_public_values_are_enabled_and_exclude_rates(stores: StoresFixture) -> None:
-    await add(stores, "INDEX_BANNER", "old")
-    await add(stores, "INDEX_BANNER", "new")
-    await add(stores, "HIDDEN", 1, enabled=False)
-    await add(stores, "EXCHANGE_RATE", 0.5)
-    for n in range(2):
-        await add(stores, "PROGRAM_SHARE", {"n": n})
-    await add(stores, "LIVEROOM_SHARE", {"n": 9})
-    assert await stores.configs.public_values() == {
-        "INDEX_BANNER": "new",
-        "PROGRAM_SHARE": [{"n": 0}, {"n": 1}],
-        "LIVEROOM_SHARE": [{"n": 9}],
-    }
 
 
 async def test_a_rate_has_one_row_and_is_missing_without_a_valid_value(
@@ -129,11 +101,12 @@ async def test_a_change_applies_from_its_time_on_and_can_be_withdrawn_until_then
 
 
 async def test_recharge_blocks_are_sorted_by_the_price_that_applies(stores: StoresFixture) -> None:
-    for fen in (600, 100):
+    for fen in (600, 100, 600):
         await stores.blocks.add(fen=fen, gold=fen)
     dearer = {"fields": {"fen": 700}, "at": datetime.now(UTC)}
     await stores.blocks.edit(2, next=dearer)
-    assert [(row["id"], row["fen"]) for row in await stores.blocks.all()] == [(1, 600), (2, 700)]
+    found = [(row["id"], row["fen"]) for row in await stores.blocks.all()]
+    assert found == [(1, 600), (3, 600), (2, 700)]
 
 
 # ---- defaults

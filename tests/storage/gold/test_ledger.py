@@ -15,7 +15,6 @@ from ledger.gifts import GiftTransfer
 from ledger.journal import (
     HOUSE,
     Balance,
-    EventReference,
     JournalEntry,
     Posting,
     debt_account,
@@ -32,12 +31,6 @@ from tests.support.storage import NAME, StoresFixture, profile_queries, rose
 def ledger_services(stores: StoresFixture, n: int) -> list[LedgerService]:
     """Services of `n` processes, each with its own locks."""
     return [LedgerService(stores.ledger, NamedLocks().lock) for _ in range(n)]
-
-
-async def write(
-    stores: StoresFixture, entry: JournalEntry, event: EventReference | None = None
-) -> None:
-    await stores.ledger.run_transaction(lambda session: stores.ledger.write(session, entry, event))
 
 
 # ---- entries and balances
@@ -65,24 +58,13 @@ async def test_duplicate_entry_key_undoes_the_transaction(stores: StoresFixture)
 
     async def work(session: Session) -> None:
         await stores.ledger.move(session, lines)
-        await stores.ledger.write(session, JournalEntry("key", "grant", "ops", lines, {}), None)
+        await stores.ledger.write(session, JournalEntry("key", "grant", "ops", lines, {}))
 
     await stores.ledger.run_transaction(work)
     with pytest.raises(EntryExists) as error:
         await stores.ledger.run_transaction(work)
     assert error.value.key == "key"
     assert await stores.balance(anna) == (5, 0)
-
-
-async def test_entry_is_read_as_it_was_written_with_its_room_event(stores: StoresFixture) -> None:
-    entry = JournalEntry("key", "grant", "ops", postings_for("anna", 5), {"a": 1}, {"b": 2}, "note")
-    await write(stores, entry, EventReference(7, "e", 42))
-    (row,) = await stores.entries()
-    assert (row["live_id"], row["epoch"], row["seq"]) == (7, "e", 42)
-    assert await stores.ledger.entry("key") == entry
-    assert await stores.ledger.find("key") == ({"a": 1}, {"b": 2})
-    assert await stores.ledger.entry("other") is None
-    assert await stores.ledger.find("other") is None
 
 
 async def test_balances_move_together_or_not_at_all(stores: StoresFixture) -> None:
@@ -110,7 +92,8 @@ async def test_find_committed_waits_until_the_entry_is_committed_or_it_has_waite
     async def find_late(key: str) -> Any:
         lookups.append(key)
         if len(lookups) == 3:
-            await write(stores, JournalEntry("key", "grant", "ops", (), {"a": 1}, {"b": 2}))
+            entry = JournalEntry("key", "grant", "ops", (), {"a": 1}, {"b": 2})
+            await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, entry))
         return await find(key)
 
     monkeypatch.setattr(stores.ledger, "find", find_late)
@@ -194,15 +177,17 @@ async def test_search_by_key_prefix_order_or_user_reads_few_entries(stores: Stor
     wanted |= {"Q00501": recharge, "20000501": recharge}
     async with profile_queries(stores.database, "ledger") as examined:
         for search, key in wanted.items():
-            found, _ = await stores.ledger.page("", "", "", 10, search=search)
+            found, _ = await stores.statements.entries("", "", "", 10, search=search)
             assert [row["_id"] for row in found] == [key], search
         for search in ("gift.", "r-50", "2000050", "q00501"):
-            assert await stores.ledger.page("", "", "", 10, search=search) == ([], None), search
+            assert await stores.statements.entries("", "", "", 10, search=search) == ([], None), (
+                search
+            )
         cursor = f"{int(rows[500]['at'].timestamp() * 1000)}.{gift}"
-        await stores.ledger.page("", "", cursor, 10)
+        await stores.statements.entries("", "", cursor, 10)
     assert all(count <= 60 for count in examined), examined
     assert len(examined) == 10
-    assert await stores.ledger.page("", "gift", "", 10, search="Q00501") == ([], None)
+    assert await stores.statements.entries("", "gift", "", 10, search="Q00501") == ([], None)
 
 
 async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFixture) -> None:
@@ -214,7 +199,7 @@ async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFix
     await stores.database.collection("ledger").insert_many(
         [{"_id": f"entry:{n}", **fields, **row} for n, row in enumerate([*hidden, *shown])]
     )
-    found, _ = await stores.ledger.page("", "", "", 10, money_out=False)
+    found, _ = await stores.statements.entries("", "", "", 10, money_out=False)
     assert [row["kind"] for row in found] == ["recharge", "reversal"]
-    assert await stores.ledger.page("", "payout", "", 10, money_out=False) == ([], None)
-    assert len((await stores.ledger.page("", "", "", 10))[0]) == 7
+    assert await stores.statements.entries("", "payout", "", 10, money_out=False) == ([], None)
+    assert len((await stores.statements.entries("", "", "", 10))[0]) == 7

@@ -11,10 +11,9 @@ from tornado.ioloop import IOLoop
 from core.clock import day_of
 from ledger.gifts import RankingChange, day_scope, live_scope
 from rooms.members import Person
-from storage.gold.rankings import RankingStore
-from tests.support.room_builders import HOST
-from tests.support.storage import GiftProcess, StoresFixture, rose
-from tests.support.stored_rooms import change_room, open_room
+from tests.support.gift_fixture import GiftFixture
+from tests.support.storage import StoresFixture, rose
+from tests.support.stored_rooms import open_room
 
 LIVE, DAY = "live:1:e", "day:2026-01-02"
 
@@ -45,27 +44,17 @@ async def test_givers_and_receivers_are_ranked_by_sum_then_user_id(stores: Store
 # ---- against the ledger
 
 
-class RankingFixture:
+class RankingFixture(GiftFixture):
     """Three users in a live room and one outside.
 
     anna has given 20 to carl and 10 to dora, who is outside; bert has given 10 to carl.
     """
 
-    def __init__(self, stores: StoresFixture) -> None:
-        self.stores = stores
-        self.rows = stores.database.collection("rankings")
-        self.reconciler = RankingStore(stores.database)
-        self.process = GiftProcess(stores)
-        self.user_ids: list[str] = []
-        self.live_id = 0
-        self.live = ""
-        self.day = ""
-
     async def populate(self) -> None:
-        self.user_ids = await self.stores.create_users(*[(1_000, 0)] * 4)
-        anna, bert, carl, dora = self.user_ids
-        self.live_id = await open_room(self.stores, *map(Person, (anna, bert, carl)))
+        self.rows = self.stores.database.collection("rankings")
         self.live = live_scope(self.live_id, "e1")
+        self.user_ids += await self.stores.create_users((1_000, 0))
+        anna, bert, carl, dora = self.user_ids
         for sender, receiver in ((anna, carl), (bert, carl), (anna, carl), (anna, dora)):
             await self.process.give(rose(sender, receiver))
         first, *_ = await self.stores.entries()
@@ -74,11 +63,11 @@ class RankingFixture:
     async def differences(self, scope: str) -> list[tuple[str, str]]:
         """Differences on one snapshot, as the reconciler reads them."""
         async with self.stores.database.client.start_session(snapshot=True) as session:
-            return await self.reconciler.differences(scope, session)
+            return await self.stores.rankings.differences(scope, session)
 
     async def scopes(self) -> list[str]:
         async with self.stores.database.client.start_session(snapshot=True) as session:
-            return sorted(await self.reconciler.scopes(None, session))
+            return sorted(await self.stores.rankings.scopes(None, session))
 
     async def stored(self, scope: str) -> dict[str, dict[str, int]]:
         units = ("gold", "income")
@@ -107,7 +96,9 @@ def invent_row(rankings: RankingFixture, _scope: str) -> Awaitable[object]:
 
 @pytest.fixture
 def rankings(io_loop: IOLoop, stores: StoresFixture) -> RankingFixture:
-    rankings = RankingFixture(stores)
+    rankings: RankingFixture = io_loop.run_sync(
+        lambda: RankingFixture.create(stores, *[(1_000, 0)] * 3)
+    )
     io_loop.run_sync(rankings.populate)
     return rankings
 
@@ -117,9 +108,7 @@ def rankings(io_loop: IOLoop, stores: StoresFixture) -> RankingFixture:
 
 async def test_rankings_of_lives_and_days_match_the_ledger(rankings: RankingFixture) -> None:
     anna, bert, carl, dora = rankings.user_ids
-    await change_room(
-        rankings.stores, rankings.live_id, lambda room: room.close("host"), HOST.user_id
-    )
+    await rankings.end()
     await open_room(rankings.stores, Person(anna), Person(carl), epoch="e2")
     await rankings.process.give(rose(carl, anna, gold=1_010))  # 10 of them paid with income
     assert await rankings.stores.balance(carl) == (0, 5)
@@ -148,7 +137,7 @@ async def test_day_ranking_follows_china_time(rankings: RankingFixture) -> None:
     await rankings.rows.delete_many({})
     days = {"day:2026-01-01", "day:2026-01-02"}
     assert days < {*await rankings.scopes()}, "found in the ledger alone"
-    await rankings.reconciler.rebuild_all()
+    await rankings.stores.rankings.rebuild_all()
     assert (await rankings.stored("day:2026-01-01"))["gold"] == {anna: 30}
     assert (await rankings.stored("day:2026-01-02"))["gold"] == {bert: 10}
 
@@ -175,11 +164,11 @@ async def test_wrong_row_is_reported_and_repaired_and_keeps_counting(
     assert wrong_scope == ("live:9:e" if damage is invent_row else rankings.live)
     assert await rankings.differences(wrong_scope) == [(anna, description)]
     await alter_row(rankings, rankings.day)
-    assert await rankings.reconciler.rebuild_all() == 2
+    assert await rankings.stores.rankings.rebuild_all() == 2
     assert await rankings.is_consistent()
     await rankings.process.give(rose(anna, carl))
     assert await rankings.is_consistent()
-    assert await rankings.reconciler.rebuild_all() == 0
+    assert await rankings.stores.rankings.rebuild_all() == 0
     assert (await rankings.stored(rankings.live))["gold"][anna] == 30
 
 
@@ -200,7 +189,7 @@ async def test_gift_between_snapshot_and_repair_is_not_lost(
         return await write(*args)
 
     monkeypatch.setattr(AsyncCollection, "bulk_write", give_and_write)
-    assert await rankings.reconciler.rebuild(rankings.live) == 1
+    assert await rankings.stores.rankings.rebuild(rankings.live) == 1
     assert await rankings.is_consistent()
     gold = (await rankings.stored(rankings.live))["gold"]
     assert sum(gold.values()) == 30 + 10

@@ -1,16 +1,21 @@
-"""Statements, against a real MongoDB: of random entries, and of every kind."""
+"""Statements and spent gold, against a real MongoDB."""
 
 import random
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tornado.ioloop import IOLoop
 
+from core.locks import NamedLocks
 from ledger.errors import InsufficientGold
 from ledger.journal import Unit, user_account
+from ledger.refund_plan import gift_reversal
 from ledger.withdrawal_requests import Payee
-from storage.database import Document
+from services.gold.ledger import LedgerService
+from storage.database import Document, Session
+from storage.gold.statements import SpentGoldStore
 from tests.support.refunds import RefundFixture
 from tests.support.storage import GiftProcess, StoresFixture, rose
 
@@ -114,3 +119,47 @@ async def test_every_kind_names_the_other_user_of_a_gift_and_no_entry_of_others(
     for user_id in (giver, host):
         await check(stores, user_id, "gold")
         await check(stores, user_id, "income")
+
+
+# ---- spent gold
+
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def test_gold_gifts_are_those_paid_with_gold_and_not_reversed(stores: StoresFixture) -> None:
+    anna, bert = await stores.create_users((40, 30), (0, 0))
+    process = GiftProcess(stores)
+    for request_id in ("to anna", "to her debt", "kept", "half of income", "of income"):
+        gold = 20 if request_id == "half of income" else 10
+        await process.give(rose(anna, bert, request_id, gold=gold))
+    ledger_service = LedgerService(stores.ledger, NamedLocks().lock)
+    await ledger_service.reverse(f"gift:{anna}:to anna", "by mistake", "ops")
+    gift = await stores.ledger.entry(f"gift:{anna}:to her debt")
+    assert gift
+    reversal = gift_reversal(gift, bert, "ops", "refund", debt=10, free=5)
+    assert user_account(anna) not in {line.account for line in reversal.lines}
+    await stores.ledger.run_transaction(lambda tx: stores.ledger.write(tx, reversal))
+    spent_gold = SpentGoldStore(stores.database)
+    found = await spent_gold.gold_gifts(anna, SINCE)
+    assert [(gift.gold, gift.live_id) for gift in found] == [(10, 0), (10, 0)]
+    assert await spent_gold.gold_gifts(anna, datetime.now(UTC) + timedelta(days=1)) == []
+
+
+async def test_only_so_many_of_the_newest_gifts_are_read(
+    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, bert = await stores.create_users((100, 0), (0, 0))
+    gifts = [rose(anna, bert, f"g{number}", gold=10) for number in range(4)]
+    for gift in gifts:
+        await GiftProcess(stores).give(gift)
+    store = SpentGoldStore(stores.database)
+
+    async def read(session: Session) -> list[str]:
+        async with aclosing(store.gifts(session, anna, SINCE)) as found:
+            return [gift.key async for gift in found]
+
+    newest_first = [gift.key for gift in reversed(gifts)]
+    assert await stores.ledger.run_transaction(read) == newest_first
+    monkeypatch.setattr("storage.gold.statements.MAX_READ", 3)
+    monkeypatch.setattr("storage.gold.statements.GIFTS_PER_QUERY", 2)
+    assert await stores.ledger.run_transaction(read) == newest_first[:3]
