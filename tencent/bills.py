@@ -16,12 +16,12 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from config.sections import WechatSettings
-from core.errors import RateLimited
 from ledger.bills import Category, Movement, Source
-from tencent.errors import MerchantRefused, ServiceUnavailable
+from tencent.errors import CALL_ERRORS, MerchantRefused
 from tencent.json_reader import text
 from tencent.merchant import MerchantClient
 from tencent.service_client import ServiceClient, ServiceResponse
@@ -103,7 +103,7 @@ class BillClient:
             if source in CALLS:
                 return await self._from_wechat_pay(source, period, kept)
             return kept or await self._from_xpay(source, period.replace("-", ""))
-        except (ServiceUnavailable, MerchantRefused, RateLimited) as error:
+        except CALL_ERRORS as error:
             if kept is None:
                 raise BillNotReady(error.code) from None
             return kept
@@ -112,18 +112,24 @@ class BillClient:
         """Fetch a bill by path and query of its address alone: no other host gets our signature."""
         merchant, (path, kind) = self._merchant, CALLS[source]
         assert merchant is not None
-        answer = await merchant.request("GET", path, {"bill_date": day, **kind, "tar_type": "GZIP"})
-        with merchant.reading("bill", f"{source}:{day}"):
-            if code := merchant.refusal(answer):
-                if code == "NO_STATEMENT_EXIST":
-                    return kept
-                raise MerchantRefused(code)
-            content = merchant.check(answer)
-            url, digest = urlsplit(text(content, "download_url")), text(content, "hash_value")
-        if kept is not None and await asyncio.to_thread(_sha1, kept) == digest.lower():
+
+        def read(content: Mapping[str, Any]) -> tuple[str, str]:
+            return text(content, "download_url"), text(content, "hash_value").lower()
+
+        query = {"bill_date": day, **kind, "tar_type": "GZIP"}
+        try:
+            address, digest = await merchant.call(
+                "bill", f"{source}:{day}", read, "GET", path, query
+            )
+        except MerchantRefused as refused:
+            if refused.code == "NO_STATEMENT_EXIST":
+                return kept
+            raise
+        if kept is not None and await asyncio.to_thread(_sha1, kept) == digest:
             return kept
+        url = urlsplit(address)
         file = _content(await merchant.request("GET", url.path, dict(parse_qsl(url.query))))
-        if await asyncio.to_thread(_sha1, file) != digest.lower():
+        if await asyncio.to_thread(_sha1, file) != digest:
             raise BillNotReady("hash")
         return file
 

@@ -11,17 +11,15 @@ from config.sections import (
 )
 from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
 from tencent.cloud_api import FaceIdClient
-from tencent.content_security import ContentSecurityClient
 from tencent.cos import CosClient
 from tencent.im import ImClient
 from tencent.live_streaming import LiveStreamingClient, StreamUrls
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
-from tencent.notifications import JSAPI
-from tencent.pay import JsapiClient
+from tencent.pay import JSAPI, JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
-from tencent.wechat import AccessTokenCache, WechatClient
+from tencent.wechat import AccessTokenCache, ContentSecurityClient, WechatClient
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import OnRejection, XpayClient
 

@@ -12,8 +12,8 @@ from yarl import URL
 
 from config.sections import AgeVerificationSettings, LiveStreamingSettings
 from tencent.errors import ServiceUnavailable, Unreadable
-from tencent.json_reader import child, json_text, read_object
-from tencent.service_client import ServiceClient, ServiceResponse
+from tencent.json_reader import child, json_text
+from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.cloud_api")
 MATCH = "0"
@@ -49,19 +49,13 @@ class CloudApiClient:
 
     async def call(self, action: str, content: Mapping[str, Any]) -> CloudAnswer:
         """Call an action. Raises ServiceUnavailable if there is no answer."""
-        body = json_text(content).encode()
-        headers = self._signed(action, body)
-        return _answer_in(
-            await self._client.request("POST", "/", {}, body, headers, safe_to_repeat=True)
-        )
-
-    def _signed(self, action: str, body: bytes) -> dict[str, str]:
-        """Return the headers of a call, which sign its body."""
-        settings, timestamp = self._settings, int(self._now())
+        settings, timestamp, body = self._settings, int(self._now()), json_text(content)
         covered = {"content-type": "application/json", "host": self._host}
-        signature = tc3_signature(settings.secret_key, self.service, timestamp, covered, body)
+        signature = tc3_signature(
+            settings.secret_key, self.service, timestamp, covered, body.encode()
+        )
         scope = f"{_date(timestamp)}/{self.service}/tc3_request"
-        return {
+        headers = {
             **covered,
             "Authorization": f"TC3-HMAC-SHA256 Credential={settings.secret_id}/{scope}, "
             f"SignedHeaders={';'.join(covered)}, Signature={signature}",
@@ -69,6 +63,15 @@ class CloudApiClient:
             "X-TC-Version": self.version,
             "X-TC-Timestamp": str(timestamp),
         }
+        response = await self._client.request("POST", "/", {}, body, headers, safe_to_repeat=True)
+        try:
+            result = child(response.content, "Response")
+            if response.status == 200 and "Error" not in result:
+                return CloudAnswer("", "", result)
+            error = child(result, "Error")
+        except Unreadable:
+            return CloudAnswer(f"HTTP {response.status}", "", {})
+        return CloudAnswer(str(error.get("Code")), str(error.get("Message")), {})
 
 
 class FaceIdClient(CloudApiClient):
@@ -88,17 +91,6 @@ class FaceIdClient(CloudApiClient):
             log.warning("identity_not_checked", error_code=answer.code, result=result)
             raise ServiceUnavailable(self.service)
         return result == MATCH
-
-
-def _answer_in(response: ServiceResponse) -> CloudAnswer:
-    try:
-        result = child(read_object(response.body), "Response")
-        if response.status == 200 and "Error" not in result:
-            return CloudAnswer("", "", result)
-        error = child(result, "Error")
-    except Unreadable:
-        return CloudAnswer(f"HTTP {response.status}", "", {})
-    return CloudAnswer(str(error.get("Code")), str(error.get("Message")), {})
 
 
 def tc3_signature(

@@ -93,6 +93,10 @@ class MerchantRefused(Exception):
         self.code = code
 
 
+class MerchantNotFound(MerchantRefused):
+    """WeChat has no such refund or bill, or not yet."""
+
+
 class Reason(StrEnum):
     """Why an incoming message is refused: a stored word, and a label on /metrics."""
 

@@ -16,7 +16,7 @@ from tencent.errors import (
     ImRejected,
     ServiceUnavailable,
 )
-from tencent.json_reader import json_text, object_or_none
+from tencent.json_reader import json_text
 from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.im")
@@ -99,7 +99,7 @@ class ImClient:
             answer = await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
         except ImRejected:
             return False
-        results = answer.get("ResultItem") or [{"ResultCode": _code(answer)}]
+        results = answer.get("ResultItem") or [{"ResultCode": answer["ErrorCode"]}]
         code = int(results[0]["ResultCode"])
         if code in TRANSIENT_CODES:
             raise ServiceUnavailable(self._client.service)
@@ -133,7 +133,7 @@ class ImClient:
             if await self._group_owner(group_id) != owner:
                 raise
             return False
-        return _code(answer) == 0
+        return bool(answer["ErrorCode"] == 0)
 
     async def _group_owner(self, group_id: str) -> str:
         """Return the owner of an existing group, "" if it has none."""
@@ -239,7 +239,7 @@ class ImClient:
         An `account` that IM does not know is imported, and the command sent again.
         """
         answer = await self._ask(command, body)
-        code = _code(answer)
+        code = answer["ErrorCode"]
         if code == 0 or code in accepted:
             return answer
         if account and code in UNKNOWN_ACCOUNT_CODES:
@@ -264,12 +264,11 @@ class ImClient:
             "random": str(secrets.randbits(32)),
             "contenttype": "json",
         }
-        raw = json_text(body).encode()
         response = await self._client.request(
-            "POST", f"/v4/{command}", query, raw, safe_to_repeat=True
+            "POST", f"/v4/{command}", query, json_text(body), safe_to_repeat=True
         )
-        answer = object_or_none(response.body)
-        if answer is None or type(answer.get("ErrorCode")) is not int:
+        answer = response.content
+        if type(answer.get("ErrorCode")) is not int:
             log.error("im_answer_unreadable", command=command, status=response.status)
             raise ServiceUnavailable(self._client.service)
         return answer
@@ -291,7 +290,3 @@ def _text_body(text: str) -> list[dict[str, Any]]:
     if len(json.dumps(body, ensure_ascii=False).encode()) > MESSAGE_BYTES:
         raise ImRejected(MESSAGE_TOO_LONG, "message exceeds 8 KB")
     return body
-
-
-def _code(answer: dict[str, Any]) -> int:
-    return int(answer["ErrorCode"])

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from tencent.errors import Unreadable
 
 TEXT_LENGTH = 256
+INT64 = 2**63
 
 Event = TypeVar("Event")
 
@@ -41,14 +42,6 @@ def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Unreadable
     return content
-
-
-def object_or_none(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in `body`, or None if `read_object` raises Unreadable."""
-    try:
-        return read_object(body)
-    except Unreadable:
-        return None
 
 
 def json_text(content: Mapping[str, Any]) -> str:

@@ -1,11 +1,12 @@
-"""WeChat Pay (API v3) for one merchant: signed requests, and what it signs and encrypts."""
+"""WeChat Pay (API v3) for one merchant: signed requests, answers and notifications."""
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import time
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
 import structlog
@@ -17,8 +18,14 @@ from Crypto.Signature import pkcs1_15
 
 from config.sections import PaySettings
 from core.errors import RateLimited
-from tencent.errors import NotVerified, Reason, ServiceUnavailable
-from tencent.json_reader import digits, object_or_none, read_object
+from tencent.errors import (
+    MerchantNotFound,
+    MerchantRefused,
+    NotVerified,
+    Reason,
+    ServiceUnavailable,
+)
+from tencent.json_reader import Event, ParsedCallback, digits, read_object, text
 from tencent.service_client import EMPTY, ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.merchant")
@@ -28,6 +35,8 @@ SCHEME = "WECHATPAY2-SHA256-RSA2048"
 MAX_AGE_SECONDS = 300
 PROBE_SIGNATURE_PREFIX = "WECHATPAY/SIGNTEST/"
 TAG_BYTES = 16
+
+Found = TypeVar("Found")
 
 
 class MerchantClient:
@@ -79,8 +88,33 @@ class MerchantClient:
         target = path + ("?" + urlencode(query) if query else "")
         signed = {**self._headers(method, target, body), **headers}
         return await self._client.request(
-            method, path, query, body.encode(), signed, safe_to_repeat=safe_to_repeat
+            method, path, query, body, signed, safe_to_repeat=safe_to_repeat
         )
+
+    async def call(
+        self,
+        name: str,
+        number: str,
+        read: Callable[[Mapping[str, Any]], Found],
+        method: Literal["GET", "POST"],
+        path: str,
+        query: Mapping[str, str] = EMPTY,
+        body: str = "",
+        headers: Mapping[str, str] = EMPTY,
+        *,
+        safe_to_repeat: bool = True,
+    ) -> Found:
+        """Return what `read` finds in the signed answer about `number`; `name` is for the log.
+
+        Raises MerchantRefused for a refusal with a code, MerchantNotFound if that is HTTP 404,
+        RateLimited if the request came too fast, and ServiceUnavailable for anything unclear.
+        """
+        response = await self.request(
+            method, path, query, body, headers, safe_to_repeat=safe_to_repeat
+        )
+        with self.reading(name, number):
+            self.check_refusal(response)
+            return read(self.check(response))
 
     def check(self, response: ServiceResponse) -> dict[str, Any]:
         """Return the content of an answer.
@@ -90,7 +124,27 @@ class MerchantClient:
         if response.status != 200:
             raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code_of(response)}")
         verify(response.headers, response.body, self.keys, self.now())
-        return object_or_none(response.body) or {}
+        return response.content
+
+    def check_refusal(self, response: ServiceResponse) -> None:
+        """Raise what an answer refuses.
+
+        WeChat Pay promises a signature on successes only, so that a refusal without one counts as
+        well: it never says that money was moved. Raises MerchantRefused or RateLimited, NotVerified
+        if the signature is wrong.
+        """
+        if response.status == 429:
+            raise RateLimited(retry_after=1)
+        code = code_of(response) if 400 <= response.status < 500 else ""
+        if not code:
+            return
+        try:
+            if any(name.lower() == "wechatpay-signature" for name in response.headers):
+                verify(response.headers, response.body, self.keys, self.now())
+        except NotVerified as error:
+            why = f"HTTP {response.status} {code}, {error}"  # for the log: the code may be true
+            raise NotVerified(error.reason, why) from None
+        raise (MerchantNotFound if response.status == 404 else MerchantRefused)(code)
 
     @contextmanager
     def reading(self, call: str, number: str) -> Iterator[None]:
@@ -100,24 +154,6 @@ class MerchantClient:
         except NotVerified as error:
             log.error("merchant_answer_unclear", call=call, number=number, why=str(error))
             raise ServiceUnavailable(self.service) from None
-
-    def refusal(self, response: ServiceResponse) -> str:
-        """Return the error code of a refusal, "" for a success.
-
-        WeChat Pay promises a signature on successes only, so that a refusal without one counts as
-        well: it never says that money was moved. Raises RateLimited for an answer that the request
-        came too fast, or NotVerified if the signature is wrong.
-        """
-        if response.status == 429:
-            raise RateLimited(retry_after=1)
-        code = code_of(response) if 400 <= response.status < 500 else ""
-        try:
-            if code and is_signed(response.headers):
-                verify(response.headers, response.body, self.keys, self.now())
-        except NotVerified as error:
-            why = f"HTTP {response.status} {code}, {error}"  # for the log: the code may be true
-            raise NotVerified(error.reason, why) from None
-        return code
 
     def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
         """Return the headers of a request, which sign its target without the base URL's path.
@@ -137,9 +173,61 @@ class MerchantClient:
         return headers
 
 
+class MerchantNotifications(Generic[Event]):
+    """Notifications for one merchant. The caller checks that number and amount are ours."""
+
+    def __init__(
+        self,
+        merchant: MerchantClient,
+        readers: Mapping[str, Callable[[Mapping[str, Any]], Event]],
+    ) -> None:
+        """Take the readers of the decrypted content by event type; other types are ignored."""
+        self._merchant = merchant
+        self._readers = readers
+
+    def read(self, headers: Mapping[str, str], body: bytes, now: float) -> ParsedCallback[Event]:
+        """Verify and parse the raw `body`; `now` in unix seconds.
+
+        Source: WeChat Pay v3, "payment notification", "refund notification" and "merchant transfer
+        notification".
+        """
+        digest = hashlib.sha256(body).hexdigest()
+        try:
+            verify(headers, body, self._merchant.keys, now)
+            notification_id, event = text(read_object(body), "id"), self.read_verified(body)
+        except NotVerified as error:
+            return ParsedCallback(digest, refused=str(error.reason))
+        ignored = "" if event else "unknown_event"
+        return ParsedCallback(notification_id, event, ignored=ignored)
+
+    def read_verified(self, body: bytes) -> Event | None:
+        """Parse a notification that was verified on arrival; return None if it has no effect.
+
+        Raises NotVerified if it cannot be decrypted or read, is for another merchant or not final.
+        """
+        envelope = read_object(body)
+        read = self._readers.get(text(envelope, "event_type"))
+        if read is None:
+            return None
+        resource = envelope.get("resource")
+        encrypted = resource if isinstance(resource, dict) else {}
+        content = decrypt_resource(self._merchant.apiv3_key, encrypted)
+        check_merchant(content, self._merchant.mchid)
+        return read(content)
+
+
+def check_merchant(content: Mapping[str, Any], mchid: str) -> None:
+    """Check the merchant, which the documentation names both `mch_id` and `mchid`.
+
+    Raises NotVerified for another merchant.
+    """
+    if content.get("mch_id", content.get("mchid")) != mchid:
+        raise NotVerified(Reason.MERCHANT)
+
+
 def code_of(response: ServiceResponse) -> str:
     """Return the error code in an answer, "" if it has none."""
-    return str((object_or_none(response.body) or {}).get("code", ""))
+    return str(response.content.get("code", ""))
 
 
 def read_key(pem: str) -> RsaKey:
@@ -159,13 +247,8 @@ def sign(key: RsaKey, *lines: str) -> str:
     Takes 0.8 ms with a 2048-bit key, so the event loop may run it. Source: WeChat Pay v3, "how to
     sign a request".
     """
-    text = "".join(line + "\n" for line in lines)
-    return base64.b64encode(pkcs1_15.new(key).sign(SHA256.new(text.encode()))).decode()
-
-
-def is_signed(headers: Mapping[str, str]) -> bool:
-    """Return whether a message has a signature, right or wrong."""
-    return any(name.lower() == "wechatpay-signature" for name in headers)
+    signed = "".join(line + "\n" for line in lines).encode()
+    return base64.b64encode(pkcs1_15.new(key).sign(SHA256.new(signed))).decode()
 
 
 def verify(headers: Mapping[str, str], body: bytes, keys: Mapping[str, RsaKey], now: float) -> None:
@@ -206,7 +289,7 @@ def decrypt_resource(apiv3_key: str, resource: Mapping[str, Any]) -> dict[str, A
         raw = base64.b64decode(str(resource["ciphertext"]), validate=True)
         cipher = AES.new(apiv3_key.encode(), AES.MODE_GCM, nonce=str(resource["nonce"]).encode())
         cipher.update(str(resource.get("associated_data") or "").encode())
-        text = cipher.decrypt_and_verify(raw[:-TAG_BYTES], raw[-TAG_BYTES:])
+        plain = cipher.decrypt_and_verify(raw[:-TAG_BYTES], raw[-TAG_BYTES:])
     except (ValueError, KeyError):
         raise NotVerified(Reason.DECRYPTION, "not encrypted with our key") from None
-    return read_object(text)
+    return read_object(plain)

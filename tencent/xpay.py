@@ -11,7 +11,7 @@ import structlog
 from config.sections import PaySettings
 from ledger.recharge import Order, Payment, Refund, RefundState
 from tencent.errors import MerchantRefused, ServiceUnavailable
-from tencent.json_reader import child, json_text, number, object_or_none, text
+from tencent.json_reader import child, json_text, number, text
 from tencent.service_client import ServiceClient
 from tencent.wechat import INVALID_TOKEN_CODES, AccessTokenCache
 
@@ -184,16 +184,9 @@ class XpayClient:
 
     async def call(self, app_id: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer to a signed call, with `errcode` if WeChat rejects it."""
-        return await self._tokens.call(app_id, lambda token: self._post(name, token, content))
-
-    async def _post(self, name: str, token: str, content: Mapping[str, Any]) -> dict[str, Any]:
         path, body = f"/xpay/{name}", json_text(content)
-        query = {"access_token": token, "pay_sig": pay_sig(self._app_key, path, body)}
-        response = await self._client.request(
-            "POST", path, query, body.encode(), safe_to_repeat=True
-        )
-        answer = object_or_none(response.body)
-        return {"errcode": f"HTTP {response.status}"} if answer is None else answer
+        signature = {"pay_sig": pay_sig(self._app_key, path, body)}
+        return await self._tokens.post(self._client, app_id, path, body, signature)
 
     def _unavailable(self, name: str, answer: Mapping[str, Any]) -> ServiceUnavailable:
         errcode = answer.get("errcode")

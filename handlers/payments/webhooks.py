@@ -17,7 +17,7 @@ from services.payments.payment_notifications import message_of
 from storage.jobs.inbox import InboxMessage
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import MEDIA_CHECKED, REFUND_QUESTION, event_name
-from tencent.notifications import JSAPI
+from tencent.pay import JSAPI
 
 
 class EchoResponse(TextResponse):

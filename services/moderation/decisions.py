@@ -15,9 +15,9 @@ from services.moderation.proposals import ProposalService
 from storage.database import Session
 from storage.errors import AlreadyDecided
 from storage.stores import Stores
-from tencent.content_security import parse_media_event
 from tencent.errors import Unreadable
 from tencent.message_push import MEDIA_CHECKED
+from tencent.wechat import parse_media_event
 
 CONCURRENCY = 8
 

@@ -28,8 +28,8 @@ from tencent.message_push import (
     event_name,
     is_deletion,
 )
-from tencent.notifications import JSAPI, TRANSFER
-from tencent.pay import JsapiClient
+from tencent.pay import JSAPI, JsapiClient
+from tencent.transfers import TRANSFER
 from tencent.xpay import DELIVERED, REFUNDED, XpayClient, parse_event
 from tencent.xpay import PROVIDER as XPAY
 

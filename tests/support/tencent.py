@@ -3,6 +3,8 @@
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from time import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -184,6 +186,17 @@ def pay_settings(vectors: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def merchant_client(
+    vectors: dict[str, Any],
+    client: Any = None,
+    now: Callable[[], float] = time,
+    **changes: Any,
+) -> MerchantClient:
+    """The merchant in the vectors, by default without connections."""
+    pay = PaySettings(**pay_settings(vectors) | changes)
+    return MerchantClient(client or SimpleNamespace(service="pay"), pay, now=now)
+
+
 def signed_reply(
     vectors: dict[str, Any], content: Any, now: float, status: int = 200
 ) -> SimulatorReply:
@@ -236,9 +249,8 @@ def pay_at(
     """Creates clients of WeChat Pay."""
 
     def build(url: str, notify_url: str = "https://pay.example.com/wechat/notify") -> JsapiClient:
-        settings = PaySettings(**pay_settings(merchant))
-        merchant_api = MerchantClient(make_service_client("pay", url), settings, now=clock)
-        return JsapiClient(merchant_api, notify_url)
+        client = make_service_client("pay", url)
+        return JsapiClient(merchant_client(merchant, client, clock), notify_url)
 
     return build
 

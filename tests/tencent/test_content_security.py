@@ -3,14 +3,14 @@
 import pytest
 
 from rooms.moderation import Verdict
-from tencent import content_security
-from tencent.content_security import (
+from tencent import wechat
+from tencent.errors import Unreadable
+from tencent.wechat import (
+    AccessTokenCache,
     ContentSecurityClient,
     NotChecked,
     parse_media_event,
 )
-from tencent.errors import Unreadable
-from tencent.wechat import AccessTokenCache
 
 APP = "wxd678efh567hg6787"
 ALICE = (APP, "oAlice")
@@ -30,7 +30,7 @@ def client_at(make_service_client):
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(content_security, "BUSY_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(wechat, "BUSY_PAUSE_SECONDS", 0)
 
 
 async def test_a_text_is_sent_as_it_is_in_the_name_of_its_author(scripted):

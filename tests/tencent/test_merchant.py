@@ -7,7 +7,7 @@ import pytest
 
 from config.sections import PaySettings
 from core.errors import RateLimited
-from tencent.errors import NotVerified
+from tencent.errors import MerchantNotFound, MerchantRefused, NotVerified
 from tencent.merchant import MerchantClient, decrypt_resource, read_key, sign, verify
 from tencent.service_client import ServiceResponse
 from tests.support.tencent import pay_settings, signed_reply
@@ -185,11 +185,16 @@ def test_only_a_signed_answer_with_status_200_has_content(client, signed):
 def test_a_refusal_has_its_code_also_without_a_signature_but_not_with_a_wrong_one(client, signed):
     code = {"code": "NOT_ENOUGH"}
     body = json.dumps(code).encode()
-    assert client.refusal(signed(403, code)) == "NOT_ENOUGH"
-    assert client.refusal(ServiceResponse(403, {}, body)) == "NOT_ENOUGH"
+    for response, error in (
+        (signed(403, code), MerchantRefused),
+        (ServiceResponse(403, {}, body), MerchantRefused),
+        (ServiceResponse(404, {}, body), MerchantNotFound),
+    ):
+        with pytest.raises(error, match="NOT_ENOUGH"):
+            client.check_refusal(response)
     for status, other in ((200, body), (302, body), (404, b"<html>"), (404, b"{}")):
-        assert client.refusal(ServiceResponse(status, {}, other)) == ""
+        client.check_refusal(ServiceResponse(status, {}, other))
     with pytest.raises(NotVerified, match="HTTP 403 NOT_ENOUGH, wrong signature"):
-        client.refusal(signed(403, code, Wechatpay_Signature="AAAA"))
+        client.check_refusal(signed(403, code, Wechatpay_Signature="AAAA"))
     with pytest.raises(RateLimited):
-        client.refusal(ServiceResponse(429, {}, body))
+        client.check_refusal(ServiceResponse(429, {}, body))
