@@ -57,6 +57,14 @@ def child(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
+def objects(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the list of objects in a field. Raises Unreadable for any other value."""
+    value = content.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Unreadable
+    return value
+
+
 def text(content: Mapping[str, Any], name: str) -> str:
     """Return a text of 1 to 256 characters. Raises Unreadable for any other value."""
     value = content.get(name)

@@ -98,7 +98,17 @@ class WechatClient:
             # The only failure that guarantees that the code has not been used up.
             await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
             answer = await self._request_session(app_id, code)
-        return self._parse_login(answer)
+        errcode = answer.get("errcode") or 0  # absent or 0 on success
+        if errcode in ERRORS_BY_CODE:
+            raise ERRORS_BY_CODE[errcode]()
+        openid, session_key = answer.get("openid"), answer.get("session_key")
+        are_texts = isinstance(openid, str) and isinstance(session_key, str)
+        if errcode or not are_texts or not openid or not session_key:
+            is_ours = errcode in CONFIG_ERROR_CODES
+            log_failure = log.error if is_ours else log.warning
+            log_failure("code2session_failed", errcode=errcode, settings=is_ours)
+            raise ServiceUnavailable(self._client.service)
+        return WechatLogin(str(openid), str(session_key))
 
     async def _request_session(self, app_id: str, code: str) -> dict[str, Any]:
         query = {
@@ -113,20 +123,6 @@ class WechatClient:
             log.error("code2session_unreadable", status=response.status)
             raise ServiceUnavailable(self._client.service)
         return response.content
-
-    def _parse_login(self, answer: Mapping[str, Any]) -> WechatLogin:
-        errcode = answer.get("errcode") or 0  # absent or 0 on success
-        if errcode in ERRORS_BY_CODE:
-            raise ERRORS_BY_CODE[errcode]()
-        openid, session_key = answer.get("openid"), answer.get("session_key")
-        are_texts = isinstance(openid, str) and isinstance(session_key, str)
-        if errcode or not are_texts or not openid or not session_key:
-            log_failure = log.error if errcode in CONFIG_ERROR_CODES else log.warning
-            log_failure(
-                "code2session_failed", errcode=errcode, settings=errcode in CONFIG_ERROR_CODES
-            )
-            raise ServiceUnavailable(self._client.service)
-        return WechatLogin(str(openid), str(session_key))
 
 
 class AccessTokenCache:
@@ -144,10 +140,7 @@ class AccessTokenCache:
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def get(self, app_id: str) -> str:
-        """Return a valid token.
-
-        Raises ServiceUnavailable on failure or after TOKEN_TIMEOUT_SECONDS.
-        """
+        """Return a valid token. Raises ServiceUnavailable, at most TOKEN_TIMEOUT_SECONDS later."""
         try:
             # One request for all callers.
             async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS), self._locks[app_id]:
@@ -201,10 +194,7 @@ class AccessTokenCache:
 
 
 class NotChecked(Exception):
-    """WeChat has not checked the content.
-
-    It is away or busy, or the user's visit is too long ago (61010). The code is only logged.
-    """
+    """WeChat is away or busy, or the user's visit is too long ago (61010)."""
 
 
 class ContentSecurityClient:
@@ -304,14 +294,17 @@ def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str)
 def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
     """Parse decrypted data leniently: missing values and placeholders count as not set."""
     openid, gender = data.get("openId"), data.get("gender")
-    nickname, face_url = _text(data.get("nickName")), _text(data.get("avatarUrl"))
-    if nickname == PLACEHOLDER_NICKNAME:
-        nickname = face_url = ""
+    nickname, face_url = (
+        value.strip() if isinstance(value := data.get(name), str) else ""
+        for name in ("nickName", "avatarUrl")
+    )
+    is_placeholder = nickname == PLACEHOLDER_NICKNAME
+    is_url = face_url.startswith(("http://", "https://")) and len(face_url) <= MAX_AVATAR_URL_LENGTH
     return WechatProfile(
         openid=openid if isinstance(openid, str) and openid else None,
-        nickname=nickname,
+        nickname="" if is_placeholder else nickname,
         gender=gender if type(gender) is int and gender in (1, 2) else 0,
-        face_url=face_url if _is_face_url(face_url) else "",
+        face_url=face_url if is_url and not is_placeholder else "",
     )
 
 
@@ -326,11 +319,3 @@ def _base64(text: str) -> bytes:
     elif len(text) % 4:
         text = text.strip()
     return base64.b64decode(text.replace(" ", "+"), validate=True)
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _is_face_url(url: str) -> bool:
-    return url.startswith(("http://", "https://")) and len(url) <= MAX_AVATAR_URL_LENGTH

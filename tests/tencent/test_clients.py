@@ -1,15 +1,6 @@
 import pytest
 
-from config.sections import (
-    AgeVerificationSettings,
-    AppSettings,
-    ImSettings,
-    LiveStreamingSettings,
-    PaySettings,
-    UploadsSettings,
-    WechatSettings,
-    WithdrawSettings,
-)
+from config.settings import Settings
 from ledger.recharge import Order
 from tencent.clients import TencentClients
 from tencent.errors import ServiceUnavailable
@@ -24,17 +15,11 @@ def make_clients(io_loop):
     made = []
 
     def build(url="http://127.0.0.1:9", **pay):
-        clients = TencentClients(
-            WechatSettings(api_base=url, apps={APP: AppSettings(secret="secret")}),
-            ImSettings(api_base=url, sdk_app_id=1, secret_key="key"),
-            LiveStreamingSettings(api_base=url, secret_id="id", secret_key="key"),
-            UploadsSettings(api_base=url),
-            PaySettings(api_base=url, offer_id="1", app_key="key", **pay),
-            WithdrawSettings(),
-            AgeVerificationSettings(api_base=url),
-            "http://n",
-            on_xpay_rejection=lambda *_: None,
-        )
+        settings = {
+            "wechat": {"api_base": url, "apps": {APP: {"secret": "secret"}}},
+            "pay": {"api_base": url, "offer_id": "1", "app_key": "key", **pay},
+        }
+        clients = TencentClients(Settings.model_validate(settings), lambda *_: None)
         made.append(clients)
         return clients
 

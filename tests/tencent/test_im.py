@@ -272,7 +272,7 @@ async def test_permanent_error_codes_raise_im_rejected_and_are_logged_without_se
     im, service = scripted(failed(code))
     with capture_logs() as logs, pytest.raises(ImRejected) as rejection:
         await im.account_import("12345678", "小红", "")
-    assert (rejection.value.code, rejection.value.info) == (code, f"info {code}")
+    assert (rejection.value.code, str(rejection.value)) == (code, f"{code} info {code}")
     assert [entry["error_code"] for entry in logs if "error_code" in entry] == [code]
     assert service.requests[0].query["usersig"] not in repr(logs)
     assert "小红" not in repr(logs)
