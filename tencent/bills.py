@@ -13,9 +13,10 @@ import csv
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -119,7 +120,7 @@ class BillClient:
         query = {"bill_date": day, **kind, "tar_type": "GZIP"}
         try:
             address, digest = await merchant.call(
-                "bill", f"{source}:{day}", read, "GET", path, query
+                "bill", f"{source}:{day}", read, "GET", path, query=query
             )
         except MerchantRefused as refused:
             if refused.code == "NO_STATEMENT_EXIST":
@@ -163,10 +164,7 @@ def _sha1(file: bytes) -> str:
 
 
 def unpack(file: bytes) -> bytes:
-    """Return the bytes that WeChat's hash covers.
-
-    Raises UnreadableBill if they are too many or damaged.
-    """
+    """Return the bytes that WeChat's hash covers. Raises UnreadableBill if too many or damaged."""
     if not file.startswith(b"\x1f\x8b"):
         return file
     unzip, content = zlib.decompressobj(wbits=31), b""
@@ -186,7 +184,10 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
         lines = [line.strip("\r") for line in unpack(file).decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError:
         raise UnreadableBill("no UTF-8") from None
-    header = [_name(cell) for cell in _cells(lines[0])]
+    header = [
+        cell.strip(" \t`").replace("（", "(").replace("）", ")").removesuffix("(元)")
+        for cell in _cells(lines[0])
+    ]
     found = {
         column: header.index(name)
         for column, names in COLUMNS.items()
@@ -194,36 +195,24 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     }
     missing = {*REQUIRED[source.partition("_")[0]]} - {*found}
     if missing:
-        raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
+        # Cells that may be names of columns: without a header, the first line has an openid.
+        names = ",".join(name for name in header if len(name) <= 20 and not re.search(r"\d", name))
+        raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {names}"[:300])
     rows: dict[tuple[Category, str, str, int | None], Movement] = {}
-    for n, line in enumerate(lines[1:], 2):
-        if line.startswith(SUMS):
-            break
+    for n, line in enumerate(takewhile(lambda line: not line.startswith(SUMS), lines[1:]), 2):
         if line:
             cells = _cells(line)
             if len(cells) != len(header):
                 raise UnreadableBill(f"line {n}: {len(cells)} columns instead of {len(header)}")
             row = _movement({name: cells[at].strip() for name, at in found.items()}, n)
-            if row and (row.state == "failed" or _key(row) not in rows):
-                rows[_key(row)] = row
+            if row is None:
+                continue
+            # A second payment of an order is kept; money that came back may have a new number.
+            wechat_number = row.wechat_number if row.category == "payment" else ""
+            key = row.category, row.number, wechat_number, row.fen
+            if row.state == "failed" or key not in rows:
+                rows[key] = row
     return [*rows.values()]
-
-
-def _key(row: Movement) -> tuple[Category, str, str, int | None]:
-    """Return the key of a movement, under which each is kept once.
-
-    A second payment of an order is kept; money that came back may have a new number.
-    """
-    wechat_number = row.wechat_number if row.category == "payment" else ""
-    return row.category, row.number, wechat_number, row.fen
-
-
-def _names(header: Sequence[str]) -> str:
-    """Return the cells that may be names of columns.
-
-    Without a header, the first line has an openid.
-    """
-    return ",".join(name for name in header if len(name) <= 20 and not re.search(r"\d", name))
 
 
 def _cells(line: str) -> list[str]:
@@ -233,10 +222,6 @@ def _cells(line: str) -> list[str]:
     with suppress(csv.Error):
         return next(csv.reader([line]), [])
     return []
-
-
-def _name(cell: str) -> str:
-    return cell.strip(" \t`").replace("（", "(").replace("）", ")").removesuffix("(元)")
 
 
 def _movement(values: Mapping[str, str], line: int) -> Movement | None:

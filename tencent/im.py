@@ -93,8 +93,7 @@ class ImClient:
 
         Returns False if the edition or a switch of the console does not permit that.
         """
-        command = "im_open_login_svc/account_delete"
-        body = {"DeleteItem": [{"UserID": user_id}]}
+        command, body = "im_open_login_svc/account_delete", {"DeleteItem": [{"UserID": user_id}]}
         try:
             answer = await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
         except ImRejected:
@@ -106,14 +105,12 @@ class ImClient:
         return code == 0 or code in UNKNOWN_ACCOUNT_CODES
 
     async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> bool:
-        """Create an AVChatRoom and return whether it is new; idempotent for the same owner.
+        """Create an AVChatRoom; idempotent for the same owner.
 
-        It is new as far as IM says: the result is also False if the answer to an earlier try was
-        lost.
-
-        An AVChatRoom has unlimited members and no history, and only its owner can dissolve it.
-        `group_id`: at most 48 bytes of ASCII. An owner unknown to IM is imported first. Raises
-        ImGroupTaken if the group has another owner.
+        Returns whether it is new, False also if the answer to an earlier try was lost. It has
+        unlimited members and no history, and only its owner can dissolve it. `group_id`: at most 48
+        bytes of ASCII. An owner unknown to IM is imported first. Raises ImGroupTaken if the group
+        has another owner.
         """
         body = {
             "Owner_Account": owner,
@@ -123,25 +120,18 @@ class ImClient:
         }
         if face := url_within_limit(face_url, GROUP_FACE_BYTES):
             body["FaceUrl"] = face
-        command = "group_open_http_svc/create_group"
+        command, owned = "group_open_http_svc/create_group", {GROUP_ALREADY_OWNED}
         try:
-            answer = await self._command(
-                command, body, accepted={GROUP_ALREADY_OWNED}, account=owner
-            )
+            answer = await self._command(command, body, accepted=owned, account=owner)
         except ImGroupTaken:
             # The administrator, who sends the command, is not the owner: look who is.
-            if await self._group_owner(group_id) != owner:
+            command = "group_open_http_svc/get_group_info"
+            answer = await self._command(command, {"GroupIdList": [group_id]})
+            found = [info for info in answer.get("GroupInfo") or () if isinstance(info, dict)]
+            if not found or found[0].get("Owner_Account") != owner:
                 raise
             return False
         return bool(answer["ErrorCode"] == 0)
-
-    async def _group_owner(self, group_id: str) -> str:
-        """Return the owner of an existing group, "" if it has none."""
-        command = "group_open_http_svc/get_group_info"
-        answer = await self._command(command, {"GroupIdList": [group_id]})
-        groups = answer.get("GroupInfo")
-        info = groups[0] if isinstance(groups, list) and groups else None
-        return str(info.get("Owner_Account", "")) if isinstance(info, dict) else ""
 
     async def portrait_set(self, user_id: str, nick: str, face_url: str, gender: int) -> None:
         """Set name, face and gender (1 male, 2 female, 0 unset) of a user's IM profile."""

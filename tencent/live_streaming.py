@@ -58,24 +58,22 @@ class StreamUrls:
         return f"{user_id}_{secrets.token_hex(12)}"
 
     def push(self, stream: str, now: int) -> str:
-        """Return a push URL, valid for URL_SECONDS from `now` (Unix time).
-
-        A running push is not cut off.
-        """
+        """Return a push URL, valid for URL_SECONDS from `now`. A running push is not cut off."""
         settings = self._settings
         return _url(settings.push_domain, settings.push_key, stream, f"{now + URL_SECONDS:X}")
 
     def play(self, stream: str, now: int) -> str:
-        """Return a play URL; txTime is `now`.
-
-        Tencent adds to it the validity set in its console.
-        """
+        """Return a play URL; Tencent adds to its txTime `now` the validity set in its console."""
         settings = self._settings
         return _url(settings.play_domain, settings.play_key, stream, f"{now:x}")
 
 
 class LiveStreamingClient(CloudApiClient):
-    """Drops and forbids streams of one push domain by stream name."""
+    """Drops and forbids streams of one push domain by stream name.
+
+    Both are idempotent, and raise ServiceUnavailable if a retry may help, LiveStreamingRejected if
+    not.
+    """
 
     service, version = "live", "2018-08-01"
 
@@ -89,22 +87,18 @@ class LiveStreamingClient(CloudApiClient):
         self._push_domain = settings.push_domain
 
     async def drop(self, stream: str) -> None:
-        """Terminate the push of `stream`; idempotent, succeeds if it is not live.
-
-        Source: Tencent CSS, DropLiveStream (success for an inactive stream). Raises as `_call`.
-        """
+        """Terminate the push of `stream`, if it is live. Source: Tencent CSS, DropLiveStream."""
         await self._call("DropLiveStream", stream)
 
     async def forbid(self, stream: str, until: datetime) -> None:
-        """Terminate the push of `stream` and refuse further ones until then; idempotent.
+        """Terminate the push of `stream` and refuse further ones until then.
 
-        Source: Tencent CSS, ForbidLiveStream. Raises as `_call`.
+        Source: Tencent CSS, ForbidLiveStream.
         """
         resume = f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason="moderation")
 
     async def _call(self, action: str, stream: str, **more: str) -> None:
-        """Call CSS. Raises ServiceUnavailable if a retry may help, LiveStreamingRejected if not."""
         content = {"StreamName": stream, "DomainName": self._push_domain, "AppName": APP_NAME}
         code, info, _ = await self.call(action, {**content, **more})
         if not code or code in STREAM_NOT_LIVE_CODES:

@@ -42,8 +42,7 @@ Found = TypeVar("Found")
 class MerchantClient:
     """Common parts of all WeChat Pay calls of one merchant.
 
-    An unreadable PEM text, or none of WeChat Pay's keys, raises ValueError in the constructor: at
-    startup rather than at the first payment.
+    An unreadable PEM text, or none of WeChat Pay's keys, raises ValueError at startup.
     """
 
     def __init__(
@@ -83,12 +82,22 @@ class MerchantClient:
     ) -> ServiceResponse:
         """Return any answer below HTTP 500, not verified; `body` is sent as it is.
 
-        Raises ServiceUnavailable if there is none.
+        The path of the base URL is not signed: WeChat Pay sees and verifies only its own path, even
+        behind a gateway that adds a prefix. Raises ServiceUnavailable if there is no answer.
         """
         target = path + ("?" + urlencode(query) if query else "")
-        signed = {**self._headers(method, target, body), **headers}
+        timestamp, nonce = str(int(self.now())), secrets.token_hex(16)
+        signature = self.sign(method, target, timestamp, nonce, body)
+        authorization = (
+            f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
+            f'timestamp="{timestamp}",serial_no="{self._serial_no}"'
+        )
+        signed = {"Authorization": authorization, "Accept": "application/json"}
+        for serial in self.keys:
+            if serial.startswith(PUBLIC_KEY_PREFIX):
+                signed["Wechatpay-Serial"] = serial  # requests responses signed with this key
         return await self._client.request(
-            method, path, query, body, signed, safe_to_repeat=safe_to_repeat
+            method, path, query, body, {**signed, **headers}, safe_to_repeat=safe_to_repeat
         )
 
     async def call(
@@ -98,29 +107,20 @@ class MerchantClient:
         read: Callable[[Mapping[str, Any]], Found],
         method: Literal["GET", "POST"],
         path: str,
-        query: Mapping[str, str] = EMPTY,
-        body: str = "",
-        headers: Mapping[str, str] = EMPTY,
-        *,
-        safe_to_repeat: bool = True,
+        **request: Any,
     ) -> Found:
         """Return what `read` finds in the signed answer about `number`; `name` is for the log.
 
         Raises MerchantRefused for a refusal with a code, MerchantNotFound if that is HTTP 404,
         RateLimited if the request came too fast, and ServiceUnavailable for anything unclear.
         """
-        response = await self.request(
-            method, path, query, body, headers, safe_to_repeat=safe_to_repeat
-        )
+        response = await self.request(method, path, **request)
         with self.reading(name, number):
             self.check_refusal(response)
             return read(self.check(response))
 
     def check(self, response: ServiceResponse) -> dict[str, Any]:
-        """Return the content of an answer.
-
-        Raises NotVerified unless it is HTTP 200 and WeChat Pay signed it.
-        """
+        """Return the content of an answer that is HTTP 200 and signed, or raise NotVerified."""
         if response.status != 200:
             raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code_of(response)}")
         verify(response.headers, response.body, self.keys, self.now())
@@ -154,23 +154,6 @@ class MerchantClient:
         except NotVerified as error:
             log.error("merchant_answer_unclear", call=call, number=number, why=str(error))
             raise ServiceUnavailable(self.service) from None
-
-    def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
-        """Return the headers of a request, which sign its target without the base URL's path.
-
-        WeChat Pay sees and verifies only its own path, even behind a gateway that adds a prefix.
-        """
-        timestamp, nonce = str(int(self.now())), secrets.token_hex(16)
-        signature = self.sign(method, target, timestamp, nonce, body)
-        authorization = (
-            f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
-            f'timestamp="{timestamp}",serial_no="{self._serial_no}"'
-        )
-        headers = {"Authorization": authorization, "Accept": "application/json"}
-        for serial in self.keys:
-            if serial.startswith(PUBLIC_KEY_PREFIX):
-                headers["Wechatpay-Serial"] = serial  # requests responses signed with this key
-        return headers
 
 
 class MerchantNotifications(Generic[Event]):
@@ -217,10 +200,7 @@ class MerchantNotifications(Generic[Event]):
 
 
 def check_merchant(content: Mapping[str, Any], mchid: str) -> None:
-    """Check the merchant, which the documentation names both `mch_id` and `mchid`.
-
-    Raises NotVerified for another merchant.
-    """
+    """Raise NotVerified for another merchant, documented both as `mch_id` and as `mchid`."""
     if content.get("mch_id", content.get("mchid")) != mchid:
         raise NotVerified(Reason.MERCHANT)
 
@@ -231,10 +211,7 @@ def code_of(response: ServiceResponse) -> str:
 
 
 def read_key(pem: str) -> RsaKey:
-    """Parse a private key, a public key or a certificate's public key.
-
-    Raises ValueError if the text is not the PEM of an RSA key.
-    """
+    """Parse a private key, a public key or a certificate's. Raises ValueError for other texts."""
     try:
         return RSA.import_key(pem)
     except (ValueError, IndexError, TypeError):

@@ -71,7 +71,7 @@ class ServiceClient:
     the service closes its connection fails, perhaps after it was carried out.
 
     Create it inside the running event loop. Queries and bodies carry secrets and are never logged.
-    /readyz reports `state`, `since` and `latency_ms` (of the last request).
+    /readyz reports `state`, `since` and `latency_ms`.
     """
 
     def __init__(

@@ -3,10 +3,9 @@
 from config.settings import Settings
 from services.gold.ledger import LockUsers
 from services.payments.bills import BillService, bill_types
+from services.payments.orders import RechargeService, UnpaidOrderSweep
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
-from services.payments.recharge import RechargeService
-from services.payments.unpaid_orders import UnpaidOrderSweep
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients

@@ -10,7 +10,7 @@ from config.sections import PaySettings
 from core.locks import NamedLocks
 from ledger.recharge import MAX_OPEN_ORDERS, Order
 from services.errors import TooManyOrders
-from services.payments.recharge import RechargeService
+from services.payments.orders import RechargeService
 from storage.accounts.users import User
 from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import WriteConflict
 from ledger.recharge import OPEN_FOR, ClaimedOrder, Order, Payment, Refund
-from services.payments.unpaid_orders import CLAIM_LEASE
+from services.payments.orders import CLAIM_LEASE
 from storage.database import Document
 from storage.payments.orders import OrderStore, new_number
 from tests.support.storage import StoresFixture, profile_queries
@@ -139,7 +139,7 @@ async def test_due_order_is_claimed_once_per_lease_whatever_the_clock_of_the_pro
         for module in (
             "storage.payments.orders",
             "storage.jobs.due",
-            "services.payments.unpaid_orders",
+            "services.payments.orders",
         ):
             ahead.setattr(f"{module}.datetime", FastClock)
         assert await claim(stores) is None
