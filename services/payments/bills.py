@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
@@ -101,7 +100,10 @@ class BillService(LeasedJob):
                 bill = bill_type.bill(period)
                 if why := await self._reconcile(bill_type, period):
                     sentences.append(f"{bill} is not there: {why}")
-                sentences += [_sentence(row) for row in await self._bills.open_of(bill)]
+                for row in await self._bills.open_of(bill):
+                    fen = f"{row['fen_there']} fen there, {row['fen_here']} fen here"
+                    sentence = f"{row['kind']}: {row['category']} {row['number']}, {fen}"
+                    sentences.append(f"{sentence} {row['detail']}".rstrip())
         return sentences
 
     async def _reconcile(self, bill_type: BillType, period: str) -> str:
@@ -110,7 +112,14 @@ class BillService(LeasedJob):
         Until it is, the differences of an earlier comparison stay as they are.
         """
         bill, at = bill_type.bill(period), datetime.now(UTC)
-        state, problem, rows = await self._read(bill_type, period)
+        state, problem, rows = "done", "", list[Movement]()
+        try:
+            for source in bill_type.sources:
+                rows += await self._rows(source, period)
+        except BillNotReady as why:
+            state, problem = "waiting", str(why)
+        except UnreadableBill as why:
+            state, problem = "unreadable", str(why)
         if state == "done":
             for start in range(0, len(rows), BATCH_ROWS):
                 await self._compare(bill_type, rows[start : start + BATCH_ROWS], period, at)
@@ -123,29 +132,20 @@ class BillService(LeasedJob):
         if state == "unreadable":
             unreadable = Difference("unreadable", "bill", bill, detail=problem)
             await self._bills.record([unreadable], bill, at)
-        began_at = bill_type.began_at(period)
-        known = {"type": bill_type.name, "period": period, "began_at": began_at}
-        result = {"state": state, "problem": problem, "rows": len(rows), "checked_at": at}
-        await self._bills.save(bill, **known, **result)
+        await self._bills.save(
+            bill,
+            type=bill_type.name,
+            period=period,
+            began_at=bill_type.began_at(period),
+            state=state,
+            problem=problem,
+            rows=len(rows),
+            checked_at=at,
+        )
         return problem if state == "waiting" else ""
 
-    async def _read(self, bill_type: BillType, period: str) -> tuple[str, str, list[Movement]]:
-        """Return the state of a bill, its problem, and the rows of its files."""
-        rows = list[Movement]()
-        try:
-            for source in bill_type.sources:
-                rows += await self._rows(source, period)
-        except BillNotReady as why:
-            return "waiting", str(why), rows
-        except UnreadableBill as why:
-            return "unreadable", str(why), rows
-        return "done", "", rows
-
     async def _rows(self, source: Source, period: str) -> list[Movement]:
-        """Return the rows of a file, which is kept if it can be read.
-
-        Raises BillNotReady or UnreadableBill.
-        """
+        """Return the rows of a file, which is kept if it can be read; raise as `read_bill`."""
         id_ = f"{source}:{period}"
         kept = await self._bills.file(id_)
         file = await self._client.fetch(source, period, kept)
@@ -190,15 +190,9 @@ class BillService(LeasedJob):
                 return "not_paid"
             await self._payments.credit(payment)
         except PaymentRefused as refused:
-            await self._orders.mark_reported(number)
+            await self._orders.dispute(number)
             return refused.reason.value
         except Unavailable as unavailable:
             return unavailable.code
         log.info("order_credited_by_bill", order=number)
         return ""
-
-
-def _sentence(row: Mapping[str, Any]) -> str:
-    """Return an open difference as a sentence for the command line."""
-    fen = f"{row['fen_there']} fen there, {row['fen_here']} fen here"
-    return f"{row['kind']}: {row['category']} {row['number']}, {fen} {row['detail']}".rstrip()

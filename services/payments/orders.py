@@ -115,7 +115,7 @@ class RechargeService:
             if not prepay_id:
                 prepay_id = await provider.register(opened.order, opened.expires_at)
                 if prepay_id:
-                    await self._orders.store_prepay_id(opened.order.number, prepay_id)
+                    await self._orders.note(opened.order.number, prepay_id=prepay_id)
         call = provider.payment_call(opened.order, prepay_id, key)
         content = json.dumps(call, separators=(",", ":"))
         timestamp = datetime.now(CHINA_TZ).strftime("%Y-%m-%d %H:%M:%S")
@@ -128,7 +128,7 @@ class RechargeService:
         open_orders = await self._orders.open_orders(order.user_id)
         if repeated := find_repeated(open_orders, order, block_id):
             if order.platform not in ("", repeated.order.platform):
-                await self._orders.store_platform(repeated.order.number, order.platform)
+                await self._orders.note(repeated.order.number, platform=order.platform)
             return repeated
         slot = free_slot(open_orders)
         if slot is None:

@@ -272,7 +272,7 @@ async def test_a_bill_that_is_sent_twice_is_compared_once(bills):
 async def test_orders_of_ios_are_in_apples_bill_of_the_month_or_the_next(bills):
     for number in ("Q1", "Q2"):
         order = await bills.order(number, provider="xpay")
-        await bills.stores.orders.store_platform(number, "ios")
+        await bills.stores.orders.note(number, platform="ios")
         bills.simulator.bills.ios_orders.add(number)
         await bills.record(bills.pay(order))
     bills.fault("ios", Q2=None)
