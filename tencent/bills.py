@@ -97,8 +97,7 @@ class BillClient:
         """Return a bill as WeChat sent it, or None if it has no rows.
 
         `kept` is the answer until WeChat names another digest, which it never does for xpay. Raises
-        BillNotReady if the bill is not available yet, or UnreadableBill if it is too long or
-        damaged.
+        BillNotReady, or UnreadableBill if the bill is too long or damaged.
         """
         try:
             if source in CALLS:
@@ -135,10 +134,7 @@ class BillClient:
         return file
 
     async def _from_xpay(self, source: Source, period: str) -> bytes:
-        """Fetch a bill of virtual payment.
-
-        The first call starts the bill; later ones answer its address, valid for half an hour.
-        """
+        """Fetch the bill that the first call starts; its address is valid for half an hour."""
         call, *names = VIRTUAL_CALLS[source]
         value = int(period) if source == "xpay" else period
         answer = await self._xpay.call(self._app_id, call, dict.fromkeys(names, value))

@@ -112,10 +112,9 @@ class ProposedMessage:
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """A push started (`on`) or ended at `at` unix seconds.
+    """A push started (`on`) or ended at `at` unix seconds; both have the same `sequence`.
 
-    Start and end of a push have the same `sequence`, which distinguishes the end of an earlier push
-    from that of the current one.
+    It distinguishes the end of an earlier push from that of the current one.
     """
 
     stream: str

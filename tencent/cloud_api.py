@@ -80,10 +80,9 @@ class FaceIdClient(CloudApiClient):
     service, version = "faceid", "2018-03-01"
 
     async def is_match(self, name: str, id_number: str) -> bool:
-        """Return whether a name and an ID number belong together.
+        """Return whether a name and an ID number belong together. Raises ServiceUnavailable.
 
-        Source: Tencent Cloud FaceID, IdCardVerification. Raises ServiceUnavailable if the service
-        did not check them.
+        Source: Tencent Cloud FaceID, IdCardVerification.
         """
         answer = await self.call("IdCardVerification", {"IdCard": id_number, "Name": name})
         result = str(answer.content.get("Result"))
@@ -98,8 +97,7 @@ def tc3_signature(
 ) -> str:
     """Return the signature in hex of a POST to "/" with this body and headers in lower case.
 
-    Source: Tencent Cloud API 3.0, "signature v3" (TC3-HMAC-SHA256). A path of the base URL is not
-    signed.
+    Source: Tencent Cloud API 3.0, "signature v3" (TC3-HMAC-SHA256).
     """
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
     payload = hashlib.sha256(body).hexdigest()

@@ -89,10 +89,7 @@ class ImClient:
         await self._command("im_open_login_svc/account_import", body)
 
     async def account_delete(self, user_id: str) -> bool:
-        """Delete an account with its profile; return True also if IM does not know it.
-
-        Returns False if the edition or a switch of the console does not permit that.
-        """
+        """Delete an account; return False if the edition or the console does not permit that."""
         command, body = "im_open_login_svc/account_delete", {"DeleteItem": [{"UserID": user_id}]}
         try:
             answer = await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
@@ -150,19 +147,15 @@ class ImClient:
         await self._command("group_open_http_svc/destroy_group", body, accepted=GROUP_MISSING_CODES)
 
     async def kick(self, user_id: str) -> None:
-        """Log the user out on all devices, and end every UserSig signed before.
-
-        A later UserSig works. Succeeds if IM does not know the user.
-        """
+        """Log a user out, if IM knows them, and end every UserSig signed before."""
         body = {"UserID": user_id}
         await self._command("im_open_login_svc/kick", body, accepted=UNKNOWN_ACCOUNT_CODES)
 
     async def forbid_send_msg(self, group_id: str, user_id: str, seconds: int) -> None:
-        """Mute a user in the group for `seconds` from now.
+        """Mute a user in the group for `seconds`: 0 lifts the mute, MUTED_FOR_EVER does not end.
 
-        0 lifts the mute, MUTED_FOR_EVER does not end. A mute outlasts leaving and rejoining. A user
-        whom IM does not know yet is imported, since the mute would be lost. Raises ImGroupMissing
-        if IM does not have the group.
+        A mute outlasts leaving and rejoining. A user whom IM does not know yet is imported, since
+        the mute would be lost. Raises ImGroupMissing.
         """
         mute_time = min(seconds, MUTED_FOR_EVER)
         body = {"GroupId": group_id, "Members_Account": [user_id], "MuteTime": mute_time}
@@ -171,10 +164,7 @@ class ImClient:
         await self._command(command, body, accepted=accepted, account=user_id)
 
     async def mute_group(self, group_id: str, *, on: bool) -> None:
-        """Close a group for all but its owner, or open it; do nothing if `im.mute_all` is off.
-
-        Raises ImGroupMissing if IM does not have the group.
-        """
+        """Close a group for all but its owner, or open it, unless `im.mute_all` is off."""
         if self._settings.mute_all:
             body = {"GroupId": group_id, "MuteAllMember": "On" if on else "Off"}
             await self._command("group_open_http_svc/modify_group_base_info", body)

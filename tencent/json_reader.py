@@ -28,10 +28,9 @@ class ParsedCallback(Generic[Event]):
 
 
 def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
-    """Return the JSON object in `body`.
+    """Return the JSON object in `body`, or raise Unreadable.
 
-    `storable` also rejects lone surrogates, which MongoDB cannot store. Raises Unreadable for
-    anything else.
+    `storable` also rejects lone surrogates, which MongoDB cannot store.
     """
     try:
         content = json.loads(body)
@@ -82,10 +81,7 @@ def number(content: Mapping[str, Any], name: str, limit: int = 2**53) -> int:
 
 
 def digits(value: object, longest: int) -> int:
-    """Return an integer of at most `longest` digits.
-
-    Tencent sends it as a number or as its decimal digits. Raises Unreadable for any other value.
-    """
+    """Return an integer that Tencent sends as a number or as digits, or raise Unreadable."""
     written = str(value) if type(value) is int else value
     # isdecimal would let digits of other scripts pass, and int() more than digits
     if not (isinstance(written, str) and written.isascii() and written.isdigit()):

@@ -91,10 +91,7 @@ class LiveStreamingClient(CloudApiClient):
         await self._call("DropLiveStream", stream)
 
     async def forbid(self, stream: str, until: datetime) -> None:
-        """Terminate the push of `stream` and refuse further ones until then.
-
-        Source: Tencent CSS, ForbidLiveStream.
-        """
+        """Terminate a push and refuse further ones until then. Source: CSS, ForbidLiveStream."""
         resume = f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason="moderation")
 

@@ -127,11 +127,10 @@ class MerchantClient:
         return response.content
 
     def check_refusal(self, response: ServiceResponse) -> None:
-        """Raise what an answer refuses.
+        """Raise MerchantRefused or RateLimited if this is a refusal.
 
         WeChat Pay promises a signature on successes only, so that a refusal without one counts as
-        well: it never says that money was moved. Raises MerchantRefused or RateLimited, NotVerified
-        if the signature is wrong.
+        well: it never says that money was moved. Raises NotVerified if the signature is wrong.
         """
         if response.status == 429:
             raise RateLimited(retry_after=1)
@@ -171,8 +170,7 @@ class MerchantNotifications(Generic[Event]):
     def read(self, headers: Mapping[str, str], body: bytes, now: float) -> ParsedCallback[Event]:
         """Verify and parse the raw `body`; `now` in unix seconds.
 
-        Source: WeChat Pay v3, "payment notification", "refund notification" and "merchant transfer
-        notification".
+        Source: WeChat Pay v3, "payment", "refund" and "merchant transfer notification".
         """
         digest = hashlib.sha256(body).hexdigest()
         try:

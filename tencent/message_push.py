@@ -62,10 +62,7 @@ ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_
 
 @dataclass(frozen=True, slots=True)
 class MessagePush:
-    """A push: its content, or the Reason why it is `refused`.
-
-    `encrypted`: the signature covers the content too.
-    """
+    """A push: its content, signed if it was `encrypted`, or why it is `refused`."""
 
     content: Mapping[str, Any] = field(default_factory=dict)
     encrypted: bool = False

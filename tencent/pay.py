@@ -49,9 +49,8 @@ class JsapiClient:
     async def register(self, order: Order, expires_at: datetime) -> str:
         """Register an order, which can be paid until `expires_at`; return its prepay_id.
 
-        Idempotent: WeChat Pay answers a repeated order with a prepay_id again, but only if all of
-        it is equal. Raises RateLimited, or ServiceUnavailable for any response without a verified
-        prepay_id.
+        Idempotent if all of the order is equal. Raises RateLimited, or ServiceUnavailable for any
+        response without a verified prepay_id.
         """
         transaction = {
             "appid": order.app_id,
@@ -102,11 +101,7 @@ class JsapiClient:
             return payment_of(answer, EVER_PAID)
 
     async def close(self, order: Order) -> None:
-        """Close an order so that it can no longer be paid; idempotent.
-
-        Query it once more afterwards: it may have been paid a moment before. Raises
-        ServiceUnavailable.
-        """
+        """Close an order, and query it afterwards: it may have been paid a moment before."""
         path = f"{ORDERS_PATH}/{order.number}/close"
         body = json_text({"mchid": self._merchant.mchid})
         response = await self._merchant.request("POST", path, body=body)
@@ -140,10 +135,7 @@ class JsapiClient:
         )
 
     async def refund_state(self, order: Order, number: str) -> RefundState | None:  # noqa: ARG002
-        """Return the state of our refund `number`, or None if it is unknown to WeChat.
-
-        Raises as `refund`.
-        """
+        """Return the state of our refund, or None if WeChat has none. Raises as `refund`."""
         read, path = partial(_refund_state, number), f"{REFUNDS_PATH}/{number}"
         try:
             return await self._merchant.call("refund", number, read, "GET", path)
@@ -152,10 +144,7 @@ class JsapiClient:
 
 
 def payment_of(content: Mapping[str, Any], states: Collection[str] = (PAID,)) -> Payment | None:
-    """Return the payment of a transaction, or None in other states than `states`.
-
-    Raises Unreadable if a field is missing or malformed.
-    """
+    """Return the payment of a transaction, None in other states. Raises Unreadable."""
     if content.get("trade_state") not in states:
         return None
     amount, payer = child(content, "amount"), child(content, "payer")

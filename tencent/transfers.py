@@ -119,10 +119,7 @@ def _path(bill: str) -> str:
 
 
 def transfer_of(content: Mapping[str, Any]) -> Transfer:
-    """Return the transfer in an answer or notification.
-
-    Raises Unreadable, also for an unknown state.
-    """
+    """Return the transfer in an answer or notification. Raises Unreadable."""
     try:
         state = TransferState(text(content, "state"))
     except ValueError:

@@ -156,9 +156,9 @@ class AccessTokenCache:
         body: str,
         query: Mapping[str, str] = EMPTY,
     ) -> dict[str, Any]:
-        """Return the answer to a call with a token, which is renewed once if WeChat rejects it.
+        """Return the answer to a call, with `errcode`, the HTTP status if it is no JSON object.
 
-        Its `errcode` is the HTTP status if there is no JSON object.
+        A token that WeChat rejects is renewed once.
         """
         for _ in range(2):
             token = await self.get(app_id)

@@ -59,10 +59,7 @@ class XpayClient:
         return ""
 
     def payment_call(self, order: Order, _prepay_id: str, session_key: str) -> dict[str, str]:
-        """Return the parameters of wx.requestVirtualPayment.
-
-        Source: WeChat, "virtual payment", signData in goods mode.
-        """
+        """Return the parameters of wx.requestVirtualPayment: signData in goods mode."""
         sign_data = json_text(
             {
                 "offerId": self._offer_id,
@@ -189,9 +186,9 @@ class XpayClient:
 
 
 def parse_event(content: Mapping[str, Any]) -> Payment | Refund | None:
-    """Return the payment or refund in a pushed event, or None if it reports neither.
+    """Return the payment or refund in a pushed event, None in others. Raises Unreadable.
 
-    Source: WeChat, "virtual payment", events. Raises Unreadable if a field is missing or malformed.
+    Source: WeChat, "virtual payment", events.
     """
     if content.get("Event") == REFUNDED:
         if content.get("RetCode") != 0:
@@ -223,10 +220,9 @@ def _whole(value: object) -> int | None:
 
 
 def pay_sig(app_key: str, target: str, text: str) -> str:
-    """Return the signature in hex, which covers the exact text that is sent.
+    """Return the signature in hex of the path "/xpay/query_order", or CLIENT_CALL, and a text.
 
-    `target` is the path ("/xpay/query_order", no query) or CLIENT_CALL. Source: WeChat, "virtual
-    payment", signatures.
+    Source: WeChat, "virtual payment", signatures.
     """
     return hmac.new(app_key.encode(), f"{target}&{text}".encode(), sha256).hexdigest()
 

@@ -13,9 +13,7 @@ from ledger.recharge import PaymentRefused
 from services.leased_job import LeasedJob
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
-from storage.jobs.due import JobLeaseStore
-from storage.payments.bills import BillStore
-from storage.payments.orders import OrderStore
+from storage.stores import Stores
 from tencent.bills import BillClient, BillNotReady, UnreadableBill, read_bill
 from tencent.clients import PaymentClient
 
@@ -54,18 +52,18 @@ class BillService(LeasedJob):
 
     def __init__(
         self,
-        bills: BillStore,
+        stores: Stores,
         client: BillClient,
-        orders: OrderStore,
         payments: PaymentService,
         providers: Mapping[str, PaymentClient],
-        leases: JobLeaseStore,
         bill_types: Sequence[BillType],
     ) -> None:
-        super().__init__(JOB_NAME, leases, lease=LEASE_SECONDS, interval=INTERVAL_SECONDS)
-        self._bills = bills
+        super().__init__(
+            JOB_NAME, stores.job_leases, lease=LEASE_SECONDS, interval=INTERVAL_SECONDS
+        )
+        self._bills = stores.bills
+        self._orders = stores.orders
         self._client = client
-        self._orders = orders
         self._payments = payments
         self.providers = providers
         self.bill_types = bill_types
@@ -107,10 +105,7 @@ class BillService(LeasedJob):
         return sentences
 
     async def _reconcile(self, bill_type: BillType, period: str) -> str:
-        """Compare a bill; return why it is not available, "" if it is.
-
-        Until it is, the differences of an earlier comparison stay as they are.
-        """
+        """Compare a bill, if it is available; return why it is not, else ""."""
         bill, at = bill_type.bill(period), datetime.now(UTC)
         state, problem, rows = "done", "", list[Movement]()
         try:

@@ -20,7 +20,6 @@ from ledger.recharge import (
     ClaimedOrder,
     OpenOrder,
     Order,
-    Payment,
     PaymentRefused,
     find_repeated,
     free_slot,
@@ -29,9 +28,9 @@ from services.errors import SessionKeyMissing, TooManyOrders
 from services.gold.ledger import LockUsers
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payments.payments import PaymentService
-from storage.accounts.users import User, UserStore
-from storage.gold.catalogue import RechargeBlockStore
+from storage.accounts.users import User
 from storage.payments.orders import OrderStore, new_number
+from storage.stores import Stores
 from tencent.clients import PaymentClient
 from tencent.errors import ServiceUnavailable
 from tencent.xpay import PROVIDER as XPAY
@@ -55,10 +54,7 @@ OTHERS = "other"
 
 
 class PreparedOrder(NamedTuple):
-    """Payment parameters for the client.
-
-    `content` is the JSON that the client passes to WeChat; `sign` covers it and `timestamp`.
-    """
+    """Payment parameters: `sign` covers `timestamp` and `content`, the JSON for WeChat."""
 
     timestamp: str
     content: str
@@ -70,16 +66,13 @@ class RechargeService:
 
     def __init__(
         self,
-        orders: OrderStore,
-        blocks: RechargeBlockStore,
-        users: UserStore,
+        stores: Stores,
         providers: Mapping[str, PaymentClient],
         lock: LockUsers,
         settings: PaySettings,
     ) -> None:
-        self._orders = orders
-        self._blocks = blocks
-        self._users = users
+        self._stores = stores
+        self._orders = stores.orders
         self._providers = providers
         self._lock = lock
         self._settings = settings
@@ -90,10 +83,10 @@ class RechargeService:
         `platform` is the client's system, stored with the order. Raises BlockNotFound,
         SessionKeyMissing or TooManyOrders.
         """
-        settings, block = self._settings, await self._blocks.get(block_id)
+        settings, block = self._settings, await self._stores.blocks.get(block_id)
         is_xpay, provider = settings.provider == XPAY, self._providers[settings.provider]
         # WeChat's session key signs the user's consent.
-        key = await self._users.session_key(user.user_id) if is_xpay else ""
+        key = await self._stores.users.session_key(user.user_id) if is_xpay else ""
         if key is None:
             raise SessionKeyMissing
         async with self._lock(f"order:{user.user_id}"):  # else each would call the provider
@@ -177,10 +170,9 @@ class UnpaidOrderSweep:
             self._refused.labels(f"{claimed.order.provider}_query", outcome).inc()
 
     async def check(self, claimed: ClaimedOrder, now: datetime) -> str:
-        """Check one order; return its state, or why its payment was refused.
+        """Check one order; return one of NORMAL_OUTCOMES, or why its payment was refused.
 
-        The states are paid, delivered, closed and later. Errors of the provider propagate; the
-        caller then calls `postpone`.
+        Errors of the provider propagate; the caller then calls `postpone`.
         """
         order, number = claimed.order, claimed.order.number
         provider = self._providers.get(order.provider)
@@ -194,9 +186,13 @@ class UnpaidOrderSweep:
             return "delivered"
         if late:
             await provider.close(order)  # queried afterwards: it may have been paid just before
-        payment = await provider.query(order)
-        if payment:
-            return await self._credit(order, payment)
+        if payment := await provider.query(order):
+            try:
+                await self._payments.credit(payment)
+            except PaymentRefused as refused:
+                await self._orders.dispute(number, refused.reason.value)
+                return refused.reason.value
+            return "paid"
         if late:
             await self._orders.close(number)
             return "closed"
@@ -212,11 +208,3 @@ class UnpaidOrderSweep:
             return "closed"
         await self._orders.postpone(order.number, ORDERS.next_check(claimed.created_at, now))
         return "later"
-
-    async def _credit(self, order: Order, payment: Payment) -> str:
-        try:
-            await self._payments.credit(payment)
-        except PaymentRefused as refused:
-            await self._orders.dispute(order.number, refused.reason.value)
-            return refused.reason.value
-        return "paid"

@@ -11,10 +11,8 @@ from ledger.recharge import IOS, Payment, PaymentRefused, Refund, RefusalReason
 from ledger.refund_advice import advise
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.payments.payments import PaymentService
-from storage.gold.ledger import LedgerStore
-from storage.gold.spent_gold import SpentGoldStore
-from storage.jobs.inbox import InboxMessage, InboxStore
-from storage.payments.orders import OrderStore
+from storage.jobs.inbox import InboxMessage
+from storage.stores import Stores
 from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
 from tencent.message_push import (
@@ -69,20 +67,16 @@ class PaymentNotificationService:
 
     def __init__(
         self,
-        inbox: InboxStore,
-        orders: OrderStore,
+        stores: Stores,
         payments: PaymentService,
-        ledger: LedgerStore,
-        spent_gold: SpentGoldStore,
         followers: Followers,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
     ) -> None:
-        self._inbox = inbox
-        self._orders = orders
+        self._stores = stores
+        self._orders = stores.orders
+        self._inbox = stores.inbox
         self._payments = payments
-        self._ledger = ledger
-        self._spent_gold = spent_gold
         self._followers = followers
         self._jsapi = jsapi
         self._xpay = xpay
@@ -173,18 +167,16 @@ class PaymentNotificationService:
             return refused(RefusalReason.ORDER.value)
         if signed and order.platform != IOS:  # instead of the platform that the client sent
             await self._orders.note(number, platform=IOS)
-            await self._ledger.note_ios_payment(order.user_id)
-        credit = await self._ledger.credit_of(number)
-        gifts = await self._spent_gold.gold_gifts(order.user_id, credit.at) if credit else []
+            await self._stores.ledger.note_ios_payment(order.user_id)
+        credit = await self._stores.ledger.credit_of(number)
+        spent_gold = self._stores.spent_gold
+        gifts = await spent_gold.gold_gifts(order.user_id, credit.at) if credit else []
         reversed_fen = await self._orders.refunded_fen(number)
         advice = advise(number, credit, gifts, reversed_fen, order.charged_fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
     async def reprocess(self, message_id: str) -> CallbackOutcome:
-        """Process a stored, verified notification again.
-
-        Raises NotFound or InvalidParameter.
-        """
+        """Process a stored, verified notification again. Raises NotFound or InvalidParameter."""
         row = await self._inbox.find(message_id)
         if row is None:
             raise NotFound

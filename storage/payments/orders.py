@@ -71,10 +71,7 @@ class OrderStore(DocumentStore[Order]):
         return [self._open_order(row) for row in rows if row["_id"] not in past]
 
     async def open(self, order: Order, block_id: int, slot: int) -> OpenOrder:
-        """Insert a new order; the provider is queried as `ORDERS` of core/retry.py says.
-
-        Raises WriteConflict if another open order has the slot, or is for the same offer.
-        """
+        """Insert a new order. Raises WriteConflict if its slot or its offer has an open one."""
         now = datetime.now(UTC)
         row = {
             **self._document(order),
@@ -92,10 +89,7 @@ class OrderStore(DocumentStore[Order]):
         return self._open_order(row)
 
     async def note(self, number: str, **fields: str) -> None:
-        """Store `prepay_id`, the provider's id of the prepared payment, or the buyer's `platform`.
-
-        The platform is the one that the client, or Apple by a question, has named last.
-        """
+        """Store `prepay_id`, or the `platform` that the client or Apple has named last."""
         await self._documents.update_one({"_id": number}, {"$set": fields})
 
     # ---- payment
@@ -127,10 +121,7 @@ class OrderStore(DocumentStore[Order]):
     # ---- orders to query, since no notification has arrived
 
     async def claim(self, provider: Document | str, lease: timedelta) -> ClaimedOrder | None:
-        """Claim the oldest order that is due, by the database's clock, and count the attempt.
-
-        `provider`: its name, or a condition on it.
-        """
+        """Claim the oldest due order of a provider, or of those that meet a condition."""
         row = await claim_due(
             self._documents,
             lease,

@@ -52,9 +52,7 @@ class RechargeFixture:
 
     def _service(self, provider: Literal["jsapi", "xpay"]) -> RechargeService:
         return RechargeService(
-            self.stores.orders,
-            self.stores.blocks,
-            self.stores.users,
+            self.stores,
             {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
             NamedLocks().lock,
             PaySettings(provider=provider, content_key="content"),
