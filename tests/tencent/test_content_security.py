@@ -47,15 +47,6 @@ async def test_a_text_is_sent_as_it_is_in_the_name_of_its_author(scripted):
     }
 
 
-@pytest.mark.parametrize(
-    ("words", "verdict"), [("hi", "pass"), ("for review", "review"), ("risky", "risky")]
-)
-async def test_the_simulator_judges_by_words(sim_url, client_at, words, verdict):
-    client = client_at(sim_url)
-    assert (await client.check_text(*ALICE, words)).suggestion == verdict
-    assert await client.send_picture(*ALICE, f"https://a/{words}")
-
-
 async def test_busy_is_asked_again_and_a_rejected_token_renewed(scripted):
     client, service = scripted(TOKEN, {"errcode": -1}, {"errcode": 40001}, TOKEN, PASS)
     assert (await client.check_text(*ALICE, "hi")).suggestion == "pass"

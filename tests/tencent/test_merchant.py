@@ -4,13 +4,20 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.sections import PaySettings
 from core.errors import RateLimited
-from tencent.errors import MerchantNotFound, MerchantRefused, NotVerified
+from tencent.errors import (
+    MerchantNotFound,
+    MerchantRefused,
+    NotVerified,
+    Reason,
+    ServiceUnavailable,
+)
 from tencent.merchant import MerchantClient, decrypt_resource, read_key, sign, verify
 from tencent.service_client import ServiceResponse
-from tests.support.tencent import pay_settings, signed_reply
+from tests.support.tencent import merchant_client, signed_reply
 
 NOW = 1_700_000_006
 
@@ -133,30 +140,21 @@ def test_unreadable_keys_and_missing_keys_raise_at_construction(merchant):
             MerchantClient(SimpleNamespace(service="pay"), pay)
 
 
-def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant, client_with):
+def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant):
     platform = merchant["platform"]
     certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
-    client = client_with(platform_keys=certificates)
-    assert client.encryption_serial == platform["certificate_serial"]
-    client = client_with(platform_keys=certificates, **pay_settings(merchant))
+    client = merchant_client(merchant, platform_keys=certificates)
     assert client.encryption_serial == platform["public_key_id"]
+    client = merchant_client(merchant, public_key="", platform_keys=certificates)
+    assert client.encryption_serial == platform["certificate_serial"]
 
 
 # ---- answers
 
 
 @pytest.fixture
-def client_with(merchant):
-    def build(**keys):
-        pay = PaySettings(**{"private_key": merchant["merchant"]["private_key_pem"], **keys})
-        return MerchantClient(SimpleNamespace(service="pay"), pay, now=lambda: NOW)
-
-    return build
-
-
-@pytest.fixture
-def client(client_with, merchant):
-    return client_with(**pay_settings(merchant))
+def client(merchant):
+    return merchant_client(merchant, now=lambda: NOW)
 
 
 @pytest.fixture
@@ -171,18 +169,38 @@ def signed(merchant):
     return build
 
 
-def test_only_a_signed_answer_with_status_200_has_content(client, signed):
-    assert client.check(signed(200, {"a": 1})) == {"a": 1}
-    for response in (
-        signed(200, {"a": 1}, Wechatpay_Signature="AAAA"),
-        ServiceResponse(200, {}, b'{"a": 1}'),
-        *(signed(status, {"a": 1}) for status in (201, 204, 400)),
+async def call(client, response, read=dict):
+    async def request(*_args, **_options):
+        return response
+
+    client.request = request
+    return await client.call("refund", "R1", read, "GET", "/")
+
+
+def not_verified(_content):
+    raise NotVerified(Reason.MERCHANT)
+
+
+async def test_only_a_signed_answer_with_status_200_has_content(client, signed):
+    content, forged = {"code": "NO"}, {"Wechatpay_Signature": "AAAA"}
+    assert await call(client, signed(200, content)) == content
+    body = json.dumps(content).encode()
+    for response, why in (
+        (signed(200, content, **forged), "wrong signature"),
+        (signed(403, content, **forged), "HTTP 403 NO, wrong signature"),
+        *((ServiceResponse(status, {}, body), f"HTTP {status} NO") for status in (204, 302)),
+        *((ServiceResponse(status, {}, b"<html>"), f"HTTP {status} ") for status in (204, 404)),
+        (ServiceResponse(404, {}, b"{}"), "HTTP 404 "),
+        (ServiceResponse(200, {}, body), "unreadable"),
     ):
-        with pytest.raises(NotVerified):
-            client.check(response)
+        with capture_logs() as logs, pytest.raises(ServiceUnavailable, match="pay"):
+            await call(client, response)
+        assert [(entry["number"], entry["why"]) for entry in logs] == [("R1", why)]
+    with pytest.raises(ServiceUnavailable):
+        await call(client, signed(200, content), not_verified)
 
 
-def test_a_refusal_has_its_code_also_without_a_signature_but_not_with_a_wrong_one(client, signed):
+async def test_a_refusal_has_its_code_also_without_a_signature(client, signed):
     code = {"code": "NOT_ENOUGH"}
     body = json.dumps(code).encode()
     for response, error in (
@@ -191,10 +209,6 @@ def test_a_refusal_has_its_code_also_without_a_signature_but_not_with_a_wrong_on
         (ServiceResponse(404, {}, body), MerchantNotFound),
     ):
         with pytest.raises(error, match="NOT_ENOUGH"):
-            client.check_refusal(response)
-    for status, other in ((200, body), (302, body), (404, b"<html>"), (404, b"{}")):
-        client.check_refusal(ServiceResponse(status, {}, other))
-    with pytest.raises(NotVerified, match="HTTP 403 NOT_ENOUGH, wrong signature"):
-        client.check_refusal(signed(403, code, Wechatpay_Signature="AAAA"))
+            await call(client, response)
     with pytest.raises(RateLimited):
-        client.check_refusal(ServiceResponse(429, {}, body))
+        await call(client, ServiceResponse(429, {}, body))
