@@ -56,15 +56,14 @@ class MerchantClient:
         """WeChat Pay's public keys, by PUB_KEY_ID, and its certificates', by serial."""
         if not self.keys:
             raise ValueError("set pay.public_key or pay.platform_keys to WeChat Pay's key")
+        public = [serial for serial in self.keys if serial.startswith(PUBLIC_KEY_PREFIX)]
+        self.encryption_serial = next(iter(public or self.keys))
+        """Serial of the key that encrypts fields for WeChat Pay: the public key if there is one."""
+        # It signs the answers to requests that name it.
+        self._answer_serial = {"Wechatpay-Serial": public[0]} if public else {}
         self.now = now
         self._client = client
         self._serial_no = pay.serial_no
-
-    @property
-    def encryption_serial(self) -> str:
-        """Serial of the key that encrypts fields for WeChat Pay: the public key if there is one."""
-        public = (serial for serial in self.keys if serial.startswith(PUBLIC_KEY_PREFIX))
-        return next(public, None) or next(iter(self.keys))
 
     def sign(self, *lines: str) -> str:
         """Sign lines with the merchant's key."""
@@ -93,11 +92,9 @@ class MerchantClient:
             f'timestamp="{timestamp}",serial_no="{self._serial_no}"'
         )
         signed = {"Authorization": authorization, "Accept": "application/json"}
-        for serial in self.keys:
-            if serial.startswith(PUBLIC_KEY_PREFIX):
-                signed["Wechatpay-Serial"] = serial  # requests responses signed with this key
+        headers = {**signed, **self._answer_serial, **headers}
         return await self._client.request(
-            method, path, query, body, {**signed, **headers}, safe_to_repeat=safe_to_repeat
+            method, path, query, body, headers, safe_to_repeat=safe_to_repeat
         )
 
     async def call(
