@@ -77,7 +77,7 @@ def parse_css(content, *, now=NOW, **other):
 # ---- IM: signature and freshness
 
 
-def test_vectors_of_im_verify_but_for_a_misprinted_token_and_a_stale_callback(vectors):
+def test_vectors_of_im_verify_within_60_seconds_but_for_a_misprinted_token(vectors):
     *genuine, old = vectors("im")["callback_auth"]
     for case in genuine:
         query = {"RequestTime": str(case["request_time"]), "Sign": case["sign"]}
@@ -88,9 +88,6 @@ def test_vectors_of_im_verify_but_for_a_misprinted_token_and_a_stale_callback(ve
     assert misprinted.refused == "sign"
     query = {"RequestTime": str(old["request_time"]), "Sign": old["sign"]}
     assert parse_im(STATE, now=old["now"], **query).refused == "stale"
-
-
-def test_im_callback_is_fresh_for_60_seconds_in_either_direction():
     for sign in (1, -1):
         assert not parse_im(STATE, now=NOW + sign * IM_MAX_AGE_SECONDS).refused
         assert parse_im(STATE, now=NOW + sign * (IM_MAX_AGE_SECONDS + 1)).refused == "stale"
@@ -295,18 +292,14 @@ def test_what_css_finds_suspicious_in_a_stream_is_parsed_in_every_form():
     assert parse_css(PICTURE | {"streamId": ""}).refused == "unreadable"
 
 
-def test_a_failed_recording_is_parsed_and_other_states_of_it_are_ignored():
+def test_a_failed_recording_is_parsed_and_other_states_and_other_types_are_ignored():
     for name in ("record_start_failed", "record_error"):
         event = RecordingFailure(name)
         assert parse_css(RECORDING | {"record_event": name}).event == event
     for name in ("record_start_succeeded", "record_ended", 1, ["record_error"]):
         assert parse_css(RECORDING | {"record_event": name}).ignored == "unknown_event"
-
-
-def test_other_css_event_types_are_ignored():
     for kind in (100, "1", None):
-        parsed = parse_css({"event_type": kind, "t": NOW})
-        assert (parsed.refused, parsed.event, parsed.ignored) == ("", None, "unknown_event")
+        assert parse_css({"event_type": kind, "t": NOW}).ignored == "unknown_event"
 
 
 def test_equal_css_events_have_the_same_id_also_with_another_expiry_or_numbers_as_texts():

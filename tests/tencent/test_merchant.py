@@ -15,7 +15,7 @@ from tencent.errors import (
     Reason,
     ServiceUnavailable,
 )
-from tencent.merchant import MerchantClient, decrypt_resource, read_key, sign, verify
+from tencent.merchant import MerchantClient, decrypt_resource, read_key, verify
 from tencent.service_client import ServiceResponse
 from tests.support.tencent import merchant_client, signed_reply
 
@@ -23,17 +23,15 @@ NOW = 1_700_000_006
 
 
 @pytest.fixture
-def merchant_key(merchant):
-    return read_key(merchant["merchant"]["private_key_pem"])
+def client(merchant):
+    platform = merchant["platform"]
+    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
+    return merchant_client(merchant, now=lambda: NOW, platform_keys=certificates)
 
 
 @pytest.fixture
-def platform_keys(merchant):
-    platform = merchant["platform"]
-    return {
-        platform["public_key_id"]: read_key(platform["public_key_pem"]),
-        platform["certificate_serial"]: read_key(platform["certificate_pem"]),
-    }
+def platform_keys(client):
+    return client.keys
 
 
 @pytest.fixture
@@ -45,15 +43,15 @@ def answer(merchant):
 # ---- signatures
 
 
-def test_signatures_of_requests_and_payment_calls_equal_the_vectors(merchant, merchant_key):
+def test_signatures_of_requests_and_payment_calls_equal_the_vectors(merchant, client):
     assert len(merchant["requests"]) == 5
     for case in merchant["requests"]:
         names = ("method", "url_path_and_query", "timestamp", "nonce_str", "body")
-        signature = sign(merchant_key, *(case[name] for name in names))
+        signature = client.sign(*(case[name] for name in names))
         assert f'signature="{signature}"' in case["authorization"]
     case = merchant["client_pay"][0]
     lines = (case[name] for name in ("appId", "timeStamp", "nonceStr", "package"))
-    assert sign(merchant_key, *lines) == case["paySign"]
+    assert client.sign(*lines) == case["paySign"]
 
 
 def test_answer_vectors_verify_and_changed_bytes_do_not(merchant, platform_keys):
@@ -140,21 +138,15 @@ def test_unreadable_keys_and_missing_keys_raise_at_construction(merchant):
             MerchantClient(SimpleNamespace(service="pay"), pay)
 
 
-def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant):
+def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant, client):
     platform = merchant["platform"]
-    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
-    client = merchant_client(merchant, platform_keys=certificates)
     assert client.encryption_serial == platform["public_key_id"]
+    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
     client = merchant_client(merchant, public_key="", platform_keys=certificates)
     assert client.encryption_serial == platform["certificate_serial"]
 
 
 # ---- answers
-
-
-@pytest.fixture
-def client(merchant):
-    return merchant_client(merchant, now=lambda: NOW)
 
 
 @pytest.fixture
