@@ -2,10 +2,9 @@
 
 from config.settings import Settings
 from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
-from tencent.cloud_api import FaceIdClient
+from tencent.cloud_api import FaceIdClient, LiveStreamingClient, StreamUrls
 from tencent.cos import CosClient
 from tencent.im import ImClient
-from tencent.live_streaming import LiveStreamingClient, StreamUrls
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
 from tencent.pay import JSAPI, JsapiClient

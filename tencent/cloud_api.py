@@ -1,7 +1,8 @@
-"""Calls of Tencent Cloud's API 3.0, with its signature TC3-HMAC-SHA256, and FaceID."""
+"""Clients of Tencent Cloud's API 3.0: FaceID and live streaming (CSS), with stream URLs."""
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
@@ -11,7 +12,7 @@ import structlog
 from yarl import URL
 
 from config.sections import AgeVerificationSettings, LiveStreamingSettings
-from tencent.errors import ServiceUnavailable, Unreadable
+from tencent.errors import LiveStreamingRejected, ServiceUnavailable, Unreadable
 from tencent.json_reader import child, json_text
 from tencent.service_client import ServiceClient
 
@@ -20,6 +21,34 @@ MATCH = "0"
 # They do not belong together, one of them is malformed, or there is no such number. Other results
 # say that the check is not available, or was made too often today.
 NO_MATCH = frozenset({"-1", "-2", "-3", "-5"})
+
+
+APP_NAME = "live"  # default AppName of a CSS domain; configurable in Tencent's console
+URL_SECONDS = 86_400
+"""Validity of a push URL."""
+
+# Error codes of CSS's API.
+STREAM_NOT_LIVE_CODES = frozenset(
+    {
+        "FailedOperation.HasNotLivingStream",
+        "FailedOperation.StreamNotExist",
+        "InternalError.HasNotLivingStream",
+        "ResourceNotFound.ChannelNotExist",
+        "ResourceUnavailable.StreamNotExist",
+    }
+)
+# Permanent errors (wrong domain or parameter), which a retry would repeat. All others are retried,
+# including wrong keys and permissions, which an operator can correct.
+PERMANENT_ERROR_CODES = (
+    "InvalidAction",
+    "InvalidParameter",
+    "InvalidRequest",
+    "MissingParameter",
+    "NoSuchVersion",
+    "ResourceNotFound",
+    "UnknownParameter",
+    "UnsupportedOperation",
+)
 
 
 class CloudAnswer(NamedTuple):
@@ -92,6 +121,69 @@ class FaceIdClient(CloudApiClient):
         return result == MATCH
 
 
+class LiveStreamingClient(CloudApiClient):
+    """Drops and forbids streams of one push domain by stream name.
+
+    Both are idempotent, and raise ServiceUnavailable if a retry may help, LiveStreamingRejected if
+    not.
+    """
+
+    service, version = "live", "2018-08-01"
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        settings: LiveStreamingSettings,
+        now: Callable[[], float] = time,
+    ) -> None:
+        super().__init__(client, settings, now)
+        self._push_domain = settings.push_domain
+
+    async def drop(self, stream: str) -> None:
+        """Terminate the push of `stream`, if it is live. Source: Tencent CSS, DropLiveStream."""
+        await self._call("DropLiveStream", stream)
+
+    async def forbid(self, stream: str, until: datetime) -> None:
+        """Terminate a push and refuse further ones until then. Source: CSS, ForbidLiveStream."""
+        resume = f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason="moderation")
+
+    async def _call(self, action: str, stream: str, **more: str) -> None:
+        content = {"StreamName": stream, "DomainName": self._push_domain, "AppName": APP_NAME}
+        code, info, _ = await self.call(action, {**content, **more})
+        if not code or code in STREAM_NOT_LIVE_CODES:
+            return
+        log.warning("live_streaming_request_rejected", error_code=code)
+        if code.partition(".")[0] in PERMANENT_ERROR_CODES:
+            raise LiveStreamingRejected(code, info)
+        raise ServiceUnavailable(self.service)
+
+
+class StreamUrls:
+    """RTMP URLs of the push and the play domain; an empty key means unsigned URLs.
+
+    Source: Tencent CSS, txSecret = md5(key + stream + txTime) where txTime is the same hex text as
+    in the URL (Tencent's samples use upper case for push, lower case for play).
+    """
+
+    def __init__(self, settings: LiveStreamingSettings) -> None:
+        self._settings = settings
+
+    def new_stream(self, user_id: str) -> str:
+        """Return an unguessable stream name (96 random bits) for a seat occupancy by `user_id`."""
+        return f"{user_id}_{secrets.token_hex(12)}"
+
+    def push(self, stream: str, now: int) -> str:
+        """Return a push URL, valid for URL_SECONDS from `now`. A running push is not cut off."""
+        settings = self._settings
+        return _url(settings.push_domain, settings.push_key, stream, f"{now + URL_SECONDS:X}")
+
+    def play(self, stream: str, now: int) -> str:
+        """Return a play URL; Tencent adds to its txTime `now` the validity set in its console."""
+        settings = self._settings
+        return _url(settings.play_domain, settings.play_key, stream, f"{now:x}")
+
+
 def tc3_signature(
     secret_key: str, service: str, timestamp: int, headers: Mapping[str, str], body: bytes
 ) -> str:
@@ -112,3 +204,12 @@ def tc3_signature(
 
 def _date(timestamp: int) -> str:
     return datetime.fromtimestamp(timestamp, UTC).date().isoformat()
+
+
+def _url(domain: str, key: str, stream: str, tx_time: str) -> str:
+    url = f"rtmp://{domain}/{APP_NAME}/{stream}"
+    if not key:
+        return url
+    # Tencent prescribes MD5 over a secret prefix; nothing else depends on its strength.
+    secret = hashlib.md5(f"{key}{stream}{tx_time}".encode(), usedforsecurity=False).hexdigest()
+    return f"{url}?txSecret={secret}&txTime={tx_time}"

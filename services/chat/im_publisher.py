@@ -24,9 +24,9 @@ from storage.chat.groups import RelayClaim, RelayCursorStore, RelayPosition
 from storage.jobs.outbox import REPLACE_GROUP, OutboxStore
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
+from tencent.cloud_api import StreamUrls
 from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
-from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.chat")
 

@@ -15,7 +15,7 @@ from services.rooms.room_access import RoomAccess
 from services.rooms.room_list import RoomList
 from services.rooms.streams import StreamModerationService
 from storage.stores import Stores
-from tencent.live_streaming import StreamUrls
+from tencent.cloud_api import StreamUrls
 
 
 class RoomServices:

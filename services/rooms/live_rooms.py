@@ -19,7 +19,7 @@ from services.rooms.presence import Presence
 from storage.accounts.users import User
 from storage.jobs.outbox import ENSURE_GROUP
 from storage.stores import Stores
-from tencent.live_streaming import StreamUrls
+from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
 

@@ -11,15 +11,16 @@ from structlog.testing import capture_logs
 
 from config.sections import AgeVerificationSettings, LiveStreamingSettings
 from devtools.simulator.wire import SimulatorReply
-from tencent.cloud_api import FaceIdClient, tc3_signature
-from tencent.errors import LiveStreamingRejected, ServiceUnavailable
-from tencent.live_streaming import (
+from tencent.cloud_api import (
     PERMANENT_ERROR_CODES,
     STREAM_NOT_LIVE_CODES,
     URL_SECONDS,
+    FaceIdClient,
     LiveStreamingClient,
     StreamUrls,
+    tc3_signature,
 )
+from tencent.errors import LiveStreamingRejected, ServiceUnavailable
 from tests.support.tencent import ScriptedService
 
 SUCCESS = {"Response": {"RequestId": "1"}}
