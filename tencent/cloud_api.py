@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import time
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import structlog
 from yarl import URL
@@ -59,20 +59,20 @@ class CloudAnswer(NamedTuple):
     content: Mapping[str, Any]
 
 
-class CloudApiClient:
+Section = TypeVar("Section", LiveStreamingSettings, AgeVerificationSettings)
+
+
+class CloudApiClient(Generic[Section]):
     """Base of the clients of one service, whose actions are all safe to repeat."""
 
     service: ClassVar[str]
     version: ClassVar[str]
 
     def __init__(
-        self,
-        client: ServiceClient,
-        settings: LiveStreamingSettings | AgeVerificationSettings,
-        now: Callable[[], float] = time,
+        self, client: ServiceClient, settings: Section, now: Callable[[], float] = time
     ) -> None:
         self._client = client
-        self._settings = settings
+        self._settings: Section = settings
         self._now = now
         self._host = URL(settings.api_base).authority
 
@@ -103,7 +103,7 @@ class CloudApiClient:
         return CloudAnswer(str(error.get("Code")), str(error.get("Message")), {})
 
 
-class FaceIdClient(CloudApiClient):
+class FaceIdClient(CloudApiClient[AgeVerificationSettings]):
     """Compares names and ID numbers, neither of which is logged."""
 
     service, version = "faceid", "2018-03-01"
@@ -121,7 +121,7 @@ class FaceIdClient(CloudApiClient):
         return result == MATCH
 
 
-class LiveStreamingClient(CloudApiClient):
+class LiveStreamingClient(CloudApiClient[LiveStreamingSettings]):
     """Drops and forbids streams of one push domain by stream name.
 
     Both are idempotent, and raise ServiceUnavailable if a retry may help, LiveStreamingRejected if
@@ -129,15 +129,6 @@ class LiveStreamingClient(CloudApiClient):
     """
 
     service, version = "live", "2018-08-01"
-
-    def __init__(
-        self,
-        client: ServiceClient,
-        settings: LiveStreamingSettings,
-        now: Callable[[], float] = time,
-    ) -> None:
-        super().__init__(client, settings, now)
-        self._push_domain = settings.push_domain
 
     async def drop(self, stream: str) -> None:
         """Terminate the push of `stream`, if it is live. Source: Tencent CSS, DropLiveStream."""
@@ -149,8 +140,8 @@ class LiveStreamingClient(CloudApiClient):
         await self._call("ForbidLiveStream", stream, ResumeTime=resume, Reason="moderation")
 
     async def _call(self, action: str, stream: str, **more: str) -> None:
-        content = {"StreamName": stream, "DomainName": self._push_domain, "AppName": APP_NAME}
-        code, info, _ = await self.call(action, {**content, **more})
+        content = {"StreamName": stream, "DomainName": self._settings.push_domain}
+        code, info, _ = await self.call(action, {**content, "AppName": APP_NAME, **more})
         if not code or code in STREAM_NOT_LIVE_CODES:
             return
         log.warning("live_streaming_request_rejected", error_code=code)

@@ -89,13 +89,13 @@ class PaymentNotificationService:
         A refund that a case requested was reversed before; it closes the step of the case. Raises
         TryAgain for a refund whose payment is not credited yet.
         """
+        if payment_event is None:
+            return ignored(ignore_reason)
         try:
             if isinstance(payment_event, Payment):
                 await self._payments.credit(payment_event)
-            elif isinstance(payment_event, Refund):
-                await self._payments.refund(payment_event)
             else:
-                return ignored(ignore_reason)
+                await self._payments.refund(payment_event)
         except PaymentRefused as refusal:
             reason = refusal.reason
             if isinstance(payment_event, Refund):
@@ -103,12 +103,11 @@ class PaymentNotificationService:
                     raise TryAgain from None  # the payment's notification may be on its way
                 # A refund case has already taken back the rest of the order, so its own refund
                 # exceeds what can still be recorded.
-                if reason == RefusalReason.AMOUNT and await self._followers.apply_to_case(
-                    payment_event
-                ):
+                exceeds, apply = reason == RefusalReason.AMOUNT, self._followers.apply_to_case
+                if exceeds and await apply(payment_event):
                     return RECORDED
             known = reason != RefusalReason.ORDER
-            if known and payment_event:
+            if known:
                 await self._orders.dispute(payment_event.order)
             return CallbackOutcome("refused", reason.value, lasting=known)
         return RECORDED
@@ -148,9 +147,8 @@ class PaymentNotificationService:
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
         if signed and is_deletion(content):
-            await self._followers.plan_deletion(
-                str(content.get("AppID")), str(content.get("OpenID"))
-            )
+            app_id, openid = str(content.get("AppID")), str(content.get("OpenID"))
+            await self._followers.plan_deletion(app_id, openid)
         return DONE._replace(lasting=event not in DELETION_EVENTS, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:

@@ -110,11 +110,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def scripted(serve: Serve, client_at: Callable[[str], Any]) -> Callable[..., Any]:
-    """Creates a client by the fixture `client_at` of the tests, and the service that it calls."""
+    """Creates a client by the fixture `client_at` or `at`, and the service that it calls."""
 
-    def build(*replies: Any) -> tuple[Any, ScriptedService]:
+    def build(*replies: Any, at: Callable[[str], Any] = client_at) -> tuple[Any, ScriptedService]:
         service = ScriptedService(*replies)
-        return client_at(serve(service)), service
+        return at(serve(service)), service
 
     return build
 

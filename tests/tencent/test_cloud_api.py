@@ -21,7 +21,6 @@ from tencent.cloud_api import (
     tc3_signature,
 )
 from tencent.errors import LiveStreamingRejected, ServiceUnavailable
-from tests.support.tencent import ScriptedService
 
 SUCCESS = {"Response": {"RequestId": "1"}}
 NUMBER = "11010119900307002X"
@@ -47,11 +46,10 @@ def css(sim_url, client_at):
 
 
 @pytest.fixture
-def scripted_faceid(serve, make_service_client):
-    def build(answer):
-        service = ScriptedService(answer)
-        settings = AgeVerificationSettings(api_base=serve(service), **KEY)
-        return FaceIdClient(make_service_client("faceid", settings.api_base), settings), service
+def faceid_at(make_service_client):
+    def build(url):
+        settings = AgeVerificationSettings(api_base=url, **KEY)
+        return FaceIdClient(make_service_client("faceid", url), settings)
 
     return build
 
@@ -209,8 +207,10 @@ def test_names_of_streams_are_unique_and_url_safe(urls):
 # ---- FaceID
 
 
-async def test_the_request_is_as_documented_and_nothing_of_it_is_logged(scripted_faceid, caplog):
-    faceid, service = scripted_faceid({"Response": {"Result": "0", "RequestId": "1"}})
+async def test_the_request_is_as_documented_and_nothing_of_it_is_logged(
+    scripted, faceid_at, caplog
+):
+    faceid, service = scripted({"Response": {"Result": "0"}}, at=faceid_at)
     with capture_logs() as logs, caplog.at_level(logging.DEBUG):
         assert await faceid.is_match("张三", NUMBER)
     (request,) = service.requests
@@ -223,8 +223,8 @@ async def test_the_request_is_as_documented_and_nothing_of_it_is_logged(scripted
 
 
 @pytest.mark.parametrize("result", ["-1", "-2", "-3", "-5"])
-async def test_other_people_s_names_and_unknown_numbers_do_not_match(scripted_faceid, result):
-    faceid, _ = scripted_faceid({"Response": {"Result": result, "RequestId": "1"}})
+async def test_other_people_s_names_and_unknown_numbers_do_not_match(scripted, faceid_at, result):
+    faceid, _ = scripted({"Response": {"Result": result}}, at=faceid_at)
     assert not await faceid.is_match("张三", NUMBER)
 
 
@@ -236,8 +236,8 @@ async def test_other_people_s_names_and_unknown_numbers_do_not_match(scripted_fa
         {"Error": {"Code": "UnauthorizedOperation.Arrears", "Message": "no money"}},
     ],
 )
-async def test_without_a_verdict_the_service_is_unavailable(scripted_faceid, answer):
-    faceid, _ = scripted_faceid({"Response": answer})
+async def test_without_a_verdict_the_service_is_unavailable(scripted, faceid_at, answer):
+    faceid, _ = scripted({"Response": answer}, at=faceid_at)
     with capture_logs() as logs, pytest.raises(ServiceUnavailable) as error:
         await faceid.is_match("张三", NUMBER)
     assert error.value.code == "faceid_away"

@@ -31,7 +31,6 @@ from tencent.wechat import (
     parse_media_event,
     parse_profile,
 )
-from tests.support.tencent import ScriptedService
 
 APP = "wxd678efh567hg6787"
 APPS = {APP: "s3cret"}
@@ -217,15 +216,12 @@ URL = "https://pictures.example.com/a.jpg"
 
 
 @pytest.fixture
-def scripted_checks(serve, make_service_client, monkeypatch):
-    monkeypatch.setattr(module, "BUSY_PAUSE_SECONDS", 0)
+def scripted_checks(scripted, make_service_client):
+    def checks_at(url):
+        client = make_service_client("wechat", url)
+        return ContentSecurityClient(client, AccessTokenCache(client, APPS))
 
-    def build(*replies):
-        service = ScriptedService(*replies)
-        client = make_service_client("wechat", serve(service))
-        return ContentSecurityClient(client, AccessTokenCache(client, APPS)), service
-
-    return build
+    return lambda *replies: scripted(*replies, at=checks_at)
 
 
 async def test_a_text_is_sent_as_it_is_in_the_name_of_its_author(scripted_checks):
