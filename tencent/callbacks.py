@@ -199,6 +199,8 @@ def parse_live_streaming_callback(
     """
     digest = hashlib.sha256(body).hexdigest()
     try:
+        if not key:
+            raise NotVerified(Reason.NO_KEY)  # without one, CSS sends no `t` either
         content = read_object(body, storable=True)
         expires = digits(content.get("t"), 12)
         # Tencent prescribes MD5 over a secret prefix; nothing else depends on its strength.

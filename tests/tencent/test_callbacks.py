@@ -258,7 +258,8 @@ def test_css_event_with_a_wrong_signature_or_without_a_configured_key_is_refused
         assert parse_css(PUSH, sign=signature).refused == "sign"
     signature = hashlib.md5(str(PUSH["t"]).encode()).hexdigest()
     body = json.dumps({**PUSH, "sign": signature}).encode()
-    assert parse_live_streaming_callback(body, "", NOW).refused == "no_key"
+    for unsigned in (body, b'{"event_type": 1}'):
+        assert parse_live_streaming_callback(unsigned, "", NOW).refused == "no_key"
 
 
 @pytest.mark.parametrize("name", ["stream_id", "sequence", "event_time", "t"])
