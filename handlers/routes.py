@@ -17,7 +17,7 @@ from handlers.context import Context
 from handlers.gold import gifts
 from handlers.operator_routes import OPS_ROUTES, permissions
 from handlers.pages import WEB, ConsoleHandler, StaticHandler, pages
-from handlers.payments import recharge, webhooks
+from handlers.payments import payments
 from handlers.payouts import withdrawals
 from handlers.rooms import bans, callbacks, mic, rooms
 from handlers.websocket import handshake
@@ -63,8 +63,8 @@ API_ROUTES: list[Route] = [
     Route("qlive_gift/", gifts.GiftListHandler, "gifts.GiftList"),
     Route("get_giftlist/", gifts.GiftListHandler, "gifts.GiftListAlias"),
     Route("qlive_gift/push_gift/", gifts.PushGiftHandler, "gifts.PushGift"),
-    Route("qlive_pay/", recharge.PayHandler, "pay.Pay"),
-    Route("qlive_pay/notify/", webhooks.JsapiWebhookHandler, "callbacks.JsapiNotice"),
+    Route("qlive_pay/", payments.PayHandler, "pay.Pay"),
+    Route("qlive_pay/notify/", payments.JsapiWebhookHandler, "callbacks.JsapiNotice"),
     Route("qlive_pay/withdraw/", withdrawals.WithdrawHandler, "withdrawals.Withdraw"),
     Route(
         "qlive_pay/withdraw/cancel/",
@@ -75,7 +75,7 @@ API_ROUTES: list[Route] = [
     Route(
         "qlive_pay/transfer_notify/", withdrawals.TransferWebhookHandler, "callbacks.TransferNotice"
     ),
-    Route("qlive_pay/xpay_notify/", webhooks.XpayWebhookHandler, "callbacks.XpayNotice"),
+    Route("qlive_pay/xpay_notify/", payments.XpayWebhookHandler, "callbacks.XpayNotice"),
     Route("qlive_like/", profiles.LikeHandler, "users.Like"),
     Route("im/callback/", callbacks.ImWebhookHandler, "callbacks.ImCallback"),
     Route("live/callback/", callbacks.LiveStreamingWebhookHandler, "callbacks.LiveCallback"),

@@ -16,8 +16,8 @@ from handlers.request_data import limit_key
 from services.jobs import inbox
 from services.jobs.inbox import CallbackOutcome, refused
 from storage.jobs.inbox import InboxMessage
+from tencent.merchant import MerchantNotifications
 from tencent.message_push import ATTENTION
-from tencent.notifications import MerchantNotifications
 
 log = structlog.get_logger("qlive.webhooks")
 

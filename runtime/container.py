@@ -38,15 +38,7 @@ def build(
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
     stores = Stores(database, settings, grace)
     tencent = TencentClients(
-        settings.wechat,
-        settings.im,
-        settings.live_streaming,
-        settings.uploads,
-        settings.pay,
-        settings.withdraw,
-        settings.age_verification,
-        f"{settings.server.public_url}/wx/api/qlive",
-        on_xpay_rejection=lambda *labels: metrics.xpay_rejections.labels(*labels).inc(),
+        settings, lambda *labels: metrics.xpay_rejections.labels(*labels).inc()
     )
     bus = _bus(settings, process_id)
     access = RoomAccess(stores, tencent.stream_urls)

@@ -13,15 +13,16 @@ import csv
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
+from itertools import takewhile
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from config.sections import WechatSettings
-from core.errors import RateLimited
 from ledger.bills import Category, Movement, Source
-from tencent.errors import MerchantRefused, ServiceUnavailable
+from tencent.errors import CALL_ERRORS, MerchantRefused
 from tencent.json_reader import text
 from tencent.merchant import MerchantClient
 from tencent.service_client import ServiceClient, ServiceResponse
@@ -96,14 +97,13 @@ class BillClient:
         """Return a bill as WeChat sent it, or None if it has no rows.
 
         `kept` is the answer until WeChat names another digest, which it never does for xpay. Raises
-        BillNotReady if the bill is not available yet, or UnreadableBill if it is too long or
-        damaged.
+        BillNotReady, or UnreadableBill if the bill is too long or damaged.
         """
         try:
             if source in CALLS:
                 return await self._from_wechat_pay(source, period, kept)
             return kept or await self._from_xpay(source, period.replace("-", ""))
-        except (ServiceUnavailable, MerchantRefused, RateLimited) as error:
+        except CALL_ERRORS as error:
             if kept is None:
                 raise BillNotReady(error.code) from None
             return kept
@@ -112,26 +112,29 @@ class BillClient:
         """Fetch a bill by path and query of its address alone: no other host gets our signature."""
         merchant, (path, kind) = self._merchant, CALLS[source]
         assert merchant is not None
-        answer = await merchant.request("GET", path, {"bill_date": day, **kind, "tar_type": "GZIP"})
-        with merchant.reading("bill", f"{source}:{day}"):
-            if code := merchant.refusal(answer):
-                if code == "NO_STATEMENT_EXIST":
-                    return kept
-                raise MerchantRefused(code)
-            content = merchant.check(answer)
-            url, digest = urlsplit(text(content, "download_url")), text(content, "hash_value")
-        if kept is not None and await asyncio.to_thread(_sha1, kept) == digest.lower():
+
+        def read(content: Mapping[str, Any]) -> tuple[str, str]:
+            return text(content, "download_url"), text(content, "hash_value").lower()
+
+        query = {"bill_date": day, **kind, "tar_type": "GZIP"}
+        try:
+            address, digest = await merchant.call(
+                "bill", f"{source}:{day}", read, "GET", path, query=query
+            )
+        except MerchantRefused as refused:
+            if refused.code == "NO_STATEMENT_EXIST":
+                return kept
+            raise
+        if kept is not None and await asyncio.to_thread(_sha1, kept) == digest:
             return kept
+        url = urlsplit(address)
         file = _content(await merchant.request("GET", url.path, dict(parse_qsl(url.query))))
-        if await asyncio.to_thread(_sha1, file) != digest.lower():
+        if await asyncio.to_thread(_sha1, file) != digest:
             raise BillNotReady("hash")
         return file
 
     async def _from_xpay(self, source: Source, period: str) -> bytes:
-        """Fetch a bill of virtual payment.
-
-        The first call starts the bill; later ones answer its address, valid for half an hour.
-        """
+        """Fetch the bill that the first call starts; its address is valid for half an hour."""
         call, *names = VIRTUAL_CALLS[source]
         value = int(period) if source == "xpay" else period
         answer = await self._xpay.call(self._app_id, call, dict.fromkeys(names, value))
@@ -157,10 +160,7 @@ def _sha1(file: bytes) -> str:
 
 
 def unpack(file: bytes) -> bytes:
-    """Return the bytes that WeChat's hash covers.
-
-    Raises UnreadableBill if they are too many or damaged.
-    """
+    """Return the bytes that WeChat's hash covers. Raises UnreadableBill if too many or damaged."""
     if not file.startswith(b"\x1f\x8b"):
         return file
     unzip, content = zlib.decompressobj(wbits=31), b""
@@ -180,7 +180,10 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
         lines = [line.strip("\r") for line in unpack(file).decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError:
         raise UnreadableBill("no UTF-8") from None
-    header = [_name(cell) for cell in _cells(lines[0])]
+    header = [
+        cell.strip(" \t`").replace("（", "(").replace("）", ")").removesuffix("(元)")
+        for cell in _cells(lines[0])
+    ]
     found = {
         column: header.index(name)
         for column, names in COLUMNS.items()
@@ -188,36 +191,24 @@ def read_bill(file: bytes, source: Source) -> list[Movement]:
     }
     missing = {*REQUIRED[source.partition("_")[0]]} - {*found}
     if missing:
-        raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {_names(header)}"[:300])
+        # Cells that may be names of columns: without a header, the first line has an openid.
+        names = ",".join(name for name in header if len(name) <= 20 and not re.search(r"\d", name))
+        raise UnreadableBill(f"no column for {', '.join(sorted(missing))}: {names}"[:300])
     rows: dict[tuple[Category, str, str, int | None], Movement] = {}
-    for n, line in enumerate(lines[1:], 2):
-        if line.startswith(SUMS):
-            break
+    for n, line in enumerate(takewhile(lambda line: not line.startswith(SUMS), lines[1:]), 2):
         if line:
             cells = _cells(line)
             if len(cells) != len(header):
                 raise UnreadableBill(f"line {n}: {len(cells)} columns instead of {len(header)}")
             row = _movement({name: cells[at].strip() for name, at in found.items()}, n)
-            if row and (row.state == "failed" or _key(row) not in rows):
-                rows[_key(row)] = row
+            if row is None:
+                continue
+            # A second payment of an order is kept; money that came back may have a new number.
+            wechat_number = row.wechat_number if row.category == "payment" else ""
+            key = row.category, row.number, wechat_number, row.fen
+            if row.state == "failed" or key not in rows:
+                rows[key] = row
     return [*rows.values()]
-
-
-def _key(row: Movement) -> tuple[Category, str, str, int | None]:
-    """Return the key of a movement, under which each is kept once.
-
-    A second payment of an order is kept; money that came back may have a new number.
-    """
-    wechat_number = row.wechat_number if row.category == "payment" else ""
-    return row.category, row.number, wechat_number, row.fen
-
-
-def _names(header: Sequence[str]) -> str:
-    """Return the cells that may be names of columns.
-
-    Without a header, the first line has an openid.
-    """
-    return ",".join(name for name in header if len(name) <= 20 and not re.search(r"\d", name))
 
 
 def _cells(line: str) -> list[str]:
@@ -227,10 +218,6 @@ def _cells(line: str) -> list[str]:
     with suppress(csv.Error):
         return next(csv.reader([line]), [])
     return []
-
-
-def _name(cell: str) -> str:
-    return cell.strip(" \t`").replace("（", "(").replace("）", ")").removesuffix("(元)")
 
 
 def _movement(values: Mapping[str, str], line: int) -> Movement | None:

@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tencent.errors import NotVerified, Reason, Unreadable
-from tencent.json_reader import ParsedCallback, child, digits, read_object
+from tencent.errors import NotVerified, Reason
+from tencent.json_reader import (
+    TEXT_LENGTH,
+    ParsedCallback,
+    child,
+    digits,
+    objects,
+    read_object,
+    text,
+)
 
 IM_MAX_AGE_SECONDS = 60
 """Largest difference between RequestTime and now; Tencent's recommendation."""
 CSS_MAX_EXPIRY_SECONDS = 86400
 """How far ahead of now the expiry `t` may be. Tencent signs for about 10 minutes and repeats for a
 quarter of an hour; a day tolerates any clock skew, and limits the use of a leaked signature."""
-MAX_ID_LENGTH, MAX_TEXT_LENGTH = 256, 1_000  # characters
+MAX_TEXT_LENGTH = 1_000  # characters
 
 ONLINE_BY_ACTION = {"Login": True, "Logout": False, "Disconnect": False}
 ONLINE_BY_MEMBER_EVENT = {"Online": True, "Offline": False}
@@ -104,10 +112,9 @@ class ProposedMessage:
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """A push started (`on`) or ended at `at` unix seconds.
+    """A push started (`on`) or ended at `at` unix seconds; both have the same `sequence`.
 
-    Start and end of a push have the same `sequence`, which distinguishes the end of an earlier push
-    from that of the current one.
+    It distinguishes the end of an earlier push from that of the current one.
     """
 
     stream: str
@@ -162,10 +169,15 @@ def parse_im_callback(
     Source: Tencent IM, "webhook authentication": Sign = sha256(token + RequestTime). It does not
     cover the body: only HTTPS keeps others from reusing a signature.
     """
-    command = query.get("CallbackCommand", "")
+    command, timestamp = query.get("CallbackCommand", ""), query.get("RequestTime", "")
     digest = hashlib.sha256(command.encode() + b"\n" + body).hexdigest()
     try:
-        _verify_im(query, token, sdk_app_id, now)
+        signature = hashlib.sha256(f"{token}{timestamp}".encode())
+        _verify_signature(token, signature, query.get("Sign", ""))
+        if abs(now - digits(timestamp, 12)) > IM_MAX_AGE_SECONDS:
+            raise NotVerified(Reason.STALE)
+        if query.get("SdkAppid") != str(sdk_app_id):
+            raise NotVerified(Reason.APP)
         # What a user writes must not keep a message or a name from being checked.
         content = read_object(body, storable=command not in (*BEFORE_MESSAGE, PROFILE_SET))
         if content.get("CallbackCommand") != command:
@@ -187,7 +199,15 @@ def parse_live_streaming_callback(
     """
     digest = hashlib.sha256(body).hexdigest()
     try:
-        content = _verify_css(body, key, now)
+        if not key:
+            raise NotVerified(Reason.NO_KEY)  # without one, CSS sends no `t` either
+        content = read_object(body, storable=True)
+        expires = digits(content.get("t"), 12)
+        # Tencent prescribes MD5 over a secret prefix; nothing else depends on its strength.
+        signature = hashlib.md5(f"{key}{expires}".encode(), usedforsecurity=False)
+        _verify_signature(key, signature, content.get("sign"))
+        if not now <= expires <= now + CSS_MAX_EXPIRY_SECONDS:
+            raise NotVerified(Reason.STALE)
         event_type = content.get("event_type")
         if type(event_type) is not int:
             return ParsedCallback(digest, ignored="unknown_event")
@@ -202,29 +222,6 @@ def parse_live_streaming_callback(
     except NotVerified as error:
         return ParsedCallback(digest, refused=str(error.reason))
     return ParsedCallback(digest, ignored="unknown_event")
-
-
-def _verify_im(query: Mapping[str, str], token: str, sdk_app_id: int, now: float) -> None:
-    timestamp = query.get("RequestTime", "")
-    _verify_signature(token, hashlib.sha256(f"{token}{timestamp}".encode()), query.get("Sign", ""))
-    if abs(now - digits(timestamp, 12)) > IM_MAX_AGE_SECONDS:
-        raise NotVerified(Reason.STALE)
-    if query.get("SdkAppid") != str(sdk_app_id):
-        raise NotVerified(Reason.APP)
-
-
-def _verify_css(body: bytes, key: str, now: float) -> dict[str, Any]:
-    """Verify a callback of CSS and return its content. Raises NotVerified if that fails."""
-    if not key:
-        raise NotVerified(Reason.NO_KEY)
-    content = read_object(body, storable=True)
-    expires = digits(content.get("t"), 12)
-    # Tencent prescribes MD5 over a secret prefix; nothing else depends on its strength.
-    digest = hashlib.md5(f"{key}{expires}".encode(), usedforsecurity=False)
-    _verify_signature(key, digest, content.get("sign"))
-    if not now <= expires <= now + CSS_MAX_EXPIRY_SECONDS:
-        raise NotVerified(Reason.STALE)
-    return content
 
 
 def _verify_signature(key: str, expected: Any, given: object) -> None:
@@ -245,13 +242,13 @@ def _im_event(command: str, content: Mapping[str, Any], platform: object) -> Cal
             name, online = ONLINE_BY_LIST[command]
             return _members(content, name, online=online)
         case "Group.CallbackAfterGroupDestroyed":
-            return GroupDestroyed(_id(content.get("GroupId")))
+            return GroupDestroyed(text(content, "GroupId"))
         case _ if command in BEFORE_MESSAGE:
             return _proposed_message(command, content)
         case _ if command == MESSAGE_SENT:
             return _custom_message(content)
         case _ if command == PROFILE_SET and platform not in (None, "RESTAPI"):  # our commands
-            return ImProfileSet(_id(content.get("From_Account")))
+            return ImProfileSet(text(content, "From_Account"))
     return None
 
 
@@ -260,21 +257,20 @@ def _state_change(content: Mapping[str, Any]) -> StateChange | None:
     online = ONLINE_BY_ACTION.get(str(info.get("Action")))
     if online is None:
         return None
-    return StateChange(_id(info.get("To_Account")), online, digits(content.get("EventTime"), 15))
+    return StateChange(text(info, "To_Account"), online, digits(content.get("EventTime"), 15))
 
 
 def _custom_message(content: Mapping[str, Any]) -> CustomMessage | None:
     """Return None for a message without a custom element, or one that was not delivered."""
-    body = _elements(content)
-    is_custom = any(element.get("MsgType") == "TIMCustomElem" for element in body)
-    if not is_custom or content.get("SendMsgResult") != 0:
+    kinds = [element.get("MsgType") for element in objects(content, "MsgBody")]
+    if "TIMCustomElem" not in kinds or content.get("SendMsgResult") != 0:
         return None
-    sender, receiver = _id(content.get("From_Account")), _id(content.get("To_Account"))
+    sender, receiver = text(content, "From_Account"), text(content, "To_Account")
     return CustomMessage(sender, receiver, digits(content.get("MsgTime"), 12) * 1000)
 
 
 def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessage:
-    elements, in_group = _elements(content), command == GROUP_MESSAGE
+    elements, in_group = objects(content, "MsgBody"), command == GROUP_MESSAGE
     texts, customs = (
         tuple(
             value.encode(errors="replace").decode()
@@ -285,36 +281,31 @@ def _proposed_message(command: str, content: Mapping[str, Any]) -> ProposedMessa
         )
         for kinds in (TEXTS, CUSTOMS)
     )
-    others = any(element.get("MsgType") not in (*TEXTS, *CUSTOMS) for element in elements)
-    sender = _id(content.get("From_Account"))
-    if in_group:
-        return ProposedMessage(sender, _id(content.get("GroupId")), "", texts, customs, others)
-    return ProposedMessage(sender, "", _id(content.get("To_Account")), texts, customs, others)
-
-
-def _elements(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    body = content.get("MsgBody")
-    if not isinstance(body, list) or not all(isinstance(element, dict) for element in body):
-        raise Unreadable
-    return body
+    return ProposedMessage(
+        text(content, "From_Account"),
+        text(content, "GroupId") if in_group else "",
+        "" if in_group else text(content, "To_Account"),
+        texts,
+        customs,
+        any(element.get("MsgType") not in (*TEXTS, *CUSTOMS) for element in elements),
+    )
 
 
 def _members(content: Mapping[str, Any], name: str, *, online: bool) -> GroupMembers:
-    members = content.get(name)
-    if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
-        raise Unreadable
-    user_ids = tuple(_id(member.get("Member_Account")) for member in members)
+    user_ids = tuple(text(member, "Member_Account") for member in objects(content, name))
     at_ms = digits(content.get("EventTime"), 15)
-    return GroupMembers(_id(content.get("GroupId")), user_ids, online, at_ms)
+    return GroupMembers(text(content, "GroupId"), user_ids, online, at_ms)
 
 
 def _stream_event(content: Mapping[str, Any]) -> StreamEvent:
     sequence = content.get("sequence")
+    if type(sequence) is int:
+        content = {**content, "sequence": str(sequence)}
     return StreamEvent(
-        stream=_id(content.get("stream_id")),
-        on=PUSHING_BY_EVENT_TYPE[content["event_type"]],
-        sequence=_id(str(sequence) if type(sequence) is int else sequence),
-        at=digits(content.get("event_time"), 12),
+        text(content, "stream_id"),
+        PUSHING_BY_EVENT_TYPE[content["event_type"]],
+        text(content, "sequence"),
+        digits(content.get("event_time"), 12),
     )
 
 
@@ -333,11 +324,11 @@ def _stream_verdict(
         for names in (("label", "sublabel", "subtag"), ("ocrmsg", "asrtext"), ("img", "cdnurl"))
     )
     return StreamVerdict(
-        _id(fields.get("streamid")),
+        text(fields, "streamid"),
         medium,
         _score(fields.get("score", of_classes)),
         suggestion if suggestion in SUGGESTIONS else "",
-        label[:MAX_ID_LENGTH],
+        label[:TEXT_LENGTH],
         url if url.startswith(("http://", "https://")) else "",
         written[:MAX_TEXT_LENGTH],
     )
@@ -348,9 +339,3 @@ def _score(value: object) -> int:
     values = map(str, value if isinstance(value, list) else [value])
     scores = [float(one) for one in values if re.fullmatch(r"\d+(\.\d+)?(e\+\d+)?", one)]
     return int(min(MAX_SCORE, max(scores, default=0)))
-
-
-def _id(value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH:
-        raise Unreadable
-    return value

@@ -1,27 +1,16 @@
 """WeChat and Tencent clients, shared within a process."""
 
-from config.sections import (
-    AgeVerificationSettings,
-    ImSettings,
-    LiveStreamingSettings,
-    PaySettings,
-    UploadsSettings,
-    WechatSettings,
-    WithdrawSettings,
-)
+from config.settings import Settings
 from tencent.bills import MAX_FILE_BYTES, TIMEOUT_SECONDS, BillClient
-from tencent.cloud_api import FaceIdClient
-from tencent.content_security import ContentSecurityClient
+from tencent.cloud_api import FaceIdClient, LiveStreamingClient, StreamUrls
 from tencent.cos import CosClient
 from tencent.im import ImClient
-from tencent.live_streaming import LiveStreamingClient, StreamUrls
 from tencent.merchant import MerchantClient
 from tencent.message_push import MessagePushReader
-from tencent.notifications import JSAPI
-from tencent.pay import JsapiClient
+from tencent.pay import JSAPI, JsapiClient
 from tencent.service_client import ServiceClient
 from tencent.transfers import TransferClient
-from tencent.wechat import AccessTokenCache, WechatClient
+from tencent.wechat import AccessTokenCache, ContentSecurityClient, WechatClient
 from tencent.xpay import PROVIDER as XPAY
 from tencent.xpay import OnRejection, XpayClient
 
@@ -35,38 +24,27 @@ class TencentClients:
     transfers: TransferClient | None = None
     """Both are None when there is no merchant key."""
 
-    def __init__(
-        self,
-        wechat: WechatSettings,
-        im: ImSettings,
-        live_streaming: LiveStreamingSettings,
-        uploads: UploadsSettings,
-        pay: PaySettings,
-        withdraw: WithdrawSettings,
-        age_verification: AgeVerificationSettings,
-        api_url: str,
-        *,
-        on_xpay_rejection: OnRejection,
-    ) -> None:
-        """Create the clients; `api_url` is the base URL at which WeChat Pay notifies us."""
+    def __init__(self, settings: Settings, on_xpay_rejection: OnRejection) -> None:
+        wechat, pay = settings.wechat, settings.pay
+        api_url = f"{settings.server.public_url}/wx/api/qlive"
         wechat_api = ServiceClient("wechat", wechat.api_base)
-        im_api = ServiceClient("im", im.api_base)
+        im_api = ServiceClient("im", settings.im.api_base)
         pay_api = ServiceClient("pay", pay.api_base)
         # The same host as `wechat`, with a queue of its own: a flood of logins delays no payment.
         xpay_api = ServiceClient("xpay", wechat.api_base, service="wechat")
         content_api = ServiceClient("content_security", wechat.api_base, service="wechat")
-        live_streaming_api = ServiceClient("live", live_streaming.api_base)
-        cos_api = ServiceClient("cos", uploads.endpoint)
-        faceid_api = ServiceClient("faceid", age_verification.api_base)
+        live_streaming_api = ServiceClient("live", settings.live_streaming.api_base)
+        cos_api = ServiceClient("cos", settings.uploads.endpoint)
+        faceid_api = ServiceClient("faceid", settings.age_verification.api_base)
         self.services = (wechat_api, im_api, pay_api, xpay_api)
         """The HTTP clients underlying the others, reported by /readyz."""
         app_secrets = {app_id: app.secret for app_id, app in wechat.apps.items()}
         self.wechat = WechatClient(wechat_api, app_secrets)
-        self.im = ImClient(im_api, im)
-        self.live_streaming = LiveStreamingClient(live_streaming_api, live_streaming)
-        self.cos = CosClient(cos_api, uploads)
-        self.faceid = FaceIdClient(faceid_api, age_verification)
-        self.stream_urls = StreamUrls(live_streaming)
+        self.im = ImClient(im_api, settings.im)
+        self.live_streaming = LiveStreamingClient(live_streaming_api, settings.live_streaming)
+        self.cos = CosClient(cos_api, settings.uploads)
+        self.faceid = FaceIdClient(faceid_api, settings.age_verification)
+        self.stream_urls = StreamUrls(settings.live_streaming)
         bill_api = ServiceClient(
             "bills", pay.api_base, service="pay", timeout=TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES
         )
@@ -80,7 +58,7 @@ class TencentClients:
             bills, merchant = MerchantClient(bill_api, pay), MerchantClient(pay_api, pay)
             self.jsapi = JsapiClient(merchant, f"{api_url}/qlive_pay/notify/")
             notify_url = f"{api_url}/qlive_pay/transfer_notify/"
-            self.transfers = TransferClient(merchant, notify_url, withdraw)
+            self.transfers = TransferClient(merchant, notify_url, settings.withdraw)
         tokens = AccessTokenCache(xpay_api, app_secrets)
         self.content_security = ContentSecurityClient(content_api, tokens)
         self.xpay = XpayClient(xpay_api, tokens, pay, on_xpay_rejection)

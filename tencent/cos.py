@@ -52,9 +52,8 @@ class CosClient:
     def upload_form(self, key: str, content_type: str, max_bytes: int) -> dict[str, str]:
         """Return form fields with which anyone may store exactly this object within VALID_SECONDS.
 
-        The file follows them as the last field. A field without a condition would be free to the
-        client, so every field has one.
-        Source: Tencent COS, POST Object.
+        The file follows as the last field. Every field has a condition, or would be free to the
+        client. Source: Tencent COS, POST Object.
         """
         key_time = self._key_time()
         fields = {
@@ -92,8 +91,7 @@ class CosClient:
     async def copy(self, source: str, target: str, found: CosObject) -> bool:
         """Copy an object as `head` has found it; return False if it has changed since.
 
-        An existing target stays as it is. The copy may be cached for ever.
-        Source: Tencent COS, PUT Object - Copy. Raises ServiceUnavailable.
+        An existing target stays as it is. Source: Tencent COS, PUT Object - Copy.
         """
         bucket = f"{self._uploads.bucket}.cos.{self._uploads.region}.myqcloud.com"
         headers = {

@@ -9,13 +9,15 @@ PermissionDenied
 Unavailable
 └── ServiceUnavailable      <service>_away: wechat, im, pay, live, cos, faceid
     └── ImMisconfigured     im_away; a request that needs IM is answered with im_refused instead
-ImRejected
-├── ImGroupMissing
-└── ImGroupTaken
-
-The others never reach a client: ImRejected and LiveStreamingRejected are permanent failures,
-MerchantRefused is WeChat's refusal of a refund or transfer, NotVerified is the failed
-verification of an incoming message, for a Reason.
+CommandRejected                 permanent: the outbox does not try again
+├── ImRejected
+│   ├── ImGroupMissing
+│   └── ImGroupTaken
+└── LiveStreamingRejected
+MerchantRefused                 WeChat refused a refund, or a call about a transfer or bill
+└── MerchantNotFound
+NotVerified                     verification of an incoming message failed, for a Reason
+└── Unreadable
 """
 
 from enum import StrEnum
@@ -56,13 +58,16 @@ class ImMisconfigured(ServiceUnavailable):
         super().__init__("im")
 
 
-class ImRejected(Exception):
-    """Tencent IM rejected a command permanently: a bug on our side."""
+class CommandRejected(Exception):
+    """Tencent rejected a command permanently: a bug on our side, or a wrong setting."""
 
-    def __init__(self, code: int, info: str) -> None:
+    def __init__(self, code: int | str, info: str) -> None:
         super().__init__(f"{code} {info}")
         self.code = code
-        self.info = info
+
+
+class ImRejected(CommandRejected):
+    """Tencent IM rejected a command."""
 
 
 class ImGroupTaken(ImRejected):
@@ -73,12 +78,8 @@ class ImGroupMissing(ImRejected):
     """IM does not have the group: it was dissolved."""
 
 
-class LiveStreamingRejected(Exception):
-    """CSS rejected a call permanently: a bug on our side, or a wrong domain in the settings."""
-
-    def __init__(self, code: str, info: str) -> None:
-        super().__init__(f"{code} {info}")
-        self.code = code
+class LiveStreamingRejected(CommandRejected):
+    """CSS rejected a call."""
 
 
 class MerchantRefused(Exception):
@@ -91,6 +92,10 @@ class MerchantRefused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class MerchantNotFound(MerchantRefused):
+    """WeChat has no such refund or bill, or not yet."""
 
 
 class Reason(StrEnum):

@@ -16,7 +16,7 @@ from tencent.errors import (
     ImRejected,
     ServiceUnavailable,
 )
-from tencent.json_reader import json_text, object_or_none
+from tencent.json_reader import json_text
 from tencent.service_client import ServiceClient
 
 log = structlog.get_logger("tencent.im")
@@ -89,31 +89,25 @@ class ImClient:
         await self._command("im_open_login_svc/account_import", body)
 
     async def account_delete(self, user_id: str) -> bool:
-        """Delete an account with its profile; return True also if IM does not know it.
-
-        Returns False if the edition or a switch of the console does not permit that.
-        """
-        command = "im_open_login_svc/account_delete"
-        body = {"DeleteItem": [{"UserID": user_id}]}
+        """Delete an account; return False if the edition or the console does not permit that."""
+        command, body = "im_open_login_svc/account_delete", {"DeleteItem": [{"UserID": user_id}]}
         try:
             answer = await self._command(command, body, accepted=UNKNOWN_ACCOUNT_CODES)
         except ImRejected:
             return False
-        results = answer.get("ResultItem") or [{"ResultCode": _code(answer)}]
+        results = answer.get("ResultItem") or [{"ResultCode": answer["ErrorCode"]}]
         code = int(results[0]["ResultCode"])
         if code in TRANSIENT_CODES:
             raise ServiceUnavailable(self._client.service)
         return code == 0 or code in UNKNOWN_ACCOUNT_CODES
 
     async def create_group(self, group_id: str, name: str, owner: str, face_url: str) -> bool:
-        """Create an AVChatRoom and return whether it is new; idempotent for the same owner.
+        """Create an AVChatRoom; idempotent for the same owner.
 
-        It is new as far as IM says: the result is also False if the answer to an earlier try was
-        lost.
-
-        An AVChatRoom has unlimited members and no history, and only its owner can dissolve it.
-        `group_id`: at most 48 bytes of ASCII. An owner unknown to IM is imported first. Raises
-        ImGroupTaken if the group has another owner.
+        Returns whether it is new, False also if the answer to an earlier try was lost. It has
+        unlimited members and no history, and only its owner can dissolve it. `group_id`: at most 48
+        bytes of ASCII. An owner unknown to IM is imported first. Raises ImGroupTaken if the group
+        has another owner.
         """
         body = {
             "Owner_Account": owner,
@@ -123,25 +117,18 @@ class ImClient:
         }
         if face := url_within_limit(face_url, GROUP_FACE_BYTES):
             body["FaceUrl"] = face
-        command = "group_open_http_svc/create_group"
+        command, owned = "group_open_http_svc/create_group", {GROUP_ALREADY_OWNED}
         try:
-            answer = await self._command(
-                command, body, accepted={GROUP_ALREADY_OWNED}, account=owner
-            )
+            answer = await self._command(command, body, accepted=owned, account=owner)
         except ImGroupTaken:
             # The administrator, who sends the command, is not the owner: look who is.
-            if await self._group_owner(group_id) != owner:
+            command = "group_open_http_svc/get_group_info"
+            answer = await self._command(command, {"GroupIdList": [group_id]})
+            found = [info for info in answer.get("GroupInfo") or () if isinstance(info, dict)]
+            if not found or found[0].get("Owner_Account") != owner:
                 raise
             return False
-        return _code(answer) == 0
-
-    async def _group_owner(self, group_id: str) -> str:
-        """Return the owner of an existing group, "" if it has none."""
-        command = "group_open_http_svc/get_group_info"
-        answer = await self._command(command, {"GroupIdList": [group_id]})
-        groups = answer.get("GroupInfo")
-        info = groups[0] if isinstance(groups, list) and groups else None
-        return str(info.get("Owner_Account", "")) if isinstance(info, dict) else ""
+        return bool(answer["ErrorCode"] == 0)
 
     async def portrait_set(self, user_id: str, nick: str, face_url: str, gender: int) -> None:
         """Set name, face and gender (1 male, 2 female, 0 unset) of a user's IM profile."""
@@ -160,19 +147,15 @@ class ImClient:
         await self._command("group_open_http_svc/destroy_group", body, accepted=GROUP_MISSING_CODES)
 
     async def kick(self, user_id: str) -> None:
-        """Log the user out on all devices, and end every UserSig signed before.
-
-        A later UserSig works. Succeeds if IM does not know the user.
-        """
+        """Log a user out, if IM knows them, and end every UserSig signed before."""
         body = {"UserID": user_id}
         await self._command("im_open_login_svc/kick", body, accepted=UNKNOWN_ACCOUNT_CODES)
 
     async def forbid_send_msg(self, group_id: str, user_id: str, seconds: int) -> None:
-        """Mute a user in the group for `seconds` from now.
+        """Mute a user in the group for `seconds`: 0 lifts the mute, MUTED_FOR_EVER does not end.
 
-        0 lifts the mute, MUTED_FOR_EVER does not end. A mute outlasts leaving and rejoining. A user
-        whom IM does not know yet is imported, since the mute would be lost. Raises ImGroupMissing
-        if IM does not have the group.
+        A mute outlasts leaving and rejoining. A user whom IM does not know yet is imported, since
+        the mute would be lost. Raises ImGroupMissing.
         """
         mute_time = min(seconds, MUTED_FOR_EVER)
         body = {"GroupId": group_id, "Members_Account": [user_id], "MuteTime": mute_time}
@@ -181,10 +164,7 @@ class ImClient:
         await self._command(command, body, accepted=accepted, account=user_id)
 
     async def mute_group(self, group_id: str, *, on: bool) -> None:
-        """Close a group for all but its owner, or open it; do nothing if `im.mute_all` is off.
-
-        Raises ImGroupMissing if IM does not have the group.
-        """
+        """Close a group for all but its owner, or open it, unless `im.mute_all` is off."""
         if self._settings.mute_all:
             body = {"GroupId": group_id, "MuteAllMember": "On" if on else "Off"}
             await self._command("group_open_http_svc/modify_group_base_info", body)
@@ -239,7 +219,7 @@ class ImClient:
         An `account` that IM does not know is imported, and the command sent again.
         """
         answer = await self._ask(command, body)
-        code = _code(answer)
+        code = answer["ErrorCode"]
         if code == 0 or code in accepted:
             return answer
         if account and code in UNKNOWN_ACCOUNT_CODES:
@@ -264,12 +244,11 @@ class ImClient:
             "random": str(secrets.randbits(32)),
             "contenttype": "json",
         }
-        raw = json_text(body).encode()
         response = await self._client.request(
-            "POST", f"/v4/{command}", query, raw, safe_to_repeat=True
+            "POST", f"/v4/{command}", query, json_text(body), safe_to_repeat=True
         )
-        answer = object_or_none(response.body)
-        if answer is None or type(answer.get("ErrorCode")) is not int:
+        answer = response.content
+        if type(answer.get("ErrorCode")) is not int:
             log.error("im_answer_unreadable", command=command, status=response.status)
             raise ServiceUnavailable(self._client.service)
         return answer
@@ -291,7 +270,3 @@ def _text_body(text: str) -> list[dict[str, Any]]:
     if len(json.dumps(body, ensure_ascii=False).encode()) > MESSAGE_BYTES:
         raise ImRejected(MESSAGE_TOO_LONG, "message exceeds 8 KB")
     return body
-
-
-def _code(answer: dict[str, Any]) -> int:
-    return int(answer["ErrorCode"])

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from tencent.errors import Unreadable
 
 TEXT_LENGTH = 256
+INT64 = 2**63
 
 Event = TypeVar("Event")
 
@@ -27,10 +28,9 @@ class ParsedCallback(Generic[Event]):
 
 
 def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
-    """Return the JSON object in `body`.
+    """Return the JSON object in `body`, or raise Unreadable.
 
-    `storable` also rejects lone surrogates, which MongoDB cannot store. Raises Unreadable for
-    anything else.
+    `storable` also rejects lone surrogates, which MongoDB cannot store.
     """
     try:
         content = json.loads(body)
@@ -43,14 +43,6 @@ def read_object(body: bytes | str, *, storable: bool = False) -> dict[str, Any]:
     return content
 
 
-def object_or_none(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in `body`, or None if `read_object` raises Unreadable."""
-    try:
-        return read_object(body)
-    except Unreadable:
-        return None
-
-
 def json_text(content: Mapping[str, Any]) -> str:
     """Return the JSON of a request body, as it is signed and sent."""
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
@@ -60,6 +52,14 @@ def child(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the object in a field. Raises Unreadable for any other value."""
     value = content.get(name)
     if not isinstance(value, dict):
+        raise Unreadable
+    return value
+
+
+def objects(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the list of objects in a field. Raises Unreadable for any other value."""
+    value = content.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Unreadable
     return value
 
@@ -81,10 +81,7 @@ def number(content: Mapping[str, Any], name: str, limit: int = 2**53) -> int:
 
 
 def digits(value: object, longest: int) -> int:
-    """Return an integer of at most `longest` digits.
-
-    Tencent sends it as a number or as its decimal digits. Raises Unreadable for any other value.
-    """
+    """Return an integer that Tencent sends as a number or as digits, or raise Unreadable."""
     written = str(value) if type(value) is int else value
     # isdecimal would let digits of other scripts pass, and int() more than digits
     if not (isinstance(written, str) and written.isascii() and written.isdigit()):

@@ -1,11 +1,12 @@
-"""WeChat Pay (API v3) for one merchant: signed requests, and what it signs and encrypts."""
+"""WeChat Pay (API v3) for one merchant: signed requests, answers and notifications."""
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import time
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
 import structlog
@@ -17,8 +18,14 @@ from Crypto.Signature import pkcs1_15
 
 from config.sections import PaySettings
 from core.errors import RateLimited
-from tencent.errors import NotVerified, Reason, ServiceUnavailable
-from tencent.json_reader import digits, object_or_none, read_object
+from tencent.errors import (
+    MerchantNotFound,
+    MerchantRefused,
+    NotVerified,
+    Reason,
+    ServiceUnavailable,
+)
+from tencent.json_reader import Event, ParsedCallback, digits, read_object, text
 from tencent.service_client import EMPTY, ServiceClient, ServiceResponse
 
 log = structlog.get_logger("tencent.merchant")
@@ -29,12 +36,13 @@ MAX_AGE_SECONDS = 300
 PROBE_SIGNATURE_PREFIX = "WECHATPAY/SIGNTEST/"
 TAG_BYTES = 16
 
+Found = TypeVar("Found")
+
 
 class MerchantClient:
     """Common parts of all WeChat Pay calls of one merchant.
 
-    An unreadable PEM text, or none of WeChat Pay's keys, raises ValueError in the constructor: at
-    startup rather than at the first payment.
+    An unreadable PEM text, or none of WeChat Pay's keys, raises ValueError at startup.
     """
 
     def __init__(
@@ -48,15 +56,14 @@ class MerchantClient:
         """WeChat Pay's public keys, by PUB_KEY_ID, and its certificates', by serial."""
         if not self.keys:
             raise ValueError("set pay.public_key or pay.platform_keys to WeChat Pay's key")
+        public = [serial for serial in self.keys if serial.startswith(PUBLIC_KEY_PREFIX)]
+        self.encryption_serial = next(iter(public or self.keys))
+        """Serial of the key that encrypts fields for WeChat Pay: the public key if there is one."""
+        # It signs the answers to requests that name it.
+        self._answer_serial = {"Wechatpay-Serial": public[0]} if public else {}
         self.now = now
         self._client = client
         self._serial_no = pay.serial_no
-
-    @property
-    def encryption_serial(self) -> str:
-        """Serial of the key that encrypts fields for WeChat Pay: the public key if there is one."""
-        public = (serial for serial in self.keys if serial.startswith(PUBLIC_KEY_PREFIX))
-        return next(public, None) or next(iter(self.keys))
 
     def sign(self, *lines: str) -> str:
         """Sign lines with the merchant's key."""
@@ -74,23 +81,66 @@ class MerchantClient:
     ) -> ServiceResponse:
         """Return any answer below HTTP 500, not verified; `body` is sent as it is.
 
-        Raises ServiceUnavailable if there is none.
+        The path of the base URL is not signed: WeChat Pay sees and verifies only its own path, even
+        behind a gateway that adds a prefix. Raises ServiceUnavailable if there is no answer.
         """
         target = path + ("?" + urlencode(query) if query else "")
-        signed = {**self._headers(method, target, body), **headers}
+        timestamp, nonce = str(int(self.now())), secrets.token_hex(16)
+        signature = self.sign(method, target, timestamp, nonce, body)
+        authorization = (
+            f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
+            f'timestamp="{timestamp}",serial_no="{self._serial_no}"'
+        )
+        signed = {"Authorization": authorization, "Accept": "application/json"}
+        headers = {**signed, **self._answer_serial, **headers}
         return await self._client.request(
-            method, path, query, body.encode(), signed, safe_to_repeat=safe_to_repeat
+            method, path, query, body, headers, safe_to_repeat=safe_to_repeat
         )
 
-    def check(self, response: ServiceResponse) -> dict[str, Any]:
-        """Return the content of an answer.
+    async def call(
+        self,
+        name: str,
+        number: str,
+        read: Callable[[Mapping[str, Any]], Found],
+        method: Literal["GET", "POST"],
+        path: str,
+        **request: Any,
+    ) -> Found:
+        """Return what `read` finds in the signed answer about `number`; `name` is for the log.
 
-        Raises NotVerified unless it is HTTP 200 and WeChat Pay signed it.
+        Raises MerchantRefused for a refusal with a code, MerchantNotFound if that is HTTP 404,
+        RateLimited if the request came too fast, and ServiceUnavailable for anything unclear.
         """
+        response = await self.request(method, path, **request)
+        with self.reading(name, number):
+            self.check_refusal(response)
+            return read(self.check(response))
+
+    def check(self, response: ServiceResponse) -> dict[str, Any]:
+        """Return the content of an answer that is HTTP 200 and signed, or raise NotVerified."""
         if response.status != 200:
             raise NotVerified(Reason.UNREADABLE, f"HTTP {response.status} {code_of(response)}")
         verify(response.headers, response.body, self.keys, self.now())
-        return object_or_none(response.body) or {}
+        return response.content
+
+    def check_refusal(self, response: ServiceResponse) -> None:
+        """Raise MerchantRefused or RateLimited if this is a refusal.
+
+        WeChat Pay promises a signature on successes only, so that a refusal without one counts as
+        well: it never says that money was moved. Raises NotVerified if the signature is wrong.
+        """
+        if response.status == 429:
+            raise RateLimited(retry_after=1)
+        code = code_of(response) if 400 <= response.status < 500 else ""
+        if not code:
+            return
+        try:
+            if any(name.lower() == "wechatpay-signature" for name in response.headers):
+                verify(response.headers, response.body, self.keys, self.now())
+        except NotVerified as error:
+            why = f"HTTP {response.status} {code}, {error}"  # for the log: the code may be true
+            raise NotVerified(error.reason, why) from None
+        raise (MerchantNotFound if response.status == 404 else MerchantRefused)(code)
 
     @contextmanager
     def reading(self, call: str, number: str) -> Iterator[None]:
@@ -101,52 +151,62 @@ class MerchantClient:
             log.error("merchant_answer_unclear", call=call, number=number, why=str(error))
             raise ServiceUnavailable(self.service) from None
 
-    def refusal(self, response: ServiceResponse) -> str:
-        """Return the error code of a refusal, "" for a success.
 
-        WeChat Pay promises a signature on successes only, so that a refusal without one counts as
-        well: it never says that money was moved. Raises RateLimited for an answer that the request
-        came too fast, or NotVerified if the signature is wrong.
+class MerchantNotifications(Generic[Event]):
+    """Notifications for one merchant. The caller checks that number and amount are ours."""
+
+    def __init__(
+        self,
+        merchant: MerchantClient,
+        readers: Mapping[str, Callable[[Mapping[str, Any]], Event]],
+    ) -> None:
+        """Take the readers of the decrypted content by event type; other types are ignored."""
+        self._merchant = merchant
+        self._readers = readers
+
+    def read(self, headers: Mapping[str, str], body: bytes, now: float) -> ParsedCallback[Event]:
+        """Verify and parse the raw `body`; `now` in unix seconds.
+
+        Source: WeChat Pay v3, "payment", "refund" and "merchant transfer notification".
         """
-        if response.status == 429:
-            raise RateLimited(retry_after=1)
-        code = code_of(response) if 400 <= response.status < 500 else ""
+        digest = hashlib.sha256(body).hexdigest()
         try:
-            if code and is_signed(response.headers):
-                verify(response.headers, response.body, self.keys, self.now())
+            verify(headers, body, self._merchant.keys, now)
+            notification_id, event = text(read_object(body), "id"), self.read_verified(body)
         except NotVerified as error:
-            why = f"HTTP {response.status} {code}, {error}"  # for the log: the code may be true
-            raise NotVerified(error.reason, why) from None
-        return code
+            return ParsedCallback(digest, refused=str(error.reason))
+        ignored = "" if event else "unknown_event"
+        return ParsedCallback(notification_id, event, ignored=ignored)
 
-    def _headers(self, method: str, target: str, body: str) -> dict[str, str]:
-        """Return the headers of a request, which sign its target without the base URL's path.
+    def read_verified(self, body: bytes) -> Event | None:
+        """Parse a notification that was verified on arrival; return None if it has no effect.
 
-        WeChat Pay sees and verifies only its own path, even behind a gateway that adds a prefix.
+        Raises NotVerified if it cannot be decrypted or read, is for another merchant or not final.
         """
-        timestamp, nonce = str(int(self.now())), secrets.token_hex(16)
-        signature = self.sign(method, target, timestamp, nonce, body)
-        authorization = (
-            f'{SCHEME} mchid="{self.mchid}",nonce_str="{nonce}",signature="{signature}",'
-            f'timestamp="{timestamp}",serial_no="{self._serial_no}"'
-        )
-        headers = {"Authorization": authorization, "Accept": "application/json"}
-        for serial in self.keys:
-            if serial.startswith(PUBLIC_KEY_PREFIX):
-                headers["Wechatpay-Serial"] = serial  # requests responses signed with this key
-        return headers
+        envelope = read_object(body)
+        read = self._readers.get(text(envelope, "event_type"))
+        if read is None:
+            return None
+        resource = envelope.get("resource")
+        encrypted = resource if isinstance(resource, dict) else {}
+        content = decrypt_resource(self._merchant.apiv3_key, encrypted)
+        check_merchant(content, self._merchant.mchid)
+        return read(content)
+
+
+def check_merchant(content: Mapping[str, Any], mchid: str) -> None:
+    """Raise NotVerified for another merchant, documented both as `mch_id` and as `mchid`."""
+    if content.get("mch_id", content.get("mchid")) != mchid:
+        raise NotVerified(Reason.MERCHANT)
 
 
 def code_of(response: ServiceResponse) -> str:
     """Return the error code in an answer, "" if it has none."""
-    return str((object_or_none(response.body) or {}).get("code", ""))
+    return str(response.content.get("code", ""))
 
 
 def read_key(pem: str) -> RsaKey:
-    """Parse a private key, a public key or a certificate's public key.
-
-    Raises ValueError if the text is not the PEM of an RSA key.
-    """
+    """Parse a private key, a public key or a certificate's. Raises ValueError for other texts."""
     try:
         return RSA.import_key(pem)
     except (ValueError, IndexError, TypeError):
@@ -159,13 +219,8 @@ def sign(key: RsaKey, *lines: str) -> str:
     Takes 0.8 ms with a 2048-bit key, so the event loop may run it. Source: WeChat Pay v3, "how to
     sign a request".
     """
-    text = "".join(line + "\n" for line in lines)
-    return base64.b64encode(pkcs1_15.new(key).sign(SHA256.new(text.encode()))).decode()
-
-
-def is_signed(headers: Mapping[str, str]) -> bool:
-    """Return whether a message has a signature, right or wrong."""
-    return any(name.lower() == "wechatpay-signature" for name in headers)
+    signed = "".join(line + "\n" for line in lines).encode()
+    return base64.b64encode(pkcs1_15.new(key).sign(SHA256.new(signed))).decode()
 
 
 def verify(headers: Mapping[str, str], body: bytes, keys: Mapping[str, RsaKey], now: float) -> None:
@@ -206,7 +261,7 @@ def decrypt_resource(apiv3_key: str, resource: Mapping[str, Any]) -> dict[str, A
         raw = base64.b64decode(str(resource["ciphertext"]), validate=True)
         cipher = AES.new(apiv3_key.encode(), AES.MODE_GCM, nonce=str(resource["nonce"]).encode())
         cipher.update(str(resource.get("associated_data") or "").encode())
-        text = cipher.decrypt_and_verify(raw[:-TAG_BYTES], raw[-TAG_BYTES:])
+        plain = cipher.decrypt_and_verify(raw[:-TAG_BYTES], raw[-TAG_BYTES:])
     except (ValueError, KeyError):
         raise NotVerified(Reason.DECRYPTION, "not encrypted with our key") from None
-    return read_object(text)
+    return read_object(plain)

@@ -62,11 +62,7 @@ ATTENTION = PLATFORM_EVENTS - {REFUND_QUESTION, *DELETION_EVENTS} | {*RECORDING_
 
 @dataclass(frozen=True, slots=True)
 class MessagePush:
-    """A push: its content, or the reason why it is `refused`.
-
-    `refused`: sign, stale, app, plain, unreadable or no_key. `encrypted`: the signature covers the
-    content too.
-    """
+    """A push: its content, signed if it was `encrypted`, or why it is `refused`."""
 
     content: Mapping[str, Any] = field(default_factory=dict)
     encrypted: bool = False
@@ -77,10 +73,7 @@ class MessagePushReader:
     """Reads the pushes sent to one URL; `aes_key` is "" in plain mode."""
 
     def __init__(self, token: str, aes_key: str, app_id: str) -> None:
-        """Create a reader; `aes_key` is the console's EncodingAESKey, 43 characters.
-
-        Raises ValueError for any other key.
-        """
+        """Raise ValueError unless `aes_key` is an EncodingAESKey of 43 characters, or ""."""
         self._token = token
         self._app_id = app_id
         self._key = base64.b64decode(aes_key + "=", validate=True) if aes_key else b""
@@ -103,7 +96,16 @@ class MessagePushReader:
         in safe mode), AES-256-CBC with padding to blocks of 32.
         """
         try:
-            return self._open(query, body, now)
+            content = read_object(body, storable=True)
+            if not self._key:
+                self._check(query, "signature", now)
+                return MessagePush(content)
+            ciphertext = content.get("Encrypt")
+            if query.get("encrypt_type") != "aes" or not isinstance(ciphertext, str):
+                raise NotVerified(Reason.PLAIN)
+            self._check(query, "msg_signature", now, ciphertext)
+            content = read_object(self._decrypt(ciphertext), storable=True)
+            return MessagePush(content, encrypted=True)
         except NotVerified as error:
             return MessagePush(refused=str(error.reason))
 
@@ -126,17 +128,6 @@ class MessagePushReader:
             "TimeStamp": timestamp,
             "Nonce": nonce,
         }
-
-    def _open(self, query: Mapping[str, str], body: bytes, now: float) -> MessagePush:
-        content = read_object(body, storable=True)
-        if not self._key:
-            self._check(query, "signature", now)
-            return MessagePush(content)
-        ciphertext = content.get("Encrypt")
-        if query.get("encrypt_type") != "aes" or not isinstance(ciphertext, str):
-            raise NotVerified(Reason.PLAIN)
-        self._check(query, "msg_signature", now, ciphertext)
-        return MessagePush(read_object(self._decrypt(ciphertext), storable=True), encrypted=True)
 
     def _check(self, query: Mapping[str, str], name: str, now: float, *ciphertext: str) -> None:
         if not self._token:
@@ -175,9 +166,6 @@ def event_name(content: Mapping[str, Any]) -> str:
 
 
 def is_deletion(content: Mapping[str, Any]) -> bool:
-    """Return whether a user's data have to be deleted.
-
-    That is so if consent was withdrawn, or the account closed.
-    """
+    """Return whether consent was withdrawn or the account closed: the user's data are deleted."""
     event, info = content.get("Event"), str(content.get("RevokeInfo"))
     return event == ACCOUNT_CLOSED or (event == CONSENT_REVOKED and info not in UNSTORED_INFO)

@@ -1,22 +1,27 @@
 """Client of WeChat Pay for mini-programs (JSAPI, API v3): orders and their refunds."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 import structlog
 
 from core.clock import CHINA_TZ
 from core.errors import RateLimited
-from ledger.recharge import Order, Payment, RefundState
-from tencent.errors import MerchantRefused, NotVerified, Reason, ServiceUnavailable
-from tencent.json_reader import json_text, text
-from tencent.merchant import MerchantClient, code_of
-from tencent.notifications import EVER_PAID, PAYMENTS, MerchantNotifications, payment_of
-from tencent.service_client import ServiceResponse
+from ledger.recharge import Order, Payment, Refund, RefundState
+from tencent.errors import MerchantNotFound, NotVerified, Reason, ServiceUnavailable
+from tencent.json_reader import INT64, child, json_text, number, text
+from tencent.merchant import MerchantClient, MerchantNotifications, code_of
 
 log = structlog.get_logger("tencent.pay")
 
+JSAPI = "jsapi"
+"""Source of notifications, and provider of the payments in them."""
+PAID = "SUCCESS"
+EVER_PAID = (PAID, "REFUND")
+"""The state is REFUND from the first fen returned; the amount is in the refund's notification."""
 JSAPI_PATH = "/v3/pay/transactions/jsapi"
 ORDERS_PATH = "/v3/pay/transactions/out-trade-no"
 REFUNDS_PATH = "/v3/refund/domestic/refunds"
@@ -38,17 +43,14 @@ class JsapiClient:
 
     def __init__(self, merchant: MerchantClient, notify_url: str) -> None:
         self._merchant = merchant
-        self.notifications = MerchantNotifications(
-            merchant.mchid, merchant.keys, merchant.apiv3_key, PAYMENTS
-        )
+        self.notifications = MerchantNotifications(merchant, PAYMENTS)
         self._notify_url = notify_url
 
     async def register(self, order: Order, expires_at: datetime) -> str:
         """Register an order, which can be paid until `expires_at`; return its prepay_id.
 
-        Idempotent: WeChat Pay answers a repeated order with a prepay_id again, but only if all of
-        it is equal. Raises RateLimited, or ServiceUnavailable for any response without a verified
-        prepay_id.
+        Idempotent if all of the order is equal. Raises RateLimited, or ServiceUnavailable for any
+        response without a verified prepay_id.
         """
         transaction = {
             "appid": order.app_id,
@@ -99,11 +101,7 @@ class JsapiClient:
             return payment_of(answer, EVER_PAID)
 
     async def close(self, order: Order) -> None:
-        """Close an order so that it can no longer be paid; idempotent.
-
-        Query it once more afterwards: it may have been paid a moment before. Raises
-        ServiceUnavailable.
-        """
+        """Close an order, and query it afterwards: it may have been paid a moment before."""
         path = f"{ORDERS_PATH}/{order.number}/close"
         body = json_text({"mchid": self._merchant.mchid})
         response = await self._merchant.request("POST", path, body=body)
@@ -131,28 +129,60 @@ class JsapiClient:
             "notify_url": self._notify_url,
             "amount": {"refund": fen, "total": order.fen, "currency": "CNY"},
         }
-        response = await self._merchant.request("POST", REFUNDS_PATH, body=json_text(content))
-        return self._refund_state(response, number)
+        read = partial(_refund_state, number)
+        return await self._merchant.call(
+            "refund", number, read, "POST", REFUNDS_PATH, body=json_text(content)
+        )
 
     async def refund_state(self, order: Order, number: str) -> RefundState | None:  # noqa: ARG002
-        """Return the state of our refund `number`, or None if it is unknown to WeChat.
-
-        Raises as `refund`.
-        """
-        response = await self._merchant.request("GET", f"{REFUNDS_PATH}/{number}")
+        """Return the state of our refund, or None if WeChat has none. Raises as `refund`."""
+        read, path = partial(_refund_state, number), f"{REFUNDS_PATH}/{number}"
         try:
-            return self._refund_state(response, number)
-        except MerchantRefused:
-            if response.status == 404:
-                return None
-            raise
+            return await self._merchant.call("refund", number, read, "GET", path)
+        except MerchantNotFound:
+            return None
 
-    def _refund_state(self, response: ServiceResponse, number: str) -> RefundState:
-        with self._merchant.reading("refund", number):
-            if code := self._merchant.refusal(response):
-                raise MerchantRefused(code)
-            answer = self._merchant.check(response)
-            state = REFUND_STATES.get(str(answer.get("status")))
-            if state is None or answer.get("out_refund_no") != number:
-                raise NotVerified(Reason.UNREADABLE, "response is about another refund")
-            return state
+
+def payment_of(content: Mapping[str, Any], states: Collection[str] = (PAID,)) -> Payment | None:
+    """Return the payment of a transaction, None in other states. Raises Unreadable."""
+    if content.get("trade_state") not in states:
+        return None
+    amount, payer = child(content, "amount"), child(content, "payer")
+    return Payment(
+        JSAPI,
+        text(content, "out_trade_no"),
+        text(content, "transaction_id"),
+        number(amount, "total", INT64),  # payer_total is less when a coupon paid the rest
+        openid=text(payer, "openid"),
+        app_id=text(content, "appid"),
+        currency=text(amount, "currency"),
+    )
+
+
+def _paid(content: Mapping[str, Any]) -> Payment:
+    if payment := payment_of(content):
+        return payment
+    raise NotVerified(Reason.NOT_PAID)
+
+
+def _refunded(content: Mapping[str, Any]) -> Refund:
+    """Return a refund that has arrived. Raises NotVerified if it has not."""
+    if content.get("refund_status") != PAID:
+        raise NotVerified(Reason.NOT_PAID)
+    amount = child(content, "amount")
+    order, refund = text(content, "out_trade_no"), text(content, "refund_id")
+    own = str(content.get("out_refund_no") or "")
+    return Refund(JSAPI, order, refund, number(amount, "refund", INT64), own=own)
+
+
+def _refund_state(refund: str, content: Mapping[str, Any]) -> RefundState:
+    state = REFUND_STATES.get(str(content.get("status")))
+    if state is None or content.get("out_refund_no") != refund:
+        raise NotVerified(Reason.UNREADABLE, "response is about another refund")
+    return state
+
+
+PAYMENTS: Mapping[str, Callable[[Mapping[str, Any]], Payment | Refund]] = {
+    "TRANSACTION.SUCCESS": _paid,
+    "REFUND.SUCCESS": _refunded,
+}

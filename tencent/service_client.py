@@ -1,7 +1,8 @@
 """HTTP client of one external service, with timeouts and a bounded queue."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,8 @@ import structlog
 from yarl import URL
 
 from core.retry import jittered
-from tencent.errors import ServiceUnavailable
+from tencent.errors import ServiceUnavailable, Unreadable
+from tencent.json_reader import read_object
 
 log = structlog.get_logger("tencent.service_client")
 
@@ -35,8 +37,9 @@ FRESH_SECONDS = 240.0
 failure fires none."""
 
 State = Literal["unknown", "ok", "down"]
-Method = Literal["GET", "POST", "HEAD", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 EMPTY: Mapping[str, str] = {}
+Send = Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]]
 
 
 class ConnectionLost(aiohttp.ClientError):
@@ -51,6 +54,14 @@ class ServiceResponse:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The JSON object in the body, whatever its Content-Type; {} if there is none."""
+        try:
+            return read_object(self.body)
+        except Unreadable:
+            return {}
+
 
 class ServiceClient:
     """Client of the service `name` ("wechat", "im", "pay", "xpay", ...) at a base URL.
@@ -60,7 +71,7 @@ class ServiceClient:
     the service closes its connection fails, perhaps after it was carried out.
 
     Create it inside the running event loop. Queries and bodies carry secrets and are never logged.
-    /readyz reports `state`, `since` and `latency_ms` (of the last request).
+    /readyz reports `state`, `since` and `latency_ms`.
     """
 
     def __init__(
@@ -101,35 +112,39 @@ class ServiceClient:
         method: Method,
         path: str,
         query: Mapping[str, str] = EMPTY,
-        body: bytes = b"",
+        body: str = "",
         headers: Mapping[str, str] = EMPTY,
         *,
         safe_to_repeat: bool = False,
     ) -> ServiceResponse:
         """Return any response below HTTP 500.
 
-        `body` is sent byte for byte, because signatures cover it. With `safe_to_repeat` a failed
+        `body` is sent as it is, because signatures cover it. With `safe_to_repeat` a failed
         request is retried once. This is off by default for GET too, because some GETs (the exchange
         of a login code) have side effects. Raises ServiceUnavailable if there is no such response.
         """
         # Encoded by us: signatures cover the query.
         suffix = "?" + urlencode(query) if query else ""
         url = URL(self._base_url + path + suffix, encoded=True)
-        fetch: Callable[..., Awaitable[ServiceResponse]] = _fetch_kept if safe_to_repeat else _fetch
         session = self._kept if safe_to_repeat else self._single
-        send = partial(fetch, session, self._max_bytes, method, url, headers, body)
+        send = partial(
+            session.request,
+            method,
+            url,
+            data=body.encode() or None,
+            headers=headers,
+            allow_redirects=False,
+        )
         path = path.partition("?")[0]  # for the log: a whole address may have a secret query
-        response = await self._attempt(send, path)
+        response = await self._attempt(send, path, is_kept=safe_to_repeat)
         if response is None and safe_to_repeat:
             await asyncio.sleep(jittered(PAUSE_SECONDS))
-            response = await self._attempt(send, path)
+            response = await self._attempt(send, path, is_kept=True)
         if response is None:
             raise ServiceUnavailable(self.service)
         return response
 
-    async def _attempt(
-        self, send: Callable[[], Awaitable[ServiceResponse]], path: str
-    ) -> ServiceResponse | None:
+    async def _attempt(self, send: Send, path: str, *, is_kept: bool) -> ServiceResponse | None:
         if self._in_flight >= MAX_CLIENTS + MAX_QUEUED:
             # Caused by our own load: it shows nothing about the service, whose state stays.
             log.warning("service_queue_full", service=self.name, path=path)
@@ -138,19 +153,33 @@ class ServiceClient:
         started = monotonic()
         try:
             async with asyncio.timeout(self.timeout):
-                response = await send()
+                try:
+                    response = await self._read(send)
+                except ConnectionLost:
+                    if not is_kept:
+                        raise
+                    # The service was closing the idle connection, which shows no failure.
+                    response = await self._read(send)
         except (aiohttp.ClientError, OSError) as error:
-            self._record("down", started, path, type(error).__name__)
+            self._record(started, path, type(error).__name__)
             return None
         finally:
             self._in_flight -= 1
-        if response.status >= 500:
-            self._record("down", started, path, f"HTTP {response.status}")
-            return None
-        self._record("ok", started, path, "")
-        return response
+        failure = f"HTTP {response.status}" if response.status >= 500 else ""
+        self._record(started, path, failure)
+        return None if failure else response
 
-    def _record(self, state: State, started: float, path: str, failure: str) -> None:
+    async def _read(self, send: Send) -> ServiceResponse:
+        async with send() as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > self._max_bytes:
+                    raise aiohttp.ClientPayloadError("too long")
+            return ServiceResponse(response.status, response.headers, bytes(body))
+
+    def _record(self, started: float, path: str, failure: str) -> None:
+        state: State = "down" if failure else "ok"
         self._last_ended = monotonic()
         self.latency_ms = round((self._last_ended - started) * 1000, 1)
         if failure:
@@ -184,36 +213,3 @@ def _open_session(**connections: Any) -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None),  # an attempt has one, with its waits
         middlewares=(_once,),
     )
-
-
-async def _fetch_kept(session: aiohttp.ClientSession, *request: Any) -> ServiceResponse:
-    """Send again at once if the service was closing a connection, which shows no failure."""
-    try:
-        return await _fetch(session, *request)
-    except ConnectionLost:
-        return await _fetch(session, *request)
-
-
-async def _fetch(
-    session: aiohttp.ClientSession,
-    max_bytes: int,
-    method: str,
-    url: URL,
-    headers: Mapping[str, str],
-    body: bytes,
-) -> ServiceResponse:
-    async with session.request(
-        method, url, data=body or None, headers=headers, allow_redirects=False
-    ) as response:
-        return ServiceResponse(
-            response.status, response.headers, await _read_body(response, max_bytes)
-        )
-
-
-async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            raise aiohttp.ClientPayloadError("too long")
-    return bytes(body)

@@ -1,19 +1,30 @@
 """Client of WeChat Pay's transfers to users (商家转账): create, query and cancel bills."""
 
 import base64
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from Crypto.Cipher import PKCS1_OAEP
 from Crypto.Hash import SHA1
 
 from config.sections import WithdrawSettings
-from ledger.transfers import MIN_NAMED_FEN, Transfer, TransferBody, TransferRequest
-from tencent.errors import MerchantRefused, NotVerified, Reason
-from tencent.json_reader import json_text, read_object
-from tencent.merchant import MerchantClient
-from tencent.notifications import TRANSFERS, MerchantNotifications, check_merchant, transfer_of
-from tencent.service_client import ServiceResponse
+from ledger.transfers import (
+    FINAL_STATES,
+    MIN_NAMED_FEN,
+    Transfer,
+    TransferBody,
+    TransferRequest,
+    TransferState,
+)
+from tencent.errors import MerchantNotFound, NotVerified, Reason, Unreadable
+from tencent.json_reader import INT64, json_text, number, read_object, text
+from tencent.merchant import MerchantClient, MerchantNotifications, check_merchant
 
+TRANSFER = "transfer"
+"""Source of notifications."""
+FINISHED = "MCHTRANSFER.BILL.FINISHED"
+PACKAGE_LENGTH, FAIL_REASON_LENGTH = 1024, 256
 BILLS_PATH = "/v3/fund-app/mch-transfer/transfer-bills"
 
 
@@ -23,17 +34,13 @@ class TransferClient:
     A bill keeps its number for ever: after an unclear answer it is queried and then sent again as
     it was. Only a query or a notification that says FAIL or CANCELLED means that it is not paid.
 
-    Every call raises MerchantRefused for a refusal with a code, RateLimited if it came too fast (it
-    was not accepted), and ServiceUnavailable for anything unclear. States are read from signed
-    answers only; a refusal may have no signature.
+    Every call raises as `MerchantClient.call`. States are read from signed answers only.
     """
 
     def __init__(
         self, merchant: MerchantClient, notify_url: str, settings: WithdrawSettings
     ) -> None:
-        self.notifications = MerchantNotifications(
-            merchant.mchid, merchant.keys, merchant.apiv3_key, TRANSFERS
-        )
+        self.notifications = MerchantNotifications(merchant, TRANSFERS)
         self.mchid = merchant.mchid
         """The mchId of wx.requestMerchantTransfer."""
         self._merchant = merchant
@@ -69,38 +76,33 @@ class TransferClient:
         # With a name, WeChat Pay decrypts it by the key of this serial, also after a new one.
         serial = {"Wechatpay-Serial": body.serial or self._merchant.encryption_serial}
         # Not repeated here: after an unclear answer a query comes first.
-        response = await self._merchant.request(
-            "POST", BILLS_PATH, body=body.text, headers=serial, safe_to_repeat=False
+        return await self._merchant.call(
+            TRANSFER,
+            number,
+            partial(_transfer, number),
+            "POST",
+            BILLS_PATH,
+            body=body.text,
+            headers=serial,
+            safe_to_repeat=False,
         )
-        return self._read(response, number)
 
     async def query(self, number: str) -> Transfer | None:
         """Return the state of a bill, None if WeChat Pay does not have it, or not yet."""
-        response = await self._merchant.request("GET", _path(number))
+
+        def read(content: Mapping[str, Any]) -> Transfer:
+            check_merchant(content, self._merchant.mchid)
+            return _transfer(number, content)
+
         try:
-            transfer = self._read(response, number)
-        except MerchantRefused:
-            if response.status == 404:
-                return None
-            raise
-        with self._merchant.reading("transfer", number):
-            check_merchant(read_object(response.body), self._merchant.mchid)
-        return transfer
+            return await self._merchant.call(TRANSFER, number, read, "GET", _path(number))
+        except MerchantNotFound:
+            return None
 
     async def cancel(self, number: str) -> Transfer:
         """Ask to cancel a bill that the user has not confirmed; a query shows the result."""
-        path = f"{_path(number)}/cancel"
-        response = await self._merchant.request("POST", path, safe_to_repeat=False)
-        return self._read(response, number)
-
-    def _read(self, response: ServiceResponse, number: str) -> Transfer:
-        with self._merchant.reading("transfer", number):
-            if code := self._merchant.refusal(response):
-                raise MerchantRefused(code)
-            transfer = transfer_of(self._merchant.check(response))
-            if transfer.number != number:
-                raise NotVerified(Reason.UNREADABLE, "response is about another bill")
-            return transfer
+        read, path = partial(_transfer, number), f"{_path(number)}/cancel"
+        return await self._merchant.call(TRANSFER, number, read, "POST", path, safe_to_repeat=False)
 
     def _encrypt(self, name: str) -> str:
         """Encrypt a field for WeChat Pay alone: RSA-OAEP with SHA-1, in base64.
@@ -112,5 +114,53 @@ class TransferClient:
         return base64.b64encode(PKCS1_OAEP.new(key, hashAlgo=SHA1).encrypt(name.encode())).decode()
 
 
-def _path(number: str) -> str:
-    return f"{BILLS_PATH}/out-bill-no/{number}"
+def _path(bill: str) -> str:
+    return f"{BILLS_PATH}/out-bill-no/{bill}"
+
+
+def transfer_of(content: Mapping[str, Any]) -> Transfer:
+    """Return the transfer in an answer or notification. Raises Unreadable."""
+    try:
+        state = TransferState(text(content, "state"))
+    except ValueError:
+        raise Unreadable from None
+    has_amount, has_user = "transfer_amount" in content, bool(content.get("openid"))
+    package = _optional(content, "package_info")
+    if len(package) > PACKAGE_LENGTH:
+        raise Unreadable  # it is of no use if it is cut
+    return Transfer(
+        text(content, "out_bill_no"),
+        state,
+        text(content, "transfer_bill_no"),
+        number(content, "transfer_amount", INT64) if has_amount else None,
+        text(content, "openid") if has_user else None,
+        package,
+        _optional(content, "fail_reason")[:FAIL_REASON_LENGTH],  # else the end would be unreadable
+        _optional(content, "appid") or None,
+    )
+
+
+def _transfer(bill: str, content: Mapping[str, Any]) -> Transfer:
+    transfer = transfer_of(content)
+    if transfer.number != bill:
+        raise NotVerified(Reason.UNREADABLE, "response is about another bill")
+    return transfer
+
+
+def _finished(content: Mapping[str, Any]) -> Transfer:
+    number(content, "transfer_amount", INT64)
+    transfer = transfer_of(content)
+    if transfer.state not in FINAL_STATES:
+        raise NotVerified(Reason.NOT_FINAL)
+    return transfer
+
+
+def _optional(content: Mapping[str, Any], name: str) -> str:
+    """Return a text, "" if it is absent. Raises Unreadable for any other value."""
+    value = content.get(name) or ""
+    if not isinstance(value, str):
+        raise Unreadable
+    return value
+
+
+TRANSFERS: Mapping[str, Callable[[Mapping[str, Any]], Transfer]] = {FINISHED: _finished}

@@ -1,13 +1,10 @@
-"""WeChat's login, and access tokens of its server API.
-
-The login exchanges a code for a session key that decrypts the user's profile.
-"""
+"""WeChat's server API: logins, access tokens, content security and encrypted profiles."""
 
 import asyncio
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -19,15 +16,17 @@ from Crypto.Util.Padding import unpad
 from core.cache import Cache
 from core.errors import QLiveError, RateLimited
 from core.retry import jittered
+from rooms.moderation import Verdict
 from tencent.errors import (
     InvalidEncryptedData,
     InvalidWechatCode,
     ServiceUnavailable,
     UnknownApp,
+    Unreadable,
     WechatBlocked,
 )
-from tencent.json_reader import json_text, object_or_none
-from tencent.service_client import ServiceClient
+from tencent.json_reader import json_text, text
+from tencent.service_client import EMPTY, ServiceClient
 
 log = structlog.get_logger("tencent.wechat")
 
@@ -44,6 +43,12 @@ ERRORS_BY_CODE: dict[int, type[QLiveError]] = {
 CONFIG_ERROR_CODES = frozenset({40013, 41002, 41004, 40125})  # appid or secret wrong or missing
 
 BUSY_PAUSE_SECONDS = 0.2
+PROFILE = {"version": 2, "scene": 1}
+PICTURE, SIGN_IN = {"media_type": 2}, {"scene": 0}
+RISK_RANKS = range(5)
+SUGGESTIONS = ("pass", "review", "risky")
+ANSWER_SECONDS = 2.0
+"""Longest wait for a check of content, with its repetition: a request may be waiting."""
 BLOCK_BYTES = 16  # bytes: AES-128-CBC
 MAX_AVATAR_URL_LENGTH = 512  # characters
 RENEWAL_MARGIN_SECONDS = 300
@@ -93,7 +98,17 @@ class WechatClient:
             # The only failure that guarantees that the code has not been used up.
             await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
             answer = await self._request_session(app_id, code)
-        return self._parse_login(answer)
+        errcode = answer.get("errcode") or 0  # absent or 0 on success
+        if errcode in ERRORS_BY_CODE:
+            raise ERRORS_BY_CODE[errcode]()
+        openid, session_key = answer.get("openid"), answer.get("session_key")
+        are_texts = isinstance(openid, str) and isinstance(session_key, str)
+        if errcode or not are_texts or not openid or not session_key:
+            is_ours = errcode in CONFIG_ERROR_CODES
+            log_failure = log.error if is_ours else log.warning
+            log_failure("code2session_failed", errcode=errcode, settings=is_ours)
+            raise ServiceUnavailable(self._client.service)
+        return WechatLogin(str(openid), str(session_key))
 
     async def _request_session(self, app_id: str, code: str) -> dict[str, Any]:
         query = {
@@ -104,26 +119,10 @@ class WechatClient:
         }
         # Not repeated: if the response was lost, the code is already used up.
         response = await self._client.request("GET", "/sns/jscode2session", query)
-        # The Content-Type is often text/plain and therefore ignored.
-        answer = object_or_none(response.body)
-        if answer is None:
+        if not response.content:
             log.error("code2session_unreadable", status=response.status)
             raise ServiceUnavailable(self._client.service)
-        return answer
-
-    def _parse_login(self, answer: Mapping[str, Any]) -> WechatLogin:
-        errcode = answer.get("errcode") or 0  # absent or 0 on success
-        if errcode in ERRORS_BY_CODE:
-            raise ERRORS_BY_CODE[errcode]()
-        openid, session_key = answer.get("openid"), answer.get("session_key")
-        are_texts = isinstance(openid, str) and isinstance(session_key, str)
-        if errcode or not are_texts or not openid or not session_key:
-            log_failure = log.error if errcode in CONFIG_ERROR_CODES else log.warning
-            log_failure(
-                "code2session_failed", errcode=errcode, settings=errcode in CONFIG_ERROR_CODES
-            )
-            raise ServiceUnavailable(self._client.service)
-        return WechatLogin(str(openid), str(session_key))
+        return response.content
 
 
 class AccessTokenCache:
@@ -141,10 +140,7 @@ class AccessTokenCache:
         self._locks = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def get(self, app_id: str) -> str:
-        """Return a valid token.
-
-        Raises ServiceUnavailable on failure or after TOKEN_TIMEOUT_SECONDS.
-        """
+        """Return a valid token. Raises ServiceUnavailable, at most TOKEN_TIMEOUT_SECONDS later."""
         try:
             # One request for all callers.
             async with asyncio.timeout(TOKEN_TIMEOUT_SECONDS), self._locks[app_id]:
@@ -152,20 +148,28 @@ class AccessTokenCache:
         except TimeoutError:
             raise ServiceUnavailable(self._client.service) from None
 
-    def drop(self, app_id: str, token: str) -> None:
-        """Drop a token that WeChat rejected, unless a newer one has replaced it."""
-        if self._tokens.get(app_id) == token:
-            self._tokens.invalidate(app_id)
-
-    async def call(
-        self, app_id: str, send: Callable[[str], Awaitable[dict[str, Any]]]
+    async def post(
+        self,
+        client: ServiceClient,
+        app_id: str,
+        path: str,
+        body: str,
+        query: Mapping[str, str] = EMPTY,
     ) -> dict[str, Any]:
-        """Return the answer to a call with a token, which is renewed once if WeChat rejects it."""
-        token = await self.get(app_id)
-        answer = await send(token)
-        if answer.get("errcode") in INVALID_TOKEN_CODES:
-            self.drop(app_id, token)
-            answer = await send(await self.get(app_id))
+        """Return the answer to a call, with `errcode`, the HTTP status if it is no JSON object.
+
+        A token that WeChat rejects is renewed once.
+        """
+        for _ in range(2):
+            token = await self.get(app_id)
+            signed = {"access_token": token, **query}
+            response = await client.request("POST", path, signed, body, safe_to_repeat=True)
+            answer = response.content or {"errcode": f"HTTP {response.status}"}
+            if answer.get("errcode") not in INVALID_TOKEN_CODES:
+                break
+            # Unless a newer one has replaced it.
+            if self._tokens.get(app_id) == token:
+                self._tokens.invalidate(app_id)
         return answer
 
     async def _fetch(self, app_id: str) -> str:
@@ -175,11 +179,11 @@ class AccessTokenCache:
             "secret": self._apps.get(app_id, ""),
             "force_refresh": False,
         }
-        start, body = self._tokens.begin_read(), json_text(request).encode()
+        start = self._tokens.begin_read()
         response = await self._client.request(
-            "POST", "/cgi-bin/stable_token", body=body, safe_to_repeat=True
+            "POST", "/cgi-bin/stable_token", body=json_text(request), safe_to_repeat=True
         )
-        answer = object_or_none(response.body) or {}
+        answer = response.content
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token or type(seconds) is not int:
             errcode = answer.get("errcode")
@@ -187,6 +191,84 @@ class AccessTokenCache:
             raise ServiceUnavailable(self._client.service)
         self._tokens.put(app_id, token, start, seconds - RENEWAL_MARGIN_SECONDS)
         return token
+
+
+class NotChecked(Exception):
+    """WeChat is away or busy, or the user's visit is too long ago (61010)."""
+
+
+class ContentSecurityClient:
+    """Checks content in the name of its author, who has used the mini-program within two hours.
+
+    All methods raise NotChecked, at most ANSWER_SECONDS later. Source: WeChat server API,
+    msgSecCheck and mediaCheckAsync, version 2, and getUserRiskRank.
+    """
+
+    def __init__(self, client: ServiceClient, tokens: AccessTokenCache) -> None:
+        self._client = client
+        self._tokens = tokens
+
+    async def check_text(self, app_id: str, openid: str, content: str) -> Verdict:
+        """Return the verdict on a text of a profile, of at most 2,500 characters."""
+        request = {**PROFILE, "openid": openid, "content": content}
+        verdict = _verdict(await self._call(app_id, "msg_sec_check", request))
+        if verdict is None:
+            raise NotChecked("no result")
+        return verdict
+
+    async def send_picture(self, app_id: str, openid: str, url: str) -> str:
+        """Submit the picture at a public address to a check; return the trace id of its event."""
+        request = {**PROFILE, **PICTURE, "openid": openid, "media_url": url}
+        try:
+            return text(await self._call(app_id, "media_check_async", request), "trace_id")
+        except Unreadable:
+            raise NotChecked("no trace_id") from None
+
+    async def risk_rank(self, app_id: str, openid: str, client_ip: str) -> int:
+        """Return how risky a user is who signs in from this address: 0 (unknown) to 4."""
+        request = {**SIGN_IN, "appid": app_id, "openid": openid, "client_ip": client_ip}
+        rank = (await self._call(app_id, "getuserriskrank", request)).get("risk_rank")
+        if type(rank) is not int or rank not in RISK_RANKS:
+            raise NotChecked("no rank")
+        return rank
+
+    async def _call(self, app_id: str, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Call WeChat, once more if it is busy. Raises NotChecked after an error or no answer."""
+        call = self._client, app_id, f"/wxa/{name}", json_text(request)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await self._tokens.post(*call)
+                if answer.get("errcode") == BUSY_CODE:
+                    await asyncio.sleep(jittered(BUSY_PAUSE_SECONDS))
+                    answer = await self._tokens.post(*call)
+        except (ServiceUnavailable, TimeoutError):
+            raise NotChecked("no answer") from None
+        if errcode := answer.get("errcode"):
+            log.warning("content_not_checked", call=name, errcode=errcode)
+            raise NotChecked(str(errcode))
+        return answer
+
+
+def parse_media_event(content: Mapping[str, Any]) -> tuple[str, Verdict | None]:
+    """Return trace id and verdict of a picture; the verdict is None if WeChat could not read it.
+
+    An item's own error means that the picture was not read. Raises Unreadable without a trace id.
+    """
+    trace_id, detail = text(content, "trace_id"), content.get("detail")
+    items = detail if isinstance(detail, list) else []
+    parts = [content, *(item for item in items if isinstance(item, dict))]
+    is_unread = any(part.get("errcode") or part.get("status_code") for part in parts)
+    return trace_id, None if is_unread else _verdict(content)
+
+
+def _verdict(content: Mapping[str, Any]) -> Verdict | None:
+    """Return the verdict; its label is a number in an answer and text in an event."""
+    result = content.get("result")
+    if not isinstance(result, dict) or result.get("suggest") not in SUGGESTIONS:
+        return None
+    return Verdict(
+        result["suggest"], str(result.get("label", ""))[:32], str(content.get("trace_id", ""))
+    )
 
 
 def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str) -> dict[str, Any]:
@@ -212,14 +294,17 @@ def decrypt_profile(session_key: str, encrypted_data: str, iv: str, app_id: str)
 def parse_profile(data: Mapping[str, Any]) -> WechatProfile:
     """Parse decrypted data leniently: missing values and placeholders count as not set."""
     openid, gender = data.get("openId"), data.get("gender")
-    nickname, face_url = _text(data.get("nickName")), _text(data.get("avatarUrl"))
-    if nickname == PLACEHOLDER_NICKNAME:
-        nickname = face_url = ""
+    nickname, face_url = (
+        value.strip() if isinstance(value := data.get(name), str) else ""
+        for name in ("nickName", "avatarUrl")
+    )
+    is_placeholder = nickname == PLACEHOLDER_NICKNAME
+    is_url = face_url.startswith(("http://", "https://")) and len(face_url) <= MAX_AVATAR_URL_LENGTH
     return WechatProfile(
         openid=openid if isinstance(openid, str) and openid else None,
-        nickname=nickname,
+        nickname="" if is_placeholder else nickname,
         gender=gender if type(gender) is int and gender in (1, 2) else 0,
-        face_url=face_url if _is_face_url(face_url) else "",
+        face_url=face_url if is_url and not is_placeholder else "",
     )
 
 
@@ -234,11 +319,3 @@ def _base64(text: str) -> bytes:
     elif len(text) % 4:
         text = text.strip()
     return base64.b64decode(text.replace(" ", "+"), validate=True)
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _is_face_url(url: str) -> bool:
-    return url.startswith(("http://", "https://")) and len(url) <= MAX_AVATAR_URL_LENGTH

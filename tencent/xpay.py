@@ -11,7 +11,7 @@ import structlog
 from config.sections import PaySettings
 from ledger.recharge import Order, Payment, Refund, RefundState
 from tencent.errors import MerchantRefused, ServiceUnavailable
-from tencent.json_reader import child, json_text, number, object_or_none, text
+from tencent.json_reader import child, json_text, number, text
 from tencent.service_client import ServiceClient
 from tencent.wechat import INVALID_TOKEN_CODES, AccessTokenCache
 
@@ -30,6 +30,7 @@ REFUND_STATES: Mapping[int, RefundState] = {5: "done", 7: "failed", 8: "done"}
 OTHER_REASON, BY_SUPPORT = "5", "1"
 """refund_reason and req_from of refund_order."""
 ERRCODE_LENGTH = 32
+QUERY, DELIVERY = "query_order", "notify_provide_goods"
 DELIVERED, REFUNDED = "xpay_goods_deliver_notify", "xpay_refund_notify"
 
 OnRejection = Callable[[str, str], None]
@@ -58,10 +59,7 @@ class XpayClient:
         return ""
 
     def payment_call(self, order: Order, _prepay_id: str, session_key: str) -> dict[str, str]:
-        """Return the parameters of wx.requestVirtualPayment.
-
-        Source: WeChat, "virtual payment", signData in goods mode.
-        """
+        """Return the parameters of wx.requestVirtualPayment: signData in goods mode."""
         sign_data = json_text(
             {
                 "offerId": self._offer_id,
@@ -85,13 +83,14 @@ class XpayClient:
         """Return the payment of an order, or None if it is unpaid.
 
         WeChat knows an order only once the client has submitted it, and has no distinct errcode for
-        an unknown one. Raises ServiceUnavailable if the payment is unknown, and so for every
-        errcode.
+        an unknown one: every errcode raises ServiceUnavailable.
         """
-        answer = await self._query(order, order.number)
-        info = self._queried(answer, order.number)
+        try:
+            info = await self._find(order, order.number)
+        except MerchantRefused as refused:
+            raise self._unavailable(QUERY, refused.code) from None
         if type(info.get("order_fee")) is not int:
-            raise self._unavailable("query_order", answer)
+            raise self._unavailable(QUERY)
         if info.get("status") not in PAID_STATUSES:
             return None
         return Payment(
@@ -109,9 +108,10 @@ class XpayClient:
     async def deliver(self, order: Order) -> None:
         """Confirm delivery of an order whose push did not arrive. Raises ServiceUnavailable."""
         request = {"order_id": order.number, "env": self._env}
-        answer = await self.call(order.app_id, "notify_provide_goods", request)
-        if answer.get("errcode") not in (None, 0, DUPLICATE_CODE):
-            raise self._unavailable("notify_provide_goods", answer)
+        try:
+            await self._ask(order, DELIVERY, request)
+        except MerchantRefused as refused:
+            raise self._unavailable(DELIVERY, refused.code) from None
 
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
         """Refund `fen` of a paid order, at most its rest, under our `number`; idempotent by it.
@@ -122,7 +122,9 @@ class XpayClient:
         """
         if state := await self.refund_state(order, number):
             return state
-        left_fee = await self._left_fee(order)
+        left_fee = (await self._find(order, order.number)).get("left_fee")
+        if type(left_fee) is not int:
+            raise self._unavailable(QUERY)
         request = {
             "openid": order.openid,
             "order_id": order.number,
@@ -134,10 +136,8 @@ class XpayClient:
             "req_from": BY_SUPPORT,
             "env": self._env,
         }
-        answer = await self.call(order.app_id, "refund_order", request)
-        if answer.get("errcode") in (None, 0, DUPLICATE_CODE):
-            return "pending"
-        raise self._refusal("refund_order", answer)
+        await self._ask(order, "refund_order", request)
+        return "pending"
 
     async def refund_state(self, order: Order, number: str) -> RefundState | None:
         """Return the state of our refund `number`, or None if WeChat shows none.
@@ -146,78 +146,59 @@ class XpayClient:
         distinct errcode for an unknown one: every clear code means that. Raises ServiceUnavailable
         for an unclear answer.
         """
-        answer = await self._query(order, number)
-        if answer.get("errcode") and not _is_unclear(answer):
+        try:
+            info = await self._find(order, number)
+        except MerchantRefused:
             return None
-        return REFUND_STATES.get(self._queried(answer, number).get("status", -1), "pending")
-
-    async def _left_fee(self, order: Order) -> int:
-        """Return the refundable rest of an order, in fen; refund_order must name it."""
-        answer = await self._query(order, order.number)
-        if answer.get("errcode"):
-            raise self._refusal("query_order", answer)
-        left_fee = self._queried(answer, order.number).get("left_fee")
-        if type(left_fee) is not int:
-            raise self._unavailable("query_order", answer)
-        return left_fee
-
-    async def _query(self, order: Order, number: str) -> dict[str, Any]:
-        """Return WeChat's answer about an order or a refund of it."""
-        request = {"openid": order.openid, "env": self._env, "order_id": number}
-        return await self.call(order.app_id, "query_order", request)
-
-    def _queried(self, answer: Mapping[str, Any], number: str) -> dict[str, Any]:
-        """Return the order in an answer.
-
-        Raises ServiceUnavailable if it has none, or another one.
-        """
-        info = answer.get("order")
-        if answer.get("errcode") or not isinstance(info, dict) or info.get("order_id") != number:
-            raise self._unavailable("query_order", answer)
-        return info
-
-    def _refusal(self, name: str, answer: Mapping[str, Any]) -> Exception:
-        """Return the refusal of a refund, or ServiceUnavailable if WeChat may accept it later."""
-        if _is_unclear(answer):
-            return self._unavailable(name, answer)
-        return MerchantRefused(str(answer["errcode"]))
+        return REFUND_STATES.get(info.get("status", -1), "pending")
 
     async def call(self, app_id: str, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the answer to a signed call, with `errcode` if WeChat rejects it."""
-        return await self._tokens.call(app_id, lambda token: self._post(name, token, content))
-
-    async def _post(self, name: str, token: str, content: Mapping[str, Any]) -> dict[str, Any]:
         path, body = f"/xpay/{name}", json_text(content)
-        query = {"access_token": token, "pay_sig": pay_sig(self._app_key, path, body)}
-        response = await self._client.request(
-            "POST", path, query, body.encode(), safe_to_repeat=True
-        )
-        answer = object_or_none(response.body)
-        return {"errcode": f"HTTP {response.status}"} if answer is None else answer
+        signature = {"pay_sig": pay_sig(self._app_key, path, body)}
+        return await self._tokens.post(self._client, app_id, path, body, signature)
 
-    def _unavailable(self, name: str, answer: Mapping[str, Any]) -> ServiceUnavailable:
-        errcode = answer.get("errcode")
+    async def _find(self, order: Order, number: str) -> dict[str, Any]:
+        """Return WeChat's entry of an order, or of a refund of it. Raises as `_ask`."""
+        request = {"openid": order.openid, "env": self._env, "order_id": number}
+        info = (await self._ask(order, QUERY, request)).get("order")
+        if not isinstance(info, dict) or info.get("order_id") != number:
+            raise self._unavailable(QUERY)
+        return info
+
+    async def _ask(self, order: Order, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer to a call that WeChat carries out, or has done before.
+
+        Raises MerchantRefused, or ServiceUnavailable if WeChat may accept the call later.
+        """
+        answer = await self.call(order.app_id, name, request)
+        code = answer.get("errcode")
+        if code in (None, 0, DUPLICATE_CODE):
+            return answer
+        if type(code) is not int or code in UNCLEAR_CODES:
+            raise self._unavailable(name, code)
+        raise MerchantRefused(str(code))
+
+    def _unavailable(self, name: str, errcode: object = "unreadable") -> ServiceUnavailable:
         log.error("xpay_request_rejected", call=name, errcode=errcode)
-        self._on_rejection(name, str(errcode or "unreadable")[:ERRCODE_LENGTH])
+        self._on_rejection(name, str(errcode)[:ERRCODE_LENGTH])
         return ServiceUnavailable(self._client.service)
 
 
-def _is_unclear(answer: Mapping[str, Any]) -> bool:
-    code = answer.get("errcode")
-    return type(code) is not int or code in UNCLEAR_CODES
-
-
 def parse_event(content: Mapping[str, Any]) -> Payment | Refund | None:
-    """Return the payment or refund in a pushed event, or None if it reports neither.
+    """Return the payment or refund in a pushed event, None in others. Raises Unreadable.
 
-    Source: WeChat, "virtual payment", events. Raises Unreadable if a field is missing or malformed.
+    Source: WeChat, "virtual payment", events.
     """
-    readers = {DELIVERED: _payment, REFUNDED: _refund}
-    read = readers.get(str(content.get("Event")))
-    return read(content) if read else None
-
-
-def _payment(content: Mapping[str, Any]) -> Payment:
+    if content.get("Event") == REFUNDED:
+        if content.get("RetCode") != 0:
+            return None  # a failed refund returned no money
+        order, refund = text(content, "MchOrderId"), text(content, "WxRefundId")
+        own = str(content.get("MchRefundId") or "")  # a refund by Apple may have none
+        openid = str(content["OpenId"]) if content.get("OpenId") else None
+        return Refund(PROVIDER, order, refund, number(content, "RefundFee"), openid=openid, own=own)
+    if content.get("Event") != DELIVERED:
+        return None
     goods, wechat_pay = child(content, "GoodsInfo"), content.get("WeChatPayInfo")
     # Absent for Apple payments.
     transaction = wechat_pay.get("TransactionId") if isinstance(wechat_pay, dict) else ""
@@ -234,24 +215,14 @@ def _payment(content: Mapping[str, Any]) -> Payment:
     )
 
 
-def _refund(content: Mapping[str, Any]) -> Refund | None:
-    if content.get("RetCode") != 0:
-        return None  # a failed refund returned no money
-    order, refund = text(content, "MchOrderId"), text(content, "WxRefundId")
-    own = str(content.get("MchRefundId") or "")  # a refund by Apple may have none
-    openid = str(content["OpenId"]) if content.get("OpenId") else None
-    return Refund(PROVIDER, order, refund, number(content, "RefundFee"), openid=openid, own=own)
-
-
 def _whole(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < 2**53 else None
 
 
 def pay_sig(app_key: str, target: str, text: str) -> str:
-    """Return the signature in hex, which covers the exact text that is sent.
+    """Return the signature in hex of the path "/xpay/query_order", or CLIENT_CALL, and a text.
 
-    `target` is the path ("/xpay/query_order", no query) or CLIENT_CALL. Source: WeChat, "virtual
-    payment", signatures.
+    Source: WeChat, "virtual payment", signatures.
     """
     return hmac.new(app_key.encode(), f"{target}&{text}".encode(), sha256).hexdigest()
 

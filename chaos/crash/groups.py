@@ -41,7 +41,7 @@ from chaos.run import GOLD
 from devtools.simulator.notifications import SimulatedNotification
 from devtools.simulator.refunds import SimulatedRefund
 from storage.database import Document
-from tencent.notifications import JSAPI
+from tencent.pay import JSAPI
 from tencent.xpay import PROVIDER as XPAY
 from tests.support.client import UserClient
 

@@ -22,7 +22,7 @@ from handlers.payments.models import (
     RetryRequest,
     SettleDifferenceRequest,
 )
-from handlers.payments.recharge import block_response
+from handlers.payments.payments import block_response
 from storage.errors import AlreadyDecided, BlockNotFound, NothingWaits
 from storage.operators.approvals import Approval
 from tencent.errors import ServiceUnavailable

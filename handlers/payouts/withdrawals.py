@@ -26,7 +26,7 @@ from ledger.errors import (
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from services.errors import WithdrawOff
-from tencent.notifications import TRANSFER
+from tencent.transfers import TRANSFER
 
 
 class TransferWebhookHandler(MerchantWebhookHandler):

@@ -33,9 +33,9 @@ from storage.chat import ClaimLost, RelayClaim, RelayPosition
 from storage.errors import storage_error
 from storage.jobs.outbox import REPLACE_GROUP
 from storage.stores import Stores
+from tencent.cloud_api import StreamUrls
 from tencent.errors import ImGroupMissing, ImRejected
 from tencent.im import ImClient
-from tencent.live_streaming import StreamUrls
 
 log = structlog.get_logger("qlive.chat")
 

@@ -12,9 +12,9 @@ from services.jobs.outbox_jobs import Actions, Payload
 from storage.accounts.users import User
 from storage.jobs.outbox import ENSURE_GROUP, MUTE_AGAIN, REPLACE_GROUP
 from storage.stores import Stores
+from tencent.cloud_api import LiveStreamingClient
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
-from tencent.live_streaming import LiveStreamingClient
 
 
 @dataclass

@@ -21,7 +21,7 @@ from storage.jobs.outbox import (
     OutboxMessage,
     OutboxStore,
 )
-from tencent.errors import ImRejected, LiveStreamingRejected
+from tencent.errors import CommandRejected
 
 Payload = dict[str, Any]
 Actions = Mapping[str, Callable[[Payload], Awaitable[None]]]
@@ -138,7 +138,7 @@ class OutboxJob(ClaimedJob[OutboxMessage]):
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 await self._actions[message.kind](message.payload)
-        except (ImRejected, LiveStreamingRejected) as error:  # not tried again
+        except CommandRejected as error:  # not tried again
             return f"{type(error).__name__}: {error}", True
         except (QLiveError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}", False

@@ -4,7 +4,7 @@ from config.settings import Settings
 from services.moderation.proposals import ProposalService
 from services.moderation.user_safety import UserSafetyService
 from storage.stores import Stores
-from tencent.content_security import ContentSecurityClient
+from tencent.wechat import ContentSecurityClient
 
 
 class ModerationServices:

@@ -14,9 +14,9 @@ from services.moderation.proposals import ProposalService
 from storage.database import Session
 from storage.errors import AlreadyDecided
 from storage.stores import Stores
-from tencent.content_security import parse_media_event
 from tencent.errors import Unreadable
 from tencent.message_push import MEDIA_CHECKED
+from tencent.wechat import parse_media_event
 
 Confirm = Callable[[Session | None], Awaitable[None]]
 """Store that a decision was applied, best in the transaction that applies it.

@@ -10,7 +10,7 @@ from services.moderation.forbidden_words import ForbiddenWords
 from storage.accounts.users import User
 from storage.moderation import new_item_id
 from storage.stores import Stores
-from tencent.content_security import ContentSecurityClient, NotChecked
+from tencent.wechat import ContentSecurityClient, NotChecked
 
 WORDS = "words"
 """Label of what the list of words refuses."""

@@ -15,7 +15,7 @@ from services.errors import Blocked, HighRisk
 from storage.accounts.users import User
 from storage.moderation import item_id_of
 from storage.stores import Stores
-from tencent.content_security import ContentSecurityClient, NotChecked
+from tencent.wechat import ContentSecurityClient, NotChecked
 
 ReportReason = Literal["sexual", "abuse", "fraud", "minor", "advert", "other"]
 EVIDENCE = 50

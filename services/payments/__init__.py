@@ -3,10 +3,9 @@
 from config.settings import Settings
 from services.gold.ledger import LockUsers
 from services.payments.bills import BillService, bill_types
+from services.payments.orders import RechargeService, UnpaidOrderSweep
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
-from services.payments.recharge import RechargeService
-from services.payments.unpaid_orders import UnpaidOrderSweep
 from storage.stores import Stores
 from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
@@ -24,28 +23,12 @@ class PaymentServices:
     ) -> None:
         providers = tencent.providers
         self.payments = PaymentService(stores.ledger, stores.orders, lock)
-        self.recharge = RechargeService(
-            stores.orders, stores.blocks, stores.users, providers, lock, settings.pay
-        )
+        self.recharge = RechargeService(stores, providers, lock, settings.pay)
         self.notifications = PaymentNotificationService(
-            stores.inbox,
-            stores.orders,
-            self.payments,
-            stores.ledger,
-            stores.spent_gold,
-            followers,
-            tencent.jsapi,
-            tencent.xpay,
+            stores, self.payments, followers, tencent.jsapi, tencent.xpay
         )
         self.unpaid_orders = UnpaidOrderSweep(
             stores.orders, self.payments, providers, metrics.callbacks_refused
         )
-        self.bills = BillService(
-            stores.bills,
-            tencent.bills,
-            stores.orders,
-            self.payments,
-            providers,
-            stores.job_leases,
-            bill_types(settings, uses_jsapi=tencent.jsapi is not None),
-        )
+        types = bill_types(settings, uses_jsapi=tencent.jsapi is not None)
+        self.bills = BillService(stores, tencent.bills, self.payments, providers, types)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
@@ -14,9 +13,7 @@ from ledger.recharge import PaymentRefused
 from services.leased_job import LeasedJob
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
-from storage.jobs.due import JobLeaseStore
-from storage.payments.bills import BillStore
-from storage.payments.orders import OrderStore
+from storage.stores import Stores
 from tencent.bills import BillClient, BillNotReady, UnreadableBill, read_bill
 from tencent.clients import PaymentClient
 
@@ -55,18 +52,18 @@ class BillService(LeasedJob):
 
     def __init__(
         self,
-        bills: BillStore,
+        stores: Stores,
         client: BillClient,
-        orders: OrderStore,
         payments: PaymentService,
         providers: Mapping[str, PaymentClient],
-        leases: JobLeaseStore,
         bill_types: Sequence[BillType],
     ) -> None:
-        super().__init__(JOB_NAME, leases, lease=LEASE_SECONDS, interval=INTERVAL_SECONDS)
-        self._bills = bills
+        super().__init__(
+            JOB_NAME, stores.job_leases, lease=LEASE_SECONDS, interval=INTERVAL_SECONDS
+        )
+        self._bills = stores.bills
+        self._orders = stores.orders
         self._client = client
-        self._orders = orders
         self._payments = payments
         self.providers = providers
         self.bill_types = bill_types
@@ -101,16 +98,23 @@ class BillService(LeasedJob):
                 bill = bill_type.bill(period)
                 if why := await self._reconcile(bill_type, period):
                     sentences.append(f"{bill} is not there: {why}")
-                sentences += [_sentence(row) for row in await self._bills.open_of(bill)]
+                for row in await self._bills.open_of(bill):
+                    fen = f"{row['fen_there']} fen there, {row['fen_here']} fen here"
+                    sentence = f"{row['kind']}: {row['category']} {row['number']}, {fen}"
+                    sentences.append(f"{sentence} {row['detail']}".rstrip())
         return sentences
 
     async def _reconcile(self, bill_type: BillType, period: str) -> str:
-        """Compare a bill; return why it is not available, "" if it is.
-
-        Until it is, the differences of an earlier comparison stay as they are.
-        """
+        """Compare a bill, if it is available; return why it is not, else ""."""
         bill, at = bill_type.bill(period), datetime.now(UTC)
-        state, problem, rows = await self._read(bill_type, period)
+        state, problem, rows = "done", "", list[Movement]()
+        try:
+            for source in bill_type.sources:
+                rows += await self._rows(source, period)
+        except BillNotReady as why:
+            state, problem = "waiting", str(why)
+        except UnreadableBill as why:
+            state, problem = "unreadable", str(why)
         if state == "done":
             for start in range(0, len(rows), BATCH_ROWS):
                 await self._compare(bill_type, rows[start : start + BATCH_ROWS], period, at)
@@ -123,29 +127,20 @@ class BillService(LeasedJob):
         if state == "unreadable":
             unreadable = Difference("unreadable", "bill", bill, detail=problem)
             await self._bills.record([unreadable], bill, at)
-        began_at = bill_type.began_at(period)
-        known = {"type": bill_type.name, "period": period, "began_at": began_at}
-        result = {"state": state, "problem": problem, "rows": len(rows), "checked_at": at}
-        await self._bills.save(bill, **known, **result)
+        await self._bills.save(
+            bill,
+            type=bill_type.name,
+            period=period,
+            began_at=bill_type.began_at(period),
+            state=state,
+            problem=problem,
+            rows=len(rows),
+            checked_at=at,
+        )
         return problem if state == "waiting" else ""
 
-    async def _read(self, bill_type: BillType, period: str) -> tuple[str, str, list[Movement]]:
-        """Return the state of a bill, its problem, and the rows of its files."""
-        rows = list[Movement]()
-        try:
-            for source in bill_type.sources:
-                rows += await self._rows(source, period)
-        except BillNotReady as why:
-            return "waiting", str(why), rows
-        except UnreadableBill as why:
-            return "unreadable", str(why), rows
-        return "done", "", rows
-
     async def _rows(self, source: Source, period: str) -> list[Movement]:
-        """Return the rows of a file, which is kept if it can be read.
-
-        Raises BillNotReady or UnreadableBill.
-        """
+        """Return the rows of a file, which is kept if it can be read; raise as `read_bill`."""
         id_ = f"{source}:{period}"
         kept = await self._bills.file(id_)
         file = await self._client.fetch(source, period, kept)
@@ -190,15 +185,9 @@ class BillService(LeasedJob):
                 return "not_paid"
             await self._payments.credit(payment)
         except PaymentRefused as refused:
-            await self._orders.mark_reported(number)
+            await self._orders.dispute(number)
             return refused.reason.value
         except Unavailable as unavailable:
             return unavailable.code
         log.info("order_credited_by_bill", order=number)
         return ""
-
-
-def _sentence(row: Mapping[str, Any]) -> str:
-    """Return an open difference as a sentence for the command line."""
-    fen = f"{row['fen_there']} fen there, {row['fen_here']} fen here"
-    return f"{row['kind']}: {row['category']} {row['number']}, {fen} {row['detail']}".rstrip()

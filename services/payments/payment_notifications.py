@@ -1,6 +1,5 @@
 """Notifications of WeChat: payments and refunds, and events that move no gold."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
@@ -8,14 +7,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from core.errors import InvalidParameter, NotFound, TryAgain
-from ledger.recharge import IOS, Order, Payment, PaymentRefused, Refund, RefusalReason
-from ledger.refund_advice import Credit, GoldGift, advise
+from ledger.recharge import IOS, Payment, PaymentRefused, Refund, RefusalReason
+from ledger.refund_advice import advise
 from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.payments.payments import PaymentService
-from storage.gold.ledger import LedgerStore
-from storage.gold.statements import SpentGoldStore
-from storage.jobs.inbox import InboxMessage, InboxStore
-from storage.payments.orders import OrderStore
+from storage.jobs.inbox import InboxMessage
+from storage.stores import Stores
 from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
 from tencent.message_push import (
@@ -28,8 +25,8 @@ from tencent.message_push import (
     event_name,
     is_deletion,
 )
-from tencent.notifications import JSAPI, TRANSFER
-from tencent.pay import JsapiClient
+from tencent.pay import JSAPI, JsapiClient
+from tencent.transfers import TRANSFER
 from tencent.xpay import DELIVERED, REFUNDED, XpayClient, parse_event
 from tencent.xpay import PROVIDER as XPAY
 
@@ -70,20 +67,16 @@ class PaymentNotificationService:
 
     def __init__(
         self,
-        inbox: InboxStore,
-        orders: OrderStore,
+        stores: Stores,
         payments: PaymentService,
-        ledger: LedgerStore,
-        spent_gold: SpentGoldStore,
         followers: Followers,
         jsapi: JsapiClient | None,
         xpay: XpayClient,
     ) -> None:
-        self._inbox = inbox
-        self._orders = orders
+        self._stores = stores
+        self._orders = stores.orders
+        self._inbox = stores.inbox
         self._payments = payments
-        self._ledger = ledger
-        self._spent_gold = spent_gold
         self._followers = followers
         self._jsapi = jsapi
         self._xpay = xpay
@@ -96,13 +89,13 @@ class PaymentNotificationService:
         A refund that a case requested was reversed before; it closes the step of the case. Raises
         TryAgain for a refund whose payment is not credited yet.
         """
+        if payment_event is None:
+            return ignored(ignore_reason)
         try:
             if isinstance(payment_event, Payment):
                 await self._payments.credit(payment_event)
-            elif isinstance(payment_event, Refund):
-                await self._payments.refund(payment_event)
             else:
-                return ignored(ignore_reason)
+                await self._payments.refund(payment_event)
         except PaymentRefused as refusal:
             reason = refusal.reason
             if isinstance(payment_event, Refund):
@@ -110,13 +103,12 @@ class PaymentNotificationService:
                     raise TryAgain from None  # the payment's notification may be on its way
                 # A refund case has already taken back the rest of the order, so its own refund
                 # exceeds what can still be recorded.
-                if reason == RefusalReason.AMOUNT and await self._followers.apply_to_case(
-                    payment_event
-                ):
+                exceeds, apply = reason == RefusalReason.AMOUNT, self._followers.apply_to_case
+                if exceeds and await apply(payment_event):
                     return RECORDED
             known = reason != RefusalReason.ORDER
-            if known and payment_event:
-                await self._orders.mark_reported(payment_event.order)
+            if known:
+                await self._orders.dispute(payment_event.order)
             return CallbackOutcome("refused", reason.value, lasting=known)
         return RECORDED
 
@@ -155,9 +147,8 @@ class PaymentNotificationService:
         if event == COIN_PAYMENT:
             return CallbackOutcome("refused", COIN_MODE, lasting=True, event=event)
         if signed and is_deletion(content):
-            await self._followers.plan_deletion(
-                str(content.get("AppID")), str(content.get("OpenID"))
-            )
+            app_id, openid = str(content.get("AppID")), str(content.get("OpenID"))
+            await self._followers.plan_deletion(app_id, openid)
         return DONE._replace(lasting=event not in DELETION_EVENTS, event=event)
 
     async def _answer_apple(self, content: Mapping[str, Any], *, signed: bool) -> CallbackOutcome:
@@ -172,39 +163,30 @@ class PaymentNotificationService:
         order = await self._orders.find(number)
         if order is None or order.provider != XPAY:
             return refused(RefusalReason.ORDER.value)
-        (credit, gifts), reversed_fen, _ = await asyncio.gather(
-            self._spending_since(number, order.user_id),
-            self._orders.refunded_fen(number),
-            self._note_apple(order, signed=signed),
-        )
+        if signed and order.platform != IOS:  # instead of the platform that the client sent
+            await self._orders.note(number, platform=IOS)
+            await self._stores.ledger.note_ios_payment(order.user_id)
+        credit = await self._stores.ledger.credit_of(number)
+        spent_gold = self._stores.spent_gold
+        gifts = await spent_gold.gold_gifts(order.user_id, credit.at) if credit else []
+        reversed_fen = await self._orders.refunded_fen(number)
         advice = advise(number, credit, gifts, reversed_fen, order.charged_fen)
         return DONE._replace(lasting=True, event=REFUND_QUESTION, answer=advice._asdict())
 
-    async def _note_apple(self, order: Order, *, signed: bool) -> None:
-        """Store iOS instead of the platform that the client sent, if the question is signed."""
-        if signed and order.platform != IOS:
-            await self._orders.store_platform(order.number, IOS)
-            await self._ledger.note_ios_payment(order.user_id)
-
-    async def _spending_since(
-        self, number: str, user_id: str
-    ) -> tuple[Credit | None, list[GoldGift]]:
-        """Return the credit of an order, and the user's gifts since then."""
-        credit = await self._ledger.credit_of(number)
-        return credit, await self._spent_gold.gold_gifts(user_id, credit.at) if credit else []
-
     async def reprocess(self, message_id: str) -> CallbackOutcome:
-        """Process a stored, verified notification again.
-
-        Raises NotFound or InvalidParameter.
-        """
+        """Process a stored, verified notification again. Raises NotFound or InvalidParameter."""
         row = await self._inbox.find(message_id)
         if row is None:
             raise NotFound
-        is_payment = row["source"] in SOURCES and not _is_platform_event(row)
+        # The answer to a platform event could no longer reach WeChat.
+        is_push = row["genuine"] and row["source"] == XPAY
+        is_event = is_push and event_name(json.loads(row["raw"]))
+        is_payment = row["source"] in SOURCES and not is_event
         if not is_payment or not await self._inbox.reopen(message_id):
             raise InvalidParameter({"id": "is no genuine report of money"})
-        message = _message(row)
+        message = InboxMessage(
+            row["source"], row["_id"].partition(":")[2], row["query"], row["raw"]
+        )
         outcome = await self._process(message)
         await self._inbox.close(message, **outcome._asdict())
         return outcome
@@ -214,36 +196,34 @@ class PaymentNotificationService:
             return await self.process_push(push_of(message))
         if message.source == TRANSFER:
             return await self._followers.record_transfer(message.raw)
+        payment_event = None
         try:
-            payment_event = (
-                self._jsapi.notifications.read_verified(message.raw.encode())
-                if self._jsapi
-                else None
-            )
+            if self._jsapi:
+                payment_event = self._jsapi.notifications.read_verified(message.raw.encode())
         except NotVerified:
             return refused("decryption")  # the APIv3 key has changed since
         return await self.record(payment_event, "unknown_event")
 
 
-def _is_platform_event(row: Mapping[str, Any]) -> bool:
-    """Return whether this is a platform event, whose answer could no longer reach WeChat."""
-    return row["genuine"] and row["source"] == XPAY and bool(event_name(json.loads(row["raw"])))
-
-
-def _message(row: Mapping[str, Any]) -> InboxMessage:
-    return InboxMessage(row["source"], row["_id"].partition(":")[2], row["query"], row["raw"])
-
-
 def message_of(push: MessagePush, query: Mapping[str, str], body: bytes) -> InboxMessage:
-    """Convert a push into an inbox message with decrypted content and without signatures."""
+    """Convert a push into an inbox message with decrypted content and without signatures.
+
+    Its id is equal for every retry: WeChat's identity and a hash of the content. With the hash, a
+    message of other content cannot block the genuine one.
+    """
     # `encrypted` overrides a parameter of that name in the request; the openid is no signature, but
     # the content has it, too.
     kept = {name: query[name] for name in query if "signature" not in name and name != "openid"}
     kept["encrypted"] = ENCRYPTED if push.encrypted else "no"
     if push.refused:
-        message_id = raw = body.decode(errors="replace")
-    else:
-        message_id, raw = _message_id(push), json.dumps(push.content, ensure_ascii=False)
+        raw = body.decode(errors="replace")
+        return InboxMessage(XPAY, raw, urlencode(kept), raw)
+    content = push.content
+    names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "CreateTime"))
+    identity = ":".join(str(content.get(name, "")) for name in names)
+    lasting = {key: value for key, value in content.items() if key not in PER_DELIVERY_FIELDS}
+    message_id = f"{identity}:{sha256(repr(lasting).encode()).hexdigest()}"
+    raw = json.dumps(content, ensure_ascii=False)
     return InboxMessage(XPAY, message_id, urlencode(kept), raw)
 
 
@@ -251,16 +231,3 @@ def push_of(message: InboxMessage) -> MessagePush:
     """Restore the verified push that was stored as `message`."""
     encrypted = dict(parse_qsl(message.query)).get("encrypted") == ENCRYPTED
     return MessagePush(json.loads(message.raw), encrypted=encrypted)
-
-
-def _message_id(push: MessagePush) -> str:
-    """Return a deduplication key that is equal for every retry.
-
-    It is WeChat's identity and a hash of the content. With the hash, a message of other content
-    cannot block the genuine one.
-    """
-    content = push.content
-    names = IDENTITY_FIELDS.get(str(content.get("Event")), ("Event", "CreateTime"))
-    identity = ":".join(str(content.get(name, "")) for name in names)
-    lasting = {key: value for key, value in content.items() if key not in PER_DELIVERY_FIELDS}
-    return f"{identity}:{sha256(repr(lasting).encode()).hexdigest()}"

@@ -45,8 +45,7 @@ class PaymentService:
     async def refund(self, refund: Refund) -> bool:
         """Reverse a refunded payment; return False if that was done before. Idempotent.
 
-        Raises PaymentRefused if the refund does not match its order, and with "not_paid" as long as
-        no payment was credited.
+        Raises PaymentRefused, with NOT_PAID as long as no payment was credited.
         """
         order = await self._order(refund.order)
         return await self._run_once(order, lambda tx: self._reverse(tx, order, refund))

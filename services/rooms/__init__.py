@@ -14,7 +14,7 @@ from services.rooms.removals import RemovalService
 from services.rooms.room_access import RoomAccess
 from services.rooms.streams import StreamModerationService
 from storage.stores import Stores
-from tencent.live_streaming import StreamUrls
+from tencent.cloud_api import StreamUrls
 
 
 class RoomServices:

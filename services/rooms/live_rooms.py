@@ -24,7 +24,7 @@ from storage.jobs.outbox import ENSURE_GROUP
 from storage.rooms.members import MemberStore
 from storage.rooms.rooms import RoomStore
 from storage.stores import Stores
-from tencent.live_streaming import StreamUrls
+from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.rooms")
 

@@ -8,7 +8,7 @@ from services.moderation.user_safety import UserSafetyService
 from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.stores import Stores
-from tencent.live_streaming import StreamUrls
+from tencent.cloud_api import StreamUrls
 
 
 class MicService:

@@ -19,7 +19,7 @@ from rooms.state import Snapshot
 from services.errors import AccountBanned, NotAuthenticated
 from storage.errors import UserNotFound, storage_error
 from storage.stores import Stores
-from tencent.live_streaming import StreamUrls
+from tencent.cloud_api import StreamUrls
 
 log = structlog.get_logger("qlive.socket")
 

@@ -186,10 +186,7 @@ class BillStore:
     async def differences(
         self, state: str, after: str, limit: int
     ) -> tuple[list[Document], str | None]:
-        """Return differences for operators, newest first, and the next cursor.
-
-        Raises InvalidCursor.
-        """
+        """Return differences, newest first, and the next cursor. Raises InvalidCursor."""
         where = {"state": state} if state else {}
         return await page(self._differences, where, "found_at", after, limit)
 
@@ -205,10 +202,7 @@ class BillStore:
         return await self._differences.count_documents({"state": "open"})
 
     async def settle(self, id_: str, by: str, note: str) -> Document:
-        """Close an open difference for an operator.
-
-        Raises NotFound, or AlreadyDecided if it is closed.
-        """
+        """Close an open difference. Raises NotFound, or AlreadyDecided if it is closed."""
         change = {"state": "settled", "by": by, "note": note, "closed_at": datetime.now(UTC)}
         row: Document | None = await self._differences.find_one_and_update(
             {"_id": id_, "state": "open"}, {"$set": change}, return_document=ReturnDocument.AFTER

@@ -37,10 +37,7 @@ class OrderStore(DocumentStore[Order]):
     name, kind, id_name, newest_by = "orders", Order, "number", "created_at"
 
     def __init__(self, database: Database, unpaid_days: int = 0) -> None:
-        """Create the store; a closed order for which no money came is kept for `unpaid_days`.
-
-        With 0 it is kept for ever.
-        """
+        """Keep closed orders for which no money came for `unpaid_days`, with 0 for ever."""
         super().__init__(database)
         self._unpaid_days = unpaid_days
 
@@ -74,10 +71,7 @@ class OrderStore(DocumentStore[Order]):
         return [self._open_order(row) for row in rows if row["_id"] not in past]
 
     async def open(self, order: Order, block_id: int, slot: int) -> OpenOrder:
-        """Insert a new order; the provider is queried as `ORDERS` of core/retry.py says.
-
-        Raises WriteConflict if another open order has the slot, or is for the same offer.
-        """
+        """Insert a new order. Raises WriteConflict if its slot or its offer has an open one."""
         now = datetime.now(UTC)
         row = {
             **self._document(order),
@@ -94,13 +88,9 @@ class OrderStore(DocumentStore[Order]):
             raise WriteConflict from None
         return self._open_order(row)
 
-    async def store_prepay_id(self, number: str, prepay_id: str) -> None:
-        """Store the provider's id of the prepared payment, for repeated requests."""
-        await self._documents.update_one({"_id": number}, {"$set": {"prepay_id": prepay_id}})
-
-    async def store_platform(self, number: str, platform: str) -> None:
-        """Store the buyer's system, as the client or Apple's question has named it last."""
-        await self._documents.update_one({"_id": number}, {"$set": {"platform": platform}})
+    async def note(self, number: str, **fields: str) -> None:
+        """Store `prepay_id`, or the `platform` that the client or Apple has named last."""
+        await self._documents.update_one({"_id": number}, {"$set": fields})
 
     # ---- payment
 
@@ -113,10 +103,9 @@ class OrderStore(DocumentStore[Order]):
         """Mark an order as paid, due for a delivery notice to the provider. Idempotent."""
         now = datetime.now(UTC)
         paid = {"state": "paid", "transaction": payment.transaction, "paid_at": now, "due_at": now}
-        paid["paid_fen"] = payment.paid_fen
         await self._documents.update_one(
             {"_id": number, "state": {"$ne": "paid"}},
-            {"$set": paid, "$unset": UNTIL_MONEY},
+            {"$set": {**paid, "paid_fen": payment.paid_fen}, "$unset": UNTIL_MONEY},
             session=session,
         )
 
@@ -132,10 +121,7 @@ class OrderStore(DocumentStore[Order]):
     # ---- orders to query, since no notification has arrived
 
     async def claim(self, provider: Document | str, lease: timedelta) -> ClaimedOrder | None:
-        """Claim the oldest order that is due, by the database's clock, and count the attempt.
-
-        `provider`: its name, or a condition on it.
-        """
+        """Claim the oldest due order of a provider, or of those that meet a condition."""
         row = await claim_due(
             self._documents,
             lease,
@@ -154,37 +140,28 @@ class OrderStore(DocumentStore[Order]):
     async def close(self, number: str) -> None:
         """Close an order that was not paid; without money it is deleted after `unpaid_days`."""
         now = datetime.now(UTC)
-        is_open = {"_id": number, "state": "created"}
-        closed = {"state": "closed", "closed_at": now, "due_at": None}
+        closed: Document = {"state": "closed", "closed_at": now, "due_at": None}
         if self._unpaid_days:
-            expiry = {"expires_at": now + timedelta(days=self._unpaid_days)}
-            await self._documents.update_one(
-                {**is_open, **dict.fromkeys(MONEY_FIELDS)},
-                {"$set": {**closed, **expiry}, "$unset": {"open_keys": ""}},
-            )
-        await self._documents.update_one(is_open, {"$set": closed, "$unset": {"open_keys": ""}})
+            money = {"$ifNull": [*(f"${field}" for field in MONEY_FIELDS), None]}
+            expiry = now + timedelta(days=self._unpaid_days)
+            closed["expires_at"] = {"$cond": [{"$eq": [money, None]}, expiry, "$$REMOVE"]}
+        await self._documents.update_one(
+            {"_id": number, "state": "created"}, [{"$set": closed}, {"$unset": "open_keys"}]
+        )
 
     async def delivered(self, number: str) -> None:
         await self._documents.update_one({"_id": number}, {"$set": {"due_at": None}})
 
-    async def dispute(self, number: str, reason: str) -> None:
-        """Stop querying a payment that does not match the order, and leave it to operators."""
-        await self._documents.update_one(
-            {"_id": number},
-            {"$set": {"refused": reason, "due_at": None}, "$unset": UNTIL_MONEY},
-        )
+    async def dispute(self, number: str, reason: str = "") -> None:
+        """Keep the order for operators: the provider reported money that does not match it.
 
-    async def mark_reported(self, number: str) -> None:
-        """Keep the order for operators: the provider reported money that does not match it."""
-        await self._documents.update_one(
-            {"_id": number}, {"$set": {"reported": True}, "$unset": UNTIL_MONEY}
-        )
+        With the `reason` for which a query's payment was refused, the order is not queried again.
+        """
+        found = {"refused": reason, "due_at": None} if reason else {"reported": True}
+        await self._documents.update_one({"_id": number}, {"$set": found, "$unset": UNTIL_MONEY})
 
     async def oldest_unpaid(self, provider: str, since: datetime = BEFORE_ANY) -> datetime | None:
-        """Return when a provider's oldest unpaid order created at `since` or later was created.
-
-        Returns None if there is none. Disputed orders are left out.
-        """
+        """Return when a provider's oldest unpaid, undisputed order from `since` on was created."""
         where: Document = {"provider": provider, "created_at": {"$gte": since}}
         # An unpaid order always has `due_at`: the index of `claim` serves this query, too.
         where |= {"state": "created", "refused": None, "due_at": {"$gt": BEFORE_ANY}}
@@ -208,15 +185,10 @@ class OrderStore(DocumentStore[Order]):
         return await page(self._documents, where, "created_at", after, limit)
 
     def _open_order(self, row: Document) -> OpenOrder:
-        prepay_id = row.get("prepay_id", "")
-        return OpenOrder(
-            self.parse(row), row["block_id"], row["slot"], row["created_at"], prepay_id
-        )
+        order, prepay_id = self.parse(row), row.get("prepay_id", "")
+        return OpenOrder(order, row["block_id"], row["slot"], row["created_at"], prepay_id)
 
 
 def new_number() -> str:
-    """Return 31 of [0-9A-Za-z], which WeChat Pay and xpay both allow.
-
-    The number is not guessable (64 random bits).
-    """
+    """Return 31 of [0-9A-Za-z], which WeChat Pay and xpay both allow, with 64 random bits."""
     return f"Q{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(8)}"

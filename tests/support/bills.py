@@ -64,12 +64,10 @@ class BillFixture:
 
     def new_service(self) -> BillService:
         return BillService(
-            self.stores.bills,
+            self.stores,
             self.client,
-            self.stores.orders,
             self.payments,
             {"jsapi": self.jsapi, "xpay": self.xpay},
-            self.stores.job_leases,
             (MERCHANT, TRANSFERS, *VIRTUAL),
         )
 

@@ -8,7 +8,7 @@ from devtools.simulator.content_checks import SimulatedContentChecks
 from rooms.moderation import Item
 from runtime.process import ServerProcess
 from storage.accounts.users import User
-from tencent.content_security import NotChecked
+from tencent.wechat import NotChecked
 
 HIDDEN = dict.fromkeys(("nickname", "room_name", "face", "cover"), "hide_until_checked")
 SHOWN = dict.fromkeys(HIDDEN, "show_until_refused")

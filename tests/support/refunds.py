@@ -103,11 +103,8 @@ class RefundProcess:
         )
         self.leaving: set[str] = set()
         self.notifications = PaymentNotificationService(
-            stores.inbox,
-            stores.orders,
+            stores,
             self.payments,
-            stores.ledger,
-            stores.spent_gold,
             Followers(self.service.apply, self.transfers.reprocess, self._plan_deletion),
             None,
             None,  # type: ignore[arg-type] - no pushes here

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from time import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -108,11 +110,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def scripted(serve: Serve, client_at: Callable[[str], Any]) -> Callable[..., Any]:
-    """Creates a client by the fixture `client_at` of the tests, and the service that it calls."""
+    """Creates a client by the fixture `client_at` or `at`, and the service that it calls."""
 
-    def build(*replies: Any) -> tuple[Any, ScriptedService]:
+    def build(*replies: Any, at: Callable[[str], Any] = client_at) -> tuple[Any, ScriptedService]:
         service = ScriptedService(*replies)
-        return client_at(serve(service)), service
+        return at(serve(service)), service
 
     return build
 
@@ -184,6 +186,17 @@ def pay_settings(vectors: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def merchant_client(
+    vectors: dict[str, Any],
+    client: Any = None,
+    now: Callable[[], float] = time,
+    **changes: Any,
+) -> MerchantClient:
+    """The merchant in the vectors, by default without connections."""
+    pay = PaySettings(**pay_settings(vectors) | changes)
+    return MerchantClient(client or SimpleNamespace(service="pay"), pay, now=now)
+
+
 def signed_reply(
     vectors: dict[str, Any], content: Any, now: float, status: int = 200
 ) -> SimulatorReply:
@@ -236,9 +249,8 @@ def pay_at(
     """Creates clients of WeChat Pay."""
 
     def build(url: str, notify_url: str = "https://pay.example.com/wechat/notify") -> JsapiClient:
-        settings = PaySettings(**pay_settings(merchant))
-        merchant_api = MerchantClient(make_service_client("pay", url), settings, now=clock)
-        return JsapiClient(merchant_api, notify_url)
+        client = make_service_client("pay", url)
+        return JsapiClient(merchant_client(merchant, client, clock), notify_url)
 
     return build
 

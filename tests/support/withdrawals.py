@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from core.errors import RateLimited
@@ -24,7 +25,8 @@ from ledger.withdrawal_requests import (
 )
 from ledger.withdrawals import Withdrawal
 from tencent.errors import MerchantRefused, ServiceUnavailable
-from tencent.notifications import TRANSFERS, MerchantNotifications
+from tencent.merchant import MerchantNotifications
+from tencent.transfers import TRANSFERS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = "W202603011200000a1b2c3d4e5f60"
@@ -81,6 +83,9 @@ class BankBill:
     fail_reason: str = ""
 
 
+MERCHANT: Any = SimpleNamespace(mchid="1900000109", apiv3_key="k" * 32, keys={})
+
+
 @dataclass(slots=True)
 class BankInMemory:
     """Accepts each number once and pays it once.
@@ -103,7 +108,7 @@ class BankInMemory:
     answers: asyncio.Event | None = None
     """If set, a call to create or query is carried out and then waits for it."""
     notifications: MerchantNotifications[Transfer] = field(
-        default_factory=lambda: MerchantNotifications("1900000109", {}, "k" * 32, TRANSFERS)
+        default_factory=lambda: MerchantNotifications(MERCHANT, TRANSFERS)
     )
 
     def body(self, request: TransferRequest) -> TransferBody:

@@ -77,7 +77,7 @@ def parse_css(content, *, now=NOW, **other):
 # ---- IM: signature and freshness
 
 
-def test_vectors_of_im_verify_but_for_a_misprinted_token_and_a_stale_callback(vectors):
+def test_vectors_of_im_verify_within_60_seconds_but_for_a_misprinted_token(vectors):
     *genuine, old = vectors("im")["callback_auth"]
     for case in genuine:
         query = {"RequestTime": str(case["request_time"]), "Sign": case["sign"]}
@@ -88,9 +88,6 @@ def test_vectors_of_im_verify_but_for_a_misprinted_token_and_a_stale_callback(ve
     assert misprinted.refused == "sign"
     query = {"RequestTime": str(old["request_time"]), "Sign": old["sign"]}
     assert parse_im(STATE, now=old["now"], **query).refused == "stale"
-
-
-def test_im_callback_is_fresh_for_60_seconds_in_either_direction():
     for sign in (1, -1):
         assert not parse_im(STATE, now=NOW + sign * IM_MAX_AGE_SECONDS).refused
         assert parse_im(STATE, now=NOW + sign * (IM_MAX_AGE_SECONDS + 1)).refused == "stale"
@@ -209,16 +206,11 @@ def test_messages_that_im_asks_about_are_parsed():
     "content",
     [
         BEFORE_GROUP | {"GroupId": None},
-        BEFORE_GROUP | {"MsgBody": "hi"},
         BEFORE_GROUP | {"MsgBody": [{"MsgType": "TIMTextElem"}]},
         BEFORE_USER | {"To_Account": ""},
         STATE | {"EventTime": 10**15},
         STATE | {"Info": None},
-        STATE | {"Info": {"Action": "Login", "To_Account": "u" * 257}},
-        LEFT | {"EventTime": None},
-        LEFT | {"ExitMemberList": ["u1"]},
         LEFT | {"ExitMemberList": [{}]},
-        LEFT | {"GroupId": ""},
     ],
 )
 def test_im_callback_with_an_invalid_field_is_unreadable(content):
@@ -266,7 +258,8 @@ def test_css_event_with_a_wrong_signature_or_without_a_configured_key_is_refused
         assert parse_css(PUSH, sign=signature).refused == "sign"
     signature = hashlib.md5(str(PUSH["t"]).encode()).hexdigest()
     body = json.dumps({**PUSH, "sign": signature}).encode()
-    assert parse_live_streaming_callback(body, "", NOW).refused == "no_key"
+    for unsigned in (body, b'{"event_type": 1}'):
+        assert parse_live_streaming_callback(unsigned, "", NOW).refused == "no_key"
 
 
 @pytest.mark.parametrize("name", ["stream_id", "sequence", "event_time", "t"])
@@ -300,18 +293,14 @@ def test_what_css_finds_suspicious_in_a_stream_is_parsed_in_every_form():
     assert parse_css(PICTURE | {"streamId": ""}).refused == "unreadable"
 
 
-def test_a_failed_recording_is_parsed_and_other_states_of_it_are_ignored():
+def test_a_failed_recording_is_parsed_and_other_states_and_other_types_are_ignored():
     for name in ("record_start_failed", "record_error"):
         event = RecordingFailure(name)
         assert parse_css(RECORDING | {"record_event": name}).event == event
     for name in ("record_start_succeeded", "record_ended", 1, ["record_error"]):
         assert parse_css(RECORDING | {"record_event": name}).ignored == "unknown_event"
-
-
-def test_other_css_event_types_are_ignored():
     for kind in (100, "1", None):
-        parsed = parse_css({"event_type": kind, "t": NOW})
-        assert (parsed.refused, parsed.event, parsed.ignored) == ("", None, "unknown_event")
+        assert parse_css({"event_type": kind, "t": NOW}).ignored == "unknown_event"
 
 
 def test_equal_css_events_have_the_same_id_also_with_another_expiry_or_numbers_as_texts():

@@ -1,7 +1,7 @@
 import pytest
 
 from tencent.errors import Unreadable
-from tencent.json_reader import child, digits, number, read_object, text
+from tencent.json_reader import child, digits, number, objects, read_object, text
 
 NOT_OBJECTS = [b"", b"{", b"[]", b"null", b"\xff", b"<xml></xml>", b"[" * 50_000]
 
@@ -25,8 +25,9 @@ def test_a_lone_surrogate_is_unreadable_where_the_content_is_stored():
         (text, ["a", "x" * 256], [None, "", "x" * 257, 5, ["a"]]),
         (number, [0, 2**53 - 1], [None, "1", True, -1, 1.5, 2**53]),
         (child, [{}, {"a": 1}], [None, [], "text"]),
+        (objects, [[], [{}]], [None, {}, "hi", ["u1"]]),
     ],
-    ids=["text", "number", "child"],
+    ids=["text", "number", "child", "objects"],
 )
 def test_a_field_has_its_type_and_its_limits(read, valid, invalid):
     for value in valid:

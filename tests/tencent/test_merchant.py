@@ -4,29 +4,34 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.sections import PaySettings
 from core.errors import RateLimited
-from tencent.errors import NotVerified
-from tencent.merchant import MerchantClient, decrypt_resource, read_key, sign, verify
+from tencent.errors import (
+    MerchantNotFound,
+    MerchantRefused,
+    NotVerified,
+    Reason,
+    ServiceUnavailable,
+)
+from tencent.merchant import MerchantClient, decrypt_resource, read_key, verify
 from tencent.service_client import ServiceResponse
-from tests.support.tencent import pay_settings, signed_reply
+from tests.support.tencent import merchant_client, signed_reply
 
 NOW = 1_700_000_006
 
 
 @pytest.fixture
-def merchant_key(merchant):
-    return read_key(merchant["merchant"]["private_key_pem"])
+def client(merchant):
+    platform = merchant["platform"]
+    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
+    return merchant_client(merchant, now=lambda: NOW, platform_keys=certificates)
 
 
 @pytest.fixture
-def platform_keys(merchant):
-    platform = merchant["platform"]
-    return {
-        platform["public_key_id"]: read_key(platform["public_key_pem"]),
-        platform["certificate_serial"]: read_key(platform["certificate_pem"]),
-    }
+def platform_keys(client):
+    return client.keys
 
 
 @pytest.fixture
@@ -38,15 +43,15 @@ def answer(merchant):
 # ---- signatures
 
 
-def test_signatures_of_requests_and_payment_calls_equal_the_vectors(merchant, merchant_key):
+def test_signatures_of_requests_and_payment_calls_equal_the_vectors(merchant, client):
     assert len(merchant["requests"]) == 5
     for case in merchant["requests"]:
         names = ("method", "url_path_and_query", "timestamp", "nonce_str", "body")
-        signature = sign(merchant_key, *(case[name] for name in names))
+        signature = client.sign(*(case[name] for name in names))
         assert f'signature="{signature}"' in case["authorization"]
     case = merchant["client_pay"][0]
     lines = (case[name] for name in ("appId", "timeStamp", "nonceStr", "package"))
-    assert sign(merchant_key, *lines) == case["paySign"]
+    assert client.sign(*lines) == case["paySign"]
 
 
 def test_answer_vectors_verify_and_changed_bytes_do_not(merchant, platform_keys):
@@ -133,30 +138,15 @@ def test_unreadable_keys_and_missing_keys_raise_at_construction(merchant):
             MerchantClient(SimpleNamespace(service="pay"), pay)
 
 
-def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant, client_with):
+def test_fields_are_encrypted_with_the_public_key_before_a_certificate(merchant, client):
     platform = merchant["platform"]
-    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
-    client = client_with(platform_keys=certificates)
-    assert client.encryption_serial == platform["certificate_serial"]
-    client = client_with(platform_keys=certificates, **pay_settings(merchant))
     assert client.encryption_serial == platform["public_key_id"]
+    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
+    client = merchant_client(merchant, public_key="", platform_keys=certificates)
+    assert client.encryption_serial == platform["certificate_serial"]
 
 
 # ---- answers
-
-
-@pytest.fixture
-def client_with(merchant):
-    def build(**keys):
-        pay = PaySettings(**{"private_key": merchant["merchant"]["private_key_pem"], **keys})
-        return MerchantClient(SimpleNamespace(service="pay"), pay, now=lambda: NOW)
-
-    return build
-
-
-@pytest.fixture
-def client(client_with, merchant):
-    return client_with(**pay_settings(merchant))
 
 
 @pytest.fixture
@@ -171,25 +161,46 @@ def signed(merchant):
     return build
 
 
-def test_only_a_signed_answer_with_status_200_has_content(client, signed):
-    assert client.check(signed(200, {"a": 1})) == {"a": 1}
-    for response in (
-        signed(200, {"a": 1}, Wechatpay_Signature="AAAA"),
-        ServiceResponse(200, {}, b'{"a": 1}'),
-        *(signed(status, {"a": 1}) for status in (201, 204, 400)),
+async def call(client, response, read=dict):
+    async def request(*_args, **_options):
+        return response
+
+    client.request = request
+    return await client.call("refund", "R1", read, "GET", "/")
+
+
+def not_verified(_content):
+    raise NotVerified(Reason.MERCHANT)
+
+
+async def test_only_a_signed_answer_with_status_200_has_content(client, signed):
+    content, forged = {"code": "NO"}, {"Wechatpay_Signature": "AAAA"}
+    assert await call(client, signed(200, content)) == content
+    body = json.dumps(content).encode()
+    for response, why in (
+        (signed(200, content, **forged), "wrong signature"),
+        (signed(403, content, **forged), "HTTP 403 NO, wrong signature"),
+        *((ServiceResponse(status, {}, body), f"HTTP {status} NO") for status in (204, 302)),
+        *((ServiceResponse(status, {}, b"<html>"), f"HTTP {status} ") for status in (204, 404)),
+        (ServiceResponse(404, {}, b"{}"), "HTTP 404 "),
+        (ServiceResponse(200, {}, body), "unreadable"),
     ):
-        with pytest.raises(NotVerified):
-            client.check(response)
+        with capture_logs() as logs, pytest.raises(ServiceUnavailable, match="pay"):
+            await call(client, response)
+        assert [(entry["number"], entry["why"]) for entry in logs] == [("R1", why)]
+    with pytest.raises(ServiceUnavailable):
+        await call(client, signed(200, content), not_verified)
 
 
-def test_a_refusal_has_its_code_also_without_a_signature_but_not_with_a_wrong_one(client, signed):
+async def test_a_refusal_has_its_code_also_without_a_signature(client, signed):
     code = {"code": "NOT_ENOUGH"}
     body = json.dumps(code).encode()
-    assert client.refusal(signed(403, code)) == "NOT_ENOUGH"
-    assert client.refusal(ServiceResponse(403, {}, body)) == "NOT_ENOUGH"
-    for status, other in ((200, body), (302, body), (404, b"<html>"), (404, b"{}")):
-        assert client.refusal(ServiceResponse(status, {}, other)) == ""
-    with pytest.raises(NotVerified, match="HTTP 403 NOT_ENOUGH, wrong signature"):
-        client.refusal(signed(403, code, Wechatpay_Signature="AAAA"))
+    for response, error in (
+        (signed(403, code), MerchantRefused),
+        (ServiceResponse(403, {}, body), MerchantRefused),
+        (ServiceResponse(404, {}, body), MerchantNotFound),
+    ):
+        with pytest.raises(error, match="NOT_ENOUGH"):
+            await call(client, response)
     with pytest.raises(RateLimited):
-        client.refusal(ServiceResponse(429, {}, body))
+        await call(client, ServiceResponse(429, {}, body))

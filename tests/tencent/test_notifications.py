@@ -6,16 +6,10 @@ import pytest
 from ledger.recharge import Payment, Refund
 from ledger.transfers import Transfer, TransferState
 from tencent.errors import NotVerified, Unreadable
-from tencent.merchant import read_key
-from tencent.notifications import (
-    EVER_PAID,
-    FINISHED,
-    PAYMENTS,
-    TRANSFERS,
-    MerchantNotifications,
-    payment_of,
-    transfer_of,
-)
+from tencent.merchant import MerchantNotifications
+from tencent.pay import EVER_PAID, PAYMENTS, payment_of
+from tencent.transfers import FINISHED, TRANSFERS, transfer_of
+from tests.support.tencent import merchant_client
 
 PAYMENT = Payment(
     "jsapi",
@@ -48,18 +42,13 @@ REFUSALS = {
 @pytest.fixture
 def payments(merchant):
     platform = merchant["platform"]
-    keys = {
-        platform["public_key_id"]: read_key(platform["public_key_pem"]),
-        platform["certificate_serial"]: read_key(platform["certificate_pem"]),
-    }
-    return MerchantNotifications(merchant["mchid"], keys, merchant["apiv3_key"], PAYMENTS)
+    certificates = {platform["certificate_serial"]: platform["certificate_pem"]}
+    return MerchantNotifications(merchant_client(merchant, platform_keys=certificates), PAYMENTS)
 
 
 @pytest.fixture
 def transfers(transfer_vectors):
-    platform, mchid = transfer_vectors["platform"], transfer_vectors["mchid"]
-    keys = {platform["public_key_id"]: read_key(platform["public_key_pem"])}
-    return MerchantNotifications(mchid, keys, transfer_vectors["apiv3_key"], TRANSFERS)
+    return MerchantNotifications(merchant_client(transfer_vectors), TRANSFERS)
 
 
 def refusal(case):
@@ -111,7 +100,7 @@ def test_id_of_a_refused_notification_depends_on_its_bytes_only(payments):
 def test_other_types_of_events_are_ignored_and_invalid_bodies_refused(
     payments, transfers, monkeypatch
 ):
-    monkeypatch.setattr("tencent.notifications.verify", lambda *_args: None)
+    monkeypatch.setattr("tencent.merchant.verify", lambda *_args: None)
     for reader, event in (
         (payments, "TRANSACTION.FAIL"),
         (payments, "REFUND.CLOSED"),

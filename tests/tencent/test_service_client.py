@@ -32,7 +32,7 @@ async def test_a_request_is_sent_as_it_is_and_its_answer_returned_raw(scripted):
     answer = await client.request("GET", "/a/b", {"q": "x&=* é"}, headers=headers)
     assert (answer.status, answer.body) == (302, b"\x00\xff")
     assert answer.headers["x-word"] == "hello"
-    await client.request("POST", "/a", {}, b'{"a":  1}', headers)
+    await client.request("POST", "/a", {}, '{"a":  1}', headers)
     get, post = service.requests
     assert (get.method, get.path, get.query["q"]) == ("GET", "/a/b", "x&=* é")
     assert get.header("x-ours") == "1"
@@ -45,7 +45,7 @@ async def test_error_of_the_server_is_unavailable_and_logged_without_secrets(scr
     headers = {"Authorization": "hush"}
     with capture_logs() as logs:
         with pytest.raises(ServiceUnavailable) as failure:
-            await client.request("POST", "/a", {"usersig": "hush"}, b"hush", headers)
+            await client.request("POST", "/a", {"usersig": "hush"}, "hush", headers)
         with pytest.raises(ServiceUnavailable):
             await client.request("GET", "/bill?signature=hush")
     assert failure.value.code == "im_away"
@@ -56,7 +56,7 @@ async def test_error_of_the_server_is_unavailable_and_logged_without_secrets(scr
 
 async def test_a_failed_request_is_repeated_once_where_that_is_safe(scripted):
     client, service = scripted(BROKEN, SUCCESS)
-    answer = await client.request("POST", "/a", {}, b"{}", safe_to_repeat=True)
+    answer = await client.request("POST", "/a", {}, "{}", safe_to_repeat=True)
     assert answer.body == b"fine"
     client, service = scripted(BROKEN, BROKEN, SUCCESS)
     with pytest.raises(ServiceUnavailable):

@@ -1,4 +1,4 @@
-"""WeChat's login: the exchange of codes, and the encrypted profile."""
+"""WeChat's login: the exchange of codes and the encrypted profile; and content security."""
 
 import base64
 import json
@@ -10,19 +10,25 @@ from structlog.testing import capture_logs
 
 from core.errors import RateLimited
 from devtools.simulator.wire import SimulatorReply
+from rooms.moderation import Verdict
 from tencent import wechat as module
 from tencent.errors import (
     InvalidEncryptedData,
     InvalidWechatCode,
     ServiceUnavailable,
     UnknownApp,
+    Unreadable,
     WechatBlocked,
 )
 from tencent.wechat import (
+    AccessTokenCache,
+    ContentSecurityClient,
+    NotChecked,
     WechatClient,
     WechatLogin,
     WechatProfile,
     decrypt_profile,
+    parse_media_event,
     parse_profile,
 )
 
@@ -199,3 +205,76 @@ def test_an_invalid_gender_or_picture_of_a_profile_is_unset():
     for avatar_url in ("", "javascript:x", None, 5, "https://" + "a" * 512):
         profile = parse_profile({"nickName": "a", "avatarUrl": avatar_url})
         assert profile == WechatProfile(None, "a", 0, "")
+
+
+# ---- content security
+
+ALICE = (APP, "oAlice")
+TOKEN = {"access_token": "t", "expires_in": 7200}
+PASS = {"errcode": 0, "trace_id": "t1", "result": {"suggest": "pass", "label": 100}}
+URL = "https://pictures.example.com/a.jpg"
+
+
+@pytest.fixture
+def scripted_checks(scripted, make_service_client):
+    def checks_at(url):
+        client = make_service_client("wechat", url)
+        return ContentSecurityClient(client, AccessTokenCache(client, APPS))
+
+    return lambda *replies: scripted(*replies, at=checks_at)
+
+
+async def test_a_text_is_sent_as_it_is_in_the_name_of_its_author(scripted_checks):
+    client, service = scripted_checks(TOKEN, PASS)
+    assert await client.check_text(*ALICE, "你好") == Verdict("pass", "100", "t1")
+    request = service.requests[1]
+    assert (request.path, request.query) == ("/wxa/msg_sec_check", {"access_token": "t"})
+    assert "你好".encode() in request.body
+    assert request.json_object() == {
+        "content": "你好",
+        "version": 2,
+        "scene": 1,
+        "openid": "oAlice",
+    }
+
+
+async def test_busy_is_asked_again_and_a_rejected_token_renewed(scripted_checks):
+    client, service = scripted_checks(TOKEN, {"errcode": -1}, {"errcode": 40001}, TOKEN, PASS)
+    assert (await client.check_text(*ALICE, "hi")).suggestion == "pass"
+    assert len(service.requests) == 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"errcode": -1},
+        {"errcode": 61010},
+        {"errcode": 45009},
+        {"errcode": 0},
+        {"errcode": 0, "result": {"suggest": "new word"}},
+        [],
+    ],
+)
+async def test_an_answer_without_a_result_is_not_a_pass(scripted_checks, answer):
+    client, _ = scripted_checks(TOKEN, answer)
+    with pytest.raises(NotChecked):
+        await client.check_text(*ALICE, "hi")
+    with pytest.raises(NotChecked):
+        await client.send_picture(*ALICE, URL)
+
+
+async def test_an_outage_is_not_a_pass(scripted_checks):
+    checks, _ = scripted_checks(TOKEN, SimulatorReply(500, {}, b""))
+    with pytest.raises(NotChecked):
+        await checks.check_text(*ALICE, "hi")
+
+
+def test_events_are_read_in_every_form():
+    event = {"trace_id": "t1", "result": {"suggest": "risky", "label": "20002"}, "detail": []}
+    assert parse_media_event(event) == ("t1", Verdict("risky", "20002", "t1"))
+    unread = ("t1", None)
+    assert parse_media_event({**event, "detail": [{"errcode": -1008}]}) == unread
+    assert parse_media_event({**event, "status_code": 4294966288}) == unread  # the old form
+    assert parse_media_event({"trace_id": "t1"}) == unread
+    with pytest.raises(Unreadable):
+        parse_media_event({"result": {}})

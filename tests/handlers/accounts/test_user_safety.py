@@ -6,7 +6,7 @@ import pytest
 
 from runtime.process import ServerProcess
 from storage.moderation import MAX_BLOCKS
-from tencent import content_security
+from tencent import wechat
 from tests.support.api import ApiClient, ApiFixture
 from tests.support.chat import chat, group_of, user_sig
 from tests.support.client import Reply
@@ -162,7 +162,7 @@ async def test_a_user_of_high_risk_may_only_watch_until_wechat_ranks_them_lower(
     assert await refusals() == [RISKY] * 3
     await answer("61010")
     with monkeypatch.context() as patch:
-        patch.setattr(content_security, "ANSWER_SECONDS", 0.05)
+        patch.setattr(wechat, "ANSWER_SECONDS", 0.05)
         for seconds in (None, 1):  # WeChat does not say: the last rank holds
             await http_api.outage("content", seconds=seconds)
             assert (await http_api.log_in("anna")).ok()["status"] == 0

@@ -27,7 +27,7 @@ MISMATCHED_APP = {"jsapi": "app", "xpay": "product"}
 
 @pytest.fixture(autouse=True)
 def frequent_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.payments.unpaid_orders.IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("services.payments.orders.IDLE_SECONDS", 0.1)
 
 
 @both_providers

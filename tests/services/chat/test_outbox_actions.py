@@ -8,9 +8,9 @@ import pytest
 
 from core.clock import now_ms
 from services.chat.outbox_actions import ImActions, live_streaming_actions
+from tencent.cloud_api import LiveStreamingClient
 from tencent.errors import ImGroupMissing
 from tencent.im import MUTED_FOR_EVER, ImClient
-from tencent.live_streaming import LiveStreamingClient
 from tests.support.room_builders import ANNA
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room

@@ -69,6 +69,11 @@ class PushNotices(NoticeStorm):
         yield "amount", self.push({**content, "RefundFee": step.fen + 1})
         yield "order", self.push({**content, "MchOrderId": OTHER_ORDER})
 
+    def events(self, number: str, openid: str = "") -> dict[str, Content]:
+        """One event of WeChat of each kind, about this order or user."""
+        sender = SimulatedPlatformEvents(self.sent[APP], SimulatedDelivery(), APP, self._now)
+        return dict(sender.contents(number, openid))
+
     def push(self, content: Content, kind: str = "once", app: str = APP) -> Notice:
         sent = self.sent[app].report(content, kind)
         query = dict(parse_qsl(urlsplit(sent.address).query))
@@ -135,12 +140,11 @@ async def test_gold_is_credited_only_together_with_the_state_of_its_order(
 
 
 async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
-    refunds: RefundFixture, notices: PushNotices, clock: Clock
+    refunds: RefundFixture, notices: PushNotices
 ) -> None:
     """Apple's question is answered the same each time, although gold is spent meanwhile."""
     number = await refunds.recharge()
-    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    events = wechat.contents(number, "oAnna")
+    events = notices.events(number, "oAnna")
     assert events.keys() == PLATFORM_EVENTS
     await notices.receive_all(
         notices.push(content, kind)
@@ -171,11 +175,10 @@ async def test_an_event_of_wechat_is_kept_once_and_moves_no_gold(
 
 
 async def test_a_question_of_apple_about_no_payment_is_refused_or_answered_so(
-    refunds: RefundFixture, notices: PushNotices, clock: Clock
+    refunds: RefundFixture, notices: PushNotices
 ) -> None:
     order = await refunds.order()
-    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    question = wechat.contents(order.number)[REFUND_QUESTION]
+    question = notices.events(order.number)[REFUND_QUESTION]
     for number, reason in ((OTHER_ORDER, "order"), (None, "unreadable")):
         await notices.receive(notices.push({**question, "pay_order_id": number}))
         assert notices.outcomes.pop(reason) == 1
@@ -209,11 +212,10 @@ def test_id_of_an_event_is_made_of_its_identity_and_content() -> None:
 
 @pytest.mark.parametrize("named", ["", "android"])
 async def test_an_order_about_which_apple_asks_is_left_to_apple(
-    refunds: RefundFixture, notices: PushNotices, clock: Clock, named: str
+    refunds: RefundFixture, notices: PushNotices, named: str
 ) -> None:
     number = await refunds.recharge(platform=named)
-    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    question = wechat.contents(number)[REFUND_QUESTION]
+    question = notices.events(number)[REFUND_QUESTION]
     await notices.receive(notices.push(question, "forged"))
     await refunds.process.notifications.process_push(MessagePush(question))  # not signed
     before = await refunds.open(number)
@@ -229,19 +231,18 @@ async def test_an_order_about_which_apple_asks_is_left_to_apple(
 
 
 async def test_a_case_leaves_an_order_to_apple_that_asks_about_it_meanwhile(
-    refunds: RefundFixture, notices: PushNotices, clock: Clock
+    refunds: RefundFixture, notices: PushNotices
 ) -> None:
     number = await refunds.recharge()
     case = await refunds.confirm(await refunds.open(number))
-    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    await notices.receive(notices.push(wechat.contents(number)[REFUND_QUESTION]))
+    await notices.receive(notices.push(notices.events(number)[REFUND_QUESTION]))
     await refunds.sweep()
     (order,) = (await refunds.get(case)).orders
     assert (order.by_apple, order.state, refunds.desk.calls) == (True, "taken", [])
 
 
 async def test_gifts_are_marked_until_a_recharge_on_ios_has_matured(
-    refunds: RefundFixture, notices: PushNotices, clock: Clock
+    refunds: RefundFixture, notices: PushNotices
 ) -> None:
     """A later recharge on another system does not end that; Apple's question begins it again."""
     asked: dict[str, bool] = {}
@@ -253,8 +254,7 @@ async def test_gifts_are_marked_until_a_recharge_on_ios_has_matured(
     asked[await refunds.give(refunds.hosts[0], 30)] = True
     await refunds.age_ios_payment(timedelta(minutes=1))
     asked[await refunds.give(refunds.hosts[0], 30)] = False
-    wechat = SimulatedPlatformEvents(notices.sent[APP], SimulatedDelivery(), APP, clock)
-    question = wechat.contents(number)[REFUND_QUESTION]
+    question = notices.events(number)[REFUND_QUESTION]
     for kind, is_marked in (("forged", False), ("once", True)):
         await notices.receive(notices.push(question, kind))
         asked[await refunds.give(refunds.hosts[0], 60)] = is_marked

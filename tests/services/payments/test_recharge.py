@@ -10,7 +10,7 @@ from config.sections import PaySettings
 from core.locks import NamedLocks
 from ledger.recharge import MAX_OPEN_ORDERS, Order
 from services.errors import TooManyOrders
-from services.payments.recharge import RechargeService
+from services.payments.orders import RechargeService
 from storage.accounts.users import User
 from tencent.errors import ServiceUnavailable
 from tests.support.storage import StoresFixture
@@ -52,9 +52,7 @@ class RechargeFixture:
 
     def _service(self, provider: Literal["jsapi", "xpay"]) -> RechargeService:
         return RechargeService(
-            self.stores.orders,
-            self.stores.blocks,
-            self.stores.users,
+            self.stores,
             {"jsapi": self.provider, "xpay": self.provider},  # type: ignore[dict-item]
             NamedLocks().lock,
             PaySettings(provider=provider, content_key="content"),

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.recharge import ClaimedOrder, Order, Payment
-from services.payments import unpaid_orders
-from services.payments.payments import PaymentService
-from services.payments.unpaid_orders import (
+from services.payments import orders
+from services.payments.orders import (
     CHECK_SECONDS,
     CLAIM_LEASE,
     CLOSE_AFTER,
     GIVE_UP_AFTER,
     UnpaidOrderSweep,
 )
+from services.payments.payments import PaymentService
 from telemetry.metrics import Metrics
 from tests.support.ledger_in_memory import (
     ORDER,
@@ -127,7 +127,7 @@ async def test_a_provider_without_answer_is_asked_again_for_a_day() -> None:
 
 async def test_a_check_ends_before_its_lease_does(monkeypatch: pytest.MonkeyPatch) -> None:
     assert timedelta(seconds=CHECK_SECONDS) < CLAIM_LEASE
-    fixture, limits = SweepFixture(), recorded_timeouts(monkeypatch, unpaid_orders)
+    fixture, limits = SweepFixture(), recorded_timeouts(monkeypatch, orders)
     monkeypatch.setattr(FakeProvider, "query", lambda *_: asyncio.Event().wait())
     fixture.claimable.append(ClaimedOrder(ORDER, datetime.now(UTC)))
     check = asyncio.create_task(fixture.sweep.jobs["xpay"].sweep())

@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger.transfers import Transfer, TransferState
 from storage.jobs.inbox import InboxMessage
-from tencent.notifications import TRANSFER
+from tencent.transfers import TRANSFER
 from tests.support.notice_storm import REPETITIONS, Notice, NoticeStorm
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture

@@ -5,13 +5,12 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count
-from typing import Any
 
 import pytest
 
 from core.errors import WriteConflict
 from ledger.recharge import OPEN_FOR, ClaimedOrder, Order, Payment, Refund
-from services.payments.unpaid_orders import CLAIM_LEASE
+from services.payments.orders import CLAIM_LEASE
 from storage.database import Document
 from storage.payments.orders import OrderStore, new_number
 from tests.support.storage import StoresFixture, profile_queries
@@ -79,7 +78,7 @@ async def test_an_order_is_read_as_it_was_added(stores: StoresFixture) -> None:
     (found,) = await stores.orders.open_orders("anna")
     assert (found.order, found.block_id, found.slot, found.prepay_id) == (order, 7, 3, "")
     assert abs(found.created_at - added.created_at) < timedelta(milliseconds=1)
-    await stores.orders.store_prepay_id(order.number, "wx1")
+    await stores.orders.note(order.number, prepay_id="wx1")
     assert (await stores.orders.open_orders("anna"))[0].prepay_id == "wx1"
     assert await stores.orders.open_orders("bert") == []
 
@@ -106,7 +105,7 @@ async def test_order_is_open_until_paid_closed_disputed_or_reported(stores: Stor
     await pay(stores, paid)
     await stores.orders.close(closed.number)
     await stores.orders.dispute(disputed.number, "amount")
-    await stores.orders.mark_reported(reported.number)
+    await stores.orders.dispute(reported.number)
     assert await open_numbers(stores) == []
     for slot in range(4):
         await stores.orders.open(new_order(), slot, slot)
@@ -139,7 +138,7 @@ async def test_due_order_is_claimed_once_per_lease_whatever_the_clock_of_the_pro
         for module in (
             "storage.payments.orders",
             "storage.jobs.due",
-            "services.payments.unpaid_orders",
+            "services.payments.orders",
         ):
             ahead.setattr(f"{module}.datetime", FastClock)
         assert await claim(stores) is None
@@ -211,7 +210,7 @@ async def test_closed_orders_expire_unless_money_came(stores: StoresFixture) -> 
     paid, refunded, disputed, reported, before, open_, unpaid = [
         await add_order(stores) for _ in range(7)
     ]
-    await orders.mark_reported(before.number)
+    await orders.dispute(before.number)
     for order in (paid, refunded, disputed, reported, before, unpaid):
         await orders.close(order.number)
         assert await expiry_days(stores, order.number) == (None if order is before else 90)
@@ -219,32 +218,12 @@ async def test_closed_orders_expire_unless_money_came(stores: StoresFixture) -> 
     assert [await refund(stores, refunded) for _ in range(3)] == [0, 200, 400]
     assert await orders.refunded_fen(refunded.number) == 600
     await orders.dispute(disputed.number, "amount")
-    await orders.mark_reported(reported.number)
+    await orders.dispute(reported.number)
     for order in (paid, refunded, disputed, reported, before, open_):
         assert await expiry_days(stores, order.number) is None
     assert await expiry_days(stores, unpaid.number) == 90
     await OrderStore(stores.database, 0).close(open_.number)
     assert await expiry_days(stores, open_.number) is None, "zero days keep orders for ever"
-
-
-async def test_an_order_whose_close_is_interrupted_is_deleted_too(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    orders, order = stores.orders, await add_order(stores)
-    rows = stores.database.collection("orders")
-    first = [rows.update_one]
-
-    async def update_one(*args: Any) -> None:
-        if not first:
-            raise ConnectionError
-        await first.pop()(*args)
-
-    monkeypatch.setattr(type(rows), "update_one", lambda _rows, *args: update_one(*args))
-    with pytest.raises(ConnectionError):
-        await orders.close(order.number)
-    found = await orders.find(order.number)
-    assert found
-    assert (found.state, await expiry_days(stores, order.number)) == ("closed", 90)
 
 
 # ---- search

@@ -1,23 +1,26 @@
-"""Webhooks of WeChat Pay and of virtual payment.
+"""Recharge: the blocks of gold for sale, their orders, and what WeChat reports about them.
 
 Gold is credited only by the notifications of payments and by the order query.
 """
 
 import time
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, RootModel
 from pydantic.alias_generators import to_pascal
 
-from handlers.base import endpoint
+from handlers.base import ActiveUserHandler, endpoint
 from handlers.models import NoContentResponse, Response, TextResponse
+from handlers.payments.models import BlockListResponse, BlockResponse, OrderResponse, PayRequest
 from handlers.webhook_base import MerchantWebhookHandler, WebhookHandler
+from services.errors import AgeUnverified, SessionKeyMissing, TooManyOrders
 from services.payments.payment_notifications import message_of
-from storage.jobs.inbox import InboxMessage
+from storage.errors import BlockNotFound
 from tencent.errors import ServiceUnavailable
 from tencent.message_push import MEDIA_CHECKED, REFUND_QUESTION, event_name
-from tencent.notifications import JSAPI
+from tencent.pay import JSAPI
 
 
 class EchoResponse(TextResponse):
@@ -52,6 +55,42 @@ class EncryptedReplyResponse(Response):
 
 class XpayReplyResponse(RootModel[XpayAckResponse | RefundAdviceResponse | EncryptedReplyResponse]):
     """The acknowledgement, or the answer to a question: encrypted in safe mode."""
+
+
+class PayHandler(ActiveUserHandler):
+    soft_errors = {TooManyOrders: "success"}
+
+    @endpoint(limit="read")
+    async def get(self) -> BlockListResponse:
+        """List the blocks of gold for sale."""
+        return BlockListResponse(
+            [block_response(row) for row in await self.context.stores.blocks.all()]
+        )
+
+    @endpoint(
+        limit="order",
+        errors=[
+            AgeUnverified,
+            SessionKeyMissing,
+            BlockNotFound,
+            TooManyOrders,
+            ServiceUnavailable("pay"),
+        ],
+    )
+    async def post(self, params: PayRequest) -> OrderResponse:
+        """Order a block of gold; the gold is credited when the payment is confirmed.
+
+        Repeating an order that is still open answers the same order again.
+        """
+        services = self.context.services
+        services.accounts.age_verification.check(self.user)
+        order = await services.payments.recharge.order(self.user, params.block_id, params.platform)
+        return OrderResponse(**order._asdict())
+
+
+def block_response(row: Mapping[str, Any]) -> BlockResponse:
+    yuan, fen = divmod(row["fen"], 100)
+    return BlockResponse(id=row["id"], gold=row["gold"], price=f"{yuan}.{fen:02}")
 
 
 class JsapiWebhookHandler(MerchantWebhookHandler):
@@ -91,11 +130,8 @@ class XpayWebhookHandler(WebhookHandler):
         await self.receive(message, push.refused, handle)
         if event_name(push.content) != REFUND_QUESTION:
             return XpayReplyResponse(XpayAckResponse())
-        return XpayReplyResponse(await self._advice(message))
-
-    async def _advice(self, message: InboxMessage) -> RefundAdviceResponse | EncryptedReplyResponse:
-        """Return the stored answer to Apple's question, the same each time it is asked."""
-        stored = await self.context.stores.inbox.stored(message)
+        # The stored answer to Apple's question, the same each time it is asked.
+        stored = await context.stores.inbox.stored(message)
         advice = RefundAdviceResponse.model_validate(stored.get("answer"))
-        reply = self.context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
-        return EncryptedReplyResponse.model_validate(reply) if reply else advice
+        reply = context.tencent.message_push.encrypt(advice.model_dump_json(), time.time())
+        return XpayReplyResponse(EncryptedReplyResponse.model_validate(reply) if reply else advice)

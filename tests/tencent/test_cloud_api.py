@@ -1,3 +1,5 @@
+"""Tencent Cloud's API: signatures, live streaming, FaceID, and the URLs of streams."""
+
 import json
 import logging
 import re
@@ -7,19 +9,22 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from config.sections import LiveStreamingSettings
+from config.sections import AgeVerificationSettings, LiveStreamingSettings
 from devtools.simulator.wire import SimulatorReply
-from tencent.cloud_api import tc3_signature
-from tencent.errors import LiveStreamingRejected, ServiceUnavailable
-from tencent.live_streaming import (
+from tencent.cloud_api import (
     PERMANENT_ERROR_CODES,
     STREAM_NOT_LIVE_CODES,
     URL_SECONDS,
+    FaceIdClient,
     LiveStreamingClient,
     StreamUrls,
+    tc3_signature,
 )
+from tencent.errors import LiveStreamingRejected, ServiceUnavailable
 
 SUCCESS = {"Response": {"RequestId": "1"}}
+NUMBER = "11010119900307002X"
+KEY = {"secret_id": "AKIDTEST", "secret_key": "SECRETTEST"}
 
 
 def failed(code):
@@ -29,7 +34,7 @@ def failed(code):
 @pytest.fixture
 def client_at(make_service_client, clock):
     def build(url):
-        live = LiveStreamingSettings(api_base=url, secret_id="AKIDTEST", secret_key="SECRETTEST")
+        live = LiveStreamingSettings(api_base=url, **KEY)
         return LiveStreamingClient(make_service_client("live", url), live, clock)
 
     return build
@@ -40,7 +45,16 @@ def css(sim_url, client_at):
     return client_at(f"{sim_url}/live")
 
 
-# ---- dropping streams
+@pytest.fixture
+def faceid_at(make_service_client):
+    def build(url):
+        settings = AgeVerificationSettings(api_base=url, **KEY)
+        return FaceIdClient(make_service_client("faceid", url), settings)
+
+    return build
+
+
+# ---- signatures
 
 
 def test_signatures_match_the_vectors_of_tencent(vectors):
@@ -54,25 +68,9 @@ def test_signatures_match_the_vectors_of_tencent(vectors):
         assert tc3_signature(*signed, headers, case["payload"].encode()) == case["signature"]
 
 
-async def test_drop_request_is_as_documented_and_signs_the_root_path(scripted):
-    css, service = scripted(SUCCESS)
-    await css.drop("room_1")
-    (request,) = service.requests
-    assert (request.method, request.path) == ("POST", "/")  # relative to the base URL
-    assert json.loads(request.body) == {
-        "StreamName": "room_1",
-        "DomainName": "push.example.com",
-        "AppName": "live",
-    }
-    assert request.header("X-TC-Action") == "DropLiveStream"
-    assert request.header("X-TC-Version") == "2018-08-01"
-    headers = {name: request.header(name) for name in ("content-type", "host")}
-    timestamp = int(request.header("X-TC-Timestamp"))
-    expected = tc3_signature("SECRETTEST", "live", timestamp, headers, request.body)
-    assert request.header("Authorization").endswith(expected)
-
-
-async def test_the_simulator_drops_a_stream_for_a_signed_request_alone(scripted, simulator):
+async def test_the_simulator_answers_a_request_that_is_signed_with_its_host_alone(
+    scripted, simulator
+):
     css, service = scripted(SUCCESS)
     await css.drop("room_1")
     (request,) = service.requests
@@ -93,28 +91,54 @@ async def test_the_simulator_drops_a_stream_for_a_signed_request_alone(scripted,
     assert simulator.live_streaming.dropped == ["room_1"]
 
 
-async def test_a_forbidden_stream_cannot_be_pushed_again_and_a_dropped_one_can(
-    css, scripted, simulator
+@pytest.mark.parametrize(
+    ("settings", "age", "code"),
+    [
+        (KEY | {"secret_id": "OTHER"}, 0, "AuthFailure.SecretIdNotFound"),
+        (KEY | {"secret_key": "OTHER"}, 0, "AuthFailure.SignatureFailure"),
+        (KEY, 3600, "AuthFailure.SignatureExpire"),
+    ],
+    ids=["secret id", "secret key", "clock"],
+)
+async def test_wrong_secret_or_clock_is_a_temporary_failure_and_logged_without_secrets(
+    sim_url, make_service_client, clock, caplog, settings, age, code
 ):
+    url = f"{sim_url}/live"
+    live = LiveStreamingSettings(api_base=url, **settings)
+    css = LiveStreamingClient(make_service_client("live", url), live, lambda: clock.now + age)
+    with caplog.at_level(logging.DEBUG), capture_logs() as logs, pytest.raises(ServiceUnavailable):
+        await css.drop("room_1")
+    written = caplog.text + json.dumps(logs)
+    assert code in written
+    for secret in (*settings.values(), "Signature=", "TC3-HMAC"):
+        assert secret not in written
+    assert settings["secret_key"] not in repr(css)
+
+
+# ---- streams
+
+
+async def test_a_stream_is_dropped_or_forbidden_as_documented(css, scripted, simulator):
     until = datetime.fromtimestamp(1_700_000_600, UTC)
     script, service = scripted(SUCCESS)
+    await script.drop("room_1")
     await script.forbid("room_1", until)
-    (request,) = service.requests
-    assert request.header("X-TC-Action") == "ForbidLiveStream"
-    assert json.loads(request.body) == {
-        "StreamName": "room_1",
-        "DomainName": "push.example.com",
-        "AppName": "live",
-        "ResumeTime": "2023-11-14T22:23:20Z",
-        "Reason": "moderation",
-    }
+    stream = {"StreamName": "room_1", "DomainName": "push.example.com", "AppName": "live"}
+    more = {"ResumeTime": "2023-11-14T22:23:20Z", "Reason": "moderation"}
+    for request, action, content in zip(
+        service.requests,
+        ("DropLiveStream", "ForbidLiveStream"),
+        (stream, stream | more),
+        strict=True,
+    ):
+        assert (request.method, request.path) == ("POST", "/")  # relative to the base URL
+        assert request.header("X-TC-Action") == action
+        assert request.header("X-TC-Version") == "2018-08-01"
+        assert json.loads(request.body) == content
     await css.drop("room_1")
     assert simulator.live_streaming.forbidden == {}
     await css.forbid("room_1", until)
     assert simulator.live_streaming.forbidden == {"room_1": until.timestamp()}
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    unknown = replace(request, headers={**headers, "x-tc-action": "Other"})
-    assert b"InvalidAction" in simulator.live_streaming.answer(unknown).body
 
 
 async def test_an_unknown_stream_counts_as_dropped_and_permanent_errors_are_rejections(scripted):
@@ -145,37 +169,6 @@ async def test_temporary_and_unreadable_answers_raise_service_unavailable(script
     with pytest.raises(ServiceUnavailable) as failure:
         await css.drop("room_1")
     assert failure.value.code == "live_away"
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        (
-            {"_settings": LiveStreamingSettings(secret_id="OTHER", secret_key="SECRETTEST")},
-            "AuthFailure.SecretIdNotFound",
-        ),
-        (
-            {"_settings": LiveStreamingSettings(secret_id="AKIDTEST", secret_key="OTHER")},
-            "AuthFailure.SignatureFailure",
-        ),
-        ({"_now": lambda: 1_700_003_600}, "AuthFailure.SignatureExpire"),
-    ],
-    ids=["secret id", "secret key", "clock"],
-)
-async def test_wrong_secret_or_clock_is_a_temporary_failure_and_logged_without_secrets(
-    css, simulator, caplog, change, code
-):
-    vars(simulator.live_streaming).update(change)
-    with caplog.at_level(logging.DEBUG), capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await css.drop("room_1")
-    written = caplog.text + json.dumps(logs)
-    assert code in written
-    for secret in ("AKIDTEST", "SECRETTEST", "Signature=", "TC3-HMAC"):
-        assert secret not in written
-    assert "SECRETTEST" not in repr(css)
-
-
-# ---- URLs of streams
 
 
 @pytest.fixture
@@ -209,3 +202,44 @@ def test_names_of_streams_are_unique_and_url_safe(urls):
     names = {urls.new_stream("12345678") for _ in range(100)}
     assert len(names) == 100
     assert all(re.fullmatch(r"12345678_[0-9a-f]{16,}", name) for name in names)
+
+
+# ---- FaceID
+
+
+async def test_the_request_is_as_documented_and_nothing_of_it_is_logged(
+    scripted, faceid_at, caplog
+):
+    faceid, service = scripted({"Response": {"Result": "0"}}, at=faceid_at)
+    with capture_logs() as logs, caplog.at_level(logging.DEBUG):
+        assert await faceid.is_match("张三", NUMBER)
+    (request,) = service.requests
+    assert json.loads(request.body) == {"IdCard": NUMBER, "Name": "张三"}
+    assert "张三".encode() in request.body
+    assert request.header("X-TC-Action") == "IdCardVerification"
+    assert request.header("X-TC-Version") == "2018-03-01"
+    assert "/faceid/tc3_request" in request.header("Authorization")
+    assert not [word for word in ("张三", NUMBER) if word in f"{logs} {caplog.text}"]
+
+
+@pytest.mark.parametrize("result", ["-1", "-2", "-3", "-5"])
+async def test_other_people_s_names_and_unknown_numbers_do_not_match(scripted, faceid_at, result):
+    faceid, _ = scripted({"Response": {"Result": result}}, at=faceid_at)
+    assert not await faceid.is_match("张三", NUMBER)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *({"Result": result} for result in ("-4", "-6", "-7", "-99")),
+        {},
+        {"Error": {"Code": "UnauthorizedOperation.Arrears", "Message": "no money"}},
+    ],
+)
+async def test_without_a_verdict_the_service_is_unavailable(scripted, faceid_at, answer):
+    faceid, _ = scripted({"Response": answer}, at=faceid_at)
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable) as error:
+        await faceid.is_match("张三", NUMBER)
+    assert error.value.code == "faceid_away"
+    warned = [line["event"] for line in logs if line["log_level"] == "warning"]
+    assert warned == ["identity_not_checked"]
