@@ -111,7 +111,7 @@ class Services:
                 {DELETE_OBJECT: self.accounts.pictures.delete},
             ),
             *self.payments.unpaid_orders.jobs.values(),
-            self.payouts.sweep,
+            self.payouts.transfers.job,
             self.refunds.sweep,
             self.decisions.job,
             self.accounts.data_requests.job,

@@ -1,10 +1,13 @@
 """Operators' endpoints for the audit log."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
 
 from handlers.base import endpoint
-from handlers.models import Page
+from handlers.models import Page, Response, SearchRequest
 from handlers.operator_base import (
     BYTE_ORDER_MARK,
     PAGE_SIZE,
@@ -13,7 +16,6 @@ from handlers.operator_base import (
     cell,
     csv_lines,
 )
-from handlers.operators.models import AuditEntryResponse, AuditSearchRequest
 from storage.database import Document
 
 EXPORT_PAGE, EXPORT_PAGES = 100, 100
@@ -23,6 +25,32 @@ CSV_FIELDS = (
     *("id", "at", "who", "role", "address", "what", "on", "reason"),
     *("parameters", "before", "after", "done"),
 )
+
+
+class AuditSearchRequest(SearchRequest):
+    """`what`: one action, as in the entries."""
+
+    what: Annotated[str, StringConstraints(max_length=100)] = ""
+
+
+class AuditEntryResponse(Response):
+    """`done` is false for requests that were refused or interrupted.
+
+    `before` and `after` have the fields that the change has altered. Long values are cut.
+    """
+
+    id: str
+    at: datetime
+    who: str
+    role: str
+    address: str
+    what: str
+    on: str
+    reason: str
+    parameters: Any
+    before: dict[str, Any]
+    after: dict[str, Any]
+    done: bool
 
 
 class AuditSearchHandler(OperatorHandler):

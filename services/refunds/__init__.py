@@ -18,20 +18,5 @@ class RefundServices:
         operators: OperatorServices,
         payouts: PayoutServices,
     ) -> None:
-        self.cases = RefundCaseService(
-            stores.refund_cases,
-            stores.orders,
-            stores.ledger,
-            stores.spent_gold,
-            operators.approvals,
-            lock,
-        )
-        self.sweep = RefundCaseSweep(
-            stores.refund_cases,
-            stores.orders,
-            stores.ledger,
-            payouts.withdrawals,
-            stores.payees,
-            tencent.providers,
-            lock,
-        )
+        self.cases = RefundCaseService(stores, operators.approvals, lock)
+        self.sweep = RefundCaseSweep(stores, payouts.withdrawals, tencent.providers, lock)

@@ -11,39 +11,23 @@ from core.retry import retry_on_conflict
 from ledger.errors import RequestIdReused
 from ledger.recharge import Refund, reversal_entry
 from ledger.refund_cases import RefundCase
-from ledger.refund_plan import GiftSelection, GiftStep, OrderStep, RefundPlan, make_plan, order_step
+from ledger.refund_plan import GiftSelection, OrderStep, RefundPlan, make_plan, order_step
 from services.errors import NotRefundable, RefundChanged
 from services.gold.ledger import LockUsers
 from services.operators.approvals import ApprovalService
+from storage.documents import dated_id
 from storage.errors import AlreadyDecided, OrderNotFound
-from storage.gold.ledger import LedgerStore
-from storage.gold.spent_gold import SpentGoldStore
-from storage.payments.orders import OrderStore
-from storage.refunds.refund_cases import RefundCaseStore, new_id
-
-
-class _PlanChanged(Exception):
-    def __init__(self, plan: RefundPlan) -> None:
-        super().__init__()
-        self.plan = plan
+from storage.stores import Stores
 
 
 class RefundCaseService:
     """Applies decisions and notices; services/refunds/refund_sweep.py continues confirmed cases."""
 
-    def __init__(
-        self,
-        cases: RefundCaseStore,
-        orders: OrderStore,
-        ledger: LedgerStore,
-        spent_gold: SpentGoldStore,
-        approvals: ApprovalService,
-        lock: LockUsers,
-    ) -> None:
-        self._cases = cases
-        self._orders = orders
-        self._ledger = ledger
-        self._spent_gold = spent_gold
+    def __init__(self, stores: Stores, approvals: ApprovalService, lock: LockUsers) -> None:
+        self._cases = stores.refund_cases
+        self._orders = stores.orders
+        self._ledger = stores.ledger
+        self._spent_gold = stores.spent_gold
         self._approvals = approvals
         self._lock = lock
 
@@ -54,7 +38,7 @@ class RefundCaseService:
 
         Raises UserNotFound, OrderNotFound, NotRefundable, OrderInRefund or RequestIdReused.
         """
-        numbers, id_ = list(dict.fromkeys(orders)), new_id()
+        numbers, id_ = list(dict.fromkeys(orders)), dated_id("R")
         case = await self._cases.find_request(request_id)
         if case is None:
             plan = await self._ledger.run_transaction(
@@ -75,15 +59,29 @@ class RefundCaseService:
         Raises RefundCaseNotFound, AlreadyDecided, SecondPersonRequired, RequesterNotAllowed, or
         RefundChanged if the preview is out of date: the case then has a new preview.
         """
-        case = await self._cases.get(id_)
-        try:
-            async with self._lock(case.user_id):
-                return await self._ledger.run_transaction(
-                    lambda tx: self._confirm(tx, id_, by, reason)
-                )
-        except _PlanChanged as changed:
-            await self._save_decision(case, case.with_plan(changed.plan))
-            raise RefundChanged from None
+        user_id = (await self._cases.get(id_)).user_id
+
+        async def confirm(tx: Any) -> RefundCase:
+            case = await self._cases.get(id_, tx)
+            if case.state not in ("opened", "dropped") and case.decided_by == by:
+                return case
+            if case.state != "opened":
+                raise AlreadyDecided
+            await self._approvals.authorize(tx, case.opened_by, by, case.gold)
+            numbers = [order.number for order in case.orders]
+            plan = await self._plan(tx, id_, user_id, numbers)
+            if case.differs_from(plan):
+                return await self._cases.save(case, case.with_plan(plan), tx)
+            confirmed = case.with_plan(plan).confirm(by, reason, datetime.now(UTC))
+            for order in confirmed.orders:
+                await self._take(tx, confirmed, order)
+            return await self._cases.save(case, confirmed, tx)
+
+        async with self._lock(user_id):
+            confirmed = await self._ledger.run_transaction(confirm)
+        if confirmed.state == "opened":
+            raise RefundChanged
+        return confirmed
 
     async def drop(self, id_: str, by: str, reason: str) -> RefundCase:
         """End a case that is not confirmed. Idempotent.
@@ -95,7 +93,10 @@ class RefundCaseService:
             return case
         if case.state != "opened":
             raise AlreadyDecided
-        return await self._save_decision(case, case.drop(by, reason, datetime.now(UTC)))
+        try:
+            return await self._cases.save(case, case.drop(by, reason, datetime.now(UTC)))
+        except WriteConflict:
+            raise AlreadyDecided from None
 
     async def settle(self, id_: str, number: str, by: str, reason: str) -> RefundCase:
         """End the step of an order that was refunded elsewhere or never will be. Idempotent.
@@ -103,9 +104,22 @@ class RefundCaseService:
         Raises RefundCaseNotFound, OrderNotFound, OrderNotSettleable, AlreadyDecided, or
         SecondPersonRequired as for `confirm`.
         """
-        return await self._ledger.run_transaction(
-            lambda tx: self._settle(tx, id_, number, by, reason)
-        )
+
+        async def settle(tx: Any) -> RefundCase:
+            case = await self._cases.get(id_, tx)
+            order = case.order(number)
+            if order is None:
+                raise OrderNotFound
+            if order.state == "settled":
+                if order.settled_by == by:
+                    return case
+                raise AlreadyDecided
+            settled = case.settle(number, by, reason, datetime.now(UTC))
+            if by == case.opened_by:
+                await self._approvals.authorize(tx, by, by, order.gold)
+            return await self._cases.save(case, settled, tx)
+
+        return await self._ledger.run_transaction(settle)
 
     async def apply(self, refund: Refund) -> bool:
         """Record a refund notice of WeChat; return False if no case waits for it. Idempotent."""
@@ -121,22 +135,6 @@ class RefundCaseService:
 
         return await retry_on_conflict(apply)
 
-    async def _confirm(self, tx: Any, id_: str, by: str, reason: str) -> RefundCase:
-        case = await self._cases.get(id_, tx)
-        if case.state not in ("opened", "dropped") and case.decided_by == by:
-            return case
-        if case.state != "opened":
-            raise AlreadyDecided
-        await self._approvals.authorize(tx, case.opened_by, by, case.gold)
-        numbers = [order.number for order in case.orders]
-        plan = await self._plan(tx, id_, case.user_id, numbers)
-        if case.differs_from(plan):
-            raise _PlanChanged(plan)
-        confirmed = case.with_plan(plan).confirm(by, reason, datetime.now(UTC))
-        for order in confirmed.orders:
-            await self._take(tx, confirmed, order)
-        return await self._cases.save(case, confirmed, tx)
-
     async def _plan(
         self, tx: Any, case_id: str, user_id: str, numbers: Sequence[str]
     ) -> RefundPlan:
@@ -145,54 +143,29 @@ class RefundCaseService:
         Raises UserNotFound, OrderNotFound or NotRefundable.
         """
         available = (await self._ledger.balance(tx, user_id)).gold
-        found = [
-            await self._order_step(tx, user_id, number, f"{case_id}{position:02}")
-            for position, number in enumerate(numbers, 1)
-        ]
-        orders = [order for order, _ in found]
-        missing = sum(order.gold for order in orders) - available
-        gifts = await self._gifts(tx, user_id, min(at for _, at in found), missing)
-        hosts = sorted({gift.host for gift in gifts})
-        return make_plan(orders, available, gifts, await self._spent_gold.incomes(tx, hosts))
-
-    async def _order_step(
-        self, tx: Any, user_id: str, number: str, refund: str
-    ) -> tuple[OrderStep, datetime]:
-        """Return the step of an order and the time of its credit."""
-        order = await self._orders.find(number, tx)
-        if order is None or order.user_id != user_id:
-            raise OrderNotFound
-        credit = await self._ledger.credit_of(number)
-        step = order_step(order, await self._orders.refunded_fen(number, tx), refund)
-        if credit is None or step is None:
-            raise NotRefundable
-        return step, credit.at
-
-    async def _gifts(self, tx: Any, user_id: str, since: datetime, missing: int) -> list[GiftStep]:
-        """Select the newest gifts from `since` on that together cover the `missing` gold."""
-        if missing <= 0:
-            return []
+        steps, credited_at = list[OrderStep](), list[datetime]()
+        for position, number in enumerate(numbers, 1):
+            order = await self._orders.find(number, tx)
+            if order is None or order.user_id != user_id:
+                raise OrderNotFound
+            credit = await self._ledger.credit_of(number)
+            refunded = await self._orders.refunded_fen(number, tx)
+            step = order_step(order, refunded, f"{case_id}{position:02}")
+            if credit is None or step is None:
+                raise NotRefundable
+            steps.append(step)
+            credited_at.append(credit.at)
+        missing = sum(step.gold for step in steps) - available
         selection = GiftSelection(missing, await self._cases.gifts_in_progress(user_id, tx))
-        async with aclosing(self._spent_gold.gifts(tx, user_id, since)) as gifts:
-            async for gift in gifts:
-                selection.offer(gift)
-                if selection.is_complete:
-                    break
-        return selection.chosen
-
-    async def _settle(self, tx: Any, id_: str, number: str, by: str, reason: str) -> RefundCase:
-        case = await self._cases.get(id_, tx)
-        order = case.order(number)
-        if order is None:
-            raise OrderNotFound
-        if order.state == "settled":
-            if order.settled_by == by:
-                return case
-            raise AlreadyDecided
-        settled = case.settle(number, by, reason, datetime.now(UTC))
-        if by == case.opened_by:
-            await self._approvals.authorize(tx, by, by, order.gold)
-        return await self._cases.save(case, settled, tx)
+        if missing > 0:
+            async with aclosing(self._spent_gold.gifts(tx, user_id, min(credited_at))) as gifts:
+                async for gift in gifts:
+                    selection.offer(gift)
+                    if selection.is_complete:
+                        break
+        hosts = sorted({gift.host for gift in selection.chosen})
+        incomes = await self._spent_gold.incomes(tx, hosts)
+        return make_plan(steps, available, selection.chosen, incomes)
 
     async def _take(self, tx: Any, case: RefundCase, step: OrderStep) -> None:
         """Take the gold of an order back, before the refund is requested from WeChat."""
@@ -209,9 +182,3 @@ class RefundCaseService:
             entry, by=case.operators, content=content, answer=answer, note=case.reason
         )
         await self._ledger.write(tx, written, None)
-
-    async def _save_decision(self, before: RefundCase, after: RefundCase) -> RefundCase:
-        try:
-            return await self._cases.save(before, after)
-        except WriteConflict:
-            raise AlreadyDecided from None

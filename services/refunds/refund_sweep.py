@@ -11,18 +11,15 @@ import structlog
 
 from core.errors import TryAgain, WriteConflict
 from ledger.journal import reversal_key
-from ledger.recharge import Order, RefundState
+from ledger.recharge import RefundState
 from ledger.refund_cases import RefundCase
-from ledger.refund_plan import GiftStep, OrderStep, gift_reversal
+from ledger.refund_plan import OrderStep, gift_reversal
 from services.gold.ledger import LockUsers
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
 from services.payouts.withdrawals import WithdrawalService
-from storage.gold.ledger import LedgerStore
-from storage.payments.orders import OrderStore
-from storage.payouts.withdrawals import PayeeStore
-from storage.refunds.refund_cases import RefundCaseStore
+from storage.stores import Stores
 from tencent.clients import PaymentClient
-from tencent.errors import CALL_ERRORS, ServiceUnavailable
+from tencent.errors import CALL_ERRORS
 
 log = structlog.get_logger("qlive.refunds")
 
@@ -46,27 +43,24 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
     def __init__(
         self,
-        cases: RefundCaseStore,
-        orders: OrderStore,
-        ledger: LedgerStore,
+        stores: Stores,
         withdrawals: WithdrawalService,
-        payees: PayeeStore,
         providers: Mapping[str, PaymentClient],
         lock: LockUsers,
     ) -> None:
         """Take `providers` by name, as stored in orders."""
         super().__init__(
             "refund_cases",
-            one_by_one(partial(cases.claim, CLAIM_LEASE)),
+            one_by_one(partial(stores.refund_cases.claim, CLAIM_LEASE)),
             self._run_step,
             concurrency=1,
             idle=IDLE_SECONDS,
         )
-        self._cases = cases
-        self._orders = orders
-        self._ledger = ledger
+        self._cases = stores.refund_cases
+        self._orders = stores.orders
+        self._ledger = stores.ledger
+        self._payees = stores.payees
         self._withdrawals = withdrawals
-        self._payees = payees
         self._providers = providers
         self._lock = lock
 
@@ -75,7 +69,10 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         # has set.
         with suppress(TryAgain):
             case = await self._reverse_gifts(case)
-            case = await self._resume_hosts(case)
+            if hosts := case.hosts_to_resume:
+                for host in hosts:
+                    await self._payees.resume(host, case.id)
+                case = await self._save(None, case, case.resume_hosts(hosts, _now()))
             for order in case.orders_to_refund:
                 case = await self._refund(case, order)
             case = await self._save(None, case, case.wait(_now()))
@@ -106,7 +103,7 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
                 continue
             except _IncomeMissing:
                 case = await self._stop(case, host)
-            if await self._cancel_open(host):
+            if await self._withdrawals.cancel_open(host, FOR_HOSTS):
                 cancelled.add(host)
                 case = await self._reverse(case, position, may_owe=True)
             else:
@@ -122,24 +119,20 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
             free = (await self._ledger.balance(tx, gift.host)).income
             if free < gift.income and not may_owe:
                 raise _IncomeMissing
-            await self._record(tx, case, gift, free)
+            entry = await self._ledger.entry(gift.key)
+            assert entry is not None
+            debt = await self._ledger.debt(tx, case.user_id)
+            reversal = gift_reversal(
+                entry, gift.host, by=case.id, reason=case.reason, debt=debt, free=free
+            )
+            await self._ledger.move(tx, reversal.lines)
+            await self._ledger.write(tx, reversal, None)
+            await self._ledger.subtract_from_rankings(tx, gift.key)
             done = case.reverse_gift(position, min(free, gift.income), _now())
             return await self._save(tx, case, done)
 
         async with self._lock(case.user_id, gift.host):
             return await self._ledger.run_transaction(work)
-
-    async def _record(self, tx: Any, case: RefundCase, gift: GiftStep, free: int) -> None:
-        """Write the reversal, with the balances, debts and rankings that it changes."""
-        entry = await self._ledger.entry(gift.key)
-        assert entry is not None
-        debt = await self._ledger.debt(tx, case.user_id)
-        reversal = gift_reversal(
-            entry, gift.host, by=case.id, reason=case.reason, debt=debt, free=free
-        )
-        await self._ledger.move(tx, reversal.lines)
-        await self._ledger.write(tx, reversal, None)
-        await self._ledger.subtract_from_rankings(tx, gift.key)
 
     # ---- withdrawals of hosts
 
@@ -154,18 +147,6 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
 
         return await self._ledger.run_transaction(work)
 
-    async def _cancel_open(self, host: str) -> bool:
-        """Return whether no withdrawal of the host is open any more; False if that is not known."""
-        with suppress(TryAgain, ServiceUnavailable):
-            return await self._withdrawals.cancel_open(host, FOR_HOSTS)
-        return False
-
-    async def _resume_hosts(self, case: RefundCase) -> RefundCase:
-        hosts = case.hosts_to_resume
-        for host in hosts:
-            await self._payees.resume(host, case.id)
-        return await self._save(None, case, case.resume_hosts(hosts, _now())) if hosts else case
-
     # ---- money
 
     async def _refund(self, case: RefundCase, step: OrderStep) -> RefundCase:
@@ -177,7 +158,11 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
         if provider is None:
             return await self._note_problem(case, step, NO_PROVIDER)
         try:
-            answer = await _ask(provider, order, step)
+            answer: RefundState | None = None
+            if step.state == "requested":
+                answer = await provider.refund_state(order, step.refund)
+            if answer is None:  # not requested yet, or not known there
+                answer = await provider.refund(order, step.refund, step.fen, FOR_USERS)
         except CALL_ERRORS as error:
             return await self._note_problem(case, step, error.code)
         log.info("refund_answered", case=case.id, order=step.number, answer=answer)
@@ -186,16 +171,6 @@ class RefundCaseSweep(ClaimedJob[RefundCase]):
     async def _note_problem(self, case: RefundCase, step: OrderStep, problem: str) -> RefundCase:
         log.warning("refund_postponed", case=case.id, order=step.number, problem=problem)
         return await self._save(None, case, case.note_problem(step.number, problem, _now()))
-
-
-async def _ask(provider: PaymentClient, order: Order, step: OrderStep) -> RefundState:
-    """Return the state of a requested refund.
-
-    Request it if the provider does not have it.
-    """
-    if step.state == "requested" and (state := await provider.refund_state(order, step.refund)):
-        return state
-    return await provider.refund(order, step.refund, step.fen, FOR_USERS)
 
 
 def _now() -> datetime:

@@ -1,7 +1,6 @@
 """approvals: what waits for a second operator: large movements of gold, rates, recharge blocks."""
 
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -118,13 +117,6 @@ class ApprovalStore(DocumentStore[Approval]):
         result = await self._documents.update_one(waiting, {"$set": decision}, session=session)
         if not result.matched_count:
             raise AlreadyDecided
-
-    async def run_transaction(self, work: Callable[[Session], Awaitable[None]]) -> None:
-        """Run `work` in its own transaction, retried on write conflicts.
-
-        Raises TryAgain if the conflicts go on.
-        """
-        await self._database.transaction_with_retry(work)
 
     async def waiting(self, after: str, limit: int) -> tuple[list[Approval], str | None]:
         """Return a page, as `page` does, of requests that can be decided."""

@@ -210,14 +210,10 @@ class OperatorStore:
 
 
 class OperatorSessionStore:
-    """Sessions that expire `idle` after their last use, at latest `lifetime` after the login."""
+    """Sessions, which end IDLE after their last use, at latest LIFETIME after the login."""
 
-    def __init__(
-        self, database: Database, idle: timedelta = IDLE, lifetime: timedelta = LIFETIME
-    ) -> None:
+    def __init__(self, database: Database) -> None:
         self._sessions: Collection = database.collection("operator_sessions")
-        self._idle = idle
-        self._lifetime = lifetime
 
     async def make_indexes(self) -> None:
         await self._sessions.create_index("expires_at", expireAfterSeconds=0)
@@ -226,7 +222,7 @@ class OperatorSessionStore:
         """Return a new token of 64 hex digits, and its session."""
         token, now = secrets.token_hex(32), datetime.now(UTC)
         row: Document = {"name": name, "credential": credential, "made_at": now}
-        row |= {"used_at": now, "expires_at": self._expiry(now, now)}
+        row |= {"used_at": now, "expires_at": now + IDLE}
         await self._sessions.insert_one({"_id": token_id(token), **row})
         return token, OperatorSession(name, credential, row["expires_at"])
 
@@ -237,15 +233,12 @@ class OperatorSessionStore:
         """
         id_, now = token_id(token), datetime.now(UTC)
         row = await self._sessions.find_one({"_id": id_})
-        if row is None or min(row["expires_at"], self._expiry(row["made_at"], now)) <= now:
+        if row is None or row["expires_at"] <= now:
             return None
-        if in_use and row["used_at"] <= now - min(RENEW_AFTER, self._idle / 10):
-            used = {"used_at": now, "expires_at": self._expiry(row["made_at"], now)}
+        if in_use and row["used_at"] <= now - RENEW_AFTER:
+            used = {"used_at": now, "expires_at": min(now + IDLE, row["made_at"] + LIFETIME)}
             await self._sessions.update_one({"_id": id_}, {"$set": used})
         return OperatorSession(row["name"], row["credential"], row["expires_at"])
 
     async def end(self, token: str) -> None:
         await self._sessions.delete_one({"_id": token_id(token)})
-
-    def _expiry(self, made_at: datetime, used_at: datetime) -> datetime:
-        return min(used_at + self._idle, made_at + self._lifetime)

@@ -3,17 +3,15 @@
 users, ledger: what of a user's income can be withdrawn, and the payee's name.
 """
 
-import secrets
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from pymongo import ReturnDocument
 
 from core.clock import day_of
-from ledger.errors import OverLimit, WithdrawalNotFound
+from ledger.errors import OverLimit, WithdrawalNotFound, WithdrawalsStopped
 from ledger.journal import debt_account, user_account
 from ledger.open_transfers import next_check_at
 from ledger.withdrawal_requests import Maturity, UserDay
@@ -21,7 +19,7 @@ from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session
 from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
-from storage.jobs.due import BEFORE_ANY
+from storage.jobs.due import BEFORE_ANY, OpenCounts, open_counts
 from storage.versioned import VersionedStore
 
 
@@ -98,6 +96,11 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
         rows = await found.limit(size + 1).to_list()
         return [self.parse(row) for row in rows[:size]], len(rows) > size
 
+    async def open_counts(self) -> OpenCounts:
+        """Return counts for the metrics; `oldest`: since when a withdrawal is in its state."""
+        since = {"$ifNull": ["$state_since", "$requested_at"]}
+        return await open_counts(self._documents, OPEN_STATES, since, [], "problem")
+
     @classmethod
     def parse(cls, row: Document) -> Withdrawal:
         withdrawal = super().parse(row)
@@ -116,14 +119,6 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
         return next_check_at(value, datetime.now(UTC))
 
 
-class PayeeFunds(NamedTuple):
-    """Income and debt of a user; `is_stopped` while a refund case stops withdrawals."""
-
-    income: int
-    owed_income: int
-    is_stopped: bool
-
-
 class PayeeStore:
     """Income of users who withdraw, which is only read here; what stops them, and real names."""
 
@@ -133,14 +128,18 @@ class PayeeStore:
         self._users: Collection = database.collection("users")
         self._ledger: Collection = database.collection("ledger")
 
-    async def funds(self, user_id: str, session: Session | None = None) -> PayeeFunds:
-        """Return income and debt of a user. Raises UserNotFound."""
+    async def funds(self, user_id: str, session: Session | None = None) -> tuple[int, int]:
+        """Return income and owed income of a user.
+
+        Raises UserNotFound, or WithdrawalsStopped while a refund case stops withdrawals.
+        """
         fields = {"income": 1, "owed_income": 1, "withdrawals_stopped": 1}
         row = await self._users.find_one({"_id": user_id}, fields, session=session)
         if row is None:
             raise UserNotFound
-        stopped = bool(row.get("withdrawals_stopped"))
-        return PayeeFunds(row["income"], row["owed_income"], stopped)
+        if row.get("withdrawals_stopped"):
+            raise WithdrawalsStopped
+        return row["income"], row["owed_income"]
 
     async def recent_income(
         self,
@@ -221,11 +220,6 @@ class PayeeStore:
         return self._cipher.decrypt((row or {}).get("real_name", b""), user_id) or ""
 
 
-def new_id() -> str:
-    """Return 29 of [0-9A-Za-z], as WeChat Pay requires; not guessable (56 random bits)."""
-    return f"W{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
-
-
 def _recent(maturity: Maturity, part: Document) -> list[Document]:
     """Return conditions of which each entry that has not matured fulfils one.
 
@@ -240,22 +234,12 @@ def _recent(maturity: Maturity, part: Document) -> list[Document]:
 
 def _credit_of(account: str) -> Document:
     """Return the income that an entry credits to the account."""
-    amounts = {
-        "$map": {
-            "input": "$lines",
-            "in": {
-                "$cond": [
-                    {
-                        "$and": [
-                            {"$eq": ["$$this.account", account]},
-                            {"$eq": ["$$this.unit", "income"]},
-                            {"$gt": ["$$this.amount", 0]},
-                        ]
-                    },
-                    "$$this.amount",
-                    0,
-                ]
-            },
-        }
+    is_credit = {
+        "$and": [
+            {"$eq": ["$$this.account", account]},
+            {"$eq": ["$$this.unit", "income"]},
+            {"$gt": ["$$this.amount", 0]},
+        ]
     }
+    amounts = {"$map": {"input": "$lines", "in": {"$cond": [is_credit, "$$this.amount", 0]}}}
     return {"$sum": amounts}

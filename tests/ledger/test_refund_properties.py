@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
@@ -179,10 +180,15 @@ class RefundMachine(WithdrawalMachine):
         self.desk, orders = MemoryDesk(), cast("Any", self.orders)
         spent_gold: Any = MemorySpentGold(ledger, self.withdrawals)
         approvals: Any = NoLimit()
-        self.service = RefundCaseService(self.cases, orders, ledger, spent_gold, approvals, locks)
-        self.refund_sweep = RefundCaseSweep(
-            self.cases, orders, ledger, self, self, {"xpay": self.desk}, locks
+        stores: Any = SimpleNamespace(
+            refund_cases=self.cases,
+            orders=orders,
+            ledger=ledger,
+            spent_gold=spent_gold,
+            payees=self,
         )
+        self.service = RefundCaseService(stores, approvals, locks)
+        self.refund_sweep = RefundCaseSweep(stores, self, {"xpay": self.desk}, locks)
 
     # ---- operations
 

@@ -75,32 +75,17 @@ class RefundProcess:
     """The services of one process."""
 
     def __init__(self, stores: StoresFixture, bank: BankInMemory, desk: Desk) -> None:
-        lock, ledger = NamedLocks().lock, stores.ledger
+        lock = NamedLocks().lock
         self.cases, self.payees = stores.refund_cases, stores.payees
         payouts = WithdrawalProcess(stores, bank, WITHDRAWALS)
         self.transfers, self.withdrawals = payouts.transfers, payouts.service
         self.ledger_service = LedgerService(stores.ledger, lock)
-        approvals = ApprovalService(
-            stores.approvals,
-            stores.operators,
-            self.ledger_service,
-            CatalogueService(stores.gifts, stores.configs, Bus()),
-            {},
-            LIMIT,
-        )
+        catalogue = CatalogueService(stores.gifts, stores.configs, Bus())
+        approvals = ApprovalService(stores, self.ledger_service, catalogue, LIMIT)
         self.payments = PaymentService(stores.ledger, stores.orders, lock)
-        self.service = RefundCaseService(
-            self.cases, stores.orders, ledger, stores.spent_gold, approvals, lock
-        )
-        self.sweep = RefundCaseSweep(
-            self.cases,
-            stores.orders,
-            ledger,
-            self.withdrawals,
-            self.payees,
-            {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item] - refunds alone
-            lock,
-        )
+        self.service = RefundCaseService(stores, approvals, lock)
+        desks: Any = {"xpay": desk, "jsapi": desk}  # refunds alone
+        self.sweep = RefundCaseSweep(stores, self.withdrawals, desks, lock)
         self.leaving: set[str] = set()
         self.notifications = PaymentNotificationService(
             stores.inbox,

@@ -63,7 +63,7 @@ class RefundChain:
             for rows in (self.db.refund_cases, self.db.withdrawals):
                 due = {"due_at": {"$type": "date"}}
                 rows.update_many(due, [{"$set": {"due_at": "$$NOW"}}])
-            await self.server.context.services.payouts.sweep.sweep()
+            await self.server.context.services.payouts.transfers.job.sweep()
             await self.server.context.services.refunds.sweep.sweep()
             case = (await self.api.ops("GET", path)).ok()
             return case if case["state"] == "closed" else None

@@ -38,14 +38,9 @@ class ApprovalFixture:
     def process(self, limit: int = LIMIT) -> ApprovalService:
         """The service of another process."""
         stores = self.stores
-        return ApprovalService(
-            self.store,
-            self.operators,
-            LedgerService(stores.ledger, NamedLocks().lock),
-            CatalogueService(stores.gifts, stores.configs, Bus()),
-            {"config": stores.configs, "block": stores.blocks},
-            limit,
-        )
+        ledger = LedgerService(stores.ledger, NamedLocks().lock)
+        catalogue = CatalogueService(stores.gifts, stores.configs, Bus())
+        return ApprovalService(stores, ledger, catalogue, limit)
 
     async def create(self) -> None:
         (self.anna,) = await self.stores.create_users((0, 0))

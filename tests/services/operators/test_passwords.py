@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from services.operators.passwords import CONCURRENT_HASHES, UNMATCHED_HASH, Passwords, weakness
+from services.operators.operators import CONCURRENT_HASHES, UNMATCHED_HASH, Passwords, weakness
 
 NAME, REPEATS, EASY = (
     "this contains your name",

@@ -6,9 +6,8 @@ import json
 import pytest
 
 from ledger.transfers import TransferState
-from services.payouts import transfers as module
 from tests.support.storage import StoresFixture
-from tests.support.waiting import recorded_timeouts, until
+from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 from tests.support.withdrawals import LOST, TOO_FAST, UNCLEAR
 
@@ -116,21 +115,6 @@ async def test_a_refused_cancellation_is_a_problem(stores: StoresFixture) -> Non
     await fixture.sweep()
     assert (await fixture.stored(withdrawal.id)).state == "paid"
     await fixture.check()
-
-
-async def test_a_withdrawal_that_takes_too_long_is_continued_later(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    fixture.bank.answers, limits = asyncio.Event(), recorded_timeouts(monkeypatch, module)
-    submitting = asyncio.create_task(fixture.submitted())
-    await until(lambda: fixture.bank.sent)
-    limits[0].reschedule(0)  # not before: what is cancelled is the wait for WeChat Pay
-    withdrawal = await submitting
-    assert withdrawal.state == "submitted"
-    fixture.bank.answers = None
-    await fixture.sweep()
-    assert (await fixture.stored(withdrawal.id)).state == "awaiting_user"
 
 
 async def test_without_a_merchant_open_withdrawals_stay(stores: StoresFixture) -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from ledger.errors import IncomeNotMatured
 from ledger.journal import negate
-from services.payouts import withdrawable_income
-from services.payouts.withdrawable_income import CACHED_SECONDS, RecentIncome
+from services.payouts import withdrawals
+from services.payouts.withdrawals import CACHED_SECONDS, MaturedIncome
 from tests.support.storage import StoresFixture
 from tests.support.tencent import Clock
 from tests.support.withdrawal_fixture import WithdrawalFixture
@@ -15,21 +15,21 @@ from tests.support.withdrawal_fixture import WithdrawalFixture
 async def test_income_is_recent_from_its_gift_on_though_older_sums_are_kept(
     stores: StoresFixture, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(withdrawable_income, "MAX_CACHED", 1)
+    monkeypatch.setattr(withdrawals, "MAX_CACHED", 1)
     fixture = await WithdrawalFixture.create(stores, 100)
-    cache = RecentIncome(stores.payees, fixture.settings)
+    cache = MaturedIncome(stores.payees, fixture.settings)
     user_id, now = fixture.user.user_id, datetime.now(UTC)
     await fixture.gift(40, now, "gift:a:1")
-    assert await cache.of(user_id) == 40
+    assert await cache.recent(user_id) == 40
     await fixture.gift(5, now, "gift:a:2")
-    assert await cache.of(user_id) == 45
+    assert await cache.recent(user_id) == 45
     await fixture.gift(3, now - timedelta(hours=1), "gift:a:3")  # a sum that is kept
-    assert await cache.of(user_id) == 45
+    assert await cache.recent(user_id) == 45
     clock.now += CACHED_SECONDS
-    assert await cache.of(user_id) == 48
+    assert await cache.recent(user_id) == 48
     await fixture.gift(7, now - timedelta(hours=1), "gift:a:4")
-    await cache.of("another")  # only so many sums are kept
-    assert await cache.of(user_id) == 55, "summed again"
+    await cache.recent("another")  # only so many sums are kept
+    assert await cache.recent(user_id) == 55, "summed again"
 
 
 async def test_income_of_a_cancelled_withdrawal_is_matured_at_once(stores: StoresFixture) -> None:
@@ -37,7 +37,7 @@ async def test_income_of_a_cancelled_withdrawal_is_matured_at_once(stores: Store
     user_id, service = fixture.user.user_id, fixture.process.service
 
     async def matured() -> int:
-        return (await service.page(user_id, 1, 10)).matured
+        return (await service.page(user_id, 1, 10))[0]
 
     withdrawal = await fixture.request(60)
     assert await matured() == 40
@@ -53,9 +53,7 @@ async def test_income_of_a_giver_who_paid_on_ios_matures_when_apple_has_paid(
     await stores.make_indexes()
 
     async def matured() -> int:
-        cache = RecentIncome(stores.payees, fixture.settings)
-        recent = await cache.of(user_id)
-        return (await stores.payees.funds(user_id)).income - recent
+        return await MaturedIncome(stores.payees, fixture.settings).of(user_id)
 
     for days, income, ios in ((1, 1, True), (6, 2, False), (8, 4, False), (8, 8, True)):
         await fixture.gift(income, now - timedelta(days=days), f"gift:{income}", ios=ios)

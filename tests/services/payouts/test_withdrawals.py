@@ -23,9 +23,8 @@ from ledger.transfers import TransferState
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.payouts import withdrawals
 from storage.errors import AlreadyDecided
-from storage.payouts.withdrawal_reports import WithdrawalReportStore
-from tests.support.storage import CIPHER, StoresFixture
-from tests.support.waiting import recorded_timeouts, until
+from tests.support.storage import StoresFixture
+from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
 # ---- request
@@ -85,21 +84,6 @@ async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
 
     await until(has_package)
     assert len(fixture.bank.sent) == 1, "the answer that came late was kept"
-
-
-async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(withdrawals, "SUBMIT_SECONDS", 60)  # the step ends before
-    fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
-    fixture.bank.answers, limits = asyncio.Event(), recorded_timeouts(monkeypatch, withdrawals)
-    requesting = asyncio.create_task(fixture.request(100))
-    await until(lambda: fixture.bank.sent)
-    limits[0].reschedule(0)
-    assert (await requesting).state == "submitted"
-    fixture.bank.answers = None
-    await fixture.sweep()
-    assert (await fixture.stored((await fixture.request(100)).id)).package
 
 
 async def test_a_refused_request_does_not_store_the_name(stores: StoresFixture) -> None:
@@ -269,9 +253,9 @@ async def test_a_user_sees_the_newest_withdrawals_first(stores: StoresFixture) -
     fixture = await WithdrawalFixture.create(stores)
     ids = [(await fixture.request(100, f"r{n}")).id for n in range(3)]
     for number, shown, has_more in ((1, ids[:0:-1], True), (2, ids[:1], False)):
-        page = await fixture.service.page(fixture.user.user_id, number, 2)
-        assert [withdrawal.id for withdrawal in page.withdrawals] == shown
-        assert (page.has_more, page.matured) == (has_more, 700)
+        matured, found, more = await fixture.service.page(fixture.user.user_id, number, 2)
+        assert [withdrawal.id for withdrawal in found] == shown
+        assert (more, matured) == (has_more, 700)
 
 
 async def test_the_age_of_a_withdrawal_is_the_time_in_its_state(stores: StoresFixture) -> None:
@@ -281,9 +265,8 @@ async def test_the_age_of_a_withdrawal_is_the_time_in_its_state(stores: StoresFi
     rows = fixture.database.collection("withdrawals")
 
     async def hours() -> dict[str, int]:
-        report = await WithdrawalReportStore(fixture.database, CIPHER).open_withdrawals()
-        now = datetime.now(UTC)
-        return {state: (now - at) // timedelta(hours=1) for state, at in report.oldest.items()}
+        oldest, now = (await stores.withdrawals.open_counts()).oldest, datetime.now(UTC)
+        return {state: (now - at) // timedelta(hours=1) for state, at in oldest.items()}
 
     requested_at = datetime.now(UTC) - timedelta(hours=72)
     await rows.update_many({}, {"$set": {"requested_at": requested_at}})
