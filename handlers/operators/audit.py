@@ -1,6 +1,5 @@
 """Operators' endpoints for the audit log."""
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -100,12 +99,7 @@ class OpsAuditCsvHandler(AuditSearchHandler):
         text = BYTE_ORDER_MARK + csv_lines([CSV_FIELDS])
         for _ in range(EXPORT_PAGES):
             rows, cursor = await self.find(params, cursor or "", EXPORT_PAGE)
-            text += entry_lines(rows)
+            text += csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in rows)
             if cursor is None:
                 return CsvFileResponse(text=text)
         return CsvFileResponse(text=text + csv_lines([("more", f"after={cursor}")]))
-
-
-def entry_lines(entries: Iterable[Mapping[str, Any]]) -> str:
-    """Return a line for each entry."""
-    return csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in entries)

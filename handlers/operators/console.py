@@ -156,13 +156,8 @@ class OpsConfirmHandler(ApprovalTargetHandler):
 
     @endpoint(
         errors=[
-            *(
-                ApprovalNotFound,
-                SecondPersonRequired,
-                RequesterNotAllowed,
-                AlreadyDecided,
-                UserNotFound,
-            ),
+            *(ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed),
+            *(AlreadyDecided, UserNotFound),
             *(EntryNotFound, NotReversible, InsufficientGold, DebtExceeded, RequestIdReused),
             *(NotFound, BlockNotFound, RateRequired),
         ]

@@ -17,11 +17,9 @@ from services.operators.roles import Access, Operator, Role
 from storage.database import Document
 from storage.errors import AlreadyDecided
 from storage.gold.catalogue import CatalogueStore
-from storage.operators.approvals import Approval, ApprovalKind
+from storage.operators.approvals import Approval
 from storage.stores import Stores
 
-LIFETIME = timedelta(days=1)
-"""How long a request waits."""
 LIMIT_PERIOD = timedelta(days=1)
 CatalogueKind = Literal["config", "block"]
 
@@ -57,7 +55,7 @@ class ApprovalService:
     ) -> JsonObject | Approval:
         """Grant as LedgerService.grant, or return the request that a second operator confirms."""
         arguments = {"request_id": request_id}
-        request = _request("grant", grant_key(request_id), user_id, gold, reason, by, arguments)
+        request = Approval(grant_key(request_id), "grant", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def settle_debt(
@@ -73,7 +71,7 @@ class ApprovalService:
     ) -> JsonObject | Approval:
         """Settle as LedgerService.settle_debt; return the request if another one confirms it."""
         arguments = {"request_id": request_id, "by_house": by_house, "unit": unit}
-        request = _request("settle", settle_key(request_id), user_id, gold, reason, by, arguments)
+        request = Approval(settle_key(request_id), "settle", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
@@ -82,7 +80,7 @@ class ApprovalService:
         A declined or expired request may be made again.
         """
         gold = await self._ledger.reversible_amount(key)
-        request = _request("reverse", reversal_key(key), key, gold, reason, by, {})
+        request = Approval(reversal_key(key), "reverse", key, gold, reason, by, {})
         await self._approvals.set_aside(request.key)
         return await self._book_or_ask(request)
 
@@ -110,7 +108,7 @@ class ApprovalService:
         row = after or before
         on, gold = str(row.get("key", row.get("id", ""))), row.get("gold", 0)
         key = f"{kind}:{secrets.token_hex(12)}"
-        return await self._approvals.request(_request(kind, key, on, gold, "", by, rows))
+        return await self._approvals.request(Approval(key, kind, on, gold, "", by, rows))
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
         """Carry out a request of another operator; repeated by the same one, return the same.
@@ -227,16 +225,3 @@ class ApprovalService:
             in_transaction=in_transaction,
             **approval.arguments,
         )
-
-
-def _request(
-    kind: ApprovalKind,
-    key: str,
-    on: str,
-    gold: int,
-    reason: str,
-    by: str,
-    arguments: dict[str, Any],
-) -> Approval:
-    now = datetime.now(UTC)
-    return Approval(key, kind, on, gold, reason, by, arguments, now, now + LIFETIME)

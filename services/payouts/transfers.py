@@ -86,7 +86,7 @@ class TransferService:
                 await self._ledger.write(tx, replace(entry, answer=answer), None)
             returned = before.counted_fen - after.counted_fen
             if returned:
-                await self._withdrawals.subtract_from_day(tx, before.requested_at, returned)
+                await self._withdrawals.add_to_day(tx, before.requested_at, -returned)
             after = after.note_state_change(before, datetime.now(UTC))
             return await self._withdrawals.save(before, after, tx)
 
@@ -184,23 +184,17 @@ class TransferService:
         else:
             withdrawal = await self.change(withdrawal.id, miss)
         if must_resend(withdrawal, stated, datetime.now(UTC)):
-            return await self._resend(withdrawal, stated, transfers)
+            log.info("transfer_sent_again", withdrawal=withdrawal.id)
+            body, now = withdrawal.sent_body, datetime.now(UTC)
+            if must_rebuild(withdrawal, stated):
+                body = await self._body(withdrawal, transfers)
+            withdrawal = await self.change(
+                withdrawal.id, lambda saved: WithdrawalChange(saved.resend(body, now))
+            )
+            return await self._send(withdrawal, transfers)
         if stated and withdrawal.is_cancelling:
             return await self._cancel(withdrawal, transfers)
         return withdrawal
-
-    async def _resend(
-        self, withdrawal: Withdrawal, stated: Transfer | None, transfers: TransferClient
-    ) -> Withdrawal:
-        log.info("transfer_sent_again", withdrawal=withdrawal.id)
-        body = withdrawal.sent_body
-        if must_rebuild(withdrawal, stated):
-            body = await self._body(withdrawal, transfers)
-        now = datetime.now(UTC)
-        withdrawal = await self.change(
-            withdrawal.id, lambda saved: WithdrawalChange(saved.resend(body, now))
-        )
-        return await self._send(withdrawal, transfers)
 
     async def _cancel(self, withdrawal: Withdrawal, transfers: TransferClient) -> Withdrawal:
         """Ask to cancel a transfer, and query what came of it: the answer has no amount."""

@@ -13,11 +13,11 @@ from core.clock import day_interval, day_of
 from ledger.errors import (
     EntryExists,
     NotCancellable,
+    OverLimit,
     RequestIdReused,
     WithdrawalNotFound,
     WithdrawalsStopped,
 )
-from ledger.journal import JsonObject
 from ledger.withdrawal_requests import (
     Maturity,
     Payee,
@@ -98,16 +98,26 @@ class WithdrawalService:
         """
         async with self._lock(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
             key = request_key(payee.user_id, request_id)
-            if stored := await self._stores.ledger.find(key):
-                return await self._repeated(stored, income)
-            if not self._is_enabled:
-                raise WithdrawOff
-            try:
-                withdrawal = await self._reserve(payee, income, request_id, real_name)
-            except EntryExists:
-                stored = await self._stores.ledger.find_committed(key)
-                return await self._repeated(stored, income)
-            return await self._advance_in_time(withdrawal)
+            stored = await self._stores.ledger.find(key)
+            if stored is None:
+                if not self._is_enabled:
+                    raise WithdrawOff
+                try:
+                    withdrawal = await self._reserve(payee, income, request_id, real_name)
+                except EntryExists:
+                    stored = await self._stores.ledger.find_committed(key)
+                else:
+                    return await self._advance_in_time(withdrawal)
+            content, answer = stored
+            if content["income"] != income:
+                raise RequestIdReused
+            withdrawal = await self._withdrawals.get(answer["withdrawal_id"])
+            # Another process may be submitting it: one answer for all.
+            until = withdrawal.requested_at + timedelta(seconds=SUBMIT_SECONDS)
+            while withdrawal.is_being_submitted and datetime.now(UTC) < until:
+                await asyncio.sleep(POLL_SECONDS)
+                withdrawal = await self._withdrawals.get(withdrawal.id)
+            return withdrawal
 
     async def page(
         self, user_id: str, number: int, size: int
@@ -230,7 +240,9 @@ class WithdrawalService:
             await stores.ledger.move(tx, entry.lines)
             await stores.ledger.write(tx, entry, None)
             await self._withdrawals.add(withdrawal, tx)
-            await self._withdrawals.add_to_day(tx, now, withdrawal.fen, self._limits.day_fen)
+            of_day = await self._withdrawals.add_to_day(tx, now, withdrawal.fen)
+            if of_day > self._limits.day_fen:  # the transaction is aborted
+                raise OverLimit("day")
             return withdrawal
 
         # All requests change the house's sum of the day: without its lock they conflict.
@@ -247,22 +259,6 @@ class WithdrawalService:
         step.add_done_callback(self._steps.discard)
         done, _ = await asyncio.wait([step], timeout=SUBMIT_SECONDS)
         return step.result() if done else await self._withdrawals.get(withdrawal.id)
-
-    async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:
-        """Return the withdrawal of an earlier request.
-
-        Wait for another process that may be submitting it: one answer for all. Raises
-        RequestIdReused if the request asked for another income.
-        """
-        content, answer = stored
-        if content["income"] != income:
-            raise RequestIdReused
-        withdrawal = await self._withdrawals.get(answer["withdrawal_id"])
-        until = withdrawal.requested_at + timedelta(seconds=SUBMIT_SECONDS)
-        while withdrawal.is_being_submitted and datetime.now(UTC) < until:
-            await asyncio.sleep(POLL_SECONDS)
-            withdrawal = await self._withdrawals.get(withdrawal.id)
-        return withdrawal
 
 
 class MaturedIncome:

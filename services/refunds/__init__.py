@@ -3,8 +3,7 @@
 from services.gold.ledger import LockUsers
 from services.operators import OperatorServices
 from services.payouts import PayoutServices
-from services.refunds.refund_cases import RefundCaseService
-from services.refunds.refund_sweep import RefundCaseSweep
+from services.refunds.refund_cases import RefundCaseService, RefundCaseSweep
 from storage.stores import Stores
 from tencent.clients import TencentClients
 

@@ -1,7 +1,7 @@
 """approvals: what waits for a second operator: large movements of gold, rates, recharge blocks."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -15,8 +15,14 @@ from storage.versioned import DocumentStore
 
 ApprovalKind = Literal["grant", "settle", "reverse", "config", "block"]
 ApprovalState = Literal["waiting", "done", "declined", "expired"]
+LIFETIME = timedelta(days=1)
+"""How long a request waits."""
 KEPT = timedelta(days=90)
 """How long a request is kept after it was made; what was carried out is in the journal."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,8 @@ class Approval:
     reason: str
     by: str
     arguments: Document
-    made_at: datetime
-    expires_at: datetime
+    made_at: datetime = field(default_factory=_now)
+    expires_at: datetime = field(default_factory=lambda: _now() + LIFETIME)
     state: ApprovalState = "waiting"
     id: str = ""
     decided_by: str = ""
@@ -129,7 +135,3 @@ class ApprovalStore(DocumentStore[Approval]):
 
     def _document(self, value: Approval) -> Document:
         return super()._document(value) | {"delete_at": value.made_at + KEPT}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

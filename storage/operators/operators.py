@@ -5,14 +5,14 @@ operator_sessions: their logins, keyed by the hash of their token.
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from storage.database import Collection, Database, Document, Session
-from storage.documents import token_id
+from storage.documents import known_fields, token_id
 from storage.errors import NoLongerAdmin, OperatorExists, OperatorNotFound
 from storage.field_cipher import FieldCipher
 
@@ -99,11 +99,10 @@ class OperatorStore:
 
     async def add(self, account: OperatorAccount) -> None:
         """Add an operator. Raises OperatorExists if the name is taken."""
-        fields = {"role": account.role, "disabled": False, "made_at": datetime.now(UTC)}
+        row: Document = {"_id": account.name, "role": account.role, "disabled": False}
+        row |= {"made_at": datetime.now(UTC), **self._proofs(account)}
         try:
-            await self._operators.insert_one(
-                {"_id": account.name, **fields, **self._proofs(account)}
-            )
+            await self._operators.insert_one(row)
         except DuplicateKeyError:
             raise OperatorExists from None
 
@@ -184,17 +183,11 @@ class OperatorStore:
         return result.matched_count > 0
 
     def _account_from(self, row: Document) -> OperatorAccount:
-        return OperatorAccount(
-            name=row["_id"],
-            role=row["role"],
-            password_hash=row["password_hash"],
-            totp_secret=self._cipher.decrypt(row["totp_secret"], row["_id"]),
-            credential=row["credential"],
-            one_time_until=row["one_time_until"],
-            disabled=row["disabled"] or (row["_id"] == DEMO and not self._admits_demo),
-            made_at=row["made_at"],
-            last_login_at=row["last_login_at"],
-            wrong_codes=row["wrong_codes"],
+        account = OperatorAccount(**{**known_fields(OperatorAccount, row), "name": row["_id"]})
+        return replace(
+            account,
+            totp_secret=self._cipher.decrypt(row["totp_secret"], account.name),
+            disabled=account.disabled or (account.name == DEMO and not self._admits_demo),
         )
 
     def _proofs(self, account: OperatorAccount) -> Document:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pymongo import ReturnDocument
 
 from core.clock import day_of
-from ledger.errors import OverLimit, WithdrawalNotFound, WithdrawalsStopped
+from ledger.errors import WithdrawalNotFound, WithdrawalsStopped
 from ledger.journal import debt_account, user_account
 from ledger.open_transfers import next_check_at
 from ledger.withdrawal_requests import Maturity, UserDay
@@ -55,11 +55,8 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
         rows = await self._documents.find(where, session=session).to_list()
         return UserDay(len(rows), sum(self.parse(row).counted_fen for row in rows))
 
-    async def add_to_day(self, session: Session, at: datetime, fen: int, limit: int) -> None:
-        """Count `fen` of the whole house in the day of `at`.
-
-        Raises OverLimit with "day" if the sum of the day exceeds `limit`.
-        """
+    async def add_to_day(self, session: Session, at: datetime, fen: int) -> int:
+        """Add to the sum of the whole house in the day of `at`, and return the sum."""
         row = await self._days.find_one_and_update(
             {"_id": day_of(at).isoformat()},
             {"$inc": {"fen": fen}},
@@ -67,14 +64,7 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
             return_document=ReturnDocument.AFTER,
             session=session,
         )
-        if row and row["fen"] > limit:  # the transaction is aborted
-            raise OverLimit("day")
-
-    async def subtract_from_day(self, session: Session, at: datetime, fen: int) -> None:
-        """Take back what `add_to_day` has counted, for a withdrawal that is returned."""
-        await self._days.update_one(
-            {"_id": day_of(at).isoformat()}, {"$inc": {"fen": -fen}}, session=session
-        )
+        return int(row["fen"]) if row else 0
 
     # ---- lists
 
@@ -112,8 +102,7 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
         )
 
     def _document(self, value: Withdrawal) -> Document:
-        stored = {"approvals": [*value.approvals], "rate": str(value.rate)}
-        return super()._document(value) | stored | {"state": value.state.value}
+        return super()._document(value) | {"rate": str(value.rate)}
 
     def _due_at(self, value: Withdrawal) -> datetime | None:
         return next_check_at(value, datetime.now(UTC))

@@ -27,8 +27,7 @@ from ledger.refund_advice import Credit
 from ledger.refund_cases import IN_PROGRESS, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome
 from ledger.withdrawals import Withdrawal, WithdrawalState
-from services.refunds.refund_cases import RefundCaseService
-from services.refunds.refund_sweep import RefundCaseSweep
+from services.refunds.refund_cases import RefundCaseService, RefundCaseSweep
 from storage.errors import OrderInRefund
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings

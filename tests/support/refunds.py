@@ -18,8 +18,7 @@ from services.jobs.inbox import CallbackOutcome
 from services.operators.approvals import ApprovalService
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
-from services.refunds.refund_cases import RefundCaseService
-from services.refunds.refund_sweep import RefundCaseSweep
+from services.refunds.refund_cases import RefundCaseService, RefundCaseSweep
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.operators.operators import OperatorAccount
 from storage.payments.orders import new_number

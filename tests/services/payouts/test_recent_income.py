@@ -32,22 +32,10 @@ async def test_income_is_recent_from_its_gift_on_though_older_sums_are_kept(
     assert await cache.recent(user_id) == 55, "summed again"
 
 
-async def test_income_of_a_cancelled_withdrawal_is_matured_at_once(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores, 100, auto_fen=0)
-    user_id, service = fixture.user.user_id, fixture.process.service
-
-    async def matured() -> int:
-        return (await service.page(user_id, 1, 10))[0]
-
-    withdrawal = await fixture.request(60)
-    assert await matured() == 40
-    await service.cancel(user_id, withdrawal.id)
-    assert await matured() == 100
-
-
-async def test_income_of_a_giver_who_paid_on_ios_matures_when_apple_has_paid(
+async def test_income_matures_by_the_provider_and_not_that_of_a_reversed_gift(
     stores: StoresFixture,
 ) -> None:
+    """Apple pays later; a gift may be reversed in the minute that is not kept."""
     fixture = await WithdrawalFixture.create(stores, 100, maturity_days=7, ios_maturity_days=45)
     user_id, now = fixture.user.user_id, datetime.now(UTC)
     await stores.make_indexes()
@@ -59,15 +47,15 @@ async def test_income_of_a_giver_who_paid_on_ios_matures_when_apple_has_paid(
         await fixture.gift(income, now - timedelta(days=days), f"gift:{income}", ios=ios)
     for key, days in (("gift:16", 44), ("gift:32", 44), ("gift:64", 46)):
         await fixture.gift(int(key[5:]), now - timedelta(days=days), key, ios=True)
+    await fixture.gift(128, now, "gift:128")
     assert await matured() == 100 + 4 + 64
-    for key, days in (("gift:16", 20), ("gift:8", 2)):
+    for key, days in (("gift:16", 20), ("gift:8", 2), ("gift:2", 3), ("gift:128", 0)):
         entry = await stores.ledger.entry(key)
         assert entry
-        reversal = replace(entry, key=f"reversal:{key}", kind="reversal", content={"reverses": key})
-        await fixture.write(
-            replace(reversal, lines=negate(entry.lines)), now - timedelta(days=days)
-        )
-    assert await matured() == 100 + 4 + 64
+        reversal = replace(entry, key=f"reversal:{key}", kind="reversal", lines=negate(entry.lines))
+        at = now - timedelta(days=days)
+        await fixture.write(replace(reversal, content={"reverses": key}), at)
+        assert await matured() == 100 + 4 + 64, key
     with pytest.raises(IncomeNotMatured):
         await fixture.request(169)
     assert (await fixture.request(168)).income == 168

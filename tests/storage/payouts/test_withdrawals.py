@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import WriteConflict
 from ledger.transfers import TransferState
 from storage.database import Session
 from storage.documents import dated_id
 from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
-from tests.support.withdrawals import ID, NOW, requested, submitted
+from tests.support.withdrawals import ID, NOW, submitted
 
 LEASE = timedelta(minutes=1)
 
@@ -34,20 +33,6 @@ async def test_a_withdrawal_is_stored_as_it_is(stores: StoresFixture) -> None:
     await stores.database.collection("withdrawals").update_one({}, {"$set": {"later": 1}})
     assert await stores.withdrawals.find(ID) == withdrawal
     assert await stores.withdrawals.find("W1") is None
-
-
-async def test_a_withdrawal_is_saved_only_as_it_was_read_last(stores: StoresFixture) -> None:
-    withdrawal = requested()
-    await add(stores, withdrawal)
-
-    async def save(tx: Session) -> None:
-        await stores.withdrawals.save(withdrawal, withdrawal.approve("finn"), tx)
-
-    await stores.database.transaction(save)
-    stored = await stores.withdrawals.find(ID)
-    assert stored == replace(withdrawal.approve("finn"), version=1)
-    with pytest.raises(WriteConflict):
-        await stores.database.transaction(save)
 
 
 async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresFixture) -> None:
