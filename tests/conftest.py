@@ -77,6 +77,7 @@ pytest_plugins = [
     "tests.support.server",
     "tests.support.server_program",
     "tests.support.storage",
+    "tests.support.withdrawal_fixture",
     "tests.support.presence",
     "tests.support.tencent",
 ]

@@ -5,6 +5,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+import pytest
+from tornado.ioloop import IOLoop
+
 from config.sections import WithdrawSettings
 from core.locks import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
@@ -163,3 +166,10 @@ class WithdrawalFixture:
     @property
     def _ledger(self) -> Any:
         return self.database.collection("ledger")
+
+
+@pytest.fixture
+def payouts(io_loop: IOLoop, stores: StoresFixture) -> WithdrawalFixture:
+    """The limits are LIMITS."""
+    fixture: WithdrawalFixture = io_loop.run_sync(lambda: WithdrawalFixture.create(stores))
+    return fixture

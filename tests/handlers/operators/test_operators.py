@@ -1,19 +1,14 @@
 """Operators who are managed over HTTP, and one's own account."""
 
-import time
 from typing import Any
 
 from structlog.testing import capture_logs
 
 from runtime.process import ServerProcess
-from services.operators.operators import STEP_SECONDS, code_of
 from tests.support.api import ApiFixture, Reply
+from tests.support.operators import code_now, first_login
 
 PASSWORD, NEXT = "correct horse battery", "another horse battery"
-
-
-def code(secret: str, later: int = 0) -> str:
-    return code_of(secret, int(time.time()) // STEP_SECONDS + later)
 
 
 async def test_an_admin_manages_operators_and_each_change_is_audited_without_passwords(
@@ -56,21 +51,18 @@ async def test_an_admin_manages_operators_and_each_change_is_audited_without_pas
 async def test_ones_own_password_and_app_end_the_other_sessions_and_leave_no_trace(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    operators = server.context.services.operators.operators
-    one_time = await operators.add("anna", "viewer")
-    secret = (await operators.second_factor("anna", one_time)).secret
-    first = await operators.first_log_in("anna", one_time, PASSWORD, code(secret))
+    first, secret = await first_login(server, "viewer", PASSWORD)
 
     async def send(method: str, path: str, token: str, **body: str) -> Reply:
         headers = {"Authorization": f"Bearer {token}"}
         return await api.request(method, f"/ops/api/{path}", headers=headers, json=body)
 
     with capture_logs() as logs:
-        proofs = {"password": PASSWORD, "code": code(secret, 1)}
+        proofs = {"password": PASSWORD, "code": code_now(secret, 1)}
         weak = await send("PATCH", "account", first.token, **proofs, new_password="abcdefghijkl")
         assert "sequence" in weak.json["fields"]["new_password"]
         factor = (await send("GET", "account", first.token)).ok()
-        changes = {"secret": factor["secret"], "new_code": code(factor["secret"])}
+        changes = {"secret": factor["secret"], "new_code": code_now(factor["secret"])}
         changed = await send(
             "PATCH", "account", first.token, **proofs, **changes, new_password=NEXT
         )

@@ -176,20 +176,21 @@ async def test_a_large_withdrawal_needs_two_present_operators(stores: StoresFixt
         await fixture.service.approve(withdrawal.id, "pavel")
 
 
-async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresFixture) -> None:
+async def test_a_declined_withdrawal_is_returned_with_its_reason(
+    payouts: WithdrawalFixture,
+) -> None:
     """A submitted one is cancelled at WeChat Pay."""
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
+    withdrawal = await payouts.submitted()
     for _ in range(2):
-        declined = await fixture.service.decline(withdrawal.id, "finn", "no host")
+        declined = await payouts.service.decline(withdrawal.id, "finn", "no host")
         assert (declined.state, declined.reason) == ("returned", "no host")
-    assert fixture.bank.cancelled == [withdrawal.id]
+    assert payouts.bank.cancelled == [withdrawal.id]
     with pytest.raises(AlreadyDecided):
-        await fixture.service.decline(withdrawal.id, "olga", "no host")
+        await payouts.service.decline(withdrawal.id, "olga", "no host")
     with pytest.raises(AlreadyDecided):
-        await fixture.service.approve(withdrawal.id, "olga")
-    await fixture.check()
-    for decide in (fixture.service.approve, fixture.service.cancel):
+        await payouts.service.approve(withdrawal.id, "olga")
+    await payouts.check()
+    for decide in (payouts.service.approve, payouts.service.cancel):
         with pytest.raises(WithdrawalNotFound):
             await decide("W0", "finn")
 
@@ -199,16 +200,15 @@ async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresF
 
 @pytest.mark.parametrize("confirmed", [False, True])
 async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay_unless_it_was_confirmed(
-    stores: StoresFixture, confirmed: bool
+    payouts: WithdrawalFixture, confirmed: bool
 ) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
+    withdrawal = await payouts.submitted()
     if confirmed:
-        fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
-    cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
+        payouts.bank.finish(withdrawal.id, TransferState.SUCCESS)
+    cancelled = await payouts.service.cancel(payouts.user.user_id, withdrawal.id)
     assert cancelled.state == ("paid" if confirmed else "returned")
-    assert fixture.bank.cancelled == [withdrawal.id] * (not confirmed)
-    await fixture.check()
+    assert payouts.bank.cancelled == [withdrawal.id] * (not confirmed)
+    await payouts.check()
 
 
 # ---- refund cases
@@ -232,11 +232,10 @@ async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(stores: Sto
 # ---- what is shown
 
 
-async def test_a_user_sees_the_newest_withdrawals_first(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    ids = [(await fixture.request(100, f"r{n}")).id for n in range(3)]
+async def test_a_user_sees_the_newest_withdrawals_first(payouts: WithdrawalFixture) -> None:
+    ids = [(await payouts.request(100, f"r{n}")).id for n in range(3)]
     for number, shown, has_more in ((1, ids[:0:-1], True), (2, ids[:1], False)):
-        matured, found, more = await fixture.service.page(fixture.user.user_id, number, 2)
+        matured, found, more = await payouts.service.page(payouts.user.user_id, number, 2)
         assert [withdrawal.id for withdrawal in found] == shown
         assert (more, matured) == (has_more, 700)
 

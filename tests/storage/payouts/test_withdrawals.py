@@ -77,42 +77,42 @@ async def paid(fixture: WithdrawalFixture) -> str:
 
 @pytest.mark.parametrize("is_incremental", [False, True])
 async def test_withdrawal_changed_by_hand_is_found(
-    stores: StoresFixture, is_incremental: bool
+    payouts: WithdrawalFixture, is_incremental: bool
 ) -> None:
     since = datetime.now(UTC) - timedelta(minutes=1) if is_incremental else None
-    fixture = await WithdrawalFixture.create(stores)
-    id_ = await paid(fixture)
-    held = (await fixture.request(50, "r2")).id
-    assert await found(fixture, since) == []
-    rows = fixture.database.collection("withdrawals")
+    id_ = await paid(payouts)
+    held = (await payouts.request(50, "r2")).id
+    assert await found(payouts, since) == []
+    rows = payouts.database.collection("withdrawals")
 
     async def change(id_: str, **fields: Any) -> None:
         await rows.update_one({"_id": id_}, {"$set": fields})
 
     await change(held, income=51)
-    assert await found(fixture, since) == [("held", f"held:{held}")]
+    assert await found(payouts, since) == [("held", f"held:{held}")]
     await change(held, income=50)
     await change(id_, fen=999)
-    assert await found(fixture, since) == [("payout", id_)]
+    assert await found(payouts, since) == [("payout", id_)]
     await change(id_, fen=1_000, state="returned")
-    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
+    assert await found(payouts, since) == [("payout", f"payout:{id_}")]
     await change(id_, state="submitted")
     both = [("held", f"held:{id_}"), ("payout", f"payout:{id_}")]
-    assert await found(fixture, since) == both
+    assert await found(payouts, since) == both
     await rows.delete_one({"_id": id_})
-    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
+    assert await found(payouts, since) == [("payout", f"payout:{id_}")]
 
 
-async def test_entries_changed_by_hand_are_found_and_totals_are_sums(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    id_ = await paid(fixture)
-    await fixture.request(50, "r2")
-    totals = await LedgerReconciler(fixture.database).totals()
+async def test_entries_changed_by_hand_are_found_and_totals_are_sums(
+    payouts: WithdrawalFixture,
+) -> None:
+    id_ = await paid(payouts)
+    await payouts.request(50, "r2")
+    totals = await LedgerReconciler(payouts.database).totals()
     assert (totals["held"], totals["withdrawn_fen"], totals["income"]) == (50, 1_000, 850)
-    journal = fixture.database.collection("ledger")
+    journal = payouts.database.collection("ledger")
     entry = await journal.find_one({"kind": "payout"})
     assert entry
     await journal.delete_one({"_id": entry["_id"]})
-    assert await found(fixture) == [("held", f"held:{id_}"), ("payout", id_)]
+    assert await found(payouts) == [("held", f"held:{id_}"), ("payout", id_)]
     await journal.insert_one({**entry, "content": {**entry["content"], "fen": 1}})
-    assert await found(fixture) == [("payout", id_)]
+    assert await found(payouts) == [("payout", id_)]
