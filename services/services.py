@@ -112,7 +112,7 @@ class Services:
             ),
             *self.payments.unpaid_orders.jobs.values(),
             self.payouts.transfers.job,
-            self.refunds.sweep,
+            self.refunds.cases.job,
             self.decisions.job,
             self.accounts.data_requests.job,
         ]

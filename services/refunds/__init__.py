@@ -3,7 +3,7 @@
 from services.gold.ledger import LockUsers
 from services.operators import OperatorServices
 from services.payouts import PayoutServices
-from services.refunds.refund_cases import RefundCaseService, RefundCaseSweep
+from services.refunds.refund_cases import RefundCaseService
 from storage.stores import Stores
 from tencent.clients import TencentClients
 
@@ -17,5 +17,6 @@ class RefundServices:
         operators: OperatorServices,
         payouts: PayoutServices,
     ) -> None:
-        self.cases = RefundCaseService(stores, operators.approvals, lock)
-        self.sweep = RefundCaseSweep(stores, payouts.withdrawals, tencent.providers, lock)
+        self.cases = RefundCaseService(
+            stores, operators.approvals, payouts.withdrawals, tencent.providers, lock
+        )

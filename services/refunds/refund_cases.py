@@ -48,15 +48,39 @@ NO_PROVIDER = "no_provider"
 
 
 class RefundCaseService:
-    """Applies decisions and notices; RefundCaseSweep carries confirmed cases on."""
+    """Opens and decides refund cases, and carries confirmed ones on.
 
-    def __init__(self, stores: Stores, approvals: ApprovalService, lock: LockUsers) -> None:
+    Each step is one transaction with its journal entry: a dead process loses none.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        approvals: ApprovalService,
+        withdrawals: WithdrawalService,
+        providers: Mapping[str, PaymentClient],
+        lock: LockUsers,
+    ) -> None:
+        """Take `providers` by name, as stored in orders."""
         self._cases = stores.refund_cases
         self._orders = stores.orders
         self._ledger = stores.ledger
         self._spent_gold = stores.spent_gold
+        self._payees = stores.payees
         self._approvals = approvals
+        self._withdrawals = withdrawals
+        self._providers = providers
         self._lock = lock
+        self.job = ClaimedJob(
+            "refund_cases",
+            one_by_one(partial(stores.refund_cases.claim, CLAIM_LEASE)),
+            self._run_step,
+            concurrency=1,
+            idle=IDLE_SECONDS,
+        )
+        """Carries confirmed cases on."""
+
+    # ---- decisions and notices
 
     async def open(
         self, user_id: str, orders: Sequence[str], reason: str, request_id: str, by: str
@@ -210,32 +234,7 @@ class RefundCaseService:
         )
         await self._ledger.write(tx, written, None)
 
-
-class RefundCaseSweep(ClaimedJob[RefundCase]):
-    """Each step is one transaction with its journal entry: a dead process loses none."""
-
-    def __init__(
-        self,
-        stores: Stores,
-        withdrawals: WithdrawalService,
-        providers: Mapping[str, PaymentClient],
-        lock: LockUsers,
-    ) -> None:
-        """Take `providers` by name, as stored in orders."""
-        super().__init__(
-            "refund_cases",
-            one_by_one(partial(stores.refund_cases.claim, CLAIM_LEASE)),
-            self._run_step,
-            concurrency=1,
-            idle=IDLE_SECONDS,
-        )
-        self._cases = stores.refund_cases
-        self._orders = stores.orders
-        self._ledger = stores.ledger
-        self._payees = stores.payees
-        self._withdrawals = withdrawals
-        self._providers = providers
-        self._lock = lock
+    # ---- confirmed cases
 
     async def _run_step(self, case: RefundCase) -> None:
         # The case is due when its lease lapses, or as a notice or a process that saved it meanwhile

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from core.clock import day_interval
@@ -85,7 +85,10 @@ class WithdrawalReportStore:
 
         The quarter is one in China; `name`: as 2026Q4.
         """
-        start, end = quarter_interval(name)
+        year, quarter = int(name[:4]), int(name[-1])
+        following = date(year + 1, 1, 1) if quarter == 4 else date(year, 3 * quarter + 1, 1)
+        start = day_interval(date(year, 3 * quarter - 2, 1))[0]
+        end = day_interval(following)[0]
         with self._database.slow_operation_timeout():
             within = {"at": {"$gte": start, "$lt": end}}
             gross = await self._income({"kind": "gift", **within}, 1)
@@ -127,10 +130,3 @@ class WithdrawalReportStore:
             {"$group": {"_id": "$user", "income": {"$sum": "$amount"}}},
         ]
         return {row["_id"]: int(row["income"]) async for row in stream(self._ledger, steps)}
-
-
-def quarter_interval(name: str) -> tuple[datetime, datetime]:
-    """Return start (inclusive) and end (exclusive) of a quarter in China, as 2026Q4."""
-    year, quarter = int(name[:4]), int(name[-1])
-    following = date(year + 1, 1, 1) if quarter == 4 else date(year, 3 * quarter + 1, 1)
-    return day_interval(date(year, 3 * quarter - 2, 1))[0], day_interval(following)[0]

@@ -27,7 +27,7 @@ from ledger.refund_advice import Credit
 from ledger.refund_cases import IN_PROGRESS, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome
 from ledger.withdrawals import Withdrawal, WithdrawalState
-from services.refunds.refund_cases import RefundCaseService, RefundCaseSweep
+from services.refunds.refund_cases import RefundCaseService
 from storage.errors import OrderInRefund
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings
@@ -186,8 +186,7 @@ class RefundMachine(WithdrawalMachine):
             spent_gold=spent_gold,
             payees=self,
         )
-        self.service = RefundCaseService(stores, approvals, locks)
-        self.refund_sweep = RefundCaseSweep(stores, self, {"xpay": self.desk}, locks)
+        self.service = RefundCaseService(stores, approvals, self, {"xpay": self.desk}, locks)
 
     # ---- operations
 
@@ -278,7 +277,7 @@ class RefundMachine(WithdrawalMachine):
     @rule()
     def sweep_cases(self) -> None:
         self.cases.due = [case.id for case in self.cases.all if case.state in IN_PROGRESS]
-        asyncio.run(self.refund_sweep.sweep())  # it starts tasks
+        asyncio.run(self.service.job.sweep())  # it starts tasks
 
     @rule(pick=PICK, more=st.sampled_from([0, 0, 0, 1]))
     def refund_notice(self, pick: int, more: int) -> None:

@@ -18,7 +18,7 @@ from services.jobs.inbox import CallbackOutcome
 from services.operators.approvals import ApprovalService
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
-from services.refunds.refund_cases import RefundCaseService, RefundCaseSweep
+from services.refunds.refund_cases import RefundCaseService
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.operators.operators import OperatorAccount
 from storage.payments.orders import new_number
@@ -82,9 +82,8 @@ class RefundProcess:
         catalogue = CatalogueService(stores.gifts, stores.configs, Bus())
         approvals = ApprovalService(stores, self.ledger_service, catalogue, LIMIT)
         self.payments = PaymentService(stores.ledger, stores.orders, lock)
-        self.service = RefundCaseService(stores, approvals, lock)
         desks: Any = {"xpay": desk, "jsapi": desk}  # refunds alone
-        self.sweep = RefundCaseSweep(stores, self.withdrawals, desks, lock)
+        self.service = RefundCaseService(stores, approvals, self.withdrawals, desks, lock)
         self.leaving: set[str] = set()
         self.notifications = PaymentNotificationService(
             stores.inbox,
@@ -189,7 +188,7 @@ class RefundFixture:
         due = {"$set": {"due_at": datetime.now(UTC)}}
         cases = self.stores.database.collection("refund_cases")
         await cases.update_many({"due_at": {"$ne": None}}, due)
-        await self.process.sweep.sweep()
+        await self.process.service.job.sweep()
 
     async def get(self, case: RefundCase) -> RefundCase:
         return await self.process.cases.get(case.id)
