@@ -228,10 +228,6 @@ class TransferService:
 
 
 def _problem_of(error: MerchantRefused | RateLimited | ServiceUnavailable) -> str:
-    match error:
-        case MerchantRefused():
-            return error.code
-        case RateLimited():
-            return FREQUENCY_LIMITED
-        case _:
-            return UNCLEAR
+    if isinstance(error, MerchantRefused):
+        return error.code
+    return FREQUENCY_LIMITED if isinstance(error, RateLimited) else UNCLEAR

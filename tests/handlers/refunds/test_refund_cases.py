@@ -64,7 +64,7 @@ class RefundChain:
                 due = {"due_at": {"$type": "date"}}
                 rows.update_many(due, [{"$set": {"due_at": "$$NOW"}}])
             await self.server.context.services.payouts.transfers.job.sweep()
-            await self.server.context.services.refunds.cases.job.sweep()
+            await self.server.context.services.refunds.job.sweep()
             case = (await self.api.ops("GET", path)).ok()
             return case if case["state"] == "closed" else None
 
