@@ -1,7 +1,7 @@
 """approvals: what waits for a second operator: large movements of gold, rates, recharge blocks."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -43,7 +43,7 @@ class Approval:
     made_at: datetime = field(default_factory=_now)
     expires_at: datetime = field(default_factory=lambda: _now() + LIFETIME)
     state: ApprovalState = "waiting"
-    id: str = ""
+    id: str = field(default_factory=lambda: str(ObjectId()))
     decided_by: str = ""
     decision_reason: str = ""
     decided_at: datetime | None = None
@@ -81,14 +81,13 @@ class ApprovalStore(DocumentStore[Approval]):
 
     async def request(self, approval: Approval) -> Approval:
         """Store the request; if its key has one already, return that instead."""
-        new = replace(approval, id=str(ObjectId()))
         try:
-            await self.add(new)
+            await self.add(approval)
         except DuplicateKeyError:
             if existing := await self.find_key(approval.key):
                 return existing
             raise
-        return await self.get(new.id)
+        return await self.get(approval.id)
 
     async def find_key(self, key: str) -> Approval | None:
         return await self._find_one({"key": key})

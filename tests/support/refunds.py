@@ -8,7 +8,6 @@ from config.sections import WithdrawSettings
 from core.locks import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
-from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from realtime.bus import Bus
@@ -52,18 +51,19 @@ class Desk:
 
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
         assert reason
-        self.calls.append("refund")
-        if self.is_down:
-            raise ServiceUnavailable("pay")
+        self._receive("refund")
         if self.refusal:
             raise MerchantRefused(self.refusal)
         assert self.refunds.setdefault(number, (order.number, fen)) == (order.number, fen)
         return self.answer
 
-    async def refund_state(self, order: Order, number: str) -> RefundState | None:
-        self.calls.append("query")
+    def _receive(self, call: str) -> None:
+        self.calls.append(call)
         if self.is_down:
             raise ServiceUnavailable("pay")
+
+    async def refund_state(self, order: Order, number: str) -> RefundState | None:
+        self._receive("query")
         if number not in self.refunds:
             return None
         assert self.refunds[number][0] == order.number
@@ -118,10 +118,6 @@ class RefundFixture:
         await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")
         return cls(stores, await stores.create_users(*[(0, 0)] * 4))
 
-    def restart(self) -> None:
-        """A new process takes over, after the leases of the last one have lapsed."""
-        self.process = RefundProcess(self.stores, self.bank, self.desk)
-
     # ---- before the case
 
     async def order(self, gold: int = 60, platform: str = "", provider: str = "xpay") -> Order:
@@ -170,10 +166,6 @@ class RefundFixture:
         withdrawal = await self.withdraw(host, income)
         approved = await self.process.withdrawals.approve(withdrawal.id, "olga")
         return await self.process.transfers.run_step(approved)
-
-    async def pay_out(self, host: str, income: int) -> None:
-        id_ = (await self.submit(host, income)).id
-        await self.process.transfers.apply(self.bank.finish(id_, TransferState.SUCCESS))
 
     # ---- the case
 
