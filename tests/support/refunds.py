@@ -8,6 +8,7 @@ from config.sections import WithdrawSettings
 from core.locks import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
+from ledger.transfers import TransferState
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
 from realtime.bus import Bus
@@ -166,6 +167,10 @@ class RefundFixture:
         withdrawal = await self.withdraw(host, income)
         approved = await self.process.withdrawals.approve(withdrawal.id, "olga")
         return await self.process.transfers.run_step(approved)
+
+    async def pay_out(self, host: str, income: int) -> None:
+        id_ = (await self.submit(host, income)).id
+        await self.process.transfers.apply(self.bank.finish(id_, TransferState.SUCCESS))
 
     # ---- the case
 

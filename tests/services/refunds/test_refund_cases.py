@@ -140,8 +140,7 @@ async def test_held_income_comes_back_and_paid_income_is_owed(refunds: RefundFix
         await refunds.give(host, 30)
     requested = await refunds.withdraw(bert, 15)
     awaiting = await refunds.submit(carl, 10)
-    paid = await refunds.submit(dora, 12)
-    await refunds.process.transfers.apply(refunds.bank.finish(paid.id, TransferState.SUCCESS))
+    await refunds.pay_out(dora, 12)
     case = await refunds.open(number)
     where = {host.user_id: (host.income, host.free, host.held, host.paid) for host in case.hosts}
     assert where == {bert: (15, 0, 15, 0), carl: (15, 5, 10, 0), dora: (15, 3, 0, 12)}
