@@ -7,8 +7,7 @@ from typing import cast
 from devtools.simulator.wechat import openid_of
 from handlers.base import Handler, endpoint
 from handlers.context import Context
-from handlers.operators.login import login_response
-from handlers.operators.models import OperatorLoginResponse
+from handlers.operators.login import OperatorLoginResponse, login_response
 from services.operators.operators import Login
 from services.operators.roles import Operator, Role
 from storage.errors import OperatorExists

@@ -6,7 +6,7 @@ from handlers import moderation as queue
 from handlers.accounts import console as users
 from handlers.base import Route, methods_of
 from handlers.gold import console as gold
-from handlers.operators import approvals, audit, login, overview
+from handlers.operators import audit, login, overview
 from handlers.operators import console as operators
 from handlers.payments import console as payments
 from handlers.payouts import console as withdrawals
@@ -31,7 +31,7 @@ OPS_ROUTES: list[Route] = [
     Route("login/setup", login.OpsLoginSetupHandler, "ops.login.Setup"),
     Route("login/first", login.OpsFirstLoginHandler, "ops.login.FirstLogin"),
     Route("session", login.OpsSessionHandler, "ops.login.Session", VIEWER, VIEWER),
-    Route("account", operators.OpsAccountHandler, "ops.login.Account", VIEWER, VIEWER),
+    Route("account", login.OpsAccountHandler, "ops.login.Account", VIEWER, VIEWER),
     Route("overview", overview.OpsOverviewHandler, "ops.overview.Overview", MACHINE),
     Route("fleet", overview.OpsFleetHandler, "ops.fleet.Fleet", MACHINE),
     Route("charts", overview.OpsChartsHandler, "ops.fleet.Charts", MACHINE),
@@ -63,9 +63,9 @@ OPS_ROUTES: list[Route] = [
     Route("orders", payments.OpsOrdersHandler, "ops.money.Orders", VIEWER),
     Route("ledger", gold.OpsLedgerHandler, "ops.money.Ledger", VIEWER),
     Route("ledger/reverse", gold.OpsReversalHandler, "ops.money.Reverse", None, FINANCE),
-    Route("approvals", approvals.OpsApprovalsHandler, "ops.money.Approvals", VIEWER),
-    Route(f"{APPROVAL}/confirm", approvals.OpsConfirmHandler, "ops.money.Confirm", None, FINANCE),
-    Route(f"{APPROVAL}/decline", approvals.OpsDeclineHandler, "ops.money.Decline", None, FINANCE),
+    Route("approvals", operators.OpsApprovalsHandler, "ops.money.Approvals", VIEWER),
+    Route(f"{APPROVAL}/confirm", operators.OpsConfirmHandler, "ops.money.Confirm", None, FINANCE),
+    Route(f"{APPROVAL}/decline", operators.OpsDeclineHandler, "ops.money.Decline", None, FINANCE),
     Route("withdrawals", withdrawals.OpsWithdrawalsHandler, "ops.money.Withdrawals", FINANCE),
     Route(
         f"{WITHDRAWAL}/approve",

@@ -147,8 +147,7 @@ async def _watch_dependencies(context: Context) -> None:
 
 
 async def _measure_withdrawals(context: Context) -> None:
-    figures = await context.stores.withdrawal_reports.open_withdrawals()
-    context.metrics.withdrawals.show(*figures)
+    context.metrics.withdrawals.show(*await context.stores.withdrawals.open_counts())
 
 
 async def _measure_refunds(context: Context) -> None:

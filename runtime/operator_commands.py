@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from handlers.context import Context
-from handlers.operators.models import OPERATOR_NAME
+from handlers.operators.login import OPERATOR_NAME
 from runtime.commands import begin_entry, run
 from services.operators.operators import ONE_TIME_HOURS
 from services.operators.roles import ROLES

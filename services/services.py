@@ -19,7 +19,7 @@ from services.operators import OperatorServices
 from services.payments import PaymentServices
 from services.payments.payment_notifications import Followers
 from services.payouts import PayoutServices
-from services.refunds import RefundServices
+from services.refunds.refund_cases import RefundCaseService
 from services.room_changes import RoomChanges
 from services.rooms import RoomServices
 from services.rooms.presence import Lease, Presence
@@ -90,9 +90,15 @@ class Services:
         self.gold = GoldServices(settings, stores, room_changes, bus, lock)
         self.operators = OperatorServices(settings, stores, self.gold)
         self.payouts = PayoutServices(settings, stores, tencent, lock, self.operators)
-        self.refunds = RefundServices(stores, tencent, lock, self.operators, self.payouts)
+        self.refunds = RefundCaseService(
+            stores,
+            self.operators.approvals,
+            self.payouts.withdrawals,
+            tencent.providers,
+            lock,
+        )
         followers = Followers(
-            self.refunds.cases.apply,
+            self.refunds.apply,
             self.payouts.transfers.reprocess,
             self.accounts.data_requests.plan_deletion_of,
         )
@@ -111,8 +117,8 @@ class Services:
                 {DELETE_OBJECT: self.accounts.pictures.delete},
             ),
             *self.payments.unpaid_orders.jobs.values(),
-            self.payouts.sweep,
-            self.refunds.sweep,
+            self.payouts.transfers.job,
+            self.refunds.job,
             self.decisions.job,
             self.accounts.data_requests.job,
         ]

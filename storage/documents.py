@@ -1,6 +1,7 @@
 """Reads documents in batches, streams and pages."""
 
 import hashlib
+import secrets
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -24,6 +25,11 @@ def token_id(token: str) -> str:
     It is a hash, so that a database dump grants no access.
     """
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def dated_id(letter: str) -> str:
+    """Return 29 of [0-9A-Za-z], as WeChat Pay takes them; not guessable (56 random bits)."""
+    return f"{letter}{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
 
 
 def documents_by_id(

@@ -16,7 +16,7 @@ from Crypto.PublicKey import RSA
 from tornado.ioloop import IOLoop
 
 import core.retry
-import services.operators.passwords
+import services.operators.operators
 import storage.database
 from core.batching import RequestBatcher
 from core.limits import ConcurrencyLimit
@@ -77,6 +77,7 @@ pytest_plugins = [
     "tests.support.server",
     "tests.support.server_program",
     "tests.support.storage",
+    "tests.support.withdrawal_fixture",
     "tests.support.presence",
     "tests.support.tencent",
 ]
@@ -155,8 +156,8 @@ def quick_password_hashes() -> Iterator[None]:
     """Hashes passwords in a millisecond instead of 100; the real cost is compared."""
     hasher = functools.partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services.operators.passwords, "PasswordHasher", hasher)
-        patch.setattr(services.operators.passwords, "UNMATCHED_HASH", hasher().hash("no password"))
+        patch.setattr(services.operators.operators, "PasswordHasher", hasher)
+        patch.setattr(services.operators.operators, "UNMATCHED_HASH", hasher().hash("no password"))
         yield
 
 

@@ -13,7 +13,7 @@ from handlers.openapi.examples import example
 from handlers.openapi.schemas import Json, SchemaRegistry
 from handlers.operator_base import OperatorHandler
 from handlers.websocket.handshake import RoomSocketHandler
-from services.operators.roles import Access, roles_with
+from services.operators.roles import INCLUDED, ROLES, Access
 
 TOKEN, BEARER = "QLiveToken", "operator"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -70,7 +70,7 @@ def _description(endpoint: Endpoint) -> str:
 
 
 def _roles(access: Access) -> str:
-    names = ", ".join(f"`{role}`" for role in roles_with(access))
+    names = ", ".join(f"`{role}`" for role in ROLES if access in INCLUDED[role])
     return (
         f"Roles: {names}, and the token of a machine."
         if access == "machine"

@@ -1,10 +1,12 @@
 """Operators' endpoints for the audit log."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
 
 from handlers.base import endpoint
-from handlers.models import Page
+from handlers.models import Page, Response, SearchRequest
 from handlers.operator_base import (
     BYTE_ORDER_MARK,
     PAGE_SIZE,
@@ -13,7 +15,6 @@ from handlers.operator_base import (
     cell,
     csv_lines,
 )
-from handlers.operators.models import AuditEntryResponse, AuditSearchRequest
 from storage.database import Document
 
 EXPORT_PAGE, EXPORT_PAGES = 100, 100
@@ -23,6 +24,32 @@ CSV_FIELDS = (
     *("id", "at", "who", "role", "address", "what", "on", "reason"),
     *("parameters", "before", "after", "done"),
 )
+
+
+class AuditSearchRequest(SearchRequest):
+    """`what`: one action, as in the entries."""
+
+    what: Annotated[str, StringConstraints(max_length=100)] = ""
+
+
+class AuditEntryResponse(Response):
+    """`done` is false for requests that were refused or interrupted.
+
+    `before` and `after` have the fields that the change has altered. Long values are cut.
+    """
+
+    id: str
+    at: datetime
+    who: str
+    role: str
+    address: str
+    what: str
+    on: str
+    reason: str
+    parameters: Any
+    before: dict[str, Any]
+    after: dict[str, Any]
+    done: bool
 
 
 class AuditSearchHandler(OperatorHandler):
@@ -72,12 +99,7 @@ class OpsAuditCsvHandler(AuditSearchHandler):
         text = BYTE_ORDER_MARK + csv_lines([CSV_FIELDS])
         for _ in range(EXPORT_PAGES):
             rows, cursor = await self.find(params, cursor or "", EXPORT_PAGE)
-            text += entry_lines(rows)
+            text += csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in rows)
             if cursor is None:
                 return CsvFileResponse(text=text)
         return CsvFileResponse(text=text + csv_lines([("more", f"after={cursor}")]))
-
-
-def entry_lines(entries: Iterable[Mapping[str, Any]]) -> str:
-    """Return a line for each entry."""
-    return csv_lines([cell(entry[name]) for name in CSV_FIELDS] for entry in entries)

@@ -1,27 +1,67 @@
-"""Operators' endpoints for other operators, and for their own password and second factor."""
+"""Operators' endpoints for other operators, and for requests that wait for a second one of them."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from core.errors import NotFound
 from handlers.base import endpoint
-from handlers.models import OkResponse, Page, ReasonRequest
-from handlers.operator_base import OperatorHandler
-from handlers.operators.login import login_response
-from handlers.operators.models import (
-    NewOperatorRequest,
-    OneTimePasswordResponse,
-    OperatorAccountResponse,
-    OperatorChangeRequest,
-    OperatorLoginResponse,
-    OwnAccountRequest,
-    SecondFactorResponse,
+from handlers.models import CursorRequest, OkResponse, Page, ReasonRequest, Response
+from handlers.operator_base import PAGE_SIZE, ApprovalResponse, OperatorHandler
+from handlers.operators.login import OperatorName
+from ledger.errors import (
+    DebtExceeded,
+    EntryNotFound,
+    InsufficientGold,
+    NotReversible,
+    RequestIdReused,
 )
-from handlers.request_data import limit_key
-from services.errors import LoginRefused, OperatorLocked, OwnAccount
-from services.operators.operators import second_factor
-from storage.errors import NoLongerAdmin, OperatorExists, OperatorNotFound
+from services.errors import OwnAccount, RequesterNotAllowed, SecondPersonRequired
+from services.operators.operators import ONE_TIME_HOURS
+from services.operators.roles import Role
+from storage.errors import (
+    AlreadyDecided,
+    ApprovalNotFound,
+    BlockNotFound,
+    NoLongerAdmin,
+    OperatorExists,
+    OperatorNotFound,
+    RateRequired,
+    UserNotFound,
+)
 
 OF_ANOTHER = (OperatorNotFound, OwnAccount, NoLongerAdmin)
+
+
+class NewOperatorRequest(ReasonRequest):
+    name: OperatorName
+    role: Annotated[Role, Field(examples=["viewer"])]
+
+
+class OperatorChangeRequest(ReasonRequest):
+    role: Role | None = None
+    disabled: bool | None = None
+    end_sessions: bool = False
+
+
+class OperatorAccountResponse(Response):
+    """`state`: `waiting` before the first login, `locked` after too many wrong codes."""
+
+    name: str
+    role: str
+    state: Literal["active", "waiting", "locked", "disabled"]
+    made_at: datetime | None
+    last_login_at: datetime | None
+
+
+class OneTimePasswordResponse(Response):
+    """`password` is shown once and stored nowhere; it is valid for `hours`."""
+
+    name: str
+    password: str
+    hours: int = ONE_TIME_HOURS
 
 
 class OpsOperatorsHandler(OperatorHandler):
@@ -72,25 +112,69 @@ class OpsResetHandler(OperatorTargetHandler):
         return OneTimePasswordResponse(name=name, password=password)
 
 
-class OpsAccountHandler(OperatorHandler):
-    audits_parameters = False
+class ApprovalSearchRequest(CursorRequest):
+    """`waiting`: only requests that can be decided."""
+
+    waiting: bool = False
+
+
+class OpsApprovalsHandler(OperatorHandler):
+    """Changes that wait or have waited for a second operator.
+
+    Newest first.
+    """
 
     @endpoint()
-    async def get(self) -> SecondFactorResponse:
-        """Make a secret for another authenticator app of the caller; it is not stored."""
-        return SecondFactorResponse.model_validate(second_factor(self.operator.name))
+    async def get(self, params: ApprovalSearchRequest) -> Page[ApprovalResponse]:
+        approvals = self.context.stores.approvals
+        listed = approvals.waiting if params.waiting else approvals.page
+        found, cursor = await listed(params.after, PAGE_SIZE)
+        return Page[ApprovalResponse].of(found, cursor)
 
-    @endpoint(errors=[LoginRefused, OperatorLocked])
-    async def patch(self, params: OwnAccountRequest) -> OperatorLoginResponse:
-        """Change the caller's password or authenticator app, with the present ones.
 
-        All sessions of the operator end; the response has a new one. Attempts count as logins.
+class ApprovalTargetHandler(OperatorHandler):
+    """Base of the endpoints that decide a request."""
+
+    async def target_state(self) -> Mapping[str, Any]:
+        return await self.context.stores.approvals.summary(str(self.path_args[0]))
+
+    async def target_details(self) -> Mapping[str, Any]:
+        """Return the request.
+
+        With it the entry is found by its user after the request is deleted.
         """
-        limits, key = self.context.request_limits, (self.operator.name, limit_key(self.remote_ip))
-        limits.count_operator_login(*key)
-        changes = params.model_dump()
-        login = await self.context.services.operators.operators.change_own(
-            self.operator.name, **changes
+        found = await self.context.stores.approvals.summary(str(self.path_args[0]))
+        return {"approval": found}
+
+
+class OpsConfirmHandler(ApprovalTargetHandler):
+    """Confirm the request of another operator, which carries it out, once.
+
+    If that is refused, for example since the gold was spent, the request waits on. It is refused
+    as well if the other operator was disabled meanwhile, or has lost the role.
+    """
+
+    @endpoint(
+        errors=[
+            *(ApprovalNotFound, SecondPersonRequired, RequesterNotAllowed),
+            *(AlreadyDecided, UserNotFound),
+            *(EntryNotFound, NotReversible, InsufficientGold, DebtExceeded, RequestIdReused),
+            *(NotFound, BlockNotFound, RateRequired),
+        ]
+    )
+    async def post(self, approval_id: str, params: ReasonRequest) -> ApprovalResponse:
+        approval = await self.context.services.operators.approvals.confirm(
+            approval_id, self.operator.name, params.reason
         )
-        limits.give_operator_login_back(*key)
-        return login_response(self, login)
+        return ApprovalResponse.model_validate(approval)
+
+
+class OpsDeclineHandler(ApprovalTargetHandler):
+    """Decline the request of another operator, or withdraw one's own."""
+
+    @endpoint(errors=[ApprovalNotFound, AlreadyDecided])
+    async def post(self, approval_id: str, params: ReasonRequest) -> ApprovalResponse:
+        approval = await self.context.services.operators.approvals.decline(
+            approval_id, self.operator.name, params.reason
+        )
+        return ApprovalResponse.model_validate(approval)

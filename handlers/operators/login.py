@@ -1,32 +1,97 @@
-"""Operators' endpoints: log in, set up the first login, who is logged in, log out."""
+"""Operators' endpoints: log in, set up the first login, who is logged in, log out, own account."""
 
 import re
 from contextlib import suppress
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import structlog
+from pydantic import Field, StringConstraints
 
 from core.errors import QLiveError, RateLimited
 from handlers.base import Handler, endpoint
 from handlers.errors import RoleRequired
-from handlers.models import OkResponse
+from handlers.models import OkResponse, Request, Response
 from handlers.operator_base import OperatorHandler
-from handlers.operators.models import (
-    OPERATOR_NAME,
-    FirstLoginRequest,
-    LoginAttemptRequest,
-    LoginOptionsResponse,
-    LoginSetupRequest,
-    OperatorLoginResponse,
-    OperatorResponse,
-    SecondFactorResponse,
-)
 from handlers.request_data import limit_key
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked
-from services.operators.operators import Login
-from services.operators.roles import Operator
+from services.operators.operators import Login, second_factor
+from services.operators.roles import Access, Operator
 
+OPERATOR_NAME = "[a-z][a-z0-9._-]{1,31}"
+OperatorName = Annotated[
+    str, StringConstraints(pattern=f"^{OPERATOR_NAME}$"), Field(examples=["anna"])
+]
+Password = Annotated[
+    str, StringConstraints(min_length=1, max_length=128), Field(examples=["one-time"])
+]
+NewPassword = Annotated[
+    str,
+    StringConstraints(min_length=12, max_length=128),
+    Field(examples=["correct horse battery"]),
+]
+Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["123456"])]
 log = structlog.get_logger("qlive.http")
+
+
+class LoginSetupRequest(Request):
+    name: OperatorName
+    password: Password
+
+
+class LoginAttemptRequest(LoginSetupRequest):
+    """`code`: six digits of the authenticator app; without one before the first login."""
+
+    code: Annotated[
+        str, StringConstraints(pattern=r"^([0-9]{6})?$"), Field(examples=["123456"])
+    ] = ""
+
+
+class FirstLoginRequest(LoginSetupRequest):
+    """`password` is the one-time password, `new_password` has at least 12 characters."""
+
+    new_password: NewPassword
+    code: Code
+
+
+class OwnAccountRequest(Request):
+    """`password` and `code` are the present ones.
+
+    `secret`: of another authenticator app, as `GET` has answered it; `new_code` is that app's code.
+    """
+
+    password: Password
+    code: Code
+    new_password: NewPassword | None = None
+    secret: Annotated[str, StringConstraints(pattern=r"^[A-Z2-7]{32}$")] | None = None
+    new_code: Code | None = None
+
+
+class OperatorResponse(Response):
+    """An operator; `may` are the permitted operations as in the audit log: `PATCH OneUser`."""
+
+    name: str
+    role: Access
+    may: list[str]
+
+
+class OperatorLoginResponse(OperatorResponse):
+    """`token` goes into `Authorization: Bearer <token>`."""
+
+    token: str
+    expires_at: datetime
+
+
+class LoginOptionsResponse(Response):
+    demo: bool
+
+
+class SecondFactorResponse(Response):
+    """Setup of an authenticator app; `qr` is a data URI of `uri` as QR code."""
+
+    secret: str
+    uri: str
+    qr: str
 
 
 class LoginAttemptHandler(Handler):
@@ -41,7 +106,9 @@ class LoginAttemptHandler(Handler):
     keep_blank_values = True
 
     async def authorize(self) -> None:
-        name = self._typed_name()
+        name = ""
+        with suppress(QLiveError):  # a body that cannot be read is answered after this
+            name = str(self.parameters().get("name", ""))
         self._name = name if re.fullmatch(OPERATOR_NAME, name) else ""
         self._address = limit_key(self.remote_ip)
         self.context.request_limits.count_operator_login(self._name, self._address)
@@ -54,15 +121,6 @@ class LoginAttemptHandler(Handler):
             parameters={},
             address=self.remote_ip[:64],
         )
-
-    def _typed_name(self) -> str:
-        """Return the typed name; "" if the body cannot be read.
-
-        An unreadable body is answered after admission.
-        """
-        with suppress(QLiveError):
-            return str(self.parameters().get("name", ""))
-        return ""
 
     async def done(self) -> None:
         self.context.request_limits.give_operator_login_back(self._name, self._address)
@@ -130,8 +188,32 @@ class OpsSessionHandler(OperatorHandler):
     @endpoint()
     async def delete(self) -> OkResponse:
         """Log out."""
-        await self.context.services.operators.operators.log_out(self.token)
+        await self.context.stores.operator_sessions.end(self.token)
         return OkResponse()
+
+
+class OpsAccountHandler(OperatorHandler):
+    audits_parameters = False
+
+    @endpoint()
+    async def get(self) -> SecondFactorResponse:
+        """Make a secret for another authenticator app of the caller; it is not stored."""
+        return SecondFactorResponse.model_validate(second_factor(self.operator.name))
+
+    @endpoint(errors=[LoginRefused, OperatorLocked])
+    async def patch(self, params: OwnAccountRequest) -> OperatorLoginResponse:
+        """Change the caller's password or authenticator app, with the present ones.
+
+        All sessions of the operator end; the response has a new one. Attempts count as logins.
+        """
+        limits, key = self.context.request_limits, (self.operator.name, limit_key(self.remote_ip))
+        limits.count_operator_login(*key)
+        changes = params.model_dump()
+        login = await self.context.services.operators.operators.change_own(
+            self.operator.name, **changes
+        )
+        limits.give_operator_login_back(*key)
+        return login_response(self, login)
 
 
 def login_response(handler: Handler, login: Login) -> OperatorLoginResponse:

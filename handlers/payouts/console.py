@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
 
 from core.clock import day_of
 from handlers.base import endpoint
-from handlers.models import Page, ReasonRequest
+from handlers.models import CursorRequest, Page, ReasonRequest, Request, Response
 from handlers.operator_base import (
     BYTE_ORDER_MARK,
     PAGE_SIZE,
@@ -15,18 +18,71 @@ from handlers.operator_base import (
     cell,
     csv_lines,
 )
-from handlers.payouts.models import (
-    OpsWithdrawalResponse,
-    QuarterRequest,
-    WithdrawalDaySearchRequest,
-    WithdrawalSearchRequest,
-)
 from ledger.errors import WithdrawalNotFound
+from ledger.withdrawals import WithdrawalState
 from services.errors import SecondPersonRequired
 from storage.errors import AlreadyDecided
 from storage.payouts.withdrawal_reports import DaySums, HostQuarter
 
 DAYS_PER_PAGE = 31
+
+
+class WithdrawalSearchRequest(CursorRequest):
+    user_id: Annotated[str, StringConstraints(max_length=8)] = ""
+    state: Literal[""] | WithdrawalState = ""
+
+
+def _check_day(text: str) -> str:
+    if text:
+        date.fromisoformat(text)
+    return text
+
+
+class WithdrawalDaySearchRequest(Request):
+    """`after`: `next` of the previous page, a day as YYYY-MM-DD; only earlier days follow."""
+
+    after: Annotated[
+        str,
+        StringConstraints(pattern=r"^(20[0-9]{2}-[0-9]{2}-[0-9]{2})?$"),
+        AfterValidator(_check_day),
+    ] = ""
+
+
+class QuarterRequest(Request):
+    """`quarter`: year and quarter, as 2026Q4."""
+
+    quarter: Annotated[
+        str, StringConstraints(pattern=r"^20[0-9]{2}Q[1-4]$"), Field(examples=["2026Q4"])
+    ]
+
+
+class OpsWithdrawalResponse(Response):
+    """A withdrawal of `income` for `fen`; `id` is its number at WeChat Pay, too.
+
+    `approvals`: of `operators_needed` operators. `problem`: code of the last call to WeChat Pay, ""
+    if it succeeded.
+    """
+
+    id: str
+    user_id: str
+    request_id: str
+    state: WithdrawalState
+    income: int
+    fen: int
+    paid_fen: int
+    rate: Decimal
+    requested_at: datetime
+    operators_needed: int
+    approvals: list[str]
+    decided_by: str
+    """Operator who declined it; `user` or `refund_case` if it was cancelled."""
+    decided_at: datetime | None
+    reason: str
+    sent_at: datetime | None
+    finished_at: datetime | None
+    wechat_number: str
+    fail_reason: str
+    problem: str
 
 
 class OpsWithdrawalsHandler(OperatorHandler):

@@ -82,7 +82,7 @@ class OpsRefundsHandler(OperatorHandler):
     @endpoint(errors=[UserNotFound, OrderNotFound, NotRefundable, OrderInRefund, RequestIdReused])
     async def post(self, params: RefundRequest) -> RefundCaseResponse:
         """Open a refund case, which shows what it would take back, and moves nothing."""
-        case = await self.context.services.refunds.cases.open(
+        case = await self.context.services.refunds.open(
             params.user_id, params.orders, params.reason, params.request_id, by=self.operator.name
         )
         self.created = {"refund": case.id, "state": case.state}
@@ -125,7 +125,7 @@ class OpsRefundConfirmHandler(RefundTargetHandler):
         ]
     )
     async def post(self, case_id: str, params: ReasonRequest) -> RefundCaseResponse:
-        case = await self.context.services.refunds.cases.confirm(
+        case = await self.context.services.refunds.confirm(
             case_id, self.operator.name, params.reason
         )
         return RefundCaseResponse.model_validate(case)
@@ -136,9 +136,7 @@ class OpsRefundDropHandler(RefundTargetHandler):
 
     @endpoint(errors=[RefundCaseNotFound, AlreadyDecided])
     async def post(self, case_id: str, params: ReasonRequest) -> RefundCaseResponse:
-        case = await self.context.services.refunds.cases.drop(
-            case_id, self.operator.name, params.reason
-        )
+        case = await self.context.services.refunds.drop(case_id, self.operator.name, params.reason)
         return RefundCaseResponse.model_validate(case)
 
 
@@ -157,7 +155,7 @@ class OpsRefundSettleHandler(RefundTargetHandler):
         ]
     )
     async def post(self, case_id: str, params: SettleRefundRequest) -> RefundCaseResponse:
-        case = await self.context.services.refunds.cases.settle(
+        case = await self.context.services.refunds.settle(
             case_id, params.order, self.operator.name, params.reason
         )
         return RefundCaseResponse.model_validate(case)

@@ -11,10 +11,5 @@ class OperatorServices:
     def __init__(self, settings: Settings, stores: Stores, gold: GoldServices) -> None:
         self.operators = OperatorService(stores.operators, stores.operator_sessions)
         self.approvals = ApprovalService(
-            stores.approvals,
-            stores.operators,
-            gold.ledger,
-            gold.catalogue,
-            {"config": stores.configs, "block": stores.blocks},
-            settings.ops.second_person_gold,
+            stores, gold.ledger, gold.catalogue, settings.ops.second_person_gold
         )

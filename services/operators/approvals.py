@@ -17,11 +17,9 @@ from services.operators.roles import Access, Operator, Role
 from storage.database import Document
 from storage.errors import AlreadyDecided
 from storage.gold.catalogue import CatalogueStore
-from storage.operators.approvals import Approval, ApprovalKind, ApprovalStore
-from storage.operators.operators import OperatorStore
+from storage.operators.approvals import Approval
+from storage.stores import Stores
 
-LIFETIME = timedelta(days=1)
-"""How long a request waits."""
 LIMIT_PERIOD = timedelta(days=1)
 CatalogueKind = Literal["config", "block"]
 
@@ -38,34 +36,26 @@ class ApprovalService:
     """
 
     def __init__(
-        self,
-        approvals: ApprovalStore,
-        operators: OperatorStore,
-        ledger: LedgerService,
-        catalogue: CatalogueService,
-        stores: Mapping[CatalogueKind, CatalogueStore],
-        limit: int,
+        self, stores: Stores, ledger: LedgerService, catalogue: CatalogueService, limit: int
     ) -> None:
-        """Take as `limit` the most gold that one operator moves alone in a day.
-
-        0: nothing waits.
-        """
-        self._approvals = approvals
-        self._operators = operators
+        """Take as `limit` the most gold that one operator moves alone in a day; 0: no limit."""
+        self._approvals = stores.approvals
+        self._operators = stores.operators
+        self._run_transaction = stores.ledger.run_transaction
         self._ledger = ledger
         self._catalogue = catalogue
-        self._stores = stores
+        self._catalogues: Mapping[str, CatalogueStore] = {
+            "config": stores.configs,
+            "block": stores.blocks,
+        }
         self._limit = limit
 
     async def grant(
         self, user_id: str, gold: int, reason: str, request_id: str, by: str
     ) -> JsonObject | Approval:
-        """Grant as LedgerService.grant.
-
-        Return the request if a second operator has to confirm it.
-        """
+        """Grant as LedgerService.grant, or return the request that a second operator confirms."""
         arguments = {"request_id": request_id}
-        request = _request("grant", grant_key(request_id), user_id, gold, reason, by, arguments)
+        request = Approval(grant_key(request_id), "grant", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def settle_debt(
@@ -79,22 +69,18 @@ class ApprovalService:
         by_house: bool,
         unit: Unit = "gold",
     ) -> JsonObject | Approval:
-        """Settle as LedgerService.settle_debt.
-
-        Return the request if a second operator has to confirm it.
-        """
+        """Settle as LedgerService.settle_debt; return the request if another one confirms it."""
         arguments = {"request_id": request_id, "by_house": by_house, "unit": unit}
-        request = _request("settle", settle_key(request_id), user_id, gold, reason, by, arguments)
+        request = Approval(settle_key(request_id), "settle", user_id, gold, reason, by, arguments)
         return await self._book_or_ask(request)
 
     async def reverse(self, key: str, reason: str, by: str) -> JsonObject | Approval:
-        """Reverse as LedgerService.reverse.
+        """Reverse as LedgerService.reverse; return the request if another one confirms it.
 
-        Return the request if a second operator has to confirm it. A declined or expired request may
-        be made again.
+        A declined or expired request may be made again.
         """
         gold = await self._ledger.reversible_amount(key)
-        request = _request("reverse", reversal_key(key), key, gold, reason, by, {})
+        request = Approval(reversal_key(key), "reverse", key, gold, reason, by, {})
         await self._approvals.set_aside(request.key)
         return await self._book_or_ask(request)
 
@@ -106,7 +92,7 @@ class ApprovalService:
         Return the row, {} if it was removed, or the request, if a second operator has to confirm
         it. The request has the whole row, which is stored exactly as it was confirmed.
         """
-        store = self._stores[kind]
+        store = self._catalogues[kind]
         before = {} if number is None else await store.get(number)
         before.pop("next", None)
         after = {} if fields is None else {**before, **fields}
@@ -122,7 +108,7 @@ class ApprovalService:
         row = after or before
         on, gold = str(row.get("key", row.get("id", ""))), row.get("gold", 0)
         key = f"{kind}:{secrets.token_hex(12)}"
-        return await self._approvals.request(_request(kind, key, on, gold, "", by, rows))
+        return await self._approvals.request(Approval(key, kind, on, gold, "", by, rows))
 
     async def confirm(self, id_: str, by: str, reason: str) -> Approval:
         """Carry out a request of another operator; repeated by the same one, return the same.
@@ -137,7 +123,7 @@ class ApprovalService:
             raise AlreadyDecided
         if approval.by == by:
             raise SecondPersonRequired
-        is_of_catalogue = approval.kind in ("config", "block")
+        is_of_catalogue = approval.kind in self._catalogues
         await self._check_requester(approval.by, "admin" if is_of_catalogue else "finance")
 
         async def decide(session: Any) -> None:
@@ -188,14 +174,14 @@ class ApprovalService:
             raise RequesterNotAllowed
 
     async def _change(self, approval: Approval, decide: InTransaction) -> None:
-        store = self._stores["config" if approval.kind == "config" else "block"]
+        store = self._catalogues[approval.kind]
         fields = {name: value for name, value in approval.after.items() if name != "id"} or None
 
         async def change(tx: Any) -> None:
             await decide(tx)
             await self._catalogue.write(store, approval.before, fields, tx)
 
-        await self._approvals.run_transaction(change)
+        await self._run_transaction(change)
         self._catalogue.invalidate()
 
     async def _book_or_ask(self, request: Approval) -> JsonObject | Approval:
@@ -210,7 +196,8 @@ class ApprovalService:
                     lambda tx: self._check_limit(tx, request.by, request.gold),
                 )
         stored = await self._approvals.request(request)
-        if _content(stored) != _content(request):
+        asked = (request.on, request.gold, request.arguments)
+        if (stored.on, stored.gold, stored.arguments) != asked:
             raise RequestIdReused
         return stored
 
@@ -238,21 +225,3 @@ class ApprovalService:
             in_transaction=in_transaction,
             **approval.arguments,
         )
-
-
-def _request(
-    kind: ApprovalKind,
-    key: str,
-    on: str,
-    gold: int,
-    reason: str,
-    by: str,
-    arguments: dict[str, Any],
-) -> Approval:
-    now = datetime.now(UTC)
-    return Approval(key, kind, on, gold, reason, by, arguments, now, now + LIFETIME)
-
-
-def _content(approval: Approval) -> tuple[str, int, dict[str, Any]]:
-    """Return the fields that a repeated request must not change."""
-    return approval.on, approval.gold, approval.arguments

@@ -1,5 +1,6 @@
-"""Accounts, one-time codes (RFC 6238) and logins of operators."""
+"""Accounts, passwords, one-time codes (RFC 6238) and logins of operators."""
 
+import asyncio
 import hmac
 import secrets
 import time
@@ -9,11 +10,14 @@ from typing import Any, cast
 
 import pyotp
 import segno
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 
+from config.secret_strength import is_easy_to_guess
 from core.errors import InvalidParameter
+from core.limits import ConcurrencyLimit
 from rooms.moderation import CHECK
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked, OwnAccount
-from services.operators.passwords import Passwords
 from services.operators.roles import Operator, Role
 from storage.operators.operators import (
     DEMO,
@@ -26,8 +30,6 @@ ONE_TIME_HOURS = 24
 """How long a one-time password can be used."""
 ONE_TIME_BYTES = 12
 WRONG_CODE = {"code": "this is not the current code"}
-WRONG_NEW_CODE = {"new_code": WRONG_CODE["code"]}
-WRONG_PASSWORD = {"password": "this is not your password"}
 SAME_PASSWORD = {"new_password": "this is your current password"}
 STEP_SECONDS = 30
 TOLERATED_STEPS = (-1, 0, 1)
@@ -35,6 +37,17 @@ TOLERATED_STEPS = (-1, 0, 1)
 ISSUER = "QLive"
 RESERVED = ("ops.token", DEMO, CHECK, "user", "wechat", "refund_case", "jsapi", "xpay")
 """The machine, the demo operator, and other names in the queue, the journal and withdrawals."""
+CHECKED_CHARACTERS = 64
+"""Characters at the beginning that are looked at closely."""
+SHORT_NAME = 3
+"""A name up to this length is part of many words; zxcvbn alone takes it into account."""
+CONCURRENT_HASHES = 2
+"""Hashes at a time; each takes 64 MiB and about 50 ms on up to four cores."""
+UNMATCHED_HASH = (
+    "$argon2id$v=19$m=65536,t=3,p=4$zx729fwBCuyqSb0oABXpnQ"
+    "$qbEhhPANWjRv7qKbyLvId29n2FDO8JCNAxG44+Vfa7A"
+)
+"""Hash that no password has: an unknown name takes as long as a wrong password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +87,8 @@ class OperatorService:
         """
         if name in RESERVED:
             raise InvalidParameter({"name": "this name is reserved"})
-        password = secrets.token_urlsafe(ONE_TIME_BYTES)
-        await self._operators.add(await self._waiting(name, role, password))
+        account, password = await self._waiting(name, role)
+        await self._operators.add(account)
         return password
 
     async def reset(self, name: str, by: str = "") -> str:
@@ -86,9 +99,9 @@ class OperatorService:
         """
         if name == by:
             raise OwnAccount
-        account = await self._operators.get(name)
-        password = secrets.token_urlsafe(ONE_TIME_BYTES)
-        await self._operators.reset(await self._waiting(name, account.role, password), by)
+        role = (await self._operators.get(name)).role
+        account, password = await self._waiting(name, role)
+        await self._operators.reset(account, by)
         return password
 
     async def change(
@@ -163,7 +176,10 @@ class OperatorService:
         Needs the present proofs. All sessions end, and another one begins. Raises InvalidParameter,
         OperatorLocked, or LoginRefused if another change came first.
         """
-        account = await self._own_account(name, password)
+        try:
+            account = await self._authenticated(name, password)
+        except LoginRefused:
+            raise InvalidParameter({"password": "this is not your password"}) from None
         changed, new_step = account, None
         if new_password:
             if new_password == password:
@@ -173,7 +189,7 @@ class OperatorService:
         if secret:
             new_step = step_of(secret, new_code or "", time.time())
             if not new_step:
-                raise InvalidParameter(WRONG_NEW_CODE)
+                raise InvalidParameter({"new_code": WRONG_CODE["code"]})
             changed = replace(changed, totp_secret=secret)
         step = await self._used_step(account, code)
         if not step:
@@ -181,24 +197,15 @@ class OperatorService:
         return await self._begin_with(changed, new_step or step)
 
     async def operator_of(self, token: str, *, in_use: bool) -> Operator | None:
-        """Return the operator of a session.
-
-        None if it has ended, or the operator may not log in.
-        """
+        """Return the operator of a session; None if it has ended, or they may not log in."""
         session = await self._sessions.find(token, in_use=in_use)
         account = await self._operators.find(session.name) if session else None
         if session is None or account is None or account.disabled:
             return None
         return _operator(account) if account.credential == session.credential else None
 
-    async def log_out(self, token: str) -> None:
-        await self._sessions.end(token)
-
     async def _authenticated(self, name: str, password: str) -> OperatorAccount:
-        """Return the account, if the password is right and may be used.
-
-        Raises LoginRefused if not.
-        """
+        """Return the account. Raises LoginRefused unless the password is right and usable."""
         account = await self._operators.find(name)
         stored = account.password_hash if account else None
         matches = await self._passwords.matches(stored, password)
@@ -207,12 +214,6 @@ class OperatorService:
         if account.one_time_until and account.one_time_until <= datetime.now(UTC):
             raise LoginRefused
         return account
-
-    async def _own_account(self, name: str, password: str) -> OperatorAccount:
-        try:
-            return await self._authenticated(name, password)
-        except LoginRefused:
-            raise InvalidParameter(WRONG_PASSWORD) from None
 
     async def _used_step(self, account: OperatorAccount, code: str) -> int | None:
         """Return the time step of the code, which works no more; None for a wrong or used one.
@@ -239,8 +240,10 @@ class OperatorService:
         token, session = await self._sessions.issue(account.name, account.credential)
         return Login(token, _operator(account), session.expires_at)
 
-    async def _waiting(self, name: str, role: str, password: str) -> OperatorAccount:
-        return OperatorAccount(
+    async def _waiting(self, name: str, role: str) -> tuple[OperatorAccount, str]:
+        """Return an account before its first login, and its one-time password."""
+        password = secrets.token_urlsafe(ONE_TIME_BYTES)
+        account = OperatorAccount(
             name=name,
             role=role,
             password_hash=await self._passwords.hash(password),
@@ -248,6 +251,49 @@ class OperatorService:
             credential=secrets.token_hex(16),
             one_time_until=datetime.now(UTC) + timedelta(hours=ONE_TIME_HOURS),
         )
+        return account, password
+
+
+class Passwords:
+    """Hashes and compares passwords in threads; TryAgain when too many wait."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._limit = ConcurrencyLimit(CONCURRENT_HASHES)
+
+    async def hash(self, password: str) -> str:
+        async with self._limit.slot():
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def hash_chosen(self, name: str, password: str) -> str:
+        """Hash a new password. Raises InvalidParameter with the rule that it breaks."""
+        async with self._limit.slot():
+            if problem := await asyncio.to_thread(weakness, name, password):
+                raise InvalidParameter({"new_password": problem})
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def matches(self, stored: str | None, password: str) -> bool:
+        """Return whether `stored` is a hash of the password.
+
+        Takes as long for None, which none has.
+        """
+        async with self._limit.slot():
+            try:
+                await asyncio.to_thread(self._hasher.verify, stored or UNMATCHED_HASH, password)
+            except (VerificationError, InvalidHashError):
+                return False
+        return stored is not None
+
+
+def weakness(name: str, password: str) -> str:
+    """Return the rule that the password of this operator breaks; "" if it breaks none."""
+    if len(name) > SHORT_NAME and name in password.casefold():
+        return "this contains your name"
+    if len(set(password.casefold())) <= 2:
+        return "this repeats one or two characters"
+    if is_easy_to_guess(password[:CHECKED_CHARACTERS], name):
+        return "this is easy to guess: a sequence, a common password or a word"
+    return ""
 
 
 def _operator(account: OperatorAccount) -> Operator:
@@ -264,10 +310,7 @@ def second_factor(name: str) -> SecondFactor:
 
 
 def step_of(secret: str | None, code: str, now: float) -> int | None:
-    """Return the time step that has this code, else None.
-
-    The step is one of those tolerated at `now` (unix seconds).
-    """
+    """Return the time step, of those tolerated at `now` (unix seconds), that has this code."""
     if not secret:
         return None
     current = int(now) // STEP_SECONDS

@@ -24,13 +24,5 @@ class Operator(NamedTuple):
     role: Access
 
     def may(self, access: Access) -> bool:
-        """Return whether the role includes `access`.
-
-        False with a role that this release does not know.
-        """
+        """Return whether the role includes `access`; a role of a later release includes nothing."""
         return access in INCLUDED.get(self.role, ())
-
-
-def roles_with(access: Access) -> list[Role]:
-    """Return the roles of people that include `access`."""
-    return [role for role in ROLES if access in INCLUDED[role]]

@@ -3,7 +3,7 @@
 from config.settings import Settings
 from services.gold.ledger import LockUsers
 from services.operators import OperatorServices
-from services.payouts.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
+from services.payouts.transfers import TransferService
 from services.payouts.withdrawals import WithdrawalService
 from storage.stores import Stores
 from tencent.clients import TencentClients
@@ -18,16 +18,10 @@ class PayoutServices:
         lock: LockUsers,
         operators: OperatorServices,
     ) -> None:
-        changes = WithdrawalChanges(stores.ledger, stores.withdrawals, lock)
-        self.transfers = TransferService(changes, stores.payees, tencent.transfers)
-        self.sweep = OpenTransferSweep(stores.withdrawals, self.transfers)
+        self.transfers = TransferService(stores, lock, tencent.transfers)
         self.withdrawals = WithdrawalService(
-            stores.withdrawals,
-            stores.payees,
-            stores.ledger,
-            changes,
+            stores,
             self.transfers,
-            stores.configs,
             lock,
             settings.withdraw,
             operators.approvals.is_permitted,

@@ -4,41 +4,55 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any
 
 from config.sections import WithdrawSettings
-from ledger.errors import EntryExists, NotCancellable, RequestIdReused, WithdrawalNotFound
-from ledger.journal import JsonObject
-from ledger.withdrawal_requests import Payee, request_key
+from core.cache import Cache
+from core.clock import day_interval, day_of
+from ledger.errors import (
+    EntryExists,
+    NotCancellable,
+    OverLimit,
+    RequestIdReused,
+    WithdrawalNotFound,
+    WithdrawalsStopped,
+)
+from ledger.withdrawal_requests import (
+    Maturity,
+    Payee,
+    WithdrawalLimits,
+    accept_request,
+    matured_income,
+    request_entry,
+    request_key,
+    request_withdrawal,
+)
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.gold.ledger import LockUsers
-from services.payouts.transfers import TransferService, WithdrawalChanges
-from services.payouts.withdrawable_income import WithdrawableIncome
+from services.payouts.transfers import TransferService
+from storage.documents import dated_id
 from storage.errors import AlreadyDecided
-from storage.gold.catalogue import ConfigStore
-from storage.gold.ledger import LedgerStore
-from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
+from storage.payouts.withdrawals import PayeeStore
+from storage.stores import Stores
 
 SUBMIT_SECONDS = 4.0
-"""Longest wait of a request for WeChat Pay; the sweep continues after that. Less than the timeout
+"""Longest wait of a request for WeChat Pay; the step continues after that. Less than the timeout
 of the lock, for which a repeated request waits."""
-STEP_SECONDS = 45.0
-"""Time limit of a step that the request no longer waits for: as that of the sweep."""
-SUBMIT_PERIOD = timedelta(seconds=SUBMIT_SECONDS)
 POLL_SECONDS = 0.05
 """Interval at which a repeated request looks for the answer that another process waits for."""
 USER, REFUND_CASE = "user", "refund_case"
 """`decided_by` of withdrawals that no operator has decided: cancelled by the user, held back."""
 CANCELLED = "cancelled"
-
-
-class WithdrawalPage(NamedTuple):
-    """A page of a user's withdrawals, and the income that they could withdraw now."""
-
-    matured: int
-    withdrawals: list[Withdrawal]
-    has_more: bool
+READ_IN_TRANSACTION = timedelta(minutes=1)
+"""Age up to which gifts are read inside the transaction. The time of an entry is earlier than its
+commit, by far less than this."""
+DAY_LOCK = "withdrawals of the day"
+"""Name of the lock of the house's sum."""
+CACHED_SECONDS = 10.0
+"""How long a sum is kept; adding the 100,000 gifts of a popular host takes a second."""
+MAX_CACHED = 1_000
 
 
 class WithdrawalService:
@@ -46,12 +60,8 @@ class WithdrawalService:
 
     def __init__(
         self,
-        withdrawals: WithdrawalStore,
-        payees: PayeeStore,
-        ledger: LedgerStore,
-        changes: WithdrawalChanges,
+        stores: Stores,
         transfers: TransferService,
-        configs: ConfigStore,
         lock: LockUsers,
         settings: WithdrawSettings,
         is_permitted: Callable[[str], Awaitable[bool]],
@@ -63,15 +73,17 @@ class WithdrawalService:
         `is_permitted`: whether an operator may still approve; `is_enabled`: whether new withdrawals
         are taken.
         """
-        self._withdrawals = withdrawals
-        self._ledger = ledger
-        self._changes = changes
+        self._stores = stores
+        self._withdrawals = stores.withdrawals
         self._transfers = transfers
         self._lock = lock
-        self._is_enabled = is_enabled
-        self._income = WithdrawableIncome(withdrawals, payees, ledger, configs, lock, settings)
+        self._limits = WithdrawalLimits(
+            **settings.model_dump(include={*WithdrawalLimits.__slots__})
+        )
         self._is_permitted = is_permitted
-        self._steps = set[asyncio.Task[Withdrawal | None]]()
+        self._is_enabled = is_enabled
+        self._income = MaturedIncome(stores.payees, settings)
+        self._steps = set[asyncio.Task[Withdrawal]]()
         """Steps at WeChat Pay, also those that no request waits for: asyncio keeps no reference."""
 
     # ---- the user
@@ -86,20 +98,38 @@ class WithdrawalService:
         """
         async with self._lock(f"withdraw:{payee.user_id}"):  # repetitions wait for WeChat's answer
             key = request_key(payee.user_id, request_id)
-            if stored := await self._ledger.find(key):
-                return await self._repeated(stored, income)
-            if not self._is_enabled:
-                raise WithdrawOff
-            try:
-                withdrawal = await self._income.reserve(payee, income, request_id, real_name)
-            except EntryExists:
-                return await self._repeated(await self._ledger.find_committed(key), income)
-            return await self._advance_in_time(withdrawal)
+            stored = await self._stores.ledger.find(key)
+            if stored is None:
+                if not self._is_enabled:
+                    raise WithdrawOff
+                try:
+                    withdrawal = await self._reserve(payee, income, request_id, real_name)
+                except EntryExists:
+                    stored = await self._stores.ledger.find_committed(key)
+                else:
+                    return await self._advance_in_time(withdrawal)
+            content, answer = stored
+            if content["income"] != income:
+                raise RequestIdReused
+            withdrawal = await self._withdrawals.get(answer["withdrawal_id"])
+            # Another process may be submitting it: one answer for all.
+            until = withdrawal.requested_at + timedelta(seconds=SUBMIT_SECONDS)
+            while withdrawal.is_being_submitted and datetime.now(UTC) < until:
+                await asyncio.sleep(POLL_SECONDS)
+                withdrawal = await self._withdrawals.get(withdrawal.id)
+            return withdrawal
 
-    async def page(self, user_id: str, number: int, size: int) -> WithdrawalPage:
-        """Return page `number` (from 1) of the user's withdrawals, newest first."""
-        found, has_more = await self._withdrawals.page_of_user(user_id, number, size)
-        return WithdrawalPage(await self._income.shown(user_id), found, has_more)
+    async def page(
+        self, user_id: str, number: int, size: int
+    ) -> tuple[int, list[Withdrawal], bool]:
+        """Return the income that the user could withdraw now, before all limits, and a page.
+
+        That is page `number` (from 1) of their withdrawals, newest first, and whether more follow.
+        """
+        matured = 0
+        with suppress(WithdrawalsStopped):
+            matured = await self._income.of(user_id)
+        return matured, *await self._withdrawals.page_of_user(user_id, number, size)
 
     async def cancel(self, user_id: str, id_: str) -> Withdrawal:
         """Return it if it is not submitted yet, else ask WeChat Pay to cancel it.
@@ -136,7 +166,7 @@ class WithdrawalService:
                 raise AlreadyDecided
             return WithdrawalChange(withdrawal)
 
-        return await self._changes.change(id_, approve)
+        return await self._transfers.change(id_, approve)
 
     async def decline(self, id_: str, by: str, reason: str) -> Withdrawal:
         """Return it if it is not submitted yet, else have it cancelled at WeChat Pay.
@@ -153,7 +183,7 @@ class WithdrawalService:
                 raise AlreadyDecided
             return WithdrawalChange(withdrawal)
 
-        return await self._advance_in_time(await self._changes.change(id_, decline))
+        return await self._advance_in_time(await self._transfers.change(id_, decline))
 
     # ---- refund cases
 
@@ -175,47 +205,95 @@ class WithdrawalService:
 
     async def _take_back(self, id_: str, by: str, reason: str) -> Withdrawal:
         now = datetime.now(UTC)
-        withdrawal = await self._changes.change(id_, lambda saved: saved.give_back(by, reason, now))
+        withdrawal = await self._transfers.change(
+            id_, lambda saved: saved.give_back(by, reason, now)
+        )
         return await self._advance_in_time(withdrawal)
+
+    async def _reserve(
+        self, payee: Payee, income: int, request_id: str, real_name: str
+    ) -> Withdrawal:
+        """Write the request, and the name if there is one.
+
+        Raises as `request`, or EntryExists for a request that was made meanwhile.
+        """
+        stores, now, user_id = self._stores, datetime.now(UTC), payee.user_id
+        rate = (await stores.configs.rates(now))["WITHDRAW_RATE"] or Decimal(0)
+        asked = request_withdrawal(
+            dated_id("W"), payee, request_id, income, rate, self._limits, now
+        )
+        entry = request_entry(asked, income)
+        has_name = bool(real_name or await stores.payees.real_name(user_id))
+        today = day_interval(day_of(now))[0]
+        await self._income.recent(user_id)  # before the transaction, which adds the last minute
+
+        async def write(tx: Any) -> Withdrawal:
+            if await stores.ledger.find(entry.key, tx):
+                raise EntryExists(entry.key)
+            matured = await self._income.of(user_id, tx)
+            earlier = await self._withdrawals.user_day(tx, user_id, today)
+            withdrawal = accept_request(
+                asked, self._limits, earlier, matured=matured, has_real_name=has_name
+            )
+            if real_name:
+                await stores.payees.store_real_name(user_id, real_name, tx)
+            await stores.ledger.move(tx, entry.lines)
+            await stores.ledger.write(tx, entry)
+            await self._withdrawals.add(withdrawal, tx)
+            of_day = await self._withdrawals.add_to_day(tx, now, withdrawal.fen)
+            if of_day > self._limits.day_fen:  # the transaction is aborted
+                raise OverLimit("day")
+            return withdrawal
+
+        # All requests change the house's sum of the day: without its lock they conflict.
+        async with self._lock(user_id, DAY_LOCK):
+            return await stores.ledger.run_transaction(write)
 
     async def _advance_in_time(self, withdrawal: Withdrawal) -> Withdrawal:
         """Take the next step at WeChat Pay; return the stored state if that takes too long.
 
         The step then goes on: only the answer to the first request has the package.
         """
-        step = asyncio.create_task(self._run_step(withdrawal))
+        step = asyncio.create_task(self._transfers.run_step(withdrawal))
         self._steps.add(step)
         step.add_done_callback(self._steps.discard)
         done, _ = await asyncio.wait([step], timeout=SUBMIT_SECONDS)
-        stored = step.result() if done else None
-        return stored or await self._withdrawals.get(withdrawal.id)
+        return step.result() if done else await self._withdrawals.get(withdrawal.id)
 
-    async def _run_step(self, withdrawal: Withdrawal) -> Withdrawal | None:
-        """Take the next step; return None if it took longer than any call can.
 
-        The sweep then continues.
+class MaturedIncome:
+    """Matured income, less what the user owes.
+
+    Of the income that has not matured, all but the last minute is cached.
+    """
+
+    def __init__(self, payees: PayeeStore, settings: WithdrawSettings) -> None:
+        self._payees = payees
+        self._days = settings.maturity_days, settings.ios_maturity_days
+        self._sums: Cache[str, tuple[Maturity, datetime, int]] = Cache(CACHED_SECONDS, MAX_CACHED)
+
+    async def of(self, user_id: str, session: Any = None) -> int:
+        """Return the income that a user can withdraw, by what the transaction `session` reads.
+
+        Raises WithdrawalsStopped while a refund case stops them.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STEP_SECONDS):
-                return await self._transfers.run_step(withdrawal)
-        return None
+        income, owed = await self._payees.funds(user_id, session)
+        return matured_income(income, await self.recent(user_id, session), owed)
 
-    async def _repeated(self, stored: tuple[JsonObject, JsonObject], income: int) -> Withdrawal:
-        """Return the withdrawal of an earlier request.
+    async def recent(self, user_id: str, session: Any = None) -> int:
+        """Return the income that has not matured, by what the transaction `session` reads."""
+        maturity, until, kept = await self._sums.load(user_id, lambda: self._sum(user_id))
+        return kept + await self._payees.recent_income(
+            user_id, maturity, read_from=until, session=session
+        )
 
-        Raises RequestIdReused if that asked for another income.
-        """
-        content, answer = stored
-        if content["income"] != income:
-            raise RequestIdReused
-        return await self._submitted(await self._withdrawals.get(answer["withdrawal_id"]))
-
-    async def _submitted(self, withdrawal: Withdrawal) -> Withdrawal:
-        """Wait for another process that may be submitting a new withdrawal: one answer for all."""
-        age = datetime.now(UTC) - withdrawal.requested_at
-        for _ in range(int(SUBMIT_SECONDS / POLL_SECONDS) if age < SUBMIT_PERIOD else 0):
-            if not withdrawal.is_being_submitted:
-                break
-            await asyncio.sleep(POLL_SECONDS)
-            withdrawal = await self._withdrawals.get(withdrawal.id)
-        return withdrawal
+    async def _sum(self, user_id: str) -> tuple[Maturity, datetime, int]:
+        """Return since when income is recent, until when it is summed, and the sum."""
+        now = datetime.now(UTC)
+        maturity = Maturity(*(now - timedelta(days=days) for days in self._days))
+        until = max(maturity.since, now - READ_IN_TRANSACTION)
+        return (
+            maturity,
+            until,
+            await self._payees.recent_income(user_id, maturity, read_until=until),
+        )

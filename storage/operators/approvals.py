@@ -1,8 +1,7 @@
 """approvals: what waits for a second operator: large movements of gold, rates, recharge blocks."""
 
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -16,8 +15,14 @@ from storage.versioned import DocumentStore
 
 ApprovalKind = Literal["grant", "settle", "reverse", "config", "block"]
 ApprovalState = Literal["waiting", "done", "declined", "expired"]
+LIFETIME = timedelta(days=1)
+"""How long a request waits."""
 KEPT = timedelta(days=90)
 """How long a request is kept after it was made; what was carried out is in the journal."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,10 @@ class Approval:
     reason: str
     by: str
     arguments: Document
-    made_at: datetime
-    expires_at: datetime
+    made_at: datetime = field(default_factory=_now)
+    expires_at: datetime = field(default_factory=lambda: _now() + LIFETIME)
     state: ApprovalState = "waiting"
-    id: str = ""
+    id: str = field(default_factory=lambda: str(ObjectId()))
     decided_by: str = ""
     decision_reason: str = ""
     decided_at: datetime | None = None
@@ -76,14 +81,13 @@ class ApprovalStore(DocumentStore[Approval]):
 
     async def request(self, approval: Approval) -> Approval:
         """Store the request; if its key has one already, return that instead."""
-        new = replace(approval, id=str(ObjectId()))
         try:
-            await self.add(new)
+            await self.add(approval)
         except DuplicateKeyError:
             if existing := await self.find_key(approval.key):
                 return existing
             raise
-        return await self.get(new.id)
+        return await self.get(approval.id)
 
     async def find_key(self, key: str) -> Approval | None:
         return await self._find_one({"key": key})
@@ -119,13 +123,6 @@ class ApprovalStore(DocumentStore[Approval]):
         if not result.matched_count:
             raise AlreadyDecided
 
-    async def run_transaction(self, work: Callable[[Session], Awaitable[None]]) -> None:
-        """Run `work` in its own transaction, retried on write conflicts.
-
-        Raises TryAgain if the conflicts go on.
-        """
-        await self._database.transaction_with_retry(work)
-
     async def waiting(self, after: str, limit: int) -> tuple[list[Approval], str | None]:
         """Return a page, as `page` does, of requests that can be decided."""
         return await self.page(after, limit, state="waiting", expires_at={"$gt": _now()})
@@ -137,7 +134,3 @@ class ApprovalStore(DocumentStore[Approval]):
 
     def _document(self, value: Approval) -> Document:
         return super()._document(value) | {"delete_at": value.made_at + KEPT}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

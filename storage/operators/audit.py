@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -71,7 +71,7 @@ class AuditStore:
         log.info(
             "audit_entry", entry=str(entry["_id"]), **_texts(entry), parameters=entry["parameters"]
         )
-        entry["terms"] = [*_terms(what, on, f"{who} {address} {role}", entry["parameters"], reason)]
+        entry["terms"] = _terms(what, on, f"{who} {address} {role}", entry["parameters"], reason)
         await self._audit.insert_one(entry)
         return entry
 
@@ -108,10 +108,13 @@ class AuditStore:
             where.append({"_id": {"$lt": ObjectId(before)}})
         if not money_out:
             where.append({"what": {"$not": {"$regex": MONEY_OUT}}})
-        words = _query_words(f"{search} {what}")  # the action's words narrow the index scan
+        # The action's words narrow the index scan.
+        words = WORD.findall(f"{search} {what}".casefold())[:MAX_QUERY_WORDS]
         if search and not words:
             return []
-        where += [_has_term(word) for word in words]
+        # By $elemMatch one term satisfies both ends of the range, which bounds the scan.
+        starts = (starts_with(word[:TERM_LENGTH]) for word in words)
+        where += [{"terms": {"$elemMatch": start}} for start in starts]
         found = self._audit.find({"$and": where} if where else {}, {"terms": 0})
         return [_entry(row) for row in await found.sort("_id", -1).limit(limit).to_list()]
 
@@ -157,33 +160,16 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _has_term(start: str) -> Document:
-    """Return a condition by `$elemMatch`: one term satisfies both ends of the range.
-
-    This bounds the index scan.
-    """
-    return {"terms": {"$elemMatch": starts_with(start)}}
-
-
-def _query_words(text: str) -> list[str]:
-    """Return the words of a search, each the start of a term."""
-    return [word[:TERM_LENGTH] for word in WORD.findall(text.casefold())[:MAX_QUERY_WORDS]]
-
-
-def _terms(*texts: str) -> Iterator[str]:
+def _terms(*texts: str) -> list[str]:
     """Return the search terms of an entry: its ids first; the reason, which may be long, last."""
-    left = TERMS_BYTES
-    for term in dict.fromkeys(_words(texts)):
-        left -= len(term.encode()) + len(b"\x02999\0....\0")  # as BSON has it in an array
-        if left < 0:
-            return
-        yield term
-
-
-def _words(texts: Iterable[str]) -> Iterator[str]:
-    for text in texts:
-        for word in WORD.findall(text.casefold()):
-            yield word[:TERM_LENGTH]
-            for character in CHINESE.finditer(word):
-                start = character.start()
-                yield word[start : start + TERM_LENGTH]
+    terms, size = dict[str, None](), 0
+    for word in (word for text in texts for word in WORD.findall(text.casefold())):
+        for start in (0, *(found.start() for found in CHINESE.finditer(word))):
+            term = word[start : start + TERM_LENGTH]
+            if term in terms:
+                continue
+            size += len(term.encode()) + len(b"\x02999\0....\0")  # as BSON has it in an array
+            if size > TERMS_BYTES:
+                return [*terms]
+            terms[term] = None
+    return [*terms]

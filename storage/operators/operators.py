@@ -5,14 +5,14 @@ operator_sessions: their logins, keyed by the hash of their token.
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from storage.database import Collection, Database, Document, Session
-from storage.documents import token_id
+from storage.documents import known_fields, token_id
 from storage.errors import NoLongerAdmin, OperatorExists, OperatorNotFound
 from storage.field_cipher import FieldCipher
 
@@ -99,11 +99,10 @@ class OperatorStore:
 
     async def add(self, account: OperatorAccount) -> None:
         """Add an operator. Raises OperatorExists if the name is taken."""
-        fields = {"role": account.role, "disabled": False, "made_at": datetime.now(UTC)}
+        row: Document = {"_id": account.name, "role": account.role, "disabled": False}
+        row |= {"made_at": datetime.now(UTC), **self._proofs(account)}
         try:
-            await self._operators.insert_one(
-                {"_id": account.name, **fields, **self._proofs(account)}
-            )
+            await self._operators.insert_one(row)
         except DuplicateKeyError:
             raise OperatorExists from None
 
@@ -184,17 +183,11 @@ class OperatorStore:
         return result.matched_count > 0
 
     def _account_from(self, row: Document) -> OperatorAccount:
-        return OperatorAccount(
-            name=row["_id"],
-            role=row["role"],
-            password_hash=row["password_hash"],
-            totp_secret=self._cipher.decrypt(row["totp_secret"], row["_id"]),
-            credential=row["credential"],
-            one_time_until=row["one_time_until"],
-            disabled=row["disabled"] or (row["_id"] == DEMO and not self._admits_demo),
-            made_at=row["made_at"],
-            last_login_at=row["last_login_at"],
-            wrong_codes=row["wrong_codes"],
+        account = OperatorAccount(**{**known_fields(OperatorAccount, row), "name": row["_id"]})
+        return replace(
+            account,
+            totp_secret=self._cipher.decrypt(row["totp_secret"], account.name),
+            disabled=account.disabled or (account.name == DEMO and not self._admits_demo),
         )
 
     def _proofs(self, account: OperatorAccount) -> Document:
@@ -210,14 +203,10 @@ class OperatorStore:
 
 
 class OperatorSessionStore:
-    """Sessions that expire `idle` after their last use, at latest `lifetime` after the login."""
+    """Sessions, which end IDLE after their last use, at latest LIFETIME after the login."""
 
-    def __init__(
-        self, database: Database, idle: timedelta = IDLE, lifetime: timedelta = LIFETIME
-    ) -> None:
+    def __init__(self, database: Database) -> None:
         self._sessions: Collection = database.collection("operator_sessions")
-        self._idle = idle
-        self._lifetime = lifetime
 
     async def make_indexes(self) -> None:
         await self._sessions.create_index("expires_at", expireAfterSeconds=0)
@@ -226,7 +215,7 @@ class OperatorSessionStore:
         """Return a new token of 64 hex digits, and its session."""
         token, now = secrets.token_hex(32), datetime.now(UTC)
         row: Document = {"name": name, "credential": credential, "made_at": now}
-        row |= {"used_at": now, "expires_at": self._expiry(now, now)}
+        row |= {"used_at": now, "expires_at": now + IDLE}
         await self._sessions.insert_one({"_id": token_id(token), **row})
         return token, OperatorSession(name, credential, row["expires_at"])
 
@@ -237,15 +226,12 @@ class OperatorSessionStore:
         """
         id_, now = token_id(token), datetime.now(UTC)
         row = await self._sessions.find_one({"_id": id_})
-        if row is None or min(row["expires_at"], self._expiry(row["made_at"], now)) <= now:
+        if row is None or row["expires_at"] <= now:
             return None
-        if in_use and row["used_at"] <= now - min(RENEW_AFTER, self._idle / 10):
-            used = {"used_at": now, "expires_at": self._expiry(row["made_at"], now)}
+        if in_use and row["used_at"] <= now - RENEW_AFTER:
+            used = {"used_at": now, "expires_at": min(now + IDLE, row["made_at"] + LIFETIME)}
             await self._sessions.update_one({"_id": id_}, {"$set": used})
         return OperatorSession(row["name"], row["credential"], row["expires_at"])
 
     async def end(self, token: str) -> None:
         await self._sessions.delete_one({"_id": token_id(token)})
-
-    def _expiry(self, made_at: datetime, used_at: datetime) -> datetime:
-        return min(used_at + self._idle, made_at + self._lifetime)

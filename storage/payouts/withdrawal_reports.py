@@ -2,16 +2,14 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from core.clock import day_interval
-from ledger.withdrawals import OPEN_STATES
 from storage.database import Collection, Database, Document
 from storage.documents import day_in_china, stream
 from storage.field_cipher import FieldCipher
 from storage.gold.rankings import OWNER_OF_LINE
-from storage.jobs.due import OpenCounts, open_counts
 
 REVERSED_GIFT = r"^gift:"
 
@@ -72,7 +70,9 @@ class WithdrawalReportStore:
             "returned": ("finished_at", {"state": "returned"}),
         }
         for kind, (time, where) in groups.items():
-            async for row in stream(self._withdrawals, _by_day(time, {**where, time: at})):
+            of_day = {"_id": day_in_china(time), "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}
+            steps: list[Document] = [{"$match": {**where, time: at}}, {"$group": of_day}]
+            async for row in stream(self._withdrawals, steps):
                 sums[row["_id"]] |= {f"{kind}_fen": row["fen"], kind: row["n"]}
         older = await self._withdrawals.find_one({"requested_at": {"$lt": start}}, {"_id": 1})
         days = [DaySums(date.fromisoformat(day), **sums[day]) for day in sorted(sums, reverse=True)]
@@ -85,23 +85,34 @@ class WithdrawalReportStore:
 
         The quarter is one in China; `name`: as 2026Q4.
         """
-        start, end = quarter_interval(name)
+        year, quarter = int(name[:4]), int(name[-1])
+        following = date(year + 1, 1, 1) if quarter == 4 else date(year, 3 * quarter + 1, 1)
+        start = day_interval(date(year, 3 * quarter - 2, 1))[0]
+        end = day_interval(following)[0]
         with self._database.slow_operation_timeout():
             within = {"at": {"$gte": start, "$lt": end}}
             gross = await self._income({"kind": "gift", **within}, 1)
             reversals = {"kind": "reversal", "content.reverses": {"$regex": REVERSED_GIFT}}
             back = await self._income({**reversals, **within}, -1)
-            paid = await self._paid(start, end)
-            users = await self._names({*gross, *back, *paid})
+            of_users = {"_id": "$user_id", "income": {"$sum": "$income"}, "fen": {"$sum": "$fen"}}
+            finished = {"state": "paid", "finished_at": {"$gte": start, "$lt": end}}
+            payouts = stream(self._withdrawals, [{"$match": finished}, {"$group": of_users}])
+            paid = {row["_id"]: (int(row["income"]), int(row["fen"])) async for row in payouts}
+            ids = sorted({*gross, *back, *paid})
+            names = {"nickname": 1, "real_name": 1}
+            users = {
+                row["_id"]: row async for row in self._users.find({"_id": {"$in": ids}}, names)
+            }
         return [
             HostQuarter(
-                user_id,
-                *users.get(user_id, ("", "")),
-                gross.get(user_id, 0),
-                back.get(user_id, 0),
-                *paid.get(user_id, (0, 0)),
+                id_,
+                users.get(id_, {}).get("nickname", ""),
+                self._cipher.decrypt(users.get(id_, {}).get("real_name", b""), id_) or "",
+                gross.get(id_, 0),
+                back.get(id_, 0),
+                *paid.get(id_, (0, 0)),
             )
-            for user_id in sorted({*gross, *back, *paid})
+            for id_ in ids
         ]
 
     async def _income(self, where: Document, sign: int) -> dict[str, int]:
@@ -119,42 +130,3 @@ class WithdrawalReportStore:
             {"$group": {"_id": "$user", "income": {"$sum": "$amount"}}},
         ]
         return {row["_id"]: int(row["income"]) async for row in stream(self._ledger, steps)}
-
-    async def _paid(self, start: datetime, end: datetime) -> dict[str, tuple[int, int]]:
-        """Return (income, fen) paid by user."""
-        paid = {"state": "paid", "finished_at": {"$gte": start, "$lt": end}}
-        sums = {"income": {"$sum": "$income"}, "fen": {"$sum": "$fen"}}
-        steps: list[Document] = [{"$match": paid}, {"$group": {"_id": "$user_id", **sums}}]
-        rows = stream(self._withdrawals, steps)
-        return {row["_id"]: (int(row["income"]), int(row["fen"])) async for row in rows}
-
-    async def _names(self, user_ids: set[str]) -> dict[str, tuple[str, str]]:
-        """Return nickname and real name by user."""
-        decrypt = self._cipher.decrypt
-        rows = self._users.find({"_id": {"$in": [*user_ids]}}, {"nickname": 1, "real_name": 1})
-        return {
-            row["_id"]: (row["nickname"], decrypt(row.get("real_name", b""), row["_id"]) or "")
-            async for row in rows
-        }
-
-    # ---- metrics
-
-    async def open_withdrawals(self) -> OpenCounts:
-        """Return counts for the metrics; `oldest`: since when a withdrawal is in its state."""
-        since = {"$ifNull": ["$state_since", "$requested_at"]}
-        return await open_counts(self._withdrawals, OPEN_STATES, since, [], "problem")
-
-
-def quarter_interval(name: str) -> tuple[datetime, datetime]:
-    """Return start (inclusive) and end (exclusive) of a quarter in China, as 2026Q4."""
-    year, quarter = int(name[:4]), int(name[-1])
-    following = date(year + 1, 1, 1) if quarter == 4 else date(year, 3 * quarter + 1, 1)
-    return day_interval(date(year, 3 * quarter - 2, 1))[0], day_interval(following)[0]
-
-
-def _by_day(time: str, where: Document) -> list[Document]:
-    """Return the steps that sum by the day in China of the field `time`."""
-    return [
-        {"$match": where},
-        {"$group": {"_id": day_in_china(time), "fen": {"$sum": "$fen"}, "n": {"$sum": 1}}},
-    ]

@@ -3,17 +3,15 @@
 users, ledger: what of a user's income can be withdrawn, and the payee's name.
 """
 
-import secrets
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from pymongo import ReturnDocument
 
 from core.clock import day_of
-from ledger.errors import OverLimit, WithdrawalNotFound
+from ledger.errors import WithdrawalNotFound, WithdrawalsStopped
 from ledger.journal import debt_account, user_account
 from ledger.open_transfers import next_check_at
 from ledger.withdrawal_requests import Maturity, UserDay
@@ -21,7 +19,7 @@ from ledger.withdrawals import OPEN_STATES, Withdrawal, WithdrawalState
 from storage.database import Collection, Database, Document, Session
 from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
-from storage.jobs.due import BEFORE_ANY
+from storage.jobs.due import BEFORE_ANY, OpenCounts, open_counts
 from storage.versioned import VersionedStore
 
 
@@ -57,11 +55,8 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
         rows = await self._documents.find(where, session=session).to_list()
         return UserDay(len(rows), sum(self.parse(row).counted_fen for row in rows))
 
-    async def add_to_day(self, session: Session, at: datetime, fen: int, limit: int) -> None:
-        """Count `fen` of the whole house in the day of `at`.
-
-        Raises OverLimit with "day" if the sum of the day exceeds `limit`.
-        """
+    async def add_to_day(self, session: Session, at: datetime, fen: int) -> int:
+        """Add to the sum of the whole house in the day of `at`, and return the sum."""
         row = await self._days.find_one_and_update(
             {"_id": day_of(at).isoformat()},
             {"$inc": {"fen": fen}},
@@ -69,14 +64,7 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
             return_document=ReturnDocument.AFTER,
             session=session,
         )
-        if row and row["fen"] > limit:  # the transaction is aborted
-            raise OverLimit("day")
-
-    async def subtract_from_day(self, session: Session, at: datetime, fen: int) -> None:
-        """Take back what `add_to_day` has counted, for a withdrawal that is returned."""
-        await self._days.update_one(
-            {"_id": day_of(at).isoformat()}, {"$inc": {"fen": -fen}}, session=session
-        )
+        return int(row["fen"]) if row else 0
 
     # ---- lists
 
@@ -98,6 +86,11 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
         rows = await found.limit(size + 1).to_list()
         return [self.parse(row) for row in rows[:size]], len(rows) > size
 
+    async def open_counts(self) -> OpenCounts:
+        """Return counts for the metrics; `oldest`: since when a withdrawal is in its state."""
+        since = {"$ifNull": ["$state_since", "$requested_at"]}
+        return await open_counts(self._documents, OPEN_STATES, since, [], "problem")
+
     @classmethod
     def parse(cls, row: Document) -> Withdrawal:
         withdrawal = super().parse(row)
@@ -109,19 +102,10 @@ class WithdrawalStore(VersionedStore[Withdrawal]):
         )
 
     def _document(self, value: Withdrawal) -> Document:
-        stored = {"approvals": [*value.approvals], "rate": str(value.rate)}
-        return super()._document(value) | stored | {"state": value.state.value}
+        return super()._document(value) | {"rate": str(value.rate)}
 
     def _due_at(self, value: Withdrawal) -> datetime | None:
         return next_check_at(value, datetime.now(UTC))
-
-
-class PayeeFunds(NamedTuple):
-    """Income and debt of a user; `is_stopped` while a refund case stops withdrawals."""
-
-    income: int
-    owed_income: int
-    is_stopped: bool
 
 
 class PayeeStore:
@@ -133,14 +117,18 @@ class PayeeStore:
         self._users: Collection = database.collection("users")
         self._ledger: Collection = database.collection("ledger")
 
-    async def funds(self, user_id: str, session: Session | None = None) -> PayeeFunds:
-        """Return income and debt of a user. Raises UserNotFound."""
+    async def funds(self, user_id: str, session: Session | None = None) -> tuple[int, int]:
+        """Return income and owed income of a user.
+
+        Raises UserNotFound, or WithdrawalsStopped while a refund case stops withdrawals.
+        """
         fields = {"income": 1, "owed_income": 1, "withdrawals_stopped": 1}
         row = await self._users.find_one({"_id": user_id}, fields, session=session)
         if row is None:
             raise UserNotFound
-        stopped = bool(row.get("withdrawals_stopped"))
-        return PayeeFunds(row["income"], row["owed_income"], stopped)
+        if row.get("withdrawals_stopped"):
+            raise WithdrawalsStopped
+        return row["income"], row["owed_income"]
 
     async def recent_income(
         self,
@@ -221,11 +209,6 @@ class PayeeStore:
         return self._cipher.decrypt((row or {}).get("real_name", b""), user_id) or ""
 
 
-def new_id() -> str:
-    """Return 29 of [0-9A-Za-z], as WeChat Pay requires; not guessable (56 random bits)."""
-    return f"W{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
-
-
 def _recent(maturity: Maturity, part: Document) -> list[Document]:
     """Return conditions of which each entry that has not matured fulfils one.
 
@@ -240,22 +223,12 @@ def _recent(maturity: Maturity, part: Document) -> list[Document]:
 
 def _credit_of(account: str) -> Document:
     """Return the income that an entry credits to the account."""
-    amounts = {
-        "$map": {
-            "input": "$lines",
-            "in": {
-                "$cond": [
-                    {
-                        "$and": [
-                            {"$eq": ["$$this.account", account]},
-                            {"$eq": ["$$this.unit", "income"]},
-                            {"$gt": ["$$this.amount", 0]},
-                        ]
-                    },
-                    "$$this.amount",
-                    0,
-                ]
-            },
-        }
+    is_credit = {
+        "$and": [
+            {"$eq": ["$$this.account", account]},
+            {"$eq": ["$$this.unit", "income"]},
+            {"$gt": ["$$this.amount", 0]},
+        ]
     }
+    amounts = {"$map": {"input": "$lines", "in": {"$cond": [is_credit, "$$this.amount", 0]}}}
     return {"$sum": amounts}

@@ -1,8 +1,7 @@
 """refund_cases: one document per refund case; `_id` begins the numbers of its refunds."""
 
-import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
@@ -15,11 +14,7 @@ from storage.jobs.due import OpenCounts, open_counts
 from storage.versioned import VersionedStore
 
 Step = OrderStep | GiftStep | HostStep
-STEPS: Mapping[str, type[Step]] = {
-    "orders": OrderStep,
-    "gifts": GiftStep,
-    "hosts": HostStep,
-}
+STEPS: Mapping[str, type[Step]] = {"orders": OrderStep, "gifts": GiftStep, "hosts": HostStep}
 
 
 class RefundCaseStore(VersionedStore[RefundCase]):
@@ -58,10 +53,8 @@ class RefundCaseStore(VersionedStore[RefundCase]):
 
     async def fields(self, id_: str, *names: str) -> Document:
         """Return these fields of a case, for the audit log; {} if it does not exist."""
-        return (
-            await self._documents.find_one({"_id": id_}, {"_id": 0, **dict.fromkeys(names, 1)})
-            or {}
-        )
+        shown = {"_id": 0, **dict.fromkeys(names, 1)}
+        return await self._documents.find_one({"_id": id_}, shown) or {}
 
     async def gifts_in_progress(self, user_id: str, session: Session) -> set[str]:
         """Return keys of the gifts that confirmed cases of the user are about to reverse."""
@@ -102,31 +95,15 @@ class RefundCaseStore(VersionedStore[RefundCase]):
         return value.due_at if value.state in IN_PROGRESS else None
 
     def _update(self, before: RefundCase, after: RefundCase) -> Document:
+        """Return the update; of a list as long as before, it sets only the replaced elements."""
+        changes: Document = {}
+        for name in RefundCase.__slots__:
+            old, new = getattr(before, name), getattr(after, name)
+            if name in STEPS and len(new) == len(old):
+                pairs = enumerate(zip(old, new, strict=True))
+                replaced = (n for n, (was, step) in pairs if step is not was and step != was)
+                changes |= {f"{name}.{n}": fields_of(new[n]) for n in replaced}
+            elif new != old:
+                changes[name] = [fields_of(step) for step in new] if name in STEPS else new
         ended = {"$unset": {"open_orders": ""}} if after.state in ("closed", "dropped") else {}
-        return {"$set": _changes(before, after), **ended}
-
-
-def _changes(before: RefundCase, after: RefundCase) -> Document:
-    """Return the fields to set.
-
-    Of lists of the same length, only the elements that were replaced are set.
-    """
-    changes: Document = {}
-    for name in RefundCase.__slots__:
-        old, new = getattr(before, name), getattr(after, name)
-        if new is old:
-            continue
-        if name not in STEPS:
-            changes |= {name: new} if new != old else {}
-        elif len(new) == len(old):
-            pairs = enumerate(zip(old, new, strict=True))
-            replaced = [n for n, (step, other) in pairs if step is not other and step != other]
-            changes |= {f"{name}.{n}": fields_of(new[n]) for n in replaced}
-        else:
-            changes[name] = [fields_of(step) for step in new]
-    return changes
-
-
-def new_id() -> str:
-    """Return 29 of [0-9A-Za-z], so that a refund number has 31; not guessable (56 random bits)."""
-    return f"R{datetime.now(UTC):%Y%m%d%H%M%S}{secrets.token_hex(7)}"
+        return {"$set": changes, **ended}

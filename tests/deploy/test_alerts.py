@@ -350,7 +350,7 @@ class Faults:
             body = {"user_id": anna.id, "orders": [order], "request_id": order, "reason": "minor"}
             case = (await self.api.ops("POST", "refunds", **body)).ok()
             (await self.api.ops("POST", f"refunds/{case['id']}/confirm", reason="minor")).ok()
-            await self.context.services.refunds.sweep.sweep()
+            await self.context.services.refunds.job.sweep()
         self.db.refund_cases.update_many({}, {"$set": {"decided_at": DAYS_AGO}})
 
     async def lose_order(self) -> None:

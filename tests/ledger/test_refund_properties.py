@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -27,7 +28,6 @@ from ledger.refund_cases import IN_PROGRESS, RefundCase
 from ledger.refund_plan import GiftStep, HostIncome
 from ledger.withdrawals import Withdrawal, WithdrawalState
 from services.refunds.refund_cases import RefundCaseService
-from services.refunds.refund_sweep import RefundCaseSweep
 from storage.errors import OrderInRefund
 from tests.ledger.test_withdrawal_properties import FATE, PICK, USER, USERS, WithdrawalMachine
 from tests.support.hypothesis_profiles import FEW_EXAMPLES, LONG_PROFILE, example_settings
@@ -166,10 +166,14 @@ class RefundMachine(WithdrawalMachine):
         self.desk, orders = MemoryDesk(), cast("Any", self.orders)
         spent_gold: Any = MemorySpentGold(ledger, self.withdrawals)
         approvals: Any = NoLimit()
-        self.service = RefundCaseService(self.cases, orders, ledger, spent_gold, approvals, locks)
-        self.refund_sweep = RefundCaseSweep(
-            self.cases, orders, ledger, self, self, {"xpay": self.desk}, locks
+        stores: Any = SimpleNamespace(
+            refund_cases=self.cases,
+            orders=orders,
+            ledger=ledger,
+            spent_gold=spent_gold,
+            payees=self,
         )
+        self.service = RefundCaseService(stores, approvals, self, {"xpay": self.desk}, locks)
 
     # ---- operations
 
@@ -260,7 +264,7 @@ class RefundMachine(WithdrawalMachine):
     @rule()
     def sweep_cases(self) -> None:
         self.cases.due = [case.id for case in self.cases.all if case.state in IN_PROGRESS]
-        asyncio.run(self.refund_sweep.sweep())  # it starts tasks
+        asyncio.run(self.service.job.sweep())  # it starts tasks
 
     @rule(pick=PICK, more=st.sampled_from([0, 0, 0, 1]))
     def refund_notice(self, pick: int, more: int) -> None:

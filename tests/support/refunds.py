@@ -19,7 +19,6 @@ from services.operators.approvals import ApprovalService
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
 from services.refunds.refund_cases import RefundCaseService
-from services.refunds.refund_sweep import RefundCaseSweep
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.operators.operators import OperatorAccount
 from storage.payments.orders import new_number
@@ -53,18 +52,19 @@ class Desk:
 
     async def refund(self, order: Order, number: str, fen: int, reason: str) -> RefundState:
         assert reason
-        self.calls.append("refund")
-        if self.is_down:
-            raise ServiceUnavailable("pay")
+        self._receive("refund")
         if self.refusal:
             raise MerchantRefused(self.refusal)
         assert self.refunds.setdefault(number, (order.number, fen)) == (order.number, fen)
         return self.answer
 
-    async def refund_state(self, order: Order, number: str) -> RefundState | None:
-        self.calls.append("query")
+    def _receive(self, call: str) -> None:
+        self.calls.append(call)
         if self.is_down:
             raise ServiceUnavailable("pay")
+
+    async def refund_state(self, order: Order, number: str) -> RefundState | None:
+        self._receive("query")
         if number not in self.refunds:
             return None
         assert self.refunds[number][0] == order.number
@@ -75,32 +75,16 @@ class RefundProcess:
     """The services of one process."""
 
     def __init__(self, stores: StoresFixture, bank: BankInMemory, desk: Desk) -> None:
-        lock, ledger = NamedLocks().lock, stores.ledger
+        lock = NamedLocks().lock
         self.cases, self.payees = stores.refund_cases, stores.payees
         payouts = WithdrawalProcess(stores, bank, WITHDRAWALS)
         self.transfers, self.withdrawals = payouts.transfers, payouts.service
         self.ledger_service = LedgerService(stores.ledger, lock)
-        approvals = ApprovalService(
-            stores.approvals,
-            stores.operators,
-            self.ledger_service,
-            CatalogueService(stores.gifts, stores.configs, Bus()),
-            {},
-            LIMIT,
-        )
+        catalogue = CatalogueService(stores.gifts, stores.configs, Bus())
+        approvals = ApprovalService(stores, self.ledger_service, catalogue, LIMIT)
         self.payments = PaymentService(stores.ledger, stores.orders, lock)
-        self.service = RefundCaseService(
-            self.cases, stores.orders, ledger, stores.spent_gold, approvals, lock
-        )
-        self.sweep = RefundCaseSweep(
-            self.cases,
-            stores.orders,
-            ledger,
-            self.withdrawals,
-            self.payees,
-            {"xpay": desk, "jsapi": desk},  # type: ignore[dict-item] - refunds alone
-            lock,
-        )
+        desks: Any = {"xpay": desk, "jsapi": desk}  # refunds alone
+        self.service = RefundCaseService(stores, approvals, self.withdrawals, desks, lock)
         self.leaving: set[str] = set()
         self.notifications = PaymentNotificationService(
             stores,
@@ -131,10 +115,6 @@ class RefundFixture:
             await stores.operators.add(OperatorAccount(name, "finance", "", "", name, None))
         await stores.configs.add(key="WITHDRAW_RATE", value=0.1, enabled=True, remark="")
         return cls(stores, await stores.create_users(*[(0, 0)] * 4))
-
-    def restart(self) -> None:
-        """A new process takes over, after the leases of the last one have lapsed."""
-        self.process = RefundProcess(self.stores, self.bank, self.desk)
 
     # ---- before the case
 
@@ -202,7 +182,7 @@ class RefundFixture:
         due = {"$set": {"due_at": datetime.now(UTC)}}
         cases = self.stores.database.collection("refund_cases")
         await cases.update_many({"due_at": {"$ne": None}}, due)
-        await self.process.sweep.sweep()
+        await self.process.service.job.sweep()
 
     async def get(self, case: RefundCase) -> RefundCase:
         return await self.process.cases.get(case.id)

@@ -5,12 +5,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+import pytest
+from tornado.ioloop import IOLoop
+
 from config.sections import WithdrawSettings
 from core.locks import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal
-from services.payouts.transfers import OpenTransferSweep, TransferService, WithdrawalChanges
+from services.payouts.transfers import TransferService
 from services.payouts.withdrawals import WithdrawalService
 from storage.database import Database, Session
 from storage.gold.ledger_reconciler import LedgerReconciler
@@ -33,23 +36,12 @@ class WithdrawalProcess:
     ) -> None:
         self.left = set[str]()
         """Operators who no longer have the role."""
-        own, locks = StoresFixture(stores.database), NamedLocks()
+        own, lock = StoresFixture(stores.database), NamedLocks().lock
         self.store, self.payees = own.withdrawals, own.payees
-        self.changes = WithdrawalChanges(own.ledger, self.store, locks.lock)
-        self.transfers = TransferService(self.changes, self.payees, bank)
+        self.transfers = TransferService(own, lock, bank)
         self.service = WithdrawalService(
-            self.store,
-            self.payees,
-            own.ledger,
-            self.changes,
-            self.transfers,
-            stores.configs,
-            locks.lock,
-            settings,
-            self._is_permitted,
-            is_enabled=enabled,
+            own, self.transfers, lock, settings, self._is_permitted, is_enabled=enabled
         )
-        self.sweep = OpenTransferSweep(self.store, self.transfers)
 
     async def _is_permitted(self, name: str) -> bool:
         return name not in self.left
@@ -100,7 +92,7 @@ class WithdrawalFixture:
         await self._withdrawals.update_many({**open_, "missed_at": {"$ne": None}}, earlier)
         due = {"$set": {"due_at": now - timedelta(seconds=1)}}
         await self._withdrawals.update_many(open_, due)
-        await self.process.sweep.sweep()
+        await self.process.transfers.job.sweep()
 
     async def notice(self, transfer: Any) -> str:
         """The outcome of a verified notice, "done" or the reason of its refusal."""
@@ -142,7 +134,8 @@ class WithdrawalFixture:
 
     async def matured(self) -> int:
         """Matured income as a new process shows it, whose cache is empty."""
-        return (await self.new_process().service.page(self.user.user_id, 1, 1)).matured
+        matured, *_ = await self.new_process().service.page(self.user.user_id, 1, 1)
+        return matured
 
     async def income(self) -> int:
         return (await self.stores.balance(self.user.user_id)).income
@@ -173,3 +166,10 @@ class WithdrawalFixture:
     @property
     def _ledger(self) -> Any:
         return self.database.collection("ledger")
+
+
+@pytest.fixture
+def payouts(io_loop: IOLoop, stores: StoresFixture) -> WithdrawalFixture:
+    """The limits are LIMITS."""
+    fixture: WithdrawalFixture = io_loop.run_sync(lambda: WithdrawalFixture.create(stores))
+    return fixture

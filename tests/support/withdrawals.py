@@ -125,7 +125,11 @@ class BankInMemory:
             raise ServiceUnavailable("pay")
         if failure not in ("", UNCLEAR):
             raise MerchantRefused(failure)
-        number = self._take(body.text)
+        request = json.loads(body.text)
+        number = str(request["number"])
+        bill = BankBill(body.text, request["fen"], request["openid"])
+        if self.bills.setdefault(number, bill).body != body.text:
+            raise MerchantRefused("INVALID_REQUEST")
         if self.answers:
             await self.answers.wait()
         if failure == UNCLEAR:
@@ -133,14 +137,6 @@ class BankInMemory:
         package = f"package of {number}"
         state = self.bills[number].state
         return Transfer(number, state, f"13300{number}", package=package)
-
-    def _take(self, body: str) -> str:
-        request = json.loads(body)
-        number = str(request["number"])
-        bill = BankBill(body, request["fen"], request["openid"])
-        if self.bills.setdefault(number, bill).body != body:
-            raise MerchantRefused("INVALID_REQUEST")
-        return number
 
     async def query(self, number: str) -> Transfer | None:
         self.queries += 1

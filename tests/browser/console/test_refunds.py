@@ -100,7 +100,7 @@ async def test_a_confirmed_case_shows_each_step_until_its_orders_are_refunded_or
         await console.expect_done(outcome)
 
     async def gifts_are_reversed() -> bool:
-        await services.refunds.sweep.sweep()
+        await services.refunds.job.sweep()
         state: str = (await api.ops("GET", f"refunds/{case}")).ok()["state"]
         return state == "refunding"
 

@@ -47,7 +47,7 @@ async def _approve_all(
     for item in (await api.ops("GET", "withdrawals?state=requested")).ok()["items"]:
         (await api.ops("POST", f"withdrawals/{item['id']}/approve", reason="checked")).ok()
     db.withdrawals.update_many({"due_at": {"$ne": None}}, [{"$set": {"due_at": "$requested_at"}}])
-    await server.context.services.payouts.sweep.sweep()
+    await server.context.services.payouts.transfers.job.sweep()
 
 
 async def test_the_statement_shows_both_units(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from handlers.operator_base import cell, csv_lines
 from handlers.operator_routes import OPS_ROUTES
 from handlers.operators import audit
 from runtime.process import ServerProcess
@@ -15,8 +16,6 @@ from storage.documents import token_id
 from tests.support.api import ApiFixture
 from tests.support.operators import GRANT, operator_request
 from tests.support.payments import create_order, notification_statuses, pay_order
-
-FILE_HEAD = "\ufeff" + ",".join(audit.CSV_FIELDS) + "\r\n"
 
 
 async def audit_entries(api: ApiFixture) -> list[dict[str, Any]]:
@@ -168,17 +167,13 @@ async def test_reversals_and_reprocessed_notifications_are_stored_and_refused_ch
 # ---- pages and the file
 
 
-def cells(text: str) -> list[dict[str, str]]:
-    assert text.startswith("\ufeff")
-    return [*csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))]
-
-
 async def exported(api: ApiFixture, **query: str) -> list[dict[str, str]]:
     reply = await operator_request(api, "GET", "audit.csv", params=query)
     assert reply.status == 200
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert reply.headers["Content-Disposition"] == 'attachment; filename="audit.csv"'
-    return cells(reply.text)
+    assert reply.text.startswith("\ufeff")
+    return [*csv.DictReader(io.StringIO(reply.text.removeprefix("\ufeff"), newline=""))]
 
 
 async def test_pages_and_long_files_say_how_to_continue(
@@ -215,18 +210,8 @@ async def test_file_has_the_entries_that_the_search_finds(api: ApiFixture) -> No
     assert await exported(api, q="nothing") == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＋1", "－1", "＠A1"],
-)
-def test_cells_that_begin_like_a_formula_are_text(text: str) -> None:
-    entry: dict[str, Any] = dict.fromkeys(audit.CSV_FIELDS, "")
-    (row,) = cells(FILE_HEAD + audit.entry_lines([{**entry, "reason": text}]))
-    assert row["reason"] == "'" + text
-    (row,) = cells(FILE_HEAD + audit.entry_lines([{**entry, "reason": f"a{text}"}]))
-    assert row["reason"] == f"a{text}"
-
-
-def test_every_cell_is_quoted_against_other_separators() -> None:
-    entry: dict[str, Any] = dict.fromkeys(audit.CSV_FIELDS, "a;=1")
-    assert audit.entry_lines([entry]) == ",".join(['"a;=1"'] * len(audit.CSV_FIELDS)) + "\r\n"
+def test_cells_that_begin_like_a_formula_are_text_and_all_are_quoted() -> None:
+    formulas = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1"]
+    for text in (*formulas, "＝1", "＋1", "－1", "＠A1"):
+        assert (cell(text), cell(f"a{text}")) == (f"'{text}", f"a{text}")
+    assert csv_lines([["a;=1", "b"]]) == '"a;=1","b"\r\n'

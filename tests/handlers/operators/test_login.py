@@ -1,7 +1,6 @@
 """Logins of operators over HTTP."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ from core.limits import Rate
 from handlers.base import MAX_BODY_BYTES
 from handlers.limits import OPERATORS_AT_ADDRESS
 from runtime.process import ServerProcess
-from services.operators.operators import STEP_SECONDS, code_of
 from storage.operators.operators import MAX_WRONG_CODES
 from tests.support.api import ApiFixture, Reply
 from tests.support.no_limits import set_limits
-from tests.support.operators import operator_as
+from tests.support.operators import code_now, first_login, operator_as
 
 PASSWORD = "correct horse battery"
 GUESSES = 3
@@ -28,22 +26,9 @@ def server(server: ServerProcess) -> ServerProcess:
     return server
 
 
-def current_code(secret: str) -> str:
-    return code_of(secret, int(time.time()) // STEP_SECONDS)
-
-
 async def log_in(api: ApiFixture, name: str, password: str, code: str = "", **more: Any) -> Reply:
     body = {"name": name, "password": password, "code": code}
     return await api.request("POST", "/ops/api/login", json=body, **more)
-
-
-async def add_operator(server: ServerProcess) -> str:
-    """Add anna, who has logged in for the first time; returns the secret of her second factor."""
-    operators = server.context.services.operators.operators
-    password = await operators.add("anna", "moderator")
-    secret = (await operators.second_factor("anna", password)).secret
-    await operators.first_log_in("anna", password, PASSWORD, current_code(secret))
-    return secret
 
 
 async def refused_logins(api: ApiFixture) -> float:
@@ -54,7 +39,7 @@ async def refused_logins(api: ApiFixture) -> float:
 async def test_failed_logins_are_audited_logged_and_counted_without_what_was_typed(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    await add_operator(server)
+    await first_login(server, "moderator", PASSWORD)
     before = await refused_logins(api)
     with capture_logs() as logs:
         refused = await log_in(api, "anna", PASSWORD, "000000", headers=OTHER_ADDRESS)
@@ -95,7 +80,7 @@ async def test_logins_that_cannot_be_read_are_limited_as_well(api: ApiFixture) -
 async def test_wrong_passwords_from_one_address_do_not_lock_the_operator_out_of_another(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
-    secret = await add_operator(server)
+    _, secret = await first_login(server, "moderator", PASSWORD)
     with capture_logs() as logs:
         replies = [
             await log_in(api, "anna", "wrong", headers=OTHER_ADDRESS) for _ in range(GUESSES + 1)
@@ -107,9 +92,9 @@ async def test_wrong_passwords_from_one_address_do_not_lock_the_operator_out_of_
     assert (await log_in(api, "bert", "wrong", headers=OTHER_ADDRESS)).status == 401
     for _ in range(GUESSES + 1):  # logins that succeed have no limit
         db.operators.update_one({"_id": "anna"}, {"$set": {"totp_step": 0}})
-        (await log_in(api, "anna", PASSWORD, current_code(secret))).ok()
+        (await log_in(api, "anna", PASSWORD, code_now(secret))).ok()
     db.operators.update_one({"_id": "anna"}, {"$set": {"role": "auditor", "totp_step": 0}})
-    unknown_role = await log_in(api, "anna", PASSWORD, current_code(secret))
+    unknown_role = await log_in(api, "anna", PASSWORD, code_now(secret))
     assert unknown_role.refusal == (403, "ops_role")
 
 

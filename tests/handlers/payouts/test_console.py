@@ -32,7 +32,7 @@ async def test_sums_of_days_and_the_report_of_a_quarter_count_what_happened_in_t
     second, third = [(await withdraw(host, n, f"{n}"))["withdrawal_id"] for n in (50, 30)]
     await decide(api, first, "approve")
     db.withdrawals.update_one({"_id": first}, [{"$set": {"due_at": "$requested_at"}}])
-    await server.context.services.payouts.sweep.sweep()
+    await server.context.services.payouts.transfers.job.sweep()
     await decide(api, second, "decline")
     entry, *_ = (await api.ops("GET", f"audit?q={host.id}")).ok()["items"]
     assert (entry["before"]["state"], entry["after"]["state"]) == ("requested", "returned")

@@ -63,8 +63,8 @@ class RefundChain:
             for rows in (self.db.refund_cases, self.db.withdrawals):
                 due = {"due_at": {"$type": "date"}}
                 rows.update_many(due, [{"$set": {"due_at": "$$NOW"}}])
-            await self.server.context.services.payouts.sweep.sweep()
-            await self.server.context.services.refunds.sweep.sweep()
+            await self.server.context.services.payouts.transfers.job.sweep()
+            await self.server.context.services.refunds.job.sweep()
             case = (await self.api.ops("GET", path)).ok()
             return case if case["state"] == "closed" else None
 
@@ -127,18 +127,3 @@ async def test_a_case_closes_by_a_query_and_income_that_was_paid_out_is_owed(
     case = await chain.closed(await chain.confirmed(report="never"))
     assert (case["hosts"][0]["paid"], case["gifts"][0]["owed"]) == (25, 25)
     await chain.check(owed_income=25)
-
-
-async def test_requests_about_unknown_users_orders_and_cases_are_refused(api: ApiFixture) -> None:
-    anna = await api.user("anna", 2)
-    body = {"user_id": anna.id, "orders": ["Q0"], "reason": "a minor", "request_id": "one"}
-    for change, refusal in (
-        ({"user_id": "12345678"}, (404, "no_such_user")),
-        ({}, (404, "no_such_order")),
-        ({"orders": []}, (400, "bad_parameter")),
-        ({"orders": ["Q 0"]}, (400, "bad_parameter")),
-    ):
-        assert (await api.ops("POST", "refunds", **body | change)).refusal == refusal
-    for method, missing in (("GET", ""), ("POST", "/confirm"), ("POST", "/drop")):
-        reply = await api.ops(method, f"refunds/R0{missing}", **YES)
-        assert reply.refusal == (404, "no_such_refund")

@@ -1,7 +1,6 @@
 """Movements of gold and changes of its worth that a second operator confirms, on MongoDB."""
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
@@ -19,7 +18,7 @@ from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LedgerService
 from services.operators.approvals import ApprovalService, CatalogueKind
 from storage.errors import AlreadyDecided, ApprovalNotFound, NothingWaits, RateRequired
-from storage.operators.approvals import Approval
+from storage.operators.approvals import KEPT, Approval
 from storage.operators.operators import OperatorAccount
 from tests.support.storage import StoresFixture
 
@@ -38,14 +37,9 @@ class ApprovalFixture:
     def process(self, limit: int = LIMIT) -> ApprovalService:
         """The service of another process."""
         stores = self.stores
-        return ApprovalService(
-            self.store,
-            self.operators,
-            LedgerService(stores.ledger, NamedLocks().lock),
-            CatalogueService(stores.gifts, stores.configs, Bus()),
-            {"config": stores.configs, "block": stores.blocks},
-            limit,
-        )
+        ledger = LedgerService(stores.ledger, NamedLocks().lock)
+        catalogue = CatalogueService(stores.gifts, stores.configs, Bus())
+        return ApprovalService(stores, ledger, catalogue, limit)
 
     async def create(self) -> None:
         (self.anna,) = await self.stores.create_users((0, 0))
@@ -159,23 +153,11 @@ async def test_a_repeated_request_is_one_request(approvals: ApprovalFixture) -> 
     assert (declined.id, declined.state) == (first.id, "declined")
 
 
-async def test_decisions_at_once_have_one_outcome(approvals: ApprovalFixture) -> None:
-    waiting, names = await approvals.ask(), ("pavel", "rita", "pavel")
-    decisions = [approvals.service.confirm(waiting.id, name, "yes") for name in names]
-    refusal = approvals.service.decline(waiting.id, "olga", "no")
-    *results, declined = await asyncio.gather(*decisions, refusal, return_exceptions=True)
-    decided = await approvals.store.get(waiting.id)
-    for name, result in zip(names, results, strict=True):
-        expected = Approval if name == decided.decided_by else AlreadyDecided
-        assert isinstance(result, expected), (name, decided.decided_by, result)
-    is_confirmed = decided.state == "done"
-    assert isinstance(declined, AlreadyDecided if is_confirmed else Approval)
-    assert len(await approvals.stores.entries()) == is_confirmed
-    assert await approvals.gold() == (LIMIT + 1 if is_confirmed else 0)
-
-
 async def test_a_request_expires_after_a_day(approvals: ApprovalFixture) -> None:
     waiting = await approvals.ask()
+    row = await approvals.stores.database.collection("approvals").find_one({})
+    assert row
+    assert row["delete_at"] - row["made_at"] == KEPT
     await approvals.set("approvals", expires_at=datetime.now(UTC))
     for decide in (approvals.service.confirm, approvals.service.decline):
         with pytest.raises(AlreadyDecided):
@@ -198,9 +180,15 @@ async def test_a_settlement_is_refused_if_the_gold_was_spent(approvals: Approval
     assert {line["account"] for line in entry["lines"]} == {user_account(anna), debt_account(anna)}
 
 
-async def test_a_declined_reversal_may_be_requested_again(approvals: ApprovalFixture) -> None:
+async def test_a_reversal_declined_or_expired_is_requested_again(
+    approvals: ApprovalFixture,
+) -> None:
     service, reverse = approvals.service, approvals.service.reverse
     await service.confirm((await approvals.ask()).id, "pavel", "yes")
+    expired = await reverse("grant:one", "a mistake", by="olga")
+    await approvals.set("approvals", expires_at=datetime.now(UTC))
+    assert (await reverse("grant:one", "a mistake", by="olga")).id != expired.id
+    await approvals.set("approvals", expires_at=datetime.now(UTC))
     for decide in (service.decline, service.confirm):
         waiting = await reverse("grant:one", "a mistake", by="olga")
         assert isinstance(waiting, Approval)
@@ -336,38 +324,32 @@ async def test_a_change_by_one_admin_does_not_undo_one_confirmed_meanwhile(
     assert await configs.get(1) == {"id": 1, **RATE, "value": 0.2, "remark": "x"}
 
 
+@pytest.mark.parametrize("kind", ["grant", "block"])
+async def test_decisions_at_once_have_one_outcome(catalogue: ApprovalFixture, kind: str) -> None:
+    """Carried out exactly if it is confirmed."""
+    is_grant, blocks = kind == "grant", catalogue.stores.blocks
+    waiting = await (catalogue.ask() if is_grant else catalogue.change("block", 1, {"gold": 70}))
+    names = ("pavel", "rita", "pavel")
+    decisions = [catalogue.process().confirm(waiting.id, name, "yes") for name in names]
+    refusal = catalogue.service.decline(waiting.id, waiting.by, "no")
+    *results, declined = await asyncio.gather(*decisions, refusal, return_exceptions=True)
+    decided = await catalogue.store.get(waiting.id)
+    for name, result in zip(names, results, strict=True):
+        expected = Approval if name == decided.decided_by else AlreadyDecided
+        assert isinstance(result, expected), (name, decided.decided_by, result)
+    is_confirmed = decided.state == "done"
+    assert isinstance(declined, AlreadyDecided if is_confirmed else Approval)
+    assert len(await catalogue.stores.entries()) == (is_confirmed and is_grant)
+    assert await catalogue.gold() == (LIMIT + 1 if is_confirmed and is_grant else 0)
+    assert ("next" in await blocks.get(1)) == (is_confirmed and not is_grant)
+
+
 async def test_a_change_needs_an_admin_until_it_is_confirmed(catalogue: ApprovalFixture) -> None:
     waiting = await catalogue.change("block", 1, {"gold": 600})
     await catalogue.operators.update("ada", role="finance")
     with pytest.raises(RequesterNotAllowed):
         await catalogue.service.confirm(waiting.id, "olga", "yes")
     assert await catalogue.stores.blocks.get(1) == {"id": 1, **BLOCK}
-
-
-async def test_a_change_confirmed_declined_and_withdrawn_at_once_has_one_outcome(
-    catalogue: ApprovalFixture,
-) -> None:
-    service, stores = catalogue.service, catalogue.stores
-    other = CatalogueService(stores.gifts, stores.configs, Bus())
-    for gold in range(70, 75):
-        waiting = await catalogue.change("block", 1, {"gold": gold})
-        confirmed, declined, withdrawn = await asyncio.gather(
-            service.confirm(waiting.id, "olga", "yes"),
-            catalogue.process().decline(waiting.id, "ada", "no"),
-            other.withdraw_next(stores.blocks, 1),
-            return_exceptions=True,
-        )
-        is_done = isinstance(confirmed, Approval)
-        assert isinstance(declined, AlreadyDecided if is_done else Approval)
-        assert is_done or isinstance(confirmed, AlreadyDecided)
-        row = await stores.blocks.get(1)
-        if isinstance(withdrawn, NothingWaits):
-            assert row.get("next", {}).get("fields", {}).get("gold") == (gold if is_done else None)
-        else:
-            assert is_done
-            assert row == withdrawn == {"id": 1, **BLOCK}
-        with suppress(NothingWaits):
-            await other.withdraw_next(stores.blocks, 1)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from core.errors import InvalidParameter
 from services.errors import FirstLoginRequired, LoginRefused, OperatorLocked, OwnAccount
 from services.operators.operators import (
     STEP_SECONDS,
-    Login,
     OperatorService,
     code_of,
     second_factor,
@@ -308,28 +307,6 @@ async def test_one_changes_ones_own_password_and_app_with_the_present_ones(
     assert await operators.operator_of(second.token) == ("anna", "finance")
     with pytest.raises(LoginRefused):
         await service.log_in("anna", other, code_of(later, step))
-
-
-async def test_wrong_codes_of_a_change_lock_the_operator(operators: OperatorFixture) -> None:
-    _, code = await operators.enrol()
-    change = operators.service.change_own
-    for _ in range(MAX_WRONG_CODES):
-        with pytest.raises(InvalidParameter):
-            await change("anna", PASSWORD, "000000", new_password="another horse battery")
-    with pytest.raises(OperatorLocked):
-        await change("anna", PASSWORD, code, new_password="another horse battery")
-
-
-async def test_of_two_changes_with_the_same_proofs_one_counts(operators: OperatorFixture) -> None:
-    _, code = await operators.enrol()
-    passwords = [f"{n} horses and a battery" for n in range(4)]
-    changes = (
-        operators.service.change_own("anna", PASSWORD, code, new_password=password)
-        for password in passwords
-    )
-    results = await asyncio.gather(*changes, return_exceptions=True)
-    [login] = [result for result in results if isinstance(result, Login)]
-    assert await operators.operator_of(login.token)
 
 
 async def test_the_demo_operator_is_refused_unless_admitted(operators: OperatorFixture) -> None:

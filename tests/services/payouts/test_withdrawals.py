@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +19,14 @@ from ledger.errors import (
     WithdrawalNotFound,
     WithdrawalsStopped,
 )
-from ledger.journal import JournalEntry, Posting, reversal_key, user_account
+from ledger.journal import negate
 from ledger.transfers import TransferState
 from services.errors import SecondPersonRequired, WithdrawOff
 from services.payouts import withdrawals
 from storage.errors import AlreadyDecided
-from storage.payouts.withdrawal_reports import WithdrawalReportStore
-from tests.support.storage import CIPHER, StoresFixture
-from tests.support.waiting import recorded_timeouts, until
+from tests.support.storage import StoresFixture
+from tests.support.tencent import Clock
+from tests.support.waiting import until
 from tests.support.withdrawal_fixture import WithdrawalFixture, WithdrawalProcess
 
 # ---- request
@@ -87,29 +88,6 @@ async def test_a_request_does_not_wait_for_a_slow_wechat_pay(
     assert len(fixture.bank.sent) == 1, "the answer that came late was kept"
 
 
-async def test_a_step_that_no_request_waits_for_is_given_up_in_the_end(
-    stores: StoresFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(withdrawals, "SUBMIT_SECONDS", 60)  # the step ends before
-    fixture = await WithdrawalFixture.create(stores, auto_fen=1_000)
-    fixture.bank.answers, limits = asyncio.Event(), recorded_timeouts(monkeypatch, withdrawals)
-    requesting = asyncio.create_task(fixture.request(100))
-    await until(lambda: fixture.bank.sent)
-    limits[0].reschedule(0)
-    assert (await requesting).state == "submitted"
-    fixture.bank.answers = None
-    await fixture.sweep()
-    assert (await fixture.stored((await fixture.request(100)).id)).package
-
-
-async def test_a_refused_request_does_not_store_the_name(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    for income, refusal in ((1, TooLittle), (1_001, IncomeNotMatured)):
-        with pytest.raises(refusal):
-            await fixture.request(income, real_name="张三")
-    assert not await fixture.process.payees.real_name(fixture.user.user_id)
-
-
 async def test_only_matured_income_can_be_withdrawn(stores: StoresFixture) -> None:
     fixture, now = await WithdrawalFixture.create(stores, 100), datetime.now(UTC)
     await fixture.gift(40, now - timedelta(days=7, minutes=1), "gift:a:1")
@@ -121,22 +99,10 @@ async def test_only_matured_income_can_be_withdrawn(stores: StoresFixture) -> No
     assert await fixture.matured() == 110, "less what is owed"
     with pytest.raises(IncomeNotMatured):
         await fixture.request(111)
-    await fixture.request(110, "r2")
-    assert await fixture.income() == 140
-
-
-async def test_income_of_a_reversed_gift_does_not_count(stores: StoresFixture) -> None:
-    fixture, now = await WithdrawalFixture.create(stores, 100), datetime.now(UTC)
-    anna = user_account(fixture.user.user_id)
-    for key, income, at in (("gift:a:1", 50, timedelta(days=6)), ("gift:a:2", 30, timedelta(0))):
-        await fixture.gift(income, now - at, key)
-        lines = (Posting(anna, "income", -income), Posting("house", "income", income))
-        reversal = JournalEntry(reversal_key(key), "reversal", "ops", lines, {"reverses": key})
-        await fixture.write(reversal, now - at / 2)
-        assert await fixture.matured() == 100
-    await fixture.gift(50, now - timedelta(days=8), "gift:a:3")
-    assert await fixture.matured() == 150
-    await fixture.request(150)
+    withdrawal = await fixture.request(110, "r2")
+    assert (await fixture.income(), await fixture.matured()) == (140, 0)
+    await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
+    assert await fixture.matured() == 110, "at once"
 
 
 async def test_a_day_counts_every_request_and_the_fen_that_were_not_returned(
@@ -177,6 +143,10 @@ async def test_name_and_second_operator_go_by_the_sum_of_the_day(stores: StoresF
     assert (await fixture.request(10_000, "r1")).operators_needed == 1
     with pytest.raises(RealNameNeeded):
         await fixture.request(10_000, "r2")
+    for income, refusal in ((1, TooLittle), (10_001, OverLimit)):
+        with pytest.raises(refusal):
+            await fixture.request(income, "r2", real_name="张三")
+    assert not await fixture.process.payees.real_name(fixture.user.user_id)
     second = await fixture.request(10_000, "r2", real_name="张三")
     assert second.operators_needed == 2
     for name in ("finn", "olga"):
@@ -188,6 +158,54 @@ async def test_name_and_second_operator_go_by_the_sum_of_the_day(stores: StoresF
     stored = await fixture.database.collection("users").find_one({"_id": fixture.user.user_id})
     assert stored
     assert "张三".encode() not in stored["real_name"]
+
+
+# ---- matured income
+
+
+async def test_income_is_recent_from_its_gift_on_though_older_sums_are_kept(
+    stores: StoresFixture, clock: Clock
+) -> None:
+    fixture = await WithdrawalFixture.create(stores, 100)
+    cache = withdrawals.MaturedIncome(stores.payees, fixture.settings)
+    user_id, now = fixture.user.user_id, datetime.now(UTC)
+    await fixture.gift(40, now, "gift:a:1")
+    assert await cache.recent(user_id) == 40
+    await fixture.gift(5, now, "gift:a:2")
+    assert await cache.recent(user_id) == 45
+    await fixture.gift(3, now - timedelta(hours=1), "gift:a:3")  # a sum that is kept
+    assert await cache.recent(user_id) == 45
+    clock.now += withdrawals.CACHED_SECONDS
+    assert await cache.recent(user_id) == 48
+
+
+async def test_income_matures_by_the_provider_and_not_that_of_a_reversed_gift(
+    stores: StoresFixture,
+) -> None:
+    """Apple pays later; a gift may be reversed in the minute that is not kept."""
+    fixture = await WithdrawalFixture.create(stores, 100, maturity_days=7, ios_maturity_days=45)
+    user_id, now = fixture.user.user_id, datetime.now(UTC)
+    await stores.make_indexes()
+
+    async def matured() -> int:
+        return await withdrawals.MaturedIncome(stores.payees, fixture.settings).of(user_id)
+
+    for days, income, ios in ((1, 1, True), (6, 2, False), (8, 4, False), (8, 8, True)):
+        await fixture.gift(income, now - timedelta(days=days), f"gift:{income}", ios=ios)
+    for key, days in (("gift:16", 44), ("gift:32", 44), ("gift:64", 46)):
+        await fixture.gift(int(key[5:]), now - timedelta(days=days), key, ios=True)
+    await fixture.gift(128, now, "gift:128")
+    assert await matured() == 100 + 4 + 64
+    for key, days in (("gift:16", 20), ("gift:8", 2), ("gift:2", 3), ("gift:128", 0)):
+        entry = await stores.ledger.entry(key)
+        assert entry
+        reversal = replace(entry, key=f"reversal:{key}", kind="reversal", lines=negate(entry.lines))
+        at = now - timedelta(days=days)
+        await fixture.write(replace(reversal, content={"reverses": key}), at)
+        assert await matured() == 100 + 4 + 64, key
+    with pytest.raises(IncomeNotMatured):
+        await fixture.request(169)
+    assert (await fixture.request(168)).income == 168
 
 
 # ---- decisions
@@ -209,20 +227,21 @@ async def test_a_large_withdrawal_needs_two_present_operators(stores: StoresFixt
         await fixture.service.approve(withdrawal.id, "pavel")
 
 
-async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresFixture) -> None:
+async def test_a_declined_withdrawal_is_returned_with_its_reason(
+    payouts: WithdrawalFixture,
+) -> None:
     """A submitted one is cancelled at WeChat Pay."""
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
+    withdrawal = await payouts.submitted()
     for _ in range(2):
-        declined = await fixture.service.decline(withdrawal.id, "finn", "no host")
+        declined = await payouts.service.decline(withdrawal.id, "finn", "no host")
         assert (declined.state, declined.reason) == ("returned", "no host")
-    assert fixture.bank.cancelled == [withdrawal.id]
+    assert payouts.bank.cancelled == [withdrawal.id]
     with pytest.raises(AlreadyDecided):
-        await fixture.service.decline(withdrawal.id, "olga", "no host")
+        await payouts.service.decline(withdrawal.id, "olga", "no host")
     with pytest.raises(AlreadyDecided):
-        await fixture.service.approve(withdrawal.id, "olga")
-    await fixture.check()
-    for decide in (fixture.service.approve, fixture.service.cancel):
+        await payouts.service.approve(withdrawal.id, "olga")
+    await payouts.check()
+    for decide in (payouts.service.approve, payouts.service.cancel):
         with pytest.raises(WithdrawalNotFound):
             await decide("W0", "finn")
 
@@ -232,16 +251,15 @@ async def test_a_declined_withdrawal_is_returned_with_its_reason(stores: StoresF
 
 @pytest.mark.parametrize("confirmed", [False, True])
 async def test_a_submitted_withdrawal_is_cancelled_at_wechat_pay_unless_it_was_confirmed(
-    stores: StoresFixture, confirmed: bool
+    payouts: WithdrawalFixture, confirmed: bool
 ) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    withdrawal = await fixture.submitted()
+    withdrawal = await payouts.submitted()
     if confirmed:
-        fixture.bank.finish(withdrawal.id, TransferState.SUCCESS)
-    cancelled = await fixture.service.cancel(fixture.user.user_id, withdrawal.id)
+        payouts.bank.finish(withdrawal.id, TransferState.SUCCESS)
+    cancelled = await payouts.service.cancel(payouts.user.user_id, withdrawal.id)
     assert cancelled.state == ("paid" if confirmed else "returned")
-    assert fixture.bank.cancelled == [withdrawal.id] * (not confirmed)
-    await fixture.check()
+    assert payouts.bank.cancelled == [withdrawal.id] * (not confirmed)
+    await payouts.check()
 
 
 # ---- refund cases
@@ -265,13 +283,12 @@ async def test_a_refund_case_stops_withdrawals_until_it_resumes_them(stores: Sto
 # ---- what is shown
 
 
-async def test_a_user_sees_the_newest_withdrawals_first(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    ids = [(await fixture.request(100, f"r{n}")).id for n in range(3)]
+async def test_a_user_sees_the_newest_withdrawals_first(payouts: WithdrawalFixture) -> None:
+    ids = [(await payouts.request(100, f"r{n}")).id for n in range(3)]
     for number, shown, has_more in ((1, ids[:0:-1], True), (2, ids[:1], False)):
-        page = await fixture.service.page(fixture.user.user_id, number, 2)
-        assert [withdrawal.id for withdrawal in page.withdrawals] == shown
-        assert (page.has_more, page.matured) == (has_more, 700)
+        matured, found, more = await payouts.service.page(payouts.user.user_id, number, 2)
+        assert [withdrawal.id for withdrawal in found] == shown
+        assert (more, matured) == (has_more, 700)
 
 
 async def test_the_age_of_a_withdrawal_is_the_time_in_its_state(stores: StoresFixture) -> None:
@@ -281,9 +298,8 @@ async def test_the_age_of_a_withdrawal_is_the_time_in_its_state(stores: StoresFi
     rows = fixture.database.collection("withdrawals")
 
     async def hours() -> dict[str, int]:
-        report = await WithdrawalReportStore(fixture.database, CIPHER).open_withdrawals()
-        now = datetime.now(UTC)
-        return {state: (now - at) // timedelta(hours=1) for state, at in report.oldest.items()}
+        oldest, now = (await stores.withdrawals.open_counts()).oldest, datetime.now(UTC)
+        return {state: (now - at) // timedelta(hours=1) for state, at in oldest.items()}
 
     requested_at = datetime.now(UTC) - timedelta(hours=72)
     await rows.update_many({}, {"$set": {"requested_at": requested_at}})

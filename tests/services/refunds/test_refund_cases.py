@@ -3,11 +3,9 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
 
-from core.errors import TryAgain
 from ledger.errors import WithdrawalsStopped
 from ledger.recharge import Refund, RefundState
 from ledger.transfers import TransferState
@@ -15,7 +13,6 @@ from ledger.withdrawal_requests import Maturity, Payee
 from ledger.withdrawals import WithdrawalState
 from services.errors import RefundChanged
 from storage.gold.ledger_reconciler import LedgerReconciler
-from tencent.errors import ServiceUnavailable
 from tests.support.races import run_before
 from tests.support.refunds import RefundFixture, RefundProcess
 
@@ -252,21 +249,3 @@ async def test_a_case_that_was_saved_meanwhile_is_looked_at_again(
     run_before(refunds.desk, "refund", lambda: refunds.notice(case))
     await refunds.sweep()
     assert (await refunds.get(case)).state == "closed"
-
-
-async def test_gifts_wait_while_withdrawals_cannot_be_held_back(
-    refunds: RefundFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bert, *_ = refunds.hosts
-    number = await refunds.recharge(60)
-    await refunds.give(bert, 60)
-    await refunds.withdraw(bert, 30)
-    case = await refunds.confirm(await refunds.open(number))
-    with monkeypatch.context() as outage:
-        errors = AsyncMock(side_effect=[TryAgain(), ServiceUnavailable("pay")])
-        outage.setattr(refunds.process.withdrawals, "cancel_open", errors)
-        for _ in range(2):
-            await refunds.sweep()
-            assert (await refunds.get(case)).gifts[0].state == "waiting"
-    await refunds.sweep()
-    assert (await refunds.get(case)).gifts[0].state == "reversed"

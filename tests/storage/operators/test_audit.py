@@ -57,14 +57,6 @@ async def test_outcome_has_the_fields_that_differ_even_in_type_only(audit: Audit
     assert rest == states[1:]
 
 
-async def test_pages_run_from_newest_to_oldest(audit: AuditStore) -> None:
-    ids = [str((await audit.begin("ops", "x", "y", "z", {"n": n}))["_id"]) for n in range(5)]
-    newest = await audit.page(None, 2)
-    assert [row["id"] for row in newest] == ids[:2:-1]
-    assert [row["id"] for row in await audit.page(newest[-1]["id"], 10)] == ids[2::-1]
-    assert len(await audit.page("no id", 10)) == 5
-
-
 async def test_an_entry_is_found_by_the_starts_of_its_words(audit: AuditStore) -> None:
     await audit.begin("ops@10.0.0.1", "PATCH OneUser", "10000001", "Spam.", {"banned": True})
     await audit.begin("ops@10.0.0.12", "POST RemoveUser", "7", "发布广告", {"user_id": "10000002"})

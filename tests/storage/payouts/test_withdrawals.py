@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import WriteConflict
 from ledger.transfers import TransferState
 from storage.database import Session
+from storage.documents import dated_id
 from storage.gold.ledger_reconciler import LedgerReconciler
-from storage.payouts.withdrawals import new_id
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
-from tests.support.withdrawals import ID, NOW, requested, submitted
+from tests.support.withdrawals import ID, NOW, submitted
 
 LEASE = timedelta(minutes=1)
 
@@ -36,20 +35,6 @@ async def test_a_withdrawal_is_stored_as_it_is(stores: StoresFixture) -> None:
     assert await stores.withdrawals.find("W1") is None
 
 
-async def test_a_withdrawal_is_saved_only_as_it_was_read_last(stores: StoresFixture) -> None:
-    withdrawal = requested()
-    await add(stores, withdrawal)
-
-    async def save(tx: Session) -> None:
-        await stores.withdrawals.save(withdrawal, withdrawal.approve("finn"), tx)
-
-    await stores.database.transaction(save)
-    stored = await stores.withdrawals.find(ID)
-    assert stored == replace(withdrawal.approve("finn"), version=1)
-    with pytest.raises(WriteConflict):
-        await stores.database.transaction(save)
-
-
 async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresFixture) -> None:
     ids = [f"W{n}" for n in range(3)]
     await add(stores, *(replace(submitted(), id=id_, request_id=id_) for id_ in ids))
@@ -69,8 +54,10 @@ async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresF
 
 
 def test_numbers_fit_wechat_pay() -> None:
-    assert len(new_id()) == len(ID) <= 32
-    assert new_id().isalnum()
+    """Letters and digits, 8 to 32, also with the two digits of a case's refund."""
+    number = dated_id("W")
+    assert len(number) == len(ID) <= 30
+    assert number.isalnum()
 
 
 # ---- changes by hand
@@ -90,42 +77,42 @@ async def paid(fixture: WithdrawalFixture) -> str:
 
 @pytest.mark.parametrize("is_incremental", [False, True])
 async def test_withdrawal_changed_by_hand_is_found(
-    stores: StoresFixture, is_incremental: bool
+    payouts: WithdrawalFixture, is_incremental: bool
 ) -> None:
     since = datetime.now(UTC) - timedelta(minutes=1) if is_incremental else None
-    fixture = await WithdrawalFixture.create(stores)
-    id_ = await paid(fixture)
-    held = (await fixture.request(50, "r2")).id
-    assert await found(fixture, since) == []
-    rows = fixture.database.collection("withdrawals")
+    id_ = await paid(payouts)
+    held = (await payouts.request(50, "r2")).id
+    assert await found(payouts, since) == []
+    rows = payouts.database.collection("withdrawals")
 
     async def change(id_: str, **fields: Any) -> None:
         await rows.update_one({"_id": id_}, {"$set": fields})
 
     await change(held, income=51)
-    assert await found(fixture, since) == [("held", f"held:{held}")]
+    assert await found(payouts, since) == [("held", f"held:{held}")]
     await change(held, income=50)
     await change(id_, fen=999)
-    assert await found(fixture, since) == [("payout", id_)]
+    assert await found(payouts, since) == [("payout", id_)]
     await change(id_, fen=1_000, state="returned")
-    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
+    assert await found(payouts, since) == [("payout", f"payout:{id_}")]
     await change(id_, state="submitted")
     both = [("held", f"held:{id_}"), ("payout", f"payout:{id_}")]
-    assert await found(fixture, since) == both
+    assert await found(payouts, since) == both
     await rows.delete_one({"_id": id_})
-    assert await found(fixture, since) == [("payout", f"payout:{id_}")]
+    assert await found(payouts, since) == [("payout", f"payout:{id_}")]
 
 
-async def test_entries_changed_by_hand_are_found_and_totals_are_sums(stores: StoresFixture) -> None:
-    fixture = await WithdrawalFixture.create(stores)
-    id_ = await paid(fixture)
-    await fixture.request(50, "r2")
-    totals = await LedgerReconciler(fixture.database).totals()
+async def test_entries_changed_by_hand_are_found_and_totals_are_sums(
+    payouts: WithdrawalFixture,
+) -> None:
+    id_ = await paid(payouts)
+    await payouts.request(50, "r2")
+    totals = await LedgerReconciler(payouts.database).totals()
     assert (totals["held"], totals["withdrawn_fen"], totals["income"]) == (50, 1_000, 850)
-    journal = fixture.database.collection("ledger")
+    journal = payouts.database.collection("ledger")
     entry = await journal.find_one({"kind": "payout"})
     assert entry
     await journal.delete_one({"_id": entry["_id"]})
-    assert await found(fixture) == [("held", f"held:{id_}"), ("payout", id_)]
+    assert await found(payouts) == [("held", f"held:{id_}"), ("payout", id_)]
     await journal.insert_one({**entry, "content": {**entry["content"], "fen": 1}})
-    assert await found(fixture) == [("payout", id_)]
+    assert await found(payouts) == [("payout", id_)]

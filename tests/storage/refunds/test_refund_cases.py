@@ -9,7 +9,7 @@ from core.errors import WriteConflict
 from ledger.refund_cases import RefundCase
 from ledger.refund_plan import GiftStep, HostStep, OrderStep
 from storage.errors import OrderInRefund, RefundCaseNotFound
-from storage.refunds.refund_cases import RefundCaseStore, new_id
+from storage.refunds.refund_cases import RefundCaseStore
 from tests.support.storage import StoresFixture
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -132,10 +132,3 @@ async def test_cases_are_listed_newest_first_and_counted(cases: RefundCaseStore)
     assert (first[0].gifts, first[0].gold) == ((), 60)
     rest, end = await cases.page(cursor, 2)
     assert ([case.id for case in (*first, *rest)], end) == (["R3", "R2", "R1"], None)
-
-
-def test_numbers_of_refunds_fit_into_what_wechat_takes() -> None:
-    """Letters and digits, 8 to 32: the id and two digits."""
-    id_ = new_id()
-    assert id_.isalnum()
-    assert len(f"{id_}01") == 31
