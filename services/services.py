@@ -3,7 +3,7 @@
 from typing import Any
 
 from config.settings import Settings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
 from services.accounts import AccountServices

@@ -11,10 +11,9 @@ from config.settings import Settings
 from core.errors import Unavailable
 from ledger.bills import BillType, Difference, Movement, Source, compare
 from ledger.recharge import PaymentRefused
-from services.leased_job import LeasedJob
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
-from storage.jobs.due import JobLeaseStore
+from storage.jobs.due import JobLeaseStore, LeasedJob
 from storage.payments.bills import BillStore
 from storage.payments.orders import OrderStore
 from tencent.bills import BillClient, BillNotReady, UnreadableBill, read_bill

@@ -3,7 +3,7 @@ import string
 
 import pytest
 
-from config.secret_strength import OWN_LENGTH, SHARED_LENGTH, weakness
+from config.settings import OWN_LENGTH, SHARED_LENGTH, weakness
 
 ALPHABETS = {"hex": "0123456789abcdef", "letters and digits": string.ascii_letters + string.digits}
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from core.errors import TryAgain
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from tests.support.names import Names
 from tests.support.waiting import run_ready_tasks
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from config.sections import WithdrawSettings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.transfers import TransferState

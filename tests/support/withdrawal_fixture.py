@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from config.sections import WithdrawSettings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal

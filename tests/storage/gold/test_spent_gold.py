@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.journal import user_account
 from ledger.refund_plan import gift_reversal
 from services.gold.ledger import LedgerService
