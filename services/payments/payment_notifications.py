@@ -10,11 +10,10 @@ from urllib.parse import parse_qsl, urlencode
 from core.errors import InvalidParameter, NotFound, TryAgain
 from ledger.recharge import IOS, Order, Payment, PaymentRefused, Refund, RefusalReason
 from ledger.refund_advice import Credit, GoldGift, advise
-from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.payments.payments import PaymentService
 from storage.gold.ledger import LedgerStore
 from storage.gold.spent_gold import SpentGoldStore
-from storage.jobs.inbox import InboxMessage, InboxStore
+from storage.jobs.inbox import DONE, CallbackOutcome, InboxMessage, InboxStore, ignored, refused
 from storage.payments.orders import OrderStore
 from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
@@ -206,7 +205,7 @@ class PaymentNotificationService:
             raise InvalidParameter({"id": "is no genuine report of money"})
         message = _message(row)
         outcome = await self._process(message)
-        await self._inbox.close(message, **outcome._asdict())
+        await self._inbox.close(message, outcome)
         return outcome
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:

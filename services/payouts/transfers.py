@@ -25,8 +25,8 @@ from ledger.transfers import MismatchReason, Transfer, TransferMismatch, Transfe
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.gold.ledger import LockUsers
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
-from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.gold.ledger import LedgerStore
+from storage.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.payouts.withdrawals import PayeeStore, WithdrawalStore
 from tencent.errors import CALL_ERRORS, MerchantRefused, NotVerified, Reason, ServiceUnavailable
 from tencent.transfers import TransferClient
