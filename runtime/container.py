@@ -49,10 +49,14 @@ def build(
         f"{settings.server.public_url}/wx/api/qlive",
         on_xpay_rejection=lambda *labels: metrics.xpay_rejections.labels(*labels).inc(),
     )
-    bus = _bus(settings, process_id)
+    bus = (
+        RedisBus(settings.redis.url, settings.mongodb.database, process_id)
+        if settings.redis.url
+        else Bus()
+    )
     access = RoomAccess(stores, tencent.stream_urls)
     hub = Hub(stores.rooms, access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
-    relay = _relay(settings, stores, tencent)
+    relay = _relay(stores, tencent) if settings.im.relay else None
     room_changes = RoomChanges(stores.rooms, hub, relay)
     lease = Lease(stores.presence, process_id, lease_seconds)
     presence = Presence(stores.presence, stores.members, room_changes, lease, grace)
@@ -90,10 +94,8 @@ async def close(context: Context) -> None:
     await context.database.close()
 
 
-def _relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRelay | None:
+def _relay(stores: Stores, tencent: TencentClients) -> ImRelay:
     """Return the relay of events to IM, for clients that do not listen to the socket."""
-    if not settings.im.relay:
-        return None
     publisher = ImPublisher(
         stores.relay_cursors,
         stores.rooms,
@@ -103,9 +105,3 @@ def _relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRel
         stores.outbox,
     )
     return ImRelay(stores.relay_cursors, stores.rooms, publisher)
-
-
-def _bus(settings: Settings, process_id: str) -> Bus:
-    if not settings.redis.url:
-        return Bus()
-    return RedisBus(settings.redis.url, settings.mongodb.database, process_id)

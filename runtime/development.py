@@ -56,15 +56,6 @@ def welcome(address: str) -> str:
 """
 
 
-def open_simulator(
-    settings: Settings, secrets: DevSecrets, address: str, simulator_at: str = ""
-) -> Simulator | RemoteSimulator:
-    """Connect to the simulator at `simulator_at`, or create one in this process."""
-    if simulator_at:
-        return RemoteSimulator(simulator_at)
-    return Simulator(settings, secrets, address)
-
-
 def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any]:
     """Return the routes of /sim and of the demo room.
 

@@ -18,7 +18,7 @@ from handlers.context import Context
 from handlers.routes import application
 from rooms.members import DEFAULT_GRACE, GracePolicy
 from runtime import container, jobs
-from runtime.periodic import PeriodicTasks
+from runtime.jobs import PeriodicTasks
 from runtime.process_metrics import register_gauges, reporter
 from services.rooms.presence import LEASE_SECONDS
 from storage.gold.catalogue import DEFAULTS
@@ -80,7 +80,7 @@ class ServerProcess:
             self.settings,
             uri,
             self.address,
-            self._simulator_url(),
+            f"{self._joined() or self.address}/sim" if self._dev else "",
             grace=self._grace,
             lease_seconds=self._lease_seconds,
         )
@@ -155,9 +155,6 @@ class ServerProcess:
         if self._dev and not self._joined():
             await _development().store_demo_data(context)
 
-    def _simulator_url(self) -> str:
-        return f"{self._joined() or self.address}/sim" if self._dev else ""
-
     def _joined(self) -> str:
         """Return the address of the server whose embedded MongoDB and simulator this one uses."""
         return self._mongod.joined if self._mongod else ""
@@ -166,8 +163,10 @@ class ServerProcess:
         if not self._dev:
             return application(context)
         development = _development()
-        self.simulator = development.open_simulator(
-            self.settings, self._dev, self.address, self._joined()
+        self.simulator = (
+            development.RemoteSimulator(self._joined())
+            if self._joined()
+            else development.Simulator(self.settings, self._dev, self.address)
         )
         return application(
             context,

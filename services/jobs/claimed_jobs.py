@@ -172,7 +172,7 @@ class JobRunner:
                 await self._wait(stopping)
             await asyncio.gather(*(job.finish() for job in self._jobs))
         finally:
-            # All before any is awaited, since that may be cancelled in turn (runtime/periodic.py).
+            # All before any is awaited, since that may be cancelled in turn (runtime/jobs.py).
             cancelled = [task for job in self._jobs for task in job.cancel()]
             await asyncio.gather(*cancelled, return_exceptions=True)
 

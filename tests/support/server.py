@@ -20,7 +20,7 @@ from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.simulator.wechat import openid_of
 from handlers.context import Context
 from rooms.members import DEFAULT_GRACE, GracePolicy
-from runtime.periodic import PeriodicTasks
+from runtime.jobs import PeriodicTasks
 from runtime.process import ServerProcess
 from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
 from services.jobs.claimed_jobs import ClaimedJob
