@@ -84,14 +84,9 @@ SHARED_LENGTH = 16
 token: 3 to 32)."""
 OWN_SECRETS = {"ops.token", "auth.encryption_key", "pay.content_key"}
 SHARED_SECRETS = {
-    *("im.secret_key", "im.callback_token"),
-    *(
-        "live_streaming.push_key",
-        "live_streaming.play_key",
-        "live_streaming.callback_key",
-        "live_streaming.secret_key",
-    ),
-    "age_verification.secret_key",
+    *("im.secret_key", "im.callback_token", "age_verification.secret_key"),
+    *("live_streaming.push_key", "live_streaming.play_key"),
+    *("live_streaming.callback_key", "live_streaming.secret_key"),
     *("pay.apiv3_key", "pay.app_key", "pay.push_token", "pay.push_aes_key"),
 }
 CHECKED_CHARACTERS = 24
@@ -181,13 +176,9 @@ class Settings(BaseModel):
 
     def _problems_in_production(self) -> list[str]:
         uses_faceid = self.age_verification.provider == "faceid"
-        names = (
-            "wechat",
-            "im",
-            "live_streaming",
-            "pay",
-            *(["age_verification"] if uses_faceid else []),
-        )
+        names = ["wechat", "im", "live_streaming", "pay"]
+        if uses_faceid:
+            names.append("age_verification")
         apis = {f"{name}.api_base": getattr(self, name).api_base for name in names}
         found = [
             f"{name}: is empty, and the simulator is for development only"
@@ -300,7 +291,12 @@ def _unfilled(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 def weakness(name: str, secret: str) -> str | None:
     """Return why the secret of a setting is too weak, None if it is strong enough or no secret."""
-    length = _required_length(name)
+    is_app_secret = name.startswith("wechat.apps.") and name.endswith(".secret")
+    length = 0
+    if name in OWN_SECRETS:
+        length = OWN_LENGTH
+    elif is_app_secret or name in SHARED_SECRETS:
+        length = SHARED_LENGTH
     if len(secret) < length:
         return (
             f"has fewer than {length} characters, so that its signatures or logins could "
@@ -309,13 +305,6 @@ def weakness(name: str, secret: str) -> str | None:
     if length and is_easy_to_guess(secret[:CHECKED_CHARACTERS]):
         return "is easy to guess: repetitions, sequences or common words; take a random value"
     return None
-
-
-def _required_length(name: str) -> int:
-    if name in OWN_SECRETS:
-        return OWN_LENGTH
-    is_app_secret = name.startswith("wechat.apps.") and name.endswith(".secret")
-    return SHARED_LENGTH if is_app_secret or name in SHARED_SECRETS else 0
 
 
 def is_easy_to_guess(text: str, *names: str) -> bool:

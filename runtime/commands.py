@@ -125,16 +125,15 @@ def invoker() -> str:
 
 async def run(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
     """Carry out `args.work` on an up-to-date database, beside a server or without one."""
-    async with _open_context(settings, dev) as context:
-        await _prepare(context)
+    async with _open_context(settings, dev) as (context, _):
         status: int = await args.work(context, args)
         return status
 
 
 async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
     """Migrate the database ahead of the start of a new release, which would do it as well."""
-    async with _open_context(settings, dev) as context:
-        applied = await _prepare(context)
+    async with _open_context(settings, dev) as (_, applied):
+        pass
     for migration, documents in applied:
         number, name = migration.number, migration.name
         print(f"Applied migration {number} ({name}): {documents} documents changed.")
@@ -211,9 +210,10 @@ async def change_operator(context: Context, args: argparse.Namespace) -> int:
     """
     parameters = {"role": args.role} if "role" in args else {}
     entry = await begin_entry(context, f"operator {args.action}", args.name, parameters)
-    before = await _public_state(context, args.name)
+    before = await context.stores.operators.find(args.name)
     print(await _handle(context, args), flush=True)
-    await context.stores.audit.done(entry, before, await _public_state(context, args.name))
+    after = await context.stores.operators.get(args.name)
+    await context.stores.audit.done(entry, before.summary if before else {}, after.summary)
     return 0
 
 
@@ -228,20 +228,18 @@ async def list_operators(context: Context, _args: argparse.Namespace) -> int:
     return 0
 
 
-async def _public_state(context: Context, name: str) -> dict[str, Any]:
-    """Return state and role of an operator, for the audit log; {} for an unknown name."""
-    account = await context.stores.operators.find(name)
-    return account.summary if account else {}
-
-
 async def _handle(context: Context, args: argparse.Namespace) -> str:
     """Carry out the action and return the text to print."""
     operators, name = context.services.operators.operators, args.name
     match args.action:
-        case "add":
-            return _one_time(name, await operators.add(name, args.role))
-        case "reset":
-            return _one_time(name, await operators.reset(name))
+        case "add" | "reset":
+            is_new = args.action == "add"
+            password = await (operators.add(name, args.role) if is_new else operators.reset(name))
+            return (
+                f"One-time password of {name}: {password}\n"
+                f"The first login at /ops/, within {ONE_TIME_HOURS} hours, sets a password and a "
+                "second factor."
+            )
         case "disable":
             await operators.change(name, disabled=True)
             return f"{name} is logged out and can no longer log in."
@@ -253,14 +251,6 @@ async def _handle(context: Context, args: argparse.Namespace) -> str:
             return f"{name} is now {args.role}."
 
 
-def _one_time(name: str, password: str) -> str:
-    return (
-        f"One-time password of {name}: {password}\n"
-        f"The first login at /ops/, within {ONE_TIME_HOURS} hours, sets a password and a second "
-        "factor."
-    )
-
-
 async def begin_entry(
     context: Context, what: str, on: str, parameters: JsonObject, reason: str = ""
 ) -> dict[str, Any]:
@@ -270,14 +260,11 @@ async def begin_entry(
     )
 
 
-async def _prepare(context: Context) -> list[tuple[Migration, int]]:
-    applied = await context.stores.migrator.run()
-    await context.stores.make_indexes()
-    return applied
-
-
 @asynccontextmanager
-async def _open_context(settings: Settings, dev: "DevSecrets | None") -> AsyncIterator[Context]:
+async def _open_context(
+    settings: Settings, dev: "DevSecrets | None"
+) -> AsyncIterator[tuple[Context, list[tuple[Migration, int]]]]:
+    """Yield a context on an up-to-date database, and the migrations that were applied to it."""
     uri, mongod, simulator_url = settings.mongodb.uri, None, ""
     if dev:
         from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
@@ -288,7 +275,9 @@ async def _open_context(settings: Settings, dev: "DevSecrets | None") -> AsyncIt
             uri = await mongod.start()
     context = container.build(settings, uri, "http://127.0.0.1", simulator_url)
     try:
-        yield context
+        applied = await context.stores.migrator.run()
+        await context.stores.make_indexes()
+        yield context, applied
     finally:
         await container.close(context)
         if mongod:

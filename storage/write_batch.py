@@ -179,7 +179,7 @@ class GroupCommit:
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
             if len(group) > 1 and _may_be_repeated(raised):
-                await self._commit_each(group)
+                await asyncio.gather(*map(self._commit_alone, group))
         except BaseException:
             error = StorageUnavailable()
             raise
@@ -192,12 +192,9 @@ class GroupCommit:
                 else:
                     committed.set_exception(error)
 
-    async def _commit_each(self, group: list[Waiting]) -> None:
-        async def commit(alone: Waiting) -> None:
-            async with self._alone:
-                await self._commit_group([alone])
-
-        await asyncio.gather(*map(commit, group))
+    async def _commit_alone(self, waiting: Waiting) -> None:
+        async with self._alone:
+            await self._commit_group([waiting])
 
     async def _commit_together(self, batches: list[WriteBatch]) -> None:
         together = batches[0] if len(batches) == 1 else WriteBatch.joined(batches)
