@@ -36,12 +36,6 @@ async def test_requests_of_one_loop_turn_share_a_query_and_later_ones_read_again
     assert store.queries == [[1, 2, 3], [1]]
 
 
-async def test_no_key_needs_no_query() -> None:
-    store = FakeStore()
-    assert await store.loader.get_many([]) == []
-    assert store.queries == []
-
-
 async def test_requests_during_two_queries_wait_and_share_the_third() -> None:
     store = FakeStore()
     requests = []

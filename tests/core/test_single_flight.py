@@ -2,7 +2,6 @@ import asyncio
 from collections.abc import Hashable
 
 from core.batching import SingleFlight
-from tests.support.names import Names
 from tests.support.waiting import run_ready_tasks
 
 
@@ -13,15 +12,12 @@ class SlowSource:
         self.value = 1
         self.reads: list[tuple[Hashable, ...]] = []
         self.gate = asyncio.Event()
-        self.broken = False
         self.single_flight = SingleFlight(self.read)
 
     async def read(self, *key: Hashable) -> int:
         self.reads.append(key)
         value = self.value
         await self.gate.wait()
-        if self.broken:
-            raise ConnectionError
         return value
 
     def get_many(self, count: int, *key: Hashable) -> list[asyncio.Task[int]]:
@@ -49,17 +45,3 @@ async def test_keys_are_read_separately_and_results_are_not_cached() -> None:
     assert sorted(source.reads, key=str) == [(1, "a"), (2, "a")]
     source.value = 3
     assert await source.single_flight.get(1, "a") == 3
-    names = Names()
-    await source.single_flight.get(names.new("b"))
-    source.reads.clear()
-    assert names.stored_count == 0
-
-
-async def test_error_reaches_all_callers_and_the_next_call_reads_again() -> None:
-    source = SlowSource()
-    source.gate.set()
-    source.broken = True
-    results = await asyncio.gather(*source.get_many(2), return_exceptions=True)
-    assert [type(result) for result in results] == [ConnectionError] * 2
-    source.broken = False
-    assert await source.single_flight.get() == 1
