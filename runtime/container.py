@@ -8,7 +8,7 @@ from realtime.bus import Bus
 from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
-from rooms.members import DEFAULT_GRACE, GracePolicy
+from rooms.members import DEFAULT_GRACE
 from services.chat.im_publisher import ImPublisher
 from services.chat.im_relay import ImRelay
 from services.room_changes import RoomChanges
@@ -21,15 +21,7 @@ from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
 
 
-def build(
-    settings: Settings,
-    uri: str,
-    address: str,
-    simulator_url: str = "",
-    *,
-    grace: GracePolicy = DEFAULT_GRACE,
-    lease_seconds: float = LEASE_SECONDS,
-) -> Context:
+def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -> Context:
     """Build everything on the database at `uri`; `address` is this server's base URL.
 
     `simulator_url` is the base URL of the simulated WeChat and Tencent, "" in production.
@@ -37,7 +29,7 @@ def build(
     settings = settings.at(address, simulator_url)
     process_id, metrics = secrets.token_hex(8), Metrics()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
-    stores = Stores(database, settings, grace)
+    stores = Stores(database, settings, DEFAULT_GRACE)
     tencent = TencentClients(
         settings.wechat,
         settings.im,
@@ -58,8 +50,8 @@ def build(
     hub = Hub(stores.rooms, access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
     relay = _relay(stores, tencent) if settings.im.relay else None
     room_changes = RoomChanges(stores.rooms, hub, relay)
-    lease = Lease(stores.presence, process_id, lease_seconds)
-    presence = Presence(stores.presence, stores.members, room_changes, lease, grace)
+    lease = Lease(stores.presence, process_id, LEASE_SECONDS)
+    presence = Presence(stores.presence, stores.members, room_changes, lease, DEFAULT_GRACE)
     services = Services(
         settings,
         stores,
