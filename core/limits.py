@@ -120,6 +120,5 @@ class TokenBuckets:
         return 0.0
 
     def give_back(self, key: str) -> None:
-        """Return a token that was taken."""
         if key in self._full_at:
             self._full_at[key] -= self._seconds_per_token

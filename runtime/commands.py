@@ -36,7 +36,6 @@ COMMAND_LINE = "command line"
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands to argparse's subparsers."""
     about = "check the ledger against balances, orders, events and rankings"
     commands.add_parser("check-ledger", help=about).set_defaults(run=run, work=check_ledger)
     about = "compare WeChat's bills of a day, or of a month of iOS, with the books"

@@ -42,7 +42,6 @@ def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
 
 
 def welcome(address: str) -> str:
-    """Return the text that a start prints on a terminal."""
     people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
     return f"""
   QLive serves on {address}

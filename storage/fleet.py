@@ -209,7 +209,6 @@ class FleetStore:
         return dict(zip(names, found, strict=True))
 
     async def _sums(self, rows: Collection, where: Document, **sums: str | int) -> Document:
-        """Return the sums of these expressions."""
         group = {"_id": None, **{name: {"$sum": value} for name, value in sums.items()}}
         async for row in await rows.aggregate([{"$match": where}, {"$group": group}]):
             return {name: int(row[name]) for name in sums}

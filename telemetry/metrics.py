@@ -162,7 +162,6 @@ class Metrics:
         gauge.set_function(read)
 
     def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
-        """Register a counter that is kept elsewhere."""
         self._registry.register(ScrapedCounter(name, description, read))
 
     def count_request(self, route: str, method: str, status: int) -> None:
@@ -188,7 +187,6 @@ class Metrics:
         return activity
 
     def text(self) -> bytes:
-        """Return the metrics as Prometheus text."""
         return generate_latest(self._registry)
 
 

@@ -50,7 +50,6 @@ class OutboxLane:
         self._wake: list[Callable[[], None]] = []
 
     def subscribe(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called with each urgent message."""
         self._wake.append(wake)
 
     def wake(self) -> None:

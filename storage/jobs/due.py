@@ -23,7 +23,6 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 async def make_due_index(collection: Collection, field: str = "due_at") -> None:
-    """Make the index that answers `claim_due`."""
     await collection.create_index(field, partialFilterExpression={field: {"$gt": BEFORE_ANY}})
 
 
@@ -113,10 +112,7 @@ async def open_counts(
 
 
 class JobLeaseStore:
-    """Leases of jobs that one process runs for all, and their last results.
-
-    The lease of a dead process expires and is taken over.
-    """
+    """Leases of jobs that one process runs for all, and their last results."""
 
     def __init__(self, database: Database) -> None:
         self._leases: Collection = database.collection("job_leases")
@@ -151,7 +147,6 @@ class JobLeaseStore:
         await self._leases.update_one({"_id": name}, [{"$set": {"due_at": later}}])
 
     async def last_result(self, name: str) -> dict[str, Any]:
-        """Return the last result of any process; {} before the first."""
         row = await self._leases.find_one({"_id": name}, {"result": 1})
         return dict((row or {}).get("result", {}))
 
@@ -160,11 +155,7 @@ class LeasedJob:
     """Work that is repeated by one process at a time. The lease of a dead process expires."""
 
     def __init__(self, name: str, leases: JobLeaseStore, *, lease: float, interval: float) -> None:
-        """Take the times in seconds.
-
-        `lease`: after which a running process is presumed dead, `interval`: from the start of a run
-        to the next.
-        """
+        """Take the seconds after which a running process is presumed dead, and between starts."""
         self._name = name
         self._leases = leases
         self._lease_seconds = lease
@@ -195,6 +186,5 @@ class LeasedJob:
         return self.last
 
     async def _store(self, **result: Any) -> None:
-        """Store a result, unless a stored one is of a later start (`at`)."""
         self.last = result
         await self._leases.store_result(self._name, result)

@@ -153,11 +153,9 @@ class InboxStore:
         return bool(result.modified_count)
 
     async def find(self, name: str) -> Document | None:
-        """Return the row with this `_id`, or None."""
         return await self._inbox.find_one({"_id": name})
 
     async def find_first(self, start: str) -> Document | None:
-        """Return the first row whose `_id` starts so, or None."""
         return await self._inbox.find_one({"_id": starts_with(start)})
 
     async def reopen(self, name: str) -> bool:
