@@ -168,8 +168,3 @@ def test_flood_of_keys_keeps_the_most_recently_used_buckets_only(
     assert names.stored_count == 99
     assert count_taken(buckets, "busy", 100.0 + 9_999 * 1000, 9) == 1
     assert count_taken(buckets, "0", 100.0, 9) == 2
-
-
-def test_a_rate_is_that_of_several_users_or_fills_faster() -> None:
-    assert Rate(0.5, 3).times(4) == (2, 12)
-    assert (Rate(0.5, 3).faster(4), Rate(0.5, 3).faster(0)) == ((2, 3), (0, 3))
