@@ -15,7 +15,7 @@ from config.loading import InvalidSettings, load
 from config.settings import Settings
 from core.errors import QLiveError, StartupError
 from core.version import VERSION
-from runtime import commands, gc_tuning, operator_commands
+from runtime import commands, gc_tuning
 from runtime.process import ServerProcess
 from storage.errors import storage_error
 from telemetry.logging import configure_logging
@@ -81,7 +81,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     subparsers = parser.add_subparsers(metavar="COMMAND")
     subparsers.add_parser("serve", help="serve until SIGTERM or Ctrl-C (the default)")
     commands.add_commands(subparsers)
-    operator_commands.add_commands(subparsers)
     return parser.parse_args(arguments)
 
 

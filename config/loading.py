@@ -28,9 +28,10 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     given = _merged(_in_file(path), _in_environment(env))
     try:
         settings = Settings.model_validate(given)
+        problems = settings.problems()
     except ValidationError as error:
-        raise InvalidSettings([_problem(found, env) for found in error.errors()]) from None
-    if problems := settings.problems():
+        problems = [_problem(found, env) for found in error.errors()]
+    if problems:
         raise InvalidSettings(problems)
     return settings
 
@@ -43,9 +44,8 @@ def _in_file(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         # The line number without the text: it may contain a secret.
         mark = getattr(error, "problem_mark", None)
-        raise InvalidSettings(
-            [f"{path}: not YAML{f', line {mark.line + 1}' if mark else ''}"]
-        ) from None
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InvalidSettings([f"{path}: not YAML{line}"]) from None
     if not isinstance(given, dict):
         raise InvalidSettings([f"{path}: must be a mapping of sections"])
     return {str(name): value for name, value in given.items()}

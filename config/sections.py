@@ -33,10 +33,6 @@ def _matching(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _address(value: str) -> str:
-    return str(ipaddress.ip_address(value))
-
-
 # Not in repr: a settings object may appear in a log line or a traceback.
 Secret = Annotated[str, Field(repr=False)]
 Url = Annotated[
@@ -57,7 +53,8 @@ AesKey = Annotated[
     Secret, _matching("|[0-9A-Za-z+/]{43}", "be the 43 characters of an EncodingAESKey")
 ]
 Origins = Annotated[list[Origin], BeforeValidator(_from_json)]
-Addresses = Annotated[list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_from_json)]
+Address = Annotated[str, AfterValidator(lambda value: str(ipaddress.ip_address(value)))]
+Addresses = Annotated[list[Address], BeforeValidator(_from_json)]
 Bucket = Annotated[str, _matching(r"|[a-z0-9-]+-[0-9]+", "be a bucket like name-1250000000")]
 Host = Annotated[str, _matching(r"[^/\s]+", "be a host like thirdwx.qlogo.cn")]
 Hosts = Annotated[list[Host], BeforeValidator(_from_json)]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
+from zxcvbn import zxcvbn
 
-from config.secret_strength import weakness
 from config.sections import (
     AgeVerificationSettings,
     AuthSettings,
@@ -76,6 +76,24 @@ ADULTS_ONLY = (
 )
 PAY_SECRETS = {"private_key", "apiv3_key", "app_key", "push_token", "push_aes_key"}
 """Checked if set, also those of the other provider, whose orders may still be open."""
+OWN_LENGTH = 24
+"""Minimum length of secrets that only we choose. One answer signed with a weak `content_key` is
+enough to guess it, without a limit on attempts. `openssl rand -hex 16` has 32 characters."""
+SHARED_LENGTH = 16
+"""Minimum length of secrets that WeChat or Tencent issue, or whose format they limit (a push
+token: 3 to 32)."""
+OWN_SECRETS = {"ops.token", "auth.encryption_key", "pay.content_key"}
+SHARED_SECRETS = {
+    *("im.secret_key", "im.callback_token", "age_verification.secret_key"),
+    *("live_streaming.push_key", "live_streaming.play_key"),
+    *("live_streaming.callback_key", "live_streaming.secret_key"),
+    *("pay.apiv3_key", "pay.app_key", "pay.push_token", "pay.push_aes_key"),
+}
+CHECKED_CHARACTERS = 24
+"""Characters at the beginning of a secret that must be hard to guess; it takes 4 ms."""
+LEAST_SCORE = 4
+"""Of zxcvbn, from 0 to 4: at least 10^10 guesses. Sequences of letters, digits or keys have less,
+as has each of its 30,000 common passwords."""
 
 
 class Settings(BaseModel):
@@ -158,13 +176,9 @@ class Settings(BaseModel):
 
     def _problems_in_production(self) -> list[str]:
         uses_faceid = self.age_verification.provider == "faceid"
-        names = (
-            "wechat",
-            "im",
-            "live_streaming",
-            "pay",
-            *(["age_verification"] if uses_faceid else []),
-        )
+        names = ["wechat", "im", "live_streaming", "pay"]
+        if uses_faceid:
+            names.append("age_verification")
         apis = {f"{name}.api_base": getattr(self, name).api_base for name in names}
         found = [
             f"{name}: is empty, and the simulator is for development only"
@@ -273,3 +287,30 @@ def _unfilled(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield from _unfilled(value, f"{above}{key}.")
         elif PLACEHOLDER in f"{above}{key}{value}":
             yield f"{above}{key}"
+
+
+def weakness(name: str, secret: str) -> str | None:
+    """Return why the secret of a setting is too weak, None if it is strong enough or no secret."""
+    is_app_secret = name.startswith("wechat.apps.") and name.endswith(".secret")
+    length = 0
+    if name in OWN_SECRETS:
+        length = OWN_LENGTH
+    elif is_app_secret or name in SHARED_SECRETS:
+        length = SHARED_LENGTH
+    if len(secret) < length:
+        return (
+            f"has fewer than {length} characters, so that its signatures or logins could "
+            "be forged by guessing it"
+        )
+    if length and is_easy_to_guess(secret[:CHECKED_CHARACTERS]):
+        return "is easy to guess: repetitions, sequences or common words; take a random value"
+    return None
+
+
+def is_easy_to_guess(text: str, *names: str) -> bool:
+    """Return whether few guesses find `text`, for an attacker who knows the `names`.
+
+    The time grows with the square of its length.
+    """
+    score: int = zxcvbn(text, user_inputs=names)["score"]
+    return score < LEAST_SCORE

@@ -8,7 +8,8 @@ them caches: each answer is read after its request.
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -87,18 +88,13 @@ class BatchLoader(Generic[T]):
         self._start()
 
     async def _answer(self, requested: Sequence["_Request"]) -> None:
-        error: Exception | None = None
-        try:
+        with _answering(request.answer for request in requested):
             keys = {key: None for request in requested for key in request.keys}
             loaded = await self._load([*keys])
             for request in requested:
                 values = [loaded.get(key) for key in request.keys]
                 failed = [value for value in values if isinstance(value, Exception)]
                 _resolve(request.answer, failed[0] if failed else request.select(values))
-        except Exception as raised:  # noqa: BLE001 - raised to the callers
-            error = raised
-        finally:
-            _fail_unanswered([request.answer for request in requested], error)
 
 
 class _Request(NamedTuple):
@@ -162,21 +158,14 @@ class RequestBatcher(Generic[A, B]):
         try:
             while queue:
                 batch = [queue.popleft() for _ in range(min(self._max_batch, len(queue)))]
-                await self._serve_batch(name, batch)
+                with _answering(answer for _, answer in batch):
+                    results = await self._serve(name, [request for request, _ in batch])
+                    for (_, answer), result in zip(batch, results, strict=True):
+                        _resolve(answer, result)
         finally:
             del self._queues[name]
-            _fail_unanswered([answer for _, answer in queue])
-
-    async def _serve_batch(self, name: Hashable, batch: list[tuple[A, asyncio.Future[B]]]) -> None:
-        error: Exception | None = None
-        try:
-            results = await self._serve(name, [request for request, _ in batch])
-            for (_, answer), result in zip(batch, results, strict=True):
-                _resolve(answer, result)
-        except Exception as raised:  # noqa: BLE001 - raised to the callers
-            error = raised
-        finally:
-            _fail_unanswered([answer for _, answer in batch], error)
+            for _, answer in queue:  # only if this task was cancelled
+                _resolve(answer, TryAgain())
 
 
 class SingleFlight(Generic[T]):
@@ -211,10 +200,17 @@ def _resolve(answer: asyncio.Future[T], value: T | Exception) -> None:
         answer.set_result(value)
 
 
-def _fail_unanswered(
-    answers: Iterable[asyncio.Future[Any]], error: Exception | None = None
-) -> None:
-    """Fail the open answers; without an `error`, the task that served them was cancelled."""
-    for answer in answers:
-        if not answer.done():
-            answer.set_exception(error or TryAgain())
+@contextmanager
+def _answering(answers: Iterable[asyncio.Future[Any]]) -> Iterator[None]:
+    """Raise an error of the block to the callers that it has not answered.
+
+    They receive TryAgain if the task that serves them is cancelled.
+    """
+    error: Exception = TryAgain()
+    try:
+        yield
+    except Exception as raised:  # noqa: BLE001 - raised to the callers
+        error = raised
+    finally:
+        for answer in answers:
+            _resolve(answer, error)

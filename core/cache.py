@@ -40,13 +40,11 @@ class Cache(Generic[K, T]):
         """Number of invalidations; reads of the same generation may be shared."""
 
     def get(self, key: K) -> T | None:
-        """Return the valid value, or None."""
         self._check_version()
         value, expires_at = self._entries.get(key, (None, 0.0))
         return value if monotonic() < expires_at else None
 
     def last(self, key: K) -> T | None:
-        """Return the value even if it has expired."""
         self._check_version()
         return self._entries.get(key, (None, 0.0))[0]
 

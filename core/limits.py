@@ -1,14 +1,16 @@
-"""Limits on concurrency and on rates."""
+"""Limits on concurrency and on rates, and locks by name."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from core.errors import TryAgain
 
 QUEUE_SECONDS = 10.0
+LOCK_TIMEOUT_SECONDS = 5.0
 MAX_BUCKETS = 16_384
 """Buckets that are not full, of one kind; about 3 MB."""
 _ROUNDING = 1e-9
@@ -29,16 +31,46 @@ class ConcurrencyLimit:
         """Hold one slot. Raises TryAgain when none becomes free in time."""
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise TryAgain from None
+            await _acquire(self._slots, self._timeout)
         finally:
             self.waiting -= 1
         try:
             yield
         finally:
             self._slots.release()
+
+
+class NamedLocks:
+    """Serialises work on the same user within this process; a lock exists while it is used.
+
+    Correctness does not depend on it, since transactions detect conflicts. It saves repeating them.
+    """
+
+    def __init__(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._timeout_seconds = timeout
+
+    @asynccontextmanager
+    async def lock(self, *names: str) -> AsyncIterator[None]:
+        """Lock all `names`, in sorted order. Raises TryAgain on timeout."""
+        held: list[asyncio.Lock] = []
+        try:
+            for name in sorted(set(names)):
+                lock = self._locks.setdefault(name, asyncio.Lock())
+                await _acquire(lock, self._timeout_seconds)
+                held.append(lock)
+            yield
+        finally:
+            for lock in reversed(held):
+                lock.release()
+
+
+async def _acquire(lock: asyncio.Lock | asyncio.Semaphore, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await lock.acquire()
+    except TimeoutError:
+        raise TryAgain from None
 
 
 class Rate(NamedTuple):
@@ -88,6 +120,5 @@ class TokenBuckets:
         return 0.0
 
     def give_back(self, key: str) -> None:
-        """Return a token that was taken."""
         if key in self._full_at:
             self._full_at[key] -= self._seconds_per_token

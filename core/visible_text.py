@@ -31,16 +31,15 @@ _PARTS = re.compile(f"({_SEQUENCES})|.", re.DOTALL)
 
 def visible(text: str) -> str:
     """Return the text without its invisible characters, except those inside emoji."""
-    return _PARTS.sub(_visible_part, text)
 
+    def visible_part(part: re.Match[str]) -> str:
+        char = part[0]
+        if part[1]:
+            return part[1]
+        in_category = unicodedata.category(char) in _INVISIBLE_CATEGORIES
+        return "" if in_category or _INVISIBLE.fullmatch(char) else char
 
-def _visible_part(part: re.Match[str]) -> str:
-    return part[1] or ("" if _is_invisible(part[0]) else part[0])
-
-
-def _is_invisible(char: str) -> bool:
-    in_category = unicodedata.category(char) in _INVISIBLE_CATEGORIES
-    return in_category or _INVISIBLE.fullmatch(char) is not None
+    return _PARTS.sub(visible_part, text)
 
 
 def shows_anything(text: str) -> bool:

@@ -13,9 +13,7 @@ from handlers.base import MAX_BODY_BYTES, Handler
 from handlers.errors import CallbackRefused, PayloadTooLarge
 from handlers.models import NoContentResponse
 from handlers.request_data import limit_key
-from services.jobs import inbox
-from services.jobs.inbox import CallbackOutcome, refused
-from storage.jobs.inbox import InboxMessage
+from storage.jobs.inbox import CallbackOutcome, InboxMessage, refused
 from tencent.merchant import MerchantNotifications
 from tencent.message_push import ATTENTION
 
@@ -58,7 +56,7 @@ class WebhookHandler(Handler):
         if rejection and limit.take(address, time.monotonic()):
             result: CallbackOutcome | None = refused(rejection)
         else:
-            result = await inbox.receive(self.context.stores.inbox, message, rejection, handle)
+            result = await self.context.stores.inbox.process(message, rejection, handle)
         if result is None:
             return
         if result.event:

@@ -3,10 +3,11 @@
 import argparse
 import getpass
 import os
+import re
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime
 from functools import partial
@@ -18,10 +19,13 @@ from config.settings import Settings
 from core.clock import day_of
 from handlers.accounts.models import GrantRequest
 from handlers.context import Context
+from handlers.operators.login import OPERATOR_NAME
 from handlers.pages import openapi_text
 from handlers.routes import ROUTES
 from ledger.journal import JsonObject
 from runtime import container
+from services.operators.operators import ONE_TIME_HOURS
+from services.operators.roles import ROLES
 from storage.migrations import SCHEMA, Migration
 
 if TYPE_CHECKING:
@@ -32,7 +36,6 @@ COMMAND_LINE = "command line"
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands to argparse's subparsers."""
     about = "check the ledger against balances, orders, events and rankings"
     commands.add_parser("check-ledger", help=about).set_defaults(run=run, work=check_ledger)
     about = "compare WeChat's bills of a day, or of a month of iOS, with the books"
@@ -58,6 +61,38 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--off", action="store_true", help="revoke the role")
     parser.set_defaults(run=run, work=matchmaker)
     commands.add_parser("openapi", help="print the OpenAPI document").set_defaults(run=openapi)
+    _add_operator_commands(commands)
+
+
+def _add_operator_commands(commands: Any) -> None:
+    parser = commands.add_parser("operator", help="add, list, change and reset operators")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    adding = _action(actions, "add", "add an operator; prints a one-time password", _new_name)
+    adding.add_argument("--role", choices=ROLES, required=True)
+    _action(actions, "reset", "forget password and second factor; prints a new one-time password")
+    _action(actions, "disable", "end the sessions and refuse logins")
+    _action(actions, "enable", "permit logins again")
+    changing = _action(actions, "role", "change the role, from the next request on")
+    changing.add_argument("role", choices=ROLES)
+    listing = actions.add_parser("list", help="list all operators")
+    listing.set_defaults(run=run, work=list_operators)
+
+
+def _action(
+    actions: Any, name: str, about: str, name_type: Callable[[str], str] = str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=about)
+    parser.add_argument("name", metavar="NAME", type=name_type)
+    parser.set_defaults(run=run, work=change_operator, action=name)
+    return parser
+
+
+def _new_name(text: str) -> str:
+    if not re.fullmatch(OPERATOR_NAME, text):
+        raise argparse.ArgumentTypeError(
+            "NAME has 2 to 32 characters, a-z, 0-9, '.', '_' or '-', and begins with a letter."
+        )
+    return text
 
 
 def _grant(name: str, text: str) -> Any:
@@ -89,16 +124,15 @@ def invoker() -> str:
 
 async def run(settings: Settings, dev: "DevSecrets | None", args: argparse.Namespace) -> int:
     """Carry out `args.work` on an up-to-date database, beside a server or without one."""
-    async with _open_context(settings, dev) as context:
-        await _prepare(context)
+    async with _open_context(settings, dev) as (context, _):
         status: int = await args.work(context, args)
         return status
 
 
 async def migrate(settings: Settings, dev: "DevSecrets | None", _args: argparse.Namespace) -> int:
     """Migrate the database ahead of the start of a new release, which would do it as well."""
-    async with _open_context(settings, dev) as context:
-        applied = await _prepare(context)
+    async with _open_context(settings, dev) as (_, applied):
+        pass
     for migration, documents in applied:
         number, name = migration.number, migration.name
         print(f"Applied migration {number} ({name}): {documents} documents changed.")
@@ -168,6 +202,54 @@ async def matchmaker(context: Context, args: argparse.Namespace) -> int:
     return 0
 
 
+async def change_operator(context: Context, args: argparse.Namespace) -> int:
+    """Carry the action out between the begin and the completion of its audit entry.
+
+    The result is printed before the completion: it may be a password that is stored nowhere.
+    """
+    parameters = {"role": args.role} if "role" in args else {}
+    entry = await begin_entry(context, f"operator {args.action}", args.name, parameters)
+    before = await context.stores.operators.find(args.name)
+    print(await _handle(context, args), flush=True)
+    after = await context.stores.operators.get(args.name)
+    await context.stores.audit.done(entry, before.summary if before else {}, after.summary)
+    return 0
+
+
+async def list_operators(context: Context, _args: argparse.Namespace) -> int:
+    accounts = await context.stores.operators.all()
+    if not accounts:
+        print("There are no operators; add one with `operator add NAME --role ROLE`.")
+    for account in accounts:
+        last = account.last_login_at
+        login = f"last login {last:%Y-%m-%d %H:%M} UTC" if last else "never logged in"
+        print(f"{account.name:<32} {account.role:<10} {account.state:<10} {login}".rstrip())
+    return 0
+
+
+async def _handle(context: Context, args: argparse.Namespace) -> str:
+    """Carry out the action and return the text to print."""
+    operators, name = context.services.operators.operators, args.name
+    match args.action:
+        case "add" | "reset":
+            is_new = args.action == "add"
+            password = await (operators.add(name, args.role) if is_new else operators.reset(name))
+            return (
+                f"One-time password of {name}: {password}\n"
+                f"The first login at /ops/, within {ONE_TIME_HOURS} hours, sets a password and a "
+                "second factor."
+            )
+        case "disable":
+            await operators.change(name, disabled=True)
+            return f"{name} is logged out and can no longer log in."
+        case "enable":
+            await operators.change(name, disabled=False)
+            return f"{name} can log in."
+        case _:
+            await operators.change(name, role=args.role)
+            return f"{name} is now {args.role}."
+
+
 async def begin_entry(
     context: Context, what: str, on: str, parameters: JsonObject, reason: str = ""
 ) -> dict[str, Any]:
@@ -177,14 +259,11 @@ async def begin_entry(
     )
 
 
-async def _prepare(context: Context) -> list[tuple[Migration, int]]:
-    applied = await context.stores.migrator.run()
-    await context.stores.make_indexes()
-    return applied
-
-
 @asynccontextmanager
-async def _open_context(settings: Settings, dev: "DevSecrets | None") -> AsyncIterator[Context]:
+async def _open_context(
+    settings: Settings, dev: "DevSecrets | None"
+) -> AsyncIterator[tuple[Context, list[tuple[Migration, int]]]]:
+    """Yield a context on an up-to-date database, and the migrations that were applied to it."""
     uri, mongod, simulator_url = settings.mongodb.uri, None, ""
     if dev:
         from runtime.development import EmbeddedMongod  # noqa: PLC0415 - not in production
@@ -195,7 +274,9 @@ async def _open_context(settings: Settings, dev: "DevSecrets | None") -> AsyncIt
             uri = await mongod.start()
     context = container.build(settings, uri, "http://127.0.0.1", simulator_url)
     try:
-        yield context
+        applied = await context.stores.migrator.run()
+        await context.stores.make_indexes()
+        yield context, applied
     finally:
         await container.close(context)
         if mongod:

@@ -8,7 +8,7 @@ from realtime.bus import Bus
 from realtime.channel import Fanout
 from realtime.hub import Hub
 from realtime.redis_bus import RedisBus
-from rooms.members import DEFAULT_GRACE, GracePolicy
+from rooms.members import DEFAULT_GRACE
 from services.chat.im_relay import ImPublisher, ImRelay
 from services.room_changes import RoomChanges
 from services.rooms.presence import LEASE_SECONDS, Lease, Presence
@@ -20,15 +20,7 @@ from telemetry.metrics import Metrics
 from tencent.clients import TencentClients
 
 
-def build(
-    settings: Settings,
-    uri: str,
-    address: str,
-    simulator_url: str = "",
-    *,
-    grace: GracePolicy = DEFAULT_GRACE,
-    lease_seconds: float = LEASE_SECONDS,
-) -> Context:
+def build(settings: Settings, uri: str, address: str, simulator_url: str = "") -> Context:
     """Build everything on the database at `uri`; `address` is this server's base URL.
 
     `simulator_url` is the base URL of the simulated WeChat and Tencent, "" in production.
@@ -36,17 +28,21 @@ def build(
     settings = settings.at(address, simulator_url)
     process_id, metrics = secrets.token_hex(8), Metrics()
     database = Database(uri, settings.mongodb.database, [CommandLatency(metrics.observe_mongo)])
-    stores = Stores(database, settings, grace)
+    stores = Stores(database, settings, DEFAULT_GRACE)
     tencent = TencentClients(
         settings, lambda *labels: metrics.xpay_rejections.labels(*labels).inc()
     )
-    bus = _bus(settings, process_id)
+    bus = (
+        RedisBus(settings.redis.url, settings.mongodb.database, process_id)
+        if settings.redis.url
+        else Bus()
+    )
     access = RoomAccess(stores, tencent.stream_urls)
     hub = Hub(stores.rooms, access.load_room, bus, lambda: Fanout(metrics.observe_delivery))
-    relay = _relay(settings, stores, tencent)
+    relay = _relay(stores, tencent) if settings.im.relay else None
     room_changes = RoomChanges(stores.rooms, hub, relay)
-    lease = Lease(stores.presence, process_id, lease_seconds)
-    presence = Presence(stores.presence, stores.members, room_changes, lease, grace)
+    lease = Lease(stores.presence, process_id, LEASE_SECONDS)
+    presence = Presence(stores.presence, stores.members, room_changes, lease, DEFAULT_GRACE)
     services = Services(
         settings,
         stores,
@@ -81,14 +77,6 @@ async def close(context: Context) -> None:
     await context.database.close()
 
 
-def _relay(settings: Settings, stores: Stores, tencent: TencentClients) -> ImRelay | None:
+def _relay(stores: Stores, tencent: TencentClients) -> ImRelay:
     """Return the relay of events to IM, for clients that do not listen to the socket."""
-    if not settings.im.relay:
-        return None
     return ImRelay(stores, ImPublisher(stores, tencent.stream_urls, tencent.im))
-
-
-def _bus(settings: Settings, process_id: str) -> Bus:
-    if not settings.redis.url:
-        return Bus()
-    return RedisBus(settings.redis.url, settings.mongodb.database, process_id)

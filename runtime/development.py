@@ -42,7 +42,6 @@ def fill_in(settings: Settings) -> tuple[Settings, DevSecrets]:
 
 
 def welcome(address: str) -> str:
-    """Return the text that a start prints on a terminal."""
     people = ", ".join(demo.MEN[:2] + demo.WOMEN[:2])
     return f"""
   QLive serves on {address}
@@ -54,15 +53,6 @@ def welcome(address: str) -> str:
     log in as  hongniang1, hongniang2 (matchmakers), {people}, …
   Ctrl-C stops everything.
 """
-
-
-def open_simulator(
-    settings: Settings, secrets: DevSecrets, address: str, simulator_at: str = ""
-) -> Simulator | RemoteSimulator:
-    """Connect to the simulator at `simulator_at`, or create one in this process."""
-    if simulator_at:
-        return RemoteSimulator(simulator_at)
-    return Simulator(settings, secrets, address)
 
 
 def routes(context: Context, simulator: Simulator | RemoteSimulator) -> list[Any]:

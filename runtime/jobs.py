@@ -1,9 +1,11 @@
-"""Periodic jobs of a serving process, and their intervals."""
+"""Periodic jobs of a serving process, their intervals, and the tasks that repeat them."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -12,10 +14,10 @@ from handlers.context import Context
 from handlers.health import readiness
 from realtime.redis_bus import RedisBus
 from runtime.gc_tuning import GcTuner
-from runtime.periodic import PeriodicTasks, run_all
 from services.jobs.claimed_jobs import JobRunner
 from services.rooms import socket_reconciler
 from services.rooms.socket_reconciler import SocketReconciler
+from telemetry.metrics import OpenWork
 
 log = structlog.get_logger("qlive.jobs")
 
@@ -25,6 +27,87 @@ BACKLOG_SECONDS = 10.0
 """A client with unsent data for so long is closed."""
 METRICS_SECONDS = 5.0
 REPORT_SECONDS = 5.0
+MAX_DELAY = 10.0
+GRACE_SECONDS = 2.0
+MAX_CANCELLATIONS, CANCEL_INTERVAL = 10, 0.5
+"""In an interval, cancelled work aborts its transactions and gives back what it has claimed."""
+
+
+async def run_all(*work: Awaitable[object]) -> None:
+    """Wait for all, then raise the first error: a failure delays none of the others."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+class PeriodicTasks:
+    """Tasks that run until `stop`; only the first of consecutive failures is logged."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    def every(
+        self,
+        seconds: float,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        *,
+        retry: float | None = None,
+    ) -> None:
+        """Run `work` periodically; while it fails, every `retry` seconds or with back-off."""
+        self._start(name, self._run_periodically(seconds, name, work, retry))
+
+    def until_stopped(
+        self, name: str, work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Run a coroutine that returns when its argument, the stop event, is set."""
+        self._start(name, work(self._stopping))
+
+    async def stop(self) -> None:
+        """Let running work finish for GRACE_SECONDS, then cancel it.
+
+        Cancels repeatedly if needed: PyMongo, while it connects, turns a cancellation into an
+        error of its own, which the task then survives.
+        """
+        self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
+        for _ in range(MAX_CANCELLATIONS):
+            pending = [task for task in self._tasks if not task.done()]
+            if not pending:
+                break
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=CANCEL_INTERVAL)
+        self._tasks.clear()
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
+
+    async def _run_periodically(
+        self,
+        seconds: float,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        retry: float | None,
+    ) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await work()
+                if failures:
+                    log.info("job_recovered", job=name, failures=failures)
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - a failure must not end the task
+                failures += 1
+                if failures == 1:
+                    why = f"{type(error).__name__}: {error}"
+                    log.warning("job_failed", job=name, error=why)
+            delay = min(MAX_DELAY, seconds * min(failures + 1, 4))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(retry if failures and retry else delay):
+                    await self._stopping.wait()
 
 
 def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
@@ -39,7 +122,15 @@ def start_jobs(tasks: PeriodicTasks, context: Context) -> None:
     every(0.2, "flush_disconnects", context.services.rooms.presence.flush)
     every(0.5, "absences", context.services.rooms.presence.process_absences)
     every(0.5, "due_rooms", lambda: _expire(context))
-    every(socket_reconciler.INTERVAL, "sockets", _socket_reconciler(context).run)
+    reconciler = SocketReconciler(
+        context.bus,
+        hub,
+        services.rooms.lease,
+        context.stores,
+        services.accounts.evictions,
+        services.rooms.access,
+    )
+    every(socket_reconciler.INTERVAL, "sockets", reconciler.run)
     every(context.services.rooms.lease.seconds / 3, "away", lambda: _mark_away(context))
     every(METRICS_SECONDS, "metrics", lambda: measure_metrics(context))
     every(10, "ledger_audit", services.gold.audit.run_if_due)
@@ -64,17 +155,6 @@ def start_lease_and_bus(
     bus = context.bus
     if isinstance(bus, RedisBus):
         tasks.until_stopped("bus_receive", bus.receive)
-
-
-def _socket_reconciler(context: Context) -> SocketReconciler:
-    return SocketReconciler(
-        context.bus,
-        context.hub,
-        context.services.rooms.lease,
-        context.stores,
-        context.services.accounts.evictions,
-        context.services.rooms.access,
-    )
 
 
 async def _watch_clients(context: Context, gc_tuner: GcTuner) -> None:
@@ -120,12 +200,17 @@ async def measure_lag(context: Context) -> None:
 
 async def measure_metrics(context: Context) -> None:
     """Read the figures of the database and of other services that /metrics shows."""
+    metrics, stores = context.metrics, context.stores
+
+    async def show(gauges: OpenWork, counts: Awaitable[Sequence[Any]]) -> None:
+        gauges.show(*await counts)
+
     await run_all(
         _watch_dependencies(context),
         _measure_outbox(context),
-        _measure_withdrawals(context),
-        _measure_refunds(context),
-        _measure_moderation(context),
+        show(metrics.withdrawals, stores.withdrawals.open_counts()),
+        show(metrics.refunds, stores.refund_cases.open_counts()),
+        show(metrics.moderation, stores.moderation.open_counts()),
     )
 
 
@@ -144,18 +229,6 @@ async def _watch_dependencies(context: Context) -> None:
             gauge.remove(name)
         else:
             gauge.labels(name).set(dependency.state == "ok")
-
-
-async def _measure_withdrawals(context: Context) -> None:
-    context.metrics.withdrawals.show(*await context.stores.withdrawals.open_counts())
-
-
-async def _measure_refunds(context: Context) -> None:
-    context.metrics.refunds.show(*await context.stores.refund_cases.open_counts())
-
-
-async def _measure_moderation(context: Context) -> None:
-    context.metrics.moderation.show(*await context.stores.moderation.open_counts())
 
 
 async def _measure_outbox(context: Context) -> None:

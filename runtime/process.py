@@ -16,11 +16,9 @@ from tornado.netutil import bind_sockets
 from config.settings import Settings
 from handlers.context import Context
 from handlers.routes import application
-from rooms.members import DEFAULT_GRACE, GracePolicy
 from runtime import container, jobs
-from runtime.periodic import PeriodicTasks
+from runtime.jobs import PeriodicTasks
 from runtime.process_metrics import register_gauges, reporter
-from services.rooms.presence import LEASE_SECONDS
 from storage.gold.catalogue import DEFAULTS
 from storage.replica_set import warn_of_mongodb_risks
 
@@ -50,20 +48,12 @@ DATABASE_SECONDS = 2.0
 class ServerProcess:
     """A serving process on a port of its own; call `start`, then `stop`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        dev: "DevSecrets | None",
-        *,
-        grace: GracePolicy = DEFAULT_GRACE,
-        lease_seconds: float = LEASE_SECONDS,
-    ) -> None:
+    def __init__(self, settings: Settings, dev: "DevSecrets | None") -> None:
         """Take the development secrets as `dev`, None in production."""
         self.settings = settings
         self.address = ""
         self.context: Context
         self._dev = dev
-        self._grace, self._lease_seconds = grace, lease_seconds
         self._jobs, self._last_tasks = PeriodicTasks(), PeriodicTasks()
         self.simulator: Simulator | RemoteSimulator | None = None
         self._mongod: EmbeddedMongod | None = None
@@ -80,9 +70,7 @@ class ServerProcess:
             self.settings,
             uri,
             self.address,
-            self._simulator_url(),
-            grace=self._grace,
-            lease_seconds=self._lease_seconds,
+            f"{self._joined() or self.address}/sim" if self._dev else "",
         )
         try:
             await self._serve(context, sockets)
@@ -155,9 +143,6 @@ class ServerProcess:
         if self._dev and not self._joined():
             await _development().store_demo_data(context)
 
-    def _simulator_url(self) -> str:
-        return f"{self._joined() or self.address}/sim" if self._dev else ""
-
     def _joined(self) -> str:
         """Return the address of the server whose embedded MongoDB and simulator this one uses."""
         return self._mongod.joined if self._mongod else ""
@@ -166,8 +151,10 @@ class ServerProcess:
         if not self._dev:
             return application(context)
         development = _development()
-        self.simulator = development.open_simulator(
-            self.settings, self._dev, self.address, self._joined()
+        self.simulator = (
+            development.RemoteSimulator(self._joined())
+            if self._joined()
+            else development.Simulator(self.settings, self._dev, self.address)
         )
         return application(
             context,

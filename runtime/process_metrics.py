@@ -44,21 +44,12 @@ def register_gauges(context: Context) -> None:
     )
     description = "Chat groups that were dissolved and replaced."
     counter("groups_replaced", description, lambda: context.services.chat.groups.replaced)
-    _register_ledger(context)
-    _register_bills(context)
     gauge("requests_in_progress", "Requests in progress.", lambda: lifecycle.requests)
-
-
-def _register_ledger(context: Context) -> None:
-    gauge, audit = context.metrics.gauge, context.services.gold.audit
+    audit, bills = context.services.gold.audit, context.services.payments.bills
     for name, (field, description) in LEDGER_FIGURES.items():
         gauge(name, description, lambda field=field: float(audit.last.get(field, 0)))  # type: ignore[misc]
     description = "Age of the oldest unpaid order that may still be paid; of xpay, up to 3 hours."
     gauge("oldest_unpaid_order_seconds", description, lambda: audit.oldest_unpaid)
-
-
-def _register_bills(context: Context) -> None:
-    gauge, bills = context.metrics.gauge, context.services.payments.bills
     description = "Open differences between WeChat's bills and what is recorded here."
     gauge("bill_differences", description, lambda: float(bills.open_count))
     description = "Time of the last run in which no daily bill was late, in Unix seconds."

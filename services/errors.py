@@ -1,32 +1,4 @@
-"""Errors raised by use cases, with their codes.
-
-PermissionDenied
-├── AccountBanned        banned
-├── Blocked              blocked: one of two users has blocked the other, no matter which
-├── HighRisk             high_risk: WeChat rates the user as risky, who may only watch
-├── AgeUnverified        age_unverified: the user is not known to be an adult
-├── OperatorLocked       ops_locked: too many wrong codes after an operator's right password
-├── OwnAccount           own_account: an operator's own account is changed by another admin
-└── SecondPersonRequired second_person: another operator has to confirm the request
-InvalidParameter
-└── ContentRefused       content_refused: a check or an operator has refused this name or picture
-QLiveError
-├── NotAuthenticated     token: missing, unknown or revoked
-├── LoginRefused         ops_login: an operator's name, password or code is wrong
-└── SessionKeyMissing    log_in_again: no usable WeChat session key of this user is stored
-StateConflict
-├── FirstLoginRequired   first_login: the operator has a one-time password
-├── RequesterNotAllowed  requester_not_allowed: who made the request may do so no longer
-├── NotRefundable        not_refundable: the order was never paid, or is refunded already
-├── RefundChanged        refund_changed: the preview of a refund case no longer holds
-├── TooManyOrders        too_many_orders: the user has the most open orders that are allowed
-├── UploadMissing        upload_missing: nothing was uploaded under this key, or long ago
-├── UploadRefused        upload_refused: what was uploaded is no still picture, or too large
-├── UploadsOff           uploads_off: no bucket is configured
-└── WithdrawOff          withdraw_off: withdrawals are not enabled
-Unavailable
-└── RateMissing          rate_missing: EXCHANGE_RATE is missing or disabled, so no gift can be given
-"""
+"""Errors raised by use cases, with their codes."""
 
 from core.errors import InvalidParameter, PermissionDenied, QLiveError, StateConflict, Unavailable
 
@@ -36,10 +8,14 @@ class AccountBanned(PermissionDenied):
 
 
 class Blocked(PermissionDenied):
+    """One of two users has blocked the other, no matter which."""
+
     code, detail = "blocked", "This is not possible between you and this user."
 
 
 class HighRisk(PermissionDenied):
+    """WeChat rates the user as risky, who may only watch."""
+
     code, detail = "high_risk", "You can watch, but neither go on mic nor give gifts."
 
 
@@ -48,6 +24,8 @@ class AgeUnverified(PermissionDenied):
 
 
 class ContentRefused(InvalidParameter):
+    """A check or an operator has refused this name or picture."""
+
     code, detail = "content_refused", "This is not allowed here; choose another one."
 
     def __init__(self, field: str) -> None:
@@ -95,6 +73,8 @@ class WithdrawOff(StateConflict):
 
 
 class SessionKeyMissing(QLiveError):
+    """No usable WeChat session key of this user is stored."""
+
     code, detail = "log_in_again", "Call wx.login and log in again, then repeat the request."
 
 
@@ -120,4 +100,6 @@ class FirstLoginRequired(StateConflict):
 
 
 class RateMissing(Unavailable):
+    """EXCHANGE_RATE is missing or disabled, so no gift can be given."""
+
     code, detail = "rate_missing", "Gifts cannot be given at the moment; try again later."

@@ -3,7 +3,7 @@
 from typing import Any
 
 from config.settings import Settings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from realtime.bus import Bus
 from realtime.hub import Hub
 from services.accounts import AccountServices
@@ -103,6 +103,12 @@ class Services:
             self.accounts.data_requests.plan_deletion_of,
         )
         self.payments = PaymentServices(settings, stores, tencent, metrics, lock, followers)
+        self.claimed_jobs = self._claimed_jobs(stores, tencent, lanes)
+        """Jobs that share one loop. The relay has its own, since it works all the time."""
+
+    def _claimed_jobs(
+        self, stores: Stores, tencent: TencentClients, lanes: OutboxLanes
+    ) -> list[ClaimedJob[Any]]:
         im = ImActions(
             tencent.im,
             stores,
@@ -110,7 +116,7 @@ class Services:
             self.accounts.profiles.show_in_room,
             self.rooms.removals.enforce_ban,
         )
-        self.claimed_jobs: list[ClaimedJob[Any]] = [
+        return [
             *lanes.jobs(
                 im.by_kind,
                 live_streaming_actions(tencent.live_streaming),
@@ -122,4 +128,3 @@ class Services:
             self.decisions.job,
             self.accounts.data_requests.job,
         ]
-        """Jobs that share one loop. The relay has its own, since it works all the time."""

@@ -45,13 +45,6 @@ SLOW_OPERATION_SECONDS = 600
 PING_SECONDS = 2.0
 
 
-class NotAReplicaSet(StartupError):
-    """MongoDB runs standalone, without transactions."""
-
-    def __str__(self) -> str:
-        return "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
-
-
 class CommandLatency(CommandListener):
     """Reports each command to `observe`: its name, "ok" or "failed", and seconds."""
 
@@ -125,10 +118,12 @@ class Database:
         return pymongo.timeout(SLOW_OPERATION_SECONDS)
 
     async def check(self) -> None:
-        """Raise NotAReplicaSet if the server does not support transactions."""
+        """Raise StartupError if the server does not support transactions."""
         hello = await self._db.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
-            raise NotAReplicaSet
+            raise StartupError(
+                "mongodb.uri names a single MongoDB; transactions need a replica set (of one node)."
+            )
 
     async def now(self) -> datetime:
         """Return the time by the database's clock, which all processes share."""

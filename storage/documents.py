@@ -100,17 +100,21 @@ async def page(
     """Return a page of rows by the time in `by`, and the next cursor, None on the last page.
 
     `after` is a cursor, "" for the first page. An index that ends in `by` and `_id`, both
-    descending, avoids a sort in memory. `fields`: a projection. Raises InvalidCursor if `after` is
-    no cursor.
+    descending, avoids a sort in memory. `fields`: a projection. Raises InvalidCursor.
     """
     query: Document = {"$and": [where]}
     if after:
-        moment, row_id = _parse(after)
+        number, _, row_id = after.partition(".")
+        if not (number.isascii() and number.isdigit() and len(number) <= 14):
+            raise InvalidCursor
+        moment = EPOCH + int(number) * MILLISECOND
         older = [{by: {"$lt": moment}}, {by: moment, "_id": {"$lt": row_id}}]
         query["$and"].append({"$or": older})
     found = await rows.find(query, fields).sort([(by, -1), ("_id", -1)]).limit(limit + 1).to_list()
     last = found[limit - 1] if len(found) > limit else None
-    return found[:limit], _cursor(last, by) if last else None
+    if not last:
+        return found, None
+    return found[:limit], f"{(last[by] - EPOCH) // MILLISECOND}.{last['_id']}"
 
 
 def day_in_china(field: str) -> Document:
@@ -121,14 +125,3 @@ def day_in_china(field: str) -> Document:
 def starts_with(text: str) -> Document:
     """Return a condition for a field with this prefix; a range, so it can use an index."""
     return {"$gte": text, "$lt": text + MAX_CHARACTER}
-
-
-def _cursor(row: Document, by: str) -> str:
-    return f"{(row[by] - EPOCH) // MILLISECOND}.{row['_id']}"
-
-
-def _parse(after: str) -> tuple[datetime, str]:
-    number, _, row_id = after.partition(".")
-    if not (number.isascii() and number.isdigit() and len(number) <= 14):
-        raise InvalidCursor
-    return EPOCH + int(number) * MILLISECOND, row_id

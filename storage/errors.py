@@ -1,24 +1,4 @@
-"""Storage errors, and their mapping from PyMongo failures.
-
-NotFound
-├── UserNotFound         no_such_user
-├── GiftNotFound         no_such_gift
-├── BlockNotFound        no_such_block
-├── OperatorNotFound     no_such_operator
-├── ApprovalNotFound     no_such_approval
-├── OrderNotFound        no_such_order
-└── RefundCaseNotFound   no_such_refund
-StateConflict
-├── OperatorExists       operator_exists
-├── NoLongerAdmin          no_longer_admin: the operator who makes the change is not an active admin
-├── AlreadyDecided       decided
-├── RateRequired         rate_required: a rate has one row, which is only changed
-├── NothingWaits         nothing_waits: no change of this row waits for midnight
-├── TooManyBlocks        too_many_blocks: the user has blocked the most users that are allowed
-└── OrderInRefund        order_in_refund: another refund case has the order
-Unavailable
-└── StorageUnavailable   storage_away
-"""
+"""Storage errors, and their mapping from PyMongo failures."""
 
 from pymongo.errors import (
     ConfigurationError,

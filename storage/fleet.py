@@ -195,30 +195,22 @@ class FleetStore:
         `attention`: the events of WeChat that are counted.
         """
         names = ("rooms", "people", "orders_paid", "given", "refused", "debtors", "attention")
+        start, end = day_interval(day)
+        paid = {"paid_at": {"$gte": start, "$lt": end}, "sandbox": {"$ne": True}}
         found = await asyncio.gather(
             self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
             self._members.estimated_document_count(),
-            self._paid_orders(day),
-            self._gift_sums(day),
+            self._sums(self._orders, paid, fen="$fen", gold="$gold", orders=1),
+            self._sums(self._rankings, {"scope": day_scope(day)}, gold="$gold", income="$income"),
             self._refused_webhooks(),
             self._users.count_documents(IS_DEBTOR),
             self._events(attention),
         )
         return dict(zip(names, found, strict=True))
 
-    async def _paid_orders(self, day: date) -> Document:
-        start, end = day_interval(day)
-        sums = {"fen": {"$sum": "$fen"}, "gold": {"$sum": "$gold"}, "orders": {"$sum": 1}}
-        paid = {"paid_at": {"$gte": start, "$lt": end}, "sandbox": {"$ne": True}}
-        return await self._sums(self._orders, paid, sums)
-
-    async def _gift_sums(self, day: date) -> Document:
-        sums = {"gold": {"$sum": "$gold"}, "income": {"$sum": "$income"}}
-        return await self._sums(self._rankings, {"scope": day_scope(day)}, sums)
-
-    async def _sums(self, rows: Collection, where: Document, sums: Document) -> Document:
-        found = await rows.aggregate([{"$match": where}, {"$group": {"_id": None, **sums}}])
-        async for row in found:
+    async def _sums(self, rows: Collection, where: Document, **sums: str | int) -> Document:
+        group = {"_id": None, **{name: {"$sum": value} for name, value in sums.items()}}
+        async for row in await rows.aggregate([{"$match": where}, {"$group": group}]):
             return {name: int(row[name]) for name in sums}
         return dict.fromkeys(sums, 0)
 

@@ -41,26 +41,6 @@ SCHEMA = 1 + len(MIGRATIONS)
 """The schema that this server reads and writes."""
 
 
-class SchemaTooNew(StartupError):
-    """The database is of a release that this one cannot run beside."""
-
-    def __init__(self, stored: int, oldest: int, own: int) -> None:
-        super().__init__(
-            f"The database has schema {stored}, which servers older than schema {oldest} cannot"
-            f" use, and this server has schema {own}: start a newer release."
-        )
-
-
-class OlderServerRunning(StartupError):
-    """A migration would break a server that is still running."""
-
-    def __init__(self, migration: Migration) -> None:
-        super().__init__(
-            f"Migration {migration.number} ({migration.name}) breaks servers older than schema"
-            f" {migration.oldest}, and one is running: stop it or upgrade it first."
-        )
-
-
 class Migrator:
     """Applies the migrations that the database lacks.
 
@@ -77,8 +57,8 @@ class Migrator:
     async def run(self) -> list[tuple[Migration, int]]:
         """Apply the missing migrations; return each with the number of documents that it changed.
 
-        A new database gets the newest schema, since it has nothing to migrate. Raises SchemaTooNew
-        or OlderServerRunning.
+        A new database gets the newest schema, since it has nothing to migrate. Raises StartupError
+        if its release cannot run beside this one, or would lose a server that is still running.
         """
         own = 1 + len(self._migrations)
         newest = {"version": own, "oldest": self._migrations[-1].oldest if self._migrations else 1}
@@ -90,16 +70,23 @@ class Migrator:
         )
         assert stored is not None
         if own < stored["oldest"]:
-            raise SchemaTooNew(stored["version"], stored["oldest"], own)
+            raise StartupError(
+                f"The database has schema {stored['version']}, which servers older than schema"
+                f" {stored['oldest']} cannot use, and this server has schema {own}: start a newer"
+                " release."
+            )
         missing = self._migrations[stored["version"] - 1 :]
         return [(migration, await self._apply(migration)) for migration in missing]
 
     async def _apply(self, migration: Migration) -> int:
         has_lease = {"$gte": ["$expires_at", "$$NOW"]}
+        number, name, started = migration.number, migration.name, time.monotonic()
         older = {"schema": {"$lt": migration.oldest}, "$expr": has_lease}
         if await self._processes.find_one(older, {"_id": 1}):
-            raise OlderServerRunning(migration)
-        number, name, started = migration.number, migration.name, time.monotonic()
+            raise StartupError(
+                f"Migration {number} ({name}) breaks servers older than schema {migration.oldest},"
+                " and one is running: stop it or upgrade it first."
+            )
         log.info("migration_started", number=number, name=name)
         documents = await migration.apply(self._database)
         # Neither number ever decreases: another process may be ahead.

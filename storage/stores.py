@@ -38,7 +38,6 @@ class Stores:
     """One instance of each store for a process."""
 
     def __init__(self, database: Database, settings: Settings, grace: GracePolicy) -> None:
-        """Create the stores; `grace` is how long a member may be away."""
         cipher = FieldCipher(settings.auth.encryption_key)
         self.members = MemberStore(database)
         self.users = UserStore(database, self.members, cipher)

@@ -83,7 +83,6 @@ class WriteBatch:
 
     @classmethod
     def joined(cls, batches: Iterable[Self]) -> Self:
-        """Return all writes of several batches, as one."""
         whole = cls()
         for batch in batches:
             for target, writes in batch.guarded.items():
@@ -94,7 +93,6 @@ class WriteBatch:
         return whole
 
     async def execute(self, database: Database, session: Session) -> None:
-        """Send the writes in a transaction."""
         for target, writes in self.guarded.items():
             if await _write(database, target, writes, session) != len(writes):
                 raise WriteConflict
@@ -149,8 +147,7 @@ class GroupCommit:
     def _start(self) -> None:
         if not self._waiting or self._awaited:
             return
-        group = [self._waiting.popleft()]
-        writes, fields = len(group[0].batch), group[0].batch.fields
+        group, writes, fields = list[Waiting](), 0, 0
         while self._waiting and writes < MAX_WRITES and fields < MAX_FIELDS:
             group.append(self._waiting.popleft())
             writes += len(group[-1].batch)
@@ -179,7 +176,7 @@ class GroupCommit:
         except Exception as raised:  # noqa: BLE001 - raised to the callers
             error = raised
             if len(group) > 1 and _may_be_repeated(raised):
-                await self._commit_each(group)
+                await asyncio.gather(*map(self._commit_alone, group))
         except BaseException:
             error = StorageUnavailable()
             raise
@@ -192,12 +189,9 @@ class GroupCommit:
                 else:
                     committed.set_exception(error)
 
-    async def _commit_each(self, group: list[Waiting]) -> None:
-        async def commit(alone: Waiting) -> None:
-            async with self._alone:
-                await self._commit_group([alone])
-
-        await asyncio.gather(*map(commit, group))
+    async def _commit_alone(self, waiting: Waiting) -> None:
+        async with self._alone:
+            await self._commit_group([waiting])
 
     async def _commit_together(self, batches: list[WriteBatch]) -> None:
         together = batches[0] if len(batches) == 1 else WriteBatch.joined(batches)

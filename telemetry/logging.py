@@ -5,26 +5,16 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
-from types import TracebackType
 from typing import Any
 
 import structlog
 
 log = structlog.get_logger("qlive")
 
-SECRET_NAMES = frozenset(
-    {
-        "token",
-        "code",
-        "session_key",
-        "key",
-        "secret",
-        "sig",
-        "sign",
-        "signature",
-        "password",
-    }
-)
+SECRET_NAMES = {
+    *("token", "code", "session_key", "key", "secret", "password"),
+    *("sig", "sign", "signature"),
+}
 
 
 def _mask_secrets(
@@ -58,12 +48,6 @@ class _SafeStderr:
             sys.stderr.flush()
 
 
-def _log_uncaught(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    log.critical("process_crashed", exc_info=(kind, error, trace))
-
-
 def configure_logging(level: str, *, as_json: bool) -> None:
     """Configure structlog, and send the standard library's loggers through it."""
     shared: list[Any] = [
@@ -95,7 +79,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     )
     if as_json:
         logging.captureWarnings(capture=True)
-        sys.excepthook = _log_uncaught
+        sys.excepthook = lambda *raised: log.critical("process_crashed", exc_info=raised)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

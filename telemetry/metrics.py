@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -13,13 +14,15 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 @dataclass(frozen=True)
-class ScrapedMetric(Collector):
-    """A metric whose values are kept elsewhere and read at scrape time."""
+class ScrapedCounter(Collector):
+    """A counter that is kept elsewhere and read at scrape time."""
 
-    read: Callable[[], Metric]
+    name: str
+    description: str
+    read: Callable[[], int]
 
     def collect(self) -> Iterator[Metric]:
-        yield self.read()
+        yield CounterMetricFamily(f"qlive_{self.name}", self.description, value=self.read())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,9 @@ class Metrics:
         self._activity = Activity()
         self.loop_lag = 0.0
         """Last measured delay of the event loop, in seconds."""
-        counter, gauge, histogram = self._new_counter, self._new_gauge, self._new_histogram
+        counter = partial(Counter, namespace="qlive", registry=self._registry)
+        gauge = partial(Gauge, namespace="qlive", registry=self._registry)
+        histogram = partial(Histogram, namespace="qlive", registry=self._registry, buckets=_SECONDS)
         self.requests = counter("requests", "Requests answered.", ("route", "method", "status"))
         self.request_seconds = histogram("request_seconds", "Duration of a request.", ("route",))
         self.delivery_seconds = histogram(
@@ -153,13 +158,11 @@ class Metrics:
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Register a gauge that is read at scrape time."""
-        self._new_gauge(name, description).set_function(read)
+        gauge = Gauge(name, description, namespace="qlive", registry=self._registry)
+        gauge.set_function(read)
 
     def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
-        """Register a counter that is kept elsewhere and read at scrape time."""
-        self._registry.register(
-            ScrapedMetric(lambda: CounterMetricFamily(f"qlive_{name}", description, value=read()))
-        )
+        self._registry.register(ScrapedCounter(name, description, read))
 
     def count_request(self, route: str, method: str, status: int) -> None:
         self.requests.labels(route, method, status).inc()
@@ -184,23 +187,7 @@ class Metrics:
         return activity
 
     def text(self) -> bytes:
-        """Return the metrics as Prometheus text."""
         return generate_latest(self._registry)
-
-    def _new_counter(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Counter:
-        """Create a counter named `qlive_NAME_total`."""
-        return Counter(f"qlive_{name}", description, labels, registry=self._registry)
-
-    def _new_histogram(
-        self, name: str, description: str, labels: tuple[str, ...] = ()
-    ) -> Histogram:
-        """Create a histogram of seconds."""
-        return Histogram(
-            f"qlive_{name}", description, labels, buckets=_SECONDS, registry=self._registry
-        )
-
-    def _new_gauge(self, name: str, description: str, labels: tuple[str, ...] = ()) -> Gauge:
-        return Gauge(f"qlive_{name}", description, labels, registry=self._registry)
 
 
 def _set_all(gauge: Gauge, values: Mapping[str, float]) -> None:

@@ -19,8 +19,7 @@ import core.retry
 import services.operators.operators
 import storage.database
 from core.batching import RequestBatcher
-from core.limits import ConcurrencyLimit
-from core.locks import NamedLocks
+from core.limits import ConcurrencyLimit, NamedLocks
 from devtools.simulator import notifications
 from tests.support import openapi_checks
 from tests.support.event_loops import new_loop

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from chaos.crash.crash_points import ON_PATH, CallRecorder
 from handlers.context import Context
 from runtime import jobs
-from runtime.periodic import PeriodicTasks
+from runtime.jobs import PeriodicTasks
 from services.jobs.claimed_jobs import ClaimedJob, JobRunner
 
 DUE = datetime(2001, 1, 1, tzinfo=UTC)

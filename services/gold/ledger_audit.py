@@ -7,9 +7,8 @@ from typing import Any
 import structlog
 
 from ledger.recharge import CLOSE_AFTER
-from services.leased_job import LeasedJob
 from storage.gold.ledger_reconciler import LedgerReconciler
-from storage.jobs.due import JobLeaseStore
+from storage.jobs.due import JobLeaseStore, LeasedJob
 from storage.payments.orders import OrderStore
 
 log = structlog.get_logger("qlive.ledger_audit")

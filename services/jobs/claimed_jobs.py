@@ -97,7 +97,6 @@ class ClaimedJob(Generic[C]):
                 await self.poll()
 
     async def finish(self) -> None:
-        """Wait for the claims in progress."""
         await self._before_finish()
         if self._in_progress:
             await asyncio.wait(self._in_progress)
@@ -135,7 +134,6 @@ class ClaimedJob(Generic[C]):
             self.wake()
 
     def _note_store(self, error: Exception | None) -> None:
-        """Log the beginning and the end of an outage of the store."""
         down = error is not None
         if down and not self._store_is_down:
             log.error("job_store_down", job=self.name, error=type(error).__name__)
@@ -172,7 +170,7 @@ class JobRunner:
                 await self._wait(stopping)
             await asyncio.gather(*(job.finish() for job in self._jobs))
         finally:
-            # All before any is awaited, since that may be cancelled in turn (runtime/periodic.py).
+            # All before any is awaited, since that may be cancelled in turn (runtime/jobs.py).
             cancelled = [task for job in self._jobs for task in job.cancel()]
             await asyncio.gather(*cancelled, return_exceptions=True)
 

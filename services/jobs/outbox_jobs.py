@@ -17,7 +17,10 @@ from services.jobs.claimed_jobs import ClaimedJob
 from storage.errors import storage_error
 from storage.jobs.outbox import (
     GROUP_KINDS,
+    LATER,
     LIVE_STREAMING_KINDS,
+    NORMAL,
+    URGENT,
     OutboxMessage,
     OutboxStore,
 )
@@ -47,7 +50,6 @@ class OutboxLane:
         self._wake: list[Callable[[], None]] = []
 
     def subscribe(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called with each urgent message."""
         self._wake.append(wake)
 
     def wake(self) -> None:
@@ -61,16 +63,16 @@ class OutboxLanes:
 
     def __init__(self, outbox: OutboxStore) -> None:
         others = (*LIVE_STREAMING_KINDS, *GROUP_KINDS)
-        self.im_safety = OutboxLane("im_safety_outbox", outbox.view(urgent=True, without=others))
+        self.im_safety = OutboxLane("im_safety_outbox", outbox.view(URGENT, without=others))
         self.live_streaming_safety = OutboxLane(
-            "live_streaming_safety_outbox", outbox.view(urgent=True, only=LIVE_STREAMING_KINDS)
+            "live_streaming_safety_outbox", outbox.view(URGENT, only=LIVE_STREAMING_KINDS)
         )
-        self.groups = OutboxLane("group_outbox", outbox.view(urgent=True, only=GROUP_KINDS))
-        self.im = OutboxLane("im_outbox", outbox.view(without=LIVE_STREAMING_KINDS))
+        self.groups = OutboxLane("group_outbox", outbox.view(URGENT, only=GROUP_KINDS))
+        self.im = OutboxLane("im_outbox", outbox.view(NORMAL, without=LIVE_STREAMING_KINDS))
         self.live_streaming = OutboxLane(
-            "live_streaming_outbox", outbox.view(only=LIVE_STREAMING_KINDS)
+            "live_streaming_outbox", outbox.view(NORMAL, only=LIVE_STREAMING_KINDS)
         )
-        self.pictures = OutboxLane("cos_outbox", outbox.later(), idle=10.0)
+        self.pictures = OutboxLane("cos_outbox", outbox.view(LATER), idle=10.0)
 
     def jobs(self, im: Actions, live_streaming: Actions, pictures: Actions) -> list["OutboxJob"]:
         """Return the jobs that run these actions, the most urgent first."""

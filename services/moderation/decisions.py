@@ -9,10 +9,10 @@ from typing import Any
 
 from rooms.moderation import APPLY_WITHIN, Item, Kind, State
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
-from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.moderation.proposals import ProposalService
 from storage.database import Session
 from storage.errors import AlreadyDecided
+from storage.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.stores import Stores
 from tencent.errors import Unreadable
 from tencent.message_push import MEDIA_CHECKED

@@ -13,7 +13,7 @@ import segno
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from config.secret_strength import is_easy_to_guess
+from config.settings import is_easy_to_guess
 from core.errors import InvalidParameter
 from core.limits import ConcurrencyLimit
 from rooms.moderation import CHECK

@@ -10,9 +10,9 @@ from config.settings import Settings
 from core.errors import Unavailable
 from ledger.bills import BillType, Difference, Movement, Source, compare
 from ledger.recharge import PaymentRefused
-from services.leased_job import LeasedJob
 from services.payments.payments import PaymentService
 from storage.documents import BATCH_ROWS
+from storage.jobs.due import LeasedJob
 from storage.stores import Stores
 from tencent.bills import BillClient, BillNotReady, UnreadableBill, read_bill
 from tencent.clients import PaymentClient

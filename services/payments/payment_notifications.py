@@ -9,9 +9,8 @@ from urllib.parse import parse_qsl, urlencode
 from core.errors import InvalidParameter, NotFound, TryAgain
 from ledger.recharge import IOS, Payment, PaymentRefused, Refund, RefusalReason
 from ledger.refund_advice import advise
-from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from services.payments.payments import PaymentService
-from storage.jobs.inbox import InboxMessage
+from storage.jobs.inbox import DONE, CallbackOutcome, InboxMessage, ignored, refused
 from storage.stores import Stores
 from tencent.errors import NotVerified, Unreadable
 from tencent.json_reader import text
@@ -188,7 +187,7 @@ class PaymentNotificationService:
             row["source"], row["_id"].partition(":")[2], row["query"], row["raw"]
         )
         outcome = await self._process(message)
-        await self._inbox.close(message, **outcome._asdict())
+        await self._inbox.close(message, outcome)
         return outcome
 
     async def _process(self, message: InboxMessage) -> CallbackOutcome:

@@ -29,7 +29,7 @@ from ledger.transfers import (
 from ledger.withdrawals import Withdrawal, WithdrawalChange, WithdrawalState
 from services.gold.ledger import LockUsers
 from services.jobs.claimed_jobs import ClaimedJob, one_by_one
-from services.jobs.inbox import DONE, CallbackOutcome, ignored, refused
+from storage.jobs.inbox import DONE, CallbackOutcome, ignored, refused
 from storage.stores import Stores
 from tencent.errors import CALL_ERRORS, MerchantRefused, NotVerified, Reason, ServiceUnavailable
 from tencent.transfers import TransferClient

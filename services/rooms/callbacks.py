@@ -10,10 +10,10 @@ from core.clock import now_ms
 from rooms.errors import NotHost, NotInRoom, NotLive, RoomNotFound
 from rooms.room import INVITATION_SECONDS
 from services.chat.groups import queue_group_message
-from services.jobs.inbox import DONE, CallbackOutcome, ignored
 from services.room_changes import RoomChanges
 from services.rooms.presence import Presence
 from services.rooms.streams import STREAM_NAME, StreamModerationService
+from storage.jobs.inbox import DONE, CallbackOutcome, ignored
 from storage.jobs.outbox import REPLACE_GROUP
 from storage.stores import Stores
 from tencent.callbacks import (

@@ -12,13 +12,13 @@ from config.sections import ModerationSettings
 from rooms.errors import RoomNotFound
 from rooms.moderation import Item
 from rooms.room import Room
-from services.jobs.inbox import DONE
 from services.jobs.outbox_jobs import OutboxLane
 from services.moderation.decisions import Confirm
 from services.room_changes import RoomChanges
 from storage.accounts.users import User
 from storage.database import Session
 from storage.documents import fields_of
+from storage.jobs.inbox import DONE
 from storage.moderation import item_id_of
 from storage.stores import Stores
 from tencent.callbacks import StreamVerdict

@@ -1,10 +1,11 @@
-"""Claims of documents that are due at their `due_at`, figures of open ones, and job_leases.
+"""Claims of documents that are due at their `due_at`, figures of open ones, and leased jobs.
 
 "Due" is by the database's clock, which all processes share. The partial index of `due_at` leaves
 out documents without one.
 """
 
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,6 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 async def make_due_index(collection: Collection, field: str = "due_at") -> None:
-    """Make the index that answers `claim_due`."""
     await collection.create_index(field, partialFilterExpression={field: {"$gt": BEFORE_ANY}})
 
 
@@ -112,10 +112,7 @@ async def open_counts(
 
 
 class JobLeaseStore:
-    """Leases of jobs that one process runs for all, and their last results.
-
-    The lease of a dead process expires and is taken over.
-    """
+    """Leases of jobs that one process runs for all, and their last results."""
 
     def __init__(self, database: Database) -> None:
         self._leases: Collection = database.collection("job_leases")
@@ -150,6 +147,44 @@ class JobLeaseStore:
         await self._leases.update_one({"_id": name}, [{"$set": {"due_at": later}}])
 
     async def last_result(self, name: str) -> dict[str, Any]:
-        """Return the last result of any process; {} before the first."""
         row = await self._leases.find_one({"_id": name}, {"result": 1})
         return dict((row or {}).get("result", {}))
+
+
+class LeasedJob:
+    """Work that is repeated by one process at a time. The lease of a dead process expires."""
+
+    def __init__(self, name: str, leases: JobLeaseStore, *, lease: float, interval: float) -> None:
+        """Take the seconds after which a running process is presumed dead, and between starts."""
+        self._name = name
+        self._leases = leases
+        self._lease_seconds = lease
+        self._interval = interval
+        self.last: dict[str, Any] = {}
+        """The last stored result of any process; {} before the first."""
+
+    async def run_if_due(self) -> None:
+        """Run if the lease is free, then load the last result.
+
+        The next run is due at least as long after this one as this one took.
+        """
+        if await self._leases.acquire(self._name, self._lease_seconds):
+            started_at, interval = time.monotonic(), self._interval
+            try:
+                interval = await self._run_once() or interval
+            finally:
+                elapsed = time.monotonic() - started_at
+                await self._leases.release(self._name, max(interval - elapsed, elapsed))
+        await self._load()
+
+    async def _run_once(self) -> float | None:
+        """Do the work and store its result. Return the interval to the next run if it differs."""
+        raise NotImplementedError
+
+    async def _load(self) -> dict[str, Any]:
+        self.last = await self._leases.last_result(self._name)
+        return self.last
+
+    async def _store(self, **result: Any) -> None:
+        self.last = result
+        await self._leases.store_result(self._name, result)

@@ -1,9 +1,10 @@
-"""inbox: webhooks as received, deduplicated, with their outcome."""
+"""inbox: webhooks as received, stored raw, then processed once, with their outcome."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from pymongo import ReturnDocument
 
@@ -42,12 +43,37 @@ class InboxMessage:
     raw: str
 
 
+class CallbackOutcome(NamedTuple):
+    """Outcome of a callback; `reason` is empty if it was processed.
+
+    A `lasting` callback concerns one of our orders, or a duty that has no end, and its document is
+    never deleted. `event` names an event of WeChat that moves no gold, `answer` is its answer.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    lasting: bool = False
+    event: str = ""
+    answer: dict[str, Any] | None = None
+
+
+DONE = CallbackOutcome("done")
+
+
+def ignored(reason: str) -> CallbackOutcome:
+    return CallbackOutcome("ignored", reason)
+
+
+def refused(reason: str) -> CallbackOutcome:
+    return CallbackOutcome("refused", reason)
+
+
 class InboxStore:
     """Deduplicates webhooks; their effects are carried out at least once.
 
     A genuine message is received, then done, ignored, or refused for its content. One that is not
-    genuine is refused at once. Effects must be idempotent: a crash between the effect and `close`
-    leaves the message `received`, and a redelivery carries it out again.
+    genuine is refused at once. A crash between the effect and `close` leaves the message
+    `received`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -63,6 +89,28 @@ class InboxStore:
         await self._inbox.create_index(
             [("event", 1), *newest], partialFilterExpression={"event": {"$gt": ""}}
         )
+
+    async def process(
+        self,
+        message: InboxMessage,
+        rejection: str,
+        handle: Callable[[], Awaitable[CallbackOutcome]],
+    ) -> CallbackOutcome | None:
+        """Store the message and carry it out; return None if it was done or ignored before.
+
+        Its effect must be idempotent: a redelivery after a crash is carried out again. `rejection`
+        is the reason code of a message that is not verified, else "": it is then stored separately
+        and refused.
+        """
+        if rejection:
+            await self.refuse(message, rejection)
+            return refused(rejection)
+        if await self.receive(message) == "received":
+            outcome = await handle()
+            if await self.close(message, outcome):
+                return outcome
+        first = await self.stored(message)  # by the delivery that was first
+        return refused(first["reason"]) if first.get("outcome") == "refused" else None
 
     async def receive(self, message: InboxMessage) -> str:
         """Store the message if new; return its outcome, "received" while its effect is pending."""
@@ -88,29 +136,16 @@ class InboxStore:
         fields = {"outcome": 1, "reason": 1, "answer": 1}
         return await self._inbox.find_one({"_id": _row_id(message)}, fields) or {}
 
-    async def close(
-        self,
-        message: InboxMessage,
-        outcome: Outcome,
-        reason: str = "",
-        *,
-        lasting: bool = False,
-        event: str = "",
-        answer: Document | None = None,
-    ) -> bool:
-        """Store the outcome; the first of concurrent calls wins, and returns True.
-
-        `lasting` disables the TTL, `event` names the event for operators, `answer` is the answer to
-        the sender.
-        """
-        closed: Document = {"outcome": outcome, "reason": reason}
-        if event:
-            closed["event"] = event
-        if answer:
-            closed["answer"] = answer
-        if lasting:
+    async def close(self, message: InboxMessage, outcome: CallbackOutcome) -> bool:
+        """Store the outcome; the first of concurrent calls wins, and returns True."""
+        closed: Document = {"outcome": outcome.outcome, "reason": outcome.reason}
+        if outcome.event:
+            closed["event"] = outcome.event
+        if outcome.answer:
+            closed["answer"] = outcome.answer
+        if outcome.lasting:
             closed["expires_at"] = None
-        if message.source == IM and outcome == "ignored":
+        if message.source == IM and outcome.outcome == "ignored":
             closed["expires_at"] = datetime.now(UTC) + IM_IGNORED_RETENTION
         result = await self._inbox.update_one(
             {"_id": _row_id(message), "outcome": "received"}, {"$set": closed}
@@ -118,11 +153,9 @@ class InboxStore:
         return bool(result.modified_count)
 
     async def find(self, name: str) -> Document | None:
-        """Return the row with this `_id`, or None."""
         return await self._inbox.find_one({"_id": name})
 
     async def find_first(self, start: str) -> Document | None:
-        """Return the first row whose `_id` starts so, or None."""
         return await self._inbox.find_one({"_id": starts_with(start)})
 
     async def reopen(self, name: str) -> bool:

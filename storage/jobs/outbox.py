@@ -53,20 +53,13 @@ class OutboxStore:
         self._done: RequestBatcher[str, None] = RequestBatcher(self._delete, MAX_DONE)
         self._where = where or {"state": NORMAL}
 
-    def later(self) -> Self:
-        """Return a view of the queue that claims messages of the lane LATER."""
-        return type(self)(self._database, {"state": LATER})
-
-    def view(
-        self, *, urgent: bool = False, only: Sequence[str] = (), without: Sequence[str] = ()
-    ) -> Self:
+    def view(self, lane: str, *, only: Sequence[str] = (), without: Sequence[str] = ()) -> Self:
         """Return a view of the queue that claims messages of one lane, and only some kinds.
 
         An unresponsive service then does not delay the messages of another.
         """
         kinds: Document = {"$in": [*only]} if only else {"$nin": [*without]}
-        where = {"state": URGENT if urgent else NORMAL, "kind": kinds}
-        return type(self)(self._database, where)
+        return type(self)(self._database, {"state": lane, "kind": kinds})
 
     async def make_indexes(self) -> None:
         await self._messages.create_index([("state", 1), ("due_at", 1)])
@@ -88,12 +81,12 @@ class OutboxStore:
         first LOOKAHEAD due ones and have a `key`. A message that exists is not written to, which
         could conflict with its claim.
         """
-        row = _new_row(kind, payload, urgent=urgent, key=key)
+        row = _new_row(kind, payload, URGENT if urgent else NORMAL, key)
         await self._messages.insert_one(row, session=session)
 
     async def add_once(self, kind: str, payload: dict[str, Any], key: str) -> None:
         """Queue as `add` does, unless a message of this kind and key waits for its first claim."""
-        row = _new_row(kind, payload, urgent=False, key=key)
+        row = _new_row(kind, payload, NORMAL, key)
         waiting = {name: row[name] for name in ("key", "kind", "state", "tries")}
         await self._messages.update_one(waiting, {"$setOnInsert": row}, upsert=True)
 
@@ -101,14 +94,13 @@ class OutboxStore:
         self, kind: str, payload: dict[str, Any], delay: timedelta, session: Session | None = None
     ) -> None:
         """Queue a message for the lane LATER, due after `delay`."""
-        row = _new_row(kind, payload, urgent=False, key="")
-        due_at = row["due_at"] + delay
-        row |= {"state": LATER, "due_at": due_at}
-        await self._messages.insert_one(row, session=session)
+        await self._messages.insert_one(
+            _new_row(kind, payload, LATER, delay=delay), session=session
+        )
 
     async def add_urgent(self, kind: str, payloads: Mapping[str, dict[str, Any]]) -> None:
         """Queue many messages for the urgent lane, by their keys."""
-        rows = [_new_row(kind, payloads[key], urgent=True, key=key) for key in payloads]
+        rows = [_new_row(kind, payload, URGENT, key) for key, payload in payloads.items()]
         if rows:
             await self._messages.insert_many(rows)
 
@@ -122,7 +114,7 @@ class OutboxStore:
         key: str = "",
     ) -> None:
         """Add a message, as `add` does, to writes that are committed together."""
-        batch.insert("outbox", _new_row(kind, payload, urgent=urgent, key=key))
+        batch.insert("outbox", _new_row(kind, payload, URGENT if urgent else NORMAL, key))
 
     async def claim(self, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
         """Lease at most `limit` due messages until `until`, the earliest first, and count the try.
@@ -154,10 +146,6 @@ class OutboxStore:
         expires_at = datetime.now(UTC) + FAILED_KEPT
         await self._set(message_id, state="failed", why=why, expires_at=expires_at)
 
-    async def waiting(self) -> int:
-        """Return the number of messages in both lanes, claimed ones included."""
-        return await self._messages.count_documents({"state": {"$in": [NORMAL, URGENT]}})
-
     async def oldest(self) -> datetime | None:
         """Return when the oldest message of both lanes was added, a claimed one included."""
         waiting = {"state": {"$in": [NORMAL, URGENT]}}
@@ -172,9 +160,11 @@ class OutboxStore:
         await self._messages.update_one({"_id": ObjectId(message_id)}, {"$set": fields})
 
 
-def _new_row(kind: str, payload: Document, *, urgent: bool, key: str) -> Document:
-    row = {"kind": kind, "state": URGENT if urgent else NORMAL, "tries": 0, "payload": payload}
-    row |= {"due_at": datetime.now(UTC)}
+def _new_row(
+    kind: str, payload: Document, lane: str, key: str = "", delay: timedelta = timedelta()
+) -> Document:
+    due_at = datetime.now(UTC) + delay
+    row = {"kind": kind, "state": lane, "tries": 0, "payload": payload, "due_at": due_at}
     return {**row, "key": key} if key else row
 
 
@@ -191,10 +181,7 @@ def _joined(rows: Iterable[Document]) -> list[list[Document]]:
 def _claim_update(rows: Sequence[Document], until: datetime) -> tuple[Document, Document]:
     """Return filter and update that claim the first message, as it was read, with all payloads."""
     first = rows[0]
-    where = {
-        "_id": first["_id"],
-        **{name: first[name] for name in ("state", "due_at", "tries")},
-    }
+    where = {name: first[name] for name in ("_id", "state", "due_at", "tries")}
     fields: Document = {"due_at": until}
     if len(rows) > 1:
         fields["payload"] = _payload(rows)

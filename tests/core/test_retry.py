@@ -21,13 +21,18 @@ def test_delays_double_from_a_second_to_the_longest_with_jitter(
     assert len({delays.after(6) for _ in range(10)}) > 1
 
 
-def test_a_check_of_content_is_repeated_after_2_seconds_to_2_minutes() -> None:
-    seconds = [MODERATION.after(tries).total_seconds() for tries in range(1, 9)]
-    assert seconds == [2, 4, 8, 16, 32, 64, 120, 120]
-
-
-def test_a_refund_is_asked_for_after_1_5_and_15_minutes_and_then_hourly() -> None:
-    assert [REFUND_CASES.after(n) / MINUTE for n in range(1, 6)] == [1, 5, 15, 60, 60]
+@pytest.mark.parametrize(
+    ("delays", "seconds"),
+    [
+        (MODERATION, [2, 4, 8, 16, 32, 64, 120, 120]),
+        (REFUND_CASES, [60, 300, 900, 3600, 3600]),
+    ],
+)
+def test_delays_without_jitter_are_the_first_ones_and_then_the_last(
+    delays: Delays, seconds: list[int]
+) -> None:
+    found = [delays.after(tries).total_seconds() for tries in range(1, len(seconds) + 1)]
+    assert found == seconds
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ async def test_restart_of_one_process_after_the_other_loses_nothing(
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The loop of docs/deploy.md, under gifts, changes of seat and sockets."""
+    """The loop of docs/deploy.md, under gifts and sockets."""
     mongo.drop_database("qlive_test_deploy")
     shared_settings = {
         "mongodb__uri": mongo_uri,
@@ -130,22 +130,20 @@ class Listener:
 
 
 class RoomTraffic:
-    """Users who listen, give roses and change seats in a room all the time."""
+    """Users who listen, one of whom gives roses in a room all the time."""
 
     def __init__(self, host: ApiClient, giver: ApiClient, guest: ApiClient) -> None:
-        self.host, self.giver, self.guest = host, giver, guest
+        self.host, self.giver = host, giver
         self.timelines = Timelines()
         self.listeners = [Listener(client, self.timelines) for client in (host, giver, guest)]
         self.is_active = True
         self.balances: list[int] = []
         """The giver's gold after each acknowledged gift."""
-        self.rounds = 0
-        """Seats that the guest has taken and left."""
 
     async def wait_for_progress(self, count: int) -> None:
-        """Waits for `count` more gifts and as many more changes of seat."""
-        gifts, rounds = len(self.balances) + count, self.rounds + count
-        await until(lambda: len(self.balances) >= gifts and self.rounds >= rounds)
+        """Waits for `count` more gifts."""
+        gifts = len(self.balances) + count
+        await until(lambda: len(self.balances) >= gifts)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -153,12 +151,12 @@ class RoomTraffic:
         async with asyncio.TaskGroup() as tasks:
             listening = [tasks.create_task(listener.listen()) for listener in self.listeners]
             await until(lambda: all(user.checker.opened for user in self.listeners))
-            acting = [tasks.create_task(self._give()), tasks.create_task(self._change_seats())]
+            giving = tasks.create_task(self._give())
             await self.wait_for_progress(3)
             yield
             await self.wait_for_progress(3)
             self.is_active = False
-            await asyncio.gather(*acting)
+            await giving
             room = (await self.host.api.ops("GET", f"rooms/{self.host.live_id}")).ok()
             await until(lambda: all(user.checker.seq >= room["seq"] for user in self.listeners))
             for task in listening:
@@ -181,16 +179,6 @@ class RoomTraffic:
             reply = await _answer(lambda: self.giver.get("qlive_gift/push_gift/", **rose))
             assert reply.ok()["status"] == "success"
             self.balances.append(reply.json["gold"])
-
-    async def _change_seats(self) -> None:
-        room = {"live_id": self.guest.live_id}
-        while self.is_active:
-            for action in ("apply_micro", "accept_micro"):
-                path = f"qlive_room/{action}/"
-                reply = await _answer(lambda path=path: self.guest.post(path, **room))  # type: ignore[misc]
-                assert reply.status == 200 or reply.refusal == (409, "on_mic"), reply.text
-            await _answer(lambda: self.guest.get("qlive_room/leave_micro/", **room))
-            self.rounds += 1
 
 
 async def _answer(request: Callable[[], Awaitable[Reply]]) -> Reply:

@@ -12,13 +12,12 @@ from tornado.ioloop import IOLoop
 
 import storage.database
 from config.settings import Settings
-from devtools.development_secrets import fill_in_secrets
+from devtools.development_secrets import DevSecrets
 from devtools.embedded_mongod import EmbeddedMongod
 from runtime.process import ServerProcess
 from tests.support.api import ApiFixture
 from tests.support.callbacks import CallbackSender, proposed
 from tests.support.chat import group_of
-from tests.support.no_limits import NO_LIMITS
 from tests.support.ports import prefer_free_port
 from tests.support.waiting import until
 
@@ -38,20 +37,17 @@ def mongod(io_loop: IOLoop, tmp_path: Path) -> Iterator[EmbeddedMongod]:
 
 
 @pytest.fixture
+def changes(mongod: EmbeddedMongod) -> dict[str, Any]:
+    uri = f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true&serverMonitoringMode=poll"
+    return {"mongodb": {"uri": uri}}
+
+
+@pytest.fixture
 def server(
-    io_loop: IOLoop,
-    mongod: EmbeddedMongod,
-    secrets_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    io_loop: IOLoop, settings: tuple[Settings, DevSecrets], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ServerProcess]:
     monkeypatch.setattr(storage.database, "OPERATION_MS", OPERATION_MS)
-    uri = f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true&serverMonitoringMode=poll"
-    values: dict[str, Any] = {
-        "server": {"port": 0},
-        "mongodb": {"uri": uri},
-        "limits": NO_LIMITS,
-    }
-    server = ServerProcess(*fill_in_secrets(Settings.model_validate(values), secrets_file))
+    server = ServerProcess(*settings)
     io_loop.run_sync(server.start)
     yield server
     io_loop.run_sync(server.stop)

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from runtime import periodic as module
-from runtime.periodic import PeriodicTasks, run_all
+from runtime import jobs as module
+from runtime.jobs import PeriodicTasks, run_all
 
 
 async def test_failed_job_is_logged_once_and_retried_after_its_retry_interval(monkeypatch):

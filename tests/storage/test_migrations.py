@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from core.errors import StartupError
 from storage.database import Database
-from storage.migrations import SCHEMA, Migration, Migrator, OlderServerRunning, SchemaTooNew
+from storage.migrations import SCHEMA, Migration, Migrator
 from storage.rooms.presence import PresenceStore
 from tests.support.room_builders import GRACE
 from tests.support.storage import NAME
@@ -96,7 +97,7 @@ async def test_server_runs_on_a_newer_schema_unless_excluded(old_database: Datab
     newer = [step(applied, 2), step(applied, 3, oldest=2), step(applied, 4, oldest=3)]
     await Migrator(old_database, newer).run()
     assert await Migrator(old_database, newer[:2]).run() == []
-    with pytest.raises(SchemaTooNew) as refused:
+    with pytest.raises(StartupError) as refused:
         await Migrator(old_database, newer[:1]).run()
     assert str(refused.value) == (
         "The database has schema 4, which servers older than schema 3 cannot use, and this server"
@@ -112,7 +113,7 @@ async def test_migration_waits_for_the_end_of_older_servers(old_database: Databa
     assert await processes.distinct("schema") == [SCHEMA]
     await processes.update_one({"_id": "current"}, {"$set": {"schema": 2}})
     migrator = Migrator(old_database, [step(applied, 2), step(applied, 3, oldest=2)])
-    with pytest.raises(OlderServerRunning, match="Migration 3 .step_3. breaks servers older"):
+    with pytest.raises(StartupError, match="Migration 3 .step_3. breaks servers older"):
         await migrator.run()
     assert applied == [2]
     await presence.forget("old")

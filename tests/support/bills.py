@@ -7,7 +7,7 @@ from typing import Any
 from config.sections import PaySettings, WechatSettings
 from config.settings import Settings
 from core.clock import CHINA_TZ
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from devtools.development_secrets import DevSecrets
 from devtools.simulator.refunds import SimulatedRefund
 from devtools.simulator.requests import NextBillsRequest

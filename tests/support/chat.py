@@ -60,7 +60,7 @@ async def until_delivered(server: ServerProcess) -> None:
     """Waits until nothing is left to send to Tencent."""
 
     async def is_empty() -> bool:
-        return await server.context.stores.outbox.waiting() == 0
+        return await server.context.stores.outbox.oldest() is None
 
     await until(is_empty)
 

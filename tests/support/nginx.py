@@ -35,6 +35,18 @@ def deploy_file(name: str, changes: dict[str, str]) -> str:
     return text
 
 
+def nginx_program() -> str:
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    assert program, "nginx is not installed; run `make setup`."
+    return program
+
+
+def temporary_paths(folder: Path) -> str:
+    """Options by which nginx writes below the folder only."""
+    names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "".join(f"\n    {name}_temp_path {folder}/{name};" for name in names)
+
+
 class Nginx:
     """nginx on free ports, in front of two servers on this machine."""
 
@@ -42,21 +54,16 @@ class Nginx:
         self, folder: Path, first: int, second: int, changes: Mapping[str, str] | None = None
     ) -> None:
         """`changes`: further replacements in the configuration."""
-        program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-        assert program, "nginx is not installed; run `make setup`."
-        self._program = program
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.upstream_ports = first, second
         self.port, self.plain_port = free_ports(2)
         self.address = f"https://127.0.0.1:{self.port}"
         self.certificate = folder / "fullchain.pem"
-        names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        temporary = "".join(f"\n    {name}_temp_path {folder}/{name};" for name in names)
         self.changes = {
             # Only our own user may read the folder; without root, nginx ignores this line.
             "user www-data;": "" if os.geteuid() else "user root;",
-            "http {": "http {" + temporary,
+            "http {": "http {" + temporary_paths(folder),
             "/run/nginx.pid": f"{folder}/nginx.pid",
             "/var/log/nginx/": f"{folder}/",
             "/etc/qlive/tls/": f"{folder}/",
@@ -117,7 +124,7 @@ class Nginx:
 
     @property
     def _command(self) -> list[str]:
-        return [self._program, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
+        return [nginx_program(), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
 
 
 class NginxHttpClient(HttpClient):

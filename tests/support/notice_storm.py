@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from services.jobs.inbox import CallbackOutcome, receive
 from storage.database import Database
-from storage.jobs.inbox import InboxMessage, InboxStore
+from storage.jobs.inbox import CallbackOutcome, InboxMessage, InboxStore
 from tests.support.hypothesis_profiles import LONG_PROFILE
 
 REPETITIONS = 100 if LONG_PROFILE else 4
@@ -40,5 +39,5 @@ class NoticeStorm:
             await asyncio.gather(*map(self.receive, repeated[start : start + AT_ONCE]))
 
     async def receive(self, notice: Notice) -> None:
-        outcome = await receive(self.inbox, notice.message, notice.refused, notice.handle)
+        outcome = await self.inbox.process(notice.message, notice.refused, notice.handle)
         self.outcomes[outcome.reason if outcome else ""] += 1

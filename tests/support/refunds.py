@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from config.sections import WithdrawSettings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.recharge import Order, Payment, Refund, RefundState
 from ledger.refund_cases import RefundCase
 from ledger.transfers import TransferState
@@ -14,12 +14,12 @@ from ledger.withdrawals import Withdrawal
 from realtime.bus import Bus
 from services.gold.catalogue import CatalogueService
 from services.gold.ledger import LedgerService
-from services.jobs.inbox import CallbackOutcome
 from services.operators.approvals import ApprovalService
 from services.payments.payment_notifications import Followers, PaymentNotificationService
 from services.payments.payments import PaymentService
 from services.refunds.refund_cases import RefundCaseService
 from storage.gold.ledger_reconciler import LedgerReconciler
+from storage.jobs.inbox import CallbackOutcome
 from storage.operators.operators import OperatorAccount
 from storage.payments.orders import new_number
 from tencent.errors import MerchantRefused, ServiceUnavailable

@@ -20,7 +20,8 @@ from devtools.development_secrets import DevSecrets, fill_in_secrets
 from devtools.simulator.wechat import openid_of
 from handlers.context import Context
 from rooms.members import DEFAULT_GRACE, GracePolicy
-from runtime.periodic import PeriodicTasks
+from runtime import container
+from runtime.jobs import PeriodicTasks
 from runtime.process import ServerProcess
 from services.gold.ledger_audit import JOB_NAME as LEDGER_CHECK
 from services.jobs.claimed_jobs import ClaimedJob
@@ -205,7 +206,9 @@ def server(
     if not demo_users:
         monkeypatch.setattr(demo, "USERS", [])
     delay_slow_jobs(monkeypatch)
-    server = TestedServer(*settings, grace=grace, lease_seconds=lease_seconds)
+    monkeypatch.setattr(container, "DEFAULT_GRACE", grace)
+    monkeypatch.setattr(container, "LEASE_SECONDS", lease_seconds)
+    server = TestedServer(*settings)
     server.initial_data = initial_data
     if "moderation" in request.fixturenames:  # it sweeps this job
         server.paused_jobs = ("moderation",)

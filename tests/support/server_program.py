@@ -48,10 +48,10 @@ class ServerProgram:
             start_new_session=True,  # a test may interrupt it as a terminal does
         )
 
-    async def serve(self) -> asyncio.subprocess.Process:
+    async def serve(self, *arguments: str) -> asyncio.subprocess.Process:
         """The server, which logs to `server.log` in its folder."""
         with self._log.open("ab") as log:
-            return await self.start(log=log)
+            return await self.start(*arguments, log=log)
 
     async def run(self, *arguments: str) -> tuple[int | None, str, str]:
         """(exit status, stdout, stderr)."""
@@ -60,10 +60,12 @@ class ServerProgram:
         return process.returncode, out.decode(), err.decode()
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    async def serving(
+        self, *arguments: str
+    ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
         """A server that is ready, and its address; killed if the test leaves it running."""
         logged = self._log.stat().st_size if self._log.exists() else 0
-        process = await self.serve()
+        process = await self.serve(*arguments)
         try:
             yield process, await until(lambda: self._address(process, logged), START_SECONDS)
         finally:

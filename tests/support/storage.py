@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from tornado.ioloop import IOLoop
 
 from config.settings import Settings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.gifts import GiftTransfer
 from ledger.giving import NO_RULES
 from ledger.journal import Balance, JournalEntry, JsonObject, postings_for

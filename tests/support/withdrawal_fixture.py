@@ -9,7 +9,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from config.sections import WithdrawSettings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.journal import HOUSE, JournalEntry, Posting, user_account
 from ledger.withdrawal_requests import Payee
 from ledger.withdrawals import Withdrawal

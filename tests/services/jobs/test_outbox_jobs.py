@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +9,10 @@ from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 from services.jobs import outbox_jobs as module
-from services.jobs.outbox_jobs import LEASE, MAX_TRIES, OutboxJob, OutboxLane
+from services.jobs.outbox_jobs import LEASE, MAX_TRIES, OutboxJob, OutboxLane, OutboxLanes
 from storage.jobs.outbox import OutboxMessage
 from tencent.errors import ImRejected, ServiceUnavailable
+from tests.support.storage import StoresFixture
 from tests.support.waiting import recorded_timeouts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -147,3 +148,29 @@ async def test_a_message_that_was_not_marked_runs_again_after_its_lease() -> Non
     fixture.now += LEASE
     await fixture.job.sweep()
     assert (len(runs), fixture.calls) == (2, [("done", "account")])
+
+
+async def test_each_lane_has_messages_of_its_own_so_that_a_backlog_delays_no_other(
+    stores: StoresFixture,
+) -> None:
+    lanes, now = OutboxLanes(stores.outbox), datetime.now(UTC)
+    for kind in ("mute", "drop_stream", "mute_again"):
+        for urgent in (False, True):
+            await stores.outbox.add(kind, {}, urgent=urgent)
+    await stores.outbox.add_later("delete_object", {}, timedelta())
+    claimed = {
+        lane.name: {
+            message.kind for message in await lane.store.claim(now + LEASE, now + 2 * LEASE, 10)
+        }
+        for lane in vars(lanes).values()
+    }
+    assert claimed == {
+        "im_safety_outbox": {"mute"},
+        "live_streaming_safety_outbox": {"drop_stream"},
+        "group_outbox": {"mute_again"},
+        "im_outbox": {"mute", "mute_again"},
+        "live_streaming_outbox": {"drop_stream"},
+        "cos_outbox": {"delete_object"},
+    }
+    jobs = lanes.jobs({}, {}, {})
+    assert {job.name for job in jobs} == claimed.keys()

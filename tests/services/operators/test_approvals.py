@@ -9,7 +9,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from core.clock import day_interval, day_of
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.errors import InsufficientGold, NotReversible, RequestIdReused
 from ledger.journal import debt_account, user_account
 from realtime.bus import Bus

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from config.sections import PaySettings
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.recharge import MAX_OPEN_ORDERS, Order
 from services.errors import TooManyOrders
 from services.payments.orders import RechargeService

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from services.jobs.inbox import DONE, ignored
 from services.rooms.callbacks import CallbackService
+from storage.jobs.inbox import DONE, ignored
 from tencent.callbacks import (
     CallbackEvent,
     GroupDestroyed,

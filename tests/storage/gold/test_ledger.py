@@ -9,7 +9,7 @@ from pymongo.monitoring import CommandStartedEvent
 
 import core.retry
 from core.errors import TryAgain, WriteConflict
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.errors import DebtExceeded, EntryExists, InsufficientGold, RequestIdReused
 from ledger.gifts import GiftTransfer
 from ledger.journal import (

@@ -8,7 +8,7 @@ from pymongo.monitoring import CommandSucceededEvent
 from tornado.ioloop import IOLoop
 
 from core.clock import day_of
-from core.locks import NamedLocks
+from core.limits import NamedLocks
 from ledger.gifts import day_scope
 from ledger.journal import JournalEntry, postings_for
 from ledger.recharge import Order, Payment, Refund

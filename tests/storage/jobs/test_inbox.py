@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from storage.database import Database
 from storage.jobs.inbox import (
+    DONE,
     IM_IGNORED_RETENTION,
     IM_RETENTION,
     QUERY_BYTES,
@@ -17,9 +19,11 @@ from storage.jobs.inbox import (
     REFUSED_RETENTION,
     REFUSED_SLOTS,
     RETENTION,
+    CallbackOutcome,
     InboxMessage,
     InboxStore,
-    Outcome,
+    ignored,
+    refused,
 )
 from tests.support.storage import StoresFixture, profile_queries
 
@@ -68,8 +72,9 @@ async def test_message_is_stored_and_then_settled(inbox: InboxStore, database: D
     }
     assert "answer" not in await inbox.stored(PUSH)
     answer = {"result_code": 1}
-    assert await inbox.close(PUSH, "done", event="asked", answer=answer, lasting=True)
-    assert not await inbox.close(PUSH, "ignored", "old_event", answer={"result_code": 0})
+    done = DONE._replace(event="asked", answer=answer, lasting=True)
+    assert await inbox.close(PUSH, done)
+    assert not await inbox.close(PUSH, ignored("old_event")._replace(answer={"result_code": 0}))
     assert await inbox.stored(PUSH) == {
         "_id": "xpay:1",
         "outcome": "done",
@@ -83,27 +88,60 @@ async def test_callbacks_of_im_are_kept_for_a_week_and_ignored_ones_for_a_day(
     inbox: InboxStore, database: Database
 ) -> None:
     now = datetime.now(UTC)
-    for outcome, days in (("done", IM_RETENTION), ("ignored", IM_IGNORED_RETENTION)):
-        message = replace(MESSAGE, id=outcome)
+    for outcome, days in ((DONE, IM_RETENTION), (ignored("old"), IM_IGNORED_RETENTION)):
+        message = replace(MESSAGE, id=outcome.outcome)
         await inbox.receive(message)
-        stored = await inbox.find(f"im:{outcome}") or {}
+        stored = await inbox.find(f"im:{message.id}") or {}
         assert is_close(stored["expires_at"], now + IM_RETENTION)
-        await inbox.close(message, cast("Outcome", outcome))
-        stored = await inbox.find(f"im:{outcome}") or {}
+        await inbox.close(message, outcome)
+        stored = await inbox.find(f"im:{message.id}") or {}
         assert is_close(stored["expires_at"], now + days)
 
 
 async def test_settled_message_is_only_counted(inbox: InboxStore, database: Database) -> None:
     found = await asyncio.gather(*(inbox.receive(MESSAGE) for _ in range(12)))
     assert found == ["received"] * 12
-    await inbox.close(MESSAGE, "ignored", "not_in_a_room")
+    await inbox.close(MESSAGE, ignored("not_in_a_room"))
     assert await inbox.receive(replace(MESSAGE, raw="other")) == "ignored"
     stored = await row(database)
     assert (stored["times"], stored["reason"], stored["raw"]) == (13, "not_in_a_room", MESSAGE.raw)
     assert await inbox.receive(replace(MESSAGE, source="live")) == "received", "another source"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "repeated"),
+    [
+        (DONE, None),
+        (ignored("unknown_event"), None),
+        (refused("amount"), refused("amount")),
+    ],
+)
+async def test_a_repeated_message_is_not_carried_out_and_refused_if_it_was(
+    inbox: InboxStore, outcome: CallbackOutcome, repeated: CallbackOutcome | None
+) -> None:
+    handle = AsyncMock(return_value=outcome)
+    assert [await inbox.process(MESSAGE, "", handle) for _ in range(2)] == [outcome, repeated]
+    assert handle.await_count == 1
+
+
+async def test_concurrent_deliveries_have_one_stored_reason(inbox: InboxStore) -> None:
+    async def overtaken() -> CallbackOutcome:
+        first = await inbox.process(MESSAGE, "", AsyncMock(return_value=refused("amount")))
+        assert first == refused("amount")
+        return refused("payer")
+
+    assert await inbox.process(MESSAGE, "", overtaken) == refused("amount")
+    assert (await inbox.stored(MESSAGE))["reason"] == "amount"
+
+
 # ---- forged messages
+
+
+async def test_a_message_that_is_not_verified_is_refused_each_time(inbox: InboxStore) -> None:
+    handle = AsyncMock(return_value=DONE)
+    assert [await inbox.process(MESSAGE, "sign", handle) for _ in range(2)] == [refused("sign")] * 2
+    assert not handle.await_count
+    assert await inbox.process(MESSAGE, "", handle) == DONE
 
 
 async def test_forged_message_is_kept_with_its_reason_for_a_week_and_blocks_no_genuine_one(
@@ -117,7 +155,7 @@ async def test_forged_message_is_kept_with_its_reason_for_a_week_and_blocks_no_g
     assert is_close(stored["expires_at"], datetime.now(UTC) + REFUSED_RETENTION)
     assert not await inbox.reopen(stored["_id"])
     assert await inbox.receive(MESSAGE) == "received"
-    await inbox.close(MESSAGE, "done")
+    await inbox.close(MESSAGE, DONE)
     await inbox.refuse(MESSAGE, "sign")
     assert sorted(stored["outcome"] for stored in await rows(database)) == ["done", "refused"]
     assert await inbox.receive(MESSAGE) == "done"
@@ -164,7 +202,7 @@ async def test_long_message_is_truncated(inbox: InboxStore, database: Database) 
 async def test_page_is_filtered_by_source_outcome_and_event(inbox: InboxStore) -> None:
     for number in range(3):
         await inbox.receive(replace(MESSAGE, id=str(number)))
-    await inbox.close(replace(MESSAGE, id="1"), "done", event="asked")
+    await inbox.close(replace(MESSAGE, id="1"), DONE._replace(event="asked"))
     await inbox.refuse(replace(MESSAGE, source="live"), "sign")
     rows, more = await inbox.page("", "", "", 10)
     assert (sorted(row["source"] for row in rows), more) == (["im", "im", "im", "live"], None)
