@@ -38,7 +38,7 @@ SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json; charset=utf-
 
 
 class StaticHandler(StaticFileHandler):
-    """PublicProfile and gift images, and pages."""
+    """Images of faces and gifts, and pages."""
 
     def set_default_headers(self) -> None:
         self.set_header("X-Content-Type-Options", "nosniff")
@@ -84,13 +84,19 @@ class DocumentHandler(Handler):
 
 def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
     """Return Tornado routes under /docs/ that document `routes`."""
+
+    def socket_page() -> str:
+        from handlers.openapi import asyncapi
+
+        return asyncapi.page(asyncapi_document(routes))
+
     documents: list[tuple[str, str, Callable[[], str]]] = [
         (r"/docs/?", HTML, (DIRECTORY / "page.html").read_text),
         (r"/docs/start\.js", SCRIPT, script),
         (r"/docs/openapi\.json", JSON, lambda: openapi_text(routes, intro)),
-        (r"/docs/asyncapi\.json", JSON, lambda: asyncapi_text(routes)),
+        (r"/docs/asyncapi\.json", JSON, lambda: _json(asyncapi_document(routes))),
         (r"/docs/socket\.css", STYLE, (DIRECTORY / "socket.css").read_text),
-        (r"/docs/socket/?", HTML, lambda: socket_text(routes)),
+        (r"/docs/socket/?", HTML, socket_page),
     ]
     return [
         *[
@@ -103,7 +109,7 @@ def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
 
 def script() -> str:
     """Return start.js, preceded by the placeholder examples that it replaces."""
-    from handlers.openapi.examples import PLACEHOLDERS
+    from handlers.openapi.schemas import PLACEHOLDERS
 
     examples = json.dumps(PLACEHOLDERS, ensure_ascii=False)
     return f"const EXAMPLES = {examples};\n{(DIRECTORY / 'start.js').read_text()}"
@@ -126,16 +132,6 @@ def asyncapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
 
     path = next(route.path for route in routes if route.handler is RoomSocketHandler)
     return asyncapi.document(path)
-
-
-def socket_text(routes: tuple[Route, ...]) -> str:
-    from handlers.openapi import asyncapi
-
-    return asyncapi.page(asyncapi_document(routes))
-
-
-def asyncapi_text(routes: tuple[Route, ...]) -> str:
-    return _json(asyncapi_document(routes))
 
 
 def _json(document: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from tornado.ioloop import IOLoop
 
-from handlers.openapi.examples import PLACEHOLDERS
+from handlers.openapi.schemas import PLACEHOLDERS
 from tests.browser.conftest import TIMEOUT_MS
 from tests.browser.pages.windows import BrowserLog
 from tests.support.api import BASE, ApiFixture

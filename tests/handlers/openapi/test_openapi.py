@@ -14,7 +14,7 @@ from core.errors import QLiveError
 from devtools.simulator_handler import SimulatorHandler
 from handlers.base import Handler, methods_of
 from handlers.health import AliveResponse
-from handlers.openapi.examples import PLACEHOLDERS
+from handlers.openapi.schemas import PLACEHOLDERS
 from handlers.pages import POLICY, DocumentHandler, StaticHandler, openapi_text
 from handlers.routes import BASE, ROUTES, application
 from realtime import frames
