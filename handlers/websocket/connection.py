@@ -20,7 +20,6 @@ from realtime.close_codes import CloseCode
 from realtime.resume import ResumePosition, RoomView
 from realtime.socket_writer import SocketWriter
 from rooms.members import MemberSocket
-from services.errors import AccountBanned
 from services.rooms.room_access import close_code_for
 from storage.documents import token_id
 
@@ -229,15 +228,15 @@ class Connection:
         """Return the user_id; raises NotAuthenticated or AccountBanned."""
         writer, user = self.writer, None
         if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
-            writer.token_id = token_id(token)  # for a revocation during the lookup
+            writer.token_id = token_id(token)  # cleared if it is revoked during the lookup
             user = await self._context.stores.tokens.user_of(token)
-        if user is None or not writer.token_id:
-            raise await self._context.services.accounts.sessions.refusal_of(token)
-        writer.user_id = user.user_id
-        structlog.contextvars.bind_contextvars(user_id=user.user_id)
-        if user.banned:
-            raise AccountBanned
-        return user.user_id
+        if not writer.token_id:
+            user = None
+        if user:
+            writer.user_id = user.user_id
+            structlog.contextvars.bind_contextvars(user_id=user.user_id)
+        active = await self._context.services.accounts.sessions.check_active(user, token)
+        return active.user_id
 
     async def _is_superseded(self, user_id: str, queued_at: float) -> bool:
         """Return whether the user has opened another socket while this one was queued.

@@ -25,7 +25,6 @@ what they hold in memory."""
 LEASE = timedelta(minutes=10)
 IDLE_SECONDS = 10.0
 
-
 RetireHost = Callable[[str], Awaitable[None]]
 """Dissolves the chat group of a host's room."""
 

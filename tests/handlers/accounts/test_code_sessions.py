@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
-from storage.accounts.code_sessions import LIFETIME
+from storage.accounts.tokens import CODE_LIFETIME
 from tests.support.api import BASE, ApiFixture, Reply
 
 
@@ -61,7 +61,7 @@ async def test_a_kept_session_ends_after_five_minutes(api: ApiFixture, db: Any) 
     login = await api.wechat("anna", 2)
     await log_in(api, login)
     (kept,) = db.code_sessions.find({})
-    db.code_sessions.update_one({}, {"$set": {"expires_at": kept["expires_at"] - LIFETIME}})
+    db.code_sessions.update_one({}, {"$set": {"expires_at": kept["expires_at"] - CODE_LIFETIME}})
     assert (await register(api, login)).refusal == (401, "wechat_code")
 
 
