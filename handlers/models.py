@@ -41,10 +41,7 @@ from rooms.members import Role
 
 
 def _check_integer(value: Any) -> Any:
-    """Accept an integer or its decimal string only.
-
-    Python would also accept True, "1_0" and " 2".
-    """
+    """Accept an integer or its decimal string; Python would also accept True, "1_0" and " 2"."""
     if isinstance(value, bool) or (
         isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value)
     ):
@@ -154,10 +151,7 @@ Name = Annotated[
 
 
 def clean_name(text: str) -> str:
-    """Return a name from outside, cut to fit the rules of `Name`.
-
-    "" if nothing visible is left.
-    """
+    """Return a name from outside, cut to fit `Name`; "" if nothing visible is left."""
     # Again after the cut, which may have left half of an emoji.
     cleaned = visible(visible(text).strip()[:LONGEST_NAME]).strip()
     return cleaned if shows_anything(cleaned) else ""

@@ -117,10 +117,7 @@ def script() -> str:
 
 @functools.cache
 def openapi_text(routes: tuple[Route, ...], intro: str = "") -> str:
-    """Return the OpenAPI document as JSON, with `intro` at the end of its description.
-
-    Cached, since generating it takes 70 ms.
-    """
+    """Return the OpenAPI document as JSON; generating it takes 70 ms."""
     from handlers.openapi import openapi_document
 
     return _json(openapi_document.document(routes, intro))

@@ -100,10 +100,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints(routes: Iterable[Route]) -> Iterator[Endpoint]:
-    """Yield the endpoints in the order of the routes.
-
-    The groups of a path take the names of the method's parameters.
-    """
+    """Yield the endpoints; the groups of a path take the names of the method's parameters."""
     for route in routes:
         for method in methods_of(route.handler):
             function: Any = getattr(route.handler, method)

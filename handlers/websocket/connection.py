@@ -204,7 +204,7 @@ class Connection:
         """
         context, writer, live_id = self._context, self.writer, request.live_id
         user_id = await self._authenticate(token)
-        if seconds := context.request_limits.take_from_user("read", user_id):
+        if seconds := context.request_limits.take("read", "user", user_id):
             writer.close(CloseCode.TOO_FAST, round(seconds * 1000) + random.randint(100, 1500))
             return
 

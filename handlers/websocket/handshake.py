@@ -63,7 +63,7 @@ class Handshake(HTTPMessageDelegate):
             return PermissionDenied("This page may not open sockets here.")
         trusted = self.context.settings.server.trusted_proxies
         address = limit_key(remote_ip(self.request, trusted))
-        if self.context.request_limits.take_from_address("handshake", address):
+        if self.context.request_limits.take("handshake", "address", address):
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
         return None

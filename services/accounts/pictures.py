@@ -59,10 +59,7 @@ class PictureService:
     async def ticket(
         self, user_id: str, kind: PictureKind, content_type: str, size: int
     ) -> dict[str, str]:
-        """Permit one upload of at most `size` bytes; return the fields of its form.
-
-        Raises UploadsOff.
-        """
+        """Permit an upload of at most `size` bytes; return its form's fields. Raises UploadsOff."""
         self._check_enabled()
         name = f"{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
         key = f"uploads/{kind}/{user_id}/{name}"
@@ -94,10 +91,7 @@ class PictureService:
         return named
 
     async def delete(self, payload: Payload) -> None:
-        """Delete an upload or a picture that is no longer used.
-
-        That is a picture that was refused, or one that was shown at neither of the last two checks.
-        """
+        """Delete an upload, or a picture that was refused or not shown at the last two checks."""
         key = payload["key"].removeprefix(f"{self._uploads.address}/")
         if (match := PICTURE_KEY.fullmatch(key)) and not payload.get("refused"):
             is_shown = (await self._stores.moderation.shown(match[1], match[2])).endswith(f"/{key}")

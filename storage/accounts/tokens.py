@@ -145,10 +145,7 @@ class TokenStore:
         await self._set(token, settled=True)
 
     async def revoked_owner(self, token: str) -> tuple[str, bool] | None:
-        """Return the owner of a revoked token, and whether its logout is complete.
-
-        Returns None if the token is not revoked.
-        """
+        """Return the owner of a revoked token, and whether its logout is complete."""
         row = await self._by_id.get(token_id(token))
         return (str(row["user_id"]), bool(row["settled"])) if row and row["revoked"] else None
 

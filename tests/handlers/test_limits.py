@@ -113,7 +113,7 @@ def test_five_flooding_accounts_cannot_fill_the_log_of_a_room_in_a_minute() -> N
 def test_a_factor_multiplies_every_rate_and_keeps_the_bursts() -> None:
     limits = RequestLimits(0.5, Metrics())
     burst = RATES["order"].burst
-    waits = [limits.take_from_user("order", "anna") for _ in range(burst + 1)]
+    waits = [limits.take("order", "user", "anna") for _ in range(burst + 1)]
     assert waits[:burst] == [0] * burst
     assert waits[burst] == pytest.approx(2 / RATES["order"].per_second, rel=0.01)
 
@@ -124,7 +124,7 @@ def test_a_factor_of_zero_switches_every_limit_of_requests_off() -> None:
         limits.begin("order", "anna")
         limits.begin_login("192.0.2.1")
         limits.count_operator_login("anna", "192.0.2.1")
-        assert not limits.take_from_address("handshake", "192.0.2.1")
+        assert not limits.take("handshake", "address", "192.0.2.1")
 
 
 def test_an_ipv6_network_of_one_customer_shares_a_bucket() -> None:

@@ -80,7 +80,7 @@ class JoinFixture:
             services=services,
             metrics=Metrics(),
             join_limit=ConcurrencyLimit(1),
-            request_limits=SimpleNamespace(take_from_user=lambda *_: 0.0),
+            request_limits=SimpleNamespace(take=lambda *_: 0.0),
         )
         self._clients: list[socket.socket] = []
         self._running: list[asyncio.Task[None]] = []
