@@ -58,7 +58,8 @@ INVALID_VALUES: dict[str, list[Any]] = {
     "area": ["31010", "3101000", "abcdef", "３１０１００"],
     "face_url": [
         *("ftp://example.com/a", "javascript:alert(1)", "https://a b", 'https://a"><b>'),
-        *("x" * 20, "https://example.com/".ljust(513, "x")),
+        *("x" * 20, "https://example.com/".ljust(513, "x"), "https:///evil.cn/1.jpg"),
+        *("uploads/x", "uploads/face/1.jpg", "uploads/face/../../sim/face.jpg"),
     ],
 }
 
