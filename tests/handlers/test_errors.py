@@ -1,5 +1,5 @@
 from core.errors import InvalidParameter, QLiveError, StateConflict
-from handlers.errors import InvalidOperatorToken, headers_of, status_of
+from handlers.errors import status_of
 from services.errors import ContentRefused
 from tencent.errors import ServiceUnavailable
 
@@ -69,7 +69,3 @@ def test_invalid_parameter_lists_the_reason_for_each_field() -> None:
     assert error.fields == {"num": "from 1", "page": "a number"}
     assert error.detail == "num: from 1; page: a number"
     assert StateConflict("not today").detail == "not today"
-
-
-def test_operator_token_error_asks_for_bearer_authentication() -> None:
-    assert dict(headers_of(InvalidOperatorToken())) == {"WWW-Authenticate": "Bearer"}
