@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 
 from rooms.errors import GenderInUse
-from rooms.members import Person
 from storage.accounts import users as module
 from storage.accounts.users import User
 from storage.database import Session
@@ -87,16 +86,6 @@ async def test_search_matches_the_prefix_of_id_or_nickname(stores: StoresFixture
     assert await found("") == all_ids
     assert await found("", limit=2) == all_ids[:2]
     assert await found("", after=all_ids[1]) == all_ids[2:]
-
-
-async def test_profile_update_keeps_the_other_fields(stores: StoresFixture) -> None:
-    user = await create(stores, "o", nickname="anna", age=20)
-    updated = await update_profile(stores, user.user_id, nickname="new", gender=2)
-    assert updated.person() == Person(user.user_id, "new", "", 2, "", 20)
-    assert await stores.users.get(user.user_id) == updated
-    for update in (update_profile(stores, "unknown", age=3), stores.users.update("unknown", age=3)):
-        with pytest.raises(UserNotFound):
-            await update
 
 
 async def test_new_gender_changes_profile_and_membership_or_neither(stores: StoresFixture) -> None:
