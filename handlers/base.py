@@ -66,24 +66,21 @@ def endpoint(
 
         @functools.wraps(method)
         async def wrapper(self: "Handler", *path: str) -> None:
+            self.limit = limit
             self.context.lifecycle.requests += 1
             try:
-                await respond(self, path)
+                await self.authorize()
+                params = self.parameters()
+                if "live_id" in params:
+                    structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
+                arguments = [read(hints["params"], params)] if "params" in hints else []
+                model = await method(self, *path, *arguments)
+                await self.done()
+                self.write_model(model)
             finally:
                 self.context.lifecycle.requests -= 1
                 if self._counted_for:
                     self.context.request_limits.end(self._counted_for)
-
-        async def respond(self: "Handler", path: tuple[str, ...]) -> None:
-            self.limit = limit
-            await self.authorize()
-            params = self.parameters()
-            if "live_id" in params:
-                structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
-            arguments = [read(hints["params"], params)] if "params" in hints else []
-            model = await method(self, *path, *arguments)
-            await self.done()
-            self.write_model(model)
 
         described: Any = wrapper
         described.call = CallDescription(hints.get("params"), hints["return"], limit, tuple(errors))

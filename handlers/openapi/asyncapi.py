@@ -52,16 +52,6 @@ HEAD = """\
 <p><a href="/docs/asyncapi.json">AsyncAPI</a>, <a href="/docs/">HTTP API</a></p>"""
 
 
-class ResumedFrame(TypedDict):
-    """Resume succeeded: the next `replayed` frames are the missed events."""
-
-    type: Literal["resumed"]
-    live_id: int
-    epoch: str
-    seq: int
-    replayed: int
-
-
 class AudienceData(TypedDict):
     """`num_list`: men applying, men in the room, women applying, women in the room."""
 
@@ -69,54 +59,9 @@ class AudienceData(TypedDict):
     num_list: list[int]
 
 
-class AudienceFrame(TypedDict):
-    """Audience counts after users joined or left; coalesced and not numbered."""
-
-    type: Literal["audience"]
-    live_id: int
-    data: AudienceData
-
-
-class HeartbeatFrame(TypedDict):
-    """Liveness signal; a client whose last `seq` is lower has missed an event."""
-
-    type: Literal["heartbeat"]
-    seq: int
-    ts: int
-
-
-class PongFrame(TypedDict):
-    """Reply to a `ping`, with its `n`."""
-
-    type: Literal["pong"]
-    n: int
-
-
-class ByeFrame(TypedDict):
-    """Last frame before the socket closes with `code`.
-
-    If `reconnect` is true, the client may reconnect, after `retry_ms` at the earliest.
-    """
-
-    type: Literal["bye"]
-    code: Literal[tuple(map(int, CloseCode))]  # type: ignore[valid-type]
-    reason: Literal[tuple(code.reason for code in CloseCode)]  # type: ignore[valid-type]
-    retry_ms: int
-    reconnect: bool
-
-
-class PingFrame(TypedDict):
-    """Answered with a `pong` of the same `n`."""
-
-    type: Literal["ping"]
-    n: int
-
-
-class AuthFrame(TypedDict):
-    """First frame on a socket opened without a token, within five seconds."""
-
-    type: Literal["auth"]
-    token: str
+def _frame(type_: str, about: str, **fields: Any) -> Any:
+    name = f"{type_.capitalize()}Frame"
+    return typed_dict(name, {"type": Literal[type_], **fields}, about)
 
 
 def _numbered(type_: str, data: Any, **extra: Any) -> Any:
@@ -129,16 +74,46 @@ SERVER_FRAMES: dict[str, Any] = {
     "snapshot": _numbered(
         "snapshot", Snapshot, reset=NotRequired[Literal["epoch", "ahead", "too_old"]]
     ),
-    "resumed": ResumedFrame,
+    "resumed": _frame(
+        "resumed",
+        "Resume succeeded: the next `replayed` frames are the missed events.",
+        live_id=int,
+        epoch=str,
+        seq=int,
+        replayed=int,
+    ),
     **{type_: _numbered(type_, data) for type_, data in EVENT_PAYLOADS.items()},
-    "audience": AudienceFrame,
-    "heartbeat": HeartbeatFrame,
-    "pong": PongFrame,
-    "bye": ByeFrame,
+    "audience": _frame(
+        "audience",
+        "Audience counts after users joined or left; coalesced and not numbered.",
+        live_id=int,
+        data=AudienceData,
+    ),
+    "heartbeat": _frame(
+        "heartbeat",
+        "Liveness signal; a client whose last `seq` is lower has missed an event.",
+        seq=int,
+        ts=int,
+    ),
+    "pong": _frame("pong", "Reply to a `ping`, with its `n`.", n=int),
+    "bye": _frame(
+        "bye",
+        "Last frame before the socket closes with `code`.\n\n"
+        "If `reconnect` is true, the client may reconnect, after `retry_ms` at the earliest.",
+        code=Literal[tuple(map(int, CloseCode))],
+        reason=Literal[tuple(code.reason for code in CloseCode)],
+        retry_ms=int,
+        reconnect=bool,
+    ),
 }
 """Frames the server sends, by type."""
 
-CLIENT_FRAMES: dict[str, Any] = {"auth": AuthFrame, "ping": PingFrame}
+CLIENT_FRAMES: dict[str, Any] = {
+    "auth": _frame(
+        "auth", "First frame on a socket opened without a token, within five seconds.", token=str
+    ),
+    "ping": _frame("ping", "Answered with a `pong` of the same `n`.", n=int),
+}
 """Frames the server accepts, by type."""
 
 
