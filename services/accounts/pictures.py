@@ -14,6 +14,7 @@ from typing import Literal
 
 from config.sections import ModerationSettings, UploadsSettings
 from core.errors import InvalidParameter
+from rooms.moderation import FIELDS
 from services.errors import ContentRefused, UploadMissing, UploadRefused, UploadsOff
 from services.jobs.outbox_jobs import Payload
 from storage.jobs.outbox import DELETE_OBJECT
@@ -23,8 +24,6 @@ from tencent.cos import CosClient
 PictureKind = Literal["face", "cover"]
 PictureType = Literal["image/jpeg", "image/png", "image/webp"]
 EXTENSIONS: dict[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
-"""Parameter that names the picture, for errors."""
 MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
 """How long an unused upload is kept."""

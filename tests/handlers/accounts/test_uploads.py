@@ -13,19 +13,10 @@ from tests.support.pictures import jpeg, png
 from tests.support.races import run_after
 from tests.support.server import job_of
 
-TICKET, UPDATE, INFO = (
-    "qlive_user/upload_ticket/",
-    "qlive_user/update_userinfo/",
-    "qlive_user/get_userinfo/",
-)
+UPDATE, INFO = "qlive_user/update_userinfo/", "qlive_user/get_userinfo/"
+TICKET = "qlive_user/upload_ticket/"
 PICTURE = jpeg()
-NOT_USED: Any = None
 IMMUTABLE = "public, max-age=31536000, immutable"
-
-
-@pytest.fixture
-def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return getattr(request, "param", {})
 
 
 async def send_form(ticket: Any, content: bytes = PICTURE, **fields: str) -> int:
@@ -195,9 +186,7 @@ FOREIGN_PICTURES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "changes", [{"uploads": {"allowed_hosts": ["faces.qlive.cn"]}}], indirect=True, ids=["hosts"]
-)
+@pytest.mark.parametrize("changes", [{"uploads": {"allowed_hosts": ["faces.qlive.cn"]}}])
 async def test_only_pictures_of_allowed_hosts_are_shown(api: ApiFixture) -> None:
     """The picture that a user shows may be sent again, as forms do that send all their fields."""
     anna = await api.user("anna", 2)
