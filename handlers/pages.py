@@ -90,6 +90,11 @@ def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
 
         return asyncapi.page(asyncapi_document(routes))
 
+    # Found without an import, which would import Flask.
+    swagger_ui = importlib.util.find_spec("flask_swagger_ui")
+    assert swagger_ui, "requirements.txt names it"
+    assert swagger_ui.origin
+    assets = Path(swagger_ui.origin).parent / "dist"
     documents: list[tuple[str, str, Callable[[], str]]] = [
         (r"/docs/?", HTML, (DIRECTORY / "page.html").read_text),
         (r"/docs/start\.js", SCRIPT, script),
@@ -103,7 +108,7 @@ def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
             (path, DocumentHandler, {"context": context, "kind": kind, "text": text})
             for path, kind, text in documents
         ],
-        (rf"/docs/{ASSETS}", StaticHandler, {"path": str(assets())}),
+        (rf"/docs/{ASSETS}", StaticHandler, {"path": str(assets)}),
     ]
 
 
@@ -133,12 +138,3 @@ def asyncapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1)
-
-
-@functools.cache
-def assets() -> Path:
-    """Return the directory of Swagger UI's files; importing their package would import Flask."""
-    spec = importlib.util.find_spec("flask_swagger_ui")
-    assert spec, "requirements.txt names it"
-    assert spec.origin
-    return Path(spec.origin).parent / "dist"

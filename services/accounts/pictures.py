@@ -83,7 +83,7 @@ class PictureService:
             reason = "upload this picture: one at another address may change after its check"
             raise InvalidParameter({FIELDS[kind]: reason})
         else:
-            host = named.partition("://")[2].split("/")[0]  # with user and port, which none has
+            host = named.partition("://")[2].split("/")[0]  # with user and port: not allowed then
             is_allowed_here = host != "" and host in (self._uploads.allowed_hosts or [host])
         if not is_allowed_here:
             raise InvalidParameter({FIELDS[kind]: "pictures of this host are not allowed"})

@@ -152,10 +152,14 @@ class TokenStore:
     async def _load_with_users(
         self, ids: Sequence[Hashable]
     ) -> dict[Hashable, tuple[Document, User | None] | Exception]:
+        def with_user(row: Document) -> tuple[Document, User | None]:
+            user = user_from(row["users"][0]) if row["users"] else None
+            return row, user if user and user.deleted_at is None else None
+
         user = {"from": "users", "localField": "user_id", "foreignField": "_id", "as": "users"}
         steps: list[Document] = [{"$match": {"_id": {"$in": [*ids]}}}, {"$lookup": user}]
         rows = await (await self._tokens.aggregate(steps)).to_list()
-        return {row["_id"]: parsed(row, _with_user_from) for row in rows}
+        return {row["_id"]: parsed(row, with_user) for row in rows}
 
     async def _use(self, row: Document) -> bool:
         """Return whether the token is valid, and store that it was used."""
@@ -225,11 +229,6 @@ class EvictionStore:
 def _use_at(now: datetime, *, made_at: datetime) -> Document:
     """Return the fields to set at a use of a token."""
     return {"used_at": now, "expires_at": min(now + UNUSED_LIFETIME, made_at + LIFETIME)}
-
-
-def _with_user_from(row: Document) -> tuple[Document, User | None]:
-    user = user_from(row["users"][0]) if row["users"] else None
-    return row, user if user and user.deleted_at is None else None
 
 
 class CodeSessionStore:

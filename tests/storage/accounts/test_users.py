@@ -55,12 +55,8 @@ async def test_taken_user_id_is_not_assigned_again(
     assert (await create(stores, "two")).user_id == "10000008"
 
 
-async def test_users_are_found_by_id_or_openid(stores: StoresFixture) -> None:
+async def test_users_are_found_in_the_order_of_their_ids(stores: StoresFixture) -> None:
     ids = [(await create(stores, f"o{n}")).user_id for n in range(3)]
-    user = await stores.users.get(ids[0])
-    assert await stores.users.by_openid("app", "o0") == user
-    assert await stores.users.by_openid("app", "unknown") is None
-    assert await stores.users.by_openid("other app", "o0") is None
     found = await stores.users.find_many([ids[2], "unknown", ids[0], ids[1]])
     assert [user.user_id for user in found] == [ids[2], ids[0], ids[1]]
     with pytest.raises(UserNotFound):
