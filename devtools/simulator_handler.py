@@ -18,7 +18,7 @@ from devtools.simulator.wire import SimulatorReply, SimulatorRequest
 from handlers.base import MAX_BODY_BYTES, Handler, Route, endpoint
 from handlers.context import Context
 from handlers.errors import BadRequest, PayloadTooLarge
-from handlers.openapi.examples import PLACEHOLDERS
+from handlers.openapi.schemas import PLACEHOLDERS
 from handlers.request_data import texts
 from services.accounts.pictures import MAX_BYTES
 from tencent.errors import ServiceUnavailable

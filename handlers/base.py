@@ -66,24 +66,21 @@ def endpoint(
 
         @functools.wraps(method)
         async def wrapper(self: "Handler", *path: str) -> None:
+            self.limit = limit
             self.context.lifecycle.requests += 1
             try:
-                await respond(self, path)
+                await self.authorize()
+                params = self.parameters()
+                if "live_id" in params:
+                    structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
+                arguments = [read(hints["params"], params)] if "params" in hints else []
+                model = await method(self, *path, *arguments)
+                await self.done()
+                self.write_model(model)
             finally:
                 self.context.lifecycle.requests -= 1
                 if self._counted_for:
                     self.context.request_limits.end(self._counted_for)
-
-        async def respond(self: "Handler", path: tuple[str, ...]) -> None:
-            self.limit = limit
-            await self.authorize()
-            params = self.parameters()
-            if "live_id" in params:
-                structlog.contextvars.bind_contextvars(live_id=str(params["live_id"])[:16])
-            arguments = [read(hints["params"], params)] if "params" in hints else []
-            model = await method(self, *path, *arguments)
-            await self.done()
-            self.write_model(model)
 
         described: Any = wrapper
         described.call = CallDescription(hints.get("params"), hints["return"], limit, tuple(errors))
@@ -285,22 +282,15 @@ class ActiveUserHandler(Handler):
     async def authorize_cached_token(self) -> None:
         """Set `token` and `user_id`, not `user`: the caller has to check the ban."""
         self.token = bearer_token(self.request)
-        tokens = self.context.services.accounts.token_cache
-        user_id = await tokens.user_id_of(self.token) if self.token else None
+        sessions = self.context.services.accounts.sessions
+        user_id = await sessions.cached_user_id(self.token) if self.token else None
         self._set_user_id(user_id)
         if user_id is None:
-            raise await self.context.services.accounts.sessions.refusal_of(self.token)
+            await sessions.check_active(None, self.token)
 
     async def active(self, user: User | None) -> User:
-        """Return the user of the token.
-
-        Raises AccountBanned, or NotAuthenticated for None.
-        """
-        if user is None:
-            raise await self.context.services.accounts.sessions.refusal_of(self.token)
-        if user.banned:
-            raise AccountBanned
-        return user
+        """Return the user of the token. Raises as SessionService.check_active."""
+        return await self.context.services.accounts.sessions.check_active(user, self.token)
 
     def _set_user_id(self, user_id: str | None) -> None:
         """Set `user_id` and count the request for it, or for the address if it is None."""

@@ -8,6 +8,8 @@ from handlers.context import Context
 from handlers.models import Response, TextResponse
 from tencent.service_client import State
 
+Status = Literal["ok", "degraded", "down", "draining"]
+
 
 class AliveResponse(Response):
     status: Literal["ok"] = "ok"
@@ -30,7 +32,7 @@ class ReadyResponse(Response):
     `rates` are the two rates that operators maintain in `configs`; without them no gift is given.
     """
 
-    status: Literal["ok", "degraded", "down", "draining"]
+    status: Status
     dependencies: dict[str, DependencyResponse]
 
 
@@ -68,36 +70,28 @@ class MetricsHandler(Handler):
         return MetricsResponse(text=self.context.metrics.text().decode())
 
 
-async def _rates(context: Context, *, mongodb: State) -> DependencyResponse:
-    """Return the state `down` while EXCHANGE_RATE or WITHDRAW_RATE is missing or disabled."""
-    if mongodb == "down":
-        return DependencyResponse(state="unknown", latency_ms=None)
-    has_rates = (await context.services.gold.catalogue.current()).has_rates
-    return DependencyResponse(state="ok" if has_rates else "down", latency_ms=None)
-
-
 async def readiness(context: Context) -> ReadyResponse:
-    """Return the readiness of this process.
-
-    Pings MongoDB, and takes the last known state of the others.
-    """
+    """Return the readiness: ping MongoDB, and take the last known state of the others."""
     latency = await context.database.latency_ms()
-    state: Literal["ok", "down"] = "down" if latency is None else "ok"
-    dependencies = {"mongodb": DependencyResponse(state=state, latency_ms=latency)}
+    mongodb: State = "down" if latency is None else "ok"
+    dependencies = {"mongodb": DependencyResponse(state=mongodb, latency_ms=latency)}
     for service in context.tencent.services:
         dependencies[service.name] = DependencyResponse(
             state=service.state, latency_ms=service.latency_ms, since=service.since
         )
     bus = context.bus
     if context.settings.redis.url or not bus.healthy:
-        redis_state: Literal["ok", "down"] = "ok" if bus.healthy else "down"
-        dependencies["redis"] = DependencyResponse(state=redis_state, latency_ms=bus.latency_ms)
-    dependencies["rates"] = await _rates(context, mongodb=state)
-    status: Literal["ok", "degraded", "down", "draining"] = "ok"
-    if any(dependency.state == "down" for dependency in dependencies.values()):
-        status = "degraded"
-    if dependencies["mongodb"].state == "down":
-        status = "down"
+        redis: State = "ok" if bus.healthy else "down"
+        dependencies["redis"] = DependencyResponse(state=redis, latency_ms=bus.latency_ms)
+    rates: State = "unknown"
+    if mongodb == "ok":
+        rates = "ok" if (await context.services.gold.catalogue.current()).has_rates else "down"
+    dependencies["rates"] = DependencyResponse(state=rates, latency_ms=None)
+    status: Status = "ok"
     if context.lifecycle.draining:
         status = "draining"
+    elif mongodb == "down":
+        status = "down"
+    elif any(dependency.state == "down" for dependency in dependencies.values()):
+        status = "degraded"
     return ReadyResponse(status=status, dependencies=dependencies)

@@ -92,16 +92,20 @@ class RequestLimits:
         self._next_log_at: dict[str, float] = {}
         self._unlogged: Counter[str] = Counter()
 
-    def take_from_user(self, limit: LimitClass, user_id: str) -> float:
-        """Take a token; without one, return the seconds until the next.
+    def take(self, limit: LimitClass, by: By, key: str) -> float:
+        """Take a token; without one, count and log that, and return the seconds until the next.
 
-        A missing token is counted and logged.
+        The `key` of an address is that of `limit_key`.
         """
-        return self._take(self._buckets[limit], limit, "user", user_id)
+        buckets = self._names if by == "name" else self._buckets[limit]
+        seconds = buckets.take(key, time.monotonic())
+        if seconds:
+            self._refused(limit, by, key)
+        return seconds
 
     def begin(self, limit: LimitClass, user_id: str) -> None:
         """Count a request of the user until `end`. Raises RateLimited if it is one too many."""
-        _refuse_for(self.take_from_user(limit, user_id))
+        _refuse_for(self.take(limit, "user", user_id))
         if self._in_progress[user_id] >= MAX_IN_PROGRESS and self._buckets[limit].is_on:
             self._refused("in_progress", "user", user_id)
             _refuse_for(1)
@@ -120,13 +124,9 @@ class RequestLimits:
         if not self._in_progress[owner]:
             del self._in_progress[owner]
 
-    def take_from_address(self, limit: LimitClass, address: str) -> float:
-        """Take as `take_from_user`, for an address, which is the key of `limit_key`."""
-        return self._take(self._buckets[limit], limit, "address", address)
-
     def count_address(self, limit: LimitClass, address: str) -> None:
         """Take a token of an address. Raises RateLimited without one."""
-        _refuse_for(self.take_from_address(limit, address))
+        _refuse_for(self.take(limit, "address", address))
 
     def count_operator_login(self, name: str, address: str) -> None:
         """Take a token of the name at this address, and one of the address.
@@ -134,19 +134,13 @@ class RequestLimits:
         Wrong passwords from elsewhere do not lock an operator out, and those for one name use up a
         fifth of the address's tokens. Raises RateLimited without a token.
         """
-        _refuse_for(self._take(self._names, "ops_login", "name", f"{name} {address}"))
+        _refuse_for(self.take("ops_login", "name", f"{name} {address}"))
         self.count_address("ops_login", address)
 
     def give_operator_login_back(self, name: str, address: str) -> None:
         """Return the tokens of a login that succeeded."""
         self._buckets["ops_login"].give_back(address)
         self._names.give_back(f"{name} {address}")
-
-    def _take(self, buckets: TokenBuckets, limit: LimitClass, by: By, key: str) -> float:
-        seconds = buckets.take(key, time.monotonic())
-        if seconds:
-            self._refused(limit, by, key)
-        return seconds
 
     def _refused(self, limit: LimitClass | Literal["in_progress"], by: By, key: str) -> None:
         self._metrics.requests_limited.labels(limit, by).inc()

@@ -30,20 +30,18 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from core.clock import CHINA_TZ
-from core.visible_text import visible
+from core.visible_text import shows_anything, visible
 from rooms.members import Role
 
 
 def _check_integer(value: Any) -> Any:
-    """Accept an integer or its decimal string only.
-
-    Python would also accept True, "1_0" and " 2".
-    """
+    """Accept an integer or its decimal string; Python would also accept True, "1_0" and " 2"."""
     if isinstance(value, bool) or (
         isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,20}", value)
     ):
@@ -119,6 +117,44 @@ class IdSearchRequest(CursorRequest):
     """`q`: a full user id, or the start of a number; report numbers are the longest."""
 
     q: Annotated[str, StringConstraints(max_length=400)] = ""
+
+
+LONGEST_NAME = 20
+
+
+def _check_name(text: str) -> str:
+    text = text.strip()
+    if not 1 <= len(text) <= LONGEST_NAME:
+        raise ValueError(f"this must have 1 to {LONGEST_NAME} characters")
+    if visible(text) != text or not shows_anything(text):
+        raise ValueError("invisible characters and names that show nothing are not allowed")
+    return text
+
+
+Name = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    AfterValidator(_check_name),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_NAME,
+            "description": (
+                "Surrounding spaces are removed; control characters are rejected, and other "
+                "invisible ones outside of emoji."
+            ),
+        }
+    ),
+]
+"""Name of a user or a room."""
+
+
+def clean_name(text: str) -> str:
+    """Return a name from outside, cut to fit `Name`; "" if nothing visible is left."""
+    # Again after the cut, which may have left half of an emoji.
+    cleaned = visible(visible(text).strip()[:LONGEST_NAME]).strip()
+    return cleaned if shows_anything(cleaned) else ""
 
 
 Item = TypeVar("Item")

@@ -99,20 +99,14 @@ class OperatorHandler(Handler):
     async def done(self) -> None:
         if self._entry is None:
             return
-        before, after = self._before, self.created
-        if self.requested:
-            before, after = {}, self.requested
-        await self.context.stores.audit.done(
-            self._entry, before, after or await self.target_state()
-        )
+        before = {} if self.requested else self._before
+        after = self.requested or self.created or await self.target_state()
+        await self.context.stores.audit.done(self._entry, before, after)
 
     def unless_waiting(
         self, outcome: Changed | Approval, view: Callable[[Changed], View]
     ) -> View | ApprovalResponse:
-        """Return the answer to a change.
-
-        It is 202 with the request if it waits for a second operator.
-        """
+        """Return the answer to a change: 202 with the request if it waits for another operator."""
         if not isinstance(outcome, Approval):
             return view(outcome)
         self.set_status(202)
@@ -127,22 +121,19 @@ class OperatorHandler(Handler):
 
     async def _authenticated(self) -> Operator:
         """Operator of the token; only a wrong token counts for the address."""
-        if operator := await self._owner_of(self.token):
-            return operator
+        token, machine = self.token, self.context.settings.ops.token
+        if token and machine and hmac.compare_digest(token.encode(), machine.encode()):
+            return TOKEN_OPERATOR
+        if token:
+            in_use = IDLE_HEADER not in self.request.headers
+            operators = self.context.services.operators.operators
+            if operator := await operators.operator_of(token, in_use=in_use):
+                return operator
         self.limit_address("anonymous")
-        if not SESSION_TOKEN.fullmatch(self.token):  # probably that of a session that has ended
+        if not SESSION_TOKEN.fullmatch(token):  # probably that of a session that has ended
             self.context.metrics.operator_tokens_refused.inc()
         log.warning("operator_token_refused", address=limit_key(self.remote_ip))
         raise InvalidOperatorToken
-
-    async def _owner_of(self, token: str) -> Operator | None:
-        if not token:
-            return None
-        machine = self.context.settings.ops.token
-        if machine and hmac.compare_digest(token.encode(), machine.encode()):
-            return TOKEN_OPERATOR
-        in_use = IDLE_HEADER not in self.request.headers
-        return await self.context.services.operators.operators.operator_of(token, in_use=in_use)
 
     async def _begin_audit(self, *, is_permitted: bool) -> None:
         """Without the body, and without a look at the target, if the role does not permit it."""

@@ -38,7 +38,7 @@ SCRIPT, JSON = "text/javascript; charset=utf-8", "application/json; charset=utf-
 
 
 class StaticHandler(StaticFileHandler):
-    """PublicProfile and gift images, and pages."""
+    """Images of faces and gifts, and pages."""
 
     def set_default_headers(self) -> None:
         self.set_header("X-Content-Type-Options", "nosniff")
@@ -84,26 +84,37 @@ class DocumentHandler(Handler):
 
 def pages(routes: tuple[Route, ...], context: Context, intro: str) -> list[Any]:
     """Return Tornado routes under /docs/ that document `routes`."""
+
+    def socket_page() -> str:
+        from handlers.openapi import asyncapi
+
+        return asyncapi.page(asyncapi_document(routes))
+
+    # Found without an import, which would import Flask.
+    swagger_ui = importlib.util.find_spec("flask_swagger_ui")
+    assert swagger_ui, "requirements.txt names it"
+    assert swagger_ui.origin
+    assets = Path(swagger_ui.origin).parent / "dist"
     documents: list[tuple[str, str, Callable[[], str]]] = [
         (r"/docs/?", HTML, (DIRECTORY / "page.html").read_text),
         (r"/docs/start\.js", SCRIPT, script),
         (r"/docs/openapi\.json", JSON, lambda: openapi_text(routes, intro)),
-        (r"/docs/asyncapi\.json", JSON, lambda: asyncapi_text(routes)),
+        (r"/docs/asyncapi\.json", JSON, lambda: _json(asyncapi_document(routes))),
         (r"/docs/socket\.css", STYLE, (DIRECTORY / "socket.css").read_text),
-        (r"/docs/socket/?", HTML, lambda: socket_text(routes)),
+        (r"/docs/socket/?", HTML, socket_page),
     ]
     return [
         *[
             (path, DocumentHandler, {"context": context, "kind": kind, "text": text})
             for path, kind, text in documents
         ],
-        (rf"/docs/{ASSETS}", StaticHandler, {"path": str(assets())}),
+        (rf"/docs/{ASSETS}", StaticHandler, {"path": str(assets)}),
     ]
 
 
 def script() -> str:
     """Return start.js, preceded by the placeholder examples that it replaces."""
-    from handlers.openapi.examples import PLACEHOLDERS
+    from handlers.openapi.schemas import PLACEHOLDERS
 
     examples = json.dumps(PLACEHOLDERS, ensure_ascii=False)
     return f"const EXAMPLES = {examples};\n{(DIRECTORY / 'start.js').read_text()}"
@@ -111,10 +122,7 @@ def script() -> str:
 
 @functools.cache
 def openapi_text(routes: tuple[Route, ...], intro: str = "") -> str:
-    """Return the OpenAPI document as JSON, with `intro` at the end of its description.
-
-    Cached, since generating it takes 70 ms.
-    """
+    """Return the OpenAPI document as JSON; generating it takes 70 ms."""
     from handlers.openapi import openapi_document
 
     return _json(openapi_document.document(routes, intro))
@@ -128,24 +136,5 @@ def asyncapi_document(routes: tuple[Route, ...]) -> dict[str, Any]:
     return asyncapi.document(path)
 
 
-def socket_text(routes: tuple[Route, ...]) -> str:
-    from handlers.openapi import asyncapi
-
-    return asyncapi.page(asyncapi_document(routes))
-
-
-def asyncapi_text(routes: tuple[Route, ...]) -> str:
-    return _json(asyncapi_document(routes))
-
-
 def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1)
-
-
-@functools.cache
-def assets() -> Path:
-    """Return the directory of Swagger UI's files; importing their package would import Flask."""
-    spec = importlib.util.find_spec("flask_swagger_ui")
-    assert spec, "requirements.txt names it"
-    assert spec.origin
-    return Path(spec.origin).parent / "dist"

@@ -27,15 +27,21 @@ _REASONS = {
     "bool_type": "this must be true or false",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d+|\[([^\]]*)\](?::\d+)?")
-"""IPv4 with a port, and IPv6 in brackets, with or without."""
+_PORT = re.compile(r"^(?:(\d{1,3}(?:\.\d{1,3}){3}):\d+|\[([^\]]*)\](?::\d+)?)$")
+"""IPv4 with a port, and IPv6 in brackets, with or without; the groups are the address."""
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def parameters(request: HTTPServerRequest, body: bytes) -> dict[str, Any]:
     """Merge query string and body; the body wins. Raises BadRequest or InvalidParameter."""
-    content_type = request.headers.get("Content-Type", "")
     query = texts(request.query_arguments)
-    return query | (_form(content_type, body) if _is_form(content_type, body) else _json(body))
+    content_type = request.headers.get("Content-Type", "")
+    # curl labels JSON as a form too, but no form begins with a brace.
+    if not content_type.startswith(FORMS) or body.lstrip().startswith(b"{"):
+        return query | _json(body)
+    fields: dict[str, list[bytes]] = {}
+    parse_body_arguments(content_type, body, fields, {})
+    return query | texts(fields)
 
 
 def read(model: type[BaseModel], params: dict[str, Any]) -> BaseModel:
@@ -43,14 +49,15 @@ def read(model: type[BaseModel], params: dict[str, Any]) -> BaseModel:
     try:
         return model.model_validate(params)
     except ValidationError as error:
-        raise InvalidParameter(_reasons(error)) from None
+        reasons = {
+            ".".join(str(part) for part in problem["loc"]) or "body": _reason(problem)
+            for problem in error.errors(include_url=False, include_input=False)
+        }
+        raise InvalidParameter(reasons) from None
 
 
 def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
-    """Return the last value of each argument.
-
-    Raises InvalidParameter if it is not UTF-8.
-    """
+    """Return the last value of each argument. Raises InvalidParameter if it is not UTF-8."""
     decoded = {}
     for name, values in arguments.items():
         try:
@@ -58,21 +65,6 @@ def texts(arguments: dict[str, list[bytes]]) -> dict[str, Any]:
         except UnicodeDecodeError:
             raise InvalidParameter({name: "this is not UTF-8"}) from None
     return decoded
-
-
-def _is_form(content_type: str, body: bytes) -> bool:
-    """Return whether the body is a form, by content type.
-
-    curl labels JSON as a form too, but no form begins with a brace.
-    """
-    is_form = content_type.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
-    return is_form and not body.lstrip().startswith(b"{")
-
-
-def _form(content_type: str, body: bytes) -> dict[str, Any]:
-    fields: dict[str, list[bytes]] = {}
-    parse_body_arguments(content_type, body, fields, {})
-    return texts(fields)
 
 
 def _json(body: bytes) -> dict[str, Any]:
@@ -98,13 +90,6 @@ def _check_nesting(value: Any, levels_left: int = MAX_JSON_DEPTH) -> None:
         _check_nesting(item, levels_left - 1)
 
 
-def _reasons(error: ValidationError) -> dict[str, str]:
-    return {
-        ".".join(str(part) for part in problem["loc"]) or "body": _reason(problem)
-        for problem in error.errors(include_url=False, include_input=False)
-    }
-
-
 def _reason(problem: Any) -> str:
     """Return a readable message for one field; pydantic's wording of limits is kept."""
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -122,24 +107,16 @@ def remote_ip(request: HTTPServerRequest, trusted: Collection[str]) -> str:
     forwarded = request.headers.get("X-Forwarded-For")
     if not forwarded:
         return request.remote_ip or ""
-    parts = (_without_port(part.strip()) for part in forwarded.split(","))
+    parts = (_PORT.sub(r"\1\2", part.strip()) for part in forwarded.split(","))
     addresses = [*filter(None, parts), request.remote_ip or ""]
     while len(addresses) > 1 and addresses[-1] in trusted:
         addresses.pop()
     return addresses[-1]
 
 
-def _without_port(entry: str) -> str:
-    match = _WITH_PORT.fullmatch(entry)
-    return (match[1] or match[2]) if match else entry
-
-
 @functools.lru_cache(maxsize=4096)
 def limit_key(address: str) -> str:
-    """Return the key of an address for rate limits.
-
-    Of IPv6 it is the /64, since a customer has a whole one.
-    """
+    """Return the key of an address for rate limits: of IPv6 the /64, which one customer has."""
     if ":" not in address:
         return address[:64]
     try:

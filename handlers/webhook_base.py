@@ -60,17 +60,14 @@ class WebhookHandler(Handler):
         if result is None:
             return
         if result.event:
-            self._report_event(result.event)
+            self.context.metrics.platform_events.labels(result.event).inc()
+            # An error, if a person has to act on it.
+            report = log.error if result.event in ATTENTION else log.info
+            report("platform_event_received", platform_event=result.event)
         structlog.contextvars.bind_contextvars(callback=result.reason or result.outcome)
         if result.outcome == "refused":
             self.context.metrics.callbacks_refused.labels(message.source, result.reason).inc()
             raise CallbackRefused
-
-    def _report_event(self, event: str) -> None:
-        """Count an event of WeChat; one on which a person has to act is an error in the log."""
-        self.context.metrics.platform_events.labels(event).inc()
-        report = log.error if event in ATTENTION else log.info
-        report("platform_event_received", platform_event=event)
 
     def message(self, source: str, id_: str, query: str = "") -> InboxMessage:
         return InboxMessage(source, id_, query, self.body.decode(errors="replace"))

@@ -2,10 +2,9 @@
 
 from config.settings import Settings
 from rooms.members import GracePolicy
-from storage.accounts.code_sessions import CodeSessionStore
 from storage.accounts.deletions import DeletionStore
 from storage.accounts.exports import ExportStore
-from storage.accounts.tokens import EvictionStore, TokenStore
+from storage.accounts.tokens import CodeSessionStore, EvictionStore, TokenStore
 from storage.accounts.users import LikeStore, UserStore
 from storage.chat import ChatLineStore, RelayCursorStore, RoomGroupStore
 from storage.database import Database

@@ -9,6 +9,7 @@ from handlers.models import (
     CLEARED_BY_NULL,
     Gender,
     Gold,
+    Name,
     PictureUrl,
     Reason,
     ReasonRequest,
@@ -21,7 +22,6 @@ from handlers.models import (
     UserId,
     Whole,
 )
-from handlers.names import Name
 from ledger.journal import Unit
 from services.accounts.pictures import MAX_BYTES, PictureKind, PictureType
 

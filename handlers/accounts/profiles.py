@@ -1,4 +1,4 @@
-"""Profiles, verification of age, the room that a user is in, and likes."""
+"""Profiles and their pictures, verification of age, the room that a user is in, and likes."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -11,25 +11,37 @@ from handlers.accounts.models import (
     LikeStateResponse,
     OptionalUserRequest,
     UpdateUserinfoRequest,
+    UploadTicketRequest,
+    UploadTicketResponse,
     UserInfoResponse,
     UserInfoWithRateResponse,
     UserRequest,
     UserStateResponse,
     VerifyAgeRequest,
 )
-from handlers.accounts.uploads import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.models import USER_TYPE, OkResponse
 from rooms.errors import GenderInUse
-from services.errors import AccountBanned, AgeUnverified, Blocked, ContentRefused
+from services.errors import (
+    AccountBanned,
+    AgeUnverified,
+    Blocked,
+    ContentRefused,
+    UploadMissing,
+    UploadRefused,
+    UploadsOff,
+)
 from storage.accounts.users import User
 from storage.errors import UserNotFound
+from tencent.cos import VALID_SECONDS
 from tencent.errors import ServiceUnavailable
 
 SIG_SECONDS = 24 * 3600
 """Validity of a UserSig, the key to Tencent IM; `get_userinfo` gives a new one. It is short because
 only a ban, the last logout or an operator ends one earlier; Tencent advises at least 24 hours."""
+PICTURE_ERRORS = (UploadMissing, UploadRefused, UploadsOff, ServiceUnavailable("cos"))
+"""Errors of every call that names a picture."""
 
 
 async def current_room(context: Context, user_id: str) -> dict[str, Any]:
@@ -108,6 +120,25 @@ class GetUserinfoHandler(ActiveUserHandler):
             raise UserNotFound
         await self.context.services.moderation.user_safety.check_pair(own, user_id)
         return user, dict.fromkeys(("gold", "income", "show_in_ranking"))
+
+
+class UploadTicketHandler(ActiveUserHandler):
+    """Permit the upload of a picture.
+
+    The phone posts `fields` and then the file, as `file`, to `url`: a still picture with at most
+    4,096 pixels a side. `key` then names it in update_userinfo or update_room. The ticket is valid
+    for `seconds`.
+    """
+
+    @endpoint(limit="upload", errors=[UploadsOff])
+    async def post(self, params: UploadTicketRequest) -> UploadTicketResponse:
+        fields = await self.context.services.accounts.pictures.ticket(
+            self.user.user_id, params.kind, params.type, params.size
+        )
+        url = f"{self.context.settings.uploads.endpoint}/"
+        return UploadTicketResponse(
+            url=url, key=fields["key"], fields=fields, seconds=VALID_SECONDS
+        )
 
 
 class GetUserStateHandler(ActiveUserHandler):

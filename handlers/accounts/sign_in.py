@@ -11,8 +11,7 @@ from handlers.accounts.models import (
 )
 from handlers.accounts.profiles import SIG_SECONDS, current_room
 from handlers.base import Handler, endpoint
-from handlers.models import OkResponse
-from handlers.names import clean_name
+from handlers.models import OkResponse, clean_name
 from handlers.request_data import bearer_token
 from services.errors import AccountBanned, NotAuthenticated
 from tencent.errors import (

@@ -6,7 +6,6 @@ The server's frames are written by realtime/frames.py; event payloads are the Ty
 import inspect
 import json
 import re
-from collections.abc import Iterator
 from html import escape
 from typing import Any, Literal, NotRequired
 
@@ -14,7 +13,7 @@ from typing_extensions import TypedDict
 
 from core.version import VERSION
 from handlers.models import pydantic_type, typed_dict
-from handlers.openapi.operations import SOCKET_QUERY, TOKEN
+from handlers.openapi.openapi_document import SOCKET_QUERY, TOKEN
 from handlers.openapi.schemas import SCHEMA_REF_PREFIX, Json, SchemaRegistry
 from realtime.frames import CloseCode
 from rooms.events import EVENT_PAYLOADS
@@ -53,16 +52,6 @@ HEAD = """\
 <p><a href="/docs/asyncapi.json">AsyncAPI</a>, <a href="/docs/">HTTP API</a></p>"""
 
 
-class ResumedFrame(TypedDict):
-    """Resume succeeded: the next `replayed` frames are the missed events."""
-
-    type: Literal["resumed"]
-    live_id: int
-    epoch: str
-    seq: int
-    replayed: int
-
-
 class AudienceData(TypedDict):
     """`num_list`: men applying, men in the room, women applying, women in the room."""
 
@@ -70,54 +59,9 @@ class AudienceData(TypedDict):
     num_list: list[int]
 
 
-class AudienceFrame(TypedDict):
-    """Audience counts after users joined or left; coalesced and not numbered."""
-
-    type: Literal["audience"]
-    live_id: int
-    data: AudienceData
-
-
-class HeartbeatFrame(TypedDict):
-    """Liveness signal; a client whose last `seq` is lower has missed an event."""
-
-    type: Literal["heartbeat"]
-    seq: int
-    ts: int
-
-
-class PongFrame(TypedDict):
-    """Reply to a `ping`, with its `n`."""
-
-    type: Literal["pong"]
-    n: int
-
-
-class ByeFrame(TypedDict):
-    """Last frame before the socket closes with `code`.
-
-    If `reconnect` is true, the client may reconnect, after `retry_ms` at the earliest.
-    """
-
-    type: Literal["bye"]
-    code: Literal[tuple(map(int, CloseCode))]  # type: ignore[valid-type]
-    reason: Literal[tuple(code.reason for code in CloseCode)]  # type: ignore[valid-type]
-    retry_ms: int
-    reconnect: bool
-
-
-class PingFrame(TypedDict):
-    """Answered with a `pong` of the same `n`."""
-
-    type: Literal["ping"]
-    n: int
-
-
-class AuthFrame(TypedDict):
-    """First frame on a socket opened without a token, within five seconds."""
-
-    type: Literal["auth"]
-    token: str
+def _frame(type_: str, about: str, **fields: Any) -> Any:
+    name = f"{type_.capitalize()}Frame"
+    return typed_dict(name, {"type": Literal[type_], **fields}, about)
 
 
 def _numbered(type_: str, data: Any, **extra: Any) -> Any:
@@ -130,39 +74,73 @@ SERVER_FRAMES: dict[str, Any] = {
     "snapshot": _numbered(
         "snapshot", Snapshot, reset=NotRequired[Literal["epoch", "ahead", "too_old"]]
     ),
-    "resumed": ResumedFrame,
+    "resumed": _frame(
+        "resumed",
+        "Resume succeeded: the next `replayed` frames are the missed events.",
+        live_id=int,
+        epoch=str,
+        seq=int,
+        replayed=int,
+    ),
     **{type_: _numbered(type_, data) for type_, data in EVENT_PAYLOADS.items()},
-    "audience": AudienceFrame,
-    "heartbeat": HeartbeatFrame,
-    "pong": PongFrame,
-    "bye": ByeFrame,
+    "audience": _frame(
+        "audience",
+        "Audience counts after users joined or left; coalesced and not numbered.",
+        live_id=int,
+        data=AudienceData,
+    ),
+    "heartbeat": _frame(
+        "heartbeat",
+        "Liveness signal; a client whose last `seq` is lower has missed an event.",
+        seq=int,
+        ts=int,
+    ),
+    "pong": _frame("pong", "Reply to a `ping`, with its `n`.", n=int),
+    "bye": _frame(
+        "bye",
+        "Last frame before the socket closes with `code`.\n\n"
+        "If `reconnect` is true, the client may reconnect, after `retry_ms` at the earliest.",
+        code=Literal[tuple(map(int, CloseCode))],
+        reason=Literal[tuple(code.reason for code in CloseCode)],
+        retry_ms=int,
+        reconnect=bool,
+    ),
 }
 """Frames the server sends, by type."""
 
-CLIENT_FRAMES: dict[str, Any] = {"auth": AuthFrame, "ping": PingFrame}
+CLIENT_FRAMES: dict[str, Any] = {
+    "auth": _frame(
+        "auth", "First frame on a socket opened without a token, within five seconds.", token=str
+    ),
+    "ping": _frame("ping", "Answered with a `pong` of the same `n`.", n=int),
+}
 """Frames the server accepts, by type."""
 
 
 def document(path: str) -> Json:
     """Return the AsyncAPI 3.0 document; `path` is the URL path of the socket."""
     schemas = SchemaRegistry(CLIENT_FRAMES.values(), SERVER_FRAMES.values())
-    messages = {
-        type_: _message(type_, model, schemas)
-        for type_, model in {**SERVER_FRAMES, **CLIENT_FRAMES}.items()
-    }
+    messages: dict[str, Json] = {}
+    for type_, model in {**SERVER_FRAMES, **CLIENT_FRAMES}.items():
+        payload = schemas.of(model, "validation" if type_ in CLIENT_FRAMES else "serialization")
+        about = inspect.cleandoc(model.__doc__ or "")
+        summary = {"summary": about} if about else {}
+        messages[type_] = {"name": type_, **summary, "payload": payload}
+    codes = "".join(f"- {int(code)} `{code.reason}`: {_advice(code)}\n" for code in CloseCode)
+    query = {"type": "object", "properties": SOCKET_QUERY, "required": ["live_id"]}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "QLive room socket",
             "version": VERSION,
-            "description": _about(),
+            "description": f"{ABOUT}\n{codes}",
         },
         "defaultContentType": "application/json",
         "channels": {
             "room": {
                 "address": path,
                 "messages": {t: {"$ref": f"#/components/messages/{t}"} for t in messages},
-                "bindings": {"ws": {"method": "GET", "query": _query()}},
+                "bindings": {"ws": {"method": "GET", "query": query}},
             }
         },
         "operations": {
@@ -179,78 +157,55 @@ def document(path: str) -> Json:
     }
 
 
-def _about() -> str:
-    codes = (f"- {int(code)} `{code.reason}`: {_advice(code)}" for code in CloseCode)
-    return ABOUT + "\n" + "\n".join(codes) + "\n"
-
-
 def _advice(code: CloseCode) -> str:
     if code == CloseCode.TOKEN:  # the same token would be refused on every attempt
         return "log in, then reconnect"
     return "reconnect" if code.reconnect else "do not reconnect"
 
 
-def _message(type_: str, model: Any, schemas: SchemaRegistry) -> Json:
-    payload = schemas.of(model, "validation" if type_ in CLIENT_FRAMES else "serialization")
-    about = inspect.cleandoc(model.__doc__ or "")
-    return {"name": type_, **({"summary": about} if about else {}), "payload": payload}
-
-
 def _operation(action: str, summary: str, frames: dict[str, Any]) -> Json:
-    messages = [{"$ref": f"{CHANNEL}/messages/{type_}"} for type_ in frames]
     return {
         "action": action,
         "channel": {"$ref": CHANNEL},
         "summary": summary,
         "security": [{"$ref": f"#/components/securitySchemes/{TOKEN}"}],
-        "messages": messages,
+        "messages": [{"$ref": f"{CHANNEL}/messages/{type_}"} for type_ in frames],
     }
-
-
-def _query() -> Json:
-    return {"type": "object", "properties": SOCKET_QUERY, "required": ["live_id"]}
 
 
 def page(document: Json) -> str:
     """Return the document as HTML without scripts."""
-    return "\n".join([*_parts(document), "</body>\n</html>\n"])
-
-
-def _parts(document: Json) -> Iterator[str]:
-    info, room = document["info"], document["channels"]["room"]
-    components = document["components"]
-    yield HEAD.format(
+    info, components = document["info"], document["components"]
+    query = (f"<code>{name}</code> ({_schema(kind)})" for name, kind in SOCKET_QUERY.items())
+    head = HEAD.format(
         title=escape(info["title"]),
-        address=escape(room["address"]),
-        query=", ".join(
-            f"<code>{name}</code> ({_schema(SOCKET_QUERY[name])})" for name in SOCKET_QUERY
-        ),
+        address=escape(document["channels"]["room"]["address"]),
+        query=", ".join(query),
         about=_prose(info["description"]),
     )
+    lines = [head]
     for operation in document["operations"].values():
-        yield f"<h2>{escape(operation['summary'])}</h2>"
+        lines.append(f"<h2>{escape(operation['summary'])}</h2>")
         for reference in operation["messages"]:
             message = components["messages"][reference["$ref"].rpartition("/")[2]]
             name, about = escape(message["name"]), _prose(message.get("summary", ""))
-            yield f'<h3 id="{name}"><code>{name}</code></h3>'
-            yield f"<p>{about} {_schema(message['payload'])}</p>"
-    yield "<h2>Schemas</h2>"
+            lines.append(f'<h3 id="{name}"><code>{name}</code></h3>')
+            lines.append(f"<p>{about} {_schema(message['payload'])}</p>")
+    lines.append("<h2>Schemas</h2>")
     for name, schema in components["schemas"].items():
-        yield f'<h3 id="shape-{escape(name)}">{escape(name)}</h3>'
-        yield f"<p>{_prose(schema.get('description', ''))}</p><table>"
+        lines.append(f'<h3 id="shape-{escape(name)}">{escape(name)}</h3>')
+        lines.append(f"<p>{_prose(schema.get('description', ''))}</p><table>")
         for field, kind in schema["properties"].items():
             optional = "" if field in schema.get("required", ()) else " (optional)"
             about = _prose(kind.get("description", ""))
-            yield f"<tr><td><code>{escape(field)}</code>{optional}</td>"
-            yield f"<td>{_schema(kind)}</td><td>{about}</td></tr>"
-        yield "</table>"
+            lines.append(f"<tr><td><code>{escape(field)}</code>{optional}</td>")
+            lines.append(f"<td>{_schema(kind)}</td><td>{about}</td></tr>")
+        lines.append("</table>")
+    return "\n".join([*lines, "</body>\n</html>\n"])
 
 
 def _schema(schema: Json) -> str:
-    """Return the keywords of a JSON Schema in one line.
-
-    It has links to the schemas it refers to.
-    """
+    """Return the keywords of a JSON Schema in one line, with links to those it refers to."""
     keywords = {key: value for key, value in schema.items() if key != "description"}
     text = escape(json.dumps(keywords)[1:-1], quote=False)
     linked = re.sub(f'"{SCHEMA_REF_PREFIX}([^"]*)"', r'<a href="#shape-\1">\1</a>', text)

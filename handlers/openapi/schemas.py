@@ -1,4 +1,7 @@
-"""JSON Schemas of request and response models, named after their classes."""
+"""JSON Schemas of models, named after their classes, and example values of their fields.
+
+With the examples every request can be executed against the demo data.
+"""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -11,6 +14,61 @@ SCHEMA_REF_PREFIX = "#/components/schemas/"
 
 _KEYWORDS = {"ge": "minimum", "le": "maximum"}
 """Limits behind a custom validator, which pydantic writes in its own keywords."""
+
+PLACEHOLDERS: dict[str, Any] = {
+    "user_id": "00000000",
+    "live_id": 1,
+    "code": "of wx.login",
+    "encryptedData": "of wx.getUserInfo",
+    "iv": "of wx.getUserInfo",
+    "content": "of POST qlive_pay/",
+    "package": "of POST qlive_pay/withdraw/",
+    "entry": "of /ops/api/ledger",
+    "id": "of /ops/api/inbox",
+    "approval_id": "0" * 24,
+    "case_id": "R" + "0" * 28,
+    "item_id": "0" * 24,
+    "withdrawal_id": "W" + "0" * 28,
+}
+"""Placeholders for values known only at run time: user_ids are random, a code works once.
+
+The page at /docs/ replaces them with the latest values from earlier responses.
+"""
+
+VALUES: dict[str, Any] = {
+    **PLACEHOLDERS,
+    "appId": "wxca891295c56f2c79",
+    "name": "hongniang1",
+    "gender": 2,
+    "gift_id": 1,
+    "block_id": 1,
+    "page": 1,
+    "num": 1,
+    "nickname": "小雨",
+    "age": 28,
+    "area": "310100",
+    "height": 168,
+    "room_name": "老乡会",
+    "like_state": 1,
+    "minutes": 60,
+    "number": 1,
+    "reason": "a try",
+    "gold": 100,
+    "request_id": "a-try-1",
+    "paid_by": "house",
+    "order": "Q" + "0" * 30,
+    "orders": ["Q" + "0" * 30],
+    "income": 100,
+    "price": "6.00",
+    "key": "A_TRY",
+}
+"""Example by parameter name, used when the parameter's schema has none."""
+
+OMITTED_IF_OPTIONAL = ("user_id", "gender", "request_id", "key")
+"""Parameters that get an example only where required: without them a request is more useful.
+
+Left out, `user_id` means the caller, `gender` the user's own and `request_id` a new gift.
+"""
 
 
 class SchemaRegistry:
@@ -55,3 +113,15 @@ def _tidy(schema: Any) -> Any:
         elif key != "title":
             tidy[str(_KEYWORDS.get(key, key))] = _tidy(value)
     return tidy
+
+
+def example(name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    """Return the `examples` keyword for a parameter's schema, or {} if there is no value."""
+    own = schema.get("examples") or [
+        choice["examples"][0] for choice in schema.get("anyOf", ()) if "examples" in choice
+    ]
+    if own:
+        return {"examples": own}
+    if name not in VALUES or (name in OMITTED_IF_OPTIONAL and not required):
+        return {}
+    return {"examples": [VALUES[name]]}

@@ -11,6 +11,7 @@ from handlers.models import (
     Gender,
     LiveRequest,
     MuteMinutes,
+    Name,
     Number,
     PageRequest,
     PictureUrl,
@@ -21,7 +22,6 @@ from handlers.models import (
     Whole,
     pydantic_type,
 )
-from handlers.names import Name
 from rooms.events import NumberedEvent
 from rooms.state import Snapshot
 

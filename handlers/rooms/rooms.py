@@ -2,7 +2,7 @@
 
 import asyncio
 
-from handlers.accounts.uploads import PICTURE_ERRORS
+from handlers.accounts.profiles import PICTURE_ERRORS
 from handlers.base import ActiveUserHandler, endpoint
 from handlers.context import Context
 from handlers.errors import ImRefused

@@ -18,7 +18,6 @@ from realtime.frames import CloseCode
 from realtime.resume import ResumePosition, RoomView
 from realtime.socket_writer import SocketWriter
 from rooms.members import MemberSocket
-from services.errors import AccountBanned
 from services.rooms.room_access import close_code_for
 from storage.documents import token_id
 
@@ -186,7 +185,7 @@ class Connection:
             async with context.join_limit.slot():
                 if not writer.closed:
                     await self._authenticate(token)
-                    if seconds := context.request_limits.take_from_user("read", writer.user_id):
+                    if seconds := context.request_limits.take("read", "user", writer.user_id):
                         delay_ms = round(seconds * 1000) + random.randint(100, 1500)
                         writer.close(CloseCode.TOO_FAST, delay_ms)
                     else:
@@ -201,14 +200,14 @@ class Connection:
         """Find the user of the token. Raises NotAuthenticated or AccountBanned."""
         writer, user = self.writer, None
         if token.isascii():  # JSON may contain lone surrogates, which cannot be hashed
-            writer.token_id = token_id(token)  # for a revocation during the lookup
+            writer.token_id = token_id(token)  # cleared if it is revoked during the lookup
             user = await self._context.stores.tokens.user_of(token)
-        if user is None or not writer.token_id:
-            raise await self._context.services.accounts.sessions.refusal_of(token)
-        writer.user_id = user.user_id
-        structlog.contextvars.bind_contextvars(user_id=user.user_id)
-        if user.banned:
-            raise AccountBanned
+        if not writer.token_id:
+            user = None
+        if user:
+            writer.user_id = user.user_id
+            structlog.contextvars.bind_contextvars(user_id=user.user_id)
+        await self._context.services.accounts.sessions.check_active(user, token)
 
     async def _load_view(self, queued_at: float) -> RoomView:
         rooms, writer, live_id = self._context.services.rooms, self.writer, self._request.live_id

@@ -63,7 +63,7 @@ class Handshake(HTTPMessageDelegate):
         if not is_own and origin not in server.allowed_origins:
             return PermissionDenied("This page may not open sockets here.")
         address = limit_key(remote_ip(self.request, server.trusted_proxies))
-        if self.context.request_limits.take_from_address("handshake", address):
+        if self.context.request_limits.take("handshake", "address", address):
             detail = "Too many sockets at once from this address; try again."
             return RateLimited(detail, retry_after=1)
         return None

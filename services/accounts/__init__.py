@@ -7,7 +7,7 @@ from services.accounts.age_verification import AgeVerificationService
 from services.accounts.data_requests import DataRequestService, RetireHost
 from services.accounts.pictures import PictureService
 from services.accounts.profiles import ProfileService
-from services.accounts.sessions import EvictionService, SessionService, TokenCache
+from services.accounts.sessions import EvictionService, SessionService
 from services.accounts.sign_in import SignInService
 from services.jobs.outbox_jobs import OutboxLanes
 from services.moderation import ModerationServices
@@ -31,9 +31,8 @@ class AccountServices:
         moderation: ModerationServices,
         retire_host: RetireHost,
     ) -> None:
-        self.token_cache = TokenCache(stores.tokens, bus)
         self.evictions = EvictionService(stores.evictions, bus, process_id)
-        self.sessions = SessionService(stores, self.evictions, lanes.im_safety)
+        self.sessions = SessionService(stores, bus, self.evictions, lanes.im_safety)
         self.age_verification = AgeVerificationService(
             stores.users, tencent.faceid, settings.age_verification
         )

@@ -25,7 +25,6 @@ what they hold in memory."""
 LEASE = timedelta(minutes=10)
 IDLE_SECONDS = 10.0
 
-
 RetireHost = Callable[[str], Awaitable[None]]
 """Dissolves the chat group of a host's room."""
 
@@ -58,10 +57,7 @@ class DataRequestService:
         return export, await self._stores.exports.part(user_id, part)
 
     async def plan_deletion(self, user_id: str) -> datetime | None:
-        """Plan to delete the user's data in a week, and return when.
-
-        An earlier plan keeps its time.
-        """
+        """Plan to delete the user's data in a week, and return when; an earlier plan stays."""
         at = datetime.now(UTC) + CHANGE_OF_MIND
         return await self._stores.users.plan_deletion(user_id, at)
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from config.sections import ModerationSettings, UploadsSettings
 from core.errors import InvalidParameter
+from rooms.moderation import FIELDS
 from services.errors import ContentRefused, UploadMissing, UploadRefused, UploadsOff
 from services.jobs.outbox_jobs import Payload
 from storage.jobs.outbox import DELETE_OBJECT
@@ -23,8 +24,6 @@ from tencent.cos import CosClient
 PictureKind = Literal["face", "cover"]
 PictureType = Literal["image/jpeg", "image/png", "image/webp"]
 EXTENSIONS: dict[str, str] = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
-FIELDS: dict[PictureKind, str] = {"face": "face_url", "cover": "room_image"}
-"""Parameter that names the picture, for errors."""
 MAX_BYTES = 5 * 1024 * 1024
 UNUSED_KEPT = timedelta(days=1)
 """How long an unused upload is kept."""
@@ -59,10 +58,7 @@ class PictureService:
     async def ticket(
         self, user_id: str, kind: PictureKind, content_type: str, size: int
     ) -> dict[str, str]:
-        """Permit one upload of at most `size` bytes; return the fields of its form.
-
-        Raises UploadsOff.
-        """
+        """Permit an upload of at most `size` bytes; return its form's fields. Raises UploadsOff."""
         self._check_enabled()
         name = f"{secrets.token_hex(16)}.{EXTENSIONS[content_type]}"
         key = f"uploads/{kind}/{user_id}/{name}"
@@ -79,19 +75,22 @@ class PictureService:
             if match.groups() != (kind, user_id):
                 raise InvalidParameter({FIELDS[kind]: "this is not an upload of yours"})
             return await self._adopt(kind, user_id, named)
-        is_ours = named.startswith(f"{self._uploads.address}/")
-        if self._uploads.bucket and not is_ours and self._moderation.is_checked(kind):
+        base = f"{self._uploads.address}/"
+        if named.startswith(base):
+            own = PICTURE_KEY.fullmatch(named, len(base))
+            is_allowed_here = own is not None and own.groups() == (kind, user_id)
+        elif self._uploads.bucket and self._moderation.is_checked(kind):
             reason = "upload this picture: one at another address may change after its check"
             raise InvalidParameter({FIELDS[kind]: reason})
-        if not self._may_show(kind, user_id, named):
+        else:
+            host = named.partition("://")[2].split("/")[0]  # with user and port: not allowed then
+            is_allowed_here = host != "" and host in (self._uploads.allowed_hosts or [host])
+        if not is_allowed_here:
             raise InvalidParameter({FIELDS[kind]: "pictures of this host are not allowed"})
         return named
 
     async def delete(self, payload: Payload) -> None:
-        """Delete an upload or a picture that is no longer used.
-
-        That is a picture that was refused, or one that was shown at neither of the last two checks.
-        """
+        """Delete an upload, or a picture that was refused or not shown at the last two checks."""
         key = payload["key"].removeprefix(f"{self._uploads.address}/")
         if (match := PICTURE_KEY.fullmatch(key)) and not payload.get("refused"):
             is_shown = (await self._stores.moderation.shown(match[1], match[2])).endswith(f"/{key}")
@@ -116,27 +115,16 @@ class PictureService:
             if await self._cos.head(key) is None:
                 raise UploadMissing
             return address
-        if not 0 < found.size <= MAX_BYTES or EXTENSIONS.get(found.content_type) != extension:
-            raise UploadRefused
-        if not is_allowed(found.start, extension):
+        has_its_type = EXTENSIONS.get(found.content_type) == extension
+        if not (
+            0 < found.size <= MAX_BYTES and has_its_type and is_allowed(found.start, extension)
+        ):
             raise UploadRefused
         await self._delete_after(REPLACED_KEPT, key)  # first, so that a crash leaves no copy behind
         if not await self._cos.copy(upload, key, found):
             raise UploadMissing  # replaced or deleted meanwhile
         await self._delete_after(timedelta(), upload)
         return address
-
-    def _may_show(self, kind: PictureKind, user_id: str, address: str) -> bool:
-        """Return whether a user may show the picture at an address.
-
-        In the bucket, only their own.
-        """
-        base = f"{self._uploads.address}/"
-        if address.startswith(base):
-            match = PICTURE_KEY.fullmatch(address, len(base))
-            return match is not None and match.groups() == (kind, user_id)
-        host = address.partition("://")[2].split("/")[0]  # with user and port: none is allowed so
-        return host != "" and host in (self._uploads.allowed_hosts or [host])
 
     def _check_enabled(self) -> None:
         if not self._uploads.bucket:
@@ -148,10 +136,7 @@ class PictureService:
 
 
 def is_allowed(start: bytes, extension: str) -> bool:
-    """Return whether a file begins as a still picture of its type.
-
-    A side has at most MAX_SIDE pixels.
-    """
+    """Return whether a file begins as a still picture of its type, of at most MAX_SIDE a side."""
     first, sides_of = HEADERS[extension]
     return start.startswith(first) and all(0 < side <= MAX_SIDE for side in sides_of(start))
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable
 
 from core.cache import Cache
-from core.errors import QLiveError
 from realtime.bus import Bus, TokenRevoked, UserEvicted, pack, unpack
 from services.errors import AccountBanned, NotAuthenticated
 from services.jobs.outbox_jobs import OutboxLane
-from storage.accounts.tokens import EvictionStore, TokenStore
+from storage.accounts.tokens import EvictionStore
+from storage.accounts.users import User
 from storage.documents import token_id
 from storage.stores import Stores
 
@@ -45,35 +45,42 @@ class EvictionService:
                 self._bus.deliver(unpacked[1])
 
 
-class TokenCache:
-    """Short-lived token cache for read-only endpoints, invalidated on revocation.
-
-    An entry may outlive a token that expires, by CACHED_SECONDS at most.
-    """
-
-    def __init__(self, tokens: TokenStore, bus: Bus) -> None:
-        self._tokens = tokens
-        self._owners: Cache[str, str | None] = Cache(
-            CACHED_SECONDS, MAX_CACHED, version=bus.cache_version, keeps=bool
-        )
-        bus.subscribe(lambda revoked: self._owners.invalidate(revoked.token_id), TokenRevoked)
-
-    def user_id_of(self, token: str) -> Awaitable[str | None]:
-        """Return the result of TokenStore.user_id_of, at most CACHED_SECONDS old."""
-        return self._owners.load(token_id(token), lambda: self._tokens.user_id_of(token))
-
-
 class SessionService:
-    """Begins and ends sessions.
+    """Begins, checks and ends sessions.
 
     The socket of an ended session is closed on every process, and with the last session of a user
     their UserSigs end at Tencent IM.
     """
 
-    def __init__(self, stores: Stores, evictions: EvictionService, safety_lane: OutboxLane) -> None:
+    def __init__(
+        self, stores: Stores, bus: Bus, evictions: EvictionService, safety_lane: OutboxLane
+    ) -> None:
         self._stores = stores
         self._evictions = evictions
         self._safety_lane = safety_lane
+        self._owners: Cache[str, str | None] = Cache(
+            CACHED_SECONDS, MAX_CACHED, version=bus.cache_version, keeps=bool
+        )
+        bus.subscribe(lambda revoked: self._owners.invalidate(revoked.token_id), TokenRevoked)
+
+    def cached_user_id(self, token: str) -> Awaitable[str | None]:
+        """Return the result of TokenStore.user_id_of, for endpoints that only read.
+
+        It is at most CACHED_SECONDS old, and forgotten on revocation.
+        """
+        return self._owners.load(token_id(token), lambda: self._stores.tokens.user_id_of(token))
+
+    async def check_active(self, user: User | None, token: str) -> User:
+        """Return the user of a token. Raises AccountBanned, or NotAuthenticated for None."""
+        owner = user
+        if owner is None and token.isascii():
+            revoked = await self._stores.tokens.revoked_owner(token)
+            owner = await self._stores.users.find(revoked[0]) if revoked else None
+        if owner and owner.banned:
+            raise AccountBanned
+        if user is None:
+            raise NotAuthenticated
+        return user
 
     async def begin(self, user_id: str) -> str:
         """Issue a token; above the limit per user, the oldest session ends.
@@ -113,15 +120,6 @@ class SessionService:
         ids = await self._stores.tokens.end_sessions(user_id, session_id)
         await self._close(ids)
         return ids
-
-    async def refusal_of(self, token: str) -> QLiveError:
-        """Return why an invalid token is refused.
-
-        Its owner is banned, or has to log in.
-        """
-        owner_id = await self._stores.tokens.owner_of(token) if token.isascii() else None
-        owner = await self._stores.users.find(owner_id) if owner_id else None
-        return AccountBanned() if owner and owner.banned else NotAuthenticated()
 
     async def _enqueue_kick(self, user_id: str, *, even_if_signed_in: bool) -> None:
         payload = {"user_id": user_id, "even_if_signed_in": even_if_signed_in}

@@ -87,19 +87,18 @@ class SignInService:
         if user.banned:
             raise AccountBanned
         content = {"nickname": clean_name(profile.nickname), "face_url": profile.face_url}
-        await asyncio.gather(  # both wait for WeChat
-            self._user_safety.rank(user, client_ip), self._propose(user, content if is_new else {})
-        )
+
+        async def propose() -> None:
+            """Show what is allowed of a new user's profile."""
+            for field, value in content.items() if is_new else ():
+                if value:
+                    with suppress(InvalidParameter):
+                        await self._profiles.update(user, **{field: value})
+
+        await asyncio.gather(self._user_safety.rank(user, client_ip), propose())  # wait for WeChat
         await self._keep_session_key(user.user_id, login)
         await self._stores.outbox.add("account_import", {"user_id": user.user_id})
         return user
-
-    async def _propose(self, user: User, content: dict[str, str]) -> None:
-        """Show what is allowed of a new user's profile."""
-        for field, value in content.items():
-            if value:
-                with suppress(InvalidParameter):
-                    await self._profiles.update(user, **{field: value})
 
     async def log_out(self, token: str, user_id: str) -> None:
         """End the session and leave every room; a host's live ends. Idempotent."""

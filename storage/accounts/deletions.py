@@ -64,8 +64,7 @@ class DeletionStore:
     async def close(self, user: User, delay: timedelta) -> bool:
         """Free the openid; the steps are due after the delay.
 
-        Returns False if the deletion was taken back meanwhile, or as `must_wait` for a decision or
-        debt.
+        Returns False if the deletion was taken back meanwhile, or would evade a decision or debt.
         """
         now = datetime.now(UTC)
         fields: Document = {"deleted_at": now, "delete_at": now + delay, "former": user.openid}
@@ -103,8 +102,8 @@ class DeletionStore:
 
     async def _clear_inbox(self, user_id: str) -> None:
         """Clear the openid in pushes of WeChat; the notices of WeChat Pay are encrypted."""
-        row = await self._in("users").find_one({"_id": user_id}) or {}
-        if openid := row.get("former"):
+        row = await self._in("users").find_one({"_id": user_id})
+        if openid := (row or {}).get("former"):
             where = {"source": "xpay", "raw": {"$regex": re.escape(openid)}}
             raw = {"$replaceAll": {"input": "$raw", "find": openid, "replacement": ""}}
             await self._handle("inbox", where, [{"$set": {"raw": raw}}])
@@ -140,10 +139,7 @@ def _claimed(user: User) -> Document:
 
 
 def _would_evade() -> Document:
-    """Return a filter for users who would evade a ban, a refused age or a debt with a new account.
-
-    A ban of the user's streams counts, too.
-    """
+    """Return a filter for users who would evade a ban, a refused age or a debt."""
     no_stream = {"stream_forbidden_until": {"$gt": datetime.now(UTC)}}
     return {"$or": [{"banned": True}, {"age_refused": True}, no_stream, IS_DEBTOR]}
 
@@ -175,10 +171,7 @@ def _rules(user_id: str) -> list[tuple[Any, ...]]:
 
 
 def _audit_rule(user_id: str) -> tuple[Any, ...]:
-    """Return the rule that empties entries about the user.
-
-    They stay searchable by operator and action.
-    """
+    """Return the rule that empties entries about the user, still found by operator and action."""
     on_user = {"$or": [{"on": user_id}, {"parameters": {"$regex": f'"{user_id}"'}}]}
     left = ("$what", " ", "$on", " ", "$who", " ", "$address", " ", "$role", " ", user_id)
     is_left = {"$gte": [{"$indexOfCP": [{"$toLower": {"$concat": [*left]}}, "$$this"]}, 0]}
@@ -202,10 +195,7 @@ def _log_rule(user_id: str) -> tuple[Any, ...]:
 
 
 def _evidence_rule(user_id: str) -> tuple[Any, ...]:
-    """Return the rule for reports about others.
-
-    It removes what the user wrote, and events about the user.
-    """
+    """Return the rule that takes the words and events of the user out of reports about others."""
     named = [{f"evidence.{path}": user_id} for path in ("reporter", "lines.user_id")]
     named += [{f"evidence.events.data.{path}": user_id} for path in FACES]
     not_about = [{"$ne": [f"$$this.data.{path}", user_id]} for path in FACES]

@@ -60,10 +60,7 @@ class ExportStore:
         return Export(row["made_at"], row["parts"])
 
     async def part(self, user_id: str, number: int) -> dict[str, list[Any]]:
-        """Return rows by section; {} if there is no such part.
-
-        A section may go on in the next part.
-        """
+        """Return rows by section, which may go on in the next part; {} if there is no such part."""
         row = await self._exports.find_one({"_id": f"{user_id}:{number}"})
         packed = row and self._cipher.decrypt(row["data"], user_id)
         return json.loads(zlib.decompress(packed.encode("latin-1"))) if packed else {}

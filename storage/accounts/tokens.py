@@ -1,9 +1,11 @@
 """tokens: login tokens, keyed by their hash so that a database dump reveals none.
 
 evictions: messages that must reach every process even while Redis is down.
+code_sessions: WeChat's sessions of logins that found no user, until that user registers.
 """
 
 import hashlib
+import json
 import secrets
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from core.batching import BatchLoader, RequestBatcher
 from storage.accounts.users import User, user_from
 from storage.database import Collection, Database, Document
 from storage.documents import documents_by_id, parsed, token_id
+from storage.field_cipher import FieldCipher
 
 MAX_PER_USER = 5
 USER_DIGITS = 8
@@ -31,6 +34,8 @@ _MAX_USES = 500
 """Uses stored by one command, well within its timeout."""
 _ENDED: Document = {"revoked": True, "settled": True}
 """Fields of a token whose session was ended by others: there is no logout to complete."""
+CODE_LIFETIME = timedelta(minutes=5)
+"""As long as WeChat's codes are valid."""
 EVICTION_TTL_SECONDS = 300
 OVERLAP = timedelta(seconds=5)
 """Evictions may become visible out of timestamp order, so this much is read again."""
@@ -68,14 +73,11 @@ class TokenStore:
         await self._tokens.create_index("expires_at", expireAfterSeconds=0)
 
     async def issue(self, user_id: str) -> tuple[str, list[str]]:
-        """Return a new token, and the ids of the tokens deleted for it.
-
-        Those are the oldest beyond MAX_PER_USER.
-        """
+        """Return a new token, and the ids of those it displaces, beyond MAX_PER_USER."""
         user_digits = hashlib.sha256(user_id.encode()).hexdigest()[:USER_DIGITS]
         token = user_digits + secrets.token_hex(16)
         now = datetime.now(UTC)
-        times = {"made_at": now, **self._used(now, made_at=now)}
+        times = {"made_at": now, **_use_at(now, made_at=now)}
         row = {"user_id": user_id, "revoked": False, "settled": False, **times}
         await self._tokens.insert_one({"_id": token_id(token), **row})
         mine = self._tokens.find({"user_id": user_id, "revoked": False}, {"_id": 1})
@@ -103,11 +105,6 @@ class TokenStore:
             return None
         return found[1]
 
-    async def owner_of(self, token: str) -> str | None:
-        """Return the user_id even of a revoked token; None if the token is unknown or deleted."""
-        row = await self._by_id.get(token_id(token))
-        return str(row["user_id"]) if row else None
-
     async def invalid(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the token ids that are no longer valid, with the user_id of stored ones."""
         now = datetime.now(UTC)
@@ -115,8 +112,6 @@ class TokenStore:
         valid = {row["_id"] for row in rows if self._is_valid(row, now)}
         owners = {row["_id"]: str(row["user_id"]) for row in rows}
         return {id_: owners.get(id_) for id_ in ids if id_ not in valid}
-
-    # ---- sessions of a user
 
     async def sessions(self, user_id: str) -> list[UserSession]:
         """Return the user's valid tokens, newest first."""
@@ -150,27 +145,28 @@ class TokenStore:
         await self._set(token, settled=True)
 
     async def revoked_owner(self, token: str) -> tuple[str, bool] | None:
-        """Return the owner of a revoked token, and whether its logout is complete.
-
-        Returns None if the token is not revoked.
-        """
-        row = await self._tokens.find_one({"_id": token_id(token), "revoked": True})
-        return (str(row["user_id"]), bool(row["settled"])) if row else None
+        """Return the owner of a revoked token, and whether its logout is complete."""
+        row = await self._by_id.get(token_id(token))
+        return (str(row["user_id"]), bool(row["settled"])) if row and row["revoked"] else None
 
     async def _load_with_users(
         self, ids: Sequence[Hashable]
     ) -> dict[Hashable, tuple[Document, User | None] | Exception]:
+        def with_user(row: Document) -> tuple[Document, User | None]:
+            user = user_from(row["users"][0]) if row["users"] else None
+            return row, user if user and user.deleted_at is None else None
+
         user = {"from": "users", "localField": "user_id", "foreignField": "_id", "as": "users"}
         steps: list[Document] = [{"$match": {"_id": {"$in": [*ids]}}}, {"$lookup": user}]
         rows = await (await self._tokens.aggregate(steps)).to_list()
-        return {row["_id"]: parsed(row, _with_user_from) for row in rows}
+        return {row["_id"]: parsed(row, with_user) for row in rows}
 
     async def _use(self, row: Document) -> bool:
         """Return whether the token is valid, and store that it was used."""
         now = datetime.now(UTC)
         if not self._is_valid(row, now):
             return False
-        used = self._used(now, made_at=row["made_at"])
+        used = _use_at(now, made_at=row["made_at"])
         extends = row["expires_at"] < used["expires_at"] - _RENEW_AFTER
         if extends or row["used_at"] < now - _RENEW_AFTER:
             return await self._uses.submit(0, (row["_id"], used))
@@ -192,11 +188,6 @@ class TokenStore:
         """Check the lifetime as well, which the settings may have shortened since the last use."""
         lives = row["expires_at"] > now and row["made_at"] + LIFETIME > now
         return lives and not row["revoked"]
-
-    def _used(self, now: datetime, *, made_at: datetime) -> Document:
-        """Return the fields to set at a use of the token."""
-        expires_at = min(now + UNUSED_LIFETIME, made_at + LIFETIME)
-        return {"used_at": now, "expires_at": expires_at}
 
     async def _set(self, token: str, **fields: Any) -> None:
         await self._tokens.update_one({"_id": token_id(token)}, {"$set": fields})
@@ -227,16 +218,49 @@ class EvictionStore:
         """Return the messages posted since the last call; the first call returns none."""
         first = self._read_until is None
         until = self._read_until or await self._database.now()
-        rows = await self._since(until - OVERLAP)
+        where = {"at": {"$gte": until - OVERLAP}}
+        rows = await self._messages.find(where).sort("at", 1).to_list()
         fresh = [row for row in rows if row["_id"] not in self._read_ids]
         self._read_ids = {row["_id"] for row in rows}
         self._read_until = max([until, *(row["at"] for row in rows)])
         return [] if first else [row["message"] for row in fresh]
 
-    async def _since(self, at: datetime) -> list[Document]:
-        return await self._messages.find({"at": {"$gte": at}}).sort("at", 1).to_list()
+
+def _use_at(now: datetime, *, made_at: datetime) -> Document:
+    """Return the fields to set at a use of a token."""
+    return {"used_at": now, "expires_at": min(now + UNUSED_LIFETIME, made_at + LIFETIME)}
 
 
-def _with_user_from(row: Document) -> tuple[Document, User | None]:
-    user = user_from(row["users"][0]) if row["users"] else None
-    return row, user if user and user.deleted_at is None else None
+class CodeSessionStore:
+    """One document for each code, found by its hash; the session is encrypted."""
+
+    def __init__(self, database: Database, cipher: FieldCipher) -> None:
+        self._sessions: Collection = database.collection("code_sessions")
+        self._cipher = cipher
+
+    async def make_indexes(self) -> None:
+        await self._sessions.create_index("expires_at", expireAfterSeconds=0)
+
+    async def keep(self, app_id: str, code: str, openid: str, session_key: str) -> None:
+        key = _code_key(app_id, code)
+        encrypted = self._cipher.encrypt(json.dumps([openid, session_key]), key)
+        fields = {"session": encrypted, "expires_at": datetime.now(UTC) + CODE_LIFETIME}
+        await self._sessions.update_one({"_id": key}, {"$setOnInsert": fields}, upsert=True)
+
+    async def find(self, app_id: str, code: str) -> list[str] | None:
+        """Return openid and session key of a code; [] if they were used, None if none are kept."""
+        key = _code_key(app_id, code)
+        row = await self._sessions.find_one({"_id": key, "expires_at": {"$gt": datetime.now(UTC)}})
+        if row is None:
+            return None
+        return list(json.loads(self._cipher.decrypt(row["session"], key) or "[]"))
+
+    async def use(self, app_id: str, code: str) -> bool:
+        """Delete the session of a code, if one is kept; return False if that was done before."""
+        used = {"$set": {"session": b""}}
+        row = await self._sessions.find_one_and_update({"_id": _code_key(app_id, code)}, used)
+        return row is None or row["session"] != b""
+
+
+def _code_key(app_id: str, code: str) -> str:
+    return token_id(f"{app_id}\n{code}")

@@ -142,10 +142,9 @@ class UserStore:
         return [shown[user_id] for user_id in user_ids if user_id in shown]
 
     async def plan_deletion(self, user_id: str, at: datetime | None) -> datetime | None:
-        """Plan the deletion for this time, unless it is planned already; None cancels it.
+        """Plan the deletion for this time, or as planned before; None cancels it.
 
-        Returns the planned time. Raises UserNotFound if there is no such user, or the user is
-        deleted.
+        Returns the planned time. Raises UserNotFound, also for a deleted user.
         """
         planned = {"$ifNull": ["$delete_at", at]} if at else None
         row = await self._users.find_one_and_update(

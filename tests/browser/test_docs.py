@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from handlers.openapi.examples import PLACEHOLDERS
+from handlers.openapi.schemas import PLACEHOLDERS
 from tests.browser.pages.windows import BrowserLog
 from tests.support.api import BASE, ApiFixture
 

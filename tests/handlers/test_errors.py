@@ -1,5 +1,5 @@
-from core.errors import InvalidParameter, QLiveError, StateConflict
-from handlers.errors import InvalidOperatorToken, headers_of, status_of
+from core.errors import InvalidParameter, QLiveError
+from handlers.errors import status_of
 from services.errors import ContentRefused
 from tencent.errors import ServiceUnavailable
 
@@ -62,14 +62,3 @@ def test_every_code_has_one_status_except_not_in_room() -> None:
         statuses.setdefault(new_error(kind).code, {})[kind.__name__] = status_of(kind)
     assert statuses.pop("not_in_room") == {"NotAMember": 403, "NotInRoom": 409}
     assert {code: found for code, found in statuses.items() if len({*found.values()}) > 1} == {}
-
-
-def test_invalid_parameter_lists_the_reason_for_each_field() -> None:
-    error = InvalidParameter({"num": "from 1", "page": "a number"})
-    assert error.fields == {"num": "from 1", "page": "a number"}
-    assert error.detail == "num: from 1; page: a number"
-    assert StateConflict("not today").detail == "not today"
-
-
-def test_operator_token_error_asks_for_bearer_authentication() -> None:
-    assert dict(headers_of(InvalidOperatorToken())) == {"WWW-Authenticate": "Bearer"}

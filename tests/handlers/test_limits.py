@@ -71,10 +71,12 @@ async def guess(api: ApiFixture, token: str, **headers: str) -> Reply:
 
 def test_every_endpoint_has_a_limit_class_or_another_guard_and_describes_it() -> None:
     guarded_otherwise = (WebhookHandler, RoomSocketHandler, OperatorHandler, LoginAttemptHandler)
-    document, unlimited, limits = openapi_checks.document(), set(), dict[str, Any]()
+    document, unlimited = openapi_checks.document(), set()
     for found in endpoints(ROUTES):
         operation = document["paths"][found.path][found.method]
-        limits[found.name] = limit = found.call.limit
+        limit = found.call.limit
+        is_cached = getattr(found.handler, "read_only", False)
+        assert limit == "read" or not is_cached, "a change reads its token from the database"
         if limit:
             assert "429" in operation["responses"]
             assert f"Limit `{limit}` of " in operation["description"]
@@ -84,15 +86,9 @@ def test_every_endpoint_has_a_limit_class_or_another_guard_and_describes_it() ->
         elif not issubclass(found.handler, guarded_otherwise):
             unlimited.add(found.path)
     assert unlimited == {"/healthz", "/readyz", "/metrics"}
-    assert "429" in document["paths"]["/ops/api/rooms"]["get"]["responses"]
-    assert "429" not in document["paths"]["/healthz"]["get"]["responses"]
     described = [document["paths"][path]["post"]["description"] for path in (LOGIN, LIKE)]
     assert described[0].endswith("Limit `login` of an address: by default 80 in progress.")
     assert described[1].endswith("of a user: by default 1 a second, and 10 at once.")
-    changes_rooms = ("mic.LeaveMicro.get", "rooms.LeaveRoom.get", "rooms.GetPlayurl.get")
-    assert {limits[name] for name in changes_rooms} == {"room_change"}
-    assert (limits["users.Like.get"], limits["users.Like.post"]) == ("read", "like")
-    assert (limits["pay.Pay.get"], limits["pay.Pay.post"]) == ("read", "order")
     assert {*RATES} == {*get_args(UserLimit), *get_args(AddressLimit)}
 
 
@@ -111,7 +107,7 @@ def test_five_flooding_accounts_cannot_fill_the_log_of_a_room_in_a_minute() -> N
 def test_a_factor_multiplies_every_rate_and_keeps_the_bursts() -> None:
     limits = RequestLimits(0.5, Metrics())
     burst = RATES["order"].burst
-    waits = [limits.take_from_user("order", "anna") for _ in range(burst + 1)]
+    waits = [limits.take("order", "user", "anna") for _ in range(burst + 1)]
     assert waits[:burst] == [0] * burst
     assert waits[burst] == pytest.approx(2 / RATES["order"].per_second, rel=0.01)
 
@@ -122,7 +118,7 @@ def test_a_factor_of_zero_switches_every_limit_of_requests_off() -> None:
         limits.begin("order", "anna")
         limits.begin_login("192.0.2.1")
         limits.count_operator_login("anna", "192.0.2.1")
-        assert not limits.take_from_address("handshake", "192.0.2.1")
+        assert not limits.take("handshake", "address", "192.0.2.1")
 
 
 def test_an_ipv6_network_of_one_customer_shares_a_bucket() -> None:
@@ -289,9 +285,9 @@ async def test_refused_requests_are_counted_and_logged_once_in_a_while(
         await anna.get("get_configs/")
     (limited,) = [entry for entry in logs if entry["event"] == "requests_limited"]
     assert limited["refused"] == 5, "four after the first line, and this one"
-    assert (await api.metrics())['qlive_requests_limited_total{by="user",class="read"}'] == 6
-    name = 'qlive_requests_total{method="GET",route="GetConfigs",status="429"}'
-    assert (await api.metrics())[name] == 6
+    metrics = await api.metrics()
+    assert metrics['qlive_requests_limited_total{by="user",class="read"}'] == 6
+    assert metrics['qlive_requests_total{method="GET",route="GetConfigs",status="429"}'] == 6
 
 
 async def test_wrong_operators_tokens_are_logged_and_then_refused_without_a_line(
@@ -303,10 +299,9 @@ async def test_wrong_operators_tokens_are_logged_and_then_refused_without_a_line
     assert [reply.status for reply in replies] == [401] * ANONYMOUS + [429] * 4
     wrong = [entry for entry in logs if entry["event"] == "operator_token_refused"]
     assert [entry["address"] for entry in wrong] == ["127.0.0.1"] * ANONYMOUS
-    assert (await api.metrics())["qlive_operator_tokens_refused_total"] == ANONYMOUS
-    assert (await api.metrics())[
-        'qlive_requests_limited_total{by="address",class="anonymous"}'
-    ] == 4
+    metrics = await api.metrics()
+    assert metrics["qlive_operator_tokens_refused_total"] == ANONYMOUS
+    assert metrics['qlive_requests_limited_total{by="address",class="anonymous"}'] == 4
     ended = await guess(api, f"{1:064x}", **OTHER_ADDRESS)
     assert ended.status == 401
     assert (await api.metrics())["qlive_operator_tokens_refused_total"] == ANONYMOUS, "no guess"

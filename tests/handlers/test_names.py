@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from handlers.names import LONGEST, Name, clean_name
+from handlers.models import LONGEST_NAME, Name, clean_name
 
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
@@ -73,9 +73,9 @@ def test_invisible_characters_are_refused_and_removed_from_external_names(char: 
     ("given_name", "expected"),
     [
         ("  a\x00b\u2028c\ud800 ", "abc"),
-        ("x" * 30, "x" * LONGEST),
-        ("x" * (LONGEST - 2) + "👨\u200d👩", "x" * (LONGEST - 2) + "👨"),
-        ("x" * (LONGEST - 3) + ENGLAND, "x" * (LONGEST - 3) + "🏴"),
+        ("x" * 30, "x" * LONGEST_NAME),
+        ("x" * (LONGEST_NAME - 2) + "👨\u200d👩", "x" * (LONGEST_NAME - 2) + "👨"),
+        ("x" * (LONGEST_NAME - 3) + ENGLAND, "x" * (LONGEST_NAME - 3) + "🏴"),
         ("👨\u200d\u200d👩", "👨👩"),
         ("a\u200d👩", "a👩"),
         ("\u3000", ""),

@@ -87,14 +87,7 @@ async def test_ban_during_a_login_leaves_no_session(
     api: ApiFixture, server: ServerProcess, db: Any
 ) -> None:
     anna = await api.user("anna", 2)
-    tokens = server.context.stores.tokens
-    issue = tokens.issue
-
-    async def issue_after_ban(user_id: str) -> tuple[str, list[str]]:
-        await ban(api, anna)
-        return await issue(user_id)
-
-    tokens.issue = issue_after_ban  # type: ignore[method-assign]
+    run_before(server.context.stores.tokens, "issue", lambda: ban(api, anna))
     assert (await api.log_in("anna")).refusal == (403, "banned")
     assert db.tokens.count_documents({"user_id": anna.id, "revoked": False}) == 0
 

@@ -1,5 +1,6 @@
 """Login, registration, tokens and logout."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from runtime.process import ServerProcess
+from storage.accounts.tokens import CODE_LIFETIME
 from tencent.wechat import WechatLogin
 from tests.support.api import BASE, ApiClient, ApiFixture, Reply
 from tests.support.chat import decode_usersig
@@ -25,7 +27,12 @@ def changes() -> dict[str, Any]:
     return {"wechat": {"apps": {APP: {}, OTHER_APP: {}}}}
 
 
-async def create(api: ApiFixture, wechat_login: dict[str, str]) -> Reply:
+async def log_in(api: ApiFixture, login: dict[str, str]) -> Reply:
+    body = {"appId": login["appId"], "code": login["code"]}
+    return await api.request("POST", f"{BASE}qlive_user/login/", json=body)
+
+
+async def register(api: ApiFixture, wechat_login: dict[str, str]) -> Reply:
     return await api.request("POST", f"{BASE}qlive_user/", json=wechat_login)
 
 
@@ -35,39 +42,18 @@ async def create(api: ApiFixture, wechat_login: dict[str, str]) -> Reply:
 async def test_login_returns_status_1_before_and_a_token_after_the_registration(
     api: ApiFixture, server: ServerProcess
 ) -> None:
-    assert (await api.log_in("anna")).ok() == {
-        "status": 1,
-        "token": "",
-        "user_id": "",
-        "user_sign": "",
-        "sdk_app_id": "",
-        "login_type": 0,
-    }
+    empty = dict.fromkeys(("token", "user_id", "user_sign", "sdk_app_id"), "")
+    assert (await api.log_in("anna")).ok() == {"status": 1, **empty, "login_type": 0}
     anna = await api.user("anna", 2)
     reply = (await api.log_in("anna")).ok()
     assert (reply["status"], reply["login_type"]) == (0, 0)
     assert re.fullmatch(r"[0-9a-f]{40}", reply["token"])
     assert reply["token"] != anna.token
-    assert re.fullmatch(r"[0-9]{8}", reply["user_id"])
     assert reply["user_id"] == anna.id
     assert reply["sdk_app_id"] == str(server.settings.im.sdk_app_id)
     assert decode_usersig(reply["user_sign"])["TLS.expire"] == 24 * 3600
     assert "live_id" not in reply
-    client = ApiClient(api, "anna", reply)
-    assert (await client.get("qlive_user/get_userinfo/")).ok()["user_id"] == anna.id
-
-
-async def test_login_returns_the_room_in_which_the_user_still_is(api: ApiFixture) -> None:
-    host = await api.host()
-    await api.guest("anna", 2, host.live_id)
-    anna = (await api.log_in("anna")).ok()
-    state = (await host.get("qlive_user/get_user_state/")).ok()
-    assert (anna["login_type"], anna["user_type"]) == (1, 1)
-    assert (anna["live_id"], anna["live_room_name"]) == (host.live_id, "红娘")
-    assert anna["group_id"] == state["group_id"] != ""
-    assert (await api.log_in("红娘")).ok()["user_type"] == 5
-    (await host.post("qlive_room/live_end/", live_id=host.live_id)).ok()
-    assert (await api.log_in("anna")).ok()["login_type"] == 0
+    (await ApiClient(api, "anna", reply).get("get_configs/")).ok()
 
 
 # ---- registration
@@ -83,7 +69,7 @@ async def test_new_user_has_the_wechat_profile_or_empty_fields_and_an_account_at
         ({"gender": 1, "face_url": face}, ("bert", 1, face)),
         ({"gender": 1, "modern": True, "appId": OTHER_APP}, ("", 0, "")),
     ):
-        reply = (await create(api, await api.wechat("bert", **profile))).ok()
+        reply = (await register(api, await api.wechat("bert", **profile))).ok()
         assert reply.keys() == {"token", "user_id", "user_sign", "sdk_app_id"}
         info = (await ApiClient(api, "bert", reply).get("qlive_user/get_userinfo/")).ok()
         assert (info["nickname"], info["gender"], info["face_url"]) == expected
@@ -91,7 +77,7 @@ async def test_new_user_has_the_wechat_profile_or_empty_fields_and_an_account_at
         await until(lambda user_id=reply["user_id"]: user_id in accounts)
 
 
-async def test_encrypted_data_that_is_invalid_or_of_another_user_or_app_creates_no_user(
+async def test_encrypted_data_that_is_invalid_or_of_another_user_creates_no_user(
     api: ApiFixture, server: ServerProcess, db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wechat, users_before = server.context.tencent.wechat, db.users.count_documents({})
@@ -100,19 +86,64 @@ async def test_encrypted_data_that_is_invalid_or_of_another_user_or_app_creates_
     async def exchange_as_another_user(app_id: str, code: str) -> WechatLogin:
         return replace(await exchange(app_id, code), openid="another-openid")
 
-    async def exchange_at_the_other_app(_app_id: str, code: str) -> WechatLogin:
-        return await exchange(OTHER_APP, code)
-
     other = await api.wechat("other", 1)
-    for invalid in ({"encryptedData": "AAAA"}, {"encryptedData": other["encryptedData"]}):
-        wechat_login = {**await api.wechat("anna", 2), **invalid}
-        assert (await create(api, wechat_login)).refusal == (400, "encrypted_data"), invalid
+    for encrypted in ("AAAA", other["encryptedData"]):
+        wechat_login = {**await api.wechat("anna", 2), "encryptedData": encrypted}
+        assert (await register(api, wechat_login)).refusal == (400, "encrypted_data")
     monkeypatch.setattr(wechat, "exchange", exchange_as_another_user)
-    assert (await create(api, await api.wechat("anna", 2))).refusal == (400, "encrypted_data")
-    monkeypatch.setattr(wechat, "exchange", exchange_at_the_other_app)
-    wechat_login = await api.wechat("anna", 2, appId=OTHER_APP)
-    assert (await create(api, wechat_login | {"appId": APP})).refusal == (400, "encrypted_data")
+    assert (await register(api, await api.wechat("anna", 2))).refusal == (400, "encrypted_data")
     assert db.users.count_documents({}) == users_before
+
+
+# ---- login and registration with the same code of wx.login
+
+
+async def test_the_code_of_a_login_that_found_nobody_registers_once(
+    api: ApiFixture, db: Any
+) -> None:
+    login = await api.wechat("anna", 2)
+    for _ in range(2):  # a phone that has lost the response sends it again
+        assert (await log_in(api, login)).ok()["status"] == 1
+    (kept,) = db.code_sessions.find({})
+    assert login["code"] not in str(kept)
+    assert "openid" not in str(kept)
+    user_id = (await register(api, login)).ok()["user_id"]
+    assert (await register(api, login)).refusal == (401, "wechat_code")
+    assert (await log_in(api, login)).refusal == (401, "wechat_code")
+    assert [row["_id"] for row in db.users.find({})] == [user_id]
+
+
+async def test_a_kept_session_logs_in_once_a_user_who_registered_with_another_code(
+    api: ApiFixture,
+) -> None:
+    login, other = await api.wechat("anna", 2), await api.wechat("anna", 2)
+    assert (await log_in(api, login)).ok()["status"] == 1
+    user_id = (await register(api, other)).ok()["user_id"]
+    assert (await log_in(api, login)).ok()["user_id"] == user_id
+    assert (await log_in(api, login)).refusal == (401, "wechat_code")
+    assert (await register(api, login)).refusal == (401, "wechat_code")
+
+
+async def test_a_kept_session_ends_after_five_minutes(api: ApiFixture, db: Any) -> None:
+    login = await api.wechat("anna", 2)
+    await log_in(api, login)
+    (kept,) = db.code_sessions.find({})
+    db.code_sessions.update_one({}, {"$set": {"expires_at": kept["expires_at"] - CODE_LIFETIME}})
+    assert (await register(api, login)).refusal == (401, "wechat_code")
+
+
+async def test_one_code_twenty_times_at_once_is_one_user_and_one_exchange(
+    api: ApiFixture, server: ServerProcess, db: Any
+) -> None:
+    login = await api.wechat("anna", 2)
+    calls = [log_in(api, login) if n % 2 else register(api, login) for n in range(20)]
+    replies = await asyncio.gather(*calls)
+    assert {reply.status for reply in replies} <= {200, 401}
+    registered = {reply.json["user_id"] for reply in replies[::2] if reply.status == 200}
+    assert [row["_id"] for row in db.users.find({})] == [*registered]
+    assert server.simulator
+    exchanges = [row for row in server.simulator.log if row["path"] == "/sns/jscode2session"]
+    assert len(exchanges) == 1
 
 
 # ---- tokens
@@ -122,14 +153,9 @@ async def test_only_a_known_token_with_the_qlivetoken_scheme_is_accepted(api: Ap
     anna = await api.user("anna", 2)
     path = f"{BASE}get_configs/"
     for header in (
-        "",
-        "QLiveToken",
-        "QLiveToken " + "0" * 40,
-        f"Bearer {anna.token}",
-        anna.token,
-        f"QLiveToken {anna.token[:-1]}",
-        f"QLiveToken {anna.token}0",
-        "QLiveToken ключ",
+        *("", "QLiveToken", "QLiveToken " + "0" * 40, "QLiveToken ключ"),
+        *(f"QLiveToken {anna.token[:-1]}", f"QLiveToken {anna.token}0"),
+        *(anna.token, f"Bearer {anna.token}"),
     ):
         reply = await api.request("GET", path, headers={"Authorization": header})
         assert reply.refusal == (401, "token"), header

@@ -127,11 +127,8 @@ async def test_a_report_reaches_the_queue_once_a_day_with_its_evidence(
     (item,), _ = await stores.moderation.page("", 9, kind="report", user_id=bert.id)
     assert (item.state, item.label, item.live_id) == ("review", "abuse", host.live_id)
     evidence = item.evidence
-    assert (evidence["reporter"], evidence["text"], evidence["nickname"]) == (
-        host.id,
-        "rude",
-        "bert",
-    )
+    said = {"reporter": host.id, "text": "rude", "nickname": "bert"}
+    assert evidence.items() >= said.items()
     assert [line["text"] for line in evidence["lines"]] == ["坏话"]
     assert [event["data"]["user_id"] for event in evidence["events"]] == [bert.id]
     (item,), _ = await stores.moderation.page("", 9, kind="report", user_id=host.id)

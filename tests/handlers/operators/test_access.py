@@ -57,7 +57,7 @@ async def test_every_operator_endpoint_requires_an_operator(api: ApiFixture, db:
     for (name, method, path, _), headers in cases:
         reply = await api.request(method, path, headers=headers)
         assert reply.refusal == (401, "ops_token"), (name, headers)
-        assert "WWW-Authenticate" in reply.headers, (name, headers)
+        assert reply.headers["WWW-Authenticate"] == "Bearer", (name, headers)
     assert db.audit.count_documents({}) == 0
     for token in (MACHINE_TOKEN, operator):
         headers = {"Authorization": f"QLiveToken {token}"}

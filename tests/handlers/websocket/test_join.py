@@ -19,6 +19,7 @@ from realtime.hub import Hub
 from realtime.resume import ResumePosition
 from rooms.members import Member, Person
 from rooms.room import Room
+from services.accounts.sessions import SessionService
 from services.room_changes import RoomChanges
 from services.rooms.presence import Lease, Presence
 from services.rooms.room_access import RoomAccess
@@ -67,14 +68,19 @@ class JoinFixture:
         self.presence = InterruptedPresence(
             stores.presence, stores.members, self.room_changes, lease, GRACE
         )
-        services = SimpleNamespace(rooms=SimpleNamespace(access=access, presence=self.presence))
+        not_used: Any = None
+        sessions = SessionService(stores, self.bus, not_used, not_used)
+        services = SimpleNamespace(
+            rooms=SimpleNamespace(access=access, presence=self.presence),
+            accounts=SimpleNamespace(sessions=sessions),
+        )
         self._context: Any = SimpleNamespace(
             hub=self.hub,
             stores=stores,
             services=services,
             metrics=Metrics(),
             join_limit=ConcurrencyLimit(1),
-            request_limits=SimpleNamespace(take_from_user=lambda *_: 0.0),
+            request_limits=SimpleNamespace(take=lambda *_: 0.0),
         )
         self._clients: list[socket.socket] = []
         self._running: list[asyncio.Task[None]] = []

@@ -1,13 +1,14 @@
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
-from handlers.routes import API_ROUTES
 from realtime.bus import Bus, TokenRevoked
 from runtime.process import ServerProcess
-from services.accounts.sessions import CACHED_SECONDS, TokenCache
-from storage.accounts.tokens import TokenStore
+from services.accounts.sessions import CACHED_SECONDS, SessionService
 from storage.documents import token_id
 from tests.support.api import ApiFixture
 from tests.support.tencent import Clock
+
+NOT_USED: Any = None
 
 
 class FakeTokenStore:
@@ -23,7 +24,8 @@ class FakeTokenStore:
 class TokenCacheFixture:
     def __init__(self) -> None:
         self.store, self.bus = FakeTokenStore(), Bus()
-        self.cache = TokenCache(cast("TokenStore", self.store), self.bus)
+        stores = cast("Any", SimpleNamespace(tokens=self.store))
+        self.cache = SessionService(stores, self.bus, NOT_USED, NOT_USED)
 
     def revoke(self, token: str) -> None:
         del self.store.owners[token]
@@ -33,27 +35,27 @@ class TokenCacheFixture:
 async def test_a_token_is_read_once_until_it_is_revoked_or_half_a_minute_old(clock: Clock) -> None:
     fixture = TokenCacheFixture()
     for reads in (1, 2):
-        assert [await fixture.cache.user_id_of("a") for _ in range(3)] == ["10000001"] * 3
+        assert [await fixture.cache.cached_user_id("a") for _ in range(3)] == ["10000001"] * 3
         assert fixture.store.reads == reads
         clock.now += CACHED_SECONDS
-    await fixture.cache.user_id_of("a")
+    await fixture.cache.cached_user_id("a")
     fixture.revoke("a")
-    assert await fixture.cache.user_id_of("a") is None
+    assert await fixture.cache.cached_user_id("a") is None
 
 
 async def test_unknown_tokens_are_not_cached() -> None:
     fixture = TokenCacheFixture()
-    assert await fixture.cache.user_id_of("b") is None
+    assert await fixture.cache.cached_user_id("b") is None
     fixture.store.owners["b"] = "10000002"
-    assert await fixture.cache.user_id_of("b") == "10000002"
+    assert await fixture.cache.cached_user_id("b") == "10000002"
 
 
 async def test_tokens_are_read_again_after_a_gap_and_each_time_while_the_bus_is_down() -> None:
     fixture = TokenCacheFixture()
-    await fixture.cache.user_id_of("a")
+    await fixture.cache.cached_user_id("a")
     for gaps, healthy, reads in ((1, True, 2), (1, True, 2), (1, False, 3), (1, False, 4)):
         fixture.bus.gaps, fixture.bus.healthy = gaps, healthy
-        await fixture.cache.user_id_of("a")
+        await fixture.cache.cached_user_id("a")
         assert fixture.store.reads == reads
 
 
@@ -68,20 +70,3 @@ async def test_endpoints_that_change_data_read_the_token_from_the_database(
     (await anna.get("get_livelist/")).ok()
     applied = await anna.post("qlive_room/apply_micro/", live_id=host.live_id)
     assert applied.refusal == (401, "token")
-
-
-def test_the_read_only_endpoints_are_the_expected_ones() -> None:
-    paths = {path for path, handler, *_ in API_ROUTES if getattr(handler, "read_only", False)}
-    assert paths == {
-        "qlive_user/get_userinfo/",
-        "qlive_user/get_user_state/",
-        "qlive_user/get_users_info/",
-        "get_livelist/",
-        "get_configs/",
-        "qlive_gift/",
-        "get_giftlist/",
-        "qlive_user/blocks/",
-        "qlive_room/bans/",
-        "qlive_room/rank/",
-        "qlive_room/day_rank/",
-    }

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 
 from rooms.errors import GenderInUse
-from rooms.members import Person
 from storage.accounts import users as module
 from storage.accounts.users import User
 from storage.database import Session
@@ -56,12 +55,8 @@ async def test_taken_user_id_is_not_assigned_again(
     assert (await create(stores, "two")).user_id == "10000008"
 
 
-async def test_users_are_found_by_id_or_openid(stores: StoresFixture) -> None:
+async def test_users_are_found_in_the_order_of_their_ids(stores: StoresFixture) -> None:
     ids = [(await create(stores, f"o{n}")).user_id for n in range(3)]
-    user = await stores.users.get(ids[0])
-    assert await stores.users.by_openid("app", "o0") == user
-    assert await stores.users.by_openid("app", "unknown") is None
-    assert await stores.users.by_openid("other app", "o0") is None
     found = await stores.users.find_many([ids[2], "unknown", ids[0], ids[1]])
     assert [user.user_id for user in found] == [ids[2], ids[0], ids[1]]
     with pytest.raises(UserNotFound):
@@ -87,16 +82,6 @@ async def test_search_matches_the_prefix_of_id_or_nickname(stores: StoresFixture
     assert await found("") == all_ids
     assert await found("", limit=2) == all_ids[:2]
     assert await found("", after=all_ids[1]) == all_ids[2:]
-
-
-async def test_profile_update_keeps_the_other_fields(stores: StoresFixture) -> None:
-    user = await create(stores, "o", nickname="anna", age=20)
-    updated = await update_profile(stores, user.user_id, nickname="new", gender=2)
-    assert updated.person() == Person(user.user_id, "new", "", 2, "", 20)
-    assert await stores.users.get(user.user_id) == updated
-    for update in (update_profile(stores, "unknown", age=3), stores.users.update("unknown", age=3)):
-        with pytest.raises(UserNotFound):
-            await update
 
 
 async def test_new_gender_changes_profile_and_membership_or_neither(stores: StoresFixture) -> None:
