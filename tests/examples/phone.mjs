@@ -1,13 +1,14 @@
 // One user's phone, in a thread of its own: renders the app's pages and carries out the test's commands.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 
+import { scenery } from "./scenery.mjs";
 import { wxOf } from "./wx.mjs";
 
-const { folder, as, picture } = workerData;
+const { folder, as, picture, scene } = workerData;
 const WAIT_MS = 20_000;
 const require = createRequire(new URL("../../examples/miniprogram/", import.meta.url));
 const appRequire = createRequire(join(folder, "app.js"));
@@ -15,10 +16,11 @@ const appRequire = createRequire(join(folder, "app.js"));
 const { window } = require("linkedom").parseHTML("<!doctype html><html><head></head><body></body></html>");
 const { document } = window;
 const phone = {
-  ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false },
+  ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false, scene },
   ...{ sockets: new Set(), toasts: [], open },
 };
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });
+if (scene) Object.assign(globalThis.wx, scenery(phone));
 const simulate = require("miniprogram-simulate");
 const exparser = createRequire(require.resolve("j-component"))("miniprogram-exparser");
 Object.freeze(globalThis.wx); // as WeChat's
@@ -38,6 +40,7 @@ function open(url, isTab = false) {
   }
   while (isTab && stack.length) close();
   const page = simulate.render(loaded.get(path));
+  page.path = path;
   page.home = document.createElement("div");
   stack.push(page);
   page.attach(page.home);
@@ -49,6 +52,11 @@ function close() {
   call("onUnload");
   stack.pop().detach();
 }
+
+phone.back = () => {
+  close();
+  show();
+};
 
 /** Shows the page on top of the stack. */
 function show() {
@@ -74,6 +82,30 @@ function dispatch(node, type, detail = {}) {
   exparser.Event.dispatchEvent(node.__wxElement, exparser.Event.create(type, detail, options));
 }
 
+/**
+ * The page on top as HTML that Chromium shows: with the styles of the app, of the page and of its components.
+ *
+ * A component's classes have its name as prefix; one of the app is its own class as well.
+ */
+function html() {
+  const ofPage = /(^|[\s}])page\s*\{[^}]*\}/g; // compiled away by the simulator
+  const styles = document.getElementById(loaded.get(stack.at(-1).path)).textContent.replace(ofPage, "$1");
+  const read = (path) => (existsSync(join(folder, path)) ? readFileSync(join(folder, path), "utf8") : "");
+  const app = read("app.wxss").replace(/@import "(.*)";/g, (_, path) => read(path));
+  const page = (read(`${stack.at(-1).path}.wxss`).match(ofPage) || []).join("");
+  for (const node of document.querySelectorAll("*")) {
+    for (const { name, value } of (node.__wxElement && node.__wxElement._vt && node.__wxElement._vt.attrs) || []) {
+      if (node.localName === "wx-image" && name === "src") node.setAttribute("style", `background: url('${value}') center / cover`);
+      else if (["aria-label", "placeholder", "value", "style", "role"].includes(name)) node.setAttribute(name, value);
+    }
+  }
+  const body = document.body.innerHTML.replace(/class="([^"]*)"/g, (_, names) => {
+    const own = names.split(" ").map((name) => name.replace(/^.*?--(?!t-)/, ""));
+    return `class="${names} ${own.join(" ")}"`;
+  });
+  return `<style>${[app, page, styles].join("\n").replace(/(^|[\s,}])page(?=[\s,{])/g, "$1body")}</style>${body}`;
+}
+
 async function until(what, condition) {
   const deadline = Date.now() + WAIT_MS;
   for (let found; ; await new Promise((resolve) => setTimeout(resolve, 10))) {
@@ -91,10 +123,7 @@ const commands = {
   },
 
   open,
-  back() {
-    close();
-    show();
-  },
+  back: () => phone.back(),
   refresh: () => call("onPullDownRefresh"),
 
   tap: async (text) => dispatch(await until(text, () => findText(text)), "tap"),
@@ -119,6 +148,15 @@ const commands = {
     });
   },
 
+  async fireAll(name, type, detail) {
+    document.querySelectorAll(`[class~="${name}"]`).forEach((node) => dispatch(node, type, detail));
+  },
+  /** Frames of the scene's server, such as gifts. */
+  frames: () => phone.frames(),
+  frame: (type, data) => phone.frame(type, data),
+  /** Waits until every request has been answered and shown. */
+  settle: () => until("end of the requests", () => !phone.requests),
+  html,
   set: (changes) => void Object.assign(phone, changes),
   cut() {
     phone.isDown = true;
