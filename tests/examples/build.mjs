@@ -31,10 +31,6 @@ export function buildApp(folder, address) {
   const liteChat = join(folder, "miniprogram_npm/@tencentcloud/lite-chat");
   mkdirSync(liteChat, { recursive: true });
   cpSync(folderOf("tests/examples/lite-chat.js"), join(liteChat, "index.js"));
-  const tdesign = join(folder, "miniprogram_npm/tdesign-miniprogram");
-  cpSync(join(EXAMPLE, "node_modules/tdesign-miniprogram/miniprogram_dist"), tdesign, { recursive: true });
-  const modules = { entryPoints: [join(tdesign, "**/*.js")], outdir: tdesign, allowOverwrite: true };
-  esbuild.buildSync({ ...modules, format: "cjs" }); // DevTools compiles modules of ES6 as well
 }
 
 /** Replaces rpx, which Chromium does not know: 750 of them are as wide as the page. */
@@ -42,8 +38,7 @@ export function resolveRpx(folder) {
   for (const { name, parentPath } of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!/\.wx(ss|ml)$/.test(name)) continue;
     const path = join(parentPath, name);
-    const tag = (path.includes("tdesign") ? "t-" : "") + name.replace(/\.wx.*/, "");
-    const text = readFileSync(path, "utf8").replace(/:host/g, tag);
+    const text = readFileSync(path, "utf8").replace(/:host/g, name.replace(/\.wx.*/, "")); // the tag
     writeFileSync(path, text.replace(/(-?[\d.]+)rpx/g, (_, n) => `calc(${n} * var(--rpx))`));
   }
 }

@@ -9,6 +9,7 @@ import { scenery } from "./scenery.mjs";
 import { wxOf } from "./wx.mjs";
 
 const { folder, as, picture, scene } = workerData;
+const inRealTime = globalThis.setTimeout;
 const WAIT_MS = 20_000;
 const require = createRequire(new URL("../../examples/miniprogram/", import.meta.url));
 const appRequire = createRequire(join(folder, "app.js"));
@@ -17,15 +18,20 @@ const { window } = require("linkedom").parseHTML("<!doctype html><html><head></h
 const { document } = window;
 const phone = {
   ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false, scene },
-  ...{ sockets: new Set(), toasts: [], open },
+  ...{ sockets: new Set(), toasts: [], sets: [], delays: [], shared: [], speed: 1, open },
 };
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });
+globalThis.setTimeout = (run, ms, ...args) => {
+  phone.delays.push(ms);
+  return inRealTime(run, ms / phone.speed, ...args);
+};
 if (scene) Object.assign(globalThis.wx, scenery(phone));
 const simulate = require("miniprogram-simulate");
+countSetData();
 const exparser = createRequire(require.resolve("j-component"))("miniprogram-exparser");
 Object.freeze(globalThis.wx); // as WeChat's
 
-const { pages, usingComponents } = JSON.parse(readFileSync(join(folder, "app.json"), "utf8"));
+const { pages } = JSON.parse(readFileSync(join(folder, "app.json"), "utf8"));
 const app = {};
 Object.assign(globalThis, { App: (options) => Object.assign(app, options), getApp: () => app, getCurrentPages: () => stack });
 const loaded = new Map();
@@ -36,7 +42,7 @@ function open(url, isTab = false) {
   const { pathname, searchParams } = new URL(url, "app://");
   const path = pathname.slice(1);
   if (!loaded.has(path)) {
-    loaded.set(path, simulate.load(join(folder, path), { rootPath: folder, usingComponents: { ...usingComponents } }));
+    loaded.set(path, simulate.load(join(folder, path), { rootPath: folder }));
   }
   while (isTab && stack.length) close();
   const page = simulate.render(loaded.get(path));
@@ -67,6 +73,21 @@ function show() {
 function call(name, ...args) {
   const { instance } = stack.at(-1);
   if (instance[name]) return instance[name](...args);
+}
+
+/** Records what each page and component passes to setData, in `phone.sets`. */
+function countSetData() {
+  const define = globalThis.Component;
+  globalThis.Component = ({ lifetimes, ...options }) => {
+    const created = function () {
+      const { setData } = this;
+      this.setData = (data, then) => {
+        phone.sets.push(JSON.stringify(data));
+        return setData.call(this, data, then);
+      };
+    };
+    return define({ ...options, lifetimes: { ...lifetimes, created } });
+  };
 }
 
 /** The innermost element with this text. */
@@ -108,7 +129,7 @@ function html() {
 
 async function until(what, condition) {
   const deadline = Date.now() + WAIT_MS;
-  for (let found; ; await new Promise((resolve) => setTimeout(resolve, 10))) {
+  for (let found; ; await new Promise((resolve) => inRealTime(resolve, 10))) {
     if ((found = condition())) return found;
     if (Date.now() > deadline) throw new Error(`${as}: no ${what} in\n${document.body.innerHTML}\n${phone.toasts}`);
   }
@@ -136,6 +157,7 @@ const commands = {
   },
 
   sees: (text) => until(text, () => document.body.textContent.includes(text)),
+  counts: (name, n) => until(`${n} ${name}`, () => document.querySelectorAll(`[class~="${name}"]`).length === n),
   lacks: (name) => until(`end of ${name}`, () => !find(name)),
   misses: (text) => until(`end of ${text}`, () => !document.body.textContent.includes(text)),
   hears: (text, times = 1) => until(`toast ${text}`, () => phone.toasts.filter((toast) => toast.includes(text)).length >= times),
@@ -154,8 +176,15 @@ const commands = {
   /** Frames of the scene's server, such as gifts. */
   frames: () => phone.frames(),
   frame: (type, data) => phone.frame(type, data),
+  asks: (path) => until(`request of ${path}`, () => phone.paths.includes(path)),
   /** Waits until every request has been answered and shown. */
   settle: () => until("end of the requests", () => !phone.requests),
+  /** What the phone has recorded under a name since the last time, as JSON. */
+  recorded(name) {
+    const records = phone[name];
+    phone[name] = [];
+    return JSON.stringify(records);
+  },
   html,
   set: (changes) => void Object.assign(phone, changes),
   cut() {

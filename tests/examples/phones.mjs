@@ -5,8 +5,7 @@ import { Worker } from "node:worker_threads";
 
 /** `newPhone(as, data)` starts one; `end()` ends all. */
 export function phones(folder) {
-  const packages = join(folder, "miniprogram_npm");
-  const NODE_PATH = [packages, join(packages, "tdesign-miniprogram/miniprogram_npm")].join(":");
+  const NODE_PATH = join(folder, "miniprogram_npm");
   const workers = [];
 
   function newPhone(as, data) {
@@ -24,7 +23,7 @@ export function phones(folder) {
         calls.set(calls.size, { resolve, reject });
         worker.postMessage({ id: calls.size - 1, command, args });
       });
-    return new Proxy({}, { get: (_, command) => send(command) });
+    return new Proxy({}, { get: (_, command) => (command === "then" ? undefined : send(command)) }); // no promise
   }
 
   return { newPhone, end: () => Promise.all(workers.map((worker) => worker.terminate())) };

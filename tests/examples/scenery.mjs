@@ -67,7 +67,10 @@ const ANSWERS = {
     ...{ gift: { own: 0, next: null, next_at: null, house: 5200 }, day: { given: 12, own: 0, next: null, next_at: null, house: 10000 } },
     month: { given: 320, own: 1000, next: null, next_at: null, house: 50000 },
   }),
-  "qlive_user/get_users_info/": (_, { gender }) => Array.from({ length: 8 }, (_, n) => ({ ...person(2 * n + Number(gender) - 1), state: 0, blocked: false })),
+  // Those who have applied come first, as with the server.
+  "qlive_user/get_users_info/": ({ applied = 0, viewers = 8 }, { gender, page }) =>
+    Array.from({ length: applied + viewers }, (_, n) => ({ ...person(2 * n + Number(gender) - 1), state: n < applied ? 1 : 0, blocked: false })).slice(8 * (page - 1), 8 * page),
+  "qlive_user/export/": () => ({ status: "success", state: "ready", part: 1, parts: 1, export: { profile: [{ nickname: "观众小周" }] } }),
   "get_livelist/": (_, { page }) => (page > 1 ? [] : lives),
   "get_playurl/": (scene) => ({ push_url: "rtmp://push", owner: seat(0, "", 36), male: seat(1, "", 30), female: seat(2, "", 27), anchor_info: {}, scene }),
   "qlive_room/bans/": () => [],
@@ -81,6 +84,7 @@ export function scenery(phone) {
   const listeners = {};
   let seq = 1;
   phone.requests = 0;
+  phone.paths = [];
   phone.frame = (type, data) => {
     seq += 1;
     listeners.message({ data: JSON.stringify({ type, live_id: 1, epoch: "e", seq, ts: 1, data }) });
@@ -96,6 +100,7 @@ export function scenery(phone) {
       const { pathname, searchParams } = new URL(url);
       const path = pathname.replace(/^.*\/wx\/api\/qlive\/|^\/sim/, "");
       const answer = path === "/phone/login" ? { appId: "a", code: "c" } : ANSWERS[path];
+      phone.paths.push(path);
       const json = typeof answer === "function" ? answer(phone.scene, { ...Object.fromEntries(searchParams), ...data }) : answer;
       phone.requests += 1;
       setTimeout(() => {

@@ -77,8 +77,18 @@ export function wxOf(phone) {
     offNetworkStatusChange: (run) => listeners.network.delete(run),
     env: { USER_DATA_PATH: "user" },
     requirePrivacyAuthorize: ({ success, fail }) => later(phone.permitted ? success : fail, {}),
-    openPrivacyContract() {},
+    openPrivacyContract: () => phone.shared.push("privacy"),
+    shareFileMessage({ filePath, fail }) {
+      phone.shared.push(filePath);
+      later(fail, { errMsg: "shareFileMessage:fail can only be invoked by user TAP gesture" });
+    },
+    setClipboardData({ data, success }) {
+      phone.shared.push(data);
+      later(success);
+    },
     getFileSystemManager: () => ({
+      writeFileSync: (path, text) => stored.set(path, text),
+      readFileSync: (path) => stored.get(path),
       getFileInfo: ({ filePath, success }) => later(success, { size: statSync(filePath).size }),
     }),
     getImageInfo: ({ src, success }) => later(success, { type: src.split(".").pop() }),

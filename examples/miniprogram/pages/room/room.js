@@ -107,7 +107,7 @@ Component({
 
     onLive(line) {
       this.setData({ line });
-      this.notice = setTimeout(() => this.setData({ line: "" }), NOTICE_MS);
+      if (line) this.notice = setTimeout(() => this.setData({ line: "" }), NOTICE_MS);
       qlive.gifts.resume().then((gifts) => gifts.some(({ answer }) => answer) && showToast(t.given));
       if (chat && !this.data.joined) this.joinChat();
     },
