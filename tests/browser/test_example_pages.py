@@ -1,4 +1,4 @@
-"""The example mini-program's pages in Chromium, as scenes.mjs has rendered them, on three phones."""
+"""The example mini-program's pages in Chromium, as scenes.mjs renders them, at three sizes."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ FAULTS = """([controls, least]) => {
         const [x, y] = [(left + right) / 2, (top + bottom) / 2];
         const name = node.getAttribute("aria-label") || node.textContent || node.className;
         const isOutside = left < -0.5 || top < -0.5 || right > width + 0.5 || bottom > height + 0.5;
-        if (isOutside) faults.push(`${name}: outside ${[left, top, right, bottom].map(Math.round)}`);
+        if (isOutside) faults.push(`${name}: outside ${[left, top, right, bottom]}`);
         const hit = document.elementFromPoint(x, y);
         if (!isOutside && !node.contains(hit)) faults.push(`${name}: under ${hit?.className}`);
         if (right - left < least - 0.5 || bottom - top < least - 0.5) {
@@ -45,8 +45,7 @@ FAULTS = """([controls, least]) => {
 async def test_controls_are_within_reach_and_texts_readable(
     browser: Browser, tmp_path: Path
 ) -> None:
-    """At three sizes: the room as host, guest and viewer with 0, 8 and 30 applicants, each sheet, and
-    the other pages."""
+    """Host, guest and viewer with 0, 8 and 30 applicants, each of their sheets, and other pages."""
     await run(FOLDER / "scenes.mjs", tmp_path)
     scenes = sorted(tmp_path.glob("*.html"))
     assert len(scenes) > 30
