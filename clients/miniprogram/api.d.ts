@@ -18,9 +18,23 @@ export interface components {
             nickname: string;
             face_url: string;
             gender: number;
+            /** @description Milliseconds since 1970. */
             applied_at: number | null;
             invited: boolean;
+            /** @description Milliseconds since 1970. */
             expires_at: number;
+        };
+        /** @description `num_list`: men applying, men in the room, women applying, women in the room. */
+        AudienceData: {
+            audience_count: number;
+            num_list: number[];
+        };
+        /** @description Audience counts after users joined or left; coalesced and not numbered. */
+        AudienceFrame: {
+            /** @constant */
+            type: "audience";
+            live_id: number;
+            data: components["schemas"]["AudienceData"];
         };
         /** @description `price` in yuan with two decimals. */
         Block: {
@@ -34,12 +48,28 @@ export interface components {
             blocked: boolean;
         };
         Blocks: components["schemas"]["FaceView"][];
+        /**
+         * @description Last frame before the socket closes with `code`.
+         *
+         *     If `reconnect` is true, the client may reconnect, after `retry_ms` at the earliest.
+         */
+        ByeFrame: {
+            /** @constant */
+            type: "bye";
+            /** @enum {integer} */
+            code: 4000 | 4001 | 4003 | 4029 | 4401 | 4500 | 4503 | 4504 | 4509 | 4510;
+            /** @enum {string} */
+            reason: "restart" | "slow" | "silent" | "too_fast" | "token" | "bad_frames" | "put_out" | "not_a_member" | "replaced" | "ended";
+            retry_ms: number;
+            reconnect: boolean;
+        };
         CancelWithdrawalRequest: {
             withdrawal_id: string;
         };
         /** @description The host muted a user in the chat until `until`; 0: the mute is over. */
         ChatMute: {
             user_id: string;
+            /** @description Milliseconds since 1970. */
             until: number;
         };
         /** @description Only the host may write in the chat, or everyone again. */
@@ -66,6 +96,7 @@ export interface components {
         /** @description `delete_at`: when the caller is deleted; null if no deletion is planned. */
         Deletion: {
             detail: string;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             delete_at: string | null;
         };
         EmptySeat: Record<string, never>;
@@ -79,6 +110,7 @@ export interface components {
             status: "success";
             /** @enum {string} */
             state: "building" | "ready";
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             made_at: string | null;
             part: number;
             parts: number;
@@ -162,6 +194,7 @@ export interface components {
         GivingCap: {
             own: number;
             next: number | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             next_at: string | null;
             house: number;
         };
@@ -181,6 +214,7 @@ export interface components {
         GivingSum: {
             own: number;
             next: number | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             next_at: string | null;
             house: number;
             given: number;
@@ -188,6 +222,14 @@ export interface components {
         /** @description The room has another chat group, since Tencent IM no longer has the one before: join it. */
         GroupChange: {
             group_id: string;
+        };
+        /** @description Liveness signal; a client whose last `seq` is lower has missed an event. */
+        HeartbeatFrame: {
+            /** @constant */
+            type: "heartbeat";
+            seq: number;
+            /** @description Milliseconds since 1970. */
+            ts: number;
         };
         InviteMicroRequest: {
             live_id: number | string;
@@ -226,6 +268,7 @@ export interface components {
                 [key: string]: string;
             } | null;
             rate: string;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             delete_at: string;
         };
         LikeRequest: {
@@ -330,7 +373,9 @@ export interface components {
             nickname: string;
             face_url: string;
             gender: number;
+            /** @description Milliseconds since 1970. */
             applied_at: number;
+            /** @description Milliseconds since 1970. */
             expires_at: number;
         };
         /** @description The host invited a user to the seat of their gender. */
@@ -339,6 +384,7 @@ export interface components {
             nickname: string;
             face_url: string;
             gender: number;
+            /** @description Milliseconds since 1970. */
             expires_at: number;
         };
         /**
@@ -431,6 +477,12 @@ export interface components {
             boy: string;
             girl: string;
         };
+        /** @description Reply to a `ping`, with its `n`. */
+        PongFrame: {
+            /** @constant */
+            type: "pong";
+            n: number;
+        };
         /** @description A visible user changed nickname or face; the host's renames the room. */
         ProfileChange: {
             user_id: string;
@@ -485,11 +537,21 @@ export interface components {
             reason: "sexual" | "abuse" | "fraud" | "minor" | "advert" | "other";
             text?: string;
         };
+        /** @description Resume succeeded: the next `replayed` frames are the missed events. */
+        ResumedFrame: {
+            /** @constant */
+            type: "resumed";
+            live_id: number;
+            epoch: string;
+            seq: number;
+            replayed: number;
+        };
         /** @description A user banned from the room until `until` (ms); `by_operator`: the host cannot lift it. */
         RoomBanView: {
             user_id: string;
             nickname: string;
             face_url: string;
+            /** @description Milliseconds since 1970. */
             until: number;
             by_operator: boolean;
         };
@@ -688,6 +750,7 @@ export interface components {
             income: number;
             fen: number;
             paid_fen: number;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             requested_at: string;
             /**
              * @description Why it was declined, in the operator's words; or a code: `cancelled` by the user, or
@@ -715,6 +778,7 @@ export interface components {
             income: number;
             fen: number;
             paid_fen: number;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             requested_at: string;
             /**
              * @description Why it was declined, in the operator's words; or a code: `cancelled` by the user, or
@@ -751,10 +815,13 @@ export interface components {
 }
 export type AnchorInfo = components['schemas']['AnchorInfo'];
 export type Applicant = components['schemas']['Applicant'];
+export type AudienceData = components['schemas']['AudienceData'];
+export type AudienceFrame = components['schemas']['AudienceFrame'];
 export type Block = components['schemas']['Block'];
 export type BlockList = components['schemas']['BlockList'];
 export type BlockRequest = components['schemas']['BlockRequest'];
 export type Blocks = components['schemas']['Blocks'];
+export type ByeFrame = components['schemas']['ByeFrame'];
 export type CancelWithdrawalRequest = components['schemas']['CancelWithdrawalRequest'];
 export type ChatMute = components['schemas']['ChatMute'];
 export type ChatMuteAll = components['schemas']['ChatMuteAll'];
@@ -784,6 +851,7 @@ export type GivingLimits = components['schemas']['GivingLimits'];
 export type GivingLimitsRequest = components['schemas']['GivingLimitsRequest'];
 export type GivingSum = components['schemas']['GivingSum'];
 export type GroupChange = components['schemas']['GroupChange'];
+export type HeartbeatFrame = components['schemas']['HeartbeatFrame'];
 export type InviteMicroRequest = components['schemas']['InviteMicroRequest'];
 export type LeaveMicroRequest = components['schemas']['LeaveMicroRequest'];
 export type LeaveRoomRequest = components['schemas']['LeaveRoomRequest'];
@@ -815,6 +883,7 @@ export type Order = components['schemas']['Order'];
 export type PayRequest = components['schemas']['PayRequest'];
 export type PlayUrl = components['schemas']['PlayUrl'];
 export type Player = components['schemas']['Player'];
+export type PongFrame = components['schemas']['PongFrame'];
 export type ProfileChange = components['schemas']['ProfileChange'];
 export type PublicProfile = components['schemas']['PublicProfile'];
 export type PushGiftRequest = components['schemas']['PushGiftRequest'];
@@ -823,6 +892,7 @@ export type RankRequest = components['schemas']['RankRequest'];
 export type Receiver = components['schemas']['Receiver'];
 export type RemoveUserRequest = components['schemas']['RemoveUserRequest'];
 export type ReportRequest = components['schemas']['ReportRequest'];
+export type ResumedFrame = components['schemas']['ResumedFrame'];
 export type RoomBanView = components['schemas']['RoomBanView'];
 export type RoomBans = components['schemas']['RoomBans'];
 export type RoomBansRequest = components['schemas']['RoomBansRequest'];
@@ -851,6 +921,16 @@ export type Withdrawals = components['schemas']['Withdrawals'];
 export type WithdrawalsRequest = components['schemas']['WithdrawalsRequest'];
 export type $defs = Record<string, never>;
 export type operations = Record<string, never>;
+/** `code` of Refused: the server's, the chat's, or `refused` if there is none. */
+export type RefusalCode = "age_unverified" | "bad_parameter" | "bad_request" | "banned" | "blocked" | "confirmation_needed" | "content_refused" | "cooling_off" | "cos_away" | "encrypted_data" | "faceid_away" | "gender_in_use" | "high_risk" | "host_is_live" | "host_must_end" | "im_away" | "im_refused" | "imitation" | "income_not_matured" | "insufficient_gold" | "internal" | "log_in_again" | "muted" | "muted_all" | "no_gender" | "no_such_block" | "no_such_gift" | "no_such_page" | "no_such_room" | "no_such_user" | "no_such_withdrawal" | "not_admitted" | "not_cancellable" | "not_host" | "not_in_room" | "not_live" | "not_matchmaker" | "on_mic" | "operator_ban" | "over_day_cap" | "over_gift_cap" | "over_limit" | "over_month_cap" | "pay_away" | "put_out" | "queue_full" | "rate" | "rate_missing" | "real_name_needed" | "refused" | "request_id_reused" | "seat_taken" | "storage_away" | "stream_forbidden" | "token" | "too_large" | "too_little" | "too_many" | "too_many_blocks" | "too_many_orders" | "try_again" | "unknown_app" | "upload_missing" | "upload_refused" | "uploads_off" | "wechat_away" | "wechat_blocked" | "wechat_code" | "withdraw_off" | "withdrawals_stopped" | "words" | "wrong_method";
+/** Frames that are neither the snapshot nor events, by type. */
+export interface OtherFrames {
+  audience: AudienceFrame;
+  bye: ByeFrame;
+  heartbeat: HeartbeatFrame;
+  pong: PongFrame;
+  resumed: ResumedFrame;
+}
 /** `data` of the room's events, by type. */
 export interface EventData {
   micro_apply: MicroApply;

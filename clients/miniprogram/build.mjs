@@ -18,10 +18,12 @@ for (const [entry, outfile, declarations, content] of bundles) {
   buildSync({
     entryPoints: [`src/${entry}.js`],
     outfile,
+    absWorkingDir: process.cwd(),
     bundle: true,
     charset: "utf8",
     format: "cjs",
     minify: true,
+    mangleProps: /^_[a-z]/, // private ones; the source maps have their names
     sourcemap: true,
     target: "es2017",
   });

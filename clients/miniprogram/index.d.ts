@@ -10,6 +10,8 @@ import type {
   LoginIntoRoom,
   NewUser,
   Ok,
+  OtherFrames,
+  RefusalCode,
   Snapshot,
   UpdateUserinfoRequest,
   UserInfo,
@@ -20,11 +22,19 @@ export * from "./api.js";
 
 export type Id = number | string;
 
+/** Listeners by the name of their event; `on` and `once` return a function that removes the listener. */
+export interface Emitter<Events> {
+  on<Name extends keyof Events>(name: Name, listener: Events[Name]): () => void;
+  once<Name extends keyof Events>(name: Name, listener: Events[Name]): () => void;
+  off<Name extends keyof Events>(name: Name, listener: Events[Name]): void;
+}
+
 // ---- platform
 
 export interface Reply {
   status: number;
   json: unknown;
+  /** The SDK reads Retry-After and X-Request-Id. */
   headers?: Record<string, string>;
 }
 
@@ -90,18 +100,29 @@ export function storageOver(
 
 export class Refused extends Error {
   name: "Refused";
+  /** HTTP status; 200 for some refusals of orders and withdrawals. */
   status: number;
-  code: string;
+  code: RefusalCode;
+  /** What is wrong with a field, by its name; in English, for developers. */
   fields: Record<string, string>;
   /**
    * Seconds; 0 if the response has no Retry-After. Calls that are safe to repeat were already sent
    * up to twice more if it is at most five.
    */
   retryAfter: number;
+  /** Of the server's log; "" if the response has none. */
+  requestId: string;
 }
+/** Whether an error is a refusal by the server, with this code if one is given. */
+export function isRefused<Code extends RefusalCode = RefusalCode>(
+  error: unknown,
+  code?: Code,
+): error is Refused & { code: Code };
+/** No response, or one that is not from QLive (then with its HTTP `status`). */
 export class Unreachable extends Error {
   name: "Unreachable";
   status: number;
+  requestId: string;
 }
 /** A picture that is not uploaded; `wrong_type`: not JPEG, PNG or WebP, `refused`: by COS. */
 export class UploadFailed extends Error {
@@ -129,18 +150,28 @@ export interface RoomState {
   seq: number;
   room: Snapshot;
 }
-export interface Frame {
-  type: string;
-  live_id?: number;
-  epoch?: string;
-  seq?: number;
-  ts?: number;
-  data?: any;
-  [field: string]: any;
+/** Frame of the server, by its type: the snapshot, a numbered event, or another one. */
+export type FrameOf<Type extends FrameType> = Type extends keyof EventData
+  ? NumberedFrame<Type, EventData[Type]>
+  : Type extends keyof OtherFrames
+    ? OtherFrames[Type]
+    : NumberedFrame<"snapshot", Snapshot> & { reset?: "epoch" | "too_old" | "ahead" };
+export type FrameType = "snapshot" | keyof EventData | keyof OtherFrames;
+/** Any frame; `frame.type` tells which. A newer server may send types that are not listed. */
+export type Frame = { [Type in FrameType]: FrameOf<Type> }[FrameType];
+
+interface NumberedFrame<Type, Data> {
+  type: Type;
+  live_id: number;
+  epoch: string;
+  seq: number;
+  /** Milliseconds since 1970. */
+  ts: number;
+  data: Data;
 }
 
 /** State of a snapshot frame. */
-export function begin(snapshot: Frame): RoomState;
+export function begin(snapshot: FrameOf<"snapshot">): RoomState;
 /** State after one more frame; throws Gap if a frame is missing before it. */
 export function fold(state: RoomState, frame: Frame): RoomState;
 /** The user's open mic invitation, or null. */
@@ -154,7 +185,7 @@ export function roleIn(
   userId: string,
 ): "host" | "male" | "female" | "applied" | "viewer";
 
-/** The rule by which a room socket reconnects; `final_codes` has the server's name of each final close code. */
+/** The rule by which a room socket reconnects, in milliseconds; `final_codes` has the server's name of each final close code. */
 export const RECONNECT: {
   base_ms: number;
   max_ms: number;
@@ -172,6 +203,7 @@ export type Connection =
   /** After a connect, or with `too_old` between events if the server missed too many of them. */
   | { phase: "live"; reset: "epoch" | "too_old" | "ahead" | null }
   | { phase: "resumed"; replayed: number }
+  /** `delay` in milliseconds. */
   | { phase: "reconnecting"; attempt: number; delay: number; code: number; reason: string }
   | { phase: "closed"; code: number; reason: string };
 
@@ -187,13 +219,16 @@ export interface RoomEvents {
   offMic: (event: EventData["micro_leave"]) => void;
 }
 
-export class RoomSocket {
+export class RoomSocket implements Emitter<RoomEvents> {
   private constructor();
+  on: Emitter<RoomEvents>["on"];
+  once: Emitter<RoomEvents>["once"];
+  off: Emitter<RoomEvents>["off"];
   readonly live_id: number;
   readonly state: RoomState | null;
-  on<Name extends keyof RoomEvents>(name: Name, listener: RoomEvents[Name]): () => void;
   open(): void;
   close(): void;
+  /** Called by itself when the app is shown or the network is back. */
   wake(): void;
 }
 
@@ -202,6 +237,7 @@ export class RoomSocket {
 export interface PendingGift {
   request_id: string;
   owner: string;
+  /** Milliseconds since 1970. */
   at: number;
   user_id: string;
   gift_id: Id;
@@ -244,8 +280,7 @@ export interface ChatEvents {
   /** Whether the chat is in the room's group; after an error, `join` joins it again. */
   connection: (connection: { joined: boolean; error: Error | null }) => void;
 }
-export interface Chat {
-  on<Name extends keyof ChatEvents>(name: Name, listener: ChatEvents[Name]): () => void;
+export interface Chat extends Emitter<ChatEvents> {
   /** Joins the group of a room as soon as its socket is open, and each group that replaces it. */
   join(room: RoomSocket): Promise<void>;
   /** Refused with `muted`, `muted_all`, `banned`, `words`, `rate`, `imitation` or `not_in_room`; else IM's error. */
@@ -265,12 +300,18 @@ export type SignedIn = NewUser & Partial<LoginIntoRoom> & { created: boolean };
  */
 export type Purchase = { state: "paid"; gold: number } | { state: "pending" } | { state: "cancelled" };
 
-export interface Client extends Omit<Calls, "pushGift"> {
+export interface ClientEvents {
+  /**
+   * The server requires a new login. With `signInAgain`: it was tried, and refused; the reason is its
+   * error, or that of the token if the user is unknown by now.
+   */
+  signedOut: (reason: { status: number; code: RefusalCode }) => void;
+}
+
+export interface Client extends Omit<Calls, "pushGift">, Emitter<ClientEvents> {
   readonly token: string;
   readonly userId: string;
   readonly gifts: Gifts;
-  /** The server requires a new login: call `signIn`. */
-  on(name: "signedOut", listener: (reason: { status: number; code: string }) => void): () => void;
   room(live_id: Id): RoomSocket;
 
   /**
@@ -318,4 +359,11 @@ export function createClient(options: {
   giftPatienceMs?: number;
   /** That of the mini-program by default. */
   appId?: string;
+  /**
+   * Whether a refused token is replaced by one sign-in, after which the call is sent once more (login,
+   * createUser and pay are not) and sockets resume.
+   */
+  signInAgain?: boolean;
+  /** Calls (debug), failed calls (warn), sign-ins and the phases of room sockets (info). */
+  log?: (level: "debug" | "info" | "warn", message: string, data: Record<string, unknown>) => void;
 }): Client;

@@ -2,6 +2,8 @@
 
 const { t, format } = require("./i18n.js");
 
+const SLOTS = 60; // a later line takes the place of the earliest
+
 /** {kind, text, image} of a frame, or null if it is not shown. */
 function lineOf({ type, data }) {
   if (type === "snapshot") return { kind: "note", text: t.feed_welcome };
@@ -14,4 +16,10 @@ function lineOf({ type, data }) {
   return { kind: "event", text: format(key in t ? key : `feed_${type}`, { name: data.nickname || t.nameless }) };
 }
 
-module.exports = { lineOf };
+/** The data of the page that adds the `order`th line, counted from 0, and scrolls to it. */
+function addition(line, order) {
+  const slot = order % SLOTS;
+  return { [`lines[${slot}]`]: { ...line, slot, order }, last: `line-${slot}` };
+}
+
+module.exports = { addition, lineOf };

@@ -9,5 +9,6 @@ const isProduction = address.startsWith("https:");
 module.exports = createClient({
   base: `${address}/wx/api/qlive`,
   platform: wxPlatform(isProduction ? wx : simulator.phone(address)),
+  signInAgain: true,
   appId: isProduction ? undefined : simulator.APP_ID,
 });

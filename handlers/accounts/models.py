@@ -24,6 +24,7 @@ from handlers.models import (
 )
 from ledger.journal import Unit
 from services.accounts.pictures import MAX_BYTES, PictureKind, PictureType
+from storage.accounts.users import ADULT_YEARS
 
 
 class LoginRequest(Request):
@@ -50,7 +51,7 @@ class UpdateUserinfoRequest(Request):
 
     nickname: Name | None = None
     gender: Gender | None = None
-    age: Annotated[Whole, Field(ge=1, le=120)] | None = None
+    age: Annotated[Whole, Field(ge=ADULT_YEARS, le=120)] | None = None
     area: Annotated[Area | None, CLEARED_BY_NULL] = None
     face_url: Annotated[PictureUrl | None, CLEARED_BY_NULL] = None
     height: Annotated[Height | None, AfterValidator(lambda value: value or 0)] = None

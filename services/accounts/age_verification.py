@@ -8,10 +8,9 @@ from config.sections import AgeVerificationSettings
 from core.clock import day_of
 from core.errors import InvalidParameter
 from services.errors import AgeUnverified
-from storage.accounts.users import User, UserStore
+from storage.accounts.users import ADULT_YEARS, User, UserStore
 from tencent.cloud_api import FaceIdClient
 
-ADULT_YEARS = 18
 ID_NUMBER = re.compile("[1-9][0-9]{5}([0-9]{4})([0-9]{2})([0-9]{2})[0-9]{3}[0-9X]")
 WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_DIGITS = "10X98765432"

@@ -17,6 +17,7 @@ from storage.errors import UserNotFound
 from storage.field_cipher import FieldCipher
 from storage.rooms.members import MemberStore
 
+ADULT_YEARS = 18
 IS_DEBTOR: Document = {"$or": [{debt: {"$gt": 0}} for debt in DEBTS.values()]}
 """Users who owe gold or income."""
 
@@ -204,7 +205,10 @@ class UserStore:
 
 
 def user_from(row: Document) -> User:
-    return User(**{**known_fields(User, row), "user_id": row["_id"]})
+    fields = {**known_fields(User, row), "user_id": row["_id"]}
+    if fields.get("age", 0) < ADULT_YEARS:
+        fields["age"] = 0  # stored before only adults were allowed: its owner is asked again
+    return User(**fields)
 
 
 class LikeStore:

@@ -19,9 +19,13 @@ const refused = (status, code) => ({ status, json: { code, detail: "!" } });
 const limited = (seconds, status = 429) => ({ ...refused(status, "too_many"), headers: { "Retry-After": String(seconds) } });
 
 function newDevice(...responses) {
+  return deviceWith({}, ...responses);
+}
+
+function deviceWith(options, ...responses) {
   const device = new FakeDevice();
   device.responses.push(...responses);
-  device.client = qlive.createClient({ base: BASE, platform: device.platform });
+  device.client = qlive.createClient({ base: BASE, platform: device.platform, ...options });
   return device;
 }
 
@@ -172,6 +176,92 @@ test("only a 401 for the token signs out", async () => {
   assert.deepEqual(events, [["log_in_again", "t"], ["token", ""]]);
 });
 
+/** A device that signs in again, with its events; its token t was refused once for each of `calls`. */
+async function refusedDevice(...responses) {
+  const device = deviceWith({ signInAgain: true, appId: "a" }, LOGGED_IN, ...responses);
+  device.platform.login = async () => "code";
+  device.events = [];
+  device.client.on("signedOut", (reason) => device.events.push(reason.code));
+  await device.client.login({ appId: "a", code: "c" });
+  device.requests.length = 0;
+  return device;
+}
+
+const LOGGED_IN_AGAIN = { status: 200, json: { status: 0, token: "t2", user_id: "10000000" } };
+const pathsOf = ({ requests }) => requests.map(({ url }) => url.slice(BASE.length).split("?")[0]);
+
+test("a refused token is replaced by one sign-in, and the calls are sent once more", async () => {
+  const device = await refusedDevice(refused(401, "token"), refused(401, "token"), LOGGED_IN_AGAIN, OK, OK);
+  const { client } = device;
+  const calls = [client.applyMicro({ live_id: 7 }), client.pushGift({ user_id: "2", gift_id: 1 })];
+  assert.deepEqual(await Promise.all(calls), [OK.json, OK.json]);
+  const [apply, gift, login, ...again] = device.requests;
+  assert.deepEqual(login.data, { appId: "a", code: "code" });
+  assert.deepEqual(again.map(({ url }) => url), [apply.url, gift.url], "the gift with its request_id");
+  assert.deepEqual(again.map(({ headers }) => headers.Authorization), Array(2).fill("QLiveToken t2"));
+  assert.deepEqual(device.events, []);
+});
+
+test("an order is not sent again after the sign-in, nor is a call as another user", async () => {
+  const device = await refusedDevice(refused(401, "token"), LOGGED_IN_AGAIN);
+  await assert.rejects(device.client.pay({ block_id: 1 }), { code: "token" });
+  assert.deepEqual([pathsOf(device), device.client.token], [["qlive_pay/", "qlive_user/login/"], "t2"]);
+  const other = { status: 200, json: { status: 0, token: "t3", user_id: "20000000" } };
+  device.responses.push(refused(401, "token"), other);
+  await assert.rejects(device.client.applyMicro({ live_id: 7 }), { code: "token" });
+  assert.deepEqual(device.events, []);
+});
+
+test("only a sign-in that is refused signs out, with its error", async () => {
+  const unknown = { status: 200, json: { status: 1 } };
+  for (const [answer, error, events] of [
+    [refused(403, "banned"), { code: "banned" }, ["banned"]],
+    [unknown, { code: "token" }, ["token"]],
+    [limited(9), { code: "too_many" }, []],
+    [undefined, { name: "Unreachable" }, []],
+  ]) {
+    const device = await refusedDevice(refused(401, "token"), answer);
+    await assert.rejects(device.client.getUserState(), error);
+    assert.deepEqual([device.events, device.client.token], [events, events.length ? "" : "t"]);
+    assert.equal(device.requests.length, 2, "an unknown user is not registered");
+  }
+});
+
+test("an error carries the id of its request, and the log each call and failure", async () => {
+  const lines = [];
+  const log = (level, message, data) => lines.push([level, message, data.name, data.requestId]);
+  const headers = { "x-request-id": "r1" };
+  const device = deviceWith({ log }, OK, { ...refused(409, "seat_taken"), headers }, { status: 502, json: null, headers });
+  await device.client.applyMicro({ live_id: 7 });
+  const error = await device.client.acceptMicro({ live_id: 7 }).catch((reason) => reason);
+  assert.equal(error.requestId, "r1");
+  assert.deepEqual([undefined, "seat_taken", "not_live"].map((code) => qlive.isRefused(error, code)), [true, true, false]);
+  assert.ok(!qlive.isRefused(new Error("seat_taken")) && !qlive.isRefused(undefined));
+  await assert.rejects(device.client.getConfigs(), { name: "Unreachable", requestId: "r1" });
+  assert.deepEqual(lines, [
+    ["debug", "call", "applyMicro", undefined],
+    ["warn", "call failed", "acceptMicro", "r1"],
+    ["warn", "call failed", "getConfigs", "r1"],
+  ]);
+});
+
+test("a listener is removed by off, by what on returns, or after one event", () => {
+  const { client } = newDevice();
+  const heard = [];
+  const listeners = [1, 2, 3, 4].map((n) => () => heard.push(n));
+  client.on("signedOut", listeners[0]);
+  client.once("signedOut", listeners[1]);
+  client.once("signedOut", listeners[2]);
+  const remove = client.on("signedOut", listeners[3]);
+  client.off("signedOut", listeners[2]);
+  client.emit("signedOut");
+  remove();
+  client.emit("signedOut");
+  client.off("signedOut", listeners[0]);
+  client.emit("signedOut");
+  assert.deepEqual(heard, [1, 2, 4, 1]);
+});
+
 test("a late 401 for an old token does not sign out a new session", async () => {
   const device = await loggedIn();
   let respond;
@@ -276,7 +366,9 @@ test("index.d.ts declares every export", () => {
     assert.match(types, new RegExp(`^export (declare )?(function|class|const) ${name}\\b`, "m"));
   }
   const room = types.slice(types.indexOf("export class RoomSocket"));
-  for (const name of ["open", "close", "wake", "on"]) assert.match(room, new RegExp(`^  ${name}[<(]`, "m"));
+  for (const name of ["open", "close", "wake", "on", "once", "off"]) {
+    assert.match(room, new RegExp(`^  ${name}[:(]`, "m"));
+  }
 });
 
 test("the source imports only its own modules and uses no newer syntax than mini-programs support", () => {

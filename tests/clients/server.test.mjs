@@ -39,7 +39,7 @@ const wechatLogin = (name, gender = 0) => post("/sim/phone/login", { name, gende
 const newClient = () => createClient({ base: `${ADDRESS}/wx/api/qlive`, platform: browserPlatform() });
 
 /** A client on a phone whose WeChat is simulated. */
-async function newPhone(name) {
+async function newPhone(name, options = {}) {
   const miniProgram = { appId: (await wechatLogin(name)).appId };
   const phone = { codes: 0 };
   const wx = {
@@ -56,7 +56,7 @@ async function newPhone(name) {
   };
   const { login, appId, requestPayment } = wxPlatform(wx);
   const platform = { ...browserPlatform(), login, appId, requestPayment };
-  phone.client = createClient({ base: `${ADDRESS}/wx/api/qlive`, platform });
+  phone.client = createClient({ base: `${ADDRESS}/wx/api/qlive`, platform, ...options });
   return phone;
 }
 
@@ -188,4 +188,52 @@ test("a purchase after another device has signed in renews the session key first
   const [block] = await phone.client.getBlocks();
   assert.deepEqual(await phone.client.buy(block.id), { state: "paid", gold: block.gold });
   assert.equal(phone.codes, 2);
+});
+
+test("a phone that wakes beside a dead connection goes on with a second one", async () => {
+  const [host, viewer] = [await signUp(newClient(), "awake host", 2), await signUp(newClient(), "sleeper", 1)];
+  await ops("PATCH", `users/${host.userId}`, { is_matchmaker: true });
+  const { live_id } = await host.matchmakerEnter();
+  await viewer.getPlayurl({ live_id });
+  const platform = browserPlatform();
+  const sockets = [];
+  const connectSocket = (url, options) => {
+    const socket = platform.connectSocket(url, options);
+    const state = { dead: false };
+    sockets.push(state);
+    const unless = (listen) => (event) => state.dead || listen(event);
+    const [onMessage, onClose] = [(listen) => socket.onMessage(unless(listen)), (listen) => socket.onClose(unless(listen))];
+    return { ...socket, onMessage, onClose };
+  };
+  const client = createClient({ base: `${ADDRESS}/wx/api/qlive`, platform: { ...platform, connectSocket } });
+  client._session.save({ token: viewer.token, user_id: viewer.userId });
+  const room = await openRoom(client, live_id);
+  sockets[0].dead = true; // neither a frame nor its end reaches the phone
+  await host.updateRoom({ live_id, room_name: "later" });
+  const phases = [];
+  const resumed = new Promise((resolve) => {
+    room.on("connection", ({ phase }) => phases.push(phase) && phase === "resumed" && resolve());
+  });
+  room.wake();
+  await resumed;
+  assert.equal(room.state.room.room_name, "later");
+  assert.deepEqual([phases, sockets.length], [["resumed"], 2]);
+});
+
+test("a phone whose token is revoked goes on after one sign-in, in calls and in the room", async () => {
+  const phone = await newPhone("revoked", { signInAgain: true });
+  const { client } = phone;
+  await client.signIn({ nickname: "revoked" });
+  const host = await signUp(newClient(), "host of revoked", 2);
+  await ops("PATCH", `users/${host.userId}`, { is_matchmaker: true });
+  const { live_id } = await host.matchmakerEnter();
+  await client.getPlayurl({ live_id });
+  const room = await openRoom(client, live_id);
+  const closed = new Promise((resolve) => room.on("connection", ({ code }) => code === 4401 && resolve()));
+  const resumed = new Promise((resolve) => room.on("connection", ({ phase }) => phase === "resumed" && resolve()));
+  const codes = phone.codes;
+  await ops("DELETE", `users/${client.userId}/sessions`, { reason: "test" });
+  await closed;
+  await Promise.all([resumed, client.getUserState()]);
+  assert.equal(phone.codes, codes + 1);
 });

@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { createClient } from "../../clients/miniprogram/src/qlive.js";
-import { FakeDevice, seededRandom } from "./fakes.mjs";
+import { FakeDevice, flushPromises, seededRandom } from "./fakes.mjs";
 import { ANNA, BERT, HOST, bye, event, resumed, snapshot } from "./frames.mjs";
 
 const BASE = "https://example.com/wx/api/qlive";
 const NEW_LOGIN = { status: 200, json: { status: 0, token: "t2", user_id: BERT.user_id } };
 
 /** A device of Bert with a room whose events are recorded in `events`. */
-function newRoom(options = {}) {
+function newRoom({ signInAgain, ...options } = {}) {
   const stored = new Map([["qlive.session", JSON.stringify({ token: "t", user_id: BERT.user_id })]]);
   const device = new FakeDevice({ stored, ...options });
-  const client = createClient({ base: BASE, platform: device.platform });
+  const client = createClient({ base: BASE, platform: device.platform, appId: "a", signInAgain });
   const room = client.room(1);
   const events = [];
   for (const name of ["connection", "invited", "seated", "refused", "offMic", "audience"]) {
@@ -308,33 +308,128 @@ test("waking reconnects immediately, but not before the server's retry delay", (
   assert.equal(device.sockets.length, 3);
 });
 
-test("waking pings a live connection at once and drops it without an answer", () => {
-  const { device, events } = newLiveRoom();
-  const [socket] = device.sockets;
-  device.clock.advance(1_000);
-  device.wake();
-  assert.deepEqual(socket.sent, [{ type: "ping", n: 1 }]);
-  device.clock.advance(4_000);
-  device.wake(); // app shown and network online: one ping
-  device.clock.advance(999);
-  assert.ok(!socket.closed);
-  device.clock.advance(1);
-  assert.ok(socket.closed);
-  assert.equal(socket.sent.length, 1);
-  assertReconnecting(events.at(-1), "silent");
+test("waking opens a second connection beside the old one, and the first that answers stays", () => {
+  for (const oldIsAlive of [true, false]) {
+    const { device, room, events } = newLiveRoom();
+    const [old] = device.sockets;
+    device.clock.advance(1_000);
+    device.wake();
+    device.wake(); // app shown and network online: one more connection
+    const [, rival, ...others] = device.sockets;
+    assert.deepEqual([old.sent, queryOf(rival).since, others], [[{ type: "ping", n: 1 }], "7", []]);
+    if (oldIsAlive) {
+      old.receive({ type: "pong", n: 1 });
+      assert.deepEqual([rival.closed, old.closed, events], [true, false, []]);
+      old.receive(applyEvent(8));
+    } else {
+      old.receive(applyEvent(8)); // received before the sleep
+      old.receive(bye(4509)); // the server has replaced it
+      assert.deepEqual([rival.closed, old.closed, events], [false, true, []]);
+      rival.receive(resumed(8, 1));
+      rival.receive(applyEvent(8));
+      assert.deepEqual(events, [["connection", { phase: "resumed", replayed: 1 }]]);
+    }
+    assert.equal(room.state.seq, 8);
+    device.clock.advance(31_000);
+    assert.equal(device.sockets.length, 2);
+  }
 });
 
-test("waking drops a connection after a sleep, and keeps one that answers the ping", () => {
-  const { device } = newLiveRoom();
+test("after failures, a wake resumes as fast as the server answers", () => {
+  const { device, events } = newLiveRoom({ random: () => 1 });
+  for (let failures = 0; failures < 5; failures++) {
+    device.socket.disconnect();
+    device.clock.runNext();
+  }
+  device.socket.disconnect();
+  device.wake();
+  device.clock.advance(100); // no connection: the next attempt
+  const hanging = device.socket;
+  device.clock.advance(3_000);
+  device.wake(); // one that hangs: another one beside it
+  assert.ok(device.socket !== hanging && !hanging.closed);
+  device.socket.receive(resumed(7, 0));
+  assert.ok(hanging.closed);
+  assert.deepEqual(events.at(-1)[1], { phase: "resumed", replayed: 0 });
+});
+
+test("a connection that its own client has replaced is resumed, one of another device is not", () => {
+  for (const [ms, phase] of [[9_999, "reconnecting"], [10_001, "closed"]]) {
+    const { device, events } = newLiveRoom();
+    const [old] = device.sockets;
+    device.wake();
+    old.receive({ type: "pong", n: 1 }); // the second connection is closed, but the server knows it
+    device.clock.advance(ms);
+    old.receive(bye(4509));
+    assert.equal(events.at(-1)[1].phase, phase);
+  }
+});
+
+test("a second connection that fails, or is one too many, leaves the old one alone", () => {
+  const { device, events } = newLiveRoom();
+  const [old] = device.sockets;
+  for (let n = 0; n < 20; n++) {
+    device.wake();
+    if (device.sockets.length > 1) device.socket.disconnect();
+    old.receive({ type: "pong", n: n + 1 });
+    device.clock.advance(1_500);
+  }
+  assert.deepEqual([device.sockets.length, old.closed, events], [10, false, []]);
+  for (let n = 0; n < 3; n++) {
+    device.clock.advance(20_000);
+    old.receive({ type: "heartbeat", seq: 7, ts: 1 });
+  }
+  device.wake();
+  device.socket.receive(bye(4503));
+  assert.deepEqual(events, [["connection", { phase: "closed", code: 4503, reason: "why" }]]);
+  assert.ok(old.closed);
+});
+
+test("waking drops a connection without an answer and keeps one that answers the ping", () => {
+  const { device, events } = newLiveRoom();
   const [socket] = device.sockets;
   device.wake();
   device.clock.advance(4_999);
   socket.receive({ type: "pong", n: 1 });
   device.clock.advance(31_999);
   assert.ok(!socket.closed);
+  device.wake();
+  device.socket.disconnect();
+  device.clock.advance(5_000);
+  assert.ok(socket.closed);
+  assertReconnecting(events.at(-1), "silent");
+});
+
+test("waking after a sleep drops a connection that has been silent for too long", () => {
+  const { device } = newLiveRoom({ random: () => 1 });
+  const [socket] = device.sockets;
   device.clock.now += 300_000; // timers do not run while the device sleeps
   device.wake();
   assert.ok(socket.closed);
+  device.clock.advance(100);
+  assert.equal(device.sockets.length, 2);
+});
+
+test("a client that signs in again resumes with the new token, or closes if it may not", async () => {
+  for (const [responses, phase, sockets] of [
+    [[NEW_LOGIN], "connecting", 2],
+    [[{ status: 403, json: { code: "banned", detail: "!" } }], "closed", 1],
+    [[undefined, NEW_LOGIN], "reconnecting", 1], // no network at first
+  ]) {
+    const { device, events } = newLiveRoom({ signInAgain: true });
+    device.platform.login = async () => "code";
+    device.responses.push(...responses);
+    device.socket.receive(bye(4401));
+    await flushPromises();
+    assert.deepEqual([phases(events).at(-1), device.sockets.length], [phase, sockets]);
+    if (phase === "reconnecting") {
+      device.clock.runNext();
+      device.socket.receive(bye(4401));
+      await flushPromises();
+    }
+    if (phase !== "closed") assert.equal(device.socket.headers.Authorization, "QLiveToken t2");
+    assert.deepEqual(events.filter(([name]) => name === "signedOut").length, phase === "closed" ? 1 : 0);
+  }
 });
 
 // ---- the limit of attempts

@@ -18,7 +18,13 @@ FOLDER = Path(__file__).parent
 SERVER_TESTS = FOLDER / "server.test.mjs"
 UNIT_TESTS = sorted(set(FOLDER.glob("*.test.mjs")) - {SERVER_TESTS})
 SDK = ROOT / "clients" / "miniprogram"
-MAX_BYTES = 30_000
+MAX_BYTES = 30 * 1024
+MAX_FOLD_BYTES = 6 * 1024
+LITE_CHAT = """declare module "@tencentcloud/lite-chat" {
+  const chat: import("qlive-miniprogram").LiteChat;
+  export default chat;
+}
+"""
 SHOW_NAMES = "module => console.log(Object.keys(module).sort())"
 BUNDLES = [
     ("qlive-miniprogram", "qlive.js", "qlive.cjs", "wx/index.js"),
@@ -60,7 +66,11 @@ async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
     tmp_path: Path,
 ) -> None:
     npm = Path(shutil.which("npm") or "npm").resolve()
-    await run(npm, "pack", "--silent", "--pack-destination", tmp_path, SDK)
+    sources = tmp_path / "sdk"
+    shutil.copytree(SDK, sources, ignore=shutil.ignore_patterns("dist", "node_modules"))
+    (sources / "node_modules").symlink_to(SDK / "node_modules")
+    await run(sources / "build.mjs")
+    await run(npm, "pack", "--silent", "--pack-destination", tmp_path, sources)
     (tarball,) = tmp_path.glob("*.tgz")
     publint = SDK / "node_modules" / "publint" / "src" / "cli.js"
     assert "All good" in await run(publint, "run", tarball, "--strict")
@@ -85,3 +95,30 @@ async def test_the_packed_sdk_installs_into_an_empty_project_and_type_checks(
         cjs, wx = (bundle.read_text().rpartition("//# sourceMappingURL=") for bundle in bundles)
         assert cjs[0] == wx[0]
         assert (bundles[1].parent / wx[2].strip()).exists()
+
+
+async def test_the_snippets_of_the_readme_are_strict_typescript(tmp_path: Path) -> None:
+    await run(FOLDER / "snippets.mjs", SDK / "README.md", tmp_path)
+    found = sorted(tmp_path.glob("*.ts"))
+    assert len(found) == (SDK / "README.md").read_text().count("```js")
+    (tmp_path / "lite-chat.d.ts").write_text(LITE_CHAT)
+    options = {
+        "extends": str(FOLDER / "tsconfig.json"),
+        "compilerOptions": {
+            "paths": {
+                "qlive-miniprogram": [str(SDK / "index.d.ts")],
+                "qlive-miniprogram/texts": [str(SDK / "texts.d.ts")],
+            },
+        },
+        "files": [str(path) for path in (*found, tmp_path / "lite-chat.d.ts")],
+    }
+    (tmp_path / "tsconfig.json").write_text(json.dumps(options))
+    await run(SDK / "node_modules" / "typescript" / "bin" / "tsc", "--project", tmp_path)
+
+
+async def test_an_app_bundles_what_it_imports(tmp_path: Path) -> None:
+    entry = tmp_path / "entry.mjs"
+    entry.write_text(f"export {{ fold }} from {str(SDK / 'src' / 'qlive.js')!r}")
+    esbuild = SDK / "node_modules" / "esbuild" / "bin" / "esbuild"
+    bundle = await run(esbuild, entry, "--bundle", "--minify", "--format=esm", "--target=es2017")
+    assert 0 < len(bundle) <= MAX_FOLD_BYTES

@@ -1,23 +1,24 @@
 """Texts for what users are refused, and for events and differences of bills in the console."""
 
+import json
 import re
+import runpy
 from collections.abc import Mapping
 from typing import get_args
 
 import pytest
 
+from handlers.pages import openapi_text
+from handlers.routes import ROUTES
 from ledger.bills import Category, Kind
 from loadtest.reconnect import RULE
-from rooms.errors import StreamForbidden
 from rooms.events import EVENT_PAYLOADS
 from services.chat.message_checks import REFUSALS
-from services.errors import Blocked, ContentRefused, HighRisk
-from storage.errors import TooManyBlocks
 from tests.support.paths import ROOT
 
-ERRORS = (Blocked, ContentRefused, HighRisk, StreamForbidden, TooManyBlocks)
 UNQUEUED = ("refused", "withdrawn", "expired", "host", "left", "offline", "banned", "moderation")
-CODES = {*REFUSALS, *(error.code for error in ERRORS)}
+DOCUMENT = json.loads(openapi_text(ROUTES))
+CODES = {*REFUSALS, *runpy.run_path(str(ROOT / "scripts" / "sdk"))["refusals"](DOCUMENT)}
 KEYS: Mapping[str, set[str]] = {
     "clients/miniprogram/src/texts.js": CODES,
     "web/demo/translations.js": {

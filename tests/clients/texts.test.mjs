@@ -6,10 +6,17 @@ import { errorText } from "../../clients/miniprogram/src/texts.js";
 
 const refused = (status, code) => new Refused({ status, code, detail: "The server's words." });
 
+test("a text names the fields that were not accepted, as the user knows them", () => {
+  const fields = { age: "must be at least 18", height: "must be at most 250", iv: "too long" };
+  const error = new Refused({ status: 400, code: "bad_parameter", detail: "!", fields });
+  assert.equal(errorText(error), "填写的内容不对：年龄、身高");
+  assert.equal(errorText(error, "en"), "Some input is invalid: age, height");
+});
+
 test("each error of the SDK has a text in the user's language, others have none", () => {
   for (const [error, chinese, english] of [
     [refused(403, "muted"), "你被红娘禁言了", "The host has muted you"],
-    [refused(409, "some_new_code"), "The server's words.", "The server's words."],
+    [refused(409, "some_new_code"), "服务器没有接受这个请求", "The server did not accept the request"],
     [refused(503, "some_new_code"), "服务器暂时没有回应，请稍后再试", "The server is unavailable; try again later"],
     [refused(503, "pay_away"), "支付服务暂时没有回应", "The payment service is unavailable"],
     [new Unreachable("no response"), "没有网络，服务器没有回应", "No network: no response from the server"],

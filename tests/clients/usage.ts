@@ -3,11 +3,14 @@
 import {
   RECONNECT,
   createClient,
+  isRefused,
   roleIn,
   seatOf,
   wxPlatform,
   type Chat,
   type Client,
+  type Frame,
+  type FrameOf,
   type LiteChat,
   type Purchase,
   type Snapshot,
@@ -40,6 +43,12 @@ export async function evening(live_id: string): Promise<void> {
   room.on("connection", (connection) => {
     if (connection.phase === "closed") show("ended", RECONNECT.final_codes[connection.code]);
   });
+  room.on("frame", (frame: Frame) => {
+    if (frame.type === "gift") showGift(frame);
+    if (frame.type === "bye") show("ended", frame.reason satisfies string);
+    if (frame.type === "micro_invite") show("live", new Date(frame.data.expires_at).toString());
+  });
+  room.once("invited", ({ expires_at }) => show("live", expires_at.toFixed()));
   room.open();
   if (roleIn(room.state, user_id) === "host") show("live", seatOf(room.state, user_id) ?? "");
   await client.applyMicro({ live_id }).catch((error) => wx.showToast({ title: errorText(error, "en") ?? "" }));
@@ -48,6 +57,13 @@ export async function evening(live_id: string): Promise<void> {
   await chat.send("晚上好");
   const { gold } = await client.pushGift({ user_id, gift_id: "1" });
   if (gold < 10) showPurchase(await client.buy(1));
+
+  await client.acceptMicro({ live_id }).catch((error: unknown) => {
+    if (isRefused(error, "seat_taken")) show("live", error.code satisfies "seat_taken");
+    else if (isRefused(error)) show("live", error.requestId);
+    // @ts-expect-error: there is no such code
+    isRefused(error, "seat_token");
+  });
 
   // @ts-expect-error: a like is 0 or 1
   await client.like({ user_id, like_state: 2 });
@@ -63,6 +79,12 @@ export async function evening(live_id: string): Promise<void> {
 
 function show(status: "live" | "paused" | "ended", line: string): void {
   console.log(status, line);
+}
+
+function showGift({ data }: FrameOf<"gift">): void {
+  show("live", `${data.gift.name} ${data.num}`);
+  // @ts-expect-error: a gift has no seat
+  show("live", data.seat);
 }
 
 function showPurchase(purchase: Purchase): void {

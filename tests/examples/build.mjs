@@ -1,6 +1,6 @@
 // The example as DevTools runs it after 构建 npm, with the address of a server and a stand-in for chat.
 
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const folderOf = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const EXAMPLE = folderOf("examples/miniprogram/");
 const SDK = folderOf("clients/miniprogram/");
-const NOT_PACKED = /node_modules|miniprogram_npm|package(-lock)?\.json|README|\/\.|\.d\.ts$/; // as packOptions
+const NOT_PACKED = /node_modules|miniprogram_npm|package(-lock)?\.json|README|pictures|\/\.|\.d\.ts$/; // as packOptions
 
 const esbuild = createRequire(SDK)("esbuild");
 
@@ -31,8 +31,14 @@ export function buildApp(folder, address) {
   const liteChat = join(folder, "miniprogram_npm/@tencentcloud/lite-chat");
   mkdirSync(liteChat, { recursive: true });
   cpSync(folderOf("tests/examples/lite-chat.js"), join(liteChat, "index.js"));
-  const tdesign = join(folder, "miniprogram_npm/tdesign-miniprogram");
-  cpSync(join(EXAMPLE, "node_modules/tdesign-miniprogram/miniprogram_dist"), tdesign, { recursive: true });
-  const modules = { entryPoints: [join(tdesign, "**/*.js")], outdir: tdesign, allowOverwrite: true };
-  esbuild.buildSync({ ...modules, format: "cjs" }); // DevTools compiles modules of ES6 as well
+}
+
+/** Replaces rpx, which Chromium does not know: 750 of them are as wide as the page. */
+export function resolveRpx(folder) {
+  for (const { name, parentPath } of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!/\.wx(ss|ml)$/.test(name)) continue;
+    const path = join(parentPath, name);
+    const text = readFileSync(path, "utf8").replace(/:host/g, name.replace(/\.wx.*/, "")); // the tag
+    writeFileSync(path, text.replace(/(-?[\d.]+)rpx/g, (_, n) => `calc(${n} * var(--rpx))`));
+  }
 }

@@ -1,13 +1,15 @@
 // One user's phone, in a thread of its own: renders the app's pages and carries out the test's commands.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 
+import { scenery } from "./scenery.mjs";
 import { wxOf } from "./wx.mjs";
 
-const { folder, as, picture } = workerData;
+const { folder, as, picture, scene } = workerData;
+const inRealTime = globalThis.setTimeout;
 const WAIT_MS = 60_000;
 const require = createRequire(new URL("../../examples/miniprogram/", import.meta.url));
 const appRequire = createRequire(join(folder, "app.js"));
@@ -15,15 +17,21 @@ const appRequire = createRequire(join(folder, "app.js"));
 const { window } = require("linkedom").parseHTML("<!doctype html><html><head></head><body></body></html>");
 const { document } = window;
 const phone = {
-  ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false },
-  ...{ sockets: new Set(), toasts: [], open },
+  ...{ as, platform: "devtools", version: "8.0.68", picture, answer: "", choices: [], permitted: true, isDown: false, isSlow: false, scene },
+  ...{ sockets: new Set(), toasts: [], sets: [], delays: [], shared: [], speed: 1, open },
 };
 Object.assign(globalThis, { window, document, wx: wxOf(phone) });
+globalThis.setTimeout = (run, ms, ...args) => {
+  phone.delays.push(ms);
+  return inRealTime(run, ms / phone.speed, ...args);
+};
+if (scene) Object.assign(globalThis.wx, scenery(phone));
 const simulate = require("miniprogram-simulate");
+countSetData();
 const exparser = createRequire(require.resolve("j-component"))("miniprogram-exparser");
 Object.freeze(globalThis.wx); // as WeChat's
 
-const { pages, usingComponents } = JSON.parse(readFileSync(join(folder, "app.json"), "utf8"));
+const { pages } = JSON.parse(readFileSync(join(folder, "app.json"), "utf8"));
 const app = {};
 Object.assign(globalThis, { App: (options) => Object.assign(app, options), getApp: () => app, getCurrentPages: () => stack });
 const loaded = new Map();
@@ -34,10 +42,11 @@ function open(url, isTab = false) {
   const { pathname, searchParams } = new URL(url, "app://");
   const path = pathname.slice(1);
   if (!loaded.has(path)) {
-    loaded.set(path, simulate.load(join(folder, path), { rootPath: folder, usingComponents: { ...usingComponents } }));
+    loaded.set(path, simulate.load(join(folder, path), { rootPath: folder }));
   }
   while (isTab && stack.length) close();
   const page = simulate.render(loaded.get(path));
+  page.path = path;
   page.home = document.createElement("div");
   stack.push(page);
   page.attach(page.home);
@@ -50,6 +59,11 @@ function close() {
   stack.pop().detach();
 }
 
+phone.back = () => {
+  close();
+  show();
+};
+
 /** Shows the page on top of the stack. */
 function show() {
   document.body.replaceChildren(stack.at(-1).home);
@@ -59,6 +73,21 @@ function show() {
 function call(name, ...args) {
   const { instance } = stack.at(-1);
   if (instance[name]) return instance[name](...args);
+}
+
+/** Records what each page and component passes to setData, in `phone.sets`. */
+function countSetData() {
+  const define = globalThis.Component;
+  globalThis.Component = ({ lifetimes, ...options }) => {
+    const created = function () {
+      const { setData } = this;
+      this.setData = (data, then) => {
+        phone.sets.push(JSON.stringify(data));
+        return setData.call(this, data, then);
+      };
+    };
+    return define({ ...options, lifetimes: { ...lifetimes, created } });
+  };
 }
 
 /** The innermost element with this text. */
@@ -74,9 +103,33 @@ function dispatch(node, type, detail = {}) {
   exparser.Event.dispatchEvent(node.__wxElement, exparser.Event.create(type, detail, options));
 }
 
+/**
+ * The page on top as HTML that Chromium shows: with the styles of the app, of the page and of its components.
+ *
+ * A component's classes have its name as prefix; one of the app is its own class as well.
+ */
+function html() {
+  const ofPage = /(^|[\s}])page\s*\{[^}]*\}/g; // compiled away by the simulator
+  const styles = document.getElementById(loaded.get(stack.at(-1).path)).textContent.replace(ofPage, "$1");
+  const read = (path) => (existsSync(join(folder, path)) ? readFileSync(join(folder, path), "utf8") : "");
+  const app = read("app.wxss").replace(/@import "(.*)";/g, (_, path) => read(path));
+  const page = (read(`${stack.at(-1).path}.wxss`).match(ofPage) || []).join("");
+  for (const node of document.querySelectorAll("*")) {
+    for (const { name, value } of (node.__wxElement && node.__wxElement._vt && node.__wxElement._vt.attrs) || []) {
+      if (node.localName === "wx-image" && name === "src") node.setAttribute("style", `background: url('${value}') center / cover`);
+      else if (["aria-label", "placeholder", "value", "style", "role"].includes(name)) node.setAttribute(name, value);
+    }
+  }
+  const body = document.body.innerHTML.replace(/class="([^"]*)"/g, (_, names) => {
+    const own = names.split(" ").map((name) => name.replace(/^.*?--(?!t-)/, ""));
+    return `class="${names} ${own.join(" ")}"`;
+  });
+  return `<style>${[app, page, styles].join("\n").replace(/(^|[\s,}])page(?=[\s,{])/g, "$1body")}</style>${body}`;
+}
+
 async function until(what, condition) {
   const deadline = Date.now() + WAIT_MS;
-  for (let found; ; await new Promise((resolve) => setTimeout(resolve, 10))) {
+  for (let found; ; await new Promise((resolve) => inRealTime(resolve, 10))) {
     if ((found = condition())) return found;
     if (Date.now() > deadline) throw new Error(`${as}: no ${what} in\n${document.body.innerHTML}\n${phone.toasts}`);
   }
@@ -91,10 +144,7 @@ const commands = {
   },
 
   open,
-  back() {
-    close();
-    show();
-  },
+  back: () => phone.back(),
   refresh: () => call("onPullDownRefresh"),
 
   tap: async (text) => dispatch(await until(text, () => findText(text)), "tap"),
@@ -107,6 +157,7 @@ const commands = {
   },
 
   sees: (text) => until(text, () => document.body.textContent.includes(text)),
+  counts: (name, n) => until(`${n} ${name}`, () => document.querySelectorAll(`[class~="${name}"]`).length === n),
   lacks: (name) => until(`end of ${name}`, () => !find(name)),
   misses: (text) => until(`end of ${text}`, () => !document.body.textContent.includes(text)),
   hears: (text, times = 1) => until(`toast ${text}`, () => phone.toasts.filter((toast) => toast.includes(text)).length >= times),
@@ -119,6 +170,22 @@ const commands = {
     });
   },
 
+  async fireAll(name, type, detail) {
+    document.querySelectorAll(`[class~="${name}"]`).forEach((node) => dispatch(node, type, detail));
+  },
+  /** Frames of the scene's server, such as gifts. */
+  frames: () => phone.frames(),
+  frame: (type, data) => phone.frame(type, data),
+  asks: (path) => until(`request of ${path}`, () => phone.paths.includes(path)),
+  /** Waits until every request has been answered and shown. */
+  settle: () => until("end of the requests", () => !phone.requests),
+  /** What the phone has recorded under a name since the last time, as JSON. */
+  recorded(name) {
+    const records = phone[name];
+    phone[name] = [];
+    return JSON.stringify(records);
+  },
+  html,
   set: (changes) => void Object.assign(phone, changes),
   cut() {
     phone.isDown = true;

@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.programs
 
-EVENING = ROOT / "tests" / "examples" / "evening.test.mjs"
+FOLDER = ROOT / "tests" / "examples"
 
 
 @pytest.fixture
@@ -34,4 +34,8 @@ def grace() -> GracePolicy:
 
 
 async def test_three_users_complete_an_evening_in_the_example(http_api: ApiFixture) -> None:
-    await run("--test", EVENING, QLIVE_ADDRESS=http_api.address)
+    await run("--test", FOLDER / "evening.test.mjs", QLIVE_ADDRESS=http_api.address)
+
+
+async def test_one_phone_shows_a_room_as_it_should() -> None:
+    await run("--test", FOLDER / "room.test.mjs")

@@ -75,7 +75,20 @@ export function wxOf(phone) {
     offAppShow: (run) => listeners.appShow.delete(run),
     onNetworkStatusChange: (run) => listeners.network.add(run),
     offNetworkStatusChange: (run) => listeners.network.delete(run),
+    env: { USER_DATA_PATH: "user" },
+    requirePrivacyAuthorize: ({ success, fail }) => later(phone.permitted ? success : fail, {}),
+    openPrivacyContract: () => phone.shared.push("privacy"),
+    shareFileMessage({ filePath, fail }) {
+      phone.shared.push(filePath);
+      later(fail, { errMsg: "shareFileMessage:fail can only be invoked by user TAP gesture" });
+    },
+    setClipboardData({ data, success }) {
+      phone.shared.push(data);
+      later(success);
+    },
     getFileSystemManager: () => ({
+      writeFileSync: (path, text) => stored.set(path, text),
+      readFileSync: (path) => stored.get(path),
       getFileInfo: ({ filePath, success }) => later(success, { size: statSync(filePath).size }),
     }),
     getImageInfo: ({ src, success }) => later(success, { type: src.split(".").pop() }),
@@ -86,6 +99,10 @@ export function wxOf(phone) {
     showToast: ({ title }) => phone.toasts.push(title),
     navigateTo: ({ url }) => phone.open(url),
     switchTab: ({ url }) => phone.open(url, true),
+    navigateBack: () => phone.back(),
+    getWindowInfo: () => ({ windowWidth: 375, windowHeight: 667, statusBarHeight: 20 }),
+    getMenuButtonBoundingClientRect: () => ({ top: 26, height: 32, left: 281, width: 87, right: 368, bottom: 58 }),
+    createLivePusherContext: () => ({ startPreview() {}, switchCamera: () => phone.toasts.push("switchCamera") }),
     setNavigationBarTitle() {},
     setKeepScreenOn() {},
     stopPullDownRefresh() {},

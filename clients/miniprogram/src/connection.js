@@ -14,7 +14,8 @@ export class Connection {
     this._closed = false;
     this._openedAt = this._receivedAt = platform.now();
     this._liveAt = null;
-    this._pinged = false;
+    this._pings = 0; // sent so far; the number of the last one
+    this._pinged = false; // without a frame since
     this._probeDeadline = Infinity;
     this._socket = null;
     try {
@@ -56,6 +57,16 @@ export class Connection {
   markLive() {
     if (!this.live) this._liveAt = this._platform.now();
     if (!this._closed) this.checkLiveness();
+  }
+
+  /** Milliseconds since the connection was begun. */
+  get ageMs() {
+    return this._platform.now() - this._openedAt;
+  }
+
+  /** Whether a frame shows that the connection works now: the first one, or the answer to the last ping. */
+  isAnswer({ type, n }) {
+    return type === "snapshot" || type === "resumed" || (type === "pong" && n === this._pings);
   }
 
   send(frame) {
@@ -100,7 +111,8 @@ export class Connection {
   _ping() {
     if (this._pinged) return;
     this._pinged = true;
-    this.send({ type: "ping", n: 1 });
+    this._pings += 1;
+    this.send({ type: "ping", n: this._pings });
   }
 
   _end(code, reason) {

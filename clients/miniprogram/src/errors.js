@@ -2,22 +2,29 @@
 
 /** Refusal by the server: `code` is for programs, `message` for users. */
 export class Refused extends Error {
-  constructor({ status, code, detail, fields, retryAfter }) {
+  constructor({ status, code, detail, fields, retryAfter, requestId }) {
     super(detail);
     this.name = "Refused";
     this.status = status;
     this.code = code;
     this.fields = fields || {};
     this.retryAfter = retryAfter || 0; // seconds
+    this.requestId = requestId || "";
   }
+}
+
+/** Whether an error is a refusal by the server, with this code if one is given. */
+export function isRefused(error, code) {
+  return Boolean(error) && error.name === "Refused" && (code === undefined || error.code === code);
 }
 
 /** No response, or one that is not from QLive: the request may or may not have been executed. */
 export class Unreachable extends Error {
-  constructor(message, status) {
+  constructor(message, status, requestId) {
     super(message);
     this.name = "Unreachable";
     this.status = status || 0;
+    this.requestId = requestId || "";
   }
 }
 

@@ -1,7 +1,7 @@
 // HTTP requests to the API and their errors.
 
 import { CALLS } from "./calls.js";
-import { Refused, Unreachable } from "./errors.js";
+import { Refused, Unreachable, isRefused } from "./errors.js";
 
 const RETRIES = 2;
 const MAX_RETRY_AFTER_S = 5; // a user waits so long; a longer delay is left to the page
@@ -11,20 +11,39 @@ const JITTER_MS = 500; // clients that were refused together do not return toget
 // order is a new one, and gifts.js has its own retries.
 const NOT_REPEATABLE = ["createUser", "login", "pay", "pushGift"];
 
+// Not to be repeated after a sign-in: the first two are one, and the user orders again.
+const NOT_AFTER_SIGN_IN = ["createUser", "login", "pay"];
+
 export class Http {
-  constructor(platform, base, session) {
+  constructor(platform, base, session, log) {
     this._platform = platform;
     this._base = base;
     this._session = session;
+    this._log = log;
   }
 
   /**
    * Response of an endpoint, by its name in CALLS; throws Refused or Unreachable.
    *
    * A repeatable call that is refused for a few seconds (429 and 503 with Retry-After) is sent again
-   * after that time.
+   * after that time; one whose token is refused, once more after a sign-in, if the client signs in
+   * again by itself.
    */
   async call(name, params) {
+    const { token, userId } = this._session;
+    try {
+      return await this._callPatiently(name, params);
+    } catch (error) {
+      // A wrong WeChat code says nothing about the current token.
+      if (!isRefused(error) || error.status !== 401 || error.code === "wechat_code") throw error;
+      const isReplaced = await this._session.tokenRefused(token, error);
+      const isSameUser = isReplaced && this._session.userId === userId;
+      if (!isSameUser || NOT_AFTER_SIGN_IN.includes(name)) throw error;
+      return this._call(name, params);
+    }
+  }
+
+  async _callPatiently(name, params) {
     const { token } = this._session;
     for (let retries = NOT_REPEATABLE.includes(name) ? 0 : RETRIES; ; retries--) {
       try {
@@ -42,23 +61,21 @@ export class Http {
   }
 
   async _call(name, params) {
+    const startedAt = this._platform.now();
     const [method, path] = CALLS[name];
-    const token = this._session.token;
-    const reply = await this._request(method, path, params || {}, token);
-    const { status, json } = reply;
-    if (!json || typeof json !== "object") {
-      // An error page of a proxy, or the login page of a captive portal.
-      throw new Unreachable("not a response of QLive (HTTP " + status + ")", status);
+    try {
+      const answer = outcome(await this._request(method, path, params || {}));
+      this._log("debug", "call", { name, ms: this._platform.now() - startedAt });
+      return answer;
+    } catch (error) {
+      const { status, code, requestId } = error;
+      this._log("warn", "call failed", { name, error: error.name, status, code, requestId });
+      throw error;
     }
-    // Endpoints with an outcome field in the response send a refusal with HTTP 200.
-    if (status === 200 && json.status !== "failed" && json.success !== "failed") return json;
-    const error = refusal(reply);
-    // A wrong WeChat code says nothing about the current token.
-    if (status === 401 && error.code !== "wechat_code") this._session.tokenRefused(token, error);
-    throw error;
   }
 
-  async _request(method, path, params, token) {
+  async _request(method, path, params) {
+    const { token } = this._session;
     const url = this._base + "/" + path;
     const headers = { Accept: "application/json" };
     if (token) headers.Authorization = "QLiveToken " + token;
@@ -88,14 +105,26 @@ function isShortDelay(error) {
   return error.retryAfter > 0 && error.retryAfter <= MAX_RETRY_AFTER_S;
 }
 
-function refusal({ status, json, headers }) {
-  const allHeaders = headers || {};
-  const name = Object.keys(allHeaders).find((header) => header.toLowerCase() === "retry-after");
-  return new Refused({
+/** The body of a response that is not a refusal. */
+function outcome({ status, json, headers }) {
+  const requestId = header(headers, "x-request-id");
+  if (!json || typeof json !== "object") {
+    // An error page of a proxy, or the login page of a captive portal.
+    throw new Unreachable("not a response of QLive (HTTP " + status + ")", status, requestId);
+  }
+  // Endpoints with an outcome field in the response send a refusal with HTTP 200.
+  if (status === 200 && json.status !== "failed" && json.success !== "failed") return json;
+  throw new Refused({
     status,
     code: json.code || "refused",
     detail: json.detail || "HTTP " + status,
     fields: json.fields,
-    retryAfter: name ? Number(allHeaders[name]) || 0 : 0,
+    retryAfter: Number(header(headers, "retry-after")) || 0,
+    requestId,
   });
+}
+
+function header(headers, lowerName) {
+  const name = Object.keys(headers || {}).find((key) => key.toLowerCase() === lowerName);
+  return name ? String(headers[name]) : "";
 }

@@ -43,8 +43,8 @@ export function browserPlatform() {
 
 async function request({ url, method, data, headers }) {
   const body = data === undefined ? undefined : JSON.stringify(data);
-  const { status, text, retryAfter } = await timedFetch(url, { method, headers, body }, TIMEOUT_MS);
-  return { status, json: parse(text), headers: retryAfter === null ? {} : { "Retry-After": retryAfter } };
+  const reply = await timedFetch(url, { method, headers, body }, TIMEOUT_MS);
+  return { status: reply.status, json: parse(reply.text), headers: reply.headers };
 }
 
 async function timedFetch(url, options, timeoutMs) {
@@ -52,8 +52,8 @@ async function timedFetch(url, options, timeoutMs) {
   const timer = setTimeout(() => abort.abort(), timeoutMs);
   try {
     const reply = await fetch(url, { ...options, signal: abort.signal });
-    const retryAfter = reply.headers.get("Retry-After");
-    return { status: reply.status, text: await reply.text(), retryAfter };
+    const text = await reply.text();
+    return { status: reply.status, text, headers: Object.fromEntries(reply.headers.entries()) };
   } finally {
     clearTimeout(timer);
   }

@@ -9,13 +9,17 @@ import { Connection } from "./connection.js";
 import { RECONNECT } from "./reconnect.js";
 
 const CLOSED_BY_CLIENT = 1000;
+const REPLACED = 4509;
+const ONE_WAKE_MS = 1000; // the app is shown and the network is back: one reason for a second connection
+const RACE_MS = 10000; // after a second connection, a replaced one was probably replaced by it
 
 // Events about the current user, emitted under their own names as well.
 const OWN_EVENTS = { micro_accept: "seated", micro_refuse: "refused", micro_leave: "offMic" };
 
 export class RoomSocket extends Emitter {
-  constructor(platform, base, session, live_id) {
+  constructor(platform, base, session, live_id, log) {
     super(platform.setTimeout);
+    this.on("connection", (connection) => log("info", "room socket", { live_id, ...connection }));
     this.live_id = live_id;
     this.state = null; // {live_id, epoch, seq, room}, see fold.js
     this._platform = platform;
@@ -23,6 +27,8 @@ export class RoomSocket extends Emitter {
     this._session = session;
     this._opened = false;
     this._connection = null; // the current connection
+    this._rival = null; // a second connection, begun because the current one may be dead
+    this._rivalAt = -Infinity; // time of the last one
     this._timer = null; // of the next attempt
     this._attempts = []; // times of the latest attempts
     this._failures = 0; // since the last stable connection
@@ -45,12 +51,17 @@ export class RoomSocket extends Emitter {
     if (this._opened) this._end(CLOSED_BY_CLIENT, "left");
   }
 
-  /** The device woke up or is online again; timers may have been suspended meanwhile. */
+  /**
+   * The device woke up or is online again; timers may have been suspended meanwhile.
+   *
+   * The connection may be dead without knowing. A second one is opened beside it, and the first of
+   * the two that answers stays.
+   */
   wake() {
-    if (this._connection) this._connection.probe();
-    else if (this._opened) {
-      this._scheduleConnect(Math.max(RECONNECT.min_ms, this._retryNotBefore - this._platform.now()));
-    }
+    if (this._connection) this._connection.probe(); // ends one that was silent for too long
+    if (!this._opened) return;
+    if (this._connection) this._openRival();
+    else this._scheduleConnect(Math.max(RECONNECT.min_ms, this._retryNotBefore - this._platform.now()));
   }
 
   // ---- connection
@@ -65,37 +76,62 @@ export class RoomSocket extends Emitter {
 
   _connect() {
     this._timer = null;
-    const now = this._platform.now();
-    this._attempts = this._attempts.concat([now]).slice(-RECONNECT.attempts_per_minute);
+    if (this._connection) return;
     this.emit("connection", { phase: "connecting", attempt: this._failures });
     if (!this._opened || this._connection) return; // changed by a listener
-    const connection = new Connection(this._platform, this._buildUrl(), this._session.token, {
-      onMessage: (text) => this._onMessage(connection, text),
-      onLost: (code, reason) => this._onLost(code, reason, 0),
-    });
-    this._connection = connection;
+    this._connection = this._newConnection();
   }
 
-  _buildUrl() {
+  _newConnection() {
+    const now = this._platform.now();
+    this._attempts = this._attempts.concat([now]).slice(-RECONNECT.attempts_per_minute);
     const { state } = this;
     const position = state && !this._needsSnapshot ? { epoch: state.epoch, since: state.seq } : {};
-    return this._url + queryString(Object.assign({ live_id: this.live_id }, position));
+    const url = this._url + queryString(Object.assign({ live_id: this.live_id }, position));
+    const connection = new Connection(this._platform, url, this._session.token, {
+      onMessage: (text) => this._onMessage(connection, text),
+      onLost: (code, reason) => this._onLost(connection, code, reason, 0),
+    });
+    connection.since = position.since;
+    return connection;
   }
 
-  /** Reconnects after a lost connection, unless the code is final. */
-  _onLost(code, reason, retryAfterMs) {
-    const connection = this._dropConnection();
-    // A new login may have replaced the token since this connection was opened.
-    const hasNewToken = this._session.token && this._session.token !== connection.token;
-    const isTokenRefused = code === RECONNECT.token_code && !hasNewToken;
-    if (isTokenRefused || isFinal(code)) {
-      this._end(code, reason);
-      if (isTokenRefused) {
-        this._session.tokenRefused(connection.token, { status: 401, code: "token" });
-      }
+  _openRival() {
+    const isTooMany = limitAttempts(0, this._attempts, this._platform.now()) > 0;
+    if (isTooMany || (this._rival && this._rival.ageMs < ONE_WAKE_MS)) return;
+    this._dropRival();
+    this._rivalAt = this._platform.now();
+    this._rival = this._newConnection();
+  }
+
+  _dropRival() {
+    if (this._rival) this._rival.close();
+    this._rival = null;
+  }
+
+  /** Reconnects after a lost connection, unless the code is final or there is a second connection. */
+  _onLost(connection, code, reason, retryAfterMs) {
+    connection.close();
+    const wasReplacedByUs = code === REPLACED && this._platform.now() < this._rivalAt + RACE_MS;
+    const isEnd = isFinal(code) && !wasReplacedByUs;
+    const rival = this._rival;
+    if (rival && !isEnd) {
+      this._rival = null;
+      if (connection !== rival) this._connection = rival;
       return;
     }
-    if (connection.liveMs >= RECONNECT.stable_ms) this._failures = 0;
+    if (isEnd) return this._end(code, reason);
+    this._connection = null;
+    // A new login may have replaced the token since this connection was opened.
+    const hasNewToken = this._session.token && this._session.token !== connection.token;
+    if (code === RECONNECT.token_code && !hasNewToken) {
+      return this._onTokenRefused(connection.token, code, reason);
+    }
+    if (connection.liveMs >= RECONNECT.stable_ms || wasReplacedByUs) this._failures = 0;
+    this._reconnect(code, reason, retryAfterMs);
+  }
+
+  _reconnect(code, reason, retryAfterMs) {
     this._retryNotBefore = this._platform.now() + retryAfterMs;
     const backoff = retryDelay(this._failures, retryAfterMs, this._platform.random);
     this._failures += 1;
@@ -104,16 +140,28 @@ export class RoomSocket extends Emitter {
     this.emit("connection", { phase: "reconnecting", attempt, delay, code, reason });
   }
 
-  _dropConnection() {
-    const connection = this._connection;
-    this._connection = null;
-    if (connection) connection.close();
-    return connection;
+  /** Resumes after a new sign-in, if the client signs in by itself; else the socket is closed. */
+  _onTokenRefused(token, code, reason) {
+    const session = this._session;
+    if (session.signsInAgain) {
+      const attempt = this._failures;
+      this.emit("connection", { phase: "reconnecting", attempt, delay: 0, code, reason });
+    } else this._end(code, reason);
+    const refusal = { name: "Refused", status: 401, code: "token" };
+    const signIn = session.tokenRefused(token, refusal).catch(() => {}); // each call reports its own
+    signIn.then((isReplaced) => {
+      if (!this._opened || this._connection) return; // closed, or woken up meanwhile
+      if (isReplaced) this._scheduleConnect(0);
+      else if (session.token) this._reconnect(code, reason, 0); // nobody has answered the sign-in
+      else this._end(code, reason);
+    });
   }
 
   _end(code, reason) {
     this._opened = false;
-    this._dropConnection();
+    if (this._connection) this._connection.close();
+    this._connection = null;
+    this._dropRival();
     this._platform.clearTimeout(this._timer);
     this._timer = null;
     this._removeWakeListener();
@@ -125,9 +173,10 @@ export class RoomSocket extends Emitter {
   _onMessage(connection, text) {
     const frame = parse(text);
     if (!frame) return;
+    if (connection.isAnswer(frame)) this._keep(connection);
     // _setState emits numbered events: one beyond a gap arrives again after the resume.
     if (!isEvent(frame)) this.emit("frame", frame);
-    if (connection !== this._connection) return; // a listener closed the socket
+    if (connection !== this._connection && connection !== this._rival) return; // closed by a listener
     try {
       this._handleFrame(connection, frame);
     } catch (error) {
@@ -136,13 +185,23 @@ export class RoomSocket extends Emitter {
       const gap = this.state ? this.state.epoch + "/" + this.state.seq : "";
       if (this._lastGap === gap) this._needsSnapshot = true;
       this._lastGap = gap;
-      this._onLost(0, "gap", 0);
+      this._onLost(connection, 0, "gap", 0);
     }
+  }
+
+  /** Ends the race of two connections: this one has answered. */
+  _keep(connection) {
+    if (!this._rival) return;
+    if (connection === this._rival) {
+      this._connection.close();
+      this._connection = connection;
+      this._rival = null;
+    } else this._dropRival();
   }
 
   _handleFrame(connection, frame) {
     if (frame.type === "bye") {
-      this._onLost(frame.code, frame.reason, frame.retry_ms > 0 ? frame.retry_ms : 0);
+      this._onLost(connection, frame.code, frame.reason, frame.retry_ms > 0 ? frame.retry_ms : 0);
     } else if (frame.type === "snapshot") {
       connection.markLive();
       this._needsSnapshot = false;
@@ -160,9 +219,8 @@ export class RoomSocket extends Emitter {
 
   _resume(connection, frame) {
     const { state } = this;
-    const isContiguous =
-      state && frame.epoch === state.epoch && frame.seq - frame.replayed === state.seq;
-    if (!isContiguous) {
+    const since = frame.seq - frame.replayed; // the other one of two connections may have got further
+    if (!state || frame.epoch !== state.epoch || since !== connection.since) {
       this._needsSnapshot = true;
       throw new Gap(state ? state.seq : "nothing", frame.seq);
     }

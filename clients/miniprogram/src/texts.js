@@ -53,6 +53,50 @@ export const REFUSALS = {
   uploads_off: ["暂时不能上传图片", "Pictures cannot be uploaded at the moment"],
   cos_away: ["图片服务暂时没有回应", "The picture service is unavailable"],
   bad_parameter: ["填写的内容不对", "Some input is invalid"],
+  bad_request: ["请求的内容看不懂，请升级小程序", "The request was not understood; update the app"],
+  wrong_method: ["这个版本的小程序太旧了，请升级", "This version of the app is too old; update it"],
+  too_large: ["内容太大，没有发出去", "Not sent: it is too large"],
+  encrypted_data: ["微信资料没有读到，请重新登录", "WeChat's profile could not be read; sign in again"],
+  unknown_app: ["这个小程序没有接入本服务", "This app is not known to the server"],
+  wechat_code: ["微信登录已过期，请再试一次", "WeChat's login has expired; try again"],
+  wechat_blocked: ["微信认为这次登录有风险，请稍后再试", "WeChat considers this login a risk; try again later"],
+  log_in_again: ["请重新登录后再试", "Sign in again, then repeat it"],
+  no_such_block: ["这个充值档位已经下架", "This amount is no longer for sale"],
+  no_such_gift: ["这个礼物已经下架", "This gift is no longer available"],
+  no_such_page: ["没有更多了", "There is no more"],
+  no_such_user: ["没有这个用户", "There is no such user"],
+  no_such_withdrawal: ["没有这笔提现", "There is no such withdrawal"],
+  not_host: ["只有这个直播间的红娘可以操作", "Only the host of the room can do this"],
+  operator_ban: ["这是平台的封禁，红娘不能放行", "Only an operator can let this user in again"],
+  request_id_reused: ["这笔操作已经提交过了", "This was sent before, with other values"],
+  storage_away: ["服务器正在恢复，请稍后再试", "The server is recovering; try again later"],
+  try_again: ["现在人多，请再试一次", "The server is busy; try again"],
+  internal: ["服务器出了点问题，请稍后再试", "Something went wrong on the server; try again later"],
+  im_away: ["聊天服务暂时没有回应", "The chat service is unavailable"],
+  refused: ["服务器没有接受这个请求", "The server did not accept the request"],
+};
+
+/** By name of a field that users fill in: [Chinese, English]. */
+const FIELDS = {
+  nickname: ["昵称", "nickname"],
+  gender: ["性别", "gender"],
+  age: ["年龄", "age"],
+  area: ["地区", "place"],
+  height: ["身高", "height"],
+  face_url: ["头像", "picture"],
+  room_name: ["直播间名称", "name of the room"],
+  room_image: ["封面", "cover"],
+  name: ["姓名", "name"],
+  real_name: ["真实姓名", "real name"],
+  id_number: ["身份证号", "ID number"],
+  gift_gold: ["单次上限", "limit of one gift"],
+  day_gold: ["每日上限", "daily limit"],
+  month_gold: ["每月上限", "monthly limit"],
+  income: ["提现金额", "sum"],
+  num: ["数量", "number"],
+  minutes: ["分钟数", "minutes"],
+  text: ["说明", "text"],
+  reason: ["原因", "reason"],
 };
 
 const SERVER_AWAY = ["服务器暂时没有回应，请稍后再试", "The server is unavailable; try again later"];
@@ -73,6 +117,9 @@ export function errorText(error, language) {
   if (error.name === "UploadFailed") return UPLOADS[error.code][column];
   if (error.name === "PaymentFailed") return PAYMENT_FAILED[column].replace("{code}", error.code);
   if (error.name !== "Refused") return null;
-  const texts = REFUSALS[error.code] || (error.status >= 500 && SERVER_AWAY);
-  return texts ? texts[column] : error.message;
+  const text = (REFUSALS[error.code] || (error.status >= 500 ? SERVER_AWAY : REFUSALS.refused))[column];
+  const fields = Object.keys(error.fields || {}).filter((name) => FIELDS[name]);
+  if (!fields.length) return text;
+  const labels = fields.map((name) => FIELDS[name][column]);
+  return column ? text + ": " + labels.join(", ") : text + "：" + labels.join("、");
 }

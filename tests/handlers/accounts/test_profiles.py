@@ -50,11 +50,20 @@ async def test_update_changes_only_the_given_fields_also_at_im(
     await until(lambda: accounts.get(anna.id, {}).get("Tag_Profile_IM_Nick") == longest)
 
 
+async def test_an_age_below_18_that_was_stored_before_counts_as_not_set(
+    api: ApiFixture, server: ServerProcess
+) -> None:
+    anna = await api.user("anna", 2)
+    users = server.context.database.collection("users")
+    await users.update_one({"_id": anna.id}, {"$set": {"age": 17}})
+    assert (await anna.get(INFO)).ok()["age"] == 0
+
+
 INVALID_VALUES: dict[str, list[Any]] = {
     "nickname": ["   ", "x" * 21, "a\nb", "a\x00b", "\u202eabc", "an\u200bna", ["a"]],
     "gender": [0, 3, "man", -1, 1.5],
     "height": [0, 99, 251, "tall", 170.5, True],
-    "age": [0, 121, "old", -5, 2**70, True, "1_0", " 2", "2 "],
+    "age": [0, 17, 121, "old", -5, 2**70, True, "1_0", " 2", "2 "],
     "area": ["31010", "3101000", "abcdef", "３１０１００"],
     "face_url": [
         *("ftp://example.com/a", "javascript:alert(1)", "https://a b", 'https://a"><b>'),

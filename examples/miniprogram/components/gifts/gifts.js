@@ -7,6 +7,7 @@ const { t, format, showError, showToast } = require("../../i18n.js");
 const CANCELLED = {};
 
 Component({
+  options: { styleIsolation: "apply-shared" },
   properties: { people: Array }, // on mic: {seat, user_id, nickname}
   data: { t, gifts: [], counts: [1, 9, 66, 99], to: "", gift: null, num: 1, total: "", short: "", pending: false },
 

@@ -4,111 +4,122 @@ const qlive = require("../../qlive.js");
 const { mayPush } = require("../../camera.js");
 const { t, showError } = require("../../i18n.js");
 
-/** What the states of <live-pusher> (1…) and <live-player> (2…) mean to the user. */
-const VIDEO_TEXTS = {
-  1001: t.video_connecting,
-  1002: t.video_connecting,
-  1007: "", // first frame
-  1101: t.video_weak,
-  1102: t.video_lost,
-  2001: t.video_connecting,
-  2003: "", // first frame
-  2004: "",
-  2007: t.video_connecting,
-  2103: t.video_lost,
-  2104: t.video_weak,
-  2105: t.video_weak,
-  3001: t.video_lost,
-  3002: t.video_lost,
-  3003: t.video_lost,
-  3005: t.video_lost,
-};
-const NEEDS_NEW_URL = [-2301, -1307, 3004]; // the component has given up
+// States of <live-pusher> (1…) and <live-player> (2…). The pusher's first frame, 1007, is that of the
+// camera: the video is on its way with 1002.
+const RUNS = [1002, 2003, 2004];
+const LOADS = [2007];
+const WEAK = [1101, 2104, 2105];
+const LOST = [1102, 2103, 3001, 3002, 3003, 3005];
+const GAVE_UP = [-2301, -1307, 3004]; // the component needs another address
 const DENIED = [-1301, -1302, 10001, 10002]; // no camera, no microphone
-const RENEW_MS = 2000;
+const WEAK_MS = 5000;
+const RENEW_MS = [2000, 4000, 8000, 16000, 30000]; // a dead stream has many viewers: ± 25 %
 
 Component({
+  options: { styleIsolation: "apply-shared" },
   properties: {
     liveId: Number,
-    name: String, // owner, male or female
-    occupant: Object, // or null
-    own: Boolean,
-    paused: Boolean,
+    seat: { type: Object, value: {} }, // of view.js
     removable: Boolean,
+    video: { type: Object, value: {} }, // the user's own: {mic, camera, mirror, beauty}
   },
-  data: { t, url: "", videoText: "", denied: false },
+  data: { t, url: "", phase: "connecting", isWeak: false, denied: false },
 
   observers: {
-    // play_url is signed again with each snapshot: a stream that plays is not restarted for that.
-    "occupant, own"(occupant, own) {
-      const user = occupant ? `${occupant.user_id}/${own}` : "";
-      if (user === this.user) return;
-      this.user = user;
-      this.begin();
+    // Nothing is asked for while the person is away; it is when they are back.
+    "seat.isAway"(isAway) {
+      if (this.wasAway && !isAway && this.data.phase === "lost") this.renew();
+      this.wasAway = isAway;
     },
   },
 
   lifetimes: {
+    attached() {
+      this.failures = 0;
+      if (this.data.seat.own) this.push();
+    },
+
     detached() {
-      this.user = null;
+      this.isGone = true;
       clearTimeout(this.timer);
+      clearTimeout(this.weakTimer);
     },
   },
 
   methods: {
-    async begin() {
-      const { occupant, own } = this.data;
-      const user = this.user;
-      clearTimeout(this.timer);
-      this.setData({ url: "", videoText: t.video_connecting, denied: false });
-      if (!own) return occupant && this.setData({ url: occupant.play_url });
+    /** Pushes the user's own video, once camera and microphone are permitted. */
+    async push() {
       const isAllowed = await mayPush();
-      if (user !== this.user) return; // off the mic before WeChat's question was answered
+      if (this.isGone) return; // off the mic before WeChat's question was answered
+      this.setData({ denied: !isAllowed });
       if (isAllowed) this.renew();
-      else this.setData({ denied: true });
     },
 
-    /** Starts with a new URL. */
+    /** Starts with a new address. */
     async renew() {
-      const { liveId: live_id, name, own } = this.data;
-      const user = this.user;
+      clearTimeout(this.timer);
+      const { liveId: live_id, seat } = this.data;
       try {
         const urls = await qlive.getPlayurl({ live_id });
-        if (user !== this.user) return; // another user sits here by now
-        const url = own ? urls.push_url : urls[name].play_url || "";
-        this.setData({ url: "" }); // or the component would keep its connection
-        wx.nextTick(() => user === this.user && this.setData({ url }));
+        if (this.isGone) return;
+        const url = seat.own ? urls.push_url : urls[seat.name].play_url || "";
+        this.setData({ url: "none" }); // or the component would keep its connection
+        wx.nextTick(() => this.isGone || this.setData({ url }));
       } catch (error) {
-        if (user === this.user) this.renewLater(error.retryAfter); // the socket reports the end of a live
+        this.renewLater(error.retryAfter); // the socket reports the end of a live
       }
     },
 
     renewLater(seconds = 0) {
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.user && this.renew(), Math.max(RENEW_MS, seconds * 1000));
+      if (this.isGone || (this.data.seat.isAway && !this.data.seat.own)) return;
+      const ms = RENEW_MS[Math.min(this.failures++, RENEW_MS.length - 1)];
+      const spread = ms * (0.75 + Math.random() * 0.5);
+      this.timer = setTimeout(() => this.renew(), Math.max(spread, seconds * 1000));
     },
 
     onState({ detail: { code } }) {
-      if (code in VIDEO_TEXTS) this.setData({ videoText: VIDEO_TEXTS[code] });
+      if (RUNS.includes(code)) {
+        this.failures = 0;
+        this.show("runs");
+      }
+      if (LOADS.includes(code)) this.show("connecting");
+      if (LOST.includes(code)) this.show("lost");
+      if (WEAK.includes(code)) this.warn();
       if (DENIED.includes(code)) this.setData({ url: "", denied: true });
-      if (NEEDS_NEW_URL.includes(code)) {
-        this.setData({ videoText: t.video_lost });
+      if (GAVE_UP.includes(code)) {
+        this.show("lost");
         this.renewLater();
       }
+    },
+
+    show(phase) {
+      if (phase !== this.data.phase) this.setData({ phase });
+    },
+
+    /** A weak network is told for some seconds: nothing reports its end. */
+    warn() {
+      clearTimeout(this.weakTimer);
+      this.weakTimer = setTimeout(() => this.setData({ isWeak: false }), WEAK_MS);
+      if (!this.data.isWeak) this.setData({ isWeak: true });
     },
 
     onError({ detail: { errCode } }) {
       this.onState({ detail: { code: errCode } });
     },
 
+    switchCamera() {
+      wx.createLivePusherContext(this).switchCamera();
+    },
+
     openPerson() {
-      const { occupant } = this.data;
-      if (occupant) this.triggerEvent("person", { user_id: occupant.user_id }, { bubbles: true, composed: true });
+      const { user_id } = this.data.seat;
+      this.triggerEvent("person", { user_id }, { bubbles: true, composed: true });
     },
 
     takeOff() {
-      const { liveId: live_id, occupant } = this.data;
-      return qlive.leaveMicro({ live_id, user_id: occupant.user_id }).catch(showError);
+      const { liveId: live_id, seat } = this.data;
+      return qlive.leaveMicro({ live_id, user_id: seat.user_id }).catch(showError);
     },
   },
 });

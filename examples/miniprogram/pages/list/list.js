@@ -5,6 +5,7 @@ const qlive = require("../../qlive.js");
 const { t, format, showError } = require("../../i18n.js");
 
 Component({
+  options: { styleIsolation: "apply-shared" },
   data: { t, me: null, lives: null },
 
   methods: {
@@ -37,7 +38,7 @@ Component({
       try {
         this.setData({ me: await account.ready() });
         const rows = await qlive.getLivelist({ page });
-        const shown = rows.map((row) => ({ ...row, people: format("people_in", { n: row.audience_count }) }));
+        const shown = rows.map(liveOf);
         this.page = page;
         this.hasMore = rows.length > 0;
         this.setData({ lives: page === 1 ? shown : this.data.lives.concat(shown) });
@@ -69,3 +70,12 @@ Component({
     },
   },
 });
+
+/** A live with its audience, and who sits on each seat or that it is free. */
+function liveOf(live) {
+  const { boy, girl } = live.player;
+  const seats = [["male", boy], ["female", girl]].map(([name, face]) => {
+    return { name, face, text: face ? "" : format("seat_free", { name: t[name] }) };
+  });
+  return { ...live, seats, people: format("people_in", { n: live.audience_count }) };
+}

@@ -6,7 +6,8 @@ const qlive = require("../../qlive.js");
 const { t, showError, showToast } = require("../../i18n.js");
 
 Component({
-  data: { t, me: null, province: "", area: null },
+  options: { styleIsolation: "apply-shared" },
+  data: { t, me: null, province: "", area: null, yuan: "", gender: 0, mayName: false, file: "" },
 
   methods: {
     onLoad() {
@@ -26,7 +27,13 @@ Component({
         showError(error);
       }
       const { me } = account;
-      this.setData({ me, province: me && provinceOf(me.area) });
+      if (!me) return;
+      const yuan = (me.income * Number(me.rate)).toFixed(2);
+      this.setData({ me, yuan, province: provinceOf(me.area), gender: this.data.gender || me.gender });
+    },
+
+    go({ currentTarget }) {
+      wx.navigateTo({ url: currentTarget.dataset.url });
     },
 
     chooseFace(event) {
@@ -38,15 +45,30 @@ Component({
       this.setData({ area: { code: city || province, name: event.detail.value.slice(0, 2).join(" ") } });
     },
 
-    /** Everything about the user, as a file that is sent to a chat. */
+    /** WeChat offers the user's name only after its privacy agreement; without, the name is typed. */
+    askForName() {
+      wx.requirePrivacyAuthorize({ success: () => this.setData({ mayName: true }), fail: () => showToast(t.privacy_needed) });
+    },
+
+    chooseGender({ currentTarget }) {
+      this.setData({ gender: currentTarget.dataset.gender });
+    },
+
+    /** Everything about the user, as a file; `shareData` sends it, since WeChat wants a tap of its own for that. */
     copyData() {
       return this.act(async () => {
         const data = await qlive.myData();
         if (!data) return showToast(t.building);
-        const filePath = `${wx.env.USER_DATA_PATH}/my-data.json`;
-        wx.getFileSystemManager().writeFileSync(filePath, JSON.stringify(data));
-        wx.shareFileMessage({ filePath });
+        const file = `${wx.env.USER_DATA_PATH}/my-data.json`;
+        wx.getFileSystemManager().writeFileSync(file, JSON.stringify(data));
+        this.setData({ file });
       });
+    },
+
+    shareData() {
+      const { file: filePath } = this.data;
+      const copy = () => wx.setClipboardData({ data: wx.getFileSystemManager().readFileSync(filePath, "utf8"), success: () => showToast(t.copied) });
+      wx.shareFileMessage({ filePath, fail: ({ errMsg }) => /cancel/.test(errMsg) || copy() });
     },
 
     /** Deletes the user in a week, after a warning, or takes that back. */
@@ -58,12 +80,12 @@ Component({
     },
 
     save(event) {
-      const { nickname, gender, age, height } = event.detail.value;
-      const { me, area } = this.data;
+      const { nickname, age, height } = event.detail.value;
+      const { me, area, gender } = this.data;
       const changes = { height: height ? Number(height) : null };
       if (nickname) changes.nickname = nickname;
       if (age) changes.age = Number(age);
-      if (gender && Number(gender) !== me.gender) changes.gender = Number(gender);
+      if (gender && gender !== me.gender) changes.gender = gender;
       if (area) changes.area = area.code;
       return this.act(async () => {
         await qlive.updateUserinfo(changes);

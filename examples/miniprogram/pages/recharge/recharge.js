@@ -10,6 +10,7 @@ const OLDEST_IOS = "15";
 const LEAST_ON_IOS = 1; // yuan
 
 Component({
+  options: { styleIsolation: "apply-shared" },
   data: { t, gold: 0, blocks: null, isOld: false, outcome: "" },
 
   methods: {

@@ -1,28 +1,34 @@
-// A room: three seats, the mic queue, the feed with gifts and chat. The SDK keeps its state.
+// A room: three videos, the feed over them, and what the user can do, in sheets. The SDK keeps its state.
 
-const { RECONNECT, invitation, mutedUntil, roleIn, seatOf } = require("qlive-miniprogram");
+const { RECONNECT } = require("qlive-miniprogram");
 const account = require("../../account.js");
 const chat = require("../../chat.js");
 const feed = require("../../feed.js");
 const { openPerson } = require("../../person.js");
 const qlive = require("../../qlive.js");
+const { changesOf, invitation, mutedUntil, nameIn, viewOf } = require("../../view.js");
 const { t, errorText, format, showError, showToast } = require("../../i18n.js");
 
-const SEATS = ["owner", "male", "female"];
 const REFUSED = { put_out: "put_out", not_live: "ended" };
 const NOTICE_MS = 5000;
-const MOST_LINES = 80;
 
 let leaving = Promise.resolve(); // a room that is entered again at once is entered after it was left
 
 Component({
-  data: { t, seats: SEATS, liveId: 0, room: null, role: "", ownSeat: null, line: t.line_connecting, over: "", lines: [], names: {}, joined: false, muted: "", review: "" },
+  options: { styleIsolation: "apply-shared" },
+  data: {
+    ...{ t, liveId: 0, top: {}, line: t.line_connecting, over: "", why: "", review: "" },
+    ...{ title: "", people: "", role: "", own: null, owner: null, guests: [], applicants: [], receivers: [], muteAll: false },
+    ...{ lines: [], last: "", names: {}, hasChat: Boolean(chat), joined: false, text: "", muted: "", gift: null },
+    ...{ sheet: "", invited: "", left: "", video: { mic: true, camera: true, mirror: true, beauty: 5 } },
+  },
 
   methods: {
     async onLoad({ live_id }) {
       this.live_id = Number(live_id);
       this.asked = new Set(); // users whose names the server has been asked for
-      this.setData({ liveId: this.live_id });
+      this.count = 0; // of the feed's lines
+      this.setData({ liveId: this.live_id, top: besideCapsule() });
       wx.setKeepScreenOn({ keepScreenOn: true });
       this.socket = qlive.room(this.live_id);
       this.socket.on("state", (room, frame) => this.onState(room, frame));
@@ -47,16 +53,15 @@ Component({
     },
 
     onShareAppMessage() {
-      const { room } = this.data;
-      return { title: room && room.room_name, path: `/pages/room/room?live_id=${this.live_id}` };
+      return { title: this.data.title, path: `/pages/room/room?live_id=${this.live_id}` };
     },
 
     async enter() {
+      this.setData({ over: "", why: "", line: t.line_connecting });
       try {
         await Promise.all([account.ready(), leaving]);
         await qlive.getPlayurl({ live_id: this.live_id });
         if (this.isGone) return this.leave();
-        this.setData({ over: "", why: "" });
         this.socket.open();
       } catch (error) {
         this.onFailure(error);
@@ -72,20 +77,23 @@ Component({
 
     // ---- what the SDK reports
 
+    /** Shows a change with one setData: its cost is that of its bytes and of their number. */
     onState(room, frame) {
-      const role = roleIn({ room }, qlive.userId);
-      const ownSeat = seatOf({ room }, qlive.userId);
-      const people = format("people_in", { n: room.audience_count });
-      const others = SEATS.filter((seat) => room[seat] && ownSeat !== seat).map((seat) => ({ seat, ...room[seat] }));
-      this.setData({ room, role, ownSeat, people, others });
-      this.showMute(mutedUntil({ room }, qlive.userId));
-      if (role === "host" && ["snapshot", "room_info"].includes(frame.type)) this.showReview();
-      this.showInvitation(invitation({ room }, qlive.userId), room);
-      if (frame.type === "gift") this.setData({ gift: frame.data });
-      if (frame.type === "live_end") this.setData({ over: "ended", why: frame.data.reason === "moderation" ? t.over_moderation : "" });
       const line = feed.lineOf(frame);
-      const isWelcomeAgain = frame.type === "snapshot" && this.data.lines.length;
-      if (line && !isWelcomeAgain) this.addLine(line);
+      const isWelcomeAgain = frame.type === "snapshot" && this.count > 0;
+      const shown = {
+        ...viewOf(room, qlive.userId, this.data),
+        ...this.muteOf(mutedUntil({ room }, qlive.userId)),
+        ...this.invitationOf(invitation({ room }, qlive.userId), room),
+      };
+      const isModerated = frame.type === "live_end" && frame.data.reason === "moderation";
+      if (frame.type === "live_end") Object.assign(shown, { over: "ended", sheet: "", why: isModerated ? t.over_moderation : "" });
+      this.setData({
+        ...changesOf(shown, this.data),
+        ...(frame.type === "gift" ? { gift: effectOf(frame.data) } : {}),
+        ...(line && !isWelcomeAgain ? feed.addition(line, this.count++) : {}),
+      });
+      if (shown.role === "host" && ["snapshot", "room_info"].includes(frame.type)) this.showReview();
     },
 
     onConnection({ phase, attempt, replayed, reset, code }) {
@@ -93,42 +101,38 @@ Component({
       if (phase === "connecting") this.setData({ line: attempt ? format("line_lost", { n: attempt }) : t.line_connecting });
       if (phase === "reconnecting") this.setData({ line: format("line_lost", { n: attempt }) });
       if (phase === "live") this.onLive(reset ? t.line_reset : "");
-      if (phase === "resumed") this.onLive(format("line_resumed", { n: replayed }));
+      if (phase === "resumed") this.onLive(replayed ? format("line_resumed", { n: replayed }) : "");
       if (phase === "closed") this.onClosed(code);
     },
 
     onLive(line) {
       this.setData({ line });
-      this.notice = setTimeout(() => this.setData({ line: "" }), NOTICE_MS);
+      if (line) this.notice = setTimeout(() => this.setData({ line: "" }), NOTICE_MS);
       qlive.gifts.resume().then((gifts) => gifts.some(({ answer }) => answer) && showToast(t.given));
       if (chat && !this.data.joined) this.joinChat();
     },
 
     onClosed(code) {
-      const over = RECONNECT.final_codes[code];
-      if (over && !this.data.over) this.setData({ line: "", over });
-      if (code === RECONNECT.token_code) account.signIn().then(() => this.isGone || this.socket.open(), (error) => this.onFailure(error));
+      const over = RECONNECT.final_codes[code] || (code === RECONNECT.token_code ? "signed_out" : "");
+      if (over && !this.data.over) this.setData({ line: "", sheet: "", over });
     },
 
-    showInvitation(row, room) {
+    invitationOf(row, room) {
       clearInterval(this.countdown);
-      if (!row) return this.setData({ invited: "" });
-      const count = () => {
-        const n = Math.max(0, Math.ceil((row.expires_at - Date.now()) / 1000));
-        this.setData({ left: format("seconds", { n }) });
-      };
-      count();
-      this.countdown = setInterval(count, 1000);
-      this.setData({ invited: format("invited_text", { name: room.owner.nickname }), giving: false });
+      if (!row) return { invited: "" };
+      const left = () => format("seconds", { n: Math.max(0, Math.ceil((row.expires_at - Date.now()) / 1000)) });
+      this.countdown = setInterval(() => this.setData({ left: left() }), 1000);
+      const isNew = !this.data.invited;
+      return { invited: format("invited_text", { name: room.owner.nickname }), left: left(), ...(isNew ? { sheet: "" } : {}) };
     },
 
     /** Counts down the time for which the host has muted the user. */
-    showMute(until) {
+    muteOf(until) {
       clearTimeout(this.muteTimer);
       const left = Math.ceil((until - Date.now()) / 1000);
       const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-      this.setData({ muted: left === Infinity ? t.feed_mute_all_true : left > 0 ? format("muted_for", { time }) : "" });
-      if (left > 0 && left < Infinity) this.muteTimer = setTimeout(() => this.showMute(until), 1000);
+      if (left > 0 && left < Infinity) this.muteTimer = setTimeout(() => this.setData(this.muteOf(until)), 1000);
+      return { muted: left === Infinity ? t.feed_mute_all_true : left > 0 ? format("muted_for", { time }) : "" };
     },
 
     /** The host sees what others do not see yet. */
@@ -136,12 +140,6 @@ Component({
       const { in_review } = await account.refresh();
       const values = [in_review.room_name, in_review.room_image && t.cover_picture].filter(Boolean);
       this.setData({ review: values.length ? `${values.join("、")} ${t.in_review}` : "" });
-    },
-
-    addLine(line) {
-      const id = (this.lineId = (this.lineId || 0) + 1);
-      const lines = this.data.lines.concat([{ ...line, id }]).slice(-MOST_LINES);
-      this.setData({ lines, last: `line-${id}` });
     },
 
     // ---- chat
@@ -168,13 +166,13 @@ Component({
 
     /** The sender's name is the checked one, of the room or of the server, which is asked once. */
     async addMessage({ from, text }) {
-      this.addLine({ kind: "chat", user_id: from, text });
-      const { room } = this.data;
-      const known = [...SEATS.map((seat) => room[seat]), ...room.applicants].find((row) => row && row.user_id === from);
-      if (!known && this.asked.has(from)) return;
+      const known = nameIn(this.socket.state.room, from);
+      const name = known && known !== this.data.names[from] ? { [`names.${from}`]: known } : {};
+      this.setData({ ...feed.addition({ kind: "chat", user_id: from, text }, this.count++), ...name });
+      if (known || this.asked.has(from)) return;
       this.asked.add(from);
-      const { nickname } = known || (await qlive.getUserinfo({ user_id: from }).catch(() => ({})));
-      this.setData({ names: { ...this.data.names, [from]: nickname || t.nameless } });
+      const { nickname } = await qlive.getUserinfo({ user_id: from }).catch(() => ({}));
+      this.setData({ [`names.${from}`]: nickname || t.nameless });
     },
 
     async sayText(event) {
@@ -189,18 +187,49 @@ Component({
     // ---- what the user does
 
     act(event) {
-      return qlive[event.currentTarget.dataset.call]({ live_id: this.live_id }).catch(showError);
+      return this.call(event.currentTarget.dataset.call);
+    },
+
+    call(name, params) {
+      return qlive[name]({ live_id: this.live_id, ...params }).catch(showError);
+    },
+
+    openSheet(event) {
+      this.setData({ sheet: event.currentTarget.dataset.sheet });
+    },
+
+    closeSheet() {
+      this.setData({ sheet: "" });
+    },
+
+    moreOfSheet() {
+      const list = this.selectComponent("#audience");
+      if (list) list.more();
+    },
+
+    /** On mic with the video as the preview has shown it. */
+    async goOnMic() {
+      this.closeSheet();
+      await this.call("acceptMicro");
+    },
+
+    changeVideo({ detail }) {
+      this.setData({ video: detail });
+    },
+
+    turnCamera() {
+      this.selectComponent("#own-seat").switchCamera();
     },
 
     end() {
-      const end = ({ confirm }) => confirm && qlive.liveEnd({ live_id: this.live_id }).catch(showError);
-      wx.showModal({ title: t.end_live, content: t.end_asks, success: end });
+      const end = ({ confirm }) => confirm && this.call("liveEnd");
+      wx.showModal({ title: t.end_live, content: t.end_asks, confirmColor: "#b3261e", success: end });
     },
 
     rename() {
       const rename = ({ confirm, content }) =>
         confirm && qlive.updateRoom({ live_id: this.live_id, room_name: content }).then(() => this.showReview()).catch(showError);
-      wx.showModal({ title: t.room_name, content: this.data.room.room_name, editable: true, success: rename });
+      wx.showModal({ title: t.room_name, content: this.data.title, editable: true, success: rename });
     },
 
     changeCover() {
@@ -208,16 +237,17 @@ Component({
       wx.chooseMedia({ count: 1, mediaType: ["image"], sizeType: ["compressed"], success: upload });
     },
 
+    toggleMuteAll() {
+      return this.call("muteAll", { on: !this.data.muteAll });
+    },
+
     openPerson({ detail: { user_id } }) {
-      if (user_id !== qlive.userId) return openPerson({ live_id: this.live_id, user_id, room: this.data.room }).catch(showError);
+      if (user_id !== qlive.userId) return openPerson({ live_id: this.live_id, user_id, room: this.socket.state.room }).catch(showError);
     },
 
-    openGifts() {
-      this.setData({ giving: true });
-    },
-
-    closeGifts() {
-      this.setData({ giving: false });
+    goBack() {
+      if (getCurrentPages().length > 1) wx.navigateBack();
+      else this.toList();
     },
 
     toList() {
@@ -225,3 +255,15 @@ Component({
     },
   },
 });
+
+/** The bar of the page: as high as WeChat's capsule, and left of it. */
+function besideCapsule() {
+  const { top, height, left } = wx.getMenuButtonBoundingClientRect();
+  const { windowWidth } = wx.getWindowInfo();
+  return { above: top, height, right: windowWidth - left };
+}
+
+/** What the effect of a gift shows. */
+function effectOf({ gift, from, to, num, request_id }) {
+  return { id: request_id, image: gift.image, effect: gift.effect, text: `${from.nickname} → ${to.nickname} ${gift.name} ×${num}` };
+}

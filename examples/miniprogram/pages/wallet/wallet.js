@@ -10,8 +10,9 @@ const MOVING = ["approved", "submitted", "awaiting_user"];
 const POLL_MS = 2000;
 
 Component({
+  options: { styleIsolation: "apply-shared" },
   data: {
-    t, me: null, matured: 0, items: [], caps: [], needsName: false, needsAge: false,
+    t, me: null, matured: 0, maturedYuan: "", incomeYuan: "", items: [], caps: [], needsName: false, needsAge: false,
     unit: "", rows: [], page: 0, hasMore: false,
   },
 
@@ -61,7 +62,8 @@ Component({
       clearTimeout(this.timer);
       const [{ matured, items }, me, limits] = await Promise.all([qlive.withdrawals(), account.refresh(), qlive.getGivingLimits()]);
       const caps = ["gift", "day", "month"].map((name) => capOf(name, limits[name]));
-      this.setData({ me, matured, items: items.map(shown), caps });
+      const yuanOf = (income) => (income * Number(me.rate)).toFixed(2);
+      this.setData({ me, matured, maturedYuan: yuanOf(matured), incomeYuan: yuanOf(me.income), items: items.map(shown), caps });
       const isMoving = items.some(({ state }) => MOVING.includes(state));
       if (isMoving && this.isShown) this.timer = setTimeout(() => this.load().catch(showError), POLL_MS);
     },
