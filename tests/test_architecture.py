@@ -69,7 +69,7 @@ def test_every_step_of_a_path_names_a_function_of_the_file_beside_it() -> None:
     page = Path("docs/architecture.md").read_text()
     lines = re.findall(r"^ .*\.py$", page, re.MULTILINE)
     steps = [(line.split()[0], line.split()[-1]) for line in lines]
-    assert ("AcceptMicroHandler.post", "handlers/rooms/rooms.py") in steps
+    assert ("AcceptMicroHandler.post", "handlers/rooms/mic.py") in steps
     assert [step for step in steps if step[0] not in functions(Path(step[1]))] == []
 
 

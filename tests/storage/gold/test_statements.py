@@ -6,9 +6,9 @@ from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from core.locks import NamedLocks
 from tornado.ioloop import IOLoop
 
+from core.limits import NamedLocks
 from ledger.errors import InsufficientGold
 from ledger.journal import Unit, user_account
 from ledger.refund_plan import gift_reversal
