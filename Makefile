@@ -19,7 +19,7 @@ PURE := tests/rooms tests/ledger tests/realtime/test_wire.py tests/realtime/test
 SCALED = $(shell grep -lE "hypothesis_profiles|notice_storm|from hypothesis" -r tests --include="test_*.py")
 RULES := rooms/*,ledger/*,services/room_changes.py,services/gold/ledger.py,services/payments/payments.py
 
-.PHONY: help setup run quick quick-tests quick-lint test test-long check lint bench chaos loadtest pictures sdk lock clean
+.PHONY: help setup run quick quick-tests quick-lint test test-long check lint bench chaos loadtest pictures sdk miniprogram-check lock clean
 
 help:
 	@echo "make run        start the server on http://127.0.0.1:8000 with an embedded MongoDB and the simulator"
@@ -41,6 +41,7 @@ help:
 	@echo "  USERS=60 SECONDS=60 HOSTS=1 TOKENS=file  a file of tokens, without the simulator"
 	@echo "make setup      install what is missing; run, quick and test do this themselves"
 	@echo "make sdk        generate the calls and types of the client SDK, build and check it; var/qlive-miniprogram-*.tgz"
+	@echo "make miniprogram-check  compile the example with WeChat's own compiler; downloads 275 MB the first time"
 	@echo "make lock       generate locks/ from requirements*.txt; UPGRADE=1 takes newer releases"
 	@echo "make pictures   retake the screenshots of the README"
 	@echo "make clean      remove .venv, build output and caches; data in var/ is kept"
@@ -95,6 +96,17 @@ sdk:
 	@export PATH="$$($(BIN)/python -m tests.support.node):$$PATH"; cd clients/miniprogram && \
 		npm run --silent check && npm pack --silent --pack-destination ../../var
 
+# WeChat's own compiler takes 275 MB, so this is not part of `make test`.
+miniprogram-check: .miniprogram/.ready
+	@export PATH="$$($(BIN)/python -m tests.support.node):$$PATH"; \
+		node clients/miniprogram/build.mjs && node scripts/miniprogram-check.mjs .miniprogram
+
+.miniprogram/.ready:
+	@scripts/setup sdk
+	@export PATH="$$($(BIN)/python -m tests.support.node):$$PATH"; \
+		npm install --silent --no-fund --no-audit --ignore-scripts --prefix .miniprogram miniprogram-ci@2.1.42
+	@touch $@
+
 lock:
 	@scripts/setup quick
 	scripts/lock $(if $(UPGRADE),--upgrade)
@@ -133,5 +145,5 @@ pictures:
 	cp var/screenshots/ops-moderation.png docs/pictures/console-moderation.png
 
 clean:
-	rm -rf clients/miniprogram/dist clients/*/node_modules examples/*/node_modules .bench .loadtest .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf clients/miniprogram/dist clients/*/node_modules examples/*/node_modules .bench .loadtest .miniprogram .venv* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
