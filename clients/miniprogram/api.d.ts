@@ -261,7 +261,9 @@ export interface components {
             height: number;
             is_matchmaker: boolean;
             income: number | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             last_login_time: string | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             create_time: string;
             show_in_ranking: boolean | null;
             in_review: {
@@ -627,6 +629,7 @@ export interface components {
          *     `who`: the other user of a gift. `settle`: payment of a debt.
          */
         StatementRow: {
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             time: string;
             /** @enum {string} */
             what: "recharge" | "gift" | "grant" | "reversal" | "withdrawal" | "return" | "settle";
@@ -703,7 +706,9 @@ export interface components {
             height: number;
             is_matchmaker: boolean;
             income: number | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             last_login_time: string | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             create_time: string;
             show_in_ranking: boolean | null;
             in_review: {
@@ -723,7 +728,9 @@ export interface components {
             height: number;
             is_matchmaker: boolean;
             income: number | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             last_login_time: string | null;
+            /** @description Time in China, as 2026-01-31T20:00:00. */
             create_time: string;
             show_in_ranking: boolean | null;
             in_review: {

@@ -364,6 +364,6 @@ export function createClient(options: {
    * createUser and pay are not) and sockets resume.
    */
   signInAgain?: boolean;
-  /** Calls (debug), failed calls (warn), sign-ins and the phases of room sockets (info). */
+  /** Calls (debug), failed calls (warn), sign-ins after a refused token and the phases of room sockets (info). */
   log?: (level: "debug" | "info" | "warn", message: string, data: Record<string, unknown>) => void;
 }): Client;

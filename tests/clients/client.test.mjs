@@ -25,6 +25,7 @@ function newDevice(...responses) {
 function deviceWith(options, ...responses) {
   const device = new FakeDevice();
   device.responses.push(...responses);
+  if (options.signInAgain) device.platform.login = async () => "code";
   device.client = qlive.createClient({ base: BASE, platform: device.platform, ...options });
   return device;
 }
@@ -179,7 +180,6 @@ test("only a 401 for the token signs out", async () => {
 /** A device that signs in again, with its events; its token t was refused once for each of `calls`. */
 async function refusedDevice(...responses) {
   const device = deviceWith({ signInAgain: true, appId: "a" }, LOGGED_IN, ...responses);
-  device.platform.login = async () => "code";
   device.events = [];
   device.client.on("signedOut", (reason) => device.events.push(reason.code));
   await device.client.login({ appId: "a", code: "c" });
@@ -225,6 +225,36 @@ test("only a sign-in that is refused signs out, with its error", async () => {
     assert.deepEqual([device.events, device.client.token], [events, events.length ? "" : "t"]);
     assert.equal(device.requests.length, 2, "an unknown user is not registered");
   }
+});
+
+test("without a token nobody is signed in again, and a logout lasts", async () => {
+  const device = await refusedDevice(refused(401, "token"), refused(401, "token"));
+  assert.deepEqual(await device.client.logout(), OK.json, "the session had ended before");
+  assert.equal(device.client.token, "");
+  await assert.rejects(device.client.getLivelist(), { code: "token" });
+  assert.deepEqual([pathsOf(device), device.events], [["qlive_user/logout/", "get_livelist/"], []]);
+});
+
+test("a sign-in whose profile is refused ends, and one during another registers by itself", async () => {
+  const unknown = { status: 200, json: { status: 1 } };
+  const created = { status: 200, json: { token: "t4", user_id: "40000000" } };
+  const device = await refusedDevice(unknown, created, refused(401, "token"));
+  await assert.rejects(device.client.signIn({ nickname: "n" }), { code: "token" });
+  device.responses.push(refused(401, "token"), unknown, unknown, created);
+  const call = settle(device.client.getUserState());
+  await flushPromises();
+  assert.equal((await device.client.signIn()).created, true);
+  await flushPromises();
+  assert.equal(call.error.code, "token");
+});
+
+test("a log hook that throws fails no call", async () => {
+  const log = () => {
+    throw new Error("mine");
+  };
+  const device = deviceWith({ log }, OK);
+  assert.deepEqual(await device.client.applyMicro({ live_id: 7 }), OK.json);
+  assert.throws(() => device.clock.runNext(), /mine/);
 });
 
 test("an error carries the id of its request, and the log each call and failure", async () => {

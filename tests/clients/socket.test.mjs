@@ -12,6 +12,7 @@ const NEW_LOGIN = { status: 200, json: { status: 0, token: "t2", user_id: BERT.u
 function newRoom({ signInAgain, ...options } = {}) {
   const stored = new Map([["qlive.session", JSON.stringify({ token: "t", user_id: BERT.user_id })]]);
   const device = new FakeDevice({ stored, ...options });
+  if (signInAgain) device.platform.login = async () => "code";
   const client = createClient({ base: BASE, platform: device.platform, appId: "a", signInAgain });
   const room = client.room(1);
   const events = [];
@@ -335,6 +336,31 @@ test("waking opens a second connection beside the old one, and the first that an
   }
 });
 
+test("the answer to an earlier ping does not count for a wake", () => {
+  const { device, events } = newLiveRoom();
+  const [old] = device.sockets;
+  device.clock.advance(33_000);
+  device.wake();
+  assert.deepEqual(old.sent.map(({ n }) => n), [1, 2]);
+  old.receive({ type: "pong", n: 1 }); // received before the sleep
+  assert.ok(!device.socket.closed);
+  device.clock.advance(5_000);
+  assert.ok(old.closed);
+  device.socket.receive(resumed(7, 0));
+  assert.deepEqual(events, [["connection", { phase: "resumed", replayed: 0 }]]);
+});
+
+test("a second connection that is closed while it opens is closed when it has opened", () => {
+  const { device } = newLiveRoom();
+  const [old] = device.sockets;
+  device.wake();
+  const rival = device.socket;
+  old.receive({ type: "pong", n: 1 });
+  rival.closed = false; // as on a phone, where it could not be closed yet
+  rival.open();
+  assert.ok(rival.closed);
+});
+
 test("after failures, a wake resumes as fast as the server answers", () => {
   const { device, events } = newLiveRoom({ random: () => 1 });
   for (let failures = 0; failures < 5; failures++) {
@@ -354,13 +380,15 @@ test("after failures, a wake resumes as fast as the server answers", () => {
 });
 
 test("a connection that its own client has replaced is resumed, one of another device is not", () => {
-  for (const [ms, phase] of [[9_999, "reconnecting"], [10_001, "closed"]]) {
+  for (const [ms, rivalStays, phase] of [[4_999, false, "reconnecting"], [5_001, false, "closed"], [1_000, true, "closed"]]) {
     const { device, events } = newLiveRoom();
     const [old] = device.sockets;
+    device.clock.advance(1_000);
     device.wake();
-    old.receive({ type: "pong", n: 1 }); // the second connection is closed, but the server knows it
+    if (rivalStays) device.socket.receive(resumed(7, 0));
+    else old.receive({ type: "pong", n: 1 }); // the second connection is closed, but the server knows it
     device.clock.advance(ms);
-    old.receive(bye(4509));
+    (rivalStays ? device.socket : old).receive(bye(4509));
     assert.equal(events.at(-1)[1].phase, phase);
   }
 });
@@ -417,7 +445,6 @@ test("a client that signs in again resumes with the new token, or closes if it m
     [[undefined, NEW_LOGIN], "reconnecting", 1], // no network at first
   ]) {
     const { device, events } = newLiveRoom({ signInAgain: true });
-    device.platform.login = async () => "code";
     device.responses.push(...responses);
     device.socket.receive(bye(4401));
     await flushPromises();
@@ -426,6 +453,11 @@ test("a client that signs in again resumes with the new token, or closes if it m
       device.clock.runNext();
       device.socket.receive(bye(4401));
       await flushPromises();
+    }
+    if (phase === "connecting") {
+      device.socket.receive(bye(4401)); // the new token is refused as well: no endless series of sign-ins
+      await flushPromises();
+      assert.deepEqual([phases(events).at(-1), device.sockets.length], ["closed", 2]);
     }
     if (phase !== "closed") assert.equal(device.socket.headers.Authorization, "QLiveToken t2");
     assert.deepEqual(events.filter(([name]) => name === "signedOut").length, phase === "closed" ? 1 : 0);

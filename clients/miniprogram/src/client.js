@@ -3,6 +3,7 @@
 import { CALLS } from "./calls.js";
 import { Chat } from "./chat.js";
 import { Emitter } from "./emitter.js";
+import { isRefused } from "./errors.js";
 import { Gifts } from "./gifts.js";
 import { Http } from "./http.js";
 import { browserPlatform } from "./platform-browser.js";
@@ -25,10 +26,19 @@ class Client extends Emitter {
     this._base = base;
     this._appId = appId;
     this._platform = platform;
-    this._log = log;
-    const again = signInAgain && ((refusal) => this._shareSignIn(() => this._signInAgain(refusal)));
-    this._session = new Session(platform, (reason) => this.emit("signedOut", reason), again);
-    this._http = new Http(platform, base, this._session, log);
+    this._log = (...line) => {
+      try {
+        log(...line);
+      } catch (error) {
+        platform.setTimeout(() => {
+          throw error; // as with listeners: the app's mistake, which must not fail a call
+        }, 0);
+      }
+    };
+    const renew = (refusal) => this._signingIn || this._shared("_renewing", () => this._renew(refusal));
+    const onSignedOut = (reason) => this.emit("signedOut", reason);
+    this._session = new Session(platform, onSignedOut, signInAgain && platform.login && renew);
+    this._http = new Http(platform, base, this._session, this._log);
     const sendGift = (params) => this._http.call("pushGift", params);
     this.gifts = new Gifts(platform, this._session, sendGift, giftPatienceMs);
   }
@@ -43,33 +53,34 @@ class Client extends Emitter {
 
   /** Logs in, and registers an unknown user with a profile; calls at the same time share one. */
   signIn(profile) {
-    return this._shareSignIn(() => this._signIn(profile));
+    return this._shared("_signingIn", () => this._signIn(profile));
   }
 
-  _shareSignIn(signIn) {
-    if (!this._signingIn) {
-      const end = () => (this._signingIn = null);
-      this._signingIn = signIn();
-      this._signingIn.then(end, end);
+  /** The promise under this name, while it is pending, or that of `action`. */
+  _shared(name, action) {
+    if (!this[name]) {
+      const end = () => (this[name] = null);
+      this[name] = action();
+      this[name].then(end, end);
     }
-    return this._signingIn;
+    return this[name];
   }
 
   async _signIn(profile) {
+    if (this._renewing) await this._renewing.catch(() => {});
     const params = await this._wechatCode();
     const answer = await this.login(params);
     if (answer.status === 0) return { ...answer, created: false };
     const user = await this.createUser(params); // the server has kept the code's session
-    if (profile) await this.updateUserinfo(profile);
+    if (profile) await this._http.callUnrenewed("updateUserinfo", profile);
     return { ...user, created: true };
   }
 
   /** Replaces a refused token. A user who is unknown by now is asked, not registered once more. */
-  async _signInAgain(refusal) {
+  async _renew(refusal) {
     const answer = await this.login(await this._wechatCode());
     this._log("info", "signed in again", { known: answer.status === 0 });
     if (answer.status !== 0) throw refusal;
-    return { ...answer, created: false };
   }
 
   async _wechatCode() {
@@ -80,20 +91,23 @@ class Client extends Emitter {
 
   /** Logs in with the code of wx.login; status 1 is an unknown user, who needs `createUser`. */
   async login(params) {
-    const answer = await this._http.call("login", params);
+    const answer = await this._http.callUnrenewed("login", params);
     if (answer.status === 0) this._session.save(answer);
     return answer;
   }
 
   async createUser(params) {
-    const answer = await this._http.call("createUser", params);
+    const answer = await this._http.callUnrenewed("createUser", params);
     this._session.save(answer);
     return answer;
   }
 
   async logout() {
     const { token } = this;
-    const answer = await this._http.call("logout");
+    const answer = await this._http.callUnrenewed("logout").catch((error) => {
+      if (!isRefused(error, "token")) throw error;
+      return { detail: "OK" }; // ended before
+    });
     if (this.token === token) this._session.clear();
     return answer;
   }

@@ -33,13 +33,13 @@ export class Connection {
     const headers = platform.socketHeaders ? { Authorization: "QLiveToken " + token } : {};
     this._socket = platform.connectSocket(url, { headers });
     this._socket.onOpen(() => {
+      if (this._closed) return this._socket.close(); // a socket that is opening cannot be closed everywhere
       if (!platform.socketHeaders) this.send({ type: "auth", token });
     });
     this._socket.onMessage((text) => {
       if (this._closed) return;
       this._receivedAt = platform.now();
       this._pinged = false;
-      this._probeDeadline = Infinity;
       onMessage(text);
     });
     this._socket.onClose(({ code, reason }) => this._end(code, reason));
@@ -66,7 +66,14 @@ export class Connection {
 
   /** Whether a frame shows that the connection works now: the first one, or the answer to the last ping. */
   isAnswer({ type, n }) {
-    return type === "snapshot" || type === "resumed" || (type === "pong" && n === this._pings);
+    const isAnswer = type === "snapshot" || type === "resumed" || (type === "pong" && n === this._pings);
+    if (isAnswer) this._probeDeadline = Infinity;
+    return isAnswer;
+  }
+
+  /** Whether the connection was begun before a time. */
+  isOlderThan(time) {
+    return this._openedAt < time;
   }
 
   send(frame) {
@@ -96,8 +103,9 @@ export class Connection {
 
   /** Pings at once: after a network change, silence would be noticed only after half a minute. */
   probe() {
-    if (this.live && !this._pinged) {
+    if (this.live && this._probeDeadline === Infinity) {
       this._probeDeadline = this._platform.now() + PROBE_TIMEOUT_MS;
+      this._pinged = false; // the answer to an earlier one may have been received long ago
       this._ping();
     }
     this.checkLiveness();

@@ -11,8 +11,6 @@ const JITTER_MS = 500; // clients that were refused together do not return toget
 // order is a new one, and gifts.js has its own retries.
 const NOT_REPEATABLE = ["createUser", "login", "pay", "pushGift"];
 
-// Not to be repeated after a sign-in: the first two are one, and the user orders again.
-const NOT_AFTER_SIGN_IN = ["createUser", "login", "pay"];
 
 export class Http {
   constructor(platform, base, session, log) {
@@ -32,18 +30,18 @@ export class Http {
   async call(name, params) {
     const { token, userId } = this._session;
     try {
-      return await this._callPatiently(name, params);
+      return await this.callUnrenewed(name, params);
     } catch (error) {
-      // A wrong WeChat code says nothing about the current token.
-      if (!isRefused(error) || error.status !== 401 || error.code === "wechat_code") throw error;
+      if (!isRefused(error) || error.status !== 401) throw error;
       const isReplaced = await this._session.tokenRefused(token, error);
       const isSameUser = isReplaced && this._session.userId === userId;
-      if (!isSameUser || NOT_AFTER_SIGN_IN.includes(name)) throw error;
+      if (!isSameUser || name === "pay") throw error; // the user orders again
       return this._call(name, params);
     }
   }
 
-  async _callPatiently(name, params) {
+  /** The same without a sign-in after a refused token: for the calls of a sign-in itself. */
+  async callUnrenewed(name, params) {
     const { token } = this._session;
     for (let retries = NOT_REPEATABLE.includes(name) ? 0 : RETRIES; ; retries--) {
       try {

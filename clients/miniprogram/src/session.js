@@ -47,6 +47,7 @@ export class Session {
       if (!this.signsInAgain) this._onSignedOut(reason);
       return false;
     }
+    if (!token) return false; // never signed in, or logged out
     try {
       if (token === this.token) await this._signInAgain(reason);
     } catch (error) {

@@ -11,7 +11,7 @@ import { RECONNECT } from "./reconnect.js";
 const CLOSED_BY_CLIENT = 1000;
 const REPLACED = 4509;
 const ONE_WAKE_MS = 1000; // the app is shown and the network is back: one reason for a second connection
-const RACE_MS = 10000; // after a second connection, a replaced one was probably replaced by it
+const RACE_MS = 5000; // after a second connection, a replaced one was probably replaced by it
 
 // Events about the current user, emitted under their own names as well.
 const OWN_EVENTS = { micro_accept: "seated", micro_refuse: "refused", micro_leave: "offMic" };
@@ -32,6 +32,7 @@ export class RoomSocket extends Emitter {
     this._timer = null; // of the next attempt
     this._attempts = []; // times of the latest attempts
     this._failures = 0; // since the last stable connection
+    this._renewedToken = null; // of the last sign-in after a refused one
     this._retryNotBefore = 0; // from the retry delay of the last bye
     this._needsSnapshot = false; // resume without a position: the stored one cannot be continued
     this._lastGap = null;
@@ -112,7 +113,8 @@ export class RoomSocket extends Emitter {
   /** Reconnects after a lost connection, unless the code is final or there is a second connection. */
   _onLost(connection, code, reason, retryAfterMs) {
     connection.close();
-    const wasReplacedByUs = code === REPLACED && this._platform.now() < this._rivalAt + RACE_MS;
+    const isRace = connection.isOlderThan(this._rivalAt) && this._platform.now() < this._rivalAt + RACE_MS;
+    const wasReplacedByUs = code === REPLACED && isRace;
     const isEnd = isFinal(code) && !wasReplacedByUs;
     const rival = this._rival;
     if (rival && !isEnd) {
@@ -125,7 +127,7 @@ export class RoomSocket extends Emitter {
     // A new login may have replaced the token since this connection was opened.
     const hasNewToken = this._session.token && this._session.token !== connection.token;
     if (code === RECONNECT.token_code && !hasNewToken) {
-      return this._onTokenRefused(connection.token, code, reason);
+      return this._onTokenRefused(connection, code, reason);
     }
     if (connection.liveMs >= RECONNECT.stable_ms || wasReplacedByUs) this._failures = 0;
     this._reconnect(code, reason, retryAfterMs);
@@ -141,24 +143,28 @@ export class RoomSocket extends Emitter {
   }
 
   /** Resumes after a new sign-in, if the client signs in by itself; else the socket is closed. */
-  _onTokenRefused(token, code, reason) {
+  _onTokenRefused({ token, live }, code, reason) {
     const session = this._session;
+    if (token === this._renewedToken && !live) return this._end(code, reason); // the new one is refused, too
     if (session.signsInAgain) {
-      const attempt = this._failures;
+      const attempt = this._failures + 1;
       this.emit("connection", { phase: "reconnecting", attempt, delay: 0, code, reason });
     } else this._end(code, reason);
     const refusal = { name: "Refused", status: 401, code: "token" };
     const signIn = session.tokenRefused(token, refusal).catch(() => {}); // each call reports its own
     signIn.then((isReplaced) => {
       if (!this._opened || this._connection) return; // closed, or woken up meanwhile
-      if (isReplaced) this._scheduleConnect(0);
-      else if (session.token) this._reconnect(code, reason, 0); // nobody has answered the sign-in
+      if (isReplaced) {
+        this._renewedToken = session.token;
+        this._scheduleConnect(0);
+      } else if (session.token) this._reconnect(code, reason, 0); // nobody has answered the sign-in
       else this._end(code, reason);
     });
   }
 
   _end(code, reason) {
     this._opened = false;
+    this._rivalAt = -Infinity;
     if (this._connection) this._connection.close();
     this._connection = null;
     this._dropRival();
