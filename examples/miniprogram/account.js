@@ -17,7 +17,7 @@ const account = {
 
   async signIn() {
     account.isNew = (await qlive.signIn()).created;
-    await qlive.gifts.resume(); // of the last time, with their own request_id
+    qlive.gifts.resume(); // of the last time, with their own request_id
     return account.refresh();
   },
 

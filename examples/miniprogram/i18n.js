@@ -28,6 +28,7 @@ const texts = {
   free: ["虚位以待", "Free"],
   away: ["暂时离开，马上回来", "Away for a moment"],
   video_connecting: ["视频连接中……", "Video is connecting…"],
+  video_suspended: ["已暂停", "Paused"],
   own_video: ["画面", "Video"],
   preview: ["上麦预览", "Preview"],
   video_mic: ["麦克风", "Microphone"],
@@ -89,7 +90,7 @@ const texts = {
   put_out: ["请出", "Remove"],
   say: ["说点什么", "Say something"],
   send: ["发送", "Send"],
-  muted_for: ["红娘把你禁言了，还剩 {time}", "Muted by the host, {time} left"],
+  muted_for: ["禁言中 {time}", "Muted {time}"],
   mute_all: ["全员禁言", "Mute everybody"],
   unmute_all: ["解除全员禁言", "Unmute everybody"],
   mute: ["禁言 10 分钟", "Mute for 10 minutes"],
@@ -113,6 +114,7 @@ const texts = {
   cover_picture: ["封面", "The cover"],
 
   gifts: ["送礼", "Gifts"],
+  choose_receiver: ["请先选送给谁", "Choose who receives it"],
   nobody_to_give: ["麦上还没有别人可以收礼", "No other user is on mic to receive a gift"],
   cost: ["共 {cost} 金币，你有 {funds}", "{cost} gold in total; you have {funds}"],
   no_money: ["金币不足，还差 {n}", "Not enough gold: {n} short"],
@@ -179,7 +181,6 @@ const texts = {
   fail_other: ["没有付款，请联系客服", "Not paid; contact support"],
 
   me: ["我的", "Me"],
-  privacy_needed: ["同意隐私指引后才能使用微信昵称", "Agree to the privacy terms to use your WeChat name"],
   age_hint: ["满 18 岁", "18 or older"],
   optional: ["选填", "optional"],
   share_data: ["把我的数据发送到聊天", "Send my data to a chat"],

@@ -127,7 +127,7 @@ test("three users complete the evening", async () => {
   // The host mutes a user, and everybody; a user reports and blocks another.
   await host.set({ choices: ["禁言 10 分钟", "解除禁言"] });
   await host.tap("秀英：");
-  await woman.attribute("main--say", "placeholder", /红娘把你禁言了，还剩 (10:00|\d:\d\d)/);
+  await woman.attribute("main--say", "placeholder", /禁言中 (10:00|\d:\d\d)/);
   await host.tap("秀英：");
   await woman.attribute("main--say", "placeholder", /说点什么/);
   for (const [action, placeholder] of [["全员禁言", /全员禁言/], ["解除全员禁言", /说点什么/]]) {

@@ -117,7 +117,7 @@ function html() {
   for (const node of document.querySelectorAll("*")) {
     for (const { name, value } of (node.__wxElement && node.__wxElement._vt && node.__wxElement._vt.attrs) || []) {
       if (node.localName === "wx-image" && name === "src") node.setAttribute("style", `background: url('${value}') center / cover`);
-      else if (["aria-label", "placeholder", "value", "style", "role"].includes(name)) node.setAttribute(name, value);
+      else if (["aria-label", "placeholder", "value", "style", "role", "type"].includes(name)) node.setAttribute(name, value);
     }
   }
   const body = document.body.innerHTML.replace(/class="([^"]*)"/g, (_, names) => {
@@ -175,6 +175,7 @@ const commands = {
   },
   /** Frames of the scene's server, such as gifts. */
   frames: () => phone.frames(),
+  bye: (code) => phone.bye(code),
   frame: (type, data) => phone.frame(type, data),
   asks: (path) => until(`request of ${path}`, () => phone.paths.includes(path)),
   /** Waits until every request has been answered and shown. */

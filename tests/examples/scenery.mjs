@@ -71,7 +71,7 @@ const ANSWERS = {
   "qlive_user/get_users_info/": ({ applied = 0, viewers = 8 }, { gender, page }) =>
     Array.from({ length: applied + viewers }, (_, n) => ({ ...person(2 * n + Number(gender) - 1), state: n < applied ? 1 : 0, blocked: false })).slice(8 * (page - 1), 8 * page),
   "qlive_user/export/": () => ({ status: "success", state: "ready", part: 1, parts: 1, export: { profile: [{ nickname: "观众小周" }] } }),
-  "get_livelist/": (_, { page }) => (page > 1 ? [] : lives),
+  "get_livelist/": ({ isEmpty }, { page }) => (page > 1 || isEmpty ? [] : lives),
   "get_playurl/": (scene) => ({ push_url: "rtmp://push", owner: seat(0, "", 36), male: seat(1, "", 30), female: seat(2, "", 27), anchor_info: {}, scene }),
   "qlive_room/bans/": () => [],
   "qlive_gift/": () => ({ next: null, results: GIFTS }),
@@ -89,6 +89,7 @@ export function scenery(phone) {
     seq += 1;
     listeners.message({ data: JSON.stringify({ type, live_id: 1, epoch: "e", seq, ts: 1, data }) });
   };
+  phone.bye = (code) => listeners.message({ data: JSON.stringify({ type: "bye", code, reason: "", retry_ms: 0, reconnect: false }) });
   phone.frames = () => {
     phone.frame("micro_accept", { ...PEOPLE[2], area: "330100", age: 27, play_url: "rtmp://play/2" });
     phone.frame("gift", { from: person(4), to: PEOPLE[2], gift: GIFTS[0], num: 9, gold: 9, request_id: "r1" });
@@ -101,10 +102,11 @@ export function scenery(phone) {
       const path = pathname.replace(/^.*\/wx\/api\/qlive\/|^\/sim/, "");
       const answer = path === "/phone/login" ? { appId: "a", code: "c" } : ANSWERS[path];
       phone.paths.push(path);
-      const json = typeof answer === "function" ? answer(phone.scene, { ...Object.fromEntries(searchParams), ...data }) : answer;
+      const refusal = phone.scene.refusals && phone.scene.refusals[path];
+      const json = refusal ? { code: refusal, detail: refusal } : typeof answer === "function" ? answer(phone.scene, { ...Object.fromEntries(searchParams), ...data }) : answer;
       phone.requests += 1;
       setTimeout(() => {
-        success({ statusCode: 200, data: json || { detail: "OK" }, header: {} });
+        success({ statusCode: refusal ? 409 : 200, data: json || { detail: "OK" }, header: {} });
         setTimeout(() => (phone.requests -= 1), 0);
       }, 0);
     },

@@ -21,6 +21,31 @@ const SHEETS = {
 };
 const PAGES = ["list", "me", "recharge", "wallet", "about"];
 
+const PAUSED = { status: "paused" };
+const EMPTY = { male: null, female: null };
+const PHONE_OF_OLD = { platform: "ios", version: "8.0.1" };
+const state = (code) => ["fireAll", "seat--video", "statechange", { code }];
+/** How the room and other pages look in other states: the scene, and the steps that follow its begin. */
+const MOMENTS = {
+  connecting: [{ state: "connecting" }, ["sees", "连接中"]],
+  away: [{ room: PAUSED }, ["sees", "暂时离开"]],
+  empty: [{ room: EMPTY }, ["sees", "虚位以待"]],
+  lost: [{}, ["sees", "周五相亲"], state(2103), ["sees", "视频断开"]],
+  weak: [{}, ["sees", "周五相亲"], state(2004), state(2104), ["sees", "网络不稳定"]],
+  muted: [{ room: { mute_all: true } }, ["attribute", "main--say", "placeholder", /全员禁言/]],
+  invited: [{ invited: true }, ["sees", "邀请你上麦"]],
+  preview: [{ invited: true }, ["sees", "邀请你上麦"], ["tap", "接受"], ["sees", "上麦预览"]],
+  "not-allowed": [{ invited: true, phone: { permitted: false } }, ["tap", "接受"], ["sees", "没有摄像头"]],
+  "no-money": [{}, ["tap", "送礼"], ["tap", "烟花"], ["sees", "金币不足"]],
+  ended: [{}, ["sees", "周五相亲"], ["frame", "live_end", { reason: "host" }], ["sees", "直播已结束"]],
+  "put-out": [{}, ["sees", "周五相亲"], ["bye", 4503], ["sees", "被请出"]],
+  replaced: [{}, ["sees", "周五相亲"], ["bye", 4509], ["sees", "另一处"]],
+  "new-code": [{}, ["sees", "周五相亲"], ["bye", 4599], ["sees", "连接被服务器关闭"]],
+  refused: [{ refusals: { "get_playurl/": "high_risk" } }, ["sees", "看看别的直播"]],
+  "list-empty": [{ isEmpty: true }, ["open", "/pages/list/list", true], ["sees", "没有人开播"]],
+  "recharge-old": [{ phone: PHONE_OF_OLD }, ["open", "/pages/recharge/recharge", true], ["sees", "请更新微信"]],
+};
+
 async function write(phone, name, steps) {
   for (const [command, ...args] of steps) await phone[command](...args);
   writeFileSync(join(OUTPUT, `${name}.html`), await phone.html());
@@ -45,17 +70,10 @@ try {
       }
       if (role !== "viewer") return;
       for (const page of PAGES) await write(phone, page, [["open", `/pages/${page}/${page}`, true], ["settle"]]);
-      const moments = {
-        connecting: { state: "connecting" },
-        away: { room: { status: "paused" } },
-        empty: { room: { male: null, female: null } },
-        invited: { invited: true },
-      };
-      for (const [name, moment] of Object.entries(moments)) {
-        await write(phone, name, [["set", { scene: { role, applicants: 3, ...moment } }], ROOM, ["settle"]]);
+      for (const [name, [scene, ...steps]] of Object.entries(MOMENTS)) {
+        await phone.set({ permitted: true, platform: "devtools", ...scene.phone });
+        await write(phone, name, [["set", { scene: { role, applicants: 3, ...scene } }], ROOM, ["settle"], ...steps]);
       }
-      await write(phone, "preview", [tap("接受"), ["settle"]]);
-      await write(phone, "ended", [["set", { scene: { role } }], ROOM, ["sees", "周五相亲"], ["frame", "live_end", { reason: "host" }], ["settle"]]);
     }),
   );
 } finally {

@@ -89,6 +89,7 @@ export function wxOf(phone) {
     getFileSystemManager: () => ({
       writeFileSync: (path, text) => stored.set(path, text),
       readFileSync: (path) => stored.get(path),
+      unlinkSync: (path) => stored.delete(path),
       getFileInfo: ({ filePath, success }) => later(success, { size: statSync(filePath).size }),
     }),
     getImageInfo: ({ src, success }) => later(success, { type: src.split(".").pop() }),
@@ -97,7 +98,10 @@ export function wxOf(phone) {
     showModal: ({ success }) => later(success, { confirm: true, content: phone.answer }),
     showActionSheet: ({ itemList, success }) => later(success, { tapIndex: itemList.indexOf(phone.choices.shift()) }),
     showToast: ({ title }) => phone.toasts.push(title),
-    navigateTo: ({ url }) => phone.open(url),
+    navigateTo({ url, complete }) {
+      phone.open(url);
+      later(complete);
+    },
     switchTab: ({ url }) => phone.open(url, true),
     navigateBack: () => phone.back(),
     getWindowInfo: () => ({ windowWidth: 375, windowHeight: 667, statusBarHeight: 20 }),

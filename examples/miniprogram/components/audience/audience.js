@@ -3,6 +3,8 @@
 const qlive = require("../../qlive.js");
 const { t, showError } = require("../../i18n.js");
 
+const SCREEN = 12; // rows that fill the sheet, so that it scrolls and asks for more
+
 Component({
   options: { styleIsolation: "apply-shared" },
   properties: { liveId: Number },
@@ -16,18 +18,19 @@ Component({
   },
 
   methods: {
-    /** Reads on until there are further viewers: those who have applied come first, and are in the queue. */
+    /** Reads on until there is a screen of further viewers: who has applied comes first, and is in the queue. */
     async more() {
       if (this.isReading) return;
       this.isReading = true;
       try {
-        let people = [];
-        if (!this.data.people.length) this.bans = await qlive.roomBans({ live_id: this.data.liveId });
-        while (!people.length && (this.pages[1] || this.pages[2])) {
-          people = (await Promise.all([1, 2].map((gender) => this.read(gender)))).flat();
+        const bans = this.hasBans ? this.data.bans : await qlive.roomBans({ live_id: this.data.liveId });
+        this.hasBans = true;
+        const found = [];
+        while (found.length < SCREEN && (this.pages[1] || this.pages[2])) {
+          found.push(...(await Promise.all([1, 2].map((gender) => this.read(gender)))).flat());
         }
-        const all = this.data.people.concat(people);
-        this.setData({ people: all, bans: this.bans, isEmpty: !all.length && !this.bans.length });
+        const people = this.data.people.concat(found);
+        this.setData({ people, bans, isEmpty: !people.length && !bans.length });
       } catch (error) {
         showError(error);
       }
@@ -64,6 +67,7 @@ Component({
         await qlive[call]({ live_id: this.data.liveId, user_id });
         const without = (rows) => rows.filter((row) => row.user_id !== user_id);
         this.setData({ people: without(this.data.people), bans: without(this.data.bans) });
+        if (this.data.people.length < SCREEN) await this.more();
       } catch (error) {
         showError(error);
       }

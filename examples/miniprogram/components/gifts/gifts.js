@@ -11,15 +11,10 @@ Component({
   properties: { people: Array }, // on mic: {seat, user_id, nickname}
   data: { t, gifts: [], counts: [1, 9, 66, 99], to: "", gift: null, num: 1, total: "", short: "", pending: false },
 
-  observers: {
-    people(people) {
-      const isThere = people.some(({ user_id }) => user_id === this.data.to);
-      if (!isThere) this.setData({ to: people.length ? people[0].user_id : "" });
-    },
-  },
-
   lifetimes: {
     async attached() {
+      const [first] = this.data.people;
+      this.setData({ to: first ? first.user_id : "" });
       try {
         const [gifts] = await Promise.all([qlive.allGifts(), account.refresh()]);
         this.setData({ gifts, gift: gifts[0] || null });
@@ -56,8 +51,9 @@ Component({
 
     async give() {
       if (this.giving) return;
+      const { to, gift, num, people } = this.data;
+      if (!people.some(({ user_id }) => user_id === to)) return showToast(t.choose_receiver); // off the mic by now
       this.giving = true;
-      const { to, gift, num } = this.data;
       const params = { user_id: to, gift_id: gift.id, num };
       try {
         const { reminder } = await qlive.pushGift(params).catch((error) => confirmed(error, params));

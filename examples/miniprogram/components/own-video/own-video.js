@@ -22,8 +22,8 @@ Component({
   methods: {
     async begin() {
       const isAllowed = await mayPush();
-      this.setData({ isAllowed, denied: !isAllowed });
-      if (isAllowed) wx.nextTick(() => wx.createLivePusherContext(this).startPreview({ fail() {} }));
+      const preview = () => wx.createLivePusherContext().startPreview();
+      this.setData({ isAllowed, denied: !isAllowed }, () => isAllowed && preview());
     },
 
     toggle({ currentTarget }) {
@@ -40,7 +40,7 @@ Component({
     },
 
     turn() {
-      if (this.data.preview) wx.createLivePusherContext(this).switchCamera();
+      if (this.data.preview) wx.createLivePusherContext().switchCamera();
       else this.triggerEvent("turn");
     },
 

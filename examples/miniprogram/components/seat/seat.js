@@ -9,8 +9,9 @@ const { t, showError } = require("../../i18n.js");
 const RUNS = [1002, 2003, 2004];
 const LOADS = [2007];
 const WEAK = [1101, 2104, 2105];
-const LOST = [1102, 2103, 3001, 3002, 3003, 3005];
-const GAVE_UP = [-2301, -1307, 3004]; // the component needs another address
+const LOST = [1102, 2103, 3001, 3002, 3003, 3005, -1303, -1304];
+const SUSPENDED = [5000, 5001]; // in the background, or a call
+const GAVE_UP = [-2301, -2302, -1307, 2006, 3004]; // the component needs another address
 const DENIED = [-1301, -1302, 10001, 10002]; // no camera, no microphone
 const WEAK_MS = 5000;
 const RENEW_MS = [2000, 4000, 8000, 16000, 30000]; // a dead stream has many viewers: ± 25 %
@@ -28,6 +29,7 @@ Component({
   observers: {
     // Nothing is asked for while the person is away; it is when they are back.
     "seat.isAway"(isAway) {
+      if (isAway && !this.data.seat.own) clearTimeout(this.timer);
       if (this.wasAway && !isAway && this.data.phase === "lost") this.renew();
       this.wasAway = isAway;
     },
@@ -85,6 +87,7 @@ Component({
       }
       if (LOADS.includes(code)) this.show("connecting");
       if (LOST.includes(code)) this.show("lost");
+      if (SUSPENDED.includes(code)) this.show("suspended");
       if (WEAK.includes(code)) this.warn();
       if (DENIED.includes(code)) this.setData({ url: "", denied: true });
       if (GAVE_UP.includes(code)) {
@@ -109,7 +112,7 @@ Component({
     },
 
     switchCamera() {
-      wx.createLivePusherContext(this).switchCamera();
+      wx.createLivePusherContext().switchCamera();
     },
 
     openPerson() {

@@ -13,7 +13,7 @@ Component({
       wx.setNavigationBarTitle({ title: t.list_title });
       try {
         await account.ready();
-        if (account.isNew) return this.askForProfile();
+        if (account.isNew || !account.me.age) return this.askForProfile();
         const { live_id } = await qlive.getUserState();
         if (live_id) this.show(live_id); // still in a room
       } catch (error) {
@@ -30,8 +30,11 @@ Component({
       wx.stopPullDownRefresh();
     },
 
-    onReachBottom() {
-      if (this.hasMore) return this.load(this.page + 1);
+    async onReachBottom() {
+      if (!this.hasMore || this.isReading) return;
+      this.isReading = true;
+      await this.load(this.page + 1);
+      this.isReading = false;
     },
 
     async load(page = 1) {
@@ -59,14 +62,16 @@ Component({
       }
     },
 
-    /** A new user has neither face nor name. */
+    /** A new user has neither face nor name; an age below 18, of earlier days, counts as none. */
     askForProfile() {
       account.isNew = false;
       wx.switchTab({ url: "/pages/me/me" });
     },
 
     show(live_id) {
-      wx.navigateTo({ url: `/pages/room/room?live_id=${live_id}` });
+      if (this.isOpening) return; // a second tap would open the room twice
+      this.isOpening = true;
+      wx.navigateTo({ url: `/pages/room/room?live_id=${live_id}`, complete: () => (this.isOpening = false) });
     },
   },
 });

@@ -7,7 +7,7 @@ const { t, showError, showToast } = require("../../i18n.js");
 
 Component({
   options: { styleIsolation: "apply-shared" },
-  data: { t, me: null, province: "", area: null, yuan: "", gender: 0, mayName: false, file: "" },
+  data: { t, me: null, province: "", area: null, yuan: "", gender: 0, nameType: "", file: "" },
 
   methods: {
     onLoad() {
@@ -47,7 +47,8 @@ Component({
 
     /** WeChat offers the user's name only after its privacy agreement; without, the name is typed. */
     askForName() {
-      wx.requirePrivacyAuthorize({ success: () => this.setData({ mayName: true }), fail: () => showToast(t.privacy_needed) });
+      const ask = (nameType) => this.setData({ nameType });
+      wx.requirePrivacyAuthorize({ success: () => ask("nickname"), fail: () => ask("text") });
     },
 
     chooseGender({ currentTarget }) {
@@ -67,8 +68,17 @@ Component({
 
     shareData() {
       const { file: filePath } = this.data;
-      const copy = () => wx.setClipboardData({ data: wx.getFileSystemManager().readFileSync(filePath, "utf8"), success: () => showToast(t.copied) });
-      wx.shareFileMessage({ filePath, fail: ({ errMsg }) => /cancel/.test(errMsg) || copy() });
+      const files = wx.getFileSystemManager();
+      const end = () => {
+        files.unlinkSync(filePath);
+        this.setData({ file: "" });
+      };
+      const copied = () => {
+        showToast(t.copied);
+        end();
+      };
+      const copy = () => wx.setClipboardData({ data: files.readFileSync(filePath, "utf8"), success: copied, fail: showError });
+      wx.shareFileMessage({ filePath, success: end, fail: ({ errMsg }) => /cancel/.test(errMsg) || copy() });
     },
 
     /** Deletes the user in a week, after a warning, or takes that back. */

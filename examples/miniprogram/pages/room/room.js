@@ -86,6 +86,8 @@ Component({
         ...this.muteOf(mutedUntil({ room }, qlive.userId)),
         ...this.invitationOf(invitation({ room }, qlive.userId), room),
       };
+      const { sheet } = this.data;
+      if ((sheet === "own-video" && !shown.own) || (sheet === "preview" && !shown.invited)) shown.sheet = "";
       const isModerated = frame.type === "live_end" && frame.data.reason === "moderation";
       if (frame.type === "live_end") Object.assign(shown, { over: "ended", sheet: "", why: isModerated ? t.over_moderation : "" });
       this.setData({
@@ -93,7 +95,7 @@ Component({
         ...(frame.type === "gift" ? { gift: effectOf(frame.data) } : {}),
         ...(line && !isWelcomeAgain ? feed.addition(line, this.count++) : {}),
       });
-      if (shown.role === "host" && ["snapshot", "room_info"].includes(frame.type)) this.showReview();
+      if (shown.role === "host" && ["snapshot", "room_info"].includes(frame.type)) this.showReview().catch(showError);
     },
 
     onConnection({ phase, attempt, replayed, reset, code }) {
@@ -113,8 +115,10 @@ Component({
     },
 
     onClosed(code) {
-      const over = RECONNECT.final_codes[code] || (code === RECONNECT.token_code ? "signed_out" : "");
-      if (over && !this.data.over) this.setData({ line: "", sheet: "", over });
+      if (this.isGone || this.data.over) return;
+      clearInterval(this.countdown);
+      const over = code === RECONNECT.token_code ? "signed_out" : RECONNECT.final_codes[code] || "bad_frames";
+      this.setData({ line: "", sheet: "", invited: "", over });
     },
 
     invitationOf(row, room) {
@@ -139,7 +143,8 @@ Component({
     async showReview() {
       const { in_review } = await account.refresh();
       const values = [in_review.room_name, in_review.room_image && t.cover_picture].filter(Boolean);
-      this.setData({ review: values.length ? `${values.join("、")} ${t.in_review}` : "" });
+      const review = values.length ? `${values.join("、")} ${t.in_review}` : "";
+      if (review !== this.data.review) this.setData({ review });
     },
 
     // ---- chat
@@ -209,8 +214,11 @@ Component({
 
     /** On mic with the video as the preview has shown it. */
     async goOnMic() {
-      this.closeSheet();
+      if (this.isAccepting) return;
+      this.isAccepting = true;
       await this.call("acceptMicro");
+      this.isAccepting = false;
+      if (this.data.sheet) this.closeSheet(); // the event has closed it, unless the call was refused
     },
 
     changeVideo({ detail }) {
@@ -218,7 +226,8 @@ Component({
     },
 
     turnCamera() {
-      this.selectComponent("#own-seat").switchCamera();
+      const seat = this.selectComponent("#own-seat");
+      if (seat) seat.switchCamera();
     },
 
     end() {
