@@ -110,6 +110,7 @@ test("three users complete the evening", async () => {
   await host.fire("sheet--mask", "tap");
   await woman.tap("接受");
   await woman.tap("上麦");
+  await woman.lacks("own-video--preview");
   await woman.sees("没有摄像头和麦克风权限，不能推流");
   await woman.set({ permitted: true });
   await woman.fire("seat--settings", "opensetting");
