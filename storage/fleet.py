@@ -12,7 +12,7 @@ from core.clock import day_interval
 from ledger.gifts import day_scope
 from storage.accounts.users import IS_DEBTOR
 from storage.database import Collection, Database, Document
-from storage.documents import known_fields
+from storage.documents import known_fields, sums_of
 from storage.jobs.outbox import NORMAL, URGENT, OutboxStore
 
 MAX_COUNT = 10_000
@@ -197,53 +197,36 @@ class FleetStore:
         names = ("rooms", "people", "orders_paid", "given", "refused", "debtors", "attention")
         start, end = day_interval(day)
         paid = {"paid_at": {"$gte": start, "$lt": end}, "sandbox": {"$ne": True}}
+        given = {"gold": "$gold", "income": "$income"}
         found = await asyncio.gather(
             self._rooms.count_documents({"status": {"$in": ["live", "paused"]}}),
             self._members.estimated_document_count(),
-            self._sums(self._orders, paid, fen="$fen", gold="$gold", orders=1),
-            self._sums(self._rankings, {"scope": day_scope(day)}, gold="$gold", income="$income"),
+            sums_of(self._orders, paid, {"fen": "$fen", "gold": "$gold", "orders": 1}),
+            sums_of(self._rankings, {"scope": day_scope(day)}, given),
             self._refused_webhooks(),
             self._users.count_documents(IS_DEBTOR),
             self._events(attention),
         )
         return dict(zip(names, found, strict=True))
 
-    async def _sums(self, rows: Collection, where: Document, **sums: str | int) -> Document:
-        group = {"_id": None, **{name: {"$sum": value} for name, value in sums.items()}}
-        async for row in await rows.aggregate([{"$match": where}, {"$group": group}]):
-            return {name: int(row[name]) for name in sums}
-        return dict.fromkeys(sums, 0)
-
     async def _events(self, names: Container[str]) -> list[Document]:
         """Return these events of the last week, counted by name, the latest first."""
         recent = {"event": {"$gt": ""}, "received_at": {"$gte": datetime.now(UTC) - WEEK}}
-        steps: list[Document] = [
-            {"$match": recent},
-            {
-                "$group": {
-                    "_id": "$event",
-                    "times": {"$sum": 1},
-                    "latest_at": {"$max": "$received_at"},
-                }
-            },
-            {"$sort": {"latest_at": -1, "_id": 1}},
-        ]
-        rows = await (await self._inbox.aggregate(steps)).to_list()
+        rows = await self._counted(recent, "$event", "latest_at")
         return [{"event": row.pop("_id"), **row} for row in rows if row["_id"] in names]
 
     async def _refused_webhooks(self) -> list[Document]:
         """Return the refused webhooks of the last day by source and reason, most frequent first."""
         recent = {"outcome": "refused", "received_at": {"$gte": datetime.now(UTC) - RECENT}}
-        key = {"source": "$source", "reason": "$reason"}
-        steps: list[Document] = [
-            {"$match": recent},
-            {"$group": {"_id": key, "times": {"$sum": 1}}},
-            {"$sort": {"times": -1, "_id": 1}},
-        ]
-        return [
-            {**row["_id"], "times": row["times"]}
-            async for row in await self._inbox.aggregate(steps)
-        ]
+        rows = await self._counted(recent, {"source": "$source", "reason": "$reason"}, "times")
+        return [{**row["_id"], "times": row["times"]} for row in rows]
+
+    async def _counted(self, where: Document, key: Any, order: str) -> list[Document]:
+        """Return the number and the latest time of webhooks of each key, in descending order."""
+        counts = {"_id": key, "times": {"$sum": 1}, "latest_at": {"$max": "$received_at"}}
+        sort = {"$sort": {order: -1, "_id": 1}}
+        steps: list[Document] = [{"$match": where}, {"$group": counts}, sort]
+        return await (await self._inbox.aggregate(steps)).to_list()
 
 
 def _place(process: FleetProcess) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from ledger.recharge import recharge_key
 from ledger.withdrawals import OPEN_STATES, WECHAT, WithdrawalState
 from rooms.events import LOG_SIZE
 from storage.database import Collection, Database, Document, Session
-from storage.documents import stream
+from storage.documents import stream, sums_of
 from storage.gold.rankings import OWNER_OF_LINE, RankingStore
 
 MAX_PROBLEMS = 100
@@ -108,20 +108,16 @@ class LedgerReconciler:
         net = {"$subtract": [charged, {"$ifNull": ["$refunded", 0]}]}
         sold = {"state": "paid", "sandbox": {"$ne": True}}
         withdrawn = {"state": WithdrawalState.PAID.value}
-        return {
-            **await self._sums("users", {}, {name: f"${name}" for name in USER_SUMS}),
-            **await self._sums("orders", sold, {"fen": net}),
-            **await self._sums("withdrawals", OPEN_WITHDRAWALS, {"held": "$income"}),
-            **await self._sums("withdrawals", withdrawn, {"withdrawn_fen": "$fen"}),
-        }
-
-    async def _sums(self, collection: str, where: Document, fields: Document) -> dict[str, int]:
-        sums = {name: {"$sum": amount} for name, amount in fields.items()}
-        steps: list[Document] = [{"$match": where}, {"$group": {"_id": None, **sums}}]
+        users, orders, withdrawals = map(
+            self._database.collection, ("users", "orders", "withdrawals")
+        )
         with self._database.slow_operation_timeout():
-            async for row in stream(self._database.collection(collection), steps):
-                return {name: int(row[name]) for name in fields}
-        return dict.fromkeys(fields, 0)
+            return {
+                **await sums_of(users, {}, {name: f"${name}" for name in USER_SUMS}),
+                **await sums_of(orders, sold, {"fen": net}),
+                **await sums_of(withdrawals, OPEN_WITHDRAWALS, {"held": "$income"}),
+                **await sums_of(withdrawals, withdrawn, {"withdrawn_fen": "$fen"}),
+            }
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Session]:

@@ -129,26 +129,22 @@ def add_membership_writes(room: Room, batch: WriteBatch) -> None:
     for user_id, member in members.items():
         old = loaded.get(user_id)
         if old is None or replace(old, role=member.role) != member:
-            _add_joined(room, member, batch)
             written.add(user_id)
+            document = {**document_of(member, "user_id"), "seen_at": member.entered_at}
+            if old and old.live_id == room.live_id:  # from an earlier live session
+                batch.replace("members", _as_loaded(old), document)
+            else:
+                batch.insert("members", document)
     for user_id, old in loaded.items():
         if user_id not in members and old.live_id == room.live_id:
-            where = {"_id": user_id, "epoch": old.epoch, "version": old.version}
-            batch.delete("members", where)
             written.add(user_id)
+            batch.delete("members", _as_loaded(old))
     for user_id in _moved(room) - written:
         _move(room, user_id, batch)
 
 
-def _add_joined(room: Room, member: Member, batch: WriteBatch) -> None:
-    """Insert a membership, or replace one from an earlier live session of the same room."""
-    document = {**document_of(member, "user_id"), "seen_at": member.entered_at}
-    old = room.loaded.members.get(member.user_id)
-    if old and old.live_id == room.live_id:
-        where = {"_id": member.user_id, "epoch": old.epoch, "version": old.version}
-        batch.replace("members", where, document)
-    else:
-        batch.insert("members", document)
+def _as_loaded(member: Member) -> Document:
+    return {"_id": member.user_id, "epoch": member.epoch, "version": member.version}
 
 
 def _move(room: Room, user_id: str, batch: WriteBatch) -> None:

@@ -15,12 +15,11 @@ from ledger.recharge import Order, Payment, Refund
 from rooms.members import Person
 from services.payments.payments import PaymentService
 from storage.database import CommandLatency, Database
-from storage.documents import BATCH_ROWS
+from storage.documents import BATCH_ROWS, dated_id
 from storage.gold import ledger_reconciler as module
 from storage.gold.ledger import entry_document
 from storage.gold.ledger_reconciler import LedgerReconciler
 from storage.gold.rankings import RankingStore
-from storage.payments.orders import new_number
 from tests.support.storage import NAME, GiftProcess, StoresFixture, rose
 from tests.support.stored_rooms import open_room
 
@@ -47,7 +46,7 @@ class LedgerFixture:
 
     async def _recharge(self, user_id: str) -> None:
         payments = PaymentService(self.stores.ledger, self.stores.orders, NamedLocks().lock)
-        number = new_number()
+        number = dated_id("Q")
         order = Order(number, user_id, "xpay", "wx1", "o1", "", fen=600, gold=60)
         await self.stores.orders.open(order, 1, 0)
         await payments.credit(Payment("xpay", number, "42", 600))

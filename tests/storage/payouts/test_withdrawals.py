@@ -9,7 +9,6 @@ import pytest
 
 from ledger.transfers import TransferState
 from storage.database import Session
-from storage.documents import dated_id
 from storage.gold.ledger_reconciler import LedgerReconciler
 from tests.support.storage import StoresFixture
 from tests.support.withdrawal_fixture import WithdrawalFixture
@@ -51,13 +50,6 @@ async def test_due_withdrawal_that_waits_longest_is_leased_first(stores: StoresF
     assert row["due_at"] - datetime.now(UTC) > 59 * LEASE
     await stores.withdrawals.postpone(replace(claimed[0], version=7))
     assert await rows.find_one({"_id": ids[0]}) == row, "it was saved meanwhile"
-
-
-def test_numbers_fit_wechat_pay() -> None:
-    """Letters and digits, 8 to 32, also with the two digits of a case's refund."""
-    number = dated_id("W")
-    assert len(number) == len(ID) <= 30
-    assert number.isalnum()
 
 
 # ---- changes by hand
