@@ -86,7 +86,6 @@ class DeletionStore:
         ]
 
     async def _handle(self, name: str, where: Document, update: Any = None) -> None:
-        """Update documents, or delete them."""
         with self._database.slow_operation_timeout():
             if update:
                 await self._in(name).update_many(where, update)

@@ -89,7 +89,6 @@ class UserStore:
     """Users by user_id, and by app and openid; concurrent reads share one query."""
 
     def __init__(self, database: Database, members: MemberStore, cipher: FieldCipher) -> None:
-        """Create the store; `cipher` encrypts WeChat's session keys."""
         self._database = database
         self._members = members
         self._cipher = cipher

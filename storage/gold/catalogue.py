@@ -47,7 +47,6 @@ class CatalogueStore:
         self._rows: Collection = database.collection(self.name)
 
     def to_row(self, fields: Document) -> Document:
-        """Return the fields as stored."""
         return fields
 
     async def find(self, number: int) -> Document | None:

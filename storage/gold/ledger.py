@@ -307,7 +307,6 @@ def _unchanged(giver: Giver) -> Document:
 
 
 def _giver_document(giver: Giver) -> Document:
-    """Return the document of the next version."""
     own = {name: getattr(giver, name)._asdict() for name in OWN_CAPS}
     return giver._asdict() | own | {"version": giver.version + 1}
 

@@ -132,7 +132,6 @@ class JobLeaseStore:
             )
 
     async def release(self, name: str, seconds: float) -> None:
-        """Make the job due again in `seconds`."""
         later = {"$add": ["$$NOW", int(seconds * 1000)]}
         await self._leases.update_one({"_id": name}, [{"$set": {"due_at": later}}])
 

@@ -120,7 +120,6 @@ class AuditStore:
 
 
 def _entry(row: Document) -> Document:
-    """Return an entry for operators."""
     names = ("at", "who", "role", "address", "what", "on", "reason", "done")
     states = {name: json.loads(row.get(name, "{}")) for name in ("parameters", "before", "after")}
     return {"id": str(row["_id"]), **{name: row.get(name, "") for name in names}, **states}

@@ -191,7 +191,6 @@ class BillStore:
         return await self._differences.find_one({"_id": id_})
 
     async def open_of(self, bill: str) -> list[Document]:
-        """Return the open differences of this bill."""
         where = {"bill": bill, "state": "open"}
         return await self._differences.find(where).sort("_id", 1).to_list()
 

@@ -187,7 +187,6 @@ class PayeeStore:
     # ---- real name
 
     async def store_real_name(self, user_id: str, name: str, session: Session) -> None:
-        """Store the user's real name, encrypted."""
         change = {"$set": {"real_name": self._cipher.encrypt(name, user_id)}}
         await self._users.update_one({"_id": user_id}, change, session=session)
 

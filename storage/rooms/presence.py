@@ -124,7 +124,6 @@ class PresenceStore:
             await self._members.bulk_write(updates, ordered=False)
 
     async def served(self, process: str) -> list[MemberSocket]:
-        """Return the sockets stored as served by this process."""
         found = self._members.find({"process": process}, {"live_id": 1, "epoch": 1, "socket": 1})
         return [
             MemberSocket(row["_id"], row["live_id"], row["epoch"], int(row["socket"]))
@@ -166,7 +165,6 @@ class PresenceStore:
         return {row["_id"]: row["age"] for row in rows}
 
     async def on_mic(self, process: str) -> list[str]:
-        """Return the user_ids on mic that are served by this process."""
         found = self._members.find({"process": process, "role": {"$in": list(ON_MIC)}}, {"_id": 1})
         return [row["_id"] async for row in found]
 
@@ -187,7 +185,6 @@ class PresenceStore:
         await self._members.update_one(where, {"$set": {"due_at": at}})
 
     async def delete_membership(self, member: Member) -> None:
-        """Delete a membership in an ended live session."""
         await self._members.delete_one(_session(member))
 
     async def mark_silent_away(self, before: int, now: int) -> None:
@@ -268,7 +265,6 @@ class PresenceStore:
         return result.modified_count
 
     async def forget(self, process: str) -> None:
-        """Delete the lease of a process."""
         await self._processes.delete_one({"_id": process})
 
     def _connected(self, process: str, now: int) -> Document:

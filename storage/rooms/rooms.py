@@ -283,7 +283,6 @@ def _differing(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
 
 
 def _stored(value: Any) -> Any:
-    """Return a field of a room as stored."""
     if isinstance(value, Seat | Application):
         return {**fields_of(value), "person": fields_of(value.person)}
     return value
