@@ -86,16 +86,6 @@ async def test_room_that_waits_longest_is_claimed_first(cursors: RelayCursorStor
     assert (again.live_id, again.claims) == (2, 2)
 
 
-async def test_concurrent_claims_get_different_rooms(cursors: RelayCursorStore) -> None:
-    for live_id in range(10):
-        await cursors.mark_due({live_id: False}, NOW)
-    claims = await asyncio.gather(*(cursors.claim(NOW, NOW + LEASE, 4) for _ in range(8)))
-    while more := await cursors.claim(NOW, NOW + LEASE, 4):
-        claims.append(more)
-    assert all(len(some) <= 4 for some in claims)
-    assert sorted(claimed.live_id for some in claims for claimed in some) == list(range(10))
-
-
 # ---- progress
 
 

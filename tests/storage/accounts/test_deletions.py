@@ -15,7 +15,8 @@ async def erase(stores: StoresFixture, user: User) -> None:
 
 
 async def found(audit: AuditStore, text: str) -> list[tuple[str, str]]:
-    return [(row["on"], row["reason"]) for row in await audit.page(None, 9, search=text)]
+    rows, _ = await audit.page("", 9, search=text)
+    return [(row["on"], row["reason"]) for row in rows]
 
 
 async def test_entries_of_operators_about_the_user_lose_what_they_say_and_are_found(
