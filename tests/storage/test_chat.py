@@ -209,7 +209,7 @@ async def test_a_host_who_dissolves_the_group_in_a_loop_gets_one_in_five_minutes
 
     async def set_plan_back(milliseconds: int) -> None:
         earlier = {"$subtract": ["$next_group.at", milliseconds]}
-        rooms = stores.database.collection("rooms")
+        rooms = stores.rows("rooms")
         await rooms.update_one({}, [{"$set": {"next_group.at": earlier}}])
 
     for _ in range(2):

@@ -106,7 +106,7 @@ async def test_a_search_finds_rows_by_the_starts_of_their_numbers_and_reads_few(
     stores: StoresFixture, searched: Searched
 ) -> None:
     rows = [searched.row(n, START + timedelta(seconds=n)) for n in range(1000)]
-    await stores.database.collection(searched.collection).insert_many(rows)
+    await stores.rows(searched.collection).insert_many(rows)
 
     async def keys(text: str) -> list[Any]:
         found, _ = await searched.search(stores, text)

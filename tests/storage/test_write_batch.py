@@ -58,7 +58,7 @@ class CommitFixture:
     def __init__(self, stores: StoresFixture) -> None:
         self.stores = stores
         self.commits = GroupCommit(stores.database)
-        self.rows = stores.database.collection(NAME)
+        self.rows = stores.rows(NAME)
 
     def commit(self, *numbers: int, guard: int | None = None) -> "asyncio.Task[None]":
         """Insert two rows for each number; `guard` is a row that must exist."""

@@ -103,7 +103,7 @@ async def test_new_gender_changes_profile_and_membership_or_neither(stores: Stor
 async def test_like_is_one_way_stored_once_and_lasts_until_removed(stores: StoresFixture) -> None:
     assert not await stores.likes.has("anna", "bert")
     await asyncio.gather(*(stores.likes.put("anna", "bert") for _ in range(10)))
-    assert await stores.database.collection("likes").count_documents({}) == 1
+    assert await stores.rows("likes").count_documents({}) == 1
     assert await stores.likes.has("anna", "bert")
     assert not await stores.likes.has("bert", "anna")
     for _ in range(2):

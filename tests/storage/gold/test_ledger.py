@@ -126,7 +126,7 @@ async def test_gifts_are_written_only_if_no_balance_has_changed_and_no_key_is_ta
     async def write_gifts(batch: BatchContext) -> None:
         await stores.database.transaction(lambda tx: stores.ledger.write_gifts(tx, batch))
 
-    users = stores.database.collection("users")
+    users = stores.rows("users")
     for user_id, unit in ((anna, "gold"), (anna, "income"), (bert, "gold"), (bert, "income")):
         batch = await decide(rose(anna, bert, "r"))
         await users.update_one({"_id": user_id}, {"$inc": {unit: 50}})
@@ -138,7 +138,7 @@ async def test_gifts_are_written_only_if_no_balance_has_changed_and_no_key_is_ta
         await write_gifts(batches[1])  # free: no balance changes
     assert await stores.balance(anna) == await stores.balance(bert) == (65, 55)
     assert len(await stores.entries()) == 1
-    assert await stores.database.collection("rankings").count_documents({}) == 0
+    assert await stores.rows("rankings").count_documents({}) == 0
 
 
 class ReadConcernSpy(CommandLatency):
@@ -171,7 +171,7 @@ async def test_entries_of_withdrawals_and_refunds_are_left_out(stores: StoresFix
     hidden = [*({"kind": kind} for kind in ("withdrawal", "payout", "return")), of_refund, of_case]
     shown = [{"kind": "reversal"}, {"kind": "recharge", "content": {"fen": 600}}]
     fields = {"at": datetime.now(UTC), "by": "olga", "lines": [], "content": {}}
-    await stores.database.collection("ledger").insert_many(
+    await stores.rows("ledger").insert_many(
         [{"_id": f"entry:{n}", **fields, **row} for n, row in enumerate([*hidden, *shown])]
     )
     found, _ = await stores.statements.entries("", "", "", 10, money_out=False)

@@ -64,7 +64,7 @@ class LedgerFixture:
 
     async def damage(self, kind: str) -> None:
         collection, where, update = DAMAGES[kind]
-        rows = self.stores.database.collection(collection)
+        rows = self.stores.rows(collection)
         if kind == "unbooked_order":
             await rows.insert_one({"_id": "Q0", "state": "paid", "paid_at": datetime.now(UTC)})
         else:
@@ -130,8 +130,8 @@ async def test_users_and_rooms_are_checked_in_chunks(
 
 async def test_every_wrong_account_is_reported(ledger: LedgerFixture) -> None:
     anna, bert = ledger.users
-    users = ledger.stores.database.collection("users")
-    journal = ledger.stores.database.collection("ledger")
+    users = ledger.stores.rows("users")
+    journal = ledger.stores.rows("ledger")
     await users.update_one({"_id": anna}, {"$inc": {"gold": 5}, "$set": {"owed": 2}})
     await users.update_one({"_id": bert}, {"$inc": {"income": 1}, "$set": {"owed_income": -3}})
     lines = [{"account": "user:gone", "unit": "gold", "amount": 4}]
@@ -153,14 +153,14 @@ async def test_every_wrong_account_is_reported(ledger: LedgerFixture) -> None:
 
 async def test_incremental_check_covers_rankings_of_reversed_gifts(ledger: LedgerFixture) -> None:
     anna = ledger.users[0]
-    collection = ledger.stores.database.collection("ledger")
+    collection = ledger.stores.rows("ledger")
     gift = await collection.find_one({"kind": "gift"})
     assert gift
     await ledger.process.ledger_service.reverse(gift["_id"], "x", "ops")
     long_ago = datetime.now(UTC) - 2 * HOUR
     await collection.update_many({"kind": "gift"}, {"$set": {"at": long_ago}})
     live = {"scope": f"live:{gift['live_id']}:{gift['epoch']}", "user_id": anna}
-    await ledger.stores.database.collection("rankings").update_one(live, {"$inc": {"gold": 1}})
+    await ledger.stores.rows("rankings").update_one(live, {"$inc": {"gold": 1}})
     found = await ledger.reconciler.problems(datetime.now(UTC) - HOUR)
     assert [problem.kind for problem in found if problem.what.startswith("live:")] == ["rank"]
 
@@ -209,11 +209,11 @@ async def test_a_check_reads_little_of_a_large_ledger(
     assert sizes.total <= 10
     assert await reconciler.problems(NOW - HOUR) == []
     assert sizes.total >= USERS
-    rankings, sizes.total = stores.database.collection("rankings"), 0
+    rankings, sizes.total = stores.rows("rankings"), 0
     await rankings.update_many({"user_id": {"$lt": "10000040"}}, {"$inc": {"gold": 1}})
     assert await RankingStore(database).rebuild_all() == 40
     assert sizes.total < 100
-    for rows in (rankings, stores.database.collection("users")):
+    for rows in (rankings, stores.rows("users")):
         await rows.update_many({}, {"$inc": {"gold": 1}})
     sizes.total = 0
     problems = await reconciler.problems()

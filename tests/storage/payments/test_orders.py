@@ -50,7 +50,7 @@ async def claim(stores: StoresFixture, provider: object = "xpay") -> ClaimedOrde
 async def let_time_pass(stores: StoresFixture, time: timedelta) -> None:
     """Moves all stored times into the past."""
     earlier = {"$subtract": ["$due_at", int(time.total_seconds() * 1000)]}
-    await stores.database.collection("orders").update_many(
+    await stores.rows("orders").update_many(
         {"due_at": {"$ne": None}}, [{"$set": {"due_at": earlier}}]
     )
 
@@ -85,7 +85,7 @@ async def test_a_slot_and_an_offer_each_have_one_open_order(stores: StoresFixtur
     await stores.orders.open(other, 1, 1)
     assert await open_numbers(stores) == [order.number, other.number]
     too_old = {"$set": {"created_at": datetime.now(UTC) - OPEN_FOR}}
-    await stores.database.collection("orders").update_one({"_id": order.number}, too_old)
+    await stores.rows("orders").update_one({"_id": order.number}, too_old)
     assert await open_numbers(stores) == [other.number]
     await stores.orders.open(new_order(), 1, 0)
 
@@ -109,7 +109,7 @@ async def test_order_is_open_until_paid_closed_disputed_or_reported(stores: Stor
 async def test_the_oldest_due_order_of_a_provider_is_claimed_first(stores: StoresFixture) -> None:
     names = ("xpay", "xpay", "jsapi")
     oldest, newest, other = [await add_order(stores, provider=name) for name in names]
-    orders = stores.database.collection("orders")
+    orders = stores.rows("orders")
     long_ago = datetime.now(UTC) - DAY
     await orders.update_many({}, {"$set": {"due_at": long_ago}})
     due_later = {"created_at": long_ago, "due_at": datetime.now(UTC)}
@@ -159,7 +159,7 @@ async def test_closed_or_disputed_order_is_never_claimed(stores: StoresFixture) 
 
 
 async def expiry_days(stores: StoresFixture, number: str) -> int | None:
-    row = await stores.database.collection("orders").find_one({"_id": number})
+    row = await stores.rows("orders").find_one({"_id": number})
     assert row
     at = row.get("expires_at")
     return round((at - datetime.now(UTC)) / DAY) if at else None
