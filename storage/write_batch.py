@@ -43,7 +43,7 @@ STALLED_SECONDS = 0.1
 waits for a document that a transaction has locked; the other rooms must not."""
 
 
-class Target(NamedTuple):
+class WriteTarget(NamedTuple):
     """Collection, kind of the writes to it, and whether each must write a document."""
 
     collection: str
@@ -59,7 +59,7 @@ class WriteBatch:
     raises WriteConflict. The order of writes to different documents is not kept.
     """
 
-    writes: dict[Target, list[Document]] = field(default_factory=dict)
+    writes: dict[WriteTarget, list[Document]] = field(default_factory=dict)
     fields: int = 0
     """Fields that the guarded updates change."""
 
@@ -67,26 +67,26 @@ class WriteBatch:
         return sum(map(len, self.writes.values()))
 
     def insert(self, collection: str, *documents: Document) -> None:
-        self._add(Target(collection, "insert"), *documents)
+        self._add(WriteTarget(collection, "insert"), *documents)
 
     def replace(self, collection: str, where: Document, document: Document) -> None:
-        self._add(Target(collection, "update"), {"q": where, "u": document})
+        self._add(WriteTarget(collection, "update"), {"q": where, "u": document})
 
     def update(self, collection: str, where: Document, change: Document) -> None:
-        self._add(Target(collection, "update"), {"q": where, "u": change})
+        self._add(WriteTarget(collection, "update"), {"q": where, "u": change})
         self.fields += sum(map(len, change.values()))
 
     def delete(self, collection: str, where: Document) -> None:
-        self._add(Target(collection, "delete"), {"q": where, "limit": 1})
+        self._add(WriteTarget(collection, "delete"), {"q": where, "limit": 1})
 
     def update_if_present(self, collection: str, where: Document, change: Document) -> None:
-        self._add(Target(collection, "update", is_guarded=False), {"q": where, "u": change})
+        self._add(WriteTarget(collection, "update", is_guarded=False), {"q": where, "u": change})
 
     def upsert(self, collection: str, where: Document, change: Document) -> None:
         write = {"q": where, "u": change, "upsert": True}
-        self._add(Target(collection, "update", is_guarded=False), write)
+        self._add(WriteTarget(collection, "update", is_guarded=False), write)
 
-    def _add(self, target: Target, *writes: Document) -> None:
+    def _add(self, target: WriteTarget, *writes: Document) -> None:
         self.writes.setdefault(target, []).extend(writes)
 
     @classmethod

@@ -295,13 +295,3 @@ async def test_lines_wait_in_bounded_memory_until_they_are_stored(
     await store.flush()
     await store.flush()
     assert [await texts_of(store, live_id) for live_id in (1, 2)] == [["aa", "c"], ["b"]]
-
-
-async def test_a_room_is_found_by_its_chat_group(stores: StoresFixture) -> None:
-    live_id = await open_room(stores)
-    room = await load_room(stores, live_id)
-    await change_room(stores, live_id, lambda room: room.mute(room.host_id, "anna", 2**41))
-    found = await stores.rooms.of_group(room.group_id)
-    assert found
-    assert (found.live_id, found.host_id, found.muted) == (live_id, room.host_id, {"anna": 2**41})
-    assert await stores.rooms.of_group("another") is None

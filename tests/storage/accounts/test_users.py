@@ -10,7 +10,6 @@ from rooms.errors import GenderInUse
 from storage.accounts import users as module
 from storage.accounts.users import User
 from storage.database import Session
-from storage.errors import UserNotFound
 from tests.support.room_builders import NOW
 from tests.support.storage import StoresFixture
 from tests.support.stored_rooms import change_room, open_room
@@ -53,14 +52,6 @@ async def test_taken_user_id_is_not_assigned_again(
     monkeypatch.setattr(module.secrets, "randbelow", lambda _: next(numbers))
     assert (await create(stores, "one")).user_id == "10000007"
     assert (await create(stores, "two")).user_id == "10000008"
-
-
-async def test_users_are_found_in_the_order_of_their_ids(stores: StoresFixture) -> None:
-    ids = [(await create(stores, f"o{n}")).user_id for n in range(3)]
-    found = await stores.users.find_many([ids[2], "unknown", ids[0], ids[1]])
-    assert [user.user_id for user in found] == [ids[2], ids[0], ids[1]]
-    with pytest.raises(UserNotFound):
-        await stores.users.get("unknown")
 
 
 async def test_search_matches_the_prefix_of_id_or_nickname(stores: StoresFixture) -> None:

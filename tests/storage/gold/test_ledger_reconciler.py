@@ -83,8 +83,6 @@ FIRST_GIFT = {"_id": {"$regex": "^gift:.*:0$"}}
 DAMAGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # kind of problem: collection, filter, update
     "balance": ("users", {}, {"$inc": {"gold": 1}}),
-    "negative": ("users", {}, {"$set": {"income": -1}}),
-    "unknown_account": ("ledger", {"kind": "grant"}, {"$set": {"lines.0.account": "user:unknown"}}),
     "unbalanced": ("ledger", {"kind": "gift"}, {"$inc": {"lines.1.amount": 1}}),
     "unbooked_order": ("orders", {}, {}),  # inserted, see `damage`
     "unpaid_entry": ("orders", {}, {"$set": {"state": "created"}}),
