@@ -16,6 +16,7 @@ from storage.write_batch import WriteBatch
 
 PAGES_PER_QUERY = 100
 """Pages of viewers in one query; MongoDB allows 1,000 stages."""
+_COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}
 
 
 class MemberStore:
@@ -117,8 +118,13 @@ class MemberStore:
         async for row in rows:
             group = row["_id"]
             # With several sessions, pairs that were not asked for may match, too.
-            if (session := (group["live_id"], group["epoch"])) in tally:
-                _add_count(tally[session], group, row["n"])
+            numbers = tally.get((group["live_id"], group["epoch"]))
+            if numbers is None or group["role"] == "host":
+                continue
+            total, applying = _COLUMNS.get(group["gender"], ("others", ""))
+            numbers[total] = numbers.get(total, 0) + row["n"]
+            if group["role"] == "applied":
+                numbers[applying] = numbers.get(applying, 0) + row["n"]
         return {session: MemberCounts(**numbers) for session, numbers in tally.items()}
 
 
@@ -218,15 +224,3 @@ def member_from(document: Document) -> Member:
     if fields.get("stream"):
         fields["stream"] = {**fields["stream"]}  # rooms of one query share the document
     return Member(**{**fields, "user_id": document["_id"]})
-
-
-_COLUMNS = {1: ("men", "men_applying"), 2: ("women", "women_applying")}
-
-
-def _add_count(numbers: dict[str, int], key: Document, n: int) -> None:
-    if key["role"] == "host":
-        return
-    total, applying = _COLUMNS.get(key["gender"], ("others", ""))
-    numbers[total] = numbers.get(total, 0) + n
-    if key["role"] == "applied":
-        numbers[applying] = numbers.get(applying, 0) + n
